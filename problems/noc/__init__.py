@@ -1,0 +1,1 @@
+"""3D network-on-chip manycores as a multi-objective design problem."""
