@@ -1,1 +1,1 @@
-"""A cost model of Mixture-of-Experts inference, fitted to kernels that torch ran (arXiv 2303.06182)."""
+"""A cost model of Mixture-of-Experts inference, fitted to kernels that torch ran."""

@@ -1,0 +1,224 @@
+"""What MOELA and its rivals share: budget, operators, archive, and state that can be copied."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pymoo.core.algorithm import Algorithm
+from pymoo.core.population import Population
+from pymoo.core.problem import Problem
+from pymoo.util.display.multi import MultiObjectiveOutput
+
+from moela.archive import Archive, Bools, Floats
+from moela.budget import evaluations_left
+from moela.operators import Operators, resolve
+from moela.seen import Seen
+
+Individuals = Population
+
+
+class ArchiveAlgorithm(Algorithm):
+    """A pymoo algorithm whose result is the archive of everything that it evaluated.
+
+    Subclasses say what to ask (`_ask`) and what to do with the answers (`_answer`). Asking and
+    telling may be apart: answers are recognised by what rides on the individuals, so they may come
+    in any order and some may never come. The state holds arrays, individuals, a numpy Generator
+    and scikit-learn models, so that it can be copied and pickled between any ask and tell.
+
+    Parameters
+    ----------
+    n_init : int
+        Designs sampled to begin with.
+    sampling : Sampling, Population or array [n, n_var], optional
+        Where they come from. Default: the problem's own, else random by variable type.
+    crossover, mutation, repair : pymoo operators, optional
+        Default: the problem's own (`problem.operators()`), else by variable type.
+    archive_size : int or None
+        Bound on the archive; None keeps every non-dominated design.
+    **kwargs
+        Of pymoo's `Algorithm`.
+    """
+
+    def __init__(
+        self,
+        *,
+        n_init: int,
+        sampling: Any = None,
+        crossover: Any = None,
+        mutation: Any = None,
+        repair: Any = None,
+        archive_size: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("output", MultiObjectiveOutput())
+        super().__init__(**kwargs)
+        name = type(self).__name__
+        require(name, "n_init", n_init, n_init >= 2, "an integer of at least 2")
+        self.n_init = int(n_init)
+        self.archive_size = archive_size
+        self._given = {
+            "sampling": sampling,
+            "crossover": crossover,
+            "mutation": mutation,
+            "repair": repair,
+        }
+
+    # ------------------------------------------------------------------ what a subclass fills in
+
+    def _begin(self) -> None:
+        """Make the state of a fresh run; `self.operators` and `self.front` are there already."""
+
+    def _ask(self) -> Population:
+        """Return designs to evaluate, at least one, with their origin set on each individual."""
+        raise NotImplementedError
+
+    def _answer(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
+        """Take in evaluated designs [b]; `accepted` says which entered the archive."""
+
+    def _answer_initial(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
+        """Take in the first designs; by default like any others."""
+        self._answer(pop, F, CV, accepted)
+
+    # ------------------------------------------------------------------------ pymoo's interface
+
+    def _setup(self, problem: Problem, **kwargs: Any) -> None:
+        if problem.n_obj < 2:
+            raise ValueError(
+                f"{type(self).__name__} needs a problem with at least 2 objectives. "
+                f"{type(problem).__name__} has n_obj = {problem.n_obj}; use a single-objective "
+                "algorithm for it."
+            )
+        self.operators: Operators = resolve(problem, **self._given)
+        self.front = Archive(problem.n_obj, self.archive_size)
+        self.seen = Seen(problem)
+        self.n_answered = 0
+        self._begin()
+
+    def _initialize_infill(self) -> Population:
+        return self._within_budget(self._sample())
+
+    def _initialize_advance(self, infills: Population | None = None, **kwargs: Any) -> None:
+        pop, F, CV, accepted = self._take(infills)
+        if len(self.front) == 0:
+            raise ValueError(
+                f"Every one of the {self.n_answered} initial designs failed. Check the problem and "
+                "its sampling."
+            )
+        self._answer_initial(pop, F, CV, accepted)
+
+    def _infill(self) -> Population:
+        pop = self._within_budget(self._ask())
+        self.seen.add(pop.get("X"))
+        return pop
+
+    def _advance(self, infills: Population | None = None, **kwargs: Any) -> None:
+        self._answer(*self._take(infills))
+
+    def _set_optimum(self) -> None:
+        self.opt = self.front.pop
+
+    def _post_advance(self) -> None:
+        super()._post_advance()
+        # Under ask and tell the evaluator may be somebody else's, and then only we have counted.
+        if evaluations_left(self.termination, self.n_answered) <= 0:
+            self.termination.terminate()
+            self.termination.update(self)
+
+    # --------------------------------------------------------------------------------- the rest
+
+    @property
+    def n_eval(self) -> int:
+        """Evaluations so far, by the evaluator's count or by ours where it was not used."""
+        return max(int(self.evaluator.n_eval), self.n_answered)
+
+    def _within_budget(self, pop: Population) -> Population:
+        left = evaluations_left(self.termination, self.n_eval)
+        return pop if left >= len(pop) else pop[: max(int(left), 0)]
+
+    def _sample(self) -> Population:
+        sampling = self.operators.sampling
+        if isinstance(sampling, Population):
+            pop = sampling
+        elif isinstance(sampling, np.ndarray | list):
+            pop = Population.new("X", rows(sampling))
+        else:
+            pop = sampling(self.problem, self.n_init, random_state=self.random_state)
+        fresh = np.array([len(ind.evaluated) == 0 for ind in pop], dtype=bool)
+        if fresh.any():
+            pop[fresh] = self.operators.repair(
+                self.problem, pop[fresh], random_state=self.random_state
+            )
+        pop = pop[self.seen.first_of_each(pop.get("X"))]
+        self.seen.add(pop.get("X"))
+        pop.set("part", "initial")
+        return pop
+
+    def _take(self, infills: Population | None) -> tuple[Population, Floats, Floats, Bools]:
+        """Check answers, count them, drop failed evaluations and archive the rest."""
+        if infills is None:
+            raise ValueError(
+                f"{type(self).__name__}.tell() needs the evaluated population: "
+                "algorithm.tell(infills=pop). Got None instead."
+            )
+        self.n_answered += len(infills)
+        done = np.array([ind.get("failed") is not True for ind in infills], dtype=bool)
+        pop = infills[done]
+        if len(pop) == 0:
+            empty = np.empty((0, self.problem.n_obj))
+            return pop, empty, np.empty(0), np.empty(0, dtype=bool)
+        F = self._objectives(pop)
+        CV = self._violations(pop)
+        return pop, F, CV, self.front.add(pop, F, CV)
+
+    def _objectives(self, pop: Population) -> Floats:
+        try:
+            F = np.array([ind.F for ind in pop], dtype=float)
+        except ValueError:
+            F = np.empty(0)
+        expected = (len(pop), self.problem.n_obj)
+        if F.shape != expected:
+            raise ValueError(
+                f"Every told design must have {self.problem.n_obj} objectives, F of shape "
+                f"{expected}. Got {[np.shape(ind.F) for ind in pop[:3]]} for the first ones; "
+                "evaluate the population before tell()."
+            )
+        bad = np.argwhere(~np.isfinite(F))
+        if len(bad):
+            row, column = (int(v) for v in bad[0])
+            raise ValueError(
+                f"Objectives must be finite. Got F[{column}] = {F[row, column]} for the design "
+                f"X = {pop[row].X}; mend the problem, or set such designs aside with "
+                "evaluator=moela.Evaluator(on_error='infeasible')."
+            )
+        return F
+
+    def _violations(self, pop: Population) -> Floats:
+        if not self.problem.has_constraints():
+            return np.zeros(len(pop))
+        CV = np.maximum(np.array([ind.CV[0] for ind in pop], dtype=float), 0.0)
+        if np.isnan(CV).any():
+            row = int(np.flatnonzero(np.isnan(CV))[0])
+            raise ValueError(
+                f"Constraints must not be NaN. Got G = {pop[row].G}, H = {pop[row].H} for the "
+                f"design X = {pop[row].X}; mend the problem."
+            )
+        return CV
+
+
+def require(owner: str, name: str, value: Any, holds: bool, expected: str) -> None:
+    """Raise the one form of parameter error unless `holds`."""
+    if not holds:
+        raise ValueError(
+            f"The '{name}' parameter of {owner} must be {expected}. Got {value!r} instead."
+        )
+
+
+def rows(X: Any) -> NDArray[Any]:
+    """Stack designs: numbers to [n, n_var], dictionaries to an object array [n]."""
+    if len(X) and isinstance(X[0], dict):
+        out = np.empty(len(X), dtype=object)
+        out[:] = X
+        return out
+    return np.atleast_2d(np.asarray(X))

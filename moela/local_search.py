@@ -1,0 +1,140 @@
+"""Many greedy local searches in lock-step, on arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moela.archive import Floats
+from moela.subproblems import Frame, Scalarisation, better, scalarise
+
+Ints = NDArray[np.int64]
+
+# A real variable's step doubles on success and shrinks on failure such that about one success in
+# five keeps it where it is (Rechenberg's rule).
+_GROW, _SHRINK = 2.0, 0.5**0.25
+_STEP_MIN, _STEP_MAX, _STEP_START = 1e-5, 0.5, 0.1
+
+
+class LocalSearches:
+    """Greedy first-improvement searches that advance side by side.
+
+    Each search descends on a scalarisation with weights of its own and keeps the first better
+    neighbour. It ends after `patience` failures in a row or `max_gains` improvements. Answers are
+    matched by search id, so a search that gets no answer just proposes again.
+
+    Parameters
+    ----------
+    n_obj : int
+    by : str
+        What is descended on; see `moela.subproblems.scalarise`.
+    patience : int
+        Neighbours in a row that may fail before a search ends.
+    max_gains : int or None
+        Improvements after which a search ends; None sets no limit.
+
+    Attributes
+    ----------
+    ids : int array, [s]
+        The searches that are running.
+    X : array, [s, n_var] or [s] dictionaries
+        Where each stands; `F` [s, M], `CV` [s] what that is worth, `W` [s, M] its weights.
+    fails, gains, cost : int arrays, [s]
+        Failures in a row, improvements, and evaluations so far.
+    step : float array, [s]
+        Step size for real variables, as a share of their range.
+    start : float array, [s, d]
+        What the start model saw when it picked the start: the row that its end will label.
+    """
+
+    _FIELDS = ("ids", "X", "F", "CV", "W", "fails", "gains", "cost", "step", "start", "start_F")
+
+    def __init__(
+        self, n_obj: int, by: Scalarisation, patience: int, max_gains: int | None = None
+    ) -> None:
+        self.by, self.patience = by, patience
+        self.max_gains = max_gains
+        self.next_id = 0
+        self.ids: Ints = np.empty(0, dtype=np.int64)
+        self.X: NDArray[Any] = np.empty(0)
+        self.F: Floats = np.empty((0, n_obj))
+        self.CV: Floats = np.empty(0)
+        self.W: Floats = np.empty((0, n_obj))
+        self.fails: Ints = np.empty(0, dtype=np.int64)
+        self.gains: Ints = np.empty(0, dtype=np.int64)
+        self.cost: Ints = np.empty(0, dtype=np.int64)
+        self.step: Floats = np.empty(0)
+        self.start: Floats = np.empty((0, 0))
+        self.start_F: Floats = np.empty((0, n_obj))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def begin(self, X: NDArray[Any], F: Floats, CV: Floats, W: Floats, start: Floats) -> Ints:
+        """Start one search from each design; return their ids [b]."""
+        b = len(X)
+        ids = np.arange(self.next_id, self.next_id + b)
+        self.next_id += b
+        zeros = np.zeros(b, dtype=np.int64)
+        new = {
+            "ids": ids, "X": X, "F": F, "CV": CV, "W": W, "fails": zeros, "gains": zeros,
+            "cost": zeros, "step": np.full(b, _STEP_START), "start": start, "start_F": F,
+        }  # fmt: skip
+        for name in self._FIELDS:
+            old = getattr(self, name)
+            joined = np.concatenate([old, new[name]]) if len(self) else new[name].copy()
+            new[name] = joined
+        for name in self._FIELDS:
+            setattr(self, name, new[name])
+        return ids
+
+    def receive(
+        self, ids: Ints, X: NDArray[Any], F: Floats, CV: Floats, frame: Frame
+    ) -> NDArray[np.bool_]:
+        """Move each search to its best answered neighbour where that improves on where it stands.
+
+        Parameters
+        ----------
+        ids : int array, [b]
+            Which search each neighbour belongs to; several may belong to one, and ids of searches
+            that have ended are ignored.
+
+        Returns
+        -------
+        finished : bool array, [s]
+            Which of the running searches have ended with this; see `drop`.
+        """
+        at = np.searchsorted(self.ids, ids)
+        at = np.where((at < len(self)) & (self.ids[np.minimum(at, len(self) - 1)] == ids), at, -1)
+        known = np.flatnonzero(at >= 0)
+        at = at[known]
+        g = scalarise(frame.scale(F[known]), self.W[at], self.by)
+        # The best neighbour of each search comes first in this order.
+        order = np.lexsort((g, CV[known], at))
+        _, first = np.unique(at[order], return_index=True)
+        best = order[first]
+        where = at[best]
+        own = scalarise(frame.scale(self.F[where]), self.W[where], self.by)
+        chosen = known[best]
+        wins = better(CV[chosen], g[best], self.CV[where], own)
+        tried = np.bincount(at, minlength=len(self))
+        self.cost += tried
+        self.fails += tried
+        self.step[where] *= np.where(wins, _GROW, _SHRINK ** tried[where])
+        np.clip(self.step, _STEP_MIN, _STEP_MAX, out=self.step)
+        won = where[wins]
+        self.X[won], self.F[won] = X[chosen[wins]], F[chosen[wins]]
+        self.CV[won] = CV[chosen[wins]]
+        self.fails[won] = 0
+        self.gains[won] += 1
+        finished = self.fails >= self.patience
+        if self.max_gains is not None:
+            finished |= self.gains >= self.max_gains
+        return finished
+
+    def drop(self, finished: NDArray[np.bool_]) -> None:
+        """Forget searches [s]."""
+        for name in self._FIELDS:
+            setattr(self, name, getattr(self, name)[~finished])

@@ -1,0 +1,208 @@
+"""The operators of a run: the caller's, else the problem's own, else by variable type."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pymoo.core.crossover import Crossover
+from pymoo.core.mixed import MixedVariableMating, MixedVariableSampling
+from pymoo.core.mutation import Mutation
+from pymoo.core.population import Population
+from pymoo.core.problem import Problem
+from pymoo.core.repair import NoRepair, Repair
+from pymoo.operators.crossover.sbx import SBX
+from pymoo.operators.crossover.ux import UX
+from pymoo.operators.mutation.bitflip import BitflipMutation
+from pymoo.operators.mutation.pm import PM
+from pymoo.operators.repair.rounding import RoundingRepair
+from pymoo.operators.sampling.rnd import (
+    BinaryRandomSampling,
+    FloatRandomSampling,
+    IntegerRandomSampling,
+)
+
+from moela.neighbours import neighbours_of
+
+Kind = Literal["real", "integer", "binary", "mixed", "own"]
+KINDS = ("sampling", "crossover", "mutation", "repair")
+
+
+def kind_of(problem: Problem) -> Kind:
+    """Say what a problem's variables are.
+
+    Returns
+    -------
+    str
+        ``mixed`` for problems with explicit `vars` (rows of X are dictionaries), else ``binary``,
+        ``integer`` or ``real`` by `vtype`. A `vtype` of None counts as real, as in pymoo.
+    """
+    if getattr(problem, "vars", None):
+        return "mixed"
+    vtype = problem.vtype
+    if vtype is None or vtype is float:
+        return "real"
+    if isinstance(vtype, type) and issubclass(vtype, bool | np.bool_):
+        return "binary"
+    if isinstance(vtype, type) and issubclass(vtype, int | np.integer):
+        return "integer"
+    if isinstance(vtype, type) and issubclass(vtype, float | np.floating):
+        return "real"
+    raise ValueError(
+        f"The 'vtype' of {type(problem).__name__} must be float, int, bool or None. Got {vtype!r} "
+        "instead; give the problem an operators() method, or pass sampling=, crossover= and "
+        "mutation= to the algorithm."
+    )
+
+
+@dataclass
+class Operators:
+    """The operators of one run, bound to one problem.
+
+    Attributes
+    ----------
+    sampling : Sampling, array or Population
+        Where the first designs come from.
+    crossover, mutation, repair
+        pymoo operators; for mixed variables `crossover` is None and `mating` makes the children.
+    kind : str
+        The variables' type; "own" when the problem brings its operators.
+    """
+
+    sampling: Any
+    crossover: Crossover | None
+    mutation: Mutation | None
+    repair: Repair
+    kind: Kind
+    mating: MixedVariableMating | None = None
+
+    def children(
+        self,
+        problem: Problem,
+        pop: Population,
+        parents: NDArray[np.int64],
+        random_state: np.random.Generator,
+    ) -> Population:
+        """Make one child of each row of `parents`.
+
+        Parameters
+        ----------
+        pop : Population, [n]
+        parents : int array, [b, n_parents]
+            Indices into `pop`; the columns beyond what the crossover takes are ignored.
+
+        Returns
+        -------
+        Population, [b]
+            Unevaluated and repaired.
+        """
+        b = len(parents)
+        if self.mating is not None:
+            matings = [list(pop[row[:2]]) for row in parents]
+            off = self.mating._do(problem, matings, 2 * b, parents=True, random_state=random_state)
+            off = off[random_state.integers(0, 2, b) * b + np.arange(b)]
+        else:
+            assert self.crossover is not None
+            assert self.mutation is not None
+            off = self.crossover(
+                problem,
+                pop,
+                parents=parents[:, : self.crossover.n_parents],
+                random_state=random_state,
+            )
+            # Offspring come blockwise: the first of every mating, then the second of every mating.
+            pick = random_state.integers(0, self.crossover.n_offsprings, b)
+            off = self.mutation(problem, off[pick * b + np.arange(b)], random_state=random_state)
+        return self.repair(problem, off, random_state=random_state)
+
+    @property
+    def n_parents(self) -> int:
+        """How many parents a child has."""
+        return 2 if self.crossover is None else int(self.crossover.n_parents)
+
+    def neighbours(
+        self,
+        problem: Problem,
+        X: NDArray[Any],
+        k: int,
+        random_state: np.random.Generator,
+        step: NDArray[np.float64] | float = 0.1,
+    ) -> NDArray[Any]:
+        """Neighbours of each row of X, for local search; see `moela.neighbours.neighbours_of`."""
+        return neighbours_of(problem, self, X, k, random_state, step)
+
+
+def resolve(
+    problem: Problem,
+    *,
+    sampling: Any = None,
+    crossover: Crossover | None = None,
+    mutation: Mutation | None = None,
+    repair: Repair | None = None,
+) -> Operators:
+    """Pick each operator: the argument, else ``problem.operators()``, else by the variables' type.
+
+    Raises
+    ------
+    ValueError
+        If the problem's `operators()` names an operator that is not one of sampling, crossover,
+        mutation and repair, or if a type is needed and unknown.
+    """
+    own: dict[str, Any] = dict(problem.operators()) if hasattr(problem, "operators") else {}
+    unknown = sorted(set(own) - set(KINDS))
+    if unknown:
+        raise ValueError(
+            f"{type(problem).__name__}.operators() must return a dict with keys out of "
+            f"{', '.join(KINDS)}. Got {', '.join(map(repr, unknown))} as well; remove them."
+        )
+    given = {"sampling": sampling, "crossover": crossover, "mutation": mutation, "repair": repair}
+    chosen = {key: own.get(key) if value is None else value for key, value in given.items()}
+
+    complete = all(chosen[key] is not None for key in ("sampling", "crossover", "mutation"))
+    kind: Kind = "own" if complete else kind_of(problem)
+    mating = None
+    if kind == "mixed":
+        mating = MixedVariableMating(repair=chosen["repair"])
+    for key, default in _defaults(kind).items():
+        if chosen[key] is None:
+            chosen[key] = default
+    if chosen["repair"] is None:
+        chosen["repair"] = NoRepair()
+    if kind == "own" and not getattr(problem, "vars", None):
+        # The move that a search makes still follows the variables where they are plain numbers.
+        kind = _plain_kind(problem, chosen)
+    return Operators(kind=kind, mating=mating, **chosen)
+
+
+def _plain_kind(problem: Problem, chosen: dict[str, Any]) -> Kind:
+    mutation = chosen["mutation"]
+    return "real" if isinstance(mutation, PM) and mutation.vtype is None else "own"
+
+
+def _defaults(kind: Kind) -> dict[str, Any]:
+    # Built anew for each run: pymoo's operators hold state of their own.
+    match kind:
+        case "real":
+            return {
+                "sampling": FloatRandomSampling(),
+                "crossover": SBX(prob=1.0, eta=20),
+                "mutation": PM(eta=20),
+            }
+        case "integer":
+            return {
+                "sampling": IntegerRandomSampling(),
+                "crossover": SBX(prob=1.0, eta=3.0, vtype=float, repair=RoundingRepair()),
+                "mutation": PM(eta=3.0, vtype=float, repair=RoundingRepair()),
+            }
+        case "binary":
+            return {
+                "sampling": BinaryRandomSampling(),
+                "crossover": UX(),
+                "mutation": BitflipMutation(),
+            }
+        case "mixed":
+            return {"sampling": MixedVariableSampling()}
+        case "own":
+            return {}

@@ -1,0 +1,261 @@
+"""Decomposition: weight vectors, neighbourhoods, normalisation, scalarisations and replacement."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pymoo.core.population import Population
+from scipy.spatial import cKDTree
+from scipy.stats import qmc
+
+from moela.archive import Archive, Floats
+
+Scalarisation = Literal["chebyshev", "weighted_sum", "product"]
+SCALARISATIONS = ("chebyshev", "weighted_sum", "product")
+
+# A design this close to the edge of the reference box, or beyond it, is scored by the tangent of
+# the logarithm instead, so that searches out there still know which way is in.
+_EDGE = 0.02
+
+
+def simplex_weights(n: int, n_obj: int, random_state: np.random.Generator) -> Floats:
+    """Spread n weight vectors over the unit simplex, the M unit vectors first.
+
+    The rest are scrambled Sobol points mapped to the simplex by the spacings of their sorted
+    coordinates, which keeps them evenly spread for any n and M, unlike a lattice.
+
+    Returns
+    -------
+    float array, [n, M]
+        Non-negative rows that sum to 1.
+    """
+    corners = np.eye(n_obj)[:n]
+    inner = n - len(corners)
+    if inner <= 0:
+        return corners
+    sobol = qmc.Sobol(n_obj - 1, rng=random_state)
+    points = sobol.random_base2(int(np.ceil(np.log2(max(inner, 2)))))[:inner]
+    edges = np.sort(points, axis=1)
+    bounds = np.concatenate([np.zeros((inner, 1)), edges, np.ones((inner, 1))], axis=1)
+    return np.concatenate([corners, np.diff(bounds, axis=1)])
+
+
+def random_weights(n: int, n_obj: int, random_state: np.random.Generator) -> Floats:
+    """Draw n weight vectors uniformly from the unit simplex, [n, M]."""
+    return random_state.dirichlet(np.ones(n_obj), n)
+
+
+def neighbourhoods(W: Floats, size: int) -> NDArray[np.int64]:
+    """Find the `size` nearest weight vectors of each of W [n, M], itself first: [n, size]."""
+    return np.atleast_2d(cKDTree(W).query(W, k=min(size, len(W)))[1]).reshape(len(W), -1)
+
+
+class Frame:
+    """The box that objectives are scaled with: running ideal, and a reference or running nadir.
+
+    Parameters
+    ----------
+    n_obj : int
+        Number of objectives M.
+    reference : array [M] or None
+        A known reference point, such as the objectives of a design that one wants to beat. The
+        frame ends there. Without one it ends at the nadir of the non-dominated designs so far.
+    bounds : tuple of arrays [M], optional
+        Fixed (ideal, nadir), for algorithms that were published with such.
+
+    Attributes
+    ----------
+    ideal, nadir : float array, [M]
+        Scaled objectives are 0 at the ideal and 1 at the nadir.
+    """
+
+    def __init__(
+        self,
+        n_obj: int,
+        reference: ArrayLike | None = None,
+        bounds: tuple[ArrayLike, ArrayLike] | None = None,
+    ) -> None:
+        self.ideal: Floats = np.full(n_obj, np.inf)
+        self.nadir: Floats = np.full(n_obj, -np.inf)
+        self.fixed = bounds is not None
+        self.reference = None if reference is None else np.asarray(reference, dtype=float)
+        if self.reference is not None and self.reference.shape != (n_obj,):
+            raise ValueError(
+                f"The reference point must have one value per objective, shape ({n_obj},). "
+                f"Got shape {self.reference.shape} instead."
+            )
+        if bounds is not None:
+            self.ideal = np.asarray(bounds[0], dtype=float)
+            self.nadir = np.asarray(bounds[1], dtype=float)
+
+    def update(self, F: Floats, archive: Archive) -> bool:
+        """Learn from new objectives F [b, M] and the archive they went into.
+
+        Returns
+        -------
+        bool
+            Whether the frame moved.
+        """
+        if self.fixed or len(archive) == 0:
+            return False
+        ideal = np.minimum(self.ideal, F.min(axis=0)) if len(F) else self.ideal
+        nadir = archive.F.max(axis=0)
+        if self.reference is not None:
+            # A reference that nothing has come near says nothing about scale there.
+            nadir = np.where(self.reference > ideal, self.reference, nadir)
+        moved = not (np.array_equal(ideal, self.ideal) and np.array_equal(nadir, self.nadir))
+        self.ideal, self.nadir = ideal, nadir
+        return moved
+
+    def scale(self, F: Floats) -> Floats:
+        """Scale objectives [..., M]; an objective that never varied scales to 0."""
+        span = self.nadir - self.ideal
+        return (F - self.ideal) / np.where(span > 0, span, np.inf)
+
+
+def scalarise(Z: Floats, W: Floats, by: Scalarisation) -> Floats:
+    """Turn scaled objectives into one value per weight vector; smaller is better.
+
+    Parameters
+    ----------
+    Z : float array, [..., M]
+        Scaled objectives, 0 at the ideal and 1 at the nadir or reference.
+    W : float array, [..., M]
+        Weights, broadcast against Z.
+    by : {"chebyshev", "weighted_sum", "product"}
+        The largest weighted coordinate (Zhang and Li 2007, eq. 5); their weighted sum; or the
+        negative logarithm of the weighted product of the distances to the reference, which for
+        equal weights is the hypervolume that the design alone dominates.
+
+    Returns
+    -------
+    float array, [...]
+    """
+    if by == "chebyshev":
+        return (W * Z).max(axis=-1)
+    if by == "weighted_sum":
+        return (W * Z).sum(axis=-1)
+    distance = 1.0 + _EDGE - Z
+    inside = np.log(np.maximum(distance, _EDGE))
+    beyond = np.minimum(distance - _EDGE, 0.0) / _EDGE
+    return -(W * (inside + beyond)).sum(axis=-1)
+
+
+def better(CV: Any, g: Any, CV_than: Any, g_than: Any) -> NDArray[np.bool_]:
+    """Tell where (CV, g) beats the other: feasibility first, then the value (Deb 2000)."""
+    return (CV < CV_than) | ((CV == CV_than) & (g < g_than))
+
+
+class Subproblems:
+    """One design per weight vector, and the rule by which children replace them.
+
+    Parameters
+    ----------
+    W : float array, [n, M]
+    n_neighbours : int
+        Size of a neighbourhood, the sub-problem itself included.
+    by : str
+        Scalarisation; see `scalarise`.
+
+    Attributes
+    ----------
+    pop : Population, [n]
+        The member of each sub-problem.
+    F, CV : float arrays, [n, M] and [n]
+        Its objectives and constraint violation.
+    B : int array, [n, n_neighbours]
+        The neighbourhood of each sub-problem.
+    """
+
+    def __init__(self, W: Floats, n_neighbours: int, by: Scalarisation) -> None:
+        self.W, self.by = W, by
+        self.B = neighbourhoods(W, n_neighbours)
+        self.pop = Population.empty()
+        self.F: Floats = np.empty((0, W.shape[1]))
+        self.CV: Floats = np.empty(0)
+
+    def __len__(self) -> int:
+        return len(self.W)
+
+    def populate(self, pop: Population, F: Floats, CV: Floats, frame: Frame) -> None:
+        """Give each sub-problem the design that is best for it; a design may serve several."""
+        values = scalarise(frame.scale(F)[None], self.W[:, None], self.by)
+        order = np.lexsort((values, np.broadcast_to(CV, values.shape)), axis=1)
+        self._assign(order[:, 0], pop, F, CV)
+
+    def populate_in_order(self, pop: Population, F: Floats, CV: Floats) -> None:
+        """Give sub-problem k the k-th design, going round if there are fewer designs."""
+        self._assign(np.arange(len(self)) % len(pop), pop, F, CV)
+
+    def _assign(self, index: NDArray[np.int64], pop: Population, F: Floats, CV: Floats) -> None:
+        self.pop, self.F, self.CV = pop[index], F[index], CV[index]
+
+    def parents(
+        self,
+        subproblems: NDArray[np.int64],
+        n_parents: int,
+        prob_neighbours: float,
+        random_state: np.random.Generator,
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Choose different parents for each sub-problem: from its neighbourhood, or from all.
+
+        Returns
+        -------
+        parents : int array, [b, n_parents]
+        local : bool array, [b]
+            Whether the parents came from the neighbourhood.
+        """
+        b, size = len(subproblems), self.B.shape[1]
+        local = (random_state.random(b) < prob_neighbours) & (size >= n_parents)
+        near = random_state.random((b, size)).argpartition(n_parents - 1, axis=1)[:, :n_parents]
+        parents = np.take_along_axis(self.B[subproblems], near, axis=1)
+        for i in np.flatnonzero(~local):
+            parents[i] = random_state.choice(len(self), n_parents, replace=len(self) < n_parents)
+        return parents, local
+
+    def replace(
+        self,
+        pop: Population,
+        F: Floats,
+        CV: Floats,
+        homes: NDArray[np.int64],
+        local: NDArray[np.bool_],
+        frame: Frame,
+        random_state: np.random.Generator,
+        n_max: int = 1,
+    ) -> int:
+        """Let each child take the place of members that it is better than.
+
+        A child looks at the mating pool it came from, in random order, and replaces at most
+        `n_max` of its members (Zhang and Li 2007 with the bound of Li and Zhang 2009).
+
+        Parameters
+        ----------
+        homes : int array, [b]
+            The sub-problem each child was made for.
+        local : bool array, [b]
+            Whether its pool is the neighbourhood of that sub-problem, or everything.
+
+        Returns
+        -------
+        int
+            How many members were replaced.
+        """
+        replaced = 0
+        Z, own = frame.scale(F), frame.scale(self.F)
+        for i in range(len(F)):
+            pool = self.B[homes[i]] if local[i] else slice(None)
+            g_new = scalarise(Z[i], self.W[pool], self.by)
+            g_old = scalarise(own[pool], self.W[pool], self.by)
+            wins = np.flatnonzero(better(CV[i], g_new, self.CV[pool], g_old))
+            if len(wins) == 0:
+                continue
+            if len(wins) > n_max:
+                wins = random_state.choice(wins, n_max, replace=False)
+            taken = wins if not local[i] else self.B[homes[i]][wins]
+            self.pop[taken], self.F[taken], self.CV[taken] = pop[i], F[i], CV[i]
+            own[taken] = Z[i]
+            replaced += len(taken)
+        return replaced
