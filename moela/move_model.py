@@ -1,0 +1,88 @@
+"""The learned model that ranks moves before any is paid for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.stats import spearmanr
+from sklearn.base import clone
+from sklearn.linear_model import Ridge
+
+from moela.archive import Floats
+
+_MIN_ROWS = 100
+
+
+class MoveModel:
+    """Predicts how a move changes the objectives from how it changes the design's features.
+
+    Differences of features are what a move is; learning on them, rather than on designs, leaves
+    out all that a design and its neighbour have in common, and a linear model then says most of
+    what can be said. Refits are scheduled by the number of rows, never by the clock.
+
+    Parameters
+    ----------
+    estimator : scikit-learn regressor or None
+        Default: ridge regression on standardised differences, refitted on the newest rows.
+    window : int
+        Rows kept; the objectives' landscape near the front is not that of the start.
+
+    Attributes
+    ----------
+    skill : float
+        Spearman correlation of predicted and measured change of the scalar value over the newest
+        moves that were drawn blindly; NaN until there are enough.
+    """
+
+    def __init__(self, estimator: Any = None, window: int = 4000) -> None:
+        self.estimator = Ridge(alpha=1.0, fit_intercept=False) if estimator is None else estimator
+        self.window = window
+        self.moves: list[Floats] = []
+        self.changes: list[Floats] = []
+        self.n_rows = 0
+        self._fitted_at = 0
+        self._model: Any = None
+        self._scale: Floats = np.empty(0)
+        self._checks: list[tuple[float, float]] = []
+        self.skill = float("nan")
+
+    @property
+    def ready(self) -> bool:
+        """Whether the model has been fitted and has not been found useless."""
+        return self._model is not None and not self.skill < 0.05
+
+    def add(self, moves: Floats, changes: Floats) -> None:
+        """Learn from moves [b, d] and the changes of the objectives [b, M] they brought."""
+        self.moves.append(moves)
+        self.changes.append(changes)
+        self.n_rows += len(moves)
+        while sum(map(len, self.moves[1:])) >= self.window:
+            del self.moves[0], self.changes[0]
+
+    def fit_if_due(self) -> bool:
+        """Refit once the rows have grown by a tenth of what is kept; say whether it did."""
+        growth = max(20, 0.1 * min(self.n_rows, self.window))
+        if self.n_rows < _MIN_ROWS or self.n_rows < self._fitted_at + growth:
+            return False
+        D, C = np.concatenate(self.moves), np.concatenate(self.changes)
+        spread = D.std(axis=0)
+        self._scale = np.where(spread > 0, spread, np.inf)
+        unit = C.std(axis=0)
+        self._unit = np.where(unit > 0, unit, 1.0)
+        self._model = clone(self.estimator).fit(D / self._scale, C / self._unit)
+        self._fitted_at = self.n_rows
+        return True
+
+    def predict(self, moves: Floats) -> Floats:
+        """Predict the change of the objectives [b, M] that moves [b, d] bring."""
+        return np.asarray(self._model.predict(moves / self._scale)) * self._unit
+
+    def check(self, predicted: Floats, measured: Floats) -> None:
+        """Compare predicted and measured changes of the scalar value, both [b]."""
+        self._checks.extend(zip(predicted.tolist(), measured.tolist(), strict=True))
+        del self._checks[:-200]
+        if len(self._checks) >= 40:
+            a, b = np.array(self._checks).T
+            flat = np.ptp(a) == 0 or np.ptp(b) == 0
+            self.skill = 0.0 if flat else float(spearmanr(a, b).statistic)

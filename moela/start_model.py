@@ -1,0 +1,84 @@
+"""The learned model that picks where a local search starts: where would one from here end?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.ensemble import ExtraTreesRegressor
+
+from moela.archive import Floats
+from moela.subproblems import Frame, Scalarisation, scalarise
+
+
+class StartModel:
+    """Learns, from every search so far, the value at which a search from here ends.
+
+    A row is a finished search: the scaled objectives it started from, its weights, the value it
+    started at, and the start's features; the label is the value it ended at. Objectives are kept
+    as they were measured, and rows and labels are scaled anew at every refit, so that a moving
+    ideal point does not leave old rows in old units.
+
+    Parameters
+    ----------
+    by : str
+        What the searches descend on.
+    estimator : scikit-learn regressor or None
+        Default: 50 extremely randomised trees.
+    min_rows : int
+        Searches to see before the model is used.
+    """
+
+    def __init__(self, by: Scalarisation, estimator: Any = None, min_rows: int = 20) -> None:
+        self.by = by
+        self.estimator = estimator
+        self.min_rows = min_rows
+        self.features: list[Floats] = []
+        self.start_F: list[Floats] = []
+        self.end_F: list[Floats] = []
+        self.W: list[Floats] = []
+        self._fitted_at = 0
+        self._model: Any = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a fitted model."""
+        return self._model is not None
+
+    def __len__(self) -> int:
+        return len(self.W)
+
+    def add(self, features: Floats, start_F: Floats, W: Floats, end_F: Floats) -> None:
+        """Learn from finished searches: features [b, d], objectives [b, M] and weights [b, M]."""
+        self.features.extend(features)
+        self.start_F.extend(start_F)
+        self.W.extend(W)
+        self.end_F.extend(end_F)
+
+    def fit_if_due(self, frame: Frame, random_state: np.random.Generator) -> bool:
+        """Refit once there are a fifth more searches than at the last fit; say whether it did."""
+        if len(self) < self.min_rows or len(self) < 1.2 * self._fitted_at:
+            return False
+        W = np.array(self.W)
+        inputs = self._inputs(np.array(self.features), np.array(self.start_F), W, frame)
+        ends = scalarise(frame.scale(np.array(self.end_F)), W, self.by)
+        seed = int(random_state.integers(2**31))
+        if self.estimator is None:
+            model = ExtraTreesRegressor(50, min_samples_leaf=2, random_state=seed)
+        else:
+            model = clone(self.estimator)
+            if "random_state" in model.get_params():
+                model.set_params(random_state=seed)
+        self._model = model.fit(inputs, ends)
+        self._fitted_at = len(self)
+        return True
+
+    def predict(self, features: Floats, F: Floats, W: Floats, frame: Frame) -> Floats:
+        """Predict the end values [b] of searches from features [b, d], F [b, M] with W [b, M]."""
+        return np.asarray(self._model.predict(self._inputs(features, F, W, frame)))
+
+    def _inputs(self, features: Floats, F: Floats, W: Floats, frame: Frame) -> Floats:
+        Z = frame.scale(F)
+        value = scalarise(Z, W, self.by)
+        return np.concatenate([Z, W, value[:, None], features], axis=1)
