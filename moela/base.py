@@ -140,7 +140,8 @@ class ArchiveAlgorithm(Algorithm):
     def _sample(self) -> Population:
         sampling = self.operators.sampling
         if isinstance(sampling, Population):
-            pop = sampling
+            # Copies, since evaluation and repair write into individuals, and these are the caller's.
+            pop = Population.create(*[ind.copy() for ind in sampling])
         elif isinstance(sampling, np.ndarray | list):
             pop = Population.new("X", rows(sampling))
         else:
