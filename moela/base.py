@@ -117,7 +117,7 @@ class ArchiveAlgorithm(Algorithm):
         self._answer(*self._take(infills))
 
     def _set_optimum(self) -> None:
-        self.opt = self.front.pop
+        self.pop = self.opt = self.front.pop
 
     def _post_advance(self) -> None:
         super()._post_advance()
