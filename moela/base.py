@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,11 @@ from moela.operators import Operators, resolve
 from moela.seen import Seen
 
 Individuals = Population
+
+_RUN_STATE = (
+    "archive", "data", "display", "history", "is_initialized", "n_iter", "off", "opt", "pop",
+    "start_time", "termination",
+)  # fmt: skip
 
 
 class ArchiveAlgorithm(Algorithm):
@@ -58,6 +64,8 @@ class ArchiveAlgorithm(Algorithm):
         require(name, "n_init", n_init, n_init >= 2, "an integer of at least 2")
         self.n_init = int(n_init)
         self.archive_size = archive_size
+        # What a run changes, as it is before any.
+        self._before_run = copy.deepcopy({key: getattr(self, key) for key in _RUN_STATE})
         self._given = {
             "sampling": sampling,
             "crossover": crossover,
@@ -82,6 +90,17 @@ class ArchiveAlgorithm(Algorithm):
         self._answer(pop, F, CV, accepted)
 
     # ------------------------------------------------------------------------ pymoo's interface
+
+    def setup(self, problem: Problem, **kwargs: Any) -> ArchiveAlgorithm:
+        """Begin a fresh run on a problem, also where this object has been through one already."""
+        if self.problem is not None:
+            self.__dict__.update(copy.deepcopy(self._before_run))
+            self.evaluator.n_eval = 0
+        elif self.termination is not None:
+            # pymoo writes into the object that it is given, and that one is the caller's.
+            self.termination = copy.deepcopy(self.termination)
+        super().setup(problem, **kwargs)
+        return self
 
     def _setup(self, problem: Problem, **kwargs: Any) -> None:
         if problem.n_obj < 2:
