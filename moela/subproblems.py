@@ -217,8 +217,11 @@ class Subproblems:
         """
         b, size = len(subproblems), self.B.shape[1]
         local = (random_state.random(b) < prob_neighbours) & (size >= n_parents)
-        near = random_state.random((b, size)).argpartition(n_parents - 1, axis=1)[:, :n_parents]
-        parents = np.take_along_axis(self.B[subproblems], near, axis=1)
+        if size < n_parents:
+            parents = np.empty((b, n_parents), dtype=np.int64)
+        else:
+            near = random_state.random((b, size)).argpartition(n_parents - 1, axis=1)[:, :n_parents]
+            parents = np.take_along_axis(self.B[subproblems], near, axis=1)
         for i in np.flatnonzero(~local):
             parents[i] = random_state.choice(len(self), n_parents, replace=len(self) < n_parents)
         return parents, local
