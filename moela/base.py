@@ -60,6 +60,7 @@ class ArchiveAlgorithm(Algorithm):
     ) -> None:
         kwargs.setdefault("output", MultiObjectiveOutput())
         super().__init__(**kwargs)
+        self.termination: Any
         name = type(self).__name__
         require(name, "n_init", n_init, n_init >= 2, "an integer of at least 2")
         self.n_init = int(n_init)
@@ -159,7 +160,7 @@ class ArchiveAlgorithm(Algorithm):
     def _sample(self) -> Population:
         sampling = self.operators.sampling
         if isinstance(sampling, Population):
-            # Copies, since evaluation and repair write into individuals, and these are the caller's.
+            # Copies: evaluation and repair write into individuals, and these are the caller's.
             pop = Population.create(*[ind.copy() for ind in sampling])
         elif isinstance(sampling, np.ndarray | list):
             pop = Population.new("X", rows(sampling))

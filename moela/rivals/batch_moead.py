@@ -9,7 +9,7 @@ from pymoo.core.population import Population
 
 from moela.archive import Bools, Floats
 from moela.base import ArchiveAlgorithm, require
-from moela.rivals.common import owners_of, reference_of
+from moela.rivals.common import count, one_of, owners_of, reference_of
 from moela.subproblems import (
     SCALARISATIONS,
     Frame,
@@ -78,7 +78,7 @@ class BatchMOEAD(ArchiveAlgorithm):
     def __init__(
         self,
         *,
-        n_subproblems: int = 100,
+        n_subproblems: int = 50,
         n_neighbors: int = 15,
         prob_neighbor_mating: float = 0.9,
         n_replace: int = 2,
@@ -87,15 +87,8 @@ class BatchMOEAD(ArchiveAlgorithm):
         archive_size: int | None = 500,
         **kwargs: Any,
     ) -> None:
-        require("BatchMOEAD", "n_subproblems", n_subproblems, n_subproblems >= 2, "at least 2")
+        count("BatchMOEAD", "n_subproblems", n_subproblems, at_least=2)
         super().__init__(n_init=n_subproblems, archive_size=archive_size, **kwargs)
-        batch_size = n_subproblems if batch_size is None else batch_size
-        for name, value in {
-            "n_neighbors": n_neighbors,
-            "n_replace": n_replace,
-            "batch_size": batch_size,
-        }.items():
-            require("BatchMOEAD", name, value, value >= 1, "an integer of at least 1")
         require(
             "BatchMOEAD",
             "prob_neighbor_mating",
@@ -103,18 +96,13 @@ class BatchMOEAD(ArchiveAlgorithm):
             0.0 <= prob_neighbor_mating <= 1.0,
             "between 0 and 1",
         )
-        require(
-            "BatchMOEAD",
-            "scalarisation",
-            scalarisation,
-            scalarisation in SCALARISATIONS,
-            f"one of {SCALARISATIONS}",
-        )
-        self.n_subproblems = int(n_subproblems)
-        self.n_neighbors = int(n_neighbors)
+        one_of("BatchMOEAD", "scalarisation", scalarisation, SCALARISATIONS)
+        self.n_subproblems = n_subproblems
+        self.n_neighbors = count("BatchMOEAD", "n_neighbors", n_neighbors)
         self.prob_neighbor_mating = float(prob_neighbor_mating)
-        self.n_replace = int(n_replace)
-        self.batch_size = int(batch_size)
+        self.n_replace = count("BatchMOEAD", "n_replace", n_replace)
+        batch_size = n_subproblems if batch_size is None else batch_size
+        self.batch_size = count("BatchMOEAD", "batch_size", batch_size)
         self.scalarisation: Scalarisation = scalarisation
 
     def _begin(self) -> None:

@@ -11,12 +11,12 @@ from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 
 from moela.archive import Floats
-from moela.base import ArchiveAlgorithm, rows
+from moela.base import ArchiveAlgorithm, require, rows
 
 Ints = NDArray[np.int64]
 
-# Moves of real variables have sizes from a thousandth to a third of the range, drawn anew for each
-# neighbour: the published searches are on discrete designs and have no step size to adapt.
+# Real variables move by a thousandth to a third of their range: the published hypervolume-greedy
+# searches are on discrete designs and have no step size to adapt.
 _STEP_LOG10 = (-3.0, -0.5)
 _ROUNDS = 3
 
@@ -28,7 +28,12 @@ def reference_of(problem: Problem) -> Floats | None:
 
 
 def fresh_neighbours(
-    algorithm: ArchiveAlgorithm, X: Sequence[Any], owners: Ints, k: int, part: str
+    algorithm: ArchiveAlgorithm,
+    X: Sequence[Any],
+    owners: Ints,
+    k: int,
+    part: str,
+    step: Floats | None = None,
 ) -> Population:
     """Propose up to k neighbours of each design that nobody has asked for yet.
 
@@ -39,6 +44,8 @@ def fresh_neighbours(
         What the neighbours carry as ``owner``, so that their answers are recognised.
     part : str
         What they carry as ``part``: the role that asked for them.
+    step : float array, [s], optional
+        Step size of real variables. Default: drawn anew for each neighbour.
 
     Returns
     -------
@@ -54,8 +61,11 @@ def fresh_neighbours(
         source = np.repeat(np.arange(len(X)), wanted)
         if len(source) == 0:
             break
-        step = 10.0 ** rng.uniform(*_STEP_LOG10, len(source))
-        moved = algorithm.operators.neighbours(algorithm.problem, designs[source], 1, rng, step)
+        if step is None:
+            steps = 10.0 ** rng.uniform(*_STEP_LOG10, len(source))
+        else:
+            steps = step[source]
+        moved = algorithm.operators.neighbours(algorithm.problem, designs[source], 1, rng, steps)
         moved = moved[:, 0]
         new = algorithm.seen.first_of_each(moved)
         algorithm.seen.add(moved[new])
@@ -87,6 +97,22 @@ def restarts(algorithm: ArchiveAlgorithm, n: int) -> Population:
     return pop
 
 
+def count(owner: str, name: str, value: Any, at_least: int = 1) -> int:
+    """Return a parameter that must be an integer of at least `at_least`."""
+    holds = (
+        isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= at_least
+    )
+    require(owner, name, value, bool(holds), f"an integer of at least {at_least}")
+    return int(value)
+
+
+def one_of(owner: str, name: str, value: Any, known: tuple[str, ...]) -> None:
+    """Check a parameter that must be one of some names."""
+    require(owner, name, value, value in known, f"one of {', '.join(known)}")
+
+
 def owners_of(pop: Population) -> Ints:
     """Read which search each answered design belongs to, -1 where it belongs to none."""
-    return np.array([-1 if ind.get("owner") is None else ind.get("owner") for ind in pop], dtype=int)
+    return np.array(
+        [-1 if ind.get("owner") is None else ind.get("owner") for ind in pop], dtype=int
+    )

@@ -115,7 +115,7 @@ class GreedySearches:
             if search is None:
                 continue
             rows = np.flatnonzero(ids == id_)
-            self._move(search, [X[row] for row in rows], F[rows], CV[rows], frame, ref, front)
+            self._move(search, [X[int(row)] for row in rows], F[rows], CV[rows], frame, ref, front)
             if search.fails >= self.patience or search.steps >= self.max_steps:
                 ended.append(self.end(search))
         self.remember(archive)

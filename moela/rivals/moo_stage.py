@@ -9,8 +9,8 @@ from pymoo.core.population import Population
 from sklearn.ensemble import RandomForestRegressor
 
 from moela.archive import Bools, Floats
-from moela.base import ArchiveAlgorithm, require, rows
-from moela.rivals.common import fresh_neighbours, owners_of, reference_of, restarts
+from moela.base import ArchiveAlgorithm, rows
+from moela.rivals.common import count, fresh_neighbours, owners_of, reference_of, restarts
 from moela.rivals.encode import features_of
 from moela.rivals.greedy import GreedySearches, Search
 from moela.rivals.phv import hypervolume, scaled_reference
@@ -69,9 +69,9 @@ class MOOSTAGE(ArchiveAlgorithm):
 
     References
     ----------
-    B. K. Joardar, R. G. Kim, J. R. Doppa, P. P. Pande, D. Marculescu, R. Marculescu. "Learning-Based
-    Application-Agnostic 3D NoC Design for Heterogeneous Manycore Systems." IEEE Transactions on
-    Computers 68(6), 2019.
+    B. K. Joardar, R. G. Kim, J. R. Doppa, P. P. Pande, D. Marculescu, R. Marculescu.
+    "Learning-Based Application-Agnostic 3D NoC Design for Heterogeneous Manycore Systems." IEEE
+    Transactions on Computers 68(6), 2019.
     J. Boyan, A. Moore. "Learning Evaluation Functions to Improve Optimization by Local Search."
     Journal of Machine Learning Research 1, 2000. (STAGE, for one objective.)
 
@@ -100,18 +100,13 @@ class MOOSTAGE(ArchiveAlgorithm):
         **kwargs: Any,
     ) -> None:
         super().__init__(n_init=n_init, archive_size=archive_size, **kwargs)
-        counts = {
-            "n_neighbors": n_neighbors,
-            "max_steps": max_steps,
-            "n_candidates": n_candidates,
-            "n_model_neighbors": n_model_neighbors,
-            "n_model_steps": n_model_steps,
-            "n_trees": n_trees,
-            "max_rows": max_rows,
-        }
-        for name, value in counts.items():
-            require("MOOSTAGE", name, value, value >= 1, "an integer of at least 1")
-            setattr(self, name, int(value))
+        self.n_neighbors = count("MOOSTAGE", "n_neighbors", n_neighbors)
+        self.max_steps = count("MOOSTAGE", "max_steps", max_steps)
+        self.n_candidates = count("MOOSTAGE", "n_candidates", n_candidates)
+        self.n_model_neighbors = count("MOOSTAGE", "n_model_neighbors", n_model_neighbors)
+        self.n_model_steps = count("MOOSTAGE", "n_model_steps", n_model_steps)
+        self.n_trees = count("MOOSTAGE", "n_trees", n_trees)
+        self.max_rows = count("MOOSTAGE", "max_rows", max_rows)
 
     def _begin(self) -> None:
         self.frame = Frame(self.problem.n_obj, reference_of(self.problem))
@@ -182,7 +177,9 @@ class MOOSTAGE(ArchiveAlgorithm):
             min_samples_leaf=2,
             random_state=int(self.random_state.integers(2**31)),
         )
-        self.model.fit(np.concatenate([path for path, _ in self.examples]), np.repeat(ends, rows_of))
+        self.model.fit(
+            np.concatenate([path for path, _ in self.examples]), np.repeat(ends, rows_of)
+        )
         self.n_fitted = self.n_learned
 
     def _climb(self) -> Population | None:

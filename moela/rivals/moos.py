@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from pymoo.core.population import Population
 
 from moela.archive import Bools, Floats
-from moela.base import ArchiveAlgorithm, require
-from moela.rivals.common import fresh_neighbours, owners_of, reference_of, restarts
+from moela.base import ArchiveAlgorithm
+from moela.rivals.common import count, fresh_neighbours, owners_of, reference_of, restarts
 from moela.rivals.greedy import GreedySearches, Search
 from moela.subproblems import Frame, scalarise
 
@@ -46,7 +47,7 @@ class Interval:
         axis = int(longest[self.depth % len(longest)])
         cuts = np.linspace(self.low[axis], self.high[axis], 4)
         parts = []
-        for low, high in zip(cuts[:-1], cuts[1:], strict=True):
+        for low, high in pairwise(cuts):
             part = Interval(self.low.copy(), self.high.copy(), self.depth + 1, 0.0)
             part.low[axis], part.high[axis] = low, high
             parts.append(part)
@@ -115,10 +116,8 @@ class MOOS(ArchiveAlgorithm):
         **kwargs: Any,
     ) -> None:
         super().__init__(n_init=n_init, archive_size=archive_size, **kwargs)
-        require("MOOS", "n_neighbors", n_neighbors, n_neighbors >= 1, "an integer of at least 1")
-        require("MOOS", "max_steps", max_steps, max_steps >= 1, "an integer of at least 1")
-        self.n_neighbors = int(n_neighbors)
-        self.max_steps = int(max_steps)
+        self.n_neighbors = count("MOOS", "n_neighbors", n_neighbors)
+        self.max_steps = count("MOOS", "max_steps", max_steps)
 
     def _begin(self) -> None:
         n_obj = self.problem.n_obj

@@ -14,7 +14,7 @@ _MARGIN = 0.1
 
 
 def scaled_reference(frame: Frame) -> Floats:
-    """Reference point [M] in the units of `frame.scale`.
+    """Return the reference point [M] in the units of `frame.scale`.
 
     It is 1, the known reference, in each objective where the frame ends there, and a tenth beyond
     the running nadir elsewhere.
@@ -57,7 +57,7 @@ def contributions(Z: Floats, front: Floats, ref: Floats) -> Floats:
     for i in np.flatnonzero(inside):
         box = float(np.prod(ref - Z[i]))
         limited = np.maximum(front, Z[i])
-        gains[i] = max(box - (hypervolume(_minimal(limited), ref)), 0.0)
+        gains[i] = max(box - hypervolume(_minimal(limited), ref), 0.0)
     return gains
 
 
