@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,11 @@ from moela.operators import Operators, resolve
 from moela.seen import Seen
 
 Individuals = Population
+
+_RUN_STATE = (
+    "archive", "data", "display", "history", "is_initialized", "n_iter", "off", "opt", "pop",
+    "start_time", "termination",
+)  # fmt: skip
 
 
 class ArchiveAlgorithm(Algorithm):
@@ -54,10 +60,13 @@ class ArchiveAlgorithm(Algorithm):
     ) -> None:
         kwargs.setdefault("output", MultiObjectiveOutput())
         super().__init__(**kwargs)
+        self.termination: Any
         name = type(self).__name__
         require(name, "n_init", n_init, n_init >= 2, "an integer of at least 2")
         self.n_init = int(n_init)
         self.archive_size = archive_size
+        # What a run changes, as it is before any.
+        self._before_run = copy.deepcopy({key: getattr(self, key) for key in _RUN_STATE})
         self._given = {
             "sampling": sampling,
             "crossover": crossover,
@@ -82,6 +91,17 @@ class ArchiveAlgorithm(Algorithm):
         self._answer(pop, F, CV, accepted)
 
     # ------------------------------------------------------------------------ pymoo's interface
+
+    def setup(self, problem: Problem, **kwargs: Any) -> ArchiveAlgorithm:
+        """Begin a fresh run on a problem, also where this object has been through one already."""
+        if self.problem is not None:
+            self.__dict__.update(copy.deepcopy(self._before_run))
+            self.evaluator.n_eval = 0
+        elif self.termination is not None:
+            # pymoo writes into the object that it is given, and that one is the caller's.
+            self.termination = copy.deepcopy(self.termination)
+        super().setup(problem, **kwargs)
+        return self
 
     def _setup(self, problem: Problem, **kwargs: Any) -> None:
         if problem.n_obj < 2:
@@ -117,7 +137,7 @@ class ArchiveAlgorithm(Algorithm):
         self._answer(*self._take(infills))
 
     def _set_optimum(self) -> None:
-        self.opt = self.front.pop
+        self.pop = self.opt = self.front.pop
 
     def _post_advance(self) -> None:
         super()._post_advance()
@@ -140,7 +160,8 @@ class ArchiveAlgorithm(Algorithm):
     def _sample(self) -> Population:
         sampling = self.operators.sampling
         if isinstance(sampling, Population):
-            pop = sampling
+            # Copies: evaluation and repair write into individuals, and these are the caller's.
+            pop = Population.create(*[ind.copy() for ind in sampling])
         elif isinstance(sampling, np.ndarray | list):
             pop = Population.new("X", rows(sampling))
         else:

@@ -106,6 +106,8 @@ class LocalSearches:
         finished : bool array, [s]
             Which of the running searches have ended with this; see `drop`.
         """
+        if len(self) == 0:
+            return np.zeros(0, dtype=bool)
         at = np.searchsorted(self.ids, ids)
         at = np.where((at < len(self)) & (self.ids[np.minimum(at, len(self) - 1)] == ids), at, -1)
         known = np.flatnonzero(at >= 0)

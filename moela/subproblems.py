@@ -61,7 +61,8 @@ class Frame:
         Number of objectives M.
     reference : array [M] or None
         A known reference point, such as the objectives of a design that one wants to beat. The
-        frame ends there. Without one it ends at the nadir of the non-dominated designs so far.
+        frame ends there. Without one it ends at the nadir of the non-dominated designs so far,
+        or, in an objective in which these do not differ, at the worst value met.
     bounds : tuple of arrays [M], optional
         Fixed (ideal, nadir), for algorithms that were published with such.
 
@@ -69,6 +70,8 @@ class Frame:
     ----------
     ideal, nadir : float array, [M]
         Scaled objectives are 0 at the ideal and 1 at the nadir.
+    worst : float array, [M]
+        The largest value met in each objective.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class Frame:
     ) -> None:
         self.ideal: Floats = np.full(n_obj, np.inf)
         self.nadir: Floats = np.full(n_obj, -np.inf)
+        self.worst: Floats = np.full(n_obj, -np.inf)
         self.fixed = bounds is not None
         self.reference = None if reference is None else np.asarray(reference, dtype=float)
         if self.reference is not None and self.reference.shape != (n_obj,):
@@ -101,7 +105,11 @@ class Frame:
         if self.fixed or len(archive) == 0:
             return False
         ideal = np.minimum(self.ideal, F.min(axis=0)) if len(F) else self.ideal
+        self.worst = np.maximum(self.worst, F.max(axis=0)) if len(F) else self.worst
         nadir = archive.F.max(axis=0)
+        # An archive of one design would scale everything to 0, and no search could tell better
+        # from worse.
+        nadir = np.where(nadir > archive.F.min(axis=0), nadir, np.maximum(nadir, self.worst))
         if self.reference is not None:
             # A reference that nothing has come near says nothing about scale there.
             nadir = np.where(self.reference > ideal, self.reference, nadir)
@@ -209,8 +217,11 @@ class Subproblems:
         """
         b, size = len(subproblems), self.B.shape[1]
         local = (random_state.random(b) < prob_neighbours) & (size >= n_parents)
-        near = random_state.random((b, size)).argpartition(n_parents - 1, axis=1)[:, :n_parents]
-        parents = np.take_along_axis(self.B[subproblems], near, axis=1)
+        if size < n_parents:
+            parents = np.empty((b, n_parents), dtype=np.int64)
+        else:
+            near = random_state.random((b, size)).argpartition(n_parents - 1, axis=1)[:, :n_parents]
+            parents = np.take_along_axis(self.B[subproblems], near, axis=1)
         for i in np.flatnonzero(~local):
             parents[i] = random_state.choice(len(self), n_parents, replace=len(self) < n_parents)
         return parents, local

@@ -1,0 +1,143 @@
+"""MOEA/D in batches: decomposition for expensive, constrained problems of any scale."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from pymoo.core.population import Population
+
+from moela.archive import Bools, Floats
+from moela.base import ArchiveAlgorithm, require
+from moela.rivals.common import count, one_of, owners_of, reference_of
+from moela.subproblems import (
+    SCALARISATIONS,
+    Frame,
+    Scalarisation,
+    Subproblems,
+    simplex_weights,
+)
+
+
+class BatchMOEAD(ArchiveAlgorithm):
+    """MOEA/D whose children are made and evaluated in batches, with constraints and scaling.
+
+    One member per weight vector; children of neighbouring members replace at most a few members of
+    the pool that their parents came from where they are better by the scalarised objective.
+
+    What differs from the published algorithm, and why:
+
+    - `batch_size` children are asked for at once, from different sub-problems in random order, so
+      that they can be evaluated in parallel. The published one is asynchronous: each child may
+      replace members before the next is made. With `batch_size=1` so does this one.
+    - Objectives are scaled by the running ideal and, at the other end, `problem.ref_point` or the
+      running nadir.
+    - Feasibility comes first: a smaller constraint violation wins, whatever the objectives.
+    - The initial designs go to the weights that they are best for.
+    - A child that was asked for before is not asked for again.
+    - The result is an archive of everything evaluated, not the members.
+
+    Parameters
+    ----------
+    n_subproblems : int
+        Weight vectors, and designs sampled to begin with.
+    n_neighbors : int
+        Size of a neighbourhood, the sub-problem itself included.
+    prob_neighbor_mating : float
+        Probability that both parents come from the neighbourhood.
+    n_replace : int
+        Members that a child may replace.
+    batch_size : int or None
+        Children asked for at once. None: one for each sub-problem.
+    scalarisation : {"chebyshev", "weighted_sum", "product"}
+        See `moela.subproblems.scalarise`.
+    **kwargs
+        Of `ArchiveAlgorithm` (sampling, crossover, mutation, repair, archive_size) and pymoo's
+        `Algorithm`.
+
+    References
+    ----------
+    Q. Zhang, H. Li. "MOEA/D: A Multiobjective Evolutionary Algorithm Based on Decomposition." IEEE
+    Transactions on Evolutionary Computation 11(6), 2007.
+    H. Li, Q. Zhang. "Multiobjective Optimization Problems With Complicated Pareto Sets, MOEA/D and
+    NSGA-II." IEEE Transactions on Evolutionary Computation 13(2), 2009. (Both parents from
+    everywhere at times; a bound on replacements.)
+    K. Deb. "An efficient constraint handling method for genetic algorithms." Computer Methods in
+    Applied Mechanics and Engineering 186, 2000. (Feasibility first.)
+
+    Examples
+    --------
+    >>> from pymoo.optimize import minimize
+    >>> from pymoo.problems import get_problem
+    >>> from moela.rivals import BatchMOEAD
+    >>> res = minimize(get_problem("mw1"), BatchMOEAD(batch_size=20), ("n_eval", 1000), seed=1)
+    >>> res.algorithm.n_eval
+    1000
+    """
+
+    def __init__(
+        self,
+        *,
+        n_subproblems: int = 50,
+        n_neighbors: int = 15,
+        prob_neighbor_mating: float = 0.9,
+        n_replace: int = 2,
+        batch_size: int | None = None,
+        scalarisation: Scalarisation = "chebyshev",
+        archive_size: int | None = 500,
+        **kwargs: Any,
+    ) -> None:
+        count("BatchMOEAD", "n_subproblems", n_subproblems, at_least=2)
+        super().__init__(n_init=n_subproblems, archive_size=archive_size, **kwargs)
+        require(
+            "BatchMOEAD",
+            "prob_neighbor_mating",
+            prob_neighbor_mating,
+            0.0 <= prob_neighbor_mating <= 1.0,
+            "between 0 and 1",
+        )
+        one_of("BatchMOEAD", "scalarisation", scalarisation, SCALARISATIONS)
+        self.n_subproblems = n_subproblems
+        self.n_neighbors = count("BatchMOEAD", "n_neighbors", n_neighbors)
+        self.prob_neighbor_mating = float(prob_neighbor_mating)
+        self.n_replace = count("BatchMOEAD", "n_replace", n_replace)
+        batch_size = n_subproblems if batch_size is None else batch_size
+        self.batch_size = count("BatchMOEAD", "batch_size", batch_size)
+        self.scalarisation: Scalarisation = scalarisation
+
+    def _begin(self) -> None:
+        n_obj = self.problem.n_obj
+        self.frame = Frame(n_obj, reference_of(self.problem))
+        W = simplex_weights(self.n_subproblems, n_obj, self.random_state)
+        self.members = Subproblems(W, self.n_neighbors, self.scalarisation)
+        # Sub-problems that have not had a child in this round, in random order.
+        self.waiting = np.empty(0, dtype=np.int64)
+
+    def _answer_initial(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
+        self.frame.update(F, self.front)
+        self.members.populate(pop, F, CV, self.frame)
+
+    def _ask(self) -> Population:
+        while len(self.waiting) < self.batch_size:
+            order = self.random_state.permutation(len(self.members))
+            self.waiting = np.concatenate([self.waiting, order])
+        homes, self.waiting = self.waiting[: self.batch_size], self.waiting[self.batch_size :]
+        parents, local = self.members.parents(
+            homes, self.operators.n_parents, self.prob_neighbor_mating, self.random_state
+        )
+        pop = self.operators.children(self.problem, self.members.pop, parents, self.random_state)
+        pop.set("owner", homes)
+        pop.set("local", local)
+        pop.set("part", "evolution")
+        fresh = self.seen.first_of_each(pop.get("X"))
+        # Where every child is known already they are paid for again, lest the run stand still.
+        return pop[fresh] if fresh.any() else pop
+
+    def _answer(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
+        self.frame.update(F, self.front)
+        local = np.array([ind.get("local") is True or ind.get("local") == 1 for ind in pop])
+        homes = owners_of(pop)
+        # Designs that somebody else put among the answers belong to no neighbourhood.
+        self.members.replace(
+            pop, F, CV, homes, local & (homes >= 0), self.frame, self.random_state, self.n_replace
+        )

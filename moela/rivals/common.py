@@ -1,0 +1,118 @@
+"""What the rivals share: fresh neighbours with an owner, and the reference of their hypervolume."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pymoo.core.population import Population
+from pymoo.core.problem import Problem
+
+from moela.archive import Floats
+from moela.base import ArchiveAlgorithm, require, rows
+
+Ints = NDArray[np.int64]
+
+# Real variables move by a thousandth to a third of their range: the published hypervolume-greedy
+# searches are on discrete designs and have no step size to adapt.
+_STEP_LOG10 = (-3.0, -0.5)
+_ROUNDS = 3
+
+
+def reference_of(problem: Problem) -> Floats | None:
+    """Return the problem's own reference point [M], or None."""
+    point = getattr(problem, "ref_point", None)
+    return None if point is None else np.asarray(point, dtype=float)
+
+
+def fresh_neighbours(
+    algorithm: ArchiveAlgorithm,
+    X: Sequence[Any],
+    owners: Ints,
+    k: int,
+    part: str,
+    step: Floats | None = None,
+) -> Population:
+    """Propose up to k neighbours of each design that nobody has asked for yet.
+
+    Parameters
+    ----------
+    X : sequence of designs, [s]
+    owners : int array, [s]
+        What the neighbours carry as ``owner``, so that their answers are recognised.
+    part : str
+        What they carry as ``part``: the role that asked for them.
+    step : float array, [s], optional
+        Step size of real variables. Default: drawn anew for each neighbour.
+
+    Returns
+    -------
+    Population, [at most s * k]
+        Grouped by owner. A design all of whose proposed neighbours are known has none.
+    """
+    rng = algorithm.random_state
+    wanted = np.full(len(X), k)
+    found: list[Any] = []
+    owned: list[Ints] = []
+    designs = rows(list(X))
+    for _ in range(_ROUNDS):
+        source = np.repeat(np.arange(len(X)), wanted)
+        if len(source) == 0:
+            break
+        if step is None:
+            steps = 10.0 ** rng.uniform(*_STEP_LOG10, len(source))
+        else:
+            steps = step[source]
+        moved = algorithm.operators.neighbours(algorithm.problem, designs[source], 1, rng, steps)
+        moved = moved[:, 0]
+        new = algorithm.seen.first_of_each(moved)
+        algorithm.seen.add(moved[new])
+        found.extend(moved[new])
+        owned.append(source[new])
+        wanted -= np.bincount(source[new], minlength=len(X))
+    index = np.concatenate(owned) if owned else np.empty(0, dtype=np.int64)
+    if len(index) == 0:
+        return Population.empty()
+    order = np.argsort(index, kind="stable")
+    pop = Population.new("X", rows(found)[order])
+    pop.set("owner", owners[index[order]])
+    pop.set("part", part)
+    return pop
+
+
+def restarts(algorithm: ArchiveAlgorithm, n: int) -> Population:
+    """Children of random archive members: what is asked where every neighbour is known already.
+
+    They are not filtered, so that an algorithm always has something to ask, even when it has seen
+    the whole space.
+    """
+    rng = algorithm.random_state
+    size = len(algorithm.front)
+    parents = rng.integers(0, size, (n, max(algorithm.operators.n_parents, 2)))
+    pop = algorithm.operators.children(algorithm.problem, algorithm.front.pop, parents, rng)
+    pop.set("owner", -1)
+    pop.set("part", "restart")
+    return pop
+
+
+def count(owner: str, name: str, value: Any, at_least: int = 1) -> int:
+    """Return a parameter that must be an integer of at least `at_least`."""
+    holds = (
+        isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= at_least
+    )
+    require(owner, name, value, bool(holds), f"an integer of at least {at_least}")
+    return int(value)
+
+
+def one_of(owner: str, name: str, value: Any, known: tuple[str, ...]) -> None:
+    """Check a parameter that must be one of some names."""
+    require(owner, name, value, value in known, f"one of {', '.join(known)}")
+
+
+def owners_of(pop: Population) -> Ints:
+    """Read which search each answered design belongs to, -1 where it belongs to none."""
+    return np.array(
+        [-1 if ind.get("owner") is None else ind.get("owner") for ind in pop], dtype=int
+    )
