@@ -1,0 +1,498 @@
+"""What a chip is made of: grid, processing elements, links, and the constants of its models.
+
+References
+----------
+.. [1] B. K. Joardar et al., "Learning-Based Application-Agnostic 3D NoC Design for Heterogeneous
+   Manycore Systems", IEEE Transactions on Computers, 2018.
+.. [2] S. Qi et al., "MOELA: A Multi-Objective Evolutionary/Learning Design Space Exploration
+   Framework for 3D Heterogeneous Manycore Platforms", DATE 2023, arXiv 2303.06169.
+.. [3] J. Cong, J. Wei, Y. Zhang, "A thermal-driven floorplanning algorithm for 3D ICs",
+   ICCAD 2004.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .layout import link_candidates, mesh_links, mesh_placement, n_components
+from .routing import FAR
+from .tables import Tables
+
+__all__ = ["PEType", "Platform"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PEType:
+    """One kind of processing element (PE).
+
+    Parameters
+    ----------
+    name : str
+        Such as "CPU".
+    count : int
+        How many the chip has; ids are given type by type, in the order of the platform's types.
+    power : float or sequence of float
+        Watts of each PE of the type, one number for all or one per PE.
+    allowed_tiles : sequence of int, optional
+        Tiles where a PE of the type may sit; everywhere by default.
+    """
+
+    name: str
+    count: int
+    power: tuple[float, ...]
+    allowed_tiles: tuple[int, ...] | None = None
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        count: int,
+        power: float | Sequence[float],
+        allowed_tiles: Sequence[int] | None = None,
+    ) -> None:
+        _require(isinstance(name, str) and name != "", "name", "PEType", "a non-empty string", name)
+        count = _integer(count, "count", f"PEType {name}", 1)
+        powers = [power] * count if isinstance(power, (int, float)) else list(power)
+        _require(
+            len(powers) == count
+            and all(isinstance(p, (int, float)) and math.isfinite(p) and p >= 0 for p in powers),
+            "power",
+            f"PEType {name}",
+            f"a finite number >= 0, or {count} of them",
+            power,
+        )
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "count", count)
+        object.__setattr__(self, "power", tuple(float(p) for p in powers))
+        tiles = None
+        if allowed_tiles is not None:
+            tiles = tuple(
+                sorted({_integer(t, "allowed_tiles", f"PEType {name}", 0) for t in allowed_tiles})
+            )
+        object.__setattr__(self, "allowed_tiles", tiles)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Platform:
+    """A 2D or 3D manycore chip as data, checked when it is made.
+
+    Tiles are numbered ``x_size * y_size * z + x_size * y + x``. PE ids run through the types in
+    their order. Energies are per unit of traffic, in the unit of the released MOELA code.
+
+    Parameters
+    ----------
+    grid : tuple of 3 int
+        Tiles along x, y and z; z = 1 is a 2D chip.
+    pe_types : sequence of PEType
+        Their counts must add up to the number of tiles (a type of power 0 makes empty tiles).
+    n_planar_links : int
+        Links inside layers that every design has, of any length up to ``max_length``.
+    vertical_links : sequence of (int, int), optional
+        Tile pairs, one above the other, that through-silicon vias join in every design; by default
+        all of them.
+    max_degree : int
+        Most links that a router may have, the vertical ones included.
+    max_length : float, optional
+        Longest planar link, Euclidean, in tile pitches; by default without limit.
+    router_stages : int
+        Cycles a router takes.
+    planar_delay : float
+        Cycles of a planar link per tile pitch; the link's total is rounded up.
+    vertical_delay : float
+        Cycles of a vertical link, rounded up.
+    router_energy : float
+        Per router port and unit of traffic.
+    planar_energy : float
+        Per tile pitch and unit of traffic; the length is rounded up.
+    vertical_energy : float
+        Per vertical link and unit of traffic.
+    layer_resistance, base_resistance : float
+        K/W, R_j and R_b of the thermal model [3]_. The paper does not give its values: these are
+        ours.
+    sink : {"top", "bottom"}
+        The layer next to the heat sink: the last or the first.
+    core_type, cache_type : str
+        The two types between which latency is measured.
+    mesh_placement : sequence of int, optional
+        PE id on each tile of the reference design; by default a legal one is made up.
+
+    Raises
+    ------
+    ValueError
+        A setting is out of range, or the settings contradict each other; the message names the
+        numbers.
+    """
+
+    grid: tuple[int, int, int]
+    pe_types: tuple[PEType, ...]
+    n_planar_links: int
+    vertical_links: tuple[tuple[int, int], ...] | None = None
+    max_degree: int = 8
+    max_length: float | None = None
+    router_stages: int = 5
+    planar_delay: float = 1.0
+    vertical_delay: float = 1.0
+    router_energy: float = 1e-3 * 2.25 * 4.57
+    planar_energy: float = 1e-3 * 7.44 * 4.57
+    vertical_energy: float = 1e-3 * 0.22 * 128
+    layer_resistance: float = 10.0
+    base_resistance: float = 10.0
+    sink: str = "top"
+    core_type: str = "CPU"
+    cache_type: str = "LLC"
+    mesh_placement: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        _check_links(self)
+        _check_constants(self)
+        # Derived here, so that a chip that cannot be built fails when it is described.
+        _check_reference(self)
+
+    @classmethod
+    def paper_4x4x4(cls) -> Platform:
+        """Return the chip of the MOELA paper: 8 CPUs, 16 LLCs and 40 GPUs on 4 x 4 x 4 tiles.
+
+        144 links, 48 of them vertical; routers of at most 8 ports; no last-level cache on the
+        eight interior tiles. Powers are those of the released code (PE 0 runs the main thread).
+        """
+        interior = {21, 22, 25, 26, 37, 38, 41, 42}
+        placement = [-1] * 64
+        cpu, llc, gpu = iter(range(8)), iter(range(8, 24)), iter(range(24, 64))
+        for tile in range(64):
+            place = tile % 16
+            source = cpu if place in (5, 6) else llc if place in (0, 3, 12, 15) else gpu
+            placement[tile] = next(source)
+        return cls(
+            grid=(4, 4, 4),
+            pe_types=(
+                PEType(name="CPU", count=8, power=(1.5, *[1.0] * 7)),
+                PEType(
+                    name="LLC",
+                    count=16,
+                    power=1.5,
+                    allowed_tiles=[t for t in range(64) if t not in interior],
+                ),
+                PEType(name="GPU", count=40, power=6.0),
+            ),
+            n_planar_links=96,
+            mesh_placement=tuple(placement),
+        )
+
+    @property
+    def n_tiles(self) -> int:
+        """Number of tiles, which is the number of PEs."""
+        return math.prod(self.grid)
+
+    @property
+    def n_links(self) -> int:
+        """Number of links of every design, planar and vertical."""
+        return self.n_planar_links + len(self.vertical_links or ())
+
+    def position(self, tile: int) -> tuple[int, int, int]:
+        """Return (x, y, z) of a tile."""
+        x, y, _ = self.grid
+        return tile % x, tile // x % y, tile // (x * y)
+
+    @cached_property
+    def candidates(self) -> NDArray[np.int64]:
+        """Tile pairs a < b that a planar link may join, in ascending order, [n_candidates, 2]."""
+        return link_candidates(self.grid, self.max_length)
+
+    @cached_property
+    def pe_type(self) -> NDArray[np.int64]:
+        """Index of the type of each PE, [n_tiles]."""
+        return np.repeat(np.arange(len(self.pe_types)), [t.count for t in self.pe_types])
+
+    @cached_property
+    def power(self) -> NDArray[np.float64]:
+        """Watts of each PE, [n_tiles]."""
+        return np.array([p for t in self.pe_types for p in t.power])
+
+    @cached_property
+    def allowed(self) -> NDArray[np.bool_]:
+        """Whether a type may sit on a tile, [n_types, n_tiles]."""
+        allowed = np.ones((len(self.pe_types), self.n_tiles), dtype=bool)
+        for i, kind in enumerate(self.pe_types):
+            if kind.allowed_tiles is not None:
+                allowed[i] = False
+                allowed[i, list(kind.allowed_tiles)] = True
+        return allowed
+
+    @cached_property
+    def mesh(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Placement [n_tiles] and candidate indices [n_planar_links] of the reference design."""
+        if self.mesh_placement is not None:
+            placement = np.array(self.mesh_placement, dtype=np.int64)
+        else:
+            placement = mesh_placement(self.pe_type, self.allowed)
+        vertical = np.array(self.vertical_links, dtype=np.int64).reshape(-1, 2)
+        return placement, mesh_links(
+            self.grid, self.candidates, vertical, self.n_planar_links, self.max_degree
+        )
+
+    @cached_property
+    def tables(self) -> Tables:
+        """All that the compiled functions need, as arrays."""
+        return Tables.of(self)
+
+    def pes_of(self, name: str) -> range:
+        """Return the ids of the PEs of a type; empty where the platform has no such type."""
+        start = 0
+        for kind in self.pe_types:
+            if kind.name == name:
+                return range(start, start + kind.count)
+            start += kind.count
+        return range(0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the platform as plain JSON data."""
+        data: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Platform:
+        """Make a platform from what ``to_dict`` returned; ValueError names an unknown field."""
+        if not isinstance(data, Mapping):
+            raise ValueError(
+                f"A platform must be a JSON object. Got {type(data).__name__} instead."
+            )
+        known = {f.name for f in fields(cls)}
+        unknown = sorted(set(data) - known)
+        missing = sorted({"grid", "pe_types", "n_planar_links"} - set(data))
+        if unknown or missing:
+            raise ValueError(
+                f"A platform must have the fields {sorted(known)}. "
+                f"Got unknown {unknown}, missing {missing} instead."
+            )
+        settings = dict(data)
+        kinds = settings["pe_types"]
+        _require(
+            isinstance(kinds, list)
+            and all(isinstance(k, Mapping) and {"name", "count", "power"} <= set(k) for k in kinds)
+            and all(set(k) <= {f.name for f in fields(PEType)} for k in kinds),
+            "pe_types",
+            "Platform",
+            "a list of objects with name, count, power and, if need be, allowed_tiles",
+            kinds,
+        )
+        settings["pe_types"] = tuple(PEType(**kind) for kind in kinds)
+        return cls(**settings)
+
+    def save(self, path: str | Path) -> None:
+        """Write the platform as JSON."""
+        Path(path).write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Platform:
+        """Read a platform from JSON; a ValueError names the file and what is wrong with it."""
+        try:
+            return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+
+
+def _check_types(platform: Platform) -> None:
+    grid = platform.grid
+    _require(
+        isinstance(grid, (tuple, list))
+        and len(grid) == 3
+        and all(isinstance(g, (int, np.integer)) and g >= 1 for g in grid),
+        "grid",
+        "Platform",
+        "three integers >= 1",
+        grid,
+    )
+    object.__setattr__(platform, "grid", tuple(int(g) for g in grid))
+    kinds = tuple(platform.pe_types)
+    _require(
+        len(kinds) > 0 and all(isinstance(k, PEType) for k in kinds),
+        "pe_types",
+        "Platform",
+        "a sequence of PEType",
+        platform.pe_types,
+    )
+    object.__setattr__(platform, "pe_types", kinds)
+    names = [k.name for k in kinds]
+    _require(len(set(names)) == len(names), "pe_types", "Platform", "named differently", names)
+    total = sum(k.count for k in kinds)
+    if total != platform.n_tiles:
+        counts = " + ".join(f"{k.count} {k.name}" for k in kinds)
+        raise ValueError(
+            f"The 'pe_types' parameter of Platform must fill the {platform.n_tiles} tiles of grid "
+            f"{platform.grid} (add a type of power 0 for empty tiles). "
+            f"Got {counts} = {total} instead."
+        )
+    for kind in kinds:
+        if kind.allowed_tiles is not None:
+            beyond = [t for t in kind.allowed_tiles if t >= platform.n_tiles]
+            _require(
+                not beyond,
+                "allowed_tiles",
+                f"PEType {kind.name}",
+                f"tiles below {platform.n_tiles}",
+                beyond,
+            )
+            if len(kind.allowed_tiles) < kind.count:
+                raise ValueError(
+                    f"The 'allowed_tiles' parameter of PEType {kind.name} must have room for its "
+                    f"{kind.count} PEs. Got {len(kind.allowed_tiles)} tiles instead."
+                )
+
+
+def _check_links(platform: Platform) -> None:
+    object.__setattr__(
+        platform,
+        "n_planar_links",
+        _integer(platform.n_planar_links, "n_planar_links", "Platform", 0),
+    )
+    object.__setattr__(
+        platform, "max_degree", _integer(platform.max_degree, "max_degree", "Platform", 1)
+    )
+    if platform.max_length is not None:
+        _number(platform.max_length, "max_length", 1.0)
+    x, y, _ = platform.grid
+    layer, n = x * y, platform.n_tiles
+    pairs = platform.vertical_links
+    if pairs is None:
+        pairs = tuple((t, t + layer) for t in range(n - layer))
+    try:
+        pairs = tuple((min(a, b), max(a, b)) for a, b in ((int(p), int(q)) for p, q in pairs))
+    except (TypeError, ValueError):
+        raise ValueError(
+            "The 'vertical_links' parameter of Platform must be a sequence of tile pairs. "
+            f"Got {platform.vertical_links!r} instead."
+        ) from None
+    for a, b in pairs:
+        if not (0 <= a and b == a + layer and b < n):
+            raise ValueError(
+                "The 'vertical_links' parameter of Platform must join tiles one above the other "
+                f"in neighbouring layers of grid {platform.grid} (b = a + {layer} < {n}). "
+                f"Got ({a}, {b}) instead."
+            )
+    _require(
+        len(set(pairs)) == len(pairs), "vertical_links", "Platform", "free of repetitions", pairs
+    )
+    object.__setattr__(platform, "vertical_links", tuple(sorted(pairs)))
+
+
+def _check_constants(platform: Platform) -> None:
+    object.__setattr__(
+        platform,
+        "router_stages",
+        _integer(platform.router_stages, "router_stages", "Platform", 0),
+    )
+    for name in (
+        "planar_delay",
+        "vertical_delay",
+        "router_energy",
+        "planar_energy",
+        "vertical_energy",
+        "layer_resistance",
+        "base_resistance",
+    ):
+        object.__setattr__(platform, name, _number(getattr(platform, name), name, 0.0))
+    _require(
+        platform.sink in ("top", "bottom"), "sink", "Platform", "'top' or 'bottom'", platform.sink
+    )
+    for name in ("core_type", "cache_type"):
+        _require(
+            isinstance(getattr(platform, name), str),
+            name,
+            "Platform",
+            "a string",
+            getattr(platform, name),
+        )
+    if platform.mesh_placement is not None:
+        placement = tuple(int(p) for p in platform.mesh_placement)
+        _require(
+            sorted(placement) == list(range(platform.n_tiles)),
+            "mesh_placement",
+            "Platform",
+            f"every PE id from 0 to {platform.n_tiles - 1} once",
+            placement,
+        )
+        object.__setattr__(platform, "mesh_placement", placement)
+
+
+def _check_reference(platform: Platform) -> None:
+    n, planar, degree = platform.n_tiles, platform.n_planar_links, platform.max_degree
+    vertical = np.array(platform.vertical_links, dtype=np.int64).reshape(-1, 2)
+    numbers = (
+        f"{n} tiles, {planar} planar and {len(vertical)} vertical links, max_degree {degree}, "
+        f"max_length {platform.max_length}"
+    )
+    pillars = n_components(n, vertical)
+    used = np.bincount(vertical.ravel(), minlength=n)
+    ports = int(np.maximum(degree - used, 0).sum())
+    reasons = []
+    if used.max() > degree:
+        reasons.append(f"tile {int(used.argmax())} alone has {used.max()} vertical links")
+    if planar < pillars - 1:
+        reasons.append(
+            f"joining the {pillars} pieces that the vertical links leave takes at least "
+            f"{pillars - 1} planar links"
+        )
+    if 2 * planar > ports:
+        reasons.append(f"routers have {ports} ports left for planar links, which need {2 * planar}")
+    if planar > len(platform.candidates):
+        reasons.append(f"only {len(platform.candidates)} tile pairs may be joined")
+    if n_components(n, np.concatenate((vertical, platform.candidates))) > 1:
+        reasons.append("no set of planar links joins all tiles with these vertical links")
+    if reasons:
+        raise ValueError(
+            f"The links of Platform must be able to connect it. Got {numbers} instead: "
+            f"{'; '.join(reasons)}."
+        )
+    try:
+        placement, _ = platform.mesh
+    except ValueError as error:
+        raise ValueError(f"{error} Platform: {numbers}.") from error
+    wrong = np.flatnonzero(~platform.allowed[platform.pe_type[placement], np.arange(n)])
+    if wrong.size:
+        tile = int(wrong[0])
+        raise ValueError(
+            "The 'mesh_placement' parameter of Platform must put every PE where its type may sit. "
+            f"Got PE {placement[tile]} ({platform.pe_types[platform.pe_type[placement[tile]]].name}"
+            f") on tile {tile} instead."
+        )
+    if platform.tables.link_cost.min(initial=1) < 1:
+        raise ValueError(
+            "The 'router_stages' and delays of Platform must make every hop take at least a cycle. "
+            "Got a hop of 0 instead."
+        )
+    longest = (n - 1) * int(platform.tables.link_cost.max(initial=0))
+    if longest >= FAR:
+        raise ValueError(
+            f"The delays of Platform must keep every path below {FAR} cycles. Got up to "
+            f"{longest} instead; choose a longer cycle."
+        )
+
+
+def _require(ok: bool, name: str, owner: str, expected: str, got: object) -> None:
+    if not ok:
+        raise ValueError(
+            f"The {name!r} parameter of {owner} must be {expected}. Got {got!r} instead."
+        )
+
+
+def _integer(value: object, name: str, owner: str, least: int) -> int:
+    ok = isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= least
+    _require(ok, name, owner, f"an integer >= {least}", value)
+    return int(value)  # type: ignore[call-overload, no-any-return]
+
+
+def _number(value: object, name: str, least: float) -> float:
+    ok = isinstance(value, (int, float, np.number)) and math.isfinite(float(value))
+    ok = ok and float(value) >= least  # type: ignore[arg-type]
+    _require(ok, name, "Platform", f"a finite number >= {least}", value)
+    return float(value)  # type: ignore[arg-type]

@@ -1,0 +1,179 @@
+"""The rules of a legal design: a compiled verdict per row, and words for what is broken where."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from .layout import n_components
+
+if TYPE_CHECKING:
+    from .platform import Platform
+
+__all__ = ["broken_rule", "is_legal", "links_connect"]
+
+
+@njit(cache=True, nogil=True)
+def links_connect(planar, tables, head, following, queue, seen):
+    """Whether the planar links and the vertical ones join all tiles.
+
+    ``head``, ``queue`` and ``seen`` [n_tiles] and ``following`` [2 * n_links] are int64 scratch.
+    """
+    n = tables.pe_type.size
+    n_vertical = tables.link_a.size - tables.n_candidates
+    head[:] = -1
+    seen[:] = 0
+    for k in range(planar.size + n_vertical):
+        c = planar[k] if k < planar.size else tables.n_candidates + k - planar.size
+        a, b = tables.link_a[c], tables.link_b[c]
+        following[2 * k] = head[a]
+        head[a] = 2 * k
+        following[2 * k + 1] = head[b]
+        head[b] = 2 * k + 1
+    queue[0] = 0
+    seen[0] = 1
+    found = 1
+    i = 0
+    while i < found:
+        e = head[queue[i]]
+        while e >= 0:
+            k = e // 2
+            c = planar[k] if k < planar.size else tables.n_candidates + k - planar.size
+            other = tables.link_b[c] if e % 2 == 0 else tables.link_a[c]
+            if seen[other] == 0:
+                seen[other] = 1
+                queue[found] = other
+                found += 1
+            e = following[e]
+        i += 1
+    return found == n
+
+
+@njit(cache=True, nogil=True)
+def is_legal(row, tables, degree, used):
+    """Whether a row of X keeps every rule but connectedness, which routing finds out by itself.
+
+    Parameters
+    ----------
+    row : int64 array [n_tiles + n_planar]
+        PE id per tile, then candidate indices of the planar links.
+    tables : Tables
+    degree : int64 array [n_tiles]
+        Filled: links of each tile.
+    used : int64 array [max(n_tiles, n_candidates)]
+        Scratch.
+    """
+    n = tables.pe_type.size
+    used[:n] = 0
+    for t in range(n):
+        p = row[t]
+        if p < 0 or p >= n or used[p] == 1 or not tables.allowed[tables.pe_type[p], t]:
+            return False
+        used[p] = 1
+    used[: tables.n_candidates] = 0
+    degree[:] = tables.vertical_degree
+    for k in range(tables.n_planar):
+        c = row[n + k]
+        if c < 0 or c >= tables.n_candidates or used[c] == 1:
+            return False
+        used[c] = 1
+        degree[tables.link_a[c]] += 1
+        degree[tables.link_b[c]] += 1
+    for t in range(n):
+        if degree[t] > tables.max_degree:
+            return False
+    return True
+
+
+def broken_rule(
+    platform: Platform, placement: NDArray[np.int64], pairs: NDArray[np.int64]
+) -> str | None:
+    """Say which rule a design breaks first, and where; None for a legal design.
+
+    Parameters
+    ----------
+    platform : Platform
+    placement : int array [n_tiles]
+        PE id on each tile.
+    pairs : int array [n, 2]
+        Tile pairs of the planar links, in any order and direction.
+    """
+    return _broken_placement(platform, placement) or _broken_links(platform, pairs)
+
+
+def _broken_placement(platform: Platform, placement: NDArray[np.int64]) -> str | None:
+    n = platform.n_tiles
+    if placement.shape != (n,):
+        return f"'placement' must hold one PE id for each of {n} tiles. Got shape {placement.shape}"
+    outside = np.flatnonzero((placement < 0) | (placement >= n))
+    if outside.size:
+        tile = int(outside[0])
+        return (
+            f"'placement' must hold PE ids from 0 to {n - 1}. Got {placement[tile]} on tile {tile}"
+        )
+    counts = np.bincount(placement, minlength=n)
+    if counts.max() > 1:
+        pe = int(counts.argmax())
+        tiles = np.flatnonzero(placement == pe).tolist()
+        absent = np.flatnonzero(counts == 0).tolist()
+        return (
+            f"'placement' must place each PE once. Got PE {pe} on tiles {tiles} and no tile for "
+            f"PEs {absent}"
+        )
+    kinds = platform.pe_type[placement]
+    wrong = np.flatnonzero(~platform.allowed[kinds, np.arange(n)])
+    if wrong.size:
+        tile = int(wrong[0])
+        kind = platform.pe_types[kinds[tile]]
+        return (
+            f"'placement' must keep each {kind.name} on a tile allowed for it "
+            f"({list(kind.allowed_tiles or ())}). Got {kind.name} {placement[tile]} on tile {tile}"
+        )
+    return None
+
+
+def _broken_links(platform: Platform, pairs: NDArray[np.int64]) -> str | None:
+    n, wanted = platform.n_tiles, platform.n_planar_links
+    if pairs.ndim != 2 or pairs.shape[1] != 2:
+        return f"'links' must hold tile pairs, shape [{wanted}, 2]. Got shape {pairs.shape}"
+    if len(pairs) != wanted:
+        return f"'links' must hold {wanted} planar links. Got {len(pairs)}"
+    outside = np.flatnonzero((pairs < 0).any(axis=1) | (pairs >= n).any(axis=1))
+    if outside.size:
+        k = int(outside[0])
+        return (
+            f"'links' must join tiles from 0 to {n - 1}. Got {tuple(pairs[k].tolist())} as link {k}"
+        )
+    low, high = pairs.min(axis=1), pairs.max(axis=1)
+    code = low * n + high
+    allowed = platform.candidates[:, 0] * n + platform.candidates[:, 1]
+    wrong = np.flatnonzero(~np.isin(code, allowed))
+    if wrong.size:
+        k = int(wrong[0])
+        limit = (
+            "" if platform.max_length is None else f" at most {platform.max_length} pitches apart"
+        )
+        return (
+            f"'links' must join two different tiles of one layer{limit}. "
+            f"Got {tuple(pairs[k].tolist())} as link {k}"
+        )
+    _, index, counts = np.unique(code, return_index=True, return_counts=True)
+    if counts.max(initial=0) > 1:
+        pair = tuple(pairs[index[counts > 1][0]].tolist())
+        return f"'links' must hold each link once. Got {pair} {int(counts.max())} times"
+    vertical = np.array(platform.vertical_links, dtype=np.int64).reshape(-1, 2)
+    every = np.concatenate((pairs, vertical))
+    degree = np.bincount(every.ravel(), minlength=n)
+    if degree.max() > platform.max_degree:
+        tile = int(degree.argmax())
+        return (
+            f"'links' must leave every router at most {platform.max_degree} links, the vertical "
+            f"ones included. Got {degree[tile]} at tile {tile}"
+        )
+    parts = n_components(n, every)
+    if parts > 1:
+        return f"'links' must connect all tiles. Got {parts} unconnected parts"
+    return None
