@@ -6,7 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-__all__ = ["link_candidates", "link_lengths", "mesh_links", "mesh_placement", "n_components"]
+__all__ = [
+    "link_candidates",
+    "link_lengths",
+    "mesh_links",
+    "mesh_placement",
+    "n_components",
+    "positions",
+]
 
 Ints = NDArray[np.int64]
 

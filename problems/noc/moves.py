@@ -13,6 +13,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from .tables import Ints, Seeds, Tables
+
 __all__ = ["mutate_batch", "neighbours_batch", "recombine_batch", "sample_batch"]
 
 ATTEMPTS = 1_000
@@ -30,18 +32,18 @@ class Network(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def draw(state, n):
+def draw(state: Seeds, n: int) -> int:
     """Return an integer from 0 to n - 1 and advance the splitmix64 state."""
     state[0] += np.uint64(0x9E3779B97F4A7C15)
     z = state[0]
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     z = z ^ (z >> np.uint64(31))
-    return np.int64(((z >> np.uint64(32)) * np.uint64(n)) >> np.uint64(32))
+    return int(np.int64(((z >> np.uint64(32)) * np.uint64(n)) >> np.uint64(32)))
 
 
 @njit(cache=True, nogil=True)
-def shuffle(values, size, state):
+def shuffle(values: Ints, size: int, state: Seeds) -> None:
     """Shuffle the first ``size`` values in place."""
     for i in range(size - 1, 0, -1):
         j = draw(state, i + 1)
@@ -49,7 +51,7 @@ def shuffle(values, size, state):
 
 
 @njit(cache=True, nogil=True)
-def new_network(tables):
+def new_network(tables: Tables) -> Network:
     """Return an empty network for a platform."""
     n = tables.pe_type.size
     return Network(
@@ -62,7 +64,7 @@ def new_network(tables):
 
 
 @njit(cache=True, nogil=True)
-def connect(network, tables, c):
+def connect(network: Network, tables: Tables, c: int) -> None:
     """Add link c."""
     a, b = tables.link_a[c], tables.link_b[c]
     network.neighbour[a, network.degree[a]] = b
@@ -74,7 +76,7 @@ def connect(network, tables, c):
 
 
 @njit(cache=True, nogil=True)
-def forget(network, a, b):
+def forget(network: Network, a: int, b: int) -> None:
     """Take b out of the list of a."""
     last = network.degree[a] - 1
     for k in range(last):
@@ -85,7 +87,7 @@ def forget(network, a, b):
 
 
 @njit(cache=True, nogil=True)
-def disconnect(network, tables, c):
+def disconnect(network: Network, tables: Tables, c: int) -> None:
     """Take planar link c away."""
     a, b = tables.link_a[c], tables.link_b[c]
     forget(network, a, b)
@@ -94,7 +96,7 @@ def disconnect(network, tables, c):
 
 
 @njit(cache=True, nogil=True)
-def load_links(network, tables, planar):
+def load_links(network: Network, tables: Tables, planar: Ints) -> None:
     """Make the network that of a design."""
     network.used[:] = 0
     network.degree[:] = 0
@@ -105,14 +107,14 @@ def load_links(network, tables, planar):
 
 
 @njit(cache=True, nogil=True)
-def may_replace(network, tables, old, new):
+def may_replace(network: Network, tables: Tables, old: int, new: int) -> bool:
     """Whether link ``old`` can become link ``new``: unused, degree cap kept, still connected."""
     if network.used[new] == 1:
         return False
     a, b = tables.link_a[old], tables.link_b[old]
     c, d = tables.link_a[new], tables.link_b[new]
     for end in (c, d):
-        freed = 1 if end == a or end == b else 0
+        freed = 1 if end in (a, b) else 0
         if network.degree[end] - freed >= tables.max_degree:
             return False
     # Connected before, so still connected if b can be reached from a without the old link, or if
@@ -138,7 +140,7 @@ def may_replace(network, tables, old, new):
 
 
 @njit(cache=True, nogil=True)
-def may_swap(placement, tables, a, b):
+def may_swap(placement: Ints, tables: Tables, a: int, b: int) -> bool:
     """Whether the PEs on two tiles can change places: types differ, and may sit there."""
     p, q = tables.pe_type[placement[a]], tables.pe_type[placement[b]]
     return (
@@ -150,7 +152,7 @@ def may_swap(placement, tables, a, b):
 
 
 @njit(cache=True, nogil=True)
-def replace_sorted(planar, position, new):
+def replace_sorted(planar: Ints, position: int, new: int) -> None:
     """Replace the link at a position by another and keep the list ascending."""
     i = position
     while i > 0 and planar[i - 1] > new:
@@ -163,7 +165,7 @@ def replace_sorted(planar, position, new):
 
 
 @njit(cache=True, nogil=True)
-def draw_swap(placement, tables, state):
+def draw_swap(placement: Ints, tables: Tables, state: Seeds) -> tuple[int, int]:
     """Return two tiles that may be swapped, or (-1, -1)."""
     n = placement.size
     for _ in range(ATTEMPTS):
@@ -174,7 +176,7 @@ def draw_swap(placement, tables, state):
 
 
 @njit(cache=True, nogil=True)
-def draw_link_move(planar, network, tables, state):
+def draw_link_move(planar: Ints, network: Network, tables: Tables, state: Seeds) -> tuple[int, int]:
     """Return the position of a link and the candidate that it may become, or (-1, -1)."""
     if planar.size > 0:
         for _ in range(ATTEMPTS):
@@ -186,7 +188,7 @@ def draw_link_move(planar, network, tables, state):
 
 
 @njit(cache=True, nogil=True)
-def move_link(planar, network, tables, position, new):
+def move_link(planar: Ints, network: Network, tables: Tables, position: int, new: int) -> None:
     """Carry out a link move on the row and on its network."""
     disconnect(network, tables, planar[position])
     connect(network, tables, new)
@@ -194,7 +196,7 @@ def move_link(planar, network, tables, position, new):
 
 
 @njit(cache=True, nogil=True)
-def random_moves(row, network, tables, n_moves, state):
+def random_moves(row: Ints, network: Network, tables: Tables, n_moves: int, state: Seeds) -> None:
     """Carry out moves, each a swap or a link move with equal chances."""
     n = tables.pe_type.size
     placement, planar = row[:n], row[n:]
@@ -210,7 +212,7 @@ def random_moves(row, network, tables, n_moves, state):
 
 
 @njit(cache=True, nogil=True)
-def mutate_batch(X, tables, max_moves, seeds, out):
+def mutate_batch(X: Ints, tables: Tables, max_moves: int, seeds: Seeds, out: Ints) -> None:
     """Fill ``out`` with the rows of X after 1 to ``max_moves`` moves each."""
     n = tables.pe_type.size
     network = new_network(tables)
@@ -224,7 +226,7 @@ def mutate_batch(X, tables, max_moves, seeds, out):
 
 
 @njit(cache=True, nogil=True)
-def neighbours_batch(X, tables, seeds, out):
+def neighbours_batch(X: Ints, tables: Tables, seeds: Seeds, out: Ints) -> None:
     """Fill ``out`` [n, k, n_var] with k designs one move away from each row, no move twice.
 
     Where a platform leaves fewer moves than k, some repeat.
@@ -268,7 +270,7 @@ def neighbours_batch(X, tables, seeds, out):
 
 
 @njit(cache=True, nogil=True)
-def sample_batch(mesh, tables, seeds, out):
+def sample_batch(mesh: Ints, tables: Tables, seeds: Seeds, out: Ints) -> None:
     """Fill ``out`` with the mesh, then in turn: shuffled PEs, moved links, both.
 
     A shuffle is a long chain of random legal swaps. Links move between once and half as often as
@@ -297,7 +299,9 @@ def sample_batch(mesh, tables, seeds, out):
 
 
 @njit(cache=True, nogil=True)
-def recombine_placement(child, other, tables, where, tiles, state):
+def recombine_placement(
+    child: Ints, other: Ints, tables: Tables, where: Ints, tiles: Ints, state: Seeds
+) -> None:
     """Walk part of the way from one placement to another by swaps.
 
     Each swap brings one tile to what the other parent has there, so tiles on which the parents
@@ -322,7 +326,15 @@ def recombine_placement(child, other, tables, where, tiles, state):
 
 
 @njit(cache=True, nogil=True)
-def recombine_links(child, other, network, tables, mine, theirs, state):
+def recombine_links(
+    child: Ints,
+    other: Ints,
+    network: Network,
+    tables: Tables,
+    mine: Ints,
+    theirs: Ints,
+    state: Seeds,
+) -> None:
     """Exchange part of the links that only one parent has; common links stay."""
     load_links(network, tables, child)
     n_mine, n_theirs = 0, 0
@@ -358,8 +370,8 @@ def recombine_links(child, other, network, tables, mine, theirs, state):
 
 
 @njit(cache=True, nogil=True)
-def recombine_batch(A, B, tables, seeds, out):
-    """Fill ``out`` with one child per pair of rows, somewhere between its parents, from A's side."""
+def recombine_batch(A: Ints, B: Ints, tables: Tables, seeds: Seeds, out: Ints) -> None:
+    """Fill ``out`` with one child per pair of rows: from A some of the way to B."""
     n = tables.pe_type.size
     network = new_network(tables)
     state = np.empty(1, np.uint64)

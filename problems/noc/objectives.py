@@ -1,4 +1,4 @@
-"""The five objectives of a batch of designs, after the paper's formulas and after the released code.
+"""The five objectives of a batch of designs, after the paper or after its released code.
 
 Both models route alike; they differ in what they make of the loads.
 
@@ -29,6 +29,7 @@ from numba import njit
 
 from .routing import FAR, build_graph, shortest_paths, tree_flows
 from .rules import is_legal
+from .tables import Floats, Ints, Tables
 
 __all__ = ["OBJECTIVES", "evaluate_batch"]
 
@@ -37,7 +38,7 @@ OBJECTIVES = ("mean", "deviation", "latency", "energy", "thermal")
 
 
 @njit(cache=True, nogil=True)
-def thermal_published(row, tables, levels):
+def thermal_published(row: Ints, tables: Tables, levels: Floats) -> float:
     """Peak rise of the stack model in K times the largest spread within a layer in K.
 
     T(n, k) = sum_{i<=k} P(n, i) * (sum_{j<=i} R_j + R_b), k counted from the heat sink.
@@ -63,7 +64,7 @@ def thermal_published(row, tables, levels):
 
 
 @njit(cache=True, nogil=True)
-def thermal_released(row, tables, levels):
+def thermal_released(row: Ints, tables: Tables, levels: Floats) -> float:
     """Sum over stacks of the integer part of power times resistance to the sink."""
     n_levels, n_stacks = levels.shape
     for t in range(tables.pe_type.size):
@@ -78,7 +79,17 @@ def thermal_released(row, tables, levels):
 
 
 @njit(cache=True, nogil=True)
-def evaluate_batch(X, tables, traffic, pair_i, pair_j, pair_weight, released, F, status):
+def evaluate_batch(
+    X: Ints,
+    tables: Tables,
+    traffic: Floats,
+    pair_i: Ints,
+    pair_j: Ints,
+    pair_weight: Floats,
+    released: bool,
+    F: Floats,
+    status: Ints,
+) -> None:
     """Evaluate every row of X; a row's result does not depend on the others.
 
     Parameters

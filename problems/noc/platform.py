@@ -23,8 +23,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .layout import link_candidates, mesh_links, mesh_placement, n_components
-from .routing import FAR
+from .layout import link_candidates, link_lengths, mesh_links, mesh_placement
+from .platform_checks import (
+    check_constants,
+    check_links,
+    check_reference,
+    check_types,
+    integer,
+    require,
+)
 from .tables import Tables
 
 __all__ = ["PEType", "Platform"]
@@ -59,10 +66,10 @@ class PEType:
         power: float | Sequence[float],
         allowed_tiles: Sequence[int] | None = None,
     ) -> None:
-        _require(isinstance(name, str) and name != "", "name", "PEType", "a non-empty string", name)
-        count = _integer(count, "count", f"PEType {name}", 1)
+        require(isinstance(name, str) and name != "", "name", "PEType", "a non-empty string", name)
+        count = integer(count, "count", f"PEType {name}", 1)
         powers = [power] * count if isinstance(power, (int, float)) else list(power)
-        _require(
+        require(
             len(powers) == count
             and all(isinstance(p, (int, float)) and math.isfinite(p) and p >= 0 for p in powers),
             "power",
@@ -76,7 +83,7 @@ class PEType:
         tiles = None
         if allowed_tiles is not None:
             tiles = tuple(
-                sorted({_integer(t, "allowed_tiles", f"PEType {name}", 0) for t in allowed_tiles})
+                sorted({integer(t, "allowed_tiles", f"PEType {name}", 0) for t in allowed_tiles})
             )
         object.__setattr__(self, "allowed_tiles", tiles)
 
@@ -152,11 +159,11 @@ class Platform:
     mesh_placement: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        _check_types(self)
-        _check_links(self)
-        _check_constants(self)
+        check_types(self)
+        check_links(self)
+        check_constants(self)
         # Derived here, so that a chip that cannot be built fails when it is described.
-        _check_reference(self)
+        check_reference(self)
 
     @classmethod
     def paper_4x4x4(cls) -> Platform:
@@ -207,6 +214,11 @@ class Platform:
     def candidates(self) -> NDArray[np.int64]:
         """Tile pairs a < b that a planar link may join, in ascending order, [n_candidates, 2]."""
         return link_candidates(self.grid, self.max_length)
+
+    @cached_property
+    def candidate_lengths(self) -> NDArray[np.float64]:
+        """Euclidean length of each candidate in tile pitches, [n_candidates]."""
+        return link_lengths(self.grid, self.candidates)
 
     @cached_property
     def pe_type(self) -> NDArray[np.int64]:
@@ -276,7 +288,7 @@ class Platform:
             )
         settings = dict(data)
         kinds = settings["pe_types"]
-        _require(
+        require(
             isinstance(kinds, list)
             and all(isinstance(k, Mapping) and {"name", "count", "power"} <= set(k) for k in kinds)
             and all(set(k) <= {f.name for f in fields(PEType)} for k in kinds),
@@ -299,200 +311,3 @@ class Platform:
             return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
-
-
-def _check_types(platform: Platform) -> None:
-    grid = platform.grid
-    _require(
-        isinstance(grid, (tuple, list))
-        and len(grid) == 3
-        and all(isinstance(g, (int, np.integer)) and g >= 1 for g in grid),
-        "grid",
-        "Platform",
-        "three integers >= 1",
-        grid,
-    )
-    object.__setattr__(platform, "grid", tuple(int(g) for g in grid))
-    kinds = tuple(platform.pe_types)
-    _require(
-        len(kinds) > 0 and all(isinstance(k, PEType) for k in kinds),
-        "pe_types",
-        "Platform",
-        "a sequence of PEType",
-        platform.pe_types,
-    )
-    object.__setattr__(platform, "pe_types", kinds)
-    names = [k.name for k in kinds]
-    _require(len(set(names)) == len(names), "pe_types", "Platform", "named differently", names)
-    total = sum(k.count for k in kinds)
-    if total != platform.n_tiles:
-        counts = " + ".join(f"{k.count} {k.name}" for k in kinds)
-        raise ValueError(
-            f"The 'pe_types' parameter of Platform must fill the {platform.n_tiles} tiles of grid "
-            f"{platform.grid} (add a type of power 0 for empty tiles). "
-            f"Got {counts} = {total} instead."
-        )
-    for kind in kinds:
-        if kind.allowed_tiles is not None:
-            beyond = [t for t in kind.allowed_tiles if t >= platform.n_tiles]
-            _require(
-                not beyond,
-                "allowed_tiles",
-                f"PEType {kind.name}",
-                f"tiles below {platform.n_tiles}",
-                beyond,
-            )
-            if len(kind.allowed_tiles) < kind.count:
-                raise ValueError(
-                    f"The 'allowed_tiles' parameter of PEType {kind.name} must have room for its "
-                    f"{kind.count} PEs. Got {len(kind.allowed_tiles)} tiles instead."
-                )
-
-
-def _check_links(platform: Platform) -> None:
-    object.__setattr__(
-        platform,
-        "n_planar_links",
-        _integer(platform.n_planar_links, "n_planar_links", "Platform", 0),
-    )
-    object.__setattr__(
-        platform, "max_degree", _integer(platform.max_degree, "max_degree", "Platform", 1)
-    )
-    if platform.max_length is not None:
-        _number(platform.max_length, "max_length", 1.0)
-    x, y, _ = platform.grid
-    layer, n = x * y, platform.n_tiles
-    pairs = platform.vertical_links
-    if pairs is None:
-        pairs = tuple((t, t + layer) for t in range(n - layer))
-    try:
-        pairs = tuple((min(a, b), max(a, b)) for a, b in ((int(p), int(q)) for p, q in pairs))
-    except (TypeError, ValueError):
-        raise ValueError(
-            "The 'vertical_links' parameter of Platform must be a sequence of tile pairs. "
-            f"Got {platform.vertical_links!r} instead."
-        ) from None
-    for a, b in pairs:
-        if not (0 <= a and b == a + layer and b < n):
-            raise ValueError(
-                "The 'vertical_links' parameter of Platform must join tiles one above the other "
-                f"in neighbouring layers of grid {platform.grid} (b = a + {layer} < {n}). "
-                f"Got ({a}, {b}) instead."
-            )
-    _require(
-        len(set(pairs)) == len(pairs), "vertical_links", "Platform", "free of repetitions", pairs
-    )
-    object.__setattr__(platform, "vertical_links", tuple(sorted(pairs)))
-
-
-def _check_constants(platform: Platform) -> None:
-    object.__setattr__(
-        platform,
-        "router_stages",
-        _integer(platform.router_stages, "router_stages", "Platform", 0),
-    )
-    for name in (
-        "planar_delay",
-        "vertical_delay",
-        "router_energy",
-        "planar_energy",
-        "vertical_energy",
-        "layer_resistance",
-        "base_resistance",
-    ):
-        object.__setattr__(platform, name, _number(getattr(platform, name), name, 0.0))
-    _require(
-        platform.sink in ("top", "bottom"), "sink", "Platform", "'top' or 'bottom'", platform.sink
-    )
-    for name in ("core_type", "cache_type"):
-        _require(
-            isinstance(getattr(platform, name), str),
-            name,
-            "Platform",
-            "a string",
-            getattr(platform, name),
-        )
-    if platform.mesh_placement is not None:
-        placement = tuple(int(p) for p in platform.mesh_placement)
-        _require(
-            sorted(placement) == list(range(platform.n_tiles)),
-            "mesh_placement",
-            "Platform",
-            f"every PE id from 0 to {platform.n_tiles - 1} once",
-            placement,
-        )
-        object.__setattr__(platform, "mesh_placement", placement)
-
-
-def _check_reference(platform: Platform) -> None:
-    n, planar, degree = platform.n_tiles, platform.n_planar_links, platform.max_degree
-    vertical = np.array(platform.vertical_links, dtype=np.int64).reshape(-1, 2)
-    numbers = (
-        f"{n} tiles, {planar} planar and {len(vertical)} vertical links, max_degree {degree}, "
-        f"max_length {platform.max_length}"
-    )
-    pillars = n_components(n, vertical)
-    used = np.bincount(vertical.ravel(), minlength=n)
-    ports = int(np.maximum(degree - used, 0).sum())
-    reasons = []
-    if used.max() > degree:
-        reasons.append(f"tile {int(used.argmax())} alone has {used.max()} vertical links")
-    if planar < pillars - 1:
-        reasons.append(
-            f"joining the {pillars} pieces that the vertical links leave takes at least "
-            f"{pillars - 1} planar links"
-        )
-    if 2 * planar > ports:
-        reasons.append(f"routers have {ports} ports left for planar links, which need {2 * planar}")
-    if planar > len(platform.candidates):
-        reasons.append(f"only {len(platform.candidates)} tile pairs may be joined")
-    if n_components(n, np.concatenate((vertical, platform.candidates))) > 1:
-        reasons.append("no set of planar links joins all tiles with these vertical links")
-    if reasons:
-        raise ValueError(
-            f"The links of Platform must be able to connect it. Got {numbers} instead: "
-            f"{'; '.join(reasons)}."
-        )
-    try:
-        placement, _ = platform.mesh
-    except ValueError as error:
-        raise ValueError(f"{error} Platform: {numbers}.") from error
-    wrong = np.flatnonzero(~platform.allowed[platform.pe_type[placement], np.arange(n)])
-    if wrong.size:
-        tile = int(wrong[0])
-        raise ValueError(
-            "The 'mesh_placement' parameter of Platform must put every PE where its type may sit. "
-            f"Got PE {placement[tile]} ({platform.pe_types[platform.pe_type[placement[tile]]].name}"
-            f") on tile {tile} instead."
-        )
-    if platform.tables.link_cost.min(initial=1) < 1:
-        raise ValueError(
-            "The 'router_stages' and delays of Platform must make every hop take at least a cycle. "
-            "Got a hop of 0 instead."
-        )
-    longest = (n - 1) * int(platform.tables.link_cost.max(initial=0))
-    if longest >= FAR:
-        raise ValueError(
-            f"The delays of Platform must keep every path below {FAR} cycles. Got up to "
-            f"{longest} instead; choose a longer cycle."
-        )
-
-
-def _require(ok: bool, name: str, owner: str, expected: str, got: object) -> None:
-    if not ok:
-        raise ValueError(
-            f"The {name!r} parameter of {owner} must be {expected}. Got {got!r} instead."
-        )
-
-
-def _integer(value: object, name: str, owner: str, least: int) -> int:
-    ok = isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= least
-    _require(ok, name, owner, f"an integer >= {least}", value)
-    return int(value)  # type: ignore[call-overload, no-any-return]
-
-
-def _number(value: object, name: str, least: float) -> float:
-    ok = isinstance(value, (int, float, np.number)) and math.isfinite(float(value))
-    ok = ok and float(value) >= least  # type: ignore[arg-type]
-    _require(ok, name, "Platform", f"a finite number >= {least}", value)
-    return float(value)  # type: ignore[arg-type]

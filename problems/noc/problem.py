@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from pymoo.core.problem import Problem
 
 from .design import Design
+from .features import FeaturePlan, features_batch
 from .moves import neighbours_batch
 from .objectives import OBJECTIVES, evaluate_batch
 from .operators import NoCCrossover, NoCMutation, NoCSampling, draw_seeds
@@ -47,6 +48,8 @@ class NoC3D(Problem):
     Attributes
     ----------
     objective_names : tuple of str
+    feature_names : tuple of str
+        The columns of ``features``.
     ref_point : float array [n_obj]
         Objectives of the mesh under the model, the reference of the hypervolumes in [2]_.
     version : str
@@ -102,6 +105,7 @@ class NoC3D(Problem):
             xu=np.repeat((n - 1.0, tables.n_candidates - 1.0), (n, planar)),
             vtype=int,
         )
+        self._plan, self.feature_names = FeaturePlan.of(platform, self.traffic)
         self.version = f"noc-{model}-1"
         self.ref_point: NDArray[np.float64] = self.objectives(self.mesh_row()[None])[0]
 
@@ -141,8 +145,8 @@ class NoC3D(Problem):
         cores, caches = self.platform.pes_of(core), self.platform.pes_of(cache)
         if "latency" in self.objective_names and not (cores and caches):
             raise ValueError(
-                f"The 'latency' objective of NoC3D must have PEs of the types {core!r} and "
-                f"{cache!r} on the platform. Got {[t.name for t in self.platform.pe_types]} instead."
+                f"The 'latency' objective of NoC3D must have PEs of types {core!r} and {cache!r} "
+                f"on the platform. Got {[t.name for t in self.platform.pe_types]} instead."
             )
         n = self.platform.n_tiles
         is_core, is_cache = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
@@ -251,6 +255,16 @@ class NoC3D(Problem):
         X = self._rows(X)
         out = np.empty((len(X), k, self.n_var), dtype=np.int64)
         neighbours_batch(X, self.platform.tables, draw_seeds(random_state, len(X)), out)
+        return out
+
+    def features(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Return a few dozen numbers about each legal design for learned models, [n, d].
+
+        ``feature_names`` says what the columns are; they take a fraction of an evaluation.
+        """
+        X = self._rows(X)
+        out = np.empty((len(X), self._plan.n_features))
+        features_batch(X, self.platform.tables, self._plan, out)
         return out
 
     def canonical(self, X: ArrayLike) -> NDArray[np.int64]:

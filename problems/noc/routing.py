@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from .tables import Floats, Ints, Tables, Words
+
 __all__ = ["FAR", "build_graph", "shortest_paths", "tree_flows"]
 
 FAR = 60_000
@@ -17,7 +19,15 @@ FAR = 60_000
 
 
 @njit(cache=True, nogil=True)
-def build_graph(tile_pe, planar, tables, degree, neighbour, cost, link_of):
+def build_graph(
+    tile_pe: Ints,
+    planar: Ints,
+    tables: Tables,
+    degree: Ints,
+    neighbour: Ints,
+    cost: Words,
+    link_of: Ints,
+) -> None:
     """Adjacency lists of one design, each sorted by descending PE id.
 
     Parameters
@@ -62,7 +72,15 @@ def build_graph(tile_pe, planar, tables, degree, neighbour, cost, link_of):
 
 
 @njit(cache=True, nogil=True)
-def shortest_paths(order, degree, neighbour, cost, dist, changed_at, done_at):
+def shortest_paths(
+    order: Ints,
+    degree: Ints,
+    neighbour: Ints,
+    cost: Words,
+    dist: Words,
+    changed_at: Ints,
+    done_at: Ints,
+) -> None:
     """Costs of the shortest paths between all pairs, by relaxing whole rows at a time.
 
     The inner loop runs over all sources at once and compiles to vector instructions on 16-bit
@@ -120,7 +138,18 @@ def shortest_paths(order, degree, neighbour, cost, dist, changed_at, done_at):
 
 
 @njit(cache=True, nogil=True)
-def tree_flows(traffic, degree, neighbour, cost, dist, slot, parent, waiting, below, arc_load):
+def tree_flows(
+    traffic: Floats,
+    degree: Ints,
+    neighbour: Ints,
+    cost: Words,
+    dist: Words,
+    slot: Words,
+    parent: Ints,
+    waiting: Ints,
+    below: Floats,
+    arc_load: Floats,
+) -> float:
     """Send all traffic along the shortest-path trees.
 
     The tree of source s gives each node v as parent the neighbour on a shortest path that has the

@@ -6,54 +6,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from .layout import n_components
+from .tables import Ints, Tables
 
 if TYPE_CHECKING:
     from .platform import Platform
 
-__all__ = ["broken_rule", "is_legal", "links_connect"]
+__all__ = ["broken_rule", "is_legal"]
 
 
 @njit(cache=True, nogil=True)
-def links_connect(planar, tables, head, following, queue, seen):
-    """Whether the planar links and the vertical ones join all tiles.
-
-    ``head``, ``queue`` and ``seen`` [n_tiles] and ``following`` [2 * n_links] are int64 scratch.
-    """
-    n = tables.pe_type.size
-    n_vertical = tables.link_a.size - tables.n_candidates
-    head[:] = -1
-    seen[:] = 0
-    for k in range(planar.size + n_vertical):
-        c = planar[k] if k < planar.size else tables.n_candidates + k - planar.size
-        a, b = tables.link_a[c], tables.link_b[c]
-        following[2 * k] = head[a]
-        head[a] = 2 * k
-        following[2 * k + 1] = head[b]
-        head[b] = 2 * k + 1
-    queue[0] = 0
-    seen[0] = 1
-    found = 1
-    i = 0
-    while i < found:
-        e = head[queue[i]]
-        while e >= 0:
-            k = e // 2
-            c = planar[k] if k < planar.size else tables.n_candidates + k - planar.size
-            other = tables.link_b[c] if e % 2 == 0 else tables.link_a[c]
-            if seen[other] == 0:
-                seen[other] = 1
-                queue[found] = other
-                found += 1
-            e = following[e]
-        i += 1
-    return found == n
-
-
-@njit(cache=True, nogil=True)
-def is_legal(row, tables, degree, used):
+def is_legal(row: Ints, tables: Tables, degree: Ints, used: Ints) -> bool:
     """Whether a row of X keeps every rule but connectedness, which routing finds out by itself.
 
     Parameters
@@ -82,15 +46,10 @@ def is_legal(row, tables, degree, used):
         used[c] = 1
         degree[tables.link_a[c]] += 1
         degree[tables.link_b[c]] += 1
-    for t in range(n):
-        if degree[t] > tables.max_degree:
-            return False
-    return True
+    return degree.max() <= tables.max_degree
 
 
-def broken_rule(
-    platform: Platform, placement: NDArray[np.int64], pairs: NDArray[np.int64]
-) -> str | None:
+def broken_rule(platform: Platform, placement: Ints, pairs: Ints) -> str | None:
     """Say which rule a design breaks first, and where; None for a legal design.
 
     Parameters
@@ -104,7 +63,7 @@ def broken_rule(
     return _broken_placement(platform, placement) or _broken_links(platform, pairs)
 
 
-def _broken_placement(platform: Platform, placement: NDArray[np.int64]) -> str | None:
+def _broken_placement(platform: Platform, placement: Ints) -> str | None:
     n = platform.n_tiles
     if placement.shape != (n,):
         return f"'placement' must hold one PE id for each of {n} tiles. Got shape {placement.shape}"
@@ -135,7 +94,7 @@ def _broken_placement(platform: Platform, placement: NDArray[np.int64]) -> str |
     return None
 
 
-def _broken_links(platform: Platform, pairs: NDArray[np.int64]) -> str | None:
+def _broken_links(platform: Platform, pairs: Ints) -> str | None:
     n, wanted = platform.n_tiles, platform.n_planar_links
     if pairs.ndim != 2 or pairs.shape[1] != 2:
         return f"'links' must hold tile pairs, shape [{wanted}, 2]. Got shape {pairs.shape}"

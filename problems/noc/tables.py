@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .layout import link_lengths
+from .layout import positions
 
 if TYPE_CHECKING:
     from .platform import Platform
 
-__all__ = ["Tables"]
+__all__ = ["Floats", "Ints", "Seeds", "Tables", "Words"]
+
+Ints = NDArray[np.int64]
+Words = NDArray[np.uint16]
+Floats = NDArray[np.float64]
+Seeds = NDArray[np.uint64]
 
 
 class Tables(NamedTuple):
@@ -34,14 +39,16 @@ class Tables(NamedTuple):
         Vertical links of each tile.
     pe_type : int64 [n_tiles]
         Type of each PE.
+    type_count : int64 [n_types]
+        PEs of each type.
     allowed : bool [n_types, n_tiles]
         Whether a type may sit on a tile.
     power : float64 [n_tiles]
         Watts of each PE.
     stack, level : int64 [n_tiles]
         Stack (x, y) of each tile, and its layer counted from the heat sink, 0 first.
-    layer : int64 [n_tiles]
-        Layer (z) of each tile.
+    place : int64 [n_tiles, 3]
+        x, y, z of each tile.
     router_energy, layer_resistance, base_resistance : float
         As in the platform.
     """
@@ -49,17 +56,18 @@ class Tables(NamedTuple):
     n_planar: int
     max_degree: int
     n_candidates: int
-    link_a: NDArray[np.int64]
-    link_b: NDArray[np.int64]
-    link_cost: NDArray[np.uint16]
-    link_energy: NDArray[np.float64]
-    vertical_degree: NDArray[np.int64]
-    pe_type: NDArray[np.int64]
+    link_a: Ints
+    link_b: Ints
+    link_cost: Words
+    link_energy: Floats
+    vertical_degree: Ints
+    pe_type: Ints
+    type_count: Ints
     allowed: NDArray[np.bool_]
-    power: NDArray[np.float64]
-    stack: NDArray[np.int64]
-    level: NDArray[np.int64]
-    layer: NDArray[np.int64]
+    power: Floats
+    stack: Ints
+    level: Ints
+    place: Ints
     router_energy: float
     layer_resistance: float
     base_resistance: float
@@ -69,10 +77,11 @@ class Tables(NamedTuple):
         """Return the tables of a platform."""
         x, y, z = platform.grid
         tile = np.arange(platform.n_tiles)
-        layer = tile // (x * y)
+        place = positions(platform.grid)
+        layer = place[:, 2]
         vertical = np.array(platform.vertical_links, dtype=np.int64).reshape(-1, 2)
         links = np.concatenate((platform.candidates, vertical))
-        length = link_lengths(platform.grid, platform.candidates)
+        length = platform.candidate_lengths
         # Rounding up happens after a guard against 2.0000000000000004.
         delay = np.ceil(np.round(length * platform.planar_delay, 9))
         vertical_delay = np.full(len(vertical), np.ceil(platform.vertical_delay))
@@ -93,11 +102,12 @@ class Tables(NamedTuple):
             link_energy=energy,
             vertical_degree=np.bincount(vertical.ravel(), minlength=platform.n_tiles),
             pe_type=platform.pe_type,
+            type_count=np.array([kind.count for kind in platform.pe_types], dtype=np.int64),
             allowed=platform.allowed,
             power=platform.power,
             stack=tile % (x * y),
             level=z - 1 - layer if platform.sink == "top" else layer,
-            layer=layer,
+            place=place,
             router_energy=platform.router_energy,
             layer_resistance=platform.layer_resistance,
             base_resistance=platform.base_resistance,

@@ -96,7 +96,8 @@ def load_traffic(
     """
     if not (isinstance(scale, (int, float)) and math.isfinite(scale) and scale > 0):
         raise ValueError(
-            f"The 'scale' parameter of load_traffic must be a finite number > 0. Got {scale!r} instead."
+            "The 'scale' parameter of load_traffic must be a finite number > 0. "
+            f"Got {scale!r} instead."
         )
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
