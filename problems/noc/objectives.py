@@ -27,7 +27,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from .routing import FAR, build_graph, shortest_paths, tree_flows
+from .routing import FAR, build_graph, choose_parents, shortest_paths, tree_flows
 from .rules import is_legal
 from .tables import Floats, Ints, Tables
 
@@ -120,6 +120,7 @@ def evaluate_batch(
     slot = np.zeros((n, n), np.uint16)
     scratch_a = np.empty(n, np.int64)
     scratch_b = np.empty(n, np.int64)
+    start = np.empty(n * int(tables.link_cost.max()) + 1, np.int64)
     below = np.empty(n, np.float64)
     arc_load = np.empty((n, tables.max_degree), np.float64)
     load = np.empty(n_links, np.float64)
@@ -147,8 +148,9 @@ def evaluate_batch(
         if not connected:
             continue
         status[row] = 0
+        choose_parents(degree, neighbour, cost, dist, slot)
         first = tree_flows(
-            traffic, degree, neighbour, cost, dist, slot, scratch_a, scratch_b, below, arc_load
+            traffic, degree, neighbour, dist, slot, scratch_a, start, below, arc_load
         )
 
         load[:] = 0.0

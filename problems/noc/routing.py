@@ -12,7 +12,7 @@ from numba import njit
 
 from .tables import Floats, Ints, Tables, Words
 
-__all__ = ["FAR", "build_graph", "shortest_paths", "tree_flows"]
+__all__ = ["FAR", "build_graph", "choose_parents", "shortest_paths", "tree_flows"]
 
 FAR = 60_000
 """Distance of a node that cannot be reached; every real path cost is below it."""
@@ -138,41 +138,11 @@ def shortest_paths(
 
 
 @njit(cache=True, nogil=True)
-def tree_flows(
-    traffic: Floats,
-    degree: Ints,
-    neighbour: Ints,
-    cost: Words,
-    dist: Words,
-    slot: Words,
-    parent: Ints,
-    waiting: Ints,
-    below: Floats,
-    arc_load: Floats,
-) -> float:
-    """Send all traffic along the shortest-path trees.
+def choose_parents(degree: Ints, neighbour: Ints, cost: Words, dist: Words, slot: Words) -> None:
+    """Give every node its parent in the shortest-path tree of every source.
 
-    The tree of source s gives each node v as parent the neighbour on a shortest path that has the
-    smallest PE id. Flows are pushed from the leaves to the source, so that a source costs O(n)
-    rather than the sum of its path lengths.
-
-    Parameters
-    ----------
-    traffic : float array [n, n]
-        What PE i sends to PE j; the diagonal never enters the network.
-    degree, neighbour, cost, dist : arrays
-        As the functions above fill them; all nodes reachable.
-    slot : uint16 array [n, n]
-        Filled: slot[v, s] is the place of the parent of v in the list of v, in the tree of s.
-    parent, waiting, below : arrays [n]
-        Scratch: parent, number of children not yet pushed, flow into the subtree.
-    arc_load : float array [n, max_degree]
-        Filled: traffic that enters v through its k-th link.
-
-    Returns
-    -------
-    float
-        Sum over all flows of traffic times the degree of the first router after the source.
+    The parent of v in the tree of s is the neighbour on a shortest path that has the smallest PE
+    id. ``slot`` [n, n] is filled: slot[v, s] is its place in the list of v.
     """
     n = degree.size
     for v in range(n):
@@ -184,32 +154,71 @@ def tree_flows(
             for s in range(n):
                 if np.uint16(dist[u, s] + w) == dist[v, s]:
                     slot[v, s] = place
+
+
+@njit(cache=True, nogil=True)
+def tree_flows(
+    traffic: Floats,
+    degree: Ints,
+    neighbour: Ints,
+    dist: Words,
+    slot: Words,
+    order: Ints,
+    start: Ints,
+    below: Floats,
+    arc_load: Floats,
+) -> float:
+    """Send all traffic along the shortest-path trees.
+
+    Flows are pushed up from the farthest node to the source, so that a source costs O(n) rather
+    than the sum of its path lengths. Nodes are put in order by counting: distances are small
+    integers, and a sort without comparisons has no branches to mispredict.
+
+    Parameters
+    ----------
+    traffic : float array [n, n]
+        What PE i sends to PE j; the diagonal never enters the network.
+    degree, neighbour, dist, slot : arrays
+        As the functions above fill them; all nodes reachable.
+    order, start, below : arrays [n], [longest path cost + 1], [n]
+        Scratch: nodes by descending distance, where each distance starts, flow into a subtree.
+    arc_load : float array [n, max_degree]
+        Filled: traffic that enters v through its k-th link.
+
+    Returns
+    -------
+    float
+        Sum over all flows of traffic times the degree of the first router after the source.
+    """
+    n = degree.size
     arc_load[:] = 0.0
     first = 0.0
     for s in range(n):
+        farthest = np.uint16(0)
+        for v in range(n):
+            farthest = max(farthest, dist[s, v])
+        start[: farthest + 1] = 0
         for v in range(n):
             below[v] = traffic[s, v]
-            waiting[v] = 0
-        slot[s, s] = 0
+            start[dist[s, v]] += 1
+        place = 0
+        for d in range(farthest, -1, -1):
+            count = start[d]
+            start[d] = place
+            place += count
         for v in range(n):
-            p = neighbour[v, slot[v, s]]
-            parent[v] = p
-            waiting[p] += 1
-        # The source has no parent, and may never become a leaf itself.
-        waiting[parent[s]] -= 1
-        parent[s] = -1
-        waiting[s] = n + 1
-        for v in range(n):
-            x = v
-            while waiting[x] == 0:
-                waiting[x] = -1
-                p = parent[x]
-                arc_load[x, slot[x, s]] += below[x]
-                below[p] += below[x]
-                waiting[p] -= 1
-                x = p
+            d = dist[s, v]
+            order[start[d]] = v
+            start[d] += 1
+        # The last is the source itself, at distance 0.
+        for i in range(n - 1):
+            v = order[i]
+            k = slot[v, s]
+            flow = below[v]
+            arc_load[v, k] += flow
+            below[neighbour[v, k]] += flow
         for k in range(degree[s]):
-            x = neighbour[s, k]
-            if parent[x] == s:
-                first += degree[x] * below[x]
+            v = neighbour[s, k]
+            if neighbour[v, slot[v, s]] == s:
+                first += degree[v] * below[v]
     return first
