@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .platform import Platform
-from .rules import broken_rule
+from .rules import broken_rule, whole_numbers
 
 __all__ = ["Design"]
 
@@ -47,8 +47,8 @@ class Design:
         self, placement: ArrayLike, links: ArrayLike, platform: Platform | None = None
     ) -> None:
         self.platform = Platform.paper_4x4x4() if platform is None else platform
-        place = _integers(placement, "placement")
-        pairs = _integers(links, "links")
+        place = whole_numbers(placement, "The 'placement' of a Design")
+        pairs = whole_numbers(links, "The 'links' of a Design")
         broken = broken_rule(self.platform, place, pairs)
         if broken:
             raise ValueError(f"A Design breaks a rule: {broken} instead.")
@@ -140,16 +140,3 @@ class Design:
                     "  " + "".join(c.ljust(width) for c in cells[start : start + x]).rstrip()
                 )
         return lines
-
-
-def _integers(values: ArrayLike, name: str) -> NDArray[np.int64]:
-    try:
-        array = np.asarray(values)
-        whole = array.astype(np.int64)
-        if array.dtype.kind == "b" or not np.array_equal(whole, array):
-            raise ValueError(f"values such as {array.ravel()[whole.ravel() != array.ravel()][:1]}")
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(
-            f"The {name!r} of a Design must hold integers. Got {error} instead."
-        ) from None
-    return whole

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from .jit import compiled
 from .tables import Floats, Ints, Tables
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class FeaturePlan(NamedTuple):
         return plan, tuple(names)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def features_batch(X: Ints, tables: Tables, plan: FeaturePlan, out: Floats) -> None:
     """Fill ``out`` [n, n_features] with the features of legal rows of X."""
     n = tables.pe_type.size

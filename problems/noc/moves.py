@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from .jit import compiled
 from .tables import Ints, Seeds, Tables
 
 __all__ = ["mutate_batch", "neighbours_batch", "recombine_batch", "sample_batch"]
@@ -31,7 +31,7 @@ class Network(NamedTuple):
     seen: NDArray[np.uint8]  # [n_tiles] scratch
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def draw(state: Seeds, n: int) -> int:
     """Return an integer from 0 to n - 1 and advance the splitmix64 state."""
     state[0] += np.uint64(0x9E3779B97F4A7C15)
@@ -42,7 +42,7 @@ def draw(state: Seeds, n: int) -> int:
     return int(np.int64(((z >> np.uint64(32)) * np.uint64(n)) >> np.uint64(32)))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def shuffle(values: Ints, size: int, state: Seeds) -> None:
     """Shuffle the first ``size`` values in place."""
     for i in range(size - 1, 0, -1):
@@ -50,7 +50,7 @@ def shuffle(values: Ints, size: int, state: Seeds) -> None:
         values[i], values[j] = values[j], values[i]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def new_network(tables: Tables) -> Network:
     """Return an empty network for a platform."""
     n = tables.pe_type.size
@@ -63,7 +63,7 @@ def new_network(tables: Tables) -> Network:
     )
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def connect(network: Network, tables: Tables, c: int) -> None:
     """Add link c."""
     a, b = tables.link_a[c], tables.link_b[c]
@@ -75,7 +75,7 @@ def connect(network: Network, tables: Tables, c: int) -> None:
         network.used[c] = 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def forget(network: Network, a: int, b: int) -> None:
     """Take b out of the list of a."""
     last = network.degree[a] - 1
@@ -86,7 +86,7 @@ def forget(network: Network, a: int, b: int) -> None:
     network.degree[a] = last
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def disconnect(network: Network, tables: Tables, c: int) -> None:
     """Take planar link c away."""
     a, b = tables.link_a[c], tables.link_b[c]
@@ -95,7 +95,7 @@ def disconnect(network: Network, tables: Tables, c: int) -> None:
     network.used[c] = 0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def load_links(network: Network, tables: Tables, planar: Ints) -> None:
     """Make the network that of a design."""
     network.used[:] = 0
@@ -106,7 +106,7 @@ def load_links(network: Network, tables: Tables, planar: Ints) -> None:
         connect(network, tables, c)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def may_replace(network: Network, tables: Tables, old: int, new: int) -> bool:
     """Whether link ``old`` can become link ``new``: unused, degree cap kept, still connected."""
     if network.used[new] == 1:
@@ -139,7 +139,7 @@ def may_replace(network: Network, tables: Tables, old: int, new: int) -> bool:
     return seen[c] != seen[d]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def may_swap(placement: Ints, tables: Tables, a: int, b: int) -> bool:
     """Whether the PEs on two tiles can change places: types differ, and may sit there."""
     p, q = tables.pe_type[placement[a]], tables.pe_type[placement[b]]
@@ -151,7 +151,7 @@ def may_swap(placement: Ints, tables: Tables, a: int, b: int) -> bool:
     )
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def replace_sorted(planar: Ints, position: int, new: int) -> None:
     """Replace the link at a position by another and keep the list ascending."""
     i = position
@@ -164,7 +164,7 @@ def replace_sorted(planar: Ints, position: int, new: int) -> None:
     planar[i] = new
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def draw_swap(placement: Ints, tables: Tables, state: Seeds) -> tuple[int, int]:
     """Return two tiles that may be swapped, or (-1, -1)."""
     n = placement.size
@@ -175,7 +175,7 @@ def draw_swap(placement: Ints, tables: Tables, state: Seeds) -> tuple[int, int]:
     return -1, -1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def draw_link_move(planar: Ints, network: Network, tables: Tables, state: Seeds) -> tuple[int, int]:
     """Return the position of a link and the candidate that it may become, or (-1, -1)."""
     if planar.size > 0:
@@ -187,7 +187,7 @@ def draw_link_move(planar: Ints, network: Network, tables: Tables, state: Seeds)
     return -1, -1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def move_link(planar: Ints, network: Network, tables: Tables, position: int, new: int) -> None:
     """Carry out a link move on the row and on its network."""
     disconnect(network, tables, planar[position])
@@ -195,7 +195,7 @@ def move_link(planar: Ints, network: Network, tables: Tables, position: int, new
     replace_sorted(planar, position, new)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def random_moves(row: Ints, network: Network, tables: Tables, n_moves: int, state: Seeds) -> None:
     """Carry out moves, each a swap or a link move with equal chances."""
     n = tables.pe_type.size
@@ -211,7 +211,7 @@ def random_moves(row: Ints, network: Network, tables: Tables, n_moves: int, stat
                 move_link(planar, network, tables, position, new)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def mutate_batch(X: Ints, tables: Tables, max_moves: int, seeds: Seeds, out: Ints) -> None:
     """Fill ``out`` with the rows of X after 1 to ``max_moves`` moves each."""
     n = tables.pe_type.size
@@ -225,7 +225,7 @@ def mutate_batch(X: Ints, tables: Tables, max_moves: int, seeds: Seeds, out: Int
         random_moves(out[i], network, tables, 1 + draw(state, max_moves), state)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def neighbours_batch(X: Ints, tables: Tables, seeds: Seeds, out: Ints) -> None:
     """Fill ``out`` [n, k, n_var] with k designs one move away from each row, no move twice.
 
@@ -269,7 +269,7 @@ def neighbours_batch(X: Ints, tables: Tables, seeds: Seeds, out: Ints) -> None:
                     replace_sorted(out[i, j, n:], a, b)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def sample_batch(mesh: Ints, tables: Tables, seeds: Seeds, out: Ints) -> None:
     """Fill ``out`` with the mesh, then in turn: shuffled PEs, moved links, both.
 
@@ -298,7 +298,7 @@ def sample_batch(mesh: Ints, tables: Tables, seeds: Seeds, out: Ints) -> None:
                     move_link(planar, network, tables, position, new)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def recombine_placement(
     child: Ints, other: Ints, tables: Tables, where: Ints, tiles: Ints, state: Seeds
 ) -> None:
@@ -325,7 +325,7 @@ def recombine_placement(
             where[q], where[p] = t, s
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def recombine_links(
     child: Ints,
     other: Ints,
@@ -369,7 +369,7 @@ def recombine_links(
             k += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def recombine_batch(A: Ints, B: Ints, tables: Tables, seeds: Seeds, out: Ints) -> None:
     """Fill ``out`` with one child per pair of rows: from A some of the way to B."""
     n = tables.pe_type.size

@@ -17,171 +17,72 @@ thermal          peak temperature rise of the       sum over stacks of the integ
                  spread within a layer
 ================ ================================== ===========================================
 
-The load of a link is the traffic that crosses it in both directions. A CPU-LLC pair has two flows,
-requests and replies; both count, as both keep the core waiting, and replies carry most of the
-traffic in measured applications. See ``Platform`` for the references.
+The load of a link is the traffic that crosses it in both directions; the ports of a router are its
+links. A CPU-LLC pair has two flows, requests and replies: the paper sums over pairs without a word
+on direction, and here both count, as both keep the core waiting and replies carry most of the
+traffic in the measured applications. The numbers in brackets are the references of
+``problems.noc.platform``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
-from numba import njit
 
-from .routing import FAR, build_graph, choose_parents, shortest_paths, tree_flows
-from .rules import is_legal
-from .tables import Floats, Ints, Tables
+from .tables import Floats, Ints
 
-__all__ = ["OBJECTIVES", "evaluate_batch"]
+if TYPE_CHECKING:
+    from .platform import Platform
+
+__all__ = ["MODELS", "OBJECTIVES", "check_objectives", "latency_flows"]
+
+MODELS = ("published", "released")
 
 OBJECTIVES = ("mean", "deviation", "latency", "energy", "thermal")
-"""Names of the objectives, in the order of their columns."""
+"""Names of the objectives, in the order of the columns that the kernel fills."""
 
 
-@njit(cache=True, nogil=True)
-def thermal_published(row: Ints, tables: Tables, levels: Floats) -> float:
-    """Peak rise of the stack model in K times the largest spread within a layer in K.
-
-    T(n, k) = sum_{i<=k} P(n, i) * (sum_{j<=i} R_j + R_b), k counted from the heat sink.
-    ``levels`` [n_levels, n_stacks] is scratch.
-    """
-    n_levels, n_stacks = levels.shape
-    for t in range(tables.pe_type.size):
-        levels[tables.level[t], tables.stack[t]] = tables.power[row[t]]
-    peak = 0.0
-    spread = 0.0
-    for k in range(n_levels):
-        hot, cold = -np.inf, np.inf
-        resistance = (k + 1) * tables.layer_resistance + tables.base_resistance
-        for s in range(n_stacks):
-            levels[k, s] *= resistance
-            if k > 0:
-                levels[k, s] += levels[k - 1, s]
-            hot = max(hot, levels[k, s])
-            cold = min(cold, levels[k, s])
-        peak = max(peak, hot)
-        spread = max(spread, hot - cold)
-    return peak * spread
-
-
-@njit(cache=True, nogil=True)
-def thermal_released(row: Ints, tables: Tables, levels: Floats) -> float:
-    """Sum over stacks of the integer part of power times resistance to the sink."""
-    n_levels, n_stacks = levels.shape
-    for t in range(tables.pe_type.size):
-        levels[tables.level[t], tables.stack[t]] = tables.power[row[t]]
-    total = 0.0
-    for s in range(n_stacks):
-        heat = 0.0
-        for k in range(n_levels):
-            heat += levels[k, s] * tables.layer_resistance * (k + 1)
-        total += np.floor(heat)
-    return total
-
-
-@njit(cache=True, nogil=True)
-def evaluate_batch(
-    X: Ints,
-    tables: Tables,
-    traffic: Floats,
-    pair_i: Ints,
-    pair_j: Ints,
-    pair_weight: Floats,
-    released: bool,
-    F: Floats,
-    status: Ints,
-) -> None:
-    """Evaluate every row of X; a row's result does not depend on the others.
-
-    Parameters
-    ----------
-    X : int64 array [n, n_tiles + n_planar]
-    tables : Tables
-    traffic : float64 array [n_tiles, n_tiles]
-    pair_i, pair_j, pair_weight : arrays [n_pairs]
-        Flows that count for latency, and the weight of the path delay of each.
-    released : bool
-        Which model.
-    F : float64 array [n, 5]
-        Filled: the objectives of ``OBJECTIVES``; NaN where the row is illegal.
-    status : int64 array [n]
-        Filled: 0 legal, 1 breaks a rule, 2 is not connected.
-    """
-    n = tables.pe_type.size
-    n_planar = tables.n_planar
-    n_vertical = tables.link_a.size - tables.n_candidates
-    n_links = n_planar + n_vertical
-    tile_degree = np.empty(n, np.int64)
-    used = np.empty(max(n, tables.n_candidates), np.int64)
-    degree = np.empty(n, np.int64)
-    neighbour = np.zeros((n, tables.max_degree), np.int64)
-    link_of = np.zeros((n, tables.max_degree), np.int64)
-    cost = np.zeros((n, tables.max_degree), np.uint16)
-    dist = np.empty((n, n), np.uint16)
-    slot = np.zeros((n, n), np.uint16)
-    scratch_a = np.empty(n, np.int64)
-    scratch_b = np.empty(n, np.int64)
-    start = np.empty(n * int(tables.link_cost.max()) + 1, np.int64)
-    below = np.empty(n, np.float64)
-    arc_load = np.empty((n, tables.max_degree), np.float64)
-    load = np.empty(n_links, np.float64)
-    levels = np.zeros((tables.level.max() + 1, tables.stack.max() + 1), np.float64)
-    sent = np.empty(n, np.float64)
-    for s in range(n):
-        sent[s] = 0.0
-        for v in range(n):
-            if v != s:
-                sent[s] += traffic[s, v]
-
-    for row in range(X.shape[0]):
-        placement = X[row, :n]
-        planar = X[row, n:]
-        F[row, :] = np.nan
-        status[row] = 1
-        if not is_legal(X[row], tables, tile_degree, used):
-            continue
-        build_graph(placement, planar, tables, degree, neighbour, cost, link_of)
-        shortest_paths(placement, degree, neighbour, cost, dist, scratch_a, scratch_b)
-        status[row] = 2
-        connected = True
-        for v in range(n):
-            connected = connected and dist[v, 0] < FAR
-        if not connected:
-            continue
-        status[row] = 0
-        choose_parents(degree, neighbour, cost, dist, slot)
-        first = tree_flows(
-            traffic, degree, neighbour, dist, slot, scratch_a, start, below, arc_load
+def check_objectives(objectives: int | Sequence[str]) -> tuple[str, ...]:
+    """Return the names of objectives given as 3, 4 or 5 or by name; ValueError for any other."""
+    wanted: Any = objectives
+    if isinstance(wanted, (int, np.integer)) and wanted in (3, 4, 5):
+        return OBJECTIVES[: int(wanted)]
+    ok = isinstance(wanted, (list, tuple)) and 0 < len(wanted) == len(set(map(str, wanted)))
+    if not ok or any(name not in OBJECTIVES for name in wanted):
+        raise ValueError(
+            "The 'objectives' parameter of NoC3D must be 3, 4, 5 or a sequence of different names "
+            f"from {OBJECTIVES}. Got {objectives!r} instead."
         )
+    return tuple(wanted)
 
-        load[:] = 0.0
-        routers = 0.0
-        for v in range(n):
-            through = sent[v]
-            for k in range(degree[v]):
-                load[link_of[v, k]] += arc_load[v, k]
-                through += arc_load[v, k]
-            routers += degree[v] * through
-        total = 0.0
-        energy = 0.0
-        for k in range(n_links):
-            c = planar[k] if k < n_planar else tables.n_candidates + k - n_planar
-            total += load[k]
-            energy += load[k] * tables.link_energy[c]
-        mean = total / n_links
-        squares = 0.0
-        for k in range(n_links):
-            squares += (load[k] - mean) ** 2
-        latency = 0.0
-        for p in range(pair_i.size):
-            latency += pair_weight[p] * dist[pair_j[p], pair_i[p]]
 
-        F[row, 0] = mean
-        F[row, 2] = latency
-        if released:
-            F[row, 1] = np.sqrt(squares)
-            F[row, 3] = energy + tables.router_energy * first
-            F[row, 4] = thermal_released(placement, tables, levels)
-        else:
-            F[row, 1] = np.sqrt(squares / n_links)
-            F[row, 3] = energy + tables.router_energy * routers
-            F[row, 4] = thermal_published(placement, tables, levels)
+def latency_flows(traffic: Floats, platform: Platform, model: str) -> tuple[Ints, Ints, Floats]:
+    """Return the flows that count for latency: source, target, weight of the path delay; [n] each.
+
+    Raises
+    ------
+    ValueError
+        The platform has no cores or no caches between which to measure.
+    """
+    n = platform.n_tiles
+    cores = platform.pes_of(platform.core_type)
+    caches = platform.pes_of(platform.cache_type)
+    if not (cores and caches):
+        raise ValueError(
+            f"The 'latency' objective of NoC3D must have PEs of types {platform.core_type!r} and "
+            f"{platform.cache_type!r} on the platform. "
+            f"Got {[kind.name for kind in platform.pe_types]} instead."
+        )
+    is_core = np.isin(np.arange(n), cores)
+    is_cache = np.isin(np.arange(n), caches)
+    if model == "released":
+        either = is_core | is_cache
+        counts = np.outer(either, either)
+        share = 1.0
+    else:
+        counts = np.outer(is_core, is_cache) | np.outer(is_cache, is_core)
+        share = 1.0 / (len(cores) * len(caches))
+    source, target = np.nonzero(counts & (traffic > 0) & ~np.eye(n, dtype=bool))
+    return source, target, traffic[source, target] * share

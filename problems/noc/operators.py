@@ -64,7 +64,7 @@ class NoCCrossover(Crossover):
         random_state: np.random.Generator,
         **kwargs: Any,
     ) -> NDArray[np.int64]:
-        A, B = np.ascontiguousarray(X[0]), np.ascontiguousarray(X[1])
+        A, B = problem.legal_rows(X[0]), problem.legal_rows(X[1])
         out = np.empty((2, *A.shape), dtype=np.int64)
         tables = problem.platform.tables
         seeds = draw_seeds(random_state, 2 * len(A))
@@ -100,8 +100,8 @@ class NoCMutation(Mutation):
         random_state: np.random.Generator,
         **kwargs: Any,
     ) -> NDArray[np.int64]:
-        X = np.ascontiguousarray(X, dtype=np.int64)
-        out = np.empty_like(X)
-        seeds = draw_seeds(random_state, len(X))
-        mutate_batch(X, problem.platform.tables, self.max_moves, seeds, out)
+        rows = problem.legal_rows(X)
+        out = np.empty_like(rows)
+        seeds = draw_seeds(random_state, len(rows))
+        mutate_batch(rows, problem.platform.tables, self.max_moves, seeds, out)
         return out

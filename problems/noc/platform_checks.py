@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .kernel import FAR
 from .layout import n_components
-from .routing import FAR
 
 if TYPE_CHECKING:
     from .platform import Platform

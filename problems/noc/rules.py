@@ -1,52 +1,39 @@
-"""The rules of a legal design: a compiled verdict per row, and words for what is broken where."""
+"""The rules of a legal design, in words: what is broken, and where."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
+from numpy.typing import ArrayLike
 
 from .layout import n_components
-from .tables import Ints, Tables
+from .tables import Ints
 
 if TYPE_CHECKING:
     from .platform import Platform
 
-__all__ = ["broken_rule", "is_legal"]
+__all__ = ["broken_rule", "whole_numbers"]
 
 
-@njit(cache=True, nogil=True)
-def is_legal(row: Ints, tables: Tables, degree: Ints, used: Ints) -> bool:
-    """Whether a row of X keeps every rule but connectedness, which routing finds out by itself.
-
-    Parameters
-    ----------
-    row : int64 array [n_tiles + n_planar]
-        PE id per tile, then candidate indices of the planar links.
-    tables : Tables
-    degree : int64 array [n_tiles]
-        Filled: links of each tile.
-    used : int64 array [max(n_tiles, n_candidates)]
-        Scratch.
-    """
-    n = tables.pe_type.size
-    used[:n] = 0
-    for t in range(n):
-        p = row[t]
-        if p < 0 or p >= n or used[p] == 1 or not tables.allowed[tables.pe_type[p], t]:
-            return False
-        used[p] = 1
-    used[: tables.n_candidates] = 0
-    degree[:] = tables.vertical_degree
-    for k in range(tables.n_planar):
-        c = row[n + k]
-        if c < 0 or c >= tables.n_candidates or used[c] == 1:
-            return False
-        used[c] = 1
-        degree[tables.link_a[c]] += 1
-        degree[tables.link_b[c]] += 1
-    return degree.max() <= tables.max_degree
+def whole_numbers(values: ArrayLike, name: str) -> Ints:
+    """Return a new int64 array; a ValueError names the first entry that is no integer."""
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind == "O":
+            array = array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must hold integers. Got {error} instead.") from None
+    if array.dtype.kind not in "iuf":
+        raise ValueError(f"{name} must hold integers. Got values of type {array.dtype} instead.")
+    if array.dtype.kind == "f":
+        wrong = np.argwhere(~(np.abs(array) < 2.0**53) | (array != np.rint(array)))
+        if len(wrong):
+            place = tuple(wrong[0].tolist())
+            raise ValueError(
+                f"{name} must hold integers. Got {array[place]} at index {list(place)} instead."
+            )
+    return np.array(array, dtype=np.int64, order="C")
 
 
 def broken_rule(platform: Platform, placement: Ints, pairs: Ints) -> str | None:
