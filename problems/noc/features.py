@@ -105,7 +105,7 @@ def features_batch(X: Ints, tables: Tables, plan: FeaturePlan, out: Floats) -> N
     everything = plan.ends.sum() / 2
     for i in range(X.shape[0]):
         row = out[i]
-        row[:] = 0.0
+        row.fill(0.0)
         pe = X[i, :n]
         at = 0
         for t in range(n):
@@ -113,8 +113,8 @@ def features_batch(X: Ints, tables: Tables, plan: FeaturePlan, out: Floats) -> N
         at += n_levels * n_types
 
         # Links: by layer, by length, over the cuts; and what traffic they carry in one hop.
-        degree[:] = 0
-        crossing[:] = 0.0
+        degree.fill(0)
+        crossing.fill(0.0)
         direct = 0.0
         for k in range(tables.n_planar + n_vertical):
             c = X[i, n + k] if k < tables.n_planar else tables.n_candidates + k - tables.n_planar
@@ -133,7 +133,7 @@ def features_batch(X: Ints, tables: Tables, plan: FeaturePlan, out: Floats) -> N
         at += n_levels + longest
 
         # Pairs: traffic-weighted grid distance between types, and traffic over the cuts.
-        between[:] = 0.0
+        between.fill(0.0)
         for t in range(n):
             p = pe[t]
             x, y, z = tables.place[t, 0], tables.place[t, 1], tables.place[t, 2]

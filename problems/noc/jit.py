@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from numba import njit
 
@@ -19,7 +19,6 @@ def compiled(function: F) -> F:
     numba refuses to decorate; there the function is compiled anew in each process.
     """
     try:
-        result: F = njit(cache=True, nogil=True)(function)
+        return cast(F, njit(cache=True, nogil=True)(function))
     except RuntimeError:
-        result = njit(nogil=True)(function)
-    return result
+        return cast(F, njit(nogil=True)(function))

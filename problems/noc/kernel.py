@@ -36,22 +36,26 @@ def is_legal(row: Ints, tables: Tables, degree: Ints, used: Ints) -> bool:
         Scratch.
     """
     n = tables.pe_type.size
-    used[:n] = 0
+    used.fill(0)
     for t in range(n):
         p = row[t]
         if p < 0 or p >= n or used[p] == 1 or not tables.allowed[tables.pe_type[p], t]:
             return False
         used[p] = 1
-    used[: tables.n_candidates] = 0
-    degree[:] = tables.vertical_degree
+    used.fill(0)
+    for t in range(n):
+        degree[t] = tables.vertical_degree[t]
     for k in range(tables.n_planar):
         c = row[n + k]
         if c < 0 or c >= tables.n_candidates or used[c] == 1:
             return False
         used[c] = 1
-        degree[tables.link_a[c]] += 1
-        degree[tables.link_b[c]] += 1
-    return degree.max() <= tables.max_degree
+        a, b = tables.link_a[c], tables.link_b[c]
+        degree[a] += 1
+        degree[b] += 1
+        if degree[a] > tables.max_degree or degree[b] > tables.max_degree:
+            return False
+    return True
 
 
 @compiled
@@ -91,7 +95,7 @@ def build_graph(
     n_tiles = tile_pe.size
     n_planar = planar.size
     n_links = n_planar + tables.link_a.size - tables.n_candidates
-    degree[:] = 0
+    degree.fill(0)
     for k in range(n_links):
         c = planar[k] if k < n_planar else tables.n_candidates + k - n_planar
         a = tile_pe[tables.link_a[c]]
@@ -238,13 +242,14 @@ def tree_flows(
         Sum over all flows of traffic times the degree of the first router after the source.
     """
     n = degree.size
-    arc_load[:] = 0.0
+    arc_load.fill(0.0)
     first = 0.0
     for s in range(n):
         farthest = np.uint16(0)
         for v in range(n):
             farthest = max(farthest, dist[s, v])
-        start[: farthest + 1] = 0
+        for d in range(farthest + 1):
+            start[d] = 0
         for v in range(n):
             below[v] = traffic[s, v]
             start[dist[s, v]] += 1
@@ -322,6 +327,7 @@ def evaluate_batch(
     pair_weight: Floats,
     released: bool,
     F: Floats,
+    loads: Floats,
     status: Ints,
 ) -> None:
     """Evaluate every row of X; a row's result does not depend on the others.
@@ -336,7 +342,10 @@ def evaluate_batch(
     released : bool
         Which model.
     F : float64 array [n, 5]
-        Filled: the objectives of ``OBJECTIVES``; NaN where the row is illegal.
+        Filled: the objectives of ``OBJECTIVES``; left alone where the row is illegal.
+    loads : float64 array [n, n_links]
+        Filled likewise: the load of every link, planar ones in the order of the row, then the
+        vertical ones. May have no rows.
     status : int64 array [n]
         Filled: 0 legal, 1 breaks a rule, 2 is not connected.
     """
@@ -369,7 +378,6 @@ def evaluate_batch(
     for row in range(X.shape[0]):
         placement = X[row, :n]
         planar = X[row, n:]
-        F[row, :] = np.nan
         status[row] = 1
         if not is_legal(X[row], tables, tile_degree, used):
             continue
@@ -387,7 +395,7 @@ def evaluate_batch(
             traffic, degree, neighbour, dist, slot, scratch_a, start, below, arc_load
         )
 
-        load[:] = 0.0
+        load.fill(0.0)
         routers = 0.0
         for v in range(n):
             through = sent[v]
@@ -399,6 +407,8 @@ def evaluate_batch(
         energy = 0.0
         for k in range(n_links):
             c = planar[k] if k < n_planar else tables.n_candidates + k - n_planar
+            if loads.shape[0] > 0:
+                loads[row, k] = load[k]
             total += load[k]
             energy += load[k] * tables.link_energy[c]
         mean = total / n_links

@@ -156,17 +156,27 @@ class NoC3D(Problem):
     def _evaluate(self, x: ArrayLike, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
         out["F"] = self._objectives(self._rows(x))
 
-    def _objectives(self, rows: Ints) -> Floats:
+    def _objectives(self, rows: Ints, *, loads: Floats | None = None) -> Floats:
         F = np.empty((len(rows), len(OBJECTIVES)))
         status = np.empty(len(rows), dtype=np.int64)
-        released = self.model == "released"
+        loads = np.empty((0, 0)) if loads is None else loads
         # A worker process may have been handed a read-only map of the traffic.
         traffic = np.require(self.traffic, requirements=["C", "W", "E"])
-        tables = self.platform.tables
-        evaluate_batch(rows, tables, traffic, *self._flows, released, F, status)
+        tables, released = self.platform.tables, self.model == "released"
+        evaluate_batch(rows, tables, traffic, *self._flows, released, F, loads, status)
         if status.any():
             self.check(rows)
         return F[:, self._columns]
+
+    def link_loads(self, X: ArrayLike) -> Floats:
+        """Return the traffic that crosses each link in both directions, [n, n_links] or [n_links].
+
+        Planar links come in the order of the row, then the vertical ones in the platform's order.
+        """
+        rows = self._rows(X)
+        loads = np.empty((len(rows), self.platform.n_links))
+        self._objectives(rows, loads=loads)
+        return loads if np.ndim(X) == 2 else loads[0]
 
     def check(self, X: ArrayLike) -> None:
         """Check rows of X, [n, n_var] or [n_var].

@@ -78,7 +78,7 @@ class Tables(NamedTuple):
         x, y, z = platform.grid
         tile = np.arange(platform.n_tiles)
         place = positions(platform.grid)
-        layer = place[:, 2]
+        layer = np.ascontiguousarray(place[:, 2])
         vertical = np.array(platform.vertical_links, dtype=np.int64).reshape(-1, 2)
         links = np.concatenate((platform.candidates, vertical))
         length = platform.candidate_lengths
