@@ -84,5 +84,7 @@ def latency_flows(traffic: Floats, platform: Platform, model: str) -> tuple[Ints
     else:
         counts = np.outer(is_core, is_cache) | np.outer(is_cache, is_core)
         share = 1.0 / (len(cores) * len(caches))
-    source, target = np.nonzero(counts & (traffic > 0) & ~np.eye(n, dtype=bool))
+    flows = np.argwhere(counts & (traffic > 0) & ~np.eye(n, dtype=bool))
+    # Own arrays, not strided views: those would be another type to compile for.
+    source, target = flows[:, 0].copy(), flows[:, 1].copy()
     return source, target, traffic[source, target] * share
