@@ -1,0 +1,142 @@
+"""One NoC design: where the PEs sit and which tiles the planar links join."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .platform import Platform
+from .rules import broken_rule, whole_numbers
+
+__all__ = ["Design"]
+
+FORMAT = "moela-noc-design-1"
+
+
+class Design:
+    """A legal design of a platform.
+
+    Parameters
+    ----------
+    placement : int array-like [n_tiles]
+        PE id on each tile.
+    links : int array-like [n_planar_links, 2]
+        Tile pairs of the planar links, in any order and direction; kept ascending. The vertical
+        links are the platform's.
+    platform : Platform, optional
+        By default the 4 x 4 x 4 chip of the paper.
+
+    Attributes
+    ----------
+    placement : int64 array [n_tiles]
+    links : int64 array [n_planar_links, 2]
+        Ascending, smaller tile first.
+    platform : Platform
+
+    Raises
+    ------
+    ValueError
+        A rule is broken; the message names the rule and the place.
+    """
+
+    def __init__(
+        self, placement: ArrayLike, links: ArrayLike, platform: Platform | None = None
+    ) -> None:
+        self.platform = Platform.paper_4x4x4() if platform is None else platform
+        place = whole_numbers(placement, "The 'placement' of a Design")
+        pairs = whole_numbers(links, "The 'links' of a Design")
+        broken = broken_rule(self.platform, place, pairs)
+        if broken:
+            raise ValueError(f"A Design breaks a rule: {broken} instead.")
+        pairs = np.sort(pairs, axis=1)
+        self.placement: NDArray[np.int64] = place
+        self.links: NDArray[np.int64] = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+        self.placement.flags.writeable = False
+        self.links.flags.writeable = False
+
+    @classmethod
+    def mesh(cls, platform: Platform | None = None) -> Design:
+        """Return the reference design of a platform: the mesh."""
+        platform = Platform.paper_4x4x4() if platform is None else platform
+        placement, links = platform.mesh
+        return cls(placement, platform.candidates[links], platform)
+
+    def all_links(self) -> NDArray[np.int64]:
+        """Return planar and vertical links, [n_links, 2]."""
+        vertical = np.array(self.platform.vertical_links, dtype=np.int64).reshape(-1, 2)
+        return np.concatenate((self.links, vertical))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the design, with its platform, as plain JSON data."""
+        return {
+            "format": FORMAT,
+            "platform": self.platform.to_dict(),
+            "placement": self.placement.tolist(),
+            "links": self.links.tolist(),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Design:
+        """Make a design from what ``to_dict`` returned; ValueError says what is wrong with it."""
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            got = data.get("format") if isinstance(data, dict) else type(data).__name__
+            raise ValueError(
+                f"A design must be a JSON object with 'format': {FORMAT!r}. Got {got!r} instead."
+            )
+        missing = sorted({"platform", "placement", "links"} - set(data))
+        if missing:
+            raise ValueError(
+                f"A design must have platform, placement and links. Got no {missing} instead."
+            )
+        return cls(data["placement"], data["links"], Platform.from_dict(data["platform"]))
+
+    def save(self, path: str | Path) -> None:
+        """Write the design, with its platform, as JSON."""
+        Path(path).write_text(json.dumps(self.to_dict()) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Design:
+        """Read a design from JSON; a ValueError names the file and what is wrong with it."""
+        try:
+            return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Design):
+            return NotImplemented
+        return (
+            self.platform == other.platform
+            and np.array_equal(self.placement, other.placement)
+            and np.array_equal(self.links, other.links)
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.platform, self.placement.tobytes(), self.links.tobytes()))
+
+    def __repr__(self) -> str:
+        x, y, z = self.platform.grid
+        return f"Design({x}x{y}x{z}, {len(self.links)} planar links)"
+
+    def __str__(self) -> str:
+        return "\n".join([repr(self), *self._layers()])
+
+    def _layers(self) -> list[str]:
+        x, y, z = self.platform.grid
+        kinds = [self.platform.pe_types[k].name for k in self.platform.pe_type[self.placement]]
+        cells = [f"{k}{p}" for k, p in zip(kinds, self.placement.tolist(), strict=True)]
+        width = max(len(c) for c in cells) + 1
+        layer = self.links[:, 0] // (x * y)
+        lines = []
+        for level in range(z):
+            lines.append(f"layer {level}, {int((layer == level).sum())} planar links")
+            for row in range(y):
+                start = level * x * y + row * x
+                lines.append(
+                    "  " + "".join(c.ljust(width) for c in cells[start : start + x]).rstrip()
+                )
+        return lines

@@ -1,0 +1,431 @@
+"""Everything compiled that an evaluation needs: legality, routing, loads, the two models.
+
+It is one file because numba's cache looks only at the file of the function itself: with callees in
+other files, an edit there would leave the old machine code in use.
+
+Nodes are PE ids, not tiles: the tie rule of the routing speaks of PE ids, and with PE ids the
+traffic matrix needs no permutation. Scratch is owned by the batch function, so that a design
+allocates nothing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .jit import compiled
+from .tables import Floats, Ints, Tables, Words
+
+__all__ = ["FAR", "evaluate_batch", "first_illegal"]
+
+FAR = 60_000
+"""Distance of a node that cannot be reached; every real path cost is below it."""
+
+
+@compiled
+def is_legal(row: Ints, tables: Tables, degree: Ints, used: Ints) -> bool:
+    """Whether a row of X keeps every rule but connectedness, which routing finds out by itself.
+
+    Parameters
+    ----------
+    row : int64 array [n_tiles + n_planar]
+        PE id per tile, then candidate indices of the planar links.
+    tables : Tables
+    degree : int64 array [n_tiles]
+        Filled: links of each tile.
+    used : int64 array [max(n_tiles, n_candidates)]
+        Scratch.
+    """
+    n = tables.pe_type.size
+    used.fill(0)
+    for t in range(n):
+        p = row[t]
+        if p < 0 or p >= n or used[p] == 1 or not tables.allowed[tables.pe_type[p], t]:
+            return False
+        used[p] = 1
+    used.fill(0)
+    for t in range(n):
+        degree[t] = tables.vertical_degree[t]
+    for k in range(tables.n_planar):
+        c = row[n + k]
+        if c < 0 or c >= tables.n_candidates or used[c] == 1:
+            return False
+        used[c] = 1
+        a, b = tables.link_a[c], tables.link_b[c]
+        degree[a] += 1
+        degree[b] += 1
+        if degree[a] > tables.max_degree or degree[b] > tables.max_degree:
+            return False
+    return True
+
+
+@compiled
+def first_illegal(X: Ints, tables: Tables) -> int:
+    """Return the first row that breaks a rule (connectedness aside), or -1."""
+    degree = np.empty(tables.pe_type.size, np.int64)
+    used = np.empty(max(tables.pe_type.size, tables.n_candidates), np.int64)
+    for i in range(X.shape[0]):
+        if not is_legal(X[i], tables, degree, used):
+            return i
+    return -1
+
+
+@compiled
+def build_graph(
+    tile_pe: Ints,
+    planar: Ints,
+    tables: Tables,
+    degree: Ints,
+    neighbour: Ints,
+    cost: Words,
+    link_of: Ints,
+) -> None:
+    """Adjacency lists of one design, each sorted by descending PE id.
+
+    Parameters
+    ----------
+    tile_pe : int array [n_tiles]
+        PE id on each tile.
+    planar : int array [n_planar]
+        Candidate indices of the planar links of the design.
+    tables : Tables
+    degree, neighbour, cost, link_of : arrays [n_tiles] and 3 x [n_tiles, max_degree]
+        Filled: number of neighbours, their PE ids, the link costs, and the position of the link
+        in the design (planar links first, then the vertical ones).
+    """
+    n_tiles = tile_pe.size
+    n_planar = planar.size
+    n_links = n_planar + tables.link_a.size - tables.n_candidates
+    degree.fill(0)
+    for k in range(n_links):
+        c = planar[k] if k < n_planar else tables.n_candidates + k - n_planar
+        a = tile_pe[tables.link_a[c]]
+        b = tile_pe[tables.link_b[c]]
+        neighbour[a, degree[a]] = b
+        link_of[a, degree[a]] = k
+        cost[a, degree[a]] = tables.link_cost[c]
+        degree[a] += 1
+        neighbour[b, degree[b]] = a
+        link_of[b, degree[b]] = k
+        cost[b, degree[b]] = tables.link_cost[c]
+        degree[b] += 1
+    for v in range(n_tiles):
+        for i in range(1, degree[v]):
+            u, k, w = neighbour[v, i], link_of[v, i], cost[v, i]
+            j = i
+            while j > 0 and neighbour[v, j - 1] < u:
+                neighbour[v, j] = neighbour[v, j - 1]
+                link_of[v, j] = link_of[v, j - 1]
+                cost[v, j] = cost[v, j - 1]
+                j -= 1
+            neighbour[v, j] = u
+            link_of[v, j] = k
+            cost[v, j] = w
+
+
+@compiled
+def shortest_paths(
+    order: Ints,
+    degree: Ints,
+    neighbour: Ints,
+    cost: Words,
+    dist: Words,
+    changed_at: Ints,
+    done_at: Ints,
+) -> None:
+    """Costs of the shortest paths between all pairs, by relaxing whole rows at a time.
+
+    The inner loop runs over all sources at once and compiles to vector instructions on 16-bit
+    integers. Sweeps go through the nodes in ``order`` and back in turn (order them by place:
+    fewer sweeps) and touch only rows whose neighbours changed, until nothing changes. O(n * links
+    * sweeps), the number of sweeps being about the number of turns that the longest path takes
+    against ``order``.
+
+    Parameters
+    ----------
+    order : int array [n]
+        The nodes in the order of the first sweep.
+    degree, neighbour, cost : arrays
+        As ``build_graph`` fills them.
+    dist : uint16 array [n, n]
+        Filled: dist[v, s] is the cost of the path from s to v, ``FAR`` where there is none.
+    changed_at, done_at : int64 array [n]
+        Scratch.
+    """
+    n = order.size
+    for v in range(n):
+        for s in range(n):
+            dist[v, s] = np.uint16(60_000)
+        for k in range(degree[v]):
+            dist[v, neighbour[v, k]] = cost[v, k]
+        dist[v, v] = np.uint16(0)
+        changed_at[v] = 1
+        done_at[v] = 0
+    tick = 1
+    forward = True
+    busy = True
+    while busy:
+        busy = False
+        for i in range(n):
+            v = order[i] if forward else order[n - 1 - i]
+            since = done_at[v]
+            tick += 1
+            done_at[v] = tick
+            changed = np.uint16(0)
+            for k in range(degree[v]):
+                u = neighbour[v, k]
+                if changed_at[u] > since:
+                    w = np.uint16(cost[v, k])
+                    difference = np.uint16(0)
+                    for s in range(n):
+                        old = dist[v, s]
+                        new = min(old, np.uint16(dist[u, s] + w))
+                        difference |= np.uint16(old ^ new)
+                        dist[v, s] = new
+                    changed |= difference
+            if changed != 0:
+                changed_at[v] = tick
+                busy = True
+        forward = not forward
+
+
+@compiled
+def choose_parents(degree: Ints, neighbour: Ints, cost: Words, dist: Words, slot: Words) -> None:
+    """Give every node its parent in the shortest-path tree of every source.
+
+    The parent of v in the tree of s is the neighbour on a shortest path that has the smallest PE
+    id. ``slot`` [n, n] is filled: slot[v, s] is its place in the list of v.
+    """
+    n = degree.size
+    for v in range(n):
+        # Lists descend by PE id, so the last match is the smallest id.
+        for k in range(degree[v]):
+            u = neighbour[v, k]
+            w = np.uint16(cost[v, k])
+            place = np.uint16(k)
+            for s in range(n):
+                if np.uint16(dist[u, s] + w) == dist[v, s]:
+                    slot[v, s] = place
+
+
+@compiled
+def tree_flows(
+    traffic: Floats,
+    degree: Ints,
+    neighbour: Ints,
+    dist: Words,
+    slot: Words,
+    order: Ints,
+    start: Ints,
+    below: Floats,
+    arc_load: Floats,
+) -> float:
+    """Send all traffic along the shortest-path trees.
+
+    Flows are pushed up from the farthest node to the source, so that a source costs O(n) rather
+    than the sum of its path lengths. Nodes are put in order by counting: distances are small
+    integers, and a sort without comparisons has no branches to mispredict.
+
+    Parameters
+    ----------
+    traffic : float array [n, n]
+        What PE i sends to PE j; the diagonal never enters the network.
+    degree, neighbour, dist, slot : arrays
+        As the functions above fill them; all nodes reachable.
+    order, start, below : arrays [n], [longest path cost + 1], [n]
+        Scratch: nodes by descending distance, where each distance starts, flow into a subtree.
+    arc_load : float array [n, max_degree]
+        Filled: traffic that enters v through its k-th link.
+
+    Returns
+    -------
+    float
+        Sum over all flows of traffic times the degree of the first router after the source.
+    """
+    n = degree.size
+    arc_load.fill(0.0)
+    first = 0.0
+    for s in range(n):
+        farthest = np.uint16(0)
+        for v in range(n):
+            farthest = max(farthest, dist[s, v])
+        for d in range(farthest + 1):
+            start[d] = 0
+        for v in range(n):
+            below[v] = traffic[s, v]
+            start[dist[s, v]] += 1
+        place = 0
+        for d in range(farthest, -1, -1):
+            count = start[d]
+            start[d] = place
+            place += count
+        for v in range(n):
+            d = dist[s, v]
+            order[start[d]] = v
+            start[d] += 1
+        # The last is the source itself, at distance 0.
+        for i in range(n - 1):
+            v = order[i]
+            k = slot[v, s]
+            flow = below[v]
+            arc_load[v, k] += flow
+            below[neighbour[v, k]] += flow
+        for k in range(degree[s]):
+            v = neighbour[s, k]
+            if neighbour[v, slot[v, s]] == s:
+                first += degree[v] * below[v]
+    return first
+
+
+@compiled
+def thermal_published(row: Ints, tables: Tables, levels: Floats) -> float:
+    """Peak rise of the stack model in K times the largest spread within a layer in K.
+
+    T(n, k) = sum_{i<=k} P(n, i) * (sum_{j<=i} R_j + R_b), k counted from the heat sink.
+    ``levels`` [n_levels, n_stacks] is scratch.
+    """
+    n_levels, n_stacks = levels.shape
+    for t in range(tables.pe_type.size):
+        levels[tables.level[t], tables.stack[t]] = tables.power[row[t]]
+    peak = 0.0
+    spread = 0.0
+    for k in range(n_levels):
+        hot, cold = -np.inf, np.inf
+        resistance = (k + 1) * tables.layer_resistance + tables.base_resistance
+        for s in range(n_stacks):
+            levels[k, s] *= resistance
+            if k > 0:
+                levels[k, s] += levels[k - 1, s]
+            hot = max(hot, levels[k, s])
+            cold = min(cold, levels[k, s])
+        peak = max(peak, hot)
+        spread = max(spread, hot - cold)
+    return peak * spread
+
+
+@compiled
+def thermal_released(row: Ints, tables: Tables, levels: Floats) -> float:
+    """Sum over stacks of the integer part of power times resistance to the sink."""
+    n_levels, n_stacks = levels.shape
+    for t in range(tables.pe_type.size):
+        levels[tables.level[t], tables.stack[t]] = tables.power[row[t]]
+    total = 0.0
+    for s in range(n_stacks):
+        heat = 0.0
+        for k in range(n_levels):
+            heat += levels[k, s] * tables.layer_resistance * (k + 1)
+        total += np.floor(heat)
+    return total
+
+
+@compiled
+def evaluate_batch(
+    X: Ints,
+    tables: Tables,
+    traffic: Floats,
+    pair_i: Ints,
+    pair_j: Ints,
+    pair_weight: Floats,
+    released: bool,
+    F: Floats,
+    loads: Floats,
+    status: Ints,
+) -> None:
+    """Evaluate every row of X; a row's result does not depend on the others.
+
+    Parameters
+    ----------
+    X : int64 array [n, n_tiles + n_planar]
+    tables : Tables
+    traffic : float64 array [n_tiles, n_tiles]
+    pair_i, pair_j, pair_weight : arrays [n_pairs]
+        Flows that count for latency, and the weight of the path delay of each.
+    released : bool
+        Which model.
+    F : float64 array [n, 5]
+        Filled: the objectives of ``OBJECTIVES``; left alone where the row is illegal.
+    loads : float64 array [n, n_links]
+        Filled likewise: the load of every link, planar ones in the order of the row, then the
+        vertical ones. May have no rows.
+    status : int64 array [n]
+        Filled: 0 legal, 1 breaks a rule, 2 is not connected.
+    """
+    n = tables.pe_type.size
+    n_planar = tables.n_planar
+    n_vertical = tables.link_a.size - tables.n_candidates
+    n_links = n_planar + n_vertical
+    tile_degree = np.empty(n, np.int64)
+    used = np.empty(max(n, tables.n_candidates), np.int64)
+    degree = np.empty(n, np.int64)
+    neighbour = np.zeros((n, tables.max_degree), np.int64)
+    link_of = np.zeros((n, tables.max_degree), np.int64)
+    cost = np.zeros((n, tables.max_degree), np.uint16)
+    dist = np.empty((n, n), np.uint16)
+    slot = np.zeros((n, n), np.uint16)
+    scratch_a = np.empty(n, np.int64)
+    scratch_b = np.empty(n, np.int64)
+    start = np.empty(n * int(tables.link_cost.max()) + 1, np.int64)
+    below = np.empty(n, np.float64)
+    arc_load = np.empty((n, tables.max_degree), np.float64)
+    load = np.empty(n_links, np.float64)
+    levels = np.zeros((tables.level.max() + 1, tables.stack.max() + 1), np.float64)
+    sent = np.empty(n, np.float64)
+    for s in range(n):
+        sent[s] = 0.0
+        for v in range(n):
+            if v != s:
+                sent[s] += traffic[s, v]
+
+    for row in range(X.shape[0]):
+        placement = X[row, :n]
+        planar = X[row, n:]
+        status[row] = 1
+        if not is_legal(X[row], tables, tile_degree, used):
+            continue
+        build_graph(placement, planar, tables, degree, neighbour, cost, link_of)
+        shortest_paths(placement, degree, neighbour, cost, dist, scratch_a, scratch_b)
+        status[row] = 2
+        connected = True
+        for v in range(n):
+            connected = connected and dist[v, 0] < FAR
+        if not connected:
+            continue
+        status[row] = 0
+        choose_parents(degree, neighbour, cost, dist, slot)
+        first = tree_flows(
+            traffic, degree, neighbour, dist, slot, scratch_a, start, below, arc_load
+        )
+
+        load.fill(0.0)
+        routers = 0.0
+        for v in range(n):
+            through = sent[v]
+            for k in range(degree[v]):
+                load[link_of[v, k]] += arc_load[v, k]
+                through += arc_load[v, k]
+            routers += degree[v] * through
+        total = 0.0
+        energy = 0.0
+        for k in range(n_links):
+            c = planar[k] if k < n_planar else tables.n_candidates + k - n_planar
+            if loads.shape[0] > 0:
+                loads[row, k] = load[k]
+            total += load[k]
+            energy += load[k] * tables.link_energy[c]
+        mean = total / n_links
+        squares = 0.0
+        for k in range(n_links):
+            squares += (load[k] - mean) ** 2
+        latency = 0.0
+        for p in range(pair_i.size):
+            latency += pair_weight[p] * dist[pair_j[p], pair_i[p]]
+
+        F[row, 0] = mean
+        F[row, 2] = latency
+        if released:
+            F[row, 1] = np.sqrt(squares)
+            F[row, 3] = energy + tables.router_energy * first
+            F[row, 4] = thermal_released(placement, tables, levels)
+        else:
+            F[row, 1] = np.sqrt(squares / n_links)
+            F[row, 3] = energy + tables.router_energy * routers
+            F[row, 4] = thermal_published(placement, tables, levels)

@@ -1,0 +1,114 @@
+"""A platform as flat arrays, in the form that the compiled functions take."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .layout import positions
+
+if TYPE_CHECKING:
+    from .platform import Platform
+
+__all__ = ["Floats", "Ints", "Seeds", "Tables", "Words"]
+
+Ints = NDArray[np.int64]
+Words = NDArray[np.uint16]
+Floats = NDArray[np.float64]
+Seeds = NDArray[np.uint64]
+
+
+class Tables(NamedTuple):
+    """Arrays of one platform; links are the planar candidates, then the vertical links.
+
+    Attributes
+    ----------
+    n_planar, max_degree : int
+        Planar links of a design, and the degree cap.
+    n_candidates : int
+        Planar candidates; a design names its planar links by their indices.
+    link_a, link_b : int64 [n_candidates + n_vertical]
+        The two tiles.
+    link_cost : uint16 [same]
+        Cycles of one hop over the link, router included: the routing cost.
+    link_energy : float64 [same]
+        Energy of the link per unit of traffic.
+    vertical_degree : int64 [n_tiles]
+        Vertical links of each tile.
+    pe_type : int64 [n_tiles]
+        Type of each PE.
+    type_count : int64 [n_types]
+        PEs of each type.
+    allowed : bool [n_types, n_tiles]
+        Whether a type may sit on a tile.
+    power : float64 [n_tiles]
+        Watts of each PE.
+    stack, level : int64 [n_tiles]
+        Stack (x, y) of each tile, and its layer counted from the heat sink, 0 first.
+    place : int64 [n_tiles, 3]
+        x, y, z of each tile.
+    router_energy, layer_resistance, base_resistance : float
+        As in the platform.
+    """
+
+    n_planar: int
+    max_degree: int
+    n_candidates: int
+    link_a: Ints
+    link_b: Ints
+    link_cost: Words
+    link_energy: Floats
+    vertical_degree: Ints
+    pe_type: Ints
+    type_count: Ints
+    allowed: NDArray[np.bool_]
+    power: Floats
+    stack: Ints
+    level: Ints
+    place: Ints
+    router_energy: float
+    layer_resistance: float
+    base_resistance: float
+
+    @classmethod
+    def of(cls, platform: Platform) -> Tables:
+        """Return the tables of a platform."""
+        x, y, z = platform.grid
+        tile = np.arange(platform.n_tiles)
+        place = positions(platform.grid)
+        layer = np.ascontiguousarray(place[:, 2])
+        vertical = np.array(platform.vertical_links, dtype=np.int64).reshape(-1, 2)
+        links = np.concatenate((platform.candidates, vertical))
+        length = platform.candidate_lengths
+        # Rounding up happens after a guard against 2.0000000000000004.
+        delay = np.ceil(np.round(length * platform.planar_delay, 9))
+        vertical_delay = np.full(len(vertical), np.ceil(platform.vertical_delay))
+        cost = platform.router_stages + np.concatenate((delay, vertical_delay))
+        energy = np.concatenate(
+            (
+                platform.planar_energy * np.ceil(np.round(length, 9)),
+                np.full(len(vertical), platform.vertical_energy),
+            )
+        )
+        return cls(
+            n_planar=platform.n_planar_links,
+            max_degree=platform.max_degree,
+            n_candidates=len(platform.candidates),
+            link_a=np.ascontiguousarray(links[:, 0]),
+            link_b=np.ascontiguousarray(links[:, 1]),
+            link_cost=np.minimum(cost, 60_000).astype(np.uint16),
+            link_energy=energy,
+            vertical_degree=np.bincount(vertical.ravel(), minlength=platform.n_tiles),
+            pe_type=platform.pe_type,
+            type_count=np.array([kind.count for kind in platform.pe_types], dtype=np.int64),
+            allowed=platform.allowed,
+            power=platform.power,
+            stack=tile % (x * y),
+            level=z - 1 - layer if platform.sink == "top" else layer,
+            place=place,
+            router_energy=platform.router_energy,
+            layer_resistance=platform.layer_resistance,
+            base_resistance=platform.base_resistance,
+        )
