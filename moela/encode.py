@@ -41,7 +41,9 @@ def encode(problem: Problem, X: NDArray[Any]) -> Floats:
 
 def _column(values: list[Any], variable: Any) -> Floats:
     if isinstance(variable, Choice):
-        return np.array([[value == option for option in variable.options] for value in values], float)
+        return np.array(
+            [[value == option for option in variable.options] for value in values], float
+        )
     column = np.array(values, dtype=float)[:, None]
     low, high = getattr(variable, "bounds", (0, 1))
     if low is None or high is None or high <= low:

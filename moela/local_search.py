@@ -45,11 +45,16 @@ class LocalSearches:
         Failures in a row, improvements, and evaluations so far.
     step : float array, [s]
         Step size for real variables, as a share of their range.
-    start : float array, [s, d]
-        What the start model saw when it picked the start: the row that its end will label.
+    features : float array, [s, d]
+        Features of where each stands, for learned models; d may be 0.
+    start, start_F : float arrays, [s, d] and [s, M]
+        Features and objectives of where each began.
     """
 
-    _FIELDS = ("ids", "X", "F", "CV", "W", "fails", "gains", "cost", "step", "start", "start_F")
+    _FIELDS = (
+        "ids", "X", "F", "CV", "W", "fails", "gains", "cost", "step",
+        "features", "start", "start_F",
+    )  # fmt: skip
 
     def __init__(
         self, n_obj: int, by: Scalarisation, patience: int, max_gains: int | None = None
@@ -66,13 +71,14 @@ class LocalSearches:
         self.gains: Ints = np.empty(0, dtype=np.int64)
         self.cost: Ints = np.empty(0, dtype=np.int64)
         self.step: Floats = np.empty(0)
+        self.features: Floats = np.empty((0, 0))
         self.start: Floats = np.empty((0, 0))
         self.start_F: Floats = np.empty((0, n_obj))
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def begin(self, X: NDArray[Any], F: Floats, CV: Floats, W: Floats, start: Floats) -> Ints:
+    def begin(self, X: NDArray[Any], F: Floats, CV: Floats, W: Floats, features: Floats) -> Ints:
         """Start one search from each design; return their ids [b]."""
         b = len(X)
         ids = np.arange(self.next_id, self.next_id + b)
@@ -80,7 +86,8 @@ class LocalSearches:
         zeros = np.zeros(b, dtype=np.int64)
         new = {
             "ids": ids, "X": X, "F": F, "CV": CV, "W": W, "fails": zeros, "gains": zeros,
-            "cost": zeros, "step": np.full(b, _STEP_START), "start": start, "start_F": F,
+            "cost": zeros, "step": np.full(b, _STEP_START), "features": features,
+            "start": features, "start_F": F,
         }  # fmt: skip
         for name in self._FIELDS:
             old = getattr(self, name)
@@ -91,7 +98,13 @@ class LocalSearches:
         return ids
 
     def receive(
-        self, ids: Ints, X: NDArray[Any], F: Floats, CV: Floats, frame: Frame
+        self,
+        ids: Ints,
+        X: NDArray[Any],
+        F: Floats,
+        CV: Floats,
+        frame: Frame,
+        features: Floats | None = None,
     ) -> NDArray[np.bool_]:
         """Move each search to its best answered neighbour where that improves on where it stands.
 
@@ -100,6 +113,10 @@ class LocalSearches:
         ids : int array, [b]
             Which search each neighbour belongs to; several may belong to one, and ids of searches
             that have ended are ignored.
+        X, F, CV : arrays, [b, ...]
+            The evaluated neighbours.
+        features : float array, [b, d], optional
+            Their features, where learned models want them.
 
         Returns
         -------
@@ -129,6 +146,8 @@ class LocalSearches:
         won = where[wins]
         self.X[won], self.F[won] = X[chosen[wins]], F[chosen[wins]]
         self.CV[won] = CV[chosen[wins]]
+        if features is not None:
+            self.features[won] = features[chosen[wins]]
         self.fails[won] = 0
         self.gains[won] += 1
         finished = self.fails >= self.patience

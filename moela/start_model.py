@@ -1,4 +1,4 @@
-"""The learned model that picks where a local search starts: where would one from here end?"""
+"""The learned model that picks where a local search starts: where one from here would end."""
 
 from __future__ import annotations
 

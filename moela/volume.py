@@ -24,9 +24,7 @@ class DirectionalVolume:
         Number of rays K.
     """
 
-    def __init__(
-        self, n_obj: int, random_state: np.random.Generator, n_rays: int = 200
-    ) -> None:
+    def __init__(self, n_obj: int, random_state: np.random.Generator, n_rays: int = 200) -> None:
         rays = np.abs(random_state.normal(size=(n_rays, n_obj)))
         self.rays = np.maximum(rays / np.linalg.norm(rays, axis=1, keepdims=True), 1e-9)
         self.reach: Floats = np.zeros(n_rays)

@@ -10,8 +10,8 @@ from sklearn.ensemble import RandomForestRegressor
 
 from moela.archive import Bools, Floats
 from moela.base import ArchiveAlgorithm, rows
+from moela.encode import encode
 from moela.rivals.common import count, fresh_neighbours, owners_of, reference_of, restarts
-from moela.rivals.encode import features_of
 from moela.rivals.greedy import GreedySearches, Search
 from moela.rivals.phv import hypervolume, scaled_reference
 from moela.subproblems import Frame
@@ -158,7 +158,7 @@ class MOOSTAGE(ArchiveAlgorithm):
 
     def _learn(self, search: Search) -> None:
         """Keep what a search that has ended teaches."""
-        path = features_of(self.problem, search.path)
+        path = encode(self.problem, search.path)
         self.examples.append((path, search.met))
         self.n_rows += len(path)
         while self.n_rows - len(self.examples[0][0]) > self.max_rows:
@@ -207,4 +207,4 @@ class MOOSTAGE(ArchiveAlgorithm):
 
     def _predict(self, X: Any) -> Floats:
         assert self.model is not None
-        return np.asarray(self.model.predict(features_of(self.problem, X)))
+        return np.asarray(self.model.predict(encode(self.problem, X)))
