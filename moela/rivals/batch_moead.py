@@ -135,7 +135,7 @@ class BatchMOEAD(ArchiveAlgorithm):
 
     def _answer(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
         self.frame.update(F, self.front)
-        local = np.array([ind.get("local") is True or ind.get("local") == 1 for ind in pop])
+        local = np.array([bool(ind.get("local")) for ind in pop], dtype=bool)
         homes = owners_of(pop)
         # Designs that somebody else put among the answers belong to no neighbourhood.
         self.members.replace(

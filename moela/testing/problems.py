@@ -1,0 +1,392 @@
+"""Checks that every problem passes: each is a function that raises a clear AssertionError."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pymoo.algorithms.moo.nsga2 import NSGA2
+from pymoo.core.population import Population
+from pymoo.core.problem import Problem
+from pymoo.core.variable import Binary, Choice
+from pymoo.optimize import minimize
+
+from moela.base import rows
+from moela.operators import resolve
+
+from .drive import key
+
+ProblemCheck = Callable[[Problem], None]
+
+_N = 17  # designs per check
+
+
+def check_evaluation(problem: Problem) -> None:
+    """Check that `evaluate` takes many rows and returns finite arrays of the right shapes."""
+    out = _evaluated(problem, _designs(problem))
+    shapes = {"F": problem.n_obj, "G": problem.n_ieq_constr, "H": problem.n_eq_constr}
+    for name, n in shapes.items():
+        assert out[name].shape == (_N, n), (
+            f"evaluate() must return {name} of shape {(_N, n)}. Got {out[name].shape} instead."
+        )
+        assert np.isfinite(out[name]).all(), f"evaluate() must return a finite {name}."
+
+
+def check_rows_are_independent(problem: Problem) -> None:
+    """Check that a design is worth the same, to the last bit, alone and in any batch."""
+    X = _designs(problem)
+    whole = _evaluated(problem, X)
+    alone = [_evaluated(problem, X[i : i + 1]) for i in range(_N)]
+    chunks = [_evaluated(problem, X[i : i + 5]) for i in range(0, _N, 5)]
+    backwards = _evaluated(problem, X[::-1])
+    for name in ("F", "G", "H"):
+        batches = {
+            "one by one": np.concatenate([part[name] for part in alone]),
+            "by five": np.concatenate([part[name] for part in chunks]),
+            "in reverse": backwards[name][::-1],
+        }
+        for how, values in batches.items():
+            assert np.array_equal(values, whole[name]), (
+                f"{name} must not depend on the batch. Rows evaluated {how} differ from those "
+                f"evaluated together, at row {_first_difference(values, whole[name])}."
+            )
+
+
+def check_evaluation_changes_nothing(problem: Problem) -> None:
+    """Check that evaluating neither changes X nor what a later evaluation gives."""
+    X = _designs(problem)
+    before = [key(x) for x in X]
+    first = _evaluated(problem, _frozen(X))
+    second = _evaluated(problem, X)
+    assert [key(x) for x in X] == before, "evaluate() must not change X."
+    for name in ("F", "G", "H"):
+        assert np.array_equal(first[name], second[name]), f"The same X must give the same {name}."
+
+
+def check_operators_are_legal(problem: Problem) -> None:
+    """Check that sampling, crossover, mutation and repair return legal designs only."""
+    rng = np.random.default_rng(3)
+    operators = resolve(problem)
+    pop = _sampled(problem, 4 * _N, rng)
+    _assert_legal(problem, pop.get("X"), "sampling")
+    for generation in range(4):
+        parents = rng.integers(0, len(pop), (4 * _N, max(operators.n_parents, 2)))
+        pop = operators.children(problem, pop, parents, rng)
+        what = f"crossover and mutation, generation {generation + 1},"
+        _assert_legal(problem, pop.get("X"), what)
+
+
+def check_operators_leave_parents(problem: Problem) -> None:
+    """Check that making children does not change their parents."""
+    rng = np.random.default_rng(4)
+    operators = resolve(problem)
+    pop = _sampled(problem, _N, rng)
+    before = [key(ind.X) for ind in pop]
+    parents = rng.integers(0, _N, (_N, max(operators.n_parents, 2)))
+    operators.children(problem, pop, parents, rng)
+    assert [key(ind.X) for ind in pop] == before, "crossover and mutation must not change parents."
+
+
+def check_operators_randomness(problem: Problem) -> None:
+    """Check that operators draw from the `random_state` that they are given, and only there."""
+
+    def everything(seed: int) -> list[str]:
+        rng = np.random.default_rng(seed)
+        operators = resolve(problem)
+        pop = _sampled(problem, _N, rng)
+        parents = rng.integers(0, _N, (_N, max(operators.n_parents, 2)))
+        children = operators.children(problem, pop, parents, rng)
+        near = operators.neighbours(problem, pop.get("X"), 2, rng)
+        return [
+            key(x) for x in (*pop.get("X"), *children.get("X"), *near.reshape(-1, *near.shape[2:]))
+        ]
+
+    with _global_state_watched("Operators"):
+        first = everything(7)
+    with _other_global_state():
+        second = everything(7)
+    assert first == second, (
+        "Operators must give the same designs for the same random_state. They differ; something "
+        "draws from a global random state, or keeps a state of its own."
+    )
+    assert first != everything(8), "Operators must give other designs for another random_state."
+
+
+def check_neighbours(problem: Problem) -> None:
+    """Check that `neighbours(x, k, random_state)` gives k legal designs that differ from x."""
+    if not hasattr(problem, "neighbours"):
+        return
+    X = _designs(problem)
+    for x in X[:5]:
+        before = key(x)
+        near = np.asarray(problem.neighbours(x, 6, np.random.default_rng(1)))
+        expected = (6, *np.shape(x))
+        assert near.shape == expected, (
+            f"neighbours(x, 6) must have shape {expected}. Got {near.shape} instead."
+        )
+        assert key(x) == before, "neighbours() must not change x."
+        _assert_legal(problem, near, "neighbours()")
+        same = [i for i, other in enumerate(near) if key(other) == before]
+        assert not same, f"neighbours() must differ from x. Number {same[0]} is x itself."
+        again = np.asarray(problem.neighbours(x, 6, np.random.default_rng(1)))
+        assert np.array_equal(near, again), "neighbours() must repeat for the same random_state."
+
+
+def check_neighbours_many(problem: Problem) -> None:
+    """Check that `neighbours_many(X, k, random_state)` gives k legal neighbours of each row."""
+    if not hasattr(problem, "neighbours_many"):
+        return
+    X = _designs(problem)
+    before = [key(x) for x in X]
+    near = np.asarray(problem.neighbours_many(X, 3, np.random.default_rng(1)))
+    expected = (len(X), 3, *X.shape[1:])
+    assert near.shape == expected, (
+        f"neighbours_many(X, 3) must have shape {expected}. Got {near.shape} instead."
+    )
+    assert [key(x) for x in X] == before, "neighbours_many() must not change X."
+    _assert_legal(problem, near.reshape(-1, *X.shape[1:]), "neighbours_many()")
+    for i, group in enumerate(near):
+        for other in group:
+            assert key(other) != before[i], (
+                f"neighbours_many() must differ from X. Row {i} does not."
+            )
+
+
+def check_canonical(problem: Problem) -> None:
+    """Check that `canonical(X)` is idempotent, legal, and worth the same."""
+    if not hasattr(problem, "canonical"):
+        return
+    X = _designs(problem)
+    before = [key(x) for x in X]
+    once = np.asarray(problem.canonical(X))
+    assert [key(x) for x in X] == before, "canonical() must not change X."
+    assert once.shape == X.shape, f"canonical(X) must have shape {X.shape}. Got {once.shape}."
+    twice = np.asarray(problem.canonical(once))
+    assert [key(x) for x in once] == [key(x) for x in twice], "canonical() must be idempotent."
+    _assert_legal(problem, once, "canonical()")
+    F, canonical = _evaluated(problem, X)["F"], _evaluated(problem, once)["F"]
+    assert np.allclose(F, canonical, rtol=1e-12, atol=0.0), (
+        f"canonical(X) must be worth what X is. Row {_first_difference(F, canonical)} is not."
+    )
+
+
+def check_ref_point(problem: Problem) -> None:
+    """Check that `ref_point` has one finite value per objective."""
+    point = getattr(problem, "ref_point", None)
+    if point is None:
+        return
+    point = np.asarray(point, dtype=float)
+    assert point.shape == (problem.n_obj,), (
+        f"ref_point must have shape {(problem.n_obj,)}. Got {point.shape} instead."
+    )
+    assert np.isfinite(point).all(), f"ref_point must be finite. Got {point} instead."
+
+
+def check_features(problem: Problem) -> None:
+    """Check that `features(X)` is a finite matrix with one row per design, whatever the batch."""
+    if not hasattr(problem, "features"):
+        return
+    X = _designs(problem)
+    before = [key(x) for x in X]
+    features = np.asarray(problem.features(X))
+    assert features.ndim == 2 and len(features) == len(X), (  # noqa: PT018
+        f"features(X) must have shape ({len(X)}, d). Got {features.shape} instead."
+    )
+    assert np.issubdtype(features.dtype, np.floating), (
+        f"features(X) must be floats. Got {features.dtype} instead."
+    )
+    assert np.isfinite(features).all(), "features(X) must be finite."
+    assert [key(x) for x in X] == before, "features() must not change X."
+    alone = np.concatenate([np.asarray(problem.features(X[i : i + 1])) for i in range(len(X))])
+    assert np.array_equal(alone, features), (
+        f"features(X) must not depend on the batch. Row {_first_difference(alone, features)} does."
+    )
+
+
+def check_decode(problem: Problem) -> None:
+    """Check that `encode(decode(x))` is the same design."""
+    if not (hasattr(problem, "decode") and hasattr(problem, "encode")):
+        return
+    X = _designs(problem)[:5]
+    back = rows([problem.encode(problem.decode(x)) for x in X])
+    canonical = getattr(problem, "canonical", lambda X: X)
+    for i, (x, y) in enumerate(zip(canonical(X), canonical(back), strict=True)):
+        assert key(x) == key(y), f"encode(decode(x)) must be x. Row {i} comes back as {key(y)}."
+
+
+def check_version(problem: Problem) -> None:
+    """Check that `version` is a string, where there is one."""
+    version = getattr(problem, "version", "none")
+    assert isinstance(version, str), f"version must be a string. Got {version!r} instead."
+    assert version, "version must not be empty."
+
+
+def check_problem_copies(problem: Problem) -> None:
+    """Check that pickles and deep copies evaluate alike."""
+    X = _designs(problem)
+    F = _evaluated(problem, X)["F"]
+    for how, clone in (
+        ("pickle", pickle.loads(pickle.dumps(problem))),
+        ("deep copy", copy.deepcopy(problem)),
+    ):
+        got = _evaluated(clone, X)["F"]
+        assert np.array_equal(got, F), f"A {how} of the problem must evaluate as the problem does."
+
+
+def check_nsga2(problem: Problem) -> None:
+    """Check that `NSGA2(**problem.operators())` runs."""
+    if not hasattr(problem, "operators"):
+        return
+    algorithm = NSGA2(pop_size=10, **problem.operators())
+    res = minimize(problem, algorithm, ("n_eval", 60), seed=1)
+    assert len(res.pop) > 0, "NSGA2(**problem.operators()) must run."
+    _assert_legal(problem, res.pop.get("X"), "NSGA2")
+
+
+PROBLEM_CHECKS: tuple[ProblemCheck, ...] = (
+    check_evaluation,
+    check_rows_are_independent,
+    check_evaluation_changes_nothing,
+    check_operators_are_legal,
+    check_operators_leave_parents,
+    check_operators_randomness,
+    check_neighbours,
+    check_neighbours_many,
+    check_canonical,
+    check_ref_point,
+    check_features,
+    check_decode,
+    check_version,
+    check_problem_copies,
+    check_nsga2,
+)
+
+
+def check_problem(problem: Problem, *, skip: Sequence[str] = ()) -> None:
+    """Run every check of this module on a problem.
+
+    Parameters
+    ----------
+    problem : Problem
+        A pymoo problem. What it offers beyond pymoo's interface is checked where it is there:
+        `operators`, `neighbours`, `neighbours_many`, `canonical`, `check`, `ref_point`,
+        `features`, `decode` and `encode`, `version`.
+    skip : sequence of str
+        Names of checks to leave out.
+
+    Raises
+    ------
+    AssertionError
+        A check failed. The message says what was expected and what came; its notes name the check
+        and the problem.
+    ValueError
+        `skip` names no check.
+
+    Examples
+    --------
+    >>> from moela.testing import ToyPermutation, check_problem
+    >>> check_problem(ToyPermutation())
+    """
+    names = [check.__name__ for check in PROBLEM_CHECKS]
+    unknown = sorted(set(skip) - set(names))
+    if unknown:
+        raise ValueError(
+            f"The 'skip' parameter of check_problem must name checks out of {', '.join(names)}. "
+            f"Got {', '.join(unknown)} instead."
+        )
+    for check in PROBLEM_CHECKS:
+        if check.__name__ not in skip:
+            try:
+                check(problem)
+            except Exception as error:
+                error.add_note(f"in {check.__name__} on {type(problem).__name__}")
+                raise
+
+
+def _sampled(problem: Problem, n: int, rng: np.random.Generator) -> Population:
+    operators = resolve(problem)
+    pop = operators.sampling(problem, n, random_state=rng)
+    return operators.repair(problem, pop, random_state=rng)
+
+
+def _designs(problem: Problem) -> NDArray[Any]:
+    return rows(list(_sampled(problem, _N, np.random.default_rng(0)).get("X")))
+
+
+def _evaluated(problem: Problem, X: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+    out = problem.evaluate(X, return_values_of=["F", "G", "H"], return_as_dictionary=True)
+    return {name: np.asarray(out[name], dtype=float) for name in ("F", "G", "H")}
+
+
+def _frozen(X: NDArray[Any]) -> NDArray[Any]:
+    X = X.copy()
+    X.flags.writeable = False
+    return X
+
+
+def _assert_legal(problem: Problem, X: NDArray[Any], what: str) -> None:
+    variables = getattr(problem, "vars", None)
+    if variables:
+        for x in X:
+            _assert_legal_mixed(variables, x, what)
+    else:
+        X = np.asarray(X)
+        assert X.shape[1:] == (problem.n_var,), (
+            f"{what} must give rows of {problem.n_var} variables. Got shape {X.shape} instead."
+        )
+        low, high = problem.bounds()
+        for bound, wrong in (("below xl", X < low), ("above xu", X > high)):
+            at = np.argwhere(wrong)
+            assert not len(at), (
+                f"{what} must keep the bounds. Got X{at[0].tolist()} = {X[tuple(at[0])]}, {bound}."
+            )
+    if hasattr(problem, "check"):
+        try:
+            problem.check(X)
+        except ValueError as error:
+            raise AssertionError(f"{what} must give legal designs. {error}") from error
+
+
+def _assert_legal_mixed(variables: dict[str, Any], x: dict[str, Any], what: str) -> None:
+    assert set(x) == set(variables), f"{what} must give every variable. Got {sorted(x)} instead."
+    for name, variable in variables.items():
+        if isinstance(variable, Choice):
+            legal = x[name] in variable.options
+        elif isinstance(variable, Binary):
+            legal = x[name] in (True, False)
+        else:
+            legal = variable.bounds[0] <= x[name] <= variable.bounds[1]
+        assert legal, f"{what} must give legal values. Got {name} = {x[name]!r}."
+
+
+def _first_difference(A: NDArray[Any], B: NDArray[Any]) -> int:
+    return int(np.flatnonzero((A != B).any(axis=1))[0])
+
+
+@contextmanager
+def _global_state_watched(what: str) -> Iterator[None]:
+    before: Any = np.random.get_state()  # noqa: NPY002
+    plain = random.getstate()
+    yield
+    after: Any = np.random.get_state()  # noqa: NPY002
+    untouched = np.array_equal(before[1], after[1]) and before[2] == after[2]
+    assert untouched, f"{what} must leave numpy's global random state alone. It advanced."
+    assert random.getstate() == plain, f"{what} must leave Python's random state alone."
+
+
+@contextmanager
+def _other_global_state() -> Iterator[None]:
+    before, plain = np.random.get_state(), random.getstate()  # noqa: NPY002
+    np.random.seed(987)  # noqa: NPY002
+    random.seed(987)
+    try:
+        yield
+    finally:
+        np.random.set_state(before)  # noqa: NPY002
+        random.setstate(plain)

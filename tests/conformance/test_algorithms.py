@@ -1,0 +1,29 @@
+"""Every algorithm passes the conformance checks; to add one, add a line to ALGORITHMS."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+
+from moela.rivals import MOMAD, MOOS, MOOSTAGE, BatchMOEAD
+from moela.testing import ALGORITHM_CHECKS, run_algorithm_check
+
+# Small settings, so that about 100 evaluations reach every phase.
+ALGORITHMS = {
+    "MOOS": partial(MOOS, n_init=15),
+    "MOOSTAGE": partial(
+        MOOSTAGE, n_init=15, n_neighbors=4, max_steps=3, n_trees=5, n_model_steps=3
+    ),
+    "MOMAD": partial(MOMAD, n_subproblems=12, patience=2, n_explore=3, n_explore_neighbors=3),
+    "MOMAD, perturbation": partial(
+        MOMAD, n_subproblems=12, patience=2, n_explore=0, restart="perturbation"
+    ),
+    "BatchMOEAD": partial(BatchMOEAD, n_subproblems=15, batch_size=6),
+}
+
+
+@pytest.mark.parametrize("check", ALGORITHM_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_algorithm(name, check):
+    run_algorithm_check(check, ALGORITHMS[name])
