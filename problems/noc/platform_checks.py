@@ -30,10 +30,11 @@ def check_types(platform: Platform) -> None:
     require(
         isinstance(grid, (tuple, list))
         and len(grid) == 3
-        and all(isinstance(g, (int, np.integer)) and g >= 1 for g in grid),
+        and all(isinstance(g, (int, np.integer)) and g >= 1 for g in grid)
+        and math.prod(grid) >= 2,
         "grid",
         "Platform",
-        "three integers >= 1",
+        "three integers >= 1 that make at least 2 tiles",
         grid,
     )
     object.__setattr__(platform, "grid", tuple(int(g) for g in grid))
