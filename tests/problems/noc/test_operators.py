@@ -112,7 +112,7 @@ def test_the_check_itself_sees_every_rule_broken(rules, rule):
 def platforms():
     """Return small platforms, tight ones among them, some of which cannot be built."""
 
-    def build(grid, planar, degree, types, blocked, length, cut):
+    def build(grid, share, degree, types, blocked, length, cut):
         n = int(np.prod(grid))
         kinds = [PEType(name="CPU", count=1, power=1.0)]
         if types == 3 and n >= 4:
@@ -129,10 +129,14 @@ def platforms():
             kinds.append(PEType(name="GPU", count=left, power=6.0))
         layer = grid[0] * grid[1]
         vertical = [(t, t + layer) for t in range(n - layer) if t not in cut]
+        # Between as few links as the connection needs and as many as routers have room for.
+        used = np.bincount(np.array(vertical, dtype=int).ravel(), minlength=n)
+        pieces = n - len(vertical)
+        most = min(int((degree - used).sum()) // 2, n * (layer - 1) // 2)
         return Platform(
             grid=grid,
             pe_types=tuple(kinds),
-            n_planar_links=planar,
+            n_planar_links=pieces - 1 + int(share * (most - pieces + 1)),
             vertical_links=vertical,
             max_degree=degree,
             max_length=length,
@@ -141,9 +145,9 @@ def platforms():
     side = st.integers(1, 4)
     return st.builds(
         lambda *a: (build, a),
-        st.tuples(side, side, st.integers(1, 3)),
-        st.integers(0, 40),
-        st.integers(1, 8),
+        st.tuples(side, side, st.integers(1, 3)).filter(lambda grid: grid != (1, 1, 1)),
+        st.floats(0, 1),
+        st.integers(2, 8),
         st.sampled_from([2, 3]),
         st.sets(st.integers(0, 20), max_size=4),
         st.sampled_from([None, 1.0, 1.5, 2.0]),
