@@ -67,8 +67,7 @@ class Design:
 
     def all_links(self) -> NDArray[np.int64]:
         """Return planar and vertical links, [n_links, 2]."""
-        vertical = np.array(self.platform.vertical_links, dtype=np.int64).reshape(-1, 2)
-        return np.concatenate((self.links, vertical))
+        return np.concatenate((self.links, self.platform.vertical_array))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the design, with its platform, as plain JSON data."""

@@ -351,10 +351,10 @@ def evaluate_batch(
     """
     n = tables.pe_type.size
     n_planar = tables.n_planar
-    n_vertical = tables.link_a.size - tables.n_candidates
-    n_links = n_planar + n_vertical
+    n_candidates = tables.n_candidates
+    n_links = n_planar + tables.link_a.size - n_candidates
     tile_degree = np.empty(n, np.int64)
-    used = np.empty(max(n, tables.n_candidates), np.int64)
+    used = np.empty(max(n, n_candidates), np.int64)
     degree = np.empty(n, np.int64)
     neighbour = np.zeros((n, tables.max_degree), np.int64)
     link_of = np.zeros((n, tables.max_degree), np.int64)
@@ -403,18 +403,26 @@ def evaluate_batch(
                 load[link_of[v, k]] += arc_load[v, k]
                 through += arc_load[v, k]
             routers += degree[v] * through
+        # Sums go through the lists, not through the row, so that the order in which a row names its
+        # links changes no bit. Each link counts at its end with the larger id.
         total = 0.0
         energy = 0.0
-        for k in range(n_links):
-            c = planar[k] if k < n_planar else tables.n_candidates + k - n_planar
-            if loads.shape[0] > 0:
-                loads[row, k] = load[k]
-            total += load[k]
-            energy += load[k] * tables.link_energy[c]
+        for v in range(n):
+            for k in range(degree[v]):
+                if neighbour[v, k] < v:
+                    link = link_of[v, k]
+                    c = planar[link] if link < n_planar else n_candidates + link - n_planar
+                    total += load[link]
+                    energy += load[link] * tables.link_energy[c]
         mean = total / n_links
         squares = 0.0
-        for k in range(n_links):
-            squares += (load[k] - mean) ** 2
+        for v in range(n):
+            for k in range(degree[v]):
+                if neighbour[v, k] < v:
+                    squares += (load[link_of[v, k]] - mean) ** 2
+        if loads.shape[0] > 0:
+            for link in range(n_links):
+                loads[row, link] = load[link]
         latency = 0.0
         for p in range(pair_i.size):
             latency += pair_weight[p] * dist[pair_j[p], pair_i[p]]

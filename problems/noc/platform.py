@@ -25,16 +25,27 @@ from numpy.typing import NDArray
 
 from .layout import link_candidates, link_lengths, mesh_links, mesh_placement
 from .platform_checks import (
-    check_constants,
-    check_links,
-    check_reference,
+    check_buildable,
     check_types,
     integer,
+    integers,
+    number,
     require,
+    verticals,
 )
 from .tables import Tables
 
 __all__ = ["PEType", "Platform"]
+
+CONSTANTS = (
+    "planar_delay",
+    "vertical_delay",
+    "router_energy",
+    "planar_energy",
+    "vertical_energy",
+    "layer_resistance",
+    "base_resistance",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,24 +78,26 @@ class PEType:
         allowed_tiles: Sequence[int] | None = None,
     ) -> None:
         require(isinstance(name, str) and name != "", "name", "PEType", "a non-empty string", name)
-        count = integer(count, "count", f"PEType {name}", 1)
-        powers = [power] * count if isinstance(power, (int, float)) else list(power)
+        owner = f"PEType {name}"
+        count = integer(count, "count", owner, 1)
+        several = isinstance(power, Sequence) and not isinstance(power, str)
+        powers = tuple(
+            number(watts, "power", owner)
+            for watts in (power if several else [power] * count)  # type: ignore[union-attr]
+        )
         require(
-            len(powers) == count
-            and all(isinstance(p, (int, float)) and math.isfinite(p) and p >= 0 for p in powers),
+            len(powers) == count,
             "power",
-            f"PEType {name}",
-            f"a finite number >= 0, or {count} of them",
+            owner,
+            f"one number for all or one for each of {count} PEs",
             power,
         )
-        object.__setattr__(self, "name", name)
-        object.__setattr__(self, "count", count)
-        object.__setattr__(self, "power", tuple(float(p) for p in powers))
         tiles = None
         if allowed_tiles is not None:
-            tiles = tuple(
-                sorted({integer(t, "allowed_tiles", f"PEType {name}", 0) for t in allowed_tiles})
-            )
+            tiles = tuple(sorted(set(integers(allowed_tiles, "allowed_tiles", owner, 0))))
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "count", count)
+        object.__setattr__(self, "power", powers)
         object.__setattr__(self, "allowed_tiles", tiles)
 
 
@@ -159,11 +172,50 @@ class Platform:
     mesh_placement: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        check_types(self)
-        check_links(self)
-        check_constants(self)
-        # Derived here, so that a chip that cannot be built fails when it is described.
-        check_reference(self)
+        clean: dict[str, Any] = {
+            name: number(getattr(self, name), name, "Platform") for name in CONSTANTS
+        }
+        grid = integers(self.grid, "grid", "Platform", 1)
+        require(
+            len(grid) == 3 and math.prod(grid) >= 2,
+            "grid",
+            "Platform",
+            "three integers >= 1 that make two tiles or more",
+            self.grid,
+        )
+        clean["grid"] = grid
+        kinds = self.pe_types
+        require(
+            isinstance(kinds, Sequence) and all(isinstance(kind, PEType) for kind in kinds),
+            "pe_types",
+            "Platform",
+            "a sequence of PEType",
+            kinds,
+        )
+        clean["pe_types"] = tuple(kinds)
+        for name, least in (("n_planar_links", 0), ("max_degree", 1), ("router_stages", 0)):
+            clean[name] = integer(getattr(self, name), name, "Platform", least)
+        if self.max_length is not None:
+            clean["max_length"] = number(self.max_length, "max_length", "Platform", 1.0)
+        clean["vertical_links"] = verticals(self.vertical_links, (grid[0], grid[1], grid[2]))
+        if self.mesh_placement is not None:
+            placement = integers(self.mesh_placement, "mesh_placement", "Platform", 0)
+            clean["mesh_placement"] = placement
+            n = math.prod(grid)
+            require(
+                sorted(placement) == list(range(n)),
+                "mesh_placement",
+                "Platform",
+                f"every PE id from 0 to {n - 1} once",
+                placement,
+            )
+        require(self.sink in ("top", "bottom"), "sink", "Platform", "'top' or 'bottom'", self.sink)
+        for name, value in clean.items():
+            object.__setattr__(self, name, value)
+        check_types(self.pe_types, self.grid)
+        # The reference design is made here, so that a chip that cannot be built fails when it is
+        # described and not when a run starts.
+        check_buildable(self)
 
     @classmethod
     def paper_4x4x4(cls) -> Platform:
@@ -216,6 +268,11 @@ class Platform:
         return link_candidates(self.grid, self.max_length)
 
     @cached_property
+    def vertical_array(self) -> NDArray[np.int64]:
+        """The vertical links as an array, [n_vertical, 2]."""
+        return np.array(self.vertical_links, dtype=np.int64).reshape(-1, 2)
+
+    @cached_property
     def candidate_lengths(self) -> NDArray[np.float64]:
         """Euclidean length of each candidate in tile pitches, [n_candidates]."""
         return link_lengths(self.grid, self.candidates)
@@ -247,9 +304,8 @@ class Platform:
             placement = np.array(self.mesh_placement, dtype=np.int64)
         else:
             placement = mesh_placement(self.pe_type, self.allowed)
-        vertical = np.array(self.vertical_links, dtype=np.int64).reshape(-1, 2)
         return placement, mesh_links(
-            self.grid, self.candidates, vertical, self.n_planar_links, self.max_degree
+            self.grid, self.candidates, self.vertical_array, self.n_planar_links, self.max_degree
         )
 
     @cached_property

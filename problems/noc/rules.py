@@ -110,8 +110,7 @@ def _broken_links(platform: Platform, pairs: Ints) -> str | None:
     if counts.max(initial=0) > 1:
         pair = tuple(pairs[index[counts > 1][0]].tolist())
         return f"'links' must hold each link once. Got {pair} {int(counts.max())} times"
-    vertical = np.array(platform.vertical_links, dtype=np.int64).reshape(-1, 2)
-    every = np.concatenate((pairs, vertical))
+    every = np.concatenate((pairs, platform.vertical_array))
     degree = np.bincount(every.ravel(), minlength=n)
     if degree.max() > platform.max_degree:
         tile = int(degree.argmax())

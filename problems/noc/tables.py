@@ -79,17 +79,16 @@ class Tables(NamedTuple):
         tile = np.arange(platform.n_tiles)
         place = positions(platform.grid)
         layer = np.ascontiguousarray(place[:, 2])
-        vertical = np.array(platform.vertical_links, dtype=np.int64).reshape(-1, 2)
-        links = np.concatenate((platform.candidates, vertical))
+        links = np.concatenate((platform.candidates, platform.vertical_array))
         length = platform.candidate_lengths
         # Rounding up happens after a guard against 2.0000000000000004.
         delay = np.ceil(np.round(length * platform.planar_delay, 9))
-        vertical_delay = np.full(len(vertical), np.ceil(platform.vertical_delay))
+        vertical_delay = np.full(len(platform.vertical_array), np.ceil(platform.vertical_delay))
         cost = platform.router_stages + np.concatenate((delay, vertical_delay))
         energy = np.concatenate(
             (
                 platform.planar_energy * np.ceil(np.round(length, 9)),
-                np.full(len(vertical), platform.vertical_energy),
+                np.full(len(platform.vertical_array), platform.vertical_energy),
             )
         )
         return cls(
@@ -100,7 +99,9 @@ class Tables(NamedTuple):
             link_b=np.ascontiguousarray(links[:, 1]),
             link_cost=np.minimum(cost, 60_000).astype(np.uint16),
             link_energy=energy,
-            vertical_degree=np.bincount(vertical.ravel(), minlength=platform.n_tiles),
+            vertical_degree=np.bincount(
+                platform.vertical_array.ravel(), minlength=platform.n_tiles
+            ),
             pe_type=platform.pe_type,
             type_count=np.array([kind.count for kind in platform.pe_types], dtype=np.int64),
             allowed=platform.allowed,

@@ -1,0 +1,355 @@
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from problems.noc import NoC3D, NoCMutation, PEType, Platform
+
+N_DESIGNS = 10_000
+
+
+def make(problem, n, rng):
+    """Make n designs by every way that the problem has, each from the ones before."""
+    operators = problem.operators()
+    X = operators["sampling"]._do(problem, max(n // 10, 4), random_state=rng)
+    made = [X]
+    while sum(map(len, made)) < n:
+        parents = X[rng.integers(len(X), size=(2, max(n // 20, 2)))]
+        children = operators["crossover"]._do(problem, parents, random_state=rng)
+        children = children.reshape(-1, problem.n_var)
+        mutants = operators["mutation"]._do(problem, children, random_state=rng)
+        near = problem.neighbours_many(mutants[: max(n // 100, 1)], 5, rng)
+        made += [children, mutants, near.reshape(-1, problem.n_var)]
+        X = np.concatenate((mutants, made[-1]))
+    return np.concatenate(made)
+
+
+def broken_rows(platform, X, rules):
+    """Check rows fast where numpy can, slowly by sample; return the broken ones."""
+    n = platform.n_tiles
+    placement, planar = X[:, :n], X[:, n:]
+    bad = (np.sort(placement, axis=1) != np.arange(n)).any(axis=1)
+    bad |= (np.diff(planar, axis=1) <= 0).any(axis=1)
+    pairs = platform.candidates[planar]
+    x, y, _ = platform.grid
+    bad |= (pairs[..., 0] // (x * y) != pairs[..., 1] // (x * y)).any(axis=1)
+    degree = np.zeros((len(X), n), dtype=int)
+    for ends in (pairs[..., 0], pairs[..., 1]):
+        for row, tiles in zip(degree, ends, strict=True):
+            np.add.at(row, tiles, 1)
+    vertical = np.array(platform.vertical_links, dtype=int).reshape(-1, 2)
+    degree += np.bincount(vertical.ravel(), minlength=n)
+    bad |= degree.max(axis=1) > platform.max_degree
+    for t in range(n):
+        first = 0
+        for kind in platform.pe_types:
+            if kind.allowed_tiles is not None and t not in kind.allowed_tiles:
+                bad |= (placement[:, t] >= first) & (placement[:, t] < first + kind.count)
+            first += kind.count
+    # Reachability of all tiles from tile 0, for all designs at once.
+    reached = np.zeros((len(X), n), dtype=bool)
+    reached[:, 0] = True
+    rows = np.arange(len(X))
+    a = np.concatenate((pairs[..., 0], np.tile(vertical[:, 0], (len(X), 1))), axis=1)
+    b = np.concatenate((pairs[..., 1], np.tile(vertical[:, 1], (len(X), 1))), axis=1)
+    for _ in range(n):
+        before = reached.sum()
+        for k in range(a.shape[1]):
+            either = reached[rows, a[:, k]] | reached[rows, b[:, k]]
+            reached[rows, a[:, k]] = reached[rows, b[:, k]] = either
+        if reached.sum() == before:
+            break
+    bad |= ~reached.all(axis=1)
+    for i in range(0, len(X), max(len(X) // 50, 1)):
+        bad[i] |= bool(rules(platform, X[i, :n].tolist(), pairs[i].tolist()))
+    return np.flatnonzero(bad)
+
+
+def test_ten_thousand_designs_break_no_rule(rules):
+    problem = NoC3D.example("bfs")
+    X = make(problem, N_DESIGNS, np.random.default_rng(42))
+    assert len(X) >= N_DESIGNS
+    assert len(np.unique(X, axis=0)) > 0.9 * len(X)
+    assert broken_rows(problem.platform, X, rules).size == 0
+    assert np.isfinite(problem.evaluate(X)).all()
+
+
+@pytest.mark.parametrize(
+    "rule",
+    ["each PE once", "allowed tiles", "number of links", "degree", "connected", "within a layer"],
+)
+def test_the_check_itself_sees_every_rule_broken(rules, rule):
+    problem = NoC3D.example("bfs")
+    platform = problem.platform
+    placement, links = (part.tolist() for part in platform.mesh)
+    pairs = platform.candidates[links].tolist()
+    if rule == "each PE once":
+        placement[0] = placement[1]
+    elif rule == "allowed tiles":
+        placement[0], placement[21] = placement[21], placement[0]
+    elif rule == "number of links":
+        pairs[1] = pairs[0]
+    elif rule == "degree":
+        pairs = [p for p in pairs if 0 not in p]
+        pairs = [[0, t] for t in range(1, 16) if t not in (4, 5, 6)] + pairs
+        pairs = pairs[:96]
+    elif rule == "connected":
+        # Tile 0 loses both planar links, its vertical one keeps it in: cut a whole stack off.
+        stack = {0, 16, 32, 48}
+        kept = [p for p in pairs if not stack & set(p)]
+        spare = [p for p in platform.candidates.tolist() if not stack & set(p) and p not in kept]
+        pairs = kept + spare[::7][: 96 - len(kept)]
+    else:
+        pairs[0] = [0, 16]
+    assert rule in rules(platform, placement, pairs)
+    if rule != "within a layer":
+        index = {tuple(p): i for i, p in enumerate(platform.candidates.tolist())}
+        x = np.array([*placement, *(index[tuple(sorted(p))] for p in pairs)])
+        with pytest.raises(ValueError, match="Row 0 of X breaks a rule"):
+            problem.evaluate(x)
+
+
+def platforms():
+    """Return small platforms, tight ones among them, some of which cannot be built."""
+
+    def build(grid, share, degree, types, blocked, length, cut):
+        n = int(np.prod(grid))
+        kinds = [PEType(name="CPU", count=1, power=1.0)]
+        if types == 3 and n >= 4:
+            kinds.append(
+                PEType(
+                    name="LLC",
+                    count=max(n // 4, 1),
+                    power=1.5,
+                    allowed_tiles=[t for t in range(n) if t not in blocked],
+                )
+            )
+        left = n - sum(k.count for k in kinds)
+        if left:
+            kinds.append(PEType(name="GPU", count=left, power=6.0))
+        layer = grid[0] * grid[1]
+        vertical = [(t, t + layer) for t in range(n - layer) if t not in cut]
+        # Between as few links as the connection needs and as many as routers have room for.
+        used = np.bincount(np.array(vertical, dtype=int).ravel(), minlength=n)
+        pieces = n - len(vertical)
+        most = min(int((degree - used).sum()) // 2, n * (layer - 1) // 2)
+        return Platform(
+            grid=grid,
+            pe_types=tuple(kinds),
+            n_planar_links=pieces - 1 + int(share * (most - pieces + 1)),
+            vertical_links=vertical,
+            max_degree=degree,
+            max_length=length,
+        )
+
+    side = st.integers(1, 4)
+    return st.builds(
+        lambda *a: (build, a),
+        st.tuples(side, side, st.integers(1, 3)).filter(lambda grid: grid != (1, 1, 1)),
+        st.floats(0, 1),
+        st.integers(2, 8),
+        st.sampled_from([2, 3]),
+        st.sets(st.integers(0, 20), max_size=4),
+        st.sampled_from([None, 1.0, 1.5, 2.0]),
+        st.sets(st.integers(0, 20), max_size=6),
+    )
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(recipe=platforms(), seed=st.integers(0, 2**32 - 1))
+def test_no_platform_gets_an_illegal_design(recipe, seed, rules):
+    build, arguments = recipe
+    try:
+        platform = build(*arguments)
+    except ValueError:
+        return
+    rng = np.random.default_rng(seed)
+    n = platform.n_tiles
+    traffic = rng.random((n, n)) + 0.1
+    problem = NoC3D(traffic, platform=platform, objectives=("mean", "energy", "thermal"))
+    X = make(problem, 60, rng)
+    assert broken_rows(platform, X, rules).size == 0
+    assert np.isfinite(problem.evaluate(X)).all()
+    assert np.isfinite(problem.features(X)).all()
+
+
+@pytest.fixture(scope="module")
+def problem():
+    return NoC3D.example("bfs")
+
+
+@pytest.fixture(scope="module")
+def start(problem):
+    return problem.operators()["sampling"]._do(problem, 30, random_state=np.random.default_rng(9))
+
+
+def test_sampling_starts_at_the_mesh_and_mixes(problem, start):
+    mesh = problem.mesh_row()
+    np.testing.assert_array_equal(start[0], mesh)
+    same_place = (start[:, :64] == mesh[:64]).all(axis=1)
+    same_links = (start[:, 64:] == mesh[64:]).all(axis=1)
+    kinds = [(same_place & ~same_links), (~same_place & same_links), (~same_place & ~same_links)]
+    assert [int(k.sum()) >= 9 for k in kinds] == [True] * 3
+    assert len(np.unique(start, axis=0)) == len(start)
+    assert len(problem.operators()["sampling"]._do(problem, 1, random_state=rng())) == 1
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def test_shuffled_placements_are_spread_over_all_legal_tiles(problem):
+    X = problem.operators()["sampling"]._do(problem, 3000, random_state=rng(1))
+    shuffled = X[1::3, :64]
+    # PE 0 may sit anywhere: 1000 draws on 64 tiles, 15.6 expected each.
+    counts = np.bincount(np.argmax(shuffled == 0, axis=1), minlength=64)
+    assert counts.min() > 2
+    assert counts.max() < 40
+    # An LLC has 56 tiles.
+    counts = np.bincount(np.argmax(shuffled == 8, axis=1), minlength=64)
+    assert (counts > 0).sum() == 56
+
+
+def single_move(problem, x, y):
+    """Return "swap" or "link" where y is one move from x, else None."""
+    n = problem.platform.n_tiles
+    tiles = np.flatnonzero(x[:n] != y[:n])
+    old, new = set(x[n:].tolist()), set(y[n:].tolist())
+    if len(tiles) == 2 and old == new:
+        a, b = tiles
+        kinds = problem.platform.pe_type[x[[a, b]]]
+        return "swap" if x[a] == y[b] and x[b] == y[a] and kinds[0] != kinds[1] else None
+    if len(tiles) == 0 and len(old - new) == 1 == len(new - old):
+        return "link"
+    return None
+
+
+def test_neighbours_are_single_moves_and_all_different(problem, start):
+    x = start[5]
+    near = problem.neighbours(x, 400, rng(3))
+    moves = [single_move(problem, x, y) for y in near]
+    assert set(moves) == {"swap", "link"}
+    assert 120 < moves.count("swap") < 280
+    assert len(np.unique(near, axis=0)) == 400
+
+
+def test_neighbours_reach_every_layer_and_every_swap(problem):
+    mesh = problem.mesh_row()
+    near = problem.neighbours(mesh, 3000, rng(3))
+    added = np.array(
+        [list(set(y[64:]) - set(mesh[64:])) for y in near if (y[64:] != mesh[64:]).any()]
+    )
+    removed = np.array(
+        [list(set(mesh[64:]) - set(y[64:])) for y in near if (y[64:] != mesh[64:]).any()]
+    )
+    layers = problem.platform.candidates[:, 0] // 16
+    ways = set(zip(layers[removed[:, 0]].tolist(), layers[added[:, 0]].tolist(), strict=True))
+    assert ways == {(a, b) for a in range(4) for b in range(4)}
+
+
+def test_a_tiny_platform_repeats_moves_rather_than_fails():
+    platform = Platform(
+        grid=(2, 1, 1),
+        pe_types=(PEType(name="A", count=1, power=1), PEType(name="B", count=1, power=2)),
+        n_planar_links=1,
+    )
+    problem = NoC3D([[0, 1], [1, 0]], platform=platform, objectives=("mean", "thermal"))
+    near = problem.neighbours([0, 1, 0], 4, rng())
+    assert near.shape == (4, 3)
+    assert {tuple(y) for y in near.tolist()} <= {(1, 0, 0), (0, 1, 0)}
+    assert (near == [1, 0, 0]).all(axis=1).any()
+
+
+def test_neighbours_of_a_row_do_not_depend_on_the_others(problem, start):
+    many = problem.neighbours_many(start[:4], 6, rng(8))
+    other = problem.neighbours_many(np.concatenate((start[:2], start[10:12])), 6, rng(8))
+    assert many.shape == (4, 6, problem.n_var)
+    np.testing.assert_array_equal(many[:2], other[:2])
+    assert len(np.unique(many.reshape(24, -1), axis=0)) == 24
+
+
+def test_children_are_between_their_parents(problem, start):
+    crossover = problem.operators()["crossover"]
+    parents = np.stack((start[1:15], start[15:29]))
+    children = crossover._do(problem, parents, random_state=rng(4))
+    mixed = 0
+    for i in range(14):
+        a, b = parents[:, i]
+        links = [set(p[64:].tolist()) for p in (a, b)]
+        for child in children[:, i]:
+            agree = a[:64] == b[:64]
+            np.testing.assert_array_equal(child[:64][agree], a[:64][agree])
+            mine = set(child[64:].tolist())
+            assert links[0] & links[1] <= mine <= links[0] | links[1]
+            mixed += not (np.array_equal(child, a) or np.array_equal(child, b))
+    assert mixed >= 24
+
+
+def test_a_child_of_one_swap_difference_is_one_of_its_parents(problem):
+    a = problem.mesh_row()
+    b = a.copy()
+    b[[5, 1]] = b[[1, 5]]
+    children = problem.operators()["crossover"]._do(
+        problem, np.stack((np.tile(a, (40, 1)), np.tile(b, (40, 1)))), random_state=rng(4)
+    )
+    kinds = {tuple(c) for c in children.reshape(80, -1).tolist()}
+    assert kinds == {tuple(a.tolist()), tuple(b.tolist())}
+
+
+def test_mutation_makes_at_most_the_moves_it_is_told(problem, start):
+    one = NoCMutation(max_moves=1)._do(problem, start, random_state=rng(6))
+    assert all(single_move(problem, x, y) for x, y in zip(start, one, strict=True))
+    many = NoCMutation(max_moves=3)._do(problem, start, random_state=rng(6))
+    distance = (many[:, :64] != start[:, :64]).sum(axis=1) / 2 + np.array(
+        [len(set(y[64:]) - set(x[64:])) for x, y in zip(start, many, strict=True)]
+    )
+    assert distance.max() <= 3
+    assert len(set(distance.tolist())) > 2
+    with pytest.raises(ValueError, match="'max_moves' parameter of NoCMutation"):
+        NoCMutation(max_moves=0)
+
+
+def test_same_seed_same_designs_and_no_global_random_state(problem):
+    np.random.seed(3)  # noqa: NPY002 - the global state must neither matter nor change
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    first = make(problem, 200, rng(12))
+    np.random.seed(4)  # noqa: NPY002
+    np.testing.assert_array_equal(first, make(problem, 200, rng(12)))
+    assert not np.array_equal(first, make(problem, 200, rng(13)))
+    np.random.seed(3)  # noqa: NPY002
+    make(problem, 200, rng(12))
+    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+
+
+def test_operators_leave_what_they_are_given_alone(problem, start):
+    X = start.copy()
+    X.flags.writeable = False
+    operators = problem.operators()
+    operators["mutation"]._do(problem, X, random_state=rng())
+    operators["crossover"]._do(problem, np.stack((X, X[::-1])), random_state=rng())
+    problem.neighbours_many(X, 3, rng())
+    problem.evaluate(X)
+    problem.features(X)
+    problem.canonical(X)
+    np.testing.assert_array_equal(X, start)
+
+
+def feed(problem, what, X):
+    operators = problem.operators()
+    if what == "neighbours":
+        problem.neighbours_many(X, 3, rng())
+    elif what == "mutation":
+        operators["mutation"]._do(problem, X, random_state=rng())
+    elif what == "crossover":
+        operators["crossover"]._do(problem, np.stack((X, X)), random_state=rng())
+    else:
+        problem.features(X)
+
+
+@pytest.mark.parametrize("what", ["neighbours", "mutation", "crossover", "features"])
+def test_compiled_code_never_sees_an_illegal_row(problem, start, what):
+    X = start[:4].copy()
+    X[2, 70] = 10**6
+    match = "Row 2 of X breaks a rule: links must be indices from 0 to 479"
+    with pytest.raises(ValueError, match=match):
+        feed(problem, what, X)
