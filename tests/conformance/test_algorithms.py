@@ -6,11 +6,20 @@ from functools import partial
 
 import pytest
 
+from moela import MOELA
 from moela.rivals import MOMAD, MOOS, MOOSTAGE, BatchMOEAD
 from moela.testing import ALGORITHM_CHECKS, run_algorithm_check
 
 # Small settings, so that about 100 evaluations reach every phase.
 ALGORITHMS = {
+    "MOELA": partial(MOELA, n_subproblems=12, n_searches=4, patience=4),
+    "MOELA, half search, batches": partial(
+        MOELA, n_subproblems=12, n_searches=3, patience=4, search_share=0.5, batch_size=9
+    ),
+    "MOELA, no learning": partial(MOELA, n_subproblems=12, start_model=None, move_model=None),
+    "MOELA as published": partial(
+        MOELA.published, n_subproblems=12, n_neighbours=5, n_children=1, n_random_generations=1
+    ),
     "MOOS": partial(MOOS, n_init=15),
     "MOOSTAGE": partial(
         MOOSTAGE, n_init=15, n_neighbors=4, max_steps=3, n_trees=5, n_model_steps=3
