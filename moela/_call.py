@@ -52,6 +52,9 @@ def evaluate(
     start = time.perf_counter()
     try:
         outcomes = _rows(problem, X, names, kwargs or {})
+    except _NoAnswerError as error:
+        outcomes = [Outcome(INVALID, error=str(error)) for _ in range(n)]
+        retries = 0
     except Exception:
         if n > 1:
             return [evaluate(problem, X[i : i + 1], names, retries, kwargs)[0] for i in range(n)]
@@ -69,6 +72,10 @@ def evaluate(
     return outcomes
 
 
+class _NoAnswerError(ValueError):
+    """What the problem gave has a wrong shape or is missing; single rows would fare no better."""
+
+
 def _rows(problem: Any, X: Any, names: Sequence[str], kwargs: dict[str, Any]) -> list[Outcome]:
     n = len(X)
     kind = type(problem)
@@ -79,7 +86,7 @@ def _rows(problem: Any, X: Any, names: Sequence[str], kwargs: dict[str, Any]) ->
     columns = {name: np.asarray(value) for name, value in out.items() if value is not None}
     for name, column in columns.items():
         if len(column) != n:
-            raise ValueError(
+            raise _NoAnswerError(
                 f"{_title(problem)} gave {len(column)} rows of {name} for {n} designs."
             )
     return [_row(problem, {name: column[i] for name, column in columns.items()}) for i in range(n)]
@@ -94,7 +101,7 @@ def _checked(
     unseen, and it fills what was never set with infinity.
     """
     if isinstance(X, np.ndarray) and X.dtype != object and X.shape[1] != problem.n_var:
-        raise ValueError(f"{_title(problem)} has {problem.n_var} variables. Got {X.shape[1]}.")
+        raise _NoAnswerError(f"{_title(problem)} has {problem.n_var} variables. Got {X.shape[1]}.")
     kwargs = kwargs if problem.requires_kwargs else {}
     raw: dict[str, Any] = dict.fromkeys(names)
     if problem.elementwise:
@@ -105,7 +112,7 @@ def _checked(
     widths = {"F": problem.n_obj, "G": problem.n_ieq_constr, "H": problem.n_eq_constr}
     for name, width in widths.items():
         if name in names and raw.get(name) is None and width > 0:
-            raise ValueError(
+            raise _NoAnswerError(
                 f'{_title(problem)} never set out["{name}"]; its _evaluate must set it for every '
                 "design."
             )
@@ -137,7 +144,7 @@ def _check_shape(problem: Problem, name: str, value: Any, n: int, width: int) ->
         fits.add((width,))
     if shape not in fits and flat not in fits and not (width == 0 and 0 in shape):
         per_row = f"[{n}, {width}] for {n} designs" if n > 1 else f"{width} values for a design"
-        raise ValueError(
+        raise _NoAnswerError(
             f'{_title(problem)} must set out["{name}"] to {per_row}. Got shape {shape} instead.'
         )
 

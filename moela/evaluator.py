@@ -434,6 +434,7 @@ class Evaluator(PymooEvaluator):
         runner = self._runner(live, kwargs)
         journal = live.recorded.journal if live.recorded is not None else None
         culprit: tuple[int, Outcome] | None = None
+        told = False
         answers = runner.run(jobs, X, names)
         try:
             for job, outcomes in answers:
@@ -453,7 +454,9 @@ class Evaluator(PymooEvaluator):
                     in_hand = runner.cancel()
                     if not in_hand:
                         break
-                    logger.error("an evaluation failed; waiting for the %d in hand", in_hand)
+                    if not told:
+                        logger.error("an evaluation failed; waiting for the %d in hand", in_hand)
+                    told = True
         finally:
             answers.close()  # type: ignore[attr-defined]
             if journal is not None:

@@ -6,6 +6,7 @@ import os
 import socket
 import sqlite3
 import time
+import weakref
 from collections.abc import Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -140,10 +141,11 @@ class Journal:
             self._db = sqlite3.connect(
                 self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
+            self._closed = weakref.finalize(self, self._db.close)
             try:
                 self._prepare()
             except BaseException:
-                self._db.close()
+                self._closed()
                 raise
 
     def _prepare(self) -> None:
@@ -184,7 +186,7 @@ class Journal:
         """Close the connection; what is not committed is dropped."""
         if self._pid == os.getpid():
             with suppress(sqlite3.Error):
-                self._db.close()
+                self._closed()
 
     # ---- runs ------------------------------------------------------------------------------------
 
@@ -434,10 +436,15 @@ def owner() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def owner_alive(name: str | None) -> bool:
-    """Return whether the named owner is another process of this host that still lives."""
+def owner_alive(name: str | None, others_only: bool = True) -> bool:
+    """Return whether the named owner is a process of this host that still lives.
+
+    With ``others_only`` this process does not count.
+    """
     host, _, pid = (name or "").rpartition(":")
-    elsewhere = host != socket.gethostname() or not pid.isdigit() or int(pid) == os.getpid()
+    elsewhere = host != socket.gethostname() or not pid.isdigit()
+    if not elsewhere and int(pid) == os.getpid():
+        return not others_only
     if elsewhere or os.name != "posix":  # on Windows, os.kill would end the process
         return False
     try:

@@ -116,7 +116,9 @@ class JoblibRunner:
             probe = joblib.Parallel(n_jobs=self.n_jobs)
             backend = probe._backend
             workers = backend.effective_n_jobs(probe.n_jobs)
-        in_process = backend.supports_sharedmem or (workers == 1 and backend.uses_threads)
+        # With one worker joblib evaluates here, unless the worker is that of a cluster.
+        here = workers == 1 and getattr(backend, "default_n_jobs", 1) == 1
+        in_process = here or getattr(backend, "supports_sharedmem", False)
         streams = backend.supports_return_generator
         calls = [self._call(job, X, names, in_process) for job in jobs]
 
