@@ -63,7 +63,8 @@ def pack(arrays: Mapping[str, NDArray[Any]]) -> bytes | None:
     if not arrays:
         return None
     header, body = [], []
-    for name, array in arrays.items():
+    for name, value in arrays.items():
+        array = np.asarray(value)
         if array.dtype.kind not in "fiubcUS":
             raise TypeError(
                 f'out["{name}"] holds objects ({array.dtype}), which a store cannot keep. Give '

@@ -79,7 +79,7 @@ def open_run(
 
 
 def reopen_run(journal: Journal, run_id: int, problem: dict[str, Any]) -> RunRow:
-    """Return the run that an unpickled or copied evaluator was in.
+    """Return the run that an evaluator was in before it was closed, copied or pickled.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def reopen_run(journal: Journal, run_id: int, problem: dict[str, Any]) -> RunRow
         The store does not hold that run with that problem.
     """
     for run in journal.runs():
-        if run.id == run_id and run.problem == _signature.dump(problem):
+        if run.id == run_id and json.loads(run.problem)["class"] == problem["class"]:
             return run
     raise StoreError(
         f"The store {journal.path} does not hold run {run_id} of this problem any more. Give the "
@@ -166,8 +166,9 @@ def _mismatch(journal: Journal, compared: list[tuple[list[str], RunRow]], seed_d
     lines = "\n".join(f"  {line}" for line in found)
     return (
         f"No run in {journal.path} is this one. The nearest, run {run.id}, differs in\n{lines}\n"
-        "Put back what was changed to go on with it; or pass Evaluator(on_mismatch='new') to begin "
-        "a new run in the same file, for which old evaluations of the same problem count as known; "
-        "or name another file. To start a new run from what the old one found, pass "
+        "Put back what was changed to go on with it (what changes as an object is used is not a "
+        "setting: start its name with an underscore). Or pass Evaluator(on_mismatch='new') to "
+        "begin a new run in the same file, for which old evaluations of the same problem count as "
+        "known; or name another file. To start a new run from what the old one found, pass "
         "sampling=EvaluationStore(path).front() to the algorithm."
     )

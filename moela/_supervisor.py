@@ -23,7 +23,15 @@ from typing import IO, Any, cast
 
 from moela._call import single_threaded_environment
 from moela._worker import receive, send
-from moela.policy import CRASH_RETRIES, CRASHED, ERROR, TIMEOUT, EvaluationError, Outcome
+from moela.policy import (
+    CRASH_RETRIES,
+    CRASHED,
+    ERROR,
+    TIMEOUT,
+    EvaluationError,
+    Outcome,
+    unloadable,
+)
 
 logger = logging.getLogger("moela.evaluator")
 
@@ -196,12 +204,7 @@ class _Process:
         self.send({"path": sys.path, "payload": state.payload})
         problem = self.receive()
         if problem is not None:
-            raise EvaluationError(
-                "A worker process cannot load the problem. Define it in a module that can be "
-                "imported, or in the script that is run, and keep open files and locks out of it; "
-                f'or use backend="threads".\n{problem.rstrip()}',
-                traceback=problem,
-            )
+            raise unloadable(problem)
 
     def send(self, message: Any) -> None:
         send(cast("Any", self._in), message)

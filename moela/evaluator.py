@@ -169,6 +169,7 @@ class Evaluator(PymooEvaluator):
         self._live: _Live | None = None
         self._aborted = False
         self._begun = False
+        self._copied = False
         self._reset(None)
 
     def _reset(self, token: Any) -> None:
@@ -262,7 +263,7 @@ class Evaluator(PymooEvaluator):
         return self._elapsed + running
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_live": None, "_elapsed": self.elapsed}
+        return {**self.__dict__, "_live": None, "_elapsed": self.elapsed, "_copied": True}
 
     # ---- which run -------------------------------------------------------------------------------
 
@@ -292,6 +293,10 @@ class Evaluator(PymooEvaluator):
 
     def _bind(self, problem: Any, algorithm: Any) -> None:
         signature = _signature.of_problem(problem)
+        if self._copied and self._signature is not None:
+            # A copy of the problem came along, and what it counts or caches may have grown.
+            self._signature["settings"] = signature["settings"]
+        self._copied = False
         if self._signature is not None and signature != self._signature:
             if self._run_id is not None:
                 changes = _signature.differences(self._signature, signature, "problem")

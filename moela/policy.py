@@ -103,6 +103,16 @@ def failure(X: Any, outcome: Outcome) -> EvaluationError:
     )
 
 
+def unloadable(problem_traceback: str) -> EvaluationError:
+    """Return the error that tells of a worker in which the problem cannot be unpickled."""
+    return EvaluationError(
+        "A worker process cannot load the problem. Define it in a module that can be imported "
+        "there, or in the script that is run, and keep open files and locks out of it; or use "
+        f'backend="threads".\n{problem_traceback.rstrip()}',
+        traceback=problem_traceback,
+    )
+
+
 def mark(individual: Individual, status: str, problem: Any, error: str | None = None) -> None:
     """Make an individual look as a failure looks: infeasible and dominated by everything.
 

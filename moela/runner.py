@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import sys
+import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
@@ -12,7 +14,7 @@ from typing import Any, Protocol
 
 from moela._call import evaluate
 from moela._supervisor import Job, Supervisor
-from moela.policy import CRASH_RETRIES, EvaluationError, Outcome
+from moela.policy import CRASH_RETRIES, EvaluationError, Outcome, unloadable
 
 PROCESSES = "processes"
 THREADS = "threads"
@@ -132,7 +134,12 @@ class JoblibRunner:
                 joblib.Parallel(n_jobs=self.n_jobs, **options) as parallel,
             ):
                 for start in range(0, len(calls), wave):
-                    yield from parallel(calls[start : start + wave])
+                    answers = parallel(calls[start : start + wave])
+                    try:
+                        for answer in answers:  # noqa: UP028 (would close it on an early end)
+                            yield answer
+                    finally:
+                        _give_up(answers)
         except Exception as error:
             if type(error).__name__ not in _LOST_WORKERS:
                 raise
@@ -385,11 +392,22 @@ _last_problem: dict[bytes, Any] = {}
 def _loaded(digest: bytes, payload: bytes) -> Any:
     if digest not in _last_problem:
         _last_problem.clear()
-        _last_problem[digest] = pickle.loads(payload)
+        try:
+            _last_problem[digest] = pickle.loads(payload)
+        except Exception:
+            raise unloadable(traceback.format_exc()) from None
     return _last_problem[digest]
 
 
 _LOST_WORKERS = frozenset({"TerminatedWorkerError", "BrokenProcessPool", "KilledWorker"})
+
+
+def _give_up(answers: Any) -> None:
+    """Close a generator of joblib without its warning that tasks are cancelled, as they shall."""
+    if hasattr(answers, "close"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            answers.close()
 
 
 def _config(backend: str | None) -> AbstractContextManager[Any]:

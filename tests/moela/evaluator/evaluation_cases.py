@@ -20,10 +20,10 @@ class Rows(Problem):
 
     def __init__(self, n_var=6):
         super().__init__(n_var=n_var, n_obj=2, xl=0.0, xu=1.0)
-        self.sizes = []
+        self._sizes = []
 
     def _evaluate(self, X, out, *args, **kwargs):
-        self.sizes.append(len(X))
+        self._sizes.append(len(X))
         out["F"] = zdt(X) * (1 + len(X) * 1e-15)
 
 

@@ -20,7 +20,9 @@ from moela.runner import make_jobs
 
 def solve(problem, evaluator, n_eval=100):
     with evaluator:
-        return minimize(problem, NSGA2(pop_size=20), ("n_eval", n_eval), seed=1, evaluator=evaluator)
+        return minimize(
+            problem, NSGA2(pop_size=20), ("n_eval", n_eval), seed=1, evaluator=evaluator
+        )
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +85,9 @@ def test_evaluations_do_not_oversubscribe_the_cores(settings):
 def test_workers_stay_warm_between_batches_and_end_with_the_evaluator():
     with Evaluator(n_jobs=2, dedupe=False) as evaluator:
         for _ in range(2):
-            evaluator.eval(One(seconds=0.05), Population.new(X=np.random.random((4, 6))))
+            evaluator.eval(
+                One(seconds=0.05), Population.new(X=np.random.default_rng(0).random((4, 6)))
+            )
         processes = list(evaluator._live.runner._state.processes)
         assert len(processes) == 2
     for process in processes:
@@ -93,7 +97,7 @@ def test_workers_stay_warm_between_batches_and_end_with_the_evaluator():
 def test_workers_end_when_the_evaluator_is_dropped():
     evaluator = Evaluator(n_jobs=2)
     problem = One()
-    evaluator.eval(problem, Population.new(X=np.random.random((4, 6))))
+    evaluator.eval(problem, Population.new(X=np.random.default_rng(0).random((4, 6))))
     processes = list(evaluator._live.runner._state.processes)
     del evaluator
     assert all(process._process.poll() is not None for process in processes)
@@ -121,7 +125,9 @@ def test_a_killed_worker_costs_only_the_evaluation_in_hand(tmp_path, log):
     pop = evaluator.eval(problem, Population.new(X=X))
     thread.join()
     evaluator.close()
-    np.testing.assert_array_equal(pop.get("F"), Evaluator().eval(One(), Population.new(X=X)).get("F"))
+    np.testing.assert_array_equal(
+        pop.get("F"), Evaluator().eval(One(), Population.new(X=X)).get("F")
+    )
     assert len(killed) == 3
     # What was finished before a kill was not computed a second time.
     assert len(file.read_text().split()) <= 60 + 3
@@ -153,7 +159,7 @@ def test_a_problem_that_cannot_be_sent_is_named():
     problem = One()
     problem.lock = threading.Lock()
     with pytest.raises(EvaluationError, match="One cannot be sent to another process"):
-        Evaluator(n_jobs=2).eval(problem, Population.new(X=np.random.random((2, 6))))
+        Evaluator(n_jobs=2).eval(problem, Population.new(X=np.random.default_rng(0).random((2, 6))))
 
 
 class _Unloadable(One):
@@ -163,7 +169,9 @@ class _Unloadable(One):
 
 def test_a_problem_that_a_worker_cannot_load_is_named():
     with pytest.raises(EvaluationError, match=r"cannot load the problem(.|\n)*no licence server"):
-        Evaluator(n_jobs=2).eval(_Unloadable(), Population.new(X=np.random.random((2, 6))))
+        Evaluator(n_jobs=2).eval(
+            _Unloadable(), Population.new(X=np.random.default_rng(0).random((2, 6)))
+        )
 
 
 def test_a_problem_that_wants_the_algorithm_stays_here():

@@ -40,7 +40,7 @@ def test_the_result_is_that_of_pymoos_own_evaluator(name):
 def test_nsga2_never_exceeds_its_evaluations(n_eval):
     problem, evaluator = Rows(), Evaluator(dedupe=False)
     result = solve(problem, evaluator, n_eval)
-    assert evaluator.n_eval == n_eval == sum(problem.sizes) == evaluator.n_fresh
+    assert evaluator.n_eval == n_eval == sum(problem._sizes) == evaluator.n_fresh
     assert not failed(result.opt).any()
 
 
@@ -65,7 +65,7 @@ def test_a_design_seen_before_is_not_computed_again_but_counts():
     X = np.random.default_rng(0).random((8, 6))
     first = evaluator.eval(problem, Population.new(X=X))
     again = evaluator.eval(problem, Population.new(X=np.vstack([X[::-1], X[:2]])))
-    assert sum(problem.sizes) == 8
+    assert sum(problem._sizes) == 8
     assert (evaluator.n_eval, evaluator.n_fresh) == (18, 8)
     np.testing.assert_array_equal(again.get("F")[:8], first.get("F")[::-1])
 
@@ -74,7 +74,7 @@ def test_the_same_design_twice_in_a_batch_is_computed_once():
     problem, evaluator = Rows(), Evaluator()
     X = np.random.default_rng(0).random((4, 6))
     pop = evaluator.eval(problem, Population.new(X=np.vstack([X, X, X])))
-    assert problem.sizes == [4]
+    assert problem._sizes == [4]
     np.testing.assert_array_equal(pop.get("F")[:4], pop.get("F")[4:8])
     pop[0].F[0] = 5.0  # answers are not shared between individuals
     assert pop[4].F[0] != 5.0

@@ -5,7 +5,6 @@ import time
 import numpy as np
 import pytest
 from evaluation_cases import Failing, One, Rows, RowsFailing, Simulator, Transposed
-from pymoo.algorithms.moo.age import AGEMOEA
 from pymoo.algorithms.moo.moead import MOEAD
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.algorithms.moo.nsga3 import NSGA3
@@ -75,7 +74,7 @@ def test_a_failure_can_be_infeasible_instead(how):
 
 
 @pytest.mark.parametrize("n_ieq_constr", [0, 1])
-@pytest.mark.parametrize("kind", [NSGA2, NSGA3, MOEAD, SMSEMOA, AGEMOEA])
+@pytest.mark.parametrize("kind", [NSGA2, NSGA3, MOEAD, SMSEMOA])
 def test_a_failure_is_never_the_best(kind, n_ieq_constr):
     if kind is MOEAD and n_ieq_constr:
         pytest.skip("pymoo's MOEA/D takes no constraints")
@@ -145,9 +144,7 @@ def test_a_failure_is_tried_again(how, tmp_path):
 def test_a_timeout_ends_what_the_evaluation_started(tmp_path):
     file = tmp_path / "pids"
     start = time.monotonic()
-    pop = evaluate(
-        Simulator(log=str(file)), Evaluator(timeout=0.4, on_error="infeasible"), X[:2]
-    )
+    pop = evaluate(Simulator(log=str(file)), Evaluator(timeout=0.4, on_error="infeasible"), X[:2])
     assert failed(pop).all()
     assert time.monotonic() - start < 10
     pids = [int(pid) for pid in file.read_text().split()]
@@ -165,9 +162,7 @@ def test_one_bad_row_of_a_vectorised_problem_costs_only_itself(settings):
 
 def test_a_crash_in_a_chunk_costs_only_the_row_that_did_it():
     problem = Failing("die")
-    pop = evaluate(
-        problem, Evaluator(chunk_size=12, backend="processes", on_error="infeasible")
-    )
+    pop = evaluate(problem, Evaluator(chunk_size=12, backend="processes", on_error="infeasible"))
     np.testing.assert_array_equal(failed(pop), BAD)
 
 
