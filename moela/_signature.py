@@ -1,0 +1,178 @@
+"""What a problem and an algorithm are, as plain data: equal for the same call, nameable if not."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from enum import Enum
+from functools import partial
+from hashlib import blake2b
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+# What changes while a run goes on, or says only how it is shown or carried out.
+# fmt: off
+_ALGORITHM_STATE = frozenset([
+    "problem", "termination", "output", "display", "callback", "archive", "save_history",
+    "return_least_infeasible", "verbose", "seed", "evaluator", "history", "pop", "off", "opt",
+    "n_iter", "n_gen", "data", "is_initialized", "start_time", "random_state", "generator", "state",
+])
+_PROBLEM_STATE = frozenset([
+    "cache", "callback", "elementwise", "elementwise_runner", "elementwise_func", "strict",
+    "exclude_from_serialization", "n_var", "n_obj", "n_ieq_constr", "n_eq_constr", "xl", "xu",
+    "vars", "version",
+])
+# fmt: on
+_MAX_DEPTH = 8
+_MAX_TEXT = 200
+
+
+def of_problem(problem: Any) -> dict[str, Any]:
+    """Return the signature of a problem: class, sizes, bounds, version, settings.
+
+    The settings are the public attributes of the object, large ones as a digest of their content;
+    attributes that start with an underscore are taken for caches. Code is not looked at, which is
+    what ``problem.version`` is for. A problem with a method ``signature()`` is asked instead.
+    """
+    vars_ = getattr(problem, "vars", None)
+    return {
+        "class": _name(type(problem)),
+        "n_var": int(problem.n_var),
+        "n_obj": int(problem.n_obj),
+        "n_ieq_constr": int(problem.n_ieq_constr),
+        "n_eq_constr": int(problem.n_eq_constr),
+        "xl": _short(_plain(problem.xl)),
+        "xu": _short(_plain(problem.xu)),
+        "vars": _short(_plain(vars_)),
+        "version": None if getattr(problem, "version", None) is None else str(problem.version),
+        "settings": _settings(problem, _PROBLEM_STATE),
+    }
+
+
+def of_algorithm(algorithm: Any) -> dict[str, Any]:
+    """Return the signature of an algorithm: class and settings, without the state of the run."""
+    if algorithm is None:
+        return {"class": None, "settings": {}}
+    return {"class": _name(type(algorithm)), "settings": _settings(algorithm, _ALGORITHM_STATE)}
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a run's last bits may depend on."""
+    from importlib import metadata
+
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in ("moela", "pymoo", "numpy", "scipy", "scikit-learn", "numba"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def dump(signature: Any) -> str:
+    """Return a signature as JSON that is equal exactly when the signature is."""
+    return json.dumps(signature, sort_keys=True, separators=(",", ":"))
+
+
+def differences(old: Any, new: Any, name: str) -> list[str]:
+    """Name what differs between two signatures, a line each: ``problem.version: '1' -> '2'``."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        found: list[str] = []
+        for key in sorted(old.keys() | new.keys()):
+            found += differences(old.get(key), new.get(key), f"{name}.{key}")
+        return found
+    return [] if old == new else [f"{name}: {old!r} -> {new!r}"]
+
+
+def _settings(obj: Any, skip: frozenset[str]) -> dict[str, Any]:
+    own = getattr(obj, "signature", None)
+    if callable(own):
+        return {"signature": _short(_plain(own()))}
+    return {
+        key: _short(_plain(value))
+        for key, value in sorted(vars(obj).items())
+        if key not in skip and not key.startswith("_")
+    }
+
+
+def _name(kind: Any) -> str:
+    if isinstance(kind, ModuleType):
+        return kind.__name__
+    return f"{getattr(kind, '__module__', None)}.{kind.__qualname__}"
+
+
+def _short(value: Any) -> Any:
+    text = dump(value)
+    if len(text) <= _MAX_TEXT:
+        return value
+    return "digest " + blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _plain(value: Any, depth: int = 0, above: tuple[int, ...] = ()) -> Any:
+    """Return a value as JSON-able data that two processes agree upon (no addresses, no order)."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else repr(value)
+    if isinstance(value, bytes):
+        return "bytes " + blake2b(value, digest_size=8).hexdigest()
+    if isinstance(value, Path):
+        return str(value)
+    if depth >= _MAX_DEPTH or id(value) in above:
+        return _name(type(value))
+    down = (depth + 1, (*above, id(value)))
+
+    if isinstance(value, np.ndarray):
+        if value.dtype == object or value.size <= 16:
+            return [_plain(v, *down) for v in value.tolist()] if value.ndim else str(value)
+        digest = blake2b(np.ascontiguousarray(value).tobytes(), digest_size=8).hexdigest()
+        return f"{value.dtype.str}{list(value.shape)} {digest}"
+    if isinstance(value, np.random.Generator):
+        return _plain(value.bit_generator.state, *down)
+    if isinstance(value, list | tuple):
+        return [_plain(v, *down) for v in value]
+    if isinstance(value, dict):
+        return {str(k): _plain(v, *down) for k, v in value.items()}
+    if isinstance(value, set | frozenset):
+        return sorted(dump(_plain(v, *down)) for v in value)
+    if isinstance(value, type | ModuleType):
+        return _name(value)
+    if isinstance(value, partial):
+        return [_plain(v, *down) for v in (value.func, value.args, value.keywords)]
+    if hasattr(value, "__qualname__"):  # functions and methods: by name, with what they hold
+        cells = [cell.cell_contents for cell in getattr(value, "__closure__", None) or ()]
+        held = [getattr(value, "__defaults__", None), cells, getattr(value, "__self__", None)]
+        return [_name(value), *(_plain(v, *down) for v in held)]
+    if isinstance(value, Enum):
+        return str(value)
+    if hasattr(value, "__array__"):
+        try:
+            return _plain(np.asarray(value), *down)
+        except (TypeError, ValueError, RuntimeError):
+            return _name(type(value))
+    return _object(value, *down)
+
+
+def _object(value: Any, depth: int, above: tuple[int, ...]) -> Any:
+    slots = [s for k in type(value).__mro__ for s in _as_tuple(getattr(k, "__slots__", ()))]
+    state = {s: getattr(value, s) for s in slots if hasattr(value, s) and not s.startswith("_")}
+    state.update(getattr(value, "__dict__", {}))
+    if not state and not hasattr(value, "__dict__"):
+        text = repr(value)
+        return _name(type(value)) if " at 0x" in text else text
+    public = {
+        k: _plain(v, depth, above)
+        for k, v in sorted(state.items())
+        if not k.startswith("_") and k != "cache"
+    }
+    return {"class": _name(type(value)), **public}
+
+
+def _as_tuple(slots: Any) -> tuple[str, ...]:
+    return (slots,) if isinstance(slots, str) else tuple(slots)

@@ -1,0 +1,359 @@
+"""Worker processes that may hang or die: a hard timeout, and only the evaluation in hand is lost.
+
+One thread here stands behind each worker process: it hands over one task at a time, waits, and
+replaces the process if it dies or is overdue. The problem is sent once per process, not per task.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import IO, Any, cast
+
+from moela._call import single_threaded_environment
+from moela._worker import receive, send
+from moela.policy import (
+    CRASH_RETRIES,
+    CRASHED,
+    ERROR,
+    TIMEOUT,
+    EvaluationError,
+    Outcome,
+    unloadable,
+)
+
+logger = logging.getLogger("moela.evaluator")
+
+Job = tuple[int, ...]
+_START_TRIES = 3
+
+
+@dataclass(slots=True)
+class _Task:
+    job: Job
+    X: Any
+    names: Sequence[str]
+    epoch: int
+    crashes: int = 0
+    timeouts: int = 0
+    seconds: float = 0.0
+
+
+class Supervisor:
+    """A fixed number of supervised worker processes, started when first needed, kept until closed.
+
+    Parameters
+    ----------
+    payload : bytes
+        Pickle of (problem, retries, threads) for the workers.
+    n_workers : int
+    timeout : float or None
+        Seconds per design; the worker is killed, with every process it started, when they are over.
+    retries : int
+        How often a design that ran out of time is tried again.
+    threads : int or None
+        How many BLAS and OpenMP threads each worker may use; None leaves that to the libraries.
+    """
+
+    def __init__(
+        self,
+        payload: bytes,
+        *,
+        n_workers: int,
+        timeout: float | None,
+        retries: int,
+        threads: int | None,
+    ):
+        self._state = _State(payload, timeout, retries, threads)
+        for _ in range(n_workers):
+            thread = threading.Thread(target=_serve, args=(self._state,), daemon=True)
+            self._state.threads.append(thread)
+            thread.start()
+        # The threads hold the state but not this object, so that dropping it ends them.
+        self.close = weakref.finalize(self, self._state.close)
+
+    def run(
+        self, jobs: Sequence[Job], X: Any, names: Sequence[str]
+    ) -> Iterator[tuple[Job, list[Outcome]]]:
+        """Evaluate the rows of X that the jobs name; yield each job, or each part, as it ends.
+
+        Raises
+        ------
+        EvaluationError
+            A worker cannot be started: the problem cannot be imported or unpickled there.
+        """
+        state = self._state
+        with state.changed:
+            state.todo.extend(_Task(job, X[list(job)], names, state.epoch) for job in jobs)
+            state.rows = sum(map(len, jobs))
+            state.changed.notify_all()
+        finished = False
+        try:
+            while state.rows > 0:
+                try:
+                    answer = state.done.get(timeout=0.5)
+                except queue.Empty:
+                    continue
+                if isinstance(answer, Exception):
+                    raise answer
+                state.rows -= len(answer[0])
+                yield answer
+            finished = True
+        finally:
+            if not finished:
+                state.abandon()
+
+    def cancel(self) -> int:
+        """Drop what no worker has begun; return how many jobs are still in hand."""
+        return self._state.drop()
+
+    def more_ready(self) -> bool:
+        """Return whether the next answer is already there."""
+        return not self._state.done.empty()
+
+
+class _State:
+    """What the supervising threads share."""
+
+    def __init__(
+        self, payload: bytes, timeout: float | None, retries: int, threads: int | None
+    ) -> None:
+        self.payload = payload
+        self.timeout = timeout
+        self.retries = retries
+        self.environment = dict(os.environ)
+        if threads is not None:
+            self.environment |= single_threaded_environment(threads)
+        self.environment["PYTHONPATH"] = os.pathsep.join(p or os.getcwd() for p in sys.path)
+        self.changed = threading.Condition()
+        self.todo: deque[_Task] = deque()
+        self.threads: list[threading.Thread] = []
+        self.busy: dict[int, _Process] = {}
+        self.epoch = 0  # tasks of an earlier one are of a run that was given up
+        self.processes: set[_Process] = set()
+        self.done: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.rows = 0
+        self.closed = False
+
+    def drop(self) -> int:
+        with self.changed:
+            self.rows -= sum(len(task.job) for task in self.todo)
+            self.todo.clear()
+            return len(self.busy)
+
+    def abandon(self) -> None:
+        """Forget the tasks of this run; the processes that have one in hand are ended."""
+        with self.changed:
+            self.epoch += 1
+            self.rows = 0
+            self.todo.clear()
+            for process in self.busy.values():
+                process.kill()
+            with suppress(queue.Empty):
+                while True:
+                    self.done.get_nowait()
+
+    def put_back(self, tasks: list[_Task]) -> None:
+        with self.changed:
+            if not self.closed and tasks[0].epoch == self.epoch:
+                self.todo.extendleft(reversed(tasks))
+                self.changed.notify_all()
+
+    def gone(self, task: _Task) -> bool:
+        return self.closed or task.epoch != self.epoch
+
+    def close(self) -> None:
+        with self.changed:
+            self.closed = True
+            self.todo.clear()
+            for process in self.processes:
+                process.kill()
+            self.changed.notify_all()
+        for thread in self.threads:
+            if thread is not threading.current_thread():
+                thread.join(timeout=5.0)
+
+
+class _Process:
+    """A worker process and the two pipes to it."""
+
+    def __init__(self, state: _State):
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "moela._worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=state.environment,
+            start_new_session=os.name == "posix",
+        )
+        self._in = cast("IO[bytes]", self._process.stdin)
+        self._out = cast("IO[bytes]", self._process.stdout)
+        self.name = f"pid {self._process.pid}"
+
+    def begin(self, state: _State) -> None:
+        self.send({"path": sys.path, "payload": state.payload})
+        problem = self.receive()
+        if problem is not None:
+            raise unloadable(problem)
+
+    def send(self, message: Any) -> None:
+        send(cast("Any", self._in), message)
+
+    def receive(self) -> Any:
+        return receive(cast("Any", self._out))
+
+    def kill(self) -> None:
+        """End the process and everything that it started."""
+        if self._process.poll() is None:
+            with suppress(ProcessLookupError, PermissionError):
+                if os.name == "posix":
+                    os.killpg(self._process.pid, signal.SIGKILL)
+                else:
+                    self._process.kill()
+
+    def end(self) -> str:
+        """End and reap the process; return how it had ended."""
+        self.kill()
+        code = self._process.wait()
+        for pipe in (self._in, self._out):
+            with suppress(OSError):
+                pipe.close()
+        if code < 0:
+            with suppress(ValueError):
+                return f"signal {signal.Signals(-code).name}"
+        return f"exit status {code}"
+
+
+def _serve(state: _State) -> None:
+    """Work on tasks with one process until the state is closed."""
+    me = threading.get_ident()
+    process: _Process | None = None
+    while True:
+        with state.changed:
+            while not state.todo and not state.closed:
+                state.changed.wait()
+            if state.closed:
+                break
+            task = state.todo.popleft()
+        answer: Any = None
+        usable = True
+        try:
+            process = process or _start(state)
+            with state.changed:
+                if state.gone(task):
+                    continue
+                state.busy[me] = process
+            answer, usable = _attempt(state, process, task)
+        except Exception as error:
+            answer, usable = error, False
+        with state.changed:
+            state.busy.pop(me, None)
+            if answer is not None and not state.gone(task):
+                state.done.put(answer)
+        if not usable and process is not None:
+            _discard(state, process)
+            process = None
+    if process is not None:
+        _discard(state, process)
+
+
+def _start(state: _State) -> _Process:
+    for attempt in range(_START_TRIES):
+        process = _Process(state)
+        with state.changed:
+            state.processes.add(process)
+        try:
+            process.begin(state)
+            return process
+        except (EOFError, OSError) as error:
+            how = _discard(state, process)
+            if attempt == _START_TRIES - 1 or state.closed:
+                raise EvaluationError(
+                    f"A worker process ended before it could begin ({how}), {attempt + 1} times; "
+                    "its last words are on standard error."
+                ) from error
+        except BaseException:
+            _discard(state, process)
+            raise
+    raise AssertionError("unreachable")
+
+
+def _discard(state: _State, process: _Process) -> str:
+    with state.changed:
+        state.processes.discard(process)
+    return process.end()
+
+
+def _attempt(state: _State, process: _Process, task: _Task) -> tuple[Any, bool]:
+    """Give one task to a process; return (an answer or None, whether the process is usable)."""
+    overdue = threading.Event()
+    timer: threading.Timer | None = None
+    if state.timeout is not None:
+
+        def expire() -> None:
+            overdue.set()
+            process.kill()
+
+        timer = threading.Timer(state.timeout * len(task.job), expire)
+        timer.daemon = True
+    start = time.perf_counter()
+    try:
+        try:
+            process.send((task.X, task.names))
+        except OSError:  # it died while idle, which is not this task's doing
+            state.put_back([task])
+            return None, False
+        if timer is not None:
+            timer.start()
+        outcomes = process.receive()
+    except (EOFError, OSError):
+        task.seconds += time.perf_counter() - start
+        return _lost(state, process, task, overdue.is_set()), False
+    finally:
+        if timer is not None:
+            timer.cancel()
+    if isinstance(outcomes, str):
+        outcomes = [Outcome(ERROR, error=outcomes, worker=process.name) for _ in task.job]
+    for outcome in outcomes:
+        outcome.attempts += task.crashes + task.timeouts
+        outcome.duration += task.seconds / len(task.job)
+    return (task.job, outcomes), not overdue.is_set()
+
+
+def _lost(state: _State, process: _Process, task: _Task, overdue: bool) -> Any:
+    """Decide about a task whose process is gone: again, in parts, or a failure."""
+    if state.gone(task):
+        return None
+    if overdue:
+        task.timeouts += 1
+        again = task.timeouts <= state.retries
+        status, why = TIMEOUT, f"It took longer than {state.timeout} seconds and was ended."
+    else:
+        task.crashes += 1
+        again = task.crashes <= CRASH_RETRIES
+        status, why = CRASHED, f"Its worker process ended with {process.end()}."
+        logger.warning(
+            "worker process %s died with an evaluation in hand; %s",
+            process.name,
+            "trying it again" if again else "giving it up",
+        )
+    if len(task.job) > 1:
+        # Some row of the chunk did it: find out which.
+        rows = enumerate(task.job)
+        state.put_back([_Task((i,), task.X[k : k + 1], task.names, task.epoch) for k, i in rows])
+        return None
+    if again:
+        state.put_back([task])
+        return None
+    attempts = task.crashes + task.timeouts
+    return task.job, [Outcome(status, {}, why, task.seconds, process.name, attempts)]

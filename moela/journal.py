@@ -1,0 +1,484 @@
+"""The journal: one SQLite file that knows what has been evaluated, in which run, with what end."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sqlite3
+import time
+import weakref
+from collections.abc import Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from moela import _keys, _signature
+from moela.policy import OK, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+APPLICATION_ID = 0x4D4F4541
+SCHEMA_VERSION = 1
+BUSY_SECONDS = 60.0
+
+_SCHEMA = """
+CREATE TABLE runs (
+    id INTEGER PRIMARY KEY,
+    created TEXT NOT NULL,      -- UTC, ISO 8601
+    updated TEXT NOT NULL,
+    problem TEXT NOT NULL,      -- signatures, settings and versions are JSON
+    algorithm TEXT NOT NULL,
+    seed TEXT,                  -- as text: a drawn seed has 128 bits
+    seed_drawn INTEGER NOT NULL,
+    settings TEXT NOT NULL,
+    versions TEXT NOT NULL,
+    base INTEGER NOT NULL,      -- evaluations of other runs up to this id may answer this run
+    n_eval INTEGER NOT NULL DEFAULT 0,
+    budget INTEGER,
+    elapsed REAL NOT NULL DEFAULT 0,
+    owner TEXT                  -- host and process that write it
+);
+CREATE TABLE evaluations (
+    id INTEGER PRIMARY KEY,
+    run INTEGER NOT NULL REFERENCES runs (id),
+    n INTEGER NOT NULL,         -- the how-manieth answer of its run, from 0
+    batch INTEGER NOT NULL,     -- the how-manieth call of the evaluator
+    key BLOB NOT NULL,
+    x BLOB NOT NULL,
+    f BLOB,
+    g BLOB,
+    h BLOB,
+    extra BLOB,
+    status TEXT NOT NULL,
+    error TEXT,
+    duration REAL NOT NULL,     -- seconds
+    worker TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    elapsed REAL NOT NULL       -- seconds that the run had been running when it finished
+);
+CREATE INDEX evaluations_key ON evaluations (key);
+CREATE INDEX evaluations_run ON evaluations (run, n);
+"""
+_COLUMNS = (
+    "id, run, n, batch, key, f, g, h, extra, status, error, duration, worker, attempts, elapsed"
+)
+
+
+class StoreError(RuntimeError):
+    """A store cannot be read or written; the message says why and what to do."""
+
+
+class StoreMismatchError(StoreError):
+    """A store holds runs, but none of this problem, algorithm and seed."""
+
+
+@dataclass(slots=True)
+class Row:
+    """One evaluation of the journal: where in its run it stood, and what came of it."""
+
+    id: int
+    run: int
+    n: int
+    batch: int
+    key: bytes
+    elapsed: float
+    outcome: Outcome
+
+
+@dataclass(slots=True)
+class RunRow:
+    """One run of the journal, its signatures as the JSON that was stored."""
+
+    id: int
+    created: str
+    updated: str
+    problem: str
+    algorithm: str
+    seed: str | None
+    seed_drawn: bool
+    settings: str
+    versions: str
+    base: int
+    n_eval: int
+    budget: int | None
+    elapsed: float
+    owner: str | None
+
+
+class Journal:
+    """A connection to a store file, for reading and writing.
+
+    Durability: each commit is in the write-ahead log when it returns, so a killed process loses
+    nothing that was committed. Once a second at most the log is also forced to the disk, so a
+    power failure takes at most the commits of about one second; it never damages the file.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file; made if it does not exist.
+
+    Raises
+    ------
+    StoreError
+        The folder is missing or read-only, or the file is damaged, no store, or of a newer version.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = Path(path).expanduser().absolute()
+        self._pid = os.getpid()
+        self._synced = -1.0
+        if not self.path.parent.is_dir():
+            raise StoreError(
+                f"The folder of the store {self.path} does not exist. Make it, or choose another."
+            )
+        check_header(self.path)
+        with translated(self.path):
+            self._db = sqlite3.connect(
+                self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            self._closed = weakref.finalize(self, self._db.close)
+            try:
+                self._prepare()
+            except BaseException:
+                self._closed()
+                raise
+
+    def _prepare(self) -> None:
+        check_contents(self._db, self.path)
+        self._enter_wal()
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        # Checkpoints copy the log into the file and wait for the disk: seldom and large is cheaper.
+        self._db.execute("PRAGMA wal_autocheckpoint = 4000")
+        self._db.execute("BEGIN IMMEDIATE")
+        if not self._db.execute("PRAGMA application_id").fetchone()[0]:
+            for statement in _SCHEMA.split(";")[:-1]:
+                self._db.execute(statement)
+            self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        self._db.execute("COMMIT")
+        # Fails here, and not after the first evaluation, where the file may only be read.
+        self._db.execute("BEGIN IMMEDIATE")
+        self._db.execute("UPDATE runs SET updated = updated WHERE id = 0")
+        self._db.execute("ROLLBACK")
+
+    def _enter_wal(self) -> None:
+        # Two processes that open a new file at once can meet here, where SQLite does not wait.
+        for attempt in range(100):
+            try:
+                mode = self._db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+                break
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or attempt == 99:
+                    raise
+                time.sleep(0.05)
+        if mode != "wal":
+            raise StoreError(
+                f"The file system of the store {self.path} has no shared memory, which SQLite's "
+                "write-ahead log needs. Choose a local disk."
+            )
+
+    def close(self) -> None:
+        """Close the connection; what is not committed is dropped."""
+        if self._pid == os.getpid():
+            with suppress(sqlite3.Error):
+                self._closed()
+
+    # ---- runs ------------------------------------------------------------------------------------
+
+    def runs(self) -> list[RunRow]:
+        """Return all runs, oldest first."""
+        with translated(self.path):
+            return read_runs(self._db)
+
+    def start_run(
+        self,
+        problem: dict[str, Any],
+        algorithm: dict[str, Any],
+        seed: int | None,
+        seed_drawn: bool,
+        settings: dict[str, Any],
+        budget: int | None,
+    ) -> RunRow:
+        """Enter a new run and return it."""
+        now = _now()
+        with translated(self.path), self._writing():
+            base = self._db.execute("SELECT coalesce(max(id), 0) FROM evaluations").fetchone()[0]
+            cursor = self._db.execute(
+                "INSERT INTO runs (created, updated, problem, algorithm, seed, seed_drawn, "
+                "settings, versions, base, budget, owner) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+                (
+                    now,
+                    now,
+                    _signature.dump(problem),
+                    _signature.dump(algorithm),
+                    None if seed is None else str(seed),
+                    int(seed_drawn),
+                    _signature.dump(settings),
+                    _signature.dump(_signature.versions()),
+                    base,
+                    budget,
+                    owner(),
+                ),
+            )
+            run = cursor.lastrowid
+        return next(r for r in self.runs() if r.id == run)
+
+    def update_run(self, run: int, **values: Any) -> None:
+        """Set columns of a run: ``n_eval``, ``budget``, ``elapsed``, ``owner``."""
+        values["updated"] = _now()
+        names = ", ".join(f"{name} = ?" for name in values)
+        with translated(self.path), self._writing():
+            self._db.execute(f"UPDATE runs SET {names} WHERE id = ?", (*values.values(), run))
+
+    # ---- evaluations -----------------------------------------------------------------------------
+
+    def last_id(self) -> int:
+        """Return the id of the youngest evaluation in the file, 0 if there is none."""
+        with translated(self.path):
+            return self._db.execute("SELECT coalesce(max(id), 0) FROM evaluations").fetchone()[0]
+
+    def lookup(self, keys: Sequence[bytes], run: RunRow, shared: bool) -> dict[bytes, list[Row]]:
+        """Return what may answer these keys, the run's own rows first, youngest first.
+
+        Parameters
+        ----------
+        keys : sequence of bytes
+        run : RunRow
+        shared : bool
+            Whether successful evaluations that other runs of the same problem had made before this
+            run began count too. Later ones do not, so that a resumed run sees what it saw before.
+        """
+        found: dict[bytes, list[Row]] = {}
+        others = (
+            "OR (id <= ? AND status = 'ok' AND run IN (SELECT id FROM runs WHERE problem = ?))"
+            if shared
+            else ""
+        )
+        extra = (run.base, run.problem) if shared else ()
+        with translated(self.path):
+            for start in range(0, len(keys), 500):
+                part = list(keys[start : start + 500])
+                marks = ",".join("?" * len(part))
+                cursor = self._db.execute(
+                    f"SELECT {_COLUMNS} FROM evaluations WHERE key IN ({marks}) "
+                    f"AND (run = ? {others}) ORDER BY run = ? DESC, id DESC",
+                    (*part, run.id, *extra, run.id),
+                )
+                for line in cursor:
+                    row = _row(line)
+                    found.setdefault(row.key, []).append(row)
+        return found
+
+    def answers(self, run: int, first: int, last: int) -> dict[int, Row]:
+        """Return the youngest row of a run at each position from ``first`` up to ``last``."""
+        with translated(self.path):
+            cursor = self._db.execute(
+                f"SELECT {_COLUMNS} FROM evaluations WHERE run = ? AND n >= ? AND n < ? "
+                "ORDER BY id",
+                (run, first, last),
+            )
+            return {row.n: row for row in map(_row, cursor)}
+
+    def cheapest(self, run: int) -> tuple[Any, Row] | None:
+        """Return the successful evaluation of a run that took least time, with its design."""
+        with translated(self.path):
+            line = self._db.execute(
+                f"SELECT {_COLUMNS}, x FROM evaluations WHERE run = ? AND status = 'ok' "
+                "ORDER BY duration, id LIMIT 1",
+                (run,),
+            ).fetchone()
+        return None if line is None else (_keys.decode(line[-1]), _row(line))
+
+    def add(
+        self, run: int, n: int, batch: int, key: bytes, x: bytes, outcome: Outcome, elapsed: float
+    ) -> None:
+        """Add an evaluation; it is safe only after :meth:`commit`."""
+        values = dict(outcome.values)
+        f, g, h = (values.pop(name, None) for name in "FGH")
+        with translated(self.path):
+            if not self._db.in_transaction:
+                self._begin()
+            self._db.execute(
+                "INSERT INTO evaluations (run, n, batch, key, x, f, g, h, extra, status, error, "
+                "duration, worker, attempts, elapsed) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                (
+                    run,
+                    n,
+                    batch,
+                    key,
+                    x,
+                    *(None if v is None else np.asarray(v, "<f8").tobytes() for v in (f, g, h)),
+                    _keys.pack(values),
+                    outcome.status,
+                    outcome.error,
+                    outcome.duration,
+                    outcome.worker,
+                    outcome.attempts,
+                    elapsed,
+                ),
+            )
+
+    def commit(self) -> None:
+        """Make everything that was added safe."""
+        if self._db.in_transaction:
+            with translated(self.path):
+                self._db.execute("COMMIT")
+
+    def rollback(self) -> None:
+        """Forget what was added since the last commit."""
+        if self._db.in_transaction:
+            with suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+
+    def _begin(self) -> None:
+        now = time.monotonic()
+        due = now - self._synced >= 1.0
+        self._db.execute(f"PRAGMA synchronous = {'FULL' if due else 'NORMAL'}")
+        if due:
+            self._synced = now
+        self._db.execute("BEGIN IMMEDIATE")
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        self.commit()
+        self._begin()
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            self.rollback()
+            raise
+
+
+def read_runs(db: sqlite3.Connection) -> list[RunRow]:
+    """Return all runs of an open store, oldest first."""
+    names = ", ".join(RunRow.__dataclass_fields__)
+    runs = [RunRow(*line) for line in db.execute(f"SELECT {names} FROM runs ORDER BY id")]
+    for run in runs:
+        run.seed_drawn = bool(run.seed_drawn)
+    return runs
+
+
+def check_header(path: Path) -> None:
+    """Raise StoreError if a file exists and is no SQLite file; nothing is written to it."""
+    if path.is_dir():
+        raise StoreError(f"The store {path} is a folder. Name a file instead.")
+    try:
+        head = path.read_bytes()[:16] if path.stat().st_size < 16 else _head(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StoreError(f"The store {path} cannot be read: {error}.") from error
+    if head and head != b"SQLite format 3\0":
+        raise StoreError(
+            f"The file {path} is not a store: it does not start as an SQLite file does. It was "
+            "left as it is; choose another name, or restore it if it was a store."
+        )
+
+
+def check_contents(db: sqlite3.Connection, path: Path) -> None:
+    """Raise StoreError if an SQLite file is damaged, not a store, or of a newer version."""
+    tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID and tables:
+        raise StoreError(
+            f"The file {path} is an SQLite database of another program. It was left as it is; "
+            "choose another name for the store."
+        )
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if tables and version != SCHEMA_VERSION:
+        raise StoreError(
+            f"The store {path} has version {version}; this moela knows version {SCHEMA_VERSION}. "
+            "It was left as it is; install the moela that wrote it, or choose another name."
+        )
+    verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if verdict != "ok":
+        raise StoreError(_damaged(path, verdict))
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn the errors of SQLite into a StoreError that says what happened and what to do."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        text = str(error)
+        if "full" in text:
+            message = (
+                f"There is no room left for the store {path}. Every evaluation committed so far is "
+                "safe in it; free some space and make the same call again."
+            )
+        elif "readonly" in text or "unable to open" in text:
+            message = (
+                f"The store {path} cannot be written ({text}). The folder must be writable too, "
+                "since SQLite keeps its log beside the file."
+            )
+        elif "malformed" in text or "not a database" in text:
+            message = _damaged(path, text)
+        elif "locked" in text:
+            message = (
+                f"Another process has been writing to the store {path} for {BUSY_SECONDS:.0f} "
+                "seconds without a pause. Make the same call again once it has ended."
+            )
+        else:
+            message = (
+                f"The store {path} failed: {text}. Every evaluation committed so far is safe in it."
+            )
+        raise StoreError(message) from error
+
+
+def owner() -> str:
+    """Return host and process, by which a run knows who writes it."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def owner_alive(name: str | None, others_only: bool = True) -> bool:
+    """Return whether the named owner is a process of this host that still lives.
+
+    With ``others_only`` this process does not count.
+    """
+    host, _, pid = (name or "").rpartition(":")
+    elsewhere = host != socket.gethostname() or not pid.isdigit()
+    if not elsewhere and int(pid) == os.getpid():
+        return not others_only
+    if elsewhere or os.name != "posix":  # on Windows, os.kill would end the process
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def _row(line: Sequence[Any]) -> Row:
+    id_, run, n, batch, key, f, g, h, extra, status, error, duration, worker, attempts, elapsed = (
+        line[:15]
+    )
+    values = _keys.unpack(extra)
+    for name, blob in (("F", f), ("G", g), ("H", h)):
+        if blob is not None:
+            values[name] = np.frombuffer(blob, "<f8").astype(float)
+    outcome = Outcome(status, values if status == OK else {}, error, duration, worker, attempts)
+    return Row(id_, run, n, batch, key, elapsed, outcome)
+
+
+def _damaged(path: Path, what: str) -> str:
+    return (
+        f"The store {path} is damaged ({what}). It was left as it is. Save what can be read with "
+        f"`sqlite3 {path.name} .recover | sqlite3 saved.db`, or restore a copy."
+    )
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(16)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

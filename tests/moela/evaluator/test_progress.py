@@ -1,0 +1,104 @@
+"""The progress bar: what it shows, and that it is quiet where nobody looks."""
+
+import io
+import sys
+import time
+
+import numpy as np
+import pytest
+from evaluation_cases import Failing, One
+from pymoo.algorithms.moo.nsga2 import NSGA2
+from pymoo.optimize import minimize
+
+from moela import _progress
+from moela.evaluator import Evaluator
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def solve(problem=None, **settings):
+    with Evaluator(**settings) as evaluator:
+        return minimize(
+            problem or One(), NSGA2(pop_size=20), ("n_eval", 100), seed=1, evaluator=evaluator
+        )
+
+
+def test_it_is_quiet_where_there_is_no_terminal(capsys):
+    solve()
+    captured = capsys.readouterr()
+    assert captured.out == captured.err == ""
+
+
+def test_it_shows_evaluations_rate_and_end_on_a_terminal(monkeypatch, capsys):
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    solve()
+    assert "100/100" in screen.getvalue()
+    assert "eval/s" in screen.getvalue()
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("progress", [True, False])
+def test_it_can_be_told(monkeypatch, progress):
+    screen = io.StringIO() if progress else Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    solve(progress=progress)
+    assert ("100/100" in screen.getvalue()) is progress
+
+
+def test_it_shows_the_hypervolume_of_the_feasible_designs_so_far(monkeypatch):
+    from moocore import hypervolume
+
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    problem = Failing("raise", n_ieq_constr=1)
+    problem.ref_point = np.array([1.1, 11.0])
+    seen = []
+
+    def collect(pop):
+        good = (pop.get("status") == "ok") & pop.get("FEAS")[:, 0]
+        seen.extend(pop.get("F")[good])
+
+    solve(problem, on_error="infeasible", callback=collect)
+    value = hypervolume(np.array(seen), ref=problem.ref_point)
+    assert f"hv={value:.6g}" in screen.getvalue()
+
+
+def test_known_answers_are_shown_too(monkeypatch, store):
+    solve(store=store)
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    solve(store=store)
+    assert "100/100" in screen.getvalue()
+
+
+def test_the_hypervolume_takes_little_of_the_time(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    calls = []
+
+    def slow(self):
+        calls.append(time.monotonic())
+        self._due = time.monotonic() + max(self._every, 20 * 0.01)
+
+    monkeypatch.setattr(_progress.Progress, "_show_hypervolume", slow)
+    bar = _progress.Progress(None, 0, ref_point=[1.0, 1.0], every=0.1)
+    end = time.monotonic() + 0.7
+    while time.monotonic() < end:
+        bar.add(1, np.random.default_rng(0).random((1, 2)))
+    bar.close()
+    assert len(calls) <= 5
+
+
+def test_a_front_too_large_for_the_exact_hypervolume_shows_none(monkeypatch):
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    bar = _progress.Progress(None, 0, ref_point=np.full(10, 2.0))
+    points = np.random.default_rng(0).random((500, 10))
+    start = time.monotonic()
+    bar.add(500, points)
+    bar.close()
+    assert time.monotonic() - start < 2
+    assert "hv=" not in screen.getvalue()

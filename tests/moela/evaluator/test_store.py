@@ -1,0 +1,345 @@
+"""The store file: what can be read from it, and what happens when it cannot be used."""
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import subprocess
+
+import numpy as np
+import pytest
+from evaluation_cases import Extra, Failing, Links, Mixed, One
+from pymoo.algorithms.moo.nsga2 import NSGA2
+from pymoo.core.individual import Individual
+from pymoo.core.population import Population
+from pymoo.optimize import minimize
+
+from moela.evaluator import Evaluator
+from moela.journal import SCHEMA_VERSION, Journal, StoreError
+from moela.store import EvaluationStore, describe_runs
+
+X = np.random.default_rng(0).random((12, 6))
+
+
+def fill(path, problem=None, X=X, **settings):
+    with Evaluator(store=path, **settings) as evaluator:
+        return evaluator.eval(problem or One(), Population.new(X=X))
+
+
+def solve(path, seed=1, n_eval=60, problem=None, **settings):
+    with Evaluator(store=path, **settings) as evaluator:
+        return minimize(
+            problem or One(), NSGA2(pop_size=20), ("n_eval", n_eval), seed=seed, evaluator=evaluator
+        )
+
+
+# ---- reading -------------------------------------------------------------------------------------
+
+
+def test_runs_tell_what_was_done(store):
+    solve(store)
+    solve(store, seed=2, n_eval=30, on_mismatch="new")
+    with EvaluationStore(store) as reader:
+        first, second = reader.runs()
+    assert (first.id, first.seed, first.n_eval, first.budget, first.state) == (1, 1, 60, 60, "done")
+    assert (second.seed, second.n_eval, second.n_fresh, second.n_failed) == (2, 30, 30, 0)
+    assert first.problem["class"] == "evaluation_cases.One"
+    assert first.algorithm["settings"]["pop_size"] == 20
+    assert first.settings == {"chunk_size": 1, "dedupe": True}
+    assert first.versions["numpy"] == np.__version__
+    assert not first.seed_drawn
+    assert first.elapsed > 0
+
+
+def test_evaluations_tell_everything(store):
+    pop = fill(store, Failing("raise", n_ieq_constr=1), on_error="infeasible", retries=1)
+    with EvaluationStore(store) as reader:
+        found = list(reader.evaluations(1))
+    assert [e.n for e in found] == list(range(12))
+    for e, individual in zip(found, pop, strict=True):
+        np.testing.assert_array_equal(e.X, individual.X)
+        if e.status == "ok":
+            np.testing.assert_array_equal(e.F, individual.F)
+            np.testing.assert_array_equal(e.G, individual.G)
+            assert (e.H.shape, e.error, e.attempts) == ((0,), None, 1)
+        else:
+            assert e.F is e.G is None
+            assert "the simulator broke" in e.error
+            assert e.attempts == 2
+        assert e.worker.endswith(f":{os.getpid()}")
+        assert e.duration > 0
+        assert e.batch == 0
+    assert any(e.status == "error" for e in found)
+
+
+def test_a_frame_has_a_row_per_evaluation(store):
+    pandas = pytest.importorskip("pandas")
+    fill(store, Extra())
+    fill(store, Failing("raise"), on_error="infeasible", on_mismatch="new")
+    with EvaluationStore(store) as reader:
+        frame = reader.to_frame()
+        one = reader.to_frame(run=1)
+    assert isinstance(frame, pandas.DataFrame)
+    assert len(frame) == 24
+    assert len(one) == 12
+    assert list(one.columns[:9]) == ["run", "n", "batch", *(f"x{i}" for i in range(6))]
+    assert set(one["steps"]) == {7}
+    assert frame["f0"].isna().sum() == (X[:, 0] < 0.3).sum()
+    np.testing.assert_array_equal(one[[f"x{i}" for i in range(6)]], X)
+
+
+def test_mixed_variables_come_back_with_their_types(store):
+    x = {"real": 0.1 + 0.2, "whole": np.int64(3), "flag": np.bool_(True), "kind": "torus"}
+    with Evaluator(store=store) as evaluator:
+        evaluator.eval(Mixed(), Population([Individual(X=x)]))
+    with EvaluationStore(store) as reader:
+        (e,) = reader.evaluations()
+        frame = reader.to_frame()
+    assert e.X == {"real": 0.1 + 0.2, "whole": 3, "flag": True, "kind": "torus"}
+    assert [type(e.X[k]) for k in ("real", "whole", "flag")] == [float, int, bool]
+    assert frame["kind"][0] == "torus"
+
+
+def test_integers_come_back_as_integers(store):
+    fill(store, Links(), np.array([[1, 2, 3], [4, 5, 6]]))
+    with EvaluationStore(store) as reader:
+        assert next(reader.evaluations()).X.dtype.kind == "i"
+
+
+def test_the_front_is_feasible_and_not_dominated(store):
+    problem = One(n_ieq_constr=1)
+    solve(store, problem=problem)
+    with EvaluationStore(store) as reader:
+        front, everything = reader.front(), reader.population()
+    F = everything[everything.get("FEAS")[:, 0]].get("F")
+    for f in front.get("F"):
+        assert not np.any(np.all(f >= F, axis=1) & np.any(f > F, axis=1))
+    assert front.get("FEAS").all()
+    assert all("F" in individual.evaluated for individual in front)
+
+
+def test_a_store_can_be_read_while_it_is_written(store):
+    with Evaluator(store=store) as evaluator:
+        for rows in (X[:4], X[4:]):
+            evaluator.eval(One(), Population.new(X=rows))
+            with EvaluationStore(store) as reader:
+                seen = list(reader.evaluations())
+            assert len(seen) == evaluator.n_fresh
+
+
+def test_the_table_of_runs_is_plain_text(store):
+    solve(store)
+    with Evaluator(store=store, on_mismatch="new") as evaluator:
+        evaluator.eval(One(), Population.new(X=X))
+    heading, first, second = describe_runs(store)
+    assert heading.split()[:6] == ["run", "state", "problem", "algorithm", "seed", "evaluations"]
+    assert first.split()[:8] == ["1", "done", "One", "NSGA2", "1", "60/60", "60", "0"]
+    assert second.split()[:6] == ["2", "running", "One", "-", "-", "12"]
+
+
+def test_a_run_that_does_not_exist_is_named(store):
+    fill(store)
+    with EvaluationStore(store) as reader, pytest.raises(ValueError, match=r"runs \[1\].* Got 7"):
+        list(reader.evaluations(7))
+
+
+def test_runs_of_different_problems_are_not_mixed_into_one_population(store):
+    class Three(One):
+        def __init__(self):
+            super().__init__()
+            self.n_obj = 3
+
+        def _evaluate(self, x, out, *args, **kwargs):
+            out["F"] = x[:3]
+
+    fill(store)
+    fill(store, Three(), on_mismatch="new")
+    with EvaluationStore(store) as reader:
+        with pytest.raises(ValueError, match="different numbers of objectives"):
+            reader.front()
+        assert len(reader.front(2))
+
+
+# ---- what goes wrong -----------------------------------------------------------------------------
+
+
+def test_a_file_that_is_no_database_is_left_alone(tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("do not overwrite me")
+    for opened in (EvaluationStore, Journal):
+        with pytest.raises(StoreError, match="is not a store"):
+            opened(path)
+    with pytest.raises(StoreError, match="is not a store"):
+        fill(path)
+    assert path.read_text() == "do not overwrite me"
+
+
+def test_the_database_of_another_program_is_left_alone(tmp_path):
+    path = tmp_path / "bookmarks.db"
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE bookmarks (url TEXT)")
+    db.close()
+    content = path.read_bytes()
+    for opened in (EvaluationStore, Journal):
+        with pytest.raises(StoreError, match="database of another program"):
+            opened(path)
+    assert path.read_bytes() == content
+
+
+def test_a_store_of_a_newer_version_is_left_alone(store):
+    fill(store)
+    with sqlite3.connect(store) as db:
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    db.close()
+    for opened in (EvaluationStore, Journal):
+        with pytest.raises(StoreError, match=f"has version {SCHEMA_VERSION + 1}"):
+            opened(store)
+
+
+@pytest.mark.parametrize("damage", ["zeros", "cut", "header"])
+def test_a_damaged_store_is_reported_and_left_alone(store, damage):
+    solve(store, n_eval=400)
+    content = bytearray(store.read_bytes())
+    if damage == "zeros":
+        content[8192:20480] = bytes(12288)
+    elif damage == "cut":
+        del content[len(content) // 2 :]
+    else:
+        content[:8] = b"garbage!"
+    store.write_bytes(content)
+    with pytest.raises(StoreError, match=r"is damaged|is not a store"):
+        solve(store)
+    with pytest.raises(StoreError, match=r"is damaged|is not a store"):
+        EvaluationStore(store)
+    assert store.read_bytes() == content
+
+
+def test_an_empty_file_becomes_a_store(store):
+    store.touch()
+    assert len(fill(store)) == 12
+
+
+def test_a_missing_folder_and_a_folder_are_named(tmp_path):
+    with pytest.raises(StoreError, match=r"folder of the store .* does not exist"):
+        fill(tmp_path / "missing" / "run.db")
+    with pytest.raises(StoreError, match="is a folder"):
+        fill(tmp_path)
+    with pytest.raises(StoreError, match="There is no store"):
+        EvaluationStore(tmp_path / "run.db")
+
+
+@contextlib.contextmanager
+def file_system(folder, options):
+    """Mount a small file system of its own, which takes the rights of a superuser."""
+    folder.mkdir()
+    mount = shutil.which("mount")
+    command = [mount, "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    if (
+        mount is None
+        or os.geteuid() != 0
+        or subprocess.run(command, capture_output=True).returncode
+    ):
+        pytest.skip("a file system of its own cannot be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_stops_the_run_and_keeps_what_was_committed(tmp_path):
+    with file_system(tmp_path / "small", "size=3m") as folder:
+        path = folder / "run.db"
+        with pytest.raises(StoreError, match=r"no room left|disk I/O error"):
+            solve(path, n_eval=5000)
+        with EvaluationStore(path) as reader:
+            kept = len(list(reader.evaluations()))
+        assert kept > 100
+        subprocess.run(["mount", "-o", "remount,size=20m", str(folder)], check=True)
+        evaluator = Evaluator(store=path)
+        with evaluator:
+            result = minimize(
+                One(), NSGA2(pop_size=20), ("n_eval", 600), seed=1, evaluator=evaluator
+            )
+        assert evaluator.n_fresh == 600 - kept
+        alone = minimize(One(), NSGA2(pop_size=20), ("n_eval", 600), seed=1)
+        np.testing.assert_array_equal(result.F, alone.F)
+
+
+def test_a_store_that_cannot_grow_says_so_and_keeps_what_was_committed(store):
+    problem = One()
+    with Evaluator(store=store) as evaluator:
+        evaluator.eval(problem, Population.new(X=X))
+        evaluator._live.recorded.journal._db.execute("PRAGMA max_page_count = 15")
+        with pytest.raises(StoreError, match=r"no room left for the store .* make the same call"):
+            evaluator.eval(problem, Population.new(X=np.random.default_rng(1).random((500, 6))))
+    with EvaluationStore(store) as reader:
+        kept = len(list(reader.evaluations()))
+    assert kept > 12
+    with Evaluator(store=store) as evaluator:
+        evaluator.eval(One(), Population.new(X=X))
+        evaluator.eval(One(), Population.new(X=np.random.default_rng(1).random((500, 6))))
+        assert evaluator.n_fresh == 512 - kept
+
+
+def test_a_read_only_folder_is_named_and_can_still_be_read(tmp_path):
+    with file_system(tmp_path / "shelf", "size=2m") as folder:
+        path = folder / "run.db"
+        fill(path)
+        subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+        with pytest.raises(StoreError, match=r"cannot be written .*folder must be writable"):
+            fill(path, X=X + 1)
+        with pytest.raises(StoreError, match="cannot be written"):
+            fill(folder / "other.db")
+        with EvaluationStore(path) as reader:
+            assert len(list(reader.evaluations())) == 12
+
+
+def test_two_processes_write_to_one_file(script, store):
+    text = """
+        import sys
+        from pymoo.algorithms.moo.nsga2 import NSGA2
+        from pymoo.optimize import minimize
+        from evaluation_cases import One
+        from moela.evaluator import Evaluator
+        with Evaluator(store=sys.argv[1], on_mismatch="new") as evaluator:
+            minimize(One(), NSGA2(pop_size=20), ("n_eval", 400), seed=int(sys.argv[2]),
+                     evaluator=evaluator)
+    """
+    both = [script(text, store, seed, wait=False) for seed in (1, 2)]
+    for process in both:
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+    with EvaluationStore(store) as reader:
+        assert [run.n_eval for run in reader.runs()] == [400, 400]
+        assert sum(1 for _ in reader.evaluations()) == 800
+
+
+def test_a_locked_store_is_named(store, monkeypatch):
+    fill(store)
+    monkeypatch.setattr("moela.journal.BUSY_SECONDS", 0.2)
+    other = sqlite3.connect(store, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreError, match="Another process has been writing"):
+        fill(store, X=X + 1)
+    other.execute("ROLLBACK")
+    other.close()
+
+
+def test_what_a_store_cannot_keep_is_named(store):
+    class Objects(One):
+        def _evaluate(self, x, out, *args, **kwargs):
+            super()._evaluate(x, out)
+            out["plan"] = object()
+
+    with pytest.raises(TypeError, match=r'out\["plan"\] holds objects'):
+        fill(store, Objects())
+
+
+def test_a_store_holds_no_pickle(store):
+    solve(store, n_eval=40)
+    with sqlite3.connect(store) as db:
+        for blobs in db.execute("SELECT x, f, g, h, extra FROM evaluations"):
+            assert not any(
+                blob and blob.startswith(b"\x80") and blob.endswith(b".") for blob in blobs
+            )
+    db.close()
