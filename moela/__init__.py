@@ -1,7 +1,36 @@
 """MOELA: multi-objective evolution whose local searches start where a learned model says."""
 
-from moela.algorithm import MOELA
+from __future__ import annotations
 
-__version__ = "0.1.0"
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["MOELA", "__version__"]
+from moela._version import __version__
+
+if TYPE_CHECKING:
+    from moela.algorithm import MOELA
+    from moela.evaluator import Evaluator
+    from moela.plot import plot_front
+    from moela.store import EvaluationStore
+    from moela.termination import ElapsedTime
+
+# Imported on first use: `import moela` costs no more than what is used of it.
+_HOMES = {
+    "MOELA": "moela.algorithm",
+    "ElapsedTime": "moela.termination",
+    "EvaluationStore": "moela.store",
+    "Evaluator": "moela.evaluator",
+    "plot_front": "moela.plot",
+}
+
+__all__ = ["MOELA", "ElapsedTime", "EvaluationStore", "Evaluator", "__version__", "plot_front"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'moela' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -13,9 +13,10 @@ from pymoo.core.problem import Problem
 from pymoo.util.display.multi import MultiObjectiveOutput
 
 from moela.archive import Archive, Bools, Floats
-from moela.budget import evaluations_left
 from moela.operators import Operators, resolve
+from moela.policy import failed
 from moela.seen import Seen
+from moela.termination import evaluation_budget
 
 Individuals = Population
 
@@ -142,7 +143,8 @@ class ArchiveAlgorithm(Algorithm):
     def _post_advance(self) -> None:
         super()._post_advance()
         # Under ask and tell the evaluator may be somebody else's, and then only we have counted.
-        if evaluations_left(self.termination, self.n_answered) <= 0:
+        budget = evaluation_budget(self.termination)
+        if budget is not None and self.n_answered >= budget:
             self.termination.terminate()
             self.termination.update(self)
 
@@ -154,8 +156,8 @@ class ArchiveAlgorithm(Algorithm):
         return max(int(self.evaluator.n_eval), self.n_answered)
 
     def _within_budget(self, pop: Population) -> Population:
-        left = evaluations_left(self.termination, self.n_eval)
-        return pop if left >= len(pop) else pop[: max(int(left), 0)]
+        budget = evaluation_budget(self.termination)
+        return pop if budget is None else pop[: max(budget - self.n_eval, 0)]
 
     def _sample(self) -> Population:
         sampling = self.operators.sampling
@@ -184,8 +186,7 @@ class ArchiveAlgorithm(Algorithm):
                 "algorithm.tell(infills=pop). Got None instead."
             )
         self.n_answered += len(infills)
-        done = np.array([ind.get("failed") is not True for ind in infills], dtype=bool)
-        pop = infills[done]
+        pop = infills[~failed(infills)]
         if len(pop) == 0:
             empty = np.empty((0, self.problem.n_obj))
             return pop, empty, np.empty(0), np.empty(0, dtype=bool)

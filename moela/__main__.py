@@ -1,0 +1,7 @@
+"""`python -m moela`."""
+
+import sys
+
+from moela.cli import main
+
+sys.exit(main())

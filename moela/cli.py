@@ -1,0 +1,80 @@
+"""The command line: `moela ...`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from moela import __version__
+
+# A command's module is imported when the command runs, so that `moela --help` is quick. Each has
+# `configure(parser)` and `run(arguments)`.
+COMMANDS = {
+    ("run", "noc"): ("moela.commands.run_noc", "design a 3D network-on-chip manycore"),
+}
+GROUPS = {"run": "optimise a design problem"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The arguments; default those of the process.
+
+    Returns
+    -------
+    int
+        0 on success; 2 where the input is at fault, with one line on standard error that says how;
+        130 when interrupted.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    chosen = next((key for key in COMMANDS if tuple(words[: len(key)]) == key), None)
+    parser = _parser(chosen)
+    arguments = parser.parse_args(words)
+    if chosen is None:
+        parser.parse_args([*words, "--help"])
+    try:
+        _check_names()
+        importlib.import_module(COMMANDS[chosen][0]).run(arguments)  # type: ignore[index]
+    except (ValueError, OSError) as error:
+        print(f"moela: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("moela: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser(chosen: tuple[str, ...] | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="moela", description="Multi-objective optimisation of expensive designs."
+    )
+    parser.add_argument("--version", action="version", version=f"moela {__version__}")
+    top = parser.add_subparsers(required=True, metavar="COMMAND")
+    groups = {
+        name: top.add_parser(name, help=text).add_subparsers(required=True, metavar="WHAT")
+        for name, text in GROUPS.items()
+    }
+    for key, (module, text) in COMMANDS.items():
+        parent = groups[key[0]] if len(key) == 2 else top
+        command = parent.add_parser(
+            key[-1], help=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        )
+        if key == chosen:
+            importlib.import_module(module).configure(command)
+    return parser
+
+
+def _check_names() -> None:
+    """Notice a problems.py of the user's that hides our package of that name."""
+    problems = importlib.import_module("problems")
+    if not hasattr(problems, "NoC3D"):
+        raise ValueError(
+            "another module named 'problems' hides the one that belongs to moela: "
+            f"{getattr(problems, '__file__', None) or list(problems.__path__)}. Rename it, or run "
+            "from another folder."
+        )

@@ -1,0 +1,136 @@
+"""`moela run noc`: a Pareto front of 3D network-on-chip designs, as files and a picture."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pymoo.core.result import Result
+from pymoo.optimize import minimize
+
+from moela.evaluator import Evaluator
+from moela.plot import compromise, plot_front
+from moela.provenance import provenance
+
+ALGORITHMS = ("moela", "moela-published", "moos", "moo-stage", "nsga2", "nsga3", "moead")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("--traffic", metavar="CSV", help="traffic file, a row a source PE")
+    parser.add_argument(
+        "--application",
+        default="bfs",
+        help="whose traffic shares the synthetic traffic has, where no file is given",
+    )
+    parser.add_argument("--objectives", type=int, default=5, help="3, 4 or 5")
+    parser.add_argument("--model", default="published", help="published or released formulas")
+    parser.add_argument("--algorithm", choices=ALGORITHMS, default="moela", help="what optimises")
+    parser.add_argument("--evals", type=int, default=20_000, help="designs to evaluate")
+    parser.add_argument("--seed", type=int, default=1, help="random seed")
+    parser.add_argument("--jobs", type=int, default=1, help="workers; -1 for one a core")
+    parser.add_argument("--store", metavar="DB", help="SQLite file to record and resume from")
+    parser.add_argument("--out", metavar="DIR", default="front", help="folder for the results")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Optimise and write front.csv, run.json, front.png and best.json."""
+    from problems import NoC3D
+
+    if arguments.evals < 2:
+        raise ValueError(f"--evals must be at least 2. Got {arguments.evals} instead.")
+    common = {"objectives": arguments.objectives, "model": arguments.model}
+    if arguments.traffic:
+        problem = NoC3D.from_traffic(arguments.traffic, **common)
+    else:
+        problem = NoC3D.example(arguments.application, **common)
+    out = Path(arguments.out)
+    # Before the run, so that a folder that can't be written costs nothing.
+    out.mkdir(parents=True, exist_ok=True)
+    result = minimize(
+        problem,
+        make_algorithm(arguments.algorithm, problem),
+        ("n_eval", arguments.evals),
+        seed=arguments.seed,
+        evaluator=Evaluator(n_jobs=arguments.jobs, store=arguments.store, progress=True),
+    )
+    write(out, problem, result, vars(arguments))
+
+
+def make_algorithm(name: str, problem: Any) -> Any:
+    """Return an algorithm by its name on the command line, with the problem's operators."""
+    from moela import MOELA
+    from moela.rivals import MOOS, MOOSTAGE
+
+    if name == "moela":
+        return MOELA()
+    if name == "moela-published":
+        return MOELA.published()
+    if name == "moos":
+        return MOOS()
+    if name == "moo-stage":
+        return MOOSTAGE()
+    from pymoo.algorithms.moo.moead import MOEAD
+    from pymoo.algorithms.moo.nsga2 import NSGA2
+    from pymoo.algorithms.moo.nsga3 import NSGA3
+    from pymoo.util.ref_dirs import get_reference_directions
+
+    if name == "nsga2":
+        return NSGA2(pop_size=50, **problem.operators())
+    directions = get_reference_directions("energy", problem.n_obj, 50, seed=1)
+    kind = NSGA3 if name == "nsga3" else MOEAD
+    return kind(directions, **problem.operators())
+
+
+def write(out: Path, problem: Any, result: Result, settings: dict[str, Any]) -> None:
+    """Write the result of a run into a folder and say in a line what came out."""
+    F, X = np.atleast_2d(result.F), np.atleast_2d(result.X)
+    order = np.lexsort(F.T[::-1])
+    F, X = F[order], X[order]
+    names = list(problem.objective_names)
+    variables = [f"x{i}" for i in range(X.shape[1])]
+    header = ",".join([*names, *variables])
+    lines = [
+        ",".join([*(repr(float(v)) for v in f), *(str(int(v)) for v in x)])
+        for f, x in zip(F, X, strict=True)
+    ]
+    (out / "front.csv").write_text("\n".join([header, *lines]) + "\n")
+
+    best = compromise(F, problem.ref_point)
+    problem.decode(X[best]).save(out / "best.json")
+    below = 100.0 * (1.0 - F[best] / problem.ref_point)
+    record = {
+        "command": "moela run noc",
+        "settings": settings,
+        "problem": {"name": "NoC3D", "version": problem.version, "objectives": names},
+        "reference": dict(zip(names, problem.ref_point.tolist(), strict=True)),
+        "front_size": len(F),
+        "n_eval": int(result.algorithm.evaluator.n_eval),
+        "seconds": round(float(result.exec_time), 3),
+        "hypervolume": _hypervolume(F, problem.ref_point),
+        "best": {
+            "row": best,
+            "objectives": dict(zip(names, F[best].tolist(), strict=True)),
+            "percent_below_mesh": dict(zip(names, below.round(2).tolist(), strict=True)),
+        },
+        **provenance(),
+    }
+    (out / "run.json").write_text(json.dumps(record, indent=2) + "\n")
+    source = settings["traffic"] or f"synthetic {settings['application']}"
+    plot_front(
+        F, names=names, reference=problem.ref_point, reference_name="mesh",
+        title=f"{len(F)} non-dominated designs, {Path(source).name}", path=out / "front.png",
+    )  # fmt: skip
+    gains = ", ".join(f"{name} {-value:+.0f}%" for name, value in zip(names, below, strict=True))
+    print(f"{len(F)} designs in {out}/: front.csv, run.json, front.png, best.json")
+    print(f"best compromise against the mesh: {gains}")
+
+
+def _hypervolume(F: Any, reference: Any) -> float:
+    import moocore
+
+    inside = F[(F < reference).all(axis=1)]
+    return float(moocore.hypervolume(inside, ref=reference)) if len(inside) else 0.0
