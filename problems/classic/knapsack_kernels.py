@@ -1,0 +1,111 @@
+"""Compiled loops of the multi-objective knapsack: greedy filling, repair, exchange moves."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+__all__ = ["exchange", "fill", "repair"]
+
+# chosen: bool [rows, n]; weights: int64 [n]; orders: int64 [n_orders, n], items best first.
+
+
+@njit(cache=True, nogil=True)
+def _weigh(chosen, weights):  # type: ignore[no-untyped-def]
+    total = 0
+    for i in range(chosen.shape[0]):
+        if chosen[i]:
+            total += weights[i]
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _fill_row(chosen, banned, weights, room, order):  # type: ignore[no-untyped-def]
+    for i in order:
+        if not chosen[i] and not banned[i] and weights[i] <= room:
+            chosen[i] = True
+            room -= weights[i]
+    return room
+
+
+@njit(cache=True, nogil=True)
+def fill(chosen, weights, capacity, orders):  # type: ignore[no-untyped-def]
+    """Add to each feasible row, in its own order [rows, n], every item that still fits."""
+    banned = np.zeros(chosen.shape[1], dtype=np.bool_)
+    for r in range(chosen.shape[0]):
+        room = capacity - _weigh(chosen[r], weights)
+        _fill_row(chosen[r], banned, weights, room, orders[r])
+
+
+@njit(cache=True, nogil=True)
+def repair(chosen, weights, capacity, orders, picks):  # type: ignore[no-untyped-def]
+    """Drop the worst items of each row until it fits, then add what fits, by orders[picks[r]]."""
+    banned = np.zeros(chosen.shape[1], dtype=np.bool_)
+    for r in range(chosen.shape[0]):
+        order = orders[picks[r]]
+        room = capacity - _weigh(chosen[r], weights)
+        at = order.shape[0] - 1
+        while room < 0:
+            if chosen[r, order[at]]:
+                chosen[r, order[at]] = False
+                room += weights[order[at]]
+            at -= 1
+        _fill_row(chosen[r], banned, weights, room, order)
+
+
+@njit(cache=True, nogil=True)
+def exchange(chosen, weights, capacity, orders, k, uniforms, out):  # type: ignore[no-untyped-def]
+    """Write to out[row, c] the row with one or two items out, another in, and refilled.
+
+    What was taken out stays out. `uniforms` has shape [rows, k, 16]. The rows must be feasible.
+    """
+    rows, n = chosen.shape
+    inside = np.empty(n, dtype=np.int64)
+    outside = np.empty(n, dtype=np.int64)
+    banned = np.zeros(n, dtype=np.bool_)
+    for r in range(rows):
+        total = _weigh(chosen[r], weights)
+        n_out = 0
+        for i in range(n):
+            if not chosen[r, i] and weights[i] <= capacity:
+                outside[n_out] = i
+                n_out += 1
+        for c in range(k):
+            y = out[r, c]
+            u = uniforms[r, c]
+            n_in = 0
+            for i in range(n):
+                y[i] = chosen[r, i]
+                if y[i]:
+                    inside[n_in] = i
+                    n_in += 1
+            room = capacity - total
+            entering = -1
+            if n_out > 0:
+                entering = outside[int(u[0] * n_out)]
+                room -= weights[entering]
+            least = 1 if u[1] < 0.5 else 2
+            left = n_in
+            dropped = 0
+            while left > 0 and (dropped < least or room < 0):
+                at = int(u[4 + dropped % 12] * left)
+                item = inside[at]
+                left -= 1
+                inside[at] = inside[left]
+                inside[left] = item  # what was dropped gathers at the end
+                y[item] = False
+                banned[item] = True
+                room += weights[item]
+                dropped += 1
+            if entering >= 0:
+                y[entering] = True
+            order = orders[int(u[2] * orders.shape[0])]
+            room = _fill_row(y, banned, weights, room, order)
+            for a in range(left, n_in):
+                banned[inside[a]] = False
+            # A dropped item comes back where nothing else filled its room: neighbours are maximal.
+            # The first dropped is tried last, so that the result differs from where it started.
+            for a in range(left, n_in):
+                if weights[inside[a]] <= room:
+                    y[inside[a]] = True
+                    room -= weights[inside[a]]
