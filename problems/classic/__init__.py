@@ -7,6 +7,7 @@ and each brings operators and neighbours of its own. Each module lists its refer
 
 from problems.classic.front import KnownFront
 from problems.classic.knapsack import MultiObjectiveKnapsack
+from problems.classic.mnk import MNKLandscape
 from problems.classic.qap import MultiObjectiveQAP
 
-__all__ = ["KnownFront", "MultiObjectiveKnapsack", "MultiObjectiveQAP"]
+__all__ = ["KnownFront", "MNKLandscape", "MultiObjectiveKnapsack", "MultiObjectiveQAP"]

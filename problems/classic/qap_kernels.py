@@ -94,7 +94,7 @@ def swap_neighbours(X, uniforms, out):  # type: ignore[no-untyped-def]
             if c >= n_pairs:
                 a = int(uniforms[r, c, 1] * n)
                 b = (a + 1 + int(uniforms[r, c, 2] * (n - 1))) % n
-                if n > 2 and (a == i or a == j) and (b == i or b == j):
+                if n > 2 and a in (i, j) and b in (i, j):
                     b = (b + 1) % n  # not the same pair again, which would lead back
                     if b == a:
                         b = (b + 1) % n
