@@ -51,7 +51,7 @@ def check_array(
         (size >= 1 if s is None else size == s) for size, s in zip(array.shape, shape, strict=False)
     )
     if not fits:
-        raise setting_error(owner, name, f"an array of shape {wanted}", f"shape {array.shape}")
+        raise setting_error(owner, name, f"an array of shape {wanted}", array.shape)
     bad = ~np.isfinite(array) | (array < 0)
     if bad.any():
         place = tuple(int(i) for i in np.argwhere(bad)[0])

@@ -68,6 +68,6 @@ def pulled_uniforms(values: FloatArray, correlation: float, rng: np.random.Gener
     if correlation == 0:
         return u
     if spread == 0:
-        return mean.copy()
+        return np.array(mean)
     low, high = ndtr((0.0 - mean) / spread), ndtr((1.0 - mean) / spread)
     return np.asarray(np.clip(mean + spread * ndtri(low + u * (high - low)), 0.0, 1.0))

@@ -196,9 +196,9 @@ def _hopeless(w, v, capacity, mixes, total_w, total_v, reached, best_mix, bound)
 
 
 @njit(cache=True, nogil=True)
-def _step(
+def _step(  # type: ignore[no-untyped-def]
     state_w, state_v, state_bits, item, w, v, capacity, mixes, total_w, total_v, reached, best_mix
-):  # type: ignore[no-untyped-def]
+):
     """Return the states after `item` was left out or taken, lightest first, hopeless ones gone."""
     n, m = state_v.shape
     words = state_bits.shape[1]

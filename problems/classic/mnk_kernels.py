@@ -21,7 +21,8 @@ def evaluate(X, links, tables, out):  # type: ignore[no-untyped-def]
             for i in range(n):
                 at = 0
                 for j in range(width):
-                    at |= np.int64(X[r, links[o, i, j]]) << j
+                    if X[r, links[o, i, j]]:
+                        at |= 1 << j
                 total += tables[o, i, at]
             out[r, o] = -total / n
 
@@ -36,7 +37,8 @@ def contributions(X, links, tables):  # type: ignore[no-untyped-def]
             for i in range(n):
                 at = 0
                 for j in range(width):
-                    at |= np.int64(X[r, links[o, i, j]]) << j
+                    if X[r, links[o, i, j]]:
+                        at |= 1 << j
                 out[r, o, i] = tables[o, i, at]
     return out
 

@@ -94,7 +94,7 @@ class MultiObjectiveQAP(ClassicProblem):
                 "MultiObjectiveQAP",
                 "distance",
                 "a square matrix of at least 2 locations",
-                f"shape {self.distance.shape}",
+                self.distance.shape,
             )
         self.flow = check_array("MultiObjectiveQAP", "flow", flow, (None, n, n))
         super().__init__(
