@@ -120,6 +120,7 @@ class MultiObjectiveKnapsack(ClassicProblem):
         # Whole numbers below 2**53 are exact in floats, and only floats multiply fast.
         self._table = np.column_stack([-self.values, self.weights]).astype(np.float64)
         self._orders = self.greedy_orders(_lattice(m) if m > 1 else np.ones((1, 1)))
+        self._ranks = np.ascontiguousarray(np.argsort(self._orders, axis=1))
         self._even_order = self.greedy_orders(np.full((1, m), 1.0 / m))
 
     @classmethod
@@ -294,7 +295,7 @@ class MultiObjectiveKnapsack(ClassicProblem):
         out = np.empty((len(chosen), k, self.n_var), dtype=bool)
         uniforms = rng.random((len(chosen), k, 16))
         knapsack_kernels.exchange(
-            chosen, self.weights, self.capacity, self._orders, k, uniforms, out
+            chosen, self.weights, self.capacity, self._orders, self._ranks, uniforms, out
         )
         return out
 

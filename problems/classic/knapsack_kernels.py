@@ -54,10 +54,13 @@ def repair(chosen, weights, capacity, orders, picks):  # type: ignore[no-untyped
 
 
 @njit(cache=True, nogil=True)
-def exchange(chosen, weights, capacity, orders, k, uniforms, out):  # type: ignore[no-untyped-def]
+def exchange(chosen, weights, capacity, orders, ranks, uniforms, out):  # type: ignore[no-untyped-def]
     """Write to out[row, c] the row with one or two items out, another in, and refilled.
 
-    What was taken out stays out. `uniforms` has shape [rows, k, 16]. The rows must be feasible.
+    A random order says which items are good: of two random items the worse one leaves, of two
+    random others the better one enters. What was taken out is tried last in the refill. `ranks`
+    [n_orders, n] holds the place of each item in each order, `uniforms` has shape [rows, k, 16].
+    The rows must be feasible.
     """
     rows, n = chosen.shape
     inside = np.empty(n, dtype=np.int64)
@@ -70,9 +73,11 @@ def exchange(chosen, weights, capacity, orders, k, uniforms, out):  # type: igno
             if not chosen[r, i] and weights[i] <= capacity:
                 outside[n_out] = i
                 n_out += 1
-        for c in range(k):
+        for c in range(out.shape[1]):
             y = out[r, c]
             u = uniforms[r, c]
+            pick = int(u[0] * orders.shape[0])
+            rank = ranks[pick]
             n_in = 0
             for i in range(n):
                 y[i] = chosen[r, i]
@@ -82,13 +87,19 @@ def exchange(chosen, weights, capacity, orders, k, uniforms, out):  # type: igno
             room = capacity - total
             entering = -1
             if n_out > 0:
-                entering = outside[int(u[0] * n_out)]
+                entering = outside[int(u[1] * n_out)]
+                other = outside[int(u[2] * n_out)]
+                if rank[other] < rank[entering]:
+                    entering = other
                 room -= weights[entering]
-            least = 1 if u[1] < 0.5 else 2
+            least = 1 if u[3] < 0.5 else 2
             left = n_in
             dropped = 0
             while left > 0 and (dropped < least or room < 0):
-                at = int(u[4 + dropped % 12] * left)
+                at = int(u[4 + 2 * (dropped % 6)] * left)
+                other = int(u[5 + 2 * (dropped % 6)] * left)
+                if rank[inside[other]] > rank[inside[at]]:
+                    at = other
                 item = inside[at]
                 left -= 1
                 inside[at] = inside[left]
@@ -99,13 +110,11 @@ def exchange(chosen, weights, capacity, orders, k, uniforms, out):  # type: igno
                 dropped += 1
             if entering >= 0:
                 y[entering] = True
-            order = orders[int(u[2] * orders.shape[0])]
-            room = _fill_row(y, banned, weights, room, order)
+            room = _fill_row(y, banned, weights, room, orders[pick])
+            # Nothing else filled the room of what was dropped last, so it may come back, and the
+            # result is maximal; with another item in it, it differs from where it started.
             for a in range(left, n_in):
                 banned[inside[a]] = False
-            # A dropped item comes back where nothing else filled its room: neighbours are maximal.
-            # The first dropped is tried last, so that the result differs from where it started.
-            for a in range(left, n_in):
                 if weights[inside[a]] <= room:
                     y[inside[a]] = True
                     room -= weights[inside[a]]
