@@ -53,6 +53,23 @@ def repair(chosen, weights, capacity, orders, picks):  # type: ignore[no-untyped
         _fill_row(chosen[r], banned, weights, room, order)
 
 
+OWN = 0.75  # share of exchanges that go by the order a packing itself is closest to
+
+
+@njit(cache=True, nogil=True)
+def _closest_order(chosen, ranks):  # type: ignore[no-untyped-def]
+    """Return the order in which the chosen items stand first, as a sum of ranks."""
+    best, best_sum = 0, np.inf
+    for order in range(ranks.shape[0]):
+        total = 0
+        for i in range(chosen.shape[0]):
+            if chosen[i]:
+                total += ranks[order, i]
+        if total < best_sum:
+            best, best_sum = order, total
+    return best
+
+
 @njit(cache=True, nogil=True)
 def exchange(chosen, weights, capacity, orders, ranks, uniforms, out):  # type: ignore[no-untyped-def]
     """Write to out[row, c] the row with one or two items out, another in, and refilled.
@@ -73,10 +90,11 @@ def exchange(chosen, weights, capacity, orders, ranks, uniforms, out):  # type: 
             if not chosen[r, i] and weights[i] <= capacity:
                 outside[n_out] = i
                 n_out += 1
+        own = _closest_order(chosen[r], ranks)
         for c in range(out.shape[1]):
             y = out[r, c]
             u = uniforms[r, c]
-            pick = int(u[0] * orders.shape[0])
+            pick = own if u[0] < OWN else int((u[0] - OWN) / (1.0 - OWN) * orders.shape[0])
             rank = ranks[pick]
             n_in = 0
             for i in range(n):
@@ -92,7 +110,7 @@ def exchange(chosen, weights, capacity, orders, ranks, uniforms, out):  # type: 
                 if rank[other] < rank[entering]:
                     entering = other
                 room -= weights[entering]
-            least = 1 if u[3] < 0.5 else 2
+            least = 1 if u[3] < 0.75 else 2
             left = n_in
             dropped = 0
             while left > 0 and (dropped < least or room < 0):
