@@ -121,7 +121,6 @@ class MultiObjectiveKnapsack(ClassicProblem):
         self._table = np.column_stack([-self.values, self.weights]).astype(np.float64)
         self._orders = self.greedy_orders(_lattice(m) if m > 1 else np.ones((1, 1)))
         self._ranks = np.ascontiguousarray(np.argsort(self._orders, axis=1))
-        self._even_order = self.greedy_orders(np.full((1, m), 1.0 / m))
 
     @classmethod
     def random(
@@ -239,9 +238,9 @@ class MultiObjectiveKnapsack(ClassicProblem):
         """Return feasible packings to which no item can be added.
 
         Items are dropped, worst first, until the rest fits; then items that fit are added, best
-        first. Best and worst are by value per weight under a weighting that is drawn for each
-        design, or even for all without a `random_state`. Whatever is already feasible and maximal
-        comes back as it was.
+        first. Best and worst are by value per weight under a weighting: the one whose order puts
+        the chosen items first, or, given a `random_state`, now and then a random one. Whatever is
+        already feasible and maximal comes back as it was.
 
         Parameters
         ----------
@@ -250,12 +249,14 @@ class MultiObjectiveKnapsack(ClassicProblem):
         """
         chosen = np.array(self._designs(X), order="C")
         if random_state is None:
-            orders, picks = self._even_order, np.zeros(len(chosen), dtype=np.int64)
+            picks = np.full(len(chosen), -1)
         else:
-            orders = self._orders
-            picks = random_state.integers(len(orders), size=len(chosen))
+            picks = random_state.integers(len(self._orders), size=len(chosen))
+            picks[random_state.random(len(chosen)) < knapsack_kernels.OWN] = -1
         if len(chosen):
-            knapsack_kernels.repair(chosen, self.weights, self.capacity, orders, picks)
+            knapsack_kernels.repair(
+                chosen, self.weights, self.capacity, self._orders, self._ranks, picks
+            )
         return chosen
 
     def operators(self) -> dict[str, Any]:
@@ -272,10 +273,11 @@ class MultiObjectiveKnapsack(ClassicProblem):
     ) -> BoolArray:
         """Return `k` neighbours of each design: some items out, another in, refilled greedily.
 
-        One or two random items leave (more where the new one needs the room) and stay out, a
-        random one enters, and the room left is filled by value per weight under a random
-        weighting, in the manner of [J02]. Neighbours are feasible and nothing can be added to
-        them. Infeasible designs are repaired first.
+        One or two items leave (more where the new one needs the room), another enters, and the
+        room left is filled by value per weight, in the manner of [J02]. The weighting is mostly
+        the one whose order puts the chosen items first, else random; of two random items the
+        worse one leaves, of two others the better one enters. Neighbours are feasible and nothing
+        can be added to them. Infeasible designs are repaired first.
 
         Parameters
         ----------

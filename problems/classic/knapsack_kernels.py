@@ -10,6 +10,23 @@ __all__ = ["exchange", "fill", "repair"]
 # chosen: bool [rows, n]; weights: int64 [n]; orders: int64 [n_orders, n], items best first.
 
 
+OWN = 0.75  # share of exchanges that go by the order a packing itself is closest to
+
+
+@njit(cache=True, nogil=True)
+def _closest_order(chosen, ranks):  # type: ignore[no-untyped-def]
+    """Return the order in which the chosen items stand first, as a sum of ranks."""
+    best, best_sum = 0, np.inf
+    for order in range(ranks.shape[0]):
+        total = 0
+        for i in range(chosen.shape[0]):
+            if chosen[i]:
+                total += ranks[order, i]
+        if total < best_sum:
+            best, best_sum = order, total
+    return best
+
+
 @njit(cache=True, nogil=True)
 def _weigh(chosen, weights):  # type: ignore[no-untyped-def]
     total = 0
@@ -38,11 +55,15 @@ def fill(chosen, weights, capacity, orders):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def repair(chosen, weights, capacity, orders, picks):  # type: ignore[no-untyped-def]
-    """Drop the worst items of each row until it fits, then add what fits, by orders[picks[r]]."""
+def repair(chosen, weights, capacity, orders, ranks, picks):  # type: ignore[no-untyped-def]
+    """Drop the worst items of each row until it fits, then add what fits, by orders[picks[r]].
+
+    A pick of -1 stands for the order that the row itself is closest to.
+    """
     banned = np.zeros(chosen.shape[1], dtype=np.bool_)
     for r in range(chosen.shape[0]):
-        order = orders[picks[r]]
+        pick = picks[r] if picks[r] >= 0 else _closest_order(chosen[r], ranks)
+        order = orders[pick]
         room = capacity - _weigh(chosen[r], weights)
         at = order.shape[0] - 1
         while room < 0:
@@ -51,23 +72,6 @@ def repair(chosen, weights, capacity, orders, picks):  # type: ignore[no-untyped
                 room += weights[order[at]]
             at -= 1
         _fill_row(chosen[r], banned, weights, room, order)
-
-
-OWN = 0.75  # share of exchanges that go by the order a packing itself is closest to
-
-
-@njit(cache=True, nogil=True)
-def _closest_order(chosen, ranks):  # type: ignore[no-untyped-def]
-    """Return the order in which the chosen items stand first, as a sum of ranks."""
-    best, best_sum = 0, np.inf
-    for order in range(ranks.shape[0]):
-        total = 0
-        for i in range(chosen.shape[0]):
-            if chosen[i]:
-                total += ranks[order, i]
-        if total < best_sum:
-            best, best_sum = order, total
-    return best
 
 
 @njit(cache=True, nogil=True)

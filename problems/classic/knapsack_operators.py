@@ -51,10 +51,10 @@ class GreedySampling(Sampling):
 
 
 class GreedyRepair(Repair):
-    """Drop the worst items until the rest fits, then add what fits, by a random weighting.
+    """Drop the worst items until the rest fits, then add what fits; see `problem.repair`.
 
-    A feasible packing to which nothing can be added comes back as it was. Without a
-    `random_state` (pymoo passes one in mating) the weighting is even.
+    A feasible packing to which nothing can be added comes back as it was. pymoo passes a
+    `random_state` in mating; without one the repair is deterministic.
     """
 
     def _do(self, problem: Any, X: Any, *args: Any, random_state: Any = None, **kwargs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Operators on permutations in which positions matter: sampling, crossovers, exchange mutation."""
+"""Operators on permutations in which positions matter: sampling, crossover, mutation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pymoo.core.crossover import Crossover
 from pymoo.core.mutation import Mutation
 from pymoo.core.sampling import Sampling
 
-__all__ = ["CycleCrossover", "ExchangeMutation", "PermutationSampling", "PositionCrossover"]
+__all__ = ["CycleCrossover", "ExchangeMutation", "PermutationSampling"]
 
 IntArray = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -23,73 +23,6 @@ class PermutationSampling(Sampling):
     ) -> IntArray:
         rows = np.tile(np.arange(problem.n_var), (n_samples, 1))
         return np.asarray(random_state.permuted(rows, axis=1))
-
-
-@njit(cache=True, nogil=True)
-def _position_children(parents, uniforms, out):  # type: ignore[no-untyped-def]
-    _, rows, n = parents.shape
-    taken = np.empty(n, dtype=np.bool_)
-    order = np.empty(n, dtype=np.int64)
-    free = np.empty(n, dtype=np.int64)
-    for child in range(2):
-        for r in range(rows):
-            taken[:] = False
-            y = out[child, r]
-            y[:] = -1
-            n_open = 0
-            for i in range(n):
-                if parents[0, r, i] == parents[1, r, i]:
-                    y[i] = parents[0, r, i]
-                    taken[y[i]] = True
-                else:
-                    order[n_open] = i
-                    n_open += 1
-            # Open positions in random order: from a random parent, else the other, else left open.
-            n_left = 0
-            for a in range(n_open):
-                b = a + int(uniforms[child, r, a, 0] * (n_open - a))
-                order[a], order[b] = order[b], order[a]
-                i = order[a]
-                first = 0 if uniforms[child, r, a, 1] < 0.5 else 1
-                if not taken[parents[first, r, i]]:
-                    y[i] = parents[first, r, i]
-                    taken[y[i]] = True
-                elif not taken[parents[1 - first, r, i]]:
-                    y[i] = parents[1 - first, r, i]
-                    taken[y[i]] = True
-                else:
-                    order[n_left] = i  # n_left <= a, so nothing unread is overwritten
-                    n_left += 1
-            n_free = 0
-            for v in range(n):
-                if not taken[v]:
-                    free[n_free] = v
-                    n_free += 1
-            for a in range(n_left):
-                b = a + int(uniforms[child, r, a, 2] * (n_free - a))
-                free[a], free[b] = free[b], free[a]
-                y[order[a]] = free[a]
-
-
-class PositionCrossover(Crossover):
-    """Children keep what both parents agree on and take the rest from either, where possible.
-
-    The crossover of Tate and Smith (1995) for the QAP: positions in which the parents agree are
-    kept; the others are filled in random order from a random parent if its value is still free,
-    else from the other parent; what is left takes the remaining values at random. Takes and gives
-    two designs.
-    """
-
-    def __init__(self, prob: float = 1.0) -> None:
-        super().__init__(2, 2, prob=prob)
-
-    def _do(
-        self, problem: Any, X: IntArray, *args: Any, random_state: Any = None, **kwargs: Any
-    ) -> IntArray:
-        parents = np.ascontiguousarray(X, dtype=np.int64)
-        out = np.empty_like(parents)
-        _position_children(parents, random_state.random((*parents.shape, 3)), out)
-        return out
 
 
 @njit(cache=True, nogil=True)
@@ -112,10 +45,11 @@ def _cycle_children(parents, uniforms, out):  # type: ignore[no-untyped-def]
 
 
 class CycleCrossover(Crossover):
-    """Cycle crossover: every position of a child comes from one of its parents.
+    """Every position of a child comes from one of its parents, so what they share stays.
 
-    The positions fall into cycles inside which the parents hold the same values; each cycle goes
-    to the first child from a random parent, and to the second child from the other.
+    The cycle crossover of Oliver, Smith and Holland (1987), each cycle at random: the positions
+    fall into cycles inside which the parents hold the same values; each cycle goes to the first
+    child from a random parent, and to the second child from the other.
     """
 
     def __init__(self, prob: float = 1.0) -> None:

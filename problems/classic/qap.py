@@ -6,8 +6,8 @@ References
     assignment problem. Evolutionary Multi-Criterion Optimization (EMO), LNCS 2632, 2003, 295-310.
 [T95] E. D. Taillard. Comparison of iterative searches for the quadratic assignment problem.
     Location Science 3(2), 1995, 87-105.
-[TS95] D. M. Tate, A. E. Smith. A genetic approach to the quadratic assignment problem.
-    Computers & Operations Research 22(1), 1995, 73-83.
+[OSH87] I. M. Oliver, D. J. Smith, J. R. C. Holland. A study of permutation crossover operators on
+    the traveling salesman problem. International Conference on Genetic Algorithms, 1987, 224-230.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from problems.classic.checks import check_array, check_int, check_random_state, 
 from problems.classic.designs import Assignment
 from problems.classic.front import KnownFront, sorted_front
 from problems.classic.permutation_operators import (
+    CycleCrossover,
     ExchangeMutation,
     PermutationSampling,
-    PositionCrossover,
 )
 from problems.classic.qap_kernels import contributions, costs, enumerate_front, swap_neighbours
 
@@ -241,10 +241,10 @@ class MultiObjectiveQAP(ClassicProblem):
         return sorted_front(F, X, "enumeration")
 
     def operators(self) -> dict[str, Any]:
-        """Return sampling, crossover [TS95] and mutation for pymoo's algorithms."""
+        """Return sampling, crossover [OSH87] and mutation for pymoo's algorithms."""
         return {
             "sampling": PermutationSampling(),
-            "crossover": PositionCrossover(),
+            "crossover": CycleCrossover(),
             "mutation": ExchangeMutation(),
         }
 
