@@ -63,11 +63,11 @@ def pulled_uniforms(values: FloatArray, correlation: float, rng: np.random.Gener
     comes out is another (0.92 for 0.8).
     """
     u = rng.random(values.shape)
-    mean = np.asarray(values if correlation >= 0 else 1.0 - values)
+    mean: FloatArray = np.asarray(values if correlation >= 0 else 1.0 - values)
     spread = 1.0 - math.sqrt(abs(correlation))
     if correlation == 0:
         return u
     if spread == 0:
-        return mean
+        return np.asarray(mean)
     low, high = ndtr((0.0 - mean) / spread), ndtr((1.0 - mean) / spread)
     return np.asarray(np.clip(mean + spread * ndtri(low + u * (high - low)), 0.0, 1.0))
