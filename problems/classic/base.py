@@ -10,6 +10,7 @@ import moocore
 import numpy as np
 from pymoo.core.problem import Problem
 
+from problems.classic.checks import setting_error
 from problems.classic.front import KnownFront
 
 __all__ = ["ClassicProblem", "reference_point"]
@@ -43,6 +44,15 @@ class ClassicProblem(Problem):
         **settings: Any,
     ) -> None:
         super().__init__(**settings)
+        if known_front is not None:
+            F = known_front.F
+            if F.ndim != 2 or F.shape[1] != self.n_obj or not len(F) or not np.isfinite(F).all():
+                raise setting_error(
+                    type(self).__name__,
+                    "known_front",
+                    f"finite, with F of shape [n, {self.n_obj}]",
+                    F.shape,
+                )
         self.instance = instance
         self._known_front = known_front
         self._exact_front: KnownFront | None = None

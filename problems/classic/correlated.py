@@ -62,8 +62,8 @@ def pulled_uniforms(values: FloatArray, correlation: float, rng: np.random.Gener
     on `values`, 1 and -1 give v and 1 - v. The number is a strength: the Pearson correlation that
     comes out is another (0.92 for 0.8).
     """
-    u = rng.random(values.shape)
-    mean: FloatArray = np.asarray(values if correlation >= 0 else 1.0 - values)
+    u = np.asarray(rng.random(values.shape))
+    mean = values if correlation >= 0 else 1.0 - values
     spread = 1.0 - math.sqrt(abs(correlation))
     if correlation == 0:
         return u

@@ -72,7 +72,8 @@ class MultiObjectiveKnapsack(ClassicProblem):
     -----
     ``pareto_front()`` returns the front of the file, where one came with it, else the exact front
     by dynamic programming [BHV09] where no more than `MAX_STATES` (two objectives) or
-    `MAX_STATES_MANY` states are alive at once, else None. `known_front_source` says which.
+    `MAX_STATES_MANY` (more) states are alive at once, else None: some hundreds of items with two
+    objectives, some 40 with three. `known_front_source` says which.
 
     ``ref_point`` is the nadir of the front that came with the instance. Where none came, or an
     objective has no range on it, it is the empty knapsack, 0.

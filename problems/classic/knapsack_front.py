@@ -151,7 +151,7 @@ def _hopeless(w, v, capacity, mixes, total_w, total_v, reached, best_mix, bound)
     room = capacity - w
     for a in range(m):
         relaxed = _relaxed(room, total_w[a], total_v[a])
-        bound[a] = v[a] + np.floor(relaxed + 1e-6)
+        bound[a] = v[a] + np.floor(relaxed * (1.0 + 1e-12) + 1e-6)
     if m != 2:
         for p in range(reached.shape[0]):
             inside = True

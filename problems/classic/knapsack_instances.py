@@ -51,23 +51,26 @@ def read_instance(path: str | Path) -> tuple[IntArray, IntArray, int, KnownFront
     reader = LineReader(path)
     n, m = map(int, reader.numbers("the numbers of items and objectives", 2, low=1))
     capacity = int(reader.numbers("the capacity", 1)[0])
-    items = np.empty((n, m + 1), dtype=np.int64)
+    rows = []  # no array yet: a header alone must not claim the memory
     for i in range(n):
-        items[i] = reader.numbers(f"weight and {m} values of item {i + 1} of {n}", m + 1)
+        rows.append(reader.numbers(f"weight and {m} values of item {i + 1} of {n}", m + 1))
+    items = np.array(rows, dtype=np.int64)
     weights, values = items[:, 0].copy(), items[:, 1:].copy()
     if reader.done:
         return weights, values, capacity, None
     count = int(reader.numbers("the number of points on the front", 1, low=1)[0])
-    points = np.empty((count, m))
+    rows = []
     totals = values.sum(axis=0)
     for i in range(count):
         what = f"{m} values of point {i + 1} of {count} of the front"
-        points[i] = reader.numbers(what, m)
-        if np.any(points[i] > totals):
+        point = reader.numbers(what, m)
+        if np.any(point > totals):
             raise reader.error(
-                f"{what}, none over the total {totals.tolist()}", points[i].astype(int).tolist()
+                f"{what}, none over the total {totals.tolist()}", [int(v) for v in point]
             )
+        rows.append(point)
     reader.end()
+    points = np.array(rows)
     kept = nondominated(-points)
     if len(kept) != count:
         odd = min(set(range(count)) - set(kept.tolist()))

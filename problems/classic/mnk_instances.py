@@ -57,19 +57,20 @@ def read_instance(path: str | Path) -> tuple[IntArray, FloatArray, float]:
             f"M={m}, N={n}, K={k}",
         )
     _section(reader, "links")
-    links = np.empty((m, n, k + 1), dtype=np.int64)
+    rows = []  # no array yet: a header alone must not claim the memory
     for i in range(n):
         for j in range(k + 1):
             what = f"link {j} of bit {i} for {m} objectives"
-            links[:, i, j] = reader.numbers(what, m, high=n - 1)
+            rows.append(reader.numbers(what, m, high=n - 1))
+    links = np.array(rows, dtype=np.int64).T.reshape(m, n, k + 1)
     _section(reader, "tables")
-    tables = np.empty((m, n, 1 << (k + 1)))
+    rows = []
     for i in range(n):
         for cell in range(1 << (k + 1)):
             what = f"table entry {cell} of bit {i} for {m} objectives"
-            tables[:, i, cell] = reader.numbers(what, m, whole=False, high=1.0)
+            rows.append(reader.numbers(what, m, whole=False, high=1.0))
     reader.end()
-    return links, tables, rho
+    return links, np.array(rows).T.reshape(m, n, 1 << (k + 1)), rho
 
 
 def _section(reader: LineReader, name: str) -> None:

@@ -224,7 +224,8 @@ class MultiObjectiveQAP(ClassicProblem):
 
     def _designs(self, X: Any) -> IntArray:
         array = np.asarray(X)
-        designs = np.ascontiguousarray(array, dtype=np.int64)
+        with np.errstate(invalid="ignore"):  # NaN casts to something; told below
+            designs = np.ascontiguousarray(array, dtype=np.int64)
         if array.dtype.kind == "f" and not np.array_equal(designs, array):
             raise ValueError(f"A design of {self.name()} must hold whole numbers only.")
         return designs

@@ -133,14 +133,13 @@ def read_instance(path: str | Path) -> tuple[FloatArray, FloatArray]:
     n, m = int(match[1]), int(match[2])
     if n < 2 or m < 1:
         raise reader.error("at least 2 facilities and 1 objective", f"{n} and {m}")
-    matrices = np.empty((m + 1, n, n))
+    rows = []  # no array yet: a header alone must not claim the memory
     for number in range(m + 1):
         what = "the distance matrix" if number == 0 else f"flow matrix {number} of {m}"
         for row in range(n):
-            matrices[number, row] = reader.numbers(
-                f"row {row + 1} of {n} of {what}", n, whole=False
-            )
+            rows.append(reader.numbers(f"row {row + 1} of {n} of {what}", n, whole=False))
     reader.end()
+    matrices = np.array(rows).reshape(m + 1, n, n)
     return matrices[0], matrices[1:]
 
 

@@ -91,10 +91,10 @@ def swap_neighbours(X, uniforms, out):  # type: ignore[no-untyped-def]
             second[done], second[q] = second[q], second[done]
             i, j = first[done], second[done]
             out[r, c, i], out[r, c, j] = out[r, c, j], out[r, c, i]
-            if c >= n_pairs:
+            if c >= n_pairs and n > 2:
                 a = int(uniforms[r, c, 1] * n)
                 b = (a + 1 + int(uniforms[r, c, 2] * (n - 1))) % n
-                if n > 2 and a in (i, j) and b in (i, j):
+                if a in (i, j) and b in (i, j):
                     b = (b + 1) % n  # not the same pair again, which would lead back
                     if b == a:
                         b = (b + 1) % n

@@ -93,7 +93,7 @@ def test_every_evaluation_is_recorded(adapter, kind):
 
 def test_optimisers_get_better_than_their_start(adapter):
     problem = PROBLEMS["real"]()
-    _, F, _ = run_adapter(adapter, problem, 240, 1, pop_size=40)
+    _, F, _ = run_adapter(adapter, problem, 160, 1, pop_size=40)
     volume = [moocore.hypervolume(part, ref=[1.1, 6.0]) for part in (F[:40], F)]
     assert volume[1] > 1.05 * volume[0]
 

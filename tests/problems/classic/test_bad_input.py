@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from problems.classic import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP
+from problems.classic import KnownFront, MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP
 from problems.classic.designs import Assignment, BitString, Packing
 
 QAP = (
@@ -175,14 +175,36 @@ def test_bad_arrays(cls, settings, message):
         cls(**settings)
 
 
+@pytest.mark.parametrize("F", [np.zeros((3, 1)), np.zeros((0, 2)), np.full((2, 2), np.inf)])
+def test_a_known_front_must_fit(F):
+    with pytest.raises(ValueError, match=r"'known_front' .* shape \[n, 2\]"):
+        MultiObjectiveKnapsack(
+            weights=[1], values=[[1, 1]], capacity=1, known_front=KnownFront(F, "a paper")
+        )
+
+
 def test_illegal_designs_are_refused(problem):
     X = np.zeros((2, problem.n_var), dtype=int)
     X[1] = 7 if problem.n_var > 7 else problem.n_var
     message = "must be a permutation" if isinstance(problem, MultiObjectiveQAP) else "0 and 1 only"
     with pytest.raises(ValueError, match=message):
         problem.evaluate(X)
-    with pytest.raises(ValueError, match=r"whole numbers|0 and 1 only"):
-        problem.evaluate(X + 0.5)
+    for bad in (X + 0.5, X * np.nan):
+        with pytest.raises(ValueError, match=r"whole numbers|0 and 1 only"):
+            problem.evaluate(bad)
+
+
+@pytest.mark.parametrize(
+    ("cls", "text"),
+    [
+        (MultiObjectiveQAP, "facilities = 99999999 objectives = 9\n0 1\n"),
+        (MultiObjectiveKnapsack, "9999999999 9999\n5\n1 2\n"),
+        (MNKLandscape, "p rMNK 0 99999 999999999 20\np links\n0 1\n"),
+    ],
+)
+def test_a_header_alone_claims_no_memory(cls, text, tmp_path):
+    with pytest.raises(ValueError, match=r"line \d: expected .* numbers, got 2"):
+        read(cls, tmp_path, text)
 
 
 DESIGNS = [

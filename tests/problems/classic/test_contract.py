@@ -12,7 +12,7 @@ from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.core.population import Population
 from pymoo.optimize import minimize
 
-from problems.classic import KnownFront
+from problems.classic import KnownFront, MultiObjectiveQAP
 from tests.problems.classic import slow
 
 
@@ -193,6 +193,12 @@ def test_features_are_compact_finite_and_tell_designs_apart(problem, rng):
     assert np.isfinite(features).all()
     assert features.shape[1] <= 1 + 10 * problem.n_obj + problem.n_obj * problem.n_var
     assert len(np.unique(features, axis=0)) > len(X) // 2
+
+
+def test_qap_features_average_to_one_over_all_assignments():
+    problem = MultiObjectiveQAP.random(n_facilities=6, n_objectives=2, seed=1)
+    features = problem.features(np.array(list(slow.legal_designs(problem))))
+    np.testing.assert_allclose(features.reshape(-1, 2, 6).mean(axis=(0, 2)), 1.0)
 
 
 def test_pickled_and_copied_problems_are_the_same(problem, rng):

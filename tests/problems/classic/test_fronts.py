@@ -61,7 +61,8 @@ def test_dynamic_programming_equals_the_fronts_in_the_files(data, name):
     np.testing.assert_array_equal(problem.ref_point, front.max(axis=0))
 
 
-def test_a_large_knapsack_with_three_objectives_has_the_front_of_its_file_only(data):
+def test_a_large_knapsack_with_three_objectives_has_the_front_of_its_file_only(data, monkeypatch):
+    monkeypatch.setattr(MultiObjectiveKnapsack, "MAX_STATES_MANY", 2000)
     problem = MultiObjectiveKnapsack.from_file(data / "knapsack" / "random-3D-100_1.in")
     assert problem.pareto_front().shape == (7895, 3)
     assert problem.exact_front() is None
