@@ -56,6 +56,7 @@ class ClassicProblem(Problem):
         self.instance = instance
         self._known_front = known_front
         self._exact_front: KnownFront | None = None
+        self._solved = False
 
     def name(self) -> str:
         """Return the class name and the instance, as pymoo's displays show it."""
@@ -74,11 +75,12 @@ class ClassicProblem(Problem):
     def exact_front(self) -> KnownFront | None:
         """Return the exact front by computation, or None beyond the limits of the class.
 
-        The result is kept, so that a second call costs nothing. A front that came with the
-        instance plays no part in it.
+        The result, None included, is kept, so that a second call costs nothing. A front that came
+        with the instance plays no part in it.
         """
-        if self._exact_front is None:
+        if not self._solved:
             self._exact_front = self._solve()
+            self._solved = True
         return self._exact_front
 
     def _front(self) -> KnownFront | None:

@@ -45,13 +45,13 @@ def correlated_uniforms(
     The multivariate uniform law of the rho-MNK-landscapes: normal variates with the correlation
     2 sin(pi/6 * correlation), sent through the normal distribution function.
     """
-    r = 2.0 * math.sin(math.pi / 6.0 * correlation)
-    covariance = np.full((n_objectives, n_objectives), r)
-    np.fill_diagonal(covariance, 1.0)
-    # An eigendecomposition: at both ends of the range the matrix is singular.
-    values, vectors = np.linalg.eigh(covariance)
-    root = vectors * np.sqrt(np.clip(values, 0.0, None))
-    return np.asarray(ndtr(rng.standard_normal((size, n_objectives)) @ root.T))
+    r = min(1.0, 2.0 * math.sin(math.pi / 6.0 * correlation))
+    # The symmetric square root of the covariance in closed form, own * I + shared * ones: unlike a
+    # factorisation it is the same on every machine, and it exists where the matrix is singular.
+    own = math.sqrt(1.0 - r)
+    shared = (math.sqrt(max(0.0, 1.0 + (n_objectives - 1) * r)) - own) / n_objectives
+    normal = rng.standard_normal((size, n_objectives))
+    return np.asarray(ndtr(own * normal + shared * normal.sum(axis=1, keepdims=True)))
 
 
 def pulled_uniforms(values: FloatArray, correlation: float, rng: np.random.Generator) -> FloatArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self, get_args, get_origin, get_type_hints
@@ -59,7 +60,7 @@ class _Saved:
 def _checked(path: str | Path, key: str, value: Any, kind: Any) -> Any:
     def fits(v: Any, k: type) -> bool:
         if k is float:
-            return type(v) in (int, float) and bool(np.isfinite(v))
+            return type(v) in (int, float) and abs(v) <= sys.float_info.max
         return type(v) is k
 
     if get_origin(kind) is tuple:

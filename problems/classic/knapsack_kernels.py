@@ -10,7 +10,7 @@ __all__ = ["exchange", "fill", "repair"]
 # chosen: bool [rows, n]; weights: int64 [n]; orders: int64 [n_orders, n], items best first.
 
 
-OWN = 0.75  # share of exchanges that go by the order a packing itself is closest to
+OWN = 0.75  # share of exchanges and repairs that go by the order a packing itself is closest to
 
 
 @njit(cache=True, nogil=True)
