@@ -1,0 +1,13 @@
+"""Classic combinatorial problems with several objectives, seeded, with exact fronts where possible.
+
+`MultiObjectiveQAP`, `MultiObjectiveKnapsack` and `MNKLandscape` are pymoo problems against which
+an optimiser can be judged: small instances are solved exactly, public instance files can be read,
+and each brings operators and neighbours of its own. Each module lists its references.
+"""
+
+from problems.classic.front import KnownFront
+from problems.classic.knapsack import MultiObjectiveKnapsack
+from problems.classic.mnk import MNKLandscape
+from problems.classic.qap import MultiObjectiveQAP
+
+__all__ = ["KnownFront", "MNKLandscape", "MultiObjectiveKnapsack", "MultiObjectiveQAP"]

@@ -1,0 +1,417 @@
+"""Run optimisers of other libraries on a pymoo problem, recording every evaluation.
+
+    X, F, G = run_adapter("pygmo-nsga2", problem, n_eval=10_000, seed=1)
+
+None of these libraries is a dependency; an absent one raises `ImportError`. All start from the
+same designs: those that the problem's `operators()["sampling"]` draws for the seed, else uniform
+ones. Where the problem has a repair, every design is repaired before it is evaluated, as pymoo's
+algorithms do, and the repaired design is what counts.
+
+| adapter        | real   | integer  | binary   | permutation | choice, mixed | constraints |
+|----------------|--------|----------|----------|-------------|---------------|-------------|
+| pygmo-nsga2    | native | native   | native*  | keys        | no            | no          |
+| pygmo-moead    | native | rounding | rounding | keys        | no            | no          |
+| optuna-nsga2   | native | native   | native   | keys        | native        | native      |
+| optuna-tpe     | native | native   | native   | keys        | native        | native      |
+| jmetal-nsga2   | native | native   | native   | native      | no            | native      |
+
+keys: a real number for each position, whose order is the permutation. native*: as an integer from
+0 to 1. A problem with constraints runs under pygmo only where its repair makes every design
+feasible, which is checked at every evaluation; equality constraints run under none.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import warnings
+from typing import Any
+
+import numpy as np
+from pymoo.core.variable import Binary, Choice, Integer, Real
+
+ADAPTERS = ("jmetal-nsga2", "optuna-nsga2", "optuna-tpe", "pygmo-moead", "pygmo-nsga2")
+
+
+def run_adapter(
+    name: str, problem: Any, n_eval: int, seed: int, *, pop_size: int = 100
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Run an optimiser of another library.
+
+    Parameters
+    ----------
+    name : str
+        One of `ADAPTERS`.
+    problem : pymoo.core.problem.Problem
+    n_eval : int
+        Evaluations, at least 8; exactly so many come back.
+    seed : int
+    pop_size : int
+        Population size, and number of start designs; lowered to `n_eval`. pygmo's NSGA-II needs a
+        multiple of 4, to which it is lowered.
+
+    Returns
+    -------
+    X : ndarray, shape [n_eval, n_var] (of dicts, shape [n_eval], for mixed variables)
+        Every design, in the order of evaluation.
+    F : ndarray of float, shape [n_eval, n_obj]
+    G : ndarray of float, shape [n_eval, n_ieq_constr]
+
+    Raises
+    ------
+    ImportError
+        If the library is not installed.
+    ValueError
+        If the library cannot handle the problem's variables or constraints.
+    """
+    if name not in ADAPTERS:
+        raise ValueError(
+            f"The 'name' parameter of run_adapter must be one of {', '.join(ADAPTERS)}. "
+            f"Got {name!r} instead."
+        )
+    if n_eval < 8:
+        raise ValueError(
+            f"The 'n_eval' parameter of run_adapter must be at least 8. Got {n_eval!r} instead."
+        )
+    if problem.n_eq_constr:
+        raise ValueError(f"{name} cannot handle equality constraints.")
+    recorder = Recorder(problem, n_eval)
+    pop_size = min(pop_size, n_eval)
+    start = start_designs(problem, pop_size, seed)
+    library, algorithm = name.split("-")
+    run = {"pygmo": _run_pygmo, "optuna": _run_optuna, "jmetal": _run_jmetal}[library]
+    run(algorithm, recorder, start, seed)
+    return recorder.result()
+
+
+def variable_type(problem: Any) -> str:
+    """Return what the variables are: real, integer, binary, permutation or mixed."""
+    if getattr(problem, "vars", None) is not None:
+        return "mixed"
+    if problem.vtype is bool:
+        return "binary"
+    if problem.vtype is int:
+        n = problem.n_var
+        whole_range = np.all(problem.xl == 0) and np.all(problem.xu == n - 1)
+        if whole_range and hasattr(problem, "operators"):
+            sampling = problem.operators()["sampling"]
+            X = sampling.do(problem, 8, random_state=np.random.default_rng(0)).get("X")
+            if np.all(np.sort(X.astype(int), axis=1) == np.arange(n)):
+                return "permutation"
+        return "integer"
+    return "real"
+
+
+def start_designs(problem: Any, n: int, seed: int) -> list[Any]:
+    """Return `n` designs as the problem samples them, else uniform ones."""
+    rng = np.random.default_rng(seed)
+    if hasattr(problem, "operators"):
+        pop = problem.operators()["sampling"].do(problem, n, random_state=rng)
+        return list(pop.get("X"))
+    kind = variable_type(problem)
+    if kind == "mixed":
+        columns = {k: v.sample(n, random_state=rng).tolist() for k, v in problem.vars.items()}
+        return [{k: column[i] for k, column in columns.items()} for i in range(n)]
+    U = rng.random((n, problem.n_var))
+    if kind == "binary":
+        return list(U < 0.5)
+    if kind == "integer":
+        span = problem.xu - problem.xl + 1
+        return list((problem.xl + np.floor(U * span)).astype(int))
+    return list(problem.xl + U * (problem.xu - problem.xl))
+
+
+class Recorder:
+    """Evaluates designs one by one, repaired where the problem can, and keeps the first n_eval."""
+
+    def __init__(self, problem: Any, n_eval: int) -> None:
+        self.problem = problem
+        self.n_eval = n_eval
+        self.X: list[Any] = []
+        self.F: list[Any] = []
+        self.G: list[Any] = []
+        operators = problem.operators() if hasattr(problem, "operators") else {}
+        self.repair = operators.get("repair")
+
+    @property
+    def full(self) -> bool:
+        """Whether n_eval evaluations have been recorded."""
+        return len(self.X) >= self.n_eval
+
+    def evaluate(self, x: Any) -> tuple[Any, Any, Any]:
+        """Return the design that counts, and its F and G; past n_eval, nothing is evaluated."""
+        if self.full:  # a library that must finish its generation: it learns nothing from it
+            return x, self.F[-1], self.G[-1]
+        if self.repair is not None:
+            from pymoo.core.population import Population
+
+            pop = Population.new("X", np.array([x]))
+            x = self.repair.do(self.problem, pop, random_state=None).get("X")[0]
+        row = np.array([x], dtype=object) if isinstance(x, dict) else np.asarray(x)[None]
+        out = self.problem.evaluate(row, return_as_dictionary=True)
+        self.X.append(x)
+        self.F.append(out["F"][0])
+        self.G.append(out["G"][0] if "G" in out else np.empty(0))
+        return x, self.F[-1], self.G[-1]
+
+    def result(self) -> tuple[Any, Any, Any]:
+        """Return X, F and G of everything recorded."""
+        mixed = isinstance(self.X[0], dict)
+        X = np.array(self.X, dtype=object) if mixed else np.array(self.X)
+        return X, np.array(self.F), np.array(self.G)
+
+    def __deepcopy__(self, memo: Any) -> Recorder:
+        return self  # libraries that copy their problem must still write to one record
+
+
+def _keys(permutation: Any) -> np.ndarray[Any, Any]:
+    """Return keys in (0, 1) that `np.argsort` turns into the permutation."""
+    keys = np.empty(len(permutation))
+    keys[np.asarray(permutation)] = (np.arange(len(permutation)) + 0.5) / len(permutation)
+    return keys
+
+
+# ---- pygmo ------------------------------------------------------------------------------------
+
+
+class _PygmoProblem:
+    """A pymoo problem as pygmo takes one: numbers within bounds, the last `n_whole` whole."""
+
+    def __init__(self, recorder: Recorder, kind: str, whole: bool) -> None:
+        self.recorder = recorder
+        self.kind = kind
+        self.whole = whole
+
+    def get_nobj(self) -> int:
+        return int(self.recorder.problem.n_obj)
+
+    def get_nix(self) -> int:
+        return int(self.recorder.problem.n_var) if self.whole else 0
+
+    def get_bounds(self) -> tuple[list[float], list[float]]:
+        problem = self.recorder.problem
+        if self.kind == "permutation":
+            return [0.0] * problem.n_var, [1.0] * problem.n_var
+        if self.kind in ("integer", "binary") and not self.whole:
+            return list(problem.xl - 0.5), list(problem.xu + 0.5)
+        return list(problem.xl), list(problem.xu)
+
+    def fitness(self, v: Any) -> list[float]:
+        _, f, g = self.recorder.evaluate(self.decode(np.asarray(v)))
+        if np.any(np.asarray(g) > 0):
+            raise ValueError("pygmo cannot handle constraints that the repair does not meet.")
+        return list(f)
+
+    def decode(self, v: Any) -> Any:
+        if self.kind == "permutation":
+            return np.argsort(v, kind="stable")
+        if self.kind in ("integer", "binary"):
+            problem = self.recorder.problem
+            whole = np.clip(np.rint(v), problem.xl, problem.xu)
+            return whole.astype(bool) if self.kind == "binary" else whole.astype(int)
+        return v
+
+    def encode(self, x: Any) -> Any:
+        return _keys(x) if self.kind == "permutation" else np.asarray(x, dtype=float)
+
+
+def _run_pygmo(algorithm: str, recorder: Recorder, start: list[Any], seed: int) -> None:
+    import pygmo
+
+    kind = variable_type(recorder.problem)
+    if kind == "mixed":
+        raise ValueError("pygmo cannot handle mixed variables.")
+    if recorder.problem.n_ieq_constr and recorder.repair is None:
+        raise ValueError("pygmo's NSGA-II and MOEA/D cannot handle constraints without a repair.")
+    if algorithm == "nsga2":
+        start = start[: len(start) // 4 * 4]
+    generations = max(1, math.ceil(recorder.n_eval / len(start)) - 1)
+    if algorithm == "nsga2":
+        user = pygmo.nsga2(gen=generations, m=1.0 / recorder.problem.n_var, seed=seed)
+    else:
+        spread = "grid" if recorder.problem.n_obj == 2 else "low discrepancy"
+        neighbours = min(20, len(start) - 1)
+        user = pygmo.moead(
+            gen=generations, weight_generation=spread, neighbours=neighbours, seed=seed
+        )
+    whole = algorithm == "nsga2" and kind in ("integer", "binary")
+    inner = _PygmoProblem(recorder, kind, whole)
+    population = pygmo.population(pygmo.problem(inner), seed=seed)
+    for x in start:
+        population.push_back(inner.encode(x))
+    pygmo.algorithm(user).evolve(population)
+
+
+# ---- Optuna -----------------------------------------------------------------------------------
+
+
+def _run_optuna(algorithm: str, recorder: Recorder, start: list[Any], seed: int) -> None:
+    import optuna
+
+    problem = recorder.problem
+    kind = variable_type(problem)
+    constraints = (lambda trial: trial.user_attrs["G"]) if problem.n_ieq_constr else None
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # experimental settings, each announced
+            if algorithm == "nsga2":
+                sampler: Any = optuna.samplers.NSGAIISampler(
+                    population_size=max(2, len(start)), seed=seed, constraints_func=constraints
+                )
+            else:
+                sampler = optuna.samplers.TPESampler(seed=seed, constraints_func=constraints)
+            study = optuna.create_study(directions=["minimize"] * problem.n_obj, sampler=sampler)
+            for x in start:
+                study.enqueue_trial(_optuna_encode(problem, kind, x))
+            while not recorder.full:
+                trial = study.ask()
+                _, f, g = recorder.evaluate(_optuna_suggest(trial, problem, kind))
+                trial.set_user_attr("G", [float(v) for v in g])
+                study.tell(trial, [float(v) for v in f])
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+
+
+def _optuna_encode(problem: Any, kind: str, x: Any) -> dict[str, Any]:
+    if kind == "mixed":
+        return {k: v.item() if isinstance(v, np.generic) else v for k, v in x.items()}
+    values = _keys(x) if kind == "permutation" else np.asarray(x)
+    return {f"x{i}": v.item() for i, v in enumerate(values)}
+
+
+def _optuna_suggest(trial: Any, problem: Any, kind: str) -> Any:
+    if kind == "mixed":
+        return {k: _optuna_variable(trial, k, v) for k, v in problem.vars.items()}
+    names = [f"x{i}" for i in range(problem.n_var)]
+    if kind == "permutation":
+        return np.argsort([trial.suggest_float(k, 0.0, 1.0) for k in names], kind="stable")
+    if kind == "binary":
+        return np.array([trial.suggest_categorical(k, [False, True]) for k in names])
+    low, high = problem.xl, problem.xu
+    if kind == "integer":
+        return np.array(
+            [trial.suggest_int(k, int(low[i]), int(high[i])) for i, k in enumerate(names)]
+        )
+    return np.array([trial.suggest_float(k, low[i], high[i]) for i, k in enumerate(names)])
+
+
+def _optuna_variable(trial: Any, name: str, variable: Any) -> Any:
+    if isinstance(variable, Binary):
+        return trial.suggest_categorical(name, [False, True])
+    if isinstance(variable, Choice):
+        return trial.suggest_categorical(name, list(variable.options))
+    if isinstance(variable, Integer):
+        low, high = variable.bounds
+        return trial.suggest_int(name, int(low), int(high))
+    if isinstance(variable, Real):
+        low, high = variable.bounds
+        return trial.suggest_float(name, float(low), float(high))
+    raise ValueError(f"Optuna cannot handle the variable {name!r}: {type(variable).__name__}.")
+
+
+# ---- jMetalPy ---------------------------------------------------------------------------------
+
+
+def _run_jmetal(algorithm: str, recorder: Recorder, start: list[Any], seed: int) -> None:
+    from jmetal.algorithm.multiobjective.nsgaii import NSGAII
+    from jmetal.operator import crossover as crossovers
+    from jmetal.operator import mutation as mutations
+    from jmetal.util.generator import InjectorGenerator
+    from jmetal.util.termination_criterion import StoppingByEvaluations
+
+    problem = recorder.problem
+    kind = variable_type(problem)
+    rate = 1.0 / problem.n_var
+    operators = {
+        "real": lambda: (crossovers.SBXCrossover(0.9), mutations.PolynomialMutation(rate)),
+        "integer": lambda: (
+            crossovers.IntegerSBXCrossover(0.9),
+            mutations.IntegerPolynomialMutation(rate),
+        ),
+        "binary": lambda: (crossovers.SPXCrossover(0.9), mutations.BitFlipMutation(rate)),
+        "permutation": lambda: (
+            crossovers.CXCrossover(0.9),
+            mutations.PermutationSwapMutation(0.9),
+        ),
+    }
+    if kind not in operators:
+        raise ValueError(f"The jMetalPy adapter cannot handle {kind} variables.")
+    # jMetalPy draws from the global generators: seeded for the run, and put back after it.
+    python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    try:
+        crossover, mutation = operators[kind]()
+        for operator in (crossover, mutation):
+            if hasattr(operator, "_rng"):
+                operator._rng = np.random.default_rng(seed)
+        wrapped = _jmetal_problem(recorder, kind)
+        NSGAII(
+            problem=wrapped,
+            population_size=len(start) // 2 * 2,
+            offspring_population_size=len(start) // 2 * 2,
+            crossover=crossover,
+            mutation=mutation,
+            population_generator=InjectorGenerator([wrapped.solution(x) for x in start]),
+            termination_criterion=StoppingByEvaluations(recorder.n_eval),
+        ).run()
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)  # noqa: NPY002
+
+
+def _jmetal_problem(recorder: Recorder, kind: str) -> Any:
+    from jmetal.core.problem import Problem
+    from jmetal.core.solution import (
+        BinarySolution,
+        FloatSolution,
+        IntegerSolution,
+        PermutationSolution,
+    )
+
+    problem = recorder.problem
+
+    class JMetalProblem(Problem):  # type: ignore[misc]
+        """A pymoo problem as jMetalPy takes one."""
+
+        def number_of_variables(self) -> int:
+            return int(problem.n_var)
+
+        def number_of_objectives(self) -> int:
+            return int(problem.n_obj)
+
+        def number_of_constraints(self) -> int:
+            return int(problem.n_ieq_constr)
+
+        def name(self) -> str:
+            return str(problem.name())
+
+        def create_solution(self) -> Any:
+            raise AssertionError("every start design is handed over")
+
+        def solution(self, x: Any) -> Any:
+            counts = (problem.n_obj, problem.n_ieq_constr)
+            if kind == "real":
+                made: Any = FloatSolution(list(problem.xl), list(problem.xu), *counts)
+            elif kind == "integer":
+                low, high = problem.xl.astype(int).tolist(), problem.xu.astype(int).tolist()
+                made = IntegerSolution(low, high, *counts)
+            elif kind == "binary":
+                made = BinarySolution(problem.n_var, *counts)
+            else:
+                made = PermutationSolution(problem.n_var, *counts)
+            made.variables = np.asarray(x).tolist()
+            return made
+
+        def evaluate(self, solution: Any) -> Any:
+            dtype = {"real": float, "binary": bool}.get(kind, int)
+            x, f, g = recorder.evaluate(np.array(solution.variables, dtype=dtype))
+            solution.variables = np.asarray(x).tolist()
+            solution.objectives = [float(v) for v in f]
+            # jMetalPy's sign: below 0 is a violation.
+            solution.constraints = [-float(v) for v in g]
+            return solution
+
+    return JMetalProblem()

@@ -1,0 +1,281 @@
+"""Bad arrays, designs and files: every error says where, what was expected and what came."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from problems.classic import KnownFront, MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP
+from problems.classic.designs import Assignment, BitString, Packing
+
+QAP = (
+    "facilities = 3 objectives = 2\n0 1 2\n1 0 3\n2 3 0\n\n"
+    "0 4 5\n4 0 6\n5 6 0\n\n0 1 1\n1 0 1\n1 1 0\n"
+)
+KNAPSACK = "3 2\n10\n4 1 2\n5 3 4\n6 5 6\n2\n6 8\n8 6\n"
+MNK = (
+    "c made by hand\np rMNK 0.5 2 2 1\np links\n0 0\n1 1\n1 1\n0 0\np tables\n"
+    + "0.1 0.2\n0.3 0.4\n0.5 0.6\n0.7 0.8\n" * 2
+)
+
+
+def read(cls, tmp_path, text, name="x.dat"):
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    return cls.from_file(path)
+
+
+def test_the_good_files_read(tmp_path):
+    assert read(MultiObjectiveQAP, tmp_path, QAP).n_obj == 2
+    assert read(MultiObjectiveKnapsack, tmp_path, KNAPSACK).pareto_front().tolist() == [
+        [-8.0, -6.0],
+        [-6.0, -8.0],
+    ]
+    mnk = read(MNKLandscape, tmp_path, MNK)
+    # Bit 0 is the lowest of its own index: x = 10 reads entries 1 of bit 0 and 2 of bit 1.
+    np.testing.assert_allclose(mnk.evaluate(np.array([1, 0])), [-0.4, -0.5])
+    assert mnk.rho == 0.5
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (QAP, "", "expected an instance, got an empty file"),
+        ("facilities = 3", "places = 3", "line 1: expected a header such as .* got 'places"),
+        ("facilities = 3", "facilities = 1", "line 1: expected at least 2 facilities"),
+        ("1 0 3", "1 0", "line 3: expected row 2 of 3 of the distance matrix: 3 numbers, got 2"),
+        ("1 0 3", "1 x 3", "line 3: .*a number as entry 2, got 'x' instead"),
+        ("1 0 3", "1 nan 3", "line 3: .*a number as entry 2, got 'nan' instead"),
+        ("4 0 6", "4 0 -6", "line 7: .*flow matrix 1 of 2: a number at least 0 as entry 3"),
+        ("1 1 0\n", "", "line 11: expected row 3 of 3 of flow matrix 2 of 2, got the end"),
+        ("1 1 0\n", "1 1 0\n7\n", "line 13: expected the end of the file, got '7'"),
+    ],
+)
+def test_bad_qap_files(tmp_path, old, new, message):
+    assert old in QAP
+    with pytest.raises(ValueError, match=message) as caught:
+        read(MultiObjectiveQAP, tmp_path, QAP.replace(old, new))
+    assert "x.dat" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1 2 3 34", "x.PO, line 1: expected 3 locations from 1 to 3, then 2 objective values: 5"),
+        ("1 2 2 64 12", "line 1: expected a permutation of 1 to 3, got 1 2 2 instead"),
+        ("0 1 2 64 12", "line 1: expected a permutation of 1 to 3, got 0 1 2 instead"),
+        ("1 2 3 64 13", "line 1: expected the costs 64 12 that the instance gives"),
+        ("1 2 3 sixty 12", "line 1: .*a number as entry 1, got 'sixty'"),
+        (
+            "1 2 3 64 12\n3 2 1 56 12",
+            "expected mutually non-dominated points, got 2 of which only 1",
+        ),
+        ("", "x.PO: expected an instance, got an empty file"),
+    ],
+)
+def test_bad_pareto_files(tmp_path, text, message):
+    (tmp_path / "x.PO").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=message):
+        read(MultiObjectiveQAP, tmp_path, QAP)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("3 2\n10", "3 2 1\n10", "line 1: expected the numbers of items and objectives: 2 numbers"),
+        ("3 2\n10", "0 2\n10", "line 1: .*whole number at least 1 as entry 1, got '0'"),
+        ("3 2\n10", "3 2\n1e400", "line 2: expected the capacity: a whole number"),
+        ("5 3 4", "5 3.5 4", "line 4: expected weight and 2 values of item 2 of 3: a whole number"),
+        ("5 3 4", "-5 3 4", "line 4: .*at least 0 as entry 1, got '-5'"),
+        ("8 6\n", "", "line 7: expected 2 values of point 2 of 2 of the front, got the end"),
+        ("8 6\n", "8 60\n", "line 8: .*none over the total .9, 12., got .8, 60."),
+        ("8 6\n", "6 7\n", "expected 2 different non-dominated points, got point 2"),
+        ("8 6\n", "8 6\n1 1\n", "line 9: expected the end of the file, got '1 1'"),
+    ],
+)
+def test_bad_knapsack_files(tmp_path, old, new, message):
+    assert old in KNAPSACK
+    with pytest.raises(ValueError, match=message):
+        read(MultiObjectiveKnapsack, tmp_path, KNAPSACK.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("p rMNK 0.5 2 2 1", "p NK 2 2", "line 2: expected a line 'p rMNK rho M N K', got 'p NK"),
+        ("p rMNK 0.5 2 2 1", "p rMNK 2 2 2 1", "line 2: expected rho: a number from -1 to 1"),
+        ("p rMNK 0.5 2 2 1", "p rMNK 0.5 2 2 2", "line 2: .*K from 0 to N - 1.*got M=2, N=2, K=2"),
+        ("p links", "links", "line 3: expected a line 'p links', got 'links'"),
+        (
+            "1 1\n1 1",
+            "1 1\n2 1",
+            "line 6: expected link 0 of bit 1 .*from 0 to 1 as entry 1, got '2'",
+        ),
+        ("0.5 0.6", "0.5 1.6", "line 11: expected table entry 2 of bit 0 .*got '1.6'"),
+    ],
+)
+def test_bad_mnk_files(tmp_path, old, new, message):
+    assert old in MNK
+    with pytest.raises(ValueError, match=message):
+        read(MNKLandscape, tmp_path, MNK.replace(old, new))
+
+
+@pytest.mark.parametrize("cls", [MultiObjectiveQAP, MultiObjectiveKnapsack, MNKLandscape])
+def test_missing_and_binary_files(cls, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none.dat: expected an instance file"):
+        cls.from_file(tmp_path / "none.dat")
+    (tmp_path / "b.dat").write_bytes(b"\x93NUMPY\xff\xfe")
+    with pytest.raises(ValueError, match=r"b.dat: expected a UTF-8 text file"):
+        cls.from_file(tmp_path / "b.dat")
+
+
+def test_a_named_front_must_exist(tmp_path):
+    (tmp_path / "x.dat").write_text(QAP, encoding="utf-8")
+    with pytest.raises(FileNotFoundError, match=r"none.PO"):
+        MultiObjectiveQAP.from_file(tmp_path / "x.dat", front=tmp_path / "none.PO")
+
+
+I3 = np.ones((3, 3))
+ARRAYS = [
+    (MultiObjectiveQAP, {"distance": np.ones((3, 2)), "flow": [I3]}, "'distance'.*square.*3, 2"),
+    (
+        MultiObjectiveQAP,
+        {"distance": I3, "flow": I3},
+        r"'flow'.*shape \[n, 3, 3\]. Got \(3, 3",
+    ),
+    (
+        MultiObjectiveQAP,
+        {"distance": I3 * np.nan, "flow": [I3]},
+        r"'distance'.*entry \(0, 0\).*nan",
+    ),
+    (MultiObjectiveQAP, {"distance": I3, "flow": [-I3]}, "'flow'.*non-negative.*Got -1.0"),
+    (MultiObjectiveQAP, {"distance": "far", "flow": [I3]}, "'distance'.*array of numbers.*'str'"),
+    (
+        MultiObjectiveKnapsack,
+        {"weights": [1.5], "values": [[1]], "capacity": 1},
+        "'weights'.*whole.*1.5",
+    ),
+    (MultiObjectiveKnapsack, {"weights": [1, 2], "values": [[1]], "capacity": 1}, "'values'.*2, n"),
+    (
+        MultiObjectiveKnapsack,
+        {"weights": [1], "values": [[1]], "capacity": -1},
+        "'capacity'.*Got -1",
+    ),
+    (MNKLandscape, {"links": [[[5]]], "tables": [[[0, 1]]]}, "'links'.*0..0. Got 5"),
+    (MNKLandscape, {"links": [[[0]]], "tables": [[[0, 2]]]}, "'tables'.*0 to 1. Got 2.0"),
+    (MNKLandscape, {"links": [[[0]]], "tables": [[[0]]]}, r"'tables'.*shape \[1, 1, 2\]"),
+]
+
+
+@pytest.mark.parametrize(("cls", "settings", "message"), ARRAYS)
+def test_bad_arrays(cls, settings, message):
+    with pytest.raises(ValueError, match=message):
+        cls(**settings)
+
+
+@pytest.mark.parametrize("F", [np.zeros((3, 1)), np.zeros((0, 2)), np.full((2, 2), np.inf)])
+def test_a_known_front_must_fit(F):
+    with pytest.raises(ValueError, match=r"'known_front' .* shape \[n, 2\]"):
+        MultiObjectiveKnapsack(
+            weights=[1], values=[[1, 1]], capacity=1, known_front=KnownFront(F, "a paper")
+        )
+
+
+def test_illegal_designs_are_refused(problem):
+    X = np.zeros((2, problem.n_var), dtype=int)
+    X[1] = 7 if problem.n_var > 7 else problem.n_var
+    message = "must be a permutation" if isinstance(problem, MultiObjectiveQAP) else "0 and 1 only"
+    with pytest.raises(ValueError, match=message):
+        problem.evaluate(X)
+    for bad in (X + 0.5, X * np.nan):
+        with pytest.raises(ValueError, match=r"whole numbers|0 and 1 only"):
+            problem.evaluate(bad)
+
+
+@pytest.mark.parametrize(
+    ("cls", "text"),
+    [
+        (MultiObjectiveQAP, "facilities = 99999999 objectives = 9\n0 1\n"),
+        (MultiObjectiveKnapsack, "9999999999 9999\n5\n1 2\n"),
+        (MNKLandscape, "p rMNK 0 99999 999999999 20\np links\n0 1\n"),
+    ],
+)
+def test_a_header_alone_claims_no_memory(cls, text, tmp_path):
+    with pytest.raises(ValueError, match=r"line \d: expected .* numbers, got 2"):
+        read(cls, tmp_path, text)
+
+
+DESIGNS = [
+    Assignment(instance="i", version="v", locations=(2, 0, 1), costs=(1.0, 2.5)),
+    Packing(
+        instance="i", version="v", n_items=4, items=(0, 3), weight=7, capacity=9, values=(1.0, 2.0)
+    ),
+    BitString(instance="i", version="v", bits=(0, 1, 1), fitness=(0.25, 0.5)),
+]
+
+
+@pytest.mark.parametrize("design", DESIGNS, ids=lambda d: d.FORMAT)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: f.update(format="other"), "expected 'format' '.*', got 'other' instead"),
+        (lambda f: f.pop("version"), "expected the fields"),
+        (lambda f: f.update(more=1), "expected the fields"),
+        (lambda f: f.update(instance=3), "field 'instance': expected str, got 3 instead"),
+    ],
+)
+def test_bad_design_files(design, change, message, tmp_path):
+    path = tmp_path / "d.json"
+    design.save(path)
+    fields = json.loads(path.read_text())
+    change(fields)
+    path.write_text(json.dumps(fields))
+    with pytest.raises(ValueError, match=message) as caught:
+        type(design).load(path)
+    assert "d.json" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("design", "field", "value", "message"),
+    [
+        (DESIGNS[0], "locations", [0, 0, 1], "permutation"),
+        (DESIGNS[0], "costs", [1.0, None], "field 'costs': expected a list of float"),
+        (DESIGNS[0], "costs", [1.0, float("inf")], "field 'costs': expected a list of float"),
+        (DESIGNS[0], "locations", [0, True, 2], "field 'locations': expected a list of int"),
+        (DESIGNS[1], "items", [3, 0], "ascending"),
+        (DESIGNS[1], "items", [0, 4], "ascending from 0 to 3"),
+        (DESIGNS[1], "weight", 1.5, "field 'weight': expected int, got 1.5"),
+        (DESIGNS[2], "bits", [0, 2, 1], "of 0 and 1"),
+    ],
+)
+def test_bad_design_fields(design, field, value, message, tmp_path):
+    path = tmp_path / "d.json"
+    design.save(path)
+    fields = json.loads(path.read_text())
+    fields[field] = value
+    path.write_text(json.dumps(fields))
+    with pytest.raises(ValueError, match=message):
+        type(design).load(path)
+
+
+def test_a_design_file_must_be_json(tmp_path):
+    (tmp_path / "d.json").write_text("{'a': 1}")
+    with pytest.raises(ValueError, match=r"d\.json: expected a JSON file"):
+        Assignment.load(tmp_path / "d.json")
+
+
+@pytest.mark.parametrize("design", DESIGNS, ids=lambda d: d.FORMAT)
+def test_designs_print_what_they_are(design):
+    text = str(design)
+    assert text.splitlines()[0].endswith("of i")
+    assert len(text.splitlines()) >= 3
+
+
+def test_an_overweight_packing_says_so():
+    problem = MultiObjectiveKnapsack(weights=[3, 3], values=[[1, 1], [2, 2]], capacity=4)
+    packing = problem.decode(np.array([True, True]))
+    assert not packing.feasible
+    assert "over capacity" in str(packing)
+    assert problem.evaluate(packing.x)[1] == [2.0]

@@ -1,0 +1,249 @@
+"""What every classic problem promises: values, fronts, operators, neighbours, copies, pymoo."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import moocore
+import numpy as np
+import pytest
+from pymoo.algorithms.moo.nsga2 import NSGA2
+from pymoo.core.population import Population
+from pymoo.optimize import minimize
+
+from problems.classic import KnownFront, MultiObjectiveQAP
+from tests.problems.classic import slow
+
+
+def sample(problem, n, rng):
+    return problem.operators()["sampling"].do(problem, n, random_state=rng).get("X")
+
+
+def test_values_equal_the_plain_formula(problem, rng):
+    X = sample(problem, 20, rng)
+    F = problem.evaluate(X, return_as_dictionary=True)["F"]
+    assert pytest.approx(np.array([slow.values(problem, x) for x in X]), rel=1e-12) == F
+
+
+def test_a_row_evaluates_alike_alone_and_in_a_batch(problem, rng):
+    X = sample(problem, 20, rng)
+    F = problem.evaluate(X, return_as_dictionary=True)["F"]
+    for x, f in zip(X, F, strict=True):
+        np.testing.assert_array_equal(problem.evaluate(x, return_as_dictionary=True)["F"], f)
+
+
+def test_numbers_of_another_type_evaluate_alike(problem, rng):
+    X = sample(problem, 5, rng)
+    F = problem.evaluate(X, return_as_dictionary=True)["F"]
+    for kind in (float, np.int32, np.int64):
+        other = problem.evaluate(X.astype(kind), return_as_dictionary=True)["F"]
+        np.testing.assert_array_equal(other, F)
+
+
+def test_exact_front_equals_that_of_all_designs(problem):
+    front = problem.exact_front()
+    expected = slow.front([slow.values(problem, x) for x in slow.legal_designs(problem)])
+    assert len(front.F) == len(expected)
+    np.testing.assert_allclose(front.F, np.array(sorted(expected)), rtol=1e-12)
+
+
+def test_pareto_set_evaluates_to_the_pareto_front(problem):
+    out = problem.evaluate(problem.pareto_set(), return_as_dictionary=True)
+    np.testing.assert_array_equal(out["F"], problem.pareto_front())
+    assert np.all(out.get("G", np.zeros(1)) <= 0)
+
+
+def test_source_of_the_front_is_told(problem):
+    assert problem.known_front_source is None
+    problem.pareto_front()
+    assert problem.known_front_source in ("enumeration", "dynamic programming")
+
+
+def test_ref_point_is_worse_than_every_design_and_scores_the_front(problem, rng):
+    F = problem.evaluate(sample(problem, 200, rng), return_as_dictionary=True)["F"]
+    assert np.all(problem.ref_point >= F.max(axis=0))
+    assert problem.ref_point_source
+    expected = moocore.hypervolume(problem.pareto_front(), ref=problem.ref_point)
+    assert problem.best_known_hypervolume == pytest.approx(expected)
+    assert problem.best_known_hypervolume >= moocore.hypervolume(F, ref=problem.ref_point)
+
+
+def test_a_known_front_comes_first_and_sets_the_reference(problem):
+    exact = problem.exact_front()
+    known = KnownFront(exact.F, "somebody's paper")
+    again = copy.copy(problem)
+    settings = {
+        "MultiObjectiveQAP": ("distance", "flow"),
+        "MultiObjectiveKnapsack": ("weights", "values", "capacity"),
+        "MNKLandscape": ("links", "tables"),
+    }[type(problem).__name__]
+    again = type(problem)(known_front=known, **{s: getattr(problem, s) for s in settings})
+    np.testing.assert_array_equal(again.pareto_front(), exact.F)
+    assert again.known_front_source == "somebody's paper"
+    margin = 0.0 if type(problem).__name__ == "MultiObjectiveKnapsack" else 0.1
+    span = np.ptp(exact.F, axis=0)
+    assert np.all(span > 0)
+    np.testing.assert_allclose(again.ref_point, exact.F.max(axis=0) + margin * span)
+    np.testing.assert_array_equal(
+        again.evaluate(again.pareto_set(), return_as_dictionary=True)["F"], exact.F
+    )
+
+
+def test_sampling_is_legal_and_varied(problem, rng):
+    X = sample(problem, 60, rng)
+    assert X.shape == (60, problem.n_var)
+    assert all(slow.is_legal(problem, x) for x in X)
+    assert len(np.unique(X, axis=0)) > 8
+
+
+def test_crossover_and_mutation_are_legal_and_change_no_parent(problem, rng):
+    operators = problem.operators()
+    pop = Population.new("X", sample(problem, 40, rng))
+    before = pop.get("X").copy()
+    parents = rng.integers(40, size=(30, 2))
+    off = operators["crossover"].do(problem, pop, parents, random_state=rng)
+    assert len(off) == 60
+    assert all(slow.is_legal(problem, x) for x in off.get("X"))
+    crossed = off.get("X").copy()
+    off = operators["mutation"].do(problem, off, random_state=rng)
+    assert all(slow.is_legal(problem, x) for x in off.get("X"))
+    assert np.mean(np.any(off.get("X") != crossed, axis=1)) > 0.7
+    np.testing.assert_array_equal(pop.get("X"), before)
+
+
+def test_crossover_keeps_what_parents_share(problem, rng):
+    if "repair" in problem.operators():
+        pytest.skip("the repair may add shared items' neighbours")
+    pop = Population.new("X", sample(problem, 40, rng))
+    parents = rng.integers(40, size=(50, 2))
+    off = problem.operators()["crossover"].do(problem, pop, parents, random_state=rng).get("X")
+    X = pop.get("X")[parents]
+    shared = X[:, 0] == X[:, 1]
+    for child in (off[:50], off[50:]):
+        np.testing.assert_array_equal(child[shared], X[:, 0][shared])
+
+
+def test_operators_follow_their_random_state_alone(problem):
+    def offspring(seed):
+        rng = np.random.default_rng(seed)
+        operators = problem.operators()
+        pop = operators["sampling"].do(problem, 20, random_state=rng)
+        off = operators["crossover"].do(
+            problem, pop, rng.integers(20, size=(10, 2)), random_state=rng
+        )
+        return operators["mutation"].do(problem, off, random_state=rng).get("X")
+
+    np.random.seed(0)  # noqa: NPY002 - that the global state plays no part is the point
+    first = offspring(1)
+    np.random.seed(99)  # noqa: NPY002
+    np.testing.assert_array_equal(offspring(1), first)
+    assert not np.array_equal(offspring(2), first)
+
+
+@pytest.mark.parametrize("k", [1, 5, 40])
+def test_neighbours_are_legal_and_differ_from_their_design(problem, rng, k):
+    X = sample(problem, 10, rng)
+    before = X.copy()
+    near = problem.neighbours_many(X, k, rng)
+    assert near.shape == (10, k, problem.n_var)
+    np.testing.assert_array_equal(X, before)
+    for x, row in zip(X, near, strict=True):
+        assert all(slow.is_legal(problem, y) for y in row)
+        assert np.all(np.any(row != x, axis=1))
+
+
+def test_neighbours_of_one_are_those_of_a_batch_of_one(problem, rng):
+    x = sample(problem, 1, rng)[0]
+    one = problem.neighbours(x, 6, np.random.default_rng(3))
+    many = problem.neighbours_many(x[None], 6, np.random.default_rng(3))
+    np.testing.assert_array_equal(one, many[0])
+
+
+def test_neighbours_need_a_generator_and_a_count(problem, rng):
+    x = sample(problem, 1, rng)[0]
+    with pytest.raises(ValueError, match="'random_state' parameter of neighbours_many must be"):
+        problem.neighbours(x, 3, 1)
+    with pytest.raises(ValueError, match=r"'k' parameter .* at least 1. Got 0 instead"):
+        problem.neighbours(x, 0, rng)
+
+
+def test_walks_over_neighbours_reach_the_whole_front(problem, rng):
+    # Walks that keep what is not dominated; rugged landscapes need a few of them.
+    found = []
+    for _ in range(8):
+        X = sample(problem, 20, rng)
+        for _ in range(25):
+            near = problem.neighbours_many(X, 20, rng).reshape(-1, problem.n_var)
+            X = np.unique(np.vstack([X, near]), axis=0)
+            F = problem.evaluate(X, return_as_dictionary=True)["F"]
+            X = X[moocore.is_nondominated(F, keep_weakly=True)]
+        found.append(problem.evaluate(X, return_as_dictionary=True)["F"])
+    points = np.vstack(found)
+    front = problem.pareto_front()
+    hit = np.mean([np.any(np.all(np.isclose(points, f), axis=1)) for f in front])
+    assert hit >= 0.95
+
+
+def test_features_are_compact_finite_and_tell_designs_apart(problem, rng):
+    X = np.unique(sample(problem, 40, rng), axis=0)
+    features = problem.features(X)
+    assert features.ndim == 2
+    assert len(features) == len(X)
+    assert np.isfinite(features).all()
+    assert features.shape[1] <= 1 + 10 * problem.n_obj + problem.n_obj * problem.n_var
+    assert len(np.unique(features, axis=0)) > len(X) // 2
+
+
+def test_qap_features_average_to_one_over_all_assignments():
+    problem = MultiObjectiveQAP.random(n_facilities=6, n_objectives=2, seed=1)
+    features = problem.features(np.array(list(slow.legal_designs(problem))))
+    np.testing.assert_allclose(features.reshape(-1, 2, 6).mean(axis=(0, 2)), 1.0)
+
+
+def test_pickled_and_copied_problems_are_the_same(problem, rng):
+    X = sample(problem, 5, rng)
+    problem.pareto_front()
+    for other in (pickle.loads(pickle.dumps(problem)), copy.deepcopy(problem)):
+        assert other.version == problem.version
+        assert other.name() == problem.name()
+        for a, b in zip(other.evaluate(X), problem.evaluate(X), strict=True):
+            np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(other.pareto_front(), problem.pareto_front())
+        np.testing.assert_array_equal(
+            other.neighbours(X[0], 4, np.random.default_rng(1)),
+            problem.neighbours(X[0], 4, np.random.default_rng(1)),
+        )
+
+
+def test_nsga2_runs_with_the_operators_and_comes_near_the_front(problem):
+    before = pickle.dumps({k: v for k, v in vars(problem).items() if k != "cache"})
+    runs = [
+        minimize(problem, NSGA2(pop_size=40, **problem.operators()), ("n_eval", 3000), seed=1)
+        for _ in range(2)
+    ]
+    np.testing.assert_array_equal(runs[0].F, runs[1].F)
+    assert all(slow.is_legal(problem, x) for x in runs[0].X)
+    reached = moocore.hypervolume(runs[0].F, ref=problem.ref_point)
+    # Only an initial model of each run is kept by pymoo; the problem itself must not change.
+    assert pickle.dumps({k: v for k, v in vars(problem).items() if k != "cache"}) == before
+    assert reached >= 0.95 * problem.best_known_hypervolume
+
+
+def test_designs_print_save_and_load(problem, rng, tmp_path):
+    x = sample(problem, 1, rng)[0]
+    design = problem.decode(x)
+    assert problem.instance in str(design)
+    assert design.version == problem.version
+    np.testing.assert_array_equal(design.x, x)
+    design.save(tmp_path / "design.json")
+    assert type(design).load(tmp_path / "design.json") == design
+
+
+def test_an_instance_survives_its_file(problem, rng, tmp_path):
+    problem.to_file(tmp_path / "again.dat")
+    again = type(problem).from_file(tmp_path / "again.dat")
+    assert again.version == problem.version
+    assert again.instance == "again"
+    X = sample(problem, 5, rng)
+    np.testing.assert_array_equal(again.evaluate(X)[0], problem.evaluate(X)[0])
