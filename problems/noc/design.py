@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .files import read_json, write_json
+from .layout import link_lengths
 from .platform import Platform
 from .rules import broken_rule, whole_numbers
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Design"]
 
@@ -69,6 +73,13 @@ class Design:
         """Return planar and vertical links, [n_links, 2]."""
         return np.concatenate((self.links, self.platform.vertical_array))
 
+    def plot(self, loads: ArrayLike | None = None) -> Figure:
+        """Draw the layers side by side; see ``problems.noc.drawing.draw_layers``."""
+        # Drawing is rare, and matplotlib takes long to import.
+        from .drawing import draw_layers
+
+        return draw_layers(self, loads)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the design, with its platform, as plain JSON data."""
         return {
@@ -95,15 +106,12 @@ class Design:
 
     def save(self, path: str | Path) -> None:
         """Write the design, with its platform, as JSON."""
-        Path(path).write_text(json.dumps(self.to_dict()) + "\n", encoding="utf-8")
+        write_json(path, self.to_dict())
 
     @classmethod
     def load(cls, path: str | Path) -> Design:
         """Read a design from JSON; a ValueError names the file and what is wrong with it."""
-        try:
-            return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
+        return read_json(path, cls.from_dict)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Design):
@@ -122,20 +130,26 @@ class Design:
         return f"Design({x}x{y}x{z}, {len(self.links)} planar links)"
 
     def __str__(self) -> str:
-        return "\n".join([repr(self), *self._layers()])
-
-    def _layers(self) -> list[str]:
         x, y, z = self.platform.grid
+        lengths = np.ceil(np.round(link_lengths(self.platform.grid, self.links), 9)).astype(int)
+        counts = ", ".join(
+            f"{count} of length {length}"
+            for length, count in enumerate(np.bincount(lengths).tolist())
+            if count
+        )
+        degree = np.bincount(self.all_links().ravel(), minlength=self.platform.n_tiles)
+        lines = [
+            f"{self!r}: {counts or 'none'} (rounded up); "
+            f"{degree.min()} to {degree.max()} links per router"
+        ]
         kinds = [self.platform.pe_types[k].name for k in self.platform.pe_type[self.placement]]
         cells = [f"{k}{p}" for k, p in zip(kinds, self.placement.tolist(), strict=True)]
-        width = max(len(c) for c in cells) + 1
+        width = max(map(len, cells)) + 1
         layer = self.links[:, 0] // (x * y)
-        lines = []
         for level in range(z):
             lines.append(f"layer {level}, {int((layer == level).sum())} planar links")
             for row in range(y):
                 start = level * x * y + row * x
-                lines.append(
-                    "  " + "".join(c.ljust(width) for c in cells[start : start + x]).rstrip()
-                )
-        return lines
+                line = "".join(cell.ljust(width) for cell in cells[start : start + x])
+                lines.append("  " + line.rstrip())
+        return "\n".join(lines)

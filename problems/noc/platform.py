@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .files import read_json, write_json
 from .layout import link_candidates, link_lengths, mesh_links, mesh_placement
 from .platform_checks import (
     check_buildable,
@@ -358,12 +359,9 @@ class Platform:
 
     def save(self, path: str | Path) -> None:
         """Write the platform as JSON."""
-        Path(path).write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
+        write_json(path, self.to_dict())
 
     @classmethod
     def load(cls, path: str | Path) -> Platform:
         """Read a platform from JSON; a ValueError names the file and what is wrong with it."""
-        try:
-            return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
+        return read_json(path, cls.from_dict)

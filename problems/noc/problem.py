@@ -19,6 +19,7 @@ from .moves import neighbours_batch
 from .objectives import MODELS, OBJECTIVES, check_objectives, latency_flows
 from .operators import NoCCrossover, NoCMutation, NoCSampling, draw_seeds
 from .platform import Platform
+from .platform_checks import integer
 from .rules import broken_rule, whole_numbers
 from .tables import Floats, Ints
 from .traffic import RELEASED_SCALE, check_traffic, load_traffic, synthetic_traffic
@@ -251,6 +252,7 @@ class NoC3D(Problem):
         Those of a row depend on the row and its place in X only, not on the other rows.
         """
         rows = self.legal_rows(X)
+        k = integer(k, "k", "neighbours", 0)
         out = np.empty((len(rows), k, self.n_var), dtype=np.int64)
         neighbours_batch(rows, self.platform.tables, draw_seeds(random_state, len(rows)), out)
         return out

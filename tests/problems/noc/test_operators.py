@@ -105,7 +105,7 @@ def test_the_check_itself_sees_every_rule_broken(rules, rule):
     if rule != "within a layer":
         index = {tuple(p): i for i, p in enumerate(platform.candidates.tolist())}
         x = np.array([*placement, *(index[tuple(sorted(p))] for p in pairs)])
-        with pytest.raises(ValueError, match="Row 0 of X breaks a rule"):
+        with pytest.raises(ValueError, match=r"Row 0 of X breaks a rule"):
             problem.evaluate(x)
 
 
@@ -305,7 +305,7 @@ def test_mutation_makes_at_most_the_moves_it_is_told(problem, start):
     )
     assert distance.max() <= 3
     assert len(set(distance.tolist())) > 2
-    with pytest.raises(ValueError, match="'max_moves' parameter of NoCMutation"):
+    with pytest.raises(ValueError, match=r"'max_moves' parameter of NoCMutation"):
         NoCMutation(max_moves=0)
 
 

@@ -1,0 +1,242 @@
+import copy
+import pickle
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from pymoo.algorithms.moo.moead import MOEAD
+from pymoo.algorithms.moo.nsga2 import NSGA2
+from pymoo.core.evaluator import Evaluator
+from pymoo.optimize import minimize
+from pymoo.util.ref_dirs import get_reference_directions
+
+from problems.noc import NoC3D, Platform
+from problems.noc.kernel import evaluate_batch
+
+
+@pytest.fixture(scope="module")
+def problem():
+    return NoC3D.example("bfs")
+
+
+@pytest.fixture(scope="module")
+def rows(problem):
+    rng = np.random.default_rng(3)
+    return problem.operators()["sampling"]._do(problem, 30, random_state=rng)
+
+
+def test_shape_and_bounds(problem, rows):
+    assert (problem.n_var, problem.n_obj, problem.n_constr) == (160, 5, 0)
+    assert problem.vtype is int
+    assert problem.xl.max() == 0
+    assert set(problem.xu[:64]) == {63}
+    assert set(problem.xu[64:]) == {479}
+    assert (rows >= problem.xl).all()
+    assert (rows <= problem.xu).all()
+
+
+@pytest.mark.parametrize(
+    ("objectives", "names"),
+    [
+        (3, ("mean", "deviation", "latency")),
+        (4, ("mean", "deviation", "latency", "energy")),
+        (5, ("mean", "deviation", "latency", "energy", "thermal")),
+        (("thermal", "mean"), ("thermal", "mean")),
+        (["latency"], ("latency",)),
+    ],
+)
+def test_objectives_are_columns_of_the_five(problem, rows, objectives, names):
+    some = NoC3D(problem.traffic, objectives=objectives)
+    assert some.objective_names == names
+    columns = [problem.objective_names.index(name) for name in names]
+    np.testing.assert_array_equal(
+        some.evaluate(rows).reshape(len(rows), -1), problem.evaluate(rows)[:, columns]
+    )
+    np.testing.assert_array_equal(some.ref_point, problem.ref_point[columns])
+
+
+@pytest.mark.parametrize(
+    "objectives", [2, 6, 3.0, True, None, "mean", (), ("mean", "speed"), ("mean", "mean"), ([],)]
+)
+def test_unknown_objectives_are_named(problem, objectives):
+    message = "'objectives' parameter of NoC3D must be 3, 4, 5 or a sequence of different names"
+    with pytest.raises(ValueError, match=message):
+        NoC3D(problem.traffic, objectives=objectives)
+
+
+def test_wrong_model_and_platform_are_named(problem):
+    with pytest.raises(ValueError, match=r"'model' parameter of NoC3D .* Got 'paper'"):
+        NoC3D(problem.traffic, model="paper")
+    with pytest.raises(ValueError, match=r"'platform' parameter of NoC3D must be a Platform"):
+        NoC3D(problem.traffic, platform=(4, 4, 4))
+
+
+def test_latency_needs_both_of_its_types(problem):
+    data = Platform.paper_4x4x4().to_dict() | {"cache_type": "L3"}
+    chip = Platform.from_dict(data)
+    with pytest.raises(ValueError, match=r"types 'CPU' and 'L3' .* Got \['CPU', 'LLC', 'GPU'\]"):
+        NoC3D(problem.traffic, platform=chip)
+    assert NoC3D(problem.traffic, platform=chip, objectives=("mean", "energy")).n_obj == 2
+
+
+def test_reference_point_is_the_mesh(problem):
+    np.testing.assert_array_equal(problem.evaluate(problem.mesh_row()), problem.ref_point)
+    assert problem.ref_point.shape == (5,)
+    assert (problem.ref_point > 0).all()
+
+
+def test_link_loads_are_those_behind_mean_and_deviation(problem, rows):
+    loads = problem.link_loads(rows)
+    F = problem.evaluate(rows)
+    assert loads.shape == (30, 144)
+    np.testing.assert_allclose(loads.mean(axis=1), F[:, 0], rtol=1e-12)
+    np.testing.assert_allclose(loads.std(axis=1), F[:, 1], rtol=1e-9)
+    np.testing.assert_array_equal(problem.link_loads(rows[3]), loads[3])
+
+
+def test_version_changes_with_all_that_changes_an_evaluation(problem):
+    variants = [
+        problem,
+        NoC3D(problem.traffic, model="released"),
+        NoC3D(problem.traffic, objectives=4),
+        NoC3D(problem.traffic * 2),
+        NoC3D(
+            problem.traffic,
+            platform=Platform.from_dict(Platform.paper_4x4x4().to_dict() | {"router_stages": 4}),
+        ),
+    ]
+    assert len({p.version for p in variants}) == len(variants)
+    assert NoC3D(problem.traffic.copy()).version == problem.version
+
+
+def test_a_problem_pickles_and_copies(problem, rows):
+    F = problem.evaluate(rows)
+    for again in (pickle.loads(pickle.dumps(problem)), copy.deepcopy(problem)):
+        np.testing.assert_array_equal(again.evaluate(rows), F)
+        np.testing.assert_array_equal(again.features(rows), problem.features(rows))
+        np.testing.assert_array_equal(again.ref_point, problem.ref_point)
+        assert again.version == problem.version
+        assert again.decode(rows[1]) == problem.decode(rows[1])
+
+
+def test_operators_are_fresh_and_pickle(problem):
+    first, second = problem.operators(), problem.operators()
+    assert set(first) == {"sampling", "crossover", "mutation"}
+    assert all(first[name] is not second[name] for name in first)
+    pickle.loads(pickle.dumps(first))
+
+
+def test_the_evaluation_is_compiled_once(problem, rows):
+    other = NoC3D.example("hotspot", model="released", objectives=("energy",))
+    locked = rows.copy()
+    locked.flags.writeable = False
+    shared = copy.deepcopy(problem)
+    shared.traffic.flags.writeable = False
+    for case, X in (
+        (other, rows),
+        (problem, rows[::2]),
+        (problem, locked),
+        (problem, np.asfortranarray(rows)),
+        (problem, rows.astype(np.int32)),
+        (problem, rows.astype(float)),
+        (problem, rows.astype(object)),
+        (shared, rows),
+        (pickle.loads(pickle.dumps(problem)), rows[:1]),
+    ):
+        case.evaluate(X)
+    assert len(evaluate_batch.signatures) == 1
+
+
+def test_threads_give_the_same_bits(problem, rows):
+    F = problem.evaluate(rows)
+    with ThreadPoolExecutor(4) as pool:
+        for again in pool.map(problem.evaluate, [rows] * 16):
+            np.testing.assert_array_equal(again, F)
+
+
+def test_pymoo_algorithms_run_and_repeat(problem):
+    directions = get_reference_directions("energy", 5, 20, seed=1)
+    for make in (
+        lambda: NSGA2(pop_size=20, **problem.operators()),
+        lambda: MOEAD(directions, n_neighbors=5, **problem.operators()),
+    ):
+        first, second = (minimize(problem, make(), ("n_gen", 8), seed=4) for _ in range(2))
+        np.testing.assert_array_equal(first.F, second.F)
+        np.testing.assert_array_equal(problem.evaluate(first.X), first.F)
+        assert (problem.ref_point > first.F).all(axis=1).any()
+
+
+def test_rows_are_integers_after_pymoo_has_handled_them(problem):
+    algorithm = NSGA2(pop_size=10, **problem.operators())
+    algorithm.setup(problem, termination=("n_gen", 3), seed=1)
+    while algorithm.has_next():
+        pop = algorithm.ask()
+        assert pop.get("X").dtype == np.int64
+        Evaluator().eval(problem, pop)
+        algorithm.tell(infills=pop)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda X: X[:, :100], r"160 columns: 64 PE ids, then 96 links. Got shape \(30, 100\)"),
+        (lambda X: X + 0.5, r"X must hold integers. Got .* at index \[0, 0\]"),
+        (lambda X: np.where(X == 7, np.nan, X), "X must hold integers. Got nan"),
+        (lambda X: np.where(X == 7, 2**62, X), "Row 0 of X breaks a rule"),
+        (lambda X: np.where(np.arange(30)[:, None] == 4, 0, X), "Row 4 of X .* each PE once"),
+        (lambda X: -X, "Row 0 of X breaks a rule"),
+        (lambda X: X.astype(str), "X must hold integers"),
+        (lambda X: X[None], r"Got shape \(1, 30, 160\)"),
+    ],
+)
+def test_rows_that_are_no_designs_are_named(problem, rows, change, message):
+    X = change(rows)
+    with pytest.raises(ValueError, match=message):
+        problem.check(X)
+    with pytest.raises(ValueError, match=message):
+        problem.link_loads(X)
+
+
+def test_an_unconnected_row_is_named_by_the_evaluation(problem):
+    x = problem.mesh_row()
+    candidates = problem.platform.candidates
+    stack = {0, 16, 32, 48}
+    kept = [c for c in x[64:].tolist() if not stack & set(candidates[c].tolist())]
+    spare = [
+        c
+        for c in range(480)
+        if c not in kept and not stack & set(candidates[c].tolist()) and c % 11 == 0
+    ]
+    X = np.stack((x, x))
+    X[1, 64:] = sorted((kept + spare)[:96])
+    with pytest.raises(ValueError, match=r"Row 1 of X .* Got 2 unconnected parts"):
+        problem.evaluate(X)
+
+
+def test_empty_batches_are_empty(problem, rows):
+    assert problem.evaluate(rows[:0]).shape == (0, 5)
+    assert problem.features(rows[:0]).shape == (0, len(problem.feature_names))
+    assert problem.neighbours_many(rows[:0], 3, np.random.default_rng(0)).shape == (0, 3, 160)
+    assert problem.neighbours(rows[0], 0, np.random.default_rng(0)).shape == (0, 160)
+    with pytest.raises(ValueError, match=r"'k' parameter of neighbours .* Got -1"):
+        problem.neighbours(rows[0], -1, np.random.default_rng(0))
+
+
+def test_canonical_keeps_shape_and_placement(problem, rows):
+    rng = np.random.default_rng(0)
+    shuffled = np.concatenate((rows[:, :64], rng.permuted(rows[:, 64:], axis=1)), axis=1)
+    before = shuffled.copy()
+    np.testing.assert_array_equal(problem.canonical(shuffled), rows)
+    np.testing.assert_array_equal(problem.canonical(shuffled[3]), rows[3])
+    np.testing.assert_array_equal(shuffled, before)
+
+
+def test_the_problem_needs_none_of_the_heavy_packages():
+    code = (
+        "import sys; from problems.noc import NoC3D; "
+        "heavy = {'torch', 'matplotlib.pyplot', 'moela', 'pandas'} & set(sys.modules); "
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

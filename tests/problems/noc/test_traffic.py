@@ -1,0 +1,157 @@
+import numpy as np
+import pytest
+
+from problems.noc import NoC3D, PEType, Platform, load_traffic, synthetic_traffic
+from problems.noc.traffic import APPLICATIONS
+
+
+def write(path, rows):
+    path.write_text("\n".join(" ".join(map(str, row)) for row in rows) + "\n")
+    return path
+
+
+@pytest.fixture
+def rows():
+    return [[(i * 64 + j) % 97 for j in range(64)] for i in range(64)]
+
+
+def test_a_file_is_read_and_scaled(tmp_path, rows):
+    path = write(tmp_path / "a.csv", rows)
+    np.testing.assert_array_equal(load_traffic(path), np.array(rows) / 2e8)
+    np.testing.assert_array_equal(load_traffic(path, scale=1), rows)
+    comma = tmp_path / "b.csv"
+    comma.write_text("\n\n".join(", ".join(f"{v:.1e}" for v in row) for row in rows))
+    np.testing.assert_array_equal(load_traffic(comma, scale=1), rows)
+
+
+@pytest.mark.parametrize(
+    ("i", "j", "word"),
+    [(3, 5, "many"), (0, 63, "-4"), (63, 0, "nan"), (9, 9, "inf"), (1, 1, "1e999")],
+)
+def test_a_wrong_entry_is_named(tmp_path, rows, i, j, word):
+    rows[i][j] = word
+    path = write(tmp_path / "a.csv", rows)
+    with pytest.raises(ValueError, match=rf"row {i + 1}, column {j + 1}: .* Got '{word}'") as error:
+        NoC3D.from_traffic(path)
+    assert str(path) in str(error.value)
+
+
+def test_a_missing_row_is_named(tmp_path, rows):
+    path = write(tmp_path / "a.csv", rows[:40] + rows[41:])
+    with pytest.raises(ValueError, match=r"must have 64 rows, .* Got 63") as error:
+        load_traffic(path)
+    assert str(path) in str(error.value)
+
+
+def test_a_row_of_another_length_is_named(tmp_path, rows):
+    rows[7] = rows[7][:-1]
+    with pytest.raises(ValueError, match=r"row 8: must have 64 columns, .* Got 63"):
+        load_traffic(write(tmp_path / "a.csv", rows))
+    rows[7] = [*rows[7], 1, 2]
+    with pytest.raises(ValueError, match=r"row 8: must have 64 columns, .* Got 65"):
+        load_traffic(write(tmp_path / "a.csv", rows))
+
+
+def test_a_line_number_is_told_where_blank_lines_shift_it(tmp_path, rows):
+    rows[2][0] = "x"
+    path = tmp_path / "a.csv"
+    path.write_text("\n" + "\n\n".join(" ".join(map(str, row)) for row in rows))
+    with pytest.raises(ValueError, match=r"row 3 \(line 6\), column 1"):
+        load_traffic(path)
+
+
+def test_another_size_is_named(tmp_path):
+    path = write(tmp_path / "a.csv", np.ones((16, 16), dtype=int).tolist())
+    with pytest.raises(ValueError, match=r"row 1: must have 64 columns, .* Got 16"):
+        load_traffic(path)
+    assert load_traffic(path, n=16).shape == (16, 16)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n", b"\xff\xfe\x00\x01", b"PK\x03\x04\x00\x00 \xf0"])
+def test_a_file_of_something_else_is_named(tmp_path, content):
+    path = tmp_path / "a.csv"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.csv"):
+        load_traffic(path)
+
+
+def test_a_file_without_traffic_between_pes_is_named(tmp_path):
+    path = write(tmp_path / "a.csv", np.eye(64, dtype=int).tolist())
+    with pytest.raises(ValueError, match=r"some traffic between two PEs. Got none"):
+        load_traffic(path)
+
+
+@pytest.mark.parametrize("scale", [0, -1.0, float("nan"), "2e8"])
+def test_a_wrong_scale_is_named(tmp_path, rows, scale):
+    with pytest.raises(ValueError, match=r"'scale' parameter of load_traffic"):
+        load_traffic(write(tmp_path / "a.csv", rows), scale=scale)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nowhere"):
+        NoC3D.from_traffic(tmp_path / "nowhere.csv")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t[:63], r"64 rows and 64 columns, .* Got shape \(63, 64\)"),
+        (lambda t: t.ravel(), r"Got shape \(4096,\)"),
+        (lambda t: np.where(np.arange(64) == 3, np.nan, t), "row 1, column 4: .* Got nan"),
+        (lambda t: -t, "row 1, column 1: .* Got -1.0"),
+        (lambda t: [*t.tolist()[:5], ["a"]], "must be an array of numbers"),
+        (lambda t: t * 0, "some traffic"),
+    ],
+)
+def test_a_wrong_array_is_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        NoC3D(change(np.ones((64, 64))))
+
+
+def shares(traffic):
+    """Return per cent of CPU-LLC, GPU-LLC, GPU-GPU and CPU-CPU traffic, both directions."""
+    cpu, llc, gpu = slice(0, 8), slice(8, 24), slice(24, 64)
+    blocks = ((cpu, llc), (gpu, llc), (gpu, gpu), (cpu, cpu))
+    parts = [traffic[a, b].sum() + (traffic[b, a].sum() if a != b else 0.0) for a, b in blocks]
+    return np.array(parts) / traffic.sum() * 100
+
+
+@pytest.mark.parametrize("application", sorted(APPLICATIONS))
+def test_synthetic_traffic_has_the_shares_and_total_of_its_application(application):
+    *wanted, total = APPLICATIONS[application]
+    assert sum(wanted) == pytest.approx(100, abs=0.5)
+    traffic = synthetic_traffic(application, Platform.paper_4x4x4(), np.random.default_rng(2))
+    np.testing.assert_allclose(shares(traffic), wanted, atol=0.3)
+    assert traffic.sum() * 2e8 == pytest.approx(total, rel=1e-3)
+    assert np.diag(traffic).sum() == 0
+    # PEs of a class differ, as they do in traces.
+    heavy = np.sort(traffic[8:24].sum(axis=1))
+    assert heavy[-1] > 1.5 * heavy[0]
+
+
+@pytest.mark.parametrize("app", ["bfs", "bp", "gau", "hotspot", "pf"])
+def test_the_shares_are_those_of_real_traffic(noc_data, app):
+    traffic = load_traffic(noc_data / f"{app}_traffic.csv")
+    *wanted, total = APPLICATIONS[app]
+    np.testing.assert_allclose(shares(traffic), wanted, atol=1.0)
+    assert traffic.sum() * 2e8 == pytest.approx(total, rel=0.05)
+
+
+def test_examples_follow_their_seed():
+    a, b, c = (NoC3D.example("nw", seed=s).traffic for s in (1, 1, 2))
+    np.testing.assert_array_equal(a, b)
+    assert (a != c).any()
+    with pytest.raises(ValueError, match=r"'application' parameter must be one of .* Got 'doom'"):
+        NoC3D.example("doom")
+
+
+def test_synthetic_traffic_leaves_out_absent_types():
+    kinds = (PEType(name="CPU", count=4, power=1), PEType(name="LLC", count=4, power=1))
+    chip = Platform(grid=(2, 2, 2), pe_types=kinds, n_planar_links=8)
+    traffic = synthetic_traffic("bfs", chip, np.random.default_rng(0))
+    assert traffic.sum() * 2e8 == pytest.approx(2.2e8, rel=1e-6)
+    lonely = Platform(
+        grid=(2, 2, 2), pe_types=(PEType(name="DSP", count=8, power=1),), n_planar_links=8
+    )
+    with pytest.raises(ValueError, match=r"types CPU, LLC and GPU. Got \['DSP'\]"):
+        synthetic_traffic("bfs", lonely, np.random.default_rng(0))
