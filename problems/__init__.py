@@ -6,12 +6,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from problems.classic import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP
     from problems.noc import NoC3D
 
 # Imported on first use, so that one family of problems does not load what another needs.
-_HOMES = {"NoC3D": "problems.noc"}
+_HOMES = {
+    "MNKLandscape": "problems.classic",
+    "MultiObjectiveKnapsack": "problems.classic",
+    "MultiObjectiveQAP": "problems.classic",
+    "NoC3D": "problems.noc",
+}
 
-__all__ = ["NoC3D"]
+__all__ = ["MNKLandscape", "MultiObjectiveKnapsack", "MultiObjectiveQAP", "NoC3D"]
 
 
 def __getattr__(name: str) -> Any:

@@ -158,7 +158,7 @@ class MOOSTAGE(ArchiveAlgorithm):
 
     def _learn(self, search: Search) -> None:
         """Keep what a search that has ended teaches."""
-        path = encode(self.problem, search.path)
+        path = encode(self.problem, rows(search.path))
         self.examples.append((path, search.met))
         self.n_rows += len(path)
         while self.n_rows - len(self.examples[0][0]) > self.max_rows:
