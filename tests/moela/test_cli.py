@@ -1,0 +1,89 @@
+"""The command line: results on disk, and one line with exit code 2 for bad input."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from moela.cli import main
+from problems import NoC3D
+from problems.noc import Design
+
+
+@pytest.fixture(scope="module")
+def front(tmp_path_factory):
+    out = tmp_path_factory.mktemp("front")
+    assert main(["run", "noc", "--evals", "300", "--objectives", "3", "--out", str(out)]) == 0
+    return out
+
+
+def test_front_holds_what_the_designs_are_worth(front):
+    with (front / "front.csv").open() as file:
+        header, *lines = list(csv.reader(file))
+    values = np.array(lines, dtype=float)
+    problem = NoC3D.example("bfs", objectives=3)
+    assert header[:3] == ["mean", "deviation", "latency"]
+    F = problem.evaluate(values[:, 3:].astype(int))
+    np.testing.assert_array_equal(F, values[:, :3])
+
+
+def test_record_says_how_it_was_made(front):
+    record = json.loads((front / "run.json").read_text())
+    assert record["settings"]["seed"] == 1
+    assert record["n_eval"] == 300
+    assert record["versions"]["pymoo"].startswith("0.6")
+    assert record["hypervolume"] > 0
+
+
+def test_best_design_loads_and_picture_is_there(front):
+    assert Design.load(front / "best.json").links.shape == (96, 2)
+    assert (front / "front.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_same_seed_same_front(front, tmp_path):
+    arguments = ["run", "noc", "--evals", "300", "--objectives", "3", "--out", str(tmp_path)]
+    assert main([*arguments, "--jobs", "2"]) == 0
+    assert (tmp_path / "front.csv").read_text() == (front / "front.csv").read_text()
+
+
+@pytest.mark.parametrize("algorithm", ["moela-published", "moos", "moo-stage", "nsga3", "moead"])
+def test_every_algorithm_runs(algorithm, tmp_path):
+    arguments = ["run", "noc", "--evals", "120", "--out", str(tmp_path), "--algorithm", algorithm]
+    assert main(arguments) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--traffic", "nowhere.csv"], ["nowhere.csv"]),
+        (["--application", "quake"], ["quake", "bfs"]),
+        (["--objectives", "7"], ["objectives", "7"]),
+        (["--model", "guess"], ["model", "guess", "released"]),
+        (["--evals", "1"], ["--evals", "1"]),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(arguments, words, tmp_path, capsys):
+    assert main(["run", "noc", "--out", str(tmp_path / "out"), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("moela: ")
+    assert error.count("\n") == 1
+    assert all(word in error for word in words)
+
+
+@pytest.mark.parametrize("content", ["1 2 3\n", "word " * 64, "-1 " * 64])
+def test_bad_traffic_names_the_file(content, tmp_path, capsys):
+    path = tmp_path / "traffic.csv"
+    path.write_text(content)
+    assert main(["run", "noc", "--traffic", str(path), "--out", str(tmp_path / "out")]) == 2
+    assert "traffic.csv" in capsys.readouterr().err
+
+
+def test_version_and_help(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    with pytest.raises(SystemExit, match="0"):
+        main(["run", "noc", "--help"])
+    assert "--traffic" in capsys.readouterr().out
