@@ -41,9 +41,9 @@ class BatchMOEAD(ArchiveAlgorithm):
     ----------
     n_subproblems : int
         Weight vectors, and designs sampled to begin with.
-    n_neighbors : int
+    n_neighbours : int
         Size of a neighbourhood, the sub-problem itself included.
-    prob_neighbor_mating : float
+    prob_neighbours : float
         Probability that both parents come from the neighbourhood.
     n_replace : int
         Members that a child may replace.
@@ -79,8 +79,8 @@ class BatchMOEAD(ArchiveAlgorithm):
         self,
         *,
         n_subproblems: int = 50,
-        n_neighbors: int = 15,
-        prob_neighbor_mating: float = 0.9,
+        n_neighbours: int = 15,
+        prob_neighbours: float = 0.9,
         n_replace: int = 2,
         batch_size: int | None = None,
         scalarisation: Scalarisation = "chebyshev",
@@ -91,15 +91,15 @@ class BatchMOEAD(ArchiveAlgorithm):
         super().__init__(n_init=n_subproblems, archive_size=archive_size, **kwargs)
         require(
             "BatchMOEAD",
-            "prob_neighbor_mating",
-            prob_neighbor_mating,
-            0.0 <= prob_neighbor_mating <= 1.0,
+            "prob_neighbours",
+            prob_neighbours,
+            0.0 <= prob_neighbours <= 1.0,
             "between 0 and 1",
         )
         one_of("BatchMOEAD", "scalarisation", scalarisation, SCALARISATIONS)
         self.n_subproblems = n_subproblems
-        self.n_neighbors = count("BatchMOEAD", "n_neighbors", n_neighbors)
-        self.prob_neighbor_mating = float(prob_neighbor_mating)
+        self.n_neighbours = count("BatchMOEAD", "n_neighbours", n_neighbours)
+        self.prob_neighbours = float(prob_neighbours)
         self.n_replace = count("BatchMOEAD", "n_replace", n_replace)
         batch_size = n_subproblems if batch_size is None else batch_size
         self.batch_size = count("BatchMOEAD", "batch_size", batch_size)
@@ -109,7 +109,7 @@ class BatchMOEAD(ArchiveAlgorithm):
         n_obj = self.problem.n_obj
         self.frame = Frame(n_obj, reference_of(self.problem))
         W = simplex_weights(self.n_subproblems, n_obj, self.random_state)
-        self.members = Subproblems(W, self.n_neighbors, self.scalarisation)
+        self.members = Subproblems(W, self.n_neighbours, self.scalarisation)
         # Sub-problems that have not had a child in this round, in random order.
         self.waiting = np.empty(0, dtype=np.int64)
 
@@ -123,7 +123,7 @@ class BatchMOEAD(ArchiveAlgorithm):
             self.waiting = np.concatenate([self.waiting, order])
         homes, self.waiting = self.waiting[: self.batch_size], self.waiting[self.batch_size :]
         parents, local = self.members.parents(
-            homes, self.operators.n_parents, self.prob_neighbor_mating, self.random_state
+            homes, self.operators.n_parents, self.prob_neighbours, self.random_state
         )
         pop = self.operators.children(self.problem, self.members.pop, parents, self.random_state)
         pop.set("owner", homes)

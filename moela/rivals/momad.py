@@ -49,7 +49,7 @@ class MOMAD(ArchiveAlgorithm):
 
     What differs from the published algorithm, and why:
 
-    - A neighbourhood is a sample of `n_explore_neighbors` random neighbours, and a local search
+    - A neighbourhood is a sample of `n_explore_neighbours` random neighbours, and a local search
       ends after `patience` failures in a row. The published one lists whole neighbourhoods (2-opt,
       exchange of items), which a general problem does not offer.
     - The local searches of all sub-problems advance side by side, so that a batch has one design
@@ -64,7 +64,7 @@ class MOMAD(ArchiveAlgorithm):
     ----------
     n_subproblems : int
         Weight vectors, and designs sampled to begin with.
-    n_neighbors : int
+    n_neighbours : int
         Size of the neighbourhood of a sub-problem, itself included.
     restart : {"crossover", "perturbation"}
         Where a search starts: at a child of two designs of the neighbourhood, as in the paper for
@@ -73,7 +73,7 @@ class MOMAD(ArchiveAlgorithm):
     n_kicks : int
     patience : int
         Failures in a row that end a local search.
-    n_explore, n_explore_neighbors : int
+    n_explore, n_explore_neighbours : int
         Designs explored by Pareto local search in a generation, and neighbours of each.
     n_replace : int
         Members of P_L that a design may replace.
@@ -103,12 +103,12 @@ class MOMAD(ArchiveAlgorithm):
         self,
         *,
         n_subproblems: int = 50,
-        n_neighbors: int = 10,
+        n_neighbours: int = 10,
         restart: Literal["crossover", "perturbation"] = "crossover",
         n_kicks: int = 3,
         patience: int = 10,
         n_explore: int = 50,
-        n_explore_neighbors: int = 10,
+        n_explore_neighbours: int = 10,
         n_replace: int = 2,
         scalarisation: Scalarisation = "weighted_sum",
         archive_size: int | None = 500,
@@ -119,12 +119,12 @@ class MOMAD(ArchiveAlgorithm):
         one_of("MOMAD", "restart", restart, ("crossover", "perturbation"))
         one_of("MOMAD", "scalarisation", scalarisation, SCALARISATIONS)
         self.n_subproblems = n_subproblems
-        self.n_neighbors = count("MOMAD", "n_neighbors", n_neighbors)
+        self.n_neighbours = count("MOMAD", "n_neighbours", n_neighbours)
         self.restart = restart
         self.n_kicks = count("MOMAD", "n_kicks", n_kicks)
         self.patience = count("MOMAD", "patience", patience)
         self.n_explore = count("MOMAD", "n_explore", n_explore, at_least=0)
-        self.n_explore_neighbors = count("MOMAD", "n_explore_neighbors", n_explore_neighbors)
+        self.n_explore_neighbours = count("MOMAD", "n_explore_neighbours", n_explore_neighbours)
         self.n_replace = count("MOMAD", "n_replace", n_replace)
         self.scalarisation: Scalarisation = scalarisation
 
@@ -132,7 +132,7 @@ class MOMAD(ArchiveAlgorithm):
         n_obj = self.problem.n_obj
         self.frame = Frame(n_obj, reference_of(self.problem))
         W = simplex_weights(self.n_subproblems, n_obj, self.random_state)
-        self.members = Subproblems(W, self.n_neighbors, self.scalarisation)
+        self.members = Subproblems(W, self.n_neighbours, self.scalarisation)
         self.searches = LocalSearches(n_obj, self.scalarisation, self.patience)
         # The sub-problem of each running search, by search id.
         self.home_of: dict[int, int] = {}
@@ -181,12 +181,12 @@ class MOMAD(ArchiveAlgorithm):
 
     def _exploration(self) -> Population:
         """Propose neighbours of the next designs to explore; none when all have been."""
-        size = max(len(self.members) // self.n_explore_neighbors, 1)
+        size = max(len(self.members) // self.n_explore_neighbours, 1)
         while self.exploring:
             chunk, self.exploring = self.exploring[:size], self.exploring[size:]
             nobody = np.full(len(chunk), -1)
             pop = fresh_neighbours(
-                self, [ind.X for ind in chunk], nobody, self.n_explore_neighbors, "explore"
+                self, [ind.X for ind in chunk], nobody, self.n_explore_neighbours, "explore"
             )
             if len(pop):
                 return pop

@@ -80,7 +80,7 @@ class MOOS(ArchiveAlgorithm):
     ----------
     n_init : int
         Designs sampled to begin with.
-    n_neighbors : int
+    n_neighbours : int
         Perturbations that a search chooses among.
     max_steps : int
         Moves after which a search ends.
@@ -110,13 +110,13 @@ class MOOS(ArchiveAlgorithm):
         self,
         *,
         n_init: int = 50,
-        n_neighbors: int = 5,
+        n_neighbours: int = 5,
         max_steps: int = 15,
         archive_size: int | None = 500,
         **kwargs: Any,
     ) -> None:
         super().__init__(n_init=n_init, archive_size=archive_size, **kwargs)
-        self.n_neighbors = count("MOOS", "n_neighbors", n_neighbors)
+        self.n_neighbours = count("MOOS", "n_neighbours", n_neighbours)
         self.max_steps = count("MOOS", "max_steps", max_steps)
 
     def _begin(self) -> None:
@@ -139,14 +139,14 @@ class MOOS(ArchiveAlgorithm):
                 self,
                 [search.x for search in running],
                 np.array([search.id for search in running]),
-                self.n_neighbors,
+                self.n_neighbours,
                 "search",
             )
             if len(pop):
                 return pop
             for search in running:
                 self._settle(self.searches.end(search))
-        return restarts(self, self.n_neighbors)
+        return restarts(self, self.n_neighbours)
 
     def _answer(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
         self.frame.update(F, self.front)

@@ -22,9 +22,9 @@ ALGORITHMS = {
     ),
     "MOOS": partial(MOOS, n_init=15),
     "MOOSTAGE": partial(
-        MOOSTAGE, n_init=15, n_neighbors=4, max_steps=3, n_trees=5, n_model_steps=3
+        MOOSTAGE, n_init=15, n_neighbours=4, max_steps=3, n_trees=5, n_model_steps=3
     ),
-    "MOMAD": partial(MOMAD, n_subproblems=12, patience=2, n_explore=3, n_explore_neighbors=3),
+    "MOMAD": partial(MOMAD, n_subproblems=12, patience=2, n_explore=3, n_explore_neighbours=3),
     "MOMAD, perturbation": partial(
         MOMAD, n_subproblems=12, patience=2, n_explore=0, restart="perturbation"
     ),
