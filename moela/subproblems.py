@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pymoo.core.population import Population
+from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 from scipy.stats import qmc
 
@@ -188,10 +189,19 @@ class Subproblems:
         return len(self.W)
 
     def populate(self, pop: Population, F: Floats, CV: Floats, frame: Frame) -> None:
-        """Give each sub-problem the design that is best for it; a design may serve several."""
+        """Give each sub-problem the design that is best for it; a design may serve several.
+
+        Where some designs are infeasible, they are dealt out one to one instead, by the least sum
+        of scalarised values (linear assignment): feasibility first would give all sub-problems
+        the one design of least violation, and with it all diversity away.
+        """
         values = scalarise(frame.scale(F)[None], self.W[:, None], self.by)
         order = np.lexsort((values, np.broadcast_to(CV, values.shape)), axis=1)
-        self._assign(order[:, 0], pop, F, CV)
+        index = order[:, 0]
+        if CV.max() > 0.0:
+            dealt, design = linear_sum_assignment(values)
+            index[dealt] = design
+        self._assign(index, pop, F, CV)
 
     def populate_in_order(self, pop: Population, F: Floats, CV: Floats) -> None:
         """Give sub-problem k the k-th design, going round if there are fewer designs."""
