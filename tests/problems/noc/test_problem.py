@@ -157,7 +157,7 @@ def test_threads_give_the_same_bits(problem, rows):
 
 
 def test_pymoo_algorithms_run_and_repeat(problem):
-    directions = get_reference_directions("energy", 5, 20, seed=1)
+    directions = get_reference_directions("das-dennis", 5, n_partitions=2)
     for make in (
         lambda: NSGA2(pop_size=20, **problem.operators()),
         lambda: MOEAD(directions, n_neighbors=5, **problem.operators()),
