@@ -1,4 +1,4 @@
-"""JSON files: written whole, and read so that every fault becomes an error that names the file."""
+"""JSON files, read so that every fault becomes an error that names the file."""
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 __all__ = [
     "link_candidates",
@@ -122,6 +121,9 @@ def mesh_placement(pe_type: Ints, allowed: NDArray[np.bool_]) -> Ints:
     ValueError
         The allowed tiles of the types leave no way to place all PEs.
     """
+    # Half of the package's import time, for what few platforms need.
+    from scipy.optimize import linear_sum_assignment
+
     n = pe_type.size
     blocked = ~allowed[pe_type]
     pe, tile = np.ogrid[:n, :n]

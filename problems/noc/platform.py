@@ -81,7 +81,7 @@ class PEType:
         require(isinstance(name, str) and name != "", "name", "PEType", "a non-empty string", name)
         owner = f"PEType {name}"
         count = integer(count, "count", owner, 1)
-        several = isinstance(power, Sequence) and not isinstance(power, str)
+        several = isinstance(power, (Sequence, np.ndarray)) and not isinstance(power, str)
         powers = tuple(
             number(watts, "power", owner)
             for watts in (power if several else [power] * count)  # type: ignore[union-attr]

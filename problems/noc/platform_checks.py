@@ -163,14 +163,19 @@ def check_buildable(platform: Platform) -> None:
             "The 'mesh_placement' parameter of Platform must put every PE where its type may sit. "
             f"Got {name} {placement[tile]} on tile {tile} instead."
         )
+    for setting in ("router_stages", "planar_delay", "vertical_delay"):
+        value = getattr(platform, setting)
+        require(value < FAR, setting, "Platform", f"below {FAR} cycles", value)
     hops = platform.tables.link_cost
     if hops.min() < 1:
         raise ValueError(
             "The 'router_stages' and delays of Platform must make every hop take a cycle or more. "
             "Got a hop of 0 instead."
         )
-    if (n - 1) * int(hops.max()) >= FAR:
+    # Neither a path over all tiles nor one hop more than "unreachable" may overflow 16 bits.
+    most = min((FAR - 1) // (n - 1), np.iinfo(np.uint16).max - FAR)
+    if hops.max() > most:
         raise ValueError(
-            f"The 'router_stages' and delays of Platform must keep a path over all tiles below "
-            f"{FAR} cycles. Got hops of up to {hops.max()} instead; count in longer cycles."
+            f"The 'router_stages' and delays of Platform must keep every hop at {most} cycles or "
+            f"less. Got hops of up to {hops.max()} instead; count in longer cycles."
         )

@@ -100,13 +100,13 @@ class NoC3D(Problem):
         self.platform = platform
         self.model = model
         self.objective_names = check_objectives(objectives)
-        self.traffic: Floats = check_traffic(traffic, platform.n_tiles)
+        self._traffic = check_traffic(traffic, platform.n_tiles)
         self._columns = [OBJECTIVES.index(name) for name in self.objective_names]
         none = np.empty(0, dtype=np.int64)
         self._flows: tuple[Ints, Ints, Floats] = (none, none, np.empty(0))
         if "latency" in self.objective_names:
-            self._flows = latency_flows(self.traffic, platform, model)
-        self._plan, self.feature_names = FeaturePlan.of(platform, self.traffic)
+            self._flows = latency_flows(self._traffic, platform, model)
+        self._plan, self.feature_names = FeaturePlan.of(platform, self._traffic)
         n, planar = platform.n_tiles, platform.n_planar_links
         super().__init__(
             n_var=n + planar,
@@ -148,9 +148,16 @@ class NoC3D(Problem):
         traffic = synthetic_traffic(application, platform, np.random.default_rng(seed))
         return cls(traffic, platform=platform, objectives=objectives, model=model)
 
+    @property
+    def traffic(self) -> Floats:
+        """What PE i sends to PE j, float [n_tiles, n_tiles]; read-only."""
+        view = self._traffic.view()
+        view.flags.writeable = False
+        return view
+
     def _digest(self) -> str:
         digest = hashlib.sha256(json.dumps(self.platform.to_dict(), sort_keys=True).encode())
-        digest.update(self.traffic.tobytes())
+        digest.update(self._traffic.tobytes())
         digest.update(repr(self.objective_names).encode())
         return f"noc-{EVALUATION}-{self.model}-{digest.hexdigest()[:16]}"
 
@@ -158,11 +165,11 @@ class NoC3D(Problem):
         out["F"] = self._objectives(self._rows(x))
 
     def _objectives(self, rows: Ints, *, loads: Floats | None = None) -> Floats:
-        F = np.empty((len(rows), len(OBJECTIVES)))
+        F = np.full((len(rows), len(OBJECTIVES)), np.nan)
         status = np.empty(len(rows), dtype=np.int64)
         loads = np.empty((0, 0)) if loads is None else loads
         # A worker process may have been handed a read-only map of the traffic.
-        traffic = np.require(self.traffic, requirements=["C", "W", "E"])
+        traffic = np.require(self._traffic, requirements=["C", "W", "E"])
         tables, released = self.platform.tables, self.model == "released"
         evaluate_batch(rows, tables, traffic, *self._flows, released, F, loads, status)
         if status.any():

@@ -97,7 +97,7 @@ class Tables(NamedTuple):
             n_candidates=len(platform.candidates),
             link_a=np.ascontiguousarray(links[:, 0]),
             link_b=np.ascontiguousarray(links[:, 1]),
-            link_cost=np.minimum(cost, 60_000).astype(np.uint16),
+            link_cost=np.minimum(cost, np.iinfo(np.uint16).max).astype(np.uint16),
             link_energy=energy,
             vertical_degree=np.bincount(
                 platform.vertical_array.ravel(), minlength=platform.n_tiles

@@ -17,8 +17,9 @@ __all__ = ["APPLICATIONS", "RELEASED_SCALE", "check_traffic", "load_traffic", "s
 RELEASED_SCALE = 2e8
 """What the released MOELA code divides the numbers of a traffic file by."""
 
-# Per cent of the traffic between CPUs and LLCs, GPUs and LLCs, GPUs, CPUs; and the total. The
-# first two and what is known of the others follow the Rodinia traces that MOELA used.
+# The shares of CPU-LLC and GPU-LLC traffic are those of the Rodinia traces that MOELA used. The
+# small shares and the totals are rounded from them for bfs, bp, gau, hotspot and pf; for the other
+# four they are made up, but for the total of kmeans.
 APPLICATIONS: dict[str, tuple[float, float, float, float, float]] = {
     "bfs": (34.6, 62.2, 2.5, 0.7, 2.2e8),
     "bp": (94.2, 4.5, 0.5, 0.8, 1.3e7),
@@ -143,9 +144,9 @@ def synthetic_traffic(
     """Make up traffic with the class-to-class shares of a named application.
 
     This is synthetic: no trace was recorded. Only the shares of CPU-LLC, GPU-LLC, GPU-GPU and
-    CPU-CPU traffic and the total are those of an application (some totals and the small shares are
-    guesses); within a class, PEs differ by log-normal weights, PE 0 leads the CPUs as the main
-    thread does, and LLCs answer with twice of what they are asked.
+    CPU-CPU traffic and the total follow the application (see ``APPLICATIONS``). All else is made
+    up: PEs of a class differ by log-normal weights, PE 0 leads the CPUs as a main thread would, and
+    LLCs send twice of what they are sent.
 
     Parameters
     ----------

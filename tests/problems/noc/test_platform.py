@@ -150,7 +150,10 @@ def test_a_2d_chip_and_a_single_pillar_work():
         ({"vertical_links": [3]}, "'vertical_links' .* sequence of integers"),
         ({"vertical_links": [(0, 4, 8)]}, r"Got \(0, 4, 8\)"),
         ({"router_stages": 0, "vertical_delay": 0}, "every hop take a cycle or more"),
-        ({"router_stages": 9000}, "below 60000 cycles. Got hops of up to 9002"),
+        ({"router_stages": 9000}, "every hop at 5535 cycles or less. Got hops of up to 9002"),
+        ({"planar_delay": 59999}, "every hop at 5535 cycles or less. Got hops of up to 65535"),
+        ({"planar_delay": 1e300}, "'planar_delay' .* below 60000 cycles"),
+        ({"router_stages": 10**400}, "'router_stages' .* below 60000 cycles"),
         ({"planar_delay": -1}, "'planar_delay' .* Got -1"),
         ({"router_energy": float("inf")}, "'router_energy' .* Got inf"),
         ({"layer_resistance": "ten"}, "'layer_resistance' .* Got 'ten'"),
@@ -226,3 +229,13 @@ def test_a_wrong_platform_file_is_named(tmp_path, text, message):
     with pytest.raises(ValueError, match=message) as error:
         Platform.load(path)
     assert str(path) in str(error.value)
+
+
+def test_the_slowest_hops_that_are_allowed_do_not_overflow():
+    kinds = tuple(PEType(name=name, count=1, power=1.0) for name in ("CPU", "GPU", "LLC"))
+    chip = Platform(grid=(3, 1, 1), pe_types=kinds, n_planar_links=2, router_stages=5533)
+    traffic = np.zeros((3, 3))
+    traffic[0, 2] = 1.0
+    # Between the ends there is no direct link: two hops, of which each takes 5534 cycles.
+    assert NoC3D(traffic, platform=chip).ref_point[2] == 2 * 5534
+    assert PEType(name="A", count=3, power=np.ones(3)) == PEType(name="A", count=3, power=1)

@@ -96,6 +96,11 @@ def test_link_loads_are_those_behind_mean_and_deviation(problem, rows):
     np.testing.assert_array_equal(problem.link_loads(rows[3]), loads[3])
 
 
+def test_traffic_cannot_be_changed_behind_the_reference_point(problem):
+    with pytest.raises(ValueError, match=r"read-only"):
+        problem.traffic[0, 1] = 1.0
+
+
 def test_version_changes_with_all_that_changes_an_evaluation(problem):
     variants = [
         problem,
@@ -133,7 +138,7 @@ def test_the_evaluation_is_compiled_once(problem, rows):
     locked = rows.copy()
     locked.flags.writeable = False
     shared = copy.deepcopy(problem)
-    shared.traffic.flags.writeable = False
+    shared._traffic.flags.writeable = False
     for case, X in (
         (other, rows),
         (problem, rows[::2]),
@@ -157,7 +162,7 @@ def test_threads_give_the_same_bits(problem, rows):
 
 
 def test_pymoo_algorithms_run_and_repeat(problem):
-    directions = get_reference_directions("energy", 5, 20, seed=1)
+    directions = get_reference_directions("das-dennis", 5, n_partitions=2)
     for make in (
         lambda: NSGA2(pop_size=20, **problem.operators()),
         lambda: MOEAD(directions, n_neighbors=5, **problem.operators()),

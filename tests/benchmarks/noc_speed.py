@@ -1,0 +1,234 @@
+"""How fast NoC3D evaluates, varies and starts, on one core and as ratios in one run.
+
+Run it as ``python tests/benchmarks/noc_speed.py``; with MOELA_DATA set, stored designs and real
+traffic are timed too. Times are CPU times, the best of several rounds, except where it says
+otherwise.
+"""
+
+import itertools
+import os
+import platform as machine
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from pathlib import Path
+
+import networkx as nx
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import dijkstra
+
+from problems.noc import NoC3D
+
+ROUNDS = 5
+RELEASED_PER_SECOND = 2.5  # the released evaluator, on two cores
+
+START = """
+import time; begin = time.perf_counter()
+import numpy as np
+from problems.noc import NoC3D
+imported = time.perf_counter()
+problem = NoC3D.example("bfs")
+problem.evaluate(problem.mesh_row())
+evaluated = time.perf_counter()
+operators, rng = problem.operators(), np.random.default_rng(0)
+X = operators["sampling"]._do(problem, 4, random_state=rng)
+operators["mutation"]._do(problem, X, random_state=rng)
+operators["crossover"]._do(problem, np.stack((X, X)), random_state=rng)
+problem.neighbours(X[0], 4, rng)
+problem.features(X)
+print(imported - begin, evaluated - imported, time.perf_counter() - evaluated)
+"""
+
+
+def best(work):
+    """Return the least CPU seconds of a call."""
+    work()
+    times = []
+    for _ in range(ROUNDS):
+        begin = time.process_time()
+        work()
+        times.append(time.process_time() - begin)
+    return min(times)
+
+
+def report_rates(sets, stored):
+    """Print designs per second for sets of designs under both models; return the random rate."""
+    print(f"\n{'designs per second, one core':34}{'published':>12}{'released':>12}{'mean us':>10}")
+    rates = {}
+    for name, (problems, X) in sets.items():
+        seconds = [best(lambda p=p, X=X: p.evaluate(X)) for p in problems]
+        per = [len(X) / s for s in seconds]
+        rates[name] = per[0]
+        print(f"{name:34}{per[0]:12,.0f}{per[1]:12,.0f}{1e6 / per[0]:10.1f}")
+    if not stored:
+        print("(set MOELA_DATA for the stored designs)")
+    for name, rate in rates.items():
+        print(f"{name}: {rate / RELEASED_PER_SECOND:,.0f} times the released evaluator's ~2.5/s")
+
+
+def loads_with_networkx(problem, design):
+    """Route one design with networkx and load its links (ties as they fall)."""
+    graph = nx.Graph()
+    graph.add_weighted_edges_from(link_costs(problem, design))
+    load = {}
+    for source, paths in nx.all_pairs_dijkstra_path(graph):
+        for target, path in paths.items():
+            flow = problem.traffic[design.placement[source], design.placement[target]]
+            for hop in itertools.pairwise(path):
+                key = min(hop), max(hop)
+                load[key] = load.get(key, 0.0) + flow
+    return sum(load.values()) / problem.platform.n_links
+
+
+def loads_with_scipy(problem, design):
+    """Route one design with scipy.sparse.csgraph; load its links by walking all paths at once."""
+    n = problem.platform.n_tiles
+    a, b, cost = np.array(link_costs(problem, design)).T
+    a, b = a.astype(int), b.astype(int)
+    graph = coo_array((np.r_[cost, cost], (np.r_[a, b], np.r_[b, a])), shape=(n, n)).tocsr()
+    _, before = dijkstra(graph, return_predecessors=True)
+    flow = problem.traffic[np.ix_(design.placement, design.placement)]
+    load = np.zeros((n, n))
+    source, here = (part.ravel() for part in np.indices((n, n)))
+    weight = flow.ravel()
+    while source.size:
+        previous = before[source, here]
+        going = previous >= 0
+        source, here, weight, previous = (v[going] for v in (source, here, weight, previous))
+        np.add.at(load, (previous, here), weight)
+        here = previous
+    return load.sum() / problem.platform.n_links
+
+
+def link_costs(problem, design):
+    """Return (tile, tile, cost) of every link."""
+    tables = problem.platform.tables
+    index = np.r_[
+        problem.encode(design)[problem.platform.n_tiles :],
+        np.arange(tables.n_candidates, tables.link_a.size),
+    ]
+    return [(int(tables.link_a[c]), int(tables.link_b[c]), int(tables.link_cost[c])) for c in index]
+
+
+def report_other_tools(problem, X):
+    """Print how much faster the kernel is than general graph libraries on the same designs."""
+    designs = [problem.decode(x) for x in X[:10]]
+    mine = best(lambda: problem.evaluate(X)) / len(X)
+    print("\nrouting and link loads alone, against all five objectives here")
+    for name, route in (("networkx", loads_with_networkx), ("scipy csgraph", loads_with_scipy)):
+        begin = time.process_time()
+        means = [route(problem, design) for design in designs]
+        theirs = (time.process_time() - begin) / len(designs)
+        # Link means differ where ties are broken otherwise, but not by much.
+        np.testing.assert_allclose(means, problem.evaluate(X[:10])[:, 0], rtol=0.05)
+        print(f"{name:20}{1 / theirs:10,.0f} designs/s   {theirs / mine:8,.0f} times slower")
+
+
+def report_variation(problem, X):
+    """Print what the operators cost beside an evaluation."""
+    operators = problem.operators()
+    rng = np.random.default_rng(1)
+    half = len(X) // 2
+    evaluation = best(lambda: problem.evaluate(X)) / len(X)
+    related = operators["mutation"]._do(problem, X, random_state=rng)
+    work = {
+        "sampling": lambda: operators["sampling"]._do(problem, len(X), random_state=rng),
+        "mutation": lambda: operators["mutation"]._do(problem, X, random_state=rng),
+        "crossover, unrelated parents": lambda: operators["crossover"]._do(
+            problem, np.stack((X[:half], X[half : 2 * half])), random_state=rng
+        ),
+        "crossover, related parents": lambda: operators["crossover"]._do(
+            problem, np.stack((X[:half], related[:half])), random_state=rng
+        ),
+        "neighbours, 20 at a time": lambda: problem.neighbours_many(X[: len(X) // 20], 20, rng),
+        "features": lambda: problem.features(X),
+        "canonical": lambda: problem.canonical(X),
+    }
+    print(f"\n{'per design':34}{'us':>8}{'of an evaluation':>20}")
+    print(f"{'evaluation':34}{evaluation * 1e6:8.1f}{1:20.0%}")
+    for name, call in work.items():
+        seconds = best(call) / len(X)
+        print(f"{name:34}{seconds * 1e6:8.1f}{seconds / evaluation:20.0%}")
+
+
+def report_batches_and_threads(problem, X):
+    """Print the price of small batches, and what a second thread brings (wall time)."""
+    whole = best(lambda: problem.evaluate(X))
+    print("\nbatch size, time per design against one batch of", len(X))
+    for size in (1, 15, 50, 200):
+        parts = [X[i : i + size] for i in range(0, len(X), size)]
+        print(
+            f"{size:6}{best(lambda parts=parts: [problem.evaluate(p) for p in parts]) / whole:8.2f}"
+        )
+    with ThreadPoolExecutor(2) as pool:
+        seconds = []
+        for halves in ([X], [X[::2].copy(), X[1::2].copy()]):
+            times = []
+            for _ in range(ROUNDS):
+                begin = time.perf_counter()
+                list(pool.map(problem.evaluate, halves))
+                times.append(time.perf_counter() - begin)
+            seconds.append(min(times))
+    print(
+        f"two threads: {seconds[0] / seconds[1]:.2f} times one (wall time, {os.cpu_count()} CPUs)"
+    )
+
+
+def report_start():
+    """Print the wall time of a first start, which compiles, and of a second, which does not."""
+    print(f"\n{'seconds of wall time':24}{'import':>10}{'evaluation':>12}{'operators':>11}")
+    with tempfile.TemporaryDirectory() as cache:
+        environment = os.environ | {"NUMBA_CACHE_DIR": cache}
+        for name in ("first start, compiles", "second start"):
+            words = subprocess.run(
+                [sys.executable, "-c", START],
+                env=environment,
+                check=True,
+                capture_output=True,
+                text=True,
+                cwd=Path(__file__).parents[2],
+            ).stdout.split()
+            print(f"{name:24}" + "".join(f"{float(w):11.2f}" for w in words))
+
+
+def main():
+    print(f"{machine.processor() or machine.machine()}, {os.cpu_count()} CPUs, {machine.system()}")
+    names = ("numpy", "numba", "pymoo", "scipy", "networkx")
+    print(f"Python {machine.python_version()},", ", ".join(f"{n} {version(n)}" for n in names))
+    both = [NoC3D.example("bfs", model=model) for model in ("published", "released")]
+    problem = both[0]
+    rng = np.random.default_rng(0)
+    start = problem.operators()["sampling"]._do(problem, 2000, random_state=rng)
+    parents = np.stack((start[:1000], start[1000:]))
+    X = problem.operators()["crossover"]._do(problem, parents, random_state=rng)
+    X = rng.permutation(X.reshape(-1, problem.n_var))
+    sets = {
+        "mesh": (both, np.tile(problem.mesh_row(), (2000, 1))),
+        "random links and placements": (both, X),
+    }
+    data = os.environ.get("MOELA_DATA")
+    if data:
+        folder = Path(data) / "noc"
+        real = [NoC3D.from_traffic(folder / "bfs_traffic.csv", model=p.model) for p in both]
+        stored = np.load(folder / "released_evaluator_designs.npz", allow_pickle=False)
+        index = {tuple(p): i for i, p in enumerate(problem.platform.candidates.tolist())}
+        planar = [
+            [index[p] for p in map(tuple, np.sort(links, axis=1).tolist()) if p in index]
+            for links in stored["links"]
+        ]
+        rows = np.concatenate((stored["placement"], planar), axis=1).astype(np.int64)
+        # Whole rounds of all 50: the same design twice in a row would flatter the rate.
+        sets["the 50 stored designs, real traffic"] = (real, np.tile(rows, (40, 1)))
+    report_rates(sets, bool(data))
+    report_variation(problem, X)
+    report_batches_and_threads(problem, X)
+    report_other_tools(problem, X)
+    report_start()
+
+
+if __name__ == "__main__":
+    main()
