@@ -11,6 +11,7 @@ from pymoo.problems import get_problem
 from sklearn.ensemble import ExtraTreesRegressor
 
 from moela import MOELA
+from moela.move_model import MoveModel
 from moela.published import PublishedMOELA
 from problems import MultiObjectiveKnapsack, NoC3D
 
@@ -66,7 +67,7 @@ def test_learned_moves_beat_blind_ones_where_moves_can_be_learned():
 
 def test_start_model_sees_every_search_that_ended():
     problem = NoC3D.example("bfs", objectives=3)
-    algorithm = run(problem, MOELA(patience=5), 1500).algorithm
+    algorithm = run(problem, MOELA(patience=5), 3000).algorithm
     ended = algorithm.searches.next_id - len(algorithm.searches)
     assert len(algorithm.starts) == ended > 20
     assert algorithm.starts.ready
@@ -79,15 +80,15 @@ def test_models_can_be_given():
     assert not hasattr(trees, "estimators_")
 
 
-def test_unskilled_move_model_is_switched_off():
-    class Noise(Linear):
-        def _evaluate(self, x, out, *args, **kwargs):
-            # A hash of the design: nothing about a neighbour says anything about it.
-            seeds = [int.from_bytes(np.packbits(row).tobytes(), "little") for row in x.astype(bool)]
-            out["F"] = np.array([np.random.default_rng(seed).random(2) for seed in seeds])
-
-    moves = run(Noise(), MOELA(shares={"search": 1}), 3000).algorithm.moves
-    assert abs(moves.skill) < 0.3
+def test_move_model_without_skill_is_not_used():
+    model = MoveModel()
+    rng = np.random.default_rng(0)
+    model.add(rng.normal(size=(200, 3)), rng.normal(size=(200, 2)))
+    assert model.fit_if_due()
+    assert model.ready
+    model.check(np.arange(100.0), -np.arange(100.0))
+    assert model.skill == pytest.approx(-1.0)
+    assert not model.ready
 
 
 def test_reference_is_where_the_product_is_measured_from():
