@@ -5,11 +5,12 @@
 Every figure is a ratio of two timings taken alternately in the same run, so that other load on the
 machine hits both. "waiting" evaluations sleep, as one that calls a simulator does, and show what
 the evaluator itself adds even on a busy machine; "computing" ones keep a core busy and need two
-idle cores.
+idle cores; for them the speed-up that the CPU time spent allows is printed, too.
 """
 
 import argparse
 import os
+import resource
 import statistics
 import tempfile
 import time
@@ -68,6 +69,26 @@ def scaling(batch, compute, repeats, total=200):
     return warm, cold
 
 
+def scaling_by_cpu(batch, total=1000):
+    """Return the speed-up that the CPU time spent would allow on two cores with nothing else."""
+    problem, rng = Timed(0.01, True), np.random.default_rng(1)
+    with Evaluator(backend="serial") as one:
+        before = time.process_time()
+        seconds(problem, one, batch, rng, total)
+        serial = time.process_time() - before
+
+    def spent(n):
+        """Return the CPU time of this process and its workers for so many evaluations."""
+        own, children = time.process_time(), resource.getrusage(resource.RUSAGE_CHILDREN)
+        with Evaluator(n_jobs=2) as two:
+            seconds(problem, two, batch, rng, n)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        workers = after.ru_utime + after.ru_stime - children.ru_utime - children.ru_stime
+        return time.process_time() - own + workers
+
+    return 2 * serial / (spent(2 * total) - spent(total))  # without what starting workers takes
+
+
 def overhead(kind, compute, repeats, batch=100, total=1000):
     """Return how much longer 1 ms evaluations take with a store than without."""
     ratios = []
@@ -96,12 +117,13 @@ def main():
         how = "computing" if compute else "waiting"
         for batch, bar in ((50, 1.5), (100, 1.8), (200, 1.8)):
             warm, cold = scaling(batch, compute, repeats)
+            by_cpu = f", by CPU time {scaling_by_cpu(batch):.2f}" if compute else ""
             rows.append(
                 (
                     f"10 ms {how}, batches of {batch}, 2 workers against 1",
                     f"{statistics.median(warm):.2f} ({min(warm):.2f} to {max(warm):.2f})",
                     f"at least {bar}",
-                    f"cold {cold[0]:.2f}",
+                    f"cold {cold[0]:.2f}{by_cpu}",
                 )
             )
         for kind in ("one process", "two workers"):
