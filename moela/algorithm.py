@@ -198,9 +198,12 @@ class MOELA(ArchiveAlgorithm):
     def _share(self) -> Mapping[str, float]:
         if self.shares is not None:
             return self.shares
-        if hasattr(self.problem, "neighbours"):
-            return {"evolution": 0.1, "search": 0.8, "pareto": 0.1}
-        return {"evolution": 0.8, "search": 0.1, "pareto": 0.1}
+        if not hasattr(self.problem, "neighbours"):
+            return {"evolution": 0.8, "search": 0.1, "pareto": 0.1}
+        # With many objectives nearly every neighbour is non-dominated, so being so says little.
+        if self.problem.n_obj > 3:
+            return {"evolution": 0.05, "search": 0.95}
+        return {"evolution": 0.15, "search": 0.55, "pareto": 0.3}
 
     # ---------------------------------------------------------------------------------- asking
 

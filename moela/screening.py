@@ -80,7 +80,7 @@ class Screen:
         random_state: np.random.Generator,
         step: Floats | float = 0.1,
     ) -> Candidates:
-        """Propose neighbours of designs X [n, ...] with features [n, d]; `width` are to be picked."""
+        """Propose neighbours of designs X [n, ...] with features [n, d]; `width` are picked."""
         n, m = len(X), self.problem.n_obj
         screening = self.model is not None and self.model.ready
         k = max(width, self.n_candidates) if screening else width

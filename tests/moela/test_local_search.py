@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pymoo.core.population import Population
 
-from moela.local_search import LocalSearches
+from moela.local_search import LocalSearches, tries_of
 from moela.subproblems import Frame
 
 
@@ -17,7 +18,7 @@ def started(F, patience=3, max_gains=None, W=None):
     F = np.asarray(F, dtype=float)
     W = np.full(F.shape, 0.5) if W is None else np.asarray(W, dtype=float)
     X = np.arange(len(F) * 3.0).reshape(len(F), 3)
-    ids = searches.begin(X, F, np.zeros(len(F)), W, np.empty((len(F), 0)))
+    ids = searches.begin(Population.new(X=X), F, np.zeros(len(F)), W, np.empty((len(F), 0)))
     return searches, ids
 
 
@@ -25,7 +26,7 @@ def receive(searches, ids, F, frame, CV=None, X=None):
     F = np.atleast_2d(np.asarray(F, dtype=float))
     X = np.full((len(F), 3), -1.0) if X is None else X
     CV = np.zeros(len(F)) if CV is None else np.asarray(CV, dtype=float)
-    return searches.receive(np.asarray(ids), X, F, CV, frame)
+    return searches.receive(np.asarray(ids), Population.new(X=X), F, CV, frame)
 
 
 def test_a_better_neighbour_is_taken_and_a_worse_one_is_not(frame):
@@ -96,7 +97,9 @@ def test_ids_are_never_used_again():
     searches, _ = started([[0.5, 0.5]] * 3)
     searches.drop(np.ones(3, dtype=bool))
     one = np.array([[0.5, 0.5]])
-    ids = searches.begin(np.zeros((1, 3)), one, np.zeros(1), one, np.empty((1, 0)))
+    ids = searches.begin(
+        Population.new(X=np.zeros((1, 3))), one, np.zeros(1), one, np.empty((1, 0))
+    )
     assert ids.tolist() == [3]
     assert searches.X.shape == (1, 3)
 
@@ -115,7 +118,16 @@ def test_steps_grow_with_success_and_shrink_with_failure(frame):
 def test_what_is_begun_does_not_share_memory_with_the_caller(frame):
     X, F = np.zeros((1, 3)), np.array([[0.5, 0.5]])
     searches = LocalSearches(2, "weighted_sum", 3)
-    searches.begin(X, F, np.zeros(1), np.full((1, 2), 0.5), np.empty((1, 0)))
+    searches.begin(Population.new(X=X), F, np.zeros(1), np.full((1, 2), 0.5), np.empty((1, 0)))
     receive(searches, [0], [[0.1, 0.1]], frame)
     assert X.tolist() == [[0.0, 0.0, 0.0]]
     assert F.tolist() == [[0.5, 0.5]]
+
+
+def test_tries_are_counted_on_the_design_they_were_made_from(frame):
+    searches, _ = started([[0.5, 0.5]])
+    first = searches.pop[0]
+    receive(searches, [0, 0], [[0.9, 0.9], [0.4, 0.4]], frame)
+    receive(searches, [0], [[0.9, 0.9]], frame)
+    assert first.data["tries"] == 2
+    assert tries_of(searches.pop).tolist() == [1]
