@@ -107,7 +107,7 @@ class MOELA(ArchiveAlgorithm):
         self,
         *,
         n_subproblems: int = 50,
-        n_neighbours: int = 15,
+        n_neighbours: int = 10,
         prob_neighbour_mating: float = 0.9,
         scalarisation: Scalarisation = "chebyshev",
         n_searches: int = 10,
