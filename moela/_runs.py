@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from moela import _signature
-from moela.journal import (
-    Journal,
-    RunRow,
-    StoreError,
-    StoreMismatchError,
-    owner,
-    owner_alive,
-)
+from moela._sqlite import StoreError, owner, owner_alive
+from moela.journal import Journal, RunRow, StoreMismatchError
 from moela.policy import OK, Outcome
+from moela.runner import Runner
 
 logger = logging.getLogger("moela.evaluator")
 
@@ -25,7 +21,7 @@ logger = logging.getLogger("moela.evaluator")
 _RECHECK_RTOL = 1e-6
 
 
-def seed_of(algorithm: Any) -> tuple[int | None, bool]:
+def seed_of(algorithm: Any) -> tuple[str | None, bool]:
     """Return the seed of an algorithm that has been set up, and whether it had to be drawn.
 
     An algorithm without a seed has drawn its entropy from the system; that entropy, given as
@@ -34,10 +30,64 @@ def seed_of(algorithm: Any) -> tuple[int | None, bool]:
     if algorithm is None:
         return None, False
     if algorithm.seed is not None:
-        return int(algorithm.seed), False
+        return str(algorithm.seed), False
     sequence = getattr(getattr(algorithm.random_state, "bit_generator", None), "seed_seq", None)
     entropy = getattr(sequence, "entropy", None)
-    return (int(entropy), True) if isinstance(entropy, int) else (None, False)
+    return (str(entropy), True) if isinstance(entropy, int) else (None, False)
+
+
+def enter(
+    store: Path,
+    run_id: int | None,
+    *,
+    problem: dict[str, Any],
+    algorithm: Any,
+    settings: dict[str, Any],
+    budget: int | None,
+    on_mismatch: str,
+) -> tuple[RunRow, bool, Journal]:
+    """Open a store and the run in it that a call is: with ``run_id`` that one, else see open_run.
+
+    Returns
+    -------
+    The run, whether it had begun before, and the journal.
+    """
+    journal = Journal(store)
+    try:
+        if run_id is not None:
+            return reopen_run(journal, run_id, problem), True, journal
+        seed, seed_drawn = seed_of(algorithm)
+        run, resumed = open_run(
+            journal,
+            problem=problem,
+            algorithm=_signature.of_algorithm(algorithm),
+            seed=seed,
+            seed_drawn=seed_drawn,
+            settings=settings,
+            budget=budget,
+            on_mismatch=on_mismatch,
+        )
+        return run, resumed, journal
+    except BaseException:
+        journal.close()
+        raise
+
+
+def recheck(journal: Journal, run: RunRow, runner: Runner) -> None:
+    """Evaluate the cheapest design of a run again and compare.
+
+    Raises
+    ------
+    StoreMismatchError
+        The results differ by more than rounding.
+    """
+    cheapest = journal.cheapest(run.id)
+    if cheapest is None:
+        return
+    x, row = cheapest
+    X = x[None] if isinstance(x, np.ndarray) else np.array([x], dtype=object)
+    ((_, (outcome,)),) = runner.run([(0,)], X, ["F", "G", "H"])
+    compare(run, journal, row.outcome, outcome)
 
 
 def open_run(
@@ -45,7 +95,7 @@ def open_run(
     *,
     problem: dict[str, Any],
     algorithm: dict[str, Any],
-    seed: int | None,
+    seed: str | None,
     seed_drawn: bool,
     settings: dict[str, Any],
     budget: int | None,
@@ -62,7 +112,7 @@ def open_run(
     wanted = {
         "problem": problem,
         "algorithm": algorithm,
-        "seed": None if seed is None else str(seed),
+        "seed": seed,
         "settings": settings,
     }
     wanted = json.loads(_signature.dump(wanted))

@@ -81,6 +81,8 @@ def dump(signature: Any) -> str:
 def differences(old: Any, new: Any, name: str) -> list[str]:
     """Name what differs between two signatures, a line each: ``problem.version: '1' -> '2'``."""
     if isinstance(old, dict) and isinstance(new, dict):
+        if old.get("class") != new.get("class"):  # whose settings have little in common
+            return [f"{name}.class: {old.get('class')!r} -> {new.get('class')!r}"]
         found: list[str] = []
         for key in sorted(old.keys() | new.keys()):
             found += differences(old.get(key), new.get(key), f"{name}.{key}")
@@ -106,6 +108,9 @@ def _name(kind: Any) -> str:
 
 
 def _short(value: Any) -> Any:
+    """Replace what is long by a digest, but keep names, so that a difference can be named."""
+    if isinstance(value, dict):
+        return {key: _short(inner) for key, inner in value.items()}
     text = dump(value)
     if len(text) <= _MAX_TEXT:
         return value

@@ -118,10 +118,6 @@ class Supervisor:
         """Drop what no worker has begun; return how many jobs are still in hand."""
         return self._state.drop()
 
-    def more_ready(self) -> bool:
-        """Return whether the next answer is already there."""
-        return not self._state.done.empty()
-
 
 class _State:
     """What the supervising threads share."""
@@ -135,7 +131,9 @@ class _State:
         self.environment = dict(os.environ)
         if threads is not None:
             self.environment |= single_threaded_environment(threads)
+        self.python_path = self.environment.get("PYTHONPATH")
         self.environment["PYTHONPATH"] = os.pathsep.join(p or os.getcwd() for p in sys.path)
+        self.pid = os.getpid()
         self.changed = threading.Condition()
         self.todo: deque[_Task] = deque()
         self.threads: list[threading.Thread] = []
@@ -174,6 +172,8 @@ class _State:
         return self.closed or task.epoch != self.epoch
 
     def close(self) -> None:
+        if os.getpid() != self.pid:  # a fork of the process that they belong to
+            return
         with self.changed:
             self.closed = True
             self.todo.clear()
@@ -201,7 +201,8 @@ class _Process:
         self.name = f"pid {self._process.pid}"
 
     def begin(self, state: _State) -> None:
-        self.send({"path": sys.path, "payload": state.payload})
+        setup = {"path": sys.path, "python_path": state.python_path, "payload": state.payload}
+        self.send(setup)
         problem = self.receive()
         if problem is not None:
             raise unloadable(problem)

@@ -50,6 +50,7 @@ def main() -> None:
     try:
         setup = receive(tasks)
         sys.path[:] = setup["path"]
+        _restore(setup["python_path"])
         problem, retries, threads = pickle.loads(setup["payload"])
         _limit(threads)
         from moela._call import evaluate
@@ -71,6 +72,13 @@ def main() -> None:
             _end()
         except Exception:  # something in `out` cannot be pickled
             send(answers, traceback.format_exc())
+
+
+def _restore(python_path: str | None) -> None:
+    """Leave to programs that the evaluation starts the PYTHONPATH that the user has set."""
+    os.environ.pop("PYTHONPATH", None)
+    if python_path is not None:
+        os.environ["PYTHONPATH"] = python_path
 
 
 def _limit(threads: int | None) -> None:

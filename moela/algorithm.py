@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -11,9 +12,10 @@ from pymoo.core.population import Population
 from moela.archive import Bools, Floats
 from moela.base import ArchiveAlgorithm, require, rows
 from moela.encode import encode
-from moela.local_search import LocalSearches
+from moela.local_search import LocalSearches, add_tries, tries_of
 from moela.move_model import MoveModel
 from moela.published import PublishedMOELA
+from moela.screening import Screen
 from moela.start_model import StartModel
 from moela.subproblems import (
     SCALARISATIONS,
@@ -26,9 +28,8 @@ from moela.subproblems import (
 )
 from moela.volume import DirectionalVolume
 
-Part = Literal["evolution", "search"]
-PARTS: tuple[Part, ...] = ("evolution", "search")
-_LEAST_SHARE = 0.05
+Part = Literal["evolution", "search", "pareto"]
+PARTS: tuple[Part, ...] = ("evolution", "search", "pareto")
 
 
 class MOELA(ArchiveAlgorithm):
@@ -57,9 +58,10 @@ class MOELA(ArchiveAlgorithm):
         hypervolume.
     n_candidates : int
         Neighbours that the move model ranks for each one that is evaluated.
-    search_share : float or None
-        Share of the evaluations that searches get. None: 0.9 where the problem brings `neighbours`
-        of its own, since somebody has thought about moves there, else by what pays.
+    shares : dict or None
+        Relative shares of the evaluations that "evolution", "search" and "pareto" get. None: mostly
+        search where the problem brings `neighbours` of its own, since somebody has thought about
+        moves there, else mostly evolution.
     start_model, move_model : "default", None or scikit-learn regressor
         The models that pick starts and rank moves; None does without.
     reference : "auto", None or array [M]
@@ -105,14 +107,14 @@ class MOELA(ArchiveAlgorithm):
         self,
         *,
         n_subproblems: int = 50,
-        n_neighbours: int = 15,
+        n_neighbours: int = 10,
         prob_neighbour_mating: float = 0.9,
         scalarisation: Scalarisation = "chebyshev",
         n_searches: int = 10,
         patience: int = 20,
         descend: Scalarisation = "product",
         n_candidates: int = 10,
-        search_share: float | None = None,
+        shares: Mapping[str, float] | None = None,
         start_model: Any = "default",
         move_model: Any = "default",
         reference: ArrayLike | Literal["auto"] | None = "auto",
@@ -134,12 +136,13 @@ class MOELA(ArchiveAlgorithm):
         for name, choice in (("scalarisation", scalarisation), ("descend", descend)):
             allowed = f"one of {', '.join(SCALARISATIONS)}"
             require("MOELA", name, choice, choice in SCALARISATIONS, allowed)
-        for name, share in (
-            ("prob_neighbour_mating", prob_neighbour_mating),
-            ("search_share", search_share),
-        ):
-            fits = share is None or 0.0 <= share <= 1.0
-            require("MOELA", name, share, fits, "between 0 and 1")
+        fits = 0.0 <= prob_neighbour_mating <= 1.0
+        require("MOELA", "prob_neighbour_mating", prob_neighbour_mating, fits, "between 0 and 1")
+        if shares is not None:
+            known = set(shares) <= set(PARTS) and all(value >= 0 for value in shares.values())
+            fits = known and sum(shares.values()) > 0
+            expected = f"a positive number for some of {', '.join(PARTS)}"
+            require("MOELA", "shares", shares, fits, expected)
         super().__init__(n_init=n_subproblems, archive_size=archive_size, **kwargs)
         self.n_subproblems = n_subproblems
         self.n_neighbours = n_neighbours
@@ -149,7 +152,7 @@ class MOELA(ArchiveAlgorithm):
         self.patience = patience
         self.descend = descend
         self.n_candidates = n_candidates
-        self.search_share = search_share
+        self.shares = shares
         self.start_model = start_model
         self.move_model = move_model
         self.reference = reference
@@ -168,57 +171,62 @@ class MOELA(ArchiveAlgorithm):
         if isinstance(reference, str):
             reference = getattr(problem, "ref_point", None)
         self.frame = Frame(problem.n_obj, reference)
-        self.subproblems = Subproblems(
-            simplex_weights(self.n_subproblems, problem.n_obj, rng),
-            self.n_neighbours,
-            self.scalarisation,
-        )
+        W = simplex_weights(self.n_subproblems, problem.n_obj, rng)
+        self.subproblems = Subproblems(W, self.n_neighbours, self.scalarisation)
         self.searches = LocalSearches(problem.n_obj, self.descend, self.patience)
-        self.starts = (
-            None
-            if self.start_model is None
-            else StartModel(
-                self.descend, None if isinstance(self.start_model, str) else self.start_model
-            )
-        )
-        self.moves = (
-            None
-            if self.move_model is None
-            else MoveModel(None if isinstance(self.move_model, str) else self.move_model)
+        self.starts: StartModel | None = None
+        if self.start_model is not None:
+            given = None if isinstance(self.start_model, str) else self.start_model
+            self.starts = StartModel(self.descend, given)
+        self.moves: MoveModel | None = None
+        if self.move_model is not None:
+            self.moves = MoveModel(None if isinstance(self.move_model, str) else self.move_model)
+        self.screen = Screen(
+            problem,
+            self.operators,
+            self.seen,
+            self.moves,
+            learns=self.starts is not None,
+            n_candidates=self.n_candidates,
         )
         self.volume = DirectionalVolume(problem.n_obj, rng)
-        self.n_asked = dict.fromkeys(PARTS, 0)
-        self.gain = dict.fromkeys(PARTS, 0.0)
-        self.paid = dict.fromkeys(PARTS, 0.0)
+        self.n_asked: dict[Part, int] = dict.fromkeys(PARTS, 0)
         self.log: dict[str, dict[str, float]] = {
             part: {"n_eval": 0, "accepted": 0, "hypervolume": 0.0} for part in ("initial", *PARTS)
         }
 
+    def _share(self) -> Mapping[str, float]:
+        if self.shares is not None:
+            return self.shares
+        if not hasattr(self.problem, "neighbours"):
+            return {"evolution": 0.8, "search": 0.1, "pareto": 0.1}
+        # With many objectives nearly every neighbour is non-dominated, so being so says little.
+        if self.problem.n_obj > 3:
+            return {"evolution": 0.05, "search": 0.95}
+        return {"evolution": 0.15, "search": 0.55, "pareto": 0.3}
+
     # ---------------------------------------------------------------------------------- asking
 
     def _ask(self) -> Population:
-        if self._turn() == "evolution":
+        part = self._turn()
+        pop = Population.empty()
+        if part == "search":
+            pop = self._search()
+        elif part == "pareto":
+            pop = self._around_the_front()
+        if len(pop) == 0:
+            # Also when a search has nothing new left around it.
+            part = "evolution"
             pop = self._children()
-        else:
-            pop = self._neighbours()
+        pop.set("part", part)
+        self.n_asked[part] += len(pop)
         return pop
 
     def _turn(self) -> Part:
         """Pick the part that is furthest behind its share of the evaluations."""
-        share = self._search_share()
-        search, evolution = self.n_asked["search"], self.n_asked["evolution"]
-        return "search" if search * (1.0 - share) <= evolution * share else "evolution"
-
-    def _search_share(self) -> float:
-        if self.search_share is not None:
-            return self.search_share
-        if hasattr(self.problem, "neighbours"):
-            return 1.0 - 2 * _LEAST_SHARE
-        # The cube makes a clear winner take most; the floor keeps the other's rate known.
-        worth = {part: (self.gain[part] / max(self.paid[part], 1.0)) ** 3 for part in PARTS}
-        total = worth["search"] + worth["evolution"]
-        share = worth["search"] / total if total > 0 else 0.5
-        return float(np.clip(share, _LEAST_SHARE, 1.0 - _LEAST_SHARE))
+        share = self._share()
+        due = {part: self.n_asked[part] / share[part] for part in PARTS if share.get(part)}
+        return min(due, key=lambda part: due[part])
 
     def _children(self) -> Population:
         rng, sub = self.random_state, self.subproblems
@@ -227,8 +235,7 @@ class MOELA(ArchiveAlgorithm):
         pop = Population.empty()
         # Designs asked for before are made again, but not for ever: small spaces run out.
         for _ in range(3):
-            n = self.batch_size - len(pop)
-            home = rng.permutation(len(sub))[:n]
+            home = rng.permutation(len(sub))[: self.batch_size - len(pop)]
             parents, near = sub.parents(
                 home, self.operators.n_parents, self.prob_neighbour_mating, rng
             )
@@ -241,89 +248,82 @@ class MOELA(ArchiveAlgorithm):
                 break
         if len(pop) == 0:
             pop, homes, local = off, home, near
-        pop.set(part="evolution", home=homes, local=local)
-        self.n_asked["evolution"] += len(pop)
+        pop.set(home=homes, local=local)
         return pop
 
-    def _neighbours(self) -> Population:
-        rng, running = self.random_state, self.searches
-        self._start_searches(self.n_searches - len(running))
-        width = max(1, self.batch_size // len(running))
-        model = self.moves
-        screening = model is not None and model.ready
-        k = max(width, self.n_candidates) if screening else width
-        X = self.operators.neighbours(self.problem, running.X, k, rng, running.step)
-        n = len(running)
-        flat = X.reshape(n * k, *X.shape[2:])
-        new = self.seen.first_of_each(flat).reshape(n, k)
-        features = moves = np.empty((n, k, 0))
-        predicted = np.zeros((n, k))
-        blind = np.ones(n, dtype=bool)
-        if self._learns:
-            features = encode(self.problem, flat).reshape(n, k, -1)
-            moves = features - running.features[:, None]
-            if screening:
-                predicted = self._predicted_change(moves)
-                blind = rng.random(n) < 0.1
-        order = np.argsort(
-            np.where(new, 0.0, np.inf) + np.where(blind[:, None], 0.0, predicted),
-            axis=1,
-            kind="stable",
-        )[:, :width]
-        at = np.arange(n)[:, None]
-        pick = (at * k + order).ravel()
-        pop = Population.new("X", flat[pick])
-        pop.set(
-            part="search",
-            search=np.repeat(running.ids, width),
-            blind=np.repeat(blind, width) if screening else np.zeros(n * width, dtype=bool),
-            predicted=predicted[at, order].ravel(),
-            features=features[at, order].reshape(n * width, -1),
-            move=moves[at, order].reshape(n * width, -1),
-        )
-        self.n_asked["search"] += len(pop)
-        return pop
+    def _search(self) -> Population:
+        """Let each running search propose its most promising neighbours."""
+        # A search with nothing new around it ends unpaid, and another takes its place.
+        for _ in range(3):
+            self._start_searches(self.n_searches - len(self.searches))
+            running = self.searches
+            if len(running) == 0:
+                break
+            width = max(1, self.batch_size // len(running))
+            found = self.screen.candidates(
+                running.X, running.features, width, self.random_state, running.step
+            )
+            W, F = running.W[:, None], running.F[:, None]
+            before = scalarise(self.frame.scale(F), W, self.descend)
+            after = scalarise(self.frame.scale(F + found.change), W, self.descend)
+            pop, at = self.screen.pick(found, after - before, width)
+            idle = np.bincount(at[0], minlength=len(running)) == 0
+            if len(pop):
+                pop.set(search=running.ids[at[0]], predicted=(after - before)[at])
+            if idle.any():
+                for ind in running.pop[idle]:
+                    ind.data["exhausted"] = True
+                self._finish(idle)
+            if len(pop):
+                return pop
+        return Population.empty()
 
-    def _predicted_change(self, moves: Floats) -> Floats:
-        """Predict by how much each move [n, k, d] changes the value of its search."""
-        assert self.moves is not None
-        running = self.searches
-        n, k, d = moves.shape
-        change = self.moves.predict(moves.reshape(n * k, d)).reshape(n, k, -1)
-        F = running.F[:, None] + change
-        W = running.W[:, None]
-        after = scalarise(self.frame.scale(F), W, self.descend)
-        before = scalarise(self.frame.scale(running.F), running.W, self.descend)
-        return after - before[:, None]
+    def _around_the_front(self) -> Population:
+        """Propose neighbours of archived designs that promise hypervolume: Pareto local search."""
+        front, rng = self.front, self.random_state
+        n = min(self.batch_size, len(front))
+        tries = tries_of(front.pop) + rng.random(len(front))
+        members = tries.argsort()[:n]
+        base = front.pop[members]
+        X = rows([ind.X for ind in base])
+        features = encode(self.problem, X) if self.screen.learns else np.empty((n, 0))
+        found = self.screen.candidates(X, features, 1, rng)
+        F = front.F[members][:, None] + found.change
+        gain = self.volume.gain(F.reshape(-1, F.shape[2]), self.frame).reshape(F.shape[:2])
+        pop, at = self.screen.pick(found, -gain, 1)
+        if len(pop):
+            pop.set(base=list(base[at[0]]))
+        for ind in base:
+            add_tries(ind, 1)
+        return pop
 
     def _start_searches(self, n: int) -> None:
         if n <= 0:
             return
-        rng = self.random_state
+        front, rng = self.front, self.random_state
+        fresh = np.flatnonzero([not ind.data.get("exhausted", False) for ind in front.pop])
+        if len(fresh) == 0:
+            return
         W = random_weights(n, self.problem.n_obj, rng)
-        front = self.front
-        Z = self.frame.scale(front.F)
-        chosen = []
-        for w in W:
-            value = scalarise(Z, w, self.descend)
-            chosen.append(self._best_start(value, w))
-        index = np.array(chosen)
-        X = rows(front.pop[index].get("X"))
-        features = encode(self.problem, X) if self._learns else np.empty((n, 0))
-        self.searches.begin(X, front.F[index], front.CV[index], W, features)
+        Z = self.frame.scale(front.F[fresh])
+        value = scalarise(Z[None], W[:, None], self.descend)
+        k = min(self.n_start_candidates, len(fresh))
+        near = fresh[value.argpartition(k - 1, axis=1)[:, :k] if k < len(fresh) else
+                     np.broadcast_to(np.arange(k), (n, k))]  # fmt: skip
+        if self.starts is not None and self.starts.ready:
+            features = self._start_features(near.ravel())
+            W_all = np.repeat(W, k, axis=0)
+            end = self.starts.predict(features, front.F[near.ravel()], W_all, self.frame)
+            chosen = near[np.arange(n), end.reshape(n, k).argmin(axis=1)]
+        else:
+            chosen = fresh[value.argmin(axis=1)]
+        features = self._start_features(chosen)
+        self.searches.begin(front.pop[chosen], front.F[chosen], front.CV[chosen], W, features)
 
-    @property
-    def _learns(self) -> bool:
-        return self.starts is not None or self.moves is not None
-
-    def _best_start(self, value: Floats, w: Floats) -> int:
-        front = self.front
-        if self.starts is None or not self.starts.ready:
-            return int(value.argmin())
-        near = np.argsort(value, kind="stable")[: self.n_start_candidates]
-        features = encode(self.problem, rows(front.pop[near].get("X")))
-        W = np.broadcast_to(w, (len(near), len(w)))
-        return int(near[self.starts.predict(features, front.F[near], W, self.frame).argmin()])
+    def _start_features(self, members: NDArray[np.int64]) -> Floats:
+        if not self.screen.learns:
+            return np.empty((len(members), 0))
+        return encode(self.problem, rows([ind.X for ind in self.front.pop[members]]))
 
     n_start_candidates = 10
 
@@ -340,13 +340,19 @@ class MOELA(ArchiveAlgorithm):
         if self.frame.update(F[CV <= 0] if self.front.feasible else F, self.front):
             self.volume.restart(self._before(accepted), self.frame)
         self._account(pop, F, CV, accepted)
-        parts = pop.get("part")
-        child = parts == "evolution"
-        if child.any():
-            self._take_children(pop[child], F[child], CV[child])
-        neighbour = parts == "search"
-        if neighbour.any():
-            self._take_neighbours(pop[neighbour], F[neighbour], CV[neighbour])
+        part = np.array([ind.get("part") for ind in pop])
+        if self.moves is not None:
+            self._learn_moves(pop, F)
+        searched = part == "search"
+        if searched.any():
+            self._advance_searches(pop[searched], F[searched], CV[searched])
+        # Whatever was evaluated is a candidate for the sub-problems: a child near its home.
+        child = part == "evolution"
+        homes = np.zeros(len(pop), dtype=np.int64)
+        homes[child] = [ind.get("home") for ind in pop[child]]
+        local = np.zeros(len(pop), dtype=bool)
+        local[child] = [ind.get("local") for ind in pop[child]]
+        self.subproblems.replace(pop, F, CV, homes, local, self.frame, self.random_state, n_max=2)
 
     def _before(self, accepted: Bools) -> Floats:
         """Return the archive without what has just come in."""
@@ -358,65 +364,51 @@ class MOELA(ArchiveAlgorithm):
         # In units of the objectives, so that gains add up although the frame moves.
         unit = np.prod(self.frame.nadir - self.frame.ideal)
         grown[useful] = unit * self.volume.add(F[useful], self.frame)
-        for part in np.unique(pop.get("part")):
-            mine = pop.get("part") == part
-            entry = self.log[str(part)]
-            entry["n_eval"] += int(mine.sum())
-            entry["accepted"] += int(accepted[mine].sum())
-            entry["hypervolume"] += float(grown[mine].sum())
-            if part in PARTS:
-                # What was gained long ago says little about what pays now.
-                decay = 0.98 ** (mine.sum() / 10)
-                self.gain[part] = decay * self.gain[part] + float(grown[mine].sum())
-                self.paid[part] = decay * self.paid[part] + int(mine.sum())
+        for ind, accept, gain in zip(pop, accepted.tolist(), grown.tolist(), strict=True):
+            entry = self.log[ind.get("part")]
+            entry["n_eval"] += 1
+            entry["accepted"] += accept
+            entry["hypervolume"] += gain
 
-    def _take_children(self, pop: Population, F: Floats, CV: Floats) -> None:
-        self.subproblems.replace(
-            pop,
-            F,
-            CV,
-            pop.get("home"),
-            pop.get("local").astype(bool),
-            self.frame,
-            self.random_state,
-        )
-
-    def _take_neighbours(self, pop: Population, F: Floats, CV: Floats) -> None:
-        ids = pop.get("search").astype(np.int64)
-        features = None
-        if self._learns:
-            features = np.array([ind.get("features") for ind in pop])
-        if self.moves is not None:
-            self._learn_moves(pop, F, ids)
-        finished = self.searches.receive(ids, rows(pop.get("X")), F, CV, self.frame, features)
+    def _advance_searches(self, pop: Population, F: Floats, CV: Floats) -> None:
+        ids = np.array([ind.get("search") for ind in pop], dtype=np.int64)
+        features = np.array([ind.get("features") for ind in pop]) if self.screen.learns else None
+        finished = self.searches.receive(ids, pop, F, CV, self.frame, features)
         if finished.any():
-            done = self.searches
-            if self.starts is not None:
-                self.starts.add(
-                    done.start[finished], done.start_F[finished], done.W[finished], done.F[finished]
-                )
-                self.starts.fit_if_due(self.frame, self.random_state)
-            done.drop(finished)
-        # What a search found is a candidate for every sub-problem, as a child is.
-        everywhere = np.zeros(len(pop), dtype=bool)
-        self.subproblems.replace(
-            pop, F, CV, np.zeros(len(pop), dtype=np.int64), everywhere, self.frame,
-            self.random_state, n_max=2,
-        )  # fmt: skip
+            self._finish(finished)
 
-    def _learn_moves(self, pop: Population, F: Floats, ids: NDArray[np.int64]) -> None:
+    def _finish(self, finished: Bools) -> None:
+        done = self.searches
+        if self.starts is not None:
+            paid = finished & (done.cost > 0)
+            self.starts.add(done.start[paid], done.start_F[paid], done.W[paid], done.F[paid])
+            self.starts.fit_if_due(self.frame, self.random_state)
+        done.drop(finished)
+
+    def _learn_moves(self, pop: Population, F: Floats) -> None:
+        """Tell the move model what each move brought, before the searches move on."""
         assert self.moves is not None
         running = self.searches
-        at = np.searchsorted(running.ids, ids)
-        at = np.minimum(at, len(running) - 1)
-        known = running.ids[at] == ids
-        at, F, pop = at[known], F[known], pop[known]
-        moves = np.array([ind.get("move") for ind in pop])
-        self.moves.add(moves, F - running.F[at])
-        blind = pop.get("blind").astype(bool)
-        if blind.any():
-            scale, W = self.frame.scale, running.W[at[blind]]
-            after = scalarise(scale(F[blind]), W, self.descend)
-            before = scalarise(scale(running.F[at[blind]]), W, self.descend)
-            self.moves.check(pop[blind].get("predicted").astype(float), after - before)
-        self.moves.fit_if_due()
+        standing = dict(zip(running.ids.tolist(), range(len(running)), strict=True))
+        moves, changes, predicted, measured = [], [], [], []
+        for ind, f in zip(pop, F, strict=True):
+            at = standing.get(ind.get("search")) if ind.get("part") == "search" else None
+            if at is not None:
+                before = running.F[at]
+                if ind.get("blind"):
+                    Z = self.frame.scale(np.stack([before, f]))
+                    g = scalarise(Z, running.W[at], self.descend)
+                    predicted.append(ind.get("predicted"))
+                    measured.append(g[1] - g[0])
+            elif ind.get("part") == "pareto":
+                before = ind.get("base").F
+            else:
+                continue
+            moves.append(ind.get("move"))
+            changes.append(f - before)
+            ind.data.pop("move")
+            ind.data.pop("base", None)
+        if moves:
+            self.moves.add(np.array(moves), np.array(changes))
+            self.moves.check(np.array(predicted), np.array(measured))
+            self.moves.fit_if_due()

@@ -157,7 +157,11 @@ class ArchiveAlgorithm(Algorithm):
 
     def _within_budget(self, pop: Population) -> Population:
         budget = evaluation_budget(self.termination)
-        return pop if budget is None else pop[: max(budget - self.n_eval, 0)]
+        if budget is None:
+            return pop
+        # Designs that come evaluated, from an earlier front, cost nothing.
+        cost = np.cumsum([not ind.get("given") for ind in pop])
+        return pop[cost <= budget - self.n_eval]
 
     def _sample(self) -> Population:
         sampling = self.operators.sampling
@@ -173,9 +177,10 @@ class ArchiveAlgorithm(Algorithm):
             pop[fresh] = self.operators.repair(
                 self.problem, pop[fresh], random_state=self.random_state
             )
+        pop.set("part", "initial")
+        pop.set("given", (~fresh).tolist())
         pop = pop[self.seen.first_of_each(pop.get("X"))]
         self.seen.add(pop.get("X"))
-        pop.set("part", "initial")
         return pop
 
     def _take(self, infills: Population | None) -> tuple[Population, Floats, Floats, Bools]:
@@ -185,7 +190,7 @@ class ArchiveAlgorithm(Algorithm):
                 f"{type(self).__name__}.tell() needs the evaluated population: "
                 "algorithm.tell(infills=pop). Got None instead."
             )
-        self.n_answered += len(infills)
+        self.n_answered += sum(not ind.get("given") for ind in infills)
         pop = infills[~failed(infills)]
         if len(pop) == 0:
             empty = np.empty((0, self.problem.n_obj))

@@ -18,9 +18,10 @@ from pymoo.core.population import Population
 
 from moela import _keys, _progress, _runs, _signature
 from moela._answers import Known, Memory, Recorded
+from moela._settings import check_settings
+from moela._sqlite import StoreError
 from moela._supervisor import Job
-from moela.journal import Journal, StoreError
-from moela.policy import FAILURES, OK, SKIPPED, Outcome, failure, mark
+from moela.policy import FAILURES, OK, SKIPPED, Outcome, apply, failure, mark
 from moela.runner import (
     VECTORISED_CHUNK,
     Runner,
@@ -46,6 +47,7 @@ class _Live:
     runner: Runner | None = None
     configuration: Any = None
     bar: _progress.Progress | None = None
+    noted: float = float("-inf")
 
 
 class Evaluator(PymooEvaluator):
@@ -139,20 +141,15 @@ class Evaluator(PymooEvaluator):
         callback: Callable[[Population], None] | None = None,
     ):
         super().__init__(callback=callback)
-        _one_of("on_error", on_error, ("raise", "infeasible"))
-        _one_of("on_mismatch", on_mismatch, ("raise", "new"))
-        if n_jobs is not None and (n_jobs == 0 or int(n_jobs) != n_jobs):
-            raise _invalid("n_jobs", "a positive or negative integer, or None", n_jobs)
-        if chunk_size != "auto" and (not isinstance(chunk_size, int) or chunk_size < 1):
-            raise _invalid("chunk_size", "'auto' or a positive integer", chunk_size)
-        if retries < 0 or int(retries) != retries:
-            raise _invalid("retries", "an integer that is not negative", retries)
-        if timeout is not None and not timeout > 0:
-            raise _invalid("timeout", "a positive number of seconds, or None", timeout)
-        if inner_max_num_threads is not None and inner_max_num_threads < 1:
-            raise _invalid(
-                "inner_max_num_threads", "a positive integer, or None", inner_max_num_threads
-            )
+        check_settings(
+            n_jobs=n_jobs,
+            chunk_size=chunk_size,
+            on_error=on_error,
+            retries=retries,
+            timeout=timeout,
+            on_mismatch=on_mismatch,
+            inner_max_num_threads=inner_max_num_threads,
+        )
         self.n_jobs = n_jobs
         self.backend = check_backend(backend, timeout)
         self.chunk_size = chunk_size
@@ -215,7 +212,7 @@ class Evaluator(PymooEvaluator):
         ]
         try:
             self._attach(problem, kwargs.get("algorithm"))
-            budget = evaluation_budget(getattr(kwargs.get("algorithm"), "termination", None))
+            budget = self._budget(kwargs.get("algorithm"))
             if count_evals and budget is not None:
                 room = max(0, budget - self.n_eval)
                 for ind in todo[room:]:
@@ -271,7 +268,7 @@ class Evaluator(PymooEvaluator):
         """Make sure that this object is bound to the run of this algorithm, in this process."""
         if self._live is not None and self._live.pid != os.getpid():
             self._live = None
-        token = getattr(algorithm, "start_time", None)
+        token = _token(algorithm)
         starts = algorithm is not None and not algorithm.is_initialized and token != self._token
         if not self._begun or (starts and self._is_free()):
             self.close()
@@ -291,9 +288,17 @@ class Evaluator(PymooEvaluator):
         last = self._live.algorithm()
         return last is None or last.termination.has_terminated()
 
+    def _budget(self, algorithm: Any) -> int | None:
+        """Return at how many evaluations the run ends; an algorithm inside another says nothing."""
+        live = self._live
+        if algorithm is None or live is None or live.algorithm is None:
+            return None
+        return evaluation_budget(algorithm.termination) if live.algorithm() is algorithm else None
+
     def _bind(self, problem: Any, algorithm: Any) -> None:
         signature = _signature.of_problem(problem)
-        if self._copied and self._signature is not None:
+        same_run = self._token is not None and self._token == _token(algorithm)
+        if self._copied and self._signature is not None and same_run:
             # A copy of the problem came along, and what it counts or caches may have grown.
             self._signature["settings"] = signature["settings"]
         self._copied = False
@@ -317,28 +322,21 @@ class Evaluator(PymooEvaluator):
         if self.store is not None:
             self._open(live, problem, algorithm)
         if _progress.wanted(self.progress):
-            budget = evaluation_budget(getattr(algorithm, "termination", None))
             ref_point = getattr(problem, "ref_point", None)
-            live.bar = _progress.Progress(budget, self.n_eval, ref_point)
+            live.bar = _progress.Progress(self._budget(algorithm), self.n_eval, ref_point)
 
     def _open(self, live: _Live, problem: Any, algorithm: Any) -> None:
         assert self.store is not None
         assert self._signature is not None
-        journal = Journal(self.store)
-        if self._run_id is None:
-            seed, drawn = _runs.seed_of(algorithm)
-            run, resumed = _runs.open_run(
-                journal,
-                problem=self._signature,
-                algorithm=_signature.of_algorithm(algorithm),
-                seed=seed,
-                seed_drawn=drawn,
-                settings={"dedupe": self.dedupe, "chunk_size": self._chunk(problem)},
-                budget=evaluation_budget(getattr(algorithm, "termination", None)),
-                on_mismatch=self.on_mismatch,
-            )
-        else:
-            run, resumed = _runs.reopen_run(journal, self._run_id, self._signature), True
+        run, resumed, journal = _runs.enter(
+            self.store,
+            self._run_id,
+            problem=self._signature,
+            algorithm=algorithm,
+            settings={"dedupe": self.dedupe, "chunk_size": self._chunk(problem)},
+            budget=self._budget(algorithm),
+            on_mismatch=self.on_mismatch,
+        )
         self._run_id = run.id
         live.recorded = Recorded(
             journal,
@@ -347,13 +345,8 @@ class Evaluator(PymooEvaluator):
             accept_failures=self.on_error != "raise",
             retry_failed=self.retry_failed,
         )
-        cheapest = journal.cheapest(run.id) if resumed and self.recheck and self.dedupe else None
-        if cheapest is not None:
-            x, row = cheapest
-            X = x[None] if isinstance(x, np.ndarray) else np.array([x], dtype=object)
-            runner = self._runner(live, {})
-            ((_, (new,)),) = runner.run([(0,)], X, ["F", "G", "H"])
-            _runs.compare(run, journal, row.outcome, new)
+        if resumed and self.recheck and self.dedupe:
+            _runs.recheck(journal, run, self._runner(live, {}))
 
     def _chunk(self, problem: Any) -> int:
         if self.chunk_size != "auto":
@@ -363,7 +356,8 @@ class Evaluator(PymooEvaluator):
     def _runner(self, live: _Live, kwargs: dict[str, Any]) -> Runner:
         configuration = configured()
         requires_kwargs = getattr(live.problem, "requires_kwargs", False)
-        if live.runner is None or live.configuration != configuration or requires_kwargs:
+        changes = requires_kwargs or _is_dynamic(live.problem)
+        if live.runner is None or live.configuration != configuration or changes:
             if live.runner is not None:
                 live.runner.close()
             live.configuration = configuration
@@ -397,9 +391,12 @@ class Evaluator(PymooEvaluator):
             live.bar.total(budget)
             self._show(live, [o for o in known.outcomes if o is not None])
 
+        due = known.due
+        if problem.elementwise:  # where a row does not care with which others it is computed
+            due = [i for i in due if known.outcomes[i] is None]
         jobs = [
             job
-            for job in make_jobs(problem, known.due, self._chunk(problem))
+            for job in make_jobs(due, self._chunk(problem))
             if any(known.outcomes[i] is None for i in job)
         ]
         if jobs:
@@ -408,7 +405,7 @@ class Evaluator(PymooEvaluator):
         for i, individual in enumerate(individuals):
             outcome = known.outcomes[i] or known.outcomes[first[keys[i]]]
             assert outcome is not None
-            _apply(individual, outcome, names, problem)
+            apply(individual, outcome, names, problem)
             self.n_failed += outcome.status != OK
         self._answered += len(individuals)
         self._batch += 1
@@ -451,8 +448,6 @@ class Evaluator(PymooEvaluator):
                     self._keep(live, i, keys, X, outcome)
                     if culprit is None and outcome.status in FAILURES:
                         culprit = i, outcome
-                if journal is not None and not runner.more_ready():
-                    journal.commit()
                 if live.bar is not None:
                     self._show(live, [outcome for _, outcome in fresh])
                 if culprit is not None and self.on_error == "raise":
@@ -465,7 +460,7 @@ class Evaluator(PymooEvaluator):
         finally:
             answers.close()  # type: ignore[attr-defined]
             if journal is not None:
-                journal.commit()
+                journal.flush()
         if culprit is not None and self.on_error == "raise":
             raise failure(X[culprit[0]], culprit[1])
 
@@ -476,17 +471,21 @@ class Evaluator(PymooEvaluator):
         if live.recorded is not None:
             n = self._answered + i
             live.recorded.put(n, self._batch, keys[i], X[i], outcome, self.elapsed)
-        elif self.dedupe:
+        elif self.dedupe and (outcome.status == OK or self.on_error != "raise"):
             self._memory.put(keys[i], outcome)
 
     def _note(self, budget: int | None) -> None:
         """Write down where the run stands; give everything back when its budget is spent."""
         live = self._live
+        spent = budget is not None and self.n_eval >= budget
         if live is not None and live.recorded is not None:
-            live.recorded.journal.update_run(
-                live.recorded.run.id, n_eval=self.n_eval, elapsed=self.elapsed, budget=budget
-            )
-        if budget is not None and self.n_eval >= budget:
+            now = time.monotonic()
+            if spent or now - live.noted >= 1.0:  # the listing of runs can do without the rest
+                live.noted = now
+                live.recorded.journal.update_run(
+                    live.recorded.run.id, n_eval=self.n_eval, elapsed=self.elapsed, budget=budget
+                )
+        if spent:
             self.close()
 
     def _show(self, live: _Live, outcomes: list[Outcome]) -> None:
@@ -499,28 +498,10 @@ class Evaluator(PymooEvaluator):
         live.bar.add(len(outcomes), np.array(feasible))
 
 
-def _apply(individual: Individual, outcome: Outcome, names: Sequence[str], problem: Any) -> None:
-    if outcome.status != OK:
-        mark(individual, outcome.status, problem, outcome.error)
-        return
-    individual.CV = None  # pymoo keeps the old one otherwise
-    for name, value in outcome.values.items():
-        individual.set(name, np.array(value) if np.ndim(value) else value)
-    individual.data["status"] = OK
-    individual.evaluated.update(names)
-    individual.evaluated.update(outcome.values)
-
-
 def _is_dynamic(problem: Any) -> bool:
     return callable(getattr(problem, "tic", None))
 
 
-def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise _invalid(name, " or ".join(map(repr, allowed)), value)
-
-
-def _invalid(name: str, expected: str, value: Any) -> ValueError:
-    return ValueError(
-        f"The '{name}' parameter of Evaluator must be {expected}. Got {value!r} instead."
-    )
+def _token(algorithm: Any) -> Any:
+    """Return what a run of an algorithm, and every copy and pickle of it, is recognised by."""
+    return getattr(algorithm, "start_time", None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sqlite3
 import time
 import weakref
@@ -16,15 +15,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from moela import _keys, _signature
+from moela import _keys, _signature, _sqlite
+from moela._sqlite import (
+    APPLICATION_ID,
+    SCHEMA_VERSION,
+    StoreError,
+    check_contents,
+    check_header,
+    owner,
+    translated,
+)
+from moela._writer import Writer
 from moela.policy import OK, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-APPLICATION_ID = 0x4D4F4541
-SCHEMA_VERSION = 1
-BUSY_SECONDS = 60.0
 
 _SCHEMA = """
 CREATE TABLE runs (
@@ -69,10 +74,6 @@ _COLUMNS = (
 )
 
 
-class StoreError(RuntimeError):
-    """A store cannot be read or written; the message says why and what to do."""
-
-
 class StoreMismatchError(StoreError):
     """A store holds runs, but none of this problem, algorithm and seed."""
 
@@ -113,7 +114,10 @@ class RunRow:
 class Journal:
     """A connection to a store file, for reading and writing.
 
-    Durability: each commit is in the write-ahead log when it returns, so a killed process loses
+    Evaluations are written by a thread as soon as they are handed over; those that end within ten
+    milliseconds of each other are committed together.
+
+    Durability: each commit is in the write-ahead log when it is made, so a killed process loses
     nothing that was committed. Once a second at most the log is also forced to the disk, so a
     power failure takes at most the commits of about one second; it never damages the file.
 
@@ -130,8 +134,6 @@ class Journal:
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = Path(path).expanduser().absolute()
-        self._pid = os.getpid()
-        self._synced = -1.0
         if not self.path.parent.is_dir():
             raise StoreError(
                 f"The folder of the store {self.path} does not exist. Make it, or choose another."
@@ -139,9 +141,13 @@ class Journal:
         check_header(self.path)
         with translated(self.path):
             self._db = sqlite3.connect(
-                self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+                self.path,
+                timeout=_sqlite.BUSY_SECONDS,
+                isolation_level=None,
+                check_same_thread=False,
             )
-            self._closed = weakref.finalize(self, self._db.close)
+            self._writer = Writer(self._db)
+            self._closed = weakref.finalize(self, self._writer.close)
             try:
                 self._prepare()
             except BaseException:
@@ -154,6 +160,8 @@ class Journal:
         self._db.execute("PRAGMA synchronous = NORMAL")
         # Checkpoints copy the log into the file and wait for the disk: seldom and large is cheaper.
         self._db.execute("PRAGMA wal_autocheckpoint = 4000")
+        # Keys are random: the pages of their index should stay in memory (64 MB).
+        self._db.execute("PRAGMA cache_size = -65536")
         self._db.execute("BEGIN IMMEDIATE")
         if not self._db.execute("PRAGMA application_id").fetchone()[0]:
             for statement in _SCHEMA.split(";")[:-1]:
@@ -183,10 +191,9 @@ class Journal:
             )
 
     def close(self) -> None:
-        """Close the connection; what is not committed is dropped."""
-        if self._pid == os.getpid():
-            with suppress(sqlite3.Error):
-                self._closed()
+        """Commit what was handed over and close the connection."""
+        with suppress(sqlite3.Error):
+            self._closed()
 
     # ---- runs ------------------------------------------------------------------------------------
 
@@ -199,7 +206,7 @@ class Journal:
         self,
         problem: dict[str, Any],
         algorithm: dict[str, Any],
-        seed: int | None,
+        seed: str | None,
         seed_drawn: bool,
         settings: dict[str, Any],
         budget: int | None,
@@ -216,7 +223,7 @@ class Journal:
                     now,
                     _signature.dump(problem),
                     _signature.dump(algorithm),
-                    None if seed is None else str(seed),
+                    seed,
                     int(seed_drawn),
                     _signature.dump(settings),
                     _signature.dump(_signature.versions()),
@@ -297,61 +304,45 @@ class Journal:
     def add(
         self, run: int, n: int, batch: int, key: bytes, x: bytes, outcome: Outcome, elapsed: float
     ) -> None:
-        """Add an evaluation; it is safe only after :meth:`commit`."""
+        """Hand over an evaluation; it is committed in the background, see above.
+
+        Raises
+        ------
+        StoreError
+            This or an earlier evaluation cannot be written.
+        """
         values = dict(outcome.values)
         f, g, h = (values.pop(name, None) for name in "FGH")
+        row = (
+            *(run, n, batch, key, x),
+            *(None if v is None else np.asarray(v, "<f8").tobytes() for v in (f, g, h)),
+            _keys.pack(values),
+            *(outcome.status, outcome.error, outcome.duration, outcome.worker, outcome.attempts),
+            elapsed,
+        )
         with translated(self.path):
-            if not self._db.in_transaction:
-                self._begin()
-            self._db.execute(
-                "INSERT INTO evaluations (run, n, batch, key, x, f, g, h, extra, status, error, "
-                "duration, worker, attempts, elapsed) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-                (
-                    run,
-                    n,
-                    batch,
-                    key,
-                    x,
-                    *(None if v is None else np.asarray(v, "<f8").tobytes() for v in (f, g, h)),
-                    _keys.pack(values),
-                    outcome.status,
-                    outcome.error,
-                    outcome.duration,
-                    outcome.worker,
-                    outcome.attempts,
-                    elapsed,
-                ),
-            )
+            self._writer.put(row)
 
-    def commit(self) -> None:
-        """Make everything that was added safe."""
-        if self._db.in_transaction:
-            with translated(self.path):
-                self._db.execute("COMMIT")
+    def flush(self) -> None:
+        """Return when everything that was added is committed.
 
-    def rollback(self) -> None:
-        """Forget what was added since the last commit."""
-        if self._db.in_transaction:
-            with suppress(sqlite3.Error):
-                self._db.execute("ROLLBACK")
-
-    def _begin(self) -> None:
-        now = time.monotonic()
-        due = now - self._synced >= 1.0
-        self._db.execute(f"PRAGMA synchronous = {'FULL' if due else 'NORMAL'}")
-        if due:
-            self._synced = now
-        self._db.execute("BEGIN IMMEDIATE")
+        Raises
+        ------
+        StoreError
+            Something cannot be written.
+        """
+        with translated(self.path):
+            self._writer.flush()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        self.commit()
-        self._begin()
+        self._writer.flush()
+        self._writer.begin()
         try:
             yield
             self._db.execute("COMMIT")
         except BaseException:
-            self.rollback()
+            self._writer.rollback()
             raise
 
 
@@ -364,98 +355,6 @@ def read_runs(db: sqlite3.Connection) -> list[RunRow]:
     return runs
 
 
-def check_header(path: Path) -> None:
-    """Raise StoreError if a file exists and is no SQLite file; nothing is written to it."""
-    if path.is_dir():
-        raise StoreError(f"The store {path} is a folder. Name a file instead.")
-    try:
-        head = path.read_bytes()[:16] if path.stat().st_size < 16 else _head(path)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise StoreError(f"The store {path} cannot be read: {error}.") from error
-    if head and head != b"SQLite format 3\0":
-        raise StoreError(
-            f"The file {path} is not a store: it does not start as an SQLite file does. It was "
-            "left as it is; choose another name, or restore it if it was a store."
-        )
-
-
-def check_contents(db: sqlite3.Connection, path: Path) -> None:
-    """Raise StoreError if an SQLite file is damaged, not a store, or of a newer version."""
-    tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID and tables:
-        raise StoreError(
-            f"The file {path} is an SQLite database of another program. It was left as it is; "
-            "choose another name for the store."
-        )
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    if tables and version != SCHEMA_VERSION:
-        raise StoreError(
-            f"The store {path} has version {version}; this moela knows version {SCHEMA_VERSION}. "
-            "It was left as it is; install the moela that wrote it, or choose another name."
-        )
-    verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if verdict != "ok":
-        raise StoreError(_damaged(path, verdict))
-
-
-@contextmanager
-def translated(path: Path) -> Iterator[None]:
-    """Turn the errors of SQLite into a StoreError that says what happened and what to do."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        text = str(error)
-        if "full" in text:
-            message = (
-                f"There is no room left for the store {path}. Every evaluation committed so far is "
-                "safe in it; free some space and make the same call again."
-            )
-        elif "readonly" in text or "unable to open" in text:
-            message = (
-                f"The store {path} cannot be written ({text}). The folder must be writable too, "
-                "since SQLite keeps its log beside the file."
-            )
-        elif "malformed" in text or "not a database" in text:
-            message = _damaged(path, text)
-        elif "locked" in text:
-            message = (
-                f"Another process has been writing to the store {path} for {BUSY_SECONDS:.0f} "
-                "seconds without a pause. Make the same call again once it has ended."
-            )
-        else:
-            message = (
-                f"The store {path} failed: {text}. Every evaluation committed so far is safe in it."
-            )
-        raise StoreError(message) from error
-
-
-def owner() -> str:
-    """Return host and process, by which a run knows who writes it."""
-    return f"{socket.gethostname()}:{os.getpid()}"
-
-
-def owner_alive(name: str | None, others_only: bool = True) -> bool:
-    """Return whether the named owner is a process of this host that still lives.
-
-    With ``others_only`` this process does not count.
-    """
-    host, _, pid = (name or "").rpartition(":")
-    elsewhere = host != socket.gethostname() or not pid.isdigit()
-    if not elsewhere and int(pid) == os.getpid():
-        return not others_only
-    if elsewhere or os.name != "posix":  # on Windows, os.kill would end the process
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except PermissionError:
-        return True
-    except OSError:
-        return False
-    return True
-
-
 def _row(line: Sequence[Any]) -> Row:
     id_, run, n, batch, key, f, g, h, extra, status, error, duration, worker, attempts, elapsed = (
         line[:15]
@@ -466,18 +365,6 @@ def _row(line: Sequence[Any]) -> Row:
             values[name] = np.frombuffer(blob, "<f8").astype(float)
     outcome = Outcome(status, values if status == OK else {}, error, duration, worker, attempts)
     return Row(id_, run, n, batch, key, elapsed, outcome)
-
-
-def _damaged(path: Path, what: str) -> str:
-    return (
-        f"The store {path} is damaged ({what}). It was left as it is. Save what can be read with "
-        f"`sqlite3 {path.name} .recover | sqlite3 saved.db`, or restore a copy."
-    )
-
-
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(16)
 
 
 def _now() -> str:

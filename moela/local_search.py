@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pymoo.core.individual import Individual
+from pymoo.core.population import Population
 
 from moela.archive import Floats
+from moela.base import rows
 from moela.subproblems import Frame, Scalarisation, better, scalarise
 
 Ints = NDArray[np.int64]
@@ -39,8 +42,9 @@ class LocalSearches:
     ----------
     ids : int array, [s]
         The searches that are running.
-    X : array, [s, n_var] or [s] dictionaries
-        Where each stands; `F` [s, M], `CV` [s] what that is worth, `W` [s, M] its weights.
+    pop : Population, [s]
+        The individual each stands on; `F` [s, M], `CV` [s] what it is worth, `W` [s, M] the
+        weights of the search. `tries` on an individual counts the neighbours evaluated from it.
     fails, gains, cost : int arrays, [s]
         Failures in a row, improvements, and evaluations so far.
     step : float array, [s]
@@ -52,7 +56,7 @@ class LocalSearches:
     """
 
     _FIELDS = (
-        "ids", "X", "F", "CV", "W", "fails", "gains", "cost", "step",
+        "ids", "pop", "F", "CV", "W", "fails", "gains", "cost", "step",
         "features", "start", "start_F",
     )  # fmt: skip
 
@@ -63,7 +67,7 @@ class LocalSearches:
         self.max_gains = max_gains
         self.next_id = 0
         self.ids: Ints = np.empty(0, dtype=np.int64)
-        self.X: NDArray[Any] = np.empty(0)
+        self.pop = Population.empty()
         self.F: Floats = np.empty((0, n_obj))
         self.CV: Floats = np.empty(0)
         self.W: Floats = np.empty((0, n_obj))
@@ -78,14 +82,19 @@ class LocalSearches:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def begin(self, X: NDArray[Any], F: Floats, CV: Floats, W: Floats, features: Floats) -> Ints:
+    @property
+    def X(self) -> NDArray[Any]:
+        """Where each search stands, [s, n_var] or [s] dictionaries."""
+        return rows([ind.X for ind in self.pop])
+
+    def begin(self, pop: Population, F: Floats, CV: Floats, W: Floats, features: Floats) -> Ints:
         """Start one search from each design; return their ids [b]."""
-        b = len(X)
+        b = len(pop)
         ids = np.arange(self.next_id, self.next_id + b)
         self.next_id += b
         zeros = np.zeros(b, dtype=np.int64)
         new = {
-            "ids": ids, "X": X, "F": F, "CV": CV, "W": W, "fails": zeros, "gains": zeros,
+            "ids": ids, "pop": pop, "F": F, "CV": CV, "W": W, "fails": zeros, "gains": zeros,
             "cost": zeros, "step": np.full(b, _STEP_START), "features": features,
             "start": features, "start_F": F,
         }  # fmt: skip
@@ -100,7 +109,7 @@ class LocalSearches:
     def receive(
         self,
         ids: Ints,
-        X: NDArray[Any],
+        pop: Population,
         F: Floats,
         CV: Floats,
         frame: Frame,
@@ -113,7 +122,7 @@ class LocalSearches:
         ids : int array, [b]
             Which search each neighbour belongs to; several may belong to one, and ids of searches
             that have ended are ignored.
-        X, F, CV : arrays, [b, ...]
+        pop, F, CV : arrays, [b, ...]
             The evaluated neighbours.
         features : float array, [b, d], optional
             Their features, where learned models want them.
@@ -139,12 +148,14 @@ class LocalSearches:
         chosen = known[best]
         wins = better(CV[chosen], g[best], self.CV[where], own)
         tried = np.bincount(at, minlength=len(self))
+        for i in np.flatnonzero(tried):
+            add_tries(self.pop[i], int(tried[i]))
         self.cost += tried
         self.fails += tried
         self.step[where] *= np.where(wins, _GROW, _SHRINK ** tried[where])
         np.clip(self.step, _STEP_MIN, _STEP_MAX, out=self.step)
         won = where[wins]
-        self.X[won], self.F[won] = X[chosen[wins]], F[chosen[wins]]
+        self.pop[won], self.F[won] = pop[chosen[wins]], F[chosen[wins]]
         self.CV[won] = CV[chosen[wins]]
         if features is not None:
             self.features[won] = features[chosen[wins]]
@@ -159,3 +170,13 @@ class LocalSearches:
         """Forget searches [s]."""
         for name in self._FIELDS:
             setattr(self, name, getattr(self, name)[~finished])
+
+
+def add_tries(individual: Individual, n: int) -> None:
+    """Count n more evaluated neighbours of a design."""
+    individual.data["tries"] = individual.data.get("tries", 0) + n
+
+
+def tries_of(pop: Population) -> Ints:
+    """How many neighbours of each design have been evaluated, [n]."""
+    return np.array([ind.data.get("tries", 0) for ind in pop], dtype=np.int64)

@@ -45,6 +45,7 @@ class MoveModel:
         self._model: Any = None
         self._scale: Floats = np.empty(0)
         self._checks: list[tuple[float, float]] = []
+        self._unranked = 0
         self.skill = float("nan")
 
     @property
@@ -81,8 +82,10 @@ class MoveModel:
     def check(self, predicted: Floats, measured: Floats) -> None:
         """Compare predicted and measured changes of the scalar value, both [b]."""
         self._checks.extend(zip(predicted.tolist(), measured.tolist(), strict=True))
-        del self._checks[:-200]
-        if len(self._checks) >= 40:
+        self._unranked += len(predicted)
+        if len(self._checks) >= 40 and self._unranked >= 20:
+            self._unranked = 0
+            del self._checks[:-200]
             a, b = np.array(self._checks).T
             flat = np.ptp(a) == 0 or np.ptp(b) == 0
             self.skill = 0.0 if flat else float(spearmanr(a, b).statistic)

@@ -187,7 +187,7 @@ def _defaults(kind: Kind) -> dict[str, Any]:
         case "real":
             return {
                 "sampling": FloatRandomSampling(),
-                "crossover": SBX(prob=1.0, eta=20),
+                "crossover": SBX(prob=0.9, eta=15),
                 "mutation": PM(eta=20),
             }
         case "integer":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -128,6 +129,19 @@ def mark(individual: Individual, status: str, problem: Any, error: str | None = 
     individual.data["status"] = status
     individual.data["error"] = error
     individual.evaluated.update(("F", "G", "H"))
+
+
+def apply(individual: Individual, outcome: Outcome, names: Sequence[str], problem: Any) -> None:
+    """Give an individual the answer to its design: values, or the looks of a failure."""
+    if outcome.status != OK:
+        mark(individual, outcome.status, problem, outcome.error)
+        return
+    individual.CV = None  # pymoo keeps the old one otherwise
+    for name, value in outcome.values.items():
+        individual.set(name, np.array(value) if np.ndim(value) else value)
+    individual.data["status"] = OK
+    individual.evaluated.update(names)
+    individual.evaluated.update(outcome.values)
 
 
 def failed(pop: Population) -> NDArray[np.bool_]:

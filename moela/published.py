@@ -161,8 +161,9 @@ class PublishedMOELA(ArchiveAlgorithm):
                 picks.append(int(members[predicted[members].argmin()]))
         index = np.array(picks)
         features = self._describe(sub.pop[index], sub.F[index], sub.W[index])
-        X = rows(sub.pop[index].get("X"))
-        ids = self.searches.begin(X, sub.F[index], sub.CV[index], sub.W[index], features)
+        ids = self.searches.begin(
+            sub.pop[index], sub.F[index], sub.CV[index], sub.W[index], features
+        )
         for search, home, row in zip(ids.tolist(), picks, features, strict=True):
             self.home[search] = home
             self.visited[search] = [row]
@@ -210,7 +211,7 @@ class PublishedMOELA(ArchiveAlgorithm):
         described = self._describe(pop, F, running.W[at])
         for search, row in zip(ids.tolist(), described, strict=True):
             self.visited[search].append(row)
-        finished = running.receive(ids, rows(pop.get("X")), F, CV, self.frame)
+        finished = running.receive(ids, pop, F, CV, self.frame)
         if finished.any():
             self._finish(finished)
 
@@ -223,7 +224,7 @@ class PublishedMOELA(ArchiveAlgorithm):
             self.rows.extend(visited)
             self.labels.extend([value] * len(visited))
         homes = np.array([self.home.pop(search) for search in ids])
-        ends = Population.new("X", running.X[finished])
+        ends = running.pop[finished]
         local = np.ones(len(F), dtype=bool)
         self.subproblems.replace(
             ends, F, running.CV[finished], homes, local, self.frame, self.random_state

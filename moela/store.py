@@ -18,15 +18,8 @@ from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 
 from moela import _keys
-from moela.journal import (
-    RunRow,
-    StoreError,
-    check_contents,
-    check_header,
-    owner_alive,
-    read_runs,
-    translated,
-)
+from moela._sqlite import StoreError, check_contents, check_header, owner_alive, translated
+from moela.journal import RunRow, read_runs
 from moela.policy import OK
 
 
@@ -38,14 +31,15 @@ class Run:
     ----------
     id : int
     created, updated : str
-        UTC, ISO 8601; ``updated`` is the end of the last batch.
+        UTC, ISO 8601; ``updated`` is the end of a batch, at most about a second or one batch ago.
     problem, algorithm, settings, versions : dict
         Signatures and settings, as they are compared on resume.
     seed : int or None
+        None also if it was not a number.
     seed_drawn : bool
         Whether no seed was given and one had to be drawn.
     n_eval : int
-        Designs answered up to the last complete batch.
+        Designs answered so far.
     budget : int or None
         Evaluations at which the run ends, if its termination says so.
     n_fresh, n_failed : int
@@ -174,12 +168,13 @@ class EvaluationStore:
         """Return the runs, oldest first."""
         with translated(self.path):
             counts = {
-                run: (n, failed)
-                for run, n, failed in self._db.execute(
-                    "SELECT run, count(*), sum(status != 'ok') FROM evaluations GROUP BY run"
+                run: numbers
+                for run, *numbers in self._db.execute(
+                    "SELECT run, count(*), sum(status != 'ok'), max(n) + 1, max(elapsed) "
+                    "FROM evaluations GROUP BY run"
                 )
             }
-            return [_run(row, *counts.get(row.id, (0, 0))) for row in read_runs(self._db)]
+            return [_run(row, *counts.get(row.id, (0, 0, 0, 0.0))) for row in read_runs(self._db)]
 
     def evaluations(self, run: int | None = None) -> Iterator[Evaluation]:
         """Yield the evaluations of a run, or of all runs, in the order in which they ended.
@@ -302,7 +297,9 @@ def describe_runs(path: str | os.PathLike[str]) -> list[str]:
     ]
 
 
-def _run(row: RunRow, n_fresh: int, n_failed: int) -> Run:
+def _run(row: RunRow, n_fresh: int, n_failed: int, last: int, elapsed: float) -> Run:
+    row.n_eval = max(row.n_eval, last)  # the run itself is written down once a second only
+    row.elapsed = max(row.elapsed, elapsed)
     if row.budget is not None and row.n_eval >= row.budget:
         state = "done"
     elif owner_alive(row.owner, others_only=False):
@@ -317,7 +314,7 @@ def _run(row: RunRow, n_fresh: int, n_failed: int) -> Run:
         algorithm=json.loads(row.algorithm),
         settings=json.loads(row.settings),
         versions=json.loads(row.versions),
-        seed=None if row.seed is None else int(row.seed),
+        seed=int(row.seed) if row.seed is not None and row.seed.isdigit() else None,
         seed_drawn=row.seed_drawn,
         n_eval=row.n_eval,
         budget=row.budget,

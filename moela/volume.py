@@ -52,6 +52,12 @@ class DirectionalVolume:
         volumes = (reaches ** self.rays.shape[1]).mean(axis=1)
         return np.diff(volumes)
 
+    def gain(self, F: Floats, frame: Frame) -> Floats:
+        """Say what each design of F [b, M] would add on its own, without taking it in: [b]."""
+        reaches = np.maximum(self._reaches(F, frame), self.reach)
+        m = self.rays.shape[1]
+        return np.asarray((reaches**m).mean(axis=1) - (self.reach**m).mean())
+
     def _reaches(self, F: Floats, frame: Frame) -> Floats:
         room = 1.0 - frame.scale(F)
         reach = room[:, None, 0] / self.rays[None, :, 0]

@@ -43,7 +43,7 @@ class BatchMOEAD(ArchiveAlgorithm):
         Weight vectors, and designs sampled to begin with.
     n_neighbours : int
         Size of a neighbourhood, the sub-problem itself included.
-    prob_neighbours : float
+    prob_neighbour_mating : float
         Probability that both parents come from the neighbourhood.
     n_replace : int
         Members that a child may replace.
@@ -80,7 +80,7 @@ class BatchMOEAD(ArchiveAlgorithm):
         *,
         n_subproblems: int = 50,
         n_neighbours: int = 15,
-        prob_neighbours: float = 0.9,
+        prob_neighbour_mating: float = 0.9,
         n_replace: int = 2,
         batch_size: int | None = None,
         scalarisation: Scalarisation = "chebyshev",
@@ -91,15 +91,15 @@ class BatchMOEAD(ArchiveAlgorithm):
         super().__init__(n_init=n_subproblems, archive_size=archive_size, **kwargs)
         require(
             "BatchMOEAD",
-            "prob_neighbours",
-            prob_neighbours,
-            0.0 <= prob_neighbours <= 1.0,
+            "prob_neighbour_mating",
+            prob_neighbour_mating,
+            0.0 <= prob_neighbour_mating <= 1.0,
             "between 0 and 1",
         )
         one_of("BatchMOEAD", "scalarisation", scalarisation, SCALARISATIONS)
         self.n_subproblems = n_subproblems
         self.n_neighbours = count("BatchMOEAD", "n_neighbours", n_neighbours)
-        self.prob_neighbours = float(prob_neighbours)
+        self.prob_neighbour_mating = float(prob_neighbour_mating)
         self.n_replace = count("BatchMOEAD", "n_replace", n_replace)
         batch_size = n_subproblems if batch_size is None else batch_size
         self.batch_size = count("BatchMOEAD", "batch_size", batch_size)
@@ -123,7 +123,7 @@ class BatchMOEAD(ArchiveAlgorithm):
             self.waiting = np.concatenate([self.waiting, order])
         homes, self.waiting = self.waiting[: self.batch_size], self.waiting[self.batch_size :]
         parents, local = self.members.parents(
-            homes, self.operators.n_parents, self.prob_neighbours, self.random_state
+            homes, self.operators.n_parents, self.prob_neighbour_mating, self.random_state
         )
         pop = self.operators.children(self.problem, self.members.pop, parents, self.random_state)
         pop.set("owner", homes)

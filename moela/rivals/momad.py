@@ -234,21 +234,20 @@ class MOMAD(ArchiveAlgorithm):
             pop, F, CV, homes, homes >= 0, self.frame, self.random_state, self.n_replace
         )
         self._keep_promising(pop, accepted)
-        X = rows([ind.X for ind in pop]) if len(pop) else np.empty(0)
         if len(moves):
             finished = self.searches.receive(
-                owners[moves], X[moves], F[moves], CV[moves], self.frame
+                owners[moves], pop[moves], F[moves], CV[moves], self.frame
             )
             self._end_searches(finished)
         if len(starts):
-            self._begin_searches(X[starts], F[starts], CV[starts], owners[starts])
+            self._begin_searches(pop[starts], F[starts], CV[starts], owners[starts])
 
     def _keep_promising(self, pop: Population, accepted: Bools) -> None:
         self.promising.extend(pop[accepted])
 
-    def _begin_searches(self, X: Any, F: Floats, CV: Floats, homes: Ints) -> None:
+    def _begin_searches(self, pop: Population, F: Floats, CV: Floats, homes: Ints) -> None:
         W = self.members.W[homes]
-        ids = self.searches.begin(X, F, CV, W, np.empty((len(X), 0)))
+        ids = self.searches.begin(pop, F, CV, W, np.empty((len(pop), 0)))
         self.home_of.update(zip(ids.tolist(), homes.tolist(), strict=True))
 
     def _end_searches(self, finished: Bools) -> None:

@@ -262,6 +262,7 @@ def neighbours_batch(X: Ints, tables: Tables, seeds: Seeds, out: Ints) -> None:
         load_links(network, tables, planar)
         for j in range(k):
             copy_row(base, out[i, j])
+            made[j] = -1
             for _ in range(20):
                 swap = draw(state, 2) == 0
                 if swap:

@@ -70,9 +70,12 @@ def test_n_jobs_of_parallel_config_alone_means_processes(serial):
 
 
 def test_chunks_do_not_depend_on_the_workers():
-    for problem, sizes in ((Rows(), [16, 16, 8]), (One(), [1] * 40)):
-        assert [len(job) for job in make_jobs(problem, range(40), None)] == sizes
-    assert make_jobs(Rows(), [3, 5, 8], 2) == [(3, 5), (8,)]
+    X = np.random.default_rng(0).random((40, 6))
+    for settings in ({}, {"n_jobs": 2, "backend": "threads"}, {"n_jobs": 3, "backend": "threads"}):
+        problem = Rows()
+        Evaluator(**settings).eval(problem, Population.new(X=X))
+        assert sorted(problem._sizes) == [8, 16, 16]
+    assert make_jobs([3, 5, 8], 2) == [(3, 5), (8,)]
 
 
 @pytest.mark.parametrize("settings", [{}, {"n_jobs": 2}, {"n_jobs": 2, "backend": "threads"}])

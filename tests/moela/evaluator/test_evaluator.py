@@ -1,11 +1,13 @@
 """The evaluator as pymoo sees it: counting, budgets, copies, answers known before."""
 
 import copy
+import os
 import pickle
+import warnings
 
 import numpy as np
 import pytest
-from evaluation_cases import Extra, Links, Mixed, Noisy, One, Rows
+from evaluation_cases import Extra, Failing, Links, Mixed, Noisy, One, Rows
 from pymoo.algorithms.moo.moead import MOEAD
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.algorithms.soo.nonconvex.ga import GA
@@ -19,7 +21,7 @@ from pymoo.problems import get_problem
 from pymoo.util.ref_dirs import get_reference_directions
 
 from moela.evaluator import Evaluator
-from moela.policy import failed
+from moela.policy import EvaluationError, failed
 
 
 def solve(problem, evaluator=None, n_eval=200, algorithm=None, seed=1, **kwargs):
@@ -213,3 +215,81 @@ def test_wrapped_problems_work():
 def test_wrong_settings_are_named(wrong):
     with pytest.raises(ValueError, match=f"The '{next(reversed(wrong))}' parameter of Evaluator"):
         Evaluator(**wrong)
+
+
+def test_what_raised_is_not_taken_for_known():
+    problem, evaluator = Failing("raise"), Evaluator()
+    pop = Population.new(X=np.full((1, 6), 0.1))
+    for _ in range(2):
+        with pytest.raises(EvaluationError):
+            evaluator.eval(problem, pop)
+    problem._below = 0.0
+    assert evaluator.eval(problem, pop)[0].get("status") == "ok"
+
+
+def test_a_search_inside_an_algorithm_belongs_to_its_run():
+    class Memetic(NSGA2):
+        def _advance(self, infills=None, **kwargs):
+            super()._advance(infills=infills, **kwargs)
+            if self.n_iter == 2:
+                inner = NSGA2(pop_size=5)
+                inner.setup(
+                    self.problem, termination=("n_gen", 2), seed=3, evaluator=self.evaluator
+                )
+                while inner.has_next():
+                    inner.next()
+
+    evaluator = Evaluator()
+    algorithm = Memetic(pop_size=20)
+    algorithm.setup(One(), termination=("n_eval", 100), seed=1, evaluator=evaluator)
+    seen = []
+    while algorithm.has_next():
+        algorithm.next()
+        seen.append(evaluator.n_eval)
+    assert seen == [20, 50, 70, 90, 100]
+
+
+def test_a_problem_that_changes_with_time_is_not_answered_from_memory():
+    from pymoo.problems.dynamic.df import DF1
+
+    X = np.random.default_rng(0).random((4, 10))
+    with pytest.raises(ValueError, match="DF1 changes with time"):
+        Evaluator().eval(DF1(), Population.new(X=X))
+    problem = DF1(taut=1)
+    for settings in ({}, {"n_jobs": 2}):
+        with Evaluator(dedupe=False, **settings) as evaluator:
+            first = evaluator.eval(problem, Population.new(X=X)).get("F")
+            problem.tic(5)
+            second = evaluator.eval(problem, Population.new(X=X)).get("F")
+        assert not np.array_equal(first, second)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_leaves_workers_and_store_of_its_parent_alone(store):
+    evaluator, problem = Evaluator(n_jobs=2, store=store), One()
+    X = np.random.default_rng(0).random((8, 6))
+    evaluator.eval(problem, Population.new(X=X[:4]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of forking beside threads
+        child = os.fork()
+    if child == 0:
+        evaluator.close()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    runner = evaluator._live.runner
+    evaluator.eval(problem, Population.new(X=X))
+    assert evaluator._live.runner is runner
+    assert evaluator.n_fresh == 8
+    evaluator.close()
+
+
+def test_programs_that_an_evaluation_starts_get_the_users_python_path(monkeypatch):
+    class Path(One):
+        def _evaluate(self, x, out, *args, **kwargs):
+            super()._evaluate(x, out)
+            out["path"] = os.environ.get("PYTHONPATH", "")
+
+    monkeypatch.setenv("PYTHONPATH", "/their/own")
+    with Evaluator(n_jobs=1, backend="processes") as evaluator:
+        pop = evaluator.eval(Path(), Population.new(X=np.full((1, 6), 0.5)))
+    assert pop[0].get("path") == "/their/own"

@@ -20,8 +20,9 @@ from pymoo.optimize import minimize
 from pymoo.util.ref_dirs import get_reference_directions
 from test_backends import wait_for
 
+from moela._sqlite import StoreError
 from moela.evaluator import Evaluator
-from moela.journal import StoreError, StoreMismatchError
+from moela.journal import StoreMismatchError
 from moela.policy import EvaluationError, failed
 from moela.store import EvaluationStore
 
@@ -117,7 +118,7 @@ RUN = """
     from moela.evaluator import Evaluator
     store, log, n_jobs = sys.argv[1], sys.argv[2], int(sys.argv[3])
     with Evaluator(store=store, n_jobs=n_jobs, recheck=False) as evaluator:
-        minimize(One(log=log, seconds=0.002), NSGA2(pop_size=20), ("n_eval", 300), seed=1,
+        minimize(One(log=log, seconds=0.012), NSGA2(pop_size=20), ("n_eval", 120), seed=1,
                  evaluator=evaluator)
 """
 
@@ -131,7 +132,7 @@ def test_kill_9_at_random_moments_loses_nothing(script, store, tmp_path, n_jobs)
     for _ in range(5 if n_jobs == 1 else 3):
         before = len(log.read_text().split())
         process = script(RUN, store, log, n_jobs, wait=False)
-        goal = before + int(rng.integers(1, 50))
+        goal = before + int(rng.integers(1, 25))
         wait_for(
             lambda p=process, g=goal: p.poll() is not None or len(log.read_text().split()) >= g
         )
@@ -142,8 +143,8 @@ def test_kill_9_at_random_moments_loses_nothing(script, store, tmp_path, n_jobs)
         with EvaluationStore(store) as reader:
             now = {e.X.tobytes().hex() for e in reader.evaluations()}
         assert committed <= now
-        # Only what was in hand when the process died can be missing.
-        assert len(once) - len(now) <= n_jobs
+        # Only what ended in the very moment when the process died can be missing.
+        assert len(once) - len(now) <= n_jobs + 1
         committed = now
         frozen = {key: once[key] for key in now}
     script(RUN, store, log, n_jobs)
@@ -152,9 +153,9 @@ def test_kill_9_at_random_moments_loses_nothing(script, store, tmp_path, n_jobs)
     with EvaluationStore(store) as reader:
         keys = [e.X.tobytes() for e in reader.evaluations()]
         assert len(keys) == len(set(keys))
-    result = solve(One(), store, n_eval=300)
+    result = solve(One(), store)
     assert result.evaluator.n_fresh == 0
-    assert_same(result, solve(One(), n_eval=300))
+    assert_same(result, solve(One()))
 
 
 def test_noisy_measurements_are_replayed_by_their_place(store):
@@ -354,7 +355,7 @@ def test_ask_and_tell_by_hand_resumes_too(store):
 
 
 def test_a_second_process_in_the_same_run_is_mentioned(script, store, log):
-    script(RUN.replace("300", "60").replace("recheck=False", "recheck=True"), store, os.devnull, 1)
+    script(RUN.replace("120", "60").replace("recheck=False", "recheck=True"), store, os.devnull, 1)
     with sqlite3.connect(store) as db:
         db.execute("UPDATE runs SET owner = ?", (f"{os.uname().nodename}:{os.getppid()}",))
     db.close()

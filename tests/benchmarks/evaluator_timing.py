@@ -1,0 +1,143 @@
+"""What the evaluator costs: two workers against one, a store against none.
+
+    python tests/benchmarks/evaluator_timing.py [--repeats 7]
+
+Every figure is a ratio of two timings taken alternately in the same run, so that other load on the
+machine hits both. "waiting" evaluations sleep, as one that calls a simulator does, and show what
+the evaluator itself adds even on a busy machine; "computing" ones keep a core busy and need two
+idle cores; for them the speed-up that the CPU time spent allows is printed, too.
+"""
+
+import argparse
+import os
+import resource
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np
+from evaluator_machine import machine, table
+from pymoo.core.population import Population
+from pymoo.core.problem import ElementwiseProblem
+
+from moela.evaluator import Evaluator
+
+
+class Timed(ElementwiseProblem):
+    """An evaluation of a given time, spent waiting or computing."""
+
+    def __init__(self, seconds, compute):
+        super().__init__(n_var=10, n_obj=2, xl=0.0, xu=1.0)
+        self.seconds = seconds
+        self.compute = compute
+
+    def _evaluate(self, x, out, *args, **kwargs):
+        if self.compute:
+            end = time.thread_time() + self.seconds
+            while time.thread_time() < end:
+                pass
+        else:
+            time.sleep(self.seconds)
+        g = 1 + x[1:].sum()
+        out["F"] = [x[0], g * (1 - np.sqrt(x[0] / g))]
+
+
+def seconds(problem, evaluator, batch, rng, total):
+    """Time ``total`` evaluations in batches."""
+    start = time.perf_counter()
+    for _ in range(total // batch):
+        evaluator.eval(problem, Population.new(X=rng.random((batch, 10))))
+    return time.perf_counter() - start
+
+
+def scaling(batch, compute, repeats, total=200):
+    """Return the speed-up of two warm workers over one process, and of two cold ones."""
+    rng = np.random.default_rng(1)
+    problem = Timed(0.01, compute)
+    warm, cold = [], []
+    with Evaluator(backend="serial") as one, Evaluator(n_jobs=2) as two:
+        seconds(problem, two, batch, rng, batch)
+        for _ in range(repeats):
+            alone = seconds(problem, one, batch, rng, total)
+            warm.append(alone / seconds(problem, two, batch, rng, total))
+        with Evaluator(n_jobs=2) as fresh:
+            cold.append(alone / seconds(problem, fresh, batch, rng, total))
+    return warm, cold
+
+
+def scaling_by_cpu(batch, total=1000):
+    """Return the speed-up that the CPU time spent would allow on two cores with nothing else."""
+    problem, rng = Timed(0.01, True), np.random.default_rng(1)
+    with Evaluator(backend="serial") as one:
+        before = time.process_time()
+        seconds(problem, one, batch, rng, total)
+        serial = time.process_time() - before
+
+    def spent(n):
+        """Return the CPU time of this process and its workers for so many evaluations."""
+        own, children = time.process_time(), resource.getrusage(resource.RUSAGE_CHILDREN)
+        with Evaluator(n_jobs=2) as two:
+            seconds(problem, two, batch, rng, n)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        workers = after.ru_utime + after.ru_stime - children.ru_utime - children.ru_stime
+        return time.process_time() - own + workers
+
+    return 2 * serial / (spent(2 * total) - spent(total))  # without what starting workers takes
+
+
+def overhead(kind, compute, repeats, batch=100, total=1000):
+    """Return how much longer 1 ms evaluations take with a store than without."""
+    ratios = []
+    problem = Timed(0.001, compute)
+    settings = {"n_jobs": 2} if kind == "two workers" else {}
+    with tempfile.TemporaryDirectory() as folder:
+        for k in range(repeats):
+            took = {}
+            for store in (None, Path(folder) / f"{k}.db"):
+                with Evaluator(store=store, **settings) as evaluator:
+                    seconds(problem, evaluator, batch, np.random.default_rng(9), batch)
+                    took[store] = seconds(
+                        problem, evaluator, batch, np.random.default_rng(1), total
+                    )
+            ratios.append(took[store] / took[None])
+    return ratios
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--repeats", type=int, default=7)
+    repeats = parser.parse_args().repeats
+    print(machine())
+    rows = []
+    for compute in (False, True):
+        how = "computing" if compute else "waiting"
+        for batch, bar in ((50, 1.5), (100, 1.8), (200, 1.8)):
+            warm, cold = scaling(batch, compute, repeats)
+            by_cpu = f", by CPU time {scaling_by_cpu(batch):.2f}" if compute else ""
+            rows.append(
+                (
+                    f"10 ms {how}, batches of {batch}, 2 workers against 1",
+                    f"{statistics.median(warm):.2f} ({min(warm):.2f} to {max(warm):.2f})",
+                    f"at least {bar}",
+                    f"cold {cold[0]:.2f}{by_cpu}",
+                )
+            )
+        for kind in ("one process", "two workers"):
+            ratios = overhead(kind, compute, repeats)
+            rows.append(
+                (
+                    f"1 ms {how}, {kind}, store on against off",
+                    f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})",
+                    "at most 1.10",
+                    "",
+                )
+            )
+    print(table(("measured", "median (range)", "bar", ""), rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pymoo.core.population import Population
+
+from moela.archive import Archive, spread, weakly_dominated
+
+
+def filled(F, CV=None, max_size=None, chunk=7):
+    F = np.asarray(F, dtype=float)
+    CV = np.zeros(len(F)) if CV is None else np.asarray(CV, dtype=float)
+    archive = Archive(F.shape[1], max_size)
+    accepted = []
+    for i in range(0, len(F), chunk):
+        part = slice(i, i + chunk)
+        pop = Population.new("X", np.arange(len(F))[part, None])
+        accepted.append(archive.add(pop, F[part], CV[part]))
+    return archive, np.concatenate(accepted)
+
+
+def non_dominated(F):
+    rows = [tuple(f) for f in F]
+    return {
+        a
+        for a in rows
+        if not any(all(x <= y for x, y in zip(b, a, strict=True)) and b != a for b in rows)
+    }
+
+
+@pytest.mark.parametrize("n_obj", [2, 3, 5])
+@pytest.mark.parametrize("chunk", [1, 7, 200])
+def test_holds_the_non_dominated_of_everything_added(n_obj, chunk):
+    # Few distinct values, so that ties and repeats are frequent.
+    F = np.random.default_rng(n_obj).integers(0, 6, (200, n_obj)).astype(float)
+    archive, _ = filled(F, chunk=chunk)
+    assert {tuple(f) for f in archive.F} == non_dominated(F)
+    assert len(archive.F) == len(non_dominated(F)), "a repeat was kept"
+    assert np.array_equal(F[archive.pop.get("X")[:, 0]], archive.F), "individuals and F part"
+
+
+def test_of_equal_objectives_the_first_stays():
+    archive, accepted = filled([[1.0, 2.0], [1.0, 2.0], [1.0, 2.0]], chunk=2)
+    assert accepted.tolist() == [True, False, False]
+    assert archive.pop[0].X == [0]
+
+
+def test_accepted_says_what_entered():
+    _, accepted = filled([[3, 3], [2, 4], [4, 4], [1, 1]], chunk=1)
+    assert accepted.tolist() == [True, True, False, True]
+
+
+def test_least_violation_until_something_is_feasible():
+    F = [[1, 1], [5, 5], [9, 9], [8, 10], [0, 0]]
+    archive, accepted = filled(F, [2.0, 1.0, 0.0, 0.0, 0.5], chunk=1)
+    assert accepted.tolist() == [True, True, True, True, False]
+    assert archive.feasible
+    assert archive.F.tolist() == [[9, 9], [8, 10]]
+
+
+def test_infeasible_designs_compete_on_objectives_at_equal_violation():
+    archive, _ = filled([[1, 4], [2, 2], [3, 3]], [1.0, 1.0, 1.0])
+    assert not archive.feasible
+    assert archive.F.tolist() == [[1, 4], [2, 2]]
+
+
+def test_bound_keeps_the_extremes_and_overshoots_by_a_fifth_at_most():
+    x = np.random.default_rng(0).random(500)
+    F = np.column_stack([x, 1.0 - x])
+    archive, _ = filled(F, max_size=20)
+    assert 20 <= len(archive) <= 24
+    assert archive.F[:, 0].min() == x.min()
+    assert archive.F[:, 0].max() == x.max()
+    gaps = np.diff(np.sort(archive.F[:, 0]))
+    assert gaps.max() < 6.0 / 20.0, "a hole was left"
+
+
+def test_bound_must_leave_room_for_the_extremes():
+    with pytest.raises(ValueError, match=r"at least 2 \* n_obj = 6. Got 5"):
+        Archive(3, 5)
+
+
+def test_spread_drops_from_the_crowd():
+    F = np.array([[0, 1], [0.5, 0.5], [0.501, 0.499], [1, 0]])
+    keep = spread(F, 3)
+    assert keep.sum() == 3
+    assert keep[0]
+    assert keep[3]
+
+
+def test_spread_survives_an_objective_without_range():
+    assert spread(np.array([[1.0, 5.0], [1.0, 5.0], [1.0, 5.0]]), 2).sum() == 2
+
+
+def test_nothing_added():
+    archive = Archive(2)
+    assert archive.add(Population.empty(), np.empty((0, 2)), np.empty(0)).tolist() == []
+    assert len(archive) == 0
+    assert not archive.feasible
+    assert weakly_dominated(np.empty((0, 2)), np.ones((1, 2))).tolist() == []
