@@ -1,0 +1,125 @@
+"""The algorithms of the benchmark tables, by name, all from the same start sampling.
+
+Each is a function of the problem that returns a fresh algorithm with the problem's own operators;
+where a problem has none, pymoo's defaults for real variables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Any
+
+import numpy as np
+from pymoo.algorithms.moo.age2 import AGEMOEA2
+from pymoo.algorithms.moo.moead import MOEAD
+from pymoo.algorithms.moo.nsga2 import NSGA2
+from pymoo.algorithms.moo.nsga3 import NSGA3
+from pymoo.algorithms.moo.sms import SMSEMOA
+from pymoo.util.ref_dirs import get_reference_directions
+
+from moela import MOELA
+from moela.experiment import External
+from moela.rivals import MOMAD, MOOS, MOOSTAGE, BatchMOEAD
+from tests.benchmarks.adapters import run_adapter
+
+Make = Callable[..., Any]
+
+
+@lru_cache
+def directions(n_obj: int, n: int) -> Any:
+    """Return n reference directions [n, n_obj]."""
+    if n_obj == 2:
+        return get_reference_directions("das-dennis", 2, n_partitions=n - 1)
+    return get_reference_directions("energy", n_obj, n, seed=1)
+
+
+def operators(problem: Any, *, repair: bool = True) -> dict[str, Any]:
+    """Return the problem's operators; an empty dict where it has none."""
+    own = dict(problem.operators()) if hasattr(problem, "operators") else {}
+    if not repair:
+        own.pop("repair", None)
+    return own
+
+
+def nsga2(problem: Any, *, pop: int) -> NSGA2:
+    """NSGA-II with a population of `pop`."""
+    return NSGA2(pop_size=pop, **operators(problem))
+
+
+def nsga3(problem: Any, *, pop: int) -> NSGA3:
+    """NSGA-III with `pop` reference directions."""
+    return NSGA3(directions(problem.n_obj, pop), pop_size=pop, **operators(problem))
+
+
+def moead(problem: Any, *, pop: int) -> MOEAD:
+    """MOEA/D with `pop` sub-problems."""
+    return MOEAD(
+        directions(problem.n_obj, pop),
+        n_neighbors=15,
+        prob_neighbor_mating=0.9,
+        **operators(problem),
+    )
+
+
+def sms(problem: Any, *, pop: int) -> SMSEMOA:
+    """SMS-EMOA with a population of `pop`."""
+    return SMSEMOA(pop_size=pop, **operators(problem))
+
+
+def age2(problem: Any, *, pop: int) -> AGEMOEA2:
+    """AGE-MOEA-II with a population of `pop`."""
+    return AGEMOEA2(pop_size=pop, **operators(problem))
+
+
+def adapted(problem: Any, n_eval: int, seed: int, *, name: str, pop: int) -> tuple[Any, ...]:
+    """Run an optimiser of another library; see `adapters`."""
+    # scipy and others seed in 32 bits.
+    return run_adapter(name, problem, n_eval, int(np.uint32(seed)), pop_size=pop)
+
+
+def pymoo_rivals(pop: int, *, constrained: bool = False) -> dict[str, Make]:
+    """Return pymoo's algorithms that take microseconds an evaluation."""
+    found: dict[str, Make] = {
+        "NSGA-II": partial(nsga2, pop=pop),
+        "NSGA-III": partial(nsga3, pop=pop),
+        "MOEA/D": partial(moead, pop=pop),
+        "AGE-MOEA-II": partial(age2, pop=pop),
+    }
+    if constrained:
+        del found["MOEA/D"]  # pymoo's takes no constraints
+    return found
+
+
+def our_rivals() -> dict[str, Make]:
+    """Return the published competitors that the project implements, and the released MOELA."""
+    return {
+        "MOOS": MOOS,
+        "MOO-STAGE": MOOSTAGE,
+        "MOMAD": MOMAD,
+        "MOEA/D batch": BatchMOEAD,
+        "MOELA published": MOELA.published,
+    }
+
+
+def slow_rivals(pop: int) -> dict[str, Make]:
+    """Return what takes milliseconds an evaluation, for a smaller budget."""
+    return {"SMS-EMOA": partial(sms, pop=pop)}
+
+
+def other_libraries(*names: str, pop: int) -> dict[str, External]:
+    """Return optimisers of other libraries, those of them that are installed."""
+    from importlib.util import find_spec
+
+    titles = {
+        "pygmo-nsga2": "NSGA-II (pygmo)",
+        "pygmo-moead": "MOEA/D (pygmo)",
+        "optuna-nsga2": "NSGA-II (Optuna)",
+        "optuna-tpe": "TPE (Optuna)",
+        "jmetal-nsga2": "NSGA-II (jMetalPy)",
+    }
+    return {
+        titles[name]: External(adapted, {"name": name, "pop": pop})
+        for name in names
+        if find_spec(name.partition("-")[0]) is not None
+    }

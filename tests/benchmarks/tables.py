@@ -1,0 +1,318 @@
+"""What the benchmark tables share: arguments, runs that resume, and Markdown reports."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from moela.experiment import ExperimentResults, run_experiment
+from moela.experiment_results import RefPoint, quartiles
+from moela.provenance import provenance
+from moela.statistics import compare_pairs, holm, mean_ranks
+
+OURS = "MOELA"
+
+
+def parser(description: str | None, *, budget: int, store: str) -> argparse.ArgumentParser:
+    """Return the arguments that every table has."""
+    out = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    out.add_argument("--budget", type=int, default=budget, help="evaluations of each run")
+    out.add_argument(
+        "--slow-budget", type=int, default=min(2000, budget),
+        help="evaluations of algorithms that take milliseconds for each",
+    )  # fmt: skip
+    out.add_argument("--seeds", type=int, default=7, help="runs of each algorithm on each problem")
+    out.add_argument("--jobs", type=int, default=1, help="runs at the same time")
+    out.add_argument("--problems", nargs="+", metavar="NAME", help="only these")
+    out.add_argument("--algorithms", nargs="+", metavar="NAME", help=f"only {OURS} and these")
+    out.add_argument("--store", default=f".benchmarks/{store}", help="folder that keeps the runs")
+    out.add_argument("--out", help="Markdown file to write; default: print only")
+    return out
+
+
+def data_folder() -> Path:
+    """Return the folder of shared instances."""
+    folder = os.environ.get("MOELA_DATA")
+    if not folder or not Path(folder).is_dir():
+        sys.exit(
+            "This table needs the shared instances: set the environment variable MOELA_DATA to "
+            f"their folder. Got {folder!r} instead."
+        )
+    return Path(folder)
+
+
+def pick(known: Mapping[str, Any], names: Sequence[str] | None, *always: str) -> dict[str, Any]:
+    """Return the entries with these names; all without names."""
+    if names is None:
+        return dict(known)
+    return {name: value for name, value in known.items() if name in (*names, *always)}
+
+
+def run(
+    problems: Mapping[str, Any],
+    algorithms: Mapping[str, Any],
+    slow: Mapping[str, Any],
+    arguments: argparse.Namespace,
+    budget: int | None = None,
+) -> ExperimentResults:
+    """Make the runs that are missing, those of slow algorithms with a smaller budget."""
+    budget = arguments.budget if budget is None else budget
+    logging.basicConfig(level=logging.WARNING)
+    logging.getLogger("moela.experiment").setLevel(logging.INFO)
+    chosen = pick(problems, arguments.problems)
+    if not chosen:
+        sys.exit(f"--problems: expected some of {', '.join(problems)}.")
+    results = ExperimentResults([])
+    for kinds, n_eval in ((algorithms, budget), (slow, min(arguments.slow_budget, budget))):
+        kinds = pick(kinds, arguments.algorithms, OURS)
+        if kinds:
+            results = results + run_experiment(
+                chosen, kinds, arguments.seeds, n_eval, arguments.jobs,
+                store=arguments.store, on_mismatch="rerun", on_error="skip",
+            )  # fmt: skip
+    return results
+
+
+# --------------------------------------------------------------------------------------- reports
+
+
+def header(title: str, module: str, about: str) -> str:
+    """Return the top of a report: what, how it was made, with which machine and versions."""
+    made = provenance()
+    machine: Any = made["machine"]
+    versions: Any = made["versions"]
+    return (
+        f"# {title}\n\n{about}\n\n"
+        f"Made on {str(made['date'])[:10]} by `python -m {module} {' '.join(sys.argv[1:])}`, on "
+        f"{machine['processor']}, {machine['cores']} cores, {machine['system']}; "
+        f"Python {made['python']}, {', '.join(f'{k} {v}' for k, v in versions.items())}.\n"
+    )
+
+
+def finish(parts: Iterable[str], out: str | None) -> None:
+    """Print a report and write it where it was asked for."""
+    text = "\n".join(part for part in parts if part).rstrip() + "\n"
+    print(text)
+    if out:
+        path = Path(out)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of cells, the first of them the heads, as a Markdown table."""
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    lines.insert(1, "|" + " --- |" * len(rows[0]))
+    return "\n".join(lines) + "\n"
+
+
+class Report:
+    """Tables of one experiment.
+
+    Parameters
+    ----------
+    results : ExperimentResults
+    ref_point
+        Of the hypervolumes; see `ExperimentResults.ref_point`.
+    scale : dict of float by problem
+        What hypervolumes are divided by before they are shown; 1 where none is given.
+    digits : int
+        After the point.
+    """
+
+    def __init__(
+        self,
+        results: ExperimentResults,
+        ref_point: RefPoint = "problem",
+        scale: Mapping[str, float] | None = None,
+        digits: int = 2,
+    ) -> None:
+        self.results = results
+        self.ref_point = ref_point
+        self.scale = dict(scale or {})
+        self.digits = digits
+
+    def values(self, problem: str, algorithm: str, at: int | None = None) -> Any:
+        """Return the scaled hypervolume of each seed."""
+        found = self.results.values(problem, algorithm, at, self.ref_point)
+        return found / self.scale.get(problem, 1.0)
+
+    def budget(self, problem: str, algorithm: str) -> int:
+        """Return the evaluations that an algorithm had; 0 if it has no run."""
+        runs = self.results.select(problem=problem, algorithm=algorithm).runs
+        return runs[0].budget if runs else 0
+
+    def rivals(self, problem: str, *, slow: bool = False) -> list[str]:
+        """Return the algorithms with our budget on a problem, or those with a smaller one."""
+        mine = self.budget(problem, OURS)
+        budgets = {a: self.budget(problem, a) for a in self.results.algorithms if a != OURS}
+        return [a for a, n in budgets.items() if n and (n < mine) == slow]
+
+    def best_rival(self, problem: str) -> str | None:
+        """Return the rival of highest median, None if there is no rival."""
+        rivals = self.rivals(problem)
+        return max(rivals, key=lambda a: np.median(self.values(problem, a)), default=None)
+
+    # ----------------------------------------------------------------------------------- parts
+
+    def cells(self, problems: Sequence[str], at: int | None = None) -> str:
+        """Return medians (quartiles), the best of each problem in bold.
+
+        Without `at` each algorithm is taken at its own budget; the best is that of equal budgets.
+        """
+        rows = [["algorithm", *problems]]
+        medians: dict[str, dict[str, float]] = {p: {} for p in problems}
+        shown: dict[str, dict[str, str]] = {p: {} for p in problems}
+        for problem in problems:
+            full = self.budget(problem, OURS) if at is None else at
+            for algorithm in self.results.algorithms:
+                had = self.budget(problem, algorithm)
+                if not had or (at is not None and had < at):
+                    continue
+                q = quartiles(self.values(problem, algorithm, at))
+                note = "" if had >= full else f" @{had}"
+                shown[problem][algorithm] = (
+                    f"{self._number(q['median'])}{note} "
+                    f"({self._number(q['q1'])}–{self._number(q['q3'])})"
+                )
+                if had >= full:
+                    medians[problem][algorithm] = q["median"]
+        for algorithm in self.results.algorithms:
+            row = [algorithm]
+            for problem in problems:
+                cell = shown[problem].get(algorithm, "")
+                best = max(medians[problem].values(), default=0.0)
+                mine = medians[problem].get(algorithm)
+                row.append(f"**{cell}**" if cell and mine is not None and mine >= best else cell)
+            if any(row[1:]):
+                rows.append(row)
+        return markdown(rows)
+
+    def against(self, problems: Sequence[str]) -> str:
+        """Return, by problem, where we stand, the best rival, and what is significant."""
+        rows = [
+            ["problem", "place", "best rival", "ratio to it", "p (Holm)", "significantly better than"]
+        ]  # fmt: skip
+        for problem in problems:
+            best = self.best_rival(problem)
+            if best is None:
+                continue
+            mine = float(np.median(self.values(problem, OURS)))
+            others = [float(np.median(self.values(problem, a))) for a in self.rivals(problem)]
+            place = 1 + sum(v > mine for v in others)
+            compared = self.results.select(problem=problem).compare(OURS, None, self.ref_point)
+            better = [r for r in compared if r["p_holm"] < 0.05 and r["ratio"] > 1]
+            of_best = compared.where(rival=best).rows[0]
+            worse = [r["rival"] for r in compared if r["p_holm"] < 0.05 and r["ratio"] < 1]
+            note = f"; worse than {', '.join(worse)}" if worse else ""
+            rows.append(
+                [
+                    problem,
+                    f"{place} of {len(others) + 1}",
+                    best,
+                    f"{of_best['ratio']:.3f}",
+                    f"{of_best['p_holm']:.4f}",
+                    f"{len(better)} of {len(compared)}{note}",
+                ]
+            )
+        return markdown(rows) if len(rows) > 1 else ""
+
+    def slow(self, problems: Sequence[str]) -> str:
+        """Return the comparison with rivals of a smaller budget, at that budget."""
+        rows = [["problem", "rival", "evaluations", OURS, "rival", "ratio", "p (Holm)"]]
+        for problem in problems:
+            for rival in self.rivals(problem, slow=True):
+                pair = self.results.select(problem=problem, algorithm=[OURS, rival])
+                (row,) = pair.compare(OURS, None, self.ref_point).rows
+                scale = self.scale.get(problem, 1.0)
+                rows.append(
+                    [
+                        problem,
+                        rival,
+                        str(row["evaluations"]),
+                        self._number(row["median"] / scale),
+                        self._number(row["rival_median"] / scale),
+                        f"{row['ratio']:.3f}",
+                        f"{row['p_holm']:.4f}",
+                    ]
+                )
+        return markdown(rows) if len(rows) > 1 else ""
+
+    def race(self, problems: Sequence[str], rivals: Sequence[str] | None = None) -> str:
+        """Return our evaluations to the median final hypervolume of the best of these rivals."""
+        rows = [
+            ["problem", "rival", "its hypervolume", "evaluations", "share of budget", "speed-up"]
+        ]
+        for problem in problems:
+            names = self.rivals(problem) if rivals is None else list(rivals)
+            names = [name for name in names if self.budget(problem, name)]
+            if not names:
+                continue
+            best = max(names, key=lambda a: np.median(self.values(problem, a)))
+            goal = float(np.median(self.results.values(problem, best, None, self.ref_point)))
+            ours = self.results.select(problem=problem, algorithm=OURS)
+            (row,) = ours.evaluations_to(goal, self.ref_point).rows
+            budget, needed = self.budget(problem, best), row["median"]
+            rows.append(
+                [
+                    problem,
+                    best,
+                    self._number(goal / self.scale.get(problem, 1.0)),
+                    f"{needed:,.0f} ({row['q1']:,.0f}–{row['q3']:,.0f})",
+                    f"{needed / budget:.3f}",
+                    f"{budget / needed:.1f}x" if needed > 0 else "at the start",
+                ]
+            )
+        return markdown(rows) if len(rows) > 1 else ""
+
+    def progress(self, problems: Sequence[str], at: Sequence[int]) -> str:
+        """Return our medians after so many evaluations."""
+        rows = [["problem", *(f"{n:,}" for n in at)]]
+        for problem in problems:
+            budget = self.budget(problem, OURS)
+            rows.append(
+                [
+                    problem,
+                    *(
+                        self._number(float(np.median(self.values(problem, OURS, n))))
+                        if n <= budget
+                        else ""
+                        for n in at
+                    ),
+                ]
+            )
+        return markdown(rows)
+
+    def overall(self, problems: Sequence[str]) -> str:
+        """Return mean ranks over the problems, and a signed rank test of medians by problem."""
+        names = [
+            a for a in self.results.algorithms
+            if all(self.budget(p, a) >= self.budget(p, OURS) for p in problems)
+        ]  # fmt: skip
+        if len(names) < 2 or OURS not in names:
+            return ""
+        scores = np.array([[np.median(self.values(p, a)) for a in names] for p in problems])
+        ranks = mean_ranks(scores)
+        column = names.index(OURS)
+        others = [i for i in range(len(names)) if i != column]
+        p_values = holm([compare_pairs(scores[:, column], scores[:, i]) for i in others])
+        p_of = dict(zip(others, p_values, strict=True))
+        best = scores.max(axis=1, keepdims=True)
+        share = np.divide(scores, best, out=np.ones_like(scores), where=best > 0)
+        rows = [["algorithm", "mean rank", "worst share of the best", "p (signed rank, Holm)"]]
+        for i in np.argsort(ranks, kind="stable"):
+            p = "" if i == column else f"{p_of[int(i)]:.4f}"
+            rows.append([names[i], f"{ranks[i]:.2f}", f"{share[:, i].min():.3f}", p])
+        return markdown(rows)
+
+    def _number(self, value: float) -> str:
+        return f"{value:.{self.digits}f}"

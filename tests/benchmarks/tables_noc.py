@@ -1,0 +1,82 @@
+"""MOELA and its rivals on the 3D network-on-chip: five applications, three to five objectives.
+
+    python -m tests.benchmarks.tables_noc --objectives 5 --budget 20000 --seeds 5 \
+        --out docs/benchmarks/noc.md
+
+Needs MOELA_DATA. Interrupted, it goes on where it was. `--model released --problems bfs-5` gives
+the raw-unit table of the released evaluator.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from moela import MOELA
+from problems import NoC3D
+from tests.benchmarks import rivals, tables
+
+APPLICATIONS = ("bfs", "bp", "gau", "hotspot", "pf")
+
+
+def main() -> None:
+    """Make the runs and the tables."""
+    parser = tables.parser(__doc__, budget=20_000, store="noc")
+    parser.add_argument("--objectives", type=int, nargs="+", default=[3, 4, 5], choices=[3, 4, 5])
+    parser.add_argument("--model", default="published", choices=["published", "released"])
+    parser.add_argument("--pop", type=int, default=50, help="population of pymoo's algorithms")
+    arguments = parser.parse_args()
+    arguments.store = f"{arguments.store}-{arguments.model}"
+    data = tables.data_folder() / "noc"
+    problems = {
+        f"{app}-{m}": partial(
+            NoC3D.from_traffic, data / f"{app}_traffic.csv", objectives=m, model=arguments.model
+        )
+        for m in arguments.objectives
+        for app in APPLICATIONS
+    }
+    algorithms = {
+        tables.OURS: MOELA,
+        **rivals.pymoo_rivals(arguments.pop),
+        "NSGA-II, 100": partial(rivals.nsga2, pop=100),
+        **rivals.our_rivals(),
+    }
+    slow = rivals.slow_rivals(arguments.pop)
+    results = tables.run(problems, algorithms, slow, arguments)
+
+    released = arguments.model == "released"
+    # The published formulas in percent of the box between zero and the mesh, which no front fills.
+    boxes = {run.problem: run.ref_point for run in results.runs if run.ref_point is not None}
+    scale = {} if released else {name: np.prod(box) / 100 for name, box in boxes.items()}
+    report = tables.Report(results, scale=scale, digits=3)
+    unit = "raw units" if released else "percent of the box between zero and the mesh"
+    parts = [
+        tables.header(
+            f"3D network-on-chip, {arguments.model} formulas",
+            "tests.benchmarks.tables_noc",
+            f"Pareto hypervolume against the mesh of everything evaluated, in {unit}: median "
+            f"(quartiles) over {arguments.seeds} seeds after {arguments.budget:,} evaluations, "
+            "more is better, the best in bold; `@n` marks a smaller budget. Every algorithm starts "
+            "from the problem's own sampling and uses its crossover and mutation. The tests are "
+            "Wilcoxon's rank sum over seeds with Holm's correction over the rivals on a problem.",
+        )
+    ]
+    at = [n for n in (1000, 2000, 3000, 5000, 10_000, 20_000) if n <= arguments.budget]
+    for m in arguments.objectives:
+        block = [name for name in results.problems if name.endswith(f"-{m}")]
+        if block:
+            parts += [
+                f"## {m} objectives\n", report.cells(block), report.against(block),
+                "Evaluations to the best rival's final hypervolume:\n", report.race(block),
+                "Evaluations to the final hypervolume of the released algorithm:\n",
+                report.race(block, ["MOELA published"]),
+                "At the budget of the slow rivals:\n", report.slow(block),
+                "MOELA's medians by evaluations:\n", report.progress(block, at),
+            ]  # fmt: skip
+    parts += ["## Over all of these problems\n", report.overall(results.problems)]
+    tables.finish(parts, arguments.out)
+
+
+if __name__ == "__main__":
+    main()
