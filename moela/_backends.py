@@ -170,7 +170,15 @@ def dumps(problem: Any, retries: int, threads: int | None) -> bytes:
     ------
     EvaluationError
         The problem cannot be pickled.
+    ValueError
+        The problem wants the algorithm at every evaluation.
     """
+    if getattr(problem, "requires_kwargs", False):
+        raise ValueError(
+            f"{type(problem).__name__} has requires_kwargs=True: it wants the algorithm itself at "
+            "every evaluation, which cannot be sent to other processes. Use n_jobs=1 or "
+            'backend="threads".'
+        )
     import cloudpickle  # type: ignore[import-untyped, unused-ignore]
 
     try:

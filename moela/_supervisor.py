@@ -1,7 +1,8 @@
 """Worker processes that may hang or die: a hard timeout, and only the evaluation in hand is lost.
 
-One thread here stands behind each worker process: it hands over one task at a time, waits, and
-replaces the process if it dies or is overdue. The problem is sent once per process, not per task.
+One thread here stands behind each worker process: it hands over a task, or a few if they are short,
+waits, and replaces the process if it dies or is overdue. The problem is sent once per process, not
+per task.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, Any, cast
 
@@ -37,6 +38,8 @@ logger = logging.getLogger("moela.evaluator")
 
 Job = tuple[int, ...]
 _START_TRIES = 3
+_GROUP_SECONDS = 0.04
+_GROUP_MOST = 16
 
 
 @dataclass(slots=True)
@@ -142,6 +145,7 @@ class _State:
         self.processes: set[_Process] = set()
         self.done: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.rows = 0
+        self.pace = 1.0  # seconds that a task takes, on average of late
         self.closed = False
 
     def drop(self) -> int:
@@ -161,6 +165,26 @@ class _State:
             with suppress(queue.Empty):
                 while True:
                     self.done.get_nowait()
+
+    def take(self) -> list[_Task]:
+        """Wait for work and return the next task, several if they are short; none when closed.
+
+        A process that has its next task already need not wait for this one to be handed over. The
+        last tasks of a batch are given out one by one, so that the workers end together.
+        """
+        with self.changed:
+            while not self.todo and not self.closed:
+                self.changed.wait()
+            if self.closed:
+                return []
+            share = len(self.todo) // (2 * len(self.threads))
+            n = max(1, min(share, int(_GROUP_SECONDS / self.pace), _GROUP_MOST))
+            return [self.todo.popleft() for _ in range(n)]
+
+    def answer(self, task: _Task, answer: Any) -> None:
+        with self.changed:
+            if not self.gone(task):
+                self.done.put(answer)
 
     def put_back(self, tasks: list[_Task]) -> None:
         with self.changed:
@@ -240,27 +264,22 @@ def _serve(state: _State) -> None:
     me = threading.get_ident()
     process: _Process | None = None
     while True:
-        with state.changed:
-            while not state.todo and not state.closed:
-                state.changed.wait()
-            if state.closed:
-                break
-            task = state.todo.popleft()
-        answer: Any = None
+        group = state.take()
+        if not group:
+            break
         usable = True
         try:
             process = process or _start(state)
             with state.changed:
-                if state.gone(task):
+                if state.gone(group[0]):
                     continue
                 state.busy[me] = process
-            answer, usable = _attempt(state, process, task)
+            usable = _attempt(state, process, group)
         except Exception as error:
-            answer, usable = error, False
+            state.answer(group[0], error)
+            usable = False
         with state.changed:
             state.busy.pop(me, None)
-            if answer is not None and not state.gone(task):
-                state.done.put(answer)
         if not usable and process is not None:
             _discard(state, process)
             process = None
@@ -295,46 +314,66 @@ def _discard(state: _State, process: _Process) -> str:
     return process.end()
 
 
-def _attempt(state: _State, process: _Process, task: _Task) -> tuple[Any, bool]:
-    """Give one task to a process; return (an answer or None, whether the process is usable)."""
-    overdue = threading.Event()
-    timer: threading.Timer | None = None
-    if state.timeout is not None:
-
-        def expire() -> None:
-            overdue.set()
-            process.kill()
-
-        timer = threading.Timer(state.timeout * len(task.job), expire)
-        timer.daemon = True
-    start = time.perf_counter()
+def _attempt(state: _State, process: _Process, group: list[_Task]) -> bool:
+    """Give tasks to a process, answer them one by one, return whether the process is usable."""
     try:
-        try:
-            process.send((task.X, task.names))
-        except OSError:  # it died while idle, which is not this task's doing
-            state.put_back([task])
-            return None, False
-        if timer is not None:
-            timer.start()
-        outcomes = process.receive()
-    except (EOFError, OSError):
-        task.seconds += time.perf_counter() - start
-        return _lost(state, process, task, overdue.is_set()), False
+        process.send([(task.X, task.names) for task in group])
+    except OSError:  # it died while idle, which is not these tasks' doing
+        state.put_back(group)
+        return False
+    for k, task in enumerate(group):
+        with _deadline(state, process, task) as overdue:
+            start = time.perf_counter()
+            try:
+                outcomes = process.receive()
+            except (EOFError, OSError):
+                outcomes = None
+        seconds = time.perf_counter() - start
+        if outcomes is None:
+            task.seconds += seconds
+            if group[k + 1 :]:
+                state.put_back(group[k + 1 :])
+            _lost(state, process, task, overdue.is_set())
+            return False
+        if isinstance(outcomes, str):
+            outcomes = [Outcome(ERROR, error=outcomes, worker=process.name) for _ in task.job]
+        for outcome in outcomes:
+            outcome.attempts += task.crashes + task.timeouts
+            outcome.duration += task.seconds / len(task.job)
+        state.pace = 0.8 * state.pace + 0.2 * seconds
+        state.answer(task, (task.job, outcomes))
+        if overdue.is_set():  # it was killed in the moment in which it answered
+            if group[k + 1 :]:
+                state.put_back(group[k + 1 :])
+            return False
+    return True
+
+
+@contextmanager
+def _deadline(state: _State, process: _Process, task: _Task) -> Iterator[threading.Event]:
+    """Kill the process if what is done within takes too long; the event tells whether it did."""
+    overdue = threading.Event()
+    if state.timeout is None:
+        yield overdue
+        return
+
+    def expire() -> None:
+        overdue.set()
+        process.kill()
+
+    timer = threading.Timer(state.timeout * len(task.job), expire)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield overdue
     finally:
-        if timer is not None:
-            timer.cancel()
-    if isinstance(outcomes, str):
-        outcomes = [Outcome(ERROR, error=outcomes, worker=process.name) for _ in task.job]
-    for outcome in outcomes:
-        outcome.attempts += task.crashes + task.timeouts
-        outcome.duration += task.seconds / len(task.job)
-    return (task.job, outcomes), not overdue.is_set()
+        timer.cancel()
 
 
-def _lost(state: _State, process: _Process, task: _Task, overdue: bool) -> Any:
+def _lost(state: _State, process: _Process, task: _Task, overdue: bool) -> None:
     """Decide about a task whose process is gone: again, in parts, or a failure."""
     if state.gone(task):
-        return None
+        return
     if overdue:
         task.timeouts += 1
         again = task.timeouts <= state.retries
@@ -352,9 +391,9 @@ def _lost(state: _State, process: _Process, task: _Task, overdue: bool) -> Any:
         # Some row of the chunk did it: find out which.
         rows = enumerate(task.job)
         state.put_back([_Task((i,), task.X[k : k + 1], task.names, task.epoch) for k, i in rows])
-        return None
-    if again:
+    elif again:
         state.put_back([task])
-        return None
-    attempts = task.crashes + task.timeouts
-    return task.job, [Outcome(status, {}, why, task.seconds, process.name, attempts)]
+    else:
+        attempts = task.crashes + task.timeouts
+        outcome = Outcome(status, {}, why, task.seconds, process.name, attempts)
+        state.answer(task, (task.job, [outcome]))

@@ -64,14 +64,14 @@ def main() -> None:
     waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(tasks, waiting), daemon=True).start()
     while True:
-        X, names = waiting.get()
-        outcomes = evaluate(problem, X, names, retries)
-        try:
-            send(answers, outcomes)
-        except OSError:
-            _end()
-        except Exception:  # something in `out` cannot be pickled
-            send(answers, traceback.format_exc())
+        for X, names in waiting.get():
+            outcomes = evaluate(problem, X, names, retries)
+            try:
+                send(answers, outcomes)
+            except OSError:
+                _end()
+            except Exception:  # something in `out` cannot be pickled
+                send(answers, traceback.format_exc())
 
 
 def _restore(python_path: str | None) -> None:

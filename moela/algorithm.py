@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from pymoo.core.population import Population
 
 from moela.archive import Bools, Floats
@@ -17,6 +17,7 @@ from moela.move_model import MoveModel
 from moela.published import PublishedMOELA
 from moela.screening import Screen
 from moela.start_model import StartModel
+from moela.starts import pick_starts, start_features
 from moela.subproblems import (
     SCALARISATIONS,
     Frame,
@@ -300,32 +301,20 @@ class MOELA(ArchiveAlgorithm):
     def _start_searches(self, n: int) -> None:
         if n <= 0:
             return
-        front, rng = self.front, self.random_state
-        fresh = np.flatnonzero([not ind.data.get("exhausted", False) for ind in front.pop])
-        if len(fresh) == 0:
+        front = self.front
+        W = random_weights(n, self.problem.n_obj, self.random_state)
+        chosen = pick_starts(
+            self.problem, front, self.frame, W, self.descend, self.starts, self.random_state
+        )
+        if len(chosen) == 0:
             return
-        W = random_weights(n, self.problem.n_obj, rng)
-        Z = self.frame.scale(front.F[fresh])
-        value = scalarise(Z[None], W[:, None], self.descend)
-        k = min(self.n_start_candidates, len(fresh))
-        near = fresh[value.argpartition(k - 1, axis=1)[:, :k] if k < len(fresh) else
-                     np.broadcast_to(np.arange(k), (n, k))]  # fmt: skip
-        if self.starts is not None and self.starts.ready:
-            features = self._start_features(near.ravel())
-            W_all = np.repeat(W, k, axis=0)
-            end = self.starts.predict(features, front.F[near.ravel()], W_all, self.frame)
-            chosen = near[np.arange(n), end.reshape(n, k).argmin(axis=1)]
-        else:
-            chosen = fresh[value.argmin(axis=1)]
-        features = self._start_features(chosen)
-        self.searches.begin(front.pop[chosen], front.F[chosen], front.CV[chosen], W, features)
-
-    def _start_features(self, members: NDArray[np.int64]) -> Floats:
-        if not self.screen.learns:
-            return np.empty((len(members), 0))
-        return encode(self.problem, rows([ind.X for ind in self.front.pop[members]]))
-
-    n_start_candidates = 10
+        start = features = np.empty((n, 0))
+        if self.screen.learns:
+            start = start_features(self.problem, front, chosen)
+            features = start[:, :-1]
+        self.searches.begin(
+            front.pop[chosen], front.F[chosen], front.CV[chosen], W, features, start
+        )
 
     # -------------------------------------------------------------------------------- answers
 
@@ -346,6 +335,10 @@ class MOELA(ArchiveAlgorithm):
         searched = part == "search"
         if searched.any():
             self._advance_searches(pop[searched], F[searched], CV[searched])
+        for ind in pop:
+            # What was needed to understand the answer would otherwise live as long as the design.
+            for key in ("move", "features", "base"):
+                ind.data.pop(key, None)
         # Whatever was evaluated is a candidate for the sub-problems: a child near its home.
         child = part == "evolution"
         homes = np.zeros(len(pop), dtype=np.int64)
@@ -406,8 +399,6 @@ class MOELA(ArchiveAlgorithm):
                 continue
             moves.append(ind.get("move"))
             changes.append(f - before)
-            ind.data.pop("move")
-            ind.data.pop("base", None)
         if moves:
             self.moves.add(np.array(moves), np.array(changes))
             self.moves.check(np.array(predicted), np.array(measured))

@@ -51,8 +51,8 @@ class LocalSearches:
         Step size for real variables, as a share of their range.
     features : float array, [s, d]
         Features of where each stands, for learned models; d may be 0.
-    start, start_F : float arrays, [s, d] and [s, M]
-        Features and objectives of where each began.
+    start, start_F : float arrays, [s, e] and [s, M]
+        What the start model saw, and the objectives, of where each began.
     """
 
     _FIELDS = (
@@ -87,8 +87,19 @@ class LocalSearches:
         """Where each search stands, [s, n_var] or [s] dictionaries."""
         return rows([ind.X for ind in self.pop])
 
-    def begin(self, pop: Population, F: Floats, CV: Floats, W: Floats, features: Floats) -> Ints:
-        """Start one search from each design; return their ids [b]."""
+    def begin(
+        self,
+        pop: Population,
+        F: Floats,
+        CV: Floats,
+        W: Floats,
+        features: Floats,
+        start: Floats | None = None,
+    ) -> Ints:
+        """Start one search from each design; return their ids [b].
+
+        `start` [b, e] is what the start model saw of each; default: `features` [b, d].
+        """
         b = len(pop)
         ids = np.arange(self.next_id, self.next_id + b)
         self.next_id += b
@@ -96,7 +107,7 @@ class LocalSearches:
         new = {
             "ids": ids, "pop": pop, "F": F, "CV": CV, "W": W, "fails": zeros, "gains": zeros,
             "cost": zeros, "step": np.full(b, _STEP_START), "features": features,
-            "start": features, "start_F": F,
+            "start": features if start is None else start, "start_F": F,
         }  # fmt: skip
         for name in self._FIELDS:
             old = getattr(self, name)

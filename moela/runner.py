@@ -131,12 +131,6 @@ def make_runner(
     if backend == "ray":
         return RayRunner(problem, retries=retries, threads=threads)
     if backend in (None, PROCESSES):
-        if getattr(problem, "requires_kwargs", False):
-            raise ValueError(
-                f"{type(problem).__name__} has requires_kwargs=True: it wants the algorithm itself "
-                "at every evaluation, which cannot be sent to other processes. Use n_jobs=1 or "
-                'backend="threads".'
-            )
         return Supervisor(
             dumps(problem, retries, threads),
             n_workers=workers,

@@ -9,7 +9,7 @@ from pymoo.core.population import Population
 
 from moela.archive import Bools, Floats
 from moela.base import ArchiveAlgorithm, require
-from moela.rivals.common import count, one_of, owners_of, reference_of
+from moela.rivals.common import Ints, count, learn_scale, one_of, owners_of, reference_of
 from moela.subproblems import (
     SCALARISATIONS,
     Frame,
@@ -17,6 +17,8 @@ from moela.subproblems import (
     Subproblems,
     simplex_weights,
 )
+
+_ATTEMPTS = 5  # at a child that nobody has asked for yet
 
 
 class BatchMOEAD(ArchiveAlgorithm):
@@ -114,7 +116,7 @@ class BatchMOEAD(ArchiveAlgorithm):
         self.waiting = np.empty(0, dtype=np.int64)
 
     def _answer_initial(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
-        self.frame.update(F, self.front)
+        learn_scale(self.frame, self.front, F, CV)
         self.members.populate(pop, F, CV, self.frame)
 
     def _ask(self) -> Population:
@@ -122,6 +124,17 @@ class BatchMOEAD(ArchiveAlgorithm):
             order = self.random_state.permutation(len(self.members))
             self.waiting = np.concatenate([self.waiting, order])
         homes, self.waiting = self.waiting[: self.batch_size], self.waiting[self.batch_size :]
+        asked = self._children(homes)
+        fresh = self.seen.first_of_each(asked.get("X"))
+        for _ in range(_ATTEMPTS):
+            if fresh.all():
+                return asked
+            asked[~fresh] = self._children(homes[~fresh])
+            fresh = self.seen.first_of_each(asked.get("X"))
+        # Where every child is known already they are paid for again, lest the run stand still.
+        return asked[fresh] if fresh.any() else asked
+
+    def _children(self, homes: Ints) -> Population:
         parents, local = self.members.parents(
             homes, self.operators.n_parents, self.prob_neighbour_mating, self.random_state
         )
@@ -129,12 +142,10 @@ class BatchMOEAD(ArchiveAlgorithm):
         pop.set("owner", homes)
         pop.set("local", local)
         pop.set("part", "evolution")
-        fresh = self.seen.first_of_each(pop.get("X"))
-        # Where every child is known already they are paid for again, lest the run stand still.
-        return pop[fresh] if fresh.any() else pop
+        return pop
 
     def _answer(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
-        self.frame.update(F, self.front)
+        learn_scale(self.frame, self.front, F, CV)
         local = np.array([bool(ind.get("local")) for ind in pop], dtype=bool)
         homes = owners_of(pop)
         # Designs that somebody else put among the answers belong to no neighbourhood.

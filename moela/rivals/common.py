@@ -10,15 +10,16 @@ from numpy.typing import NDArray
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 
-from moela.archive import Floats
+from moela.archive import Archive, Floats
 from moela.base import ArchiveAlgorithm, require, rows
+from moela.subproblems import Frame
 
 Ints = NDArray[np.int64]
 
 # Real variables move by a thousandth to a third of their range: the published hypervolume-greedy
 # searches are on discrete designs and have no step size to adapt.
 _STEP_LOG10 = (-3.0, -0.5)
-_ROUNDS = 3
+_MOVES = 8  # after which a walk over known designs is given up
 
 
 def reference_of(problem: Problem) -> Floats | None:
@@ -37,6 +38,9 @@ def fresh_neighbours(
 ) -> Population:
     """Propose up to k neighbours of each design that nobody has asked for yet.
 
+    A neighbour that is known already is moved on, until it is new or was moved too often. Without
+    that, searches in small spaces would stand still on local optima whose neighbours are known.
+
     Parameters
     ----------
     X : sequence of designs, [s]
@@ -50,29 +54,27 @@ def fresh_neighbours(
     Returns
     -------
     Population, [at most s * k]
-        Grouped by owner. A design all of whose proposed neighbours are known has none.
+        Grouped by owner. Fewer than s * k where all that was reached is known.
     """
     rng = algorithm.random_state
-    wanted = np.full(len(X), k)
+    source = np.repeat(np.arange(len(X)), k)
+    moved = rows(list(X))[source]
     found: list[Any] = []
     owned: list[Ints] = []
-    designs = rows(list(X))
-    for _ in range(_ROUNDS):
-        source = np.repeat(np.arange(len(X)), wanted)
-        if len(source) == 0:
-            break
+    for _ in range(_MOVES):
         if step is None:
             steps = 10.0 ** rng.uniform(*_STEP_LOG10, len(source))
         else:
             steps = step[source]
-        moved = algorithm.operators.neighbours(algorithm.problem, designs[source], 1, rng, steps)
-        moved = moved[:, 0]
+        moved = algorithm.operators.neighbours(algorithm.problem, moved, 1, rng, steps)[:, 0]
         new = algorithm.seen.first_of_each(moved)
         algorithm.seen.add(moved[new])
         found.extend(moved[new])
         owned.append(source[new])
-        wanted -= np.bincount(source[new], minlength=len(X))
-    index = np.concatenate(owned) if owned else np.empty(0, dtype=np.int64)
+        source, moved = source[~new], moved[~new]
+        if len(source) == 0:
+            break
+    index = np.concatenate(owned)
     if len(index) == 0:
         return Population.empty()
     order = np.argsort(index, kind="stable")
@@ -109,6 +111,11 @@ def count(owner: str, name: str, value: Any, at_least: int = 1) -> int:
 def one_of(owner: str, name: str, value: Any, known: tuple[str, ...]) -> None:
     """Check a parameter that must be one of some names."""
     require(owner, name, value, value in known, f"one of {', '.join(known)}")
+
+
+def learn_scale(frame: Frame, archive: Archive, F: Floats, CV: Floats) -> None:
+    """Move the frame by new designs; infeasible ones count only while nothing is feasible."""
+    frame.update(F[CV <= 0.0] if archive.feasible else F, archive)
 
 
 def owners_of(pop: Population) -> Ints:

@@ -15,6 +15,7 @@ from moela.rivals.common import (
     Ints,
     count,
     fresh_neighbours,
+    learn_scale,
     one_of,
     owners_of,
     reference_of,
@@ -142,7 +143,7 @@ class MOMAD(ArchiveAlgorithm):
         self.exploring: list[Individual] = []
 
     def _answer_initial(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
-        self.frame.update(F, self.front)
+        learn_scale(self.frame, self.front, F, CV)
         self.members.populate(pop, F, CV, self.frame)
         self._keep_promising(pop, accepted)
         homes = np.arange(len(self.members))
@@ -220,7 +221,7 @@ class MOMAD(ArchiveAlgorithm):
     # ------------------------------------------------------------------------------------- answer
 
     def _answer(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
-        self.frame.update(F, self.front)
+        learn_scale(self.frame, self.front, F, CV)
         owners = owners_of(pop)
         part = np.array([str(ind.get("part")) for ind in pop])
         moves = np.flatnonzero(part == "search")

@@ -11,7 +11,14 @@ from sklearn.ensemble import RandomForestRegressor
 from moela.archive import Bools, Floats
 from moela.base import ArchiveAlgorithm, rows
 from moela.encode import encode
-from moela.rivals.common import count, fresh_neighbours, owners_of, reference_of, restarts
+from moela.rivals.common import (
+    count,
+    fresh_neighbours,
+    learn_scale,
+    owners_of,
+    reference_of,
+    restarts,
+)
 from moela.rivals.greedy import GreedySearches, Search
 from moela.rivals.phv import hypervolume, scaled_reference
 from moela.subproblems import Frame
@@ -141,8 +148,12 @@ class MOOSTAGE(ArchiveAlgorithm):
                 self._learn(self.searches.end(search))
         return restarts(self, self.n_neighbours)
 
+    def _answer_initial(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
+        learn_scale(self.frame, self.front, F, CV)
+        self.searches.remember(self.front)
+
     def _answer(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
-        self.frame.update(F, self.front)
+        learn_scale(self.frame, self.front, F, CV)
         owners = owners_of(pop)
         X = [ind.X for ind in pop]
         for search in self.searches.receive(owners, X, F, CV, self.frame, self.front):
@@ -159,7 +170,9 @@ class MOOSTAGE(ArchiveAlgorithm):
     def _learn(self, search: Search) -> None:
         """Keep what a search that has ended teaches."""
         path = encode(self.problem, rows(search.path))
-        self.examples.append((path, search.met))
+        # An infeasible end is worth nothing, whatever its objectives.
+        met = search.met if search.CV <= 0.0 else search.met[:0]
+        self.examples.append((path, met))
         self.n_rows += len(path)
         while self.n_rows - len(self.examples[0][0]) > self.max_rows:
             self.n_rows -= len(self.examples.pop(0)[0])
@@ -170,7 +183,7 @@ class MOOSTAGE(ArchiveAlgorithm):
     def _fit(self) -> None:
         ref = scaled_reference(self.frame)
         ends = [hypervolume(self.frame.scale(met), ref) for _, met in self.examples]
-        rows_of = [len(path) for path, _ in self.examples]
+        lengths = [len(path) for path, _ in self.examples]
         self.model = RandomForestRegressor(
             n_estimators=self.n_trees,
             max_features=1.0 / 3.0,
@@ -178,7 +191,7 @@ class MOOSTAGE(ArchiveAlgorithm):
             random_state=int(self.random_state.integers(2**31)),
         )
         self.model.fit(
-            np.concatenate([path for path, _ in self.examples]), np.repeat(ends, rows_of)
+            np.concatenate([path for path, _ in self.examples]), np.repeat(ends, lengths)
         )
         self.n_fitted = self.n_learned
 

@@ -11,7 +11,14 @@ from pymoo.core.population import Population
 
 from moela.archive import Bools, Floats
 from moela.base import ArchiveAlgorithm
-from moela.rivals.common import count, fresh_neighbours, owners_of, reference_of, restarts
+from moela.rivals.common import (
+    count,
+    fresh_neighbours,
+    learn_scale,
+    owners_of,
+    reference_of,
+    restarts,
+)
 from moela.rivals.greedy import GreedySearches, Search
 from moela.subproblems import Frame, scalarise
 
@@ -148,8 +155,12 @@ class MOOS(ArchiveAlgorithm):
                 self._settle(self.searches.end(search))
         return restarts(self, self.n_neighbours)
 
+    def _answer_initial(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
+        learn_scale(self.frame, self.front, F, CV)
+        self.searches.remember(self.front)
+
     def _answer(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
-        self.frame.update(F, self.front)
+        learn_scale(self.frame, self.front, F, CV)
         X = [ind.X for ind in pop]
         for search in self.searches.receive(owners_of(pop), X, F, CV, self.frame, self.front):
             self._settle(search)

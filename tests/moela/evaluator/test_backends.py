@@ -8,7 +8,7 @@ import time
 import joblib
 import numpy as np
 import pytest
-from evaluation_cases import One, Rows, Threads
+from evaluation_cases import Failing, One, Rows, Threads
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.core.population import Population
 from pymoo.optimize import minimize
@@ -189,8 +189,25 @@ def test_a_problem_that_wants_the_algorithm_stays_here():
 
     assert len(solve(Wants(), Evaluator()).F)
     assert len(solve(Wants(), Evaluator(n_jobs=2, backend="threads")).F)
-    with pytest.raises(ValueError, match="requires_kwargs"):
-        solve(Wants(), Evaluator(n_jobs=2))
+    for backend in ("processes", "loky"):
+        with pytest.raises(ValueError, match="requires_kwargs"):
+            solve(Wants(), Evaluator(n_jobs=2, backend=backend))
+
+
+def test_loky_says_that_it_lost_a_worker():
+    X = np.random.default_rng(3).random((12, 6))
+    with pytest.raises(EvaluationError, match="loky cannot say which design"):
+        Evaluator(n_jobs=2, backend="loky").eval(Failing("die"), Population.new(X=X))
+
+
+def test_importing_the_evaluator_imports_nothing_heavy(script):
+    out = script("""
+        import sys
+        import moela.evaluator, moela.store, moela.termination
+        heavy = {"dask", "distributed", "ray", "torch", "pandas", "tqdm", "pebble"}
+        print(sorted(heavy & set(sys.modules)))
+    """)
+    assert out.strip() == "[]"
 
 
 def test_an_interrupt_ends_the_workers_and_keeps_what_was_finished(store):

@@ -1,0 +1,72 @@
+"""Which archived designs the next local searches start from."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from pymoo.core.problem import Problem
+
+from moela.archive import Archive, Floats
+from moela.base import rows
+from moela.encode import encode
+from moela.local_search import tries_of
+from moela.start_model import StartModel
+from moela.subproblems import Frame, Scalarisation, scalarise
+
+_SHORTLIST = 10
+_PROB_RANDOM = 0.1
+
+
+def pick_starts(
+    problem: Problem,
+    front: Archive,
+    frame: Frame,
+    W: Floats,
+    by: Scalarisation,
+    model: StartModel | None,
+    random_state: np.random.Generator,
+) -> NDArray[np.int64]:
+    """Pick an archived design for each row of weights W [n, M].
+
+    The shortlist for some weights is the ten members that are best for them now. The model picks
+    the one from which it expects a search to end lowest; before there is a model, the best one. One
+    start in ten is drawn from the shortlist, so that the model also sees what it would not pick.
+    Designs with nothing new around them are left out.
+
+    Returns
+    -------
+    int array, [n], or [0] where every archived design is exhausted
+    """
+    fresh = np.flatnonzero([not ind.data.get("exhausted", False) for ind in front.pop])
+    if len(fresh) == 0:
+        return fresh
+    n = len(W)
+    value = scalarise(frame.scale(front.F[fresh])[None], W[:, None], by)
+    k = min(_SHORTLIST, len(fresh))
+    shortlist = fresh[value.argsort(axis=1, kind="stable")[:, :k]]
+    choice = np.zeros(n, dtype=np.int64)
+    if model is not None:
+        if model.ready:
+            members = shortlist.ravel()
+            ends = model.predict(
+                start_features(problem, front, members),
+                front.F[members],
+                W.repeat(k, axis=0),
+                frame,
+            )
+            choice = ends.reshape(n, k).argmin(axis=1)
+        drawn = random_state.random(n) < _PROB_RANDOM
+        choice = np.where(drawn, random_state.integers(0, k, n), choice)
+    return shortlist[np.arange(n), choice]
+
+
+def start_features(problem: Problem, front: Archive, members: NDArray[np.int64]) -> Floats:
+    """Describe archived designs to the start model: what they are, and how often they were tried.
+
+    Returns
+    -------
+    float array, [b, d + 1]
+    """
+    pop = front.pop[members]
+    tried = np.log1p(tries_of(pop))
+    return np.column_stack([encode(problem, rows([ind.X for ind in pop])), tried])
