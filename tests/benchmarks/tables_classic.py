@@ -96,8 +96,7 @@ def report(results: ExperimentResults, seeds: int) -> list[str]:
             "tests.benchmarks.tables_classic",
             f"Hypervolume of everything evaluated, median (quartiles) over {seeds} seeds, the best "
             "in bold; `@n` marks a smaller budget. Every algorithm starts from the problem's own "
-            "sampling. The tests are Wilcoxon's rank sum over seeds with Holm's correction over "
-            "the rivals on a problem.",
+            f"sampling. {tables.tests_note(seeds)}",
         )
     ]
     if known:
