@@ -200,7 +200,7 @@ class Report:
     def against(self, problems: Sequence[str]) -> str:
         """Return, by problem, where we stand, the best rival, and what is significant."""
         rows = [
-            ["problem", "place", "best rival", "ratio to it", "p (Holm)", "significantly better than"]
+            ["problem", "place", "best rival", "ratio to it", "p (Holm)", "significantly above"]
         ]  # fmt: skip
         for problem in problems:
             best = self.best_rival(problem)
