@@ -177,7 +177,9 @@ class RoutingTrace:
         """
         from moe_costmodel.example import trace_path
 
-        return cls.load(trace_path(domain))
+        trace = cls.load(trace_path(domain))
+        trace.source = f"example model on {domain}"
+        return trace
 
     @property
     def is_load_only(self) -> bool:
