@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,9 +19,12 @@ from torch.utils.benchmark import Timer
 from tqdm import tqdm
 
 from moe_costmodel._checks import check_choice, complain
+from moe_costmodel.buffering import expert_streams
 from moe_costmodel.hardware import Hardware, Link
+from moe_costmodel.kernels.buffered import BufferedExperts
 from moe_costmodel.kernels.dynamic import dynamic_gating, expert_products
 from moe_costmodel.kernels.experts import Experts
+from moe_costmodel.kernels.replacement import Replacement
 from moe_costmodel.measure_exchange import measure_exchange
 from moe_costmodel.measurements import Measurements, Record
 from moe_costmodel.shapes import LayerShape, power_law_counts
@@ -38,6 +42,8 @@ DEFAULT_SHAPES = (
 )
 _TOKENS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 _SKEWS = (0.0, 0.6, 1.2)
+_RUN = 8
+_BLOCK_S = 2e-4
 Job = tuple[str, LayerShape | None, dict[str, Any], Callable[[], Any]]
 
 
@@ -76,10 +82,13 @@ def time_call(
             num_threads=threads,
             timer=time.perf_counter if clock == "wall" else time.process_time,
         )
-        measured = timer.blocked_autorange(min_run_time=min_seconds)
-        repeats = list(measured.times)
-        while len(repeats) < 5:
-            repeats += timer.timeit(measured.number_per_run).times
+        # Timer's own blocks grow until reading the clock is a ten-thousandth of them, which costs
+        # far more than a point's budget on small kernels; a two-hundredth is lost in the noise.
+        once = timer.timeit(1).median
+        number = max(1, round(max(_BLOCK_S, min_seconds / 10) / once))
+        repeats: list[float] = []
+        while len(repeats) < 5 or sum(repeats) * number < min_seconds:
+            repeats += timer.timeit(number).times
         return [float(seconds) for seconds in repeats]
 
 
@@ -107,6 +116,7 @@ def measure_kernels(
     *,
     tokens: Sequence[int] = _TOKENS,
     exchange: bool = True,
+    rotate_bytes: int = 64 << 20,
     clock: str = "wall",
     progress: bool = True,
     random_state: np.random.Generator | int | None = 0,
@@ -122,13 +132,18 @@ def measure_kernels(
     dtypes : sequence of str
         torch types, such as "float32" or "bfloat16".
     budget_s : float
-        Seconds in all. Every point gets an equal part of what is left; points are taken in random
-        order, so that a drifting machine does not look like an effect of size, and if the time
-        runs out the result says how many were left.
+        Seconds of timing, once everything is prepared. Every point gets an equal part of what is
+        left. Copies come first, since every plan needs them; the other points are taken in random
+        order, so that a drifting machine does not look like an effect of size. If the time runs
+        out, the result says how many were left.
     tokens : sequence of int
         Sizes of steps.
     exchange : bool
         Whether to measure all-to-all between two processes too (some seconds to start them).
+    rotate_bytes : int
+        Calls go round copies of the layer's weights that take this much memory together, since a
+        model's other layers push a layer's weights out of the caches between two steps. Give the
+        model's size, if it is smaller.
     clock : {"wall", "cpu"}
         As for :func:`time_call`.
     progress : bool
@@ -157,7 +172,6 @@ def measure_kernels(
             "shapes", "measure_kernels", "not empty, nor tokens, with a positive budget", shapes
         )
     random = np.random.default_rng(random_state)
-    started = time.perf_counter()
     records: list[Record] = []
     notes: list[str] = []
     with _pinned(hardware.threads), tempfile.TemporaryDirectory() as folder:
@@ -165,10 +179,11 @@ def measure_kernels(
         for shape in shapes:
             for dtype in dtypes:
                 sized = replace(shape, dtype=dtype)
-                jobs += _jobs(sized, hardware, tokens, random, Path(folder))
+                jobs += _jobs(sized, hardware, tokens, random, Path(folder), rotate_bytes)
         if exchange:
             records += measure_exchange()
-        order = random.permutation(len(jobs))
+        started = time.perf_counter()
+        order = sorted(random.permutation(len(jobs)), key=lambda i: jobs[i][0] != "copy")
         for done, i in enumerate(tqdm(order, disable=not progress, desc="measure", unit="point")):
             left = budget_s - (time.perf_counter() - started)
             if left <= 0:
@@ -229,6 +244,7 @@ def _jobs(
     tokens: Sequence[int],
     random: np.random.Generator,
     folder: Path,
+    rotate_bytes: int,
 ) -> list[Job]:
     """Prepare the points of one layer."""
     device, dtype = hardware.device, getattr(torch, shape.dtype)
@@ -242,6 +258,10 @@ def _jobs(
         dtype=dtype,
         device=device,
     )
+    n_copies = min(32, max(1, round(rotate_bytes / (shape.n_experts * experts.expert_bytes))))
+    copies = [
+        replace(experts, up=experts.up.clone(), down=experts.down.clone()) for _ in range(n_copies)
+    ]
     gate = torch.randn(shape.n_experts, shape.d_model, device=device, dtype=dtype)
     jobs: list[Job] = []
     for n_tokens in tokens:
@@ -253,9 +273,21 @@ def _jobs(
             counts = power_law_counts(n_tokens, kept, skew, random)
             at = {"tokens": n_tokens, "counts": counts.tolist()}
             ids, weights = (t.to(device) for t in choices_of(counts, n_tokens))
-            jobs.append(("layer", shape, at, _layer(x, ids, weights, experts)))
-            jobs.append(("products", shape, at, _products(counts, experts)))
+            jobs.append(("layer", shape, at, _layer(x, ids, weights, copies)))
+            jobs.append(("products", shape, at, _products(counts, copies)))
     jobs += [("copy", shape, {"bytes": experts.expert_bytes}, _copy(experts, device, folder))]
+    slow = experts if device == "cuda" else _mapped(experts, folder)
+    for capacity in sorted({1, shape.n_experts // 4, shape.n_experts // 2} - {0}):
+        for n_tokens in (1, 4, 16):
+            run = [power_law_counts(n_tokens, shape, 0.6, random) for _ in range(_RUN)]
+            counts = np.stack(run)
+            stream = expert_streams(counts[:, None], np.zeros(shape.n_experts, int), 1)[0][0]
+            misses = int(stream.misses([capacity], "paper").sum())
+            at = {"tokens": n_tokens, "counts": counts.tolist(), "capacity": capacity}
+            at["misses"] = misses
+            jobs.append(
+                ("buffered", shape, at, _buffered(slow, capacity, counts, n_tokens, device))
+            )
     for batch in (1, 4, 16):
         for context in (16, 128, 512):
             at = {"batch": batch, "context": context, "tokens": batch}
@@ -268,15 +300,41 @@ def _router(x: torch.Tensor, gate: torch.Tensor, k: int) -> Callable[[], Any]:
 
 
 def _layer(
-    x: torch.Tensor, ids: torch.Tensor, weights: torch.Tensor, experts: Experts
+    x: torch.Tensor, ids: torch.Tensor, weights: torch.Tensor, copies: Sequence[Experts]
 ) -> Callable[[], Any]:
-    return lambda: dynamic_gating(x, ids, weights, experts)
+    turn = itertools.cycle(copies)
+    return lambda: dynamic_gating(x, ids, weights, next(turn))
 
 
-def _products(counts: np.ndarray[Any, Any], experts: Experts) -> Callable[[], Any]:
-    rows = torch.randn(int(counts.sum()), experts.d_model).to(experts.up)
+def _products(counts: np.ndarray[Any, Any], copies: Sequence[Experts]) -> Callable[[], Any]:
+    rows = torch.randn(int(counts.sum()), copies[0].d_model).to(copies[0].up)
     sizes = torch.from_numpy(counts).to(rows.device)
-    return lambda: expert_products(rows, sizes, experts)
+    turn = itertools.cycle(copies)
+    return lambda: expert_products(rows, sizes, next(turn))
+
+
+def _mapped(experts: Experts, folder: Path) -> Experts:
+    return Experts.map_file(experts.save(folder / f"{id(experts)}.safetensors"))
+
+
+def _buffered(
+    slow: Experts,
+    capacity: int,
+    counts: np.ndarray[Any, Any],
+    n_tokens: int,
+    device: str,
+) -> Callable[[], Any]:
+    """Run some steps through a buffer that starts empty."""
+    buffered = BufferedExperts(slow, capacity, device=device)
+    x = torch.randn(n_tokens, slow.d_model, device=device).to(slow.up.dtype)
+    steps = [tuple(t.to(device) for t in choices_of(row, n_tokens)) for row in counts]
+
+    def call() -> None:
+        buffered.replacement = Replacement(capacity, "paper")
+        for ids, weights in steps:
+            buffered(x, ids, weights)
+
+    return call
 
 
 def _copy(experts: Experts, device: str, folder: Path) -> Callable[[], Any]:
@@ -286,7 +344,7 @@ def _copy(experts: Experts, device: str, folder: Path) -> Callable[[], Any]:
             experts, up=experts.up.cpu().pin_memory(), down=experts.down.cpu().pin_memory()
         )
     else:
-        slow = Experts.map_file(experts.save(folder / f"{id(experts)}.safetensors"))
+        slow = _mapped(experts, folder)
     up, down = torch.empty_like(experts.up[0]), torch.empty_like(experts.down[0])
     turn = 0
 

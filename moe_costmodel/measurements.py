@@ -19,6 +19,7 @@ __all__ = ["KINDS", "Measurements", "Record"]
 KINDS: dict[str, str] = {
     "products": "the experts' products alone",
     "layer": "an MoE layer by dynamic gating, routing not included",
+    "buffered": "a run of steps of an MoE layer whose experts are buffered",
     "gating": "the router: scores, softmax, top-k",
     "copy": "an expert, from slow to fast memory",
     "all_to_all": "tokens exchanged by two processes",
@@ -35,7 +36,8 @@ class Record:
     kind : str
         One of :data:`KINDS`.
     at : dict
-        What was measured: "tokens", "counts" (tokens per expert), "bytes", "context", "batch".
+        What was measured: "tokens", "counts" (tokens per expert; a list a step for "buffered"),
+        "capacity", "misses", "bytes", "context", "batch".
     repeats : list of float
         Every timing, in seconds.
     shape : LayerShape or None

@@ -121,6 +121,8 @@ class KernelTable:
         dropped = {}
         good = np.isfinite(columns["latency"]) & (columns["latency"] > 0)
         dropped["latency"] = int((~good).sum())
+        if not good.any():
+            raise _fault(path, "latency", "finite and above zero in some row", "none such")
         columns = _merged({name: values[good] for name, values in columns.items()})
         exponent = _exponents(path, columns["distribution"])
         work = _expected_work(columns, exponent)

@@ -345,7 +345,12 @@ class RoutingTrace:
         return np.split(order, np.flatnonzero(np.diff(step[order])) + 1)
 
     def loads(
-        self, size: int | None = None, mode: Mode = "decode", *, drop_last: bool = True
+        self,
+        size: int | None = None,
+        mode: Mode = "decode",
+        *,
+        drop_last: bool = True,
+        keep: NDArray[np.bool_] | None = None,
     ) -> NDArray[Any]:
         """Count the tokens that each expert receives in each step.
 
@@ -354,6 +359,9 @@ class RoutingTrace:
         size, mode, drop_last
             As in :meth:`steps`; `size` None takes the whole trace as one step. A load-only trace
             has its steps already and takes None only.
+        keep : ndarray of shape (n_tokens, n_layers, k), bool, optional
+            Choices that are computed, where a threshold drops some
+            (:func:`moe_costmodel.quality.keep_choices`).
 
         Returns
         -------
@@ -372,7 +380,15 @@ class RoutingTrace:
         else:
             step = self.steps(size, mode, drop_last=drop_last)
         out = np.zeros((int(step.max()) + 1, self.n_layers, self.n_experts), dtype=np.int32)
-        _count(np.ascontiguousarray(self.topk_ids), step, out)
+        ids = np.ascontiguousarray(self.topk_ids)
+        if keep is None:
+            keep = np.ones((1, 1, 1), dtype=np.bool_)
+        elif keep.shape != ids.shape or keep.dtype != np.bool_:
+            raise ValueError(
+                f"The 'keep' parameter of loads must be booleans of shape {ids.shape}. "
+                f"Got shape {keep.shape}, {keep.dtype} instead."
+            )
+        _count(ids, step, np.broadcast_to(keep, ids.shape), out)
         return out
 
     def shares(self) -> NDArray[np.float64]:
@@ -501,9 +517,12 @@ def _decode_steps(lengths: NDArray[np.int64], size: int) -> NDArray[np.int64]:
 
 
 @numba.njit(cache=True)
-def _count(ids: NDArray[Any], step: NDArray[np.int64], out: NDArray[np.int32]) -> None:
+def _count(
+    ids: NDArray[Any], step: NDArray[np.int64], keep: NDArray[np.bool_], out: NDArray[np.int32]
+) -> None:
     for token in range(ids.shape[0]):
         if step[token] >= 0:
             for layer in range(ids.shape[1]):
                 for j in range(ids.shape[2]):
-                    out[step[token], layer, ids[token, layer, j]] += 1
+                    if keep[token, layer, j]:
+                        out[step[token], layer, ids[token, layer, j]] += 1
