@@ -147,9 +147,7 @@ class MOMAD(ArchiveAlgorithm):
         self.members.populate(pop, F, CV, self.frame)
         self._keep_promising(pop, accepted)
         homes = np.arange(len(self.members))
-        self._begin_searches(
-            rows([ind.X for ind in self.members.pop]), self.members.F, self.members.CV, homes
-        )
+        self._begin_searches(self.members.pop, self.members.F, self.members.CV, homes)
 
     # ---------------------------------------------------------------------------------------- ask
 
