@@ -10,7 +10,9 @@ from moela._version import __version__
 if TYPE_CHECKING:
     from moela.algorithm import MOELA
     from moela.evaluator import Evaluator
+    from moela.experiment import ExperimentResults, run_experiment
     from moela.plot import plot_front
+    from moela.policy import EvaluationError, failed
     from moela.store import EvaluationStore
     from moela.termination import ElapsedTime
 
@@ -18,12 +20,27 @@ if TYPE_CHECKING:
 _HOMES = {
     "MOELA": "moela.algorithm",
     "ElapsedTime": "moela.termination",
+    "EvaluationError": "moela.policy",
     "EvaluationStore": "moela.store",
     "Evaluator": "moela.evaluator",
+    "ExperimentResults": "moela.experiment",
+    "failed": "moela.policy",
     "plot_front": "moela.plot",
+    "run_experiment": "moela.experiment",
 }
 
-__all__ = ["MOELA", "ElapsedTime", "EvaluationStore", "Evaluator", "__version__", "plot_front"]
+__all__ = [
+    "MOELA",
+    "ElapsedTime",
+    "EvaluationError",
+    "EvaluationStore",
+    "Evaluator",
+    "ExperimentResults",
+    "__version__",
+    "failed",
+    "plot_front",
+    "run_experiment",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -75,6 +75,10 @@ class ArchiveAlgorithm(Algorithm):
             "repair": repair,
         }
 
+    # The problem is not state, and fitted estimators are only ever replaced: histories and
+    # checkpoints need no copy of them every time.
+    _shared_by_copies: tuple[str, ...] = ("problem",)
+
     # ------------------------------------------------------------------ what a subclass fills in
 
     def _begin(self) -> None:
@@ -147,6 +151,15 @@ class ArchiveAlgorithm(Algorithm):
         if budget is not None and self.n_answered >= budget:
             self.termination.terminate()
             self.termination.update(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ArchiveAlgorithm:
+        for name in self._shared_by_copies:
+            shared = getattr(self, name, None)
+            memo[id(shared)] = shared
+        copied = self.__class__.__new__(self.__class__)
+        memo[id(self)] = copied
+        copied.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return copied
 
     # --------------------------------------------------------------------------------- the rest
 

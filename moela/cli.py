@@ -6,13 +6,17 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from moela import __version__
 
-# A command's module is imported when the command runs, so that `moela --help` is quick. Each has
-# `configure(parser)` and `run(arguments)`.
+# What a command is made of is imported when it runs, so that `moela --help` is quick. Each is a
+# module, or an object in one, with `configure(parser)` and `run(arguments)`.
 COMMANDS = {
     ("run", "noc"): ("moela.commands.run_noc", "design a 3D network-on-chip manycore"),
+    ("runs",): ("moela.commands.runs", "list the runs in a store"),
+    ("measure",): ("moela.commands.cost_model:measure", "time MoE kernels on this machine"),
+    ("trace",): ("moela.commands.cost_model:trace", "describe, convert or record MoE routing"),
 }
 GROUPS = {"run": "optimise a design problem"}
 
@@ -39,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.parse_args([*words, "--help"])
     try:
         _check_names()
-        importlib.import_module(COMMANDS[chosen][0]).run(arguments)  # type: ignore[index]
+        _command(COMMANDS[chosen][0]).run(arguments)  # type: ignore[index]
     except (ValueError, OSError) as error:
         print(f"moela: {error}", file=sys.stderr)
         return 2
@@ -65,8 +69,14 @@ def _parser(chosen: tuple[str, ...] | None) -> argparse.ArgumentParser:
             key[-1], help=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
         )
         if key == chosen:
-            importlib.import_module(module).configure(command)
+            _command(module).configure(command)
     return parser
+
+
+def _command(home: str) -> Any:
+    module, _, name = home.partition(":")
+    found = importlib.import_module(module)
+    return getattr(found, name) if name else found
 
 
 def _check_names() -> None:

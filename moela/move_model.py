@@ -48,6 +48,14 @@ class MoveModel:
         self._unranked = 0
         self.skill = float("nan")
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> MoveModel:
+        # Rows and fitted estimators are only ever replaced, so copies may share them.
+        copied = self.__class__.__new__(self.__class__)
+        copied.__dict__.update(self.__dict__)
+        for name in ("moves", "changes", "_checks"):
+            setattr(copied, name, list(getattr(self, name)))
+        return copied
+
     @property
     def ready(self) -> bool:
         """Whether the model has been fitted and has not been found useless."""

@@ -62,6 +62,8 @@ class PublishedMOELA(ArchiveAlgorithm):
     arXiv 2303.06169.
     """
 
+    _shared_by_copies = ("problem", "forest")
+
     def __init__(
         self,
         *,

@@ -41,6 +41,14 @@ class StartModel:
         self._fitted_at = 0
         self._model: Any = None
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> StartModel:
+        # Rows and fitted estimators are only ever replaced, so copies may share them.
+        copied = self.__class__.__new__(self.__class__)
+        copied.__dict__.update(self.__dict__)
+        for name in ("features", "start_F", "end_F", "W"):
+            setattr(copied, name, list(getattr(self, name)))
+        return copied
+
     @property
     def ready(self) -> bool:
         """Whether there is a fitted model."""

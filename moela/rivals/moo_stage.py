@@ -92,6 +92,8 @@ class MOOSTAGE(ArchiveAlgorithm):
     500
     """
 
+    _shared_by_copies = ("problem", "model")
+
     def __init__(
         self,
         *,

@@ -172,3 +172,13 @@ def test_settings_out_of_range_are_named(setting, value):
 def test_reference_of_the_wrong_length_is_refused():
     with pytest.raises(ValueError, match=r"shape \(2,\).*Got shape \(3,\)"):
         run(get_problem("zdt1"), MOELA(reference=[1.0, 1.0, 1.0]))
+
+
+def test_history_copies_neither_problem_nor_models():
+    problem = NoC3D.example("bfs", objectives=3)
+    result = minimize(problem, MOELA(), ("n_eval", 600), seed=1, save_history=True)
+    first, last = result.history[-2:]
+    assert first.problem is last.problem is problem
+    assert first.moves is not last.moves
+    assert first.moves._model is last.moves._model
+    assert first.front is not last.front
