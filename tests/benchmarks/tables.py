@@ -102,6 +102,15 @@ def header(title: str, module: str, about: str) -> str:
     )
 
 
+def sources(results: ExperimentResults) -> str:
+    """Say which sources of our algorithm the runs were made with."""
+    digests = {
+        str(run.settings["algorithm"]["code"].get("sources", "of the installed package"))
+        for run in results.select(algorithm=OURS).runs
+    }
+    return f"Sources of {OURS}: {', '.join(sorted(digests))}.\n" if digests else ""
+
+
 def finish(parts: Iterable[str], out: str | None) -> None:
     """Print a report and write it where it was asked for."""
     text = "\n".join(part for part in parts if part).rstrip() + "\n"

@@ -99,6 +99,7 @@ def report(results: ExperimentResults, seeds: int) -> list[str]:
             f"sampling. {tables.tests_note(seeds)}",
         )
     ]
+    parts.append(tables.sources(results))
     if known:
         points = {name: reference(name, fronts[name]) for name in known}
         scale = {name: moocore.hypervolume(fronts[name], ref=points[name]) / 100 for name in known}

@@ -62,6 +62,7 @@ def main() -> None:
             f"{tables.tests_note(arguments.seeds)}",
         )
     ]
+    parts.append(tables.sources(results))
     at = [n for n in (1000, 2000, 3000, 5000, 10_000, 20_000) if n <= arguments.budget]
     for m in arguments.objectives:
         block = [name for name in results.problems if name.endswith(f"-{m}")]

@@ -122,6 +122,11 @@ def main() -> None:
                 )
                 _reference(chosen, points, scale)
     # Where pymoo brings no front along, the best of all these runs stands for it.
+    infeasible = [n for n in results.problems if not any(
+        len(run.front_F) for run in results.select(problem=n).runs
+    )]  # fmt: skip
+    results = results.select(problem=[n for n in results.problems if n not in infeasible])
+    blocks = {f: [n for n in names if n not in infeasible] for f, names in blocks.items()}
     for name in results.problems:
         if name not in points:
             points[name] = results.ref_point(name, "pooled")
@@ -140,6 +145,9 @@ def main() -> None:
             f"can be exceeded. {tables.tests_note(arguments.seeds)}",
         )
     ]
+    parts.append(tables.sources(results))
+    if infeasible:
+        parts.append(f"No run found a feasible design on {', '.join(infeasible)}.\n")
     for family, names in blocks.items():
         for start in range(0, len(names), 5):
             title = f"## {family}\n" if start == 0 else ""
