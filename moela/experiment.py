@@ -8,7 +8,8 @@ import logging
 import os
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,7 +26,13 @@ from moela.experiment_runs import Key, Run, make_run
 from moela.provenance import provenance
 from moela.recording import External, record_run
 
-__all__ = ["ExperimentError", "ExperimentResults", "External", "run_experiment"]
+__all__ = [
+    "ExperimentError",
+    "ExperimentResults",
+    "External",
+    "StoreMismatchError",
+    "run_experiment",
+]
 
 logger = logging.getLogger("moela.experiment")
 
@@ -134,13 +141,14 @@ def run_experiment(
     done = {} if folder is None else _stored(tasks, on_mismatch)
     due = [task for task in tasks if task.key not in done]
     failures: dict[Key, str] = {}
-    for key, outcome in _execute_all(due, n_jobs, progress):
-        if isinstance(outcome, Run):
-            done[key] = outcome
-        elif on_error == "raise":
-            raise ExperimentError(f"{key} failed.\n{outcome}")
-        else:
-            failures[key] = outcome
+    with closing(_execute_all(due, n_jobs, progress)) as outcomes:
+        for key, outcome in outcomes:
+            if isinstance(outcome, Run):
+                done[key] = outcome
+            elif on_error == "raise":
+                raise ExperimentError(f"{key} failed.\n{outcome}")
+            else:
+                failures[key] = outcome
     if failures:
         first, message = next(iter(failures.items()))
         warnings.warn(
@@ -298,10 +306,10 @@ def _warn_of_versions(runs: list[Run]) -> None:
 
 def _execute_all(
     tasks: list[_Task], n_jobs: int, progress: bool | None
-) -> Iterator[tuple[Key, Run | str]]:
+) -> Generator[tuple[Key, Run | str], None, None]:
     if not tasks:
         return
-    outcomes: Iterator[tuple[Key, Run | str]]
+    outcomes: Generator[tuple[Key, Run | str], None, None]
     if n_jobs == 1:
         outcomes = (_execute(task) for task in tasks)
     else:
@@ -311,13 +319,20 @@ def _execute_all(
         with parallel_config(backend="loky", inner_max_num_threads=1):
             parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)
             outcomes = parallel(delayed(_execute)(task) for task in tasks)
+    shown: Iterable[tuple[Key, Run | str]] = outcomes
     if _progress.wanted(progress):
         from tqdm import tqdm
 
-        outcomes = iter(tqdm(outcomes, total=len(tasks), unit="run"))
-    for key, outcome in outcomes:
-        logger.info("%s %s", key, "done" if isinstance(outcome, Run) else "failed")
-        yield key, outcome
+        shown = tqdm(outcomes, total=len(tasks), unit="run")
+    try:
+        for key, outcome in shown:
+            logger.info("%s %s", key, "done" if isinstance(outcome, Run) else "failed")
+            yield key, outcome
+    finally:
+        # joblib warns of the runs that it drops, which is what a caller who stops here wants.
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".* tasks which were still being processed")
+            outcomes.close()
 
 
 def _execute(task: _Task) -> tuple[Key, Run | str]:
@@ -339,6 +354,7 @@ def _execute(task: _Task) -> tuple[Key, Run | str]:
             provenance=provenance(),
             seconds=seconds,
             ref_point=getattr(problem, "ref_point", None),
+            log=getattr(algorithm, "log", None),
         )
         # What has been written comes back without its arrays, which stay in the file.
         return task.key, run if task.store is None else Run.load(run.save(task.store))

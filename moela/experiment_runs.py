@@ -67,6 +67,8 @@ class Run:
         Versions, machine and date; see `moela.provenance`.
     ref_point : float array [M] or None
         The problem's own reference point.
+    log : dict
+        What the algorithm says that its parts contributed, where it has such a `log`.
     seconds : dict
         ``wall`` and ``cpu`` of the run; ``evaluation_wall`` and ``evaluation_cpu`` of the part
         inside the problem's evaluation.
@@ -82,6 +84,7 @@ class Run:
         seconds: dict[str, float],
         ref_point: Floats | None,
         n_eval: int,
+        log: dict[str, Any] | None = None,
         path: Path | None = None,
     ) -> None:
         self.key = key
@@ -92,6 +95,7 @@ class Run:
         self.seconds = seconds
         self.ref_point = ref_point
         self.n_eval = n_eval
+        self.log = {} if log is None else log
         self.path = path
         self._arrays = arrays
         self._volumes: dict[tuple[bytes, int], float] = {}
@@ -173,6 +177,7 @@ class Run:
             "settings": self.settings,
             "provenance": self.provenance,
             "seconds": self.seconds,
+            "log": self.log,
             "ref_point": None if self.ref_point is None else self.ref_point.tolist(),
         }
         path = Path(folder) / self.key.file_name
@@ -219,6 +224,7 @@ class Run:
                 seconds=seconds,
                 ref_point=None if reference is None else np.array(reference, dtype=float),
                 n_eval=int(header["n_eval"]),
+                log=dict(header.get("log", {})),
                 path=path,
             )
         except (KeyError, TypeError, ValueError) as error:
@@ -227,6 +233,12 @@ class Run:
             raise damaged(path, "the arrays F, front_F and front_X")
         arrays.n_eval = run.n_eval
         return run
+
+
+def _plain(log: dict[str, Any]) -> dict[str, Any]:
+    """Return a log as JSON data; what it holds beyond numbers and texts as text."""
+    plain: dict[str, Any] = json.loads(json.dumps(log, default=str))
+    return plain
 
 
 class FileArrays(Mapping[str, NDArray[Any]]):
@@ -262,7 +274,8 @@ class FileArrays(Mapping[str, NDArray[Any]]):
 
     def _read(self, what: Any) -> Any:
         try:
-            with np.load(self.path, allow_pickle=False) as file:
+            # numpy leaves a file open that it cannot read.
+            with self.path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 return what(file)
         except FileNotFoundError:
             raise
@@ -286,6 +299,7 @@ def make_run(
     provenance: dict[str, Any],
     seconds: dict[str, float],
     ref_point: Any,
+    log: Any = None,
 ) -> Run:
     """Return a run that has just been made."""
     reference = None if ref_point is None else np.asarray(ref_point, dtype=float)
@@ -297,4 +311,5 @@ def make_run(
         seconds=seconds,
         ref_point=reference,
         n_eval=len(arrays["F"]),
+        log=_plain(log) if isinstance(log, dict) else None,
     )

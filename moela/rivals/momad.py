@@ -146,8 +146,8 @@ class MOMAD(ArchiveAlgorithm):
         learn_scale(self.frame, self.front, F, CV)
         self.members.populate(pop, F, CV, self.frame)
         self._keep_promising(pop, accepted)
-        members = self.members
-        self._begin_searches(members.pop, members.F, members.CV, np.arange(len(members)))
+        homes = np.arange(len(self.members))
+        self._begin_searches(self.members.pop, self.members.F, self.members.CV, homes)
 
     # ---------------------------------------------------------------------------------------- ask
 

@@ -200,7 +200,7 @@ class Report:
     def against(self, problems: Sequence[str]) -> str:
         """Return, by problem, where we stand, the best rival, and what is significant."""
         rows = [
-            ["problem", "place", "best rival", "ratio to it", "p (Holm)", "significantly above"]
+            ["problem", "place", "best rival", "ratio to it", "p (Holm)", "significantly better"]
         ]  # fmt: skip
         for problem in problems:
             best = self.best_rival(problem)
@@ -249,9 +249,7 @@ class Report:
 
     def race(self, problems: Sequence[str], rivals: Sequence[str] | None = None) -> str:
         """Return our evaluations to the median final hypervolume of the best of these rivals."""
-        rows = [
-            ["problem", "rival", "its hypervolume", "evaluations", "share of budget", "speed-up"]
-        ]
+        rows = [["problem", "rival", "its hypervolume", "evaluations", "share", "speed-up"]]
         for problem in problems:
             names = self.rivals(problem) if rivals is None else list(rivals)
             names = [name for name in names if self.budget(problem, name)]
@@ -276,6 +274,8 @@ class Report:
 
     def progress(self, problems: Sequence[str], at: Sequence[int]) -> str:
         """Return our medians after so many evaluations."""
+        if not at:
+            return ""
         rows = [["problem", *(f"{n:,}" for n in at)]]
         for problem in problems:
             budget = self.budget(problem, OURS)

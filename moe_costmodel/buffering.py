@@ -1,0 +1,448 @@
+"""Expert buffering: what a bounded set of resident experts misses, for all capacities at once.
+
+A device keeps some of its experts in fast memory; the experts that a step needs run in ascending
+order of their ids, and one that is not resident is copied in, evicting another (arXiv 2303.06182,
+section 5). A layer on a device has a buffer of its own, so layers and devices are separable.
+
+Three of the policies are stack algorithms (Mattson et al., Evaluation techniques for storage
+hierarchies, IBM Systems Journal 9(2), 1970): a larger buffer always holds what a smaller one holds,
+so one stack answers all capacities. The others are replayed side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from moe_costmodel._checks import check_choice, check_positive, complain
+
+__all__ = ["POLICIES", "ExpertStream", "MissCurves", "expert_streams", "miss_curves", "replay"]
+
+POLICIES: dict[str, str] = {
+    "paper": "inactive experts first, last in first out (arXiv 2303.06182)",
+    "fifo": "first in, first out",
+    "lru": "least recently used",
+    "lfu": "least frequently used so far, the least recent of equals",
+    "inactive-lfu": "inactive experts first, of those the least frequent; else last in first out",
+    "min": "the one needed last in the future (Belady, 1966); a bound, since it sees the future",
+}
+_CODES = {name: code for code, name in enumerate(POLICIES)}
+_PAPER, _FIFO, _LRU, _LFU, _INACTIVE_LFU, _MIN = range(6)
+
+
+@dataclass(frozen=True)
+class ExpertStream:
+    """The experts that one layer needs on one device, step by step.
+
+    Attributes
+    ----------
+    ids : ndarray of shape (n_accesses,), int64
+        Experts by their local number on the device; ascending within a step.
+    bounds : ndarray of shape (n_steps + 1,), int64
+        Step s needs ``ids[bounds[s]:bounds[s + 1]]``.
+    n_experts : int
+        Experts that the device holds of this layer.
+    """
+
+    ids: NDArray[np.int64]
+    bounds: NDArray[np.int64]
+    n_experts: int
+
+    def events(self, capacities: ArrayLike, policy: str) -> NDArray[np.bool_]:
+        """Say of each access whether it misses, at each capacity.
+
+        Parameters
+        ----------
+        capacities : array_like of shape (n_capacities,), integer
+            Experts that fit; at least 1, in any order.
+        policy : str
+            One of :data:`POLICIES`.
+
+        Returns
+        -------
+        ndarray of shape (n_accesses, n_capacities), bool
+            The buffer is empty at first, so an expert's first access always misses.
+
+        Raises
+        ------
+        ValueError
+            If a capacity is below 1 or the policy unknown.
+        """
+        capacities = _checked_capacities(capacities)
+        check_choice(policy, POLICIES, "policy", "events")
+        missed = np.empty((len(self.ids), len(capacities)), dtype=np.bool_)
+        _events(self.ids, self.bounds, self.n_experts, capacities, _CODES[policy], missed)
+        return missed
+
+    def misses(self, capacities: ArrayLike, policy: str) -> NDArray[np.int32]:
+        """Count the misses of each step, (n_steps, n_capacities); parameters as for events."""
+        return _per_step(self.events(capacities, policy), self.bounds)
+
+
+@dataclass(frozen=True)
+class MissCurves:
+    """Misses of one policy, for every capacity.
+
+    Attributes
+    ----------
+    policy : str
+        One of :data:`POLICIES`.
+    capacities : ndarray of shape (n_capacities,), int64
+        Experts that fit, per layer and device.
+    misses : ndarray of shape (n_layers, n_devices, n_capacities), int64
+        Misses over the whole trace.
+    accesses : ndarray of shape (n_layers, n_devices), int64
+        Experts needed over the whole trace.
+    per_step : ndarray of shape (n_steps, n_layers, n_devices, n_capacities), int32, or None
+        Misses step by step, where they were asked for.
+    """
+
+    policy: str
+    capacities: NDArray[np.int64]
+    misses: NDArray[np.int64]
+    accesses: NDArray[np.int64]
+    per_step: NDArray[np.int32] | None = None
+
+    def rate(self) -> NDArray[np.float64]:
+        """Return the miss rate over all layers and devices at each capacity, (n_capacities,)."""
+        return self.misses.sum(axis=(0, 1)) / max(1, int(self.accesses.sum()))
+
+
+def expert_streams(
+    loads: ArrayLike, device_of: ArrayLike, n_devices: int
+) -> list[list[ExpertStream]]:
+    """Split the active experts of each step into streams, one a layer and device.
+
+    Parameters
+    ----------
+    loads : array_like of shape (n_steps, n_layers, n_experts)
+        Tokens of each expert in each step (or booleans); above zero means needed.
+    device_of : array_like of shape (n_experts,) or (n_layers, n_experts), integer
+        Device that holds each expert; -1 for one that no device of interest holds.
+    n_devices : int
+        Number of devices.
+
+    Returns
+    -------
+    list of list of ExpertStream
+        ``streams[layer][device]``. Local numbers follow the ascending order of global ids.
+
+    Raises
+    ------
+    ValueError
+        If a shape or a device is wrong.
+    """
+    loads = np.asarray(loads)
+    if loads.ndim != 3 or loads.size == 0 or loads.dtype.kind not in "buif":
+        raise complain(
+            "loads",
+            "expert_streams",
+            "a non-empty array of shape (steps, layers, experts)",
+            f"shape {loads.shape}, dtype {loads.dtype}",
+        )
+    n_devices = check_positive(n_devices, "n_devices", "expert_streams")
+    n_layers, n_experts = loads.shape[1:]
+    devices = np.asarray(device_of)
+    if devices.shape not in {(n_experts,), (n_layers, n_experts)} or devices.dtype.kind not in "ui":
+        raise complain(
+            "device_of",
+            "expert_streams",
+            f"integers of shape ({n_experts},) or ({n_layers}, {n_experts})",
+            f"shape {devices.shape}, dtype {devices.dtype}",
+        )
+    if devices.min() < -1 or devices.max() >= n_devices:
+        raise complain(
+            "device_of",
+            "expert_streams",
+            f"in -1 .. {n_devices - 1}",
+            f"{devices.min()} .. {devices.max()}",
+        )
+    devices = np.broadcast_to(devices, (n_layers, n_experts)).astype(np.int64)
+    streams = []
+    for layer in range(n_layers):
+        active = np.ascontiguousarray(loads[:, layer] > 0)
+        per_device = []
+        for device in range(n_devices):
+            members = np.flatnonzero(devices[layer] == device)
+            ids, bounds = _compress(active, members)
+            per_device.append(ExpertStream(ids, bounds, len(members)))
+        streams.append(per_device)
+    return streams
+
+
+def miss_curves(
+    loads: ArrayLike,
+    device_of: ArrayLike,
+    n_devices: int,
+    *,
+    policies: Sequence[str] = tuple(POLICIES),
+    capacities: ArrayLike | None = None,
+    per_step: bool = False,
+) -> dict[str, MissCurves]:
+    """Count the misses of several policies at several capacities.
+
+    Parameters
+    ----------
+    loads, device_of, n_devices
+        As for :func:`expert_streams`.
+    policies : sequence of str
+        Names from :data:`POLICIES`; by default all.
+    capacities : array_like of shape (n_capacities,), integer, optional
+        By default every one, from 1 to the most experts that a device holds.
+    per_step : bool
+        Keep the misses of each step too (n_steps x n_layers x n_devices x n_capacities int32).
+
+    Returns
+    -------
+    dict of str to MissCurves
+
+    Raises
+    ------
+    ValueError
+        If a shape, a device, a capacity or a policy is wrong.
+    """
+    streams = expert_streams(loads, device_of, n_devices)
+    for policy in policies:
+        check_choice(policy, POLICIES, "policies", "miss_curves")
+    if capacities is None:
+        capacities = np.arange(1, max(s.n_experts for row in streams for s in row) + 1)
+    capacities = _checked_capacities(capacities)
+    shape = (len(streams), n_devices, len(capacities))
+    n_steps = len(streams[0][0].bounds) - 1
+    accesses = np.array([[len(s.ids) for s in row] for row in streams], dtype=np.int64)
+    curves = {}
+    for policy in policies:
+        misses = np.empty(shape, dtype=np.int64)
+        steps = np.empty((n_steps, *shape), dtype=np.int32) if per_step else None
+        for layer, row in enumerate(streams):
+            for device, stream in enumerate(row):
+                missed = stream.events(capacities, policy)
+                misses[layer, device] = _column_sums(missed)
+                if steps is not None:
+                    steps[:, layer, device] = _per_step(missed, stream.bounds)
+        curves[policy] = MissCurves(policy, capacities, misses, accesses, steps)
+    return curves
+
+
+def replay(
+    streams: Sequence[Sequence[ExpertStream]], capacity: ArrayLike, policy: str
+) -> NDArray[np.int32]:
+    """Count the misses of each step under one capacity for each layer and device.
+
+    Parameters
+    ----------
+    streams : list of list of ExpertStream
+        From :func:`expert_streams`.
+    capacity : array_like of shape (n_layers, n_devices), integer
+        Experts that fit; at least 1 wherever the device holds an expert of the layer.
+    policy : str
+        One of :data:`POLICIES`.
+
+    Returns
+    -------
+    ndarray of shape (n_steps, n_layers, n_devices), int32
+
+    Raises
+    ------
+    ValueError
+        If the capacities have another shape or are below 1, or the policy is unknown.
+    """
+    capacities = np.asarray(capacity)
+    shape = (len(streams), len(streams[0]))
+    if capacities.shape != shape:
+        raise complain("capacity", "replay", f"of shape {shape}", f"shape {capacities.shape}")
+    n_steps = len(streams[0][0].bounds) - 1
+    out = np.zeros((n_steps, *shape), dtype=np.int32)
+    for layer, row in enumerate(streams):
+        for device, stream in enumerate(row):
+            if stream.n_experts:
+                out[:, layer, device] = stream.misses(
+                    capacities[layer, device : device + 1], policy
+                )[:, 0]
+    return out
+
+
+def _checked_capacities(capacities: ArrayLike) -> NDArray[np.int64]:
+    array = np.asarray(capacities)
+    if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "ui" or array.min() < 1:
+        raise complain("capacities", "buffering", "a list of positive integers", array)
+    return array.astype(np.int64)
+
+
+@numba.njit(cache=True)
+def _compress(
+    active: NDArray[np.bool_], members: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return local ids and bounds of the members' active entries."""
+    n_steps = active.shape[0]
+    bounds = np.zeros(n_steps + 1, dtype=np.int64)
+    ids = np.empty(n_steps * len(members), dtype=np.int64)
+    n = 0
+    for step in range(n_steps):
+        for local in range(len(members)):
+            if active[step, members[local]]:
+                ids[n] = local
+                n += 1
+        bounds[step + 1] = n
+    return ids[:n].copy(), bounds
+
+
+@numba.njit(cache=True)
+def _per_step(missed: NDArray[np.bool_], bounds: NDArray[np.int64]) -> NDArray[np.int32]:
+    out = np.zeros((len(bounds) - 1, missed.shape[1]), dtype=np.int32)
+    for step in range(len(bounds) - 1):
+        for i in range(bounds[step], bounds[step + 1]):
+            for c in range(missed.shape[1]):
+                out[step, c] += missed[i, c]
+    return out
+
+
+@numba.njit(cache=True)
+def _column_sums(missed: NDArray[np.bool_]) -> NDArray[np.int64]:
+    out = np.zeros(missed.shape[1], dtype=np.int64)
+    for i in range(missed.shape[0]):
+        for c in range(missed.shape[1]):
+            out[c] += missed[i, c]
+    return out
+
+
+@numba.njit(cache=True)
+def _events(
+    ids: NDArray[np.int64],
+    bounds: NDArray[np.int64],
+    n_experts: int,
+    capacities: NDArray[np.int64],
+    policy: int,
+    missed: NDArray[np.bool_],
+) -> None:
+    if policy in (_LRU, _LFU, _MIN):
+        _stack_events(ids, n_experts, capacities, policy, missed)
+    else:
+        _queue_events(ids, bounds, n_experts, capacities, policy, missed)
+
+
+@numba.njit(cache=True)
+def _stack_events(
+    ids: NDArray[np.int64],
+    n_experts: int,
+    capacities: NDArray[np.int64],
+    policy: int,
+    missed: NDArray[np.bool_],
+) -> None:
+    """LRU, LFU and MIN by one priority stack: a buffer of c experts holds the stack's first c.
+
+    An accessed expert goes to the top; going down to its old place, each level keeps the expert of
+    higher priority and passes the other on (what each capacity would evict).
+    """
+    n = len(ids)
+    following = np.empty(n, dtype=np.int64)
+    if policy == _MIN:
+        position = np.full(n_experts, n, dtype=np.int64)
+        for i in range(n - 1, -1, -1):
+            following[i] = position[ids[i]]
+            position[ids[i]] = i
+    stack = np.empty(n_experts, dtype=np.int64)
+    depth = 0
+    count = np.zeros(n_experts, dtype=np.int64)
+    # A key orders experts by priority; MIN's are unique but for those never needed again, which
+    # tie. A tie may go either way, since neither of the two is accessed again.
+    key = np.zeros(n_experts, dtype=np.int64)
+    for i in range(n):
+        expert = ids[i]
+        found = depth
+        for place in range(depth):
+            if stack[place] == expert:
+                found = place
+                break
+        for c in range(len(capacities)):
+            missed[i, c] = found == depth or found >= capacities[c]
+        if found == depth:
+            depth += 1
+        carried = expert
+        for place in range(found + 1 if found < depth else depth):
+            held = stack[place]
+            if place == 0:
+                stack[0], carried = expert, held
+            elif place == found:
+                stack[place] = carried
+            elif key[held] < key[carried]:
+                stack[place], carried = carried, held
+        count[expert] += 1
+        if policy == _LRU:
+            key[expert] = i
+        elif policy == _LFU:
+            key[expert] = count[expert] * n + i
+        else:
+            key[expert] = -following[i]
+
+
+@numba.njit(cache=True)
+def _queue_events(
+    ids: NDArray[np.int64],
+    bounds: NDArray[np.int64],
+    n_experts: int,
+    capacities: NDArray[np.int64],
+    policy: int,
+    missed: NDArray[np.bool_],
+) -> None:
+    """Replay the policies that look at the order of loading, all capacities side by side."""
+    n_capacities = len(capacities)
+    widest = min(n_experts, capacities.max())
+    resident = np.zeros((n_experts, n_capacities), dtype=np.bool_)
+    queue = np.zeros((n_capacities, widest), dtype=np.int64)
+    filled = np.zeros(n_capacities, dtype=np.int64)
+    oldest = np.zeros(n_capacities, dtype=np.int64)
+    needed_in = np.full(n_experts, -1, dtype=np.int64)
+    count = np.zeros(n_experts, dtype=np.int64)
+    last = np.zeros(n_experts, dtype=np.int64)
+    n = len(ids)
+    for step in range(len(bounds) - 1):
+        for i in range(bounds[step], bounds[step + 1]):
+            needed_in[ids[i]] = step
+        for i in range(bounds[step], bounds[step + 1]):
+            expert = ids[i]
+            count[expert] += 1
+            for c in range(n_capacities):
+                hit = resident[expert, c]
+                missed[i, c] = not hit
+                if hit:
+                    continue
+                resident[expert, c] = True
+                line = queue[c]
+                if filled[c] < capacities[c]:
+                    line[filled[c]] = expert
+                    filled[c] += 1
+                    continue
+                if policy == _FIFO:
+                    # Once full, the line is a ring whose oldest entry is the next to go.
+                    victim = oldest[c]
+                    oldest[c] = victim + 1 if victim + 1 < capacities[c] else 0
+                    resident[line[victim], c] = False
+                    line[victim] = expert
+                    continue
+                top = capacities[c] - 1
+                victim = -1
+                if policy == _PAPER:
+                    for place in range(top, -1, -1):
+                        if needed_in[line[place]] != step:
+                            victim = place
+                            break
+                else:
+                    lowest = np.int64(0)
+                    for place in range(top + 1):
+                        held = line[place]
+                        if needed_in[held] != step:
+                            rank = count[held] * n + last[held]
+                            if victim < 0 or rank < lowest:
+                                victim, lowest = place, rank
+                if victim < 0:
+                    victim = top
+                resident[line[victim], c] = False
+                for place in range(victim, top):
+                    line[place] = line[place + 1]
+                line[top] = expert
+            last[expert] = i

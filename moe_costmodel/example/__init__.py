@@ -1,0 +1,64 @@
+"""The example: a small MoE language model trained on what CPython ships, and its traces."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from moe_costmodel._checks import check_choice
+
+if TYPE_CHECKING:
+    from moe_costmodel.example.model import ExampleModel
+
+__all__ = ["load_model", "loss_curve", "to_transformers", "trace_path"]
+
+_DATA = Path(__file__).parent / "data"
+
+
+def trace_path(domain: Literal["prose", "code"]) -> Path:
+    """Return the packaged trace of a domain (held-out text), an npz."""
+    check_choice(domain, ("prose", "code"), "domain", "trace_path")
+    return _DATA / f"trace_{domain}.npz"
+
+
+def loss_curve() -> dict[str, Any]:
+    """Return how the packaged weights were made: settings, versions, and the loss curve."""
+    record: dict[str, Any] = json.loads((_DATA / "loss.json").read_text())
+    return record
+
+
+def load_model() -> ExampleModel:
+    """Return the trained model, in float32 and evaluation mode (needs torch and safetensors)."""
+    from safetensors.torch import load_file
+
+    from moe_costmodel.example.model import ExampleConfig, ExampleModel
+
+    model = ExampleModel(ExampleConfig(**json.loads((_DATA / "config.json").read_text())))
+    weights = load_file(_DATA / "model.safetensors")
+    model.load_state_dict({name: value.float() for name, value in weights.items()})
+    return model.eval().requires_grad_(False)
+
+
+def to_transformers(model: ExampleModel) -> Any:
+    """Return the same model as a Hugging Face ``MixtralForCausalLM`` (needs transformers).
+
+    The two give the same logits, so whatever works on Hugging Face models can be tried on this
+    one without a download.
+    """
+    from transformers import MixtralConfig, MixtralForCausalLM
+
+    sizes: dict[str, Any] = dict(model.config.to_dict())
+    rope = {"rope_theta": sizes.pop("rope_theta"), "rope_type": "default"}
+    config = MixtralConfig(
+        **sizes,
+        num_key_value_heads=model.config.num_attention_heads,
+        rope_parameters=rope,
+        sliding_window=None,
+        tie_word_embeddings=False,
+        bos_token_id=None,
+        eos_token_id=None,
+    )
+    other: Any = MixtralForCausalLM(config)
+    other.load_state_dict(model.state_dict())
+    return other.eval().requires_grad_(False)

@@ -1,0 +1,133 @@
+"""Gating thresholds that need no retraining: rules that drop some of a token's experts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numba
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from moe_costmodel._checks import check_choice, check_positive, complain
+
+__all__ = ["RULES", "GateRule", "keep_mask"]
+
+RuleKind = Literal["skip", "top-p", "top-k"]
+RULES: dict[str, str] = {
+    "skip": "drop an expert whose weight is below `value` times the token's largest (NAEE, "
+    "arXiv 2402.14800; `-ser k_min,value` in a fork of llama.cpp)",
+    "top-p": "keep the fewest experts whose weights reach `value` of the token's total "
+    "(arXiv 2403.07652)",
+    "top-k": "keep the `value` heaviest experts",
+}
+_CODES = {name: code for code, name in enumerate(RULES)}
+
+
+@dataclass(frozen=True)
+class GateRule:
+    """A rule that decides which of a token's chosen experts are computed.
+
+    Parameters
+    ----------
+    kind : {"skip", "top-p", "top-k"}
+        See :data:`RULES`.
+    value : float
+        The threshold: beta in [0, 1], p in (0, 1], or a whole number of experts from 1.
+    k_min : int
+        Experts that are kept whatever the threshold says.
+
+    Notes
+    -----
+    The weights that stay are scaled so that a token's weights keep their sum: for gates that are
+    normalised (Mixtral) they are normalised again, and for those that are not (DeepSeek-V2) the
+    layer's output keeps its size.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range.
+    """
+
+    kind: RuleKind
+    value: float
+    k_min: int = 1
+
+    def __post_init__(self) -> None:
+        check_choice(self.kind, RULES, "kind", "GateRule")
+        check_positive(self.k_min, "k_min", "GateRule")
+        expected = {
+            "skip": ("in [0, 1]", 0.0 <= self.value <= 1.0),
+            "top-p": ("in (0, 1]", 0.0 < self.value <= 1.0),
+            "top-k": ("a whole number from 1", self.value >= 1 and self.value == int(self.value)),
+        }[self.kind]
+        if not expected[1]:
+            raise complain("value", f"GateRule({self.kind!r})", expected[0], self.value)
+
+    @classmethod
+    def keep_all(cls) -> GateRule:
+        """Return the rule that drops nothing."""
+        return cls("skip", 0.0)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.value:g}" + (
+            f", at least {self.k_min}" if self.k_min > 1 else ""
+        )
+
+
+def keep_mask(weights: ArrayLike, rule: GateRule) -> NDArray[np.bool_]:
+    """Say which choices a rule keeps.
+
+    Parameters
+    ----------
+    weights : array_like of shape (..., k), float
+        Weights of each token's choices, in any order; of equal ones the first counts as heavier.
+    rule : GateRule
+        What to keep.
+
+    Returns
+    -------
+    ndarray of the shape of `weights`, bool
+
+    Raises
+    ------
+    ValueError
+        If the weights are no floats.
+    """
+    array = np.asarray(weights)
+    if array.ndim == 0 or array.dtype.kind != "f":
+        raise complain("weights", "keep_mask", "floats of shape (..., k)", array.dtype)
+    flat = np.ascontiguousarray(array.reshape(-1, array.shape[-1]), dtype=np.float32)
+    kept = np.empty(flat.shape, dtype=np.bool_)
+    _keep(flat, _CODES[rule.kind], float(rule.value), rule.k_min, kept)
+    return kept.reshape(array.shape)
+
+
+@numba.njit(cache=True)
+def _keep(
+    weights: NDArray[np.float32], code: int, value: float, k_min: int, kept: NDArray[Any]
+) -> None:
+    n, k = weights.shape
+    order = np.empty(k, dtype=np.int64)
+    threshold = np.float32(value)
+    for token in range(n):
+        row = weights[token]
+        total = np.float32(0.0)
+        for j in range(k):
+            total += row[j]
+            place = j
+            while place > 0 and row[order[place - 1]] < row[j]:
+                order[place] = order[place - 1]
+                place -= 1
+            order[place] = j
+        before = np.float32(0.0)
+        for rank in range(k):
+            j = order[rank]
+            if code == 0:
+                keep = row[j] >= threshold * row[order[0]]
+            elif code == 1:
+                keep = before < threshold * total
+            else:
+                keep = rank < value
+            kept[token, j] = keep or rank < k_min
+            before += row[j]

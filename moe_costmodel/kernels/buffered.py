@@ -1,0 +1,169 @@
+"""Buffered experts: a bounded set of experts in fast memory, the others in slow memory.
+
+Slow memory is the CPU's behind a GPU, or a mapped file behind the CPU's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from moe_costmodel.kernels.dynamic import sort_by_expert
+from moe_costmodel.kernels.experts import Experts, check_layer
+from moe_costmodel.kernels.replacement import Access, Replacement
+
+__all__ = ["BufferStatistics", "BufferedExperts"]
+
+
+@dataclass
+class BufferStatistics:
+    """What a buffer has done so far.
+
+    Attributes
+    ----------
+    steps : int
+        Calls.
+    hits, misses : int
+        Needed experts that were resident, and that had to be copied.
+    bytes_copied : int
+        Bytes from slow to fast memory.
+    """
+
+    steps: int = 0
+    hits: int = 0
+    misses: int = 0
+    bytes_copied: int = 0
+
+
+class BufferedExperts:
+    """An MoE layer whose experts are copied into fast memory as they are needed.
+
+    Calling it computes the layer by dynamic gating. The experts that a step needs run in
+    ascending order of their ids; on a GPU the copy of the next runs on a stream of its own while
+    the current one computes.
+
+    Parameters
+    ----------
+    slow : Experts
+        All experts: in CPU memory (it is pinned if the fast device is a GPU), or mapped from a
+        file with :meth:`Experts.map_file`.
+    capacity : int
+        Experts that fast memory holds; at least 1.
+    policy : str
+        Who leaves a full buffer: "paper", "fifo", "lru", "lfu" or "inactive-lfu"; see
+        :data:`moe_costmodel.buffering.POLICIES`.
+    device : device
+        Where the experts run.
+
+    Attributes
+    ----------
+    statistics : BufferStatistics
+        Hits, misses and bytes since the start.
+
+    Raises
+    ------
+    ValueError
+        If the capacity is below 1 or the policy unknown (or sees the future, like "min").
+    """
+
+    def __init__(
+        self,
+        slow: Experts,
+        capacity: int,
+        *,
+        policy: str = "paper",
+        device: torch.device | str = "cpu",
+    ) -> None:
+        device = torch.device(device)
+        self.replacement = Replacement(capacity, policy)
+        self.statistics = BufferStatistics()
+        slots = min(capacity, slow.n_experts)
+        self.fast = Experts(
+            torch.empty(slots, *slow.up.shape[1:], dtype=slow.up.dtype, device=device),
+            torch.empty(slots, *slow.down.shape[1:], dtype=slow.down.dtype, device=device),
+            slow.activation,
+            slow.gated,
+        )
+        self._copy_stream: torch.cuda.Stream | None = None
+        self._copied: dict[int, torch.cuda.Event] = {}
+        self._last_use: dict[int, torch.cuda.Event] = {}
+        if device.type == "cuda":
+            # Only pinned memory is copied without stopping the host.
+            slow = Experts(
+                slow.up.pin_memory(), slow.down.pin_memory(), slow.activation, slow.gated
+            )
+            self._copy_stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self.slow = slow
+
+    def __call__(self, x: Tensor, ids: Tensor, weights: Tensor) -> Tensor:
+        """Return the layer's output [S, d_model] for tokens, choices and weights."""
+        check_layer(x, ids, weights, self.slow)
+        order, counts = sort_by_expert(ids, weights, self.slow.n_experts)
+        token = order // ids.shape[1]
+        sizes = counts.tolist()
+        plan = self.plan(sizes)
+        loaded = self.fetch(plan)
+        computed = self.run(plan, loaded, x[token], sizes)
+        computed.mul_(weights.reshape(-1)[order, None].to(x.dtype))
+        return torch.zeros_like(x).index_add_(0, token, computed)
+
+    def plan(self, sizes: list[int]) -> list[Access]:
+        """Decide which experts stay and go in a step that sends ``sizes[e]`` tokens to expert e."""
+        plan = self.replacement.step([expert for expert, size in enumerate(sizes) if size])
+        missed = sum(access[2] for access in plan)
+        self.statistics.steps += 1
+        self.statistics.misses += missed
+        self.statistics.hits += len(plan) - missed
+        self.statistics.bytes_copied += missed * self.slow.expert_bytes
+        return plan
+
+    def fetch(self, plan: list[Access]) -> set[int]:
+        """Copy what can be copied before the step's tokens are there; return those experts.
+
+        An expert whose slot another one has to compute in first is copied later, by :meth:`run`.
+        """
+        touched: set[int] = set()
+        loaded = set()
+        for expert, slot, missed in plan:
+            if missed and slot not in touched:
+                self._copy(expert, slot)
+                loaded.add(expert)
+            touched.add(slot)
+        return loaded
+
+    def run(self, plan: list[Access], loaded: set[int], tokens: Tensor, sizes: list[int]) -> Tensor:
+        """Run the plan's experts on tokens sorted by expert, [n, d_model]."""
+        out = torch.empty_like(tokens)
+        end = 0
+        stream = self._copy_stream
+        for expert, slot, missed in plan:
+            if missed and expert not in loaded:
+                self._copy(expert, slot)
+            if stream is not None and missed:
+                torch.cuda.current_stream(tokens.device).wait_event(self._copied[slot])
+            start, end = end, end + sizes[expert]
+            hidden = self.fast.inner(F.linear(tokens[start:end], self.fast.up[slot]))
+            torch.mm(hidden, self.fast.down[slot].t(), out=out[start:end])
+            if stream is not None:
+                event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+                event.record(torch.cuda.current_stream(tokens.device))
+                self._last_use[slot] = event
+        return out
+
+    def _copy(self, expert: int, slot: int) -> None:
+        """Copy an expert into a slot; on a GPU, behind the slot's last use, on the copy stream."""
+        if self._copy_stream is None:
+            self.fast.up[slot].copy_(self.slow.up[expert])
+            self.fast.down[slot].copy_(self.slow.down[expert])
+            return
+        with torch.cuda.stream(self._copy_stream):
+            if slot in self._last_use:
+                self._copy_stream.wait_event(self._last_use[slot])
+            self.fast.up[slot].copy_(self.slow.up[expert], non_blocking=True)
+            self.fast.down[slot].copy_(self.slow.down[expert], non_blocking=True)
+            event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            event.record(self._copy_stream)
+            self._copied[slot] = event

@@ -1,0 +1,176 @@
+"""Dynamic gating: sort the choices by expert, compute what was chosen and nothing else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from moe_costmodel._checks import check_choice
+from moe_costmodel.kernels.experts import Experts, check_layer
+
+__all__ = ["PRODUCTS", "dynamic_gating", "expert_products", "sort_by_expert"]
+
+PRODUCTS = ("auto", "grouped", "loop")
+_fastest: dict[tuple[object, ...], str] = {}
+
+
+def sort_by_expert(ids: Tensor, weights: Tensor, n_experts: int) -> tuple[Tensor, Tensor]:
+    """Return the kept choices in the order of their experts, and how many each expert gets.
+
+    Parameters
+    ----------
+    ids, weights : Tensor of shape (S, k)
+        Chosen experts and weights; choices of weight 0 are left out.
+    n_experts : int
+        Number of experts.
+
+    Returns
+    -------
+    order : Tensor of shape (n_kept,), int64
+        Flat indices into (S, k).
+    counts : Tensor of shape (n_experts,), int64
+    """
+    flat = ids.reshape(-1)
+    expert = torch.where(weights.reshape(-1) > 0, flat, n_experts)
+    # Narrow keys sort several times faster.
+    narrow = torch.int16 if n_experts < torch.iinfo(torch.int16).max else torch.int32
+    order = expert.to(narrow).argsort(stable=True)
+    counts = torch.bincount(expert, minlength=n_experts + 1)
+    n_kept = len(flat) - int(counts[n_experts])
+    return order[:n_kept], counts[:n_experts]
+
+
+def expert_products(
+    tokens: Tensor, counts: Tensor, experts: Experts, *, product: str = "auto"
+) -> Tensor:
+    """Run each expert on its run of the tokens: the bare product of an MoE layer.
+
+    Parameters
+    ----------
+    tokens : Tensor of shape (n, d_model)
+        Tokens sorted by expert.
+    counts : Tensor of shape (n_experts,), int64
+        Length of each expert's run.
+    experts : Experts
+        The layer's weights.
+    product : {"auto", "grouped", "loop"}
+        ``torch.nn.functional.grouped_mm``, a loop over the experts that have tokens, or whichever
+        was faster the first time that this device, dtype and size (to a factor of two) was seen.
+
+    Returns
+    -------
+    Tensor of shape (n, d_model)
+    """
+    check_choice(product, PRODUCTS, "product", "expert_products")
+    if not len(tokens):
+        return torch.empty_like(tokens)
+    if product == "auto":
+        product = _choose(tokens, counts, experts)
+    return _RUN[product](tokens, counts, experts)
+
+
+def _loop(tokens: Tensor, counts: Tensor, experts: Experts) -> Tensor:
+    out = torch.empty_like(tokens)
+    end = 0
+    for expert, count in enumerate(counts.tolist()):
+        if count:
+            start, end = end, end + count
+            hidden = experts.inner(tokens[start:end] @ experts.up[expert].t())
+            torch.mm(hidden, experts.down[expert].t(), out=out[start:end])
+    return out
+
+
+def _grouped(tokens: Tensor, counts: Tensor, experts: Experts) -> Tensor:
+    ends = counts.cumsum(0).to(torch.int32)
+    hidden = F.grouped_mm(tokens, experts.up.transpose(1, 2), offs=ends)
+    return F.grouped_mm(experts.inner(hidden), experts.down.transpose(1, 2), offs=ends)
+
+
+_RUN: dict[str, Callable[[Tensor, Tensor, Experts], Tensor]] = {"loop": _loop, "grouped": _grouped}
+
+
+def _choose(tokens: Tensor, counts: Tensor, experts: Experts) -> str:
+    """Measure both ways once for this kind of call, and remember the faster."""
+    key = (
+        tokens.device.type,
+        tokens.dtype,
+        tuple(experts.up.shape),
+        len(tokens).bit_length(),
+    )
+    if key not in _fastest:
+        if not hasattr(F, "grouped_mm") or tokens.dtype == torch.float64:
+            _fastest[key] = "loop"
+        else:
+            took = {name: _best_of(run, tokens, counts, experts) for name, run in _RUN.items()}
+            _fastest[key] = min(took, key=lambda name: took[name])
+    return _fastest[key]
+
+
+def _best_of(
+    run: Callable[[Tensor, Tensor, Experts], Tensor],
+    tokens: Tensor,
+    counts: Tensor,
+    experts: Experts,
+    repeats: int = 4,
+) -> float:
+    # On the CPU, the process's own time is not disturbed by what else the machine does.
+    clock = time.perf_counter if tokens.is_cuda else time.process_time
+    took = []
+    for _ in range(repeats):
+        started = clock()
+        run(tokens, counts, experts)
+        if tokens.is_cuda:
+            torch.cuda.synchronize(tokens.device)
+        took.append(clock() - started)
+    return min(took[1:])
+
+
+def dynamic_gating(
+    x: Tensor,
+    ids: Tensor,
+    weights: Tensor,
+    experts: Experts,
+    *,
+    product: str = "auto",
+) -> Tensor:
+    """Compute an MoE layer by dynamic gating (arXiv 2303.06182, section 4).
+
+    Sort the choices by expert, index the tokens, run each expert on its own, and add the results
+    back: no capacity, no mask, no drops; O(S D + S log S) beside the products.
+
+    Parameters
+    ----------
+    x : Tensor of shape (S, d_model)
+        Tokens.
+    ids, weights : Tensor of shape (S, k)
+        Chosen experts and their weights; a choice of weight 0 is not computed.
+    experts : Experts
+        The layer's weights.
+    product : {"auto", "grouped", "loop"}
+        As for :func:`expert_products`.
+
+    Returns
+    -------
+    Tensor of shape (S, d_model)
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit or the product is unknown.
+    """
+    check_layer(x, ids, weights, experts)
+    k = ids.shape[1]
+    order, counts = sort_by_expert(ids, weights, experts.n_experts)
+    computed = expert_products(x[order // k], counts, experts, product=product)
+    if len(order) < ids.numel():
+        computed.mul_(weights.reshape(-1)[order, None].to(x.dtype))
+        return torch.zeros_like(x).index_add_(0, order // k, computed)
+    # With nothing skipped, an inverse index and one weighted sum beat scattered additions.
+    inverse = torch.empty_like(order)
+    inverse[order] = torch.arange(len(order), device=order.device)
+    chosen = computed[inverse].view(*ids.shape, experts.d_model)
+    return torch.bmm(weights[:, None].to(x.dtype), chosen)[:, 0]

@@ -1,0 +1,78 @@
+"""How much memory a computation holds at its peak, beside its inputs."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+
+__all__ = ["peak_activation_bytes"]
+
+
+class _LiveBytes(TorchDispatchMode):
+    """Counts the bytes of the storages that operations create, while they live."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.live: dict[int, int] = {}
+        self.peak = 0
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        inputs = {
+            leaf.untyped_storage().data_ptr()
+            for leaf in tree_iter((args, kwargs))
+            if isinstance(leaf, torch.Tensor)
+        }
+        result = func(*args, **(kwargs or {}))
+        for leaf in tree_iter(result):
+            if isinstance(leaf, torch.Tensor):
+                storage = leaf.untyped_storage()
+                if storage.data_ptr() not in inputs and id(storage) not in self.live:
+                    self._add(storage)
+        return result
+
+    def _add(self, storage: torch.UntypedStorage) -> None:
+        key = id(storage)
+        self.live[key] = storage.nbytes()
+        weakref.finalize(storage, self.live.pop, key, None)
+        self.peak = max(self.peak, sum(self.live.values()))
+
+
+def peak_activation_bytes(call: Callable[[], Any], device: torch.device | str = "cpu") -> int:
+    """Return the peak of the memory that a call allocates, in bytes.
+
+    Parameters
+    ----------
+    call : callable
+        What to run once, under ``torch.no_grad``.
+    device : device
+        On a GPU the caching allocator's own peak is read. On the CPU, which keeps no such count,
+        every tensor that an operation creates is followed while it lives; what an operation
+        allocates inside itself is not seen.
+
+    Returns
+    -------
+    int
+    """
+    device = torch.device(device)
+    with torch.no_grad():
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+            torch.cuda.reset_peak_memory_stats(device)
+            before = torch.cuda.memory_allocated(device)
+            call()
+            torch.cuda.synchronize(device)
+            return int(torch.cuda.max_memory_allocated(device) - before)
+        with _LiveBytes() as mode:
+            call()
+        return mode.peak

@@ -1,0 +1,50 @@
+"""Padded batch: every active expert's tokens padded to the longest run, one batched product."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from moe_costmodel.kernels.dynamic import sort_by_expert
+from moe_costmodel.kernels.experts import Experts, check_layer
+
+__all__ = ["padded_batch"]
+
+
+def padded_batch(x: Tensor, ids: Tensor, weights: Tensor, experts: Experts) -> Tensor:
+    """Compute an MoE layer by padding all experts to the busiest one.
+
+    Drops nothing, but computes experts x (longest run) slots, so its waste is the skew of the
+    routing. What an engine does that has only a batched product.
+
+    Parameters
+    ----------
+    x : Tensor of shape (S, d_model)
+        Tokens.
+    ids, weights : Tensor of shape (S, k)
+        Chosen experts and their weights; a choice of weight 0 is not computed.
+    experts : Experts
+        The layer's weights.
+
+    Returns
+    -------
+    Tensor of shape (S, d_model)
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit.
+    """
+    check_layer(x, ids, weights, experts)
+    k = ids.shape[1]
+    order, counts = sort_by_expert(ids, weights, experts.n_experts)
+    if not len(order):
+        return torch.zeros_like(x)
+    expert = torch.repeat_interleave(counts)
+    place = torch.arange(len(order), device=x.device) - (counts.cumsum(0) - counts)[expert]
+    slots = x.new_zeros(experts.n_experts, int(counts.max()), x.shape[1])
+    slots[expert, place] = x[order // k]
+    hidden = experts.inner(torch.bmm(slots, experts.up.transpose(1, 2)))
+    computed = torch.bmm(hidden, experts.down.transpose(1, 2))[expert, place]
+    computed.mul_(weights.reshape(-1)[order, None].to(x.dtype))
+    return torch.zeros_like(x).index_add_(0, order // k, computed)

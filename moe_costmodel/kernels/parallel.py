@@ -1,0 +1,121 @@
+"""Expert parallelism: experts on several processes, tokens exchanged by torch.distributed.
+
+gloo on CPUs, nccl on GPUs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from moe_costmodel._checks import complain
+from moe_costmodel.kernels.buffered import BufferedExperts
+from moe_costmodel.kernels.dynamic import expert_products
+from moe_costmodel.kernels.experts import Experts, check_layer
+
+__all__ = ["ExpertParallel"]
+
+
+class ExpertParallel:
+    """An MoE layer whose experts are spread over the processes of a group.
+
+    A call exchanges sizes, then tokens, runs the local experts, and sends the results back
+    (arXiv 2303.06182, section 4). Where the local experts are buffered, missing ones are copied
+    while the tokens are on their way.
+
+    Parameters
+    ----------
+    experts : Experts or BufferedExperts
+        The experts of this process, in ascending order of their global ids.
+    device_of : Tensor of shape (n_experts,), integer
+        Rank within the group that holds each expert.
+    group : ProcessGroup, optional
+        By default the default group, which must be initialised.
+
+    Raises
+    ------
+    ValueError
+        If `device_of` gives this rank another number of experts than it has, or a rank that the
+        group lacks.
+    """
+
+    def __init__(
+        self,
+        experts: Experts | BufferedExperts,
+        device_of: Tensor,
+        *,
+        group: Any = None,
+    ) -> None:
+        self.experts = experts
+        self.group = group
+        self.world = dist.get_world_size(group)
+        rank = dist.get_rank(group)
+        local = experts.slow if isinstance(experts, BufferedExperts) else experts
+        if len(device_of) == 0 or int(device_of.min()) < 0 or int(device_of.max()) >= self.world:
+            raise complain(
+                "device_of", "ExpertParallel", f"ranks in 0 .. {self.world - 1}", device_of.tolist()
+            )
+        if int((device_of == rank).sum()) != local.n_experts:
+            raise complain(
+                "device_of",
+                "ExpertParallel",
+                f"such that rank {rank} holds its {local.n_experts} experts",
+                int((device_of == rank).sum()),
+            )
+        # Experts in the order of (rank, id): sorting choices by this place groups them by rank.
+        order = torch.argsort(device_of, stable=True)
+        self._place_of = torch.empty_like(order)
+        self._place_of[order] = torch.arange(len(order), device=order.device)
+        self._held = torch.bincount(device_of, minlength=self.world).tolist()
+        self._local = local
+        self._rank = rank
+
+    def __call__(self, x: Tensor, ids: Tensor, weights: Tensor) -> Tensor:
+        """Return the layer's output for this process's tokens; parameters as for any kernel.
+
+        All processes of the group must call, each with its own tokens (of any number, also 0).
+        """
+        check_layer(x, ids, weights, self._local)
+        n_experts, k = len(self._place_of), ids.shape[1]
+        place = torch.where(
+            weights.reshape(-1) > 0, self._place_of[ids.reshape(-1).long()], n_experts
+        )
+        order = place.argsort(stable=True)
+        counts = torch.bincount(place, minlength=n_experts + 1)[:n_experts]
+        order = order[: int(counts.sum())]
+        outgoing = [int(part.sum()) for part in torch.split(counts, self._held)]
+
+        own = self._held[self._rank]
+        sizes = torch.empty(self.world * own, dtype=counts.dtype, device=counts.device)
+        dist.all_to_all_single(sizes, counts, [own] * self.world, self._held, group=self.group)
+        by_source = sizes.view(self.world, own)
+        incoming = by_source.sum(dim=1).tolist()
+        totals = by_source.sum(dim=0)
+
+        token = order // k
+        received = x.new_empty(sum(incoming), x.shape[1])
+        exchange = dist.all_to_all_single(
+            received, x[token], incoming, outgoing, group=self.group, async_op=True
+        )
+        if isinstance(self.experts, BufferedExperts):
+            plan = self.experts.plan(totals.tolist())
+            loaded = self.experts.fetch(plan)
+        exchange.wait()
+
+        # Received tokens come by (source, expert); the experts want them by expert.
+        expert = torch.arange(own, device=sizes.device).repeat(self.world).repeat_interleave(sizes)
+        regroup = expert.argsort(stable=True)
+        grouped = received[regroup]
+        if isinstance(self.experts, BufferedExperts):
+            computed = self.experts.run(plan, loaded, grouped, totals.tolist())
+        else:
+            computed = expert_products(grouped, totals, self.experts)
+        answers = torch.empty_like(computed)
+        answers[regroup] = computed
+        returned = x.new_empty(len(order), x.shape[1])
+        dist.all_to_all_single(returned, answers, outgoing, incoming, group=self.group)
+        returned.mul_(weights.reshape(-1)[order, None].to(x.dtype))
+        return torch.zeros_like(x).index_add_(0, token, returned)

@@ -1,0 +1,84 @@
+"""Static gating: fixed capacity, a dense dispatch mask, and drops (the paper's baseline)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from moe_costmodel._checks import complain
+from moe_costmodel.kernels.experts import Experts, check_layer
+
+__all__ = ["capacity_of", "dispatch_positions", "static_gating"]
+
+
+def capacity_of(n_tokens: int, capacity_factor: float) -> int:
+    """Return the tokens that every expert computes: the factor's share of the step's tokens."""
+    if not capacity_factor > 0:
+        raise complain("capacity_factor", "static_gating", "positive", capacity_factor)
+    return max(1, math.ceil(capacity_factor * n_tokens))
+
+
+def dispatch_positions(ids: Tensor, weights: Tensor, n_experts: int) -> Tensor:
+    """Return the place of each choice in its expert's queue, (S, k), counted from 0.
+
+    First choices queue before second ones, and earlier tokens before later ones.
+    """
+    places = torch.empty_like(ids)
+    queued = torch.zeros(n_experts, dtype=ids.dtype, device=ids.device)
+    for j in range(ids.shape[1]):
+        chosen = torch.nn.functional.one_hot(ids[:, j].long(), n_experts)
+        chosen = chosen * (weights[:, j : j + 1] > 0)
+        places[:, j] = ((chosen.cumsum(0) - 1 + queued) * chosen).sum(dim=1)
+        queued = queued + chosen.sum(dim=0)
+    return places
+
+
+def static_gating(
+    x: Tensor,
+    ids: Tensor,
+    weights: Tensor,
+    experts: Experts,
+    *,
+    capacity_factor: float = 1.0,
+) -> Tensor:
+    """Compute an MoE layer by static gating (arXiv 2303.06182, section 2; fairseq's method).
+
+    A mask of shape (tokens, experts, capacity) dispatches tokens to slots and combines the
+    results, both by dense products of O(S^2 E C D); every expert computes its full capacity,
+    whatever it received; tokens over the capacity are dropped, that is, contribute nothing.
+
+    Parameters
+    ----------
+    x : Tensor of shape (S, d_model)
+        Tokens.
+    ids, weights : Tensor of shape (S, k)
+        Chosen experts, first choices first, and their weights.
+    experts : Experts
+        The layer's weights.
+    capacity_factor : float
+        Capacity of every expert as a share of the S tokens; 1 never drops one.
+
+    Returns
+    -------
+    Tensor of shape (S, d_model)
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit or the capacity factor is not positive.
+    """
+    check_layer(x, ids, weights, experts)
+    n_tokens, k = ids.shape
+    capacity = capacity_of(n_tokens, capacity_factor)
+    places = dispatch_positions(ids, weights, experts.n_experts)
+    combine = torch.zeros(n_tokens, experts.n_experts, capacity, dtype=x.dtype, device=x.device)
+    token = torch.arange(n_tokens, device=x.device)[:, None].expand(-1, k)
+    kept = (places < capacity) & (weights > 0)
+    combine[token[kept], ids[kept].long(), places[kept].long()] = weights[kept].to(x.dtype)
+    dispatch = (combine > 0).to(x.dtype)
+    slots = torch.einsum("sec,sm->ecm", dispatch, x)
+    hidden = experts.inner(torch.bmm(slots, experts.up.transpose(1, 2)))
+    slots = torch.bmm(hidden, experts.down.transpose(1, 2))
+    return torch.einsum("sec,ecm->sm", combine, slots)

@@ -1,0 +1,449 @@
+"""LatencyModel: what a step of an MoE layer takes, learned from measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.ensemble import ExtraTreesRegressor
+from sklearn.linear_model import LinearRegression
+
+from moe_costmodel._checks import check_choice, complain
+from moe_costmodel.hardware import Hardware
+from moe_costmodel.latency_features import Points, Roofline, features, outside_of, terms
+from moe_costmodel.layer_table import LayerTable
+from moe_costmodel.measurements import Measurements
+from moe_costmodel.shapes import DTYPE_BYTES, LayerShape
+from moe_costmodel.tables import DEVICE_PEAKS, KernelTable
+from moe_costmodel.work import Work
+
+__all__ = ["METHODS", "FitReport", "LatencyModel", "Prediction", "ShapeError"]
+
+FloatArray = NDArray[np.float64]
+METHODS = ("auto", "trees", "linear")
+
+
+@dataclass(frozen=True)
+class ShapeError:
+    """How well a model shape is predicted by a model that never saw it.
+
+    Attributes
+    ----------
+    shape : str
+        n_experts x k x d_model x d_ffn, before the layer is split over devices.
+    n : int
+        Points.
+    median, p90 : float
+        Of the relative error.
+    outside : list of str
+        Why the shape is an extrapolation from the others; empty where it is not.
+    """
+
+    shape: str
+    n: int
+    median: float
+    p90: float
+    outside: list[str]
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """Leave-one-shape-out errors of a latency model.
+
+    Attributes
+    ----------
+    method : str
+        "trees" or "linear".
+    shapes : list of ShapeError
+    median : float
+        Median relative error over all points of all shapes.
+    log_ratios : ndarray
+        Sorted log(measured / predicted) of the points of shapes that are no extrapolation.
+    wide_log_ratios : ndarray
+        The same of all shapes.
+    """
+
+    method: str
+    shapes: list[ShapeError]
+    median: float
+    log_ratios: FloatArray
+    wide_log_ratios: FloatArray
+
+    @property
+    def worst_inside(self) -> float:
+        """Median error of the worst shape that is no extrapolation (NaN if all are)."""
+        inside = [shape.median for shape in self.shapes if not shape.outside]
+        return max(inside) if inside else float("nan")
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.method}: leave-one-shape-out error, median {self.median:.1%}, "
+            f"worst shape inside the model {self.worst_inside:.1%}",
+            f"  {'experts x k x d_model x d_ffn':<30}{'points':>8}{'median':>9}{'p90':>9}",
+        ]
+        for shape in self.shapes:
+            note = f"  outside: {'; '.join(shape.outside)}" if shape.outside else ""
+            lines.append(
+                f"  {shape.shape:<30}{shape.n:>8}{shape.median:>9.1%}{shape.p90:>9.1%}{note}"
+            )
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Seconds of steps, with an interval.
+
+    Attributes
+    ----------
+    seconds, low, high : ndarray
+        Median, and the bounds of the interval.
+    coverage : float
+        Share of measured steps of unseen shapes that fell into such an interval.
+    outside : list of str
+        Why this is an extrapolation; empty where it is not. The interval is then that of all
+        shapes, extrapolated ones included.
+    """
+
+    seconds: FloatArray
+    low: FloatArray
+    high: FloatArray
+    coverage: float
+    outside: list[str] = field(default_factory=list)
+
+
+class LatencyModel:
+    """Predicts the time of an MoE layer on one device from tokens per expert and misses.
+
+    Make one with :meth:`fit`.
+
+    Attributes
+    ----------
+    report : FitReport
+        Leave-one-shape-out errors.
+    hardware : Hardware or None
+        Whose link "slow_to_fast" is charged for misses.
+    """
+
+    def __init__(
+        self,
+        *,
+        estimator: Any,
+        method: str,
+        roofline: Roofline,
+        known: FloatArray,
+        widths: set[float],
+        max_rows: int,
+        kernels: Sequence[str],
+        report: FitReport,
+        hardware: Hardware | None,
+    ) -> None:
+        self._estimator = estimator
+        self._method = method
+        self._roofline = roofline
+        self._known = known
+        self._widths = widths
+        self._max_rows = max_rows
+        self.kernels = list(kernels)
+        self.report = report
+        self.hardware = hardware
+        self._tables: dict[tuple[LayerShape, int], LayerTable] = {}
+
+    @classmethod
+    def fit(
+        cls,
+        source: Measurements | KernelTable,
+        *,
+        method: str = "auto",
+        hardware: Hardware | None = None,
+        n_estimators: int = 40,
+        max_points: int = 30_000,
+        random_state: int = 0,
+    ) -> LatencyModel:
+        """Learn from measurements of this machine or from a table of another.
+
+        Parameters
+        ----------
+        source : Measurements or KernelTable
+            With at least two model shapes.
+        method : {"auto", "trees", "linear"}
+            Extra trees on a roofline, a linear model with positive coefficients, or the one with
+            the lower leave-one-shape-out error.
+        hardware : Hardware, optional
+            Whose links are charged for misses; by default that of the measurements.
+        n_estimators : int
+            Trees.
+        max_points : int
+            A random part of this size is used of a larger table.
+        random_state : int
+            Seed of trees and parts.
+
+        Returns
+        -------
+        LatencyModel
+
+        Raises
+        ------
+        ValueError
+            If the source has no layer, or fewer than two shapes, or the method is unknown.
+        """
+        check_choice(method, METHODS, "method", "LatencyModel.fit")
+        points, seconds, family, kernels, known_peaks = _gather(source)
+        if hardware is None and isinstance(source, Measurements):
+            hardware = source.hardware
+        if len(np.unique(family)) < 2:
+            raise complain(
+                "source", "LatencyModel.fit", "of at least two model shapes", len(np.unique(family))
+            )
+        if len(points) > max_points:
+            kept = np.random.default_rng(random_state).permutation(len(points))[:max_points]
+            points, seconds, family = points.take(kept), seconds[kept], family[kept]
+        candidates = [method] if method != "auto" else ["trees", "linear"]
+        if method == "auto" and isinstance(source, KernelTable):
+            candidates = ["trees"]  # a straight line through tuned GPU kernels is far off
+        fitted = []
+        for name in candidates:
+            factory = _Factory(name, n_estimators, random_state, known_peaks)
+            fitted.append((name, factory, _leave_one_out(factory, points, seconds, family)))
+        name, factory, report = min(fitted, key=lambda item: item[2].median)
+        estimator, roofline = factory.fit(points, seconds)
+        return cls(
+            estimator=estimator,
+            method=name,
+            roofline=roofline,
+            known=_range_of(points),
+            widths=set(points.width.tolist()),
+            max_rows=int(points.work.largest.max()),
+            kernels=kernels,
+            report=report,
+            hardware=hardware,
+        )
+
+    def table(self, shape: LayerShape, *, kernel: str | None = None) -> LayerTable:
+        """Return the layer's times as a table: fast, and never falling as tokens are added.
+
+        Parameters
+        ----------
+        shape : LayerShape
+            The layer on one device.
+        kernel : str, optional
+            One of :attr:`kernels`; by default the first.
+
+        Raises
+        ------
+        ValueError
+            If the kernel is unknown.
+        """
+        name = self.kernels[0] if kernel is None else kernel
+        check_choice(name, self.kernels, "kernel", "LatencyModel")
+        code = self.kernels.index(name)
+        if (shape, code) not in self._tables:
+
+            def predict(work: Work, tokens: FloatArray) -> FloatArray:
+                points = Points.build(
+                    [shape],
+                    np.zeros(len(work), dtype=np.int64),
+                    work,
+                    tokens,
+                    np.full(len(work), code),
+                )
+                return _predict(self._estimator, self._method, self._roofline, points)
+
+            self._tables[shape, code] = LayerTable.build(shape, predict, self._max_rows)
+        return self._tables[shape, code]
+
+    def outside(self, shape: LayerShape) -> list[str]:
+        """Say why a layer is an extrapolation; empty where it is not."""
+        one = Work.from_counts(np.ones((1, shape.n_local)))
+        zero = np.zeros(1, dtype=np.int64)
+        reasons = outside_of(Points.build([shape], zero, one, np.ones(1), zero), self._known)
+        if DTYPE_BYTES[shape.dtype] not in self._widths:
+            reasons.append(f"no weights of {DTYPE_BYTES[shape.dtype]:g} bytes were measured")
+        return reasons
+
+    def predict(
+        self,
+        shape: LayerShape,
+        counts: ArrayLike,
+        *,
+        misses: ArrayLike = 0,
+        overlapped: ArrayLike = 0.0,
+        kernel: str | None = None,
+        coverage: float = 0.8,
+        extrapolate: str = "flag",
+    ) -> Prediction:
+        """Predict the time of steps.
+
+        Parameters
+        ----------
+        shape : LayerShape
+            The layer on one device.
+        counts : array_like of shape (..., n_local)
+            Tokens of each of the device's experts, after thresholds.
+        misses : array_like of shape (...), integer
+            Experts that each step has to copy from slow memory.
+        overlapped : array_like of shape (...), float
+            Seconds of each step during which copies are hidden (the token exchange).
+        kernel : str, optional
+            One of :attr:`kernels`; by default the first.
+        coverage : float
+            Of the interval, between 0 and 1.
+        extrapolate : {"flag", "refuse"}
+            What to do with a layer outside what was measured.
+
+        Returns
+        -------
+        Prediction
+
+        Raises
+        ------
+        ValueError
+            If the layer is an extrapolation that is refused, a parameter is out of range, or
+            there are misses and the hardware has no link "slow_to_fast".
+        """
+        check_choice(extrapolate, ("flag", "refuse"), "extrapolate", "LatencyModel.predict")
+        if not 0 < coverage < 1:
+            raise complain("coverage", "LatencyModel.predict", "between 0 and 1", coverage)
+        outside = self.outside(shape)
+        if outside and extrapolate == "refuse":
+            raise complain(
+                "shape", "LatencyModel.predict", "inside what was measured", "; ".join(outside)
+            )
+        seconds = self.table(shape, kernel=kernel).seconds(counts)
+        ratios = self.report.wide_log_ratios if outside else self.report.log_ratios
+        low, high = np.exp(np.quantile(ratios, [(1 - coverage) / 2, (1 + coverage) / 2]))
+        copying = np.maximum(self.copy_seconds(shape, misses) - np.asarray(overlapped), 0.0)
+        return Prediction(
+            seconds + copying, low * seconds + copying, high * seconds + copying, coverage, outside
+        )
+
+    def copy_seconds(self, shape: LayerShape, misses: ArrayLike) -> FloatArray:
+        """Return the time of copying missing experts, one after the other, (...)."""
+        missing = np.asarray(misses, dtype=np.float64)
+        if not missing.any():
+            return np.zeros(missing.shape)
+        if self.hardware is None:
+            raise ValueError(
+                "The latency model must know the link 'slow_to_fast' to charge for misses. It was "
+                "fitted to a table; pass LatencyModel.fit(table, hardware=...) with that link."
+            )
+        return missing * self.hardware.link("slow_to_fast").seconds(shape.expert_bytes)
+
+
+@dataclass(frozen=True)
+class _Factory:
+    """Makes and fits estimators of one method."""
+
+    method: str
+    n_estimators: int
+    random_state: int
+    known_peaks: tuple[float, dict[float, float]] | None
+
+    def fit(self, points: Points, seconds: FloatArray) -> tuple[Any, Roofline]:
+        roofline = Roofline.of(points, seconds, self.known_peaks)
+        if self.method == "linear":
+            # Rows are divided by their time, so that relative errors are minimised.
+            linear = LinearRegression(positive=True, fit_intercept=False)
+            scaled = terms(points, roofline) / seconds[:, None]
+            return linear.fit(scaled, np.ones(len(points))), roofline
+        trees = ExtraTreesRegressor(
+            self.n_estimators,
+            min_samples_leaf=3 if len(points) > 2000 else 1,
+            max_features=0.5,
+            random_state=self.random_state,
+        )
+        target = np.log(seconds / roofline.seconds(points))
+        return trees.fit(features(points, roofline), target), roofline
+
+
+def _predict(estimator: Any, method: str, roofline: Roofline, points: Points) -> FloatArray:
+    if method == "linear":
+        return np.asarray(estimator.predict(terms(points, roofline)))
+    return np.exp(estimator.predict(features(points, roofline))) * roofline.seconds(points)
+
+
+def _leave_one_out(
+    factory: _Factory, points: Points, seconds: FloatArray, family: NDArray[np.int64]
+) -> FitReport:
+    """Predict every model shape from the others."""
+    ratios = np.empty(len(points))
+    errors = []
+    inside = np.zeros(len(points), dtype=bool)
+    for number in np.unique(family):
+        held = family == number
+        estimator, roofline = factory.fit(points.take(~held), seconds[~held])
+        predicted = _predict(estimator, factory.method, roofline, points.take(held))
+        ratios[held] = np.log(seconds[held] / predicted)
+        error = np.abs(predicted / seconds[held] - 1)
+        unseen = points.take(held)
+        # A family's layers are split in many ways; its own sizes decide where it belongs.
+        whole = unseen.take(unseen.sizes[:, 4] == unseen.sizes[:, 4].max())
+        reasons = outside_of(
+            whole.take(whole.sizes[:, 3] == whole.sizes[:, 3].max()),
+            _range_of(points.take(~held)),
+        )
+        inside[held] = not reasons
+        label = "x".join(f"{v:g}" for v in unseen.sizes[:, :4].max(axis=0))
+        errors.append(
+            ShapeError(
+                label,
+                int(held.sum()),
+                float(np.median(error)),
+                float(np.quantile(error, 0.9)),
+                reasons,
+            )
+        )
+    near = ratios[inside] if inside.any() else ratios
+    return FitReport(
+        factory.method,
+        errors,
+        float(np.median(np.abs(np.expm1(-ratios)))),
+        np.sort(near),
+        np.sort(ratios),
+    )
+
+
+def _range_of(points: Points) -> FloatArray:
+    return np.stack([points.sizes.min(axis=0), points.sizes.max(axis=0)])
+
+
+def _gather(
+    source: Measurements | KernelTable,
+) -> tuple[
+    Points,
+    FloatArray,
+    NDArray[np.int64],
+    list[str],
+    tuple[float, dict[float, float]] | None,
+]:
+    """Return points, seconds, family, kernels and known peaks of a source."""
+    if isinstance(source, KernelTable):
+        points = Points.build(
+            source.shapes, source.layer, source.work, source.tokens.astype(float), source.kernel
+        )
+        peaks = None
+        if source.device in DEVICE_PEAKS:
+            bandwidth, by_type = DEVICE_PEAKS[source.device]
+            peaks = bandwidth, {DTYPE_BYTES[name]: value for name, value in by_type.items()}
+        return points, source.seconds, source.family, source.kernels, peaks
+    if not isinstance(source, Measurements):
+        raise complain(
+            "source", "LatencyModel.fit", "Measurements or a KernelTable", type(source).__name__
+        )
+    records = [r for r in source.of("layer") if r.shape is not None and sum(r.at["counts"])]
+    if not records:
+        raise complain("source", "LatencyModel.fit", "with records of kind 'layer'", "none")
+    shapes = sorted({r.shape for r in records if r.shape}, key=str)
+    layer = np.array([shapes.index(r.shape) for r in records if r.shape])
+    points = Points.build(
+        shapes,
+        layer,
+        Work.concatenate([Work.from_counts(np.array(r.at["counts"])[None]) for r in records]),
+        np.array([float(r.at["tokens"]) for r in records]),
+        np.zeros(len(records), dtype=np.int64),
+    )
+    family = np.unique(points.sizes[:, :4], axis=0, return_inverse=True)[1].ravel()
+    seconds = np.array([record.seconds for record in records])
+    return points, seconds, family, ["dynamic gating"], None

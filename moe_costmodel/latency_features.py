@@ -1,0 +1,228 @@
+"""What the latency model knows of a step: roofline times and sizes, as features and as terms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moe_costmodel.shapes import DTYPE_BYTES, LayerShape
+from moe_costmodel.work import Work
+
+__all__ = ["Points", "Roofline", "features", "outside_of", "terms"]
+
+FloatArray = NDArray[np.float64]
+_SIZES = ("n_experts", "k", "d_model", "d_ffn", "n_local")
+
+
+@dataclass(frozen=True)
+class Points:
+    """Steps to be predicted or fitted, one row each.
+
+    Attributes
+    ----------
+    sizes : ndarray of shape (n, 5)
+        n_experts, k, d_model, d_ffn, n_local.
+    width : ndarray of shape (n,)
+        Bytes of a weight.
+    gated : ndarray of shape (n,)
+        1 where experts are gated.
+    kernel : ndarray of shape (n,)
+        Code of the kernel.
+    tokens : ndarray of shape (n,)
+        Tokens of the step, over all devices.
+    work : Work
+    """
+
+    sizes: FloatArray
+    width: FloatArray
+    gated: FloatArray
+    kernel: FloatArray
+    tokens: FloatArray
+    work: Work
+
+    @classmethod
+    def build(
+        cls,
+        shapes: Sequence[LayerShape],
+        layer: NDArray[np.int64],
+        work: Work,
+        tokens: FloatArray,
+        kernel: NDArray[np.int64],
+    ) -> Points:
+        """Look up each row's shape."""
+        sizes = np.array([[getattr(s, name) for name in _SIZES] for s in shapes], dtype=np.float64)
+        width = np.array([DTYPE_BYTES[s.dtype] for s in shapes])
+        gated = np.array([float(s.gated) for s in shapes])
+        return cls(
+            sizes[layer],
+            width[layer],
+            gated[layer],
+            kernel.astype(np.float64),
+            tokens.astype(np.float64),
+            work,
+        )
+
+    def __len__(self) -> int:
+        return len(self.width)
+
+    def take(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> Points:
+        """Return some of the rows."""
+        return Points(
+            self.sizes[index],
+            self.width[index],
+            self.gated[index],
+            self.kernel[index],
+            self.tokens[index],
+            self.work.take(index),
+        )
+
+    @property
+    def parameters(self) -> FloatArray:
+        """Weights of one expert."""
+        return (2 + self.gated) * self.sizes[:, 2] * self.sizes[:, 3]
+
+    @property
+    def weight_bytes(self) -> FloatArray:
+        """Bytes of the active experts."""
+        return self.work.active * self.parameters * self.width
+
+    @property
+    def activation_bytes(self) -> FloatArray:
+        """Bytes that tokens and inner values take, each written and read once."""
+        element = np.maximum(self.width, 2.0)
+        per_row = 3 * self.sizes[:, 2] + (1 + 2 * self.gated) * self.sizes[:, 3]
+        return element * (self.work.rows * per_row + 2 * self.tokens * self.sizes[:, 2])
+
+    @property
+    def operations(self) -> FloatArray:
+        """Multiplications and additions of the rows."""
+        return 2 * self.work.rows * self.parameters
+
+
+@dataclass(frozen=True)
+class Roofline:
+    """What the machine can do at best.
+
+    Attributes
+    ----------
+    bandwidth : float
+        Bytes a second.
+    peak : dict of float to float
+        Operations a second, by bytes of a weight.
+    floor : float
+        Seconds that the smallest step takes.
+    """
+
+    bandwidth: float
+    peak: dict[float, float]
+    floor: float
+
+    @classmethod
+    def of(
+        cls,
+        points: Points,
+        seconds: FloatArray,
+        known: tuple[float, dict[float, float]] | None = None,
+    ) -> Roofline:
+        """Take the known peaks, else the best that was measured."""
+        floor = float(seconds.min())
+        if known is not None:
+            return cls(known[0], known[1], floor)
+        moved = points.weight_bytes + points.activation_bytes
+        peak = {
+            float(w): float((points.operations / seconds)[points.width == w].max())
+            for w in np.unique(points.width)
+        }
+        return cls(float((moved / seconds).max()), peak, floor)
+
+    def peaks(self, points: Points) -> FloatArray:
+        """Return the peak of each row's type (the nearest known one for an unknown)."""
+        known = np.array(sorted(self.peak))
+        nearest = known[np.abs(np.log(points.width[:, None] / known)).argmin(axis=1)]
+        return np.array([self.peak[float(w)] for w in nearest])
+
+    def seconds(self, points: Points) -> FloatArray:
+        """Return the time that memory or arithmetic needs at least, plus the floor."""
+        memory = (points.weight_bytes + points.activation_bytes) / self.bandwidth
+        return np.maximum(memory, points.operations / self.peaks(points)) + self.floor
+
+
+def features(points: Points, roofline: Roofline) -> FloatArray:
+    """Return the features of trees, (n, 24): times and sizes in logarithms.
+
+    Trees look for steps like the one in question; many overlapping views of its size make alike
+    steps of different models look alike.
+    """
+    work, sizes = points.work, points.sizes
+    peak = roofline.peaks(points)
+    memory = (points.weight_bytes + points.activation_bytes) / roofline.bandwidth
+    compute = points.operations / peak
+    tiles = work.tiled / np.array([16.0, 64.0, 128.0])
+    positive = [
+        memory,
+        compute,
+        2 * work.tiled[:, 1] * points.parameters / peak,
+        points.weight_bytes,
+        points.activation_bytes,
+        work.rows,
+        work.active,
+        work.rows / np.maximum(work.active, 1e-9),
+        work.largest,
+        work.largest * work.active / np.maximum(work.rows, 1e-9),
+        work.tiled[:, 0],
+        work.tiled[:, 2],
+        sizes[:, 4],
+        sizes[:, 0],
+        sizes[:, 1],
+        sizes[:, 2],
+        sizes[:, 3],
+        points.tokens,
+        tiles[:, 1] * np.ceil((1 + points.gated) * sizes[:, 3] / 128),
+        tiles[:, 1] * np.ceil(sizes[:, 2] / 128),
+        roofline.seconds(points),
+        compute / np.maximum(memory, 1e-30),
+    ]
+    logs = [np.log(np.maximum(column, 1e-12)) for column in positive]
+    return np.column_stack([*logs, points.width, points.kernel])
+
+
+def terms(points: Points, roofline: Roofline) -> FloatArray:
+    """Return the terms of a linear model, (n, 8), each growing with tokens."""
+    work = points.work
+    peak = roofline.peaks(points)
+    return np.column_stack(
+        [
+            np.full(len(points), roofline.floor),
+            work.active * roofline.floor,
+            work.rows * roofline.floor * 0.01,
+            points.tokens * roofline.floor * 0.01,
+            points.weight_bytes / roofline.bandwidth,
+            points.activation_bytes / roofline.bandwidth,
+            points.operations / peak,
+            2 * work.tiled[:, 0] * points.parameters / peak,
+        ]
+    )
+
+
+def outside_of(points: Points, known: FloatArray) -> list[str]:
+    """Say which sizes of some rows are beyond those known, (2, 5) lowest and highest.
+
+    Parameters
+    ----------
+    points : Points
+        Rows in question.
+    known : ndarray of shape (2, 5)
+        Lowest and highest n_experts, k, d_model, d_ffn, n_local that were fitted.
+    """
+    reasons = []
+    for i, name in enumerate(_SIZES):
+        low, high = points.sizes[:, i].min(), points.sizes[:, i].max()
+        if low < known[0, i] or high > known[1, i]:
+            value = low if low < known[0, i] else high
+            reasons.append(
+                f"{name} = {value:g} is outside the fitted {known[0, i]:g} .. {known[1, i]:g}"
+            )
+    return reasons

@@ -1,0 +1,115 @@
+"""LayerShape: the sizes of an MoE layer, and the counts of its work on one device."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from moe_costmodel._checks import check_positive, complain
+
+__all__ = ["DTYPE_BYTES", "LayerShape", "power_law_counts"]
+
+DTYPE_BYTES: dict[str, float] = {
+    "float64": 8.0,
+    "float32": 4.0,
+    "bfloat16": 2.0,
+    "float16": 2.0,
+    "fp8_block": 1.0,
+    "int4_wo": 0.5,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerShape:
+    """Sizes of an MoE layer on one device.
+
+    Parameters
+    ----------
+    n_experts : int
+        Experts that the router chooses among.
+    k : int
+        Experts a token is sent to.
+    d_model, d_ffn : int
+        Width of the tokens, and inner width of one expert on this device.
+    n_local : int, optional
+        Experts on this device; by default all.
+    gated : bool
+        Whether an expert has a gate (three matrices instead of two).
+    dtype : str
+        Type of the weights; a key of :data:`DTYPE_BYTES`.
+
+    Raises
+    ------
+    ValueError
+        If a size is not positive, k above n_experts, or the dtype unknown.
+    """
+
+    n_experts: int
+    k: int
+    d_model: int
+    d_ffn: int
+    n_local: int = 0
+    gated: bool = False
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        for name in ("n_experts", "k", "d_model", "d_ffn"):
+            check_positive(getattr(self, name), name, "LayerShape")
+        if self.n_local == 0:
+            object.__setattr__(self, "n_local", self.n_experts)
+        check_positive(self.n_local, "n_local", "LayerShape")
+        if self.k > self.n_experts:
+            raise complain("k", "LayerShape", f"at most n_experts = {self.n_experts}", self.k)
+        if self.dtype not in DTYPE_BYTES:
+            raise complain("dtype", "LayerShape", f"one of {sorted(DTYPE_BYTES)}", self.dtype)
+
+    @property
+    def parameters(self) -> int:
+        """Weights of one expert."""
+        return (3 if self.gated else 2) * self.d_model * self.d_ffn
+
+    @property
+    def expert_bytes(self) -> float:
+        """Bytes of one expert."""
+        return self.parameters * DTYPE_BYTES[self.dtype]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the sizes as a plain dictionary."""
+        return asdict(self)
+
+
+def power_law_counts(
+    n_tokens: int, shape: LayerShape, exponent: float, random_state: np.random.Generator
+) -> NDArray[np.int64]:
+    """Draw tokens per expert whose popularity falls as a power of the rank.
+
+    Parameters
+    ----------
+    n_tokens : int
+        Tokens of the step.
+    shape : LayerShape
+        Experts and k.
+    exponent : float
+        Popularity of the r-th expert is r ** -exponent; 0 is uniform.
+    random_state : Generator
+        Source of the draws.
+
+    Returns
+    -------
+    ndarray of shape (n_experts,), int64
+        Sums to ``n_tokens * k``; no expert above ``n_tokens``.
+    """
+    popularity = np.arange(1, shape.n_experts + 1, dtype=np.float64) ** -exponent
+    random_state.shuffle(popularity)
+    noise = random_state.gumbel(size=(n_tokens, shape.n_experts))
+    chosen = np.argpartition(-(np.log(popularity) + noise), shape.k - 1, axis=1)[:, : shape.k]
+    return np.bincount(chosen.ravel(), minlength=shape.n_experts)
+
+
+def work_of(counts: ArrayLike) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Return (rows, active experts, rows in whole tiles of 64) of tokens per expert [..., E]."""
+    counts = np.asarray(counts)
+    return counts.sum(axis=-1), (counts > 0).sum(axis=-1), (64 * -(-counts // 64)).sum(axis=-1)

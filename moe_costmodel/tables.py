@@ -1,0 +1,355 @@
+"""KernelTable: measured MoE kernel latencies of machines that one does not have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moe_costmodel.shapes import DTYPE_BYTES, LayerShape
+from moe_costmodel.work import TILES, Work
+
+__all__ = ["DEVICE_PEAKS", "KernelTable"]
+
+# Data sheet peaks: bytes a second of memory, and dense operations a second by type.
+DEVICE_PEAKS: dict[str, tuple[float, dict[str, float]]] = {
+    "NVIDIA H100 80GB HBM3": (
+        3.35e12,
+        {"bfloat16": 989e12, "fp8_block": 1979e12, "int4_wo": 989e12},
+    ),
+}
+_NUMBERS = (
+    "num_tokens",
+    "hidden_size",
+    "inter_size",
+    "topk",
+    "num_experts",
+    "moe_tp_size",
+    "moe_ep_size",
+)
+_TEXTS = ("device", "kernel_source", "moe_dtype", "distribution")
+_EXPONENTS = {"balanced": 0.0, "uniform": 0.0}
+_SLOPE = 1.25
+
+
+@dataclass(frozen=True)
+class KernelTable:
+    """Latencies of fused MoE kernels, one row a measured point.
+
+    Attributes
+    ----------
+    device : str
+        What they were measured on.
+    shapes : list of LayerShape
+        The layers (sizes on one device) that occur.
+    layer : ndarray of shape (n_rows,), int64
+        Index into `shapes`.
+    family : ndarray of shape (n_rows,), int64
+        Model family: rows with the same hidden and inner size, k and experts, before the layer is
+        split over devices.
+    kernel : ndarray of shape (n_rows,), int64
+        Index into `kernels`.
+    kernels : list of str
+        Kernel sources.
+    tokens : ndarray of shape (n_rows,), int64
+        Tokens over all devices.
+    work : Work
+        Expected work of the busiest device.
+    seconds : ndarray of shape (n_rows,)
+        Latency.
+    dropped : dict of str to int
+        How many rows each sanity check took out.
+    """
+
+    device: str
+    shapes: list[LayerShape]
+    layer: NDArray[np.int64]
+    family: NDArray[np.int64]
+    kernel: NDArray[np.int64]
+    kernels: list[str]
+    tokens: NDArray[np.int64]
+    work: Work
+    seconds: NDArray[np.float64]
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.seconds)
+
+    @classmethod
+    def from_aiconfigurator(cls, path: str | Path, *, device: str | None = None) -> KernelTable:
+        """Read a parquet of MoE latencies as aiconfigurator ships them.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file.
+        device : str, optional
+            Keep this device's rows; required where the file has several.
+
+        Returns
+        -------
+        KernelTable
+            Repeated points are merged by their median. Rows are dropped, and counted in
+            `dropped`, that fail one of these checks:
+
+            - *latency*: finite and above zero;
+            - *impossible*: not faster than the device's memory could read the active experts'
+              weights of a balanced step (known devices only, with 10 % of grace);
+            - *falling*: not above 1.25 times what the same layer takes for more tokens.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If it is no parquet, a column is missing or of another type, a value out of range, or
+            no row is left; the message names file and column.
+        """
+        path = Path(path)
+        columns = _read(path)
+        devices = sorted(set(columns["device"].tolist()))
+        if device is None and len(devices) > 1:
+            raise _fault(path, "device", "chosen, since the file has several", devices)
+        device = devices[0] if device is None else device
+        keep = columns["device"] == device
+        if not keep.any():
+            raise _fault(path, "device", f"{device!r} in some row", devices)
+        columns = {name: values[keep] for name, values in columns.items()}
+        dropped = {}
+        good = np.isfinite(columns["latency"]) & (columns["latency"] > 0)
+        dropped["latency"] = int((~good).sum())
+        if not good.any():
+            raise _fault(path, "latency", "finite and above zero in some row", "none such")
+        columns = _merged({name: values[good] for name, values in columns.items()})
+        exponent = _exponents(path, columns["distribution"])
+        work = _expected_work(columns, exponent)
+        checks = {
+            "impossible": _impossible(columns, exponent, work, device),
+            "falling": _falling(columns),
+        }
+        good = np.ones(len(columns["latency"]), dtype=bool)
+        for name, failing in checks.items():
+            dropped[name] = int((failing & good).sum())
+            good &= ~failing
+        if not good.any():
+            raise _fault(path, "latency", "plausible in some row", f"dropped rows: {dropped}")
+        columns = {name: values[good] for name, values in columns.items()}
+        return cls._build(device, columns, work.take(good), dropped)
+
+    @classmethod
+    def _build(
+        cls, device: str, columns: dict[str, NDArray[Any]], work: Work, dropped: dict[str, int]
+    ) -> KernelTable:
+        sizes = np.stack([columns[name] for name in _NUMBERS[1:]], axis=1)
+        dtypes, dtype = np.unique(columns["moe_dtype"], return_inverse=True)
+        keys, layer = np.unique(np.column_stack([sizes, dtype]), axis=0, return_inverse=True)
+        shapes = [
+            LayerShape(
+                n_experts=int(experts),
+                k=int(k),
+                d_model=int(hidden),
+                d_ffn=max(1, int(inner // tp)),
+                n_local=max(1, int(experts // ep)),
+                gated=True,
+                dtype=str(dtypes[code]),
+            )
+            for hidden, inner, k, experts, tp, ep, code in keys
+        ]
+        family = np.unique(sizes[:, :4], axis=0, return_inverse=True)[1]
+        kernels, kernel = np.unique(columns["kernel_source"], return_inverse=True)
+        return cls(
+            device,
+            shapes,
+            layer.ravel(),
+            family.ravel(),
+            kernel.ravel(),
+            [str(name) for name in kernels],
+            columns["num_tokens"],
+            work,
+            columns["latency"] / 1e3,
+            dropped,
+        )
+
+    def __str__(self) -> str:
+        gone = ", ".join(f"{n} {name}" for name, n in self.dropped.items())
+        return (
+            f"{len(self)} points of {len(np.unique(self.family))} model shapes on {self.device} "
+            f"(rows dropped: {gone})"
+        )
+
+
+def _fault(path: Path, column: str, expected: str, got: object) -> ValueError:
+    return ValueError(f"{path}: column '{column}' must be {expected}. Got {got} instead.")
+
+
+def _read(path: Path) -> dict[str, NDArray[Any]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such table.")
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise ValueError(f"{path}: must be a complete parquet file. Got: {error}.") from error
+    columns: dict[str, NDArray[Any]] = {}
+    for name in (*_NUMBERS, *_TEXTS, "latency"):
+        if name not in table.column_names:
+            raise _fault(path, name, "present", f"columns {table.column_names}")
+        column = table.column(name)
+        kind = column.type
+        wanted, fits = {
+            "latency": ("floating point", pa.types.is_floating(kind)),
+            **dict.fromkeys(_NUMBERS, ("integers", pa.types.is_integer(kind))),
+            **dict.fromkeys(
+                _TEXTS,
+                ("text", pa.types.is_string(kind) or pa.types.is_large_string(kind)),
+            ),
+        }[name]
+        if not fits:
+            raise _fault(path, name, wanted, f"type {kind}")
+        if column.null_count:
+            raise _fault(path, name, "without gaps", f"{column.null_count} missing values")
+        columns[name] = column.to_numpy()
+        if name in _TEXTS:
+            columns[name] = columns[name].astype(str)
+    if not len(columns["latency"]):
+        raise _fault(path, "latency", "of at least one row", "none")
+    for name in _NUMBERS:
+        if columns[name].min() < 1 or columns[name].max() > 2**31:
+            raise _fault(path, name, "from 1", f"{columns[name].min()} .. {columns[name].max()}")
+    if (columns["topk"] > columns["num_experts"]).any():
+        raise _fault(path, "topk", "at most num_experts", "more in some row")
+    if (columns["num_experts"] % columns["moe_ep_size"]).any():
+        raise _fault(path, "moe_ep_size", "a divisor of num_experts", "another in some row")
+    if columns["num_experts"].max() > 65_536:
+        raise _fault(path, "num_experts", "at most 65536", columns["num_experts"].max())
+    unknown = sorted(set(columns["moe_dtype"].tolist()) - set(DTYPE_BYTES))
+    if unknown:
+        raise _fault(path, "moe_dtype", f"among {sorted(DTYPE_BYTES)}", unknown)
+    return columns
+
+
+def _merged(columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Merge repeated points by the median of their latencies."""
+    names = [name for name in columns if name != "latency"]
+    codes = np.column_stack([np.unique(columns[n], return_inverse=True)[1] for n in names])
+    _, first, group = np.unique(codes, axis=0, return_index=True, return_inverse=True)
+    group = group.ravel()
+    order = np.lexsort((columns["latency"], group))
+    bounds = np.searchsorted(group[order], np.arange(len(first) + 1))
+    ordered = columns["latency"][order]
+    low = ordered[(bounds[:-1] + bounds[1:] - 1) // 2]
+    high = ordered[(bounds[:-1] + bounds[1:]) // 2]
+    merged = {name: columns[name][first] for name in names}
+    merged["latency"] = (low + high) / 2
+    return merged
+
+
+def _exponents(path: Path, distribution: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the exponent of each row's distribution: 0 for balanced, a for power_law_a[_eplb]."""
+    exponent = np.zeros(len(distribution))
+    for name in np.unique(distribution):
+        base = str(name).removesuffix("_eplb")
+        if base in _EXPONENTS:
+            value = _EXPONENTS[base]
+        else:
+            try:
+                value = float(base.removeprefix("power_law_"))
+            except ValueError:
+                value = -1.0
+            if not base.startswith("power_law_") or not 0 < value < 10:
+                raise _fault(
+                    path, "distribution", "balanced, uniform or power_law_<exponent>", repr(name)
+                )
+        exponent[distribution == name] = value
+    return exponent
+
+
+def _expected_work(columns: dict[str, NDArray[Any]], exponent: NDArray[np.float64]) -> Work:
+    """Work out what the busiest device was given, once for each combination that occurs."""
+    names = ("num_tokens", "num_experts", "topk", "moe_ep_size")
+    keys = np.column_stack([*(columns[name] for name in names), exponent])
+    combinations, inverse = np.unique(keys, axis=0, return_inverse=True)
+    uniform = np.random.default_rng(0).random((24, int(columns["num_experts"].max())))
+    parts = []
+    for tokens, experts, k, devices, power in combinations:
+        sizes = int(tokens), int(experts), int(k), int(devices)
+        parts.append(
+            _balanced(*sizes) if power == 0 else _skewed(*sizes, power, uniform[:, : sizes[1]])
+        )
+    return Work.concatenate(parts).take(inverse.ravel())
+
+
+def _balanced(tokens: int, experts: int, k: int, devices: int) -> Work:
+    local, rows = experts // devices, tokens * k / devices
+    active = min(float(local), max(rows, min(1.0, rows)))
+    each = rows / active
+    tiled = [active * t * np.ceil(each / t) for t in TILES]
+    return Work(np.array([rows]), np.array([active]), np.array([max(each, 1.0)]), np.array([tiled]))
+
+
+def _skewed(
+    tokens: int,
+    experts: int,
+    k: int,
+    devices: int,
+    power: float,
+    uniform: NDArray[np.float64],
+) -> Work:
+    """Average, over fixed draws, the device with the most rows.
+
+    The benchmark draws each expert's popularity from a power law between 1 and 0.8 times the
+    tokens (between 0.01 and 2 where there are fewer choices than experts), and times the device
+    that got the most.
+    """
+    low, high = (1.0, tokens * 0.8) if tokens * k > experts else (0.01, 2.0)
+    if power == 1.0:
+        popularity = low * (high / low) ** uniform
+    else:
+        a, b = low ** (1 - power), high ** (1 - power)
+        popularity = ((b - a) * uniform + a) ** (1 / (1 - power))
+    exact = popularity / popularity.sum(axis=1, keepdims=True) * tokens * k
+    counts = np.floor(exact)
+    # The largest remainders are rounded up until all choices are dealt out.
+    missing = np.round(tokens * k - counts.sum(axis=1)).astype(int)
+    rank = np.argsort(np.argsort(counts - exact, axis=1), axis=1)
+    counts += rank < missing[:, None]
+    counts = np.minimum(counts, tokens)
+    by_device = counts.reshape(len(counts), devices, -1)
+    busiest = by_device.sum(axis=2).argmax(axis=1)
+    work = Work.from_counts(by_device[np.arange(len(counts)), busiest])
+    return Work(*(value.mean(axis=0, keepdims=True) for value in vars(work).values()))
+
+
+def _impossible(
+    columns: dict[str, NDArray[Any]], exponent: NDArray[np.float64], work: Work, device: str
+) -> NDArray[np.bool_]:
+    if device not in DEVICE_PEAKS:
+        return np.zeros(len(exponent), dtype=bool)
+    bandwidth, _ = DEVICE_PEAKS[device]
+    width = np.array([DTYPE_BYTES[name] for name in columns["moe_dtype"]])
+    inner = columns["inter_size"] / columns["moe_tp_size"]
+    weights = np.floor(work.active) * 3 * columns["hidden_size"] * inner * width
+    fastest = weights / (1.1 * bandwidth) * 1e3
+    return (exponent == 0) & (columns["latency"] < fastest)
+
+
+def _falling(columns: dict[str, NDArray[Any]]) -> NDArray[np.bool_]:
+    """Mark rows that take far longer than the same layer with more tokens."""
+    names = [name for name in columns if name not in ("latency", "num_tokens")]
+    codes = np.column_stack([np.unique(columns[n], return_inverse=True)[1] for n in names])
+    group = np.unique(codes, axis=0, return_inverse=True)[1].ravel()
+    order = np.lexsort((columns["num_tokens"], group))
+    latency, same = columns["latency"][order], group[order]
+    falling = np.zeros(len(order), dtype=bool)
+    least_later = np.inf
+    for i in range(len(order) - 1, -1, -1):
+        if i + 1 == len(order) or same[i + 1] != same[i]:
+            least_later = np.inf
+        falling[order[i]] = latency[i] > _SLOPE * least_later
+        least_later = min(least_later, latency[i])
+    return falling

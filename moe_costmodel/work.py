@@ -1,0 +1,90 @@
+"""How much work a step gives the experts of one device, as arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from moe_costmodel._checks import complain
+
+__all__ = ["TILES", "Work", "plausible_counts"]
+
+TILES = (16, 64, 128)
+
+
+@dataclass(frozen=True)
+class Work:
+    """Sums over the experts of a device, for any number of steps.
+
+    Attributes
+    ----------
+    rows : ndarray of shape (n,)
+        Token-expert pairs.
+    active : ndarray of shape (n,)
+        Experts with at least one.
+    largest : ndarray of shape (n,)
+        Rows of the busiest expert.
+    tiled : ndarray of shape (n, 3)
+        Rows when each expert's are filled up to multiples of 16, 64 and 128, as kernels do.
+    """
+
+    rows: NDArray[np.float64]
+    active: NDArray[np.float64]
+    largest: NDArray[np.float64]
+    tiled: NDArray[np.float64]
+
+    @classmethod
+    def from_counts(cls, counts: ArrayLike) -> Work:
+        """Sum up tokens per expert, (..., n_local); leading axes are flattened.
+
+        Raises
+        ------
+        ValueError
+            If the counts are no finite non-negative numbers.
+        """
+        array = np.asarray(counts)
+        if array.ndim == 0 or array.dtype.kind not in "uif" or array.shape[-1] == 0:
+            raise complain("counts", "Work", "numbers of shape (..., n_local)", array.shape)
+        if array.size and not (np.isfinite(array).all() and array.min() >= 0):
+            raise complain("counts", "Work", "finite and not negative", array.min())
+        flat = array.reshape(-1, array.shape[-1])
+        return cls(
+            flat.sum(axis=1, dtype=np.float64),
+            np.count_nonzero(flat, axis=1).astype(np.float64),
+            flat.max(axis=1).astype(np.float64),
+            np.stack([t * np.ceil(flat / t).sum(axis=1) for t in TILES], axis=1),
+        )
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> Work:
+        """Return some of the steps."""
+        return Work(self.rows[index], self.active[index], self.largest[index], self.tiled[index])
+
+    @classmethod
+    def concatenate(cls, parts: list[Work]) -> Work:
+        """Join several."""
+        return cls(
+            *(
+                np.concatenate([getattr(part, name) for part in parts])
+                for name in ("rows", "active", "largest", "tiled")
+            )
+        )
+
+
+def plausible_counts(
+    rows: NDArray[np.float64], active: NDArray[np.float64], largest: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return plausible tokens per expert that have given sums, (n, max(active)).
+
+    The busiest of the active experts has `largest` rows; the others share what is left evenly.
+    """
+    width = int(active.max())
+    rank = np.arange(width)
+    other = (rows - largest) / np.maximum(active - 1, 1)
+    counts = np.where(rank < active[:, None], other[:, None], 0.0)
+    counts[:, 0] = largest
+    return counts

@@ -1,0 +1,141 @@
+"""Time per evaluation outside the problem, as a ratio to pymoo's NSGA-II with a population of 50.
+
+    python -m tests.benchmarks.overhead --out docs/benchmarks/overhead.md
+
+CPU time of one thread. The algorithms take turns in one process, so that what else the machine does
+hits all alike; what counts is the ratio. Uses the bundled synthetic traffic.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from functools import partial
+from typing import Any
+
+import numpy as np
+from pymoo.problems import get_problem
+
+from moela import MOELA, Evaluator
+from moela.experiment import make_algorithm
+from moela.experiment_results import quartiles
+from moela.recording import record_run
+from moela.rivals import MOOS, MOOSTAGE
+from problems import MultiObjectiveKnapsack, MultiObjectiveQAP, NoC3D
+from tests.benchmarks import rivals, tables
+
+BASE = "NSGA-II, 50"
+
+
+def algorithms() -> dict[str, Any]:
+    """Return the algorithms to time, by name."""
+    return {
+        BASE: partial(rivals.nsga2, pop=50),
+        "MOELA, models off": partial(MOELA, start_model=None, move_model=None),
+        "MOELA": MOELA,
+        "MOELA published": MOELA.published,
+        "MOOS": MOOS,
+        "MOO-STAGE": MOOSTAGE,
+        "NSGA-III, 50": partial(rivals.nsga3, pop=50),
+        "AGE-MOEA-II, 50": partial(rivals.age2, pop=50),
+    }
+
+
+def problems() -> dict[str, Any]:
+    """Return the problems, by name."""
+    return {
+        "noc, 5 objectives": NoC3D.example("bfs", objectives=5),
+        "noc, 3 objectives": NoC3D.example("bfs", objectives=3),
+        "qap 20": MultiObjectiveQAP.random(n_facilities=20, seed=1),
+        "knapsack 100": MultiObjectiveKnapsack.random(n_items=100, seed=1),
+        "zdt1": get_problem("zdt1"),
+    }
+
+
+def main() -> None:
+    """Time and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--budget", type=int, default=5000, help="evaluations of a run")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--problems", nargs="+", metavar="NAME")
+    parser.add_argument("--algorithms", nargs="+", metavar="NAME")
+    parser.add_argument("--long", type=int, default=20_000, help="evaluations of the long run")
+    parser.add_argument("--out")
+    arguments = parser.parse_args()
+    chosen = tables.pick(problems(), arguments.problems)
+    kinds = tables.pick(algorithms(), arguments.algorithms, BASE, "MOELA")
+    parts = [
+        tables.header(
+            "Time per evaluation outside the problem",
+            "tests.benchmarks.overhead",
+            f"CPU microseconds per evaluation, median (quartiles) of {arguments.rounds} rounds of "
+            f"{arguments.budget:,} evaluations that the algorithms took in turns, and the ratio to "
+            "pymoo's NSGA-II with a population of 50: the median of the rounds' ratios. "
+            "`problem` is the time inside the problem's evaluation.",
+        )
+    ]
+    for name, problem in chosen.items():
+        parts += [f"## {name}\n", turns(problem, kinds, arguments.budget, arguments.rounds)]
+    if arguments.long:
+        parts += [
+            f"## A run of {arguments.long:,} evaluations, noc, 5 objectives\n",
+            growth(arguments.long),
+        ]
+    tables.finish(parts, arguments.out)
+
+
+def turns(problem: Any, kinds: dict[str, Any], budget: int, rounds: int) -> str:
+    """Return the table of one problem."""
+    for make in kinds.values():  # compile, import and fill caches first
+        record_run(problem, make_algorithm("", make, problem), seed=0, budget=min(400, budget))
+    outside: dict[str, list[float]] = {name: [] for name in kinds}
+    inside: dict[str, list[float]] = {name: [] for name in kinds}
+    for seed in range(1, rounds + 1):
+        for name, make in kinds.items():
+            algorithm = make_algorithm(name, make, problem)
+            _, seconds = record_run(problem, algorithm, seed=seed, budget=budget)
+            outside[name].append(1e6 * (seconds["cpu"] - seconds["evaluation_cpu"]) / budget)
+            inside[name].append(1e6 * seconds["evaluation_cpu"] / budget)
+    rows = [["algorithm", "outside the problem", "ratio", "problem"]]
+    for name in kinds:
+        q = quartiles(np.array(outside[name]))
+        ratio = np.median(np.array(outside[name]) / np.array(outside[BASE]))
+        rows.append(
+            [
+                name,
+                f"{q['median']:.0f} ({q['q1']:.0f}–{q['q3']:.0f})",
+                f"{ratio:.2f}",
+                f"{np.median(inside[name]):.0f}",
+            ]
+        )
+    return tables.markdown(rows)
+
+
+def growth(budget: int) -> str:
+    """Return how the total grows with the evaluations, and the speed with two workers."""
+    problem = NoC3D.example("bfs", objectives=5)
+    rows = [["run", "wall seconds", "CPU seconds", "of it outside the problem", "us/evaluation"]]
+    for n in (budget // 8, budget // 4, budget // 2, budget):
+        _, seconds = record_run(problem, MOELA(), seed=1, budget=n)
+        apart = seconds["cpu"] - seconds["evaluation_cpu"]
+        rows.append(
+            [
+                f"{n:,} evaluations",
+                f"{seconds['wall']:.1f}",
+                f"{seconds['cpu']:.1f}",
+                f"{apart:.1f}",
+                f"{1e6 * apart / n:.0f}",
+            ]
+        )
+    start = time.perf_counter()
+    workers = Evaluator(n_jobs=2, progress=False)
+    record_run(problem, MOELA(), seed=1, budget=budget, evaluator=workers)
+    wall = time.perf_counter() - start
+    rows.append([f"{budget:,} evaluations, Evaluator(n_jobs=2)", f"{wall:.1f}", "", "", ""])
+    return tables.markdown(rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""MOELA and its rivals on QAP, knapsack and MNK-landscapes, against exact fronts where known.
+
+    python -m tests.benchmarks.tables_classic --seeds 7 --out docs/benchmarks/classic.md
+
+Needs MOELA_DATA. Budgets are those of the instances (5,000 for KC10 and the MNK-landscapes of 18
+bits, else 50,000), or --budget where that is smaller. Interrupted, it goes on where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import moocore
+import numpy as np
+
+from moela import MOELA
+from moela.experiment import ExperimentResults
+from problems import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP
+from tests.benchmarks import rivals, tables
+
+SMALL, LARGE = 5000, 50_000
+
+
+def main() -> None:
+    """Make the runs and the tables."""
+    parser = tables.parser(__doc__, budget=LARGE, store="classic")
+    parser.add_argument("--pop", type=int, default=100, help="population of the rivals")
+    parser.add_argument("--optuna", action="store_true", help="run Optuna, at the slow budget")
+    arguments = parser.parse_args()
+    results = ExperimentResults([])
+    for limit, constrained, problems in families():
+        chosen = tables.pick(problems, arguments.problems)
+        if chosen:
+            algorithms = {
+                tables.OURS: MOELA,
+                **rivals.pymoo_rivals(arguments.pop, constrained=constrained),
+                "NSGA-II, 50": partial(rivals.nsga2, pop=50),
+                **rivals.our_rivals(),
+                **rivals.other_libraries(
+                    "pygmo-nsga2", "pygmo-moead", "jmetal-nsga2", pop=arguments.pop
+                ),
+            }
+            slow: dict[str, Any] = rivals.slow_rivals(arguments.pop)
+            if arguments.optuna:
+                slow |= rivals.other_libraries("optuna-nsga2", "optuna-tpe", pop=arguments.pop)
+            budget = min(limit, arguments.budget)
+            results = results + tables.run(chosen, algorithms, slow, arguments, budget)
+    tables.finish(report(results, arguments.seeds), arguments.out)
+
+
+def families() -> list[tuple[int, bool, dict[str, Any]]]:
+    """Return (budget, whether constrained, problems by name)."""
+    data = tables.data_folder()
+    qap = {path.stem: path for path in sorted((data / "mqap").glob("*.dat"))}
+    knapsack = {path.stem: path for path in sorted((data / "knapsack").glob("random-?D-?00*.in"))}
+    kc10 = {name: path for name, path in qap.items() if name.startswith("KC10")}
+    mnk = {
+        f"mnk-{n}-{k}-{m} rho {rho:g}": partial(
+            MNKLandscape.random, n=n, k=k, n_objectives=m, rho=rho, seed=1
+        )
+        for n, k, m, rho in ((18, 4, 2, 0.0), (18, 4, 3, -0.4), (100, 4, 2, 0.0), (100, 8, 3, 0.2))
+    }
+    small = {name: make for name, make in mnk.items() if name.startswith("mnk-18")}
+    return [
+        (
+            SMALL,
+            False,
+            {n: partial(MultiObjectiveQAP.from_file, p) for n, p in kc10.items()} | small,
+        ),
+        (
+            LARGE,
+            False,
+            {n: partial(MultiObjectiveQAP.from_file, p) for n, p in qap.items() if n not in kc10}
+            | {name: make for name, make in mnk.items() if name not in small},
+        ),
+        (
+            LARGE,
+            True,
+            {n: partial(MultiObjectiveKnapsack.from_file, p) for n, p in knapsack.items()},
+        ),
+    ]
+
+
+def report(results: ExperimentResults, seeds: int) -> list[str]:
+    """Return the parts of the report."""
+    makers = {name: make for _, _, problems in families() for name, make in problems.items()}
+    fronts = {name: makers[name]().pareto_front() for name in results.problems}
+    known = [n for n in results.problems if fronts[n] is not None and len(fronts[n]) > 1]
+    single = [n for n in results.problems if fronts[n] is not None and len(fronts[n]) == 1]
+    unknown = [n for n in results.problems if fronts[n] is None]
+    parts = [
+        tables.header(
+            "Classic combinatorial problems",
+            "tests.benchmarks.tables_classic",
+            f"Hypervolume of everything evaluated, median (quartiles) over {seeds} seeds, the best "
+            "in bold; `@n` marks a smaller budget. Every algorithm starts from the problem's own "
+            "sampling. The tests are Wilcoxon's rank sum over seeds with Holm's correction over "
+            "the rivals on a problem.",
+        )
+    ]
+    if known:
+        points = {name: reference(name, fronts[name]) for name in known}
+        scale = {name: moocore.hypervolume(fronts[name], ref=points[name]) / 100 for name in known}
+        exact = tables.Report(results.select(problem=known), points, scale, digits=2)
+        parts += [
+            "## Percent of the exact front's hypervolume\n\nReference: nadir of the exact front "
+            "for the knapsack, else that plus a tenth of its range.\n",
+            *blocks(exact, known), coverage(results, known, fronts),
+        ]  # fmt: skip
+    if single:
+        parts += ["## Exact front of one point: share of the seeds that found it\n",
+                  coverage(results, single, fronts)]  # fmt: skip
+    if unknown:
+        pooled = {n: results.ref_point(n, "pooled") for n in unknown}
+        scale = {
+            n: moocore.hypervolume(results.pooled_front(n), ref=pooled[n]) / 100 for n in unknown
+        }
+        best = tables.Report(results.select(problem=unknown), pooled, scale, digits=2)
+        parts += [
+            "## Exact front unknown: percent of the pooled front's hypervolume\n\nThe pooled front "
+            "is the best of all these runs; reference: its nadir plus a tenth of its range.\n",
+            *blocks(best, unknown),
+        ]  # fmt: skip
+    if known + unknown:
+        own: dict[str, Any] = {n: reference(n, fronts[n]) for n in known}
+        everything = tables.Report(results, own | dict.fromkeys(unknown, "pooled"))
+        parts += ["## Over all of these problems\n", everything.overall(known + unknown)]
+    return parts
+
+
+def blocks(report: tables.Report, problems: list[str]) -> list[str]:
+    """Return the tables of problems that are scored alike."""
+    return [
+        report.cells(problems), report.against(problems),
+        "Evaluations to the best rival's final hypervolume:\n", report.race(problems),
+        "Evaluations to the final hypervolume of the released algorithm:\n",
+        report.race(problems, ["MOELA published"]),
+        "At the budget of the slow rivals:\n", report.slow(problems),
+    ]  # fmt: skip
+
+
+def reference(name: str, front: Any) -> Any:
+    """Return the reference point for an exact front [k, M]."""
+    nadir = front.max(axis=0)
+    margin = 0.0 if name.startswith("random-") else 0.1
+    return nadir + margin * (nadir - front.min(axis=0))
+
+
+def coverage(results: ExperimentResults, problems: list[str], fronts: Mapping[str, Any]) -> str:
+    """Return the mean share of the exact front's points that were evaluated."""
+    rows = [["points of the exact front found, %", *problems]]
+    for algorithm in results.algorithms:
+        row = [algorithm]
+        for problem in problems:
+            shares = []
+            for run in results.select(problem=problem, algorithm=algorithm).runs:
+                # An exact point can't be dominated, so if it was evaluated it is on the front.
+                gap = np.abs(fronts[problem][:, None] - run.front_F[None])
+                close = gap <= 1e-9 * np.abs(fronts[problem][:, None]) + 1e-12
+                shares.append(close.all(axis=2).any(axis=1).mean())
+            row.append(f"{100 * np.mean(shares):.1f}" if shares else "")
+        rows.append(row)
+    return tables.markdown(rows)
+
+
+if __name__ == "__main__":
+    main()

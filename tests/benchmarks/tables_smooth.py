@@ -1,0 +1,163 @@
+"""MOELA and its rivals on smooth test problems: ZDT, DTLZ, WFG, MW, and badly scaled ones.
+
+    python -m tests.benchmarks.tables_smooth --seeds 7 --out docs/benchmarks/smooth.md
+
+Interrupted, it goes on where it was. `--problems zdt1 zdt2` picks some.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import moocore
+import numpy as np
+from pymoo.core.problem import Problem
+from pymoo.problems import get_problem
+from pymoo.util.ref_dirs import get_reference_directions
+
+from moela import MOELA
+from moela.experiment import ExperimentResults
+from tests.benchmarks import rivals, tables
+
+FAMILIES = ("zdt", "dtlz", "wfg", "mw", "scaled")
+SCALE = 1000.0
+
+
+class Scaled(Problem):
+    """A problem whose first objective is multiplied by 1000.
+
+    Parameters
+    ----------
+    name : str
+        Of the problem, for pymoo's `get_problem`.
+    **settings
+        Of that problem.
+    """
+
+    def __init__(self, name: str, **settings: Any) -> None:
+        self.inner = get_problem(name, **settings)
+        self.factor = np.ones(self.inner.n_obj)
+        self.factor[0] = SCALE
+        super().__init__(
+            n_var=self.inner.n_var,
+            n_obj=self.inner.n_obj,
+            n_ieq_constr=self.inner.n_ieq_constr,
+            xl=self.inner.xl,
+            xu=self.inner.xu,
+        )
+
+    def _evaluate(self, x: Any, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        self.inner._evaluate(x, out)
+        out["F"] = np.column_stack([out["F"]]) * self.factor
+
+
+def families() -> dict[str, dict[str, Any]]:
+    """Return functions that make the problems, by family and name."""
+    return {
+        "zdt": {f"zdt{i}": partial(get_problem, f"zdt{i}") for i in (1, 2, 3, 4, 6)},
+        "dtlz": {f"dtlz{i}": partial(get_problem, f"dtlz{i}", n_obj=3) for i in (1, 2, 3, 4)},
+        "wfg": {
+            f"wfg{i}": partial(get_problem, f"wfg{i}", n_var=10, n_obj=2) for i in range(1, 10)
+        },
+        "mw": {f"mw{i}": partial(get_problem, f"mw{i}") for i in range(1, 15)},
+        "scaled": {
+            "zdt1 x1000": partial(Scaled, "zdt1"),
+            "zdt3 x1000": partial(Scaled, "zdt3"),
+            "dtlz2 x1000": partial(Scaled, "dtlz2", n_obj=3),
+            "dtlz4 x1000": partial(Scaled, "dtlz4", n_obj=3),
+            "wfg4 x1000": partial(Scaled, "wfg4", n_var=10, n_obj=2),
+            "mw7 x1000": partial(Scaled, "mw7"),
+        },
+    }
+
+
+def exact_front(problem: Any) -> Any:
+    """Return the known front [k, M] of a problem, None where pymoo has none."""
+    if isinstance(problem, Scaled):
+        front = exact_front(problem.inner)
+        return None if front is None else front * problem.factor
+    if problem.n_obj == 3:
+        dense = get_reference_directions("das-dennis", 3, n_partitions=40)
+        try:
+            return problem.pareto_front(dense)
+        except TypeError:
+            pass  # a front that needs no directions
+    return problem.pareto_front()
+
+
+def main() -> None:
+    """Make the runs and the tables."""
+    parser = tables.parser(__doc__, budget=10_000, store="smooth")
+    parser.add_argument("--families", nargs="+", default=list(FAMILIES), choices=FAMILIES)
+    parser.add_argument("--pop", type=int, default=100, help="population of the rivals")
+    arguments = parser.parse_args()
+    results = ExperimentResults([])
+    blocks: dict[str, list[str]] = {}
+    points: dict[str, Any] = {}
+    scale: dict[str, float] = {}
+    for family in arguments.families:
+        makers = tables.pick(families()[family], arguments.problems)
+        blocks[family] = list(makers)
+        for constrained in (False, True):
+            made = {name: make() for name, make in makers.items()}
+            chosen = {n: p for n, p in made.items() if bool(p.has_constraints()) == constrained}
+            if chosen:
+                results = results + tables.run(
+                    {name: makers[name] for name in chosen},
+                    {
+                        tables.OURS: MOELA,
+                        **rivals.pymoo_rivals(arguments.pop, constrained=constrained),
+                        **rivals.our_rivals(),
+                    },
+                    rivals.slow_rivals(arguments.pop),
+                    arguments,
+                )
+                _reference(chosen, points, scale)
+    # Where pymoo knows no front, the best of all these runs stands for it.
+    for name in results.problems:
+        if name not in points:
+            points[name] = results.ref_point(name, "pooled")
+            front = results.pooled_front(name)
+            scale[name] = moocore.hypervolume(front, ref=points[name]) / 100
+
+    report = tables.Report(results, points, scale)
+    parts = [
+        tables.header(
+            "Smooth problems",
+            "tests.benchmarks.tables_smooth",
+            f"Percent of the hypervolume of the known front, of everything evaluated: median "
+            f"(quartiles) over {arguments.seeds} seeds after {arguments.budget:,} evaluations, the "
+            "best in bold; `@n` marks a smaller budget. The reference is the front's nadir plus a "
+            "tenth of its range. The known front is a sample of points, so that a hundred percent "
+            "can be exceeded.",
+        )
+    ]
+    for family, names in blocks.items():
+        for start in range(0, len(names), 5):
+            title = f"## {family}\n" if start == 0 else ""
+            parts += [title, report.cells(names[start : start + 5])]
+        if names:
+            parts += [report.against(names), report.overall(names)]
+    if results.problems:
+        parts += ["At the budget of the slow rivals:\n", report.slow(results.problems)]
+        parts += ["## Over all of these problems\n", report.overall(results.problems)]
+    tables.finish(parts, arguments.out)
+
+
+def _reference(
+    problems: Mapping[str, Any], points: dict[str, Any], scale: dict[str, float]
+) -> None:
+    """Add reference point and hypervolume of the known fronts of these problems."""
+    for name, problem in problems.items():
+        front = exact_front(problem)
+        if front is None:
+            continue
+        nadir = front.max(axis=0)
+        points[name] = nadir + 0.1 * (nadir - front.min(axis=0))
+        scale[name] = moocore.hypervolume(front, ref=points[name]) / 100
+
+
+if __name__ == "__main__":
+    main()

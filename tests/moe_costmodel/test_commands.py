@@ -1,0 +1,96 @@
+import argparse
+import json
+
+import pytest
+
+from moe_costmodel import RoutingTrace
+from moe_costmodel.commands import COMMANDS
+
+torch = pytest.importorskip("torch")
+
+
+def run(name, *words):
+    parser = argparse.ArgumentParser()
+    COMMANDS[name].add_arguments(parser)
+    return COMMANDS[name].run(parser.parse_args([str(word) for word in words]))
+
+
+def test_describe(trace, tmp_path, capsys):
+    path = trace.save(tmp_path / "t.npz")
+    out, picture = tmp_path / "d.json", tmp_path / "d.png"
+    options = ("--size", 2, "--against", path, "--json", out, "--plot", picture)
+    assert run("trace", "describe", path, *options) == 0
+    printed = capsys.readouterr().out
+    assert "2 layers of 8 experts, top-2" in printed
+    assert "0.000 of the load moves" in printed
+    content = json.loads(out.read_text())
+    assert content["drift"] == [0.0, 0.0]
+    assert len(content["inactive"]) == 2
+    assert picture.stat().st_size > 1000
+
+
+def test_describe_the_example(capsys):
+    assert run("trace", "describe") == 0
+    assert "6 layers of 32 experts, top-4" in capsys.readouterr().out
+
+
+def test_convert(trace, tmp_path):
+    source = tmp_path / "c.json"
+    source.write_text(json.dumps({"logical_count": [[1, 2], [3, 4]]}))
+    assert run("trace", "convert", source, tmp_path / "c.npz", "--uncompressed") == 0
+    assert RoutingTrace.load(tmp_path / "c.npz").loads().tolist() == [[[1, 2], [3, 4]]]
+
+
+def test_record_the_example_on_a_text(tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("def double(x):\n    return 2 * x\n" * 8)
+    out = tmp_path / "r.npz"
+    options = ("--text", text, "--length", 40, "--sequences", 3)
+    assert run("trace", "record", "example", out, *options) == 0
+    trace = RoutingTrace.load(out)
+    assert trace.sequence_lengths.tolist() == [40, 40, 40]
+    assert trace.has_weights
+    with pytest.raises(ValueError, match="'model'"):
+        run("trace", "record", "someone/some-model", out, "--text", text)
+
+
+def test_record_a_saved_model(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    tokenizers = pytest.importorskip("tokenizers")
+    words = {word: i for i, word in enumerate(["[UNK]", "a", "b", "c"])}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    folder = tmp_path / "model"
+    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
+    config = transformers.MixtralConfig(
+        vocab_size=4,
+        hidden_size=8,
+        intermediate_size=8,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        num_local_experts=4,
+        num_experts_per_tok=2,
+        bos_token_id=None,
+        eos_token_id=None,
+    )
+    transformers.MixtralForCausalLM(config).save_pretrained(folder)
+    text = tmp_path / "text.txt"
+    text.write_text("a b c a b c a")
+    out = tmp_path / "r.npz"
+    assert run("trace", "record", folder, out, "--text", text, "--length", 5) == 0
+    assert RoutingTrace.load(out).sequence_lengths.tolist() == [5, 2]
+
+
+def test_measure(tmp_path, capsys):
+    out = tmp_path / "k.json"
+    options = ("--budget-s", 8, "--no-exchange", "--quiet", "--clock", "cpu")
+    assert run("measure", "--out", out, "--shape", "4,2,16,8,gated", *options) == 0
+    assert "slow_to_fast" in capsys.readouterr().out
+    content = json.loads(out.read_text())
+    kinds = {record["kind"] for record in content["records"]}
+    assert {"layer", "products", "gating", "copy", "rest", "buffered"} <= kinds
+    assert all(len(record["repeats"]) >= 5 for record in content["records"])
+    assert content["hardware"]["versions"]["torch"] == torch.__version__
+    with pytest.raises(SystemExit):
+        run("measure", "--shape", "4,2")

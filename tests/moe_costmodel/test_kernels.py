@@ -1,0 +1,244 @@
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from moe_costmodel.buffering import expert_streams  # noqa: E402
+from moe_costmodel.gate_rules import RULES, GateRule, keep_mask  # noqa: E402
+from moe_costmodel.kernels import (  # noqa: E402
+    BufferedExperts,
+    Experts,
+    apply_rule,
+    dynamic_gating,
+    padded_batch,
+    peak_activation_bytes,
+    reference,
+    route,
+    static_gating,
+)
+from moe_costmodel.kernels.replacement import ONLINE_POLICIES  # noqa: E402
+from moe_costmodel.kernels.static import capacity_of, dispatch_positions  # noqa: E402
+
+DEVICES = [
+    "cpu",
+    pytest.param(
+        "cuda",
+        marks=pytest.mark.skipif(
+            not torch.cuda.is_available(), reason="there is no GPU here, so CUDA is not tested"
+        ),
+    ),
+]
+KERNELS = {
+    "static": static_gating,
+    "padded": padded_batch,
+    "dynamic": dynamic_gating,
+    "dynamic-loop": lambda *a: dynamic_gating(*a, product="loop"),
+    "dynamic-grouped": lambda *a: dynamic_gating(*a, product="grouped"),
+    "buffered": lambda x, ids, w, e: BufferedExperts(e, 3, device=x.device)(x, ids, w),
+    "buffered-1": lambda x, ids, w, e: BufferedExperts(e, 1, policy="lru", device=x.device)(
+        x, ids, w
+    ),
+}
+ACCURACY = {torch.float32: 1e-5, torch.float64: 1e-12, torch.bfloat16: 3e-2}
+
+
+def layer(device="cpu", *, n_tokens=37, k=2, dtype=torch.float32, gated=False, activation="relu"):
+    generator = torch.Generator().manual_seed(3)
+    experts = Experts.random(
+        8, 16, 24, gated=gated, activation=activation, dtype=dtype, device=device
+    )
+    x = torch.randn(n_tokens, 16, generator=generator).to(device, dtype)
+    gate = torch.randn(8, 16, generator=generator).to(device, dtype)
+    ids, weights = route(x, gate, k)
+    return x, ids, weights, experts
+
+
+def close(got, expected, dtype):
+    scale = expected.abs().max().clamp_min(1.0)
+    assert got.dtype == dtype
+    assert ((got.double() - expected).abs().max() / scale).item() < ACCURACY[dtype]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("dtype", ACCURACY)
+@pytest.mark.parametrize(
+    ("gated", "activation"), [(False, "relu"), (False, "gelu"), (True, "silu"), (True, "gelu")]
+)
+def test_every_kernel_is_the_reference(device, kernel, dtype, gated, activation):
+    if kernel == "dynamic-grouped" and dtype == torch.float64:
+        pytest.skip("torch's grouped_mm knows no float64")
+    if kernel == "dynamic-grouped" and not hasattr(torch.nn.functional, "grouped_mm"):
+        pytest.skip("this torch has no grouped_mm")
+    arguments = layer(device, dtype=dtype, gated=gated, activation=activation)
+    before = [t.clone() for t in arguments[:3]]
+    close(KERNELS[kernel](*arguments), reference(*arguments), dtype)
+    assert all(torch.equal(a, b) for a, b in zip(before, arguments[:3], strict=True))
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("n_tokens", [0, 1, 2])
+@pytest.mark.parametrize("k", [1, 2, 8])
+def test_odd_sizes(kernel, n_tokens, k):
+    arguments = layer(n_tokens=n_tokens, k=k)
+    out = KERNELS[kernel](*arguments)
+    assert out.shape == (n_tokens, 16)
+    if n_tokens:
+        close(out, reference(*arguments), torch.float32)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize(
+    "rule", [GateRule("skip", 0.8), GateRule("top-p", 0.5), GateRule("top-k", 1)]
+)
+def test_every_kernel_obeys_thresholds(kernel, rule):
+    x, ids, weights, experts = layer(k=4)
+    kept = apply_rule(weights, rule)
+    assert (kept == 0).any()
+    close(KERNELS[kernel](x, ids, kept, experts), reference(x, ids, kept, experts), torch.float32)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_all_choices_dropped_gives_zero(kernel):
+    x, ids, weights, experts = layer()
+    assert not KERNELS[kernel](x, ids, torch.zeros_like(weights), experts).any()
+
+
+@pytest.mark.parametrize("kernel", ["padded", "dynamic-loop", "buffered"])
+def test_skipped_experts_cost_nothing(kernel):
+    """An expert that only dropped choices name is never touched: its weights may be garbage."""
+    x, ids, weights, experts = layer(k=4)
+    weights = torch.where(ids == 5, 0.0, weights)
+    clean = KERNELS[kernel](x, ids, weights, experts)
+    if kernel != "padded":
+        experts.up[5] = experts.down[5] = float("nan")
+    assert torch.equal(KERNELS[kernel](x, ids, weights, experts), clean)
+
+
+def test_static_gating_drops_over_capacity_first_choices_first():
+    ids = torch.tensor([[0, 1], [0, 1], [1, 0]])
+    weights = torch.tensor([[0.6, 0.4]] * 3)
+    # First choices of expert 0: tokens 0, 1; then token 2's second. Expert 1: token 2, then 0, 1.
+    assert dispatch_positions(ids, weights, 2).tolist() == [[0, 1], [1, 2], [0, 2]]
+    experts = Experts.random(2, 4, 6)
+    x = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+    assert capacity_of(3, 0.5) == 2
+    kept = torch.tensor([[0.6, 0.4], [0.6, 0.0], [0.6, 0.0]])
+    close(
+        static_gating(x, ids, weights, experts, capacity_factor=0.5),
+        reference(x, ids, kept, experts),
+        torch.float32,
+    )
+
+
+def test_static_gating_holds_far_more_memory():
+    x, ids, weights, experts = layer(n_tokens=64)
+    dynamic = peak_activation_bytes(lambda: dynamic_gating(x, ids, weights, experts))
+    static = peak_activation_bytes(lambda: static_gating(x, ids, weights, experts))
+    mask = 64 * 8 * 64 * 4
+    slots = 8 * 64 * (16 + 24) * 4
+    assert static > mask + slots
+    assert dynamic < static / 4
+    assert dynamic >= 2 * 64 * (16 + 24) * 4
+
+
+def test_peak_memory_counts_what_lives_together():
+    one = 1000 * 4
+    assert peak_activation_bytes(lambda: torch.zeros(1000)) == one
+    assert peak_activation_bytes(lambda: [torch.zeros(1000) for _ in range(3)]) == 3 * one
+
+    def in_turn():
+        for _ in range(3):
+            torch.zeros(1000).add_(1)
+
+    assert peak_activation_bytes(in_turn) <= 2 * one
+
+
+@pytest.mark.parametrize("policy", ONLINE_POLICIES)
+@pytest.mark.parametrize("capacity", [1, 2, 5, 8])
+def test_buffered_experts_miss_what_the_model_says(policy, capacity):
+    random = np.random.default_rng(5)
+    experts = Experts.random(8, 4, 6)
+    buffered = BufferedExperts(experts, capacity, policy=policy)
+    loads, misses = [], []
+    for _ in range(40):
+        ids = torch.from_numpy(
+            np.stack([random.choice(8, 2, replace=False, p=PULL) for _ in range(3)])
+        )
+        x = torch.randn(3, 4, generator=torch.Generator().manual_seed(1))
+        weights = torch.full((3, 2), 0.5)
+        before = buffered.statistics.misses
+        close(buffered(x, ids, weights), reference(x, ids, weights, experts), torch.float32)
+        misses.append(buffered.statistics.misses - before)
+        loads.append(np.bincount(ids.numpy().ravel(), minlength=8))
+    stream = expert_streams(np.array(loads)[:, None], np.zeros(8, int), 1)[0][0]
+    assert misses == stream.misses([capacity], policy)[:, 0].tolist()
+    statistics = buffered.statistics
+    assert statistics.hits + statistics.misses == len(stream.ids)
+    assert statistics.bytes_copied == statistics.misses * experts.expert_bytes
+    assert statistics.steps == 40
+
+
+PULL = np.array([0.3, 0.05, 0.2, 0.05, 0.1, 0.1, 0.1, 0.1])
+
+
+def test_experts_behind_a_mapped_file(tmp_path):
+    x, ids, weights, experts = layer(gated=True, activation="silu")
+    mapped = Experts.map_file(experts.save(tmp_path / "experts.safetensors"))
+    assert (mapped.activation, mapped.gated) == ("silu", True)
+    close(
+        BufferedExperts(mapped, 2)(x, ids, weights),
+        reference(x, ids, weights, experts),
+        torch.float32,
+    )
+    (tmp_path / "bad.safetensors").write_bytes(b"\x08" + b"\0" * 30)
+    with pytest.raises(ValueError, match=r"bad\.safetensors"):
+        Experts.map_file(tmp_path / "bad.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("call", "parameter"),
+    [
+        (lambda x, i, w, e: dynamic_gating(x[:, :3], i, w, e), "x"),
+        (lambda x, i, w, e: dynamic_gating(x, i[:3], w, e), "ids"),
+        (lambda x, i, w, e: dynamic_gating(x, i.float(), w, e), "ids"),
+        (lambda x, i, w, e: dynamic_gating(x, i, w[:, :1], e), "weights"),
+        (lambda x, i, w, e: dynamic_gating(x, i, w, e, product="fast"), "product"),
+        (lambda x, i, w, e: static_gating(x, i, w, e, capacity_factor=0), "capacity_factor"),
+        (lambda x, i, w, e: BufferedExperts(e, 0), "capacity"),
+        (lambda x, i, w, e: BufferedExperts(e, 2, policy="min"), "policy"),
+        (lambda x, i, w, e: Experts(e.up, e.down[:, :, :5]), "up"),
+        (lambda x, i, w, e: Experts(e.up, e.down, "tanh"), "activation"),
+        (lambda x, i, w, e: Experts.from_module(torch.nn.Linear(2, 2)), "module"),
+    ],
+)
+def test_bad_parameters_are_named(call, parameter):
+    with pytest.raises(ValueError, match=f"'{parameter}'"):
+        call(*layer())
+
+
+@pytest.mark.parametrize("kind", RULES)
+@pytest.mark.parametrize("k_min", [1, 2])
+def test_rules_agree_in_numpy_and_torch(kind, k_min, rng):
+    weights = rng.dirichlet(np.ones(6), size=200).astype(np.float32)
+    weights[:3] = 0.125  # ties
+    for value in (1, 3) if kind == "top-k" else (0.3, 0.7, 1.0):
+        rule = GateRule(kind, value, k_min)
+        kept = keep_mask(weights, rule)
+        applied = apply_rule(torch.from_numpy(weights), rule).numpy()
+        # Sums in another order may fall on the other side of a threshold.
+        assert ((applied > 0) == kept).mean() > (0.998 if kind == "top-p" else 0.9999)
+        assert (kept.sum(axis=1) >= k_min).all()
+        assert applied.sum(axis=1) == pytest.approx(weights.sum(axis=1), rel=1e-5)
+
+
+def test_rules_by_hand():
+    weights = np.array([[0.1, 0.5, 0.3, 0.1]])
+    assert keep_mask(weights, GateRule("skip", 0.6)).tolist() == [[False, True, True, False]]
+    assert keep_mask(weights, GateRule("skip", 0.9, 2)).tolist() == [[False, True, True, False]]
+    assert keep_mask(weights, GateRule("top-p", 0.6)).tolist() == [[False, True, True, False]]
+    assert keep_mask(weights, GateRule("top-k", 3)).tolist() == [[True, True, True, False]]
+    assert keep_mask(weights, GateRule.keep_all()).all()
+    for bad in (("skip", 1.5), ("top-p", 0.0), ("top-k", 0), ("top-k", 1.5), ("top-q", 1)):
+        with pytest.raises(ValueError, match=r"'(value|kind)'"):
+            GateRule(*bad)

@@ -1,0 +1,200 @@
+"""Recording from tiny randomly initialised models of every family; nothing is downloaded."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+from moe_costmodel import RoutingTrace  # noqa: E402
+from moe_costmodel.record import edit_routing, find_routers  # noqa: E402
+
+COMMON = {
+    "vocab_size": 50,
+    "hidden_size": 16,
+    "intermediate_size": 24,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "num_experts_per_tok": 2,
+    "max_position_embeddings": 64,
+    "bos_token_id": None,
+    "eos_token_id": None,
+    "pad_token_id": None,
+}
+DEEPSEEK = COMMON | {
+    "first_k_dense_replace": 1,
+    "n_routed_experts": 8,
+    "n_shared_experts": 1,
+    "moe_intermediate_size": 8,
+    "kv_lora_rank": 8,
+    "q_lora_rank": 8,
+    "qk_rope_head_dim": 4,
+    "qk_nope_head_dim": 4,
+    "v_head_dim": 8,
+    "n_group": 2,
+    "topk_group": 1,
+}
+QWEN = {"num_experts": 8, "moe_intermediate_size": 8}
+MODELS = {
+    "mixtral": ("Mixtral", COMMON | {"num_local_experts": 8}, "mlp.gate", [0, 1, 2]),
+    "olmoe": ("Olmoe", COMMON | {"num_experts": 8}, "mlp.gate", [0, 1, 2]),
+    "qwen2": (
+        "Qwen2Moe",
+        COMMON | QWEN | {"shared_expert_intermediate_size": 8, "mlp_only_layers": [1]},
+        "mlp.gate",
+        [0, 2],
+    ),
+    "qwen3": ("Qwen3Moe", COMMON | QWEN | {"head_dim": 8}, "mlp.gate", [0, 1, 2]),
+    "deepseek2": ("DeepseekV2", DEEPSEEK, "mlp.gate", [1, 2]),
+    "deepseek3": ("DeepseekV3", DEEPSEEK, "mlp.gate", [1, 2]),
+}
+
+
+def build(name):
+    family, settings, *_ = MODELS[name]
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{family}Config")(**settings)
+    model = getattr(transformers, f"{family}ForCausalLM")(config)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return model.eval()
+
+
+def ids(*shape):
+    return torch.randint(1, 50, shape, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_decoder_families(name):
+    model = build(name)
+    trace = RoutingTrace.record(model, [ids(2, 7), {"input_ids": ids(1, 5)}])
+    assert trace.topk_ids.shape == (19, len(MODELS[name][3]), 2)
+    assert trace.sequence_lengths.tolist() == [7, 7, 5]
+    assert trace.layers.tolist() == MODELS[name][3]
+    assert trace.n_experts == 8
+    assert not any(m._forward_hooks for m in model.modules())
+    # The last router's choice, from its own input, by hand.
+    routers = find_routers(model)[1]
+    name_of, router = list(routers.items())[-1]
+    assert MODELS[name][2] in name_of
+    seen = []
+    handle = router.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    with torch.no_grad():
+        model(ids(2, 7))
+        handle.remove()
+        _, weights, chosen = router(seen[0].reshape(-1, 16))
+    assert np.array_equal(trace.topk_ids[:14, -1], chosen.numpy())
+    assert np.allclose(trace.topk_weights[:14, -1], weights.numpy(), atol=1e-6)
+
+
+def test_padding_is_left_out():
+    model = build("mixtral")
+    mask = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]])
+    tokens = ids(2, 5)
+    trace = RoutingTrace.record(model, [{"input_ids": tokens, "attention_mask": mask}])
+    alone = RoutingTrace.record(model, [tokens[:1, :3], tokens[1:]])
+    assert trace.sequence_lengths.tolist() == [3, 5]
+    assert np.array_equal(trace.topk_ids, alone.topk_ids)
+
+
+def switch():
+    torch.manual_seed(0)
+    config = transformers.SwitchTransformersConfig(
+        vocab_size=50,
+        d_model=16,
+        d_kv=8,
+        d_ff=24,
+        num_layers=4,
+        num_decoder_layers=4,
+        num_heads=2,
+        num_experts=6,
+        num_sparse_encoder_layers=2,
+        num_sparse_decoder_layers=2,
+        expert_capacity=2,
+        decoder_start_token_id=0,
+    )
+    return transformers.SwitchTransformersForConditionalGeneration(config).eval()
+
+
+def nllb():
+    torch.manual_seed(0)
+    config = transformers.NllbMoeConfig(
+        vocab_size=50,
+        d_model=16,
+        encoder_layers=4,
+        decoder_layers=4,
+        encoder_ffn_dim=24,
+        decoder_ffn_dim=24,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        encoder_sparse_step=2,
+        decoder_sparse_step=2,
+        num_experts=6,
+        expert_capacity=64,
+        max_position_embeddings=64,
+    )
+    return transformers.NllbMoeForConditionalGeneration(config).eval()
+
+
+@pytest.mark.parametrize(("make", "k"), [(switch, 1), (nllb, 2)])
+def test_encoder_decoder_families(make, k):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the models' own constructors warn
+        model = make()
+    batch = {"input_ids": ids(2, 7), "decoder_input_ids": ids(2, 4)}
+    encoder = RoutingTrace.record(model, [batch], part="encoder")
+    decoder = RoutingTrace.record(model, [batch], part="decoder")
+    assert encoder.topk_ids.shape == (14, 2, k)
+    assert decoder.topk_ids.shape == (8, 2, k)
+    assert decoder.layers.tolist() == [1, 3]
+    assert encoder.n_experts == 6
+    family, routers = find_routers(model, part="encoder")
+    outputs = []
+    router = next(iter(routers.values()))
+    handle = router.register_forward_hook(lambda m, a, out: outputs.append(out))
+    with torch.no_grad():
+        model(**batch)
+    handle.remove()
+    mask, _, logits = outputs[0]
+    ranked = logits.reshape(-1, 6).argsort(dim=-1, descending=True)[:, :k]
+    assert np.array_equal(encoder.topk_ids[:, 0], ranked.numpy())
+    if family.name == "NLLB-MoE":
+        assert np.allclose(encoder.topk_weights[:, 0].sum(axis=1), 1.0, atol=1e-5)
+        assert np.array_equal(mask.argmax(dim=-1).numpy(), encoder.topk_ids[:, 0, 0])
+    else:  # a capacity of 2 a sequence drops some of 7 tokens to 6 experts
+        routed = mask.reshape(-1, 6).sum(dim=1).bool().numpy()
+        assert 0 < routed.sum() < 14
+        assert np.array_equal(encoder.topk_weights[:, 0, 0] > 0, routed)
+    with pytest.raises(ValueError, match="'part'"):
+        RoutingTrace.record(model, [batch])
+    with pytest.raises(ValueError, match="'model'"), edit_routing(model, None, part="encoder"):
+        pass
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_editing_changes_the_model_and_leaves_no_trace(name):
+    model = build(name)
+    tokens = ids(1, 6)
+    with torch.no_grad():
+        plain = model(tokens).logits
+        with edit_routing(model, lambda layer, i, w: (i, w)):
+            assert torch.equal(model(tokens).logits, plain)
+
+        def first_only(layer, i, w):
+            return i, w * torch.tensor([1.0, 0.0])
+
+        with edit_routing(model, first_only):
+            assert not torch.allclose(model(tokens).logits, plain)
+        assert torch.equal(model(tokens).logits, plain)
+
+
+def test_what_cannot_be_recorded_is_named():
+    with pytest.raises(ValueError, match=r"'model'.*Mixtral.*Linear"):
+        RoutingTrace.record(torch.nn.Linear(2, 2), [])
+    with pytest.raises(ValueError, match="'batches'"):
+        RoutingTrace.record(build("mixtral"), [])
+    with pytest.raises(ValueError, match="'part'"):
+        RoutingTrace.record(build("mixtral"), [ids(1, 3)], part="encoder")
