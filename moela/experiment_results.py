@@ -310,7 +310,7 @@ class ExperimentResults:
                         "evaluations": n,
                         "median": medians[0],
                         "rival_median": medians[1],
-                        "ratio": medians[0] / medians[1] if medians[1] > 0 else float("inf"),
+                        "ratio": _ratio(*medians),
                         "p_value": compare_samples(a, b, alternative),
                     }
                 )
@@ -368,6 +368,12 @@ class ExperimentResults:
             ((*key, runs) for key, runs in groups.items()),
             key=lambda group: (order[group[0]], rank[group[1]], group[2]),
         )
+
+
+def _ratio(a: float, b: float) -> float:
+    if b > 0:
+        return a / b
+    return float("inf") if a > 0 else 1.0
 
 
 def quartiles(values: Floats) -> dict[str, float]:

@@ -8,6 +8,7 @@ variants, `--problems` picks problems. Interrupted, it goes on where it was.
 
 from __future__ import annotations
 
+import inspect
 import os
 from functools import partial
 from pathlib import Path
@@ -17,8 +18,9 @@ import numpy as np
 
 from moela import MOELA
 from moela.experiment import ExperimentResults
+from moela.starts import start_features
 from moela.statistics import compare_pairs, holm
-from moela.subproblems import SCALARISATIONS
+from moela.subproblems import SCALARISATIONS, random_weights
 from problems import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP, NoC3D
 from tests.benchmarks import tables
 
@@ -26,36 +28,66 @@ from tests.benchmarks import tables
 class RandomStarts(MOELA):
     """MOELA whose searches start from random members of the archive."""
 
-    def _best_start(self, value: Any, w: Any) -> int:
-        return int(self.random_state.integers(len(value)))
+    def _start_searches(self, n: int) -> None:
+        if n <= 0:
+            return
+        front = self.front
+        W = random_weights(n, self.problem.n_obj, self.random_state)
+        chosen = self.random_state.integers(len(front), size=n)
+        start = features = np.empty((n, 0))
+        if self.screen.learns:
+            start = start_features(self.problem, front, chosen)
+            features = start[:, :-1]
+        self.searches.begin(
+            front.pop[chosen], front.F[chosen], front.CV[chosen], W, features, start
+        )
+
+
+def moela(kind: type[MOELA] = MOELA, **settings: Any) -> Any:
+    """Return a function that makes a variant; every setting must be one of MOELA's own.
+
+    pymoo's base class takes any keyword without a word, so that a setting that has been renamed
+    would make a variant that is the default.
+    """
+    unknown = set(settings) - set(inspect.signature(MOELA).parameters)
+    if unknown:
+        raise ValueError(f"MOELA has no setting {', '.join(sorted(unknown))}; mend the variant.")
+    return partial(kind, **settings)
 
 
 def variants() -> dict[str, Any]:
     """Return the default and its variants, by name."""
     found: dict[str, Any] = {
         tables.OURS: MOELA,
-        "no move model": partial(MOELA, move_model=None),
-        "no start model": partial(MOELA, start_model=None),
-        "no model": partial(MOELA, start_model=None, move_model=None),
-        "random starts": RandomStarts,
-        "random starts, no model": partial(RandomStarts, start_model=None, move_model=None),
-        "no search": partial(MOELA, search_share=0.0),
-        "no evolution": partial(MOELA, search_share=1.0),
-        "reference unknown": partial(MOELA, reference=None),
+        "no move model": moela(move_model=None),
+        "no start model": moela(start_model=None),
+        "no model": moela(start_model=None, move_model=None),
+        "random starts": moela(RandomStarts),
+        "random starts, no model": moela(RandomStarts, start_model=None, move_model=None),
+        "reference unknown": moela(reference=None),
+        "evolution only": moela(shares={"evolution": 1.0}),
+        "search only": moela(shares={"search": 1.0}),
+        "no evolution": moela(shares={"search": 0.65, "pareto": 0.35}),
+        "no search": moela(shares={"evolution": 0.35, "pareto": 0.65}),
+        "no Pareto search": moela(shares={"evolution": 0.2, "search": 0.8}),
     }
-    for share in (0.3, 0.5, 0.7, 0.9):
-        found[f"search share {share}"] = partial(MOELA, search_share=share)
+    for search in (0.3, 0.5, 0.7, 0.9):
+        shares = {"evolution": 1 - search, "search": search}
+        found[f"evolution and {search} search"] = moela(shares=shares)
+    for pareto in (0.1, 0.3, 0.5):
+        shares = {"evolution": 0.1, "search": 0.9 - pareto, "pareto": pareto}
+        found[f"{pareto} Pareto search"] = moela(shares=shares)
     for by in SCALARISATIONS:
-        found[f"descend {by}"] = partial(MOELA, descend=by)
-        found[f"replace {by}"] = partial(MOELA, scalarisation=by)
+        found[f"descend {by}"] = moela(descend=by)
+        found[f"replace {by}"] = moela(scalarisation=by)
     for n in (5, 20, 40):
-        found[f"{n} candidates"] = partial(MOELA, n_candidates=n)
+        found[f"{n} candidates"] = moela(n_candidates=n)
     for size in (50, 100, 300, 1000):
-        found[f"archive {size}"] = partial(MOELA, archive_size=size)
+        found[f"archive {size}"] = moela(archive_size=size)
     for patience in (5, 10, 40, 80):
-        found[f"patience {patience}"] = partial(MOELA, patience=patience)
+        found[f"patience {patience}"] = moela(patience=patience)
     for n in (1, 3, 5, 20, 40):
-        found[f"{n} searches"] = partial(MOELA, n_searches=n)
+        found[f"{n} searches"] = moela(n_searches=n)
     return found
 
 
@@ -106,6 +138,7 @@ def report(results: ExperimentResults, budget: int) -> list[str]:
             "of the default; medians over the seeds. The reference is the mesh for the NoC, else "
             "the nadir of the pooled front plus a tenth of its range.",
         ),
+        tables.sources(results), unchanged(results),
         "## By family: geometric mean of the ratios\n", _by_family(scored, complete),
         "## By problem\n", _by_problem(scored, complete),
         "## Mean ranks\n", scored.overall(results.problems),
@@ -113,6 +146,27 @@ def report(results: ExperimentResults, budget: int) -> list[str]:
         "of hypervolume, and growth per thousand evaluations relative to evolution, of the "
         "default; means over the seeds.\n", _contributions(results),
     ]  # fmt: skip
+
+
+def unchanged(results: ExperimentResults) -> str:
+    """Name the variants that evaluated exactly what the default did, run by run.
+
+    Their ratio of 1 says nothing about what the part is worth.
+    """
+    base = {(run.problem, run.seed): run for run in results.select(algorithm=tables.OURS).runs}
+    same = []
+    for name in results.algorithms:
+        runs = results.select(algorithm=name).runs
+        others = [base.get((run.problem, run.seed)) for run in runs]
+        pairs = [(a, b) for a, b in zip(runs, others, strict=True) if b is not None]
+        if name != tables.OURS and pairs and all(np.array_equal(a.F, b.F) for a, b in pairs):
+            same.append(name)
+    if not same:
+        return ""
+    return (
+        f"**Not tested**: {', '.join(same)}. In every run these evaluated exactly what the default "
+        "did: the default by another name, or something that the budget is too small for.\n"
+    )
 
 
 def _reference(results: ExperimentResults, name: str) -> Any:

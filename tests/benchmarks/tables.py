@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import os
+import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -68,6 +70,8 @@ def run(
     budget = arguments.budget if budget is None else budget
     logging.basicConfig(level=logging.WARNING)
     logging.getLogger("moela.experiment").setLevel(logging.INFO)
+    # jMetalPy prints every step of every run.
+    logging.getLogger("jmetal.core.algorithm").setLevel(logging.WARNING)
     chosen = pick(problems, arguments.problems)
     if not chosen:
         sys.exit(f"--problems: expected some of {', '.join(problems)}.")
@@ -92,10 +96,19 @@ def header(title: str, module: str, about: str) -> str:
     versions: Any = made["versions"]
     return (
         f"# {title}\n\n{about}\n\n"
-        f"Made on {str(made['date'])[:10]} by `python -m {module} {' '.join(sys.argv[1:])}`, on "
+        f"Made on {str(made['date'])[:10]} by `python -m {module} {shlex.join(sys.argv[1:])}`, on "
         f"{machine['processor']}, {machine['cores']} cores, {machine['system']}; "
         f"Python {made['python']}, {', '.join(f'{k} {v}' for k, v in versions.items())}.\n"
     )
+
+
+def sources(results: ExperimentResults) -> str:
+    """Say which sources of our algorithm the runs were made with."""
+    digests = {
+        str(run.settings["algorithm"]["code"].get("sources", "of the installed package"))
+        for run in results.select(algorithm=OURS).runs
+    }
+    return f"Sources of {OURS}: {', '.join(sorted(digests))}.\n" if digests else ""
 
 
 def finish(parts: Iterable[str], out: str | None) -> None:
@@ -113,6 +126,16 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
     lines = [f"| {' | '.join(row)} |" for row in rows]
     lines.insert(1, "|" + " --- |" * len(rows[0]))
     return "\n".join(lines) + "\n"
+
+
+def tests_note(seeds: int) -> str:
+    """Say what the tests are, and how small their p-values can get with so many seeds."""
+    least = 2.0 / math.comb(2 * seeds, seeds)
+    return (
+        "The tests are Wilcoxon's rank sum over seeds, two-sided, with Holm's correction over the "
+        f"rivals on a problem; {seeds} seeds against {seeds} give p = {least:.2g} before the "
+        "correction at best."
+    )
 
 
 class Report:
@@ -192,7 +215,8 @@ class Report:
                 cell = shown[problem].get(algorithm, "")
                 best = max(medians[problem].values(), default=0.0)
                 mine = medians[problem].get(algorithm)
-                row.append(f"**{cell}**" if cell and mine is not None and mine >= best else cell)
+                wins = mine is not None and mine >= best > 0
+                row.append(f"**{cell}**" if wins else cell)
             if any(row[1:]):
                 rows.append(row)
         return markdown(rows)
@@ -260,14 +284,19 @@ class Report:
             ours = self.results.select(problem=problem, algorithm=OURS)
             (row,) = ours.evaluations_to(goal, self.ref_point).rows
             budget, needed = self.budget(problem, best), row["median"]
+            goal_cell = self._number(goal / self.scale.get(problem, 1.0))
+            if not np.isfinite(needed):
+                reached = f"not reached ({row['reached']} of {row['n_seeds']} seeds did)"
+                rows.append([problem, best, goal_cell, reached, "", ""])
+                continue
             rows.append(
                 [
                     problem,
                     best,
-                    self._number(goal / self.scale.get(problem, 1.0)),
+                    goal_cell,
                     f"{needed:,.0f} ({row['q1']:,.0f}–{row['q3']:,.0f})",
                     f"{needed / budget:.3f}",
-                    f"{budget / needed:.1f}x" if needed > 0 else "at the start",
+                    f"{budget / needed:.1f}x",
                 ]
             )
         return markdown(rows) if len(rows) > 1 else ""

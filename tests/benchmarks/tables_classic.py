@@ -96,10 +96,10 @@ def report(results: ExperimentResults, seeds: int) -> list[str]:
             "tests.benchmarks.tables_classic",
             f"Hypervolume of everything evaluated, median (quartiles) over {seeds} seeds, the best "
             "in bold; `@n` marks a smaller budget. Every algorithm starts from the problem's own "
-            "sampling. The tests are Wilcoxon's rank sum over seeds with Holm's correction over "
-            "the rivals on a problem.",
+            f"sampling. {tables.tests_note(seeds)}",
         )
     ]
+    parts.append(tables.sources(results))
     if known:
         points = {name: reference(name, fronts[name]) for name in known}
         scale = {name: moocore.hypervolume(fronts[name], ref=points[name]) / 100 for name in known}

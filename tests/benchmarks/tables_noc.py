@@ -58,10 +58,11 @@ def main() -> None:
             f"Pareto hypervolume against the mesh of everything evaluated, in {unit}: median "
             f"(quartiles) over {arguments.seeds} seeds after {arguments.budget:,} evaluations, "
             "more is better, the best in bold; `@n` marks a smaller budget. Every algorithm starts "
-            "from the problem's own sampling and uses its crossover and mutation. The tests are "
-            "Wilcoxon's rank sum over seeds with Holm's correction over the rivals on a problem.",
+            "from the problem's own sampling and uses its crossover and mutation. "
+            f"{tables.tests_note(arguments.seeds)}",
         )
     ]
+    parts.append(tables.sources(results))
     at = [n for n in (1000, 2000, 3000, 5000, 10_000, 20_000) if n <= arguments.budget]
     for m in arguments.objectives:
         block = [name for name in results.problems if name.endswith(f"-{m}")]
