@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 from moela._version import __version__
 
 if TYPE_CHECKING:
+    from moela._sqlite import StoreError
     from moela.algorithm import MOELA
     from moela.evaluator import Evaluator
     from moela.experiment import ExperimentResults, run_experiment
+    from moela.journal import StoreMismatchError
     from moela.plot import plot_front
     from moela.policy import EvaluationError, failed
-    from moela.store import EvaluationStore
+    from moela.store import EvaluationStore, describe_runs
     from moela.termination import ElapsedTime
 
 # Imported on first use: `import moela` costs no more than what is used of it.
@@ -24,6 +26,9 @@ _HOMES = {
     "EvaluationStore": "moela.store",
     "Evaluator": "moela.evaluator",
     "ExperimentResults": "moela.experiment",
+    "StoreError": "moela._sqlite",
+    "StoreMismatchError": "moela.journal",
+    "describe_runs": "moela.store",
     "failed": "moela.policy",
     "plot_front": "moela.plot",
     "run_experiment": "moela.experiment",
@@ -36,7 +41,10 @@ __all__ = [
     "EvaluationStore",
     "Evaluator",
     "ExperimentResults",
+    "StoreError",
+    "StoreMismatchError",
     "__version__",
+    "describe_runs",
     "failed",
     "plot_front",
     "run_experiment",

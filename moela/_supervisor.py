@@ -37,7 +37,9 @@ from moela.policy import (
 logger = logging.getLogger("moela.evaluator")
 
 Job = tuple[int, ...]
-_START_TRIES = 3
+_START_TRIES = 10
+
+# A worker is given tasks for so many seconds at once, so that it need not wait for each.
 _GROUP_SECONDS = 0.04
 _GROUP_MOST = 16
 
@@ -288,7 +290,7 @@ def _serve(state: _State) -> None:
 
 
 def _start(state: _State) -> _Process:
-    for attempt in range(_START_TRIES):
+    for attempt in range(1, _START_TRIES + 1):
         process = _Process(state)
         with state.changed:
             state.processes.add(process)
@@ -297,10 +299,11 @@ def _start(state: _State) -> _Process:
             return process
         except (EOFError, OSError) as error:
             how = _discard(state, process)
-            if attempt == _START_TRIES - 1 or state.closed:
+            # One that was killed may fare better the next time; one that ended itself will not.
+            if attempt == _START_TRIES or not how.startswith("signal") or state.closed:
                 raise EvaluationError(
-                    f"A worker process ended before it could begin ({how}), {attempt + 1} times; "
-                    "its last words are on standard error."
+                    f"A worker process ended before it could begin ({how}; try {attempt}); its "
+                    "last words are on standard error."
                 ) from error
         except BaseException:
             _discard(state, process)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from moe_costmodel.kernels.dynamic import sort_by_expert
+from moe_costmodel.kernels.dynamic import combine, sort_by_expert
 from moe_costmodel.kernels.experts import Experts, check_layer
 from moe_costmodel.kernels.replacement import Access, Replacement
 
@@ -102,13 +102,11 @@ class BufferedExperts:
         """Return the layer's output [S, d_model] for tokens, choices and weights."""
         check_layer(x, ids, weights, self.slow)
         order, counts = sort_by_expert(ids, weights, self.slow.n_experts)
-        token = order // ids.shape[1]
         sizes = counts.tolist()
         plan = self.plan(sizes)
         loaded = self.fetch(plan)
-        computed = self.run(plan, loaded, x[token], sizes)
-        computed.mul_(weights.reshape(-1)[order, None].to(x.dtype))
-        return torch.zeros_like(x).index_add_(0, token, computed)
+        tokens = x.index_select(0, order // ids.shape[1])
+        return combine(self.run(plan, loaded, tokens, sizes), order, weights)
 
     def plan(self, sizes: list[int]) -> list[Access]:
         """Decide which experts stay and go in a step that sends ``sizes[e]`` tokens to expert e."""

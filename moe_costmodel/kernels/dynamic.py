@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from moe_costmodel._checks import check_choice
 from moe_costmodel.kernels.experts import Experts, check_layer
 
-__all__ = ["PRODUCTS", "dynamic_gating", "expert_products", "sort_by_expert"]
+__all__ = ["PRODUCTS", "combine", "dynamic_gating", "expert_products", "sort_by_expert"]
 
 PRODUCTS = ("auto", "grouped", "loop")
 _fastest: dict[tuple[object, ...], str] = {}
@@ -34,14 +34,16 @@ def sort_by_expert(ids: Tensor, weights: Tensor, n_experts: int) -> tuple[Tensor
         Flat indices into (S, k).
     counts : Tensor of shape (n_experts,), int64
     """
-    flat = ids.reshape(-1)
-    expert = torch.where(weights.reshape(-1) > 0, flat, n_experts)
-    # Narrow keys sort several times faster.
+    expert = ids.reshape(-1)
+    # Narrow keys sort several times faster, where there is something to sort.
     narrow = torch.int16 if n_experts < torch.iinfo(torch.int16).max else torch.int32
-    order = expert.to(narrow).argsort(stable=True)
-    counts = torch.bincount(expert, minlength=n_experts + 1)
-    n_kept = len(flat) - int(counts[n_experts])
-    return order[:n_kept], counts[:n_experts]
+    kept = weights.reshape(-1) > 0
+    if bool(kept.all()):
+        order = (expert if len(expert) < 1024 else expert.to(narrow)).argsort(stable=True)
+        return order, torch.bincount(expert, minlength=n_experts)
+    expert = torch.where(kept, expert, n_experts)
+    counts = torch.bincount(expert, minlength=n_experts + 1)[:n_experts]
+    return expert.to(narrow).argsort(stable=True)[: int(counts.sum())], counts
 
 
 def expert_products(
@@ -163,14 +165,36 @@ def dynamic_gating(
         If shapes do not fit or the product is unknown.
     """
     check_layer(x, ids, weights, experts)
-    k = ids.shape[1]
     order, counts = sort_by_expert(ids, weights, experts.n_experts)
-    computed = expert_products(x[order // k], counts, experts, product=product)
-    if len(order) < ids.numel():
-        computed.mul_(weights.reshape(-1)[order, None].to(x.dtype))
-        return torch.zeros_like(x).index_add_(0, order // k, computed)
-    # With nothing skipped, an inverse index and one weighted sum beat scattered additions.
-    inverse = torch.empty_like(order)
-    inverse[order] = torch.arange(len(order), device=order.device)
-    chosen = computed[inverse].view(*ids.shape, experts.d_model)
-    return torch.bmm(weights[:, None].to(x.dtype), chosen)[:, 0]
+    tokens = x.index_select(0, order // ids.shape[1])
+    return combine(expert_products(tokens, counts, experts, product=product), order, weights)
+
+
+def combine(computed: Tensor, order: Tensor, weights: Tensor) -> Tensor:
+    """Add each token's rows up, weighted.
+
+    Parameters
+    ----------
+    computed : Tensor of shape (n, d_model)
+        Outputs of experts.
+    order : Tensor of shape (n,), int64
+        Which choice, counted through (S, k), each row is of.
+    weights : Tensor of shape (S, k)
+        Weights of the choices; 0 for those that are not among the rows.
+
+    Returns
+    -------
+    Tensor of shape (S, d_model)
+    """
+    if not len(order):
+        return computed.new_zeros(len(weights), computed.shape[1])
+    # A bag of embeddings is the inverse index and the weighted sum in one pass; what was skipped
+    # points at some row, with weight 0.
+    row_of = torch.zeros(weights.numel(), dtype=torch.int64, device=order.device)
+    row_of[order] = torch.arange(len(order), device=order.device)
+    return F.embedding_bag(
+        row_of.view_as(weights),
+        computed,
+        mode="sum",
+        per_sample_weights=weights.to(computed.dtype),
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from moe_costmodel.kernels.dynamic import sort_by_expert
+from moe_costmodel.kernels.dynamic import combine, sort_by_expert
 from moe_costmodel.kernels.experts import Experts, check_layer
 
 __all__ = ["padded_batch"]
@@ -36,15 +36,13 @@ def padded_batch(x: Tensor, ids: Tensor, weights: Tensor, experts: Experts) -> T
         If shapes do not fit.
     """
     check_layer(x, ids, weights, experts)
-    k = ids.shape[1]
     order, counts = sort_by_expert(ids, weights, experts.n_experts)
     if not len(order):
         return torch.zeros_like(x)
     expert = torch.repeat_interleave(counts)
     place = torch.arange(len(order), device=x.device) - (counts.cumsum(0) - counts)[expert]
     slots = x.new_zeros(experts.n_experts, int(counts.max()), x.shape[1])
-    slots[expert, place] = x[order // k]
+    slots[expert, place] = x[order // ids.shape[1]]
     hidden = experts.inner(torch.bmm(slots, experts.up.transpose(1, 2)))
     computed = torch.bmm(hidden, experts.down.transpose(1, 2))[expert, place]
-    computed.mul_(weights.reshape(-1)[order, None].to(x.dtype))
-    return torch.zeros_like(x).index_add_(0, order // k, computed)
+    return combine(computed, order, weights)

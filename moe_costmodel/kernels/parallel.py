@@ -13,7 +13,7 @@ from torch import Tensor
 
 from moe_costmodel._checks import complain
 from moe_costmodel.kernels.buffered import BufferedExperts
-from moe_costmodel.kernels.dynamic import expert_products
+from moe_costmodel.kernels.dynamic import combine, expert_products
 from moe_costmodel.kernels.experts import Experts, check_layer
 
 __all__ = ["ExpertParallel"]
@@ -95,10 +95,14 @@ class ExpertParallel:
         incoming = by_source.sum(dim=1).tolist()
         totals = by_source.sum(dim=0)
 
-        token = order // k
         received = x.new_empty(sum(incoming), x.shape[1])
         exchange = dist.all_to_all_single(
-            received, x[token], incoming, outgoing, group=self.group, async_op=True
+            received,
+            x.index_select(0, order // k),
+            incoming,
+            outgoing,
+            group=self.group,
+            async_op=True,
         )
         if isinstance(self.experts, BufferedExperts):
             plan = self.experts.plan(totals.tolist())
@@ -117,5 +121,4 @@ class ExpertParallel:
         answers[regroup] = computed
         returned = x.new_empty(len(order), x.shape[1])
         dist.all_to_all_single(returned, answers, outgoing, incoming, group=self.group)
-        returned.mul_(weights.reshape(-1)[order, None].to(x.dtype))
-        return torch.zeros_like(x).index_add_(0, token, returned)
+        return combine(returned, order, weights)

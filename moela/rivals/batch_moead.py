@@ -35,7 +35,8 @@ class BatchMOEAD(ArchiveAlgorithm):
     - Objectives are scaled by the running ideal and, at the other end, `problem.ref_point` or the
       running nadir.
     - Feasibility comes first: a smaller constraint violation wins, whatever the objectives.
-    - The initial designs go to the weights that they are best for.
+    - The initial designs go to the weights that they are best for, one to one where some are
+      infeasible, instead of at random.
     - A child that was asked for before is not asked for again.
     - The result is an archive of everything evaluated, not the members.
 

@@ -37,8 +37,7 @@ class MOOSTAGE(ArchiveAlgorithm):
     on the forest's prediction, which costs no evaluations; where it stops the next base search
     starts. If it finds nothing new, the next start is a random design of the archive.
 
-    What differs from the published method, and why. Every choice but the scaling is one without
-    which it does worse on the chip problem with five objectives:
+    What differs from the published method, and why:
 
     - Objectives are scaled by the running ideal and, at the other end, `problem.ref_point` or the
       running nadir, and the targets are computed again in the present scale before each fit.

@@ -77,8 +77,10 @@ class MOOS(ArchiveAlgorithm):
     - Objectives are scaled by the running ideal and, at the other end, `problem.ref_point` or the
       running nadir. The released Chebyshev distance is on raw objectives, which lets the largest
       one decide alone.
-    - PHV is exact and clipped at the reference; beyond the reference, where no move adds any, a
-      search descends on its distance to it.
+    - The next box is chosen by the rule of Munos over the whole tree, as the paper's name says; the
+      released code goes on with the best third only, or with another axis.
+    - PHV is that of the whole archive, exact and clipped at the reference; beyond the reference,
+      where no move adds any, a search descends on its distance to it.
     - The three searches of a split run side by side, so that a batch is 15 designs, not 5.
     - Designs that were asked for before are not asked for again.
     - Feasibility comes first, for problems with constraints.

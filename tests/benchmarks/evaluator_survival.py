@@ -139,7 +139,7 @@ def main():
         return
     print(machine())
     rows = []
-    for n_jobs in (1, 2):
+    for n_jobs in (1, 2) if options.kills else ():
         lost, twice, again, same = kill_runs(options.kills, n_jobs)
         rows.append(
             (
@@ -149,7 +149,7 @@ def main():
                 f"final population {'bit-identical' if same else 'DIFFERENT'}",
             )
         )
-    kills, fresh, failed, same = kill_workers(options.evaluations, every=0.25)
+    kills, fresh, failed, same = kill_workers(options.evaluations, every=0.4)
     rows.append(
         (
             f"{kills} workers killed during {options.evaluations} evaluations of 10 ms",

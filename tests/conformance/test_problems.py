@@ -6,12 +6,18 @@ import pytest
 from pymoo.problems import get_problem
 
 from moela.testing import PROBLEM_CHECKS, ToyInfeasible, toy_problems
+from problems import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP, NoC3D
 
 PROBLEMS = {type(problem).__name__: problem for problem in [*toy_problems(), ToyInfeasible()]} | {
     "ZDT1": get_problem("zdt1"),
     "ZDT5": get_problem("zdt5"),
     "DTLZ2": get_problem("dtlz2", n_var=7, n_obj=4),
     "MW7": get_problem("mw7"),
+    "NoC3D, 5 objectives": NoC3D.example(),
+    "NoC3D, as released": NoC3D.example(objectives=3, model="released"),
+    "QAP": MultiObjectiveQAP.random(n_facilities=9, n_objectives=3, seed=1),
+    "knapsack": MultiObjectiveKnapsack.random(n_items=30, n_objectives=3, seed=1),
+    "MNK": MNKLandscape.random(n=12, n_objectives=2, k=3, seed=1),
 }
 
 

@@ -53,7 +53,7 @@ def test_shares_are_kept():
 
 def test_move_model_knows_a_linear_problem():
     algorithm = run(Linear(), MOELA(shares={"search": 1}), 1500).algorithm
-    assert algorithm.moves.skill > 0.95
+    assert algorithm.moves.skill > 0.9
 
 
 def test_learned_moves_beat_blind_ones_where_moves_can_be_learned():

@@ -79,8 +79,12 @@ class LosesTheFront(Small):
 
 
 class ReportsDominated(Small):
+    def _answer_initial(self, pop, F, CV, accepted):
+        self.first = pop
+        super()._answer_initial(pop, F, CV, accepted)
+
     def _set_optimum(self):
-        self.pop = self.opt = Population.merge(self.front.pop, self.off)
+        self.pop = self.opt = Population.merge(self.front.pop, self.first)
 
 
 class HistoryIsAlive(Small):

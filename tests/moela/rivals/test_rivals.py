@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 import moocore
 import numpy as np
 import pytest
@@ -11,7 +13,9 @@ from moela.rivals import MOMAD, MOOS, MOOSTAGE, BatchMOEAD
 from moela.rivals.moos import Interval
 from moela.testing import ToyBinary, ToyPermutation, ToyReal
 
-RIVALS = (MOOS, MOOSTAGE, MOMAD, BatchMOEAD)
+# A small forest keeps the tests fast.
+RIVALS = (MOOS, partial(MOOSTAGE, n_trees=8), MOMAD, BatchMOEAD)
+NAMES = ("MOOS", "MOOSTAGE", "MOMAD", "BatchMOEAD")
 
 
 def front_of_everything(problem):
@@ -27,7 +31,7 @@ def exact():
     return front_of_everything(ToyPermutation())
 
 
-@pytest.mark.parametrize("rival", RIVALS)
+@pytest.mark.parametrize("rival", RIVALS, ids=NAMES)
 def test_comes_close_to_the_exact_front_of_an_assignment_problem(rival, exact):
     # 2,000 random permutations, a twentieth of all, reach 0.58.
     ref = exact.max(axis=0) + 0.1 * np.ptp(exact, axis=0)
@@ -41,14 +45,14 @@ def test_comes_close_to_the_exact_front_of_an_assignment_problem(rival, exact):
     assert np.median(volumes) > 0.75 * best
 
 
-@pytest.mark.parametrize("rival", RIVALS)
+@pytest.mark.parametrize("rival", RIVALS, ids=NAMES)
 def test_finds_most_of_the_front_of_leading_ones_trailing_zeros(rival):
     res = minimize(ToyBinary(), rival(), ("n_eval", 3000), seed=1)
     exact = {(-float(k), -float(14 - k)) for k in range(15)}
     assert len({tuple(f) for f in res.F} & exact) >= 11
 
 
-@pytest.mark.parametrize("rival", RIVALS)
+@pytest.mark.parametrize("rival", RIVALS, ids=NAMES)
 def test_goes_on_when_every_design_is_known(rival):
     problem = ToyBinary()
     problem.n_var, problem.xl, problem.xu = 5, problem.xl[:5], problem.xu[:5]
@@ -57,7 +61,7 @@ def test_goes_on_when_every_design_is_known(rival):
     assert len(res.F) == 6
 
 
-@pytest.mark.parametrize("rival", RIVALS)
+@pytest.mark.parametrize("rival", RIVALS, ids=NAMES)
 def test_beats_random_search_with_four_objectives(rival):
     problem = get_problem("dtlz2", n_var=8, n_obj=4)
     ref = np.full(4, 1.2)
@@ -68,7 +72,7 @@ def test_beats_random_search_with_four_objectives(rival):
     assert moocore.hypervolume(res.F, ref=ref) > random + 0.15 * (best - random)
 
 
-@pytest.mark.parametrize("rival", RIVALS)
+@pytest.mark.parametrize("rival", RIVALS, ids=NAMES)
 def test_a_reference_point_draws_the_search_into_its_box(rival):
     problem = ToyReal()
     problem.ref_point = np.array([1.0, 3.0])
