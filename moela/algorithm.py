@@ -241,8 +241,7 @@ class MOELA(ArchiveAlgorithm):
                 home, self.operators.n_parents, self.prob_neighbour_mating, rng
             )
             off = self.operators.children(self.problem, sub.pop, parents, rng)
-            new = self.seen.first_of_each(off.get("X"))
-            self.seen.add(off[new].get("X"))
+            new = self.seen.claim(off.get("X"))
             pop = Population.merge(pop, off[new])
             homes, local = np.append(homes, home[new]), np.append(local, near[new])
             if len(pop) >= min(self.batch_size, len(sub)):
@@ -329,7 +328,7 @@ class MOELA(ArchiveAlgorithm):
         if self.frame.update(F[CV <= 0] if self.front.feasible else F, self.front):
             self.volume.restart(self._before(accepted), self.frame)
         self._account(pop, F, CV, accepted)
-        part = np.array([ind.get("part") for ind in pop])
+        part = np.array([ind.data.get("part") for ind in pop])
         if self.moves is not None:
             self._learn_moves(pop, F)
         searched = part == "search"
@@ -342,9 +341,9 @@ class MOELA(ArchiveAlgorithm):
         # Whatever was evaluated is a candidate for the sub-problems: a child near its home.
         child = part == "evolution"
         homes = np.zeros(len(pop), dtype=np.int64)
-        homes[child] = [ind.get("home") for ind in pop[child]]
+        homes[child] = [ind.data.get("home") for ind in pop[child]]
         local = np.zeros(len(pop), dtype=bool)
-        local[child] = [ind.get("local") for ind in pop[child]]
+        local[child] = [ind.data.get("local") for ind in pop[child]]
         self.subproblems.replace(pop, F, CV, homes, local, self.frame, self.random_state, n_max=2)
 
     def _before(self, accepted: Bools) -> Floats:
@@ -358,14 +357,16 @@ class MOELA(ArchiveAlgorithm):
         unit = np.prod(self.frame.nadir - self.frame.ideal)
         grown[useful] = unit * self.volume.add(F[useful], self.frame)
         for ind, accept, gain in zip(pop, accepted.tolist(), grown.tolist(), strict=True):
-            entry = self.log[ind.get("part")]
+            entry = self.log[ind.data.get("part")]
             entry["n_eval"] += 1
             entry["accepted"] += accept
             entry["hypervolume"] += gain
 
     def _advance_searches(self, pop: Population, F: Floats, CV: Floats) -> None:
-        ids = np.array([ind.get("search") for ind in pop], dtype=np.int64)
-        features = np.array([ind.get("features") for ind in pop]) if self.screen.learns else None
+        ids = np.array([ind.data.get("search") for ind in pop], dtype=np.int64)
+        features = (
+            np.array([ind.data.get("features") for ind in pop]) if self.screen.learns else None
+        )
         finished = self.searches.receive(ids, pop, F, CV, self.frame, features)
         if finished.any():
             self._finish(finished)
@@ -385,19 +386,19 @@ class MOELA(ArchiveAlgorithm):
         standing = dict(zip(running.ids.tolist(), range(len(running)), strict=True))
         moves, changes, predicted, measured = [], [], [], []
         for ind, f in zip(pop, F, strict=True):
-            at = standing.get(ind.get("search")) if ind.get("part") == "search" else None
+            at = standing.get(ind.data.get("search")) if ind.data.get("part") == "search" else None
             if at is not None:
                 before = running.F[at]
-                if ind.get("blind"):
+                if ind.data.get("blind"):
                     Z = self.frame.scale(np.stack([before, f]))
                     g = scalarise(Z, running.W[at], self.descend)
-                    predicted.append(ind.get("predicted"))
+                    predicted.append(ind.data.get("predicted"))
                     measured.append(g[1] - g[0])
-            elif ind.get("part") == "pareto":
-                before = ind.get("base").F
+            elif ind.data.get("part") == "pareto":
+                before = ind.data.get("base").F
             else:
                 continue
-            moves.append(ind.get("move"))
+            moves.append(ind.data.get("move"))
             changes.append(f - before)
         if moves:
             self.moves.add(np.array(moves), np.array(changes))

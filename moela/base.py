@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,15 @@ class ArchiveAlgorithm(Algorithm):
         archive_size: int | None = None,
         **kwargs: Any,
     ) -> None:
+        # pymoo swallows what it does not know, and a misspelt setting would go unnoticed.
+        known = set(inspect.signature(Algorithm.__init__).parameters) - {"self", "kwargs"}
+        unknown = sorted(set(kwargs) - known)
+        if unknown:
+            raise TypeError(
+                f"{type(self).__name__} got unknown settings: {', '.join(unknown)}. Besides its own "
+                "it takes sampling, crossover, mutation, repair, archive_size and pymoo's "
+                f"{', '.join(sorted(known))}."
+            )
         kwargs.setdefault("output", MultiObjectiveOutput())
         super().__init__(**kwargs)
         self.termination: Any
@@ -134,9 +144,7 @@ class ArchiveAlgorithm(Algorithm):
         self._answer_initial(pop, F, CV, accepted)
 
     def _infill(self) -> Population:
-        pop = self._within_budget(self._ask())
-        self.seen.add(pop.get("X"))
-        return pop
+        return self._within_budget(self._ask())
 
     def _advance(self, infills: Population | None = None, **kwargs: Any) -> None:
         self._answer(*self._take(infills))
@@ -192,8 +200,7 @@ class ArchiveAlgorithm(Algorithm):
             )
         pop.set("part", "initial")
         pop.set("given", (~fresh).tolist())
-        pop = pop[self.seen.first_of_each(pop.get("X"))]
-        self.seen.add(pop.get("X"))
+        pop = pop[self.seen.claim(pop.get("X"))]
         return pop
 
     def _take(self, infills: Population | None) -> tuple[Population, Floats, Floats, Bools]:

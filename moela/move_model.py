@@ -8,6 +8,7 @@ import numpy as np
 from scipy.stats import spearmanr
 from sklearn.base import clone
 from sklearn.linear_model import Ridge
+from threadpoolctl import threadpool_limits
 
 from moela.archive import Floats
 
@@ -44,6 +45,7 @@ class MoveModel:
         self._fitted_at = 0
         self._model: Any = None
         self._scale: Floats = np.empty(0)
+        self._linear: Floats | None = None
         self._checks: list[tuple[float, float]] = []
         self._unranked = 0
         self.skill = float("nan")
@@ -79,12 +81,20 @@ class MoveModel:
         self._scale = np.where(spread > 0, spread, np.inf)
         unit = C.std(axis=0)
         self._unit = np.where(unit > 0, unit, 1.0)
-        self._model = clone(self.estimator).fit(D / self._scale, C / self._unit)
+        # BLAS threads gain nothing on matrices this small, and lose much on a busy machine.
+        with threadpool_limits(1):
+            self._model = clone(self.estimator).fit(D / self._scale, C / self._unit)
+        self._linear = None
+        if isinstance(self._model, Ridge) and not self._model.fit_intercept:
+            # A linear model is one product: scikit-learn's checks would cost ten times that.
+            self._linear = self._model.coef_.T / self._scale[:, None] * self._unit
         self._fitted_at = self.n_rows
         return True
 
     def predict(self, moves: Floats) -> Floats:
         """Predict the change of the objectives [b, M] that moves [b, d] bring."""
+        if self._linear is not None:
+            return moves @ self._linear
         return np.asarray(self._model.predict(moves / self._scale)) * self._unit
 
     def check(self, predicted: Floats, measured: Floats) -> None:

@@ -122,8 +122,7 @@ class Screen:
                 break
             columns = order[rows_, waiting[rows_]]
             waiting[rows_] += 1
-            new = self.seen.first_of_each(found.X[rows_, columns])
-            self.seen.add(found.X[rows_[new], columns[new]])
+            new = self.seen.claim(found.X[rows_, columns])
             wanted[rows_[new]] -= 1
             taken.extend(zip(rows_[new].tolist(), columns[new].tolist(), strict=True))
         if not taken:
@@ -131,5 +130,7 @@ class Screen:
             return Population.empty(), (none, none)
         at = tuple(np.array(sorted(taken)).T)
         pop = Population.new("X", rows(list(found.X[at])))
-        pop.set(features=found.features[at], move=found.moves[at], blind=found.blind[at[0]])
+        carried = zip(found.features[at], found.moves[at], found.blind[at[0]].tolist(), strict=True)
+        for ind, (features, move, blind) in zip(pop, carried, strict=True):
+            ind.data.update(features=features, move=move, blind=blind)
         return pop, at

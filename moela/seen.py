@@ -40,6 +40,15 @@ class Seen:
         """Remember every design of X."""
         self._known.update(self.keys(X))
 
+    def claim(self, X: Any) -> NDArray[np.bool_]:
+        """Mark, in order, each design of X that is new, and remember it."""
+        mask = np.zeros(len(X), dtype=bool)
+        for i, key in enumerate(self.keys(X)):
+            if key not in self._known:
+                self._known.add(key)
+                mask[i] = True
+        return mask
+
     def first_of_each(self, X: Any) -> NDArray[np.bool_]:
         """Mark, in order, each design of X that is neither remembered nor earlier in X."""
         within: set[int] = set()

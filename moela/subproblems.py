@@ -266,17 +266,19 @@ class Subproblems:
         """
         replaced = 0
         Z, own = frame.scale(F), frame.scale(self.F)
-        for i in range(len(F)):
+        # Most children win nowhere, which is seen for all at once.
+        everywhere = scalarise(Z[:, None], self.W, self.by)
+        standing = scalarise(own, self.W, self.by)
+        hopeful = better(CV[:, None], everywhere, self.CV, standing).any(axis=1)
+        for i in np.flatnonzero(hopeful):
             pool = self.B[homes[i]] if local[i] else slice(None)
-            g_new = scalarise(Z[i], self.W[pool], self.by)
-            g_old = scalarise(own[pool], self.W[pool], self.by)
-            wins = np.flatnonzero(better(CV[i], g_new, self.CV[pool], g_old))
+            wins = np.flatnonzero(better(CV[i], everywhere[i, pool], self.CV[pool], standing[pool]))
             if len(wins) == 0:
                 continue
             if len(wins) > n_max:
                 wins = random_state.choice(wins, n_max, replace=False)
             taken = wins if not local[i] else self.B[homes[i]][wins]
             self.pop[taken], self.F[taken], self.CV[taken] = pop[i], F[i], CV[i]
-            own[taken] = Z[i]
+            standing[taken] = everywhere[i, taken]
             replaced += len(taken)
         return replaced

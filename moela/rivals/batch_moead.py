@@ -129,11 +129,13 @@ class BatchMOEAD(ArchiveAlgorithm):
         fresh = self.seen.first_of_each(asked.get("X"))
         for _ in range(_ATTEMPTS):
             if fresh.all():
-                return asked
+                break
             asked[~fresh] = self._children(homes[~fresh])
             fresh = self.seen.first_of_each(asked.get("X"))
         # Where every child is known already they are paid for again, lest the run stand still.
-        return asked[fresh] if fresh.any() else asked
+        asked = asked[fresh] if fresh.any() else asked
+        self.seen.add(asked.get("X"))
+        return asked
 
     def _children(self, homes: Ints) -> Population:
         parents, local = self.members.parents(

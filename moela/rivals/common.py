@@ -67,8 +67,7 @@ def fresh_neighbours(
         else:
             steps = step[source]
         moved = algorithm.operators.neighbours(algorithm.problem, moved, 1, rng, steps)[:, 0]
-        new = algorithm.seen.first_of_each(moved)
-        algorithm.seen.add(moved[new])
+        new = algorithm.seen.claim(moved)
         found.extend(moved[new])
         owned.append(source[new])
         source, moved = source[~new], moved[~new]

@@ -209,7 +209,7 @@ class MOMAD(ArchiveAlgorithm):
             pop = Population.new("X", X)
         pop.set("owner", homes)
         pop.set("part", "restart")
-        return pop[self.seen.first_of_each(pop.get("X"))]
+        return pop[self.seen.claim(pop.get("X"))]
 
     def _choose_promising(self) -> None:
         alive = {id(ind) for ind in self.front.pop}

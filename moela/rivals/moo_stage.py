@@ -213,7 +213,7 @@ class MOOSTAGE(ArchiveAlgorithm):
                 break
             x, value = near[values.argmax()], values.max()
         start = Population.new("X", rows([x]))
-        if not self.seen.first_of_each(start.get("X"))[0]:
+        if not self.seen.claim(start.get("X"))[0]:
             return None
         start.set("owner", _START)
         start.set("part", "model")

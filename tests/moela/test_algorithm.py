@@ -169,6 +169,12 @@ def test_settings_out_of_range_are_named(setting, value):
         MOELA(**{setting: value})
 
 
+@pytest.mark.parametrize("make", [MOELA, MOELA.published])
+def test_unknown_settings_are_refused(make):
+    with pytest.raises(TypeError, match="unknown settings: serch_share"):
+        make(serch_share=0.5)
+
+
 def test_reference_of_the_wrong_length_is_refused():
     with pytest.raises(ValueError, match=r"shape \(2,\).*Got shape \(3,\)"):
         run(get_problem("zdt1"), MOELA(reference=[1.0, 1.0, 1.0]))
