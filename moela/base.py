@@ -65,8 +65,8 @@ class ArchiveAlgorithm(Algorithm):
         unknown = sorted(set(kwargs) - known)
         if unknown:
             raise TypeError(
-                f"{type(self).__name__} got unknown settings: {', '.join(unknown)}. Besides its own "
-                "it takes sampling, crossover, mutation, repair, archive_size and pymoo's "
+                f"{type(self).__name__} got unknown settings: {', '.join(unknown)}. Besides "
+                "its own it takes sampling, crossover, mutation, repair, archive_size and pymoo's "
                 f"{', '.join(sorted(known))}."
             )
         kwargs.setdefault("output", MultiObjectiveOutput())
