@@ -7,23 +7,140 @@ torch until a kernel runs or a model is recorded.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from moe_costmodel.balance import (
+        Placement,
+        anti_correlation,
+        avg_max_load,
+        balancedness,
+        contiguous,
+        cross_node_traffic,
+        greedy,
+        max_load,
+        migration_bytes,
+        replicate_and_pack,
+    )
+    from moe_costmodel.balance_search import OptimalPlacement, optimal_placement, swap_search
+    from moe_costmodel.buffer_cost import BufferCost
+    from moe_costmodel.buffering import (
+        POLICIES,
+        ExpertStream,
+        MissCurves,
+        expert_streams,
+        miss_curves,
+        replay,
+    )
+    from moe_costmodel.characterise import TraceDescription, static_waste
+    from moe_costmodel.gate_rules import GateRule, keep_mask
+    from moe_costmodel.hardware import Hardware, Link
+    from moe_costmodel.latency import FitReport, LatencyModel, Prediction
+    from moe_costmodel.layer_table import LayerTable
+    from moe_costmodel.measure import measure_kernels
+    from moe_costmodel.measurements import Measurements, Record
+    from moe_costmodel.quality import (
+        GateMass,
+        LossUnderRule,
+        gate_mass,
+        keep_choices,
+        measured_loss,
+    )
+    from moe_costmodel.record import FAMILIES, edit_routing
+    from moe_costmodel.shapes import LayerShape
+    from moe_costmodel.step import MemoryModel, RestOfModel, StepModel
+    from moe_costmodel.tables import KernelTable
+    from moe_costmodel.trace import RoutingTrace
+
+__all__ = [
+    "FAMILIES",
+    "POLICIES",
+    "BufferCost",
+    "ExpertStream",
+    "FitReport",
+    "GateMass",
+    "GateRule",
+    "Hardware",
+    "KernelTable",
+    "LatencyModel",
+    "LayerShape",
+    "LayerTable",
+    "Link",
+    "LossUnderRule",
+    "Measurements",
+    "MemoryModel",
+    "MissCurves",
+    "OptimalPlacement",
+    "Placement",
+    "Prediction",
+    "Record",
+    "RestOfModel",
+    "RoutingTrace",
+    "StepModel",
+    "TraceDescription",
+    "anti_correlation",
+    "avg_max_load",
+    "balancedness",
+    "contiguous",
+    "cross_node_traffic",
+    "edit_routing",
+    "expert_streams",
+    "gate_mass",
+    "greedy",
+    "keep_choices",
+    "keep_mask",
+    "max_load",
+    "measure_kernels",
+    "measured_loss",
+    "migration_bytes",
+    "miss_curves",
+    "optimal_placement",
+    "replay",
+    "replicate_and_pack",
+    "static_waste",
+    "swap_search",
+]
 
 _HOMES = {
-    "POLICIES": "buffering",
+    "BufferCost": "buffer_cost",
     "ExpertStream": "buffering",
+    "FAMILIES": "record",
+    "FitReport": "latency",
+    "GateMass": "quality",
+    "GateRule": "gate_rules",
+    "Hardware": "hardware",
+    "KernelTable": "tables",
+    "LatencyModel": "latency",
+    "LayerShape": "shapes",
+    "LayerTable": "layer_table",
+    "Link": "hardware",
+    "LossUnderRule": "quality",
+    "Measurements": "measurements",
+    "MemoryModel": "step",
     "MissCurves": "buffering",
+    "OptimalPlacement": "balance_search",
+    "POLICIES": "buffering",
     "Placement": "balance",
+    "Prediction": "latency",
+    "Record": "measurements",
+    "RestOfModel": "step",
     "RoutingTrace": "trace",
+    "StepModel": "step",
     "TraceDescription": "characterise",
     "anti_correlation": "balance",
     "avg_max_load": "balance",
     "balancedness": "balance",
     "contiguous": "balance",
     "cross_node_traffic": "balance",
+    "edit_routing": "record",
     "expert_streams": "buffering",
+    "gate_mass": "quality",
     "greedy": "balance",
+    "keep_choices": "quality",
+    "keep_mask": "gate_rules",
     "max_load": "balance",
+    "measure_kernels": "measure",
+    "measured_loss": "quality",
     "migration_bytes": "balance",
     "miss_curves": "buffering",
     "optimal_placement": "balance_search",
@@ -32,8 +149,6 @@ _HOMES = {
     "static_waste": "characterise",
     "swap_search": "balance_search",
 }
-
-__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -45,6 +45,7 @@ class Measure:
         """Measure, write, and print what was found."""
         from moe_costmodel.hardware import Hardware
         from moe_costmodel.measure import DEFAULT_SHAPES, measure_kernels
+        from moe_costmodel.measurements import KINDS
 
         hardware = (
             Hardware.load(arguments.hardware)
@@ -56,7 +57,7 @@ class Measure:
             arguments.shape or DEFAULT_SHAPES,
             arguments.dtype or ("float32",),
             arguments.budget_s,
-            exchange=not arguments.no_exchange,
+            kinds=[k for k in KINDS if k != "all_to_all" or not arguments.no_exchange],
             clock=arguments.clock,
             progress=not arguments.quiet,
         )

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.ensemble import ExtraTreesRegressor
-from sklearn.linear_model import LinearRegression
 
 from moe_costmodel._checks import check_choice, complain
+from moe_costmodel.buffer_cost import BufferCost
 from moe_costmodel.hardware import Hardware
-from moe_costmodel.latency_features import Points, Roofline, features, outside_of, terms
+from moe_costmodel.latency_estimators import METHODS, Estimator
+from moe_costmodel.latency_features import Points, outside_of
 from moe_costmodel.layer_table import LayerTable
 from moe_costmodel.measurements import Measurements
 from moe_costmodel.shapes import DTYPE_BYTES, LayerShape
 from moe_costmodel.tables import DEVICE_PEAKS, KernelTable
 from moe_costmodel.work import Work
 
-__all__ = ["METHODS", "FitReport", "LatencyModel", "Prediction", "ShapeError"]
+__all__ = ["FitReport", "LatencyModel", "Prediction", "ShapeError"]
 
 FloatArray = NDArray[np.float64]
-METHODS = ("auto", "trees", "linear")
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ class FitReport:
     Attributes
     ----------
     method : str
-        "trees" or "linear".
+        One of :data:`moe_costmodel.latency_estimators.METHODS`.
     shapes : list of ShapeError
     median : float
         Median relative error over all points of all shapes.
@@ -124,31 +122,31 @@ class LatencyModel:
     report : FitReport
         Leave-one-shape-out errors.
     hardware : Hardware or None
-        Whose link "slow_to_fast" is charged for misses.
+        Whose link "slow_to_fast" is charged for misses, where no buffered layer was measured.
+    buffer_cost : BufferCost or None
+        What buffering costs, where buffered layers were measured.
     """
 
     def __init__(
         self,
         *,
-        estimator: Any,
-        method: str,
-        roofline: Roofline,
+        estimator: Estimator,
         known: FloatArray,
         widths: set[float],
         max_rows: int,
         kernels: Sequence[str],
         report: FitReport,
         hardware: Hardware | None,
+        buffer_cost: BufferCost | None = None,
     ) -> None:
         self._estimator = estimator
-        self._method = method
-        self._roofline = roofline
         self._known = known
         self._widths = widths
         self._max_rows = max_rows
         self.kernels = list(kernels)
         self.report = report
         self.hardware = hardware
+        self.buffer_cost = buffer_cost
         self._tables: dict[tuple[LayerShape, int], LayerTable] = {}
 
     @classmethod
@@ -168,9 +166,9 @@ class LatencyModel:
         ----------
         source : Measurements or KernelTable
             With at least two model shapes.
-        method : {"auto", "trees", "linear"}
-            Extra trees on a roofline, a linear model with positive coefficients, or the one with
-            the lower leave-one-shape-out error.
+        method : {"auto", "linear", "smooth", "trees"}
+            One of :data:`moe_costmodel.latency_estimators.METHODS`, or the one with the lowest
+            leave-one-shape-out error.
         hardware : Hardware, optional
             Whose links are charged for misses; by default that of the measurements.
         n_estimators : int
@@ -189,7 +187,7 @@ class LatencyModel:
         ValueError
             If the source has no layer, or fewer than two shapes, or the method is unknown.
         """
-        check_choice(method, METHODS, "method", "LatencyModel.fit")
+        check_choice(method, ("auto", *METHODS), "method", "LatencyModel.fit")
         points, seconds, family, kernels, known_peaks = _gather(source)
         if hardware is None and isinstance(source, Measurements):
             hardware = source.hardware
@@ -200,19 +198,20 @@ class LatencyModel:
         if len(points) > max_points:
             kept = np.random.default_rng(random_state).permutation(len(points))[:max_points]
             points, seconds, family = points.take(kept), seconds[kept], family[kept]
-        candidates = [method] if method != "auto" else ["trees", "linear"]
-        if method == "auto" and isinstance(source, KernelTable):
-            candidates = ["trees"]  # a straight line through tuned GPU kernels is far off
+        if method != "auto":
+            candidates = [method]
+        elif isinstance(source, KernelTable):
+            candidates = ["trees"]  # lines through tuned GPU kernels are far off
+        else:
+            candidates = list(METHODS)
         fitted = []
         for name in candidates:
-            factory = _Factory(name, n_estimators, random_state, known_peaks)
-            fitted.append((name, factory, _leave_one_out(factory, points, seconds, family)))
-        name, factory, report = min(fitted, key=lambda item: item[2].median)
-        estimator, roofline = factory.fit(points, seconds)
-        return cls(
+            estimator = Estimator(name, n_estimators, random_state, known_peaks)
+            fitted.append((estimator, _leave_one_out(estimator, points, seconds, family)))
+        estimator, report = min(fitted, key=lambda item: item[1].median)
+        estimator = estimator.fit(points, seconds)
+        model = cls(
             estimator=estimator,
-            method=name,
-            roofline=roofline,
             known=_range_of(points),
             widths=set(points.width.tolist()),
             max_rows=int(points.work.largest.max()),
@@ -220,6 +219,13 @@ class LatencyModel:
             report=report,
             hardware=hardware,
         )
+        if isinstance(source, Measurements):
+            buffered = list(source.of("buffered"))
+            if buffered:
+                model.buffer_cost = BufferCost.fit(
+                    buffered, lambda shape, counts: model.table(shape).seconds(counts)
+                )
+        return model
 
     def table(self, shape: LayerShape, *, kernel: str | None = None) -> LayerTable:
         """Return the layer's times as a table: fast, and never falling as tokens are added.
@@ -249,7 +255,7 @@ class LatencyModel:
                     tokens,
                     np.full(len(work), code),
                 )
-                return _predict(self._estimator, self._method, self._roofline, points)
+                return self._estimator.predict(points)
 
             self._tables[shape, code] = LayerTable.build(shape, predict, self._max_rows)
         return self._tables[shape, code]
@@ -268,7 +274,7 @@ class LatencyModel:
         shape: LayerShape,
         counts: ArrayLike,
         *,
-        misses: ArrayLike = 0,
+        misses: ArrayLike | None = None,
         overlapped: ArrayLike = 0.0,
         kernel: str | None = None,
         coverage: float = 0.8,
@@ -282,8 +288,9 @@ class LatencyModel:
             The layer on one device.
         counts : array_like of shape (..., n_local)
             Tokens of each of the device's experts, after thresholds.
-        misses : array_like of shape (...), integer
-            Experts that each step has to copy from slow memory.
+        misses : array_like of shape (...), integer, optional
+            Where the layer's experts are buffered: those that each step has to copy from slow
+            memory (0 is a buffered step that found them all).
         overlapped : array_like of shape (...), float
             Seconds of each step during which copies are hidden (the token exchange).
         kernel : str, optional
@@ -314,58 +321,45 @@ class LatencyModel:
         seconds = self.table(shape, kernel=kernel).seconds(counts)
         ratios = self.report.wide_log_ratios if outside else self.report.log_ratios
         low, high = np.exp(np.quantile(ratios, [(1 - coverage) / 2, (1 + coverage) / 2]))
-        copying = np.maximum(self.copy_seconds(shape, misses) - np.asarray(overlapped), 0.0)
-        return Prediction(
-            seconds + copying, low * seconds + copying, high * seconds + copying, coverage, outside
-        )
+        if misses is not None:
+            seconds = self.buffered_seconds(shape, counts, misses, overlapped, kernel=kernel)
+        return Prediction(seconds, low * seconds, high * seconds, coverage, outside)
+
+    def buffered_seconds(
+        self,
+        shape: LayerShape,
+        counts: ArrayLike,
+        misses: ArrayLike,
+        overlapped: ArrayLike = 0.0,
+        *,
+        kernel: str | None = None,
+    ) -> FloatArray:
+        """Return the time of steps whose experts are buffered, (...); see :meth:`predict`."""
+        seconds = self.table(shape, kernel=kernel).seconds(counts)
+        active = np.count_nonzero(np.asarray(counts), axis=-1)
+        if self.buffer_cost is not None:
+            seconds = self.buffer_cost.layer_seconds(seconds, active)
+        copying = self.copy_seconds(shape, misses) - np.asarray(overlapped)
+        return seconds + np.maximum(copying, 0.0)
 
     def copy_seconds(self, shape: LayerShape, misses: ArrayLike) -> FloatArray:
         """Return the time of copying missing experts, one after the other, (...)."""
         missing = np.asarray(misses, dtype=np.float64)
         if not missing.any():
             return np.zeros(missing.shape)
+        if self.buffer_cost is not None:
+            return self.buffer_cost.copy_seconds(shape, missing)
         if self.hardware is None:
             raise ValueError(
                 "The latency model must know the link 'slow_to_fast' to charge for misses. It was "
                 "fitted to a table; pass LatencyModel.fit(table, hardware=...) with that link."
             )
-        return missing * self.hardware.link("slow_to_fast").seconds(shape.expert_bytes)
-
-
-@dataclass(frozen=True)
-class _Factory:
-    """Makes and fits estimators of one method."""
-
-    method: str
-    n_estimators: int
-    random_state: int
-    known_peaks: tuple[float, dict[float, float]] | None
-
-    def fit(self, points: Points, seconds: FloatArray) -> tuple[Any, Roofline]:
-        roofline = Roofline.of(points, seconds, self.known_peaks)
-        if self.method == "linear":
-            # Rows are divided by their time, so that relative errors are minimised.
-            linear = LinearRegression(positive=True, fit_intercept=False)
-            scaled = terms(points, roofline) / seconds[:, None]
-            return linear.fit(scaled, np.ones(len(points))), roofline
-        trees = ExtraTreesRegressor(
-            self.n_estimators,
-            min_samples_leaf=3 if len(points) > 2000 else 1,
-            max_features=0.5,
-            random_state=self.random_state,
-        )
-        target = np.log(seconds / roofline.seconds(points))
-        return trees.fit(features(points, roofline), target), roofline
-
-
-def _predict(estimator: Any, method: str, roofline: Roofline, points: Points) -> FloatArray:
-    if method == "linear":
-        return np.asarray(estimator.predict(terms(points, roofline)))
-    return np.exp(estimator.predict(features(points, roofline))) * roofline.seconds(points)
+        link = self.hardware.link("slow_to_fast")
+        return BufferCost.of_link(link).copy_seconds(shape, missing)
 
 
 def _leave_one_out(
-    factory: _Factory, points: Points, seconds: FloatArray, family: NDArray[np.int64]
+    estimator: Estimator, points: Points, seconds: FloatArray, family: NDArray[np.int64]
 ) -> FitReport:
     """Predict every model shape from the others."""
     ratios = np.empty(len(points))
@@ -373,8 +367,7 @@ def _leave_one_out(
     inside = np.zeros(len(points), dtype=bool)
     for number in np.unique(family):
         held = family == number
-        estimator, roofline = factory.fit(points.take(~held), seconds[~held])
-        predicted = _predict(estimator, factory.method, roofline, points.take(held))
+        predicted = estimator.fit(points.take(~held), seconds[~held]).predict(points.take(held))
         ratios[held] = np.log(seconds[held] / predicted)
         error = np.abs(predicted / seconds[held] - 1)
         unseen = points.take(held)
@@ -397,7 +390,7 @@ def _leave_one_out(
         )
     near = ratios[inside] if inside.any() else ratios
     return FitReport(
-        factory.method,
+        estimator.method,
         errors,
         float(np.median(np.abs(np.expm1(-ratios)))),
         np.sort(near),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from moe_costmodel.shapes import DTYPE_BYTES, LayerShape
 from moe_costmodel.work import Work
 
-__all__ = ["Points", "Roofline", "features", "outside_of", "terms"]
+__all__ = ["Points", "Roofline", "features", "outside_of", "smooth_features", "terms"]
 
 FloatArray = NDArray[np.float64]
 _SIZES = ("n_experts", "k", "d_model", "d_ffn", "n_local")
@@ -205,6 +205,20 @@ def terms(points: Points, roofline: Roofline) -> FloatArray:
             2 * work.tiled[:, 0] * points.parameters / peak,
         ]
     )
+
+
+def smooth_features(points: Points) -> FloatArray:
+    """Return the few features of a smooth model, (n, 6), in logarithms."""
+    work = points.work
+    columns = [
+        work.rows,
+        work.active,
+        work.largest * work.active / np.maximum(work.rows, 1e-9),
+        points.parameters * points.width,
+        points.sizes[:, 2],
+        points.weight_bytes,
+    ]
+    return np.log(np.maximum(np.column_stack(columns), 1e-9))
 
 
 def outside_of(points: Points, known: FloatArray) -> list[str]:

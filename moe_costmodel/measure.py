@@ -26,7 +26,7 @@ from moe_costmodel.kernels.dynamic import dynamic_gating, expert_products
 from moe_costmodel.kernels.experts import Experts
 from moe_costmodel.kernels.replacement import Replacement
 from moe_costmodel.measure_exchange import measure_exchange
-from moe_costmodel.measurements import Measurements, Record
+from moe_costmodel.measurements import KINDS, Measurements, Record
 from moe_costmodel.shapes import LayerShape, power_law_counts
 
 __all__ = ["DEFAULT_SHAPES", "choices_of", "measure_kernels", "time_call"]
@@ -115,7 +115,7 @@ def measure_kernels(
     budget_s: float = 120.0,
     *,
     tokens: Sequence[int] = _TOKENS,
-    exchange: bool = True,
+    kinds: Sequence[str] = tuple(KINDS),
     rotate_bytes: int = 64 << 20,
     clock: str = "wall",
     progress: bool = True,
@@ -138,8 +138,9 @@ def measure_kernels(
         out, the result says how many were left.
     tokens : sequence of int
         Sizes of steps.
-    exchange : bool
-        Whether to measure all-to-all between two processes too (some seconds to start them).
+    kinds : sequence of str
+        Which of :data:`moe_costmodel.measurements.KINDS`; "all_to_all" starts two processes, which
+        takes some seconds.
     rotate_bytes : int
         Calls go round copies of the layer's weights that take this much memory together, since a
         model's other layers push a layer's weights out of the caches between two steps. Give the
@@ -171,6 +172,8 @@ def measure_kernels(
         raise complain(
             "shapes", "measure_kernels", "not empty, nor tokens, with a positive budget", shapes
         )
+    for kind in kinds:
+        check_choice(kind, KINDS, "kinds", "measure_kernels")
     random = np.random.default_rng(random_state)
     records: list[Record] = []
     notes: list[str] = []
@@ -180,7 +183,8 @@ def measure_kernels(
             for dtype in dtypes:
                 sized = replace(shape, dtype=dtype)
                 jobs += _jobs(sized, hardware, tokens, random, Path(folder), rotate_bytes)
-        if exchange:
+        jobs = [job for job in jobs if job[0] in kinds]
+        if "all_to_all" in kinds:
             records += measure_exchange()
         started = time.perf_counter()
         order = sorted(random.permutation(len(jobs)), key=lambda i: jobs[i][0] != "copy")

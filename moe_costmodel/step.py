@@ -232,16 +232,16 @@ class StepModel:
         size = rows * self.shape.d_model * max(DTYPE_BYTES[self.shape.dtype], 2.0)
         return link.latency + size / link.bandwidth
 
-    def layer_seconds(self, counts: ArrayLike, misses: ArrayLike = 0) -> FloatArray:
+    def layer_seconds(self, counts: ArrayLike, misses: ArrayLike | None = None) -> FloatArray:
         """Return the time of MoE layers.
 
         Parameters
         ----------
         counts : array_like of shape (..., n_devices, n_local)
             Tokens of each device's experts.
-        misses : array_like of shape (..., n_devices), integer
-            Experts that each device copies in; the copies are hidden behind the exchange as far as
-            that takes (arXiv 2303.06182, section 5).
+        misses : array_like of shape (..., n_devices), integer, optional
+            Where experts are buffered: those that each device copies in. The copies are hidden
+            behind the exchange as far as that takes (arXiv 2303.06182, section 5).
 
         Returns
         -------
@@ -250,15 +250,18 @@ class StepModel:
         """
         array = np.asarray(counts)
         exchange = self.exchange_seconds(array)
-        computing = self.latency.table(self.shape, kernel=self.kernel).seconds(array)
-        copying = self.latency.copy_seconds(self.shape, misses)
-        copying = np.maximum(copying - exchange[..., None], 0.0)
-        return (computing + copying).max(axis=-1) + 2 * exchange
+        if misses is None:
+            devices = self.latency.table(self.shape, kernel=self.kernel).seconds(array)
+        else:
+            devices = self.latency.buffered_seconds(
+                self.shape, array, misses, exchange[..., None], kernel=self.kernel
+            )
+        return devices.max(axis=-1) + 2 * exchange
 
     def seconds(
         self,
         counts: ArrayLike,
-        misses: ArrayLike = 0,
+        misses: ArrayLike | None = None,
         *,
         tokens: ArrayLike,
         context: ArrayLike,

@@ -9,9 +9,10 @@ torch = pytest.importorskip("torch")
 from moe_costmodel.hardware import Hardware, Link  # noqa: E402
 from moe_costmodel.measure import choices_of, measure_kernels, time_call  # noqa: E402
 from moe_costmodel.measure_exchange import measure_exchange  # noqa: E402
-from moe_costmodel.measurements import Measurements, Record  # noqa: E402
+from moe_costmodel.measurements import KINDS, Measurements, Record  # noqa: E402
 from moe_costmodel.shapes import LayerShape, power_law_counts  # noqa: E402
 
+KINDS_HERE = [kind for kind in KINDS if kind != "all_to_all"]
 SHAPE = LayerShape(n_experts=4, k=2, d_model=16, d_ffn=8)
 
 
@@ -46,7 +47,7 @@ def test_choices_give_the_counts_and_no_expert_twice(rng):
 
 def test_measure_save_and_load(tmp_path):
     found = measure_kernels(
-        shapes=[SHAPE], budget_s=1.0, tokens=(1, 8), exchange=False, progress=False, clock="cpu"
+        shapes=[SHAPE], budget_s=1.0, tokens=(1, 8), kinds=KINDS_HERE, progress=False, clock="cpu"
     )
     assert found.hardware.link("slow_to_fast").bandwidth > 1e6
     assert found.clock == "cpu"
@@ -57,7 +58,7 @@ def test_measure_save_and_load(tmp_path):
 
 def test_a_spent_budget_is_said():
     found = measure_kernels(
-        shapes=[SHAPE], budget_s=1e-6, tokens=(1,), exchange=False, progress=False
+        shapes=[SHAPE], budget_s=1e-6, tokens=(1,), kinds=KINDS_HERE, progress=False
     )
     assert "points left" in found.notes[0]
 
@@ -74,6 +75,7 @@ def test_exchange_between_two_processes():
     [
         ({"dtypes": ["int99"]}, "dtypes"),
         ({"shapes": []}, "shapes"),
+        ({"kinds": ["magic"]}, "kinds"),
         ({"budget_s": 0}, "shapes"),
         ({"hardware": Hardware(name="gpu", memory_bytes=1, device="cuda")}, "hardware"),
     ],

@@ -16,7 +16,9 @@ def ids(n_tokens=6, n_layers=2, k=2):
 
 def test_importing_the_package_does_not_import_torch():
     code = (
-        "import sys, moe_costmodel as m; m.RoutingTrace; m.miss_curves; m.greedy;"
+        "import sys, moe_costmodel as m; m.RoutingTrace; m.miss_curves; m.greedy; m.LatencyModel;"
+        "m.gate_mass; m.Hardware; m.KernelTable; m.StepModel; m.Measurements;"
+        "m.RoutingTrace.example().describe();"
         "assert 'torch' not in sys.modules and 'pymoo' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
@@ -26,6 +28,7 @@ def test_public_names_are_sorted_and_resolve():
     import moe_costmodel
 
     assert moe_costmodel.__all__ == sorted(moe_costmodel.__all__)
+    assert set(moe_costmodel.__all__) == set(moe_costmodel._HOMES)
     assert all(getattr(moe_costmodel, name) is not None for name in moe_costmodel.__all__)
     with pytest.raises(AttributeError, match="nonsense"):
         _ = moe_costmodel.nonsense

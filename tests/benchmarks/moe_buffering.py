@@ -1,0 +1,52 @@
+"""Miss rates on the shared DeepSeek-V2-Lite traces, and how long all miss curves take.
+
+Run: ``MOELA_DATA=... python tests/benchmarks/moe_buffering.py``
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from pathlib import Path
+
+import numba
+import numpy as np
+
+from moe_costmodel import POLICIES, RoutingTrace, expert_streams, miss_curves, replay
+
+
+def main():
+    data = Path(os.environ["MOELA_DATA"])
+    print(f"{platform.machine()}, numpy {np.__version__}, numba {numba.__version__}")
+    device_of = np.arange(64) // 16
+    for domain in ("intent", "translation"):
+        trace = RoutingTrace.load(data / f"routing/deepseek-v2-lite-{domain}.npz")
+        print(f"\n{domain}: miss rate, 4 devices, 8 of 16 experts; seconds of all 6 policies x 16")
+        print(
+            "   B  " + "".join(f"{policy:>14}" for policy in POLICIES) + "   process s   replay ms"
+        )
+        for size in (1, 4, 16):
+            loads = trace.loads(size)
+            miss_curves(loads, device_of, 4)
+            took, single = [], []
+            streams = expert_streams(loads, device_of, 4)
+            for _ in range(5):
+                start = time.process_time()
+                curves = miss_curves(loads, device_of, 4)
+                took.append(time.process_time() - start)
+                start = time.process_time()
+                replay(streams, np.full((26, 4), 8), "paper")
+                single.append(time.process_time() - start)
+            rates = [curves[policy].rate()[7] for policy in POLICIES]
+            print(
+                f"{size:>4}  "
+                + "".join(f"{rate:>14.3f}" for rate in rates)
+                + f"{np.median(took):>12.3f}{1e3 * np.median(single):>12.1f}"
+            )
+            best = min(rates[:-1])
+            assert rates[-1] <= best
+
+
+if __name__ == "__main__":
+    main()

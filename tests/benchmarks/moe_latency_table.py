@@ -1,0 +1,52 @@
+"""Leave-one-shape-out error of the latency model on the shared H100 table.
+
+Run: ``MOELA_DATA=... python tests/benchmarks/moe_latency_table.py``; takes minutes.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import sklearn
+
+from moe_costmodel.latency import LatencyModel
+from moe_costmodel.tables import KernelTable
+
+
+def main():
+    path = Path(os.environ["MOELA_DATA"]) / "kernels/h100_sxm-sglang-0.5.10-moe_perf.parquet"
+    table = KernelTable.from_aiconfigurator(path)
+    print(f"scikit-learn {sklearn.__version__}; {table}")
+    start = time.process_time()
+    model = LatencyModel.fit(table, max_points=len(table))
+    report = model.report
+    print(report)
+    inside = [shape for shape in report.shapes if not shape.outside]
+    ratios = np.abs(np.expm1(-report.log_ratios))
+    print(
+        f"median over points of the {len(inside)} shapes inside: {np.median(ratios):.2%}; "
+        f"worst of them {report.worst_inside:.1%}; {time.process_time() - start:.0f} s of CPU"
+    )
+    tabulated = []
+    random = np.random.default_rng(0)
+    for number in random.permutation(len(table.shapes))[:40]:
+        rows = (table.layer == number) & (table.kernel == 0) & (table.tokens >= 64)
+        shape = table.shapes[number]
+        even = rows & (np.abs(table.work.largest * table.work.active / table.work.rows - 1) < 1e-6)
+        counts = np.zeros((int(even.sum()), shape.n_local))
+        for i, (active, largest) in enumerate(
+            zip(table.work.active[even], table.work.largest[even], strict=True)
+        ):
+            counts[i, : int(active)] = largest
+        if len(counts):
+            found = model.predict(shape, counts, kernel=table.kernels[0]).seconds
+            tabulated.append(np.abs(found / table.seconds[even] - 1))
+    error = np.median(np.concatenate(tabulated))
+    print(f"monotone table against measured, shapes it was fitted to: {error:.2%}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""Predicted against measured steps on this machine: held-out shapes, thresholds, buffer sizes.
+
+Measures layers of ten shapes, fits the latency model to all but one at a time, and predicts that
+one: whole layers (with the fewer choices that thresholds leave) and runs through buffers of
+several sizes. Process time, so that other work on the machine disturbs less.
+Run: ``python tests/benchmarks/moe_steps.py [budget in seconds]``
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from moe_costmodel.latency import LatencyModel
+from moe_costmodel.measure import measure_kernels
+from moe_costmodel.measurements import Measurements
+from moe_costmodel.shapes import LayerShape
+
+SHAPES = [
+    LayerShape(n_experts=e, k=k, d_model=d, d_ffn=f, gated=True)
+    for e, k, d, f in (
+        (8, 2, 256, 512),
+        (8, 1, 128, 256),
+        (16, 2, 128, 512),
+        (16, 4, 256, 128),
+        (32, 4, 128, 128),
+        (32, 2, 256, 256),
+        (64, 6, 192, 128),
+        (64, 8, 128, 256),
+        (16, 2, 384, 256),
+        (32, 6, 384, 128),
+    )
+]
+TOKENS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+
+
+def main():
+    budget = float(sys.argv[1]) if len(sys.argv) > 1 else 240.0
+    if budget > 0:
+        measured = measure_kernels(
+            shapes=SHAPES,
+            tokens=TOKENS,
+            budget_s=budget,
+            kinds=("layer", "buffered", "copy"),
+            clock="cpu",
+        )
+        if len(sys.argv) > 2:
+            measured.save(Path(sys.argv[2]))
+    else:
+        measured = Measurements.load(sys.argv[2])
+    print(measured.hardware.name, measured.hardware.versions, measured.date, measured.notes)
+    spread = np.median([record.spread for record in measured.records])
+    print(f"{len(measured.records)} points, median spread of repeats {spread:.1%}")
+    print("held-out shape           method   layers: n  median   p90   buffered: n  median   p90")
+    whole, runs = [], []
+    for held in SHAPES:
+        rest = [record for record in measured.records if record.shape != held]
+        model = LatencyModel.fit(Measurements(measured.hardware, rest, measured.clock))
+        layers = [record for record in measured.of("layer") if record.shape == held]
+        counts = np.array([record.at["counts"] for record in layers])
+        seconds = np.array([record.seconds for record in layers])
+        error = np.abs(model.predict(held, counts).seconds / seconds - 1)
+        buffered = []
+        for record in (r for r in measured.of("buffered") if r.shape == held):
+            steps = model.predict(held, np.array(record.at["counts"]), misses=0).seconds.sum()
+            copying = float(model.copy_seconds(held, record.at["misses"]))
+            buffered.append(abs((steps + copying) / record.seconds - 1))
+        outside = " (outside)" if model.outside(held) else ""
+        print(
+            f"{held.n_experts:>3} x {held.k} x {held.d_model:>3} x {held.d_ffn:>3}{outside:<11} "
+            f"{model.report.method:<8} {len(error):>8} {np.median(error):>8.1%}"
+            f"{np.quantile(error, 0.9):>7.1%} {len(buffered):>12} {np.median(buffered):>8.1%}"
+            f"{np.quantile(buffered, 0.9):>7.1%}"
+        )
+        whole.append(error)
+        runs.append(np.array(buffered))
+    layers, buffers = np.concatenate(whole), np.concatenate(runs)
+    both = np.concatenate([layers, buffers])
+    print(
+        f"median error: layers {np.median(layers):.1%}, buffered runs {np.median(buffers):.1%}, "
+        f"all {np.median(both):.1%}"
+    )
+
+
+if __name__ == "__main__":
+    main()
