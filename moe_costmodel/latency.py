@@ -166,7 +166,7 @@ class LatencyModel:
         ----------
         source : Measurements or KernelTable
             With at least two model shapes.
-        method : {"auto", "linear", "smooth", "trees"}
+        method : {"auto", "linear", "smooth", "trees", "blend"}
             One of :data:`moe_costmodel.latency_estimators.METHODS`, or the one with the lowest
             leave-one-shape-out error.
         hardware : Hardware, optional
