@@ -12,7 +12,7 @@ from moe_costmodel._checks import check_choice, complain
 from moe_costmodel.buffer_cost import BufferCost
 from moe_costmodel.hardware import Hardware
 from moe_costmodel.latency_estimators import METHODS, Estimator
-from moe_costmodel.latency_features import Points, outside_of
+from moe_costmodel.latency_features import Points, outside_of, range_of
 from moe_costmodel.layer_table import LayerTable
 from moe_costmodel.measurements import Measurements
 from moe_costmodel.shapes import DTYPE_BYTES, LayerShape
@@ -166,7 +166,7 @@ class LatencyModel:
         ----------
         source : Measurements or KernelTable
             With at least two model shapes.
-        method : {"auto", "linear", "smooth", "trees"}
+        method : {"auto", "linear", "smooth", "trees", "blend"}
             One of :data:`moe_costmodel.latency_estimators.METHODS`, or the one with the lowest
             leave-one-shape-out error.
         hardware : Hardware, optional
@@ -212,7 +212,7 @@ class LatencyModel:
         estimator = estimator.fit(points, seconds)
         model = cls(
             estimator=estimator,
-            known=_range_of(points),
+            known=range_of(points),
             widths=set(points.width.tolist()),
             max_rows=int(points.work.largest.max()),
             kernels=kernels,
@@ -375,7 +375,7 @@ def _leave_one_out(
         whole = unseen.take(unseen.sizes[:, 4] == unseen.sizes[:, 4].max())
         reasons = outside_of(
             whole.take(whole.sizes[:, 3] == whole.sizes[:, 3].max()),
-            _range_of(points.take(~held)),
+            range_of(points.take(~held)),
         )
         inside[held] = not reasons
         label = "x".join(f"{v:g}" for v in unseen.sizes[:, :4].max(axis=0))
@@ -396,10 +396,6 @@ def _leave_one_out(
         np.sort(near),
         np.sort(ratios),
     )
-
-
-def _range_of(points: Points) -> FloatArray:
-    return np.stack([points.sizes.min(axis=0), points.sizes.max(axis=0)])
 
 
 def _gather(

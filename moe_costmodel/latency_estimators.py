@@ -1,4 +1,4 @@
-"""The regressions that a latency model chooses from: linear, smooth, trees."""
+"""The regressions that a latency model chooses from: linear, smooth, trees, and their mean."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ METHODS: dict[str, str] = {
     "linear": "overhead, experts, bytes and operations, each with a coefficient from 0",
     "smooth": "the linear model, times a Gaussian process of the step's size",
     "trees": "a roofline, times extra trees of many views of the step's size",
+    "blend": "the geometric mean of the three",
 }
 _MOST_SMOOTH = 1500  # a Gaussian process takes the cube of its points
 _WIDTHS = (15, 16)  # columns of `features` that name the model: d_model and d_ffn
@@ -63,6 +64,9 @@ class Estimator:
 
     def fit(self, points: Points, seconds: FloatArray) -> Estimator:
         """Return a fitted copy."""
+        if self.method == "blend":
+            blended = [replace(self, method=name) for name in METHODS if name != "blend"]
+            return replace(self, parts=tuple(part.fit(points, seconds) for part in blended))
         roofline = Roofline.of(points, seconds, self.known_peaks)
         if self.method == "trees":
             seen = features(points, roofline)
@@ -91,6 +95,8 @@ class Estimator:
 
     def predict(self, points: Points) -> FloatArray:
         """Return the seconds of steps, (n,)."""
+        if self.method == "blend":
+            return np.exp(np.mean([np.log(part.predict(points)) for part in self.parts], axis=0))
         roofline = self.parts[0]
         if self.method == "trees":
             seen = features(points, roofline)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from moe_costmodel.shapes import DTYPE_BYTES, LayerShape
 from moe_costmodel.work import Work
 
-__all__ = ["Points", "Roofline", "features", "outside_of", "smooth_features", "terms"]
+__all__ = ["Points", "Roofline", "features", "outside_of", "range_of", "smooth_features", "terms"]
 
 FloatArray = NDArray[np.float64]
 _SIZES = ("n_experts", "k", "d_model", "d_ffn", "n_local")
@@ -228,8 +228,13 @@ def outside_of(points: Points, known: FloatArray) -> list[str]:
     ----------
     points : Points
         Rows in question.
-    known : ndarray of shape (2, 5)
-        Lowest and highest n_experts, k, d_model, d_ffn, n_local that were fitted.
+    known : ndarray of shape (2, 6)
+        What :func:`range_of` says of the fitted rows.
+
+    Notes
+    -----
+    Kernels work in tiles whose sides are powers of two. A width that divides by a smaller power
+    than any fitted one leaves ragged tiles of a kind that was never seen.
     """
     reasons = []
     for i, name in enumerate(_SIZES):
@@ -239,4 +244,22 @@ def outside_of(points: Points, known: FloatArray) -> list[str]:
             reasons.append(
                 f"{name} = {value:g} is outside the fitted {known[0, i]:g} .. {known[1, i]:g}"
             )
+    alignment = power_of_two(points.sizes[:, 2]).min()
+    if alignment < known[0, 5]:
+        width = points.sizes[power_of_two(points.sizes[:, 2]).argmin(), 2]
+        reasons.append(
+            f"d_model = {width:g} divides by {alignment:g} only, all fitted ones by {known[0, 5]:g}"
+        )
     return reasons
+
+
+def power_of_two(sizes: FloatArray) -> FloatArray:
+    """Return the largest power of two that divides each size."""
+    whole = sizes.astype(np.int64)
+    return (whole & -whole).astype(np.float64)
+
+
+def range_of(points: Points) -> FloatArray:
+    """Return the lowest and highest sizes, and power of two that divides d_model, (2, 6)."""
+    columns = np.column_stack([points.sizes, power_of_two(points.sizes[:, 2])])
+    return np.stack([columns.min(axis=0), columns.max(axis=0)])

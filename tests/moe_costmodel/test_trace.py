@@ -24,11 +24,10 @@ def test_importing_the_package_does_not_import_torch():
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
-def test_public_names_are_sorted_and_resolve():
+def test_public_names_resolve():
     import moe_costmodel
 
-    assert moe_costmodel.__all__ == sorted(moe_costmodel.__all__)
-    assert set(moe_costmodel.__all__) == set(moe_costmodel._HOMES)
+    assert sorted(moe_costmodel.__all__) == sorted(moe_costmodel._HOMES)
     assert all(getattr(moe_costmodel, name) is not None for name in moe_costmodel.__all__)
     with pytest.raises(AttributeError, match="nonsense"):
         _ = moe_costmodel.nonsense
