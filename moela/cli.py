@@ -44,13 +44,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         _check_names()
         _command(COMMANDS[chosen][0]).run(arguments)  # type: ignore[index]
-    except (ValueError, OSError) as error:
-        print(f"moela: {error}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         print("moela: interrupted", file=sys.stderr)
         return 130
+    except Exception as error:
+        if not _at_fault(error):
+            raise
+        print(f"moela: {error}", file=sys.stderr)
+        return 2
     return 0
+
+
+def _at_fault(error: Exception) -> bool:
+    """Tell whether an error speaks of the input; any other is a defect, and shows its traceback."""
+    from moela._sqlite import StoreError
+    from moela.policy import EvaluationError
+
+    return isinstance(error, ValueError | OSError | StoreError | EvaluationError)
 
 
 def _parser(chosen: tuple[str, ...] | None) -> argparse.ArgumentParser:

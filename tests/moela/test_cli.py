@@ -87,3 +87,32 @@ def test_version_and_help(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["run", "noc", "--help"])
     assert "--traffic" in capsys.readouterr().out
+
+
+def test_store_is_resumed_and_listed(tmp_path, capsys):
+    arguments = ["run", "noc", "--evals", "100", "--objectives", "3", "--out", str(tmp_path)]
+    store = str(tmp_path / "noc.db")
+    assert main([*arguments, "--store", store]) == 0
+    first = (tmp_path / "front.csv").read_text()
+    assert main([*arguments, "--store", store]) == 0
+    assert (tmp_path / "front.csv").read_text() == first
+    capsys.readouterr()
+    assert main(["runs", store]) == 0
+    assert "NoC3D" in capsys.readouterr().out
+
+
+def test_file_that_is_no_store_is_named(tmp_path, capsys):
+    path = tmp_path / "notes.db"
+    path.write_text("not a database")
+    assert main(["runs", str(path)]) == 2
+    assert "notes.db" in capsys.readouterr().err
+
+
+def test_packaged_trace_is_described(capsys):
+    assert main(["trace", "describe"]) == 0
+    assert "experts" in capsys.readouterr().out
+
+
+def test_missing_trace_is_named(capsys):
+    assert main(["trace", "describe", "nowhere.npz"]) == 2
+    assert "nowhere.npz" in capsys.readouterr().err
