@@ -10,18 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from moe_costmodel.balance import (
-        Placement,
-        anti_correlation,
-        avg_max_load,
-        balancedness,
-        contiguous,
-        cross_node_traffic,
-        greedy,
-        max_load,
-        migration_bytes,
-        replicate_and_pack,
-    )
+    from moe_costmodel.balance import anti_correlation, contiguous, greedy, replicate_and_pack
     from moe_costmodel.balance_search import OptimalPlacement, optimal_placement, swap_search
     from moe_costmodel.buffer_cost import BufferCost
     from moe_costmodel.buffering import (
@@ -39,6 +28,14 @@ if TYPE_CHECKING:
     from moe_costmodel.layer_table import LayerTable
     from moe_costmodel.measure import measure_kernels
     from moe_costmodel.measurements import Measurements, Record
+    from moe_costmodel.placement import (
+        Placement,
+        avg_max_load,
+        balancedness,
+        cross_node_traffic,
+        max_load,
+        migration_bytes,
+    )
     from moe_costmodel.quality import (
         GateMass,
         LossUnderRule,
@@ -120,7 +117,7 @@ _HOMES = {
     "MissCurves": "buffering",
     "OptimalPlacement": "balance_search",
     "POLICIES": "buffering",
-    "Placement": "balance",
+    "Placement": "placement",
     "Prediction": "latency",
     "Record": "measurements",
     "RestOfModel": "step",
@@ -128,20 +125,20 @@ _HOMES = {
     "StepModel": "step",
     "TraceDescription": "characterise",
     "anti_correlation": "balance",
-    "avg_max_load": "balance",
-    "balancedness": "balance",
+    "avg_max_load": "placement",
+    "balancedness": "placement",
     "contiguous": "balance",
-    "cross_node_traffic": "balance",
+    "cross_node_traffic": "placement",
     "edit_routing": "record",
     "expert_streams": "buffering",
     "gate_mass": "quality",
     "greedy": "balance",
     "keep_choices": "quality",
     "keep_mask": "gate_rules",
-    "max_load": "balance",
+    "max_load": "placement",
     "measure_kernels": "measure",
     "measured_loss": "quality",
-    "migration_bytes": "balance",
+    "migration_bytes": "placement",
     "miss_curves": "buffering",
     "optimal_placement": "balance_search",
     "replay": "buffering",

@@ -11,7 +11,8 @@ from scipy import sparse
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 from moe_costmodel._checks import check_loads, check_positive, complain
-from moe_costmodel.balance import Placement, greedy
+from moe_costmodel.balance import greedy
+from moe_costmodel.placement import Placement
 
 __all__ = ["OptimalPlacement", "optimal_placement", "swap_search"]
 

@@ -14,11 +14,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from moe_costmodel._checks import check_choice, check_positive, complain
+from moe_costmodel.buffering_kernels import column_sums, compress, events, sum_by_step
 
 __all__ = ["POLICIES", "ExpertStream", "MissCurves", "expert_streams", "miss_curves", "replay"]
 
@@ -31,7 +31,6 @@ POLICIES: dict[str, str] = {
     "min": "the one needed last in the future (Belady, 1966); a bound, since it sees the future",
 }
 _CODES = {name: code for code, name in enumerate(POLICIES)}
-_PAPER, _FIFO, _LRU, _LFU, _INACTIVE_LFU, _MIN = range(6)
 
 
 @dataclass(frozen=True)
@@ -75,12 +74,12 @@ class ExpertStream:
         capacities = _checked_capacities(capacities)
         check_choice(policy, POLICIES, "policy", "events")
         missed = np.empty((len(self.ids), len(capacities)), dtype=np.bool_)
-        _events(self.ids, self.bounds, self.n_experts, capacities, _CODES[policy], missed)
+        events(self.ids, self.bounds, self.n_experts, capacities, _CODES[policy], missed)
         return missed
 
     def misses(self, capacities: ArrayLike, policy: str) -> NDArray[np.int32]:
         """Count the misses of each step, (n_steps, n_capacities); parameters as for events."""
-        return _per_step(self.events(capacities, policy), self.bounds)
+        return sum_by_step(self.events(capacities, policy), self.bounds)
 
 
 @dataclass(frozen=True)
@@ -168,7 +167,7 @@ def expert_streams(
         per_device = []
         for device in range(n_devices):
             members = np.flatnonzero(devices[layer] == device)
-            ids, bounds = _compress(active, members)
+            ids, bounds = compress(active, members)
             per_device.append(ExpertStream(ids, bounds, len(members)))
         streams.append(per_device)
     return streams
@@ -221,9 +220,9 @@ def miss_curves(
         for layer, row in enumerate(streams):
             for device, stream in enumerate(row):
                 missed = stream.events(capacities, policy)
-                misses[layer, device] = _column_sums(missed)
+                misses[layer, device] = column_sums(missed)
                 if steps is not None:
-                    steps[:, layer, device] = _per_step(missed, stream.bounds)
+                    steps[:, layer, device] = sum_by_step(missed, stream.bounds)
         curves[policy] = MissCurves(policy, capacities, misses, accesses, steps)
     return curves
 
@@ -271,178 +270,3 @@ def _checked_capacities(capacities: ArrayLike) -> NDArray[np.int64]:
     if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "ui" or array.min() < 1:
         raise complain("capacities", "buffering", "a list of positive integers", array)
     return array.astype(np.int64)
-
-
-@numba.njit(cache=True)
-def _compress(
-    active: NDArray[np.bool_], members: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return local ids and bounds of the members' active entries."""
-    n_steps = active.shape[0]
-    bounds = np.zeros(n_steps + 1, dtype=np.int64)
-    ids = np.empty(n_steps * len(members), dtype=np.int64)
-    n = 0
-    for step in range(n_steps):
-        for local in range(len(members)):
-            if active[step, members[local]]:
-                ids[n] = local
-                n += 1
-        bounds[step + 1] = n
-    return ids[:n].copy(), bounds
-
-
-@numba.njit(cache=True)
-def _per_step(missed: NDArray[np.bool_], bounds: NDArray[np.int64]) -> NDArray[np.int32]:
-    out = np.zeros((len(bounds) - 1, missed.shape[1]), dtype=np.int32)
-    for step in range(len(bounds) - 1):
-        for i in range(bounds[step], bounds[step + 1]):
-            for c in range(missed.shape[1]):
-                out[step, c] += missed[i, c]
-    return out
-
-
-@numba.njit(cache=True)
-def _column_sums(missed: NDArray[np.bool_]) -> NDArray[np.int64]:
-    out = np.zeros(missed.shape[1], dtype=np.int64)
-    for i in range(missed.shape[0]):
-        for c in range(missed.shape[1]):
-            out[c] += missed[i, c]
-    return out
-
-
-@numba.njit(cache=True)
-def _events(
-    ids: NDArray[np.int64],
-    bounds: NDArray[np.int64],
-    n_experts: int,
-    capacities: NDArray[np.int64],
-    policy: int,
-    missed: NDArray[np.bool_],
-) -> None:
-    if policy in (_LRU, _LFU, _MIN):
-        _stack_events(ids, n_experts, capacities, policy, missed)
-    else:
-        _queue_events(ids, bounds, n_experts, capacities, policy, missed)
-
-
-@numba.njit(cache=True)
-def _stack_events(
-    ids: NDArray[np.int64],
-    n_experts: int,
-    capacities: NDArray[np.int64],
-    policy: int,
-    missed: NDArray[np.bool_],
-) -> None:
-    """LRU, LFU and MIN by one priority stack: a buffer of c experts holds the stack's first c.
-
-    An accessed expert goes to the top; going down to its old place, each level keeps the expert of
-    higher priority and passes the other on (what each capacity would evict).
-    """
-    n = len(ids)
-    following = np.empty(n, dtype=np.int64)
-    if policy == _MIN:
-        position = np.full(n_experts, n, dtype=np.int64)
-        for i in range(n - 1, -1, -1):
-            following[i] = position[ids[i]]
-            position[ids[i]] = i
-    stack = np.empty(n_experts, dtype=np.int64)
-    depth = 0
-    count = np.zeros(n_experts, dtype=np.int64)
-    # A key orders experts by priority; MIN's are unique but for those never needed again, which
-    # tie. A tie may go either way, since neither of the two is accessed again.
-    key = np.zeros(n_experts, dtype=np.int64)
-    for i in range(n):
-        expert = ids[i]
-        found = depth
-        for place in range(depth):
-            if stack[place] == expert:
-                found = place
-                break
-        for c in range(len(capacities)):
-            missed[i, c] = found == depth or found >= capacities[c]
-        if found == depth:
-            depth += 1
-        carried = expert
-        for place in range(found + 1 if found < depth else depth):
-            held = stack[place]
-            if place == 0:
-                stack[0], carried = expert, held
-            elif place == found:
-                stack[place] = carried
-            elif key[held] < key[carried]:
-                stack[place], carried = carried, held
-        count[expert] += 1
-        if policy == _LRU:
-            key[expert] = i
-        elif policy == _LFU:
-            key[expert] = count[expert] * n + i
-        else:
-            key[expert] = -following[i]
-
-
-@numba.njit(cache=True)
-def _queue_events(
-    ids: NDArray[np.int64],
-    bounds: NDArray[np.int64],
-    n_experts: int,
-    capacities: NDArray[np.int64],
-    policy: int,
-    missed: NDArray[np.bool_],
-) -> None:
-    """Replay the policies that look at the order of loading, all capacities side by side."""
-    n_capacities = len(capacities)
-    widest = min(n_experts, capacities.max())
-    resident = np.zeros((n_experts, n_capacities), dtype=np.bool_)
-    queue = np.zeros((n_capacities, widest), dtype=np.int64)
-    filled = np.zeros(n_capacities, dtype=np.int64)
-    oldest = np.zeros(n_capacities, dtype=np.int64)
-    needed_in = np.full(n_experts, -1, dtype=np.int64)
-    count = np.zeros(n_experts, dtype=np.int64)
-    last = np.zeros(n_experts, dtype=np.int64)
-    n = len(ids)
-    for step in range(len(bounds) - 1):
-        for i in range(bounds[step], bounds[step + 1]):
-            needed_in[ids[i]] = step
-        for i in range(bounds[step], bounds[step + 1]):
-            expert = ids[i]
-            count[expert] += 1
-            for c in range(n_capacities):
-                hit = resident[expert, c]
-                missed[i, c] = not hit
-                if hit:
-                    continue
-                resident[expert, c] = True
-                line = queue[c]
-                if filled[c] < capacities[c]:
-                    line[filled[c]] = expert
-                    filled[c] += 1
-                    continue
-                if policy == _FIFO:
-                    # Once full, the line is a ring whose oldest entry is the next to go.
-                    victim = oldest[c]
-                    oldest[c] = victim + 1 if victim + 1 < capacities[c] else 0
-                    resident[line[victim], c] = False
-                    line[victim] = expert
-                    continue
-                top = capacities[c] - 1
-                victim = -1
-                if policy == _PAPER:
-                    for place in range(top, -1, -1):
-                        if needed_in[line[place]] != step:
-                            victim = place
-                            break
-                else:
-                    lowest = np.int64(0)
-                    for place in range(top + 1):
-                        held = line[place]
-                        if needed_in[held] != step:
-                            rank = count[held] * n + last[held]
-                            if victim < 0 or rank < lowest:
-                                victim, lowest = place, rank
-                if victim < 0:
-                    victim = top
-                resident[line[victim], c] = False
-                for place in range(victim, top):
-                    line[place] = line[place + 1]
-                line[top] = expert
-            last[expert] = i

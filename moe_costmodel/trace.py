@@ -11,6 +11,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from moe_costmodel._checks import check_choice, check_fraction, check_positive
+from moe_costmodel.trace_checks import (
+    MAX_EXPERTS,
+    check_ids,
+    checked_layers,
+    checked_lengths,
+    checked_weights,
+    fault,
+)
 
 if TYPE_CHECKING:
     from moe_costmodel.characterise import TraceDescription
@@ -19,8 +27,6 @@ __all__ = ["Mode", "RoutingTrace"]
 
 Mode = Literal["prefill", "decode"]
 _MODES = ("prefill", "decode")
-# Far above any model; a damaged file that claims more would ask for terabytes of counts.
-MAX_EXPERTS = 65_536
 
 
 class RoutingTrace:
@@ -65,17 +71,15 @@ class RoutingTrace:
         self.source = source
         self.n_experts = check_positive(n_experts, "n_experts", "RoutingTrace")
         if self.n_experts > MAX_EXPERTS:
-            raise _fault(source, "n_experts", f"at most {MAX_EXPERTS}", n_experts)
+            raise fault(source, "n_experts", f"at most {MAX_EXPERTS}", n_experts)
         ids = np.asanyarray(topk_ids)
-        _check_ids(ids, self.n_experts, source)
+        check_ids(ids, self.n_experts, source)
         self._ids: NDArray[np.integer] | None = ids
-        self._weights = (
-            None if topk_weights is None else _checked_weights(topk_weights, ids, source)
-        )
+        self._weights = None if topk_weights is None else checked_weights(topk_weights, ids, source)
         if sequence_lengths is None:
             sequence_lengths = [len(ids)]
-        self.sequence_lengths = _checked_lengths(sequence_lengths, len(ids), source)
-        self.layers = _checked_layers(layers, ids.shape[1], source)
+        self.sequence_lengths = checked_lengths(sequence_lengths, len(ids), source)
+        self.layers = checked_layers(layers, ids.shape[1], source)
         self._counts: NDArray[np.float64] | None = None
 
     @classmethod
@@ -112,13 +116,11 @@ class RoutingTrace:
                 raise ValueError(f"dtype {counts.dtype}")
             counts = counts.astype(np.float64)
         except ValueError as error:
-            raise _fault(
-                source, "logical_count", "a rectangular array of numbers", error
-            ) from error
+            raise fault(source, "logical_count", "a rectangular array of numbers", error) from error
         if counts.ndim == 2:
             counts = counts[None]
         if counts.ndim != 3 or counts.size == 0:
-            raise _fault(
+            raise fault(
                 source,
                 "logical_count",
                 "of shape (steps, layers, experts)",
@@ -127,18 +129,18 @@ class RoutingTrace:
         bad = ~(np.isfinite(counts) & (counts >= 0))
         if bad.any():
             place = tuple(int(i) for i in np.argwhere(bad)[0])
-            raise _fault(
+            raise fault(
                 source, "logical_count", "finite and not negative", f"{counts[place]} at {place}"
             )
         if not counts.any():
-            raise _fault(source, "logical_count", "above zero somewhere", "zeros only")
+            raise fault(source, "logical_count", "above zero somewhere", "zeros only")
         trace = cls.__new__(cls)
         trace.source = source
         trace.n_experts = counts.shape[2]
         trace._ids = trace._weights = None
         trace._counts = counts
         trace.sequence_lengths = np.zeros(0, dtype=np.int64)
-        trace.layers = _checked_layers(layers, counts.shape[1], source)
+        trace.layers = checked_layers(layers, counts.shape[1], source)
         return trace
 
     @classmethod
@@ -426,79 +428,6 @@ class RoutingTrace:
         from moe_costmodel.characterise import describe
 
         return describe(self, size, mode)
-
-
-def _fault(source: str, field: str, expected: str, got: object) -> ValueError:
-    return ValueError(f"{source}: field '{field}' must be {expected}. Got {got} instead.")
-
-
-def _check_ids(ids: NDArray[Any], n_experts: int, source: str) -> None:
-    if ids.ndim != 3 or ids.dtype.kind not in "ui":
-        raise _fault(
-            source,
-            "topk_ids",
-            "integers of shape (tokens, layers, k), every layer alike",
-            f"shape {ids.shape}, dtype {ids.dtype}",
-        )
-    if ids.size == 0:
-        raise _fault(source, "topk_ids", "of at least one token, layer and choice", ids.shape)
-    if ids.shape[2] > n_experts:
-        raise _fault(
-            source, "topk_ids", f"at most n_experts = {n_experts} a token", f"k = {ids.shape[2]}"
-        )
-    if int(ids.min()) < 0 or int(ids.max()) >= n_experts:
-        place = tuple(int(i) for i in np.argwhere((ids < 0) | (ids >= n_experts))[0])
-        raise _fault(source, "topk_ids", f"in 0 .. {n_experts - 1}", f"{ids[place]} at {place}")
-    if ids.shape[2] > 1:
-        ordered = np.sort(ids, axis=2)
-        twice = (ordered[:, :, 1:] == ordered[:, :, :-1]).any(axis=2)
-        if twice.any():
-            token, layer = (int(i) for i in np.argwhere(twice)[0])
-            raise _fault(
-                source,
-                "topk_ids",
-                "distinct within a token",
-                f"{ids[token, layer].tolist()} at token {token}, layer {layer}",
-            )
-
-
-def _checked_weights(
-    weights: ArrayLike, ids: NDArray[np.integer], source: str
-) -> NDArray[np.floating]:
-    array = np.asanyarray(weights)
-    if array.shape != ids.shape or array.dtype.kind != "f":
-        raise _fault(
-            source,
-            "topk_weights",
-            f"floats of the shape of topk_ids, {ids.shape}",
-            f"shape {array.shape}, dtype {array.dtype}",
-        )
-    good = np.isfinite(array) & (array >= 0)
-    if not good.all():
-        place = tuple(int(i) for i in np.argwhere(~good)[0])
-        raise _fault(
-            source, "topk_weights", "finite and not negative", f"{array[place]} at {place}"
-        )
-    return array
-
-
-def _checked_lengths(lengths: ArrayLike, n_tokens: int, source: str) -> NDArray[np.int64]:
-    array = np.asarray(lengths)
-    if array.ndim != 1 or array.dtype.kind not in "ui" or (array < 1).any():
-        raise _fault(source, "sequence_lengths", "a list of positive integers", array)
-    total = sum(array.tolist())
-    if total != n_tokens:
-        raise _fault(source, "sequence_lengths", f"{n_tokens} tokens in all", total)
-    return array.astype(np.int64)
-
-
-def _checked_layers(layers: ArrayLike | None, n: int, source: str) -> NDArray[np.int64]:
-    if layers is None:
-        return np.arange(n)
-    array = np.asarray(layers)
-    if array.shape != (n,) or array.dtype.kind not in "ui":
-        raise _fault(source, "layers", f"{n} integers", f"shape {array.shape}, {array.dtype}")
-    return array.astype(np.int64)
 
 
 @numba.njit(cache=True)

@@ -61,12 +61,14 @@ def placements(data):
 
 
 def optimum(data):
-    print("\ngap to the exact optimum (milp), 16 experts of a layer, 4 devices, same steps")
-    print("layer  steps   optimum   bound    greedy   anti-corr.   swaps")
-    _, _, first, _ = next(halves(data))
+    print(
+        "\ngap to the exact optimum (milp), 24 experts of a layer, 4 devices, 16 sequences a step"
+    )
+    print("layer  steps  best found   bound     greedy  anti-corr.   swaps  (above best found)")
+    trace = RoutingTrace.load(data / "routing/deepseek-v2-lite-intent.npz")
     for layer in (0, 8, 16, 24):
-        part = first[:12, layer : layer + 1, :16]
-        best = optimal_placement(part[:, 0], 4, time_limit=30)
+        part = trace.loads(16)[:16, layer : layer + 1, :24]
+        best = optimal_placement(part[:, 0], 4, time_limit=60)
         scores = [
             avg_max_load(placement, part)[0] / best.value - 1
             for placement in (
@@ -76,7 +78,7 @@ def optimum(data):
             )
         ]
         print(
-            f"{layer:>5}  {len(part):>5}   {best.value:.4f}   {best.bound:.4f}"
+            f"{layer:>5}  {len(part):>5}      {best.value:.4f}   {best.bound:.4f}"
             + "".join(f"{score:>+10.1%}" for score in scores)
         )
 

@@ -7,8 +7,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from moe_costmodel.hardware import Hardware, Link  # noqa: E402
-from moe_costmodel.measure import choices_of, measure_kernels, time_call  # noqa: E402
+from moe_costmodel.measure import measure_kernels, time_call  # noqa: E402
 from moe_costmodel.measure_exchange import measure_exchange  # noqa: E402
+from moe_costmodel.measure_jobs import choices_of  # noqa: E402
 from moe_costmodel.measurements import KINDS, Measurements, Record  # noqa: E402
 from moe_costmodel.shapes import LayerShape, power_law_counts  # noqa: E402
 
