@@ -174,6 +174,9 @@ class ArchiveAlgorithm(Algorithm):
     @property
     def n_eval(self) -> int:
         """Evaluations so far, by the evaluator's count or by ours where it was not used."""
+        if not self.is_initialized:
+            # An evaluator that has served another run starts counting anew with the first batch.
+            return self.n_answered
         return max(int(self.evaluator.n_eval), self.n_answered)
 
     def _within_budget(self, pop: Population) -> Population:

@@ -14,7 +14,12 @@ from moela.testing import ALGORITHM_CHECKS, run_algorithm_check
 ALGORITHMS = {
     "MOELA": partial(MOELA, n_subproblems=12, n_searches=4, patience=4),
     "MOELA, half search, batches": partial(
-        MOELA, n_subproblems=12, n_searches=3, patience=4, search_share=0.5, batch_size=9
+        MOELA,
+        n_subproblems=12,
+        n_searches=3,
+        patience=4,
+        batch_size=9,
+        shares={"evolution": 1, "search": 1, "pareto": 1},
     ),
     "MOELA, no learning": partial(MOELA, n_subproblems=12, start_model=None, move_model=None),
     "MOELA as published": partial(
