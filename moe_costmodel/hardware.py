@@ -84,8 +84,20 @@ class Hardware:
     versions: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.device not in ("cpu", "cuda"):
+        if self.device not in ["cpu", "cuda"]:
             raise complain("device", "Hardware", "'cpu' or 'cuda'", repr(self.device))
+        if not isinstance(self.name, str):
+            raise complain("name", "Hardware", "text", repr(self.name))
+        if not isinstance(self.versions, dict) or not all(
+            isinstance(value, str) for value in self.versions.values()
+        ):
+            raise complain("versions", "Hardware", "a mapping of text", repr(self.versions))
+        if isinstance(self.slow_memory_bytes, bool) or not (
+            isinstance(self.slow_memory_bytes, int) and self.slow_memory_bytes >= 0
+        ):
+            raise complain(
+                "slow_memory_bytes", "Hardware", "0 or more bytes", repr(self.slow_memory_bytes)
+            )
         for name in ("memory_bytes", "n_devices", "n_nodes", "threads"):
             check_positive(getattr(self, name), name, "Hardware")
         if self.n_devices % self.n_nodes:

@@ -176,7 +176,8 @@ def measure_kernels(
                 jobs += jobs_of(sized, hardware, tokens, random, Path(folder), rotate_bytes)
         jobs = [job for job in jobs if job[0] in kinds]
         if "all_to_all" in kinds:
-            records += measure_exchange()
+            several = hardware.device == "cuda" and torch.cuda.device_count() > 1
+            records += measure_exchange(backend="nccl" if several else "gloo")
         started = time.perf_counter()
         order = sorted(random.permutation(len(jobs)), key=lambda i: jobs[i][0] != "copy")
         for done, i in enumerate(tqdm(order, disable=not progress, desc="measure", unit="point")):

@@ -113,17 +113,16 @@ class Measurements:
             _record(record, f"{path}: field 'records[{i}]'")
             for i, record in enumerate(content["records"])
         ]
-        return cls(
-            hardware,
-            records,
-            str(content.get("clock", "wall")),
-            str(content.get("date", "")),
-            [str(note) for note in content.get("notes", [])],
-        )
+        notes = content.get("notes", [])
+        texts = {"clock": content.get("clock", "wall"), "date": content.get("date", "")}
+        for name, value in (*texts.items(), *(("notes", note) for note in _list(path, notes))):
+            if not isinstance(value, str):
+                raise ValueError(f"{path}: field '{name}' must be text. Got {value!r} instead.")
+        return cls(hardware, records, texts["clock"], texts["date"], notes)
 
 
 def _record(content: Any, where: str) -> Record:
-    if not isinstance(content, dict) or content.get("kind") not in KINDS:
+    if not isinstance(content, dict) or content.get("kind") not in list(KINDS):
         kind = content.get("kind") if isinstance(content, dict) else content
         raise ValueError(f"{where}: 'kind' must be one of {sorted(KINDS)}. Got {kind!r} instead.")
     repeats = content.get("repeats")
@@ -141,7 +140,50 @@ def _record(content: Any, where: str) -> Record:
         raise ValueError(f"{where}: 'at' must be an object. Got {content.get('at')!r} instead.")
     shape = content.get("shape")
     try:
-        layer = None if shape is None else LayerShape(**shape)
+        bare = shape is None and content["kind"] == "all_to_all"
+        layer = None if bare else LayerShape(**dict(shape or {}))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{where}: 'shape' must be a layer's sizes. {error}") from error
+    _check_at(content["kind"], content["at"], layer, where)
     return Record(content["kind"], content["at"], [float(r) for r in repeats], layer)
+
+
+_NEEDED = {
+    "products": ("tokens", "counts"),
+    "layer": ("tokens", "counts"),
+    "buffered": ("tokens", "counts", "capacity", "misses"),
+    "gating": ("tokens",),
+    "copy": ("bytes",),
+    "all_to_all": ("bytes",),
+    "rest": ("batch", "context", "tokens"),
+}
+
+
+def _check_at(kind: str, at: dict[str, Any], shape: LayerShape | None, where: str) -> None:
+    """Complain about a point that lacks a number, or counts that are not of the layer."""
+    for name in _NEEDED[kind]:
+        value = at.get(name)
+        if name != "counts":
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if value is None or not number or not 0 <= value < float("inf"):
+                raise ValueError(
+                    f"{where}: 'at.{name}' must be a number from 0. Got {value!r} instead."
+                )
+            continue
+        try:
+            counts = np.asarray(value, dtype=np.float64)
+        except (TypeError, ValueError):
+            counts = np.zeros(0)
+        good = shape is not None and counts.shape[-1:] == (shape.n_experts,)
+        good = good and counts.ndim == (2 if kind == "buffered" else 1) and counts.size > 0
+        if not good or not np.isfinite(counts).all() or counts.min() < 0:
+            raise ValueError(
+                f"{where}: 'at.counts' must be tokens of each of the layer's experts. "
+                f"Got {value!r} instead."
+            )
+
+
+def _list(path: Path, notes: Any) -> list[Any]:
+    if not isinstance(notes, list):
+        raise ValueError(f"{path}: field 'notes' must be a list. Got {notes!r} instead.")
+    return notes

@@ -63,7 +63,9 @@ class LayerShape:
         check_positive(self.n_local, "n_local", "LayerShape")
         if self.k > self.n_experts:
             raise complain("k", "LayerShape", f"at most n_experts = {self.n_experts}", self.k)
-        if self.dtype not in DTYPE_BYTES:
+        if not isinstance(self.gated, bool):
+            raise complain("gated", "LayerShape", "True or False", repr(self.gated))
+        if self.dtype not in list(DTYPE_BYTES):
             raise complain("dtype", "LayerShape", f"one of {sorted(DTYPE_BYTES)}", self.dtype)
 
     @property

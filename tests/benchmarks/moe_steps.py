@@ -54,7 +54,7 @@ def main():
     spread = np.median([record.spread for record in measured.records])
     print(f"{len(measured.records)} points, median spread of repeats {spread:.1%}")
     print("held-out shape           method   layers: n  median   p90   buffered: n  median   p90")
-    whole, runs = [], []
+    whole, runs, tokens, spreads = [], [], [], []
     for held in SHAPES:
         rest = [record for record in measured.records if record.shape != held]
         model = LatencyModel.fit(Measurements(measured.hardware, rest, measured.clock))
@@ -75,6 +75,8 @@ def main():
             f"{np.quantile(buffered, 0.9):>7.1%}"
         )
         whole.append(error)
+        tokens += [record.at["tokens"] for record in layers]
+        spreads += [record.spread for record in layers]
         runs.append(np.array(buffered))
     layers, buffers = np.concatenate(whole), np.concatenate(runs)
     both = np.concatenate([layers, buffers])
@@ -82,6 +84,10 @@ def main():
         f"median error: layers {np.median(layers):.1%}, buffered runs {np.median(buffers):.1%}, "
         f"all {np.median(both):.1%}"
     )
+    n, calm = np.array(tokens), np.array(spreads) < 0.05
+    print(f"layers whose repeats spread by less than 5 %: {np.median(layers[calm]):.1%}")
+    by_size = [f"{size}: {np.median(layers[n == size]):.1%}" for size in TOKENS]
+    print("layers by tokens of the step: " + ", ".join(by_size))
 
 
 if __name__ == "__main__":

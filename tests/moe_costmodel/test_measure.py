@@ -3,6 +3,8 @@ import time
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
@@ -135,6 +137,11 @@ def test_a_bad_hardware_file_is_named(tmp_path, content, said):
         ({"repeats": [1.0, -1.0]}, "repeats"),
         ({"repeats": [float("nan")]}, "repeats"),
         ({"at": 3}, "at"),
+        ({"at": {}}, "at.bytes"),
+        ({"at": {"bytes": -1}}, "at.bytes"),
+        ({"kind": "layer", "at": {"tokens": 2, "counts": [1, 2]}}, "at.counts"),
+        ({"kind": "layer", "at": {"tokens": 2, "counts": [1, 2, "a", -1]}}, "at.counts"),
+        ({"shape": None}, "shape"),
         ({"shape": {"n_experts": 2}}, "shape"),
         ({"shape": {"n_experts": 2, "k": 3, "d_model": 1, "d_ffn": 1}}, "shape"),
     ],
@@ -153,3 +160,40 @@ def test_a_bad_measurements_file_is_named(tmp_path, change, said):
         path.write_text(text)
         with pytest.raises(ValueError, match=r"k\.json"):
             Measurements.load(path)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=5,
+)
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.data())
+def test_no_json_gets_past_the_loaders_unnamed(tmp_path, data):
+    """Put anything anywhere in a good file: it loads, or a ValueError names the file."""
+    hardware = Hardware(
+        name="x", memory_bytes=1, links={"slow_to_fast": Link(1.0)}, versions={"python": "3"}
+    )
+    record = Record("layer", {"tokens": 1, "counts": [1, 1, 0, 0]}, [1.0], SHAPE)
+    path = Measurements(hardware, [record], "cpu").save(tmp_path / "fuzzed.json")
+    content = json.loads(path.read_text())
+    place = content
+    while True:
+        keys = sorted(place) if isinstance(place, dict) else list(range(len(place)))
+        key = data.draw(st.sampled_from(keys))
+        if isinstance(place[key], dict | list) and place[key] and data.draw(st.booleans()):
+            place = place[key]
+            continue
+        place[key] = data.draw(JSON)
+        break
+    for loader, part in ((Measurements, content), (Hardware, content["hardware"])):
+        path.write_text(json.dumps(part))
+        try:
+            loader.load(path)
+        except ValueError as error:
+            if "fuzzed" not in str(error):
+                raise
