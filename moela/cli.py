@@ -18,6 +18,7 @@ COMMANDS = {
     ("measure",): ("moela.commands.cost_model:measure", "time MoE kernels on this machine"),
     ("trace",): ("moela.commands.cost_model:trace", "describe, convert or record MoE routing"),
 }
+EXTRAS = {"torch": "torch", "safetensors": "torch", "transformers": "hf", "pyarrow": "tables"}
 GROUPS = {"run": "optimise a design problem"}
 
 
@@ -47,6 +48,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("moela: interrupted", file=sys.stderr)
         return 130
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        print(f"moela: this needs {error.name}: pip install 'moela[{extra}]'", file=sys.stderr)
+        return 2
     except Exception as error:
         if not _at_fault(error):
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -116,3 +117,11 @@ def test_packaged_trace_is_described(capsys):
 def test_missing_trace_is_named(capsys):
     assert main(["trace", "describe", "nowhere.npz"]) == 2
     assert "nowhere.npz" in capsys.readouterr().err
+
+
+def test_missing_optional_package_is_named_with_its_extra(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for name in [name for name in sys.modules if name.startswith("moe_costmodel")]:
+        monkeypatch.delitem(sys.modules, name)
+    assert main(["measure", "--budget-s", "1", "--quiet"]) == 2
+    assert "pip install 'moela[torch]'" in capsys.readouterr().err
