@@ -85,6 +85,16 @@ def against_static():
             one_static(name, label, skew, **workload)
 
 
+def scale_matters():
+    """The ratio to static gating depends on how the LM is scaled down: show it, not one point."""
+    print("\nthe LM's E, k and C at other scales")
+    for S in (256, 512, 1024, 2048):
+        for D in (128, 256):
+            for label, skew in (("uniform", 0.0), ("skewed", 1.0)):
+                print(f"S {S:>4}, d_model {D}: ", end="")
+                one_static("LM", label, skew, E=512, k=2, C=0.05, S=S, D=D, F=4 * D, v2=6.2)
+
+
 def one_static(name, label, routing_skew, *, E, k, C, S, D, F, v2, **_):
     experts = Experts.random(E, D, F)
     x = torch.randn(S, D, generator=torch.Generator().manual_seed(1))
@@ -164,4 +174,5 @@ if __name__ == "__main__":
     torch.set_grad_enabled(False)
     print(f"{platform.processor() or platform.machine()}, torch {torch.__version__}")
     against_static()
+    scale_matters()
     against_transformers()
