@@ -124,5 +124,9 @@ class Writer:
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             self.rollback()
-            return error
+            if len(rows) == 1:
+                return error
+            # Where the disk fills up, as many as still fit are kept: each may have cost hours.
+            half = len(rows) // 2
+            return self._commit(rows[:half]) or self._commit(rows[half:])
         return None

@@ -273,7 +273,11 @@ def test_a_store_that_cannot_grow_says_so_and_keeps_what_was_committed(store):
     problem = One()
     with Evaluator(store=store) as evaluator:
         evaluator.eval(problem, Population.new(X=X))
-        evaluator._live.recorded.journal._db.execute("PRAGMA max_page_count = 15")
+        journal = evaluator._live.recorded.journal
+        journal.flush()
+        db = journal._db
+        (pages,) = db.execute("PRAGMA page_count").fetchone()
+        db.execute(f"PRAGMA max_page_count = {pages + 6}")
         with pytest.raises(StoreError, match=r"no room left for the store .* make the same call"):
             evaluator.eval(problem, Population.new(X=np.random.default_rng(1).random((500, 6))))
     with EvaluationStore(store) as reader:
