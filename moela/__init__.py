@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from moela._sqlite import StoreError
     from moela.algorithm import MOELA
     from moela.evaluator import Evaluator
-    from moela.experiment import ExperimentResults, run_experiment
+    from moela.experiment import ExperimentResults, External, run_experiment
     from moela.journal import StoreMismatchError
     from moela.plot import plot_front
     from moela.policy import EvaluationError, failed
@@ -26,6 +26,7 @@ _HOMES = {
     "EvaluationStore": "moela.store",
     "Evaluator": "moela.evaluator",
     "ExperimentResults": "moela.experiment",
+    "External": "moela.experiment",
     "StoreError": "moela._sqlite",
     "StoreMismatchError": "moela.journal",
     "describe_runs": "moela.store",
@@ -41,6 +42,7 @@ __all__ = [
     "EvaluationStore",
     "Evaluator",
     "ExperimentResults",
+    "External",
     "StoreError",
     "StoreMismatchError",
     "__version__",

@@ -80,8 +80,10 @@ class MOELA(ArchiveAlgorithm):
     Attributes
     ----------
     log : dict
-        What each part has contributed: evaluations, designs that entered the archive, and growth
-        of the (estimated) hypervolume, in units of the objectives.
+        What each part ("initial", "evolution", "search", "pareto") has contributed: evaluations
+        (`n_eval`), designs that entered the archive (`accepted`), and growth of the (estimated)
+        hypervolume, in units of the objectives (`hypervolume`). "screening" holds the same of those
+        moves of search and pareto that the move model chose, and is contained in theirs.
 
     Raises
     ------
@@ -193,7 +195,8 @@ class MOELA(ArchiveAlgorithm):
         self.volume = DirectionalVolume(problem.n_obj, rng)
         self.n_asked: dict[Part, int] = dict.fromkeys(PARTS, 0)
         self.log: dict[str, dict[str, float]] = {
-            part: {"n_eval": 0, "accepted": 0, "hypervolume": 0.0} for part in ("initial", *PARTS)
+            part: {"n_eval": 0, "accepted": 0, "hypervolume": 0.0}
+            for part in ("initial", *PARTS, "screening")
         }
 
     def _share(self) -> Mapping[str, float]:
@@ -336,7 +339,7 @@ class MOELA(ArchiveAlgorithm):
             self._advance_searches(pop[searched], F[searched], CV[searched])
         for ind in pop:
             # What was needed to understand the answer would otherwise live as long as the design.
-            for key in ("move", "features", "base"):
+            for key in ("move", "features", "base", "screened"):
                 ind.data.pop(key, None)
         # Whatever was evaluated is a candidate for the sub-problems: a child near its home.
         child = part == "evolution"
@@ -357,10 +360,11 @@ class MOELA(ArchiveAlgorithm):
         unit = np.prod(self.frame.nadir - self.frame.ideal)
         grown[useful] = unit * self.volume.add(F[useful], self.frame)
         for ind, accept, gain in zip(pop, accepted.tolist(), grown.tolist(), strict=True):
-            entry = self.log[ind.data.get("part")]
-            entry["n_eval"] += 1
-            entry["accepted"] += accept
-            entry["hypervolume"] += gain
+            for name in (ind.data.get("part"), *["screening"] * ind.data.get("screened", False)):
+                entry = self.log[name]
+                entry["n_eval"] += 1
+                entry["accepted"] += accept
+                entry["hypervolume"] += gain
 
     def _advance_searches(self, pop: Population, F: Floats, CV: Floats) -> None:
         ids = np.array([ind.data.get("search") for ind in pop], dtype=np.int64)
