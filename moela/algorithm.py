@@ -31,6 +31,7 @@ from moela.volume import DirectionalVolume
 
 Part = Literal["evolution", "search", "pareto"]
 PARTS: tuple[Part, ...] = ("evolution", "search", "pareto")
+_BATCH = 10
 
 
 class MOELA(ArchiveAlgorithm):
@@ -69,8 +70,8 @@ class MOELA(ArchiveAlgorithm):
         Where the weighted product is measured from. "auto" takes the problem's `ref_point` if it
         has one; None the nadir of the non-dominated designs so far.
     batch_size : int or None
-        Designs asked for at a time; None asks for one a search. Raise it to a multiple of the
-        workers when evaluating in parallel.
+        Designs asked for at a time; None asks for one a search, and for ten where it is not the
+        turn of the searches. Raise it to a multiple of the workers when evaluating in parallel.
     archive_size : int or None
         Bound on the archive; None keeps every non-dominated design.
     **kwargs
@@ -113,7 +114,7 @@ class MOELA(ArchiveAlgorithm):
         n_neighbours: int = 10,
         prob_neighbour_mating: float = 0.9,
         scalarisation: Scalarisation = "chebyshev",
-        n_searches: int = 10,
+        n_searches: int = 5,
         patience: int = 20,
         descend: Scalarisation = "product",
         n_candidates: int = 10,
@@ -125,14 +126,13 @@ class MOELA(ArchiveAlgorithm):
         archive_size: int | None = None,
         **kwargs: Any,
     ) -> None:
-        size = n_searches if batch_size is None else batch_size
         for name, value, low in (
             ("n_subproblems", n_subproblems, 2),
             ("n_neighbours", n_neighbours, 2),
             ("n_searches", n_searches, 1),
             ("patience", patience, 1),
             ("n_candidates", n_candidates, 1),
-            ("batch_size", size, 1),
+            ("batch_size", 1 if batch_size is None else batch_size, 1),
         ):
             whole = isinstance(value, int | np.integer) and value >= low
             require("MOELA", name, value, whole, f"an integer of at least {low}")
@@ -159,7 +159,7 @@ class MOELA(ArchiveAlgorithm):
         self.start_model = start_model
         self.move_model = move_model
         self.reference = reference
-        self.batch_size = size
+        self.batch_size = batch_size
 
     @classmethod
     def published(cls, **settings: Any) -> PublishedMOELA:
@@ -233,13 +233,13 @@ class MOELA(ArchiveAlgorithm):
         return min(due, key=lambda part: due[part])
 
     def _children(self) -> Population:
-        rng, sub = self.random_state, self.subproblems
+        rng, sub, size = self.random_state, self.subproblems, self.batch_size or _BATCH
         homes = np.empty(0, dtype=np.int64)
         local = np.empty(0, dtype=bool)
         pop = Population.empty()
         # Designs asked for before are made again, but not for ever: small spaces run out.
         for _ in range(3):
-            home = rng.permutation(len(sub))[: self.batch_size - len(pop)]
+            home = rng.permutation(len(sub))[: size - len(pop)]
             parents, near = sub.parents(
                 home, self.operators.n_parents, self.prob_neighbour_mating, rng
             )
@@ -247,7 +247,7 @@ class MOELA(ArchiveAlgorithm):
             new = self.seen.claim(off.get("X"))
             pop = Population.merge(pop, off[new])
             homes, local = np.append(homes, home[new]), np.append(local, near[new])
-            if len(pop) >= min(self.batch_size, len(sub)):
+            if len(pop) >= min(size, len(sub)):
                 break
         if len(pop) == 0:
             pop, homes, local = off, home, near
@@ -262,7 +262,7 @@ class MOELA(ArchiveAlgorithm):
             running = self.searches
             if len(running) == 0:
                 break
-            width = max(1, self.batch_size // len(running))
+            width = max(1, (self.batch_size or 0) // len(running))
             found = self.screen.candidates(
                 running.X, running.features, width, self.random_state, running.step
             )
@@ -284,7 +284,7 @@ class MOELA(ArchiveAlgorithm):
     def _around_the_front(self) -> Population:
         """Propose neighbours of archived designs that promise hypervolume: Pareto local search."""
         front, rng = self.front, self.random_state
-        n = min(self.batch_size, len(front))
+        n = min(self.batch_size or _BATCH, len(front))
         tries = tries_of(front.pop) + rng.random(len(front))
         members = tries.argsort()[:n]
         base = front.pop[members]
