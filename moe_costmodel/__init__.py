@@ -22,12 +22,14 @@ if TYPE_CHECKING:
         replay,
     )
     from moe_costmodel.characterise import TraceDescription, static_waste
+    from moe_costmodel.deployment import DeploymentModel, Evaluation
     from moe_costmodel.gate_rules import GateRule, keep_mask
     from moe_costmodel.hardware import Hardware, Link
     from moe_costmodel.latency import FitReport, LatencyModel, Prediction
     from moe_costmodel.layer_table import LayerTable
     from moe_costmodel.measure import measure_kernels
     from moe_costmodel.measurements import Measurements, Record
+    from moe_costmodel.objectives import OBJECTIVES, Predicted
     from moe_costmodel.placement import (
         Placement,
         avg_max_load,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
         max_load,
         migration_bytes,
     )
+    from moe_costmodel.plan import Plan
     from moe_costmodel.quality import (
         GateMass,
         LossUnderRule,
@@ -51,8 +54,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FAMILIES",
+    "OBJECTIVES",
     "POLICIES",
     "BufferCost",
+    "DeploymentModel",
+    "Evaluation",
     "ExpertStream",
     "FitReport",
     "GateMass",
@@ -69,6 +75,8 @@ __all__ = [
     "MissCurves",
     "OptimalPlacement",
     "Placement",
+    "Plan",
+    "Predicted",
     "Prediction",
     "Record",
     "RestOfModel",
@@ -99,52 +107,57 @@ __all__ = [
 ]
 
 _HOMES = {
+    "anti_correlation": "balance",
+    "avg_max_load": "placement",
+    "balancedness": "placement",
     "BufferCost": "buffer_cost",
+    "contiguous": "balance",
+    "cross_node_traffic": "placement",
+    "DeploymentModel": "deployment",
+    "edit_routing": "record",
+    "Evaluation": "deployment",
+    "expert_streams": "buffering",
     "ExpertStream": "buffering",
     "FAMILIES": "record",
     "FitReport": "latency",
+    "gate_mass": "quality",
     "GateMass": "quality",
     "GateRule": "gate_rules",
+    "greedy": "balance",
     "Hardware": "hardware",
+    "keep_choices": "quality",
+    "keep_mask": "gate_rules",
     "KernelTable": "tables",
     "LatencyModel": "latency",
     "LayerShape": "shapes",
     "LayerTable": "layer_table",
     "Link": "hardware",
     "LossUnderRule": "quality",
-    "Measurements": "measurements",
-    "MemoryModel": "step",
-    "MissCurves": "buffering",
-    "OptimalPlacement": "balance_search",
-    "POLICIES": "buffering",
-    "Placement": "placement",
-    "Prediction": "latency",
-    "Record": "measurements",
-    "RestOfModel": "step",
-    "RoutingTrace": "trace",
-    "StepModel": "step",
-    "TraceDescription": "characterise",
-    "anti_correlation": "balance",
-    "avg_max_load": "placement",
-    "balancedness": "placement",
-    "contiguous": "balance",
-    "cross_node_traffic": "placement",
-    "edit_routing": "record",
-    "expert_streams": "buffering",
-    "gate_mass": "quality",
-    "greedy": "balance",
-    "keep_choices": "quality",
-    "keep_mask": "gate_rules",
     "max_load": "placement",
     "measure_kernels": "measure",
     "measured_loss": "quality",
+    "Measurements": "measurements",
+    "MemoryModel": "step",
     "migration_bytes": "placement",
     "miss_curves": "buffering",
+    "MissCurves": "buffering",
+    "OBJECTIVES": "objectives",
     "optimal_placement": "balance_search",
+    "OptimalPlacement": "balance_search",
+    "Placement": "placement",
+    "Plan": "plan",
+    "POLICIES": "buffering",
+    "Predicted": "objectives",
+    "Prediction": "latency",
+    "Record": "measurements",
     "replay": "buffering",
     "replicate_and_pack": "balance",
+    "RestOfModel": "step",
+    "RoutingTrace": "trace",
     "static_waste": "characterise",
+    "StepModel": "step",
     "swap_search": "balance_search",
+    "TraceDescription": "characterise",
 }
 
 
