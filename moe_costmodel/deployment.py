@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from moe_costmodel._checks import check_choice, check_positive, complain
 from moe_costmodel.buffering import POLICIES
-from moe_costmodel.deployment_layers import LayerCosts, LayerSteps
-from moe_costmodel.evaluation import Evaluation, timed
+from moe_costmodel.deployment_layers import LayerChoice, LayerCosts, LayerSteps
+from moe_costmodel.evaluation import Evaluation
 from moe_costmodel.gate_rules import GateRule
 from moe_costmodel.hardware import Hardware
 from moe_costmodel.latency import LatencyModel
@@ -26,6 +28,9 @@ __all__ = ["DeploymentModel", "Evaluation"]
 Gates = GateRule | Sequence[GateRule | None] | None
 Quality = Callable[[tuple[GateRule | None, ...]], float]
 _KEEP_ALL = GateRule.keep_all()
+_MAX_CODES = 200_000
+# Policies that a running system can follow; "min" sees the future.
+ONLINE = tuple(name for name in POLICIES if name != "min")
 
 
 class DeploymentModel:
@@ -151,6 +156,8 @@ class DeploymentModel:
         )
         self._rest: dict[int, NDArray[np.float64]] = {}
         self._errors: dict[int, tuple[float, float]] = {}
+        self._codes: dict[GateRule | None, int] = {}
+        self._next_code = itertools.count()
 
     def _check_traces(self) -> None:
         if not self.traces:
@@ -229,7 +236,7 @@ class DeploymentModel:
             of which every device keeps all is not buffered, and loaded before the first step. The
             buffers of the others are empty at the start of every window.
         policy : str
-            One of :data:`moe_costmodel.buffering.POLICIES`.
+            One of :data:`moe_costmodel.buffering.POLICIES` but "min", which sees the future.
         placement : Placement or array_like of shape (n_layers, n_slots), integer, optional
             By default contiguous. An expert's tokens are dealt out to its copies evenly, and those
             that do not divide in turn.
@@ -248,70 +255,71 @@ class DeploymentModel:
         """
         rules = self._checked_gates(gates)
         slots = self._checked_slots(placement)
-        keep = self._checked_capacities(capacities, slots.shape[1] // self.n_devices)
-        check_choice(policy, POLICIES, "policy", "DeploymentModel.evaluate")
+        n_local = slots.shape[1] // self.n_devices
+        keep = self._checked_capacities(capacities, n_local)
+        check_choice(policy, ONLINE, "policy", "DeploymentModel.evaluate")
         batch = check_positive(batch, "batch", "DeploymentModel.evaluate")
-        return self._evaluate(rules, keep, policy, slots, batch)
+        steps = self._layers.steps(batch)
+        layers = self._find_layers(rules, keep, policy, slots, batch)
+        expert = self.shape.expert_bytes
+        resident = float(keep.sum(axis=0).max()) * expert
+        replicas = (slots.shape[1] - self.shape.n_experts) / self.n_devices * self.n_layers
+        most_rows = max(layer.most_rows for layer in layers)
+        return Evaluation(
+            layers,
+            rest=self._rest_seconds(batch),
+            bounds=steps.bounds,
+            batch=batch,
+            bytes_of={
+                "expert_bytes": resident,
+                "replica_bytes": replicas * expert,
+                "memory_bytes": resident + self.other_bytes(batch, most_rows),
+            },
+            quality=None if self.quality is None else float(self.quality(rules)),
+            quality_kind=self.quality_kind,
+            token_bytes=2 * self.shape.d_model * max(DTYPE_BYTES[self.shape.dtype], 2.0),
+            error=self.error(n_local),
+        )
 
-    def _evaluate(
+    def _find_layers(
         self,
         rules: tuple[GateRule | None, ...],
         keep: NDArray[np.int64],
         policy: str,
         slots: NDArray[np.int64],
         batch: int,
-    ) -> Evaluation:
+    ) -> list[LayerSteps]:
+        """Return every layer, computed where its choice is new."""
         n_local = slots.shape[1] // self.n_devices
-        layers: list[LayerSteps] = []
+        is_buffered = (keep < n_local).any(axis=1)
+        choice = np.empty((self.n_layers, 4 + self.n_devices + slots.shape[1]), dtype=np.int32)
+        choice[:, 0] = np.arange(self.n_layers)
+        choice[:, 1] = [self._code(rule) for rule in rules]
+        choice[:, 2] = np.where(is_buffered, 1 + ONLINE.index(policy), 0)
+        choice[:, 3] = batch
+        choice[:, 4 : 4 + self.n_devices] = keep
+        choice[:, 4 + self.n_devices :] = slots
+        keys, width = choice.tobytes(), choice.shape[1] * choice.itemsize
+        layers = []
         for i in range(self.n_layers):
-            held, place = keep[i].tobytes(), slots[i].tobytes()
-            layers.append(
-                self._layers.layer(
-                    i,
-                    rules[i],
-                    batch,
-                    slots[i],
-                    keep[i],
-                    policy,
-                    (i, rules[i], batch, held, place, policy),
+            key = keys[i * width : (i + 1) * width]
+            found = self._layers.find(key)
+            if found is None:
+                used = policy if is_buffered[i] else None
+                found = self._layers.compute(
+                    key, LayerChoice(i, rules[i], batch, slots[i], keep[i], used)
                 )
-            )
-        steps = self._layers.steps(batch)
-        moe = layers[0].seconds.copy()
-        waiting = np.zeros(steps.n)
-        for layer in layers[1:]:
-            moe += layer.seconds
-        for layer in layers:
-            if layer.waiting is not None:
-                waiting += layer.waiting
-        step = moe + self._rest_seconds(batch)
-        values = timed(step, waiting, steps.bounds, batch)
-        n_windows = len(self.traces)
-        on_device = keep.sum(axis=0).max() * self.shape.expert_bytes
-        n_replicas = (n_local * self.n_devices - self.shape.n_experts) / self.n_devices
-        values["expert_bytes"] = np.full(n_windows, float(on_device))
-        values["replica_bytes"] = np.full(
-            n_windows, n_replicas * self.n_layers * self.shape.expert_bytes
-        )
-        most_rows = max(layer.most_rows for layer in layers)
-        values["memory_bytes"] = np.full(
-            n_windows, float(on_device) + self.other_bytes(batch, most_rows)
-        )
-        values["avg_max_load"] = np.mean([layer.mean_share for layer in layers], axis=0)
-        values["p99_max_load"] = np.mean([layer.p99_share for layer in layers], axis=0)
-        width = 2 * self.shape.d_model * max(DTYPE_BYTES[self.shape.dtype], 2.0)
-        values["cross_node_bytes"] = width * np.sum([layer.remote for layer in layers], axis=0)
-        values["quality_loss"] = self.quality_loss(rules)
-        return Evaluation(
-            values,
-            batch,
-            self.quality_kind,
-            step,
-            moe,
-            waiting,
-            steps.bounds,
-            self.error(n_local),
-        )
+            layers.append(found)
+        return layers
+
+    def _code(self, rule: GateRule | None) -> int:
+        """Return a number of a rule; never that of another."""
+        code = self._codes.get(rule)
+        if code is None:
+            if len(self._codes) > _MAX_CODES:
+                self._codes.clear()
+            code = self._codes[rule] = next(self._next_code)
+        return code
 
     def quality_loss(self, gates: Gates) -> NDArray[np.float64]:
         """Return what thresholds lose, window by window: gate mass, or what `quality` says."""
@@ -320,13 +328,14 @@ class DeploymentModel:
             return np.full(len(self.traces), float(self.quality(rules)))
         if all(rule is None for rule in rules):
             return np.zeros(len(self.traces))
-        mass = [self._layers.gate(i, rule).mass for i, rule in enumerate(rules)]
-        return 1.0 - np.mean(mass, axis=0)
+        mass = [self._layers.kept(i, rule)[1] for i, rule in enumerate(rules)]
+        loss: NDArray[np.float64] = 1.0 - np.mean(mass, axis=0)
+        return loss
 
     def mean_experts(self, gates: Gates) -> float:
         """Return the mean experts a token and layer, over windows alike."""
         rules = self._checked_gates(gates)
-        return float(np.mean([self._layers.gate(i, rule).experts for i, rule in enumerate(rules)]))
+        return float(np.mean([self._layers.mean_experts(i, r) for i, r in enumerate(rules)]))
 
     def other_bytes(self, batch: int, most_rows: int) -> float:
         """Return the memory of a device beside its experts: activations, and what `memory` says.
@@ -356,8 +365,6 @@ class DeploymentModel:
     def error(self, n_local: int) -> tuple[float, float]:
         """Return the factors between which measured layers were, at the coverage asked for."""
         if n_local not in self._errors:
-            from dataclasses import replace
-
             one = self.latency.predict(
                 replace(self.shape, n_local=n_local),
                 np.ones((1, n_local)),

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,15 +12,12 @@ from numpy.typing import NDArray
 
 from moe_costmodel._checks import complain
 from moe_costmodel.buffer_cost import BufferCost
-from moe_costmodel.buffering import ExpertStream
-from moe_costmodel.buffering_kernels import compress
+from moe_costmodel.buffering import POLICIES
 from moe_costmodel.deployment_kernels import (
-    copy_ranks,
-    count_kept,
     kept_choices,
+    layer_times,
     remote_nodes,
-    split_counts,
-    table_times,
+    step_entries,
 )
 from moe_costmodel.gate_rules import RULES, GateRule
 from moe_costmodel.hardware import Hardware
@@ -29,10 +25,12 @@ from moe_costmodel.latency import LatencyModel
 from moe_costmodel.shapes import DTYPE_BYTES, LayerShape
 from moe_costmodel.trace import Mode, RoutingTrace
 
-__all__ = ["GateCosts", "LayerCosts", "LayerSteps", "Steps"]
+__all__ = ["LayerChoice", "LayerCosts", "LayerSteps", "Steps"]
 
 FloatArray = NDArray[np.float64]
-_CODES = {name: code for code, name in enumerate(RULES)}
+IntArray = NDArray[np.int64]
+_RULE_CODES = {name: code for code, name in enumerate(RULES)}
+_POLICY_CODES = {name: code for code, name in enumerate(POLICIES)}
 _MEMO_CELLS = 1 << 20
 
 
@@ -42,8 +40,10 @@ class Steps:
 
     Attributes
     ----------
-    of_token : ndarray of shape (n_tokens,), int64
-        Step of each token of all windows; -1 for one in a step that is not full.
+    order : ndarray
+        Tokens of all windows in the order of their steps, without those of steps that are not full.
+    starts : ndarray of shape (n_steps + 1,), int64
+        Step s has the tokens ``order[starts[s]:starts[s + 1]]``.
     bounds : ndarray of shape (n_windows + 1,), int64
         Window w has the steps ``bounds[w]`` to ``bounds[w + 1]``.
     context : ndarray of shape (n_steps,)
@@ -52,10 +52,11 @@ class Steps:
         Times looked up so far, by the experts of a device.
     """
 
-    of_token: NDArray[np.int64]
-    bounds: NDArray[np.int64]
+    order: IntArray
+    starts: IntArray
+    bounds: IntArray
     context: FloatArray
-    memo: dict[int, FloatArray]
+    memo: dict[int, FloatArray] = field(default_factory=dict)
 
     @property
     def n(self) -> int:
@@ -64,20 +65,28 @@ class Steps:
 
 
 @dataclass(frozen=True)
-class GateCosts:
-    """What a rule does to one layer.
+class LayerChoice:
+    """What is decided about one layer.
 
     Attributes
     ----------
-    kept : ndarray of shape (n_tokens,), uint8
-        Choices that each token keeps.
-    mass, experts : ndarray of shape (n_windows,)
-        Share of the weight that is kept, and mean experts a token.
+    layer : int
+    rule : GateRule or None
+    batch : int
+    slots : ndarray of shape (n_slots,), int64
+        Expert of each slot; ascending on each device.
+    capacities : ndarray of shape (n_devices,), int64
+        Experts that each device keeps.
+    policy : str or None
+        None where all are resident.
     """
 
-    kept: NDArray[np.uint8]
-    mass: FloatArray
-    experts: FloatArray
+    layer: int
+    rule: GateRule | None
+    batch: int
+    slots: IntArray
+    capacities: IntArray
+    policy: str | None
 
 
 @dataclass(frozen=True)
@@ -90,25 +99,22 @@ class LayerSteps:
         Exchange there and back, and the slowest device in between.
     waiting : ndarray of shape (n_steps,), or None
         The part of it that waits for experts to be copied; None where all are resident.
-    mean_share, p99_share : ndarray of shape (n_windows,)
-        Of the largest share of a step's tokens on one device.
-    remote : ndarray of shape (n_windows,)
-        Other nodes that a token is sent to, on average.
+    counted : ndarray of shape (4, n_windows)
+        Mean and 99th percentile of the largest share of a step's tokens on one device, other nodes
+        that a token is sent to on average, and the share of gate mass that is kept.
     most_rows : int
         Token-expert pairs of the fullest device in any step.
     """
 
     seconds: FloatArray
     waiting: FloatArray | None
-    mean_share: FloatArray
-    p99_share: FloatArray
-    remote: FloatArray
+    counted: FloatArray
     most_rows: int
 
     @property
     def n_bytes(self) -> int:
         """Memory that keeping it takes."""
-        return self.seconds.nbytes * (1 if self.waiting is None else 2) + 600
+        return self.seconds.nbytes * (1 if self.waiting is None else 2) + 1000
 
 
 class _Cache:
@@ -164,15 +170,14 @@ class LayerCosts:
         self.hardware, self.latency, self.shape, self.kernel = hardware, latency, shape, kernel
         self.mode, self.n_devices, self.n_nodes = mode, n_devices, n_nodes
         self.n_layers = self.windows[0].n_layers
-        self._window = np.repeat(
-            np.arange(len(self.windows)), [trace.n_tokens for trace in self.windows]
-        )
-        self.tokens_of = np.bincount(self._window).astype(np.float64)
+        n_tokens = [trace.n_tokens for trace in self.windows]
+        self._window = np.repeat(np.arange(len(n_tokens)), n_tokens)
+        self._n_tokens = np.array(n_tokens, dtype=np.float64)
         self.has_weights = all(trace.has_weights for trace in self.windows)
         self._sort()
         self._cache = _Cache(cache_bytes)
         self._steps: dict[int, Steps] = {}
-        self._gates: dict[tuple[int, GateRule | None], GateCosts] = {}
+        self._links = self._link_costs()
         self.computed = 0
 
     def _sort(self) -> None:
@@ -195,6 +200,16 @@ class LayerCosts:
         self._weights = np.ascontiguousarray(np.take_along_axis(weights, order, axis=2))
         self._totals = total
 
+    def _link_costs(self) -> tuple[float, float, float, float]:
+        values = [0.0, 1.0, 0.0, 1.0]
+        for i, (name, needed) in enumerate(
+            (("device_to_device", self.n_devices > 1), ("node_to_node", self.n_nodes > 1))
+        ):
+            if needed:
+                link = self.hardware.link(name)
+                values[2 * i : 2 * i + 2] = [link.latency, link.bandwidth]
+        return values[0], values[1], values[2], values[3]
+
     def steps(self, batch: int) -> Steps:
         """Return the steps of a batch size."""
         if batch not in self._steps:
@@ -209,177 +224,113 @@ class LayerCosts:
                 )
                 of_token.append(np.where(inside, step + bounds[-1], -1))
                 bounds.append(bounds[-1] + n)
-            self._steps[batch] = Steps(
-                np.concatenate(of_token), np.array(bounds), np.concatenate(context), {}
-            )
+            of_all = np.concatenate(of_token)
+            order = np.argsort(of_all, kind="stable")[np.count_nonzero(of_all < 0) :]
+            starts = np.arange(bounds[-1] + 1) * batch
+            self._steps[batch] = Steps(order, starts, np.array(bounds), np.concatenate(context))
         return self._steps[batch]
 
-    def gate(self, layer: int, rule: GateRule | None) -> GateCosts:
-        """Return what a rule does to a layer."""
-        found = self._gates.get((layer, rule))
+    def kept(self, layer: int, rule: GateRule | None) -> tuple[NDArray[np.uint8], FloatArray]:
+        """Return how many choices each token keeps, and the share of mass kept in each window."""
+        found: tuple[NDArray[np.uint8], FloatArray] | None = self._cache.get((layer, rule))
         if found is None:
-            found = self._gate(layer, rule)
-            if len(self._gates) > 40 * self.n_layers:
-                self._gates.pop(next(iter(self._gates)))
-            self._gates[layer, rule] = found
+            kept = np.full(len(self._window), self._ids.shape[2], dtype=np.uint8)
+            mass = np.zeros((2, len(self.windows)))
+            if rule is not None:
+                kept_choices(
+                    self._weights[layer],
+                    self._totals[layer],
+                    self._window,
+                    _RULE_CODES[rule.kind],
+                    float(rule.value),
+                    rule.k_min,
+                    kept,
+                    mass,
+                )
+            share = np.ones(len(self.windows))
+            np.divide(mass[0], mass[1], out=share, where=mass[1] > 0)
+            found = kept, share
+            self._cache.put((layer, rule), found, kept.nbytes + 500)
         return found
 
-    def _gate(self, layer: int, rule: GateRule | None) -> GateCosts:
-        n_windows, k = len(self.windows), self._ids.shape[2]
-        kept = np.full(len(self._window), k, dtype=np.uint8)
-        mass = np.ones(n_windows)
-        if rule is not None:
-            weights = self._weights[layer]
-            code = _CODES[rule.kind]
-            kept_choices(weights, self._totals[layer], code, rule.value, rule.k_min, kept)
-            flags = np.arange(k) < kept[:, None]
-            held = np.bincount(self._window, weights=(weights * flags).sum(axis=1, dtype=float))
-            all_of_it = np.bincount(self._window, weights=weights.sum(axis=1, dtype=float))
-            mass = held / np.maximum(all_of_it, np.finfo(float).tiny)
-        experts = np.bincount(self._window, weights=kept) / self.tokens_of
-        return GateCosts(kept, mass, experts)
+    def mean_experts(self, layer: int, rule: GateRule | None) -> FloatArray:
+        """Return the mean experts a token in each window."""
+        kept = np.bincount(self._window, weights=self.kept(layer, rule)[0])
+        mean: FloatArray = kept / self._n_tokens
+        return mean
 
-    def loads(self, layer: int, rule: GateRule | None, batch: int) -> NDArray[np.int32]:
-        """Return the tokens of each expert in each step, (n_steps, n_experts)."""
-        key = (layer, rule, batch)
-        counts = self._cache.get(key)
-        if counts is None:
-            steps = self.steps(batch)
-            counts = np.zeros((steps.n, self.shape.n_experts), dtype=np.int32)
-            count_kept(self._ids[layer], self.gate(layer, rule).kept, steps.of_token, counts)
-            self._cache.put(key, counts, counts.nbytes)
-        return counts
+    def _entries(
+        self, choice: LayerChoice
+    ) -> tuple[IntArray, NDArray[np.int32], NDArray[np.int32]]:
+        key = (choice.layer, choice.rule, choice.batch)
+        entries: tuple[IntArray, NDArray[np.int32], NDArray[np.int32]] | None
+        entries = self._cache.get(key)
+        if entries is None:
+            steps = self.steps(choice.batch)
+            kept = self.kept(choice.layer, choice.rule)[0]
+            ids = self._ids[choice.layer]
+            entries = step_entries(ids, kept, steps.order, steps.starts, self.shape.n_experts)
+            self._cache.put(key, entries, sum(part.nbytes for part in entries) + 500)
+        return entries
 
-    def layer(
-        self,
-        layer: int,
-        rule: GateRule | None,
-        batch: int,
-        slots: NDArray[np.int64],
-        capacities: NDArray[np.int64],
-        policy: str,
-        key: Any,
-    ) -> LayerSteps:
-        """Return a layer under a choice.
-
-        Parameters
-        ----------
-        slots : ndarray of shape (n_slots,), int64
-            Expert of each slot; ascending on each device.
-        capacities : ndarray of shape (n_devices,), int64
-            Experts that each device keeps.
-        key : hashable
-            Of the choice.
-        """
+    def find(self, key: bytes) -> LayerSteps | None:
+        """Return the layer that was put under a key, if it is still there."""
         found: LayerSteps | None = self._cache.get(key)
-        if found is None:
-            found = self._compute(layer, rule, batch, slots, capacities, policy)
-            self._cache.put(key, found, found.n_bytes)
-            self.computed += 1
         return found
 
-    def _compute(
-        self,
-        layer: int,
-        rule: GateRule | None,
-        batch: int,
-        slots: NDArray[np.int64],
-        capacities: NDArray[np.int64],
-        policy: str,
-    ) -> LayerSteps:
-        n_experts, n_devices = self.shape.n_experts, self.n_devices
-        copies, rank = copy_ranks(slots, n_experts)
-        if (copies == 0).any():
+    def compute(self, key: bytes, choice: LayerChoice) -> LayerSteps:
+        """Return a layer under a choice, and keep it under a key.
+
+        Raises
+        ------
+        ValueError
+            If some expert has no slot, or nothing says what a copy costs.
+        """
+        slots, layer = choice.slots, choice.layer
+        copies = np.bincount(slots, minlength=self.shape.n_experts)
+        if not copies.all():
             raise complain(
                 "placement",
                 "DeploymentModel.evaluate",
                 "complete, every expert in a slot of every layer",
                 f"none for expert {int(np.argmin(copies))} of layer {layer}",
             )
-        n_local = len(slots) // n_devices
-        steps = self.steps(batch)
-        counts = self.loads(layer, rule, batch)
-        tokens = np.empty((steps.n, len(slots)), dtype=np.int32)
-        for start, end in pairwise(steps.bounds):
-            split_counts(counts[start:end], slots, copies, rank, tokens[start:end])
-        shape = replace(self.shape, n_local=n_local)
-        table = self.latency.table(shape, kernel=self.kernel)
-        seconds = np.empty((steps.n, n_devices))
-        active = np.empty((steps.n, n_devices), dtype=np.int64)
-        rows = np.empty((steps.n, n_devices), dtype=np.int64)
-        table_times(
-            tokens,
-            n_devices,
+        n_local = len(slots) // self.n_devices
+        steps = self.steps(choice.batch)
+        table = self.latency.table(replace(self.shape, n_local=n_local), kernel=self.kernel)
+        out = np.empty((3, steps.n))
+        most_rows = layer_times(
+            self._entries(choice),
+            steps.bounds,
+            slots,
+            self.shape.n_experts,
+            self.n_devices,
+            self.n_nodes,
+            choice.capacities,
+            -1 if choice.policy is None else _POLICY_CODES[choice.policy],
             (table.active, table.each, table.log_seconds),
-            self._memo(steps, n_local, batch),
-            seconds,
-            active,
-            rows,
+            self._memo(steps, n_local, choice.batch),
+            (1.0, 0.0, 0.0, 0.0) if choice.policy is None else self._copy_costs(),
+            self._links,
+            (float(self.shape.d_model), max(DTYPE_BYTES[self.shape.dtype], 2.0)),
+            out,
         )
-        exchange = self._exchange(rows)
-        waiting = None
-        if (capacities < n_local).any():
-            misses = self._misses(tokens, steps.bounds, capacities, policy)
-            seconds, waiting = self._buffered(seconds, active, misses, exchange)
-            slowest = seconds.max(axis=-1)
-            waiting = slowest - waiting.max(axis=-1)
-            total = slowest + 2 * exchange
-        else:
-            total = seconds.max(axis=-1) + 2 * exchange
-        held = copies_on_devices(slots, n_experts, n_devices)
-        mean_share, p99_share = self._shares(counts, held / copies[:, None], steps.bounds)
-        return LayerSteps(
-            total,
-            waiting,
-            mean_share,
-            p99_share,
-            self._remote(layer, rule, held),
-            int(rows.max()),
+        found = LayerSteps(
+            out[0].copy(),
+            None if choice.policy is None else out[1].copy(),
+            self._counted(choice, out[2], steps.bounds),
+            int(most_rows),
         )
+        self._cache.put(key, found, found.n_bytes)
+        self.computed += 1
+        return found
 
     def _memo(self, steps: Steps, n_local: int, batch: int) -> FloatArray:
         if n_local not in steps.memo:
-            most = min(batch * min(self.shape.k, n_local), batch * n_local)
-            shape = (n_local + 1, most + 1, batch + 1)
+            shape = (n_local + 1, batch * min(self.shape.k, n_local) + 1, batch + 1)
             dense = np.prod(shape, dtype=float) <= _MEMO_CELLS
             steps.memo[n_local] = np.full(shape if dense else (0, 0, 0), np.nan)
         return steps.memo[n_local]
-
-    def _exchange(self, rows: NDArray[np.int64]) -> FloatArray:
-        """Return the time of an exchange, one way, as StepModel has it; nodes exchange too."""
-        if self.n_devices == 1:
-            return np.zeros(len(rows))
-        width = self.shape.d_model * max(DTYPE_BYTES[self.shape.dtype], 2.0)
-        link = self.hardware.link("device_to_device")
-        size = rows.max(axis=-1) * (1 - 1 / self.n_devices) * self.shape.d_model
-        size = size * max(DTYPE_BYTES[self.shape.dtype], 2.0)
-        seconds: FloatArray = link.latency + size / link.bandwidth
-        if self.n_nodes > 1:
-            between = self.hardware.link("node_to_node")
-            on_node = rows.reshape(len(rows), self.n_nodes, -1).sum(axis=2).max(axis=1)
-            size = on_node * (1 - 1 / self.n_nodes) * width
-            seconds = np.maximum(seconds, between.latency + size / between.bandwidth)
-        return seconds
-
-    def _misses(
-        self,
-        tokens: NDArray[np.int32],
-        bounds: NDArray[np.int64],
-        capacities: NDArray[np.int64],
-        policy: str,
-    ) -> NDArray[np.int32]:
-        """Replay every device's buffer, empty at the start of each window."""
-        n_local = tokens.shape[1] // self.n_devices
-        active = tokens > 0
-        out = np.empty((len(tokens), self.n_devices), dtype=np.int32)
-        for start, end in pairwise(bounds):
-            for device in range(self.n_devices):
-                members = np.arange(device * n_local, (device + 1) * n_local)
-                ids, ends = compress(active[start:end], members)
-                stream = ExpertStream(ids, ends, n_local)
-                missed = stream.misses(capacities[device : device + 1], policy)
-                out[start:end, device] = missed[:, 0]
-        return out
 
     @property
     def copy_cost(self) -> BufferCost:
@@ -388,56 +339,24 @@ class LayerCosts:
             return self.latency.buffer_cost
         return BufferCost.of_link((self.latency.hardware or self.hardware).link("slow_to_fast"))
 
-    def _buffered(
-        self,
-        seconds: FloatArray,
-        active: NDArray[np.int64],
-        misses: NDArray[np.int32],
-        exchange: FloatArray,
-    ) -> tuple[FloatArray, FloatArray]:
-        """Return the devices' times with their copies and without, as LatencyModel has them."""
+    def _copy_costs(self) -> tuple[float, float, float, float]:
         cost = self.copy_cost
-        if self.latency.buffer_cost is not None:
-            seconds = cost.layer_seconds(seconds, active)
-        copying = cost.copy_seconds(self.shape, misses) - exchange[:, None]
-        return seconds + np.maximum(copying, 0.0), seconds
+        each = float(cost.copy_seconds(self.shape, 1))
+        return cost.scale, cost.per_step, cost.per_active, each
 
-    def _shares(
-        self, counts: NDArray[np.int32], share: FloatArray, bounds: NDArray[np.int64]
-    ) -> tuple[FloatArray, FloatArray]:
-        """Return mean and 99th percentile of the steps' largest share, window by window."""
-        on_device = counts.astype(np.float64) @ share
-        total = on_device.sum(axis=1)
-        largest = np.full(len(counts), 1.0 / self.n_devices)
-        np.divide(on_device.max(axis=1), total, out=largest, where=total > 0)
-        mean, p99 = np.empty(len(bounds) - 1), np.empty(len(bounds) - 1)
-        for w in range(len(bounds) - 1):
-            part = largest[bounds[w] : bounds[w + 1]]
-            mean[w], p99[w] = part.mean(), upper_quantile(part, 0.99)
-        return mean, p99
-
-    def _remote(self, layer: int, rule: GateRule | None, held: NDArray[np.int64]) -> FloatArray:
-        out = np.zeros(len(self.windows))
+    def _counted(self, choice: LayerChoice, share: FloatArray, bounds: IntArray) -> FloatArray:
+        n_windows = len(self.windows)
+        kept, mass = self.kept(choice.layer, choice.rule)
+        remote = np.zeros(n_windows)
         if self.n_nodes > 1:
-            per_node = held.reshape(len(held), self.n_nodes, -1).sum(axis=2) > 0
-            kept = self.gate(layer, rule).kept
-            remote_nodes(self._ids[layer], kept, self._window, per_node, out)
-        return out / (self.tokens_of * self.n_nodes)
-
-
-def copies_on_devices(
-    slots: NDArray[np.int64], n_experts: int, n_devices: int
-) -> NDArray[np.int64]:
-    """Return the copies of each expert on each device, (n_experts, n_devices)."""
-    device = np.arange(len(slots)) // (len(slots) // n_devices)
-    flat = np.bincount(slots * n_devices + device, minlength=n_experts * n_devices)
-    return flat.reshape(n_experts, n_devices)
-
-
-def upper_quantile(values: FloatArray, q: float) -> float:
-    """Return the smallest of the values that a share `q` of them do not exceed."""
-    place = max(0, int(np.ceil(q * len(values))) - 1)
-    return float(np.partition(values, place)[place])
-
-
-Quality = Callable[[tuple[GateRule | None, ...]], float]
+            node = np.arange(len(choice.slots)) // (len(choice.slots) // self.n_nodes)
+            per_node = np.zeros((self.shape.n_experts, self.n_nodes), dtype=np.bool_)
+            per_node[choice.slots, node] = True
+            remote_nodes(self._ids[choice.layer], kept, self._window, per_node, remote)
+        out = np.empty((4, n_windows))
+        for w in range(n_windows):
+            part = share[bounds[w] : bounds[w + 1]]
+            high = int(np.ceil(0.99 * len(part))) - 1
+            out[0, w], out[1, w] = part.mean(), np.partition(part, high)[high]
+        out[2], out[3] = remote / (self._n_tokens * self.n_nodes), mass
+        return out

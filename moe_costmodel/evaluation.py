@@ -2,68 +2,112 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from moe_costmodel._checks import check_choice
+from moe_costmodel.deployment_kernels import step_statistics
+from moe_costmodel.deployment_layers import LayerSteps
 from moe_costmodel.objectives import OBJECTIVES, Predicted
 
 __all__ = ["Evaluation"]
 
 FloatArray = NDArray[np.float64]
-# Objectives that the cost model's error concerns; the others are counted, not predicted.
-_TIMED = {
+# In the order of step_statistics; the cost model's error concerns these, the others are counted.
+_TIMED = (
     "tokens_per_s",
     "step_mean_s",
     "step_p50_s",
     "step_p99_s",
     "miss_mean_s",
     "miss_p99_s",
-}
+)
+_COUNTED = ("avg_max_load", "p99_max_load", "cross_node_bytes", "quality_loss")
 
 
-@dataclass(frozen=True)
 class Evaluation:
-    """Objectives of a deployment, window by window.
+    """Objectives of a deployment, window by window; made by a DeploymentModel.
 
-    ``evaluation["step_p99_s"]`` is the mean over the windows; see
-    :data:`moe_costmodel.objectives.OBJECTIVES` for the names.
+    ``evaluation["step_p99_s"]`` is the mean over the windows; the names are those of
+    :data:`moe_costmodel.objectives.OBJECTIVES`.
 
     Attributes
     ----------
-    values : dict of str to ndarray of shape (n_windows,)
-        Every objective.
-    low, high : dict of str to ndarray of shape (n_windows,)
-        Of the objectives that are times, at either end of the cost model's error.
+    step_seconds, moe_seconds, waiting_seconds : ndarray of shape (n_steps,)
+        Steps of all windows, one window after the other; their MoE layers; and what of it waits
+        for copies of experts.
+    bounds : ndarray of shape (n_windows + 1,)
+        Where each window's steps begin.
     batch : int
         Tokens of a step.
     quality_kind : str
         What "quality_loss" is.
-    step_seconds : ndarray of shape (n_steps,)
-        Of all windows, one after the other.
-    bounds : ndarray of shape (n_windows + 1,)
-        Where each window's steps begin.
+    error : tuple of float
+        Factors between which measured layers were of predicted ones.
     """
 
-    values: dict[str, FloatArray]
-    batch: int
-    quality_kind: str
-    step_seconds: FloatArray
-    moe_seconds: FloatArray
-    waiting_seconds: FloatArray
-    bounds: NDArray[np.int64]
-    error: tuple[float, float]
+    def __init__(
+        self,
+        layers: Sequence[LayerSteps],
+        *,
+        rest: FloatArray,
+        bounds: NDArray[np.int64],
+        batch: int,
+        bytes_of: dict[str, float],
+        quality: float | None,
+        quality_kind: str,
+        token_bytes: float,
+        error: tuple[float, float],
+    ) -> None:
+        self._layers = layers
+        self.bounds, self.batch, self.error = bounds, batch, error
+        self.quality_kind = quality_kind
+        self._quality, self._token_bytes = quality, token_bytes
+        self._values: dict[str, FloatArray] = {}
+        for name, value in bytes_of.items():
+            self._values[name] = np.full(len(bounds) - 1, value)
+        moe = layers[0].seconds.copy()
+        for layer in layers[1:]:
+            moe += layer.seconds
+        self.moe_seconds: FloatArray = moe
+        self.step_seconds: FloatArray = moe + rest
+        self.waiting_seconds: FloatArray = np.zeros(len(moe))
+        for layer in layers:
+            if layer.waiting is not None:
+                self.waiting_seconds += layer.waiting
+
+    def _of(self, name: str) -> FloatArray:
+        """Return an objective in every window, computed when it is first asked for."""
+        if name not in self._values:
+            check_choice(name, OBJECTIVES, "name", "Evaluation")
+            if name in _TIMED:
+                self._values |= self._timed(self.step_seconds, self.waiting_seconds)
+            else:
+                counted = np.mean([layer.counted for layer in self._layers], axis=0)
+                counted[2] *= len(self._layers) * self._token_bytes
+                counted[3] = 1.0 - counted[3] if self._quality is None else self._quality
+                self._values |= dict(zip(_COUNTED, counted, strict=True))
+        return self._values[name]
+
+    def _timed(self, step: FloatArray, waiting: FloatArray) -> dict[str, FloatArray]:
+        out = np.empty((len(_TIMED), len(self.bounds) - 1))
+        step_statistics(step, waiting, self.bounds, self.batch, out)
+        return dict(zip(_TIMED, out, strict=True))
+
+    @property
+    def values(self) -> dict[str, FloatArray]:
+        """Every objective, (n_windows,)."""
+        return {name: self._of(name) for name in OBJECTIVES}
 
     def __getitem__(self, name: str) -> float:
-        check_choice(name, OBJECTIVES, "name", "Evaluation")
-        return float(self.values[name].mean())
+        values = self._of(name)
+        return float(values[0] if len(values) == 1 else values.mean())
 
     def worst(self, name: str) -> float:
         """Return the objective in its worst window."""
-        check_choice(name, OBJECTIVES, "name", "Evaluation")
-        values = self.values[name]
+        values = self._of(name)
         return float(values.min() if OBJECTIVES[name].maximise else values.max())
 
     def predicted(self, name: str) -> Predicted:
@@ -74,18 +118,12 @@ class Evaluation:
         given).
         """
         value = self[name]
-        ends = [self.values[name]]
+        ends = [self._of(name)]
         if name in _TIMED:
+            rest = self.step_seconds - self.moe_seconds
             for factor in self.error:
-                rest = self.step_seconds - self.moe_seconds
-                ends.append(
-                    timed(
-                        rest + factor * self.moe_seconds,
-                        factor * self.waiting_seconds,
-                        self.bounds,
-                        self.batch,
-                    )[name]
-                )
+                scaled = rest + factor * self.moe_seconds
+                ends.append(self._timed(scaled, factor * self.waiting_seconds)[name])
         everything = np.concatenate(ends)
         low, high = float(everything.min()), float(everything.max())
         return Predicted(value, min(low, value), max(high, value), self.worst(name))
@@ -94,28 +132,8 @@ class Evaluation:
         from moe_costmodel.plan_text import quantity
 
         lines = [f"  {'objective':<18}{'mean':>14}{'worst window':>16}"]
-        for name in self.values:
-            unit = OBJECTIVES[name].unit
-            mean, worst = quantity(self[name], unit), quantity(self.worst(name), unit)
+        for name, objective in OBJECTIVES.items():
+            mean = quantity(self[name], objective.unit)
+            worst = quantity(self.worst(name), objective.unit)
             lines.append(f"  {name:<18}{mean:>14}{worst:>16}")
         return "\n".join(lines)
-
-
-def timed(
-    step: FloatArray, waiting: FloatArray, bounds: NDArray[np.int64], batch: int
-) -> dict[str, FloatArray]:
-    """Return the objectives that follow from the times of steps, window by window."""
-    n = len(bounds) - 1
-    out = {name: np.empty(n) for name in _TIMED}
-    for w in range(n):
-        part, copies = step[bounds[w] : bounds[w + 1]], waiting[bounds[w] : bounds[w + 1]]
-        total = part.sum()
-        out["tokens_per_s"][w] = batch * len(part) / total
-        out["step_mean_s"][w] = total / len(part)
-        half, high = np.ceil(0.5 * len(part)) - 1, np.ceil(0.99 * len(part)) - 1
-        places = [int(half), int(high)]
-        ordered = np.partition(part, places)
-        out["step_p50_s"][w], out["step_p99_s"][w] = ordered[places]
-        out["miss_mean_s"][w] = copies.mean()
-        out["miss_p99_s"][w] = np.partition(copies, places[1])[places[1]]
-    return out

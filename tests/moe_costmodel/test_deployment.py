@@ -73,7 +73,7 @@ def full_replay(model, trace, rules, capacities, policy, placement, batch):
 
 @pytest.mark.parametrize("mode", ["decode", "prefill"])
 @pytest.mark.parametrize("buffered", [False, True])
-@pytest.mark.parametrize("policy", ["paper", "lru", "inactive-lfu"])
+@pytest.mark.parametrize("policy", ["paper", "fifo", "lru", "lfu", "inactive-lfu"])
 def test_steps_equal_a_full_replay_to_the_bit(windows, rng, mode, buffered, policy):
     model = model_of(windows, mode=mode, buffered=buffered)
     loads = windows[0].loads(4)
@@ -121,7 +121,7 @@ def test_a_small_cache_changes_nothing_but_the_work(windows, rng):
         a = small.evaluate(RULES, capacities, "lfu", None, batch)
         b = large.evaluate(RULES, capacities, "lfu", None, batch)
         assert np.array_equal(a.step_seconds, b.step_seconds)
-        assert small._layers._cache.used <= 2000 + 600 + a.step_seconds.nbytes * 2
+        assert small._layers._cache.used <= 2000 + 3000
     assert small.layers_computed > large.layers_computed
 
 
