@@ -66,10 +66,10 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"{hardware.name}, {hardware.versions}, {len(measured.records)} measured points")
     print(verify_table(found))
     for path, item in zip(arguments.plans, found, strict=True):
-        planned = item.plan.objectives.get("step_mean_s")
-        if planned is not None:
+        own = item.plan.objectives.get("step_mean_s")
+        if own is not None:
             print(
-                f"  {path}: the plan itself says {planned.value * 1e3:.3g} ms for a whole step on "
+                f"  {path}: the plan itself says {own.value * 1e3:.3g} ms for a whole step on "
                 f"{item.plan.provenance.get('hardware', 'hardware that it does not name')}"
             )
     if arguments.out:
