@@ -17,7 +17,7 @@ from moe_costmodel.deployment_kernels import (
     kept_choices,
     layer_times,
     remote_nodes,
-    step_entries,
+    step_counts,
 )
 from moe_costmodel.gate_rules import RULES, GateRule
 from moe_costmodel.hardware import Hardware
@@ -266,19 +266,17 @@ class LayerCosts:
         """Return the mean experts a token in each window."""
         return self._by_window(self.kept(layer, rule)[0]) / self._n_tokens
 
-    def _entries(
-        self, choice: LayerChoice
-    ) -> tuple[IntArray, NDArray[np.int32], NDArray[np.int32]]:
-        key = (choice.layer, choice.rule, choice.batch)
-        entries: tuple[IntArray, NDArray[np.int32], NDArray[np.int32]] | None
-        entries = self._cache.get(key)
-        if entries is None:
-            steps = self.steps(choice.batch)
-            kept = self.kept(choice.layer, choice.rule)[0][steps.order]
-            ids = steps.ids[choice.layer]
-            entries = step_entries(ids, kept, choice.batch, self.shape.n_experts)
-            self._cache.put(key, entries, sum(part.nbytes for part in entries) + 500)
-        return entries
+    def loads(self, layer: int, rule: GateRule | None, batch: int) -> NDArray[np.int32]:
+        """Return the tokens of each expert in each step of all windows, (n_steps, n_experts)."""
+        key = (layer, rule, batch)
+        counts: NDArray[np.int32] | None = self._cache.get(key)
+        if counts is None:
+            steps = self.steps(batch)
+            kept = self.kept(layer, rule)[0][steps.order]
+            counts = np.zeros((steps.n, self.shape.n_experts), dtype=np.int32)
+            step_counts(steps.ids[layer], kept, batch, counts)
+            self._cache.put(key, counts, counts.nbytes + 500)
+        return counts
 
     def find(self, key: bytes) -> LayerSteps | None:
         """Return the layer that was put under a key, if it is still there."""
@@ -307,10 +305,9 @@ class LayerCosts:
         table = self.latency.table(replace(self.shape, n_local=n_local), kernel=self.kernel)
         out = np.empty((3, steps.n))
         most_rows = layer_times(
-            self._entries(choice),
+            self.loads(layer, choice.rule, choice.batch),
             steps.bounds,
             slots,
-            self.shape.n_experts,
             self.n_devices,
             self.n_nodes,
             choice.capacities,
