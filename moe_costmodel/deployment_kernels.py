@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 
 from moe_costmodel.layer_table import _interpolate
 
-__all__ = ["kept_choices", "layer_times", "remote_nodes", "step_counts", "step_statistics"]
+__all__ = [
+    "active_experts",
+    "kept_choices",
+    "layer_times",
+    "remote_nodes",
+    "step_counts",
+    "step_statistics",
+]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -94,8 +101,25 @@ def step_counts(
 
 
 @numba.njit(cache=True)
+def active_experts(counts: NDArray[np.int32]) -> tuple[IntArray, NDArray[np.int32]]:
+    """List each step's active experts: step s has ``experts[bounds[s]:bounds[s + 1]]``."""
+    n_steps, n_experts = counts.shape
+    bounds = np.zeros(n_steps + 1, dtype=np.int64)
+    experts = np.empty(np.count_nonzero(counts), dtype=np.int32)
+    n = 0
+    for step in range(n_steps):
+        for expert in range(n_experts):
+            if counts[step, expert] > 0:
+                experts[n] = expert
+                n += 1
+        bounds[step + 1] = n
+    return bounds, experts
+
+
+@numba.njit(cache=True)
 def layer_times(
     counts: NDArray[np.int32],
+    sparse: tuple[IntArray, NDArray[np.int32]],
     windows: IntArray,
     slots: IntArray,
     n_devices: int,
@@ -115,6 +139,8 @@ def layer_times(
     ----------
     counts : ndarray of shape (n_steps, n_experts)
         Tokens of each expert.
+    sparse : tuple
+        From :func:`active_experts` where few are active, which is quicker then; else empty.
     windows : ndarray of shape (n_windows + 1,)
         Where each window's steps begin; buffers are empty there.
     slots : ndarray of shape (n_slots,)
@@ -139,11 +165,21 @@ def layer_times(
     """
     n_slots = len(slots)
     n_local = n_slots // n_devices
-    copies = np.zeros(counts.shape[1], dtype=np.int64)
-    rank = np.empty(n_slots, dtype=np.int64)
+    bounds, experts = sparse
+    first = np.zeros(counts.shape[1] + 1, dtype=np.int64)
     for slot in range(n_slots):
-        rank[slot] = copies[slots[slot]]
-        copies[slots[slot]] += 1
+        first[slots[slot] + 1] += 1
+    for expert in range(counts.shape[1]):
+        first[expert + 1] += first[expert]
+    # The slots of expert e are own[first[e]:first[e + 1]]; each is the rank-th of them.
+    own = np.empty(n_slots, dtype=np.int64)
+    rank = np.zeros(n_slots, dtype=np.int64)
+    copies = np.zeros(counts.shape[1], dtype=np.int64)
+    for slot in range(n_slots):
+        expert = slots[slot]
+        rank[slot] = copies[expert]
+        own[first[expert] + copies[expert]] = slot
+        copies[expert] += 1
     replicated = n_slots > counts.shape[1]
 
     buffered = policy >= 0
@@ -153,7 +189,8 @@ def layer_times(
     oldest = np.zeros(n_devices, dtype=np.int64)
     clock = 0
 
-    accessed = np.empty(n_local + 1, dtype=np.int64)
+    accessed = np.empty(n_slots + 1, dtype=np.int64)
+    n_accessed = np.zeros(n_devices, dtype=np.int64)
     seconds = np.zeros(n_devices)
     rows = np.zeros(n_devices, dtype=np.int64)
     missed = np.zeros(n_devices, dtype=np.int64)
@@ -169,13 +206,26 @@ def layer_times(
             filled[:] = 0
             oldest[:] = 0
             state[_USED] = 0
+        if len(bounds):
+            for device in range(n_devices):
+                for i in range(n_accessed[device]):
+                    state[_HERE, accessed[device * n_local + i]] = 0
+                n_accessed[device] = 0
+            for i in range(bounds[step], bounds[step + 1]):
+                expert = experts[i]
+                for place in range(first[expert], first[expert + 1]):
+                    slot = own[place]
+                    device = slot // n_local if n_devices > 1 else 0
+                    accessed[device * n_local + n_accessed[device]] = slot
+                    n_accessed[device] += 1
         fullest = 0.0
         all_rows = 0
         for device in range(n_devices):
             begin = device * n_local
             n, total, largest = 0, 0, 0
             load = 0.0
-            for slot in range(begin, begin + n_local):
+            for i in range(n_accessed[device] if len(bounds) else n_local):
+                slot = accessed[begin + i] if len(bounds) else begin + i
                 expert = slots[slot]
                 tokens = int(counts[step, expert])
                 if replicated:
@@ -186,10 +236,11 @@ def layer_times(
                         more = 1 if turn < tokens % copies[expert] else 0
                         tokens = tokens // copies[expert] + more
                 state[_HERE, slot] = tokens
-                accessed[n] = slot
+                accessed[begin + n] = slot
                 n += 1 if tokens > 0 else 0
                 total += tokens
                 largest = max(largest, tokens)
+            n_accessed[device] = n
             rows[device] = total
             all_rows += total
             most_rows = max(most_rows, total)
@@ -212,7 +263,7 @@ def layer_times(
                 end = begin + capacities[device]
                 misses = 0
                 for i in range(n):
-                    slot = accessed[i]
+                    slot = accessed[begin + i]
                     state[_USED, slot] += 1
                     if not resident[slot]:
                         misses += 1

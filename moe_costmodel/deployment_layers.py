@@ -14,6 +14,7 @@ from moe_costmodel._checks import complain
 from moe_costmodel.buffer_cost import BufferCost
 from moe_costmodel.buffering import POLICIES
 from moe_costmodel.deployment_kernels import (
+    active_experts,
     kept_choices,
     layer_times,
     remote_nodes,
@@ -33,6 +34,10 @@ _RULE_CODES = {name: code for code, name in enumerate(RULES)}
 _POLICY_CODES = {name: code for code, name in enumerate(POLICIES)}
 _MEMO_CELLS = 1 << 20
 _MAX_BATCHES = 24
+# Where no more than this part of the experts can be active, they are listed.
+_FEW = 4
+_NO_STEPS, _NO_EXPERTS = np.zeros(0, np.int64), np.zeros(0, np.int32)
+Sparse = tuple[NDArray[np.int64], NDArray[np.int32]]
 
 
 @dataclass(frozen=True)
@@ -266,17 +271,21 @@ class LayerCosts:
         """Return the mean experts a token in each window."""
         return self._by_window(self.kept(layer, rule)[0]) / self._n_tokens
 
-    def loads(self, layer: int, rule: GateRule | None, batch: int) -> NDArray[np.int32]:
-        """Return the tokens of each expert in each step of all windows, (n_steps, n_experts)."""
-        key = (layer, rule, batch)
-        counts: NDArray[np.int32] | None = self._cache.get(key)
-        if counts is None:
-            steps = self.steps(batch)
-            kept = self.kept(layer, rule)[0][steps.order]
+    def _loads(self, choice: LayerChoice) -> tuple[NDArray[np.int32], Sparse]:
+        """Return the tokens of each expert in each step of all windows; and the active ones."""
+        key = (choice.layer, choice.rule, choice.batch)
+        found: tuple[NDArray[np.int32], Sparse] | None = self._cache.get(key)
+        if found is None:
+            steps = self.steps(choice.batch)
+            kept = self.kept(choice.layer, choice.rule)[0][steps.order]
             counts = np.zeros((steps.n, self.shape.n_experts), dtype=np.int32)
-            step_counts(steps.ids[layer], kept, batch, counts)
-            self._cache.put(key, counts, counts.nbytes + 500)
-        return counts
+            step_counts(steps.ids[choice.layer], kept, choice.batch, counts)
+            few = _FEW * choice.batch * self.shape.k <= self.shape.n_experts
+            sparse = active_experts(counts) if few else (_NO_STEPS, _NO_EXPERTS)
+            found = counts, sparse
+            n_bytes = counts.nbytes + sparse[0].nbytes + sparse[1].nbytes
+            self._cache.put(key, found, n_bytes + 500)
+        return found
 
     def find(self, key: bytes) -> LayerSteps | None:
         """Return the layer that was put under a key, if it is still there."""
@@ -305,7 +314,7 @@ class LayerCosts:
         table = self.latency.table(replace(self.shape, n_local=n_local), kernel=self.kernel)
         out = np.empty((3, steps.n))
         most_rows = layer_times(
-            self.loads(layer, choice.rule, choice.batch),
+            *self._loads(choice),
             steps.bounds,
             slots,
             self.n_devices,
