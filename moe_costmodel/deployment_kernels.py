@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from moe_costmodel.layer_table import _interpolate
 
 __all__ = [
-    "active_experts",
     "kept_choices",
     "layer_times",
     "remote_nodes",
     "step_counts",
+    "step_entries",
     "step_statistics",
 ]
 
@@ -101,25 +101,53 @@ def step_counts(
 
 
 @numba.njit(cache=True)
-def active_experts(counts: NDArray[np.int32]) -> tuple[IntArray, NDArray[np.int32]]:
-    """List each step's active experts: step s has ``experts[bounds[s]:bounds[s + 1]]``."""
-    n_steps, n_experts = counts.shape
+def step_entries(
+    ids: NDArray[Any], kept: NDArray[np.uint8], size: int, n_experts: int
+) -> tuple[IntArray, NDArray[np.int32], NDArray[np.int32]]:
+    """List the active experts of each step, ascending, and their tokens.
+
+    Parameters
+    ----------
+    ids, kept, size
+        As for :func:`step_counts`.
+    n_experts : int
+
+    Returns
+    -------
+    bounds : ndarray of shape (n_steps + 1,)
+    experts, tokens : ndarray
+        Step s has the entries ``bounds[s]`` to ``bounds[s + 1]``.
+    """
+    n_steps = len(ids) // size
     bounds = np.zeros(n_steps + 1, dtype=np.int64)
-    experts = np.empty(np.count_nonzero(counts), dtype=np.int32)
+    experts = np.empty(ids.size, dtype=np.int32)
+    tokens = np.empty(ids.size, dtype=np.int32)
+    counts = np.zeros(n_experts, dtype=np.int32)
     n = 0
     for step in range(n_steps):
-        for expert in range(n_experts):
-            if counts[step, expert] > 0:
-                experts[n] = expert
-                n += 1
+        first = n
+        for token in range(step * size, (step + 1) * size):
+            for rank in range(kept[token]):
+                expert = ids[token, rank]
+                if counts[expert] == 0:
+                    place = n
+                    while place > first and experts[place - 1] > expert:
+                        experts[place] = experts[place - 1]
+                        place -= 1
+                    experts[place] = expert
+                    n += 1
+                counts[expert] += 1
+        for i in range(first, n):
+            tokens[i] = counts[experts[i]]
+            counts[experts[i]] = 0
         bounds[step + 1] = n
-    return bounds, experts
+    return bounds, experts[:n].copy(), tokens[:n].copy()
 
 
 @numba.njit(cache=True)
 def layer_times(
     counts: NDArray[np.int32],
-    sparse: tuple[IntArray, NDArray[np.int32]],
+    entries: tuple[IntArray, NDArray[np.int32], NDArray[np.int32]],
     windows: IntArray,
     slots: IntArray,
     n_devices: int,
@@ -138,9 +166,9 @@ def layer_times(
     Parameters
     ----------
     counts : ndarray of shape (n_steps, n_experts)
-        Tokens of each expert.
-    sparse : tuple
-        From :func:`active_experts` where few are active, which is quicker then; else empty.
+        Tokens of each expert; unused where there are entries.
+    entries : tuple
+        From :func:`step_entries` where few experts are active, which is quicker then; else empty.
     windows : ndarray of shape (n_windows + 1,)
         Where each window's steps begin; buffers are empty there.
     slots : ndarray of shape (n_slots,)
@@ -165,7 +193,8 @@ def layer_times(
     """
     n_slots = len(slots)
     n_local = n_slots // n_devices
-    bounds, experts = sparse
+    bounds, experts, n_tokens = entries
+    sparse = len(bounds) > 0
     first = np.zeros(counts.shape[1] + 1, dtype=np.int64)
     for slot in range(n_slots):
         first[slots[slot] + 1] += 1
@@ -198,7 +227,7 @@ def layer_times(
     most_rows = 0
     window = 0
     start = 0
-    for step in range(len(counts)):
+    for step in range(out.shape[1]):
         if step == windows[window + 1]:
             window += 1
             start = step
@@ -206,7 +235,7 @@ def layer_times(
             filled[:] = 0
             oldest[:] = 0
             state[_USED] = 0
-        if len(bounds):
+        if sparse:
             for device in range(n_devices):
                 for i in range(n_accessed[device]):
                     state[_HERE, accessed[device * n_local + i]] = 0
@@ -216,6 +245,7 @@ def layer_times(
                 for place in range(first[expert], first[expert + 1]):
                     slot = own[place]
                     device = slot // n_local if n_devices > 1 else 0
+                    state[_HERE, slot] = n_tokens[i]
                     accessed[device * n_local + n_accessed[device]] = slot
                     n_accessed[device] += 1
         fullest = 0.0
@@ -224,10 +254,10 @@ def layer_times(
             begin = device * n_local
             n, total, largest = 0, 0, 0
             load = 0.0
-            for i in range(n_accessed[device] if len(bounds) else n_local):
-                slot = accessed[begin + i] if len(bounds) else begin + i
+            for i in range(n_accessed[device] if sparse else n_local):
+                slot = accessed[begin + i] if sparse else begin + i
                 expert = slots[slot]
-                tokens = int(counts[step, expert])
+                tokens = state[_HERE, slot] if sparse else int(counts[step, expert])
                 if replicated:
                     load += tokens / copies[expert]
                     if copies[expert] > 1:
@@ -347,33 +377,22 @@ def _victim(policy: int, begin: int, end: int, state: IntArray) -> int:
 
 
 @numba.njit(cache=True)
-def step_statistics(
-    step: FloatArray, waiting: FloatArray, bounds: IntArray, batch: int, out: FloatArray
-) -> None:
-    """Write statistics of the steps, window by window.
+def step_statistics(step: FloatArray, bounds: IntArray, out: FloatArray) -> None:
+    """Write steps a second, mean, median and 99th percentile, of each window, [4, n_windows].
 
-    Parameters
-    ----------
-    step, waiting : ndarray of shape (n_steps,)
-    bounds : ndarray of shape (n_windows + 1,)
-    batch : int
-    out : ndarray of shape (6, n_windows)
-        Tokens a second; mean, median and 99th percentile of the steps; mean and 99th percentile of
-        the waiting. A percentile is the smallest value that so large a share does not exceed.
+    A percentile is the smallest value that so large a share of the steps do not exceed.
     """
     for w in range(len(bounds) - 1):
-        part, copies = step[bounds[w] : bounds[w + 1]], waiting[bounds[w] : bounds[w + 1]]
+        part = step[bounds[w] : bounds[w + 1]]
         n = len(part)
         half, high = int(np.ceil(0.5 * n)) - 1, int(np.ceil(0.99 * n)) - 1
         total = 0.0
         for value in part:
             total += value
-        out[0, w] = batch * n / total
+        out[0, w] = n / total if total > 0 else np.inf
         out[1, w] = total / n
         out[2, w] = np.partition(part, half)[half]
         out[3, w] = np.partition(part, high)[high]
-        out[4, w] = copies.mean()
-        out[5, w] = np.partition(copies, high)[high]
 
 
 @numba.njit(cache=True)

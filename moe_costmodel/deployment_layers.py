@@ -14,11 +14,11 @@ from moe_costmodel._checks import complain
 from moe_costmodel.buffer_cost import BufferCost
 from moe_costmodel.buffering import POLICIES
 from moe_costmodel.deployment_kernels import (
-    active_experts,
     kept_choices,
     layer_times,
     remote_nodes,
     step_counts,
+    step_entries,
 )
 from moe_costmodel.gate_rules import RULES, GateRule
 from moe_costmodel.hardware import Hardware
@@ -36,8 +36,8 @@ _MEMO_CELLS = 1 << 20
 _MAX_BATCHES = 24
 # Where no more than this part of the experts can be active, they are listed.
 _FEW = 4
-_NO_STEPS, _NO_EXPERTS = np.zeros(0, np.int64), np.zeros(0, np.int32)
-Sparse = tuple[NDArray[np.int64], NDArray[np.int32]]
+Entries = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]
+_NO_ENTRIES: Entries = (np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int32))
 
 
 @dataclass(frozen=True)
@@ -271,19 +271,23 @@ class LayerCosts:
         """Return the mean experts a token in each window."""
         return self._by_window(self.kept(layer, rule)[0]) / self._n_tokens
 
-    def _loads(self, choice: LayerChoice) -> tuple[NDArray[np.int32], Sparse]:
-        """Return the tokens of each expert in each step of all windows; and the active ones."""
+    def _loads(self, choice: LayerChoice) -> tuple[NDArray[np.int32], Entries]:
+        """Return the tokens of each expert in each step, or, where few are active, of those."""
         key = (choice.layer, choice.rule, choice.batch)
-        found: tuple[NDArray[np.int32], Sparse] | None = self._cache.get(key)
+        found: tuple[NDArray[np.int32], Entries] | None = self._cache.get(key)
         if found is None:
-            steps = self.steps(choice.batch)
+            steps, n_experts = self.steps(choice.batch), self.shape.n_experts
             kept = self.kept(choice.layer, choice.rule)[0][steps.order]
-            counts = np.zeros((steps.n, self.shape.n_experts), dtype=np.int32)
-            step_counts(steps.ids[choice.layer], kept, choice.batch, counts)
-            few = _FEW * choice.batch * self.shape.k <= self.shape.n_experts
-            sparse = active_experts(counts) if few else (_NO_STEPS, _NO_EXPERTS)
-            found = counts, sparse
-            n_bytes = counts.nbytes + sparse[0].nbytes + sparse[1].nbytes
+            ids = steps.ids[choice.layer]
+            if _FEW * choice.batch * self.shape.k <= n_experts:
+                found = (
+                    np.zeros((0, n_experts), dtype=np.int32),
+                    step_entries(ids, kept, choice.batch, n_experts),
+                )
+            else:
+                found = np.zeros((steps.n, n_experts), dtype=np.int32), _NO_ENTRIES
+                step_counts(ids, kept, choice.batch, found[0])
+            n_bytes = found[0].nbytes + sum(part.nbytes for part in found[1])
             self._cache.put(key, found, n_bytes + 500)
         return found
 
