@@ -1,0 +1,123 @@
+"""The compiled parts of buffering: steps that wait for copies, and slots given up one by one."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["give_up", "waiting_steps"]
+
+
+@numba.njit(cache=True)
+def waiting_steps(
+    misses: NDArray[np.uint16],
+    kept: NDArray[np.int64],
+    policy: NDArray[np.int64],
+    mean: NDArray[np.float64],
+    tail: NDArray[np.float64],
+) -> None:
+    """Write the mean and the 99th percentile of the copies that steps wait for.
+
+    Parameters
+    ----------
+    misses : uint16 array [n_policies, n_layers, n_devices, n_capacities, n_steps]
+    kept : int array [n, n_layers, n_devices]
+    policy : int array [n]
+    mean, tail : float array [n]
+        Written. The percentile is the smallest value that 99 % of the steps stay within.
+    """
+    n_layers, n_devices, n_steps = misses.shape[1], misses.shape[2], misses.shape[4]
+    rank = max(0, int(np.ceil(0.99 * n_steps)) - 1)
+    steps = np.empty(n_steps, dtype=np.int64)
+    most = np.empty(n_steps, dtype=np.uint16)
+    for i in range(len(kept)):
+        steps[:] = 0
+        for layer in range(n_layers):
+            most[:] = misses[policy[i], layer, 0, kept[i, layer, 0] - 1]
+            for device in range(1, n_devices):
+                other = misses[policy[i], layer, device, kept[i, layer, device] - 1]
+                for s in range(n_steps):
+                    most[s] = max(most[s], other[s])
+            for s in range(n_steps):
+                steps[s] += most[s]
+        mean[i] = steps.sum() / n_steps
+        tail[i] = np.partition(steps, rank)[rank]
+
+
+@numba.njit(cache=True)
+def give_up(
+    misses: NDArray[np.uint16], kept: NDArray[np.int64], per_device: bool
+) -> NDArray[np.int64]:
+    """Give up slots one by one, always where the steps then wait least, down to one a layer.
+
+    Parameters
+    ----------
+    misses : uint16 array [n_layers, n_devices, n_capacities, n_steps]
+    kept : int array [n_layers, n_devices]
+        Slots at first.
+    per_device : bool
+        Whether devices give up a slot in different layers. Each gives up one in every round.
+
+    Returns
+    -------
+    int array [n, n_layers, n_devices]
+        From the first slots to one a layer.
+    """
+    n_layers, n_devices, _, n_steps = misses.shape
+    kept = kept.copy()
+    n_columns = n_devices if per_device else 1
+    price = np.empty((n_layers, n_columns))
+    for layer in range(n_layers):
+        for column in range(n_columns):
+            price[layer, column] = _price(misses[layer], kept[layer], column, per_device)
+    rounds = 0
+    for device in range(n_devices):
+        rounds = max(rounds, kept[:, device].sum() - n_layers)
+    out = np.empty((rounds + 1, n_layers, n_devices), dtype=np.int64)
+    out[0] = kept
+    for i in range(1, rounds + 1):
+        # The fullest devices decide about the memory, so only they have to give something up.
+        slots = kept.sum(axis=0)
+        fullest = slots.max()
+        for column in range(n_columns):
+            if per_device and slots[column] < fullest:
+                continue
+            layer = price[:, column].argmin()
+            if per_device:
+                kept[layer, column] -= 1
+            else:
+                kept[layer] = np.maximum(kept[layer] - 1, 1)
+            for other in range(n_columns):
+                price[layer, other] = _price(misses[layer], kept[layer], other, per_device)
+        out[i] = kept
+    return out
+
+
+@numba.njit(cache=True)
+def _price(
+    misses: NDArray[np.uint16], kept: NDArray[np.int64], column: int, per_device: bool
+) -> float:
+    """Return how much longer the steps wait for a layer that keeps one slot less."""
+    n_devices, _, n_steps = misses.shape
+    after = kept.copy()
+    if per_device:
+        after[column] -= 1
+    else:
+        after = np.maximum(after - 1, 1)
+    if after.min() < 1 or (after == kept).all():
+        return np.inf
+    total = 0
+    for step in range(n_steps):
+        before, then = 0, 0
+        for device in range(n_devices):
+            before = max(before, misses[device, kept[device] - 1, step])
+            then = max(then, misses[device, after[device] - 1, step])
+        total += then - before
+    # A slot of a device that the others outwait is free now, but not when they give up theirs.
+    own = 0
+    for step in range(n_steps):
+        for device in range(n_devices):
+            own += misses[device, after[device] - 1, step]
+            own -= misses[device, kept[device] - 1, step]
+    return total + 0.2 * own / n_devices

@@ -1,0 +1,366 @@
+"""How many experts to keep in fast memory, layer by layer, as a pymoo problem."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import moocore
+import numpy as np
+from numpy.typing import ArrayLike
+
+from moe_costmodel import POLICIES, Hardware, LayerShape, Placement, RoutingTrace, miss_curves
+from moe_costmodel._checks import check_choice, check_positive, complain
+from moe_costmodel.buffer_cost import BufferCost
+
+from .base import Floats, Ints, as_windows, combine
+from .buffer_kernels import give_up, waiting_steps
+from .example import EXAMPLE_LINK, example_shape
+from .ladders import LadderProblem
+
+__all__ = ["BufferPlan", "ExpertBuffering"]
+
+EVALUATION = 1
+"""Counts up whenever the same design would get other objectives than before."""
+
+OBJECTIVES = {
+    "memory_bytes": "experts kept on the fullest device",
+    "miss_mean_s": "mean time that a step copies missing experts",
+    "miss_p99_s": "99th percentile of that time",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class BufferPlan:
+    """Buffers of the layers, as decided and as predicted.
+
+    Attributes
+    ----------
+    capacities : int array [n_layers, n_devices]
+        Experts kept.
+    policy : str
+        One of :data:`moe_costmodel.POLICIES`.
+    objectives : dict of str to float
+    """
+
+    capacities: Ints
+    policy: str
+    objectives: dict[str, float]
+
+    def __str__(self) -> str:
+        values = [f"{name} {value:.6g}" for name, value in self.objectives.items()]
+        rows = [f"layer {i}: {row.tolist()}" for i, row in enumerate(self.capacities)]
+        return "\n".join([f"policy {self.policy}: {POLICIES[self.policy]}", *values, *rows])
+
+
+class ExpertBuffering(LadderProblem):
+    """Pick buffer sizes and what leaves a full buffer, all objectives minimised.
+
+    A row of X holds the experts that each device keeps of each layer, devices of a layer side by
+    side (one column a layer without `per_device`), then the index of the policy in ``policies``.
+    A layer waits for the device that has most to copy; the layers of a step follow one another.
+    Copies are charged in full, nothing hides them (``MoEDeployment`` knows what does).
+
+    Parameters
+    ----------
+    trace : RoutingTrace or sequence of RoutingTrace
+        Several are windows or domains of the traffic; each starts with empty buffers.
+    expert_bytes : float
+        Size of one expert.
+    miss_seconds : float
+        Time to copy one expert into fast memory.
+    placement : Placement, optional
+        Which device holds which expert, without replicas; by default contiguous.
+    devices : int
+        Of that default.
+    batch_size : int
+        Sequences decoded together (decode) or tokens of a step (prefill).
+    mode : {"decode", "prefill"}
+    policies : sequence of str
+        To choose from; by default all but "min", which sees the future.
+    per_device : bool
+        Whether devices may keep different numbers of experts of a layer.
+    budget_bytes : float, optional
+        Most memory for experts on one device; a constraint that the operators keep.
+    objectives : sequence of str
+        Of "memory_bytes", "miss_mean_s", "miss_p99_s".
+    over : {"mean", "worst"}
+        How several windows become one.
+
+    Raises
+    ------
+    ValueError
+        A parameter is wrong, or no buffers fit the budget; then it says what would.
+
+    References
+    ----------
+    arXiv 2303.06182, section 5; policies: ``moe_costmodel.buffering``.
+
+    Examples
+    --------
+    >>> from problems.moe import ExpertBuffering
+    >>> problem = ExpertBuffering.example(devices=2)
+    >>> problem.n_var, problem.objective_names
+    (13, ('memory_bytes', 'miss_mean_s', 'miss_p99_s'))
+    """
+
+    def __init__(
+        self,
+        trace: RoutingTrace | Sequence[RoutingTrace],
+        *,
+        expert_bytes: float,
+        miss_seconds: float,
+        placement: Placement | None = None,
+        devices: int = 1,
+        batch_size: int = 4,
+        mode: str = "decode",
+        policies: Sequence[str] | None = None,
+        per_device: bool = True,
+        budget_bytes: float | None = None,
+        objectives: Sequence[str] = tuple(OBJECTIVES),
+        over: str = "mean",
+    ) -> None:
+        owner = "ExpertBuffering"
+        self.windows = as_windows(trace, owner)
+        first = self.windows[0]
+        for name, value in (("expert_bytes", expert_bytes), ("miss_seconds", miss_seconds)):
+            if not 0 < value < float("inf"):
+                raise complain(name, owner, "a positive number", value)
+        self.objective_names = _names(objectives, OBJECTIVES, owner)
+        self.policies = (
+            tuple(name for name in POLICIES if name != "min")
+            if policies is None
+            else _names(policies, POLICIES, owner, "policies")
+        )
+        check_positive(batch_size, "batch_size", owner)
+        if placement is None:
+            from moe_costmodel import contiguous
+
+            devices = check_positive(devices, "devices", owner)
+            if devices > first.n_experts or first.n_experts % devices:
+                raise complain("devices", owner, f"a divisor of {first.n_experts} experts", devices)
+            placement = contiguous(first.n_layers, first.n_experts, devices)
+        self.placement = placement
+        self.expert_bytes, self.miss_seconds = float(expert_bytes), float(miss_seconds)
+        self.over, self.per_device = over, bool(per_device)
+        self.budget_bytes = None if budget_bytes is None else float(budget_bytes)
+        device_of = placement.device_of()
+        self._shape = (first.n_layers, placement.n_devices)
+        held = (device_of[:, :, None] == np.arange(placement.n_devices)).sum(axis=1)
+        # The misses of every step, for every policy and capacity, [policy, layer, device, c, step].
+        self._misses = []
+        for window in self.windows:
+            curves = miss_curves(
+                window.loads(None if window.is_load_only else batch_size, mode),  # type: ignore[arg-type]
+                device_of, placement.n_devices, policies=self.policies, per_step=True,
+            )  # fmt: skip
+            steps = np.stack([curves[name].per_step for name in self.policies])
+            self._misses.append(
+                np.ascontiguousarray(steps.transpose(0, 2, 3, 4, 1).astype(np.uint16))
+            )
+        # What a capacity misses in the mean over the steps of all windows, [policy, layer, device, c].
+        self._mean = combine(np.stack([m.mean(axis=4) for m in self._misses]), "mean")
+        n_capacities = self._shape[0] * (self._shape[1] if self.per_device else 1)
+        most = held.ravel() if self.per_device else held.max(axis=1)
+        super().__init__(
+            n_var=n_capacities + 1,
+            n_obj=len(self.objective_names),
+            n_ieq_constr=int(self.budget_bytes is not None),
+            xl=np.append(np.ones(n_capacities), 0.0),
+            xu=np.append(most, len(self.policies) - 1.0).astype(float),
+            vtype=int,
+        )
+        self.named = np.arange(self.n_var) == n_capacities
+        self.budget_slots = self._shape[0] * int(most.max())
+        if self.budget_bytes is not None:
+            self.budget_slots = int(self.budget_bytes // self.expert_bytes)
+            if self.budget_slots < self._shape[0]:
+                least = self._shape[0] * self.expert_bytes
+                raise complain(
+                    "budget_bytes", owner,
+                    f"at least {least:.6g}, one expert of each of {self._shape[0]} layers "
+                    "(fewer bytes an expert, or more devices of a split expert, would lower that)",
+                    f"{self.budget_bytes:.6g}",
+                )  # fmt: skip
+        self.feature_names = (
+            "slots of the fullest device",
+            "slots in all",
+            *(f"misses {i}" for i in range(self._shape[0])),
+        )
+        self._set_identity(
+            "buffers", EVALUATION, *self._misses, self.expert_bytes, self.miss_seconds,
+            self.policies, self.objective_names, over, self.per_device, self.budget_bytes,
+        )  # fmt: skip
+        corners = np.concatenate(
+            [[np.append(xs, p) for p in range(len(self.policies))]
+             for xs in (self.xl[:-1], self.xu[:-1])]
+        )  # fmt: skip
+        self.ref_point = self._values(self._rows(corners)).max(axis=0) * 1.05
+        self.ref_point_source = "the worst of one expert a buffer and all experts resident, + 5 %"
+
+    @classmethod
+    def of_hardware(
+        cls,
+        trace: RoutingTrace | Sequence[RoutingTrace],
+        hardware: Hardware,
+        shape: LayerShape,
+        **settings: Any,
+    ) -> ExpertBuffering:
+        """Make the problem with sizes of a layer, and the link that a machine copies over.
+
+        Raises
+        ------
+        ValueError
+            If the hardware has no link "slow_to_fast".
+        """
+        cost = BufferCost.of_link(hardware.link("slow_to_fast"))
+        return cls(
+            trace, expert_bytes=shape.expert_bytes,
+            miss_seconds=float(cost.copy_seconds(shape, 1)), **settings,
+        )  # fmt: skip
+
+    @classmethod
+    def example(cls, domain: str = "code", *, devices: int = 1, **settings: Any) -> ExpertBuffering:
+        """Make the problem of the packaged example trace, its experts behind a PCIe 3 link."""
+        shape = example_shape()
+        return cls(
+            RoutingTrace.example(domain),  # type: ignore[arg-type]
+            expert_bytes=shape.expert_bytes,
+            miss_seconds=EXAMPLE_LINK.seconds(shape.expert_bytes), devices=devices, **settings,
+        )  # fmt: skip
+
+    # ------------------------------------------------------------------------------- evaluation
+
+    def _evaluate(self, x: ArrayLike, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        rows = self._rows(x)
+        out["F"] = self._values(rows)
+        if self.budget_bytes is not None:
+            slots = self.capacities(rows).sum(axis=1).max(axis=1)
+            out["G"] = (slots[:, None] - self.budget_slots) / self.budget_slots
+
+    def capacities(self, X: ArrayLike) -> Ints:
+        """Return the experts kept, [n, n_layers, n_devices]."""
+        rows = self._rows(X)[:, :-1]
+        shape = (len(rows), *self._shape)
+        return np.broadcast_to(rows.reshape(len(rows), self._shape[0], -1), shape)
+
+    def _values(self, rows: Ints) -> Floats:
+        kept = np.ascontiguousarray(self.capacities(rows))
+        policy = np.ascontiguousarray(rows[:, -1])
+        mean, tail = np.empty((2, len(self.windows), len(rows)))
+        for w, misses in enumerate(self._misses):
+            waiting_steps(misses, kept, policy, mean[w], tail[w])
+        values = {
+            "memory_bytes": kept.sum(axis=1).max(axis=1) * self.expert_bytes,
+            "miss_mean_s": combine(mean, self.over) * self.miss_seconds,
+            "miss_p99_s": combine(tail, self.over) * self.miss_seconds,
+        }
+        return np.stack([values[name] for name in self.objective_names], axis=1)
+
+    # ------------------------------------------------------------------- what a search can use
+
+    def repaired(self, X: Ints, random_state: np.random.Generator) -> Ints:
+        """Return rows within the budget: one slot after another is given up, anywhere."""
+        if self.budget_bytes is None:
+            return X
+        out = X.copy()
+        for row in out:
+            kept = row[:-1].reshape(self._shape[0], -1)
+            for device in range(kept.shape[1]):
+                column = kept[:, device]
+                while column.sum() > self.budget_slots:
+                    can = np.flatnonzero(column > 1)
+                    column[can[random_state.integers(len(can))]] -= 1
+        return out
+
+    def moved(self, X: Ints, random_state: np.random.Generator) -> Ints:
+        """Return each row after one move; a third moves a slot of every device alike.
+
+        The fullest device decides about the memory, so that devices change their size together.
+        """
+        out = super().moved(X, random_state)
+        n_layers, n_columns = self._shape[0], (len(self.xl) - 1) // self._shape[0]
+        if n_columns == 1:
+            return out
+        low, high = self.xl[:-1].astype(np.int64), self.xu[:-1].astype(np.int64)
+        layer = random_state.integers(0, n_layers, (len(X), n_columns))
+        at = layer * n_columns + np.arange(n_columns)
+        step = np.where(random_state.random(len(X)) < 0.5, 1, -1)
+        rows = np.arange(len(X))[:, None]
+        together = X.copy()
+        together[rows, at] = np.clip(X[rows, at] + step[:, None], low[at], high[at])
+        together = self.repaired(together, random_state)
+        chosen = (random_state.random(len(X)) < 0.33) & (together != X).any(axis=1)
+        out[chosen] = together[chosen]
+        return out
+
+    def marginal(self, policy: str) -> Ints:
+        """Return buffers from full to smallest, each giving up the slots that are missed least.
+
+        Parameters
+        ----------
+        policy : str
+            One of ``policies``.
+
+        Returns
+        -------
+        int array [n, n_var]
+            A row for each number of slots on a device, from all to one a layer.
+        """
+        code = self.policies.index(check_choice(policy, self.policies, "policy", "marginal"))
+        most = self.capacities(np.append(self.xu[:-1], code)[None])[0]
+        # Windows have different lengths, so their steps are joined, not averaged.
+        misses = np.concatenate([window[code] for window in self._misses], axis=3)
+        path = give_up(np.ascontiguousarray(misses), np.ascontiguousarray(most), self.per_device)
+        kept = path.reshape(len(path), -1) if self.per_device else path[:, :, 0]
+        return np.column_stack((kept, np.full(len(path), code)))
+
+    def starts(self) -> Ints:
+        """Return the best of equal and of marginal buffers under every policy, smallest first."""
+        low, high = self.xl[:-1].astype(np.int64), self.xu[:-1].astype(np.int64)
+        found = []
+        for code, policy in enumerate(self.policies):
+            for size in range(1, int(high.max()) + 1):
+                found.append(np.append(np.clip(size, low, high), code))
+            path = self.marginal(policy)
+            picked = np.linspace(0, len(path) - 1, min(len(path), 24)).round().astype(np.int64)
+            found.extend(path[picked])
+        rows = np.array(found, dtype=np.int64)
+        if self.budget_bytes is not None:
+            within = self.capacities(rows).sum(axis=1).max(axis=1) <= self.budget_slots
+            rows = rows[within]
+        F = self._values(rows)
+        kept = moocore.is_nondominated(F, keep_weakly=False)
+        return rows[kept][F[kept, 0].argsort(kind="stable")]
+
+    def equal_capacity(self, size: int, policy: str = "paper") -> Ints:
+        """Return the row of the same capacity everywhere, [n_var]: the paper's, to compare with."""
+        code = self.policies.index(check_choice(policy, self.policies, "policy", "equal_capacity"))
+        return np.append(np.clip(size, self.xl[:-1], self.xu[:-1]), code).astype(np.int64)
+
+    def features(self, X: ArrayLike) -> Floats:
+        """Return slots, and the mean misses of each layer's worst device, [n, 2 + n_layers]."""
+        rows = self._rows(X)
+        kept = self.capacities(rows)
+        layer, device = np.arange(self._shape[0])[:, None], np.arange(self._shape[1])
+        misses = self._mean[rows[:, -1, None, None], layer, device, kept - 1].max(axis=2)
+        slots = kept.sum(axis=1)
+        return np.column_stack((slots.max(axis=1), slots.sum(axis=1), misses)).astype(float)
+
+    def decode(self, x: ArrayLike) -> BufferPlan:
+        """Return the buffers of one row, with what they give."""
+        row = self._rows(np.reshape(x, (1, -1)))
+        values = dict(zip(self.objective_names, self._values(row)[0].tolist(), strict=True))
+        return BufferPlan(self.capacities(row)[0].copy(), self.policies[row[0, -1]], values)
+
+
+def _names(
+    names: Sequence[str], known: Any, owner: str, parameter: str = "objectives"
+) -> tuple[str, ...]:
+    listed = tuple(names)
+    if not listed or len(set(listed)) < len(listed):
+        raise complain(parameter, owner, "different names, at least one", list(listed))
+    for name in listed:
+        check_choice(name, known, parameter, owner)
+    return listed
