@@ -2,5 +2,6 @@
 
 from .buffering import BufferPlan, ExpertBuffering
 from .gating import GatePlan, GatingThresholds
+from .placement import ExpertPlacement
 
-__all__ = ["BufferPlan", "ExpertBuffering", "GatePlan", "GatingThresholds"]
+__all__ = ["BufferPlan", "ExpertBuffering", "ExpertPlacement", "GatePlan", "GatingThresholds"]

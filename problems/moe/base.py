@@ -14,7 +14,7 @@ from pymoo.core.problem import Problem
 from moe_costmodel import RoutingTrace
 from moe_costmodel._checks import check_choice, complain
 
-__all__ = ["OVER", "Floats", "Ints", "MoEProblem", "as_windows", "combine"]
+__all__ = ["OVER", "Floats", "Ints", "MoEProblem", "as_windows", "checked_names", "combine"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -142,3 +142,15 @@ def combine(values: Floats, over: str) -> Floats:
     """Return the mean or the largest over windows, the first axis; all values are minimised."""
     check_choice(over, OVER, "over", "the problem")
     return values.mean(axis=0) if over == "mean" else values.max(axis=0)
+
+
+def checked_names(
+    names: Sequence[str], known: Any, owner: str, parameter: str = "objectives"
+) -> tuple[str, ...]:
+    """Return names as a tuple; a ValueError says which is unknown or there twice."""
+    listed = tuple(names)
+    if not listed or len(set(listed)) < len(listed):
+        raise complain(parameter, owner, "different names, at least one", list(listed))
+    for name in listed:
+        check_choice(name, known, parameter, owner)
+    return listed

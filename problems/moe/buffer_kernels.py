@@ -64,7 +64,7 @@ def give_up(
     int array [n, n_layers, n_devices]
         From the first slots to one a layer.
     """
-    n_layers, n_devices, _, n_steps = misses.shape
+    n_layers, n_devices = kept.shape
     kept = kept.copy()
     n_columns = n_devices if per_device else 1
     price = np.empty((n_layers, n_columns))

@@ -14,7 +14,7 @@ from moe_costmodel import POLICIES, Hardware, LayerShape, Placement, RoutingTrac
 from moe_costmodel._checks import check_choice, check_positive, complain
 from moe_costmodel.buffer_cost import BufferCost
 
-from .base import Floats, Ints, as_windows, combine
+from .base import Floats, Ints, as_windows, checked_names, combine
 from .buffer_kernels import give_up, waiting_steps
 from .example import EXAMPLE_LINK, example_shape
 from .ladders import LadderProblem
@@ -127,11 +127,11 @@ class ExpertBuffering(LadderProblem):
         for name, value in (("expert_bytes", expert_bytes), ("miss_seconds", miss_seconds)):
             if not 0 < value < float("inf"):
                 raise complain(name, owner, "a positive number", value)
-        self.objective_names = _names(objectives, OBJECTIVES, owner)
+        self.objective_names = checked_names(objectives, OBJECTIVES, owner)
         self.policies = (
             tuple(name for name in POLICIES if name != "min")
             if policies is None
-            else _names(policies, POLICIES, owner, "policies")
+            else checked_names(policies, POLICIES, owner, "policies")
         )
         check_positive(batch_size, "batch_size", owner)
         if placement is None:
@@ -159,7 +159,7 @@ class ExpertBuffering(LadderProblem):
             self._misses.append(
                 np.ascontiguousarray(steps.transpose(0, 2, 3, 4, 1).astype(np.uint16))
             )
-        # What a capacity misses in the mean over the steps of all windows, [policy, layer, device, c].
+        # Misses in the mean over the steps, [policy, layer, device, capacity].
         self._mean = combine(np.stack([m.mean(axis=4) for m in self._misses]), "mean")
         n_capacities = self._shape[0] * (self._shape[1] if self.per_device else 1)
         most = held.ravel() if self.per_device else held.max(axis=1)
@@ -353,14 +353,3 @@ class ExpertBuffering(LadderProblem):
         row = self._rows(np.reshape(x, (1, -1)))
         values = dict(zip(self.objective_names, self._values(row)[0].tolist(), strict=True))
         return BufferPlan(self.capacities(row)[0].copy(), self.policies[row[0, -1]], values)
-
-
-def _names(
-    names: Sequence[str], known: Any, owner: str, parameter: str = "objectives"
-) -> tuple[str, ...]:
-    listed = tuple(names)
-    if not listed or len(set(listed)) < len(listed):
-        raise complain(parameter, owner, "different names, at least one", list(listed))
-    for name in listed:
-        check_choice(name, known, parameter, owner)
-    return listed

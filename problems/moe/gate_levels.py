@@ -30,7 +30,8 @@ def default_rules(kind: str, k: int) -> tuple[GateRule, ...]:
         "skip": [GateRule("skip", value) for value in _SKIP],
         "top-k": [GateRule("top-k", value) for value in range(1, k + 1)],
     }
-    return tuple(sum(ladders.values(), [])) if kind == "any" else tuple(ladders[kind])
+    chosen = ladders.values() if kind == "any" else [ladders[kind]]
+    return tuple(rule for ladder in chosen for rule in ladder)
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from moe_costmodel import GateRule, LatencyModel, LayerShape, RoutingTrace, keep_choices
-from moe_costmodel._checks import check_choice, check_positive, complain
+from moe_costmodel._checks import check_positive, complain
 
-from .base import Floats, Ints, as_windows, combine
+from .base import Floats, Ints, as_windows, checked_names, combine
 from .gate_levels import GateLevels, default_rules
 from .ladders import LadderProblem
 
@@ -125,12 +125,7 @@ class GatingThresholds(LadderProblem):
     ) -> None:
         owner = "GatingThresholds"
         self.windows = as_windows(trace, owner)
-        names = tuple(objectives)
-        if not names or len(set(names)) < len(names):
-            raise complain("objectives", owner, "different names, at least one", list(names))
-        for name in names:
-            check_choice(name, OBJECTIVES, "objectives", owner)
-        self.objective_names = names
+        self.objective_names = names = checked_names(objectives, OBJECTIVES, owner)
         self.over = over
         first = self.windows[0]
         self.k = first.k
@@ -271,7 +266,7 @@ class GatingThresholds(LadderProblem):
         )
 
     def objectives_of(self, rules: Sequence[GateRule]) -> Floats:
-        """Return the objectives of any rules, one a layer, whether on the ladder or not, [1, n_obj].
+        """Return the objectives of any rules, one a layer, on the ladder or not, [1, n_obj].
 
         Raises
         ------

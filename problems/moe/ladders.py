@@ -77,7 +77,7 @@ def _step_down(X: Ints, problem: LadderProblem, random_state: np.random.Generato
 
 def climb(X: Ints, problem: LadderProblem, random_state: np.random.Generator) -> Ints:
     """Return each row after one move within the bounds, [n, n_var]."""
-    n, n_var = X.shape
+    n = len(X)
     low, high = problem.xl.astype(np.int64), problem.xu.astype(np.int64)
     free = np.flatnonzero(high > low)
     ladders = free[~problem.named[free]]
