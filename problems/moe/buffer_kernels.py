@@ -73,7 +73,7 @@ def give_up(
             price[layer, column] = _price(misses[layer], kept[layer], column, per_device)
     rounds = 0
     for device in range(n_devices):
-        rounds = max(rounds, kept[:, device].sum() - n_layers)
+        rounds = max(rounds, int(kept[:, device].sum()) - n_layers)
     out = np.empty((rounds + 1, n_layers, n_devices), dtype=np.int64)
     out[0] = kept
     for i in range(1, rounds + 1):

@@ -16,6 +16,7 @@ from moe_costmodel.buffer_cost import BufferCost
 
 from .base import Floats, Ints, as_windows, checked_names, combine
 from .buffer_kernels import give_up, waiting_steps
+from .buffer_moves import move_round
 from .example import EXAMPLE_LINK, example_shape
 from .ladders import LadderProblem
 
@@ -155,7 +156,7 @@ class ExpertBuffering(LadderProblem):
                 window.loads(None if window.is_load_only else batch_size, mode),  # type: ignore[arg-type]
                 device_of, placement.n_devices, policies=self.policies, per_step=True,
             )  # fmt: skip
-            steps = np.stack([curves[name].per_step for name in self.policies])
+            steps = np.stack([np.asarray(curves[name].per_step) for name in self.policies])
             self._misses.append(
                 np.ascontiguousarray(steps.transpose(0, 2, 3, 4, 1).astype(np.uint16))
             )
@@ -275,22 +276,12 @@ class ExpertBuffering(LadderProblem):
         return out
 
     def moved(self, X: Ints, random_state: np.random.Generator) -> Ints:
-        """Return each row after one move; a third moves a slot of every device alike.
-
-        The fullest device decides about the memory, so that devices change their size together.
-        """
+        """Return each row after one move; a third are those of ``buffer_moves``."""
         out = super().moved(X, random_state)
-        n_layers, n_columns = self._shape[0], (len(self.xl) - 1) // self._shape[0]
-        if n_columns == 1:
-            return out
-        low, high = self.xl[:-1].astype(np.int64), self.xu[:-1].astype(np.int64)
-        layer = random_state.integers(0, n_layers, (len(X), n_columns))
-        at = layer * n_columns + np.arange(n_columns)
-        step = np.where(random_state.random(len(X)) < 0.5, 1, -1)
-        rows = np.arange(len(X))[:, None]
-        together = X.copy()
-        together[rows, at] = np.clip(X[rows, at] + step[:, None], low[at], high[at])
-        together = self.repaired(together, random_state)
+        low, high = self.xl.astype(np.int64), self.xu.astype(np.int64)
+        together = self.repaired(
+            move_round(X, low, high, self._shape[0], random_state), random_state
+        )
         chosen = (random_state.random(len(X)) < 0.33) & (together != X).any(axis=1)
         out[chosen] = together[chosen]
         return out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,14 @@ from .base import Ints, MoEProblem
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ["LadderCrossover", "LadderMutation", "LadderProblem", "LadderSampling", "climb"]
+__all__ = [
+    "LadderCrossover",
+    "LadderMutation",
+    "LadderProblem",
+    "LadderSampling",
+    "Ladders",
+    "climb",
+]
 
 _SINGLE, _TRADE = 0.55, 0.9
 
@@ -62,7 +69,15 @@ class LadderProblem(MoEProblem):
         return self.moved(np.repeat(rows, k, axis=0), random_state).reshape(len(rows), k, -1)
 
 
-def _step_down(X: Ints, problem: LadderProblem, random_state: np.random.Generator) -> Ints:
+class Ladders(Protocol):
+    """Bounds of integer variables, and which of them have no order."""
+
+    xl: Any
+    xu: Any
+    named: NDArray[np.bool_]
+
+
+def _step_down(X: Ints, problem: Ladders, random_state: np.random.Generator) -> Ints:
     """Go down one rung somewhere; where all are at the bottom, change a name instead."""
     out = X.copy()
     can = (X > problem.xl) & ~problem.named
@@ -75,7 +90,7 @@ def _step_down(X: Ints, problem: LadderProblem, random_state: np.random.Generato
     return out
 
 
-def climb(X: Ints, problem: LadderProblem, random_state: np.random.Generator) -> Ints:
+def climb(X: Ints, problem: Ladders, random_state: np.random.Generator) -> Ints:
     """Return each row after one move within the bounds, [n, n_var]."""
     n = len(X)
     low, high = problem.xl.astype(np.int64), problem.xu.astype(np.int64)

@@ -1,0 +1,553 @@
+"""A whole deployment as a pymoo problem: gates, buffers, placement and batch size, jointly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import moocore
+import numpy as np
+from numpy.typing import ArrayLike
+
+from moe_costmodel import (
+    OBJECTIVES,
+    POLICIES,
+    DeploymentModel,
+    GateRule,
+    Hardware,
+    LatencyModel,
+    LayerShape,
+    Placement,
+    Plan,
+    RoutingTrace,
+    contiguous,
+)
+from moe_costmodel._checks import check_choice, complain
+
+from . import deployment_starts as first_tries
+from .base import OVER, Floats, Ints, MoEProblem, as_windows, checked_names
+from .deployment_layout import PARTS, Layout
+from .deployment_operators import DeploymentCrossover, DeploymentMutation, DeploymentSampling
+from .gate_levels import GateLevels, default_rules
+from .pair_search import second_moments
+from .placement_kernels import describe
+from .placement_starts import StartMaker
+
+__all__ = ["MoEDeployment"]
+
+EVALUATION = 1
+"""Counts up whenever the same design would get other objectives than before."""
+
+SECONDS_PER_TOKEN = "seconds_per_token"
+"""What "tokens_per_s" becomes, since all objectives are minimised: one over it."""
+
+_DEFAULT = (SECONDS_PER_TOKEN, "step_p99_s", "memory_bytes", "quality_loss")
+
+
+class MoEDeployment(MoEProblem):
+    """Deploy a Mixture-of-Experts model: all that can be decided, at once; everything minimised.
+
+    Thresholds change which experts are active, which changes misses and balance; a larger batch
+    takes KV cache and activations, which leave less for experts. A row of X holds a rung of the
+    gate ladder for each layer, the experts that each device keeps of each layer, the policy, the
+    batch size, and the expert in each slot; ``layout`` says which columns are which.
+
+    Parameters
+    ----------
+    trace : RoutingTrace or sequence of RoutingTrace
+        Several are windows or domains of the traffic.
+    hardware : Hardware
+    latency : LatencyModel
+    devices, nodes : int, optional
+        By default those of the hardware.
+    shape : LayerShape, optional
+        An MoE layer as a whole; known for the packaged example.
+    objectives : sequence of str
+        Names of :data:`moe_costmodel.OBJECTIVES`. "tokens_per_s" is minimised as
+        "seconds_per_token".
+    decide : sequence of str
+        Of "gates", "buffers", "batch", "placement": what is decided. What is not stays as it would
+        without: nothing dropped, all resident, the smallest of `batches`, today's placement.
+    rule, rules
+        Ladder of the gates, as for ``GatingThresholds``.
+    batches : sequence of int, optional
+        Batch sizes to choose from, ascending; by default powers of two that the traces can fill.
+    policies : sequence of str, optional
+        By default all but "min", which sees the future.
+    per_device : bool
+        Whether devices may keep different numbers of experts of a layer.
+    replicas : int
+        Slots of a layer beyond one for each expert.
+    current : Placement, optional
+        What runs today; by default contiguous.
+    memory_budget : float, optional
+        Bytes of a device; by default the memory of the hardware.
+    slo_s : float, optional
+        Most seconds of a step, for 99 % of the steps.
+    max_quality_loss : float, optional
+    over : {"mean", "worst"}
+        How several windows become one.
+    **model
+        Further settings of :class:`moe_costmodel.DeploymentModel`: `mode`, `rest`, `memory`,
+        `context`, `max_context`, `quality`, `quality_kind`, `kernel`, `coverage`, `name`,
+        `cache_bytes`.
+
+    Attributes
+    ----------
+    model : DeploymentModel
+    quality_kind : str
+        What "quality_loss" is.
+    constraint_names : tuple of str
+
+    Raises
+    ------
+    ValueError
+        A parameter is wrong; no plan meets the memory budget or the SLO (it says what would); the
+        traces have no weights for thresholds; the hardware lacks a link.
+
+    References
+    ----------
+    arXiv 2303.06182, which decides these one by one; see ``moe_costmodel.deployment``.
+
+    Examples
+    --------
+    >>> from problems.moe import MoEDeployment
+    >>> problem = MoEDeployment.example()
+    >>> problem.objective_names
+    ('seconds_per_token', 'step_p99_s', 'memory_bytes', 'quality_loss')
+    """
+
+    def __init__(
+        self,
+        trace: RoutingTrace | Sequence[RoutingTrace],
+        hardware: Hardware,
+        latency: LatencyModel,
+        *,
+        devices: int | None = None,
+        nodes: int | None = None,
+        shape: LayerShape | None = None,
+        objectives: Sequence[str] = _DEFAULT,
+        decide: Sequence[str] = PARTS,
+        rule: str = "top-p",
+        rules: Sequence[GateRule] | None = None,
+        batches: Sequence[int] | None = None,
+        policies: Sequence[str] | None = None,
+        per_device: bool = True,
+        replicas: int = 0,
+        current: Placement | None = None,
+        memory_budget: float | None = None,
+        slo_s: float | None = None,
+        max_quality_loss: float | None = None,
+        over: str = "mean",
+        **model: Any,
+    ) -> None:
+        owner = "MoEDeployment"
+        self.windows = as_windows(trace, owner)
+        decided = checked_names(decide, PARTS, owner, "decide")
+        self.objective_names = _objectives(objectives)
+        check_choice(over, OVER, "over", owner)
+        self.over = over
+        self.model = DeploymentModel(
+            self.windows, hardware, latency, shape=_shape_of(self.windows, shape),
+            n_devices=devices, n_nodes=nodes, **model,
+        )  # fmt: skip
+        self.quality_kind = self.model.quality_kind
+        if "buffers" in decided:
+            self.model.require_buffering()
+        self.policies = (
+            tuple(name for name in POLICIES if name != "min")
+            if policies is None
+            else checked_names(policies, sorted(set(POLICIES) - {"min"}), owner, "policies")
+        )
+        self.best_policy = "inactive-lfu" if "inactive-lfu" in self.policies else self.policies[0]
+        self.batches = _batches(self.model, batches)
+        self.levels: GateLevels | None = None
+        if "gates" in decided:
+            ladder = default_rules(rule, self.windows[0].k) if rules is None else tuple(rules)
+            self.levels = GateLevels.of(self.windows, ladder)
+        self.layout = self._laid_out(decided, replicas, current, per_device)
+        low, high = self.layout.bounds()
+        self._set_limits(memory_budget, slo_s, max_quality_loss)
+        super().__init__(
+            n_var=self.layout.n_var,
+            n_obj=len(self.objective_names),
+            n_ieq_constr=len(self._limits),
+            xl=low.astype(float),
+            xu=high.astype(float),
+            vtype=int,
+        )
+        from moe_costmodel.fingerprints import provenance
+
+        self._set_identity(
+            "deployment", EVALUATION, sorted(provenance(self.model).items()),
+            self.objective_names, self._limits, over, self.policies, self.batches, low, high,
+            None if self.levels is None else self.levels.rules,
+        )  # fmt: skip
+        self._check_limits()
+        self._set_starts()
+
+    @classmethod
+    def example(
+        cls,
+        domain: str = "code",
+        *,
+        devices: int = 4,
+        nodes: int = 1,
+        measured: bool = False,
+        n_excerpts: int = 4,
+        **settings: Any,
+    ) -> MoEDeployment:
+        """Make the problem of the packaged example model on kernels measured before.
+
+        Parameters
+        ----------
+        domain : {"code", "prose"}
+        devices, nodes : int
+        measured : bool
+            Measure the loss on the model (needs torch and safetensors), instead of the gate mass
+            lost.
+        n_excerpts : int
+            Pieces of unseen text to measure on.
+        **settings
+            Of the constructor.
+        """
+        from . import example
+
+        if measured:
+            from moe_costmodel.example import load_model
+            from moe_costmodel.example.record import excerpts
+
+            from .measured_quality import MeasuredLoss
+
+            settings["quality"] = MeasuredLoss(load_model(), excerpts(domain, n=n_excerpts))
+        defaults: dict[str, Any] = {
+            "rest": example.example_rest(), "memory": example.example_memory()
+        }  # fmt: skip
+        return cls(
+            RoutingTrace.example(domain),  # type: ignore[arg-type]
+            example.example_hardware(devices, nodes), example.example_latency(),
+            devices=devices, nodes=nodes, **(defaults | settings),
+        )  # fmt: skip
+
+    # -------------------------------------------------------------------------------- building
+
+    def _laid_out(
+        self,
+        decided: tuple[str, ...],
+        replicas: int,
+        current: Placement | None,
+        per_device: bool,
+    ) -> Layout:
+        """Return the columns; the placements that a search starts from are made on the way."""
+        model, first = self.model, self.windows[0]
+        n_layers, n_experts, n_devices = first.n_layers, first.n_experts, model.n_devices
+        if isinstance(replicas, bool) or replicas != int(replicas) or replicas < 0:
+            raise complain("replicas", "MoEDeployment", "a whole number, 0 or more", replicas)
+        n_slots = n_experts + int(replicas)
+        if n_slots % n_devices:
+            raise complain(
+                "replicas", "MoEDeployment",
+                f"such that {n_devices} devices divide experts and replicas; "
+                f"{replicas + -n_slots % n_devices} would do",
+                f"{n_experts} + {replicas}",
+            )  # fmt: skip
+        middle = self.batches[len(self.batches) // 2]
+        loads = np.concatenate([w.loads(middle, model.mode) for w in self.windows])  # type: ignore[arg-type]
+        self._moments = np.mean([second_moments(w, middle, model.mode) for w in self.windows], 0)
+        self._together = np.zeros_like(self._moments)
+        if model.n_nodes > 1:
+            self._together = np.mean([second_moments(w, 1, "decode") for w in self.windows], 0)
+            index = np.arange(n_experts)
+            self._together[:, index, index] = 0.0
+        maker = StartMaker(
+            loads=loads.astype(np.float64), moments=self._moments, together=self._together,
+            n_devices=n_devices, n_nodes=model.n_nodes, n_replicas=int(replicas),
+        )  # fmt: skip
+        named = maker.named()
+        if current is None:
+            current = (
+                contiguous(n_layers, n_experts, n_devices)
+                if n_experts % n_devices == 0
+                else Placement(named["replicate-and-pack"], n_devices)
+            )
+        wanted = (n_layers, n_experts, n_devices)
+        found = (current.n_layers, current.n_experts, current.n_devices)
+        if found != wanted or current.n_slots > n_slots:
+            raise complain(
+                "current", "MoEDeployment",
+                f"of {wanted} layers, experts and devices, and {n_slots} slots at most",
+                f"{found}, {current.n_slots} slots",
+            )  # fmt: skip
+        self.current = current
+        today = maker.padded(current.physical_to_logical)
+        spread = [slots for name, slots in named.items() if name.startswith("spread")]
+        self.placement_rows = {"current": today, **named, "spread": spread[-1]}
+        if "placement" not in decided:
+            self.placement_rows = {"current": today, "spread": today}
+        rows = {name: slots.reshape(-1) for name, slots in self.placement_rows.items()}
+        self.placement_rows = rows
+        n_columns = n_devices if per_device else 1
+        n_levels = 1 if self.levels is None else self.levels.n_levels
+        fixed = np.concatenate(
+            [
+                np.full(n_layers, n_levels - 1),
+                np.full(n_layers * n_columns, n_slots // n_devices),
+                [self.policies.index(self.best_policy), 0],
+                rows["current"],
+            ]
+        ).astype(np.int64)
+        return Layout(
+            n_layers=n_layers, n_devices=n_devices, n_experts=n_experts, n_slots=n_slots,
+            n_columns=n_columns, n_levels=n_levels, n_policies=len(self.policies),
+            n_batches=len(self.batches), decide=decided, fixed=fixed, mean=maker.mean,
+            current=current.on_device() > 0, library=np.array(list(rows.values())),
+        )  # fmt: skip
+
+    def _set_limits(
+        self, memory_budget: float | None, slo_s: float | None, max_quality_loss: float | None
+    ) -> None:
+        if memory_budget is None:
+            memory_budget = self.model.hardware.memory_bytes
+        self._limits: dict[str, float] = {}
+        for parameter, name, value in (
+            ("memory_budget", "memory_bytes", memory_budget),
+            ("slo_s", "step_p99_s", slo_s),
+            ("max_quality_loss", "quality_loss", max_quality_loss),
+        ):
+            if value is None:
+                continue
+            if not 0 < value < float("inf"):
+                raise complain(parameter, "MoEDeployment", "a positive number", value)
+            self._limits[name] = float(value)
+        self.constraint_names = tuple(self._limits)
+
+    def _check_limits(self) -> None:
+        """Complain about limits that no deployment meets, before anything is spent on a search."""
+        for parameter, name, row, what in (
+            ("memory_budget", "memory_bytes", first_tries.smallest(self),
+             "bytes, which one expert of each layer on each device, the rest of the model and the "
+             "smallest batch take (more devices, a smaller batch or a shorter context lower it)"),
+            ("slo_s", "step_p99_s", first_tries.fastest(self),
+             "seconds, which the smallest batch takes with the hardest thresholds and all experts "
+             "resident (more devices, or a faster machine, lower it)"),
+        ):  # fmt: skip
+            if name in self._limits:
+                least = self._value(self._evaluation(row), name)
+                if least > self._limits[name]:
+                    raise complain(
+                        parameter, "MoEDeployment", f"at least {least:.6g} {what}",
+                        f"{self._limits[name]:.6g}",
+                    )  # fmt: skip
+
+    def _set_starts(self) -> None:
+        rows = self.canonical(first_tries.candidates(self))
+        F, G = self._values(rows)
+        worst = F.max(axis=0)
+        self.ref_point = np.where(worst > 0, 1.05 * worst, 1e-9)
+        self.ref_point_source = "the worst of the plans that a person would try, + 5 %"
+        over = np.maximum(G, 0.0).sum(axis=1)
+        if (over <= 0).any():
+            rows, F = rows[over <= 0], F[over <= 0]
+            rows = rows[moocore.is_nondominated(F, keep_weakly=False)]
+        else:
+            rows = rows[over.argsort(kind="stable")]
+        self._starts: Ints = rows
+
+    def base_row(self, slots: Ints) -> Ints:
+        """Return the row of a placement [n_layers * n_slots] with nothing else decided, [n_var]."""
+        row = self.layout.fixed.copy()
+        row[self.layout.slots] = slots
+        return row
+
+    def placement_of(self, slots: Ints) -> Placement:
+        """Return the Placement of slots, [n_layers * n_slots]."""
+        return Placement(slots.reshape(self.layout.n_layers, -1), self.layout.n_devices)
+
+    # ------------------------------------------------------------------------------- evaluation
+
+    def check(self, X: ArrayLike) -> None:
+        """Check rows of X, [n, n_var] or [n_var].
+
+        Raises
+        ------
+        ValueError
+            A value is out of its bounds, or an expert of some layer has no slot.
+        """
+        layout = self.layout
+        slots = self._rows(X)[:, layout.slots].reshape(-1, layout.n_layers, layout.n_slots)
+        for i, row in enumerate(slots):
+            for layer, experts in enumerate(row):
+                missing = np.flatnonzero(np.bincount(experts, minlength=layout.n_experts) == 0)
+                if len(missing):
+                    raise complain(
+                        "X", "MoEDeployment", "complete, every expert in a slot of every layer",
+                        f"none for expert {missing[0]} of layer {layer} in row {i}",
+                    )  # fmt: skip
+
+    def _evaluate(self, x: ArrayLike, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        F, G = self._values(self._rows(x))
+        out["F"] = F
+        if self._limits:
+            out["G"] = G
+
+    def _values(self, rows: Ints) -> tuple[Floats, Floats]:
+        F = np.empty((len(rows), len(self.objective_names)))
+        G = np.empty((len(rows), len(self._limits)))
+        for i, row in enumerate(rows):
+            found = self._evaluation(row)
+            F[i] = [self._value(found, name) for name in self.objective_names]
+            G[i] = [self._value(found, name) / limit - 1 for name, limit in self._limits.items()]
+        return F, G
+
+    def _value(self, found: Any, name: str) -> float:
+        wanted = "tokens_per_s" if name == SECONDS_PER_TOKEN else name
+        value = float(found[wanted] if self.over == "mean" else found.worst(wanted))
+        return 1.0 / value if name == SECONDS_PER_TOKEN else value
+
+    def _settings(self, row: Ints) -> dict[str, Any]:
+        """Return a row as the parameters of ``DeploymentModel.evaluate``."""
+        layout = self.layout
+        kept = row[layout.capacities].reshape(layout.n_layers, -1)
+        return {
+            "gates": self._rules(row),
+            "capacities": np.broadcast_to(kept, (layout.n_layers, layout.n_devices)),
+            "policy": self.policies[int(row[layout.policy])],
+            "placement": row[layout.slots].reshape(layout.n_layers, -1),
+            "batch": self.batches[int(row[layout.batch])],
+        }
+
+    def _rules(self, row: Ints) -> list[GateRule | None] | None:
+        if self.levels is None:
+            return None
+        found: list[GateRule | None] = []
+        for layer, rung in enumerate(row[self.layout.gates]):
+            keeps_all = bool((self.levels.experts[:, layer, rung] == self.windows[0].k).all())
+            found.append(None if keeps_all else self.levels.rules[layer][int(rung)])
+        return found
+
+    def _evaluation(self, row: Ints) -> Any:
+        return self.model.evaluate(**self._settings(row))
+
+    # ------------------------------------------------------------------- what a search can use
+
+    def canonical(self, X: ArrayLike) -> Ints:
+        """Return X with the slots of each device ascending, same shape.
+
+        Where nothing is buffered, the policy is the first, since it never comes into play.
+        """
+        layout = self.layout
+        rows = self._rows(X).copy()
+        n_local = layout.n_slots // layout.n_devices
+        slots = rows[:, layout.slots].reshape(len(rows), -1, n_local)
+        rows[:, layout.slots] = np.sort(slots, axis=2).reshape(len(rows), -1)
+        if "buffers" in layout.decide:
+            resident = (rows[:, layout.capacities] == n_local).all(axis=1)
+            rows[resident, layout.policy] = 0
+        return rows.reshape(np.shape(X))
+
+    def operators(self) -> dict[str, Any]:
+        """Return fresh sampling, crossover and mutation, as ``NSGA2(**problem.operators())``."""
+        return {
+            "sampling": DeploymentSampling(),
+            "crossover": DeploymentCrossover(),
+            "mutation": DeploymentMutation(),
+        }
+
+    def neighbours_many(self, X: ArrayLike, k: int, random_state: np.random.Generator) -> Ints:
+        """Return k designs one move away from each row of X, [n, k, n_var].
+
+        A move changes gates, buffers, batch size or placement, as the single problems do.
+        """
+        rows = self._rows(X)
+        near = self.layout.moved(np.repeat(rows, k, axis=0), random_state)
+        return near.reshape(len(rows), k, self.n_var)
+
+    def starts(self) -> Ints:
+        """Return the best of the plans that a person would try first, [n, n_var]."""
+        return self._starts.copy()
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The columns of ``features``."""
+        layers = range(self.layout.n_layers)
+        return (
+            *(f"experts {i}" for i in layers),
+            *(f"mass lost {i}" for i in layers),
+            *(f"slots {i}" for i in layers),
+            "slots of the fullest device",
+            "log batch",
+            "one over batch",
+            "mean square share",
+            "largest mean share",
+            "largest root mean square share",
+            "experts migrated",
+            "experts held",
+            "pairs on one node",
+            *(f"policy {name}" for name in self.policies),
+        )
+
+    def features(self, X: ArrayLike) -> Floats:
+        """Return what ``feature_names`` says, [n, 3 n_layers + 9 + n_policies]."""
+        layout = self.layout
+        rows = np.ascontiguousarray(self._rows(X))
+        n, layers = len(rows), np.arange(layout.n_layers)
+        gates = np.zeros((n, 2 * layout.n_layers))
+        if self.levels is not None:
+            rungs = rows[:, layout.gates]
+            gates[:, : layout.n_layers] = self.levels.experts.mean(axis=0)[layers, rungs]
+            gates[:, layout.n_layers :] = self.levels.lost.mean(axis=0)[layers, rungs]
+        kept = rows[:, layout.capacities].reshape(n, layout.n_layers, layout.n_columns)
+        batch = np.array(self.batches, dtype=float)[rows[:, layout.batch]]
+        placed = np.zeros((n, 6))
+        describe(
+            np.ascontiguousarray(rows[:, layout.slots]), layout.n_layers, layout.n_devices,
+            self.model.n_nodes, self._moments, layout.mean, self._together, layout.current, placed,
+        )  # fmt: skip
+        policy = np.eye(len(self.policies))[rows[:, layout.policy]]
+        return np.column_stack(
+            (gates, kept.mean(axis=2), kept.sum(axis=1).max(axis=1), np.log(batch), 1.0 / batch,
+             placed, policy)
+        )  # fmt: skip
+
+    def decode(self, x: ArrayLike) -> Plan:
+        """Return the Plan of one row: what to set, what to expect, and how sure that is."""
+        row = self._rows(np.reshape(x, (1, -1)))
+        self.check(row)
+        return self.model.plan(**self._settings(self.canonical(row)[0]))
+
+
+def _objectives(names: Sequence[str]) -> tuple[str, ...]:
+    renamed = [SECONDS_PER_TOKEN if name == "tokens_per_s" else name for name in names]
+    known = [SECONDS_PER_TOKEN, *(name for name, o in OBJECTIVES.items() if not o.maximise)]
+    return checked_names(renamed, known, "MoEDeployment")
+
+
+def _shape_of(windows: Sequence[RoutingTrace], shape: LayerShape | None) -> LayerShape:
+    if shape is not None:
+        return shape
+    from .example import example_shape
+
+    example = example_shape()
+    of_example = all(window.source.startswith("example model") for window in windows)
+    if of_example and windows[0].n_experts == example.n_experts:
+        return example
+    raise complain(
+        "shape", "MoEDeployment",
+        "a LayerShape with the sizes of the model's MoE layer, which a trace does not hold", shape,
+    )  # fmt: skip
+
+
+def _batches(model: DeploymentModel, batches: Sequence[int] | None) -> tuple[int, ...]:
+    most = model.max_batch
+    if batches is None:
+        return tuple(2**i for i in range(int(np.log2(most)) + 1) if 2**i <= most)
+    listed = tuple(batches)
+    whole = all(isinstance(b, int | np.integer) and not isinstance(b, bool) for b in listed)
+    if not listed or not whole or min(listed) < 1 or list(listed) != sorted(set(listed)):
+        raise complain("batches", "MoEDeployment", "ascending positive integers", list(listed))
+    if max(listed) > most:
+        raise complain(
+            "batches", "MoEDeployment",
+            f"at most {most}, of which every window has a full step", max(listed),
+        )  # fmt: skip
+    return tuple(int(b) for b in listed)
