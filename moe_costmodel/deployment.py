@@ -337,6 +337,27 @@ class DeploymentModel:
         rules = self._checked_gates(gates)
         return float(np.mean([self._layers.mean_experts(i, r) for i, r in enumerate(rules)]))
 
+    def exchange_seconds(self, rows: ArrayLike) -> NDArray[np.float64]:
+        """Return the time of an exchange of tokens, one way, (n,).
+
+        Parameters
+        ----------
+        rows : array_like of shape (n, n_devices)
+            Token-expert pairs that each device receives. The fullest device decides, and where
+            there are several nodes the fullest of them, if it takes longer; tokens start on all
+            devices alike.
+        """
+        array = np.asarray(rows, dtype=np.float64)
+        seconds = np.zeros(len(array))
+        size = self.shape.d_model * max(DTYPE_BYTES[self.shape.dtype], 2.0)
+        for name, n in (("device_to_device", self.n_devices), ("node_to_node", self.n_nodes)):
+            if n > 1:
+                link = self.hardware.link(name)
+                fullest = array.reshape(len(array), n, -1).sum(axis=2).max(axis=1)
+                sent = fullest * (1 - 1 / n) * size
+                seconds = np.maximum(seconds, link.latency + sent / link.bandwidth)
+        return seconds
+
     def other_bytes(self, batch: int, most_rows: int) -> float:
         """Return the memory of a device beside its experts: activations, and what `memory` says.
 

@@ -16,20 +16,22 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 # Codes of the policies, in the order of moe_costmodel.buffering.POLICIES; "min" is none of these.
 _PAPER, _FIFO, _LRU, _LFU, _INACTIVE_LFU = range(5)
+# Rows of what is known about each slot: the buffers as they were loaded, the step that a slot was
+# last needed in, how often it was used, and when last.
+_LINE, _NEEDED, _USED, _LAST = range(4)
 
 
 @numba.njit(cache=True)
 def kept_choices(
     weights: NDArray[np.float32],
     total: NDArray[np.float32],
-    window: IntArray,
     code: int,
     value: float,
     k_min: int,
     kept: NDArray[np.uint8],
-    mass: FloatArray,
+    mass: NDArray[np.float32],
 ) -> None:
-    """Write how many of its heaviest choices each token keeps, and the mass kept and in all.
+    """Write how many of its heaviest choices each token keeps, and their weight.
 
     The rules of :func:`moe_costmodel.gate_rules.keep_mask`, all of which keep the heaviest.
 
@@ -39,50 +41,46 @@ def kept_choices(
         Heaviest first.
     total : ndarray of shape (n_tokens,)
         Sum of each token's weights, added in the trace's order (as keep_mask does).
-    window : ndarray of shape (n_tokens,)
     code : int
         Of the rule, in the order of :data:`moe_costmodel.gate_rules.RULES`.
-    kept : ndarray of shape (n_tokens,)
-    mass : ndarray of shape (2, n_windows)
-        Kept, and in all; starts as zeros.
+    kept, mass : ndarray of shape (n_tokens,)
     """
     n, k = weights.shape
     threshold = np.float32(value)
     for token in range(n):
-        row = weights[token]
-        going = True
         before = np.float32(0.0)
-        for rank in range(k):
-            if going:
+        rank = 0
+        while rank < k:
+            weight = weights[token, rank]
+            if rank >= k_min:
                 if code == 0:
-                    keep = row[rank] >= threshold * row[0]
+                    if weight < threshold * weights[token, 0]:
+                        break
                 elif code == 1:
-                    keep = before < threshold * total[token]
-                else:
-                    keep = rank < value
-                going = keep or rank < k_min
-                if going:
-                    kept[token] = rank + 1
-                    mass[0, window[token]] += row[rank]
-            before += row[rank]
-            mass[1, window[token]] += row[rank]
+                    if before >= threshold * total[token]:
+                        break
+                elif rank >= value:
+                    break
+            before += weight
+            rank += 1
+        kept[token] = rank
+        mass[token] = before
 
 
 @numba.njit(cache=True)
 def step_entries(
-    ids: NDArray[Any], kept: NDArray[np.uint8], order: IntArray, starts: IntArray, n_experts: int
+    ids: NDArray[Any], kept: NDArray[np.uint8], size: int, n_experts: int
 ) -> tuple[IntArray, NDArray[np.int32], NDArray[np.int32]]:
     """List the active experts of each step, ascending, and their tokens.
 
     Parameters
     ----------
-    ids : ndarray of shape (n_tokens, k)
-    kept : ndarray of shape (n_tokens,)
+    ids : ndarray of shape (n_steps * size, k)
+        Choices of the tokens, step by step.
+    kept : ndarray of shape (n_steps * size,)
         How many of the first choices count.
-    order : ndarray
-        Tokens in the order of their steps.
-    starts : ndarray of shape (n_steps + 1,)
-        Step s has the tokens ``order[starts[s]:starts[s + 1]]``.
+    size : int
+        Tokens of a step.
 
     Returns
     -------
@@ -90,31 +88,27 @@ def step_entries(
     experts, tokens : ndarray
         Step s has the entries ``bounds[s]`` to ``bounds[s + 1]``.
     """
-    n_steps = len(starts) - 1
+    n_steps = len(ids) // size
     bounds = np.zeros(n_steps + 1, dtype=np.int64)
-    experts = np.empty(len(order) * ids.shape[1], dtype=np.int32)
-    tokens = np.empty(len(order) * ids.shape[1], dtype=np.int32)
+    experts = np.empty(n_steps * min(size * ids.shape[1], n_experts), dtype=np.int32)
+    tokens = np.empty(len(experts), dtype=np.int32)
     counts = np.zeros(n_experts, dtype=np.int32)
     n = 0
+    scan = 8 * size * ids.shape[1] >= n_experts
     for step in range(n_steps):
         first = n
-        for i in range(starts[step], starts[step + 1]):
-            token = order[i]
+        for token in range(step * size, (step + 1) * size):
             for rank in range(kept[token]):
                 expert = ids[token, rank]
-                if counts[expert] == 0:
-                    experts[n] = expert
+                if not scan and counts[expert] == 0:
+                    place = n
+                    while place > first and experts[place - 1] > expert:
+                        experts[place] = experts[place - 1]
+                        place -= 1
+                    experts[place] = expert
                     n += 1
                 counts[expert] += 1
-        if 8 * (n - first) < n_experts:
-            for i in range(first + 1, n):
-                expert, place = experts[i], i
-                while place > first and experts[place - 1] > expert:
-                    experts[place] = experts[place - 1]
-                    place -= 1
-                experts[place] = expert
-        else:
-            n = first
+        if scan:
             for expert in range(n_experts):
                 if counts[expert] > 0:
                     experts[n] = expert
@@ -185,50 +179,51 @@ def layer_times(
         own[filling[slots[slot]]] = slot
         filling[slots[slot]] += 1
 
+    device_of = np.empty(n_slots, dtype=np.int64)
+    for slot in range(n_slots):
+        device_of[slot] = slot // n_local
+
     buffered = policy >= 0
     resident = np.zeros(n_slots, dtype=np.bool_)
-    lines = np.zeros((n_devices, n_local), dtype=np.int64)
+    state = np.zeros((4, n_slots), dtype=np.int64)
+    state[_NEEDED] = -1
     filled = np.zeros(n_devices, dtype=np.int64)
     oldest = np.zeros(n_devices, dtype=np.int64)
-    needed_in = np.full(n_slots, -1, dtype=np.int64)
-    used = np.zeros(n_slots, dtype=np.int64)
-    last = np.zeros(n_slots, dtype=np.int64)
     clock = 0
 
-    here = np.empty(n_slots, dtype=np.int32)  # tokens of a slot, where it is needed in the step
-    active = np.empty(n_devices, dtype=np.int64)
-    rows = np.empty(n_devices, dtype=np.int64)
-    largest = np.empty(n_devices, dtype=np.int64)
-    missed = np.empty(n_devices, dtype=np.int64)
-    load = np.empty(n_devices)
-    one, part = np.empty(1), np.empty((1, n_local), dtype=np.int32)
+    accessed = np.empty(n_slots, dtype=np.int64)
+    here = np.zeros(n_slots, dtype=np.int64)  # tokens of a slot, where it is needed in the step
+    active = np.zeros(n_devices, dtype=np.int64)
+    rows = np.zeros(n_devices, dtype=np.int64)
+    largest = np.zeros(n_devices, dtype=np.int64)
+    missed = np.zeros(n_devices, dtype=np.int64)
+    load = np.zeros(n_devices)
+    one, part = np.empty(1), np.empty((1, n_local), dtype=np.int64)
     most_rows = 0
-    window, start = 0, 0
-    for step in range(len(bounds) - 1):
-        while step == windows[window + 1]:
+    window = 0
+    start = 0
+    n_steps = len(bounds) - 1
+    for step in range(n_steps):
+        if step == windows[window + 1]:
             window += 1
-        if step == windows[window]:
             start = step
             resident[:] = False
             filled[:] = 0
             oldest[:] = 0
-            used[:] = 0
-        active[:] = 0
-        rows[:] = 0
-        largest[:] = 0
-        missed[:] = 0
-        load[:] = 0.0
-        all_rows = 0
+            state[_USED] = 0
+        all_rows, n_accessed = 0, 0
         for i in range(bounds[step], bounds[step + 1]):
-            expert, n = experts[i], counts[i]
-            copies = first[expert + 1] - first[expert]
+            expert, n = experts[i], int(counts[i])
+            place, copies = first[expert], first[expert + 1] - first[expert]
             all_rows += n
             for rank in range(copies):
-                slot = own[first[expert] + rank]
-                device = slot // n_local
-                load[device] += n / copies
+                slot = own[place + rank]
+                device = device_of[slot]
                 tokens = n
-                if copies > 1:
+                if copies == 1:
+                    load[device] += n
+                else:
+                    load[device] += n / copies
                     # As many each, to one token; which get the one more goes round.
                     more = 1 if (rank - (step - start)) % copies < n % copies else 0
                     tokens = n // copies + more
@@ -237,48 +232,61 @@ def layer_times(
                 active[device] += 1
                 rows[device] += tokens
                 largest[device] = max(largest[device], tokens)
-                needed_in[slot] = step
+                state[_NEEDED, slot] = step
                 here[slot] = tokens
+                accessed[n_accessed] = slot
+                n_accessed += 1
         if buffered:
-            for i in range(bounds[step], bounds[step + 1]):
-                expert = experts[i]
-                for j in range(first[expert], first[expert + 1]):
-                    slot = own[j]
-                    if needed_in[slot] != step:
-                        continue
-                    device = slot // n_local
-                    used[slot] += 1
-                    if not resident[slot]:
-                        missed[device] += 1
-                        _load(
-                            slot,
-                            step,
-                            capacities[device],
-                            policy,
-                            lines[device],
-                            device,
-                            resident,
-                            filled,
-                            oldest,
-                            needed_in,
-                            used,
-                            last,
-                        )
-                    last[slot] = clock
-                    clock += 1
+            for i in range(n_accessed):
+                slot = accessed[i]
+                state[_USED, slot] += 1
+                if not resident[slot]:
+                    device = device_of[slot]
+                    missed[device] += 1
+                    resident[slot] = True
+                    begin = device * n_local
+                    if filled[device] < capacities[device]:
+                        place = begin + filled[device]
+                        filled[device] += 1
+                    else:
+                        end = begin + capacities[device]
+                        if policy == _FIFO:
+                            place = begin + oldest[device]
+                        else:
+                            place = _victim(policy, step, begin, end, state)
+                        resident[state[_LINE, place]] = False
+                        if policy == _FIFO:
+                            # A full line is a ring whose oldest entry is the next to go.
+                            oldest[device] = oldest[device] + 1 if place + 1 < end else 0
+                        else:
+                            for later in range(place, end - 1):
+                                state[_LINE, later] = state[_LINE, later + 1]
+                            place = end - 1
+                    state[_LINE, place] = slot
+                state[_LAST, slot] = clock
+                clock += 1
 
         exchange = 0.0
         if n_devices > 1:
-            busiest = float(rows.max()) * (1 - 1 / n_devices)
-            exchange = links[0] + busiest * width[0] * width[1] / links[1]
+            busiest = 0
+            for device in range(n_devices):
+                busiest = max(busiest, rows[device])
+            most_rows = max(most_rows, busiest)
+            sent = float(busiest) * (1 - 1 / n_devices)
+            exchange = links[0] + sent * width[0] * width[1] / links[1]
+        else:
+            most_rows = max(most_rows, rows[0])
         if n_nodes > 1:
             per_node = n_devices // n_nodes
-            on_node = 0
+            busiest = 0
             for node in range(n_nodes):
-                on_node = max(on_node, rows[node * per_node : (node + 1) * per_node].sum())
-            between = float(on_node) * (1 - 1 / n_nodes) * width[0] * width[1]
-            exchange = max(exchange, links[2] + between / links[3])
-        slowest, waiting = 0.0, 0.0
+                on_node = 0
+                for device in range(node * per_node, (node + 1) * per_node):
+                    on_node += rows[device]
+                busiest = max(busiest, on_node)
+            sent = float(busiest) * (1 - 1 / n_nodes)
+            exchange = max(exchange, links[2] + sent * width[0] * width[1] / links[3])
+        slowest, waiting, fullest = 0.0, 0.0, 0.0
         for device in range(n_devices):
             n = active[device]
             known = 0.0
@@ -289,7 +297,7 @@ def layer_times(
                 if np.isnan(known):
                     for local in range(n_local):
                         slot = device * n_local + local
-                        part[0, local] = here[slot] if needed_in[slot] == step else 0
+                        part[0, local] = here[slot] if state[_NEEDED, slot] == step else 0
                     _interpolate(part, axes[0], axes[1], axes[2], one)
                     known = one[0]
                     if memo.size:
@@ -300,67 +308,46 @@ def layer_times(
                 waiting = max(waiting, known)
                 known = known + max(missed[device] * cost[3] - exchange, 0.0)
             slowest = max(slowest, known)
-            most_rows = max(most_rows, rows[device])
+            fullest = max(fullest, load[device])
+            active[device] = rows[device] = largest[device] = missed[device] = 0
+            load[device] = 0.0
         out[0, step] = slowest + 2 * exchange
         out[1, step] = slowest - waiting if buffered else 0.0
-        out[2, step] = load.max() / all_rows if all_rows else 1.0 / n_devices
+        out[2, step] = fullest / all_rows if all_rows else 1.0 / n_devices
     return most_rows
 
 
 @numba.njit(cache=True)
-def _load(
-    slot: int,
-    step: int,
-    capacity: int,
+def _victim(
     policy: int,
-    line: IntArray,
-    device: int,
-    resident: NDArray[np.bool_],
-    filled: IntArray,
-    oldest: IntArray,
-    needed_in: IntArray,
-    used: IntArray,
-    last: IntArray,
-) -> None:
-    """Copy a missing expert into its device's buffer; `line` is in the order of loading."""
-    resident[slot] = True
-    if filled[device] < capacity:
-        line[filled[device]] = slot
-        filled[device] += 1
-        return
-    top = capacity - 1
+    step: int,
+    begin: int,
+    end: int,
+    state: IntArray,
+) -> int:
+    """Return where in ``state[_LINE, begin:end]``, a full buffer as it was loaded, to evict.
+
+    One array, since every array handed over costs as much as the search.
+    """
     victim = -1
-    if policy == _FIFO:
-        # A full line is a ring whose oldest entry is the next to go.
-        victim = oldest[device]
-        oldest[device] = victim + 1 if victim < top else 0
-        resident[line[victim]] = False
-        line[victim] = slot
-        return
     if policy == _PAPER:
-        for place in range(top, -1, -1):
-            if needed_in[line[place]] != step:
-                victim = place
-                break
-    else:
-        for place in range(top + 1):
-            held = line[place]
-            if policy == _INACTIVE_LFU and needed_in[held] == step:
+        for place in range(end - 1, begin - 1, -1):
+            if state[_NEEDED, state[_LINE, place]] != step:
+                return place
+        return end - 1
+    for place in range(begin, end):
+        held = state[_LINE, place]
+        if policy == _INACTIVE_LFU and state[_NEEDED, held] == step:
+            continue
+        if victim >= 0:
+            best = state[_LINE, victim]
+            sooner = state[_LAST, held] < state[_LAST, best]
+            if policy != _LRU and state[_USED, held] != state[_USED, best]:
+                sooner = state[_USED, held] < state[_USED, best]
+            if not sooner:
                 continue
-            if victim >= 0:
-                best = line[victim]
-                sooner = last[held] < last[best]
-                if policy != _LRU and used[held] != used[best]:
-                    sooner = used[held] < used[best]
-                if not sooner:
-                    continue
-            victim = place
-    if victim < 0:
-        victim = top
-    resident[line[victim]] = False
-    for place in range(victim, top):
-        line[place] = line[place + 1]
-    line[top] = slot
+        victim = place
+    return victim if victim >= 0 else end - 1
 
 
 @numba.njit(cache=True)

@@ -32,6 +32,7 @@ IntArray = NDArray[np.int64]
 _RULE_CODES = {name: code for code, name in enumerate(RULES)}
 _POLICY_CODES = {name: code for code, name in enumerate(POLICIES)}
 _MEMO_CELLS = 1 << 20
+_MAX_BATCHES = 24
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ class Steps:
     ----------
     order : ndarray
         Tokens of all windows in the order of their steps, without those of steps that are not full.
-    starts : ndarray of shape (n_steps + 1,), int64
-        Step s has the tokens ``order[starts[s]:starts[s + 1]]``.
+    ids : ndarray of shape (n_layers, n_steps * batch, k)
+        Choices of these tokens, the heaviest first.
     bounds : ndarray of shape (n_windows + 1,), int64
         Window w has the steps ``bounds[w]`` to ``bounds[w + 1]``.
     context : ndarray of shape (n_steps,)
@@ -53,7 +54,7 @@ class Steps:
     """
 
     order: IntArray
-    starts: IntArray
+    ids: NDArray[np.uint16]
     bounds: IntArray
     context: FloatArray
     memo: dict[int, FloatArray] = field(default_factory=dict)
@@ -173,6 +174,7 @@ class LayerCosts:
         n_tokens = [trace.n_tokens for trace in self.windows]
         self._window = np.repeat(np.arange(len(n_tokens)), n_tokens)
         self._n_tokens = np.array(n_tokens, dtype=np.float64)
+        self._first_tokens = np.cumsum([0, *n_tokens[:-1]])
         self.has_weights = all(trace.has_weights for trace in self.windows)
         self._sort()
         self._cache = _Cache(cache_bytes)
@@ -186,7 +188,6 @@ class LayerCosts:
         ids = ids.astype(np.uint16).transpose(1, 0, 2)
         if not self.has_weights:
             self._ids = np.ascontiguousarray(ids)
-            self._weights = self._totals = np.zeros((0, 0, 0), np.float32)
             return
         weights = np.concatenate(
             [np.asarray(trace.topk_weights, dtype=np.float32) for trace in self.windows]
@@ -199,6 +200,7 @@ class LayerCosts:
         self._ids = np.ascontiguousarray(np.take_along_axis(ids, order, axis=2))
         self._weights = np.ascontiguousarray(np.take_along_axis(weights, order, axis=2))
         self._totals = total
+        self._mass = np.stack([self._by_window(row) for row in total])
 
     def _link_costs(self) -> tuple[float, float, float, float]:
         values = [0.0, 1.0, 0.0, 1.0]
@@ -226,8 +228,11 @@ class LayerCosts:
                 bounds.append(bounds[-1] + n)
             of_all = np.concatenate(of_token)
             order = np.argsort(of_all, kind="stable")[np.count_nonzero(of_all < 0) :]
-            starts = np.arange(bounds[-1] + 1) * batch
-            self._steps[batch] = Steps(order, starts, np.array(bounds), np.concatenate(context))
+            if len(self._steps) >= _MAX_BATCHES:
+                del self._steps[next(iter(self._steps))]
+            self._steps[batch] = Steps(
+                order, self._ids[:, order], np.array(bounds), np.concatenate(context)
+            )
         return self._steps[batch]
 
     def kept(self, layer: int, rule: GateRule | None) -> tuple[NDArray[np.uint8], FloatArray]:
@@ -235,29 +240,31 @@ class LayerCosts:
         found: tuple[NDArray[np.uint8], FloatArray] | None = self._cache.get((layer, rule))
         if found is None:
             kept = np.full(len(self._window), self._ids.shape[2], dtype=np.uint8)
-            mass = np.zeros((2, len(self.windows)))
+            share = np.ones(len(self.windows))
             if rule is not None:
+                mass = np.empty(len(self._window), dtype=np.float32)
                 kept_choices(
                     self._weights[layer],
                     self._totals[layer],
-                    self._window,
                     _RULE_CODES[rule.kind],
                     float(rule.value),
                     rule.k_min,
                     kept,
                     mass,
                 )
-            share = np.ones(len(self.windows))
-            np.divide(mass[0], mass[1], out=share, where=mass[1] > 0)
+                all_of_it = self._mass[layer]
+                np.divide(self._by_window(mass), all_of_it, out=share, where=all_of_it > 0)
             found = kept, share
             self._cache.put((layer, rule), found, kept.nbytes + 500)
         return found
 
+    def _by_window(self, values: NDArray[Any]) -> FloatArray:
+        """Add up values of tokens, (n_windows,)."""
+        return np.add.reduceat(values, self._first_tokens, dtype=np.float64)
+
     def mean_experts(self, layer: int, rule: GateRule | None) -> FloatArray:
         """Return the mean experts a token in each window."""
-        kept = np.bincount(self._window, weights=self.kept(layer, rule)[0])
-        mean: FloatArray = kept / self._n_tokens
-        return mean
+        return self._by_window(self.kept(layer, rule)[0]) / self._n_tokens
 
     def _entries(
         self, choice: LayerChoice
@@ -267,9 +274,9 @@ class LayerCosts:
         entries = self._cache.get(key)
         if entries is None:
             steps = self.steps(choice.batch)
-            kept = self.kept(choice.layer, choice.rule)[0]
-            ids = self._ids[choice.layer]
-            entries = step_entries(ids, kept, steps.order, steps.starts, self.shape.n_experts)
+            kept = self.kept(choice.layer, choice.rule)[0][steps.order]
+            ids = steps.ids[choice.layer]
+            entries = step_entries(ids, kept, choice.batch, self.shape.n_experts)
             self._cache.put(key, entries, sum(part.nbytes for part in entries) + 500)
         return entries
 

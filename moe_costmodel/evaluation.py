@@ -35,6 +35,8 @@ class Evaluation:
 
     Attributes
     ----------
+    layers : sequence of LayerSteps
+        Every MoE layer.
     step_seconds, moe_seconds, waiting_seconds : ndarray of shape (n_steps,)
         Steps of all windows, one window after the other; their MoE layers; and what of it waits
         for copies of experts.
@@ -61,7 +63,7 @@ class Evaluation:
         token_bytes: float,
         error: tuple[float, float],
     ) -> None:
-        self._layers = layers
+        self.layers = layers
         self.bounds, self.batch, self.error = bounds, batch, error
         self.quality_kind = quality_kind
         self._quality, self._token_bytes = quality, token_bytes
@@ -85,8 +87,8 @@ class Evaluation:
             if name in _TIMED:
                 self._values |= self._timed(self.step_seconds, self.waiting_seconds)
             else:
-                counted = np.mean([layer.counted for layer in self._layers], axis=0)
-                counted[2] *= len(self._layers) * self._token_bytes
+                counted = np.mean([layer.counted for layer in self.layers], axis=0)
+                counted[2] *= len(self.layers) * self._token_bytes
                 counted[3] = 1.0 - counted[3] if self._quality is None else self._quality
                 self._values |= dict(zip(_COUNTED, counted, strict=True))
         return self._values[name]

@@ -16,10 +16,11 @@ COMMANDS = {
     ("run", "noc"): ("moela.commands.run_noc", "design a 3D network-on-chip manycore"),
     ("runs",): ("moela.commands.runs", "list the runs in a store"),
     ("measure",): ("moela.commands.cost_model:measure", "time MoE kernels on this machine"),
+    ("moe", "verify"): ("moela.commands.moe_verify", "run deployment plans for real, compare"),
     ("trace",): ("moela.commands.cost_model:trace", "describe, convert or record MoE routing"),
 }
 EXTRAS = {"torch": "torch", "safetensors": "torch", "transformers": "hf", "pyarrow": "tables"}
-GROUPS = {"run": "optimise a design problem"}
+GROUPS = {"run": "optimise a design problem", "moe": "work on deployments of MoE models"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
