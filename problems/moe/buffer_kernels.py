@@ -71,9 +71,7 @@ def give_up(
     for layer in range(n_layers):
         for column in range(n_columns):
             price[layer, column] = _price(misses[layer], kept[layer], column, per_device)
-    rounds = 0
-    for device in range(n_devices):
-        rounds = max(rounds, int(kept[:, device].sum()) - n_layers)
+    rounds = kept.sum(axis=0).max() - n_layers
     out = np.empty((rounds + 1, n_layers, n_devices), dtype=np.int64)
     out[0] = kept
     for i in range(1, rounds + 1):
@@ -111,8 +109,8 @@ def _price(
     for step in range(n_steps):
         before, then = 0, 0
         for device in range(n_devices):
-            before = max(before, misses[device, kept[device] - 1, step])
-            then = max(then, misses[device, after[device] - 1, step])
+            before = max(before, int(misses[device, kept[device] - 1, step]))
+            then = max(then, int(misses[device, after[device] - 1, step]))
         total += then - before
     # A slot of a device that the others outwait is free now, but not when they give up theirs.
     own = 0

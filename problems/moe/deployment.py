@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from moe_costmodel import (
-    OBJECTIVES,
     POLICIES,
     DeploymentModel,
     GateRule,
@@ -20,26 +19,28 @@ from moe_costmodel import (
     Placement,
     Plan,
     RoutingTrace,
-    contiguous,
 )
 from moe_costmodel._checks import check_choice, complain
 
 from . import deployment_starts as first_tries
 from .base import OVER, Floats, Ints, MoEProblem, as_windows, checked_names
+from .deployment_features import feature_names, features_of
 from .deployment_layout import PARTS, Layout
 from .deployment_operators import DeploymentCrossover, DeploymentMutation, DeploymentSampling
+from .deployment_setup import (
+    SECONDS_PER_TOKEN,
+    batch_sizes,
+    named_objectives,
+    placements,
+    shape_of,
+)
 from .gate_levels import GateLevels, default_rules
-from .pair_search import second_moments
-from .placement_kernels import describe
-from .placement_starts import StartMaker
+from .placement_checks import check_complete
 
 __all__ = ["MoEDeployment"]
 
 EVALUATION = 1
 """Counts up whenever the same design would get other objectives than before."""
-
-SECONDS_PER_TOKEN = "seconds_per_token"
-"""What "tokens_per_s" becomes, since all objectives are minimised: one over it."""
 
 _DEFAULT = (SECONDS_PER_TOKEN, "step_p99_s", "memory_bytes", "quality_loss")
 
@@ -67,7 +68,8 @@ class MoEDeployment(MoEProblem):
         "seconds_per_token".
     decide : sequence of str
         Of "gates", "buffers", "batch", "placement": what is decided. What is not stays as it would
-        without: nothing dropped, all resident, the smallest of `batches`, today's placement.
+        without: nothing dropped, all resident, the smallest of `batches`, today's placement. One
+        device leaves no placement to decide.
     rule, rules
         Ladder of the gates, as for ``GatingThresholds``.
     batches : sequence of int, optional
@@ -144,14 +146,16 @@ class MoEDeployment(MoEProblem):
         owner = "MoEDeployment"
         self.windows = as_windows(trace, owner)
         decided = checked_names(decide, PARTS, owner, "decide")
-        self.objective_names = _objectives(objectives)
+        self.objective_names = named_objectives(objectives)
         check_choice(over, OVER, "over", owner)
         self.over = over
         self.model = DeploymentModel(
-            self.windows, hardware, latency, shape=_shape_of(self.windows, shape),
+            self.windows, hardware, latency, shape=shape_of(self.windows, shape),
             n_devices=devices, n_nodes=nodes, **model,
         )  # fmt: skip
         self.quality_kind = self.model.quality_kind
+        if self.model.n_devices == 1:
+            decided = tuple(name for name in decided if name != "placement")
         if "buffers" in decided:
             self.model.require_buffering()
         self.policies = (
@@ -160,13 +164,24 @@ class MoEDeployment(MoEProblem):
             else checked_names(policies, sorted(set(POLICIES) - {"min"}), owner, "policies")
         )
         self.best_policy = "inactive-lfu" if "inactive-lfu" in self.policies else self.policies[0]
-        self.batches = _batches(self.model, batches)
+        self.batches = batch_sizes(self.model, batches)
         self.levels: GateLevels | None = None
         if "gates" in decided:
             ladder = default_rules(rule, self.windows[0].k) if rules is None else tuple(rules)
-            self.levels = GateLevels.of(self.windows, ladder)
-        self.layout = self._laid_out(decided, replicas, current, per_device)
+            self.levels = levels = GateLevels.of(self.windows, ladder)
+            # What drops nothing on this traffic is no rule.
+            whole = (levels.experts == self.windows[0].k).all(axis=0)
+            self._ladder = [
+                [None if all_kept else rule for rule, all_kept in zip(rules_, kept_, strict=True)]
+                for rules_, kept_ in zip(levels.rules, whole, strict=True)
+            ]
+        self.placed = placements(
+            self.model, self.windows, batch=self.batches[len(self.batches) // 2],
+            replicas=replicas, current=current, decided="placement" in decided,
+        )  # fmt: skip
+        self.layout = self._laid_out(decided, per_device)
         low, high = self.layout.bounds()
+        self.feature_names = feature_names(self)
         self._set_limits(memory_budget, slo_s, max_quality_loss)
         super().__init__(
             n_var=self.layout.n_var,
@@ -231,76 +246,25 @@ class MoEDeployment(MoEProblem):
 
     # -------------------------------------------------------------------------------- building
 
-    def _laid_out(
-        self,
-        decided: tuple[str, ...],
-        replicas: int,
-        current: Placement | None,
-        per_device: bool,
-    ) -> Layout:
-        """Return the columns; the placements that a search starts from are made on the way."""
-        model, first = self.model, self.windows[0]
-        n_layers, n_experts, n_devices = first.n_layers, first.n_experts, model.n_devices
-        if isinstance(replicas, bool) or replicas != int(replicas) or replicas < 0:
-            raise complain("replicas", "MoEDeployment", "a whole number, 0 or more", replicas)
-        n_slots = n_experts + int(replicas)
-        if n_slots % n_devices:
-            raise complain(
-                "replicas", "MoEDeployment",
-                f"such that {n_devices} devices divide experts and replicas; "
-                f"{replicas + -n_slots % n_devices} would do",
-                f"{n_experts} + {replicas}",
-            )  # fmt: skip
-        middle = self.batches[len(self.batches) // 2]
-        loads = np.concatenate([w.loads(middle, model.mode) for w in self.windows])  # type: ignore[arg-type]
-        self._moments = np.mean([second_moments(w, middle, model.mode) for w in self.windows], 0)
-        self._together = np.zeros_like(self._moments)
-        if model.n_nodes > 1:
-            self._together = np.mean([second_moments(w, 1, "decode") for w in self.windows], 0)
-            index = np.arange(n_experts)
-            self._together[:, index, index] = 0.0
-        maker = StartMaker(
-            loads=loads.astype(np.float64), moments=self._moments, together=self._together,
-            n_devices=n_devices, n_nodes=model.n_nodes, n_replicas=int(replicas),
-        )  # fmt: skip
-        named = maker.named()
-        if current is None:
-            current = (
-                contiguous(n_layers, n_experts, n_devices)
-                if n_experts % n_devices == 0
-                else Placement(named["replicate-and-pack"], n_devices)
-            )
-        wanted = (n_layers, n_experts, n_devices)
-        found = (current.n_layers, current.n_experts, current.n_devices)
-        if found != wanted or current.n_slots > n_slots:
-            raise complain(
-                "current", "MoEDeployment",
-                f"of {wanted} layers, experts and devices, and {n_slots} slots at most",
-                f"{found}, {current.n_slots} slots",
-            )  # fmt: skip
-        self.current = current
-        today = maker.padded(current.physical_to_logical)
-        spread = [slots for name, slots in named.items() if name.startswith("spread")]
-        self.placement_rows = {"current": today, **named, "spread": spread[-1]}
-        if "placement" not in decided:
-            self.placement_rows = {"current": today, "spread": today}
-        rows = {name: slots.reshape(-1) for name, slots in self.placement_rows.items()}
-        self.placement_rows = rows
+    def _laid_out(self, decided: tuple[str, ...], per_device: bool) -> Layout:
+        first, placed = self.windows[0], self.placed
+        n_layers, n_devices = first.n_layers, self.model.n_devices
         n_columns = n_devices if per_device else 1
         n_levels = 1 if self.levels is None else self.levels.n_levels
         fixed = np.concatenate(
             [
                 np.full(n_layers, n_levels - 1),
-                np.full(n_layers * n_columns, n_slots // n_devices),
+                np.full(n_layers * n_columns, placed.n_slots // n_devices),
                 [self.policies.index(self.best_policy), 0],
-                rows["current"],
+                placed.today,
             ]
-        ).astype(np.int64)
+        )
         return Layout(
-            n_layers=n_layers, n_devices=n_devices, n_experts=n_experts, n_slots=n_slots,
-            n_columns=n_columns, n_levels=n_levels, n_policies=len(self.policies),
-            n_batches=len(self.batches), decide=decided, fixed=fixed, mean=maker.mean,
-            current=current.on_device() > 0, library=np.array(list(rows.values())),
+            n_layers=n_layers, n_devices=n_devices, n_experts=first.n_experts,
+            n_slots=placed.n_slots, n_columns=n_columns, n_levels=n_levels,
+            n_policies=len(self.policies), n_batches=len(self.batches), decide=decided,
+            fixed=fixed.astype(np.int64), mean=placed.mean, current=placed.current,
+            library=np.array(list(placed.rows.values())),
         )  # fmt: skip
 
     def _set_limits(
@@ -375,14 +339,7 @@ class MoEDeployment(MoEProblem):
         """
         layout = self.layout
         slots = self._rows(X)[:, layout.slots].reshape(-1, layout.n_layers, layout.n_slots)
-        for i, row in enumerate(slots):
-            for layer, experts in enumerate(row):
-                missing = np.flatnonzero(np.bincount(experts, minlength=layout.n_experts) == 0)
-                if len(missing):
-                    raise complain(
-                        "X", "MoEDeployment", "complete, every expert in a slot of every layer",
-                        f"none for expert {missing[0]} of layer {layer} in row {i}",
-                    )  # fmt: skip
+        check_complete(slots, layout.n_experts, "MoEDeployment")
 
     def _evaluate(self, x: ArrayLike, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
         F, G = self._values(self._rows(x))
@@ -419,11 +376,7 @@ class MoEDeployment(MoEProblem):
     def _rules(self, row: Ints) -> list[GateRule | None] | None:
         if self.levels is None:
             return None
-        found: list[GateRule | None] = []
-        for layer, rung in enumerate(row[self.layout.gates]):
-            keeps_all = bool((self.levels.experts[:, layer, rung] == self.windows[0].k).all())
-            found.append(None if keeps_all else self.levels.rules[layer][int(rung)])
-        return found
+        return [self._ladder[layer][rung] for layer, rung in enumerate(row[: len(self._ladder)])]
 
     def _evaluation(self, row: Ints) -> Any:
         return self.model.evaluate(**self._settings(row))
@@ -466,88 +419,12 @@ class MoEDeployment(MoEProblem):
         """Return the best of the plans that a person would try first, [n, n_var]."""
         return self._starts.copy()
 
-    @property
-    def feature_names(self) -> tuple[str, ...]:  # type: ignore[override]
-        """The columns of ``features``."""
-        layers = range(self.layout.n_layers)
-        return (
-            *(f"experts {i}" for i in layers),
-            *(f"mass lost {i}" for i in layers),
-            *(f"slots {i}" for i in layers),
-            "slots of the fullest device",
-            "log batch",
-            "one over batch",
-            "mean square share",
-            "largest mean share",
-            "largest root mean square share",
-            "experts migrated",
-            "experts held",
-            "pairs on one node",
-            *(f"policy {name}" for name in self.policies),
-        )
-
     def features(self, X: ArrayLike) -> Floats:
         """Return what ``feature_names`` says, [n, 3 n_layers + 9 + n_policies]."""
-        layout = self.layout
-        rows = np.ascontiguousarray(self._rows(X))
-        n, layers = len(rows), np.arange(layout.n_layers)
-        gates = np.zeros((n, 2 * layout.n_layers))
-        if self.levels is not None:
-            rungs = rows[:, layout.gates]
-            gates[:, : layout.n_layers] = self.levels.experts.mean(axis=0)[layers, rungs]
-            gates[:, layout.n_layers :] = self.levels.lost.mean(axis=0)[layers, rungs]
-        kept = rows[:, layout.capacities].reshape(n, layout.n_layers, layout.n_columns)
-        batch = np.array(self.batches, dtype=float)[rows[:, layout.batch]]
-        placed = np.zeros((n, 6))
-        describe(
-            np.ascontiguousarray(rows[:, layout.slots]), layout.n_layers, layout.n_devices,
-            self.model.n_nodes, self._moments, layout.mean, self._together, layout.current, placed,
-        )  # fmt: skip
-        policy = np.eye(len(self.policies))[rows[:, layout.policy]]
-        return np.column_stack(
-            (gates, kept.mean(axis=2), kept.sum(axis=1).max(axis=1), np.log(batch), 1.0 / batch,
-             placed, policy)
-        )  # fmt: skip
+        return features_of(self, self._rows(X))
 
     def decode(self, x: ArrayLike) -> Plan:
         """Return the Plan of one row: what to set, what to expect, and how sure that is."""
         row = self._rows(np.reshape(x, (1, -1)))
         self.check(row)
         return self.model.plan(**self._settings(self.canonical(row)[0]))
-
-
-def _objectives(names: Sequence[str]) -> tuple[str, ...]:
-    renamed = [SECONDS_PER_TOKEN if name == "tokens_per_s" else name for name in names]
-    known = [SECONDS_PER_TOKEN, *(name for name, o in OBJECTIVES.items() if not o.maximise)]
-    return checked_names(renamed, known, "MoEDeployment")
-
-
-def _shape_of(windows: Sequence[RoutingTrace], shape: LayerShape | None) -> LayerShape:
-    if shape is not None:
-        return shape
-    from .example import example_shape
-
-    example = example_shape()
-    of_example = all(window.source.startswith("example model") for window in windows)
-    if of_example and windows[0].n_experts == example.n_experts:
-        return example
-    raise complain(
-        "shape", "MoEDeployment",
-        "a LayerShape with the sizes of the model's MoE layer, which a trace does not hold", shape,
-    )  # fmt: skip
-
-
-def _batches(model: DeploymentModel, batches: Sequence[int] | None) -> tuple[int, ...]:
-    most = model.max_batch
-    if batches is None:
-        return tuple(2**i for i in range(int(np.log2(most)) + 1) if 2**i <= most)
-    listed = tuple(batches)
-    whole = all(isinstance(b, int | np.integer) and not isinstance(b, bool) for b in listed)
-    if not listed or not whole or min(listed) < 1 or list(listed) != sorted(set(listed)):
-        raise complain("batches", "MoEDeployment", "ascending positive integers", list(listed))
-    if max(listed) > most:
-        raise complain(
-            "batches", "MoEDeployment",
-            f"at most {most}, of which every window has a full step", max(listed),
-        )  # fmt: skip
-    return tuple(int(b) for b in listed)

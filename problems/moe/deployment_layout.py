@@ -150,7 +150,7 @@ class Layout:
                     draws = random_state.random((len(at), DRAWS))
                     move_rows(
                         rows, self.n_layers, self.n_devices, self.mean, self.current, self.library,
-                        draws,
+                        draws, self.n_slots > self.n_experts,
                     )  # fmt: skip
                     out[at, self.slots] = rows
                     continue

@@ -24,7 +24,7 @@ def _picked(n: int, most: int) -> list[int]:
 
 def smallest(problem: MoEDeployment) -> Ints:
     """Return the row of least memory: smallest batch, hardest gates, one expert a buffer."""
-    row = problem.base_row(problem.placement_rows["spread"])
+    row = problem.base_row(problem.placed.rows["spread"])
     low, _ = problem.layout.bounds()
     for columns in (problem.layout.gates, problem.layout.capacities):
         row[columns] = low[columns]
@@ -56,7 +56,7 @@ def candidates(problem: MoEDeployment) -> Ints:
     if "batch" in layout.decide:
         batches = _picked(layout.n_batches, _BATCHES)
     rows = [smallest(problem), fastest(problem)]
-    spread = problem.placement_rows["spread"]
+    spread = problem.placed.rows["spread"]
     for batch in batches:
         for sizes, policy in _buffers(problem, batch):
             for rung in rungs:
@@ -65,7 +65,7 @@ def candidates(problem: MoEDeployment) -> Ints:
                 row[layout.capacities], row[layout.policy] = sizes, policy
                 rows.append(row)
     middle = batches[len(batches) // 2]
-    for slots in problem.placement_rows.values():
+    for slots in problem.placed.rows.values():
         row = problem.base_row(slots)
         row[layout.batch] = middle
         rows.append(row)
@@ -92,7 +92,7 @@ def _buffers(problem: MoEDeployment, batch: int) -> list[tuple[Ints, int]]:
         problem.windows,
         expert_bytes=1.0,
         miss_seconds=1.0,
-        placement=problem.placement_of(problem.placement_rows["spread"]),
+        placement=problem.placement_of(problem.placed.rows["spread"]),
         batch_size=problem.batches[batch],
         mode=problem.model.mode,
         policies=[problem.best_policy],

@@ -72,9 +72,17 @@ class LadderProblem(MoEProblem):
 class Ladders(Protocol):
     """Bounds of integer variables, and which of them have no order."""
 
-    xl: Any
-    xu: Any
-    named: NDArray[np.bool_]
+    @property
+    def xl(self) -> Any:
+        """Lowest values, [n_var]."""
+
+    @property
+    def xu(self) -> Any:
+        """Highest values, [n_var]."""
+
+    @property
+    def named(self) -> NDArray[np.bool_]:
+        """Variables without order, [n_var]."""
 
 
 def _step_down(X: Ints, problem: Ladders, random_state: np.random.Generator) -> Ints:

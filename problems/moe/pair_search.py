@@ -10,6 +10,8 @@ tokens: a trace then says far more than the steps that its sequences happened to
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +20,7 @@ from moe_costmodel import RoutingTrace
 
 from .base import Floats, Ints
 
-__all__ = ["copies_of", "descend", "second_moments", "spread_pairs", "swap_path"]
+__all__ = ["copies_of", "descend", "pairs_of_tokens", "second_moments", "spread_pairs", "swap_path"]
 
 
 def second_moments(trace: RoutingTrace, batch_size: int, mode: str) -> Floats:
@@ -54,14 +56,26 @@ def second_moments(trace: RoutingTrace, batch_size: int, mode: str) -> Floats:
     return out
 
 
-def copies_of(mean: Floats, n_replicas: int) -> Ints:
+def pairs_of_tokens(windows: Sequence[RoutingTrace]) -> Floats:
+    """Return how often two experts serve one token, 0 with itself; the mean over windows.
+
+    [n_layers, n_experts, n_experts], in the units of `second_moments`.
+    """
+    found: Floats = np.mean([second_moments(window, 1, "decode") for window in windows], axis=0)
+    index = np.arange(found.shape[1])
+    found[:, index, index] = 0.0
+    return found
+
+
+def copies_of(mean: Floats, n_replicas: int, most: int) -> Ints:
     """Return the copies of each expert: again and again of the one with most load a copy.
 
-    As DeepSeek's EPLB replicates.
+    As DeepSeek's EPLB replicates, but for `most`, the copies of one expert that are of use: one a
+    device.
     """
     copies = np.ones(len(mean), dtype=np.int64)
     for _ in range(n_replicas):
-        copies[int((mean / copies).argmax())] += 1
+        copies[int(np.where(copies < most, mean / copies, -1.0).argmax())] += 1
     return copies
 
 

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from moe_costmodel import Placement, RoutingTrace, contiguous, cross_node_traffic
+from moe_costmodel import Placement, RoutingTrace, cross_node_traffic
 from moe_costmodel._checks import check_positive, complain
 
 from .base import OVER, Floats, Ints, MoEProblem, as_windows, checked_names, combine
-from .pair_search import second_moments
+from .pair_search import pairs_of_tokens, second_moments
+from .placement_checks import check_complete, current_or_default, slots_of_layer
 from .placement_kernels import DRAWS, busiest, describe, move_rows
 from .placement_operators import PlacementCrossover, PlacementMutation, PlacementSampling
 from .placement_starts import StartMaker
@@ -129,17 +130,8 @@ class ExpertPlacement(MoEProblem):
             )
         if self.n_devices % self.n_nodes:
             raise complain("nodes", owner, f"a divisor of {devices} devices", nodes)
-        if isinstance(replicas, bool) or replicas != int(replicas) or replicas < 0:
-            raise complain("replicas", owner, "a whole number, 0 or more", replicas)
+        self.n_slots = slots_of_layer(n_experts, replicas, self.n_devices, owner)
         self.n_replicas = int(replicas)
-        self.n_slots = n_experts + self.n_replicas
-        if self.n_slots % self.n_devices:
-            wanted = -self.n_slots % self.n_devices + self.n_replicas
-            raise complain(
-                "replicas", owner,
-                f"such that {devices} devices divide experts and replicas; {wanted} would do",
-                f"{n_experts} + {self.n_replicas}",
-            )  # fmt: skip
         if not 0 < expert_bytes < float("inf"):
             raise complain("expert_bytes", owner, "a positive number", expert_bytes)
         if over not in OVER:
@@ -162,17 +154,13 @@ class ExpertPlacement(MoEProblem):
         )  # fmt: skip
         named = {name: self._sorted(slots) for name, slots in maker.named().items()}
         self.named_starts = {name: Placement(s, self.n_devices) for name, s in named.items()}
-        if current is None:
-            divides = n_experts % self.n_devices == 0
-            current = (
-                contiguous(n_layers, n_experts, self.n_devices)
-                if divides
-                else self.named_starts["replicate-and-pack"]
-            )
-        self._set_current(current)
+        wanted = (n_layers, n_experts, self.n_devices)
+        self.current = current_or_default(current, wanted, named["replicate-and-pack"], owner)
+        self._current = self.current.on_device() > 0
         library = list(named.values())
-        if current.n_slots == self.n_slots:
-            library += [self._sorted(current.physical_to_logical), *maker.path_from(current)]
+        if self.current.n_slots == self.n_slots:
+            library.append(self._sorted(self.current.physical_to_logical))
+            library.extend(maker.path_from(self.current))
         self._library = self._sorted(np.array(library)).reshape(len(library), -1)
         super().__init__(
             n_var=n_layers * self.n_slots,
@@ -222,27 +210,12 @@ class ExpertPlacement(MoEProblem):
         self._mean = np.mean([part.mean(axis=0) for part in shares], axis=0)
         self._together = np.zeros_like(self._moments)
         if self.n_nodes > 1 and not loads_only:
-            # Of single tokens: a step of one sequence.
-            self._together = np.mean(
-                [second_moments(window, 1, "decode") for window in self.windows], axis=0
-            )
-            index = np.arange(self.n_experts)
-            self._together[:, index, index] = 0.0
+            self._together = pairs_of_tokens(self.windows)
         self._layer_traces = [
             [RoutingTrace(w.topk_ids[:, i : i + 1], n_experts=w.n_experts) for w in self.windows]
             for i in range(self.n_layers)
             if self._token_windows()
         ]
-
-    def _set_current(self, current: Placement) -> None:
-        wanted = (self.n_layers, self.n_experts, self.n_devices)
-        found = (current.n_layers, current.n_experts, current.n_devices)
-        if found != wanted:
-            raise complain(
-                "current", "ExpertPlacement", f"of {wanted} layers, experts and devices", found
-            )
-        self.current = current
-        self._current = current.on_device() > 0
 
     # ------------------------------------------------------------------------------- evaluation
 
@@ -261,14 +234,7 @@ class ExpertPlacement(MoEProblem):
             An expert of some layer has no slot; the message names the first.
         """
         slots = self._rows(X).reshape(-1, self.n_layers, self.n_slots)
-        for i, row in enumerate(slots):
-            for layer, experts in enumerate(row):
-                missing = np.flatnonzero(np.bincount(experts, minlength=self.n_experts) == 0)
-                if len(missing):
-                    raise complain(
-                        "X", "ExpertPlacement", "complete, every expert in a slot of every layer",
-                        f"none for expert {missing[0]} of layer {layer} in row {i}",
-                    )  # fmt: skip
+        check_complete(slots, self.n_experts, "ExpertPlacement")
 
     def _evaluate(self, x: ArrayLike, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
         out["F"] = self._values(self._rows(x))
@@ -348,7 +314,7 @@ class ExpertPlacement(MoEProblem):
                 draws = random_state.random((len(due), DRAWS))
                 move_rows(
                     some, self.n_layers, self.n_devices, self._mean, self._current, self._library,
-                    draws,
+                    draws, False,
                 )  # fmt: skip
                 out[due] = some
         return out

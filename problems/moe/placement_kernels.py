@@ -121,6 +121,7 @@ def move_rows(
     current: NDArray[np.bool_],
     library: Ints,
     draws: Floats,
+    apart: bool,
 ) -> None:
     """Make one move in each row, in place.
 
@@ -135,6 +136,8 @@ def move_rows(
         Placements that layers may be taken from.
     draws : float array [n, DRAWS]
         Uniform numbers.
+    apart : bool
+        Whether copies of an expert must stay on different devices, as they are.
     """
     n_experts = mean.shape[1]
     n_slots = rows.shape[1] // n_layers
@@ -152,18 +155,37 @@ def move_rows(
             if kind < 0.15:
                 done = _from_library(slots, library, layer, n_slots, u[2])
             elif kind < 0.3:
-                done = _send_home(slots, n_devices, current[layer], u[2])
+                done = _send_home(slots, n_devices, current[layer], u[2], apart)
             elif kind < 0.5 and n_slots > n_experts:
-                done = _recopy(slots, copies, mean[layer], u[2], u[3])
+                done = _recopy(slots, n_devices, copies, mean[layer], u[2:], apart)
             else:
-                done = _swap_slots(slots, n_devices, copies, mean[layer], kind < 0.85, u[2:])
+                done = _swap_slots(slots, n_devices, copies, mean[layer], kind < 0.85, u[2:], apart)
             if done:
                 break
 
 
 @numba.njit(cache=True)
+def _holds(slots: Ints, device: int, n_local: int, expert: int) -> bool:
+    return bool((slots[device * n_local : (device + 1) * n_local] == expert).any())
+
+
+@numba.njit(cache=True)
+def _twins(slots: Ints, a: int, b: int, n_local: int) -> bool:
+    """Say whether swapping two slots would put two copies of an expert on one device."""
+    return _holds(slots, b // n_local, n_local, slots[a]) or _holds(
+        slots, a // n_local, n_local, slots[b]
+    )
+
+
+@numba.njit(cache=True)
 def _swap_slots(
-    slots: Ints, n_devices: int, copies: Ints, mean: Floats, from_hot: bool, u: Floats
+    slots: Ints,
+    n_devices: int,
+    copies: Ints,
+    mean: Floats,
+    from_hot: bool,
+    u: Floats,
+    apart: bool,
 ) -> bool:
     """Swap a slot of the hottest (or any) device with one of another device."""
     n_local = len(slots) // n_devices
@@ -181,28 +203,33 @@ def _swap_slots(
     for offset in range(len(slots)):
         b = (start + offset) % len(slots)
         if b // n_local != device and slots[b] != slots[a]:
+            if apart and _twins(slots, a, b, n_local):
+                continue
             slots[a], slots[b] = slots[b], slots[a]
             return True
     return False
 
 
 @numba.njit(cache=True)
-def _recopy(slots: Ints, copies: Ints, mean: Floats, u: float, v: float) -> bool:
+def _recopy(
+    slots: Ints, n_devices: int, copies: Ints, mean: Floats, u: Floats, apart: bool
+) -> bool:
     """Turn one copy of an expert into a copy of another, busy ones more likely."""
-    start = int(u * len(slots))
+    n_local = len(slots) // n_devices
+    start = int(u[0] * len(slots))
     for offset in range(len(slots)):
         slot = (start + offset) % len(slots)
-        old = slots[slot]
+        old, device = slots[slot], slot // n_local
         if copies[old] > 1:
             total = 0.0
             for expert in range(len(mean)):
-                if expert != old:
+                if expert != old and not (apart and _holds(slots, device, n_local, expert)):
                     total += mean[expert] / copies[expert]
             if total <= 0.0:
                 return False
-            left = v * total
+            left = u[1] * total
             for expert in range(len(mean)):
-                if expert != old:
+                if expert != old and not (apart and _holds(slots, device, n_local, expert)):
                     left -= mean[expert] / copies[expert]
                     if left <= 0.0:
                         slots[slot] = expert
@@ -212,7 +239,9 @@ def _recopy(slots: Ints, copies: Ints, mean: Floats, u: float, v: float) -> bool
 
 
 @numba.njit(cache=True)
-def _send_home(slots: Ints, n_devices: int, current: NDArray[np.bool_], u: float) -> bool:
+def _send_home(
+    slots: Ints, n_devices: int, current: NDArray[np.bool_], u: float, apart: bool
+) -> bool:
     """Swap an expert that has left its device back, so that less has to be migrated."""
     n_local = len(slots) // n_devices
     start = int(u * len(slots))
@@ -229,6 +258,7 @@ def _send_home(slots: Ints, n_devices: int, current: NDArray[np.bool_], u: float
                 and slots[b] != slots[a]
                 and current[slots[b], device]
                 and not current[slots[b], there]
+                and not (apart and _twins(slots, a, b, n_local))
             ):
                 slots[a], slots[b] = slots[b], slots[a]
                 return True

@@ -95,11 +95,40 @@ class StartMaker:
             [by_device, np.repeat(by_device[:, :, :1], short, axis=2)], axis=2
         ).reshape(self.n_layers, -1)
 
+    def apart(self, slots: Ints) -> Ints:
+        """Return slots [n_layers, n_slots] in which no device has two copies of an expert.
+
+        Engines make no use of those, and exports refuse them.
+        """
+        out = slots.copy()
+        n_local = out.shape[1] // self.n_devices
+        for layer in range(self.n_layers):
+            row = out[layer].reshape(self.n_devices, n_local)
+            for device in range(self.n_devices):
+                for i in range(n_local):
+                    if (row[device, :i] == row[device, i]).any():
+                        self._part(row, device, i, self.mean[layer])
+        return out
+
+    def _part(self, row: Ints, device: int, i: int, mean: Floats) -> None:
+        """Swap a second copy with another device's expert; where none fits, copy another one."""
+        expert = row[device, i]
+        for other in range(self.n_devices):
+            if other != device and expert not in row[other]:
+                for j, candidate in enumerate(row[other]):
+                    if candidate not in row[device]:
+                        row[device, i], row[other, j] = candidate, expert
+                        return
+        copies = np.bincount(row.ravel(), minlength=self.n_experts)
+        worth = mean / copies
+        worth[row[device]] = -1.0
+        row[device, i] = int(worth.argmax())
+
     def spread(self, moments: Floats, n_replicas: int, rng: np.random.Generator) -> Ints:
         """Spread experts and replicas so that devices are alike; see ``pair_search``."""
         out = []
         for layer in range(self.n_layers):
-            copies = copies_of(self.mean[layer], n_replicas)
+            copies = copies_of(self.mean[layer], n_replicas, self.n_devices)
             experts = np.repeat(np.arange(self.n_experts), copies)
             out.append(spread_pairs(moments[layer], experts, self.n_devices, rng)[0])
         return np.stack(out)
@@ -110,7 +139,7 @@ class StartMaker:
         each = self.n_devices // self.n_nodes
         out = []
         for layer in range(self.n_layers):
-            copies = copies_of(self.mean[layer], n_replicas)
+            copies = copies_of(self.mean[layer], n_replicas, self.n_devices)
             experts = np.repeat(np.arange(self.n_experts), copies)
             slots, _ = spread_pairs(cost[layer], experts, self.n_nodes, rng)
             groups = slots.reshape(self.n_nodes, -1)
