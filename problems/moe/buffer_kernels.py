@@ -81,13 +81,13 @@ def give_up(
         for column in range(n_columns):
             if per_device and slots[column] < fullest:
                 continue
-            layer = price[:, column].argmin()
+            cheapest = price[:, column].argmin()
             if per_device:
-                kept[layer, column] -= 1
+                kept[cheapest, column] -= 1
             else:
-                kept[layer] = np.maximum(kept[layer] - 1, 1)
+                kept[cheapest] = np.maximum(kept[cheapest] - 1, 1)
             for other in range(n_columns):
-                price[layer, other] = _price(misses[layer], kept[layer], other, per_device)
+                price[cheapest, other] = _price(misses[cheapest], kept[cheapest], other, per_device)
         out[i] = kept
     return out
 

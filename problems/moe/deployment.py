@@ -381,6 +381,36 @@ class MoEDeployment(MoEProblem):
     def _evaluation(self, row: Ints) -> Any:
         return self.model.evaluate(**self._settings(row))
 
+    @property
+    def limits(self) -> dict[str, float]:
+        """What no deployment may exceed, by objective."""
+        return dict(self._limits)
+
+    def decided(self, x: ArrayLike) -> tuple[int, str, float]:
+        """Return batch size, policy ("all resident" where nothing is buffered) and mean experts."""
+        row = self._rows(np.reshape(x, (1, -1)))[0]
+        settings = self._settings(row)
+        full = self.layout.n_slots // self.layout.n_devices
+        resident = bool((settings["capacities"] == full).all())
+        experts = float(self.windows[0].k)
+        if self.levels is not None:
+            layers = np.arange(self.layout.n_layers)
+            experts = float(self.levels.experts.mean(axis=0)[layers, row[self.layout.gates]].mean())
+        return settings["batch"], "all resident" if resident else settings["policy"], experts
+
+    def today(self) -> Floats | None:
+        """Return the objectives of today's placement with nothing decided, [n_obj].
+
+        At the largest batch that keeps the limits; None where none does.
+        """
+        row = self.base_row(self.placed.today)
+        for batch in reversed(range(len(self.batches))):
+            row[self.layout.batch] = batch
+            F, G = self._values(row[None])
+            if (G <= 0).all():
+                return F[0]
+        return None
+
     # ------------------------------------------------------------------- what a search can use
 
     def canonical(self, X: ArrayLike) -> Ints:
