@@ -106,7 +106,7 @@ def write(out: Path, inputs: Inputs, result: Result, settings: dict[str, Any]) -
     order = np.lexsort(F.T[::-1])
     F, X = F[order], X[order]
     names = list(problem.objective_names)
-    knee = compromise(F, problem.ref_point)
+    knee = knee_of(F)
     plan = problem.decode(X[knee])
     _write_front(out / "front.csv", problem, F, X)
     shown = sorted({knee, *np.linspace(0, len(F) - 1, min(len(F), _LONGEST_TABLE)).astype(int)})
@@ -152,6 +152,16 @@ def write(out: Path, inputs: Inputs, result: Result, settings: dict[str, Any]) -
     for engine, said in exported.items():
         print(f"  {engine}: {said}")
     print(plan.summary())
+
+
+def knee_of(F: Any) -> int:
+    """Return the row of F [n, M] that is best in all objectives at once.
+
+    Throughput and memory span orders of magnitude over a front, so they are compared by ratio; the
+    worst of the front, not a reference plan, is what is measured from.
+    """
+    ratios = (F > 0).all(axis=0) & (F.max(axis=0) > 10 * F.min(axis=0))
+    return compromise(np.where(ratios, np.log(np.where(ratios, F, 1.0)), F))
 
 
 def _write_front(path: Path, problem: Any, F: Any, X: Any) -> None:

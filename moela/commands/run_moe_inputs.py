@@ -46,6 +46,11 @@ def read(arguments: argparse.Namespace) -> Inputs:
     hardware = Hardware.load(arguments.hardware) if arguments.hardware else None
     devices = arguments.devices or (hardware.n_devices if hardware else 4)
     nodes = arguments.nodes or (hardware.n_nodes if hardware and not arguments.devices else 1)
+    if hardware is not None:
+        # Before anything is measured, so that a missing link costs nothing.
+        for link, needed in (("device_to_device", devices > 1), ("node_to_node", nodes > 1)):
+            if needed:
+                hardware.link(link)
     kernels = None
     if arguments.kernels and Path(arguments.kernels).suffix == ".parquet":
         from moe_costmodel import KernelTable
@@ -68,9 +73,6 @@ def read(arguments: argparse.Namespace) -> Inputs:
     if hardware is None:
         assert kernels is not None
         hardware = kernels.hardware
-    elif kernels is not None and not arguments.kernels:
-        # Links that the file does not know are those that were measured.
-        hardware = replace(hardware, links={**kernels.hardware.links, **hardware.links})
     latency = LatencyModel.fit(source, hardware=hardware)
     notes += [f"times are extrapolated: {reason}" for reason in latency.outside(shape)]
     decide = ["gates", "buffers", "batch", "placement"]
