@@ -106,7 +106,8 @@ def write(out: Path, inputs: Inputs, result: Result, settings: dict[str, Any]) -
     order = np.lexsort(F.T[::-1])
     F, X = F[order], X[order]
     names = list(problem.objective_names)
-    knee = knee_of(F)
+    limits = problem.limits
+    knee = knee_of(F, np.array([limits.get(name, np.nan) for name in names]))
     plan = problem.decode(X[knee])
     _write_front(out / "front.csv", problem, F, X)
     shown = sorted({knee, *np.linspace(0, len(F) - 1, min(len(F), _LONGEST_TABLE)).astype(int)})
@@ -126,7 +127,7 @@ def write(out: Path, inputs: Inputs, result: Result, settings: dict[str, Any]) -
         "settings": settings,
         "problem": {"name": "MoEDeployment", "version": problem.version, "objectives": names},
         "quality_loss": problem.quality_kind,
-        "limits": dict(problem.limits),
+        "limits": limits,
         "reference": dict(zip(names, problem.ref_point.tolist(), strict=True)),
         "today": None if today is None else dict(zip(names, today.tolist(), strict=True)),
         "front_size": len(F),
@@ -154,14 +155,20 @@ def write(out: Path, inputs: Inputs, result: Result, settings: dict[str, Any]) -
     print(plan.summary())
 
 
-def knee_of(F: Any) -> int:
+def knee_of(F: Any, limits: Any = None) -> int:
     """Return the row of F [n, M] that is best in all objectives at once.
 
-    Throughput and memory span orders of magnitude over a front, so they are compared by ratio; the
-    worst of the front, not a reference plan, is what is measured from.
+    Throughput and memory span orders of magnitude over a front, so they are compared by ratio. What
+    counts is the room to the limits [M] (NaN where an objective has none, then to the worst of the
+    front): memory that fits the budget with room to spare is worth little more when it is less.
     """
-    ratios = (F > 0).all(axis=0) & (F.max(axis=0) > 10 * F.min(axis=0))
-    return compromise(np.where(ratios, np.log(np.where(ratios, F, 1.0)), F))
+    corner = F.max(axis=0)
+    if limits is not None:
+        corner = np.fmax(corner, limits)
+    ratios = (F > 0).all(axis=0) & (corner > 10 * F.min(axis=0))
+    logs = [np.log(np.where(ratios, values, 1.0)) for values in (F, corner)]
+    scaled = [np.where(ratios, log, v) for log, v in zip(logs, (F, corner), strict=True)]
+    return compromise(*scaled)
 
 
 def _write_front(path: Path, problem: Any, F: Any, X: Any) -> None:
