@@ -6,7 +6,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["give_up", "waiting_steps"]
+__all__ = ["exchange", "give_up", "waiting_steps"]
 
 
 @numba.njit(cache=True)
@@ -90,6 +90,64 @@ def give_up(
                 price[cheapest, other] = _price(misses[cheapest], kept[cheapest], other, per_device)
         out[i] = kept
     return out
+
+
+@numba.njit(cache=True)
+def exchange(misses: NDArray[np.uint16], kept: NDArray[np.int64], most: NDArray[np.int64]) -> None:
+    """Move slots from layer to layer of a device while the steps then wait less; changes `kept`.
+
+    Parameters
+    ----------
+    misses : uint16 array [n_layers, n_devices, n_capacities, n_steps]
+    kept, most : int array [n_layers, n_devices]
+        Slots, and how many there may be.
+    """
+    n_layers, n_devices = kept.shape
+    price = np.empty((n_layers, n_devices))
+    gain = np.empty((n_layers, n_devices))
+    for layer in range(n_layers):
+        for device in range(n_devices):
+            price[layer, device] = _waits(misses[layer], kept[layer], device, -1, most[layer])
+            gain[layer, device] = -_waits(misses[layer], kept[layer], device, 1, most[layer])
+    # Each move lowers the waiting, so this ends; the bound is for layers by the hundred.
+    for _ in range(4 * n_layers * n_devices):
+        best, giver, taker, where = 1e-9, -1, -1, -1
+        for device in range(n_devices):
+            a, b = price[:, device].argmin(), gain[:, device].argmax()
+            if a != b and gain[b, device] - price[a, device] > best:
+                best, giver, taker, where = gain[b, device] - price[a, device], a, b, device
+        if giver < 0:
+            return
+        kept[giver, where] -= 1
+        kept[taker, where] += 1
+        for layer in (giver, taker):
+            for device in range(n_devices):
+                price[layer, device] = _waits(misses[layer], kept[layer], device, -1, most[layer])
+                gain[layer, device] = -_waits(misses[layer], kept[layer], device, 1, most[layer])
+
+
+@numba.njit(cache=True)
+def _waits(
+    misses: NDArray[np.uint16],
+    kept: NDArray[np.int64],
+    device: int,
+    change: int,
+    most: NDArray[np.int64],
+) -> float:
+    """Return how much longer the steps wait for a layer in which a device has more, or less."""
+    after = kept.copy()
+    after[device] += change
+    if after[device] < 1 or after[device] > most[device]:
+        return np.inf
+    n_devices, _, n_steps = misses.shape
+    total = 0
+    for step in range(n_steps):
+        before, then = 0, 0
+        for d in range(n_devices):
+            before = max(before, int(misses[d, kept[d] - 1, step]))
+            then = max(then, int(misses[d, after[d] - 1, step]))
+        total += then - before
+    return float(total)
 
 
 @numba.njit(cache=True)

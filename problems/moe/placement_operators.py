@@ -42,7 +42,7 @@ def mix_layers(
     A: Ints, B: Ints, n_layers: int, random_state: np.random.Generator
 ) -> tuple[Ints, Ints]:
     """Exchange a random half of the layers between rows of A and B, both [n, n_var]."""
-    shape = (len(A), n_layers, -1)
+    shape = (len(A), n_layers, A.shape[1] // n_layers)
     swap = random_state.random((len(A), n_layers, 1)) < random_state.random((len(A), 1, 1))
     first, second = A.reshape(shape), B.reshape(shape)
     return (
