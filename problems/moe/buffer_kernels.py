@@ -113,7 +113,7 @@ def exchange(misses: NDArray[np.uint16], kept: NDArray[np.int64], most: NDArray[
     for _ in range(4 * n_layers * n_devices):
         best, giver, taker, where = 1e-9, -1, -1, -1
         for device in range(n_devices):
-            a, b = price[:, device].argmin(), gain[:, device].argmax()
+            a, b = int(price[:, device].argmin()), int(gain[:, device].argmax())
             if a != b and gain[b, device] - price[a, device] > best:
                 best, giver, taker, where = gain[b, device] - price[a, device], a, b, device
         if giver < 0:

@@ -83,7 +83,7 @@ class MoEDeployment(MoEProblem):
     current : Placement, optional
         What runs today; by default contiguous.
     memory_budget : float, optional
-        Bytes of a device; by default the memory of the hardware.
+        Bytes of a device; by default the memory of the hardware; infinity for none.
     slo_s : float, optional
         Most seconds of a step, for 99 % of the steps.
     max_quality_loss : float, optional
@@ -264,7 +264,7 @@ class MoEDeployment(MoEProblem):
             n_slots=placed.n_slots, n_columns=n_columns, n_levels=n_levels,
             n_policies=len(self.policies), n_batches=len(self.batches), decide=decided,
             fixed=fixed.astype(np.int64), mean=placed.mean, current=placed.current,
-            library=np.array(list(placed.rows.values())),
+            library=np.array(list(placed.rows.values())), known={},
         )  # fmt: skip
 
     def _set_limits(
@@ -278,9 +278,9 @@ class MoEDeployment(MoEProblem):
             ("slo_s", "step_p99_s", slo_s),
             ("max_quality_loss", "quality_loss", max_quality_loss),
         ):
-            if value is None:
+            if value is None or value == float("inf"):
                 continue
-            if not 0 < value < float("inf"):
+            if not value > 0:
                 raise complain(parameter, "MoEDeployment", "a positive number", value)
             self._limits[name] = float(value)
         self.constraint_names = tuple(self._limits)
@@ -304,6 +304,10 @@ class MoEDeployment(MoEProblem):
                     )  # fmt: skip
 
     def _set_starts(self) -> None:
+        if self.levels is not None:
+            self.layout.known["gates"] = self.levels.path()
+        middle = len(self.batches) // 2
+        self.layout.known["buffers"] = first_tries.buffer_path(self, middle)
         rows = self.canonical(first_tries.candidates(self))
         F, G = self._values(rows)
         worst = F.max(axis=0)

@@ -17,7 +17,8 @@ __all__ = ["PARTS", "Layout", "Part"]
 PARTS = ("gates", "buffers", "batch", "placement")
 """What is decided. "buffers" holds the capacities and the policy."""
 
-_WEIGHTS = {"gates": 0.25, "buffers": 0.3, "batch": 0.1, "placement": 0.35}
+_JUMP = 0.3
+_WEIGHTS = {"gates": 0.3, "buffers": 0.25, "batch": 0.15, "placement": 0.3}
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class Layout:
     current : bool array [n_layers, n_experts, n_devices]
     library : int array [n, n_layers * n_slots]
         Placements that layers may be taken from.
+    known : dict of str to int array [n, columns of the part]
+        Whole settings of "gates" and "buffers" that moves may jump to.
     """
 
     n_layers: int
@@ -64,6 +67,7 @@ class Layout:
     mean: Floats
     current: NDArray[np.bool_]
     library: Ints
+    known: dict[str, Ints]
 
     @property
     def gates(self) -> slice:
@@ -161,6 +165,12 @@ class Layout:
                     together = move_round(rows, part.xl, part.xu, self.n_layers, random_state)
                     use = (random_state.random(len(at)) < 0.33) & (together != rows).any(axis=1)
                     changed[use] = together[use]
+                known = self.known.get(name)
+                if known is not None and len(known):
+                    jump = random_state.random(len(at)) < _JUMP
+                    others = known[random_state.integers(0, len(known), len(at))]
+                    jump &= (others != rows).any(axis=1)
+                    changed[jump] = others[jump]
                 out[at, part.columns] = changed
         return out
 

@@ -29,7 +29,7 @@ class DeploymentSampling(Sampling):
         **kwargs: Any,
     ) -> Ints:
         starts = problem.starts()
-        n_plain = min(len(starts), max(1, n_samples // 2))
+        n_plain = min(len(starts), max(1, 2 * n_samples // 3))
         plain = starts[np.linspace(0, len(starts) - 1, n_plain).round().astype(np.int64)]
         both = starts[random_state.integers(0, len(starts), (2, n_samples - n_plain))]
         layout = problem.layout

@@ -12,9 +12,9 @@ from .buffering import ExpertBuffering
 if TYPE_CHECKING:
     from .deployment import MoEDeployment
 
-__all__ = ["candidates", "fastest", "smallest"]
+__all__ = ["buffer_path", "candidates", "fastest", "smallest"]
 
-_BATCHES, _SIZES, _RUNGS = 5, 5, 3
+_BATCHES, _SIZES, _GATES = 6, 5, 4
 
 
 def _picked(n: int, most: int) -> list[int]:
@@ -43,15 +43,16 @@ def fastest(problem: MoEDeployment) -> Ints:
 def candidates(problem: MoEDeployment) -> Ints:
     """Return deployments that a person would try, [n, n_var].
 
-    Every combination of some batch sizes, buffers (all resident, equal, and marginal ones) and
-    thresholds (none, and the same rung everywhere) on spread-out experts; then every named
-    placement with all experts resident.
+    Every combination of some batch sizes, buffers (all resident, and ever smaller ones) and
+    thresholds (none, and ever more by price) on spread-out experts; then every named placement
+    with all experts resident.
     """
     layout = problem.layout
     low, high = layout.bounds()
-    rungs = [layout.n_levels - 1]
-    if "gates" in layout.decide:
-        rungs = _picked(layout.n_levels, _RUNGS + 1)
+    gates = [layout.fixed[layout.gates]]
+    if problem.levels is not None:
+        path = problem.levels.path()
+        gates = [path[i] for i in _picked(len(path), _GATES)]
     batches = [int(low[layout.batch])]
     if "batch" in layout.decide:
         batches = _picked(layout.n_batches, _BATCHES)
@@ -59,9 +60,9 @@ def candidates(problem: MoEDeployment) -> Ints:
     spread = problem.placed.rows["spread"]
     for batch in batches:
         for sizes, policy in _buffers(problem, batch):
-            for rung in rungs:
+            for rungs in gates:
                 row = problem.base_row(spread)
-                row[layout.gates], row[layout.batch] = rung, batch
+                row[layout.gates], row[layout.batch] = rungs, batch
                 row[layout.capacities], row[layout.policy] = sizes, policy
                 rows.append(row)
     middle = batches[len(batches) // 2]
@@ -77,17 +78,31 @@ def _buffers(problem: MoEDeployment, batch: int) -> list[tuple[Ints, int]]:
     """Return (capacities, policy) to try at a batch size."""
     layout = problem.layout
     _, high = layout.bounds()
-    full = high[layout.capacities]
-    found = [(full, int(high[layout.policy]))]
+    found = [(high[layout.capacities], int(high[layout.policy]))]
+    path = buffer_path(problem, batch)
+    found += [(path[i, :-1], int(path[i, -1])) for i in _picked(len(path), _SIZES)]
+    return found
+
+
+def buffer_path(problem: MoEDeployment, batch: int) -> Ints:
+    """Return capacities and policy from large to small buffers, [n, n_capacities + 1].
+
+    Parameters
+    ----------
+    problem : MoEDeployment
+    batch : int
+        Index of the batch size whose misses count.
+    """
+    layout = problem.layout
+    low, high = (bound[layout.capacities] for bound in layout.bounds())
     if "buffers" not in layout.decide:
-        return found
+        return np.empty((0, len(low) + 1), dtype=np.int64)
     policy = problem.policies.index(problem.best_policy)
-    n_local = layout.n_slots // layout.n_devices
     if layout.n_slots > layout.n_experts:
         # The replay of one buffer a device wants every expert on one device.
-        for size in _picked(n_local, _SIZES):
-            found.append((np.full_like(full, size + 1), policy))
-        return found
+        sizes = np.arange(int(high.max()), 0, -1)
+        equal = np.clip(sizes[:, None], low, high)
+        return np.column_stack((equal, np.full(len(sizes), policy)))
     single = ExpertBuffering(
         problem.windows,
         expert_bytes=1.0,
@@ -98,6 +113,6 @@ def _buffers(problem: MoEDeployment, batch: int) -> list[tuple[Ints, int]]:
         policies=[problem.best_policy],
         per_device=layout.n_columns > 1,
     )
-    path = single.marginal(problem.best_policy)[:, :-1]
-    found += [(path[i], policy) for i in _picked(len(path), _SIZES)]
-    return found
+    path = single.marginal(problem.best_policy)
+    path[:, -1] = policy
+    return path

@@ -27,6 +27,7 @@ __all__ = [
     "EXAMPLE_LINK",
     "example_hardware",
     "example_latency",
+    "example_measurements",
     "example_memory",
     "example_rest",
     "example_shape",
@@ -57,19 +58,20 @@ def example_shape() -> LayerShape:
 
 
 @lru_cache(maxsize=1)
-def _measurements() -> Measurements:
+def example_measurements() -> Measurements:
+    """Return the packaged measurements."""
     return Measurements.load(Path(__file__).parent / "data" / "example_kernels.json")
 
 
 @lru_cache(maxsize=1)
 def example_latency() -> LatencyModel:
     """Return the latency model of the packaged measurements (linear, which fits them best)."""
-    return LatencyModel.fit(_measurements(), method="linear")
+    return LatencyModel.fit(example_measurements(), method="linear")
 
 
 def example_hardware(devices: int = 4, nodes: int = 1) -> Hardware:
     """Return so many of the measured machine, each with 8 MB for the model of 15 MB."""
-    measured = _measurements().hardware
+    measured = example_measurements().hardware
     return replace(
         measured,
         n_devices=devices,
@@ -83,7 +85,7 @@ def example_rest() -> RestOfModel:
     """Return what everything but the MoE layers of the example model takes."""
     config = _config()
     return RestOfModel.fit(
-        _measurements(), d_model=config["hidden_size"], n_layers=config["num_hidden_layers"]
+        example_measurements(), d_model=config["hidden_size"], n_layers=config["num_hidden_layers"]
     )
 
 

@@ -82,10 +82,37 @@ class GateLevels:
         """Rungs of the ladder."""
         return self.experts.shape[2]
 
-    def nearest(self, experts: Floats) -> NDArray[np.int64]:
-        """Return the level of each layer whose mean experts are nearest to these, [n_layers]."""
-        gap = np.abs(self.experts.mean(axis=0) - np.reshape(experts, (-1, 1)))
-        return gap.argmin(axis=1)
+    def path(self) -> NDArray[np.int64]:
+        """Return levels from none dropped to most, dropping next what costs least weight an expert.
+
+        Layer by layer only the lower convex hull of weight lost over experts is gone along, so
+        that no mix of layers loses less for the same experts at the corners of the path.
+
+        Returns
+        -------
+        int array [n, n_layers]
+        """
+        experts, lost = self.experts.mean(axis=0), self.lost.mean(axis=0)
+        steps = []
+        for layer in range(len(experts)):
+            at = self.n_levels - 1
+            while at > 0:
+                fewer = experts[layer, at] - experts[layer, :at]
+                price = (lost[layer, :at] - lost[layer, at]) / np.maximum(fewer, 1e-12)
+                price[fewer <= 1e-12] = np.inf
+                if not np.isfinite(price).any():
+                    break
+                # Of equally cheap steps the longest.
+                following = int(price.argmin())
+                steps.append((float(price[following]), layer, following))
+                at = following
+        # Prices rise along a hull, so that sorting keeps the order within a layer.
+        steps.sort(key=lambda step: step[0])
+        rows = [np.full(len(experts), self.n_levels - 1)]
+        for _, layer, level in steps:
+            rows.append(rows[-1].copy())
+            rows[-1][layer] = level
+        return np.array(rows, dtype=np.int64)
 
 
 def _kept(

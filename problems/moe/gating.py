@@ -282,12 +282,14 @@ class GatingThresholds(LadderProblem):
     # ------------------------------------------------------------------- what a search can use
 
     def starts(self) -> Ints:
-        """Return every rung as the rule of all layers; then equal mean experts in all layers."""
-        n = self.levels.n_levels
-        uniform = np.repeat(np.arange(n)[:, None], self.n_var, axis=1)
-        wanted = np.linspace(1.0, self.k, 2 * self.k)
-        level = [self.levels.nearest(np.full(self.n_var, value)) for value in wanted]
-        return np.unique(np.concatenate((uniform, np.array(level))), axis=0)
+        """Return every rung as the rule of all layers, and rungs by price; see ``levels.path``.
+
+        Sorted by mean experts.
+        """
+        uniform = np.repeat(np.arange(self.levels.n_levels)[:, None], self.n_var, axis=1)
+        rows = np.unique(np.concatenate((uniform, self.levels.path())), axis=0)
+        experts = self.levels.experts.mean(axis=0)[np.arange(self.n_var), rows].sum(axis=1)
+        return rows[experts.argsort(kind="stable")]
 
     def features(self, X: ArrayLike) -> Floats:
         """Return mean experts and gate mass lost, layer by layer, [n, 2 n_var]."""
