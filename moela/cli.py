@@ -14,6 +14,7 @@ from moela import __version__
 # module, or an object in one, with `configure(parser)` and `run(arguments)`.
 COMMANDS = {
     ("run", "noc"): ("moela.commands.run_noc", "design a 3D network-on-chip manycore"),
+    ("run", "moe"): ("moela.commands.run_moe", "plan the deployment of an MoE model"),
     ("runs",): ("moela.commands.runs", "list the runs in a store"),
     ("measure",): ("moela.commands.cost_model:measure", "time MoE kernels on this machine"),
     ("moe", "verify"): ("moela.commands.moe_verify", "run deployment plans for real, compare"),
