@@ -28,17 +28,17 @@ class Design:
     ----------
     placement : int array-like [n_tiles]
         PE id on each tile.
-    links : int array-like [n_planar_links, 2]
-        Tile pairs of the planar links, in any order and direction; kept ascending. The vertical
-        links are the platform's.
+    links : int array-like [n_chosen, 2]
+        Tile pairs of the planar links, in any order and direction. The vertical links are the
+        platform's, but with a TSV budget those that the design has are named here too.
     platform : Platform, optional
         By default the 4 x 4 x 4 chip of the paper.
 
     Attributes
     ----------
     placement : int64 array [n_tiles]
-    links : int64 array [n_planar_links, 2]
-        Ascending, smaller tile first.
+    links : int64 array [n_chosen, 2]
+        Smaller tile first; planar ones ascending, then vertical ones ascending.
     platform : Platform
 
     Raises
@@ -56,9 +56,9 @@ class Design:
         broken = broken_rule(self.platform, place, pairs)
         if broken:
             raise ValueError(f"A Design breaks a rule: {broken} instead.")
-        pairs = np.sort(pairs, axis=1)
+        chosen = np.sort(self.platform.candidate_index(pairs))
         self.placement: NDArray[np.int64] = place
-        self.links: NDArray[np.int64] = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+        self.links: NDArray[np.int64] = self.platform.candidates[chosen]
         self.placement.flags.writeable = False
         self.links.flags.writeable = False
 
@@ -72,6 +72,16 @@ class Design:
     def all_links(self) -> NDArray[np.int64]:
         """Return planar and vertical links, [n_links, 2]."""
         return np.concatenate((self.links, self.platform.vertical_array))
+
+    @property
+    def planar_links(self) -> NDArray[np.int64]:
+        """The links inside layers, [n_planar_links, 2]."""
+        return self.links[: self.platform.n_planar_links]
+
+    @property
+    def vertical_links(self) -> NDArray[np.int64]:
+        """The links between layers, chosen or fixed, [n_vertical, 2]."""
+        return self.all_links()[self.platform.n_planar_links :]
 
     def plot(self, loads: ArrayLike | None = None) -> Figure:
         """Draw the layers side by side; see ``problems.noc.drawing.draw_layers``."""
@@ -127,11 +137,13 @@ class Design:
 
     def __repr__(self) -> str:
         x, y, z = self.platform.grid
-        return f"Design({x}x{y}x{z}, {len(self.links)} planar links)"
+        return f"Design({x}x{y}x{z}, {len(self.planar_links)} planar links)"
 
     def __str__(self) -> str:
         x, y, z = self.platform.grid
-        lengths = np.ceil(np.round(link_lengths(self.platform.grid, self.links), 9)).astype(int)
+        lengths = np.ceil(np.round(link_lengths(self.platform.grid, self.planar_links), 9)).astype(
+            int
+        )
         counts = ", ".join(
             f"{count} of length {length}"
             for length, count in enumerate(np.bincount(lengths).tolist())
@@ -145,7 +157,7 @@ class Design:
         kinds = [self.platform.pe_types[k].name for k in self.platform.pe_type[self.placement]]
         cells = [f"{k}{p}" for k, p in zip(kinds, self.placement.tolist(), strict=True)]
         width = max(map(len, cells)) + 1
-        layer = self.links[:, 0] // (x * y)
+        layer = self.planar_links[:, 0] // (x * y)
         for level in range(z):
             lines.append(f"layer {level}, {int((layer == level).sum())} planar links")
             for row in range(y):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,7 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 if TYPE_CHECKING:
     from .platform import Platform
 
-__all__ = ["APPLICATIONS", "RELEASED_SCALE", "check_traffic", "load_traffic", "synthetic_traffic"]
+__all__ = [
+    "APPLICATIONS",
+    "RELEASED_SCALE",
+    "check_applications",
+    "check_traffic",
+    "load_traffic",
+    "synthetic_traffic",
+]
 
 RELEASED_SCALE = 2e8
 """What the released MOELA code divides the numbers of a traffic file by."""
@@ -67,6 +74,25 @@ def check_traffic(traffic: ArrayLike, n: int, source: str = "traffic") -> NDArra
     if not (values - np.diag(np.diag(values))).any():
         raise ValueError(f"{source}: must hold some traffic between two PEs. Got none.")
     return values
+
+
+def check_applications(traffic: Any, n: int) -> NDArray[np.float64]:
+    """Return the traffic of one or several applications as a float array [n_apps, n, n].
+
+    Raises
+    ------
+    ValueError
+        As ``check_traffic``; of several applications, the message tells which.
+    """
+    several = isinstance(traffic, np.ndarray) and traffic.ndim == 3
+    if isinstance(traffic, (list, tuple)) and traffic:
+        several = all(isinstance(t, np.ndarray) and t.ndim == 2 for t in traffic)
+    if not several:
+        return check_traffic(traffic, n)[None]
+    parts = list(traffic)
+    if not parts:
+        raise ValueError("traffic: must hold one application or more. Got none.")
+    return np.stack([check_traffic(t, n, f"traffic[{i}]") for i, t in enumerate(parts)])
 
 
 def load_traffic(
