@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .metrics import UNITS, end_waits, router_area
+from .metrics import UNITS, end_waits, router_area, sent_and_received
 from .tables import Floats
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ def lower_bound(
         Sum of the weights of the flows that count for "latency".
     """
     tables = platform.tables
-    off = traffic - np.diag(np.diag(traffic))
-    total = float(off.sum())
+    sent, received = sent_and_received(traffic)
+    total = float(sent.sum())
     hop = float(tables.link_cost.min())
     # Every flow crosses a link or more, and a router or more with a port or more.
     energy = total * (float(tables.link_energy.min()) + platform.router_energy)
@@ -95,7 +95,7 @@ def lower_bound(
         return energy * latency * (1e9 / platform.frequency)
     if name == "peak_load":
         # What a PE sends or gets shares the links of its router; all traffic shares all links.
-        ends = max(off.sum(axis=0).max(), off.sum(axis=1).max())
+        ends = max(sent.max(), received.max())
         return float(max(ends / platform.max_degree, total / (2 * platform.n_links)))
     if name == "temperature":
         return platform.stack.ambient + _coolest(platform)

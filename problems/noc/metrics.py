@@ -17,13 +17,13 @@ router_area    mm2                         crossbars and buffers of all routers
 
 **Waiting.** Every direction of a link is an M/G/1 queue: Poisson arrivals of packets at rate
 lambda = load / packet_flits, service S = packet_flits / capacity on average with the coefficient of
-variation of the packet length. The mean wait is that of Pollaczek and Khinchine,
-W = lambda E[S^2] / (2 (1 - rho)) = rho E[S] (1 + cv^2) / (2 (1 - rho)) (Kleinrock [2]_, section 5.6;
-Dally and Towles [3]_, chapter 23, use it for networks with cv = 0). Queues count as independent
-of each other, and blocking backwards through full buffers is left out, so that it is a light- to
-medium-load model. Injection and ejection of each PE are queues too. Beyond a utilisation of 0.95
-the wait goes on along its tangent, so that a saturated design is finite, and worse the more it is
-saturated.
+variation cv of the packet length. The mean wait is that of Pollaczek and Khinchine,
+W = lambda E[S^2] / (2 (1 - rho)) = rho E[S] (1 + cv^2) / (2 (1 - rho)) (Kleinrock [2]_, section
+5.6; Dally and Towles [3]_, chapter 23, use it for networks with cv = 0). Queues count as
+independent of each other, and blocking backwards through full buffers is left out, so that it is a
+light- to medium-load model. Injection and ejection of each PE are queues too. Beyond a utilisation
+of 0.95 the wait goes on along its tangent, so that a saturated design is finite, and worse the more
+it is saturated.
 
 **Router area.** A crossbar of P ports of W wires is a square of side P W times the wire pitch, and
 each port has ``buffer_flits`` flits of buffer (Balfour and Dally [4]_). The PE has a port too. The
@@ -58,6 +58,7 @@ __all__ = [
     "end_waits",
     "extra_metric",
     "router_area",
+    "sent_and_received",
     "temperature_rises",
     "waiting_time",
 ]
@@ -108,9 +109,15 @@ def end_waits(traffic: Floats, platform: Platform) -> float:
 
     ``traffic`` [n_tiles, n_tiles] holds flits/cycle.
     """
-    off = traffic - np.diag(np.diag(traffic))
-    ends = np.concatenate((off.sum(axis=0), off.sum(axis=1)))
-    return float((ends * waiting_time(ends, platform)).sum() / off.sum())
+    sent, received = sent_and_received(traffic)
+    ends = np.concatenate((sent, received))
+    return float((ends * waiting_time(ends, platform)).sum() / sent.sum())
+
+
+def sent_and_received(traffic: Floats) -> tuple[Floats, Floats]:
+    """Return what each PE sends into the network and gets from it, two float [n_tiles]."""
+    inside = np.diag(traffic)
+    return traffic.sum(axis=1) - inside, traffic.sum(axis=0) - inside
 
 
 def extra_metric(
@@ -194,7 +201,7 @@ def _packet_latency(platform: Platform, rows: Ints, loads: Floats, traffic: Floa
     fixed = np.broadcast_to(cost[tables.n_candidates :], (len(rows), len(platform.vertical_array)))
     hop = np.concatenate((cost[rows[:, platform.n_tiles :]], fixed), axis=1)[:, None, :, None]
     crossing = (loads * (hop + waiting_time(loads, platform))).sum(axis=(2, 3))
-    total = np.array([t.sum() - np.trace(t) for t in traffic])
+    total = np.array([sent_and_received(t)[0].sum() for t in traffic])
     ends = np.array([end_waits(t, platform) for t in traffic])
     serial = (platform.packet_flits - 1) / platform.link_capacity
     return crossing / total + serial + ends

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -25,6 +25,9 @@ from .platform_checks import integer
 from .rules import broken_rule, whole_numbers
 from .tables import Floats, Ints
 from .traffic import RELEASED_SCALE, check_applications, load_traffic, synthetic_traffic
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["NoC3D"]
 
@@ -124,7 +127,8 @@ class NoC3D(Problem):
         for name, value, known in (("model", model, MODELS), ("aggregate", aggregate, AGGREGATES)):
             if value not in known:
                 raise ValueError(
-                    f"The {name!r} parameter of NoC3D must be one of {known}. Got {value!r} instead."
+                    f"The {name!r} parameter of NoC3D must be one of {known}. "
+                    f"Got {value!r} instead."
                 )
         self.platform = platform
         self.model = model
@@ -341,6 +345,23 @@ class NoC3D(Problem):
             name: (float(a), float(b), float(c))
             for name, a, b, c in zip(names, ours, mesh, change, strict=True)
         }
+
+    def plot_beside_mesh(self, x: ArrayLike | Design) -> Figure:
+        """Draw a design below the mesh, with every objective's change; ``x`` as in beside_mesh."""
+        # Drawing is rare, and matplotlib takes long to import.
+        from .drawing import draw_beside
+
+        design = x if isinstance(x, Design) else self.decode(x)
+        mesh = Design.mesh(self.platform)
+        rows = np.stack((self.encode(design), self.mesh_row()))
+        loads, mesh_loads = self.channel_loads(rows).sum(axis=-1).mean(axis=1)
+        return draw_beside(design, mesh, loads, mesh_loads, self.beside_mesh(design))
+
+    def plot_traffic(self, titles: Sequence[str] = ()) -> Figure:
+        """Draw the traffic of each application; see ``problems.noc.drawing.draw_traffic``."""
+        from .drawing import draw_traffic
+
+        return draw_traffic(self._traffic, self.platform, titles)
 
     def link_loads(self, X: ArrayLike) -> Floats:
         """Return the traffic that crosses each link in both directions, [n, n_links] or [n_links].
