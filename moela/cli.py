@@ -14,6 +14,8 @@ from moela import __version__
 # module, or an object in one, with `configure(parser)` and `run(arguments)`.
 COMMANDS = {
     ("run", "noc"): ("moela.commands.run_noc", "design a 3D network-on-chip manycore"),
+    ("show",): ("moela.commands.show", "show a network-on-chip design"),
+    ("export",): ("moela.commands.export", "write a network-on-chip design for another program"),
     ("runs",): ("moela.commands.runs", "list the runs in a store"),
     ("measure",): ("moela.commands.cost_model:measure", "time MoE kernels on this machine"),
     ("trace",): ("moela.commands.cost_model:trace", "describe, convert or record MoE routing"),

@@ -1,0 +1,48 @@
+"""`moela show`: a network-on-chip design in words, in numbers and as a picture."""
+
+from __future__ import annotations
+
+import argparse
+
+from moela.commands.noc_files import change_lines
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("design", metavar="DESIGN", help="JSON file that Design.save wrote")
+    parser.add_argument(
+        "--traffic", nargs="+", metavar="CSV", help="traffic files to evaluate it under"
+    )
+    parser.add_argument("--model", default="published", help="published or released formulas")
+    parser.add_argument(
+        "--out", metavar="PNG", help="where to draw it, beside the mesh if --traffic"
+    )
+    parser.add_argument("--heat", action="store_true", help="colour tiles by temperature")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print the design and, with traffic, every metric beside that of the mesh."""
+    from problems.noc import Design, NoC3D
+    from problems.noc.metrics import UNITS
+
+    design = Design.load(arguments.design)
+    print(design)
+    figure = None
+    if arguments.traffic:
+        platform = design.platform
+        names = [name for name in UNITS if name != "latency" or _has_latency(platform)]
+        problem = NoC3D.from_traffic(
+            arguments.traffic, platform=platform, objectives=names, model=arguments.model
+        )
+        print("\n".join(change_lines(problem.beside_mesh(design))))
+        if arguments.out and not arguments.heat:
+            figure = problem.plot_beside_mesh(design)
+    if arguments.out:
+        figure = figure or design.plot(temperature=arguments.heat)
+        figure.savefig(arguments.out, dpi=110)
+        print(f"picture in {arguments.out}")
+
+
+def _has_latency(platform: object) -> bool:
+    cores = platform.pes_of(platform.core_type)  # type: ignore[attr-defined]
+    return bool(cores and platform.pes_of(platform.cache_type))  # type: ignore[attr-defined]
