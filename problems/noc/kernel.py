@@ -191,6 +191,48 @@ def shortest_paths(
 
 
 @compiled
+def move_rows(before: Ints, after: Ints, dist: Words, spare: Words, moved: Ints) -> bool:
+    """Turn the costs of a placement into those of another on the same links, where few PEs moved.
+
+    Parameters
+    ----------
+    before, after : int array [n]
+        PE id on each tile, the set of ids being the same.
+    dist : uint16 array [n, n]
+        Costs by PE ids of ``before``; those of ``after`` on return, where True is returned.
+    spare, moved : arrays [m, n], [m]
+        Scratch; m is how many tiles may differ.
+
+    Returns
+    -------
+    bool
+        False, and nothing is done, where more tiles differ.
+    """
+    n = before.size
+    count = 0
+    for t in range(n):
+        if before[t] != after[t]:
+            if count == moved.size:
+                return False
+            moved[count] = t
+            count += 1
+    for i in range(count):
+        v = before[moved[i]]
+        for s in range(n):
+            spare[i, s] = dist[v, s]
+    for i in range(count):
+        v = after[moved[i]]
+        for s in range(n):
+            dist[v, s] = spare[i, s]
+    for v in range(n):
+        for i in range(count):
+            spare[i, 0] = dist[v, before[moved[i]]]
+        for i in range(count):
+            dist[v, after[moved[i]]] = spare[i, 0]
+    return True
+
+
+@compiled
 def choose_parents(degree: Ints, neighbour: Ints, cost: Words, dist: Words, slot: Words) -> None:
     """Give every node its parent in the shortest-path tree of every source.
 
@@ -374,6 +416,8 @@ def evaluate_batch(
     arc_load = np.empty((n, tables.max_degree), np.float64)
     load = np.empty(n_links, np.float64)
     levels = np.zeros((tables.level.max() + 1, tables.stack.max() + 1), np.float64)
+    spare = np.empty((4, n), np.uint16)
+    routed = -1
     sent = np.empty((n_apps, n), np.float64)
     for app in range(n_apps):
         for s in range(n):
@@ -389,7 +433,17 @@ def evaluate_batch(
         if not is_legal(X[row], tables, tile_degree, used):
             continue
         build_graph(placement, chosen, tables, degree, neighbour, cost, link_of)
-        shortest_paths(placement, degree, neighbour, cost, dist, scratch_a, scratch_b)
+        # A row with the links of the row before, such as a neighbour by a swap, has its distances
+        # too, under other names.
+        known = routed >= 0
+        if known:
+            for k in range(n_chosen):
+                if X[routed, n + k] != chosen[k]:
+                    known = False
+                    break
+        if not (known and move_rows(X[routed, :n], placement, dist, spare, scratch_a[:4])):
+            shortest_paths(placement, degree, neighbour, cost, dist, scratch_a, scratch_b)
+        routed = row
         status[row] = 2
         connected = True
         for v in range(n):
