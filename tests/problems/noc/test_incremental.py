@@ -52,7 +52,7 @@ def test_chains_of_moves_and_repeats_have_the_bits_of_single_rows():
 def test_an_illegal_row_between_does_no_harm():
     problem = NoC3D.example("bfs")
     rng = np.random.default_rng(10)
-    X = swaps_of(problem, rng, 3, 10)[2]
+    X = swaps_of(problem, rng, 3, 30)[2]
     bad = X.copy()
     bad[2, 0] = bad[2, 1]
     F, _, legal = problem._run_kernel(bad, False)
