@@ -28,8 +28,6 @@ network-on-chip simulator", ISPASS 2013).
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +36,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .metrics import sent_and_received
+from .programs import find_program, run_program
 from .tables import Floats, Ints
 from .traffic import check_traffic
 
@@ -200,12 +199,7 @@ def simulate_booksim(
     RuntimeError
         BookSim failed, saturated or ran out of time; the message ends with what it said last.
     """
-    binary = next(filter(None, map(shutil.which, BINARIES)), None)
-    if binary is None:
-        raise FileNotFoundError(
-            f"No program named {' or '.join(BINARIES)} is on the PATH. Build BookSim 2 and put it "
-            "there; design.to_booksim(folder) writes its input without it."
-        )
+    binary = find_program("BookSim 2", BINARIES, "design.to_booksim(folder)")
     config = write_booksim(design, folder, traffic=traffic, injection_rate=injection_rate)
     loaded = config.read_text(encoding="ascii")
     rate = float(re.search(r"injection_rate = (\S+);", loaded)[1])  # type: ignore[index]
@@ -249,18 +243,8 @@ def read_output(text: str) -> tuple[float, float]:
 
 
 def _run(binary: str, config: Path, timeout_s: float) -> tuple[float, float]:
-    try:
-        done = subprocess.run(
-            [binary, config.name],
-            cwd=config.parent,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise RuntimeError(f"BookSim did not end within {timeout_s:g} s on {config}.") from None
-    return read_output(done.stdout + done.stderr)
+    _, printed = run_program("BookSim", [binary, config.name], config.parent, timeout_s)
+    return read_output(printed)
 
 
 def _without_queues(design: Design, traffic: Floats) -> float:

@@ -8,13 +8,12 @@ with its grid model (R. Zhang, M. R. Stan, K. Skadron, University of Virginia, C
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .programs import find_program, run_program
 from .tables import Floats
 
 if TYPE_CHECKING:
@@ -117,33 +116,17 @@ def simulate_hotspot(design: Design, folder: str | Path, *, timeout_s: float = 6
     RuntimeError
         HotSpot failed or ran out of time; the message ends with what it said last.
     """
-    binary = shutil.which("hotspot")
-    if binary is None:
-        raise FileNotFoundError(
-            "No program named hotspot is on the PATH. Build HotSpot and put it there; "
-            "design.to_hotspot(folder) writes its input without it."
-        )
+    binary = find_program("HotSpot", ("hotspot",), "design.to_hotspot(folder)")
     config = write_hotspot(design, folder)
     steady = config.with_name("steady.txt")
     steady.unlink(missing_ok=True)
     words = [binary, "-c", config.name, "-p", "power.ptrace", "-grid_layer_file", "stack.lcf"]
     words += ["-model_type", "grid", "-steady_file", steady.name]
-    try:
-        done = subprocess.run(
-            words,
-            cwd=config.parent,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise RuntimeError(f"HotSpot did not end within {timeout_s:g} s on {config}.") from None
-    if done.returncode != 0 or not steady.exists():
+    code, printed = run_program("HotSpot", words, config.parent, timeout_s)
+    if code != 0 or not steady.exists():
         raise RuntimeError(
-            f"HotSpot ended with code {done.returncode} and "
-            f"{'no ' if not steady.exists() else ''}temperatures. It printed last: "
-            f"{(done.stdout + done.stderr)[-300:]!r}"
+            f"HotSpot ended with code {code} and {'' if steady.exists() else 'no '}temperatures. "
+            f"It printed last: {printed[-300:]!r}"
         )
     return read_steady(design, steady)
 
