@@ -1,6 +1,6 @@
 """How the fast models of NoC3D compare with slower ones: queues, temperature, and simulators.
 
-    python -m tests.benchmarks.noc_simulators
+    python -m tests.benchmarks.noc_simulators --out docs/benchmarks/noc_simulators.md
 
 * the wait in queues against a simulation of packets, event by event, on the same routes;
 * the stack model of temperature against finite volumes of chip and package, and its calibration;
@@ -10,7 +10,8 @@
 from __future__ import annotations
 
 import argparse
-import platform as machine
+import contextlib
+import io
 import shutil
 import tempfile
 
@@ -20,6 +21,7 @@ from problems.noc import Design, NoC3D, Platform
 from problems.noc.calibration import calibrate
 from problems.noc.heat import steady_temperatures
 from problems.noc.metrics import sent_and_received
+from tests.benchmarks import tables
 from tests.problems.noc.packets import simulate_packets
 
 LOADS = (0.05, 0.2, 0.4, 0.6, 0.8)
@@ -125,14 +127,26 @@ def report_simulators() -> None:
 
 
 def main() -> None:
+    """Make the report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--designs", type=int, default=4, help="designs for the queues")
     parser.add_argument("--packets", type=int, default=60_000, help="packets of each simulation")
+    parser.add_argument("--out", help="Markdown file to write")
     arguments = parser.parse_args()
-    print(f"Python {machine.python_version()}, {machine.machine()}")
-    report_queues(arguments.designs, arguments.packets)
-    report_temperature()
-    report_simulators()
+    head = tables.header(
+        "Fast models of the network-on-chip against slower ones",
+        "tests.benchmarks.noc_simulators",
+        "Packet latency: the mean over designs of synthetic bfs traffic, scaled so that the "
+        "busiest queue, PE ends included, has the utilisation named; the simulation follows every "
+        "packet (Poisson arrivals, the same routes, endless buffers). Temperature: sampled designs "
+        "and ever cooler ones; the finite volumes are those of `problems.noc.heat`. The spreading factors "
+        "were fitted to finite volumes on other designs, not to HotSpot.",
+    )
+    with contextlib.redirect_stdout(io.StringIO()) as text:
+        report_queues(arguments.designs, arguments.packets)
+        report_temperature()
+        report_simulators()
+    tables.finish([head, text.getvalue().strip()], arguments.out)
 
 
 if __name__ == "__main__":
