@@ -23,26 +23,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Print the design and, with traffic, every metric beside that of the mesh."""
     from problems.noc import Design, NoC3D
-    from problems.noc.metrics import UNITS
 
     design = Design.load(arguments.design)
     print(design)
     figure = None
     if arguments.traffic:
-        platform = design.platform
-        names = [name for name in UNITS if name != "latency" or _has_latency(platform)]
         problem = NoC3D.from_traffic(
-            arguments.traffic, platform=platform, objectives=names, model=arguments.model
+            arguments.traffic,
+            platform=design.platform,
+            objectives=("mean",),
+            model=arguments.model,
         )
-        print("\n".join(change_lines(problem.beside_mesh(design))))
+        names = problem.metric_names
+        print("\n".join(change_lines(problem.beside_mesh(design, names))))
         if arguments.out and not arguments.heat:
-            figure = problem.plot_beside_mesh(design)
+            figure = problem.plot_beside_mesh(design, names)
     if arguments.out:
         figure = figure or design.plot(temperature=arguments.heat)
         figure.savefig(arguments.out, dpi=110)
         print(f"picture in {arguments.out}")
-
-
-def _has_latency(platform: object) -> bool:
-    cores = platform.pes_of(platform.core_type)  # type: ignore[attr-defined]
-    return bool(cores and platform.pes_of(platform.cache_type))  # type: ignore[attr-defined]

@@ -13,12 +13,12 @@ from numpy.typing import ArrayLike
 from pymoo.core.problem import Problem
 
 from .design import Design
+from .evaluation import AGGREGATES, Evaluation
 from .features import FeaturePlan, features_batch
-from .kernel import evaluate_batch, first_illegal
+from .kernel import first_illegal
 from .limits import check_constraints, refuse_unreachable
-from .metrics import EXTRA, NEEDS_LOADS, PER_APPLICATION, UNITS, extra_metric
 from .moves import neighbours_batch
-from .objectives import MODELS, OBJECTIVES, check_objectives, latency_flows
+from .objectives import MODELS, check_objectives
 from .operators import NoCCrossover, NoCMutation, NoCSampling, draw_seeds
 from .platform import Platform
 from .platform_checks import integer
@@ -33,11 +33,6 @@ __all__ = ["NoC3D"]
 
 EVALUATION = 1
 """Counts up whenever the same design would get other objectives than before."""
-
-AGGREGATES = ("mean", "worst")
-
-LOADS_AT_ONCE = 2**21
-"""Link loads held at a time, 16 MB, however many designs a batch has."""
 
 
 class NoC3D(Problem):
@@ -136,11 +131,10 @@ class NoC3D(Problem):
         self.objective_names = check_objectives(objectives)
         self.constraints = check_constraints(constraints)
         self._traffic = check_applications(traffic, platform.n_tiles)
-        none = np.empty(0, dtype=np.int64)
-        self._flows: tuple[Ints, Ints, Floats] = (none, none, np.empty((len(self._traffic), 0)))
+        self._evaluation = Evaluation(platform, self._traffic, model, aggregate)
+        weight = 0.0
         if "latency" in (*self.objective_names, *self.constraints):
-            self._flows = latency_flows(self._traffic, platform, model)
-        weight = float(self._flows[2].sum(axis=1).max(initial=0.0))
+            weight = float(self._evaluation.flows[2].sum(axis=1).max())
         refuse_unreachable(self.constraints, platform, self._traffic, weight)
         # One application is taken as it is; of several, each counts the same.
         seen = self._traffic[0]
@@ -159,9 +153,9 @@ class NoC3D(Problem):
             vtype=int,
         )
         self.version = self._digest()
-        mesh = self._values(self.mesh_row()[None], self.objective_names)[0]
-        self._unit = self._units(mesh)
-        self.ref_point: Floats = self._aggregated(mesh[None])[0]
+        mesh = self._values(self.mesh_row()[None], self.objective_names)
+        self._unit = self._evaluation.units(mesh[0], self.objective_names)
+        self.ref_point: Floats = self._evaluation.aggregated(mesh, self._unit)[0]
         self.held_out: NoC3D | None = None
         if held_out is not None:
             self.held_out = self.under(held_out)
@@ -243,63 +237,32 @@ class NoC3D(Problem):
         wanted = list(dict.fromkeys((*names, *self.constraints)))
         values = self._values(self._rows(x), wanted)
         # The names of the objectives come first.
-        out["F"] = self._aggregated(values[..., : len(names)])
+        out["F"] = self._evaluation.aggregated(values[..., : len(names)], self._unit)
         if self.constraints:
             limits = np.array(list(self.constraints.values()))
             worst = values[..., [wanted.index(name) for name in self.constraints]].max(axis=1)
             out["G"] = (worst - limits) / np.where(limits > 0, limits, 1.0)
 
-    def _units(self, mesh: Floats) -> Floats:
-        """Return what the values of each application are divided by, [n_apps, n_obj]."""
-        unit = np.ones_like(mesh)
-        if len(mesh) > 1:
-            columns = [i for i, name in enumerate(self.objective_names) if name in PER_APPLICATION]
-            unit[:, columns] = np.where(mesh[:, columns] > 0, mesh[:, columns], 1.0)
-        return unit
-
-    def _aggregated(self, values: Floats) -> Floats:
-        """Return the objectives [n, n_obj] of values [n, n_apps, n_obj]."""
-        if values.shape[1] == 1:
-            return values[:, 0]
-        relative = values / self._unit
-        F: Floats = relative.mean(axis=1) if self.aggregate == "mean" else relative.max(axis=1)
-        return F
-
     def _values(self, rows: Ints, names: Sequence[str]) -> Floats:
         """Return metrics by name under each application, [n, n_apps, n_names]."""
-        n_apps = len(self._traffic)
-        out = np.empty((len(rows), n_apps, len(names)))
-        need_loads = not NEEDS_LOADS.isdisjoint(names)
-        ordered = rows if set(EXTRA).isdisjoint(names) else self.canonical(rows)
-        step = max(len(rows), 1)
-        if need_loads:
-            step = max(LOADS_AT_ONCE // (2 * n_apps * self.platform.n_links), 1)
-        for i in range(0, len(rows), step):
-            part = ordered[i : i + step]
-            F, loads, legal = self._run_kernel(part, need_loads)
-            if not legal:
-                self.check(rows)
-            for k, name in enumerate(names):
-                if name in OBJECTIVES:
-                    out[i : i + step, :, k] = F[:, :, OBJECTIVES.index(name)]
-                else:
-                    energy = F[:, :, OBJECTIVES.index("energy")]
-                    out[i : i + step, :, k] = extra_metric(
-                        name, self.platform, part, loads, energy, self._traffic
-                    )
-        return out
+        values = self._evaluation.values(rows, names)
+        if values is None:
+            self.check(rows)
+            raise AssertionError("The kernel refused rows that break no rule.")
+        return values
 
-    def _run_kernel(self, rows: Ints, with_loads: bool) -> tuple[Floats, Floats, bool]:
-        n_apps = len(self._traffic)
-        F = np.full((len(rows), n_apps, len(OBJECTIVES)), np.nan)
-        kept = len(rows) if with_loads else 0
-        loads = np.empty((kept, n_apps, self.platform.n_links, 2))
-        status = np.empty(len(rows), dtype=np.int64)
-        # A worker process may have been handed a read-only map of the traffic.
-        traffic = np.require(self._traffic, requirements=["C", "W", "E"])
-        tables, released = self.platform.tables, self.model == "released"
-        evaluate_batch(rows, tables, traffic, *self._flows, released, F, loads, status)
-        return F, loads, not status.any()
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """All that can be an objective or a constraint on this platform."""
+        return tuple(self._evaluation.available())
+
+    def _check_names(self, names: Sequence[str], owner: str) -> None:
+        unknown = sorted(set(names) - set(self.metric_names))
+        if unknown:
+            raise ValueError(
+                f"The 'names' parameter of {owner} must be from {self.metric_names}. "
+                f"Got {unknown} instead."
+            )
 
     def measure(self, X: ArrayLike, names: Sequence[str] | None = None) -> dict[str, Floats]:
         """Return metrics by name, objectives or not, each float [n], or [n, n_apps].
@@ -308,37 +271,39 @@ class NoC3D(Problem):
         ----------
         X : int array-like [n, n_var]
         names : sequence of str, optional
-            Keys of ``problems.noc.metrics.UNITS``; by default all, "latency" only where it is an
-            objective or a constraint.
+            From ``metric_names``; by default all.
         """
-        known = [n for n in UNITS if n != "latency" or self._flows[0].size]
-        names = known if names is None else list(names)
-        unknown = sorted(set(names) - set(known))
-        if unknown:
-            raise ValueError(
-                f"The 'names' parameter of measure must be from {known}. Got {unknown} instead."
-            )
+        names = self.metric_names if names is None else names
+        self._check_names(names, "measure")
         values = self._values(self._rows(X), names)
         values = values[:, 0] if len(self._traffic) == 1 else values
         return {name: values[..., k] for k, name in enumerate(names)}
 
-    def beside_mesh(self, x: ArrayLike | Design) -> dict[str, tuple[float, float, float]]:
+    def beside_mesh(
+        self, x: ArrayLike | Design, names: Sequence[str] | None = None
+    ) -> dict[str, tuple[float, float, float]]:
         """Compare a design with the mesh.
 
         Parameters
         ----------
         x : int array-like [n_var] or Design
+        names : sequence of str, optional
+            From ``metric_names``; by default the objectives and the constraints.
 
         Returns
         -------
         dict
-            Objective or constraint -> value, value of the mesh, change in per cent (NaN where that
-            of the mesh is 0). With several applications, the mean over them.
+            Metric -> value, value of the mesh, change in per cent (NaN where that
+            of the mesh is 0). With several applications, put together as in the objectives.
         """
         row = self.encode(x) if isinstance(x, Design) else np.reshape(x, -1)
-        names = list(dict.fromkeys((*self.objective_names, *self.constraints)))
+        if names is None:
+            names = list(dict.fromkeys((*self.objective_names, *self.constraints)))
+        self._check_names(names, "beside_mesh")
         rows = np.stack((self._rows(row)[0], self.mesh_row()))
-        ours, mesh = self._values(rows, names).mean(axis=1)
+        values = self._values(rows, names)
+        units = self._evaluation.units(values[1], names)
+        ours, mesh = self._evaluation.aggregated(values, units)
         with np.errstate(divide="ignore", invalid="ignore"):
             change = np.where(mesh != 0, 100.0 * (ours / mesh - 1.0), np.nan)
         return {
@@ -346,8 +311,8 @@ class NoC3D(Problem):
             for name, a, b, c in zip(names, ours, mesh, change, strict=True)
         }
 
-    def plot_beside_mesh(self, x: ArrayLike | Design) -> Figure:
-        """Draw a design below the mesh, with every objective's change; ``x`` as in beside_mesh."""
+    def plot_beside_mesh(self, x: ArrayLike | Design, names: Sequence[str] | None = None) -> Figure:
+        """Draw a design below the mesh, with every objective's change; as ``beside_mesh``."""
         # Drawing is rare, and matplotlib takes long to import.
         from .drawing import draw_beside
 
@@ -355,7 +320,7 @@ class NoC3D(Problem):
         mesh = Design.mesh(self.platform)
         rows = np.stack((self.encode(design), self.mesh_row()))
         loads, mesh_loads = self.channel_loads(rows).sum(axis=-1).mean(axis=1)
-        return draw_beside(design, mesh, loads, mesh_loads, self.beside_mesh(design))
+        return draw_beside(design, mesh, loads, mesh_loads, self.beside_mesh(design, names))
 
     def plot_traffic(self, titles: Sequence[str] = ()) -> Figure:
         """Draw the traffic of each application; see ``problems.noc.drawing.draw_traffic``."""
@@ -380,7 +345,7 @@ class NoC3D(Problem):
         The first direction is from the tile with the smaller index to the other.
         """
         rows = self._rows(X)
-        _, loads, legal = self._run_kernel(rows, with_loads=True)
+        _, loads, legal = self._evaluation.run(rows, with_loads=True)
         if not legal:
             self.check(rows)
         return loads if np.ndim(X) == 2 else loads[0]

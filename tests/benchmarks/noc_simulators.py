@@ -139,8 +139,8 @@ def main() -> None:
         "Packet latency: the mean over designs of synthetic bfs traffic, scaled so that the "
         "busiest queue, PE ends included, has the utilisation named; the simulation follows every "
         "packet (Poisson arrivals, the same routes, endless buffers). Temperature: sampled designs "
-        "and ever cooler ones; the finite volumes are those of `problems.noc.heat`. The spreading factors "
-        "were fitted to finite volumes on other designs, not to HotSpot.",
+        "and ever cooler ones; the finite volumes are those of `problems.noc.heat`. The spreading "
+        "factors were fitted to finite volumes on other designs, not to HotSpot.",
     )
     with contextlib.redirect_stdout(io.StringIO()) as text:
         report_queues(arguments.designs, arguments.packets)

@@ -55,7 +55,7 @@ def test_an_illegal_row_between_does_no_harm():
     X = swaps_of(problem, rng, 3, 30)[2]
     bad = X.copy()
     bad[2, 0] = bad[2, 1]
-    F, _, legal = problem._run_kernel(bad, False)
+    F, _, legal = problem._evaluation.run(bad, latency=True)
     assert not legal
     kept = np.arange(len(X)) != 2
     np.testing.assert_array_equal(F[kept, 0], problem.evaluate(X)[kept])

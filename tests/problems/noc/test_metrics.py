@@ -131,7 +131,7 @@ def test_the_order_of_the_links_changes_no_bit(problem, rows):
 
 def test_large_batches_are_cut_without_a_trace(problem, rows, monkeypatch):
     whole = problem.evaluate(rows)
-    monkeypatch.setattr("problems.noc.problem.LOADS_AT_ONCE", 3 * 2 * PLATFORM.n_links)
+    monkeypatch.setattr("problems.noc.evaluation.LOADS_AT_ONCE", 3 * 2 * PLATFORM.n_links)
     np.testing.assert_array_equal(problem.evaluate(rows), whole)
     bad = rows.copy()
     bad[6, 0] = bad[6, 1]
@@ -174,7 +174,7 @@ def test_packet_latency_is_that_of_a_packet_simulation(load, tolerance):
 
 @pytest.mark.parametrize("name", [*UNITS])
 def test_no_design_is_below_its_lower_bound(problem, rows, name):
-    weight = float(problem._flows[2].sum())
+    weight = float(problem._evaluation.flows[2].sum())
     bound = lower_bound(name, PLATFORM, problem._traffic[0], weight)
     assert (problem.measure(rows)[name] >= bound * (1 - 1e-12)).all()
     if name not in ("deviation", "thermal"):
