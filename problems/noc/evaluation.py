@@ -1,4 +1,4 @@
-"""The numbers of designs: metrics by name under one or several applications, as one objective each."""
+"""The numbers of designs: metrics by name under one or several applications, put together."""
 
 from __future__ import annotations
 

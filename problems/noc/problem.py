@@ -22,7 +22,7 @@ from .objectives import MODELS, check_objectives
 from .operators import NoCCrossover, NoCMutation, NoCSampling, draw_seeds
 from .platform import Platform
 from .platform_checks import integer
-from .rules import broken_rule, whole_numbers
+from .rules import broken_row, whole_numbers
 from .tables import Floats, Ints
 from .traffic import RELEASED_SCALE, check_applications, load_traffic, synthetic_traffic
 
@@ -358,21 +358,8 @@ class NoC3D(Problem):
         ValueError
             A row breaks a rule; the message names the first such row, the rule and the place.
         """
-        n = self.platform.n_tiles
-        n_planar, low = self.platform.n_planar_links, self.platform.n_planar_candidates
-        candidates = self.platform.candidates
         for i, row in enumerate(self._rows(X)):
-            column = np.arange(n, self.n_var)
-            wrong = (row[n:] < self.xl[n:]) | (row[n:] > self.xu[n:])
-            if wrong.any():
-                at = int(column[wrong][0])
-                first, last = (0, low - 1) if at < n + n_planar else (low, len(candidates) - 1)
-                broken: str | None = (
-                    f"links must be indices from {first} to {last} in "
-                    f"platform.candidates. Got {row[at]} in column {at}"
-                )
-            else:
-                broken = broken_rule(self.platform, row[:n], candidates[row[n:]])
+            broken = broken_row(self.platform, row)
             if broken:
                 raise ValueError(
                     f"Row {i} of X breaks a rule: {broken} instead. (Operators that keep the rules "

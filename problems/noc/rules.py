@@ -13,7 +13,7 @@ from .tables import Ints
 if TYPE_CHECKING:
     from .platform import Platform
 
-__all__ = ["broken_rule", "whole_numbers"]
+__all__ = ["broken_row", "broken_rule", "whole_numbers"]
 
 
 def whole_numbers(values: ArrayLike, name: str) -> Ints:
@@ -48,6 +48,21 @@ def broken_rule(platform: Platform, placement: Ints, pairs: Ints) -> str | None:
         Tile pairs of the links that the design chooses, in any order and direction.
     """
     return _broken_placement(platform, placement) or _broken_links(platform, pairs)
+
+
+def broken_row(platform: Platform, row: Ints) -> str | None:
+    """Say which rule a row of X [n_var] breaks first, and where; None for a legal one."""
+    n = platform.n_tiles
+    low, high = platform.n_planar_candidates, len(platform.candidates)
+    for column, link in enumerate(row[n:].tolist(), start=n):
+        planar = column < n + platform.n_planar_links
+        first, last = (0, low - 1) if planar else (low, high - 1)
+        if not first <= link <= last:
+            return (
+                f"links must be indices from {first} to {last} in platform.candidates. "
+                f"Got {link} in column {column}"
+            )
+    return broken_rule(platform, row[:n], platform.candidates[row[n:]])
 
 
 def _broken_placement(platform: Platform, placement: Ints) -> str | None:
