@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .hotspot import layers_from_afar
+from .stack import ThermalStack
 from .tables import Floats
 
 if TYPE_CHECKING:
     from .design import Design
 
-__all__ = ["steady_temperatures"]
+__all__ = ["steady_rises", "steady_temperatures"]
 
 
 def steady_temperatures(design: Design, *, cells: int = 2, sink_layers: int = 3) -> Floats:
@@ -37,10 +38,6 @@ def steady_temperatures(design: Design, *, cells: int = 2, sink_layers: int = 3)
     ValueError
         A number is below 1.
     """
-    # Half of the package's import time, for what few need.
-    from scipy.sparse import coo_array
-    from scipy.sparse.linalg import spsolve
-
     if cells < 1 or sink_layers < 1:
         raise ValueError(
             "The 'cells' and 'sink_layers' of steady_temperatures must be >= 1. "
@@ -48,34 +45,64 @@ def steady_temperatures(design: Design, *, cells: int = 2, sink_layers: int = 3)
         )
     platform = design.platform
     x, y, z = platform.grid
-    stack = platform.stack
-    pitch = stack.tile_pitch
-    spreader = max(stack.spreader_side, x * pitch, y * pitch)
-    sink = max(stack.sink_side, spreader)
-    dx, chip_x, spread_x = _widths(x * pitch, x * cells, spreader, sink)
-    dy, chip_y, spread_y = _widths(y * pitch, y * cells, spreader, sink)
+    layers = layers_from_afar(design)
+    tiles = platform.power[design.placement].reshape(z, y, x)[layers]
+    power = np.repeat(np.repeat(tiles, cells, axis=1), cells, axis=2) / cells**2
+    width = platform.stack.tile_pitch / cells
+    rises = steady_rises(power, width, platform.stack, sink_layers=sink_layers)
+    means = rises.reshape(z, y, cells, x, cells).mean(axis=(2, 4))
+    result = np.empty((z, y, x))
+    result[layers] = means
+    return platform.stack.ambient + result.ravel()
 
-    silicon, bond = 1.0 / stack.silicon_resistivity, 1.0 / stack.bond_resistivity
-    dz = [stack.silicon_thickness, stack.bond_thickness] * z
+
+def steady_rises(
+    power: Floats, width: float, stack: ThermalStack, *, sink_layers: int = 3
+) -> Floats:
+    """Return the rise over ambient of square cells of the dies, in K.
+
+    Parameters
+    ----------
+    power : float array [n_dies, rows, columns]
+        Watts of each cell, the die farthest from the heat sink first.
+    width : float
+        Side of a cell in m.
+    stack : ThermalStack
+        Tile pitch and factors do not matter.
+    sink_layers : int
+        Cells of the sink along z.
+
+    Returns
+    -------
+    float array [n_dies, rows, columns]
+    """
+    # Half of the package's import time, for what few need.
+    from scipy.sparse import coo_array
+    from scipy.sparse.linalg import spsolve
+
+    n_dies, n_y, n_x = power.shape
+    spreader = max(stack.spreader_side, n_x * width, n_y * width)
+    sink = max(stack.sink_side, spreader)
+    dx, chip_x, spread_x = _widths(n_x, width, spreader, sink)
+    dy, chip_y, spread_y = _widths(n_y, width, spreader, sink)
+    dz = [stack.silicon_thickness, stack.bond_thickness] * n_dies
     dz += [stack.spreader_thickness] + [stack.sink_thickness / sink_layers] * sink_layers
     shape = (len(dz), dy.size, dx.size)
-    conductivity = np.zeros(shape)
     on_chip = np.ix_(np.flatnonzero(chip_y), np.flatnonzero(chip_x))
-    power = np.zeros(shape)
-    for position, layer in enumerate(layers_from_afar(design)):
-        conductivity[2 * position][on_chip] = silicon
-        conductivity[2 * position + 1][on_chip] = bond
-        watts = platform.power[design.placement[layer * x * y : (layer + 1) * x * y]]
-        per_cell = np.repeat(np.repeat(watts.reshape(y, x), cells, axis=0), cells, axis=1)
-        power[2 * position][on_chip] = per_cell / cells**2
+    conductivity, heat = np.zeros(shape), np.zeros(shape)
+    for die in range(n_dies):
+        conductivity[2 * die][on_chip] = 1.0 / stack.silicon_resistivity
+        conductivity[2 * die + 1][on_chip] = 1.0 / stack.bond_resistivity
+        heat[2 * die][on_chip] = power[die]
     metal = stack.metal_conductivity
-    conductivity[2 * z][np.ix_(np.flatnonzero(spread_y), np.flatnonzero(spread_x))] = metal
-    conductivity[2 * z + 1 :] = metal
+    on_spreader = np.ix_(np.flatnonzero(spread_y), np.flatnonzero(spread_x))
+    conductivity[2 * n_dies][on_spreader] = metal
+    conductivity[2 * n_dies + 1 :] = metal
 
     size = np.broadcast_arrays(np.array(dz)[:, None, None], dy[None, :, None], dx[None, None, :])
     index = np.arange(conductivity.size).reshape(shape)
     rows, columns, values = [], [], []
-    diagonal = np.zeros(shape)
+    diagonal = np.zeros(conductivity.size)
     for axis in range(3):
         area = size[(axis + 1) % 3] * size[(axis + 2) % 3]
         low = tuple(slice(None, -1) if a == axis else slice(None) for a in range(3))
@@ -89,40 +116,35 @@ def steady_temperatures(design: Design, *, cells: int = 2, sink_layers: int = 3)
         rows += [a, b]
         columns += [b, a]
         values += [-conductance, -conductance]
-        np.add.at(diagonal.ravel(), a, conductance)
-        np.add.at(diagonal.ravel(), b, conductance)
+        np.add.at(diagonal, a, conductance)
+        np.add.at(diagonal, b, conductance)
     top = dy[:, None] * dx[None, :]
-    out = top / (stack.convection_resistance * top.sum())
-    half = dz[-1] / (2 * metal * top)
-    diagonal[-1] += 1.0 / (1.0 / out + half)
+    to_air = stack.convection_resistance * top.sum() / top + dz[-1] / (2 * metal * top)
+    diagonal[index[-1].ravel()] += 1.0 / to_air.ravel()
 
     used = np.flatnonzero(conductivity.ravel() > 0)
     new = np.full(conductivity.size, -1)
     new[used] = np.arange(used.size)
     rows.append(used)
     columns.append(used)
-    values.append(diagonal.ravel()[used])
+    values.append(diagonal[used])
     matrix = coo_array(
         (np.concatenate(values), (new[np.concatenate(rows)], new[np.concatenate(columns)])),
         shape=(used.size, used.size),
     ).tocsc()
     rise = np.zeros(conductivity.size)
-    rise[used] = spsolve(matrix, power.ravel()[used])
-    rises = rise.reshape(shape)
-    tiles = np.empty(platform.n_tiles)
-    for position, layer in enumerate(layers_from_afar(design)):
-        die = rises[2 * position][on_chip].reshape(y, cells, x, cells).mean(axis=(1, 3))
-        tiles[layer * x * y : (layer + 1) * x * y] = die.ravel()
-    return stack.ambient + tiles
+    rise[used] = spsolve(matrix, heat.ravel()[used])
+    dies: Floats = rise.reshape(shape)[: 2 * n_dies : 2][:, *on_chip]
+    return dies
 
 
 def _widths(
-    chip: float, n_chip: int, spreader: float, sink: float
+    n_chip: int, width: float, spreader: float, sink: float
 ) -> tuple[Floats, NDArray[np.bool_], NDArray[np.bool_]]:
     """Return cell widths along one axis, and which cells belong to chip and to spreader."""
-    inner = np.full(n_chip, chip / n_chip)
-    rim = _graded((spreader - chip) / 2, inner[0])
-    edge = _graded((sink - spreader) / 2, rim[-1] if rim.size else inner[0])
+    inner = np.full(n_chip, width)
+    rim = _graded((spreader - n_chip * width) / 2, width)
+    edge = _graded((sink - spreader) / 2, rim[-1] if rim.size else width)
     widths = np.concatenate((edge[::-1], rim[::-1], inner, rim, edge))
     place = np.arange(widths.size)
     outside = edge.size + rim.size

@@ -4,7 +4,9 @@
 
 * the wait in queues against a simulation of packets, event by event, on the same routes;
 * the stack model of temperature against finite volumes of chip and package, and its calibration;
-* BookSim and HotSpot, where they are on the PATH.
+* BookSim and HotSpot, where they are on the PATH;
+* finite volumes against the steady temperatures that HotSpot's distribution ships with its ev6
+  example: ``--hotspot-example DIR``, a folder with ev6.flp, gcc.ptrace and gcc.steady.
 """
 
 from __future__ import annotations
@@ -14,12 +16,13 @@ import contextlib
 import io
 import shutil
 import tempfile
+from pathlib import Path
 
 import numpy as np
 
-from problems.noc import Design, NoC3D, Platform
+from problems.noc import Design, NoC3D, Platform, ThermalStack
 from problems.noc.calibration import calibrate
-from problems.noc.heat import steady_temperatures
+from problems.noc.heat import steady_rises, steady_temperatures
 from problems.noc.metrics import sent_and_received
 from tests.benchmarks import tables
 from tests.problems.noc.packets import simulate_packets
@@ -103,6 +106,40 @@ def _ranks(values: np.ndarray) -> np.ndarray:
     return values.argsort().argsort()
 
 
+def report_example(folder: Path, cells: int = 80) -> None:
+    """Print finite volumes beside what HotSpot's distribution says of its ev6 example."""
+    lines = [line.split() for line in (folder / "ev6.flp").read_text().splitlines()]
+    units = {w[0]: [float(v) for v in w[1:5]] for w in lines if w and not w[0].startswith("#")}
+    header, *watts = [line.split() for line in (folder / "gcc.ptrace").read_text().splitlines()]
+    power = dict(zip(header, np.array(watts, dtype=float).mean(axis=0), strict=True))
+    steady = [line.split() for line in (folder / "gcc.steady").read_text().splitlines()]
+    kelvin = {name: float(value) for name, value in steady if name in units}
+    side = max(left + width for width, _, left, _ in units.values())
+    middle = (np.arange(8 * cells) + 0.5) * side / (8 * cells)
+    cover = {}
+    heat = np.zeros((cells, cells))
+    for name, (width, height, left, bottom) in units.items():
+        parts = [(middle >= a) & (middle < a + b) for a, b in ((bottom, height), (left, width))]
+        y, x = (part.reshape(cells, 8).mean(axis=1) for part in parts)
+        cover[name] = np.outer(y, x) / np.outer(y, x).sum()
+        heat += power[name] * cover[name]
+    # The package of the example: air instead of liquid.
+    stack = ThermalStack(convection_resistance=0.1)
+    rises = steady_rises(heat[None], side / cells, stack)[0]
+    ours = np.array([318.15 + (rises * cover[name]).sum() for name in units])
+    theirs = np.array([kelvin[name] for name in units])
+    peak = (ours.max() - 318.15) / (theirs.max() - 318.15) - 1
+    print("\n## Finite volumes against HotSpot's ev6 example\n")
+    differences = np.abs(ours - theirs)
+    print(
+        f"{heat.sum():.1f} W in {len(units)} units, power averaged over the rows of the trace "
+        f"({len(watts)}). Hottest unit {ours.max():.1f} K, HotSpot {theirs.max():.1f} K "
+        f"({100 * peak:+.1f} % of the rise); difference over the units {differences.mean():.2f} K "
+        f"on average, at most {differences.max():.2f} K; correlation "
+        f"{np.corrcoef(ours, theirs)[0, 1]:.3f}."
+    )
+
+
 def report_simulators() -> None:
     """Run BookSim and HotSpot on two designs where they are there."""
     print("\n## BookSim and HotSpot\n")
@@ -131,6 +168,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--designs", type=int, default=4, help="designs for the queues")
     parser.add_argument("--packets", type=int, default=60_000, help="packets of each simulation")
+    parser.add_argument("--hotspot-example", type=Path, metavar="DIR")
     parser.add_argument("--out", help="Markdown file to write")
     arguments = parser.parse_args()
     head = tables.header(
@@ -145,6 +183,8 @@ def main() -> None:
     with contextlib.redirect_stdout(io.StringIO()) as text:
         report_queues(arguments.designs, arguments.packets)
         report_temperature()
+        if arguments.hotspot_example:
+            report_example(arguments.hotspot_example)
         report_simulators()
     tables.finish([head, text.getvalue().strip()], arguments.out)
 
