@@ -21,6 +21,13 @@ FAR = 60_000
 """Distance of a node that cannot be reached; every real path cost is below it."""
 
 
+MANY = 512
+"""Nodes from which on the flows read slots from turned strips: for fewer, turning costs more."""
+
+STRIP = 16
+"""Sources in a strip, which is to stay in the nearest cache."""
+
+
 @compiled
 def is_legal(row: Ints, tables: Tables, degree: Ints, used: Ints) -> bool:
     """Whether a row of X keeps every rule but connectedness, which routing finds out by itself.
@@ -253,17 +260,19 @@ def choose_parents(degree: Ints, neighbour: Ints, cost: Words, dist: Words, slot
 
 @compiled
 def tree_flows(
+    sources: range,
+    first: float,
     traffic: Floats,
     degree: Ints,
     neighbour: Ints,
     dist: Words,
-    slot: Words,
+    parent: Words,
     order: Ints,
     start: Ints,
     below: Floats,
     arc_load: Floats,
 ) -> float:
-    """Send all traffic along the shortest-path trees.
+    """Send the traffic of some sources along their shortest-path trees.
 
     Flows are pushed up from the farthest node to the source, so that a source costs O(n) rather
     than the sum of its path lengths. Nodes are put in order by counting: distances are small
@@ -271,24 +280,30 @@ def tree_flows(
 
     Parameters
     ----------
+    sources : range
+        Of PE ids.
+    first : float
+        What earlier sources returned, or 0.
     traffic : float array [n, n]
         What PE i sends to PE j; the diagonal never enters the network.
-    degree, neighbour, dist, slot : arrays
+    degree, neighbour, dist : arrays
         As the functions above fill them; all nodes reachable.
+    parent : uint16 array [len(sources), n]
+        Row i: the slots of all nodes in the tree of the i-th source.
     order, start, below : arrays [n], [longest path cost + 1], [n]
         Scratch: nodes by descending distance, where each distance starts, flow into a subtree.
     arc_load : float array [n, max_degree]
-        Filled: traffic that enters v through its k-th link.
+        Added to: traffic that enters v through its k-th link.
 
     Returns
     -------
     float
-        Sum over all flows of traffic times the degree of the first router after the source.
+        ``first`` plus, over the flows, traffic times the degree of the first router after the
+        source.
     """
     n = degree.size
-    arc_load.fill(0.0)
-    first = 0.0
-    for s in range(n):
+    for s in sources:
+        row = s - sources.start
         farthest = np.uint16(0)
         for v in range(n):
             farthest = max(farthest, dist[s, v])
@@ -309,13 +324,13 @@ def tree_flows(
         # The last is the source itself, at distance 0.
         for i in range(n - 1):
             v = order[i]
-            k = slot[v, s]
+            k = parent[row, v]
             flow = below[v]
             arc_load[v, k] += flow
             below[neighbour[v, k]] += flow
         for k in range(degree[s]):
             v = neighbour[s, k]
-            if neighbour[v, slot[v, s]] == s:
+            if neighbour[v, parent[row, v]] == s:
                 first += degree[v] * below[v]
     return first
 
@@ -409,6 +424,7 @@ def evaluate_batch(
     cost = np.zeros((n, tables.max_degree), np.uint16)
     dist = np.empty((n, n), np.uint16)
     slot = np.zeros((n, n), np.uint16)
+    strip = np.zeros((STRIP, n), np.uint16)
     scratch_a = np.empty(n, np.int64)
     scratch_b = np.empty(n, np.int64)
     start = np.empty(n * int(tables.link_cost.max()) + 1, np.int64)
@@ -453,9 +469,24 @@ def evaluate_batch(
         status[row] = 0
         choose_parents(degree, neighbour, cost, dist, slot)
         for app in range(n_apps):
-            first = tree_flows(
-                traffic[app], degree, neighbour, dist, slot, scratch_a, start, below, arc_load
-            )
+            flows = traffic[app]
+            arc_load.fill(0.0)
+            first = 0.0
+            if n < MANY:
+                first = tree_flows(
+                    range(n), first, flows, degree, neighbour, dist, slot.T,
+                    scratch_a, start, below, arc_load,
+                )  # fmt: skip
+            else:
+                for s in range(0, n, STRIP):
+                    sources = range(s, min(s + STRIP, n))
+                    for v in range(n):
+                        for i in sources:
+                            strip[i - s, v] = slot[v, i]
+                    first = tree_flows(
+                        sources, first, flows, degree, neighbour, dist, strip,
+                        scratch_a, start, below, arc_load,
+                    )  # fmt: skip
             load.fill(0.0)
             routers = 0.0
             for v in range(n):
