@@ -15,6 +15,8 @@ from moela import __version__
 COMMANDS = {
     ("run", "noc"): ("moela.commands.run_noc", "design a 3D network-on-chip manycore"),
     ("run", "moe"): ("moela.commands.run_moe", "plan the deployment of an MoE model"),
+    ("show",): ("moela.commands.show", "show a network-on-chip design"),
+    ("export",): ("moela.commands.export", "write a network-on-chip design for another program"),
     ("runs",): ("moela.commands.runs", "list the runs in a store"),
     ("measure",): ("moela.commands.cost_model:measure", "time MoE kernels on this machine"),
     ("moe", "verify"): ("moela.commands.moe_verify", "run deployment plans for real, compare"),
