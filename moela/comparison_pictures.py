@@ -1,0 +1,7 @@
+"""The pictures of a comparison, drawn by moela.plots."""
+
+from __future__ import annotations
+
+
+class Pictures:
+    """What `Comparison` draws."""

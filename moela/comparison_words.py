@@ -1,0 +1,287 @@
+"""What a comparison says, in sentences: the remarks, the findings, the summary on a terminal."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from moela.comparison_scale import LARGER_IS_BETTER, TITLES
+from moela.outcomes import Outcome, by_problem
+from moela.table import Table, text
+
+if TYPE_CHECKING:
+    from moela.compare import Comparison
+
+
+def remarks_on(comparison: Comparison) -> list[str]:
+    """Return what a reader has to know to judge the numbers."""
+    out = []
+    for problem, group in by_problem(comparison.outcomes):
+        out += _rule(problem, group)
+        out += _budgets(problem, group)
+        out += _losses(problem, group)
+        present = {o.algorithm for o in group}
+        missing = [a for a in comparison.algorithms if a not in present]
+        if missing:
+            out.append(f"There is no run of {listed(missing)} on {problem}.")
+    out += _versions(comparison.outcomes)
+    return out
+
+
+def _rule(problem: str, group: list[Outcome]) -> list[str]:
+    """Say where fronts of some algorithms are of everything evaluated, and others may be of less."""
+    full = {o.algorithm for o in group if o.evaluated}
+    less = {o.algorithm for o in group if o.evaluated is False}
+    plain = {o.algorithm for o in group if o.evaluated is None}
+    if full and less:
+        return [
+            f"On {problem} the fronts of {listed(full)} are of everything evaluated, those of "
+            f"{listed(less)} of what the algorithm returned, which puts the latter at a "
+            "disadvantage. Run those with save_history=True, or in run_experiment, to have the "
+            "same rule for all; archive_size=100 would at least bound all fronts alike."
+        ]
+    if plain and (full or less):
+        return [
+            f"On {problem} the fronts of {listed(plain)} were given as points; nobody can tell "
+            "whether they hold all that these runs evaluated, as "
+            f"{'those' if full else 'not even those'} of {listed(full or less)} do."
+        ]
+    return []
+
+
+def _budgets(problem: str, group: list[Outcome]) -> list[str]:
+    spent: dict[str, list[int]] = {}
+    for o in group:
+        if o.n_eval is not None:
+            spent.setdefault(o.algorithm, []).append(o.n_eval)
+    least = {a: min(n) for a, n in spent.items()}
+    # A generation that isn't complete is no difference worth a remark.
+    if not least or max(least.values()) <= 1.05 * min(least.values()):
+        return []
+    each = listed([f"{a} {n:,}" for a, n in least.items()])
+    hint = 'at="common" compares them after the same number.'
+    return [f"The runs on {problem} had different numbers of evaluations: {each}; {hint}"]
+
+
+def _losses(problem: str, group: list[Outcome]) -> list[str]:
+    out = []
+    for algorithm in dict.fromkeys(o.algorithm for o in group):
+        runs = [o for o in group if o.algorithm == algorithm]
+        lost: dict[str, int] = {}
+        for o in runs:
+            for why in ("not finite", "failed"):
+                if why in o.left_out:
+                    lost[why] = lost.get(why, 0) + o.left_out[why]
+        if lost:
+            what = listed([f"{n:,} points that are {why}" for why, n in lost.items()])
+            what = what.replace("that are failed", "whose evaluation failed")
+            out.append(f"Of {algorithm} on {problem}, {what} were left out.")
+        empty = sum(len(o.F) == 0 for o in runs)
+        if empty:
+            out.append(
+                f"{empty} of {len(runs)} runs of {algorithm} on {problem} have no feasible point: "
+                "their hypervolume is 0 and their other indicators are infinite."
+            )
+    return out
+
+
+def _versions(outcomes: list[Outcome]) -> list[str]:
+    seen: dict[str, set[str]] = {}
+    for o in outcomes:
+        versions = o.about.get("versions", {})
+        for package, version in versions.items() if isinstance(versions, dict) else ():
+            seen.setdefault(str(package), set()).add(str(version))
+    mixed = [f"{package} {', '.join(sorted(v))}" for package, v in seen.items() if len(v) > 1]
+    return [f"The runs were made with different versions: {'; '.join(mixed)}."] if mixed else []
+
+
+# ---------------------------------------------------------------------------------------- findings
+
+
+def findings(comparison: Comparison, indicator: str | None = None) -> list[str]:
+    """Return what the numbers say of an indicator, a sentence or two for each problem."""
+    name = comparison.indicators[0] if indicator is None else indicator
+    summary, tested = comparison.summary(name), comparison.tests(name)
+    out = []
+    for problem in comparison.problems:
+        rows = summary.where(problem=problem).rows
+        out.append(_standing(problem, name, rows, tested.where(problem=problem)))
+    if len(comparison.algorithms) > 1:
+        out += _overall(comparison, name)
+    if name == "hypervolume" and comparison.has_history and len(comparison.algorithms) > 1:
+        out += _sooner(comparison)
+    return out
+
+
+def _standing(problem: str, name: str, rows: list[dict[str, Any]], tested: Table) -> str:
+    best = [row for row in rows if row["best"]]
+    worth = _with_quartiles(best[0])
+    title = TITLES[name]
+    if len(rows) == 1:
+        return f"On {problem}, {rows[0]['algorithm']} has a median {title} of {worth}."
+    if len(best) == len(rows):
+        return f"On {problem}, all {len(rows)} have the same median {title}, {worth}."
+    who = listed([row["algorithm"] for row in best])
+    verb = "has" if len(best) == 1 else "have"
+    better = "largest" if LARGER_IS_BETTER[name] else "least"
+    sentence = f"On {problem}, {who} {verb} the {better} median {title}, {worth}."
+    told: dict[str, list[str]] = {"better": [], "worse": [], "not distinguished": []}
+    least = 0.0
+    first = best[0]["algorithm"]
+    for row in tested:
+        pair = (row["algorithm"], row["rival"])
+        if first not in pair or row["verdict"] == "not tested":
+            continue
+        ours = row["algorithm"] == first
+        verdict = row["verdict"]
+        if not ours and verdict in ("better", "worse"):
+            verdict = "worse" if verdict == "better" else "better"
+        other = row["rival"] if ours else row["algorithm"]
+        a12 = row["a12"] if ours else 1.0 - row["a12"]
+        told[verdict].append(f"{other} (p = {p_text(row['p_holm'])}, A12 = {a12:.2f})")
+        least = max(least, row["least_p"])
+    if told["better"]:
+        sentence += f" It is significantly better than {listed(told['better'])}."
+    if told["worse"]:
+        sentence += f" It is significantly worse than {listed(told['worse'])}."
+    if told["not distinguished"]:
+        sentence += f" It is not distinguished from {listed(told['not distinguished'])}."
+        if least >= 0.01:
+            sentence += (
+                f" So few runs can't give p below {p_text(least)} before Holm's correction, so "
+                "that says little."
+            )
+    if not any(told.values()):
+        sentence += " One run each allows no test; make at least five, with different seeds."
+    return sentence
+
+
+def _overall(comparison: Comparison, name: str) -> list[str]:
+    overall = comparison.ranks(name)
+    alpha = comparison.alpha
+    if overall.ranking is None:
+        if math.isnan(overall.p_value):
+            return []
+        differ = "differ" if overall.p_value < alpha else "are not shown to differ"
+        p = p_text(overall.p_value)
+        return [
+            f"All together, the algorithms {differ} (Kruskal-Wallis over the runs, p = {p}); "
+            "mean ranks need several problems, or runs of equal seeds."
+        ]
+    ranking = overall.ranking
+    order = sorted(range(len(overall.algorithms)), key=lambda i: ranking.ranks[i])
+    each = listed([f"{overall.algorithms[i]} {ranking.ranks[i]:.2f}" for i in order])
+    differ = "differ" if ranking.p_value < alpha else "are not shown to differ"
+    sentence = (
+        f"Over {ranking.n_blocks} {overall.blocks}, the mean ranks by {TITLES[name]} are {each}; "
+        f"the algorithms {differ} (Friedman's chi-squared = {ranking.statistic:.2f}, "
+        f"p = {p_text(ranking.p_value)})."
+    )
+    groups = [listed([overall.algorithms[i] for i in group]) for group in ranking.groups()]
+    if len(order) > 2 and groups:
+        sentence += (
+            f" Ranks closer than {ranking.critical_difference:.2f} aren't told apart "
+            f"(Nemenyi, level {alpha:g}): {'; '.join(groups)}."
+        )
+    return [sentence]
+
+
+def _sooner(comparison: Comparison) -> list[str]:
+    out = []
+    rows = comparison.speedup()
+    for problem in comparison.problems:
+        best = comparison.baseline or next(
+            row["algorithm"] for row in comparison.summary("hypervolume").where(problem=problem)
+            if row["best"]
+        )  # fmt: skip
+        for row in rows:
+            if row["problem"] != problem or row["algorithm"] != best:
+                continue
+            goal = f"the median final hypervolume of {row['rival']} on {problem}"
+            reached = f"{row['reached']} of {row['n']} runs"
+            if not math.isfinite(row["evaluations"]):
+                out.append(f"{best} reaches {goal} in {reached} only.")
+                continue
+            factor = row["speedup"]
+            if not math.isfinite(factor):
+                continue
+            seconds = ""
+            if math.isfinite(row["speedup_seconds"]):
+                seconds = f"; {text(row['seconds'])} s against {text(row['rival_seconds'])} s"
+            out.append(
+                f"{best} reaches {goal} after {row['evaluations']:,.0f} evaluations (median; "
+                f"{reached}), {row['rival']} itself after {row['rival_evaluations']:,.0f}: "
+                f"{factor:.2g} times sooner{seconds}."
+                if factor >= 1
+                else f"{best} reaches {goal} after {row['evaluations']:,.0f} evaluations (median; "
+                f"{reached}), later than {row['rival']} itself ({row['rival_evaluations']:,.0f})"
+                f"{seconds}."
+            )
+    return out
+
+
+# ------------------------------------------------------------------------------------- on a terminal
+
+
+def summary_text(comparison: Comparison) -> str:
+    """Return what printing a comparison shows."""
+    lines = [repr(comparison), ""]
+    for problem in comparison.problems:
+        scale = comparison.scales[problem]
+        lines.append(f"{problem}: {len(scale.names)} objectives ({', '.join(scale.names)})")
+        lines.append(f"  {reference_text(comparison, problem)}")
+        lines += ["  " + line for line in str(medians(comparison, problem)).splitlines()]
+        lines.append("")
+    lines += [f"- {sentence}" for sentence in findings(comparison)]
+    if comparison.remarks:
+        lines += ["", "Remarks"]
+        lines += [f"- {remark}" for remark in comparison.remarks]
+    return "\n".join(lines)
+
+
+def reference_text(comparison: Comparison, problem: str) -> str:
+    """Say what hypervolumes of a problem are measured to."""
+    scale = comparison.scales[problem]
+    point = ", ".join(text(float(v)) for v in scale.ref_point)
+    how = "exact" if scale.exact else "approximate"
+    return f"reference point ({point}), {scale.rule}; hypervolumes {how}, as shares of its box"
+
+
+def medians(comparison: Comparison, problem: str) -> Table:
+    """Return a row an algorithm: runs, points, and the median (quartiles) of each indicator."""
+    summaries = {name: comparison.summary(name).where(problem=problem) for name in comparison.indicators}
+    rows = []
+    for algorithm in comparison.algorithms:
+        sizes = [
+            len(o.F) for o in comparison.outcomes
+            if o.algorithm == algorithm and o.problem == problem
+        ]  # fmt: skip
+        if not sizes:
+            continue
+        row: dict[str, Any] = {
+            "algorithm": algorithm,
+            "runs": len(sizes),
+            "points": f"{min(sizes)}" if min(sizes) == max(sizes) else f"{min(sizes)}–{max(sizes)}",
+        }
+        for name, summary in summaries.items():
+            (found,) = summary.where(algorithm=algorithm).rows
+            row[TITLES[name]] = _with_quartiles(found) + (" *" if found["best"] else "")
+        rows.append(row)
+    return Table(rows)
+
+
+def _with_quartiles(row: dict[str, Any]) -> str:
+    if row["runs"] < 2:
+        return text(row["median"])
+    return f"{text(row['median'])} ({text(row['q1'])}–{text(row['q3'])})"
+
+
+def p_text(p: float) -> str:
+    """Return a p-value as it is read: two significant digits, or that it is below 0.0001."""
+    return "< 0.0001" if p < 1e-4 else f"{p:.2g}"
+
+
+def listed(names: Any) -> str:
+    """Return names as an enumeration in a sentence."""
+    words = [str(name) for name in names]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
