@@ -12,6 +12,8 @@ from moela.table import Table, text
 if TYPE_CHECKING:
     from moela.compare import Comparison
 
+_UNPAIRED = "paired=False would test the runs as independent samples instead"
+
 
 def remarks_on(comparison: Comparison) -> list[str]:
     """Return what a reader has to know to judge the numbers."""
@@ -126,7 +128,7 @@ def _standing(problem: str, name: str, rows: list[dict[str, Any]], tested: Table
     better = "largest" if LARGER_IS_BETTER[name] else "least"
     sentence = f"On {problem}, {who} {verb} the {better} median {title}, {worth}."
     told: dict[str, list[str]] = {"better": [], "worse": [], "not distinguished": []}
-    least = 0.0
+    least, signed = 0.0, False
     first = best[0]["algorithm"]
     for row in tested:
         pair = (row["algorithm"], row["rival"])
@@ -140,6 +142,7 @@ def _standing(problem: str, name: str, rows: list[dict[str, Any]], tested: Table
         a12 = row["a12"] if ours else 1.0 - row["a12"]
         told[verdict].append(f"{other} (p = {p_text(row['p_holm'])}, A12 = {a12:.2f})")
         least = max(least, row["least_p"])
+        signed |= row["test"] == "signed rank"
     if told["better"]:
         sentence += f" It is significantly better than {listed(told['better'])}."
     if told["worse"]:
@@ -149,7 +152,7 @@ def _standing(problem: str, name: str, rows: list[dict[str, Any]], tested: Table
         if least >= 0.01:
             sentence += (
                 f" So few runs can't give p below {p_text(least)} before Holm's correction, so "
-                "that says little."
+                "that says little" + (f"; {_UNPAIRED}." if signed else ".")
             )
     if not any(told.values()):
         sentence += " One run each allows no test; make at least five, with different seeds."
@@ -211,7 +214,7 @@ def _sooner(comparison: Comparison) -> list[str]:
             out.append(
                 f"{best} reaches {goal} after {row['evaluations']:,.0f} evaluations (median; "
                 f"{reached}), {row['rival']} itself after {row['rival_evaluations']:,.0f}: "
-                f"{factor:.2g} times sooner{seconds}."
+                f"{factor:.3g} times sooner{seconds}."
                 if factor >= 1
                 else f"{best} reaches {goal} after {row['evaluations']:,.0f} evaluations (median; "
                 f"{reached}), later than {row['rival']} itself ({row['rival_evaluations']:,.0f})"
