@@ -15,10 +15,14 @@ from moela import __version__
 COMMANDS = {
     ("run", "noc"): ("moela.commands.run_noc", "design a 3D network-on-chip manycore"),
     ("runs",): ("moela.commands.runs", "list the runs in a store"),
+    ("compare",): ("moela.commands.compare", "compare experiments, stores and fronts"),
     ("measure",): ("moela.commands.cost_model:measure", "time MoE kernels on this machine"),
     ("trace",): ("moela.commands.cost_model:trace", "describe, convert or record MoE routing"),
 }
-EXTRAS = {"torch": "torch", "safetensors": "torch", "transformers": "hf", "pyarrow": "tables"}
+EXTRAS = {
+    "torch": "torch", "safetensors": "torch", "transformers": "hf", "pyarrow": "tables",
+    "plotly": "report",
+}  # fmt: skip
 GROUPS = {"run": "optimise a design problem"}
 
 

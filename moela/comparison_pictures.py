@@ -2,41 +2,43 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+import re
+from collections.abc import Callable
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from moela.base import require
+from moela.comparison_numbers import Numbers
 from moela.comparison_scale import LARGER_IS_BETTER, TITLES
 from moela.outcomes import Floats
 
 if TYPE_CHECKING:
-    from moela.compare import Comparison
     from moela.plots import Look
 
-Kind = str
-KINDS = ("2d", "3d", "matrix", "parallel")
+_MAX_DIFFERENCES = 3
+_DPI = 130
 
 
-class Pictures:
-    """What `Comparison` draws; each returns a matplotlib Figure and saves it to `path`, if given."""
+class Pictures(Numbers):
+    """The part of `Comparison` that draws: matplotlib Figures, saved where a `path` is given."""
 
     @cached_property
-    def styles(self: Comparison) -> dict[str, Look]:  # type: ignore[misc]
+    def styles(self) -> dict[str, Look]:
         """How each algorithm looks in every picture."""
         from moela.plots import looks
 
         return looks(self.algorithms)
 
     @property
-    def colours(self: Comparison) -> dict[str, str]:  # type: ignore[misc]
+    def colours(self) -> dict[str, str]:
         """The colour of each algorithm in every picture."""
         return {name: look.colour for name, look in self.styles.items()}
 
-    def plot_fronts(  # type: ignore[misc]
-        self: Comparison,
+    def plot_fronts(
+        self,
         problem: str | None = None,
         kind: str | None = None,
         path: str | Path | None = None,
@@ -67,9 +69,7 @@ class Pictures:
         draw = getattr(plots, f"plot_{chosen}")
         return draw(fronts, scale.names, styles=self.styles, title=name, path=path, **more)
 
-    def plot_attainment(  # type: ignore[misc]
-        self: Comparison, problem: str | None = None, path: str | Path | None = None
-    ) -> Any:
+    def plot_attainment(self, problem: str | None = None, path: str | Path | None = None) -> Any:
         """Draw how far the runs of each algorithm get, for two or three objectives."""
         from moela import plots
 
@@ -78,8 +78,8 @@ class Pictures:
         names = self.scales[name].names
         return plots.plot_attainment(runs, names, styles=self.styles, title=name, path=path)
 
-    def plot_attainment_difference(  # type: ignore[misc]
-        self: Comparison,
+    def plot_attainment_difference(
+        self,
         algorithm: str,
         rival: str,
         problem: str | None = None,
@@ -98,9 +98,7 @@ class Pictures:
             styles=self.styles, title=name, path=path,
         )  # fmt: skip
 
-    def plot_convergence(  # type: ignore[misc]
-        self: Comparison, problem: str | None = None, path: str | Path | None = None
-    ) -> Any:
+    def plot_convergence(self, problem: str | None = None, path: str | Path | None = None) -> Any:
         """Draw the hypervolume over evaluations: medians, and bands between the quartiles."""
         from moela import plots
 
@@ -108,8 +106,8 @@ class Pictures:
         table = self.convergence().where(problem=name)
         return plots.plot_convergence(table, styles=self.styles, title=name, path=path)
 
-    def plot_values(  # type: ignore[misc]
-        self: Comparison,
+    def plot_values(
+        self,
         problem: str | None = None,
         indicator: str | None = None,
         path: str | Path | None = None,
@@ -123,9 +121,7 @@ class Pictures:
             values, ylabel=axis_title(measure), styles=self.styles, title=name, path=path
         )
 
-    def plot_ranks(  # type: ignore[misc]
-        self: Comparison, indicator: str | None = None, path: str | Path | None = None
-    ) -> Any:
+    def plot_ranks(self, indicator: str | None = None, path: str | Path | None = None) -> Any:
         """Draw the critical difference diagram of mean ranks.
 
         Raises
@@ -149,9 +145,7 @@ class Pictures:
             overall.algorithms, overall.ranking, styles=self.styles, title=title, path=path
         )
 
-    def plot_profile(  # type: ignore[misc]
-        self: Comparison, indicator: str | None = None, path: str | Path | None = None
-    ) -> Any:
+    def plot_profile(self, indicator: str | None = None, path: str | Path | None = None) -> Any:
         """Draw on which share of the instances each algorithm is within a factor of the best.
 
         See `ratios` for what the instances are.
@@ -165,7 +159,95 @@ class Pictures:
             label = f"{TITLES[measure]}: best over own"
         return plots.plot_profile(ratios, xlabel=label, styles=self.styles, path=path)
 
-    def ratios(self: Comparison, indicator: str | None = None) -> dict[str, Floats]:  # type: ignore[misc]
+    def pictures(self, problem: str) -> dict[str, tuple[str, Callable[[], Any]]]:
+        """Return the pictures that there can be of a problem: by name, a caption and what draws it.
+
+        Parameters
+        ----------
+        problem : str
+        """
+        n_obj = len(self.scales[problem].names)
+        out: dict[str, tuple[str, Callable[[], Any]]] = {
+            "fronts": (
+                "The front of each algorithm, all of its runs together.",
+                lambda: self.plot_fronts(problem),
+            )
+        }
+        if n_obj > 2:
+            out["parallel"] = (
+                "The same across all objectives, a line a design.",
+                lambda: self.plot_fronts(problem, "parallel"),
+            )
+        if n_obj <= 3:
+            out["attainment"] = (
+                "What half of the runs attain; bands from what any run does to what all do."
+                if n_obj == 2
+                else "What half of the runs attain of the third objective, given the first two.",
+                lambda: self.plot_attainment(problem),
+            )
+        if n_obj == 2:
+            for k, (a, b) in enumerate(self._to_differ(problem), 1):
+                out[f"difference-{k}"] = (
+                    f"Where runs of {a} or of {b} get more often.",
+                    partial(self.plot_attainment_difference, a, b, problem),
+                )
+        out["values"] = (
+            f"{_capital(axis_title(self.indicators[0]))}: each run, with median and quartiles.",
+            lambda: self.plot_values(problem),
+        )
+        if self.has_history:
+            out["convergence"] = (
+                "Hypervolume over evaluations: medians, and bands between the quartiles.",
+                lambda: self.plot_convergence(problem),
+            )
+        return out
+
+    def pictures_together(self) -> dict[str, tuple[str, Callable[[], Any]]]:
+        """Return the pictures that there can be of all problems together, as `pictures` does."""
+        out: dict[str, tuple[str, Callable[[], Any]]] = {}
+        if len(self.algorithms) < 2:
+            return out
+        if self.ranks().ranking is not None:
+            out["ranks"] = (
+                "Mean ranks, 1 is best; bars join those that aren't told apart.",
+                self.plot_ranks,
+            )
+        if any(
+            len(group) == len(self.algorithms)
+            for group in self._samples(self.indicators[0]).values()
+        ):
+            out["profile"] = (
+                "On which share of the instances an algorithm is within a factor of the best one.",
+                self.plot_profile,
+            )
+        return out
+
+    def save_pictures(self, folder: str | Path) -> list[Path]:
+        """Write every picture there can be into a folder as PNG files, and return their paths."""
+        out = Path(folder).expanduser()
+        out.mkdir(parents=True, exist_ok=True)
+        paths = []
+        for number, problem in enumerate(self.problems, 1):
+            for name, (_, draw) in self.pictures(problem).items():
+                paths.append(out / f"{number}-{file_name(problem)}-{name}.png")
+                draw().savefig(paths[-1], dpi=_DPI)
+        for name, (_, draw) in self.pictures_together().items():
+            paths.append(out / f"{name}.png")
+            draw().savefig(paths[-1], dpi=_DPI)
+        return paths
+
+    def _to_differ(self, problem: str) -> list[tuple[str, str]]:
+        """Return pairs to draw differences of: the baseline, or the best, with a few others."""
+        rows = self.summary().where(problem=problem).rows
+        found = {o.algorithm for o in self.outcomes if o.problem == problem and len(o.F)}
+        names = [row["algorithm"] for row in rows if row["algorithm"] in found]
+        best = [row["algorithm"] for row in rows if row["best"] and row["algorithm"] in found]
+        first = self.baseline if self.baseline in names else next(iter(best), None)
+        if first is None:
+            return []
+        return [(first, name) for name in names if name != first][:_MAX_DIFFERENCES]
+
+    def ratios(self, indicator: str | None = None) -> dict[str, Floats]:
         """Return how many times worse than the best algorithm each one is, by instance.
 
         An instance is a problem and a run: the runs of equal seeds where all have the same ones,
@@ -187,7 +269,9 @@ class Pictures:
             by_seed = len(seeds) == 1 and None not in seeds
             table = np.array(
                 [
-                    s.values[np.argsort(np.array(s.seeds, dtype=float))] if by_seed else s.values[:n]
+                    s.values[np.argsort(np.array(s.seeds, dtype=float))]
+                    if by_seed
+                    else s.values[:n]
                     for s in group.values()
                 ]
             )
@@ -197,14 +281,12 @@ class Pictures:
             raise ValueError("There is no problem on which every algorithm has a run.")
         return {name: np.concatenate(ratios) for name, ratios in parts.items()}
 
-    def _fronts(self: Comparison, problem: str) -> dict[str, Floats]:  # type: ignore[misc]
+    def _fronts(self, problem: str) -> dict[str, Floats]:
         return {a: self.front(problem, a).F for a in self._runs(problem)}
 
-    def _runs(self: Comparison, problem: str) -> dict[str, list[Floats]]:  # type: ignore[misc]
+    def _runs(self, problem: str) -> dict[str, list[Floats]]:
         found = [(o.algorithm, o.F) for o in self.outcomes if o.problem == problem]
-        return {
-            a: runs for a in self.algorithms if (runs := [F for name, F in found if name == a])
-        }
+        return {a: runs for a in self.algorithms if (runs := [F for name, F in found if name == a])}
 
 
 def axis_title(indicator: str) -> str:
@@ -212,6 +294,15 @@ def axis_title(indicator: str) -> str:
     if indicator == "hypervolume":
         return "hypervolume (share), up is better"
     return f"{TITLES[indicator]}, down is better"
+
+
+def file_name(name: str) -> str:
+    """Return a name as part of a file's: letters, digits and a few signs, no path."""
+    return re.sub(r"[^A-Za-z0-9._+-]+", "_", name).strip(".")[:60] or "problem"
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _ratios(values: Floats, larger_is_better: bool) -> Floats:

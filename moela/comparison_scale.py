@@ -193,7 +193,7 @@ def _reference_point(
             f"The runs on {problem!r} name {'different reference points' if own else 'none'} of "
             'the problem\'s own. Pass ref_point=[...] or ref_point="pooled".'
         )
-    remarks = []
+    remarks: list[str] = []
     if agreed and given != "pooled":
         if given == "problem" or (pooled < own[0]).all(axis=1).any():
             return own[0], "the problem's own", remarks

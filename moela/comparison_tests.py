@@ -96,7 +96,7 @@ def test_pairs(
     sign = 1.0 if LARGER_IS_BETTER[indicator] else -1.0
     rows: list[dict[str, Any]] = []
     for problem, group in samples.items():
-        block = []
+        block: list[dict[str, Any]] = []
         for a, b in _pairs(list(group), baseline):
             x, y, are_pairs = aligned(group[a], group[b], paired)
             enough = len(x) >= 2 and len(y) >= 2

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from moela.comparison_numbers import Numbers
 from moela.comparison_scale import LARGER_IS_BETTER, TITLES
 from moela.outcomes import Outcome, by_problem
 from moela.table import Table, text
 
-if TYPE_CHECKING:
-    from moela.compare import Comparison
-
 _UNPAIRED = "paired=False would test the runs as independent samples instead"
 
 
-def remarks_on(comparison: Comparison) -> list[str]:
+def remarks_on(comparison: Numbers) -> list[str]:
     """Return what a reader has to know to judge the numbers."""
     out = []
     for problem, group in by_problem(comparison.outcomes):
@@ -31,7 +29,7 @@ def remarks_on(comparison: Comparison) -> list[str]:
 
 
 def _rule(problem: str, group: list[Outcome]) -> list[str]:
-    """Say where fronts of some algorithms are of everything evaluated, and others may be of less."""
+    """Say where some fronts are of everything evaluated, and others may be of less."""
     full = {o.algorithm for o in group if o.evaluated}
     less = {o.algorithm for o in group if o.evaluated is False}
     plain = {o.algorithm for o in group if o.evaluated is None}
@@ -100,7 +98,7 @@ def _versions(outcomes: list[Outcome]) -> list[str]:
 # ---------------------------------------------------------------------------------------- findings
 
 
-def findings(comparison: Comparison, indicator: str | None = None) -> list[str]:
+def findings(comparison: Numbers, indicator: str | None = None) -> list[str]:
     """Return what the numbers say of an indicator, a sentence or two for each problem."""
     name = comparison.indicators[0] if indicator is None else indicator
     summary, tested = comparison.summary(name), comparison.tests(name)
@@ -159,7 +157,7 @@ def _standing(problem: str, name: str, rows: list[dict[str, Any]], tested: Table
     return sentence
 
 
-def _overall(comparison: Comparison, name: str) -> list[str]:
+def _overall(comparison: Numbers, name: str) -> list[str]:
     overall = comparison.ranks(name)
     alpha = comparison.alpha
     if overall.ranking is None:
@@ -189,7 +187,7 @@ def _overall(comparison: Comparison, name: str) -> list[str]:
     return [sentence]
 
 
-def _sooner(comparison: Comparison) -> list[str]:
+def _sooner(comparison: Numbers) -> list[str]:
     out = []
     rows = comparison.speedup()
     for problem in comparison.problems:
@@ -223,10 +221,10 @@ def _sooner(comparison: Comparison) -> list[str]:
     return out
 
 
-# ------------------------------------------------------------------------------------- on a terminal
+# ------------------------------------------------------------------------------------ a terminal
 
 
-def summary_text(comparison: Comparison) -> str:
+def summary_text(comparison: Numbers) -> str:
     """Return what printing a comparison shows."""
     lines = [repr(comparison), ""]
     for problem in comparison.problems:
@@ -242,7 +240,7 @@ def summary_text(comparison: Comparison) -> str:
     return "\n".join(lines)
 
 
-def reference_text(comparison: Comparison, problem: str) -> str:
+def reference_text(comparison: Numbers, problem: str) -> str:
     """Say what hypervolumes of a problem are measured to."""
     scale = comparison.scales[problem]
     point = ", ".join(text(float(v)) for v in scale.ref_point)
@@ -250,9 +248,11 @@ def reference_text(comparison: Comparison, problem: str) -> str:
     return f"reference point ({point}), {scale.rule}; hypervolumes {how}, as shares of its box"
 
 
-def medians(comparison: Comparison, problem: str) -> Table:
+def medians(comparison: Numbers, problem: str) -> Table:
     """Return a row an algorithm: runs, points, and the median (quartiles) of each indicator."""
-    summaries = {name: comparison.summary(name).where(problem=problem) for name in comparison.indicators}
+    summaries = {
+        name: comparison.summary(name).where(problem=problem) for name in comparison.indicators
+    }
     rows = []
     for algorithm in comparison.algorithms:
         sizes = [

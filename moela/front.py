@@ -162,7 +162,7 @@ class Front:
         require("knees", "n", n, n >= 1, "at least 1")
         bulge, Z = self.bulges(), self.scaled()
         k = min(2 * Z.shape[1], len(Z) - 1)
-        peaks = []
+        peaks: list[int] = []
         for i in np.argsort(-bulge, kind="stable"):
             near = np.argsort(((Z - Z[i]) ** 2).sum(axis=1), kind="stable")[: k + 1]
             if bulge[i] >= bulge[near].max() and (bulge[i] > 1e-12 or not peaks):

@@ -1,4 +1,4 @@
-"""Fronts in text files: the folder that `moela run` leaves, CSV, and tables split by blank lines."""
+"""Fronts in text files: the folder that `moela run` leaves, CSV, tables with blank lines."""
 
 from __future__ import annotations
 

@@ -102,9 +102,7 @@ def plot_attainment(
     return done(draw(runs, names, styles, title), path)
 
 
-def _draw_bands(
-    runs: Runs, names: Sequence[str], styles: Mapping[str, Look], title: str
-) -> Any:
+def _draw_bands(runs: Runs, names: Sequence[str], styles: Mapping[str, Look], title: str) -> Any:
     figure = new_figure()
     axes = figure.subplots()
     low, high = _limits([F for fronts in runs.values() for F in fronts])
@@ -134,9 +132,7 @@ def _stair(points: Floats, x: Floats, outside: float) -> Floats:
     return np.where(index >= 0, least[np.maximum(index, 0)], outside)
 
 
-def _draw_maps(
-    runs: Runs, names: Sequence[str], styles: Mapping[str, Look], title: str
-) -> Any:
+def _draw_maps(runs: Runs, names: Sequence[str], styles: Mapping[str, Look], title: str) -> Any:
     low, high = _limits([F for fronts in runs.values() for F in fronts])
     x, y = (np.linspace(low[j], high[j], 120) for j in range(2))
     heights = {}
@@ -226,7 +222,7 @@ def plot_attainment_difference(
         look = styles[labels[0] if share > 0 else labels[1]]
         width, height = opposite - corner
         axes.add_patch(
-            Rectangle(corner, width, height, color=look.colour, alpha=_strength(step), lw=0)
+            Rectangle(tuple(corner), width, height, color=look.colour, alpha=_strength(step), lw=0)
         )
     axes.set_xlim(low[0], high[0])
     axes.set_ylim(low[1], high[1])

@@ -86,7 +86,7 @@ def plot_profile(
     styles = looks(names) if styles is None else styles
     finite = np.concatenate([r[np.isfinite(r)] for r in ratios.values()])
     furthest = max(float(finite.max()) if len(finite) else 1.0, 1.001)
-    right = furthest ** 1.08
+    right = furthest**1.08
     figure = new_figure()
     axes = figure.subplots()
     for name in names:

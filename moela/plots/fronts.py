@@ -84,7 +84,13 @@ def plot_3d(
     for name, F in fronts.items():
         shown, look = _fewer(F, _MAX_POINTS), styles[name]
         axes.scatter(
-            *shown.T, s=34, marker=look.marker, color=look.colour, alpha=0.75, lw=0, depthshade=False
+            *shown.T,
+            s=34,
+            marker=look.marker,
+            color=look.colour,
+            alpha=0.75,
+            lw=0,
+            depthshade=False,
         )
     for axis, name in zip("xyz", names, strict=True):
         getattr(axes, f"set_{axis}label")(short(name, 30), fontsize=TEXT, labelpad=14)
@@ -94,7 +100,7 @@ def plot_3d(
     axes.set_box_aspect(None, zoom=0.88)
     if title:
         axes.set_title(short(title, 70), fontsize=TEXT)
-    handles = [h for h in lines_for(list(fronts), styles)]
+    handles = lines_for(list(fronts), styles)
     for handle in handles:
         handle.set_linestyle("")
     labels = [short(name) for name in fronts]
@@ -204,6 +210,8 @@ def plot_parallel(
             axes.tick_params(axis="x", labelrotation=40)
     for axes in grid[len(fronts) :]:
         axes.set_axis_off()
+    for axes in grid[max(0, len(fronts) - columns) : len(fronts)]:
+        axes.tick_params(labelbottom=True)
     for axes in grid[::columns]:
         axes.set_ylabel("0 best, 1 worst", fontsize=SMALL)
     if title:

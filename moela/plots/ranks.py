@@ -1,4 +1,4 @@
-"""Pictures of who is better: the values of runs side by side, and the critical difference diagram."""
+"""Pictures of who is better: values of runs side by side, and the critical difference diagram."""
 
 from __future__ import annotations
 
@@ -44,7 +44,14 @@ def plot_values(
         # Side by side in the order of the runs, so that the picture is the same every time.
         offset = np.linspace(-0.16, 0.16, len(shown)) if len(shown) > 1 else np.zeros(len(shown))
         axes.scatter(
-            i + offset, shown, s=46, marker=look.marker, color=look.colour, lw=0, alpha=0.85, zorder=3
+            i + offset,
+            shown,
+            s=46,
+            marker=look.marker,
+            color=look.colour,
+            lw=0,
+            alpha=0.85,
+            zorder=3,
         )
         if len(shown) > 1:
             q1, median, q3 = np.quantile(shown, [0.25, 0.5, 0.75])
@@ -121,16 +128,16 @@ def plot_ranks(
         ends = ranking.ranks[list(members)]
         axes.hlines(y, ends.min() - 0.03, ends.max() + 0.03, color="#555555", lw=6)
     base = -0.3 * len(groups)
-    for side, members, edge in ((-1, left, 1 - margin * 0.25), (1, right, k + margin * 0.25)):
-        for row, i in enumerate(members):
+    for side, column, edge in ((-1, left, 1 - margin * 0.25), (1, right, k + margin * 0.25)):
+        for row, i in enumerate(column):
             y, rank = base - 0.3 - 0.45 * row, ranking.ranks[i]
             colour = styles[names[i]].colour
             axes.plot([rank, rank, edge], [0, y, y], color=colour, lw=2.2)
             axes.plot(rank, 0, styles[names[i]].marker, color=colour, ms=10, clip_on=False)
             text = f"{short(names[i], 20)} ({rank:.2f})"
             axes.text(
-                edge + 0.03 * side * margin, y, text, ha="right" if side < 0 else "left", va="center",
-                fontsize=TEXT, color=colour,
+                edge + 0.03 * side * margin, y, text, fontsize=TEXT, color=colour, va="center",
+                ha="right" if side < 0 else "left",
             )  # fmt: skip
     if title:
         axes.set_title(short(title, 70), fontsize=TEXT)

@@ -80,7 +80,9 @@ def add_legend(figure: Any, axes: Any, handles: Sequence[Any], labels: Sequence[
         figure.legend(handles, names, loc="outside right upper", **style)
 
 
-def lines_for(names: Sequence[str], styles: Mapping[str, Look], *, marker: bool = True) -> list[Any]:
+def lines_for(
+    names: Sequence[str], styles: Mapping[str, Look], *, marker: bool = True
+) -> list[Any]:
     """Return what a legend shows for algorithms."""
     from matplotlib.lines import Line2D
 
