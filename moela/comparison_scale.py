@@ -146,7 +146,7 @@ def make_scale(
     if not exact:
         remarks.append(
             f"The hypervolumes on {problem} are approximate (262,144 directions; relative error "
-            f"about 0.001), since a front has {largest} points in {n_obj} objectives."
+            f"to about 0.003), since a front has {largest} points in {n_obj} objectives."
         )
     reference = pooled
     if len(pooled) > REFERENCE_SIZE:

@@ -8,9 +8,10 @@ from typing import Any
 from moela.comparison_numbers import Numbers
 from moela.comparison_scale import LARGER_IS_BETTER, TITLES
 from moela.outcomes import Outcome, by_problem
+from moela.statistics import least_p_value
 from moela.table import Table, text
 
-_UNPAIRED = "paired=False would test the runs as independent samples instead"
+_UNPAIRED = "paired=False (--unpaired) would test the runs as independent samples instead"
 
 
 def remarks_on(comparison: Numbers) -> list[str]:
@@ -140,7 +141,8 @@ def _standing(problem: str, name: str, rows: list[dict[str, Any]], tested: Table
         a12 = row["a12"] if ours else 1.0 - row["a12"]
         told[verdict].append(f"{other} (p = {p_text(row['p_holm'])}, A12 = {a12:.2f})")
         least = max(least, row["least_p"])
-        signed |= row["test"] == "signed rank"
+        independent = least_p_value(row["n"], row["n_rival"], paired=False)
+        signed |= row["test"] == "signed rank" and independent < 0.05
     if told["better"]:
         sentence += f" It is significantly better than {listed(told['better'])}."
     if told["worse"]:
@@ -226,7 +228,7 @@ def _sooner(comparison: Numbers) -> list[str]:
 
 def summary_text(comparison: Numbers) -> str:
     """Return what printing a comparison shows."""
-    lines = [repr(comparison), ""]
+    lines = [counts_text(comparison), ""]
     for problem in comparison.problems:
         scale = comparison.scales[problem]
         lines.append(f"{problem}: {len(scale.names)} objectives ({', '.join(scale.names)})")
@@ -238,6 +240,16 @@ def summary_text(comparison: Numbers) -> str:
         lines += ["", "Remarks"]
         lines += [f"- {remark}" for remark in comparison.remarks]
     return "\n".join(lines)
+
+
+def counts_text(comparison: Numbers) -> str:
+    """Say how many algorithms, problems and runs there are."""
+    counts = [
+        (len(comparison.algorithms), "algorithm"),
+        (len(comparison.problems), "problem"),
+        (len(comparison.outcomes), "run"),
+    ]
+    return ", ".join(f"{n} {word}{'s' if n != 1 else ''}" for n, word in counts)
 
 
 def reference_text(comparison: Numbers, problem: str) -> str:
@@ -268,7 +280,8 @@ def medians(comparison: Numbers, problem: str) -> Table:
         }
         for name, summary in summaries.items():
             (found,) = summary.where(algorithm=algorithm).rows
-            row[TITLES[name]] = _with_quartiles(found) + (" *" if found["best"] else "")
+            star = " *" if found["best"] and len(summary) > 1 else ""
+            row[TITLES[name]] = _with_quartiles(found) + star
         rows.append(row)
     return Table(rows)
 

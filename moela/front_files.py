@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 _VARIABLE = re.compile(r"x_?\d+$", re.IGNORECASE)
+_ABOUT = ("command", "settings", "versions", "date", "machine")
 _OBJECTIVE = re.compile(r"f_?\d+$", re.IGNORECASE)
 
 
@@ -185,7 +186,8 @@ def _said(path: Path, record: dict[str, Any], n_obj: int) -> dict[str, Any]:
         "ref_point": point,
         # MOELA returns all that is non-dominated, the others a population or a bounded archive.
         "evaluated": algorithm in ("moela", "moela-published"),
-        "about": {k: record[k] for k in ("settings", "versions", "date", "machine") if k in record},
+        "about": {k: record[k] for k in _ABOUT if k in record}
+        | {"version": problem.get("version")},
     }
 
 

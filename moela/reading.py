@@ -126,7 +126,9 @@ def _is_list(value: Any) -> bool:
 
 
 def _numeric_row(item: Any) -> bool:
-    plain = isinstance(item, list | tuple | np.ndarray)
+    if isinstance(item, np.ndarray):
+        return item.ndim == 1 and item.dtype.kind in "fiu"
+    plain = isinstance(item, list | tuple) and len(item) > 0
     return plain and all(isinstance(v, int | float | np.number) for v in item)
 
 
@@ -144,22 +146,26 @@ def _seed(value: Any) -> int:
 
 def _apart(groups: list[list[Found]]) -> list[Found]:
     """Keep runs of different sources apart that have the same names and seeds."""
-    keys = [{(f.problem, f.algorithm, f.outcome.seed) for f in group} for group in groups]
-    out = []
-    for i, group in enumerate(groups):
-        others = set().union(*(keys[j] for j in range(len(groups)) if j != i))
-        sources = {f.outcome.source for f in group}
-        clash = any(
-            f.outcome.seed is not None and (f.problem, f.algorithm, f.outcome.seed) in others
-            for f in group
-        )
-        if clash and len(groups) > 1:
-            group = [replace(f, algorithm=f"{f.algorithm} ({_short(sources, i)})") for f in group]
-        out += group
-    return out
+    keys = [
+        {(f.problem, f.algorithm, f.outcome.seed) for f in group if f.outcome.seed is not None}
+        for group in groups
+    ]
+    clash = [
+        any(keys[i] & other for j, other in enumerate(keys) if j != i) for i in range(len(groups))
+    ]
+    marks = [_mark(group, i) for i, group in enumerate(groups)]
+    if len({mark for mark, clashes in zip(marks, clash, strict=True) if clashes}) < sum(clash):
+        marks = [str(i + 1) for i in range(len(groups))]
+    return [
+        replace(f, algorithm=f"{f.algorithm} ({mark})") if clashes else f
+        for group, mark, clashes in zip(groups, marks, clash, strict=True)
+        for f in group
+    ]
 
 
-def _short(sources: set[str], position: int) -> str:
+def _mark(group: list[Found], position: int) -> str:
+    """Return the folder or file that runs come from; their place where there isn't one."""
+    sources = {f.outcome.source for f in group}
     paths = {Path(source.partition(", run ")[0]) for source in sources if os.sep in source}
     folders = {p.parent.name if p.suffix in (".npz", ".csv") else p.stem for p in paths}
     return folders.pop() if len(folders) == 1 else str(position + 1)

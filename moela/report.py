@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from moela._version import __version__
 from moela.comparison_scale import TITLES
-from moela.comparison_words import findings, medians, p_text, reference_text
+from moela.comparison_words import counts_text, findings, medians, p_text, reference_text
 from moela.provenance import provenance
 from moela.report_data import embedded, problem_data
 from moela.table import Table, text
@@ -80,7 +80,7 @@ def write_report(
         version=escape(__version__),
         title=escape(title),
         style=_part("page.css"),
-        subtitle=escape(_subtitle(comparison)),
+        subtitle=escape(counts_text(comparison)),
         contents=" ".join(
             f'<a href="#part-{i}">{escape(head)}</a>' for i, (head, _) in enumerate(sections)
         ),
@@ -116,15 +116,6 @@ def _policy(*scripts: str) -> str:
         f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; "
         "img-src data: blob:; base-uri 'none'; form-action 'none'"
     )
-
-
-def _subtitle(comparison: Comparison) -> str:
-    counts = [
-        (len(comparison.algorithms), "algorithm"),
-        (len(comparison.problems), "problem"),
-        (len(comparison.outcomes), "run"),
-    ]
-    return ", ".join(f"{n} {word}{'s' if n != 1 else ''}" for n, word in counts)
 
 
 # ---------------------------------------------------------------------------------------- sections

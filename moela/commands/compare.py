@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +38,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Compare, print a summary, and write what was asked for."""
     from moela.comparison import INDICATORS, compare
+    from moela.reading import read
 
     first = arguments.indicator or INDICATORS[0]
     if first not in INDICATORS:
         raise ValueError(
             f"--indicator must be one of {', '.join(INDICATORS)}. Got {first} instead."
         )
+    results = _results(arguments.runs)
     comparison = compare(
-        _results(arguments.runs),
+        results,
         _ref_point(arguments.ref_point),
+        problems=_models(read(results)),
         indicators=[first, *(name for name in INDICATORS if name != first)],
         baseline=arguments.baseline,
         at=_at(arguments.at),
@@ -80,6 +84,35 @@ def _results(words: list[str]) -> Any:
             f"{next(iter(named))}={next(iter(named.values()))[0]}."
         )
     return named
+
+
+def _models(outcomes: list[Any]) -> dict[str, Any]:
+    """Return the problems of `moela run`, made again, for their names and designs."""
+    models: dict[str, Any] = {}
+    for outcome in outcomes:
+        if outcome.problem not in models and outcome.about.get("command") == "moela run noc":
+            model = _noc(outcome.about)
+            if model is not None:
+                models[outcome.problem] = model
+    return models
+
+
+def _noc(about: Mapping[str, Any]) -> Any:
+    """Return the problem that a run.json speaks of; None where it isn't the same any more."""
+    from problems import NoC3D
+
+    settings = about.get("settings", {})
+    common = {key: settings[key] for key in ("objectives", "model") if key in settings}
+    try:
+        if settings.get("traffic") is None:
+            problem = NoC3D.example(settings.get("application", "bfs"), **common)
+        elif Path(settings["traffic"]).is_file():
+            problem = NoC3D.from_traffic(settings["traffic"], **common)
+        else:
+            return None
+    except (TypeError, ValueError, OSError):
+        return None  # without it designs are shown as numbers
+    return problem if problem.version == about.get("version") else None
 
 
 def _ref_point(word: str | None) -> Any:
