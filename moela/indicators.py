@@ -36,8 +36,8 @@ def hypervolume(F: ArrayLike, ref_point: ArrayLike, *, exact: bool | None = None
     ref_point : float array, [M]
     exact : bool, optional
         Default: by `is_exact`. An approximate value averages 262,144 directions of a deterministic
-        low-discrepancy sequence; its relative error was below 0.0004 on fronts of up to 6 objectives
-        and below 0.003 on those of up to 12.
+        low-discrepancy sequence; its relative error was below 0.0004 on fronts of up to 6
+        objectives and below 0.003 on those of up to 12.
 
     Returns
     -------
