@@ -10,8 +10,9 @@ import numpy as np
 
 from moela import comparison_tests as tests
 from moela.base import require
+from moela.comparison_growth import DirectionalGrowth, ExactGrowth, Growth, follows_exactly
 from moela.comparison_scale import LARGER_IS_BETTER, Scale
-from moela.comparison_speed import Growth, curves, speedups
+from moela.comparison_speed import curves, speedups
 from moela.comparison_tests import Overall, Sample
 from moela.experiment_results import quartiles
 from moela.front import Front, pooled
@@ -167,9 +168,15 @@ class Numbers:
             )
         out: dict[str, dict[str, list[Growth]]] = {}
         for o in self.outcomes:
-            growth = Growth(o, self.scales[o.problem])
+            kind = ExactGrowth if self.way_is_exact(o.problem) else DirectionalGrowth
+            growth = kind(o, self.scales[o.problem])
             out.setdefault(o.problem, {}).setdefault(o.algorithm, []).append(growth)
         return out
+
+    def way_is_exact(self, problem: str) -> bool:
+        """Tell whether convergence and speed-ups are exact, or estimated along directions."""
+        fronts = [o.F for o in self.outcomes if o.problem == problem]
+        return follows_exactly(max(len(F) for F in fronts), fronts[0].shape[1])
 
     @cached_property
     def _convergence(self) -> Table:

@@ -5,80 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import moocore
 import numpy as np
 
-from moela.comparison_scale import Scale
+from moela.comparison_growth import Growth, checkpoints
 from moela.experiment_results import quartiles
-from moela.outcomes import Floats, Outcome
-
-# A run that computes the same front in another order may differ in the last bits.
-_HAIR = 1.0 - 1e-12
-
-
-class Growth:
-    """The hypervolume of one run as it goes on, as a share of the box of its problem."""
-
-    def __init__(self, outcome: Outcome, scale: Scale) -> None:
-        assert outcome.history is not None
-        F = outcome.history.load()
-        # Rows beyond the reference point add no volume. NaN is not below anything.
-        inside = (F < scale.ref_point).all(axis=1)
-        self.n_eval = len(F)
-        self.times = outcome.times()
-        self._scale = scale
-        self._at = np.flatnonzero(inside) + 1
-        self._F = F[inside]
-
-    def shares(self, at: Sequence[int]) -> Floats:
-        """Return the share after so many evaluations, for each of them, ascending."""
-        front, done, out = self._F[:0], 0, []
-        for n in at:
-            upto = int(np.searchsorted(self._at, n, "right"))
-            front = self._merge(front, done, upto)
-            done = upto
-            out.append(self._scale.share(front))
-        return np.array(out)
-
-    def evaluations_to(self, target: float) -> float:
-        """Return after how many evaluations the share first is `target`; infinity for never."""
-        if target <= 0:
-            return 1.0
-        goal = target * _HAIR
-        low, front, high = 0, self._F[:0], min(64, len(self._F))
-        while self._scale.share(bigger := self._merge(front, low, high)) < goal:
-            if high == len(self._F):
-                return float("inf")
-            low, front, high = high, bigger, min(2 * high, len(self._F))
-        while high - low > 1:
-            middle = (low + high) // 2
-            bigger = self._merge(front, low, middle)
-            if self._scale.share(bigger) < goal:
-                low, front = middle, bigger
-            else:
-                high = middle
-        return float(self._at[high - 1])
-
-    def seconds(self, n: float) -> float:
-        """Return when evaluation n had ended; infinity for infinity, NaN if times are unknown."""
-        if not np.isfinite(n):
-            return float("inf")
-        return float("nan") if self.times is None else float(self.times[int(n) - 1])
-
-    def _merge(self, front: Floats, low: int, high: int) -> Floats:
-        fresh = self._F[low:high]
-        if len(fresh) == 0:
-            return front
-        return np.asarray(moocore.filter_dominated(np.concatenate([front, fresh])))
-
-
-def checkpoints(n_eval: int, n: int = 40) -> list[int]:
-    """Return up to n numbers of evaluations, evenly spread on a logarithmic axis, the last one too.
-
-    They begin at a thousandth of the run, or at 10.
-    """
-    first = min(max(10, n_eval // 1000), n_eval)
-    return sorted({round(v) for v in np.geomspace(first, n_eval, n)})
+from moela.outcomes import Floats
 
 
 def curves(growths: Mapping[str, Sequence[Growth]]) -> list[dict[str, Any]]:

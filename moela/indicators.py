@@ -12,9 +12,9 @@ from moela.base import require
 
 Floats = NDArray[np.float64]
 
-# Largest fronts whose exact hypervolume takes moocore about a tenth of a second, by number of
-# objectives; measured by tests/benchmarks/compare_speed.py.
-EXACT_UP_TO = {2: 1_000_000, 3: 200_000, 4: 20_000, 5: 3_000, 6: 300, 7: 120, 8: 60, 9: 40, 10: 25}
+# Largest fronts whose volume moocore finds exactly in a second at most, or sooner than it
+# approximates it, by number of objectives; measured by tests/benchmarks/compare_speed.py.
+EXACT_UP_TO = {2: 1_000_000, 3: 200_000, 4: 50_000, 5: 10_000, 6: 500, 7: 150, 8: 70, 9: 50, 10: 35}
 _EXACT_BEYOND = 12
 N_DIRECTIONS = 4096
 
@@ -148,18 +148,37 @@ def simplex(n_obj: int, n: int) -> Floats:
     """Return n quasi-random weight vectors [n, n_obj], uniform over the simplex.
 
     The gaps between sorted coordinates of a point that is uniform in the cube are uniform in the
-    simplex; the points are additive recurrences with the roots of x^M = x + 1, which are as even
-    as a lattice for any n and need no random numbers.
+    simplex.
     """
-    root = 2.0
-    for _ in range(64):
-        root = (1.0 + root) ** (1.0 / n_obj)
-    steps = root ** -np.arange(1.0, n_obj)
-    cube = (0.5 + np.arange(1, n + 1)[:, None] * steps) % 1.0
+    cube = _even(n_obj - 1, n)
     edges = np.concatenate([np.zeros((n, 1)), np.sort(cube, axis=1), np.ones((n, 1))], axis=1)
     weights: Floats = np.diff(edges, axis=1)
     weights.flags.writeable = False
     return weights
+
+
+@lru_cache(maxsize=8)
+def sphere_directions(n_obj: int, n: int) -> Floats:
+    """Return n quasi-random unit vectors [n, n_obj], uniform where none is negative."""
+    from scipy.special import ndtri
+
+    normal = ndtri(0.5 + 0.5 * np.clip(_even(n_obj, n), 1e-9, 1 - 1e-9))
+    directions: Floats = normal / np.linalg.norm(normal, axis=1, keepdims=True)
+    directions.flags.writeable = False
+    return directions
+
+
+def _even(n_dim: int, n: int) -> Floats:
+    """Return n points [n, n_dim] that fill the unit cube evenly.
+
+    Additive recurrences with powers of the root of x^(d + 1) = x + 1: about as even as a lattice
+    for any n, without random numbers.
+    """
+    root = 2.0
+    for _ in range(64):
+        root = (1.0 + root) ** (1.0 / (n_dim + 1))
+    steps = root ** -np.arange(1.0, n_dim + 1)
+    return np.asarray((0.5 + np.arange(1, n + 1)[:, None] * steps) % 1.0)
 
 
 def _table(owner: str, F: ArrayLike) -> Floats:

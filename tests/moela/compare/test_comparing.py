@@ -374,6 +374,32 @@ def test_convergence_against_indicators():
         assert line["q3"] == pytest.approx(np.quantile(values, 0.75))
 
 
+@pytest.mark.parametrize("n_obj", [3, 5, 6])
+def test_way_along_directions_is_near_the_exact_one(n_obj):
+    from moela.comparison_growth import DirectionalGrowth, ExactGrowth
+
+    rng = np.random.default_rng(12)
+    F = rng.random((400, n_obj)) * np.linspace(2.0, 1.0, 400)[:, None]
+    F[::7] = np.nan
+    comparison = compare({"A": cases.recorded(F, G=np.where(np.arange(400) % 7, 0, 1))})
+    outcome, scale = comparison.outcomes[0], comparison.scales["P"]
+    exact, along = ExactGrowth(outcome, scale), DirectionalGrowth(outcome, scale)
+    at = [1, 5, 50, 200, 399, 400]
+    np.testing.assert_allclose(along.shares(at), exact.shares(at), rtol=0.01, atol=1e-4)
+    target = 0.8 * exact.shares([400])[0]
+    assert along.evaluations_to(target) == pytest.approx(exact.evaluations_to(target), rel=0.05)
+    assert along.evaluations_to(1.1) == exact.evaluations_to(1.1) == np.inf
+    assert along.evaluations_to(0.0) == exact.evaluations_to(0.0) == 1.0
+
+
+def test_long_way_is_estimated_and_said_so():
+    rng = np.random.default_rng(13)
+    comparison = compare([cases.recorded(cases.sphere(600, 5, rng), seed=s) for s in (1, 2)])
+    assert "estimated along 4,096 directions" in " ".join(comparison.remarks)
+    last = comparison.convergence().rows[-1]
+    assert last["median"] == pytest.approx(np.median(comparison.values("P", "A")), rel=5e-3)
+
+
 def test_compared_after_the_same_number_of_evaluations():
     rng = np.random.default_rng(9)
     long, brief = rng.random((120, 2)), rng.random((40, 2))
@@ -404,7 +430,7 @@ def test_more_than_two_thousand_points_are_thinned_and_said_so():
 
 def test_large_fronts_of_many_objectives_are_approximate_and_said_so():
     rng = np.random.default_rng(11)
-    F = cases.sphere(140, 7, rng)
+    F = cases.sphere(170, 7, rng)
     comparison = compare({"A": F, "small": F[:10]})
     assert not comparison.scales["problem"].exact
     assert "approximate" in " ".join(comparison.remarks)

@@ -81,7 +81,7 @@ def test_approximate_volume_is_near_the_exact_one(n_obj):
 
 def test_which_sizes_are_exact():
     assert indicators.is_exact(500, 5)
-    assert not indicators.is_exact(5_000, 5)
+    assert not indicators.is_exact(10_001, 5)
     assert not indicators.is_exact(13, 15)
 
 
