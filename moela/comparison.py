@@ -65,7 +65,8 @@ def compare(
         Largest front that a run may have, the same for all; larger ones lose their most crowded
         points. Default: no bound.
     paired : bool, optional
-        Whether runs of equal seeds are pairs. Default: where two algorithms have the same seeds.
+        Whether runs of equal seeds are pairs. Default: where two algorithms have the same seeds, at
+        least six, since with fewer the signed rank test can't reject at 0.05.
     alpha : float
         Level of significance.
 

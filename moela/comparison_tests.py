@@ -48,15 +48,23 @@ Samples = Mapping[str, Mapping[str, Sample]]
 """By problem, then by algorithm."""
 
 
-def aligned(a: Sample, b: Sample, paired: bool | None) -> tuple[Floats, Floats, bool]:
+# With five pairs the least p-value of the signed rank test is 0.0625, and it could never reject.
+LEAST_PAIRS = 6
+
+
+def aligned(
+    a: Sample, b: Sample, paired: bool | None, at_least: int = LEAST_PAIRS
+) -> tuple[Floats, Floats, bool]:
     """Return two samples in the order of their seeds, and whether they are pairs.
 
     Parameters
     ----------
     a, b : Sample
     paired : bool or None
-        None: where both have the same seeds, at least two. True: by the seeds that both have,
+        None: where both have the same seeds, enough of them. True: by the seeds that both have,
         without seeds by position. False: never.
+    at_least : int
+        How many pairs are enough.
 
     Raises
     ------
@@ -68,7 +76,7 @@ def aligned(a: Sample, b: Sample, paired: bool | None) -> tuple[Floats, Floats, 
     if a.seeded and b.seeded:
         common = sorted(set(a.seeds) & set(b.seeds))  # type: ignore[type-var]
         same = len(common) == len(a.seeds) == len(b.seeds)
-        if (paired and common) or (same and len(common) >= 2):
+        if (paired and common) or (same and len(common) >= at_least):
             left, right = (
                 np.array([s.values[s.seeds.index(seed)] for seed in common]) for s in (a, b)
             )
@@ -202,7 +210,7 @@ def rank_all(samples: Samples, indicator: str, paired: bool | None, alpha: float
         return Overall(tuple(names), "problems", ranking, ranking.p_value)
     group = groups[0]
     first = group[names[0]]
-    columns = [aligned(first, group[name], paired) for name in names[1:]]
+    columns = [aligned(first, group[name], paired, at_least=2) for name in names[1:]]
     same = {len(x) for x, _, _ in columns}
     if all(pairs for _, _, pairs in columns) and len(same) == 1:
         table = np.column_stack([columns[0][0], *(y for _, y, _ in columns)])

@@ -11,7 +11,7 @@ from moela.outcomes import Outcome, by_problem
 from moela.statistics import least_p_value
 from moela.table import Table, text
 
-_UNPAIRED = "paired=False (--unpaired) would test the runs as independent samples instead"
+_MAX_RIVALS = 2
 
 
 def remarks_on(comparison: Numbers) -> list[str]:
@@ -111,7 +111,7 @@ def findings(comparison: Numbers, indicator: str | None = None) -> list[str]:
     out = []
     for problem in comparison.problems:
         rows = summary.where(problem=problem).rows
-        out.append(_standing(problem, name, rows, tested.where(problem=problem)))
+        out.append(_standing(problem, name, rows, tested.where(problem=problem), comparison.alpha))
     if len(comparison.algorithms) > 1:
         out += _overall(comparison, name)
     if name == "hypervolume" and comparison.has_history and len(comparison.algorithms) > 1:
@@ -119,7 +119,9 @@ def findings(comparison: Numbers, indicator: str | None = None) -> list[str]:
     return out
 
 
-def _standing(problem: str, name: str, rows: list[dict[str, Any]], tested: Table) -> str:
+def _standing(
+    problem: str, name: str, rows: list[dict[str, Any]], tested: Table, alpha: float
+) -> str:
     best = [row for row in rows if row["best"]]
     worth = _with_quartiles(best[0])
     title = TITLES[name]
@@ -131,37 +133,55 @@ def _standing(problem: str, name: str, rows: list[dict[str, Any]], tested: Table
     verb = "has" if len(best) == 1 else "have"
     better = "largest" if LARGER_IS_BETTER[name] else "least"
     sentence = f"On {problem}, {who} {verb} the {better} median {title}, {worth}."
-    told: dict[str, list[str]] = {"better": [], "worse": [], "not distinguished": []}
-    least, signed = 0.0, False
+    told: dict[str, list[tuple[str, str]]] = {"better": [], "worse": [], "not distinguished": []}
     first = best[0]["algorithm"]
-    for row in tested:
-        pair = (row["algorithm"], row["rival"])
-        if first not in pair or row["verdict"] == "not tested":
+    of_first = [r for r in tested if first in (r["algorithm"], r["rival"])]
+    for row in of_first:
+        verdict = row["verdict"]
+        if verdict == "not tested":
             continue
         ours = row["algorithm"] == first
-        verdict = row["verdict"]
         if not ours and verdict in ("better", "worse"):
             verdict = "worse" if verdict == "better" else "better"
         other = row["rival"] if ours else row["algorithm"]
         a12 = row["a12"] if ours else 1.0 - row["a12"]
-        told[verdict].append(f"{other} (p = {p_text(row['p_holm'])}, A12 = {a12:.2f})")
-        least = max(least, row["least_p"])
-        independent = least_p_value(row["n"], row["n_rival"], paired=False)
-        signed |= row["test"] == "signed rank" and independent < 0.05
+        told[verdict].append((other, f"p = {p_text(row['p_holm'])}, A12 = {a12:.2f}"))
     if told["better"]:
-        sentence += f" It is significantly better than {listed(told['better'])}."
+        sentence += f" It is significantly better than {_with_notes(told['better'])}."
     if told["worse"]:
-        sentence += f" It is significantly worse than {listed(told['worse'])}."
+        sentence += f" It is significantly worse than {_with_notes(told['worse'])}."
     if told["not distinguished"]:
-        sentence += f" It is not distinguished from {listed(told['not distinguished'])}."
-        if least >= 0.01:
-            sentence += (
-                f" So few runs can't give p below {p_text(least)} before Holm's correction, so "
-                "that says little" + (f"; {_UNPAIRED}." if signed else ".")
-            )
+        sentence += f" It is not distinguished from {_with_notes(told['not distinguished'])}."
+        sentence += _power(of_first, len(tested), alpha)
     if not any(told.values()):
         sentence += " One run each allows no test; make at least five, with different seeds."
     return sentence
+
+
+def _with_notes(named: list[tuple[str, str]]) -> str:
+    """Return names with what is to be said of each, once where it is the same of all."""
+    notes = {note for _, note in named}
+    if len(named) > 2 and len(notes) == 1:
+        return f"{listed(name for name, _ in named)} (each {notes.pop()})"
+    return listed(f"{name} ({note})" for name, note in named)
+
+
+def _power(rows: list[dict[str, Any]], n_pairs: int, alpha: float) -> str:
+    """Say so where there are too few runs for any difference to be significant."""
+    least = max(row["least_p"] for row in rows)
+    if least * n_pairs < alpha:
+        return ""
+    after = min(1.0, least * n_pairs)
+    advice = "more runs would help" + (
+        ", or a baseline, so that fewer pairs are tested" if n_pairs > 1 else ""
+    )
+    independent = max(least_p_value(r["n"], r["n_rival"], paired=False) for r in rows)
+    if any(r["test"] == "signed rank" for r in rows) and independent * n_pairs < alpha:
+        advice += ", or paired=False (--unpaired), to test them as independent samples"
+    return (
+        f" So few runs can't give p below {p_text(after)} after Holm's correction, so that says "
+        f"little; {advice}."
+    )
 
 
 def _overall(comparison: Numbers, name: str) -> list[str]:
@@ -195,37 +215,34 @@ def _overall(comparison: Numbers, name: str) -> list[str]:
 
 
 def _sooner(comparison: Numbers) -> list[str]:
+    """Say how much sooner the baseline, or the best, is: than every rival, or than the next two."""
     out = []
     rows = comparison.speedup()
     for problem in comparison.problems:
-        best = comparison.baseline or next(
-            row["algorithm"] for row in comparison.summary("hypervolume").where(problem=problem)
-            if row["best"]
-        )  # fmt: skip
-        for row in rows:
-            if row["problem"] != problem or row["algorithm"] != best:
-                continue
-            goal = f"the median final hypervolume of {row['rival']} on {problem}"
-            reached = f"{row['reached']} of {row['n']} runs"
-            if not math.isfinite(row["evaluations"]):
-                out.append(f"{best} reaches {goal} in {reached} only.")
-                continue
-            factor = row["speedup"]
-            if not math.isfinite(factor):
-                continue
-            seconds = ""
-            if math.isfinite(row["speedup_seconds"]):
-                seconds = f"; {text(row['seconds'])} s against {text(row['rival_seconds'])} s"
-            out.append(
-                f"{best} reaches {goal} after {row['evaluations']:,.0f} evaluations (median; "
-                f"{reached}), {row['rival']} itself after {row['rival_evaluations']:,.0f}: "
-                f"{factor:.3g} times sooner{seconds}."
-                if factor >= 1
-                else f"{best} reaches {goal} after {row['evaluations']:,.0f} evaluations (median; "
-                f"{reached}), later than {row['rival']} itself ({row['rival_evaluations']:,.0f})"
-                f"{seconds}."
-            )
+        summary = comparison.summary("hypervolume").where(problem=problem)
+        first = comparison.baseline or next(r["algorithm"] for r in summary if r["best"])
+        against = [r for r in rows if r["problem"] == problem and r["algorithm"] == first]
+        against.sort(key=lambda row: -row["target"])
+        chosen = against if comparison.baseline else against[:_MAX_RIVALS]
+        out += [_when(row) for row in chosen]
     return out
+
+
+def _when(row: dict[str, Any]) -> str:
+    reached = f"{row['reached']} of {row['n']} runs"
+    problem, first, rival = row["problem"], row["algorithm"], row["rival"]
+    goal = f"On {problem}, {first} reaches the median final hypervolume of {rival}"
+    if not math.isfinite(row["evaluations"]):
+        return f"{goal} in {reached} only." if row["reached"] else f"{goal} in none of its runs."
+    sentence = (
+        f"{goal} after {row['evaluations']:,.0f} evaluations (median; {reached}), {rival} itself "
+        f"after {row['rival_evaluations']:,.0f}"
+    )
+    if math.isfinite(row["speedup"]):
+        sentence += f": {row['speedup']:.3g} times as soon"
+    if math.isfinite(row["speedup_seconds"]):
+        sentence += f"; in seconds {text(row['seconds'])} against {text(row['rival_seconds'])}"
+    return f"{sentence}."
 
 
 # ------------------------------------------------------------------------------------ a terminal

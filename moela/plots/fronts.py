@@ -21,6 +21,7 @@ from moela.plots.style import (
     literal,
     looks,
     new_figure,
+    scatter_mixed,
     short,
 )
 
@@ -63,7 +64,7 @@ def plot_2d(
         order = np.lexsort(F.T[::-1])
         kind = {"color": look.colour, "alpha": 0.55}
         axes.step(F[order, 0], F[order, 1], where="post", lw=1.8, ls=look.line, **kind)
-        axes.scatter(F[:, 0], F[:, 1], s=38, marker=look.marker, color=look.colour, lw=0)
+    scatter_mixed(axes, [(F[:, 0], F[:, 1], styles[name]) for name, F in fronts.items()], s=38)
     dress(axes, names[0], names[1], title)
     add_legend(figure, axes, lines_for(list(fronts), styles), list(fronts))
     return done(figure, path)
@@ -128,21 +129,19 @@ def plot_matrix(
     figure = new_figure(side, side)
     grid = figure.subplots(n_obj, n_obj, sharex="col", squeeze=False)
     size = max(10.0, 15.0 - 0.6 * n_obj)
+    shown = {name: _fewer(F, _MAX_POINTS // 2) for name, F in fronts.items()}
     for i in range(n_obj):
         for j in range(n_obj):
             axes = grid[i, j]
             if j > i:
                 axes.set_axis_off()
                 continue
-            for name, F in fronts.items():
-                shown, look = _fewer(F, _MAX_POINTS // 2), styles[name]
-                if i == j:
-                    _ecdf(axes, F[:, j], look)
-                else:
-                    axes.scatter(
-                        shown[:, j], shown[:, i], s=16, marker=look.marker, color=look.colour,
-                        alpha=0.6, lw=0,
-                    )  # fmt: skip
+            if i == j:
+                for name, F in fronts.items():
+                    _ecdf(axes, F[:, j], styles[name])
+            else:
+                parts = [(F[:, j], F[:, i], styles[name]) for name, F in shown.items()]
+                scatter_mixed(axes, parts, s=16, alpha=0.6)
             dress(axes)
             axes.tick_params(labelsize=size - 1)
             axes.locator_params(nbins=3)

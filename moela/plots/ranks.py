@@ -108,10 +108,16 @@ def plot_ranks(
     right = list(order[(k + 1) // 2 :][::-1])
     groups = ranking.groups()
     depth = 0.45 * max(len(left), len(right)) + 0.3 * len(groups)
-    figure = new_figure(9.0, 2.1 + 1.05 * depth)
+    texts = [
+        f"{short(name, 26)} ({rank:.2f})" for name, rank in zip(names, ranking.ranks, strict=True)
+    ]
+    # Five inches of ranks, and room for the longest name on either side.
+    room = 0.6 + 0.125 * max(map(len, texts))
+    figure = new_figure(5.0 + 2 * room, 2.1 + 1.05 * depth)
     axes = figure.subplots()
     axes.set_axis_off()
-    margin = 0.45 * (k - 1) + 0.4
+    inch = (k - 1) / 5.0
+    margin = room * inch
     axes.set_xlim(1 - margin, k + margin)
     axes.set_ylim(-depth - 0.35, 1.25)
     axes.hlines(0, 1, k, color="black", lw=1.8)
@@ -126,17 +132,16 @@ def plot_ranks(
     for row, members in enumerate(groups):
         y = -0.16 - 0.3 * row
         ends = ranking.ranks[list(members)]
-        axes.hlines(y, ends.min() - 0.03, ends.max() + 0.03, color="#555555", lw=6)
+        axes.hlines(y, ends.min() - 0.05 * inch, ends.max() + 0.05 * inch, color="#555555", lw=6)
     base = -0.3 * len(groups)
-    for side, column, edge in ((-1, left, 1 - margin * 0.25), (1, right, k + margin * 0.25)):
+    for side, column, edge in ((-1, left, 1 - 0.4 * inch), (1, right, k + 0.4 * inch)):
         for row, i in enumerate(column):
             y, rank = base - 0.3 - 0.45 * row, ranking.ranks[i]
             colour = styles[names[i]].colour
             axes.plot([rank, rank, edge], [0, y, y], color=colour, lw=2.2)
             axes.plot(rank, 0, styles[names[i]].marker, color=colour, ms=10, clip_on=False)
-            text = f"{short(names[i], 20)} ({rank:.2f})"
             axes.text(
-                edge + 0.03 * side * margin, y, text, fontsize=TEXT, color=colour, va="center",
+                edge + 0.06 * side * inch, y, texts[i], fontsize=TEXT, color=colour, va="center",
                 ha="right" if side < 0 else "left",
             )  # fmt: skip
     if title:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from moela.outcomes import Floats
+
 # Okabe and Ito's colours, told apart by the colour-blind; a grey for their yellow, which is too
 # faint for lines on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#595959")
@@ -77,7 +79,29 @@ def add_legend(figure: Any, axes: Any, handles: Sequence[Any], labels: Sequence[
     if len(names) <= 4 and max(map(len, names)) <= 22:
         axes.legend(handles, names, **style)
     else:
+        width, height = figure.get_size_inches()
+        # As wide as its longest entry, so that the axes keep their room.
+        figure.set_size_inches(width + 0.9 + 0.115 * max(map(len, names)), height)
         figure.legend(handles, names, loc="outside right upper", **style)
+
+
+def scatter_mixed(axes: Any, parts: Sequence[tuple[Floats, Floats, Look]], **kinds: Any) -> None:
+    """Draw the points of several algorithms so that none lies on top of all the others.
+
+    Parameters
+    ----------
+    axes : matplotlib Axes
+    parts : sequence of (x [n], y [n], look)
+    **kinds
+        Of ``axes.scatter``.
+    """
+    layers = 8
+    for layer in range(layers):
+        for x, y, look in parts:
+            axes.scatter(
+                x[layer::layers], y[layer::layers], marker=look.marker, color=look.colour, lw=0,
+                **kinds,
+            )  # fmt: skip
 
 
 def lines_for(

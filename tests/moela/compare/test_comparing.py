@@ -239,6 +239,17 @@ def test_pairs_by_seed_and_holm():
     assert apart.rows[0]["p_value"] == pytest.approx(2 / 3432)
 
 
+def test_few_runs_are_not_paired_unless_asked():
+    rng = np.random.default_rng(2)
+    runs = {"A": noisy(5, 0.0, rng), "B": noisy(5, 0.2, rng)}
+    (found,) = compare(runs).tests().rows
+    assert (found["test"], found["verdict"]) == ("rank sum", "better")
+    (found,) = compare(runs, paired=True).tests().rows
+    assert found["test"] == "signed rank"
+    assert found["p_value"] == pytest.approx(2 / 2**5)
+    assert compare(runs).ranks().blocks == "seeds"
+
+
 def test_pairs_follow_the_seeds_not_the_order():
     rng = np.random.default_rng(3)
     levels = {seed: 0.3 * seed for seed in range(1, 7)}
@@ -289,7 +300,8 @@ def test_sentences_say_what_the_numbers_say():
     assert "significantly better than B (p = 0.0078, A12 = 1.00)" in text
     few = str(compare({"A": noisy(3, 0.0, rng), "B": noisy(3, 0.3, rng)}))
     assert "not distinguished from B" in few
-    assert "can't give p below 0.25" in few
+    # Three against three, as independent samples: 2 / 20.
+    assert "can't give p below 0.1" in few
     single = str(compare({"A": A, "B": B}))
     assert "allows no test" in single
 
@@ -385,7 +397,7 @@ def test_way_along_directions_is_near_the_exact_one(n_obj):
     outcome, scale = comparison.outcomes[0], comparison.scales["P"]
     exact, along = ExactGrowth(outcome, scale), DirectionalGrowth(outcome, scale)
     at = [1, 5, 50, 200, 399, 400]
-    np.testing.assert_allclose(along.shares(at), exact.shares(at), rtol=0.01, atol=1e-4)
+    np.testing.assert_allclose(along.shares(at), exact.shares(at), rtol=0.005, atol=3e-3)
     target = 0.8 * exact.shares([400])[0]
     assert along.evaluations_to(target) == pytest.approx(exact.evaluations_to(target), rel=0.05)
     assert along.evaluations_to(1.1) == exact.evaluations_to(1.1) == np.inf
