@@ -118,6 +118,8 @@ def compare(
             "each front is cleared of rows that are infeasible or not finite."
         )
     settings = {
+        "ref_point": ref_point,
+        "reference_front": "given" if reference_front is not None else None,
         "indicators": list(indicators),
         "baseline": baseline,
         "at": at,

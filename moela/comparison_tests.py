@@ -167,8 +167,10 @@ def win_shares(
             if a in group and b in group:
                 x, y, are_pairs = aligned(group[a], group[b], paired)
                 x, y = sign * x, sign * y
-                wins = (x > y) + 0.5 * (x == y)
-                won.append(float(wins.mean()) if are_pairs else effect_size(x, y))
+                if are_pairs:
+                    won.append(float(((x > y) + 0.5 * (x == y)).mean()))
+                else:
+                    won.append(effect_size(x, y))
         if won:
             shares[i, j] = float(np.mean(won))
     return shares

@@ -302,12 +302,14 @@ def _pre(value: Any) -> str:
 
 
 def _figure(draw: Callable[[], Any], caption: str) -> str:
-    buffer = io.BytesIO()
-    draw().savefig(buffer, dpi=100)
+    buffer, figure = io.BytesIO(), draw()
+    figure.savefig(buffer, dpi=100)
+    # The usual width is half of the page.
+    width = min(1120, round(67 * figure.get_size_inches()[0]))
     code = base64.b64encode(buffer.getvalue()).decode()
     words = escape(caption)
     return (
-        f'<figure><img alt="{words}" src="data:image/png;base64,{code}" width="548">'
+        f'<figure><img alt="{words}" src="data:image/png;base64,{code}" width="{width}">'
         f"<figcaption>{words}</figcaption></figure>"
     )
 

@@ -185,6 +185,10 @@ def test_different_numbers_of_seeds():
     assert found["verdict"] == "better"
     assert found["a12"] == 1.0
     assert found["p_value"] == pytest.approx(2 / 1287)  # all 5 above all 8
+    assert row(comparison.wins(), algorithm="A")["B"] == 1.0
+    assert comparison.ranks().ranking is None
+    assert len(comparison.ratios()["B"]) == 5
+    assert str(comparison)
 
 
 @pytest.mark.parametrize(
