@@ -13,6 +13,7 @@ import numpy as np
 from moela.base import require
 from moela.comparison_numbers import Numbers
 from moela.comparison_scale import LARGER_IS_BETTER, TITLES
+from moela.comparison_words import capital
 from moela.outcomes import Floats
 
 if TYPE_CHECKING:
@@ -192,7 +193,7 @@ class Pictures(Numbers):
                     partial(self.plot_attainment_difference, a, b, problem),
                 )
         out["values"] = (
-            f"{_capital(axis_title(self.indicators[0]))}: each run, with median and quartiles.",
+            f"{capital(axis_title(self.indicators[0]))}: each run, with median and quartiles.",
             lambda: self.plot_values(problem),
         )
         if self.has_history:
@@ -299,10 +300,6 @@ def axis_title(indicator: str) -> str:
 def file_name(name: str) -> str:
     """Return a name as part of a file's: letters, digits and a few signs, no path."""
     return re.sub(r"[^A-Za-z0-9._+-]+", "_", name).strip(".")[:60] or "problem"
-
-
-def _capital(sentence: str) -> str:
-    return sentence[:1].upper() + sentence[1:]
 
 
 def _ratios(values: Floats, larger_is_better: bool) -> Floats:

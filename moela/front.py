@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from moela.base import require
-from moela.outcomes import Floats, clean
+from moela.outcomes import Floats, clean, designs_array
 from moela.table import Table
 
 Ints = NDArray[np.intp]
@@ -63,7 +63,7 @@ class Front:
         order = np.arange(n)
         self.F, kept, _ = clean("Front", F, None, order)
         index = order[:0] if kept is None else kept
-        self.X: NDArray[Any] | None = None if X is None else _array(X)[index]
+        self.X: NDArray[Any] | None = None if X is None else designs_array(X)[index]
         self.labels = None if labels is None else tuple(str(labels[i]) for i in index)
         n_obj = self.F.shape[1]
         self.names = tuple(f"f{j + 1}" for j in range(n_obj)) if names is None else tuple(names)
@@ -286,14 +286,6 @@ def pooled(outcomes: Sequence[Any]) -> Front:
     names = next((o.names for o in outcomes if o.names), None)
     model = next((o.model for o in outcomes if o.model is not None), None)
     return Front(F, X, names=names, labels=labels, problem=model)
-
-
-def _array(X: Any) -> NDArray[Any]:
-    if len(X) and isinstance(X[0], dict):
-        out = np.empty(len(X), dtype=object)
-        out[:] = list(X)
-        return out
-    return np.asarray(X)
 
 
 def _variables(x: Any) -> dict[str, Any]:

@@ -155,7 +155,7 @@ def clean(
         counts["dominated"] = int((~weakly).sum())
         counts["repeated"] = int(weakly.sum() - strictly.sum())
         keep = keep[strictly]
-    designs = None if X is None else _array(X)[keep]
+    designs = None if X is None else designs_array(X)[keep]
     return points[keep], designs, {reason: n for reason, n in counts.items() if n}
 
 
@@ -177,7 +177,8 @@ def numbers(owner: str, F: Any) -> Floats:
     return np.array(points)
 
 
-def _array(X: Any) -> NDArray[Any]:
+def designs_array(X: Any) -> NDArray[Any]:
+    """Return designs as an array [n, n_var], or [n] of dictionaries for mixed variables."""
     if len(X) and isinstance(X[0], dict):
         out = np.empty(len(X), dtype=object)
         out[:] = list(X)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from moela._version import __version__
 from moela.comparison_scale import TITLES
-from moela.comparison_words import counts_text, findings, medians, p_text, reference_text
+from moela.comparison_words import capital, counts_text, findings, medians, p_text, reference_text
 from moela.provenance import provenance
 from moela.report_data import embedded, problem_data
 from moela.table import Table, text
@@ -138,7 +138,7 @@ def _problem(comparison: Comparison, problem: str, index: int, data: dict[str, A
         ]
     )
     parts = [
-        f'<p class="note">{escape(_capital(reference_text(comparison, problem)))}. '
+        f'<p class="note">{escape(capital(reference_text(comparison, problem)))}. '
         f"The pooled front has {scale.pooled_size:,} points. Medians with quartiles over the runs; "
         "the best are bold.</p>",
         _html(comparison, _starred(medians(comparison, problem))),
@@ -357,7 +357,3 @@ def _cell(comparison: Comparison, column: str, value: Any, numeric: bool = False
 
 def _is_number(value: Any) -> bool:
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
-
-
-def _capital(sentence: str) -> str:
-    return sentence[:1].upper() + sentence[1:]

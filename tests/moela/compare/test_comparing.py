@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
+import comparison_cases as cases
 import numpy as np
 import pytest
 
 from moela import compare
-
-_spec = importlib.util.spec_from_file_location(
-    "comparison_cases", Path(__file__).with_name("comparison_cases.py")
-)
-cases = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(cases)
 
 A = [[0.0, 4.0], [2.0, 2.0], [4.0, 0.0]]
 B = [[1.0, 4.0], [4.0, 1.0]]

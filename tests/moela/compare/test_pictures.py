@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
+import comparison_cases as cases
 import moocore
 import numpy as np
 import pytest
@@ -13,12 +11,6 @@ from moela import compare
 from moela.plots import looks
 from moela.plots.attainment import differences, surfaces
 from moela.plots.style import COLOURS
-
-_spec = importlib.util.spec_from_file_location(
-    "comparison_cases", Path(__file__).with_name("comparison_cases.py")
-)
-cases = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(cases)
 
 NASTY = r"$\frac{ & <b>x</b> \\ %s {name}"
 

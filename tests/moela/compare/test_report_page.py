@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import html
-import importlib.util
 import json
 import re
 import shutil
 from html.parser import HTMLParser
-from pathlib import Path
 
+import comparison_cases as cases
 import numpy as np
 import pytest
 
@@ -17,12 +16,6 @@ from moela import compare
 from moela.report_data import design_text, embedded
 
 pytest.importorskip("plotly", reason="a report needs plotly: pip install 'moela[report]'")
-
-_spec = importlib.util.spec_from_file_location(
-    "comparison_cases", Path(__file__).with_name("comparison_cases.py")
-)
-cases = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(cases)
 
 EVIL = "</script><script>document.title='broken'</script><img src=x onerror=alert(1)>"
 
