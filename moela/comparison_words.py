@@ -82,6 +82,13 @@ def _losses(problem: str, group: list[Outcome]) -> list[str]:
             what = listed([f"{n:,} points that are {why}" for why, n in lost.items()])
             what = what.replace("that are failed", "whose evaluation failed")
             out.append(f"Of {algorithm} on {problem}, {what} were left out.")
+        borrowed = sum(o.borrowed for o in runs)
+        if borrowed:
+            out.append(
+                f"{borrowed:,} answers that runs of {algorithm} on {problem} got were known "
+                "before; those that came from other runs in the store are not in their fronts. "
+                "Use a store for each run, or run_experiment, to compare algorithms."
+            )
         empty = sum(len(o.F) == 0 for o in runs)
         if empty:
             out.append(
@@ -145,7 +152,7 @@ def _standing(
             verdict = "worse" if verdict == "better" else "better"
         other = row["rival"] if ours else row["algorithm"]
         a12 = row["a12"] if ours else 1.0 - row["a12"]
-        told[verdict].append((other, f"p = {p_text(row['p_holm'])}, A12 = {a12:.2f}"))
+        told[verdict].append((other, f"{p_equals(row['p_holm'])}, A12 = {a12:.2f}"))
     if told["better"]:
         sentence += f" It is significantly better than {_with_notes(told['better'])}."
     if told["worse"]:
@@ -191,9 +198,9 @@ def _overall(comparison: Numbers, name: str) -> list[str]:
         if math.isnan(overall.p_value):
             return []
         differ = "differ" if overall.p_value < alpha else "are not shown to differ"
-        p = p_text(overall.p_value)
+        p = p_equals(overall.p_value)
         return [
-            f"All together, the algorithms {differ} (Kruskal-Wallis over the runs, p = {p}); "
+            f"All together, the algorithms {differ} (Kruskal-Wallis over the runs, {p}); "
             "mean ranks need several problems, or runs of equal seeds."
         ]
     ranking = overall.ranking
@@ -203,7 +210,7 @@ def _overall(comparison: Numbers, name: str) -> list[str]:
     sentence = (
         f"Over {ranking.n_blocks} {overall.blocks}, the mean ranks by {TITLES[name]} are {each}; "
         f"the algorithms {differ} (Friedman's chi-squared = {ranking.statistic:.2f}, "
-        f"p = {p_text(ranking.p_value)})."
+        f"{p_equals(ranking.p_value)})."
     )
     groups = [listed([overall.algorithms[i] for i in group]) for group in ranking.groups()]
     if len(order) > 2 and groups:
@@ -317,6 +324,11 @@ def _with_quartiles(row: dict[str, Any]) -> str:
 def p_text(p: float) -> str:
     """Return a p-value as it is read: two significant digits, or that it is below 0.0001."""
     return "< 0.0001" if p < 1e-4 else f"{p:.2g}"
+
+
+def p_equals(p: float) -> str:
+    """Return what a p-value is, in a sentence."""
+    return f"p {p_text(p)}" if p < 1e-4 else f"p = {p_text(p)}"
 
 
 def listed(names: Any) -> str:

@@ -64,6 +64,8 @@ class Outcome:
         Where it came from, for people.
     left_out : dict of str to int
         How many points were left out, and why.
+    borrowed : int
+        Answers that were known before and may come from another run; their points are not in F.
     about : dict
         Settings and versions that it was made with, where known.
     """
@@ -82,6 +84,7 @@ class Outcome:
     model: Any = None
     source: str = ""
     left_out: Mapping[str, int] = field(default_factory=dict)
+    borrowed: int = 0
     about: Mapping[str, Any] = field(default_factory=dict)
 
     @property

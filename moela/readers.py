@@ -22,6 +22,9 @@ from moela.policy import OK, failed
 from moela.store import EvaluationStore
 from moela.store import Run as StoredRun
 
+# Beyond which a store is taken for damaged.
+_MAX_OBJECTIVES, _MAX_ROWS = 1_000, 100_000_000
+
 
 @dataclass(frozen=True)
 class Found:
@@ -33,6 +36,8 @@ class Found:
     # Class, sizes and version of the problem, then its settings where those are known: by these,
     # problems of the same class are told apart.
     kind: tuple[str, str] = ("", "")
+    # The settings of the algorithm where they are known: by these, those of one class are told apart.
+    maker: str = ""
 
 
 def of_points(F: Any, source: str, **more: Any) -> Found:
@@ -168,15 +173,32 @@ def of_experiment(results: ExperimentResults) -> list[Found]:
 
 def of_store(store: EvaluationStore) -> list[Found]:
     """Return the runs of a store that have evaluated something."""
-    return [_of_stored(store, run) for run in store.runs() if run.n_eval]
+    out: list[Found] = []
+    earlier: set[str] = set()
+    for run in store.runs():
+        problem = json.dumps(run.problem, sort_keys=True)
+        if run.n_eval:
+            out.append(_of_stored(store, run, after_others=problem in earlier))
+            earlier.add(problem)
+    return out
 
 
-def _of_stored(store: EvaluationStore, run: StoredRun) -> Found:
-    n_obj = int(run.problem.get("n_obj", 0))
+def _of_stored(store: EvaluationStore, run: StoredRun, *, after_others: bool) -> Found:
+    n_obj = run.problem.get("n_obj")
+    if not isinstance(n_obj, int) or not 2 <= n_obj <= _MAX_OBJECTIVES or run.n_eval > _MAX_ROWS:
+        raise ValueError(
+            f"{store.path}: run {run.id}: expected 2 to {_MAX_OBJECTIVES} objectives and at most "
+            f"{_MAX_ROWS:,} evaluations, got {n_obj!r} and {run.n_eval:,}."
+        )
     F = np.full((run.n_eval, n_obj), np.nan)
     feasible, ended = np.zeros(run.n_eval, dtype=bool), np.full(run.n_eval, -np.inf)
     X: list[Any] = [None] * run.n_eval
     for e in store.evaluations(run.id):
+        if not 0 <= e.n < run.n_eval:
+            raise ValueError(
+                f"{store.path}: run {run.id}: expected evaluations 0 to {run.n_eval - 1}, got "
+                f"{e.n}."
+            )
         ended[e.n] = e.elapsed
         if e.status == OK and e.F is not None:
             if len(e.F) != n_obj:
@@ -186,7 +208,9 @@ def _of_stored(store: EvaluationStore, run: StoredRun) -> Found:
                 )
             F[e.n], X[e.n] = e.F, e.X
             feasible[e.n] = _feasible(e.G, e.H)
-    # Answers that came from the journal are not recorded again: no time, and no new design.
+    # Answers that came from the journal are not recorded again: no time, and no new design. Of an
+    # earlier run they may be, whose designs this run then had as well.
+    borrowed = int(np.isneginf(ended).sum()) if after_others else 0
     seconds = np.maximum(np.maximum.accumulate(ended), 0.0)
     scored = np.where(feasible[:, None], F, np.nan)
     index = np.flatnonzero(np.isfinite(F).all(axis=1))
@@ -210,11 +234,13 @@ def _of_stored(store: EvaluationStore, run: StoredRun) -> Found:
         seconds=run.elapsed,
         source=owner,
         left_out=left_out,
+        borrowed=borrowed,
         about={"settings": run.settings, "versions": run.versions, "date": run.updated},
     )
     kind = _kind(title, signature.get("n_var", 0), n_obj, signature.get("version"))
     settings = json.dumps(signature, sort_keys=True)
-    return Found(outcome, title, algorithm, (kind, settings))
+    maker = json.dumps(run.algorithm, sort_keys=True)
+    return Found(outcome, title, algorithm, (kind, settings), maker)
 
 
 def _feasible(G: Any, H: Any) -> bool:

@@ -73,13 +73,13 @@ def _mapping(group: Mapping[Any, Any]) -> list[Found]:
     out = []
     for name, value in group.items():
         found = _runs(value)
-        kinds = {f.algorithm for f in found}
+        kinds = {(f.algorithm, f.maker) for f in found}
         if not found:
             raise ValueError(f"There is no run of {name!r}. Leave it out, or pass {ACCEPTED}.")
-        out += [
-            replace(f, algorithm=str(name) if len(kinds) == 1 else f"{name}: {f.algorithm}")
-            for f in found
-        ]
+        if len(kinds) == 1:
+            out += [replace(f, algorithm=str(name), maker="") for f in found]
+        else:
+            out += [replace(f, algorithm=f"{name}: {f.algorithm}") for f in found]
     return out
 
 
@@ -202,6 +202,8 @@ def _name_problems(found: list[Found]) -> list[Found]:
 
 
 def _name_algorithms(found: list[Found]) -> list[Outcome]:
+    """Name those without a name, and give those of one class, but of other settings, their own."""
+    makers: dict[str | None, list[str]] = {}
     nameless = sum(f.algorithm is None for f in found)
     out, n = [], 0
     for f in found:
@@ -209,5 +211,11 @@ def _name_algorithms(found: list[Found]) -> list[Outcome]:
         if name is None:
             n += 1
             name = "front" if nameless == 1 else f"front {n}"
+        if f.maker:
+            known = makers.setdefault(name, [])
+            if f.maker not in known:
+                known.append(f.maker)
+            if (number := known.index(f.maker) + 1) > 1:
+                name = f"{name} ({number})"
         out.append(replace(f.outcome, problem=str(f.problem), algorithm=name))
     return out

@@ -278,7 +278,11 @@ def _made(comparison: Comparison) -> str:
     versions |= {name: metadata.version(name) for name in ("matplotlib", "plotly")}
     made = provenance() | {"versions": versions}
     sources = sorted({o.source for o in comparison.outcomes if o.source})
-    abouts = {json.dumps(dict(o.about), sort_keys=True, default=str) for o in comparison.outcomes}
+    # Runs differ in their dates, and in little else.
+    abouts = {
+        json.dumps({k: v for k, v in o.about.items() if k != "date"}, sort_keys=True, default=str)
+        for o in comparison.outcomes
+    }
     parts = [
         "<h3>What was asked for</h3>", _pre(comparison.settings),
         "<h3>What this page was made with</h3>", _pre(made),

@@ -294,6 +294,8 @@ def test_sentences_say_what_the_numbers_say():
     text = str(compare({"A": noisy(8, 0.0, rng), "B": noisy(8, 0.3, rng)}))
     assert "A has the largest median hypervolume" in text
     assert "significantly better than B (p = 0.0078, A12 = 1.00)" in text
+    many = str(compare({"A": noisy(30, 0.0, rng), "B": noisy(30, 0.3, rng)}))
+    assert "better than B (p < 0.0001, A12 = 1.00)" in many
     few = str(compare({"A": noisy(3, 0.0, rng), "B": noisy(3, 0.3, rng)}))
     assert "not distinguished from B" in few
     # Three against three, as independent samples: 2 / 20.

@@ -136,6 +136,22 @@ def test_store_knows_when_each_evaluation_ended(store):
     assert np.isfinite(compare({"a": path}).convergence().rows[-1]["median"])
 
 
+def test_runs_of_a_store_that_differ_in_settings(tmp_path):
+    path = tmp_path / "shared.db"
+    for size in (10, 20):
+        evaluator = Evaluator(store=path, on_mismatch="new")
+        minimize(Halves(), NSGA2(size), ("n_eval", 40), seed=1, evaluator=evaluator)
+    comparison = compare(path)
+    assert comparison.algorithms == ["NSGA2", "NSGA2 (2)"]
+    assert compare({"a": path}).algorithms == ["a: NSGA2", "a: NSGA2 (2)"]
+    # The second began with the same ten designs, which the first had paid for.
+    first, second = comparison.outcomes
+    assert (first.borrowed, second.borrowed) == (0, 10)
+    assert "10 answers that runs of NSGA2 (2) on Halves got were known before" in " ".join(
+        comparison.remarks
+    )
+
+
 def test_results_take_names_from_algorithm_and_problem():
     problem = Halves()
     results = [
