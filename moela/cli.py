@@ -23,13 +23,11 @@ COMMANDS = {
     ("moe", "verify"): ("moela.commands.moe_verify", "run deployment plans for real, compare"),
     ("trace",): ("moela.commands.cost_model:trace", "describe, convert or record MoE routing"),
 }
-EXTRAS = {"torch": "torch", "safetensors": "torch", "transformers": "hf", "pyarrow": "tables"}
-GROUPS = {"run": "optimise a design problem", "moe": "work on deployments of MoE models"}
 EXTRAS = {
     "torch": "torch", "safetensors": "torch", "transformers": "hf", "pyarrow": "tables",
     "plotly": "report",
 }  # fmt: skip
-GROUPS = {"run": "optimise a design problem"}
+GROUPS = {"run": "optimise a design problem", "moe": "work on deployments of MoE models"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
