@@ -158,7 +158,7 @@ def verify(
     n_steps : int
         Steps of the trace, from its beginning (buffers are empty then).
     repeats : int
-        Of the whole run; the median of each step counts.
+        Of the whole run; the median of each call counts.
     max_bytes : float
         Weights that are built at most; a model that is larger is run with as many of its layers,
         spread evenly, and predicted with the same.
@@ -309,20 +309,18 @@ class _Run:
                 self.calls[number].append(calls)
 
     def once(self, now: Callable[[], float]) -> FloatArray:
-        """Run all steps, and return the time of each: of every layer, its slowest device's."""
+        """Run all steps, and return the time of each layer's devices, (steps, layers, devices)."""
         for buffer in self.buffers:
             used = buffer.replacement
             buffer.replacement = Replacement(used.capacity, used.policy)
             buffer.statistics = BufferStatistics()
-        took = np.zeros(len(self.calls))
+        took = np.zeros(self.rows.shape)
         for step, layers in enumerate(self.calls):
-            for devices in layers:
-                slowest = 0.0
-                for call in devices:
+            for layer, devices in enumerate(layers):
+                for device, call in enumerate(devices):
                     started = now()
                     call()
-                    slowest = max(slowest, now() - started)
-                took[step] += slowest
+                    took[step, layer, device] = now() - started
         return took
 
     def result(self, trace: RoutingTrace, hardware: Hardware, latency: LatencyModel) -> Verified:
@@ -346,13 +344,15 @@ class _Run:
             predicted += found.layers[i].seconds[:n_steps]
             exchange += 2 * model.exchange_seconds(self.rows[:, place])
         runs = np.stack(self.repeats)
-        whole = runs.sum(axis=1)
+        whole = runs.sum(axis=(1, 2, 3))
+        # The median first: the largest of noisy times is too large.
+        slowest = np.median(runs, axis=0).max(axis=2).sum(axis=1)
         low, high = np.percentile(whole, [25, 75])
         error = model.error(plan.slots_per_device)
         return Verified(
             plan,
             predicted,
-            np.median(runs, axis=0) + exchange,
+            slowest + exchange,
             float(predicted.mean()) * error[0],
             float(predicted.mean()) * error[1],
             self.layers,
