@@ -85,18 +85,20 @@ class Verified:
 def verify_table(found: Sequence[Verified]) -> str:
     """Return what was found as a table, with the median error."""
     lines = [
-        f"{'plan':<44}{'layers':>7}{'steps':>7}{'predicted':>12}{'measured':>12}{'error':>8}"
+        f"{'plan':<52}{'layers':>7}{'steps':>7}{'predicted':>12}{'measured':>12}{'error':>8}"
         f"{'spread':>8}  interval"
     ]
     for item in found:
         p = item.plan
         name = f"{p.model[:20]} B={p.batch_size}"
+        if p.n_devices > 1:
+            name += f", {p.n_devices} devices"
         if p.is_buffered:
             name += f", {p.capacities.min()}-{p.capacities.max()}/{p.slots_per_device} {p.policy}"
         if p.has_thresholds:
             name += ", gated"
         lines.append(
-            f"{name[:43]:<44}{len(item.layers):>7}{len(item.measured):>7}"
+            f"{name[:51]:<52}{len(item.layers):>7}{len(item.measured):>7}"
             f"{quantity(float(item.predicted.mean()), 's'):>12}"
             f"{quantity(float(item.measured.mean()), 's'):>12}{item.error:>8.1%}"
             f"{item.spread:>8.1%}  {quantity(item.low, 's')} .. {quantity(item.high, 's')}"
