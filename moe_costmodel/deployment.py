@@ -12,6 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from moe_costmodel._checks import check_choice, check_positive, complain
 from moe_costmodel.buffering import POLICIES
+from moe_costmodel.deployment_checks import (
+    Gates,
+    check_traces,
+    checked_capacities,
+    checked_gates,
+    checked_slots,
+    require_weights,
+)
 from moe_costmodel.deployment_layers import LayerChoice, LayerCosts, LayerSteps
 from moe_costmodel.evaluation import Evaluation
 from moe_costmodel.gate_rules import GateRule
@@ -25,9 +33,7 @@ from moe_costmodel.trace import RoutingTrace
 
 __all__ = ["DeploymentModel", "Evaluation"]
 
-Gates = GateRule | Sequence[GateRule | None] | None
 Quality = Callable[[tuple[GateRule | None, ...]], float]
-_KEEP_ALL = GateRule.keep_all()
 _MAX_CODES = 200_000
 # Policies that a running system can follow; "min" sees the future.
 ONLINE = tuple(name for name in POLICIES if name != "min")
@@ -109,7 +115,7 @@ class DeploymentModel:
         owner = "DeploymentModel"
         self.traces = [traces] if isinstance(traces, RoutingTrace) else list(traces)
         self.shape = shape
-        self._check_traces()
+        check_traces(self.traces, shape)
         self.mode = check_choice(mode, ("prefill", "decode"), "mode", owner)
         self.n_devices = check_positive(n_devices or hardware.n_devices, "n_devices", owner)
         self.n_nodes = check_positive(
@@ -159,33 +165,6 @@ class DeploymentModel:
         self._codes: dict[GateRule | None, int] = {}
         self._next_code = itertools.count()
 
-    def _check_traces(self) -> None:
-        if not self.traces:
-            raise complain("traces", "DeploymentModel", "at least one RoutingTrace", "none")
-        first = self.traces[0]
-        for trace in self.traces:
-            if trace.is_load_only:
-                raise complain(
-                    "traces",
-                    "DeploymentModel",
-                    "recorded token by token, since the batch size decides the steps",
-                    f"{trace!r}",
-                )
-            sizes = (trace.n_layers, trace.n_experts, trace.k)
-            wanted = (first.n_layers, self.shape.n_experts, self.shape.k)
-            if sizes != wanted:
-                raise complain(
-                    "traces",
-                    "DeploymentModel",
-                    f"of {wanted[0]} layers, {wanted[1]} experts and {wanted[2]} choices, as the "
-                    "shape and the first trace",
-                    f"{trace.source} with {sizes}",
-                )
-        if self.shape.n_local != self.shape.n_experts:
-            raise complain(
-                "shape", "DeploymentModel", "of the whole layer, n_local = n_experts", self.shape
-            )
-
     @property
     def n_layers(self) -> int:
         """MoE layers."""
@@ -209,9 +188,7 @@ class DeploymentModel:
 
     def require_gating(self) -> None:
         """Complain where thresholds cannot be evaluated: the traces hold no weights."""
-        for trace in self.traces:
-            if not trace.has_weights:
-                trace.topk_weights  # noqa: B018 (raises, and says what to do)
+        require_weights(self.traces)
 
     def require_buffering(self) -> None:
         """Complain where copies cannot be charged: nothing says what one takes."""
@@ -253,10 +230,10 @@ class DeploymentModel:
             If a parameter does not fit, no window has a full step of that batch, the traces have
             no weights for a threshold, or nothing says what a copy costs.
         """
-        rules = self._checked_gates(gates)
-        slots = self._checked_slots(placement)
+        rules = checked_gates(gates, self.traces, self.n_layers)
+        slots = checked_slots(placement, self.n_layers, self.shape.n_experts, self.n_devices)
         n_local = slots.shape[1] // self.n_devices
-        keep = self._checked_capacities(capacities, n_local)
+        keep = checked_capacities(capacities, self.n_layers, self.n_devices, n_local)
         check_choice(policy, ONLINE, "policy", "DeploymentModel.evaluate")
         batch = check_positive(batch, "batch", "DeploymentModel.evaluate")
         steps = self._layers.steps(batch)
@@ -323,7 +300,7 @@ class DeploymentModel:
 
     def quality_loss(self, gates: Gates) -> NDArray[np.float64]:
         """Return what thresholds lose, window by window: gate mass, or what `quality` says."""
-        rules = self._checked_gates(gates)
+        rules = checked_gates(gates, self.traces, self.n_layers)
         if self.quality is not None:
             return np.full(len(self.traces), float(self.quality(rules)))
         if all(rule is None for rule in rules):
@@ -334,7 +311,7 @@ class DeploymentModel:
 
     def mean_experts(self, gates: Gates) -> float:
         """Return the mean experts a token and layer, over windows alike."""
-        rules = self._checked_gates(gates)
+        rules = checked_gates(gates, self.traces, self.n_layers)
         return float(np.mean([self._layers.mean_experts(i, r) for i, r in enumerate(rules)]))
 
     def exchange_seconds(self, rows: ArrayLike) -> NDArray[np.float64]:
@@ -410,9 +387,11 @@ class DeploymentModel:
         """
         from moe_costmodel.fingerprints import provenance, versions
 
-        rules = self._checked_gates(gates)
-        slots = self._checked_slots(placement)
-        keep = self._checked_capacities(capacities, slots.shape[1] // self.n_devices)
+        rules = checked_gates(gates, self.traces, self.n_layers)
+        slots = checked_slots(placement, self.n_layers, self.shape.n_experts, self.n_devices)
+        keep = checked_capacities(
+            capacities, self.n_layers, self.n_devices, slots.shape[1] // self.n_devices
+        )
         found = self.evaluate(rules, keep, policy, slots, batch)
         return Plan(
             model=self.name,
@@ -483,83 +462,3 @@ class DeploymentModel:
             context: Any = steps.context if self.context is None else self.context
             self._rest[batch] = np.broadcast_to(self.rest.seconds(batch, context), steps.n)
         return self._rest[batch]
-
-    def _checked_gates(self, gates: Gates) -> tuple[GateRule | None, ...]:
-        if gates is None or isinstance(gates, GateRule):
-            gates = (gates,) * self.n_layers
-        if len(gates) != self.n_layers:
-            raise complain("gates", "DeploymentModel", f"{self.n_layers}, one a layer", len(gates))
-        rules = tuple(None if rule == _KEEP_ALL else rule for rule in gates)
-        if any(rule is not None for rule in rules) and not self._layers.has_weights:
-            self.require_gating()
-        return rules
-
-    def _checked_slots(self, placement: Placement | ArrayLike | None) -> NDArray[np.int64]:
-        n_experts = self.shape.n_experts
-        if placement is None:
-            if n_experts % self.n_devices:
-                raise complain(
-                    "n_devices", "DeploymentModel", f"a divisor of {n_experts}", self.n_devices
-                )
-            placement = np.tile(np.arange(n_experts), (self.n_layers, 1))
-        if isinstance(placement, Placement):
-            if placement.n_devices != self.n_devices:
-                raise complain(
-                    "placement",
-                    "DeploymentModel",
-                    f"on {self.n_devices} devices",
-                    f"{placement.n_devices}",
-                )
-            placement = placement.physical_to_logical
-        slots = np.asarray(placement)
-        if (
-            slots.ndim != 2
-            or len(slots) != self.n_layers
-            or slots.shape[1] < n_experts
-            or slots.shape[1] % self.n_devices
-            or slots.dtype.kind not in "ui"
-        ):
-            raise complain(
-                "placement",
-                "DeploymentModel",
-                f"integers of shape ({self.n_layers}, slots), at least {n_experts} slots, and as "
-                f"many on each of {self.n_devices} devices",
-                f"shape {slots.shape}, dtype {slots.dtype}",
-            )
-        if slots.min() < 0 or slots.max() >= n_experts:
-            raise complain(
-                "placement",
-                "DeploymentModel",
-                f"of experts 0 .. {n_experts - 1}",
-                f"{slots.min()} .. {slots.max()}",
-            )
-        # The order of a device's slots changes nothing; sorted, equal layers are found again.
-        by_device = slots.astype(np.int64).reshape(self.n_layers, self.n_devices, -1)
-        return np.ascontiguousarray(np.sort(by_device, axis=2).reshape(slots.shape))
-
-    def _checked_capacities(self, capacities: ArrayLike | None, n_local: int) -> NDArray[np.int64]:
-        shape = (self.n_layers, self.n_devices)
-        if capacities is None:
-            return np.full(shape, n_local, dtype=np.int64)
-        array = np.asarray(capacities)
-        if array.ndim == 1 and array.shape == (self.n_layers,):
-            array = array[:, None]
-        if (
-            array.dtype.kind not in "ui"
-            or array.ndim not in (0, 2)
-            or array.shape not in {(), shape, (self.n_layers, 1)}
-        ):
-            raise complain(
-                "capacities",
-                "DeploymentModel",
-                f"one integer, {self.n_layers} of them, or of shape {shape}",
-                f"shape {array.shape}, dtype {array.dtype}",
-            )
-        if array.min() < 1 or array.max() > n_local:
-            raise complain(
-                "capacities",
-                "DeploymentModel",
-                f"from 1 to the {n_local} slots of a device",
-                f"{array.min()} .. {array.max()}",
-            )
-        return np.ascontiguousarray(np.broadcast_to(array, shape).astype(np.int64))

@@ -10,15 +10,22 @@ from numpy.typing import NDArray
 
 from moe_costmodel.layer_table import _interpolate
 
-__all__ = ["kept_choices", "layer_times", "remote_nodes", "step_entries", "step_statistics"]
+__all__ = [
+    "kept_choices",
+    "layer_times",
+    "remote_nodes",
+    "step_counts",
+    "step_entries",
+    "step_statistics",
+]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 # Codes of the policies, in the order of moe_costmodel.buffering.POLICIES; "min" is none of these.
 _PAPER, _FIFO, _LRU, _LFU, _INACTIVE_LFU = range(5)
-# Rows of what is known about each slot: the buffers as they were loaded, the step that a slot was
-# last needed in, how often it was used, and when last.
-_LINE, _NEEDED, _USED, _LAST = range(4)
+# Rows of what is known about each slot: the buffers as they were loaded, the tokens that a slot has
+# in the step, how often it was used, and when last.
+_LINE, _HERE, _USED, _LAST = range(4)
 
 
 @numba.njit(cache=True)
@@ -68,10 +75,10 @@ def kept_choices(
 
 
 @numba.njit(cache=True)
-def step_entries(
-    ids: NDArray[Any], kept: NDArray[np.uint8], size: int, n_experts: int
-) -> tuple[IntArray, NDArray[np.int32], NDArray[np.int32]]:
-    """List the active experts of each step, ascending, and their tokens.
+def step_counts(
+    ids: NDArray[Any], kept: NDArray[np.uint8], size: int, out: NDArray[np.int32]
+) -> None:
+    """Add up the tokens of each expert in each step, [n_steps, n_experts].
 
     Parameters
     ----------
@@ -81,6 +88,29 @@ def step_entries(
         How many of the first choices count.
     size : int
         Tokens of a step.
+    out : ndarray of shape (n_steps, n_experts)
+        Starts as zeros.
+    """
+    k = ids.shape[1]
+    for step in range(len(out)):
+        for token in range(step * size, (step + 1) * size):
+            n = kept[token]
+            # Adding 0 is quicker than guessing where to stop.
+            for rank in range(k):
+                out[step, ids[token, rank]] += 1 if rank < n else 0
+
+
+@numba.njit(cache=True)
+def step_entries(
+    ids: NDArray[Any], kept: NDArray[np.uint8], size: int, n_experts: int
+) -> tuple[IntArray, NDArray[np.int32], NDArray[np.int32]]:
+    """List the active experts of each step, ascending, and their tokens.
+
+    Parameters
+    ----------
+    ids, kept, size
+        As for :func:`step_counts`.
+    n_experts : int
 
     Returns
     -------
@@ -90,17 +120,16 @@ def step_entries(
     """
     n_steps = len(ids) // size
     bounds = np.zeros(n_steps + 1, dtype=np.int64)
-    experts = np.empty(n_steps * min(size * ids.shape[1], n_experts), dtype=np.int32)
-    tokens = np.empty(len(experts), dtype=np.int32)
+    experts = np.empty(ids.size, dtype=np.int32)
+    tokens = np.empty(ids.size, dtype=np.int32)
     counts = np.zeros(n_experts, dtype=np.int32)
     n = 0
-    scan = 8 * size * ids.shape[1] >= n_experts
     for step in range(n_steps):
         first = n
         for token in range(step * size, (step + 1) * size):
             for rank in range(kept[token]):
                 expert = ids[token, rank]
-                if not scan and counts[expert] == 0:
+                if counts[expert] == 0:
                     place = n
                     while place > first and experts[place - 1] > expert:
                         experts[place] = experts[place - 1]
@@ -108,11 +137,6 @@ def step_entries(
                     experts[place] = expert
                     n += 1
                 counts[expert] += 1
-        if scan:
-            for expert in range(n_experts):
-                if counts[expert] > 0:
-                    experts[n] = expert
-                    n += 1
         for i in range(first, n):
             tokens[i] = counts[experts[i]]
             counts[experts[i]] = 0
@@ -122,10 +146,10 @@ def step_entries(
 
 @numba.njit(cache=True)
 def layer_times(
+    counts: NDArray[np.int32],
     entries: tuple[IntArray, NDArray[np.int32], NDArray[np.int32]],
     windows: IntArray,
     slots: IntArray,
-    n_experts: int,
     n_devices: int,
     n_nodes: int,
     capacities: IntArray,
@@ -141,8 +165,10 @@ def layer_times(
 
     Parameters
     ----------
+    counts : ndarray of shape (n_steps, n_experts)
+        Tokens of each expert; unused where there are entries.
     entries : tuple
-        From :func:`step_entries`.
+        From :func:`step_entries` where few experts are active, which is quicker then; else empty.
     windows : ndarray of shape (n_windows + 1,)
         Where each window's steps begin; buffers are empty there.
     slots : ndarray of shape (n_slots,)
@@ -165,45 +191,43 @@ def layer_times(
     out : ndarray of shape (3, n_steps)
         Seconds, those of them that wait for copies, and the largest share of tokens on a device.
     """
-    bounds, experts, counts = entries
     n_slots = len(slots)
     n_local = n_slots // n_devices
-    first = np.zeros(n_experts + 1, dtype=np.int64)
+    bounds, experts, n_tokens = entries
+    sparse = len(bounds) > 0
+    first = np.zeros(counts.shape[1] + 1, dtype=np.int64)
     for slot in range(n_slots):
         first[slots[slot] + 1] += 1
-    for expert in range(n_experts):
+    for expert in range(counts.shape[1]):
         first[expert + 1] += first[expert]
+    # The slots of expert e are own[first[e]:first[e + 1]]; each is the rank-th of them.
     own = np.empty(n_slots, dtype=np.int64)
-    filling = first[:-1].copy()
+    rank = np.zeros(n_slots, dtype=np.int64)
+    copies = np.zeros(counts.shape[1], dtype=np.int64)
     for slot in range(n_slots):
-        own[filling[slots[slot]]] = slot
-        filling[slots[slot]] += 1
-
-    device_of = np.empty(n_slots, dtype=np.int64)
-    for slot in range(n_slots):
-        device_of[slot] = slot // n_local
+        expert = slots[slot]
+        rank[slot] = copies[expert]
+        own[first[expert] + copies[expert]] = slot
+        copies[expert] += 1
+    replicated = n_slots > counts.shape[1]
 
     buffered = policy >= 0
     resident = np.zeros(n_slots, dtype=np.bool_)
     state = np.zeros((4, n_slots), dtype=np.int64)
-    state[_NEEDED] = -1
     filled = np.zeros(n_devices, dtype=np.int64)
     oldest = np.zeros(n_devices, dtype=np.int64)
     clock = 0
 
-    accessed = np.empty(n_slots, dtype=np.int64)
-    here = np.zeros(n_slots, dtype=np.int64)  # tokens of a slot, where it is needed in the step
-    active = np.zeros(n_devices, dtype=np.int64)
+    accessed = np.empty(n_slots + 1, dtype=np.int64)
+    n_accessed = np.zeros(n_devices, dtype=np.int64)
+    seconds = np.zeros(n_devices)
     rows = np.zeros(n_devices, dtype=np.int64)
-    largest = np.zeros(n_devices, dtype=np.int64)
     missed = np.zeros(n_devices, dtype=np.int64)
-    load = np.zeros(n_devices)
     one, part = np.empty(1), np.empty((1, n_local), dtype=np.int64)
     most_rows = 0
     window = 0
     start = 0
-    n_steps = len(bounds) - 1
-    for step in range(n_steps):
+    for step in range(out.shape[1]):
         if step == windows[window + 1]:
             window += 1
             start = step
@@ -211,71 +235,97 @@ def layer_times(
             filled[:] = 0
             oldest[:] = 0
             state[_USED] = 0
-        all_rows, n_accessed = 0, 0
-        for i in range(bounds[step], bounds[step + 1]):
-            expert, n = experts[i], int(counts[i])
-            place, copies = first[expert], first[expert + 1] - first[expert]
-            all_rows += n
-            for rank in range(copies):
-                slot = own[place + rank]
-                device = device_of[slot]
-                tokens = n
-                if copies == 1:
-                    load[device] += n
-                else:
-                    load[device] += n / copies
-                    # As many each, to one token; which get the one more goes round.
-                    more = 1 if (rank - (step - start)) % copies < n % copies else 0
-                    tokens = n // copies + more
-                    if tokens == 0:
-                        continue
-                active[device] += 1
-                rows[device] += tokens
-                largest[device] = max(largest[device], tokens)
-                state[_NEEDED, slot] = step
-                here[slot] = tokens
-                accessed[n_accessed] = slot
-                n_accessed += 1
-        if buffered:
-            for i in range(n_accessed):
-                slot = accessed[i]
-                state[_USED, slot] += 1
-                if not resident[slot]:
-                    device = device_of[slot]
-                    missed[device] += 1
-                    resident[slot] = True
-                    begin = device * n_local
-                    if filled[device] < capacities[device]:
-                        place = begin + filled[device]
-                        filled[device] += 1
-                    else:
-                        end = begin + capacities[device]
-                        if policy == _FIFO:
-                            place = begin + oldest[device]
+        if sparse:
+            for device in range(n_devices):
+                for i in range(n_accessed[device]):
+                    state[_HERE, accessed[device * n_local + i]] = 0
+                n_accessed[device] = 0
+            for i in range(bounds[step], bounds[step + 1]):
+                expert = experts[i]
+                for place in range(first[expert], first[expert + 1]):
+                    slot = own[place]
+                    device = slot // n_local if n_devices > 1 else 0
+                    state[_HERE, slot] = n_tokens[i]
+                    accessed[device * n_local + n_accessed[device]] = slot
+                    n_accessed[device] += 1
+        fullest = 0.0
+        all_rows = 0
+        for device in range(n_devices):
+            begin = device * n_local
+            n, total, largest = 0, 0, 0
+            load = 0.0
+            for i in range(n_accessed[device] if sparse else n_local):
+                slot = accessed[begin + i] if sparse else begin + i
+                expert = slots[slot]
+                tokens = state[_HERE, slot] if sparse else int(counts[step, expert])
+                if replicated:
+                    load += tokens / copies[expert]
+                    if copies[expert] > 1:
+                        # As many each, to one token; which get the one more goes round.
+                        turn = (rank[slot] - (step - start)) % copies[expert]
+                        more = 1 if turn < tokens % copies[expert] else 0
+                        tokens = tokens // copies[expert] + more
+                state[_HERE, slot] = tokens
+                accessed[begin + n] = slot
+                n += 1 if tokens > 0 else 0
+                total += tokens
+                largest = max(largest, tokens)
+            n_accessed[device] = n
+            rows[device] = total
+            all_rows += total
+            most_rows = max(most_rows, total)
+            fullest = max(fullest, load if replicated else float(total))
+            known = 0.0
+            if n > 0:
+                known = np.nan
+                if memo.size:
+                    known = memo[n, total, largest]
+                if np.isnan(known):
+                    for local in range(n_local):
+                        part[0, local] = state[_HERE, begin + local]
+                    _interpolate(part, axes[0], axes[1], axes[2], one)
+                    known = one[0]
+                    if memo.size:
+                        memo[n, total, largest] = known
+            if buffered:
+                if n > 0:
+                    known = cost[0] * known + cost[1] + cost[2] * n
+                end = begin + capacities[device]
+                misses = 0
+                for i in range(n):
+                    slot = accessed[begin + i]
+                    state[_USED, slot] += 1
+                    if not resident[slot]:
+                        misses += 1
+                        resident[slot] = True
+                        if begin + filled[device] < end:
+                            place = begin + filled[device]
+                            filled[device] += 1
                         else:
-                            place = _victim(policy, step, begin, end, state)
-                        resident[state[_LINE, place]] = False
-                        if policy == _FIFO:
-                            # A full line is a ring whose oldest entry is the next to go.
-                            oldest[device] = oldest[device] + 1 if place + 1 < end else 0
-                        else:
-                            for later in range(place, end - 1):
-                                state[_LINE, later] = state[_LINE, later + 1]
-                            place = end - 1
-                    state[_LINE, place] = slot
-                state[_LAST, slot] = clock
-                clock += 1
+                            if policy == _FIFO:
+                                # A full line is a ring whose oldest entry is the next to go.
+                                place = begin + oldest[device]
+                                oldest[device] = oldest[device] + 1 if place + 1 < end else 0
+                            else:
+                                place = _victim(policy, begin, end, state)
+                            resident[state[_LINE, place]] = False
+                            if policy != _FIFO:
+                                for later in range(place, end - 1):
+                                    state[_LINE, later] = state[_LINE, later + 1]
+                                place = end - 1
+                        state[_LINE, place] = slot
+                    state[_LAST, slot] = clock
+                    clock += 1
+                missed[device] = misses
+            seconds[device] = known
 
         exchange = 0.0
         if n_devices > 1:
             busiest = 0
             for device in range(n_devices):
                 busiest = max(busiest, rows[device])
-            most_rows = max(most_rows, busiest)
             sent = float(busiest) * (1 - 1 / n_devices)
             exchange = links[0] + sent * width[0] * width[1] / links[1]
-        else:
-            most_rows = max(most_rows, rows[0])
         if n_nodes > 1:
             per_node = n_devices // n_nodes
             busiest = 0
@@ -286,58 +336,34 @@ def layer_times(
                 busiest = max(busiest, on_node)
             sent = float(busiest) * (1 - 1 / n_nodes)
             exchange = max(exchange, links[2] + sent * width[0] * width[1] / links[3])
-        slowest, waiting, fullest = 0.0, 0.0, 0.0
+        slowest, without = 0.0, 0.0
         for device in range(n_devices):
-            n = active[device]
-            known = 0.0
-            if n > 0:
-                known = np.nan
-                if memo.size:
-                    known = memo[n, rows[device], largest[device]]
-                if np.isnan(known):
-                    for local in range(n_local):
-                        slot = device * n_local + local
-                        part[0, local] = here[slot] if state[_NEEDED, slot] == step else 0
-                    _interpolate(part, axes[0], axes[1], axes[2], one)
-                    known = one[0]
-                    if memo.size:
-                        memo[n, rows[device], largest[device]] = known
+            known = seconds[device]
+            without = max(without, known)
             if buffered:
-                if n > 0:
-                    known = cost[0] * known + cost[1] + cost[2] * n
-                waiting = max(waiting, known)
                 known = known + max(missed[device] * cost[3] - exchange, 0.0)
             slowest = max(slowest, known)
-            fullest = max(fullest, load[device])
-            active[device] = rows[device] = largest[device] = missed[device] = 0
-            load[device] = 0.0
         out[0, step] = slowest + 2 * exchange
-        out[1, step] = slowest - waiting if buffered else 0.0
+        out[1, step] = slowest - without
         out[2, step] = fullest / all_rows if all_rows else 1.0 / n_devices
     return most_rows
 
 
 @numba.njit(cache=True)
-def _victim(
-    policy: int,
-    step: int,
-    begin: int,
-    end: int,
-    state: IntArray,
-) -> int:
+def _victim(policy: int, begin: int, end: int, state: IntArray) -> int:
     """Return where in ``state[_LINE, begin:end]``, a full buffer as it was loaded, to evict.
 
     One array, since every array handed over costs as much as the search.
     """
-    victim = -1
     if policy == _PAPER:
         for place in range(end - 1, begin - 1, -1):
-            if state[_NEEDED, state[_LINE, place]] != step:
+            if state[_HERE, state[_LINE, place]] == 0:
                 return place
         return end - 1
+    victim = -1
     for place in range(begin, end):
         held = state[_LINE, place]
-        if policy == _INACTIVE_LFU and state[_NEEDED, held] == step:
+        if policy == _INACTIVE_LFU and state[_HERE, held] > 0:
             continue
         if victim >= 0:
             best = state[_LINE, victim]
@@ -351,33 +377,22 @@ def _victim(
 
 
 @numba.njit(cache=True)
-def step_statistics(
-    step: FloatArray, waiting: FloatArray, bounds: IntArray, batch: int, out: FloatArray
-) -> None:
-    """Write statistics of the steps, window by window.
+def step_statistics(step: FloatArray, bounds: IntArray, out: FloatArray) -> None:
+    """Write steps a second, mean, median and 99th percentile, of each window, [4, n_windows].
 
-    Parameters
-    ----------
-    step, waiting : ndarray of shape (n_steps,)
-    bounds : ndarray of shape (n_windows + 1,)
-    batch : int
-    out : ndarray of shape (6, n_windows)
-        Tokens a second; mean, median and 99th percentile of the steps; mean and 99th percentile of
-        the waiting. A percentile is the smallest value that so large a share does not exceed.
+    A percentile is the smallest value that so large a share of the steps do not exceed.
     """
     for w in range(len(bounds) - 1):
-        part, copies = step[bounds[w] : bounds[w + 1]], waiting[bounds[w] : bounds[w + 1]]
+        part = step[bounds[w] : bounds[w + 1]]
         n = len(part)
         half, high = int(np.ceil(0.5 * n)) - 1, int(np.ceil(0.99 * n)) - 1
         total = 0.0
         for value in part:
             total += value
-        out[0, w] = batch * n / total
+        out[0, w] = n / total if total > 0 else np.inf
         out[1, w] = total / n
         out[2, w] = np.partition(part, half)[half]
         out[3, w] = np.partition(part, high)[high]
-        out[4, w] = copies.mean()
-        out[5, w] = np.partition(copies, high)[high]
 
 
 @numba.njit(cache=True)

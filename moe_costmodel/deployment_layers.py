@@ -17,6 +17,7 @@ from moe_costmodel.deployment_kernels import (
     kept_choices,
     layer_times,
     remote_nodes,
+    step_counts,
     step_entries,
 )
 from moe_costmodel.gate_rules import RULES, GateRule
@@ -33,6 +34,10 @@ _RULE_CODES = {name: code for code, name in enumerate(RULES)}
 _POLICY_CODES = {name: code for code, name in enumerate(POLICIES)}
 _MEMO_CELLS = 1 << 20
 _MAX_BATCHES = 24
+# Where no more than this part of the experts can be active, they are listed.
+_FEW = 4
+Entries = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]
+_NO_ENTRIES: Entries = (np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int32))
 
 
 @dataclass(frozen=True)
@@ -266,19 +271,25 @@ class LayerCosts:
         """Return the mean experts a token in each window."""
         return self._by_window(self.kept(layer, rule)[0]) / self._n_tokens
 
-    def _entries(
-        self, choice: LayerChoice
-    ) -> tuple[IntArray, NDArray[np.int32], NDArray[np.int32]]:
+    def _loads(self, choice: LayerChoice) -> tuple[NDArray[np.int32], Entries]:
+        """Return the tokens of each expert in each step, or, where few are active, of those."""
         key = (choice.layer, choice.rule, choice.batch)
-        entries: tuple[IntArray, NDArray[np.int32], NDArray[np.int32]] | None
-        entries = self._cache.get(key)
-        if entries is None:
-            steps = self.steps(choice.batch)
+        found: tuple[NDArray[np.int32], Entries] | None = self._cache.get(key)
+        if found is None:
+            steps, n_experts = self.steps(choice.batch), self.shape.n_experts
             kept = self.kept(choice.layer, choice.rule)[0][steps.order]
             ids = steps.ids[choice.layer]
-            entries = step_entries(ids, kept, choice.batch, self.shape.n_experts)
-            self._cache.put(key, entries, sum(part.nbytes for part in entries) + 500)
-        return entries
+            if _FEW * choice.batch * self.shape.k <= n_experts:
+                found = (
+                    np.zeros((0, n_experts), dtype=np.int32),
+                    step_entries(ids, kept, choice.batch, n_experts),
+                )
+            else:
+                found = np.zeros((steps.n, n_experts), dtype=np.int32), _NO_ENTRIES
+                step_counts(ids, kept, choice.batch, found[0])
+            n_bytes = found[0].nbytes + sum(part.nbytes for part in found[1])
+            self._cache.put(key, found, n_bytes + 500)
+        return found
 
     def find(self, key: bytes) -> LayerSteps | None:
         """Return the layer that was put under a key, if it is still there."""
@@ -307,10 +318,9 @@ class LayerCosts:
         table = self.latency.table(replace(self.shape, n_local=n_local), kernel=self.kernel)
         out = np.empty((3, steps.n))
         most_rows = layer_times(
-            self._entries(choice),
+            *self._loads(choice),
             steps.bounds,
             slots,
-            self.shape.n_experts,
             self.n_devices,
             self.n_nodes,
             choice.capacities,

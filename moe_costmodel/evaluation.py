@@ -15,15 +15,9 @@ from moe_costmodel.objectives import OBJECTIVES, Predicted
 __all__ = ["Evaluation"]
 
 FloatArray = NDArray[np.float64]
-# In the order of step_statistics; the cost model's error concerns these, the others are counted.
-_TIMED = (
-    "tokens_per_s",
-    "step_mean_s",
-    "step_p50_s",
-    "step_p99_s",
-    "miss_mean_s",
-    "miss_p99_s",
-)
+# In the order of step_statistics. The cost model's error concerns these; the others are counted.
+_TIMED = ("tokens_per_s", "step_mean_s", "step_p50_s", "step_p99_s")
+_WAITING = ("miss_mean_s", "miss_p99_s")
 _COUNTED = ("avg_max_load", "p99_max_load", "cross_node_bytes", "quality_loss")
 
 
@@ -37,9 +31,8 @@ class Evaluation:
     ----------
     layers : sequence of LayerSteps
         Every MoE layer.
-    step_seconds, moe_seconds, waiting_seconds : ndarray of shape (n_steps,)
-        Steps of all windows, one window after the other; their MoE layers; and what of it waits
-        for copies of experts.
+    step_seconds, moe_seconds : ndarray of shape (n_steps,)
+        Steps of all windows, one window after the other; and their MoE layers.
     bounds : ndarray of shape (n_windows + 1,)
         Where each window's steps begin.
     batch : int
@@ -75,17 +68,26 @@ class Evaluation:
             moe += layer.seconds
         self.moe_seconds: FloatArray = moe
         self.step_seconds: FloatArray = moe + rest
-        self.waiting_seconds: FloatArray = np.zeros(len(moe))
-        for layer in layers:
-            if layer.waiting is not None:
-                self.waiting_seconds += layer.waiting
+        self._waiting: FloatArray | None = None
+
+    @property
+    def waiting_seconds(self) -> FloatArray:
+        """What of each step waits for copies of experts, (n_steps,)."""
+        if self._waiting is None:
+            self._waiting = np.zeros(len(self.moe_seconds))
+            for layer in self.layers:
+                if layer.waiting is not None:
+                    self._waiting += layer.waiting
+        return self._waiting
 
     def _of(self, name: str) -> FloatArray:
         """Return an objective in every window, computed when it is first asked for."""
         if name not in self._values:
             check_choice(name, OBJECTIVES, "name", "Evaluation")
             if name in _TIMED:
-                self._values |= self._timed(self.step_seconds, self.waiting_seconds)
+                self._values |= self._timed(self.step_seconds)
+            elif name in _WAITING:
+                self._values |= self._waited(self.waiting_seconds)
             else:
                 counted = np.mean([layer.counted for layer in self.layers], axis=0)
                 counted[2] *= len(self.layers) * self._token_bytes
@@ -93,10 +95,16 @@ class Evaluation:
                 self._values |= dict(zip(_COUNTED, counted, strict=True))
         return self._values[name]
 
-    def _timed(self, step: FloatArray, waiting: FloatArray) -> dict[str, FloatArray]:
+    def _timed(self, step: FloatArray) -> dict[str, FloatArray]:
         out = np.empty((len(_TIMED), len(self.bounds) - 1))
-        step_statistics(step, waiting, self.bounds, self.batch, out)
+        step_statistics(step, self.bounds, out)
+        out[0] *= self.batch
         return dict(zip(_TIMED, out, strict=True))
+
+    def _waited(self, waiting: FloatArray) -> dict[str, FloatArray]:
+        out = np.empty((len(_TIMED), len(self.bounds) - 1))
+        step_statistics(waiting, self.bounds, out)
+        return dict(zip(_WAITING, out[[1, 3]], strict=True))
 
     @property
     def values(self) -> dict[str, FloatArray]:
@@ -121,11 +129,12 @@ class Evaluation:
         """
         value = self[name]
         ends = [self._of(name)]
-        if name in _TIMED:
-            rest = self.step_seconds - self.moe_seconds
-            for factor in self.error:
-                scaled = rest + factor * self.moe_seconds
-                ends.append(self._timed(scaled, factor * self.waiting_seconds)[name])
+        for factor in self.error:
+            if name in _TIMED:
+                rest = self.step_seconds - self.moe_seconds
+                ends.append(self._timed(rest + factor * self.moe_seconds)[name])
+            elif name in _WAITING:
+                ends.append(self._waited(factor * self.waiting_seconds)[name])
         everything = np.concatenate(ends)
         low, high = float(everything.min()), float(everything.max())
         return Predicted(value, min(low, value), max(high, value), self.worst(name))

@@ -9,6 +9,7 @@ marked as one. The engines that take flags are in :mod:`moe_costmodel.export_fla
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,7 @@ class Export:
     path: Path | None = None
 
     def __str__(self) -> str:
-        lines = [f"{self.engine}: {' '.join(self.flags)}"]
+        lines = [f"{self.engine}: {shlex.join(self.flags)}"]
         lines += [f"  note: {note}" for note in self.notes]
         return "\n".join(lines)
 
@@ -73,17 +74,16 @@ def lost(plan: Plan, knobs: Sequence[str]) -> list[str]:
     return notes
 
 
-def _check_copies(plan: Plan, engine: str) -> None:
-    """Refuse two copies of an expert on one device, which no engine makes use of."""
+def _twice(plan: Plan) -> list[str]:
+    """Note copies of an expert beside one another, which take memory and balance nothing."""
     twice = np.argwhere(plan.placement.on_device() > 1)
-    if len(twice):
-        layer, expert, device = (int(i) for i in twice[0])
-        raise refusal(
-            engine,
-            "with at most one copy of an expert on a device",
-            f"several of expert {expert} on device {device}, layer {plan.layers[layer]}",
-            "place its replicas on other devices",
-        )
+    if not len(twice):
+        return []
+    layer, expert, device = (int(i) for i in twice[0])
+    return [
+        f"{len(twice)} times a device holds an expert more than once (expert {expert} on device "
+        f"{device}, layer {plan.layers[layer]}, for one), which takes memory and balances nothing"
+    ]
 
 
 def to_sglang(plan: Plan, path: str | Path) -> Export:
@@ -95,13 +95,7 @@ def to_sglang(plan: Plan, path: str | Path) -> Export:
     path : path
         JSON to write. SGLang indexes the map by the layer's number within the model, so that
         dense layers have a row too (experts in order of their ids, and the first ones again).
-
-    Raises
-    ------
-    ValueError
-        If a device has an expert twice.
     """
-    _check_copies(plan, "SGLang")
     slots = plan.placement.physical_to_logical
     filler = (np.arange(plan.placement.n_slots) % plan.shape.n_experts).tolist()
     by_number = dict(zip(plan.layers, slots.tolist(), strict=True))
@@ -109,7 +103,7 @@ def to_sglang(plan: Plan, path: str | Path) -> Export:
     path = Path(path)
     path.write_text(json.dumps({"physical_to_logical_map": rows}) + "\n")
     flags = ["--init-expert-location", str(path), "--ep-size", str(plan.n_devices)]
-    notes = lost(plan, ("buffer", "thresholds"))
+    notes = [*_twice(plan), *lost(plan, ("buffer", "thresholds"))]
     if plan.placement.n_replicas:
         flags += ["--ep-num-redundant-experts", str(plan.placement.n_replicas)]
     dense = len(rows) - plan.n_layers
@@ -126,13 +120,7 @@ def to_vllm(plan: Plan, path: str | Path) -> Export:
 
     vLLM has no such option yet (an open proposal names it ``expert_map_path``), so the file says
     that it is a proposal. Its own balancer starts from its own placement.
-
-    Raises
-    ------
-    ValueError
-        If a device has an expert twice.
     """
-    _check_copies(plan, "vLLM")
     path = Path(path)
     content = {
         "status": "proposal: no released vLLM reads this file",
@@ -149,20 +137,14 @@ def to_vllm(plan: Plan, path: str | Path) -> Export:
     notes = [
         "the map is a proposal that no released vLLM reads (expert_map_path); until one does, "
         "vLLM starts from its own placement, and with --enable-eplb rearranges it on its own",
+        *_twice(plan),
         *lost(plan, ("buffer", "thresholds")),
     ]
     return Export("vLLM (proposal)", tuple(flags), tuple(notes), path)
 
 
 def to_tensorrt_llm(plan: Plan, path: str | Path) -> Export:
-    """Write the placement as TensorRT-LLM's load-balancer configuration (YAML).
-
-    Raises
-    ------
-    ValueError
-        If a device has an expert twice.
-    """
-    _check_copies(plan, "TensorRT-LLM")
+    """Write the placement as TensorRT-LLM's load-balancer configuration (YAML)."""
     path = Path(path)
     lines = [f"num_slots: {plan.placement.n_slots}", "initial_global_assignments:"]
     for number, row in zip(plan.layers, plan.placement.physical_to_logical.tolist(), strict=True):
@@ -170,7 +152,7 @@ def to_tensorrt_llm(plan: Plan, path: str | Path) -> Export:
     # Offline balancing: 0 means that the assignment is never updated while it serves.
     lines.append("layer_updates_per_iter: 0")
     path.write_text("\n".join(lines) + "\n")
-    notes = lost(plan, ("buffer", "thresholds"))
+    notes = [*_twice(plan), *lost(plan, ("buffer", "thresholds"))]
     return Export(
         "TensorRT-LLM",
         ("--moe_expert_parallel_size", str(plan.n_devices)),

@@ -147,14 +147,14 @@ class PlanCheck:
         lines = [
             f"On {self.source} ({self.drift.mean():.0%} of the load is on other experts than in "
             "the plan's traffic):",
-            f"  {'objective':<18}{'planned':>14}{'here':>14}{'ratio':>8}",
+            f"  {'objective':<18}{'planned':>18}{'here':>18}{'ratio':>8}",
         ]
         for row in self.objectives:
             unit = OBJECTIVES[row.name].unit
             old, new = quantity(row.old.value, unit), quantity(row.new, unit)
             ratio = "" if np.isnan(row.ratio) else f"{row.ratio:.2f}"
             note = "" if row.inside else "  outside its interval"
-            lines.append(f"  {row.name:<18}{old:>14}{new:>14}{ratio:>8}{note}")
+            lines.append(f"  {row.name:<18}{old:>18}{new:>18}{ratio:>8}{note}")
         if self.switch is not None:
             s = self.switch
             pays = (
@@ -307,8 +307,8 @@ def _replica_advice(
     faster = 1 - found["step_mean_s"] / without["step_mean_s"]
     more_memory = plan.placement.n_replicas / plan.shape.n_experts
     words = (
-        f"they take {more_memory:.0%} more expert memory, and beside a packing without them lower "
-        f"the busiest device's load by {less_load:.1%} and the mean step by {faster:.1%}"
+        f"they take {more_memory:.0%} more expert memory, and beside a packing without them change "
+        f"the busiest device's load by {-less_load:+.1%} and the mean step by {-faster:+.1%}"
     )
     return Advice("replicas", less_load >= more_memory and faster > _WORTH, words)
 
@@ -325,7 +325,7 @@ def _gate_advice(plan: Plan, here: DeploymentModel, found: Evaluation) -> Advice
         and gated.counted[3].mean() < 1
         and gated.seconds.sum() > (1 - _WORTH) * ungated.seconds.sum()
     )
-    words = f"they shorten the mean step by {faster:.1%} for {loss:.3g} {plan.quality_kind}"
+    words = f"they change the mean step by {-faster:+.1%} for {loss:.3g} {plan.quality_kind}"
     if faster < _WORTH and loss > 0:
         return Advice("thresholds", False, f"{words}: quality for no time", idle)
     if idle:
@@ -343,7 +343,7 @@ def _placement_advice(plan: Plan, here: DeploymentModel, found: Evaluation) -> A
     faster = 1 - found["step_mean_s"] / without["step_mean_s"]
     same = np.array_equal(default.on_device(), plan.placement.on_device())
     words = (
-        f"beside experts in order of their ids it lowers the busiest device's load by "
-        f"{less_load:.1%} and the mean step by {faster:.1%}"
+        f"beside experts in order of their ids it changes the busiest device's load by "
+        f"{-less_load:+.1%} and the mean step by {-faster:+.1%}"
     )
     return Advice("placement", same or faster > 0, words)

@@ -61,7 +61,7 @@ def table(plan: Plan) -> str:
             f"{resident:<24}  {int((copies[i] > 1).sum())}"
         )
     if plan.objectives:
-        lines.append(f"  {'objective':<18} {'predicted':>14}  interval")
+        lines.append(f"  {'objective':<18} {'predicted':>17}  interval")
         lines += [f"  {name:<18} {_line(name, p)}" for name, p in plan.objectives.items()]
     return "\n".join(lines)
 
@@ -69,7 +69,7 @@ def table(plan: Plan) -> str:
 def _line(name: str, predicted: Predicted) -> str:
     unit = OBJECTIVES[name].unit
     value, low, high = (quantity(v, unit) for v in (predicted.value, predicted.low, predicted.high))
-    return f"{value:>14}  {low} .. {high}"
+    return f"{value:>17}  {low} .. {high}"
 
 
 def explain(plan: Plan) -> str:
@@ -97,11 +97,12 @@ def explain(plan: Plan) -> str:
         lines += ["", "What to expect"]
         for name, p in plan.objectives.items():
             o = OBJECTIVES[name]
+            if not p.low and not p.high:
+                continue
             words = f"{o.words} ({plan.quality_kind})" if name == "quality_loss" else o.words
-            lines.append(
-                f"- {words}: {quantity(p.value, o.unit)}, between {quantity(p.low, o.unit)} and "
-                f"{quantity(p.high, o.unit)}."
-            )
+            value, low, high = (quantity(v, o.unit) for v in (p.value, p.low, p.high))
+            span = f", between {low} and {high}" if low != high else ""
+            lines.append(f"- {words}: {value}{span}.")
         lines.append(
             "The intervals span the windows of traffic that were evaluated and the error that the "
             "cost model had on layers it was not fitted to. Traffic unlike those windows is "

@@ -9,9 +9,7 @@ added as the hardware's links have it. The rest of the model is left out on both
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,20 +21,20 @@ from numpy.typing import NDArray
 from moe_costmodel._checks import check_choice, check_positive, complain
 from moe_costmodel.deployment import DeploymentModel
 from moe_costmodel.gate_rules import GateRule
-from moe_costmodel.kernels.buffered import BufferedExperts
+from moe_costmodel.kernels.buffered import BufferedExperts, BufferStatistics
 from moe_costmodel.kernels.dynamic import dynamic_gating
 from moe_costmodel.kernels.experts import Experts
 from moe_costmodel.kernels.replacement import Replacement
+from moe_costmodel.latency import LatencyModel
+from moe_costmodel.measure_stack import StackTimer, clock_of, pinned_threads
 from moe_costmodel.plan_text import quantity
 from moe_costmodel.quality import keep_choices
 from moe_costmodel.shapes import LayerShape
-from moe_costmodel.step import RestOfModel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from moe_costmodel.hardware import Hardware
-    from moe_costmodel.latency import LatencyModel
     from moe_costmodel.plan import Plan
     from moe_costmodel.trace import RoutingTrace
 
@@ -134,7 +132,7 @@ def verify(
     plans: Sequence[Plan],
     trace: RoutingTrace,
     hardware: Hardware,
-    latency: LatencyModel,
+    latency: LatencyModel | None = None,
     *,
     n_steps: int = 24,
     repeats: int = 7,
@@ -152,19 +150,22 @@ def verify(
         Traffic of the plans' model.
     hardware : Hardware
         This machine.
-    latency : LatencyModel
-        Fitted to measurements of this machine.
+    latency : LatencyModel, optional
+        Fitted to measurements of this machine. By default one is fitted to stacks of layers of
+        the plans' shapes (:class:`moe_costmodel.measure_stack.StackTimer`), with routing drawn at
+        random, that are timed in turns with the plans: a machine that others use is never the same
+        twice.
     n_steps : int
         Steps of the trace, from its beginning (buffers are empty then).
     repeats : int
-        Of the whole run; the median of each step counts.
+        Of the whole run; the median of each call counts.
     max_bytes : float
         Weights that are built at most; a model that is larger is run with as many of its layers,
         spread evenly, and predicted with the same.
     clock : {"wall", "cpu"}
         Elapsed time or that of this process; give that of the latency model's measurements.
     seed : int
-        Of the order in which plans are run.
+        Of routing drawn and of the order of plans.
 
     Returns
     -------
@@ -182,29 +183,43 @@ def verify(
     check_choice(clock, ("wall", "cpu"), "clock", "verify")
     if hardware.device == "cuda" and not torch.cuda.is_available():
         raise complain("hardware", "verify", "of this machine, which has no GPU", "cuda")
-    # Plans take turns, so that a machine that slows down does not look like one of them.
-    with _threads(hardware.threads), tempfile.TemporaryDirectory() as folder, torch.no_grad():
+    now = clock_of(clock, hardware.device)
+    random = np.random.default_rng(seed)
+    with pinned_threads(hardware.threads), tempfile.TemporaryDirectory() as folder, torch.no_grad():
         runs = [
-            _Run(plan, trace, hardware, latency, n_steps, max_bytes, Path(folder) / str(i))
+            _Run(plan, trace, hardware, n_steps, max_bytes, Path(folder) / f"plan {i}")
             for i, plan in enumerate(plans)
         ]
-        random = np.random.default_rng(seed)
-        for run in runs:
-            run.once(clock)
-        for _ in range(repeats):
+        timer = None
+        if latency is None:
+            (Path(folder) / "stacks").mkdir()
+            timer = StackTimer(
+                hardware,
+                shapes_to_measure(plans),
+                n_layers=max(len(run.layers) for run in runs),
+                folder=Path(folder) / "stacks",
+                tokens=_sizes(plans),
+                policies=sorted({plan.policy for plan in plans}),
+                clock=clock,
+                random_state=random,
+            )
+        for turn in range(repeats + 1):
+            if timer is not None:
+                timer.turn(keep=turn > 0)
             for i in random.permutation(len(runs)):
-                runs[i].repeats.append(runs[i].once(clock))
-        return [run.result() for run in runs]
+                took = runs[i].once(now)
+                if turn:
+                    runs[i].repeats.append(took)
+        if timer is not None:
+            measured = timer.measurements()
+            latency, hardware = LatencyModel.fit(measured), measured.hardware
+        return [run.result(trace, hardware, latency) for run in runs]  # type: ignore[arg-type]
 
 
-@contextmanager
-def _threads(n: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def _sizes(plans: Sequence[Plan]) -> list[int]:
+    """Return sizes of steps, doubling, that span those of the plans."""
+    sizes = [plan.batch_size for plan in plans]
+    return [2**i for i in range(min(sizes).bit_length() - 1, max(sizes).bit_length() + 1)]
 
 
 class _Run:
@@ -215,24 +230,20 @@ class _Run:
         plan: Plan,
         trace: RoutingTrace,
         hardware: Hardware,
-        latency: LatencyModel,
         n_steps: int,
         max_bytes: float,
         folder: Path,
     ) -> None:
         self.plan, self.hardware = plan, hardware
-        model = DeploymentModel(
-            trace,
-            hardware,
-            latency,
-            shape=plan.shape,
-            mode=plan.mode,
-            n_devices=plan.n_devices,
-            n_nodes=plan.n_nodes,
-            rest=RestOfModel(),
-            name=plan.model,
-        )
-        found = model.evaluate_plan(plan)
+        sizes = (trace.n_layers, trace.n_experts, trace.k)
+        planned = (plan.n_layers, plan.shape.n_experts, plan.shape.k)
+        if sizes != planned:
+            raise complain(
+                "trace",
+                "verify",
+                "of the plan's {} layers, {} experts and {} choices".format(*planned),
+                f"{trace.source} with {sizes}",
+            )
         a_layer = plan.placement.n_slots * plan.shape.expert_bytes
         n_layers = int(min(plan.n_layers, max_bytes // a_layer))
         if n_layers < 1:
@@ -241,28 +252,23 @@ class _Run:
             )
         chosen = np.unique(np.linspace(0, plan.n_layers - 1, n_layers).round().astype(int))
         self.layers = tuple(int(i) for i in chosen)
-        self.n_steps = min(n_steps, len(found.step_seconds))
-        self.error = model.error(plan.slots_per_device)
-        self.predicted = np.zeros(self.n_steps)
-        for i in self.layers:
-            self.predicted += found.layers[i].seconds[: self.n_steps]
         self.repeats: list[FloatArray] = []
         folder.mkdir()
-        self._build(trace, model, folder)
+        self._build(trace, n_steps, folder)
 
-    def _build(self, trace: RoutingTrace, model: DeploymentModel, folder: Path) -> None:
+    def _build(self, trace: RoutingTrace, n_steps: int, folder: Path) -> None:
         """Prepare a call for every step, layer and device."""
         plan, device = self.plan, self.hardware.device
         rules = [rule or GateRule.keep_all() for rule in plan.gates]
         keep = keep_choices(trace, rules) if plan.has_thresholds else None
-        steps = trace.batches(plan.batch_size, plan.mode)[: self.n_steps]  # type: ignore[arg-type]
+        steps = trace.batches(plan.batch_size, plan.mode)[:n_steps]  # type: ignore[arg-type]
         n_local = plan.slots_per_device
         dtype = getattr(torch, plan.shape.dtype)
         x = torch.randn(plan.batch_size, plan.shape.d_model, device=device).to(dtype)
         self.buffers: list[BufferedExperts] = []
         self.calls: list[list[list[Callable[[], Any]]]] = [[] for _ in steps]
-        self.exchange: list[list[float]] = [[] for _ in steps]
-        for layer in self.layers:
+        self.rows = np.zeros((len(steps), len(self.layers), plan.n_devices))
+        for place, layer in enumerate(self.layers):
             slots = np.sort(
                 plan.placement.physical_to_logical[layer].reshape(plan.n_devices, -1), axis=1
             ).ravel()
@@ -292,7 +298,8 @@ class _Run:
                 ids = np.asarray(trace.topk_ids[tokens, layer], dtype=np.int64)
                 kept = np.ones(ids.shape, bool) if keep is None else keep[tokens, layer]
                 local = _deal(ids, kept, slots, n_local, number)
-                self.exchange[number].append(self._exchange(model, local, n_local))
+                device_of = local[local >= 0] // n_local
+                self.rows[number, place] = np.bincount(device_of, minlength=plan.n_devices)
                 calls = []
                 for d, (experts, buffer) in enumerate(parts):
                     here = local // n_local == d
@@ -301,45 +308,53 @@ class _Run:
                     calls.append(_call(x, places, weights, experts, buffer))
                 self.calls[number].append(calls)
 
-    def _exchange(self, model: DeploymentModel, local: NDArray[np.int64], n_local: int) -> float:
-        if self.plan.n_devices == 1:
-            return 0.0
-        device = local[local >= 0] // n_local
-        rows = np.bincount(device, minlength=self.plan.n_devices)
-        return float(model.exchange_seconds(rows[None])[0])
-
-    def once(self, clock: str) -> FloatArray:
-        """Run all steps, and return the time of each."""
-        now = time.perf_counter if clock == "wall" else time.process_time
+    def once(self, now: Callable[[], float]) -> FloatArray:
+        """Run all steps, and return the time of each layer's devices, (steps, layers, devices)."""
         for buffer in self.buffers:
-            buffer.replacement = Replacement(buffer.replacement.capacity, buffer.replacement.policy)
-            buffer.statistics = type(buffer.statistics)()
-        took = np.zeros(self.n_steps)
-        cuda = self.hardware.device == "cuda"
+            used = buffer.replacement
+            buffer.replacement = Replacement(used.capacity, used.policy)
+            buffer.statistics = BufferStatistics()
+        took = np.zeros(self.rows.shape)
         for step, layers in enumerate(self.calls):
             for layer, devices in enumerate(layers):
-                slowest = 0.0
-                for call in devices:
+                for device, call in enumerate(devices):
                     started = now()
                     call()
-                    if cuda:
-                        torch.cuda.synchronize()
-                    slowest = max(slowest, now() - started)
-                took[step] += slowest + 2 * self.exchange[step][layer]
+                    took[step, layer, device] = now() - started
         return took
 
-    def result(self) -> Verified:
-        """Return the comparison."""
+    def result(self, trace: RoutingTrace, hardware: Hardware, latency: LatencyModel) -> Verified:
+        """Predict the same steps and layers, and return the comparison."""
+        plan = self.plan
+        model = DeploymentModel(
+            trace,
+            hardware,
+            latency,
+            shape=plan.shape,
+            mode=plan.mode,
+            n_devices=plan.n_devices,
+            n_nodes=plan.n_nodes,
+            name=plan.model,
+        )
+        found = model.evaluate_plan(plan)
+        n_steps = len(self.calls)
+        predicted = np.zeros(n_steps)
+        exchange = np.zeros(n_steps)
+        for place, i in enumerate(self.layers):
+            predicted += found.layers[i].seconds[:n_steps]
+            exchange += 2 * model.exchange_seconds(self.rows[:, place])
         runs = np.stack(self.repeats)
-        whole = runs.sum(axis=1)
+        whole = runs.sum(axis=(1, 2, 3))
+        # The median first: the largest of noisy times is too large.
+        slowest = np.median(runs, axis=0).max(axis=2).sum(axis=1)
         low, high = np.percentile(whole, [25, 75])
-        mean = float(self.predicted.mean())
+        error = model.error(plan.slots_per_device)
         return Verified(
-            self.plan,
-            self.predicted,
-            np.median(runs, axis=0),
-            mean * self.error[0],
-            mean * self.error[1],
+            plan,
+            predicted,
+            slowest + exchange,
+            float(predicted.mean()) * error[0],
+            float(predicted.mean()) * error[1],
             self.layers,
             sum(buffer.statistics.misses for buffer in self.buffers),
             float((high - low) / np.median(whole)),

@@ -14,9 +14,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("plans", nargs="+", type=Path, metavar="PLAN", help="JSON of Plan.save")
     parser.add_argument("--trace", type=Path, help="routing to replay (default: the example)")
     parser.add_argument(
-        "--kernels", type=Path, help="JSON of `moela measure` here (default: measured now)"
+        "--kernels",
+        type=Path,
+        help="JSON of `moela measure` here (default: in turns with the plans)",
     )
-    parser.add_argument("--budget-s", type=float, default=60.0, help="seconds of measuring now")
     parser.add_argument("--steps", type=int, default=24, help="steps to run of every plan")
     parser.add_argument("--repeats", type=int, default=7, help="runs of them; the median counts")
     parser.add_argument("--max-gib", type=float, default=2.0, help="weights to build at most")
@@ -24,11 +25,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
     parser.add_argument("--seed", type=int, default=0, help="of routing drawn and order of plans")
     parser.add_argument("--out", type=Path, help="write the table's numbers as JSON too")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measure kernels where none are given, run the plans, print, and write."""
+    """Run the plans, print predicted against measured, and write."""
+    from moe_costmodel.hardware import Hardware
     from moe_costmodel.latency import LatencyModel
     from moe_costmodel.measurements import Measurements
     from moe_costmodel.plan import Plan
@@ -46,12 +47,15 @@ def run(arguments: argparse.Namespace) -> None:
                 f"experts, {planned[2]} a token. Got {trace.source} with {sizes[0]} of "
                 f"{sizes[1]}, {sizes[2]} a token instead; name the model's own with --trace."
             )
+    hardware = Hardware.here(threads=arguments.threads)
+    latency, clock = None, arguments.clock
     if arguments.kernels:
         measured = Measurements.load(arguments.kernels)
-    else:
-        measured = _measure(plans, arguments)
-    latency = LatencyModel.fit(measured)
-    hardware = replace(measured.hardware, threads=arguments.threads)
+        latency = LatencyModel.fit(measured)
+        hardware = replace(measured.hardware, threads=arguments.threads)
+        clock = measured.clock if measured.clock in ("wall", "cpu") else "wall"
+    elif any(plan.n_devices > 1 for plan in plans):
+        hardware = _with_exchange(hardware)
     found = verify(
         plans,
         trace,
@@ -60,10 +64,10 @@ def run(arguments: argparse.Namespace) -> None:
         n_steps=arguments.steps,
         repeats=arguments.repeats,
         max_bytes=arguments.max_gib * 2**30,
-        clock=measured.clock if measured.clock in ("wall", "cpu") else "wall",
+        clock=clock,
         seed=arguments.seed,
     )
-    print(f"{hardware.name}, {hardware.versions}, {len(measured.records)} measured points")
+    print(f"{hardware.name}, {', '.join(f'{k} {v}' for k, v in hardware.versions.items())}")
     print(verify_table(found))
     for path, item in zip(arguments.plans, found, strict=True):
         own = item.plan.objectives.get("step_mean_s")
@@ -89,25 +93,11 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"{arguments.out}: written")
 
 
-def _measure(plans: list[Any], arguments: argparse.Namespace) -> Any:
-    """Time the layers of the plans, as they are on one device, and some beside them."""
-    from moe_costmodel.hardware import Hardware
+def _with_exchange(hardware: Any) -> Any:
+    """Return the hardware with its link between devices, measured between two processes."""
     from moe_costmodel.measure import measure_kernels
-    from moe_costmodel.verify import shapes_to_measure
+    from moe_costmodel.shapes import LayerShape
 
-    shapes = shapes_to_measure(plans)
-    return measure_kernels(
-        Hardware.here(threads=arguments.threads),
-        shapes,
-        sorted({shape.dtype for shape in shapes}),
-        arguments.budget_s,
-        tokens=(1, 2, 4, 8, 16, 32, 64, 128),
-        kinds=("layer", "buffered", "copy", *(("all_to_all",) if _exchanges(plans) else ())),
-        clock=arguments.clock,
-        progress=not arguments.quiet,
-        random_state=arguments.seed,
-    )
-
-
-def _exchanges(plans: list[Any]) -> bool:
-    return any(plan.n_devices > 1 for plan in plans)
+    small = LayerShape(n_experts=2, k=1, d_model=8, d_ffn=8)
+    kinds = ("copy", "all_to_all")
+    return measure_kernels(hardware, [small], budget_s=1.0, kinds=kinds, progress=False).hardware

@@ -74,23 +74,25 @@ def full_replay(model, trace, rules, capacities, policy, placement, batch):
 @pytest.mark.parametrize("mode", ["decode", "prefill"])
 @pytest.mark.parametrize("buffered", [False, True])
 @pytest.mark.parametrize("policy", ["paper", "fifo", "lru", "lfu", "inactive-lfu"])
-def test_steps_equal_a_full_replay_to_the_bit(windows, rng, mode, buffered, policy):
+@pytest.mark.parametrize("batch", [1, 4])  # few experts are active, and most
+def test_steps_equal_a_full_replay_to_the_bit(windows, rng, mode, buffered, policy, batch):
     model = model_of(windows, mode=mode, buffered=buffered)
     loads = windows[0].loads(4)
     for placement in (greedy(loads, 2), replicate_and_pack(loads, 2, n_replicas=4)):
         n_local = placement.n_slots // 2
         capacities = rng.integers(1, n_local + 1, size=(3, 2))
         capacities[1] = n_local
-        found = model.evaluate(RULES, capacities, policy, placement, 4)
-        again = model.evaluate(RULES, capacities, policy, placement, 4)
+        found = model.evaluate(RULES, capacities, policy, placement, batch)
+        again = model.evaluate(RULES, capacities, policy, placement, batch)
         expected = [
-            full_replay(model, trace, RULES, capacities, policy, placement, 4) for trace in windows
+            full_replay(model, trace, RULES, capacities, policy, placement, batch)
+            for trace in windows
         ]
         assert np.array_equal(found.step_seconds, np.concatenate(expected))
         assert np.array_equal(again.step_seconds, found.step_seconds)
         assert found.bounds.tolist() == np.cumsum([0, *(len(e) for e in expected)]).tolist()
         seconds = [e.sum() for e in expected]
-        rate = np.mean([4 * len(e) / s for e, s in zip(expected, seconds, strict=True)])
+        rate = np.mean([batch * len(e) / s for e, s in zip(expected, seconds, strict=True)])
         assert found["tokens_per_s"] == pytest.approx(rate, rel=1e-12)
         worst = max(np.quantile(e, 0.99, method="inverted_cdf") for e in expected)
         assert found.worst("step_p99_s") == worst

@@ -88,13 +88,12 @@ def test_vllm_gets_a_proposal_that_says_so(trace, tmp_path):
     assert "no released vLLM reads" in export.notes[0]
 
 
-def test_two_copies_on_a_device_are_refused(tmp_path):
+def test_copies_beside_one_another_are_noted(tmp_path):
     slots = [[0, 1, 2, 3, 0, 4, 5, 6, 7, 7]]
     plan = Plan(model="m", shape=SHAPE, mode="decode", batch_size=1, placement=Placement(slots, 2))
     for export in (plan.to_sglang, plan.to_vllm, plan.to_tensorrt_llm):
-        with pytest.raises(ValueError, match="at most one copy of an expert on a device"):
-            export(tmp_path / "file")
-    assert not (tmp_path / "file").exists()
+        notes = export(tmp_path / "file").notes
+        assert any("2 times a device holds an expert more than once" in note for note in notes)
 
 
 def test_one_capacity_is_the_best_that_fits_not_the_mean(trace):
