@@ -10,8 +10,10 @@ from moela._version import __version__
 if TYPE_CHECKING:
     from moela._sqlite import StoreError
     from moela.algorithm import MOELA
+    from moela.comparison import Comparison, compare
     from moela.evaluator import Evaluator
-    from moela.experiment import ExperimentResults, run_experiment
+    from moela.experiment import ExperimentResults, External, run_experiment
+    from moela.front import Front
     from moela.journal import StoreMismatchError
     from moela.plot import plot_front
     from moela.policy import EvaluationError, failed
@@ -21,13 +23,17 @@ if TYPE_CHECKING:
 # Imported on first use: `import moela` costs no more than what is used of it.
 _HOMES = {
     "MOELA": "moela.algorithm",
+    "Comparison": "moela.comparison",
     "ElapsedTime": "moela.termination",
     "EvaluationError": "moela.policy",
     "EvaluationStore": "moela.store",
     "Evaluator": "moela.evaluator",
     "ExperimentResults": "moela.experiment",
+    "External": "moela.experiment",
+    "Front": "moela.front",
     "StoreError": "moela._sqlite",
     "StoreMismatchError": "moela.journal",
+    "compare": "moela.comparison",
     "describe_runs": "moela.store",
     "failed": "moela.policy",
     "plot_front": "moela.plot",
@@ -36,14 +42,18 @@ _HOMES = {
 
 __all__ = [
     "MOELA",
+    "Comparison",
     "ElapsedTime",
     "EvaluationError",
     "EvaluationStore",
     "Evaluator",
     "ExperimentResults",
+    "External",
+    "Front",
     "StoreError",
     "StoreMismatchError",
     "__version__",
+    "compare",
     "describe_runs",
     "failed",
     "plot_front",

@@ -173,7 +173,7 @@ def write(out: Path, problem: Any, result: Result, settings: dict[str, Any]) -> 
         "front_size": len(F),
         "n_eval": int(result.algorithm.evaluator.n_eval),
         "seconds": round(float(result.exec_time), 3),
-        "hypervolume": _hypervolume(F, problem.ref_point),
+        "hypervolume": hypervolume(F, problem.ref_point),
         "best": {
             "row": best,
             "objectives": dict(zip(names, F[best].tolist(), strict=True)),
@@ -210,7 +210,8 @@ def _gains(below: dict[str, float]) -> str:
     return ", ".join(f"{name} {-value:+.0f}%" for name, value in below.items())
 
 
-def _hypervolume(F: Any, reference: Any) -> float:
+def hypervolume(F: Any, reference: Any) -> float:
+    """Return the hypervolume of what is better than the reference in all objectives."""
     import moocore
 
     inside = F[(F < reference).all(axis=1)]

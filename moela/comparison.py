@@ -1,0 +1,255 @@
+"""Comparing fronts and runs: indicators on a common scale, statistics over seeds, speed-ups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from moela.base import require
+from moela.comparison_pictures import Pictures
+from moela.comparison_scale import LARGER_IS_BETTER, Scale, make_scale
+from moela.comparison_words import remarks_on, summary_text
+from moela.outcomes import History, Outcome, by_problem, check, clean
+from moela.reading import read
+
+INDICATORS = tuple(LARGER_IS_BETTER)
+
+
+def compare(
+    results: Any,
+    ref_point: Any = None,
+    *,
+    problems: Any = None,
+    indicators: Sequence[str] = INDICATORS,
+    baseline: str | None = None,
+    reference_front: Any = None,
+    at: int | str | None = None,
+    archive_size: int | None = None,
+    paired: bool | None = None,
+    alpha: float = 0.05,
+) -> Comparison:
+    """Compare algorithms, settings or designs by the fronts that they found.
+
+    Every front is first reduced to its finite, feasible, non-dominated points; where everything
+    that a run evaluated is known, to those of everything evaluated. Objectives are then scaled so
+    that the pooled front of all runs on a problem spans 0 to 1 in each.
+
+    Parameters
+    ----------
+    results
+        A dict of runs by name of the algorithm; or of such dicts by name of the problem; or runs
+        without names, in a list. A run is a pymoo Result, an array [n, M] of minimised objectives,
+        a pymoo Population, or a file of points. An array [s, n, M] is s runs. An
+        `ExperimentResults`, an `EvaluationStore`, or the path of one of these, or a folder that
+        `moela run` wrote, holds runs with their names. Runs in a dict by seed have that seed.
+    ref_point : array [M], "problem", "pooled", or a dict of these by problem, optional
+        Reference point of the hypervolume, in units of the objectives. Default: the problem's own
+        where every run names the same one, else the nadir of the pooled front plus a tenth of its
+        extent.
+    problems : Problem, or dict of Problem by name, optional
+        For names of objectives and ``decode(x)``, where the results don't bring them.
+    indicators : sequence of str
+        Of ``hypervolume, igd_plus, epsilon, r2``. The first one is what summaries speak of.
+    baseline : str, optional
+        Algorithm to compare the others with. Default: all with all.
+    reference_front : array [r, M], or dict of these by problem, optional
+        Known optima, pooled with what the runs found.
+    at : int or "common", optional
+        Evaluations after which runs are compared; "common" is what all runs on a problem have
+        spent. Default: at their ends.
+    archive_size : int, optional
+        Largest front that a run may have, the same for all; larger ones lose their most crowded
+        points. Default: no bound.
+    paired : bool, optional
+        Whether runs of equal seeds are pairs. Default: where two algorithms have the same seeds, at
+        least six, since with fewer the signed rank test can't reject at 0.05.
+    alpha : float
+        Level of significance.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    ValueError
+        Results or parameters are out of their range, fronts of a problem differ in their number of
+        objectives, or no run has a feasible point.
+
+    Examples
+    --------
+    >>> import moela
+    >>> comparison = moela.compare({"A": [[0.0, 1.0], [1.0, 0.0]], "B": [[0.5, 1.0], [1.0, 0.5]]})
+    >>> [round(row["hypervolume"], 3) for row in comparison.table()]
+    [0.174, 0.174]
+    """
+    _check_parameters(indicators, at, archive_size, paired, alpha)
+    outcomes = [_with_model(o, problems) for o in read(results)]
+    check(outcomes)
+    names = list(dict.fromkeys(o.algorithm for o in outcomes))
+    one_of = f"one of {', '.join(names)}, or None"
+    require("compare", "baseline", baseline, baseline is None or baseline in names, one_of)
+    for parameter, given in (("ref_point", ref_point), ("reference_front", reference_front)):
+        unknown = set(given) - {o.problem for o in outcomes} if isinstance(given, Mapping) else ()
+        known = ", ".join(dict.fromkeys(o.problem for o in outcomes))
+        require("compare", parameter, sorted(unknown), not unknown, f"by problem, of {known}")
+    if at is not None:
+        outcomes = _cut(outcomes, at)
+    if archive_size is not None:
+        outcomes = [outcome.thinned(archive_size) for outcome in outcomes]
+    scales, remarks = {}, []
+    for problem, group in by_problem(outcomes):
+        scale, said = make_scale(
+            problem,
+            group,
+            ref_point=_of_problem(ref_point, problem),
+            reference_front=_of_problem(reference_front, problem),
+        )
+        remarks += said
+        if scale is not None:
+            scales[problem] = scale
+    if not scales:
+        raise ValueError(
+            "No run has a feasible point, so there is nothing to compare. Look at the constraints: "
+            "each front is cleared of rows that are infeasible or not finite."
+        )
+    settings = {
+        "ref_point": ref_point,
+        "reference_front": "given" if reference_front is not None else None,
+        "indicators": list(indicators),
+        "baseline": baseline,
+        "at": at,
+        "archive_size": archive_size,
+        "paired": paired,
+        "alpha": alpha,
+    }
+    return Comparison([o for o in outcomes if o.problem in scales], scales, settings, remarks)
+
+
+class Comparison(Pictures):
+    """What `compare` found out; see there for the rules.
+
+    Printed, it is a summary. `table`, `summary`, `tests`, `wins`, `ranks`, `convergence` and
+    `speedup` are the numbers, `plot_...` the pictures, `report` a page with all of it.
+
+    Attributes
+    ----------
+    outcomes : list of Outcome
+        The runs, with their clean fronts.
+    scales : dict of Scale by problem
+        Ideal, nadir, reference point and where it comes from.
+    problems, algorithms, indicators : list of str
+    settings : dict
+        What `compare` was told.
+    remarks : list of str
+        What a reader has to know to judge the numbers.
+    colours : dict of str by algorithm
+        The same in every picture.
+    """
+
+    def __init__(
+        self,
+        outcomes: list[Outcome],
+        scales: Mapping[str, Scale],
+        settings: Mapping[str, Any],
+        remarks: Sequence[str] = (),
+    ) -> None:
+        super().__init__(outcomes, scales, settings)
+        self.remarks = [*remarks, *remarks_on(self)]
+
+    def __str__(self) -> str:
+        return summary_text(self)
+
+    def report(self, path: Any, *, title: str = "Comparison") -> Any:
+        """Write a page with all of it: one HTML file that needs no network; see `moela.report`.
+
+        Returns
+        -------
+        pathlib.Path
+
+        Raises
+        ------
+        ImportError
+            If plotly isn't installed (it comes with ``pip install moela[report]``).
+        """
+        from moela.report import write_report
+
+        return write_report(self, path, title=title)
+
+
+def _check_parameters(indicators: Any, at: Any, archive_size: Any, paired: Any, alpha: Any) -> None:
+    known = (
+        not isinstance(indicators, str) and len(indicators) and set(indicators) <= set(INDICATORS)
+    )
+    some = f"some of {', '.join(INDICATORS)}"
+    require("compare", "indicators", indicators, bool(known), some)
+    whole = isinstance(at, int) and not isinstance(at, bool) and at >= 1
+    require("compare", "at", at, at in (None, "common") or whole, 'None, "common", or at least 1')
+    fits = archive_size is None or (isinstance(archive_size, int) and archive_size >= 2)
+    require("compare", "archive_size", archive_size, fits, "None or an integer of at least 2")
+    require("compare", "paired", paired, paired in (None, True, False), "None, True or False")
+    number = isinstance(alpha, int | float) and 0 < alpha < 1
+    require("compare", "alpha", alpha, number, "between 0 and 1")
+
+
+def _of_problem(given: Any, problem: str) -> Any:
+    return given.get(problem) if isinstance(given, Mapping) else given
+
+
+def _with_model(outcome: Outcome, problems: Any) -> Outcome:
+    model = _of_problem(problems, outcome.problem)
+    if model is None:
+        return outcome
+    n_obj = getattr(model, "n_obj", outcome.F.shape[1])
+    fits = n_obj == outcome.F.shape[1]
+    expected = f"a problem with the {outcome.F.shape[1]} objectives of {outcome.label}"
+    require("compare", "problems", model, fits, expected)
+    names = getattr(model, "objective_names", None)
+    own = getattr(model, "ref_point", None)
+    return replace(
+        outcome,
+        model=model,
+        names=outcome.names if names is None else tuple(str(n) for n in names),
+        ref_point=outcome.ref_point if own is None else np.asarray(own, dtype=float),
+    )
+
+
+def _cut(outcomes: list[Outcome], at: int | str) -> list[Outcome]:
+    """Return the runs as they were after so many evaluations."""
+    out = []
+    for _, group in by_problem(outcomes):
+        lacking = next((o for o in group if o.history is None), None)
+        if lacking is not None:
+            raise ValueError(
+                "The 'at' parameter of compare must be None where it isn't known what a run "
+                f"evaluated. Got {at!r} instead, with {lacking.label} from {lacking.source}."
+            )
+        histories = [o.history for o in group if o.history is not None]
+        n = min(h.n_eval for h in histories) if isinstance(at, str) else at
+        for outcome, history in zip(group, histories, strict=True):
+            if history.n_eval <= n:
+                out.append(outcome)
+                continue
+            F = history.load()[:n]
+            points, _, left_out = clean(outcome.label, F)
+            if "not finite" in left_out:  # in a history, NaN also stands for infeasible
+                left_out["failed or infeasible"] = left_out.pop("not finite")
+            times = outcome.times()
+            stamps = None if history.seconds is None else history.seconds[:n]
+            out.append(
+                replace(
+                    outcome,
+                    F=points,
+                    X=None,
+                    evaluated=True,
+                    history=History(n, partial(np.asarray, F), stamps),
+                    n_eval=n,
+                    seconds=None if times is None or n == 0 else float(times[n - 1]),
+                    left_out=left_out,
+                )
+            )
+    return out

@@ -1,0 +1,239 @@
+"""What the fronts of one problem are measured against: scale, reference point, reference front."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import moocore
+import numpy as np
+
+from moela import indicators
+from moela.base import require
+from moela.outcomes import Floats, Outcome, clean
+
+# Of the reference front, for IGD+ and epsilon; beyond it the most isolated points are kept.
+REFERENCE_SIZE = 2_000
+
+# Which way is better, and how an indicator is called in sentences.
+LARGER_IS_BETTER = {"hypervolume": True, "igd_plus": False, "epsilon": False, "r2": False}
+TITLES = {"hypervolume": "hypervolume", "igd_plus": "IGD+", "epsilon": "epsilon", "r2": "R2"}
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The common scale of all fronts of a problem.
+
+    Objectives are scaled so that the pooled front, the non-dominated points of all runs (and of a
+    reference front, where one is given), spans 0 to 1 in each. An objective in which it has no
+    extent is divided by its size, or by 1.
+
+    Attributes
+    ----------
+    problem : str
+    ideal, nadir : float arrays, [M]
+        Least and largest objectives of the pooled front.
+    span : float array, [M]
+        What objectives are divided by.
+    ref_point : float array, [M]
+        Of the hypervolume, in units of the objectives.
+    rule : str
+        Where the reference point comes from, in words.
+    reference : float array, [r, M]
+        The reference front of IGD+ and epsilon, in units of the objectives.
+    pooled_size : int
+        Points of the pooled front, of which `reference` may be a part.
+    exact : bool
+        Whether hypervolumes are exact; it is the same for every run of a problem.
+    names : tuple of str
+        Of the objectives.
+    """
+
+    problem: str
+    ideal: Floats
+    nadir: Floats
+    span: Floats
+    ref_point: Floats
+    rule: str
+    reference: Floats
+    pooled_size: int
+    exact: bool
+    names: tuple[str, ...]
+
+    @property
+    def box(self) -> float:
+        """Volume between ideal and reference point, in the product of the objectives' units."""
+        return float(np.prod(np.maximum(self.ref_point - self.ideal, 0.0)))
+
+    def normalise(self, F: Floats) -> Floats:
+        """Return points on the common scale: ideal 0, nadir 1."""
+        return np.asarray((F - self.ideal) / self.span)
+
+    def share(self, F: Floats) -> float:
+        """Return the hypervolume as a share of the box between ideal and reference point."""
+        reference = self.normalise(self.ref_point)
+        room = float(np.prod(np.maximum(reference, 0.0)))
+        if room == 0.0:
+            return 0.0
+        Z = np.maximum(self.normalise(F), 0.0) if len(F) else F
+        return indicators.hypervolume(Z, reference, exact=self.exact) / room
+
+    def measure(self, F: Floats, names: Sequence[str]) -> dict[str, float]:
+        """Return indicators of a front [k, M] by name, on the common scale."""
+        Z, reference = self.normalise(F), self.normalise(self.reference)
+        out = {}
+        for name in names:
+            if name == "hypervolume":
+                out[name] = self.share(F)
+            elif name == "r2":
+                # A given reference front may be worse than a front somewhere; 0 is its ideal.
+                out[name] = indicators.r2(Z, np.zeros(len(self.ideal)))
+            else:
+                out[name] = getattr(indicators, name)(Z, reference)
+        return out
+
+
+def make_scale(
+    problem: str,
+    outcomes: Sequence[Outcome],
+    *,
+    ref_point: Any = None,
+    reference_front: Any = None,
+) -> tuple[Scale | None, list[str]]:
+    """Return the scale of a problem and remarks on it; no scale if no run has a feasible point.
+
+    Parameters
+    ----------
+    problem : str
+    outcomes : sequence of Outcome
+    ref_point : array [M], "problem", "pooled" or None
+        None is the problem's own where all runs name the same one and some front has a point that
+        is better than it in every objective; else "pooled": the nadir of the pooled front plus a
+        tenth of its extent.
+    reference_front : array [r, M], optional
+        Known optima, which become part of the pooled front.
+
+    Raises
+    ------
+    ValueError
+        A given point or front doesn't fit the objectives.
+    """
+    n_obj, remarks = outcomes[0].F.shape[1], []
+    parts = [outcome.F for outcome in outcomes]
+    if reference_front is not None:
+        known, _, _ = clean(f"the reference front of {problem!r}", reference_front)
+        fits = known.shape[1] == n_obj
+        require("compare", "reference_front", known.shape, fits, f"of {n_obj} objectives")
+        parts.append(known)
+    points = np.concatenate(parts)
+    if len(points) == 0:
+        return None, [f"No run on {problem} has a feasible point, so there is nothing to compare."]
+    pooled = np.asarray(moocore.filter_dominated(points))
+    ideal, nadir = pooled.min(axis=0), pooled.max(axis=0)
+    size = np.maximum(np.abs(nadir), np.abs(ideal))
+    flat = nadir - ideal <= 1e-12 * size
+    span = np.where(flat, np.where(size > 0, size, 1.0), nadir - ideal)
+    point, rule, more = _reference_point(problem, outcomes, ref_point, pooled, nadir, span)
+    remarks += more
+    if not (pooled < point).all(axis=1).any():
+        remarks.append(
+            f"On {problem} no point of any run is better than the reference point in every "
+            "objective, so all hypervolumes are 0."
+        )
+    largest = max(int((o.F < point).all(axis=1).sum()) for o in outcomes)
+    exact = indicators.is_exact(largest, n_obj)
+    if not exact:
+        remarks.append(
+            f"The hypervolumes on {problem} are approximate (262,144 directions; relative error "
+            f"to about 0.003), since a front has {largest} points in {n_obj} objectives."
+        )
+    reference = pooled
+    if len(pooled) > REFERENCE_SIZE:
+        reference = pooled[isolated((pooled - ideal) / span, REFERENCE_SIZE)]
+        remarks.append(
+            f"IGD+ and epsilon on {problem} are taken against {REFERENCE_SIZE} of the "
+            f"{len(pooled)} points of the pooled front, chosen to be far from each other."
+        )
+    scale = Scale(
+        problem=problem,
+        ideal=ideal,
+        nadir=nadir,
+        span=span,
+        ref_point=point,
+        rule=rule,
+        reference=reference,
+        pooled_size=len(pooled),
+        exact=exact,
+        names=_names(outcomes, n_obj),
+    )
+    return scale, remarks
+
+
+def _reference_point(
+    problem: str,
+    outcomes: Sequence[Outcome],
+    given: Any,
+    pooled: Floats,
+    nadir: Floats,
+    span: Floats,
+) -> tuple[Floats, str, list[str]]:
+    n_obj = len(nadir)
+    if given is not None and not isinstance(given, str):
+        point = np.asarray(given, dtype=float)
+        fits = point.shape == (n_obj,) and bool(np.isfinite(point).all())
+        require("compare", "ref_point", given, fits, f"{n_obj} finite numbers for {problem!r}")
+        return point, "as given", []
+    allowed = given in (None, "problem", "pooled")
+    require("compare", "ref_point", given, allowed, '"problem", "pooled", or a point')
+    own = [o.ref_point for o in outcomes if o.ref_point is not None]
+    agreed = bool(own) and all(p.shape == (n_obj,) and np.array_equal(p, own[0]) for p in own)
+    if given == "problem" and not agreed:
+        raise ValueError(
+            f"The runs on {problem!r} name {'different reference points' if own else 'none'} of "
+            'the problem\'s own. Pass ref_point=[...] or ref_point="pooled".'
+        )
+    remarks: list[str] = []
+    if agreed and given != "pooled":
+        if given == "problem" or (pooled < own[0]).all(axis=1).any():
+            return own[0], "the problem's own", remarks
+        remarks.append(
+            f"On {problem} no point is better than the problem's own reference point in every "
+            "objective; the one of the pooled front serves instead."
+        )
+    elif own and given is None and not agreed:
+        remarks.append(
+            f"The runs on {problem} name different reference points; the one of the pooled front "
+            "serves instead."
+        )
+    rule = "the nadir of the pooled front plus a tenth of its extent"
+    return np.asarray(nadir + 0.1 * span), rule, remarks
+
+
+def _names(outcomes: Sequence[Outcome], n_obj: int) -> tuple[str, ...]:
+    named = next((o.names for o in outcomes if o.names and len(o.names) == n_obj), None)
+    return tuple(f"f{j + 1}" for j in range(n_obj)) if named is None else named
+
+
+def isolated(Z: Floats, size: int) -> Floats:
+    """Choose rows of Z [n, M] far from each other, each the farthest from those before it.
+
+    Begins with the best row of each objective. O(size n M).
+
+    Returns
+    -------
+    int array, [size]
+        Their indices, ascending.
+    """
+    chosen = list(dict.fromkeys(Z.argmin(axis=0).tolist()))
+    distance = np.full(len(Z), np.inf)
+    columns = np.ascontiguousarray(Z.T)
+    for k in range(size):
+        if k >= len(chosen):
+            chosen.append(int(distance.argmax()))
+        new = chosen[k]
+        square = (columns[0] - columns[0, new]) ** 2
+        for column in columns[1:]:
+            square += (column - column[new]) ** 2
+        np.minimum(distance, square, out=distance)
+    return np.sort(np.array(chosen[:size]))

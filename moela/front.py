@@ -1,0 +1,294 @@
+"""A front with its designs: as a table, and ways to choose from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import moocore
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from moela.base import require
+from moela.outcomes import Floats, clean, designs_array
+from moela.table import Table
+
+Ints = NDArray[np.intp]
+
+
+class Front:
+    """Mutually non-dominated points with their designs.
+
+    Parameters
+    ----------
+    F : float array, [n, M]
+        Objectives, minimised. Dominated, repeated and not finite rows are left out.
+    X : array [n] or [n, n_var], optional
+        The designs.
+    names : sequence of str, optional
+        Of the objectives.
+    labels : sequence of str, [n], optional
+        Where each point comes from, such as the name of an algorithm.
+    problem : object, optional
+        For its ``decode(x)``.
+
+    Attributes
+    ----------
+    F : float array, [k, M]
+    X : array [k] or [k, n_var], or None
+    names : tuple of str, [M]
+    labels : tuple of str, [k], or None
+
+    Examples
+    --------
+    >>> from moela import Front
+    >>> front = Front([[0.0, 1.0], [0.2, 0.3], [1.0, 0.0], [1.0, 1.0]])
+    >>> len(front), front.knees().tolist()
+    (3, [1])
+    """
+
+    def __init__(
+        self,
+        F: ArrayLike,
+        X: Any = None,
+        *,
+        names: Sequence[str] | None = None,
+        labels: Sequence[str] | None = None,
+        problem: Any = None,
+    ) -> None:
+        n = len(np.asarray(F))
+        for name, given in (("X", X), ("labels", labels)):
+            fits = given is None or len(given) == n
+            require("Front", name, "another number", fits, f"{n} of them, one per row of F")
+        order = np.arange(n)
+        self.F, kept, _ = clean("Front", F, None, order)
+        index = order[:0] if kept is None else kept
+        self.X: NDArray[Any] | None = None if X is None else designs_array(X)[index]
+        self.labels = None if labels is None else tuple(str(labels[i]) for i in index)
+        n_obj = self.F.shape[1]
+        self.names = tuple(f"f{j + 1}" for j in range(n_obj)) if names is None else tuple(names)
+        require("Front", "names", names, len(self.names) == n_obj, f"{n_obj} names")
+        self.problem = problem
+
+    def __len__(self) -> int:
+        return len(self.F)
+
+    def __repr__(self) -> str:
+        return f"Front({len(self)} points, {len(self.names)} objectives)"
+
+    @classmethod
+    def of(cls, result: Any) -> Front:
+        """Return the front of a pymoo Result, or of anything else that `moela.compare` takes.
+
+        Runs of several seeds or algorithms are pooled, and points labelled by algorithm.
+        """
+        from moela.outcomes import by_problem, check
+        from moela.reading import read
+
+        outcomes = read(result)
+        check(outcomes)
+        problems = [problem for problem, _ in by_problem(outcomes)]
+        one = len(problems) == 1
+        require("Front.of", "result", ", ".join(problems), one, "of one problem")
+        return pooled(outcomes)
+
+    # -------------------------------------------------------------------------------- as a table
+
+    def table(self) -> Table:
+        """Return a row a point: its label where it has one, objectives, variables."""
+        rows = []
+        for i, f in enumerate(self.F.tolist()):
+            row: dict[str, Any] = {} if self.labels is None else {"algorithm": self.labels[i]}
+            row |= dict(zip(self.names, f, strict=True))
+            if self.X is not None:
+                row |= _variables(self.X[i])
+            rows.append(row)
+        return Table(rows)
+
+    def to_frame(self) -> Any:
+        """Return a pandas DataFrame, a row a point; see `table`.
+
+        Raises
+        ------
+        ImportError
+            If pandas isn't installed (it comes with ``pip install moela[report]``).
+        """
+        return self.table().to_frame()
+
+    def decode(self, i: int) -> Any:
+        """Return point i as what it stands for, by the problem's ``decode``.
+
+        Raises
+        ------
+        ValueError
+            The front has no designs, or its problem no ``decode``.
+        """
+        if self.X is None or not hasattr(self.problem, "decode"):
+            missing = "designs" if self.X is None else "problem with a decode()"
+            raise ValueError(f"This front has no {missing}. Pass X= and problem= to Front.")
+        return self.problem.decode(self.X[i])
+
+    # ---------------------------------------------------------------------------------- choosing
+
+    def scaled(self) -> Floats:
+        """Return the objectives scaled to [0, 1] over the front; 0 where they are all the same."""
+        self._need_points()
+        span = np.ptp(self.F, axis=0)
+        return np.asarray((self.F - self.F.min(axis=0)) / np.where(span > 0, span, 1.0))
+
+    def knees(self, n: int = 1) -> Ints:
+        """Return the points at which the front bulges most towards the ideal, strongest first.
+
+        A point's bulge is its distance below the hyperplane through the best points of each
+        objective. A knee bulges more than its 2 M nearest neighbours, so that several of them lie
+        in different regions.
+
+        Parameters
+        ----------
+        n : int
+            How many at most; fewer are returned where the front has fewer knees.
+
+        Returns
+        -------
+        int array
+            Rows of `F`.
+
+        References
+        ----------
+        Das 1999, "On characterizing the 'knee' of the Pareto curve based on normal-boundary
+        intersection"; Zhang, Tian and Jin 2015, "A knee point-driven evolutionary algorithm for
+        many-objective optimization", for local ones.
+        """
+        require("knees", "n", n, n >= 1, "at least 1")
+        bulge, Z = self.bulges(), self.scaled()
+        k = min(2 * Z.shape[1], len(Z) - 1)
+        peaks: list[int] = []
+        for i in np.argsort(-bulge, kind="stable"):
+            near = np.argsort(((Z - Z[i]) ** 2).sum(axis=1), kind="stable")[: k + 1]
+            if bulge[i] >= bulge[near].max() and (bulge[i] > 1e-12 or not peaks):
+                peaks.append(int(i))
+            if len(peaks) == n:
+                break
+        return np.array(peaks, dtype=np.intp)
+
+    def bulges(self) -> Floats:
+        """Return each point's distance below the plane through the extremes, on scaled objectives.
+
+        The plane is that through the best point of each objective. Where these don't span one with
+        a positive normal, the plane on which the scaled objectives sum up to 1 serves. Negative
+        where the front bends the other way.
+        """
+        Z = self.scaled()
+        n_obj = Z.shape[1]
+        corners = Z[Z.argmin(axis=0)]
+        normal = np.ones(n_obj)
+        if abs(np.linalg.det(corners)) > 1e-9:
+            solved = np.linalg.solve(corners, np.ones(n_obj))
+            if (solved > 0).all():
+                normal = solved
+        return np.asarray((1.0 - Z @ normal) / np.linalg.norm(normal))
+
+    def pseudo_weights(self) -> Floats:
+        """Return each point's pseudo-weights [n, M]: by how much it favours each objective.
+
+        The share of an objective in the point's distances to the worst of the front. Rows sum up
+        to 1.
+
+        References
+        ----------
+        Deb 2001, "Multi-Objective Optimization Using Evolutionary Algorithms".
+        """
+        distance = 1.0 - self.scaled()
+        return np.asarray(distance / distance.sum(axis=1, keepdims=True))
+
+    def by_weights(self, weights: ArrayLike) -> int:
+        """Return the point whose pseudo-weights are closest to these (city-block distance).
+
+        Parameters
+        ----------
+        weights : float array, [M]
+            At least 0; scaled to sum up to 1.
+        """
+        wanted = np.asarray(weights, dtype=float)
+        fits = wanted.shape == (len(self.names),) and bool((wanted >= 0).all()) and wanted.sum() > 0
+        require("by_weights", "weights", weights, fits, f"{len(self.names)} numbers, none negative")
+        gap = np.abs(self.pseudo_weights() - wanted / wanted.sum()).sum(axis=1)
+        return int(gap.argmin())
+
+    def by_reference(self, point: ArrayLike, n: int = 1) -> Ints:
+        """Return the points that do best by what one would like to have, best first.
+
+        Wierzbicki's achievement: the largest scaled distance beyond the aspiration in any
+        objective, plus a thousandth of their sum. An aspiration that can be had is surpassed, one
+        that can't is approached.
+
+        Parameters
+        ----------
+        point : float array, [M]
+            The aspired objectives, in their units.
+        n : int
+            How many.
+
+        References
+        ----------
+        Wierzbicki 1980, "The use of reference objectives in multiobjective optimization".
+        """
+        self._need_points()
+        wanted = np.asarray(point, dtype=float)
+        fits = wanted.shape == (len(self.names),) and bool(np.isfinite(wanted).all())
+        require("by_reference", "point", point, fits, f"{len(self.names)} finite numbers")
+        require("by_reference", "n", n, n >= 1, "at least 1")
+        span = np.ptp(self.F, axis=0)
+        beyond = (self.F - wanted) / np.where(span > 0, span, 1.0)
+        achieved = beyond.max(axis=1) + 1e-3 * beyond.sum(axis=1)
+        return np.argsort(achieved, kind="stable")[:n]
+
+    def contributions(self, ref_point: ArrayLike | None = None) -> Floats:
+        """Return the volume [n] that each point dominates and no other one does.
+
+        Parameters
+        ----------
+        ref_point : float array, [M], optional
+            Default: the worst of the front plus a tenth of its extent.
+
+        Returns
+        -------
+        float array, [n]
+            In the product of the objectives' units.
+        """
+        self._need_points()
+        worst = self.F.max(axis=0)
+        span = np.ptp(self.F, axis=0)
+        default = worst + 0.1 * np.where(span > 0, span, 1.0)
+        point = default if ref_point is None else np.asarray(ref_point, dtype=float)
+        fits = point.shape == (len(self.names),)
+        require("contributions", "ref_point", ref_point, fits, f"{len(self.names)} numbers")
+        out = np.zeros(len(self))
+        inside = (self.F < point).all(axis=1)
+        if inside.any():
+            out[inside] = moocore.hv_contributions(self.F[inside], ref=point)
+        return out
+
+    def _need_points(self) -> None:
+        if len(self) == 0:
+            raise ValueError("There is nothing to choose from: the front has no points.")
+
+
+def pooled(outcomes: Sequence[Any]) -> Front:
+    """Return the front of all outcomes together, points labelled by algorithm."""
+    labels = [o.algorithm for o in outcomes for _ in range(len(o.F))]
+    F = np.concatenate([o.F for o in outcomes])
+    widths = {o.X.shape[1:] for o in outcomes if o.X is not None and len(o.F)}
+    known = all(o.X is not None for o in outcomes if len(o.F)) and len(widths) == 1
+    X = None
+    if known:
+        X = np.concatenate([o.X for o in outcomes if len(o.F)])
+    names = next((o.names for o in outcomes if o.names), None)
+    model = next((o.model for o in outcomes if o.model is not None), None)
+    return Front(F, X, names=names, labels=labels, problem=model)
+
+
+def _variables(x: Any) -> dict[str, Any]:
+    if isinstance(x, dict):
+        return {str(name): value for name, value in x.items()}
+    return {f"x{j}": value for j, value in enumerate(np.atleast_1d(x).tolist())}

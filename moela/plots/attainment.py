@@ -1,0 +1,281 @@
+"""Pictures of what runs attain: how likely it is to get this far, and where algorithms differ."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import moocore
+import numpy as np
+
+from moela.base import require
+from moela.outcomes import Floats
+from moela.plots.style import (
+    SMALL,
+    TEXT,
+    Look,
+    add_legend,
+    done,
+    dress,
+    lines_for,
+    looks,
+    new_figure,
+    short,
+)
+
+Runs = Mapping[str, Sequence[Floats]]
+"""The fronts [n, M] of each run, by algorithm."""
+
+_MAX_SETS = 1_000
+
+
+def surfaces(runs: Sequence[Floats], percentiles: Sequence[float]) -> list[Floats]:
+    """Return the points [k, M] that at least these percentages of the runs attain.
+
+    Parameters
+    ----------
+    runs : sequence of float arrays, [n, M]
+        A front a run, of two or three objectives. A run without a point attains nothing.
+    percentiles : sequence of float
+        0 means by any run.
+
+    References
+    ----------
+    Fonseca, Guerreiro, Lopez-Ibanez and Paquete 2011, "On the computation of the empirical
+    attainment function" (moocore).
+    """
+    full = [F for F in runs if len(F)]
+    out: list[Floats] = []
+    for percent in percentiles:
+        # Empty runs count among all of them, but moocore doesn't know of them.
+        needed = max(1, math.ceil(percent / 100 * len(runs) - 1e-9))
+        if needed > len(full):
+            out.append(np.empty((0, runs[0].shape[1])))
+            continue
+        points, sets = _sets(full)
+        found = moocore.eaf(points, sets, percentiles=[100.0 * needed / len(full)])
+        out.append(np.asarray(found[:, :-1]))
+    return out
+
+
+def _sets(runs: Sequence[Floats]) -> tuple[Floats, Any]:
+    sets = np.repeat(np.arange(1, len(runs) + 1), [len(F) for F in runs])
+    return np.concatenate(list(runs)), sets
+
+
+def plot_attainment(
+    runs: Runs,
+    names: Sequence[str],
+    *,
+    styles: Mapping[str, Look] | None = None,
+    title: str = "",
+    path: str | Path | None = None,
+) -> Any:
+    """Draw how far runs get.
+
+    For two objectives, the line is what half of an algorithm's runs attain, and the band reaches
+    from what any run does to what all do. For three, a map an algorithm shows the least third
+    objective that half of its runs attain together with the first two.
+
+    Parameters
+    ----------
+    runs : dict of sequence of float array [n, M] by algorithm
+    names : sequence of str
+        Of the objectives, two or three.
+    styles, title, path
+        As in `plot_2d`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        There are other than two or three objectives.
+    """
+    require("plot_attainment", "names", list(names), len(names) in (2, 3), "two or three")
+    styles = looks(list(runs)) if styles is None else styles
+    draw = _draw_bands if len(names) == 2 else _draw_maps
+    return done(draw(runs, names, styles, title), path)
+
+
+def _draw_bands(runs: Runs, names: Sequence[str], styles: Mapping[str, Look], title: str) -> Any:
+    figure = new_figure()
+    axes = figure.subplots()
+    low, high = _limits([F for fronts in runs.values() for F in fronts])
+    for name, fronts in runs.items():
+        look = styles[name]
+        best, median, worst = surfaces(fronts, (0, 50, 100))
+        x = np.unique(np.concatenate([[low[0], high[0]], best[:, 0], worst[:, 0]]))
+        lower, upper = _stair(best, x, high[1]), _stair(worst, x, high[1])
+        axes.fill_between(x, lower, upper, step="post", color=look.colour, alpha=0.2, lw=0)
+        x = np.unique(np.concatenate([[low[0], high[0]], median[:, 0]]))
+        y = _stair(median, x, np.nan)
+        axes.step(x, y, where="post", color=look.colour, ls=look.line, lw=2.6)
+    axes.set_xlim(low[0], high[0])
+    axes.set_ylim(low[1], high[1])
+    dress(axes, names[0], names[1], title)
+    add_legend(figure, axes, lines_for(list(runs), styles, marker=False), list(runs))
+    return figure
+
+
+def _stair(points: Floats, x: Floats, outside: float) -> Floats:
+    """Return the least second objective attained with at most x of the first."""
+    if len(points) == 0:
+        return np.full(len(x), outside)
+    ordered = points[np.argsort(points[:, 0], kind="stable")]
+    least = np.minimum.accumulate(ordered[:, 1])
+    index = np.searchsorted(ordered[:, 0], x, "right") - 1
+    return np.where(index >= 0, least[np.maximum(index, 0)], outside)
+
+
+def _draw_maps(runs: Runs, names: Sequence[str], styles: Mapping[str, Look], title: str) -> Any:
+    low, high = _limits([F for fronts in runs.values() for F in fronts])
+    x, y = (np.linspace(low[j], high[j], 120) for j in range(2))
+    heights = {}
+    for name, fronts in runs.items():
+        (median,) = surfaces(fronts, (50,))
+        attained = np.full((len(y), len(x)), np.nan)
+        for point in median[np.argsort(-median[:, 2], kind="stable")]:
+            # Later points are better in the third objective, and overwrite.
+            attained[np.searchsorted(y, point[1]) :, np.searchsorted(x, point[0]) :] = point[2]
+        heights[name] = attained
+    columns = min(len(runs), 3)
+    lines = -(-len(runs) // columns)
+    figure = new_figure(1.6 + 4.0 * columns, 0.6 + 3.9 * lines)
+    grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+    for axes, (name, attained) in zip(grid.ravel(), heights.items(), strict=False):
+        image = axes.pcolormesh(
+            x, y, attained, vmin=low[2], vmax=high[2], cmap="viridis", rasterized=True
+        )
+        dress(axes)
+        axes.set_title(short(name), fontsize=TEXT, color=styles[name].colour, fontweight="bold")
+    for axes in grid.ravel()[len(runs) :]:
+        axes.set_axis_off()
+    for axes in grid[-1]:
+        axes.set_xlabel(short(names[0], 30), fontsize=TEXT)
+    for axes in grid[:, 0]:
+        axes.set_ylabel(short(names[1], 30), fontsize=TEXT)
+    bar = figure.colorbar(image, ax=grid)
+    bar.set_label(f"{short(names[2], 24)}, by half of the runs", fontsize=SMALL)
+    bar.ax.tick_params(labelsize=SMALL)
+    if title:
+        figure.suptitle(short(title, 70), fontsize=TEXT)
+    return figure
+
+
+def plot_attainment_difference(
+    a: Sequence[Floats],
+    b: Sequence[Floats],
+    names: Sequence[str],
+    *,
+    labels: Sequence[str],
+    styles: Mapping[str, Look] | None = None,
+    title: str = "",
+    path: str | Path | None = None,
+) -> Any:
+    """Draw where in objective space one algorithm's runs get more often than another's.
+
+    Parameters
+    ----------
+    a, b : sequence of float arrays, [n, 2]
+        The fronts of each run.
+    names : sequence of str
+        Of the two objectives.
+    labels : sequence of str
+        Of the two algorithms.
+    styles, title, path
+        As in `plot_2d`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        There are other than two objectives, or an algorithm has no run with a point.
+
+    References
+    ----------
+    Lopez-Ibanez, Paquete and Stützle 2010, "Exploratory analysis of stochastic local search
+    algorithms in biobjective optimization" (moocore).
+    """
+    from matplotlib.patches import Patch, Rectangle
+
+    expected = "of two objectives"
+    require("plot_attainment_difference", "names", list(names), len(names) == 2, expected)
+    styles = looks(list(labels)) if styles is None else styles
+    rectangles = differences(a, b)
+    figure = new_figure()
+    axes = figure.subplots()
+    low, high = _limits([*a, *b])
+    # Five steps of strength, as many as can be told apart.
+    for x0, y0, x1, y1, share in rectangles:
+        step = math.ceil(abs(share) * 5 - 1e-9)
+        corner, opposite = np.maximum((x0, y0), low), np.minimum((x1, y1), high)
+        if step == 0 or (corner >= opposite).any():
+            continue
+        look = styles[labels[0] if share > 0 else labels[1]]
+        width, height = opposite - corner
+        axes.add_patch(
+            Rectangle(tuple(corner), width, height, color=look.colour, alpha=_strength(step), lw=0)
+        )
+    axes.set_xlim(low[0], high[0])
+    axes.set_ylim(low[1], high[1])
+    dress(axes, names[0], names[1], title)
+    handles, words = [], []
+    for name in labels:
+        for step in (1, 3, 5):
+            handles.append(Patch(color=styles[name].colour, alpha=_strength(step), lw=0))
+            words.append(f"{20 * step - 20}–{20 * step} %")
+        words[-3] = f"{short(name)}: {words[-3]}"
+    figure.legend(
+        handles, words, loc="outside lower center", ncols=2, fontsize=SMALL, frameon=False,
+        title="reached by so many more of the runs of", title_fontsize=SMALL,
+    )  # fmt: skip
+    return done(figure, path)
+
+
+def _strength(step: int) -> float:
+    return 0.08 + 0.18 * step
+
+
+def differences(a: Sequence[Floats], b: Sequence[Floats]) -> Floats:
+    """Return rectangles [k, 5] (x0, y0, x1, y1, share of a's runs less that of b's).
+
+    Raises
+    ------
+    ValueError
+        The numbers of runs have too large a common multiple, or no run has a point.
+    """
+    for name, runs in (("a", a), ("b", b)):
+        some = any(len(F) for F in runs)
+        require("differences", name, "none", some, "runs of which one has a point")
+    n = math.lcm(len(a), len(b))
+    counts = f"{len(a)} and {len(b)}"
+    require("differences", "runs", counts, n <= _MAX_SETS, f"with a common multiple to {_MAX_SETS}")
+    # Repeating every run as often doesn't change how often a point is attained. A run without a
+    # point stands far away, where none of the rest is.
+    beyond = np.concatenate([F for F in (*a, *b) if len(F)]).max(axis=0)
+    away = (beyond + np.maximum(np.abs(beyond), 1.0) * 1e6)[None]
+    tables = []
+    for runs in (a, b):
+        repeated = [F if len(F) else away for F in runs for _ in range(n // len(runs))]
+        points, sets = _sets(repeated)
+        tables.append(np.column_stack([points, sets]))
+    found = np.asarray(moocore.eafdiff(*tables, rectangles=True), dtype=float)
+    if len(found) == 0:
+        return np.empty((0, 5))
+    found[:, 4] /= n
+    return found[found[:, 4] != 0]
+
+
+def _limits(fronts: Sequence[Floats]) -> tuple[Floats, Floats]:
+    points = np.concatenate([F for F in fronts if len(F)])
+    low, high = points.min(axis=0), points.max(axis=0)
+    margin = 0.04 * np.where(high > low, high - low, np.maximum(np.abs(high), 1.0))
+    return low - margin, high + margin

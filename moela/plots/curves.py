@@ -1,0 +1,105 @@
+"""Pictures of the way: quality over evaluations with bands, and performance profiles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from moela.outcomes import Floats
+from moela.plots.style import Look, add_legend, done, dress, lines_for, looks, new_figure
+from moela.table import Table
+
+
+def plot_convergence(
+    table: Table,
+    *,
+    ylabel: str = "hypervolume (share)",
+    styles: Mapping[str, Look] | None = None,
+    title: str = "",
+    path: str | Path | None = None,
+) -> Any:
+    """Draw the median over evaluations, and a band between the quartiles.
+
+    Parameters
+    ----------
+    table : Table
+        ``algorithm, evaluations, median, q1, q3``; see `Comparison.convergence`.
+    ylabel : str
+    styles, title, path
+        As in `plot_2d`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    names = list(dict.fromkeys(row["algorithm"] for row in table))
+    styles = looks(names) if styles is None else styles
+    figure = new_figure()
+    axes = figure.subplots()
+    for name in names:
+        rows, look = table.where(algorithm=name).rows, styles[name]
+        x, median, q1, q3 = (
+            np.array([row[key] for row in rows]) for key in ("evaluations", "median", "q1", "q3")
+        )
+        axes.fill_between(x, q1, q3, color=look.colour, alpha=0.2, lw=0)
+        axes.plot(
+            x, median, color=look.colour, ls=look.line, lw=2.6, marker=look.marker, ms=8,
+            markevery=max(1, len(x) // 7),
+        )  # fmt: skip
+    axes.set_xscale("log")
+    dress(axes, "evaluations", ylabel, title)
+    add_legend(figure, axes, lines_for(names, styles), names)
+    return done(figure, path)
+
+
+def plot_profile(
+    ratios: Mapping[str, Floats],
+    *,
+    xlabel: str = "times the best",
+    styles: Mapping[str, Look] | None = None,
+    title: str = "",
+    path: str | Path | None = None,
+) -> Any:
+    """Draw on which share of the instances an algorithm is within a factor of the best.
+
+    Parameters
+    ----------
+    ratios : dict of float array [n] by algorithm
+        Of each instance to the best algorithm on it, at least 1; infinity where it failed. See
+        `Comparison.ratios`.
+    xlabel : str
+    styles, title, path
+        As in `plot_2d`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    References
+    ----------
+    Dolan and Moré 2002, "Benchmarking optimization software with performance profiles".
+    """
+    names = list(ratios)
+    styles = looks(names) if styles is None else styles
+    finite = np.concatenate([r[np.isfinite(r)] for r in ratios.values()])
+    furthest = max(float(finite.max()) if len(finite) else 1.0, 1.001)
+    right = furthest**1.08
+    figure = new_figure()
+    axes = figure.subplots()
+    for name in names:
+        look = styles[name]
+        ordered = np.sort(ratios[name][np.isfinite(ratios[name])])
+        share = np.arange(1, len(ordered) + 1) / len(ratios[name])
+        x = np.concatenate([[1.0], ordered, [right]])
+        y = np.concatenate([[0.0], share, share[-1:] if len(share) else [0.0]])
+        axes.step(x, y, where="post", color=look.colour, ls=look.line, lw=2.8)
+    if furthest > 10:
+        axes.set_xscale("log")
+    axes.set_xlim(1.0, right)
+    axes.set_ylim(-0.02, 1.04)
+    dress(axes, xlabel, "share of the instances", title)
+    add_legend(figure, axes, lines_for(names, styles, marker=False), names)
+    return done(figure, path)

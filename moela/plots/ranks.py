@@ -1,0 +1,149 @@
+"""Pictures of who is better: values of runs side by side, and the critical difference diagram."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from moela.outcomes import Floats
+from moela.plots.style import SMALL, TEXT, Look, done, dress, looks, new_figure, short
+from moela.statistics import Ranking
+
+
+def plot_values(
+    values: Mapping[str, Floats],
+    *,
+    ylabel: str = "hypervolume (share)",
+    styles: Mapping[str, Look] | None = None,
+    title: str = "",
+    path: str | Path | None = None,
+) -> Any:
+    """Draw a point a run, and a box from quartile to quartile with the median in it.
+
+    Parameters
+    ----------
+    values : dict of float array [n_runs] by algorithm
+        Infinite ones are left out, and their number is written above.
+    ylabel : str
+    styles, title, path
+        As in `plot_2d`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    names = list(values)
+    styles = looks(names) if styles is None else styles
+    figure = new_figure(max(5.5, 2.0 + 1.3 * len(names)))
+    axes = figure.subplots()
+    for i, name in enumerate(names):
+        look, shown = styles[name], values[name][np.isfinite(values[name])]
+        # Side by side in the order of the runs, so that the picture is the same every time.
+        offset = np.linspace(-0.16, 0.16, len(shown)) if len(shown) > 1 else np.zeros(len(shown))
+        axes.scatter(
+            i + offset,
+            shown,
+            s=46,
+            marker=look.marker,
+            color=look.colour,
+            lw=0,
+            alpha=0.85,
+            zorder=3,
+        )
+        if len(shown) > 1:
+            q1, median, q3 = np.quantile(shown, [0.25, 0.5, 0.75])
+            axes.bar(i, q3 - q1, 0.56, q1, color=look.colour, alpha=0.22, zorder=1)
+            axes.hlines(median, i - 0.28, i + 0.28, color=look.colour, lw=3, zorder=2)
+        lost = len(values[name]) - len(shown)
+        if lost:
+            axes.annotate(
+                f"{lost} infinite", (i, 1.0), xycoords=("data", "axes fraction"), ha="center",
+                va="bottom", fontsize=SMALL,
+            )  # fmt: skip
+    dress(axes, "", ylabel, title)
+    axes.grid(visible=False, axis="x")
+    axes.set_xticks(range(len(names)), [short(name, 22) for name in names])
+    axes.set_xlim(-0.6, len(names) - 0.4)
+    if len(names) > 4 or max(len(name) for name in names) > 12:
+        axes.tick_params(axis="x", labelrotation=25)
+        for label in axes.get_xticklabels():
+            label.set_ha("right")
+            label.set_rotation_mode("anchor")
+    return done(figure, path)
+
+
+def plot_ranks(
+    names: Sequence[str],
+    ranking: Ranking,
+    *,
+    styles: Mapping[str, Look] | None = None,
+    title: str = "",
+    path: str | Path | None = None,
+) -> Any:
+    """Draw mean ranks on a line, and bars over those that aren't told apart.
+
+    Parameters
+    ----------
+    names : sequence of str, [k]
+    ranking : Ranking
+        Of `rank_blocks`.
+    styles, title, path
+        As in `plot_2d`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    References
+    ----------
+    Demsar 2006, "Statistical comparisons of classifiers over multiple data sets".
+    """
+    styles = looks(list(names)) if styles is None else styles
+    k = len(names)
+    order = np.argsort(ranking.ranks, kind="stable")
+    left = list(order[: (k + 1) // 2])
+    right = list(order[(k + 1) // 2 :][::-1])
+    groups = ranking.groups()
+    depth = 0.45 * max(len(left), len(right)) + 0.3 * len(groups)
+    texts = [
+        f"{short(name, 26)} ({rank:.2f})" for name, rank in zip(names, ranking.ranks, strict=True)
+    ]
+    # Five inches of ranks, and room for the longest name on either side.
+    room = 0.6 + 0.125 * max(map(len, texts))
+    figure = new_figure(5.0 + 2 * room, 2.1 + 1.05 * depth)
+    axes = figure.subplots()
+    axes.set_axis_off()
+    inch = (k - 1) / 5.0
+    margin = room * inch
+    axes.set_xlim(1 - margin, k + margin)
+    axes.set_ylim(-depth - 0.35, 1.25)
+    axes.hlines(0, 1, k, color="black", lw=1.8)
+    for rank in range(1, k + 1):
+        axes.vlines(rank, 0, 0.12, color="black", lw=1.8)
+        axes.text(rank, 0.18, str(rank), ha="center", va="bottom", fontsize=SMALL)
+    width = min(ranking.critical_difference, k - 1.0)
+    axes.hlines(0.78, 1, 1 + width, color="black", lw=2.4)
+    axes.vlines([1, 1 + width], 0.71, 0.85, color="black", lw=2.4)
+    label = f"critical difference {ranking.critical_difference:.2f}"
+    axes.text(1, 0.92, label, fontsize=SMALL, va="bottom")
+    for row, members in enumerate(groups):
+        y = -0.16 - 0.3 * row
+        ends = ranking.ranks[list(members)]
+        axes.hlines(y, ends.min() - 0.05 * inch, ends.max() + 0.05 * inch, color="#555555", lw=6)
+    base = -0.3 * len(groups)
+    for side, column, edge in ((-1, left, 1 - 0.4 * inch), (1, right, k + 0.4 * inch)):
+        for row, i in enumerate(column):
+            y, rank = base - 0.3 - 0.45 * row, ranking.ranks[i]
+            colour = styles[names[i]].colour
+            axes.plot([rank, rank, edge], [0, y, y], color=colour, lw=2.2)
+            axes.plot(rank, 0, styles[names[i]].marker, color=colour, ms=10, clip_on=False)
+            axes.text(
+                edge + 0.06 * side * inch, y, texts[i], fontsize=TEXT, color=colour, va="center",
+                ha="right" if side < 0 else "left",
+            )  # fmt: skip
+    if title:
+        axes.set_title(short(title, 70), fontsize=TEXT)
+    return done(figure, path)

@@ -1,0 +1,363 @@
+"""A comparison as one HTML file: findings, tables, pictures, and fronts to explore."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import math
+import os
+from collections.abc import Callable, Sequence
+from html import escape
+from importlib import metadata, resources
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+from moela._version import __version__
+from moela.comparison_scale import TITLES
+from moela.comparison_words import capital, counts_text, findings, medians, p_text, reference_text
+from moela.provenance import provenance
+from moela.report_data import embedded, problem_data
+from moela.table import Table, text
+
+if TYPE_CHECKING:
+    from moela.comparison import Comparison
+
+_HEADS = {"left_out": "left out"} | TITLES
+
+
+def write_report(
+    comparison: Comparison, path: str | os.PathLike[str], *, title: str = "Comparison"
+) -> Path:
+    """Write a comparison as one HTML file that needs no network.
+
+    Findings in words, tables, pictures, and fronts in which hovering a point shows its design and
+    picking it shows all of it, with ``decode(x)`` where the problem has that. Text that comes from
+    data is shown as it is, never run: everything is escaped, and the page's own policy allows its
+    own two scripts only.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    path : path
+        Written whole or not at all.
+    title : str
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    ImportError
+        If plotly isn't installed (it comes with ``pip install moela[report]``).
+    """
+    try:
+        from plotly.offline import get_plotlyjs
+    except ImportError as error:
+        raise ImportError("A report needs plotly: pip install 'moela[report]'.") from error
+    plotly, script = get_plotlyjs(), _part("page.js")
+    data = [problem_data(comparison, problem) for problem in comparison.problems]
+    sections = [
+        ("Findings", _findings(comparison)),
+        *(
+            (
+                f"Problem {problem}" if len(data) > 1 else problem,
+                _problem(comparison, problem, i, data[i]),
+            )
+            for i, problem in enumerate(comparison.problems)
+        ),
+        ("All together", _together(comparison)),
+        ("Every run", _every_run(comparison)),
+        ("How it was made", _made(comparison)),
+    ]
+    sections = [(head, body) for head, body in sections if body]
+    made = provenance()
+    page = Template(_part("page.html")).substitute(
+        policy=escape(_policy(plotly, script)),
+        version=escape(__version__),
+        title=escape(title),
+        style=_part("page.css"),
+        subtitle=escape(counts_text(comparison)),
+        contents=" ".join(
+            f'<a href="#part-{i}">{escape(head)}</a>' for i, (head, _) in enumerate(sections)
+        ),
+        body="\n".join(
+            f'<section id="part-{i}"><h2>{escape(head)}</h2>\n{body}</section>'
+            for i, (head, body) in enumerate(sections)
+        ),
+        date=escape(str(made["date"])[:10]),
+        data=embedded({"problems": [{k: v for k, v in d.items() if k != "choices"} for d in data]}),
+        plotly=plotly,
+        script=script,
+    )
+    out = Path(path).expanduser()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    scratch = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        scratch.write_text(page, encoding="utf-8")
+        scratch.replace(out)
+    finally:
+        scratch.unlink(missing_ok=True)
+    return out
+
+
+def _part(name: str) -> str:
+    return resources.files("moela").joinpath("report_parts", name).read_text(encoding="utf-8")
+
+
+def _policy(*scripts: str) -> str:
+    """Return a policy by which a browser runs these scripts and loads nothing from anywhere."""
+    digests = (hashlib.sha256(s.encode()).digest() for s in scripts)
+    allowed = " ".join(f"'sha256-{base64.b64encode(d).decode()}'" for d in digests)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; "
+        "img-src data: blob:; base-uri 'none'; form-action 'none'"
+    )
+
+
+# ---------------------------------------------------------------------------------------- sections
+
+
+def _findings(comparison: Comparison) -> str:
+    parts = [_list(findings(comparison))]
+    if comparison.remarks:
+        parts.append(f'<div class="remarks"><h3>Remarks</h3>{_list(comparison.remarks)}</div>')
+    return "\n".join(parts)
+
+
+def _problem(comparison: Comparison, problem: str, index: int, data: dict[str, Any]) -> str:
+    scale = comparison.scales[problem]
+    ranges = zip(scale.names, scale.ideal, scale.nadir, scale.ref_point, strict=True)
+    scales = Table(
+        [
+            {"objective": name, "best": float(a), "worst": float(b), "reference point": float(c)}
+            for name, a, b, c in ranges
+        ]
+    )
+    parts = [
+        f'<p class="note">{escape(capital(reference_text(comparison, problem)))}. '
+        f"The pooled front has {scale.pooled_size:,} points. Medians with quartiles over the runs; "
+        "the best are bold.</p>",
+        _html(comparison, _starred(medians(comparison, problem))),
+        _explore(comparison, index, data),
+        _choices(comparison, index, data),
+    ]
+    tested = comparison.tests().where(problem=problem)
+    if len(tested):
+        name = TITLES[comparison.indicators[0]]
+        parts += [f"<h3>Tests of the {name}</h3>", _html(comparison, _tests(tested))]
+    if comparison.has_history and len(comparison.algorithms) > 1:
+        parts += [
+            "<h3>How much sooner</h3>",
+            '<p class="note">Evaluations until a run has the median final hypervolume of a rival, '
+            "medians (quartiles) over all runs.</p>",
+            _html(comparison, _sooner(comparison.speedup().where(problem=problem))),
+        ]
+    pictures = comparison.pictures(problem).values()
+    parts += ["<h3>Pictures</h3>", *(_figure(draw, words) for words, draw in pictures)]
+    parts += ["<h3>The scale</h3>", _html(comparison, scales)]
+    return "\n".join(parts)
+
+
+def _tests(table: Table) -> Table:
+    return Table(
+        [
+            {
+                "algorithm": row["algorithm"],
+                "rival": row["rival"],
+                "runs": f"{row['n']} and {row['n_rival']}",
+                "median": row["median"],
+                "median of rival": row["rival_median"],
+                "A12": f"{row['a12']:.2f}, {row['effect']}",
+                "test": row["test"],
+                "p": _p(row["p_value"]),
+                "p (Holm)": _p(row["p_holm"]),
+                "verdict": row["verdict"],
+            }
+            for row in table
+        ]
+    )
+
+
+def _p(value: float) -> str:
+    return "–" if math.isnan(value) else p_text(value)
+
+
+def _sooner(table: Table) -> Table:
+    rows = []
+    for row in table:
+        never = not math.isfinite(row["evaluations"])
+        quartiles = " to ".join(
+            f"{row[q]:,.0f}" if math.isfinite(row[q]) else "never" for q in ("q1", "q3")
+        )
+        rows.append(
+            {
+                "algorithm": row["algorithm"],
+                "rival": row["rival"],
+                "its hypervolume": row["target"],
+                "reached by": f"{row['reached']} of {row['n']}",
+                "after": "–" if never else f"{row['evaluations']:,.0f} ({quartiles})",
+                "rival itself after": f"{row['rival_evaluations']:,.0f}",
+                "times sooner": row["speedup"],
+                "seconds": float("nan") if never else row["seconds"],
+                "rival's seconds": row["rival_seconds"],
+                "times sooner in seconds": row["speedup_seconds"],
+            }
+        )
+    return Table(rows)
+
+
+def _explore(comparison: Comparison, index: int, data: dict[str, Any]) -> str:
+    names = data["names"]
+
+    def options(chosen: int) -> str:
+        return "".join(
+            f'<option value="{j}"{" selected" if j == chosen else ""}>{escape(name)}</option>'
+            for j, name in enumerate(names)
+        )
+
+    kind = ""
+    if len(names) == 3:
+        kind = (
+            '<label>view <select><option value="2d">two objectives</option>'
+            '<option value="3d">in space</option></select></label>'
+        )
+    lines = '<div class="lines"></div>' if len(names) > 2 else ""
+    return (
+        f'<h3>The fronts, to explore</h3><div id="explore-{index}">'
+        f'<div class="controls"><label>x <select>{options(0)}</select></label>'
+        f"<label>y <select>{options(1)}</select></label>{kind}</div>"
+        f'<div class="explore"><div><div class="plot"></div>{lines}</div>'
+        '<div class="picked"><p class="note">Hover a point to see its design, click it to keep it '
+        "here.</p></div></div></div>"
+    )
+
+
+def _choices(comparison: Comparison, index: int, data: dict[str, Any]) -> str:
+    """Return the table of points to look at first; its rows pick them."""
+    if not data["choices"]:
+        return ""
+    heads = ["why", "algorithm", *data["names"]]
+    cells = []
+    for row in data["choices"]:
+        values = "".join(f'<td class="number">{escape(text(v))}</td>' for v in row["f"])
+        cells.append(
+            f'<tr data-problem="{index}" data-point="{row["point"]}"><td>{escape(row["why"])}</td>'
+            f"{_cell(comparison, 'algorithm', row['algorithm'])}{values}</tr>"
+        )
+    head = "".join(f"<th>{escape(name)}</th>" for name in heads)
+    return (
+        "<h3>Designs to look at first</h3>"
+        f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(cells)}</tbody></table></div>"
+    )
+
+
+def _together(comparison: Comparison) -> str:
+    if len(comparison.algorithms) < 2:
+        return ""
+    name = TITLES[comparison.indicators[0]]
+    parts = [
+        f'<p class="note">Share of comparisons of runs, by {escape(name)}, that the algorithm of a '
+        "row wins against that of a column.</p>",
+        _html(comparison, comparison.wins()),
+    ]
+    parts += [_figure(draw, words) for words, draw in comparison.pictures_together().values()]
+    return "\n".join(parts)
+
+
+def _every_run(comparison: Comparison) -> str:
+    return _html(comparison, comparison.table())
+
+
+def _made(comparison: Comparison) -> str:
+    versions: Any = dict(provenance()["versions"])  # type: ignore[call-overload]
+    versions |= {name: metadata.version(name) for name in ("matplotlib", "plotly")}
+    made = provenance() | {"versions": versions}
+    sources = sorted({o.source for o in comparison.outcomes if o.source})
+    # Runs differ in their dates, and in little else.
+    abouts = {
+        json.dumps({k: v for k, v in o.about.items() if k != "date"}, sort_keys=True, default=str)
+        for o in comparison.outcomes
+    }
+    parts = [
+        "<h3>What was asked for</h3>", _pre(comparison.settings),
+        "<h3>What this page was made with</h3>", _pre(made),
+        "<h3>Where the runs come from</h3>", _list(sources[:200]),
+    ]  # fmt: skip
+    known = [json.loads(about) for about in sorted(abouts) if about != "{}"]
+    if known:
+        parts += ["<h3>What the runs were made with</h3>", _pre(known[:20])]
+    return "\n".join(parts)
+
+
+# -------------------------------------------------------------------------------------------- HTML
+
+
+def _list(lines: Sequence[str]) -> str:
+    return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
+
+
+def _pre(value: Any) -> str:
+    return f'<pre class="scroll">{escape(json.dumps(value, indent=2, default=str))}</pre>'
+
+
+def _figure(draw: Callable[[], Any], caption: str) -> str:
+    buffer, figure = io.BytesIO(), draw()
+    figure.savefig(buffer, dpi=100)
+    # The usual width is half of the page.
+    width = min(1120, round(67 * figure.get_size_inches()[0]))
+    code = base64.b64encode(buffer.getvalue()).decode()
+    words = escape(caption)
+    return (
+        f'<figure><img alt="{words}" src="data:image/png;base64,{code}" width="{width}">'
+        f"<figcaption>{words}</figcaption></figure>"
+    )
+
+
+def _starred(table: Table) -> Table:
+    """Mark the best cells, which the words on a terminal end with a star."""
+    return Table(
+        [
+            {k: _Best(v[:-2]) if isinstance(v, str) and v.endswith(" *") and k != "algorithm" else v
+             for k, v in row.items()}
+            for row in table
+        ]
+    )  # fmt: skip
+
+
+class _Best(str):
+    """A cell that is shown bold."""
+
+
+def _html(comparison: Comparison, table: Table) -> str:
+    if not len(table):
+        return '<p class="note">none</p>'
+    columns = list(table.rows[0])
+    numeric = {c for c in columns if all(_is_number(row[c]) for row in table)}
+    head = "".join(
+        f"<th{' class=number' if c in numeric else ''}>{escape(_HEADS.get(c, c))}</th>"
+        for c in columns
+    )
+    body = "".join(
+        f"<tr>{''.join(_cell(comparison, c, row[c], c in numeric) for c in columns)}</tr>"
+        for row in table
+    )
+    parts = f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
+    return f'<div class="scroll"><table>{parts}</table></div>'
+
+
+def _cell(comparison: Comparison, column: str, value: Any, numeric: bool = False) -> str:
+    shown = "–" if value is None else text(value)
+    if column in ("algorithm", "rival") and value in comparison.colours:
+        colour = comparison.colours[value]
+        return f'<td class="algorithm" style="--swatch: {colour}">{escape(shown)}</td>'
+    kind = " class=number" if numeric else " class=best" if isinstance(value, _Best) else ""
+    return f"<td{kind}>{escape(shown)}</td>"
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))

@@ -1,0 +1,46 @@
+"""Runs made by hand, whose indicators can be worked out on paper."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from moela.experiment_runs import Key, make_run
+from moela.recording import Evaluated
+
+
+class Plain:
+    """A problem as far as recording a run needs one."""
+
+    n_ieq_constr = 1
+    n_eq_constr = 0
+
+    def __init__(self, n_obj, n_var=2):
+        self.n_obj, self.n_var = n_obj, n_var
+
+    def has_constraints(self):
+        return True
+
+
+def recorded(F, *, algorithm="A", seed=1, problem="P", G=None, seconds=1.0, ref_point=None):
+    """An experiment's run that evaluated these points in this order; the design is the number."""
+    F = np.asarray(F, dtype=float)
+    n = len(F)
+    G = np.zeros(n) if G is None else np.asarray(G, dtype=float)
+    evaluated = Evaluated(
+        [np.array([i, 0.5]) for i in range(n)], list(F), [g[None] for g in G], [np.empty(0)] * n
+    )
+    clocks = {"wall": seconds, "cpu": seconds, "evaluation_wall": 0.0, "evaluation_cpu": 0.0}
+    return make_run(
+        Key(problem, algorithm, seed, n),
+        evaluated.arrays(Plain(F.shape[1]), n),
+        settings={"problem": {}, "algorithm": {"code": {}}},
+        provenance={"versions": {"numpy": "2"}},
+        seconds=clocks,
+        ref_point=ref_point,
+    )
+
+
+def sphere(n, n_obj, rng, radius=1.0):
+    """Points of a concave front, mutually non-dominated."""
+    Z = np.abs(rng.normal(size=(n, n_obj)))
+    return radius * (2.0 - Z / np.linalg.norm(Z, axis=1, keepdims=True))

@@ -1,0 +1,137 @@
+"""Choosing from a front: knees, pseudo-weights, aspirations, contributions, tables."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+
+from moela import Front, compare
+from problems import MultiObjectiveKnapsack
+
+with warnings.catch_warnings():
+    # pymoo imports from a place that scipy is about to close.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from pymoo.mcdm.pseudo_weights import PseudoWeights
+
+ELBOW = [[0.0, 1.0], [0.1, 0.4], [0.2, 0.1], [0.6, 0.05], [1.0, 0.0]]
+
+
+def front(n=40, n_obj=3, seed=1):
+    Z = np.abs(np.random.default_rng(seed).normal(size=(n, n_obj)))
+    return Front(2.0 - Z / np.linalg.norm(Z, axis=1, keepdims=True))
+
+
+def test_points_are_cleaned_with_their_designs():
+    made = Front([[1.0, 2.0], [3.0, 3.0], [2.0, 1.0], [np.nan, 0]], X=["a", "b", "c", "d"])
+    assert made.F.tolist() == [[1.0, 2.0], [2.0, 1.0]]
+    assert made.X.tolist() == ["a", "c"]
+
+
+def test_knee_by_hand():
+    made = Front(ELBOW)
+    # Below the line f1 + f2 = 1 by 0.7 / sqrt(2) at its deepest.
+    np.testing.assert_allclose(made.bulges(), np.array([0, 0.5, 0.7, 0.35, 0]) / 2**0.5, atol=1e-12)
+    assert made.knees().tolist() == [2]
+    assert Front([[1.0, 2.0]]).knees().tolist() == [0]
+
+
+def test_two_knees_in_two_places():
+    x = np.linspace(0.0, 1.0, 81)
+    # A straight front with two dents, the deeper one at 0.75.
+    dents = [
+        depth * np.maximum(1.0 - np.abs(x - at) / 0.2, 0.0)
+        for at, depth in ((0.25, 0.1), (0.75, 0.15))
+    ]
+    made = Front(np.column_stack([x, 1.0 - x - sum(dents)]))
+    np.testing.assert_allclose(made.F[made.knees(2), 0], [0.75, 0.25])
+
+
+def test_bulge_in_three_objectives():
+    corners = np.eye(3)
+    made = Front([*(1.0 - corners).tolist(), [0.2, 0.2, 0.2]])
+    assert made.knees().tolist() == [0] or made.knees().tolist() == [3]
+    axes = Front([*corners.tolist(), [0.2, 0.2, 0.2]])
+    assert axes.knees().tolist() == [3]
+
+
+def test_pseudo_weights_by_hand_and_as_pymoo():
+    made = Front(ELBOW)
+    weights = made.pseudo_weights()
+    np.testing.assert_allclose(weights.sum(axis=1), 1.0)
+    np.testing.assert_allclose(weights[2], [0.8 / 1.7, 0.9 / 1.7])
+    np.testing.assert_allclose(weights[0], [1.0, 0.0])
+    many = front()
+    for wanted in ([0.2, 0.3, 0.5], [1.0, 0.0, 0.0], [1 / 3] * 3):
+        i, theirs = PseudoWeights(np.array(wanted)).do(many.F, return_pseudo_weights=True)
+        assert many.by_weights(wanted) == i
+        np.testing.assert_allclose(many.pseudo_weights(), theirs)
+    assert many.by_weights([2, 3, 5]) == many.by_weights([0.2, 0.3, 0.5])
+
+
+def test_aspirations():
+    made = Front(ELBOW)
+    assert made.by_reference([0.1, 0.4]).tolist() == [1]
+    # One that can be had is surpassed by as much as possible in the worse of the objectives.
+    assert made.by_reference([0.7, 0.6]).tolist() == [2]
+    assert made.by_reference([0.0, 0.0], n=2).tolist() == [2, 1]
+    scaled = Front(np.array(ELBOW) * [1e6, 1.0])
+    assert scaled.by_reference([0.1e6, 0.4]).tolist() == [1]
+
+
+@pytest.mark.parametrize("n_obj", [2, 3, 4])
+def test_contributions_against_brute_force(n_obj):
+    from moela.indicators import hypervolume
+
+    made = front(12, n_obj)
+    point = np.full(n_obj, 2.05)
+    whole = hypervolume(made.F, point)
+    expected = [whole - hypervolume(np.delete(made.F, i, axis=0), point) for i in range(len(made))]
+    np.testing.assert_allclose(made.contributions(point), expected, atol=1e-12)
+    assert (made.contributions() > 0).all()
+
+
+def test_contributions_of_points_beyond_the_reference_are_0():
+    assert Front([[1.0, 5.0], [2.0, 2.0]]).contributions([4.0, 4.0]).tolist() == [0.0, 4.0]
+
+
+def test_tables_and_designs():
+    problem = MultiObjectiveKnapsack.random(n_items=8)
+    X = np.eye(8, dtype=int).astype(bool)
+    F = np.column_stack([np.arange(8.0), np.arange(8.0)[::-1]])
+    made = Front(F, X, names=["a", "b"], labels=["n"] * 8, problem=problem)
+    frame = made.to_frame()
+    assert list(frame.columns) == ["algorithm", "a", "b", *(f"x{j}" for j in range(8))]
+    assert frame["x3"].tolist() == [False] * 3 + [True] + [False] * 4
+    assert str(made.decode(2)) == str(problem.decode(X[2]))
+
+
+def test_front_of_a_comparison():
+    runs = {"A": {1: [[0.0, 2.0]], 2: [[1.0, 1.0]]}, "B": {1: [[2.0, 0.0]], 2: [[3.0, 3.0]]}}
+    comparison = compare(runs)
+    assert sorted(comparison.front().labels) == ["A", "A", "B"]
+    assert len(comparison.front(algorithm="A")) == 2
+    assert comparison.front(algorithm="A", seed=2).F.tolist() == [[1.0, 1.0]]
+    with pytest.raises(ValueError, match="seed"):
+        comparison.front(algorithm="A", seed=9)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: Front(np.empty((0, 2))).knees(), "no points"),
+        (lambda: Front(ELBOW).knees(0), "'n'"),
+        (lambda: Front(ELBOW).by_weights([1.0]), "weights"),
+        (lambda: Front(ELBOW).by_weights([-1.0, 2.0]), "none negative"),
+        (lambda: Front(ELBOW).by_reference([np.nan, 1.0]), "point"),
+        (lambda: Front(ELBOW).contributions([1.0]), "ref_point"),
+        (lambda: Front(ELBOW).decode(0), "no designs"),
+        (lambda: Front(ELBOW, X=[1]), "'X'"),
+        (lambda: Front(ELBOW, names=["a"]), "names"),
+        (lambda: Front([1.0]), "shape"),
+    ],
+)
+def test_what_is_wrong_is_said(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()

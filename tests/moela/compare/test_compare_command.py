@@ -1,0 +1,81 @@
+"""`moela compare`: a summary, a page, pictures, and one line where the input is at fault."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pymoo.algorithms.moo.nsga2 import NSGA2
+from pymoo.problems import get_problem
+
+from moela.cli import main
+from moela.experiment import run_experiment
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    out = tmp_path_factory.mktemp("folders")
+    for name, size in (("one", 10), ("two", 40)):
+        problem = get_problem("zdt1", n_var=5)
+        run_experiment(
+            {"zdt1": problem}, {"NSGA-II": lambda s=size: NSGA2(s)}, 2, 160, store=out / name
+        )
+    return out
+
+
+def test_summary_on_the_terminal(folders, capsys):
+    assert main(["compare", str(folders / "one"), str(folders / "two")]) == 0
+    text = capsys.readouterr().out
+    assert "NSGA-II (one)" in text
+    assert "NSGA-II (two)" in text
+    assert "largest median hypervolume" in text
+    assert "reference point" in text
+
+
+def test_names_settings_page_and_pictures(folders, tmp_path, capsys):
+    pytest.importorskip("plotly")
+    page, pictures = tmp_path / "out" / "report.html", tmp_path / "pictures"
+    arguments = [
+        "compare", f"small={folders / 'one'}", f"large={folders / 'two'}", "--html", str(page),
+        "--pictures", str(pictures), "--ref-point", "1.5,8", "--baseline", "small",
+        "--indicator", "igd_plus", "--at", "100", "--archive-size", "30", "--unpaired",
+        "--alpha", "0.1",
+    ]  # fmt: skip
+    assert main(arguments) == 0
+    text = capsys.readouterr().out
+    assert "(1.5, 8), as given" in text
+    assert "least median IGD+" in text
+    assert page.stat().st_size > 1_000_000
+    assert len(list(pictures.glob("*.png"))) >= 4
+    assert '"at": 100' in page.read_text(encoding="utf-8").replace("&quot;", '"')
+
+
+def test_common_number_of_evaluations(folders, capsys):
+    assert main(["compare", str(folders / "one"), "--at", "common"]) == 0
+    assert "zdt1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nowhere"], "nowhere"),
+        (["--ref-point", "1;2"], "--ref-point"),
+        (["--ref-point", "1,2,3"], "ref_point"),
+        (["--at", "soon"], "--at"),
+        (["--indicator", "igd"], "--indicator"),
+        (["--baseline", "GA"], "baseline"),
+        (["x=nowhere"], "x"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(arguments, words, folders, capsys):
+    assert main(["compare", str(folders / "one"), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("moela: ")
+    assert error.count("\n") == 1
+    assert words in error
+
+
+def test_fronts_in_text_files(tmp_path, capsys):
+    for name, shift in (("a", 0.0), ("b", 0.5)):
+        np.savetxt(tmp_path / f"{name}.csv", np.array([[0, 1], [1, 0]]) + shift, delimiter=",")
+    assert main(["compare", f"a={tmp_path / 'a.csv'}", f"b={tmp_path / 'b.csv'}"]) == 0
+    assert "a has the largest median hypervolume" in capsys.readouterr().out

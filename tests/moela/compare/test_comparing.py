@@ -1,0 +1,451 @@
+"""Comparison: the common scale, what is filtered, edge cases, tests, ranks, speed-ups."""
+
+from __future__ import annotations
+
+import comparison_cases as cases
+import numpy as np
+import pytest
+
+from moela import compare
+
+A = [[0.0, 4.0], [2.0, 2.0], [4.0, 0.0]]
+B = [[1.0, 4.0], [4.0, 1.0]]
+
+
+def row(table, **values):
+    (found,) = table.where(**values).rows
+    return found
+
+
+# --------------------------------------------------------------------------------- scale and filter
+
+
+def test_values_by_hand():
+    comparison = compare({"A": A, "B": B})
+    scale = comparison.scales["problem"]
+    assert scale.ideal.tolist() == [0.0, 0.0]
+    assert scale.nadir.tolist() == [4.0, 4.0]
+    np.testing.assert_allclose(scale.ref_point, [4.4, 4.4])
+    a, b = comparison.table().rows
+    # To (4.4, 4.4): of A 2 x 0.4 + 2 x 2.4 + 0.4 x 4.4; of B 3 x 0.4 + 0.4 x 3.4.
+    assert a["volume"] == pytest.approx(7.36)
+    assert b["volume"] == pytest.approx(2.56)
+    assert a["hypervolume"] == pytest.approx(7.36 / 4.4**2)
+    # A is the pooled front: nothing of it is far from it.
+    assert (a["igd_plus"], a["epsilon"]) == (0.0, 0.0)
+    # B, scaled: to (0, 1) and (1, 0) a quarter, to (0.5, 0.5) a half.
+    assert b["epsilon"] == pytest.approx(0.5)
+    assert b["igd_plus"] == pytest.approx((0.25 + np.hypot(0.5, 0) + 0.25) / 3)
+
+
+def test_function_stays_a_function():
+    import moela.comparison
+
+    assert callable(moela.compare)
+    assert moela.compare is compare
+
+
+def test_units_do_not_matter():
+    one = compare({"A": A, "B": B}).table().rows
+    units = np.array([1e-6, 1e6])
+    offset = np.array([-3.0, 1e7])
+    other = compare({k: np.array(v) * units + offset for k, v in {"A": A, "B": B}.items()})
+    for x, y in zip(one, other.table().rows, strict=True):
+        for name in ("hypervolume", "igd_plus", "epsilon", "r2"):
+            assert x[name] == pytest.approx(y[name], rel=1e-6, abs=1e-9)
+
+
+def test_reference_point_rules():
+    own = [cases.recorded(A, ref_point=[5.0, 6.0]), cases.recorded(B, seed=2, ref_point=[5.0, 6.0])]
+    scale = compare(own).scales["P"]
+    assert scale.ref_point.tolist() == [5.0, 6.0]
+    assert "own" in scale.rule
+    assert compare(own, "pooled").scales["P"].ref_point.tolist() == pytest.approx([4.4, 4.4])
+    assert compare(own, [9, 9]).scales["P"].rule == "as given"
+    assert compare(own, {"P": [9, 9]}).scales["P"].ref_point.tolist() == [9, 9]
+    # A point that nothing is better than is of no use, and another one serves; said so.
+    useless = compare([cases.recorded(A, ref_point=[0.0, 0.0])])
+    assert useless.scales["P"].ref_point.tolist() == pytest.approx([4.4, 4.4])
+    assert "own reference point" in useless.remarks[0]
+    different = compare(
+        {"A": cases.recorded(A, ref_point=[5, 5]), "B": cases.recorded(B, ref_point=[6, 6])}
+    )
+    assert "different reference points" in " ".join(different.remarks)
+
+
+def test_given_reference_point_that_nothing_reaches_gives_zeros():
+    comparison = compare({"A": A}, [-1.0, -1.0])
+    assert comparison.values("problem", "A").tolist() == [0.0]
+    assert "all hypervolumes are 0" in " ".join(comparison.remarks)
+
+
+def test_reference_front_is_pooled():
+    comparison = compare({"A": A}, reference_front=[[-4.0, 4.0], [0.0, 0.0]])
+    assert comparison.scales["problem"].ideal.tolist() == [-4.0, 0.0]
+    assert comparison.table().rows[0]["epsilon"] > 0
+
+
+def test_dominated_infeasible_repeated_and_failed_points_go_first():
+    F = [[3.0, 3.0], *A, A[1], [-9.0, -9.0], [np.nan, 0.0], [np.inf, 1.0]]
+    G = [0, 0, 0, 0, 0, 1.0, 0, 0]
+    run = cases.recorded(F, G=G)
+    clean, plain = compare(run), compare({"A": A})
+    assert clean.outcomes[0].F.tolist() == A
+    assert clean.table().rows[0]["hypervolume"] == plain.table().rows[0]["hypervolume"]
+    points = compare({"A": [[3.0, 3.0], *A, A[1], [np.nan, 0.0]]})
+    assert points.outcomes[0].left_out == {"not finite": 1, "dominated": 1, "repeated": 1}
+    assert "1 points that are not finite" in " ".join(points.remarks)
+
+
+def test_same_archive_rule_or_a_remark():
+    from pymoo.algorithms.moo.nsga2 import NSGA2
+    from pymoo.optimize import minimize
+    from pymoo.problems import get_problem
+
+    problem = get_problem("zdt1", n_var=4)
+    kept = minimize(problem, NSGA2(10), ("n_eval", 200), seed=1, save_history=True)
+    bare = minimize(problem, NSGA2(10), ("n_eval", 200), seed=1)
+    comparison = compare({"kept": kept, "bare": bare})
+    assert "of everything evaluated" in " ".join(comparison.remarks)
+    everything = np.concatenate([step.off.get("F") for step in kept.history])
+    assert comparison.outcomes[0].n_eval == len(everything) == 200
+    direct = compare({"points": everything, "bare": bare})
+    np.testing.assert_allclose(
+        comparison.values("ZDT1", "kept"), direct.values("ZDT1", "points"), rtol=1e-12
+    )
+    assert comparison.outcomes[0].seed == 1
+    thin = compare({"kept": kept, "bare": bare}, archive_size=5)
+    assert max(len(o.F) for o in thin.outcomes) <= 5
+
+
+# --------------------------------------------------------------------------------------- edge cases
+
+
+def test_front_of_one_point():
+    comparison = compare({"A": [[1.0, 2.0]]})
+    assert comparison.values("problem", "A").tolist() == pytest.approx([1.0])
+    assert comparison.table().rows[0]["igd_plus"] == 0.0
+    assert str(comparison)
+
+
+def test_empty_front_beside_a_full_one():
+    comparison = compare({"A": [A, A], "none": [np.empty((0, 2)), np.empty((0, 2))]})
+    assert comparison.values("problem", "none").tolist() == [0.0, 0.0]
+    assert comparison.values("problem", "none", "igd_plus").tolist() == [np.inf, np.inf]
+    assert comparison.summary("r2").where(algorithm="none").rows[0]["median"] == np.inf
+    assert comparison.tests("epsilon").rows[0]["a12"] == 1.0
+    assert "2 of 2 runs of none on problem have no feasible point" in " ".join(comparison.remarks)
+    assert "none" in str(comparison)
+
+
+def test_all_infeasible_is_an_error_that_says_so():
+    with pytest.raises(ValueError, match="feasible"):
+        compare([cases.recorded(A, G=[1, 1, 1])])
+    with pytest.raises(ValueError, match="feasible"):
+        compare({"A": [[np.nan, np.nan]]})
+    # One problem of two: the other one is compared.
+    two = compare([cases.recorded(A, G=[1, 1, 1]), cases.recorded(A, problem="Q")])
+    assert two.problems == ["Q"]
+    assert "No run on P has a feasible point" in " ".join(two.remarks)
+
+
+def test_no_extent_in_an_objective():
+    comparison = compare({"A": [[1.0, 7.0]], "B": [[2.0, 7.0]]})
+    assert comparison.values("problem", "A")[0] > comparison.values("problem", "B")[0]
+    assert np.isfinite(comparison.values("problem", "B", "igd_plus")).all()
+
+
+def test_different_numbers_of_objectives():
+    with pytest.raises(ValueError, match=r"same number of objectives.*has 2.*has 3"):
+        compare({"A": A, "B": [[1.0, 2.0, 3.0]]})
+
+
+def test_minus_infinity_is_refused():
+    with pytest.raises(ValueError, match="row 1, column 0"):
+        compare({"A": [[1.0, 2.0], [-np.inf, 3.0]]})
+
+
+def test_different_numbers_of_seeds():
+    rng = np.random.default_rng(1)
+    runs = {
+        "A": [cases.sphere(20, 3, rng) for _ in range(5)],
+        "B": [cases.sphere(20, 3, rng, 1.2) for _ in range(8)],
+    }
+    comparison = compare(runs)
+    (found,) = comparison.tests().rows
+    assert (found["n"], found["n_rival"], found["test"]) == (5, 8, "rank sum")
+    assert found["verdict"] == "better"
+    assert found["a12"] == 1.0
+    assert found["p_value"] == pytest.approx(2 / 1287)  # all 5 above all 8
+    assert row(comparison.wins(), algorithm="A")["B"] == 1.0
+    assert comparison.ranks().ranking is None
+    assert len(comparison.ratios()["B"]) == 5
+    assert str(comparison)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: compare({}), "nothing to compare"),
+        (lambda: compare({"A": 3}), "Got int"),
+        (lambda: compare({"A": A}, [1, 2, 3]), "ref_point"),
+        (lambda: compare({"A": A}, "nadir"), "ref_point"),
+        (lambda: compare({"A": A}, "problem"), "none"),
+        (lambda: compare({"A": A}, {"other": [1, 1]}), "other"),
+        (lambda: compare({"A": A}, baseline="C"), "baseline"),
+        (lambda: compare({"A": A}, indicators=["igd"]), "indicators"),
+        (lambda: compare({"A": A}, at=10), "'at'"),
+        (lambda: compare({"A": A}, alpha=2), "alpha"),
+        (lambda: compare({"A": A}, archive_size=1), "archive_size"),
+        (lambda: compare({"A": [A, A], "B": [A, A, A]}, paired=True).tests(), "paired"),
+        (lambda: compare({"A": A}).values("problem", "C"), "No run of 'C'"),
+        (lambda: compare({"A": A}).convergence(), "save_history"),
+        (lambda: compare({"A": {1: A, "x": B}}), "by seed"),
+        (lambda: compare({"A": [cases.recorded(A), cases.recorded(B)]}), "different seeds"),
+    ],
+)
+def test_what_is_wrong_is_said(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+# --------------------------------------------------------------------------------------- statistics
+
+
+def noisy(n, shift, rng):
+    """Fronts whose hypervolume shrinks with the shift."""
+    return {seed: np.array(A) + shift + 0.05 * rng.random() for seed in range(1, n + 1)}
+
+
+def test_pairs_by_seed_and_holm():
+    rng = np.random.default_rng(2)
+    runs = {"A": noisy(7, 0.0, rng), "B": noisy(7, 0.2, rng), "C": noisy(7, 0.4, rng)}
+    comparison = compare(runs)
+    for found in comparison.tests():
+        assert found["test"] == "signed rank"
+        assert found["p_value"] == pytest.approx(2 / 2**7)
+        assert found["p_holm"] == pytest.approx(3 * 2 / 2**7)
+        assert found["verdict"] == "better"
+    against = compare(runs, baseline="B").tests()
+    assert [(r["algorithm"], r["rival"]) for r in against] == [("B", "A"), ("B", "C")]
+    assert [r["verdict"] for r in against] == ["worse", "better"]
+    assert against.rows[0]["p_holm"] == pytest.approx(2 * 2 / 2**7)
+    apart = compare(runs, paired=False).tests()
+    assert {r["test"] for r in apart} == {"rank sum"}
+    assert apart.rows[0]["p_value"] == pytest.approx(2 / 3432)
+
+
+def test_few_runs_are_not_paired_unless_asked():
+    rng = np.random.default_rng(2)
+    runs = {"A": noisy(5, 0.0, rng), "B": noisy(5, 0.2, rng)}
+    (found,) = compare(runs).tests().rows
+    assert (found["test"], found["verdict"]) == ("rank sum", "better")
+    (found,) = compare(runs, paired=True).tests().rows
+    assert found["test"] == "signed rank"
+    assert found["p_value"] == pytest.approx(2 / 2**5)
+    assert compare(runs).ranks().blocks == "seeds"
+
+
+def test_pairs_follow_the_seeds_not_the_order():
+    rng = np.random.default_rng(3)
+    levels = {seed: 0.3 * seed for seed in range(1, 7)}
+    runs = {
+        "A": {s: np.array(A) + level for s, level in levels.items()},
+        "B": {s: np.array(A) + levels[s] + 0.01 for s in rng.permutation(list(levels)).tolist()},
+    }
+    (found,) = compare(runs).tests().rows
+    assert found["p_value"] == pytest.approx(2 / 2**6)
+
+
+def test_wins_and_ranks():
+    rng = np.random.default_rng(4)
+    runs = {"A": noisy(6, 0.0, rng), "B": noisy(6, 0.2, rng), "C": noisy(6, 0.2, rng)}
+    comparison = compare(runs)
+    wins = comparison.wins()
+    assert row(wins, algorithm="A")["B"] == 1.0
+    assert row(wins, algorithm="B")["A"] == 0.0
+    assert row(wins, algorithm="B")["C"] + row(wins, algorithm="C")["B"] == pytest.approx(1.0)
+    overall = comparison.ranks()
+    assert (overall.blocks, overall.ranking.n_blocks) == ("seeds", 6)
+    assert overall.ranking.ranks[0] == 1.0
+    assert overall.ranking.ranks.sum() == pytest.approx(6.0)
+    smaller_is_better = comparison.ranks("igd_plus")
+    assert smaller_is_better.ranking.ranks[0] == 1.0
+
+
+def test_ranks_over_problems_and_without_blocks():
+    rng = np.random.default_rng(5)
+    problems = {
+        p: {"A": noisy(3, 0.0, rng), "B": noisy(3, 0.3, rng), "C": noisy(3, 0.6, rng)}
+        for p in ("P", "Q", "R", "S")
+    }
+    overall = compare(problems).ranks()
+    assert overall.blocks == "problems"
+    assert overall.ranking.ranks.tolist() == [1.0, 2.0, 3.0]
+    # Four blocks in full agreement: n (k - 1) = 8.
+    assert overall.ranking.statistic == pytest.approx(8.0)
+    unpaired = compare({k: list(v.values()) for k, v in problems["P"].items()}).ranks()
+    assert unpaired.ranking is None
+    assert 0 < unpaired.p_value < 0.1
+
+
+def test_sentences_say_what_the_numbers_say():
+    rng = np.random.default_rng(6)
+    text = str(compare({"A": noisy(8, 0.0, rng), "B": noisy(8, 0.3, rng)}))
+    assert "A has the largest median hypervolume" in text
+    assert "significantly better than B (p = 0.0078, A12 = 1.00)" in text
+    many = str(compare({"A": noisy(30, 0.0, rng), "B": noisy(30, 0.3, rng)}))
+    assert "better than B (p < 0.0001, A12 = 1.00)" in many
+    few = str(compare({"A": noisy(3, 0.0, rng), "B": noisy(3, 0.3, rng)}))
+    assert "not distinguished from B" in few
+    # Three against three, as independent samples: 2 / 20.
+    assert "can't give p below 0.1" in few
+    single = str(compare({"A": A, "B": B}))
+    assert "allows no test" in single
+
+
+# ------------------------------------------------------------------------------------------ the way
+
+
+def brute_first(run, target, scale):
+    from moela.indicators import hypervolume
+
+    for n in range(1, len(run) + 1):
+        if hypervolume(run[:n], scale.ref_point) / scale.box >= target * (1 - 1e-12):
+            return float(n)
+    return float("inf")
+
+
+def test_speedup_against_brute_force():
+    rng = np.random.default_rng(7)
+    paths = {
+        name: [rng.random((150, 3)) * level for _ in range(4)]
+        for name, level in (("fast", 1.0), ("slow", 1.15))
+    }
+    runs = [
+        cases.recorded(F, algorithm=name, seed=s, seconds=30.0)
+        for name, fronts in paths.items()
+        for s, F in enumerate(fronts, 1)
+    ]
+    comparison = compare(runs)
+    scale = comparison.scales["P"]
+    finals = np.sort(comparison.values("P", "slow"))
+    target = finals[1]  # the lower median of four
+    needed = [brute_first(F, target, scale) for F in paths["fast"]]
+    own = [brute_first(F, target, scale) for F in paths["slow"]]
+    found = row(comparison.speedup(), algorithm="fast", rival="slow")
+    assert found["target"] == pytest.approx(target)
+    assert found["reached"] == np.isfinite(needed).sum() == 4
+    assert found["evaluations"] == np.median(needed)
+    assert sum(np.isfinite(own)) == 3
+    assert found["rival_evaluations"] == np.quantile(own, 0.5, method="higher")
+    assert found["speedup"] == pytest.approx(found["rival_evaluations"] / np.median(needed))
+    # 30 seconds evenly spread over 150 evaluations.
+    assert found["seconds"] == pytest.approx(np.median(needed) * 0.2)
+
+
+def test_target_that_is_never_reached():
+    runs = [
+        cases.recorded(np.array(A) + shift, algorithm=name, seed=s)
+        for name, shift in (("good", 0.0), ("bad", 1.0))
+        for s in (1, 2, 3)
+    ]
+    found = row(compare(runs).speedup(), algorithm="bad", rival="good")
+    assert (found["reached"], found["n"]) == (0, 3)
+    assert found["evaluations"] == np.inf
+    assert np.isnan(found["speedup"])
+    assert "bad" in str(compare(runs, baseline="bad"))
+
+
+def test_infeasible_points_do_not_count_on_the_way():
+    F = [[5.0, 5.0], [0.0, 0.0], [1.0, 3.0], [3.0, 1.0]]
+    runs = [
+        cases.recorded(F, G=[0, 1, 0, 0], algorithm="A"),
+        cases.recorded(F[2:], algorithm="B"),
+    ]
+    comparison = compare(runs)
+    assert row(comparison.speedup(), algorithm="A", rival="B")["evaluations"] == 4
+    last = comparison.convergence().where(algorithm="A").rows[-1]
+    assert last["evaluations"] == 4
+    assert last["median"] == pytest.approx(comparison.values("P", "A")[0])
+
+
+def test_convergence_against_indicators():
+    from moela.indicators import hypervolume
+
+    rng = np.random.default_rng(8)
+    fronts = [rng.random((300, 2)) for _ in range(3)]
+    comparison = compare([cases.recorded(F, seed=s) for s, F in enumerate(fronts)])
+    scale = comparison.scales["P"]
+    for line in comparison.convergence():
+        n = line["evaluations"]
+        values = [hypervolume(F[:n], scale.ref_point) / scale.box for F in fronts]
+        assert line["median"] == pytest.approx(np.median(values))
+        assert line["q3"] == pytest.approx(np.quantile(values, 0.75))
+
+
+@pytest.mark.parametrize("n_obj", [3, 5, 6])
+def test_way_along_directions_is_near_the_exact_one(n_obj):
+    from moela.comparison_growth import DirectionalGrowth, ExactGrowth
+
+    rng = np.random.default_rng(12)
+    F = rng.random((400, n_obj)) * np.linspace(2.0, 1.0, 400)[:, None]
+    F[::7] = np.nan
+    comparison = compare({"A": cases.recorded(F, G=np.where(np.arange(400) % 7, 0, 1))})
+    outcome, scale = comparison.outcomes[0], comparison.scales["P"]
+    exact, along = ExactGrowth(outcome, scale), DirectionalGrowth(outcome, scale)
+    at = [1, 5, 50, 200, 399, 400]
+    np.testing.assert_allclose(along.shares(at), exact.shares(at), rtol=0.005, atol=3e-3)
+    target = 0.8 * exact.shares([400])[0]
+    assert along.evaluations_to(target) == pytest.approx(exact.evaluations_to(target), rel=0.05)
+    assert along.evaluations_to(1.1) == exact.evaluations_to(1.1) == np.inf
+    assert along.evaluations_to(0.0) == exact.evaluations_to(0.0) == 1.0
+
+
+def test_long_way_is_estimated_and_said_so():
+    rng = np.random.default_rng(13)
+    comparison = compare([cases.recorded(cases.sphere(600, 5, rng), seed=s) for s in (1, 2)])
+    assert "estimated along 4,096 directions" in " ".join(comparison.remarks)
+    last = comparison.convergence().rows[-1]
+    assert last["median"] == pytest.approx(np.median(comparison.values("P", "A")), rel=5e-3)
+
+
+def test_compared_after_the_same_number_of_evaluations():
+    rng = np.random.default_rng(9)
+    long, brief = rng.random((120, 2)), rng.random((40, 2))
+    runs = {"long": cases.recorded(long), "brief": cases.recorded(brief)}
+    assert "different numbers of evaluations" in " ".join(compare(runs).remarks)
+    common = compare(runs, at="common")
+    assert [o.n_eval for o in common.outcomes] == [40, 40]
+    direct = compare({"long": long[:40], "brief": brief})
+    np.testing.assert_allclose(common.values("P", "long"), direct.values("problem", "long"))
+    assert compare(runs, at=10).outcomes[1].n_eval == 10
+
+
+def test_ratios_of_profiles():
+    runs = {"A": {1: [[0.0, 0.0]], 2: [[2.0, 2.0]]}, "B": {2: [[0.0, 0.0]], 1: [[2.0, 2.0]]}}
+    ratios = compare(runs, [4.0, 4.0]).ratios()
+    assert ratios["A"].tolist() == pytest.approx([1.0, 4.0])
+    assert ratios["B"].tolist() == pytest.approx([4.0, 1.0])
+
+
+def test_more_than_two_thousand_points_are_thinned_and_said_so():
+    rng = np.random.default_rng(10)
+    comparison = compare({"A": cases.sphere(2_600, 3, rng)})
+    scale = comparison.scales["problem"]
+    assert len(scale.reference) == 2_000
+    assert "2000 of the" in " ".join(comparison.remarks)
+    assert comparison.table().rows[0]["igd_plus"] == 0.0
+
+
+def test_large_fronts_of_many_objectives_are_approximate_and_said_so():
+    rng = np.random.default_rng(11)
+    F = cases.sphere(170, 7, rng)
+    comparison = compare({"A": F, "small": F[:10]})
+    assert not comparison.scales["problem"].exact
+    assert "approximate" in " ".join(comparison.remarks)
+    from moela.indicators import hypervolume
+
+    scale = comparison.scales["problem"]
+    share = hypervolume(F, scale.ref_point, exact=True) / scale.box
+    assert comparison.values("problem", "A")[0] == pytest.approx(share, rel=2e-3)

@@ -1,0 +1,30 @@
+"""What the page on comparing shows works."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from moela import indicators
+
+PAGE = Path(__file__).parents[3] / "docs" / "comparing.md"
+
+
+def test_blocks_run_one_after_another(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("plotly")
+    pytest.importorskip("pandas")
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert len(blocks) == 2
+    exec(compile("\n".join(blocks), str(PAGE), "exec"), {"__name__": "page"})
+    assert {"report.html", "pictures", "runs"} <= {path.name for path in tmp_path.iterdir()}
+    assert "largest median hypervolume" in capsys.readouterr().out
+
+
+def test_sizes_named_are_those_of_the_library():
+    text = PAGE.read_text(encoding="utf-8")
+    said = re.search(r"Exact up to ([\d,]+) points in 5 objectives, (\d+) in 6, (\d+) in 7", text)
+    sizes = [int(group.replace(",", "")) for group in said.groups()]
+    assert sizes == [indicators.EXACT_UP_TO[m] for m in (5, 6, 7)]

@@ -1,0 +1,142 @@
+"""Indicators against values by hand and against brute force that shares no code with them."""
+
+from __future__ import annotations
+
+import itertools
+
+import moocore
+import numpy as np
+import pytest
+
+from moela import indicators
+
+STAIRS = np.array([[1.0, 3.0], [2.0, 2.0], [3.0, 1.0]])
+
+
+def brute_volume(F, reference):
+    """The union of boxes by inclusion and exclusion."""
+    total = 0.0
+    for k in range(1, len(F) + 1):
+        for subset in itertools.combinations(F, k):
+            corner = np.max(subset, axis=0)
+            total += (-1) ** (k + 1) * np.prod(np.maximum(reference - corner, 0.0))
+    return total
+
+
+def brute_igd_plus(F, reference):
+    distances = []
+    for r in reference:
+        gaps = [sum(max(a - b, 0.0) ** 2 for a, b in zip(f, r, strict=True)) for f in F]
+        distances.append(min(gaps) ** 0.5)
+    return sum(distances) / len(distances)
+
+
+def brute_epsilon(F, reference):
+    return max(min(max(a - b for a, b in zip(f, r, strict=True)) for f in F) for r in reference)
+
+
+def test_hypervolume_by_hand():
+    # Boxes to (4, 4): columns of width 1 and heights 1, 2, 3.
+    assert indicators.hypervolume(STAIRS, [4, 4]) == 6.0
+    assert indicators.hypervolume([[1.0, 2.0]], [4, 4]) == 6.0
+    assert indicators.hypervolume([[1.0, 2.0, 3.0]], [2, 4, 6]) == 6.0
+
+
+def test_points_beyond_the_reference_add_nothing():
+    assert indicators.hypervolume([[1.0, 5.0], [4.0, 0.0]], [4, 4]) == 0.0
+    assert indicators.hypervolume([*STAIRS.tolist(), [0.0, 4.0]], [4, 4]) == 6.0
+    assert indicators.hypervolume(np.empty((0, 3)), [1, 1, 1]) == 0.0
+
+
+@pytest.mark.parametrize("n_obj", [2, 3, 4, 5, 7])
+def test_against_brute_force(n_obj):
+    rng = np.random.default_rng(n_obj)
+    F, reference = rng.random((9, n_obj)), rng.random((7, n_obj)) * 0.5
+    point = np.full(n_obj, 0.9)
+    inside = F[(F < point).all(axis=1)]
+    expected = brute_volume(inside, point)
+    assert indicators.hypervolume(F, point) == pytest.approx(expected, rel=1e-12)
+    assert indicators.igd_plus(F, reference) == pytest.approx(brute_igd_plus(F, reference))
+    assert indicators.epsilon(F, reference) == pytest.approx(brute_epsilon(F, reference))
+
+
+def test_igd_plus_and_epsilon_by_hand():
+    reference = np.array([[0.0, 2.0], [2.0, 0.0]])
+    # (1, 1) is 1 beyond each in one objective and better in the other.
+    assert indicators.igd_plus([[1.0, 1.0]], reference) == 1.0
+    assert indicators.epsilon([[1.0, 1.0]], reference) == 1.0
+    assert indicators.epsilon(reference - 0.5, reference) == -0.5
+    assert indicators.igd_plus(reference - 0.5, reference) == 0.0
+
+
+@pytest.mark.parametrize("n_obj", [3, 5, 8])
+def test_approximate_volume_is_near_the_exact_one(n_obj):
+    rng = np.random.default_rng(1)
+    F = np.abs(rng.normal(size=(40, n_obj)))
+    F /= np.linalg.norm(F, axis=1, keepdims=True)
+    point = np.full(n_obj, 1.1)
+    exact = indicators.hypervolume(F, point, exact=True)
+    assert indicators.hypervolume(F, point, exact=False) == pytest.approx(exact, rel=3e-3)
+
+
+def test_which_sizes_are_exact():
+    assert indicators.is_exact(500, 5)
+    assert not indicators.is_exact(10_001, 5)
+    assert not indicators.is_exact(13, 15)
+
+
+def test_r2_of_one_point_by_hand():
+    # Of (1, 1) the distance is max(w, 1 - w), whose mean over [0, 1] is 3/4.
+    assert indicators.r2([[1.0, 1.0]], [0, 0]) == pytest.approx(0.75)
+    # In three objectives the mean of the largest of three uniform shares is 11/18.
+    assert indicators.r2([[1.0, 1.0, 1.0]], [0, 0, 0]) == pytest.approx(11 / 18, rel=2e-3)
+
+
+@pytest.mark.parametrize("n", [1, 4, 30])
+def test_general_r2_agrees_with_the_exact_one_in_two_objectives(n):
+    rng = np.random.default_rng(n)
+    first = np.sort(rng.random(n))
+    F = np.column_stack([first, 1.0 - first**0.5])
+    exact = moocore.r2_exact(F, ref=[0.0, 0.0])
+    assert indicators.r2(F, [0, 0]) == pytest.approx(exact, rel=1e-12)
+    assert indicators.r2(F, [0, 0], n_directions=4096) == pytest.approx(exact, rel=1e-3)
+
+
+@pytest.mark.parametrize("n_obj", [3, 6])
+def test_general_r2_agrees_with_random_directions(n_obj):
+    rng = np.random.default_rng(3)
+    F = rng.random((70, n_obj))
+    weights = rng.dirichlet(np.ones(n_obj), size=40_000)
+    best = np.full(len(weights), np.inf)
+    for f in F:
+        best = np.minimum(best, (weights * f).max(axis=1))
+    assert indicators.r2(F, np.zeros(n_obj)) == pytest.approx(best.mean(), rel=0.01)
+
+
+def test_directions_are_spread_over_the_simplex():
+    weights = indicators.simplex(4, 4096)
+    np.testing.assert_allclose(weights.sum(axis=1), 1.0)
+    assert (weights >= 0).all()
+    np.testing.assert_allclose(weights.mean(axis=0), 0.25, atol=2e-3)
+    # Of a uniform share of k, the variance is (k - 1) / (k^2 (k + 1)).
+    np.testing.assert_allclose(weights.var(axis=0), 3 / 80, rtol=0.03)
+
+
+def test_empty_front_is_worst_by_all():
+    none, some = np.empty((0, 2)), STAIRS
+    assert indicators.igd_plus(none, some) == np.inf
+    assert indicators.epsilon(none, some) == np.inf
+    assert indicators.r2(none, [0, 0]) == np.inf
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: indicators.hypervolume([1.0, 2.0], [3, 3]),
+        lambda: indicators.hypervolume(STAIRS, [3, 3, 3]),
+        lambda: indicators.r2(STAIRS, [0.0]),
+    ],
+)
+def test_shapes_that_do_not_fit_are_named(call):
+    with pytest.raises(ValueError, match="parameter of"):
+        call()
