@@ -40,7 +40,7 @@ def looks(names: Sequence[str]) -> dict[str, Look]:
 
 def literal(text: str) -> str:
     """Return a text that matplotlib draws as it is: a name in a file may look like a formula."""
-    return str(text).replace("\\", "\\\\").replace("$", r"\$")
+    return str(text).replace("$", r"\$")
 
 
 def short(text: str, size: int = 28) -> str:

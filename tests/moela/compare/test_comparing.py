@@ -449,3 +449,15 @@ def test_large_fronts_of_many_objectives_are_approximate_and_said_so():
     scale = comparison.scales["problem"]
     share = hypervolume(F, scale.ref_point, exact=True) / scale.box
     assert comparison.values("problem", "A")[0] == pytest.approx(share, rel=2e-3)
+
+
+def test_names_cannot_steer_a_terminal():
+    text = str(compare({"A\x1b[31m": A, "B\r\x07": B}))
+    assert not set("\x1b\r\x07") & set(text)
+    assert "A\ufffd[31m" in text
+
+
+def test_numbers_have_the_digits_to_tell_them_apart():
+    far = [-1000.0, -1000.0]
+    text = str(compare({"A": [far], "B": [[-999.999, -1000.0]]}, [0.0, 0.0]))
+    assert "0.999999" in text
