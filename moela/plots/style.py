@@ -65,6 +65,8 @@ def dress(axes: Any, xlabel: str = "", ylabel: str = "", title: str = "") -> Non
     if title:
         axes.set_title(short(title, 70), fontsize=TEXT)
     axes.tick_params(labelsize=SMALL)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.get_offset_text().set_fontsize(SMALL)
     axes.grid(alpha=0.3)
     axes.set_axisbelow(True)
     for side in ("top", "right"):

@@ -8,7 +8,7 @@ from pathlib import Path
 from pymoo.algorithms.moo.nsga2 import NSGA2
 
 from moela import MOELA, compare, run_experiment
-from problems import MultiObjectiveKnapsack
+from problems import MultiObjectiveQAP
 
 ALGORITHMS = {
     "MOELA": MOELA,
@@ -19,13 +19,12 @@ ALGORITHMS = {
 
 def main() -> None:
     folder = Path(sys.argv[1])
-    problem = MultiObjectiveKnapsack.random(n_items=250)
-    results = run_experiment({"knapsack": problem}, ALGORITHMS, 9, 4_000, store=".benchmarks/page")
-    comparison = compare(results, problems={"knapsack": problem})
+    problem = MultiObjectiveQAP.random(n_facilities=25)
+    results = run_experiment({"mQAP": problem}, ALGORITHMS, 9, 4_000, store=".benchmarks/page")
+    comparison = compare(results, problems={"mQAP": problem})
     print(comparison)
     comparison.plot_attainment(path=folder / "attainment.png")
     comparison.plot_convergence(path=folder / "convergence.png")
-    comparison.plot_ranks(path=folder / "ranks.png")
 
 
 if __name__ == "__main__":
