@@ -22,12 +22,14 @@ if TYPE_CHECKING:
         replay,
     )
     from moe_costmodel.characterise import TraceDescription, static_waste
+    from moe_costmodel.deployment import DeploymentModel, Evaluation
     from moe_costmodel.gate_rules import GateRule, keep_mask
     from moe_costmodel.hardware import Hardware, Link
     from moe_costmodel.latency import FitReport, LatencyModel, Prediction
     from moe_costmodel.layer_table import LayerTable
     from moe_costmodel.measure import measure_kernels
     from moe_costmodel.measurements import Measurements, Record
+    from moe_costmodel.objectives import OBJECTIVES, Predicted
     from moe_costmodel.placement import (
         Placement,
         avg_max_load,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
         max_load,
         migration_bytes,
     )
+    from moe_costmodel.plan import Plan
     from moe_costmodel.quality import (
         GateMass,
         LossUnderRule,
@@ -51,8 +54,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FAMILIES",
+    "OBJECTIVES",
     "POLICIES",
     "BufferCost",
+    "DeploymentModel",
+    "Evaluation",
     "ExpertStream",
     "FitReport",
     "GateMass",
@@ -69,6 +75,8 @@ __all__ = [
     "MissCurves",
     "OptimalPlacement",
     "Placement",
+    "Plan",
+    "Predicted",
     "Prediction",
     "Record",
     "RestOfModel",
@@ -100,6 +108,8 @@ __all__ = [
 
 _HOMES = {
     "BufferCost": "buffer_cost",
+    "DeploymentModel": "deployment",
+    "Evaluation": "deployment",
     "ExpertStream": "buffering",
     "FAMILIES": "record",
     "FitReport": "latency",
@@ -115,9 +125,12 @@ _HOMES = {
     "Measurements": "measurements",
     "MemoryModel": "step",
     "MissCurves": "buffering",
+    "OBJECTIVES": "objectives",
     "OptimalPlacement": "balance_search",
-    "POLICIES": "buffering",
     "Placement": "placement",
+    "Plan": "plan",
+    "POLICIES": "buffering",
+    "Predicted": "objectives",
     "Prediction": "latency",
     "Record": "measurements",
     "RestOfModel": "step",

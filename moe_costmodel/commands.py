@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = ["COMMANDS", "Measure", "TraceCommand"]
+__all__ = ["COMMANDS", "Measure", "TraceCommand", "parse_shape"]
 
 
 class Measure:
@@ -29,7 +29,7 @@ class Measure:
         parser.add_argument(
             "--shape",
             action="append",
-            type=_shape,
+            type=parse_shape,
             metavar="E,K,D,F[,gated]",
             help="a layer: experts, experts a token, width, inner width; may be repeated",
         )
@@ -115,7 +115,8 @@ def _say(text: object) -> None:
     sys.stdout.write(f"{text}\n")
 
 
-def _shape(text: str) -> Any:
+def parse_shape(text: str) -> Any:
+    """Return the LayerShape that an option names: experts, experts a token, two widths, gated."""
     from moe_costmodel.shapes import LayerShape
 
     parts = text.split(",")

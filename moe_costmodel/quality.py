@@ -13,7 +13,7 @@ from moe_costmodel._checks import complain
 from moe_costmodel.gate_rules import GateRule, keep_mask
 from moe_costmodel.trace import RoutingTrace
 
-__all__ = ["GateMass", "LossUnderRule", "gate_mass", "keep_choices", "measured_loss"]
+__all__ = ["GateMass", "LossMeter", "LossUnderRule", "gate_mass", "keep_choices", "measured_loss"]
 
 Rules = GateRule | Sequence[GateRule]
 
@@ -181,21 +181,38 @@ def measured_loss(model: Any, batches: Iterable[Any], rules: Rules) -> LossUnder
     ValueError
         If there is no batch, or the model or the number of rules does not fit.
     """
-    held = [batch for batch in batches if batch.shape[1] > 1]
-    if not held:
-        raise complain("batches", "measured_loss", "at least one of length 2", "none")
-    run = _Runner(model, held)
+    run = LossMeter(model, batches)
     loss, experts = run(rules)
     fixed = [run(GateRule("top-k", k))[0] for k in range(1, run.k + 1)]
     return LossUnderRule(loss, experts, fixed[-1], np.array(fixed), run.n_tokens)
 
 
-class _Runner:
-    """Runs the batches under rules, and counts what they keep."""
+class LossMeter:
+    """Runs the same batches under any rules: loss, and the experts that the rules keep.
 
-    def __init__(self, model: Any, batches: list[Any]) -> None:
+    Parameters
+    ----------
+    model, batches
+        As for :func:`measured_loss`.
+
+    Attributes
+    ----------
+    n_layers, k : int
+        MoE layers of the model, and experts of a token.
+    n_tokens : int
+        Predicted tokens.
+
+    Raises
+    ------
+    ValueError
+        If there is no batch, or the model does not fit.
+    """
+
+    def __init__(self, model: Any, batches: Iterable[Any]) -> None:
         self.model = model
-        self.batches = batches
+        self.batches = batches = [batch for batch in batches if batch.shape[1] > 1]
+        if not batches:
+            raise complain("batches", "measured_loss", "at least one of length 2", "none")
         self.n_tokens = sum(batch.shape[0] * (batch.shape[1] - 1) for batch in batches)
         self.is_example = type(model).__name__ == "ExampleModel"
         if self.is_example:
@@ -209,6 +226,7 @@ class _Runner:
             self.k = int(next(iter(routers.values())).top_k)
 
     def __call__(self, rules: Rules) -> tuple[float, float]:
+        """Return the loss (nats a token), and the mean experts a token and layer."""
         import torch
         from torch.nn import functional as F
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from moela.algorithm import MOELA
     from moela.comparison import Comparison, compare
     from moela.evaluator import Evaluator
-    from moela.experiment import ExperimentResults, run_experiment
+    from moela.experiment import ExperimentResults, External, run_experiment
     from moela.front import Front
     from moela.journal import StoreMismatchError
     from moela.plot import plot_front
@@ -29,6 +29,7 @@ _HOMES = {
     "EvaluationStore": "moela.store",
     "Evaluator": "moela.evaluator",
     "ExperimentResults": "moela.experiment",
+    "External": "moela.experiment",
     "Front": "moela.front",
     "StoreError": "moela._sqlite",
     "StoreMismatchError": "moela.journal",
@@ -47,6 +48,7 @@ __all__ = [
     "EvaluationStore",
     "Evaluator",
     "ExperimentResults",
+    "External",
     "Front",
     "StoreError",
     "StoreMismatchError",

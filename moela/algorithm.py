@@ -31,6 +31,7 @@ from moela.volume import DirectionalVolume
 
 Part = Literal["evolution", "search", "pareto"]
 PARTS: tuple[Part, ...] = ("evolution", "search", "pareto")
+_BATCH = 10
 
 
 class MOELA(ArchiveAlgorithm):
@@ -69,8 +70,8 @@ class MOELA(ArchiveAlgorithm):
         Where the weighted product is measured from. "auto" takes the problem's `ref_point` if it
         has one; None the nadir of the non-dominated designs so far.
     batch_size : int or None
-        Designs asked for at a time; None asks for one a search. Raise it to a multiple of the
-        workers when evaluating in parallel.
+        Designs asked for at a time; None asks for one a search, and for ten where it is not the
+        turn of the searches. Raise it to a multiple of the workers when evaluating in parallel.
     archive_size : int or None
         Bound on the archive; None keeps every non-dominated design.
     **kwargs
@@ -80,8 +81,10 @@ class MOELA(ArchiveAlgorithm):
     Attributes
     ----------
     log : dict
-        What each part has contributed: evaluations, designs that entered the archive, and growth
-        of the (estimated) hypervolume, in units of the objectives.
+        What each part ("initial", "evolution", "search", "pareto") has contributed: evaluations
+        (`n_eval`), designs that entered the archive (`accepted`), and growth of the (estimated)
+        hypervolume, in units of the objectives (`hypervolume`). "screening" holds the same of those
+        moves of search and pareto that the move model chose, and is contained in theirs.
 
     Raises
     ------
@@ -111,7 +114,7 @@ class MOELA(ArchiveAlgorithm):
         n_neighbours: int = 10,
         prob_neighbour_mating: float = 0.9,
         scalarisation: Scalarisation = "chebyshev",
-        n_searches: int = 10,
+        n_searches: int = 5,
         patience: int = 20,
         descend: Scalarisation = "product",
         n_candidates: int = 10,
@@ -123,14 +126,13 @@ class MOELA(ArchiveAlgorithm):
         archive_size: int | None = None,
         **kwargs: Any,
     ) -> None:
-        size = n_searches if batch_size is None else batch_size
         for name, value, low in (
             ("n_subproblems", n_subproblems, 2),
             ("n_neighbours", n_neighbours, 2),
             ("n_searches", n_searches, 1),
             ("patience", patience, 1),
             ("n_candidates", n_candidates, 1),
-            ("batch_size", size, 1),
+            ("batch_size", 1 if batch_size is None else batch_size, 1),
         ):
             whole = isinstance(value, int | np.integer) and value >= low
             require("MOELA", name, value, whole, f"an integer of at least {low}")
@@ -157,7 +159,7 @@ class MOELA(ArchiveAlgorithm):
         self.start_model = start_model
         self.move_model = move_model
         self.reference = reference
-        self.batch_size = size
+        self.batch_size = batch_size
 
     @classmethod
     def published(cls, **settings: Any) -> PublishedMOELA:
@@ -193,7 +195,8 @@ class MOELA(ArchiveAlgorithm):
         self.volume = DirectionalVolume(problem.n_obj, rng)
         self.n_asked: dict[Part, int] = dict.fromkeys(PARTS, 0)
         self.log: dict[str, dict[str, float]] = {
-            part: {"n_eval": 0, "accepted": 0, "hypervolume": 0.0} for part in ("initial", *PARTS)
+            part: {"n_eval": 0, "accepted": 0, "hypervolume": 0.0}
+            for part in ("initial", *PARTS, "screening")
         }
 
     def _share(self) -> Mapping[str, float]:
@@ -230,13 +233,13 @@ class MOELA(ArchiveAlgorithm):
         return min(due, key=lambda part: due[part])
 
     def _children(self) -> Population:
-        rng, sub = self.random_state, self.subproblems
+        rng, sub, size = self.random_state, self.subproblems, self.batch_size or _BATCH
         homes = np.empty(0, dtype=np.int64)
         local = np.empty(0, dtype=bool)
         pop = Population.empty()
         # Designs asked for before are made again, but not for ever: small spaces run out.
         for _ in range(3):
-            home = rng.permutation(len(sub))[: self.batch_size - len(pop)]
+            home = rng.permutation(len(sub))[: size - len(pop)]
             parents, near = sub.parents(
                 home, self.operators.n_parents, self.prob_neighbour_mating, rng
             )
@@ -244,7 +247,7 @@ class MOELA(ArchiveAlgorithm):
             new = self.seen.claim(off.get("X"))
             pop = Population.merge(pop, off[new])
             homes, local = np.append(homes, home[new]), np.append(local, near[new])
-            if len(pop) >= min(self.batch_size, len(sub)):
+            if len(pop) >= min(size, len(sub)):
                 break
         if len(pop) == 0:
             pop, homes, local = off, home, near
@@ -259,7 +262,7 @@ class MOELA(ArchiveAlgorithm):
             running = self.searches
             if len(running) == 0:
                 break
-            width = max(1, self.batch_size // len(running))
+            width = max(1, (self.batch_size or 0) // len(running))
             found = self.screen.candidates(
                 running.X, running.features, width, self.random_state, running.step
             )
@@ -281,7 +284,7 @@ class MOELA(ArchiveAlgorithm):
     def _around_the_front(self) -> Population:
         """Propose neighbours of archived designs that promise hypervolume: Pareto local search."""
         front, rng = self.front, self.random_state
-        n = min(self.batch_size, len(front))
+        n = min(self.batch_size or _BATCH, len(front))
         tries = tries_of(front.pop) + rng.random(len(front))
         members = tries.argsort()[:n]
         base = front.pop[members]
@@ -336,7 +339,7 @@ class MOELA(ArchiveAlgorithm):
             self._advance_searches(pop[searched], F[searched], CV[searched])
         for ind in pop:
             # What was needed to understand the answer would otherwise live as long as the design.
-            for key in ("move", "features", "base"):
+            for key in ("move", "features", "base", "screened"):
                 ind.data.pop(key, None)
         # Whatever was evaluated is a candidate for the sub-problems: a child near its home.
         child = part == "evolution"
@@ -357,10 +360,11 @@ class MOELA(ArchiveAlgorithm):
         unit = np.prod(self.frame.nadir - self.frame.ideal)
         grown[useful] = unit * self.volume.add(F[useful], self.frame)
         for ind, accept, gain in zip(pop, accepted.tolist(), grown.tolist(), strict=True):
-            entry = self.log[ind.data.get("part")]
-            entry["n_eval"] += 1
-            entry["accepted"] += accept
-            entry["hypervolume"] += gain
+            for name in (ind.data.get("part"), *["screening"] * ind.data.get("screened", False)):
+                entry = self.log[name]
+                entry["n_eval"] += 1
+                entry["accepted"] += accept
+                entry["hypervolume"] += gain
 
     def _advance_searches(self, pop: Population, F: Floats, CV: Floats) -> None:
         ids = np.array([ind.data.get("search") for ind in pop], dtype=np.int64)

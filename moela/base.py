@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import logging
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from pymoo.core.algorithm import Algorithm
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
+from pymoo.core.result import Result
 from pymoo.util.display.multi import MultiObjectiveOutput
 
 from moela.archive import Archive, Bools, Floats
@@ -18,8 +20,9 @@ from moela.operators import Operators, resolve
 from moela.policy import failed
 from moela.seen import Seen
 from moela.termination import evaluation_budget
+from moela.warm_start import first_designs
 
-Individuals = Population
+_LOG = logging.getLogger(__name__)
 
 _RUN_STATE = (
     "archive", "data", "display", "history", "is_initialized", "n_iter", "off", "opt", "pop",
@@ -39,8 +42,12 @@ class ArchiveAlgorithm(Algorithm):
     ----------
     n_init : int
         Designs sampled to begin with.
-    sampling : Sampling, Population or array [n, n_var], optional
-        Where they come from. Default: the problem's own, else random by variable type.
+    sampling : optional
+        Where they come from: a pymoo Sampling; designs as an array [n, n_var] or a list,
+        dictionaries for mixed variables; a Population, the Result of an earlier run, an
+        `EvaluationStore` or its path, of which the front is taken; a design that the problem can
+        `encode()`. Designs that come evaluated cost nothing. Where there are fewer than `n_init`,
+        the rest is drawn. Default: the problem's own, else random by variable type.
     crossover, mutation, repair : pymoo operators, optional
         Default: the problem's own (`problem.operators()`), else by variable type.
     archive_size : int or None
@@ -152,6 +159,10 @@ class ArchiveAlgorithm(Algorithm):
     def _set_optimum(self) -> None:
         self.pop = self.opt = self.front.pop
 
+    def _finalize(self) -> None:
+        if len(self.front) and not self.front.feasible:
+            _LOG.warning("%s found %s.", type(self).__name__, self.status)
+
     def _post_advance(self) -> None:
         super()._post_advance()
         # Under ask and tell the evaluator may be somebody else's, and then only we have counted.
@@ -169,7 +180,31 @@ class ArchiveAlgorithm(Algorithm):
         copied.__dict__.update(copy.deepcopy(self.__dict__, memo))
         return copied
 
+    def result(self) -> Result:
+        """Return pymoo's Result, with the `status` of the run on it.
+
+        Where nothing feasible was found, pymoo's `X` and `F` are None, or with
+        ``return_least_infeasible=True`` the non-dominated designs among those of least violation.
+        They are on ``result.pop`` either way.
+        """
+        found = super().result()
+        found.status = self.status
+        return found
+
     # --------------------------------------------------------------------------------- the rest
+
+    @property
+    def status(self) -> str:
+        """What the run has found so far, in words; says so where nothing is feasible."""
+        if not self.is_initialized or len(self.front) == 0:
+            return "nothing evaluated yet"
+        n = f"{len(self.front)} non-dominated design{'s' if len(self.front) > 1 else ''}"
+        if self.front.feasible:
+            return f"{n} after {self.n_eval:,} evaluations"
+        return (
+            f"no feasible design after {self.n_eval:,} evaluations; {n} with the least constraint "
+            f"violation, {self.front.CV[0]:.4g}"
+        )
 
     @property
     def n_eval(self) -> int:
@@ -188,14 +223,13 @@ class ArchiveAlgorithm(Algorithm):
         return pop[cost <= budget - self.n_eval]
 
     def _sample(self) -> Population:
-        sampling = self.operators.sampling
-        if isinstance(sampling, Population):
-            # Copies: evaluation and repair write into individuals, and these are the caller's.
-            pop = Population.create(*[ind.copy() for ind in sampling])
-        elif isinstance(sampling, np.ndarray | list):
-            pop = Population.new("X", rows(sampling))
-        else:
-            pop = sampling(self.problem, self.n_init, random_state=self.random_state)
+        pop = first_designs(self.problem, self.operators.sampling)
+        if pop is None:
+            pop = self._draw(self.operators.sampling, self.n_init)
+        elif len(pop) < self.n_init:
+            # A few designs are a place to begin, but nothing to recombine.
+            drawn = resolve(self.problem, **{**self._given, "sampling": None}).sampling
+            pop = Population.merge(pop, self._draw(drawn, self.n_init - len(pop)))
         fresh = np.array([len(ind.evaluated) == 0 for ind in pop], dtype=bool)
         if fresh.any():
             pop[fresh] = self.operators.repair(
@@ -205,6 +239,10 @@ class ArchiveAlgorithm(Algorithm):
         pop.set("given", (~fresh).tolist())
         pop = pop[self.seen.claim(pop.get("X"))]
         return pop
+
+    def _draw(self, sampling: Any, n: int) -> Population:
+        drawn: Population = sampling(self.problem, n, random_state=self.random_state)
+        return drawn
 
     def _take(self, infills: Population | None) -> tuple[Population, Floats, Floats, Bools]:
         """Check answers, count them, drop failed evaluations and archive the rest."""

@@ -14,16 +14,20 @@ from moela import __version__
 # module, or an object in one, with `configure(parser)` and `run(arguments)`.
 COMMANDS = {
     ("run", "noc"): ("moela.commands.run_noc", "design a 3D network-on-chip manycore"),
+    ("run", "moe"): ("moela.commands.run_moe", "plan the deployment of an MoE model"),
+    ("show",): ("moela.commands.show", "show a network-on-chip design"),
+    ("export",): ("moela.commands.export", "write a network-on-chip design for another program"),
     ("runs",): ("moela.commands.runs", "list the runs in a store"),
     ("compare",): ("moela.commands.compare", "compare experiments, stores and fronts"),
     ("measure",): ("moela.commands.cost_model:measure", "time MoE kernels on this machine"),
+    ("moe", "verify"): ("moela.commands.moe_verify", "run deployment plans for real, compare"),
     ("trace",): ("moela.commands.cost_model:trace", "describe, convert or record MoE routing"),
 }
 EXTRAS = {
     "torch": "torch", "safetensors": "torch", "transformers": "hf", "pyarrow": "tables",
     "plotly": "report",
 }  # fmt: skip
-GROUPS = {"run": "optimise a design problem"}
+GROUPS = {"run": "optimise a design problem", "moe": "work on deployments of MoE models"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
 from scipy.stats import spearmanr
 from sklearn.base import clone
 from sklearn.linear_model import Ridge
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from moela.archive import Floats
 
 _MIN_ROWS = 100
+
+
+@cache
+def _threads() -> ThreadpoolController:
+    # Looking for the libraries takes longer than a fit, and they do not change.
+    return ThreadpoolController()
 
 
 class MoveModel:
@@ -42,6 +49,7 @@ class MoveModel:
         self.moves: list[Floats] = []
         self.changes: list[Floats] = []
         self.n_rows = 0
+        self._kept = 0
         self._fitted_at = 0
         self._model: Any = None
         self._scale: Floats = np.empty(0)
@@ -68,7 +76,9 @@ class MoveModel:
         self.moves.append(moves)
         self.changes.append(changes)
         self.n_rows += len(moves)
-        while sum(map(len, self.moves[1:])) >= self.window:
+        self._kept += len(moves)
+        while self._kept - len(self.moves[0]) >= self.window:
+            self._kept -= len(self.moves[0])
             del self.moves[0], self.changes[0]
 
     def fit_if_due(self) -> bool:
@@ -82,7 +92,7 @@ class MoveModel:
         unit = C.std(axis=0)
         self._unit = np.where(unit > 0, unit, 1.0)
         # BLAS threads gain nothing on matrices this small, and lose much on a busy machine.
-        with threadpool_limits(1):
+        with _threads().limit(limits=1):
             self._model = clone(self.estimator).fit(D / self._scale, C / self._unit)
         self._linear = None
         if isinstance(self._model, Ridge) and not self._model.fit_intercept:

@@ -32,6 +32,8 @@ class Candidates:
         Predicted change of the objectives; zero where there is no model to predict it.
     blind : bool array, [n]
         Designs whose move is drawn without looking at the prediction, to measure its skill.
+    ranked : bool
+        Whether there was a model to rank them.
     """
 
     X: NDArray[Any]
@@ -39,6 +41,7 @@ class Candidates:
     moves: Floats
     change: Floats
     blind: Bools
+    ranked: bool
 
 
 class Screen:
@@ -97,7 +100,7 @@ class Screen:
             assert self.model is not None
             change = self.model.predict(moves.reshape(n * k, -1)).reshape(n, k, m)
             blind = random_state.random(n) < self.prob_blind
-        return Candidates(near, described, moves, change, blind)
+        return Candidates(near, described, moves, change, blind, screening)
 
     def pick(self, found: Candidates, rank: Floats, width: int) -> tuple[Population, Any]:
         """Pick up to `width` new candidates of each design, by smallest rank [n, k] first.
@@ -105,7 +108,8 @@ class Screen:
         Returns
         -------
         pop : Population, [b]
-            Unevaluated, with `features`, `move` and `blind` on each.
+            Unevaluated, with `features`, `move`, `blind` and `screened` (whether the model chose)
+            on each.
         at : tuple of int arrays, [b] and [b]
             Where each came from: design, and candidate of it.
         """
@@ -132,5 +136,6 @@ class Screen:
         pop = Population.new("X", rows(list(found.X[at])))
         carried = zip(found.features[at], found.moves[at], found.blind[at[0]].tolist(), strict=True)
         for ind, (features, move, blind) in zip(pop, carried, strict=True):
-            ind.data.update(features=features, move=move, blind=blind)
+            screened = found.ranked and not blind
+            ind.data.update(features=features, move=move, blind=blind, screened=screened)
         return pop, at

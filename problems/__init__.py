@@ -7,17 +7,31 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from problems.classic import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP
+    from problems.moe import ExpertBuffering, ExpertPlacement, GatingThresholds, MoEDeployment
     from problems.noc import NoC3D
 
 # Imported on first use, so that one family of problems does not load what another needs.
 _HOMES = {
+    "ExpertBuffering": "problems.moe",
+    "ExpertPlacement": "problems.moe",
+    "GatingThresholds": "problems.moe",
     "MNKLandscape": "problems.classic",
+    "MoEDeployment": "problems.moe",
     "MultiObjectiveKnapsack": "problems.classic",
     "MultiObjectiveQAP": "problems.classic",
     "NoC3D": "problems.noc",
 }
 
-__all__ = ["MNKLandscape", "MultiObjectiveKnapsack", "MultiObjectiveQAP", "NoC3D"]
+__all__ = [
+    "ExpertBuffering",
+    "ExpertPlacement",
+    "GatingThresholds",
+    "MNKLandscape",
+    "MoEDeployment",
+    "MultiObjectiveKnapsack",
+    "MultiObjectiveQAP",
+    "NoC3D",
+]
 
 
 def __getattr__(name: str) -> Any:

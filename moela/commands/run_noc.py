@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +12,46 @@ import numpy as np
 from pymoo.core.result import Result
 from pymoo.optimize import minimize
 
+from moela.commands.noc_files import constraints_of, objectives_of, platform_of
 from moela.evaluator import Evaluator
 from moela.plot import compromise, plot_front
 from moela.provenance import provenance
 
-ALGORITHMS = ("moela", "moela-published", "moos", "moo-stage", "nsga2", "nsga3", "moead")
+ALGORITHMS = ("moela", "moela-published", "moos", "moo-stage", "nsga2", "nsga3", "moead", "ga")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("--traffic", metavar="CSV", help="traffic file, a row a source PE")
+    parser.add_argument(
+        "--platform", metavar="JSON", help="platform file, or 4x4x4 (default), 8x8, 8x8x4, 10x10x10"
+    )
+    parser.add_argument(
+        "--traffic", nargs="+", metavar="CSV", help="traffic files, a row a source PE, one an "
+        "application",
+    )  # fmt: skip
+    parser.add_argument("--held-out", metavar="CSV", help="application that only the result sees")
+    parser.add_argument(
+        "--aggregate", default="mean", help="of several applications: mean or worst"
+    )
     parser.add_argument(
         "--application",
         default="bfs",
         help="whose traffic shares the synthetic traffic has, where no file is given",
     )
-    parser.add_argument("--objectives", type=int, default=5, help="3, 4 or 5")
+    parser.add_argument(
+        "--objectives", nargs="+", default=["5"], metavar="NAME",
+        help="3, 4 or 5, or names such as latency energy temperature",
+    )  # fmt: skip
+    parser.add_argument(
+        "--constraint", action="append", metavar="LIMIT", help="such as 'temperature<=85'; repeat"
+    )
     parser.add_argument("--model", default="published", help="published or released formulas")
-    parser.add_argument("--algorithm", choices=ALGORITHMS, default="moela", help="what optimises")
+    parser.add_argument(
+        "--algorithm",
+        choices=ALGORITHMS,
+        default="moela",
+        help="what optimises; ga for one objective",
+    )
     parser.add_argument("--evals", type=int, default=20_000, help="designs to evaluate")
     parser.add_argument("--seed", type=int, default=1, help="random seed")
     parser.add_argument("--jobs", type=int, default=1, help="workers; -1 for one a core")
@@ -42,9 +65,17 @@ def run(arguments: argparse.Namespace) -> None:
 
     if arguments.evals < 2:
         raise ValueError(f"--evals must be at least 2. Got {arguments.evals} instead.")
-    common = {"objectives": arguments.objectives, "model": arguments.model}
+    common: dict[str, Any] = {
+        "platform": platform_of(arguments.platform),
+        "objectives": objectives_of(arguments.objectives),
+        "constraints": constraints_of(arguments.constraint),
+        "model": arguments.model,
+        "aggregate": arguments.aggregate,
+    }
     if arguments.traffic:
-        problem = NoC3D.from_traffic(arguments.traffic, **common)
+        problem = NoC3D.from_traffic(arguments.traffic, held_out=arguments.held_out, **common)
+    elif arguments.held_out:
+        raise ValueError("--held-out goes with --traffic. Got no --traffic.")
     else:
         problem = NoC3D.example(arguments.application, **common)
     out = Path(arguments.out)
@@ -57,7 +88,20 @@ def run(arguments: argparse.Namespace) -> None:
         seed=arguments.seed,
         evaluator=Evaluator(n_jobs=arguments.jobs, store=arguments.store, progress=True),
     )
+    if result.X is None:
+        raise ValueError(f"no design met the constraints. {closest(problem, result)}")
     write(out, problem, result, vars(arguments))
+
+
+def closest(problem: Any, result: Result) -> str:
+    """Say what the design that breaks the constraints least has, in words."""
+    best = min(result.pop, key=lambda individual: float(individual.CV[0]))
+    beside = problem.beside_mesh(best.X)
+    found = [
+        f"{name} {beside[name][0]:.5g} against {limit:g}"
+        for name, limit in problem.constraints.items()
+    ]
+    return f"Closest came: {', '.join(found)}"
 
 
 def make_algorithm(name: str, problem: Any) -> Any:
@@ -73,6 +117,10 @@ def make_algorithm(name: str, problem: Any) -> Any:
         return MOOS()
     if name == "moo-stage":
         return MOOSTAGE()
+    if name == "ga":
+        from pymoo.algorithms.soo.nonconvex.ga import GA
+
+        return GA(pop_size=50, **problem.operators())
     from pymoo.algorithms.moo.moead import MOEAD
     from pymoo.algorithms.moo.nsga2 import NSGA2
     from pymoo.algorithms.moo.nsga3 import NSGA3
@@ -101,7 +149,8 @@ def write(out: Path, problem: Any, result: Result, settings: dict[str, Any]) -> 
 
     best = compromise(F, problem.ref_point)
     problem.decode(X[best]).save(out / "best.json")
-    below = 100.0 * (1.0 - F[best] / problem.ref_point)
+    beside = problem.beside_mesh(X[best])
+    below = {name: -change for name, (_, _, change) in beside.items()}
     record = {
         "command": "moela run noc",
         "settings": settings,
@@ -110,26 +159,45 @@ def write(out: Path, problem: Any, result: Result, settings: dict[str, Any]) -> 
         "front_size": len(F),
         "n_eval": int(result.algorithm.evaluator.n_eval),
         "seconds": round(float(result.exec_time), 3),
-        "hypervolume": _hypervolume(F, problem.ref_point),
+        "hypervolume": hypervolume(F, problem.ref_point),
         "best": {
             "row": best,
             "objectives": dict(zip(names, F[best].tolist(), strict=True)),
-            "percent_below_mesh": dict(zip(names, below.round(2).tolist(), strict=True)),
+            "percent_below_mesh": {
+                name: round(change, 2) for name, change in below.items() if math.isfinite(change)
+            },
         },
+        "constraints": problem.constraints,
         **provenance(),
     }
+    if problem.held_out is not None:
+        record["held_out"] = {
+            name: {"best": ours, "mesh": mesh}
+            for name, (ours, mesh, _) in problem.held_out.beside_mesh(X[best]).items()
+        }
     (out / "run.json").write_text(json.dumps(record, indent=2) + "\n")
-    source = settings["traffic"] or f"synthetic {settings['application']}"
-    plot_front(
-        F, names=names, reference=problem.ref_point, reference_name="mesh",
-        title=f"{len(F)} non-dominated designs, {Path(source).name}", path=out / "front.png",
-    )  # fmt: skip
-    gains = ", ".join(f"{name} {-value:+.0f}%" for name, value in zip(names, below, strict=True))
-    print(f"{len(F)} designs in {out}/: front.csv, run.json, front.png, best.json")
-    print(f"best compromise against the mesh: {gains}")
+    files = ["front.csv", "run.json", "best.json"]
+    if len(names) > 1:
+        source = ", ".join(Path(name).name for name in settings["traffic"] or ())
+        source = source or f"synthetic {settings['application']}"
+        plot_front(
+            F, names=names, reference=problem.ref_point, reference_name="mesh",
+            title=f"{len(F)} non-dominated designs, {source}", path=out / "front.png",
+        )  # fmt: skip
+        files.append("front.png")
+    print(f"{len(F)} designs in {out}/: {', '.join(files)}")
+    print(f"best compromise against the mesh: {_gains(below)}")
+    if problem.held_out is not None:
+        changes = problem.held_out.beside_mesh(X[best])
+        print(f"the same, held out: {_gains({name: -c[2] for name, c in changes.items()})}")
 
 
-def _hypervolume(F: Any, reference: Any) -> float:
+def _gains(below: dict[str, float]) -> str:
+    return ", ".join(f"{name} {-value:+.0f}%" for name, value in below.items())
+
+
+def hypervolume(F: Any, reference: Any) -> float:
+    """Return the hypervolume of what is better than the reference in all objectives."""
     import moocore
 
     inside = F[(F < reference).all(axis=1)]

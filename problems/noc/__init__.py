@@ -2,8 +2,10 @@
 
 from .design import Design
 from .operators import NoCCrossover, NoCMutation, NoCSampling
-from .platform import PEType, Platform
+from .pe_type import PEType
+from .platform import Platform
 from .problem import NoC3D
+from .stack import ThermalStack
 from .traffic import load_traffic, synthetic_traffic
 
 __all__ = [
@@ -14,6 +16,7 @@ __all__ = [
     "NoCSampling",
     "PEType",
     "Platform",
+    "ThermalStack",
     "load_traffic",
     "synthetic_traffic",
 ]

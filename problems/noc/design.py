@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .booksim import BookSimResult, simulate_booksim, write_booksim
+from .exchange import graphml, read_csv, write_csv
 from .files import read_json, write_json
+from .hotspot import simulate_hotspot, write_hotspot
 from .layout import link_lengths
+from .metrics import temperature_rises
 from .platform import Platform
 from .rules import broken_rule, whole_numbers
 
@@ -28,17 +32,17 @@ class Design:
     ----------
     placement : int array-like [n_tiles]
         PE id on each tile.
-    links : int array-like [n_planar_links, 2]
-        Tile pairs of the planar links, in any order and direction; kept ascending. The vertical
-        links are the platform's.
+    links : int array-like [n_chosen, 2]
+        Tile pairs of the planar links, in any order and direction. The vertical links are the
+        platform's, but with a TSV budget those that the design has are named here too.
     platform : Platform, optional
         By default the 4 x 4 x 4 chip of the paper.
 
     Attributes
     ----------
     placement : int64 array [n_tiles]
-    links : int64 array [n_planar_links, 2]
-        Ascending, smaller tile first.
+    links : int64 array [n_chosen, 2]
+        Smaller tile first; planar ones ascending, then vertical ones ascending.
     platform : Platform
 
     Raises
@@ -56,9 +60,9 @@ class Design:
         broken = broken_rule(self.platform, place, pairs)
         if broken:
             raise ValueError(f"A Design breaks a rule: {broken} instead.")
-        pairs = np.sort(pairs, axis=1)
+        chosen = np.sort(self.platform.candidate_index(pairs))
         self.placement: NDArray[np.int64] = place
-        self.links: NDArray[np.int64] = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+        self.links: NDArray[np.int64] = self.platform.candidates[chosen]
         self.placement.flags.writeable = False
         self.links.flags.writeable = False
 
@@ -73,12 +77,88 @@ class Design:
         """Return planar and vertical links, [n_links, 2]."""
         return np.concatenate((self.links, self.platform.vertical_array))
 
-    def plot(self, loads: ArrayLike | None = None) -> Figure:
+    @property
+    def planar_links(self) -> NDArray[np.int64]:
+        """The links inside layers, [n_planar_links, 2]."""
+        return self.links[: self.platform.n_planar_links]
+
+    @property
+    def vertical_links(self) -> NDArray[np.int64]:
+        """The links between layers, chosen or fixed, [n_vertical, 2]."""
+        return self.all_links()[self.platform.n_planar_links :]
+
+    def plot(
+        self,
+        loads: ArrayLike | None = None,
+        *,
+        temperature: bool | ArrayLike = False,
+    ) -> Figure:
         """Draw the layers side by side; see ``problems.noc.drawing.draw_layers``."""
         # Drawing is rare, and matplotlib takes long to import.
         from .drawing import draw_layers
 
-        return draw_layers(self, loads)
+        return draw_layers(self, loads, temperature=temperature)
+
+    def temperatures(self) -> NDArray[np.float64]:
+        """Return degrees Celsius of each tile by the stack model of "temperature", [n_tiles]."""
+        rises = temperature_rises(self.platform, self.placement[None])[0]
+        # Levels count from the sink, tiles from the bottom.
+        layers = rises[::-1] if self.platform.sink == "top" else rises
+        values: NDArray[np.float64] = self.platform.stack.ambient + layers.ravel()
+        return values
+
+    def to_booksim(
+        self,
+        folder: str | Path,
+        *,
+        traffic: ArrayLike | None = None,
+        injection_rate: float | None = None,
+    ) -> Path:
+        """Write BookSim's input into a folder; see ``problems.noc.booksim.write_booksim``."""
+        return write_booksim(self, folder, traffic=traffic, injection_rate=injection_rate)
+
+    def simulate_booksim(
+        self,
+        folder: str | Path,
+        *,
+        traffic: ArrayLike | None = None,
+        injection_rate: float | None = None,
+        timeout_s: float = 600.0,
+    ) -> BookSimResult:
+        """Run BookSim, where it is on the PATH; see ``problems.noc.booksim.simulate_booksim``."""
+        return simulate_booksim(
+            self, folder, traffic=traffic, injection_rate=injection_rate, timeout_s=timeout_s
+        )
+
+    def to_hotspot(self, folder: str | Path) -> Path:
+        """Write HotSpot's input into a folder; see ``problems.noc.hotspot.write_hotspot``."""
+        return write_hotspot(self, folder)
+
+    def simulate_hotspot(
+        self, folder: str | Path, *, timeout_s: float = 600.0
+    ) -> NDArray[np.float64]:
+        """Run HotSpot, where it is on the PATH; see ``problems.noc.hotspot.simulate_hotspot``."""
+        return simulate_hotspot(self, folder, timeout_s=timeout_s)
+
+    def to_csv(self, placement: str | Path, links: str | Path) -> None:
+        """Write placement and links as the released code has them; see ``exchange.write_csv``."""
+        write_csv(self, placement, links)
+
+    @classmethod
+    def from_csv(
+        cls, placement: str | Path, links: str | Path, platform: Platform | None = None
+    ) -> Design:
+        """Read placement and links from two files; see ``problems.noc.exchange.read_csv``."""
+        platform = Platform.paper_4x4x4() if platform is None else platform
+        tiles, pairs = read_csv(placement, links, platform)
+        try:
+            return cls(tiles, pairs, platform)
+        except ValueError as error:
+            raise ValueError(f"{placement}, {links}: {error}") from error
+
+    def to_graphml(self, path: str | Path, loads: ArrayLike | None = None) -> None:
+        """Write the network as GraphML; see ``problems.noc.exchange.graphml``."""
+        Path(path).write_text(graphml(self, loads), encoding="utf-8")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the design, with its platform, as plain JSON data."""
@@ -127,11 +207,13 @@ class Design:
 
     def __repr__(self) -> str:
         x, y, z = self.platform.grid
-        return f"Design({x}x{y}x{z}, {len(self.links)} planar links)"
+        return f"Design({x}x{y}x{z}, {len(self.planar_links)} planar links)"
 
     def __str__(self) -> str:
         x, y, z = self.platform.grid
-        lengths = np.ceil(np.round(link_lengths(self.platform.grid, self.links), 9)).astype(int)
+        lengths = np.ceil(np.round(link_lengths(self.platform.grid, self.planar_links), 9)).astype(
+            int
+        )
         counts = ", ".join(
             f"{count} of length {length}"
             for length, count in enumerate(np.bincount(lengths).tolist())
@@ -145,7 +227,7 @@ class Design:
         kinds = [self.platform.pe_types[k].name for k in self.platform.pe_type[self.placement]]
         cells = [f"{k}{p}" for k, p in zip(kinds, self.placement.tolist(), strict=True)]
         width = max(map(len, cells)) + 1
-        layer = self.links[:, 0] // (x * y)
+        layer = self.planar_links[:, 0] // (x * y)
         for level in range(z):
             lines.append(f"layer {level}, {int((layer == level).sum())} planar links")
             for row in range(y):

@@ -30,7 +30,7 @@ class FeaturePlan(NamedTuple):
     ends : float64 [n_tiles]
         Traffic that starts or ends at each PE.
     grid : int64 [3]
-    length : int64 [n_candidates]
+    length : int64 [n_planar_candidates]
         Length of each planar candidate, rounded up.
     pair_class : int64 [n_types, n_types]
         Column of two types that talk to each other, -1 where they do not.
@@ -65,7 +65,8 @@ class FeaturePlan(NamedTuple):
                     shares.append(1.0 / total)
                     pairs.append(f"{kinds[a]}-{kinds[b]}")
         x, y, z = platform.grid
-        length = np.ceil(np.round(platform.candidate_lengths, 9)).astype(np.int64)
+        planar = platform.candidate_lengths[: platform.n_planar_candidates]
+        length = np.ceil(np.round(planar, 9)).astype(np.int64)
         names = [f"{kind} in layer {k}" for k in range(z) for kind in kinds]
         names += [f"links in layer {k}" for k in range(z)]
         names += [f"links of length {k + 1}" for k in range(int(length.max(initial=0)))]
@@ -116,8 +117,8 @@ def features_batch(X: Ints, tables: Tables, plan: FeaturePlan, out: Floats) -> N
         degree.fill(0)
         crossing.fill(0.0)
         direct = 0.0
-        for k in range(tables.n_planar + n_vertical):
-            c = X[i, n + k] if k < tables.n_planar else tables.n_candidates + k - tables.n_planar
+        for k in range(tables.n_chosen + n_vertical):
+            c = X[i, n + k] if k < tables.n_chosen else tables.n_candidates + k - tables.n_chosen
             a, b = tables.link_a[c], tables.link_b[c]
             degree[a] += 1
             degree[b] += 1
@@ -153,7 +154,7 @@ def features_batch(X: Ints, tables: Tables, plan: FeaturePlan, out: Floats) -> N
         at += plan.pair_share.size
 
         # Routers.
-        mean_degree = 2.0 * (tables.n_planar + n_vertical) / n
+        mean_degree = 2.0 * (tables.n_chosen + n_vertical) / n
         mean_load = 0.0
         for t in range(n):
             kind = tables.pe_type[pe[t]]

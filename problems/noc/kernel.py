@@ -21,14 +21,21 @@ FAR = 60_000
 """Distance of a node that cannot be reached; every real path cost is below it."""
 
 
+MANY = 512
+"""Nodes from which on the flows read slots from turned strips: for fewer, turning costs more."""
+
+STRIP = 16
+"""Sources in a strip, which is to stay in the nearest cache."""
+
+
 @compiled
 def is_legal(row: Ints, tables: Tables, degree: Ints, used: Ints) -> bool:
     """Whether a row of X keeps every rule but connectedness, which routing finds out by itself.
 
     Parameters
     ----------
-    row : int64 array [n_tiles + n_planar]
-        PE id per tile, then candidate indices of the planar links.
+    row : int64 array [n_tiles + n_chosen]
+        PE id per tile, then candidate indices of the links.
     tables : Tables
     degree : int64 array [n_tiles]
         Filled: links of each tile.
@@ -45,9 +52,11 @@ def is_legal(row: Ints, tables: Tables, degree: Ints, used: Ints) -> bool:
     used.fill(0)
     for t in range(n):
         degree[t] = tables.vertical_degree[t]
-    for k in range(tables.n_planar):
+    for k in range(tables.n_chosen):
         c = row[n + k]
         if c < 0 or c >= tables.n_candidates or used[c] == 1:
+            return False
+        if (c < tables.n_planar_candidates) != (k < tables.n_planar):
             return False
         used[c] = 1
         a, b = tables.link_a[c], tables.link_b[c]
@@ -72,7 +81,7 @@ def first_illegal(X: Ints, tables: Tables) -> int:
 @compiled
 def build_graph(
     tile_pe: Ints,
-    planar: Ints,
+    chosen: Ints,
     tables: Tables,
     degree: Ints,
     neighbour: Ints,
@@ -85,19 +94,19 @@ def build_graph(
     ----------
     tile_pe : int array [n_tiles]
         PE id on each tile.
-    planar : int array [n_planar]
-        Candidate indices of the planar links of the design.
+    chosen : int array [n_chosen]
+        Candidate indices of the links of the design.
     tables : Tables
     degree, neighbour, cost, link_of : arrays [n_tiles] and 3 x [n_tiles, max_degree]
         Filled: number of neighbours, their PE ids, the link costs, and the position of the link
-        in the design (planar links first, then the vertical ones).
+        in the design (the chosen links first, then those that every design has).
     """
     n_tiles = tile_pe.size
-    n_planar = planar.size
-    n_links = n_planar + tables.link_a.size - tables.n_candidates
+    n_chosen = chosen.size
+    n_links = n_chosen + tables.link_a.size - tables.n_candidates
     degree.fill(0)
     for k in range(n_links):
-        c = planar[k] if k < n_planar else tables.n_candidates + k - n_planar
+        c = chosen[k] if k < n_chosen else tables.n_candidates + k - n_chosen
         a = tile_pe[tables.link_a[c]]
         b = tile_pe[tables.link_b[c]]
         neighbour[a, degree[a]] = b
@@ -189,6 +198,48 @@ def shortest_paths(
 
 
 @compiled
+def move_rows(before: Ints, after: Ints, dist: Words, spare: Words, moved: Ints) -> bool:
+    """Turn the costs of a placement into those of another on the same links, where few PEs moved.
+
+    Parameters
+    ----------
+    before, after : int array [n]
+        PE id on each tile, the set of ids being the same.
+    dist : uint16 array [n, n]
+        Costs by PE ids of ``before``; those of ``after`` on return, where True is returned.
+    spare, moved : arrays [m, n], [m]
+        Scratch; m is how many tiles may differ.
+
+    Returns
+    -------
+    bool
+        False, and nothing is done, where more tiles differ.
+    """
+    n = before.size
+    count = 0
+    for t in range(n):
+        if before[t] != after[t]:
+            if count == moved.size:
+                return False
+            moved[count] = t
+            count += 1
+    for i in range(count):
+        v = before[moved[i]]
+        for s in range(n):
+            spare[i, s] = dist[v, s]
+    for i in range(count):
+        v = after[moved[i]]
+        for s in range(n):
+            dist[v, s] = spare[i, s]
+    for v in range(n):
+        for i in range(count):
+            spare[i, 0] = dist[v, before[moved[i]]]
+        for i in range(count):
+            dist[v, after[moved[i]]] = spare[i, 0]
+    return True
+
+
+@compiled
 def choose_parents(degree: Ints, neighbour: Ints, cost: Words, dist: Words, slot: Words) -> None:
     """Give every node its parent in the shortest-path tree of every source.
 
@@ -209,17 +260,19 @@ def choose_parents(degree: Ints, neighbour: Ints, cost: Words, dist: Words, slot
 
 @compiled
 def tree_flows(
+    sources: range,
+    first: float,
     traffic: Floats,
     degree: Ints,
     neighbour: Ints,
     dist: Words,
-    slot: Words,
+    parent: Words,
     order: Ints,
     start: Ints,
     below: Floats,
     arc_load: Floats,
 ) -> float:
-    """Send all traffic along the shortest-path trees.
+    """Send the traffic of some sources along their shortest-path trees.
 
     Flows are pushed up from the farthest node to the source, so that a source costs O(n) rather
     than the sum of its path lengths. Nodes are put in order by counting: distances are small
@@ -227,24 +280,30 @@ def tree_flows(
 
     Parameters
     ----------
+    sources : range
+        Of PE ids.
+    first : float
+        What earlier sources returned, or 0.
     traffic : float array [n, n]
         What PE i sends to PE j; the diagonal never enters the network.
-    degree, neighbour, dist, slot : arrays
+    degree, neighbour, dist : arrays
         As the functions above fill them; all nodes reachable.
+    parent : uint16 array [len(sources), n]
+        Row i: the slots of all nodes in the tree of the i-th source.
     order, start, below : arrays [n], [longest path cost + 1], [n]
         Scratch: nodes by descending distance, where each distance starts, flow into a subtree.
     arc_load : float array [n, max_degree]
-        Filled: traffic that enters v through its k-th link.
+        Added to: traffic that enters v through its k-th link.
 
     Returns
     -------
     float
-        Sum over all flows of traffic times the degree of the first router after the source.
+        ``first`` plus, over the flows, traffic times the degree of the first router after the
+        source.
     """
     n = degree.size
-    arc_load.fill(0.0)
-    first = 0.0
-    for s in range(n):
+    for s in sources:
+        row = s - sources.start
         farthest = np.uint16(0)
         for v in range(n):
             farthest = max(farthest, dist[s, v])
@@ -265,13 +324,13 @@ def tree_flows(
         # The last is the source itself, at distance 0.
         for i in range(n - 1):
             v = order[i]
-            k = slot[v, s]
+            k = parent[row, v]
             flow = below[v]
             arc_load[v, k] += flow
             below[neighbour[v, k]] += flow
         for k in range(degree[s]):
             v = neighbour[s, k]
-            if neighbour[v, slot[v, s]] == s:
+            if neighbour[v, parent[row, v]] == s:
                 first += degree[v] * below[v]
     return first
 
@@ -334,25 +393,29 @@ def evaluate_batch(
 
     Parameters
     ----------
-    X : int64 array [n, n_tiles + n_planar]
+    X : int64 array [n, n_tiles + n_chosen]
     tables : Tables
-    traffic : float64 array [n_tiles, n_tiles]
-    pair_i, pair_j, pair_weight : arrays [n_pairs]
-        Flows that count for latency, and the weight of the path delay of each.
+    traffic : float64 array [n_apps, n_tiles, n_tiles]
+        What PE i sends to PE j in each application; routing is common to all.
+    pair_i, pair_j : int64 array [n_pairs]
+        Flows that count for latency.
+    pair_weight : float64 array [n_apps, n_pairs]
+        The weight of the path delay of each.
     released : bool
         Which model.
-    F : float64 array [n, 5]
+    F : float64 array [n, n_apps, 5]
         Filled: the objectives of ``OBJECTIVES``; left alone where the row is illegal.
-    loads : float64 array [n, n_links]
-        Filled likewise: the load of every link, planar ones in the order of the row, then the
-        vertical ones. May have no rows.
+    loads : float64 array [n, n_apps, n_links, 2]
+        Filled likewise: the load of every link, the chosen ones in the order of the row, then those
+        of every design; from its first tile to its second, and back. May have no rows.
     status : int64 array [n]
         Filled: 0 legal, 1 breaks a rule, 2 is not connected.
     """
     n = tables.pe_type.size
-    n_planar = tables.n_planar
+    n_apps = traffic.shape[0]
+    n_chosen = tables.n_chosen
     n_candidates = tables.n_candidates
-    n_links = n_planar + tables.link_a.size - n_candidates
+    n_links = n_chosen + tables.link_a.size - n_candidates
     tile_degree = np.empty(n, np.int64)
     used = np.empty(max(n, n_candidates), np.int64)
     degree = np.empty(n, np.int64)
@@ -361,6 +424,7 @@ def evaluate_batch(
     cost = np.zeros((n, tables.max_degree), np.uint16)
     dist = np.empty((n, n), np.uint16)
     slot = np.zeros((n, n), np.uint16)
+    strip = np.zeros((STRIP, n), np.uint16)
     scratch_a = np.empty(n, np.int64)
     scratch_b = np.empty(n, np.int64)
     start = np.empty(n * int(tables.link_cost.max()) + 1, np.int64)
@@ -368,21 +432,34 @@ def evaluate_batch(
     arc_load = np.empty((n, tables.max_degree), np.float64)
     load = np.empty(n_links, np.float64)
     levels = np.zeros((tables.level.max() + 1, tables.stack.max() + 1), np.float64)
-    sent = np.empty(n, np.float64)
-    for s in range(n):
-        sent[s] = 0.0
-        for v in range(n):
-            if v != s:
-                sent[s] += traffic[s, v]
+    spare = np.empty((4, n), np.uint16)
+    routed = -1
+    sent = np.empty((n_apps, n), np.float64)
+    for app in range(n_apps):
+        for s in range(n):
+            sent[app, s] = 0.0
+            for v in range(n):
+                if v != s:
+                    sent[app, s] += traffic[app, s, v]
 
     for row in range(X.shape[0]):
         placement = X[row, :n]
-        planar = X[row, n:]
+        chosen = X[row, n:]
         status[row] = 1
         if not is_legal(X[row], tables, tile_degree, used):
             continue
-        build_graph(placement, planar, tables, degree, neighbour, cost, link_of)
-        shortest_paths(placement, degree, neighbour, cost, dist, scratch_a, scratch_b)
+        build_graph(placement, chosen, tables, degree, neighbour, cost, link_of)
+        # A row with the links of the row before, such as a neighbour by a swap, has its distances
+        # too, under other names.
+        known = routed >= 0
+        if known:
+            for k in range(n_chosen):
+                if X[routed, n + k] != chosen[k]:
+                    known = False
+                    break
+        if not (known and move_rows(X[routed, :n], placement, dist, spare, scratch_a[:4])):
+            shortest_paths(placement, degree, neighbour, cost, dist, scratch_a, scratch_b)
+        routed = row
         status[row] = 2
         connected = True
         for v in range(n):
@@ -391,49 +468,68 @@ def evaluate_batch(
             continue
         status[row] = 0
         choose_parents(degree, neighbour, cost, dist, slot)
-        first = tree_flows(
-            traffic, degree, neighbour, dist, slot, scratch_a, start, below, arc_load
-        )
+        for app in range(n_apps):
+            flows = traffic[app]
+            arc_load.fill(0.0)
+            first = 0.0
+            if n < MANY:
+                first = tree_flows(
+                    range(n), first, flows, degree, neighbour, dist, slot.T,
+                    scratch_a, start, below, arc_load,
+                )  # fmt: skip
+            else:
+                for s in range(0, n, STRIP):
+                    sources = range(s, min(s + STRIP, n))
+                    for v in range(n):
+                        for i in sources:
+                            strip[i - s, v] = slot[v, i]
+                    first = tree_flows(
+                        sources, first, flows, degree, neighbour, dist, strip,
+                        scratch_a, start, below, arc_load,
+                    )  # fmt: skip
+            load.fill(0.0)
+            routers = 0.0
+            for v in range(n):
+                through = sent[app, v]
+                for k in range(degree[v]):
+                    load[link_of[v, k]] += arc_load[v, k]
+                    through += arc_load[v, k]
+                routers += degree[v] * through
+            # Sums go through the lists, not through the row, so that the order in which a row names
+            # its links changes no bit. Each link counts at its end with the larger id.
+            total = 0.0
+            energy = 0.0
+            for v in range(n):
+                for k in range(degree[v]):
+                    if neighbour[v, k] < v:
+                        link = link_of[v, k]
+                        c = chosen[link] if link < n_chosen else n_candidates + link - n_chosen
+                        total += load[link]
+                        energy += load[link] * tables.link_energy[c]
+            mean = total / n_links
+            squares = 0.0
+            for v in range(n):
+                for k in range(degree[v]):
+                    if neighbour[v, k] < v:
+                        squares += (load[link_of[v, k]] - mean) ** 2
+            if loads.shape[0] > 0:
+                for v in range(n):
+                    for k in range(degree[v]):
+                        link = link_of[v, k]
+                        c = chosen[link] if link < n_chosen else n_candidates + link - n_chosen
+                        back = 1 if placement[tables.link_a[c]] == v else 0
+                        loads[row, app, link, back] = arc_load[v, k]
+            latency = 0.0
+            for p in range(pair_i.size):
+                latency += pair_weight[app, p] * dist[pair_j[p], pair_i[p]]
 
-        load.fill(0.0)
-        routers = 0.0
-        for v in range(n):
-            through = sent[v]
-            for k in range(degree[v]):
-                load[link_of[v, k]] += arc_load[v, k]
-                through += arc_load[v, k]
-            routers += degree[v] * through
-        # Sums go through the lists, not through the row, so that the order in which a row names its
-        # links changes no bit. Each link counts at its end with the larger id.
-        total = 0.0
-        energy = 0.0
-        for v in range(n):
-            for k in range(degree[v]):
-                if neighbour[v, k] < v:
-                    link = link_of[v, k]
-                    c = planar[link] if link < n_planar else n_candidates + link - n_planar
-                    total += load[link]
-                    energy += load[link] * tables.link_energy[c]
-        mean = total / n_links
-        squares = 0.0
-        for v in range(n):
-            for k in range(degree[v]):
-                if neighbour[v, k] < v:
-                    squares += (load[link_of[v, k]] - mean) ** 2
-        if loads.shape[0] > 0:
-            for link in range(n_links):
-                loads[row, link] = load[link]
-        latency = 0.0
-        for p in range(pair_i.size):
-            latency += pair_weight[p] * dist[pair_j[p], pair_i[p]]
-
-        F[row, 0] = mean
-        F[row, 2] = latency
-        if released:
-            F[row, 1] = np.sqrt(squares)
-            F[row, 3] = energy + tables.router_energy * first
-            F[row, 4] = thermal_released(placement, tables, levels)
-        else:
-            F[row, 1] = np.sqrt(squares / n_links)
-            F[row, 3] = energy + tables.router_energy * routers
-            F[row, 4] = thermal_published(placement, tables, levels)
+            F[row, app, 0] = mean
+            F[row, app, 2] = latency
+            if released:
+                F[row, app, 1] = np.sqrt(squares)
+                F[row, app, 3] = energy + tables.router_energy * first
+                F[row, app, 4] = thermal_released(placement, tables, levels)
+            else:
+                F[row, app, 1] = np.sqrt(squares / n_links)
+                F[row, app, 3] = energy + tables.router_energy * routers
+                F[row, app, 4] = thermal_published(placement, tables, levels)

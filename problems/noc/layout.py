@@ -10,6 +10,7 @@ __all__ = [
     "link_lengths",
     "mesh_links",
     "mesh_placement",
+    "mesh_verticals",
     "n_components",
     "positions",
 ]
@@ -111,6 +112,33 @@ def mesh_links(
             f"{len(chosen)} of {n_links} planar links and {union.n_sets} unconnected parts instead."
         )
     return np.array(sorted(chosen), dtype=np.int64)
+
+
+def mesh_verticals(grid: tuple[int, int, int], sites: Ints, n_links: int) -> Ints:
+    """Return which vertical sites [n, 2] the reference design has, sorted indices [n_links].
+
+    Whole pillars, spread over the layer: the first near the middle, each next one as far as can be
+    from those before. Where no pillar reaches through all layers, the first links of each layer.
+    """
+    x, y, z = grid
+    stack = sites[:, 0] % (x * y)
+    level = sites[:, 0] // (x * y)
+    place = positions((x, y, 1))[:, :2].astype(np.float64)
+    # One link between each pair of layers first, or the chip falls apart.
+    height = np.bincount(stack, minlength=x * y)
+    middle = np.abs(place - [(x - 1) / 2, (y - 1) / 2]).sum(axis=1)
+    order = [int(np.lexsort((middle, -height))[0])]
+    nearest = ((place - place[order[0]]) ** 2).sum(axis=1)
+    while len(order) < x * y:
+        nearest[order] = -1.0
+        order.append(int(nearest.argmax()))
+        nearest = np.minimum(nearest, ((place - place[order[-1]]) ** 2).sum(axis=1))
+    rank = np.empty(x * y, dtype=np.int64)
+    rank[order] = np.arange(x * y)
+    by_pillar = np.lexsort((level, rank[stack]))
+    first = [int(by_pillar[np.flatnonzero(level[by_pillar] == k)[0]]) for k in range(z - 1)]
+    rest = [s for s in by_pillar.tolist() if s not in set(first)]
+    return np.sort(np.array((first + rest)[:n_links], dtype=np.int64))
 
 
 def mesh_placement(pe_type: Ints, allowed: NDArray[np.bool_]) -> Ints:

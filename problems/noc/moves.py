@@ -24,7 +24,7 @@ ATTEMPTS = 1_000
 class Network(NamedTuple):
     """The links of one design as adjacency lists over tiles, plus scratch for the moves."""
 
-    used: NDArray[np.uint8]  # [n_candidates] 1 where the design has the planar link
+    used: NDArray[np.uint8]  # [n_candidates] 1 where the design has chosen the link
     degree: NDArray[np.int64]  # [n_tiles]
     neighbour: NDArray[np.int64]  # [n_tiles, max_degree]
     queue: NDArray[np.int64]  # [n_tiles] scratch
@@ -107,7 +107,7 @@ def forget(network: Network, a: int, b: int) -> None:
 
 @compiled
 def disconnect(network: Network, tables: Tables, c: int) -> None:
-    """Take planar link c away."""
+    """Take chosen link c away."""
     a, b = tables.link_a[c], tables.link_b[c]
     forget(network, a, b)
     forget(network, b, a)
@@ -115,20 +115,25 @@ def disconnect(network: Network, tables: Tables, c: int) -> None:
 
 
 @compiled
-def load_links(network: Network, tables: Tables, planar: Ints) -> None:
+def load_links(network: Network, tables: Tables, links: Ints) -> None:
     """Make the network that of a design."""
     network.used.fill(0)
     network.degree.fill(0)
     for c in range(tables.n_candidates, tables.link_a.size):
         connect(network, tables, c)
-    for c in planar:
+    for c in links:
         connect(network, tables, c)
 
 
 @compiled
 def may_replace(network: Network, tables: Tables, old: int, new: int) -> bool:
-    """Whether link ``old`` can become link ``new``: unused, degree cap kept, still connected."""
-    if network.used[new] == 1:
+    """Whether link ``old`` can become link ``new``.
+
+    It must be unused and planar or vertical as the old one, and leave the degree cap kept and the
+    network connected.
+    """
+    planar = tables.n_planar_candidates
+    if network.used[new] == 1 or (old < planar) != (new < planar):
         return False
     a, b = tables.link_a[old], tables.link_b[old]
     c, d = tables.link_a[new], tables.link_b[new]
@@ -171,16 +176,16 @@ def may_swap(placement: Ints, tables: Tables, a: int, b: int) -> bool:
 
 
 @compiled
-def replace_sorted(planar: Ints, position: int, new: int) -> None:
+def replace_sorted(links: Ints, position: int, new: int) -> None:
     """Replace the link at a position by another and keep the list ascending."""
     i = position
-    while i > 0 and planar[i - 1] > new:
-        planar[i] = planar[i - 1]
+    while i > 0 and links[i - 1] > new:
+        links[i] = links[i - 1]
         i -= 1
-    while i < planar.size - 1 and planar[i + 1] < new:
-        planar[i] = planar[i + 1]
+    while i < links.size - 1 and links[i + 1] < new:
+        links[i] = links[i + 1]
         i += 1
-    planar[i] = new
+    links[i] = new
 
 
 @compiled
@@ -195,39 +200,43 @@ def draw_swap(placement: Ints, tables: Tables, state: Seeds) -> tuple[int, int]:
 
 
 @compiled
-def draw_link_move(planar: Ints, network: Network, tables: Tables, state: Seeds) -> tuple[int, int]:
+def draw_link_move(links: Ints, network: Network, tables: Tables, state: Seeds) -> tuple[int, int]:
     """Return the position of a link and the candidate that it may become, or (-1, -1)."""
-    if planar.size > 0:
+    if links.size > 0:
         for _ in range(ATTEMPTS):
-            position = draw(state, planar.size)
-            new = draw(state, tables.n_candidates)
-            if may_replace(network, tables, planar[position], new):
+            position = draw(state, links.size)
+            n_planar = tables.n_planar_candidates
+            if links[position] < n_planar:
+                new = draw(state, n_planar)
+            else:
+                new = n_planar + draw(state, tables.n_candidates - n_planar)
+            if may_replace(network, tables, links[position], new):
                 return position, new
     return -1, -1
 
 
 @compiled
-def move_link(planar: Ints, network: Network, tables: Tables, position: int, new: int) -> None:
+def move_link(links: Ints, network: Network, tables: Tables, position: int, new: int) -> None:
     """Carry out a link move on the row and on its network."""
-    disconnect(network, tables, planar[position])
+    disconnect(network, tables, links[position])
     connect(network, tables, new)
-    replace_sorted(planar, position, new)
+    replace_sorted(links, position, new)
 
 
 @compiled
 def random_moves(row: Ints, network: Network, tables: Tables, n_moves: int, state: Seeds) -> None:
     """Carry out moves, each a swap or a link move with equal chances."""
     n = tables.pe_type.size
-    placement, planar = row[:n], row[n:]
+    placement, links = row[:n], row[n:]
     for _ in range(n_moves):
         if draw(state, 2) == 0:
             a, b = draw_swap(placement, tables, state)
             if a >= 0:
                 placement[a], placement[b] = placement[b], placement[a]
         else:
-            position, new = draw_link_move(planar, network, tables, state)
+            position, new = draw_link_move(links, network, tables, state)
             if new >= 0:
-                move_link(planar, network, tables, position, new)
+                move_link(links, network, tables, position, new)
 
 
 @compiled
@@ -258,8 +267,8 @@ def neighbours_batch(X: Ints, tables: Tables, seeds: Seeds, out: Ints) -> None:
     for i in range(X.shape[0]):
         state[0] = seeds[i]
         copy_canonical(X[i], n, base)
-        placement, planar = base[:n], base[n:]
-        load_links(network, tables, planar)
+        placement, links = base[:n], base[n:]
+        load_links(network, tables, links)
         for j in range(k):
             copy_row(base, out[i, j])
             made[j] = -1
@@ -269,7 +278,7 @@ def neighbours_batch(X: Ints, tables: Tables, seeds: Seeds, out: Ints) -> None:
                     a, b = draw_swap(placement, tables, state)
                     move = a * n + b
                 else:
-                    a, b = draw_link_move(planar, network, tables, state)
+                    a, b = draw_link_move(links, network, tables, state)
                     move = n * n + a * tables.n_candidates + b
                 if a < 0:
                     continue
@@ -301,7 +310,7 @@ def sample_batch(mesh: Ints, tables: Tables, seeds: Seeds, out: Ints) -> None:
     for i in range(out.shape[0]):
         copy_row(mesh, out[i])
         state[0] = seeds[i]
-        placement, planar = out[i, :n], out[i, n:]
+        placement, links = out[i, :n], out[i, n:]
         kind = i % 3
         if i > 0 and kind != 2:
             for _ in range(8 * n):
@@ -310,11 +319,11 @@ def sample_batch(mesh: Ints, tables: Tables, seeds: Seeds, out: Ints) -> None:
                 if tables.allowed[p, b] and tables.allowed[q, a]:
                     placement[a], placement[b] = placement[b], placement[a]
         if i > 0 and kind != 1:
-            load_links(network, tables, planar)
-            for _ in range(1 + draw(state, max(planar.size // 2, 1))):
-                position, new = draw_link_move(planar, network, tables, state)
+            load_links(network, tables, links)
+            for _ in range(1 + draw(state, max(links.size // 2, 1))):
+                position, new = draw_link_move(links, network, tables, state)
                 if new >= 0:
-                    move_link(planar, network, tables, position, new)
+                    move_link(links, network, tables, position, new)
 
 
 @compiled
@@ -396,8 +405,8 @@ def recombine_batch(A: Ints, B: Ints, tables: Tables, seeds: Seeds, out: Ints) -
     state = np.empty(1, np.uint64)
     where = np.empty(n, np.int64)
     tiles = np.empty(n, np.int64)
-    mine = np.empty(tables.n_planar, np.int64)
-    theirs = np.empty(tables.n_planar, np.int64)
+    mine = np.empty(tables.n_chosen, np.int64)
+    theirs = np.empty(tables.n_chosen, np.int64)
     for i in range(A.shape[0]):
         copy_row(A[i], out[i])
         state[0] = seeds[i]

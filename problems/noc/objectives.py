@@ -17,6 +17,8 @@ thermal          peak temperature rise of the       sum over stacks of the integ
                  spread within a layer
 ================ ================================== ===========================================
 
+Further objectives, by name, are those of ``problems.noc.metrics``.
+
 The load of a link is the traffic that crosses it in both directions; the ports of a router are its
 links. A CPU-LLC pair has two flows, requests and replies: the paper sums over pairs without a word
 on direction, and here both count, as both keep the core waiting and replies carry most of the
@@ -31,6 +33,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .metrics import UNITS
 from .tables import Floats, Ints
 
 if TYPE_CHECKING:
@@ -50,16 +53,27 @@ def check_objectives(objectives: int | Sequence[str]) -> tuple[str, ...]:
     if isinstance(wanted, (int, np.integer)) and wanted in (3, 4, 5):
         return OBJECTIVES[: int(wanted)]
     ok = isinstance(wanted, (list, tuple)) and 0 < len(wanted) == len(set(map(str, wanted)))
-    if not ok or any(name not in OBJECTIVES for name in wanted):
+    if not ok or any(name not in tuple(UNITS) for name in wanted):
         raise ValueError(
             "The 'objectives' parameter of NoC3D must be 3, 4, 5 or a sequence of different names "
-            f"from {OBJECTIVES}. Got {objectives!r} instead."
+            f"from {tuple(UNITS)}. Got {objectives!r} instead."
         )
     return tuple(wanted)
 
 
 def latency_flows(traffic: Floats, platform: Platform, model: str) -> tuple[Ints, Ints, Floats]:
-    """Return the flows that count for latency: source, target, weight of the path delay; [n] each.
+    """Return the flows that count for latency, and the weight of the path delay of each.
+
+    Parameters
+    ----------
+    traffic : float array [n_apps, n_tiles, n_tiles]
+    platform : Platform
+    model : str
+
+    Returns
+    -------
+    tuple
+        Source [n], target [n], weight [n_apps, n].
 
     Raises
     ------
@@ -84,7 +98,7 @@ def latency_flows(traffic: Floats, platform: Platform, model: str) -> tuple[Ints
     else:
         counts = np.outer(is_core, is_cache) | np.outer(is_cache, is_core)
         share = 1.0 / (len(cores) * len(caches))
-    flows = np.argwhere(counts & (traffic > 0) & ~np.eye(n, dtype=bool))
+    flows = np.argwhere(counts & (traffic > 0).any(axis=0) & ~np.eye(n, dtype=bool))
     # Own arrays, not strided views: those would be another type to compile for.
     source, target = flows[:, 0].copy(), flows[:, 1].copy()
-    return source, target, traffic[source, target] * share
+    return source, target, np.ascontiguousarray(traffic[:, source, target]) * share

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .files import read_json, write_json
-from .layout import link_candidates, link_lengths, mesh_links, mesh_placement
+from .layout import (
+    link_candidates,
+    link_lengths,
+    mesh_links,
+    mesh_placement,
+    mesh_verticals,
+)
+from .pe_type import PEType, pe_types_of
 from .platform_checks import (
+    check_budget,
     check_buildable,
     check_types,
     integer,
@@ -34,10 +42,13 @@ from .platform_checks import (
     require,
     verticals,
 )
+from .presets import PRESETS
+from .stack import ThermalStack
 from .tables import Tables
 
 __all__ = ["PEType", "Platform"]
 
+# Finite and not negative; a second list holds those that must be positive too.
 CONSTANTS = (
     "planar_delay",
     "vertical_delay",
@@ -46,60 +57,24 @@ CONSTANTS = (
     "vertical_energy",
     "layer_resistance",
     "base_resistance",
+    "packet_cv",
 )
+POSITIVE = ("frequency", "link_capacity", "bit_area", "wire_pitch")
 
-
-@dataclass(frozen=True, kw_only=True)
-class PEType:
-    """One kind of processing element (PE).
-
-    Parameters
-    ----------
-    name : str
-        Such as "CPU".
-    count : int
-        How many the chip has; ids are given type by type, in the order of the platform's types.
-    power : float or sequence of float
-        Watts of each PE of the type, one number for all or one per PE.
-    allowed_tiles : sequence of int, optional
-        Tiles where a PE of the type may sit; everywhere by default.
-    """
-
-    name: str
-    count: int
-    power: tuple[float, ...]
-    allowed_tiles: tuple[int, ...] | None = None
-
-    def __init__(
-        self,
-        *,
-        name: str,
-        count: int,
-        power: float | Sequence[float],
-        allowed_tiles: Sequence[int] | None = None,
-    ) -> None:
-        require(isinstance(name, str) and name != "", "name", "PEType", "a non-empty string", name)
-        owner = f"PEType {name}"
-        count = integer(count, "count", owner, 1)
-        several = isinstance(power, (Sequence, np.ndarray)) and not isinstance(power, str)
-        powers = tuple(
-            number(watts, "power", owner)
-            for watts in (power if several else [power] * count)  # type: ignore[union-attr]
-        )
-        require(
-            len(powers) == count,
-            "power",
-            owner,
-            f"one number for all or one for each of {count} PEs",
-            power,
-        )
-        tiles = None
-        if allowed_tiles is not None:
-            tiles = tuple(sorted(set(integers(allowed_tiles, "allowed_tiles", owner, 0))))
-        object.__setattr__(self, "name", name)
-        object.__setattr__(self, "count", count)
-        object.__setattr__(self, "power", powers)
-        object.__setattr__(self, "allowed_tiles", tiles)
+# Fields that came later are left out of to_dict where they have their default, so that the files
+# and versions of earlier designs stay what they were.
+LATER = (
+    "n_vertical_links",
+    "frequency",
+    "flit_width",
+    "packet_flits",
+    "packet_cv",
+    "link_capacity",
+    "buffer_flits",
+    "bit_area",
+    "wire_pitch",
+    "stack",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,13 +88,17 @@ class Platform:
     ----------
     grid : tuple of 3 int
         Tiles along x, y and z; z = 1 is a 2D chip.
-    pe_types : sequence of PEType
-        Their counts must add up to the number of tiles (a type of power 0 makes empty tiles).
+    pe_types : sequence of PEType, or mapping
+        Their counts must add up to the number of tiles (a type of power 0 makes empty tiles). Also
+        as ``{"CPU": {"count": 8, "power": 1.0, "allowed_tiles": [...]}, ...}``.
     n_planar_links : int
         Links inside layers that every design has, of any length up to ``max_length``.
     vertical_links : sequence of (int, int), optional
-        Tile pairs, one above the other, that through-silicon vias join in every design; by default
-        all of them.
+        Tile pairs, one above the other, that through-silicon vias (TSVs) join in every design; by
+        default all of them.
+    n_vertical_links : int, optional
+        The TSV budget: how many of ``vertical_links`` a design has; which ones is then a decision,
+        like the planar links. By default every design has all of them.
     max_degree : int
         Most links that a router may have, the vertical ones included.
     max_length : float, optional
@@ -137,8 +116,25 @@ class Platform:
     vertical_energy : float
         Per vertical link and unit of traffic.
     layer_resistance, base_resistance : float
-        K/W, R_j and R_b of the thermal model [3]_. The paper does not give its values: these are
-        ours.
+        K/W, R_j and R_b of the thermal model [3]_ in the "thermal" objective. The paper does not
+        give its values: these are ours. The "temperature" objective takes them from ``stack``.
+    stack : ThermalStack
+        Dies and package, for "temperature" and for HotSpot.
+    frequency : float
+        Of the network, in Hz.
+    flit_width : int
+        Bits.
+    packet_flits : int
+        Mean length of a packet in flits.
+    packet_cv : float
+        Coefficient of variation of the packet length; 0 where all are equally long.
+    link_capacity : float
+        Flits that a link takes per cycle and direction. Traffic counts as flits per cycle: a
+        traffic file is divided by the cycles of its trace.
+    buffer_flits : int
+        Flits that the buffers of a router port hold.
+    bit_area, wire_pitch : float
+        For the router area: mm2 of a buffered bit, mm between two wires of the crossbar.
     sink : {"top", "bottom"}
         The layer next to the heat sink: the last or the first.
     core_type, cache_type : str
@@ -157,6 +153,7 @@ class Platform:
     pe_types: tuple[PEType, ...]
     n_planar_links: int
     vertical_links: tuple[tuple[int, int], ...] | None = None
+    n_vertical_links: int | None = None
     max_degree: int = 8
     max_length: float | None = None
     router_stages: int = 5
@@ -171,11 +168,22 @@ class Platform:
     core_type: str = "CPU"
     cache_type: str = "LLC"
     mesh_placement: tuple[int, ...] | None = None
+    stack: ThermalStack = field(default_factory=ThermalStack)
+    frequency: float = 1e9
+    flit_width: int = 128
+    packet_flits: int = 4
+    packet_cv: float = 0.0
+    link_capacity: float = 1.0
+    buffer_flits: int = 16
+    bit_area: float = 1e-6
+    wire_pitch: float = 2e-4
 
     def __post_init__(self) -> None:
         clean: dict[str, Any] = {
-            name: number(getattr(self, name), name, "Platform") for name in CONSTANTS
+            name: number(getattr(self, name), name, "Platform") for name in CONSTANTS + POSITIVE
         }
+        for name in POSITIVE:
+            require(clean[name] > 0, name, "Platform", "a finite number > 0", clean[name])
         grid = integers(self.grid, "grid", "Platform", 1)
         require(
             len(grid) == 3 and math.prod(grid) >= 2,
@@ -185,20 +193,26 @@ class Platform:
             self.grid,
         )
         clean["grid"] = grid
-        kinds = self.pe_types
-        require(
-            isinstance(kinds, Sequence) and all(isinstance(kind, PEType) for kind in kinds),
-            "pe_types",
-            "Platform",
-            "a sequence of PEType",
-            kinds,
-        )
-        clean["pe_types"] = tuple(kinds)
-        for name, least in (("n_planar_links", 0), ("max_degree", 1), ("router_stages", 0)):
-            clean[name] = integer(getattr(self, name), name, "Platform", least)
+        clean["pe_types"] = pe_types_of(self.pe_types)
+        clean["stack"] = ThermalStack.of(self.stack)
+        least = {
+            "n_planar_links": 0,
+            "max_degree": 1,
+            "router_stages": 0,
+            "flit_width": 1,
+            "packet_flits": 1,
+            "buffer_flits": 1,
+        }
+        for name, lowest in least.items():
+            clean[name] = integer(getattr(self, name), name, "Platform", lowest)
         if self.max_length is not None:
             clean["max_length"] = number(self.max_length, "max_length", "Platform", 1.0)
         clean["vertical_links"] = verticals(self.vertical_links, (grid[0], grid[1], grid[2]))
+        if self.n_vertical_links is not None:
+            sites = len(clean["vertical_links"])
+            budget = check_budget(self.n_vertical_links, sites, grid[2])
+            # All of them is no choice.
+            clean["n_vertical_links"] = None if budget == sites else budget
         if self.mesh_placement is not None:
             placement = integers(self.mesh_placement, "mesh_placement", "Platform", 0)
             clean["mesh_placement"] = placement
@@ -225,28 +239,28 @@ class Platform:
         144 links, 48 of them vertical; routers of at most 8 ports; no last-level cache on the
         eight interior tiles. Powers are those of the released code (PE 0 runs the main thread).
         """
-        interior = {21, 22, 25, 26, 37, 38, 41, 42}
-        placement = [-1] * 64
-        cpu, llc, gpu = iter(range(8)), iter(range(8, 24)), iter(range(24, 64))
-        for tile in range(64):
-            place = tile % 16
-            source = cpu if place in (5, 6) else llc if place in (0, 3, 12, 15) else gpu
-            placement[tile] = next(source)
-        return cls(
-            grid=(4, 4, 4),
-            pe_types=(
-                PEType(name="CPU", count=8, power=(1.5, *[1.0] * 7)),
-                PEType(
-                    name="LLC",
-                    count=16,
-                    power=1.5,
-                    allowed_tiles=[t for t in range(64) if t not in interior],
-                ),
-                PEType(name="GPU", count=40, power=6.0),
-            ),
-            n_planar_links=96,
-            mesh_placement=tuple(placement),
-        )
+        return cls.preset("4x4x4")
+
+    @classmethod
+    def mesh_8x8(cls) -> Platform:
+        """Return a flat chip of 8 x 8 tiles with the PEs of the paper's chip and 112 links."""
+        return cls.preset("8x8")
+
+    @classmethod
+    def stack_8x8x4(cls) -> Platform:
+        """Return a chip of 8 x 8 x 4 tiles: 32 CPUs, 64 LLCs and 160 GPUs, 640 links."""
+        return cls.preset("8x8x4")
+
+    @classmethod
+    def cube_10x10x10(cls) -> Platform:
+        """Return a chip of 10 x 10 x 10 tiles: 125 CPUs, 250 LLCs, 625 GPUs, 2,700 links."""
+        return cls.preset("10x10x10")
+
+    @classmethod
+    def preset(cls, name: str) -> Platform:
+        """Return a ready-made platform: "4x4x4", "8x8", "8x8x4" or "10x10x10"."""
+        require(name in PRESETS, "name", "preset", f"one of {sorted(PRESETS)}", name)
+        return cls(**PRESETS[name]())
 
     @property
     def n_tiles(self) -> int:
@@ -256,7 +270,12 @@ class Platform:
     @property
     def n_links(self) -> int:
         """Number of links of every design, planar and vertical."""
-        return self.n_planar_links + len(self.vertical_links or ())
+        return self.n_chosen + len(self.vertical_array)
+
+    @property
+    def n_chosen(self) -> int:
+        """Number of links that a design chooses: the planar ones and, with a budget, the TSVs."""
+        return self.n_planar_links + (self.n_vertical_links or 0)
 
     def position(self, tile: int) -> tuple[int, int, int]:
         """Return (x, y, z) of a tile."""
@@ -265,18 +284,46 @@ class Platform:
 
     @cached_property
     def candidates(self) -> NDArray[np.int64]:
-        """Tile pairs a < b that a planar link may join, in ascending order, [n_candidates, 2]."""
-        return link_candidates(self.grid, self.max_length)
+        """Tile pairs a < b that a design may choose to join, [n_candidates, 2].
+
+        The planar ones in ascending order, then, with a TSV budget, the vertical ones.
+        """
+        planar = link_candidates(self.grid, self.max_length)
+        if self.n_vertical_links is None:
+            return planar
+        return np.concatenate((planar, self._vertical_sites))
+
+    @cached_property
+    def n_planar_candidates(self) -> int:
+        """How many of the candidates are planar."""
+        sites = 0 if self.n_vertical_links is None else len(self._vertical_sites)
+        return len(self.candidates) - sites
 
     @cached_property
     def vertical_array(self) -> NDArray[np.int64]:
-        """The vertical links as an array, [n_vertical, 2]."""
+        """The vertical links that every design has, [n_vertical, 2]; none with a TSV budget."""
+        return self._vertical_sites[: None if self.n_vertical_links is None else 0]
+
+    @cached_property
+    def _vertical_sites(self) -> NDArray[np.int64]:
         return np.array(self.vertical_links, dtype=np.int64).reshape(-1, 2)
 
     @cached_property
     def candidate_lengths(self) -> NDArray[np.float64]:
         """Euclidean length of each candidate in tile pitches, [n_candidates]."""
         return link_lengths(self.grid, self.candidates)
+
+    def candidate_index(self, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the index of each tile pair [n, 2] among the candidates, -1 where it is none."""
+        n = self.n_tiles
+        codes = self.candidates @ np.array([n, 1])
+        order = np.argsort(codes)
+        wanted = np.sort(pairs, axis=1) @ np.array([n, 1])
+        place = np.minimum(np.searchsorted(codes, wanted, sorter=order), max(len(codes) - 1, 0))
+        if not len(codes):
+            return np.full(len(wanted), -1)
+        found = order[place]
+        return np.where(codes[found] == wanted, found, -1)
 
     @cached_property
     def pe_type(self) -> NDArray[np.int64]:
@@ -300,14 +347,25 @@ class Platform:
 
     @cached_property
     def mesh(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Placement [n_tiles] and candidate indices [n_planar_links] of the reference design."""
+        """Placement [n_tiles] and candidate indices [n_chosen] of the reference design."""
         if self.mesh_placement is not None:
             placement = np.array(self.mesh_placement, dtype=np.int64)
         else:
             placement = mesh_placement(self.pe_type, self.allowed)
-        return placement, mesh_links(
-            self.grid, self.candidates, self.vertical_array, self.n_planar_links, self.max_degree
+        n_planar = self.n_planar_candidates
+        chosen = np.empty(0, dtype=np.int64)
+        if self.n_vertical_links is not None:
+            chosen = n_planar + mesh_verticals(
+                self.grid, self._vertical_sites, self.n_vertical_links
+            )
+        planar = mesh_links(
+            self.grid,
+            self.candidates[:n_planar],
+            np.concatenate((self.vertical_array, self.candidates[chosen])),
+            self.n_planar_links,
+            self.max_degree,
         )
+        return placement, np.concatenate((planar, chosen))
 
     @cached_property
     def tables(self) -> Tables:
@@ -326,6 +384,10 @@ class Platform:
     def to_dict(self) -> dict[str, Any]:
         """Return the platform as plain JSON data."""
         data: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        for f in fields(self):
+            default = ThermalStack() if f.name == "stack" else f.default
+            if f.name in LATER and getattr(self, f.name) == default:
+                del data[f.name]
         return data
 
     @classmethod
@@ -343,19 +405,7 @@ class Platform:
                 f"A platform must have the fields {sorted(known)}. "
                 f"Got unknown {unknown}, missing {missing} instead."
             )
-        settings = dict(data)
-        kinds = settings["pe_types"]
-        require(
-            isinstance(kinds, list)
-            and all(isinstance(k, Mapping) and {"name", "count", "power"} <= set(k) for k in kinds)
-            and all(set(k) <= {f.name for f in fields(PEType)} for k in kinds),
-            "pe_types",
-            "Platform",
-            "a list of objects with name, count, power and, if need be, allowed_tiles",
-            kinds,
-        )
-        settings["pe_types"] = tuple(PEType(**kind) for kind in kinds)
-        return cls(**settings)
+        return cls(**data)
 
     def save(self, path: str | Path) -> None:
         """Write the platform as JSON."""

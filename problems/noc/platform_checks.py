@@ -12,9 +12,11 @@ from .kernel import FAR
 from .layout import n_components
 
 if TYPE_CHECKING:
-    from .platform import PEType, Platform
+    from .pe_type import PEType
+    from .platform import Platform
 
 __all__ = [
+    "check_budget",
     "check_buildable",
     "check_types",
     "integer",
@@ -114,6 +116,20 @@ def verticals(pairs: Any, grid: Grid) -> tuple[tuple[int, int], ...]:
     return tuple(sorted(links))
 
 
+def check_budget(value: Any, sites: int, layers: int) -> int:
+    """Return the TSV budget, or raise a ValueError where it cannot be kept."""
+    budget = integer(value, "n_vertical_links", "Platform", 0)
+    require(
+        layers - 1 <= budget <= sites,
+        "n_vertical_links",
+        "Platform",
+        f"from {layers - 1}, one between each two of {layers} layers, to {sites}, the number of "
+        "vertical_links",
+        value,
+    )
+    return budget
+
+
 def check_buildable(platform: Platform) -> None:
     """Check that the links can connect the chip, and that the reference design is legal.
 
@@ -123,25 +139,29 @@ def check_buildable(platform: Platform) -> None:
         With all numbers of the platform that matter, and every reason that is known.
     """
     n, planar, degree = platform.n_tiles, platform.n_planar_links, platform.max_degree
-    vertical = platform.vertical_array
+    fixed = platform.vertical_array
+    budget = platform.n_vertical_links
+    vertical = len(fixed) if budget is None else budget
     numbers = (
-        f"{n} tiles, {planar} planar and {len(vertical)} vertical links, max_degree {degree}, "
+        f"{n} tiles, {planar} planar and {vertical} vertical links, max_degree {degree}, "
         f"max_length {platform.max_length}"
     )
-    pieces = n_components(n, vertical)
-    used = np.bincount(vertical.ravel(), minlength=n)
+    pieces = n_components(n, fixed)
+    used = np.bincount(fixed.ravel(), minlength=n)
     ports = int(np.maximum(degree - used, 0).sum())
-    n_candidates = len(platform.candidates)
+    chosen = platform.n_chosen
+    n_candidates = platform.n_planar_candidates
+    joining, kind = ("vertical links", "planar") if budget is None else ("fixed links", "chosen")
     reasons = {
         f"tile {int(used.argmax())} alone has {used.max()} vertical links": used.max() > degree,
-        f"joining the {pieces} pieces that the vertical links leave takes {pieces - 1} planar "
-        "links or more": planar < pieces - 1,
-        f"routers have {ports} ports left for planar links, which need {2 * planar}": 2 * planar
+        f"joining the {pieces} pieces that the {joining} leave takes {pieces - 1} {kind} "
+        "links or more": chosen < pieces - 1,
+        f"routers have {ports} ports left for {kind} links, which need {2 * chosen}": 2 * chosen
         > ports,
         f"there are only {n_candidates} pairs of tiles that a planar link may join": planar
         > n_candidates,
-        "no set of planar links joins all tiles": n_components(
-            n, np.concatenate((vertical, platform.candidates))
+        f"no set of {kind} links joins all tiles": n_components(
+            n, np.concatenate((fixed, platform.candidates))
         )
         > 1,
     }

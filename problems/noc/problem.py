@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from pymoo.core.problem import Problem
 
 from .design import Design
+from .evaluation import AGGREGATES, Evaluation
 from .features import FeaturePlan, features_batch
-from .kernel import evaluate_batch, first_illegal
+from .kernel import first_illegal
+from .limits import check_constraints, refuse_unreachable
 from .moves import neighbours_batch
-from .objectives import MODELS, OBJECTIVES, check_objectives, latency_flows
+from .objectives import MODELS, check_objectives
 from .operators import NoCCrossover, NoCMutation, NoCSampling, draw_seeds
 from .platform import Platform
 from .platform_checks import integer
-from .rules import broken_rule, whole_numbers
+from .rules import broken_row, whole_numbers
 from .tables import Floats, Ints
-from .traffic import RELEASED_SCALE, check_traffic, load_traffic, synthetic_traffic
+from .traffic import RELEASED_SCALE, check_applications, load_traffic, synthetic_traffic
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["NoC3D"]
 
@@ -31,34 +36,51 @@ EVALUATION = 1
 
 
 class NoC3D(Problem):
-    """Place the PEs and the planar links of a 3D manycore chip, all objectives minimised.
+    """Place the PEs and the links of a 2D or 3D manycore chip, all objectives minimised.
 
     A row of X holds integers: the PE id on each tile (``n_tiles`` of them), then the indices of the
-    planar links (``n_planar_links``) in ``platform.candidates``, the ascending list of tile pairs
-    that a link may join. The order of the links does not matter; ascending is canonical.
+    links that the design chooses in ``platform.candidates``: ``n_planar_links`` tile pairs within
+    layers and, where the platform has a TSV budget, ``n_vertical_links`` between layers. The order
+    of the links of a kind does not matter; ascending is canonical.
 
     Parameters
     ----------
-    traffic : float array-like [n_tiles, n_tiles]
-        What PE i sends to PE j, each direction a flow of its own, in any unit; energy comes per
-        that unit. The diagonal never enters the network.
+    traffic : float array-like [n_tiles, n_tiles], or a sequence of them
+        What PE i sends to PE j, each direction a flow of its own, in flits per cycle (any unit will
+        do for the objectives of the paper; energy comes per that unit). The diagonal never enters
+        the network. Several matrices are several applications that one design has to serve.
     platform : Platform, optional
         By default the 4 x 4 x 4 chip of the paper.
     objectives : {3, 4, 5} or sequence of str
-        3 is mean and deviation of the link load and latency; 4 adds energy, 5 thermal. Or any of
-        these names ("mean", "deviation", "latency", "energy", "thermal"), in any order.
+        3 is mean and deviation of the link load and latency; 4 adds energy, 5 thermal. Or names, in
+        any order: "mean", "deviation", "latency", "energy", "thermal", and those of
+        ``problems.noc.metrics``: "packet_latency", "peak_load", "temperature", "edp",
+        "wire_length", "router_area".
     model : {"published", "released"}
         The formulas of the paper, or those of its released code, quirks included: see
         ``problems.noc.objectives``.
+    constraints : mapping from name to float, optional
+        Largest value allowed of any of these, such as ``{"temperature": 85, "peak_load": 1}``; with
+        several applications in each of them. A row of G is value / limit - 1 (value - limit where
+        the limit is 0 or less).
+    aggregate : {"mean", "worst"}
+        How the values of several applications become one objective. Each is first divided by that
+        of the mesh under the same application, since the totals of applications lie orders of
+        magnitude apart; what does not depend on traffic keeps its unit.
+    held_out : float array-like [n_tiles, n_tiles], optional
+        An application that the objectives do not see.
 
     Attributes
     ----------
     objective_names : tuple of str
+    constraints : dict
     feature_names : tuple of str
         The columns of ``features``.
     ref_point : float array [n_obj]
         Objectives of the mesh under the model, the reference of the hypervolumes in the MOELA
         paper.
+    held_out : NoC3D or None
+        The same problem under the held-out application alone, to evaluate what came out.
     version : str
         Changes when an evaluation would: it stands for the model, the code of the evaluation, the
         platform, the traffic and the objectives.
@@ -66,11 +88,12 @@ class NoC3D(Problem):
     Raises
     ------
     ValueError
-        A parameter is wrong; the message says what was expected and what came.
+        A parameter is wrong, or no design can meet a constraint; the message says what was expected
+        and what came.
 
     References
     ----------
-    See ``problems.noc.platform``.
+    See ``problems.noc.platform`` and ``problems.noc.metrics``.
 
     Examples
     --------
@@ -82,76 +105,120 @@ class NoC3D(Problem):
 
     def __init__(
         self,
-        traffic: ArrayLike,
+        traffic: ArrayLike | Sequence[Floats],
         *,
         platform: Platform | None = None,
         objectives: int | Sequence[str] = 5,
         model: str = "published",
+        constraints: Mapping[str, float] | None = None,
+        aggregate: str = "mean",
+        held_out: ArrayLike | None = None,
     ) -> None:
         platform = Platform.paper_4x4x4() if platform is None else platform
         if not isinstance(platform, Platform):
             raise ValueError(
                 f"The 'platform' parameter of NoC3D must be a Platform. Got {platform!r} instead."
             )
-        if model not in MODELS:
-            raise ValueError(
-                f"The 'model' parameter of NoC3D must be one of {MODELS}. Got {model!r} instead."
-            )
+        for name, value, known in (("model", model, MODELS), ("aggregate", aggregate, AGGREGATES)):
+            if value not in known:
+                raise ValueError(
+                    f"The {name!r} parameter of NoC3D must be one of {known}. "
+                    f"Got {value!r} instead."
+                )
         self.platform = platform
         self.model = model
+        self.aggregate = aggregate
         self.objective_names = check_objectives(objectives)
-        self._traffic = check_traffic(traffic, platform.n_tiles)
-        self._columns = [OBJECTIVES.index(name) for name in self.objective_names]
-        none = np.empty(0, dtype=np.int64)
-        self._flows: tuple[Ints, Ints, Floats] = (none, none, np.empty(0))
-        if "latency" in self.objective_names:
-            self._flows = latency_flows(self._traffic, platform, model)
-        self._plan, self.feature_names = FeaturePlan.of(platform, self._traffic)
-        n, planar = platform.n_tiles, platform.n_planar_links
+        self.constraints = check_constraints(constraints)
+        self._traffic = check_applications(traffic, platform.n_tiles)
+        self._evaluation = Evaluation(platform, self._traffic, model, aggregate)
+        weight = 0.0
+        if "latency" in (*self.objective_names, *self.constraints):
+            weight = float(self._evaluation.flows[2].sum(axis=1).max())
+        refuse_unreachable(self.constraints, platform, self._traffic, weight)
+        # One application is taken as it is; of several, each counts the same.
+        seen = self._traffic[0]
+        if len(self._traffic) > 1:
+            seen = (self._traffic / self._traffic.sum(axis=(1, 2), keepdims=True)).mean(axis=0)
+        self._plan, self.feature_names = FeaturePlan.of(platform, seen)
+        n, n_planar = platform.n_tiles, platform.n_planar_links
+        counts = (n, n_planar, platform.n_chosen - n_planar)
+        low, high = platform.n_planar_candidates, len(platform.candidates)
         super().__init__(
-            n_var=n + planar,
+            n_var=n + platform.n_chosen,
             n_obj=len(self.objective_names),
-            xl=np.zeros(n + planar),
-            xu=np.repeat((n - 1.0, len(platform.candidates) - 1.0), (n, planar)),
+            n_ieq_constr=len(self.constraints),
+            xl=np.repeat((0.0, 0.0, float(low)), counts),
+            xu=np.repeat((n - 1.0, low - 1.0, high - 1.0), counts),
             vtype=int,
         )
         self.version = self._digest()
-        self.ref_point: Floats = self._objectives(self.mesh_row()[None])[0]
+        mesh = self._values(self.mesh_row()[None], self.objective_names)
+        self._unit = self._evaluation.units(mesh[0], self.objective_names)
+        self.ref_point: Floats = self._evaluation.aggregated(mesh, self._unit)[0]
+        self.held_out: NoC3D | None = None
+        if held_out is not None:
+            self.held_out = self.under(held_out)
 
     @classmethod
     def from_traffic(
         cls,
-        path: str | Path,
+        path: str | Path | Sequence[str | Path],
         *,
-        objectives: int | Sequence[str] = 5,
-        model: str = "published",
         platform: Platform | None = None,
         scale: float = RELEASED_SCALE,
+        held_out: str | Path | None = None,
+        **settings: Any,
     ) -> NoC3D:
-        """Make the problem from a traffic file; see ``load_traffic`` and ``NoC3D``."""
+        """Make the problem from one or several traffic files.
+
+        See ``load_traffic``, and ``NoC3D`` for the other settings.
+        """
         platform = Platform.paper_4x4x4() if platform is None else platform
-        traffic = load_traffic(path, n=platform.n_tiles, scale=scale)
-        return cls(traffic, platform=platform, objectives=objectives, model=model)
+        paths = [path] if isinstance(path, (str, Path)) else list(path)
+        if not isinstance(platform, Platform) or not paths:
+            raise ValueError(
+                "from_traffic must get one traffic file or more, and a Platform. "
+                f"Got {paths!r} and {platform!r} instead."
+            )
+        read = [load_traffic(p, n=platform.n_tiles, scale=scale) for p in paths]
+        other = None
+        if held_out is not None:
+            other = load_traffic(held_out, n=platform.n_tiles, scale=scale)
+        traffic = read[0] if len(read) == 1 else np.stack(read)
+        return cls(traffic, platform=platform, held_out=other, **settings)
 
     @classmethod
     def example(
         cls,
         application: str = "bfs",
         *,
-        objectives: int | Sequence[str] = 5,
-        model: str = "published",
         platform: Platform | None = None,
         seed: int = 0,
+        **settings: Any,
     ) -> NoC3D:
         """Make the problem with synthetic traffic; see ``synthetic_traffic`` and ``NoC3D``."""
         platform = Platform.paper_4x4x4() if platform is None else platform
         traffic = synthetic_traffic(application, platform, np.random.default_rng(seed))
-        return cls(traffic, platform=platform, objectives=objectives, model=model)
+        return cls(traffic, platform=platform, **settings)
+
+    def under(self, traffic: ArrayLike | Sequence[Floats]) -> NoC3D:
+        """Return the same problem, constraints aside, under other traffic."""
+        return NoC3D(
+            traffic,
+            platform=self.platform,
+            objectives=self.objective_names,
+            model=self.model,
+            aggregate=self.aggregate,
+        )
 
     @property
     def traffic(self) -> Floats:
-        """What PE i sends to PE j, float [n_tiles, n_tiles]; read-only."""
-        view = self._traffic.view()
+        """What PE i sends to PE j, float [n_tiles, n_tiles]; read-only.
+
+        With several applications [n_apps, n_tiles, n_tiles].
+        """
+        view = self._traffic[0] if len(self._traffic) == 1 else self._traffic.view()
         view.flags.writeable = False
         return view
 
@@ -159,31 +226,128 @@ class NoC3D(Problem):
         digest = hashlib.sha256(json.dumps(self.platform.to_dict(), sort_keys=True).encode())
         digest.update(self._traffic.tobytes())
         digest.update(repr(self.objective_names).encode())
+        if self.constraints:
+            digest.update(repr(self.constraints).encode())
+        if len(self._traffic) > 1:
+            digest.update(f"{len(self._traffic)} {self.aggregate}".encode())
         return f"noc-{EVALUATION}-{self.model}-{digest.hexdigest()[:16]}"
 
     def _evaluate(self, x: ArrayLike, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
-        out["F"] = self._objectives(self._rows(x))
+        names = self.objective_names
+        wanted = list(dict.fromkeys((*names, *self.constraints)))
+        values = self._values(self._rows(x), wanted)
+        # The names of the objectives come first.
+        out["F"] = self._evaluation.aggregated(values[..., : len(names)], self._unit)
+        if self.constraints:
+            limits = np.array(list(self.constraints.values()))
+            worst = values[..., [wanted.index(name) for name in self.constraints]].max(axis=1)
+            out["G"] = (worst - limits) / np.where(limits > 0, limits, 1.0)
 
-    def _objectives(self, rows: Ints, *, loads: Floats | None = None) -> Floats:
-        F = np.full((len(rows), len(OBJECTIVES)), np.nan)
-        status = np.empty(len(rows), dtype=np.int64)
-        loads = np.empty((0, 0)) if loads is None else loads
-        # A worker process may have been handed a read-only map of the traffic.
-        traffic = np.require(self._traffic, requirements=["C", "W", "E"])
-        tables, released = self.platform.tables, self.model == "released"
-        evaluate_batch(rows, tables, traffic, *self._flows, released, F, loads, status)
-        if status.any():
+    def _values(self, rows: Ints, names: Sequence[str]) -> Floats:
+        """Return metrics by name under each application, [n, n_apps, n_names]."""
+        values = self._evaluation.values(rows, names)
+        if values is None:
             self.check(rows)
-        return F[:, self._columns]
+            raise AssertionError("The kernel refused rows that break no rule.")
+        return values
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """All that can be an objective or a constraint on this platform."""
+        return tuple(self._evaluation.available())
+
+    def _check_names(self, names: Sequence[str], owner: str) -> None:
+        unknown = sorted(set(names) - set(self.metric_names))
+        if unknown:
+            raise ValueError(
+                f"The 'names' parameter of {owner} must be from {self.metric_names}. "
+                f"Got {unknown} instead."
+            )
+
+    def measure(self, X: ArrayLike, names: Sequence[str] | None = None) -> dict[str, Floats]:
+        """Return metrics by name, objectives or not, each float [n], or [n, n_apps].
+
+        Parameters
+        ----------
+        X : int array-like [n, n_var]
+        names : sequence of str, optional
+            From ``metric_names``; by default all.
+        """
+        names = self.metric_names if names is None else names
+        self._check_names(names, "measure")
+        values = self._values(self._rows(X), names)
+        values = values[:, 0] if len(self._traffic) == 1 else values
+        return {name: values[..., k] for k, name in enumerate(names)}
+
+    def beside_mesh(
+        self, x: ArrayLike | Design, names: Sequence[str] | None = None
+    ) -> dict[str, tuple[float, float, float]]:
+        """Compare a design with the mesh.
+
+        Parameters
+        ----------
+        x : int array-like [n_var] or Design
+        names : sequence of str, optional
+            From ``metric_names``; by default the objectives and the constraints.
+
+        Returns
+        -------
+        dict
+            Metric -> value, value of the mesh, change in per cent (NaN where that
+            of the mesh is 0). With several applications, put together as in the objectives.
+        """
+        row = self.encode(x) if isinstance(x, Design) else np.reshape(x, -1)
+        if names is None:
+            names = list(dict.fromkeys((*self.objective_names, *self.constraints)))
+        self._check_names(names, "beside_mesh")
+        rows = np.stack((self._rows(row)[0], self.mesh_row()))
+        values = self._values(rows, names)
+        units = self._evaluation.units(values[1], names)
+        ours, mesh = self._evaluation.aggregated(values, units)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            change = np.where(mesh != 0, 100.0 * (ours / mesh - 1.0), np.nan)
+        return {
+            name: (float(a), float(b), float(c))
+            for name, a, b, c in zip(names, ours, mesh, change, strict=True)
+        }
+
+    def plot_beside_mesh(self, x: ArrayLike | Design, names: Sequence[str] | None = None) -> Figure:
+        """Draw a design below the mesh, with every objective's change; as ``beside_mesh``."""
+        # Drawing is rare, and matplotlib takes long to import.
+        from .drawing import draw_beside
+
+        design = x if isinstance(x, Design) else self.decode(x)
+        mesh = Design.mesh(self.platform)
+        rows = np.stack((self.encode(design), self.mesh_row()))
+        loads, mesh_loads = self.channel_loads(rows).sum(axis=-1).mean(axis=1)
+        return draw_beside(design, mesh, loads, mesh_loads, self.beside_mesh(design, names))
+
+    def plot_traffic(self, titles: Sequence[str] = ()) -> Figure:
+        """Draw the traffic of each application; see ``problems.noc.drawing.draw_traffic``."""
+        from .drawing import draw_traffic
+
+        return draw_traffic(self._traffic, self.platform, titles)
 
     def link_loads(self, X: ArrayLike) -> Floats:
         """Return the traffic that crosses each link in both directions, [n, n_links] or [n_links].
 
-        Planar links come in the order of the row, then the vertical ones in the platform's order.
+        The chosen links come in the order of the row, then those of every design in the platform's
+        order. With several applications [n, n_apps, n_links] or [n_apps, n_links].
+        """
+        loads = self.channel_loads(X).sum(axis=-1)
+        if len(self._traffic) == 1:
+            loads = loads[..., 0, :]
+        return loads
+
+    def channel_loads(self, X: ArrayLike) -> Floats:
+        """Return loads by direction, [n, n_apps, n_links, 2], or without n for one row.
+
+        The first direction is from the tile with the smaller index to the other.
         """
         rows = self._rows(X)
-        loads = np.empty((len(rows), self.platform.n_links))
-        self._objectives(rows, loads=loads)
+        _, loads, legal = self._evaluation.run(rows, with_loads=True)
+        if not legal:
+            self.check(rows)
         return loads if np.ndim(X) == 2 else loads[0]
 
     def check(self, X: ArrayLike) -> None:
@@ -194,18 +358,8 @@ class NoC3D(Problem):
         ValueError
             A row breaks a rule; the message names the first such row, the rule and the place.
         """
-        n = self.platform.n_tiles
-        candidates = self.platform.candidates
         for i, row in enumerate(self._rows(X)):
-            outside = np.flatnonzero((row[n:] < 0) | (row[n:] >= len(candidates)))
-            if outside.size:
-                column = n + int(outside[0])
-                broken: str | None = (
-                    f"links must be indices from 0 to {len(candidates) - 1} in "
-                    f"platform.candidates. Got {row[column]} in column {column}"
-                )
-            else:
-                broken = broken_rule(self.platform, row[:n], candidates[row[n:]])
+            broken = broken_row(self.platform, row)
             if broken:
                 raise ValueError(
                     f"Row {i} of X breaks a rule: {broken} instead. (Operators that keep the rules "
@@ -233,7 +387,7 @@ class NoC3D(Problem):
         if rows.ndim != 2 or rows.shape[1] != self.n_var:
             raise ValueError(
                 f"X must have {self.n_var} columns: {self.platform.n_tiles} PE ids, then "
-                f"{self.platform.n_planar_links} links. Got shape {np.shape(X)} instead."
+                f"{self.platform.n_chosen} links. Got shape {np.shape(X)} instead."
             )
         return rows
 
@@ -277,6 +431,7 @@ class NoC3D(Problem):
     def canonical(self, X: ArrayLike) -> Ints:
         """Return X with the links of each row ascending: one row per design, same shape."""
         rows = self._rows(X).copy()
+        # Vertical links have larger indices than planar ones, so both stay in their columns.
         rows[:, self.platform.n_tiles :].sort(axis=1)
         return rows.reshape(np.shape(X))
 
@@ -298,6 +453,4 @@ class NoC3D(Problem):
                 "The 'design' parameter of encode must be a Design of the problem's platform. "
                 f"Got {design!r} instead."
             )
-        code = np.array([self.platform.n_tiles, 1])
-        links = np.searchsorted(self.platform.candidates @ code, design.links @ code)
-        return np.concatenate((design.placement, links))
+        return np.concatenate((design.placement, self.platform.candidate_index(design.links)))

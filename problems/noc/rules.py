@@ -13,7 +13,7 @@ from .tables import Ints
 if TYPE_CHECKING:
     from .platform import Platform
 
-__all__ = ["broken_rule", "whole_numbers"]
+__all__ = ["broken_row", "broken_rule", "whole_numbers"]
 
 
 def whole_numbers(values: ArrayLike, name: str) -> Ints:
@@ -45,9 +45,24 @@ def broken_rule(platform: Platform, placement: Ints, pairs: Ints) -> str | None:
     placement : int array [n_tiles]
         PE id on each tile.
     pairs : int array [n, 2]
-        Tile pairs of the planar links, in any order and direction.
+        Tile pairs of the links that the design chooses, in any order and direction.
     """
     return _broken_placement(platform, placement) or _broken_links(platform, pairs)
+
+
+def broken_row(platform: Platform, row: Ints) -> str | None:
+    """Say which rule a row of X [n_var] breaks first, and where; None for a legal one."""
+    n = platform.n_tiles
+    low, high = platform.n_planar_candidates, len(platform.candidates)
+    for column, link in enumerate(row[n:].tolist(), start=n):
+        planar = column < n + platform.n_planar_links
+        first, last = (0, low - 1) if planar else (low, high - 1)
+        if not first <= link <= last:
+            return (
+                f"links must be indices from {first} to {last} in platform.candidates. "
+                f"Got {link} in column {column}"
+            )
+    return broken_rule(platform, row[:n], platform.candidates[row[n:]])
 
 
 def _broken_placement(platform: Platform, placement: Ints) -> str | None:
@@ -82,34 +97,39 @@ def _broken_placement(platform: Platform, placement: Ints) -> str | None:
 
 
 def _broken_links(platform: Platform, pairs: Ints) -> str | None:
-    n, wanted = platform.n_tiles, platform.n_planar_links
+    n, wanted = platform.n_tiles, platform.n_chosen
+    kind = "planar links"
+    if platform.n_vertical_links is not None:
+        kind = f"links, {platform.n_planar_links} planar and {platform.n_vertical_links} vertical"
     if pairs.ndim != 2 or pairs.shape[1] != 2:
         return f"'links' must hold tile pairs, shape [{wanted}, 2]. Got shape {pairs.shape}"
     if len(pairs) != wanted:
-        return f"'links' must hold {wanted} planar links. Got {len(pairs)}"
+        return f"'links' must hold {wanted} {kind}. Got {len(pairs)}"
     outside = np.flatnonzero((pairs < 0).any(axis=1) | (pairs >= n).any(axis=1))
     if outside.size:
         k = int(outside[0])
         return (
             f"'links' must join tiles from 0 to {n - 1}. Got {tuple(pairs[k].tolist())} as link {k}"
         )
-    low, high = pairs.min(axis=1), pairs.max(axis=1)
-    code = low * n + high
-    allowed = platform.candidates[:, 0] * n + platform.candidates[:, 1]
-    wrong = np.flatnonzero(~np.isin(code, allowed))
+    chosen = platform.candidate_index(pairs)
+    wrong = np.flatnonzero(chosen < 0)
     if wrong.size:
         k = int(wrong[0])
         limit = (
             "" if platform.max_length is None else f" at most {platform.max_length} pitches apart"
         )
+        above = "" if platform.n_vertical_links is None else ", or a pair of vertical_links"
         return (
-            f"'links' must join two different tiles of one layer{limit}. "
+            f"'links' must join two different tiles of one layer{limit}{above}. "
             f"Got {tuple(pairs[k].tolist())} as link {k}"
         )
-    _, index, counts = np.unique(code, return_index=True, return_counts=True)
+    _, index, counts = np.unique(chosen, return_index=True, return_counts=True)
     if counts.max(initial=0) > 1:
         pair = tuple(pairs[index[counts > 1][0]].tolist())
         return f"'links' must hold each link once. Got {pair} {int(counts.max())} times"
+    n_vertical = int((chosen >= platform.n_planar_candidates).sum())
+    if n_vertical != (platform.n_vertical_links or 0):
+        return f"'links' must hold {wanted} {kind}. Got {n_vertical} vertical ones"
     every = np.concatenate((pairs, platform.vertical_array))
     degree = np.bincount(every.ravel(), minlength=n)
     if degree.max() > platform.max_degree:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .layout import positions
+from .layout import link_lengths, positions
 
 if TYPE_CHECKING:
     from .platform import Platform
@@ -21,14 +21,16 @@ Seeds = NDArray[np.uint64]
 
 
 class Tables(NamedTuple):
-    """Arrays of one platform; links are the planar candidates, then the vertical links.
+    """Arrays of one platform; links are the candidates, then the vertical links of every design.
 
     Attributes
     ----------
     n_planar, max_degree : int
         Planar links of a design, and the degree cap.
-    n_candidates : int
-        Planar candidates; a design names its planar links by their indices.
+    n_chosen : int
+        Links that a design names: its planar ones, then its vertical ones where it chooses them.
+    n_candidates, n_planar_candidates : int
+        What a design may name, by index; the planar ones come first.
     link_a, link_b : int64 [n_candidates + n_vertical]
         The two tiles.
     link_cost : uint16 [same]
@@ -36,7 +38,7 @@ class Tables(NamedTuple):
     link_energy : float64 [same]
         Energy of the link per unit of traffic.
     vertical_degree : int64 [n_tiles]
-        Vertical links of each tile.
+        Vertical links that each tile has in every design.
     pe_type : int64 [n_tiles]
         Type of each PE.
     type_count : int64 [n_types]
@@ -55,7 +57,9 @@ class Tables(NamedTuple):
 
     n_planar: int
     max_degree: int
+    n_chosen: int
     n_candidates: int
+    n_planar_candidates: int
     link_a: Ints
     link_b: Ints
     link_cost: Words
@@ -80,21 +84,21 @@ class Tables(NamedTuple):
         place = positions(platform.grid)
         layer = np.ascontiguousarray(place[:, 2])
         links = np.concatenate((platform.candidates, platform.vertical_array))
-        length = platform.candidate_lengths
+        planar = np.arange(len(links)) < platform.n_planar_candidates
+        length = link_lengths(platform.grid, links)
         # Rounding up happens after a guard against 2.0000000000000004.
         delay = np.ceil(np.round(length * platform.planar_delay, 9))
-        vertical_delay = np.full(len(platform.vertical_array), np.ceil(platform.vertical_delay))
-        cost = platform.router_stages + np.concatenate((delay, vertical_delay))
-        energy = np.concatenate(
-            (
-                platform.planar_energy * np.ceil(np.round(length, 9)),
-                np.full(len(platform.vertical_array), platform.vertical_energy),
-            )
+        vertical_delay = np.ceil(platform.vertical_delay)
+        cost = platform.router_stages + np.where(planar, delay, vertical_delay)
+        energy = np.where(
+            planar, platform.planar_energy * np.ceil(np.round(length, 9)), platform.vertical_energy
         )
         return cls(
             n_planar=platform.n_planar_links,
             max_degree=platform.max_degree,
+            n_chosen=platform.n_chosen,
             n_candidates=len(platform.candidates),
+            n_planar_candidates=platform.n_planar_candidates,
             link_a=np.ascontiguousarray(links[:, 0]),
             link_b=np.ascontiguousarray(links[:, 1]),
             link_cost=np.minimum(cost, np.iinfo(np.uint16).max).astype(np.uint16),

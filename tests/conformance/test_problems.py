@@ -6,7 +6,16 @@ import pytest
 from pymoo.problems import get_problem
 
 from moela.testing import PROBLEM_CHECKS, ToyInfeasible, toy_problems
-from problems import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP, NoC3D
+from problems import (
+    ExpertBuffering,
+    ExpertPlacement,
+    GatingThresholds,
+    MNKLandscape,
+    MoEDeployment,
+    MultiObjectiveKnapsack,
+    MultiObjectiveQAP,
+    NoC3D,
+)
 
 PROBLEMS = {type(problem).__name__: problem for problem in [*toy_problems(), ToyInfeasible()]} | {
     "ZDT1": get_problem("zdt1"),
@@ -18,6 +27,11 @@ PROBLEMS = {type(problem).__name__: problem for problem in [*toy_problems(), Toy
     "QAP": MultiObjectiveQAP.random(n_facilities=9, n_objectives=3, seed=1),
     "knapsack": MultiObjectiveKnapsack.random(n_items=30, n_objectives=3, seed=1),
     "MNK": MNKLandscape.random(n=12, n_objectives=2, k=3, seed=1),
+    "gating": GatingThresholds.example(rule="any"),
+    "buffering": ExpertBuffering.example(devices=2, budget_bytes=2_000_000),
+    "placement": ExpertPlacement.example(devices=8, nodes=2, replicas=8),
+    "deployment": MoEDeployment.example(devices=2, replicas=2),
+    "deployment, two nodes": MoEDeployment.example(devices=4, nodes=2, over="worst", slo_s=0.1),
 }
 
 

@@ -211,7 +211,8 @@ def test_a_design_draws_every_layer(problem, rows, tmp_path):
     assert isinstance(figure, Figure)
     titles = [ax.get_title() for ax in figure.axes]
     counts = np.bincount(design.links[:, 0] // 16)
-    assert titles == [f"layer {k}: {counts[k]} links" for k in range(4)]
+    assert titles[:3] == [f"layer {k}: {counts[k]} links" for k in range(3)]
+    assert titles[3] == f"layer 3: {counts[3]} links (heat sink)"
     assert sum(len(ax.texts) for ax in figure.axes) == 64
     coloured = design.plot(problem.link_loads(problem.encode(design)))
     assert len(coloured.axes) == 5
@@ -219,3 +220,42 @@ def test_a_design_draws_every_layer(problem, rows, tmp_path):
     assert (tmp_path / "design.png").stat().st_size > 1000
     with pytest.raises(ValueError, match=r"144 finite numbers, one per link. Got shape \(3,\)"):
         design.plot([1, 2, 3])
+
+
+def test_tiles_are_coloured_by_temperature(problem, rows):
+    design = problem.decode(rows[6])
+    degrees = design.temperatures()
+    assert degrees.shape == (64,)
+    measured = problem.measure(rows[6:7], ["temperature"])["temperature"][0]
+    assert degrees.max() == measured
+    # The top layer is next to the sink: its tiles are the coolest of their stacks.
+    assert (np.diff(degrees.reshape(4, 16), axis=0) < 0).all()
+
+    def faces(figure):
+        return [patch.get_facecolor() for patch in figure.axes[0].patches]
+
+    plain, hot = design.plot(), design.plot(temperature=True)
+    assert len(hot.axes) == len(plain.axes) + 1
+    assert faces(hot) != faces(plain)
+    given = design.plot(temperature=np.linspace(40, 90, 64))
+    assert faces(given) != faces(hot)
+    with pytest.raises(ValueError, match=r"64 finite numbers, one per tile. Got shape \(2,\)"):
+        design.plot(temperature=[1, 2])
+
+
+def test_traffic_is_drawn_by_type_for_each_application(problem):
+    figure = NoC3D([problem.traffic, problem.traffic * 2]).plot_traffic(["one", "twice"])
+    titles = [ax.get_title() for ax in figure.axes]
+    assert titles[0].startswith("one: 1.1 in all")
+    assert titles[1].startswith("twice: 2.2 in all")
+    assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == ["CPU", "LLC", "GPU"]
+
+
+def test_a_design_is_drawn_beside_the_mesh_with_its_changes(problem, rows):
+    figure = problem.plot_beside_mesh(problem.decode(rows[6]))
+    titles = [ax.get_title() for ax in figure.axes]
+    assert sum(title.startswith("layer 0") for title in titles) == 2
+    changes = problem.beside_mesh(rows[6])
+    written = [text.get_text() for ax in figure.axes for text in ax.texts]
+    for _, _, change in changes.values():
+        assert any(f"({change:+.1f} %)" in text for text in written)

@@ -138,7 +138,7 @@ def test_the_evaluation_is_compiled_once(problem, rows):
     locked = rows.copy()
     locked.flags.writeable = False
     shared = copy.deepcopy(problem)
-    shared._traffic.flags.writeable = False
+    shared._evaluation.traffic.flags.writeable = False
     for case, X in (
         (other, rows),
         (problem, rows[::2]),

@@ -1,0 +1,91 @@
+"""What a deployment is judged by: the names, units and directions of its objectives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from moe_costmodel._checks import complain
+
+__all__ = ["OBJECTIVES", "Objective", "Predicted"]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """One thing that a deployment is judged by.
+
+    Attributes
+    ----------
+    unit : str
+        "s", "bytes", "tokens/s", or "" for a share.
+    maximise : bool
+        Whether more is better.
+    words : str
+        What it is.
+    """
+
+    unit: str
+    maximise: bool
+    words: str
+
+
+OBJECTIVES: dict[str, Objective] = {
+    "tokens_per_s": Objective("tokens/s", True, "tokens a second, all devices together"),
+    "step_mean_s": Objective("s", False, "mean time of a step"),
+    "step_p50_s": Objective("s", False, "median time of a step"),
+    "step_p99_s": Objective("s", False, "time that 99 % of the steps stay within"),
+    "memory_bytes": Objective("bytes", False, "memory of the fullest device"),
+    "expert_bytes": Objective("bytes", False, "experts kept on the fullest device"),
+    "quality_loss": Objective("", False, "what the thresholds lose"),
+    "avg_max_load": Objective("", False, "mean share of a step's tokens on its busiest device"),
+    "p99_max_load": Objective("", False, "that share in the worst 1 % of the steps"),
+    "miss_mean_s": Objective("s", False, "mean time a step waits for copies of experts"),
+    "miss_p99_s": Objective("s", False, "waiting time that 99 % of the steps stay within"),
+    "cross_node_bytes": Objective("bytes", False, "bytes between nodes a token, all layers"),
+    "replica_bytes": Objective("bytes", False, "replicas on one device"),
+}
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """A predicted objective.
+
+    Parameters
+    ----------
+    value : float
+        Mean over the windows of traffic.
+    low, high : float
+        Interval: the worst and best window, each widened by the error of the cost model.
+    worst : float, optional
+        Of the windows; by default the value.
+
+    Raises
+    ------
+    ValueError
+        If a number is not finite, or the value lies outside the interval.
+    """
+
+    value: float
+    low: float
+    high: float
+    worst: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("value", "low", "high"):
+            number = getattr(self, name)
+            if isinstance(number, bool) or not isinstance(number, int | float | np.number):
+                raise complain(name, "Predicted", "a number", repr(number))
+            if not np.isfinite(number):
+                raise complain(name, "Predicted", "finite", number)
+            object.__setattr__(self, name, float(number))
+        worst = self.value if self.worst is None else self.worst
+        if isinstance(worst, bool) or not isinstance(worst, int | float | np.number):
+            raise complain("worst", "Predicted", "a number", repr(worst))
+        if not np.isfinite(worst):
+            raise complain("worst", "Predicted", "finite", worst)
+        object.__setattr__(self, "worst", float(worst))
+        if not self.low <= self.value <= self.high:
+            raise complain(
+                "value", "Predicted", f"in its interval {self.low} .. {self.high}", self.value
+            )

@@ -1,0 +1,44 @@
+"""`moela show`: a network-on-chip design in words, in numbers and as a picture."""
+
+from __future__ import annotations
+
+import argparse
+
+from moela.commands.noc_files import change_lines
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("design", metavar="DESIGN", help="JSON file that Design.save wrote")
+    parser.add_argument(
+        "--traffic", nargs="+", metavar="CSV", help="traffic files to evaluate it under"
+    )
+    parser.add_argument("--model", default="published", help="published or released formulas")
+    parser.add_argument(
+        "--out", metavar="PNG", help="where to draw it, beside the mesh if --traffic"
+    )
+    parser.add_argument("--heat", action="store_true", help="colour tiles by temperature")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print the design and, with traffic, every metric beside that of the mesh."""
+    from problems.noc import Design, NoC3D
+
+    design = Design.load(arguments.design)
+    print(design)
+    figure = None
+    if arguments.traffic:
+        problem = NoC3D.from_traffic(
+            arguments.traffic,
+            platform=design.platform,
+            objectives=("mean",),
+            model=arguments.model,
+        )
+        names = problem.metric_names
+        print("\n".join(change_lines(problem.beside_mesh(design, names))))
+        if arguments.out and not arguments.heat:
+            figure = problem.plot_beside_mesh(design, names)
+    if arguments.out:
+        figure = figure or design.plot(temperature=arguments.heat)
+        figure.savefig(arguments.out, dpi=110)
+        print(f"picture in {arguments.out}")

@@ -1,0 +1,179 @@
+"""The compiled parts of buffering: steps that wait for copies, and slots given up one by one."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["exchange", "give_up", "waiting_steps"]
+
+
+@numba.njit(cache=True)
+def waiting_steps(
+    misses: NDArray[np.uint16],
+    kept: NDArray[np.int64],
+    policy: NDArray[np.int64],
+    mean: NDArray[np.float64],
+    tail: NDArray[np.float64],
+) -> None:
+    """Write the mean and the 99th percentile of the copies that steps wait for.
+
+    Parameters
+    ----------
+    misses : uint16 array [n_policies, n_layers, n_devices, n_capacities, n_steps]
+    kept : int array [n, n_layers, n_devices]
+    policy : int array [n]
+    mean, tail : float array [n]
+        Written. The percentile is the smallest value that 99 % of the steps stay within.
+    """
+    n_layers, n_devices, n_steps = misses.shape[1], misses.shape[2], misses.shape[4]
+    rank = max(0, int(np.ceil(0.99 * n_steps)) - 1)
+    steps = np.empty(n_steps, dtype=np.int64)
+    most = np.empty(n_steps, dtype=np.uint16)
+    for i in range(len(kept)):
+        steps[:] = 0
+        for layer in range(n_layers):
+            most[:] = misses[policy[i], layer, 0, kept[i, layer, 0] - 1]
+            for device in range(1, n_devices):
+                other = misses[policy[i], layer, device, kept[i, layer, device] - 1]
+                for s in range(n_steps):
+                    most[s] = max(most[s], other[s])
+            for s in range(n_steps):
+                steps[s] += most[s]
+        mean[i] = steps.sum() / n_steps
+        tail[i] = np.partition(steps, rank)[rank]
+
+
+@numba.njit(cache=True)
+def give_up(
+    misses: NDArray[np.uint16], kept: NDArray[np.int64], per_device: bool
+) -> NDArray[np.int64]:
+    """Give up slots one by one, always where the steps then wait least, down to one a layer.
+
+    Parameters
+    ----------
+    misses : uint16 array [n_layers, n_devices, n_capacities, n_steps]
+    kept : int array [n_layers, n_devices]
+        Slots at first.
+    per_device : bool
+        Whether devices give up a slot in different layers. Each gives up one in every round.
+
+    Returns
+    -------
+    int array [n, n_layers, n_devices]
+        From the first slots to one a layer.
+    """
+    n_layers, n_devices = kept.shape
+    kept = kept.copy()
+    n_columns = n_devices if per_device else 1
+    price = np.empty((n_layers, n_columns))
+    for layer in range(n_layers):
+        for column in range(n_columns):
+            price[layer, column] = _price(misses[layer], kept[layer], column, per_device)
+    rounds = kept.sum(axis=0).max() - n_layers
+    out = np.empty((rounds + 1, n_layers, n_devices), dtype=np.int64)
+    out[0] = kept
+    for i in range(1, rounds + 1):
+        # The fullest devices decide about the memory, so only they have to give something up.
+        slots = kept.sum(axis=0)
+        fullest = slots.max()
+        for column in range(n_columns):
+            if per_device and slots[column] < fullest:
+                continue
+            cheapest = price[:, column].argmin()
+            if per_device:
+                kept[cheapest, column] -= 1
+            else:
+                kept[cheapest] = np.maximum(kept[cheapest] - 1, 1)
+            for other in range(n_columns):
+                price[cheapest, other] = _price(misses[cheapest], kept[cheapest], other, per_device)
+        out[i] = kept
+    return out
+
+
+@numba.njit(cache=True)
+def exchange(misses: NDArray[np.uint16], kept: NDArray[np.int64], most: NDArray[np.int64]) -> None:
+    """Move slots from layer to layer of a device while the steps then wait less; changes `kept`.
+
+    Parameters
+    ----------
+    misses : uint16 array [n_layers, n_devices, n_capacities, n_steps]
+    kept, most : int array [n_layers, n_devices]
+        Slots, and how many there may be.
+    """
+    n_layers, n_devices = kept.shape
+    price = np.empty((n_layers, n_devices))
+    gain = np.empty((n_layers, n_devices))
+    for layer in range(n_layers):
+        for device in range(n_devices):
+            price[layer, device] = _waits(misses[layer], kept[layer], device, -1, most[layer])
+            gain[layer, device] = -_waits(misses[layer], kept[layer], device, 1, most[layer])
+    # Each move lowers the waiting, so this ends; the bound is for layers by the hundred.
+    for _ in range(4 * n_layers * n_devices):
+        best, giver, taker, where = 1e-9, -1, -1, -1
+        for device in range(n_devices):
+            a, b = int(price[:, device].argmin()), int(gain[:, device].argmax())
+            if a != b and gain[b, device] - price[a, device] > best:
+                best, giver, taker, where = gain[b, device] - price[a, device], a, b, device
+        if giver < 0:
+            return
+        kept[giver, where] -= 1
+        kept[taker, where] += 1
+        for layer in (giver, taker):
+            for device in range(n_devices):
+                price[layer, device] = _waits(misses[layer], kept[layer], device, -1, most[layer])
+                gain[layer, device] = -_waits(misses[layer], kept[layer], device, 1, most[layer])
+
+
+@numba.njit(cache=True)
+def _waits(
+    misses: NDArray[np.uint16],
+    kept: NDArray[np.int64],
+    device: int,
+    change: int,
+    most: NDArray[np.int64],
+) -> float:
+    """Return how much longer the steps wait for a layer in which a device has more, or less."""
+    after = kept.copy()
+    after[device] += change
+    if after[device] < 1 or after[device] > most[device]:
+        return np.inf
+    n_devices, _, n_steps = misses.shape
+    total = 0
+    for step in range(n_steps):
+        before, then = 0, 0
+        for d in range(n_devices):
+            before = max(before, int(misses[d, kept[d] - 1, step]))
+            then = max(then, int(misses[d, after[d] - 1, step]))
+        total += then - before
+    return float(total)
+
+
+@numba.njit(cache=True)
+def _price(
+    misses: NDArray[np.uint16], kept: NDArray[np.int64], column: int, per_device: bool
+) -> float:
+    """Return how much longer the steps wait for a layer that keeps one slot less."""
+    n_devices, _, n_steps = misses.shape
+    after = kept.copy()
+    if per_device:
+        after[column] -= 1
+    else:
+        after = np.maximum(after - 1, 1)
+    if after.min() < 1 or (after == kept).all():
+        return np.inf
+    total = 0
+    for step in range(n_steps):
+        before, then = 0, 0
+        for device in range(n_devices):
+            before = max(before, int(misses[device, kept[device] - 1, step]))
+            then = max(then, int(misses[device, after[device] - 1, step]))
+        total += then - before
+    # A slot of a device that the others outwait is free now, but not when they give up theirs.
+    own = 0
+    for step in range(n_steps):
+        for device in range(n_devices):
+            own += misses[device, after[device] - 1, step]
+            own -= misses[device, kept[device] - 1, step]
+    return total + 0.2 * own / n_devices

@@ -1,0 +1,183 @@
+"""What deployment problems are held to on the shared traces; parts of the page of tables_moe."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from itertools import combinations, product
+from typing import Any
+
+import moocore
+import numpy as np
+from pymoo.optimize import minimize
+
+from moe_costmodel import (
+    LayerShape,
+    RoutingTrace,
+    avg_max_load,
+    balancedness,
+    expert_streams,
+    replay,
+    replicate_and_pack,
+    swap_search,
+)
+from moela import MOELA
+from problems import ExpertBuffering, ExpertPlacement, GatingThresholds, MoEDeployment
+from problems.moe.example import example_hardware, example_latency
+from tests.benchmarks.tables import markdown
+
+DOMAINS = ("intent", "translation")
+
+
+def routing(data: Any, domain: str) -> RoutingTrace:
+    """Return a shared trace of DeepSeek-V2-Lite."""
+    return RoutingTrace.load(data / f"routing/deepseek-v2-lite-{domain}.npz")
+
+
+def timed(make: Callable[[], Any]) -> tuple[Any, float]:
+    """Return what a function returns, and its process time."""
+    start = time.process_time()
+    found = make()
+    return found, time.process_time() - start
+
+
+def placement(data: Any, seed: int, budget: int) -> str:
+    """Return Avg Max Load on the unseen half, relative to anti-correlation, with seconds."""
+    rows = [["trace, devices", "anti-correlation", "greedy = replicate-and-pack", "swaps",
+             "spread pairs", "MOELA from these"]]  # fmt: skip
+    for domain, devices in product(DOMAINS, (4, 8)):
+        seen, unseen = routing(data, domain).split()
+        fitted, scored = seen.loads(4), unseen.loads(4)
+        problem, made = timed(partial(ExpertPlacement, seen, devices=devices))
+        start = problem.named_starts["anti-correlation"]
+        swaps, took = timed(
+            lambda f=fitted, d=devices, s=start: swap_search(f, d, start=s, random_state=seed)
+        )
+        res, searched = timed(lambda p=problem: minimize(p, MOELA(), ("n_eval", budget), seed=seed))
+        best = problem.decode(res.X[res.F[:, 0].argmin()])
+        base = avg_max_load(start, scored).mean()
+
+        def share(found: Any, scored: Any = scored, base: float = base) -> str:
+            return f"{avg_max_load(found, scored).mean() / base - 1:+.1%}"
+
+        rows.append(
+            [f"{domain}, {devices}", f"{base:.4f}", share(problem.named_starts["greedy"]),
+             f"{share(swaps)} ({took:.1f} s)",
+             f"{share(problem.named_starts['spread pairs'])} ({made:.1f} s, all starts)",
+             f"{share(best)} (+{searched:.1f} s)"]
+        )  # fmt: skip
+    return markdown(rows)
+
+
+def workloads(data: Any, layers: slice) -> str:
+    """Return balancedness on DeepSeek-V3 workloads that a placement was not fitted to."""
+    paths = sorted((data / "loads/deepseek-v3").glob("*.json"))
+    loads = [RoutingTrace.load(path).loads()[:, layers] for path in paths]
+    traces = [RoutingTrace.from_counts(part) for part in loads]
+    rows = [["fitted on, scored on the others", "replicas", "replicate-and-pack", "spread pairs",
+             "gain", "least gain"]]  # fmt: skip
+    for n_fitted, replicas in product((5, 4, 3, 2), (0, 32)):
+        sets = list(combinations(range(len(paths)), n_fitted))
+        picked = sets if len(sets) <= 6 else [sets[i] for i in range(0, len(sets), len(sets) // 6)]
+        both = []
+        for chosen in picked:
+            problem = ExpertPlacement([traces[i] for i in chosen], devices=32, replicas=replicas)
+            ours = [p for name, p in problem.named_starts.items() if name.startswith("spread")][-1]
+            packed = replicate_and_pack(
+                np.concatenate([loads[i] for i in chosen]), 32, n_replicas=replicas
+            )
+            other = np.concatenate([loads[i] for i in range(len(paths)) if i not in chosen])
+            both.append([balancedness(p, other).mean() for p in (packed, ours)])
+        scores = np.array(both)
+        gain = scores[:, 1] - scores[:, 0]
+        rows.append(
+            [f"{n_fitted} of {len(paths)} workloads, {len(picked)} choices", str(replicas),
+             *(f"{v:.3f}" for v in scores.mean(axis=0)), f"{gain.mean():+.3f}",
+             f"{gain.min():+.3f}"]
+        )  # fmt: skip
+    return markdown(rows)
+
+
+def buffering(data: Any) -> str:
+    """Return the mean miss time over that of the paper's buffers of the same memory."""
+    sizes = (4, 8, 12)
+    rows = [["trace, sequences a step",
+             *(f"{size} of 16: ours (equal sizes, clairvoyant)" for size in sizes)]]  # fmt: skip
+    for domain, batch in product(DOMAINS, (1, 4, 16)):
+        trace = routing(data, domain)
+        problem = ExpertBuffering(
+            trace, expert_bytes=1.0, miss_seconds=1.0, devices=4, batch_size=batch,
+            objectives=("memory_bytes", "miss_mean_s"),
+        )  # fmt: skip
+        path = problem.marginal("inactive-lfu")
+        memory = problem.evaluate(path)[:, 0]
+        streams = expert_streams(trace.loads(batch), problem.placement.device_of(), 4)
+        cells = []
+        for size in sizes:
+            paper = problem.evaluate(problem.equal_capacity(size)[None])[0]
+            row = problem.polished(path[memory == paper[0]][0])
+            found = problem.evaluate(np.array([row, problem.equal_capacity(size, "inactive-lfu")]))
+            best = replay(streams, np.full((26, 4), size), "min").max(axis=2).sum(axis=1).mean()
+            ours, equal = found[:, 1] / paper[1] - 1
+            cells.append(f"{ours:+.1%} ({equal:+.1%}, {best / paper[1] - 1:+.1%})")
+        rows.append([f"{domain}, {batch}", *cells])
+    return markdown(rows)
+
+
+def thresholds(seed: int, budget: int, n_excerpts: int) -> str:
+    """Return measured loss of fronts beside that of every choice of k for each layer."""
+    rows = [["domain, ladder", "best k per layer: points", "we are below", "equal", "above",
+             "largest excess, nats"]]  # fmt: skip
+    for domain in ("prose", "code"):
+        fixed = GatingThresholds.example(domain, measured=True, n_excerpts=n_excerpts, rule="top-k")
+        every = np.array(list(product(range(fixed.k), repeat=fixed.n_var)))
+        F = fixed.evaluate(every)
+        F = F[moocore.is_nondominated(F)]
+        for rule in ("top-p", "any"):
+            problem = GatingThresholds.example(
+                domain, measured=True, n_excerpts=n_excerpts, rule=rule
+            )
+            res = minimize(problem, MOELA(), ("n_eval", budget), seed=seed)
+            ours = np.array([res.F[res.F[:, 0] <= f[0] + 1e-9, 1].min(initial=np.inf) for f in F])
+            excess = ours - F[:, 1]
+            rows.append(
+                [f"{domain}, {rule}", str(len(F)), str((excess < -1e-9).sum()),
+                 str((np.abs(excess) <= 1e-9).sum()), str((excess > 1e-9).sum()),
+                 f"{max(0.0, excess.max()):.4f}"]
+            )  # fmt: skip
+    return markdown(rows)
+
+
+def speed(data: Any) -> str:
+    """Return evaluations per second of the joint problem on 26 layers of 64 experts."""
+    shape = LayerShape(n_experts=64, k=6, d_model=2048, d_ffn=1408, gated=True, dtype="float16")
+    problem = MoEDeployment(
+        routing(data, "intent"), example_hardware(), example_latency(), shape=shape, devices=4,
+        memory_budget=float("inf"),
+    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    layout = problem.layout
+    rows = [["sequences a step", "steps", "cold", "one part of one layer changed", "all kept"]]
+    for i, batch in enumerate(problem.batches):
+        base = problem.base_row(problem.placed.rows["spread"])
+        base[layout.batch], base[layout.capacities] = i, 8
+        cold = np.repeat(base[None], 10, axis=0)
+        slots = cold[:, layout.slots].reshape(10, layout.n_layers, -1)
+        cold[:, layout.slots] = rng.permuted(slots, axis=2).reshape(10, -1)
+        problem.evaluate(base[None])
+        near = problem.neighbours(base, 300, rng)
+        # All layers at once, the policy or the batch size are no change of one layer.
+        changed = (near[:, layout.gates] != base[layout.gates]).sum(axis=1)
+        kept = near[:, layout.capacities] != base[layout.capacities]
+        changed += kept.reshape(300, layout.n_layers, -1).any(axis=2).sum(axis=1)
+        same = (near[:, [layout.policy, layout.batch]] == base[[layout.policy, layout.batch]]).all(
+            1
+        )
+        near = near[same & (changed <= 1)]
+        rates = []
+        for X in (cold, near, near):
+            _, took = timed(partial(problem.evaluate, X))
+            rates.append(f"{len(X) / took:,.0f}")
+        rows.append([str(batch), f"{problem.model.n_steps(batch):,}", *rates])
+    return markdown(rows)

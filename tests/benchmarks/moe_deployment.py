@@ -1,0 +1,84 @@
+"""Deployments evaluated a second on one core: all layers new, one layer changed, none changed.
+
+DeepSeek-V2-Lite's routing (26 layers of 64 experts, 8,222 tokens), four devices, every layer with a
+threshold, a placement and buffers of its own; the made-up kernel times do not matter for speed.
+Every evaluation is exact: a sample is compared, to the bit, with a model that has kept nothing.
+Run: ``MOELA_DATA=... python tests/benchmarks/moe_deployment.py``
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from moe_costmodel.deployment import DeploymentModel
+from moe_costmodel.gate_rules import GateRule
+from moe_costmodel.shapes import LayerShape
+from moe_costmodel.trace import RoutingTrace
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "moe_costmodel"))
+
+from machines import hardware, latency
+
+N_DEVICES, POLICIES = 4, ("paper", "lru", "inactive-lfu")
+
+
+def drawn(random, policy, batch):
+    gates = [GateRule("skip", round(v, 3)) for v in random.uniform(0, 0.5, 26)]
+    placement = np.stack([random.permutation(64) for _ in range(26)])
+    return gates, random.integers(4, 17, (26, N_DEVICES)), policy, placement, batch
+
+
+def one_changed(design, random):
+    gates, capacities, policy, placement, batch = design
+    gates, capacities, placement = list(gates), capacities.copy(), placement.copy()
+    layer, what = random.integers(26), random.integers(3)
+    if what == 0:
+        gates[layer] = GateRule("skip", round(random.uniform(0, 0.5), 3))
+    elif what == 1:
+        capacities[layer] = random.integers(4, 17, N_DEVICES)
+    else:
+        placement[layer] = random.permutation(64)
+    return gates, capacities, policy, placement, batch
+
+
+def rate(model, designs):
+    started = time.process_time()
+    for design in designs:
+        model.evaluate(*design)["tokens_per_s"]
+    return len(designs) / (time.process_time() - started)
+
+
+def main():
+    path = Path(os.environ["MOELA_DATA"]) / "routing/deepseek-v2-lite-intent.npz"
+    trace = RoutingTrace.load(path)
+    shape = LayerShape(n_experts=64, k=6, d_model=128, d_ffn=64, gated=True)
+    random = np.random.default_rng(0)
+
+    def fresh():
+        return DeploymentModel(trace, hardware(), latency(), shape=shape, n_devices=N_DEVICES)
+
+    print(f"{'batch':>5} {'steps':>6} {'policy':<14}{'cold/s':>8}{'one layer/s':>13}{'none/s':>9}")
+    for batch in (1, 4, 16, 64):
+        for policy in POLICIES:
+            model = fresh()
+            model.evaluate(*drawn(random, policy, batch))  # compiles, and sorts the steps
+            cold = [drawn(random, policy, batch) for _ in range(8)]
+            chain = [cold[-1]]
+            while len(chain) < 101:
+                chain.append(one_changed(chain[-1], random))
+            rates = rate(model, cold), rate(model, chain[1:]), rate(model, [chain[-1]] * 200)
+            same = fresh().evaluate(*chain[-1]).step_seconds
+            assert np.array_equal(model.evaluate(*chain[-1]).step_seconds, same)
+            print(
+                f"{batch:>5} {model.n_steps(batch):>6} {policy:<14}"
+                f"{rates[0]:>8.0f}{rates[1]:>13.0f}{rates[2]:>9.0f}"
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,193 @@
+"""How the fast models of NoC3D compare with slower ones: queues, temperature, and simulators.
+
+    python -m tests.benchmarks.noc_simulators --out docs/benchmarks/noc_simulators.md
+
+* the wait in queues against a simulation of packets, event by event, on the same routes;
+* the stack model of temperature against finite volumes of chip and package, and its calibration;
+* BookSim and HotSpot, where they are on the PATH;
+* finite volumes against the steady temperatures that HotSpot's distribution ships with its ev6
+  example: ``--hotspot-example DIR``, a folder with ev6.flp, gcc.ptrace and gcc.steady.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from problems.noc import Design, NoC3D, Platform, ThermalStack
+from problems.noc.calibration import calibrate
+from problems.noc.heat import steady_rises, steady_temperatures
+from problems.noc.metrics import sent_and_received
+from tests.benchmarks import tables
+from tests.problems.noc.packets import simulate_packets
+
+LOADS = (0.05, 0.2, 0.4, 0.6, 0.8)
+
+
+def varied_designs(platform: Platform, seed: int, n_sampled: int = 12) -> list[Design]:
+    """Return sampled designs and ever cooler ones, so that hot stacks and cool ones are there."""
+    problem = NoC3D.example("bfs", platform=platform, objectives=("temperature",))
+    rng = np.random.default_rng(seed)
+    X = problem.operators()["sampling"]._do(problem, n_sampled, random_state=rng)
+    designs = [problem.decode(x) for x in X]
+    x = X[1]
+    best = problem.evaluate(x[None])[0, 0]
+    for step in range(240):
+        near = problem.neighbours(x, 20, rng)
+        F = problem.evaluate(near)[:, 0]
+        if F.min() <= best:
+            x, best = near[F.argmin()], F.min()
+        if step % 20 == 19:
+            designs.append(problem.decode(x))
+    return designs
+
+
+def report_queues(designs: int, packets: int) -> None:
+    """Print mean packet latency of the model and of the simulation at several loads."""
+    problem = NoC3D.example("bfs", objectives=("packet_latency",))
+    rng = np.random.default_rng(0)
+    X = problem.operators()["sampling"]._do(problem, designs, random_state=rng)
+    print("\n## Waiting in queues\n")
+    print("| busiest queue | model, cycles | simulated | without queues | error |")
+    print("|---|---|---|---|---|")
+    for load in LOADS:
+        ours, theirs, idle = [], [], []
+        for x in X:
+            sent, received = sent_and_received(problem.traffic)
+            peak = problem.measure(x, ["peak_load"])["peak_load"][0]
+            peak = max(peak, sent.max(), received.max())
+            scaled = problem.under(problem.traffic * (load / peak))
+            ours.append(scaled.measure(x, ["packet_latency"])["packet_latency"][0])
+            design = scaled.decode(x)
+            theirs.append(simulate_packets(design, scaled.traffic, packets, rng))
+            empty = problem.under(problem.traffic * (1e-6 / peak))
+            idle.append(empty.measure(x, ["packet_latency"])["packet_latency"][0])
+        model, simulated, free = np.mean(ours), np.mean(theirs), np.mean(idle)
+        error = 100 * (model / simulated - 1)
+        print(f"| {load} | {model:.2f} | {simulated:.2f} | {free:.2f} | {error:+.1f} % |")
+
+
+def report_temperature() -> None:
+    """Print what the shipped factors are worth, and what a calibration of one's own gives."""
+    print("\n## Peak temperature: stack model against finite volumes\n")
+    print("| chip | layer_factor | spreading_factor | peaks, finite volumes | peaks, stack model "
+          "| mean error of rise | rank correlation |")  # fmt: skip
+    print("|---|---|---|---|---|---|---|")
+    for name in ("4x4x4", "8x8", "8x8x4"):
+        platform = Platform.preset(name)
+        designs = varied_designs(platform, seed=1)
+        temperatures = [steady_temperatures(design) for design in designs]
+        slow = np.array([t.max() for t in temperatures])
+        fast = np.array([d.temperatures().max() for d in designs])
+        ambient = platform.stack.ambient
+        errors = np.abs((fast - ambient) / (slow - ambient) - 1)
+        same = np.ptp(fast) == 0
+        rank = "all the same" if same else f"{np.corrcoef(_ranks(fast), _ranks(slow))[0, 1]:.2f}"
+        print(
+            f"| {name} | {platform.stack.layer_factor} | {platform.stack.spreading_factor} | "
+            f"{slow.min():.1f} to {slow.max():.1f} C | {fast.min():.1f} to {fast.max():.1f} C | "
+            f"{100 * errors.mean():.1f} % | {rank} |"
+        )
+        if name == "4x4x4":
+            stack, error = calibrate(designs, temperatures)
+    print(
+        f"\n`calibrate` on these designs of 4x4x4: layer_factor {stack.layer_factor:.2f}, "
+        f"spreading_factor {stack.spreading_factor:.2f}, mean error {100 * error:.1f} %."
+    )
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    return values.argsort().argsort()
+
+
+def report_example(folder: Path, cells: int = 80) -> None:
+    """Print finite volumes beside what HotSpot's distribution says of its ev6 example."""
+    lines = [line.split() for line in (folder / "ev6.flp").read_text().splitlines()]
+    units = {w[0]: [float(v) for v in w[1:5]] for w in lines if w and not w[0].startswith("#")}
+    header, *watts = [line.split() for line in (folder / "gcc.ptrace").read_text().splitlines()]
+    power = dict(zip(header, np.array(watts, dtype=float).mean(axis=0), strict=True))
+    steady = [line.split() for line in (folder / "gcc.steady").read_text().splitlines()]
+    kelvin = {name: float(value) for name, value in steady if name in units}
+    side = max(left + width for width, _, left, _ in units.values())
+    middle = (np.arange(8 * cells) + 0.5) * side / (8 * cells)
+    cover = {}
+    heat = np.zeros((cells, cells))
+    for name, (width, height, left, bottom) in units.items():
+        parts = [(middle >= a) & (middle < a + b) for a, b in ((bottom, height), (left, width))]
+        y, x = (part.reshape(cells, 8).mean(axis=1) for part in parts)
+        cover[name] = np.outer(y, x) / np.outer(y, x).sum()
+        heat += power[name] * cover[name]
+    # The package of the example: air instead of liquid.
+    stack = ThermalStack(convection_resistance=0.1)
+    rises = steady_rises(heat[None], side / cells, stack)[0]
+    ours = np.array([318.15 + (rises * cover[name]).sum() for name in units])
+    theirs = np.array([kelvin[name] for name in units])
+    peak = (ours.max() - 318.15) / (theirs.max() - 318.15) - 1
+    print("\n## Finite volumes against HotSpot's ev6 example\n")
+    differences = np.abs(ours - theirs)
+    print(
+        f"{heat.sum():.1f} W in {len(units)} units, power averaged over the rows of the trace "
+        f"({len(watts)}). Hottest unit {ours.max():.1f} K, HotSpot {theirs.max():.1f} K "
+        f"({100 * peak:+.1f} % of the rise); difference over the units {differences.mean():.2f} K "
+        f"on average, at most {differences.max():.2f} K; correlation "
+        f"{np.corrcoef(ours, theirs)[0, 1]:.3f}."
+    )
+
+
+def report_simulators() -> None:
+    """Run BookSim and HotSpot on two designs where they are there."""
+    print("\n## BookSim and HotSpot\n")
+    problem = NoC3D.example("bfs", objectives=("packet_latency",))
+    rng = np.random.default_rng(3)
+    X = problem.operators()["sampling"]._do(problem, 3, random_state=rng)
+    with tempfile.TemporaryDirectory() as folder:
+        if shutil.which("booksim") or shutil.which("booksim2"):
+            for x in X:
+                got = problem.decode(x).simulate_booksim(folder, traffic=problem.traffic)
+                model = problem.measure(x, ["packet_latency"])["packet_latency"][0]
+                print(f"BookSim {got.matched_latency:.2f}, model {model:.2f} cycles")
+        else:
+            print("booksim is not on the PATH: not run.")
+        if shutil.which("hotspot"):
+            for x in X:
+                design = problem.decode(x)
+                got = design.simulate_hotspot(folder).max()
+                print(f"HotSpot {got:.1f}, model {design.temperatures().max():.1f} C")
+        else:
+            print("hotspot is not on the PATH: not run.")
+
+
+def main() -> None:
+    """Make the report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--designs", type=int, default=4, help="designs for the queues")
+    parser.add_argument("--packets", type=int, default=60_000, help="packets of each simulation")
+    parser.add_argument("--hotspot-example", type=Path, metavar="DIR")
+    parser.add_argument("--out", help="Markdown file to write")
+    arguments = parser.parse_args()
+    head = tables.header(
+        "Fast models of the network-on-chip against slower ones",
+        "tests.benchmarks.noc_simulators",
+        "Packet latency: the mean over designs of synthetic bfs traffic, scaled so that the "
+        "busiest queue, PE ends included, has the utilisation named; the simulation follows every "
+        "packet (Poisson arrivals, the same routes, endless buffers). Temperature: sampled designs "
+        "and ever cooler ones; the finite volumes are those of `problems.noc.heat`. The spreading "
+        "factors were fitted to finite volumes on other designs, not to HotSpot.",
+    )
+    with contextlib.redirect_stdout(io.StringIO()) as text:
+        report_queues(arguments.designs, arguments.packets)
+        report_temperature()
+        if arguments.hotspot_example:
+            report_example(arguments.hotspot_example)
+        report_simulators()
+    tables.finish([head, text.getvalue().strip()], arguments.out)
+
+
+if __name__ == "__main__":
+    main()

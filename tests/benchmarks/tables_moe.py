@@ -1,0 +1,238 @@
+"""MOELA and rivals on the deployment of Mixture-of-Experts models, and what the plans are worth.
+
+    MOELA_DATA=... python -m tests.benchmarks.tables_moe --out docs/benchmarks/moe_problems.md
+
+Needs MOELA_DATA and torch. Interrupted, the tables of algorithms go on where they were.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import moocore
+import numpy as np
+from pymoo.core.problem import Problem
+from pymoo.optimize import minimize
+
+from moela import MOELA
+from moela.commands.run_moe import SHARES
+from problems import ExpertBuffering, ExpertPlacement, GatingThresholds, MoEDeployment
+from problems.moe.example import example_shape
+from tests.benchmarks import moe_bars, rivals, tables
+
+PARTS = ("algorithms", "joint", "placement", "workloads", "buffering", "thresholds", "speed")
+
+
+def main() -> None:
+    """Make the runs and the tables."""
+    parser = tables.parser(__doc__, budget=3000, store="moe")
+    parser.set_defaults(seeds=5)
+    parser.add_argument("--pop", type=int, default=50, help="population of pymoo's algorithms")
+    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
+    arguments = parser.parse_args()
+    data = tables.data_folder()
+    parts = [
+        tables.header(
+            "Deployment of Mixture-of-Experts models",
+            "tests.benchmarks.tables_moe",
+            "Traces: DeepSeek-V2-Lite (26 layers of 64 experts, top-6), loads of DeepSeek-V3 (58 "
+            "layers of 256), and the packaged example model (6 layers of 32, top-4).",
+        )
+    ]
+    if "algorithms" in arguments.parts:
+        parts += algorithms(data, arguments)
+    if "joint" in arguments.parts:
+        parts += [
+            "## All at once against one after another\n\nThe example model, in percent of the "
+            "hypervolume of all together: median (least to most) over seeds. One after another: "
+            "thresholds, placement and buffers are searched alone, a quarter of the evaluations "
+            "each; the last quarter evaluates combinations of what they found, over batch sizes. Pareto "
+            f"local search: `shares={SHARES}`, as in `moela run moe`.\n",
+            joint(arguments),
+        ]
+    made = {
+        "placement": (
+            "## Placement on traffic that it has not seen\n\nDeepSeek-V2-Lite, 4 sequences a step; "
+            "fitted on the first half of the sequences, Avg Max Load on the second, mean of the "
+            "layers; against anti-correlation, with process seconds.\n",
+            lambda: moe_bars.placement(data, 1, arguments.budget),
+        ),
+        "workloads": (
+            "## Placement on workloads that it has not seen\n\nDeepSeek-V3 loads, 32 devices, "
+            "every third layer; balancedness is mean over largest device load.\n",
+            lambda: moe_bars.workloads(data, slice(3, None, 3)),
+        ),
+        "buffering": (
+            "## Buffers of equal memory\n\nDeepSeek-V2-Lite, 4 devices; time that a step waits for "
+            "copies, against the paper's policy with equal buffers. Ours: inactive-first LFU, "
+            "marginal slots, exchanged. In brackets the same policy with equal buffers, and "
+            "a clairvoyant one (Belady's) with equal buffers.\n",
+            lambda: moe_bars.buffering(data),
+        ),
+        "thresholds": (
+            "## Thresholds against the best k of each layer\n\nExample model, measured loss on 2 "
+            f"excerpts; all 4,096 choices of k, against {arguments.budget // 2:,} evaluations of "
+            "MOELA, at equal or less compute.\n",
+            lambda: moe_bars.thresholds(1, arguments.budget // 2, 2),
+        ),
+        "speed": (
+            "## Evaluations a second\n\nJoint deployment, 26 layers of 64 experts, 8,222 tokens, 4 "
+            "devices, half of the experts resident; one core, process time.\n",
+            lambda: moe_bars.speed(data),
+        ),
+    }
+    for name, (text, make) in made.items():
+        if name in arguments.parts:
+            parts += [text, make()]
+    tables.finish(parts, arguments.out)
+
+
+def algorithms(data: Any, arguments: Any) -> list[str]:
+    """Return the tables of hypervolumes."""
+    trace = partial(moe_bars.routing, data)
+    problems = {
+        "gating": partial(GatingThresholds.example, rule="any"),
+        "buffering": partial(_buffering, trace),
+        "placement": partial(_placement, trace),
+        "deployment": partial(MoEDeployment.example, memory_budget=float("inf")),
+        "deployment, slow link": slow_link,
+    }
+    kinds = {
+        tables.OURS: MOELA,
+        "NSGA-II": partial(rivals.nsga2, pop=arguments.pop),
+        "NSGA-II, 100": partial(rivals.nsga2, pop=100),
+        "NSGA-III": partial(rivals.nsga3, pop=arguments.pop),
+        "MOEA/D": partial(rivals.moead, pop=arguments.pop),
+    }
+    results = tables.run(problems, kinds, {}, arguments)
+    names = list(results.problems)
+    points = {run.problem: run.ref_point for run in results.runs if run.ref_point is not None}
+    scale = {
+        name: moocore.hypervolume(results.pooled_front(name), ref=points[name]) / 100
+        for name in names
+    }
+    report = tables.Report(results, scale=scale, digits=2)
+    return [
+        f"## MOELA against pymoo's algorithms\n\nHypervolume against the problem's reference of "
+        f"everything evaluated, in percent of that of all runs pooled: median (quartiles) over "
+        f"{arguments.seeds} seeds after {arguments.budget:,} evaluations, the best in bold. All "
+        "start from the problem's own sampling. \"Slow link\": experts come over 0.1 GB/s, so that "
+        f"buffers matter. {tables.tests_note(arguments.seeds)}\n",
+        tables.sources(results), report.cells(names), report.against(names),
+        "Evaluations to the best rival's final hypervolume:\n", report.race(names),
+        report.overall(names),
+    ]  # fmt: skip
+
+
+def _buffering(trace: Any) -> ExpertBuffering:
+    return ExpertBuffering(
+        trace("intent"), expert_bytes=1.0, miss_seconds=1.0, devices=4, batch_size=4
+    )
+
+
+def _placement(trace: Any) -> ExpertPlacement:
+    return ExpertPlacement(trace("intent").head(), devices=8)
+
+
+def slow_link(**settings: Any) -> MoEDeployment:
+    """Return the example's deployment with experts behind a link of 0.1 GB/s."""
+    from dataclasses import replace
+
+    from moe_costmodel import LatencyModel, Link, Measurements, RoutingTrace
+    from problems.moe import example
+
+    measured = example.example_measurements()
+    hardware = example.example_hardware()
+    hardware = replace(hardware, links=hardware.links | {"slow_to_fast": Link(1e8, 1e-5)})
+    # Without buffered layers, copies cost what the link says.
+    rest = [record for record in measured.records if record.kind != "buffered"]
+    plain = Measurements(hardware, rest, measured.clock, measured.date, measured.notes)
+    latency = LatencyModel.fit(plain, method="linear", hardware=hardware)
+    defaults: dict[str, Any] = {
+        "rest": example.example_rest(), "memory": example.example_memory(),
+        "memory_budget": float("inf"), "devices": 4,
+    }  # fmt: skip
+    return MoEDeployment(RoutingTrace.example(), hardware, latency, **(defaults | settings))
+
+
+def joint(arguments: Any) -> str:
+    """Return hypervolumes of the joint search and of one problem after another."""
+    rows = [["problem", "one after another", "all at once", "its ratio, seeds above",
+             "with Pareto local search", "its ratio, seeds above"]]  # fmt: skip
+    for name, make in (
+        ("deployment", partial(MoEDeployment.example, memory_budget=float("inf"))),
+        ("deployment, slow link", slow_link),
+    ):
+        problem = make()
+        fronts: list[list[Any]] = []
+        for seed in range(1, arguments.seeds + 1):
+            found = [one_after_another(problem, arguments.budget, seed)]
+            for algorithm in (MOELA(), MOELA(shares=SHARES)):
+                found.append(
+                    minimize(problem, algorithm, ("n_eval", arguments.budget), seed=seed).F
+                )
+            fronts.append(found)
+        pooled = np.concatenate([F for group in fronts for F in group])
+        whole = moocore.hypervolume(pooled, ref=problem.ref_point) / 100
+        scores = np.array(
+            [[moocore.hypervolume(F, ref=problem.ref_point) / whole for F in group]
+             for group in fronts]
+        )  # fmt: skip
+        cells = [f"{np.median(v):.2f} ({v.min():.2f}–{v.max():.2f})" for v in scores.T]
+        row = [name, cells[0]]
+        for i in (1, 2):
+            ratio = np.median(scores[:, i]) / np.median(scores[:, 0])
+            above = (scores[:, i] > scores[:, 0]).sum()
+            row += [cells[i], f"{ratio:.4f}, {above} of {len(scores)}"]
+        rows.append(row)
+    return tables.markdown(rows)
+
+
+def one_after_another(problem: MoEDeployment, budget: int, seed: int) -> Any:
+    """Return the front of combinations of what the single problems found, [n, n_obj].
+
+    Each single problem is searched with a quarter of the budget, in the order of arXiv 2303.06182:
+    thresholds (there: the gating), buffers, placement. Then combinations are evaluated.
+    """
+    quarter, layout = budget // 4, problem.layout
+    trace = problem.windows
+    middle = problem.batches[len(problem.batches) // 2]
+
+    def solved(single: Problem) -> Any:
+        return minimize(single, MOELA(), ("n_eval", quarter), seed=seed)
+
+    gating = solved(GatingThresholds(trace, rules=None))
+    placed = ExpertPlacement(trace, devices=layout.n_devices, batch_size=middle)
+    res = solved(placed)
+    slots = placed.canonical(res.X[res.F[:, 0].argmin()]).astype(int)
+    buffers = ExpertBuffering(
+        trace, expert_bytes=example_shape().expert_bytes, miss_seconds=1e-4,
+        placement=placed.decode(slots), batch_size=middle,
+    )  # fmt: skip
+    kept = solved(buffers)
+    n_batches = len(problem.batches)
+    side = max(2, int(np.sqrt(quarter / n_batches)))
+    rungs = _along(gating.X[gating.F[:, 0].argsort()], side)
+    sizes = _along(kept.X[kept.F[:, 0].argsort()], side - 1)
+    rows = []
+    for batch in range(n_batches):
+        for rung in rungs:
+            for size in [None, *sizes]:
+                row = problem.base_row(slots)
+                row[layout.batch], row[layout.gates] = batch, rung
+                if size is not None:
+                    row[layout.capacities] = size[:-1]
+                    row[layout.policy] = problem.policies.index(buffers.policies[int(size[-1])])
+                rows.append(row)
+    X = np.array(rows[: budget - 3 * quarter])
+    F = problem.evaluate(X, return_values_of=["F"])
+    return F[moocore.is_nondominated(F)]
+
+
+def _along(X: Any, n: int) -> Any:
+    return X[np.linspace(0, len(X) - 1, min(n, len(X))).round().astype(int)].astype(int)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+import json
+
+import numpy as np
+import pytest
+
+from moe_costmodel.gate_rules import GateRule
+from moe_costmodel.objectives import Predicted
+from moe_costmodel.placement import Placement
+from moe_costmodel.plan import Plan
+from moe_costmodel.shapes import LayerShape
+
+SHAPE = LayerShape(n_experts=8, k=2, d_model=16, d_ffn=24, gated=True)
+SLOTS = [[0, 1, 2, 3, 4, 0, 5, 6, 7, 1], [7, 6, 5, 4, 3, 2, 1, 0, 7, 7]]
+
+
+def example(**changes):
+    settings = {
+        "model": "tiny",
+        "shape": SHAPE,
+        "mode": "decode",
+        "batch_size": 4,
+        "placement": Placement(SLOTS, 2),
+        "capacities": [[3, 5], [2, 4]],
+        "policy": "inactive-lfu",
+        "gates": (None, GateRule("skip", 0.3, 2)),
+        "layers": (1, 3),
+        "objectives": {
+            "step_p99_s": Predicted(2e-3, 1e-3, 3e-3, 2.5e-3),
+            "memory_bytes": Predicted(3 << 30, 3 << 30, 3 << 30),
+        },
+        "provenance": {"trace": "prose, 1234"},
+        "versions": {"moe_costmodel": "0"},
+    }
+    return Plan(**(settings | changes))
+
+
+def test_a_saved_plan_comes_back_whole(tmp_path):
+    plan = example()
+    path = plan.save(tmp_path / "plan.json")
+    back = Plan.load(path)
+    assert back == plan
+    assert back.gates == plan.gates
+    assert np.array_equal(back.capacities, [[3, 5], [2, 4]])
+    assert np.array_equal(back.placement.physical_to_logical, SLOTS)
+    assert back.objectives["step_p99_s"].worst == 2.5e-3
+    assert back != example(batch_size=5)
+
+
+def test_defaults_keep_everything():
+    plan = example(capacities=None, gates=(), layers=(), objectives={})
+    assert not plan.is_buffered
+    assert not plan.has_thresholds
+    assert plan.capacities.tolist() == [[5, 5], [5, 5]]
+    assert plan.layers == (0, 1)
+    assert (plan.n_nodes, plan.devices_per_node) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"mode": "train"}, "'mode' parameter of Plan"),
+        ({"batch_size": 0}, "'batch_size' parameter of Plan"),
+        ({"policy": "min"}, "'policy' parameter of Plan"),
+        ({"capacities": [[3, 6], [2, 4]]}, "from 1 to the 5 slots.*6 at layer 0, device 1"),
+        ({"capacities": [[3, 5]]}, r"of shape \(2, 2\)"),
+        ({"gates": (None,)}, "one a layer, 2"),
+        ({"gates": (None, 0.3)}, "GateRules or None"),
+        ({"devices_per_node": 3}, "a divisor of 2 devices"),
+        ({"layers": (3, 1)}, "ascending"),
+        ({"objectives": {"speed": Predicted(1, 1, 1)}}, "'objectives' parameter"),
+        ({"provenance": {"trace": 3}}, "text to text"),
+        ({"shape": LayerShape(n_experts=9, k=2, d_model=4, d_ffn=4)}, "9 experts"),
+        ({"shape": LayerShape(n_experts=8, k=2, d_model=4, d_ffn=4, n_local=2)}, "whole layer"),
+    ],
+)
+def test_a_wrong_part_is_named(changes, message):
+    with pytest.raises(ValueError, match=message):
+        example(**changes)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("format", "other", "field 'format' must be 'moe-plan/1'"),
+        ("batch_size", True, "field 'batch_size' must be a positive integer"),
+        ("batch_size", "4", "field 'batch_size'"),
+        ("n_devices", 3, "'n_devices' parameter of Placement must be a divisor of the 10 slots"),
+        ("n_devices", 10**9, "field 'n_devices' must be at most"),
+        ("shape", {"n_experts": 8}, "field 'shape'"),
+        ("shape", [1], "field 'shape'"),
+        ("shape", SHAPE.to_dict() | {"n_experts": 10**9}, "at least 1000000000 slots"),
+        ("physical_to_logical_map", [], "field 'physical_to_logical_map'"),
+        ("physical_to_logical_map", [SLOTS[0], SLOTS[1][:-1]], r"_map\[1\]'"),
+        ("physical_to_logical_map", [SLOTS[0], [*SLOTS[1][:-1], 1.5]], r"_map\[1\]\[9\]'"),
+        ("physical_to_logical_map", [SLOTS[0], [*SLOTS[1][:-1], 8]], r"8 at \(1, 9\)"),
+        ("physical_to_logical_map", [SLOTS[0], [0] * 10], "none for expert 1 of layer 1"),
+        ("capacities", [[3, 5], [2, float("nan")]], r"capacities\[1\]\[1\]"),
+        ("gates", [None, {"kind": "skip", "value": 3.0}], r"gates\[1\]"),
+        ("gates", "skip", "field 'gates'"),
+        ("objectives", {"step_p99_s": {"value": float("nan"), "low": 0, "high": 1}}, "finite"),
+        ("objectives", {"step_p99_s": {"value": 3, "low": 0, "high": 1}}, "its interval"),
+        ("layers", ["a", 1], "ascending layer numbers"),
+        ("layers", 3, "field 'layers'"),
+        ("provenance", [1], "mapping of text"),
+        ("mode", ["decode"], "field 'mode' must be text"),
+        ("extra", 1, "Got \\['extra'\\] too"),
+    ],
+)
+def test_a_strangers_file_is_read_with_care(tmp_path, field, value, message):
+    content = example().to_dict() | {field: value}
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=message) as error:
+        Plan.load(path)
+    assert str(error.value).startswith(str(path))
+
+
+def test_a_missing_field_and_no_json_are_named(tmp_path):
+    path = tmp_path / "plan.json"
+    content = example().to_dict()
+    for name in ("gates", "shape", "n_devices"):
+        path.write_text(json.dumps({k: v for k, v in content.items() if k != name}))
+        with pytest.raises(ValueError, match=f"field '{name}' must be present"):
+            Plan.load(path)
+    for text in ("no json", "[" * 100_000, "[]", ""):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=str(path)):
+            Plan.load(path)
+
+
+def test_words():
+    plan = example()
+    assert "2 replicas a layer" in plan.summary()
+    assert "2 to 5 of 5 experts resident (inactive-lfu)" in plan.summary()
+    page = plan.explain()
+    assert "time that 99 % of the steps stay within: 2 ms, between 1 ms and 3 ms." in page
+    assert "all choices in 1 layer; skip 0.3, at least 2 in 1 layer" in page
+    assert "Gate mass is not quality" in page
+    assert "trace: prose, 1234" in page
+    assert str(plan).count("\n") == 6

@@ -1,0 +1,215 @@
+"""Expert placement: values equal the cost model's, moves stay legal, the baselines are beaten."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from moe_costmodel import (
+    Placement,
+    RoutingTrace,
+    anti_correlation,
+    avg_max_load,
+    balancedness,
+    contiguous,
+    cross_node_traffic,
+    migration_bytes,
+    replicate_and_pack,
+    swap_search,
+)
+from problems import ExpertPlacement
+from problems.moe.pair_search import copies_of, descend, second_moments, spread_pairs, swap_path
+
+DATA = Path(os.environ.get("MOELA_DATA", "/nonexistent"))
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="needs MOELA_DATA")
+
+
+@pytest.fixture(scope="module")
+def problem():
+    return ExpertPlacement.example(devices=8, nodes=2, replicas=8, expert_bytes=10.0)
+
+
+def sample(problem, n=12, seed=0):
+    rng = np.random.default_rng(seed)
+    X = problem.operators()["sampling"](problem, n, random_state=rng).get("X").astype(int)
+    return problem.moved(X, rng, max_moves=30)
+
+
+def test_values_are_those_of_the_cost_model(problem):
+    trace = RoutingTrace.example("code")
+    loads = trace.loads(4)
+    X = sample(problem)
+    for x, f in zip(X, problem.evaluate(X), strict=True):
+        placement = problem.decode(x)
+        held = (placement.on_device() > 0).sum()
+        shares = placement.device_loads(loads) / loads.sum(axis=2)[:, :, None]
+        rank = int(np.ceil(0.99 * len(loads))) - 1
+        expected = [
+            avg_max_load(placement, loads).mean(),
+            np.sort(shares.max(axis=2), axis=0)[rank].mean(),
+            10.0 * (held - 6 * 32),
+            cross_node_traffic(trace, placement, 2).mean(),
+            migration_bytes(contiguous(6, 32, 8), placement, 10.0).sum(),
+        ]
+        np.testing.assert_allclose(f, expected, rtol=1e-9)
+
+
+def test_a_layer_kept_is_worth_what_it_was(problem):
+    X = sample(problem)
+    first = problem.evaluate(X)
+    fresh = ExpertPlacement.example(devices=8, nodes=2, replicas=8, expert_bytes=10.0)
+    np.testing.assert_array_equal(fresh.evaluate(X[::-1])[::-1], first)
+    np.testing.assert_array_equal(problem.evaluate(X), first)
+
+
+def test_every_expert_keeps_a_slot_whatever_the_moves(problem):
+    X = sample(problem, 30)
+    for _ in range(20):
+        X = problem.neighbours_many(X, 1, np.random.default_rng(5))[:, 0]
+        problem.check(X)
+
+
+def test_a_missing_expert_is_named(problem):
+    x = sample(problem, 1)[0].reshape(6, 40)
+    x[2][x[2] == 7] = 8
+    for check in (problem.check, problem.evaluate, problem.decode):
+        with pytest.raises(ValueError, match="expert 7 of layer 2"):
+            check(x.reshape(1, -1))
+
+
+def test_second_moments_of_steps_follow_from_those_of_tokens():
+    # Tokens that were drawn independently: the moments of steps that are formed at random.
+    rng = np.random.default_rng(0)
+    ids = rng.random((4000, 1, 8)).argsort(axis=2)[:, :, :2]
+    trace = RoutingTrace(ids, n_experts=8, sequence_lengths=[1] * 4000)
+    found = second_moments(trace, 4, "decode")[0]
+    shares = trace.loads(4)[:, 0] / 8
+    np.testing.assert_allclose(found, shares.T @ shares / len(shares), atol=2e-3)
+
+
+def test_descend_returns_the_cost_that_it_reached():
+    rng = np.random.default_rng(1)
+    cost = rng.random((12, 12))
+    cost = cost + cost.T
+    device = np.arange(12) % 3
+    start = sum(cost[np.ix_(device == d, device == d)].sum() for d in range(3))
+    pairs = np.triu_indices(12, 1)
+    value = descend(cost, device, 3, *pairs)
+    assert value == pytest.approx(
+        sum(cost[np.ix_(device == d, device == d)].sum() for d in range(3))
+    )
+    assert value < start
+    assert (np.bincount(device) == 4).all()
+
+
+def test_swap_path_gains_what_it_says():
+    rng = np.random.default_rng(2)
+    cost = rng.random((12, 12))
+    cost = cost + cost.T
+    device = np.arange(12) // 4
+    before = device.copy()
+    pairs, gains = swap_path(cost, device, 3, 50)
+    for a, b in pairs:
+        before[[a, b]] = before[[b, a]]
+    assert (before == device).all()
+
+    def total(where):
+        return sum(cost[np.ix_(where == d, where == d)].sum() for d in range(3))
+
+    assert total(np.arange(12) // 4) - total(device) == pytest.approx(gains.sum())
+
+
+def test_spread_pairs_finds_the_optimum_of_a_small_case():
+    # Four pairs of experts that are always busy together must be split.
+    moments = np.eye(8) + np.kron(np.eye(4), [[0, 1], [1, 0]])
+    slots, value = spread_pairs(moments, np.arange(8), 2, np.random.default_rng(0), restarts=5)
+    assert value == pytest.approx(8.0)
+    assert sorted(slots[:4] // 2) == [0, 1, 2, 3]
+
+
+def test_no_more_copies_than_devices():
+    copies = copies_of(np.array([100.0, 1.0, 1.0, 1.0]), 4, most=3)
+    assert copies.max() == 3
+    assert copies.sum() == 8
+
+
+def test_path_starts_trade_balance_against_migration():
+    problem = ExpertPlacement.example(devices=4, objectives=("avg_max_load", "migration_bytes"))
+    F = problem.evaluate(problem.starts())
+    assert F[:, 1].min() == 0
+    spread = problem.evaluate(problem.encode(problem.named_starts["spread pairs"])[None])[0]
+    half = F[F[:, 1] <= spread[1] / 2]
+    today = F[F[:, 1] == 0][0, 0]
+    assert half[:, 0].min() < today - 0.5 * (today - spread[0])
+
+
+@needs_data
+@pytest.mark.parametrize("domain", ["intent", "translation"])
+@pytest.mark.parametrize("devices", [4, 8])
+def test_below_every_baseline_on_the_unseen_half(domain, devices):
+    trace = RoutingTrace.load(DATA / f"routing/deepseek-v2-lite-{domain}.npz")
+    seen, unseen = trace.split()
+    layers = slice(0, 26, 5)
+    fitted, scored = seen.loads(4)[:, layers], unseen.loads(4)[:, layers]
+    part = RoutingTrace(
+        seen.topk_ids[:, layers], n_experts=64, sequence_lengths=seen.sequence_lengths
+    )
+    problem = ExpertPlacement(part, devices=devices)
+    found = {n: avg_max_load(p, scored).mean() for n, p in problem.named_starts.items()}
+    apart = anti_correlation(fitted, devices)
+    swaps = swap_search(fitted, devices, start=apart, random_state=1)
+    found["swaps"] = avg_max_load(swaps, scored).mean()
+    ours = found.pop("spread pairs")
+    assert ours < min(found.values())
+    assert ours < 0.98 * found["anti-correlation"]
+
+
+@needs_data
+def test_more_even_than_replicate_and_pack_on_other_workloads():
+    paths = sorted((DATA / "loads/deepseek-v3").glob("*.json"))
+    loads = [RoutingTrace.load(path).loads()[:, 3::15] for path in paths]
+    traces = [RoutingTrace.from_counts(part) for part in loads]
+    held_out = [0, 4]
+    fitted = [i for i in range(len(paths)) if i not in held_out]
+    problem = ExpertPlacement([traces[i] for i in fitted], devices=32, replicas=32)
+    ours = problem.named_starts["spread pairs, 32 replicas"]
+    packed = replicate_and_pack(np.concatenate([loads[i] for i in fitted]), 32, n_replicas=32)
+    scored = np.concatenate([loads[i] for i in held_out])
+    assert balancedness(ours, scored).mean() > balancedness(packed, scored).mean()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"devices": 64}, "devices.*32 experts"),
+        ({"devices": 1}, "devices.*from 2"),
+        ({"devices": 5}, "replicas.*3 would do"),
+        ({"devices": 4, "nodes": 3}, "nodes.*divisor"),
+        ({"devices": 4, "replicas": -4}, "replicas.*0 or more"),
+        ({"devices": 4, "objectives": ("speed",)}, "objectives.*speed"),
+        ({"devices": 4, "expert_bytes": 0}, "expert_bytes"),
+        ({"devices": 4, "current": contiguous(6, 32, 2)}, "current"),
+    ],
+)
+def test_wrong_settings_are_named(settings, words):
+    with pytest.raises(ValueError, match=words):
+        ExpertPlacement.example(**settings)
+
+
+def test_traffic_between_nodes_needs_tokens():
+    loads = RoutingTrace.from_counts(np.ones((3, 2, 8)), source="counts.json")
+    assert ExpertPlacement(loads, devices=4, nodes=2).objective_names[-1] == "migration_bytes"
+    with pytest.raises(ValueError, match=r"loads only in 'counts\.json'"):
+        ExpertPlacement(loads, devices=4, nodes=2, objectives=("cross_node_traffic",))
+
+
+def test_decode_and_encode_are_inverse(problem):
+    x = problem.canonical(sample(problem, 1))[0]
+    placement = problem.decode(x)
+    assert isinstance(placement, Placement)
+    np.testing.assert_array_equal(problem.encode(placement), x)
+    with pytest.raises(ValueError, match=r"placement.*40 slots"):
+        problem.encode(contiguous(6, 32, 8))

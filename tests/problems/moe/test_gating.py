@@ -1,0 +1,126 @@
+"""Gating thresholds: look-ups equal what the trace says, and the fixed k is beaten."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pymoo.optimize import minimize
+
+from moe_costmodel import GateRule, LatencyModel, RoutingTrace, gate_mass, keep_choices
+from moela import MOELA
+from problems import GatingThresholds
+from problems.moe.example import example_latency, example_shape
+
+
+@pytest.fixture(scope="module")
+def trace():
+    return RoutingTrace.example("code")
+
+
+@pytest.mark.parametrize("rule", ["top-p", "skip", "top-k", "any"])
+def test_objectives_are_those_of_the_rules_on_the_trace(trace, rule):
+    problem = GatingThresholds(trace, rule=rule)
+    X = np.random.default_rng(1).integers(0, problem.levels.n_levels, (5, problem.n_var))
+    for x, f in zip(X, problem.evaluate(X), strict=True):
+        found = gate_mass(trace, problem.decode(x).rules)
+        np.testing.assert_allclose(f, [found.experts.mean(), 1 - found.mass.mean()], atol=1e-6)
+
+
+def test_a_higher_rung_keeps_more_experts(trace):
+    levels = GatingThresholds(trace, rule="any").levels
+    assert (np.diff(levels.experts.mean(axis=0), axis=1) >= 0).all()
+    assert levels.experts.max() == trace.k
+
+
+def test_latency_is_that_of_the_loads_that_are_left(trace):
+    problem = GatingThresholds(
+        trace, objectives=("latency", "p99_latency"), latency=example_latency(),
+        shape=example_shape(), batch_size=8,
+    )  # fmt: skip
+    x = problem.starts()[3]
+    loads = trace.loads(8, keep=keep_choices(trace, problem.decode(x).rules))
+    steps = example_latency().table(example_shape()).seconds(loads).sum(axis=1)
+    np.testing.assert_allclose(
+        problem.evaluate(x[None])[0], [steps.mean(), np.quantile(steps, 0.99)], rtol=1e-9
+    )
+
+
+def test_windows_count_by_mean_or_by_the_worst():
+    windows = [RoutingTrace.example("code"), RoutingTrace.example("prose")]
+    single = [GatingThresholds(w, rules=LADDER) for w in windows]
+    X = np.array([[0] * 6, [1, 0, 2, 1, 0, 2]])
+    F = np.stack([p.evaluate(X) for p in single])
+    mean = GatingThresholds(windows, rules=LADDER).evaluate(X)
+    worst = GatingThresholds(windows, rules=LADDER, over="worst").evaluate(X)
+    np.testing.assert_allclose(mean, F.mean(axis=0))
+    np.testing.assert_allclose(worst, F.max(axis=0))
+
+
+LADDER = [GateRule("top-p", 0.5), GateRule("top-p", 0.8), GateRule("top-p", 1.0)]
+
+
+def test_fixed_k_front_is_that_of_k_experts_and_is_beaten(trace):
+    problem = GatingThresholds(trace, rule="any")
+    fixed = problem.fixed_k_front()
+    np.testing.assert_allclose(fixed[:, 0], [1, 2, 3, 4])
+    res = minimize(problem, MOELA(), ("n_eval", 600), seed=1)
+    for f in fixed:
+        assert (res.F <= f + 1e-9).all(axis=1).any()
+    between = np.interp(res.F[:, 0], fixed[:, 0], fixed[:, 1])
+    assert (res.F[:, 1] <= between + 1e-9).mean() > 0.95
+
+
+def test_objectives_of_takes_rules_off_the_ladder(trace):
+    problem = GatingThresholds(trace, rule="top-p")
+    found = problem.objectives_of([GateRule("skip", 0.33)] * 6)
+    expected = gate_mass(trace, GateRule("skip", 0.33))
+    np.testing.assert_allclose(found, [[expected.experts.mean(), 1 - expected.mass.mean()]])
+
+
+def test_measured_loss_is_that_of_the_model():
+    pytest.importorskip("torch")
+    pytest.importorskip("safetensors")
+    from moe_costmodel import measured_loss
+    from moe_costmodel.example import load_model
+    from moe_costmodel.example.record import excerpts
+
+    problem = GatingThresholds.example(measured=True, n_excerpts=2)
+    assert problem.quality_kind == "measured loss"
+    x = np.array([3, 9, 5, 13, 8, 8])
+    rules = problem.decode(x).rules
+    found = measured_loss(load_model(), excerpts("code", n=2), rules)
+    np.testing.assert_allclose(problem.evaluate(x[None])[0], [found.experts, found.loss])
+    assert "measured loss" in str(problem.decode(x))
+
+
+def test_a_trace_without_weights_is_refused_by_name(trace):
+    bare = RoutingTrace(trace.topk_ids, n_experts=32, source="bare.npz")
+    with pytest.raises(ValueError, match=r"'trace' parameter of GatingThresholds.*bare\.npz"):
+        GatingThresholds(bare)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"rule": "guess"}, "rule.*guess"),
+        ({"objectives": ()}, "objectives.*at least one"),
+        ({"objectives": ("speed",)}, "objectives.*speed"),
+        ({"objectives": ("latency",)}, "latency.*LatencyModel"),
+        ({"rules": [GateRule("top-k", 1)]}, "rules.*at least two"),
+        ({"over": "best"}, "over.*best"),
+    ],
+)
+def test_wrong_settings_are_named(trace, settings, words):
+    with pytest.raises(ValueError, match=words):
+        GatingThresholds(trace, **settings)
+
+
+def test_shape_must_be_of_the_trace(trace):
+    from dataclasses import replace
+
+    assert isinstance(example_latency(), LatencyModel)
+    with pytest.raises(ValueError, match=r"shape.*32 experts, all local"):
+        GatingThresholds(
+            trace, objectives=("latency",), latency=example_latency(),
+            shape=replace(example_shape(), n_local=8),
+        )  # fmt: skip

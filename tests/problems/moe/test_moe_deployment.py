@@ -1,0 +1,160 @@
+"""The joint problem: values equal the deployment model's, limits are named, parts stay fixed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pymoo.optimize import minimize
+
+from moe_costmodel import Plan, RoutingTrace
+from moela import MOELA
+from problems import MoEDeployment
+from problems.moe.example import example_hardware, example_latency, example_shape
+
+
+@pytest.fixture(scope="module")
+def problem():
+    return MoEDeployment.example(slo_s=0.02)
+
+
+def sample(problem, n=20, seed=0):
+    rng = np.random.default_rng(seed)
+    pop = problem.operators()["sampling"](problem, n, random_state=rng)
+    return problem.layout.moved(pop.get("X").astype(int), rng, max_moves=20)
+
+
+def test_values_are_those_of_the_plan(problem):
+    X = sample(problem, 6)
+    F, G = problem.evaluate(X, return_values_of=["F", "G"])
+    for x, f, g in zip(X, F, G, strict=True):
+        plan = problem.decode(x)
+        said = {name: item.value for name, item in plan.objectives.items()}
+        assert f[0] == pytest.approx(1 / said["tokens_per_s"])
+        names = ("step_p99_s", "memory_bytes", "quality_loss")
+        np.testing.assert_allclose(f[1:], [said[name] for name in names])
+        assert g[0] == pytest.approx(said["memory_bytes"] / 8_000_000 - 1)
+        assert g[1] == pytest.approx(said["step_p99_s"] / 0.02 - 1)
+        for item in plan.objectives.values():
+            assert item.low <= item.value <= item.high
+
+
+def test_a_plan_of_the_front_saves_exports_and_checks(problem, tmp_path):
+    res = minimize(problem, MOELA(), ("n_eval", 300), seed=1)
+    assert (res.G <= 0).all()
+    plan = problem.decode(res.X[0])
+    again = Plan.load(plan.save(tmp_path / "plan.json"))
+    assert again == plan
+    plan.to_sglang(tmp_path / "experts.json")
+    assert "step_p99_s" in str(plan.check(RoutingTrace.example("prose")))
+
+
+def test_what_is_not_decided_stays(problem):
+    fixed = MoEDeployment.example(decide=("gates", "batch"))
+    X = sample(fixed)
+    layout = fixed.layout
+    assert (X[:, layout.capacities] == 8).all()
+    assert (X[:, layout.slots] == fixed.placed.today).all()
+    assert len(np.unique(X[:, layout.gates])) > 1
+    plan = fixed.decode(X[0])
+    assert not plan.is_buffered
+
+
+def test_no_expert_sits_twice_on_a_device():
+    replicated = MoEDeployment.example(devices=2, replicas=4)
+    for x in sample(replicated, 40):
+        assert replicated.decode(x).placement.on_device().max() == 1
+
+
+def test_policy_does_not_matter_where_all_are_resident(problem):
+    row = problem.base_row(problem.placed.rows["spread"])
+    others = np.repeat(row[None], len(problem.policies), axis=0)
+    others[:, problem.layout.policy] = np.arange(len(problem.policies))
+    assert len(np.unique(problem.canonical(others), axis=0)) == 1
+    assert problem.decided(row)[1] == "all resident"
+
+
+def test_over_the_worst_window_is_never_better_than_the_mean():
+    windows = [RoutingTrace.example("code"), RoutingTrace.example("prose")]
+    both = [
+        MoEDeployment(
+            windows, example_hardware(), example_latency(), devices=4, over=over,
+            batches=(2, 8), objectives=("tokens_per_s", "step_p99_s", "quality_loss"),
+        )
+        for over in ("mean", "worst")
+    ]  # fmt: skip
+    X = sample(both[0])
+    mean, worst = (p.evaluate(X, return_values_of=["F"]) for p in both)
+    assert (worst >= mean - 1e-12).all()
+    assert (worst > mean).any()
+
+
+def test_starts_hold_the_extremes(problem):
+    F = problem.evaluate(problem.starts(), return_values_of=["F"])
+    assert F[:, 3].min() == 0
+    assert (problem.evaluate(problem.starts(), return_values_of=["G"]) <= 0).all()
+    assert (F <= problem.ref_point).all()
+
+
+def test_measured_loss_can_be_the_quality():
+    pytest.importorskip("torch")
+    pytest.importorskip("safetensors")
+    from moe_costmodel.example import load_model
+    from moe_costmodel.example.record import excerpts
+    from moe_costmodel.quality import measured_loss
+
+    problem = MoEDeployment.example(measured=True, n_excerpts=1, batches=(4,))
+    assert problem.quality_kind == "measured loss"
+    x = problem.starts()[0]
+    x[problem.layout.gates] = [5, 13, 7, 13, 9, 13]
+    plan = problem.decode(x)
+    rules = [p or problem.levels.rules[0][-1] for p in plan.gates]
+    found = measured_loss(load_model(), excerpts("code", n=1), rules)
+    said = plan.objectives["quality_loss"].value
+    assert said == pytest.approx(found.loss - found.full_loss, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"memory_budget": 1e6}, r"memory_budget.*at least 2\.6.*more devices"),
+        ({"slo_s": 1e-5}, "slo_s.*at least .*hardest thresholds"),
+        ({"devices": 64}, "at most the 32 experts"),
+        ({"batches": (64,)}, "batches.*at most 32"),
+        ({"batches": (4, 2)}, "batches.*ascending"),
+        ({"replicas": 3}, "replicas.*4 would do"),
+        ({"objectives": ("speed",)}, "objectives.*speed"),
+        ({"decide": ("luck",)}, "decide.*luck"),
+        ({"policies": ("min",)}, "policies.*min"),
+        ({"max_quality_loss": -1.0}, "max_quality_loss.*positive"),
+    ],
+)
+def test_wrong_settings_are_named(settings, words):
+    with pytest.raises(ValueError, match=words):
+        MoEDeployment.example(**settings)
+
+
+def test_a_trace_without_weights_is_refused_or_leaves_gates_alone():
+    trace = RoutingTrace(RoutingTrace.example().topk_ids, n_experts=32, source="bare.npz")
+    shared = {"devices": 4, "shape": example_shape()}
+    with pytest.raises(ValueError, match=r"bare\.npz"):
+        MoEDeployment(trace, example_hardware(), example_latency(), **shared)
+    with pytest.raises(ValueError, match=r"shape.*sizes of the model"):
+        MoEDeployment(trace, example_hardware(), example_latency(), devices=4)
+    MoEDeployment(
+        trace, example_hardware(), example_latency(), decide=("placement",), batches=(1,), **shared
+    )  # fmt: skip
+
+
+def test_a_machine_without_a_link_is_named():
+    from dataclasses import replace
+
+    bare = replace(example_hardware(), links={})
+    with pytest.raises(ValueError, match="device_to_device"):
+        MoEDeployment(RoutingTrace.example(), bare, example_latency(), devices=4)
+
+
+def test_one_device_has_no_placement_to_decide():
+    single = MoEDeployment.example(devices=1)
+    assert "placement" not in single.layout.decide
+    near = single.neighbours(single.starts()[0], 5, np.random.default_rng(0))
+    assert (near[:, single.layout.slots] == single.placed.today).all()

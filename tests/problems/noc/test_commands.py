@@ -1,0 +1,162 @@
+"""The command line about networks-on-chip: platforms, constraints, show and export."""
+
+import json
+
+import numpy as np
+import pytest
+
+from moela.cli import main
+from problems import NoC3D
+from problems.noc import Design, PEType, Platform, synthetic_traffic
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("noc")
+    chip = Platform(
+        grid=(3, 3, 2),
+        pe_types=(
+            PEType(name="CPU", count=3, power=1.0),
+            PEType(name="LLC", count=5, power=1.5),
+            PEType(name="GPU", count=10, power=4.0),
+        ),
+        n_planar_links=20,
+        n_vertical_links=4,
+    )
+    chip.save(folder / "p.json")
+    for k, name in enumerate(("bfs", "gau", "kmeans")):
+        traffic = synthetic_traffic(name, chip, np.random.default_rng(k))
+        np.savetxt(folder / f"{name}.csv", traffic * 2e8)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(files):
+    out = files / "out"
+    words = ["run", "noc", "--platform", files / "p.json", "--evals", 300, "--out", out,
+             "--traffic", files / "bfs.csv", files / "gau.csv", "--held-out", files / "kmeans.csv",
+             "--objectives", "latency", "energy", "temperature",
+             "--constraint", "temperature<=85", "--constraint", "peak_load <= 1.5"]  # fmt: skip
+    assert main(list(map(str, words))) == 0
+    return out
+
+
+def test_a_run_with_platform_applications_and_constraints(files, run):
+    record = json.loads((run / "run.json").read_text())
+    assert record["problem"]["objectives"] == ["latency", "energy", "temperature"]
+    assert record["constraints"] == {"temperature": 85.0, "peak_load": 1.5}
+    assert set(record["held_out"]) == {"latency", "energy", "temperature"}
+    header, *lines = (run / "front.csv").read_text().splitlines()
+    names = header.split(",")
+    assert names[:3] == ["latency", "energy", "temperature"]
+    values = np.array([line.split(",") for line in lines], dtype=float)
+    problem = NoC3D.from_traffic(
+        [files / "bfs.csv", files / "gau.csv"],
+        platform=Platform.load(files / "p.json"),
+        objectives=("latency", "energy", "temperature"),
+    )
+    X = values[:, 3:].astype(int)
+    np.testing.assert_array_equal(problem.evaluate(X), values[:, :3])
+    measured = problem.measure(X)
+    assert measured["temperature"].max() <= 85
+    assert measured["peak_load"].max() <= 1.5
+    assert (run / "front.png").exists()
+
+
+def test_a_design_is_shown_in_words_numbers_and_pictures(files, run, capsys):
+    picture = files / "show.png"
+    words = ["show", run / "best.json", "--traffic", files / "bfs.csv", "--out", picture]
+    assert main(list(map(str, words))) == 0
+    text = capsys.readouterr().out
+    assert "layer 1, " in text
+    for name in ("packet_latency", "edp", "router_area", "latency"):
+        assert name in text
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    hot = files / "hot.png"
+    assert main(["show", str(run / "best.json"), "--heat", "--out", str(hot)]) == 0
+    assert hot.read_bytes() != picture.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("target", "names"),
+    [
+        ("booksim", {"booksim.cfg", "network.anynet"}),
+        ("hotspot", {"hotspot.config", "stack.lcf", "power.ptrace", "layer0.flp", "layer1.flp"}),
+        ("csv", {"placement.csv", "links.csv"}),
+        ("graphml", {"design.graphml"}),
+        ("platform", {"platform.json"}),
+    ],
+)
+def test_a_design_is_exported(files, run, tmp_path, capsys, target, names):
+    design = str(run / "best.json")
+    assert main(["export", design, "--to", target, "--out", str(tmp_path / "d")]) == 0
+    assert {path.name for path in (tmp_path / "d").iterdir()} == names
+    assert all(name in capsys.readouterr().out for name in [min(names)])
+    if target == "csv":
+        again = Design.from_csv(
+            tmp_path / "d" / "placement.csv", tmp_path / "d" / "links.csv",
+            Platform.load(files / "p.json"),
+        )  # fmt: skip
+        assert again == Design.load(design)
+
+
+def test_booksim_gets_the_traffic(files, run, tmp_path):
+    words = ["export", run / "best.json", "--to", "booksim", "--out", tmp_path,
+             "--traffic", files / "bfs.csv"]  # fmt: skip
+    assert main(list(map(str, words))) == 0
+    assert "traffic = hotspot(" in (tmp_path / "booksim.cfg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--platform", "nowhere.json"], ["--platform", "nowhere.json", "8x8x4"]),
+        (["--constraint", "temperature<85"], ["--constraint", "temperature<85"]),
+        (["--constraint", "heat<=85"], ["constraints", "heat", "temperature"]),
+        (["--constraint", "temperature<=10"], ["temperature <= 10", "no design is below"]),
+        (["--objectives", "latency", "speed"], ["objectives", "speed"]),
+        (["--aggregate", "median"], ["aggregate", "median"]),
+        (["--held-out", "x.csv"], ["--held-out goes with --traffic"]),
+    ],
+)
+def test_bad_input_is_one_line_before_any_run(words, expected, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(["run", "noc", "--out", str(out), *words]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("moela: ")
+    assert error.count("\n") == 1
+    assert all(word in error for word in expected)
+    assert not out.exists()
+
+
+def test_traffic_of_another_size_is_named(files, tmp_path, capsys):
+    words = ["run", "noc", "--traffic", files / "bfs.csv", "--out", tmp_path / "out"]
+    assert main(list(map(str, words))) == 2
+    assert "bfs.csv, row 1: must have 64 columns" in capsys.readouterr().err
+
+
+def test_constraints_out_of_reach_say_how_close_a_run_came(files, tmp_path, capsys):
+    # Above what can be proved, below what can be reached.
+    words = ["run", "noc", "--evals", 100, "--out", tmp_path, "--objectives", "latency", "energy",
+             "--constraint", "peak_load<=0.014"]  # fmt: skip
+    assert main(list(map(str, words))) == 2
+    error = capsys.readouterr().err
+    assert "no design met the constraints. Closest came: peak_load 0.0" in error
+
+
+def test_one_objective_has_no_front_to_draw(tmp_path):
+    words = ["run", "noc", "--evals", "60", "--out", str(tmp_path), "--objectives", "edp"]
+    assert main([*words, "--algorithm", "ga"]) == 0
+    assert not (tmp_path / "front.png").exists()
+    assert len((tmp_path / "front.csv").read_text().splitlines()) == 2
+
+
+def test_files_that_are_no_designs_are_named(tmp_path, capsys):
+    path = tmp_path / "design.json"
+    path.write_text("[]")
+    for words in (["show", str(path)], ["export", str(path), "--to", "csv", "--out", "x"]):
+        assert main(words) == 2
+        assert "design.json" in capsys.readouterr().err
+    Design.mesh().save(path)
+    assert main(["export", str(path), "--to", "csv", "--out", str(tmp_path), "--rate", "1"]) == 2
+    assert "--rate go with --to booksim" in capsys.readouterr().err

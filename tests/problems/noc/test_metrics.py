@@ -1,0 +1,222 @@
+"""Objectives beyond the five of the paper, against the formulas walked path by path."""
+
+import itertools
+import math
+
+import networkx as nx
+import numpy as np
+import pytest
+
+from problems.noc import NoC3D, Platform, ThermalStack
+from problems.noc.limits import lower_bound
+from problems.noc.metrics import UNITS, waiting_time
+from tests.problems.noc.packets import routes, simulate_packets
+
+PLATFORM = Platform(
+    grid=(3, 2, 3),
+    pe_types={
+        "CPU": {"count": 3, "power": [2.5, 0.75, 0.35]},
+        "DSP": {"count": 10, "power": 1.25},
+        "LLC": {"count": 5, "power": 0.4},
+    },
+    n_planar_links=16,
+    max_degree=6,
+    router_stages=2,
+    planar_delay=1.5,
+    packet_flits=3,
+    packet_cv=0.5,
+    link_capacity=2.0,
+    frequency=2e9,
+    flit_width=64,
+    buffer_flits=8,
+    stack=ThermalStack(tile_pitch=1e-3, ambient=30.0),
+)
+
+
+@pytest.fixture(scope="module")
+def traffic():
+    rng = np.random.default_rng(0)
+    return rng.random((18, 18)) * (rng.random((18, 18)) < 0.5) * 0.02
+
+
+@pytest.fixture(scope="module")
+def problem(traffic):
+    return NoC3D(traffic, platform=PLATFORM, objectives=tuple(UNITS))
+
+
+@pytest.fixture(scope="module")
+def rows(problem):
+    return problem.operators()["sampling"]._do(problem, 8, random_state=np.random.default_rng(4))
+
+
+def slow_metrics(design, traffic):
+    """Walk every path of one design in plain Python."""
+    platform = design.platform
+    graph, paths = routes(design)
+    pe = design.placement
+    load = {}
+    hops = total = 0.0
+    for (source, target), path in paths.items():
+        flow = traffic[pe[source], pe[target]]
+        total += flow
+        for a, b in itertools.pairwise(path):
+            load[a, b] = load.get((a, b), 0.0) + flow
+            hops += flow * graph[a][b]["cost"]
+
+    def wait(flits):
+        rate = flits / platform.packet_flits
+        service = platform.packet_flits / platform.link_capacity
+        second = service**2 * (1 + platform.packet_cv**2)
+        return rate * second / (2 * (1 - rate * service))
+
+    queues = sum(v * wait(v) for v in load.values())
+    off = traffic - np.diag(np.diag(traffic))
+    queues += sum(v * wait(v) for v in [*off.sum(axis=0), *off.sum(axis=1)])
+    latency = (hops + queues) / total + (platform.packet_flits - 1) / platform.link_capacity
+    x, y, z = platform.grid
+    r = platform.stack.layer_resistance()
+    base = platform.stack.base_resistance(x * y)
+    hottest = 0.0
+    for s in range(x * y):
+        watts = [platform.power[pe[k * x * y + s]] for k in reversed(range(z))]
+        for k in range(z):
+            rise = sum(watts[i] * (r * (i + 1) + base) for i in range(k + 1))
+            hottest = max(hottest, rise)
+    area = 0.0
+    for _, degree in graph.degree:
+        ports = degree + 1
+        area += (ports * platform.flit_width * platform.wire_pitch) ** 2
+        area += ports * platform.buffer_flits * platform.flit_width * platform.bit_area
+    lengths = [
+        math.dist(platform.position(a), platform.position(b))
+        for a, b in design.planar_links.tolist()
+    ]
+    return {
+        "packet_latency": latency,
+        "peak_load": max(load.values()),
+        "temperature": platform.stack.ambient + hottest,
+        "wire_length": sum(lengths),
+        "router_area": area,
+    }
+
+
+def test_every_metric_agrees_with_the_slow_check(problem, rows):
+    measured = problem.measure(rows)
+    assert set(measured) == set(UNITS)
+    for i, x in enumerate(rows):
+        slow = slow_metrics(problem.decode(x), problem.traffic)
+        for name, value in slow.items():
+            assert measured[name][i] == pytest.approx(value, rel=1e-11), name
+        # 2 GHz: half a nanosecond a cycle.
+        edp = measured["energy"][i] * measured["packet_latency"][i] / 2
+        assert measured["edp"][i] == pytest.approx(edp, rel=1e-12)
+
+
+def test_objectives_are_what_is_measured(problem, rows):
+    F = problem.evaluate(rows)
+    measured = problem.measure(rows)
+    for k, name in enumerate(problem.objective_names):
+        np.testing.assert_array_equal(F[:, k], measured[name])
+    some = NoC3D(problem.traffic, platform=PLATFORM, objectives=["edp", "mean", "temperature"])
+    columns = [problem.objective_names.index(n) for n in some.objective_names]
+    np.testing.assert_array_equal(some.evaluate(rows), F[:, columns])
+    np.testing.assert_array_equal(some.evaluate(rows[3]), F[3, columns])
+
+
+def test_the_order_of_the_links_changes_no_bit(problem, rows):
+    rng = np.random.default_rng(0)
+    shuffled = np.concatenate((rows[:, :18], rng.permuted(rows[:, 18:], axis=1)), axis=1)
+    np.testing.assert_array_equal(problem.evaluate(shuffled), problem.evaluate(rows))
+
+
+def test_large_batches_are_cut_without_a_trace(problem, rows, monkeypatch):
+    whole = problem.evaluate(rows)
+    monkeypatch.setattr("problems.noc.evaluation.LOADS_AT_ONCE", 3 * 2 * PLATFORM.n_links)
+    np.testing.assert_array_equal(problem.evaluate(rows), whole)
+    bad = rows.copy()
+    bad[6, 0] = bad[6, 1]
+    with pytest.raises(ValueError, match="Row 6 of X"):
+        problem.evaluate(bad)
+
+
+def test_channel_loads_are_the_halves_of_link_loads(problem, rows):
+    loads = problem.channel_loads(rows)
+    assert loads.shape == (8, 1, PLATFORM.n_links, 2)
+    np.testing.assert_array_equal(loads.sum(axis=3)[:, 0], problem.link_loads(rows))
+    np.testing.assert_array_equal(problem.measure(rows)["peak_load"], loads.max(axis=(1, 2, 3)))
+    graph = nx.Graph()
+    graph.add_edges_from(problem.decode(rows[2]).all_links().tolist())
+    assert graph.number_of_edges() == loads.shape[2]
+
+
+def test_waits_grow_smoothly_past_saturation():
+    load = np.linspace(0.0, 6.0, 400)
+    waits = waiting_time(load, PLATFORM)
+    assert waits[0] == 0.0
+    assert np.isfinite(waits).all()
+    steps = np.diff(waits)
+    assert (steps > 0).all()
+    assert (np.diff(steps) > -1e-9).all()
+
+
+@pytest.mark.parametrize(("load", "tolerance"), [(0.1, 0.02), (0.5, 0.06)])
+def test_packet_latency_is_that_of_a_packet_simulation(load, tolerance):
+    problem = NoC3D.example("bfs", objectives=("packet_latency",))
+    rng = np.random.default_rng(1)
+    x = problem.operators()["sampling"]._do(problem, 4, random_state=rng)[3]
+    ends = max(problem.traffic.sum(axis=0).max(), problem.traffic.sum(axis=1).max())
+    peak = max(ends, problem.measure(x)["peak_load"][0])
+    scaled = problem.under(problem.traffic * (load / peak))
+    model = scaled.evaluate(x)[0]
+    simulated = simulate_packets(scaled.decode(x), scaled.traffic, 20_000, rng)
+    assert model == pytest.approx(simulated, rel=tolerance)
+
+
+@pytest.mark.parametrize("name", [*UNITS])
+def test_no_design_is_below_its_lower_bound(problem, rows, name):
+    weight = float(problem._evaluation.flows[2].sum())
+    bound = lower_bound(name, PLATFORM, problem._traffic[0], weight)
+    assert (problem.measure(rows)[name] >= bound * (1 - 1e-12)).all()
+    if name not in ("deviation", "thermal"):
+        assert bound > 0
+
+
+def test_constraints_become_violations(traffic, problem, rows):
+    measured = problem.measure(rows)
+    limits = {name: float(np.median(measured[name])) for name in ("temperature", "peak_load")}
+    limited = NoC3D(traffic, platform=PLATFORM, objectives=("mean", "edp"), constraints=limits)
+    assert (limited.n_obj, limited.n_ieq_constr) == (2, 2)
+    out = limited.evaluate(rows, return_as_dictionary=True)
+    for k, (name, limit) in enumerate(limits.items()):
+        np.testing.assert_allclose(out["G"][:, k], measured[name] / limit - 1, rtol=1e-12)
+    assert limited.version != NoC3D(traffic, platform=PLATFORM, objectives=("mean", "edp")).version
+
+
+@pytest.mark.parametrize(
+    ("constraints", "message"),
+    [
+        ({"speed": 3}, r"'constraints' parameter .* from names among .*router_area.* Got .*speed"),
+        ({"temperature": float("nan")}, "'constraints' .* nan"),
+        ({"temperature": "85"}, "'constraints' .* '85'"),
+        ("temperature<=85", "'constraints' .* mapping"),
+        ({"temperature": 20}, r"temperature <= 20, where no design is below 68.7"),
+        ({"peak_load": 0}, "peak_load <= 0, where no design is below"),
+        (
+            {"wire_length": 15, "mean": 1e-9},
+            r"wire_length <= 15, .* below 16 tile.*; mean <= 1e-09",
+        ),
+    ],
+)
+def test_constraints_that_cannot_be_kept_are_named_before_a_run(traffic, constraints, message):
+    with pytest.raises(ValueError, match=message):
+        NoC3D(traffic, platform=PLATFORM, objectives=("mean",), constraints=constraints)
+
+
+def test_a_metric_that_needs_types_says_so(traffic):
+    chip = Platform.from_dict(PLATFORM.to_dict() | {"cache_type": "L3"})
+    with pytest.raises(ValueError, match=r"types 'CPU' and 'L3'"):
+        NoC3D(traffic, platform=chip, objectives=("mean",), constraints={"latency": 3.0})
+    problem = NoC3D(traffic, platform=chip, objectives=("edp", "energy"))
+    assert "latency" not in problem.measure(problem.mesh_row())
+    with pytest.raises(ValueError, match=r"'names' parameter of measure .* Got \['latency'\]"):
+        problem.measure(problem.mesh_row(), ["latency"])
