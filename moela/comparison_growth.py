@@ -14,8 +14,9 @@ from moela.comparison_scale import Scale
 from moela.indicators import N_DIRECTIONS, sphere_directions
 from moela.outcomes import Floats, Outcome
 
-# A run that computes the same front in another order may differ in the last bits.
-_HAIR = 1.0 - 1e-12
+# A run that finds the same front in another order may differ in the last bits: of a volume, and
+# of a sum over all that a run evaluated.
+_HAIR, _SUMMED_HAIR = 1.0 - 1e-12, 1.0 - 1e-9
 # Largest final fronts whose whole way is followed exactly, by number of objectives.
 _EXACT_WAY = {2: 1_000_000, 3: 100_000, 4: 2_000, 5: 500, 6: 100}
 
@@ -157,7 +158,7 @@ class DirectionalGrowth(Growth):
         """See `Growth.evaluations_to`."""
         if target <= 0:
             return 1.0
-        k = int(np.searchsorted(self._along, target * _HAIR))
+        k = int(np.searchsorted(self._along, target * _SUMMED_HAIR))
         return float(self._at[k]) if k < len(self._along) else float("inf")
 
     def _share_of(self, k: int) -> float:

@@ -130,7 +130,7 @@ def _standing(
     problem: str, name: str, rows: list[dict[str, Any]], tested: Table, alpha: float
 ) -> str:
     best = [row for row in rows if row["best"]]
-    worth = _with_quartiles(best[0])
+    worth = _with_quartiles(best[0], _digits(rows))
     title = TITLES[name]
     if len(rows) == 1:
         return f"On {problem}, {rows[0]['algorithm']} has a median {title} of {worth}."
@@ -268,7 +268,12 @@ def summary_text(comparison: Numbers) -> str:
     if comparison.remarks:
         lines += ["", "Remarks"]
         lines += [f"- {remark}" for remark in comparison.remarks]
-    return "\n".join(lines)
+    return "\n".join(_harmless(line) for line in lines)
+
+
+def _harmless(line: str) -> str:
+    """Return a line without control characters, with which a name could steer a terminal."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in line)
 
 
 def counts_text(comparison: Numbers) -> str:
@@ -308,17 +313,27 @@ def medians(comparison: Numbers, problem: str) -> Table:
             "points": f"{min(sizes)}" if min(sizes) == max(sizes) else f"{min(sizes)}–{max(sizes)}",
         }
         for name, summary in summaries.items():
+            digits = _digits(summary.rows)
             (found,) = summary.where(algorithm=algorithm).rows
             star = " *" if found["best"] and len(summary) > 1 else ""
-            row[TITLES[name]] = _with_quartiles(found) + star
+            row[TITLES[name]] = _with_quartiles(found, digits) + star
         rows.append(row)
     return Table(rows)
 
 
-def _with_quartiles(row: dict[str, Any]) -> str:
-    if row["runs"] < 2:
-        return text(row["median"])
-    return f"{text(row['median'])} ({text(row['q1'])}–{text(row['q3'])})"
+def _with_quartiles(row: dict[str, Any], digits: int) -> str:
+    median, q1, q3 = (f"{row[key]:.{digits}g}" for key in ("median", "q1", "q3"))
+    return median if row["runs"] < 2 else f"{median} ({q1}–{q3})"
+
+
+def _digits(rows: list[dict[str, Any]]) -> int:
+    """Return how many significant digits show by how much the medians differ, 4 to 8."""
+    medians = [row["median"] for row in rows if math.isfinite(row["median"])]
+    largest = max((abs(m) for m in medians), default=0.0)
+    spread = max(medians) - min(medians) if medians else 0.0
+    if spread <= 0 or largest <= 0:
+        return 4
+    return min(max(4, 2 - math.floor(math.log10(spread / largest))), 8)
 
 
 def p_text(p: float) -> str:

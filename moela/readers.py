@@ -36,7 +36,7 @@ class Found:
     # Class, sizes and version of the problem, then its settings where those are known: by these,
     # problems of the same class are told apart.
     kind: tuple[str, str] = ("", "")
-    # The settings of the algorithm where they are known: by these, those of one class are told apart.
+    # The settings of the algorithm where they are known, which tell those of one class apart.
     maker: str = ""
 
 

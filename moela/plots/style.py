@@ -40,7 +40,7 @@ def looks(names: Sequence[str]) -> dict[str, Look]:
 
 def literal(text: str) -> str:
     """Return a text that matplotlib draws as it is: a name in a file may look like a formula."""
-    return str(text).replace("\\", "\\\\").replace("$", r"\$")
+    return str(text).replace("$", r"\$")
 
 
 def short(text: str, size: int = 28) -> str:
@@ -65,6 +65,8 @@ def dress(axes: Any, xlabel: str = "", ylabel: str = "", title: str = "") -> Non
     if title:
         axes.set_title(short(title, 70), fontsize=TEXT)
     axes.tick_params(labelsize=SMALL)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.get_offset_text().set_fontsize(SMALL)
     axes.grid(alpha=0.3)
     axes.set_axisbelow(True)
     for side in ("top", "right"):

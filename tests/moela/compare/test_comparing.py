@@ -449,3 +449,38 @@ def test_large_fronts_of_many_objectives_are_approximate_and_said_so():
     scale = comparison.scales["problem"]
     share = hypervolume(F, scale.ref_point, exact=True) / scale.box
     assert comparison.values("problem", "A")[0] == pytest.approx(share, rel=2e-3)
+
+
+def test_names_cannot_steer_a_terminal():
+    text = str(compare({"A\x1b[31m": A, "B\r\x07": B}))
+    assert not set("\x1b\r\x07") & set(text)
+    assert "A\ufffd[31m" in text
+
+
+def test_numbers_have_the_digits_to_tell_them_apart():
+    far = [-1000.0, -1000.0]
+    text = str(compare({"A": [far], "B": [[-999.999, -1000.0]]}, [0.0, 0.0]))
+    assert "0.999999" in text
+
+
+@pytest.mark.parametrize("n_obj", [2, 3, 5, 6])
+def test_same_front_in_another_order_is_a_tie(n_obj):
+    rng = np.random.default_rng(14)
+    F = cases.sphere(60, n_obj, rng)
+    runs = {name: {s: rng.permutation(F) for s in range(7)} for name in ("A", "B")}
+    comparison = compare(runs)
+    for indicator in comparison.indicators:
+        (found,) = comparison.tests(indicator).rows
+        assert (found["p_value"], found["a12"]) == (1.0, 0.5)
+    assert "all 2 have the same median hypervolume" in str(comparison)
+
+
+def test_same_final_front_reached_in_another_order_is_reached():
+    rng = np.random.default_rng(15)
+    F = cases.sphere(900, 5, rng)
+    runs = [
+        cases.recorded(rng.permutation(F), algorithm=name, seed=s)
+        for name in ("A", "B")
+        for s in range(4)
+    ]
+    assert {line["reached"] for line in compare(runs).speedup()} == {4}

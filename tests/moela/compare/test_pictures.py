@@ -10,7 +10,7 @@ import pytest
 from moela import compare
 from moela.plots import looks
 from moela.plots.attainment import differences, surfaces
-from moela.plots.style import COLOURS
+from moela.plots.style import COLOURS, literal
 
 NASTY = r"$\frac{ & <b>x</b> \\ %s {name}"
 
@@ -81,11 +81,13 @@ def test_colours_are_told_apart_by_the_colour_blind():
 
 
 def test_names_are_drawn_as_they_are(tmp_path):
-    comparison = made(2)
-    figure = comparison.plot_values()
-    labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
-    figure.savefig(tmp_path / "values.png")
-    assert any(r"\$" in label for label in labels)
+    from matplotlib.cbook import is_math_text
+
+    for name in (NASTY, "$x$", r"\$x$", r"a\b", "$$"):
+        assert not is_math_text(literal(name)), name
+        # What matplotlib draws of a text that is no formula.
+        assert literal(name).replace(r"\$", "$") == name
+    made(2).plot_values().savefig(tmp_path / "values.png")
 
 
 def test_kinds_that_do_not_fit_are_named():

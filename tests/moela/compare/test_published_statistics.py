@@ -126,6 +126,34 @@ def test_kruskal_of_r():
     assert compare_groups([[1.0, 1.0], [1.0]]) == 1.0
 
 
+def test_ties_as_in_r():
+    # friedman.test, kruskal.test and wilcox.test of R 4.5.0 on a table with many ties.
+    table = np.array(
+        [
+            [1, 6, 1, 4],
+            [4, 2, 4, 1],
+            [1, 1, 3, 6],
+            [2, 5, 6, 2],
+            [5, 5, 2, 3],
+            [3, 1, 2, 2],
+            [6, 1, 6, 6],
+            [2, 6, 4, 6],
+            [3, 5, 4, 2],
+            [3, 5, 4, 5],
+            [1, 2, 2, 2],
+            [5, 2, 4, 6],
+            [5, 6, 1, 6],
+            [2, 1, 6, 6],
+            [6, 4, 1, 1],
+        ]
+    )
+    ranking = rank_blocks(table)
+    assert ranking.statistic == pytest.approx(0.9160305344)
+    assert ranking.p_value == pytest.approx(0.8215576499)
+    assert compare_groups(table.T[:3]) == pytest.approx(0.9713623037)
+    assert compare_samples(table[:, 0], table[:, 1]) == pytest.approx(0.8656545343)
+
+
 def test_effect_size_by_hand():
     # Of 3 x 2 pairs, 3 are above and 1 is a tie.
     assert effect_size([1.0, 2.0, 4.0], [2.0, 1.5]) == pytest.approx((3 + 0.5) / 6)

@@ -79,6 +79,18 @@ def test_values_are_those_of_the_experiment(experiment):
         assert rows[run.problem, run.algorithm, run.seed] == pytest.approx(expected, rel=1e-9)
 
 
+def test_tests_are_those_of_the_experiment(experiment):
+    _, results = experiment
+    ref = {"halves": [2.0, 3.0], "zdt2": [1.5, 7.0]}
+    ours = compare(results, ref, baseline="small", paired=False).tests()
+    theirs = results.compare("small", ref_point=ref)
+    assert len(ours) == len(theirs) == 2
+    for a, b in zip(ours, theirs, strict=True):
+        assert (a["problem"], a["rival"]) == (b["problem"], b["rival"])
+        assert a["p_value"] == pytest.approx(b["p_value"])
+        assert a["p_holm"] == pytest.approx(b["p_holm"])
+
+
 def test_single_files_and_folders_by_name(experiment):
     folder, _ = experiment
     files = sorted(folder.glob("halves--small*.npz"))
