@@ -55,7 +55,7 @@ def _listed(value: Any) -> list[str]:
     return [f"- ``{item}``" for item in value]
 
 
-def write_reference(app: Any) -> None:
+def write_reference(app: Any, config: Any) -> None:
     """Write a page per package, with a table of its names, from the packages themselves."""
     folder = Path(app.srcdir) / "reference" / "packages"
     folder.mkdir(parents=True, exist_ok=True)
@@ -83,6 +83,6 @@ def write_reference(app: Any) -> None:
 
 
 def setup(app: Any) -> dict[str, Any]:
-    """Write the pages before autosummary looks for them."""
-    app.connect("builder-inited", write_reference, priority=100)
+    """Write the pages before Sphinx looks which pages there are."""
+    app.connect("config-inited", write_reference)
     return {"parallel_read_safe": True}

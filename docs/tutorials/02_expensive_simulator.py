@@ -85,14 +85,15 @@ print(f"{evaluator.n_eval} answered, {evaluator.n_fresh} of them computed just n
 # The script runs until some sixty evaluations are in the store. Then it is killed in the way that
 # no program can catch, as by a power cut, or by a scheduler whose patience is over.
 
-from moela import EvaluationStore, describe_runs
+from moela import EvaluationStore, StoreError, describe_runs
 
 
 def n_stored():
-    if not (folder / "run.db").exists():
+    try:
+        with EvaluationStore(folder / "run.db") as store:
+            return sum(1 for _ in store.evaluations())
+    except StoreError:  # the script has not made it yet
         return 0
-    with EvaluationStore(folder / "run.db") as store:
-        return sum(1 for _ in store.evaluations())
 
 
 first = subprocess.Popen([sys.executable, "run.py"], cwd=folder)
