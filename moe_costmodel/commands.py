@@ -59,7 +59,7 @@ class Measure:
             arguments.budget_s,
             kinds=[k for k in KINDS if k != "all_to_all" or not arguments.no_exchange],
             clock=arguments.clock,
-            progress=not arguments.quiet,
+            progress=not arguments.quiet and sys.stderr.isatty(),
         )
         found.save(arguments.out)
         _say(f"{arguments.out}: {len(found.records)} points on {found.hardware.name}")

@@ -94,7 +94,9 @@ def run(arguments: argparse.Namespace) -> None:
         ("n_eval", arguments.evals),
         seed=arguments.seed,
         evaluator=Evaluator(
-            n_jobs=arguments.jobs, store=arguments.store, progress=not arguments.quiet
+            n_jobs=arguments.jobs,
+            store=arguments.store,
+            progress=False if arguments.quiet else None,
         ),
     )
     if result.X is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -136,7 +137,7 @@ def _measure(shape: Any, devices: int, arguments: argparse.Namespace) -> Any:
     return measure_kernels(
         Hardware.here(threads=arguments.threads), list(dict.fromkeys(sizes)), (shape.dtype,),
         arguments.measure_s, tokens=(1, 4, 16, 64), clock=arguments.clock,
-        progress=not arguments.quiet, random_state=arguments.seed,
+        progress=not arguments.quiet and sys.stderr.isatty(), random_state=arguments.seed,
     )  # fmt: skip
 
 

@@ -87,7 +87,7 @@ def run(arguments: argparse.Namespace) -> None:
         make_algorithm(arguments.algorithm, problem),
         ("n_eval", arguments.evals),
         seed=arguments.seed,
-        evaluator=Evaluator(n_jobs=arguments.jobs, store=arguments.store, progress=True),
+        evaluator=Evaluator(n_jobs=arguments.jobs, store=arguments.store),
     )
     if result.X is None:
         raise ValueError(f"no design met the constraints. {closest(problem, result)}")
