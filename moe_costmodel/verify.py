@@ -85,18 +85,20 @@ class Verified:
 def verify_table(found: Sequence[Verified]) -> str:
     """Return what was found as a table, with the median error."""
     lines = [
-        f"{'plan':<44}{'layers':>7}{'steps':>7}{'predicted':>12}{'measured':>12}{'error':>8}"
+        f"{'plan':<52}{'layers':>7}{'steps':>7}{'predicted':>12}{'measured':>12}{'error':>8}"
         f"{'spread':>8}  interval"
     ]
     for item in found:
         p = item.plan
         name = f"{p.model[:20]} B={p.batch_size}"
+        if p.n_devices > 1:
+            name += f", {p.n_devices} devices"
         if p.is_buffered:
             name += f", {p.capacities.min()}-{p.capacities.max()}/{p.slots_per_device} {p.policy}"
         if p.has_thresholds:
             name += ", gated"
         lines.append(
-            f"{name[:43]:<44}{len(item.layers):>7}{len(item.measured):>7}"
+            f"{name[:51]:<52}{len(item.layers):>7}{len(item.measured):>7}"
             f"{quantity(float(item.predicted.mean()), 's'):>12}"
             f"{quantity(float(item.measured.mean()), 's'):>12}{item.error:>8.1%}"
             f"{item.spread:>8.1%}  {quantity(item.low, 's')} .. {quantity(item.high, 's')}"
@@ -158,7 +160,7 @@ def verify(
     n_steps : int
         Steps of the trace, from its beginning (buffers are empty then).
     repeats : int
-        Of the whole run; the median of each step counts.
+        Of the whole run; the median of each call counts.
     max_bytes : float
         Weights that are built at most; a model that is larger is run with as many of its layers,
         spread evenly, and predicted with the same.
@@ -309,20 +311,18 @@ class _Run:
                 self.calls[number].append(calls)
 
     def once(self, now: Callable[[], float]) -> FloatArray:
-        """Run all steps, and return the time of each: of every layer, its slowest device's."""
+        """Run all steps, and return the time of each layer's devices, (steps, layers, devices)."""
         for buffer in self.buffers:
             used = buffer.replacement
             buffer.replacement = Replacement(used.capacity, used.policy)
             buffer.statistics = BufferStatistics()
-        took = np.zeros(len(self.calls))
+        took = np.zeros(self.rows.shape)
         for step, layers in enumerate(self.calls):
-            for devices in layers:
-                slowest = 0.0
-                for call in devices:
+            for layer, devices in enumerate(layers):
+                for device, call in enumerate(devices):
                     started = now()
                     call()
-                    slowest = max(slowest, now() - started)
-                took[step] += slowest
+                    took[step, layer, device] = now() - started
         return took
 
     def result(self, trace: RoutingTrace, hardware: Hardware, latency: LatencyModel) -> Verified:
@@ -346,13 +346,15 @@ class _Run:
             predicted += found.layers[i].seconds[:n_steps]
             exchange += 2 * model.exchange_seconds(self.rows[:, place])
         runs = np.stack(self.repeats)
-        whole = runs.sum(axis=1)
+        whole = runs.sum(axis=(1, 2, 3))
+        # The median first: the largest of noisy times is too large.
+        slowest = np.median(runs, axis=0).max(axis=2).sum(axis=1)
         low, high = np.percentile(whole, [25, 75])
         error = model.error(plan.slots_per_device)
         return Verified(
             plan,
             predicted,
-            np.median(runs, axis=0) + exchange,
+            slowest + exchange,
             float(predicted.mean()) * error[0],
             float(predicted.mean()) * error[1],
             self.layers,

@@ -93,8 +93,8 @@ class MOELA(ArchiveAlgorithm):
 
     References
     ----------
-    Qi, Li, Zheng, Joardar, Doppa, Pande: "MOELA: A multi-objective evolutionary/learning design
-    space exploration framework for 3D heterogeneous manycore platforms", DATE 2023,
+    Qi, Li, Pasricha, Kim: "MOELA: A multi-objective evolutionary/learning design space exploration
+    framework for 3D heterogeneous manycore platforms", DATE 2023,
     arXiv 2303.06169. `MOELA.published()` is that algorithm; this class goes beyond it.
 
     Examples

@@ -57,8 +57,8 @@ class PublishedMOELA(ArchiveAlgorithm):
 
     References
     ----------
-    Qi, Li, Zheng, Joardar, Doppa, Pande: "MOELA: A multi-objective evolutionary/learning design
-    space exploration framework for 3D heterogeneous manycore platforms", DATE 2023,
+    Qi, Li, Pasricha, Kim: "MOELA: A multi-objective evolutionary/learning design space exploration
+    framework for 3D heterogeneous manycore platforms", DATE 2023,
     arXiv 2303.06169.
     """
 

@@ -41,6 +41,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="JSON of `moela measure`, or a parquet of aiconfigurator (default: measured now)",
     )  # fmt: skip
     inputs.add_argument(
+        "--fit", default="auto", help="how kernels are learned: auto, linear, smooth, trees, blend"
+    )
+    inputs.add_argument(
         "--shape", type=parse_shape, metavar="E,K,D,F[,gated]", help="the model's MoE layer"
     )
     inputs.add_argument("--dtype", default="float32", help="type of the weights, for --shape")

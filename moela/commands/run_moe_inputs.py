@@ -73,7 +73,7 @@ def read(arguments: argparse.Namespace) -> Inputs:
     if hardware is None:
         assert kernels is not None
         hardware = kernels.hardware
-    latency = LatencyModel.fit(source, hardware=hardware)
+    latency = LatencyModel.fit(source, hardware=hardware, method=arguments.fit)
     notes += [f"times are extrapolated: {reason}" for reason in latency.outside(shape)]
     decide = ["gates", "buffers", "batch", "placement"]
     if not all(trace.has_weights for trace in planned):

@@ -78,6 +78,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise ValueError("--held-out goes with --traffic. Got no --traffic.")
     else:
         problem = NoC3D.example(arguments.application, **common)
+    check_fits(arguments.algorithm, problem)
     out = Path(arguments.out)
     # Before the run, so that a folder that can't be written costs nothing.
     out.mkdir(parents=True, exist_ok=True)
@@ -91,6 +92,19 @@ def run(arguments: argparse.Namespace) -> None:
     if result.X is None:
         raise ValueError(f"no design met the constraints. {closest(problem, result)}")
     write(out, problem, result, vars(arguments))
+
+
+def check_fits(algorithm: str, problem: Any) -> None:
+    """Raise a ValueError where an algorithm cannot take the objectives or the constraints."""
+    if algorithm == "moead" and problem.constraints:
+        raise ValueError(
+            "--algorithm moead takes no --constraint; moela, moos, moo-stage, nsga2 and nsga3 do."
+        )
+    if (algorithm == "ga") != (problem.n_obj == 1):
+        raise ValueError(
+            "--algorithm ga is for one objective, the others are for two or more. "
+            f"Got --algorithm {algorithm} and {problem.n_obj} objectives."
+        )
 
 
 def closest(problem: Any, result: Result) -> str:

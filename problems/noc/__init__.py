@@ -1,6 +1,8 @@
 """3D network-on-chip manycores: the platform, its traffic, designs, and the pymoo problem."""
 
+from .calibration import calibrate
 from .design import Design
+from .heat import steady_temperatures
 from .operators import NoCCrossover, NoCMutation, NoCSampling
 from .pe_type import PEType
 from .platform import Platform
@@ -17,6 +19,8 @@ __all__ = [
     "PEType",
     "Platform",
     "ThermalStack",
+    "calibrate",
     "load_traffic",
+    "steady_temperatures",
     "synthetic_traffic",
 ]

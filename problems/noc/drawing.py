@@ -116,6 +116,7 @@ def draw_beside(
         ax.annotate(
             text, (0.5, k + 0.28), xycoords=("axes fraction", "data"),
             ha="center", va="bottom", fontsize=7,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.4},
         )  # fmt: skip
     reach = max(float(np.abs(shown).max(initial=0.0)), 1.0) * 1.1
     ax.set_xlim(-reach, reach)

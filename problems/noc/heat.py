@@ -134,7 +134,7 @@ def steady_rises(
     ).tocsc()
     rise = np.zeros(conductivity.size)
     rise[used] = spsolve(matrix, heat.ravel()[used])
-    dies: Floats = rise.reshape(shape)[: 2 * n_dies : 2][:, *on_chip]
+    dies: Floats = rise.reshape(shape)[: 2 * n_dies : 2][:, chip_y][:, :, chip_x]
     return dies
 
 

@@ -23,7 +23,7 @@ __all__ = ["ThermalStack"]
 class ThermalStack:
     """Dies of silicon, each with a bond towards the heat sink, under spreader, sink and air.
 
-    The defaults of materials and package are those of the examples of HotSpot [2]_, except the
+    The defaults of materials and package are those of the examples of HotSpot 6.0, except the
     convection: 0.03 K/W instead of 0.1, liquid instead of air, since the powers of the released
     MOELA code add up to 274 W. The tile pitch is ours. The spreading factor is fitted to finite
     volumes (``problems.noc.heat``) on designs of the 4 x 4 x 4 chip, not to HotSpot;
@@ -47,7 +47,7 @@ class ThermalStack:
         Temperature of the air, degrees Celsius.
     layer_factor : float
         What the resistance of silicon and bond under a tile is multiplied by to give R_j of the
-        model [1]_: below 1 it stands for heat that spreads sideways.
+        model of Cong et al.: below 1 it stands for heat that spreads sideways.
     spreading_factor : float
         Spreader and sink resist a chip of side s with this number over (``metal_conductivity`` s);
         a square source on a half-space has about 0.5.

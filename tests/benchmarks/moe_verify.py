@@ -1,9 +1,10 @@
 """Points of a front re-measured on this machine: predicted against measured steps.
 
-Draws deployments of the example model at random (thresholds, buffers, policies, batch sizes, one
-device), keeps those that no other beats in tokens a second, memory and gate mass lost, and runs
-points spread along that front for real, in turns with the kernels that the prediction is fitted to.
-Process time, so that other work on the machine disturbs less.
+Draws deployments of the example model at random (thresholds, buffers, policies, batch sizes; one
+device, and two with placements), keeps those that no other beats in tokens a second, memory and
+gate mass lost, and runs points spread along that front for real, in turns with the kernels that
+the prediction is fitted to. Process time, so that other work on the machine disturbs less. What
+two devices exchange is not measured: its link is made up, and the same on both sides.
 Run: ``python tests/benchmarks/moe_verify.py [points of the front] [repeats] [file to write]``
 """
 
@@ -12,13 +13,14 @@ from __future__ import annotations
 import datetime
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from moe_costmodel.deployment import DeploymentModel
 from moe_costmodel.gate_rules import GateRule
-from moe_costmodel.hardware import Hardware
+from moe_costmodel.hardware import Hardware, Link
 from moe_costmodel.latency import LatencyModel
 from moe_costmodel.measure_stack import measure_stack
 from moe_costmodel.shapes import LayerShape
@@ -34,15 +36,19 @@ def front(model, random):
     """Draw deployments and return those that none beats, from the lightest to the heaviest."""
     designs, values = [], []
     for _ in range(N_DRAWN):
-        gates = None
+        n_local = 32 // model.n_devices
+        gates, placement = None, None
         if random.random() < 0.6:
             strength = random.random()
             gates = [GateRule("skip", round(v, 2)) for v in random.uniform(0, strength, 6)]
         capacities = None
         if random.random() < 0.6:
-            capacities = np.clip(random.integers(4, 33) + random.integers(-4, 5, 6), 1, 32)
+            middle = random.integers(2, n_local + 1)
+            capacities = np.clip(middle + random.integers(-3, 4, 6), 1, n_local)
+        if model.n_devices > 1:
+            placement = np.stack([random.permutation(32) for _ in range(6)])
         batch = int(random.choice([1, 2, 3, 4, 6, 8, 12, 16]))
-        design = (gates, capacities, str(random.choice(POLICIES)), None, batch)
+        design = (gates, capacities, str(random.choice(POLICIES)), placement, batch)
         found = model.evaluate(*design)
         designs.append(design)
         values.append((-found["tokens_per_s"], found["memory_bytes"], found["quality_loss"]))
@@ -54,21 +60,29 @@ def front(model, random):
 
 
 def main():
-    n_points = int(sys.argv[1]) if len(sys.argv) > 1 else 12
-    repeats = int(sys.argv[2]) if len(sys.argv) > 2 else 9
-    trace, here = RoutingTrace.example("code"), Hardware.here()
+    n_points = int(sys.argv[1]) if len(sys.argv) > 1 else 10
+    repeats = int(sys.argv[2]) if len(sys.argv) > 2 else 5
+    trace = RoutingTrace.example("code")
+    here = replace(Hardware.here(), links={"device_to_device": Link(1e10, 1e-5)})
     narrow = LayerShape(n_experts=32, k=4, d_model=128, d_ffn=20, gated=True)
     measured = measure_stack(here, [SHAPE, narrow], n_layers=6, repeats=3, clock="cpu")
-    model = DeploymentModel(trace, measured.hardware, LatencyModel.fit(measured), shape=SHAPE)
-    designs = front(model, np.random.default_rng(1))
-    chosen = np.unique(np.linspace(0, len(designs) - 1, n_points).round().astype(int))
-    plans = [model.plan(*designs[i]) for i in chosen]
+    latency = LatencyModel.fit(measured)
+    random = np.random.default_rng(1)
+    plans, n_front = [], 0
+    for n_devices in (1, 2):
+        model = DeploymentModel(
+            trace, measured.hardware, latency, shape=SHAPE, n_devices=n_devices, name="example"
+        )
+        designs = front(model, random)
+        n_front += len(designs)
+        chosen = np.linspace(0, len(designs) - 1, n_points // 2).round().astype(int)
+        plans += [model.plan(*designs[i]) for i in np.unique(chosen)]
     found = verify(plans, trace, here, n_steps=24, repeats=repeats, clock="cpu")
     each = np.concatenate([np.abs(v.predicted / v.measured - 1) for v in found])
     lines = [
         f"{here.name}, {', '.join(f'{k} {v}' for k, v in here.versions.items())}, "
         f"{datetime.date.today()}, load average {os.getloadavg()[0]:.1f}",
-        f"{len(found)} of {len(designs)} points of a front among {N_DRAWN} deployments",
+        f"{len(found)} of {n_front} points of two fronts among {2 * N_DRAWN} deployments",
         verify_table(found),
         f"single steps: median error {np.median(each):.1%}, "
         f"90 % within {np.quantile(each, 0.9):.1%}",

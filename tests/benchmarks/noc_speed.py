@@ -1,8 +1,8 @@
 """How fast NoC3D evaluates, varies and starts, on one core and as ratios in one run.
 
-Run it as ``python tests/benchmarks/noc_speed.py``; with MOELA_DATA set, stored designs and real
+Run it as ``python -m tests.benchmarks.noc_speed``; with MOELA_DATA set, stored designs and real
 traffic are timed too. Times are CPU times, the best of several rounds, except where it says
-otherwise.
+otherwise. Threads, larger chips and memory: ``tests.benchmarks.noc_growth``.
 """
 
 import itertools
@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 
@@ -155,8 +154,8 @@ def report_variation(problem, X):
         print(f"{name:34}{seconds * 1e6:8.1f}{seconds / evaluation:20.0%}")
 
 
-def report_batches_and_threads(problem, X):
-    """Print the price of small batches, and what a second thread brings (wall time)."""
+def report_batches(problem, X):
+    """Print the price of small batches."""
     whole = best(lambda: problem.evaluate(X))
     print("\nbatch size, time per design against one batch of", len(X))
     for size in (1, 15, 50, 200):
@@ -164,18 +163,6 @@ def report_batches_and_threads(problem, X):
         print(
             f"{size:6}{best(lambda parts=parts: [problem.evaluate(p) for p in parts]) / whole:8.2f}"
         )
-    with ThreadPoolExecutor(2) as pool:
-        seconds = []
-        for halves in ([X], [X[::2].copy(), X[1::2].copy()]):
-            times = []
-            for _ in range(ROUNDS):
-                begin = time.perf_counter()
-                list(pool.map(problem.evaluate, halves))
-                times.append(time.perf_counter() - begin)
-            seconds.append(min(times))
-    print(
-        f"two threads: {seconds[0] / seconds[1]:.2f} times one (wall time, {os.cpu_count()} CPUs)"
-    )
 
 
 def report_start():
@@ -225,7 +212,7 @@ def main():
         sets["the 50 stored designs, real traffic"] = (real, np.tile(rows, (40, 1)))
     report_rates(sets, bool(data))
     report_variation(problem, X)
-    report_batches_and_threads(problem, X)
+    report_batches(problem, X)
     report_other_tools(problem, X)
     report_start()
 

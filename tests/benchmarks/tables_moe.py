@@ -47,8 +47,8 @@ def main() -> None:
             "## All at once against one after another\n\nThe example model, in percent of the "
             "hypervolume of all together: median (least to most) over seeds. One after another: "
             "thresholds, placement and buffers are searched alone, a quarter of the evaluations "
-            "each; the last quarter evaluates combinations of what they found, over batch sizes. Pareto "
-            f"local search: `shares={SHARES}`, as in `moela run moe`.\n",
+            "each; the last quarter evaluates combinations of what they found, over batch sizes. "
+            f"Pareto local search: `shares={SHARES}`, as in `moela run moe`.\n",
             joint(arguments),
         ]
     made = {

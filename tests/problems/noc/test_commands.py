@@ -117,6 +117,9 @@ def test_booksim_gets_the_traffic(files, run, tmp_path):
         (["--objectives", "latency", "speed"], ["objectives", "speed"]),
         (["--aggregate", "median"], ["aggregate", "median"]),
         (["--held-out", "x.csv"], ["--held-out goes with --traffic"]),
+        (["--algorithm", "moead", "--constraint", "temperature<=95"], ["moead takes no"]),
+        (["--algorithm", "ga"], ["ga is for one objective", "5 objectives"]),
+        (["--objectives", "edp"], ["--algorithm moela and 1 objectives"]),
     ],
 )
 def test_bad_input_is_one_line_before_any_run(words, expected, tmp_path, capsys):
@@ -133,6 +136,34 @@ def test_traffic_of_another_size_is_named(files, tmp_path, capsys):
     words = ["run", "noc", "--traffic", files / "bfs.csv", "--out", tmp_path / "out"]
     assert main(list(map(str, words))) == 2
     assert "bfs.csv, row 1: must have 64 columns" in capsys.readouterr().err
+
+
+def test_an_application_of_zeros_is_named_before_any_run(files, tmp_path, capsys):
+    np.savetxt(tmp_path / "silent.csv", np.zeros((18, 18)))
+    words = ["run", "noc", "--platform", files / "p.json", "--out", tmp_path / "out",
+             "--traffic", files / "bfs.csv", tmp_path / "silent.csv"]  # fmt: skip
+    assert main(list(map(str, words))) == 2
+    assert "silent.csv: must hold some traffic between two PEs. Got none" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"grid": [3, 3, 1]}, ["p.json", "grid", "(3, 3, 1)"]),
+        ({"max_degree": 1}, ["p.json", "max_degree 1", "ports left"]),
+        ({"vertical_links": [[9, 18]]}, ["p.json", "second = first + 9 < 18", "[9, 18]"]),
+        ({"n_vertical_links": 0}, ["p.json", "n_vertical_links", "from 1"]),
+    ],
+)
+def test_a_contradictory_platform_is_named_before_any_run(files, tmp_path, capsys, change, words):
+    data = json.loads((files / "p.json").read_text()) | change
+    (tmp_path / "p.json").write_text(json.dumps(data))
+    command = ["run", "noc", "--platform", str(tmp_path / "p.json"), "--out", str(tmp_path / "o")]
+    assert main(command) == 2
+    error = capsys.readouterr().err
+    assert all(word in error for word in words), error
+    assert not (tmp_path / "o").exists()
 
 
 def test_constraints_out_of_reach_say_how_close_a_run_came(files, tmp_path, capsys):

@@ -1,0 +1,88 @@
+"""The public surface: which packages have which names, for the reference and for its tests."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+PACKAGES = (
+    "moela",
+    "moela.plots",
+    "moela.rivals",
+    "moela.testing",
+    "problems",
+    "problems.noc",
+    "problems.moe",
+    "problems.classic",
+    "moe_costmodel",
+    "moe_costmodel.kernels",
+    "moe_costmodel.example",
+)
+
+
+def public_names() -> dict[str, list[str]]:
+    """Return the names in `__all__` of each public package, dunders left out."""
+    return {
+        package: [name for name in import_module(package).__all__ if not name.startswith("__")]
+        for package in PACKAGES
+    }
+
+
+def homes() -> dict[str, Any]:
+    """Return each public object once, under the first package that has it, by full name."""
+    found: dict[str, Any] = {}
+    for package, names in public_names().items():
+        for name in names:
+            value = getattr(import_module(package), name)
+            if not any(value is old for old in found.values()):
+                found[f"{package}.{name}"] = value
+    return found
+
+
+def _group(value: Any) -> str:
+    if inspect.isclass(value):
+        return "Errors" if issubclass(value, Exception) else "Classes"
+    return "Functions" if callable(value) else "Constants"
+
+
+def _listed(value: Any) -> list[str]:
+    """Return what a constant holds, an item a line."""
+    if isinstance(value, Mapping):
+        return [f"- ``{key}``: {text}" for key, text in value.items()]
+    return [f"- ``{item}``" for item in value]
+
+
+def write_reference(app: Any, config: Any) -> None:
+    """Write a page per package, with a table of its names, from the packages themselves."""
+    folder = Path(app.srcdir) / "reference" / "packages"
+    folder.mkdir(parents=True, exist_ok=True)
+    every = homes()
+    for package in PACKAGES:
+        title = f"``{package}``"
+        lines = [title, "=" * len(title), "", f".. automodule:: {package}", "   :no-members:", ""]
+        names = {key: value for key, value in every.items() if key.rpartition(".")[0] == package}
+        for group in ("Classes", "Functions", "Errors"):
+            members = [key for key, value in names.items() if _group(value) == group]
+            if members:
+                lines += [group, "-" * len(group), "", ".. autosummary::"]
+                lines += ["   :toctree: ../generated", "   :nosignatures:", ""]
+                lines += [f"   {key.rpartition('.')[2]}" for key in members] + [""]
+        constants = {key: value for key, value in names.items() if _group(value) == "Constants"}
+        if constants:
+            lines += ["Constants", "---------", ""]
+        for key, value in constants.items():
+            lines += [f".. py:data:: {key}", ""] + [f"   {line}" for line in _listed(value)] + [""]
+        text = "\n".join(lines)
+        path = folder / f"{package}.rst"
+        # Unchanged pages keep their time stamps, so that the next build is quick.
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
+
+
+def setup(app: Any) -> dict[str, Any]:
+    """Write the pages before Sphinx looks which pages there are."""
+    app.connect("config-inited", write_reference)
+    return {"parallel_read_safe": True}
