@@ -182,7 +182,7 @@ class Front:
         n_obj = Z.shape[1]
         others = [np.delete(Z, j, axis=1) for j in range(n_obj)]
         corners = Z[[int((part.max(axis=1) + 1e-9 * Z.sum(axis=1)).argmin()) for part in others]]
-        normal = np.ones(n_obj)
+        normal: Any = np.ones(n_obj)
         if abs(np.linalg.det(corners)) > 1e-9:
             solved = np.linalg.solve(corners, np.ones(n_obj))
             if (solved > 0).all():
