@@ -85,7 +85,7 @@ def compare(
     >>> import moela
     >>> comparison = moela.compare({"A": [[0.0, 1.0], [1.0, 0.0]], "B": [[0.5, 1.0], [1.0, 0.5]]})
     >>> [round(row["hypervolume"], 3) for row in comparison.table()]
-    [0.174, 0.174]
+    [0.174, 0.091]
     """
     _check_parameters(indicators, at, archive_size, paired, alpha)
     outcomes = [_with_model(o, problems) for o in read(results)]

@@ -139,8 +139,8 @@ class Front:
     def knees(self, n: int = 1) -> Ints:
         """Return the points at which the front bulges most towards the ideal, strongest first.
 
-        A point's bulge is its distance below the hyperplane through the best points of each
-        objective. A knee bulges more than its 2 M nearest neighbours, so that several of them lie
+        A point's bulge is its distance below the hyperplane through the extremes of the front; see
+        `bulges`. A knee bulges more than its 2 M nearest neighbours, so that several of them lie
         in different regions.
 
         Parameters
@@ -174,14 +174,15 @@ class Front:
     def bulges(self) -> Floats:
         """Return each point's distance below the plane through the extremes, on scaled objectives.
 
-        The plane is that through the best point of each objective. Where these don't span one with
-        a positive normal, the plane on which the scaled objectives sum up to 1 serves. Negative
-        where the front bends the other way.
+        The extreme of an objective is the point at which the worst of all the others is best. Where
+        the extremes don't span a plane with a positive normal, that on which the scaled objectives
+        sum up to 1 serves. Negative where the front bends the other way.
         """
         Z = self.scaled()
         n_obj = Z.shape[1]
-        corners = Z[Z.argmin(axis=0)]
-        normal = np.ones(n_obj)
+        others = [np.delete(Z, j, axis=1) for j in range(n_obj)]
+        corners = Z[[int((part.max(axis=1) + 1e-9 * Z.sum(axis=1)).argmin()) for part in others]]
+        normal: Any = np.ones(n_obj)
         if abs(np.linalg.det(corners)) > 1e-9:
             solved = np.linalg.solve(corners, np.ones(n_obj))
             if (solved > 0).all():

@@ -202,9 +202,9 @@ def _sooner(table: Table) -> Table:
                 "after": "–" if never else f"{row['evaluations']:,.0f} ({quartiles})",
                 "rival itself after": f"{row['rival_evaluations']:,.0f}",
                 "times sooner": row["speedup"],
-                "seconds": float("nan") if never else row["seconds"],
-                "rival's seconds": row["rival_seconds"],
-                "times sooner in seconds": row["speedup_seconds"],
+                "in seconds": "–" if never or math.isnan(row["seconds"]) else text(row["seconds"]),
+                "rival itself": text(row["rival_seconds"]),
+                "times sooner, by seconds": row["speedup_seconds"],
             }
         )
     return Table(rows)

@@ -23,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--ref-point",
         metavar="V,V,...",
         help='reference point of the hypervolume, "problem" or "pooled"; default: the problem\'s '
-        "own where all runs name it, else pooled",
+        "own where all runs name it, else pooled; negative ones as --ref-point=-1,-2",
     )
     parser.add_argument("--indicator", help="what the summary speaks of; default: hypervolume")
     parser.add_argument("--baseline", metavar="NAME", help="algorithm to compare the others with")

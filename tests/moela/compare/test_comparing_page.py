@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import re
 from pathlib import Path
 
@@ -28,3 +30,10 @@ def test_sizes_named_are_those_of_the_library():
     said = re.search(r"Exact up to ([\d,]+) points in 5 objectives, (\d+) in 6, (\d+) in 7", text)
     sizes = [int(group.replace(",", "")) for group in said.groups()]
     assert sizes == [indicators.EXACT_UP_TO[m] for m in (5, 6, 7)]
+
+
+@pytest.mark.parametrize("module", ["moela.comparison", "moela.front"])
+def test_examples_of_docstrings_run(module):
+    tried = doctest.testmod(importlib.import_module(module))
+    assert tried.attempted > 0
+    assert tried.failed == 0
