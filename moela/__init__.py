@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from moela._sqlite import StoreError
     from moela.algorithm import MOELA
     from moela.comparison import Comparison, compare
+    from moela.comparison.front import Front
     from moela.evaluator import Evaluator
     from moela.experiment import ExperimentResults, External, run_experiment
-    from moela.front import Front
     from moela.journal import StoreMismatchError
     from moela.plot import plot_front
     from moela.policy import EvaluationError, failed
@@ -30,7 +30,7 @@ _HOMES = {
     "Evaluator": "moela.evaluator",
     "ExperimentResults": "moela.experiment",
     "External": "moela.experiment",
-    "Front": "moela.front",
+    "Front": "moela.comparison.front",
     "StoreError": "moela._sqlite",
     "StoreMismatchError": "moela.journal",
     "compare": "moela.comparison",

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from moela.outcomes import Floats
+from moela.archive import Floats
 from moela.plots.style import Look, add_legend, done, dress, lines_for, looks, new_figure
 from moela.table import Table
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from moela.comparison_scale import isolated
-from moela.outcomes import Floats
+from moela.archive import Floats
+from moela.comparison.scale import isolated
 from moela.plots.style import (
     SMALL,
     TEXT,

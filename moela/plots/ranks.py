@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from moela.outcomes import Floats
+from moela.archive import Floats
 from moela.plots.style import SMALL, TEXT, Look, done, dress, looks, new_figure, short
 from moela.statistics import Ranking
 

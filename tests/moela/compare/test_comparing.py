@@ -386,7 +386,7 @@ def test_convergence_against_indicators():
 
 @pytest.mark.parametrize("n_obj", [3, 5, 6])
 def test_way_along_directions_is_near_the_exact_one(n_obj):
-    from moela.comparison_growth import DirectionalGrowth, ExactGrowth
+    from moela.comparison.growth import DirectionalGrowth, ExactGrowth
 
     rng = np.random.default_rng(12)
     F = rng.random((400, n_obj)) * np.linspace(2.0, 1.0, 400)[:, None]

@@ -32,7 +32,7 @@ def test_sizes_named_are_those_of_the_library():
     assert sizes == [indicators.EXACT_UP_TO[m] for m in (5, 6, 7)]
 
 
-@pytest.mark.parametrize("module", ["moela.comparison", "moela.front"])
+@pytest.mark.parametrize("module", ["moela.comparison.comparison", "moela.comparison.front"])
 def test_examples_of_docstrings_run(module):
     tried = doctest.testmod(importlib.import_module(module))
     assert tried.attempted > 0

@@ -14,8 +14,8 @@ from pymoo.optimize import minimize
 from pymoo.problems import get_problem
 
 from moela import MOELA, EvaluationStore, Evaluator, Front, compare
+from moela.comparison.reading import read
 from moela.experiment import ExperimentResults, run_experiment
-from moela.reading import read
 
 A = [[0.0, 4.0], [2.0, 2.0], [4.0, 0.0]]
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from moela.base import require
-from moela.comparison_numbers import Numbers
-from moela.comparison_scale import LARGER_IS_BETTER, TITLES
-from moela.comparison_words import capital
-from moela.outcomes import Floats
+from moela.comparison.numbers import Numbers
+from moela.comparison.outcomes import Floats
+from moela.comparison.scale import LARGER_IS_BETTER, TITLES
+from moela.comparison.words import capital
 
 if TYPE_CHECKING:
     from moela.plots import Look

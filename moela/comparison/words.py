@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from moela.comparison_numbers import Numbers
-from moela.comparison_scale import LARGER_IS_BETTER, TITLES
-from moela.outcomes import Outcome, by_problem
+from moela.comparison.numbers import Numbers
+from moela.comparison.outcomes import Outcome, by_problem
+from moela.comparison.scale import LARGER_IS_BETTER, TITLES
 from moela.statistics import least_p_value
 from moela.table import Table, text
 

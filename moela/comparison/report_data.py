@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from moela.comparison_scale import isolated
-from moela.front import Front
-from moela.outcomes import Floats
+from moela.comparison.front import Front
+from moela.comparison.outcomes import Floats
+from moela.comparison.scale import isolated
 
 if TYPE_CHECKING:
     from moela.comparison import Comparison

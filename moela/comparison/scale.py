@@ -11,7 +11,7 @@ import numpy as np
 
 from moela import indicators
 from moela.base import require
-from moela.outcomes import Floats, Outcome, clean
+from moela.comparison.outcomes import Floats, Outcome, clean
 
 # Of the reference front, for IGD+ and epsilon; beyond it the most isolated points are kept.
 REFERENCE_SIZE = 2_000

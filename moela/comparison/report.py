@@ -16,10 +16,10 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from moela._version import __version__
-from moela.comparison_scale import TITLES
-from moela.comparison_words import capital, counts_text, findings, medians, p_text, reference_text
+from moela.comparison.report_data import embedded, problem_data
+from moela.comparison.scale import TITLES
+from moela.comparison.words import capital, counts_text, findings, medians, p_text, reference_text
 from moela.provenance import provenance
-from moela.report_data import embedded, problem_data
 from moela.table import Table, text
 
 if TYPE_CHECKING:
@@ -105,7 +105,11 @@ def write_report(
 
 
 def _part(name: str) -> str:
-    return resources.files("moela").joinpath("report_parts", name).read_text(encoding="utf-8")
+    return (
+        resources.files("moela.comparison")
+        .joinpath("report_parts", name)
+        .read_text(encoding="utf-8")
+    )
 
 
 def _policy(*scripts: str) -> str:

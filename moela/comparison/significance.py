@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from moela.comparison_scale import LARGER_IS_BETTER
+from moela.comparison.outcomes import Floats
+from moela.comparison.scale import LARGER_IS_BETTER
 from moela.experiment_results import quartiles
-from moela.outcomes import Floats
 from moela.statistics import (
     Ranking,
     compare_groups,

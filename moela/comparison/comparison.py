@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from moela.base import require
-from moela.comparison_pictures import Pictures
-from moela.comparison_scale import LARGER_IS_BETTER, Scale, make_scale
-from moela.comparison_words import remarks_on, summary_text
-from moela.outcomes import History, Outcome, by_problem, check, clean
-from moela.reading import read
+from moela.comparison.outcomes import History, Outcome, by_problem, check, clean
+from moela.comparison.pictures import Pictures
+from moela.comparison.reading import read
+from moela.comparison.scale import LARGER_IS_BETTER, Scale, make_scale
+from moela.comparison.words import remarks_on, summary_text
 
 INDICATORS = tuple(LARGER_IS_BETTER)
 
@@ -165,7 +165,7 @@ class Comparison(Pictures):
         return summary_text(self)
 
     def report(self, path: Any, *, title: str = "Comparison") -> Any:
-        """Write a page with all of it: one HTML file that needs no network; see `moela.report`.
+        """Write a page with all of it: one HTML file that needs no network.
 
         Returns
         -------
@@ -176,7 +176,7 @@ class Comparison(Pictures):
         ImportError
             If plotly isn't installed (it comes with ``pip install moela[report]``).
         """
-        from moela.report import write_report
+        from moela.comparison.report import write_report
 
         return write_report(self, path, title=title)
 

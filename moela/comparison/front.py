@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from moela.base import require
-from moela.outcomes import Floats, clean, designs_array
+from moela.comparison.outcomes import Floats, clean, designs_array
 from moela.table import Table
 
 Ints = NDArray[np.intp]
@@ -82,8 +82,8 @@ class Front:
 
         Runs of several seeds or algorithms are pooled, and points labelled by algorithm.
         """
-        from moela.outcomes import by_problem, check
-        from moela.reading import read
+        from moela.comparison.outcomes import by_problem, check
+        from moela.comparison.reading import read
 
         outcomes = read(result)
         check(outcomes)

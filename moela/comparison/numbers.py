@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from moela import comparison_tests as tests
 from moela.base import require
-from moela.comparison_growth import DirectionalGrowth, ExactGrowth, Growth, follows_exactly
-from moela.comparison_scale import LARGER_IS_BETTER, Scale
-from moela.comparison_speed import curves, speedups
-from moela.comparison_tests import Overall, Sample
+from moela.comparison import significance
+from moela.comparison.front import Front, pooled
+from moela.comparison.growth import DirectionalGrowth, ExactGrowth, Growth, follows_exactly
+from moela.comparison.outcomes import Floats, Outcome
+from moela.comparison.scale import LARGER_IS_BETTER, Scale
+from moela.comparison.significance import Overall, Sample
+from moela.comparison.speed import curves, speedups
 from moela.experiment_results import quartiles
-from moela.front import Front, pooled
-from moela.outcomes import Floats, Outcome
 from moela.table import Table
 
 
@@ -119,7 +119,7 @@ class Numbers:
         seed, rank sum otherwise. Holm's correction is over the pairs on a problem.
         """
         return Table(
-            tests.test_pairs(
+            significance.test_pairs(
                 self._samples(self._indicator(indicator)),
                 self._indicator(indicator),
                 baseline=self.baseline,
@@ -136,7 +136,7 @@ class Numbers:
         same.
         """
         name = self._indicator(indicator)
-        shares = tests.win_shares(self._samples(name), name, self.algorithms, self.paired)
+        shares = significance.win_shares(self._samples(name), name, self.algorithms, self.paired)
         rows = []
         for algorithm, row in zip(self.algorithms, shares, strict=True):
             known = row[~np.isnan(row)]
@@ -148,7 +148,7 @@ class Numbers:
     def ranks(self, indicator: str | None = None) -> Overall:
         """Return mean ranks and Friedman's test: over problems, or over seeds of one problem."""
         name = self._indicator(indicator)
-        return tests.rank_all(self._samples(name), name, self.paired, self.alpha)
+        return significance.rank_all(self._samples(name), name, self.paired, self.alpha)
 
     # ------------------------------------------------------------------------------------ the way
 

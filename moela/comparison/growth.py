@@ -10,9 +10,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from moela.comparison_scale import Scale
+from moela.comparison.outcomes import Floats, Outcome
+from moela.comparison.scale import Scale
 from moela.indicators import N_DIRECTIONS, sphere_directions
-from moela.outcomes import Floats, Outcome
 
 # A run that finds the same front in another order may differ in the last bits: of a volume, and
 # of a sum over all that a run evaluated.

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from moela.comparison_growth import Growth, checkpoints
+from moela.comparison.growth import Growth, checkpoints
+from moela.comparison.outcomes import Floats
 from moela.experiment_results import quartiles
-from moela.outcomes import Floats
 
 
 def curves(growths: Mapping[str, Sequence[Growth]]) -> list[dict[str, Any]]:

@@ -13,9 +13,8 @@ from pymoo.core.population import Population
 from pymoo.core.result import Result
 
 from moela import experiment_runs
-from moela.experiment_results import ExperimentResults
-from moela.outcomes import Outcome
-from moela.readers import (
+from moela.comparison.outcomes import Outcome
+from moela.comparison.readers import (
     Found,
     of_experiment,
     of_path,
@@ -24,6 +23,7 @@ from moela.readers import (
     of_run,
     of_store,
 )
+from moela.experiment_results import ExperimentResults
 from moela.store import EvaluationStore
 
 ACCEPTED = (

@@ -15,9 +15,9 @@ from pymoo.core.result import Result
 
 from moela import experiment_runs
 from moela.base import ArchiveAlgorithm, rows
+from moela.comparison.front_files import read_front_file
+from moela.comparison.outcomes import Floats, History, Outcome, clean
 from moela.experiment_results import ExperimentResults
-from moela.front_files import read_front_file
-from moela.outcomes import Floats, History, Outcome, clean
 from moela.policy import OK, failed
 from moela.store import EvaluationStore
 from moela.store import Run as StoredRun
