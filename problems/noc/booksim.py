@@ -153,7 +153,7 @@ def write_booksim(
         "network_file": "network.anynet",
         "routing_function": "min",
         "traffic": pattern,
-        "injection_rate": f"{float(rate):.9g}",
+        "injection_rate": _decimal(rate),
         "injection_rate_uses_flits": "1",
         "packet_size": str(platform.packet_flits),
         "num_vcs": "4",
@@ -205,7 +205,7 @@ def simulate_booksim(
     rate = float(re.search(r"injection_rate = (\S+);", loaded)[1])  # type: ignore[index]
     idle = config.with_name("booksim_idle.cfg")
     idle.write_text(
-        loaded.replace(f"injection_rate = {rate:.9g};", f"injection_rate = {rate / UNLOADED:.9g};"),
+        re.sub(r"injection_rate = \S+;", f"injection_rate = {_decimal(rate / UNLOADED)};", loaded),
         encoding="ascii",
     )
     latency, hops = _run(binary, config, timeout_s)
@@ -240,6 +240,12 @@ def read_output(text: str) -> tuple[float, float]:
             f"{text[-300:]!r}"
         )
     return float(latency[-1]), float(hops[-1])
+
+
+def _decimal(value: float) -> str:
+    """Return a number in a form that BookSim does not take for an integer."""
+    text = f"{value:.9g}"
+    return text if set(text) & set(".e") else f"{text}.0"
 
 
 def _run(binary: str, config: Path, timeout_s: float) -> tuple[float, float]:
