@@ -139,6 +139,12 @@ def write_booksim(
         matrix = check_traffic(traffic, n)
         counts, weights, rate = matched_margins(matrix, NODES_PER_ROUTER * n)
         pattern = _hotspots(counts, weights)
+        if injection_rate is None and rate > 1:
+            raise ValueError(
+                "The 'traffic' of to_booksim must be flits per cycle that BookSim's nodes can "
+                f"inject: {counts.sum()} nodes, at most 1 each. Got {rate * counts.sum():.4g} "
+                "flits per cycle in all instead; scale it down, or name an injection_rate."
+            )
     rate = rate if injection_rate is None else injection_rate
     if not (isinstance(rate, (int, float, np.number)) and 0 < rate <= 1):
         raise ValueError(

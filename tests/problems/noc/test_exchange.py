@@ -118,6 +118,12 @@ def test_a_wrong_injection_rate_is_named(design, tmp_path, rate):
         design.to_booksim(tmp_path, injection_rate=rate)
 
 
+def test_traffic_that_no_node_can_inject_is_named(problem, design, tmp_path):
+    heavy = problem.traffic * (300 / problem.traffic.sum())
+    with pytest.raises(ValueError, match=r"'traffic' of to_booksim .* 256 nodes.* Got 300 flits"):
+        design.to_booksim(tmp_path, traffic=heavy)
+
+
 def install(monkeypatch, folder, name, body):
     folder.mkdir(exist_ok=True)
     program = folder / name

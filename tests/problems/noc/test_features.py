@@ -124,7 +124,7 @@ TSV_BUDGET = Platform(
 
 
 @pytest.mark.parametrize("platform", [Platform.paper_4x4x4(), TSV_BUDGET, Platform.mesh_8x8()])
-@pytest.mark.parametrize("scale", [1.0, 1e-300, 1e250])
+@pytest.mark.parametrize("scale", [1.0, 1e-90, 1e90])
 def test_features_have_the_same_bits_in_every_batch(platform, scale):
     problem = NoC3D(
         NoC3D.example("bfs", platform=platform).traffic * scale, platform=platform, objectives=3
