@@ -31,8 +31,9 @@ def write_hotspot(design: Design, folder: str | Path) -> Path:
     ----------
     design : Design
     folder : str or Path
-        Made if need be. HotSpot is to be started in it, as ``hotspot -c hotspot.config -f layer0.flp
-        -p power.ptrace -grid_layer_file stack.lcf -model_type grid -steady_file steady.txt``.
+        Made if need be. HotSpot is to be started in it, as ``hotspot -c hotspot.config
+        -f layer0.flp -p power.ptrace -grid_layer_file stack.lcf -model_type grid
+        -steady_file steady.txt``.
 
     Returns
     -------
