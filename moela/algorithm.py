@@ -33,6 +33,8 @@ from moela.volume import DirectionalVolume
 Part = Literal["evolution", "search", "pareto"]
 PARTS: tuple[Part, ...] = ("evolution", "search", "pareto")
 _BATCH = 20
+# Moves of a kick: at most a fifth of the variables, and at most so many.
+_MOST_KICKS = 10
 
 
 class MOELA(ArchiveAlgorithm):
@@ -56,6 +58,9 @@ class MOELA(ArchiveAlgorithm):
         Local searches that run side by side.
     patience : int
         Evaluated neighbours in a row that may fail before a search ends.
+    prob_kick : float
+        Probability that a search begins with some moves at random, to leave the basin of the
+        archived design that it starts from.
     descend : {"auto", "product", "chebyshev", "weighted_sum"}
         What a search descends on. The weighted product of the distances to the reference aims at
         hypervolume; "auto" takes it where there is a reference, else the weighted sum.
@@ -119,6 +124,7 @@ class MOELA(ArchiveAlgorithm):
         scalarisation: Scalarisation = "chebyshev",
         n_searches: int = 5,
         patience: int = 20,
+        prob_kick: float = 0.2,
         descend: Scalarisation | Literal["auto"] = "auto",
         n_candidates: int = 50,
         shares: Mapping[str, float] | None = None,
@@ -145,8 +151,11 @@ class MOELA(ArchiveAlgorithm):
         ):
             allowed = f"one of {', '.join(known)}"
             require("MOELA", name, choice, choice in known, allowed)
-        fits = 0.0 <= prob_neighbour_mating <= 1.0
-        require("MOELA", "prob_neighbour_mating", prob_neighbour_mating, fits, "between 0 and 1")
+        for name, chance in (
+            ("prob_neighbour_mating", prob_neighbour_mating),
+            ("prob_kick", prob_kick),
+        ):
+            require("MOELA", name, chance, 0.0 <= chance <= 1.0, "between 0 and 1")
         if shares is not None:
             named = set(shares) <= set(PARTS) and all(value >= 0 for value in shares.values())
             fits = named and sum(shares.values()) > 0
@@ -159,6 +168,7 @@ class MOELA(ArchiveAlgorithm):
         self.scalarisation = scalarisation
         self.n_searches = n_searches
         self.patience = patience
+        self.prob_kick = prob_kick
         self.descend = descend
         self.n_candidates = n_candidates
         self.shares = shares
@@ -259,6 +269,8 @@ class MOELA(ArchiveAlgorithm):
             running = self.searches
             if len(running) == 0:
                 break
+            if (running.kick > 0).any():
+                return self._kicked()
             width = max(1, (self.batch_size or 0) // len(running))
             found = self.screen.around(running, width, self.random_state)
             W, F = running.W[:, None], running.F[:, None]
@@ -309,9 +321,32 @@ class MOELA(ArchiveAlgorithm):
         if self.screen.learns:
             start = start_features(self.problem, front, chosen)
             features = start[:, :-1]
+        most = min(max(2, self.problem.n_var // 5), _MOST_KICKS)
+        kick = self.random_state.integers(2, most + 1, n)
+        kick[self.random_state.random(n) >= self.prob_kick] = 0
         self.searches.begin(
-            front.pop[chosen], front.F[chosen], front.CV[chosen], W, features, start
+            front.pop[chosen], front.F[chosen], front.CV[chosen], W, features, start, kick
         )
+
+    def _kicked(self) -> Population:
+        """Propose where the kicks of searches that start lead."""
+        running = self.searches
+        at = np.flatnonzero(running.kick > 0)
+        X, left = running.X[at], running.kick[at].copy()
+        while (left > 0).any():
+            go = left > 0
+            near = self.operators.neighbours(
+                self.problem, X[go], 1, self.random_state, running.step[at[go]]
+            )
+            X[go] = near[:, 0]
+            left -= 1
+        self.seen.claim(X)
+        pop = Population.new("X", rows(list(X)))
+        pop.set(search=running.ids[at], blind=False)
+        if self.screen.learns:
+            for ind, features in zip(pop, encode(self.problem, X), strict=True):
+                ind.data["features"] = features
+        return pop
 
     # -------------------------------------------------------------------------------- answers
 
@@ -383,6 +418,8 @@ class MOELA(ArchiveAlgorithm):
         for ind, f in zip(pop, F, strict=True):
             at = standing.get(ind.data.get("search")) if ind.data.get("part") == "search" else None
             if at is not None:
+                if running.kick[at] > 0:
+                    continue
                 before = running.F[at]
                 if ind.data.get("blind"):
                     Z = self.frame.scale(np.stack([before, f]))
