@@ -96,17 +96,10 @@ def _choices(front: Front, ref_point: Floats) -> list[tuple[str, int]]:
     out += [(f"knee {k + 1}", i) for k, i in enumerate(knees)]
     equal = np.ones(len(front.names))
     out.append(("equal pseudo-weights", front.by_weights(equal)))
-    contributions = _contributions(front, ref_point)
-    if contributions is not None and contributions.max() > 0:
+    contributions = front.contributions(ref_point)
+    if contributions.max() > 0:
         out.append(("largest hypervolume contribution", int(contributions.argmax())))
     return out
-
-
-def _contributions(front: Front, ref_point: Floats) -> Floats | None:
-    # Beyond three objectives each one takes a hypervolume: only where that is quick.
-    n_obj = len(front.names)
-    quick = n_obj <= 3 or len(front) <= {4: 400, 5: 150, 6: 50}.get(n_obj, 0)
-    return front.contributions(ref_point) if quick else None
 
 
 def _point(front: Front, i: int, algorithm: int, *, decode: bool) -> dict[str, Any]:
