@@ -85,7 +85,7 @@ def _losses(problem: str, group: list[Outcome]) -> list[str]:
         empty = sum(len(o.F) == 0 for o in runs)
         if empty:
             out.append(
-                f"Of {algorithm} on {problem}, {empty} of {counted(len(runs), 'run')} without a "
+                f"{empty} of {counted(len(runs), 'run')} of {algorithm} on {problem} found no "
                 "feasible point: there the hypervolume is 0, and other indicators are infinite."
             )
     return out
