@@ -152,6 +152,9 @@ def test_missing_plotly_is_named(tmp_path, monkeypatch):
 
 # ------------------------------------------------------------------------------------ in a browser
 
+# Seconds: a page takes two, and much longer where others have the processor.
+PATIENCE = 180
+
 
 @pytest.fixture(scope="module")
 def browser():
@@ -175,7 +178,7 @@ def browser():
     from selenium.webdriver.chrome.service import Service
 
     opened = webdriver.Chrome(options=options, service=Service(driver))
-    opened.set_page_load_timeout(60)
+    opened.set_page_load_timeout(PATIENCE)
     yield opened
     opened.quit()
 
@@ -184,10 +187,10 @@ def opened(browser, page):
     from selenium.webdriver.support.ui import WebDriverWait
 
     browser.get(page.as_uri())
-    WebDriverWait(browser, 60).until(
+    WebDriverWait(browser, PATIENCE).until(
         lambda b: b.execute_script("return document.documentElement.dataset.ready") == "yes"
     )
-    WebDriverWait(browser, 60).until(
+    WebDriverWait(browser, PATIENCE).until(
         lambda b: b.find_elements("css selector", ".plot .plot-container")
     )
     return browser
@@ -196,7 +199,7 @@ def opened(browser, page):
 def wait(browser, what):
     from selenium.webdriver.support.ui import WebDriverWait
 
-    return WebDriverWait(browser, 30).until(lambda b: b.execute_script(f"return {what}"))
+    return WebDriverWait(browser, PATIENCE).until(lambda b: b.execute_script(f"return {what}"))
 
 
 def picked(browser, point):
@@ -284,6 +287,8 @@ def test_rows_of_designs_to_look_at_pick_them(browser, page):
 
 @pytest.mark.parametrize("width", [1280, 640])
 def test_page_is_as_wide_as_its_window(browser, page, width):
+    # From an empty page, so that nothing is drawn again at every size in between.
+    browser.get("about:blank")
     browser.set_window_size(width, 1000)
     try:
         opened(browser, page)
@@ -295,6 +300,7 @@ def test_page_is_as_wide_as_its_window(browser, page, width):
             drawn = frame.find_element("css selector", ".plot-container").size
             assert drawn["width"] <= frame.size["width"] - 2
     finally:
+        browser.get("about:blank")
         browser.set_window_size(1280, 1000)
 
 
