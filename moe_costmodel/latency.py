@@ -15,7 +15,7 @@ from moe_costmodel.latency_estimators import METHODS, Estimator
 from moe_costmodel.latency_features import Points, outside_of, range_of
 from moe_costmodel.layer_table import LayerTable
 from moe_costmodel.measurements import Measurements
-from moe_costmodel.shapes import DTYPE_BYTES, LayerShape
+from moe_costmodel.shapes import DTYPE_BYTES, OPERAND_BYTES, LayerShape
 from moe_costmodel.tables import DEVICE_PEAKS, KernelTable
 from moe_costmodel.work import Work
 
@@ -415,7 +415,7 @@ def _gather(
         peaks = None
         if source.device in DEVICE_PEAKS:
             bandwidth, by_type = DEVICE_PEAKS[source.device]
-            peaks = bandwidth, {DTYPE_BYTES[name]: value for name, value in by_type.items()}
+            peaks = bandwidth, {OPERAND_BYTES[name]: value for name, value in by_type.items()}
         return points, source.seconds, source.family, source.kernels, peaks
     if not isinstance(source, Measurements):
         raise complain(

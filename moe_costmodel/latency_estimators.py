@@ -51,7 +51,7 @@ class Estimator:
     random_state : int
         Seed.
     known_peaks : tuple of (float, dict of float to float), optional
-        Bandwidth, and operations a second by bytes of a weight, where a data sheet gives them.
+        Bandwidth, and operations a second by bytes of an operand, where a data sheet gives them.
     parts : tuple
         What was fitted.
     """

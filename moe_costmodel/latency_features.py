@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from moe_costmodel.shapes import DTYPE_BYTES, LayerShape
+from moe_costmodel.shapes import DTYPE_BYTES, OPERAND_BYTES, LayerShape
 from moe_costmodel.work import Work
 
 __all__ = ["Points", "Roofline", "features", "outside_of", "range_of", "smooth_features", "terms"]
@@ -27,6 +27,8 @@ class Points:
         n_experts, k, d_model, d_ffn, n_local.
     width : ndarray of shape (n,)
         Bytes of a weight.
+    operand : ndarray of shape (n,)
+        Bytes of a value as it enters a product.
     gated : ndarray of shape (n,)
         1 where experts are gated.
     kernel : ndarray of shape (n,)
@@ -38,6 +40,7 @@ class Points:
 
     sizes: FloatArray
     width: FloatArray
+    operand: FloatArray
     gated: FloatArray
     kernel: FloatArray
     tokens: FloatArray
@@ -55,10 +58,12 @@ class Points:
         """Look up each row's shape."""
         sizes = np.array([[getattr(s, name) for name in _SIZES] for s in shapes], dtype=np.float64)
         width = np.array([DTYPE_BYTES[s.dtype] for s in shapes])
+        operand = np.array([OPERAND_BYTES[s.dtype] for s in shapes])
         gated = np.array([float(s.gated) for s in shapes])
         return cls(
             sizes[layer],
             width[layer],
+            operand[layer],
             gated[layer],
             kernel.astype(np.float64),
             tokens.astype(np.float64),
@@ -73,6 +78,7 @@ class Points:
         return Points(
             self.sizes[index],
             self.width[index],
+            self.operand[index],
             self.gated[index],
             self.kernel[index],
             self.tokens[index],
@@ -111,7 +117,7 @@ class Roofline:
     bandwidth : float
         Bytes a second.
     peak : dict of float to float
-        Operations a second, by bytes of a weight.
+        Operations a second, by bytes of an operand.
     floor : float
         Seconds that the smallest step takes.
     """
@@ -133,15 +139,15 @@ class Roofline:
             return cls(known[0], known[1], floor)
         moved = points.weight_bytes + points.activation_bytes
         peak = {
-            float(w): float((points.operations / seconds)[points.width == w].max())
-            for w in np.unique(points.width)
+            float(w): float((points.operations / seconds)[points.operand == w].max())
+            for w in np.unique(points.operand)
         }
         return cls(float((moved / seconds).max()), peak, floor)
 
     def peaks(self, points: Points) -> FloatArray:
         """Return the peak of each row's type (the nearest known one for an unknown)."""
         known = np.array(sorted(self.peak))
-        nearest = known[np.abs(np.log(points.width[:, None] / known)).argmin(axis=1)]
+        nearest = known[np.abs(np.log(points.operand[:, None] / known)).argmin(axis=1)]
         return np.array([self.peak[float(w)] for w in nearest])
 
     def seconds(self, points: Points) -> FloatArray:

@@ -16,10 +16,12 @@ __all__ = ["DEVICE_PEAKS", "KernelTable"]
 
 # Data sheet peaks: bytes a second of memory, and dense operations a second by type.
 DEVICE_PEAKS: dict[str, tuple[float, dict[str, float]]] = {
-    "NVIDIA H100 80GB HBM3": (
-        3.35e12,
-        {"bfloat16": 989e12, "fp8_block": 1979e12, "int4_wo": 989e12},
-    ),
+    "NVIDIA A100-SXM4-80GB": (2.039e12, {"bfloat16": 312e12}),
+    "NVIDIA L40S": (0.864e12, {"bfloat16": 362e12, "fp8": 733e12}),
+    "NVIDIA H100 80GB HBM3": (3.35e12, {"bfloat16": 989e12, "fp8": 1979e12}),
+    "NVIDIA H200": (4.8e12, {"bfloat16": 989e12, "fp8": 1979e12}),
+    "NVIDIA B200": (8e12, {"bfloat16": 2250e12, "fp8": 4500e12, "nvfp4": 9000e12}),
+    "NVIDIA GB200": (8e12, {"bfloat16": 2500e12, "fp8": 5000e12, "nvfp4": 10000e12}),
 }
 _NUMBERS = (
     "num_tokens",
@@ -200,27 +202,31 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
         if name not in table.column_names:
             raise _fault(path, name, "present", f"columns {table.column_names}")
         column = table.column(name)
+        if pa.types.is_dictionary(column.type):  # what pandas makes of categories
+            column = column.cast(column.type.value_type)
         kind = column.type
-        wanted, fits = {
-            "latency": ("floating point", pa.types.is_floating(kind)),
-            **dict.fromkeys(_NUMBERS, ("integers", pa.types.is_integer(kind))),
-            **dict.fromkeys(
-                _TEXTS,
-                ("text", pa.types.is_string(kind) or pa.types.is_large_string(kind)),
-            ),
-        }[name]
-        if not fits:
-            raise _fault(path, name, wanted, f"type {kind}")
         if column.null_count:
             raise _fault(path, name, "without gaps", f"{column.null_count} missing values")
-        columns[name] = column.to_numpy()
         if name in _TEXTS:
-            columns[name] = columns[name].astype(str)
+            if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+                raise _fault(path, name, "text", f"type {kind}")
+            columns[name] = column.to_numpy().astype(str)
+            continue
+        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+            raise _fault(path, name, "numbers", f"type {kind}")
+        columns[name] = column.to_numpy()
+        if name == "latency":
+            columns[name] = columns[name].astype(np.float64)
+        elif pa.types.is_floating(kind):
+            whole = np.isfinite(columns[name]) & (columns[name] == np.floor(columns[name]))
+            if not whole.all():
+                raise _fault(path, name, "integers", columns[name][~whole][0])
     if not len(columns["latency"]):
         raise _fault(path, "latency", "of at least one row", "none")
     for name in _NUMBERS:
         if columns[name].min() < 1 or columns[name].max() > 2**31:
             raise _fault(path, name, "from 1", f"{columns[name].min()} .. {columns[name].max()}")
+        columns[name] = columns[name].astype(np.int64)
     if (columns["topk"] > columns["num_experts"]).any():
         raise _fault(path, "topk", "at most num_experts", "more in some row")
     if (columns["num_experts"] % columns["moe_ep_size"]).any():
