@@ -12,16 +12,35 @@ from numpy.typing import NDArray
 from moe_costmodel.shapes import DTYPE_BYTES, LayerShape
 from moe_costmodel.work import TILES, Work
 
-__all__ = ["DEVICE_PEAKS", "KernelTable"]
+__all__ = ["DEVICE_PEAKS", "KernelTable", "Peaks"]
 
-# Data sheet peaks: bytes a second of memory, and dense operations a second by type.
-DEVICE_PEAKS: dict[str, tuple[float, dict[str, float]]] = {
-    "NVIDIA A100-SXM4-80GB": (2.039e12, {"bfloat16": 312e12}),
-    "NVIDIA L40S": (0.864e12, {"bfloat16": 362e12, "fp8": 733e12}),
-    "NVIDIA H100 80GB HBM3": (3.35e12, {"bfloat16": 989e12, "fp8": 1979e12}),
-    "NVIDIA H200": (4.8e12, {"bfloat16": 989e12, "fp8": 1979e12}),
-    "NVIDIA B200": (8e12, {"bfloat16": 2250e12, "fp8": 4500e12, "nvfp4": 9000e12}),
-    "NVIDIA GB200": (8e12, {"bfloat16": 2500e12, "fp8": 5000e12, "nvfp4": 10000e12}),
+
+@dataclass(frozen=True)
+class Peaks:
+    """What a data sheet says of a device.
+
+    Attributes
+    ----------
+    bandwidth : float
+        Bytes a second of its memory.
+    operations : dict of str to float
+        Dense operations a second, by type.
+    units : int
+        Processors that take one tile of a product at a time.
+    """
+
+    bandwidth: float
+    operations: dict[str, float]
+    units: int
+
+
+DEVICE_PEAKS: dict[str, Peaks] = {
+    "NVIDIA A100-SXM4-80GB": Peaks(2.039e12, {"bfloat16": 312e12}, 108),
+    "NVIDIA L40S": Peaks(0.864e12, {"bfloat16": 362e12, "fp8": 733e12}, 142),
+    "NVIDIA H100 80GB HBM3": Peaks(3.35e12, {"bfloat16": 989e12, "fp8": 1979e12}, 132),
+    "NVIDIA H200": Peaks(4.8e12, {"bfloat16": 989e12, "fp8": 1979e12}, 132),
+    "NVIDIA B200": Peaks(8e12, {"bfloat16": 2250e12, "fp8": 4500e12, "nvfp4": 9000e12}, 148),
+    "NVIDIA GB200": Peaks(8e12, {"bfloat16": 2500e12, "fp8": 5000e12, "nvfp4": 10000e12}, 148),
 }
 _NUMBERS = (
     "num_tokens",
@@ -336,7 +355,7 @@ def _impossible(
 ) -> NDArray[np.bool_]:
     if device not in DEVICE_PEAKS:
         return np.zeros(len(exponent), dtype=bool)
-    bandwidth, _ = DEVICE_PEAKS[device]
+    bandwidth = DEVICE_PEAKS[device].bandwidth
     width = np.array([DTYPE_BYTES[name] for name in columns["moe_dtype"]])
     inner = columns["inter_size"] / columns["moe_tp_size"]
     weights = np.floor(work.active) * 3 * columns["hidden_size"] * inner * width

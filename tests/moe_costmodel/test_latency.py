@@ -280,6 +280,7 @@ def test_the_shared_table_can_be_fitted(shared_data):
     assert model.report.median < 0.15
     shape = table.shapes[0]
     found = model.predict(shape, np.full((3, shape.n_local), [[1], [8], [64]]))
-    assert (np.diff(found.seconds) > 0).all()
+    assert (np.diff(found.seconds) >= 0).all()  # reading the weights may take all the time at first
+    assert found.seconds[2] > found.seconds[0]
     with pytest.raises(ValueError, match="slow_to_fast"):
         model.predict(shape, np.ones((1, shape.n_local), int), misses=1)
