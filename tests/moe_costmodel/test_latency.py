@@ -141,6 +141,18 @@ def test_more_tokens_never_take_less(measured, method):
     spread = np.tril(np.ones((16, 16), int)) * 8
     assert (np.diff(table.seconds(spread)) >= 0).all()
     assert table.seconds(np.zeros(16, int)) == 0.0
+    # One token more, to any expert, of any step.
+    before = np.stack(
+        [
+            random.multinomial(n, random.dirichlet(np.ones(16) * skew))
+            for n in (1, 3, 20, 100, 1000, 9000)
+            for skew in (0.05, 0.3, 3.0)
+            for _ in range(20)
+        ]
+    )
+    after = before.copy()
+    after[np.arange(len(after)), random.integers(16, size=len(after))] += 1
+    assert (table.seconds(after) >= table.seconds(before) * (1 - 1e-12)).all()
 
 
 def test_the_table_is_vectorised(model, rng):
