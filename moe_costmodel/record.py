@@ -69,16 +69,17 @@ def record(
     kept: list[Tensor] = []
     lengths: list[int] = []
     device = next(model.parameters()).device
-    with _hooks(model, family, routers, watch), torch.no_grad():
-        for batch in batches:
-            arguments = dict(batch) if hasattr(batch, "keys") else {"input_ids": batch}
-            arguments = {
-                name: value.to(device) if isinstance(value, Tensor) else value
-                for name, value in arguments.items()
-            }
-            mask = _token_mask(arguments, part)
-            kept.append(mask.flatten())
-            lengths += [n for n in mask.sum(dim=1).tolist() if n]
+    for batch in batches:
+        arguments = dict(batch) if hasattr(batch, "keys") else {"input_ids": batch}
+        arguments = {
+            name: value.to(device) if isinstance(value, Tensor) else value
+            for name, value in arguments.items()
+        }
+        mask = _token_mask(arguments, part)
+        kept.append(mask.flatten())
+        lengths += [n for n in mask.sum(dim=1).tolist() if n]
+        # Only here: whoever makes the batches may run the model too, to generate its answers.
+        with _hooks(model, family, routers, watch), torch.no_grad():
             model(**arguments)
     return _assemble(
         list(collected.values()),
