@@ -12,6 +12,7 @@ from pymoo.core.population import Population
 from moela.archive import Bools, Floats
 from moela.base import ArchiveAlgorithm, require, rows
 from moela.encode import encode
+from moela.evolution import Evolution
 from moela.local_search import LocalSearches, add_tries, tries_of
 from moela.move_model import MoveModel
 from moela.published import PublishedMOELA
@@ -31,7 +32,7 @@ from moela.volume import DirectionalVolume
 
 Part = Literal["evolution", "search", "pareto"]
 PARTS: tuple[Part, ...] = ("evolution", "search", "pareto")
-_BATCH = 10
+_BATCH = 20
 
 
 class MOELA(ArchiveAlgorithm):
@@ -55,11 +56,12 @@ class MOELA(ArchiveAlgorithm):
         Local searches that run side by side.
     patience : int
         Evaluated neighbours in a row that may fail before a search ends.
-    descend : {"product", "chebyshev", "weighted_sum"}
+    descend : {"auto", "product", "chebyshev", "weighted_sum"}
         What a search descends on. The weighted product of the distances to the reference aims at
-        hypervolume.
+        hypervolume; "auto" takes it where there is a reference, else the weighted sum.
     n_candidates : int
-        Neighbours that the move model ranks for each one that is evaluated.
+        Neighbours that the move model ranks around each place where a search stands; a fifth of
+        them may be evaluated before others are drawn.
     shares : dict or None
         Relative shares of the evaluations that "evolution", "search" and "pareto" get. None: mostly
         search where the problem brings `neighbours` of its own, since somebody has thought about
@@ -67,10 +69,11 @@ class MOELA(ArchiveAlgorithm):
     start_model, move_model : "default", None or scikit-learn regressor
         The models that pick starts and rank moves; None does without.
     reference : "auto", None or array [M]
-        Where the weighted product is measured from. "auto" takes the problem's `ref_point` if it
-        has one; None the nadir of the non-dominated designs so far.
+        A point to beat, from which the weighted product is measured. "auto" takes the problem's
+        `ref_point`, unless most of the first designs beat it already, as they do where it is a
+        bound; None takes the nadir of the non-dominated designs so far.
     batch_size : int or None
-        Designs asked for at a time; None asks for one a search, and for ten where it is not the
+        Designs asked for at a time; None asks for one a search, and for twenty where it is not the
         turn of the searches. Raise it to a multiple of the workers when evaluating in parallel.
     archive_size : int or None
         Bound on the archive; None keeps every non-dominated design.
@@ -116,8 +119,8 @@ class MOELA(ArchiveAlgorithm):
         scalarisation: Scalarisation = "chebyshev",
         n_searches: int = 5,
         patience: int = 20,
-        descend: Scalarisation = "product",
-        n_candidates: int = 10,
+        descend: Scalarisation | Literal["auto"] = "auto",
+        n_candidates: int = 50,
         shares: Mapping[str, float] | None = None,
         start_model: Any = "default",
         move_model: Any = "default",
@@ -136,14 +139,17 @@ class MOELA(ArchiveAlgorithm):
         ):
             whole = isinstance(value, int | np.integer) and value >= low
             require("MOELA", name, value, whole, f"an integer of at least {low}")
-        for name, choice in (("scalarisation", scalarisation), ("descend", descend)):
-            allowed = f"one of {', '.join(SCALARISATIONS)}"
-            require("MOELA", name, choice, choice in SCALARISATIONS, allowed)
+        for name, choice, known in (
+            ("scalarisation", scalarisation, SCALARISATIONS),
+            ("descend", descend, ("auto", *SCALARISATIONS)),
+        ):
+            allowed = f"one of {', '.join(known)}"
+            require("MOELA", name, choice, choice in known, allowed)
         fits = 0.0 <= prob_neighbour_mating <= 1.0
         require("MOELA", "prob_neighbour_mating", prob_neighbour_mating, fits, "between 0 and 1")
         if shares is not None:
-            known = set(shares) <= set(PARTS) and all(value >= 0 for value in shares.values())
-            fits = known and sum(shares.values()) > 0
+            named = set(shares) <= set(PARTS) and all(value >= 0 for value in shares.values())
+            fits = named and sum(shares.values()) > 0
             expected = f"a positive number for some of {', '.join(PARTS)}"
             require("MOELA", "shares", shares, fits, expected)
         super().__init__(n_init=n_subproblems, archive_size=archive_size, **kwargs)
@@ -176,11 +182,9 @@ class MOELA(ArchiveAlgorithm):
         self.frame = Frame(problem.n_obj, reference)
         W = simplex_weights(self.n_subproblems, problem.n_obj, rng)
         self.subproblems = Subproblems(W, self.n_neighbours, self.scalarisation)
-        self.searches = LocalSearches(problem.n_obj, self.descend, self.patience)
-        self.starts: StartModel | None = None
-        if self.start_model is not None:
-            given = None if isinstance(self.start_model, str) else self.start_model
-            self.starts = StartModel(self.descend, given)
+        self.evolution = Evolution(
+            problem, self.operators, self.seen, self.subproblems, self.prob_neighbour_mating
+        )
         self.moves: MoveModel | None = None
         if self.move_model is not None:
             self.moves = MoveModel(None if isinstance(self.move_model, str) else self.move_model)
@@ -189,7 +193,7 @@ class MOELA(ArchiveAlgorithm):
             self.operators,
             self.seen,
             self.moves,
-            learns=self.starts is not None,
+            learns=self.start_model is not None,
             n_candidates=self.n_candidates,
         )
         self.volume = DirectionalVolume(problem.n_obj, rng)
@@ -199,11 +203,25 @@ class MOELA(ArchiveAlgorithm):
             for part in ("initial", *PARTS, "screening")
         }
 
+    def _aim(self, F: Floats) -> None:
+        """Decide what searches descend on, knowing the first designs' objectives F [n, M]."""
+        reference = self.frame.reference
+        given = not isinstance(self.reference, str)
+        if reference is not None and not given and (reference > F).all(axis=1).mean() > 0.5:
+            self.frame.reference = reference = None
+        by: Scalarisation = "weighted_sum" if reference is None else "product"
+        self.descends_on = by if self.descend == "auto" else self.descend
+        self.searches = LocalSearches(self.problem.n_obj, self.descends_on, self.patience)
+        self.starts: StartModel | None = None
+        if self.start_model is not None:
+            estimator = None if isinstance(self.start_model, str) else self.start_model
+            self.starts = StartModel(self.descends_on, estimator)
+
     def _share(self) -> Mapping[str, float]:
         if self.shares is not None:
             return self.shares
         if not hasattr(self.problem, "neighbours"):
-            return {"evolution": 0.8, "search": 0.1, "pareto": 0.1}
+            return {"evolution": 0.9, "search": 0.1}
         # With many objectives nearly every neighbour is non-dominated, so being so says little.
         if self.problem.n_obj > 3:
             return {"evolution": 0.05, "search": 0.95}
@@ -221,7 +239,8 @@ class MOELA(ArchiveAlgorithm):
         if len(pop) == 0:
             # Also when a search has nothing new left around it.
             part = "evolution"
-            pop = self._children()
+            size = self.batch_size or _BATCH
+            pop = self.evolution.children(size, self.front, self.frame, self.random_state)
         pop.set("part", part)
         self.n_asked[part] += len(pop)
         return pop
@@ -232,28 +251,6 @@ class MOELA(ArchiveAlgorithm):
         due = {part: self.n_asked[part] / share[part] for part in PARTS if share.get(part)}
         return min(due, key=lambda part: due[part])
 
-    def _children(self) -> Population:
-        rng, sub, size = self.random_state, self.subproblems, self.batch_size or _BATCH
-        homes = np.empty(0, dtype=np.int64)
-        local = np.empty(0, dtype=bool)
-        pop = Population.empty()
-        # Designs asked for before are made again, but not for ever: small spaces run out.
-        for _ in range(3):
-            home = rng.permutation(len(sub))[: size - len(pop)]
-            parents, near = sub.parents(
-                home, self.operators.n_parents, self.prob_neighbour_mating, rng
-            )
-            off = self.operators.children(self.problem, sub.pop, parents, rng)
-            new = self.seen.claim(off.get("X"))
-            pop = Population.merge(pop, off[new])
-            homes, local = np.append(homes, home[new]), np.append(local, near[new])
-            if len(pop) >= min(size, len(sub)):
-                break
-        if len(pop) == 0:
-            pop, homes, local = off, home, near
-        pop.set(home=homes, local=local)
-        return pop
-
     def _search(self) -> Population:
         """Let each running search propose its most promising neighbours."""
         # A search with nothing new around it ends unpaid, and another takes its place.
@@ -263,12 +260,10 @@ class MOELA(ArchiveAlgorithm):
             if len(running) == 0:
                 break
             width = max(1, (self.batch_size or 0) // len(running))
-            found = self.screen.candidates(
-                running.X, running.features, width, self.random_state, running.step
-            )
+            found = self.screen.around(running, width, self.random_state)
             W, F = running.W[:, None], running.F[:, None]
-            before = scalarise(self.frame.scale(F), W, self.descend)
-            after = scalarise(self.frame.scale(F + found.change), W, self.descend)
+            before = scalarise(self.frame.scale(F), W, self.descends_on)
+            after = scalarise(self.frame.scale(F + found.change), W, self.descends_on)
             pop, at = self.screen.pick(found, after - before, width)
             idle = np.bincount(at[0], minlength=len(running)) == 0
             if len(pop):
@@ -290,7 +285,7 @@ class MOELA(ArchiveAlgorithm):
         base = front.pop[members]
         X = rows([ind.X for ind in base])
         features = encode(self.problem, X) if self.screen.learns else np.empty((n, 0))
-        found = self.screen.candidates(X, features, 1, rng)
+        found = self.screen.candidates(X, features, 1, self.n_candidates // 5, rng)
         F = front.F[members][:, None] + found.change
         gain = self.volume.gain(F.reshape(-1, F.shape[2]), self.frame).reshape(F.shape[:2])
         pop, at = self.screen.pick(found, -gain, 1)
@@ -306,7 +301,7 @@ class MOELA(ArchiveAlgorithm):
         front = self.front
         W = random_weights(n, self.problem.n_obj, self.random_state)
         chosen = pick_starts(
-            self.problem, front, self.frame, W, self.descend, self.starts, self.random_state
+            self.problem, front, self.frame, W, self.descends_on, self.starts, self.random_state
         )
         if len(chosen) == 0:
             return
@@ -321,8 +316,9 @@ class MOELA(ArchiveAlgorithm):
     # -------------------------------------------------------------------------------- answers
 
     def _answer_initial(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
+        self._aim(F)
         self.frame.update(F, self.front)
-        self.subproblems.populate(pop, F, CV, self.frame)
+        self.evolution.populate(pop, F, CV, self.frame)
         self._account(pop, F, CV, accepted)
 
     def _answer(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
@@ -341,13 +337,8 @@ class MOELA(ArchiveAlgorithm):
             # What was needed to understand the answer would otherwise live as long as the design.
             for key in ("move", "features", "base", "screened"):
                 ind.data.pop(key, None)
-        # Whatever was evaluated is a candidate for the sub-problems: a child near its home.
-        child = part == "evolution"
-        homes = np.zeros(len(pop), dtype=np.int64)
-        homes[child] = [ind.data.get("home") for ind in pop[child]]
-        local = np.zeros(len(pop), dtype=bool)
-        local[child] = [ind.data.get("local") for ind in pop[child]]
-        self.subproblems.replace(pop, F, CV, homes, local, self.frame, self.random_state, n_max=2)
+        # Whatever was evaluated is a candidate for the sub-problems.
+        self.evolution.answer(pop, F, CV, accepted, self.frame, self.random_state)
 
     def _before(self, accepted: Bools) -> Floats:
         """Return the archive without what has just come in."""
@@ -395,7 +386,7 @@ class MOELA(ArchiveAlgorithm):
                 before = running.F[at]
                 if ind.data.get("blind"):
                     Z = self.frame.scale(np.stack([before, f]))
-                    g = scalarise(Z, running.W[at], self.descend)
+                    g = scalarise(Z, running.W[at], self.descends_on)
                     predicted.append(ind.data.get("predicted"))
                     measured.append(g[1] - g[0])
             elif ind.data.get("part") == "pareto":
