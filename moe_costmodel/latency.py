@@ -157,7 +157,7 @@ class LatencyModel:
         *,
         method: str = "auto",
         hardware: Hardware | None = None,
-        n_estimators: int = 40,
+        n_estimators: int = 20,
         max_points: int = 30_000,
         random_state: int = 0,
     ) -> LatencyModel:
