@@ -14,7 +14,7 @@ from moe_costmodel.families import find_routers
 from moe_costmodel.measure import time_call
 from moe_costmodel.step import RestOfModel
 
-__all__ = ["measure_rest", "without_experts"]
+__all__ = ["decode_step", "measure_rest", "without_experts"]
 
 
 def _nothing(x: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
@@ -105,7 +105,7 @@ def measure_rest(
     with without_experts(model), torch.no_grad():
         seconds = []
         for batch, context in points:
-            step = _step(model, batch, context, device, options)
+            step = decode_step(model, batch, context, **options)
             repeats = time_call(
                 step,
                 device=device.type,
@@ -117,10 +117,17 @@ def measure_rest(
     return RestOfModel.from_times([b for b, _ in points], [c for _, c in points], seconds)
 
 
-def _step(
-    model: Any, batch: int, context: int, device: torch.device, options: dict[str, Any]
-) -> Callable[[], Any]:
-    """Fill a cache, and return a call that decodes one token of every sequence on top of it."""
+def decode_step(model: Any, batch: int, context: int, **options: Any) -> Callable[[], Any]:
+    """Fill a cache, and return a call that decodes one token of every sequence on top of it.
+
+    Parameters
+    ----------
+    model, **options
+        As for :func:`measure_rest`.
+    batch, context : int
+        Sequences, and tokens in the cache of each.
+    """
+    device = next(model.parameters()).device
     vocabulary = int(model.config.vocab_size)
     generator = torch.Generator().manual_seed(0)
     tokens = torch.randint(vocabulary, (batch, context + 1), generator=generator).to(device)
