@@ -322,7 +322,7 @@ def _gate_advice(plan: Plan, here: DeploymentModel, found: Evaluation) -> Advice
         i
         for i, (gated, ungated) in enumerate(zip(found.layers, full.layers, strict=True))
         if plan.gates[i] is not None
-        and gated.counted[3].mean() < 1
+        and gated.mass.mean() < 1
         and gated.seconds.sum() > (1 - _WORTH) * ungated.seconds.sum()
     )
     words = f"they change the mean step by {-faster:+.1%} for {loss:.3g} {plan.quality_kind}"
