@@ -113,7 +113,8 @@ class DeploymentModel:
         cache_bytes: int = 256 << 20,
     ) -> None:
         owner = "DeploymentModel"
-        self.traces = [traces] if isinstance(traces, RoutingTrace) else list(traces)
+        several = isinstance(traces, Sequence) and not isinstance(traces, str)
+        self.traces = list(traces) if several else [traces]  # type: ignore[list-item]
         self.shape = shape
         check_traces(self.traces, shape)
         self.mode = check_choice(mode, ("prefill", "decode"), "mode", owner)

@@ -283,15 +283,17 @@ def _buffer_advice(plan: Plan, here: DeploymentModel, found: Evaluation) -> Advi
     if found["miss_mean_s"] / found["step_mean_s"] > _THRASH:
         return Advice("buffer", False, f"{words}: it thrashes, steps mostly wait", thrashing)
     if thrashing:
-        listed = ", ".join(str(plan.layers[i]) for i in thrashing[:8])
-        more = f" and {len(thrashing) - 8} more" if len(thrashing) > 8 else ""
+        where = _listed(plan, thrashing)
         return Advice(
-            "buffer",
-            True,
-            f"{words}, but it thrashes in layers {listed}{more}: give those more room",
-            thrashing,
+            "buffer", True, f"{words}, but it thrashes in {where}: more room there", thrashing
         )
     return Advice("buffer", True, words)
+
+
+def _listed(plan: Plan, places: Sequence[int]) -> str:
+    listed = ", ".join(str(plan.layers[i]) for i in places[:8])
+    more = f" and {len(places) - 8} more" if len(places) > 8 else ""
+    return f"layer{'s' * (len(places) > 1)} {listed}{more}"
 
 
 def _replica_advice(
@@ -329,9 +331,7 @@ def _gate_advice(plan: Plan, here: DeploymentModel, found: Evaluation) -> Advice
     if faster < _WORTH and loss > 0:
         return Advice("thresholds", False, f"{words}: quality for no time", idle)
     if idle:
-        listed = ", ".join(str(plan.layers[i]) for i in idle[:8])
-        more = f" and {len(idle) - 8} more" if len(idle) > 8 else ""
-        words += f"; in layers {listed}{more} they save no time: leave those off"
+        words += f"; in {_listed(plan, idle)} they save no time: leave them off there"
     return Advice("thresholds", True, words, idle)
 
 
