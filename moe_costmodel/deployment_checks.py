@@ -31,7 +31,7 @@ def check_traces(traces: list[RoutingTrace], shape: LayerShape) -> None:
     if not traces or not all(isinstance(trace, RoutingTrace) for trace in traces):
         got = next((repr(t) for t in traces if not isinstance(t, RoutingTrace)), "none")
         raise complain(
-            "traces", "DeploymentModel", "a RoutingTrace or several (RoutingTrace.load)", got
+            "traces", "DeploymentModel", "at least one RoutingTrace (RoutingTrace.load)", got
         )
     first = traces[0]
     for trace in traces:

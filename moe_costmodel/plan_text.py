@@ -105,9 +105,10 @@ def explain(plan: Plan) -> str:
             span = f", between {low} and {high}" if low != high else ""
             lines.append(f"- {words}: {value}{span}.")
         lines.append(
-            "The intervals span the windows of traffic that were evaluated and the error that the "
-            "cost model had on layers it was not fitted to. Traffic unlike those windows is "
-            "outside them: plan.check(trace) evaluates the plan on it."
+            "The intervals span the windows of traffic that were evaluated (the halves of it, "
+            "where it was one) and the error that the cost model had on layers it was not fitted "
+            "to. Traffic unlike those windows is outside them: plan.check(trace) evaluates the "
+            "plan on it."
         )
         if plan.quality_kind == "gate mass lost" and plan.has_thresholds:
             lines.append(

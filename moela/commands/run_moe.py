@@ -183,19 +183,21 @@ def knee_of(F: Any, limits: Any = None) -> int:
 
 
 def _write_front(path: Path, problem: Any, F: Any, X: Any) -> None:
-    """Write objectives, what was decided, and the row of every deployment of the front."""
+    """Write objectives with intervals, what was decided, and the row of every deployment."""
     layout = problem.layout
+    ends = [f"{name}_{end}" for name in problem.objective_names for end in ("low", "high")]
     with path.open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(
-            [*problem.objective_names, "batch", "policy", "mean_experts", "mean_slots",
+            [*problem.objective_names, "batch", "policy", "mean_experts", "mean_slots", *ends,
              *(f"x{i}" for i in range(X.shape[1]))]
         )  # fmt: skip
-        for f, x in zip(F, X, strict=True):
+        for f, x, interval in zip(F, X, problem.intervals(X), strict=True):
             batch, policy, experts = problem.decided(x)
             rows.writerow(
                 [*(repr(float(v)) for v in f), batch, policy, f"{experts:.4g}",
-                 f"{x[layout.capacities].mean():.4g}", *(int(v) for v in x)]
+                 f"{x[layout.capacities].mean():.4g}", *(repr(float(v)) for v in interval.ravel()),
+                 *(int(v) for v in x)]
             )  # fmt: skip
 
 

@@ -411,6 +411,24 @@ class MoEDeployment(MoEProblem):
             experts = float(self.levels.experts.mean(axis=0)[layers, row[self.layout.gates]].mean())
         return settings["batch"], "all resident" if resident else settings["policy"], experts
 
+    def intervals(self, X: ArrayLike) -> Floats:
+        """Return the interval of each objective, [n, n_obj, 2]: from the lowest to the highest.
+
+        They come from the error of the latency model and from the windows of traffic; see
+        :meth:`moe_costmodel.DeploymentModel.predict`. Takes a few evaluations a row.
+        """
+        rows = self._rows(X)
+        out = np.empty((len(rows), len(self.objective_names), 2))
+        for i, row in enumerate(rows):
+            found = self.model.predict(**self._settings(row))
+            for j, name in enumerate(self.objective_names):
+                if name == SECONDS_PER_TOKEN:
+                    rate = found["tokens_per_s"]
+                    out[i, j] = 1.0 / rate.high, 1.0 / rate.low
+                else:
+                    out[i, j] = found[name].low, found[name].high
+        return out
+
     def today(self) -> Floats | None:
         """Return the objectives of today's placement with nothing decided, [n_obj].
 

@@ -36,6 +36,11 @@ def test_values_are_those_of_the_plan(problem):
         assert g[1] == pytest.approx(said["step_p99_s"] / 0.02 - 1)
         for item in plan.objectives.values():
             assert item.low <= item.value <= item.high
+        low, high = problem.intervals(x)[0].T
+        assert (low <= f + 1e-12).all()
+        assert (f <= high + 1e-12).all()
+        assert low[3] < high[3] or f[3] == 0
+        assert high[1] == plan.objectives["step_p99_s"].high
 
 
 def test_a_plan_of_the_front_saves_exports_and_checks(problem, tmp_path):
