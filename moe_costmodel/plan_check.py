@@ -158,7 +158,9 @@ class PlanCheck:
         if self.switch is not None:
             s = self.switch
             pays = (
-                f"pays for itself after {s.steps_to_pay:,.0f} steps"
+                "costs nothing"
+                if not s.n_bytes
+                else f"pays for itself after {s.steps_to_pay:,.0f} steps"
                 if np.isfinite(s.steps_to_pay)
                 else "never pays for itself on this traffic"
             )
@@ -282,6 +284,11 @@ def _buffer_advice(plan: Plan, here: DeploymentModel, found: Evaluation) -> Advi
         return Advice("buffer", False, f"{words}: nothing is gained")
     if found["miss_mean_s"] / found["step_mean_s"] > _THRASH:
         return Advice("buffer", False, f"{words}: it thrashes, steps mostly wait", thrashing)
+    room = here.hardware.memory_bytes
+    share = saved / full["memory_bytes"]
+    if slower > share and full["memory_bytes"] <= room:
+        words += f": more than the {share:.0%} of memory that it saves, and all experts fit"
+        return Advice("buffer", False, words, thrashing)
     if thrashing:
         where = _listed(plan, thrashing)
         return Advice(

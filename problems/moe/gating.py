@@ -63,7 +63,8 @@ class GatingThresholds(LadderProblem):
     trace : RoutingTrace or sequence of RoutingTrace
         With the weights of the choices; several are windows or domains of the traffic.
     rule : {"top-p", "skip", "top-k", "any"}
-        What the ladder is made of. "any" mixes all three.
+        What the ladder is made of. "any" mixes all three, and so has every fixed k of each layer
+        among its designs; a serving engine may know only one kind.
     rules : sequence of GateRule, optional
         A ladder of your own instead.
     objectives : sequence of str
@@ -112,7 +113,7 @@ class GatingThresholds(LadderProblem):
         self,
         trace: RoutingTrace | Sequence[RoutingTrace],
         *,
-        rule: str = "top-p",
+        rule: str = "any",
         rules: Sequence[GateRule] | None = None,
         objectives: Sequence[str] = ("compute", "quality_loss"),
         model: Any = None,

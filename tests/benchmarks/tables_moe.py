@@ -89,10 +89,11 @@ def main() -> None:
         ),
     }  # fmt: skip
     page = HEAD
-    if arguments.out and Path(arguments.out).is_file():
-        page = Path(arguments.out).read_text(encoding="utf-8")
     for part in arguments.parts:
         text = makers[part]() + "\n" + tables.made_with(MODULE)
+        # Read only now: other parts may have been made meanwhile.
+        if arguments.out and Path(arguments.out).is_file():
+            page = Path(arguments.out).read_text(encoding="utf-8")
         page = tables.with_sections(page, {TITLES[part]: text}, list(TITLES.values()))
         tables.finish([page], arguments.out)
 
