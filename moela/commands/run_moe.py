@@ -17,7 +17,7 @@ from moela.algorithm import MOELA
 from moela.commands.run_moe_inputs import Inputs, read
 from moela.commands.run_noc import ALGORITHMS, hypervolume, make_algorithm
 from moela.evaluator import Evaluator
-from moela.plot import compromise, plot_front
+from moela.plot import compromise
 from moela.provenance import provenance
 
 _LONGEST_TABLE = 12
@@ -112,6 +112,8 @@ def run(arguments: argparse.Namespace) -> None:
 
 def write(out: Path, inputs: Inputs, result: Result, settings: dict[str, Any]) -> None:
     """Write the result of a run into a folder and print a table of it."""
+    from problems.moe.pictures import plot_deployments
+
     problem = inputs.problem
     F, X = np.atleast_2d(result.F), np.atleast_2d(result.X)
     order = np.lexsort(F.T[::-1])
@@ -130,9 +132,7 @@ def write(out: Path, inputs: Inputs, result: Result, settings: dict[str, Any]) -
     checked = _checked(plan, inputs.unseen)
     if checked:
         (out / "check.txt").write_text(checked + "\n")
-    # A design that drops nothing loses nothing, and no percentages can be taken of that.
     today = problem.today()
-    reference = today if today is not None and (today > 0).all() else None
     record = {
         "command": "moela run moe",
         "settings": settings,
@@ -152,14 +152,13 @@ def write(out: Path, inputs: Inputs, result: Result, settings: dict[str, Any]) -
         **provenance(),
     }
     (out / "run.json").write_text(json.dumps(record, indent=2, default=str) + "\n")
-    plot_front(
-        F, names=names, reference=reference, reference_name="today",
-        title=f"{len(F)} non-dominated deployments", path=out / "front.png",
-    )  # fmt: skip
+    if len(names) > 1:
+        plot_deployments(problem, X, F, knee, out / "front.png")
     _print_table(problem, F, X, shown, knee)
     for note in inputs.notes:
         print(f"note: {note}")
-    print(f"{len(F)} deployments in {out}/: front.csv, front.png, run.json, plans/")
+    picture = "front.png, " * (len(names) > 1)
+    print(f"{len(F)} deployments in {out}/: front.csv, {picture}run.json, plans/")
     print(f"knee (row {knee}) in {out}/: plan.json, plan.txt" + (", check.txt" * bool(checked)))
     for engine, said in exported.items():
         print(f"  {engine}: {said}")
