@@ -97,6 +97,7 @@ def plot_deployments(
         If F is of another shape.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     names = problem.objective_names
     F = _checked(F, len(names), "plot_deployments")
@@ -129,9 +130,12 @@ def plot_deployments(
         # One that is far off would squeeze the front into a corner.
         if limit < 1.5 * F[:, j].max():
             axes.axhline(limit * y_scale, color="0.4", linestyle="--")
-        axes.set(xlabel=x_label, ylabel=y_label, xscale="log" if F[:, 0].min() > 0 else "linear")
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.xaxis.set_minor_formatter("{x:g}")
+        axes.set(xlabel=x_label, ylabel=y_label)
+        if F[:, 0].min() > 0:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_formatter(NullFormatter())
         axes.grid(alpha=0.3)
     figure.legend(*axes.get_legend_handles_labels(), title="batch", loc="outside right upper")
     figure.suptitle(f"{len(F)} non-dominated deployments; all axes: less is better")
