@@ -213,7 +213,7 @@ def one_after_another(problem: MoEDeployment, budget: int, seed: int) -> Any:
     def solved(single: Problem) -> Any:
         return minimize(single, MOELA(), ("n_eval", quarter), seed=seed)
 
-    gating = solved(GatingThresholds(trace, rules=None))
+    gating = solved(GatingThresholds(trace, rule="top-p"))
     placed = ExpertPlacement(trace, devices=layout.n_devices, batch_size=middle)
     res = solved(placed)
     slots = placed.canonical(res.X[res.F[:, 0].argmin()]).astype(int)
