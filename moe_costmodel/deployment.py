@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from moe_costmodel.evaluation import Evaluation
 from moe_costmodel.gate_rules import GateRule
 from moe_costmodel.hardware import Hardware
 from moe_costmodel.latency import LatencyModel
+from moe_costmodel.objectives import OBJECTIVES, Predicted
 from moe_costmodel.placement import Placement
 from moe_costmodel.plan import Plan
 from moe_costmodel.shapes import DTYPE_BYTES, LayerShape
@@ -113,7 +115,8 @@ class DeploymentModel:
         cache_bytes: int = 256 << 20,
     ) -> None:
         owner = "DeploymentModel"
-        self.traces = [traces] if isinstance(traces, RoutingTrace) else list(traces)
+        several = isinstance(traces, Sequence) and not isinstance(traces, str)
+        self.traces = list(traces) if several else [traces]  # type: ignore[list-item]
         self.shape = shape
         check_traces(self.traces, shape)
         self.mode = check_choice(mode, ("prefill", "decode"), "mode", owner)
@@ -373,6 +376,43 @@ class DeploymentModel:
             self._errors[n_local] = min(factors[0], 1.0), max(factors[1], 1.0)
         return self._errors[n_local]
 
+    def predict(
+        self,
+        gates: Gates = None,
+        capacities: ArrayLike | None = None,
+        policy: str = "paper",
+        placement: Placement | ArrayLike | None = None,
+        batch: int = 1,
+    ) -> dict[str, Predicted]:
+        """Return every objective with its interval: the latency model's error, and the windows.
+
+        The only window is cut in two for the interval; where its halves have no full step of that
+        batch, for that of the quality alone. Parameters and errors are those of :meth:`evaluate`.
+        """
+        settings = gates, capacities, policy, placement, batch
+        whole = self.evaluate(*settings)
+        found = {name: whole.predicted(name) for name in OBJECTIVES}
+        if self.halves is None:
+            return found
+        if batch > self.halves.max_batch:
+            lost = self.halves.quality_loss(gates)
+            ends = {"quality_loss": (float(lost.min()), float(lost.max()))}
+        else:
+            halves = self.halves.evaluate(*settings)
+            ends = {name: (p.low, p.high) for name in found for p in (halves.predicted(name),)}
+        for name, (low, high) in ends.items():
+            one = found[name]
+            low, high = min(one.low, low), max(one.high, high)
+            found[name] = Predicted(one.value, low, high, one.worst)
+        return found
+
+    @cached_property
+    def halves(self) -> DeploymentModel | None:
+        """The same model on the two halves of its only window; None where it has several."""
+        if len(self.traces) > 1 or len(self.traces[0].sequence_lengths) < 2:
+            return None
+        return self.on(self.traces[0].split())
+
     def plan(
         self,
         gates: Gates = None,
@@ -392,7 +432,6 @@ class DeploymentModel:
         keep = checked_capacities(
             capacities, self.n_layers, self.n_devices, slots.shape[1] // self.n_devices
         )
-        found = self.evaluate(rules, keep, policy, slots, batch)
         return Plan(
             model=self.name,
             shape=self.shape,
@@ -404,7 +443,7 @@ class DeploymentModel:
             gates=rules,
             devices_per_node=self.n_devices // self.n_nodes,
             layers=tuple(int(n) for n in self.traces[0].layers),
-            objectives={name: found.predicted(name) for name in found.values},
+            objectives=self.predict(rules, keep, policy, slots, batch),
             quality_kind=self.quality_kind,
             provenance=provenance(self),
             versions=versions(),

@@ -28,8 +28,11 @@ _KEEP_ALL = GateRule.keep_all()
 
 def check_traces(traces: list[RoutingTrace], shape: LayerShape) -> None:
     """Complain about traces that do not fit one another, or the shape."""
-    if not traces:
-        raise complain("traces", "DeploymentModel", "at least one RoutingTrace", "none")
+    if not traces or not all(isinstance(trace, RoutingTrace) for trace in traces):
+        got = next((repr(t) for t in traces if not isinstance(t, RoutingTrace)), "none")
+        raise complain(
+            "traces", "DeploymentModel", "at least one RoutingTrace (RoutingTrace.load)", got
+        )
     first = traces[0]
     for trace in traces:
         if trace.is_load_only:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,6 @@ from moe_costmodel.buffer_cost import BufferCost
 from moe_costmodel.buffering import POLICIES
 from moe_costmodel.deployment_kernels import (
     kept_choices,
-    layer_times,
     remote_nodes,
     step_counts,
     step_entries,
@@ -23,6 +23,7 @@ from moe_costmodel.deployment_kernels import (
 from moe_costmodel.gate_rules import RULES, GateRule
 from moe_costmodel.hardware import Hardware
 from moe_costmodel.latency import LatencyModel
+from moe_costmodel.layer_kernel import layer_times
 from moe_costmodel.shapes import DTYPE_BYTES, LayerShape
 from moe_costmodel.trace import Mode, RoutingTrace
 
@@ -35,7 +36,7 @@ _POLICY_CODES = {name: code for code, name in enumerate(POLICIES)}
 _MEMO_CELLS = 1 << 20
 _MAX_BATCHES = 24
 # Where no more than this part of the experts can be active, they are listed.
-_FEW = 4
+_FEW = 1
 Entries = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]
 _NO_ENTRIES: Entries = (np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int32))
 
@@ -105,30 +106,55 @@ class LayerSteps:
         Exchange there and back, and the slowest device in between.
     waiting : ndarray of shape (n_steps,), or None
         The part of it that waits for experts to be copied; None where all are resident.
-    counted : ndarray of shape (4, n_windows)
-        Mean and 99th percentile of the largest share of a step's tokens on one device, other nodes
-        that a token is sent to on average, and the share of gate mass that is kept.
+    share : ndarray of shape (n_steps,)
+        Largest share of the step's tokens on one device.
+    mass : ndarray of shape (n_windows,)
+        Share of gate mass that is kept.
     most_rows : int
         Token-expert pairs of the fullest device in any step.
+    bounds : ndarray of shape (n_windows + 1,)
+        Window w has the steps ``bounds[w]`` to ``bounds[w + 1]``.
+    sent : callable
+        Returns the other nodes that a token is sent to on average, (n_windows,).
     """
 
     seconds: FloatArray
     waiting: FloatArray | None
-    counted: FloatArray
+    share: FloatArray
+    mass: FloatArray
     most_rows: int
+    bounds: IntArray
+    sent: Callable[[], FloatArray]
+
+    @cached_property
+    def counted(self) -> FloatArray:
+        """Mean and 99th percentile of `share`, and other nodes a token, (3, n_windows).
+
+        Found when they are first asked for, since that takes as long as the steps themselves.
+        """
+        out = np.empty((3, len(self.mass)))
+        for w in range(len(self.mass)):
+            part = self.share[self.bounds[w] : self.bounds[w + 1]]
+            high = int(np.ceil(0.99 * len(part))) - 1
+            out[0, w], out[1, w] = part.mean(), np.partition(part, high)[high]
+        out[2] = self.sent()
+        return out
 
     @property
     def n_bytes(self) -> int:
         """Memory that keeping it takes."""
-        return self.seconds.nbytes * (1 if self.waiting is None else 2) + 1000
+        return 3 * self.seconds.nbytes + 1000
 
 
 class _Cache:
-    """Keeps what was used last, up to a number of bytes."""
+    """Keeps what was used last, up to a number of bytes; copies of it start empty."""
 
     def __init__(self, n_bytes: int) -> None:
         self.limit, self.used = n_bytes, 0
         self.entries: OrderedDict[Any, tuple[Any, int]] = OrderedDict()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"limit": self.limit, "used": 0, "entries": OrderedDict()}
 
     def get(self, key: Any) -> Any:
         found = self.entries.get(key)
@@ -333,10 +359,13 @@ class LayerCosts:
             out,
         )
         found = LayerSteps(
-            out[0].copy(),
-            None if choice.policy is None else out[1].copy(),
-            self._counted(choice, out[2], steps.bounds),
+            out[0],
+            None if choice.policy is None else out[1],
+            out[2],
+            self.kept(layer, choice.rule)[1],
             int(most_rows),
+            steps.bounds,
+            partial(self._sent, choice),
         )
         self._cache.put(key, found, found.n_bytes)
         self.computed += 1
@@ -361,19 +390,14 @@ class LayerCosts:
         each = float(cost.copy_seconds(self.shape, 1))
         return cost.scale, cost.per_step, cost.per_active, each
 
-    def _counted(self, choice: LayerChoice, share: FloatArray, bounds: IntArray) -> FloatArray:
-        n_windows = len(self.windows)
-        kept, mass = self.kept(choice.layer, choice.rule)
-        remote = np.zeros(n_windows)
+    def _sent(self, choice: LayerChoice) -> FloatArray:
+        """Return the other nodes that a token is sent to on average in each window."""
+        remote = np.zeros(len(self.windows))
         if self.n_nodes > 1:
             node = np.arange(len(choice.slots)) // (len(choice.slots) // self.n_nodes)
             per_node = np.zeros((self.shape.n_experts, self.n_nodes), dtype=np.bool_)
             per_node[choice.slots, node] = True
+            kept = self.kept(choice.layer, choice.rule)[0]
             remote_nodes(self._ids[choice.layer], kept, self._window, per_node, remote)
-        out = np.empty((4, n_windows))
-        for w in range(n_windows):
-            part = share[bounds[w] : bounds[w + 1]]
-            high = int(np.ceil(0.99 * len(part))) - 1
-            out[0, w], out[1, w] = part.mean(), np.partition(part, high)[high]
-        out[2], out[3] = remote / (self._n_tokens * self.n_nodes), mass
-        return out
+        mean: FloatArray = remote / (self._n_tokens * self.n_nodes)
+        return mean

@@ -18,7 +18,7 @@ FloatArray = NDArray[np.float64]
 # In the order of step_statistics. The cost model's error concerns these; the others are counted.
 _TIMED = ("tokens_per_s", "step_mean_s", "step_p50_s", "step_p99_s")
 _WAITING = ("miss_mean_s", "miss_p99_s")
-_COUNTED = ("avg_max_load", "p99_max_load", "cross_node_bytes", "quality_loss")
+_COUNTED = ("avg_max_load", "p99_max_load", "cross_node_bytes")
 
 
 class Evaluation:
@@ -88,12 +88,19 @@ class Evaluation:
                 self._values |= self._timed(self.step_seconds)
             elif name in _WAITING:
                 self._values |= self._waited(self.waiting_seconds)
+            elif name == "quality_loss":
+                self._values[name] = self._lost()
             else:
                 counted = np.mean([layer.counted for layer in self.layers], axis=0)
                 counted[2] *= len(self.layers) * self._token_bytes
-                counted[3] = 1.0 - counted[3] if self._quality is None else self._quality
                 self._values |= dict(zip(_COUNTED, counted, strict=True))
         return self._values[name]
+
+    def _lost(self) -> FloatArray:
+        if self._quality is not None:
+            return np.full(len(self.bounds) - 1, self._quality)
+        mass: FloatArray = np.add.reduce([layer.mass for layer in self.layers])
+        return 1.0 - mass / len(self.layers)
 
     def _timed(self, step: FloatArray) -> dict[str, FloatArray]:
         out = np.empty((len(_TIMED), len(self.bounds) - 1))

@@ -59,8 +59,8 @@ def _evaluator(plan: Plan, evaluate: Evaluate | None, owner: str) -> Evaluate:
 def best_single_capacity(plan: Plan, evaluate: Evaluate | None = None) -> tuple[Plan, list[str]]:
     """Return the plan with one capacity for all layers and devices, and what that costs.
 
-    Of the capacities that need no more memory than the plan, the one with the shortest mean step;
-    where every one needs more, the smallest.
+    Of the capacities that need no more memory than the plan, the one with the shortest mean step,
+    of equals the largest; where every one needs more, the smallest.
 
     Raises
     ------
@@ -76,7 +76,9 @@ def best_single_capacity(plan: Plan, evaluate: Evaluate | None = None) -> tuple[
         candidate = replace(plan, capacities=np.full_like(plan.capacities, capacity))
         found.append((candidate, evaluate(candidate)))
     fitting = [item for item in found if item[1].memory <= own.memory * (1 + 1e-9)]
-    chosen, costs = min(fitting or found[:1], key=lambda item: item[1].step)
+    chosen, costs = min(
+        fitting or found[:1], key=lambda item: (item[1].step, -item[0].capacities.flat[0])
+    )
     return chosen, [
         f"one capacity for all layers: {chosen.capacities.flat[0]} of {plan.slots_per_device} "
         f"experts instead of {plan.capacities.min()} to {plan.capacities.max()}, chosen among all "

@@ -158,7 +158,9 @@ class PlanCheck:
         if self.switch is not None:
             s = self.switch
             pays = (
-                f"pays for itself after {s.steps_to_pay:,.0f} steps"
+                "costs nothing"
+                if not s.n_bytes
+                else f"pays for itself after {s.steps_to_pay:,.0f} steps"
                 if np.isfinite(s.steps_to_pay)
                 else "never pays for itself on this traffic"
             )
@@ -282,16 +284,23 @@ def _buffer_advice(plan: Plan, here: DeploymentModel, found: Evaluation) -> Advi
         return Advice("buffer", False, f"{words}: nothing is gained")
     if found["miss_mean_s"] / found["step_mean_s"] > _THRASH:
         return Advice("buffer", False, f"{words}: it thrashes, steps mostly wait", thrashing)
+    room = here.hardware.memory_bytes
+    share = saved / full["memory_bytes"]
+    if slower > share and full["memory_bytes"] <= room:
+        words += f": more than the {share:.0%} of memory that it saves, and all experts fit"
+        return Advice("buffer", False, words, thrashing)
     if thrashing:
-        listed = ", ".join(str(plan.layers[i]) for i in thrashing[:8])
-        more = f" and {len(thrashing) - 8} more" if len(thrashing) > 8 else ""
+        where = _listed(plan, thrashing)
         return Advice(
-            "buffer",
-            True,
-            f"{words}, but it thrashes in layers {listed}{more}: give those more room",
-            thrashing,
+            "buffer", True, f"{words}, but it thrashes in {where}: more room there", thrashing
         )
     return Advice("buffer", True, words)
+
+
+def _listed(plan: Plan, places: Sequence[int]) -> str:
+    listed = ", ".join(str(plan.layers[i]) for i in places[:8])
+    more = f" and {len(places) - 8} more" if len(places) > 8 else ""
+    return f"layer{'s' * (len(places) > 1)} {listed}{more}"
 
 
 def _replica_advice(
@@ -322,16 +331,14 @@ def _gate_advice(plan: Plan, here: DeploymentModel, found: Evaluation) -> Advice
         i
         for i, (gated, ungated) in enumerate(zip(found.layers, full.layers, strict=True))
         if plan.gates[i] is not None
-        and gated.counted[3].mean() < 1
+        and gated.mass.mean() < 1
         and gated.seconds.sum() > (1 - _WORTH) * ungated.seconds.sum()
     )
     words = f"they change the mean step by {-faster:+.1%} for {loss:.3g} {plan.quality_kind}"
     if faster < _WORTH and loss > 0:
         return Advice("thresholds", False, f"{words}: quality for no time", idle)
     if idle:
-        listed = ", ".join(str(plan.layers[i]) for i in idle[:8])
-        more = f" and {len(idle) - 8} more" if len(idle) > 8 else ""
-        words += f"; in layers {listed}{more} they save no time: leave those off"
+        words += f"; in {_listed(plan, idle)} they save no time: leave them off there"
     return Advice("thresholds", True, words, idle)
 
 

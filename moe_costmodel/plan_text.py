@@ -31,7 +31,8 @@ def quantity(value: float, unit: str) -> str:
 def summary(plan: Plan) -> str:
     """Return a plan in one line."""
     parts = [
-        f"{plan.model}: {plan.mode} in steps of {plan.batch_size} on {plan.n_devices} devices",
+        f"{plan.model}: {plan.mode} in steps of {plan.batch_size} on {plan.n_devices} device"
+        + "s" * (plan.n_devices > 1),
     ]
     if plan.n_nodes > 1:
         parts[0] += f" of {plan.n_nodes} nodes"
@@ -104,9 +105,10 @@ def explain(plan: Plan) -> str:
             span = f", between {low} and {high}" if low != high else ""
             lines.append(f"- {words}: {value}{span}.")
         lines.append(
-            "The intervals span the windows of traffic that were evaluated and the error that the "
-            "cost model had on layers it was not fitted to. Traffic unlike those windows is "
-            "outside them: plan.check(trace) evaluates the plan on it."
+            "The intervals span the windows of traffic that were evaluated (the halves of it, "
+            "where it was one) and the error that the cost model had on layers it was not fitted "
+            "to. Traffic unlike those windows is outside them: plan.check(trace) evaluates the "
+            "plan on it."
         )
         if plan.quality_kind == "gate mass lost" and plan.has_thresholds:
             lines.append(
@@ -143,10 +145,11 @@ def _buffer_words(plan: Plan) -> list[str]:
         return ["- All placed experts stay in fast memory; no buffer."]
     kept = plan.capacities.sum(axis=0) * plan.shape.expert_bytes
     full = plan.n_layers * plan.slots_per_device * plan.shape.expert_bytes
-    rows = plan.capacities.mean(axis=1)
+    low, high = int(plan.capacities.min()), int(plan.capacities.max())
+    some = f"{low} to {high} (mean {plan.capacities.mean():.1f})" if low < high else f"{low}"
     return [
-        f"- A device keeps {plan.capacities.min()} to {plan.capacities.max()} of its "
-        f"{plan.slots_per_device} experts of a layer in fast memory (mean {rows.mean():.1f}) and "
+        f"- A device keeps {some} of its "
+        f"{plan.slots_per_device} experts of a layer in fast memory and "
         f"copies the others in when they are needed, policy '{plan.policy}': at most "
         f"{quantity(float(kept.max()), 'bytes')} instead of {quantity(full, 'bytes')}."
     ]

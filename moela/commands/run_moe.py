@@ -17,7 +17,7 @@ from moela.algorithm import MOELA
 from moela.commands.run_moe_inputs import Inputs, read
 from moela.commands.run_noc import ALGORITHMS, hypervolume, make_algorithm
 from moela.evaluator import Evaluator
-from moela.plot import compromise, plot_front
+from moela.plot import compromise
 from moela.provenance import provenance
 
 _LONGEST_TABLE = 12
@@ -112,6 +112,8 @@ def run(arguments: argparse.Namespace) -> None:
 
 def write(out: Path, inputs: Inputs, result: Result, settings: dict[str, Any]) -> None:
     """Write the result of a run into a folder and print a table of it."""
+    from problems.moe.pictures import plot_deployments
+
     problem = inputs.problem
     F, X = np.atleast_2d(result.F), np.atleast_2d(result.X)
     order = np.lexsort(F.T[::-1])
@@ -130,9 +132,7 @@ def write(out: Path, inputs: Inputs, result: Result, settings: dict[str, Any]) -
     checked = _checked(plan, inputs.unseen)
     if checked:
         (out / "check.txt").write_text(checked + "\n")
-    # A design that drops nothing loses nothing, and no percentages can be taken of that.
     today = problem.today()
-    reference = today if today is not None and (today > 0).all() else None
     record = {
         "command": "moela run moe",
         "settings": settings,
@@ -152,14 +152,13 @@ def write(out: Path, inputs: Inputs, result: Result, settings: dict[str, Any]) -
         **provenance(),
     }
     (out / "run.json").write_text(json.dumps(record, indent=2, default=str) + "\n")
-    plot_front(
-        F, names=names, reference=reference, reference_name="today",
-        title=f"{len(F)} non-dominated deployments", path=out / "front.png",
-    )  # fmt: skip
+    if len(names) > 1:
+        plot_deployments(problem, X, F, knee, out / "front.png")
     _print_table(problem, F, X, shown, knee)
     for note in inputs.notes:
         print(f"note: {note}")
-    print(f"{len(F)} deployments in {out}/: front.csv, front.png, run.json, plans/")
+    picture = "front.png, " * (len(names) > 1)
+    print(f"{len(F)} deployments in {out}/: front.csv, {picture}run.json, plans/")
     print(f"knee (row {knee}) in {out}/: plan.json, plan.txt" + (", check.txt" * bool(checked)))
     for engine, said in exported.items():
         print(f"  {engine}: {said}")
@@ -183,19 +182,21 @@ def knee_of(F: Any, limits: Any = None) -> int:
 
 
 def _write_front(path: Path, problem: Any, F: Any, X: Any) -> None:
-    """Write objectives, what was decided, and the row of every deployment of the front."""
+    """Write objectives with intervals, what was decided, and the row of every deployment."""
     layout = problem.layout
+    ends = [f"{name}_{end}" for name in problem.objective_names for end in ("low", "high")]
     with path.open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(
-            [*problem.objective_names, "batch", "policy", "mean_experts", "mean_slots",
+            [*problem.objective_names, "batch", "policy", "mean_experts", "mean_slots", *ends,
              *(f"x{i}" for i in range(X.shape[1]))]
         )  # fmt: skip
-        for f, x in zip(F, X, strict=True):
+        for f, x, interval in zip(F, X, problem.intervals(X), strict=True):
             batch, policy, experts = problem.decided(x)
             rows.writerow(
                 [*(repr(float(v)) for v in f), batch, policy, f"{experts:.4g}",
-                 f"{x[layout.capacities].mean():.4g}", *(int(v) for v in x)]
+                 f"{x[layout.capacities].mean():.4g}", *(repr(float(v)) for v in interval.ravel()),
+                 *(int(v) for v in x)]
             )  # fmt: skip
 
 

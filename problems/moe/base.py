@@ -118,9 +118,11 @@ def as_windows(
         If there is none, one is no trace, they are of different models, or a load-only one comes
         where choices are needed.
     """
-    listed = [trace] if isinstance(trace, RoutingTrace) else list(trace)
-    if not listed or not all(isinstance(item, RoutingTrace) for item in listed):
+    listed = [trace] if isinstance(trace, RoutingTrace) else trace
+    several = isinstance(listed, Sequence) and len(listed) > 0
+    if not several or not all(isinstance(item, RoutingTrace) for item in listed):
         raise complain("trace", owner, "a RoutingTrace or a sequence of them", repr(trace))
+    listed = list(listed)
     first = listed[0]
     for item in listed:
         if (item.n_layers, item.n_experts) != (first.n_layers, first.n_experts):

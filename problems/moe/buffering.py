@@ -147,6 +147,8 @@ class ExpertBuffering(LadderProblem):
         self.placement = placement
         self.expert_bytes, self.miss_seconds = float(expert_bytes), float(miss_seconds)
         self.over, self.per_device = over, bool(per_device)
+        if budget_bytes is not None and not 0 < budget_bytes < float("inf"):
+            raise complain("budget_bytes", owner, "a positive number, or None", budget_bytes)
         self.budget_bytes = None if budget_bytes is None else float(budget_bytes)
         device_of = placement.device_of()
         self._shape = (first.n_layers, placement.n_devices)

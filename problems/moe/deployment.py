@@ -145,6 +145,11 @@ class MoEDeployment(MoEProblem):
     ) -> None:
         owner = "MoEDeployment"
         self.windows = as_windows(trace, owner)
+        for name, part, kind in (
+            ("hardware", hardware, Hardware), ("latency", latency, LatencyModel)
+        ):  # fmt: skip
+            if not isinstance(part, kind):
+                raise complain(name, owner, f"a {kind.__name__}", repr(part))
         decided = checked_names(decide, PARTS, owner, "decide")
         self.objective_names = named_objectives(objectives)
         check_choice(over, OVER, "over", owner)
@@ -168,7 +173,7 @@ class MoEDeployment(MoEProblem):
         self.levels: GateLevels | None = None
         if "gates" in decided:
             ladder = default_rules(rule, self.windows[0].k) if rules is None else tuple(rules)
-            self.levels = levels = GateLevels.of(self.windows, ladder)
+            self.levels = levels = GateLevels.of(self.windows, ladder, owner)
             # What drops nothing on this traffic is no rule.
             whole = (levels.experts == self.windows[0].k).all(axis=0)
             self._ladder = [
@@ -280,7 +285,8 @@ class MoEDeployment(MoEProblem):
         ):
             if value is None or value == float("inf"):
                 continue
-            if not value > 0:
+            # No loss at all is a wish that can be met; no time and no memory are not.
+            if not (value > 0 or (value == 0 and name == "quality_loss")):
                 raise complain(parameter, "MoEDeployment", "a positive number", value)
             self._limits[name] = float(value)
         self.constraint_names = tuple(self._limits)
@@ -357,7 +363,10 @@ class MoEDeployment(MoEProblem):
         for i, row in enumerate(rows):
             found = self._evaluation(row)
             F[i] = [self._value(found, name) for name in self.objective_names]
-            G[i] = [self._value(found, name) / limit - 1 for name, limit in self._limits.items()]
+            G[i] = [
+                self._value(found, name) / limit - 1 if limit else self._value(found, name)
+                for name, limit in self._limits.items()
+            ]
         return F, G
 
     def _value(self, found: Any, name: str) -> float:
@@ -401,6 +410,24 @@ class MoEDeployment(MoEProblem):
             layers = np.arange(self.layout.n_layers)
             experts = float(self.levels.experts.mean(axis=0)[layers, row[self.layout.gates]].mean())
         return settings["batch"], "all resident" if resident else settings["policy"], experts
+
+    def intervals(self, X: ArrayLike) -> Floats:
+        """Return the interval of each objective, [n, n_obj, 2]: from the lowest to the highest.
+
+        They come from the error of the latency model and from the windows of traffic; see
+        :meth:`moe_costmodel.DeploymentModel.predict`. Takes a few evaluations a row.
+        """
+        rows = self._rows(X)
+        out = np.empty((len(rows), len(self.objective_names), 2))
+        for i, row in enumerate(rows):
+            found = self.model.predict(**self._settings(row))
+            for j, name in enumerate(self.objective_names):
+                if name == SECONDS_PER_TOKEN:
+                    rate = found["tokens_per_s"]
+                    out[i, j] = 1.0 / rate.high, 1.0 / rate.low
+                else:
+                    out[i, j] = found[name].low, found[name].high
+        return out
 
     def today(self) -> Floats | None:
         """Return the objectives of today's placement with nothing decided, [n_obj].

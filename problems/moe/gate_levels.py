@@ -53,8 +53,13 @@ class GateLevels:
     lost: Floats
 
     @classmethod
-    def of(cls, windows: Sequence[RoutingTrace], rules: Sequence[GateRule]) -> GateLevels:
-        """Apply every rule to every layer.
+    def of(
+        cls,
+        windows: Sequence[RoutingTrace],
+        rules: Sequence[GateRule],
+        owner: str = "GatingThresholds",
+    ) -> GateLevels:
+        """Apply every rule to every layer; `owner` is whose parameters they are, for messages.
 
         Raises
         ------
@@ -62,7 +67,16 @@ class GateLevels:
             If a trace has no weights, or there are fewer than two rules.
         """
         if len(rules) < 2:
-            raise complain("rules", "GatingThresholds", "at least two GateRules", len(rules))
+            raise complain("rules", owner, "at least two GateRules", len(rules))
+        for trace in windows:
+            if not trace.has_weights:
+                remedy = '; or leave "gates" out of `decide`' * (owner == "MoEDeployment")
+                raise complain(
+                    "trace", owner,
+                    "one with the weights of the choices, since thresholds compare them "
+                    f"(RoutingTrace.record keeps them{remedy})",
+                    f"none in {trace.source!r}",
+                )  # fmt: skip
         experts, lost = _kept(windows, [rules] * windows[0].n_layers)
         order = np.lexsort((-lost.mean(axis=0), experts.mean(axis=0)), axis=-1)
         return cls(
@@ -122,13 +136,6 @@ def _kept(
     shape = (len(windows), len(rules), len(rules[0]))
     experts, lost = np.empty(shape), np.empty(shape)
     for w, trace in enumerate(windows):
-        if not trace.has_weights:
-            raise complain(
-                "trace", "GatingThresholds",
-                "one with the weights of the choices, since thresholds compare them "
-                "(RoutingTrace.record keeps them)",
-                f"none in {trace.source!r}",
-            )  # fmt: skip
         for layer, ladder in enumerate(rules):
             weights = np.asarray(trace.topk_weights[:, layer], dtype=np.float64)
             total = max(float(weights.sum()), np.finfo(float).tiny)

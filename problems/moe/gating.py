@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,8 @@ class GatingThresholds(LadderProblem):
     trace : RoutingTrace or sequence of RoutingTrace
         With the weights of the choices; several are windows or domains of the traffic.
     rule : {"top-p", "skip", "top-k", "any"}
-        What the ladder is made of. "any" mixes all three.
+        What the ladder is made of. "any" mixes all three, and so has every fixed k of each layer
+        among its designs; a serving engine may know only one kind.
     rules : sequence of GateRule, optional
         A ladder of your own instead.
     objectives : sequence of str
@@ -112,7 +114,7 @@ class GatingThresholds(LadderProblem):
         self,
         trace: RoutingTrace | Sequence[RoutingTrace],
         *,
-        rule: str = "top-p",
+        rule: str = "any",
         rules: Sequence[GateRule] | None = None,
         objectives: Sequence[str] = ("compute", "quality_loss"),
         model: Any = None,
@@ -259,11 +261,17 @@ class GatingThresholds(LadderProblem):
     def fixed_k_front(self) -> Floats:
         """Return the objectives of keeping the 1, 2, ... k heaviest experts everywhere, [k, n_obj].
 
-        The baseline that every threshold must beat; to be drawn beside a front.
+        The baseline that every threshold must beat; `plot` draws it beside a front.
         """
         return np.concatenate(
             [self.objectives_of([GateRule("top-k", k)] * self.n_var) for k in range(1, self.k + 1)]
         )
+
+    def plot(self, F: ArrayLike, path: str | Path | None = None) -> Any:
+        """Draw a front [n, n_obj] with the curve of a fixed k beside it; return the Figure."""
+        from .pictures import plot_gates
+
+        return plot_gates(self, F, path)
 
     def objectives_of(self, rules: Sequence[GateRule]) -> Floats:
         """Return the objectives of any rules, one a layer, on the ladder or not, [1, n_obj].

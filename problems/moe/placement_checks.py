@@ -21,10 +21,16 @@ def slots_of_layer(n_experts: int, replicas: Any, n_devices: int, owner: str) ->
     Raises
     ------
     ValueError
-        If the replicas are no whole number from 0, or the devices do not divide the slots.
+        If the replicas are no whole number from 0, more than a copy of each expert on each device,
+        or the devices do not divide the slots.
     """
     if isinstance(replicas, bool) or replicas != int(replicas) or replicas < 0:
         raise complain("replicas", owner, "a whole number, 0 or more", replicas)
+    most = n_experts * (n_devices - 1)
+    if replicas > most:
+        raise complain(
+            "replicas", owner, f"at most {most}, a copy of every expert on every device", replicas
+        )
     n_slots = n_experts + int(replicas)
     if n_slots % n_devices:
         raise complain(

@@ -65,7 +65,7 @@ class StartMaker:
         for n_replicas in self._replica_counts():
             name = "spread pairs" + (f", {n_replicas} replicas" if self.n_replicas else "")
             found[name] = self.padded(self.spread(self.moments, n_replicas, rng))
-        if self.n_nodes > 1:
+        if self.n_nodes > 1 and self.together.any():
             scale = np.abs(self.moments).sum() / max(float(np.abs(self.together).sum()), 1e-300)
             for weight in (0.02, 0.1, 0.5, 2.0):
                 mixed = self.moments - weight * scale * self.together

@@ -5,16 +5,14 @@ device, and two with placements), keeps those that no other beats in tokens a se
 gate mass lost, and runs points spread along that front for real, in turns with the kernels that
 the prediction is fitted to. Process time, so that other work on the machine disturbs less. What
 two devices exchange is not measured: its link is made up, and the same on both sides.
-Run: ``python tests/benchmarks/moe_verify.py [points of the front] [repeats] [file to write]``
+Run: ``python -m tests.benchmarks.moe_verify [points of the front] [repeats] [page to write]``
 """
 
 from __future__ import annotations
 
-import datetime
 import os
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -26,6 +24,7 @@ from moe_costmodel.measure_stack import measure_stack
 from moe_costmodel.shapes import LayerShape
 from moe_costmodel.trace import RoutingTrace
 from moe_costmodel.verify import verify, verify_table
+from tests.benchmarks import tables
 
 SHAPE = LayerShape(n_experts=32, k=4, d_model=128, d_ffn=40, gated=True)
 POLICIES = ("paper", "lfu", "inactive-lfu")
@@ -79,17 +78,17 @@ def main():
         plans += [model.plan(*designs[i]) for i in np.unique(chosen)]
     found = verify(plans, trace, here, n_steps=24, repeats=repeats, clock="cpu")
     each = np.concatenate([np.abs(v.predicted / v.measured - 1) for v in found])
-    lines = [
-        f"{here.name}, {', '.join(f'{k} {v}' for k, v in here.versions.items())}, "
-        f"{datetime.date.today()}, load average {os.getloadavg()[0]:.1f}",
-        f"{len(found)} of {n_front} points of two fronts among {2 * N_DRAWN} deployments",
-        verify_table(found),
-        f"single steps: median error {np.median(each):.1%}, "
-        f"90 % within {np.quantile(each, 0.9):.1%}",
+    about = (
+        f"{len(found)} of {n_front} points of two fronts among {2 * N_DRAWN} deployments of the "
+        "example model, run in turns with the kernels that the prediction is fitted to; process "
+        f"time, load average {os.getloadavg()[0]:.1f}, torch {here.versions.get('torch')}."
+    )
+    page = [
+        tables.header("Predicted against measured steps", "tests.benchmarks.moe_verify", about),
+        f"```\n{verify_table(found)}\nsingle steps: median error {np.median(each):.1%}, "
+        f"90 % within {np.quantile(each, 0.9):.1%}\n```",
     ]
-    print("\n".join(lines))
-    if len(sys.argv) > 3:
-        Path(sys.argv[3]).write_text("\n".join(lines) + "\n")
+    tables.finish(page, sys.argv[3] if len(sys.argv) > 3 else None)
 
 
 if __name__ == "__main__":

@@ -91,15 +91,39 @@ def run(
 
 def header(title: str, module: str, about: str) -> str:
     """Return the top of a report: what, how it was made, with which machine and versions."""
+    return f"# {title}\n\n{about}\n\n{made_with(module)}"
+
+
+def made_with(module: str) -> str:
+    """Say how a report was made, with which machine and versions."""
     made = provenance()
     machine: Any = made["machine"]
     versions: Any = made["versions"]
     return (
-        f"# {title}\n\n{about}\n\n"
         f"Made on {str(made['date'])[:10]} by `python -m {module} {shlex.join(sys.argv[1:])}`, on "
         f"{machine['processor']}, {machine['cores']} cores, {machine['system']}; "
         f"Python {made['python']}, {', '.join(f'{k} {v}' for k, v in versions.items())}.\n"
     )
+
+
+def with_sections(page: str, sections: Mapping[str, str], order: Sequence[str]) -> str:
+    """Return a page with sections put in place of those of the same heading.
+
+    Parameters
+    ----------
+    page : str
+        The page so far; may be empty.
+    sections : dict of str to str
+        Text by heading, without the heading.
+    order : sequence of str
+        Headings in the order of the page; those that the page has beside them come last.
+    """
+    head, *rest = f"\n{page}".split("\n## ")
+    found = dict(part.partition("\n")[::2] for part in rest)
+    found = {title: text.strip() for title, text in (found | dict(sections)).items()}
+    titles = [t for t in order if t in found] + [t for t in found if t not in order]
+    parts = [head.strip(), *(f"## {title}\n\n{found[title]}" for title in titles)]
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def sources(results: ExperimentResults) -> str:

@@ -2,12 +2,15 @@
 
     MOELA_DATA=... python -m tests.benchmarks.tables_moe --out docs/benchmarks/moe_problems.md
 
-Needs MOELA_DATA and torch. Interrupted, the tables of algorithms go on where they were.
+Needs MOELA_DATA and torch. ``--parts`` makes some sections and leaves the others of the page as
+they are. Interrupted, the tables of algorithms go on where they were.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import moocore
@@ -21,7 +24,21 @@ from problems import ExpertBuffering, ExpertPlacement, GatingThresholds, MoEDepl
 from problems.moe.example import example_shape
 from tests.benchmarks import moe_bars, rivals, tables
 
-PARTS = ("algorithms", "joint", "placement", "workloads", "buffering", "thresholds", "speed")
+MODULE = "tests.benchmarks.tables_moe"
+TITLES = {
+    "algorithms": "MOELA against pymoo's algorithms",
+    "joint": "All at once against one after another",
+    "placement": "Placement on traffic that it has not seen",
+    "workloads": "Placement on workloads that it has not seen",
+    "buffering": "Buffers of equal memory",
+    "thresholds": "Thresholds against the best k of each layer",
+    "speed": "Evaluations a second",
+}
+HEAD = """# Deployment of Mixture-of-Experts models
+
+Traces: DeepSeek-V2-Lite (26 layers of 64 experts, top-6), loads of DeepSeek-V3 (58 layers of 256),
+and the packaged example model (6 layers of 32, top-4). Each section says when and how it was made.
+"""
 
 
 def main() -> None:
@@ -29,66 +46,59 @@ def main() -> None:
     parser = tables.parser(__doc__, budget=3000, store="moe")
     parser.set_defaults(seeds=5)
     parser.add_argument("--pop", type=int, default=50, help="population of pymoo's algorithms")
-    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
+    parser.add_argument("--parts", nargs="+", default=list(TITLES), choices=list(TITLES))
     arguments = parser.parse_args()
     data = tables.data_folder()
-    parts = [
-        tables.header(
-            "Deployment of Mixture-of-Experts models",
-            "tests.benchmarks.tables_moe",
-            "Traces: DeepSeek-V2-Lite (26 layers of 64 experts, top-6), loads of DeepSeek-V3 (58 "
-            "layers of 256), and the packaged example model (6 layers of 32, top-4).",
-        )
-    ]
-    if "algorithms" in arguments.parts:
-        parts += algorithms(data, arguments)
-    if "joint" in arguments.parts:
-        parts += [
-            "## All at once against one after another\n\nThe example model, in percent of the "
-            "hypervolume of all together: median (least to most) over seeds. One after another: "
-            "thresholds, placement and buffers are searched alone, a quarter of the evaluations "
-            "each; the last quarter evaluates combinations of what they found, over batch sizes. "
-            f"Pareto local search: `shares={SHARES}`, as in `moela run moe`.\n",
-            joint(arguments),
-        ]
-    made = {
-        "placement": (
-            "## Placement on traffic that it has not seen\n\nDeepSeek-V2-Lite, 4 sequences a step; "
-            "fitted on the first half of the sequences, Avg Max Load on the second, mean of the "
-            "layers; against anti-correlation, with process seconds.\n",
-            lambda: moe_bars.placement(data, 1, arguments.budget),
+    half = arguments.budget // 2
+    makers: dict[str, Callable[[], str]] = {
+        "algorithms": partial(algorithms, data, arguments),
+        "joint": lambda: (
+            "The example model, in percent of the hypervolume of all together: median (least to "
+            "most) over seeds. One after another: thresholds, placement and buffers are searched "
+            "alone, a quarter of the evaluations each; the last quarter evaluates combinations of "
+            "what they found, over batch sizes. Pareto local search: "
+            f"`shares={SHARES}`, as in `moela run moe`.\n\n" + joint(arguments)
         ),
-        "workloads": (
-            "## Placement on workloads that it has not seen\n\nDeepSeek-V3 loads, 32 devices, "
-            "every third layer; balancedness is mean over largest device load.\n",
-            lambda: moe_bars.workloads(data, slice(3, None, 3)),
+        "placement": lambda: (
+            "DeepSeek-V2-Lite, 4 sequences a step; fitted on the first half of the sequences, Avg "
+            "Max Load on the second, mean of the layers; against anti-correlation, with process "
+            "seconds. The last column is no rival but a bound of sorts: the same swaps, fitted to "
+            "the very half that is scored.\n\n" + moe_bars.placement(data, 1, arguments.budget)
         ),
-        "buffering": (
-            "## Buffers of equal memory\n\nDeepSeek-V2-Lite, 4 devices; time that a step waits for "
-            "copies, against the paper's policy with equal buffers. Ours: inactive-first LFU, "
-            "marginal slots, exchanged. In brackets the same policy with equal buffers, and "
-            "a clairvoyant one (Belady's) with equal buffers.\n",
-            lambda: moe_bars.buffering(data),
+        "workloads": lambda: (
+            "DeepSeek-V3 loads, 32 devices, every third layer; balancedness is mean over largest "
+            "device load. One workload says nothing of how loads vary, so that there is nothing to "
+            "gain from it; two do.\n\n" + moe_bars.workloads(data, slice(3, None, 3))
         ),
-        "thresholds": (
-            "## Thresholds against the best k of each layer\n\nExample model, measured loss on 2 "
-            f"excerpts; all 4,096 choices of k, against {arguments.budget // 2:,} evaluations of "
-            "MOELA, at equal or less compute.\n",
-            lambda: moe_bars.thresholds(1, arguments.budget // 2, 2),
+        "buffering": lambda: (
+            "DeepSeek-V2-Lite, 4 devices; time that a step waits for copies, against the paper's "
+            "policy with equal buffers. Ours: inactive-first LFU, marginal slots, exchanged; "
+            "fitted on the first half of the sequences, scored on the second. In brackets the "
+            "same policy with equal buffers, and a clairvoyant one (Belady's) with equal buffers, "
+            "which no policy with equal buffers can beat.\n\n" + moe_bars.buffering(data)
         ),
-        "speed": (
-            "## Evaluations a second\n\nJoint deployment, 26 layers of 64 experts, 8,222 tokens, 4 "
-            "devices, half of the experts resident; one core, process time.\n",
-            lambda: moe_bars.speed(data),
+        "thresholds": lambda: (
+            "Example model, measured loss on 2 excerpts; all 4,096 choices of k, against "
+            f"{half:,} evaluations of MOELA, at equal or less compute.\n\n"
+            + moe_bars.thresholds(1, half, 2)
         ),
-    }
-    for name, (text, make) in made.items():
-        if name in arguments.parts:
-            parts += [text, make()]
-    tables.finish(parts, arguments.out)
+        "speed": lambda: (
+            "Joint deployment, 26 layers of 64 experts, 8,222 tokens, 4 devices, half of the "
+            "experts resident; one core, process time. The objectives are those of a model that "
+            "has kept nothing, to the bit.\n\n" + moe_bars.speed(data)
+        ),
+    }  # fmt: skip
+    page = HEAD
+    for part in arguments.parts:
+        text = makers[part]() + "\n" + tables.made_with(MODULE)
+        # Read only now: other parts may have been made meanwhile.
+        if arguments.out and Path(arguments.out).is_file():
+            page = Path(arguments.out).read_text(encoding="utf-8")
+        page = tables.with_sections(page, {TITLES[part]: text}, list(TITLES.values()))
+        tables.finish([page], arguments.out)
 
 
-def algorithms(data: Any, arguments: Any) -> list[str]:
+def algorithms(data: Any, arguments: Any) -> str:
     """Return the tables of hypervolumes."""
     trace = partial(moe_bars.routing, data)
     problems = {
@@ -113,8 +123,8 @@ def algorithms(data: Any, arguments: Any) -> list[str]:
         for name in names
     }
     report = tables.Report(results, scale=scale, digits=2)
-    return [
-        f"## MOELA against pymoo's algorithms\n\nHypervolume against the problem's reference of "
+    parts = [
+        "Hypervolume against the problem's reference of "
         f"everything evaluated, in percent of that of all runs pooled: median (quartiles) over "
         f"{arguments.seeds} seeds after {arguments.budget:,} evaluations, the best in bold. All "
         "start from the problem's own sampling. \"Slow link\": experts come over 0.1 GB/s, so that "
@@ -123,6 +133,7 @@ def algorithms(data: Any, arguments: Any) -> list[str]:
         "Evaluations to the best rival's final hypervolume:\n", report.race(names),
         report.overall(names),
     ]  # fmt: skip
+    return "\n".join(part for part in parts if part)
 
 
 def _buffering(trace: Any) -> ExpertBuffering:
@@ -202,7 +213,7 @@ def one_after_another(problem: MoEDeployment, budget: int, seed: int) -> Any:
     def solved(single: Problem) -> Any:
         return minimize(single, MOELA(), ("n_eval", quarter), seed=seed)
 
-    gating = solved(GatingThresholds(trace, rules=None))
+    gating = solved(GatingThresholds(trace, rule="top-p"))
     placed = ExpertPlacement(trace, devices=layout.n_devices, batch_size=middle)
     res = solved(placed)
     slots = placed.canonical(res.X[res.F[:, 0].argmin()]).astype(int)

@@ -166,3 +166,11 @@ def test_scaled_problems_are_the_same_problem():
 def test_empty_results_make_no_tables():
     assert ExperimentResults([]).problems == []
     assert tables.Report(ExperimentResults([])).against([]) == ""
+
+
+def test_a_section_takes_the_place_of_the_one_of_its_name():
+    page = tables.with_sections("# Top\n\nwords\n", {"B": "two", "Z": "last"}, ["A", "B"])
+    assert page == "# Top\n\nwords\n\n## B\n\ntwo\n\n## Z\n\nlast\n"
+    again = tables.with_sections(page, {"B": "new\n", "A": "one"}, ["A", "B"])
+    assert again == "# Top\n\nwords\n\n## A\n\none\n\n## B\n\nnew\n\n## Z\n\nlast\n"
+    assert tables.with_sections(again, {}, ["A", "B"]) == again

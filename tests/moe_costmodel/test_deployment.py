@@ -98,6 +98,21 @@ def test_steps_equal_a_full_replay_to_the_bit(windows, rng, mode, buffered, poli
         assert found.worst("step_p99_s") == worst
 
 
+def test_the_interval_of_one_window_spans_its_halves(windows):
+    model = model_of(windows[0])
+    settings = (RULES, np.full((3, 2), 3), "lfu", None, 2)
+    found, whole = model.predict(*settings), model.evaluate(*settings)
+    assert model.halves is not None
+    halves = model.halves.evaluate(*settings)
+    for name in ("avg_max_load", "quality_loss", "step_p99_s"):
+        assert found[name].value == whole[name]
+        assert found[name].low <= halves.values[name].min() < halves.values[name].max()
+        assert halves.values[name].max() <= found[name].high
+    # Neither several windows nor a batch that halves can't fill are cut.
+    assert model_of(windows).halves is None
+    assert model.predict(batch=4)["avg_max_load"].low == model.evaluate(batch=4)["avg_max_load"]
+
+
 def test_one_changed_layer_costs_one_layer(windows):
     model = model_of(windows)
     capacities = np.full((3, 2), 3)

@@ -100,6 +100,7 @@ def test_never_above_the_papers_policy_with_equal_buffers(domain):
         ({"devices": 5}, "devices.*divisor of 32"),
         ({"devices": 64}, "devices.*divisor of 32"),
         ({"budget_bytes": 1000.0}, "budget_bytes.*at least 368640"),
+        ({"budget_bytes": float("nan")}, "budget_bytes.*positive.*nan"),
         ({"policies": ("guess",)}, "policies.*guess"),
         ({"objectives": ("speed",)}, "objectives.*speed"),
         ({"batch_size": 0}, "batch_size"),

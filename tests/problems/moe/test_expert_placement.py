@@ -189,6 +189,7 @@ def test_more_even_than_replicate_and_pack_on_other_workloads():
         ({"devices": 5}, "replicas.*3 would do"),
         ({"devices": 4, "nodes": 3}, "nodes.*divisor"),
         ({"devices": 4, "replicas": -4}, "replicas.*0 or more"),
+        ({"devices": 4, "replicas": 400}, "replicas.*at most 96"),
         ({"devices": 4, "objectives": ("speed",)}, "objectives.*speed"),
         ({"devices": 4, "expert_bytes": 0}, "expert_bytes"),
         ({"devices": 4, "current": contiguous(6, 32, 2)}, "current"),

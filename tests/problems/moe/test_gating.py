@@ -70,6 +70,18 @@ def test_fixed_k_front_is_that_of_k_experts_and_is_beaten(trace):
     assert (res.F[:, 1] <= between + 1e-9).mean() > 0.95
 
 
+def test_the_picture_holds_the_front_and_the_curve_of_a_fixed_k(trace, tmp_path):
+    problem = GatingThresholds(trace)
+    F = problem.evaluate(problem.starts())
+    (axes,) = problem.plot(F, tmp_path / "gates.png").axes
+    front, fixed = (line.get_xydata() for line in axes.get_lines())
+    np.testing.assert_allclose(front, F[F[:, 0].argsort()])
+    np.testing.assert_allclose(fixed, problem.fixed_k_front())
+    assert (tmp_path / "gates.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(ValueError, match=r"F.*\[n, 2\]"):
+        problem.plot(F[:, :1])
+
+
 def test_objectives_of_takes_rules_off_the_ladder(trace):
     problem = GatingThresholds(trace, rule="top-p")
     found = problem.objectives_of([GateRule("skip", 0.33)] * 6)

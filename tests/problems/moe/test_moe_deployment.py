@@ -36,6 +36,11 @@ def test_values_are_those_of_the_plan(problem):
         assert g[1] == pytest.approx(said["step_p99_s"] / 0.02 - 1)
         for item in plan.objectives.values():
             assert item.low <= item.value <= item.high
+        low, high = problem.intervals(x)[0].T
+        assert (low <= f + 1e-12).all()
+        assert (f <= high + 1e-12).all()
+        assert low[3] < high[3] or f[3] == 0
+        assert high[1] == plan.objectives["step_p99_s"].high
 
 
 def test_a_plan_of_the_front_saves_exports_and_checks(problem, tmp_path):
@@ -136,13 +141,34 @@ def test_wrong_settings_are_named(settings, words):
 def test_a_trace_without_weights_is_refused_or_leaves_gates_alone():
     trace = RoutingTrace(RoutingTrace.example().topk_ids, n_experts=32, source="bare.npz")
     shared = {"devices": 4, "shape": example_shape()}
-    with pytest.raises(ValueError, match=r"bare\.npz"):
+    with pytest.raises(ValueError, match=r"of MoEDeployment.*`decide`.*bare\.npz"):
         MoEDeployment(trace, example_hardware(), example_latency(), **shared)
     with pytest.raises(ValueError, match=r"shape.*sizes of the model"):
         MoEDeployment(trace, example_hardware(), example_latency(), devices=4)
     MoEDeployment(
         trace, example_hardware(), example_latency(), decide=("placement",), batches=(1,), **shared
     )  # fmt: skip
+
+
+def test_parts_of_another_kind_are_named():
+    trace, machine = RoutingTrace.example(), example_hardware()
+    for arguments, word in (
+        ((None, machine, example_latency()), "trace"),
+        ((trace, "machine.json", example_latency()), "hardware"),
+        ((trace, machine, None), "latency"),
+    ):
+        with pytest.raises(ValueError, match=f"'{word}' parameter of MoEDeployment"):
+            MoEDeployment(*arguments)
+
+
+def test_no_loss_at_all_is_a_limit_that_can_be_met():
+    lossless = MoEDeployment.example(max_quality_loss=0, batches=(4,))
+    F, G = lossless.evaluate(lossless.starts(), return_values_of=["F", "G"])
+    assert (F[:, 3] == 0).all()
+    gated = lossless.starts()[0]
+    gated[lossless.layout.gates] = 3
+    assert lossless.evaluate(gated, return_values_of=["G"]).max() > 0
+    assert (G <= 0).all()
 
 
 def test_a_machine_without_a_link_is_named():
