@@ -165,7 +165,9 @@ class EvaluationStore:
         self.close()
 
     def runs(self) -> list[Run]:
-        """Return the runs, oldest first."""
+        """Return the runs, oldest first; none where the first is only about to begin."""
+        if self._is_empty():
+            return []
         with translated(self.path):
             counts = {
                 run: numbers
@@ -185,6 +187,8 @@ class EvaluationStore:
             There is no such run.
         """
         self._check(run)
+        if self._is_empty():
+            return
         where, values = ("", ()) if run is None else ("WHERE run = ?", (run,))
         with translated(self.path):
             cursor = self._db.execute(
@@ -255,11 +259,14 @@ class EvaluationStore:
             raise ImportError("to_frame needs pandas: pip install 'moela[report]'.") from error
         return pandas.DataFrame([_flat(e) for e in self.evaluations(run)])
 
+    def _is_empty(self) -> bool:
+        with translated(self.path):
+            return not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+
     def _check(self, run: int | None) -> None:
         if run is None:
             return
-        with translated(self.path):
-            ids = [row.id for row in read_runs(self._db)]
+        ids = [row.id for row in self.runs()]
         if run not in ids:
             raise ValueError(
                 f"The 'run' parameter must be one of the runs {ids} of {self.path}. Got {run!r} "

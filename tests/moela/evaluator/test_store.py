@@ -217,7 +217,14 @@ def test_a_damaged_store_is_reported_and_left_alone(store, damage):
 
 def test_an_empty_file_becomes_a_store(store):
     store.touch()
-    assert len(fill(store)) == 12
+    with EvaluationStore(store) as reader:  # opened in the moment in which a run begins
+        assert reader.runs() == list(reader.evaluations()) == []
+        assert len(reader.front()) == 0
+        with pytest.raises(ValueError, match=r"one of the runs \[\]"):
+            reader.population(1)
+        assert len(describe_runs(store)) == 1
+        assert len(fill(store)) == 12
+        assert len(list(reader.evaluations())) == 12
 
 
 def test_a_missing_folder_and_a_folder_are_named(tmp_path):
