@@ -19,7 +19,7 @@ from pymoo.core.population import Population
 
 from moela import _keys
 from moela._sqlite import StoreError, check_contents, check_header, owner_alive, translated
-from moela.journal import RunRow, read_runs
+from moela.journal import COLUMNS, RunRow, intact, read_runs
 from moela.policy import OK
 
 
@@ -192,11 +192,10 @@ class EvaluationStore:
         where, values = ("", ()) if run is None else ("WHERE run = ?", (run,))
         with translated(self.path):
             cursor = self._db.execute(
-                "SELECT run, n, batch, x, f, g, h, extra, status, error, duration, worker, "
-                f"attempts, elapsed FROM evaluations {where} ORDER BY id",
-                values,
+                f"SELECT {COLUMNS} FROM evaluations {where} ORDER BY id", values
             )
-            for number, n, batch, x, f, g, h, extra, *rest in cursor:
+            for line in cursor:
+                _, number, n, batch, _, x, f, g, h, extra, *rest, _ = intact(line)
                 F, G, H = (None if b is None else np.frombuffer(b, "<f8") for b in (f, g, h))
                 more = _keys.unpack(extra)
                 yield Evaluation(number, n, batch, _keys.decode(x), F, G, H, more, *rest)

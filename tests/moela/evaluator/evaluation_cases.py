@@ -84,6 +84,8 @@ class Failing(One):
             return
         if self.how == "raise":
             raise ZeroDivisionError("the simulator broke")
+        elif self.how == "exit":
+            raise SystemExit("the simulator gave up")
         elif self.how == "nan":
             out["F"] = [np.nan, 0.0]
         elif self.how == "inf":

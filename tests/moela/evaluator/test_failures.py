@@ -29,6 +29,7 @@ def evaluate(problem, evaluator, X=X):
 
 STATUS = {
     "raise": "error",
+    "exit": "error",
     "nan": "invalid",
     "inf": "invalid",
     "shape": "invalid",
@@ -38,6 +39,7 @@ STATUS = {
 }
 WORDS = {
     "raise": "ZeroDivisionError: the simulator broke",
+    "exit": "SystemExit: the simulator gave up",
     "nan": r"gave F = \[nan  0.\]: objectives must be finite",
     "inf": r"gave F = \[-inf   0.\]: objectives must be finite",
     "shape": r'must set out\["F"\] to 2 values for a design. Got shape \(1, 3\)',
