@@ -139,6 +139,12 @@ def write_booksim(
         matrix = check_traffic(traffic, n)
         counts, weights, rate = matched_margins(matrix, NODES_PER_ROUTER * n)
         pattern = _hotspots(counts, weights)
+        if injection_rate is None and rate > 1:
+            raise ValueError(
+                "The 'traffic' of to_booksim must be flits per cycle that BookSim's nodes can "
+                f"inject: {counts.sum()} nodes, at most 1 each. Got {rate * counts.sum():.4g} "
+                "flits per cycle in all instead; scale it down, or name an injection_rate."
+            )
     rate = rate if injection_rate is None else injection_rate
     if not (isinstance(rate, (int, float, np.number)) and 0 < rate <= 1):
         raise ValueError(
@@ -153,7 +159,7 @@ def write_booksim(
         "network_file": "network.anynet",
         "routing_function": "min",
         "traffic": pattern,
-        "injection_rate": f"{float(rate):.9g}",
+        "injection_rate": _decimal(rate),
         "injection_rate_uses_flits": "1",
         "packet_size": str(platform.packet_flits),
         "num_vcs": "4",
@@ -205,7 +211,7 @@ def simulate_booksim(
     rate = float(re.search(r"injection_rate = (\S+);", loaded)[1])  # type: ignore[index]
     idle = config.with_name("booksim_idle.cfg")
     idle.write_text(
-        loaded.replace(f"injection_rate = {rate:.9g};", f"injection_rate = {rate / UNLOADED:.9g};"),
+        re.sub(r"injection_rate = \S+;", f"injection_rate = {_decimal(rate / UNLOADED)};", loaded),
         encoding="ascii",
     )
     latency, hops = _run(binary, config, timeout_s)
@@ -240,6 +246,12 @@ def read_output(text: str) -> tuple[float, float]:
             f"{text[-300:]!r}"
         )
     return float(latency[-1]), float(hops[-1])
+
+
+def _decimal(value: float) -> str:
+    """Return a number in a form that BookSim does not take for an integer."""
+    text = f"{value:.9g}"
+    return text if set(text) & set(".e") else f"{text}.0"
 
 
 def _run(binary: str, config: Path, timeout_s: float) -> tuple[float, float]:

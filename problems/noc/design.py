@@ -57,6 +57,9 @@ class Design:
         self.platform = Platform.paper_4x4x4() if platform is None else platform
         place = whole_numbers(placement, "The 'placement' of a Design")
         pairs = whole_numbers(links, "The 'links' of a Design")
+        if pairs.size == 0:
+            # JSON and an empty list don't tell the second axis.
+            pairs = pairs.reshape(0, 2)
         broken = broken_rule(self.platform, place, pairs)
         if broken:
             raise ValueError(f"A Design breaks a rule: {broken} instead.")

@@ -31,7 +31,9 @@ def write_hotspot(design: Design, folder: str | Path) -> Path:
     ----------
     design : Design
     folder : str or Path
-        Made if need be. HotSpot is to be started in it.
+        Made if need be. HotSpot is to be started in it, as ``hotspot -c hotspot.config
+        -f layer0.flp -p power.ptrace -grid_layer_file stack.lcf -model_type grid
+        -steady_file steady.txt``.
 
     Returns
     -------
@@ -120,8 +122,9 @@ def simulate_hotspot(design: Design, folder: str | Path, *, timeout_s: float = 6
     config = write_hotspot(design, folder)
     steady = config.with_name("steady.txt")
     steady.unlink(missing_ok=True)
-    words = [binary, "-c", config.name, "-p", "power.ptrace", "-grid_layer_file", "stack.lcf"]
-    words += ["-model_type", "grid", "-steady_file", steady.name]
+    # HotSpot 6 wants a floorplan to be named, though the layer file overrides it.
+    words = [binary, "-c", config.name, "-f", "layer0.flp", "-p", "power.ptrace"]
+    words += ["-grid_layer_file", "stack.lcf", "-model_type", "grid", "-steady_file", steady.name]
     code, printed = run_program("HotSpot", words, config.parent, timeout_s)
     if code != 0 or not steady.exists():
         raise RuntimeError(

@@ -116,8 +116,9 @@ class Platform:
     vertical_energy : float
         Per vertical link and unit of traffic.
     layer_resistance, base_resistance : float
-        K/W, R_j and R_b of the thermal model of Cong et al. in the "thermal" objective. The paper does not
-        give its values: these are ours. The "temperature" objective takes them from ``stack``.
+        K/W, R_j and R_b of the thermal model of Cong et al. in the "thermal" objective. The paper
+        does not give its values: these are ours. The "temperature" objective takes them from
+        ``stack``.
     stack : ThermalStack
         Dies and package, for "temperature" and for HotSpot.
     frequency : float

@@ -73,6 +73,13 @@ def check_traffic(traffic: ArrayLike, n: int, source: str = "traffic") -> NDArra
         )
     if np.count_nonzero(values) == np.count_nonzero(np.diag(values)):
         raise ValueError(f"{source}: must hold some traffic between two PEs. Got none.")
+    # The deviation squares loads.
+    highest = values.max()
+    if not 1e-100 < highest < 1e100:
+        raise ValueError(
+            f"{source}: must have a largest number between 1e-100 and 1e100, so that its square is "
+            f"one. Got {highest:g} instead; count in another unit."
+        )
     return values
 
 

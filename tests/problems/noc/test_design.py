@@ -55,6 +55,10 @@ def test_a_design_survives_json_pickle_and_copies(tmp_path, problem, rows):
     Design.mesh(chip).save(path)
     assert Design.load(path) == Design.mesh(chip)
     assert Design.load(path).platform == chip
+    # A stack of tiles has no planar links to choose.
+    tower = Platform(grid=(1, 1, 4), pe_types={"A": {"count": 4, "power": 1}}, n_planar_links=0)
+    Design.mesh(tower).save(path)
+    assert Design.load(path) == Design.mesh(tower) == Design([0, 1, 2, 3], [], tower)
 
 
 def test_a_design_cannot_be_changed_behind_its_rules(rows, problem):

@@ -71,7 +71,11 @@ def test_anynet_has_every_link_both_ways_with_the_cycles_of_the_model(design, tm
     assert settings["network_file"] == "network.anynet"
     assert settings["routing_function"] == "min"
     assert settings["traffic"] == "uniform"
+    # BookSim takes a number without a point or an exponent for an integer, which a rate is not.
+    assert re.fullmatch(r"\d*\.\d+|[\d.]+e-\d+", settings["injection_rate"])
     assert float(settings["injection_rate"]) == 0.02
+    full = settings_of(design.to_booksim(tmp_path / "full", injection_rate=1))
+    assert full["injection_rate"] == "1.0"
     assert settings["packet_size"] == "4"
     assert settings["sim_type"] == "latency"
 
@@ -112,6 +116,12 @@ def test_margins_of_a_silent_pe():
 def test_a_wrong_injection_rate_is_named(design, tmp_path, rate):
     with pytest.raises(ValueError, match="'injection_rate' of to_booksim"):
         design.to_booksim(tmp_path, injection_rate=rate)
+
+
+def test_traffic_that_no_node_can_inject_is_named(problem, design, tmp_path):
+    heavy = problem.traffic * (300 / problem.traffic.sum())
+    with pytest.raises(ValueError, match=r"'traffic' of to_booksim .* 256 nodes.* Got 300 flits"):
+        design.to_booksim(tmp_path, traffic=heavy)
 
 
 def install(monkeypatch, folder, name, body):
@@ -223,6 +233,7 @@ HOTSPOT = """
 import sys
 words = dict(zip(sys.argv[1::2], sys.argv[2::2]))
 assert open(words["-c"]).read().startswith("-t_chip")
+assert open(words["-f"]).readline().count("\\t") == 4
 header, watts = [line.split() for line in open(words["-p"])]
 lines = [line.strip() for line in open(words["-grid_layer_file"]) if line.strip()]
 with open(words["-steady_file"], "w") as out:

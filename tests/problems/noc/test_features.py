@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from problems.noc import NoC3D
+from problems.noc import NoC3D, Platform
 
 
 @pytest.fixture(scope="module")
@@ -108,3 +108,38 @@ def test_features_say_something_about_the_objectives(problem):
         rest = target[400:] - inputs[400:] @ weights
         explained = 1 - rest.var() / target[400:].var()
         assert explained > 0.5, (name, explained)
+
+
+TSV_BUDGET = Platform(
+    grid=(3, 4, 3),
+    pe_types={
+        "CPU": {"count": 5, "power": 2.0},
+        "LLC": {"count": 9, "power": 1.0},
+        "DSP": {"count": 22, "power": 3.0},
+    },
+    n_planar_links=52,
+    n_vertical_links=13,
+    max_degree=6,
+)
+
+
+@pytest.mark.parametrize("platform", [Platform.paper_4x4x4(), TSV_BUDGET, Platform.mesh_8x8()])
+@pytest.mark.parametrize("scale", [1.0, 1e-90, 1e90])
+def test_features_have_the_same_bits_in_every_batch(platform, scale):
+    problem = NoC3D(
+        NoC3D.example("bfs", platform=platform).traffic * scale, platform=platform, objectives=3
+    )
+    rng = np.random.default_rng(7)
+    n = platform.n_tiles
+    X = problem.operators()["sampling"]._do(problem, 8, random_state=rng)
+    X = np.concatenate((X, problem.neighbours_many(X, 12, rng).reshape(-1, problem.n_var), X[:3]))
+    # Links in any order; planar ones stay before the vertical ones.
+    loose = X[:20].copy()
+    planar = slice(n, n + platform.n_planar_links)
+    loose[:, planar] = rng.permuted(loose[:, planar], axis=1)
+    X = np.concatenate((X, loose))
+    alone = np.concatenate([problem.features(x[None]) for x in X])
+    np.testing.assert_array_equal(problem.features(X), alone)
+    mixed = rng.permutation(len(X))
+    np.testing.assert_array_equal(problem.features(X[mixed]), alone[mixed])
+    np.testing.assert_array_equal(alone[-20:], alone[:20])

@@ -12,7 +12,7 @@ RECORDED = {
     "crossover": "5cb6c2c5b6314701",
     "mutation": "26311d0961d72d27",
     "neighbours": "6bc491434cfe4fa3",
-    "features": "32142fbb0dc8a785",
+    "features": "635e763958f9aa4f",
     "feature names": "10ec64b8b85c6385",
     "loads": "54f0c8702c2c776b",
 }
