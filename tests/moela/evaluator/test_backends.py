@@ -235,11 +235,16 @@ def test_an_interrupt_ends_the_workers_and_keeps_what_was_finished(store):
         finally:
             signal.raise_signal(signal.SIGINT)
 
+    # A shell starts what runs in its background with interrupts ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     thread = threading.Thread(target=interrupt)
     thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        evaluator.eval(Failing("hang", below=0.11), Population.new(X=X))
-    thread.join()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            evaluator.eval(Failing("hang", below=0.11), Population.new(X=X))
+    finally:
+        thread.join()
+        signal.signal(signal.SIGINT, before)
     wait_for(lambda: not any(alive(pid) for pid in pids))
     assert pids
     finished = done()
