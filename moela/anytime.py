@@ -1,7 +1,8 @@
-"""Hypervolume of a growing set: after so many evaluations, and how many a volume takes."""
+"""The hypervolume of a growing set: after so many evaluations, and how many a volume takes."""
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 import moocore
@@ -10,94 +11,97 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-
-def hypervolumes(F: Floats, ref_point: Floats, at: Sequence[int]) -> Floats:
-    """Return the exact hypervolume of the first n rows, for each n.
-
-    Designs that aren't better than the reference in every objective count nothing, NaN neither.
-
-    Parameters
-    ----------
-    F : float array, [n, M]
-        Minimised, in order of evaluation.
-    ref_point : float array, [M]
-    at : sequence of int
-        In any order; one past the last row means all of them.
-
-    Returns
-    -------
-    float array, [len(at)]
-        In units of the objectives.
-
-    Notes
-    -----
-    The non-dominated rows of one checkpoint are carried to the next, so that the cost is that of
-    one non-dominated set and `len(at)` hypervolumes (moocore; Fonseca, Paquete and
-    Lopez-Ibanez 2006).
-    """
-    growing = _Growing(F, ref_point)
-    found = {n: growing.reach(n) for n in sorted(set(at))}
-    return np.array([found[n] for n in at], dtype=float)
+# The same front in another order may have another volume in its last bits.
+_HAIR = 1.0 - 1e-12
 
 
-def evaluations_to(F: Floats, ref_point: Floats, target: float) -> float:
-    """Return after how many rows the hypervolume first is at least `target`.
+class GrowingFront:
+    """The non-dominated part of the first rows of a table, and its exact hypervolume.
+
+    The fronts that were looked at are kept, so that another one only takes the rows since the one
+    before it.
 
     Parameters
     ----------
     F : float array, [n, M]
+        Minimised, in order of evaluation. Rows that aren't better than the reference in every
+        objective count nothing, NaN neither.
     ref_point : float array, [M]
-    target : float
 
-    Returns
-    -------
-    float
-        Exactly the first number of rows, infinity if all of them do not suffice.
+    References
+    ----------
+    Fonseca, Paquete and Lopez-Ibanez 2006, "An improved dimension-sweep algorithm for the
+    hypervolume indicator" (moocore).
     """
-    growing, n = _Growing(F, ref_point), len(F)
-    low, high = 0, min(64, n)
-    # Doubling first: sets are small early on, and so are their hypervolumes' costs.
-    while growing.peek(low, high) < target:
-        if high == n:
-            return float("inf")
-        growing.reach(high)
-        low, high = high, min(2 * high, n)
-    while high - low > 1:
-        middle = (low + high) // 2
-        if growing.peek(low, middle) < target:
-            growing.reach(middle)
-            low = middle
-        else:
-            high = middle
-    return float(high)
-
-
-class _Growing:
-    """The non-dominated rows inside the reference, of the first rows that were reached."""
 
     def __init__(self, F: Floats, ref_point: Floats) -> None:
-        self.ref_point = ref_point
-        self.inside = np.all(F < ref_point, axis=1)
-        self.F = F
-        self.n = 0
-        self.front: Floats = np.empty((0, F.shape[1]))
+        inside = (F < ref_point).all(axis=1)
+        self._ref_point = ref_point
+        self._F = F[inside]
+        # After how many rows of F each of those inside has come.
+        self._at = np.flatnonzero(inside) + 1
+        # By how many of the rows inside: which of them are the front, and its volume.
+        self._marks: list[int] = [0]
+        self._fronts: list[NDArray[np.intp]] = [np.empty(0, dtype=np.intp)]
+        self._volumes: list[float] = [0.0]
 
-    def reach(self, n: int) -> float:
-        self.front = self._with(self.n, n)
-        self.n = n
-        return self._volume(self.front)
+    def volumes(self, at: Sequence[int]) -> Floats:
+        """Return the hypervolume of the first n rows, for each n.
 
-    def peek(self, low: int, n: int) -> float:
-        """Return the hypervolume at n without going there; the front is that of `low`."""
-        return self._volume(self._with(low, n))
+        Parameters
+        ----------
+        at : sequence of int
+            In any order; one past the last row means all of them.
 
-    def _with(self, low: int, n: int) -> Floats:
-        fresh = self.F[low:n][self.inside[low:n]]
-        if len(fresh) == 0:
-            return self.front
-        return np.asarray(moocore.filter_dominated(np.concatenate([self.front, fresh])))
+        Returns
+        -------
+        float array, [len(at)]
+            In the product of the objectives' units.
+        """
+        # In ascending order each front is made from the one before it.
+        found = {n: self._volume(int(np.searchsorted(self._at, n, "right"))) for n in sorted(at)}
+        return np.array([found[n] for n in at], dtype=float)
 
-    def _volume(self, front: Floats) -> float:
-        if len(front) == 0:
-            return 0.0
-        return float(moocore.hypervolume(front, ref=self.ref_point))
+    def first(self, target: float) -> float:
+        """Return after how many rows the hypervolume first is `target`.
+
+        To a part in 10^12, within which the order of the rows decides. Infinity if all of them do
+        not suffice.
+        """
+        if target <= 0:
+            return 1.0
+        goal, n = target * _HAIR, len(self._F)
+        while self._volumes[-1] < goal:
+            if self._marks[-1] == n:
+                return float("inf")
+            # Doubling: sets are small early on, and so are their volumes' costs.
+            self._volume(min(max(64, 2 * self._marks[-1]), n))
+        place = bisect_left(self._volumes, goal)
+        low, high = self._marks[place - 1], self._marks[place]
+        step = 0
+        while high - low > 1:
+            # Between these two the volume is nearly straight; every third step halves, to be safe.
+            step += 1
+            least, most = self._volume(low), self._volume(high)
+            part = 0.5 if step % 3 == 0 else (goal - least) / (most - least)
+            middle = min(max(low + round(part * (high - low)), low + 1), high - 1)
+            if self._volume(middle) < goal:
+                low = middle
+            else:
+                high = middle
+        return float(self._at[high - 1])
+
+    def _volume(self, k: int) -> float:
+        """Return the hypervolume of the first k rows inside."""
+        place = bisect_right(self._marks, k) - 1
+        mark = self._marks[place]
+        if mark < k:
+            rows = np.concatenate([self._fronts[place], np.arange(mark, k)])
+            front = rows[moocore.is_nondominated(self._F[rows])]
+            volume = float(moocore.hypervolume(self._F[front], ref=self._ref_point))
+            place += 1
+            self._marks.insert(place, k)
+            self._fronts.insert(place, front)
+            # Never less than before, whatever the last bits say.
+            self._volumes.insert(place, max(volume, self._volumes[place - 1]))
+        return self._volumes[place]

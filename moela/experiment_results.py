@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike
 
 from moela.base import require
 from moela.experiment_runs import Floats, Run
-from moela.statistics import compare_samples, holm
+from moela.indicators import beyond
+from moela.statistics import compare_samples, holm, quartiles
 from moela.table import Table
 
 RefPoint = str | ArrayLike | Mapping[str, ArrayLike]
@@ -151,9 +152,7 @@ class ExperimentResults:
             allowed = '"problem", "pooled", or a point'
             require("hypervolume", "ref_point", given, given in ("problem", "pooled"), allowed)
             if given == "pooled":
-                front = self.pooled_front(problem)
-                nadir = front.max(axis=0)
-                return np.asarray(nadir + 0.1 * (nadir - front.min(axis=0)))
+                return beyond(self.pooled_front(problem))
             given = run.ref_point
         if given is None:
             raise ValueError(
@@ -374,13 +373,3 @@ def _ratio(a: float, b: float) -> float:
     if b > 0:
         return a / b
     return float("inf") if a > 0 else 1.0
-
-
-def quartiles(values: Floats) -> dict[str, float]:
-    """Return the median and the quartiles, as columns of a table; values may be infinite."""
-    points = [0.25, 0.5, 0.75]
-    if np.isfinite(values).all():
-        q1, median, q3 = np.quantile(values, points)
-    else:  # interpolating between a number and infinity gives NaN: take an observed value
-        q1, median, q3 = np.quantile(values, points, method="higher")
-    return {"median": float(median), "q1": float(q1), "q3": float(q3)}

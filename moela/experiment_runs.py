@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from moela import anytime
+from moela.anytime import GrowingFront
 from moela.recording import Arrays
 
 Floats = NDArray[np.float64]
@@ -158,13 +158,13 @@ class Run:
         mark = ref_point.tobytes()
         missing = [n for n in at if (mark, n) not in self._volumes]
         if missing:
-            values = anytime.hypervolumes(self.scored_F(), ref_point, missing)
+            values = GrowingFront(self.scored_F(), ref_point).volumes(missing)
             self._volumes |= {(mark, n): v for n, v in zip(missing, values.tolist(), strict=True)}
         return np.array([self._volumes[mark, n] for n in at])
 
     def evaluations_to(self, target: float, ref_point: Floats) -> float:
         """Return after how many evaluations the hypervolume is `target`; infinity for never."""
-        return anytime.evaluations_to(self.scored_F(), ref_point, target)
+        return GrowingFront(self.scored_F(), ref_point).first(target)
 
     # ---------------------------------------------------------------------------------- files
 

@@ -17,6 +17,8 @@ Floats = NDArray[np.float64]
 EXACT_UP_TO = {2: 1_000_000, 3: 200_000, 4: 50_000, 5: 10_000, 6: 500, 7: 150, 8: 70, 9: 50, 10: 35}
 _EXACT_BEYOND = 12
 N_DIRECTIONS = 4096
+# Below it, floats have too few digits left for differences.
+_LEAST = 1e-300
 
 
 def is_exact(n_points: int, n_obj: int) -> bool:
@@ -141,6 +143,42 @@ def r2(F: ArrayLike, ideal: ArrayLike, *, n_directions: int | None = None) -> fl
             np.maximum(worst, weights[:, j : j + 1] * block[:, j], out=worst)
         np.minimum(best, worst.min(axis=1), out=best)
     return float(best.mean())
+
+
+def extent(F: ArrayLike) -> Floats:
+    """Return how far a front reaches in each objective, to scale it by.
+
+    Where all points are the same in an objective, to a part in 10^12, their size serves, or 1.
+
+    Parameters
+    ----------
+    F : float array, [n >= 1, M]
+
+    Returns
+    -------
+    float array, [M]
+        Above 0.
+    """
+    points = _table("extent", F)
+    low, high = points.min(axis=0), points.max(axis=0)
+    size = np.maximum(np.abs(low), np.abs(high))
+    flat = high - low <= np.maximum(1e-12 * size, _LEAST)
+    return np.where(flat, np.where(size > _LEAST, size, 1.0), high - low)
+
+
+def beyond(F: ArrayLike) -> Floats:
+    """Return a reference point for a front: its nadir plus a tenth of its extent.
+
+    Parameters
+    ----------
+    F : float array, [n >= 1, M]
+        Mutually non-dominated.
+
+    Returns
+    -------
+    float array, [M]
+    """
+    return np.asarray(np.max(_table("beyond", F), axis=0) + 0.1 * extent(F))
 
 
 @lru_cache(maxsize=8)

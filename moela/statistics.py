@@ -13,6 +13,16 @@ from moela.base import require
 Floats = NDArray[np.float64]
 
 
+def quartiles(values: Floats) -> dict[str, float]:
+    """Return the median and the quartiles, as columns of a table; values may be infinite."""
+    points = [0.25, 0.5, 0.75]
+    if np.isfinite(values).all():
+        q1, median, q3 = np.quantile(values, points)
+    else:  # interpolating between a number and infinity gives NaN: take an observed value
+        q1, median, q3 = np.quantile(values, points, method="higher")
+    return {"median": float(median), "q1": float(q1), "q3": float(q3)}
+
+
 def compare_samples(a: ArrayLike, b: ArrayLike, alternative: str = "two-sided") -> float:
     """Return the p-value of Wilcoxon's rank sum test for two independent samples.
 
@@ -56,6 +66,24 @@ def compare_pairs(a: ArrayLike, b: ArrayLike, alternative: str = "two-sided") ->
     if len(difference) == 0:
         return 1.0
     return float(wilcoxon(difference, alternative=alternative).pvalue)
+
+
+def pair_balance(a: ArrayLike, b: ArrayLike) -> float:
+    """Return the rank-biserial correlation of pairs: 1 where `a` is always above, -1 if below.
+
+    The balance of the ranks that Wilcoxon's signed rank test sums up, and so its direction.
+
+    References
+    ----------
+    Kerby 2014, "The simple difference formula: an approach to teaching nonparametric correlation".
+    """
+    from scipy.stats import rankdata
+
+    x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    differs = x != y
+    difference = x[differs] - y[differs]
+    ranks = rankdata(np.abs(difference))
+    return float((np.sign(difference) * ranks).sum() / ranks.sum()) if len(ranks) else 0.0
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -25,7 +25,9 @@ LENGTH, LOAD = 1.0, 2000.0  # m, N
 
 class Beam(Problem):
     def __init__(self):
-        super().__init__(n_var=3, n_obj=2, n_ieq_constr=1, xl=[10, 10, 0], xu=[80, 120, 2], vtype=int)
+        super().__init__(
+            n_var=3, n_obj=2, n_ieq_constr=1, xl=[10, 10, 0], xu=[80, 120, 2], vtype=int
+        )
 
     def _evaluate(self, X, out, *args, **kwargs):
         width, height = X[:, 0] / 1000, X[:, 1] / 1000  # whole millimetres

@@ -176,5 +176,9 @@ for (name, runs), colour in zip(fronts.items(), ("#D55E00", "#0072B2"), strict=T
     for i, F in enumerate(runs):
         F = F[F[:, 0].argsort()]
         axes.step(F[:, 0], F[:, 1], where="post", color=colour, label=None if i else name)
-axes.set(xlabel="solvent (l)", ylabel="hours late, all jobs together", title="40 jobs, 3,000 orders evaluated")
+axes.set(
+    xlabel="solvent (l)",
+    ylabel="hours late, all jobs together",
+    title="40 jobs, 3,000 orders evaluated",
+)
 axes.legend()

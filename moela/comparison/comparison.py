@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -62,8 +63,8 @@ def compare(
         Evaluations after which runs are compared; "common" is what all runs on a problem have
         spent. Default: at their ends.
     archive_size : int, optional
-        Largest front that a run may have, the same for all; larger ones lose their most crowded
-        points. Default: no bound.
+        Largest front that a run may have, the same for all; larger ones keep points that are
+        far from each other. Default: no bound.
     paired : bool, optional
         Whether runs of equal seeds are pairs. Default: where two algorithms have the same seeds, at
         least six, since with fewer the signed rank test can't reject at 0.05.
@@ -88,15 +89,17 @@ def compare(
     [0.174, 0.091]
     """
     _check_parameters(indicators, at, archive_size, paired, alpha)
-    outcomes = [_with_model(o, problems) for o in read(results)]
+    outcomes = read(results)
     check(outcomes)
     names = list(dict.fromkeys(o.algorithm for o in outcomes))
     one_of = f"one of {', '.join(names)}, or None"
     require("compare", "baseline", baseline, baseline is None or baseline in names, one_of)
-    for parameter, given in (("ref_point", ref_point), ("reference_front", reference_front)):
+    by_name = {"problems": problems, "ref_point": ref_point, "reference_front": reference_front}
+    for parameter, given in by_name.items():
         unknown = set(given) - {o.problem for o in outcomes} if isinstance(given, Mapping) else ()
         known = ", ".join(dict.fromkeys(o.problem for o in outcomes))
         require("compare", parameter, sorted(unknown), not unknown, f"by problem, of {known}")
+    outcomes = [_with_model(o, _of_problem(problems, o.problem)) for o in outcomes]
     if at is not None:
         outcomes = _cut(outcomes, at)
     if archive_size is not None:
@@ -120,7 +123,7 @@ def compare(
     settings = {
         "ref_point": ref_point,
         "reference_front": "given" if reference_front is not None else None,
-        "indicators": list(indicators),
+        "indicators": list(dict.fromkeys(indicators)),
         "baseline": baseline,
         "at": at,
         "archive_size": archive_size,
@@ -182,30 +185,32 @@ class Comparison(Pictures):
 
 
 def _check_parameters(indicators: Any, at: Any, archive_size: Any, paired: Any, alpha: Any) -> None:
-    known = (
-        not isinstance(indicators, str) and len(indicators) and set(indicators) <= set(INDICATORS)
-    )
-    some = f"some of {', '.join(INDICATORS)}"
-    require("compare", "indicators", indicators, bool(known), some)
-    whole = isinstance(at, int) and not isinstance(at, bool) and at >= 1
-    require("compare", "at", at, at in (None, "common") or whole, 'None, "common", or at least 1')
-    fits = archive_size is None or (isinstance(archive_size, int) and archive_size >= 2)
+    names = indicators if isinstance(indicators, list | tuple) else ()
+    known = len(names) > 0 and all(name in INDICATORS for name in names)
+    require("compare", "indicators", indicators, known, f"some of {', '.join(INDICATORS)}")
+    fits = at is None or (isinstance(at, str) and at == "common") or _is_whole(at, 1)
+    require("compare", "at", at, fits, 'None, "common", or at least 1')
+    fits = archive_size is None or _is_whole(archive_size, 2)
     require("compare", "archive_size", archive_size, fits, "None or an integer of at least 2")
-    require("compare", "paired", paired, paired in (None, True, False), "None, True or False")
-    number = isinstance(alpha, int | float) and 0 < alpha < 1
-    require("compare", "alpha", alpha, number, "between 0 and 1")
+    fits = paired is None or isinstance(paired, bool | np.bool_)
+    require("compare", "paired", paired, fits, "None, True or False")
+    fits = isinstance(alpha, float) and 0 < alpha < 1
+    require("compare", "alpha", alpha, fits, "between 0 and 1")
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
 
 
 def _of_problem(given: Any, problem: str) -> Any:
     return given.get(problem) if isinstance(given, Mapping) else given
 
 
-def _with_model(outcome: Outcome, problems: Any) -> Outcome:
-    model = _of_problem(problems, outcome.problem)
+def _with_model(outcome: Outcome, model: Any) -> Outcome:
     if model is None:
         return outcome
-    n_obj = getattr(model, "n_obj", outcome.F.shape[1])
-    fits = n_obj == outcome.F.shape[1]
+    n_obj = outcome.F.shape[1] if hasattr(model, "decode") else None
+    fits = getattr(model, "n_obj", n_obj) == outcome.F.shape[1]
     expected = f"a problem with the {outcome.F.shape[1]} objectives of {outcome.label}"
     require("compare", "problems", model, fits, expected)
     names = getattr(model, "objective_names", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import moocore
@@ -10,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from moela.base import require
-from moela.comparison.outcomes import Floats, clean, designs_array
+from moela.comparison.outcomes import Floats, clean, designs_array, numbers, vector
+from moela.indicators import beyond, extent
 from moela.table import Table
 
 Ints = NDArray[np.intp]
@@ -56,18 +58,20 @@ class Front:
         labels: Sequence[str] | None = None,
         problem: Any = None,
     ) -> None:
-        n = len(np.asarray(F))
+        points = numbers("Front", F)
+        n = len(points)
         for name, given in (("X", X), ("labels", labels)):
             fits = given is None or len(given) == n
             require("Front", name, "another number", fits, f"{n} of them, one per row of F")
         order = np.arange(n)
-        self.F, kept, _ = clean("Front", F, None, order)
+        self.F, kept, _ = clean("Front", points, None, order)
         index = order[:0] if kept is None else kept
         self.X: NDArray[Any] | None = None if X is None else designs_array(X)[index]
         self.labels = None if labels is None else tuple(str(labels[i]) for i in index)
         n_obj = self.F.shape[1]
         self.names = tuple(f"f{j + 1}" for j in range(n_obj)) if names is None else tuple(names)
-        require("Front", "names", names, len(self.names) == n_obj, f"{n_obj} names")
+        fits = len(self.names) == n_obj == len(set(self.names))
+        require("Front", "names", names, fits, f"{n_obj} different names")
         self.problem = problem
 
     def __len__(self) -> int:
@@ -101,7 +105,9 @@ class Front:
             row: dict[str, Any] = {} if self.labels is None else {"algorithm": self.labels[i]}
             row |= dict(zip(self.names, f, strict=True))
             if self.X is not None:
-                row |= _variables(self.X[i])
+                taken = set(row)
+                named = _variables(self.X[i]).items()
+                row |= {f"{k} (variable)" if k in taken else k: v for k, v in named}
             rows.append(row)
         return Table(rows)
 
@@ -113,7 +119,8 @@ class Front:
         ImportError
             If pandas isn't installed (it comes with ``pip install moela[report]``).
         """
-        return self.table().to_frame()
+        frame = self.table().to_frame()
+        return frame if len(self) else frame.reindex(columns=list(self.names))
 
     def decode(self, i: int) -> Any:
         """Return point i as what it stands for, by the problem's ``decode``.
@@ -133,8 +140,7 @@ class Front:
     def scaled(self) -> Floats:
         """Return the objectives scaled to [0, 1] over the front; 0 where they are all the same."""
         self._need_points()
-        span = np.ptp(self.F, axis=0)
-        return np.asarray((self.F - self.F.min(axis=0)) / np.where(span > 0, span, 1.0))
+        return np.asarray((self.F - self.F.min(axis=0)) / extent(self.F))
 
     def knees(self, n: int = 1) -> Ints:
         """Return the points at which the front bulges most towards the ideal, strongest first.
@@ -159,7 +165,7 @@ class Front:
         intersection"; Zhang, Tian and Jin 2015, "A knee point-driven evolutionary algorithm for
         many-objective optimization", for local ones.
         """
-        require("knees", "n", n, n >= 1, "at least 1")
+        _need_count("knees", n)
         bulge, Z = self.bulges(), self.scaled()
         k = min(2 * Z.shape[1], len(Z) - 1)
         peaks: list[int] = []
@@ -210,9 +216,10 @@ class Front:
         weights : float array, [M]
             At least 0; scaled to sum up to 1.
         """
-        wanted = np.asarray(weights, dtype=float)
-        fits = wanted.shape == (len(self.names),) and bool((wanted >= 0).all()) and wanted.sum() > 0
-        require("by_weights", "weights", weights, fits, f"{len(self.names)} numbers, none negative")
+        expected = f"{len(self.names)} finite numbers, none negative and not all 0"
+        wanted = vector("by_weights", "weights", weights, len(self.names), expected)
+        fits = bool((wanted >= 0).all()) and wanted.sum() > 0
+        require("by_weights", "weights", weights, fits, expected)
         gap = np.abs(self.pseudo_weights() - wanted / wanted.sum()).sum(axis=1)
         return int(gap.argmin())
 
@@ -235,13 +242,11 @@ class Front:
         Wierzbicki 1980, "The use of reference objectives in multiobjective optimization".
         """
         self._need_points()
-        wanted = np.asarray(point, dtype=float)
-        fits = wanted.shape == (len(self.names),) and bool(np.isfinite(wanted).all())
-        require("by_reference", "point", point, fits, f"{len(self.names)} finite numbers")
-        require("by_reference", "n", n, n >= 1, "at least 1")
-        span = np.ptp(self.F, axis=0)
-        beyond = (self.F - wanted) / np.where(span > 0, span, 1.0)
-        achieved = beyond.max(axis=1) + 1e-3 * beyond.sum(axis=1)
+        n_obj = len(self.names)
+        wanted = vector("by_reference", "point", point, n_obj, f"{n_obj} finite numbers")
+        _need_count("by_reference", n)
+        short = (self.F - wanted) / extent(self.F)
+        achieved = short.max(axis=1) + 1e-3 * short.sum(axis=1)
         return np.argsort(achieved, kind="stable")[:n]
 
     def contributions(self, ref_point: ArrayLike | None = None) -> Floats:
@@ -258,12 +263,11 @@ class Front:
             In the product of the objectives' units.
         """
         self._need_points()
-        worst = self.F.max(axis=0)
-        span = np.ptp(self.F, axis=0)
-        default = worst + 0.1 * np.where(span > 0, span, 1.0)
-        point = default if ref_point is None else np.asarray(ref_point, dtype=float)
-        fits = point.shape == (len(self.names),)
-        require("contributions", "ref_point", ref_point, fits, f"{len(self.names)} numbers")
+        n_obj = len(self.names)
+        point = beyond(self.F)
+        if ref_point is not None:
+            expected = f"{n_obj} finite numbers"
+            point = vector("contributions", "ref_point", ref_point, n_obj, expected)
         out = np.zeros(len(self))
         inside = (self.F < point).all(axis=1)
         if inside.any():
@@ -273,6 +277,11 @@ class Front:
     def _need_points(self) -> None:
         if len(self) == 0:
             raise ValueError("There is nothing to choose from: the front has no points.")
+
+
+def _need_count(owner: str, n: Any) -> None:
+    whole = isinstance(n, Integral) and not isinstance(n, bool) and int(n) >= 1
+    require(owner, "n", n, whole, "an integer of at least 1")
 
 
 def pooled(outcomes: Sequence[Any]) -> Front:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
 
-import moocore
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
+from moela.anytime import GrowingFront
 from moela.comparison.outcomes import Floats, Outcome
 from moela.comparison.scale import Scale
 from moela.indicators import N_DIRECTIONS, sphere_directions
 
-# A run that finds the same front in another order may differ in the last bits: of a volume, and
-# of a sum over all that a run evaluated.
-_HAIR, _SUMMED_HAIR = 1.0 - 1e-12, 1.0 - 1e-9
+# A run that finds the same front in another order may differ in the last bits of the sum over all
+# that it evaluated.
+_SUMMED_HAIR = 1.0 - 1e-9
 # Largest final fronts whose whole way is followed exactly, by number of objectives.
 _EXACT_WAY = {2: 1_000_000, 3: 100_000, 4: 2_000, 5: 500, 6: 100}
 
@@ -44,18 +42,14 @@ class Growth:
 
     def __init__(self, outcome: Outcome, scale: Scale) -> None:
         assert outcome.history is not None
-        F = outcome.history.load()
-        # Rows beyond the reference point add no volume. NaN is not below anything.
-        inside = (F < scale.ref_point).all(axis=1)
-        self.n_eval = len(F)
+        Z, reference = scale.clipped(outcome.history.load()), scale.reference_on_scale
+        self.n_eval = len(Z)
         self.times = outcome.times()
-        self._scale = scale
-        self._at = np.flatnonzero(inside) + 1
-        self._F = F[inside]
+        self._follow(Z, reference)
 
     def shares(self, at: Sequence[int]) -> Floats:
         """Return the share after so many evaluations, for each of them."""
-        return np.array([self._share_of(self._inside(n)) for n in at])
+        raise NotImplementedError
 
     def evaluations_to(self, target: float) -> float:
         """Return after how many evaluations the share first is `target`; infinity for never."""
@@ -67,72 +61,25 @@ class Growth:
             return float("inf")
         return float("nan") if self.times is None else float(self.times[int(n) - 1])
 
-    def _inside(self, n: int) -> int:
-        return int(np.searchsorted(self._at, n, "right"))
-
-    def _share_of(self, k: int) -> float:
-        """Return the share of the first k rows inside."""
+    def _follow(self, Z: Floats, reference: Floats) -> None:
+        """Take up objectives [n_eval, M] and the reference point [M], on the common scale."""
         raise NotImplementedError
 
 
 class ExactGrowth(Growth):
-    """By hypervolumes of fronts.
+    """By hypervolumes of fronts."""
 
-    Fronts at a few checkpoints are kept, so that any other number of evaluations is reached from
-    the checkpoint before it.
-    """
+    def _follow(self, Z: Floats, reference: Floats) -> None:
+        self._room = float(np.prod(np.maximum(reference, 0.0)))
+        self._front = GrowingFront(Z, reference)
 
-    def __init__(self, outcome: Outcome, scale: Scale) -> None:
-        super().__init__(outcome, scale)
-        # By how many of the rows inside: the front as rows of them, and its share.
-        self._marks: list[int] = [0]
-        self._fronts: list[NDArray[np.intp]] = [np.empty(0, dtype=np.intp)]
-        self._shares: dict[int, float] = {0: 0.0}
-        for n in checkpoints(self.n_eval):
-            k = self._inside(n)
-            if k > self._marks[-1]:
-                self._fronts.append(self._front(k))
-                self._marks.append(k)
-                self._shares[k] = self._share(self._fronts[-1])
+    def shares(self, at: Sequence[int]) -> Floats:
+        """See `Growth.shares`."""
+        return self._front.volumes(at) / (self._room or 1.0)
 
     def evaluations_to(self, target: float) -> float:
         """See `Growth.evaluations_to`."""
-        if target <= 0:
-            return 1.0
-        goal = target * _HAIR
-        reached = [k for k in self._marks if self._shares[k] >= goal]
-        if not reached:
-            return float("inf")
-        high = reached[0]
-        low = self._marks[self._marks.index(high) - 1]
-        step = 0
-        while high - low > 1:
-            # Between these two the share is nearly straight; every third step halves, to be safe.
-            step += 1
-            slope = (goal - self._shares[low]) / (self._shares[high] - self._shares[low])
-            part = 0.5 if step % 3 == 0 else slope
-            middle = min(max(low + round(part * (high - low)), low + 1), high - 1)
-            if self._share_of(middle) < goal:
-                low = middle
-            else:
-                high = middle
-        return float(self._at[high - 1])
-
-    def _share_of(self, k: int) -> float:
-        if k not in self._shares:
-            self._shares[k] = self._share(self._front(k))
-        return self._shares[k]
-
-    def _front(self, k: int) -> NDArray[np.intp]:
-        """Return which of the first k rows inside aren't dominated."""
-        before = bisect_right(self._marks, k) - 1
-        rows = np.concatenate([self._fronts[before], np.arange(self._marks[before], k)])
-        if len(rows) == 0:
-            return rows
-        return np.asarray(rows[moocore.is_nondominated(self._F[rows])])
-
-    def _share(self, rows: NDArray[np.intp]) -> float:
-        return self._scale.share(self._F[rows])
+        return self._front.first(target * self._room)
 
 
 class DirectionalGrowth(Growth):
@@ -144,15 +91,19 @@ class DirectionalGrowth(Growth):
     truer than that.
     """
 
-    def __init__(self, outcome: Outcome, scale: Scale) -> None:
-        super().__init__(outcome, scale)
-        n_obj = self._F.shape[1]
-        reference = scale.normalise(scale.ref_point)
-        rays = 1.0 / sphere_directions(n_obj, N_DIRECTIONS)
-        gaps = np.ascontiguousarray(reference - np.maximum(scale.normalise(self._F), 0.0))
+    def _follow(self, Z: Floats, reference: Floats) -> None:
+        # Rows beyond the reference point add no volume. NaN is not below anything.
+        inside = (Z < reference).all(axis=1)
+        self._at = np.flatnonzero(inside) + 1
+        rays = 1.0 / sphere_directions(Z.shape[1], N_DIRECTIONS)
         # The ideal reaches as far as anything can: its volume is the box.
         whole = _growing(np.maximum(reference, 0.0)[None], rays)[0]
+        gaps = np.ascontiguousarray(reference - Z[inside])
         self._along = _growing(gaps, rays) / (whole if whole > 0 else 1.0)
+
+    def shares(self, at: Sequence[int]) -> Floats:
+        """See `Growth.shares`."""
+        return np.concatenate([[0.0], self._along])[np.searchsorted(self._at, at, "right")]
 
     def evaluations_to(self, target: float) -> float:
         """See `Growth.evaluations_to`."""
@@ -160,9 +111,6 @@ class DirectionalGrowth(Growth):
             return 1.0
         k = int(np.searchsorted(self._along, target * _SUMMED_HAIR))
         return float(self._at[k]) if k < len(self._along) else float("inf")
-
-    def _share_of(self, k: int) -> float:
-        return float(self._along[k - 1]) if k else 0.0
 
 
 @njit(cache=True)  # type: ignore[misc]

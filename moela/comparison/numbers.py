@@ -16,7 +16,7 @@ from moela.comparison.outcomes import Floats, Outcome
 from moela.comparison.scale import LARGER_IS_BETTER, Scale
 from moela.comparison.significance import Overall, Sample
 from moela.comparison.speed import curves, speedups
-from moela.experiment_results import quartiles
+from moela.statistics import quartiles
 from moela.table import Table
 
 

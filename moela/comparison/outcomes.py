@@ -10,9 +10,13 @@ import moocore
 import numpy as np
 from numpy.typing import NDArray
 
-from moela.archive import spread
+from moela.base import require
+from moela.indicators import extent
 
 Floats = NDArray[np.float64]
+
+# Beyond it, the extent of a front might be no float any more.
+_LARGEST = 1e300
 
 
 @dataclass(frozen=True)
@@ -104,12 +108,12 @@ class Outcome:
         return self.seconds * np.arange(1, self.history.n_eval + 1) / self.history.n_eval
 
     def thinned(self, size: int) -> Outcome:
-        """Return it with at most `size` points, the most crowded ones gone."""
+        """Return it with at most `size` points, far from each other."""
         if len(self.F) <= size:
             return self
-        keep = spread(self.F, size)
+        keep = isolated(self.F / extent(self.F), size)
         X = None if self.X is None else self.X[keep]
-        counts = dict(self.left_out) | {"beyond the archive's size": int((~keep).sum())}
+        counts = dict(self.left_out) | {"beyond the archive's size": len(self.F) - size}
         return replace(self, F=self.F[keep], X=X, left_out=counts)
 
 
@@ -131,14 +135,17 @@ def clean(
     Raises
     ------
     ValueError
-        F isn't a table of numbers, holds -infinity, or X or CV are of another length.
+        F isn't a table of numbers, holds -infinity or numbers beyond 1e300, or X or CV are of
+        another length.
     """
     points = numbers(owner, F)
-    if np.isneginf(points).any():
-        row, column = np.argwhere(np.isneginf(points))[0]
+    beyond = np.isneginf(points) | (np.isfinite(points) & (np.abs(points) > _LARGEST))
+    if beyond.any():
+        row, column = np.argwhere(beyond)[0]
         raise ValueError(
-            f"The objectives of {owner} must be above -infinity. Got -inf in row {row}, column "
-            f"{column} instead: nothing can be compared with it."
+            f"The objectives of {owner} must be between -{_LARGEST:g} and {_LARGEST:g}. Got "
+            f"{points[row, column]:g} in row {row}, column {column} instead: nothing can be "
+            "compared with it."
         )
     for name, given in (("CV", CV), ("X", X)):
         if given is not None and len(given) != len(points):
@@ -165,7 +172,11 @@ def clean(
 def numbers(owner: str, F: Any) -> Floats:
     """Return objectives as a table of floats [n, M], M at least 2."""
     try:
-        points = np.asarray(F, dtype=float)
+        if np.iscomplexobj(F):
+            raise TypeError
+        points: Floats = np.ma.filled(
+            np.ma.asarray(F, dtype=float), np.nan
+        )  # what is masked is not known
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"The objectives of {owner} must be numbers, shape [n, M]. Got {_short(F)} instead."
@@ -180,6 +191,17 @@ def numbers(owner: str, F: Any) -> Floats:
     return np.array(points)
 
 
+def vector(owner: str, name: str, given: Any, n: int, expected: str) -> Floats:
+    """Return a parameter as n finite floats [n], or raise that it must be what was expected."""
+    try:
+        values = np.asarray(given, dtype=float)
+    except (TypeError, ValueError):
+        values = np.empty(0)
+    fits = values.shape == (n,) and bool(np.isfinite(values).all())
+    require(owner, name, given, fits, expected)
+    return values
+
+
 def designs_array(X: Any) -> NDArray[Any]:
     """Return designs as an array [n, n_var], or [n] of dictionaries for mixed variables."""
     if len(X) and isinstance(X[0], dict):
@@ -192,6 +214,30 @@ def designs_array(X: Any) -> NDArray[Any]:
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def isolated(Z: Floats, size: int) -> Floats:
+    """Choose rows of Z [n, M] far from each other, each the farthest from those before it.
+
+    Begins with the best row of each objective. O(size n M).
+
+    Returns
+    -------
+    int array, [size]
+        Their indices, ascending.
+    """
+    chosen = list(dict.fromkeys(Z.argmin(axis=0).tolist()))
+    distance = np.full(len(Z), np.inf)
+    columns = np.ascontiguousarray(Z.T)
+    for k in range(size):
+        if k >= len(chosen):
+            chosen.append(int(distance.argmax()))
+        new = chosen[k]
+        square = (columns[0] - columns[0, new]) ** 2
+        for column in columns[1:]:
+            square += (column - column[new]) ** 2
+        np.minimum(distance, square, out=distance)
+    return np.sort(np.array(chosen[:size]))
 
 
 def check(outcomes: list[Outcome]) -> None:

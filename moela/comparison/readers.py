@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from pymoo.core.result import Result
 
 from moela import experiment_runs
 from moela.base import ArchiveAlgorithm, rows
-from moela.comparison.front_files import read_front_file
+from moela.comparison.front import Front
+from moela.comparison.front_files import FrontFile, read_front_file
 from moela.comparison.outcomes import Floats, History, Outcome, clean
 from moela.experiment_results import ExperimentResults
 from moela.policy import OK, failed
@@ -38,12 +39,37 @@ class Found:
     kind: tuple[str, str] = ("", "")
     # The settings of the algorithm where they are known, which tell those of one class apart.
     maker: str = ""
+    # What came together: without a name of an algorithm, the runs of one batch are those of one.
+    batch: Any = field(default_factory=object)
+    # Name of the file and of the folders above it, innermost first, for want of a better name.
+    title: tuple[str, ...] = ()
+
+
+def one_batch(found: Iterable[Found]) -> list[Found]:
+    """Return runs as those that came together."""
+    batch = object()
+    return [replace(f, batch=batch) for f in found]
 
 
 def of_points(F: Any, source: str, **more: Any) -> Found:
     """Return plain points of which nothing else is known, but for CV and X."""
     points, X, left_out = clean(source, F, more.get("CV"), more.get("X"))
     outcome = Outcome("", "", None, points, X, source=source, left_out=left_out)
+    return Found(outcome, None, None)
+
+
+def of_front(front: Front) -> Found:
+    """Return a Front with its designs, names and problem."""
+    outcome = Outcome(
+        "",
+        "",
+        None,
+        front.F,
+        front.X,
+        names=front.names,
+        model=front.problem if hasattr(front.problem, "decode") else None,
+        source="a Front",
+    )
     return Found(outcome, None, None)
 
 
@@ -279,9 +305,17 @@ def of_path(path: Path) -> list[Found]:
 
 
 def _of_front_file(path: Path) -> list[Found]:
+    place = path.absolute()
+    inner = place.parent if path.name == "front.csv" else place.with_name(place.stem)
+    title = tuple(part for part in reversed(inner.parts) if part != inner.anchor)
+    return [replace(f, title=title) for f in of_parts(read_front_file(path), str(path))]
+
+
+def of_parts(parts: Iterable[FrontFile], source: str) -> list[Found]:
+    """Return the sets of points of a table."""
     out = []
-    for part in read_front_file(path):
-        points, X, left_out = clean(str(path), part.F, None, part.X)
+    for part in parts:
+        points, X, left_out = clean(source, part.F, None, part.X)
         outcome = Outcome(
             "",
             "",
@@ -293,10 +327,10 @@ def _of_front_file(path: Path) -> list[Found]:
             seconds=part.seconds,
             names=part.names,
             ref_point=part.ref_point,
-            source=str(path),
+            source=source,
             left_out=left_out,
             about=part.about,
         )
         kind = "" if part.problem is None else _kind(part.problem, 0, part.F.shape[1], part.version)
         out.append(Found(outcome, part.problem, part.algorithm, (kind, "")))
-    return out
+    return one_batch(out)

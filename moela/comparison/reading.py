@@ -13,22 +13,28 @@ from pymoo.core.population import Population
 from pymoo.core.result import Result
 
 from moela import experiment_runs
+from moela.comparison.front import Front
+from moela.comparison.front_files import read_frame
 from moela.comparison.outcomes import Outcome
 from moela.comparison.readers import (
     Found,
     of_experiment,
+    of_front,
+    of_parts,
     of_path,
     of_points,
     of_result,
     of_run,
     of_store,
+    one_batch,
 )
 from moela.experiment_results import ExperimentResults
 from moela.store import EvaluationStore
 
 ACCEPTED = (
-    "pymoo Results, arrays [n, M], runs of an experiment, ExperimentResults, EvaluationStores, "
-    "paths of these, lists of them, or a dict of them by algorithm, or by problem and algorithm"
+    "pymoo Results, arrays [n, M], Fronts, DataFrames, runs of an experiment, ExperimentResults, "
+    "EvaluationStores, paths of these, lists of them, or a dict of them by algorithm, or by "
+    "problem and algorithm"
 )
 
 
@@ -104,12 +110,16 @@ def _runs(value: Any) -> list[Found]:
     if isinstance(value, Population):
         F, CV, X = value.get("F"), value.get("CV"), value.get("X")
         return [of_points(F, "a Population", CV=np.asarray(CV)[:, 0] if len(value) else None, X=X)]
-    if isinstance(value, np.ndarray) and value.ndim == 3:
-        return [of_points(F, "an array") for F in value]
+    if isinstance(value, Front):
+        return [of_front(value)]
+    if hasattr(value, "columns") and hasattr(value, "itertuples"):
+        return of_parts(read_frame(value), "a DataFrame")
     if _is_list(value):
         return [found for item in value for found in _runs(item)]
-    if isinstance(value, np.ndarray | list | tuple):
-        return [of_points(value, "an array")]
+    if isinstance(value, list | tuple) or hasattr(value, "__array__"):
+        points = value if isinstance(value, np.ndarray | list | tuple) else np.asarray(value)
+        several = isinstance(points, np.ndarray) and points.ndim == 3
+        return one_batch(of_points(F, "an array") for F in (points if several else [points]))
     raise ValueError(
         f"The 'results' parameter of compare must be {ACCEPTED}. Got {type(value).__name__} "
         "instead."
@@ -204,13 +214,10 @@ def _name_problems(found: list[Found]) -> list[Found]:
 def _name_algorithms(found: list[Found]) -> list[Outcome]:
     """Name those without a name, and give those of one class, but of other settings, their own."""
     makers: dict[str | None, list[str]] = {}
-    nameless = sum(f.algorithm is None for f in found)
-    out, n = [], 0
+    batches = _name_batches([f for f in found if f.algorithm is None])
+    out = []
     for f in found:
-        name = f.algorithm
-        if name is None:
-            n += 1
-            name = "front" if nameless == 1 else f"front {n}"
+        name = batches[f.batch] if f.algorithm is None else f.algorithm
         if f.maker:
             known = makers.setdefault(name, [])
             if f.maker not in known:
@@ -219,3 +226,19 @@ def _name_algorithms(found: list[Found]) -> list[Outcome]:
                 name = f"{name} ({number})"
         out.append(replace(f.outcome, problem=str(f.problem), algorithm=name))
     return out
+
+
+def _name_batches(nameless: list[Found]) -> dict[Any, str]:
+    """Name points by the file that they come from, and arrays by their place."""
+    titles = {f.batch: f.title for f in nameless}
+    plain = [batch for batch, title in titles.items() if not title]
+    names = {b: "front" if len(plain) == 1 else f"front {k}" for k, b in enumerate(plain, 1)}
+    for batch, title in titles.items():
+        if title:
+            others = [other for key, other in titles.items() if key != batch]
+            depth = 1
+            while any(o != title and o[:depth] == title[:depth] for o in others):
+                depth += 1
+            name = "/".join(reversed(title[:depth]))
+            names[batch] = f"{name} ({len(names) + 1})" if title in others else name
+    return names

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from moela.comparison.front import Front
-from moela.comparison.outcomes import Floats
-from moela.comparison.scale import isolated
+from moela.comparison.outcomes import Floats, isolated
+from moela.indicators import extent
 
 if TYPE_CHECKING:
     from moela.comparison import Comparison
@@ -84,8 +84,7 @@ def _has_run(comparison: Comparison, problem: str, algorithm: str) -> bool:
 def _shown(F: Floats, forced: list[bool]) -> list[int]:
     if len(F) <= MAX_POINTS:
         return list(range(len(F)))
-    span = np.ptp(F, axis=0)
-    chosen = set(isolated(F / np.where(span > 0, span, 1.0), MAX_POINTS).tolist())
+    chosen = set(isolated(F / extent(F), MAX_POINTS).tolist())
     return sorted(chosen | {i for i, needed in enumerate(forced) if needed})
 
 

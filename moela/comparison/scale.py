@@ -11,7 +11,7 @@ import numpy as np
 
 from moela import indicators
 from moela.base import require
-from moela.comparison.outcomes import Floats, Outcome, clean
+from moela.comparison.outcomes import Floats, Outcome, clean, isolated, vector
 
 # Of the reference front, for IGD+ and epsilon; beyond it the most isolated points are kept.
 REFERENCE_SIZE = 2_000
@@ -64,23 +64,35 @@ class Scale:
     @property
     def box(self) -> float:
         """Volume between ideal and reference point, in the product of the objectives' units."""
-        return float(np.prod(np.maximum(self.ref_point - self.ideal, 0.0)))
+        with np.errstate(over="ignore"):
+            return float(np.prod(np.maximum(self.ref_point - self.ideal, 0.0)))
 
     def normalise(self, F: Floats) -> Floats:
         """Return points on the common scale: ideal 0, nadir 1."""
         return np.asarray((F - self.ideal) / self.span)
 
+    @property
+    def reference_on_scale(self) -> Floats:
+        """The reference point on the common scale [M]."""
+        return self.normalise(self.ref_point)
+
+    def clipped(self, F: Floats) -> Floats:
+        """Return points on the common scale for a hypervolume: none is better than the ideal."""
+        return np.maximum(self.normalise(F), 0.0)
+
     def share(self, F: Floats) -> float:
         """Return the hypervolume as a share of the box between ideal and reference point."""
-        reference = self.normalise(self.ref_point)
+        reference = self.reference_on_scale
         room = float(np.prod(np.maximum(reference, 0.0)))
         if room == 0.0:
             return 0.0
-        Z = np.maximum(self.normalise(F), 0.0) if len(F) else F
-        return indicators.hypervolume(Z, reference, exact=self.exact) / room
+        return indicators.hypervolume(self.clipped(F), reference, exact=self.exact) / room
 
     def measure(self, F: Floats, names: Sequence[str]) -> dict[str, float]:
-        """Return indicators of a front [k, M] by name, on the common scale."""
+        """Return indicators of a front [k, M] by name, on the common scale.
+
+        To twelve significant digits: beyond them it only matters in which order one sums.
+        """
         Z, reference = self.normalise(F), self.normalise(self.reference)
         out = {}
         for name in names:
@@ -91,7 +103,7 @@ class Scale:
                 out[name] = indicators.r2(Z, np.zeros(len(self.ideal)))
             else:
                 out[name] = getattr(indicators, name)(Z, reference)
-        return out
+        return {name: float(f"{value:.12g}") for name, value in out.items()}
 
 
 def make_scale(
@@ -123,18 +135,17 @@ def make_scale(
     parts = [outcome.F for outcome in outcomes]
     if reference_front is not None:
         known, _, _ = clean(f"the reference front of {problem!r}", reference_front)
-        fits = known.shape[1] == n_obj
-        require("compare", "reference_front", known.shape, fits, f"of {n_obj} objectives")
+        fits = known.shape[1] == n_obj and len(known) > 0
+        some = f"of {n_obj} objectives, with at least one finite point"
+        require("compare", "reference_front", known.shape, fits, some)
         parts.append(known)
     points = np.concatenate(parts)
     if len(points) == 0:
         return None, [f"No run on {problem} has a feasible point, so there is nothing to compare."]
     pooled = np.asarray(moocore.filter_dominated(points))
     ideal, nadir = pooled.min(axis=0), pooled.max(axis=0)
-    size = np.maximum(np.abs(nadir), np.abs(ideal))
-    flat = nadir - ideal <= 1e-12 * size
-    span = np.where(flat, np.where(size > 0, size, 1.0), nadir - ideal)
-    point, rule, more = _reference_point(problem, outcomes, ref_point, pooled, nadir, span)
+    span = indicators.extent(pooled)
+    point, rule, more = _reference_point(problem, outcomes, ref_point, pooled)
     remarks += more
     if not (pooled < point).all(axis=1).any():
         remarks.append(
@@ -175,15 +186,11 @@ def _reference_point(
     outcomes: Sequence[Outcome],
     given: Any,
     pooled: Floats,
-    nadir: Floats,
-    span: Floats,
 ) -> tuple[Floats, str, list[str]]:
-    n_obj = len(nadir)
+    n_obj = pooled.shape[1]
     if given is not None and not isinstance(given, str):
-        point = np.asarray(given, dtype=float)
-        fits = point.shape == (n_obj,) and bool(np.isfinite(point).all())
-        require("compare", "ref_point", given, fits, f"{n_obj} finite numbers for {problem!r}")
-        return point, "as given", []
+        expected = f"{n_obj} finite numbers for {problem!r}"
+        return vector("compare", "ref_point", given, n_obj, expected), "as given", []
     allowed = given in (None, "problem", "pooled")
     require("compare", "ref_point", given, allowed, '"problem", "pooled", or a point')
     own = [o.ref_point for o in outcomes if o.ref_point is not None]
@@ -207,33 +214,9 @@ def _reference_point(
             "serves instead."
         )
     rule = "the nadir of the pooled front plus a tenth of its extent"
-    return np.asarray(nadir + 0.1 * span), rule, remarks
+    return indicators.beyond(pooled), rule, remarks
 
 
 def _names(outcomes: Sequence[Outcome], n_obj: int) -> tuple[str, ...]:
     named = next((o.names for o in outcomes if o.names and len(o.names) == n_obj), None)
     return tuple(f"f{j + 1}" for j in range(n_obj)) if named is None else named
-
-
-def isolated(Z: Floats, size: int) -> Floats:
-    """Choose rows of Z [n, M] far from each other, each the farthest from those before it.
-
-    Begins with the best row of each objective. O(size n M).
-
-    Returns
-    -------
-    int array, [size]
-        Their indices, ascending.
-    """
-    chosen = list(dict.fromkeys(Z.argmin(axis=0).tolist()))
-    distance = np.full(len(Z), np.inf)
-    columns = np.ascontiguousarray(Z.T)
-    for k in range(size):
-        if k >= len(chosen):
-            chosen.append(int(distance.argmax()))
-        new = chosen[k]
-        square = (columns[0] - columns[0, new]) ** 2
-        for column in columns[1:]:
-            square += (column - column[new]) ** 2
-        np.minimum(distance, square, out=distance)
-    return np.sort(np.array(chosen[:size]))

@@ -11,7 +11,6 @@ import numpy as np
 
 from moela.comparison.outcomes import Floats
 from moela.comparison.scale import LARGER_IS_BETTER
-from moela.experiment_results import quartiles
 from moela.statistics import (
     Ranking,
     compare_groups,
@@ -21,6 +20,8 @@ from moela.statistics import (
     holm,
     least_p_value,
     magnitude,
+    pair_balance,
+    quartiles,
     rank_blocks,
 )
 
@@ -105,12 +106,14 @@ def test_pairs(
     rows: list[dict[str, Any]] = []
     for problem, group in samples.items():
         block: list[dict[str, Any]] = []
+        ahead: list[float] = []  # above 0 where the test favours the algorithm
         for a, b in _pairs(list(group), baseline):
             x, y, are_pairs = aligned(group[a], group[b], paired)
             enough = len(x) >= 2 and len(y) >= 2
             x, y = sign * x, sign * y
             p = (compare_pairs if are_pairs else compare_samples)(x, y) if enough else np.nan
             a12 = effect_size(x, y)
+            ahead.append(pair_balance(x, y) if are_pairs else a12 - 0.5)
             block.append(
                 {
                     "problem": problem,
@@ -130,9 +133,9 @@ def test_pairs(
         tested = [row for row in block if not np.isnan(row["p_value"])]
         for row, p in zip(tested, holm([row["p_value"] for row in tested]), strict=True):
             row["p_holm"] = p
-        for row in block:
+        for row, direction in zip(block, ahead, strict=True):
             row.setdefault("p_holm", float("nan"))
-            row["verdict"] = _verdict(row, alpha)
+            row["verdict"] = _verdict(row["p_holm"], direction, alpha)
         rows += block
     return rows
 
@@ -143,12 +146,12 @@ def _pairs(names: list[str], baseline: str | None) -> list[tuple[str, str]]:
     return [(baseline, name) for name in names if name != baseline] if baseline in names else []
 
 
-def _verdict(row: Mapping[str, Any], alpha: float) -> str:
-    if np.isnan(row["p_holm"]):
+def _verdict(p_value: float, direction: float, alpha: float) -> str:
+    if np.isnan(p_value):
         return "not tested"
-    if row["p_holm"] >= alpha or row["a12"] == 0.5:
+    if p_value >= alpha or direction == 0:
         return "not distinguished"
-    return "better" if row["a12"] > 0.5 else "worse"
+    return "better" if direction > 0 else "worse"
 
 
 def win_shares(

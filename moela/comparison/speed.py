@@ -9,7 +9,7 @@ import numpy as np
 
 from moela.comparison.growth import Growth, checkpoints
 from moela.comparison.outcomes import Floats
-from moela.experiment_results import quartiles
+from moela.statistics import quartiles
 
 
 def curves(growths: Mapping[str, Sequence[Growth]]) -> list[dict[str, Any]]:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from moela.archive import Floats
-from moela.comparison.scale import isolated
+from moela.comparison.outcomes import isolated
+from moela.indicators import extent
 from moela.plots.style import (
     SMALL,
     TEXT,
@@ -222,5 +223,4 @@ def _fewer(F: Floats, size: int) -> Floats:
     """Return the points of a front that are most isolated, where there are too many to draw."""
     if len(F) <= size:
         return F
-    span = np.ptp(F, axis=0)
-    return F[isolated(F / np.where(span > 0, span, 1.0), size)]
+    return F[isolated(F / extent(F), size)]

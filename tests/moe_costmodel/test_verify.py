@@ -43,7 +43,7 @@ def test_plans_run_for_real_with_the_misses_that_were_replayed(trace):
         assert item.low < item.predicted.mean() < item.high
     table = verify_table(found)
     assert "median error" in table
-    assert "B=3, 1-4/4 lfu, gated" in table
+    assert "B=3, 2 devices, 1-4/4 lfu, gated" in table
 
 
 def test_a_large_model_is_run_with_some_of_its_layers(trace):

@@ -267,7 +267,7 @@ def test_tables_with_blank_lines_are_several_runs(tmp_path):
     ("name", "content", "words"),
     [
         ("a.csv", "1,2\n3,x\n", "line 2"),
-        ("a.csv", "1,2\n3,4,5\n", "line 2: expected 2 numbers"),
+        ("a.csv", "1,2\n3,4,5\n", "line 2: expected 2 values"),
         ("a.csv", "", "empty"),
         ("a.csv", "cost,x0,x1\n1,2,3\n", "at least two columns"),
         ("a.csv", b"\xff\xfe\x00binary", "none of these"),
