@@ -387,6 +387,11 @@ def test_calibration_finds_the_factors_that_made_the_temperatures(problem):
     fitted = replace(problem.platform, stack=stack)
     for d, t in zip(designs, temperatures, strict=True):
         assert Design(d.placement, d.links, fitted).temperatures().max() == pytest.approx(t.max())
+    stack, _ = calibrate(designs, temperatures, layer_factor=0.7)
+    assert stack.layer_factor == 0.7
+    assert stack.spreading_factor == pytest.approx(0.45, rel=1e-4)
+    with pytest.raises(ValueError, match="'layer_factor' parameter of calibrate"):
+        calibrate(designs, temperatures, layer_factor=0)
     with pytest.raises(ValueError, match="two designs or more of one platform"):
         calibrate(designs[:1], temperatures[:1])
     with pytest.raises(ValueError, match=r"'temperatures' of calibrate .* for design 1"):
