@@ -421,7 +421,8 @@ class NoC3D(Problem):
     def features(self, X: ArrayLike) -> Floats:
         """Return a few dozen numbers about each design for learned models, [n, n_features].
 
-        ``feature_names`` says what the columns are; they take a fraction of an evaluation.
+        ``feature_names`` says what the columns are. What a row shares with the row before is not
+        counted again, so neighbours of one design, one after the other, take the least time.
         """
         rows = self.legal_rows(X)
         out = np.empty((len(rows), self._plan.n_features))
