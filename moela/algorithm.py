@@ -12,6 +12,7 @@ from pymoo.core.population import Population
 from moela.archive import Bools, Floats
 from moela.base import ArchiveAlgorithm, require, rows
 from moela.encode import encode
+from moela.evolution import Evolution
 from moela.local_search import LocalSearches, add_tries, tries_of
 from moela.move_model import MoveModel
 from moela.published import PublishedMOELA
@@ -31,7 +32,7 @@ from moela.volume import DirectionalVolume
 
 Part = Literal["evolution", "search", "pareto"]
 PARTS: tuple[Part, ...] = ("evolution", "search", "pareto")
-_BATCH = 10
+_BATCH = 20
 
 
 class MOELA(ArchiveAlgorithm):
@@ -70,7 +71,7 @@ class MOELA(ArchiveAlgorithm):
         Where the weighted product is measured from. "auto" takes the problem's `ref_point` if it
         has one; None the nadir of the non-dominated designs so far.
     batch_size : int or None
-        Designs asked for at a time; None asks for one a search, and for ten where it is not the
+        Designs asked for at a time; None asks for one a search, and for twenty where it is not the
         turn of the searches. Raise it to a multiple of the workers when evaluating in parallel.
     archive_size : int or None
         Bound on the archive; None keeps every non-dominated design.
@@ -176,6 +177,9 @@ class MOELA(ArchiveAlgorithm):
         self.frame = Frame(problem.n_obj, reference)
         W = simplex_weights(self.n_subproblems, problem.n_obj, rng)
         self.subproblems = Subproblems(W, self.n_neighbours, self.scalarisation)
+        self.evolution = Evolution(
+            problem, self.operators, self.seen, self.subproblems, self.prob_neighbour_mating
+        )
         self.searches = LocalSearches(problem.n_obj, self.descend, self.patience)
         self.starts: StartModel | None = None
         if self.start_model is not None:
@@ -203,7 +207,7 @@ class MOELA(ArchiveAlgorithm):
         if self.shares is not None:
             return self.shares
         if not hasattr(self.problem, "neighbours"):
-            return {"evolution": 0.8, "search": 0.1, "pareto": 0.1}
+            return {"evolution": 0.9, "search": 0.1}
         # With many objectives nearly every neighbour is non-dominated, so being so says little.
         if self.problem.n_obj > 3:
             return {"evolution": 0.05, "search": 0.95}
@@ -221,7 +225,8 @@ class MOELA(ArchiveAlgorithm):
         if len(pop) == 0:
             # Also when a search has nothing new left around it.
             part = "evolution"
-            pop = self._children()
+            size = self.batch_size or _BATCH
+            pop = self.evolution.children(size, self.front, self.frame, self.random_state)
         pop.set("part", part)
         self.n_asked[part] += len(pop)
         return pop
@@ -231,28 +236,6 @@ class MOELA(ArchiveAlgorithm):
         share = self._share()
         due = {part: self.n_asked[part] / share[part] for part in PARTS if share.get(part)}
         return min(due, key=lambda part: due[part])
-
-    def _children(self) -> Population:
-        rng, sub, size = self.random_state, self.subproblems, self.batch_size or _BATCH
-        homes = np.empty(0, dtype=np.int64)
-        local = np.empty(0, dtype=bool)
-        pop = Population.empty()
-        # Designs asked for before are made again, but not for ever: small spaces run out.
-        for _ in range(3):
-            home = rng.permutation(len(sub))[: size - len(pop)]
-            parents, near = sub.parents(
-                home, self.operators.n_parents, self.prob_neighbour_mating, rng
-            )
-            off = self.operators.children(self.problem, sub.pop, parents, rng)
-            new = self.seen.claim(off.get("X"))
-            pop = Population.merge(pop, off[new])
-            homes, local = np.append(homes, home[new]), np.append(local, near[new])
-            if len(pop) >= min(size, len(sub)):
-                break
-        if len(pop) == 0:
-            pop, homes, local = off, home, near
-        pop.set(home=homes, local=local)
-        return pop
 
     def _search(self) -> Population:
         """Let each running search propose its most promising neighbours."""
@@ -322,7 +305,7 @@ class MOELA(ArchiveAlgorithm):
 
     def _answer_initial(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
         self.frame.update(F, self.front)
-        self.subproblems.populate(pop, F, CV, self.frame)
+        self.evolution.populate(pop, F, CV, self.frame)
         self._account(pop, F, CV, accepted)
 
     def _answer(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
@@ -341,13 +324,8 @@ class MOELA(ArchiveAlgorithm):
             # What was needed to understand the answer would otherwise live as long as the design.
             for key in ("move", "features", "base", "screened"):
                 ind.data.pop(key, None)
-        # Whatever was evaluated is a candidate for the sub-problems: a child near its home.
-        child = part == "evolution"
-        homes = np.zeros(len(pop), dtype=np.int64)
-        homes[child] = [ind.data.get("home") for ind in pop[child]]
-        local = np.zeros(len(pop), dtype=bool)
-        local[child] = [ind.data.get("local") for ind in pop[child]]
-        self.subproblems.replace(pop, F, CV, homes, local, self.frame, self.random_state, n_max=2)
+        # Whatever was evaluated is a candidate for the sub-problems.
+        self.evolution.answer(pop, F, CV, accepted, self.frame, self.random_state)
 
     def _before(self, accepted: Bools) -> Floats:
         """Return the archive without what has just come in."""

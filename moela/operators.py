@@ -69,6 +69,8 @@ class Operators:
         pymoo operators; for mixed variables `crossover` is None and `mating` makes the children.
     kind : str
         The variables' type; "own" when the problem brings its operators.
+    default_real : bool
+        Whether crossover and mutation are the defaults of real variables, nobody's choice.
     """
 
     sampling: Any
@@ -77,6 +79,7 @@ class Operators:
     repair: Repair
     kind: Kind
     mating: MixedVariableMating | None = None
+    default_real: bool = False
 
     def children(
         self,
@@ -162,6 +165,7 @@ def resolve(
 
     complete = all(chosen[key] is not None for key in ("sampling", "crossover", "mutation"))
     kind: Kind = "own" if complete else kind_of(problem)
+    default_real = kind == "real" and chosen["crossover"] is None and chosen["mutation"] is None
     mating = None
     if kind == "mixed":
         mating = MixedVariableMating(repair=chosen["repair"])
@@ -173,7 +177,7 @@ def resolve(
     if kind == "own" and not getattr(problem, "vars", None):
         # The move that a search makes still follows the variables where they are plain numbers.
         kind = _plain_kind(problem, chosen)
-    return Operators(kind=kind, mating=mating, **chosen)
+    return Operators(kind=kind, mating=mating, default_real=default_real, **chosen)
 
 
 def _plain_kind(problem: Problem, chosen: dict[str, Any]) -> Kind:

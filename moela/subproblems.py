@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, Literal
 
 import numpy as np
@@ -187,6 +188,12 @@ class Subproblems:
 
     def __len__(self) -> int:
         return len(self.W)
+
+    def twin(self) -> Subproblems:
+        """Return sub-problems of the same weights and neighbourhoods, without members."""
+        other = copy.copy(self)
+        other.pop, other.F, other.CV = Population.empty(), self.F[:0], self.CV[:0]
+        return other
 
     def populate(self, pop: Population, F: Floats, CV: Floats, frame: Frame) -> None:
         """Give each sub-problem the design that is best for it; a design may serve several.
