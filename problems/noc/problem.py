@@ -132,10 +132,11 @@ class NoC3D(Problem):
         self.constraints = check_constraints(constraints)
         self._traffic = check_applications(traffic, platform.n_tiles)
         self._evaluation = Evaluation(platform, self._traffic, model, aggregate)
-        weight = 0.0
+        counted = np.zeros_like(self._traffic)
         if "latency" in (*self.objective_names, *self.constraints):
-            weight = float(self._evaluation.flows[2].sum(axis=1).max())
-        refuse_unreachable(self.constraints, platform, self._traffic, weight)
+            source, target, weight = self._evaluation.flows
+            counted[:, source, target] = weight
+        refuse_unreachable(self.constraints, platform, self._traffic, counted)
         # One application is taken as it is; of several, each counts the same.
         seen = self._traffic[0]
         if len(self._traffic) > 1:
