@@ -27,7 +27,6 @@ def evaluate(X, links, tables, out):  # type: ignore[no-untyped-def]
             out[r, o] = -total / n
 
 
-
 @njit(cache=True, nogil=True)
 def flip_neighbours(X, uniforms, out):  # type: ignore[no-untyped-def]
     """Write to out[row, c] the row with one bit flipped, each bit once; then two bits.

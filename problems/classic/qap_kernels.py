@@ -46,7 +46,6 @@ def costs(X, distance, flow, out):  # type: ignore[no-untyped-def]
     return -1
 
 
-
 @njit(cache=True, nogil=True)
 def swap_neighbours(X, uniforms, out):  # type: ignore[no-untyped-def]
     """Write to out[row, c] the row with two facilities exchanged.
