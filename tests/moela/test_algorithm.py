@@ -80,7 +80,9 @@ def test_start_model_sees_every_search_that_ended():
 
 def test_models_can_be_given():
     trees = ExtraTreesRegressor(5, random_state=0)
-    algorithm = run(Linear(), MOELA(start_model=trees, move_model=trees)).algorithm
+    algorithm = run(
+        Linear(), MOELA(start_model=trees, move_model=trees, shares={"search": 1})
+    ).algorithm
     assert isinstance(algorithm.moves._model, ExtraTreesRegressor)
     assert not hasattr(trees, "estimators_")
 
