@@ -59,7 +59,10 @@ def main() -> None:
     except BaseException:
         send(answers, traceback.format_exc())
         return
-    send(answers, None)
+    try:
+        send(answers, None)
+    except OSError:  # who started it is gone already
+        _end()
 
     waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(tasks, waiting), daemon=True).start()
