@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as installed_version
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -18,12 +16,11 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 from figures import figure_scraper, warnings_as_errors  # noqa: E402
 
+import moela  # noqa: E402
+
 project = "moela"
 copyright = "the moela developers"
-try:
-    release = installed_version("moela")
-except PackageNotFoundError:
-    from moela import __version__ as release
+release = moela.__version__
 
 extensions = [
     "sphinx.ext.autodoc",

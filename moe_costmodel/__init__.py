@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from moe_costmodel.characterise import TraceDescription, static_waste
     from moe_costmodel.deployment import DeploymentModel, Evaluation
+    from moe_costmodel.families import FAMILIES
     from moe_costmodel.gate_rules import GateRule, keep_mask
     from moe_costmodel.hardware import Hardware, Link
     from moe_costmodel.latency import FitReport, LatencyModel, Prediction
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
         keep_choices,
         measured_loss,
     )
-    from moe_costmodel.record import FAMILIES, edit_routing
+    from moe_costmodel.record import edit_routing
     from moe_costmodel.shapes import LayerShape
     from moe_costmodel.step import MemoryModel, RestOfModel, StepModel
     from moe_costmodel.tables import KernelTable
@@ -111,7 +112,7 @@ _HOMES = {
     "DeploymentModel": "deployment",
     "Evaluation": "deployment",
     "ExpertStream": "buffering",
-    "FAMILIES": "record",
+    "FAMILIES": "families",
     "FitReport": "latency",
     "GateMass": "quality",
     "GateRule": "gate_rules",

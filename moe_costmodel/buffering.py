@@ -11,14 +11,15 @@ so one stack answers all capacities. The others are replayed side by side.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from joblib import Parallel, delayed
 from numpy.typing import ArrayLike, NDArray
 
 from moe_costmodel._checks import check_choice, check_positive, complain
-from moe_costmodel.buffering_kernels import column_sums, compress, events, sum_by_step
+from moe_costmodel.buffering_kernels import column_sums, compress, events, sum_by_step, unpack
 
 __all__ = ["POLICIES", "ExpertStream", "MissCurves", "expert_streams", "miss_curves", "replay"]
 
@@ -73,13 +74,34 @@ class ExpertStream:
         """
         capacities = _checked_capacities(capacities)
         check_choice(policy, POLICIES, "policy", "events")
-        missed = np.empty((len(self.ids), len(capacities)), dtype=np.bool_)
-        events(self.ids, self.bounds, self.n_experts, capacities, _CODES[policy], missed)
-        return missed
+        parts = [unpack(bits, n) for bits, n in self._bits(capacities, policy)]
+        return np.concatenate(parts, axis=1)
 
     def misses(self, capacities: ArrayLike, policy: str) -> NDArray[np.int32]:
         """Count the misses of each step, (n_steps, n_capacities); parameters as for events."""
-        return sum_by_step(self.events(capacities, policy), self.bounds)
+        capacities = _checked_capacities(capacities)
+        check_choice(policy, POLICIES, "policy", "events")
+        return self._by_step(list(self._bits(capacities, policy)), len(capacities))
+
+    def _bits(
+        self, capacities: NDArray[np.int64], policy: str
+    ) -> Iterator[tuple[NDArray[np.uint64], int]]:
+        """Replay the stream for 64 capacities at a time; yield bits an access, and how many."""
+        for first in range(0, len(capacities), 64):
+            some = capacities[first : first + 64]
+            bits = np.empty(len(self.ids), dtype=np.uint64)
+            events(self.ids, self.bounds, self.n_experts, some, _CODES[policy], bits)
+            yield bits, len(some)
+
+    def _by_step(
+        self, parts: Sequence[tuple[NDArray[np.uint64], int]], n: int
+    ) -> NDArray[np.int32]:
+        out = np.zeros((len(self.bounds) - 1, n), dtype=np.int32)
+        first = 0
+        for bits, width in parts:
+            sum_by_step(bits, self.bounds, out[:, first : first + width])
+            first += width
+        return out
 
 
 @dataclass(frozen=True)
@@ -181,6 +203,7 @@ def miss_curves(
     policies: Sequence[str] = tuple(POLICIES),
     capacities: ArrayLike | None = None,
     per_step: bool = False,
+    n_jobs: int = 1,
 ) -> dict[str, MissCurves]:
     """Count the misses of several policies at several capacities.
 
@@ -194,6 +217,8 @@ def miss_curves(
         By default every one, from 1 to the most experts that a device holds.
     per_step : bool
         Keep the misses of each step too (n_steps x n_layers x n_devices x n_capacities int32).
+    n_jobs : int
+        Threads, layer by layer; -1 for as many as there are processors.
 
     Returns
     -------
@@ -215,15 +240,24 @@ def miss_curves(
     accesses = np.array([[len(s.ids) for s in row] for row in streams], dtype=np.int64)
     curves = {}
     for policy in policies:
-        misses = np.empty(shape, dtype=np.int64)
         steps = np.empty((n_steps, *shape), dtype=np.int32) if per_step else None
-        for layer, row in enumerate(streams):
-            for device, stream in enumerate(row):
-                missed = stream.events(capacities, policy)
-                misses[layer, device] = column_sums(missed)
-                if steps is not None:
-                    steps[:, layer, device] = sum_by_step(missed, stream.bounds)
-        curves[policy] = MissCurves(policy, capacities, misses, accesses, steps)
+        curves[policy] = MissCurves(
+            policy, capacities, np.empty(shape, dtype=np.int64), accesses, steps
+        )
+
+    def replay_layer(layer: int) -> None:
+        for policy, curve in curves.items():
+            for device, stream in enumerate(streams[layer]):
+                parts = list(stream._bits(curve.capacities, policy))
+                total = np.concatenate([column_sums(*part) for part in parts])
+                curve.misses[layer, device] = total
+                if curve.per_step is not None:
+                    curve.per_step[:, layer, device] = stream._by_step(parts, len(total))
+
+    # The compiled replays hold no lock, so threads run side by side.
+    Parallel(n_jobs=n_jobs, require="sharedmem")(
+        delayed(replay_layer)(layer) for layer in range(len(streams))
+    )
     return curves
 
 

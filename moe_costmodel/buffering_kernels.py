@@ -1,4 +1,8 @@
-"""The compiled replays behind :mod:`moe_costmodel.buffering`, one stream at a time."""
+"""The compiled replays behind :mod:`moe_costmodel.buffering`, one stream at a time.
+
+What an access misses is kept as bits, one a capacity (64 at most), since most accesses hit in most
+buffers.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,14 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["column_sums", "compress", "events", "sum_by_step"]
+__all__ = ["column_sums", "compress", "events", "sum_by_step", "unpack"]
 
 # Codes of the policies, in the order of moe_costmodel.buffering.POLICIES.
 _PAPER, _FIFO, _LRU, _LFU, _INACTIVE_LFU, _MIN = range(6)
+_ONE, _ALL = np.uint64(1), np.uint64(2**64 - 1)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def compress(
     active: NDArray[np.bool_], members: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -30,50 +35,71 @@ def compress(
     return ids[:n].copy(), bounds
 
 
-@numba.njit(cache=True)
-def sum_by_step(missed: NDArray[np.bool_], bounds: NDArray[np.int64]) -> NDArray[np.int32]:
-    """Return the misses of each step, (n_steps, n_capacities), of flags an access."""
-    out = np.zeros((len(bounds) - 1, missed.shape[1]), dtype=np.int32)
+@numba.njit(cache=True, nogil=True)
+def unpack(missed: NDArray[np.uint64], n_capacities: int) -> NDArray[np.bool_]:
+    """Return flags (n_accesses, n_capacities) of bits an access."""
+    out = np.zeros((len(missed), n_capacities), dtype=np.bool_)
+    for i in range(len(missed)):
+        bits, c = missed[i], 0
+        while bits:
+            out[i, c] = bits & _ONE
+            bits >>= _ONE
+            c += 1
+    return out
+
+
+@numba.njit(cache=True, nogil=True)
+def sum_by_step(
+    missed: NDArray[np.uint64], bounds: NDArray[np.int64], out: NDArray[np.int32]
+) -> None:
+    """Add the misses of each step to `out` (n_steps, n_capacities), of bits an access."""
     for step in range(len(bounds) - 1):
         for i in range(bounds[step], bounds[step + 1]):
-            for c in range(missed.shape[1]):
-                out[step, c] += missed[i, c]
+            bits, c = missed[i], 0
+            while bits:
+                out[step, c] += bits & _ONE
+                bits >>= _ONE
+                c += 1
+
+
+@numba.njit(cache=True, nogil=True)
+def column_sums(missed: NDArray[np.uint64], n_capacities: int) -> NDArray[np.int64]:
+    """Return the misses at each capacity, (n_capacities,), of bits an access."""
+    out = np.zeros(n_capacities, dtype=np.int64)
+    for i in range(len(missed)):
+        bits, c = missed[i], 0
+        while bits:
+            out[c] += bits & _ONE
+            bits >>= _ONE
+            c += 1
     return out
 
 
-@numba.njit(cache=True)
-def column_sums(missed: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return the misses at each capacity, (n_capacities,), of flags an access."""
-    out = np.zeros(missed.shape[1], dtype=np.int64)
-    for i in range(missed.shape[0]):
-        for c in range(missed.shape[1]):
-            out[c] += missed[i, c]
-    return out
-
-
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def events(
     ids: NDArray[np.int64],
     bounds: NDArray[np.int64],
     n_experts: int,
     capacities: NDArray[np.int64],
     policy: int,
-    missed: NDArray[np.bool_],
+    missed: NDArray[np.uint64],
 ) -> None:
-    """Write into `missed` (n_accesses, n_capacities) whether each access misses."""
+    """Write into `missed` (n_accesses,) the capacities, as bits, at which each access misses."""
     if policy in (_LRU, _LFU, _MIN):
         _stack_events(ids, n_experts, capacities, policy, missed)
+    elif policy == _INACTIVE_LFU:
+        _frequency_events(ids, bounds, n_experts, capacities, missed)
     else:
         _queue_events(ids, bounds, n_experts, capacities, policy, missed)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _stack_events(
     ids: NDArray[np.int64],
     n_experts: int,
     capacities: NDArray[np.int64],
     policy: int,
-    missed: NDArray[np.bool_],
+    missed: NDArray[np.uint64],
 ) -> None:
     """LRU, LFU and MIN by one priority stack: a buffer of c experts holds the stack's first c.
 
@@ -87,6 +113,12 @@ def _stack_events(
         for i in range(n - 1, -1, -1):
             following[i] = position[ids[i]]
             position[ids[i]] = i
+    # Bits of the capacities that miss an expert found at each depth; the last is for a new one.
+    bits_at = np.zeros(n_experts + 1, dtype=np.uint64)
+    for depth in range(n_experts + 1):
+        for c in range(len(capacities)):
+            if depth == n_experts or depth >= capacities[c]:
+                bits_at[depth] |= _ONE << np.uint64(c)
     stack = np.empty(n_experts, dtype=np.int64)
     depth = 0
     count = np.zeros(n_experts, dtype=np.int64)
@@ -95,24 +127,18 @@ def _stack_events(
     key = np.zeros(n_experts, dtype=np.int64)
     for i in range(n):
         expert = ids[i]
-        found = depth
+        carried, found = expert, n_experts
         for place in range(depth):
-            if stack[place] == expert:
-                found = place
-                break
-        for c in range(len(capacities)):
-            missed[i, c] = found == depth or found >= capacities[c]
-        if found == depth:
-            depth += 1
-        carried = expert
-        for place in range(found + 1 if found < depth else depth):
             held = stack[place]
-            if place == 0:
-                stack[0], carried = expert, held
-            elif place == found:
-                stack[place] = carried
-            elif key[held] < key[carried]:
+            if held == expert:
+                stack[place], found = carried, place
+                break
+            if place == 0 or key[held] < key[carried]:
                 stack[place], carried = carried, held
+        if found == n_experts:
+            stack[depth] = carried
+            depth += 1
+        missed[i] = bits_at[found]
         count[expert] += 1
         if policy == _LRU:
             key[expert] = i
@@ -122,69 +148,115 @@ def _stack_events(
             key[expert] = -following[i]
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _queue_events(
     ids: NDArray[np.int64],
     bounds: NDArray[np.int64],
     n_experts: int,
     capacities: NDArray[np.int64],
     policy: int,
-    missed: NDArray[np.bool_],
+    missed: NDArray[np.uint64],
 ) -> None:
-    """Replay the policies that look at the order of loading, all capacities side by side."""
+    """FIFO and the paper's policy: each capacity keeps a line in the order of loading."""
     n_capacities = len(capacities)
-    widest = min(n_experts, capacities.max())
-    resident = np.zeros((n_experts, n_capacities), dtype=np.bool_)
-    queue = np.zeros((n_capacities, widest), dtype=np.int64)
+    # Bit c of an expert: whether the buffer of the c-th capacity holds it.
+    resident = np.zeros(n_experts, dtype=np.uint64)
+    everywhere = _ALL >> np.uint64(64 - n_capacities)
+    line_of = np.zeros((n_capacities, min(n_experts, capacities.max())), dtype=np.int64)
     filled = np.zeros(n_capacities, dtype=np.int64)
     oldest = np.zeros(n_capacities, dtype=np.int64)
     needed_in = np.full(n_experts, -1, dtype=np.int64)
-    count = np.zeros(n_experts, dtype=np.int64)
-    last = np.zeros(n_experts, dtype=np.int64)
-    n = len(ids)
     for step in range(len(bounds) - 1):
         for i in range(bounds[step], bounds[step + 1]):
             needed_in[ids[i]] = step
         for i in range(bounds[step], bounds[step + 1]):
             expert = ids[i]
-            count[expert] += 1
-            for c in range(n_capacities):
-                hit = resident[expert, c]
-                missed[i, c] = not hit
-                if hit:
+            bits = everywhere & ~resident[expert]
+            missed[i] = bits
+            resident[expert] = everywhere
+            c = -1
+            while bits:
+                c += 1
+                here = bits & _ONE
+                bits >>= _ONE
+                if not here:
                     continue
-                resident[expert, c] = True
-                line = queue[c]
+                line = line_of[c]
                 if filled[c] < capacities[c]:
                     line[filled[c]] = expert
                     filled[c] += 1
                     continue
+                absent = ~(_ONE << np.uint64(c))
                 if policy == _FIFO:
                     # Once full, the line is a ring whose oldest entry is the next to go.
-                    victim = oldest[c]
-                    oldest[c] = victim + 1 if victim + 1 < capacities[c] else 0
-                    resident[line[victim], c] = False
-                    line[victim] = expert
+                    place = oldest[c]
+                    oldest[c] = place + 1 if place + 1 < capacities[c] else 0
+                    resident[line[place]] &= absent
+                    line[place] = expert
                     continue
                 top = capacities[c] - 1
-                victim = -1
-                if policy == _PAPER:
-                    for place in range(top, -1, -1):
-                        if needed_in[line[place]] != step:
-                            victim = place
-                            break
-                else:
-                    lowest = np.int64(0)
-                    for place in range(top + 1):
-                        held = line[place]
-                        if needed_in[held] != step:
-                            rank = count[held] * n + last[held]
-                            if victim < 0 or rank < lowest:
-                                victim, lowest = place, rank
-                if victim < 0:
-                    victim = top
-                resident[line[victim], c] = False
-                for place in range(victim, top):
-                    line[place] = line[place + 1]
+                place = top
+                while place >= 0 and needed_in[line[place]] == step:
+                    place -= 1
+                if place < 0:
+                    place = top
+                resident[line[place]] &= absent
+                for moved in range(place, top):
+                    line[moved] = line[moved + 1]
                 line[top] = expert
-            last[expert] = i
+
+
+@numba.njit(cache=True, nogil=True)
+def _frequency_events(
+    ids: NDArray[np.int64],
+    bounds: NDArray[np.int64],
+    n_experts: int,
+    capacities: NDArray[np.int64],
+    missed: NDArray[np.uint64],
+) -> None:
+    """Inactive-first LFU. Of the order of loading only the newest matters, which is the last slot.
+
+    Whoever makes room is replaced at once, so that the newest is still there when the next comes.
+    """
+    n_capacities = len(capacities)
+    resident = np.zeros(n_experts, dtype=np.uint64)
+    everywhere = _ALL >> np.uint64(64 - n_capacities)
+    slots_of = np.zeros((n_capacities, min(n_experts, capacities.max())), dtype=np.int64)
+    filled = np.zeros(n_capacities, dtype=np.int64)
+    newest = np.zeros(n_capacities, dtype=np.int64)
+    # Ranks by frequency, then recency; those of the experts that the step needs are out of reach.
+    out_of_reach = np.iinfo(np.int64).max
+    rank = np.zeros(n_experts, dtype=np.int64)
+    count = np.zeros(n_experts, dtype=np.int64)
+    n = len(ids)
+    for step in range(len(bounds) - 1):
+        for i in range(bounds[step], bounds[step + 1]):
+            rank[ids[i]] = out_of_reach
+        for i in range(bounds[step], bounds[step + 1]):
+            expert = ids[i]
+            bits = everywhere & ~resident[expert]
+            missed[i] = bits
+            resident[expert] = everywhere
+            c = -1
+            while bits:
+                c += 1
+                here = bits & _ONE
+                bits >>= _ONE
+                if not here:
+                    continue
+                slots = slots_of[c]
+                if filled[c] < capacities[c]:
+                    slot = filled[c]
+                    filled[c] += 1
+                else:
+                    slot, lowest = newest[c], out_of_reach
+                    for other in range(capacities[c]):
+                        found = rank[slots[other]]
+                        if found < lowest:
+                            slot, lowest = other, found
+                    resident[slots[slot]] &= ~(_ONE << np.uint64(c))
+                slots[slot] = expert
+                newest[c] = slot
+        for i in range(bounds[step], bounds[step + 1]):
+            count[ids[i]] += 1
+            rank[ids[i]] = count[ids[i]] * n + i

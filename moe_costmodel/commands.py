@@ -99,6 +99,18 @@ class TraceCommand:
         record.add_argument("--text", type=Path, action="append", help="file of text; repeatable")
         record.add_argument("--length", type=int, default=256, help="tokens of a sequence, at most")
         record.add_argument("--sequences", type=int, default=32, help="sequences, at most")
+        record.add_argument(
+            "--part",
+            choices=("encoder", "decoder"),
+            default="encoder",
+            help="half of an encoder-decoder model to record (default: encoder)",
+        )
+        record.add_argument(
+            "--new-tokens",
+            type=int,
+            default=64,
+            help="tokens that the decoder of such a model generates for each sequence",
+        )
 
     @staticmethod
     def run(arguments: argparse.Namespace) -> int:
@@ -174,7 +186,8 @@ def _record(arguments: argparse.Namespace) -> int:
         batches: Any = _bytes_of(arguments) if arguments.text else excerpts("code")
     else:
         model, batches = _saved_model(arguments)
-    trace = RoutingTrace.record(model, batches)
+    two = bool(getattr(model.config, "is_encoder_decoder", False))
+    trace = RoutingTrace.record(model, batches, part=arguments.part if two else None)
     trace.save(arguments.out)
     _say(f"{arguments.out}: {trace!r}")
     return 0
@@ -199,9 +212,9 @@ def _bytes_of(arguments: argparse.Namespace) -> Iterator[Any]:
 
 def _saved_model(arguments: argparse.Namespace) -> tuple[Any, Iterator[Any]]:
     """Load a model and its tokenizer from a folder; nothing is downloaded, no code of it run."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
-    options = {"local_files_only": True, "trust_remote_code": False}
+    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     if not Path(arguments.model).is_dir():
         raise ValueError(
             f"The 'model' argument of trace record must be a folder with a saved model, or "
@@ -209,9 +222,10 @@ def _saved_model(arguments: argparse.Namespace) -> tuple[Any, Iterator[Any]]:
         )
     texts = _texts(arguments)
     tokenizer: Any = AutoTokenizer.from_pretrained(arguments.model, **options)
-    model: Any = AutoModelForCausalLM.from_pretrained(
-        arguments.model, use_safetensors=True, **options
-    )
+    config: Any = AutoConfig.from_pretrained(arguments.model, **options)
+    two = bool(config.is_encoder_decoder)
+    loader: Any = AutoModelForSeq2SeqLM if two else AutoModelForCausalLM
+    model = loader.from_pretrained(arguments.model, use_safetensors=True, **options).eval()
 
     def batches() -> Iterator[Any]:
         n = 0
@@ -219,7 +233,16 @@ def _saved_model(arguments: argparse.Namespace) -> tuple[Any, Iterator[Any]]:
             ids = tokenizer(text.decode(), return_tensors="pt")["input_ids"]
             for part in ids.split(arguments.length, dim=1):
                 if n < arguments.sequences:
-                    yield part
+                    yield _with_answer(model, part, arguments.new_tokens) if two else part
                     n += 1
 
-    return model.eval(), batches()
+    return model, batches()
+
+
+def _with_answer(model: Any, ids: Any, new_tokens: int) -> dict[str, Any]:
+    """Return arguments of an encoder-decoder model: a text, and what the model makes of it."""
+    import torch
+
+    with torch.no_grad():
+        answer = model.generate(ids, max_new_tokens=new_tokens, do_sample=False, num_beams=1)
+    return {"input_ids": ids, "decoder_input_ids": answer}

@@ -116,7 +116,7 @@ class DeploymentModel:
     ) -> None:
         owner = "DeploymentModel"
         several = isinstance(traces, Sequence) and not isinstance(traces, str)
-        self.traces = list(traces) if several else [traces]  # type: ignore[list-item]
+        self.traces: list[RoutingTrace] = list(traces) if several else [traces]  # type: ignore
         self.shape = shape
         check_traces(self.traces, shape)
         self.mode = check_choice(mode, ("prefill", "decode"), "mode", owner)

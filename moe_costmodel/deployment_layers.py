@@ -351,7 +351,7 @@ class LayerCosts:
             self.n_nodes,
             choice.capacities,
             -1 if choice.policy is None else _POLICY_CODES[choice.policy],
-            (table.active, table.each, table.log_seconds),
+            (table.active, table.rows, table.log_seconds),
             self._memo(steps, n_local, choice.batch),
             (1.0, 0.0, 0.0, 0.0) if choice.policy is None else self._copy_costs(),
             self._links,

@@ -15,13 +15,14 @@ from moe_costmodel.latency_estimators import METHODS, Estimator
 from moe_costmodel.latency_features import Points, outside_of, range_of
 from moe_costmodel.layer_table import LayerTable
 from moe_costmodel.measurements import Measurements
-from moe_costmodel.shapes import DTYPE_BYTES, LayerShape
+from moe_costmodel.shapes import DTYPE_BYTES, OPERAND_BYTES, LayerShape
 from moe_costmodel.tables import DEVICE_PEAKS, KernelTable
 from moe_costmodel.work import Work
 
 __all__ = ["FitReport", "LatencyModel", "Prediction", "ShapeError"]
 
 FloatArray = NDArray[np.float64]
+_USUAL_UNITS = 132  # of a GPU that is not in DEVICE_PEAKS
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ class LatencyModel:
         *,
         method: str = "auto",
         hardware: Hardware | None = None,
-        n_estimators: int = 40,
+        n_estimators: int = 20,
         max_points: int = 30_000,
         random_state: int = 0,
     ) -> LatencyModel:
@@ -188,7 +189,7 @@ class LatencyModel:
             If the source has no layer, or fewer than two shapes, or the method is unknown.
         """
         check_choice(method, ("auto", *METHODS), "method", "LatencyModel.fit")
-        points, seconds, family, kernels, known_peaks = _gather(source)
+        points, seconds, family, kernels, known_peaks, units = _gather(source)
         if hardware is None and isinstance(source, Measurements):
             hardware = source.hardware
         if len(np.unique(family)) < 2:
@@ -206,7 +207,7 @@ class LatencyModel:
             candidates = list(METHODS)
         fitted = []
         for name in candidates:
-            estimator = Estimator(name, n_estimators, random_state, known_peaks)
+            estimator = Estimator(name, n_estimators, random_state, known_peaks, units)
             fitted.append((estimator, _leave_one_out(estimator, points, seconds, family)))
         estimator, report = min(fitted, key=lambda item: item[1].median)
         estimator = estimator.fit(points, seconds)
@@ -406,17 +407,22 @@ def _gather(
     NDArray[np.int64],
     list[str],
     tuple[float, dict[float, float]] | None,
+    int,
 ]:
-    """Return points, seconds, family, kernels and known peaks of a source."""
+    """Return points, seconds, family, kernels, known peaks and processors of a source."""
     if isinstance(source, KernelTable):
         points = Points.build(
             source.shapes, source.layer, source.work, source.tokens.astype(float), source.kernel
         )
-        peaks = None
+        peaks, units = None, _USUAL_UNITS
         if source.device in DEVICE_PEAKS:
-            bandwidth, by_type = DEVICE_PEAKS[source.device]
-            peaks = bandwidth, {DTYPE_BYTES[name]: value for name, value in by_type.items()}
-        return points, source.seconds, source.family, source.kernels, peaks
+            known = DEVICE_PEAKS[source.device]
+            peaks = (
+                known.bandwidth,
+                {OPERAND_BYTES[name]: value for name, value in known.operations.items()},
+            )
+            units = known.units
+        return points, source.seconds, source.family, source.kernels, peaks, units
     if not isinstance(source, Measurements):
         raise complain(
             "source", "LatencyModel.fit", "Measurements or a KernelTable", type(source).__name__
@@ -435,4 +441,4 @@ def _gather(
     )
     family = np.unique(points.sizes[:, :4], axis=0, return_inverse=True)[1].ravel()
     seconds = np.array([record.seconds for record in records])
-    return points, seconds, family, ["dynamic gating"], None
+    return points, seconds, family, ["dynamic gating"], None, 1

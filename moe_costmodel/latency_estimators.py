@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +21,7 @@ from moe_costmodel.latency_features import (
     Points,
     Roofline,
     features,
+    round_terms,
     smooth_features,
     terms,
 )
@@ -30,11 +32,66 @@ FloatArray = NDArray[np.float64]
 METHODS: dict[str, str] = {
     "linear": "overhead, experts, bytes and operations, each with a coefficient from 0",
     "smooth": "the linear model, times a Gaussian process of the step's size",
-    "trees": "a roofline, times extra trees of many views of the step's size",
+    "trees": "a linear model of rounds of tiles, times extra trees of many views of a step",
     "blend": "the geometric mean of the three",
 }
+_Key = tuple[float, float, float]
 _MOST_SMOOTH = 1500  # a Gaussian process takes the cube of its points
 _WIDTHS = (15, 16)  # columns of `features` that name the model: d_model and d_ffn
+
+
+@dataclass(frozen=True)
+class RoundsModel:
+    """A linear model of rounds of tiles, with coefficients of each kernel and type of its own.
+
+    Attributes
+    ----------
+    roofline : Roofline
+    by_kind : dict of (float, float, float) to LinearRegression
+        By kernel, bytes of a weight, and bytes of an operand.
+    of_all : LinearRegression
+        For kinds that were not fitted.
+    """
+
+    roofline: Roofline
+    by_kind: dict[_Key, LinearRegression]
+    of_all: LinearRegression
+
+    @classmethod
+    def fit(cls, points: Points, seconds: FloatArray, roofline: Roofline) -> RoundsModel:
+        """Fit with coefficients from 0, on relative errors."""
+
+        def line(rows: NDArray[np.int64]) -> LinearRegression:
+            model = LinearRegression(positive=True, fit_intercept=False)
+            columns = round_terms(points.take(rows), roofline) / seconds[rows, None]
+            return model.fit(columns, np.ones(len(rows)))
+
+        by_kind = {kind: line(rows) for kind, rows in _kinds(points)}
+        return cls(roofline, by_kind, line(np.arange(len(points))))
+
+    def seconds(self, points: Points) -> FloatArray:
+        """Return the seconds of steps, (n,)."""
+        out = np.empty(len(points))
+        for kind, rows in _kinds(points):
+            model = self.by_kind.get(kind, self.of_all)
+            out[rows] = model.predict(round_terms(points.take(rows), self.roofline))
+        return np.maximum(out, 0.1 * self.roofline.floor)
+
+
+def _kinds(points: Points) -> Iterator[tuple[_Key, NDArray[np.int64]]]:
+    """Yield each kernel, weight and operand that occur, and their rows."""
+    kinds = np.column_stack([points.kernel, points.width, points.operand])
+    found, of_row = np.unique(kinds, axis=0, return_inverse=True)
+    for number, (kernel, width, operand) in enumerate(found):
+        yield (
+            (float(kernel), float(width), float(operand)),
+            np.flatnonzero(of_row.ravel() == number),
+        )
+
+
+def _seen(points: Points, roofline: Roofline, base: FloatArray) -> FloatArray:
+    """Return what trees see: the features, and how far rounds of tiles are above the roofline."""
+    return np.column_stack([features(points, roofline), np.log(base / roofline.seconds(points))])
 
 
 @dataclass(frozen=True)
@@ -51,7 +108,9 @@ class Estimator:
     random_state : int
         Seed.
     known_peaks : tuple of (float, dict of float to float), optional
-        Bandwidth, and operations a second by bytes of a weight, where a data sheet gives them.
+        Bandwidth, and operations a second by bytes of an operand, where a data sheet gives them.
+    units : int
+        Processors of the device that take one tile of a product at a time.
     parts : tuple
         What was fitted.
     """
@@ -60,6 +119,7 @@ class Estimator:
     n_estimators: int
     random_state: int
     known_peaks: tuple[float, dict[float, float]] | None = None
+    units: int = 1
     parts: tuple[Any, ...] = ()
 
     def fit(self, points: Points, seconds: FloatArray) -> Estimator:
@@ -67,17 +127,19 @@ class Estimator:
         if self.method == "blend":
             blended = [replace(self, method=name) for name in METHODS if name != "blend"]
             return replace(self, parts=tuple(part.fit(points, seconds) for part in blended))
-        roofline = Roofline.of(points, seconds, self.known_peaks)
+        roofline = Roofline.of(points, seconds, self.known_peaks, self.units)
         if self.method == "trees":
-            seen = features(points, roofline)
-            target = np.log(seconds / roofline.seconds(points))
+            tiles = RoundsModel.fit(points, seconds, roofline)
+            base = tiles.seconds(points)
+            seen = _seen(points, roofline, base)
+            target = np.log(seconds / base)
             forests = []
             for columns in (seen, np.delete(seen, _WIDTHS, axis=1)):
                 forest = ExtraTreesRegressor(
                     self.n_estimators, max_features=1.0, random_state=self.random_state
                 )
                 forests.append(forest.fit(columns, target))
-            return replace(self, parts=(roofline, *forests))
+            return replace(self, parts=(roofline, tiles, *forests))
         # Rows are divided by their time, so that relative errors are minimised.
         linear = LinearRegression(positive=True, fit_intercept=False)
         linear.fit(terms(points, roofline) / seconds[:, None], np.ones(len(points)))
@@ -99,10 +161,11 @@ class Estimator:
             return np.exp(np.mean([np.log(part.predict(points)) for part in self.parts], axis=0))
         roofline = self.parts[0]
         if self.method == "trees":
-            seen = features(points, roofline)
-            logs = self.parts[1].predict(seen)
-            logs = (logs + self.parts[2].predict(np.delete(seen, _WIDTHS, axis=1))) / 2
-            return np.asarray(np.exp(logs) * roofline.seconds(points))
+            base = self.parts[1].seconds(points)
+            seen = _seen(points, roofline, base)
+            logs = self.parts[2].predict(seen)
+            logs = (logs + self.parts[3].predict(np.delete(seen, _WIDTHS, axis=1))) / 2
+            return np.asarray(np.exp(logs) * base)
         seconds = np.asarray(self.parts[1].predict(terms(points, roofline)))
         if self.method == "smooth":
             seconds = seconds * np.exp(self.parts[2].predict(smooth_features(points)))

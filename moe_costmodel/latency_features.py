@@ -8,10 +8,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from moe_costmodel.shapes import DTYPE_BYTES, LayerShape
-from moe_costmodel.work import Work
+from moe_costmodel.shapes import DTYPE_BYTES, OPERAND_BYTES, LayerShape
+from moe_costmodel.work import TILES, Work
 
-__all__ = ["Points", "Roofline", "features", "outside_of", "range_of", "smooth_features", "terms"]
+__all__ = [
+    "Points",
+    "Roofline",
+    "features",
+    "outside_of",
+    "range_of",
+    "round_terms",
+    "smooth_features",
+    "terms",
+]
 
 FloatArray = NDArray[np.float64]
 _SIZES = ("n_experts", "k", "d_model", "d_ffn", "n_local")
@@ -27,6 +36,8 @@ class Points:
         n_experts, k, d_model, d_ffn, n_local.
     width : ndarray of shape (n,)
         Bytes of a weight.
+    operand : ndarray of shape (n,)
+        Bytes of a value as it enters a product.
     gated : ndarray of shape (n,)
         1 where experts are gated.
     kernel : ndarray of shape (n,)
@@ -38,6 +49,7 @@ class Points:
 
     sizes: FloatArray
     width: FloatArray
+    operand: FloatArray
     gated: FloatArray
     kernel: FloatArray
     tokens: FloatArray
@@ -55,10 +67,12 @@ class Points:
         """Look up each row's shape."""
         sizes = np.array([[getattr(s, name) for name in _SIZES] for s in shapes], dtype=np.float64)
         width = np.array([DTYPE_BYTES[s.dtype] for s in shapes])
+        operand = np.array([OPERAND_BYTES[s.dtype] for s in shapes])
         gated = np.array([float(s.gated) for s in shapes])
         return cls(
             sizes[layer],
             width[layer],
+            operand[layer],
             gated[layer],
             kernel.astype(np.float64),
             tokens.astype(np.float64),
@@ -73,6 +87,7 @@ class Points:
         return Points(
             self.sizes[index],
             self.width[index],
+            self.operand[index],
             self.gated[index],
             self.kernel[index],
             self.tokens[index],
@@ -111,14 +126,17 @@ class Roofline:
     bandwidth : float
         Bytes a second.
     peak : dict of float to float
-        Operations a second, by bytes of a weight.
+        Operations a second, by bytes of an operand.
     floor : float
         Seconds that the smallest step takes.
+    units : int
+        Processors that take one tile of a product at a time.
     """
 
     bandwidth: float
     peak: dict[float, float]
     floor: float
+    units: int = 1
 
     @classmethod
     def of(
@@ -126,22 +144,23 @@ class Roofline:
         points: Points,
         seconds: FloatArray,
         known: tuple[float, dict[float, float]] | None = None,
+        units: int = 1,
     ) -> Roofline:
         """Take the known peaks, else the best that was measured."""
         floor = float(seconds.min())
         if known is not None:
-            return cls(known[0], known[1], floor)
+            return cls(known[0], known[1], floor, units)
         moved = points.weight_bytes + points.activation_bytes
         peak = {
-            float(w): float((points.operations / seconds)[points.width == w].max())
-            for w in np.unique(points.width)
+            float(w): float((points.operations / seconds)[points.operand == w].max())
+            for w in np.unique(points.operand)
         }
-        return cls(float((moved / seconds).max()), peak, floor)
+        return cls(float((moved / seconds).max()), peak, floor, units)
 
     def peaks(self, points: Points) -> FloatArray:
         """Return the peak of each row's type (the nearest known one for an unknown)."""
         known = np.array(sorted(self.peak))
-        nearest = known[np.abs(np.log(points.width[:, None] / known)).argmin(axis=1)]
+        nearest = known[np.abs(np.log(points.operand[:, None] / known)).argmin(axis=1)]
         return np.array([self.peak[float(w)] for w in nearest])
 
     def seconds(self, points: Points) -> FloatArray:
@@ -151,7 +170,7 @@ class Roofline:
 
 
 def features(points: Points, roofline: Roofline) -> FloatArray:
-    """Return the features of trees, (n, 24): times and sizes in logarithms.
+    """Return the features of trees, (n, 32): times and sizes in logarithms.
 
     Trees look for steps like the one in question; many overlapping views of its size make alike
     steps of different models look alike.
@@ -185,8 +204,49 @@ def features(points: Points, roofline: Roofline) -> FloatArray:
         roofline.seconds(points),
         compute / np.maximum(memory, 1e-30),
     ]
+    inner = sizes[:, 3]
+    positive += [alignment_of(inner), np.ceil(inner / 128) * 128 / inner]
+    positive += [first + second for first, second in rounds(points, roofline)]
     logs = [np.log(np.maximum(column, 1e-12)) for column in positive]
     return np.column_stack([*logs, points.width, points.kernel])
+
+
+def rounds(points: Points, roofline: Roofline) -> list[tuple[FloatArray, FloatArray]]:
+    """Return how long both products are in steps of a tile, for six sizes of tiles.
+
+    Tiles of the result are dealt out to the device's processors in rounds; in a round each works
+    through the inner width of its product. A last round that is nearly empty takes as long as a
+    full one.
+    """
+    up, inner, outer = (
+        (1 + points.gated) * points.sizes[:, 3],
+        points.sizes[:, 3],
+        points.sizes[:, 2],
+    )
+    found = []
+    for i, height in enumerate(TILES):
+        rows = points.work.tiled[:, i] / height
+        for width in (64, 128):
+            first = np.ceil(rows * np.ceil(up / width) / roofline.units) * outer
+            second = np.ceil(rows * np.ceil(outer / width) / roofline.units) * inner
+            found.append((first, second))
+    return found
+
+
+def round_terms(points: Points, roofline: Roofline) -> FloatArray:
+    """Return the terms of a linear model of rounds, (n, 10), each growing with tokens."""
+    work, peak = points.work, roofline.peaks(points)
+    columns = [
+        np.full(len(points), roofline.floor),
+        work.active * roofline.floor * 0.01,
+        points.weight_bytes / roofline.bandwidth,
+        points.activation_bytes / roofline.bandwidth,
+    ]
+    of_128 = rounds(points, roofline)[1::2]
+    for i, (height, (first, second)) in enumerate(zip(TILES, of_128, strict=True)):
+        columns.append((first + second) * 2 * height * 128 * roofline.units / peak)
+        columns.append(2 * work.tiled[:, i] * points.parameters / peak)
+    return np.column_stack(columns)
 
 
 def terms(points: Points, roofline: Roofline) -> FloatArray:
@@ -228,7 +288,7 @@ def outside_of(points: Points, known: FloatArray) -> list[str]:
     ----------
     points : Points
         Rows in question.
-    known : ndarray of shape (2, 6)
+    known : ndarray of shape (2, 7)
         What :func:`range_of` says of the fitted rows.
 
     Notes
@@ -244,12 +304,13 @@ def outside_of(points: Points, known: FloatArray) -> list[str]:
             reasons.append(
                 f"{name} = {value:g} is outside the fitted {known[0, i]:g} .. {known[1, i]:g}"
             )
-    alignment = power_of_two(points.sizes[:, 2]).min()
-    if alignment < known[0, 5]:
-        width = points.sizes[power_of_two(points.sizes[:, 2]).argmin(), 2]
-        reasons.append(
-            f"d_model = {width:g} divides by {alignment:g} only, all fitted ones by {known[0, 5]:g}"
-        )
+    for column, name, align in ((2, "d_model", power_of_two), (3, "d_ffn", alignment_of)):
+        divisors, fitted = align(points.sizes[:, column]), known[0, column + 3]
+        lowest, width = divisors.min(), points.sizes[divisors.argmin(), column]
+        if lowest < fitted:
+            reasons.append(
+                f"{name} = {width:g} divides by {lowest:g} only, all fitted ones by {fitted:g}"
+            )
     return reasons
 
 
@@ -259,7 +320,14 @@ def power_of_two(sizes: FloatArray) -> FloatArray:
     return (whole & -whole).astype(np.float64)
 
 
+def alignment_of(inner: FloatArray) -> FloatArray:
+    """Return the largest power of two, up to a tile of 128, that divides each inner width."""
+    return np.minimum(power_of_two(inner), 128.0)
+
+
 def range_of(points: Points) -> FloatArray:
-    """Return the lowest and highest sizes, and power of two that divides d_model, (2, 6)."""
-    columns = np.column_stack([points.sizes, power_of_two(points.sizes[:, 2])])
+    """Return the lowest and highest sizes, and powers of two that divide the widths, (2, 7)."""
+    columns = np.column_stack(
+        [points.sizes, power_of_two(points.sizes[:, 2]), alignment_of(points.sizes[:, 3])]
+    )
     return np.stack([columns.min(axis=0), columns.max(axis=0)])

@@ -55,7 +55,7 @@ def layer_times(
     policy : int
         -1 where the layer is not buffered.
     axes : tuple
-        `active`, `each` and `log_seconds` of the LayerTable.
+        `active`, `rows` and `log_seconds` of the LayerTable.
     memo : ndarray of shape (n_local + 1, most rows + 1, most of one expert + 1)
         Times already looked up, NaN where not; empty to do without. A table's time depends on
         these three alone, so that a time from here is that of the table to the bit.

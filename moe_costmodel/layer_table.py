@@ -16,31 +16,31 @@ from moe_costmodel.work import Work, plausible_counts
 __all__ = ["LayerTable"]
 
 FloatArray = NDArray[np.float64]
-_SKEWS = np.array([0.0, 0.25, 0.5, 0.75, 1.0])
+_STEP = 0.5 * np.log(2.0)  # between neighbours of the axes of rows
 
 
 @dataclass(frozen=True)
 class LayerTable:
-    """Seconds of a layer on one device, by active experts, rows per active expert, and skew.
+    """Seconds of a layer on one device, by active experts, rows, and rows of the busiest expert.
 
-    Skew is 0 where all active experts have as many rows, and 1 where one has all it can; on a
-    logarithmic scale in between. For a given skew the time never falls when tokens are added, to
-    active experts or to new ones. Values in between are interpolated in logarithms, values beyond
-    the last rows go on in proportion to the rows.
+    A token more, wherever it goes, lowers none of the three, and the table never falls along any of
+    them; so the time of a layer never falls when tokens are added. Values in between are
+    interpolated in logarithms; values beyond the most rows of an expert go on in proportion.
 
     Attributes
     ----------
     shape : LayerShape
     active : ndarray of shape (n_active,)
         Log of the active experts, ascending.
-    each : ndarray of shape (n_each,)
-        Log of the rows per active expert, ascending.
-    log_seconds : ndarray of shape (n_active, n_each, 5)
+    rows : ndarray of shape (n_rows,)
+        Log of the rows of all experts, from 0 in equal steps.
+    log_seconds : ndarray of shape (n_active, n_rows, n_largest)
+        The last axis is the log of the busiest expert's rows, in the steps of `rows`.
     """
 
     shape: LayerShape
     active: FloatArray
-    each: FloatArray
+    rows: FloatArray
     log_seconds: FloatArray
 
     @classmethod
@@ -59,15 +59,19 @@ class LayerTable:
             Most rows that one expert is expected to get.
         """
         active = np.unique(np.round(np.geomspace(1, shape.n_local, 14)))
-        each = 2.0 ** np.arange(0, np.ceil(np.log2(max(2, max_rows))) + 0.5, 0.5)
-        grid = np.stack(np.meshgrid(active, each, _SKEWS, indexing="ij"), axis=-1).reshape(-1, 3)
-        rows = grid[:, 0] * grid[:, 1]
-        largest = _largest(grid[:, 0], grid[:, 1], grid[:, 2])
-        work = Work.from_counts(plausible_counts(rows, grid[:, 0], largest))
-        tokens = rows / shape.k * shape.n_experts / shape.n_local
-        seconds = predict(work, tokens).reshape(len(active), len(each), len(_SKEWS))
-        rising = np.maximum.accumulate(np.maximum.accumulate(seconds, axis=1), axis=0)
-        return cls(shape, np.log(active), np.log(each), np.log(rising))
+        n_largest = int(np.ceil(np.log(max(2, max_rows)) / _STEP)) + 1
+        n_rows = n_largest + int(np.ceil(np.log(shape.n_local) / _STEP)) + 1
+        rows, largest = _STEP * np.arange(n_rows), _STEP * np.arange(n_largest)
+        grid = np.stack(np.meshgrid(np.log(active), rows, largest, indexing="ij"), axis=-1)
+        cells, of_cell = np.unique(
+            np.round(_possible(np.exp(grid.reshape(-1, 3))), 6), axis=0, return_inverse=True
+        )
+        work = Work.from_counts(plausible_counts(cells[:, 1], cells[:, 0], cells[:, 2]))
+        tokens = cells[:, 1] / shape.k * shape.n_experts / shape.n_local
+        seconds = predict(work, tokens)[of_cell.ravel()].reshape(grid.shape[:-1])
+        for axis in range(3):
+            seconds = np.maximum.accumulate(seconds, axis=axis)
+        return cls(shape, np.log(active), rows, np.log(seconds))
 
     def seconds(self, counts: ArrayLike) -> FloatArray:
         """Return the time of each step.
@@ -94,50 +98,51 @@ class LayerTable:
             )
         flat = np.ascontiguousarray(array.reshape(-1, self.shape.n_local))
         out = np.empty(len(flat))
-        _interpolate(flat, self.active, self.each, self.log_seconds, out)
+        _interpolate(flat, self.active, self.rows, self.log_seconds, out)
         return out.reshape(array.shape[:-1])
 
 
-def _largest(active: FloatArray, each: FloatArray, skew: FloatArray) -> FloatArray:
-    """Return the busiest expert's rows at a skew: between the mean and all but one each."""
-    most = np.maximum(active * (each - 1) + 1, each)
-    return np.exp((1 - skew) * np.log(each) + skew * np.log(most))
+def _possible(cells: FloatArray) -> FloatArray:
+    """Return (active, rows, largest), n x 3, as near as steps can be that there are.
+
+    Every active expert has a row at least, and the busiest no fewer than the mean.
+    """
+    active, rows, largest = cells.T
+    active = np.maximum(1.0, np.minimum(active, np.floor(rows + 1e-9)))
+    # More than this is never looked up, but as a corner.
+    rows = np.minimum(rows, active * np.exp(np.log(largest).max()))
+    largest = np.clip(largest, rows / active, np.maximum(rows - active + 1, rows / active))
+    return np.stack([active, rows, largest], axis=1)
 
 
 @numba.njit(cache=True)
 def _interpolate(
     counts: NDArray[np.int64],
     active: FloatArray,
-    each: FloatArray,
+    rows: FloatArray,
     table: FloatArray,
     out: FloatArray,
 ) -> None:
-    n_active, n_each, n_skew = table.shape
+    n_active, n_rows, n_largest = table.shape
+    step = rows[1] - rows[0]
     for i in range(len(counts)):
-        n, rows, largest = 0, 0.0, 0.0
+        n, total, largest = 0, 0.0, 0.0
         for value in counts[i]:
             if value > 0:
                 n += 1
-                rows += value
+                total += value
                 largest = max(largest, value)
         if n == 0:
             out[i] = 0.0
             continue
-        x = np.log(n)
-        y = np.log(rows / n)
-        most = np.log(max(rows - n + 1, rows / n))
-        z = 0.0
-        if most > y:
-            z = min(1.0, max(0.0, (np.log(largest) - y) / (most - y))) * (n_skew - 1)
-        beyond = max(0.0, y - each[-1])
-        y = min(max(y, each[0]), each[-1])
+        x, y, z = np.log(n), np.log(total), np.log(max(largest, 1.0))
+        beyond = max(0.0, z - step * (n_largest - 1))
+        y, z = max(0.0, y - beyond) / step, (z - beyond) / step
         a = min(max(np.searchsorted(active, x) - 1, 0), max(n_active - 2, 0))
-        b = min(max(np.searchsorted(each, y) - 1, 0), n_each - 2)
-        c = min(int(z), n_skew - 2)
         a1 = min(a + 1, n_active - 1)
         fa = (x - active[a]) / (active[a1] - active[a]) if a1 > a else 0.0
-        fb = (y - each[b]) / (each[b + 1] - each[b])
-        fc = z - c
+        b, c = min(int(y), n_rows - 2), min(int(z), n_largest - 2)
+        fb, fc = min(y - b, 1.0), z - c
         value = 0.0
         for da in range(2):
             for db in range(2):

@@ -219,11 +219,10 @@ class LossMeter:
             self.n_layers = int(model.config.num_hidden_layers)
             self.k = int(model.config.num_experts_per_tok)
         else:
-            from moe_costmodel.record import find_routers
+            from moe_costmodel.record import record
 
-            _, routers = find_routers(model)
-            self.n_layers = len(routers)
-            self.k = int(next(iter(routers.values())).top_k)
+            seen = record(model, [batches[0][:1, :2]])
+            self.n_layers, self.k = seen.n_layers, seen.k
 
     def __call__(self, rules: Rules) -> tuple[float, float]:
         """Return the loss (nats a token), and the mean experts a token and layer."""

@@ -10,15 +10,31 @@ from numpy.typing import ArrayLike, NDArray
 
 from moe_costmodel._checks import check_positive, complain
 
-__all__ = ["DTYPE_BYTES", "LayerShape", "power_law_counts"]
+__all__ = ["DTYPE_BYTES", "OPERAND_BYTES", "LayerShape", "power_law_counts"]
 
+# Bytes of a weight, scales included where blocks of 16 (nvfp4) or 32 (mxfp4) share one of 8 bits.
 DTYPE_BYTES: dict[str, float] = {
     "float64": 8.0,
     "float32": 4.0,
     "bfloat16": 2.0,
     "float16": 2.0,
+    "fp8": 1.0,
     "fp8_block": 1.0,
+    "int8_wo": 1.0,
+    "nvfp4": 0.5 + 1 / 16,
+    "w4a16_mxfp4": 0.5 + 1 / 32,
+    "w4a8_mxfp4_mxfp8": 0.5 + 1 / 32,
+    "w4afp8": 0.5,
     "int4_wo": 0.5,
+}
+# Bytes of a value as it enters a product: weights alone may be quantised ("_wo", "w4a16").
+OPERAND_BYTES: dict[str, float] = DTYPE_BYTES | {
+    "int8_wo": 2.0,
+    "nvfp4": 0.5,
+    "w4a16_mxfp4": 2.0,
+    "w4a8_mxfp4_mxfp8": 1.0,
+    "w4afp8": 1.0,
+    "int4_wo": 2.0,
 }
 
 

@@ -71,12 +71,42 @@ class RestOfModel:
         if not rows:
             widths = sorted({r.shape.d_model for r in measurements.of("rest") if r.shape})
             raise complain("d_model", "RestOfModel.fit", f"among those measured, {widths}", d_model)
-        tokens = np.array([float(r.at["tokens"]) for r in rows])
-        context = np.array([float(r.at["context"]) for r in rows])
-        seconds = np.array([r.seconds for r in rows])
-        terms = np.stack([np.ones_like(tokens), tokens, tokens * context], axis=1)
-        found, _ = nnls(terms / seconds[:, None], np.ones_like(seconds))
-        a, b, c = (float(value) * n_layers for value in found)
+        layer = cls.from_times(
+            [r.at["tokens"] for r in rows],
+            [r.at["context"] for r in rows],
+            [r.seconds for r in rows],
+        )
+        return cls(**{name: n_layers * value for name, value in vars(layer).items()})
+
+    @classmethod
+    def from_times(cls, tokens: ArrayLike, context: ArrayLike, seconds: ArrayLike) -> RestOfModel:
+        """Fit to measured steps, such as :func:`moe_costmodel.measure_model.measure_rest` takes.
+
+        Parameters
+        ----------
+        tokens, context, seconds : array_like of shape (n,)
+            Tokens of each step, context that each of them attends to, and what the step took.
+
+        Raises
+        ------
+        ValueError
+            If there is no step, or a number is not finite, negative, or no time at all.
+        """
+        took = np.asarray(seconds, dtype=np.float64)
+        if took.ndim != 1 or not took.size:
+            raise complain("seconds", "RestOfModel.from_times", "one a step", took.shape)
+        steps = np.stack(
+            [np.broadcast_to(np.asarray(v, float), took.shape) for v in (tokens, context)]
+        )
+        if not (np.isfinite(steps).all() and np.isfinite(took).all()):
+            raise complain("seconds", "RestOfModel.from_times", "finite, as all", took)
+        if steps.min() < 0 or took.min() <= 0:
+            raise complain("seconds", "RestOfModel.from_times", "positive", took.min())
+        terms = np.stack([np.ones_like(took), steps[0], steps[0] * steps[1]], axis=1)
+        # Columns are scaled to alike sizes; rows divided by their time, for relative errors.
+        size = np.maximum(terms.max(axis=0), np.finfo(float).tiny)
+        found, _ = nnls(terms / size / took[:, None], np.ones_like(took))
+        a, b, c = (float(value) for value in found / size)
         return cls(per_step=a, per_token=b, per_token_context=c)
 
     def seconds(self, tokens: ArrayLike, context: ArrayLike) -> FloatArray:

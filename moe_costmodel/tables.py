@@ -12,14 +12,35 @@ from numpy.typing import NDArray
 from moe_costmodel.shapes import DTYPE_BYTES, LayerShape
 from moe_costmodel.work import TILES, Work
 
-__all__ = ["DEVICE_PEAKS", "KernelTable"]
+__all__ = ["DEVICE_PEAKS", "KernelTable", "Peaks"]
 
-# Data sheet peaks: bytes a second of memory, and dense operations a second by type.
-DEVICE_PEAKS: dict[str, tuple[float, dict[str, float]]] = {
-    "NVIDIA H100 80GB HBM3": (
-        3.35e12,
-        {"bfloat16": 989e12, "fp8_block": 1979e12, "int4_wo": 989e12},
-    ),
+
+@dataclass(frozen=True)
+class Peaks:
+    """What a data sheet says of a device.
+
+    Attributes
+    ----------
+    bandwidth : float
+        Bytes a second of its memory.
+    operations : dict of str to float
+        Dense operations a second, by type.
+    units : int
+        Processors that take one tile of a product at a time.
+    """
+
+    bandwidth: float
+    operations: dict[str, float]
+    units: int
+
+
+DEVICE_PEAKS: dict[str, Peaks] = {
+    "NVIDIA A100-SXM4-80GB": Peaks(2.039e12, {"bfloat16": 312e12}, 108),
+    "NVIDIA L40S": Peaks(0.864e12, {"bfloat16": 362e12, "fp8": 733e12}, 142),
+    "NVIDIA H100 80GB HBM3": Peaks(3.35e12, {"bfloat16": 989e12, "fp8": 1979e12}, 132),
+    "NVIDIA H200": Peaks(4.8e12, {"bfloat16": 989e12, "fp8": 1979e12}, 132),
+    "NVIDIA B200": Peaks(8e12, {"bfloat16": 2250e12, "fp8": 4500e12, "nvfp4": 9000e12}, 148),
+    "NVIDIA GB200": Peaks(8e12, {"bfloat16": 2500e12, "fp8": 5000e12, "nvfp4": 10000e12}, 148),
 }
 _NUMBERS = (
     "num_tokens",
@@ -200,27 +221,31 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
         if name not in table.column_names:
             raise _fault(path, name, "present", f"columns {table.column_names}")
         column = table.column(name)
+        if pa.types.is_dictionary(column.type):  # what pandas makes of categories
+            column = column.cast(column.type.value_type)
         kind = column.type
-        wanted, fits = {
-            "latency": ("floating point", pa.types.is_floating(kind)),
-            **dict.fromkeys(_NUMBERS, ("integers", pa.types.is_integer(kind))),
-            **dict.fromkeys(
-                _TEXTS,
-                ("text", pa.types.is_string(kind) or pa.types.is_large_string(kind)),
-            ),
-        }[name]
-        if not fits:
-            raise _fault(path, name, wanted, f"type {kind}")
         if column.null_count:
             raise _fault(path, name, "without gaps", f"{column.null_count} missing values")
-        columns[name] = column.to_numpy()
         if name in _TEXTS:
-            columns[name] = columns[name].astype(str)
+            if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+                raise _fault(path, name, "text", f"type {kind}")
+            columns[name] = column.to_numpy().astype(str)
+            continue
+        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+            raise _fault(path, name, "numbers", f"type {kind}")
+        columns[name] = column.to_numpy()
+        if name == "latency":
+            columns[name] = columns[name].astype(np.float64)
+        elif pa.types.is_floating(kind):
+            whole = np.isfinite(columns[name]) & (columns[name] == np.floor(columns[name]))
+            if not whole.all():
+                raise _fault(path, name, "integers", columns[name][~whole][0])
     if not len(columns["latency"]):
         raise _fault(path, "latency", "of at least one row", "none")
     for name in _NUMBERS:
         if columns[name].min() < 1 or columns[name].max() > 2**31:
             raise _fault(path, name, "from 1", f"{columns[name].min()} .. {columns[name].max()}")
+        columns[name] = columns[name].astype(np.int64)
     if (columns["topk"] > columns["num_experts"]).any():
         raise _fault(path, "topk", "at most num_experts", "more in some row")
     if (columns["num_experts"] % columns["moe_ep_size"]).any():
@@ -330,7 +355,7 @@ def _impossible(
 ) -> NDArray[np.bool_]:
     if device not in DEVICE_PEAKS:
         return np.zeros(len(exponent), dtype=bool)
-    bandwidth, _ = DEVICE_PEAKS[device]
+    bandwidth = DEVICE_PEAKS[device].bandwidth
     width = np.array([DTYPE_BYTES[name] for name in columns["moe_dtype"]])
     inner = columns["inter_size"] / columns["moe_tp_size"]
     weights = np.floor(work.active) * 3 * columns["hidden_size"] * inner * width

@@ -6,7 +6,6 @@ import json
 import struct
 import zipfile
 import zlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moe_costmodel.trace import RoutingTrace
+from moe_costmodel.trace_checks import fault
+from moe_costmodel.trace_sglang import as_array, from_detail_dump
 
 __all__ = ["load_trace", "save_trace"]
 
@@ -44,9 +45,10 @@ def load_trace(path: str | Path, *, mmap: bool = False) -> RoutingTrace:
           ``sequence_lengths`` and ``layers`` (what :func:`save_trace` writes), or
           ``logical_count``.
         - ``.pt``: a dump of SGLang's expert distribution recorder, read with
-          ``weights_only=True``. Mode *stat* (``logical_count``) gives a load-only trace; mode
-          *per_token* (``records`` with ``topk_ids_of_layer``) one without weights, whose
-          physical experts are mapped back to logical ones.
+          ``weights_only=True``. Modes *stat* and *stat_approx* (``logical_count``) and *per_pass*
+          (``records`` with ``global_physical_count``) give a load-only trace; mode *per_token*
+          (``records`` with ``topk_ids_of_layer``) one without weights. Physical experts are mapped
+          back to logical ones.
         - ``.json``: ``logical_count`` of shape (layers, experts) or (steps, layers, experts).
     mmap : bool
         Map ids and weights of an npz from disk instead of reading them; only where they are
@@ -117,10 +119,6 @@ def save_trace(trace: RoutingTrace, path: str | Path, *, compress: bool = True) 
     return path
 
 
-def _fault(path: Path, field: str, expected: str, got: object) -> ValueError:
-    return ValueError(f"{path}: field '{field}' must be {expected}. Got {got} instead.")
-
-
 def _load_npz(path: Path, *, mmap: bool = False) -> RoutingTrace:
     try:
         with zipfile.ZipFile(path) as archive:
@@ -136,12 +134,12 @@ def _load_npz(path: Path, *, mmap: bool = False) -> RoutingTrace:
             return RoutingTrace.from_counts(
                 _member(path, "logical_count"), layers=layers, source=str(path)
             )
-        raise _fault(path, "topk_ids", "present (or logical_count)", f"fields {sorted(names)}")
+        raise fault(str(path), "topk_ids", "present (or logical_count)", f"fields {sorted(names)}")
     if "n_experts" not in names:
-        raise _fault(path, "n_experts", "present", f"fields {sorted(names)}")
+        raise fault(str(path), "n_experts", "present", f"fields {sorted(names)}")
     n_experts = _member(path, "n_experts")
     if n_experts.ndim != 0 or n_experts.dtype.kind not in "ui" or n_experts < 1:
-        raise _fault(path, "n_experts", "a positive integer", repr(n_experts))
+        raise fault(str(path), "n_experts", "a positive integer", repr(n_experts))
     big = {
         name: _mapped(path, name) if mmap else _member(path, name)
         for name in ("topk_ids", "topk_weights")
@@ -162,7 +160,7 @@ def _member(path: Path, name: str) -> NDArray[Any]:
         with np.load(path, allow_pickle=False) as archive:
             return np.asarray(archive[name])
     except _BROKEN as error:
-        raise _fault(path, name, "a complete array without pickles", _said(error)) from error
+        raise fault(str(path), name, "a complete array without pickles", _said(error)) from error
 
 
 def _mapped(path: Path, name: str) -> NDArray[Any]:
@@ -187,7 +185,7 @@ def _mapped(path: Path, name: str) -> NDArray[Any]:
                 raise ValueError("an array of Python objects")
             return np.memmap(path, dtype, "r", file.tell(), shape, order="F" if fortran else "C")
     except _BROKEN as error:
-        raise _fault(path, name, "an uncompressed array", _said(error)) from error
+        raise fault(str(path), name, "an uncompressed array", _said(error)) from error
 
 
 def _said(error: BaseException) -> str:
@@ -201,7 +199,7 @@ def _load_json(path: Path) -> RoutingTrace:
         raise ValueError(f"{path}: must be JSON. Got {_said(error)} instead.") from error
     if not isinstance(content, dict) or "logical_count" not in content:
         keys = sorted(content) if isinstance(content, dict) else type(content).__name__
-        raise _fault(path, "logical_count", "present", keys)
+        raise fault(str(path), "logical_count", "present", keys)
     return RoutingTrace.from_counts(content["logical_count"], source=str(path))
 
 
@@ -219,136 +217,9 @@ def _load_pt(path: Path) -> RoutingTrace:
             "would need to run code from the file, which is never done."
         ) from error
     if isinstance(content, dict) and "logical_count" in content:
-        return RoutingTrace.from_counts(
-            _as_array(path, "logical_count", content["logical_count"]), source=str(path)
-        )
+        counts = as_array(str(path), "logical_count", content["logical_count"])
+        return RoutingTrace.from_counts(counts, source=str(path))
     if isinstance(content, dict) and "records" in content:
-        return _from_records(path, content)
+        return from_detail_dump(content, source=str(path))
     found = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
-    raise _fault(path, "logical_count", "present (or records)", found)
-
-
-def _as_array(path: Path, field: str, value: Any) -> NDArray[Any]:
-    try:
-        return np.asarray(value.numpy() if hasattr(value, "numpy") else value)
-    except _BROKEN as error:
-        raise _fault(path, field, "a plain tensor", _said(error)) from error
-
-
-def _from_records(path: Path, content: dict[Any, Any]) -> RoutingTrace:
-    """Turn a per-token dump of SGLang's recorder into a trace (-1 marks what was not routed)."""
-    records = content["records"]
-    if not isinstance(records, Sequence) or not records:
-        raise _fault(path, "records", "a non-empty list", type(records).__name__)
-    to_logical = _as_array(
-        path, "last_physical_to_logical_map", content.get("last_physical_to_logical_map")
-    )
-    if to_logical.ndim != 2 or to_logical.dtype.kind not in "ui" or to_logical.size == 0:
-        raise _fault(
-            path,
-            "last_physical_to_logical_map",
-            "integers of shape (layers, physical experts)",
-            f"shape {to_logical.shape}, dtype {to_logical.dtype}",
-        )
-    if to_logical.min() < 0 or to_logical.max() >= to_logical.shape[1]:
-        raise _fault(
-            path,
-            "last_physical_to_logical_map",
-            f"in 0 .. {to_logical.shape[1] - 1}",
-            f"{to_logical.min()} .. {to_logical.max()}",
-        )
-    passes = [_physical_ids(path, i, record, to_logical.shape) for i, record in enumerate(records)]
-    if len({ids.shape[2] for ids in passes}) > 1:
-        raise _fault(
-            path, "topk_ids_of_layer", "as wide in every record", {i.shape[2] for i in passes}
-        )
-    order, lengths = _sequences(path, records, [len(ids) for ids in passes])
-    physical = np.concatenate(passes)[order]
-    routed_layers = (physical >= 0).any(axis=(0, 2))
-    used = (physical[:, routed_layers] >= 0).any(axis=(0, 1))
-    if not used.any():
-        raise _fault(path, "topk_ids_of_layer", "routed somewhere", "-1 only")
-    physical = physical[:, routed_layers][:, :, used]
-    kept = (physical >= 0).all(axis=(1, 2))
-    if not kept.any():
-        raise _fault(path, "topk_ids_of_layer", "complete for some token", "a -1 in every token")
-    layers = np.flatnonzero(routed_layers)
-    logical = np.stack(
-        [to_logical[layer][physical[kept, i]] for i, layer in enumerate(layers)], axis=1
-    )
-    sequence = np.repeat(np.arange(len(lengths)), lengths)[kept]
-    lengths = np.unique(sequence, return_counts=True)[1]
-    return RoutingTrace(
-        logical,
-        n_experts=int(to_logical.max()) + 1,
-        sequence_lengths=lengths,
-        layers=layers,
-        source=str(path),
-    )
-
-
-def _physical_ids(
-    path: Path, i: int, record: Any, map_shape: tuple[int, ...]
-) -> NDArray[np.integer]:
-    if not isinstance(record, dict) or "topk_ids_of_layer" not in record:
-        raise _fault(
-            path, f"records[{i}].topk_ids_of_layer", "present (recorder mode per_token)", "none"
-        )
-    ids = _as_array(path, f"records[{i}].topk_ids_of_layer", record["topk_ids_of_layer"])
-    if ids.ndim != 3 or ids.dtype.kind != "i" or len(ids) != map_shape[0]:
-        raise _fault(
-            path,
-            f"records[{i}].topk_ids_of_layer",
-            f"signed integers of shape ({map_shape[0]} layers, tokens, k)",
-            f"shape {ids.shape}, dtype {ids.dtype}",
-        )
-    if ids.size and (ids.min() < -1 or ids.max() >= map_shape[1]):
-        raise _fault(
-            path,
-            f"records[{i}].topk_ids_of_layer",
-            f"in -1 .. {map_shape[1] - 1}",
-            f"{ids.min()} .. {ids.max()}",
-        )
-    return ids.transpose(1, 0, 2)
-
-
-def _sequences(
-    path: Path, records: Sequence[Any], sizes: list[int]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Order the tokens of the recorded passes by sequence.
-
-    The recorder keeps no request ids. A prefill pass says how long its sequences are; in a decode
-    pass, the token in a slot continues the slot's sequence where its position is the next one.
-    """
-    sequences: list[list[int]] = []
-    slots: dict[int, tuple[int, int]] = {}
-    first = 0
-    for i, (record, size) in enumerate(zip(records, sizes, strict=True)):
-        lengths = record.get("extend_seq_lens")
-        positions = record.get("positions")
-        if lengths is not None:
-            lengths = _as_array(path, f"records[{i}].extend_seq_lens", lengths)
-            if lengths.dtype.kind not in "ui" or lengths.ndim != 1 or lengths.sum() != size:
-                raise _fault(
-                    path, f"records[{i}].extend_seq_lens", f"{size} tokens in all", lengths
-                )
-            for part in np.split(np.arange(first, first + size), np.cumsum(lengths)[:-1]):
-                sequences.append(part.tolist())
-            slots.clear()
-        elif positions is None:
-            sequences.append(list(range(first, first + size)))
-        else:
-            positions = _as_array(path, f"records[{i}].positions", positions)
-            if positions.shape != (size,) or positions.dtype.kind not in "ui":
-                raise _fault(path, f"records[{i}].positions", f"{size} integers", positions.shape)
-            for slot, position in enumerate(positions.tolist()):
-                sequence, last = slots.get(slot, (-1, -2))
-                if position != last + 1:
-                    sequence = len(sequences)
-                    sequences.append([])
-                sequences[sequence].append(first + slot)
-                slots[slot] = (sequence, position)
-        first += size
-    sequences = [sequence for sequence in sequences if sequence]
-    order = np.array([token for sequence in sequences for token in sequence], dtype=np.int64)
-    return order, np.array([len(sequence) for sequence in sequences], dtype=np.int64)
+    raise fault(str(path), "logical_count", "present (or records)", found)

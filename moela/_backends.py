@@ -98,7 +98,7 @@ class JoblibRunner:
         rows = X[list(job)]
         if in_process:
             return joblib.delayed(_evaluate_here)(
-                self.problem, job, rows, names, self.retries, self.kwargs
+                self.problem, job, rows, names, self.retries, self.threads, self.kwargs
             )
         if self._payload is None:
             self._payload = dumps(self.problem, self.retries, self.threads)
@@ -207,9 +207,16 @@ def _controller(_modules: int) -> Any:
 
 
 def _evaluate_here(
-    problem: Any, job: Job, X: Any, names: Sequence[str], retries: int, kwargs: dict[str, Any]
+    problem: Any,
+    job: Job,
+    X: Any,
+    names: Sequence[str],
+    retries: int,
+    threads: int | None,
+    kwargs: dict[str, Any],
 ) -> tuple[Job, list[Outcome]]:
-    return job, evaluate(problem, X, names, retries, kwargs)
+    with limited_threads(threads):  # OpenMP keeps a limit per thread, other than BLAS
+        return job, evaluate(problem, X, names, retries, kwargs)
 
 
 def _evaluate_there(payload: bytes, task: bytes) -> tuple[Job, list[Outcome]]:

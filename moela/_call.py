@@ -55,7 +55,7 @@ def evaluate(
     except _NoAnswerError as error:
         outcomes = [Outcome(INVALID, error=str(error)) for _ in range(n)]
         retries = 0
-    except Exception:
+    except (Exception, SystemExit):  # a script's way to give up, called as a function
         if n > 1:
             return [evaluate(problem, X[i : i + 1], names, retries, kwargs)[0] for i in range(n)]
         outcomes = [Outcome(ERROR, error=traceback.format_exc())]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,14 @@ def keys(problem: Any, X: Any) -> list[bytes]:
     if hasattr(problem, "canonical"):
         X = problem.canonical(X)
     return [blake2b(encode(x), digest_size=16).digest() for x in X]
+
+
+def checksum(values: Iterable[Any]) -> int:
+    """Return a checksum of the values of a stored row: numbers, strings, bytes and None."""
+    total = 0
+    for value in values:
+        total = crc32(value if isinstance(value, bytes) else str(value).encode(), total)
+    return total
 
 
 def pack(arrays: Mapping[str, NDArray[Any]]) -> bytes | None:

@@ -213,6 +213,8 @@ def _mismatch(journal: Journal, compared: list[tuple[list[str], RunRow]], seed_d
             f"{run.seed}. Pass seed={run.seed} to go on with it, or on_mismatch='new' to begin "
             "another run in the same file."
         )
+    if seed_drawn:
+        found = [line if not line.startswith("seed:") else f"{line} (drawn)" for line in found]
     lines = "\n".join(f"  {line}" for line in found)
     return (
         f"No run in {journal.path} is this one. The nearest, run {run.id}, differs in\n{lines}\n"

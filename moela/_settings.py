@@ -12,6 +12,10 @@ _ALLOWED = {
     "timeout": "a positive number of seconds, or None",
     "on_mismatch": "'raise' or 'new'",
     "inner_max_num_threads": "a positive integer, or None",
+    "dedupe": "True or False",
+    "retry_failed": "True or False",
+    "recheck": "True or False",
+    "progress": "True, False or None",
 }
 
 
@@ -26,8 +30,13 @@ def check_settings(**settings: Any) -> None:
 
 
 def _right(name: str, value: Any) -> bool:
-    integer = isinstance(value, int) and not isinstance(value, bool)
+    boolean = isinstance(value, bool)
+    integer = isinstance(value, int) and not boolean
     match name:
+        case "dedupe" | "retry_failed" | "recheck":
+            return boolean
+        case "progress":
+            return boolean or value is None
         case "n_jobs":
             return value is None or (integer and value != 0)
         case "chunk_size":
@@ -37,7 +46,7 @@ def _right(name: str, value: Any) -> bool:
         case "inner_max_num_threads":
             return value is None or (integer and value > 0)
         case "timeout":
-            return value is None or (isinstance(value, int | float) and value > 0)
+            return value is None or (isinstance(value, int | float) and value > 0 and not boolean)
         case "on_error":
             return value in ("raise", "infeasible")
         case _:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import sqlite3
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 APPLICATION_ID = 0x4D4F4541
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_SECONDS = 60.0
 
 
@@ -36,7 +37,7 @@ def check_header(path: Path) -> None:
 
 
 def check_contents(db: sqlite3.Connection, path: Path) -> None:
-    """Raise StoreError if an SQLite file is damaged, not a store, or of a newer version."""
+    """Raise StoreError if an SQLite file is damaged, not a store, or of another version."""
     tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID and tables:
         raise StoreError(
@@ -59,6 +60,8 @@ def translated(path: Path) -> Iterator[None]:
     """Turn the errors of SQLite into a StoreError that says what happened and what to do."""
     try:
         yield
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise StoreError(_damaged(path, str(error))) from error
     except sqlite3.Error as error:
         text = str(error)
         if "full" in text:
@@ -71,7 +74,7 @@ def translated(path: Path) -> Iterator[None]:
                 f"The store {path} cannot be written ({text}). The folder must be writable too, "
                 "since SQLite keeps its log beside the file."
             )
-        elif "malformed" in text or "not a database" in text:
+        elif "malformed" in text or "not a database" in text or "decode" in text:
             message = _damaged(path, text)
         elif "locked" in text:
             message = (

@@ -12,7 +12,7 @@ from typing import Any
 
 INSERT = (
     "INSERT INTO evaluations (run, n, batch, key, x, f, g, h, extra, status, error, duration, "
-    "worker, attempts, elapsed) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+    "worker, attempts, elapsed, checksum) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 )
 _SYNC_SECONDS = 1.0
 
@@ -39,12 +39,12 @@ class Writer:
         self._changed = threading.Condition()
         self._pending = 0
         self._hurry = False
-        self._failure: sqlite3.Error | None = None
+        self._failure: Exception | None = None
         self._thread: threading.Thread | None = None
         self._synced = float("-inf")
 
     def put(self, row: tuple[Any, ...]) -> None:
-        """Hand over the values of a row; raises the sqlite3.Error of an earlier one."""
+        """Hand over the values of a row; raises the error of an earlier one."""
         self._raise()
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, daemon=True)
@@ -54,7 +54,7 @@ class Writer:
         self._rows.put(row)
 
     def flush(self) -> None:
-        """Wait until all rows are committed; raises the sqlite3.Error that prevents it."""
+        """Wait until all rows are committed; raises the error that prevents it."""
         with self._changed:
             self._hurry = True
             self._changed.notify_all()
@@ -117,12 +117,12 @@ class Writer:
                 self._failure = self._failure or failure
                 self._changed.notify_all()
 
-    def _commit(self, rows: list[tuple[Any, ...]]) -> sqlite3.Error | None:
+    def _commit(self, rows: list[tuple[Any, ...]]) -> Exception | None:
         try:
             self.begin()
             self._db.executemany(INSERT, rows)
             self._db.execute("COMMIT")
-        except sqlite3.Error as error:
+        except Exception as error:  # whatever it is: who waits for the rows must hear of it
             self.rollback()
             if len(rows) == 1:
                 return error

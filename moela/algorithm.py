@@ -33,6 +33,8 @@ from moela.volume import DirectionalVolume
 Part = Literal["evolution", "search", "pareto"]
 PARTS: tuple[Part, ...] = ("evolution", "search", "pareto")
 _BATCH = 20
+# Moves of a kick: at most a fifth of the variables, and at most so many.
+_MOST_KICKS = 10
 
 
 class MOELA(ArchiveAlgorithm):
@@ -56,11 +58,15 @@ class MOELA(ArchiveAlgorithm):
         Local searches that run side by side.
     patience : int
         Evaluated neighbours in a row that may fail before a search ends.
-    descend : {"product", "chebyshev", "weighted_sum"}
+    prob_kick : float
+        Probability that a search begins with some moves at random, to leave the basin of the
+        archived design that it starts from.
+    descend : {"auto", "product", "chebyshev", "weighted_sum"}
         What a search descends on. The weighted product of the distances to the reference aims at
-        hypervolume.
+        hypervolume; "auto" takes it where there is a reference, else the weighted sum.
     n_candidates : int
-        Neighbours that the move model ranks for each one that is evaluated.
+        Neighbours that the move model ranks around each place where a search stands; a fifth of
+        them may be evaluated before others are drawn.
     shares : dict or None
         Relative shares of the evaluations that "evolution", "search" and "pareto" get. None: mostly
         search where the problem brings `neighbours` of its own, since somebody has thought about
@@ -68,8 +74,9 @@ class MOELA(ArchiveAlgorithm):
     start_model, move_model : "default", None or scikit-learn regressor
         The models that pick starts and rank moves; None does without.
     reference : "auto", None or array [M]
-        Where the weighted product is measured from. "auto" takes the problem's `ref_point` if it
-        has one; None the nadir of the non-dominated designs so far.
+        A point to beat, from which the weighted product is measured. "auto" takes the problem's
+        `ref_point`, unless most of the first designs beat it already, as they do where it is a
+        bound; None takes the nadir of the non-dominated designs so far.
     batch_size : int or None
         Designs asked for at a time; None asks for one a search, and for twenty where it is not the
         turn of the searches. Raise it to a multiple of the workers when evaluating in parallel.
@@ -117,8 +124,9 @@ class MOELA(ArchiveAlgorithm):
         scalarisation: Scalarisation = "chebyshev",
         n_searches: int = 5,
         patience: int = 20,
-        descend: Scalarisation = "product",
-        n_candidates: int = 10,
+        prob_kick: float = 0.2,
+        descend: Scalarisation | Literal["auto"] = "auto",
+        n_candidates: int = 50,
         shares: Mapping[str, float] | None = None,
         start_model: Any = "default",
         move_model: Any = "default",
@@ -137,14 +145,20 @@ class MOELA(ArchiveAlgorithm):
         ):
             whole = isinstance(value, int | np.integer) and value >= low
             require("MOELA", name, value, whole, f"an integer of at least {low}")
-        for name, choice in (("scalarisation", scalarisation), ("descend", descend)):
-            allowed = f"one of {', '.join(SCALARISATIONS)}"
-            require("MOELA", name, choice, choice in SCALARISATIONS, allowed)
-        fits = 0.0 <= prob_neighbour_mating <= 1.0
-        require("MOELA", "prob_neighbour_mating", prob_neighbour_mating, fits, "between 0 and 1")
+        for name, choice, known in (
+            ("scalarisation", scalarisation, SCALARISATIONS),
+            ("descend", descend, ("auto", *SCALARISATIONS)),
+        ):
+            allowed = f"one of {', '.join(known)}"
+            require("MOELA", name, choice, choice in known, allowed)
+        for name, chance in (
+            ("prob_neighbour_mating", prob_neighbour_mating),
+            ("prob_kick", prob_kick),
+        ):
+            require("MOELA", name, chance, 0.0 <= chance <= 1.0, "between 0 and 1")
         if shares is not None:
-            known = set(shares) <= set(PARTS) and all(value >= 0 for value in shares.values())
-            fits = known and sum(shares.values()) > 0
+            named = set(shares) <= set(PARTS) and all(value >= 0 for value in shares.values())
+            fits = named and sum(shares.values()) > 0
             expected = f"a positive number for some of {', '.join(PARTS)}"
             require("MOELA", "shares", shares, fits, expected)
         super().__init__(n_init=n_subproblems, archive_size=archive_size, **kwargs)
@@ -154,6 +168,7 @@ class MOELA(ArchiveAlgorithm):
         self.scalarisation = scalarisation
         self.n_searches = n_searches
         self.patience = patience
+        self.prob_kick = prob_kick
         self.descend = descend
         self.n_candidates = n_candidates
         self.shares = shares
@@ -180,11 +195,6 @@ class MOELA(ArchiveAlgorithm):
         self.evolution = Evolution(
             problem, self.operators, self.seen, self.subproblems, self.prob_neighbour_mating
         )
-        self.searches = LocalSearches(problem.n_obj, self.descend, self.patience)
-        self.starts: StartModel | None = None
-        if self.start_model is not None:
-            given = None if isinstance(self.start_model, str) else self.start_model
-            self.starts = StartModel(self.descend, given)
         self.moves: MoveModel | None = None
         if self.move_model is not None:
             self.moves = MoveModel(None if isinstance(self.move_model, str) else self.move_model)
@@ -193,7 +203,7 @@ class MOELA(ArchiveAlgorithm):
             self.operators,
             self.seen,
             self.moves,
-            learns=self.starts is not None,
+            learns=self.start_model is not None,
             n_candidates=self.n_candidates,
         )
         self.volume = DirectionalVolume(problem.n_obj, rng)
@@ -202,6 +212,20 @@ class MOELA(ArchiveAlgorithm):
             part: {"n_eval": 0, "accepted": 0, "hypervolume": 0.0}
             for part in ("initial", *PARTS, "screening")
         }
+
+    def _aim(self, F: Floats) -> None:
+        """Decide what searches descend on, knowing the first designs' objectives F [n, M]."""
+        reference = self.frame.reference
+        given = not isinstance(self.reference, str)
+        if reference is not None and not given and (reference > F).all(axis=1).mean() > 0.5:
+            self.frame.reference = reference = None
+        by: Scalarisation = "weighted_sum" if reference is None else "product"
+        self.descends_on = by if self.descend == "auto" else self.descend
+        self.searches = LocalSearches(self.problem.n_obj, self.descends_on, self.patience)
+        self.starts: StartModel | None = None
+        if self.start_model is not None:
+            estimator = None if isinstance(self.start_model, str) else self.start_model
+            self.starts = StartModel(self.descends_on, estimator)
 
     def _share(self) -> Mapping[str, float]:
         if self.shares is not None:
@@ -245,13 +269,13 @@ class MOELA(ArchiveAlgorithm):
             running = self.searches
             if len(running) == 0:
                 break
+            if (running.kick > 0).any():
+                return self._kicked()
             width = max(1, (self.batch_size or 0) // len(running))
-            found = self.screen.candidates(
-                running.X, running.features, width, self.random_state, running.step
-            )
+            found = self.screen.around(running, width, self.random_state)
             W, F = running.W[:, None], running.F[:, None]
-            before = scalarise(self.frame.scale(F), W, self.descend)
-            after = scalarise(self.frame.scale(F + found.change), W, self.descend)
+            before = scalarise(self.frame.scale(F), W, self.descends_on)
+            after = scalarise(self.frame.scale(F + found.change), W, self.descends_on)
             pop, at = self.screen.pick(found, after - before, width)
             idle = np.bincount(at[0], minlength=len(running)) == 0
             if len(pop):
@@ -273,7 +297,7 @@ class MOELA(ArchiveAlgorithm):
         base = front.pop[members]
         X = rows([ind.X for ind in base])
         features = encode(self.problem, X) if self.screen.learns else np.empty((n, 0))
-        found = self.screen.candidates(X, features, 1, rng)
+        found = self.screen.candidates(X, features, 1, self.n_candidates // 5, rng)
         F = front.F[members][:, None] + found.change
         gain = self.volume.gain(F.reshape(-1, F.shape[2]), self.frame).reshape(F.shape[:2])
         pop, at = self.screen.pick(found, -gain, 1)
@@ -289,7 +313,7 @@ class MOELA(ArchiveAlgorithm):
         front = self.front
         W = random_weights(n, self.problem.n_obj, self.random_state)
         chosen = pick_starts(
-            self.problem, front, self.frame, W, self.descend, self.starts, self.random_state
+            self.problem, front, self.frame, W, self.descends_on, self.starts, self.random_state
         )
         if len(chosen) == 0:
             return
@@ -297,13 +321,37 @@ class MOELA(ArchiveAlgorithm):
         if self.screen.learns:
             start = start_features(self.problem, front, chosen)
             features = start[:, :-1]
+        most = min(max(2, self.problem.n_var // 5), _MOST_KICKS)
+        kick = self.random_state.integers(2, most + 1, n)
+        kick[self.random_state.random(n) >= self.prob_kick] = 0
         self.searches.begin(
-            front.pop[chosen], front.F[chosen], front.CV[chosen], W, features, start
+            front.pop[chosen], front.F[chosen], front.CV[chosen], W, features, start, kick
         )
+
+    def _kicked(self) -> Population:
+        """Propose where the kicks of searches that start lead."""
+        running = self.searches
+        at = np.flatnonzero(running.kick > 0)
+        X, left = running.X[at], running.kick[at].copy()
+        while (left > 0).any():
+            go = left > 0
+            near = self.operators.neighbours(
+                self.problem, X[go], 1, self.random_state, running.step[at[go]]
+            )
+            X[go] = near[:, 0]
+            left -= 1
+        self.seen.claim(X)
+        pop = Population.new("X", rows(list(X)))
+        pop.set(search=running.ids[at], blind=False)
+        if self.screen.learns:
+            for ind, features in zip(pop, encode(self.problem, X), strict=True):
+                ind.data["features"] = features
+        return pop
 
     # -------------------------------------------------------------------------------- answers
 
     def _answer_initial(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
+        self._aim(F)
         self.frame.update(F, self.front)
         self.evolution.populate(pop, F, CV, self.frame)
         self._account(pop, F, CV, accepted)
@@ -370,10 +418,12 @@ class MOELA(ArchiveAlgorithm):
         for ind, f in zip(pop, F, strict=True):
             at = standing.get(ind.data.get("search")) if ind.data.get("part") == "search" else None
             if at is not None:
+                if running.kick[at] > 0:
+                    continue
                 before = running.F[at]
                 if ind.data.get("blind"):
                     Z = self.frame.scale(np.stack([before, f]))
-                    g = scalarise(Z, running.W[at], self.descend)
+                    g = scalarise(Z, running.W[at], self.descends_on)
                     predicted.append(ind.data.get("predicted"))
                     measured.append(g[1] - g[0])
             elif ind.data.get("part") == "pareto":

@@ -65,7 +65,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if not _at_fault(error):
             raise
-        print(f"moela: {error}", file=sys.stderr)
+        about: object = error
+        if isinstance(error, OSError) and error.filename is not None:
+            about = f"{error.filename}: {error.strerror}."  # without Python's number and quotes
+        print(f"moela: {about}", file=sys.stderr)
         return 2
     return 0
 

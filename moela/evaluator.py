@@ -149,6 +149,10 @@ class Evaluator(PymooEvaluator):
             timeout=timeout,
             on_mismatch=on_mismatch,
             inner_max_num_threads=inner_max_num_threads,
+            dedupe=dedupe,
+            retry_failed=retry_failed,
+            recheck=recheck,
+            progress=progress,
         )
         self.n_jobs = n_jobs
         self.backend = check_backend(backend, timeout)

@@ -205,8 +205,9 @@ class Run:
         """
         path = Path(path)
         arrays = FileArrays(path)
+        text = str(arrays["header"])
         try:
-            header = json.loads(str(arrays["header"]))
+            header = json.loads(text)
         except ValueError as error:
             raise damaged(path, f"a JSON header, got {error}") from error
         if not isinstance(header, dict) or header.get("format") != FORMAT:

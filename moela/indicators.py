@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from math import gamma
 
 import moocore
 import numpy as np
+from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from moela.base import require
@@ -15,6 +17,10 @@ Floats = NDArray[np.float64]
 # Largest fronts whose volume moocore finds exactly in a second at most, or sooner than it
 # approximates it, by number of objectives; measured by tests/benchmarks/compare_speed.py.
 EXACT_UP_TO = {2: 1_000_000, 3: 200_000, 4: 50_000, 5: 10_000, 6: 500, 7: 150, 8: 70, 9: 50, 10: 35}
+# The same for the contributions of all of its points.
+EXACT_CONTRIBUTIONS_UP_TO = {
+    2: 1_000_000, 3: 200_000, 4: 1_000, 5: 400, 6: 150, 7: 60, 8: 50, 9: 25, 10: 20,
+}  # fmt: skip
 _EXACT_BEYOND = 12
 N_DIRECTIONS = 4096
 # Below it, floats have too few digits left for differences.
@@ -66,6 +72,85 @@ def hypervolume(F: ArrayLike, ref_point: ArrayLike, *, exact: bool | None = None
     if is_exact(*inside.shape) if exact is None else exact:
         return float(moocore.hypervolume(inside, ref=reference))
     return float(moocore.hv_approx(inside, ref=reference))
+
+
+def contributions(F: ArrayLike, ref_point: ArrayLike, *, exact: bool | None = None) -> Floats:
+    """Return the volume that each point dominates and no other one does, up to a reference point.
+
+    Points that aren't better than the reference in every objective have 0.
+
+    Parameters
+    ----------
+    F : float array, [n, M]
+        Mutually non-dominated.
+    ref_point : float array, [M]
+    exact : bool, optional
+        Default: where that is a matter of seconds, by `EXACT_CONTRIBUTIONS_UP_TO`. An approximate
+        value averages 4,096 directions from the point, the same for every point; half of them
+        were within 0.03 of the exact ones in up to 8 objectives, and within 0.06 in 10.
+
+    Returns
+    -------
+    float array, [n]
+        In the product of the objectives' units.
+
+    References
+    ----------
+    Exact: moocore. Approximate: Shang, Ishibuchi and Ni 2020, "R2-based hypervolume contribution
+    approximation".
+    """
+    points, reference = _table("contributions", F), np.asarray(ref_point, dtype=float)
+    n_obj = points.shape[1]
+    require(
+        "contributions", "ref_point", ref_point, reference.shape == (n_obj,), f"{n_obj} numbers"
+    )
+    out = np.zeros(len(points))
+    inside = np.flatnonzero((points < reference).all(axis=1))
+    if len(inside) == 0:
+        return out
+    few = len(inside) <= EXACT_CONTRIBUTIONS_UP_TO.get(n_obj, _EXACT_BEYOND)
+    if few if exact is None else exact:
+        out[inside] = moocore.hv_contributions(points[inside], ref=reference)
+        return out
+    scale = reference - points[inside].min(axis=0)
+    rays = 1.0 / sphere_directions(n_obj, N_DIRECTIONS)
+    Z = np.ascontiguousarray((reference - points[inside]) / scale)
+    # What the directions measure is a part of a ball: of its 2^M orthants, one.
+    unit = np.pi ** (n_obj / 2) / gamma(n_obj / 2 + 1) / 2.0**n_obj
+    out[inside] = _alone(Z, rays) * unit * np.prod(scale)
+    return out
+
+
+@njit(cache=True)  # type: ignore[misc]
+def _alone(room: Floats, rays: Floats) -> Floats:
+    """Return the mean over rays of the M-th power of how far each point is alone, [n].
+
+    Parameters
+    ----------
+    room : float array, [n, M]
+        From the points to the reference point.
+    rays : float array, [K, M]
+        One over each component of a direction.
+    """
+    n, n_obj = room.shape
+    out = np.zeros(n)
+    for i in range(n):
+        for k in range(len(rays)):
+            alone = np.inf
+            for j in range(n_obj):
+                alone = min(alone, room[i, j] * rays[k, j])
+            for other in range(n):
+                if other == i:
+                    continue
+                # From here on, the other one dominates what lies in this direction.
+                taken = 0.0
+                for j in range(n_obj):
+                    taken = max(taken, (room[i, j] - room[other, j]) * rays[k, j])
+                    if taken >= alone:
+                        break
+                alone = min(alone, taken)
+            out[i] += alone**n_obj
+    return out / len(rays)
 
 
 def igd_plus(F: ArrayLike, reference: ArrayLike) -> float:

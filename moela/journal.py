@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import time
@@ -64,13 +65,15 @@ CREATE TABLE evaluations (
     duration REAL NOT NULL,     -- seconds
     worker TEXT NOT NULL,
     attempts INTEGER NOT NULL,
-    elapsed REAL NOT NULL       -- seconds that the run had been running when it finished
+    elapsed REAL NOT NULL,      -- seconds that the run had been running when it finished
+    checksum INTEGER NOT NULL   -- of the columns from run to elapsed
 );
 CREATE INDEX evaluations_key ON evaluations (key);
 CREATE INDEX evaluations_run ON evaluations (run, n);
 """
-_COLUMNS = (
-    "id, run, n, batch, key, f, g, h, extra, status, error, duration, worker, attempts, elapsed"
+COLUMNS = (
+    "id, run, n, batch, key, x, f, g, h, extra, status, error, duration, worker, attempts, "
+    "elapsed, checksum"
 )
 
 
@@ -272,7 +275,7 @@ class Journal:
                 part = list(keys[start : start + 500])
                 marks = ",".join("?" * len(part))
                 cursor = self._db.execute(
-                    f"SELECT {_COLUMNS} FROM evaluations WHERE key IN ({marks}) "
+                    f"SELECT {COLUMNS} FROM evaluations WHERE key IN ({marks}) "
                     f"AND (run = ? {others}) ORDER BY run = ? DESC, id DESC",
                     (*part, run.id, *extra, run.id),
                 )
@@ -285,8 +288,7 @@ class Journal:
         """Return the youngest row of a run at each position from ``first`` up to ``last``."""
         with translated(self.path):
             cursor = self._db.execute(
-                f"SELECT {_COLUMNS} FROM evaluations WHERE run = ? AND n >= ? AND n < ? "
-                "ORDER BY id",
+                f"SELECT {COLUMNS} FROM evaluations WHERE run = ? AND n >= ? AND n < ? ORDER BY id",
                 (run, first, last),
             )
             return {row.n: row for row in map(_row, cursor)}
@@ -295,11 +297,11 @@ class Journal:
         """Return the successful evaluation of a run that took least time, with its design."""
         with translated(self.path):
             line = self._db.execute(
-                f"SELECT {_COLUMNS}, x FROM evaluations WHERE run = ? AND status = 'ok' "
+                f"SELECT {COLUMNS} FROM evaluations WHERE run = ? AND status = 'ok' "
                 "ORDER BY duration, id LIMIT 1",
                 (run,),
             ).fetchone()
-        return None if line is None else (_keys.decode(line[-1]), _row(line))
+            return None if line is None else (_keys.decode(line[5]), _row(line))
 
     def add(
         self, run: int, n: int, batch: int, key: bytes, x: bytes, outcome: Outcome, elapsed: float
@@ -317,11 +319,11 @@ class Journal:
             *(run, n, batch, key, x),
             *(None if v is None else np.asarray(v, "<f8").tobytes() for v in (f, g, h)),
             _keys.pack(values),
-            *(outcome.status, outcome.error, outcome.duration, outcome.worker, outcome.attempts),
-            elapsed,
+            *(outcome.status, _text(outcome.error), float(outcome.duration), outcome.worker),
+            *(outcome.attempts, float(elapsed)),
         )
         with translated(self.path):
-            self._writer.put(row)
+            self._writer.put((*row, _keys.checksum(row)))
 
     def flush(self) -> None:
         """Return when everything that was added is committed.
@@ -352,19 +354,37 @@ def read_runs(db: sqlite3.Connection) -> list[RunRow]:
     runs = [RunRow(*line) for line in db.execute(f"SELECT {names} FROM runs ORDER BY id")]
     for run in runs:
         run.seed_drawn = bool(run.seed_drawn)
+        for text in (run.problem, run.algorithm, run.settings, run.versions):
+            json.loads(text)  # damage shows here, and not wherever they are looked at
     return runs
 
 
+def intact(line: Sequence[Any]) -> Sequence[Any]:
+    """Return a line of COLUMNS as it came.
+
+    Raises
+    ------
+    sqlite3.DatabaseError
+        It is not what was written, which SQLite itself does not notice.
+    """
+    if _keys.checksum(line[1:-1]) != line[-1]:
+        raise sqlite3.DatabaseError(f"malformed content of evaluation {line[0]}")
+    return line
+
+
 def _row(line: Sequence[Any]) -> Row:
-    id_, run, n, batch, key, f, g, h, extra, status, error, duration, worker, attempts, elapsed = (
-        line[:15]
-    )
+    id_, run, n, batch, key, _, f, g, h, extra, status, *how, elapsed, _ = intact(line)
     values = _keys.unpack(extra)
     for name, blob in (("F", f), ("G", g), ("H", h)):
         if blob is not None:
             values[name] = np.frombuffer(blob, "<f8").astype(float)
-    outcome = Outcome(status, values if status == OK else {}, error, duration, worker, attempts)
+    outcome = Outcome(status, values if status == OK else {}, *how)
     return Row(id_, run, n, batch, key, elapsed, outcome)
+
+
+def _text(error: str | None) -> str | None:
+    """Return a traceback without the halves of characters that a file name can bring into it."""
+    return None if error is None else error.encode(errors="backslashreplace").decode()
 
 
 def _now() -> str:

@@ -53,11 +53,14 @@ class LocalSearches:
         Features of where each stands, for learned models; d may be 0.
     start, start_F : float arrays, [s, e] and [s, M]
         What the start model saw, and the objectives, of where each began.
+    kick : int array, [s]
+        Moves that a search makes before it descends, to leave the basin that it starts in. It goes
+        on from where they lead, better or worse.
     """
 
     _FIELDS = (
         "ids", "pop", "F", "CV", "W", "fails", "gains", "cost", "step",
-        "features", "start", "start_F",
+        "features", "start", "start_F", "kick",
     )  # fmt: skip
 
     def __init__(
@@ -78,6 +81,7 @@ class LocalSearches:
         self.features: Floats = np.empty((0, 0))
         self.start: Floats = np.empty((0, 0))
         self.start_F: Floats = np.empty((0, n_obj))
+        self.kick: Ints = np.empty(0, dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -95,10 +99,12 @@ class LocalSearches:
         W: Floats,
         features: Floats,
         start: Floats | None = None,
+        kick: Ints | None = None,
     ) -> Ints:
         """Start one search from each design; return their ids [b].
 
-        `start` [b, e] is what the start model saw of each; default: `features` [b, d].
+        `start` [b, e] is what the start model saw of each; default: `features` [b, d]. `kick` [b]
+        defaults to zeros.
         """
         b = len(pop)
         ids = np.arange(self.next_id, self.next_id + b)
@@ -108,6 +114,7 @@ class LocalSearches:
             "ids": ids, "pop": pop, "F": F, "CV": CV, "W": W, "fails": zeros, "gains": zeros,
             "cost": zeros, "step": np.full(b, _STEP_START), "features": features,
             "start": features if start is None else start, "start_F": F,
+            "kick": zeros if kick is None else kick,
         }  # fmt: skip
         for name in self._FIELDS:
             old = getattr(self, name)
@@ -157,7 +164,8 @@ class LocalSearches:
         where = at[best]
         own = scalarise(frame.scale(self.F[where]), self.W[where], self.by)
         chosen = known[best]
-        wins = better(CV[chosen], g[best], self.CV[where], own)
+        kicked = self.kick[where] > 0
+        wins = better(CV[chosen], g[best], self.CV[where], own) | kicked
         tried = np.bincount(at, minlength=len(self))
         for i in np.flatnonzero(tried):
             add_tries(self.pop[i], int(tried[i]))
@@ -171,11 +179,21 @@ class LocalSearches:
         if features is not None:
             self.features[won] = features[chosen[wins]]
         self.fails[won] = 0
-        self.gains[won] += 1
+        self.gains[where[wins & ~kicked]] += 1
+        self._land(where[kicked])
         finished = self.fails >= self.patience
         if self.max_gains is not None:
             finished |= self.gains >= self.max_gains
         return finished
+
+    def _land(self, at: Ints) -> None:
+        """Let searches begin anew from where their kick has led."""
+        self.kick[at] = 0
+        self.start_F[at] = self.F[at]
+        if self.start.shape[1]:
+            # As a start it has not been tried yet.
+            self.start[at] = 0.0
+            self.start[at, : self.features.shape[1]] = self.features[at]
 
     def drop(self, finished: NDArray[np.bool_]) -> None:
         """Forget searches [s]."""

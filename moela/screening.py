@@ -13,6 +13,7 @@ from pymoo.core.problem import Problem
 from moela.archive import Bools, Floats
 from moela.base import rows
 from moela.encode import encode
+from moela.local_search import LocalSearches
 from moela.move_model import MoveModel
 from moela.operators import Operators
 from moela.seen import Seen
@@ -34,6 +35,8 @@ class Candidates:
         Designs whose move is drawn without looking at the prediction, to measure its skill.
     ranked : bool
         Whether there was a model to rank them.
+    pools : list of _Pool, n, or None
+        Where they are kept for the next time; `Screen.pick` marks in them what it looks at.
     """
 
     X: NDArray[Any]
@@ -42,6 +45,22 @@ class Candidates:
     change: Floats
     blind: Bools
     ranked: bool
+    pools: list[_Pool] | None = None
+
+
+@dataclass
+class _Pool:
+    """Candidates [k, ...] around the place where a search stands.
+
+    `used` [k] have been looked at; `spent` says that none of the others is expected to be better
+    than where the search stands.
+    """
+
+    X: NDArray[Any]
+    features: Floats
+    moves: Floats
+    used: Bools
+    spent: bool = False
 
 
 class Screen:
@@ -55,7 +74,7 @@ class Screen:
     learns : bool
         Whether features are wanted although no move model is.
     n_candidates : int
-        Neighbours that the model ranks for each one picked.
+        Neighbours that the model ranks around each place where a search stands.
     prob_blind : float
         Share of the designs whose move is drawn blindly.
     """
@@ -74,33 +93,90 @@ class Screen:
         self.problem, self.operators, self.seen, self.model = problem, operators, seen, model
         self.learns = learns or model is not None
         self.n_candidates, self.prob_blind = n_candidates, prob_blind
+        self._pools: dict[tuple[int, int], _Pool] = {}
+
+    def around(
+        self,
+        searches: LocalSearches,
+        width: int,
+        random_state: np.random.Generator,
+    ) -> Candidates:
+        """Return candidates for each running search, of which `width` are to be picked.
+
+        While a search stays where it is, its candidates stay the same, less those evaluated, until
+        a fifth of them is, or `pick` found that none of the rest promises anything: ranking many
+        then costs little more than ranking few.
+        """
+        n, k = len(searches), max(5 * width, self.n_candidates)
+        if self.model is None or not self.model.ready:
+            self._pools.clear()
+            X, features = searches.X, searches.features
+            return self.candidates(X, features, width, width, random_state, searches.step)
+        stands = list(zip(searches.ids.tolist(), searches.gains.tolist(), strict=True))
+        known = self._pools
+        self._pools = {
+            stand: known[stand]
+            for stand in stands
+            if stand in known
+            and 5 * (known[stand].used.sum() + width) <= k
+            and not known[stand].spent
+        }
+        moved = np.array([stand not in self._pools for stand in stands])
+        if moved.any():
+            X, features = searches.X[moved], searches.features[moved]
+            near, described = self._propose(X, k, random_state, searches.step[moved])
+            moves = described - features[:, None]
+            for i, at in enumerate(np.flatnonzero(moved)):
+                used = np.zeros(k, dtype=bool)
+                self._pools[stands[at]] = _Pool(near[i], described[i], moves[i], used)
+        pools = [self._pools[stand] for stand in stands]
+        moves = np.stack([pool.moves for pool in pools])
+        return Candidates(
+            np.stack([pool.X for pool in pools]),
+            np.stack([pool.features for pool in pools]),
+            moves,
+            self.model.predict(moves.reshape(n * k, -1)).reshape(n, k, -1),
+            random_state.random(n) < self.prob_blind,
+            True,
+            pools,
+        )
 
     def candidates(
         self,
         X: NDArray[Any],
         features: Floats,
         width: int,
+        k: int,
         random_state: np.random.Generator,
         step: Floats | float = 0.1,
     ) -> Candidates:
-        """Propose neighbours of designs X [n, ...] with features [n, d]; `width` are picked."""
+        """Propose neighbours of designs X [n, ...] with features [n, d]; `width` are picked.
+
+        There are k of each if there is a model to rank them, else `width`.
+        """
         n, m = len(X), self.problem.n_obj
-        screening = self.model is not None and self.model.ready
-        k = max(width, self.n_candidates) if screening else width
-        near = self.operators.neighbours(self.problem, X, k, random_state, step)
-        described = np.empty((n, k, 0))
-        moves = described
-        if self.learns:
-            flat = near.reshape(n * k, *near.shape[2:])
-            described = encode(self.problem, flat).reshape(n, k, -1)
-            moves = described - features[:, None]
+        ranked = self.model is not None and self.model.ready
+        k = max(width, k) if ranked else width
+        near, described = self._propose(X, k, random_state, step)
+        moves = described - features[:, None] if self.learns else described
         change = np.zeros((n, k, m))
         blind = np.zeros(n, dtype=bool)
-        if screening:
+        if ranked:
             assert self.model is not None
             change = self.model.predict(moves.reshape(n * k, -1)).reshape(n, k, m)
             blind = random_state.random(n) < self.prob_blind
-        return Candidates(near, described, moves, change, blind, screening)
+        return Candidates(near, described, moves, change, blind, ranked)
+
+    def _propose(
+        self, X: NDArray[Any], k: int, random_state: np.random.Generator, step: Floats | float
+    ) -> tuple[NDArray[Any], Floats]:
+        """Return k neighbours of each of X [n, ...], [n, k, ...], and their features [n, k, d]."""
+        n = len(X)
+        near = self.operators.neighbours(self.problem, X, k, random_state, step)
+        if not self.learns:
+            return near, np.empty((n, k, 0))
+        flat = near.reshape(n * k, *near.shape[2:])
+        return near, encode(self.problem, flat).reshape(n, k, -1)
 
     def pick(self, found: Candidates, rank: Floats, width: int) -> tuple[Population, Any]:
         """Pick up to `width` new candidates of each design, by smallest rank [n, k] first.
@@ -114,6 +190,8 @@ class Screen:
             Where each came from: design, and candidate of it.
         """
         rank = np.where(found.blind[:, None], 0.0, rank)
+        if found.pools is not None:
+            rank = np.where(np.stack([pool.used for pool in found.pools]), np.inf, rank)
         order = rank.argsort(axis=1, kind="stable")
         n, k = order.shape
         taken: list[tuple[int, int]] = []
@@ -127,8 +205,13 @@ class Screen:
             columns = order[rows_, waiting[rows_]]
             waiting[rows_] += 1
             new = self.seen.claim(found.X[rows_, columns])
+            if found.pools is not None:
+                for row, column in zip(rows_.tolist(), columns.tolist(), strict=True):
+                    found.pools[row].used[column] = True
             wanted[rows_[new]] -= 1
             taken.extend(zip(rows_[new].tolist(), columns[new].tolist(), strict=True))
+        for pool, promise in zip(found.pools or [], rank, strict=False):
+            pool.spent = bool((promise[~pool.used] >= 0.0).all())
         if not taken:
             none = np.empty(0, dtype=np.int64)
             return Population.empty(), (none, none)

@@ -19,7 +19,7 @@ from pymoo.core.population import Population
 
 from moela import _keys
 from moela._sqlite import StoreError, check_contents, check_header, owner_alive, translated
-from moela.journal import RunRow, read_runs
+from moela.journal import COLUMNS, RunRow, intact, read_runs
 from moela.policy import OK
 
 
@@ -165,7 +165,9 @@ class EvaluationStore:
         self.close()
 
     def runs(self) -> list[Run]:
-        """Return the runs, oldest first."""
+        """Return the runs, oldest first; none where the first is only about to begin."""
+        if self._is_empty():
+            return []
         with translated(self.path):
             counts = {
                 run: numbers
@@ -185,14 +187,15 @@ class EvaluationStore:
             There is no such run.
         """
         self._check(run)
+        if self._is_empty():
+            return
         where, values = ("", ()) if run is None else ("WHERE run = ?", (run,))
         with translated(self.path):
             cursor = self._db.execute(
-                "SELECT run, n, batch, x, f, g, h, extra, status, error, duration, worker, "
-                f"attempts, elapsed FROM evaluations {where} ORDER BY id",
-                values,
+                f"SELECT {COLUMNS} FROM evaluations {where} ORDER BY id", values
             )
-            for number, n, batch, x, f, g, h, extra, *rest in cursor:
+            for line in cursor:
+                _, number, n, batch, _, x, f, g, h, extra, *rest, _ = intact(line)
                 F, G, H = (None if b is None else np.frombuffer(b, "<f8") for b in (f, g, h))
                 more = _keys.unpack(extra)
                 yield Evaluation(number, n, batch, _keys.decode(x), F, G, H, more, *rest)
@@ -255,11 +258,14 @@ class EvaluationStore:
             raise ImportError("to_frame needs pandas: pip install 'moela[report]'.") from error
         return pandas.DataFrame([_flat(e) for e in self.evaluations(run)])
 
+    def _is_empty(self) -> bool:
+        with translated(self.path):
+            return not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+
     def _check(self, run: int | None) -> None:
         if run is None:
             return
-        with translated(self.path):
-            ids = [row.id for row in read_runs(self._db)]
+        ids = [row.id for row in self.runs()]
         if run not in ids:
             raise ValueError(
                 f"The 'run' parameter must be one of the runs {ids} of {self.path}. Got {run!r} "

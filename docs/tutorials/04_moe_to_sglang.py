@@ -102,8 +102,8 @@ for note in export.notes:
 print((folder / "experts.json").read_text()[:76], "...")
 
 # %%
-# Left, the front with the plan; right, what its placement does to the busiest device on traffic that
-# it has not seen, beside experts in order of their ids.
+# Left, the front with the plan; right, what its placement does to the busiest device on traffic
+# that it has not seen, beside experts in order of their ids.
 
 from matplotlib.figure import Figure
 

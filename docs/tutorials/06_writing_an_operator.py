@@ -97,8 +97,8 @@ class MixOrders(Crossover):
 #
 # ``operators()`` is where every algorithm finds them: ``NSGA2(**problem.operators())`` and
 # ``MOELA()``. ``neighbours(x, k, random_state)`` is what local searches choose from: *k* small
-# changes of one design. Here half of them move jobs at random, and half put a job beside one of its own
-# colour, which is what a person would try.
+# changes of one design. Here half of them move jobs at random, and half put a job beside one of its
+# own colour, which is what a person would try.
 
 
 class BetterPaintShop(PaintShop):

@@ -160,6 +160,8 @@ class _MoE(nn.Module):
             if len(part):
                 left, right = F.linear(part, up).chunk(2, dim=-1)
                 outputs.append(F.linear(F.silu(left) * right, down))
+        if not outputs:
+            return torch.zeros_like(x)
         mixed = torch.cat(outputs) * weights.reshape(-1)[order, None].to(x.dtype)
         return torch.zeros_like(x).index_add(0, token, mixed)
 

@@ -14,8 +14,9 @@ from moela.base import require
 from moela.comparison.outcomes import History, Outcome, by_problem, check, clean
 from moela.comparison.pictures import Pictures
 from moela.comparison.reading import read
+from moela.comparison.remarks import remarks_on
 from moela.comparison.scale import LARGER_IS_BETTER, Scale, make_scale
-from moela.comparison.words import remarks_on, summary_text
+from moela.comparison.words import summary_text
 
 INDICATORS = tuple(LARGER_IS_BETTER)
 

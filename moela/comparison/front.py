@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
 
-import moocore
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from moela import indicators
 from moela.base import require
 from moela.comparison.outcomes import Floats, clean, designs_array, numbers, vector
 from moela.indicators import beyond, extent
@@ -252,6 +252,9 @@ class Front:
     def contributions(self, ref_point: ArrayLike | None = None) -> Floats:
         """Return the volume [n] that each point dominates and no other one does.
 
+        Exact up to 400 points in 5 objectives and fewer in more, beyond that approximate; see
+        `moela.indicators.contributions`.
+
         Parameters
         ----------
         ref_point : float array, [M], optional
@@ -268,11 +271,7 @@ class Front:
         if ref_point is not None:
             expected = f"{n_obj} finite numbers"
             point = vector("contributions", "ref_point", ref_point, n_obj, expected)
-        out = np.zeros(len(self))
-        inside = (self.F < point).all(axis=1)
-        if inside.any():
-            out[inside] = moocore.hv_contributions(self.F[inside], ref=point)
-        return out
+        return indicators.contributions(self.F, point)
 
     def _need_points(self) -> None:
         if len(self) == 0:

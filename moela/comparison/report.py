@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import json
 import math
 import os
-from collections.abc import Callable, Sequence
 from html import escape
 from importlib import metadata, resources
 from pathlib import Path
@@ -17,15 +15,32 @@ from typing import TYPE_CHECKING, Any
 
 from moela._version import __version__
 from moela.comparison.report_data import embedded, problem_data
+from moela.comparison.report_html import (
+    bullets,
+    cell,
+    figure,
+    folded,
+    measured,
+    pairs,
+    preformatted,
+    table_html,
+)
 from moela.comparison.scale import TITLES
-from moela.comparison.words import capital, counts_text, findings, medians, p_text, reference_text
+from moela.comparison.words import (
+    capital,
+    counted,
+    counts_text,
+    findings,
+    medians,
+    methods,
+    p_text,
+    reference_text,
+)
 from moela.provenance import provenance
 from moela.table import Table, text
 
 if TYPE_CHECKING:
     from moela.comparison import Comparison
-
-_HEADS = {"left_out": "left out"} | TITLES
 
 
 def write_report(
@@ -71,6 +86,7 @@ def write_report(
         ),
         ("All together", _together(comparison)),
         ("Every run", _every_run(comparison)),
+        ("Methods", bullets(methods(comparison))),
         ("How it was made", _made(comparison)),
     ]
     sections = [(head, body) for head, body in sections if body]
@@ -126,9 +142,12 @@ def _policy(*scripts: str) -> str:
 
 
 def _findings(comparison: Comparison) -> str:
-    parts = [_list(findings(comparison))]
+    parts = [
+        f"<h3>{escape(heading)}</h3>{bullets(sentences)}"
+        for heading, sentences in findings(comparison).items()
+    ]
     if comparison.remarks:
-        parts.append(f'<div class="remarks"><h3>Remarks</h3>{_list(comparison.remarks)}</div>')
+        parts.append(f'<div class="remarks"><h3>Remarks</h3>{bullets(comparison.remarks)}</div>')
     return "\n".join(parts)
 
 
@@ -143,26 +162,26 @@ def _problem(comparison: Comparison, problem: str, index: int, data: dict[str, A
     )
     parts = [
         f'<p class="note">{escape(capital(reference_text(comparison, problem)))}. '
-        f"The pooled front has {scale.pooled_size:,} points. Medians with quartiles over the runs; "
-        "the best are bold.</p>",
-        _html(comparison, _starred(medians(comparison, problem))),
+        f"The pooled front has {counted(scale.pooled_size, 'point')}. Medians, quartiles over the "
+        "runs below them; the best are bold.</p>",
+        table_html(comparison, measured(medians(comparison, problem))),
         _explore(comparison, index, data),
         _choices(comparison, index, data),
     ]
     tested = comparison.tests().where(problem=problem)
     if len(tested):
         name = TITLES[comparison.indicators[0]]
-        parts += [f"<h3>Tests of the {name}</h3>", _html(comparison, _tests(tested))]
+        parts += [f"<h3>Tests of the {name}</h3>", table_html(comparison, _tests(tested))]
     if comparison.has_history and len(comparison.algorithms) > 1:
         parts += [
             "<h3>How much sooner</h3>",
             '<p class="note">Evaluations until a run has the median final hypervolume of a rival, '
             "medians (quartiles) over all runs.</p>",
-            _html(comparison, _sooner(comparison.speedup().where(problem=problem))),
+            table_html(comparison, _sooner(comparison.speedup().where(problem=problem))),
         ]
     pictures = comparison.pictures(problem).values()
-    parts += ["<h3>Pictures</h3>", *(_figure(draw, words) for words, draw in pictures)]
-    parts += ["<h3>The scale</h3>", _html(comparison, scales)]
+    parts += ["<h3>Pictures</h3>", *(figure(draw, words) for words, draw in pictures)]
+    parts += ["<h3>The scale</h3>", table_html(comparison, scales)]
     return "\n".join(parts)
 
 
@@ -191,9 +210,11 @@ def _p(value: float) -> str:
 
 
 def _sooner(table: Table) -> Table:
+    """Return speed-ups with evaluations and seconds as one against the other."""
     rows = []
     for row in table:
-        never = not math.isfinite(row["evaluations"])
+        reached = math.isfinite(row["evaluations"])
+        timed = reached and math.isfinite(row["seconds"]) and math.isfinite(row["rival_seconds"])
         quartiles = " to ".join(
             f"{row[q]:,.0f}" if math.isfinite(row[q]) else "never" for q in ("q1", "q3")
         )
@@ -201,17 +222,22 @@ def _sooner(table: Table) -> Table:
             {
                 "algorithm": row["algorithm"],
                 "rival": row["rival"],
-                "its hypervolume": row["target"],
+                "rival's hypervolume": row["target"],
                 "reached by": f"{row['reached']} of {row['n']}",
-                "after": "–" if never else f"{row['evaluations']:,.0f} ({quartiles})",
-                "rival itself after": f"{row['rival_evaluations']:,.0f}",
-                "times sooner": row["speedup"],
-                "in seconds": "–" if never or math.isnan(row["seconds"]) else text(row["seconds"]),
-                "rival itself": text(row["rival_seconds"]),
-                "times sooner, by seconds": row["speedup_seconds"],
+                "after": f"{row['evaluations']:,.0f} ({quartiles})" if reached else "–",
+                "rival after": f"{row['rival_evaluations']:,.0f}",
+                "times sooner": _factor(row["speedup"]),
+                "seconds, rival's": f"{text(row['seconds'])}, {text(row['rival_seconds'])}"
+                if timed
+                else "–",
+                "times sooner by seconds": _factor(row["speedup_seconds"]),
             }
         )
     return Table(rows)
+
+
+def _factor(value: float) -> str:
+    return f"{value:.3g}" if math.isfinite(value) else "–"
 
 
 def _explore(comparison: Comparison, index: int, data: dict[str, Any]) -> str:
@@ -229,14 +255,14 @@ def _explore(comparison: Comparison, index: int, data: dict[str, Any]) -> str:
             '<label>view <select><option value="2d">two objectives</option>'
             '<option value="3d">in space</option></select></label>'
         )
-    lines = '<div class="lines"></div>' if len(names) > 2 else ""
+    lines = '<div class="frame"><div class="lines"></div></div>' if len(names) > 2 else ""
     return (
         f'<h3>The fronts, to explore</h3><div id="explore-{index}">'
         f'<div class="controls"><label>x <select>{options(0)}</select></label>'
         f"<label>y <select>{options(1)}</select></label>{kind}</div>"
-        f'<div class="explore"><div><div class="plot"></div>{lines}</div>'
-        '<div class="picked"><p class="note">Hover a point to see its design, click it to keep it '
-        "here.</p></div></div></div>"
+        f'<div class="explore"><div><div class="frame"><div class="plot"></div></div>{lines}</div>'
+        '<div class="beside"><p class="note">Hover a point to see its design; click it, or a row '
+        'of the table below, to see all of it here.</p><div class="picked"></div></div></div></div>'
     )
 
 
@@ -249,8 +275,9 @@ def _choices(comparison: Comparison, index: int, data: dict[str, Any]) -> str:
     for row in data["choices"]:
         values = "".join(f'<td class="number">{escape(text(v))}</td>' for v in row["f"])
         cells.append(
-            f'<tr data-problem="{index}" data-point="{row["point"]}"><td>{escape(row["why"])}</td>'
-            f"{_cell(comparison, 'algorithm', row['algorithm'])}{values}</tr>"
+            f'<tr tabindex="0" data-problem="{index}" data-point="{row["point"]}">'
+            f"<td>{escape(row['why'])}</td>"
+            f"{cell(comparison, 'algorithm', row['algorithm'])}{values}</tr>"
         )
     head = "".join(f"<th>{escape(name)}</th>" for name in heads)
     return (
@@ -267,20 +294,23 @@ def _together(comparison: Comparison) -> str:
     parts = [
         f'<p class="note">Share of comparisons of runs, by {escape(name)}, that the algorithm of a '
         "row wins against that of a column.</p>",
-        _html(comparison, comparison.wins()),
+        table_html(comparison, comparison.wins()),
     ]
-    parts += [_figure(draw, words) for words, draw in comparison.pictures_together().values()]
+    parts += [figure(draw, words) for words, draw in comparison.pictures_together().values()]
     return "\n".join(parts)
 
 
 def _every_run(comparison: Comparison) -> str:
-    return _html(comparison, comparison.table())
+    table = comparison.table()
+    return folded(counted(len(table), "run"), table_html(comparison, table))
 
 
 def _made(comparison: Comparison) -> str:
-    versions: Any = dict(provenance()["versions"])  # type: ignore[call-overload]
+    made = provenance()
+    versions: Any = dict(made["versions"])  # type: ignore[call-overload]
     versions |= {name: metadata.version(name) for name in ("matplotlib", "plotly")}
-    made = provenance() | {"versions": versions}
+    machine: Any = made["machine"]
+    page = {"date": made["date"], "python": made["python"], **versions, **machine}
     sources = sorted({o.source for o in comparison.outcomes if o.source})
     # Runs differ in their dates, and in little else.
     abouts = {
@@ -288,80 +318,16 @@ def _made(comparison: Comparison) -> str:
         for o in comparison.outcomes
     }
     parts = [
-        "<h3>What was asked for</h3>", _pre(comparison.settings),
-        "<h3>What this page was made with</h3>", _pre(made),
-        "<h3>Where the runs come from</h3>", _list(sources[:200]),
-    ]  # fmt: skip
+        '<div class="columns">',
+        f"<div><h3>What was asked for</h3>{pairs(comparison.settings)}</div>",
+        f"<div><h3>What this page was made with</h3>{pairs(page)}</div></div>",
+        "<h3>Where the runs come from</h3>",
+        folded(counted(len(sources), "source"), bullets(sources[:200])),
+    ]
     known = [json.loads(about) for about in sorted(abouts) if about != "{}"]
     if known:
-        parts += ["<h3>What the runs were made with</h3>", _pre(known[:20])]
-    return "\n".join(parts)
-
-
-# -------------------------------------------------------------------------------------------- HTML
-
-
-def _list(lines: Sequence[str]) -> str:
-    return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
-
-
-def _pre(value: Any) -> str:
-    return f'<pre class="scroll">{escape(json.dumps(value, indent=2, default=str))}</pre>'
-
-
-def _figure(draw: Callable[[], Any], caption: str) -> str:
-    buffer, figure = io.BytesIO(), draw()
-    figure.savefig(buffer, dpi=100)
-    # The usual width is half of the page.
-    width = min(1120, round(67 * figure.get_size_inches()[0]))
-    code = base64.b64encode(buffer.getvalue()).decode()
-    words = escape(caption)
-    return (
-        f'<figure><img alt="{words}" src="data:image/png;base64,{code}" width="{width}">'
-        f"<figcaption>{words}</figcaption></figure>"
-    )
-
-
-def _starred(table: Table) -> Table:
-    """Mark the best cells, which the words on a terminal end with a star."""
-    return Table(
-        [
-            {k: _Best(v[:-2]) if isinstance(v, str) and v.endswith(" *") and k != "algorithm" else v
-             for k, v in row.items()}
-            for row in table
+        parts += [
+            "<h3>What the runs were made with</h3>",
+            folded("settings and versions, as they were noted", preformatted(known[:20])),
         ]
-    )  # fmt: skip
-
-
-class _Best(str):
-    """A cell that is shown bold."""
-
-
-def _html(comparison: Comparison, table: Table) -> str:
-    if not len(table):
-        return '<p class="note">none</p>'
-    columns = list(table.rows[0])
-    numeric = {c for c in columns if all(_is_number(row[c]) for row in table)}
-    head = "".join(
-        f"<th{' class=number' if c in numeric else ''}>{escape(_HEADS.get(c, c))}</th>"
-        for c in columns
-    )
-    body = "".join(
-        f"<tr>{''.join(_cell(comparison, c, row[c], c in numeric) for c in columns)}</tr>"
-        for row in table
-    )
-    parts = f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
-    return f'<div class="scroll"><table>{parts}</table></div>'
-
-
-def _cell(comparison: Comparison, column: str, value: Any, numeric: bool = False) -> str:
-    shown = "–" if value is None else text(value)
-    if column in ("algorithm", "rival") and value in comparison.colours:
-        colour = comparison.colours[value]
-        return f'<td class="algorithm" style="--swatch: {colour}">{escape(shown)}</td>'
-    kind = " class=number" if numeric else " class=best" if isinstance(value, _Best) else ""
-    return f"<td{kind}>{escape(shown)}</td>"
-
-
-def _is_number(value: Any) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+    return "\n".join(parts)

@@ -15,6 +15,7 @@ from moela.indicators import extent
 
 if TYPE_CHECKING:
     from moela.comparison import Comparison
+    from moela.plots import Look
 
 # Points of an algorithm that are shown, and points of a problem that are decoded.
 MAX_POINTS, MAX_DECODED = 400, 600
@@ -25,6 +26,10 @@ _SYMBOLS = {
     "o": "circle", "s": "square", "^": "triangle-up", "D": "diamond", "v": "triangle-down",
     "P": "cross", "X": "x", "*": "star",
 }  # fmt: skip
+
+
+# Plotly has fewer of them in space.
+_SOLID = {"circle", "square", "diamond", "cross", "x"}
 
 
 def problem_data(comparison: Comparison, problem: str) -> dict[str, Any]:
@@ -64,17 +69,16 @@ def problem_data(comparison: Comparison, problem: str) -> dict[str, Any]:
         "names": list(scale.names),
         "ideal": scale.ideal.tolist(),
         "span": scale.span.tolist(),
-        "algorithms": [
-            {
-                "name": a,
-                "colour": comparison.styles[a].colour,
-                "symbol": _SYMBOLS[comparison.styles[a].marker],
-            }
-            for a in algorithms
-        ],
+        "algorithms": [_look(a, comparison.styles[a]) for a in algorithms],
         "points": points,
         "choices": rows,
     }
+
+
+def _look(name: str, look: Look) -> dict[str, str]:
+    symbol = _SYMBOLS[look.marker]
+    solid = symbol if symbol in _SOLID else "diamond" if symbol.endswith("up") else "cross"
+    return {"name": name, "colour": look.colour, "symbol": symbol, "solid": solid}
 
 
 def _has_run(comparison: Comparison, problem: str, algorithm: str) -> bool:
@@ -90,23 +94,16 @@ def _shown(F: Floats, forced: list[bool]) -> list[int]:
 
 def _choices(front: Front, ref_point: Floats) -> list[tuple[str, int]]:
     """Return points of a front that one would look at first, and why."""
-    out = [(f"best {name}", int(front.F[:, j].argmin())) for j, name in enumerate(front.names)]
     bulges = front.bulges()
     knees = [int(i) for i in front.knees(3) if bulges[i] > _LEAST_BULGE]
-    out += [(f"knee {k + 1}", i) for k, i in enumerate(knees)]
+    out = [("knee" if len(knees) == 1 else f"knee {k + 1}", i) for k, i in enumerate(knees)]
     equal = np.ones(len(front.names))
     out.append(("equal pseudo-weights", front.by_weights(equal)))
-    contributions = _contributions(front, ref_point)
-    if contributions is not None and contributions.max() > 0:
+    contributions = front.contributions(ref_point)
+    if contributions.max() > 0:
         out.append(("largest hypervolume contribution", int(contributions.argmax())))
+    out += [(f"best {name}", int(front.F[:, j].argmin())) for j, name in enumerate(front.names)]
     return out
-
-
-def _contributions(front: Front, ref_point: Floats) -> Floats | None:
-    # Beyond three objectives each one takes a hypervolume: only where that is quick.
-    n_obj = len(front.names)
-    quick = n_obj <= 3 or len(front) <= {4: 400, 5: 150, 6: 50}.get(n_obj, 0)
-    return front.contributions(ref_point) if quick else None
 
 
 def _point(front: Front, i: int, algorithm: int, *, decode: bool) -> dict[str, Any]:

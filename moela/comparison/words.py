@@ -1,4 +1,4 @@
-"""What a comparison says, in sentences: the remarks, the findings, the summary on a terminal."""
+"""What a comparison says, in sentences: the findings, the methods, the summary on a terminal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 from moela.comparison.numbers import Numbers
-from moela.comparison.outcomes import Outcome, by_problem
 from moela.comparison.scale import LARGER_IS_BETTER, TITLES
 from moela.statistics import least_p_value
 from moela.table import Table, text
@@ -14,116 +13,26 @@ from moela.table import Table, text
 _MAX_RIVALS = 2
 
 
-def remarks_on(comparison: Numbers) -> list[str]:
-    """Return what a reader has to know to judge the numbers."""
-    out = []
-    for problem, group in by_problem(comparison.outcomes):
-        out += _rule(problem, group)
-        out += _budgets(problem, group)
-        out += _losses(problem, group)
-        present = {o.algorithm for o in group}
-        missing = [a for a in comparison.algorithms if a not in present]
-        if missing:
-            out.append(f"There is no run of {listed(missing)} on {problem}.")
-        if comparison.has_history and not comparison.way_is_exact(problem):
-            out.append(
-                f"On {problem}, convergence and speed-ups are estimated along 4,096 directions, "
-                "the same for every run, to about 0.003 of the volume."
-            )
-    out += _versions(comparison.outcomes)
-    return out
+def findings(comparison: Numbers, indicator: str | None = None) -> dict[str, list[str]]:
+    """Return what the numbers say of an indicator, in sentences below headings.
 
-
-def _rule(problem: str, group: list[Outcome]) -> list[str]:
-    """Say where some fronts are of everything evaluated, and others may be of less."""
-    full = {o.algorithm for o in group if o.evaluated}
-    less = {o.algorithm for o in group if o.evaluated is False}
-    plain = {o.algorithm for o in group if o.evaluated is None}
-    if full and less:
-        return [
-            f"On {problem} the fronts of {listed(full)} are of everything evaluated, those of "
-            f"{listed(less)} of what the algorithm returned, which puts the latter at a "
-            "disadvantage. Run those with save_history=True, or in run_experiment, to have the "
-            "same rule for all; archive_size=100 would at least bound all fronts alike."
-        ]
-    if plain and (full or less):
-        return [
-            f"On {problem} the fronts of {listed(plain)} were given as points; nobody can tell "
-            "whether they hold all that these runs evaluated, as "
-            f"{'those' if full else 'not even those'} of {listed(full or less)} do."
-        ]
-    return []
-
-
-def _budgets(problem: str, group: list[Outcome]) -> list[str]:
-    spent: dict[str, list[int]] = {}
-    for o in group:
-        if o.n_eval is not None:
-            spent.setdefault(o.algorithm, []).append(o.n_eval)
-    least = {a: min(n) for a, n in spent.items()}
-    # A generation that isn't complete is no difference worth a remark.
-    if not least or max(least.values()) <= 1.05 * min(least.values()):
-        return []
-    each = listed([f"{a} {n:,}" for a, n in least.items()])
-    hint = 'at="common" compares them after the same number.'
-    return [f"The runs on {problem} had different numbers of evaluations: {each}; {hint}"]
-
-
-def _losses(problem: str, group: list[Outcome]) -> list[str]:
-    out = []
-    for algorithm in dict.fromkeys(o.algorithm for o in group):
-        runs = [o for o in group if o.algorithm == algorithm]
-        lost: dict[str, int] = {}
-        for o in runs:
-            for why in ("not finite", "failed"):
-                if why in o.left_out:
-                    lost[why] = lost.get(why, 0) + o.left_out[why]
-        if lost:
-            what = listed([f"{n:,} points that are {why}" for why, n in lost.items()])
-            what = what.replace("that are failed", "whose evaluation failed")
-            out.append(f"Of {algorithm} on {problem}, {what} were left out.")
-        borrowed = sum(o.borrowed for o in runs)
-        if borrowed:
-            out.append(
-                f"{borrowed:,} answers that runs of {algorithm} on {problem} got were known "
-                "before; those that came from other runs in the store are not in their fronts. "
-                "Use a store for each run, or run_experiment, to compare algorithms."
-            )
-        empty = sum(len(o.F) == 0 for o in runs)
-        if empty:
-            out.append(
-                f"{empty} of {len(runs)} runs of {algorithm} on {problem} have no feasible point: "
-                "their hypervolume is 0 and their other indicators are infinite."
-            )
-    return out
-
-
-def _versions(outcomes: list[Outcome]) -> list[str]:
-    seen: dict[str, set[str]] = {}
-    for o in outcomes:
-        versions = o.about.get("versions", {})
-        for package, version in versions.items() if isinstance(versions, dict) else ():
-            seen.setdefault(str(package), set()).add(str(version))
-    mixed = [f"{package} {', '.join(sorted(v))}" for package, v in seen.items() if len(v) > 1]
-    return [f"The runs were made with different versions: {'; '.join(mixed)}."] if mixed else []
-
-
-# ---------------------------------------------------------------------------------------- findings
-
-
-def findings(comparison: Numbers, indicator: str | None = None) -> list[str]:
-    """Return what the numbers say of an indicator, a sentence or two for each problem."""
+    Which algorithm is better on each problem; whether they differ over all; and, of the
+    hypervolume, how much sooner one gets to where another ends.
+    """
     name = comparison.indicators[0] if indicator is None else indicator
     summary, tested = comparison.summary(name), comparison.tests(name)
-    out = []
-    for problem in comparison.problems:
-        rows = summary.where(problem=problem).rows
-        out.append(_standing(problem, name, rows, tested.where(problem=problem), comparison.alpha))
+    out = {"Which is better": [
+        _standing(
+            problem, name, summary.where(problem=problem).rows, tested.where(problem=problem),
+            comparison.alpha,
+        )
+        for problem in comparison.problems
+    ]}  # fmt: skip
     if len(comparison.algorithms) > 1:
-        out += _overall(comparison, name)
-    if name == "hypervolume" and comparison.has_history and len(comparison.algorithms) > 1:
-        out += _sooner(comparison)
-    return out
+        out["All together"] = _overall(comparison, name)
+        if name == "hypervolume" and comparison.has_history:
+            out["How much sooner"] = _sooner(comparison)
+    return {heading: sentences for heading, sentences in out.items() if sentences}
 
 
 def _standing(
@@ -252,6 +161,56 @@ def _when(row: dict[str, Any]) -> str:
     return f"{sentence}."
 
 
+def methods(comparison: Numbers) -> list[str]:
+    """Return how the numbers came about, in the sentences that a paper would need."""
+    tests = [row for name in comparison.indicators for row in comparison.tests(name)]
+    kinds = {row["test"] for row in tests}
+    out = [
+        "Of each run counts the finite, feasible, non-dominated part of its points. Objectives are "
+        "scaled so that the pooled front of all runs on a problem spans 0 to 1 in each.",
+        *(_METHODS[name] for name in comparison.indicators),
+    ]
+    names = {
+        "signed rank": "Wilcoxon's signed rank test where both have runs of the same seeds",
+        "rank sum": "Wilcoxon's rank sum test (Mann and Whitney's) of independent runs",
+    }
+    if kinds:
+        used = listed(names[kind] for kind in names if kind in kinds)
+        over = "rivals of the baseline" if comparison.baseline else "pairs of algorithms"
+        out.append(
+            f"Two algorithms are compared by {used}, two-sided, at the level "
+            f"{comparison.alpha:g} after Holm's correction over the {over} on a problem. A12 is "
+            "Vargha and Delaney's effect size: how likely a run of the one is better than a run of "
+            "the other; 0.5 is no difference, from 0.56 it is small, from 0.64 medium, from 0.71 "
+            "large."
+        )
+    if len(comparison.algorithms) > 1 and comparison.ranks().ranking is not None:
+        out.append(
+            f"Mean ranks are over {comparison.ranks().blocks}, 1 is best; Friedman's test says "
+            "whether any two algorithms differ, and Nemenyi's critical difference by how much "
+            "ranks have to differ (Demsar 2006)."
+        )
+    if comparison.has_history:
+        out.append(
+            "How much sooner: after how many evaluations a run first has the median final "
+            "hypervolume of its rival, medians over all runs, a run that never does counting as "
+            "infinite."
+        )
+    return out
+
+
+_METHODS = {
+    "hypervolume": "Hypervolume: the share of the box between the ideal and the reference point "
+    "that a front dominates; larger is better, 1 is all of it.",
+    "igd_plus": "IGD+: the mean distance from the points of the pooled front to what a front "
+    "dominates (Ishibuchi et al. 2015); less is better, 0 is the pooled front.",
+    "epsilon": "Epsilon: by how much a front must be moved, in every objective, to dominate the "
+    "pooled front (Zitzler et al. 2003); less is better, 0 is the pooled front.",
+    "r2": "R2: the expected weighted Chebyshev distance of a front to the ideal, over weights "
+    "uniform on the simplex (Hansen and Jaszkiewicz 1998); less is better.",
+}
+
+
 # ------------------------------------------------------------------------------------ a terminal
 
 
@@ -264,7 +223,8 @@ def summary_text(comparison: Numbers) -> str:
         lines.append(f"  {reference_text(comparison, problem)}")
         lines += ["  " + line for line in str(medians(comparison, problem)).splitlines()]
         lines.append("")
-    lines += [f"- {sentence}" for sentence in findings(comparison)]
+    for heading, sentences in findings(comparison).items():
+        lines += [heading, *(f"- {sentence}" for sentence in sentences)]
     if comparison.remarks:
         lines += ["", "Remarks"]
         lines += [f"- {remark}" for remark in comparison.remarks]
@@ -283,7 +243,12 @@ def counts_text(comparison: Numbers) -> str:
         (len(comparison.problems), "problem"),
         (len(comparison.outcomes), "run"),
     ]
-    return ", ".join(f"{n} {word}{'s' if n != 1 else ''}" for n, word in counts)
+    return ", ".join(counted(n, word) for n, word in counts)
+
+
+def counted(n: int, word: str) -> str:
+    """Return a number with its noun."""
+    return f"{n:,} {word}{'' if n == 1 else 's'}"
 
 
 def reference_text(comparison: Numbers, problem: str) -> str:

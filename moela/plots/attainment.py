@@ -113,7 +113,8 @@ def _draw_bands(runs: Runs, names: Sequence[str], styles: Mapping[str, Look], ti
         lower, upper = _stair(best, x, high[1]), _stair(worst, x, high[1])
         axes.fill_between(x, lower, upper, step="post", color=look.colour, alpha=0.2, lw=0)
         x = np.unique(np.concatenate([[low[0], high[0]], median[:, 0]]))
-        y = _stair(median, x, np.nan)
+        # Left of what is attained the line is above the picture, so that it comes down into it.
+        y = _stair(median, x, high[1] + (high[1] - low[1]))
         axes.step(x, y, where="post", color=look.colour, ls=look.line, lw=2.6)
     axes.set_xlim(low[0], high[0])
     axes.set_ylim(low[1], high[1])

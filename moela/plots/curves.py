@@ -101,5 +101,7 @@ def plot_profile(
     axes.set_xlim(1.0, right)
     axes.set_ylim(-0.02, 1.04)
     dress(axes, xlabel, "share of the instances", title)
-    add_legend(figure, axes, lines_for(names, styles, marker=False), names)
+    # The lines end at the top right, and leave the place below.
+    handles = lines_for(names, styles, marker=False)
+    add_legend(figure, axes, handles, names, loc="lower right")
     return done(figure, path)

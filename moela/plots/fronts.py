@@ -80,6 +80,8 @@ def plot_3d(
     path: str | Path | None = None,
 ) -> Any:
     """Draw fronts of three objectives in space; parameters as in `plot_2d`."""
+    from matplotlib.ticker import MaxNLocator
+
     styles = looks(list(fronts)) if styles is None else styles
     figure = new_figure(8.0, 7.0)
     axes = figure.add_subplot(projection="3d")
@@ -95,8 +97,10 @@ def plot_3d(
             depthshade=False,
         )
     for axis, name in zip("xyz", names, strict=True):
-        getattr(axes, f"set_{axis}label")(short(name, 30), fontsize=TEXT, labelpad=14)
-    axes.tick_params(labelsize=SMALL - 1)
+        getattr(axes, f"set_{axis}label")(short(name, 30), fontsize=TEXT, labelpad=16)
+    axes.tick_params(labelsize=SMALL - 1, pad=3)
+    for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
+        axis.set_major_locator(MaxNLocator(4))
     # Looked at from the side of the ideal, where the fronts face.
     axes.view_init(elev=24, azim=38)
     axes.set_box_aspect(None, zoom=0.88)
@@ -195,9 +199,13 @@ def plot_parallel(
     low = pooled.min(axis=0) if ideal is None else ideal
     high = pooled.max(axis=0) if nadir is None else nadir
     span = np.where(high > low, high - low, 1.0)
-    columns = 1 if len(fronts) == 1 else 2 if len(fronts) <= 4 else 3
+    columns = {1: 1, 2: 2, 4: 2}.get(len(fronts), 3)
     lines = -(-len(fronts) // columns)
-    figure = new_figure(max(8.0, 5.2 * columns), 1.2 + 3.3 * lines)
+    # Room for the names of the objectives, side by side.
+    labels = [short(name, 12) for name in names]
+    room = 8.0 if columns == 1 else max(4.6, min(8.0, 0.75 * len(names)))
+    turned = 0.125 * len(names) * (1 + max(map(len, labels))) > room
+    figure = new_figure(0.6 + room * columns, 1.2 + (3.7 if turned else 3.2) * lines)
     grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
     at = np.arange(len(names))
     for axes, (name, F) in zip(grid, fronts.items(), strict=False):
@@ -205,9 +213,12 @@ def plot_parallel(
         alpha = max(0.15, min(0.7, 25 / max(len(Z), 1)))
         axes.plot(at, Z.T, color=styles[name].colour, lw=1.2, alpha=alpha)
         dress(axes, title=name)
-        axes.set_xticks(at, [short(label, 12) for label in names])
-        if len(names) > 6 or max(len(label) for label in names) > 8:
+        axes.set_xticks(at, labels)
+        if turned:
             axes.tick_params(axis="x", labelrotation=40)
+        else:  # inwards, away from the panel beside it
+            axes.get_xticklabels()[0].set_ha("left")
+            axes.get_xticklabels()[-1].set_ha("right")
     for axes in grid[len(fronts) :]:
         axes.set_axis_off()
     for axes in grid[max(0, len(fronts) - columns) : len(fronts)]:

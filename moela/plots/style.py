@@ -74,12 +74,14 @@ def dress(axes: Any, xlabel: str = "", ylabel: str = "", title: str = "") -> Non
             axes.spines[side].set_visible(False)
 
 
-def add_legend(figure: Any, axes: Any, handles: Sequence[Any], labels: Sequence[str]) -> None:
+def add_legend(
+    figure: Any, axes: Any, handles: Sequence[Any], labels: Sequence[str], loc: str = "best"
+) -> None:
     """Put a legend inside a picture of a few entries, and beside one of many or of long names."""
     names = [short(label) for label in labels]
     style = {"fontsize": SMALL, "frameon": True, "framealpha": 0.85, "edgecolor": "none"}
     if len(names) <= 4 and max(map(len, names)) <= 22:
-        axes.legend(handles, names, **style)
+        axes.legend(handles, names, loc=loc, **style)
     else:
         width, height = figure.get_size_inches()
         # As wide as its longest entry, so that the axes keep their room.

@@ -35,7 +35,6 @@ BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 
 _CHUNK = 1 << 15
-_QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 class MNKLandscape(ClassicProblem):
@@ -242,25 +241,6 @@ class MNKLandscape(ClassicProblem):
         out = np.empty((len(designs), k, self.n_var), dtype=bool)
         mnk_kernels.flip_neighbours(designs, rng.random((len(designs), k, 2)), out)
         return out
-
-    def features(self, X: np.ndarray[Any, Any]) -> FloatArray:
-        """Return how the contributions are spread, for learned models.
-
-        Parameters
-        ----------
-        X : ndarray of bool, shape [n_designs, n]
-
-        Returns
-        -------
-        ndarray of float, shape [n_designs, 1 + 6 * n_obj]
-            Share of ones; then, for each objective, the standard deviation and the quantiles 0,
-            1/4, 1/2, 3/4, 1 of the bits' contributions.
-        """
-        designs = self._designs(X)
-        parts = mnk_kernels.contributions(designs, self.links, self.tables)
-        quantiles = np.quantile(parts, _QUANTILES, axis=2)
-        spread = np.concatenate([parts.std(axis=2)[None], quantiles]).transpose(1, 2, 0)
-        return np.hstack([designs.mean(axis=1, keepdims=True), spread.reshape(len(designs), -1)])
 
     def decode(self, x: np.ndarray[Any, Any]) -> BitString:
         """Return the point that the design [n] stands for, with its fitness."""

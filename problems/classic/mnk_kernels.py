@@ -1,11 +1,11 @@
-"""Compiled loops of the MNK-landscapes: evaluation, contributions, bit flips."""
+"""Compiled loops of the MNK-landscapes: evaluation, bit flips."""
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
 
-__all__ = ["contributions", "evaluate", "flip_neighbours"]
+__all__ = ["evaluate", "flip_neighbours"]
 
 # links: int64 [m, n, k + 1], the bits that a contribution depends on, the lowest index bit first;
 # tables: float64 [m, n, 2 ** (k + 1)].
@@ -25,22 +25,6 @@ def evaluate(X, links, tables, out):  # type: ignore[no-untyped-def]
                         at |= 1 << j
                 total += tables[o, i, at]
             out[r, o] = -total / n
-
-
-@njit(cache=True, nogil=True)
-def contributions(X, links, tables):  # type: ignore[no-untyped-def]
-    """Return the contribution of each bit, shape [rows, m, n]."""
-    m, n, width = links.shape
-    out = np.empty((X.shape[0], m, n))
-    for r in range(X.shape[0]):
-        for o in range(m):
-            for i in range(n):
-                at = 0
-                for j in range(width):
-                    if X[r, links[o, i, j]]:
-                        at |= 1 << j
-                out[r, o, i] = tables[o, i, at]
-    return out
 
 
 @njit(cache=True, nogil=True)

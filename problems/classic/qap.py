@@ -28,7 +28,7 @@ from problems.classic.permutation_operators import (
     ExchangeMutation,
     PermutationSampling,
 )
-from problems.classic.qap_kernels import contributions, costs, enumerate_front, swap_neighbours
+from problems.classic.qap_kernels import costs, enumerate_front, swap_neighbours
 
 __all__ = ["MultiObjectiveQAP"]
 
@@ -275,7 +275,10 @@ class MultiObjectiveQAP(ClassicProblem):
         return out
 
     def features(self, X: np.ndarray[Any, Any]) -> FloatArray:
-        """Return what each facility costs, for learned models.
+        """Return who is where, one column a pair, for learned models.
+
+        Nothing of the costs is in it: they take as long as an evaluation, and a model that saw
+        them would evaluate without being charged.
 
         Parameters
         ----------
@@ -283,16 +286,14 @@ class MultiObjectiveQAP(ClassicProblem):
 
         Returns
         -------
-        ndarray of float, shape [n_designs, n_obj * n]
-            For each objective, the cost that facility i takes part in, over the mean of such
-            costs over all assignments: 1 is what a random assignment gives on average.
+        ndarray of float, shape [n_designs, n * n]
+            1 in column ``n * i + l`` where facility i is at location l, else 0.
         """
-        shares = contributions(self._designs(X), self.distance, self._flow_last)
+        designs = self._designs(X)
         n = self.n_var
-        apart = self.distance.sum() - np.trace(self.distance)
-        usual = apart * (self.flow.sum(axis=(1, 2)) - np.trace(self.flow, axis1=1, axis2=2))
-        scale = np.maximum(2.0 * usual / (n * (n - 1)) / n, np.finfo(float).tiny)
-        return np.asarray((shares / scale).transpose(0, 2, 1).reshape(len(shares), -1))
+        out = np.zeros((len(designs), n * n))
+        out[np.arange(len(designs))[:, None], np.arange(n) * n + designs] = 1.0
+        return out
 
     def decode(self, x: np.ndarray[Any, Any]) -> Assignment:
         """Return the assignment that the design [n] stands for, with its costs."""

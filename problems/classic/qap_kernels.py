@@ -7,7 +7,7 @@ from numba import njit
 
 from problems.classic.front import insert_point
 
-__all__ = ["contributions", "costs", "enumerate_front", "swap_neighbours"]
+__all__ = ["costs", "enumerate_front", "swap_neighbours"]
 
 # distance [n, n]; flow [n, n, m], objectives last so that the inner loop runs over memory.
 
@@ -44,23 +44,6 @@ def costs(X, distance, flow, out):  # type: ignore[no-untyped-def]
                 for k in range(m):
                     out[r, k] += d * flow[i, j, k]
     return -1
-
-
-@njit(cache=True, nogil=True)
-def contributions(X, distance, flow):  # type: ignore[no-untyped-def]
-    """Return the cost that each facility takes part in, shape [rows, n, m]."""
-    rows, n = X.shape
-    m = flow.shape[2]
-    out = np.zeros((rows, n, m))
-    for r in range(rows):
-        for i in range(n):
-            near = distance[X[r, i]]
-            for j in range(n):
-                d = near[X[r, j]]
-                back = distance[X[r, j], X[r, i]]
-                for k in range(m):
-                    out[r, i, k] += d * flow[i, j, k] + back * flow[j, i, k]
-    return out
 
 
 @njit(cache=True, nogil=True)

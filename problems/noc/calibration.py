@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .metrics import temperature_rises
+from .platform_checks import number
 from .stack import ThermalStack
 
 if TYPE_CHECKING:
@@ -19,9 +20,15 @@ __all__ = ["calibrate"]
 
 
 def calibrate(
-    designs: Sequence[Design], temperatures: Sequence[ArrayLike]
+    designs: Sequence[Design],
+    temperatures: Sequence[ArrayLike],
+    *,
+    layer_factor: float | None = None,
 ) -> tuple[ThermalStack, float]:
     """Return the platform's stack with factors that fit peak temperatures best.
+
+    The two factors can hardly be told apart by designs that are hot in the same layer. The factors
+    that ship with the platforms were fitted with ``layer_factor`` kept at 1.
 
     Parameters
     ----------
@@ -30,6 +37,8 @@ def calibrate(
     temperatures : sequence of float array [n_tiles]
         Degrees Celsius of each, as ``design.simulate_hotspot(folder)`` or
         ``problems.noc.heat.steady_temperatures(design)`` give them.
+    layer_factor : float, optional
+        Keep this one, and fit the other factor only.
 
     Returns
     -------
@@ -42,7 +51,8 @@ def calibrate(
     Raises
     ------
     ValueError
-        There are fewer than two designs, or of several platforms, or the temperatures do not fit.
+        There are fewer than two designs, or of several platforms, or the temperatures do not fit,
+        or ``layer_factor`` is not above 0.
     """
     # Half of the package's import time, for what few need.
     from scipy.optimize import least_squares
@@ -55,6 +65,8 @@ def calibrate(
             "temperature arrays instead."
         )
     platform = designs[0].platform
+    if layer_factor is not None:
+        layer_factor = number(layer_factor, "layer_factor", "calibrate", 1e-6)
     plain = replace(platform.stack, layer_factor=1.0, spreading_factor=0.5)
     values = [np.asarray(t, dtype=np.float64) for t in temperatures]
     for i, t in enumerate(values):
@@ -67,13 +79,16 @@ def calibrate(
     peaks = np.array([t.max() for t in values]) - plain.ambient
     placements = np.stack([design.placement for design in designs])
 
+    def stack_of(factors: ArrayLike) -> ThermalStack:
+        spread, *layer = np.asarray(factors).tolist()
+        kept = layer[0] if layer_factor is None else layer_factor
+        return replace(plain, layer_factor=kept, spreading_factor=spread)
+
     def error(factors: ArrayLike) -> np.ndarray:
-        layer, spread = np.asarray(factors).tolist()
-        fitted = replace(plain, layer_factor=layer, spreading_factor=spread)
+        fitted = stack_of(factors)
         rises = temperature_rises(replace(platform, stack=fitted), placements)
         return rises.max(axis=(1, 2)) / peaks - 1.0
 
-    found = least_squares(error, (1.0, 0.5), bounds=([1e-6, 1e-6], [np.inf, np.inf]))
-    layer, spread = found.x.tolist()
-    stack = replace(plain, layer_factor=layer, spreading_factor=spread)
-    return stack, float(np.abs(found.fun).mean())
+    start = (0.5, 1.0) if layer_factor is None else (0.5,)
+    found = least_squares(error, start, bounds=(1e-6, np.inf))
+    return stack_of(found.x), float(np.abs(found.fun).mean())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LogNorm, Normalize
+from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch, Patch, Rectangle
 from numpy.typing import ArrayLike, NDArray
@@ -26,7 +26,8 @@ COLUMNS = 5
 TILE = 0.62
 TYPES = colormaps["Pastel1"]
 LOADS = colormaps["viridis_r"]
-HEAT = colormaps["YlOrRd"]
+# Without its darkest end, on which no label can be read.
+HEAT = ListedColormap(colormaps["YlOrRd"](np.linspace(0.0, 0.85, 256)), "heat")
 
 
 def draw_layers(
@@ -203,10 +204,14 @@ def _panel(
         kind = platform.pe_type[pe]
         face = TYPES(kind % 9)
         if degrees is not None and heat is not None:
-            face = HEAT(0.85 * float(heat(degrees[tile])))
+            face = HEAT(float(heat(degrees[tile])))
         ax.add_patch(Rectangle((left, top), TILE, TILE, facecolor=face, ec="0.3", zorder=2))
         label = f"{platform.pe_types[kind].name}\n{pe}"
-        ax.text(*place[tile, :2], label, ha="center", va="center", fontsize=font, zorder=4)
+        # The weights are those of luma in ITU-R BT.601.
+        ink = "white" if np.dot(face[:3], (0.299, 0.587, 0.114)) < 0.5 else "black"
+        ax.text(
+            *place[tile, :2], label, ha="center", va="center", fontsize=font, color=ink, zorder=4
+        )
 
     def colour(k: int) -> Any:
         return "0.35" if loads is None or scale is None else LOADS(scale(loads[k]))

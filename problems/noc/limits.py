@@ -18,7 +18,7 @@ from .tables import Floats
 if TYPE_CHECKING:
     from .platform import Platform
 
-__all__ = ["check_constraints", "lower_bound", "refuse_unreachable"]
+__all__ = ["check_constraints", "least_hops", "lower_bound", "refuse_unreachable"]
 
 
 def check_constraints(constraints: Mapping[str, float] | None) -> dict[str, float]:
@@ -46,13 +46,25 @@ def check_constraints(constraints: Mapping[str, float] | None) -> dict[str, floa
 
 
 def refuse_unreachable(
-    limits: Mapping[str, float], platform: Platform, traffic: Floats, latency_weight: float
+    limits: Mapping[str, float], platform: Platform, traffic: Floats, counted: Floats
 ) -> None:
-    """Raise a ValueError that names every limit below what any design of the platform can reach."""
+    """Raise a ValueError that names every limit below what any design of the platform can reach.
+
+    Parameters
+    ----------
+    limits : mapping
+        As ``check_constraints`` returns it.
+    platform : Platform
+    traffic, counted : float array [n_apps, n_tiles, n_tiles]
+        What ``lower_bound`` takes, of each application.
+    """
     wrong = []
     for name, limit in limits.items():
-        bound = max(lower_bound(name, platform, t, latency_weight) for t in traffic)
-        if limit < bound:
+        bound = max(
+            lower_bound(name, platform, t, c) for t, c in zip(traffic, counted, strict=True)
+        )
+        # A design may reach the bound, but for rounding.
+        if limit < bound - 1e-9 * abs(bound):
             wrong.append(f"{name} <= {limit:g}, where no design is below {bound:.4g} {UNITS[name]}")
     if wrong:
         raise ValueError(
@@ -61,9 +73,7 @@ def refuse_unreachable(
         )
 
 
-def lower_bound(
-    name: str, platform: Platform, traffic: Floats, latency_weight: float = 0.0
-) -> float:
+def lower_bound(name: str, platform: Platform, traffic: Floats, counted: Floats) -> float:
     """Return a value that a metric of no design of the platform is below.
 
     Parameters
@@ -72,21 +82,22 @@ def lower_bound(
         A key of ``UNITS``.
     platform : Platform
     traffic : float array [n_tiles, n_tiles]
-    latency_weight : float
-        Sum of the weights of the flows that count for "latency".
+    counted : float array [n_tiles, n_tiles]
+        The weight of the path delay of each flow in "latency".
     """
     tables = platform.tables
     sent, received = sent_and_received(traffic)
     total = float(sent.sum())
     hop = float(tables.link_cost.min())
-    # Every flow crosses a link or more, and a router or more with a port or more.
-    energy = total * (float(tables.link_energy.min()) + platform.router_energy)
-    latency = hop + (platform.packet_flits - 1) / platform.link_capacity
+    crossing = least_hops(traffic, platform.max_degree)
+    # Every flow crosses a router or more with a port or more.
+    energy = crossing * float(tables.link_energy.min()) + total * platform.router_energy
+    latency = hop * crossing / total + (platform.packet_flits - 1) / platform.link_capacity
     latency += end_waits(traffic, platform)
     if name == "mean":
-        return total / platform.n_links
+        return crossing / platform.n_links
     if name == "latency":
-        return latency_weight * hop
+        return hop * least_hops(counted, platform.max_degree)
     if name == "energy":
         return energy
     if name == "packet_latency":
@@ -96,7 +107,7 @@ def lower_bound(
     if name == "peak_load":
         # What a PE sends or gets shares the links of its router; all traffic shares all links.
         ends = max(sent.max(), received.max())
-        return float(max(ends / platform.max_degree, total / (2 * platform.n_links)))
+        return float(max(ends / platform.max_degree, crossing / (2 * platform.n_links)))
     if name == "temperature":
         return platform.stack.ambient + _coolest(platform)
     if name == "wire_length":
@@ -109,6 +120,26 @@ def lower_bound(
         degree[:more] += 1
         return float(router_area(platform, degree).sum())
     return 0.0
+
+
+def least_hops(traffic: Floats, degree: int) -> float:
+    """Return traffic times hops that no network with routers of so many links is below.
+
+    As in the Moore bound, a PE has at most ``degree`` others at one hop, ``degree - 1`` times as
+    many at each next one; at best the heaviest of its flows go to the nearest.
+    """
+    n = len(traffic)
+    flows = traffic - np.diag(np.diag(traffic))
+    hops = np.empty(n - 1)
+    hops[:degree] = 1
+    done, ring, away = degree, degree, 1
+    while done < n - 1:
+        # A router of a single link leads no further; any number holds for what cannot be reached.
+        ring, away = ring * max(degree - 1, 1), away + 1
+        hops[done : done + ring] = away
+        done += ring
+    rows, columns = (-np.sort(-f, axis=1)[:, : n - 1] for f in (flows, flows.T))
+    return float(max((rows * hops).sum(), (columns * hops).sum()))
 
 
 def _coolest(platform: Platform) -> float:

@@ -132,10 +132,11 @@ class NoC3D(Problem):
         self.constraints = check_constraints(constraints)
         self._traffic = check_applications(traffic, platform.n_tiles)
         self._evaluation = Evaluation(platform, self._traffic, model, aggregate)
-        weight = 0.0
+        counted = np.zeros_like(self._traffic)
         if "latency" in (*self.objective_names, *self.constraints):
-            weight = float(self._evaluation.flows[2].sum(axis=1).max())
-        refuse_unreachable(self.constraints, platform, self._traffic, weight)
+            source, target, weight = self._evaluation.flows
+            counted[:, source, target] = weight
+        refuse_unreachable(self.constraints, platform, self._traffic, counted)
         # One application is taken as it is; of several, each counts the same.
         seen = self._traffic[0]
         if len(self._traffic) > 1:
@@ -421,7 +422,8 @@ class NoC3D(Problem):
     def features(self, X: ArrayLike) -> Floats:
         """Return a few dozen numbers about each design for learned models, [n, n_features].
 
-        ``feature_names`` says what the columns are; they take a fraction of an evaluation.
+        ``feature_names`` says what the columns are. What a row shares with the row before is not
+        counted again, so neighbours of one design, one after the other, take the least time.
         """
         rows = self.legal_rows(X)
         out = np.empty((len(rows), self._plan.n_features))

@@ -35,12 +35,17 @@ def run_program(
     Raises
     ------
     RuntimeError
-        It did not end in time.
+        It did not end in time; the message ends with what it said last.
     """
     try:
         done = subprocess.run(
             words, cwd=folder, capture_output=True, text=True, timeout=timeout_s, check=False
         )
-    except subprocess.TimeoutExpired:
-        raise RuntimeError(f"{title} did not end within {timeout_s:g} s in {folder}.") from None
+    except subprocess.TimeoutExpired as error:
+        # Bytes, although text was asked for.
+        said = (error.stdout or b"").decode(errors="replace")
+        raise RuntimeError(
+            f"{title} did not end within {timeout_s:g} s in {folder}. It printed last: "
+            f"{said[-300:]!r}"
+        ) from None
     return done.returncode, done.stdout + done.stderr

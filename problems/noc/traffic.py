@@ -226,7 +226,8 @@ def synthetic_traffic(
     if not traffic.any():
         raise ValueError(
             "The 'platform' parameter of synthetic_traffic must have two of the types CPU, LLC "
-            f"and GPU. Got {[t.name for t in platform.pe_types]} instead."
+            f"and GPU. Got {[t.name for t in platform.pe_types]} instead; for others, give traffic "
+            "of your own."
         )
     # Counts of flits, as in a file.
     traffic *= total / traffic.sum()

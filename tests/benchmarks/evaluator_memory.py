@@ -1,6 +1,6 @@
-"""Memory of a run of a million evaluations: NSGA2, an archive of 200, with or without a store.
+"""Memory of a run of a million evaluations: an archive of 200, with or without a store.
 
-python tests/benchmarks/evaluator_memory.py [--evaluations 1000000] [--no-store]
+python tests/benchmarks/evaluator_memory.py [--evaluations 1000000] [--no-store] [--moela]
 """
 
 import argparse
@@ -19,15 +19,21 @@ from pymoo.optimize import minimize
 from pymoo.problems import get_problem
 from pymoo.util.archive import MultiObjectiveArchive
 
-from moela.evaluator import Evaluator
+from moela import MOELA, Evaluator
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--evaluations", type=int, default=1_000_000)
     parser.add_argument("--no-store", action="store_true")
+    parser.add_argument("--moela", action="store_true", help="MOELA in the place of NSGA2")
     options = parser.parse_args()
     print(machine())
+    if options.moela:
+        algorithm = MOELA(archive_size=200)
+    else:
+        archive = MultiObjectiveArchive(max_size=200)
+        algorithm = NSGA2(pop_size=200, n_offsprings=1000, archive=archive)
 
     def megabytes():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -35,9 +41,11 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         store = None if options.no_store else Path(folder) / "run.db"
         start = time.perf_counter()
+        told = [start]
 
         def tell(algorithm):
-            if algorithm.n_iter % 100 == 0:
+            if time.perf_counter() - told[-1] >= 10.0:
+                told.append(time.perf_counter())
                 print(
                     f"{algorithm.evaluator.n_eval:>9} evaluations, peak {megabytes():.0f} MB, "
                     f"{time.perf_counter() - start:.0f} s",
@@ -47,7 +55,7 @@ def main():
         with Evaluator(store=store, chunk_size=1000) as evaluator:
             minimize(
                 get_problem("zdt1", n_var=10),
-                NSGA2(pop_size=200, n_offsprings=1000, archive=MultiObjectiveArchive(max_size=200)),
+                algorithm,
                 ("n_eval", options.evaluations),
                 seed=1,
                 evaluator=evaluator,

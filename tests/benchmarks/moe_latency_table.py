@@ -1,11 +1,13 @@
-"""Leave-one-shape-out error of the latency model on the shared H100 table.
+"""Leave-one-shape-out error of the latency model on the shared H100 table, or on another one.
 
-Run: ``MOELA_DATA=... python tests/benchmarks/moe_latency_table.py``; takes minutes.
+Run: ``MOELA_DATA=... python tests/benchmarks/moe_latency_table.py [points [table.parquet]]``; by
+default 30,000 points, as `LatencyModel.fit` takes; "all" takes several times as long.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -17,11 +19,15 @@ from moe_costmodel.tables import KernelTable
 
 
 def main():
-    path = Path(os.environ["MOELA_DATA"]) / "kernels/h100_sxm-sglang-0.5.10-moe_perf.parquet"
+    if len(sys.argv) > 2:
+        path = Path(sys.argv[2])
+    else:
+        path = Path(os.environ["MOELA_DATA"]) / "kernels/h100_sxm-sglang-0.5.10-moe_perf.parquet"
     table = KernelTable.from_aiconfigurator(path)
+    points = sys.argv[1] if len(sys.argv) > 1 else "30000"
     print(f"scikit-learn {sklearn.__version__}; {table}")
     start = time.process_time()
-    model = LatencyModel.fit(table, max_points=len(table))
+    model = LatencyModel.fit(table, max_points=len(table) if points == "all" else int(points))
     report = model.report
     print(report)
     inside = [shape for shape in report.shapes if not shape.outside]

@@ -134,6 +134,7 @@ def report_variation(problem, X):
     half = len(X) // 2
     evaluation = best(lambda: problem.evaluate(X)) / len(X)
     related = operators["mutation"]._do(problem, X, random_state=rng)
+    near = problem.neighbours_many(X[: len(X) // 20], 20, rng).reshape(-1, problem.n_var)
     work = {
         "sampling": lambda: operators["sampling"]._do(problem, len(X), random_state=rng),
         "mutation": lambda: operators["mutation"]._do(problem, X, random_state=rng),
@@ -144,7 +145,8 @@ def report_variation(problem, X):
             problem, np.stack((X[:half], related[:half])), random_state=rng
         ),
         "neighbours, 20 at a time": lambda: problem.neighbours_many(X[: len(X) // 20], 20, rng),
-        "features": lambda: problem.features(X),
+        "features, unrelated designs": lambda: problem.features(X),
+        "features, 20 neighbours at a time": lambda: problem.features(near),
         "canonical": lambda: problem.canonical(X),
     }
     print(f"\n{'per design':34}{'us':>8}{'of an evaluation':>20}")

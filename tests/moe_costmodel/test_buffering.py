@@ -81,6 +81,18 @@ def test_curves_steps_and_replay_agree(deepseek):
         assert np.array_equal(curve.misses[:, :, -1], cold)
 
 
+def test_threads_and_many_capacities_change_nothing(deepseek, rng):
+    loads = deepseek["intent"].loads(4)[:200, :3]
+    device_of = rng.integers(0, 2, 64)
+    plain = miss_curves(loads, device_of, 2, capacities=range(1, 131), per_step=True)
+    threads = miss_curves(loads, device_of, 2, capacities=range(1, 131), per_step=True, n_jobs=2)
+    for policy, curve in plain.items():
+        assert np.array_equal(curve.per_step, threads[policy].per_step)
+        few = miss_curves(loads, device_of, 2, policies=[policy], capacities=[2, 70, 130])[policy]
+        assert np.array_equal(few.misses, curve.misses[:, :, [1, 69, 129]])
+        assert np.array_equal(curve.per_step.sum(axis=0), curve.misses)
+
+
 def test_a_device_without_experts_is_fine():
     loads = np.ones((3, 1, 2), int)
     streams = expert_streams(loads, [0, 0], 2)

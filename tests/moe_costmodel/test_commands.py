@@ -54,14 +54,19 @@ def test_record_the_example_on_a_text(tmp_path):
         run("trace", "record", "someone/some-model", out, "--text", text)
 
 
-def test_record_a_saved_model(tmp_path):
+def save_tokenizer(folder):
     transformers = pytest.importorskip("transformers")
     tokenizers = pytest.importorskip("tokenizers")
     words = {word: i for i, word in enumerate(["[UNK]", "a", "b", "c"])}
     tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
-    folder = tmp_path / "model"
     transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
+    return transformers
+
+
+def test_record_a_saved_model(tmp_path):
+    folder = tmp_path / "model"
+    transformers = save_tokenizer(folder)
     config = transformers.MixtralConfig(
         vocab_size=4,
         hidden_size=8,
@@ -80,6 +85,34 @@ def test_record_a_saved_model(tmp_path):
     out = tmp_path / "r.npz"
     assert run("trace", "record", folder, out, "--text", text, "--length", 5) == 0
     assert RoutingTrace.load(out).sequence_lengths.tolist() == [5, 2]
+
+
+@pytest.mark.filterwarnings("ignore")  # the model's own
+def test_record_both_halves_of_an_encoder_decoder_model(tmp_path):
+    folder = tmp_path / "model"
+    transformers = save_tokenizer(folder)
+    config = transformers.SwitchTransformersConfig(
+        vocab_size=4,
+        d_model=8,
+        d_kv=4,
+        d_ff=8,
+        num_layers=2,
+        num_decoder_layers=2,
+        num_heads=2,
+        num_experts=4,
+        num_sparse_encoder_layers=1,
+        num_sparse_decoder_layers=1,
+        decoder_start_token_id=0,
+        eos_token_id=None,
+    )
+    transformers.SwitchTransformersForConditionalGeneration(config).save_pretrained(folder)
+    text = tmp_path / "text.txt"
+    text.write_text("a b c a b c a")
+    options = ("--text", text, "--length", 5, "--new-tokens", 3)
+    assert run("trace", "record", folder, tmp_path / "e.npz", *options) == 0
+    assert RoutingTrace.load(tmp_path / "e.npz").sequence_lengths.tolist() == [5, 2]
+    assert run("trace", "record", folder, tmp_path / "d.npz", *options, "--part", "decoder") == 0
+    assert RoutingTrace.load(tmp_path / "d.npz").sequence_lengths.tolist() == [4, 4]
 
 
 def test_measure(tmp_path, capsys):

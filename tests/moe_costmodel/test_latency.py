@@ -141,6 +141,18 @@ def test_more_tokens_never_take_less(measured, method):
     spread = np.tril(np.ones((16, 16), int)) * 8
     assert (np.diff(table.seconds(spread)) >= 0).all()
     assert table.seconds(np.zeros(16, int)) == 0.0
+    # One token more, to any expert, of any step.
+    before = np.stack(
+        [
+            random.multinomial(n, random.dirichlet(np.ones(16) * skew))
+            for n in (1, 3, 20, 100, 1000, 9000)
+            for skew in (0.05, 0.3, 3.0)
+            for _ in range(20)
+        ]
+    )
+    after = before.copy()
+    after[np.arange(len(after)), random.integers(16, size=len(after))] += 1
+    assert (table.seconds(after) >= table.seconds(before) * (1 - 1e-12)).all()
 
 
 def test_the_table_is_vectorised(model, rng):
@@ -280,6 +292,7 @@ def test_the_shared_table_can_be_fitted(shared_data):
     assert model.report.median < 0.15
     shape = table.shapes[0]
     found = model.predict(shape, np.full((3, shape.n_local), [[1], [8], [64]]))
-    assert (np.diff(found.seconds) > 0).all()
+    assert (np.diff(found.seconds) >= 0).all()  # reading the weights may take all the time at first
+    assert found.seconds[2] > found.seconds[0]
     with pytest.raises(ValueError, match="slow_to_fast"):
         model.predict(shape, np.ones((1, shape.n_local), int), misses=1)

@@ -9,7 +9,8 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from moe_costmodel import RoutingTrace  # noqa: E402
-from moe_costmodel.record import edit_routing, find_routers  # noqa: E402
+from moe_costmodel.families import find_routers  # noqa: E402
+from moe_costmodel.record import edit_routing  # noqa: E402
 
 COMMON = {
     "vocab_size": 50,
@@ -50,6 +51,30 @@ MODELS = {
     "qwen3": ("Qwen3Moe", COMMON | QWEN | {"head_dim": 8}, "mlp.gate", [0, 1, 2]),
     "deepseek2": ("DeepseekV2", DEEPSEEK, "mlp.gate", [1, 2]),
     "deepseek3": ("DeepseekV3", DEEPSEEK, "mlp.gate", [1, 2]),
+    "qwen3-next": (
+        "Qwen3Next",
+        COMMON
+        | QWEN
+        | {
+            "head_dim": 8,
+            "shared_expert_intermediate_size": 8,
+            "layer_types": ["linear_attention", "linear_attention", "full_attention"],
+            "linear_num_key_heads": 2,
+            "linear_num_value_heads": 2,
+            "linear_key_head_dim": 8,
+            "linear_value_head_dim": 8,
+        },
+        "mlp.gate",
+        [0, 1, 2],
+    ),
+    # Not of a family that is named, but its routers answer alike.
+    "glm4": ("Glm4Moe", DEEPSEEK | {"head_dim": 8}, "mlp.gate", [1, 2]),
+    "gpt-oss": (
+        "GptOss",
+        COMMON | {"num_local_experts": 8, "head_dim": 8},
+        "mlp.router",
+        [0, 1, 2],
+    ),
 }
 
 
@@ -170,8 +195,36 @@ def test_encoder_decoder_families(make, k):
         assert np.array_equal(encoder.topk_weights[:, 0, 0] > 0, routed)
     with pytest.raises(ValueError, match="'part'"):
         RoutingTrace.record(model, [batch])
-    with pytest.raises(ValueError, match="'model'"), edit_routing(model, None, part="encoder"):
-        pass
+    with torch.no_grad():
+        with edit_routing(model, lambda layer, i, w: (i, w), part="decoder"):
+            plain = model(**batch).logits
+        with edit_routing(model, lambda layer, i, w: (i, 0 * w), part="decoder"):
+            without = model(**batch).logits
+        with edit_routing(model, lambda layer, i, w: (i.flip(0), w), part="decoder"):
+            elsewhere = model(**batch).logits
+    if family.name == "Switch":
+        assert torch.equal(plain, model(**batch).logits)
+    assert not torch.allclose(without, plain)
+    assert not torch.allclose(elsewhere, plain)
+
+
+def test_experts_of_nllb_compute_what_its_router_asks():
+    """transformers itself sends all its tokens to experts 0 and 1."""
+    from transformers.models.nllb_moe.modeling_nllb_moe import NllbMoeSparseMLP
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        whole = nllb()
+    (layer,) = [m for m in whole.model.encoder.modules() if isinstance(m, NllbMoeSparseMLP)][:1]
+    x = torch.randn(1, 9, 16, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        _, combine, _ = layer.router(x[0])
+        each = torch.stack([layer.experts[f"expert_{e}"](x[0]) for e in range(6)], dim=1)
+        expected = (combine[:, :, None] * each).sum(dim=1) * (1 - layer.experts.moe_token_dropout)
+        routed = []
+        with edit_routing(layer, lambda number, i, w: routed.append((i, w)) or (i, w)):
+            assert torch.allclose(layer(x)[0], expected, atol=1e-6)
+    assert torch.allclose(combine.gather(1, routed[0][0]), routed[0][1])
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -192,6 +245,16 @@ def test_editing_changes_the_model_and_leaves_no_trace(name):
 
 
 def test_what_cannot_be_recorded_is_named():
+    class OddTopKRouter(torch.nn.Linear):
+        def forward(self, x):
+            return super().forward(x), x
+
+    odd = torch.nn.Sequential(OddTopKRouter(2, 2))
+    with (
+        pytest.raises(ValueError, match=r"'model'.*OddTopKRouter"),
+        edit_routing(odd, lambda layer, i, w: (i, w)),
+    ):
+        odd(torch.ones(1, 2))
     with pytest.raises(ValueError, match=r"'model'.*Mixtral.*Linear"):
         RoutingTrace.record(torch.nn.Linear(2, 2), [])
     with pytest.raises(ValueError, match="'batches'"):

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
 
+from moe_costmodel.latency_features import Points  # noqa: E402
 from moe_costmodel.tables import KernelTable  # noqa: E402
 
 H100 = "NVIDIA H100 80GB HBM3"
@@ -89,6 +90,46 @@ def test_bad_columns_are_named(tmp_path, changes, column):
     path = write(tmp_path / "t.parquet", **changes)
     with pytest.raises(ValueError, match=rf"t\.parquet: column '{column}'"):
         KernelTable.from_aiconfigurator(path)
+
+
+def test_columns_of_other_types_that_say_the_same_are_read(tmp_path):
+    plain = KernelTable.from_aiconfigurator(write(tmp_path / "t.parquet"))
+    rows = columns()
+    same = pa.table(
+        rows
+        | {name: pa.array(rows[name]).dictionary_encode() for name in ("device", "moe_dtype")}
+        | {"num_tokens": pa.array(rows["num_tokens"], pa.float64())}
+        | {"topk": pa.array(rows["topk"], pa.uint8())}
+        | {"latency": pa.array(rows["latency"], pa.float64())}
+    )
+    pq.write_table(same, tmp_path / "s.parquet")
+    again = KernelTable.from_aiconfigurator(tmp_path / "s.parquet")
+    assert again.shapes == plain.shapes
+    assert np.array_equal(again.seconds, plain.seconds)
+    whole = write(tmp_path / "w.parquet", latency=[1, 4, 6, 20, 1, 22])
+    assert KernelTable.from_aiconfigurator(whole).seconds.max() == 0.022
+
+
+@pytest.mark.parametrize(
+    ("dtype", "weight", "operand"),
+    [
+        ("fp8", 1.0, 1.0),
+        ("nvfp4", 0.5625, 0.5),
+        ("w4a16_mxfp4", 0.53125, 2.0),
+        ("w4a8_mxfp4_mxfp8", 0.53125, 1.0),
+        ("w4afp8", 0.5, 1.0),
+        ("int4_wo", 0.5, 2.0),
+    ],
+)
+def test_types_that_published_tables_have(tmp_path, dtype, weight, operand):
+    path = write(tmp_path / "t.parquet", moe_dtype=[dtype] * 6, device=["some device"] * 6)
+    table = KernelTable.from_aiconfigurator(path)
+    assert {shape.dtype for shape in table.shapes} == {dtype}
+    points = Points.build(
+        table.shapes, table.layer, table.work, table.tokens.astype(float), table.kernel
+    )
+    assert set(points.width) == {weight}
+    assert set(points.operand) == {operand}
 
 
 def test_one_device_can_be_chosen(tmp_path):

@@ -168,6 +168,87 @@ def test_sglang_detail_dump_is_mapped_and_sequenced(tmp_path):
     assert trace.topk_ids[:, 0].tolist() == expected
 
 
+def pass_dump():
+    """Two passes over a dense layer and an MoE layer of 3 experts, expert 2 of which has a copy."""
+    return {
+        "last_physical_to_logical_map": torch.tensor([[0, 1, 2, 2], [2, 1, 0, 2]]),
+        "records": [
+            {
+                "forward_pass_id": 7,
+                "rank": 0,
+                "gatherer_key": "primary",
+                "global_physical_count": torch.tensor([[0, 0, 0, 0], [1, 2, 3, 4]]),
+            },
+            {
+                "forward_pass_id": 8,
+                "global_physical_count": torch.tensor([[0, 0, 0, 0], [0, 1, 0, 1]]),
+            },
+        ],
+    }
+
+
+def test_sglang_dump_of_passes_is_a_trace_of_loads(tmp_path):
+    torch.save(pass_dump(), tmp_path / "p.pt")
+    trace = RoutingTrace.load(tmp_path / "p.pt")
+    assert trace.is_load_only
+    assert trace.loads()[:, 1].tolist() == [[3, 2, 5], [0, 1, 1]]
+    assert not trace.loads()[:, 0].any()
+    again = RoutingTrace.load(trace.save(tmp_path / "p.npz"))
+    assert np.array_equal(again.loads(), trace.loads())
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"global_physical_count": torch.ones(2, 3, dtype=torch.int32)}, "global_physical_count"),
+        ({"global_physical_count": torch.ones(2, 4)}, "global_physical_count"),
+        ({"global_physical_count": torch.full((2, 4), -1)}, "global_physical_count"),
+        ({"global_physical_count": None}, "global_physical_count"),
+    ],
+)
+def test_bad_fields_of_a_dump_of_passes_are_named(tmp_path, change, field):
+    dump = pass_dump()
+    dump["records"][1] |= change
+    torch.save(dump, tmp_path / "p.pt")
+    with pytest.raises(ValueError, match=rf"p\.pt: field 'records\[1\]\.{field}'"):
+        RoutingTrace.load(tmp_path / "p.pt")
+
+
+ODD = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 2**70) | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=6,
+)
+
+
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.booleans(), st.sampled_from(["map", "records", "record", "field"]), st.data())
+def test_no_odd_content_of_a_dump_gets_past_the_loader(tmp_path, per_token, where, data):
+    """Well-formed files whose fields hold anything that weights_only lets through."""
+    dump = detail_dump() if per_token else pass_dump()
+    odd = data.draw(ODD)
+    if where == "map":
+        dump["last_physical_to_logical_map"] = odd
+    elif where == "records":
+        dump["records"] = odd
+    else:
+        record = data.draw(st.sampled_from(dump["records"]))
+        if where == "record":
+            dump["records"][dump["records"].index(record)] = odd
+        else:
+            record[data.draw(st.sampled_from(sorted(record)))] = odd
+    torch.save(dump, tmp_path / "odd.pt")
+    try:
+        loaded = RoutingTrace.load(tmp_path / "odd.pt")
+    except ValueError as error:
+        if "odd.pt" not in str(error):
+            raise
+    else:
+        assert loaded.loads().sum() > 0
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [

@@ -37,7 +37,8 @@ def volume(F, ref):
 
 
 def test_log_accounts_for_every_evaluation():
-    algorithm = run(get_problem("zdt1"), MOELA()).algorithm
+    shares = {"evolution": 1, "search": 2, "pareto": 1}
+    algorithm = run(get_problem("zdt1"), MOELA(shares=shares)).algorithm
     screening = algorithm.log["screening"]
     parts = [algorithm.log[part] for part in ("initial", "evolution", "search", "pareto")]
     assert sum(part["n_eval"] for part in parts) == 600

@@ -59,7 +59,7 @@ def test_every_algorithm_runs(algorithm, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--traffic", "nowhere.csv"], ["nowhere.csv"]),
+        (["--traffic", "nowhere.csv"], ["nowhere.csv: No such file or directory."]),
         (["--application", "quake"], ["quake", "bfs"]),
         (["--objectives", "7"], ["objectives", "7"]),
         (["--model", "guess"], ["model", "guess", "released"]),

@@ -43,6 +43,7 @@
     problem.points.forEach((point, i) => groups[point.a].push(i));
     const shown = groups.map((ids, a) => a).filter((a) => groups[a].length);
     const texts = problem.points.map((point) => hover(problem, point));
+    const rows = [...document.querySelectorAll(`tr[data-problem="${index}"]`)];
     let chosen = null;
 
     const axis = (name) => ({ title: { text: plain(name) }, zeroline: false });
@@ -64,6 +65,7 @@
         const f = problem.points[chosen].f;
         traces.push({
           type: "scatter", mode: "markers", name: "picked", x: [f[x]], y: [f[y]], hoverinfo: "skip",
+          showlegend: false,
           marker: { color: "rgba(0,0,0,0)", size: 18, line: { color: "black", width: 3 } },
         });
       }
@@ -79,18 +81,19 @@
           type: "scatter3d", mode: "markers", name: plain(look.name), x: at(0), y: at(1), z: at(2),
           text: groups[a].map((i) => texts[i]), customdata: groups[a],
           hovertemplate: "%{text}<extra></extra>",
-          marker: { color: look.colour, size: 4, opacity: 0.85 },
+          marker: { color: look.colour, symbol: look.solid, size: 4, opacity: 0.85 },
         };
       });
       if (chosen !== null) {
         const f = problem.points[chosen].f;
         traces.push({
           type: "scatter3d", mode: "markers", name: "picked", x: [f[0]], y: [f[1]], z: [f[2]],
-          hoverinfo: "skip", marker: { color: "black", size: 8, symbol: "circle-open" },
+          hoverinfo: "skip", showlegend: false,
+          marker: { color: "black", size: 9, symbol: "circle-open", line: { width: 3 } },
         });
       }
       const [x, y, z] = problem.names.map((name) => ({ title: { text: plain(name) } }));
-      const scene = { xaxis: x, yaxis: y, zaxis: z, camera: { eye: { x: 1.5, y: 1.3, z: 0.9 } } };
+      const scene = { xaxis: x, yaxis: y, zaxis: z, camera: { eye: { x: 1.6, y: 1.4, z: 1.0 }, center: { x: 0, y: 0, z: -0.12 } } };
       return [traces, { ...layout, margin: { l: 0, r: 0, t: 12, b: 0 }, scene }];
     }
 
@@ -144,6 +147,7 @@
       chosen = i;
       panel.replaceChildren();
       panel.dataset.point = String(i);
+      for (const row of rows) row.classList.toggle("chosen", Number(row.dataset.point) === i);
       add("h3", problem.algorithms[point.a].name);
       const table = add("table", "");
       problem.names.forEach((name, j) => {
@@ -172,12 +176,16 @@
     draw().then(() => plot.on("plotly_click", onClick));
     drawLines();
     if (lines) lines.on("plotly_click", onClick);
-    for (const row of document.querySelectorAll(`tr[data-problem="${index}"]`)) {
-      row.addEventListener("click", () => {
-        pick(Number(row.dataset.point));
-        box.scrollIntoView({ behavior: "smooth" });
-      });
+    const show = (row) => {
+      pick(Number(row.dataset.point));
+      box.scrollIntoView({ behavior: "smooth" });
+    };
+    for (const row of rows) {
+      row.addEventListener("click", () => show(row));
+      row.addEventListener("keydown", (event) => { if (event.key === "Enter") show(row); });
     }
+    // A page that shows a design at once says what can be seen there.
+    if (rows.length) pick(Number(rows[0].dataset.point));
   }
 
   data.problems.forEach(start);

@@ -103,6 +103,23 @@ def test_contributions_against_brute_force(n_obj):
     assert (made.contributions() > 0).all()
 
 
+@pytest.mark.parametrize(("n_obj", "n"), [(4, 60), (6, 30), (8, 20)])
+def test_approximate_contributions_are_near_the_exact_ones(n_obj, n):
+    from moela.indicators import contributions
+
+    F = front(n, n_obj).F * 10.0 ** np.arange(n_obj)
+    point = 2.1 * 10.0 ** np.arange(n_obj)
+    exact, near = (contributions(F, point, exact=how) for how in (True, False))
+    assert np.median(np.abs(near / exact - 1.0)) < 0.05
+    assert near.sum() == pytest.approx(exact.sum(), rel=0.05)
+    assert near.argmax() == exact.argmax()
+
+
+def test_contributions_in_many_objectives_end():
+    made = front(60, 10)
+    assert (made.contributions() > 0).all()
+
+
 def test_contributions_of_points_beyond_the_reference_are_0():
     assert Front([[1.0, 5.0], [2.0, 2.0]]).contributions([4.0, 4.0]).tolist() == [0.0, 4.0]
 
@@ -116,6 +133,12 @@ def test_tables_and_designs():
     assert list(frame.columns) == ["algorithm", "a", "b", *(f"x{j}" for j in range(8))]
     assert frame["x3"].tolist() == [False] * 3 + [True] + [False] * 4
     assert str(made.decode(2)) == str(problem.decode(X[2]))
+
+
+def test_tables_keep_every_column():
+    made = Front([[1, 2], [2, 1]], X=[[7, 8], [9, 10]], names=["x0", "cost"])
+    assert made.to_frame().columns.tolist() == ["x0", "cost", "x0 (variable)", "x1"]
+    assert Front(np.empty((0, 2))).to_frame().columns.tolist() == ["f1", "f2"]
 
 
 def test_front_of_a_comparison():
@@ -140,6 +163,12 @@ def test_front_of_a_comparison():
         (lambda: Front(ELBOW).decode(0), "no designs"),
         (lambda: Front(ELBOW, X=[1]), "'X'"),
         (lambda: Front(ELBOW, names=["a"]), "names"),
+        (lambda: Front(ELBOW, names=["a", "a"]), "different names"),
+        (lambda: Front(None), "shape"),
+        (lambda: Front(ELBOW).knees(2.5), "integer"),
+        (lambda: Front(ELBOW).by_weights([np.inf, 1.0]), "finite"),
+        (lambda: Front(ELBOW).by_weights("ab"), "finite"),
+        (lambda: Front(ELBOW).contributions([np.nan, 1.0]), "finite"),
         (lambda: Front([1.0]), "shape"),
     ],
 )

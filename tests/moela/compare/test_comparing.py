@@ -94,7 +94,7 @@ def test_dominated_infeasible_repeated_and_failed_points_go_first():
     assert clean.table().rows[0]["hypervolume"] == plain.table().rows[0]["hypervolume"]
     points = compare({"A": [[3.0, 3.0], *A, A[1], [np.nan, 0.0]]})
     assert points.outcomes[0].left_out == {"not finite": 1, "dominated": 1, "repeated": 1}
-    assert "1 points that are not finite" in " ".join(points.remarks)
+    assert "1 point not finite was left out" in " ".join(points.remarks)
 
 
 def test_same_archive_rule_or_a_remark():
@@ -134,7 +134,7 @@ def test_empty_front_beside_a_full_one():
     assert comparison.values("problem", "none", "igd_plus").tolist() == [np.inf, np.inf]
     assert comparison.summary("r2").where(algorithm="none").rows[0]["median"] == np.inf
     assert comparison.tests("epsilon").rows[0]["a12"] == 1.0
-    assert "2 of 2 runs of none on problem have no feasible point" in " ".join(comparison.remarks)
+    assert "2 of 2 runs of none on problem found no feasible point" in " ".join(comparison.remarks)
     assert "none" in str(comparison)
 
 

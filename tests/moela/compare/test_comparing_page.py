@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from moela import indicators
+from moela import compare, indicators
 
 PAGE = Path(__file__).parents[3] / "docs" / "comparing.md"
 
@@ -30,6 +30,19 @@ def test_sizes_named_are_those_of_the_library():
     said = re.search(r"Exact up to ([\d,]+) points in 5 objectives, (\d+) in 6, (\d+) in 7", text)
     sizes = [int(group.replace(",", "")) for group in said.groups()]
     assert sizes == [indicators.EXACT_UP_TO[m] for m in (5, 6, 7)]
+    said = re.search(r"exact up to (\d+) points in 5 objectives, (\d+) in 6, (\d+) in 7", text)
+    assert [int(n) for n in said.groups()] == [
+        indicators.EXACT_CONTRIBUTIONS_UP_TO[m] for m in (5, 6, 7)
+    ]
+
+
+def test_table_shown_can_be_compared(tmp_path):
+    (table,) = re.findall(r"```\n(algorithm,.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "table.csv").write_text(table, encoding="utf-8")
+    comparison = compare(tmp_path / "table.csv")
+    assert comparison.algorithms == ["mine", "theirs"]
+    assert comparison.scales["problem"].names == ("cost", "delay")
+    assert [len(o.F) for o in comparison.outcomes] == [2, 1]
 
 
 @pytest.mark.parametrize("module", ["moela.comparison.comparison", "moela.comparison.front"])

@@ -13,6 +13,7 @@ from moela.statistics import (
     holm,
     least_p_value,
     magnitude,
+    pair_balance,
     rank_blocks,
 )
 
@@ -152,6 +153,29 @@ def test_ties_as_in_r():
     assert ranking.p_value == pytest.approx(0.8215576499)
     assert compare_groups(table.T[:3]) == pytest.approx(0.9713623037)
     assert compare_samples(table[:, 0], table[:, 1]) == pytest.approx(0.8656545343)
+
+
+def test_balance_of_pairs():
+    # Of the plants in scipy's example of wilcoxon, ranks of 96 are above and of 24 below.
+    d = np.array([6, 8, 14, 16, 23, 24, 28, 29, 41, -48, 49, 56, 60, -67, 75])
+    assert pair_balance(d, np.zeros(len(d))) == pytest.approx((96 - 24) / 120)
+    assert pair_balance([1.0, 2.0], [1.0, 2.0]) == 0.0
+    assert pair_balance([np.inf, 1.0], [np.inf, 0.0]) == 1.0
+
+
+def test_verdict_follows_the_test_not_the_effect_of_unpaired_runs():
+    from moela.comparison.significance import Sample, test_pairs
+
+    # Above in eleven of twelve seeds, and once far below: A12, which knows no pairs, is below 0.5.
+    seeds = tuple(range(12))
+    rival = np.array([float(s) for s in seeds])
+    values = rival + 0.1
+    values[11] = -5.0
+    samples = {"P": {"a": Sample(values, seeds), "b": Sample(rival, seeds)}}
+    rows = test_pairs(samples, "hypervolume", baseline=None, paired=None, alpha=0.05)
+    assert rows[0]["a12"] < 0.5
+    assert rows[0]["p_holm"] < 0.05
+    assert rows[0]["verdict"] == "better"
 
 
 def test_effect_size_by_hand():

@@ -127,6 +127,14 @@ def test_decode_that_fails_does_not_end_the_report(tmp_path):
     assert "no such design" in data_of(page)["problems"][0]["points"][0]["decoded"]
 
 
+def test_methods_and_settings_are_told(page):
+    text = html.unescape(page.read_text(encoding="utf-8"))
+    for words in ("Holm's correction", "Vargha and Delaney", "rank sum test", "Friedman's test"):
+        assert words in text
+    assert "<td>alpha</td><td>0.05</td>" in text
+    assert "<td>moocore</td>" in text
+
+
 def test_report_of_bare_points(tmp_path):
     page = compare({"A": [[1.0, 2.0], [2.0, 1.0]], "none": np.empty((0, 2))}).report(
         tmp_path / "report.html"
@@ -143,6 +151,9 @@ def test_missing_plotly_is_named(tmp_path, monkeypatch):
 
 
 # ------------------------------------------------------------------------------------ in a browser
+
+# Seconds: a page takes two, and much longer where others have the processor.
+PATIENCE = 180
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +178,7 @@ def browser():
     from selenium.webdriver.chrome.service import Service
 
     opened = webdriver.Chrome(options=options, service=Service(driver))
-    opened.set_page_load_timeout(60)
+    opened.set_page_load_timeout(PATIENCE)
     yield opened
     opened.quit()
 
@@ -176,10 +187,10 @@ def opened(browser, page):
     from selenium.webdriver.support.ui import WebDriverWait
 
     browser.get(page.as_uri())
-    WebDriverWait(browser, 60).until(
+    WebDriverWait(browser, PATIENCE).until(
         lambda b: b.execute_script("return document.documentElement.dataset.ready") == "yes"
     )
-    WebDriverWait(browser, 60).until(
+    WebDriverWait(browser, PATIENCE).until(
         lambda b: b.find_elements("css selector", ".plot .plot-container")
     )
     return browser
@@ -188,7 +199,13 @@ def opened(browser, page):
 def wait(browser, what):
     from selenium.webdriver.support.ui import WebDriverWait
 
-    return WebDriverWait(browser, 30).until(lambda b: b.execute_script(f"return {what}"))
+    return WebDriverWait(browser, PATIENCE).until(lambda b: b.execute_script(f"return {what}"))
+
+
+def picked(browser, point):
+    """Wait until the panel shows this point, and return it."""
+    wait(browser, f"document.querySelector('.picked').dataset.point === '{point}'")
+    return browser.find_element("css selector", ".picked")
 
 
 AT = """
@@ -233,12 +250,9 @@ def test_hovering_shows_a_design_and_clicking_picks_it(browser, flat_page):
     pointer = ActionChains(browser)
     pointer.w3c_actions.pointer_action.move_to_location(int(x), int(y)).click()
     pointer.perform()
-    assert (
-        wait(browser, "document.querySelector('.picked .decoded')?.textContent")
-        == (problem["points"][point]["decoded"])
-    )
-    panel = browser.find_element("css selector", ".picked")
-    assert panel.get_attribute("data-point") == str(point)
+    panel = picked(browser, point)
+    decoded = panel.find_element("css selector", ".decoded").get_attribute("textContent")
+    assert decoded == problem["points"][point]["decoded"]
     assert panel.find_element("css selector", ".design").text == design
 
 
@@ -254,11 +268,40 @@ def test_other_objectives_can_be_put_on_the_axes(browser, flat_page):
 
 
 def test_rows_of_designs_to_look_at_pick_them(browser, page):
+    from selenium.webdriver.common.keys import Keys
+
     opened(browser, page)
-    row = browser.find_element("css selector", "tr[data-point]")
-    browser.execute_script("arguments[0].click()", row)
-    text = wait(browser, "document.querySelector('.picked .decoded')?.textContent")
-    assert text.startswith("design number")
+    rows = browser.find_elements("css selector", "tr[data-point]")
+    points = [int(row.get_attribute("data-point")) for row in rows]
+    # The first one is there at once, so that a page shows what can be seen on it.
+    text = picked(browser, points[0]).find_element("css selector", ".decoded")
+    assert text.get_attribute("textContent").startswith("design number")
+    other = next(k for k, point in enumerate(points) if point != points[0])
+    browser.execute_script("arguments[0].click()", rows[other])
+    picked(browser, points[other])
+    assert "chosen" in rows[other].get_attribute("class")
+    assert "chosen" not in rows[0].get_attribute("class")
+    rows[0].send_keys(Keys.ENTER)
+    picked(browser, points[0])
+
+
+@pytest.mark.parametrize("width", [1280, 640])
+def test_page_is_as_wide_as_its_window(browser, page, width):
+    # From an empty page, so that nothing is drawn again at every size in between.
+    browser.get("about:blank")
+    browser.set_window_size(width, 1000)
+    try:
+        opened(browser, page)
+        script = "return [document.documentElement.scrollWidth, window.innerWidth]"
+        scrolled, inner = browser.execute_script(script)
+        assert scrolled <= inner
+        # Nothing of a plot is drawn over the border around it.
+        for frame in browser.find_elements("css selector", ".frame"):
+            drawn = frame.find_element("css selector", ".plot-container").size
+            assert drawn["width"] <= frame.size["width"] - 2
+    finally:
+        browser.get("about:blank")
+        browser.set_window_size(1280, 1000)
 
 
 def test_nothing_of_a_stranger_runs_and_nothing_is_loaded(browser, page):

@@ -36,7 +36,7 @@ def script():
         )
         started.append(process)
         if wait:
-            out, err = process.communicate(timeout=60)
+            out, err = process.communicate(timeout=240)
             assert process.returncode == 0, err
             return out
         return process
@@ -46,6 +46,17 @@ def script():
         if process.poll() is None:
             process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that only evaluations and tests move on, in the place of the real one."""
+    from evaluation_cases import Clock
+
+    Clock.now = 0.0
+    for module in ("evaluator", "termination", "_progress"):
+        monkeypatch.setattr(f"moela.{module}.time", Clock())
+    return Clock
 
 
 @pytest.fixture

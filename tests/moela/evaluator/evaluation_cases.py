@@ -49,6 +49,25 @@ class One(ElementwiseProblem):
                 file.write(x.tobytes().hex() + "\n")
 
 
+class Clock:
+    """Stands still but for what :class:`Ticking` and the tests add to it."""
+
+    now = 0.0
+
+    def monotonic(self):
+        return Clock.now
+
+
+class Ticking(One):
+    """An evaluation takes its seconds by that clock."""
+
+    def _evaluate(self, x, out, *args, **kwargs):
+        seconds, self._seconds = self._seconds, 0.0
+        super()._evaluate(x, out)
+        self._seconds = seconds
+        Clock.now += seconds
+
+
 class Failing(One):
     """Fails, in a way that can be chosen, where x[0] lies below a threshold."""
 
@@ -65,6 +84,8 @@ class Failing(One):
             return
         if self.how == "raise":
             raise ZeroDivisionError("the simulator broke")
+        elif self.how == "exit":
+            raise SystemExit("the simulator gave up")
         elif self.how == "nan":
             out["F"] = [np.nan, 0.0]
         elif self.how == "inf":

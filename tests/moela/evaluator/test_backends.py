@@ -80,6 +80,8 @@ def test_chunks_do_not_depend_on_the_workers():
 
 @pytest.mark.parametrize("settings", [{}, {"n_jobs": 2}, {"n_jobs": 2, "backend": "threads"}])
 def test_evaluations_do_not_oversubscribe_the_cores(settings):
+    import sklearn.ensemble  # noqa: F401  (brings OpenMP, whose limit is one per thread)
+
     with Evaluator(**settings) as evaluator:
         pop = evaluator.eval(Threads(), Population.new(X=np.random.default_rng(0).random((4, 6))))
     assert set(pop.get("threads")) == {1}
@@ -87,11 +89,13 @@ def test_evaluations_do_not_oversubscribe_the_cores(settings):
 
 def test_workers_stay_warm_between_batches_and_end_with_the_evaluator():
     with Evaluator(n_jobs=2, dedupe=False) as evaluator:
+        problem = One(seconds=0.05)
+        used = []
         for _ in range(2):
-            evaluator.eval(
-                One(seconds=0.05), Population.new(X=np.random.default_rng(0).random((4, 6)))
-            )
-        processes = list(evaluator._live.runner._state.processes)
+            evaluator.eval(problem, Population.new(X=np.random.default_rng(0).random((4, 6))))
+            used.append(set(evaluator._live.runner._state.processes))
+        processes = used[1]
+        assert used[0] <= processes
         assert len(processes) == 2
     for process in processes:
         assert process._process.poll() is not None
@@ -116,12 +120,13 @@ def test_a_killed_worker_costs_only_the_evaluation_in_hand(tmp_path, log):
     killed = []
 
     def kill():
-        for _ in range(3):
-            time.sleep(0.15)
+        for evaluated in (12, 27, 42):
+            wait_for(lambda n=evaluated: len(file.read_text().split()) >= n and state.busy)
             with state.changed:
-                victims = [process._process.pid for process in state.processes]
-            os.kill(victims[0], signal.SIGKILL)
-            killed.append(victims[0])
+                victims = [process._process.pid for process in state.busy.values()]
+                if victims:
+                    os.kill(victims[0], signal.SIGKILL)
+                    killed.append(victims[0])
 
     thread = threading.Thread(target=kill)
     thread.start()
@@ -131,7 +136,7 @@ def test_a_killed_worker_costs_only_the_evaluation_in_hand(tmp_path, log):
     np.testing.assert_array_equal(
         pop.get("F"), Evaluator().eval(One(), Population.new(X=X)).get("F")
     )
-    assert len(killed) == 3
+    assert killed
     # What was finished before a kill was not computed a second time.
     assert len(file.read_text().split()) <= 60 + 3
 
@@ -213,19 +218,40 @@ def test_importing_the_evaluator_imports_nothing_heavy(script):
 def test_an_interrupt_ends_the_workers_and_keeps_what_was_finished(store):
     from moela.store import EvaluationStore
 
+    store.touch()
     evaluator = Evaluator(n_jobs=2, store=store)
     X = np.random.default_rng(0).random((40, 6))
-    timer = threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        evaluator.eval(One(seconds=0.2), Population.new(X=X))
-    timer.join()
-    with EvaluationStore(store) as reader:
-        done = len(list(reader.evaluations()))
-    assert 0 < done < 40
+    X[20:, 0] = 0.1  # these hang
+    pids = []
+
+    def done():
+        with EvaluationStore(store) as reader:
+            return len(list(reader.evaluations()))
+
+    def interrupt():
+        try:
+            wait_for(lambda: done() > 3)
+            pids.extend(p._process.pid for p in evaluator._live.runner._state.processes)
+        finally:
+            signal.raise_signal(signal.SIGINT)
+
+    # A shell starts what runs in its background with interrupts ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            evaluator.eval(Failing("hang", below=0.11), Population.new(X=X))
+    finally:
+        thread.join()
+        signal.signal(signal.SIGINT, before)
+    wait_for(lambda: not any(alive(pid) for pid in pids))
+    assert pids
+    finished = done()
+    assert 3 < finished <= 20
     again = Evaluator(store=store)
-    again.eval(One(), Population.new(X=X))
-    assert again.n_fresh == 40 - done
+    again.eval(Failing("hang", below=0.0), Population.new(X=X))
+    assert again.n_fresh == 40 - finished
     again.close()
 
 
@@ -259,7 +285,7 @@ def alive(pid):
         return False
 
 
-def wait_for(condition, seconds=15):
+def wait_for(condition, seconds=120):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"

@@ -29,6 +29,7 @@ def evaluate(problem, evaluator, X=X):
 
 STATUS = {
     "raise": "error",
+    "exit": "error",
     "nan": "invalid",
     "inf": "invalid",
     "shape": "invalid",
@@ -38,14 +39,15 @@ STATUS = {
 }
 WORDS = {
     "raise": "ZeroDivisionError: the simulator broke",
+    "exit": "SystemExit: the simulator gave up",
     "nan": r"gave F = \[nan  0.\]: objectives must be finite",
     "inf": r"gave F = \[-inf   0.\]: objectives must be finite",
     "shape": r'must set out\["F"\] to 2 values for a design. Got shape \(1, 3\)',
     "unset": r'never set out\["F"\]',
-    "hang": "took longer than 0.3 seconds",
+    "hang": "took longer than 1.0 seconds",
     "die": "signal SIGKILL",
 }
-NEEDS = {"hang": {"timeout": 0.3}, "die": {"n_jobs": 1, "backend": "processes"}}
+NEEDS = {"hang": {"timeout": 1.0}, "die": {"n_jobs": 1, "backend": "processes"}}
 
 
 @pytest.mark.parametrize("how", STATUS)
@@ -143,10 +145,8 @@ def test_a_failure_is_tried_again(how, tmp_path):
 
 def test_a_timeout_ends_what_the_evaluation_started(tmp_path):
     file = tmp_path / "pids"
-    start = time.monotonic()
-    pop = evaluate(Simulator(log=str(file)), Evaluator(timeout=0.4, on_error="infeasible"), X[:2])
+    pop = evaluate(Simulator(log=str(file)), Evaluator(timeout=1.0, on_error="infeasible"), X[:2])
     assert failed(pop).all()
-    assert time.monotonic() - start < 10
     pids = [int(pid) for pid in file.read_text().split()]
     assert len(pids) == 2
     wait_for(lambda: not any(alive(pid) for pid in pids))
@@ -221,12 +221,14 @@ def test_a_failure_lets_those_in_hand_finish_and_records_them(store):
             time.sleep(0.0 if x[0] < 0.3 else 1.0)
             super()._evaluate(x, out)
 
-    rows = np.vstack([X[BAD][:1], X[~BAD][:3]])[[1, 0, 2, 3]]
+    good = X[~BAD][:8]
+    rows = np.vstack([good[:1], X[BAD][:1], good[1:]])
     with pytest.raises(EvaluationError):
         evaluate(Slow("raise"), Evaluator(n_jobs=2, store=store), rows)
     with EvaluationStore(store) as reader:
-        statuses = sorted(e.status for e in reader.evaluations())
-    assert statuses in (["error", "ok"], ["error", "ok", "ok"])
+        statuses = [e.status for e in reader.evaluations()]
+    assert statuses.count("error") == 1
+    assert 1 <= statuses.count("ok") < len(good)  # the one in hand, but not all that wait
 
 
 def test_the_error_survives_a_pickle():

@@ -215,9 +215,70 @@ def test_a_damaged_store_is_reported_and_left_alone(store, damage):
     assert store.read_bytes() == content
 
 
+def test_a_changed_byte_that_sqlite_does_not_notice_is_reported(store):
+    pop = fill(store)
+    content = store.read_bytes()
+    value = pop[5].F[1].tobytes()
+    assert content.count(value) == 1
+    wrong = np.nextafter(pop[5].F[1], 2.0).tobytes()
+    store.write_bytes(content.replace(value, wrong))
+    with (
+        EvaluationStore(store) as reader,
+        pytest.raises(StoreError, match=r"is damaged \(malformed content of evaluation 6\)"),
+    ):
+        list(reader.evaluations())
+    with pytest.raises(StoreError, match="is damaged"):
+        fill(store)
+    assert wrong in store.read_bytes()  # left for whoever saves what can be saved
+
+
+def test_damage_anywhere_in_a_store_is_never_taken_for_a_result(store):
+    solve(store, n_eval=100)
+    content = store.read_bytes()
+    with EvaluationStore(store) as reader:
+        whole = [(e.n, e.X.tobytes(), e.F.tobytes()) for e in reader.evaluations()]
+    rng = np.random.default_rng(0)
+    reported = 0
+    for start in rng.integers(100, len(content) - 8, size=60):
+        store.write_bytes(content[:start] + rng.bytes(8) + content[start + 8 :])
+        try:
+            with EvaluationStore(store) as reader:
+                reader.runs()
+                read = [(e.n, e.X.tobytes(), e.F.tobytes()) for e in reader.evaluations()]
+        except StoreError:
+            reported += 1
+        else:  # what was hit holds nothing, or an index
+            assert read == whole
+    assert reported > 20
+
+
+def test_a_traceback_with_half_a_character_is_stored(store):
+    class Odd(One):
+        def _evaluate(self, x, out, *args, **kwargs):
+            raise OSError("no file caf\udce9")
+
+    fill(store, Odd(), on_error="infeasible")
+    with EvaluationStore(store) as reader:
+        assert {e.status for e in reader.evaluations()} == {"error"}
+        assert r"caf\udce9" in next(reader.evaluations()).error
+
+
+def test_a_row_that_cannot_be_written_ends_the_run_instead_of_hanging_it(store, monkeypatch):
+    monkeypatch.setattr("moela._call.worker_name", lambda: "\udce9")
+    with pytest.raises(UnicodeEncodeError):
+        fill(store)
+
+
 def test_an_empty_file_becomes_a_store(store):
     store.touch()
-    assert len(fill(store)) == 12
+    with EvaluationStore(store) as reader:  # opened in the moment in which a run begins
+        assert reader.runs() == list(reader.evaluations()) == []
+        assert len(reader.front()) == 0
+        with pytest.raises(ValueError, match=r"one of the runs \[\]"):
+            reader.population(1)
+        assert len(describe_runs(store)) == 1
+        assert len(fill(store)) == 12
+        assert len(list(reader.evaluations())) == 12
 
 
 def test_a_missing_folder_and_a_folder_are_named(tmp_path):

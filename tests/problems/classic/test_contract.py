@@ -186,19 +186,22 @@ def test_walks_over_neighbours_reach_the_whole_front(problem, rng):
 
 
 def test_features_are_compact_finite_and_tell_designs_apart(problem, rng):
+    if not hasattr(problem, "features"):
+        pytest.skip("its variables are features enough")
     X = np.unique(sample(problem, 40, rng), axis=0)
     features = problem.features(X)
     assert features.ndim == 2
     assert len(features) == len(X)
     assert np.isfinite(features).all()
-    assert features.shape[1] <= 1 + 10 * problem.n_obj + problem.n_obj * problem.n_var
+    assert features.shape[1] <= max(1 + 10 * problem.n_obj, problem.n_var**2)
     assert len(np.unique(features, axis=0)) > len(X) // 2
 
 
-def test_qap_features_average_to_one_over_all_assignments():
-    problem = MultiObjectiveQAP.random(n_facilities=6, n_objectives=2, seed=1)
-    features = problem.features(np.array(list(slow.legal_designs(problem))))
-    np.testing.assert_allclose(features.reshape(-1, 2, 6).mean(axis=(0, 2)), 1.0)
+def test_qap_features_say_who_is_where():
+    problem = MultiObjectiveQAP.random(n_facilities=4, n_objectives=2, seed=1)
+    (features,) = problem.features(np.array([[2, 0, 3, 1]]))
+    np.testing.assert_array_equal(features.reshape(4, 4).argmax(axis=1), [2, 0, 3, 1])
+    assert features.sum() == 4
 
 
 def test_pickled_and_copied_problems_are_the_same(problem, rng):

@@ -241,6 +241,12 @@ def test_tiles_are_coloured_by_temperature(problem, rows):
     plain, hot = design.plot(), design.plot(temperature=True)
     assert len(hot.axes) == len(plain.axes) + 1
     assert faces(hot) != faces(plain)
+    # The colour bar is that of the tiles, and labels can be read on every colour.
+    bar = next(m for m in hot.axes[-1].collections if m.get_array() is not None)
+    hottest = int(degrees[:16].argmax())
+    np.testing.assert_allclose(bar.cmap(bar.norm(degrees[hottest])), faces(hot)[hottest])
+    assert hot.axes[0].texts[hottest].get_color() == "white"
+    assert hot.axes[3].texts[int(degrees[48:].argmin())].get_color() == "black"
     given = design.plot(temperature=np.linspace(40, 90, 64))
     assert faces(given) != faces(hot)
     with pytest.raises(ValueError, match=r"64 finite numbers, one per tile. Got shape \(2,\)"):

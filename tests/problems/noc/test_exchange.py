@@ -15,6 +15,7 @@ from problems.noc.booksim import matched_margins, read_output
 from problems.noc.calibration import calibrate
 from problems.noc.heat import steady_temperatures
 from problems.noc.hotspot import read_steady, unit_names
+from problems.noc.programs import run_program
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +169,12 @@ def test_a_run_of_booksim_that_fails_is_named(design, tmp_path, monkeypatch, bod
     install(monkeypatch, tmp_path / "bin", "booksim2", body)
     with pytest.raises(RuntimeError, match=message):
         design.simulate_booksim(tmp_path / "out", timeout_s=0.5 if "sleep" in body else 30)
+
+
+def test_what_a_program_that_hangs_said_last_is_told(tmp_path):
+    words = ["sh", "-c", "echo Possible network deadlock; exec sleep 30"]
+    with pytest.raises(RuntimeError, match=r"BookSim did not end .*Possible network deadlock"):
+        run_program("BookSim", words, tmp_path, 1.0)
 
 
 def test_missing_simulators_are_named(design, tmp_path, monkeypatch):
@@ -387,6 +394,11 @@ def test_calibration_finds_the_factors_that_made_the_temperatures(problem):
     fitted = replace(problem.platform, stack=stack)
     for d, t in zip(designs, temperatures, strict=True):
         assert Design(d.placement, d.links, fitted).temperatures().max() == pytest.approx(t.max())
+    stack, _ = calibrate(designs, temperatures, layer_factor=0.7)
+    assert stack.layer_factor == 0.7
+    assert stack.spreading_factor == pytest.approx(0.45, rel=1e-4)
+    with pytest.raises(ValueError, match="'layer_factor' parameter of calibrate"):
+        calibrate(designs, temperatures, layer_factor=0)
     with pytest.raises(ValueError, match="two designs or more of one platform"):
         calibrate(designs[:1], temperatures[:1])
     with pytest.raises(ValueError, match=r"'temperatures' of calibrate .* for design 1"):

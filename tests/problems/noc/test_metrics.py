@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from problems.noc import NoC3D, Platform, ThermalStack
-from problems.noc.limits import lower_bound
+from problems.noc.limits import least_hops, lower_bound
 from problems.noc.metrics import UNITS, waiting_time
 from tests.problems.noc.packets import routes, simulate_packets
 
@@ -174,11 +174,27 @@ def test_packet_latency_is_that_of_a_packet_simulation(load, tolerance):
 
 @pytest.mark.parametrize("name", [*UNITS])
 def test_no_design_is_below_its_lower_bound(problem, rows, name):
-    weight = float(problem._evaluation.flows[2].sum())
-    bound = lower_bound(name, PLATFORM, problem._traffic[0], weight)
+    source, target, weight = problem._evaluation.flows
+    counted = np.zeros((18, 18))
+    counted[source, target] = weight[0]
+    bound = lower_bound(name, PLATFORM, problem._traffic[0], counted)
     assert (problem.measure(rows)[name] >= bound * (1 - 1e-12)).all()
     if name not in ("deviation", "thermal"):
         assert bound > 0
+
+
+@pytest.mark.parametrize(("degree", "graph"), [(2, nx.cycle_graph(9)), (3, nx.petersen_graph())])
+def test_least_hops_are_those_of_networks_that_reach_the_moore_bound(degree, graph):
+    # An odd ring and Petersen's graph have as many nodes as their degree and diameter allow.
+    n = len(graph)
+    hops = np.array([[nx.shortest_path_length(graph, i, j) for j in range(n)] for i in range(n)])
+    even = np.ones((n, n)) + 5 * np.eye(n)
+    assert least_hops(even, degree) == hops.sum()
+    # Traffic that falls with the distance is all it can do.
+    assert least_hops(1.0 / (1 + hops), degree) == pytest.approx((hops / (1 + hops)).sum())
+    uneven = np.random.default_rng(0).random((n, n))
+    assert least_hops(uneven, degree) < (uneven * hops).sum()
+    assert least_hops(uneven, n) == pytest.approx(uneven.sum() - np.trace(uneven))
 
 
 def test_constraints_become_violations(traffic, problem, rows):

@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from moe_costmodel.example import load_model, to_transformers  # noqa: E402
+from moe_costmodel.measure_model import measure_rest, without_experts  # noqa: E402
+from moe_costmodel.step import RestOfModel  # noqa: E402
+
+TOKENS = torch.arange(12).view(1, 12)
+
+
+@pytest.fixture(scope="module", params=["example", "transformers"])
+def model(request):
+    if request.param == "example":
+        return load_model()
+    pytest.importorskip("transformers")
+    return to_transformers(load_model())
+
+
+def logits(model):
+    with torch.no_grad():
+        answer = model(TOKENS)
+    return answer if isinstance(answer, torch.Tensor) else answer.logits
+
+
+def test_experts_answer_nothing_for_a_while(model):
+    plain = logits(model)
+    with without_experts(model):
+        inside = logits(model)
+    assert not torch.allclose(inside, plain)
+    assert torch.equal(logits(model), plain)
+    # It is what is left when all choices are dropped.
+    dropped = load_model()
+    with torch.no_grad():
+        expected = dropped(TOKENS, gate=lambda layer, weights, ids: (0 * weights, ids))
+    assert torch.allclose(inside, expected, atol=1e-5)
+
+
+def test_the_rest_is_measured(model):
+    rest = measure_rest(model, batches=(1, 3), contexts=(4, 9), min_seconds=1e-3, clock="cpu")
+    assert rest.seconds(2, 8) > 0
+    assert rest.per_step > 0
+    with pytest.raises(ValueError, match="'contexts'"):
+        measure_rest(model, contexts=(0,))
+
+
+def test_a_model_of_no_family_is_named():
+    with pytest.raises(ValueError, match="'model'"):
+        measure_rest(torch.nn.Linear(2, 2))
+
+
+def test_measured_steps_are_fitted():
+    tokens, context = np.meshgrid([1, 8, 64], [10, 1000])
+    truth = RestOfModel(per_step=2e-3, per_token=3e-6, per_token_context=5e-9)
+    seconds = truth.seconds(tokens, context)
+    found = RestOfModel.from_times(tokens.ravel(), context.ravel(), seconds.ravel())
+    assert found.per_step == pytest.approx(truth.per_step)
+    assert found.per_token == pytest.approx(truth.per_token)
+    assert found.per_token_context == pytest.approx(truth.per_token_context)
+    for bad in ([], [np.nan], [0.0], [[1.0]]):
+        with pytest.raises(ValueError, match="'seconds'"):
+            RestOfModel.from_times(1, 1, bad)

@@ -1,0 +1,213 @@
+"""Input as people really have it, odd types, tables and numbers: an answer or a clear error."""
+
+from __future__ import annotations
+
+import comparison_cases as cases
+import numpy as np
+import pytest
+
+from moela import Front, compare
+from moela.anytime import GrowingFront
+from moela.comparison.reading import read
+from moela.indicators import beyond, extent, hypervolume
+
+A = [[0.0, 4.0], [2.0, 2.0], [4.0, 0.0]]
+
+
+# ------------------------------------------------------------------------------------------- types
+
+
+def test_fronts_are_compared_with_names_and_designs():
+    front = Front(A, X=[[1], [2], [3]], names=["cost", "delay"])
+    comparison = compare({"A": front, "B": [[5.0, 5.0]]})
+    assert comparison.scales["problem"].names == ("cost", "delay")
+    assert comparison.front(algorithm="A").X.tolist() == [[1], [2], [3]]
+    again = compare({"all": comparison.front()})
+    assert again.outcomes[0].F.tolist() == A
+
+
+def test_stacked_arrays_are_runs_of_one_algorithm():
+    stack = np.stack([np.array(A) + s for s in range(4)])
+    assert [o.algorithm for o in read(stack)] == ["front"] * 4
+    assert [o.algorithm for o in read([stack, stack])] == ["front 1"] * 4 + ["front 2"] * 4
+    assert {o.algorithm for o in read({"A": stack})} == {"A"}
+
+
+def test_masked_rows_are_not_known():
+    masked = np.ma.masked_array([[1.0, 2.0], [-9.0, -9.0]], mask=[[0, 0], [1, 1]])
+    (outcome,) = compare({"A": masked}).outcomes
+    assert outcome.F.tolist() == [[1.0, 2.0]]
+    assert outcome.left_out == {"not finite": 1}
+
+
+def test_data_frames_are_tables(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    plain = compare({"A": pandas.DataFrame({"cost": [0, 1], "delay": [1, 0], "x0": [7, 8]})})
+    assert plain.scales["problem"].names == ("cost", "delay")
+    assert plain.outcomes[0].X.tolist() == [[7.0], [8.0]]
+    # What a front writes can be read again, from memory and from a file.
+    front = compare({"A": A, "B": [[1.0, 1.0]]}).front()
+    front.to_frame().to_csv(tmp_path / "front.csv", index=False)
+    for source in (front.to_frame(), tmp_path / "front.csv"):
+        read_again = {o.algorithm: o.F.tolist() for o in read(source)}
+        assert read_again == {"A": [A[0], A[2]], "B": [[1.0, 1.0]]}
+
+
+# ------------------------------------------------------------------------------------------- files
+
+
+def read_text(tmp_path, text):
+    path = tmp_path / "points.csv"
+    path.write_text(text, encoding="utf-8")
+    return read(path)
+
+
+def test_columns_say_whose_the_points_are(tmp_path):
+    text = "problem,algorithm,seed,cost,delay\nP,a,1,1,2\nP,a,2,2,1\nQ,b,1,3,4\nP,a,1,2,1\n"
+    found = {(o.problem, o.algorithm, o.seed): o.F.tolist() for o in read_text(tmp_path, text)}
+    assert found == {
+        ("P", "a", 1): [[1.0, 2.0], [2.0, 1.0]],
+        ("P", "a", 2): [[2.0, 1.0]],
+        ("Q", "b", 1): [[3.0, 4.0]],
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufefff1,f2\r\n1,2\r\n2,1\r\n",  # as Excel writes it
+        "f1;f2\n1,0;2,0\n2,0;1,0\n",  # where the decimal sign is a comma
+        ",f1,f2\n0,1,2\n1,2,1\n",  # with pandas' index
+        "Unnamed: 0,cost,delay\n0,1,2\n1,2,1\n",
+        "f1,f2\n1,2\n,0\n2,1\n",  # an evaluation that failed
+    ],
+)
+def test_tables_as_other_programs_write_them(tmp_path, text):
+    (outcome,) = read_text(tmp_path, text)
+    assert outcome.F.tolist() == [[1.0, 2.0], [2.0, 1.0]]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("cost,delay\n1,2\n3,x\n", "line 3, column 'delay': expected a number, got 'x'"),
+        ("f1,f1\n1,2\n", "'f1' twice"),
+        ("seed,a,b\n1.5,1,2\n", "seed: expected an integer, got '1.5'"),
+        ("algorithm,a\nA,1\n", "at least two columns"),
+    ],
+)
+def test_what_is_wrong_with_a_table_is_said(tmp_path, text, words):
+    with pytest.raises(ValueError, match=words) as caught:
+        read_text(tmp_path, text)
+    assert "points.csv" in str(caught.value)
+
+
+def test_numpy_files(tmp_path):
+    np.save(tmp_path / "one.npy", np.array(A))
+    np.save(tmp_path / "more.npy", np.stack([A, A, A]))
+    assert [o.algorithm for o in read([tmp_path / "one.npy", tmp_path / "more.npy"])] == [
+        "one", "more", "more", "more",
+    ]  # fmt: skip
+    np.save(tmp_path / "object.npy", np.array([{}], dtype=object), allow_pickle=True)
+    with pytest.raises(ValueError, match=r"object\.npy"):
+        read(tmp_path / "object.npy")
+
+
+def test_files_are_called_by_their_names(tmp_path):
+    for name in ("a.csv", "b.csv", "x/points.csv", "y/points.csv"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("1,2\n2,1\n\n1,3\n3,1\n")
+    assert [o.algorithm for o in read([tmp_path / "a.csv", tmp_path / "b.csv"])] == [
+        "a", "a", "b", "b",
+    ]  # fmt: skip
+    names = {o.algorithm for o in read([tmp_path / "x/points.csv", tmp_path / "y/points.csv"])}
+    assert names == {"x/points", "y/points"}
+    assert len({o.algorithm for o in read([tmp_path / "a.csv", tmp_path / "a.csv"])}) == 2
+    assert {o.algorithm for o in read({"mine": [tmp_path / "a.csv", tmp_path / "b.csv"]})} == {
+        "mine"
+    }
+
+
+# ----------------------------------------------------------------------------------------- numbers
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: compare({"A": np.array([[1 + 2j, 2.0]])}), "numbers"),
+        (lambda: compare({"A": [[1e305, 2.0]]}), "between -1e"),
+        (lambda: compare({"A": A}, ["a", 1]), "ref_point"),
+        (lambda: compare({"A": A}, [np.inf, 1]), "finite"),
+        (lambda: compare({"A": A}, reference_front=[[np.nan, 1.0]]), "at least one finite point"),
+        (lambda: compare({"A": A}, indicators=None), "indicators"),
+        (lambda: compare({"A": A}, paired=np.array([1, 2])), "paired"),
+        (lambda: compare({"A": A}, archive_size=True), "archive_size"),
+        (lambda: compare({"A": A}, problems=3), "'problems'"),
+        (lambda: compare({"A": A}, problems={"other": None}), "other"),
+    ],
+)
+def test_what_is_wrong_is_said(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers():
+    runs = [cases.recorded(np.random.default_rng(s).random((30, 2)), seed=s) for s in (1, 2)]
+    comparison = compare(runs, at=np.int64(20), archive_size=np.int64(5), paired=np.bool_(False))
+    assert [o.n_eval for o in comparison.outcomes] == [20, 20]
+
+
+@pytest.mark.parametrize("power", [-290, -8, 8, 290])
+def test_indicators_do_not_depend_on_units(power):
+    rng = np.random.default_rng(3)
+    runs = {name: cases.sphere(20, 3, rng, r) for name, r in (("A", 1.0), ("B", 1.1))}
+    plain = compare(runs).table()
+    units = 10.0 ** np.array([power, 0.0, -power / 2])
+    scaled = compare({name: F * units for name, F in runs.items()}).table()
+    for a, b in zip(plain, scaled, strict=True):
+        for name in ("hypervolume", "igd_plus", "epsilon", "r2"):
+            assert a[name] == pytest.approx(b[name], rel=1e-9)
+
+
+def test_mirrored_fronts_are_ties_to_the_last_digit():
+    F = cases.sphere(50, 2, np.random.default_rng(4))
+    comparison = compare({"A": F, "mirrored": F[:, ::-1]})
+    for indicator in comparison.indicators:
+        assert all(row["best"] for row in comparison.summary(indicator)), indicator
+
+
+def test_extent_and_reference_by_hand():
+    F = [[1.0, 5.0, 0.0], [3.0, 5.0, 0.0]]
+    assert extent(F).tolist() == [2.0, 5.0, 1.0]
+    np.testing.assert_allclose(beyond(F), [3.2, 5.5, 0.1])
+    # An extent that is nothing but rounding is none.
+    assert extent([[1.0, 1e6], [0.0, 1e6 + 1e-9]]).tolist() == [1.0, 1e6 + 1e-9]
+
+
+def test_experiments_and_comparisons_have_one_pooled_reference_point():
+    from moela.experiment import ExperimentResults
+
+    run = cases.recorded([[1.0, 7.0, 2.0], [2.0, 7.0, 1.0]])
+    point = ExperimentResults([run]).ref_point("P", "pooled")
+    assert point.tolist() == compare(run).scales["P"].ref_point.tolist()
+    assert point[1] > 7.0
+
+
+def test_growing_front_by_brute_force():
+    rng = np.random.default_rng(5)
+    F = rng.random((120, 3))
+    F[::9] = np.nan
+    point = np.full(3, 0.8)
+    volumes = np.array([hypervolume(F[:n], point) for n in range(121)])
+    at = [120, 3, 50, 50, 0, 999]
+    np.testing.assert_allclose(GrowingFront(F, point).volumes(at), volumes[[120, 3, 50, 50, 0, -1]])
+    for share in (1e-9, 0.3, 0.9, 1.0):
+        target = share * volumes[-1]
+        first = float(np.flatnonzero(volumes >= target * (1 - 1e-12))[0])
+        growing = GrowingFront(F, point)
+        assert growing.first(target) == first
+        growing.volumes([60, 10])
+        assert growing.first(target) == first
+    assert GrowingFront(F, point).first(1.1 * volumes[-1]) == np.inf
+    assert GrowingFront(F[:0], point).first(0.1) == np.inf
