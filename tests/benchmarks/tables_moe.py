@@ -67,8 +67,8 @@ def main() -> None:
         ),
         "workloads": lambda: (
             "DeepSeek-V3 loads, 32 devices, every third layer; balancedness is mean over largest "
-            "device load. One workload says nothing of how loads vary, so that there is nothing to "
-            "gain from it; two do.\n\n" + moe_bars.workloads(data, slice(3, None, 3))
+            "device load. One workload says nothing of how loads vary, and nothing is gained from "
+            "it; two do.\n\n" + moe_bars.workloads(data, slice(3, None, 3))
         ),
         "buffering": lambda: (
             "DeepSeek-V2-Lite, 4 devices; time that a step waits for copies, against the paper's "
