@@ -68,10 +68,14 @@ class LayerTable:
         )
         work = Work.from_counts(plausible_counts(cells[:, 1], cells[:, 0], cells[:, 2]))
         tokens = cells[:, 1] / shape.k * shape.n_experts / shape.n_local
-        seconds = predict(work, tokens)[of_cell.ravel()].reshape(grid.shape[:-1])
+        logs = np.log(predict(work, tokens))[of_cell.ravel()].reshape(grid.shape[:-1])
+        # Where the predictor falls, half of the fall is taken off its upper end, half is put on
+        # its lower one.
+        above, below = logs, np.flip(logs)
         for axis in range(3):
-            seconds = np.maximum.accumulate(seconds, axis=axis)
-        return cls(shape, np.log(active), rows, np.log(seconds))
+            above = np.maximum.accumulate(above, axis=axis)
+            below = np.minimum.accumulate(below, axis=axis)
+        return cls(shape, np.log(active), rows, (above + np.flip(below)) / 2)
 
     def seconds(self, counts: ArrayLike) -> FloatArray:
         """Return the time of each step.
