@@ -32,7 +32,7 @@ FloatArray = NDArray[np.float64]
 METHODS: dict[str, str] = {
     "linear": "overhead, experts, bytes and operations, each with a coefficient from 0",
     "smooth": "the linear model, times a Gaussian process of the step's size",
-    "trees": "a linear model of rounds of tiles, times extra trees of many views of a step",
+    "trees": "a roofline (on GPUs: rounds of tiles), times extra trees of many views of a step",
     "blend": "the geometric mean of the three",
 }
 _Key = tuple[float, float, float]
@@ -91,6 +91,8 @@ def _kinds(points: Points) -> Iterator[tuple[_Key, NDArray[np.int64]]]:
 
 def _seen(points: Points, roofline: Roofline, base: FloatArray) -> FloatArray:
     """Return what trees see: the features, and how far rounds of tiles are above the roofline."""
+    if roofline.units == 1:
+        return features(points, roofline)
     return np.column_stack([features(points, roofline), np.log(base / roofline.seconds(points))])
 
 
@@ -129,8 +131,9 @@ class Estimator:
             return replace(self, parts=tuple(part.fit(points, seconds) for part in blended))
         roofline = Roofline.of(points, seconds, self.known_peaks, self.units)
         if self.method == "trees":
-            tiles = RoundsModel.fit(points, seconds, roofline)
-            base = tiles.seconds(points)
+            # A processor on its own works through its tiles one by one; there are no rounds.
+            best = RoundsModel.fit(points, seconds, roofline) if self.units > 1 else roofline
+            base = best.seconds(points)
             seen = _seen(points, roofline, base)
             target = np.log(seconds / base)
             forests = []
@@ -139,7 +142,7 @@ class Estimator:
                     self.n_estimators, max_features=1.0, random_state=self.random_state
                 )
                 forests.append(forest.fit(columns, target))
-            return replace(self, parts=(roofline, tiles, *forests))
+            return replace(self, parts=(roofline, best, *forests))
         # Rows are divided by their time, so that relative errors are minimised.
         linear = LinearRegression(positive=True, fit_intercept=False)
         linear.fit(terms(points, roofline) / seconds[:, None], np.ones(len(points)))

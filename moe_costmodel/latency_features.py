@@ -170,7 +170,7 @@ class Roofline:
 
 
 def features(points: Points, roofline: Roofline) -> FloatArray:
-    """Return the features of trees, (n, 32): times and sizes in logarithms.
+    """Return the features of trees, (n, 24 or 32): times and sizes in logarithms.
 
     Trees look for steps like the one in question; many overlapping views of its size make alike
     steps of different models look alike.
@@ -204,9 +204,10 @@ def features(points: Points, roofline: Roofline) -> FloatArray:
         roofline.seconds(points),
         compute / np.maximum(memory, 1e-30),
     ]
-    inner = sizes[:, 3]
-    positive += [alignment_of(inner), np.ceil(inner / 128) * 128 / inner]
-    positive += [first + second for first, second in rounds(points, roofline)]
+    if roofline.units > 1:
+        inner = sizes[:, 3]
+        positive += [alignment_of(inner), np.ceil(inner / 128) * 128 / inner]
+        positive += [first + second for first, second in rounds(points, roofline)]
     logs = [np.log(np.maximum(column, 1e-12)) for column in positive]
     return np.column_stack([*logs, points.width, points.kernel])
 

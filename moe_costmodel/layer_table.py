@@ -16,7 +16,7 @@ from moe_costmodel.work import Work, plausible_counts
 __all__ = ["LayerTable"]
 
 FloatArray = NDArray[np.float64]
-_STEP = 0.5 * np.log(2.0)  # between neighbours of the axes of rows
+_STEP = 0.25 * np.log(2.0)  # between neighbours of the axes of rows
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,14 @@ class LayerTable:
         )
         work = Work.from_counts(plausible_counts(cells[:, 1], cells[:, 0], cells[:, 2]))
         tokens = cells[:, 1] / shape.k * shape.n_experts / shape.n_local
-        seconds = predict(work, tokens)[of_cell.ravel()].reshape(grid.shape[:-1])
+        logs = np.log(predict(work, tokens))[of_cell.ravel()].reshape(grid.shape[:-1])
+        # Where the predictor falls, half of the fall is taken off its upper end, half is put on
+        # its lower one.
+        above, below = logs, np.flip(logs)
         for axis in range(3):
-            seconds = np.maximum.accumulate(seconds, axis=axis)
-        return cls(shape, np.log(active), rows, np.log(seconds))
+            above = np.maximum.accumulate(above, axis=axis)
+            below = np.minimum.accumulate(below, axis=axis)
+        return cls(shape, np.log(active), rows, (above + np.flip(below)) / 2)
 
     def seconds(self, counts: ArrayLike) -> FloatArray:
         """Return the time of each step.
@@ -103,16 +107,16 @@ class LayerTable:
 
 
 def _possible(cells: FloatArray) -> FloatArray:
-    """Return (active, rows, largest), n x 3, as near as steps can be that there are.
+    """Return (active, rows, largest), n x 3, raised to the nearest steps that there are.
 
-    Every active expert has a row at least, and the busiest no fewer than the mean.
+    Every active expert has a row at least, the busiest no fewer than the mean, and the others one
+    each beside it.
     """
     active, rows, largest = cells.T
-    active = np.maximum(1.0, np.minimum(active, np.floor(rows + 1e-9)))
+    rows = np.maximum(rows, active + largest - 1)
     # More than this is never looked up, but as a corner.
-    rows = np.minimum(rows, active * np.exp(np.log(largest).max()))
-    largest = np.clip(largest, rows / active, np.maximum(rows - active + 1, rows / active))
-    return np.stack([active, rows, largest], axis=1)
+    rows = np.minimum(rows, active * largest.max())
+    return np.stack([active, rows, np.maximum(largest, rows / active)], axis=1)
 
 
 @numba.njit(cache=True)
