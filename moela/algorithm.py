@@ -14,6 +14,7 @@ from moela.base import ArchiveAlgorithm, require, rows
 from moela.encode import encode
 from moela.evolution import Evolution
 from moela.local_search import LocalSearches, add_tries, tries_of
+from moela.mating import Credit
 from moela.move_model import MoveModel
 from moela.published import PublishedMOELA
 from moela.screening import Screen
@@ -28,10 +29,10 @@ from moela.subproblems import (
     scalarise,
     simplex_weights,
 )
+from moela.turns import Turns
 from moela.volume import DirectionalVolume
 
-Part = Literal["evolution", "search", "pareto"]
-PARTS: tuple[Part, ...] = ("evolution", "search", "pareto")
+PARTS = ("evolution", "search", "pareto")
 _BATCH = 20
 # Moves of a kick: at most a fifth of the variables, and at most so many.
 _MOST_KICKS = 10
@@ -58,9 +59,9 @@ class MOELA(ArchiveAlgorithm):
         Local searches that run side by side.
     patience : int
         Evaluated neighbours in a row that may fail before a search ends.
-    prob_kick : float
-        Probability that a search begins with some moves at random, to leave the basin of the
-        archived design that it starts from.
+    kicks : bool
+        Whether some searches begin with a few moves at random, to leave the basin of the archived
+        design that they start from: one in twenty at least, more where such searches bring more.
     descend : {"auto", "product", "chebyshev", "weighted_sum"}
         What a search descends on. The weighted product of the distances to the reference aims at
         hypervolume; "auto" takes it where there is a reference, else the weighted sum.
@@ -70,7 +71,7 @@ class MOELA(ArchiveAlgorithm):
     shares : dict or None
         Relative shares of the evaluations that "evolution", "search" and "pareto" get. None: mostly
         search where the problem brings `neighbours` of its own, since somebody has thought about
-        moves there, else mostly evolution.
+        moves there, else mostly evolution; from there the shares follow what each part brings.
     start_model, move_model : "default", None or scikit-learn regressor
         The models that pick starts and rank moves; None does without.
     reference : "auto", None or array [M]
@@ -124,7 +125,7 @@ class MOELA(ArchiveAlgorithm):
         scalarisation: Scalarisation = "chebyshev",
         n_searches: int = 5,
         patience: int = 20,
-        prob_kick: float = 0.2,
+        kicks: bool = True,
         descend: Scalarisation | Literal["auto"] = "auto",
         n_candidates: int = 50,
         shares: Mapping[str, float] | None = None,
@@ -151,11 +152,9 @@ class MOELA(ArchiveAlgorithm):
         ):
             allowed = f"one of {', '.join(known)}"
             require("MOELA", name, choice, choice in known, allowed)
-        for name, chance in (
-            ("prob_neighbour_mating", prob_neighbour_mating),
-            ("prob_kick", prob_kick),
-        ):
-            require("MOELA", name, chance, 0.0 <= chance <= 1.0, "between 0 and 1")
+        fits = 0.0 <= prob_neighbour_mating <= 1.0
+        require("MOELA", "prob_neighbour_mating", prob_neighbour_mating, fits, "between 0 and 1")
+        require("MOELA", "kicks", kicks, isinstance(kicks, bool), "True or False")
         if shares is not None:
             named = set(shares) <= set(PARTS) and all(value >= 0 for value in shares.values())
             fits = named and sum(shares.values()) > 0
@@ -168,7 +167,7 @@ class MOELA(ArchiveAlgorithm):
         self.scalarisation = scalarisation
         self.n_searches = n_searches
         self.patience = patience
-        self.prob_kick = prob_kick
+        self.kicks = kicks
         self.descend = descend
         self.n_candidates = n_candidates
         self.shares = shares
@@ -207,7 +206,9 @@ class MOELA(ArchiveAlgorithm):
             n_candidates=self.n_candidates,
         )
         self.volume = DirectionalVolume(problem.n_obj, rng)
-        self.n_asked: dict[Part, int] = dict.fromkeys(PARTS, 0)
+        self.turns = self._turns()
+        # A kick has to show first that it pays.
+        self.kicking = Credit([0.5, 0.05], floor=0.05, rate=0.1)
         self.log: dict[str, dict[str, float]] = {
             part: {"n_eval": 0, "accepted": 0, "hypervolume": 0.0}
             for part in ("initial", *PARTS, "screening")
@@ -227,20 +228,20 @@ class MOELA(ArchiveAlgorithm):
             estimator = None if isinstance(self.start_model, str) else self.start_model
             self.starts = StartModel(self.descends_on, estimator)
 
-    def _share(self) -> Mapping[str, float]:
+    def _turns(self) -> Turns:
         if self.shares is not None:
-            return self.shares
+            return Turns(self.shares, adapt=False)
         if not hasattr(self.problem, "neighbours"):
-            return {"evolution": 0.9, "search": 0.1}
+            return Turns({"evolution": 0.9, "search": 0.1}, adapt=True)
         # With many objectives nearly every neighbour is non-dominated, so being so says little.
         if self.problem.n_obj > 3:
-            return {"evolution": 0.05, "search": 0.95}
-        return {"evolution": 0.15, "search": 0.55, "pareto": 0.3}
+            return Turns({"evolution": 0.1, "search": 0.65, "pareto": 0.25}, adapt=True)
+        return Turns({"evolution": 0.15, "search": 0.55, "pareto": 0.3}, adapt=True)
 
     # ---------------------------------------------------------------------------------- asking
 
     def _ask(self) -> Population:
-        part = self._turn()
+        part = self.turns.next()
         pop = Population.empty()
         if part == "search":
             pop = self._search()
@@ -252,14 +253,8 @@ class MOELA(ArchiveAlgorithm):
             size = self.batch_size or _BATCH
             pop = self.evolution.children(size, self.front, self.frame, self.random_state)
         pop.set("part", part)
-        self.n_asked[part] += len(pop)
+        self.turns.asked(part, len(pop))
         return pop
-
-    def _turn(self) -> Part:
-        """Pick the part that is furthest behind its share of the evaluations."""
-        share = self._share()
-        due = {part: self.n_asked[part] / share[part] for part in PARTS if share.get(part)}
-        return min(due, key=lambda part: due[part])
 
     def _search(self) -> Population:
         """Let each running search propose its most promising neighbours."""
@@ -323,7 +318,7 @@ class MOELA(ArchiveAlgorithm):
             features = start[:, :-1]
         most = min(max(2, self.problem.n_var // 5), _MOST_KICKS)
         kick = self.random_state.integers(2, most + 1, n)
-        kick[self.random_state.random(n) >= self.prob_kick] = 0
+        kick[self.random_state.random(n) >= self.kicking.probabilities[1] * self.kicks] = 0
         self.searches.begin(
             front.pop[chosen], front.F[chosen], front.CV[chosen], W, features, start, kick
         )
@@ -367,7 +362,7 @@ class MOELA(ArchiveAlgorithm):
             self._learn_moves(pop, F)
         searched = part == "search"
         if searched.any():
-            self._advance_searches(pop[searched], F[searched], CV[searched])
+            self._advance_searches(pop[searched], F[searched], CV[searched], accepted[searched])
         for ind in pop:
             # What was needed to understand the answer would otherwise live as long as the design.
             for key in ("move", "features", "base", "screened"):
@@ -391,21 +386,26 @@ class MOELA(ArchiveAlgorithm):
                 entry["n_eval"] += 1
                 entry["accepted"] += accept
                 entry["hypervolume"] += gain
+        part = np.array([ind.data.get("part") for ind in pop])
+        for name in PARTS:
+            mine = part == name
+            self.turns.paid(name, int(mine.sum()), float(grown[mine].sum()))
 
-    def _advance_searches(self, pop: Population, F: Floats, CV: Floats) -> None:
+    def _advance_searches(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
         ids = np.array([ind.data.get("search") for ind in pop], dtype=np.int64)
         features = (
             np.array([ind.data.get("features") for ind in pop]) if self.screen.learns else None
         )
-        finished = self.searches.receive(ids, pop, F, CV, self.frame, features)
+        finished = self.searches.receive(ids, pop, F, CV, self.frame, features, accepted)
         if finished.any():
             self._finish(finished)
 
     def _finish(self, finished: Bools) -> None:
         done = self.searches
+        ran = finished & (done.cost > 0)
+        self.kicking.add(done.kicked[ran].astype(np.int64), done.entered[ran] / done.cost[ran])
         if self.starts is not None:
-            paid = finished & (done.cost > 0)
-            self.starts.add(done.start[paid], done.start_F[paid], done.W[paid], done.F[paid])
+            self.starts.add(done.start[ran], done.start_F[ran], done.W[ran], done.F[ran])
             self.starts.fit_if_due(self.frame, self.random_state)
         done.drop(finished)
 

@@ -55,7 +55,7 @@ class Evolution:
         self.subproblems = subproblems
         self.prob_neighbour_mating = prob_neighbour_mating
         self.relaxed: Subproblems | None = None
-        self.sources = Credit(2, floor=0.1)
+        self.sources = Credit([0.5, 0.5], floor=0.1)
         self.mating = RealMating() if operators.default_real else None
 
     def populate(self, pop: Population, F: Floats, CV: Floats, frame: Frame) -> None:

@@ -56,11 +56,15 @@ class LocalSearches:
     kick : int array, [s]
         Moves that a search makes before it descends, to leave the basin that it starts in. It goes
         on from where they lead, better or worse.
+    kicked : bool array, [s]
+        Which began with a kick.
+    entered : int array, [s]
+        Evaluated neighbours that entered the archive.
     """
 
     _FIELDS = (
         "ids", "pop", "F", "CV", "W", "fails", "gains", "cost", "step",
-        "features", "start", "start_F", "kick",
+        "features", "start", "start_F", "kick", "kicked", "entered",
     )  # fmt: skip
 
     def __init__(
@@ -82,6 +86,8 @@ class LocalSearches:
         self.start: Floats = np.empty((0, 0))
         self.start_F: Floats = np.empty((0, n_obj))
         self.kick: Ints = np.empty(0, dtype=np.int64)
+        self.kicked: NDArray[np.bool_] = np.empty(0, dtype=bool)
+        self.entered: Ints = np.empty(0, dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -110,11 +116,12 @@ class LocalSearches:
         ids = np.arange(self.next_id, self.next_id + b)
         self.next_id += b
         zeros = np.zeros(b, dtype=np.int64)
+        kick = zeros if kick is None else kick
         new = {
             "ids": ids, "pop": pop, "F": F, "CV": CV, "W": W, "fails": zeros, "gains": zeros,
             "cost": zeros, "step": np.full(b, _STEP_START), "features": features,
             "start": features if start is None else start, "start_F": F,
-            "kick": zeros if kick is None else kick,
+            "kick": kick, "kicked": kick > 0, "entered": zeros,
         }  # fmt: skip
         for name in self._FIELDS:
             old = getattr(self, name)
@@ -132,6 +139,7 @@ class LocalSearches:
         CV: Floats,
         frame: Frame,
         features: Floats | None = None,
+        accepted: NDArray[np.bool_] | None = None,
     ) -> NDArray[np.bool_]:
         """Move each search to its best answered neighbour where that improves on where it stands.
 
@@ -144,6 +152,8 @@ class LocalSearches:
             The evaluated neighbours.
         features : float array, [b, d], optional
             Their features, where learned models want them.
+        accepted : bool array, [b], optional
+            Which entered the archive.
 
         Returns
         -------
@@ -170,6 +180,8 @@ class LocalSearches:
         for i in np.flatnonzero(tried):
             add_tries(self.pop[i], int(tried[i]))
         self.cost += tried
+        if accepted is not None:
+            self.entered += np.bincount(at[accepted[known]], minlength=len(self))
         self.fails += tried
         self.step[where] *= np.where(wins, _GROW, _SHRINK ** tried[where])
         np.clip(self.step, _STEP_MIN, _STEP_MAX, out=self.step)

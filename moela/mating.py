@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,17 +23,17 @@ class Credit:
 
     Parameters
     ----------
-    n : int
-        Number of ways.
+    mean : sequence of float
+        For each way, what is expected of it before it has been tried, in [0, 1].
     floor : float
         Least probability of each, so that one that did not pay is tried again.
     rate : float
         Weight of the newest reward in the running means.
     """
 
-    def __init__(self, n: int, floor: float, rate: float = 0.02) -> None:
+    def __init__(self, mean: Sequence[float], floor: float, rate: float = 0.02) -> None:
         self.floor, self.rate = floor, rate
-        self.mean: Floats = np.full(n, 0.5)
+        self.mean: Floats = np.array(mean, dtype=float)
 
     @property
     def probabilities(self) -> Floats:
@@ -66,7 +68,7 @@ class RealMating:
     n_parents = 3
 
     def __init__(self) -> None:
-        self.credit = Credit(len(self.WAYS), floor=0.05)
+        self.credit = Credit([0.5] * len(self.WAYS), floor=0.05)
 
     def children(
         self,
