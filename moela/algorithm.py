@@ -127,7 +127,7 @@ class MOELA(ArchiveAlgorithm):
         patience: int = 20,
         kicks: bool = True,
         descend: Scalarisation | Literal["auto"] = "auto",
-        n_candidates: int = 50,
+        n_candidates: int = 100,
         shares: Mapping[str, float] | None = None,
         start_model: Any = "default",
         move_model: Any = "default",
