@@ -1,0 +1,79 @@
+"""Tests of children of real-valued designs, and of what is paid for ways to make them."""
+
+import numpy as np
+import pytest
+from pymoo.core.population import Population
+from pymoo.core.problem import Problem
+from pymoo.optimize import minimize
+
+from moela import MOELA
+from moela.evolution import improvement
+from moela.mating import Credit, RealMating
+from moela.subproblems import Frame, Subproblems
+
+
+def test_children_keep_the_bounds_and_reach_them():
+    rng = np.random.default_rng(1)
+    xl, xu = np.array([-1.0, 0.0, 5.0]), np.array([1.0, 0.5, 5.5])
+    base = rng.uniform(xl, xu, (2000, 3))
+    children, way = RealMating().children(base, rng.uniform(xl, xu, (2000, 3, 3)), xl, xu, rng)
+    assert ((children >= xl) & (children <= xu)).all()
+    assert (children == xl).any(axis=0).all()
+    assert (children == xu).any(axis=0).all()
+    assert set(way) == set(range(len(RealMating.WAYS)))
+    few = np.isin(way, [RealMating.WAYS.index("step"), RealMating.WAYS.index("copy")])
+    changed = (children != base).sum(axis=1)
+    assert changed[few].mean() < 2.0
+
+
+def test_children_depend_on_the_seed_alone():
+    xl, xu = np.zeros(4), np.ones(4)
+    base = np.random.default_rng(0).random((10, 4))
+    partners = np.random.default_rng(1).random((10, 3, 4))
+    frozen = base.copy(), partners.copy()
+    one, two = (
+        RealMating().children(base, partners, xl, xu, np.random.default_rng(7))[0] for _ in "ab"
+    )
+    np.testing.assert_array_equal(one, two)
+    np.testing.assert_array_equal(base, frozen[0])
+    np.testing.assert_array_equal(partners, frozen[1])
+
+
+def test_credit_goes_to_what_pays_and_leaves_the_others_a_chance():
+    credit = Credit([0.5, 0.5, 0.5], floor=0.05)
+    for _ in range(500):
+        credit.add(np.arange(3), np.array([0.0, 0.8, 0.1]))
+    assert credit.probabilities.sum() == pytest.approx(1.0)
+    assert credit.probabilities[1] > 0.7
+    assert credit.probabilities.min() >= 0.05
+
+
+def test_improvement_is_a_share_of_the_nearest_members_value():
+    sub = Subproblems(np.array([[1.0, 0.0], [0.0, 1.0]]), 1, "weighted_sum")
+    members = Population.new("X", np.zeros((2, 1)))
+    sub.populate_in_order(members, np.array([[0.5, 0.5], [0.5, 0.5]]), np.array([0.0, 2.0]))
+    frame = Frame(2, bounds=([0.0, 0.0], [1.0, 1.0]))
+    F = np.array([[0.25, 9.0], [9.0, 0.0], [0.0, 9.0]])
+    CV = np.array([0.0, 1.0, 3.0])
+    # The first halves the value of a feasible member, the second the violation of the other; the
+    # third is infeasible where the member is not.
+    got = improvement(sub, F, CV, np.array([0, 1, 0]), frame)
+    np.testing.assert_allclose(got, [0.5, 0.5, 0.0])
+
+
+class BehindAWall(Problem):
+    """The front lies at x = 0, behind ground that breaks the constraint."""
+
+    def __init__(self):
+        super().__init__(n_var=4, n_obj=2, n_ieq_constr=1, xl=0.0, xu=1.0)
+
+    def _evaluate(self, X, out, *args, **kwargs):
+        far = X[:, 1:].sum(axis=1)
+        out["F"] = np.column_stack([X[:, 0] + far, 1.0 - X[:, 0] + far])
+        out["G"] = 0.2 - np.abs(far - 1.0)[:, None]
+
+
+def test_evolution_crosses_infeasible_ground():
+    found = minimize(BehindAWall(), MOELA(), ("n_eval", 3000), seed=1)
+    assert found.F.sum(axis=1).min() < 1.1
+    assert found.algorithm.evolution.relaxed is not None
