@@ -27,6 +27,7 @@ class DirectionalVolume:
     def __init__(self, n_obj: int, random_state: np.random.Generator, n_rays: int = 200) -> None:
         rays = np.abs(random_state.normal(size=(n_rays, n_obj)))
         self.rays = np.maximum(rays / np.linalg.norm(rays, axis=1, keepdims=True), 1e-9)
+        self._inverse = np.ascontiguousarray(1.0 / self.rays.T)
         self.reach: Floats = np.zeros(n_rays)
 
     def restart(self, F: Floats, frame: Frame) -> None:
@@ -49,18 +50,26 @@ class DirectionalVolume:
             np.concatenate([self.reach[None], self._reaches(F, frame)]), axis=0
         )
         self.reach = reaches[-1]
-        volumes = (reaches ** self.rays.shape[1]).mean(axis=1)
+        volumes = _power(reaches, self.rays.shape[1]).mean(axis=1)
         return np.diff(volumes)
 
     def gain(self, F: Floats, frame: Frame) -> Floats:
         """Say what each design of F [b, M] would add on its own, without taking it in: [b]."""
         reaches = np.maximum(self._reaches(F, frame), self.reach)
         m = self.rays.shape[1]
-        return np.asarray((reaches**m).mean(axis=1) - (self.reach**m).mean())
+        return np.asarray(_power(reaches, m).mean(axis=1) - _power(self.reach, m).mean())
 
     def _reaches(self, F: Floats, frame: Frame) -> Floats:
         room = 1.0 - frame.scale(F)
-        reach = room[:, None, 0] / self.rays[None, :, 0]
+        reach = room[:, :1] * self._inverse[0]
         for j in range(1, room.shape[1]):
-            np.minimum(reach, room[:, None, j] / self.rays[None, :, j], out=reach)
+            np.minimum(reach, room[:, j : j + 1] * self._inverse[j], out=reach)
         return reach
+
+
+def _power(values: Floats, n: int) -> Floats:
+    # A product takes a fraction of the time of numpy's power.
+    out = values
+    for _ in range(n - 1):
+        out = out * values
+    return out
