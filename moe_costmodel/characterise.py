@@ -30,6 +30,8 @@ class TraceDescription:
         Sequences (decode) or tokens (prefill) a step; None where the steps are the trace's own.
     mode : str
         "prefill", "decode", or "recorded".
+    layers : ndarray of shape (n_layers,), int64
+        Which layers of the model they are.
     inactive : ndarray of shape (n_layers,)
         Mean share of the experts that a step leaves without a token (sparsity by layer).
     hottest_over_mean : ndarray of shape (n_layers,)

@@ -74,6 +74,8 @@ class Measurements:
         What was counted.
     date : str
         When, ISO 8601.
+    notes : list of str
+        What was left out, and why.
     """
 
     hardware: Hardware

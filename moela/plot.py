@@ -49,6 +49,9 @@ def plot_front(
     reference : float array [M], optional
         A design to compare with; the right panel then shows each objective in percent of it, else
         scaled to [0, 1] over the front.
+    reference_name : str
+        What the legend calls it.
+    title : str, optional
     path : str or Path, optional
         Where to save the picture.
 

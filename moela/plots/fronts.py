@@ -79,7 +79,7 @@ def plot_3d(
     title: str = "",
     path: str | Path | None = None,
 ) -> Any:
-    """Draw fronts of three objectives in space; parameters as in `plot_2d`."""
+    """Draw fronts of three objectives in space."""
     from matplotlib.ticker import MaxNLocator
 
     styles = looks(list(fronts)) if styles is None else styles
@@ -126,7 +126,7 @@ def plot_matrix(
 ) -> Any:
     """Draw every pair of objectives, and on the diagonal how each one is spread.
 
-    Parameters as in `plot_2d`, for any number of objectives.
+    For any number of objectives.
     """
     styles = looks(list(fronts)) if styles is None else styles
     n_obj = len(names)
@@ -187,12 +187,21 @@ def plot_parallel(
 ) -> Any:
     """Draw a panel an algorithm with a line a point, across all objectives; down is better.
 
-    Parameters as in `plot_2d`, for any number of objectives, and:
+    For any number of objectives.
 
     Parameters
     ----------
+    fronts : dict of float array [n, M] by algorithm
+    names : sequence of str
+        Of the objectives.
     ideal, nadir : float arrays [M], optional
         What is drawn at 0 and at 1. Default: least and largest objectives of all fronts.
+    styles, title, path
+        As in `plot_2d`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     styles = looks(list(fronts)) if styles is None else styles
     pooled = np.concatenate(list(fronts.values()))

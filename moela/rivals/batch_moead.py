@@ -54,8 +54,10 @@ class BatchMOEAD(ArchiveAlgorithm):
         Children asked for at once. None: one for each sub-problem.
     scalarisation : {"chebyshev", "weighted_sum", "product"}
         See `moela.subproblems.scalarise`.
+    archive_size : int or None
+        Designs that the archive keeps; None means all non-dominated ones.
     **kwargs
-        Of `ArchiveAlgorithm` (sampling, crossover, mutation, repair, archive_size) and pymoo's
+        Of `ArchiveAlgorithm` (sampling, crossover, mutation, repair) and pymoo's
         `Algorithm`.
 
     References

@@ -81,8 +81,10 @@ class MOMAD(ArchiveAlgorithm):
     scalarisation : {"chebyshev", "weighted_sum", "product"}
         See `moela.subproblems.scalarise`. With the weighted sum the searches end on the supported
         part of a front, and the Pareto local search fills in the rest.
+    archive_size : int or None
+        Designs that the archive keeps; None means all non-dominated ones.
     **kwargs
-        Of `ArchiveAlgorithm` (sampling, crossover, mutation, repair, archive_size) and pymoo's
+        Of `ArchiveAlgorithm` (sampling, crossover, mutation, repair) and pymoo's
         `Algorithm`.
 
     References

@@ -69,8 +69,10 @@ class MOOSTAGE(ArchiveAlgorithm):
         Perturbations that the search on the model chooses among, and its largest number of moves.
     n_trees, max_rows : int
         Size of the forest and of its training set.
+    archive_size : int or None
+        Designs that the archive keeps; None means all non-dominated ones.
     **kwargs
-        Of `ArchiveAlgorithm` (sampling, crossover, mutation, repair, archive_size) and pymoo's
+        Of `ArchiveAlgorithm` (sampling, crossover, mutation, repair) and pymoo's
         `Algorithm`.
 
     References

@@ -93,8 +93,10 @@ class MOOS(ArchiveAlgorithm):
         Perturbations that a search chooses among.
     max_steps : int
         Moves after which a search ends.
+    archive_size : int or None
+        Designs that the archive keeps; None means all non-dominated ones.
     **kwargs
-        Of `ArchiveAlgorithm` (sampling, crossover, mutation, repair, archive_size) and pymoo's
+        Of `ArchiveAlgorithm` (sampling, crossover, mutation, repair) and pymoo's
         `Algorithm`.
 
     References

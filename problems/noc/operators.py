@@ -51,6 +51,8 @@ class NoCCrossover(Crossover):
     ----------
     prob : float
         Chance that a pair is recombined at all.
+    **kwargs
+        Of pymoo's `Crossover`, such as its name.
     """
 
     def __init__(self, prob: float = 0.9, **kwargs: Any) -> None:
@@ -82,6 +84,8 @@ class NoCMutation(Mutation):
         Chance that a design is mutated at all.
     max_moves : int
         Each mutated design gets 1 to ``max_moves`` moves, equally likely.
+    **kwargs
+        Of pymoo's `Mutation`, such as its name.
     """
 
     def __init__(self, prob: float = 1.0, max_moves: int = 3, **kwargs: Any) -> None:

@@ -1,0 +1,129 @@
+"""Times of the hot paths, kept run by run so that a slowdown shows.
+
+    python -m pytest tests/benchmarks/hot_paths.py --benchmark-only --benchmark-autosave
+    python -m pytest tests/benchmarks/hot_paths.py --benchmark-only --benchmark-compare
+
+Its name keeps it out of the tests: times depend on what else the machine does, so that no bound on
+them belongs there. What each case returns is looked at, so that nothing is timed that fails.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pymoo.algorithms.moo.nsga2 import NSGA2
+from pymoo.core.population import Population
+from pymoo.optimize import minimize
+
+from moe_costmodel import RoutingTrace, miss_curves
+from moela import MOELA
+from moela.archive import Archive
+from problems import MoEDeployment, MultiObjectiveQAP, NoC3D
+
+BATCH = 50
+
+
+@pytest.fixture(scope="module")
+def chip():
+    return NoC3D.example("bfs", objectives=5)
+
+
+@pytest.fixture(scope="module")
+def chips(chip):
+    """Designs some way from the mesh, as a search meets them."""
+    rng = np.random.default_rng(1)
+    rows = chip.operators()["sampling"](chip, BATCH, random_state=rng).get("X")
+    for _ in range(5):
+        rows = np.stack([chip.neighbours(row, 1, rng)[0] for row in rows])
+    return rows
+
+
+def test_noc_evaluation(benchmark, chip, chips):
+    F = benchmark(chip.evaluate, chips)
+    assert F.shape == (BATCH, 5)
+
+
+def test_noc_features(benchmark, chip, chips):
+    assert len(benchmark(chip.features, chips)) == BATCH
+
+
+def test_noc_neighbours(benchmark, chip, chips):
+    rng = np.random.default_rng(1)
+    assert benchmark(chip.neighbours, chips[0], BATCH, rng).shape == (BATCH, chip.n_var)
+
+
+@pytest.mark.parametrize("max_size", [None, 200])
+def test_archive_add(benchmark, max_size):
+    """Three objectives, 2,000 designs in batches of ten, about one in three non-dominated."""
+    rng = np.random.default_rng(1)
+    F = np.abs(rng.normal(size=(2_000, 3)))
+    F *= (1 + 0.2 * rng.random((2_000, 1))) / np.linalg.norm(F, axis=1, keepdims=True)
+    pop = Population.new("F", F)
+    CV = np.zeros(len(F))
+
+    def fill():
+        archive = Archive(3, max_size)
+        for at in range(0, len(F), 10):
+            part = slice(at, at + 10)
+            archive.add(pop[part], F[part], CV[part])
+        return archive
+
+    assert len(benchmark(fill)) > 100
+
+
+ALGORITHMS = {
+    "MOELA": MOELA,
+    "MOELA, models off": lambda: MOELA(start_model=None, move_model=None),
+    "NSGA-II": lambda problem: NSGA2(pop_size=50, **problem.operators()),  # what to compare with
+}
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_algorithm_overhead(benchmark, name):
+    """A run of 1,000 evaluations that cost next to nothing: what is left is the algorithm."""
+    problem = MultiObjectiveQAP.random(n_facilities=20, seed=1)
+    make = ALGORITHMS[name]
+
+    def run():
+        algorithm = make(problem) if name == "NSGA-II" else make()
+        return minimize(problem, algorithm, ("n_eval", 1_000), seed=1)
+
+    res = benchmark.pedantic(run, rounds=5, warmup_rounds=1)
+    assert res.algorithm.evaluator.n_eval == 1_000
+
+
+def test_miss_curves(benchmark):
+    """Every policy at every capacity, for one sequence a step on two devices."""
+    trace = RoutingTrace.example("code")
+    loads = trace.loads(8)
+    device_of = np.arange(trace.n_experts) * 2 // trace.n_experts
+    curves = benchmark(miss_curves, loads, device_of, 2)
+    # A buffer that knows the future misses least.
+    assert (curves["min"].misses <= curves["lru"].misses).all()
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["one layer changed", "from nothing"])
+def test_deployment_evaluation(benchmark, kept):
+    """A neighbour of a deployment, with the layers of the others kept and without."""
+    problem = MoEDeployment.example()
+    rng = np.random.default_rng(1)
+    row = problem.operators()["sampling"](problem, 1, random_state=rng).get("X")[0]
+    neighbours = problem.neighbours_many(row[None], 200, rng).reshape(200, -1)
+    if kept:
+        problem.evaluate(row[None])
+        rows = iter(neighbours)
+
+        def setup():
+            return (problem, next(rows)[None]), {}
+
+    else:
+
+        def setup():
+            return (MoEDeployment.example(), row[None]), {}
+
+    F = benchmark.pedantic(
+        lambda owner, X: owner.evaluate(X, return_as_dictionary=True)["F"],
+        setup=setup,
+        rounds=100 if kept else 10,
+    )
+    assert F.shape == (1, problem.n_obj)

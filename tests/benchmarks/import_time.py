@@ -1,0 +1,50 @@
+"""How long ``import moela`` takes, as a ratio to the imports that any use of pymoo needs.
+
+    python -m tests.benchmarks.import_time
+
+Fresh processes take turns, so that what else the machine does hits all alike; what counts is the
+ratio of the medians of CPU time (user and system), which hardly depends on who else is running.
+Ends with status 1 where a ratio is at or above ``--limit``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+
+import numpy as np
+
+BASE = "from pymoo.optimize import minimize; from pymoo.algorithms.moo.nsga2 import NSGA2"
+IMPORTS = ("import moela", "import problems", "import moe_costmodel")
+
+
+def cpu_seconds(statement: str) -> float:
+    """Return the CPU time of a fresh Python that runs a statement."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-W", "error", "-c", statement], check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def main() -> int:
+    """Measure, print, and say whether moela is within the limit."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--limit", type=float, default=1.2, help="of moela to pymoo")
+    arguments = parser.parse_args()
+    statements = (BASE, *IMPORTS)
+    for statement in statements:  # compiles modules and fills the file cache
+        cpu_seconds(statement)
+    seconds = np.array([[cpu_seconds(s) for s in statements] for _ in range(arguments.rounds)])
+    medians = np.median(seconds, axis=0)
+    for statement, median in zip(statements, medians, strict=True):
+        print(f"{median:6.3f} s CPU, {median / medians[0]:5.2f} times pymoo: {statement}")
+    return int(medians[1] / medians[0] >= arguments.limit)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
