@@ -26,10 +26,25 @@ def _even(loads: ArrayLike, n_devices: int, owner: str) -> tuple[NDArray[np.floa
 def contiguous(n_layers: int, n_experts: int, n_devices: int) -> Placement:
     """Return the default of every engine: experts in order of their ids, as many on each device.
 
+    Parameters
+    ----------
+    n_layers, n_experts, n_devices : int
+        The devices divide the experts.
+
+    Returns
+    -------
+    Placement
+
     Raises
     ------
     ValueError
         If the devices do not divide the experts.
+
+    Examples
+    --------
+    >>> from moe_costmodel import contiguous
+    >>> contiguous(n_layers=1, n_experts=4, n_devices=2).device_of().tolist()
+    [[0, 0, 1, 1]]
     """
     for name, value in (("n_layers", n_layers), ("n_experts", n_experts)):
         check_positive(value, name, "contiguous")
@@ -50,10 +65,21 @@ def greedy(loads: ArrayLike, n_devices: int) -> Placement:
     n_devices : int
         Number of devices; each gets n_experts / n_devices experts.
 
+    Returns
+    -------
+    Placement
+
     Raises
     ------
     ValueError
         If the loads are unusable or the devices do not divide the experts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moe_costmodel import greedy
+    >>> greedy(np.array([[[4, 3, 2, 1]]]), n_devices=2).device_of().tolist()
+    [[0, 1, 1, 0]]
     """
     array, n_devices = _even(loads, n_devices, "greedy")
     return Placement(
@@ -76,10 +102,22 @@ def anti_correlation(loads: ArrayLike, n_devices: int, *, weight: float = 0.5) -
     weight : float
         Weight of the correlations.
 
+    Returns
+    -------
+    Placement
+
     Raises
     ------
     ValueError
         If the loads are unusable or the devices do not divide the experts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moe_costmodel import anti_correlation
+    >>> loads = np.array([[[5, 5, 0, 0]], [[0, 0, 5, 5]]])  # 0 and 1 are busy together
+    >>> anti_correlation(loads, n_devices=2).device_of().tolist()
+    [[0, 1, 0, 1]]
     """
     array, n_devices = _even(loads, n_devices, "anti_correlation")
     slots = []
@@ -118,10 +156,22 @@ def replicate_and_pack(
     n_nodes : int
         Nodes that the devices are on.
 
+    Returns
+    -------
+    Placement
+
     Raises
     ------
     ValueError
         If something does not divide.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moe_costmodel import replicate_and_pack
+    >>> placement = replicate_and_pack(np.array([[[9, 1, 1, 1]]]), n_devices=2, n_replicas=2)
+    >>> placement.copies[0].tolist()
+    [3, 1, 1, 1]
     """
     owner = "replicate_and_pack"
     array = check_loads(loads, owner, ndim=3)

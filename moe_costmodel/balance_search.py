@@ -29,6 +29,14 @@ class OptimalPlacement:
         Its Avg Max Load on the steps that were given.
     bound : float
         No placement has a lower one (up to the solver's tolerance).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moe_costmodel import optimal_placement
+    >>> best = optimal_placement(np.array([[4, 3, 2, 1]]), n_devices=2)
+    >>> best.value, round(best.gap, 6)
+    (0.5, 0.0)
     """
 
     placement: Placement
@@ -67,6 +75,14 @@ def optimal_placement(
         If the loads are unusable or the devices do not divide the experts.
     RuntimeError
         If the solver finds no placement in time.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moe_costmodel import optimal_placement
+    >>> best = optimal_placement(np.array([[4, 3, 2, 1]]), n_devices=2)
+    >>> best.placement.device_loads([[[4, 3, 2, 1]]]).ravel().tolist()
+    [5.0, 5.0]
     """
     array = check_loads(loads, "optimal_placement", ndim=2)
     n_devices = check_positive(n_devices, "n_devices", "optimal_placement")
@@ -142,10 +158,22 @@ def swap_search(
     random_state : Generator or int, optional
         Order of the pairs.
 
+    Returns
+    -------
+    Placement
+
     Raises
     ------
     ValueError
         If the loads are unusable, or `start` does not fit them or has replicas.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moe_costmodel import avg_max_load, swap_search
+    >>> loads = np.array([[[4, 3, 2, 1]]])
+    >>> avg_max_load(swap_search(loads, n_devices=2, random_state=1), loads).tolist()
+    [0.5]
     """
     array = check_loads(loads, "swap_search", ndim=3)
     max_sweeps = check_positive(max_sweeps, "max_sweeps", "swap_search")

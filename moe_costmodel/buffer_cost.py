@@ -30,6 +30,14 @@ class BufferCost:
         Seconds of every active expert (keeping book).
     per_miss, per_byte : float
         Seconds of a copy, and of each of its bytes.
+
+    Examples
+    --------
+    >>> from moe_costmodel import BufferCost, LayerShape, Link
+    >>> shape = LayerShape(n_experts=8, k=2, d_model=64, d_ffn=128)
+    >>> cost = BufferCost.of_link(Link(bandwidth=12e9, latency=1e-5))
+    >>> bool(cost.copy_seconds(shape, 2) > cost.copy_seconds(shape, 1))
+    True
     """
 
     scale: float = 1.0

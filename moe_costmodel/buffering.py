@@ -46,6 +46,14 @@ class ExpertStream:
         Step s needs ``ids[bounds[s]:bounds[s + 1]]``.
     n_experts : int
         Experts that the device holds of this layer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moe_costmodel import ExpertStream
+    >>> stream = ExpertStream(ids=np.array([0, 1, 0, 2]), bounds=np.array([0, 2, 4]), n_experts=3)
+    >>> stream.misses([2], "lru").tolist()
+    [[2], [1]]
     """
 
     ids: NDArray[np.int64]
@@ -120,6 +128,15 @@ class MissCurves:
         Experts needed over the whole trace.
     per_step : ndarray of shape (n_steps, n_layers, n_devices, n_capacities), int32, or None
         Misses step by step, where they were asked for.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moe_costmodel import miss_curves
+    >>> loads = np.array([[[3, 1, 0, 0]], [[2, 0, 0, 2]], [[1, 1, 0, 2]]])
+    >>> curve = miss_curves(loads, [0, 0, 0, 0], n_devices=1, policies=["lru"])["lru"]
+    >>> curve.rate().round(2).tolist()
+    [1.0, 0.71, 0.43, 0.43]
     """
 
     policy: str
@@ -156,6 +173,15 @@ def expert_streams(
     ------
     ValueError
         If a shape or a device is wrong.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moe_costmodel import expert_streams
+    >>> loads = np.array([[[3, 1, 0, 0]], [[2, 0, 0, 2]]])  # 2 steps, 1 layer, 4 experts
+    >>> streams = expert_streams(loads, [0, 0, 1, 1], n_devices=2)
+    >>> streams[0][0].ids.tolist(), streams[0][1].ids.tolist()
+    ([0, 1, 0], [1])
     """
     loads = np.asarray(loads)
     if loads.ndim != 3 or loads.size == 0 or loads.dtype.kind not in "buif":
@@ -228,6 +254,15 @@ def miss_curves(
     ------
     ValueError
         If a shape, a device, a capacity or a policy is wrong.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moe_costmodel import miss_curves
+    >>> loads = np.array([[[3, 1, 0, 0]], [[2, 0, 0, 2]], [[1, 1, 0, 2]]])
+    >>> curves = miss_curves(loads, [0, 0, 0, 0], n_devices=1, policies=["lru", "min"])
+    >>> curves["lru"].misses[0, 0].tolist(), curves["min"].misses[0, 0].tolist()
+    ([7, 5, 3, 3], [7, 4, 3, 3])
     """
     streams = expert_streams(loads, device_of, n_devices)
     for policy in policies:
@@ -283,6 +318,15 @@ def replay(
     ------
     ValueError
         If the capacities have another shape or are below 1, or the policy is unknown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moe_costmodel import expert_streams, replay
+    >>> loads = np.array([[[3, 1, 0, 0]], [[2, 0, 0, 2]], [[1, 1, 0, 2]]])
+    >>> streams = expert_streams(loads, [0, 0, 0, 0], n_devices=1)
+    >>> replay(streams, [[2]], "lru").ravel().tolist()
+    [2, 1, 2]
     """
     capacities = np.asarray(capacity)
     shape = (len(streams), len(streams[0]))

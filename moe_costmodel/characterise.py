@@ -46,6 +46,13 @@ class TraceDescription:
         What `persistence` would be if hot experts were drawn at random.
     mean_load : ndarray of shape (n_layers, n_experts)
         Share of the layer's load that each expert takes.
+
+    Examples
+    --------
+    >>> from moe_costmodel import RoutingTrace
+    >>> description = RoutingTrace.example("code").describe(size=8)
+    >>> description.mode, description.inactive.shape
+    ('decode', (6,))
     """
 
     source: str
@@ -218,6 +225,12 @@ def static_waste(n_experts: int, k: int, capacity_factor: float) -> float:
     ------
     ValueError
         If a parameter is not positive, or k above n_experts.
+
+    Examples
+    --------
+    >>> from moe_costmodel import static_waste
+    >>> static_waste(n_experts=512, k=2, capacity_factor=0.05)
+    12.8
     """
     if not 0 < k <= n_experts:
         raise complain("k", "static_waste", f"in 1 .. {n_experts}", k)

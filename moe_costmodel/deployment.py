@@ -91,6 +91,20 @@ class DeploymentModel:
     ValueError
         If the traces do not fit one another or the shape, the hardware lacks a link, or a
         parameter is out of its range.
+
+    Examples
+    --------
+    >>> from moe_costmodel import DeploymentModel, RoutingTrace
+    >>> from problems.moe import example
+    >>> model = DeploymentModel(
+    ...     RoutingTrace.example("code"),
+    ...     example.example_hardware(devices=2),
+    ...     example.example_latency(),
+    ...     shape=example.example_shape(),
+    ...     n_devices=2,
+    ... )
+    >>> model.evaluate(batch=16)["step_p99_s"] > 0
+    True
     """
 
     def __init__(

@@ -41,6 +41,21 @@ class Evaluation:
         What "quality_loss" is.
     error : tuple of float
         Factors between which measured layers were of predicted ones.
+
+    Examples
+    --------
+    >>> from moe_costmodel import DeploymentModel, RoutingTrace
+    >>> from problems.moe import example
+    >>> model = DeploymentModel(
+    ...     RoutingTrace.example("code"),
+    ...     example.example_hardware(devices=2),
+    ...     example.example_latency(),
+    ...     shape=example.example_shape(),
+    ...     n_devices=2,
+    ... )
+    >>> evaluation = model.evaluate(batch=16)
+    >>> bool(evaluation["step_p99_s"] <= evaluation.worst("step_p99_s"))
+    True
     """
 
     def __init__(

@@ -47,6 +47,14 @@ class GateRule:
     ------
     ValueError
         If a parameter is out of its range.
+
+    Examples
+    --------
+    >>> from moe_costmodel import GateRule
+    >>> GateRule("top-p", 0.9, k_min=2)
+    GateRule(kind='top-p', value=0.9, k_min=2)
+    >>> GateRule.keep_all().kind
+    'skip'
     """
 
     kind: RuleKind
@@ -93,6 +101,12 @@ def keep_mask(weights: ArrayLike, rule: GateRule) -> NDArray[np.bool_]:
     ------
     ValueError
         If the weights are no floats.
+
+    Examples
+    --------
+    >>> from moe_costmodel import GateRule, keep_mask
+    >>> keep_mask([[0.7, 0.2, 0.1]], GateRule("top-p", 0.8)).tolist()
+    [[True, True, False]]
     """
     array = np.asarray(weights)
     if array.ndim == 0 or array.dtype.kind != "f":

@@ -26,6 +26,12 @@ class Link:
         Bytes a second.
     latency : float
         Seconds before the first byte arrives.
+
+    Examples
+    --------
+    >>> from moe_costmodel import Link
+    >>> Link(bandwidth=12e9, latency=1e-5).seconds(12e6)
+    0.00101
     """
 
     bandwidth: float
@@ -71,6 +77,19 @@ class Hardware:
     ------
     ValueError
         If a number is not positive, or the nodes do not divide the devices.
+
+    Examples
+    --------
+    >>> from moe_costmodel import Hardware, Link
+    >>> machine = Hardware(
+    ...     name="node",
+    ...     memory_bytes=80 * 2**30,
+    ...     device="cuda",
+    ...     n_devices=8,
+    ...     links={"slow_to_fast": Link(bandwidth=25e9)},
+    ... )
+    >>> machine.link("slow_to_fast").seconds(25e9)
+    1.0
     """
 
     name: str

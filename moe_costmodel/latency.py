@@ -63,6 +63,13 @@ class FitReport:
         Sorted log(measured / predicted) of the points of shapes that are no extrapolation.
     wide_log_ratios : ndarray
         The same of all shapes.
+
+    Examples
+    --------
+    >>> from problems.moe.example import example_latency
+    >>> report = example_latency().report
+    >>> 0 < report.median < 1
+    True
     """
 
     method: str
@@ -104,6 +111,13 @@ class Prediction:
     outside : list of str
         Why this is an extrapolation; empty where it is not. The interval is then that of all
         shapes, extrapolated ones included.
+
+    Examples
+    --------
+    >>> from problems.moe.example import example_latency, example_shape
+    >>> prediction = example_latency().predict(example_shape(), [4] * 8 + [0] * 24)
+    >>> bool(prediction.low <= prediction.seconds <= prediction.high)
+    True
     """
 
     seconds: FloatArray
@@ -126,6 +140,15 @@ class LatencyModel:
         Whose link "slow_to_fast" is charged for misses, where no buffered layer was measured.
     buffer_cost : BufferCost or None
         What buffering costs, where buffered layers were measured.
+
+    Examples
+    --------
+    >>> from problems.moe.example import example_measurements, example_shape
+    >>> from moe_costmodel import LatencyModel
+    >>> latency = LatencyModel.fit(example_measurements())
+    >>> prediction = latency.predict(example_shape(), [4] * 8 + [0] * 24)
+    >>> bool(prediction.low <= prediction.seconds <= prediction.high)
+    True
     """
 
     def __init__(

@@ -36,6 +36,14 @@ class LayerTable:
         Log of the rows of all experts, from 0 in equal steps.
     log_seconds : ndarray of shape (n_active, n_rows, n_largest)
         The last axis is the log of the busiest expert's rows, in the steps of `rows`.
+
+    Examples
+    --------
+    >>> from problems.moe.example import example_latency, example_shape
+    >>> table = example_latency().table(example_shape())
+    >>> few, many = table.seconds([[1] * 4 + [0] * 28, [8] * 32])
+    >>> bool(few < many)
+    True
     """
 
     shape: LayerShape

@@ -152,6 +152,11 @@ def measure_kernels(
     ------
     ValueError
         If the hardware is of another kind, a dtype is unknown, or nothing is to be measured.
+
+    Examples
+    --------
+    >>> from moe_costmodel import Hardware, LatencyModel, measure_kernels
+    >>> latency = LatencyModel.fit(measure_kernels(Hardware.here(), budget_s=60))  # doctest: +SKIP
     """
     hardware = hardware or Hardware.here()
     if hardware.device == "cuda" and not torch.cuda.is_available():

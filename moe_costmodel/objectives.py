@@ -64,6 +64,12 @@ class Predicted:
     ------
     ValueError
         If a number is not finite, or the value lies outside the interval.
+
+    Examples
+    --------
+    >>> from moe_costmodel import Predicted
+    >>> Predicted(value=1.0, low=0.9, high=1.3).worst
+    1.0
     """
 
     value: float

@@ -38,6 +38,15 @@ class Placement:
     ------
     ValueError
         If the shape is wrong, the slots do not divide, or some expert has no slot.
+
+    Examples
+    --------
+    >>> from moe_costmodel import Placement
+    >>> placement = Placement.from_devices([[0, 1, 1, 0]], n_devices=2)
+    >>> placement.physical_to_logical.tolist()
+    [[0, 3, 1, 2]]
+    >>> placement.device_of().tolist()
+    [[0, 1, 1, 0]]
     """
 
     physical_to_logical: NDArray[np.int64]
@@ -173,6 +182,25 @@ def max_load(placement: Placement, loads: ArrayLike) -> NDArray[np.float64]:
     """Return the worst step's largest share of tokens on one device, (n_layers,).
 
     The paper's Max Load (arXiv 2303.06182, section 6); 1 / n_devices is perfect.
+
+    Parameters
+    ----------
+    placement : Placement
+        Of the layers and experts of the loads.
+    loads : array_like of shape (n_steps, n_layers, n_experts)
+        Tokens of each expert in each step.
+
+    Returns
+    -------
+    ndarray of shape (n_layers,)
+        Shares, from 1 / n_devices to 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moe_costmodel import contiguous, max_load
+    >>> max_load(contiguous(1, 4, n_devices=2), np.array([[[4, 3, 2, 1]], [[1, 0, 0, 0]]])).tolist()
+    [1.0]
     """
     return _device_shares(placement, loads).max(axis=(0, 2))
 
@@ -181,6 +209,25 @@ def avg_max_load(placement: Placement, loads: ArrayLike) -> NDArray[np.float64]:
     """Return the mean over steps of the largest share of tokens on one device, (n_layers,).
 
     The paper's Avg Max Load (arXiv 2303.06182, section 6); 1 / n_devices is perfect.
+
+    Parameters
+    ----------
+    placement : Placement
+        Of the layers and experts of the loads.
+    loads : array_like of shape (n_steps, n_layers, n_experts)
+        Tokens of each expert in each step.
+
+    Returns
+    -------
+    ndarray of shape (n_layers,)
+        Shares, from 1 / n_devices to 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moe_costmodel import avg_max_load, contiguous
+    >>> avg_max_load(contiguous(1, 4, n_devices=2), np.array([[[4, 3, 2, 1]]])).tolist()
+    [0.7]
     """
     return _device_shares(placement, loads).max(axis=2).mean(axis=0)
 
@@ -189,6 +236,25 @@ def balancedness(placement: Placement, loads: ArrayLike) -> NDArray[np.float64]:
     """Return the mean over steps of (mean device load / largest device load), (n_layers,).
 
     SGLang's metric; 1 is perfect. A layer without load counts as perfect.
+
+    Parameters
+    ----------
+    placement : Placement
+        Of the layers and experts of the loads.
+    loads : array_like of shape (n_steps, n_layers, n_experts)
+        Tokens of each expert in each step.
+
+    Returns
+    -------
+    ndarray of shape (n_layers,)
+        From 1 / n_devices to 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moe_costmodel import balancedness, contiguous
+    >>> balancedness(contiguous(1, 4, n_devices=2), np.array([[[4, 4, 2, 2]]])).tolist()
+    [0.75]
     """
     shares = _device_shares(placement, loads)
     return (1.0 / (placement.n_devices * shares.max(axis=2))).mean(axis=0)
@@ -206,10 +272,23 @@ def migration_bytes(
     expert_bytes : float or array_like of shape (n_layers,)
         Size of one expert.
 
+    Returns
+    -------
+    ndarray of shape (n_layers,)
+        Bytes.
+
     Raises
     ------
     ValueError
         If the two are not of the same layers, experts and devices.
+
+    Examples
+    --------
+    >>> from moe_costmodel import Placement, migration_bytes
+    >>> now = Placement.from_devices([[0, 0, 1, 1]], n_devices=2)
+    >>> then = Placement.from_devices([[1, 0, 0, 1]], n_devices=2)
+    >>> migration_bytes(now, then, expert_bytes=1000).tolist()
+    [2000.0]
     """
     shapes = [(p.n_layers, p.n_experts, p.n_devices) for p in (current, target)]
     if shapes[0] != shapes[1]:
@@ -241,10 +320,23 @@ def cross_node_traffic(
     n_nodes : int
         Divides the devices; node n holds the n-th run of devices.
 
+    Returns
+    -------
+    ndarray of shape (n_layers,)
+        Other nodes a token, from 0 to n_nodes - 1.
+
     Raises
     ------
     ValueError
         If the nodes do not divide the devices, or trace and placement do not fit.
+
+    Examples
+    --------
+    >>> from moe_costmodel import RoutingTrace, contiguous, cross_node_traffic
+    >>> trace = RoutingTrace.example("code")
+    >>> placement = contiguous(trace.n_layers, trace.n_experts, n_devices=4)
+    >>> cross_node_traffic(trace, placement, n_nodes=1).tolist()
+    [0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
     """
     n_nodes = check_positive(n_nodes, "n_nodes", "cross_node_traffic")
     if placement.n_devices % n_nodes:

@@ -32,6 +32,13 @@ class GateMass:
         Share of the choices' total weight that is kept.
     fixed_k_mass : ndarray of shape (k, n_layers)
         What the 1, 2, ... k heaviest choices keep.
+
+    Examples
+    --------
+    >>> from moe_costmodel import GateRule, RoutingTrace, gate_mass
+    >>> kept = gate_mass(RoutingTrace.example("code"), GateRule("top-p", 0.8))
+    >>> bool((kept.mass >= 0.8).all())
+    True
     """
 
     experts: NDArray[np.float64]
@@ -72,6 +79,15 @@ class LossUnderRule:
         With the 1, 2, ... k heaviest.
     n_tokens : int
         Predicted tokens.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from moe_costmodel import GateRule, measured_loss
+    >>> from moe_costmodel.example import load_model
+    >>> result = measured_loss(load_model(), [torch.arange(32)[None]], GateRule("top-k", 1))
+    >>> result.experts, result.n_tokens
+    (1.0, 31)
     """
 
     loss: float
@@ -122,6 +138,14 @@ def keep_choices(trace: RoutingTrace, rules: Rules) -> NDArray[np.bool_]:
     ------
     ValueError
         If the trace has no weights, or the number of rules is wrong.
+
+    Examples
+    --------
+    >>> from moe_costmodel import GateRule, RoutingTrace, keep_choices
+    >>> trace = RoutingTrace.example("code")
+    >>> keep = keep_choices(trace, GateRule("top-k", 1))
+    >>> bool((keep.sum(axis=-1) == 1).all())
+    True
     """
     weights = trace.topk_weights
     per_layer = _per_layer(rules, trace.n_layers, "keep_choices")
@@ -146,6 +170,13 @@ def gate_mass(trace: RoutingTrace, rules: Rules) -> GateMass:
     ------
     ValueError
         If the trace has no weights, or the number of rules is wrong.
+
+    Examples
+    --------
+    >>> from moe_costmodel import GateRule, RoutingTrace, gate_mass
+    >>> kept = gate_mass(RoutingTrace.example("code"), GateRule("top-k", 1))
+    >>> kept.experts.tolist()
+    [1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
     """
     weights = trace.topk_weights.astype(np.float64)
     kept = keep_choices(trace, rules)
@@ -180,6 +211,15 @@ def measured_loss(model: Any, batches: Iterable[Any], rules: Rules) -> LossUnder
     ------
     ValueError
         If there is no batch, or the model or the number of rules does not fit.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from moe_costmodel import GateRule, measured_loss
+    >>> from moe_costmodel.example import load_model
+    >>> result = measured_loss(load_model(), [torch.arange(32)[None]], GateRule.keep_all())
+    >>> result.loss == result.full_loss
+    True
     """
     run = LossMeter(model, batches)
     loss, experts = run(rules)

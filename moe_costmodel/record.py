@@ -107,10 +107,24 @@ def edit_routing(
     part : {"encoder", "decoder"}, optional
         As for :func:`record`.
 
+    Yields
+    ------
+    None
+
     Raises
     ------
     ValueError
         If the model is of no known family.
+
+    Examples
+    --------
+    >>> from moe_costmodel import edit_routing
+    >>> def keep_first(layer, ids, weights):
+    ...     weights = weights.clone()
+    ...     weights[:, 1:] = 0
+    ...     return ids, weights
+    >>> with edit_routing(model, keep_first):  # doctest: +SKIP
+    ...     model(tokens)
     """
     family, routers = find_routers(model, part=part)
     number = {name: i for i, name in enumerate(routers)}

@@ -61,6 +61,13 @@ class LayerShape:
     ------
     ValueError
         If a size is not positive, k above n_experts, or the dtype unknown.
+
+    Examples
+    --------
+    >>> from moe_costmodel import LayerShape
+    >>> shape = LayerShape(n_experts=8, k=2, d_model=64, d_ffn=128, gated=True)
+    >>> shape.n_local, shape.expert_bytes
+    (8, 98304.0)
     """
 
     n_experts: int

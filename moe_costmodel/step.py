@@ -37,6 +37,13 @@ class RestOfModel:
     ------
     ValueError
         If one is negative or not finite.
+
+    Examples
+    --------
+    >>> from moe_costmodel import RestOfModel
+    >>> rest = RestOfModel(per_step=1e-3, per_token=1e-5)
+    >>> round(float(rest.seconds(tokens=100, context=0)), 6)
+    0.002
     """
 
     per_step: float = 0.0
@@ -134,6 +141,16 @@ class MemoryModel:
         compressed caches).
     kv_dtype : str
         Type of the cache.
+
+    Examples
+    --------
+    >>> from moe_costmodel import LayerShape, MemoryModel
+    >>> shape = LayerShape(n_experts=8, k=2, d_model=64, d_ffn=128)
+    >>> memory = MemoryModel(
+    ...     shape=shape, n_moe_layers=4, rest_parameters=10_000, n_attention_layers=4, kv_width=128
+    ... )
+    >>> float(memory.kv_bytes(batch=2, context=100))
+    204800.0
     """
 
     shape: LayerShape
@@ -236,6 +253,20 @@ class StepModel:
         Everything else.
     kernel : str, optional
         One of the latency model's kernels.
+
+    Examples
+    --------
+    >>> from moe_costmodel import StepModel
+    >>> from problems.moe import example
+    >>> model = StepModel(
+    ...     latency=example.example_latency(),
+    ...     shape=example.example_shape(),
+    ...     hardware=example.example_hardware(devices=1),
+    ...     rest=example.example_rest(),
+    ... )
+    >>> few, many = model.layer_seconds([[[1] * 4 + [0] * 28], [[8] * 32]])
+    >>> bool(few < many)
+    True
     """
 
     latency: LatencyModel

@@ -83,6 +83,13 @@ class KernelTable:
         Latency.
     dropped : dict of str to int
         How many rows each sanity check took out.
+
+    Examples
+    --------
+    >>> from moe_costmodel import KernelTable, LatencyModel
+    >>> latency = LatencyModel.fit(
+    ...     KernelTable.from_aiconfigurator("moe_perf.parquet")
+    ... )  # doctest: +SKIP
     """
 
     device: str

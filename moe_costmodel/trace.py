@@ -56,6 +56,15 @@ class RoutingTrace:
     ------
     ValueError
         If a shape, an id, a weight or a length is not as described; the message names it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moe_costmodel import RoutingTrace
+    >>> ids = np.array([[[0, 1]], [[0, 2]], [[3, 0]]])  # 3 tokens, 1 layer, 2 experts each
+    >>> trace = RoutingTrace(ids, n_experts=4)
+    >>> trace.loads(3, "prefill").tolist()
+    [[[3, 1, 1, 1]]]
     """
 
     def __init__(

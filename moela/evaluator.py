@@ -120,6 +120,17 @@ class Evaluator(PymooEvaluator):
         The store cannot be used; the message says why.
     EvaluationError
         An evaluation failed and ``on_error="raise"``.
+
+    Examples
+    --------
+    >>> from pymoo.algorithms.moo.nsga2 import NSGA2
+    >>> from pymoo.optimize import minimize
+    >>> from pymoo.problems import get_problem
+    >>> from moela import Evaluator
+    >>> evaluator = Evaluator(n_jobs=2, backend="threads", on_error="infeasible", progress=False)
+    >>> res = minimize(get_problem("zdt1"), NSGA2(20), ("n_eval", 200), seed=1, evaluator=evaluator)
+    >>> evaluator.n_eval, evaluator.n_failed
+    (200, 0)
     """
 
     def __init__(

@@ -38,6 +38,23 @@ class ExperimentResults:
     ----------
     runs : tuple of Run
     failures : dict
+
+    Examples
+    --------
+    >>> from pymoo.algorithms.moo.nsga2 import NSGA2
+    >>> from pymoo.problems import get_problem
+    >>> from moela import run_experiment
+    >>> results = run_experiment(
+    ...     {"ZDT1": get_problem("zdt1")},
+    ...     {"NSGA-II": lambda problem: NSGA2(20)},
+    ...     seeds=2,
+    ...     budget=100,
+    ...     progress=False,
+    ... )
+    >>> results.select(algorithm="NSGA-II").seeds
+    [1, 2]
+    >>> results.values("ZDT1", "NSGA-II", ref_point=[2.0, 10.0]).shape
+    (2,)
     """
 
     def __init__(self, runs: Iterable[Run], failures: Mapping[str, str] | None = None) -> None:

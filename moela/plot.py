@@ -63,6 +63,15 @@ def plot_front(
     ------
     ValueError
         If F has no rows, fewer than two objectives, or is not finite.
+
+    Examples
+    --------
+    >>> from moela import plot_front
+    >>> figure = plot_front(
+    ...     [[0.0, 2.0], [1.0, 1.0], [3.0, 0.0]], names=["mass (kg)", "deflection (mm)"]
+    ... )
+    >>> len(figure.axes)
+    2
     """
     from matplotlib.figure import Figure
 

@@ -156,6 +156,13 @@ def failed(pop: Population) -> NDArray[np.bool_]:
     ndarray of bool, shape [n]
         True where F must not be read. An individual that :class:`moela.Evaluator` never saw is
         taken at its word (False).
+
+    Examples
+    --------
+    >>> from pymoo.core.population import Population
+    >>> from moela import failed
+    >>> failed(Population.new("X", [[0.0], [1.0]])).tolist()
+    [False, False]
     """
     return np.array([ind.data.get("status", OK) != OK for ind in pop], dtype=bool)
 

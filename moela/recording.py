@@ -200,6 +200,24 @@ class External:
         every design evaluated in order, its objectives [n, M] and its constraints.
     settings : dict
         Keyword arguments of `run`, kept with the results.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pymoo.problems import get_problem
+    >>> from moela import External, run_experiment
+    >>> def random_search(problem, n_eval, seed):
+    ...     X = np.random.default_rng(seed).random((n_eval, problem.n_var))
+    ...     return X, problem.evaluate(X)
+    >>> results = run_experiment(
+    ...     {"ZDT1": get_problem("zdt1")},
+    ...     {"random": External(random_search)},
+    ...     seeds=2,
+    ...     budget=50,
+    ...     progress=False,
+    ... )
+    >>> results.algorithms, len(results.runs)
+    (['random'], 2)
     """
 
     run: Callable[..., tuple[Any, ...]]

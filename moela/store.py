@@ -274,7 +274,28 @@ class EvaluationStore:
 
 
 def describe_runs(path: str | os.PathLike[str]) -> list[str]:
-    """Return a table of the runs of a store as lines of text, the first being the heading."""
+    """Return a table of the runs of a store as lines of text, the first being the heading.
+
+    Parameters
+    ----------
+    path : str or Path
+        The store's file.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    StoreError
+        There is no such store, or the file is none.
+
+    Examples
+    --------
+    >>> from moela import describe_runs
+    >>> for line in describe_runs("run.db"):  # doctest: +SKIP
+    ...     print(line)
+    """
     with EvaluationStore(path) as store:
         runs = store.runs()
     heading = ("run", "state", "problem", "algorithm", "seed", "evaluations", "computed", "failed")

@@ -31,6 +31,15 @@ class ElapsedTime(Termination):
     ------
     ValueError
         The time is not positive.
+
+    Examples
+    --------
+    >>> from pymoo.optimize import minimize
+    >>> from pymoo.problems import get_problem
+    >>> from moela import MOELA, ElapsedTime
+    >>> res = minimize(get_problem("zdt1"), MOELA(), ElapsedTime("00:00:01"), seed=1)
+    >>> res.algorithm.termination.elapsed >= 1
+    True
     """
 
     def __init__(self, max_time: float | str) -> None:

@@ -17,19 +17,54 @@ _DATA = Path(__file__).parent / "data"
 
 
 def trace_path(domain: Literal["prose", "code"]) -> Path:
-    """Return the packaged trace of a domain (held-out text), an npz."""
+    """Return the packaged trace of a domain (held-out text), an npz.
+
+    Parameters
+    ----------
+    domain : {"prose", "code"}
+        What kind of text was routed.
+
+    Returns
+    -------
+    Path
+
+    Examples
+    --------
+    >>> from moe_costmodel.example import trace_path
+    >>> trace_path("code").suffix
+    '.npz'
+    """
     check_choice(domain, ("prose", "code"), "domain", "trace_path")
     return _DATA / f"trace_{domain}.npz"
 
 
 def loss_curve() -> dict[str, Any]:
-    """Return how the packaged weights were made: settings, versions, and the loss curve."""
+    """Return how the packaged weights were made: settings, versions, and the loss curve.
+
+    Returns
+    -------
+    dict
+    """
     record: dict[str, Any] = json.loads((_DATA / "loss.json").read_text())
     return record
 
 
 def load_model() -> ExampleModel:
-    """Return the trained model, in float32 and evaluation mode (needs torch and safetensors)."""
+    """Return the trained model, in float32 and evaluation mode (needs torch and safetensors).
+
+    Returns
+    -------
+    Module
+        Token ids [batch, length] in, logits [batch, length, vocabulary] out.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from moe_costmodel.example import load_model
+    >>> model = load_model()
+    >>> sum(p.numel() for p in model.parameters()) > 1_000_000
+    True
+    """
     from safetensors.torch import load_file
 
     from moe_costmodel.example.model import ExampleConfig, ExampleModel
@@ -45,6 +80,20 @@ def to_transformers(model: ExampleModel) -> Any:
 
     The two give the same logits, so whatever works on Hugging Face models can be tried on this
     one without a download.
+
+    Parameters
+    ----------
+    model : Module
+        From `load_model`.
+
+    Returns
+    -------
+    MixtralForCausalLM
+
+    Examples
+    --------
+    >>> from moe_costmodel.example import load_model, to_transformers
+    >>> type(to_transformers(load_model())).__name__  # doctest: +SKIP
     """
     from transformers import MixtralConfig, MixtralForCausalLM
 

@@ -30,6 +30,12 @@ class BufferStatistics:
         Needed experts that were resident, and that had to be copied.
     bytes_copied : int
         Bytes from slow to fast memory.
+
+    Examples
+    --------
+    >>> from moe_costmodel.kernels import BufferStatistics
+    >>> BufferStatistics(steps=2, hits=3, misses=1)
+    BufferStatistics(steps=2, hits=3, misses=1, bytes_copied=0)
     """
 
     steps: int = 0
@@ -67,6 +73,17 @@ class BufferedExperts:
     ------
     ValueError
         If the capacity is below 1 or the policy unknown (or sees the future, like "min").
+
+    Examples
+    --------
+    >>> import torch
+    >>> from moe_costmodel.kernels import BufferedExperts, Experts
+    >>> layer = BufferedExperts(Experts.random(n_experts=4, d_model=8, d_ffn=16), capacity=2)
+    >>> ids, weights = torch.tensor([[0], [3]]), torch.ones(2, 1)
+    >>> layer(torch.ones(2, 8), ids, weights).shape
+    torch.Size([2, 8])
+    >>> layer.statistics.misses
+    2
     """
 
     def __init__(

@@ -67,6 +67,14 @@ def expert_products(
     Returns
     -------
     Tensor of shape (n, d_model)
+
+    Examples
+    --------
+    >>> import torch
+    >>> from moe_costmodel.kernels import Experts, expert_products
+    >>> experts = Experts.random(n_experts=4, d_model=8, d_ffn=16)
+    >>> expert_products(torch.ones(3, 8), torch.tensor([2, 0, 1, 0]), experts, product="loop").shape
+    torch.Size([3, 8])
     """
     check_choice(product, PRODUCTS, "product", "expert_products")
     if not len(tokens):
@@ -167,6 +175,16 @@ def dynamic_gating(
     ------
     ValueError
         If shapes do not fit or the product is unknown.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from moe_costmodel.kernels import Experts, dynamic_gating, reference
+    >>> experts = Experts.random(n_experts=4, d_model=8, d_ffn=16)
+    >>> x, ids, weights = torch.ones(2, 8), torch.tensor([[0, 1], [2, 3]]), torch.full((2, 2), 0.5)
+    >>> y = dynamic_gating(x, ids, weights, experts)
+    >>> torch.allclose(y.double(), reference(x, ids, weights, experts), atol=1e-5)
+    True
     """
     check_layer(x, ids, weights, experts)
     order, counts = sort_by_expert(ids, weights, experts.n_experts)

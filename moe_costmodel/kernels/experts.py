@@ -37,6 +37,13 @@ class Experts:
     ------
     ValueError
         If the shapes do not fit.
+
+    Examples
+    --------
+    >>> from moe_costmodel.kernels import Experts
+    >>> experts = Experts.random(n_experts=4, d_model=8, d_ffn=16, gated=True)
+    >>> experts.n_experts, experts.d_model, experts.d_ffn
+    (4, 8, 16)
     """
 
     up: Tensor
@@ -224,7 +231,30 @@ def check_layer(x: Tensor, ids: Tensor, weights: Tensor, experts: Experts) -> No
 
 
 def reference(x: Tensor, ids: Tensor, weights: Tensor, experts: Experts) -> Tensor:
-    """Return the layer's output in float64, token by token: slow, and plainly right."""
+    """Return the layer's output in float64, token by token: slow, and plainly right.
+
+    Parameters
+    ----------
+    x : Tensor of shape (S, d_model)
+        Tokens.
+    ids, weights : Tensor of shape (S, k)
+        Chosen experts and their weights.
+    experts : Experts
+        The layer's weights.
+
+    Returns
+    -------
+    Tensor of shape (S, d_model), float64
+
+    Examples
+    --------
+    >>> import torch
+    >>> from moe_costmodel.kernels import Experts, reference
+    >>> experts = Experts.random(n_experts=4, d_model=8, d_ffn=16)
+    >>> ids, weights = torch.tensor([[0, 1], [2, 3]]), torch.full((2, 2), 0.5)
+    >>> reference(torch.ones(2, 8), ids, weights, experts).dtype
+    torch.float64
+    """
     check_layer(x, ids, weights, experts)
     exact = experts.to(torch.float64)
     out = torch.zeros(x.shape, dtype=torch.float64, device=x.device)

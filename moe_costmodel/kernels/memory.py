@@ -63,6 +63,13 @@ def peak_activation_bytes(call: Callable[[], Any], device: torch.device | str = 
     Returns
     -------
     int
+
+    Examples
+    --------
+    >>> import torch
+    >>> from moe_costmodel.kernels import peak_activation_bytes
+    >>> peak_activation_bytes(lambda: torch.ones(1000))
+    4000
     """
     device = torch.device(device)
     with torch.no_grad():

@@ -34,6 +34,15 @@ def padded_batch(x: Tensor, ids: Tensor, weights: Tensor, experts: Experts) -> T
     ------
     ValueError
         If shapes do not fit.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from moe_costmodel.kernels import Experts, padded_batch
+    >>> experts = Experts.random(n_experts=4, d_model=8, d_ffn=16)
+    >>> ids, weights = torch.tensor([[0, 1], [2, 3]]), torch.full((2, 2), 0.5)
+    >>> padded_batch(torch.ones(2, 8), ids, weights, experts).shape
+    torch.Size([2, 8])
     """
     check_layer(x, ids, weights, experts)
     order, counts = sort_by_expert(ids, weights, experts.n_experts)

@@ -40,6 +40,15 @@ class ExpertParallel:
     ValueError
         If `device_of` gives this rank another number of experts than it has, or a rank that the
         group lacks.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from moe_costmodel.kernels import ExpertParallel, Experts
+    >>> torch.distributed.init_process_group("gloo")  # doctest: +SKIP
+    >>> layer = ExpertParallel(
+    ...     Experts.random(4, 8, 16), torch.tensor([0, 0, 0, 0, 1, 1, 1, 1])
+    ... )  # doctest: +SKIP
     """
 
     def __init__(

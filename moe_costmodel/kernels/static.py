@@ -68,6 +68,15 @@ def static_gating(
     ------
     ValueError
         If shapes do not fit or the capacity factor is not positive.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from moe_costmodel.kernels import Experts, static_gating
+    >>> experts = Experts.random(n_experts=4, d_model=8, d_ffn=16)
+    >>> ids, weights = torch.tensor([[0, 1], [2, 3]]), torch.full((2, 2), 0.5)
+    >>> static_gating(torch.ones(2, 8), ids, weights, experts).shape
+    torch.Size([2, 8])
     """
     check_layer(x, ids, weights, experts)
     n_tokens, k = ids.shape

@@ -32,6 +32,14 @@ def route(
     -------
     ids, weights : Tensor of shape (S, k)
         Heaviest first; dropped choices have weight 0.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from moe_costmodel.kernels import route
+    >>> ids, weights = route(torch.ones(2, 8), torch.eye(4, 8), k=2)
+    >>> ids.shape, weights.sum(dim=1).tolist()
+    (torch.Size([2, 2]), [1.0, 1.0])
     """
     probabilities = torch.nn.functional.linear(x, gate).float().softmax(dim=-1)
     weights, ids = probabilities.topk(k, dim=-1)
@@ -54,6 +62,14 @@ def apply_rule(weights: Tensor, rule: GateRule) -> Tensor:
     -------
     Tensor of shape (S, k)
         A kernel does not compute a choice of weight 0.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from moe_costmodel import GateRule
+    >>> from moe_costmodel.kernels import apply_rule
+    >>> apply_rule(torch.tensor([[0.75, 0.25]]), GateRule("top-k", 1)).tolist()
+    [[1.0, 0.0]]
     """
     ordered, order = weights.sort(dim=-1, descending=True, stable=True)
     if rule.kind == "skip":

@@ -153,6 +153,15 @@ class Comparison(Pictures):
         What a reader has to know to judge the numbers.
     colours : dict of str by algorithm
         The same in every picture.
+
+    Examples
+    --------
+    >>> import moela
+    >>> comparison = moela.compare({"ours": [[[0.0, 1.0], [1.0, 0.0]]], "theirs": [[[1.0, 1.0]]]})
+    >>> comparison.algorithms
+    ['ours', 'theirs']
+    >>> comparison.problems
+    ['problem']
     """
 
     def __init__(

@@ -95,6 +95,15 @@ def plot_attainment(
     ------
     ValueError
         There are other than two or three objectives.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moela.plots import plot_attainment
+    >>> runs = {"ours": [np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([[0.5, 0.5]])]}
+    >>> figure = plot_attainment(runs, ["mass", "cost"])
+    >>> figure.axes[0].get_xlabel()
+    'mass'
     """
     require("plot_attainment", "names", list(names), len(names) in (2, 3), "two or three")
     styles = looks(list(runs)) if styles is None else styles
@@ -204,6 +213,15 @@ def plot_attainment_difference(
     ----------
     Lopez-Ibanez, Paquete and Stützle 2010, "Exploratory analysis of stochastic local search
     algorithms in biobjective optimization" (moocore).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moela.plots import plot_attainment_difference
+    >>> ours, theirs = [np.array([[0.0, 1.0], [1.0, 0.0]])], [np.array([[0.5, 0.5]])]
+    >>> figure = plot_attainment_difference(
+    ...     ours, theirs, ["mass", "cost"], labels=["ours", "theirs"]
+    ... )
     """
     from matplotlib.patches import Patch, Rectangle
 

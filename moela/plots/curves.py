@@ -34,6 +34,23 @@ def plot_convergence(
     Returns
     -------
     matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> from pymoo.algorithms.moo.nsga2 import NSGA2
+    >>> from pymoo.problems import get_problem
+    >>> import moela
+    >>> from moela.plots import plot_convergence
+    >>> results = moela.run_experiment(
+    ...     {"ZDT1": get_problem("zdt1")},
+    ...     {"NSGA-II": lambda problem: NSGA2(20)},
+    ...     seeds=2,
+    ...     budget=100,
+    ...     progress=False,
+    ... )
+    >>> figure = plot_convergence(moela.compare(results).convergence())
+    >>> figure.axes[0].get_ylabel()
+    'hypervolume (share)'
     """
     names = list(dict.fromkeys(row["algorithm"] for row in table))
     styles = looks(names) if styles is None else styles
@@ -81,6 +98,14 @@ def plot_profile(
     References
     ----------
     Dolan and Moré 2002, "Benchmarking optimization software with performance profiles".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moela.plots import plot_profile
+    >>> figure = plot_profile({"ours": np.array([1.0, 1.2]), "theirs": np.array([1.5, np.inf])})
+    >>> figure.axes[0].get_xlabel()
+    'times the best'
     """
     names = list(ratios)
     styles = looks(names) if styles is None else styles

@@ -56,6 +56,15 @@ def plot_2d(
     Returns
     -------
     matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moela.plots import plot_2d
+    >>> fronts = {"ours": np.array([[0.0, 1.0], [1.0, 0.0]]), "theirs": np.array([[1.0, 1.0]])}
+    >>> figure = plot_2d(fronts, ["mass", "cost"])
+    >>> figure.axes[0].get_xlabel()
+    'mass'
     """
     styles = looks(list(fronts)) if styles is None else styles
     figure = new_figure()
@@ -79,7 +88,31 @@ def plot_3d(
     title: str = "",
     path: str | Path | None = None,
 ) -> Any:
-    """Draw fronts of three objectives in space."""
+    """Draw fronts of three objectives in space.
+
+    Parameters
+    ----------
+    fronts : dict of float array [n, 3] by algorithm
+    names : sequence of str
+        Of the objectives.
+    styles : dict of Look, optional
+        Default: by the order of the fronts.
+    title : str, optional
+    path : str or Path, optional
+        Where to save the picture.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moela.plots import plot_3d
+    >>> figure = plot_3d({"ours": np.eye(3)}, ["mass", "cost", "heat"])
+    >>> figure.axes[0].get_zlabel()
+    'heat'
+    """
     from matplotlib.ticker import MaxNLocator
 
     styles = looks(list(fronts)) if styles is None else styles
@@ -127,6 +160,29 @@ def plot_matrix(
     """Draw every pair of objectives, and on the diagonal how each one is spread.
 
     For any number of objectives.
+
+    Parameters
+    ----------
+    fronts : dict of float array [n, M] by algorithm
+    names : sequence of str
+        Of the objectives.
+    styles : dict of Look, optional
+        Default: by the order of the fronts.
+    title : str, optional
+    path : str or Path, optional
+        Where to save the picture.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moela.plots import plot_matrix
+    >>> figure = plot_matrix({"ours": np.eye(3)}, ["mass", "cost", "heat"])
+    >>> len(figure.axes)
+    9
     """
     styles = looks(list(fronts)) if styles is None else styles
     n_obj = len(names)
@@ -202,6 +258,16 @@ def plot_parallel(
     Returns
     -------
     matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moela.plots import plot_parallel
+    >>> figure = plot_parallel(
+    ...     {"ours": np.eye(3), "theirs": np.ones((1, 3))}, ["mass", "cost", "heat"]
+    ... )
+    >>> len(figure.axes)
+    2
     """
     styles = looks(list(fronts)) if styles is None else styles
     pooled = np.concatenate(list(fronts.values()))

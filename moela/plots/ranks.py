@@ -34,6 +34,14 @@ def plot_values(
     Returns
     -------
     matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moela.plots import plot_values
+    >>> figure = plot_values({"ours": np.array([0.8, 0.9]), "theirs": np.array([0.6, 0.7])})
+    >>> figure.axes[0].get_ylabel()
+    'hypervolume (share)'
     """
     names = list(values)
     styles = looks(names) if styles is None else styles

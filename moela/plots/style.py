@@ -22,7 +22,23 @@ DPI = 130
 
 @dataclass(frozen=True)
 class Look:
-    """Colour, marker and line of an algorithm: two never share all three."""
+    """Colour, marker and line of an algorithm: two never share all three.
+
+    Attributes
+    ----------
+    colour : str
+        As ``#rrggbb``.
+    marker : str
+        matplotlib's name of it.
+    line : str or tuple
+        matplotlib's line style.
+
+    Examples
+    --------
+    >>> from moela.plots import looks
+    >>> looks(["ours", "theirs"])["ours"].colour
+    '#0072B2'
+    """
 
     colour: str
     marker: str
@@ -30,7 +46,23 @@ class Look:
 
 
 def looks(names: Sequence[str]) -> dict[str, Look]:
-    """Return a look for each name, by its place."""
+    """Return a look for each name, by its place.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of algorithms.
+
+    Returns
+    -------
+    dict of Look by name
+
+    Examples
+    --------
+    >>> from moela.plots import looks
+    >>> list(looks(["ours", "theirs"]))
+    ['ours', 'theirs']
+    """
     n = len(COLOURS)
     return {
         name: Look(COLOURS[i % n], MARKERS[(i + i // n) % n], LINES[(i + i // n) % len(LINES)])

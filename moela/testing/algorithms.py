@@ -366,7 +366,29 @@ def check_algorithm(
 def run_algorithm_check(
     check: AlgorithmCheck, make_algorithm: MakeAlgorithm, problems: Sequence[Problem] | None = None
 ) -> None:
-    """Run one check on each problem, or on the first where the variables do not matter."""
+    """Run one check on each problem, or on the first where the variables do not matter.
+
+    Parameters
+    ----------
+    check : callable
+        One of ``ALGORITHM_CHECKS``.
+    make_algorithm : callable
+        As for `check_algorithm`.
+    problems : sequence of Problem, optional
+        By default `toy_problems`.
+
+    Raises
+    ------
+    AssertionError
+        What the algorithm does against the check, and on which problem.
+
+    Examples
+    --------
+    >>> from moela import MOELA
+    >>> from moela.testing import ALGORITHM_CHECKS, ToyReal, run_algorithm_check
+    >>> for check in ALGORITHM_CHECKS[:1]:
+    ...     run_algorithm_check(check, MOELA, [ToyReal()])
+    """
     problems = toy_problems() if problems is None else list(problems)
     for problem in problems if check in ON_EACH_PROBLEM else problems[:1]:
         try:

@@ -20,6 +20,13 @@ class ToyReal(Problem):
     ----------
     scale : float
         Factor on the second objective.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moela.testing import ToyReal
+    >>> ToyReal().evaluate(np.zeros((3, 5))).shape
+    (3, 2)
     """
 
     def __init__(self, scale: float = 1.0) -> None:
@@ -33,7 +40,15 @@ class ToyReal(Problem):
 
 
 class ToyInteger(Problem):
-    """The same with integers, and a third objective."""
+    """The same with integers, and a third objective.
+
+    Examples
+    --------
+    >>> from moela.testing import ToyInteger
+    >>> problem = ToyInteger()
+    >>> problem.vtype, problem.n_obj
+    (<class 'int'>, 3)
+    """
 
     def __init__(self) -> None:
         super().__init__(n_var=4, n_obj=3, xl=0, xu=20, vtype=int)
@@ -43,7 +58,15 @@ class ToyInteger(Problem):
 
 
 class ToyBinary(Problem):
-    """Leading ones against trailing zeros (LOTZ), 14 bits."""
+    """Leading ones against trailing zeros (LOTZ), 14 bits.
+
+    Examples
+    --------
+    >>> from moela.testing import ToyBinary
+    >>> problem = ToyBinary()
+    >>> problem.n_var, problem.n_obj
+    (14, 2)
+    """
 
     def __init__(self) -> None:
         super().__init__(n_var=14, n_obj=2, xl=0, xu=1, vtype=bool)
@@ -59,6 +82,13 @@ class ToyPermutation(Problem):
     """A quadratic assignment problem of 8 facilities with two flow matrices.
 
     It brings its operators, which pymoo cannot tell from the variables' type.
+
+    Examples
+    --------
+    >>> from moela.testing import ToyPermutation
+    >>> problem = ToyPermutation()
+    >>> sorted(problem.operators())
+    ['crossover', 'mutation', 'sampling']
     """
 
     def __init__(self) -> None:
@@ -89,7 +119,14 @@ class ToyPermutation(Problem):
 
 
 class ToyConstrained(Problem):
-    """Two distances in a box of which about a sixth is feasible (after Binh and Korn)."""
+    """Two distances in a box of which about a sixth is feasible (after Binh and Korn).
+
+    Examples
+    --------
+    >>> from moela.testing import ToyConstrained
+    >>> ToyConstrained().n_ieq_constr
+    2
+    """
 
     def __init__(self) -> None:
         super().__init__(n_var=2, n_obj=2, n_ieq_constr=2, xl=0.0, xu=5.0, vtype=float)
@@ -102,7 +139,16 @@ class ToyConstrained(Problem):
 
 
 class ToyInfeasible(Problem):
-    """A problem without a feasible design, whose least violation is 0.1."""
+    """A problem without a feasible design, whose least violation is 0.1.
+
+    Examples
+    --------
+    >>> from pymoo.optimize import minimize
+    >>> from moela import MOELA
+    >>> from moela.testing import ToyInfeasible
+    >>> minimize(ToyInfeasible(), MOELA(), ("n_eval", 100), seed=1).F is None
+    True
+    """
 
     def __init__(self) -> None:
         super().__init__(n_var=3, n_obj=2, n_ieq_constr=1, xl=0.0, xu=1.0, vtype=float)
@@ -113,7 +159,14 @@ class ToyInfeasible(Problem):
 
 
 class ToyMixed(Problem):
-    """A real, an integer, a binary and a choice variable."""
+    """A real, an integer, a binary and a choice variable.
+
+    Examples
+    --------
+    >>> from moela.testing import ToyMixed
+    >>> [type(variable).__name__ for variable in ToyMixed().vars.values()]
+    ['Real', 'Integer', 'Binary', 'Choice']
+    """
 
     def __init__(self) -> None:
         super().__init__(
@@ -138,7 +191,18 @@ class ToyMixed(Problem):
 
 
 def toy_problems() -> list[Problem]:
-    """One problem for each kind of variables, and one with constraints."""
+    """One problem for each kind of variables, and one with constraints.
+
+    Returns
+    -------
+    list of Problem
+
+    Examples
+    --------
+    >>> from moela.testing import toy_problems
+    >>> [type(problem).__name__ for problem in toy_problems()]
+    ['ToyReal', 'ToyInteger', 'ToyBinary', 'ToyPermutation', 'ToyConstrained', 'ToyMixed']
+    """
     return [
         ToyReal(),
         ToyInteger(),

@@ -25,6 +25,14 @@ class KnownFront:
         Who says so: a file, a paper, or the method that computed it.
     X : ndarray, shape [n, n_var], or None
         One design for each row of `F`, where known.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from problems.classic import KnownFront
+    >>> front = KnownFront(F=np.array([[0.0, 1.0], [1.0, 0.0]]), source="two designs, by hand")
+    >>> front.F.shape
+    (2, 2)
     """
 
     F: FloatArray

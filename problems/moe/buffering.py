@@ -45,6 +45,14 @@ class BufferPlan:
     policy : str
         One of :data:`moe_costmodel.POLICIES`.
     objectives : dict of str to float
+
+    Examples
+    --------
+    >>> from problems.moe import ExpertBuffering
+    >>> problem = ExpertBuffering.example()
+    >>> plan = problem.decode(problem.xu)
+    >>> plan.capacities.shape
+    (6, 1)
     """
 
     capacities: Ints

@@ -41,6 +41,14 @@ class GatePlan:
     objectives : dict of str to float
     quality_kind : str
         What "quality_loss" is.
+
+    Examples
+    --------
+    >>> from problems.moe import GatingThresholds
+    >>> problem = GatingThresholds.example()
+    >>> plan = problem.decode(problem.xl)
+    >>> len(plan.rules), list(plan.objectives)
+    (6, ['compute', 'quality_loss'])
     """
 
     rules: tuple[GateRule, ...]

@@ -18,6 +18,16 @@ class MeasuredLoss:
     ----------
     model, batches
         As for :func:`moe_costmodel.measured_loss`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from moe_costmodel import GateRule
+    >>> from moe_costmodel.example import load_model
+    >>> from problems.moe import MeasuredLoss
+    >>> loss = MeasuredLoss(load_model(), [torch.arange(32)[None]])
+    >>> round(float(loss([GateRule.keep_all()] * 6)), 6)
+    0.0
     """
 
     def __init__(self, model: Any, batches: Iterable[Any]) -> None:

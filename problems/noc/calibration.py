@@ -53,6 +53,16 @@ def calibrate(
     ValueError
         There are fewer than two designs, or of several platforms, or the temperatures do not fit,
         or ``layer_factor`` is not above 0.
+
+    Examples
+    --------
+    >>> from problems.noc import Design, calibrate, steady_temperatures
+    >>> mesh = Design.mesh()
+    >>> other = Design(mesh.placement[::-1], mesh.links)
+    >>> temperatures = [steady_temperatures(mesh), steady_temperatures(other)]
+    >>> stack, error = calibrate([mesh, other], temperatures, layer_factor=1.0)
+    >>> stack.layer_factor
+    1.0
     """
     # Half of the package's import time, for what few need.
     from scipy.optimize import least_squares

@@ -49,6 +49,15 @@ class Design:
     ------
     ValueError
         A rule is broken; the message names the rule and the place.
+
+    Examples
+    --------
+    >>> from problems.noc import Design
+    >>> mesh = Design.mesh()
+    >>> len(mesh.placement), len(mesh.planar_links), len(mesh.vertical_links)
+    (64, 96, 48)
+    >>> Design.from_dict(mesh.to_dict()) == mesh
+    True
     """
 
     def __init__(

@@ -33,10 +33,20 @@ def steady_temperatures(design: Design, *, cells: int = 2, sink_layers: int = 3)
     sink_layers : int
         Cells of the sink along z.
 
+    Returns
+    -------
+    float array [n_tiles]
+
     Raises
     ------
     ValueError
         A number is below 1.
+
+    Examples
+    --------
+    >>> from problems.noc import Design, steady_temperatures
+    >>> steady_temperatures(Design.mesh()).shape
+    (64,)
     """
     if cells < 1 or sink_layers < 1:
         raise ValueError(

@@ -24,7 +24,16 @@ def draw_seeds(random_state: np.random.Generator, size: int) -> NDArray[np.uint6
 
 
 class NoCSampling(Sampling):
-    """The mesh first, then in turn: the mesh with shuffled PEs, with moved links, with both."""
+    """The mesh first, then in turn: the mesh with shuffled PEs, with moved links, with both.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from problems.noc import NoC3D, NoCSampling
+    >>> problem = NoC3D.example("bfs", objectives=3)
+    >>> NoCSampling()(problem, 4, random_state=np.random.default_rng(1)).get("X").shape
+    (4, 160)
+    """
 
     def _do(
         self,
@@ -53,6 +62,14 @@ class NoCCrossover(Crossover):
         Chance that a pair is recombined at all.
     **kwargs
         Of pymoo's `Crossover`, such as its name.
+
+    Examples
+    --------
+    >>> from pymoo.algorithms.moo.nsga2 import NSGA2
+    >>> from problems.noc import NoCCrossover, NoCMutation, NoCSampling
+    >>> algorithm = NSGA2(
+    ...     50, sampling=NoCSampling(), crossover=NoCCrossover(prob=0.8), mutation=NoCMutation()
+    ... )
     """
 
     def __init__(self, prob: float = 0.9, **kwargs: Any) -> None:
@@ -86,6 +103,17 @@ class NoCMutation(Mutation):
         Each mutated design gets 1 to ``max_moves`` moves, equally likely.
     **kwargs
         Of pymoo's `Mutation`, such as its name.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from problems.noc import NoC3D, NoCMutation, NoCSampling
+    >>> problem = NoC3D.example("bfs", objectives=3)
+    >>> rng = np.random.default_rng(1)
+    >>> pop = NoCSampling()(problem, 1, random_state=rng)
+    >>> child = NoCMutation(max_moves=1)(problem, pop, inplace=False, random_state=rng)
+    >>> bool((child.get("X") != pop.get("X")).any())
+    True
     """
 
     def __init__(self, prob: float = 1.0, max_moves: int = 3, **kwargs: Any) -> None:

@@ -27,6 +27,12 @@ class PEType:
         Watts of each PE of the type, one number for all or one per PE.
     allowed_tiles : sequence of int, optional
         Tiles where a PE of the type may sit; everywhere by default.
+
+    Examples
+    --------
+    >>> from problems.noc import PEType
+    >>> PEType(name="CPU", count=8, power=4.0).count
+    8
     """
 
     name: str

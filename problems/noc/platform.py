@@ -148,6 +148,20 @@ class Platform:
     ValueError
         A setting is out of range, or the settings contradict each other; the message names the
         numbers.
+
+    Examples
+    --------
+    >>> from problems.noc import Platform
+    >>> chip = Platform.paper_4x4x4()
+    >>> chip.n_tiles, chip.n_links
+    (64, 144)
+    >>> flat = Platform(
+    ...     grid=(2, 2, 1),
+    ...     pe_types={"CPU": {"count": 2, "power": 2.0}, "LLC": {"count": 2, "power": 1.0}},
+    ...     n_planar_links=4,
+    ... )
+    >>> flat.position(3)
+    (1, 1, 0)
     """
 
     grid: tuple[int, int, int]

@@ -51,6 +51,13 @@ class ThermalStack:
     spreading_factor : float
         Spreader and sink resist a chip of side s with this number over (``metal_conductivity`` s);
         a square source on a half-space has about 0.5.
+
+    Examples
+    --------
+    >>> from problems.noc import Platform, ThermalStack
+    >>> stack = ThermalStack(tile_pitch=0.002)
+    >>> stack.layer_resistance() > ThermalStack().layer_resistance()
+    True
     """
 
     tile_pitch: float = 4.0e-3

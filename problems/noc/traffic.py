@@ -127,6 +127,11 @@ def load_traffic(
         file, row (counted from 1) and column.
     FileNotFoundError
         There is no such file.
+
+    Examples
+    --------
+    >>> from problems.noc import load_traffic
+    >>> traffic = load_traffic("traffic.csv", n=64, scale=1.0)  # doctest: +SKIP
     """
     if not (isinstance(scale, (int, float)) and math.isfinite(scale) and scale > 0):
         raise ValueError(
@@ -193,6 +198,13 @@ def synthetic_traffic(
     -------
     float array [n_tiles, n_tiles]
         In the unit of ``load_traffic`` with its default scale.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from problems.noc import Platform, synthetic_traffic
+    >>> synthetic_traffic("bfs", Platform.paper_4x4x4(), np.random.default_rng(1)).shape
+    (64, 64)
     """
     if application not in APPLICATIONS:
         raise ValueError(
