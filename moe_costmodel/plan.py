@@ -71,6 +71,14 @@ class Plan:
     ------
     ValueError
         If a part is out of its range, or the parts do not fit one another.
+
+    Examples
+    --------
+    >>> from problems.moe import MoEDeployment
+    >>> problem = MoEDeployment.example()
+    >>> plan = problem.decode(problem.starts()[0])
+    >>> plan.n_layers, plan.n_devices
+    (6, 4)
     """
 
     model: str

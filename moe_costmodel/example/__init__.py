@@ -44,6 +44,12 @@ def loss_curve() -> dict[str, Any]:
     Returns
     -------
     dict
+
+    Examples
+    --------
+    >>> from moe_costmodel.example import loss_curve
+    >>> sorted(loss_curve())[:3]
+    ['balance_coefficient', 'batch', 'code_share']
     """
     record: dict[str, Any] = json.loads((_DATA / "loss.json").read_text())
     return record
