@@ -64,6 +64,8 @@ def variants() -> dict[str, Any]:
         "no model": moela(start_model=None, move_model=None),
         "random starts": moela(RandomStarts),
         "random starts, no model": moela(RandomStarts, start_model=None, move_model=None),
+        "no kicks": moela(kicks=False),
+        "shares that stay": moela(shares={"evolution": 0.15, "search": 0.55, "pareto": 0.3}),
         "reference unknown": moela(reference=None),
         "evolution only": moela(shares={"evolution": 1.0}),
         "search only": moela(shares={"search": 1.0}),
@@ -80,7 +82,7 @@ def variants() -> dict[str, Any]:
     for by in SCALARISATIONS:
         found[f"descend {by}"] = moela(descend=by)
         found[f"replace {by}"] = moela(scalarisation=by)
-    for n in (5, 20, 40):
+    for n in (10, 30, 300):
         found[f"{n} candidates"] = moela(n_candidates=n)
     for size in (50, 100, 300, 1000):
         found[f"archive {size}"] = moela(archive_size=size)

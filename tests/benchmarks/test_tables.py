@@ -137,7 +137,7 @@ def test_every_variant_changes_what_its_name_says():
     assert split("no search")[1]["search"] == 0
     assert split("no evolution")[1]["evolution"] < asked["evolution"]
     assert split("no Pareto search")[1]["pareto"] == 0
-    for name in ("random starts", "no move model", "no start model", "5 candidates", "1 searches"):
+    for name in ("random starts", "no move model", "no start model", "10 candidates", "1 searches"):
         assert not np.array_equal(split(name)[0], F), name
 
 
