@@ -108,6 +108,15 @@ def plot_ranks(
     References
     ----------
     Demsar 2006, "Statistical comparisons of classifiers over multiple data sets".
+
+    Examples
+    --------
+    >>> from moela.plots import plot_ranks
+    >>> from moela.statistics import rank_blocks
+    >>> shares = [[0.9, 0.8, 0.5], [0.7, 0.6, 0.5], [0.9, 0.7, 0.8]]  # a row a problem
+    >>> figure = plot_ranks(["ours", "theirs", "random"], rank_blocks(shares))
+    >>> len(figure.axes)
+    1
     """
     styles = looks(list(names)) if styles is None else styles
     k = len(names)
