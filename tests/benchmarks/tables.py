@@ -162,6 +162,11 @@ def tests_note(seeds: int) -> str:
     )
 
 
+def titled(title: str, table: str) -> str:
+    """Return a table below its title, and nothing where there is no table."""
+    return f"{title}\n\n{table}" if table else ""
+
+
 class Report:
     """Tables of one experiment.
 
@@ -208,6 +213,18 @@ class Report:
         """Return the rival of highest median, None if there is no rival."""
         rivals = self.rivals(problem)
         return max(rivals, key=lambda a: np.median(self.values(problem, a)), default=None)
+
+    def standing(self, problems: Sequence[str], at: Sequence[int] = ()) -> list[str]:
+        """Return every table of problems that are scored alike, those without rows left out."""
+        released = "Evaluations to the final hypervolume of the released algorithm:"
+        return [
+            self.cells(problems),
+            self.against(problems),
+            titled("Evaluations to the best rival's final hypervolume:", self.race(problems)),
+            titled(released, self.race(problems, ["MOELA published"])),
+            titled("At the budget of the slow rivals:", self.slow(problems)),
+            titled(f"{OURS}'s medians by evaluations:", self.progress(problems, at)),
+        ]
 
     # ----------------------------------------------------------------------------------- parts
 

@@ -107,7 +107,7 @@ def report(results: ExperimentResults, seeds: int) -> list[str]:
         parts += [
             "## Percent of the exact front's hypervolume\n\nReference: nadir of the exact front "
             "for the knapsack, else that plus a tenth of its range.\n",
-            *blocks(exact, known), coverage(results, known, fronts),
+            *exact.standing(known), coverage(results, known, fronts),
         ]  # fmt: skip
     if single:
         parts += ["## Exact front of one point: share of the seeds that found it\n",
@@ -121,24 +121,13 @@ def report(results: ExperimentResults, seeds: int) -> list[str]:
         parts += [
             "## Exact front unknown: percent of the pooled front's hypervolume\n\nThe pooled front "
             "is the best of all these runs; reference: its nadir plus a tenth of its range.\n",
-            *blocks(best, unknown),
+            *best.standing(unknown),
         ]  # fmt: skip
     if known + unknown:
         own: dict[str, Any] = {n: reference(n, fronts[n]) for n in known}
         everything = tables.Report(results, own | dict.fromkeys(unknown, "pooled"))
         parts += ["## Over all of these problems\n", everything.overall(known + unknown)]
     return parts
-
-
-def blocks(report: tables.Report, problems: list[str]) -> list[str]:
-    """Return the tables of problems that are scored alike."""
-    return [
-        report.cells(problems), report.against(problems),
-        "Evaluations to the best rival's final hypervolume:\n", report.race(problems),
-        "Evaluations to the final hypervolume of the released algorithm:\n",
-        report.race(problems, ["MOELA published"]),
-        "At the budget of the slow rivals:\n", report.slow(problems),
-    ]  # fmt: skip
 
 
 def reference(name: str, front: Any) -> Any:

@@ -67,14 +67,7 @@ def main() -> None:
     for m in arguments.objectives:
         block = [name for name in results.problems if name.endswith(f"-{m}")]
         if block:
-            parts += [
-                f"## {m} objectives\n", report.cells(block), report.against(block),
-                "Evaluations to the best rival's final hypervolume:\n", report.race(block),
-                "Evaluations to the final hypervolume of the released algorithm:\n",
-                report.race(block, ["MOELA published"]),
-                "At the budget of the slow rivals:\n", report.slow(block),
-                "MOELA's medians by evaluations:\n", report.progress(block, at),
-            ]  # fmt: skip
+            parts += [f"## {m} objectives\n", *report.standing(block, at)]
     parts += ["## Over all of these problems\n", report.overall(results.problems)]
     tables.finish(parts, arguments.out)
 

@@ -184,7 +184,7 @@ def main() -> None:
         if names:
             parts += [report.against(names), report.overall(names)]
     if results.problems:
-        parts += ["At the budget of the slow rivals:\n", report.slow(results.problems)]
+        parts += [tables.titled("At the budget of the slow rivals:", report.slow(results.problems))]
         parts += ["## Over all of these problems\n", report.overall(results.problems)]
     tables.finish(parts, arguments.out)
 
