@@ -67,7 +67,8 @@ class MOELA(ArchiveAlgorithm):
         hypervolume; "auto" takes it where there is a reference, else the weighted sum.
     n_candidates : int
         Neighbours that the move model ranks around each place where a search stands; a fifth of
-        them may be evaluated before others are drawn.
+        them may be evaluated before others are drawn. Pareto search ranks a tenth of that around
+        each design, of which it evaluates one.
     shares : dict or None
         Relative shares of the evaluations that "evolution", "search" and "pareto" get. None: mostly
         search where the problem brings `neighbours` of its own, since somebody has thought about
@@ -292,7 +293,7 @@ class MOELA(ArchiveAlgorithm):
         base = front.pop[members]
         X = rows([ind.X for ind in base])
         features = encode(self.problem, X) if self.screen.learns else np.empty((n, 0))
-        found = self.screen.candidates(X, features, 1, self.n_candidates // 5, rng)
+        found = self.screen.candidates(X, features, 1, self.n_candidates // 10, rng)
         F = front.F[members][:, None] + found.change
         gain = self.volume.gain(F.reshape(-1, F.shape[2]), self.frame).reshape(F.shape[:2])
         pop, at = self.screen.pick(found, -gain, 1)
@@ -380,16 +381,15 @@ class MOELA(ArchiveAlgorithm):
         # In units of the objectives, so that gains add up although the frame moves.
         unit = np.prod(self.frame.nadir - self.frame.ideal)
         grown[useful] = unit * self.volume.add(F[useful], self.frame)
-        for ind, accept, gain in zip(pop, accepted.tolist(), grown.tolist(), strict=True):
-            for name in (ind.data.get("part"), *["screening"] * ind.data.get("screened", False)):
-                entry = self.log[name]
-                entry["n_eval"] += 1
-                entry["accepted"] += accept
-                entry["hypervolume"] += gain
         part = np.array([ind.data.get("part") for ind in pop])
-        for name in PARTS:
-            mine = part == name
-            self.turns.paid(name, int(mine.sum()), float(grown[mine].sum()))
+        screened = np.array([ind.data.get("screened", False) for ind in pop])
+        for name, entry in self.log.items():
+            mine = screened if name == "screening" else part == name
+            n, gain = int(mine.sum()), float(grown[mine].sum())
+            entry["n_eval"] += n
+            entry["accepted"] += int(accepted[mine].sum())
+            entry["hypervolume"] += gain
+            self.turns.paid(name, n, gain)
 
     def _advance_searches(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
         ids = np.array([ind.data.get("search") for ind in pop], dtype=np.int64)

@@ -83,8 +83,8 @@ class Archive:
         # First against the archive, which rejects most, then among themselves.
         candidates = candidates[~weakly_dominated(new, self.F)]
         new = F[candidates]
-        mutual = _strictly_dominated(new) | _repeats(new)
-        candidates, new = candidates[~mutual], new[~mutual]
+        stay = ~_beaten(new)
+        candidates, new = candidates[stay], new[stay]
         if len(candidates) == 0:
             return accepted
         self._keep(~weakly_dominated(self.F, new))
@@ -112,20 +112,13 @@ def weakly_dominated(A: Floats, B: Floats) -> Bools:
     return np.asarray(covers.any(axis=1))
 
 
-def _strictly_dominated(F: Floats) -> Bools:
+def _beaten(F: Floats) -> Bools:
+    """Mark every row of F [n, M] that another row dominates, or an earlier row equals."""
     covers = np.ones((len(F), len(F)), dtype=bool)
-    better = np.zeros((len(F), len(F)), dtype=bool)
-    for j in range(F.shape[1]):
-        covers &= F[None, :, j] <= F[:, None, j]
-        better |= F[None, :, j] < F[:, None, j]
-    return np.asarray((covers & better).any(axis=1))
-
-
-def _repeats(F: Floats) -> Bools:
-    """Mark every row that an earlier row equals."""
-    repeated = np.ones(len(F), dtype=bool)
-    repeated[np.unique(F, axis=0, return_index=True)[1]] = False
-    return repeated
+    for column in F.T:
+        covers &= column <= column[:, None]
+    # Rows that cover each other are equal; of these the first one stays.
+    return np.asarray((covers & (~covers.T | np.tri(len(F), k=-1, dtype=bool))).any(axis=1))
 
 
 def spread(F: Floats, size: int) -> Bools:

@@ -50,6 +50,7 @@ class MoveModel:
         self.changes: list[Floats] = []
         self.n_rows = 0
         self._kept = 0
+        self.n_fits = 0
         self._fitted_at = 0
         self._model: Any = None
         self._scale: Floats = np.empty(0)
@@ -99,6 +100,7 @@ class MoveModel:
             # A linear model is one product: scikit-learn's checks would cost ten times that.
             self._linear = self._model.coef_.T / self._scale[:, None] * self._unit
         self._fitted_at = self.n_rows
+        self.n_fits += 1
         return True
 
     def predict(self, moves: Floats) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,8 +26,8 @@ class Candidates:
 
     Attributes
     ----------
-    X : array, [n, k, n_var] or [n, k] dictionaries
-    features, moves : float arrays, [n, k, d]
+    X : sequence of n arrays, [k, n_var] or [k] dictionaries
+    features, moves : sequences of n float arrays, [k, d]
         Features of each, and how they differ from those of the design it came from; d = 0 where
         nothing learns.
     change : float array, [n, k, M]
@@ -39,9 +40,9 @@ class Candidates:
         Where they are kept for the next time; `Screen.pick` marks in them what it looks at.
     """
 
-    X: NDArray[Any]
-    features: Floats
-    moves: Floats
+    X: Sequence[NDArray[Any]] | NDArray[Any]
+    features: Sequence[Floats] | Floats
+    moves: Sequence[Floats] | Floats
     change: Floats
     blind: Bools
     ranked: bool
@@ -52,14 +53,17 @@ class Candidates:
 class _Pool:
     """Candidates [k, ...] around the place where a search stands.
 
-    `used` [k] have been looked at; `spent` says that none of the others is expected to be better
-    than where the search stands.
+    `change` [k, M] is what the model of fit number `fit` predicts for them. `used` [k] have been
+    looked at; `spent` says that none of the others is expected to be better than where the search
+    stands.
     """
 
     X: NDArray[Any]
     features: Floats
     moves: Floats
     used: Bools
+    change: Floats
+    fit: int = -1
     spent: bool = False
 
 
@@ -126,20 +130,29 @@ class Screen:
             X, features = searches.X[moved], searches.features[moved]
             near, described = self._propose(X, k, random_state, searches.step[moved])
             moves = described - features[:, None]
+            unknown = np.empty((k, self.problem.n_obj))
             for i, at in enumerate(np.flatnonzero(moved)):
                 used = np.zeros(k, dtype=bool)
-                self._pools[stands[at]] = _Pool(near[i], described[i], moves[i], used)
+                self._pools[stands[at]] = _Pool(near[i], described[i], moves[i], used, unknown)
         pools = [self._pools[stand] for stand in stands]
-        moves = np.stack([pool.moves for pool in pools])
+        self._predict([pool for pool in pools if pool.fit != self.model.n_fits])
         return Candidates(
-            np.stack([pool.X for pool in pools]),
-            np.stack([pool.features for pool in pools]),
-            moves,
-            self.model.predict(moves.reshape(n * k, -1)).reshape(n, k, -1),
+            [pool.X for pool in pools],
+            [pool.features for pool in pools],
+            [pool.moves for pool in pools],
+            np.array([pool.change for pool in pools]),
             random_state.random(n) < self.prob_blind,
             True,
             pools,
         )
+
+    def _predict(self, pools: list[_Pool]) -> None:
+        """Predict the changes that the moves of pools bring, with the model as it is now."""
+        if pools:
+            assert self.model is not None
+            changes = self.model.predict(np.concatenate([pool.moves for pool in pools]))
+            for pool, change in zip(pools, np.split(changes, len(pools)), strict=True):
+                pool.change, pool.fit = change, self.model.n_fits
 
     def candidates(
         self,
@@ -191,34 +204,47 @@ class Screen:
         """
         rank = np.where(found.blind[:, None], 0.0, rank)
         if found.pools is not None:
-            rank = np.where(np.stack([pool.used for pool in found.pools]), np.inf, rank)
+            rank[np.array([pool.used for pool in found.pools])] = np.inf
         order = rank.argsort(axis=1, kind="stable")
         n, k = order.shape
         taken: list[tuple[int, int]] = []
-        waiting = np.zeros(n, dtype=np.int64)
+        looked = np.zeros((n, k), dtype=bool)
         wanted = np.full(n, width)
-        # Nearly all of the best are new, so fingerprints are made of those that are looked at only.
-        while True:
-            rows_ = np.flatnonzero((wanted > 0) & (waiting < k))
-            if len(rows_) == 0:
-                break
-            columns = order[rows_, waiting[rows_]]
-            waiting[rows_] += 1
-            new = self.seen.claim(found.X[rows_, columns])
-            if found.pools is not None:
-                for row, column in zip(rows_.tolist(), columns.tolist(), strict=True):
-                    found.pools[row].used[column] = True
-            wanted[rows_[new]] -= 1
-            taken.extend(zip(rows_[new].tolist(), columns[new].tolist(), strict=True))
-        for pool, promise in zip(found.pools or [], rank, strict=False):
-            pool.spent = bool((promise[~pool.used] >= 0.0).all())
+        # Nearly all of the best are new, so few are fingerprinted at first, and ever more where
+        # they turn out to be known.
+        start, stop = 0, width
+        while start < k and wanted.any():
+            waiting = np.flatnonzero(wanted).tolist()
+            columns = order[waiting, start:stop]
+            near = [found.X[row][ahead] for row, ahead in zip(waiting, columns, strict=True)]
+            keys = self.seen.keys(np.concatenate(near))
+            places = [
+                (row, c) for row, cs in zip(waiting, columns.tolist(), strict=True) for c in cs
+            ]
+            for (row, column), key in zip(places, keys, strict=True):
+                if wanted[row] == 0:
+                    continue
+                looked[row, column] = True
+                if self.seen.claim_key(key):
+                    taken.append((row, column))
+                    wanted[row] -= 1
+            start, stop = stop, stop + 2 * (stop - start)
+        if found.pools is not None:
+            spent = np.all(looked | (rank >= 0.0), axis=1)
+            for i, pool in enumerate(found.pools):
+                pool.used |= looked[i]
+                pool.spent = bool(spent[i])
         if not taken:
             none = np.empty(0, dtype=np.int64)
             return Population.empty(), (none, none)
-        at = tuple(np.array(sorted(taken)).T)
-        pop = Population.new("X", rows(list(found.X[at])))
-        carried = zip(found.features[at], found.moves[at], found.blind[at[0]].tolist(), strict=True)
-        for ind, (features, move, blind) in zip(pop, carried, strict=True):
-            screened = found.ranked and not blind
-            ind.data.update(features=features, move=move, blind=blind, screened=screened)
-        return pop, at
+        taken.sort()
+        pop = Population.new("X", rows([found.X[row][column] for row, column in taken]))
+        for ind, (row, column) in zip(pop, taken, strict=True):
+            blind = bool(found.blind[row])
+            ind.data.update(
+                features=found.features[row][column],
+                move=found.moves[row][column],
+                blind=blind,
+                screened=found.ranked and not blind,
+            )
+        return pop, tuple(np.array(taken).T)

@@ -42,12 +42,13 @@ class Seen:
 
     def claim(self, X: Any) -> NDArray[np.bool_]:
         """Mark, in order, each design of X that is new, and remember it."""
-        mask = np.zeros(len(X), dtype=bool)
-        for i, key in enumerate(self.keys(X)):
-            if key not in self._known:
-                self._known.add(key)
-                mask[i] = True
-        return mask
+        return np.array([self.claim_key(key) for key in self.keys(X)], dtype=bool)
+
+    def claim_key(self, key: int) -> bool:
+        """Say whether the design of a fingerprint is new, and remember it."""
+        new = key not in self._known
+        self._known.add(key)
+        return new
 
     def first_of_each(self, X: Any) -> NDArray[np.bool_]:
         """Mark, in order, each design of X that is neither remembered nor earlier in X."""

@@ -65,8 +65,8 @@ class StartModel:
         self.end_F.extend(end_F)
 
     def fit_if_due(self, frame: Frame, random_state: np.random.Generator) -> bool:
-        """Refit once there are a fifth more searches than at the last fit; say whether it did."""
-        if len(self) < self.min_rows or len(self) < 1.2 * self._fitted_at:
+        """Refit once there are half as many searches more than then; say whether it did."""
+        if len(self) < self.min_rows or len(self) < 1.5 * self._fitted_at:
             return False
         W = np.array(self.W)
         inputs = self._inputs(np.array(self.features), np.array(self.start_F), W, frame)

@@ -7,6 +7,9 @@ import numpy as np
 from moela.archive import Floats
 from moela.subproblems import Frame
 
+# Designs taken at a time, so that what is computed of them stays in the processor's cache.
+_BLOCK = 128
+
 
 class DirectionalVolume:
     """Hypervolume as an average over rays from the reference point.
@@ -33,8 +36,9 @@ class DirectionalVolume:
     def restart(self, F: Floats, frame: Frame) -> None:
         """Forget, then take in F [n, M]: needed whenever the frame has moved."""
         self.reach = np.zeros(len(self.rays))
-        if len(F):
-            self.reach = np.maximum(self._reaches(F, frame).max(axis=0), 0.0)
+        for start in range(0, len(F), _BLOCK):
+            reaches = self._reaches(F[start : start + _BLOCK], frame)
+            np.maximum(self.reach, reaches.max(axis=0), out=self.reach)
 
     def add(self, F: Floats, frame: Frame) -> Floats:
         """Take in designs one after another and say what each added.
@@ -55,21 +59,27 @@ class DirectionalVolume:
 
     def gain(self, F: Floats, frame: Frame) -> Floats:
         """Say what each design of F [b, M] would add on its own, without taking it in: [b]."""
-        reaches = np.maximum(self._reaches(F, frame), self.reach)
         m = self.rays.shape[1]
-        return np.asarray(_power(reaches, m).mean(axis=1) - _power(self.reach, m).mean())
+        volumes = np.empty(len(F))
+        for start in range(0, len(F), _BLOCK):
+            reaches = self._reaches(F[start : start + _BLOCK], frame)
+            np.maximum(reaches, self.reach, out=reaches)
+            volumes[start : start + _BLOCK] = _power(reaches, m).mean(axis=1)
+        return np.asarray(volumes - _power(self.reach, m).mean())
 
     def _reaches(self, F: Floats, frame: Frame) -> Floats:
         room = 1.0 - frame.scale(F)
         reach = room[:, :1] * self._inverse[0]
+        along = np.empty_like(reach)
         for j in range(1, room.shape[1]):
-            np.minimum(reach, room[:, j : j + 1] * self._inverse[j], out=reach)
+            np.multiply(room[:, j : j + 1], self._inverse[j], out=along)
+            np.minimum(reach, along, out=reach)
         return reach
 
 
 def _power(values: Floats, n: int) -> Floats:
     # A product takes a fraction of the time of numpy's power.
-    out = values
+    out = values.copy()
     for _ in range(n - 1):
-        out = out * values
+        out *= values
     return out
