@@ -45,7 +45,8 @@ class MOELA(ArchiveAlgorithm):
     runs greedy local searches side by side, each on weights of its own: a learned model picks the
     archive member that it starts from, by where searches ended so far, and another ranks many
     candidate moves of a search so that only the most promising is evaluated. Everything evaluated
-    is a candidate for every sub-problem and for the archive, whose front is the result.
+    is a candidate for the archive, whose front is the result, and some of what searches find joins
+    the members that evolution recombines.
 
     Parameters
     ----------
@@ -368,7 +369,6 @@ class MOELA(ArchiveAlgorithm):
             # What was needed to understand the answer would otherwise live as long as the design.
             for key in ("move", "features", "base", "screened"):
                 ind.data.pop(key, None)
-        # Whatever was evaluated is a candidate for the sub-problems.
         self.evolution.answer(pop, F, CV, accepted, self.frame, self.random_state)
 
     def _before(self, accepted: Bools) -> Floats:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
+from scipy.optimize import linear_sum_assignment
 
 from moela.archive import Archive, Floats
 from moela.base import rows
@@ -23,10 +24,17 @@ _PROB_ARCHIVE = 0.3
 _N_CLOSE = 20
 # Members that a child may replace (Li and Zhang 2009).
 _N_REPLACED = 2
+# Share of the archived designs of other parts that may replace members. Searches descend much
+# faster than evolution, and if all that they find came in, their few lines would soon be all.
+_PROB_TAKEN = 0.2
 
 
 class Evolution:
     """Children of neighbouring sub-problems' members, and replacement of members by them.
+
+    A child may replace members near the sub-problem that it suits best, and only these (Wang et al.
+    2014, "A replacement strategy for balancing convergence and diversity in MOEA/D", CEC), so that
+    one good design cannot take over everything. So may some of what other parts have found.
 
     Where designs break constraints, a second set of members ignores them. Half of the parents, more
     where that pays, come from there, so that evolution crosses infeasible ground that feasibility
@@ -60,17 +68,17 @@ class Evolution:
 
     def populate(self, pop: Population, F: Floats, CV: Floats, frame: Frame) -> None:
         """Give each sub-problem a design of the first ones."""
-        self.subproblems.populate(pop, F, CV, frame)
+        _deal(self.subproblems, pop, F, CV, frame)
         if CV.max() > 0.0:
             self.relaxed = self.subproblems.twin()
-            self.relaxed.populate(pop, F, np.zeros(len(F)), frame)
+            _deal(self.relaxed, pop, F, np.zeros(len(F)), frame)
 
     # ---------------------------------------------------------------------------------- asking
 
     def children(
         self, size: int, front: Archive, frame: Frame, random_state: np.random.Generator
     ) -> Population:
-        """Make up to `size` children, unevaluated, with their `home`, whether `local`, and how.
+        """Make up to `size` children, unevaluated, with their `home`, and how they were made.
 
         Designs asked for before are made again, but not for ever, since small spaces run out; if
         there is nothing new, what was made last comes back.
@@ -91,7 +99,7 @@ class Evolution:
     ) -> Population:
         rng, sub = random_state, self.subproblems
         n_parents = self.operators.n_parents if self.mating is None else 1 + RealMating.n_parents
-        parents, local = sub.parents(home, n_parents, self.prob_neighbour_mating, rng)
+        parents, _ = sub.parents(home, n_parents, self.prob_neighbour_mating, rng)
         members = sub.pop
         source = np.zeros(len(home), dtype=np.int64)
         if self.relaxed is not None:
@@ -115,7 +123,7 @@ class Evolution:
             made = self.operators.repair(
                 self.problem, Population.new("X", children), random_state=rng
             )
-        made.set(home=home, local=local, source=source, way=way)
+        made.set(home=home, source=source, way=way)
         return made
 
     def _kin(
@@ -151,21 +159,24 @@ class Evolution:
         frame: Frame,
         random_state: np.random.Generator,
     ) -> None:
-        """Let evaluated designs [b] replace members: children near their home, others anywhere."""
+        """Let evaluated designs [b] replace members near the sub-problem that they suit best."""
         sub = self.subproblems
         child = np.array([ind.data.get("part") == "evolution" for ind in pop], dtype=bool)
-        homes = _riding(pop, "home", child, 0)
-        local = _riding(pop, "local", child, 0).astype(bool)
-        source = _riding(pop, "source", child, 0)
+        taken = child | (accepted & (random_state.random(len(F)) < _PROB_TAKEN))
         if self.relaxed is None and CV.max() > 0.0:
             self.relaxed = sub.twin()
             self.relaxed.populate(sub.pop, sub.F, np.zeros(len(sub)), frame)
         if child.any():
-            self._learn(pop, F, CV, accepted, homes, source, child, frame)
-        sub.replace(pop, F, CV, homes, local, frame, random_state, n_max=_N_REPLACED)
+            self._learn(pop, F, CV, accepted, child, frame)
+        if not taken.any():
+            return
+        pop, F, CV = pop[taken], F[taken], CV[taken]
+        suits = scalarise(frame.scale(F)[:, None], sub.W, sub.by).argmin(axis=1)
+        near = np.ones(len(F), dtype=bool)
+        sub.replace(pop, F, CV, suits, near, frame, random_state, n_max=_N_REPLACED)
         if self.relaxed is not None:
             none = np.zeros(len(F))
-            self.relaxed.replace(pop, F, none, homes, local, frame, random_state, n_max=_N_REPLACED)
+            self.relaxed.replace(pop, F, none, suits, near, frame, random_state, n_max=_N_REPLACED)
 
     def _learn(
         self,
@@ -173,11 +184,11 @@ class Evolution:
         F: Floats,
         CV: Floats,
         accepted: NDArray[np.bool_],
-        homes: Ints,
-        source: Ints,
         child: NDArray[np.bool_],
         frame: Frame,
     ) -> None:
+        homes = _riding(pop, "home", child, 0)
+        source = _riding(pop, "source", child, 0)
         if self.relaxed is not None:
             self.sources.add(source[child], accepted[child].astype(float))
         if self.mating is None:
@@ -188,6 +199,18 @@ class Evolution:
             reward = np.where(source == 1, np.maximum(reward, free), reward)
         way = _riding(pop, "way", child, -1)
         self.mating.credit.add(way[child], reward[child])
+
+
+def _deal(sub: Subproblems, pop: Population, F: Floats, CV: Floats, frame: Frame) -> None:
+    """Give each sub-problem a design of its own, as far as they go, and the best one to the rest.
+
+    They are dealt out by the least sum of scalarised values (linear assignment). Were each given
+    the best one for it, few would be left, and with them little to recombine.
+    """
+    sub.populate(pop, F, CV, frame)
+    values = scalarise(frame.scale(F)[None], sub.W[:, None], sub.by)
+    to, design = linear_sum_assignment(values)
+    sub.pop[to], sub.F[to], sub.CV[to] = pop[design], F[design], CV[design]
 
 
 def improvement(sub: Subproblems, F: Floats, CV: Floats, homes: Ints, frame: Frame) -> Floats:
