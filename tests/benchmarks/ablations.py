@@ -146,7 +146,8 @@ def report(results: ExperimentResults, budget: int) -> list[str]:
         "## Mean ranks\n", scored.overall(results.problems),
         "## What the parts contributed\n\nShare of the evaluations and of the (estimated) growth "
         "of hypervolume, and growth per thousand evaluations relative to evolution, of the "
-        "default; means over the seeds.\n", _contributions(results),
+        "default; means over the seeds. Screening is the share of search and pareto that the model "
+        "chose.\n", _contributions(results),
     ]  # fmt: skip
 
 
@@ -227,7 +228,9 @@ def _contributions(results: ExperimentResults) -> str:
             for part in parts
             if all({"n_eval", "hypervolume"} <= set(log.get(part, {})) for log in logs)
         }
-        total = sum((s.sum(axis=0) for s in sums.values()), np.zeros(2))
+        # What screening chose is contained in search and pareto.
+        alone = [s.sum(axis=0) for part, s in sums.items() if part != "screening"]
+        total = sum(alone, np.zeros(2))
         rate = {p: s[:, 1].sum() / max(s[:, 0].sum(), 1) for p, s in sums.items()}
         for part, s in sums.items():
             share = 100 * s.sum(axis=0) / np.maximum(total, 1e-300)
