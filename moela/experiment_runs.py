@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -22,6 +25,12 @@ Floats = NDArray[np.float64]
 
 FORMAT = "moela-run-1"
 _CLOCKS = ("wall", "cpu", "evaluation_wall", "evaluation_cpu")
+# What a damaged file makes numpy raise, which unzips it and reads its headers as Python literals.
+_BROKEN = (
+    ValueError, OSError, EOFError, AttributeError, TypeError, NotImplementedError, RuntimeError,
+    OverflowError, MemoryError, SyntaxError, struct.error, tokenize.TokenError, zipfile.BadZipFile,
+    zlib.error,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -280,7 +289,7 @@ class FileArrays(Mapping[str, NDArray[Any]]):
                 return what(file)
         except FileNotFoundError:
             raise
-        except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        except _BROKEN as error:
             raise damaged(self.path, f"an npz file without pickles, got {error}") from error
 
 

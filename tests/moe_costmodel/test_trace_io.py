@@ -4,7 +4,7 @@ import zipfile
 import numpy as np
 import pytest
 from conftest import random_trace
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from moe_costmodel import RoutingTrace
@@ -286,6 +286,7 @@ def test_a_pt_that_needs_code_is_refused(tmp_path, capsys):
     st.sampled_from([".npz", ".pt", ".json"]),
     st.booleans(),
 )
+@example(229, 7, ".npz", True)  # numpy reads a header with Python's tokenizer
 def test_no_corruption_gets_past_the_loader(tmp_path, seed, n_flips, suffix, mmap):
     """Whatever bytes change, loading gives a valid trace or a ValueError that names the file."""
     random = np.random.default_rng(seed)

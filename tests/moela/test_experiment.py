@@ -501,6 +501,25 @@ def test_files_of_strangers_are_refused(tmp_path, results):
         ExperimentResults.load(tmp_path / "nowhere")
 
 
+def test_whatever_bytes_of_a_run_change_the_error_names_its_file(tmp_path):
+    run_experiment({"toy": Toy()}, {"MOELA": MOELA}, 1, 30, store=tmp_path, progress=False)
+    (path,) = tmp_path.glob("*.npz")
+    data, rng = path.read_bytes(), np.random.default_rng(0)
+    refused = 0
+    for _ in range(200):
+        changed = bytearray(data)
+        for place in rng.integers(len(data), size=rng.integers(1, 30)):
+            changed[place] = rng.integers(256)
+        path.write_bytes(bytes(changed))
+        try:
+            ExperimentResults.load(tmp_path)
+        except ValueError as error:
+            if path.name not in str(error):
+                raise
+            refused += 1
+    assert refused > 100
+
+
 def test_a_half_written_file_never_has_the_name_of_a_run(tmp_path, results, monkeypatch):
     def full(*args, **kwargs):
         raise OSError("no space left on device")
