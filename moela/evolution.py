@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
-from scipy.optimize import linear_sum_assignment
 
 from moela.archive import Archive, Floats
 from moela.base import rows
@@ -67,11 +66,11 @@ class Evolution:
         self.mating = RealMating() if operators.default_real else None
 
     def populate(self, pop: Population, F: Floats, CV: Floats, frame: Frame) -> None:
-        """Give each sub-problem a design of the first ones."""
-        _deal(self.subproblems, pop, F, CV, frame)
+        """Give each sub-problem a design of the first ones, one to one."""
+        self.subproblems.populate(pop, F, CV, frame, deal=True)
         if CV.max() > 0.0:
             self.relaxed = self.subproblems.twin()
-            _deal(self.relaxed, pop, F, np.zeros(len(F)), frame)
+            self.relaxed.populate(pop, F, np.zeros(len(F)), frame, deal=True)
 
     # ---------------------------------------------------------------------------------- asking
 
@@ -199,18 +198,6 @@ class Evolution:
             reward = np.where(source == 1, np.maximum(reward, free), reward)
         way = _riding(pop, "way", child, -1)
         self.mating.credit.add(way[child], reward[child])
-
-
-def _deal(sub: Subproblems, pop: Population, F: Floats, CV: Floats, frame: Frame) -> None:
-    """Give each sub-problem a design of its own, as far as they go, and the best one to the rest.
-
-    They are dealt out by the least sum of scalarised values (linear assignment). Were each given
-    the best one for it, few would be left, and with them little to recombine.
-    """
-    sub.populate(pop, F, CV, frame)
-    values = scalarise(frame.scale(F)[None], sub.W[:, None], sub.by)
-    to, design = linear_sum_assignment(values)
-    sub.pop[to], sub.F[to], sub.CV[to] = pop[design], F[design], CV[design]
 
 
 def improvement(sub: Subproblems, F: Floats, CV: Floats, homes: Ints, frame: Frame) -> Floats:

@@ -195,17 +195,20 @@ class Subproblems:
         other.pop, other.F, other.CV = Population.empty(), self.F[:0], self.CV[:0]
         return other
 
-    def populate(self, pop: Population, F: Floats, CV: Floats, frame: Frame) -> None:
+    def populate(
+        self, pop: Population, F: Floats, CV: Floats, frame: Frame, *, deal: bool = False
+    ) -> None:
         """Give each sub-problem the design that is best for it; a design may serve several.
 
-        Where some designs are infeasible, they are dealt out one to one instead, by the least sum
-        of scalarised values (linear assignment): feasibility first would give all sub-problems
-        the one design of least violation, and with it all diversity away.
+        With `deal`, and wherever some designs are infeasible, they are dealt out one to one
+        instead, as far as they go, by the least sum of scalarised values (linear assignment). Else
+        few designs might be left, and feasibility first would give all sub-problems the one of
+        least violation, and with the others all diversity away.
         """
         values = scalarise(frame.scale(F)[None], self.W[:, None], self.by)
         order = np.lexsort((values, np.broadcast_to(CV, values.shape)), axis=1)
         index = order[:, 0]
-        if CV.max() > 0.0:
+        if deal or CV.max() > 0.0:
             dealt, design = linear_sum_assignment(values)
             index[dealt] = design
         self._assign(index, pop, F, CV)

@@ -93,13 +93,8 @@ def plot_3d(
     Parameters
     ----------
     fronts : dict of float array [n, 3] by algorithm
-    names : sequence of str
-        Of the objectives.
-    styles : dict of Look, optional
-        Default: by the order of the fronts.
-    title : str, optional
-    path : str or Path, optional
-        Where to save the picture.
+    names, styles, title, path
+        As in `plot_2d`.
 
     Returns
     -------
@@ -164,13 +159,8 @@ def plot_matrix(
     Parameters
     ----------
     fronts : dict of float array [n, M] by algorithm
-    names : sequence of str
-        Of the objectives.
-    styles : dict of Look, optional
-        Default: by the order of the fronts.
-    title : str, optional
-    path : str or Path, optional
-        Where to save the picture.
+    names, styles, title, path
+        As in `plot_2d`.
 
     Returns
     -------

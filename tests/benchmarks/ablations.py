@@ -82,14 +82,16 @@ def variants() -> dict[str, Any]:
     for by in SCALARISATIONS:
         found[f"descend {by}"] = moela(descend=by)
         found[f"replace {by}"] = moela(scalarisation=by)
-    for n in (10, 25, 100, 200):
+    for n in (10, 25, 50, 200):
         found[f"{n} candidates"] = moela(n_candidates=n)
     for size in (50, 100, 300, 1000):
         found[f"archive {size}"] = moela(archive_size=size)
     for patience in (5, 10, 40, 80):
         found[f"patience {patience}"] = moela(patience=patience)
-    for n in (1, 3, 5, 10, 20):
+    for n in (1, 3, 10, 20):
         found[f"{n} searches"] = moela(n_searches=n)
+    for size in (20, 50):
+        found[f"batches of {size}"] = moela(batch_size=size)
     return found
 
 

@@ -27,8 +27,8 @@ SCALE = 1000.0
 DOWNLOADED = frozenset(["mw5", "mw7", "mw9", "mw10", "mw11", "mw13", "mw14"])
 
 
-class Scaled(Problem):
-    """A problem whose first objective is multiplied by 1000.
+class Wrapped(Problem):
+    """A problem of pymoo's by name, of the same size and bounds, for something to be changed.
 
     Parameters
     ----------
@@ -40,8 +40,6 @@ class Scaled(Problem):
 
     def __init__(self, name: str, **settings: Any) -> None:
         self.inner = get_problem(name, **settings)
-        self.factor = np.ones(self.inner.n_obj)
-        self.factor[0] = SCALE
         super().__init__(
             n_var=self.inner.n_var,
             n_obj=self.inner.n_obj,
@@ -49,37 +47,30 @@ class Scaled(Problem):
             xl=self.inner.xl,
             xu=self.inner.xu,
         )
+
+
+class Scaled(Wrapped):
+    """A problem whose first objective is multiplied by 1000."""
+
+    @property
+    def factor(self) -> Any:
+        """What each objective is multiplied by, [n_obj]."""
+        return np.where(np.arange(self.n_obj) == 0, SCALE, 1.0)
 
     def _evaluate(self, x: Any, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
         self.inner._evaluate(x, out)
         out["F"] = np.column_stack([out["F"]]) * self.factor
 
 
-class Inside(Problem):
+class Inside(Wrapped):
     """An MW problem, evaluated a hair inside its upper bounds.
 
     On the bound itself rounding puts some of its square roots below zero, and pymoo's version
     answers NaN.
-
-    Parameters
-    ----------
-    name : str
-        Of the problem, for pymoo's `get_problem`.
     """
 
-    def __init__(self, name: str) -> None:
-        self.inner = get_problem(name)
-        self.most = self.inner.xu * (1.0 - 1e-9)
-        super().__init__(
-            n_var=self.inner.n_var,
-            n_obj=self.inner.n_obj,
-            n_ieq_constr=self.inner.n_ieq_constr,
-            xl=self.inner.xl,
-            xu=self.inner.xu,
-        )
-
     def _evaluate(self, x: Any, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
-        self.inner._evaluate(np.minimum(x, self.most), out)
+        self.inner._evaluate(np.minimum(x, self.xu * (1.0 - 1e-9)), out)
 
 
 def families() -> dict[str, dict[str, Any]]:
