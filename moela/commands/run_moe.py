@@ -13,7 +13,6 @@ import numpy as np
 from pymoo.core.result import Result
 from pymoo.optimize import minimize
 
-from moela.algorithm import MOELA
 from moela.commands.run_moe_inputs import Inputs, read
 from moela.commands.run_noc import ALGORITHMS, hypervolume, make_algorithm
 from moela.evaluator import Evaluator
@@ -21,9 +20,6 @@ from moela.plot import compromise
 from moela.provenance import provenance
 
 _LONGEST_TABLE = 12
-SHARES = {"evolution": 0.15, "search": 0.35, "pareto": 0.5}
-"""Of MOELA's evaluations. Its default gives Pareto local search nothing with four objectives, where
-fronts of deployments still gain by it (docs/benchmarks/moe_problems.md)."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -88,9 +84,7 @@ def run(arguments: argparse.Namespace) -> None:
         inputs.kernels.save(out / "kernels.json")
     result = minimize(
         inputs.problem,
-        MOELA(shares=SHARES)
-        if arguments.algorithm == "moela"
-        else make_algorithm(arguments.algorithm, inputs.problem),
+        make_algorithm(arguments.algorithm, inputs.problem),
         ("n_eval", arguments.evals),
         seed=arguments.seed,
         evaluator=Evaluator(

@@ -19,7 +19,6 @@ from pymoo.core.problem import Problem
 from pymoo.optimize import minimize
 
 from moela import MOELA
-from moela.commands.run_moe import SHARES
 from problems import ExpertBuffering, ExpertPlacement, GatingThresholds, MoEDeployment
 from problems.moe.example import example_shape
 from tests.benchmarks import moe_bars, rivals, tables
@@ -56,8 +55,7 @@ def main() -> None:
             "The example model, in percent of the hypervolume of all together: median (least to "
             "most) over seeds. One after another: thresholds, placement and buffers are searched "
             "alone, a quarter of the evaluations each; the last quarter evaluates combinations of "
-            "what they found, over batch sizes. Pareto local search: "
-            f"`shares={SHARES}`, as in `moela run moe`.\n\n" + joint(arguments)
+            "what they found, over batch sizes.\n\n" + joint(arguments)
         ),
         "placement": lambda: (
             "DeepSeek-V2-Lite, 4 sequences a step; fitted on the first half of the sequences, Avg "
@@ -169,8 +167,7 @@ def slow_link(**settings: Any) -> MoEDeployment:
 
 def joint(arguments: Any) -> str:
     """Return hypervolumes of the joint search and of one problem after another."""
-    rows = [["problem", "one after another", "all at once", "its ratio, seeds above",
-             "with Pareto local search", "its ratio, seeds above"]]  # fmt: skip
+    rows = [["problem", "one after another", "all at once", "its ratio", "seeds above"]]
     for name, make in (
         ("deployment", partial(MoEDeployment.example, memory_budget=float("inf"))),
         ("deployment, slow link", slow_link),
@@ -178,25 +175,19 @@ def joint(arguments: Any) -> str:
         problem = make()
         fronts: list[list[Any]] = []
         for seed in range(1, arguments.seeds + 1):
-            found = [one_after_another(problem, arguments.budget, seed)]
-            for algorithm in (MOELA(), MOELA(shares=SHARES)):
-                found.append(
-                    minimize(problem, algorithm, ("n_eval", arguments.budget), seed=seed).F
-                )
-            fronts.append(found)
+            parts = one_after_another(problem, arguments.budget, seed)
+            whole = minimize(problem, MOELA(), ("n_eval", arguments.budget), seed=seed).F
+            fronts.append([parts, whole])
         pooled = np.concatenate([F for group in fronts for F in group])
-        whole = moocore.hypervolume(pooled, ref=problem.ref_point) / 100
+        percent = moocore.hypervolume(pooled, ref=problem.ref_point) / 100
         scores = np.array(
-            [[moocore.hypervolume(F, ref=problem.ref_point) / whole for F in group]
+            [[moocore.hypervolume(F, ref=problem.ref_point) / percent for F in group]
              for group in fronts]
         )  # fmt: skip
         cells = [f"{np.median(v):.2f} ({v.min():.2f}–{v.max():.2f})" for v in scores.T]
-        row = [name, cells[0]]
-        for i in (1, 2):
-            ratio = np.median(scores[:, i]) / np.median(scores[:, 0])
-            above = (scores[:, i] > scores[:, 0]).sum()
-            row += [cells[i], f"{ratio:.4f}, {above} of {len(scores)}"]
-        rows.append(row)
+        ratio = np.median(scores[:, 1]) / np.median(scores[:, 0])
+        above = (scores[:, 1] > scores[:, 0]).sum()
+        rows.append([name, *cells, f"{ratio:.4f}", f"{above} of {len(scores)}"])
     return tables.markdown(rows)
 
 
