@@ -19,6 +19,7 @@ from moe_costmodel import RoutingTrace, miss_curves
 from moela import MOELA
 from moela.archive import Archive
 from problems import MoEDeployment, MultiObjectiveQAP, NoC3D
+from tests.benchmarks.moe_bars import one_layer_changed
 
 BATCH = 50
 
@@ -104,22 +105,17 @@ def test_miss_curves(benchmark):
 
 @pytest.mark.parametrize("kept", [True, False], ids=["one layer changed", "from nothing"])
 def test_deployment_evaluation(benchmark, kept):
-    """A neighbour of a deployment, with the layers of the others kept and without."""
-    problem = MoEDeployment.example()
-    rng = np.random.default_rng(1)
-    row = problem.operators()["sampling"](problem, 1, random_state=rng).get("X")[0]
-    neighbours = problem.neighbours_many(row[None], 200, rng).reshape(200, -1)
-    if kept:
-        problem.evaluate(row[None])
-        rows = iter(neighbours)
+    """A deployment with half of its experts resident: buffers are replayed, layer by layer."""
+    problem, rng = MoEDeployment.example(memory_budget=np.inf), np.random.default_rng(1)
+    layout = problem.layout
+    base = problem.base_row(problem.placed.rows["spread"])
+    base[layout.capacities] = problem.xu[layout.capacities] // 2
+    near = iter(one_layer_changed(problem, base, 1_000, rng))
+    problem.evaluate(base[None])
 
-        def setup():
-            return (problem, next(rows)[None]), {}
-
-    else:
-
-        def setup():
-            return (MoEDeployment.example(), row[None]), {}
+    def setup():
+        owner = problem if kept else MoEDeployment.example(memory_budget=np.inf)
+        return (owner, next(near)[None]), {}
 
     F = benchmark.pedantic(
         lambda owner, X: owner.evaluate(X, return_as_dictionary=True)["F"],
