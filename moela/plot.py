@@ -114,6 +114,7 @@ def _scatter(
     if reference is not None:
         axes.plot(*np.asarray(reference)[:2], "*", ms=14, color="black", label=reference_name)
     axes.set(xlabel=labels[0], ylabel=labels[1])
+    axes.locator_params(axis="x", nbins=6)  # more numbers would touch
     axes.legend(frameon=False)
     axes.grid(alpha=0.3)
 
