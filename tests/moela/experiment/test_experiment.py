@@ -1,0 +1,219 @@
+"""Experiments: what is run, and what is recorded of it."""
+
+from __future__ import annotations
+
+import moocore
+import numpy as np
+import pytest
+from experiment_cases import (
+    ALGORITHMS,
+    Broken,
+    Mixed,
+    Scarce,
+    Toy,
+    draw,
+    nsga2,
+)
+from pymoo.algorithms.moo.moead import MOEAD
+from pymoo.algorithms.moo.nsga2 import NSGA2
+from pymoo.algorithms.moo.nsga3 import NSGA3
+from pymoo.core.mixed import MixedVariableGA
+from pymoo.problems import get_problem
+from pymoo.util.ref_dirs import get_reference_directions
+
+from moela import MOELA, Evaluator, _code
+from moela.experiment import (
+    ExperimentError,
+    External,
+    run_experiment,
+)
+
+
+def numbered(problem):
+    return NSGA2(pop_size=5 * problem.n_var)
+
+
+def test_everything_evaluated_is_recorded_in_order():
+    seen = []
+
+    class Watched(Toy):
+        def _evaluate(self, X, out, *args, **kwargs):
+            super()._evaluate(X, out)
+            seen.append(out["F"].copy())
+
+    for make in (MOELA, nsga2, External(draw), lambda p: MOEAD(
+        get_reference_directions("uniform", 2, n_partitions=9)
+    )):  # fmt: skip
+        seen.clear()
+        (run,) = run_experiment({"toy": Watched()}, {"it": make}, [3], 130).runs
+        assert run.n_eval == 130
+        np.testing.assert_array_equal(run.F, np.concatenate(seen)[:130])
+        np.testing.assert_array_equal(run.F[moocore.is_nondominated(run.F)], run.front_F)
+        np.testing.assert_array_equal(Toy().evaluate(run.front_X), run.front_F)
+
+
+def test_what_is_past_the_budget_is_not_scored():
+    (run,) = run_experiment({"toy": Toy()}, {"NSGA-II": nsga2}, 1, 30).runs
+    assert run.n_eval == len(run.F) == 30  # two generations are 40
+
+
+def test_a_run_is_what_minimize_gives():
+    from pymoo.optimize import minimize
+
+    (run,) = run_experiment({"toy": Toy()}, {"NSGA-II": nsga2}, [7], 200).runs
+    alone = minimize(Toy(), nsga2(), ("n_eval", 200), seed=7)
+    front = {tuple(f) for f in run.front_F}
+    assert all(tuple(f) in front for f in alone.F[moocore.is_nondominated(alone.F)])
+
+
+def test_factories_take_the_problem_or_nothing_and_objects_are_copied():
+    algorithm = NSGA2(pop_size=20)
+    results = run_experiment(
+        {"toy": Toy},
+        {"class": NSGA2, "partial": nsga2, "of problem": numbered, "object": algorithm},
+        2,
+        40,
+    )
+    assert algorithm.problem is None
+    F = {run.algorithm: run.F for run in results.runs if run.seed == 2}
+    np.testing.assert_array_equal(F["object"], F["of problem"])
+    np.testing.assert_array_equal(F["object"], F["partial"])
+
+
+def test_runs_are_the_same_for_any_number_of_jobs(tmp_path, results):
+    many = run_experiment({"toy": Toy()}, {"MOELA": MOELA, **ALGORITHMS}, 3, 150, 2, store=tmp_path)
+    for one, two in zip(results.runs, many.runs, strict=True):
+        assert one.key == two.key
+        np.testing.assert_array_equal(one.F, two.F)
+
+
+def test_constraints_are_recorded_and_infeasible_designs_score_nothing(tmp_path):
+    results = run_experiment({"toy": Scarce()}, {"NSGA-II": nsga2}, 1, 100, store=tmp_path)
+    (run,) = results.runs
+    assert run.G.shape == (100, 1)
+    np.testing.assert_allclose(run.CV, np.maximum(run.G[:, 0], 0))
+    assert 0 < (run.CV > 0).sum() < 100
+    feasible = run.F[run.CV <= 0]
+    expected = moocore.hypervolume(feasible[(feasible < 3).all(axis=1)], ref=[3, 3])
+    assert results.values("toy", "NSGA-II", None, [3, 3])[0] == pytest.approx(expected)
+    assert (run.front_F[:, 0] <= run.front_F[:, 1] + 1).all()
+    np.testing.assert_array_equal(run.front_X[:, 0] <= 0.5, True)
+
+
+def test_mixed_variables(tmp_path):
+    from pymoo.operators.survival.rank_and_crowding import RankAndCrowding
+
+    def make():
+        return MixedVariableGA(pop_size=10, survival=RankAndCrowding())
+
+    results = run_experiment({"mixed": Mixed()}, {"GA": make}, 1, 60, store=tmp_path)
+    (run,) = results.runs
+    assert isinstance(run.front_X[0], dict)
+    np.testing.assert_allclose(Mixed().evaluate(run.front_X), run.front_F)
+
+
+def test_an_evaluator_of_ones_own(tmp_path):
+    problem = Broken(bad=(3, 4))
+    results = run_experiment(
+        {"toy": problem},
+        {"NSGA-II": nsga2},
+        1,
+        60,
+        evaluator=lambda: Evaluator(on_error="infeasible", progress=False, chunk_size=1),
+    )
+    (run,) = results.runs
+    assert run.n_eval == 60
+    failed = np.isnan(run.F).all(axis=1)
+    assert failed.sum() == 2
+    assert not np.isnan(run.front_F).any()
+    assert run.hypervolumes([60], np.array([3.0, 3.0]))[0] > 0
+    plain = run_experiment({"toy": Toy()}, {"NSGA-II": nsga2}, 1, 60).runs[0]
+    np.testing.assert_array_equal(plain.F[:20][~failed[:20]], run.F[:20][~failed[:20]])
+
+
+def test_times_separate_the_problem_from_the_algorithm():
+    def spin():
+        total = 0
+        for i in range(400_000):
+            total += i * i
+
+    class Slow(Toy):
+        def _evaluate(self, X, out, *args, **kwargs):
+            spin()
+            super()._evaluate(X, out)
+
+    results = run_experiment({"toy": Slow()}, {"NSGA-II": nsga2, "random": External(draw)}, 1, 100)
+    for run in results.runs:
+        seconds = run.seconds
+        assert 0.005 < seconds["evaluation_cpu"] <= seconds["cpu"]
+        assert run.overhead == pytest.approx((seconds["cpu"] - seconds["evaluation_cpu"]) / 100)
+        fast = run_experiment({"toy": Toy()}, {"a": nsga2, "b": External(draw)}, 1, 100).runs[0]
+        assert fast.seconds["evaluation_cpu"] < seconds["evaluation_cpu"]
+    problem = Toy()
+    run_experiment({"toy": problem}, {"a": nsga2}, 1, 20)
+    assert "evaluate" not in vars(problem)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_failed_run_is_named_or_skipped(tmp_path, n_jobs):
+    problems = {"good": Toy(), "bad": Broken(bad=(2,))}
+    with pytest.raises(ExperimentError, match=r"(?s)NSGA-II on bad, seed 1.*the simulator fell"):
+        run_experiment(problems, {"NSGA-II": nsga2}, 1, 60, n_jobs, store=tmp_path)
+    problems["bad"] = Broken(bad=(2,))
+    with pytest.warns(UserWarning, match=r"1 of 2 runs failed .* RuntimeError: the simulator"):
+        results = run_experiment(
+            problems, {"NSGA-II": nsga2}, 1, 60, n_jobs, store=tmp_path, on_error="skip"
+        )
+    assert [run.problem for run in results.runs] == ["good"]
+    assert "the simulator fell over" in results.failures["NSGA-II on bad, seed 1, 60 evaluations"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"problems": {}}, r"'problems' .* a dict by name"),
+        ({"problems": {"a": 3}}, r"problem 'a' must be a pymoo Problem.* Got 3"),
+        ({"problems": {"a": lambda: 3}}, r"problem 'a' must be .* Got 3"),
+        ({"algorithms": [NSGA2]}, r"'algorithms' .* a dict by name"),
+        ({"algorithms": {"a": NSGA3}}, r"algorithm 'a' .* which needs more; use lambda problem"),
+        ({"algorithms": {"a": lambda: None}}, r"algorithm 'a' must be a function that returns"),
+        ({"seeds": 0}, r"'seeds' .* Got 0"),
+        ({"seeds": [1, 1]}, r"'seeds' .* different integers"),
+        ({"budget": 0}, r"'budget' .* positive number of evaluations. Got 0"),
+        ({"budget": {"b": 10}}, r"'budget' .* one for 'a' too"),
+        ({"n_jobs": 0}, r"'n_jobs' .* Got 0"),
+        ({"on_mismatch": "mix"}, r"'on_mismatch' .* raise, rerun. Got 'mix'"),
+        ({"on_error": "mix"}, r"'on_error' .* raise, skip. Got 'mix'"),
+    ],
+)
+def test_bad_parameters_are_named(change, message):
+    arguments = {
+        "problems": {"a": Toy()},
+        "algorithms": {"it": External(draw)},
+        "seeds": 1,
+        "budget": 10,
+    } | change
+    with pytest.raises(ValueError, match=message):
+        run_experiment(**arguments)
+
+
+def test_an_external_runner_that_returns_the_wrong_shape():
+    def wrong(problem, n_eval, seed):
+        return np.zeros((n_eval, 4)), np.zeros((n_eval - 1, 2))
+
+    with pytest.raises(ExperimentError, match=r"X of length 10 and shapes \(9, 2\)"):
+        run_experiment({"toy": Toy()}, {"it": External(wrong)}, 1, 10)
+
+
+def test_pymoo_counts_by_its_version():
+    import pymoo
+
+    assert _code.code_of(NSGA2())["pymoo"] == pymoo.__version__
+    assert "sources" in _code.code_of(MOELA()) or "moela" in _code.code_of(MOELA())
+
+
+@pytest.mark.parametrize("name", ["zdt1", "bnh"])
+def test_the_problems_of_pymoo(name):
+    results = run_experiment({name: lambda: get_problem(name)}, {"MOELA": MOELA}, 1, 120)
+    assert results.runs[0].n_eval == 120
+    assert results.hypervolume(ref_point="pooled").rows[0]["median"] > 0

@@ -1,0 +1,243 @@
+"""Runs that are kept in files: resumed, told apart, and refused where damaged."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import json
+import os
+
+import numpy as np
+import pytest
+from experiment_cases import (
+    REF,
+    Scarce,
+    Toy,
+    draw,
+    nsga2,
+)
+from pymoo.algorithms.moo.nsga3 import NSGA3
+
+from moela import MOELA, _code
+from moela.experiment import (
+    ExperimentResults,
+    External,
+    StoreMismatchError,
+    run_experiment,
+)
+from moela.experiment_runs import Key, Run
+
+CALLS: list[int] = []
+
+
+INTERRUPTED_AT: list[int] = []
+
+
+def interrupted(problem, n_eval, seed):
+    if seed in INTERRUPTED_AT:
+        raise KeyboardInterrupt
+    CALLS.append(seed)
+    return draw(problem, n_eval, seed)
+
+
+def test_an_interrupted_experiment_makes_only_what_is_missing(tmp_path):
+    CALLS.clear()
+    INTERRUPTED_AT[:] = [3]
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment({"toy": Toy()}, {"it": External(interrupted)}, 4, 50, store=tmp_path)
+    assert CALLS == [1, 2]
+    assert len(list(tmp_path.iterdir())) == 2
+    INTERRUPTED_AT.clear()
+    results = run_experiment({"toy": Toy()}, {"it": External(interrupted)}, 4, 50, store=tmp_path)
+    assert CALLS == [1, 2, 3, 4]
+    assert [run.seed for run in results.runs] == [1, 2, 3, 4]
+
+
+def test_the_second_call_computes_nothing_and_more_seeds_only_the_new_ones(tmp_path):
+    for make in (MOELA, nsga2, functools.partial(NSGA3, np.eye(2))):
+        store = tmp_path / str(id(make))
+        run_experiment({"toy": Toy()}, {"it": make}, 2, 60, store=store)
+        times = {p.name: p.stat().st_mtime_ns for p in store.iterdir()}
+        again = run_experiment({"toy": Toy()}, {"it": make}, 3, 60, store=store)
+        assert len(again.runs) == 3
+        later = {p.name: p.stat().st_mtime_ns for p in store.iterdir()}
+        assert len(later) == 3
+        assert times.items() <= later.items()
+
+
+@pytest.mark.parametrize(
+    ("problem", "algorithm", "named"),
+    [
+        (Toy(depth=0.5), External(draw), "settings.problem.settings.depth: 0.0 -> 0.5"),
+        (Scarce(), External(draw), "experiment_cases.Scarce'"),
+        (Toy(), External(draw, {"spread": 0.5}), "spread"),
+        (Toy(), nsga2, "NSGA2"),
+    ],
+)
+def test_runs_of_something_else_are_named(tmp_path, problem, algorithm, named):
+    first = run_experiment({"toy": Toy()}, {"it": External(draw)}, 1, 50, store=tmp_path)
+    before = first.runs[0].F
+    with pytest.raises(StoreMismatchError) as raised:
+        run_experiment({"toy": problem}, {"it": algorithm}, 1, 50, store=tmp_path)
+    assert named in str(raised.value)
+    assert "toy--it--n50--s1.npz" in str(raised.value)
+    if isinstance(problem, Scarce):
+        return
+    new = run_experiment(
+        {"toy": problem}, {"it": algorithm}, 1, 50, store=tmp_path, on_mismatch="rerun"
+    )
+    assert not np.array_equal(new.runs[0].F, before)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_new_version_of_a_problem_is_noticed(tmp_path, monkeypatch):
+    run_experiment({"toy": Toy()}, {"it": External(draw)}, 1, 50, store=tmp_path)
+    monkeypatch.setattr(Toy, "version", "2")
+    with pytest.raises(StoreMismatchError, match=r"problem.version: '1' -> '2'"):
+        run_experiment({"toy": Toy()}, {"it": External(draw)}, 1, 50, store=tmp_path)
+
+
+def test_budgets_are_kept_apart(tmp_path):
+    for budget in (40, 60):
+        run_experiment({"toy": Toy()}, {"it": External(draw)}, 1, budget, store=tmp_path)
+    both = ExperimentResults.load(tmp_path)
+    assert [run.n_eval for run in both.runs] == [40, 60]
+    assert len(both.select(budget=60)) == 1
+
+
+def test_names_that_are_no_file_names(tmp_path):
+    names = ["a/b", "a b", "../x", "α", "a--b", "a-_b"]
+    problems = {name: Toy() for name in names}
+    results = run_experiment(problems, {"it": External(draw)}, 1, 10, store=tmp_path)
+    assert results.problems == names
+    assert len(list(tmp_path.glob("*.npz"))) == len(names)
+    assert sorted(ExperimentResults.load(tmp_path).problems) == sorted(names)
+
+
+def test_runs_come_back_as_they_were_saved(tmp_path, results):
+    back = ExperimentResults.load(results.save(tmp_path))
+    assert len(back) == len(results)
+    for run in results.runs:
+        (other,) = [r for r in back.runs if r.key == run.key]
+        for name in ("F", "CV", "G", "H", "front_F", "front_X"):
+            np.testing.assert_array_equal(getattr(run, name), getattr(other, name))
+        assert (other.settings, other.seconds, other.log) == (run.settings, run.seconds, run.log)
+        assert other.provenance["versions"]["numpy"] == np.__version__
+    assert back.select(algorithm="MOELA").runs[0].log["search"]["n_eval"] > 0
+    np.testing.assert_array_equal(
+        back.hypervolume([50, 150], REF).rows[0]["median"],
+        results.hypervolume([50, 150], REF).rows[0]["median"],
+    )
+
+
+def test_a_loaded_run_can_be_saved_elsewhere(tmp_path, results):
+    back = ExperimentResults.load(results.save(tmp_path / "a"))
+    again = ExperimentResults.load(back.save(tmp_path / "b"))
+    np.testing.assert_array_equal(again.runs[0].F, back.runs[0].F)
+
+
+def test_files_of_strangers_are_refused(tmp_path, results):
+    run = results.runs[0]
+    good = run.save(tmp_path / "") if (tmp_path / "").exists() else None
+    assert good is not None
+    content = good.read_bytes()
+    with np.load(good) as file:
+        arrays = dict(file)
+    header = json.loads(str(arrays["header"]))
+
+    def refused(match):
+        with pytest.raises(ValueError, match=match) as raised:
+            Run.load(good).F  # noqa: B018
+        assert str(good) in str(raised.value)
+
+    good.write_bytes(content[: len(content) // 2])
+    refused("expected an npz file without pickles")
+    good.write_bytes(b"")
+    refused("expected an npz file without pickles")
+    np.savez(good, **{**arrays, "header": np.array([object()], dtype=object)})
+    refused("expected an npz file without pickles")
+    np.savez(good, **{**arrays, "header": np.array("{}")})
+    refused("expected 'format'")
+    np.savez(good, **{**arrays, "header": np.array("[")})
+    refused("expected a JSON header")
+    np.savez(good, **{**arrays, "header": np.array(json.dumps(header | {"key": {}}))})
+    refused("expected a complete header")
+    np.savez(good, **{k: v for k, v in arrays.items() if k != "front_X"})
+    refused("expected the arrays F, front_F and front_X")
+    np.savez(good, **{**arrays, "F": arrays["F"][:-1]})
+    refused("'F' to hold float64 numbers of 150 evaluations")
+    with pytest.raises(ValueError, match="expected a folder with runs"):
+        ExperimentResults.load(tmp_path / "nowhere")
+
+
+def test_whatever_bytes_of_a_run_change_the_error_names_its_file(tmp_path):
+    run_experiment({"toy": Toy()}, {"MOELA": MOELA}, 1, 30, store=tmp_path, progress=False)
+    (path,) = tmp_path.glob("*.npz")
+    data, rng = path.read_bytes(), np.random.default_rng(0)
+    refused = 0
+    for _ in range(200):
+        changed = bytearray(data)
+        for place in rng.integers(len(data), size=rng.integers(1, 30)):
+            changed[place] = rng.integers(256)
+        path.write_bytes(bytes(changed))
+        try:
+            ExperimentResults.load(tmp_path)
+        except ValueError as error:
+            if path.name not in str(error):
+                raise
+            refused += 1
+    assert refused > 100
+
+
+def test_a_half_written_file_never_has_the_name_of_a_run(tmp_path, results, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", full)
+    with pytest.raises(OSError, match="no space"):
+        results.runs[0].save(tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+def test_runs_made_with_different_versions_are_warned_about(tmp_path):
+    run_experiment({"toy": Toy()}, {"it": External(draw)}, 1, 20, store=tmp_path)
+    (path,) = tmp_path.iterdir()
+    run = Run.load(path)
+    run.provenance["versions"]["numpy"] = "1.0"
+    run.save(tmp_path)
+    with pytest.warns(UserWarning, match=r"different versions: numpy 1.0, "):
+        run_experiment({"toy": Toy()}, {"it": External(draw)}, 2, 20, store=tmp_path)
+
+
+def test_keys_that_differ_have_different_files():
+    keys = [
+        Key(p, a, s, n) for p in ("a", "A b") for a in ("x", "x_") for s in (1, 2) for n in (1,)
+    ]
+    assert len({key.file_name for key in keys}) == len(keys)
+
+
+def test_code_is_told_apart_from_comments(tmp_path, monkeypatch):
+    package = tmp_path / "pack_of_code"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "helper.py").write_text("def f():\n    return 1\n")
+    (package / "other.py").write_text("x = 1\n")
+    main = "from pack_of_code.helper import f\n\nclass A:\n    def g(self):\n        return f()\n"
+    (package / "main.py").write_text(main)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def code():
+        _code._digest.cache_clear()
+        _code._source.cache_clear()
+        importlib.invalidate_caches()
+        from pack_of_code.main import A
+
+        return _code.code_of(A())
+
+    first = code()
+    (package / "main.py").write_text(main.replace("class A:\n", 'class A:\n    """Says A."""\n\n'))
+    (package / "helper.py").write_text("# a comment\ndef f():\n    return 1\n")
+    (package / "other.py").write_text("x = 2\n")
+    assert code() == first
+    (package / "helper.py").write_text("def f():\n    return 2\n")
+    assert code() != first
