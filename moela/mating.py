@@ -16,6 +16,7 @@ _ETA_CROSSOVER, _ETA_MUTATION = 15.0, 20.0
 _SCALES = (0.5, 0.7, 0.9)
 _RATES = (0.2, 0.6, 1.0)
 _PROB_BOUND = 0.3
+_PROB_ANEW = 0.3
 
 
 class Credit:
@@ -133,7 +134,10 @@ def _step(
 ) -> Floats:
     chosen = _at_least_one(rng.random(base.shape) < 0.5 / base.shape[1], rng)
     size = 0.5 * 10.0 ** rng.uniform(-4.0, 0.0, (len(base), 1))
-    return np.where(chosen, base + rng.normal(size=base.shape) * size * (xu - xl), base)
+    moved = base + rng.normal(size=base.shape) * size * (xu - xl)
+    anew = rng.random((len(base), 1)) < _PROB_ANEW
+    moved = np.where(anew, xl + rng.random(base.shape) * (xu - xl), moved)
+    return np.where(chosen, moved, base)
 
 
 def _copy(

@@ -20,6 +20,7 @@ SCALARISATIONS = ("chebyshev", "weighted_sum", "product")
 # A design this close to the edge of the reference box, or beyond it, is scored by the tangent of
 # the logarithm instead, so that searches out there still know which way is in.
 _EDGE = 0.02
+_LEAST_WEIGHT = 1e-4
 
 
 def simplex_weights(n: int, n_obj: int, random_state: np.random.Generator) -> Floats:
@@ -180,7 +181,7 @@ class Subproblems:
     """
 
     def __init__(self, W: Floats, n_neighbours: int, by: Scalarisation) -> None:
-        self.W, self.by = W, by
+        self.W, self.by = np.maximum(W, _LEAST_WEIGHT), by
         self.B = neighbourhoods(W, n_neighbours)
         self.pop = Population.empty()
         self.F: Floats = np.empty((0, W.shape[1]))
