@@ -309,7 +309,7 @@ class MOELA(ArchiveAlgorithm):
             return
         front = self.front
         W = random_weights(n, self.problem.n_obj, self.random_state)
-        chosen = pick_starts(
+        chosen, promised = pick_starts(
             self.problem, front, self.frame, W, self.descends_on, self.starts, self.random_state
         )
         if len(chosen) == 0:
@@ -322,7 +322,7 @@ class MOELA(ArchiveAlgorithm):
         kick = self.random_state.integers(2, most + 1, n)
         kick[self.random_state.random(n) >= self.kicking.probabilities[1] * self.kicks] = 0
         self.searches.begin(
-            front.pop[chosen], front.F[chosen], front.CV[chosen], W, features, start, kick
+            front.pop[chosen], front.F[chosen], front.CV[chosen], W, features, start, kick, promised
         )
 
     def _kicked(self) -> Population:
@@ -405,9 +405,17 @@ class MOELA(ArchiveAlgorithm):
         ran = finished & (done.cost > 0)
         self.kicking.add(done.kicked[ran].astype(np.int64), done.entered[ran] / done.cost[ran])
         if self.starts is not None:
+            self.starts.check(done.promised[ran], self._gained(ran))
             self.starts.add(done.start[ran], done.start_F[ran], done.W[ran], done.F[ran])
             self.starts.fit_if_due(self.frame, self.random_state)
         done.drop(finished)
+
+    def _gained(self, which: Bools) -> Floats:
+        """Say by how much searches [s] have lowered the value that they descend on."""
+        done = self.searches
+        W, by = done.W[which], self.descends_on
+        before = scalarise(self.frame.scale(done.start_F[which]), W, by)
+        return before - scalarise(self.frame.scale(done.F[which]), W, by)
 
     def _learn_moves(self, pop: Population, F: Floats) -> None:
         """Tell the move model what each move brought, before the searches move on."""

@@ -60,11 +60,14 @@ class LocalSearches:
         Which began with a kick.
     entered : int array, [s]
         Evaluated neighbours that entered the archive.
+    promised : float array, [s]
+        By how much the start model expects each to lower its value; NaN where it expects nothing.
     """
 
     _FIELDS = (
         "ids", "pop", "F", "CV", "W", "fails", "gains", "cost", "step",
         "features", "start", "start_F", "kick", "kicked", "entered",
+        "promised",
     )  # fmt: skip
 
     def __init__(
@@ -88,6 +91,7 @@ class LocalSearches:
         self.kick: Ints = np.empty(0, dtype=np.int64)
         self.kicked: NDArray[np.bool_] = np.empty(0, dtype=bool)
         self.entered: Ints = np.empty(0, dtype=np.int64)
+        self.promised: Floats = np.empty(0)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -106,11 +110,12 @@ class LocalSearches:
         features: Floats,
         start: Floats | None = None,
         kick: Ints | None = None,
+        promised: Floats | None = None,
     ) -> Ints:
         """Start one search from each design; return their ids [b].
 
         `start` [b, e] is what the start model saw of each; default: `features` [b, d]. `kick` [b]
-        defaults to zeros.
+        defaults to zeros, `promised` [b] to NaN.
         """
         b = len(pop)
         ids = np.arange(self.next_id, self.next_id + b)
@@ -122,6 +127,7 @@ class LocalSearches:
             "cost": zeros, "step": np.full(b, _STEP_START), "features": features,
             "start": features if start is None else start, "start_F": F,
             "kick": kick, "kicked": kick > 0, "entered": zeros,
+            "promised": np.full(b, np.nan) if promised is None else promised,
         }  # fmt: skip
         for name in self._FIELDS:
             old = getattr(self, name)
@@ -202,6 +208,7 @@ class LocalSearches:
         """Let searches begin anew from where their kick has led."""
         self.kick[at] = 0
         self.start_F[at] = self.F[at]
+        self.promised[at] = np.nan
         if self.start.shape[1]:
             # As a start it has not been tried yet.
             self.start[at] = 0.0

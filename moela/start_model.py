@@ -12,6 +12,10 @@ from moela.archive import Floats
 from moela.subproblems import Frame, Scalarisation, scalarise
 
 
+# Finished searches to see before promises count, and the newest that they are judged by.
+_LEAST_CHECKS, _MOST_CHECKS = 20, 200
+
+
 class StartModel:
     """Learns, from every search so far, the value at which a search from here ends.
 
@@ -28,6 +32,12 @@ class StartModel:
         Default: 50 extremely randomised trees.
     min_rows : int
         Searches to see before the model is used.
+
+    Attributes
+    ----------
+    trust : float
+        How much of what it promises a search to gain is gained: the slope of gains over promises
+        among the newest searches, between 0 and 1. A model that knows nothing gets 0.
     """
 
     def __init__(self, by: Scalarisation, estimator: Any = None, min_rows: int = 20) -> None:
@@ -40,12 +50,14 @@ class StartModel:
         self.W: list[Floats] = []
         self._fitted_at = 0
         self._model: Any = None
+        self._checks: list[tuple[float, float]] = []
+        self.trust = 0.0
 
     def __deepcopy__(self, memo: dict[int, Any]) -> StartModel:
         # Rows and fitted estimators are only ever replaced, so copies may share them.
         copied = self.__class__.__new__(self.__class__)
         copied.__dict__.update(self.__dict__)
-        for name in ("features", "start_F", "end_F", "W"):
+        for name in ("features", "start_F", "end_F", "W", "_checks"):
             setattr(copied, name, list(getattr(self, name)))
         return copied
 
@@ -63,6 +75,22 @@ class StartModel:
         self.start_F.extend(start_F)
         self.W.extend(W)
         self.end_F.extend(end_F)
+
+    def check(self, promised: Floats, gained: Floats) -> None:
+        """Compare what searches were promised to gain with what they gained, both [b].
+
+        Promises are made before the model has seen the search. NaN promises say nothing.
+        """
+        known = np.isfinite(promised)
+        if not known.any():
+            return
+        self._checks.extend(zip(promised[known].tolist(), gained[known].tolist(), strict=True))
+        del self._checks[:-_MOST_CHECKS]
+        if len(self._checks) >= _LEAST_CHECKS:
+            a, b = np.array(self._checks).T
+            spread = np.var(a)
+            slope = np.mean((a - a.mean()) * (b - b.mean())) / spread if spread > 0 else 0.0
+            self.trust = float(np.clip(slope, 0.0, 1.0))
 
     def fit_if_due(self, frame: Frame, random_state: np.random.Generator) -> bool:
         """Refit once there are half as many searches more than then; say whether it did."""

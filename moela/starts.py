@@ -25,26 +25,32 @@ def pick_starts(
     by: Scalarisation,
     model: StartModel | None,
     random_state: np.random.Generator,
-) -> NDArray[np.int64]:
+) -> tuple[NDArray[np.int64], Floats]:
     """Pick an archived design for each row of weights W [n, M].
 
-    The shortlist for some weights is the ten members that are best for them now. The model picks
-    the one from which it expects a search to end lowest; before there is a model, the best one. One
-    start in ten is drawn from the shortlist, so that the model also sees what it would not pick.
-    Designs with nothing new around them are left out.
+    The shortlist for some weights is the ten members that are best for them now. Of these the one
+    is picked from which a search is expected to end lowest: its value now, less what the model
+    promises that a search from there gains, as far as such promises have been kept. Where the model
+    turns out to know nothing, that is the member that is best now. One start in ten is drawn from
+    the shortlist, so that the model also sees what it would not pick. Designs with nothing new
+    around them are left out.
 
     Returns
     -------
-    int array, [n], or [0] where every archived design is exhausted
+    chosen : int array, [n], or [0] where every archived design is exhausted
+    promised : float array, [n] or [0]
+        What the model promises that each search gains; NaN without a model.
     """
     fresh = np.flatnonzero([not ind.data.get("exhausted", False) for ind in front.pop])
     if len(fresh) == 0:
-        return fresh
+        return fresh, np.empty(0)
     n = len(W)
     value = scalarise(frame.scale(front.F[fresh])[None], W[:, None], by)
     k = min(_SHORTLIST, len(fresh))
-    shortlist = fresh[value.argsort(axis=1, kind="stable")[:, :k]]
+    order = value.argsort(axis=1, kind="stable")[:, :k]
+    shortlist = fresh[order]
     choice = np.zeros(n, dtype=np.int64)
+    promised = np.full((n, k), np.nan)
     if model is not None:
         if model.ready:
             members = shortlist.ravel()
@@ -53,11 +59,14 @@ def pick_starts(
                 front.F[members],
                 W.repeat(k, axis=0),
                 frame,
-            )
-            choice = ends.reshape(n, k).argmin(axis=1)
+            ).reshape(n, k)
+            now = np.take_along_axis(value, order, axis=1)
+            promised = now - ends
+            choice = (now - model.trust * promised).argmin(axis=1)
         drawn = random_state.random(n) < _PROB_RANDOM
         choice = np.where(drawn, random_state.integers(0, k, n), choice)
-    return shortlist[np.arange(n), choice]
+    at = np.arange(n)
+    return shortlist[at, choice], promised[at, choice]
 
 
 def start_features(problem: Problem, front: Archive, members: NDArray[np.int64]) -> Floats:
