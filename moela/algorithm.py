@@ -13,8 +13,8 @@ from moela.archive import Bools, Floats
 from moela.base import ArchiveAlgorithm, require, rows
 from moela.encode import encode
 from moela.evolution import Evolution
+from moela.kicks import Kicks
 from moela.local_search import LocalSearches, add_tries, tries_of
-from moela.mating import Credit
 from moela.move_model import MoveModel
 from moela.published import PublishedMOELA
 from moela.screening import Screen
@@ -34,8 +34,6 @@ from moela.volume import DirectionalVolume
 
 PARTS = ("evolution", "search", "pareto")
 _BATCH = 20
-# Moves of a kick: at most a fifth of the variables, and at most so many.
-_MOST_KICKS = 10
 
 
 class MOELA(ArchiveAlgorithm):
@@ -61,8 +59,9 @@ class MOELA(ArchiveAlgorithm):
     patience : int
         Evaluated neighbours in a row that may fail before a search ends.
     kicks : bool
-        Whether some searches begin with a few moves at random, to leave the basin of the archived
-        design that they start from: one in twenty at least, more where such searches bring more.
+        Whether some searches begin with a kick, to leave the basin of the archived design that they
+        start from: a few moves at random, or a crossing with another archived design. One in twenty
+        does of each kind at least, more where such searches bring more.
     descend : {"auto", "product", "chebyshev", "weighted_sum"}
         What a search descends on. The weighted product of the distances to the reference aims at
         hypervolume; "auto" takes it where there is a reference, else the weighted sum.
@@ -209,8 +208,7 @@ class MOELA(ArchiveAlgorithm):
         )
         self.volume = DirectionalVolume(problem.n_obj, rng)
         self.turns = self._turns()
-        # A kick has to show first that it pays.
-        self.kicking = Credit([0.5, 0.05], floor=0.05, rate=0.1)
+        self.kicking = Kicks(problem, self.operators, self.seen, used=self.kicks)
         self.log: dict[str, dict[str, float]] = {
             part: {"n_eval": 0, "accepted": 0, "hypervolume": 0.0}
             for part in ("initial", *PARTS, "screening")
@@ -266,7 +264,7 @@ class MOELA(ArchiveAlgorithm):
             running = self.searches
             if len(running) == 0:
                 break
-            if (running.kick > 0).any():
+            if running.pending.any():
                 return self._kicked()
             width = max(1, (self.batch_size or 0) // len(running))
             found = self.screen.around(running, width, self.random_state)
@@ -318,9 +316,7 @@ class MOELA(ArchiveAlgorithm):
         if self.screen.learns:
             start = start_features(self.problem, front, chosen)
             features = start[:, :-1]
-        most = min(max(2, self.problem.n_var // 5), _MOST_KICKS)
-        kick = self.random_state.integers(2, most + 1, n)
-        kick[self.random_state.random(n) >= self.kicking.probabilities[1] * self.kicks] = 0
+        kick = self.kicking.draw(n, self.random_state)
         self.searches.begin(
             front.pop[chosen], front.F[chosen], front.CV[chosen], W, features, start, kick, promised
         )
@@ -328,16 +324,7 @@ class MOELA(ArchiveAlgorithm):
     def _kicked(self) -> Population:
         """Propose where the kicks of searches that start lead."""
         running = self.searches
-        at = np.flatnonzero(running.kick > 0)
-        X, left = running.X[at], running.kick[at].copy()
-        while (left > 0).any():
-            go = left > 0
-            near = self.operators.neighbours(
-                self.problem, X[go], 1, self.random_state, running.step[at[go]]
-            )
-            X[go] = near[:, 0]
-            left -= 1
-        self.seen.claim(X)
+        at, X = self.kicking.designs(running, self.front, self.frame, self.random_state)
         pop = Population.new("X", rows(list(X)))
         pop.set(search=running.ids[at], blind=False)
         if self.screen.learns:
@@ -403,7 +390,7 @@ class MOELA(ArchiveAlgorithm):
     def _finish(self, finished: Bools) -> None:
         done = self.searches
         ran = finished & (done.cost > 0)
-        self.kicking.add(done.kicked[ran].astype(np.int64), done.entered[ran] / done.cost[ran])
+        self.kicking.learn(done.kick[ran], done.entered[ran] / done.cost[ran])
         if self.starts is not None:
             self.starts.check(done.promised[ran], self._gained(ran))
             self.starts.add(done.start[ran], done.start_F[ran], done.W[ran], done.F[ran])
@@ -426,7 +413,7 @@ class MOELA(ArchiveAlgorithm):
         for ind, f in zip(pop, F, strict=True):
             at = standing.get(ind.data.get("search")) if ind.data.get("part") == "search" else None
             if at is not None:
-                if running.kick[at] > 0:
+                if running.pending[at]:
                     continue
                 before = running.F[at]
                 if ind.data.get("blind"):

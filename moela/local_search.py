@@ -54,10 +54,9 @@ class LocalSearches:
     start, start_F : float arrays, [s, e] and [s, M]
         What the start model saw, and the objectives, of where each began.
     kick : int array, [s]
-        Moves that a search makes before it descends, to leave the basin that it starts in. It goes
-        on from where they lead, better or worse.
-    kicked : bool array, [s]
-        Which began with a kick.
+        The kind of kick, an index into `Kicks.KINDS`, with which each begins; 0 for none.
+    pending : bool array, [s]
+        Whether the kick is still to be made. A search goes on from where it leads, better or worse.
     entered : int array, [s]
         Evaluated neighbours that entered the archive.
     promised : float array, [s]
@@ -66,7 +65,7 @@ class LocalSearches:
 
     _FIELDS = (
         "ids", "pop", "F", "CV", "W", "fails", "gains", "cost", "step",
-        "features", "start", "start_F", "kick", "kicked", "entered",
+        "features", "start", "start_F", "kick", "pending", "entered",
         "promised",
     )  # fmt: skip
 
@@ -89,7 +88,7 @@ class LocalSearches:
         self.start: Floats = np.empty((0, 0))
         self.start_F: Floats = np.empty((0, n_obj))
         self.kick: Ints = np.empty(0, dtype=np.int64)
-        self.kicked: NDArray[np.bool_] = np.empty(0, dtype=bool)
+        self.pending: NDArray[np.bool_] = np.empty(0, dtype=bool)
         self.entered: Ints = np.empty(0, dtype=np.int64)
         self.promised: Floats = np.empty(0)
 
@@ -126,7 +125,7 @@ class LocalSearches:
             "ids": ids, "pop": pop, "F": F, "CV": CV, "W": W, "fails": zeros, "gains": zeros,
             "cost": zeros, "step": np.full(b, _STEP_START), "features": features,
             "start": features if start is None else start, "start_F": F,
-            "kick": kick, "kicked": kick > 0, "entered": zeros,
+            "kick": kick, "pending": kick > 0, "entered": zeros,
             "promised": np.full(b, np.nan) if promised is None else promised,
         }  # fmt: skip
         for name in self._FIELDS:
@@ -180,7 +179,7 @@ class LocalSearches:
         where = at[best]
         own = scalarise(frame.scale(self.F[where]), self.W[where], self.by)
         chosen = known[best]
-        kicked = self.kick[where] > 0
+        kicked = self.pending[where]
         wins = better(CV[chosen], g[best], self.CV[where], own) | kicked
         tried = np.bincount(at, minlength=len(self))
         for i in np.flatnonzero(tried):
@@ -206,7 +205,7 @@ class LocalSearches:
 
     def _land(self, at: Ints) -> None:
         """Let searches begin anew from where their kick has led."""
-        self.kick[at] = 0
+        self.pending[at] = False
         self.start_F[at] = self.F[at]
         self.promised[at] = np.nan
         if self.start.shape[1]:

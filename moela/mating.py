@@ -16,6 +16,8 @@ _ETA_CROSSOVER, _ETA_MUTATION = 15.0, 20.0
 _SCALES = (0.5, 0.7, 0.9)
 _RATES = (0.2, 0.6, 1.0)
 _PROB_BOUND = 0.3
+# Share of the steps that forget where they come from. Without them a value that no parent has any
+# more, in another valley of one variable, is hardly ever found again.
 _PROB_ANEW = 0.3
 
 
@@ -56,7 +58,7 @@ class RealMating:
     - *difference*: differential evolution around the base, then polynomial mutation (Storn and
       Price 1997);
     - *step*: one variable, seldom more, moves by a normal step whose size is drawn from four
-      orders of magnitude;
+      orders of magnitude, or is drawn anew between its bounds;
     - *copy*: one variable, seldom more, comes from the other parent.
 
     The first two carry a population along where variables act together, the last two finish what

@@ -28,6 +28,9 @@ class Seen:
     def __len__(self) -> int:
         return len(self._known)
 
+    def __contains__(self, key: int) -> bool:
+        return key in self._known
+
     def keys(self, X: Any) -> list[int]:
         """Fingerprint each design of X, [n, n_var] numbers or [n] dictionaries."""
         if len(X) == 0:

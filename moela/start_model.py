@@ -11,7 +11,6 @@ from sklearn.ensemble import ExtraTreesRegressor
 from moela.archive import Floats
 from moela.subproblems import Frame, Scalarisation, scalarise
 
-
 # Finished searches to see before promises count, and the newest that they are judged by.
 _LEAST_CHECKS, _MOST_CHECKS = 20, 200
 

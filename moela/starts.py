@@ -45,28 +45,41 @@ def pick_starts(
     if len(fresh) == 0:
         return fresh, np.empty(0)
     n = len(W)
-    value = scalarise(frame.scale(front.F[fresh])[None], W[:, None], by)
-    k = min(_SHORTLIST, len(fresh))
-    order = value.argsort(axis=1, kind="stable")[:, :k]
-    shortlist = fresh[order]
+    order, now = shortlist(front.F[fresh], frame, W, by)
+    listed, k = fresh[order], order.shape[1]
     choice = np.zeros(n, dtype=np.int64)
     promised = np.full((n, k), np.nan)
     if model is not None:
         if model.ready:
-            members = shortlist.ravel()
+            members = listed.ravel()
             ends = model.predict(
                 start_features(problem, front, members),
                 front.F[members],
                 W.repeat(k, axis=0),
                 frame,
             ).reshape(n, k)
-            now = np.take_along_axis(value, order, axis=1)
             promised = now - ends
             choice = (now - model.trust * promised).argmin(axis=1)
         drawn = random_state.random(n) < _PROB_RANDOM
         choice = np.where(drawn, random_state.integers(0, k, n), choice)
     at = np.arange(n)
-    return shortlist[at, choice], promised[at, choice]
+    return listed[at, choice], promised[at, choice]
+
+
+def shortlist(
+    F: Floats, frame: Frame, W: Floats, by: Scalarisation
+) -> tuple[NDArray[np.int64], Floats]:
+    """List the ten (or all) of F [m, M] that are best for each row of weights W [n, M], best first.
+
+    Returns
+    -------
+    members : int array, [n, k]
+    values : float array, [n, k]
+        Their scalarised values.
+    """
+    value = scalarise(frame.scale(F)[None], W[:, None], by)
+    order = value.argsort(axis=1, kind="stable")[:, :_SHORTLIST]
+    return order, np.take_along_axis(value, order, axis=1)
 
 
 def start_features(problem: Problem, front: Archive, members: NDArray[np.int64]) -> Floats:

@@ -20,11 +20,13 @@ SCALARISATIONS = ("chebyshev", "weighted_sum", "product")
 # A design this close to the edge of the reference box, or beyond it, is scored by the tangent of
 # the logarithm instead, so that searches out there still know which way is in.
 _EDGE = 0.02
+# With a weight of zero a sub-problem could not tell a design from one that is worse in that
+# objective, and the first one to come would stay for good.
 _LEAST_WEIGHT = 1e-4
 
 
 def simplex_weights(n: int, n_obj: int, random_state: np.random.Generator) -> Floats:
-    """Spread n weight vectors over the unit simplex, the M unit vectors first.
+    """Spread n weight vectors over the unit simplex, the M corners first.
 
     The rest are scrambled Sobol points mapped to the simplex by the spacings of their sorted
     coordinates, which keeps them evenly spread for any n and M, unlike a lattice.
@@ -32,17 +34,22 @@ def simplex_weights(n: int, n_obj: int, random_state: np.random.Generator) -> Fl
     Returns
     -------
     float array, [n, M]
-        Non-negative rows that sum to 1.
+        Positive rows that sum to 1; the least weights are a ten-thousandth.
     """
     corners = np.eye(n_obj)[:n]
     inner = n - len(corners)
     if inner <= 0:
-        return corners
+        return _positive(corners)
     sobol = qmc.Sobol(n_obj - 1, rng=random_state)
     points = sobol.random_base2(int(np.ceil(np.log2(max(inner, 2)))))[:inner]
     edges = np.sort(points, axis=1)
     bounds = np.concatenate([np.zeros((inner, 1)), edges, np.ones((inner, 1))], axis=1)
-    return np.concatenate([corners, np.diff(bounds, axis=1)])
+    return _positive(np.concatenate([corners, np.diff(bounds, axis=1)]))
+
+
+def _positive(W: Floats) -> Floats:
+    W = np.maximum(W, _LEAST_WEIGHT)
+    return W / W.sum(axis=1, keepdims=True)
 
 
 def random_weights(n: int, n_obj: int, random_state: np.random.Generator) -> Floats:
@@ -181,7 +188,7 @@ class Subproblems:
     """
 
     def __init__(self, W: Floats, n_neighbours: int, by: Scalarisation) -> None:
-        self.W, self.by = np.maximum(W, _LEAST_WEIGHT), by
+        self.W, self.by = W, by
         self.B = neighbourhoods(W, n_neighbours)
         self.pop = Population.empty()
         self.F: Floats = np.empty((0, W.shape[1]))

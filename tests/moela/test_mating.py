@@ -77,3 +77,16 @@ def test_evolution_crosses_infeasible_ground():
     found = minimize(BehindAWall(), MOELA(), ("n_eval", 3000), seed=1)
     assert found.F.sum(axis=1).min() < 1.1
     assert found.algorithm.evolution.relaxed is not None
+
+
+def test_a_step_finds_a_value_that_no_parent_has():
+    """Where all parents sit at the wrong end of a variable, small steps would never leave it."""
+    rng = np.random.default_rng(3)
+    xl, xu = np.zeros(2), np.ones(2)
+    mating = RealMating()
+    mating.credit.mean[:] = [1e-4, 1e-4, 1.0, 1e-4]
+    base = np.zeros((4000, 2))
+    children, way = mating.children(base, np.zeros((4000, 3, 2)), xl, xu, rng)
+    stepped = children[way == RealMating.WAYS.index("step")].max(axis=1)
+    # Evenly over the whole range, not only beyond it by chance.
+    assert np.histogram(stepped, [0.5, 0.75, 1.0])[0].min() > 0.03 * len(stepped)

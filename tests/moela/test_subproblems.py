@@ -28,9 +28,19 @@ def archive_of(F):
 def test_weights_are_on_the_simplex(n, n_obj):
     W = simplex_weights(n, n_obj, np.random.default_rng(0))
     assert W.shape == (n, n_obj)
-    assert (W >= 0).all()
+    assert (W > 0).all()
     np.testing.assert_allclose(W.sum(axis=1), 1.0)
-    assert np.array_equal(W[:n_obj], np.eye(n_obj)[:n])
+    np.testing.assert_allclose(W[:n_obj], np.eye(n_obj)[:n], atol=1e-3)
+
+
+def test_the_sub_problem_of_a_corner_prefers_what_is_better_in_the_other_objectives():
+    corner = simplex_weights(1, 2, np.random.default_rng(0))
+    sub, frame = Subproblems(corner, 1, "chebyshev"), Frame(2, bounds=([0.0, 0.0], [1.0, 1.0]))
+    pop, rng = Population.new("X", np.arange(2.0)[:, None]), np.random.default_rng(0)
+    sub.populate_in_order(pop[:1], np.array([[0.0, 0.9]]), np.zeros(1))
+    here, local = np.zeros(1, dtype=int), np.ones(1, dtype=bool)
+    sub.replace(pop[1:], np.array([[0.0, 0.2]]), np.zeros(1), here, local, frame, rng)
+    assert sub.F.tolist() == [[0.0, 0.2]]
 
 
 def test_weights_are_spread_more_evenly_than_random_ones():
