@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from pymoo.core.population import Population
 
 from moela.archive import Bools, Floats
@@ -307,9 +307,7 @@ class MOELA(ArchiveAlgorithm):
             return
         front = self.front
         W = random_weights(n, self.problem.n_obj, self.random_state)
-        chosen, promised = pick_starts(
-            self.problem, front, self.frame, W, self.descends_on, self.starts, self.random_state
-        )
+        chosen, promised = self._pick_starts(W)
         if len(chosen) == 0:
             return
         start = features = np.empty((n, 0))
@@ -319,6 +317,18 @@ class MOELA(ArchiveAlgorithm):
         kick = self.kicking.draw(n, self.random_state)
         self.searches.begin(
             front.pop[chosen], front.F[chosen], front.CV[chosen], W, features, start, kick, promised
+        )
+
+    def _pick_starts(self, W: Floats) -> tuple[NDArray[np.int64], Floats]:
+        """Pick an archived design for each row of W, and say what the model promises of it."""
+        return pick_starts(
+            self.problem,
+            self.front,
+            self.frame,
+            W,
+            self.descends_on,
+            self.starts,
+            self.random_state,
         )
 
     def _kicked(self) -> Population:

@@ -18,9 +18,8 @@ import numpy as np
 
 from moela import MOELA
 from moela.experiment import ExperimentResults
-from moela.starts import start_features
 from moela.statistics import compare_pairs, holm
-from moela.subproblems import SCALARISATIONS, random_weights
+from moela.subproblems import SCALARISATIONS
 from problems import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP, NoC3D
 from tests.benchmarks import tables
 
@@ -28,19 +27,9 @@ from tests.benchmarks import tables
 class RandomStarts(MOELA):
     """MOELA whose searches start from random members of the archive."""
 
-    def _start_searches(self, n: int) -> None:
-        if n <= 0:
-            return
-        front = self.front
-        W = random_weights(n, self.problem.n_obj, self.random_state)
-        chosen = self.random_state.integers(len(front), size=n)
-        start = features = np.empty((n, 0))
-        if self.screen.learns:
-            start = start_features(self.problem, front, chosen)
-            features = start[:, :-1]
-        self.searches.begin(
-            front.pop[chosen], front.F[chosen], front.CV[chosen], W, features, start
-        )
+    def _pick_starts(self, W: Any) -> Any:
+        n = len(W)
+        return self.random_state.integers(len(self.front), size=n), np.full(n, np.nan)
 
 
 def moela(kind: type[MOELA] = MOELA, **settings: Any) -> Any:
