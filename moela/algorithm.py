@@ -402,17 +402,10 @@ class MOELA(ArchiveAlgorithm):
         ran = finished & (done.cost > 0)
         self.kicking.learn(done.kick[ran], done.entered[ran] / done.cost[ran])
         if self.starts is not None:
-            self.starts.check(done.promised[ran], self._gained(ran))
+            self.starts.check(done.promised[ran], done.gained(self.frame)[ran])
             self.starts.add(done.start[ran], done.start_F[ran], done.W[ran], done.F[ran])
             self.starts.fit_if_due(self.frame, self.random_state)
         done.drop(finished)
-
-    def _gained(self, which: Bools) -> Floats:
-        """Say by how much searches [s] have lowered the value that they descend on."""
-        done = self.searches
-        W, by = done.W[which], self.descends_on
-        before = scalarise(self.frame.scale(done.start_F[which]), W, by)
-        return before - scalarise(self.frame.scale(done.F[which]), W, by)
 
     def _learn_moves(self, pop: Population, F: Floats) -> None:
         """Tell the move model what each move brought, before the searches move on."""

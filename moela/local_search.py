@@ -65,8 +65,7 @@ class LocalSearches:
 
     _FIELDS = (
         "ids", "pop", "F", "CV", "W", "fails", "gains", "cost", "step",
-        "features", "start", "start_F", "kick", "pending", "entered",
-        "promised",
+        "features", "start", "start_F", "kick", "pending", "entered", "promised",
     )  # fmt: skip
 
     def __init__(
@@ -212,6 +211,11 @@ class LocalSearches:
             # As a start it has not been tried yet.
             self.start[at] = 0.0
             self.start[at, : self.features.shape[1]] = self.features[at]
+
+    def gained(self, frame: Frame) -> Floats:
+        """Say by how much each has lowered the value that it descends on, [s]."""
+        before = scalarise(frame.scale(self.start_F), self.W, self.by)
+        return before - scalarise(frame.scale(self.F), self.W, self.by)
 
     def drop(self, finished: NDArray[np.bool_]) -> None:
         """Forget searches [s]."""
