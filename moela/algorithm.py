@@ -34,6 +34,7 @@ from moela.volume import DirectionalVolume
 
 PARTS = ("evolution", "search", "pareto")
 _BATCH = 20
+_N_FIRST_SEARCHES = 2
 
 
 class MOELA(ArchiveAlgorithm):
@@ -55,13 +56,15 @@ class MOELA(ArchiveAlgorithm):
     scalarisation : {"chebyshev", "weighted_sum", "product"}
         By which children replace members; see `moela.subproblems.scalarise`.
     n_searches : int
-        Local searches that run side by side.
+        Local searches that run side by side. Unless there is a `batch_size` to fill, only two do at
+        first, and each that ends makes room for one more.
     patience : int
         Evaluated neighbours in a row that may fail before a search ends.
     kicks : bool
-        Whether some searches begin with a kick, to leave the basin of the archived design that they
-        start from: a few moves at random, or a crossing with another archived design. One in twenty
-        does of each kind at least, more where such searches bring more.
+        Whether some searches begin with a kick, to leave the basin of an archived design that has
+        seen `patience` evaluated neighbours already: a few moves at random, or a crossing with
+        another archived design. Of such searches one in twenty does of each kind at least, more
+        where that brings more.
     descend : {"auto", "product", "chebyshev", "weighted_sum"}
         What a search descends on. The weighted product of the distances to the reference aims at
         hypervolume; "auto" takes it where there is a reference, else the weighted sum.
@@ -208,7 +211,9 @@ class MOELA(ArchiveAlgorithm):
         )
         self.volume = DirectionalVolume(problem.n_obj, rng)
         self.turns = self._turns()
-        self.kicking = Kicks(problem, self.operators, self.seen, used=self.kicks)
+        self.kicking = Kicks(
+            problem, self.operators, self.seen, used=self.kicks, patience=self.patience
+        )
         self.log: dict[str, dict[str, float]] = {
             part: {"n_eval": 0, "accepted": 0, "hypervolume": 0.0}
             for part in ("initial", *PARTS, "screening")
@@ -260,7 +265,7 @@ class MOELA(ArchiveAlgorithm):
         """Let each running search propose its most promising neighbours."""
         # A search with nothing new around it ends unpaid, and another takes its place.
         for _ in range(3):
-            self._start_searches(self.n_searches - len(self.searches))
+            self._start_searches(self._room())
             running = self.searches
             if len(running) == 0:
                 break
@@ -282,6 +287,16 @@ class MOELA(ArchiveAlgorithm):
             if len(pop):
                 return pop
         return Population.empty()
+
+    def _room(self) -> int:
+        """How many searches may start now."""
+        running = len(self.searches)
+        if self.batch_size is not None:
+            return self.n_searches - running
+        # Far from the front nearly every step of a search improves, and a few searches get down
+        # with fewer evaluations than many do.
+        ended = self.searches.next_id - running
+        return min(self.n_searches, _N_FIRST_SEARCHES + ended) - running
 
     def _around_the_front(self) -> Population:
         """Propose neighbours of archived designs that promise hypervolume: Pareto local search."""
@@ -314,7 +329,7 @@ class MOELA(ArchiveAlgorithm):
         if self.screen.learns:
             start = start_features(self.problem, front, chosen)
             features = start[:, :-1]
-        kick = self.kicking.draw(n, self.random_state)
+        kick = self.kicking.draw(tries_of(front.pop[chosen]), self.random_state)
         self.searches.begin(
             front.pop[chosen], front.F[chosen], front.CV[chosen], W, features, start, kick, promised
         )

@@ -13,7 +13,8 @@ from threadpoolctl import ThreadpoolController
 
 from moela.archive import Floats
 
-_MIN_ROWS = 100
+# Moves to see before the model is used. It is rough then, but most of what counts is gained early.
+_MIN_ROWS = 40
 
 
 @cache
