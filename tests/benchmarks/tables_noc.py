@@ -63,7 +63,7 @@ def main() -> None:
         )
     ]
     parts.append(tables.sources(results))
-    at = [n for n in (1000, 2000, 3000, 5000, 10_000, 20_000) if n <= arguments.budget]
+    at = [n for n in (500, 1000, 2000, 3000, 5000, 10_000, 20_000) if n <= arguments.budget]
     for m in arguments.objectives:
         block = [name for name in results.problems if name.endswith(f"-{m}")]
         if block:
