@@ -34,7 +34,6 @@ from moela.volume import DirectionalVolume
 
 PARTS = ("evolution", "search", "pareto")
 _BATCH = 20
-_N_FIRST_SEARCHES = 2
 
 
 class MOELA(ArchiveAlgorithm):
@@ -56,8 +55,8 @@ class MOELA(ArchiveAlgorithm):
     scalarisation : {"chebyshev", "weighted_sum", "product"}
         By which children replace members; see `moela.subproblems.scalarise`.
     n_searches : int
-        Local searches that run side by side. Unless there is a `batch_size` to fill, only two do at
-        first, and each that ends makes room for one more.
+        Local searches that run side by side. One or two get further with a few hundred
+        evaluations, more find more in the long run.
     patience : int
         Evaluated neighbours in a row that may fail before a search ends.
     kicks : bool
@@ -265,7 +264,7 @@ class MOELA(ArchiveAlgorithm):
         """Let each running search propose its most promising neighbours."""
         # A search with nothing new around it ends unpaid, and another takes its place.
         for _ in range(3):
-            self._start_searches(self._room())
+            self._start_searches(self.n_searches - len(self.searches))
             running = self.searches
             if len(running) == 0:
                 break
@@ -287,16 +286,6 @@ class MOELA(ArchiveAlgorithm):
             if len(pop):
                 return pop
         return Population.empty()
-
-    def _room(self) -> int:
-        """How many searches may start now."""
-        running = len(self.searches)
-        if self.batch_size is not None:
-            return self.n_searches - running
-        # Far from the front nearly every step of a search improves, and a few searches get down
-        # with fewer evaluations than many do.
-        ended = self.searches.next_id - running
-        return min(self.n_searches, _N_FIRST_SEARCHES + ended) - running
 
     def _around_the_front(self) -> Population:
         """Propose neighbours of archived designs that promise hypervolume: Pareto local search."""

@@ -77,10 +77,8 @@ def variants() -> dict[str, Any]:
         found[f"archive {size}"] = moela(archive_size=size)
     for patience in (5, 10, 40, 80):
         found[f"patience {patience}"] = moela(patience=patience)
-    for n in (1, 3, 10, 20):
+    for n in (1, 2, 3, 10, 20):
         found[f"{n} searches"] = moela(n_searches=n)
-    # With a batch to fill, all searches run from the start.
-    found["five searches from the start"] = moela(batch_size=5)
     for size in (20, 50):
         found[f"batches of {size}"] = moela(batch_size=size)
     return found

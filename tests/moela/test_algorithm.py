@@ -56,32 +56,6 @@ def test_shares_are_kept():
     assert log["pareto"]["n_eval"] == pytest.approx(250, abs=25)
 
 
-def _side_by_side(**settings):
-    """Run searches alone; return how many ran and had ended after each step, [n, 2]."""
-    seen = []
-
-    def watch(algorithm):
-        searches = getattr(algorithm, "searches", ())
-        if len(searches):
-            seen.append((len(searches), searches.next_id - len(searches)))
-
-    algorithm = MOELA(shares={"search": 1}, **settings)
-    minimize(Linear(), algorithm, ("n_eval", 600), seed=1, callback=watch)
-    return np.array(seen)
-
-
-def test_two_searches_run_at_first_and_each_that_ends_makes_room():
-    running, ended = _side_by_side().T
-    assert running[0] == 2
-    assert (running <= np.minimum(5, 2 + ended)).all()
-    assert running.max() == 5
-
-
-def test_a_batch_is_filled_by_all_searches_from_the_start():
-    running, _ = _side_by_side(batch_size=20).T
-    assert running[0] == 5
-
-
 def test_move_model_knows_a_linear_problem():
     algorithm = run(Linear(), MOELA(shares={"search": 1}), 1500).algorithm
     assert algorithm.moves.skill > 0.9
