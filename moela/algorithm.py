@@ -55,15 +55,13 @@ class MOELA(ArchiveAlgorithm):
     scalarisation : {"chebyshev", "weighted_sum", "product"}
         By which children replace members; see `moela.subproblems.scalarise`.
     n_searches : int
-        Local searches that run side by side. One or two get further with a few hundred
-        evaluations, more find more in the long run.
+        Local searches that run side by side.
     patience : int
         Evaluated neighbours in a row that may fail before a search ends.
     kicks : bool
-        Whether some searches begin with a kick, to leave the basin of an archived design that has
-        seen `patience` evaluated neighbours already: a few moves at random, or a crossing with
-        another archived design. Of such searches one in twenty does of each kind at least, more
-        where that brings more.
+        Whether some searches begin with a kick, to leave the basin of the archived design that they
+        start from: a few moves at random, or a crossing with another archived design. One in twenty
+        does of each kind at least, more where such searches bring more.
     descend : {"auto", "product", "chebyshev", "weighted_sum"}
         What a search descends on. The weighted product of the distances to the reference aims at
         hypervolume; "auto" takes it where there is a reference, else the weighted sum.
@@ -210,9 +208,7 @@ class MOELA(ArchiveAlgorithm):
         )
         self.volume = DirectionalVolume(problem.n_obj, rng)
         self.turns = self._turns()
-        self.kicking = Kicks(
-            problem, self.operators, self.seen, used=self.kicks, patience=self.patience
-        )
+        self.kicking = Kicks(problem, self.operators, self.seen, used=self.kicks)
         self.log: dict[str, dict[str, float]] = {
             part: {"n_eval": 0, "accepted": 0, "hypervolume": 0.0}
             for part in ("initial", *PARTS, "screening")
@@ -318,7 +314,7 @@ class MOELA(ArchiveAlgorithm):
         if self.screen.learns:
             start = start_features(self.problem, front, chosen)
             features = start[:, :-1]
-        kick = self.kicking.draw(tries_of(front.pop[chosen]), self.random_state)
+        kick = self.kicking.draw(n, self.random_state)
         self.searches.begin(
             front.pop[chosen], front.F[chosen], front.CV[chosen], W, features, start, kick, promised
         )

@@ -22,21 +22,17 @@ Ints = NDArray[np.int64]
 
 # Moves of a kick: at most a fifth of the variables, and at most so many.
 _MOST_MOVES = 10
-# What is expected of each kind, before any has been tried.
-_EXPECTED = (0.2, 0.2, 0.2)
-# Where no kick comes into question.
-_FRESH = -1
+# A kick has to show first that it pays.
+_EXPECTED = (0.5, 0.05, 0.05)
 
 
 class Kicks:
-    """Takes searches out of the basin of an archived design that others have been stuck at.
+    """Takes some searches out of the basin of the archived design that they start from.
 
     There are two kinds of kick: a few *moves* at random, as in iterated local search, and a
     *crossing* with another archived design that is good for the weights of the search, as in
     genetic local search (Jaszkiewicz 2002, "Genetic local search for multi-objective combinatorial
-    optimization", EJOR 137(1)). Each kind, and none, is used as often as it pays, at least once in
-    twenty. A design with few neighbours evaluated so far is left as it is: a search from there
-    finds more than one from where a kick leads.
+    optimization", EJOR 137(1)). Each kind is used as often as it pays, at least once in twenty.
 
     Parameters
     ----------
@@ -44,32 +40,20 @@ class Kicks:
         What is searched, its operators, and the designs asked for so far.
     used : bool
         Whether there are kicks at all.
-    patience : int
-        Evaluated neighbours from which on a design counts as one to be stuck at.
     """
 
     KINDS = ("none", "moves", "crossing")
 
-    def __init__(
-        self, problem: Problem, operators: Operators, seen: Seen, *, used: bool, patience: int
-    ) -> None:
+    def __init__(self, problem: Problem, operators: Operators, seen: Seen, *, used: bool) -> None:
         self.problem, self.operators, self.seen = problem, operators, seen
-        self.used, self.patience = used, patience
+        self.used = used
         self.credit = Credit(_EXPECTED, floor=0.05, rate=0.1)
 
-    def draw(self, tries: Ints, random_state: np.random.Generator) -> Ints:
-        """Draw the kinds of kick of searches that start from designs tried so often, [n].
-
-        Returns
-        -------
-        int array, [n]
-            Indices into `KINDS`; -1 where the design is fresh, so that no kick was considered.
-        """
-        n = len(tries)
+    def draw(self, n: int, random_state: np.random.Generator) -> Ints:
+        """Draw the kind of kick, an index into `KINDS`, of n searches that start: [n]."""
         if not self.used:
-            return np.full(n, _FRESH)
-        drawn = random_state.choice(len(self.KINDS), n, p=self.credit.probabilities)
-        return np.where(tries >= self.patience, drawn, _FRESH)
+            return np.zeros(n, dtype=np.int64)
+        return random_state.choice(len(self.KINDS), n, p=self.credit.probabilities)
 
     def designs(
         self,
@@ -128,9 +112,5 @@ class Kicks:
         return rows([ind.X for ind in self.operators.children(self.problem, pop, parents, rng)])
 
     def learn(self, kinds: Ints, entered: Floats) -> None:
-        """Learn which share of their evaluations entered the archive: kinds [b], shares [b].
-
-        Searches from fresh designs, of kind -1, say nothing about kicks.
-        """
-        considered = kinds != _FRESH
-        self.credit.add(kinds[considered], entered[considered])
+        """Learn which share of their evaluations entered the archive: kinds [b], shares [b]."""
+        self.credit.add(kinds, entered)

@@ -54,7 +54,7 @@ class LocalSearches:
     start, start_F : float arrays, [s, e] and [s, M]
         What the start model saw, and the objectives, of where each began.
     kick : int array, [s]
-        The kind of kick with which each begins, as `Kicks.draw` says it; above 0 for any.
+        The kind of kick, an index into `Kicks.KINDS`, with which each begins; 0 for none.
     pending : bool array, [s]
         Whether the kick is still to be made. A search goes on from where it leads, better or worse.
     entered : int array, [s]

@@ -13,8 +13,7 @@ from threadpoolctl import ThreadpoolController
 
 from moela.archive import Floats
 
-# Moves to see before the model is used. It is rough then, but most of what counts is gained early.
-_MIN_ROWS = 40
+_MIN_ROWS = 100
 
 
 @cache
