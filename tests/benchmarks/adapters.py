@@ -373,6 +373,21 @@ def _jmetal_problem(recorder: Recorder, kind: str) -> Any:
 
     problem = recorder.problem
 
+    class Permutation(PermutationSolution):  # type: ignore[misc]
+        """A permutation that jMetalPy's own operators can change.
+
+        They swap entries in place, and `PermutationSolution.variables` hands out a copy, so that
+        every child would be one of the first designs.
+        """
+
+        @property
+        def variables(self) -> list[int]:
+            return self._variables
+
+        @variables.setter
+        def variables(self, values: list[int]) -> None:
+            self._variables = list(values)
+
     class JMetalProblem(Problem):  # type: ignore[misc]
         """A pymoo problem as jMetalPy takes one."""
 
@@ -401,7 +416,7 @@ def _jmetal_problem(recorder: Recorder, kind: str) -> Any:
             elif kind == "binary":
                 made = BinarySolution(problem.n_var, *counts)
             else:
-                made = PermutationSolution(problem.n_var, *counts)
+                made = Permutation(problem.n_var, *counts)
             made.variables = np.asarray(x).tolist()
             return made
 
