@@ -15,8 +15,8 @@ from moela.encode import encode
 from moela.evolution import Evolution
 from moela.kicks import Kicks
 from moela.local_search import LocalSearches, add_tries, tries_of
-from moela.move_model import MoveModel
 from moela.published import PublishedMOELA
+from moela.ranking import Ranking
 from moela.screening import Screen
 from moela.start_model import StartModel
 from moela.starts import pick_starts, start_features
@@ -29,11 +29,15 @@ from moela.subproblems import (
     scalarise,
     simplex_weights,
 )
+from moela.teaching import teach_designs, teach_moves
 from moela.turns import Turns
 from moela.volume import DirectionalVolume
 
 PARTS = ("evolution", "search", "pareto")
 _BATCH = 20
+# Pareto search ranks so many times fewer candidates than searches; it looks around many designs.
+# Where the landscape is known, ranking more of them pays.
+_RANKED, _RANKED_KNOWN = 10, 2
 
 
 class MOELA(ArchiveAlgorithm):
@@ -68,13 +72,17 @@ class MOELA(ArchiveAlgorithm):
     n_candidates : int
         Neighbours that the move model ranks around each place where a search stands; a fifth of
         them may be evaluated before others are drawn. Pareto search ranks a tenth of that around
-        each design, of which it evaluates one.
+        each design, half where the landscape model is used, of which it evaluates one.
     shares : dict or None
         Relative shares of the evaluations that "evolution", "search" and "pareto" get. None: mostly
         search where the problem brings `neighbours` of its own, since somebody has thought about
         moves there, else mostly evolution; from there the shares follow what each part brings.
     start_model, move_model : "default", None or scikit-learn regressor
         The models that pick starts and rank moves; None does without.
+    landscape : bool
+        Whether a second model learns from all designs what they are worth, and ranks moves where
+        that predicts better than the move model. It is there for designs whose `features`, else
+        variables, are all 0 or 1, such as rows of bits or who is where in a permutation.
     reference : "auto", None or array [M]
         A point to beat, from which the weighted product is measured. "auto" takes the problem's
         `ref_point`, unless most of the first designs beat it already, as they do where it is a
@@ -132,6 +140,7 @@ class MOELA(ArchiveAlgorithm):
         shares: Mapping[str, float] | None = None,
         start_model: Any = "default",
         move_model: Any = "default",
+        landscape: bool = True,
         reference: ArrayLike | Literal["auto"] | None = "auto",
         batch_size: int | None = None,
         archive_size: int | None = None,
@@ -155,7 +164,8 @@ class MOELA(ArchiveAlgorithm):
             require("MOELA", name, choice, choice in known, allowed)
         fits = 0.0 <= prob_neighbour_mating <= 1.0
         require("MOELA", "prob_neighbour_mating", prob_neighbour_mating, fits, "between 0 and 1")
-        require("MOELA", "kicks", kicks, isinstance(kicks, bool), "True or False")
+        for name, switch in (("kicks", kicks), ("landscape", landscape)):
+            require("MOELA", name, switch, isinstance(switch, bool), "True or False")
         if shares is not None:
             named = set(shares) <= set(PARTS) and all(value >= 0 for value in shares.values())
             fits = named and sum(shares.values()) > 0
@@ -174,6 +184,7 @@ class MOELA(ArchiveAlgorithm):
         self.shares = shares
         self.start_model = start_model
         self.move_model = move_model
+        self.landscape = landscape
         self.reference = reference
         self.batch_size = batch_size
 
@@ -195,14 +206,15 @@ class MOELA(ArchiveAlgorithm):
         self.evolution = Evolution(
             problem, self.operators, self.seen, self.subproblems, self.prob_neighbour_mating
         )
-        self.moves: MoveModel | None = None
+        self.ranking: Ranking | None = None
         if self.move_model is not None:
-            self.moves = MoveModel(None if isinstance(self.move_model, str) else self.move_model)
+            estimator = None if isinstance(self.move_model, str) else self.move_model
+            self.ranking = Ranking(estimator, landscape=self.landscape)
         self.screen = Screen(
             problem,
             self.operators,
             self.seen,
-            self.moves,
+            self.ranking,
             learns=self.start_model is not None,
             n_candidates=self.n_candidates,
         )
@@ -292,7 +304,9 @@ class MOELA(ArchiveAlgorithm):
         base = front.pop[members]
         X = rows([ind.X for ind in base])
         features = encode(self.problem, X) if self.screen.learns else np.empty((n, 0))
-        found = self.screen.candidates(X, features, 1, self.n_candidates // 10, rng)
+        known = self.ranking is not None and self.ranking.by_landscape
+        k = self.n_candidates // (_RANKED_KNOWN if known else _RANKED)
+        found = self.screen.candidates(X, features, 1, k, rng)
         F = front.F[members][:, None] + found.change
         gain = self.volume.gain(F.reshape(-1, F.shape[2]), self.frame).reshape(F.shape[:2])
         pop, at = self.screen.pick(found, -gain, 1)
@@ -348,6 +362,8 @@ class MOELA(ArchiveAlgorithm):
         self._aim(F)
         self.frame.update(F, self.front)
         self.evolution.populate(pop, F, CV, self.frame)
+        if self.ranking is not None:
+            teach_designs(self.ranking, self.problem, pop, F)
         self._account(pop, F, CV, accepted)
 
     def _answer(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
@@ -357,8 +373,9 @@ class MOELA(ArchiveAlgorithm):
             self.volume.restart(self._before(accepted), self.frame)
         self._account(pop, F, CV, accepted)
         part = np.array([ind.data.get("part") for ind in pop])
-        if self.moves is not None:
-            self._learn_moves(pop, F)
+        if self.ranking is not None:
+            teach_moves(self.ranking, pop, F, self.searches, self.frame)
+            teach_designs(self.ranking, self.problem, pop, F)
         searched = part == "search"
         if searched.any():
             self._advance_searches(pop[searched], F[searched], CV[searched], accepted[searched])
@@ -406,31 +423,3 @@ class MOELA(ArchiveAlgorithm):
             self.starts.add(done.start[ran], done.start_F[ran], done.W[ran], done.F[ran])
             self.starts.fit_if_due(self.frame, self.random_state)
         done.drop(finished)
-
-    def _learn_moves(self, pop: Population, F: Floats) -> None:
-        """Tell the move model what each move brought, before the searches move on."""
-        assert self.moves is not None
-        running = self.searches
-        standing = dict(zip(running.ids.tolist(), range(len(running)), strict=True))
-        moves, changes, predicted, measured = [], [], [], []
-        for ind, f in zip(pop, F, strict=True):
-            at = standing.get(ind.data.get("search")) if ind.data.get("part") == "search" else None
-            if at is not None:
-                if running.pending[at]:
-                    continue
-                before = running.F[at]
-                if ind.data.get("blind"):
-                    Z = self.frame.scale(np.stack([before, f]))
-                    g = scalarise(Z, running.W[at], self.descends_on)
-                    predicted.append(ind.data.get("predicted"))
-                    measured.append(g[1] - g[0])
-            elif ind.data.get("part") == "pareto":
-                before = ind.data.get("base").F
-            else:
-                continue
-            moves.append(ind.data.get("move"))
-            changes.append(f - before)
-        if moves:
-            self.moves.add(np.array(moves), np.array(changes))
-            self.moves.check(np.array(predicted), np.array(measured))
-            self.moves.fit_if_due()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
 
@@ -20,6 +21,11 @@ _MIN_ROWS = 100
 def _threads() -> ThreadpoolController:
     # Looking for the libraries takes longer than a fit, and they do not change.
     return ThreadpoolController()
+
+
+def one_thread() -> AbstractContextManager[Any]:
+    """Keep BLAS to one thread meanwhile."""
+    return _threads().limit(limits=1)
 
 
 class MoveModel:
@@ -82,10 +88,10 @@ class MoveModel:
             self._kept -= len(self.moves[0])
             del self.moves[0], self.changes[0]
 
-    def fit_if_due(self) -> bool:
-        """Refit once the rows have grown by a tenth of what is kept; say whether it did."""
-        growth = max(20, 0.1 * min(self.n_rows, self.window))
-        if self.n_rows < _MIN_ROWS or self.n_rows < self._fitted_at + growth:
+    def fit_if_due(self, growth: float = 0.1) -> bool:
+        """Refit once the rows have grown by this share of what is kept; say whether it did."""
+        new = max(20, growth * min(self.n_rows, self.window))
+        if self.n_rows < _MIN_ROWS or self.n_rows < self._fitted_at + new:
             return False
         D, C = np.concatenate(self.moves), np.concatenate(self.changes)
         spread = D.std(axis=0)
@@ -93,7 +99,7 @@ class MoveModel:
         unit = C.std(axis=0)
         self._unit = np.where(unit > 0, unit, 1.0)
         # BLAS threads gain nothing on matrices this small, and lose much on a busy machine.
-        with _threads().limit(limits=1):
+        with one_thread():
             self._model = clone(self.estimator).fit(D / self._scale, C / self._unit)
         self._linear = None
         if isinstance(self._model, Ridge) and not self._model.fit_intercept:

@@ -15,8 +15,8 @@ from moela.archive import Bools, Floats
 from moela.base import rows
 from moela.encode import encode
 from moela.local_search import LocalSearches
-from moela.move_model import MoveModel
 from moela.operators import Operators
+from moela.ranking import Ranking
 from moela.seen import Seen
 
 
@@ -53,9 +53,9 @@ class Candidates:
 class _Pool:
     """Candidates [k, ...] around the place where a search stands.
 
-    `change` [k, M] is what the model of fit number `fit` predicts for them. `used` [k] have been
-    looked at; `spent` says that none of the others is expected to be better than where the search
-    stands.
+    `change` [k, M] is what the model predicts for them, in the fit that `fit` names. `used` [k]
+    have been looked at; `spent` says that none of the others is expected to be better than where
+    the search stands.
     """
 
     X: NDArray[Any]
@@ -63,7 +63,7 @@ class _Pool:
     moves: Floats
     used: Bools
     change: Floats
-    fit: int = -1
+    fit: tuple[bool, int] | None = None
     spent: bool = False
 
 
@@ -74,7 +74,7 @@ class Screen:
     ----------
     problem, operators, seen
         What is searched, its moves, and the designs asked for so far, which are not picked again.
-    model : MoveModel or None
+    model : Ranking or None
     learns : bool
         Whether features are wanted although no move model is.
     n_candidates : int
@@ -88,7 +88,7 @@ class Screen:
         problem: Problem,
         operators: Operators,
         seen: Seen,
-        model: MoveModel | None,
+        model: Ranking | None,
         *,
         learns: bool,
         n_candidates: int,
@@ -135,7 +135,7 @@ class Screen:
                 used = np.zeros(k, dtype=bool)
                 self._pools[stands[at]] = _Pool(near[i], described[i], moves[i], used, unknown)
         pools = [self._pools[stand] for stand in stands]
-        self._predict([pool for pool in pools if pool.fit != self.model.n_fits])
+        self._predict([pool for pool in pools if pool.fit != self.model.fit])
         return Candidates(
             [pool.X for pool in pools],
             [pool.features for pool in pools],
@@ -150,9 +150,12 @@ class Screen:
         """Predict the changes that the moves of pools bring, with the model as it is now."""
         if pools:
             assert self.model is not None
-            changes = self.model.predict(np.concatenate([pool.moves for pool in pools]))
-            for pool, change in zip(pools, np.split(changes, len(pools)), strict=True):
-                pool.change, pool.fit = change, self.model.n_fits
+            changes = self.model.predict(
+                np.stack([pool.moves for pool in pools]),
+                np.stack([pool.features for pool in pools]),
+            )
+            for pool, change in zip(pools, changes, strict=True):
+                pool.change, pool.fit = change, self.model.fit
 
     def candidates(
         self,
@@ -176,7 +179,7 @@ class Screen:
         blind = np.zeros(n, dtype=bool)
         if ranked:
             assert self.model is not None
-            change = self.model.predict(moves.reshape(n * k, -1)).reshape(n, k, m)
+            change = self.model.predict(moves, described)
             blind = random_state.random(n) < self.prob_blind
         return Candidates(near, described, moves, change, blind, ranked)
 

@@ -58,7 +58,7 @@ def test_shares_are_kept():
 
 def test_move_model_knows_a_linear_problem():
     algorithm = run(Linear(), MOELA(shares={"search": 1}), 1500).algorithm
-    assert algorithm.moves.skill > 0.9
+    assert algorithm.ranking.moves.skill > 0.9
 
 
 def test_learned_moves_beat_blind_ones_where_moves_can_be_learned():
@@ -83,7 +83,7 @@ def test_models_can_be_given():
     algorithm = run(
         Linear(), MOELA(start_model=trees, move_model=trees, shares={"search": 1})
     ).algorithm
-    assert isinstance(algorithm.moves._model, ExtraTreesRegressor)
+    assert isinstance(algorithm.ranking.moves._model, ExtraTreesRegressor)
     assert not hasattr(trees, "estimators_")
 
 
@@ -192,8 +192,8 @@ def test_history_copies_neither_problem_nor_models():
     result = minimize(problem, MOELA(), ("n_eval", 600), seed=1, save_history=True)
     first, last = result.history[-2:]
     assert first.problem is last.problem is problem
-    assert first.moves is not last.moves
+    assert first.ranking.moves is not last.ranking.moves
     # There are as many models as there were fits, not as there are entries.
-    fitted = {id(past.moves._model) for past in result.history}
+    fitted = {id(past.ranking.moves._model) for past in result.history}
     assert 1 < len(fitted) < len(result.history) / 2
     assert first.front is not last.front

@@ -1,0 +1,160 @@
+"""The learned model of what designs are worth, for designs that are described by zeros and ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from sklearn.kernel_ridge import KernelRidge
+
+from moela.archive import Floats
+from moela.move_model import one_thread
+
+Singles = NDArray[np.float32]
+
+# Designs to know before the first fit, and by how much they grow until the next, as a share of
+# those kept: less often while nobody goes by the model.
+_MIN_ROWS = 200
+_GROWTH_USED, _GROWTH_IDLE = 0.2, 0.5
+_PENALTY = 0.01
+# Moves change few columns, and then products with mostly zeros are worth skipping.
+_SPARSE = 0.1
+
+
+class Landscape:
+    """Predicts the objectives of a design from those of designs that differ from it in little.
+
+    Kernel ridge regression with a Gaussian kernel on the number of columns that differ (Hamming
+    distance), half of which is the median over the designs at hand; so is what a permutation or a
+    row of bits is worth learned most easily (cf. Moraglio and Kattan 2011, "Geometric
+    generalisation of surrogate model based optimisation to combinatorial spaces", EvoCOP; Zaefferer
+    et al. 2014, "Efficient global optimization for combinatorial problems", GECCO). Unlike a linear
+    model it knows that a move pays in one place and not in another. Only zeros and ones are taken,
+    since with them the distance forgets nothing.
+
+    Parameters
+    ----------
+    window : int
+        Designs kept, the newest ones. Time grows with its square, and with its cube at a refit.
+    """
+
+    def __init__(self, window: int = 1500) -> None:
+        self.window = window
+        self.features: list[Floats] = []
+        self.F: list[Floats] = []
+        self.n_rows = 0
+        self._kept = 0
+        self.n_fits = 0
+        self._fitted_at = 0
+        self._centres: Singles = np.empty((0, 0), dtype=np.float32)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Landscape:
+        # Rows and fitted arrays are only ever replaced, so copies may share them.
+        copied = self.__class__.__new__(self.__class__)
+        copied.__dict__.update(self.__dict__)
+        copied.features, copied.F = list(self.features), list(self.F)
+        return copied
+
+    @property
+    def ready(self) -> bool:
+        """Whether the model has been fitted."""
+        return self.n_fits > 0
+
+    @staticmethod
+    def takes(features: Floats) -> bool:
+        """Say whether features [b, d] are zeros and ones only."""
+        return features.shape[1] > 0 and bool(((features == 0.0) | (features == 1.0)).all())
+
+    def add(self, features: Floats, F: Floats) -> None:
+        """Learn that designs with these features [b, d] have objectives F [b, M]."""
+        self.features.append(features)
+        self.F.append(F)
+        self.n_rows += len(F)
+        self._kept += len(F)
+        while self._kept - len(self.F[0]) >= self.window:
+            self._kept -= len(self.F[0])
+            del self.features[0], self.F[0]
+
+    def fit_if_due(self, *, used: bool) -> bool:
+        """Refit once the rows have grown enough, sooner where the model is used; say if it did."""
+        growth = (_GROWTH_USED if used else _GROWTH_IDLE) * min(self.n_rows, self.window)
+        if self.n_rows < max(_MIN_ROWS, self._fitted_at + growth):
+            return False
+        Z = np.concatenate(self.features).astype(np.float32)
+        F = np.concatenate(self.F)
+        self._offset = F.mean(axis=0)
+        spread = F.std(axis=0)
+        self._unit = np.where(spread > 0, spread, 1.0)
+        # The centres lie one a column, which is how products with sparse moves read them.
+        self._centres = np.ascontiguousarray(Z.T)
+        self._sizes = Z.sum(axis=1)
+        # BLAS threads gain nothing on matrices this small, and lose much on a busy machine.
+        with one_thread():
+            distances = self._distances(Z)
+            sampled = distances[:: max(1, len(Z) // 200)]
+            self._width = max(float(np.median(sampled)), 1.0)
+            K = self._kernel(distances).astype(float)
+            model = KernelRidge(alpha=_PENALTY, kernel="precomputed")
+            model.fit(K, (F - self._offset) / self._unit)
+        self._weights = model.dual_coef_.astype(np.float32)
+        self._fitted_at = self.n_rows
+        self.n_fits += 1
+        return True
+
+    def predict(self, features: Floats) -> Floats:
+        """Predict the objectives [b, M] of designs with these features [b, d]."""
+        return self._values(self._distances(features.astype(np.float32)))
+
+    def changes(self, features: Floats, moves: Floats) -> Floats:
+        """Predict the change of the objectives that moves bring.
+
+        Parameters
+        ----------
+        features : float array, [n, d]
+            Where the moves start.
+        moves : float array, [n, k, d]
+            What they add to the features.
+
+        Returns
+        -------
+        float array, [n, k, M]
+        """
+        n, k, _ = moves.shape
+        base = features.astype(np.float32)
+        here = self._distances(base)
+        there = self._stepped(base, moves, here).reshape(n * k, -1)
+        return self._values(there).reshape(n, k, -1) - self._values(here)[:, None]
+
+    def _stepped(self, base: Singles, moves: Floats, here: Singles) -> Singles:
+        """Return the distances [n, k, centres] after moves from `base`, which is `here` away.
+
+        Whole numbers below 2^24, so that single precision is exact.
+        """
+        n, k, d = moves.shape
+        flat = moves.reshape(n * k, d)
+        row, column = np.nonzero(flat)
+        if len(row) < _SPARSE * flat.size:
+            # What a column adds to the size of a design: -1 or 1.
+            change = flat[row, column].astype(np.float32)
+            start = np.searchsorted(row, np.arange(n * k + 1))
+            product = csr_array((change, column, start), shape=flat.shape) @ self._centres
+            grown = np.bincount(row, change, n * k)
+        else:
+            product = flat.astype(np.float32) @ self._centres
+            grown = flat.sum(axis=1)
+        product *= -2.0
+        product += grown.astype(np.float32)[:, None]
+        stepped: Singles = product.reshape(n, k, -1)
+        stepped += here[:, None]
+        return stepped
+
+    def _distances(self, Z: Singles) -> Singles:
+        return np.asarray(Z.sum(axis=1)[:, None] + self._sizes - 2.0 * (Z @ self._centres))
+
+    def _kernel(self, distances: Singles) -> Singles:
+        return np.asarray(np.exp(distances * np.float32(-1.0 / self._width)))
+
+    def _values(self, distances: Singles) -> Floats:
+        return np.asarray((self._kernel(distances) @ self._weights) * self._unit + self._offset)
