@@ -11,7 +11,7 @@ from pymoo.core.population import Population
 
 from moela.archive import Bools, Floats
 from moela.base import ArchiveAlgorithm, require, rows
-from moela.encode import encode
+from moela.encode import Encoder
 from moela.evolution import Evolution
 from moela.kicks import Kicks
 from moela.local_search import LocalSearches, add_tries, tries_of
@@ -81,8 +81,8 @@ class MOELA(ArchiveAlgorithm):
         The models that pick starts and rank moves; None does without.
     landscape : bool
         Whether a second model learns from all designs what they are worth, and ranks moves where
-        that predicts better than the move model. It is there for designs whose `features`, else
-        variables, are all 0 or 1, such as rows of bits or who is where in a permutation.
+        that predicts better than the move model. It is there for designs that are described by
+        zeros and ones only, such as rows of bits, or permutations by who is where.
     reference : "auto", None or array [M]
         A point to beat, from which the weighted product is measured. "auto" takes the problem's
         `ref_point`, unless most of the first designs beat it already, as they do where it is a
@@ -210,10 +210,12 @@ class MOELA(ArchiveAlgorithm):
         if self.move_model is not None:
             estimator = None if isinstance(self.move_model, str) else self.move_model
             self.ranking = Ranking(estimator, landscape=self.landscape)
+        self.describe = Encoder(problem)
         self.screen = Screen(
             problem,
             self.operators,
             self.seen,
+            self.describe,
             self.ranking,
             learns=self.start_model is not None,
             n_candidates=self.n_candidates,
@@ -303,7 +305,7 @@ class MOELA(ArchiveAlgorithm):
         members = tries.argsort()[:n]
         base = front.pop[members]
         X = rows([ind.X for ind in base])
-        features = encode(self.problem, X) if self.screen.learns else np.empty((n, 0))
+        features = self.describe(X) if self.screen.learns else np.empty((n, 0))
         known = self.ranking is not None and self.ranking.by_landscape
         k = self.n_candidates // (_RANKED_KNOWN if known else _RANKED)
         found = self.screen.candidates(X, features, 1, k, rng)
@@ -326,7 +328,7 @@ class MOELA(ArchiveAlgorithm):
             return
         start = features = np.empty((n, 0))
         if self.screen.learns:
-            start = start_features(self.problem, front, chosen)
+            start = start_features(self.describe, front, chosen)
             features = start[:, :-1]
         kick = self.kicking.draw(n, self.random_state)
         self.searches.begin(
@@ -336,7 +338,7 @@ class MOELA(ArchiveAlgorithm):
     def _pick_starts(self, W: Floats) -> tuple[NDArray[np.int64], Floats]:
         """Pick an archived design for each row of W, and say what the model promises of it."""
         return pick_starts(
-            self.problem,
+            self.describe,
             self.front,
             self.frame,
             W,
@@ -352,7 +354,7 @@ class MOELA(ArchiveAlgorithm):
         pop = Population.new("X", rows(list(X)))
         pop.set(search=running.ids[at], blind=False)
         if self.screen.learns:
-            for ind, features in zip(pop, encode(self.problem, X), strict=True):
+            for ind, features in zip(pop, self.describe(X), strict=True):
                 ind.data["features"] = features
         return pop
 
@@ -360,10 +362,12 @@ class MOELA(ArchiveAlgorithm):
 
     def _answer_initial(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
         self._aim(F)
+        if self.operators.kind == "own":
+            self.describe.look(rows([ind.X for ind in pop]))
         self.frame.update(F, self.front)
         self.evolution.populate(pop, F, CV, self.frame)
         if self.ranking is not None:
-            teach_designs(self.ranking, self.problem, pop, F)
+            teach_designs(self.ranking, self.describe, pop, F)
         self._account(pop, F, CV, accepted)
 
     def _answer(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
@@ -375,7 +379,7 @@ class MOELA(ArchiveAlgorithm):
         part = np.array([ind.data.get("part") for ind in pop])
         if self.ranking is not None:
             teach_moves(self.ranking, pop, F, self.searches, self.frame)
-            teach_designs(self.ranking, self.problem, pop, F)
+            teach_designs(self.ranking, self.describe, pop, F)
         searched = part == "search"
         if searched.any():
             self._advance_searches(pop[searched], F[searched], CV[searched], accepted[searched])

@@ -11,6 +11,53 @@ from pymoo.core.variable import Choice
 
 from moela.archive import Floats
 
+# Columns of who is where in a permutation: a move model of more would take longer to fit than most
+# evaluations take.
+_MOST_COLUMNS = 1024
+
+
+class Encoder:
+    """Describes the designs of one run to learned models.
+
+    As `encode` does, but where the first designs turn out to be permutations, a column says of each
+    value and place whether that value is there: its number alone means nothing.
+
+    Parameters
+    ----------
+    problem : Problem
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self._values: NDArray[Any] | None = None
+
+    def look(self, X: NDArray[Any]) -> None:
+        """See from designs X [n, n_var] what they are."""
+        named = hasattr(self.problem, "features") or getattr(self.problem, "vars", None)
+        self._values = None if named else _permuted(X)
+
+    def __call__(self, X: NDArray[Any]) -> Floats:
+        """Describe designs X [n, n_var], or [n] dictionaries, [n, d]."""
+        if self._values is None:
+            return encode(self.problem, X)
+        there = np.asarray(X)[:, :, None] == self._values
+        return there.reshape(len(X), -1).astype(float)
+
+
+def _permuted(X: NDArray[Any]) -> NDArray[Any] | None:
+    """Return the values that all rows of X [n, n_var] are permutations of, if they are."""
+    if (
+        X.ndim != 2
+        or X.shape[1] < 3
+        or X.shape[1] ** 2 > _MOST_COLUMNS
+        or X.dtype.kind not in "iuf"
+    ):
+        return None
+    values = np.sort(X, axis=1)
+    apart = bool((np.diff(values[0]) > 0).all())
+    same = len(X) > 1 and apart and bool((values == values[0]).all())
+    return values[0] if same and not bool((X == X[0]).all()) else None
+
 
 def encode(problem: Problem, X: NDArray[Any]) -> Floats:
     """Describe designs by the problem's `features(X)` where it has them, else by their variables.

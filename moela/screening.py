@@ -13,7 +13,7 @@ from pymoo.core.problem import Problem
 
 from moela.archive import Bools, Floats
 from moela.base import rows
-from moela.encode import encode
+from moela.encode import Encoder
 from moela.local_search import LocalSearches
 from moela.operators import Operators
 from moela.ranking import Ranking
@@ -72,8 +72,9 @@ class Screen:
 
     Parameters
     ----------
-    problem, operators, seen
-        What is searched, its moves, and the designs asked for so far, which are not picked again.
+    problem, operators, seen, describe
+        What is searched, its moves, the designs asked for so far, which are not picked again, and
+        how the model sees them.
     model : Ranking or None
     learns : bool
         Whether features are wanted although no move model is.
@@ -88,6 +89,7 @@ class Screen:
         problem: Problem,
         operators: Operators,
         seen: Seen,
+        describe: Encoder,
         model: Ranking | None,
         *,
         learns: bool,
@@ -95,6 +97,7 @@ class Screen:
         prob_blind: float = 0.1,
     ) -> None:
         self.problem, self.operators, self.seen, self.model = problem, operators, seen, model
+        self.describe = describe
         self.learns = learns or model is not None
         self.n_candidates, self.prob_blind = n_candidates, prob_blind
         self._pools: dict[tuple[int, int], _Pool] = {}
@@ -192,7 +195,7 @@ class Screen:
         if not self.learns:
             return near, np.empty((n, k, 0))
         flat = near.reshape(n * k, *near.shape[2:])
-        return near, encode(self.problem, flat).reshape(n, k, -1)
+        return near, self.describe(flat).reshape(n, k, -1)
 
     def pick(self, found: Candidates, rank: Floats, width: int) -> tuple[Population, Any]:
         """Pick up to `width` new candidates of each design, by smallest rank [n, k] first.

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from pymoo.core.problem import Problem
 
 from moela.archive import Archive, Floats
 from moela.base import rows
-from moela.encode import encode
+from moela.encode import Encoder
 from moela.local_search import tries_of
 from moela.start_model import StartModel
 from moela.subproblems import Frame, Scalarisation, scalarise
@@ -18,7 +17,7 @@ _PROB_RANDOM = 0.1
 
 
 def pick_starts(
-    problem: Problem,
+    describe: Encoder,
     front: Archive,
     frame: Frame,
     W: Floats,
@@ -53,7 +52,7 @@ def pick_starts(
         if model.ready:
             members = listed.ravel()
             ends = model.predict(
-                start_features(problem, front, members),
+                start_features(describe, front, members),
                 front.F[members],
                 W.repeat(k, axis=0),
                 frame,
@@ -82,7 +81,7 @@ def shortlist(
     return order, np.take_along_axis(value, order, axis=1)
 
 
-def start_features(problem: Problem, front: Archive, members: NDArray[np.int64]) -> Floats:
+def start_features(describe: Encoder, front: Archive, members: NDArray[np.int64]) -> Floats:
     """Describe archived designs to the start model: what they are, and how often they were tried.
 
     Returns
@@ -91,4 +90,4 @@ def start_features(problem: Problem, front: Archive, members: NDArray[np.int64])
     """
     pop = front.pop[members]
     tried = np.log1p(tries_of(pop))
-    return np.column_stack([encode(problem, rows([ind.X for ind in pop])), tried])
+    return np.column_stack([describe(rows([ind.X for ind in pop])), tried])

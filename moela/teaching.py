@@ -6,11 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 from pymoo.core.population import Population
-from pymoo.core.problem import Problem
 
 from moela.archive import Floats
 from moela.base import rows
-from moela.encode import encode
+from moela.encode import Encoder
 from moela.local_search import LocalSearches
 from moela.ranking import Ranking
 from moela.subproblems import Frame, scalarise
@@ -79,14 +78,14 @@ def _check(
         )
 
 
-def teach_designs(ranking: Ranking, problem: Problem, pop: Population, F: Floats) -> None:
+def teach_designs(ranking: Ranking, describe: Encoder, pop: Population, F: Floats) -> None:
     """Tell what evaluated designs [b] are worth, if there is a model that wants to know."""
     if ranking.landscape is None:
         return
     features = [ind.data.get("features") for ind in pop]
     bare = [i for i, row in enumerate(features) if row is None]
     if bare:
-        described = encode(problem, rows([pop[i].X for i in bare]))
+        described = describe(rows([pop[i].X for i in bare]))
         for i, row in zip(bare, described, strict=True):
             features[i] = row
     ranking.learn_designs(np.array(features), F)

@@ -7,6 +7,7 @@ from pymoo.core.problem import Problem
 from sklearn.linear_model import LinearRegression
 
 from moela.archive import Archive
+from moela.encode import Encoder
 from moela.start_model import StartModel
 from moela.starts import pick_starts, shortlist
 from moela.subproblems import Frame
@@ -48,7 +49,7 @@ def trained(frame, gain):
 def starts(front, frame, model, n=300):
     W = np.tile([0.5, 0.5], (n, 1))
     rng = np.random.default_rng(1)
-    return pick_starts(Line(), front, frame, W, "weighted_sum", model, rng)
+    return pick_starts(Encoder(Line()), front, frame, W, "weighted_sum", model, rng)
 
 
 def test_trust_is_the_share_of_promises_that_is_kept(frame):

@@ -1,0 +1,83 @@
+"""How designs look to learned models."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pymoo.core.problem import Problem
+from pymoo.operators.crossover.ox import OrderCrossover
+from pymoo.operators.mutation.inversion import InversionMutation
+from pymoo.operators.sampling.rnd import PermutationRandomSampling
+from pymoo.optimize import minimize
+
+from moela import MOELA
+from moela.encode import Encoder, encode
+from problems import MultiObjectiveQAP
+
+PERMUTED = {
+    "sampling": PermutationRandomSampling(),
+    "crossover": OrderCrossover(),
+    "mutation": InversionMutation(),
+}
+
+
+class Assignment(Problem):
+    """A QAP that says nothing of its features or moves."""
+
+    def __init__(self, n=12):
+        super().__init__(n_var=n, n_obj=2, xl=0, xu=n - 1, vtype=int)
+        self.inner = MultiObjectiveQAP.random(
+            n_facilities=n, n_objectives=2, correlation=0.0, seed=1
+        )
+
+    def _evaluate(self, X, out, *args, **kwargs):
+        out["F"] = self.inner.evaluate(X.astype(int), return_values_of=["F"])
+
+
+def described(problem, X, first):
+    encoder = Encoder(problem)
+    encoder.look(np.array(first))
+    return encoder(np.array(X))
+
+
+def test_permutations_are_who_is_where():
+    first = [[0, 1, 2], [2, 1, 0]]
+    rows = described(Assignment(3), [[1, 2, 0]], first)
+    np.testing.assert_array_equal(rows, [[0, 1, 0, 0, 0, 1, 1, 0, 0]])
+    # Any values will do, such as city codes, and they need not be whole.
+    values = described(Assignment(3), [[7.5, 40.0, -1.0]], [[40.0, 7.5, -1.0], [-1.0, 7.5, 40.0]])
+    np.testing.assert_array_equal(values, [[0, 1, 0, 0, 0, 1, 1, 0, 0]])
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        [[0, 1, 2], [0, 1, 1]],  # a value twice
+        [[0, 1, 1], [1, 0, 1]],  # rearranged, but not apart
+        [[0, 1, 2], [0, 1, 2]],  # no evidence
+        [[0, 1, 2]],
+        [[True, False, True], [False, True, True]],
+        [[0, 1], [1, 0]],
+    ],
+)
+def test_what_is_no_permutation_stays_as_it_is(first):
+    problem = Assignment(len(first[0]))
+    np.testing.assert_array_equal(described(problem, first, first), encode(problem, first))
+
+
+def test_long_permutations_would_take_too_many_columns():
+    rng = np.random.default_rng(1)
+    first = [rng.permutation(33) for _ in range(5)]
+    assert described(Assignment(33), first, first).shape == (5, 33)
+
+
+def test_features_of_the_problem_come_first():
+    qap = MultiObjectiveQAP.random(n_facilities=5, n_objectives=2, correlation=0.0, seed=1)
+    qap.features = lambda X: np.zeros((len(X), 2))
+    assert described(qap, [[0, 1, 2, 3, 4]], [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0]]).shape == (1, 2)
+
+
+def test_a_permutation_of_somebody_is_learned_like_our_own():
+    algorithm = minimize(Assignment(), MOELA(**PERMUTED), ("n_eval", 3000), seed=1).algorithm
+    assert algorithm.ranking.landscape.n_rows == 3000
+    assert algorithm.ranking.by_landscape
