@@ -62,7 +62,7 @@ class Ranking:
     @property
     def both(self) -> bool:
         """Whether both models can be asked, so that they can be compared."""
-        return self.landscape is not None and self.landscape.ready and self.moves.ready
+        return self.landscape is not None and self.landscape.ready and self.moves.n_fits > 0
 
     @property
     def fit(self) -> tuple[bool, int]:

@@ -173,6 +173,19 @@ def test_the_better_one_is_believed_until_it_is_no_longer():
     assert ranking.left > 1.0
 
 
+def test_a_useless_move_model_does_not_keep_the_landscape_out():
+    rng = np.random.default_rng(12)
+    ranking = Ranking()
+    ranking.learn_moves(rng.normal(size=(200, 3)), rng.normal(size=(200, 2)))
+    ranking.fit_if_due()
+    ranking.moves.check(np.arange(100.0), -np.arange(100.0))
+    assert not ranking.ready
+    assert not ranking.both
+    X = permutations(300, rng)
+    ranking.learn_designs(QAP.features(X), value(X))
+    assert ranking.both
+
+
 def test_equals_change_nothing():
     came = np.random.default_rng(10).normal(size=100)
     for believed in (False, True):
