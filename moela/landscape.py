@@ -105,7 +105,7 @@ class Landscape:
 
     def predict(self, features: Floats) -> Floats:
         """Predict the objectives [b, M] of designs with these features [b, d]."""
-        return self._values(self._distances(features.astype(np.float32)))
+        return self._values(self._distances(features))
 
     def changes(self, features: Floats, moves: Floats) -> Floats:
         """Predict the change of the objectives that moves bring.
@@ -122,39 +122,46 @@ class Landscape:
         float array, [n, k, M]
         """
         n, k, _ = moves.shape
-        base = features.astype(np.float32)
-        here = self._distances(base)
-        there = self._stepped(base, moves, here).reshape(n * k, -1)
+        here = self._distances(features)
+        there = self._stepped(moves, here).reshape(n * k, -1)
         return self._values(there).reshape(n, k, -1) - self._values(here)[:, None]
 
-    def _stepped(self, base: Singles, moves: Floats, here: Singles) -> Singles:
-        """Return the distances [n, k, centres] after moves from `base`, which is `here` away.
+    def _stepped(self, moves: Floats, here: Singles) -> Singles:
+        """Return the distances [n, k, centres] after moves [n, k, d] from places so far away.
 
         Whole numbers below 2^24, so that single precision is exact.
         """
         n, k, d = moves.shape
-        flat = moves.reshape(n * k, d)
-        row, column = np.nonzero(flat)
-        if len(row) < _SPARSE * flat.size:
-            # What a column adds to the size of a design: -1 or 1.
-            change = flat[row, column].astype(np.float32)
-            start = np.searchsorted(row, np.arange(n * k + 1))
-            product = csr_array((change, column, start), shape=flat.shape) @ self._centres
-            grown = np.bincount(row, change, n * k)
-        else:
-            product = flat.astype(np.float32) @ self._centres
-            grown = flat.sum(axis=1)
-        product *= -2.0
-        product += grown.astype(np.float32)[:, None]
-        stepped: Singles = product.reshape(n, k, -1)
+        # A column that changes adds one to the size of a design, or takes one away.
+        stepped, grown = self._shared(moves.reshape(n * k, d))
+        stepped *= -2.0
+        stepped += grown[:, None]
+        stepped = stepped.reshape(n, k, -1)
         stepped += here[:, None]
         return stepped
 
-    def _distances(self, Z: Singles) -> Singles:
-        return np.asarray(Z.sum(axis=1)[:, None] + self._sizes - 2.0 * (Z @ self._centres))
+    def _distances(self, Z: Floats | Singles) -> Singles:
+        shared, sizes = self._shared(Z)
+        shared *= -2.0
+        shared += sizes[:, None]
+        shared += self._sizes
+        return shared
+
+    def _shared(self, rows: Floats | Singles) -> tuple[Singles, Singles]:
+        """Return the products of rows [b, d] with the centres, [b, centres], and their sums [b]."""
+        # Looking for what is not zero takes a third of the time where zeros are False.
+        row, column = np.nonzero(rows != 0)
+        if len(row) >= _SPARSE * rows.size:
+            dense = rows.astype(np.float32)
+            return dense @ self._centres, dense.sum(axis=1)
+        value = rows[row, column].astype(np.float32)
+        start = np.searchsorted(row, np.arange(len(rows) + 1))
+        product = csr_array((value, column, start), shape=rows.shape) @ self._centres
+        return product, np.bincount(row, value, len(rows)).astype(np.float32)
 
     def _kernel(self, distances: Singles) -> Singles:
-        return np.asarray(np.exp(distances * np.float32(-1.0 / self._width)))
+        scaled = distances * np.float32(-1.0 / self._width)
+        return np.asarray(np.exp(scaled, out=scaled))
 
     def _values(self, distances: Singles) -> Floats:
         return np.asarray((self._kernel(distances) @ self._weights) * self._unit + self._offset)
