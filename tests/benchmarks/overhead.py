@@ -21,7 +21,7 @@ from moela.experiment import make_algorithm
 from moela.experiment_results import quartiles
 from moela.recording import record_run
 from moela.rivals import MOOS, MOOSTAGE
-from problems import MultiObjectiveKnapsack, MultiObjectiveQAP, NoC3D
+from problems import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP, NoC3D
 from tests.benchmarks import rivals, tables
 
 BASE = "NSGA-II, 50"
@@ -51,6 +51,7 @@ def problems() -> dict[str, Any]:
         "noc, 3 objectives": NoC3D.example("bfs", objectives=3),
         "qap 20": MultiObjectiveQAP.random(n_facilities=20, seed=1),
         "knapsack 100": MultiObjectiveKnapsack.random(n_items=100, seed=1),
+        "mnk 100": MNKLandscape.random(n=100, k=4, n_objectives=2, rho=0.0, seed=1),
         "zdt1": get_problem("zdt1"),
     }
 
