@@ -33,6 +33,7 @@ def algorithms() -> dict[str, Any]:
         BASE: partial(rivals.nsga2, pop=50),
         "MOELA, models off": partial(MOELA, start_model=None, move_model=None),
         "MOELA": MOELA,
+        "MOELA, no landscape": partial(MOELA, landscape=False),
         # Batches as large as NSGA-II's, where a search evaluates the best five of ten.
         "MOELA, 50, models off": partial(MOELA, batch_size=50, start_model=None, move_model=None),
         "MOELA, 50": partial(MOELA, batch_size=50),
