@@ -102,7 +102,7 @@ class MOELA(ArchiveAlgorithm):
         What each part ("initial", "evolution", "search", "pareto") has contributed: evaluations
         (`n_eval`), designs that entered the archive (`accepted`), and growth of the (estimated)
         hypervolume, in units of the objectives (`hypervolume`). "screening" holds the same of those
-        moves of search and pareto that the move model chose, and is contained in theirs.
+        moves of search and pareto that a learned model chose, and is contained in theirs.
 
     Raises
     ------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn.kernel_ridge import KernelRidge
 
 from moela.archive import Floats
 from moela.move_model import one_thread
+from moela.window import Window
 
 Singles = NDArray[np.float32]
 
@@ -27,8 +29,7 @@ class Landscape:
     """Predicts the objectives of a design from those of designs that differ from it in little.
 
     Kernel ridge regression with a Gaussian kernel on the number of columns that differ (Hamming
-    distance), half of which is the median over the designs at hand; so is what a permutation or a
-    row of bits is worth learned most easily (cf. Moraglio and Kattan 2011, "Geometric
+    distance) over its median among the designs at hand (cf. Moraglio and Kattan 2011, "Geometric
     generalisation of surrogate model based optimisation to combinatorial spaces", EvoCOP; Zaefferer
     et al. 2014, "Efficient global optimization for combinatorial problems", GECCO). Unlike a linear
     model it knows that a move pays in one place and not in another. Only zeros and ones are taken,
@@ -41,20 +42,16 @@ class Landscape:
     """
 
     def __init__(self, window: int = 1500) -> None:
-        self.window = window
-        self.features: list[Floats] = []
-        self.F: list[Floats] = []
-        self.n_rows = 0
-        self._kept = 0
+        self.rows = Window(window)
         self.n_fits = 0
         self._fitted_at = 0
         self._centres: Singles = np.empty((0, 0), dtype=np.float32)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Landscape:
-        # Rows and fitted arrays are only ever replaced, so copies may share them.
+        # What was fitted is only ever replaced, so copies may share it.
         copied = self.__class__.__new__(self.__class__)
         copied.__dict__.update(self.__dict__)
-        copied.features, copied.F = list(self.features), list(self.F)
+        copied.rows = deepcopy(self.rows, memo)
         return copied
 
     @property
@@ -69,21 +66,16 @@ class Landscape:
 
     def add(self, features: Floats, F: Floats) -> None:
         """Learn that designs with these features [b, d] have objectives F [b, M]."""
-        self.features.append(features)
-        self.F.append(F)
-        self.n_rows += len(F)
-        self._kept += len(F)
-        while self._kept - len(self.F[0]) >= self.window:
-            self._kept -= len(self.F[0])
-            del self.features[0], self.F[0]
+        self.rows.add(features, F)
 
     def fit_if_due(self, *, used: bool) -> bool:
         """Refit once the rows have grown enough, sooner where the model is used; say if it did."""
-        growth = (_GROWTH_USED if used else _GROWTH_IDLE) * min(self.n_rows, self.window)
-        if self.n_rows < max(_MIN_ROWS, self._fitted_at + growth):
+        n_rows = self.rows.n_rows
+        growth = (_GROWTH_USED if used else _GROWTH_IDLE) * min(n_rows, self.rows.size)
+        if n_rows < max(_MIN_ROWS, self._fitted_at + growth):
             return False
-        Z = np.concatenate(self.features).astype(np.float32)
-        F = np.concatenate(self.F)
+        features, F = self.rows.arrays()
+        Z = features.astype(np.float32)
         self._offset = F.mean(axis=0)
         spread = F.std(axis=0)
         self._unit = np.where(spread > 0, spread, 1.0)
@@ -99,7 +91,7 @@ class Landscape:
             model = KernelRidge(alpha=_PENALTY, kernel="precomputed")
             model.fit(K, (F - self._offset) / self._unit)
         self._weights = model.dual_coef_.astype(np.float32)
-        self._fitted_at = self.n_rows
+        self._fitted_at = n_rows
         self.n_fits += 1
         return True
 

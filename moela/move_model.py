@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from copy import deepcopy
 from functools import cache
 from typing import Any
 
@@ -13,6 +14,7 @@ from sklearn.linear_model import Ridge
 from threadpoolctl import ThreadpoolController
 
 from moela.archive import Floats
+from moela.window import Window
 
 _MIN_ROWS = 100
 
@@ -51,11 +53,7 @@ class MoveModel:
 
     def __init__(self, estimator: Any = None, window: int = 4000) -> None:
         self.estimator = Ridge(alpha=1.0, fit_intercept=False) if estimator is None else estimator
-        self.window = window
-        self.moves: list[Floats] = []
-        self.changes: list[Floats] = []
-        self.n_rows = 0
-        self._kept = 0
+        self.rows = Window(window)
         self.n_fits = 0
         self._fitted_at = 0
         self._model: Any = None
@@ -66,11 +64,10 @@ class MoveModel:
         self.skill = float("nan")
 
     def __deepcopy__(self, memo: dict[int, Any]) -> MoveModel:
-        # Rows and fitted estimators are only ever replaced, so copies may share them.
+        # Fitted estimators are only ever replaced, so copies may share them.
         copied = self.__class__.__new__(self.__class__)
         copied.__dict__.update(self.__dict__)
-        for name in ("moves", "changes", "_checks"):
-            setattr(copied, name, list(getattr(self, name)))
+        copied.rows, copied._checks = deepcopy(self.rows, memo), list(self._checks)
         return copied
 
     @property
@@ -80,20 +77,15 @@ class MoveModel:
 
     def add(self, moves: Floats, changes: Floats) -> None:
         """Learn from moves [b, d] and the changes of the objectives [b, M] they brought."""
-        self.moves.append(moves)
-        self.changes.append(changes)
-        self.n_rows += len(moves)
-        self._kept += len(moves)
-        while self._kept - len(self.moves[0]) >= self.window:
-            self._kept -= len(self.moves[0])
-            del self.moves[0], self.changes[0]
+        self.rows.add(moves, changes)
 
     def fit_if_due(self, growth: float = 0.1) -> bool:
         """Refit once the rows have grown by this share of what is kept; say whether it did."""
-        new = max(20, growth * min(self.n_rows, self.window))
-        if self.n_rows < _MIN_ROWS or self.n_rows < self._fitted_at + new:
+        n_rows = self.rows.n_rows
+        new = max(20, growth * min(n_rows, self.rows.size))
+        if n_rows < _MIN_ROWS or n_rows < self._fitted_at + new:
             return False
-        D, C = np.concatenate(self.moves), np.concatenate(self.changes)
+        D, C = self.rows.arrays()
         spread = D.std(axis=0)
         self._scale = np.where(spread > 0, spread, np.inf)
         unit = C.std(axis=0)
@@ -105,7 +97,7 @@ class MoveModel:
         if isinstance(self._model, Ridge) and not self._model.fit_intercept:
             # A linear model is one product: scikit-learn's checks would cost ten times that.
             self._linear = self._model.coef_.T / self._scale[:, None] * self._unit
-        self._fitted_at = self.n_rows
+        self._fitted_at = n_rows
         self.n_fits += 1
         return True
 

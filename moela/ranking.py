@@ -16,6 +16,8 @@ _LEAST_CHECKS, _MOST_CHECKS, _NEW_CHECKS = 60, 200, 20
 # What the landscape may leave unexplained, relative to the move model, to take its place, and to
 # lose it again: apart, so that two equals do not take turns.
 _ENTER, _LEAVE = 0.85, 1.0
+# Of two that are right nearly always, neither is better.
+_LEAST_LEFT = 1e-3
 # While the landscape is believed, the move model is only kept good enough to compare with.
 _GROWTH, _GROWTH_IDLE = 0.1, 0.25
 
@@ -118,13 +120,12 @@ class Ranking:
         self._unseen = 0
         del self._checks[:-_MOST_CHECKS]
         one, other, came = rankdata(np.array(self._checks), axis=0).T
-        least = np.finfo(float).tiny
-        self.left = _unexplained(other, came) / max(_unexplained(one, came), least)
+        self.left = _unexplained(other, came) / _unexplained(one, came)
         self.by_landscape = self.left < (_LEAVE if self.by_landscape else _ENTER)
 
 
 def _unexplained(said: Floats, came: Floats) -> float:
-    """Share of the variance of what came that a line in what was said leaves."""
+    """Share of the variance of what came that a line in what was said leaves, never nothing."""
     if np.ptp(said) == 0 or np.ptp(came) == 0:
         return 1.0
-    return 1.0 - float(np.corrcoef(said, came)[0, 1]) ** 2
+    return max(1.0 - float(np.corrcoef(said, came)[0, 1]) ** 2, _LEAST_LEFT)

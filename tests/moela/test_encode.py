@@ -79,5 +79,5 @@ def test_features_of_the_problem_come_first():
 
 def test_a_permutation_of_somebody_is_learned_like_our_own():
     algorithm = minimize(Assignment(), MOELA(**PERMUTED), ("n_eval", 3000), seed=1).algorithm
-    assert algorithm.ranking.landscape.n_rows == 3000
+    assert algorithm.ranking.landscape.rows.n_rows == 3000
     assert algorithm.ranking.by_landscape
