@@ -15,8 +15,10 @@ from moela.encode import Encoder
 from moela.evolution import Evolution
 from moela.kicks import Kicks
 from moela.local_search import LocalSearches, add_tries, tries_of
+from moela.operators import any_real
 from moela.published import PublishedMOELA
 from moela.ranking import Ranking
+from moela.region import Region
 from moela.screening import Screen
 from moela.start_model import StartModel
 from moela.starts import pick_starts, start_features
@@ -38,6 +40,8 @@ _BATCH = 20
 # Pareto search ranks so many times fewer candidates than searches; it looks around many designs.
 # Where the landscape is known, ranking more of them pays.
 _RANKED, _RANKED_KNOWN = 10, 2
+# Evaluations before it is asked whether a run still gains, as a multiple of its first designs.
+_LEAST_GROUPS = 10
 
 
 class MOELA(ArchiveAlgorithm):
@@ -79,6 +83,11 @@ class MOELA(ArchiveAlgorithm):
         moves there, else mostly evolution; from there the shares follow what each part brings.
     start_model, move_model : "default", None or scikit-learn regressor
         The models that pick starts and rank moves; None does without.
+    restarts : "auto", True or False
+        Whether a run that gains next to nothing any more begins anew elsewhere, from designs drawn
+        afresh and with an archive of its own; what the models have learned stays. Once that gains
+        next to nothing, too, the run goes on from all that it has found, and so on in turns.
+        "auto" restarts where no variable is real: there a front can always be refined.
     landscape : bool
         Whether a second model learns from all designs what they are worth, and ranks moves where
         that predicts better than the move model. It is there for designs that are described by
@@ -141,6 +150,7 @@ class MOELA(ArchiveAlgorithm):
         start_model: Any = "default",
         move_model: Any = "default",
         landscape: bool = True,
+        restarts: bool | Literal["auto"] = "auto",
         reference: ArrayLike | Literal["auto"] | None = "auto",
         batch_size: int | None = None,
         archive_size: int | None = None,
@@ -166,6 +176,8 @@ class MOELA(ArchiveAlgorithm):
         require("MOELA", "prob_neighbour_mating", prob_neighbour_mating, fits, "between 0 and 1")
         for name, switch in (("kicks", kicks), ("landscape", landscape)):
             require("MOELA", name, switch, isinstance(switch, bool), "True or False")
+        fits = isinstance(restarts, bool) or restarts == "auto"
+        require("MOELA", "restarts", restarts, fits, '"auto", True or False')
         if shares is not None:
             named = set(shares) <= set(PARTS) and all(value >= 0 for value in shares.values())
             fits = named and sum(shares.values()) > 0
@@ -185,6 +197,7 @@ class MOELA(ArchiveAlgorithm):
         self.start_model = start_model
         self.move_model = move_model
         self.landscape = landscape
+        self.restarts = restarts
         self.reference = reference
         self.batch_size = batch_size
 
@@ -200,12 +213,15 @@ class MOELA(ArchiveAlgorithm):
         reference = self.reference
         if isinstance(reference, str):
             reference = getattr(problem, "ref_point", None)
-        self.frame = Frame(problem.n_obj, reference)
-        W = simplex_weights(self.n_subproblems, problem.n_obj, rng)
-        self.subproblems = Subproblems(W, self.n_neighbours, self.scalarisation)
-        self.evolution = Evolution(
-            problem, self.operators, self.seen, self.subproblems, self.prob_neighbour_mating
+        self._weights = simplex_weights(self.n_subproblems, problem.n_obj, rng)
+        self.whole = self.region = Region(
+            self.front,
+            Frame(problem.n_obj, reference),
+            DirectionalVolume(problem.n_obj, rng),
+            least=_LEAST_GROUPS * self.n_init,
         )
+        self.n_regions, self.unsettled = 1, True
+        self.restarting = not any_real(problem) if self.restarts == "auto" else self.restarts
         self.ranking: Ranking | None = None
         if self.move_model is not None:
             estimator = None if isinstance(self.move_model, str) else self.move_model
@@ -220,13 +236,25 @@ class MOELA(ArchiveAlgorithm):
             learns=self.start_model is not None,
             n_candidates=self.n_candidates,
         )
-        self.volume = DirectionalVolume(problem.n_obj, rng)
-        self.turns = self._turns()
-        self.kicking = Kicks(problem, self.operators, self.seen, used=self.kicks)
+        self._form_parts()
         self.log: dict[str, dict[str, float]] = {
             part: {"n_eval": 0, "accepted": 0, "hypervolume": 0.0}
             for part in ("initial", *PARTS, "screening")
         }
+
+    def _form_parts(self) -> None:
+        """Make the parts anew, as they are when a region is begun."""
+        subproblems = Subproblems(self._weights, self.n_neighbours, self.scalarisation)
+        self.evolution = Evolution(
+            self.problem, self.operators, self.seen, subproblems, self.prob_neighbour_mating
+        )
+        self.turns = self._turns()
+        self.kicking = Kicks(self.problem, self.operators, self.seen, used=self.kicks)
+
+    @property
+    def frame(self) -> Frame:
+        """The box that objectives are scaled with where the run searches now."""
+        return self.region.frame
 
     def _aim(self, F: Floats) -> None:
         """Decide what searches descend on, knowing the first designs' objectives F [n, M]."""
@@ -252,9 +280,40 @@ class MOELA(ArchiveAlgorithm):
             return Turns({"evolution": 0.1, "search": 0.65, "pareto": 0.25}, adapt=True)
         return Turns({"evolution": 0.15, "search": 0.55, "pareto": 0.3}, adapt=True)
 
+    # -------------------------------------------------------------------------------- restarts
+
+    def _leave(self) -> None:
+        """Go on elsewhere: from designs drawn afresh, or from all that has been found."""
+        if self.region is self.whole:
+            self._enter(self.whole.fresh(self.n_answered))
+            self.unsettled = True
+        else:
+            self._return()
+
+    def _return(self) -> None:
+        """Go on from all that has been found."""
+        self._enter(self.whole)
+        self.unsettled = False
+        front = self.front
+        self.evolution.populate(front.pop, front.F, front.CV, self.frame)
+        self.region.begin(self.n_answered)
+
+    def _enter(self, region: Region) -> None:
+        self.region = region
+        self.n_regions += 1
+        self._form_parts()
+        self.searches.drop(np.ones(len(self.searches), dtype=bool))
+
     # ---------------------------------------------------------------------------------- asking
 
     def _ask(self) -> Population:
+        if self.unsettled:
+            pop = self._drawn_anew()
+            if len(pop):
+                pop.set("region", self.n_regions)
+                return pop
+            # Hardly anything is left to draw.
+            self._return()
         part = self.turns.next()
         pop = Population.empty()
         if part == "search":
@@ -265,8 +324,9 @@ class MOELA(ArchiveAlgorithm):
             # Also when a search has nothing new left around it.
             part = "evolution"
             size = self.batch_size or _BATCH
-            pop = self.evolution.children(size, self.front, self.frame, self.random_state)
+            pop = self.evolution.children(size, self.region.archive, self.frame, self.random_state)
         pop.set("part", part)
+        pop.set("region", self.n_regions)
         self.turns.asked(part, len(pop))
         return pop
 
@@ -299,7 +359,7 @@ class MOELA(ArchiveAlgorithm):
 
     def _around_the_front(self) -> Population:
         """Propose neighbours of archived designs that promise hypervolume: Pareto local search."""
-        front, rng = self.front, self.random_state
+        front, rng = self.region.archive, self.random_state
         n = min(self.batch_size or _BATCH, len(front))
         tries = tries_of(front.pop) + rng.random(len(front))
         members = tries.argsort()[:n]
@@ -310,7 +370,7 @@ class MOELA(ArchiveAlgorithm):
         k = self.n_candidates // (_RANKED_KNOWN if known else _RANKED)
         found = self.screen.candidates(X, features, 1, k, rng)
         F = front.F[members][:, None] + found.change
-        gain = self.volume.gain(F.reshape(-1, F.shape[2]), self.frame).reshape(F.shape[:2])
+        gain = self.region.volume.gain(F.reshape(-1, F.shape[2]), self.frame).reshape(F.shape[:2])
         pop, at = self.screen.pick(found, -gain, 1)
         if len(pop):
             pop.set(base=list(base[at[0]]))
@@ -321,7 +381,7 @@ class MOELA(ArchiveAlgorithm):
     def _start_searches(self, n: int) -> None:
         if n <= 0:
             return
-        front = self.front
+        front = self.region.archive
         W = random_weights(n, self.problem.n_obj, self.random_state)
         chosen, promised = self._pick_starts(W)
         if len(chosen) == 0:
@@ -339,7 +399,7 @@ class MOELA(ArchiveAlgorithm):
         """Pick an archived design for each row of W, and say what the model promises of it."""
         return pick_starts(
             self.describe,
-            self.front,
+            self.region.archive,
             self.frame,
             W,
             self.descends_on,
@@ -350,7 +410,8 @@ class MOELA(ArchiveAlgorithm):
     def _kicked(self) -> Population:
         """Propose where the kicks of searches that start lead."""
         running = self.searches
-        at, X = self.kicking.designs(running, self.front, self.frame, self.random_state)
+        front = self.region.archive
+        at, X = self.kicking.designs(running, front, self.frame, self.random_state)
         pop = Population.new("X", rows(list(X)))
         pop.set(search=running.ids[at], blind=False)
         if self.screen.learns:
@@ -364,50 +425,70 @@ class MOELA(ArchiveAlgorithm):
         self._aim(F)
         if self.operators.kind == "own":
             self.describe.look(rows([ind.X for ind in pop]))
-        self.frame.update(F, self.front)
-        self.evolution.populate(pop, F, CV, self.frame)
+        self._log(pop, accepted, self._settle(pop, F, CV, accepted))
         if self.ranking is not None:
             teach_designs(self.ranking, self.describe, pop, F)
-        self._account(pop, F, CV, accepted)
 
     def _answer(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
         if len(pop) == 0:
             return
-        if self.frame.update(F[CV <= 0] if self.front.feasible else F, self.front):
-            self.volume.restart(self._before(accepted), self.frame)
-        self._account(pop, F, CV, accepted)
-        part = np.array([ind.data.get("part") for ind in pop])
+        grown = self.whole.take(F, CV, accepted)
+        self._log(pop, accepted, grown)
         if self.ranking is not None:
             teach_moves(self.ranking, pop, F, self.searches, self.frame)
             teach_designs(self.ranking, self.describe, pop, F)
+        if self.region is self.whole:
+            self._go_on(pop, F, CV, accepted, grown)
+        else:
+            self._answer_here(pop, F, CV)
+        for ind in pop:
+            # What was needed to understand the answer would otherwise live as long as the design.
+            for key in ("move", "features", "base", "screened", "region"):
+                ind.data.pop(key, None)
+        if self.restarting and not self.unsettled and self.region.stagnates(self.n_answered):
+            self._leave()
+
+    def _answer_here(self, pop: Population, F: Floats, CV: Floats) -> None:
+        """Take in what was asked for since the run began anew; the rest tells nothing of here."""
+        here = np.array([ind.data.get("region") == self.n_regions for ind in pop])
+        if not here.any():
+            return
+        pop, F, CV = pop[here], F[here], CV[here]
+        accepted = self.region.archive.add(pop, F, CV)
+        if self.unsettled:
+            self._settle(pop, F, CV, accepted)
+        else:
+            self._go_on(pop, F, CV, accepted, self.region.take(F, CV, accepted))
+
+    def _settle(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> Floats:
+        """Begin a region with its first designs [b]; return by how much each makes it grow."""
+        grown = self.region.take(F, CV, accepted, first=True)
+        self.evolution.populate(pop, F, CV, self.frame)
+        self.region.begin(self.n_answered)
+        self.unsettled = False
+        return grown
+
+    def _go_on(
+        self, pop: Population, F: Floats, CV: Floats, accepted: Bools, grown: Floats
+    ) -> None:
+        """Let each part learn what came of the designs [b] that it asked for."""
+        part = np.array([ind.data.get("part") for ind in pop])
+        for name in PARTS:
+            mine = part == name
+            self.turns.paid(name, int(mine.sum()), float(grown[mine].sum()))
         searched = part == "search"
         if searched.any():
             self._advance_searches(pop[searched], F[searched], CV[searched], accepted[searched])
-        for ind in pop:
-            # What was needed to understand the answer would otherwise live as long as the design.
-            for key in ("move", "features", "base", "screened"):
-                ind.data.pop(key, None)
         self.evolution.answer(pop, F, CV, accepted, self.frame, self.random_state)
 
-    def _before(self, accepted: Bools) -> Floats:
-        """Return the archive without what has just come in."""
-        return self.front.F[: max(len(self.front) - int(accepted.sum()), 0)]
-
-    def _account(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
-        grown = np.zeros(len(F))
-        useful = accepted & (CV <= 0)
-        # In units of the objectives, so that gains add up although the frame moves.
-        unit = np.prod(self.frame.nadir - self.frame.ideal)
-        grown[useful] = unit * self.volume.add(F[useful], self.frame)
+    def _log(self, pop: Population, accepted: Bools, grown: Floats) -> None:
         part = np.array([ind.data.get("part") for ind in pop])
         screened = np.array([ind.data.get("screened", False) for ind in pop])
         for name, entry in self.log.items():
             mine = screened if name == "screening" else part == name
-            n, gain = int(mine.sum()), float(grown[mine].sum())
-            entry["n_eval"] += n
+            entry["n_eval"] += int(mine.sum())
             entry["accepted"] += int(accepted[mine].sum())
-            entry["hypervolume"] += gain
-            self.turns.paid(name, n, gain)
+            entry["hypervolume"] += float(grown[mine].sum())
 
     def _advance_searches(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
         ids = np.array([ind.data.get("search") for ind in pop], dtype=np.int64)

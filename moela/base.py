@@ -20,7 +20,7 @@ from moela.operators import Operators, resolve
 from moela.policy import failed
 from moela.seen import Seen
 from moela.termination import evaluation_budget
-from moela.warm_start import first_designs
+from moela.warm_start import first_designs, is_sampling
 
 _LOG = logging.getLogger(__name__)
 
@@ -228,8 +228,7 @@ class ArchiveAlgorithm(Algorithm):
             pop = self._draw(self.operators.sampling, self.n_init)
         elif len(pop) < self.n_init:
             # A few designs are a place to begin, but nothing to recombine.
-            drawn = resolve(self.problem, **{**self._given, "sampling": None}).sampling
-            pop = Population.merge(pop, self._draw(drawn, self.n_init - len(pop)))
+            pop = Population.merge(pop, self._draw(self._sampler(), self.n_init - len(pop)))
         fresh = np.array([len(ind.evaluated) == 0 for ind in pop], dtype=bool)
         if fresh.any():
             pop[fresh] = self.operators.repair(
@@ -239,6 +238,20 @@ class ArchiveAlgorithm(Algorithm):
         pop.set("given", (~fresh).tolist())
         pop = pop[self.seen.claim(pop.get("X"))]
         return pop
+
+    def _sampler(self) -> Any:
+        """Return what draws designs, also where the first ones were given."""
+        if is_sampling(self.operators.sampling):
+            return self.operators.sampling
+        return resolve(self.problem, **{**self._given, "sampling": None}).sampling
+
+    def _drawn_anew(self) -> Population:
+        """Draw as many designs as to begin with; only new ones come, and at least two, or none."""
+        pop = self._draw(self._sampler(), self.n_init)
+        pop = self.operators.repair(self.problem, pop, random_state=self.random_state)
+        pop.set("part", "initial")
+        pop = pop[self.seen.claim(pop.get("X"))]
+        return pop if len(pop) > 1 else Population.empty()
 
     def _draw(self, sampling: Any, n: int) -> Population:
         drawn: Population = sampling(self.problem, n, random_state=self.random_state)

@@ -13,6 +13,7 @@ from pymoo.core.mutation import Mutation
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 from pymoo.core.repair import NoRepair, Repair
+from pymoo.core.variable import Real
 from pymoo.operators.crossover.sbx import SBX
 from pymoo.operators.crossover.ux import UX
 from pymoo.operators.mutation.bitflip import BitflipMutation
@@ -55,6 +56,14 @@ def kind_of(problem: Problem) -> Kind:
         "instead; give the problem an operators() method, or pass sampling=, crossover= and "
         "mutation= to the algorithm."
     )
+
+
+def any_real(problem: Problem) -> bool:
+    """Say whether some of a problem's variables are real."""
+    named = getattr(problem, "vars", None)
+    if named:
+        return any(isinstance(variable, Real) for variable in named.values())
+    return kind_of(problem) == "real"
 
 
 @dataclass

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import numpy as np
 
 from moela.archive import Floats
@@ -35,10 +37,17 @@ class DirectionalVolume:
 
     def restart(self, F: Floats, frame: Frame) -> None:
         """Forget, then take in F [n, M]: needed whenever the frame has moved."""
-        self.reach = np.zeros(len(self.rays))
-        for start in range(0, len(F), _BLOCK):
-            reaches = self._reaches(F[start : start + _BLOCK], frame)
-            np.maximum(self.reach, reaches.max(axis=0), out=self.reach)
+        self.reach = self._furthest(F, frame)
+
+    def empty(self) -> DirectionalVolume:
+        """Return one along the same rays that has taken in nothing."""
+        other = copy(self)
+        other.reach = np.zeros(len(self.rays))
+        return other
+
+    def of(self, F: Floats, frame: Frame) -> float:
+        """Say what F [n, M] alone would make, in shares of the unit ball's part."""
+        return float(_power(self._furthest(F, frame), self.rays.shape[1]).mean())
 
     def add(self, F: Floats, frame: Frame) -> Floats:
         """Take in designs one after another and say what each added.
@@ -66,6 +75,13 @@ class DirectionalVolume:
             np.maximum(reaches, self.reach, out=reaches)
             volumes[start : start + _BLOCK] = _power(reaches, m).mean(axis=1)
         return np.asarray(volumes - _power(self.reach, m).mean())
+
+    def _furthest(self, F: Floats, frame: Frame) -> Floats:
+        reach = np.zeros(len(self.rays))
+        for start in range(0, len(F), _BLOCK):
+            reaches = self._reaches(F[start : start + _BLOCK], frame)
+            np.maximum(reach, reaches.max(axis=0), out=reach)
+        return reach
 
     def _reaches(self, F: Floats, frame: Frame) -> Floats:
         room = 1.0 - frame.scale(F)

@@ -42,7 +42,7 @@ def first_designs(problem: Problem, sampling: Any) -> Population | None:
         There is no design in it, or a design does not fit the problem: named with what was
         expected and what came.
     """
-    if isinstance(sampling, Operator) or (callable(sampling) and not isinstance(sampling, type)):
+    if is_sampling(sampling):
         return None
     pop = _read(problem, sampling)
     if len(pop) == 0:
@@ -50,6 +50,11 @@ def first_designs(problem: Problem, sampling: Any) -> Population | None:
     for ind in pop:
         _check(problem, ind)
     return pop
+
+
+def is_sampling(sampling: Any) -> bool:
+    """Say whether this draws designs, rather than holding some."""
+    return isinstance(sampling, Operator) or (callable(sampling) and not isinstance(sampling, type))
 
 
 def _read(problem: Problem, sampling: Any) -> Population:
