@@ -83,7 +83,7 @@ class Region:
     def begin(self, n_eval: int) -> None:
         """Look at what is gained from here on, after `n_eval` evaluations of the run."""
         self._begun_at, self._look_at = n_eval, 1.0
-        self._looks = [(0, self._n_entered, self.archive.F)]
+        self._looks = [(0, self._n_entered, self._feasible_front())]
 
     def stagnates(self, n_eval: int) -> bool:
         """Say whether, after `n_eval` evaluations of the run, the region has ceased to grow."""
@@ -91,7 +91,7 @@ class Region:
         if n < self._look_at:
             return False
         self._look_at = n * _STEP
-        self._looks.append((n, self._n_entered, self.archive.F))
+        self._looks.append((n, self._n_entered, self._feasible_front()))
         if not self.archive.feasible:
             return n >= self._most
         if n < self.least:
@@ -115,6 +115,9 @@ class Region:
         earlier, left, now = self._volumes(before, at_leaving, self.archive.F)
         if (now - left) / (n_eval - n_left) < (left - earlier) / (n_left - n_before):
             self.least *= _REGRET
+
+    def _feasible_front(self) -> Floats:
+        return self.archive.F if self.archive.feasible else self.archive.F[:0]
 
     def _volumes(self, *fronts: Floats) -> list[float]:
         return [self.volume.of(F, self.frame) for F in fronts]
