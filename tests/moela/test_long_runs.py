@@ -120,4 +120,4 @@ def test_failures_teach_nothing_and_are_never_the_best():
     assert (algorithm.frame.ideal > -1.0).all()
     assert (algorithm.frame.nadir < 100.0).all()
     assert np.abs(np.concatenate(algorithm.ranking.moves.rows.targets)).max() < 100.0
-    assert (algorithm.subproblems.F < 100.0).all()
+    assert (algorithm.evolution.subproblems.F < 100.0).all()
