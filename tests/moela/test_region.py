@@ -1,0 +1,272 @@
+"""Where a run searches: whether it still grows there, and what happens when it does not."""
+
+from __future__ import annotations
+
+import copy
+
+import moocore
+import numpy as np
+import pytest
+from pymoo.core.population import Population
+from pymoo.core.problem import Problem
+from pymoo.core.variable import Choice, Integer, Real
+from pymoo.optimize import minimize
+from pymoo.problems import get_problem
+
+from moela import MOELA
+from moela.archive import Archive
+from moela.region import Region
+from moela.subproblems import Frame
+from moela.volume import DirectionalVolume
+from problems import MultiObjectiveQAP
+
+
+class TwoBasins(Problem):
+    """Bits: everything leads to all zeros, but much better designs lie around another string."""
+
+    def __init__(self):
+        super().__init__(n_var=30, n_obj=2, xl=0, xu=1, vtype=bool)
+        self.hidden = np.random.default_rng(5).random(30) < 0.5
+
+    def _evaluate(self, x, out, *args, **kwargs):
+        F = np.column_stack([x[:, :15].sum(axis=1), x[:, 15:].sum(axis=1)]).astype(float)
+        apart = x != self.hidden
+        near = np.column_stack([apart[:, :15].sum(axis=1), apart[:, 15:].sum(axis=1)]) - 20.0
+        inside = apart.sum(axis=1) <= 7
+        out["F"] = np.where(inside[:, None], near, F)
+
+
+class Tiny(Problem):
+    """Three choices each of four variables: 81 designs, all of them soon known."""
+
+    def __init__(self):
+        super().__init__(n_var=4, n_obj=2, xl=0, xu=2, vtype=int)
+
+    def _evaluate(self, x, out, *args, **kwargs):
+        out["F"] = np.column_stack([x @ [1, 2, 3, 4], ((2 - x) ** 2).sum(axis=1)]).astype(float)
+
+
+def quick(**settings):
+    """Return MOELA without models, which these tests do not need."""
+    return MOELA(move_model=None, start_model=None, **settings)
+
+
+def front_of(F):
+    F = np.unique(F, axis=0)
+    return F[moocore.is_nondominated(F)]
+
+
+def region(least=100):
+    volume = DirectionalVolume(2, np.random.default_rng(0))
+    return Region(Archive(2), Frame(2, [1.0, 1.0]), volume, least)
+
+
+def take(region, F, CV=0.0):
+    F = np.atleast_2d(np.asarray(F, dtype=float))
+    CV = np.full(len(F), CV)
+    return region.take(F, CV, region.archive.add(Population.new("X", np.zeros((len(F), 1))), F, CV))
+
+
+# ----------------------------------------------------------------------------- whether it grows
+
+
+def test_a_region_that_gains_nothing_any_more_stagnates():
+    here = region()
+    take(here, [0.5, 0.5])
+    here.begin(50)
+    assert not any(here.stagnates(n) for n in range(51, 150))
+    take(here, [0.2, 0.2])
+    # The last third of the evaluations still has the step from 0.5 to 0.2 in it.
+    assert not here.stagnates(160)
+    assert any(here.stagnates(n) for n in range(160, 400))
+
+
+def test_a_region_does_not_stagnate_while_its_front_is_being_filled_in():
+    here = region()
+    take(here, [[0.0, 0.9], [0.9, 0.0], [0.0, 0.0]])
+    here.begin(0)
+    for n in range(10, 1000, 10):
+        # One design in ten is non-dominated, and none of them adds to the hypervolume.
+        here._n_entered += 1
+        assert not here.stagnates(n)
+
+
+def test_what_breaks_constraints_is_no_gain():
+    here = region()
+    take(here, [0.1, 0.1], CV=1.0)
+    here.begin(0)
+    assert not any(here.stagnates(n) for n in range(1, 5000, 7))
+    take(here, [0.9, 0.9])
+    assert not here.stagnates(5001)
+
+
+def test_a_new_region_without_anything_feasible_is_given_up():
+    anew = region().fresh(400)
+    take(anew, [0.1, 0.1], CV=1.0)
+    anew.begin(430)
+    assert not any(anew.stagnates(n) for n in range(431, 830))
+    assert any(anew.stagnates(n) for n in range(830, 900))
+
+
+def test_where_leaving_does_not_pay_the_next_stay_is_longer():
+    here = region()
+    take(here, [0.9, 0.9])
+    here.begin(0)
+    take(here, [0.1, 0.1])
+    here.stagnates(60)
+    # A little is still being gained as it is left.
+    take(here, [0.0999, 0.0999])
+    assert here.stagnates(100)
+    here.begin(500)
+    assert here.stagnates(600)
+    assert here.least == 300
+    assert here.fresh(600).least == 300
+
+
+def test_where_leaving_pays_the_next_stay_is_as_long():
+    here = region()
+    take(here, [0.9, 0.9])
+    here.begin(0)
+    take(here, [0.1, 0.1])
+    here.stagnates(60)
+    take(here, [0.0999, 0.0999])
+    assert here.stagnates(100)
+    take(here, [0.05, 0.05])
+    here.begin(500)
+    assert here.stagnates(600)
+    assert here.least == 100
+
+
+def test_a_fresh_region_knows_the_reference_and_nothing_else():
+    here = region()
+    take(here, [[0.2, 0.6], [0.6, 0.2]])
+    anew = here.fresh(1000)
+    assert len(anew.archive) == 0
+    np.testing.assert_array_equal(anew.frame.reference, [1.0, 1.0])
+    assert take(anew, [0.2, 0.6])[0] > 0.0
+    assert len(here.archive) == 2
+
+
+# -------------------------------------------------------------------------------------- restarts
+
+
+def test_restarts_find_what_lies_far_from_where_all_else_leads():
+    def found(restarts):
+        runs = [
+            minimize(TwoBasins(), quick(restarts=restarts), ("n_eval", 4000), seed=s)
+            for s in range(1, 9)
+        ]
+        return sum(bool((r.F < 0).all(axis=1).any()) for r in runs), runs
+
+    with_them, runs = found("auto")
+    without, stayed = found(False)
+    assert with_them >= 5 > 3 >= without
+    assert all(r.algorithm.n_regions == 1 for r in stayed)
+    assert all(r.algorithm.n_regions > 2 for r in runs)
+
+
+def test_the_result_is_the_front_of_everything_in_all_regions():
+    F = []
+
+    class Recorder(TwoBasins):
+        def _evaluate(self, x, out, *args, **kwargs):
+            super()._evaluate(x, out, *args, **kwargs)
+            F.append(out["F"])
+
+    result = minimize(Recorder(), quick(), ("n_eval", 3000), seed=1)
+    everything = np.concatenate(F)
+    assert len(everything) == 3000
+    dominated = (everything[:, None] >= everything).all(2) & (everything[:, None] > everything).any(
+        2
+    )
+    best = np.unique(everything[~dominated.any(axis=1)], axis=0)
+    np.testing.assert_array_equal(np.unique(result.F, axis=0), best)
+    log = result.algorithm.log
+    assert sum(log[part]["n_eval"] for part in log if part != "screening") == 3000
+    assert log["initial"]["n_eval"] > 50
+
+
+def test_a_space_that_is_used_up_ends_no_run():
+    result = minimize(Tiny(), quick(n_subproblems=10), ("n_gen", 300), seed=1)
+    assert result.algorithm.n_regions > 2
+    X = np.stack(np.meshgrid(*[range(3)] * 4), axis=-1).reshape(-1, 4)
+    front = front_of(Tiny().evaluate(X))
+    np.testing.assert_array_equal(np.unique(result.F, axis=0), front)
+
+
+def test_answers_from_before_a_restart_count_for_the_result_only():
+    problem = TwoBasins()
+    algorithm = quick()
+    algorithm.setup(problem, termination=("n_eval", 10_000), seed=1)
+    late = None
+    while algorithm.n_regions == 1:
+        asked = algorithm.ask()
+        if late is None and algorithm.n_answered > 300:
+            late = asked
+            continue
+        algorithm.evaluator.eval(problem, asked)
+        algorithm.tell(infills=asked)
+    assert algorithm.unsettled
+    assert algorithm.region is not algorithm.whole
+    # Nothing is known here yet, and what comes late from elsewhere does not change that.
+    late[0].X[:] = problem.hidden
+    algorithm.evaluator.eval(problem, late)
+    algorithm.tell(infills=late)
+    assert algorithm.unsettled
+    assert len(algorithm.region.archive) == 0
+    assert [-20.0, -20.0] in algorithm.front.F.tolist()
+    first = algorithm.ask()
+    assert set(first.get("part")) == {"initial"}
+    algorithm.evaluator.eval(problem, first)
+    algorithm.tell(infills=first)
+    assert not algorithm.unsettled
+    assert 0 < len(algorithm.region.archive) <= len(first)
+
+
+def test_a_copy_goes_on_through_restarts_as_the_original_does():
+    problem = MultiObjectiveQAP.random(n_facilities=7, n_objectives=2, seed=2)
+    algorithm = MOELA()
+    algorithm.setup(problem, termination=("n_eval", 2500), seed=3)
+    while algorithm.n_regions == 1:
+        algorithm.next()
+    copied = copy.deepcopy(algorithm)
+    for one in (algorithm, copied):
+        while one.has_next():
+            one.next()
+    assert algorithm.n_regions == copied.n_regions > 2
+    np.testing.assert_array_equal(algorithm.front.F, copied.front.F)
+    np.testing.assert_array_equal(algorithm.front.pop.get("X"), copied.front.pop.get("X"))
+
+
+def test_the_first_designs_of_a_new_region_are_drawn_also_where_the_first_ones_were_given():
+    given = np.zeros((60, 30), dtype=bool)
+    given[np.arange(60) % 30, np.arange(60) % 7] = True
+    result = minimize(TwoBasins(), quick(sampling=given), ("n_eval", 2500), seed=1)
+    assert result.algorithm.n_regions > 1
+    assert result.algorithm.log["initial"]["n_eval"] > 60
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"a": Integer(bounds=(0, 9)), "b": Choice(options=["x", "y"])}, True),
+        ({"a": Integer(bounds=(0, 9)), "b": Real(bounds=(0, 1))}, False),
+    ],
+)
+def test_mixed_variables_restart_unless_some_are_real(variables, expected):
+    problem = Problem(vars=variables, n_obj=2)
+    algorithm = MOELA()
+    algorithm.setup(problem, termination=("n_eval", 10), seed=1)
+    assert algorithm.restarting is expected
+
+
+def test_real_variables_restart_only_when_asked_to():
+    for restarts, expected in (("auto", False), (True, True), (False, False)):
+        algorithm = MOELA(restarts=restarts)
+        algorithm.setup(get_problem("zdt1"), termination=("n_eval", 10), seed=1)
+        assert algorithm.restarting is expected
+
+
+def test_restarts_is_checked():
+    with pytest.raises(ValueError, match="'restarts' parameter of MOELA must be \"auto\", True or"):
+        MOELA(restarts="sometimes")
