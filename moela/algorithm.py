@@ -52,7 +52,8 @@ class MOELA(ArchiveAlgorithm):
     archive member that it starts from, by where searches ended so far, and another ranks many
     candidate moves of a search so that only the most promising is evaluated. Everything evaluated
     is a candidate for the archive, whose front is the result, and some of what searches find joins
-    the members that evolution recombines.
+    the members that evolution recombines. Where next to nothing is gained any more, the run begins
+    anew elsewhere, and goes on from all that it has found once nothing is gained there, either.
 
     Parameters
     ----------

@@ -50,6 +50,7 @@ def variants() -> dict[str, Any]:
         tables.OURS: MOELA,
         "no move model": moela(move_model=None),
         "no landscape": moela(landscape=False),
+        "no restarts": moela(restarts=False),
         "no start model": moela(start_model=None),
         "no model": moela(start_model=None, move_model=None),
         "random starts": moela(RandomStarts),
