@@ -84,15 +84,15 @@ class MOELA(ArchiveAlgorithm):
         moves there, else mostly evolution; from there the shares follow what each part brings.
     start_model, move_model : "default", None or scikit-learn regressor
         The models that pick starts and rank moves; None does without.
-    restarts : "auto", True or False
-        Whether a run that gains next to nothing any more begins anew elsewhere, from designs drawn
-        afresh and with an archive of its own; what the models have learned stays. Once that gains
-        next to nothing, too, the run goes on from all that it has found, and so on in turns.
-        "auto" restarts where no variable is real: there a front can always be refined.
     landscape : bool
         Whether a second model learns from all designs what they are worth, and ranks moves where
         that predicts better than the move model. It is there for designs that are described by
         zeros and ones only, such as rows of bits, or permutations by who is where.
+    restarts : "auto", True or False
+        Whether a run that gains next to nothing any more begins anew elsewhere, from designs drawn
+        afresh and with an archive of its own; what the models have learned stays. Once that gains
+        next to nothing, too, the run goes on from all that it has found, and so on in turns.
+        "auto" restarts unless some variables are real: with these a front can always be refined.
     reference : "auto", None or array [M]
         A point to beat, from which the weighted product is measured. "auto" takes the problem's
         `ref_point`, unless most of the first designs beat it already, as they do where it is a

@@ -59,11 +59,12 @@ def kind_of(problem: Problem) -> Kind:
 
 
 def any_real(problem: Problem) -> bool:
-    """Say whether some of a problem's variables are real."""
+    """Say whether some of a problem's variables are real; a `vtype` of None counts as real."""
     named = getattr(problem, "vars", None)
     if named:
         return any(isinstance(variable, Real) for variable in named.values())
-    return kind_of(problem) == "real"
+    vtype = problem.vtype
+    return vtype is None or (isinstance(vtype, type) and issubclass(vtype, float | np.floating))
 
 
 @dataclass

@@ -29,7 +29,7 @@ class RandomStarts(MOELA):
 
     def _pick_starts(self, W: Any) -> Any:
         n = len(W)
-        return self.random_state.integers(len(self.front), size=n), np.full(n, np.nan)
+        return self.random_state.integers(len(self.region.archive), size=n), np.full(n, np.nan)
 
 
 def moela(kind: type[MOELA] = MOELA, **settings: Any) -> Any:

@@ -15,6 +15,7 @@ from pymoo.problems import get_problem
 
 from moela import MOELA
 from moela.archive import Archive
+from moela.operators import any_real
 from moela.region import Region
 from moela.subproblems import Frame
 from moela.volume import DirectionalVolume
@@ -270,3 +271,7 @@ def test_real_variables_restart_only_when_asked_to():
 def test_restarts_is_checked():
     with pytest.raises(ValueError, match="'restarts' parameter of MOELA must be \"auto\", True or"):
         MOELA(restarts="sometimes")
+
+
+def test_a_type_of_variables_that_nobody_knows_is_not_real():
+    assert not any_real(Problem(n_var=2, n_obj=2, vtype=object))
