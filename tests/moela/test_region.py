@@ -109,7 +109,8 @@ def test_a_new_region_without_anything_feasible_is_given_up():
     assert any(anew.stagnates(n) for n in range(830, 900))
 
 
-def test_where_leaving_does_not_pay_the_next_stay_is_longer():
+@pytest.mark.parametrize(("found_elsewhere", "least"), [(0.0999, 300), (0.05, 100)])
+def test_the_next_stay_is_longer_where_leaving_did_not_pay(found_elsewhere, least):
     here = region()
     take(here, [0.9, 0.9])
     here.begin(0)
@@ -118,24 +119,10 @@ def test_where_leaving_does_not_pay_the_next_stay_is_longer():
     # A little is still being gained as it is left.
     take(here, [0.0999, 0.0999])
     assert here.stagnates(100)
+    take(here, [found_elsewhere, found_elsewhere])
     here.begin(500)
     assert here.stagnates(600)
-    assert here.least == 300
-    assert here.fresh(600).least == 300
-
-
-def test_where_leaving_pays_the_next_stay_is_as_long():
-    here = region()
-    take(here, [0.9, 0.9])
-    here.begin(0)
-    take(here, [0.1, 0.1])
-    here.stagnates(60)
-    take(here, [0.0999, 0.0999])
-    assert here.stagnates(100)
-    take(here, [0.05, 0.05])
-    here.begin(500)
-    assert here.stagnates(600)
-    assert here.least == 100
+    assert here.least == here.fresh(600).least == least
 
 
 def test_a_fresh_region_knows_the_reference_and_nothing_else():
