@@ -113,6 +113,9 @@ class MOELA(ArchiveAlgorithm):
         (`n_eval`), designs that entered the archive (`accepted`), and growth of the (estimated)
         hypervolume, in units of the objectives (`hypervolume`). "screening" holds the same of those
         moves of search and pareto that a learned model chose, and is contained in theirs.
+    n_regions : int
+        Times that the run has set out: at its beginning, at each restart, and at each return to all
+        that it has found.
 
     Raises
     ------
