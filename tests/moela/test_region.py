@@ -78,8 +78,8 @@ def test_a_region_that_gains_nothing_any_more_stagnates():
     assert not any(here.stagnates(n) for n in range(51, 150))
     take(here, [0.2, 0.2])
     # The last third of the evaluations still has the step from 0.5 to 0.2 in it.
-    assert not here.stagnates(160)
-    assert any(here.stagnates(n) for n in range(160, 400))
+    assert not any(here.stagnates(n) for n in range(150, 180))
+    assert any(here.stagnates(n) for n in range(180, 400))
 
 
 def test_a_region_does_not_stagnate_while_its_front_is_being_filled_in():
@@ -98,7 +98,8 @@ def test_what_breaks_constraints_is_no_gain():
     here.begin(0)
     assert not any(here.stagnates(n) for n in range(1, 5000, 7))
     take(here, [0.9, 0.9])
-    assert not here.stagnates(5001)
+    # The first that breaks none is a gain, although those that did were better.
+    assert not any(here.stagnates(n) for n in range(5000, 6500))
 
 
 def test_a_new_region_without_anything_feasible_is_given_up():
