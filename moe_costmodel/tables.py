@@ -221,12 +221,15 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
         raise FileNotFoundError(f"{path}: there is no such table.")
     try:
         table = pq.read_table(path)
+        # Reading checks neither that text is UTF-8 nor that categories exist.
+        table.validate(full=True)
+        names = table.column_names
     except (pa.ArrowException, OSError, ValueError) as error:
         raise ValueError(f"{path}: must be a complete parquet file. Got: {error}.") from error
     columns: dict[str, NDArray[Any]] = {}
     for name in (*_NUMBERS, *_TEXTS, "latency"):
-        if name not in table.column_names:
-            raise _fault(path, name, "present", f"columns {table.column_names}")
+        if name not in names:
+            raise _fault(path, name, "present", f"columns {names}")
         column = table.column(name)
         if pa.types.is_dictionary(column.type):  # what pandas makes of categories
             column = column.cast(column.type.value_type)

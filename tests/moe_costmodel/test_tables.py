@@ -141,6 +141,15 @@ def test_one_device_can_be_chosen(tmp_path):
         KernelTable.from_aiconfigurator(tmp_path / "none.parquet")
 
 
+def test_text_that_is_not_utf_8_is_refused_by_name(tmp_path):
+    broken = pa.array([b"balanc\xe9d"] * 6, pa.binary()).cast(pa.string(), safe=False)
+    if broken[0].as_buffer().to_pybytes() != b"balanc\xe9d":
+        pytest.fail("pyarrow has mended the text, so that this tests nothing")
+    path = write(tmp_path / "t.parquet", distribution=broken)
+    with pytest.raises(ValueError, match=r"t\.parquet: must be a complete parquet file"):
+        KernelTable.from_aiconfigurator(path)
+
+
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
