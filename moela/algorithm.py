@@ -16,6 +16,7 @@ from moela.evolution import Evolution
 from moela.kicks import Kicks
 from moela.local_search import LocalSearches, add_tries, tries_of
 from moela.operators import any_real
+from moela.preselection import Preselection
 from moela.published import PublishedMOELA
 from moela.ranking import Ranking
 from moela.region import Region
@@ -31,6 +32,7 @@ from moela.subproblems import (
     scalarise,
     simplex_weights,
 )
+from moela.surrogate import Surrogate
 from moela.teaching import teach_designs, teach_moves
 from moela.turns import Turns
 from moela.volume import DirectionalVolume
@@ -88,6 +90,11 @@ class MOELA(ArchiveAlgorithm):
         Whether a second model learns from all designs what they are worth, and ranks moves where
         that predicts better than the move model. It is there for designs that are described by
         zeros and ones only, such as rows of bits, or permutations by who is where.
+    surrogate_size : int
+        Evaluated designs until which a third model, of objectives and violation of real-valued
+        designs, picks each child of evolution out of fifty, as often as that pays. Its time grows
+        with the square of the designs, so that it is left out from there on; 0 does without. It is
+        there for real variables without operators of your own.
     restarts : "auto", True or False
         Whether a run that gains next to nothing any more begins anew elsewhere, from designs drawn
         afresh and with an archive of its own; what the models have learned stays. Once that gains
@@ -154,6 +161,7 @@ class MOELA(ArchiveAlgorithm):
         start_model: Any = "default",
         move_model: Any = "default",
         landscape: bool = True,
+        surrogate_size: int = 2000,
         restarts: bool | Literal["auto"] = "auto",
         reference: ArrayLike | Literal["auto"] | None = "auto",
         batch_size: int | None = None,
@@ -166,6 +174,7 @@ class MOELA(ArchiveAlgorithm):
             ("n_searches", n_searches, 1),
             ("patience", patience, 1),
             ("n_candidates", n_candidates, 1),
+            ("surrogate_size", surrogate_size, 0),
             ("batch_size", 1 if batch_size is None else batch_size, 1),
         ):
             whole = isinstance(value, int | np.integer) and value >= low
@@ -201,6 +210,7 @@ class MOELA(ArchiveAlgorithm):
         self.start_model = start_model
         self.move_model = move_model
         self.landscape = landscape
+        self.surrogate_size = surrogate_size
         self.restarts = restarts
         self.reference = reference
         self.batch_size = batch_size
@@ -240,6 +250,10 @@ class MOELA(ArchiveAlgorithm):
             learns=self.start_model is not None,
             n_candidates=self.n_candidates,
         )
+        self.preselection: Preselection | None = None
+        if self.surrogate_size and self.operators.default_real:
+            surrogate = Surrogate(problem.xl, problem.xu, self.surrogate_size)
+            self.preselection = Preselection(surrogate)
         self._form_parts()
         self.log: dict[str, dict[str, float]] = {
             part: {"n_eval": 0, "accepted": 0, "hypervolume": 0.0}
@@ -250,7 +264,12 @@ class MOELA(ArchiveAlgorithm):
         """Make the parts anew, as they are when a region is begun."""
         subproblems = Subproblems(self._weights, self.n_neighbours, self.scalarisation)
         self.evolution = Evolution(
-            self.problem, self.operators, self.seen, subproblems, self.prob_neighbour_mating
+            self.problem,
+            self.operators,
+            self.seen,
+            subproblems,
+            self.prob_neighbour_mating,
+            self.preselection,
         )
         self.turns = self._turns()
         self.kicking = Kicks(self.problem, self.operators, self.seen, used=self.kicks)
@@ -278,7 +297,9 @@ class MOELA(ArchiveAlgorithm):
         if self.shares is not None:
             return Turns(self.shares, adapt=False)
         if not hasattr(self.problem, "neighbours"):
-            return Turns({"evolution": 0.9, "search": 0.1}, adapt=True)
+            # Steps of real variables end in the valley that they begin in.
+            search = 0.03 if any_real(self.problem) else 0.1
+            return Turns({"evolution": 1.0 - search, "search": search}, adapt=True)
         # With many objectives nearly every neighbour is non-dominated, so being so says little.
         if self.problem.n_obj > 3:
             return Turns({"evolution": 0.1, "search": 0.65, "pareto": 0.25}, adapt=True)
@@ -430,8 +451,7 @@ class MOELA(ArchiveAlgorithm):
         if self.operators.kind == "own":
             self.describe.look(rows([ind.X for ind in pop]))
         self._log(pop, accepted, self._settle(pop, F, CV, accepted))
-        if self.ranking is not None:
-            teach_designs(self.ranking, self.describe, pop, F)
+        self._teach(pop, F, CV)
 
     def _answer(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
         if len(pop) == 0:
@@ -440,7 +460,7 @@ class MOELA(ArchiveAlgorithm):
         self._log(pop, accepted, grown)
         if self.ranking is not None:
             teach_moves(self.ranking, pop, F, self.searches, self.frame)
-            teach_designs(self.ranking, self.describe, pop, F)
+        self._teach(pop, F, CV)
         if self.region is self.whole:
             self._go_on(pop, F, CV, accepted, grown)
         else:
@@ -451,6 +471,14 @@ class MOELA(ArchiveAlgorithm):
                 ind.data.pop(key, None)
         if self.restarting and not self.unsettled and self.region.stagnates(self.n_answered):
             self._leave()
+
+    def _teach(self, pop: Population, F: Floats, CV: Floats) -> None:
+        """Tell the models of designs what these [b] are worth."""
+        if self.ranking is not None:
+            teach_designs(self.ranking, self.describe, pop, F)
+        if self.preselection is not None:
+            X = rows([ind.X for ind in pop]).astype(float)
+            self.preselection.surrogate.learn(X, F, CV)
 
     def _answer_here(self, pop: Population, F: Floats, CV: Floats) -> None:
         """Take in what was asked for since the run began anew; the rest tells nothing of here."""

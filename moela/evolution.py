@@ -13,6 +13,7 @@ from moela.archive import Archive, Floats
 from moela.base import rows
 from moela.mating import Credit, RealMating
 from moela.operators import Operators
+from moela.preselection import Preselection
 from moela.seen import Seen
 from moela.subproblems import Frame, Subproblems, scalarise
 
@@ -39,7 +40,8 @@ class Evolution:
     where that pays, come from there, so that evolution crosses infeasible ground that feasibility
     first would keep it out of (cf. Tian et al. 2021, "A coevolutionary framework for constrained
     multi-objective optimization problems", IEEE TEVC 25(1)). Real variables without operators of
-    the user's own are mated by `RealMating`.
+    the user's own are mated by `RealMating`; of many children of the same parents a learned model
+    then picks the one that is evaluated.
 
     Parameters
     ----------
@@ -48,6 +50,8 @@ class Evolution:
     subproblems : Subproblems
     prob_neighbour_mating : float
         Probability that parents come from a neighbourhood rather than from everywhere.
+    preselection : Preselection or None
+        What picks children of real variables; None lets all be evaluated.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class Evolution:
         seen: Seen,
         subproblems: Subproblems,
         prob_neighbour_mating: float,
+        preselection: Preselection | None = None,
     ) -> None:
         self.problem, self.operators, self.seen = problem, operators, seen
         self.subproblems = subproblems
@@ -64,6 +69,7 @@ class Evolution:
         self.relaxed: Subproblems | None = None
         self.sources = Credit([0.5, 0.5], floor=0.1)
         self.mating = RealMating() if operators.default_real else None
+        self.preselection = preselection if self.mating is not None else None
 
     def populate(self, pop: Population, F: Floats, CV: Floats, frame: Frame) -> None:
         """Give each sub-problem a design of the first ones, one to one."""
@@ -96,6 +102,45 @@ class Evolution:
     def _make(
         self, home: Ints, front: Archive, frame: Frame, random_state: np.random.Generator
     ) -> Population:
+        """Make a child of each of these homes, the best of many where that pays."""
+        chosen = np.zeros(len(home), dtype=bool)
+        if self.preselection is not None and self.preselection.ready:
+            chosen = self.preselection.draw(len(home), random_state)
+        made = Population.empty()
+        if not chosen.all():
+            made = self._breed(home[~chosen], 1, front, frame, random_state)
+        if chosen.any():
+            best = self._best(home[chosen], front, frame, random_state)
+            best.set(screened=True)
+            made = Population.merge(made, best)
+        return made
+
+    def _best(
+        self, home: Ints, front: Archive, frame: Frame, random_state: np.random.Generator
+    ) -> Population:
+        """Make many children of each of these homes; return the most promising of each."""
+        assert self.preselection is not None
+        n_each = self.preselection.n_each
+        near = home.repeat(n_each)
+        made = self._breed(near, n_each, front, frame, random_state)
+        F, CV = self.preselection.surrogate.predict(rows([ind.X for ind in made]).astype(float))
+        gain = _lowered(self.subproblems, F, near, frame).max(axis=1)
+        if self.relaxed is not None:
+            free = made.get("source") == 1
+            CV[free] = 0.0
+            gain[free] = _lowered(self.relaxed, F[free], near[free], frame).max(axis=1)
+        shape = len(home), n_each
+        return made[self.preselection.pick(gain.reshape(shape), CV.reshape(shape))]
+
+    def _breed(
+        self,
+        home: Ints,
+        n_each: int,
+        front: Archive,
+        frame: Frame,
+        random_state: np.random.Generator,
+    ) -> Population:
+        """Make a child of each of these homes [b]; `n_each` in a row are made in the same way."""
         rng, sub = random_state, self.subproblems
         n_parents = self.operators.n_parents if self.mating is None else 1 + RealMating.n_parents
         parents, _ = sub.parents(home, n_parents, self.prob_neighbour_mating, rng)
@@ -117,7 +162,7 @@ class Evolution:
                     found = self._kin(home[kin], front, frame, rng)
                     base[kin], partners[kin] = found[:, 0], found[:, 1:]
             children, way = self.mating.children(
-                base, partners, self.problem.xl, self.problem.xu, rng
+                base, partners, self.problem.xl, self.problem.xu, rng, n_each
             )
             made = self.operators.repair(
                 self.problem, Population.new("X", children), random_state=rng
@@ -198,6 +243,9 @@ class Evolution:
             reward = np.where(source == 1, np.maximum(reward, free), reward)
         way = _riding(pop, "way", child, -1)
         self.mating.credit.add(way[child], reward[child])
+        if self.preselection is not None:
+            picked = np.array([bool(ind.data.get("screened")) for ind in pop])
+            self.preselection.learn(picked[child], reward[child])
 
 
 def improvement(sub: Subproblems, F: Floats, CV: Floats, homes: Ints, frame: Frame) -> Floats:
@@ -209,14 +257,19 @@ def improvement(sub: Subproblems, F: Floats, CV: Floats, homes: Ints, frame: Fra
         Share of the scalarised value that it takes away, or of the violation where the member is
         infeasible; in [0, 1].
     """
-    near = sub.B[homes]
-    theirs = scalarise(frame.scale(sub.F)[near], sub.W[near], sub.by)
-    mine = scalarise(frame.scale(F)[:, None], sub.W[near], sub.by)
-    broken = sub.CV[near]
-    less = (theirs - mine) / np.maximum(np.abs(theirs), 1e-9)
+    broken = sub.CV[sub.B[homes]]
+    less = _lowered(sub, F, homes, frame)
     mended = (broken - CV[:, None]) / np.maximum(broken, 1e-12)
     share = np.where(broken > 0, mended, np.where(CV[:, None] > 0, 0.0, less))
     return np.asarray(np.clip(share, 0.0, 1.0).max(axis=1))
+
+
+def _lowered(sub: Subproblems, F: Floats, homes: Ints, frame: Frame) -> Floats:
+    """Say what share of the value of each member near its home each design takes away, [b, T]."""
+    near = sub.B[homes]
+    theirs = scalarise(frame.scale(sub.F)[near], sub.W[near], sub.by)
+    mine = scalarise(frame.scale(F)[:, None], sub.W[near], sub.by)
+    return np.asarray((theirs - mine) / np.maximum(np.abs(theirs), 1e-9))
 
 
 def _riding(pop: Population, name: str, where: NDArray[np.bool_], default: int) -> Any:

@@ -80,6 +80,7 @@ class RealMating:
         xl: Floats,
         xu: Floats,
         random_state: np.random.Generator,
+        n_each: int = 1,
     ) -> tuple[Floats, Ints]:
         """Make one child of each base.
 
@@ -89,6 +90,8 @@ class RealMating:
         partners : float array, [b, 3, n_var]
         xl, xu : float arrays, [n_var]
             Bounds; children keep them.
+        n_each : int
+            How many in a row are made in the same way; divides b.
 
         Returns
         -------
@@ -97,7 +100,8 @@ class RealMating:
             Which of `WAYS` made each, for `credit`.
         """
         rng = random_state
-        way = rng.choice(len(self.WAYS), len(base), p=self.credit.probabilities)
+        way = rng.choice(len(self.WAYS), len(base) // n_each, p=self.credit.probabilities)
+        way = way.repeat(n_each)
         out = base.copy()
         makers = (_blend, _difference, _step, _copy)
         for i, make in enumerate(makers):
