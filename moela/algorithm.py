@@ -10,13 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 from pymoo.core.population import Population
 
 from moela.archive import Bools, Floats
+from moela.assistance import Assistance
 from moela.base import ArchiveAlgorithm, require, rows
 from moela.encode import Encoder
 from moela.evolution import Evolution
 from moela.kicks import Kicks
 from moela.local_search import LocalSearches, add_tries, tries_of
 from moela.operators import any_real
-from moela.preselection import Preselection
 from moela.published import PublishedMOELA
 from moela.ranking import Ranking
 from moela.region import Region
@@ -38,7 +38,8 @@ from moela.turns import Turns
 from moela.volume import DirectionalVolume
 
 PARTS = ("evolution", "search", "pareto")
-_BATCH = 20
+# Designs asked for at a time; fewer where each of them makes a model wiser.
+_BATCH, _BATCH_ASSISTED = 20, 5
 # Pareto search ranks so many times fewer candidates than searches; it looks around many designs.
 # Where the landscape is known, ranking more of them pays.
 _RANKED, _RANKED_KNOWN = 10, 2
@@ -91,10 +92,11 @@ class MOELA(ArchiveAlgorithm):
         that predicts better than the move model. It is there for designs that are described by
         zeros and ones only, such as rows of bits, or permutations by who is where.
     surrogate_size : int
-        Evaluated designs until which a third model, of objectives and violation of real-valued
-        designs, picks each child of evolution out of fifty, as often as that pays. Its time grows
-        with the square of the designs, so that it is left out from there on; 0 does without. It is
-        there for real variables without operators of your own.
+        Evaluated designs until which a third model, of the objectives and violation of real-valued
+        designs, helps evolution to choose its children, where it predicts well; see `Assistance`.
+        Its time grows with the square of the designs, about 5 milliseconds for each of the first
+        thousand, so it is left out from there on; 0 does without. It is there for real variables
+        without operators of your own.
     restarts : "auto", True or False
         Whether a run that gains next to nothing any more begins anew elsewhere, from designs drawn
         afresh and with an archive of its own; what the models have learned stays. Once that gains
@@ -106,7 +108,8 @@ class MOELA(ArchiveAlgorithm):
         bound; None takes the nadir of the non-dominated designs so far.
     batch_size : int or None
         Designs asked for at a time; None asks for one a search, and for twenty where it is not the
-        turn of the searches. Raise it to a multiple of the workers when evaluating in parallel.
+        turn of the searches, five while the surrogate is used. Raise it to a multiple of the
+        workers when evaluating in parallel.
     archive_size : int or None
         Bound on the archive; None keeps every non-dominated design.
     **kwargs
@@ -119,7 +122,7 @@ class MOELA(ArchiveAlgorithm):
         What each part ("initial", "evolution", "search", "pareto") has contributed: evaluations
         (`n_eval`), designs that entered the archive (`accepted`), and growth of the (estimated)
         hypervolume, in units of the objectives (`hypervolume`). "screening" holds the same of those
-        moves of search and pareto that a learned model chose, and is contained in theirs.
+        designs that a learned model chose, and is contained in theirs.
     n_regions : int
         Times that the run has set out: at its beginning, at each restart, and at each return to all
         that it has found.
@@ -161,7 +164,7 @@ class MOELA(ArchiveAlgorithm):
         start_model: Any = "default",
         move_model: Any = "default",
         landscape: bool = True,
-        surrogate_size: int = 2000,
+        surrogate_size: int = 1000,
         restarts: bool | Literal["auto"] = "auto",
         reference: ArrayLike | Literal["auto"] | None = "auto",
         batch_size: int | None = None,
@@ -250,10 +253,10 @@ class MOELA(ArchiveAlgorithm):
             learns=self.start_model is not None,
             n_candidates=self.n_candidates,
         )
-        self.preselection: Preselection | None = None
+        self.assistance: Assistance | None = None
         if self.surrogate_size and self.operators.default_real:
             surrogate = Surrogate(problem.xl, problem.xu, self.surrogate_size)
-            self.preselection = Preselection(surrogate)
+            self.assistance = Assistance(surrogate)
         self._form_parts()
         self.log: dict[str, dict[str, float]] = {
             part: {"n_eval": 0, "accepted": 0, "hypervolume": 0.0}
@@ -269,7 +272,7 @@ class MOELA(ArchiveAlgorithm):
             self.seen,
             subproblems,
             self.prob_neighbour_mating,
-            self.preselection,
+            self.assistance,
         )
         self.turns = self._turns()
         self.kicking = Kicks(self.problem, self.operators, self.seen, used=self.kicks)
@@ -348,7 +351,8 @@ class MOELA(ArchiveAlgorithm):
         if len(pop) == 0:
             # Also when a search has nothing new left around it.
             part = "evolution"
-            size = self.batch_size or _BATCH
+            assisted = self.assistance is not None and self.assistance.ready
+            size = self.batch_size or (_BATCH_ASSISTED if assisted else _BATCH)
             pop = self.evolution.children(size, self.region.archive, self.frame, self.random_state)
         pop.set("part", part)
         pop.set("region", self.n_regions)
@@ -476,9 +480,9 @@ class MOELA(ArchiveAlgorithm):
         """Tell the models of designs what these [b] are worth."""
         if self.ranking is not None:
             teach_designs(self.ranking, self.describe, pop, F)
-        if self.preselection is not None:
+        if self.assistance is not None:
             X = rows([ind.X for ind in pop]).astype(float)
-            self.preselection.surrogate.learn(X, F, CV)
+            self.assistance.surrogate.learn(X, F, CV)
 
     def _answer_here(self, pop: Population, F: Floats, CV: Floats) -> None:
         """Take in what was asked for since the run began anew; the rest tells nothing of here."""

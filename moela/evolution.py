@@ -10,10 +10,10 @@ from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 
 from moela.archive import Archive, Floats
+from moela.assistance import Assistance
 from moela.base import rows
 from moela.mating import Credit, RealMating
 from moela.operators import Operators
-from moela.preselection import Preselection
 from moela.seen import Seen
 from moela.subproblems import Frame, Subproblems, scalarise
 
@@ -40,8 +40,8 @@ class Evolution:
     where that pays, come from there, so that evolution crosses infeasible ground that feasibility
     first would keep it out of (cf. Tian et al. 2021, "A coevolutionary framework for constrained
     multi-objective optimization problems", IEEE TEVC 25(1)). Real variables without operators of
-    the user's own are mated by `RealMating`; of many children of the same parents a learned model
-    then picks the one that is evaluated.
+    the user's own are mated by `RealMating`, where a learned model may help to choose the children
+    that are evaluated.
 
     Parameters
     ----------
@@ -50,8 +50,8 @@ class Evolution:
     subproblems : Subproblems
     prob_neighbour_mating : float
         Probability that parents come from a neighbourhood rather than from everywhere.
-    preselection : Preselection or None
-        What picks children of real variables; None lets all be evaluated.
+    assistance : Assistance or None
+        What chooses children of real variables; None evaluates every child.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Evolution:
         seen: Seen,
         subproblems: Subproblems,
         prob_neighbour_mating: float,
-        preselection: Preselection | None = None,
+        assistance: Assistance | None = None,
     ) -> None:
         self.problem, self.operators, self.seen = problem, operators, seen
         self.subproblems = subproblems
@@ -69,7 +69,7 @@ class Evolution:
         self.relaxed: Subproblems | None = None
         self.sources = Credit([0.5, 0.5], floor=0.1)
         self.mating = RealMating() if operators.default_real else None
-        self.preselection = preselection if self.mating is not None else None
+        self.assistance = assistance if self.mating is not None else None
 
     def populate(self, pop: Population, F: Floats, CV: Floats, frame: Frame) -> None:
         """Give each sub-problem a design of the first ones, one to one."""
@@ -102,35 +102,60 @@ class Evolution:
     def _make(
         self, home: Ints, front: Archive, frame: Frame, random_state: np.random.Generator
     ) -> Population:
-        """Make a child of each of these homes, the best of many where that pays."""
-        chosen = np.zeros(len(home), dtype=bool)
-        if self.preselection is not None and self.preselection.ready:
-            chosen = self.preselection.draw(len(home), random_state)
+        """Make a child of each of these homes, with the help of a surrogate where that pays."""
+        if self.assistance is None or not self.assistance.ready:
+            return self._breed(home, 1, front, frame, random_state)
+        chosen = self.assistance.draw(len(home), random_state)
+        evolved, left = self._evolved(home[chosen == 2], frame, random_state)
+        picked = self._picked(home[chosen == 1], front, frame, random_state)
+        plain = np.concatenate([home[chosen == 0], left])
         made = Population.empty()
-        if not chosen.all():
-            made = self._breed(home[~chosen], 1, front, frame, random_state)
-        if chosen.any():
-            best = self._best(home[chosen], front, frame, random_state)
-            best.set(screened=True)
-            made = Population.merge(made, best)
-        return made
+        if len(plain):
+            made = self._breed(plain, 1, front, frame, random_state)
+        for way, pop in enumerate((made, picked, evolved)):
+            pop.set(chosen=way, screened=way > 0)
+        return Population.merge(Population.merge(made, picked), evolved)
 
-    def _best(
+    def _evolved(
+        self, home: Ints, frame: Frame, random_state: np.random.Generator
+    ) -> tuple[Population, Ints]:
+        """Return what members of these homes become on the surrogate, and homes where nothing did.
+
+        Members that ignore constraints stay out of that.
+        """
+        if len(home) == 0:
+            return Population.empty(), home
+        assert self.assistance is not None
+        assert self.mating is not None
+        bounds = self.problem.xl, self.problem.xu
+        X, way, changed = self.assistance.evolve(
+            self.subproblems, self.mating, bounds, frame, random_state
+        )
+        at = home[changed[home]]
+        made = self.operators.repair(
+            self.problem, Population.new("X", X[at]), random_state=random_state
+        )
+        made.set(home=at, source=0, way=way[at])
+        return made, home[~changed[home]]
+
+    def _picked(
         self, home: Ints, front: Archive, frame: Frame, random_state: np.random.Generator
     ) -> Population:
         """Make many children of each of these homes; return the most promising of each."""
-        assert self.preselection is not None
-        n_each = self.preselection.n_each
+        if len(home) == 0:
+            return Population.empty()
+        assert self.assistance is not None
+        n_each = self.assistance.n_each
         near = home.repeat(n_each)
         made = self._breed(near, n_each, front, frame, random_state)
-        F, CV = self.preselection.surrogate.predict(rows([ind.X for ind in made]).astype(float))
+        F, CV = self.assistance.surrogate.predict(rows([ind.X for ind in made]).astype(float))
         gain = _lowered(self.subproblems, F, near, frame).max(axis=1)
         if self.relaxed is not None:
             free = made.get("source") == 1
             CV[free] = 0.0
             gain[free] = _lowered(self.relaxed, F[free], near[free], frame).max(axis=1)
         shape = len(home), n_each
-        return made[self.preselection.pick(gain.reshape(shape), CV.reshape(shape))]
+        return made[self.assistance.pick(gain.reshape(shape), CV.reshape(shape))]
 
     def _breed(
         self,
@@ -243,9 +268,9 @@ class Evolution:
             reward = np.where(source == 1, np.maximum(reward, free), reward)
         way = _riding(pop, "way", child, -1)
         self.mating.credit.add(way[child], reward[child])
-        if self.preselection is not None:
-            picked = np.array([bool(ind.data.get("screened")) for ind in pop])
-            self.preselection.learn(picked[child], reward[child])
+        if self.assistance is not None:
+            told = child & np.array([ind.data.get("chosen") is not None for ind in pop])
+            self.assistance.learn(_riding(pop, "chosen", told, 0)[told], reward[told])
 
 
 def improvement(sub: Subproblems, F: Floats, CV: Floats, homes: Ints, frame: Frame) -> Floats:

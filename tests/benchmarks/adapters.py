@@ -13,6 +13,7 @@ algorithms do, and the repaired design is what counts.
 | pygmo-moead    | native | rounding | rounding | keys        | no            | no          |
 | optuna-nsga2   | native | native   | native   | keys        | native        | native      |
 | optuna-tpe     | native | native   | native   | keys        | native        | native      |
+| optuna-gp      | native | native   | native   | keys        | native        | native      |
 | jmetal-nsga2   | native | native   | native   | native      | no            | native      |
 
 keys: a real number for each position, whose order is the permutation. native*: as an integer from
@@ -30,7 +31,9 @@ from typing import Any
 import numpy as np
 from pymoo.core.variable import Binary, Choice, Integer, Real
 
-ADAPTERS = ("jmetal-nsga2", "optuna-nsga2", "optuna-tpe", "pygmo-moead", "pygmo-nsga2")
+ADAPTERS = (
+    "jmetal-nsga2", "optuna-gp", "optuna-nsga2", "optuna-tpe", "pygmo-moead", "pygmo-nsga2",
+)  # fmt: skip
 
 
 def run_adapter(
@@ -259,6 +262,10 @@ def _run_optuna(algorithm: str, recorder: Recorder, start: list[Any], seed: int)
             if algorithm == "nsga2":
                 sampler: Any = optuna.samplers.NSGAIISampler(
                     population_size=max(2, len(start)), seed=seed, constraints_func=constraints
+                )
+            elif algorithm == "gp":
+                sampler = optuna.samplers.GPSampler(
+                    seed=seed, constraints_func=constraints, deterministic_objective=True
                 )
             else:
                 sampler = optuna.samplers.TPESampler(seed=seed, constraints_func=constraints)

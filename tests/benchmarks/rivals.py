@@ -119,6 +119,7 @@ def other_libraries(*names: str, pop: int) -> dict[str, External]:
         "pygmo-moead": "MOEA/D (pygmo)",
         "optuna-nsga2": "NSGA-II (Optuna)",
         "optuna-tpe": "TPE (Optuna)",
+        "optuna-gp": "GP (Optuna)",
         "jmetal-nsga2": "NSGA-II (jMetalPy)",
     }
     return {
