@@ -187,7 +187,18 @@ def resolve(
     if kind == "own" and not getattr(problem, "vars", None):
         # The move that a search makes still follows the variables where they are plain numbers.
         kind = _plain_kind(problem, chosen)
+    if kind in ("real", "integer") and not _bounded(problem):
+        raise ValueError(
+            f"The {kind} variables of {type(problem).__name__} must have finite bounds, which "
+            f"moves are made from. Got xl = {problem.xl} and xu = {problem.xu}; give it both, or "
+            "an operators() method with a sampling, crossover and mutation that do without."
+        )
     return Operators(kind=kind, mating=mating, default_real=default_real, **chosen)
+
+
+def _bounded(problem: Problem) -> bool:
+    limits = problem.xl, problem.xu
+    return all(limit is not None and bool(np.isfinite(limit).all()) for limit in limits)
 
 
 def _plain_kind(problem: Problem, chosen: dict[str, Any]) -> Kind:

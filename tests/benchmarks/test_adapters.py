@@ -56,6 +56,9 @@ CANNOT = {
     ("jmetal-nsga2", "mixed"),
 }
 
+# About a second an evaluation.
+SLOW = {"optuna-gp"}
+
 
 @pytest.fixture(params=ADAPTERS)
 def adapter(request):
@@ -74,10 +77,11 @@ def test_every_evaluation_is_recorded(adapter, kind):
         with pytest.raises(ValueError, match="cannot handle"):
             run_adapter(adapter, problem, 50, 1)
         return
-    X, F, G = run_adapter(adapter, problem, 50, 1, pop_size=20)
-    assert len(X) == len(F) == len(G) == 50
-    assert F.shape == (50, problem.n_obj)
-    assert G.shape == (50, problem.n_ieq_constr)
+    n = 32 if adapter in SLOW else 50
+    X, F, G = run_adapter(adapter, problem, n, 1, pop_size=20)
+    assert len(X) == len(F) == len(G) == n
+    assert F.shape == (n, problem.n_obj)
+    assert G.shape == (n, problem.n_ieq_constr)
     out = problem.evaluate(X, return_as_dictionary=True)
     np.testing.assert_array_equal(out["F"], F)
     start = start_designs(problem, 20, 1)
@@ -88,22 +92,22 @@ def test_every_evaluation_is_recorded(adapter, kind):
     else:
         # An optimiser whose operators change nothing would be no rival.
         assert len({str(x) for x in X[20:]} - set(told)) >= 10
-    again = run_adapter(adapter, problem, 50, 1, pop_size=20)
+    again = run_adapter(adapter, problem, n, 1, pop_size=20)
     np.testing.assert_array_equal(again[1], F)
-    other = run_adapter(adapter, problem, 50, 2, pop_size=20)
+    other = run_adapter(adapter, problem, n, 2, pop_size=20)
     assert not np.array_equal(other[1], F)
 
 
 def test_optimisers_get_better_than_their_start(adapter):
     problem = PROBLEMS["real"]()
-    _, F, _ = run_adapter(adapter, problem, 160, 1, pop_size=40)
+    _, F, _ = run_adapter(adapter, problem, 60 if adapter in SLOW else 160, 1, pop_size=40)
     volume = [moocore.hypervolume(part, ref=[1.1, 6.0]) for part in (F[:40], F)]
     assert volume[1] > 1.05 * volume[0]
 
 
 def test_a_budget_that_is_no_multiple_of_the_population(adapter):
     problem = PROBLEMS["real"]()
-    for n_eval in (8, 21, 45):
+    for n_eval in (8, 21, 25 if adapter in SLOW else 45):
         assert len(run_adapter(adapter, problem, n_eval, 1, pop_size=20)[1]) == n_eval
 
 

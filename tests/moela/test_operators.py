@@ -6,8 +6,10 @@ from pymoo.core.mixed import MixedVariableMating
 from pymoo.core.problem import Problem
 from pymoo.operators.crossover.ox import OrderCrossover
 from pymoo.operators.crossover.pntx import TwoPointCrossover
+from pymoo.operators.crossover.ux import UX
 from pymoo.operators.mutation.bitflip import BitflipMutation
 from pymoo.operators.mutation.inversion import InversionMutation
+from pymoo.operators.mutation.nom import NoMutation
 from pymoo.operators.repair.rounding import RoundingRepair
 from pymoo.operators.sampling.rnd import BinaryRandomSampling, PermutationRandomSampling
 
@@ -67,6 +69,16 @@ def test_a_problem_without_any_type_needs_all_three():
     assert resolve(problem, **given).kind == "own"
     with pytest.raises(ValueError, match="vtype"):
         resolve(problem, sampling=given["sampling"])
+
+
+@pytest.mark.parametrize("bounds", [{}, {"xl": 0.0}, {"xl": 0.0, "xu": np.inf}])
+@pytest.mark.parametrize("vtype", [None, float, int])
+def test_variables_without_bounds_are_refused_unless_operators_do_without(bounds, vtype):
+    problem = Problem(n_var=3, n_obj=2, vtype=vtype, **bounds)
+    with pytest.raises(ValueError, match=r"must have finite bounds.*operators\(\)"):
+        resolve(problem, sampling=np.zeros((4, 3)))
+    own = {"sampling": np.zeros((4, 3)), "crossover": UX(), "mutation": NoMutation()}
+    assert resolve(problem, **own).kind == "own"
 
 
 def test_unknown_names_from_the_problem_are_refused():
