@@ -10,6 +10,7 @@ from moela.mating import Credit, Ints, RealMating
 from moela.subproblems import Frame, Subproblems, scalarise
 from moela.surrogate import Surrogate
 
+MADE, PICKED, EVOLVED = range(3)
 _FLOOR = 0.1
 # Children of the same parents of which one is picked; and, in evolution on the surrogate alone,
 # children of a home in each generation, generations, and how often their parents are neighbours.
@@ -54,7 +55,7 @@ class Assistance:
     def draw(self, n: int, random_state: np.random.Generator) -> Ints:
         """Draw how each of n children is chosen, [n] indices into `WAYS`."""
         if not self.ready:
-            return np.zeros(n, dtype=np.int64)
+            return np.full(n, MADE)
         return random_state.choice(len(self.WAYS), n, p=self.credit.probabilities)
 
     def learn(self, ways: Ints, rewards: Floats) -> None:

@@ -10,7 +10,7 @@ from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 
 from moela.archive import Archive, Floats
-from moela.assistance import Assistance
+from moela.assistance import EVOLVED, MADE, PICKED, Assistance
 from moela.base import rows
 from moela.mating import Credit, RealMating
 from moela.operators import Operators
@@ -106,14 +106,14 @@ class Evolution:
         if self.assistance is None or not self.assistance.ready:
             return self._breed(home, 1, front, frame, random_state)
         chosen = self.assistance.draw(len(home), random_state)
-        evolved, left = self._evolved(home[chosen == 2], frame, random_state)
-        picked = self._picked(home[chosen == 1], front, frame, random_state)
-        plain = np.concatenate([home[chosen == 0], left])
+        evolved, left = self._evolved(home[chosen == EVOLVED], frame, random_state)
+        picked = self._picked(home[chosen == PICKED], front, frame, random_state)
+        plain = np.concatenate([home[chosen == MADE], left])
         made = Population.empty()
         if len(plain):
             made = self._breed(plain, 1, front, frame, random_state)
-        for way, pop in enumerate((made, picked, evolved)):
-            pop.set(chosen=way, screened=way > 0)
+        for way, pop in ((MADE, made), (PICKED, picked), (EVOLVED, evolved)):
+            pop.set(chosen=way, screened=way != MADE)
         return Population.merge(Population.merge(made, picked), evolved)
 
     def _evolved(

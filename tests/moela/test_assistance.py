@@ -11,13 +11,11 @@ from pymoo.optimize import minimize
 from pymoo.problems import get_problem
 
 from moela import MOELA
-from moela.assistance import Assistance
+from moela.assistance import EVOLVED, MADE, PICKED, Assistance
 from moela.mating import RealMating
 from moela.subproblems import Frame, Subproblems, scalarise, simplex_weights
 from moela.surrogate import Surrogate
 from problems import MultiObjectiveKnapsack
-
-MADE, PICKED, EVOLVED = range(3)
 
 
 def objectives(X):
