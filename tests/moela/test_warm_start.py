@@ -161,5 +161,5 @@ def test_where_nothing_is_feasible_the_run_says_so_and_keeps_the_nearest(caplog)
 
 
 def test_a_feasible_run_says_how_much_it_found(earlier):
-    result = minimize(get_problem("zdt1"), MOELA(), ("n_eval", 100), seed=1)
+    result = minimize(get_problem("dtlz2"), MOELA(), ("n_eval", 100), seed=1)
     assert result.status == f"{len(result.F)} non-dominated designs after 100 evaluations"
