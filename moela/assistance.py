@@ -101,8 +101,9 @@ class Assistance:
         X = rows([ind.X for ind in sub.pop]).astype(float)
         way, changed = np.full(n, -1), np.zeros(n, dtype=bool)
         # Members, too, count as what the model says of them: it may be off everywhere alike.
-        F, CV = self.surrogate.predict(X)
-        value = scalarise(frame.scale(F), sub.W, sub.by)
+        here, CV = self.surrogate.predict(X)
+        # A design that is the ideal would be best for all weights, whatever the model promises.
+        frame = frame.reaching(here)
         homes = np.arange(n).repeat(_N_BRED)
         near = sub.B[homes]
         for _ in range(_N_GENERATIONS):
@@ -112,6 +113,8 @@ class Assistance:
             partners[anywhere] = rng.integers(0, n, (int(anywhere.sum()), mating.n_parents))
             made, made_by = mating.children(X[homes], X[partners], *bounds, rng, _N_BRED)
             F, broken = self.surrogate.predict(made)
+            frame = frame.reaching(F[broken <= CV.max()])
+            value = scalarise(frame.scale(here), sub.W, sub.by)
             values = scalarise(frame.scale(F)[:, None], sub.W[near], sub.by)
             suits = values.argmin(axis=1)
             to, new = near[np.arange(len(homes)), suits], values.min(axis=1)
@@ -122,6 +125,6 @@ class Assistance:
             at = to[best]
             wins = (broken[best] < CV[at]) | ((broken[best] == CV[at]) & (new[best] < value[at]))
             at, best = at[wins], best[wins]
-            X[at], CV[at], value[at], way[at] = made[best], broken[best], new[best], made_by[best]
+            X[at], here[at], CV[at], way[at] = made[best], F[best], broken[best], made_by[best]
             changed[at] = True
         return X, way, changed

@@ -149,6 +149,7 @@ class Evolution:
         near = home.repeat(n_each)
         made = self._breed(near, n_each, front, frame, random_state)
         F, CV = self.assistance.surrogate.predict(rows([ind.X for ind in made]).astype(float))
+        frame = frame.reaching(F)
         gain = _lowered(self.subproblems, F, near, frame).max(axis=1)
         if self.relaxed is not None:
             free = made.get("source") == 1

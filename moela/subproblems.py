@@ -127,6 +127,12 @@ class Frame:
         self.ideal, self.nadir = ideal, nadir
         return moved
 
+    def reaching(self, F: Floats) -> Frame:
+        """Return a copy whose ideal is beaten by none of the objectives F [b, M] either."""
+        other = copy.copy(self)
+        other.ideal = np.minimum(self.ideal, F.min(axis=0)) if len(F) else self.ideal
+        return other
+
     def scale(self, F: Floats) -> Floats:
         """Scale objectives [..., M]; an objective that never varied scales to 0."""
         span = self.nadir - self.ideal

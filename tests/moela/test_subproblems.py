@@ -216,3 +216,12 @@ class TestSubproblems:
         assert 0 == members.replace(
             child, F, np.array([0.1]), np.array([0]), everywhere, frame, rng, 99
         )
+
+
+def test_a_frame_that_reaches_further_leaves_the_first_as_it_is():
+    frame = Frame(2, bounds=([0.0, 1.0], [2.0, 3.0]))
+    further = frame.reaching(np.array([[-1.0, 2.0], [1.0, 1.5]]))
+    np.testing.assert_array_equal(further.ideal, [-1.0, 1.0])
+    np.testing.assert_array_equal(further.nadir, frame.nadir)
+    np.testing.assert_array_equal(frame.ideal, [0.0, 1.0])
+    np.testing.assert_array_equal(frame.reaching(np.empty((0, 2))).ideal, frame.ideal)
