@@ -31,11 +31,14 @@ def algorithms() -> dict[str, Any]:
     """Return the algorithms to time, by name."""
     return {
         BASE: partial(rivals.nsga2, pop=50),
-        "MOELA, models off": partial(MOELA, start_model=None, move_model=None),
+        "MOELA, models off": partial(MOELA, start_model=None, move_model=None, surrogate_size=0),
         "MOELA": MOELA,
         "MOELA, no landscape": partial(MOELA, landscape=False),
+        "MOELA, no surrogate": partial(MOELA, surrogate_size=0),
         # Batches as large as NSGA-II's, where a search evaluates the best five of ten.
-        "MOELA, 50, models off": partial(MOELA, batch_size=50, start_model=None, move_model=None),
+        "MOELA, 50, models off": partial(
+            MOELA, batch_size=50, start_model=None, move_model=None, surrogate_size=0
+        ),
         "MOELA, 50": partial(MOELA, batch_size=50),
         "MOELA published": MOELA.published,
         "MOOS": MOOS,
