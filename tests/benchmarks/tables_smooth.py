@@ -172,9 +172,10 @@ def main() -> None:
             scale[name] = moocore.hypervolume(front, ref=points[name]) / 100
 
     report = tables.Report(results, points, scale)
+    after = "" if arguments.reference == "front" else f" after {arguments.budget:,} evaluations"
     parts = [
         tables.header(
-            "Smooth problems",
+            f"Smooth problems{after}",
             "tests.benchmarks.tables_smooth",
             f"Percent of the hypervolume of the known front, of everything evaluated: median "
             f"(quartiles) over {arguments.seeds} seeds after {arguments.budget:,} evaluations, the "
