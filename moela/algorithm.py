@@ -94,7 +94,7 @@ class MOELA(ArchiveAlgorithm):
     surrogate_size : int
         Evaluated designs until which a third model, of the objectives and violation of real-valued
         designs, helps evolution to choose its children, where it predicts well; see `Assistance`.
-        Its time grows with the square of the designs, about 5 milliseconds for each of the first
+        What each costs grows with their number, to some 5 milliseconds on average over the first
         thousand, so it is left out from there on; 0 does without. It is there for real variables
         without operators of your own.
     restarts : "auto", True or False

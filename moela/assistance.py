@@ -36,6 +36,8 @@ class Assistance:
 
     Attributes
     ----------
+    n_each : int
+        Children made for one that is picked.
     credit : Credit
         What children have brought, by how they were chosen, an index into `WAYS`.
     """

@@ -30,8 +30,8 @@ class Surrogate:
     of prediction and truth where each of the newest designs is left out in turn (ibid., sec. 5.4.2)
     at every refit.
 
-    Its time grows with the cube of the designs, so it ends with `limit` of them: who can pay for
-    more does not need it.
+    A prediction takes time in proportion to the designs, a refit with their cube, so it ends with
+    `limit` of them: who can pay for more does not need it.
 
     Parameters
     ----------

@@ -5,8 +5,9 @@
 Interrupted, it goes on where it was. `--problems zdt1 zdt2` picks some. After few evaluations
 nothing is near a front, so there `--reference random` measures from what random designs reach:
 
-    python -m tests.benchmarks.tables_smooth --budget 300 --reference random --pop 20 --optuna \
-        --slow-budget 100 --store .benchmarks/smooth_early --out docs/benchmarks/smooth_early.md
+    python -m tests.benchmarks.tables_smooth --budget 300 --reference random --pop 50
+
+`--optuna` runs Optuna's samplers, too, of which its Gaussian processes need torch.
 """
 
 from __future__ import annotations

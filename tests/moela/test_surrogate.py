@@ -75,7 +75,7 @@ def test_its_correlation_is_that_of_designs_left_out():
     assert model.correlation == pytest.approx(expected, abs=1e-6)
 
 
-def test_it_is_fitted_anew_when_an_eighth_or_so_has_come_and_not_before():
+def test_it_is_fitted_anew_once_it_knows_15_percent_more_and_not_before():
     model = taught(100)
     few, many = drawn(10, 4), drawn(10, 5)
     model.learn(few, *smooth(few))
