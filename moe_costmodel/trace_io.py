@@ -212,7 +212,7 @@ def _load_pt(path: Path) -> RoutingTrace:
 
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, *_BROKEN) as error:
+    except (pickle.UnpicklingError, IndexError, *_BROKEN) as error:
         raise ValueError(
             f"{path}: must be a torch file of plain tensors and containers, readable with "
             f"weights_only=True. Got {_said(error).splitlines()[0]} instead; it is damaged, or "
