@@ -10,10 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from moe_costmodel.balance import anti_correlation, contiguous, greedy, replicate_and_pack
-    from moe_costmodel.balance_search import OptimalPlacement, optimal_placement, swap_search
-    from moe_costmodel.buffer_cost import BufferCost
-    from moe_costmodel.buffering import (
+    from moe_costmodel.buffering.replay import (
         POLICIES,
         ExpertStream,
         MissCurves,
@@ -21,17 +18,31 @@ if TYPE_CHECKING:
         miss_curves,
         replay,
     )
-    from moe_costmodel.characterise import TraceDescription, static_waste
-    from moe_costmodel.deployment import DeploymentModel, Evaluation
-    from moe_costmodel.families import FAMILIES
-    from moe_costmodel.gate_rules import GateRule, keep_mask
+    from moe_costmodel.deployment.model import DeploymentModel, Evaluation
+    from moe_costmodel.gating.quality import (
+        GateMass,
+        LossUnderRule,
+        gate_mass,
+        keep_choices,
+        measured_loss,
+    )
+    from moe_costmodel.gating.rules import GateRule, keep_mask
     from moe_costmodel.hardware import Hardware, Link
-    from moe_costmodel.latency import FitReport, LatencyModel, Prediction
-    from moe_costmodel.layer_table import LayerTable
-    from moe_costmodel.measure import measure_kernels
-    from moe_costmodel.measurements import Measurements, Record
+    from moe_costmodel.latency.buffer_cost import BufferCost
+    from moe_costmodel.latency.layer_table import LayerTable
+    from moe_costmodel.latency.model import FitReport, LatencyModel, Prediction
+    from moe_costmodel.latency.step import MemoryModel, RestOfModel, StepModel
+    from moe_costmodel.measure.kernel_table import KernelTable
+    from moe_costmodel.measure.kernels import measure_kernels
+    from moe_costmodel.measure.measurements import Measurements, Record
     from moe_costmodel.objectives import OBJECTIVES, Predicted
-    from moe_costmodel.placement import (
+    from moe_costmodel.placement.heuristics import (
+        anti_correlation,
+        contiguous,
+        greedy,
+        replicate_and_pack,
+    )
+    from moe_costmodel.placement.placement import (
         Placement,
         avg_max_load,
         balancedness,
@@ -39,19 +50,13 @@ if TYPE_CHECKING:
         max_load,
         migration_bytes,
     )
-    from moe_costmodel.plan import Plan
-    from moe_costmodel.quality import (
-        GateMass,
-        LossUnderRule,
-        gate_mass,
-        keep_choices,
-        measured_loss,
-    )
-    from moe_costmodel.record import edit_routing
+    from moe_costmodel.placement.search import OptimalPlacement, optimal_placement, swap_search
+    from moe_costmodel.plans.plan import Plan
     from moe_costmodel.shapes import LayerShape
-    from moe_costmodel.step import MemoryModel, RestOfModel, StepModel
-    from moe_costmodel.tables import KernelTable
-    from moe_costmodel.trace import RoutingTrace
+    from moe_costmodel.traces.describe import TraceDescription, static_waste
+    from moe_costmodel.traces.families import FAMILIES
+    from moe_costmodel.traces.record import edit_routing
+    from moe_costmodel.traces.trace import RoutingTrace
 
 __all__ = [
     "FAMILIES",
@@ -108,57 +113,57 @@ __all__ = [
 ]
 
 _HOMES = {
-    "BufferCost": "buffer_cost",
-    "DeploymentModel": "deployment",
-    "Evaluation": "deployment",
-    "ExpertStream": "buffering",
-    "FAMILIES": "families",
-    "FitReport": "latency",
-    "GateMass": "quality",
-    "GateRule": "gate_rules",
+    "BufferCost": "latency.buffer_cost",
+    "DeploymentModel": "deployment.model",
+    "Evaluation": "deployment.evaluation",
+    "ExpertStream": "buffering.replay",
+    "FAMILIES": "traces.families",
+    "FitReport": "latency.model",
+    "GateMass": "gating.quality",
+    "GateRule": "gating.rules",
     "Hardware": "hardware",
-    "KernelTable": "tables",
-    "LatencyModel": "latency",
+    "KernelTable": "measure.kernel_table",
+    "LatencyModel": "latency.model",
     "LayerShape": "shapes",
-    "LayerTable": "layer_table",
+    "LayerTable": "latency.layer_table",
     "Link": "hardware",
-    "LossUnderRule": "quality",
-    "Measurements": "measurements",
-    "MemoryModel": "step",
-    "MissCurves": "buffering",
+    "LossUnderRule": "gating.quality",
+    "Measurements": "measure.measurements",
+    "MemoryModel": "latency.step",
+    "MissCurves": "buffering.replay",
     "OBJECTIVES": "objectives",
-    "OptimalPlacement": "balance_search",
-    "Placement": "placement",
-    "Plan": "plan",
-    "POLICIES": "buffering",
+    "OptimalPlacement": "placement.search",
+    "Placement": "placement.placement",
+    "Plan": "plans.plan",
+    "POLICIES": "buffering.replay",
     "Predicted": "objectives",
-    "Prediction": "latency",
-    "Record": "measurements",
-    "RestOfModel": "step",
-    "RoutingTrace": "trace",
-    "StepModel": "step",
-    "TraceDescription": "characterise",
-    "anti_correlation": "balance",
-    "avg_max_load": "placement",
-    "balancedness": "placement",
-    "contiguous": "balance",
-    "cross_node_traffic": "placement",
-    "edit_routing": "record",
-    "expert_streams": "buffering",
-    "gate_mass": "quality",
-    "greedy": "balance",
-    "keep_choices": "quality",
-    "keep_mask": "gate_rules",
-    "max_load": "placement",
-    "measure_kernels": "measure",
-    "measured_loss": "quality",
-    "migration_bytes": "placement",
-    "miss_curves": "buffering",
-    "optimal_placement": "balance_search",
-    "replay": "buffering",
-    "replicate_and_pack": "balance",
-    "static_waste": "characterise",
-    "swap_search": "balance_search",
+    "Prediction": "latency.model",
+    "Record": "measure.measurements",
+    "RestOfModel": "latency.step",
+    "RoutingTrace": "traces.trace",
+    "StepModel": "latency.step",
+    "TraceDescription": "traces.describe",
+    "anti_correlation": "placement.heuristics",
+    "avg_max_load": "placement.placement",
+    "balancedness": "placement.placement",
+    "contiguous": "placement.heuristics",
+    "cross_node_traffic": "placement.placement",
+    "edit_routing": "traces.record",
+    "expert_streams": "buffering.replay",
+    "gate_mass": "gating.quality",
+    "greedy": "placement.heuristics",
+    "keep_choices": "gating.quality",
+    "keep_mask": "gating.rules",
+    "max_load": "placement.placement",
+    "measure_kernels": "measure.kernels",
+    "measured_loss": "gating.quality",
+    "migration_bytes": "placement.placement",
+    "miss_curves": "buffering.replay",
+    "optimal_placement": "placement.search",
+    "replay": "buffering.replay",
+    "replicate_and_pack": "placement.heuristics",
+    "static_waste": "traces.describe",
+    "swap_search": "placement.search",
 }
 
 

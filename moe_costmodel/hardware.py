@@ -129,7 +129,7 @@ class Hardware:
     def here(cls, *, threads: int = 1) -> Hardware:
         """Describe this machine: its GPUs where torch finds any, else its CPU.
 
-        Links are not measured here; :func:`moe_costmodel.measure.measure_kernels` does that.
+        Links are not measured here; :func:`moe_costmodel.measure_kernels` does that.
         """
         import torch
 

@@ -8,36 +8,37 @@ from typing import TYPE_CHECKING, Any
 from moela._version import __version__
 
 if TYPE_CHECKING:
-    from moela._sqlite import StoreError
-    from moela.algorithm import MOELA
-    from moela.comparison import Comparison, compare
-    from moela.comparison.front import Front
-    from moela.evaluator import Evaluator
-    from moela.experiment import ExperimentResults, External, run_experiment
-    from moela.journal import StoreMismatchError
-    from moela.plot import plot_front
-    from moela.policy import EvaluationError, failed
-    from moela.store import EvaluationStore, describe_runs
-    from moela.termination import ElapsedTime
+    from moela.comparison import Comparison, compare, front_of
+    from moela.evaluation.evaluator import Evaluator
+    from moela.evaluation.runners.outcome import EvaluationError, failed
+    from moela.evaluation.storage.journal import StoreMismatchError
+    from moela.evaluation.storage.reader import EvaluationStore, describe_runs
+    from moela.evaluation.storage.sqlite import StoreError
+    from moela.evaluation.termination import ElapsedTime
+    from moela.experiments.run import ExperimentResults, External, run_experiment
+    from moela.plots.front import plot_front
+    from moela.quality.front import Front
+    from moela.search.moela import MOELA
 
 # Imported on first use: `import moela` costs no more than what is used of it.
 _HOMES = {
-    "MOELA": "moela.algorithm",
+    "MOELA": "moela.search.moela",
     "Comparison": "moela.comparison",
-    "ElapsedTime": "moela.termination",
-    "EvaluationError": "moela.policy",
-    "EvaluationStore": "moela.store",
-    "Evaluator": "moela.evaluator",
-    "ExperimentResults": "moela.experiment",
-    "External": "moela.experiment",
-    "Front": "moela.comparison.front",
-    "StoreError": "moela._sqlite",
-    "StoreMismatchError": "moela.journal",
+    "ElapsedTime": "moela.evaluation.termination",
+    "EvaluationError": "moela.evaluation.runners.outcome",
+    "EvaluationStore": "moela.evaluation.storage.reader",
+    "Evaluator": "moela.evaluation.evaluator",
+    "ExperimentResults": "moela.experiments.run",
+    "External": "moela.experiments.run",
+    "Front": "moela.quality.front",
+    "StoreError": "moela.evaluation.storage.sqlite",
+    "StoreMismatchError": "moela.evaluation.storage.journal",
     "compare": "moela.comparison",
-    "describe_runs": "moela.store",
-    "failed": "moela.policy",
-    "plot_front": "moela.plot",
-    "run_experiment": "moela.experiment",
+    "describe_runs": "moela.evaluation.storage.reader",
+    "front_of": "moela.comparison",
+    "failed": "moela.evaluation.runners.outcome",
+    "plot_front": "moela.plots.front",
+    "run_experiment": "moela.experiments.run",
 }
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "compare",
     "describe_runs",
     "failed",
+    "front_of",
     "plot_front",
     "run_experiment",
 ]

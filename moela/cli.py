@@ -6,22 +6,21 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from moela import __version__
 
-# What a command is made of is imported when it runs, so that `moela --help` is quick. Each is a
-# module, or an object in one, with `configure(parser)` and `run(arguments)`.
+# The module of a command is imported when the command runs, so that `moela --help` is quick. Each
+# module has `configure(parser)` and `run(arguments)`.
 COMMANDS = {
-    ("run", "noc"): ("moela.commands.run_noc", "design a 3D network-on-chip manycore"),
-    ("run", "moe"): ("moela.commands.run_moe", "plan the deployment of an MoE model"),
+    ("run", "noc"): ("moela.commands.run.noc", "design a 3D network-on-chip manycore"),
+    ("run", "moe"): ("moela.commands.run.moe", "plan the deployment of an MoE model"),
     ("show",): ("moela.commands.show", "show a network-on-chip design"),
     ("export",): ("moela.commands.export", "write a network-on-chip design for another program"),
     ("runs",): ("moela.commands.runs", "list the runs in a store"),
-    ("compare",): ("moela.commands.compare", "compare experiments, stores and fronts"),
-    ("measure",): ("moela.commands.cost_model:measure", "time MoE kernels on this machine"),
-    ("moe", "verify"): ("moela.commands.moe_verify", "run deployment plans for real, compare"),
-    ("trace",): ("moela.commands.cost_model:trace", "describe, convert or record MoE routing"),
+    ("compare",): ("moela.compare", "compare experiments, stores and fronts"),
+    ("measure",): ("moela.commands.measure", "time MoE kernels on this machine"),
+    ("moe", "verify"): ("moela.commands.moe.verify", "run deployment plans for real, compare"),
+    ("trace",): ("moela.commands.trace", "describe, convert or record MoE routing"),
 }
 EXTRAS = {
     "torch": "torch", "safetensors": "torch", "transformers": "hf", "pyarrow": "tables",
@@ -52,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.parse_args([*words, "--help"])
     try:
         _check_names()
-        _command(COMMANDS[chosen][0]).run(arguments)  # type: ignore[index]
+        importlib.import_module(COMMANDS[chosen][0]).run(arguments)  # type: ignore[index]
     except KeyboardInterrupt:
         print("moela: interrupted", file=sys.stderr)
         return 130
@@ -75,8 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _at_fault(error: Exception) -> bool:
     """Tell whether an error speaks of the input; any other is a defect, and shows its traceback."""
-    from moela._sqlite import StoreError
-    from moela.policy import EvaluationError
+    from moela.evaluation.runners.outcome import EvaluationError
+    from moela.evaluation.storage.sqlite import StoreError
 
     return isinstance(error, ValueError | OSError | StoreError | EvaluationError)
 
@@ -97,14 +96,8 @@ def _parser(chosen: tuple[str, ...] | None) -> argparse.ArgumentParser:
             key[-1], help=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
         )
         if key == chosen:
-            _command(module).configure(command)
+            importlib.import_module(module).configure(command)
     return parser
-
-
-def _command(home: str) -> Any:
-    module, _, name = home.partition(":")
-    found = importlib.import_module(module)
-    return getattr(found, name) if name else found
 
 
 def _check_names() -> None:

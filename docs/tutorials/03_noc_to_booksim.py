@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from pymoo.optimize import minimize
 
-from moela import MOELA, Front, plot_front
+from moela import MOELA, front_of, plot_front
 from problems import NoC3D
 from problems.noc import Platform, synthetic_traffic
 
@@ -50,7 +50,7 @@ traffic_figure = problem.plot_traffic()
 # to, which is where a designer would start.
 
 res = minimize(problem, MOELA(), ("n_eval", 3_000), seed=1)
-front = Front.of(res)
+front = front_of(res)
 front_figure = plot_front(
     front.F,
     names=problem.objective_names,

@@ -26,9 +26,9 @@ import numpy as np
 from pymoo.optimize import minimize
 
 from moe_costmodel import RoutingTrace
+from moe_costmodel.example import measured
 from moela import MOELA
 from problems import MoEDeployment
-from problems.moe import example
 
 today, tomorrow = RoutingTrace.example("code").split(0.5)
 print(today)
@@ -42,8 +42,8 @@ print(today.describe(size=8))
 # ``LatencyModel.fit(measure_kernels(Hardware.here()))``; a measured table of a GPU that you do not
 # have will do as well. Here they are those that come with the package.
 
-hardware = example.example_hardware(devices=4)
-latency = example.example_latency()
+hardware = measured.example_hardware(devices=4)
+latency = measured.example_latency()
 print(hardware.name, "with", hardware.n_devices, "devices")
 
 # %%
@@ -59,8 +59,8 @@ problem = MoEDeployment(
     hardware,
     latency,
     devices=4,
-    rest=example.example_rest(),
-    memory=example.example_memory(),
+    rest=measured.example_rest(),
+    memory=measured.example_memory(),
     memory_budget=6e6,  # bytes of a device; all experts in memory would take more
 )
 res = minimize(problem, MOELA(), ("n_eval", 800), seed=1)

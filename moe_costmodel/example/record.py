@@ -14,7 +14,7 @@ import torch
 
 from moe_costmodel.example import load_model
 from moe_costmodel.example.text import DOMAINS, documents
-from moe_costmodel.trace import RoutingTrace
+from moe_costmodel.traces.trace import RoutingTrace
 
 __all__ = ["excerpts"]
 

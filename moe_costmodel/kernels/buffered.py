@@ -60,7 +60,7 @@ class BufferedExperts:
         Experts that fast memory holds; at least 1.
     policy : str
         Who leaves a full buffer: "paper", "fifo", "lru", "lfu" or "inactive-lfu"; see
-        :data:`moe_costmodel.buffering.POLICIES`.
+        :data:`moe_costmodel.POLICIES`.
     device : device
         Where the experts run.
 

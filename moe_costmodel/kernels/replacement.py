@@ -13,7 +13,7 @@ Access = tuple[int, int, bool]
 
 
 class Replacement:
-    """Keeps book of a buffer; the policies are those of :data:`moe_costmodel.buffering.POLICIES`.
+    """Keeps book of a buffer; the policies are those of :data:`moe_costmodel.POLICIES`.
 
     Belady's MIN is not among them, since it sees the future.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from moe_costmodel.gate_rules import GateRule
+from moe_costmodel.gating.rules import GateRule
 
 __all__ = ["apply_rule", "route"]
 

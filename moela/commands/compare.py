@@ -38,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Compare, print a summary, and write what was asked for."""
     from moela.comparison import INDICATORS, compare
-    from moela.comparison.reading import read
+    from moela.comparison.read.dispatch import read
 
     first = arguments.indicator or INDICATORS[0]
     if first not in INDICATORS:

@@ -12,7 +12,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print a table of the runs."""
-    from moela.store import describe_runs
+    from moela.evaluation.storage.reader import describe_runs
 
     for line in describe_runs(arguments.store):
         print(line)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from moela.commands.noc_files import change_lines
+from moela.commands.noc_inputs import change_lines
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from moela.base import require
-from moela.comparison.outcomes import History, Outcome, by_problem, check, clean
+from moela._checks import require
+from moela.comparison.caveats import remarks_on
 from moela.comparison.pictures import Pictures
-from moela.comparison.reading import read
-from moela.comparison.remarks import remarks_on
+from moela.comparison.read.dispatch import read
 from moela.comparison.scale import LARGER_IS_BETTER, Scale, make_scale
-from moela.comparison.words import summary_text
+from moela.comparison.summary import summary_text
+from moela.quality.front import Front, pooled
+from moela.quality.outcome import History, Outcome, by_problem, check, clean
 
 INDICATORS = tuple(LARGER_IS_BETTER)
 
@@ -189,7 +190,7 @@ class Comparison(Pictures):
         ImportError
             If plotly isn't installed (it comes with ``pip install moela[report]``).
         """
-        from moela.comparison.report import write_report
+        from moela.comparison.report.page import write_report
 
         return write_report(self, path, title=title)
 
@@ -268,3 +269,15 @@ def _cut(outcomes: list[Outcome], at: int | str) -> list[Outcome]:
                 )
             )
     return out
+
+
+def front_of(result: Any) -> Front:
+    """Return the front of a pymoo Result, or of anything else that `moela.compare` takes.
+
+    Runs of several seeds or algorithms are pooled, and points labelled by algorithm.
+    """
+    outcomes = read(result)
+    check(outcomes)
+    problems = [problem for problem, _ in by_problem(outcomes)]
+    require("front_of", "result", ", ".join(problems), len(problems) == 1, "of one problem")
+    return pooled(outcomes)

@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from moela.base import require
+from moela._checks import require
 from moela.comparison import significance
-from moela.comparison.front import Front, pooled
-from moela.comparison.growth import DirectionalGrowth, ExactGrowth, Growth, follows_exactly
-from moela.comparison.outcomes import Floats, Outcome
+from moela.comparison.convergence import DirectionalGrowth, ExactGrowth, Growth, follows_exactly
 from moela.comparison.scale import LARGER_IS_BETTER, Scale
 from moela.comparison.significance import Overall, Sample
-from moela.comparison.speed import curves, speedups
-from moela.statistics import quartiles
-from moela.table import Table
+from moela.comparison.speedup import curves, speedups
+from moela.quality.front import Front, pooled
+from moela.quality.outcome import Floats, Outcome
+from moela.quality.statistics import quartiles
+from moela.quality.table import Table
 
 
 class Numbers:

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from moela.comparison.outcomes import Floats
 from moela.comparison.scale import LARGER_IS_BETTER
-from moela.statistics import (
+from moela.quality.outcome import Floats
+from moela.quality.statistics import (
     Ranking,
     compare_groups,
     compare_pairs,

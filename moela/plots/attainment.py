@@ -10,8 +10,8 @@ from typing import Any
 import moocore
 import numpy as np
 
-from moela.archive import Floats
-from moela.base import require
+from moela._arrays import Floats
+from moela._checks import require
 from moela.plots.style import (
     SMALL,
     TEXT,

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from moela.archive import Floats
+from moela._arrays import Floats
 from moela.plots.style import Look, add_legend, done, dress, lines_for, looks, new_figure
-from moela.table import Table
+from moela.quality.table import Table
 
 
 def plot_convergence(

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from moela.archive import Floats
+from moela._arrays import Floats
 from moela.plots.style import SMALL, TEXT, Look, done, dress, looks, new_figure, short
-from moela.statistics import Ranking
+from moela.quality.statistics import Ranking
 
 
 def plot_values(
@@ -112,7 +112,7 @@ def plot_ranks(
     Examples
     --------
     >>> from moela.plots import plot_ranks
-    >>> from moela.statistics import rank_blocks
+    >>> from moela.quality.statistics import rank_blocks
     >>> shares = [[0.9, 0.8, 0.5], [0.7, 0.6, 0.5], [0.9, 0.7, 0.8]]  # a row a problem
     >>> figure = plot_ranks(["ours", "theirs", "random"], rank_blocks(shares))
     >>> len(figure.axes)

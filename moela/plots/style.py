@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from moela.archive import Floats
+from moela._arrays import Floats
 
 # Okabe and Ito's colours, told apart by the colour-blind; a grey for their yellow, which is too
 # faint for lines on white.

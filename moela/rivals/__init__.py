@@ -1,8 +1,8 @@
 """Published competitors as pymoo algorithms, with the same interfaces and evaluation counting."""
 
-from .batch_moead import BatchMOEAD
-from .momad import MOMAD
-from .moo_stage import MOOSTAGE
-from .moos import MOOS
+from moela.rivals.batch_moead import BatchMOEAD
+from moela.rivals.momad import MOMAD
+from moela.rivals.moo_stage import MOOSTAGE
+from moela.rivals.moos import MOOS
 
 __all__ = ["MOMAD", "MOOS", "MOOSTAGE", "BatchMOEAD"]

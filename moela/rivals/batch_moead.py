@@ -7,16 +7,12 @@ from typing import Any
 import numpy as np
 from pymoo.core.population import Population
 
-from moela.archive import Bools, Floats
-from moela.base import ArchiveAlgorithm, require
+from moela._arrays import Bools, Floats
+from moela._checks import require
+from moela.core.algorithm import ArchiveAlgorithm
+from moela.core.decomposition import Subproblems, simplex_weights
+from moela.core.scaling import SCALARISATIONS, Frame, Scalarisation
 from moela.rivals.common import Ints, count, learn_scale, one_of, owners_of, reference_of
-from moela.subproblems import (
-    SCALARISATIONS,
-    Frame,
-    Scalarisation,
-    Subproblems,
-    simplex_weights,
-)
 
 _ATTEMPTS = 5  # at a child that nobody has asked for yet
 
@@ -53,7 +49,7 @@ class BatchMOEAD(ArchiveAlgorithm):
     batch_size : int or None
         Children asked for at once. None: one for each sub-problem.
     scalarisation : {"chebyshev", "weighted_sum", "product"}
-        See `moela.subproblems.scalarise`.
+        See `moela.core.scaling.scalarise`.
     archive_size : int or None
         Designs that the archive keeps; None means all non-dominated ones.
     **kwargs

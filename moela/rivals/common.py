@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 
-from moela.archive import Archive, Floats
-from moela.base import ArchiveAlgorithm, require, rows
-from moela.subproblems import Frame
+from moela._arrays import Floats, rows
+from moela._checks import require
+from moela.core.algorithm import ArchiveAlgorithm
+from moela.core.archive import Archive
+from moela.core.scaling import Frame
 
 Ints = NDArray[np.int64]
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from moela.archive import Archive, Floats, weakly_dominated
+from moela._arrays import Floats
+from moela.core.archive import Archive, weakly_dominated
+from moela.core.scaling import Frame
 from moela.rivals.phv import contributions, scaled_reference
-from moela.subproblems import Frame
 
 
 @dataclass

@@ -8,9 +8,10 @@ import numpy as np
 from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 
-from moela.archive import Bools, Floats
-from moela.base import ArchiveAlgorithm, rows
-from moela.local_search import LocalSearches
+from moela._arrays import Bools, Floats, rows
+from moela.core.algorithm import ArchiveAlgorithm
+from moela.core.decomposition import Subproblems, simplex_weights
+from moela.core.scaling import SCALARISATIONS, Frame, Scalarisation
 from moela.rivals.common import (
     Ints,
     count,
@@ -21,13 +22,7 @@ from moela.rivals.common import (
     reference_of,
     restarts,
 )
-from moela.subproblems import (
-    SCALARISATIONS,
-    Frame,
-    Scalarisation,
-    Subproblems,
-    simplex_weights,
-)
+from moela.search.local_search import LocalSearches
 
 Phase = Literal["search", "explore", "restart"]
 
@@ -79,7 +74,7 @@ class MOMAD(ArchiveAlgorithm):
     n_replace : int
         Members of P_L that a design may replace.
     scalarisation : {"chebyshev", "weighted_sum", "product"}
-        See `moela.subproblems.scalarise`. With the weighted sum the searches end on the supported
+        See `moela.core.scaling.scalarise`. With the weighted sum the searches end on the supported
         part of a front, and the Pareto local search fills in the rest.
     archive_size : int or None
         Designs that the archive keeps; None means all non-dominated ones.

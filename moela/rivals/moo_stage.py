@@ -8,9 +8,10 @@ import numpy as np
 from pymoo.core.population import Population
 from sklearn.ensemble import RandomForestRegressor
 
-from moela.archive import Bools, Floats
-from moela.base import ArchiveAlgorithm, rows
-from moela.encode import encode
+from moela._arrays import Bools, Floats, rows
+from moela.core.algorithm import ArchiveAlgorithm
+from moela.core.scaling import Frame
+from moela.learning.features import encode
 from moela.rivals.common import (
     count,
     fresh_neighbours,
@@ -21,7 +22,6 @@ from moela.rivals.common import (
 )
 from moela.rivals.greedy import GreedySearches, Search
 from moela.rivals.phv import hypervolume, scaled_reference
-from moela.subproblems import Frame
 
 _START = -2  # the owner of a design that was asked for to start a search from
 _MIN_SEARCHES = 5  # ended searches before the forest is believed

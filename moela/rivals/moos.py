@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from pymoo.core.population import Population
 
-from moela.archive import Bools, Floats
-from moela.base import ArchiveAlgorithm
+from moela._arrays import Bools, Floats
+from moela.core.algorithm import ArchiveAlgorithm
+from moela.core.scaling import Frame, scalarise
 from moela.rivals.common import (
     count,
     fresh_neighbours,
@@ -20,7 +21,6 @@ from moela.rivals.common import (
     restarts,
 )
 from moela.rivals.greedy import GreedySearches, Search
-from moela.subproblems import Frame, scalarise
 
 
 @dataclass(eq=False)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import moocore
 import numpy as np
 
-from moela.archive import Floats
-from moela.subproblems import Frame
+from moela._arrays import Floats
+from moela.core.scaling import Frame
 
 # Without a known reference point the reference lies this far beyond the nadir, so that the ends
 # of the front count too.

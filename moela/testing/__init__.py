@@ -1,8 +1,8 @@
 """Conformance checks for algorithms and problems, to be used in anybody's own tests."""
 
-from .algorithms import ALGORITHM_CHECKS, check_algorithm, run_algorithm_check
-from .problems import PROBLEM_CHECKS, check_problem
-from .toys import (
+from moela.testing.algorithms import ALGORITHM_CHECKS, check_algorithm, run_algorithm_check
+from moela.testing.problems import PROBLEM_CHECKS, check_problem
+from moela.testing.toys import (
     ToyBinary,
     ToyConstrained,
     ToyInfeasible,

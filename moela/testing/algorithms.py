@@ -20,9 +20,8 @@ from pymoo.termination import get_termination
 from pymoo.termination.default import DefaultMultiObjectiveTermination
 from pymoo.util.display.multi import MultiObjectiveOutput
 
-from moela.operators import resolve
-
-from .drive import (
+from moela.core.operators import resolve
+from moela.testing.drive import (
     MakeAlgorithm,
     Recorder,
     as_set,
@@ -34,7 +33,7 @@ from .drive import (
     run,
     set_up,
 )
-from .toys import ToyInfeasible, ToyReal, toy_problems
+from moela.testing.toys import ToyInfeasible, ToyReal, toy_problems
 
 AlgorithmCheck = Callable[[MakeAlgorithm, Problem], None]
 

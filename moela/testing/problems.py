@@ -17,10 +17,9 @@ from pymoo.core.problem import Problem
 from pymoo.core.variable import Binary, Choice
 from pymoo.optimize import minimize
 
-from moela.base import rows
-from moela.operators import resolve
-
-from .drive import key
+from moela._arrays import rows
+from moela.core.operators import resolve
+from moela.testing.drive import key
 
 ProblemCheck = Callable[[Problem], None]
 

@@ -6,8 +6,8 @@ and each brings operators and neighbours of its own. Each module lists its refer
 """
 
 from problems.classic.front import KnownFront
-from problems.classic.knapsack import MultiObjectiveKnapsack
-from problems.classic.mnk import MNKLandscape
-from problems.classic.qap import MultiObjectiveQAP
+from problems.classic.knapsack.problem import MultiObjectiveKnapsack
+from problems.classic.mnk.problem import MNKLandscape
+from problems.classic.qap.problem import MultiObjectiveQAP
 
 __all__ = ["KnownFront", "MNKLandscape", "MultiObjectiveKnapsack", "MultiObjectiveQAP"]

@@ -10,7 +10,7 @@ import moocore
 import numpy as np
 from pymoo.core.problem import Problem
 
-from problems.classic.checks import setting_error
+from problems._checks import setting_error
 from problems.classic.front import KnownFront
 
 __all__ = ["ClassicProblem", "reference_point"]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from problems.classic.checks import check_real, setting_error
+from problems._checks import check_real, setting_error
 
 __all__ = ["check_correlation", "correlated_uniforms", "lowest_correlation", "pulled_uniforms"]
 

@@ -1,10 +1,10 @@
 """Deployment of Mixture-of-Experts models: gating thresholds, buffering, placement, all jointly."""
 
-from .buffering import BufferPlan, ExpertBuffering
-from .deployment import MoEDeployment
-from .gating import GatePlan, GatingThresholds
-from .measured_quality import MeasuredLoss
-from .placement import ExpertPlacement
+from problems.moe.buffering.problem import BufferPlan, ExpertBuffering
+from problems.moe.deployment.problem import MoEDeployment
+from problems.moe.gating.measured_quality import MeasuredLoss
+from problems.moe.gating.problem import GatePlan, GatingThresholds
+from problems.moe.placement.problem import ExpertPlacement
 
 __all__ = [
     "BufferPlan",

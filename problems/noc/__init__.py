@@ -1,14 +1,14 @@
 """3D network-on-chip manycores: the platform, its traffic, designs, and the pymoo problem."""
 
-from .calibration import calibrate
-from .design import Design
-from .heat import steady_temperatures
-from .operators import NoCCrossover, NoCMutation, NoCSampling
-from .pe_type import PEType
-from .platform import Platform
-from .problem import NoC3D
-from .stack import ThermalStack
-from .traffic import load_traffic, synthetic_traffic
+from problems.noc.chip.pe_type import PEType
+from problems.noc.chip.platform import Platform
+from problems.noc.chip.stack import ThermalStack
+from problems.noc.chip.traffic import load_traffic, synthetic_traffic
+from problems.noc.design.calibration import calibrate
+from problems.noc.design.design import Design
+from problems.noc.design.heat import steady_temperatures
+from problems.noc.operators import NoCCrossover, NoCMutation, NoCSampling
+from problems.noc.problem import NoC3D
 
 __all__ = [
     "Design",

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .jit import compiled
-from .tables import Ints, Seeds, Tables
+from problems.noc.chip.jit import compiled
+from problems.noc.chip.tables import Ints, Seeds, Tables
 
 __all__ = ["mutate_batch", "neighbours_batch", "recombine_batch", "sample_batch"]
 

@@ -10,10 +10,10 @@ from pymoo.core.crossover import Crossover
 from pymoo.core.mutation import Mutation
 from pymoo.core.sampling import Sampling
 
-from .moves import mutate_batch, recombine_batch, sample_batch
+from problems.noc.moves import mutate_batch, recombine_batch, sample_batch
 
 if TYPE_CHECKING:
-    from .problem import NoC3D
+    from problems.noc.problem import NoC3D
 
 __all__ = ["NoCCrossover", "NoCMutation", "NoCSampling", "draw_seeds"]
 

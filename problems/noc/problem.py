@@ -12,19 +12,24 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pymoo.core.problem import Problem
 
-from .design import Design
-from .evaluation import AGGREGATES, Evaluation
-from .features import FeaturePlan, features_batch
-from .kernel import first_illegal
-from .limits import check_constraints, refuse_unreachable
-from .moves import neighbours_batch
-from .objectives import MODELS, check_objectives
-from .operators import NoCCrossover, NoCMutation, NoCSampling, draw_seeds
-from .platform import Platform
-from .platform_checks import integer
-from .rules import broken_row, whole_numbers
-from .tables import Floats, Ints
-from .traffic import RELEASED_SCALE, check_applications, load_traffic, synthetic_traffic
+from problems.noc.chip.checks import integer
+from problems.noc.chip.platform import Platform
+from problems.noc.chip.tables import Floats, Ints
+from problems.noc.chip.traffic import (
+    RELEASED_SCALE,
+    check_applications,
+    load_traffic,
+    synthetic_traffic,
+)
+from problems.noc.design.design import Design
+from problems.noc.design.rules import broken_row, whole_numbers
+from problems.noc.evaluation.evaluation import AGGREGATES, Evaluation
+from problems.noc.evaluation.features import FeaturePlan, features_batch
+from problems.noc.evaluation.kernel import first_illegal
+from problems.noc.evaluation.limits import check_constraints, refuse_unreachable
+from problems.noc.evaluation.objectives import MODELS, check_objectives
+from problems.noc.moves import neighbours_batch
+from problems.noc.operators import NoCCrossover, NoCMutation, NoCSampling, draw_seeds
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,11 +59,11 @@ class NoC3D(Problem):
     objectives : {3, 4, 5} or sequence of str
         3 is mean and deviation of the link load and latency; 4 adds energy, 5 thermal. Or names, in
         any order: "mean", "deviation", "latency", "energy", "thermal", and those of
-        ``problems.noc.metrics``: "packet_latency", "peak_load", "temperature", "edp",
+        ``problems.noc.evaluation.metrics``: "packet_latency", "peak_load", "temperature", "edp",
         "wire_length", "router_area".
     model : {"published", "released"}
         The formulas of the paper, or those of its released code, quirks included: see
-        ``problems.noc.objectives``.
+        ``problems.noc.evaluation.objectives``.
     constraints : mapping from name to float, optional
         Largest value allowed of any of these, such as ``{"temperature": 85, "peak_load": 1}``; with
         several applications in each of them. A row of G is value / limit - 1 (value - limit where
@@ -93,7 +98,7 @@ class NoC3D(Problem):
 
     References
     ----------
-    See ``problems.noc.platform`` and ``problems.noc.metrics``.
+    See ``problems.noc.chip.platform`` and ``problems.noc.evaluation.metrics``.
 
     Examples
     --------
@@ -315,7 +320,7 @@ class NoC3D(Problem):
     def plot_beside_mesh(self, x: ArrayLike | Design, names: Sequence[str] | None = None) -> Figure:
         """Draw a design below the mesh, with every objective's change; as ``beside_mesh``."""
         # Drawing is rare, and matplotlib takes long to import.
-        from .drawing import draw_beside
+        from problems.noc.design.drawing import draw_beside
 
         design = x if isinstance(x, Design) else self.decode(x)
         mesh = Design.mesh(self.platform)
@@ -324,8 +329,8 @@ class NoC3D(Problem):
         return draw_beside(design, mesh, loads, mesh_loads, self.beside_mesh(design, names))
 
     def plot_traffic(self, titles: Sequence[str] = ()) -> Figure:
-        """Draw the traffic of each application; see ``problems.noc.drawing.draw_traffic``."""
-        from .drawing import draw_traffic
+        """Draw the traffic of each application; see ``design.drawing.draw_traffic``."""
+        from problems.noc.design.drawing import draw_traffic
 
         return draw_traffic(self._traffic, self.platform, titles)
 

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from moela import MOELA
-from moela.experiment import ExperimentResults
-from moela.statistics import compare_pairs, holm
-from moela.subproblems import SCALARISATIONS
+from moela.core.scaling import SCALARISATIONS
+from moela.experiments.run import ExperimentResults
+from moela.quality.statistics import compare_pairs, holm
 from problems import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP, NoC3D
 from tests.benchmarks import tables
 

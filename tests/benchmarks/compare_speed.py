@@ -15,8 +15,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 
-from moela import compare, indicators
-from moela.provenance import provenance
+from moela import compare
+from moela.provenance.environment import provenance
+from moela.quality import indicators
 
 
 def sphere(n: int, n_obj: int, rng: np.random.Generator, radius: float = 1.0) -> np.ndarray:

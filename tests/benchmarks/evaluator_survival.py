@@ -23,8 +23,8 @@ from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.core.problem import ElementwiseProblem
 from pymoo.optimize import minimize
 
-from moela.evaluator import Evaluator
-from moela.store import EvaluationStore
+from moela.evaluation.evaluator import Evaluator
+from moela.evaluation.storage.reader import EvaluationStore
 
 N_EVAL = 2000
 

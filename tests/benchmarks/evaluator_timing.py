@@ -24,7 +24,7 @@ from evaluator_machine import machine, table
 from pymoo.core.population import Population
 from pymoo.core.problem import ElementwiseProblem
 
-from moela.evaluator import Evaluator
+from moela.evaluation.evaluator import Evaluator
 
 
 class Timed(ElementwiseProblem):

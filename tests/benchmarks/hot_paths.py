@@ -17,7 +17,7 @@ from pymoo.optimize import minimize
 
 from moe_costmodel import RoutingTrace, miss_curves
 from moela import MOELA
-from moela.archive import Archive
+from moela.core.archive import Archive
 from problems import MoEDeployment, MultiObjectiveQAP, NoC3D
 from tests.benchmarks.moe_bars import one_layer_changed
 

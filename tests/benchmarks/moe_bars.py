@@ -22,9 +22,9 @@ from moe_costmodel import (
     replicate_and_pack,
     swap_search,
 )
+from moe_costmodel.example.measured import example_hardware, example_latency
 from moela import MOELA
 from problems import ExpertBuffering, ExpertPlacement, GatingThresholds, MoEDeployment
-from problems.moe.example import example_hardware, example_latency
 from tests.benchmarks.tables import markdown
 
 DOMAINS = ("intent", "translation")

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from moe_costmodel.deployment import DeploymentModel
-from moe_costmodel.gate_rules import GateRule
+from moe_costmodel.deployment.model import DeploymentModel
+from moe_costmodel.gating.rules import GateRule
 from moe_costmodel.shapes import LayerShape
-from moe_costmodel.trace import RoutingTrace
+from moe_costmodel.traces.trace import RoutingTrace
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "moe_costmodel"))
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import sklearn
 
-from moe_costmodel.latency import LatencyModel
-from moe_costmodel.tables import KernelTable
+from moe_costmodel.latency.model import LatencyModel
+from moe_costmodel.measure.kernel_table import KernelTable
 
 
 def main():

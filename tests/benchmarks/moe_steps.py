@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from moe_costmodel.latency import LatencyModel
-from moe_costmodel.measure import measure_kernels
-from moe_costmodel.measurements import Measurements
+from moe_costmodel.latency.model import LatencyModel
+from moe_costmodel.measure.kernels import measure_kernels
+from moe_costmodel.measure.measurements import Measurements
 from moe_costmodel.shapes import LayerShape
 
 SHAPES = [

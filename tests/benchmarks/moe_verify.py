@@ -16,14 +16,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from moe_costmodel.deployment import DeploymentModel
-from moe_costmodel.gate_rules import GateRule
+from moe_costmodel.deployment.model import DeploymentModel
+from moe_costmodel.deployment.verify import verify, verify_table
+from moe_costmodel.gating.rules import GateRule
 from moe_costmodel.hardware import Hardware, Link
-from moe_costmodel.latency import LatencyModel
-from moe_costmodel.measure_stack import measure_stack
+from moe_costmodel.latency.model import LatencyModel
+from moe_costmodel.measure.stack import measure_stack
 from moe_costmodel.shapes import LayerShape
-from moe_costmodel.trace import RoutingTrace
-from moe_costmodel.verify import verify, verify_table
+from moe_costmodel.traces.trace import RoutingTrace
 from tests.benchmarks import tables
 
 SHAPE = LayerShape(n_experts=32, k=4, d_model=128, d_ffn=40, gated=True)

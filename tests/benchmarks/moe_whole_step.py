@@ -23,8 +23,8 @@ from moe_costmodel import GateRule, Hardware, LatencyModel, LayerShape, RestOfMo
 from moe_costmodel.example import load_model
 from moe_costmodel.example.text import corpus
 from moe_costmodel.kernels import BufferedExperts, Experts, apply_rule, dynamic_gating
-from moe_costmodel.measure_model import decode_step, without_experts
-from moe_costmodel.measure_stack import StackTimer
+from moe_costmodel.latency.measure_rest import decode_step, without_experts
+from moe_costmodel.measure.stack import StackTimer
 
 SHAPE = LayerShape(n_experts=32, k=4, d_model=128, d_ffn=40, gated=True)
 RULES = {"all": None, "top-p .8": GateRule("top-p", 0.8), "skip .35": GateRule("skip", 0.35)}

@@ -19,7 +19,7 @@ from threading import Barrier
 import numpy as np
 
 from problems.noc import NoC3D, Platform
-from problems.noc.metrics import UNITS
+from problems.noc.evaluation.metrics import UNITS
 
 ROUNDS = 7
 TILES = {"4x4x4": 400, "8x8": 400, "8x8x4": 60, "10x10x10": 8}

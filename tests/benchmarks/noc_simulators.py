@@ -22,9 +22,9 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from problems.noc import Design, NoC3D, Platform, ThermalStack
-from problems.noc.calibration import calibrate
-from problems.noc.heat import steady_rises, steady_temperatures
-from problems.noc.metrics import sent_and_received
+from problems.noc.design.calibration import calibrate
+from problems.noc.design.heat import steady_rises, steady_temperatures
+from problems.noc.evaluation.metrics import sent_and_received
 from tests.benchmarks import tables
 from tests.problems.noc.packets import simulate_packets
 
@@ -178,9 +178,9 @@ def main() -> None:
         "Packet latency: the mean over designs of synthetic bfs traffic, scaled so that the "
         "busiest queue, PE ends included, has the utilisation named; the simulation follows every "
         "packet (Poisson arrivals, the same routes, endless buffers). Temperature: sampled designs "
-        "and ever cooler ones; the finite volumes are those of `problems.noc.heat`. The spreading "
-        "factors were fitted to finite volumes on other designs, not to HotSpot; the fourth column "
-        "does it again, `calibrate(..., layer_factor=1)` on designs of another seed.",
+        "and ever cooler ones; the finite volumes are those of `problems.noc.design.heat`. The "
+        "spreading factors were fitted to finite volumes on other designs, not to HotSpot; the "
+        "fourth column does it again, `calibrate(..., layer_factor=1)` on designs of another seed.",
     )
     with contextlib.redirect_stdout(io.StringIO()) as text:
         report_queues(arguments.designs, arguments.packets)

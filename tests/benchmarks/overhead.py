@@ -17,9 +17,9 @@ import numpy as np
 from pymoo.problems import get_problem
 
 from moela import MOELA, Evaluator
-from moela.experiment import make_algorithm
-from moela.experiment_results import quartiles
-from moela.recording import record_run
+from moela.experiments.recording import record_run
+from moela.experiments.results import quartiles
+from moela.experiments.run import make_algorithm
 from moela.rivals import MOOS, MOOSTAGE
 from problems import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP, NoC3D
 from tests.benchmarks import rivals, tables

@@ -19,7 +19,7 @@ from pymoo.algorithms.moo.sms import SMSEMOA
 from pymoo.util.ref_dirs import get_reference_directions
 
 from moela import MOELA
-from moela.experiment import External
+from moela.experiments.run import External
 from moela.rivals import MOMAD, MOOS, MOOSTAGE, BatchMOEAD
 from tests.benchmarks.adapters import run_adapter
 

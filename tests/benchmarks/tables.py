@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from moela.experiment import ExperimentResults, run_experiment
-from moela.experiment_results import RefPoint, quartiles
-from moela.provenance import provenance
-from moela.statistics import compare_pairs, holm, mean_ranks
+from moela.experiments.results import RefPoint, quartiles
+from moela.experiments.run import ExperimentResults, run_experiment
+from moela.provenance.environment import provenance
+from moela.quality.statistics import compare_pairs, holm, mean_ranks
 
 OURS = "MOELA"
 

@@ -16,7 +16,7 @@ import moocore
 import numpy as np
 
 from moela import MOELA
-from moela.experiment import ExperimentResults
+from moela.experiments.run import ExperimentResults
 from problems import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP
 from tests.benchmarks import rivals, tables
 

@@ -18,9 +18,9 @@ import numpy as np
 from pymoo.core.problem import Problem
 from pymoo.optimize import minimize
 
+from moe_costmodel.example.measured import example_shape
 from moela import MOELA
 from problems import ExpertBuffering, ExpertPlacement, GatingThresholds, MoEDeployment
-from problems.moe.example import example_shape
 from tests.benchmarks import moe_bars, rivals, tables
 
 MODULE = "tests.benchmarks.tables_moe"
@@ -149,17 +149,22 @@ def slow_link(**settings: Any) -> MoEDeployment:
     from dataclasses import replace
 
     from moe_costmodel import LatencyModel, Link, Measurements, RoutingTrace
-    from problems.moe import example
+    from moe_costmodel.example.measured import (
+        example_hardware,
+        example_measurements,
+        example_memory,
+        example_rest,
+    )
 
-    measured = example.example_measurements()
-    hardware = example.example_hardware()
+    measured = example_measurements()
+    hardware = example_hardware()
     hardware = replace(hardware, links=hardware.links | {"slow_to_fast": Link(1e8, 1e-5)})
     # Without buffered layers, copies cost what the link says.
     rest = [record for record in measured.records if record.kind != "buffered"]
     plain = Measurements(hardware, rest, measured.clock, measured.date, measured.notes)
     latency = LatencyModel.fit(plain, method="linear", hardware=hardware)
     defaults: dict[str, Any] = {
-        "rest": example.example_rest(), "memory": example.example_memory(),
+        "rest": example_rest(), "memory": example_memory(),
         "memory_budget": float("inf"), "devices": 4,
     }  # fmt: skip
     return MoEDeployment(RoutingTrace.example(), hardware, latency, **(defaults | settings))

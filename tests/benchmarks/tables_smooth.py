@@ -25,7 +25,7 @@ from pymoo.problems import get_problem
 from pymoo.util.ref_dirs import get_reference_directions
 
 from moela import MOELA
-from moela.experiment import ExperimentResults
+from moela.experiments.run import ExperimentResults
 from tests.benchmarks import rivals, tables
 
 FAMILIES = ("zdt", "dtlz", "wfg", "mw", "scaled")

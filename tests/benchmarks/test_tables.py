@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from pymoo.core.problem import Problem
 
-from moela.experiment import ExperimentResults, External, make_algorithm, run_experiment
-from moela.recording import record_run
+from moela.experiments.recording import record_run
+from moela.experiments.run import ExperimentResults, External, make_algorithm, run_experiment
 from problems import NoC3D
 from tests.benchmarks import ablations, rivals, tables, tables_smooth
 

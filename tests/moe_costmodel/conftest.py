@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from moe_costmodel.trace import RoutingTrace
+from moe_costmodel.traces.trace import RoutingTrace
 
 sys.path.insert(0, str(Path(__file__).parent))
 

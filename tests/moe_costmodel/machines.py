@@ -7,8 +7,8 @@ import functools
 import numpy as np
 
 from moe_costmodel.hardware import Hardware, Link
-from moe_costmodel.latency import LatencyModel
-from moe_costmodel.measurements import Measurements, Record
+from moe_costmodel.latency.model import LatencyModel
+from moe_costmodel.measure.measurements import Measurements, Record
 from moe_costmodel.shapes import LayerShape, power_law_counts
 
 LINKS = {

@@ -6,18 +6,18 @@ transformers = pytest.importorskip("transformers")
 
 from test_record import COMMON, build, ids  # noqa: E402
 
-from moe_costmodel.apply import PlannedLayer  # noqa: E402
-from moe_costmodel.buffering import expert_streams, replay  # noqa: E402
+from moe_costmodel.buffering.replay import expert_streams, replay  # noqa: E402
 from moe_costmodel.example import load_model  # noqa: E402
-from moe_costmodel.gate_rules import GateRule  # noqa: E402
+from moe_costmodel.gating.quality import keep_choices  # noqa: E402
+from moe_costmodel.gating.rules import GateRule  # noqa: E402
 from moe_costmodel.kernels.experts import Experts  # noqa: E402
 from moe_costmodel.kernels.thresholds import apply_rule  # noqa: E402
-from moe_costmodel.placement import Placement  # noqa: E402
-from moe_costmodel.plan import Plan  # noqa: E402
-from moe_costmodel.quality import keep_choices  # noqa: E402
-from moe_costmodel.record import edit_routing  # noqa: E402
+from moe_costmodel.placement.placement import Placement  # noqa: E402
+from moe_costmodel.plans.apply import PlannedLayer  # noqa: E402
+from moe_costmodel.plans.plan import Plan  # noqa: E402
 from moe_costmodel.shapes import LayerShape  # noqa: E402
-from moe_costmodel.trace import RoutingTrace  # noqa: E402
+from moe_costmodel.traces.record import edit_routing  # noqa: E402
+from moe_costmodel.traces.trace import RoutingTrace  # noqa: E402
 
 WIDTHS = {"mixtral": 24, "olmoe": 24, "qwen2": 8, "qwen3": 8, "deepseek2": 8, "deepseek3": 8}
 EXAMPLE = LayerShape(n_experts=32, k=4, d_model=128, d_ffn=40, gated=True)

@@ -4,22 +4,25 @@ import json
 import pytest
 
 from moe_costmodel import RoutingTrace
-from moe_costmodel.commands import COMMANDS
+from moela.commands import measure
+from moela.commands import trace as trace_command
+
+COMMANDS = {"measure": measure, "trace": trace_command}
 
 torch = pytest.importorskip("torch")
 
 
 def run(name, *words):
     parser = argparse.ArgumentParser()
-    COMMANDS[name].add_arguments(parser)
-    return COMMANDS[name].run(parser.parse_args([str(word) for word in words]))
+    COMMANDS[name].configure(parser)
+    COMMANDS[name].run(parser.parse_args([str(word) for word in words]))
 
 
 def test_describe(trace, tmp_path, capsys):
     path = trace.save(tmp_path / "t.npz")
     out, picture = tmp_path / "d.json", tmp_path / "d.png"
     options = ("--size", 2, "--against", path, "--json", out, "--plot", picture)
-    assert run("trace", "describe", path, *options) == 0
+    run("trace", "describe", path, *options)
     printed = capsys.readouterr().out
     assert "2 layers of 8 experts, top-2" in printed
     assert "0.000 of the load moves" in printed
@@ -30,14 +33,14 @@ def test_describe(trace, tmp_path, capsys):
 
 
 def test_describe_the_example(capsys):
-    assert run("trace", "describe") == 0
+    run("trace", "describe")
     assert "6 layers of 32 experts, top-4" in capsys.readouterr().out
 
 
 def test_convert(trace, tmp_path):
     source = tmp_path / "c.json"
     source.write_text(json.dumps({"logical_count": [[1, 2], [3, 4]]}))
-    assert run("trace", "convert", source, tmp_path / "c.npz", "--uncompressed") == 0
+    run("trace", "convert", source, tmp_path / "c.npz", "--uncompressed")
     assert RoutingTrace.load(tmp_path / "c.npz").loads().tolist() == [[[1, 2], [3, 4]]]
 
 
@@ -46,7 +49,7 @@ def test_record_the_example_on_a_text(tmp_path):
     text.write_text("def double(x):\n    return 2 * x\n" * 8)
     out = tmp_path / "r.npz"
     options = ("--text", text, "--length", 40, "--sequences", 3)
-    assert run("trace", "record", "example", out, *options) == 0
+    run("trace", "record", "example", out, *options)
     trace = RoutingTrace.load(out)
     assert trace.sequence_lengths.tolist() == [40, 40, 40]
     assert trace.has_weights
@@ -83,7 +86,7 @@ def test_record_a_saved_model(tmp_path):
     text = tmp_path / "text.txt"
     text.write_text("a b c a b c a")
     out = tmp_path / "r.npz"
-    assert run("trace", "record", folder, out, "--text", text, "--length", 5) == 0
+    run("trace", "record", folder, out, "--text", text, "--length", 5)
     assert RoutingTrace.load(out).sequence_lengths.tolist() == [5, 2]
 
 
@@ -109,16 +112,16 @@ def test_record_both_halves_of_an_encoder_decoder_model(tmp_path):
     text = tmp_path / "text.txt"
     text.write_text("a b c a b c a")
     options = ("--text", text, "--length", 5, "--new-tokens", 3)
-    assert run("trace", "record", folder, tmp_path / "e.npz", *options) == 0
+    run("trace", "record", folder, tmp_path / "e.npz", *options)
     assert RoutingTrace.load(tmp_path / "e.npz").sequence_lengths.tolist() == [5, 2]
-    assert run("trace", "record", folder, tmp_path / "d.npz", *options, "--part", "decoder") == 0
+    run("trace", "record", folder, tmp_path / "d.npz", *options, "--part", "decoder")
     assert RoutingTrace.load(tmp_path / "d.npz").sequence_lengths.tolist() == [4, 4]
 
 
 def test_measure(tmp_path, capsys):
     out = tmp_path / "k.json"
     options = ("--budget-s", 8, "--no-exchange", "--quiet", "--clock", "cpu")
-    assert run("measure", "--out", out, "--shape", "4,2,16,8,gated", *options) == 0
+    run("measure", "--out", out, "--shape", "4,2,16,8,gated", *options)
     assert "slow_to_fast" in capsys.readouterr().out
     content = json.loads(out.read_text())
     kinds = {record["kind"] for record in content["records"]}

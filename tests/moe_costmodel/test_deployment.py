@@ -5,15 +5,15 @@ import pytest
 from conftest import random_trace
 from machines import hardware, latency
 
-from moe_costmodel.balance import greedy, replicate_and_pack
-from moe_costmodel.buffering import expert_streams, replay
-from moe_costmodel.deployment import DeploymentModel
-from moe_costmodel.gate_rules import GateRule
-from moe_costmodel.placement import Placement, avg_max_load, cross_node_traffic
-from moe_costmodel.quality import gate_mass, keep_choices
+from moe_costmodel.buffering.replay import expert_streams, replay
+from moe_costmodel.deployment.model import DeploymentModel
+from moe_costmodel.gating.quality import gate_mass, keep_choices
+from moe_costmodel.gating.rules import GateRule
+from moe_costmodel.latency.step import MemoryModel, RestOfModel, StepModel
+from moe_costmodel.placement.heuristics import greedy, replicate_and_pack
+from moe_costmodel.placement.placement import Placement, avg_max_load, cross_node_traffic
 from moe_costmodel.shapes import LayerShape
-from moe_costmodel.step import MemoryModel, RestOfModel, StepModel
-from moe_costmodel.trace import RoutingTrace
+from moe_costmodel.traces.trace import RoutingTrace
 
 SHAPE = LayerShape(n_experts=8, k=2, d_model=64, d_ffn=48, gated=True)
 REST = RestOfModel(per_step=1e-4, per_token=1e-6, per_token_context=1e-8)

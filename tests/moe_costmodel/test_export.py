@@ -5,12 +5,12 @@ import pytest
 from conftest import random_trace
 from machines import hardware, latency
 
-from moe_costmodel.balance import replicate_and_pack
-from moe_costmodel.deployment import DeploymentModel
-from moe_costmodel.export_flags import Costs, best_single_capacity, best_single_rule
-from moe_costmodel.gate_rules import GateRule
-from moe_costmodel.placement import Placement
-from moe_costmodel.plan import Plan
+from moe_costmodel.deployment.model import DeploymentModel
+from moe_costmodel.gating.rules import GateRule
+from moe_costmodel.placement.heuristics import replicate_and_pack
+from moe_costmodel.placement.placement import Placement
+from moe_costmodel.plans.export_flags import Costs, best_single_capacity, best_single_rule
+from moe_costmodel.plans.plan import Plan
 from moe_costmodel.shapes import LayerShape
 
 SHAPE = LayerShape(n_experts=8, k=2, d_model=64, d_ffn=48, gated=True)

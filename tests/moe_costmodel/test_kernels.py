@@ -3,8 +3,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from moe_costmodel.buffering import expert_streams  # noqa: E402
-from moe_costmodel.gate_rules import RULES, GateRule, keep_mask  # noqa: E402
+from moe_costmodel.buffering.replay import expert_streams  # noqa: E402
+from moe_costmodel.gating.rules import RULES, GateRule, keep_mask  # noqa: E402
 from moe_costmodel.kernels import (  # noqa: E402
     BufferedExperts,
     Experts,

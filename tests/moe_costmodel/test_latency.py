@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from moe_costmodel.hardware import Hardware, Link
-from moe_costmodel.latency import LatencyModel
-from moe_costmodel.latency_estimators import METHODS
-from moe_costmodel.measurements import Measurements, Record
+from moe_costmodel.latency.estimators import METHODS
+from moe_costmodel.latency.model import LatencyModel
+from moe_costmodel.latency.step import MemoryModel, RestOfModel, StepModel
+from moe_costmodel.measure.kernel_table import KernelTable
+from moe_costmodel.measure.measurements import Measurements, Record
 from moe_costmodel.shapes import LayerShape, power_law_counts
-from moe_costmodel.step import MemoryModel, RestOfModel, StepModel
-from moe_costmodel.tables import KernelTable
 
 BANDWIDTH, PEAK = 2e10, 5e10
 

@@ -4,8 +4,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from moe_costmodel.example import load_model, to_transformers  # noqa: E402
-from moe_costmodel.measure_model import measure_rest, without_experts  # noqa: E402
-from moe_costmodel.step import RestOfModel  # noqa: E402
+from moe_costmodel.latency.measure_rest import measure_rest, without_experts  # noqa: E402
+from moe_costmodel.latency.step import RestOfModel  # noqa: E402
 
 TOKENS = torch.arange(12).view(1, 12)
 

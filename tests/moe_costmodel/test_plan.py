@@ -3,10 +3,10 @@ import json
 import numpy as np
 import pytest
 
-from moe_costmodel.gate_rules import GateRule
+from moe_costmodel.gating.rules import GateRule
 from moe_costmodel.objectives import Predicted
-from moe_costmodel.placement import Placement
-from moe_costmodel.plan import Plan
+from moe_costmodel.placement.placement import Placement
+from moe_costmodel.plans.plan import Plan
 from moe_costmodel.shapes import LayerShape
 
 SHAPE = LayerShape(n_experts=8, k=2, d_model=16, d_ffn=24, gated=True)

@@ -5,13 +5,13 @@ import pytest
 from conftest import random_trace
 from machines import hardware, latency
 
-from moe_costmodel.balance import greedy, replicate_and_pack
-from moe_costmodel.deployment import DeploymentModel
-from moe_costmodel.gate_rules import GateRule
-from moe_costmodel.placement import migration_bytes
-from moe_costmodel.plan import Plan
+from moe_costmodel.deployment.model import DeploymentModel
+from moe_costmodel.gating.rules import GateRule
+from moe_costmodel.latency.step import RestOfModel
+from moe_costmodel.placement.heuristics import greedy, replicate_and_pack
+from moe_costmodel.placement.placement import migration_bytes
+from moe_costmodel.plans.plan import Plan
 from moe_costmodel.shapes import LayerShape
-from moe_costmodel.step import RestOfModel
 
 SHAPE = LayerShape(n_experts=8, k=2, d_model=64, d_ffn=48, gated=True)
 

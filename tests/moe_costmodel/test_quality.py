@@ -3,8 +3,8 @@ import pytest
 from conftest import random_trace
 
 from moe_costmodel import RoutingTrace
-from moe_costmodel.gate_rules import GateRule
-from moe_costmodel.quality import gate_mass, keep_choices, measured_loss
+from moe_costmodel.gating.quality import gate_mass, keep_choices, measured_loss
+from moe_costmodel.gating.rules import GateRule
 
 
 @pytest.mark.parametrize(

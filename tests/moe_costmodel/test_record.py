@@ -9,8 +9,8 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from moe_costmodel import RoutingTrace  # noqa: E402
-from moe_costmodel.families import find_routers  # noqa: E402
-from moe_costmodel.record import edit_routing  # noqa: E402
+from moe_costmodel.traces.families import find_routers  # noqa: E402
+from moe_costmodel.traces.record import edit_routing  # noqa: E402
 
 COMMON = {
     "vocab_size": 50,

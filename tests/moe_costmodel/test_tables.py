@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
 
-from moe_costmodel.latency_features import Points  # noqa: E402
-from moe_costmodel.tables import KernelTable  # noqa: E402
+from moe_costmodel.latency.features import Points  # noqa: E402
+from moe_costmodel.measure.kernel_table import KernelTable  # noqa: E402
 
 H100 = "NVIDIA H100 80GB HBM3"
 

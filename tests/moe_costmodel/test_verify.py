@@ -5,12 +5,12 @@ from machines import hardware, latency
 
 pytest.importorskip("torch")
 
-from moe_costmodel.buffering import expert_streams, replay
-from moe_costmodel.deployment import DeploymentModel
-from moe_costmodel.gate_rules import GateRule
-from moe_costmodel.quality import keep_choices
+from moe_costmodel.buffering.replay import expert_streams, replay
+from moe_costmodel.deployment.model import DeploymentModel
+from moe_costmodel.deployment.verify import verify, verify_table
+from moe_costmodel.gating.quality import keep_choices
+from moe_costmodel.gating.rules import GateRule
 from moe_costmodel.shapes import LayerShape
-from moe_costmodel.verify import verify, verify_table
 
 SHAPE = LayerShape(n_experts=8, k=2, d_model=32, d_ffn=16, gated=True)
 

@@ -7,13 +7,13 @@ from machines import hardware, latency
 
 pytest.importorskip("torch")
 
-from moe_costmodel.deployment import DeploymentModel
+from moe_costmodel.deployment.model import DeploymentModel
+from moe_costmodel.deployment.verify import verify
 from moe_costmodel.hardware import Hardware
-from moe_costmodel.latency import LatencyModel
-from moe_costmodel.measure_stack import measure_stack
-from moe_costmodel.measurements import Measurements
+from moe_costmodel.latency.model import LatencyModel
+from moe_costmodel.measure.measurements import Measurements
+from moe_costmodel.measure.stack import measure_stack
 from moe_costmodel.shapes import LayerShape
-from moe_costmodel.verify import verify
 from moela.cli import main
 
 SHAPE = LayerShape(n_experts=8, k=2, d_model=32, d_ffn=16, gated=True)

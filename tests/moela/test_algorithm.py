@@ -11,8 +11,8 @@ from pymoo.problems import get_problem
 from sklearn.ensemble import ExtraTreesRegressor
 
 from moela import MOELA
-from moela.move_model import MoveModel
-from moela.published import PublishedMOELA
+from moela.learning.move_model import MoveModel
+from moela.search.published import PublishedMOELA
 from problems import MultiObjectiveKnapsack, NoC3D
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pymoo.core.population import Population
 
-from moela.archive import Archive, spread, weakly_dominated
+from moela.core.archive import Archive, spread, weakly_dominated
 
 
 def filled(F, CV=None, max_size=None, chunk=7):

@@ -11,10 +11,11 @@ from pymoo.optimize import minimize
 from pymoo.problems import get_problem
 
 from moela import MOELA
-from moela.assistance import EVOLVED, MADE, PICKED, Assistance
-from moela.mating import RealMating
-from moela.subproblems import Frame, Subproblems, scalarise, simplex_weights
-from moela.surrogate import Surrogate
+from moela.core.decomposition import Subproblems, simplex_weights
+from moela.core.scaling import Frame, scalarise
+from moela.learning.surrogate import Surrogate
+from moela.search.preselection import EVOLVED, MADE, PICKED, Assistance
+from moela.search.real_mating import RealMating
 from problems import MultiObjectiveKnapsack
 
 

@@ -10,7 +10,8 @@ from pymoo.optimize import minimize
 from pymoo.termination.max_eval import MaximumFunctionCallTermination
 from pymoo.termination.max_gen import MaximumGenerationTermination
 
-from moela.base import ArchiveAlgorithm, rows
+from moela._arrays import rows
+from moela.core.algorithm import ArchiveAlgorithm
 from moela.testing import ToyConstrained, ToyMixed, ToyReal
 
 

@@ -11,10 +11,10 @@ import pytest
 
 import problems.moe
 from moe_costmodel import Plan, RoutingTrace
+from moe_costmodel.example.measured import example_hardware
 from moela.cli import main
-from moela.commands.run_moe import knee_of
-from moela.commands.run_moe_inputs import hold_out
-from problems.moe.example import example_hardware
+from moela.commands.run.moe import knee_of
+from moela.commands.run.moe_inputs import hold_out
 
 KERNELS = str(Path(problems.moe.__file__).parent / "data" / "example_kernels.json")
 COMMON = ["run", "moe", "--quiet", "--kernels", KERNELS, "--fit", "linear"]

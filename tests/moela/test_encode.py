@@ -11,7 +11,7 @@ from pymoo.operators.sampling.rnd import PermutationRandomSampling
 from pymoo.optimize import minimize
 
 from moela import MOELA
-from moela.encode import Encoder, encode
+from moela.learning.features import Encoder, encode
 from problems import MultiObjectiveQAP
 
 PERMUTED = {

@@ -5,10 +5,11 @@ import pytest
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 
-from moela.evolution import Evolution
-from moela.operators import resolve
-from moela.seen import Seen
-from moela.subproblems import Frame, Subproblems, scalarise, simplex_weights
+from moela.core.decomposition import Subproblems, simplex_weights
+from moela.core.duplicates import Seen
+from moela.core.operators import resolve
+from moela.core.scaling import Frame, scalarise
+from moela.search.evolution import Evolution
 
 
 class Box(Problem):

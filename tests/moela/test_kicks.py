@@ -8,12 +8,12 @@ from pymoo.operators.crossover.ux import UX
 from pymoo.operators.mutation.nom import NoMutation
 from pymoo.operators.sampling.rnd import BinaryRandomSampling
 
-from moela.archive import Archive
-from moela.kicks import Kicks
-from moela.local_search import LocalSearches
-from moela.operators import resolve
-from moela.seen import Seen
-from moela.subproblems import Frame
+from moela.core.archive import Archive
+from moela.core.duplicates import Seen
+from moela.core.operators import resolve
+from moela.core.scaling import Frame
+from moela.search.local_search import LocalSearches
+from moela.search.perturbation import Kicks
 
 N_VAR = 30
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from pymoo.core.population import Population
 
-from moela.local_search import LocalSearches, tries_of
-from moela.subproblems import Frame
+from moela.core.scaling import Frame
+from moela.search.local_search import LocalSearches, tries_of
 
 
 @pytest.fixture

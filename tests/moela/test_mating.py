@@ -7,9 +7,11 @@ from pymoo.core.problem import Problem
 from pymoo.optimize import minimize
 
 from moela import MOELA
-from moela.evolution import improvement
-from moela.mating import Credit, RealMating
-from moela.subproblems import Frame, Subproblems
+from moela.core.decomposition import Subproblems
+from moela.core.scaling import Frame
+from moela.search.evolution import improvement
+from moela.search.operator_selection import Credit
+from moela.search.real_mating import RealMating
 
 
 def test_children_keep_the_bounds_and_reach_them():

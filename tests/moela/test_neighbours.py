@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from moela.operators import resolve
+from moela.core.operators import resolve
 from moela.testing import (
     ToyBinary,
     ToyInteger,

@@ -13,7 +13,7 @@ from pymoo.operators.mutation.nom import NoMutation
 from pymoo.operators.repair.rounding import RoundingRepair
 from pymoo.operators.sampling.rnd import BinaryRandomSampling, PermutationRandomSampling
 
-from moela.operators import kind_of, resolve
+from moela.core.operators import kind_of, resolve
 from moela.testing import (
     ToyBinary,
     ToyInteger,

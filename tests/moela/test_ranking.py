@@ -14,9 +14,9 @@ from pymoo.problems import get_problem
 from scipy.stats import spearmanr
 
 from moela import MOELA
-from moela.landscape import Landscape
-from moela.move_model import MoveModel
-from moela.ranking import Ranking
+from moela.learning.hamming_model import Landscape
+from moela.learning.move_model import MoveModel
+from moela.learning.move_ranking import Ranking
 from problems import MNKLandscape, MultiObjectiveQAP, NoC3D
 
 QAP = MultiObjectiveQAP.random(n_facilities=9, n_objectives=2, correlation=0.0, seed=1)
@@ -70,7 +70,7 @@ def test_few_columns_and_many_give_the_same_changes(monkeypatch):
     features = QAP.features(X)
     moves = QAP.features(swapped(X, 3, rng).reshape(15, 9)).reshape(5, 3, -1) - features[:, None]
     sparse = model.changes(features, moves)
-    monkeypatch.setattr("moela.landscape._SPARSE", 0.0)
+    monkeypatch.setattr("moela.learning.hamming_model._SPARSE", 0.0)
     np.testing.assert_array_equal(model.changes(features, moves), sparse)
 
 

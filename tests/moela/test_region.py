@@ -14,11 +14,11 @@ from pymoo.optimize import minimize
 from pymoo.problems import get_problem
 
 from moela import MOELA
-from moela.archive import Archive
-from moela.operators import any_real
-from moela.region import Region
-from moela.subproblems import Frame
-from moela.volume import DirectionalVolume
+from moela.core.archive import Archive
+from moela.core.operators import any_real
+from moela.core.scaling import Frame
+from moela.core.volume import DirectionalVolume
+from moela.search.restarts import Region
 from problems import MultiObjectiveQAP
 
 

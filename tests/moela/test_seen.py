@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from moela.base import rows
-from moela.seen import Seen
+from moela._arrays import rows
+from moela.core.duplicates import Seen
 from moela.testing import ToyMixed, ToyReal
 
 

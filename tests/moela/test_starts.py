@@ -6,11 +6,11 @@ from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 from sklearn.linear_model import LinearRegression
 
-from moela.archive import Archive
-from moela.encode import Encoder
-from moela.start_model import StartModel
-from moela.starts import pick_starts, shortlist
-from moela.subproblems import Frame
+from moela.core.archive import Archive
+from moela.core.scaling import Frame
+from moela.learning.features import Encoder
+from moela.learning.start_model import StartModel
+from moela.search.starts import pick_starts, shortlist
 
 
 class Line(Problem):

@@ -4,16 +4,9 @@ import numpy as np
 import pytest
 from pymoo.core.population import Population
 
-from moela.archive import Archive
-from moela.subproblems import (
-    Frame,
-    Subproblems,
-    better,
-    neighbourhoods,
-    random_weights,
-    scalarise,
-    simplex_weights,
-)
+from moela.core.archive import Archive
+from moela.core.decomposition import Subproblems, neighbourhoods, random_weights, simplex_weights
+from moela.core.scaling import Frame, better, scalarise
 
 
 def archive_of(F):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from moela.turns import Turns
+from moela.search.allocation import Turns
 
 
 def spend(turns, n, gain):

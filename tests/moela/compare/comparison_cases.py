@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from moela.experiment_runs import Key, make_run
-from moela.recording import Evaluated
+from moela.experiments.files import Key, make_run
+from moela.experiments.recording import Evaluated
 
 
 class Plain:

@@ -93,7 +93,7 @@ def test_aspirations():
 
 @pytest.mark.parametrize("n_obj", [2, 3, 4])
 def test_contributions_against_brute_force(n_obj):
-    from moela.indicators import hypervolume
+    from moela.quality.indicators import hypervolume
 
     made = front(12, n_obj)
     point = np.full(n_obj, 2.05)
@@ -105,7 +105,7 @@ def test_contributions_against_brute_force(n_obj):
 
 @pytest.mark.parametrize(("n_obj", "n"), [(4, 60), (6, 30), (8, 20)])
 def test_approximate_contributions_are_near_the_exact_ones(n_obj, n):
-    from moela.indicators import contributions
+    from moela.quality.indicators import contributions
 
     F = front(n, n_obj).F * 10.0 ** np.arange(n_obj)
     point = 2.1 * 10.0 ** np.arange(n_obj)

@@ -8,7 +8,7 @@ from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.problems import get_problem
 
 from moela.cli import main
-from moela.experiment import run_experiment
+from moela.experiments.run import run_experiment
 
 
 @pytest.fixture(scope="module")

@@ -308,7 +308,7 @@ def test_sentences_say_what_the_numbers_say():
 
 
 def brute_first(run, target, scale):
-    from moela.indicators import hypervolume
+    from moela.quality.indicators import hypervolume
 
     for n in range(1, len(run) + 1):
         if hypervolume(run[:n], scale.ref_point) / scale.box >= target * (1 - 1e-12):
@@ -371,7 +371,7 @@ def test_infeasible_points_do_not_count_on_the_way():
 
 
 def test_convergence_against_indicators():
-    from moela.indicators import hypervolume
+    from moela.quality.indicators import hypervolume
 
     rng = np.random.default_rng(8)
     fronts = [rng.random((300, 2)) for _ in range(3)]
@@ -386,7 +386,7 @@ def test_convergence_against_indicators():
 
 @pytest.mark.parametrize("n_obj", [3, 5, 6])
 def test_way_along_directions_is_near_the_exact_one(n_obj):
-    from moela.comparison.growth import DirectionalGrowth, ExactGrowth
+    from moela.comparison.convergence import DirectionalGrowth, ExactGrowth
 
     rng = np.random.default_rng(12)
     F = rng.random((400, n_obj)) * np.linspace(2.0, 1.0, 400)[:, None]
@@ -444,7 +444,7 @@ def test_large_fronts_of_many_objectives_are_approximate_and_said_so():
     comparison = compare({"A": F, "small": F[:10]})
     assert not comparison.scales["problem"].exact
     assert "approximate" in " ".join(comparison.remarks)
-    from moela.indicators import hypervolume
+    from moela.quality.indicators import hypervolume
 
     scale = comparison.scales["problem"]
     share = hypervolume(F, scale.ref_point, exact=True) / scale.box

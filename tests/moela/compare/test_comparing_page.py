@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from moela import compare, indicators
+from moela import compare
+from moela.quality import indicators
 
 PAGE = Path(__file__).parents[3] / "docs" / "comparing.md"
 
@@ -45,7 +46,7 @@ def test_table_shown_can_be_compared(tmp_path):
     assert [len(o.F) for o in comparison.outcomes] == [2, 1]
 
 
-@pytest.mark.parametrize("module", ["moela.comparison.comparison", "moela.comparison.front"])
+@pytest.mark.parametrize("module", ["moela.comparison.comparison", "moela.quality.front"])
 def test_examples_of_docstrings_run(module):
     tried = doctest.testmod(importlib.import_module(module))
     assert tried.attempted > 0

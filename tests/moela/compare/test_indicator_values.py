@@ -8,7 +8,7 @@ import moocore
 import numpy as np
 import pytest
 
-from moela import indicators
+from moela.quality import indicators
 
 STAIRS = np.array([[1.0, 3.0], [2.0, 2.0], [3.0, 1.0]])
 

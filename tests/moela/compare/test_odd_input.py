@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from moela import Front, compare
-from moela.anytime import GrowingFront
-from moela.comparison.reading import read
-from moela.indicators import beyond, extent, hypervolume
+from moela.comparison.read.dispatch import read
+from moela.quality.anytime import GrowingFront
+from moela.quality.indicators import beyond, extent, hypervolume
 
 A = [[0.0, 4.0], [2.0, 2.0], [4.0, 0.0]]
 
@@ -186,7 +186,7 @@ def test_extent_and_reference_by_hand():
 
 
 def test_experiments_and_comparisons_have_one_pooled_reference_point():
-    from moela.experiment import ExperimentResults
+    from moela.experiments.run import ExperimentResults
 
     run = cases.recorded([[1.0, 7.0, 2.0], [2.0, 7.0, 1.0]])
     point = ExperimentResults([run]).ref_point("P", "pooled")

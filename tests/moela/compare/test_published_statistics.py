@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from moela.statistics import (
+from moela.quality.statistics import (
     compare_groups,
     compare_pairs,
     compare_samples,

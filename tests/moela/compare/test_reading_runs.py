@@ -13,9 +13,9 @@ from pymoo.core.variable import Choice, Integer, Real
 from pymoo.optimize import minimize
 from pymoo.problems import get_problem
 
-from moela import MOELA, EvaluationStore, Evaluator, Front, compare
-from moela.comparison.reading import read
-from moela.experiment import ExperimentResults, run_experiment
+from moela import MOELA, EvaluationStore, Evaluator, compare, front_of
+from moela.comparison.read.dispatch import read
+from moela.experiments.run import ExperimentResults, run_experiment
 
 A = [[0.0, 4.0], [2.0, 2.0], [4.0, 0.0]]
 
@@ -130,7 +130,7 @@ def test_store_tells_problems_apart_by_their_settings(store):
     for outcome, result in zip(comparison.outcomes, results, strict=False):
         assert outcome.n_eval == 60
         # All that was evaluated holds at least what the algorithm returned.
-        from moela.indicators import epsilon
+        from moela.quality.indicators import epsilon
 
         assert epsilon(outcome.F, result.F) <= 0.0
         # Feasible ones only.
@@ -190,7 +190,7 @@ def test_result_without_a_feasible_design():
 
 def test_mixed_variables_keep_their_designs():
     result = minimize(Mixed(), MOELA(n_subproblems=10), ("n_eval", 50), seed=1, save_history=True)
-    front = Front.of(result)
+    front = front_of(result)
     assert set(front.X[0]) == {"kind", "n", "r"}
     frame = front.to_frame()
     assert {"f1", "f2", "kind", "n", "r"} <= set(frame.columns)

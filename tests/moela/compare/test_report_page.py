@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from moela import compare
-from moela.comparison.report_data import design_text, embedded
+from moela.comparison.report.data import design_text, embedded
 
 pytest.importorskip("plotly", reason="a report needs plotly: pip install 'moela[report]'")
 

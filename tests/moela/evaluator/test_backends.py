@@ -13,9 +13,9 @@ from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.core.population import Population
 from pymoo.optimize import minimize
 
-from moela.evaluator import Evaluator
-from moela.policy import EvaluationError
-from moela.runner import make_jobs
+from moela.evaluation.evaluator import Evaluator
+from moela.evaluation.runners.outcome import EvaluationError
+from moela.evaluation.runners.runner import make_jobs
 
 
 def solve(problem, evaluator, n_eval=100):
@@ -146,7 +146,7 @@ def test_a_problem_of_the_running_script_needs_no_guard(script):
         import numpy as np
         from pymoo.core.population import Population
         from pymoo.core.problem import ElementwiseProblem
-        from moela.evaluator import Evaluator
+        from moela.evaluation.evaluator import Evaluator
 
         class Here(ElementwiseProblem):
             def __init__(self):
@@ -208,7 +208,8 @@ def test_loky_says_that_it_lost_a_worker():
 def test_importing_the_evaluator_imports_nothing_heavy(script):
     out = script("""
         import sys
-        import moela.evaluator, moela.store, moela.termination
+        import moela.evaluation.evaluator, moela.evaluation.storage.reader
+        import moela.evaluation.termination
         heavy = {"dask", "distributed", "ray", "torch", "pandas", "tqdm", "pebble"}
         print(sorted(heavy & set(sys.modules)))
     """)
@@ -216,7 +217,7 @@ def test_importing_the_evaluator_imports_nothing_heavy(script):
 
 
 def test_an_interrupt_ends_the_workers_and_keeps_what_was_finished(store):
-    from moela.store import EvaluationStore
+    from moela.evaluation.storage.reader import EvaluationStore
 
     store.touch()
     evaluator = Evaluator(n_jobs=2, store=store)
@@ -263,7 +264,7 @@ def test_workers_end_when_the_process_that_started_them_is_killed(script, tmp_pa
         import numpy as np
         from pymoo.core.population import Population
         from evaluation_cases import Simulator
-        from moela.evaluator import Evaluator
+        from moela.evaluation.evaluator import Evaluator
         X = np.random.default_rng(0).random((4, 6))
         Evaluator(n_jobs=2).eval(Simulator(log=sys.argv[1]), Population.new(X=X))
         """,

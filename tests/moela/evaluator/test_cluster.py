@@ -13,9 +13,9 @@ from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.core.population import Population
 from pymoo.optimize import minimize
 
-from moela.evaluator import Evaluator
-from moela.policy import EvaluationError
-from moela.store import EvaluationStore
+from moela.evaluation.evaluator import Evaluator
+from moela.evaluation.runners.outcome import EvaluationError
+from moela.evaluation.storage.reader import EvaluationStore
 
 # Neither package is free of its own warnings at start and end.
 pytestmark = pytest.mark.filterwarnings("default")
@@ -121,7 +121,7 @@ def test_a_failure_on_dask_names_the_design(dask):
 
 def test_dask_without_a_client_says_what_to_do(script):
     script("""
-        from moela.evaluator import Evaluator
+        from moela.evaluation.evaluator import Evaluator
         try:
             Evaluator(backend="dask")
         except ValueError as error:

@@ -20,8 +20,8 @@ from pymoo.optimize import minimize
 from pymoo.problems import get_problem
 from pymoo.util.ref_dirs import get_reference_directions
 
-from moela.evaluator import Evaluator
-from moela.policy import EvaluationError, failed
+from moela.evaluation.evaluator import Evaluator
+from moela.evaluation.runners.outcome import EvaluationError, failed
 
 
 def solve(problem, evaluator=None, n_eval=200, algorithm=None, seed=1, **kwargs):

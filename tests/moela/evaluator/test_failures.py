@@ -15,8 +15,8 @@ from pymoo.termination.default import DefaultMultiObjectiveTermination
 from pymoo.util.ref_dirs import get_reference_directions
 from test_backends import alive, wait_for
 
-from moela.evaluator import Evaluator
-from moela.policy import PENALTY, EvaluationError, failed
+from moela.evaluation.evaluator import Evaluator
+from moela.evaluation.runners.outcome import PENALTY, EvaluationError, failed
 
 X = np.random.default_rng(3).random((12, 6))
 BAD = X[:, 0] < 0.3
@@ -214,7 +214,7 @@ def test_an_individual_that_failed_once_can_succeed_later():
 
 
 def test_a_failure_lets_those_in_hand_finish_and_records_them(store):
-    from moela.store import EvaluationStore
+    from moela.evaluation.storage.reader import EvaluationStore
 
     class Slow(Failing):
         def _evaluate(self, x, out, *args, **kwargs):

@@ -6,44 +6,45 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from moela import _keys, _signature
+from moela.evaluation.storage import keys
+from moela.provenance import signature
 
 values = st.one_of(st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(), st.none())
 
 
 @given(hnp.arrays(st.sampled_from([np.float64, np.int64, np.bool_]), st.integers(0, 8)))
 def test_arrays_come_back_exactly(x):
-    back = _keys.decode(_keys.encode(x))
+    back = keys.decode(keys.encode(x))
     assert back.dtype == x.dtype
     assert back.tobytes() == x.tobytes()
 
 
 @given(st.dictionaries(st.text(), st.one_of(values, st.lists(values))))
 def test_mixed_designs_come_back_exactly(x):
-    assert _keys.decode(_keys.encode(x)) == x
+    assert keys.decode(keys.encode(x)) == x
 
 
 @given(values, values)
 def test_different_values_have_different_keys(a, b):
     same = type(a) is type(b) and a == b and repr(a) == repr(b)
-    assert (_keys.encode({"v": a}) == _keys.encode({"v": b})) == same
+    assert (keys.encode({"v": a}) == keys.encode({"v": b})) == same
 
 
 def test_the_type_of_numpy_and_python_does_not_matter_in_a_mixed_design():
     ours = {"a": np.float64(0.5), "b": np.int32(3), "c": np.bool_(True), "d": np.str_("x")}
-    assert _keys.encode(ours) == _keys.encode({"d": "x", "c": True, "b": 3, "a": 0.5})
+    assert keys.encode(ours) == keys.encode({"d": "x", "c": True, "b": 3, "a": 0.5})
 
 
 def test_kinds_are_kept_apart():
-    keys = {_keys.encode(np.array([1, 0], dtype=kind)) for kind in (float, int, bool)}
+    keys = {keys.encode(np.array([1, 0], dtype=kind)) for kind in (float, int, bool)}
     assert len(keys) == 3
-    assert _keys.encode(np.array([1], np.int32)) == _keys.encode(np.array([1], np.int64))
-    assert _keys.encode(np.array([0.0])) != _keys.encode(np.array([-0.0]))
+    assert keys.encode(np.array([1], np.int32)) == keys.encode(np.array([1], np.int64))
+    assert keys.encode(np.array([0.0])) != keys.encode(np.array([-0.0]))
 
 
 def test_something_else_is_named():
     with pytest.raises(TypeError, match=r"must consist of numbers.* Got a complex instead"):
-        _keys.encode({"z": 1j})
+        keys.encode({"z": 1j})
 
 
 @given(
@@ -53,7 +54,7 @@ def test_something_else_is_named():
     )
 )
 def test_named_arrays_come_back_exactly(arrays):
-    back = _keys.unpack(_keys.pack(arrays))
+    back = keys.unpack(keys.pack(arrays))
     assert back.keys() == arrays.keys()
     for name, array in arrays.items():
         assert back[name].dtype == array.dtype
@@ -71,8 +72,8 @@ def test_a_signature_is_the_same_in_another_process(script):
         problem = One()
         problem.names = {"b", "a", "c"}
         problem.rule = lambda x: x
-        print(_signature.dump([_signature.of_problem(p) for p in (problem, Mixed())]))
-        print(_signature.dump(_signature.of_algorithm(NSGA2(pop_size=8))))
+        print(signature.dump([signature.of_problem(p) for p in (problem, Mixed())]))
+        print(signature.dump(signature.of_algorithm(NSGA2(pop_size=8))))
     """
     first, second = (script(text) for _ in range(2))
     assert first == second
@@ -113,7 +114,7 @@ def test_settings_of_every_kind_are_told_apart():
         ([1, 2], [2, 1]),
     ]
     for a, b in pairs:
-        plain = [_signature.dump(_signature._plain(value)) for value in (a, b, a)]
+        plain = [signature.dump(signature._plain(value)) for value in (a, b, a)]
         assert plain[0] == plain[2]
         assert plain[0] != plain[1] or (a, b) == (1, 1.0)
 
@@ -127,7 +128,7 @@ def test_a_problem_can_say_itself_what_it_is():
 
     problem = Own()
     problem.counter = 1
-    before = _signature.of_problem(problem)
+    before = signature.of_problem(problem)
     problem.counter = 2
-    assert _signature.of_problem(problem) == before
+    assert signature.of_problem(problem) == before
     assert before["settings"] == {"signature": {"traffic": "bfs"}}

@@ -18,11 +18,11 @@ from pymoo.core.population import Population
 from pymoo.optimize import minimize
 from pymoo.util.ref_dirs import get_reference_directions
 
-from moela.algorithm import MOELA
-from moela.evaluator import Evaluator
-from moela.policy import EvaluationError, failed
-from moela.store import EvaluationStore
-from moela.termination import ElapsedTime
+from moela.evaluation.evaluator import Evaluator
+from moela.evaluation.runners.outcome import EvaluationError, failed
+from moela.evaluation.storage.reader import EvaluationStore
+from moela.evaluation.termination import ElapsedTime
+from moela.search.moela import MOELA
 
 KINDS = {
     "NSGA2": lambda size: NSGA2(pop_size=size),

@@ -9,8 +9,8 @@ from evaluation_cases import Failing, One
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.optimize import minimize
 
-from moela import _progress
-from moela.evaluator import Evaluator
+from moela.evaluation import progress
+from moela.evaluation.evaluator import Evaluator
 
 
 class Terminal(io.StringIO):
@@ -84,7 +84,7 @@ def test_the_hypervolume_takes_little_of_the_time(monkeypatch, clock):
         return 1.0
 
     monkeypatch.setattr("moocore.hypervolume", slow)
-    bar = _progress.Progress(None, 0, ref_point=[1.0, 1.0], every=3.0)
+    bar = progress.Progress(None, 0, ref_point=[1.0, 1.0], every=3.0)
     while clock.now < 1000.0:
         bar.add(1, np.random.default_rng(0).random((1, 2)))
         clock.now += 0.1
@@ -96,7 +96,7 @@ def test_the_hypervolume_takes_little_of_the_time(monkeypatch, clock):
 def test_a_front_too_large_for_the_exact_hypervolume_shows_none(monkeypatch):
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
-    bar = _progress.Progress(None, 0, ref_point=np.full(10, 2.0))
+    bar = progress.Progress(None, 0, ref_point=np.full(10, 2.0))
     points = np.random.default_rng(0).random((500, 10))
     bar.add(500, points)  # would not come back within hours
     bar.close()

@@ -20,11 +20,11 @@ from pymoo.optimize import minimize
 from pymoo.util.ref_dirs import get_reference_directions
 from test_backends import wait_for
 
-from moela._sqlite import StoreError
-from moela.evaluator import Evaluator
-from moela.journal import StoreMismatchError
-from moela.policy import EvaluationError, failed
-from moela.store import EvaluationStore
+from moela.evaluation.evaluator import Evaluator
+from moela.evaluation.runners.outcome import EvaluationError, failed
+from moela.evaluation.storage.journal import StoreMismatchError
+from moela.evaluation.storage.reader import EvaluationStore
+from moela.evaluation.storage.sqlite import StoreError
 
 
 def nsga2(**kwargs):
@@ -115,7 +115,7 @@ RUN = """
     from pymoo.algorithms.moo.nsga2 import NSGA2
     from pymoo.optimize import minimize
     from evaluation_cases import One
-    from moela.evaluator import Evaluator
+    from moela.evaluation.evaluator import Evaluator
     store, log, n_jobs = sys.argv[1], sys.argv[2], int(sys.argv[3])
     with Evaluator(store=store, n_jobs=n_jobs, recheck=False) as evaluator:
         minimize(One(log=log, seconds=0.012), NSGA2(pop_size=20), ("n_eval", 120), seed=1,

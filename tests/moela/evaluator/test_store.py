@@ -14,10 +14,10 @@ from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 from pymoo.optimize import minimize
 
-from moela._sqlite import SCHEMA_VERSION, StoreError
-from moela.evaluator import Evaluator
-from moela.journal import Journal
-from moela.store import EvaluationStore, describe_runs
+from moela.evaluation.evaluator import Evaluator
+from moela.evaluation.storage.journal import Journal
+from moela.evaluation.storage.reader import EvaluationStore, describe_runs
+from moela.evaluation.storage.sqlite import SCHEMA_VERSION, StoreError
 
 X = np.random.default_rng(0).random((12, 6))
 
@@ -264,7 +264,7 @@ def test_a_traceback_with_half_a_character_is_stored(store):
 
 
 def test_a_row_that_cannot_be_written_ends_the_run_instead_of_hanging_it(store, monkeypatch):
-    monkeypatch.setattr("moela._call.worker_name", lambda: "\udce9")
+    monkeypatch.setattr("moela.evaluation.runners.call.worker_name", lambda: "\udce9")
     with pytest.raises(UnicodeEncodeError):
         fill(store)
 
@@ -334,7 +334,7 @@ def test_a_full_disk_stops_the_run_and_keeps_what_was_committed(tmp_path):
 def test_a_store_that_cannot_grow_says_so_and_keeps_what_was_committed(store, monkeypatch, pause):
     # However the rows fall into commits, as many are kept as fit: none of those that ended in time
     # is lost because a later one of the same commit has no room.
-    monkeypatch.setattr("moela._writer._COMMIT_SECONDS", pause)
+    monkeypatch.setattr("moela.evaluation.storage.writer._COMMIT_SECONDS", pause)
     problem = One()
     more = np.random.default_rng(1).random((500, 6))
     with Evaluator(store=store) as evaluator:
@@ -374,7 +374,7 @@ def test_two_processes_write_to_one_file(script, store):
         from pymoo.algorithms.moo.nsga2 import NSGA2
         from pymoo.optimize import minimize
         from evaluation_cases import One
-        from moela.evaluator import Evaluator
+        from moela.evaluation.evaluator import Evaluator
         with Evaluator(store=sys.argv[1], on_mismatch="new") as evaluator:
             minimize(One(), NSGA2(pop_size=20), ("n_eval", 400), seed=int(sys.argv[2]),
                      evaluator=evaluator)
@@ -390,7 +390,7 @@ def test_two_processes_write_to_one_file(script, store):
 
 def test_a_locked_store_is_named(store, monkeypatch):
     fill(store)
-    monkeypatch.setattr("moela._sqlite.BUSY_SECONDS", 0.2)
+    monkeypatch.setattr("moela.evaluation.storage.sqlite.BUSY_SECONDS", 0.2)
     other = sqlite3.connect(store, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreError, match="Another process has been writing"):

@@ -12,8 +12,8 @@ from pymoo.optimize import minimize
 from pymoo.termination import get_termination
 from pymoo.termination.default import DefaultMultiObjectiveTermination
 
-from moela.evaluator import Evaluator
-from moela.termination import ElapsedTime, evaluation_budget
+from moela.evaluation.evaluator import Evaluator
+from moela.evaluation.termination import ElapsedTime, evaluation_budget
 
 
 def test_a_run_ends_after_its_time(clock):

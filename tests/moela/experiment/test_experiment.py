@@ -21,12 +21,13 @@ from pymoo.core.mixed import MixedVariableGA
 from pymoo.problems import get_problem
 from pymoo.util.ref_dirs import get_reference_directions
 
-from moela import MOELA, Evaluator, _code
-from moela.experiment import (
+from moela import MOELA, Evaluator
+from moela.experiments.run import (
     ExperimentError,
     External,
     run_experiment,
 )
+from moela.provenance import code
 
 
 def numbered(problem):
@@ -208,8 +209,8 @@ def test_an_external_runner_that_returns_the_wrong_shape():
 def test_pymoo_counts_by_its_version():
     import pymoo
 
-    assert _code.code_of(NSGA2())["pymoo"] == pymoo.__version__
-    assert "sources" in _code.code_of(MOELA()) or "moela" in _code.code_of(MOELA())
+    assert code.code_of(NSGA2())["pymoo"] == pymoo.__version__
+    assert "sources" in code.code_of(MOELA()) or "moela" in code.code_of(MOELA())
 
 
 @pytest.mark.parametrize("name", ["zdt1", "bnh"])

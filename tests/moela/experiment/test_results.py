@@ -13,7 +13,7 @@ from experiment_cases import (
     draw,
 )
 
-from moela.experiment import (
+from moela.experiments.run import (
     External,
     run_experiment,
 )

@@ -18,14 +18,14 @@ from experiment_cases import (
 )
 from pymoo.algorithms.moo.nsga3 import NSGA3
 
-from moela import MOELA, _code
-from moela.experiment import (
+from moela import MOELA
+from moela.experiments.files import Key, Run
+from moela.experiments.run import (
     ExperimentResults,
     External,
     StoreMismatchError,
     run_experiment,
 )
-from moela.experiment_runs import Key, Run
 
 CALLS: list[int] = []
 
@@ -227,12 +227,12 @@ def test_code_is_told_apart_from_comments(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
 
     def code():
-        _code._digest.cache_clear()
-        _code._source.cache_clear()
+        code._digest.cache_clear()
+        code._source.cache_clear()
         importlib.invalidate_caches()
         from pack_of_code.main import A
 
-        return _code.code_of(A())
+        return code.code_of(A())
 
     first = code()
     (package / "main.py").write_text(main.replace("class A:\n", 'class A:\n    """Says A."""\n\n'))

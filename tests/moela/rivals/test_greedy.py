@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from pymoo.core.population import Population
 
-from moela.archive import Archive
+from moela.core.archive import Archive
+from moela.core.scaling import Frame
 from moela.rivals.greedy import GreedySearches
-from moela.subproblems import Frame
 
 
 class Bench:

@@ -4,8 +4,8 @@ import moocore
 import numpy as np
 import pytest
 
+from moela.core.scaling import Frame
 from moela.rivals.phv import contributions, hypervolume, scaled_reference
-from moela.subproblems import Frame
 
 
 @pytest.mark.parametrize("n_obj", [2, 3, 5])

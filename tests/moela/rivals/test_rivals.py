@@ -8,7 +8,7 @@ import pytest
 from pymoo.optimize import minimize
 from pymoo.problems import get_problem
 
-from moela.archive import Archive
+from moela.core.archive import Archive
 from moela.rivals import MOMAD, MOOS, MOOSTAGE, BatchMOEAD
 from moela.rivals.moos import Interval
 from moela.testing import ToyBinary, ToyPermutation, ToyReal

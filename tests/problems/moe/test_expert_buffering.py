@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from moe_costmodel import Hardware, Link, RoutingTrace, contiguous, expert_streams, replay
+from moe_costmodel.example.measured import example_shape
 from problems import ExpertBuffering
-from problems.moe.example import example_shape
 
 
 def replayed(trace, devices, kept, policy, batch):

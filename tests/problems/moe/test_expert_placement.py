@@ -21,7 +21,13 @@ from moe_costmodel import (
     swap_search,
 )
 from problems import ExpertPlacement
-from problems.moe.pair_search import copies_of, descend, second_moments, spread_pairs, swap_path
+from problems.moe.placement.pair_search import (
+    copies_of,
+    descend,
+    second_moments,
+    spread_pairs,
+    swap_path,
+)
 
 DATA = Path(os.environ.get("MOELA_DATA", "/nonexistent"))
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="needs MOELA_DATA")

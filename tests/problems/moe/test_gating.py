@@ -7,9 +7,9 @@ import pytest
 from pymoo.optimize import minimize
 
 from moe_costmodel import GateRule, LatencyModel, RoutingTrace, gate_mass, keep_choices
+from moe_costmodel.example.measured import example_latency, example_shape
 from moela import MOELA
 from problems import GatingThresholds
-from problems.moe.example import example_latency, example_shape
 
 
 @pytest.fixture(scope="module")

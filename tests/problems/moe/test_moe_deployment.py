@@ -7,9 +7,9 @@ import pytest
 from pymoo.optimize import minimize
 
 from moe_costmodel import Plan, RoutingTrace
+from moe_costmodel.example.measured import example_hardware, example_latency, example_shape
 from moela import MOELA
 from problems import MoEDeployment
-from problems.moe.example import example_hardware, example_latency, example_shape
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def test_measured_loss_can_be_the_quality():
     pytest.importorskip("safetensors")
     from moe_costmodel.example import load_model
     from moe_costmodel.example.record import excerpts
-    from moe_costmodel.quality import measured_loss
+    from moe_costmodel.gating.quality import measured_loss
 
     problem = MoEDeployment.example(measured=True, n_excerpts=1, batches=(4,))
     assert problem.quality_kind == "measured loss"

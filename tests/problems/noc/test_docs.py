@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from problems.noc import Platform, synthetic_traffic
-from problems.noc.metrics import UNITS
+from problems.noc.evaluation.metrics import UNITS
 
 PAGE = Path(__file__).parents[3] / "docs" / "noc.md"
 

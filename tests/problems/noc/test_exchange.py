@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from problems.noc import Design, NoC3D, Platform, ThermalStack
-from problems.noc.booksim import matched_margins, read_output
-from problems.noc.calibration import calibrate
-from problems.noc.heat import steady_temperatures
-from problems.noc.hotspot import read_steady, unit_names
-from problems.noc.programs import run_program
+from problems.noc.design.booksim import matched_margins, read_output
+from problems.noc.design.calibration import calibrate
+from problems.noc.design.heat import steady_temperatures
+from problems.noc.design.hotspot import read_steady, unit_names
+from problems.noc.design.programs import run_program
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 from numba import njit
 
-from problems.noc import jit
+from problems.noc.chip import jit
 
 
 def double(x):

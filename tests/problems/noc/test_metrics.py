@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from problems.noc import NoC3D, Platform, ThermalStack
-from problems.noc.limits import least_hops, lower_bound
-from problems.noc.metrics import UNITS, waiting_time
+from problems.noc.evaluation.limits import least_hops, lower_bound
+from problems.noc.evaluation.metrics import UNITS, waiting_time
 from tests.problems.noc.packets import routes, simulate_packets
 
 PLATFORM = Platform(
@@ -131,7 +131,9 @@ def test_the_order_of_the_links_changes_no_bit(problem, rows):
 
 def test_large_batches_are_cut_without_a_trace(problem, rows, monkeypatch):
     whole = problem.evaluate(rows)
-    monkeypatch.setattr("problems.noc.evaluation.LOADS_AT_ONCE", 3 * 2 * PLATFORM.n_links)
+    monkeypatch.setattr(
+        "problems.noc.evaluation.evaluation.LOADS_AT_ONCE", 3 * 2 * PLATFORM.n_links
+    )
     np.testing.assert_array_equal(problem.evaluate(rows), whole)
     bad = rows.copy()
     bad[6, 0] = bad[6, 1]

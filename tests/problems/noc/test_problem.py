@@ -13,7 +13,7 @@ from pymoo.optimize import minimize
 from pymoo.util.ref_dirs import get_reference_directions
 
 from problems.noc import NoC3D, Platform
-from problems.noc.kernel import evaluate_batch
+from problems.noc.evaluation.kernel import evaluate_batch
 
 
 @pytest.fixture(scope="module")

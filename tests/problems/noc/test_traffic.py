@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from problems.noc import NoC3D, PEType, Platform, load_traffic, synthetic_traffic
-from problems.noc.traffic import APPLICATIONS
+from problems.noc.chip.traffic import APPLICATIONS
 
 
 def write(path, rows):

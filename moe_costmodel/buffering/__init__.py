@@ -1,0 +1,1 @@
+"""Replay of expert buffers: misses by policy and size."""

@@ -1,0 +1,350 @@
+"""Expert buffering: what a bounded set of resident experts misses, for all capacities at once.
+
+A device keeps some of its experts in fast memory; the experts that a step needs run in ascending
+order of their ids, and one that is not resident is copied in, evicting another (arXiv 2303.06182,
+section 5). A layer on a device has a buffer of its own, so layers and devices are separable.
+
+Three of the policies are stack algorithms (Mattson et al., Evaluation techniques for storage
+hierarchies, IBM Systems Journal 9(2), 1970): a larger buffer always holds what a smaller one holds,
+so one stack answers all capacities. The others are replayed side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from joblib import Parallel, delayed
+from numpy.typing import ArrayLike, NDArray
+
+from moe_costmodel._checks import check_choice, check_positive, complain
+from moe_costmodel.buffering.kernels import column_sums, compress, events, sum_by_step, unpack
+
+__all__ = ["POLICIES", "ExpertStream", "MissCurves", "expert_streams", "miss_curves", "replay"]
+
+POLICIES: dict[str, str] = {
+    "paper": "inactive experts first, last in first out (arXiv 2303.06182)",
+    "fifo": "first in, first out",
+    "lru": "least recently used",
+    "lfu": "least frequently used so far, the least recent of equals",
+    "inactive-lfu": "inactive experts first, of those the least frequent; else last in first out",
+    "min": "the one needed last in the future (Belady, 1966); a bound, since it sees the future",
+}
+_CODES = {name: code for code, name in enumerate(POLICIES)}
+
+
+@dataclass(frozen=True)
+class ExpertStream:
+    """The experts that one layer needs on one device, step by step.
+
+    Attributes
+    ----------
+    ids : ndarray of shape (n_accesses,), int64
+        Experts by their local number on the device; ascending within a step.
+    bounds : ndarray of shape (n_steps + 1,), int64
+        Step s needs ``ids[bounds[s]:bounds[s + 1]]``.
+    n_experts : int
+        Experts that the device holds of this layer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moe_costmodel import ExpertStream
+    >>> stream = ExpertStream(ids=np.array([0, 1, 0, 2]), bounds=np.array([0, 2, 4]), n_experts=3)
+    >>> stream.misses([2], "lru").tolist()
+    [[2], [1]]
+    """
+
+    ids: NDArray[np.int64]
+    bounds: NDArray[np.int64]
+    n_experts: int
+
+    def events(self, capacities: ArrayLike, policy: str) -> NDArray[np.bool_]:
+        """Say of each access whether it misses, at each capacity.
+
+        Parameters
+        ----------
+        capacities : array_like of shape (n_capacities,), integer
+            Experts that fit; at least 1, in any order.
+        policy : str
+            One of :data:`POLICIES`.
+
+        Returns
+        -------
+        ndarray of shape (n_accesses, n_capacities), bool
+            The buffer is empty at first, so an expert's first access always misses.
+
+        Raises
+        ------
+        ValueError
+            If a capacity is below 1 or the policy unknown.
+        """
+        capacities = _checked_capacities(capacities)
+        check_choice(policy, POLICIES, "policy", "events")
+        parts = [unpack(bits, n) for bits, n in self._bits(capacities, policy)]
+        return np.concatenate(parts, axis=1)
+
+    def misses(self, capacities: ArrayLike, policy: str) -> NDArray[np.int32]:
+        """Count the misses of each step, (n_steps, n_capacities); parameters as for events."""
+        capacities = _checked_capacities(capacities)
+        check_choice(policy, POLICIES, "policy", "events")
+        return self._by_step(list(self._bits(capacities, policy)), len(capacities))
+
+    def _bits(
+        self, capacities: NDArray[np.int64], policy: str
+    ) -> Iterator[tuple[NDArray[np.uint64], int]]:
+        """Replay the stream for 64 capacities at a time; yield bits an access, and how many."""
+        for first in range(0, len(capacities), 64):
+            some = capacities[first : first + 64]
+            bits = np.empty(len(self.ids), dtype=np.uint64)
+            events(self.ids, self.bounds, self.n_experts, some, _CODES[policy], bits)
+            yield bits, len(some)
+
+    def _by_step(
+        self, parts: Sequence[tuple[NDArray[np.uint64], int]], n: int
+    ) -> NDArray[np.int32]:
+        out = np.zeros((len(self.bounds) - 1, n), dtype=np.int32)
+        first = 0
+        for bits, width in parts:
+            sum_by_step(bits, self.bounds, out[:, first : first + width])
+            first += width
+        return out
+
+
+@dataclass(frozen=True)
+class MissCurves:
+    """Misses of one policy, for every capacity.
+
+    Attributes
+    ----------
+    policy : str
+        One of :data:`POLICIES`.
+    capacities : ndarray of shape (n_capacities,), int64
+        Experts that fit, per layer and device.
+    misses : ndarray of shape (n_layers, n_devices, n_capacities), int64
+        Misses over the whole trace.
+    accesses : ndarray of shape (n_layers, n_devices), int64
+        Experts needed over the whole trace.
+    per_step : ndarray of shape (n_steps, n_layers, n_devices, n_capacities), int32, or None
+        Misses step by step, where they were asked for.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moe_costmodel import miss_curves
+    >>> loads = np.array([[[3, 1, 0, 0]], [[2, 0, 0, 2]], [[1, 1, 0, 2]]])
+    >>> curve = miss_curves(loads, [0, 0, 0, 0], n_devices=1, policies=["lru"])["lru"]
+    >>> curve.rate().round(2).tolist()
+    [1.0, 0.71, 0.43, 0.43]
+    """
+
+    policy: str
+    capacities: NDArray[np.int64]
+    misses: NDArray[np.int64]
+    accesses: NDArray[np.int64]
+    per_step: NDArray[np.int32] | None = None
+
+    def rate(self) -> NDArray[np.float64]:
+        """Return the miss rate over all layers and devices at each capacity, (n_capacities,)."""
+        return self.misses.sum(axis=(0, 1)) / max(1, int(self.accesses.sum()))
+
+
+def expert_streams(
+    loads: ArrayLike, device_of: ArrayLike, n_devices: int
+) -> list[list[ExpertStream]]:
+    """Split the active experts of each step into streams, one a layer and device.
+
+    Parameters
+    ----------
+    loads : array_like of shape (n_steps, n_layers, n_experts)
+        Tokens of each expert in each step (or booleans); above zero means needed.
+    device_of : array_like of shape (n_experts,) or (n_layers, n_experts), integer
+        Device that holds each expert; -1 for one that no device of interest holds.
+    n_devices : int
+        Number of devices.
+
+    Returns
+    -------
+    list of list of ExpertStream
+        ``streams[layer][device]``. Local numbers follow the ascending order of global ids.
+
+    Raises
+    ------
+    ValueError
+        If a shape or a device is wrong.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moe_costmodel import expert_streams
+    >>> loads = np.array([[[3, 1, 0, 0]], [[2, 0, 0, 2]]])  # 2 steps, 1 layer, 4 experts
+    >>> streams = expert_streams(loads, [0, 0, 1, 1], n_devices=2)
+    >>> streams[0][0].ids.tolist(), streams[0][1].ids.tolist()
+    ([0, 1, 0], [1])
+    """
+    loads = np.asarray(loads)
+    if loads.ndim != 3 or loads.size == 0 or loads.dtype.kind not in "buif":
+        raise complain(
+            "loads",
+            "expert_streams",
+            "a non-empty array of shape (steps, layers, experts)",
+            f"shape {loads.shape}, dtype {loads.dtype}",
+        )
+    n_devices = check_positive(n_devices, "n_devices", "expert_streams")
+    n_layers, n_experts = loads.shape[1:]
+    devices = np.asarray(device_of)
+    if devices.shape not in {(n_experts,), (n_layers, n_experts)} or devices.dtype.kind not in "ui":
+        raise complain(
+            "device_of",
+            "expert_streams",
+            f"integers of shape ({n_experts},) or ({n_layers}, {n_experts})",
+            f"shape {devices.shape}, dtype {devices.dtype}",
+        )
+    if devices.min() < -1 or devices.max() >= n_devices:
+        raise complain(
+            "device_of",
+            "expert_streams",
+            f"in -1 .. {n_devices - 1}",
+            f"{devices.min()} .. {devices.max()}",
+        )
+    devices = np.broadcast_to(devices, (n_layers, n_experts)).astype(np.int64)
+    streams = []
+    for layer in range(n_layers):
+        active = np.ascontiguousarray(loads[:, layer] > 0)
+        per_device = []
+        for device in range(n_devices):
+            members = np.flatnonzero(devices[layer] == device)
+            ids, bounds = compress(active, members)
+            per_device.append(ExpertStream(ids, bounds, len(members)))
+        streams.append(per_device)
+    return streams
+
+
+def miss_curves(
+    loads: ArrayLike,
+    device_of: ArrayLike,
+    n_devices: int,
+    *,
+    policies: Sequence[str] = tuple(POLICIES),
+    capacities: ArrayLike | None = None,
+    per_step: bool = False,
+    n_jobs: int = 1,
+) -> dict[str, MissCurves]:
+    """Count the misses of several policies at several capacities.
+
+    Parameters
+    ----------
+    loads, device_of, n_devices
+        As for :func:`expert_streams`.
+    policies : sequence of str
+        Names from :data:`POLICIES`; by default all.
+    capacities : array_like of shape (n_capacities,), integer, optional
+        By default every one, from 1 to the most experts that a device holds.
+    per_step : bool
+        Keep the misses of each step too (n_steps x n_layers x n_devices x n_capacities int32).
+    n_jobs : int
+        Threads, layer by layer; -1 for as many as there are processors.
+
+    Returns
+    -------
+    dict of str to MissCurves
+
+    Raises
+    ------
+    ValueError
+        If a shape, a device, a capacity or a policy is wrong.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moe_costmodel import miss_curves
+    >>> loads = np.array([[[3, 1, 0, 0]], [[2, 0, 0, 2]], [[1, 1, 0, 2]]])
+    >>> curves = miss_curves(loads, [0, 0, 0, 0], n_devices=1, policies=["lru", "min"])
+    >>> curves["lru"].misses[0, 0].tolist(), curves["min"].misses[0, 0].tolist()
+    ([7, 5, 3, 3], [7, 4, 3, 3])
+    """
+    streams = expert_streams(loads, device_of, n_devices)
+    for policy in policies:
+        check_choice(policy, POLICIES, "policies", "miss_curves")
+    if capacities is None:
+        capacities = np.arange(1, max(s.n_experts for row in streams for s in row) + 1)
+    capacities = _checked_capacities(capacities)
+    shape = (len(streams), n_devices, len(capacities))
+    n_steps = len(streams[0][0].bounds) - 1
+    accesses = np.array([[len(s.ids) for s in row] for row in streams], dtype=np.int64)
+    curves = {}
+    for policy in policies:
+        steps = np.empty((n_steps, *shape), dtype=np.int32) if per_step else None
+        curves[policy] = MissCurves(
+            policy, capacities, np.empty(shape, dtype=np.int64), accesses, steps
+        )
+
+    def replay_layer(layer: int) -> None:
+        for policy, curve in curves.items():
+            for device, stream in enumerate(streams[layer]):
+                parts = list(stream._bits(curve.capacities, policy))
+                total = np.concatenate([column_sums(*part) for part in parts])
+                curve.misses[layer, device] = total
+                if curve.per_step is not None:
+                    curve.per_step[:, layer, device] = stream._by_step(parts, len(total))
+
+    # The compiled replays hold no lock, so threads run side by side.
+    Parallel(n_jobs=n_jobs, require="sharedmem")(
+        delayed(replay_layer)(layer) for layer in range(len(streams))
+    )
+    return curves
+
+
+def replay(
+    streams: Sequence[Sequence[ExpertStream]], capacity: ArrayLike, policy: str
+) -> NDArray[np.int32]:
+    """Count the misses of each step under one capacity for each layer and device.
+
+    Parameters
+    ----------
+    streams : list of list of ExpertStream
+        From :func:`expert_streams`.
+    capacity : array_like of shape (n_layers, n_devices), integer
+        Experts that fit; at least 1 wherever the device holds an expert of the layer.
+    policy : str
+        One of :data:`POLICIES`.
+
+    Returns
+    -------
+    ndarray of shape (n_steps, n_layers, n_devices), int32
+
+    Raises
+    ------
+    ValueError
+        If the capacities have another shape or are below 1, or the policy is unknown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moe_costmodel import expert_streams, replay
+    >>> loads = np.array([[[3, 1, 0, 0]], [[2, 0, 0, 2]], [[1, 1, 0, 2]]])
+    >>> streams = expert_streams(loads, [0, 0, 0, 0], n_devices=1)
+    >>> replay(streams, [[2]], "lru").ravel().tolist()
+    [2, 1, 2]
+    """
+    capacities = np.asarray(capacity)
+    shape = (len(streams), len(streams[0]))
+    if capacities.shape != shape:
+        raise complain("capacity", "replay", f"of shape {shape}", f"shape {capacities.shape}")
+    n_steps = len(streams[0][0].bounds) - 1
+    out = np.zeros((n_steps, *shape), dtype=np.int32)
+    for layer, row in enumerate(streams):
+        for device, stream in enumerate(row):
+            if stream.n_experts:
+                out[:, layer, device] = stream.misses(
+                    capacities[layer, device : device + 1], policy
+                )[:, 0]
+    return out
+
+
+def _checked_capacities(capacities: ArrayLike) -> NDArray[np.int64]:
+    array = np.asarray(capacities)
+    if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "ui" or array.min() < 1:
+        raise complain("capacities", "buffering", "a list of positive integers", array)
+    return array.astype(np.int64)

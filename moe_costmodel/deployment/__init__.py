@@ -1,0 +1,1 @@
+"""The deployment model: step times of a plan on recorded traffic, checked and verified."""

@@ -1,0 +1,172 @@
+"""Evaluation: what a deployment model says of one deployment, and how sure it is of that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moe_costmodel._checks import check_choice
+from moe_costmodel.deployment.kernels import step_statistics
+from moe_costmodel.deployment.layers import LayerSteps
+from moe_costmodel.objectives import OBJECTIVES, Predicted
+
+__all__ = ["Evaluation"]
+
+FloatArray = NDArray[np.float64]
+# In the order of step_statistics. The cost model's error concerns these; the others are counted.
+_TIMED = ("tokens_per_s", "step_mean_s", "step_p50_s", "step_p99_s")
+_WAITING = ("miss_mean_s", "miss_p99_s")
+_COUNTED = ("avg_max_load", "p99_max_load", "cross_node_bytes")
+
+
+class Evaluation:
+    """Objectives of a deployment, window by window; made by a DeploymentModel.
+
+    ``evaluation["step_p99_s"]`` is the mean over the windows; the names are those of
+    :data:`moe_costmodel.OBJECTIVES`.
+
+    Attributes
+    ----------
+    layers : sequence of LayerSteps
+        Every MoE layer.
+    step_seconds, moe_seconds : ndarray of shape (n_steps,)
+        Steps of all windows, one window after the other; and their MoE layers.
+    bounds : ndarray of shape (n_windows + 1,)
+        Where each window's steps begin.
+    batch : int
+        Tokens of a step.
+    quality_kind : str
+        What "quality_loss" is.
+    error : tuple of float
+        Factors between which measured layers were of predicted ones.
+
+    Examples
+    --------
+    >>> from moe_costmodel import DeploymentModel, RoutingTrace
+    >>> from problems.moe import example
+    >>> model = DeploymentModel(
+    ...     RoutingTrace.example("code"),
+    ...     example.example_hardware(devices=2),
+    ...     example.example_latency(),
+    ...     shape=example.example_shape(),
+    ...     n_devices=2,
+    ... )
+    >>> evaluation = model.evaluate(batch=16)
+    >>> bool(evaluation["step_p99_s"] <= evaluation.worst("step_p99_s"))
+    True
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[LayerSteps],
+        *,
+        rest: FloatArray,
+        bounds: NDArray[np.int64],
+        batch: int,
+        bytes_of: dict[str, float],
+        quality: float | None,
+        quality_kind: str,
+        token_bytes: float,
+        error: tuple[float, float],
+    ) -> None:
+        self.layers = layers
+        self.bounds, self.batch, self.error = bounds, batch, error
+        self.quality_kind = quality_kind
+        self._quality, self._token_bytes = quality, token_bytes
+        self._values: dict[str, FloatArray] = {}
+        for name, value in bytes_of.items():
+            self._values[name] = np.full(len(bounds) - 1, value)
+        moe = layers[0].seconds.copy()
+        for layer in layers[1:]:
+            moe += layer.seconds
+        self.moe_seconds: FloatArray = moe
+        self.step_seconds: FloatArray = moe + rest
+        self._waiting: FloatArray | None = None
+
+    @property
+    def waiting_seconds(self) -> FloatArray:
+        """What of each step waits for copies of experts, (n_steps,)."""
+        if self._waiting is None:
+            self._waiting = np.zeros(len(self.moe_seconds))
+            for layer in self.layers:
+                if layer.waiting is not None:
+                    self._waiting += layer.waiting
+        return self._waiting
+
+    def _of(self, name: str) -> FloatArray:
+        """Return an objective in every window, computed when it is first asked for."""
+        if name not in self._values:
+            check_choice(name, OBJECTIVES, "name", "Evaluation")
+            if name in _TIMED:
+                self._values |= self._timed(self.step_seconds)
+            elif name in _WAITING:
+                self._values |= self._waited(self.waiting_seconds)
+            elif name == "quality_loss":
+                self._values[name] = self._lost()
+            else:
+                counted = np.mean([layer.counted for layer in self.layers], axis=0)
+                counted[2] *= len(self.layers) * self._token_bytes
+                self._values |= dict(zip(_COUNTED, counted, strict=True))
+        return self._values[name]
+
+    def _lost(self) -> FloatArray:
+        if self._quality is not None:
+            return np.full(len(self.bounds) - 1, self._quality)
+        mass: FloatArray = np.add.reduce([layer.mass for layer in self.layers])
+        return 1.0 - mass / len(self.layers)
+
+    def _timed(self, step: FloatArray) -> dict[str, FloatArray]:
+        out = np.empty((len(_TIMED), len(self.bounds) - 1))
+        step_statistics(step, self.bounds, out)
+        out[0] *= self.batch
+        return dict(zip(_TIMED, out, strict=True))
+
+    def _waited(self, waiting: FloatArray) -> dict[str, FloatArray]:
+        out = np.empty((len(_TIMED), len(self.bounds) - 1))
+        step_statistics(waiting, self.bounds, out)
+        return dict(zip(_WAITING, out[[1, 3]], strict=True))
+
+    @property
+    def values(self) -> dict[str, FloatArray]:
+        """Every objective, (n_windows,)."""
+        return {name: self._of(name) for name in OBJECTIVES}
+
+    def __getitem__(self, name: str) -> float:
+        values = self._of(name)
+        return float(values[0] if len(values) == 1 else values.mean())
+
+    def worst(self, name: str) -> float:
+        """Return the objective in its worst window."""
+        values = self._of(name)
+        return float(values.min() if OBJECTIVES[name].maximise else values.max())
+
+    def predicted(self, name: str) -> Predicted:
+        """Return an objective with its interval.
+
+        The interval goes from the lowest window to the highest; times are widened by the error of
+        the latency model on layers that it was not fitted to (the rest of the step is taken as
+        given).
+        """
+        value = self[name]
+        ends = [self._of(name)]
+        for factor in self.error:
+            if name in _TIMED:
+                rest = self.step_seconds - self.moe_seconds
+                ends.append(self._timed(rest + factor * self.moe_seconds)[name])
+            elif name in _WAITING:
+                ends.append(self._waited(factor * self.waiting_seconds)[name])
+        everything = np.concatenate(ends)
+        low, high = float(everything.min()), float(everything.max())
+        return Predicted(value, min(low, value), max(high, value), self.worst(name))
+
+    def __str__(self) -> str:
+        from moe_costmodel.plans.text import quantity
+
+        lines = [f"  {'objective':<18}{'mean':>14}{'worst window':>16}"]
+        for name, objective in OBJECTIVES.items():
+            mean = quantity(self[name], objective.unit)
+            worst = quantity(self.worst(name), objective.unit)
+            lines.append(f"  {name:<18}{mean:>14}{worst:>16}")
+        return "\n".join(lines)

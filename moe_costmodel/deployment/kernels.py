@@ -1,0 +1,184 @@
+"""The compiled parts of a deployment's evaluation: what is kept, where it goes, what it takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "kept_choices",
+    "remote_nodes",
+    "step_counts",
+    "step_entries",
+    "step_statistics",
+]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+
+@numba.njit(cache=True)
+def kept_choices(
+    weights: NDArray[np.float32],
+    total: NDArray[np.float32],
+    code: int,
+    value: float,
+    k_min: int,
+    kept: NDArray[np.uint8],
+    mass: NDArray[np.float32],
+) -> None:
+    """Write how many of its heaviest choices each token keeps, and their weight.
+
+    The rules of :func:`moe_costmodel.keep_mask`, all of which keep the heaviest.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n_tokens, k)
+        Heaviest first.
+    total : ndarray of shape (n_tokens,)
+        Sum of each token's weights, added in the trace's order (as keep_mask does).
+    code : int
+        Of the rule, in the order of :data:`moe_costmodel.gating.rules.RULES`.
+    kept, mass : ndarray of shape (n_tokens,)
+    """
+    n, k = weights.shape
+    threshold = np.float32(value)
+    for token in range(n):
+        before = np.float32(0.0)
+        rank = 0
+        while rank < k:
+            weight = weights[token, rank]
+            if rank >= k_min:
+                if code == 0:
+                    if weight < threshold * weights[token, 0]:
+                        break
+                elif code == 1:
+                    if before >= threshold * total[token]:
+                        break
+                elif rank >= value:
+                    break
+            before += weight
+            rank += 1
+        kept[token] = rank
+        mass[token] = before
+
+
+@numba.njit(cache=True)
+def step_counts(
+    ids: NDArray[Any], kept: NDArray[np.uint8], size: int, out: NDArray[np.int32]
+) -> None:
+    """Add up the tokens of each expert in each step, [n_steps, n_experts].
+
+    Parameters
+    ----------
+    ids : ndarray of shape (n_steps * size, k)
+        Choices of the tokens, step by step.
+    kept : ndarray of shape (n_steps * size,)
+        How many of the first choices count.
+    size : int
+        Tokens of a step.
+    out : ndarray of shape (n_steps, n_experts)
+        Starts as zeros.
+    """
+    k = ids.shape[1]
+    for step in range(len(out)):
+        for token in range(step * size, (step + 1) * size):
+            n = kept[token]
+            # Adding 0 is quicker than guessing where to stop.
+            for rank in range(k):
+                out[step, ids[token, rank]] += 1 if rank < n else 0
+
+
+@numba.njit(cache=True)
+def step_entries(
+    ids: NDArray[Any], kept: NDArray[np.uint8], size: int, n_experts: int
+) -> tuple[IntArray, NDArray[np.int32], NDArray[np.int32]]:
+    """List the active experts of each step, ascending, and their tokens.
+
+    Parameters
+    ----------
+    ids, kept, size
+        As for :func:`step_counts`.
+    n_experts : int
+
+    Returns
+    -------
+    bounds : ndarray of shape (n_steps + 1,)
+    experts, tokens : ndarray
+        Step s has the entries ``bounds[s]`` to ``bounds[s + 1]``.
+    """
+    n_steps = len(ids) // size
+    bounds = np.zeros(n_steps + 1, dtype=np.int64)
+    experts = np.empty(ids.size, dtype=np.int32)
+    tokens = np.empty(ids.size, dtype=np.int32)
+    counts = np.zeros(n_experts, dtype=np.int32)
+    n = 0
+    for step in range(n_steps):
+        first = n
+        for token in range(step * size, (step + 1) * size):
+            for rank in range(kept[token]):
+                expert = ids[token, rank]
+                if counts[expert] == 0:
+                    place = n
+                    while place > first and experts[place - 1] > expert:
+                        experts[place] = experts[place - 1]
+                        place -= 1
+                    experts[place] = expert
+                    n += 1
+                counts[expert] += 1
+        for i in range(first, n):
+            tokens[i] = counts[experts[i]]
+            counts[experts[i]] = 0
+        bounds[step + 1] = n
+    return bounds, experts[:n].copy(), tokens[:n].copy()
+
+
+@numba.njit(cache=True)
+def step_statistics(step: FloatArray, bounds: IntArray, out: FloatArray) -> None:
+    """Write steps a second, mean, median and 99th percentile, of each window, [4, n_windows].
+
+    A percentile is the smallest value that so large a share of the steps do not exceed.
+    """
+    for w in range(len(bounds) - 1):
+        part = step[bounds[w] : bounds[w + 1]]
+        n = len(part)
+        half, high = int(np.ceil(0.5 * n)) - 1, int(np.ceil(0.99 * n)) - 1
+        total = 0.0
+        for value in part:
+            total += value
+        out[0, w] = n / total if total > 0 else np.inf
+        out[1, w] = total / n
+        out[2, w] = np.partition(part, half)[half]
+        out[3, w] = np.partition(part, high)[high]
+
+
+@numba.njit(cache=True)
+def remote_nodes(
+    ids: NDArray[Any],
+    kept: NDArray[np.uint8],
+    window: IntArray,
+    per_node: NDArray[np.bool_],
+    out: FloatArray,
+) -> None:
+    """Add up the other nodes that tokens are sent to, window by window, over all homes.
+
+    As :func:`moe_costmodel.cross_node_traffic` for one layer, of the kept choices.
+    """
+    n_nodes = per_node.shape[1]
+    primary = np.zeros(per_node.shape[0], dtype=np.int64)
+    for expert in range(per_node.shape[0]):
+        for node in range(n_nodes - 1, -1, -1):
+            if per_node[expert, node]:
+                primary[expert] = node
+    visited = np.zeros(n_nodes, dtype=np.bool_)
+    for token in range(len(ids)):
+        for home in range(n_nodes):
+            visited[:] = False
+            for rank in range(kept[token]):
+                expert = ids[token, rank]
+                if not per_node[expert, home] and not visited[primary[expert]]:
+                    visited[primary[expert]] = True
+                    out[window[token]] += 1

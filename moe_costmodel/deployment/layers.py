@@ -1,0 +1,403 @@
+"""One MoE layer of a deployment on recorded traffic, kept for as long as its choice recurs."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moe_costmodel._checks import complain
+from moe_costmodel.buffering.replay import POLICIES
+from moe_costmodel.deployment.kernels import (
+    kept_choices,
+    remote_nodes,
+    step_counts,
+    step_entries,
+)
+from moe_costmodel.deployment.layer_kernel import layer_times
+from moe_costmodel.gating.rules import RULES, GateRule
+from moe_costmodel.hardware import Hardware
+from moe_costmodel.latency.buffer_cost import BufferCost
+from moe_costmodel.latency.model import LatencyModel
+from moe_costmodel.shapes import DTYPE_BYTES, LayerShape
+from moe_costmodel.traces.trace import Mode, RoutingTrace
+
+__all__ = ["LayerChoice", "LayerCosts", "LayerSteps", "Steps"]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+_RULE_CODES = {name: code for code, name in enumerate(RULES)}
+_POLICY_CODES = {name: code for code, name in enumerate(POLICIES)}
+_MEMO_CELLS = 1 << 20
+_MAX_BATCHES = 24
+# Where no more than this part of the experts can be active, they are listed.
+_FEW = 1
+Entries = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]
+_NO_ENTRIES: Entries = (np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int32))
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The steps that a batch size makes of the windows, one window after the other.
+
+    Attributes
+    ----------
+    order : ndarray
+        Tokens of all windows in the order of their steps, without those of steps that are not full.
+    ids : ndarray of shape (n_layers, n_steps * batch, k)
+        Choices of these tokens, the heaviest first.
+    bounds : ndarray of shape (n_windows + 1,), int64
+        Window w has the steps ``bounds[w]`` to ``bounds[w + 1]``.
+    context : ndarray of shape (n_steps,)
+        Mean position of the step's tokens in their sequences.
+    memo : dict
+        Times looked up so far, by the experts of a device.
+    """
+
+    order: IntArray
+    ids: NDArray[np.uint16]
+    bounds: IntArray
+    context: FloatArray
+    memo: dict[int, FloatArray] = field(default_factory=dict)
+
+    @property
+    def n(self) -> int:
+        """Steps of all windows."""
+        return int(self.bounds[-1])
+
+
+@dataclass(frozen=True)
+class LayerChoice:
+    """What is decided about one layer.
+
+    Attributes
+    ----------
+    layer : int
+    rule : GateRule or None
+    batch : int
+    slots : ndarray of shape (n_slots,), int64
+        Expert of each slot; ascending on each device.
+    capacities : ndarray of shape (n_devices,), int64
+        Experts that each device keeps.
+    policy : str or None
+        None where all are resident.
+    """
+
+    layer: int
+    rule: GateRule | None
+    batch: int
+    slots: IntArray
+    capacities: IntArray
+    policy: str | None
+
+
+@dataclass(frozen=True)
+class LayerSteps:
+    """One layer, step by step, under one choice.
+
+    Attributes
+    ----------
+    seconds : ndarray of shape (n_steps,)
+        Exchange there and back, and the slowest device in between.
+    waiting : ndarray of shape (n_steps,), or None
+        The part of it that waits for experts to be copied; None where all are resident.
+    share : ndarray of shape (n_steps,)
+        Largest share of the step's tokens on one device.
+    mass : ndarray of shape (n_windows,)
+        Share of gate mass that is kept.
+    most_rows : int
+        Token-expert pairs of the fullest device in any step.
+    bounds : ndarray of shape (n_windows + 1,)
+        Window w has the steps ``bounds[w]`` to ``bounds[w + 1]``.
+    sent : callable
+        Returns the other nodes that a token is sent to on average, (n_windows,).
+    """
+
+    seconds: FloatArray
+    waiting: FloatArray | None
+    share: FloatArray
+    mass: FloatArray
+    most_rows: int
+    bounds: IntArray
+    sent: Callable[[], FloatArray]
+
+    @cached_property
+    def counted(self) -> FloatArray:
+        """Mean and 99th percentile of `share`, and other nodes a token, (3, n_windows).
+
+        Found when they are first asked for, since that takes as long as the steps themselves.
+        """
+        out = np.empty((3, len(self.mass)))
+        for w in range(len(self.mass)):
+            part = self.share[self.bounds[w] : self.bounds[w + 1]]
+            high = int(np.ceil(0.99 * len(part))) - 1
+            out[0, w], out[1, w] = part.mean(), np.partition(part, high)[high]
+        out[2] = self.sent()
+        return out
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory that keeping it takes."""
+        return 3 * self.seconds.nbytes + 1000
+
+
+class _Cache:
+    """Keeps what was used last, up to a number of bytes; copies of it start empty."""
+
+    def __init__(self, n_bytes: int) -> None:
+        self.limit, self.used = n_bytes, 0
+        self.entries: OrderedDict[Any, tuple[Any, int]] = OrderedDict()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"limit": self.limit, "used": 0, "entries": OrderedDict()}
+
+    def get(self, key: Any) -> Any:
+        found = self.entries.get(key)
+        if found is None:
+            return None
+        self.entries.move_to_end(key)
+        return found[0]
+
+    def put(self, key: Any, value: Any, n_bytes: int) -> None:
+        self.entries[key] = value, n_bytes
+        self.used += n_bytes
+        while self.used > self.limit and len(self.entries) > 1:
+            self.used -= self.entries.popitem(last=False)[1][1]
+
+
+class LayerCosts:
+    """Evaluates layers on windows of traffic, and remembers them.
+
+    Parameters
+    ----------
+    windows : sequence of RoutingTrace
+        Of the same layers, experts and choices.
+    hardware, latency, shape, kernel
+        As for :class:`moe_costmodel.DeploymentModel`.
+    mode : {"prefill", "decode"}
+    n_devices, n_nodes : int
+    cache_bytes : int
+        Memory for layers that were evaluated.
+    """
+
+    def __init__(
+        self,
+        windows: Sequence[RoutingTrace],
+        hardware: Hardware,
+        latency: LatencyModel,
+        *,
+        shape: LayerShape,
+        mode: Mode,
+        n_devices: int,
+        n_nodes: int,
+        kernel: str | None,
+        cache_bytes: int,
+    ) -> None:
+        self.windows = list(windows)
+        self.hardware, self.latency, self.shape, self.kernel = hardware, latency, shape, kernel
+        self.mode, self.n_devices, self.n_nodes = mode, n_devices, n_nodes
+        self.n_layers = self.windows[0].n_layers
+        n_tokens = [trace.n_tokens for trace in self.windows]
+        self._window = np.repeat(np.arange(len(n_tokens)), n_tokens)
+        self._n_tokens = np.array(n_tokens, dtype=np.float64)
+        self._first_tokens = np.cumsum([0, *n_tokens[:-1]])
+        self.has_weights = all(trace.has_weights for trace in self.windows)
+        self._sort()
+        self._cache = _Cache(cache_bytes)
+        self._steps: dict[int, Steps] = {}
+        self._links = self._link_costs()
+        self.computed = 0
+
+    def _sort(self) -> None:
+        """Order every token's choices by weight, heaviest first, as the rules look at them."""
+        ids = np.concatenate([np.asarray(trace.topk_ids) for trace in self.windows])
+        ids = ids.astype(np.uint16).transpose(1, 0, 2)
+        if not self.has_weights:
+            self._ids = np.ascontiguousarray(ids)
+            return
+        weights = np.concatenate(
+            [np.asarray(trace.topk_weights, dtype=np.float32) for trace in self.windows]
+        ).transpose(1, 0, 2)
+        # In float32 and in the trace's order, as keep_mask adds them.
+        total = np.zeros(weights.shape[:2], np.float32)
+        for j in range(weights.shape[2]):
+            total += weights[:, :, j]
+        order = np.argsort(-weights, axis=2, kind="stable")
+        self._ids = np.ascontiguousarray(np.take_along_axis(ids, order, axis=2))
+        self._weights = np.ascontiguousarray(np.take_along_axis(weights, order, axis=2))
+        self._totals = total
+        self._mass = np.stack([self._by_window(row) for row in total])
+
+    def _link_costs(self) -> tuple[float, float, float, float]:
+        values = [0.0, 1.0, 0.0, 1.0]
+        for i, (name, needed) in enumerate(
+            (("device_to_device", self.n_devices > 1), ("node_to_node", self.n_nodes > 1))
+        ):
+            if needed:
+                link = self.hardware.link(name)
+                values[2 * i : 2 * i + 2] = [link.latency, link.bandwidth]
+        return values[0], values[1], values[2], values[3]
+
+    def steps(self, batch: int) -> Steps:
+        """Return the steps of a batch size."""
+        if batch not in self._steps:
+            of_token, context, bounds = [], [], [0]
+            for trace in self.windows:
+                step = trace.steps(batch, self.mode)
+                n = int(step.max()) + 1
+                position = np.concatenate([np.arange(1, m + 1) for m in trace.sequence_lengths])
+                inside = step >= 0
+                context.append(
+                    np.bincount(step[inside], weights=position[inside], minlength=n) / batch
+                )
+                of_token.append(np.where(inside, step + bounds[-1], -1))
+                bounds.append(bounds[-1] + n)
+            of_all = np.concatenate(of_token)
+            order = np.argsort(of_all, kind="stable")[np.count_nonzero(of_all < 0) :]
+            if len(self._steps) >= _MAX_BATCHES:
+                del self._steps[next(iter(self._steps))]
+            self._steps[batch] = Steps(
+                order, self._ids[:, order], np.array(bounds), np.concatenate(context)
+            )
+        return self._steps[batch]
+
+    def kept(self, layer: int, rule: GateRule | None) -> tuple[NDArray[np.uint8], FloatArray]:
+        """Return how many choices each token keeps, and the share of mass kept in each window."""
+        found: tuple[NDArray[np.uint8], FloatArray] | None = self._cache.get((layer, rule))
+        if found is None:
+            kept = np.full(len(self._window), self._ids.shape[2], dtype=np.uint8)
+            share = np.ones(len(self.windows))
+            if rule is not None:
+                mass = np.empty(len(self._window), dtype=np.float32)
+                kept_choices(
+                    self._weights[layer],
+                    self._totals[layer],
+                    _RULE_CODES[rule.kind],
+                    float(rule.value),
+                    rule.k_min,
+                    kept,
+                    mass,
+                )
+                all_of_it = self._mass[layer]
+                np.divide(self._by_window(mass), all_of_it, out=share, where=all_of_it > 0)
+            found = kept, share
+            self._cache.put((layer, rule), found, kept.nbytes + 500)
+        return found
+
+    def _by_window(self, values: NDArray[Any]) -> FloatArray:
+        """Add up values of tokens, (n_windows,)."""
+        return np.add.reduceat(values, self._first_tokens, dtype=np.float64)
+
+    def mean_experts(self, layer: int, rule: GateRule | None) -> FloatArray:
+        """Return the mean experts a token in each window."""
+        return self._by_window(self.kept(layer, rule)[0]) / self._n_tokens
+
+    def _loads(self, choice: LayerChoice) -> tuple[NDArray[np.int32], Entries]:
+        """Return the tokens of each expert in each step, or, where few are active, of those."""
+        key = (choice.layer, choice.rule, choice.batch)
+        found: tuple[NDArray[np.int32], Entries] | None = self._cache.get(key)
+        if found is None:
+            steps, n_experts = self.steps(choice.batch), self.shape.n_experts
+            kept = self.kept(choice.layer, choice.rule)[0][steps.order]
+            ids = steps.ids[choice.layer]
+            if _FEW * choice.batch * self.shape.k <= n_experts:
+                found = (
+                    np.zeros((0, n_experts), dtype=np.int32),
+                    step_entries(ids, kept, choice.batch, n_experts),
+                )
+            else:
+                found = np.zeros((steps.n, n_experts), dtype=np.int32), _NO_ENTRIES
+                step_counts(ids, kept, choice.batch, found[0])
+            n_bytes = found[0].nbytes + sum(part.nbytes for part in found[1])
+            self._cache.put(key, found, n_bytes + 500)
+        return found
+
+    def find(self, key: bytes) -> LayerSteps | None:
+        """Return the layer that was put under a key, if it is still there."""
+        found: LayerSteps | None = self._cache.get(key)
+        return found
+
+    def compute(self, key: bytes, choice: LayerChoice) -> LayerSteps:
+        """Return a layer under a choice, and keep it under a key.
+
+        Raises
+        ------
+        ValueError
+            If some expert has no slot, or nothing says what a copy costs.
+        """
+        slots, layer = choice.slots, choice.layer
+        copies = np.bincount(slots, minlength=self.shape.n_experts)
+        if not copies.all():
+            raise complain(
+                "placement",
+                "DeploymentModel.evaluate",
+                "complete, every expert in a slot of every layer",
+                f"none for expert {int(np.argmin(copies))} of layer {layer}",
+            )
+        n_local = len(slots) // self.n_devices
+        steps = self.steps(choice.batch)
+        table = self.latency.table(replace(self.shape, n_local=n_local), kernel=self.kernel)
+        out = np.empty((3, steps.n))
+        most_rows = layer_times(
+            *self._loads(choice),
+            steps.bounds,
+            slots,
+            self.n_devices,
+            self.n_nodes,
+            choice.capacities,
+            -1 if choice.policy is None else _POLICY_CODES[choice.policy],
+            (table.active, table.rows, table.log_seconds),
+            self._memo(steps, n_local, choice.batch),
+            (1.0, 0.0, 0.0, 0.0) if choice.policy is None else self._copy_costs(),
+            self._links,
+            (float(self.shape.d_model), max(DTYPE_BYTES[self.shape.dtype], 2.0)),
+            out,
+        )
+        found = LayerSteps(
+            out[0],
+            None if choice.policy is None else out[1],
+            out[2],
+            self.kept(layer, choice.rule)[1],
+            int(most_rows),
+            steps.bounds,
+            partial(self._sent, choice),
+        )
+        self._cache.put(key, found, found.n_bytes)
+        self.computed += 1
+        return found
+
+    def _memo(self, steps: Steps, n_local: int, batch: int) -> FloatArray:
+        if n_local not in steps.memo:
+            shape = (n_local + 1, batch * min(self.shape.k, n_local) + 1, batch + 1)
+            dense = np.prod(shape, dtype=float) <= _MEMO_CELLS
+            steps.memo[n_local] = np.full(shape if dense else (0, 0, 0), np.nan)
+        return steps.memo[n_local]
+
+    @property
+    def copy_cost(self) -> BufferCost:
+        """What copies cost: as measured, or as the link says."""
+        if self.latency.buffer_cost is not None:
+            return self.latency.buffer_cost
+        return BufferCost.of_link((self.latency.hardware or self.hardware).link("slow_to_fast"))
+
+    def _copy_costs(self) -> tuple[float, float, float, float]:
+        cost = self.copy_cost
+        each = float(cost.copy_seconds(self.shape, 1))
+        return cost.scale, cost.per_step, cost.per_active, each
+
+    def _sent(self, choice: LayerChoice) -> FloatArray:
+        """Return the other nodes that a token is sent to on average in each window."""
+        remote = np.zeros(len(self.windows))
+        if self.n_nodes > 1:
+            node = np.arange(len(choice.slots)) // (len(choice.slots) // self.n_nodes)
+            per_node = np.zeros((self.shape.n_experts, self.n_nodes), dtype=np.bool_)
+            per_node[choice.slots, node] = True
+            kept = self.kept(choice.layer, choice.rule)[0]
+            remote_nodes(self._ids[choice.layer], kept, self._window, per_node, remote)
+        mean: FloatArray = remote / (self._n_tokens * self.n_nodes)
+        return mean

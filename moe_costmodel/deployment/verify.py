@@ -1,0 +1,391 @@
+"""Verifying plans: their layers run for real, on this machine, predicted against measured.
+
+The layers of a plan are built at its shape with random weights, and the choices that a trace
+recorded go through them, step by step, with the plan's thresholds, placement and buffers. Every
+device is run in turn and the slowest counts; what devices exchange is not measured here, so it is
+added as the hardware's links have it. The rest of the model is left out on both sides.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from moe_costmodel._checks import check_choice, check_positive, complain
+from moe_costmodel.deployment.model import DeploymentModel
+from moe_costmodel.gating.quality import keep_choices
+from moe_costmodel.gating.rules import GateRule
+from moe_costmodel.kernels.buffered import BufferedExperts, BufferStatistics
+from moe_costmodel.kernels.dynamic import dynamic_gating
+from moe_costmodel.kernels.experts import Experts
+from moe_costmodel.kernels.replacement import Replacement
+from moe_costmodel.latency.model import LatencyModel
+from moe_costmodel.measure.stack import StackTimer, clock_of, pinned_threads
+from moe_costmodel.plans.text import quantity
+from moe_costmodel.shapes import LayerShape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from moe_costmodel.hardware import Hardware
+    from moe_costmodel.plans.plan import Plan
+    from moe_costmodel.traces.trace import RoutingTrace
+
+__all__ = ["Verified", "shapes_to_measure", "verify", "verify_table"]
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Verified:
+    """One plan, predicted and measured.
+
+    Attributes
+    ----------
+    plan : Plan
+    predicted, measured : ndarray of shape (n_steps,)
+        Seconds of the MoE layers that were run, step by step.
+    low, high : float
+        Interval of the predicted mean.
+    layers : tuple of int
+        Which of the plan's layers were run.
+    misses : int
+        Copies of experts in a run.
+    spread : float
+        Interquartile range of the repeats of the whole run, over their median.
+    """
+
+    plan: Plan
+    predicted: FloatArray
+    measured: FloatArray
+    low: float
+    high: float
+    layers: tuple[int, ...]
+    misses: int
+    spread: float
+
+    @property
+    def error(self) -> float:
+        """Relative error of the predicted mean step."""
+        return float(abs(self.predicted.mean() / self.measured.mean() - 1))
+
+    @property
+    def inside(self) -> bool:
+        """Whether the measured mean is in the interval."""
+        return bool(self.low <= self.measured.mean() <= self.high)
+
+
+def verify_table(found: Sequence[Verified]) -> str:
+    """Return what was found as a table, with the median error."""
+    lines = [
+        f"{'plan':<52}{'layers':>7}{'steps':>7}{'predicted':>12}{'measured':>12}{'error':>8}"
+        f"{'spread':>8}  interval"
+    ]
+    for item in found:
+        p = item.plan
+        name = f"{p.model[:20]} B={p.batch_size}"
+        if p.n_devices > 1:
+            name += f", {p.n_devices} devices"
+        if p.is_buffered:
+            name += f", {p.capacities.min()}-{p.capacities.max()}/{p.slots_per_device} {p.policy}"
+        if p.has_thresholds:
+            name += ", gated"
+        lines.append(
+            f"{name[:51]:<52}{len(item.layers):>7}{len(item.measured):>7}"
+            f"{quantity(float(item.predicted.mean()), 's'):>12}"
+            f"{quantity(float(item.measured.mean()), 's'):>12}{item.error:>8.1%}"
+            f"{item.spread:>8.1%}  {quantity(item.low, 's')} .. {quantity(item.high, 's')}"
+            f"{'' if item.inside else ' (outside)'}"
+        )
+    errors = [item.error for item in found]
+    lines.append(f"median error {np.median(errors):.1%}, largest {max(errors):.1%}")
+    return "\n".join(lines)
+
+
+def shapes_to_measure(plans: Sequence[Plan]) -> list[LayerShape]:
+    """Return layers whose measurement says what the plans take, (at least two).
+
+    A plan's layer as one device has it, and narrower ones, since a latency model is fitted to
+    several shapes; all of them routed among the experts that they hold.
+
+    Parameters
+    ----------
+    plans : sequence of Plan
+    """
+    shapes: dict[LayerShape, None] = {}
+    for plan in plans:
+        n_local = plan.slots_per_device
+        k = min(plan.shape.k, n_local)
+        whole = replace(plan.shape, n_experts=n_local, n_local=n_local, k=k)
+        shapes[whole] = None
+        shapes[replace(whole, d_ffn=max(8, whole.d_ffn // 2))] = None
+        shapes[replace(whole, d_model=max(8, whole.d_model // 2))] = None
+    return list(shapes)
+
+
+def verify(
+    plans: Sequence[Plan],
+    trace: RoutingTrace,
+    hardware: Hardware,
+    latency: LatencyModel | None = None,
+    *,
+    n_steps: int = 24,
+    repeats: int = 7,
+    max_bytes: float = 2 << 30,
+    clock: str = "wall",
+    seed: int = 0,
+) -> list[Verified]:
+    """Run plans for real and compare.
+
+    Parameters
+    ----------
+    plans : sequence of Plan
+        Points of a front.
+    trace : RoutingTrace
+        Traffic of the plans' model.
+    hardware : Hardware
+        This machine.
+    latency : LatencyModel, optional
+        Fitted to measurements of this machine. By default one is fitted to stacks of layers of
+        the plans' shapes (:class:`moe_costmodel.measure.stack.StackTimer`), with routing drawn at
+        random, that are timed in turns with the plans: a machine that others use is never the same
+        twice.
+    n_steps : int
+        Steps of the trace, from its beginning (buffers are empty then).
+    repeats : int
+        Of the whole run; the median of each call counts.
+    max_bytes : float
+        Weights that are built at most; a model that is larger is run with as many of its layers,
+        spread evenly, and predicted with the same.
+    clock : {"wall", "cpu"}
+        Elapsed time or that of this process; give that of the latency model's measurements.
+    seed : int
+        Of routing drawn and of the order of plans.
+
+    Returns
+    -------
+    list of Verified
+
+    Raises
+    ------
+    ValueError
+        If there is no plan, a plan does not fit the trace, or a parameter is out of its range.
+    """
+    if not plans:
+        raise complain("plans", "verify", "at least one Plan", "none")
+    check_positive(n_steps, "n_steps", "verify")
+    check_positive(repeats, "repeats", "verify")
+    check_choice(clock, ("wall", "cpu"), "clock", "verify")
+    if hardware.device == "cuda" and not torch.cuda.is_available():
+        raise complain("hardware", "verify", "of this machine, which has no GPU", "cuda")
+    now = clock_of(clock, hardware.device)
+    random = np.random.default_rng(seed)
+    with pinned_threads(hardware.threads), tempfile.TemporaryDirectory() as folder, torch.no_grad():
+        runs = [
+            _Run(plan, trace, hardware, n_steps, max_bytes, Path(folder) / f"plan {i}")
+            for i, plan in enumerate(plans)
+        ]
+        timer = None
+        if latency is None:
+            (Path(folder) / "stacks").mkdir()
+            timer = StackTimer(
+                hardware,
+                shapes_to_measure(plans),
+                n_layers=max(len(run.layers) for run in runs),
+                folder=Path(folder) / "stacks",
+                tokens=_sizes(plans),
+                policies=sorted({plan.policy for plan in plans}),
+                clock=clock,
+                random_state=random,
+            )
+        for turn in range(repeats + 1):
+            if timer is not None:
+                timer.turn(keep=turn > 0)
+            for i in random.permutation(len(runs)):
+                took = runs[i].once(now)
+                if turn:
+                    runs[i].repeats.append(took)
+        if timer is not None:
+            measured = timer.measurements()
+            latency, hardware = LatencyModel.fit(measured), measured.hardware
+        return [run.result(trace, hardware, latency) for run in runs]  # type: ignore[arg-type]
+
+
+def _sizes(plans: Sequence[Plan]) -> list[int]:
+    """Return sizes of steps, doubling, that span those of the plans."""
+    sizes = [plan.batch_size for plan in plans]
+    return [2**i for i in range(min(sizes).bit_length() - 1, max(sizes).bit_length() + 1)]
+
+
+class _Run:
+    """One plan's layers, and the steps that go through them."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        trace: RoutingTrace,
+        hardware: Hardware,
+        n_steps: int,
+        max_bytes: float,
+        folder: Path,
+    ) -> None:
+        self.plan, self.hardware = plan, hardware
+        sizes = (trace.n_layers, trace.n_experts, trace.k)
+        planned = (plan.n_layers, plan.shape.n_experts, plan.shape.k)
+        if sizes != planned:
+            raise complain(
+                "trace",
+                "verify",
+                "of the plan's {} layers, {} experts and {} choices".format(*planned),
+                f"{trace.source} with {sizes}",
+            )
+        a_layer = plan.placement.n_slots * plan.shape.expert_bytes
+        n_layers = int(min(plan.n_layers, max_bytes // a_layer))
+        if n_layers < 1:
+            raise complain(
+                "max_bytes", "verify", f"at least a layer's {a_layer:,.0f} bytes", max_bytes
+            )
+        chosen = np.unique(np.linspace(0, plan.n_layers - 1, n_layers).round().astype(int))
+        self.layers = tuple(int(i) for i in chosen)
+        self.repeats: list[FloatArray] = []
+        folder.mkdir()
+        self._build(trace, n_steps, folder)
+
+    def _build(self, trace: RoutingTrace, n_steps: int, folder: Path) -> None:
+        """Prepare a call for every step, layer and device."""
+        plan, device = self.plan, self.hardware.device
+        rules = [rule or GateRule.keep_all() for rule in plan.gates]
+        keep = keep_choices(trace, rules) if plan.has_thresholds else None
+        steps = trace.batches(plan.batch_size, plan.mode)[:n_steps]  # type: ignore[arg-type]
+        n_local = plan.slots_per_device
+        dtype = getattr(torch, plan.shape.dtype)
+        x = torch.randn(plan.batch_size, plan.shape.d_model, device=device).to(dtype)
+        self.buffers: list[BufferedExperts] = []
+        self.calls: list[list[list[Callable[[], Any]]]] = [[] for _ in steps]
+        self.rows = np.zeros((len(steps), len(self.layers), plan.n_devices))
+        for place, layer in enumerate(self.layers):
+            slots = np.sort(
+                plan.placement.physical_to_logical[layer].reshape(plan.n_devices, -1), axis=1
+            ).ravel()
+            is_buffered = bool((plan.capacities[layer] < n_local).any())
+            parts: list[tuple[Experts, BufferedExperts | None]] = []
+            for d in range(plan.n_devices):
+                experts = Experts.random(
+                    n_local,
+                    plan.shape.d_model,
+                    plan.shape.d_ffn,
+                    seed=layer * plan.n_devices + d,
+                    gated=plan.shape.gated,
+                    activation="silu" if plan.shape.gated else "relu",
+                    dtype=dtype,
+                    device="cpu" if is_buffered else device,
+                )
+                buffer = None
+                if is_buffered:
+                    if device == "cpu":
+                        file = experts.save(folder / f"{layer}-{d}.safetensors")
+                        experts = Experts.map_file(file)
+                    capacity = int(plan.capacities[layer, d])
+                    buffer = BufferedExperts(experts, capacity, policy=plan.policy, device=device)
+                    self.buffers.append(buffer)
+                parts.append((experts, buffer))
+            for number, tokens in enumerate(steps):
+                ids = np.asarray(trace.topk_ids[tokens, layer], dtype=np.int64)
+                kept = np.ones(ids.shape, bool) if keep is None else keep[tokens, layer]
+                local = _deal(ids, kept, slots, n_local, number)
+                device_of = local[local >= 0] // n_local
+                self.rows[number, place] = np.bincount(device_of, minlength=plan.n_devices)
+                calls = []
+                for d, (experts, buffer) in enumerate(parts):
+                    here = local // n_local == d
+                    places = torch.from_numpy(np.where(here, local % n_local, 0)).to(device)
+                    weights = torch.from_numpy(here / ids.shape[1]).float().to(device)
+                    calls.append(_call(x, places, weights, experts, buffer))
+                self.calls[number].append(calls)
+
+    def once(self, now: Callable[[], float]) -> FloatArray:
+        """Run all steps, and return the time of each layer's devices, (steps, layers, devices)."""
+        for buffer in self.buffers:
+            used = buffer.replacement
+            buffer.replacement = Replacement(used.capacity, used.policy)
+            buffer.statistics = BufferStatistics()
+        took = np.zeros(self.rows.shape)
+        for step, layers in enumerate(self.calls):
+            for layer, devices in enumerate(layers):
+                for device, call in enumerate(devices):
+                    started = now()
+                    call()
+                    took[step, layer, device] = now() - started
+        return took
+
+    def result(self, trace: RoutingTrace, hardware: Hardware, latency: LatencyModel) -> Verified:
+        """Predict the same steps and layers, and return the comparison."""
+        plan = self.plan
+        model = DeploymentModel(
+            trace,
+            hardware,
+            latency,
+            shape=plan.shape,
+            mode=plan.mode,
+            n_devices=plan.n_devices,
+            n_nodes=plan.n_nodes,
+            name=plan.model,
+        )
+        found = model.evaluate_plan(plan)
+        n_steps = len(self.calls)
+        predicted = np.zeros(n_steps)
+        exchange = np.zeros(n_steps)
+        for place, i in enumerate(self.layers):
+            predicted += found.layers[i].seconds[:n_steps]
+            exchange += 2 * model.exchange_seconds(self.rows[:, place])
+        runs = np.stack(self.repeats)
+        whole = runs.sum(axis=(1, 2, 3))
+        # The median first: the largest of noisy times is too large.
+        slowest = np.median(runs, axis=0).max(axis=2).sum(axis=1)
+        low, high = np.percentile(whole, [25, 75])
+        error = model.error(plan.slots_per_device)
+        return Verified(
+            plan,
+            predicted,
+            slowest + exchange,
+            float(predicted.mean()) * error[0],
+            float(predicted.mean()) * error[1],
+            self.layers,
+            sum(buffer.statistics.misses for buffer in self.buffers),
+            float((high - low) / np.median(whole)),
+        )
+
+
+def _deal(
+    ids: NDArray[np.int64],
+    kept: NDArray[np.bool_],
+    slots: NDArray[np.int64],
+    n_local: int,
+    step: int,
+) -> NDArray[np.int64]:
+    """Return the slot that computes each choice, (S, k); -1 for those that are dropped."""
+    out = np.full(ids.shape, -1, dtype=np.int64)
+    for expert in np.unique(ids[kept]):
+        own = np.flatnonzero(slots == expert)
+        where = np.flatnonzero((ids == expert) & kept)
+        out.flat[where] = own[(np.arange(len(where)) + step) % len(own)]
+    return out
+
+
+def _call(
+    x: torch.Tensor,
+    ids: torch.Tensor,
+    weights: torch.Tensor,
+    experts: Experts,
+    buffer: BufferedExperts | None,
+) -> Callable[[], Any]:
+    if buffer is not None:
+        return lambda: buffer(x, ids, weights)
+    return lambda: dynamic_gating(x, ids, weights, experts)

@@ -1,0 +1,1 @@
+"""Gate rules and what they cost in quality."""

@@ -1,0 +1,303 @@
+"""What thresholds cost in quality: gate mass kept, and the measured loss; fixed k beside both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moe_costmodel._checks import complain
+from moe_costmodel.gating.rules import GateRule, keep_mask
+from moe_costmodel.traces.trace import RoutingTrace
+
+__all__ = ["GateMass", "LossMeter", "LossUnderRule", "gate_mass", "keep_choices", "measured_loss"]
+
+Rules = GateRule | Sequence[GateRule]
+
+
+@dataclass(frozen=True)
+class GateMass:
+    """How much of the routers' weight a rule keeps.
+
+    A rule is worth something only where it keeps more than a fixed k of the same mean.
+
+    Attributes
+    ----------
+    experts : ndarray of shape (n_layers,)
+        Mean experts a token.
+    mass : ndarray of shape (n_layers,)
+        Share of the choices' total weight that is kept.
+    fixed_k_mass : ndarray of shape (k, n_layers)
+        What the 1, 2, ... k heaviest choices keep.
+
+    Examples
+    --------
+    >>> from moe_costmodel import GateRule, RoutingTrace, gate_mass
+    >>> kept = gate_mass(RoutingTrace.example("code"), GateRule("top-p", 0.8))
+    >>> bool((kept.mass >= 0.8).all())
+    True
+    """
+
+    experts: NDArray[np.float64]
+    mass: NDArray[np.float64]
+    fixed_k_mass: NDArray[np.float64]
+
+    @property
+    def equal_k_mass(self) -> NDArray[np.float64]:
+        """Mass that a fixed k keeps at the same mean experts, interpolated, (n_layers,)."""
+        k = np.arange(1, len(self.fixed_k_mass) + 1)
+        return np.array(
+            [
+                np.interp(mean, k, curve)
+                for mean, curve in zip(self.experts, self.fixed_k_mass.T, strict=True)
+            ]
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"{self.experts.mean():.2f} experts a token keep {self.mass.mean():.1%} of the gate "
+            f"mass; a fixed k of the same mean keeps {self.equal_k_mass.mean():.1%}"
+        )
+
+
+@dataclass(frozen=True)
+class LossUnderRule:
+    """Measured negative log-likelihood under a rule, in nats a token.
+
+    Attributes
+    ----------
+    loss : float
+        Under the rule.
+    experts : float
+        Mean experts a token and layer under the rule.
+    full_loss : float
+        With all k experts.
+    fixed_k_loss : ndarray of shape (k,)
+        With the 1, 2, ... k heaviest.
+    n_tokens : int
+        Predicted tokens.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from moe_costmodel import GateRule, measured_loss
+    >>> from moe_costmodel.example import load_model
+    >>> result = measured_loss(load_model(), [torch.arange(32)[None]], GateRule("top-k", 1))
+    >>> result.experts, result.n_tokens
+    (1.0, 31)
+    """
+
+    loss: float
+    experts: float
+    full_loss: float
+    fixed_k_loss: NDArray[np.float64]
+    n_tokens: int
+
+    @property
+    def equal_k_loss(self) -> float:
+        """Loss of a fixed k at the same mean experts, interpolated."""
+        k = np.arange(1, len(self.fixed_k_loss) + 1)
+        return float(np.interp(self.experts, k, self.fixed_k_loss))
+
+    def __str__(self) -> str:
+        return (
+            f"loss {self.loss:.4f} nats a token with {self.experts:.2f} experts "
+            f"({self.full_loss:.4f} with all {len(self.fixed_k_loss)}); a fixed k of the same mean "
+            f"has {self.equal_k_loss:.4f}"
+        )
+
+
+def _per_layer(rules: Rules, n_layers: int, owner: str) -> list[GateRule]:
+    if isinstance(rules, GateRule):
+        return [rules] * n_layers
+    listed = list(rules)
+    if len(listed) != n_layers:
+        raise complain("rules", owner, f"one GateRule, or {n_layers}, one a layer", len(listed))
+    return listed
+
+
+def keep_choices(trace: RoutingTrace, rules: Rules) -> NDArray[np.bool_]:
+    """Say which choices of a trace the rules keep.
+
+    Parameters
+    ----------
+    trace : RoutingTrace
+        With weights.
+    rules : GateRule or sequence of GateRule
+        One for all layers, or one a layer.
+
+    Returns
+    -------
+    ndarray of shape (n_tokens, n_layers, k), bool
+        For ``trace.loads(..., keep=...)``.
+
+    Raises
+    ------
+    ValueError
+        If the trace has no weights, or the number of rules is wrong.
+
+    Examples
+    --------
+    >>> from moe_costmodel import GateRule, RoutingTrace, keep_choices
+    >>> trace = RoutingTrace.example("code")
+    >>> keep = keep_choices(trace, GateRule("top-k", 1))
+    >>> bool((keep.sum(axis=-1) == 1).all())
+    True
+    """
+    weights = trace.topk_weights
+    per_layer = _per_layer(rules, trace.n_layers, "keep_choices")
+    return np.stack([keep_mask(weights[:, i], rule) for i, rule in enumerate(per_layer)], axis=1)
+
+
+def gate_mass(trace: RoutingTrace, rules: Rules) -> GateMass:
+    """Measure what rules keep of a trace's weights.
+
+    Parameters
+    ----------
+    trace : RoutingTrace
+        With weights.
+    rules : GateRule or sequence of GateRule
+        One for all layers, or one a layer.
+
+    Returns
+    -------
+    GateMass
+
+    Raises
+    ------
+    ValueError
+        If the trace has no weights, or the number of rules is wrong.
+
+    Examples
+    --------
+    >>> from moe_costmodel import GateRule, RoutingTrace, gate_mass
+    >>> kept = gate_mass(RoutingTrace.example("code"), GateRule("top-k", 1))
+    >>> kept.experts.tolist()
+    [1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+    """
+    weights = trace.topk_weights.astype(np.float64)
+    kept = keep_choices(trace, rules)
+    total = np.maximum(weights.sum(axis=(0, 2)), np.finfo(float).tiny)
+    descending = -np.sort(-weights, axis=2)
+    return GateMass(
+        kept.sum(axis=2).mean(axis=0),
+        (weights * kept).sum(axis=(0, 2)) / total,
+        descending.sum(axis=0).cumsum(axis=1).T / total,
+    )
+
+
+def measured_loss(model: Any, batches: Iterable[Any], rules: Rules) -> LossUnderRule:
+    """Measure a causal language model's loss with rules at its routers.
+
+    Parameters
+    ----------
+    model : Module
+        The packaged example model, or a Hugging Face causal language model of a family whose
+        routing can be edited (:func:`moe_costmodel.edit_routing`).
+    batches : iterable of Tensor of shape (batch, length), int64
+        Token ids without padding; each is predicted from those before it.
+    rules : GateRule or sequence of GateRule
+        One for all layers, or one a layer.
+
+    Returns
+    -------
+    LossUnderRule
+        With the loss of every fixed k, measured on the same batches.
+
+    Raises
+    ------
+    ValueError
+        If there is no batch, or the model or the number of rules does not fit.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from moe_costmodel import GateRule, measured_loss
+    >>> from moe_costmodel.example import load_model
+    >>> result = measured_loss(load_model(), [torch.arange(32)[None]], GateRule.keep_all())
+    >>> result.loss == result.full_loss
+    True
+    """
+    run = LossMeter(model, batches)
+    loss, experts = run(rules)
+    fixed = [run(GateRule("top-k", k))[0] for k in range(1, run.k + 1)]
+    return LossUnderRule(loss, experts, fixed[-1], np.array(fixed), run.n_tokens)
+
+
+class LossMeter:
+    """Runs the same batches under any rules: loss, and the experts that the rules keep.
+
+    Parameters
+    ----------
+    model, batches
+        As for :func:`measured_loss`.
+
+    Attributes
+    ----------
+    n_layers, k : int
+        MoE layers of the model, and experts of a token.
+    n_tokens : int
+        Predicted tokens.
+
+    Raises
+    ------
+    ValueError
+        If there is no batch, or the model does not fit.
+    """
+
+    def __init__(self, model: Any, batches: Iterable[Any]) -> None:
+        self.model = model
+        self.batches = batches = [batch for batch in batches if batch.shape[1] > 1]
+        if not batches:
+            raise complain("batches", "measured_loss", "at least one of length 2", "none")
+        self.n_tokens = sum(batch.shape[0] * (batch.shape[1] - 1) for batch in batches)
+        self.is_example = type(model).__name__ == "ExampleModel"
+        if self.is_example:
+            self.n_layers = int(model.config.num_hidden_layers)
+            self.k = int(model.config.num_experts_per_tok)
+        else:
+            from moe_costmodel.traces.record import record
+
+            seen = record(model, [batches[0][:1, :2]])
+            self.n_layers, self.k = seen.n_layers, seen.k
+
+    def __call__(self, rules: Rules) -> tuple[float, float]:
+        """Return the loss (nats a token), and the mean experts a token and layer."""
+        import torch
+        from torch.nn import functional as F
+
+        from moe_costmodel.kernels.thresholds import apply_rule
+        from moe_costmodel.traces.record import edit_routing
+
+        per_layer = _per_layer(rules, self.n_layers, "measured_loss")
+        kept, routed, total = 0, 0, 0.0
+
+        def edit(layer: int, ids: Any, weights: Any) -> tuple[Any, Any]:
+            nonlocal kept, routed
+            changed = apply_rule(weights, per_layer[layer])
+            kept += int(torch.count_nonzero(changed))
+            routed += len(weights)
+            return ids, changed
+
+        def gate(layer: int, weights: Any, ids: Any) -> tuple[Any, Any]:
+            return edit(layer, ids, weights)[1], ids
+
+        def logits_of(batch: Any) -> Any:
+            if self.is_example:
+                return self.model(batch[:, :-1], gate=gate)
+            with edit_routing(self.model, edit):
+                return self.model(batch[:, :-1]).logits
+
+        with torch.no_grad():
+            for batch in self.batches:
+                total += float(
+                    F.cross_entropy(
+                        logits_of(batch).flatten(0, 1).float(),
+                        batch[:, 1:].flatten(),
+                        reduction="sum",
+                    )
+                )
+        return total / self.n_tokens, kept / routed

@@ -1,0 +1,1 @@
+"""Latency models fitted to measured kernels, and whole steps composed from them."""

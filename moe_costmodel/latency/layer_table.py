@@ -1,0 +1,164 @@
+"""LayerTable: a layer's time for any tokens per expert, as a small table that never falls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from moe_costmodel._checks import complain
+from moe_costmodel.shapes import LayerShape
+from moe_costmodel.work import Work, plausible_counts
+
+__all__ = ["LayerTable"]
+
+FloatArray = NDArray[np.float64]
+_STEP = 0.25 * np.log(2.0)  # between neighbours of the axes of rows
+
+
+@dataclass(frozen=True)
+class LayerTable:
+    """Seconds of a layer on one device, by active experts, rows, and rows of the busiest expert.
+
+    A token more, wherever it goes, lowers none of the three, and the table never falls along any of
+    them; so the time of a layer never falls when tokens are added. Values in between are
+    interpolated in logarithms; values beyond the most rows of an expert go on in proportion.
+
+    Attributes
+    ----------
+    shape : LayerShape
+    active : ndarray of shape (n_active,)
+        Log of the active experts, ascending.
+    rows : ndarray of shape (n_rows,)
+        Log of the rows of all experts, from 0 in equal steps.
+    log_seconds : ndarray of shape (n_active, n_rows, n_largest)
+        The last axis is the log of the busiest expert's rows, in the steps of `rows`.
+
+    Examples
+    --------
+    >>> from moe_costmodel.example.measured import example_latency, example_shape
+    >>> table = example_latency().table(example_shape())
+    >>> few, many = table.seconds([[1] * 4 + [0] * 28, [8] * 32])
+    >>> bool(few < many)
+    True
+    """
+
+    shape: LayerShape
+    active: FloatArray
+    rows: FloatArray
+    log_seconds: FloatArray
+
+    @classmethod
+    def build(
+        cls, shape: LayerShape, predict: Callable[[Work, FloatArray], FloatArray], max_rows: int
+    ) -> LayerTable:
+        """Tabulate a predictor.
+
+        Parameters
+        ----------
+        shape : LayerShape
+            The layer.
+        predict : callable
+            Seconds of (work, tokens of the step).
+        max_rows : int
+            Most rows that one expert is expected to get.
+        """
+        active = np.unique(np.round(np.geomspace(1, shape.n_local, 14)))
+        n_largest = int(np.ceil(np.log(max(2, max_rows)) / _STEP)) + 1
+        n_rows = n_largest + int(np.ceil(np.log(shape.n_local) / _STEP)) + 1
+        rows, largest = _STEP * np.arange(n_rows), _STEP * np.arange(n_largest)
+        grid = np.stack(np.meshgrid(np.log(active), rows, largest, indexing="ij"), axis=-1)
+        cells, of_cell = np.unique(
+            np.round(_possible(np.exp(grid.reshape(-1, 3))), 6), axis=0, return_inverse=True
+        )
+        work = Work.from_counts(plausible_counts(cells[:, 1], cells[:, 0], cells[:, 2]))
+        tokens = cells[:, 1] / shape.k * shape.n_experts / shape.n_local
+        logs = np.log(predict(work, tokens))[of_cell.ravel()].reshape(grid.shape[:-1])
+        # Where the predictor falls, half of the fall is taken off its upper end, half is put on
+        # its lower one.
+        above, below = logs, np.flip(logs)
+        for axis in range(3):
+            above = np.maximum.accumulate(above, axis=axis)
+            below = np.minimum.accumulate(below, axis=axis)
+        return cls(shape, np.log(active), rows, (above + np.flip(below)) / 2)
+
+    def seconds(self, counts: ArrayLike) -> FloatArray:
+        """Return the time of each step.
+
+        Parameters
+        ----------
+        counts : array_like of shape (..., n_local)
+            Tokens of each of the device's experts.
+
+        Returns
+        -------
+        ndarray of shape (...)
+            0 where no expert has a token.
+
+        Raises
+        ------
+        ValueError
+            If the last axis is not that of the layer's experts.
+        """
+        array = np.asarray(counts)
+        if array.ndim == 0 or array.shape[-1] != self.shape.n_local:
+            raise complain(
+                "counts", "LayerTable", f"of shape (..., {self.shape.n_local})", array.shape
+            )
+        flat = np.ascontiguousarray(array.reshape(-1, self.shape.n_local))
+        out = np.empty(len(flat))
+        _interpolate(flat, self.active, self.rows, self.log_seconds, out)
+        return out.reshape(array.shape[:-1])
+
+
+def _possible(cells: FloatArray) -> FloatArray:
+    """Return (active, rows, largest), n x 3, raised to the nearest steps that there are.
+
+    Every active expert has a row at least, the busiest no fewer than the mean, and the others one
+    each beside it.
+    """
+    active, rows, largest = cells.T
+    rows = np.maximum(rows, active + largest - 1)
+    # More than this is never looked up, but as a corner.
+    rows = np.minimum(rows, active * largest.max())
+    return np.stack([active, rows, np.maximum(largest, rows / active)], axis=1)
+
+
+@numba.njit(cache=True)
+def _interpolate(
+    counts: NDArray[np.int64],
+    active: FloatArray,
+    rows: FloatArray,
+    table: FloatArray,
+    out: FloatArray,
+) -> None:
+    n_active, n_rows, n_largest = table.shape
+    step = rows[1] - rows[0]
+    for i in range(len(counts)):
+        n, total, largest = 0, 0.0, 0.0
+        for value in counts[i]:
+            if value > 0:
+                n += 1
+                total += value
+                largest = max(largest, value)
+        if n == 0:
+            out[i] = 0.0
+            continue
+        x, y, z = np.log(n), np.log(total), np.log(max(largest, 1.0))
+        beyond = max(0.0, z - step * (n_largest - 1))
+        y, z = max(0.0, y - beyond) / step, (z - beyond) / step
+        a = min(max(np.searchsorted(active, x) - 1, 0), max(n_active - 2, 0))
+        a1 = min(a + 1, n_active - 1)
+        fa = (x - active[a]) / (active[a1] - active[a]) if a1 > a else 0.0
+        b, c = min(int(y), n_rows - 2), min(int(z), n_largest - 2)
+        fb, fc = min(y - b, 1.0), z - c
+        value = 0.0
+        for da in range(2):
+            for db in range(2):
+                for dc in range(2):
+                    share = (fa if da else 1 - fa) * (fb if db else 1 - fb) * (fc if dc else 1 - fc)
+                    value += share * table[a1 if da else a, b + db, c + dc]
+        out[i] = np.exp(value + beyond)

@@ -1,0 +1,148 @@
+"""Timing a model without its experts: what a step takes beside its MoE layers."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from moe_costmodel._checks import check_positive, complain
+from moe_costmodel.latency.step import RestOfModel
+from moe_costmodel.measure.kernels import time_call
+from moe_costmodel.traces.families import find_routers
+
+__all__ = ["decode_step", "measure_rest", "without_experts"]
+
+
+def _nothing(x: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+    return torch.zeros_like(x)
+
+
+@contextmanager
+def without_experts(model: Any) -> Iterator[None]:
+    """Let the experts of a model answer with zeros at once, while the context lasts.
+
+    Parameters
+    ----------
+    model : Module
+        The packaged example model, or one of Hugging Face whose experts are beside its routers.
+
+    Raises
+    ------
+    ValueError
+        If the model is of no known family.
+    """
+    if type(model).__name__ == "ExampleModel":
+        held = [(block.mlp, "compute") for block in model.model.layers]
+    else:
+        parents = [model.get_submodule(name.rpartition(".")[0]) for name in find_routers(model)[1]]
+        if not all(hasattr(parent, "experts") for parent in parents):
+            raise complain(
+                "model",
+                "without_experts",
+                "one whose experts are beside its routers",
+                type(model).__name__,
+            )
+        held = [(parent.experts, "forward") for parent in parents]
+    before = [vars(module).get(name) for module, name in held]
+    for module, name in held:
+        vars(module)[name] = _nothing
+    try:
+        yield
+    finally:
+        for (module, name), value in zip(held, before, strict=True):
+            if value is None:
+                del vars(module)[name]
+            else:
+                vars(module)[name] = value
+
+
+def measure_rest(
+    model: Any,
+    *,
+    batches: Sequence[int] = (1, 4, 16),
+    contexts: Sequence[int] = (16, 128, 512),
+    min_seconds: float = 0.1,
+    clock: str = "wall",
+    threads: int = 1,
+    **options: Any,
+) -> RestOfModel:
+    """Time decode steps of a model without its experts, and fit what is left of a step.
+
+    That is attention with its KV cache, dense layers and shared experts, routers, norms,
+    embeddings, and the head.
+
+    Parameters
+    ----------
+    model : Module
+        The packaged example model, or a causal language model of Hugging Face whose experts are
+        beside its routers.
+    batches, contexts : sequence of int
+        Sequences that are decoded together, and tokens in the cache of each.
+    min_seconds, clock, threads
+        As for :func:`moe_costmodel.measure.kernels.time_call`, point by point.
+    **options
+        Given to every call of the model.
+
+    Returns
+    -------
+    RestOfModel
+        For :class:`moe_costmodel.StepModel`.
+
+    Raises
+    ------
+    ValueError
+        If a size is not positive, or the model is of no known family.
+    """
+    for name, sizes in (("batches", batches), ("contexts", contexts)):
+        for size in sizes:
+            check_positive(size, name, "measure_rest")
+    device = next(model.parameters()).device
+    points = [(batch, context) for batch in batches for context in contexts]
+    with without_experts(model), torch.no_grad():
+        seconds = []
+        for batch, context in points:
+            step = decode_step(model, batch, context, **options)
+            repeats = time_call(
+                step,
+                device=device.type,
+                min_seconds=min_seconds,
+                clock=clock,
+                threads=threads,
+            )
+            seconds.append(float(torch.tensor(repeats, dtype=torch.float64).median()))
+    return RestOfModel.from_times([b for b, _ in points], [c for _, c in points], seconds)
+
+
+def decode_step(model: Any, batch: int, context: int, **options: Any) -> Callable[[], Any]:
+    """Fill a cache, and return a call that decodes one token of every sequence on top of it.
+
+    Parameters
+    ----------
+    model, **options
+        As for :func:`measure_rest`.
+    batch, context : int
+        Sequences, and tokens in the cache of each.
+    """
+    device = next(model.parameters()).device
+    vocabulary = int(model.config.vocab_size)
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randint(vocabulary, (batch, context + 1), generator=generator).to(device)
+    before, last = tokens[:, :-1], tokens[:, -1:]
+    if type(model).__name__ == "ExampleModel":
+        filled: list[Any] = []
+        model(before, cache=filled, **options)
+        return lambda: model(last, cache=list(filled), **options)
+    # transformers renamed it in the course of its version 5.
+    known = inspect.signature(type(model).forward).parameters
+    name = "cache" if "cache" in known else "past_key_values"
+    cache = model(before, use_cache=True, **options)[name]
+
+    def call() -> None:
+        model(last, **{name: cache}, use_cache=True, **options)
+        cache.crop(-1)
+
+    return call

@@ -1,0 +1,469 @@
+"""LatencyModel: what a step of an MoE layer takes, learned from measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from moe_costmodel._checks import check_choice, complain
+from moe_costmodel.hardware import Hardware
+from moe_costmodel.latency.buffer_cost import BufferCost
+from moe_costmodel.latency.estimators import METHODS, Estimator
+from moe_costmodel.latency.features import Points, outside_of, range_of
+from moe_costmodel.latency.layer_table import LayerTable
+from moe_costmodel.measure.kernel_table import DEVICE_PEAKS, KernelTable
+from moe_costmodel.measure.measurements import Measurements
+from moe_costmodel.shapes import DTYPE_BYTES, OPERAND_BYTES, LayerShape
+from moe_costmodel.work import Work
+
+__all__ = ["FitReport", "LatencyModel", "Prediction", "ShapeError"]
+
+FloatArray = NDArray[np.float64]
+_USUAL_UNITS = 132  # of a GPU that is not in DEVICE_PEAKS
+
+
+@dataclass(frozen=True)
+class ShapeError:
+    """How well a model shape is predicted by a model that never saw it.
+
+    Attributes
+    ----------
+    shape : str
+        n_experts x k x d_model x d_ffn, before the layer is split over devices.
+    n : int
+        Points.
+    median, p90 : float
+        Of the relative error.
+    outside : list of str
+        Why the shape is an extrapolation from the others; empty where it is not.
+    """
+
+    shape: str
+    n: int
+    median: float
+    p90: float
+    outside: list[str]
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """Leave-one-shape-out errors of a latency model.
+
+    Attributes
+    ----------
+    method : str
+        One of :data:`moe_costmodel.latency.estimators.METHODS`.
+    shapes : list of ShapeError
+    median : float
+        Median relative error over all points of all shapes.
+    log_ratios : ndarray
+        Sorted log(measured / predicted) of the points of shapes that are no extrapolation.
+    wide_log_ratios : ndarray
+        The same of all shapes.
+
+    Examples
+    --------
+    >>> from moe_costmodel.example.measured import example_latency
+    >>> report = example_latency().report
+    >>> 0 < report.median < 1
+    True
+    """
+
+    method: str
+    shapes: list[ShapeError]
+    median: float
+    log_ratios: FloatArray
+    wide_log_ratios: FloatArray
+
+    @property
+    def worst_inside(self) -> float:
+        """Median error of the worst shape that is no extrapolation (NaN if all are)."""
+        inside = [shape.median for shape in self.shapes if not shape.outside]
+        return max(inside) if inside else float("nan")
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.method}: leave-one-shape-out error, median {self.median:.1%}, "
+            f"worst shape inside the model {self.worst_inside:.1%}",
+            f"  {'experts x k x d_model x d_ffn':<30}{'points':>8}{'median':>9}{'p90':>9}",
+        ]
+        for shape in self.shapes:
+            note = f"  outside: {'; '.join(shape.outside)}" if shape.outside else ""
+            lines.append(
+                f"  {shape.shape:<30}{shape.n:>8}{shape.median:>9.1%}{shape.p90:>9.1%}{note}"
+            )
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Seconds of steps, with an interval.
+
+    Attributes
+    ----------
+    seconds, low, high : ndarray
+        Median, and the bounds of the interval.
+    coverage : float
+        Share of measured steps of unseen shapes that fell into such an interval.
+    outside : list of str
+        Why this is an extrapolation; empty where it is not. The interval is then that of all
+        shapes, extrapolated ones included.
+
+    Examples
+    --------
+    >>> from moe_costmodel.example.measured import example_latency, example_shape
+    >>> prediction = example_latency().predict(example_shape(), [4] * 8 + [0] * 24)
+    >>> bool(prediction.low <= prediction.seconds <= prediction.high)
+    True
+    """
+
+    seconds: FloatArray
+    low: FloatArray
+    high: FloatArray
+    coverage: float
+    outside: list[str] = field(default_factory=list)
+
+
+class LatencyModel:
+    """Predicts the time of an MoE layer on one device from tokens per expert and misses.
+
+    Make one with :meth:`fit`.
+
+    Attributes
+    ----------
+    report : FitReport
+        Leave-one-shape-out errors.
+    hardware : Hardware or None
+        Whose link "slow_to_fast" is charged for misses, where no buffered layer was measured.
+    buffer_cost : BufferCost or None
+        What buffering costs, where buffered layers were measured.
+
+    Examples
+    --------
+    >>> from moe_costmodel.example.measured import example_measurements, example_shape
+    >>> from moe_costmodel import LatencyModel
+    >>> latency = LatencyModel.fit(example_measurements())
+    >>> prediction = latency.predict(example_shape(), [4] * 8 + [0] * 24)
+    >>> bool(prediction.low <= prediction.seconds <= prediction.high)
+    True
+    """
+
+    def __init__(
+        self,
+        *,
+        estimator: Estimator,
+        known: FloatArray,
+        widths: set[float],
+        max_rows: int,
+        kernels: Sequence[str],
+        report: FitReport,
+        hardware: Hardware | None,
+        buffer_cost: BufferCost | None = None,
+    ) -> None:
+        self._estimator = estimator
+        self._known = known
+        self._widths = widths
+        self._max_rows = max_rows
+        self.kernels = list(kernels)
+        self.report = report
+        self.hardware = hardware
+        self.buffer_cost = buffer_cost
+        self._tables: dict[tuple[LayerShape, int], LayerTable] = {}
+
+    @classmethod
+    def fit(
+        cls,
+        source: Measurements | KernelTable,
+        *,
+        method: str = "auto",
+        hardware: Hardware | None = None,
+        n_estimators: int | None = None,
+        max_points: int = 30_000,
+        random_state: int = 0,
+    ) -> LatencyModel:
+        """Learn from measurements of this machine or from a table of another.
+
+        Parameters
+        ----------
+        source : Measurements or KernelTable
+            With at least two model shapes.
+        method : {"auto", "linear", "smooth", "trees", "blend"}
+            One of :data:`moe_costmodel.latency.estimators.METHODS`, or the one with the lowest
+            leave-one-shape-out error.
+        hardware : Hardware, optional
+            Whose links are charged for misses; by default that of the measurements.
+        n_estimators : int, optional
+            Trees of each forest; by default 40, and 20 for a table, which has points in plenty.
+        max_points : int
+            A random part of this size is used of a larger table.
+        random_state : int
+            Seed of trees and parts.
+
+        Returns
+        -------
+        LatencyModel
+
+        Raises
+        ------
+        ValueError
+            If the source has no layer, or fewer than two shapes, or the method is unknown.
+        """
+        check_choice(method, ("auto", *METHODS), "method", "LatencyModel.fit")
+        points, seconds, family, kernels, known_peaks, units = _gather(source)
+        if hardware is None and isinstance(source, Measurements):
+            hardware = source.hardware
+        if len(np.unique(family)) < 2:
+            raise complain(
+                "source", "LatencyModel.fit", "of at least two model shapes", len(np.unique(family))
+            )
+        if len(points) > max_points:
+            kept = np.random.default_rng(random_state).permutation(len(points))[:max_points]
+            points, seconds, family = points.take(kept), seconds[kept], family[kept]
+        if method != "auto":
+            candidates = [method]
+        elif isinstance(source, KernelTable):
+            candidates = ["trees"]  # lines through tuned GPU kernels are far off
+        else:
+            candidates = list(METHODS)
+        if n_estimators is None:
+            n_estimators = 20 if isinstance(source, KernelTable) else 40
+        fitted = []
+        for name in candidates:
+            estimator = Estimator(name, n_estimators, random_state, known_peaks, units)
+            fitted.append((estimator, _leave_one_out(estimator, points, seconds, family)))
+        estimator, report = min(fitted, key=lambda item: item[1].median)
+        estimator = estimator.fit(points, seconds)
+        model = cls(
+            estimator=estimator,
+            known=range_of(points),
+            widths=set(points.width.tolist()),
+            max_rows=int(points.work.largest.max()),
+            kernels=kernels,
+            report=report,
+            hardware=hardware,
+        )
+        if isinstance(source, Measurements):
+            buffered = list(source.of("buffered"))
+            if buffered:
+                model.buffer_cost = BufferCost.fit(
+                    buffered, lambda shape, counts: model.table(shape).seconds(counts)
+                )
+        return model
+
+    def table(self, shape: LayerShape, *, kernel: str | None = None) -> LayerTable:
+        """Return the layer's times as a table: fast, and never falling as tokens are added.
+
+        Parameters
+        ----------
+        shape : LayerShape
+            The layer on one device.
+        kernel : str, optional
+            One of :attr:`kernels`; by default the first.
+
+        Raises
+        ------
+        ValueError
+            If the kernel is unknown.
+        """
+        name = self.kernels[0] if kernel is None else kernel
+        check_choice(name, self.kernels, "kernel", "LatencyModel")
+        code = self.kernels.index(name)
+        if (shape, code) not in self._tables:
+
+            def predict(work: Work, tokens: FloatArray) -> FloatArray:
+                points = Points.build(
+                    [shape],
+                    np.zeros(len(work), dtype=np.int64),
+                    work,
+                    tokens,
+                    np.full(len(work), code),
+                )
+                return self._estimator.predict(points)
+
+            self._tables[shape, code] = LayerTable.build(shape, predict, self._max_rows)
+        return self._tables[shape, code]
+
+    def outside(self, shape: LayerShape) -> list[str]:
+        """Say why a layer is an extrapolation; empty where it is not."""
+        one = Work.from_counts(np.ones((1, shape.n_local)))
+        zero = np.zeros(1, dtype=np.int64)
+        reasons = outside_of(Points.build([shape], zero, one, np.ones(1), zero), self._known)
+        if DTYPE_BYTES[shape.dtype] not in self._widths:
+            reasons.append(f"no weights of {DTYPE_BYTES[shape.dtype]:g} bytes were measured")
+        return reasons
+
+    def predict(
+        self,
+        shape: LayerShape,
+        counts: ArrayLike,
+        *,
+        misses: ArrayLike | None = None,
+        overlapped: ArrayLike = 0.0,
+        kernel: str | None = None,
+        coverage: float = 0.8,
+        extrapolate: str = "flag",
+    ) -> Prediction:
+        """Predict the time of steps.
+
+        Parameters
+        ----------
+        shape : LayerShape
+            The layer on one device.
+        counts : array_like of shape (..., n_local)
+            Tokens of each of the device's experts, after thresholds.
+        misses : array_like of shape (...), integer, optional
+            Where the layer's experts are buffered: those that each step has to copy from slow
+            memory (0 is a buffered step that found them all).
+        overlapped : array_like of shape (...), float
+            Seconds of each step during which copies are hidden (the token exchange).
+        kernel : str, optional
+            One of :attr:`kernels`; by default the first.
+        coverage : float
+            Of the interval, between 0 and 1.
+        extrapolate : {"flag", "refuse"}
+            What to do with a layer outside what was measured.
+
+        Returns
+        -------
+        Prediction
+
+        Raises
+        ------
+        ValueError
+            If the layer is an extrapolation that is refused, a parameter is out of range, or
+            there are misses and the hardware has no link "slow_to_fast".
+        """
+        check_choice(extrapolate, ("flag", "refuse"), "extrapolate", "LatencyModel.predict")
+        if not 0 < coverage < 1:
+            raise complain("coverage", "LatencyModel.predict", "between 0 and 1", coverage)
+        outside = self.outside(shape)
+        if outside and extrapolate == "refuse":
+            raise complain(
+                "shape", "LatencyModel.predict", "inside what was measured", "; ".join(outside)
+            )
+        seconds = self.table(shape, kernel=kernel).seconds(counts)
+        ratios = self.report.wide_log_ratios if outside else self.report.log_ratios
+        low, high = np.exp(np.quantile(ratios, [(1 - coverage) / 2, (1 + coverage) / 2]))
+        if misses is not None:
+            seconds = self.buffered_seconds(shape, counts, misses, overlapped, kernel=kernel)
+        return Prediction(seconds, low * seconds, high * seconds, coverage, outside)
+
+    def buffered_seconds(
+        self,
+        shape: LayerShape,
+        counts: ArrayLike,
+        misses: ArrayLike,
+        overlapped: ArrayLike = 0.0,
+        *,
+        kernel: str | None = None,
+    ) -> FloatArray:
+        """Return the time of steps whose experts are buffered, (...); see :meth:`predict`."""
+        seconds = self.table(shape, kernel=kernel).seconds(counts)
+        active = np.count_nonzero(np.asarray(counts), axis=-1)
+        if self.buffer_cost is not None:
+            seconds = self.buffer_cost.layer_seconds(seconds, active)
+        copying = self.copy_seconds(shape, misses) - np.asarray(overlapped)
+        return seconds + np.maximum(copying, 0.0)
+
+    def copy_seconds(self, shape: LayerShape, misses: ArrayLike) -> FloatArray:
+        """Return the time of copying missing experts, one after the other, (...)."""
+        missing = np.asarray(misses, dtype=np.float64)
+        if not missing.any():
+            return np.zeros(missing.shape)
+        if self.buffer_cost is not None:
+            return self.buffer_cost.copy_seconds(shape, missing)
+        if self.hardware is None:
+            raise ValueError(
+                "The latency model must know the link 'slow_to_fast' to charge for misses. It was "
+                "fitted to a table; pass LatencyModel.fit(table, hardware=...) with that link."
+            )
+        link = self.hardware.link("slow_to_fast")
+        return BufferCost.of_link(link).copy_seconds(shape, missing)
+
+
+def _leave_one_out(
+    estimator: Estimator, points: Points, seconds: FloatArray, family: NDArray[np.int64]
+) -> FitReport:
+    """Predict every model shape from the others."""
+    ratios = np.empty(len(points))
+    errors = []
+    inside = np.zeros(len(points), dtype=bool)
+    for number in np.unique(family):
+        held = family == number
+        predicted = estimator.fit(points.take(~held), seconds[~held]).predict(points.take(held))
+        ratios[held] = np.log(seconds[held] / predicted)
+        error = np.abs(predicted / seconds[held] - 1)
+        unseen = points.take(held)
+        # A family's layers are split in many ways; its own sizes decide where it belongs.
+        whole = unseen.take(unseen.sizes[:, 4] == unseen.sizes[:, 4].max())
+        reasons = outside_of(
+            whole.take(whole.sizes[:, 3] == whole.sizes[:, 3].max()),
+            range_of(points.take(~held)),
+        )
+        inside[held] = not reasons
+        label = "x".join(f"{v:g}" for v in unseen.sizes[:, :4].max(axis=0))
+        errors.append(
+            ShapeError(
+                label,
+                int(held.sum()),
+                float(np.median(error)),
+                float(np.quantile(error, 0.9)),
+                reasons,
+            )
+        )
+    near = ratios[inside] if inside.any() else ratios
+    return FitReport(
+        estimator.method,
+        errors,
+        float(np.median(np.abs(np.expm1(-ratios)))),
+        np.sort(near),
+        np.sort(ratios),
+    )
+
+
+def _gather(
+    source: Measurements | KernelTable,
+) -> tuple[
+    Points,
+    FloatArray,
+    NDArray[np.int64],
+    list[str],
+    tuple[float, dict[float, float]] | None,
+    int,
+]:
+    """Return points, seconds, family, kernels, known peaks and processors of a source."""
+    if isinstance(source, KernelTable):
+        points = Points.build(
+            source.shapes, source.layer, source.work, source.tokens.astype(float), source.kernel
+        )
+        peaks, units = None, _USUAL_UNITS
+        if source.device in DEVICE_PEAKS:
+            known = DEVICE_PEAKS[source.device]
+            peaks = (
+                known.bandwidth,
+                {OPERAND_BYTES[name]: value for name, value in known.operations.items()},
+            )
+            units = known.units
+        return points, source.seconds, source.family, source.kernels, peaks, units
+    if not isinstance(source, Measurements):
+        raise complain(
+            "source", "LatencyModel.fit", "Measurements or a KernelTable", type(source).__name__
+        )
+    records = [r for r in source.of("layer") if r.shape is not None and sum(r.at["counts"])]
+    if not records:
+        raise complain("source", "LatencyModel.fit", "with records of kind 'layer'", "none")
+    shapes = sorted({r.shape for r in records if r.shape}, key=str)
+    layer = np.array([shapes.index(r.shape) for r in records if r.shape])
+    points = Points.build(
+        shapes,
+        layer,
+        Work.concatenate([Work.from_counts(np.array(r.at["counts"])[None]) for r in records]),
+        np.array([float(r.at["tokens"]) for r in records]),
+        np.zeros(len(records), dtype=np.int64),
+    )
+    family = np.unique(points.sizes[:, :4], axis=0, return_inverse=True)[1].ravel()
+    seconds = np.array([record.seconds for record in records])
+    return points, seconds, family, ["dynamic gating"], None, 1

@@ -1,0 +1,340 @@
+"""A whole step: MoE layers on several devices, the rest of the model, and the memory it takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import nnls
+
+from moe_costmodel._checks import check_choice, check_positive, complain
+from moe_costmodel.hardware import Hardware
+from moe_costmodel.latency.model import LatencyModel
+from moe_costmodel.measure.measurements import Measurements
+from moe_costmodel.shapes import DTYPE_BYTES, LayerShape
+
+__all__ = ["MemoryModel", "RestOfModel", "StepModel"]
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestOfModel:
+    """Seconds of everything but the MoE layers: attention, dense layers, embeddings.
+
+    Parameters
+    ----------
+    per_step : float
+        Seconds of a step, whatever its size.
+    per_token : float
+        Seconds more for each token of the step.
+    per_token_context : float
+        Seconds more for each token and each token of context that it attends to (reading the KV
+        cache).
+
+    Raises
+    ------
+    ValueError
+        If one is negative or not finite.
+
+    Examples
+    --------
+    >>> from moe_costmodel import RestOfModel
+    >>> rest = RestOfModel(per_step=1e-3, per_token=1e-5)
+    >>> round(float(rest.seconds(tokens=100, context=0)), 6)
+    0.002
+    """
+
+    per_step: float = 0.0
+    per_token: float = 0.0
+    per_token_context: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not 0 <= value < float("inf"):
+                raise complain(name, "RestOfModel", "seconds, 0 or more", value)
+
+    @classmethod
+    def fit(cls, measurements: Measurements, *, d_model: int, n_layers: int) -> RestOfModel:
+        """Fit to measured attention (records of kind "rest") of a width.
+
+        Parameters
+        ----------
+        measurements : Measurements
+            With records of kind "rest" of this `d_model`.
+        d_model : int
+            Width of the model.
+        n_layers : int
+            Layers with attention.
+
+        Raises
+        ------
+        ValueError
+            If no such width was measured.
+        """
+        n_layers = check_positive(n_layers, "n_layers", "RestOfModel.fit")
+        rows = [r for r in measurements.of("rest") if r.shape and r.shape.d_model == d_model]
+        if not rows:
+            widths = sorted({r.shape.d_model for r in measurements.of("rest") if r.shape})
+            raise complain("d_model", "RestOfModel.fit", f"among those measured, {widths}", d_model)
+        layer = cls.from_times(
+            [r.at["tokens"] for r in rows],
+            [r.at["context"] for r in rows],
+            [r.seconds for r in rows],
+        )
+        return cls(**{name: n_layers * value for name, value in vars(layer).items()})
+
+    @classmethod
+    def from_times(cls, tokens: ArrayLike, context: ArrayLike, seconds: ArrayLike) -> RestOfModel:
+        """Fit to measured steps, such as those of `measure_rest`.
+
+        Parameters
+        ----------
+        tokens, context, seconds : array_like of shape (n,)
+            Tokens of each step, context that each of them attends to, and what the step took.
+
+        Raises
+        ------
+        ValueError
+            If there is no step, or a number is not finite, negative, or no time at all.
+        """
+        took = np.asarray(seconds, dtype=np.float64)
+        if took.ndim != 1 or not took.size:
+            raise complain("seconds", "RestOfModel.from_times", "one a step", took.shape)
+        steps = np.stack(
+            [np.broadcast_to(np.asarray(v, float), took.shape) for v in (tokens, context)]
+        )
+        if not (np.isfinite(steps).all() and np.isfinite(took).all()):
+            raise complain("seconds", "RestOfModel.from_times", "finite, as all", took)
+        if steps.min() < 0 or took.min() <= 0:
+            raise complain("seconds", "RestOfModel.from_times", "positive", took.min())
+        terms = np.stack([np.ones_like(took), steps[0], steps[0] * steps[1]], axis=1)
+        # Columns are scaled to alike sizes; rows divided by their time, for relative errors.
+        size = np.maximum(terms.max(axis=0), np.finfo(float).tiny)
+        found, _ = nnls(terms / size / took[:, None], np.ones_like(took))
+        a, b, c = (float(value) for value in found / size)
+        return cls(per_step=a, per_token=b, per_token_context=c)
+
+    def seconds(self, tokens: ArrayLike, context: ArrayLike) -> FloatArray:
+        """Return the time of steps of so many tokens, each attending to so much context."""
+        tokens, context = np.asarray(tokens, float), np.asarray(context, float)
+        return self.per_step + tokens * (self.per_token + self.per_token_context * context)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryModel:
+    """Bytes of a model on one device.
+
+    Parameters
+    ----------
+    shape : LayerShape
+        An MoE layer; its `n_local` experts are the device's share.
+    n_moe_layers : int
+        MoE layers.
+    rest_parameters : int
+        Weights of everything but the experts that the device holds.
+    n_attention_layers : int
+        Layers with a KV cache.
+    kv_width : int
+        Values that a token keeps per layer: 2 x key-value heads x head size (what is cached, for
+        compressed caches).
+    kv_dtype : str
+        Type of the cache.
+
+    Examples
+    --------
+    >>> from moe_costmodel import LayerShape, MemoryModel
+    >>> shape = LayerShape(n_experts=8, k=2, d_model=64, d_ffn=128)
+    >>> memory = MemoryModel(
+    ...     shape=shape, n_moe_layers=4, rest_parameters=10_000, n_attention_layers=4, kv_width=128
+    ... )
+    >>> float(memory.kv_bytes(batch=2, context=100))
+    204800.0
+    """
+
+    shape: LayerShape
+    n_moe_layers: int
+    rest_parameters: int
+    n_attention_layers: int
+    kv_width: int
+    kv_dtype: str = "float16"
+
+    def __post_init__(self) -> None:
+        for name in ("n_moe_layers", "n_attention_layers"):
+            check_positive(getattr(self, name), name, "MemoryModel")
+        for name in ("rest_parameters", "kv_width"):
+            if getattr(self, name) < 0:
+                raise complain(name, "MemoryModel", "0 or more", getattr(self, name))
+        check_choice(self.kv_dtype, DTYPE_BYTES, "kv_dtype", "MemoryModel")
+
+    @property
+    def weight_bytes(self) -> float:
+        """Bytes of the weights beside the experts."""
+        return self.rest_parameters * DTYPE_BYTES[self.shape.dtype]
+
+    def expert_bytes(self, resident: ArrayLike, replicas: ArrayLike = 0) -> FloatArray:
+        """Return the bytes of experts in fast memory.
+
+        Parameters
+        ----------
+        resident : array_like of shape (..., n_moe_layers)
+            Experts (buffer slots) that the device keeps of each layer.
+        replicas : array_like, broadcast to `resident`
+            Replicated ones beside them.
+        """
+        slots = np.asarray(resident, float) + np.asarray(replicas, float)
+        if slots.shape[-1:] != (self.n_moe_layers,):
+            raise complain(
+                "resident", "MemoryModel", f"of shape (..., {self.n_moe_layers})", slots.shape
+            )
+        return slots.sum(axis=-1) * self.shape.expert_bytes
+
+    def kv_bytes(self, batch: ArrayLike, context: ArrayLike) -> FloatArray:
+        """Return the bytes of the KV cache of `batch` sequences of `context` tokens."""
+        tokens = np.asarray(batch, float) * np.asarray(context, float)
+        return tokens * self.n_attention_layers * self.kv_width * DTYPE_BYTES[self.kv_dtype]
+
+    def activation_bytes(
+        self,
+        tokens: ArrayLike,
+        *,
+        gating: str = "dynamic",
+        capacity_factor: float = 1.0,
+        kept: float | None = None,
+    ) -> FloatArray:
+        """Return the peak of one MoE layer's activations (layers follow one another).
+
+        Parameters
+        ----------
+        tokens : array_like
+            Tokens of the step on this device.
+        gating : {"dynamic", "static"}
+            Dynamic gating holds the chosen rows: gathered, inner and computed. Static gating holds
+            its (tokens, experts, capacity) mask as weights, as zeros and ones, and, while it
+            combines, as the copy that the product makes; and every expert's full capacity.
+        capacity_factor : float
+            Of static gating.
+        kept : float, optional
+            Mean experts a token under a threshold; by default all k.
+        """
+        check_choice(gating, ("dynamic", "static"), "gating", "MemoryModel")
+        s = self.shape
+        n = np.asarray(tokens, float)
+        element = max(DTYPE_BYTES[s.dtype], 2.0)
+        inner = (3 if s.gated else 1) * s.d_ffn
+        if gating == "dynamic":
+            rows = n * (s.k if kept is None else kept) * s.n_local / s.n_experts
+            return element * rows * (2 * s.d_model + inner)
+        capacity = np.maximum(1, np.ceil(capacity_factor * n))
+        slots = s.n_local * capacity
+        mask = n * s.n_experts * capacity
+        combining = 3 * mask + slots * (2 * s.d_model + s.d_ffn)
+        computing = 2 * mask + slots * (s.d_model + inner)
+        return element * np.maximum(combining, computing)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepModel:
+    """Predicts steps of a model: its MoE layers, exchanges, copies, and the rest.
+
+    Layers are separable: :meth:`layer_seconds` of one depends on that layer alone, and a step is
+    their sum and the rest.
+
+    Parameters
+    ----------
+    latency : LatencyModel
+        Of the experts.
+    shape : LayerShape
+        An MoE layer on one device.
+    hardware : Hardware
+        Whose link "device_to_device" carries the tokens where there is more than one device.
+    rest : RestOfModel
+        Everything else.
+    kernel : str, optional
+        One of the latency model's kernels.
+
+    Examples
+    --------
+    >>> from moe_costmodel import StepModel
+    >>> from problems.moe import example
+    >>> model = StepModel(
+    ...     latency=example.example_latency(),
+    ...     shape=example.example_shape(),
+    ...     hardware=example.example_hardware(devices=1),
+    ...     rest=example.example_rest(),
+    ... )
+    >>> few, many = model.layer_seconds([[[1] * 4 + [0] * 28], [[8] * 32]])
+    >>> bool(few < many)
+    True
+    """
+
+    latency: LatencyModel
+    shape: LayerShape
+    hardware: Hardware
+    rest: RestOfModel
+    kernel: str | None = None
+
+    def exchange_seconds(self, counts: ArrayLike) -> FloatArray:
+        """Return the time of one exchange of tokens, one way, (...).
+
+        Parameters
+        ----------
+        counts : array_like of shape (..., n_devices, n_local)
+            Tokens of each expert. The device that receives the most decides; tokens start on all
+            devices alike, so a share 1 / n_devices of them is there already.
+        """
+        array = np.asarray(counts)
+        n_devices = array.shape[-2]
+        if n_devices == 1:
+            return np.zeros(array.shape[:-2])
+        link = self.hardware.link("device_to_device")
+        rows = array.sum(axis=-1).max(axis=-1) * (1 - 1 / n_devices)
+        size = rows * self.shape.d_model * max(DTYPE_BYTES[self.shape.dtype], 2.0)
+        return link.latency + size / link.bandwidth
+
+    def layer_seconds(self, counts: ArrayLike, misses: ArrayLike | None = None) -> FloatArray:
+        """Return the time of MoE layers.
+
+        Parameters
+        ----------
+        counts : array_like of shape (..., n_devices, n_local)
+            Tokens of each device's experts.
+        misses : array_like of shape (..., n_devices), integer, optional
+            Where experts are buffered: those that each device copies in. The copies are hidden
+            behind the exchange as far as that takes (arXiv 2303.06182, section 5).
+
+        Returns
+        -------
+        ndarray of shape (...)
+            There and back, and the slowest device in between.
+        """
+        array = np.asarray(counts)
+        exchange = self.exchange_seconds(array)
+        if misses is None:
+            devices = self.latency.table(self.shape, kernel=self.kernel).seconds(array)
+        else:
+            devices = self.latency.buffered_seconds(
+                self.shape, array, misses, exchange[..., None], kernel=self.kernel
+            )
+        return devices.max(axis=-1) + 2 * exchange
+
+    def seconds(
+        self,
+        counts: ArrayLike,
+        misses: ArrayLike | None = None,
+        *,
+        tokens: ArrayLike,
+        context: ArrayLike,
+    ) -> FloatArray:
+        """Return the time of steps, (n_steps,).
+
+        Parameters
+        ----------
+        counts : array_like of shape (n_steps, n_layers, n_devices, n_local)
+        misses : array_like of shape (n_steps, n_layers, n_devices)
+        tokens, context : array_like of shape (n_steps,) or scalar
+            Tokens of the step, and the mean context that they attend to.
+        """
+        layers = self.layer_seconds(counts, misses)
+        return layers.sum(axis=-1) + self.rest.seconds(tokens, context)

@@ -1,0 +1,91 @@
+"""Timing all-to-all between two processes; run as a module, it is one of them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from moe_costmodel.measure.measurements import Record
+
+__all__ = ["measure_exchange"]
+
+_SIZES = (1 << 10, 1 << 14, 1 << 17, 1 << 20, 1 << 22)
+_REPEATS = 15
+
+
+def measure_exchange(*, backend: str = "gloo", timeout: float = 120.0) -> list[Record]:
+    """Time the exchange of tokens between two processes, for several sizes.
+
+    Parameters
+    ----------
+    backend : {"gloo", "nccl"}
+        gloo on CPUs; nccl needs two GPUs.
+    timeout : float
+        Seconds until it is given up.
+
+    Returns
+    -------
+    list of Record
+        Kind "all_to_all"; "bytes" is what a process sends to the other.
+
+    Raises
+    ------
+    RuntimeError
+        If a process fails; with what it said.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        store = str(Path(folder) / "store")
+        command = [sys.executable, "-m", __name__, "--backend", backend, "--store", store, "--rank"]
+        workers = [
+            subprocess.Popen(
+                [*command, str(rank)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+            for rank in range(2)
+        ]
+        try:
+            answers = [worker.communicate(timeout=timeout) for worker in workers]
+        finally:
+            for worker in workers:
+                worker.kill()
+    if any(worker.returncode for worker in workers):
+        raise RuntimeError(f"All-to-all between two processes failed: {answers[0][1][-500:]}")
+    timings = json.loads(answers[0][0].splitlines()[-1])
+    return [Record("all_to_all", {"bytes": size}, repeats) for size, repeats in timings]
+
+
+def _work(rank: int, backend: str, store: str) -> list[tuple[int, list[float]]]:
+    import torch
+    import torch.distributed as dist
+
+    torch.set_num_threads(1)
+    dist.init_process_group(backend, init_method=f"file://{store}", rank=rank, world_size=2)
+    device = torch.device("cuda", rank) if backend == "nccl" else torch.device("cpu")
+    timings = []
+    for size in _SIZES:
+        sent = torch.zeros(2 * size, dtype=torch.uint8, device=device)
+        received = torch.empty_like(sent)
+        repeats = []
+        for _ in range(_REPEATS + 2):
+            dist.barrier()
+            started = time.perf_counter()
+            dist.all_to_all_single(received, sent)
+            if backend == "nccl":
+                torch.cuda.synchronize(device)
+            repeats.append(time.perf_counter() - started)
+        timings.append((size, repeats[2:]))
+    dist.destroy_process_group()
+    return timings
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rank", type=int, required=True)
+    parser.add_argument("--backend", required=True)
+    parser.add_argument("--store", required=True)
+    given = parser.parse_args()
+    sys.stdout.write(json.dumps(_work(given.rank, given.backend, given.store)) + "\n")

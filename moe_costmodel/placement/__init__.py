@@ -1,0 +1,1 @@
+"""Placement of experts on devices: its loads, heuristics, and exact search."""

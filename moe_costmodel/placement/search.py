@@ -1,0 +1,247 @@
+"""Placements by search: plain local search over swaps, and the exact optimum of small cases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from scipy.optimize import Bounds, LinearConstraint, milp
+
+from moe_costmodel._checks import check_loads, check_positive, complain
+from moe_costmodel.placement.heuristics import greedy
+from moe_costmodel.placement.placement import Placement
+
+__all__ = ["OptimalPlacement", "optimal_placement", "swap_search"]
+
+
+@dataclass(frozen=True)
+class OptimalPlacement:
+    """A placement with a proof of how good it is.
+
+    Attributes
+    ----------
+    placement : Placement
+        One layer.
+    value : float
+        Its Avg Max Load on the steps that were given.
+    bound : float
+        No placement has a lower one (up to the solver's tolerance).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moe_costmodel import optimal_placement
+    >>> best = optimal_placement(np.array([[4, 3, 2, 1]]), n_devices=2)
+    >>> best.value, round(best.gap, 6)
+    (0.5, 0.0)
+    """
+
+    placement: Placement
+    value: float
+    bound: float
+
+    @property
+    def gap(self) -> float:
+        """Return (value - bound) / value: 0 where the optimum is proven."""
+        return max(0.0, (self.value - self.bound) / self.value)
+
+
+def optimal_placement(
+    loads: ArrayLike, n_devices: int, *, time_limit: float = 60.0
+) -> OptimalPlacement:
+    """Minimise the Avg Max Load of one layer exactly, by mixed-integer programming (HiGHS).
+
+    Parameters
+    ----------
+    loads : array_like of shape (n_steps, n_experts)
+        Tokens of each expert in each step. Small cases only: the model has n_experts x n_devices
+        binaries and n_steps x n_devices rows. Pass the mean as the only step for the classic
+        makespan problem.
+    n_devices : int
+        Each gets n_experts / n_devices experts.
+    time_limit : float
+        Seconds after which the best placement so far is returned, with the bound proven so far.
+
+    Returns
+    -------
+    OptimalPlacement
+
+    Raises
+    ------
+    ValueError
+        If the loads are unusable or the devices do not divide the experts.
+    RuntimeError
+        If the solver finds no placement in time.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moe_costmodel import optimal_placement
+    >>> best = optimal_placement(np.array([[4, 3, 2, 1]]), n_devices=2)
+    >>> best.placement.device_loads([[[4, 3, 2, 1]]]).ravel().tolist()
+    [5.0, 5.0]
+    """
+    array = check_loads(loads, "optimal_placement", ndim=2)
+    n_devices = check_positive(n_devices, "n_devices", "optimal_placement")
+    n_steps, n_experts = array.shape
+    if n_experts % n_devices:
+        raise complain(
+            "n_devices", "optimal_placement", f"a divisor of {n_experts} experts", n_devices
+        )
+    total = array.sum(axis=1, keepdims=True)
+    shares = np.divide(array, total, out=np.full_like(array, 1.0 / n_experts), where=total > 0)
+    n_binary = n_experts * n_devices  # x[e, d] at e * n_devices + d, then one maximum a step
+    cost = np.concatenate([np.zeros(n_binary), np.full(n_steps, 1.0 / n_steps)])
+    one_device = sparse.kron(sparse.eye(n_experts), np.ones((1, n_devices)))
+    room = sparse.kron(np.ones((1, n_experts)), sparse.eye(n_devices))
+    assignment = sparse.vstack([one_device, room]).tocsr()
+    assignment = sparse.hstack([assignment, sparse.csr_matrix((n_experts + n_devices, n_steps))])
+    wanted = np.concatenate([np.ones(n_experts), np.full(n_devices, n_experts // n_devices)])
+    device_load = sparse.kron(shares, sparse.eye(n_devices))
+    step_max = sparse.kron(sparse.eye(n_steps), np.ones((n_devices, 1)))
+    below_max = sparse.hstack([device_load, -step_max])
+    lower = np.zeros(n_binary + n_steps)
+    lower[n_binary:] = 1.0 / n_devices
+    upper = np.ones(n_binary + n_steps)
+    # Devices are interchangeable, so the busiest expert may as well sit on the first.
+    busiest = int(shares.sum(axis=0).argmax())
+    upper[busiest * n_devices + 1 : (busiest + 1) * n_devices] = 0.0
+    result = milp(
+        cost,
+        integrality=np.concatenate([np.ones(n_binary), np.zeros(n_steps)]),
+        bounds=Bounds(lower, upper),
+        constraints=[
+            LinearConstraint(assignment.tocsr(), wanted, wanted),
+            LinearConstraint(below_max.tocsr(), -np.inf, 0.0),
+        ],
+        options={"time_limit": time_limit},
+    )
+    if result.x is None:
+        raise RuntimeError(
+            f"No placement was found within {time_limit} s ({result.message}). Give fewer steps "
+            "or experts, or more time."
+        )
+    device = result.x[:n_binary].reshape(n_experts, n_devices).argmax(axis=1)
+    value = float((shares @ np.eye(n_devices)[device]).max(axis=1).mean())
+    bound = result.mip_dual_bound if result.mip_dual_bound is not None else 1.0 / n_devices
+    return OptimalPlacement(
+        Placement.from_devices(device[None], n_devices), value, max(float(bound), 1.0 / n_devices)
+    )
+
+
+def swap_search(
+    loads: ArrayLike,
+    n_devices: int,
+    *,
+    start: Placement | None = None,
+    max_sweeps: int = 100,
+    random_state: np.random.Generator | int | None = None,
+) -> Placement:
+    """Improve the Avg Max Load of each layer by swapping pairs of experts until none helps.
+
+    The plain baseline that an optimiser has to beat: first improvement, over all pairs of experts
+    on different devices, in random order.
+
+    Parameters
+    ----------
+    loads : array_like of shape (n_steps, n_layers, n_experts)
+        Tokens of each expert in each step.
+    n_devices : int
+        Each gets n_experts / n_devices experts.
+    start : Placement, optional
+        Without replicas; by default :func:`moe_costmodel.greedy`.
+    max_sweeps : int
+        Passes over all pairs, at most.
+    random_state : Generator or int, optional
+        Order of the pairs.
+
+    Returns
+    -------
+    Placement
+
+    Raises
+    ------
+    ValueError
+        If the loads are unusable, or `start` does not fit them or has replicas.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moe_costmodel import avg_max_load, swap_search
+    >>> loads = np.array([[[4, 3, 2, 1]]])
+    >>> avg_max_load(swap_search(loads, n_devices=2, random_state=1), loads).tolist()
+    [0.5]
+    """
+    array = check_loads(loads, "swap_search", ndim=3)
+    max_sweeps = check_positive(max_sweeps, "max_sweeps", "swap_search")
+    placement = greedy(array, n_devices) if start is None else start
+    if (placement.n_layers, placement.n_experts, placement.n_devices) != (
+        *array.shape[1:],
+        n_devices,
+    ) or placement.n_replicas:
+        raise complain(
+            "start",
+            "swap_search",
+            f"of {array.shape[1]} layers, {array.shape[2]} experts, {n_devices} devices, "
+            "no replica",
+            f"{placement.n_layers}, {placement.n_experts}, {placement.n_devices}, "
+            f"{placement.n_replicas} replicas",
+        )
+    random = np.random.default_rng(random_state)
+    devices = placement.device_of()
+    total = array.sum(axis=2, keepdims=True)
+    shares = np.divide(array, total, out=np.zeros_like(array), where=total > 0)
+    first, second = np.triu_indices(array.shape[2], 1)
+    for layer in range(array.shape[1]):
+        by_expert = np.ascontiguousarray(shares[:, layer].T)
+        for _ in range(max_sweeps):
+            order = random.permutation(len(first))
+            if not _sweep(by_expert, devices[layer], n_devices, first[order], second[order]):
+                break
+    return Placement.from_devices(devices, n_devices)
+
+
+@numba.njit(cache=True)
+def _sweep(
+    shares: NDArray[np.float64],
+    device: NDArray[np.int64],
+    n_devices: int,
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
+) -> bool:
+    """Try every pair once, keep what lowers the sum over steps of the largest device share."""
+    n_experts, n_steps = shares.shape
+    load = np.zeros((n_devices, n_steps))
+    for expert in range(n_experts):
+        load[device[expert]] += shares[expert]
+    best = 0.0
+    for step in range(n_steps):
+        best += load[:, step].max()
+    improved = False
+    for pair in range(len(first)):
+        a, b = first[pair], second[pair]
+        da, db = device[a], device[b]
+        if da == db:
+            continue
+        value = 0.0
+        for step in range(n_steps):
+            moved = shares[a, step] - shares[b, step]
+            highest = max(load[da, step] - moved, load[db, step] + moved)
+            for d in range(n_devices):
+                if d != da and d != db and load[d, step] > highest:
+                    highest = load[d, step]
+            value += highest
+            if value >= best:
+                break
+        if value < best - 1e-9 * best:
+            for step in range(n_steps):
+                moved = shares[a, step] - shares[b, step]
+                load[da, step] -= moved
+                load[db, step] += moved
+            device[a], device[b] = db, da
+            best = value
+            improved = True
+    return improved

@@ -1,0 +1,1 @@
+"""Deployment plans: files, text, exports for serving engines, and applying a plan to a model."""

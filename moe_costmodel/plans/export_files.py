@@ -1,0 +1,161 @@
+"""Exports: a plan as the files of serving engines, and what each of them cannot say.
+
+SGLang reads where experts are from ``--init-expert-location`` (JSON with
+``physical_to_logical_map``), TensorRT-LLM from its load balancer's YAML (``num_slots`` and
+``initial_global_assignments``). vLLM has only a proposal, ``expert_map_path``, so its file is
+marked as one. The engines that take flags are in :mod:`moe_costmodel.plans.export_flags`.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from moe_costmodel.plans.text import quantity
+
+if TYPE_CHECKING:
+    from moe_costmodel.plans.plan import Plan
+
+__all__ = ["Export", "refusal", "to_sglang", "to_tensorrt_llm", "to_vllm"]
+
+
+@dataclass(frozen=True)
+class Export:
+    """What an engine was given.
+
+    Attributes
+    ----------
+    engine : str
+    flags : tuple of str
+        Command-line flags, in order.
+    notes : tuple of str
+        What the engine cannot be told, and what that costs.
+    path : Path or None
+        File that was written.
+    """
+
+    engine: str
+    flags: tuple[str, ...]
+    notes: tuple[str, ...]
+    path: Path | None = None
+
+    def __str__(self) -> str:
+        lines = [f"{self.engine}: {shlex.join(self.flags)}"]
+        lines += [f"  note: {note}" for note in self.notes]
+        return "\n".join(lines)
+
+
+def refusal(engine: str, expected: str, got: object, remedy: str) -> ValueError:
+    """Return the error about a plan that an engine cannot express."""
+    return ValueError(f"{engine} needs a plan {expected}. Got {got} instead; {remedy}.")
+
+
+def lost(plan: Plan, knobs: Sequence[str]) -> list[str]:
+    """Say what a plan decides that an engine without these knobs is not told."""
+    notes = []
+    if "buffer" in knobs and plan.is_buffered:
+        kept = int(plan.capacities.sum(axis=0).max()) * plan.shape.expert_bytes
+        full = plan.n_layers * plan.slots_per_device * plan.shape.expert_bytes
+        notes.append(
+            f"the engine keeps every placed expert on the device: {quantity(full, 'bytes')} "
+            f"instead of the plan's {quantity(kept, 'bytes')}; check that it fits"
+        )
+    if "thresholds" in knobs and plan.has_thresholds:
+        notes.append(
+            "thresholds are not exported: every token takes all experts that its router chose, so "
+            "times are those of the plan without thresholds"
+        )
+    return notes
+
+
+def _twice(plan: Plan) -> list[str]:
+    """Note copies of an expert beside one another, which take memory and balance nothing."""
+    twice = np.argwhere(plan.placement.on_device() > 1)
+    if not len(twice):
+        return []
+    layer, expert, device = (int(i) for i in twice[0])
+    return [
+        f"{len(twice)} times a device holds an expert more than once (expert {expert} on device "
+        f"{device}, layer {plan.layers[layer]}, for one), which takes memory and balances nothing"
+    ]
+
+
+def to_sglang(plan: Plan, path: str | Path) -> Export:
+    """Write the placement as SGLang's ``--init-expert-location``.
+
+    Parameters
+    ----------
+    plan : Plan
+    path : path
+        JSON to write. SGLang indexes the map by the layer's number within the model, so that
+        dense layers have a row too (experts in order of their ids, and the first ones again).
+    """
+    slots = plan.placement.physical_to_logical
+    filler = (np.arange(plan.placement.n_slots) % plan.shape.n_experts).tolist()
+    by_number = dict(zip(plan.layers, slots.tolist(), strict=True))
+    rows = [by_number.get(layer, filler) for layer in range(plan.layers[-1] + 1)]
+    path = Path(path)
+    path.write_text(json.dumps({"physical_to_logical_map": rows}) + "\n")
+    flags = ["--init-expert-location", str(path), "--ep-size", str(plan.n_devices)]
+    notes = [*_twice(plan), *lost(plan, ("buffer", "thresholds"))]
+    if plan.placement.n_replicas:
+        flags += ["--ep-num-redundant-experts", str(plan.placement.n_replicas)]
+    dense = len(rows) - plan.n_layers
+    if dense:
+        notes.append(
+            f"{dense} layers below {plan.layers[-1]} are not in the plan (dense ones); their rows "
+            "are in order of ids"
+        )
+    return Export("SGLang", tuple(flags), tuple(notes), path)
+
+
+def to_vllm(plan: Plan, path: str | Path) -> Export:
+    """Write the placement as a proposal of an expert map for vLLM.
+
+    vLLM has no such option yet (an open proposal names it ``expert_map_path``), so the file says
+    that it is a proposal. Its own balancer starts from its own placement.
+    """
+    path = Path(path)
+    content = {
+        "status": "proposal: no released vLLM reads this file",
+        "num_redundant_experts": plan.placement.n_replicas,
+        "num_devices": plan.n_devices,
+        "layers": list(plan.layers),
+        "physical_to_logical_map": plan.placement.physical_to_logical.tolist(),
+    }
+    path.write_text(json.dumps(content) + "\n")
+    flags = ["--enable-expert-parallel"]
+    if plan.placement.n_replicas:
+        settings = {"num_redundant_experts": plan.placement.n_replicas}
+        flags += ["--enable-eplb", "--eplb-config", json.dumps(settings)]
+    notes = [
+        "the map is a proposal that no released vLLM reads (expert_map_path); until one does, "
+        "vLLM starts from its own placement, and with --enable-eplb rearranges it on its own",
+        *_twice(plan),
+        *lost(plan, ("buffer", "thresholds")),
+    ]
+    return Export("vLLM (proposal)", tuple(flags), tuple(notes), path)
+
+
+def to_tensorrt_llm(plan: Plan, path: str | Path) -> Export:
+    """Write the placement as TensorRT-LLM's load-balancer configuration (YAML)."""
+    path = Path(path)
+    lines = [f"num_slots: {plan.placement.n_slots}", "initial_global_assignments:"]
+    for number, row in zip(plan.layers, plan.placement.physical_to_logical.tolist(), strict=True):
+        lines.append(f"  {number}: [{', '.join(str(expert) for expert in row)}]")
+    # Offline balancing: 0 means that the assignment is never updated while it serves.
+    lines.append("layer_updates_per_iter: 0")
+    path.write_text("\n".join(lines) + "\n")
+    notes = [*_twice(plan), *lost(plan, ("buffer", "thresholds"))]
+    return Export(
+        "TensorRT-LLM",
+        ("--moe_expert_parallel_size", str(plan.n_devices)),
+        (f"name the file in moe_config.load_balancer: {path}", *notes),
+        path,
+    )

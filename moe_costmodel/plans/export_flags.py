@@ -1,0 +1,226 @@
+"""Exports as flags: engines that take one number for all layers get the best single one.
+
+The number is chosen by evaluating, not by averaging: the deployment model that made the plan
+evaluates every candidate (or a callback does), and the export says what the single number costs
+beside the plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from moe_costmodel._checks import check_choice, complain
+from moe_costmodel.gating.rules import GateRule
+from moe_costmodel.objectives import OBJECTIVES
+from moe_costmodel.plans.export_files import Export, refusal
+from moe_costmodel.plans.text import quantity
+
+if TYPE_CHECKING:
+    from moe_costmodel.plans.plan import Plan
+
+__all__ = ["Costs", "best_single_capacity", "best_single_rule", "to_ktransformers", "to_llamacpp"]
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a candidate takes: seconds of the mean step, bytes a device, and quality lost."""
+
+    step: float
+    memory: float
+    quality: float
+
+
+Evaluate = Callable[["Plan"], Costs]
+
+
+def _evaluator(plan: Plan, evaluate: Evaluate | None, owner: str) -> Evaluate:
+    if evaluate is not None:
+        return evaluate
+    model = plan.deployment
+    if model is None:
+        raise complain(
+            "evaluate",
+            owner,
+            "a function of a plan for one that was loaded (or bind a DeploymentModel to it)",
+            None,
+        )
+
+    def by_model(candidate: Plan) -> Costs:
+        found = model.evaluate_plan(candidate)
+        return Costs(found["step_mean_s"], found["memory_bytes"], found["quality_loss"])
+
+    return by_model
+
+
+def best_single_capacity(plan: Plan, evaluate: Evaluate | None = None) -> tuple[Plan, list[str]]:
+    """Return the plan with one capacity for all layers and devices, and what that costs.
+
+    Of the capacities that need no more memory than the plan, the one with the shortest mean step,
+    of equals the largest; where every one needs more, the smallest.
+
+    Raises
+    ------
+    ValueError
+        If nothing evaluates candidates.
+    """
+    if (plan.capacities == plan.capacities.flat[0]).all():
+        return plan, []
+    evaluate = _evaluator(plan, evaluate, "best_single_capacity")
+    own = evaluate(plan)
+    found = []
+    for capacity in range(1, plan.slots_per_device + 1):
+        candidate = replace(plan, capacities=np.full_like(plan.capacities, capacity))
+        found.append((candidate, evaluate(candidate)))
+    fitting = [item for item in found if item[1].memory <= own.memory * (1 + 1e-9)]
+    chosen, costs = min(
+        fitting or found[:1], key=lambda item: (item[1].step, -item[0].capacities.flat[0])
+    )
+    return chosen, [
+        f"one capacity for all layers: {chosen.capacities.flat[0]} of {plan.slots_per_device} "
+        f"experts instead of {plan.capacities.min()} to {plan.capacities.max()}, chosen among all "
+        f"that need no more memory; {_price(own, costs)}"
+    ]
+
+
+def best_single_rule(
+    plan: Plan, kinds: Iterable[str] = ("skip",), evaluate: Evaluate | None = None
+) -> tuple[Plan, list[str]]:
+    """Return the plan with one gating rule for all layers, and what that costs.
+
+    Of the rules that lose no more quality than the plan, the one with the shortest mean step;
+    candidates are a grid of thresholds and the plan's own.
+
+    Raises
+    ------
+    ValueError
+        If nothing evaluates candidates, or a kind is unknown.
+    """
+    kinds = tuple(kinds)
+    for kind in kinds:
+        check_choice(kind, ("skip", "top-p", "top-k"), "kinds", "best_single_rule")
+    own_rules = {rule for rule in plan.gates if rule is not None}
+    if len(set(plan.gates)) == 1 and all(rule.kind in kinds for rule in own_rules):
+        return plan, []
+    evaluate = _evaluator(plan, evaluate, "best_single_rule")
+    own = evaluate(plan)
+    candidates: list[GateRule | None] = [None]
+    for kind in kinds:
+        candidates += _grid(kind, plan.shape.k, own_rules)
+    found = []
+    for rule in candidates:
+        candidate = replace(plan, gates=(rule,) * plan.n_layers)
+        found.append((candidate, evaluate(candidate)))
+    fitting = [item for item in found if item[1].quality <= own.quality + 1e-12]
+    # No threshold at all loses nothing, so something always fits.
+    chosen, costs = min(fitting or found[:1], key=lambda item: item[1].step)
+    rule = chosen.gates[0]
+    return chosen, [
+        f"one threshold for all layers: {'none' if rule is None else rule} instead of "
+        f"{len(set(plan.gates))} different ones, chosen among those that lose no more "
+        f"({plan.quality_kind}); {_price(own, costs)}"
+    ]
+
+
+def _grid(kind: str, k: int, own: set[GateRule]) -> list[GateRule | None]:
+    rules: dict[GateRule, None] = {rule: None for rule in own if rule.kind == kind}
+    k_mins = sorted({rule.k_min for rule in own if rule.kind == kind} or {1})
+    for k_min in k_mins:
+        if kind == "top-k":
+            values = [float(n) for n in range(1, k + 1)]
+        elif kind == "skip":
+            values = [round(0.02 * i, 2) for i in range(1, 51)]
+        else:
+            values = [round(1 - 0.02 * i, 2) for i in range(45)]
+        rules |= {GateRule(kind, value, k_min): None for value in values}  # type: ignore[arg-type]
+    return list(rules)
+
+
+def _price(own: Costs, costs: Costs) -> str:
+    step = costs.step / own.step - 1
+    parts = [
+        f"the mean step is {quantity(costs.step, OBJECTIVES['step_mean_s'].unit)} instead of "
+        f"{quantity(own.step, 's')} ({step:+.1%})",
+        f"memory {quantity(costs.memory, 'bytes')} instead of {quantity(own.memory, 'bytes')}",
+    ]
+    if costs.quality != own.quality:
+        parts.append(f"quality lost {costs.quality:.4g} instead of {own.quality:.4g}")
+    return ", ".join(parts)
+
+
+def to_ktransformers(plan: Plan, *, evaluate: Evaluate | None = None) -> Export:
+    """Return KTransformers' flag: how many experts of each layer are kept on the GPU.
+
+    Parameters
+    ----------
+    plan : Plan
+        On one device.
+    evaluate : callable, optional
+        ``evaluate(plan) -> Costs``; by default the deployment model that made the plan.
+
+    Raises
+    ------
+    ValueError
+        If the plan has several devices, or nothing evaluates candidates.
+    """
+    if plan.n_devices > 1:
+        raise refusal(
+            "KTransformers",
+            "on one device, since --kt-num-gpu-experts counts one GPU's experts",
+            f"{plan.n_devices} devices",
+            "plan for one device, or export to SGLang",
+        )
+    single, notes = best_single_capacity(plan, evaluate)
+    capacity = int(single.capacities.flat[0])
+    notes.append(
+        "KTransformers computes the experts that are not on the GPU on the CPU and does not copy "
+        f"them in; the plan's times are those of copying (policy '{plan.policy}')"
+    )
+    if plan.has_thresholds:
+        notes.append("thresholds are not exported: every token takes all experts of its router")
+    return Export("KTransformers", ("--kt-num-gpu-experts", str(capacity)), tuple(notes))
+
+
+def to_llamacpp(plan: Plan, *, evaluate: Evaluate | None = None) -> Export:
+    """Return flags of llama.cpp: ``-ser Kmin,t`` (a fork's) and layers of experts on the CPU.
+
+    Parameters
+    ----------
+    plan : Plan
+        On one device. A layer's experts are either all on the GPU or all on the CPU, so a plan
+        that buffers keeps as many whole layers as its memory holds (``--n-cpu-moe``).
+    evaluate : callable, optional
+        ``evaluate(plan) -> Costs``; by default the deployment model that made the plan.
+
+    Raises
+    ------
+    ValueError
+        If the plan has several devices, or nothing evaluates candidates.
+    """
+    if plan.n_devices > 1:
+        raise refusal(
+            "llama.cpp",
+            "on one device: it splits layers, not the experts of a layer",
+            f"{plan.n_devices} devices",
+            "plan for one device, or export to SGLang, vLLM or TensorRT-LLM",
+        )
+    flags: list[str] = []
+    notes: list[str] = []
+    if plan.has_thresholds:
+        single, notes = best_single_rule(plan, ("skip",), evaluate)
+        rule = single.gates[0]
+        if rule is not None:
+            flags += ["-ser", f"{rule.k_min},{rule.value:g}"]
+            notes.append("-ser is a flag of the fork ik_llama.cpp; the main line has none")
+    if plan.is_buffered:
+        whole = int(plan.capacities.sum()) // plan.slots_per_device
+        flags += ["--n-cpu-moe", str(plan.n_layers - whole)]
+        notes.append(
+            f"llama.cpp keeps whole layers: {whole} of {plan.n_layers} on the GPU in the plan's "
+            "memory, the others computed on the CPU; the plan's times are those of copying "
+            f"single experts in (policy '{plan.policy}')"
+        )
+    return Export("llama.cpp", tuple(flags), tuple(notes))

@@ -1,0 +1,164 @@
+"""A plan in words: one line, a table, a page."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from moe_costmodel.objectives import OBJECTIVES, Predicted
+
+if TYPE_CHECKING:
+    from moe_costmodel.plans.plan import Plan
+
+__all__ = ["explain", "quantity", "summary", "table"]
+
+
+def quantity(value: float, unit: str) -> str:
+    """Return a number with its unit, scaled so that it reads well."""
+    if unit == "s":
+        for scale, name in ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")):
+            if abs(value) >= scale:
+                return f"{value / scale:.3g} {name}"
+        return f"{value / 1e-6:.3g} us" if value else "0 s"
+    if unit == "bytes":
+        for scale, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+            if abs(value) >= scale:
+                return f"{value / scale:.3g} {name}"
+        return f"{value:.3g} B"
+    return f"{value:,.0f} {unit}" if unit else f"{value:.4g}"
+
+
+def summary(plan: Plan) -> str:
+    """Return a plan in one line."""
+    parts = [
+        f"{plan.model}: {plan.mode} in steps of {plan.batch_size} on {plan.n_devices} device"
+        + "s" * (plan.n_devices > 1),
+    ]
+    if plan.n_nodes > 1:
+        parts[0] += f" of {plan.n_nodes} nodes"
+    if plan.placement.n_replicas:
+        parts.append(f"{plan.placement.n_replicas} replicas a layer")
+    if plan.is_buffered:
+        low, high = int(plan.capacities.min()), int(plan.capacities.max())
+        kept = f"{low}" if low == high else f"{low} to {high}"
+        parts.append(f"{kept} of {plan.slots_per_device} experts resident ({plan.policy})")
+    if plan.has_thresholds:
+        parts.append(f"thresholds in {sum(rule is not None for rule in plan.gates)} layers")
+    for name in ("tokens_per_s", "step_p99_s", "memory_bytes", "quality_loss"):
+        if name in plan.objectives:
+            parts.append(f"{name} {quantity(plan.objectives[name].value, OBJECTIVES[name].unit)}")
+    return "; ".join(parts)
+
+
+def table(plan: Plan) -> str:
+    """Return a plan as a table: its settings layer by layer, and its objectives."""
+    lines = [summary(plan), f"  {'layer':>5}  {'gate':<20}  {'resident a device':<24}  replicated"]
+    copies = plan.placement.copies
+    for i, number in enumerate(plan.layers):
+        row = plan.capacities[i]
+        resident = str(row[0]) if (row == row[0]).all() else " ".join(str(c) for c in row)
+        lines.append(
+            f"  {number:>5}  {'all' if plan.gates[i] is None else str(plan.gates[i]):<20}  "
+            f"{resident:<24}  {int((copies[i] > 1).sum())}"
+        )
+    if plan.objectives:
+        lines.append(f"  {'objective':<18} {'predicted':>17}  interval")
+        lines += [f"  {name:<18} {_line(name, p)}" for name, p in plan.objectives.items()]
+    return "\n".join(lines)
+
+
+def _line(name: str, predicted: Predicted) -> str:
+    unit = OBJECTIVES[name].unit
+    value, low, high = (quantity(v, unit) for v in (predicted.value, predicted.low, predicted.high))
+    return f"{value:>17}  {low} .. {high}"
+
+
+def explain(plan: Plan) -> str:
+    """Return a page in plain words: what to set, what to expect, how sure that is."""
+    s = plan.shape
+    lines = [
+        f"Plan for {plan.model}",
+        "",
+        f"The model has {plan.n_layers} MoE layers of {s.n_experts} experts "
+        f"({quantity(s.expert_bytes, 'bytes')} each, {s.dtype}); a token goes to {s.k}.",
+        f"It is served on {plan.n_devices} device{'s' if plan.n_devices > 1 else ''}"
+        + (f" on {plan.n_nodes} nodes" if plan.n_nodes > 1 else "")
+        + (
+            f", {plan.batch_size} sequences decoded together, one token of each a step."
+            if plan.mode == "decode"
+            else f", prompts in steps of {plan.batch_size} tokens."
+        ),
+        "",
+        "What to set",
+        *_placement_words(plan),
+        *_buffer_words(plan),
+        *_gate_words(plan),
+    ]
+    if plan.objectives:
+        lines += ["", "What to expect"]
+        for name, p in plan.objectives.items():
+            o = OBJECTIVES[name]
+            if not p.low and not p.high:
+                continue
+            words = f"{o.words} ({plan.quality_kind})" if name == "quality_loss" else o.words
+            value, low, high = (quantity(v, o.unit) for v in (p.value, p.low, p.high))
+            span = f", between {low} and {high}" if low != high else ""
+            lines.append(f"- {words}: {value}{span}.")
+        lines.append(
+            "The intervals span the windows of traffic that were evaluated (the halves of it, "
+            "where it was one) and the error that the cost model had on layers it was not fitted "
+            "to. Traffic unlike those windows is outside them: plan.check(trace) evaluates the "
+            "plan on it."
+        )
+        if plan.quality_kind == "gate mass lost" and plan.has_thresholds:
+            lines.append(
+                "Gate mass is not quality: measure the loss of the model under these thresholds "
+                "before serving with them."
+            )
+    if plan.provenance:
+        lines += ["", "Where this is from"]
+        lines += [f"- {name}: {value}" for name, value in sorted(plan.provenance.items())]
+    return "\n".join(lines)
+
+
+def _placement_words(plan: Plan) -> list[str]:
+    if plan.n_devices == 1:
+        return ["- All experts are on the one device."]
+    replicas = plan.placement.n_replicas
+    each = f"- Each device holds {plan.slots_per_device} experts of every layer"
+    if not replicas:
+        return [each + ", none of them twice."]
+    extra = replicas / plan.n_devices * plan.n_layers * plan.shape.expert_bytes
+    busiest = [
+        f"layer {number}: {', '.join(str(int(e)) for e in (-copies).argsort(kind='stable')[:3])}"
+        for number, copies in zip(plan.layers[:3], plan.placement.copies[:3], strict=True)
+    ]
+    return [
+        each + f"; {replicas} of a layer's slots are replicas of busy experts, which takes "
+        f"{quantity(extra, 'bytes')} a device. Most copied: {'; '.join(busiest)}"
+        + (", ..." if plan.n_layers > 3 else ".")
+    ]
+
+
+def _buffer_words(plan: Plan) -> list[str]:
+    if not plan.is_buffered:
+        return ["- All placed experts stay in fast memory; no buffer."]
+    kept = plan.capacities.sum(axis=0) * plan.shape.expert_bytes
+    full = plan.n_layers * plan.slots_per_device * plan.shape.expert_bytes
+    low, high = int(plan.capacities.min()), int(plan.capacities.max())
+    some = f"{low} to {high} (mean {plan.capacities.mean():.1f})" if low < high else f"{low}"
+    return [
+        f"- A device keeps {some} of its "
+        f"{plan.slots_per_device} experts of a layer in fast memory and "
+        f"copies the others in when they are needed, policy '{plan.policy}': at most "
+        f"{quantity(float(kept.max()), 'bytes')} instead of {quantity(full, 'bytes')}."
+    ]
+
+
+def _gate_words(plan: Plan) -> list[str]:
+    if not plan.has_thresholds:
+        return ["- Every token is computed by all experts that its router chose."]
+    rules = Counter("all choices" if r is None else str(r) for r in plan.gates)
+    words = "; ".join(f"{rule} in {n} layer{'s' * (n > 1)}" for rule, n in rules.most_common(6))
+    more = f"; and {len(rules) - 6} more" if len(rules) > 6 else ""
+    return [f"- Choices that a threshold drops are not computed: {words}{more}."]

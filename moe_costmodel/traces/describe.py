@@ -1,0 +1,239 @@
+"""What a routing trace is like, in the terms of arXiv 2303.06182: waste, idle and hot experts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moe_costmodel._checks import complain
+from moe_costmodel.traces.trace import Mode, RoutingTrace
+
+__all__ = ["TraceDescription", "describe", "static_waste"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraceDescription:
+    """The character of a trace, step by step of a server.
+
+    Attributes
+    ----------
+    source : str
+        The trace.
+    n_steps, n_layers, n_experts : int
+        Shape of what was measured.
+    k : int or None
+        Experts a token; None for a load-only trace.
+    size : int or None
+        Sequences (decode) or tokens (prefill) a step; None where the steps are the trace's own.
+    mode : str
+        "prefill", "decode", or "recorded".
+    layers : ndarray of shape (n_layers,), int64
+        Which layers of the model they are.
+    inactive : ndarray of shape (n_layers,)
+        Mean share of the experts that a step leaves without a token (sparsity by layer).
+    hottest_over_mean : ndarray of shape (n_layers,)
+        Mean over steps of the hottest expert's load over the mean load.
+    waste_factor : ndarray of shape (n_layers,)
+        Slots that static gating computes for each one used, at the smallest capacity that never
+        drops a token: E C / k with C the largest share of a step's tokens that one expert takes.
+    persistence : ndarray of shape (n_layers,)
+        Share of a step's hot experts (the busiest tenth, at least one) that are hot in the next
+        step too. NaN where there is a single step.
+    chance_persistence : float
+        What `persistence` would be if hot experts were drawn at random.
+    mean_load : ndarray of shape (n_layers, n_experts)
+        Share of the layer's load that each expert takes.
+
+    Examples
+    --------
+    >>> from moe_costmodel import RoutingTrace
+    >>> description = RoutingTrace.example("code").describe(size=8)
+    >>> description.mode, description.inactive.shape
+    ('decode', (6,))
+    """
+
+    source: str
+    n_steps: int
+    n_layers: int
+    n_experts: int
+    k: int | None
+    size: int | None
+    mode: str
+    layers: NDArray[np.int64]
+    inactive: NDArray[np.float64]
+    hottest_over_mean: NDArray[np.float64]
+    waste_factor: NDArray[np.float64]
+    persistence: NDArray[np.float64]
+    chance_persistence: float
+    mean_load: NDArray[np.float64]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as JSON-ready values."""
+        values = dict(self.__dict__)
+        for name, value in values.items():
+            if isinstance(value, np.ndarray):
+                values[name] = [
+                    None if np.isscalar(v) and np.isnan(v) else v for v in value.tolist()
+                ]
+        return values
+
+    def __str__(self) -> str:
+        top = "" if self.k is None else f", top-{self.k}"
+        step = {"recorded": "as recorded", "decode": f"{self.size} sequences a step"}.get(
+            self.mode, f"{self.size} tokens a step"
+        )
+        lines = [
+            f"{self.source}",
+            f"  {self.n_layers} layers of {self.n_experts} experts{top}; "
+            f"{self.n_steps} steps ({self.mode}: {step})",
+            "                                          mean     min     max   (over layers)",
+        ]
+        rows = {
+            "experts inactive in a step": self.inactive,
+            "hottest expert over the mean": self.hottest_over_mean,
+            "waste factor of static gating": self.waste_factor,
+            "hot experts still hot a step later": self.persistence,
+        }
+        for name, values in rows.items():
+            if np.isnan(values).all():
+                lines.append(f"  {name:<36}{'-':>8}{'-':>8}{'-':>8}")
+            else:
+                lines.append(
+                    f"  {name:<36}{np.nanmean(values):8.3f}{np.nanmin(values):8.3f}"
+                    f"{np.nanmax(values):8.3f}"
+                )
+        lines.append(
+            f"  (by chance, {self.chance_persistence:.3f} of the hot experts would stay hot)"
+        )
+        return "\n".join(lines)
+
+    def plot(self) -> Any:
+        """Draw load by layer and expert, sparsity by layer, skew and persistence.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(11, 7), layout="constrained")
+        axes = figure.subplots(2, 2)
+        figure.suptitle(self.source)
+        image = axes[0, 0].imshow(
+            self.mean_load * self.n_experts, aspect="auto", cmap="viridis", vmin=0
+        )
+        axes[0, 0].set(title="Load over a uniform load", xlabel="expert", ylabel="MoE layer")
+        figure.colorbar(image, ax=axes[0, 0])
+        position = np.arange(self.n_layers)
+        axes[0, 1].bar(position, self.inactive)
+        axes[0, 1].set(title="Experts inactive in a step", xlabel="MoE layer", ylim=(0, 1))
+        axes[1, 0].plot(position, self.hottest_over_mean, "o-", label="hottest / mean")
+        axes[1, 0].plot(position, self.waste_factor, "s-", label="waste of static gating")
+        axes[1, 0].set(xlabel="MoE layer", title="Skew", ylim=(0, None))
+        axes[1, 0].legend()
+        axes[1, 1].plot(position, self.persistence, "o-", label="this trace")
+        axes[1, 1].axhline(self.chance_persistence, linestyle=":", color="grey", label="by chance")
+        axes[1, 1].set(title="Hot experts hot again", xlabel="MoE layer", ylim=(0, 1))
+        axes[1, 1].legend()
+        return figure
+
+
+def describe(
+    trace: RoutingTrace, size: int | None = None, mode: Mode = "decode"
+) -> TraceDescription:
+    """Characterise a trace as the paper does its workloads (arXiv 2303.06182, section 3).
+
+    Parameters
+    ----------
+    trace : RoutingTrace
+        Any trace; a load-only one is described by its recorded steps.
+    size : int, optional
+        Sequences decoded together, or tokens of a prefill step. By default 8 sequences (fewer
+        where the trace has fewer) or 256 tokens.
+    mode : {"prefill", "decode"}
+        How tokens form steps; see :meth:`RoutingTrace.steps`.
+
+    Returns
+    -------
+    TraceDescription
+
+    Raises
+    ------
+    ValueError
+        If no step of that size is full.
+    """
+    if trace.is_load_only:
+        loads, label, k = trace.loads(size), "recorded", None
+    else:
+        if size is None:
+            size = min(8, len(trace.sequence_lengths)) if mode == "decode" else 256
+            size = min(size, trace.n_tokens)
+        loads, label, k = trace.loads(size, mode), mode, trace.k
+    # Layers that routed nothing (dense ones in a published dump) have no character.
+    busy = loads.sum(axis=(0, 2)) > 0
+    loads = loads[:, busy]
+    totals = loads.sum(axis=2)
+    mean = np.maximum(totals / trace.n_experts, np.finfo(float).tiny)
+    hottest = loads.max(axis=2)
+    n_hot = max(1, trace.n_experts // 10)
+    hot = np.argpartition(loads, -n_hot, axis=2)[:, :, -n_hot:]
+    is_hot = np.zeros(loads.shape, dtype=bool)
+    np.put_along_axis(is_hot, hot, True, axis=2)
+    if len(loads) > 1:
+        persistence = (is_hot[1:] & is_hot[:-1]).sum(axis=2).mean(axis=0) / n_hot
+    else:
+        persistence = np.full(loads.shape[1], np.nan)
+    return TraceDescription(
+        source=trace.source,
+        n_steps=len(loads),
+        n_layers=loads.shape[1],
+        n_experts=trace.n_experts,
+        k=k,
+        size=size,
+        mode=label,
+        layers=trace.layers[busy],
+        inactive=(loads == 0).mean(axis=(0, 2)),
+        hottest_over_mean=(hottest / mean).mean(axis=0),
+        # E C / k with C = max over steps of (hottest / tokens), and k tokens = the total load.
+        waste_factor=trace.n_experts * (hottest / np.maximum(totals, 1)).max(axis=0),
+        persistence=persistence,
+        chance_persistence=n_hot / trace.n_experts,
+        mean_load=trace.shares()[busy],
+    )
+
+
+def static_waste(n_experts: int, k: int, capacity_factor: float) -> float:
+    """Return the waste factor of static gating, E C / k (arXiv 2303.06182, section 3).
+
+    Parameters
+    ----------
+    n_experts, k : int
+        Experts of a layer and those a token is sent to.
+    capacity_factor : float
+        Tokens that each expert computes, as a share of the step's tokens.
+
+    Returns
+    -------
+    float
+        Token slots computed for each one needed: 12.8 for the paper's LM (512, 2, 0.05), 64 for
+        its MT model (128, 2, 1).
+
+    Raises
+    ------
+    ValueError
+        If a parameter is not positive, or k above n_experts.
+
+    Examples
+    --------
+    >>> from moe_costmodel import static_waste
+    >>> static_waste(n_experts=512, k=2, capacity_factor=0.05)
+    12.8
+    """
+    if not 0 < k <= n_experts:
+        raise complain("k", "static_waste", f"in 1 .. {n_experts}", k)
+    if not capacity_factor > 0:
+        raise complain("capacity_factor", "static_waste", "positive", capacity_factor)
+    return n_experts * capacity_factor / k

@@ -1,0 +1,235 @@
+"""Recording, or editing, the routing of a model while it runs, by hooks on its routers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from moe_costmodel._checks import complain
+from moe_costmodel.traces.families import Family, Routing, count_experts, find_routers
+from moe_costmodel.traces.trace import RoutingTrace
+
+__all__ = ["edit_routing", "record"]
+
+
+def record(
+    model: Any,
+    batches: Iterable[Any],
+    *,
+    part: str | None = None,
+    source: str | None = None,
+) -> RoutingTrace:
+    """Run a model on batches and return what its routers chose.
+
+    Parameters
+    ----------
+    model : Module
+        A Hugging Face MoE model of one of :data:`moe_costmodel.FAMILIES`, one whose
+        routers answer alike (logits, weights, indices), or the packaged example model.
+    batches : iterable
+        Each a Tensor of token ids [batch, length], or a mapping of the model's arguments
+        (``input_ids``, ``attention_mask``, ``decoder_input_ids``, ...). Every row is a sequence;
+        where an attention mask marks padding, the padding is left out.
+    part : {"encoder", "decoder"}, optional
+        Which half of an encoder-decoder model to record; required there.
+    source : str, optional
+        Name of the trace; by default the model's class.
+
+    Returns
+    -------
+    RoutingTrace
+        With weights, as the model used them. A choice that the model's own capacity dropped
+        (Switch, NLLB-MoE) is kept, with weight 0: it is what the router asked for.
+
+    Raises
+    ------
+    ValueError
+        If the model is of no known family, or there is no batch.
+
+    Notes
+    -----
+    NLLB-MoE's experts are computed as its routers ask while it is recorded or edited, which
+    transformers 5.24 doesn't: it sends every token to experts 0 and 1.
+    """
+    source = source or type(model).__name__
+    if type(model).__name__ == "ExampleModel":
+        return _record_example(model, batches, source)
+    family, routers = find_routers(model, part=part)
+    collected: dict[str, list[Routing]] = {name: [] for name in routers}
+
+    def watch(name: str, ids: Tensor, weights: Tensor) -> None:
+        collected[name].append((ids.cpu(), weights.float().cpu()))
+
+    kept: list[Tensor] = []
+    lengths: list[int] = []
+    device = next(model.parameters()).device
+    for batch in batches:
+        arguments = dict(batch) if hasattr(batch, "keys") else {"input_ids": batch}
+        arguments = {
+            name: value.to(device) if isinstance(value, Tensor) else value
+            for name, value in arguments.items()
+        }
+        mask = _token_mask(arguments, part)
+        kept.append(mask.flatten())
+        lengths += [n for n in mask.sum(dim=1).tolist() if n]
+        # Only here: whoever makes the batches may run the model too, to generate its answers.
+        with _hooks(model, family, routers, watch), torch.no_grad():
+            model(**arguments)
+    return _assemble(
+        list(collected.values()),
+        kept,
+        lengths,
+        n_experts=count_experts(routers),
+        layers=_layer_numbers(list(routers)),
+        source=source,
+    )
+
+
+@contextmanager
+def edit_routing(
+    model: Any, rule: Callable[[int, Tensor, Tensor], Routing], *, part: str | None = None
+) -> Iterator[None]:
+    """Change what a model's routers choose, while the context lasts.
+
+    Parameters
+    ----------
+    model : Module
+        A Hugging Face model, as for :func:`record`.
+    rule : callable
+        ``rule(layer, ids [S, k], weights [S, k]) -> (ids, weights)``; layers count from 0. A
+        weight of 0 takes an expert out of the sum (though the model may still compute it).
+    part : {"encoder", "decoder"}, optional
+        As for :func:`record`.
+
+    Yields
+    ------
+    None
+
+    Raises
+    ------
+    ValueError
+        If the model is of no known family.
+
+    Examples
+    --------
+    >>> from moe_costmodel import edit_routing
+    >>> def keep_first(layer, ids, weights):
+    ...     weights = weights.clone()
+    ...     weights[:, 1:] = 0
+    ...     return ids, weights
+    >>> with edit_routing(model, keep_first):  # doctest: +SKIP
+    ...     model(tokens)
+    """
+    family, routers = find_routers(model, part=part)
+    number = {name: i for i, name in enumerate(routers)}
+
+    def edit(name: str, ids: Tensor, weights: Tensor) -> Routing:
+        return rule(number[name], ids, weights)
+
+    with _hooks(model, family, routers, edit):
+        yield
+
+
+@contextmanager
+def _hooks(
+    model: Any,
+    family: Family,
+    routers: dict[str, Any],
+    act: Callable[[str, Tensor, Tensor], Routing | None],
+) -> Iterator[None]:
+    """Call `act` on every router's answer; put what it returns in the answer's place."""
+
+    def hook_of(name: str) -> Callable[[Any, Any, Any], Any]:
+        def hook(module: Any, inputs: Any, output: Any) -> Any:
+            try:
+                ids, weights = family.read(output)
+            except ValueError as error:
+                kind = type(module).__name__
+                raise complain("model", "record", "of a known family", f"{kind}: {error}") from None
+            changed = act(name, ids, weights)
+            return None if changed is None else family.write(output, *changed)
+
+        return hook
+
+    handles = [router.register_forward_hook(hook_of(name)) for name, router in routers.items()]
+    handles += [
+        module.register_forward_hook(family.mend)
+        for module in model.modules()
+        if family.mend is not None and type(module).__name__ == family.experts
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _token_mask(arguments: dict[str, Any], part: str | None) -> Tensor:
+    """Return which positions of a batch are tokens, (batch, length), bool."""
+    prefix = "decoder_" if part == "decoder" else ""
+    ids = arguments.get(f"{prefix}input_ids")
+    if ids is None:
+        raise complain("batches", "record", f"of mappings with {prefix}input_ids", list(arguments))
+    mask = arguments.get(f"{prefix}attention_mask")
+    return torch.ones_like(ids, dtype=torch.bool) if mask is None else mask.bool()
+
+
+def _record_example(model: Any, batches: Iterable[Any], source: str) -> RoutingTrace:
+    collected: list[list[Routing]] = [[] for _ in range(model.config.num_hidden_layers)]
+
+    def watch(layer: int, weights: Tensor, ids: Tensor) -> Routing:
+        collected[layer].append((ids, weights))
+        return weights, ids
+
+    kept, lengths = [], []
+    with torch.no_grad():
+        for batch in batches:
+            kept.append(torch.ones(batch.numel(), dtype=torch.bool))
+            lengths += [batch.shape[1]] * batch.shape[0]
+            model(batch, gate=watch)
+    return _assemble(
+        collected,
+        kept,
+        lengths,
+        n_experts=model.config.num_local_experts,
+        layers=list(range(len(collected))),
+        source=source,
+    )
+
+
+def _assemble(
+    collected: list[list[Routing]],
+    kept: list[Tensor],
+    lengths: list[int],
+    *,
+    n_experts: int,
+    layers: list[int],
+    source: str,
+) -> RoutingTrace:
+    if not lengths:
+        raise complain("batches", "record", "at least one batch with a token", "none")
+    mask = torch.cat(kept).cpu()
+    ids = torch.stack([torch.cat([i for i, _ in layer]) for layer in collected], dim=1)[mask]
+    weights = torch.stack([torch.cat([w for _, w in layer]) for layer in collected], dim=1)[mask]
+    return RoutingTrace(
+        ids.numpy().astype(np.min_scalar_type(n_experts - 1)),
+        weights.float().numpy(),
+        n_experts=n_experts,
+        sequence_lengths=lengths,
+        layers=layers,
+        source=source,
+    )
+
+
+def _layer_numbers(names: list[str]) -> list[int]:
+    """Return each router's block in its model, as its name says."""
+    numbers = [re.findall(r"(?:layers|block|h)\.(\d+)\.", name) for name in names]
+    if all(numbers):
+        return [int(found[0]) for found in numbers]
+    return list(range(len(names)))

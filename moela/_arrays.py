@@ -1,0 +1,23 @@
+"""Array types, and stacking of designs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def rows(X: Any) -> NDArray[Any]:
+    """Stack designs: numbers to [n, n_var], dictionaries to an object array [n]."""
+    if len(X) and isinstance(X[0], dict):
+        out = np.empty(len(X), dtype=object)
+        out[:] = X
+        return out
+    return np.atleast_2d(np.asarray(X))
+
+
+Floats = NDArray[np.float64]
+
+
+Bools = NDArray[np.bool_]

@@ -1,0 +1,103 @@
+"""`moela moe verify`: run plans for real on this machine, and print predicted against measured."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("plans", nargs="+", type=Path, metavar="PLAN", help="JSON of Plan.save")
+    parser.add_argument("--trace", type=Path, help="routing to replay (default: the example)")
+    parser.add_argument(
+        "--kernels",
+        type=Path,
+        help="JSON of `moela measure` here (default: in turns with the plans)",
+    )
+    parser.add_argument("--steps", type=int, default=24, help="steps to run of every plan")
+    parser.add_argument("--repeats", type=int, default=7, help="runs of them; the median counts")
+    parser.add_argument("--max-gib", type=float, default=2.0, help="weights to build at most")
+    parser.add_argument("--threads", type=int, default=1, help="threads of the kernels (CPU)")
+    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
+    parser.add_argument("--seed", type=int, default=0, help="of routing drawn and order of plans")
+    parser.add_argument("--out", type=Path, help="write the table's numbers as JSON too")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the plans, print predicted against measured, and write."""
+    from moe_costmodel.deployment.verify import verify, verify_table
+    from moe_costmodel.hardware import Hardware
+    from moe_costmodel.latency.model import LatencyModel
+    from moe_costmodel.measure.measurements import Measurements
+    from moe_costmodel.plans.plan import Plan
+    from moe_costmodel.traces.trace import RoutingTrace
+
+    plans = [Plan.load(path) for path in arguments.plans]
+    trace = RoutingTrace.load(arguments.trace) if arguments.trace else RoutingTrace.example()
+    for path, plan in zip(arguments.plans, plans, strict=True):
+        sizes = (trace.n_layers, trace.n_experts, trace.k)
+        planned = (plan.n_layers, plan.shape.n_experts, plan.shape.k)
+        if sizes != planned:
+            raise ValueError(
+                f"{path}: the trace must be of the plan's {planned[0]} MoE layers of {planned[1]} "
+                f"experts, {planned[2]} a token. Got {trace.source} with {sizes[0]} of "
+                f"{sizes[1]}, {sizes[2]} a token instead; name the model's own with --trace."
+            )
+    hardware = Hardware.here(threads=arguments.threads)
+    latency, clock = None, arguments.clock
+    if arguments.kernels:
+        measured = Measurements.load(arguments.kernels)
+        latency = LatencyModel.fit(measured)
+        hardware = replace(measured.hardware, threads=arguments.threads)
+        clock = measured.clock if measured.clock in ("wall", "cpu") else "wall"
+    elif any(plan.n_devices > 1 for plan in plans):
+        hardware = _with_exchange(hardware)
+    found = verify(
+        plans,
+        trace,
+        hardware,
+        latency,
+        n_steps=arguments.steps,
+        repeats=arguments.repeats,
+        max_bytes=arguments.max_gib * 2**30,
+        clock=clock,
+        seed=arguments.seed,
+    )
+    print(f"{hardware.name}, {', '.join(f'{k} {v}' for k, v in hardware.versions.items())}")
+    print(verify_table(found))
+    for path, item in zip(arguments.plans, found, strict=True):
+        own = item.plan.objectives.get("step_mean_s")
+        if own is not None:
+            print(
+                f"  {path}: the plan itself says {own.value * 1e3:.3g} ms for a whole step on "
+                f"{item.plan.provenance.get('hardware', 'hardware that it does not name')}"
+            )
+    if arguments.out:
+        rows = [
+            {
+                "plan": str(path),
+                "predicted_s": item.predicted.tolist(),
+                "measured_s": item.measured.tolist(),
+                "interval_s": [item.low, item.high],
+                "layers": list(item.layers),
+                "misses": item.misses,
+                "error": item.error,
+            }
+            for path, item in zip(arguments.plans, found, strict=True)
+        ]
+        arguments.out.write_text(json.dumps(rows, indent=1) + "\n")
+        print(f"{arguments.out}: written")
+
+
+def _with_exchange(hardware: Any) -> Any:
+    """Return the hardware with its link between devices, measured between two processes."""
+    from moe_costmodel.measure.kernels import measure_kernels
+    from moe_costmodel.shapes import LayerShape
+
+    small = LayerShape(n_experts=2, k=1, d_model=8, d_ffn=8)
+    kinds = ("copy", "all_to_all")
+    return measure_kernels(hardware, [small], budget_s=1.0, kinds=kinds, progress=False).hardware

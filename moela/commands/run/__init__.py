@@ -1,0 +1,1 @@
+"""The `moela run` commands."""

@@ -1,0 +1,154 @@
+"""What `moela run moe` starts from: traffic, machine, kernels, and the problem made of them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What was read or measured.
+
+    Attributes
+    ----------
+    problem : MoEDeployment
+        On the traffic that is planned on.
+    unseen : RoutingTrace or None
+        What was held out, to check plans on.
+    kernels : Measurements or None
+        None where a table of another machine was given.
+    notes : list of str
+        What a reader of the result should know.
+    """
+
+    problem: Any
+    unseen: Any
+    kernels: Any
+    notes: list[str]
+
+
+def read(arguments: argparse.Namespace) -> Inputs:
+    """Read the files, measure kernels where none are given, and make the problem."""
+    from moe_costmodel import Hardware, LatencyModel, Measurements, RoutingTrace
+    from moe_costmodel.example import measured
+    from problems import MoEDeployment
+
+    notes: list[str] = []
+    traces = [RoutingTrace.load(path) for path in arguments.trace or []]
+    if not traces:
+        traces = [RoutingTrace.example()]
+        notes.append("planned for the packaged example model, since no --trace was given")
+    planned, unseen = hold_out(traces, arguments.holdout)
+    shape = _shape(arguments, traces[0])
+    hardware = Hardware.load(arguments.hardware) if arguments.hardware else None
+    devices = arguments.devices or (hardware.n_devices if hardware else 4)
+    nodes = arguments.nodes or (hardware.n_nodes if hardware and not arguments.devices else 1)
+    if hardware is not None:
+        # Before anything is measured, so that a missing link costs nothing.
+        for link, needed in (("device_to_device", devices > 1), ("node_to_node", nodes > 1)):
+            if needed:
+                hardware.link(link)
+    kernels = None
+    if arguments.kernels and Path(arguments.kernels).suffix == ".parquet":
+        from moe_costmodel import KernelTable
+
+        if hardware is None:
+            raise ValueError(
+                "--hardware must name the JSON of the machine whose kernel table is given, for "
+                "its memory and links. Got none instead."
+            )
+        source: Any = KernelTable.from_aiconfigurator(arguments.kernels)
+    elif arguments.kernels:
+        source = kernels = Measurements.load(arguments.kernels)
+    else:
+        source = kernels = _measure(shape, devices, arguments)
+        if hardware is not None:
+            notes.append(
+                f"the kernels were measured here, not on {hardware.name}: give --kernels for times "
+                "that mean something there"
+            )
+    if hardware is None:
+        assert kernels is not None
+        hardware = kernels.hardware
+    latency = LatencyModel.fit(source, hardware=hardware, method=arguments.fit)
+    notes += [f"times are extrapolated: {reason}" for reason in latency.outside(shape)]
+    decide = ["gates", "buffers", "batch", "placement"]
+    if not all(trace.has_weights for trace in planned):
+        decide.remove("gates")
+        notes.append("the trace has no weights, so thresholds stay off")
+    settings: dict[str, Any] = {
+        "mode": arguments.mode,
+        "rest": _rest(kernels, shape, traces[0].n_layers, notes),
+    }
+    if shape == measured.example_shape():
+        settings["memory"] = measured.example_memory()
+    else:
+        notes.append("memory counts experts and activations; leave room for the rest of the model")
+    if arguments.objectives:
+        settings["objectives"] = arguments.objectives
+    problem = MoEDeployment(
+        planned, hardware, latency, devices=devices, nodes=nodes, shape=shape, decide=decide,
+        rule=arguments.rule, replicas=arguments.replicas, over=arguments.over,
+        memory_budget=None if arguments.memory_gib is None else arguments.memory_gib * 2**30,
+        slo_s=None if arguments.slo_ms is None else arguments.slo_ms / 1e3,
+        max_quality_loss=arguments.max_quality_loss, batches=arguments.batches, **settings,
+    )  # fmt: skip
+    return Inputs(problem, unseen, kernels, notes)
+
+
+def hold_out(traces: list[Any], fraction: float) -> tuple[list[Any], Any]:
+    """Return what is planned on, and the end of the last trace that is not (None for 0)."""
+    if not 0 <= fraction < 1:
+        raise ValueError(f"--holdout must be from 0 to below 1. Got {fraction} instead.")
+    if fraction == 0:
+        return traces, None
+    head, tail = traces[-1].split(1 - fraction)
+    return [*traces[:-1], head], tail
+
+
+def _shape(arguments: argparse.Namespace, trace: Any) -> Any:
+    from moe_costmodel import LayerShape
+    from moe_costmodel.example.measured import example_shape
+
+    if arguments.shape is not None:
+        shape = replace(arguments.shape, dtype=arguments.dtype)
+        assert isinstance(shape, LayerShape)
+        return shape
+    if trace.source.startswith("example model"):
+        return example_shape()
+    raise ValueError(
+        f"--shape must give the sizes of the MoE layer of {trace.source}, which a trace does not "
+        f"hold: {trace.n_experts},K,D_MODEL,D_FFN[,gated]. Got none instead."
+    )
+
+
+def _measure(shape: Any, devices: int, arguments: argparse.Namespace) -> Any:
+    from moe_costmodel import Hardware, measure_kernels
+
+    # The layer, the part of it that a device has, and a narrower one: a latency model is fitted to
+    # several sizes.
+    n_local = max(1, -(-shape.n_experts // devices))
+    part = replace(shape, n_experts=n_local, n_local=n_local, k=min(shape.k, n_local))
+    sizes = [shape, part, replace(shape, d_ffn=max(8, shape.d_ffn // 2))]
+    return measure_kernels(
+        Hardware.here(threads=arguments.threads), list(dict.fromkeys(sizes)), (shape.dtype,),
+        arguments.measure_s, tokens=(1, 4, 16, 64), clock=arguments.clock,
+        progress=not arguments.quiet and sys.stderr.isatty(), random_state=arguments.seed,
+    )  # fmt: skip
+
+
+def _rest(kernels: Any, shape: Any, n_layers: int, notes: list[str]) -> Any:
+    """Return attention as measured for this width; nothing where it was not."""
+    from moe_costmodel import RestOfModel
+
+    widths = set()
+    if kernels is not None:
+        widths = {r.shape.d_model for r in kernels.of("rest") if r.shape is not None}
+    if shape.d_model in widths:
+        return RestOfModel.fit(kernels, d_model=shape.d_model, n_layers=n_layers)
+    notes.append("times are those of the MoE layers alone: no attention of this width was measured")
+    return None

@@ -1,0 +1,155 @@
+"""`moela trace`: describe, convert and record routing traces."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    actions = parser.add_subparsers(dest="action", required=True)
+
+    describe = actions.add_parser("describe", help="characterise a trace")
+    describe.add_argument("trace", nargs="?", help="file (default: the packaged example)")
+    describe.add_argument("--size", type=int, help="sequences (decode) or tokens (prefill)")
+    describe.add_argument("--mode", choices=("decode", "prefill"), default="decode")
+    describe.add_argument("--against", help="another trace, to measure the drift to")
+    describe.add_argument("--json", type=Path, help="write everything as JSON")
+    describe.add_argument("--plot", type=Path, help="write a picture")
+
+    convert = actions.add_parser("convert", help="write a trace as npz")
+    convert.add_argument("trace", help="npz, SGLang .pt or JSON counts")
+    convert.add_argument("out", type=Path)
+    convert.add_argument("--uncompressed", action="store_true", help="can be memory-mapped")
+
+    record = actions.add_parser("record", help="run a Hugging Face model and record it")
+    record.add_argument("model", help="folder of a saved model, or 'example'")
+    record.add_argument("out", type=Path, help="npz to write")
+    record.add_argument("--text", type=Path, action="append", help="file of text; repeatable")
+    record.add_argument("--length", type=int, default=256, help="tokens of a sequence, at most")
+    record.add_argument("--sequences", type=int, default=32, help="sequences, at most")
+    record.add_argument(
+        "--part",
+        choices=("encoder", "decoder"),
+        default="encoder",
+        help="half of an encoder-decoder model to record (default: encoder)",
+    )
+    record.add_argument(
+        "--new-tokens",
+        type=int,
+        default=64,
+        help="tokens that the decoder of such a model generates for each sequence",
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Do what was asked."""
+    actions = {"describe": _describe, "convert": _convert, "record": _record}
+    actions[arguments.action](arguments)
+
+
+def _load(name: str | None) -> Any:
+    from moe_costmodel.traces.trace import RoutingTrace
+
+    return RoutingTrace.example() if name is None else RoutingTrace.load(name)
+
+
+def _describe(arguments: argparse.Namespace) -> None:
+    trace = _load(arguments.trace)
+    found = trace.describe(arguments.size, arguments.mode)
+    print(found)
+    drift = None
+    if arguments.against:
+        other = _load(arguments.against)
+        drift = trace.drift(other)
+        print(
+            f"  drift to {other.source}: {drift.mean():.3f} of the load moves "
+            f"({drift.min():.3f} .. {drift.max():.3f} over layers)"
+        )
+    if arguments.json:
+        content = found.to_dict() | {"drift": None if drift is None else drift.tolist()}
+        arguments.json.write_text(json.dumps(content, indent=1) + "\n")
+    if arguments.plot:
+        found.plot().savefig(arguments.plot)
+
+
+def _convert(arguments: argparse.Namespace) -> None:
+    trace = _load(arguments.trace)
+    trace.save(arguments.out, compress=not arguments.uncompressed)
+    print(f"{arguments.out}: {trace!r}")
+
+
+def _record(arguments: argparse.Namespace) -> None:
+    from moe_costmodel.traces.trace import RoutingTrace
+
+    if arguments.model == "example":
+        from moe_costmodel.example import load_model
+        from moe_costmodel.example.record import excerpts
+
+        model: Any = load_model()
+        batches: Any = _bytes_of(arguments) if arguments.text else excerpts("code")
+    else:
+        model, batches = _saved_model(arguments)
+    two = bool(getattr(model.config, "is_encoder_decoder", False))
+    trace = RoutingTrace.record(model, batches, part=arguments.part if two else None)
+    trace.save(arguments.out)
+    print(f"{arguments.out}: {trace!r}")
+
+
+def _texts(arguments: argparse.Namespace) -> list[bytes]:
+    if not arguments.text:
+        raise ValueError("The '--text' option of trace record must name a file. Got none instead.")
+    return [path.read_bytes() for path in arguments.text]
+
+
+def _bytes_of(arguments: argparse.Namespace) -> Iterator[Any]:
+    import torch
+
+    n = 0
+    for text in _texts(arguments):
+        for start in range(0, len(text), arguments.length):
+            if n < arguments.sequences:
+                yield torch.tensor([list(text[start : start + arguments.length])])
+                n += 1
+
+
+def _saved_model(arguments: argparse.Namespace) -> tuple[Any, Iterator[Any]]:
+    """Load a model and its tokenizer from a folder; nothing is downloaded, no code of it run."""
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+
+    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    if not Path(arguments.model).is_dir():
+        raise ValueError(
+            f"The 'model' argument of trace record must be a folder with a saved model, or "
+            f"'example'. Got {arguments.model!r} instead; save one there first (save_pretrained)."
+        )
+    texts = _texts(arguments)
+    tokenizer: Any = AutoTokenizer.from_pretrained(arguments.model, **options)
+    config: Any = AutoConfig.from_pretrained(arguments.model, **options)
+    two = bool(config.is_encoder_decoder)
+    loader: Any = AutoModelForSeq2SeqLM if two else AutoModelForCausalLM
+    model = loader.from_pretrained(arguments.model, use_safetensors=True, **options).eval()
+
+    def batches() -> Iterator[Any]:
+        n = 0
+        for text in texts:
+            ids = tokenizer(text.decode(), return_tensors="pt")["input_ids"]
+            for part in ids.split(arguments.length, dim=1):
+                if n < arguments.sequences:
+                    yield _with_answer(model, part, arguments.new_tokens) if two else part
+                    n += 1
+
+    return model, batches()
+
+
+def _with_answer(model: Any, ids: Any, new_tokens: int) -> dict[str, Any]:
+    """Return arguments of an encoder-decoder model: a text, and what the model makes of it."""
+    import torch
+
+    with torch.no_grad():
+        answer = model.generate(ids, max_new_tokens=new_tokens, do_sample=False, num_beams=1)
+    return {"input_ids": ids, "decoder_input_ids": answer}

@@ -1,0 +1,1 @@
+"""Building blocks that all algorithms of moela share."""

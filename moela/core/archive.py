@@ -1,0 +1,147 @@
+"""The non-dominated designs found so far, feasible ones first, kept as plain arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+from pymoo.core.population import Population
+
+from moela._arrays import Bools, Floats
+
+
+class Archive:
+    """Mutually non-dominated designs, bounded by thinning the most crowded ones.
+
+    While nothing feasible is known it holds the designs of least constraint violation; from the
+    first feasible design on it holds feasible designs only. Of designs with equal objectives the
+    first one to come is kept.
+
+    Parameters
+    ----------
+    n_obj : int
+        Number of objectives M, all minimised.
+    max_size : int or None
+        Largest number of designs kept; None keeps all. The archive may overshoot by a fifth
+        between two thinnings, so that thinning costs little per design.
+
+    Attributes
+    ----------
+    pop : Population, [n]
+        The individuals, with whatever rides on them.
+    F : float array, [n, M]
+        Their objectives.
+    CV : float array, [n]
+        Their constraint violation (0 where feasible).
+    """
+
+    def __init__(self, n_obj: int, max_size: int | None = None) -> None:
+        if max_size is not None and max_size < 2 * n_obj:
+            raise ValueError(
+                f"The 'max_size' parameter of Archive must be None or at least 2 * n_obj = "
+                f"{2 * n_obj}. Got {max_size} instead."
+            )
+        self.max_size = max_size
+        self.pop = Population.empty()
+        self.F: Floats = np.empty((0, n_obj))
+        self.CV: Floats = np.empty(0)
+
+    def __len__(self) -> int:
+        return len(self.F)
+
+    @property
+    def feasible(self) -> bool:
+        """Whether the archive holds feasible designs."""
+        return len(self) > 0 and bool(self.CV[0] <= 0.0)
+
+    def add(self, pop: Population, F: Floats, CV: Floats) -> Bools:
+        """Take in evaluated designs.
+
+        Parameters
+        ----------
+        pop : Population, [b]
+        F : float array, [b, M]
+            Finite objectives.
+        CV : float array, [b]
+            Constraint violations, at least 0.
+
+        Returns
+        -------
+        accepted : bool array, [b]
+            Which of the designs are in the archive now (before any thinning).
+        """
+        accepted = np.zeros(len(F), dtype=bool)
+        if len(F) == 0:
+            return accepted
+        best = CV.min()
+        if len(self) and best > self.CV[0]:
+            return accepted
+        candidates = np.flatnonzero(best >= CV)
+        if len(self) and best < self.CV[0]:
+            self._keep(np.zeros(len(self), dtype=bool))
+        new = F[candidates]
+        # First against the archive, which rejects most, then among themselves.
+        candidates = candidates[~weakly_dominated(new, self.F)]
+        new = F[candidates]
+        stay = ~_beaten(new)
+        candidates, new = candidates[stay], new[stay]
+        if len(candidates) == 0:
+            return accepted
+        self._keep(~weakly_dominated(self.F, new))
+        self.pop = Population.merge(self.pop, pop[candidates])
+        self.F = np.concatenate([self.F, new])
+        self.CV = np.concatenate([self.CV, CV[candidates]])
+        accepted[candidates] = True
+        if self.max_size is not None and len(self) > 1.2 * self.max_size:
+            self._keep(spread(self.F, self.max_size))
+        return accepted
+
+    def _keep(self, mask: Bools) -> None:
+        if not mask.all():
+            self.pop, self.F, self.CV = self.pop[mask], self.F[mask], self.CV[mask]
+
+
+def weakly_dominated(A: Floats, B: Floats) -> Bools:
+    """Which rows of A [a, M] some row of B [b, M] weakly dominates (no worse in any objective)."""
+    if len(A) == 0 or len(B) == 0:
+        return np.zeros(len(A), dtype=bool)
+    # One objective at a time keeps the temporaries at [a, b] booleans.
+    covers = B[None, :, 0] <= A[:, None, 0]
+    for j in range(1, A.shape[1]):
+        covers &= B[None, :, j] <= A[:, None, j]
+    return np.asarray(covers.any(axis=1))
+
+
+def _beaten(F: Floats) -> Bools:
+    """Mark every row of F [n, M] that another row dominates, or an earlier row equals."""
+    covers = np.ones((len(F), len(F)), dtype=bool)
+    for column in F.T:
+        covers &= column <= column[:, None]
+    # Rows that cover each other are equal; of these the first one stays.
+    return np.asarray((covers & (~covers.T | np.tri(len(F), k=-1, dtype=bool))).any(axis=1))
+
+
+def spread(F: Floats, size: int) -> Bools:
+    """Choose `size` rows of F [n, M] that leave no crowd: the closest one of each pair goes first.
+
+    The best row in each objective always stays. Distances are Euclidean on objectives scaled to
+    [0, 1] over F.
+    """
+    span = np.ptp(F, axis=0)
+    Z = (F - F.min(axis=0)) / np.where(span > 0, span, 1.0)
+    square = np.einsum("ij,ij->i", Z, Z)
+    distance = square[:, None] + square[None, :] - 2.0 * (Z @ Z.T)
+    np.fill_diagonal(distance, np.inf)
+    protected = np.unique(F.argmin(axis=0))
+    keep = np.ones(len(F), dtype=bool)
+    nearest = distance.argmin(axis=1)
+    gap = distance[np.arange(len(F)), nearest]
+    gap[protected] = np.inf
+    for _ in range(len(F) - size):
+        worst = int(gap.argmin())
+        keep[worst] = False
+        gap[worst] = np.inf
+        distance[:, worst] = np.inf
+        orphans = np.flatnonzero(keep & (nearest == worst))
+        nearest[orphans] = distance[orphans].argmin(axis=1)
+        moved = distance[orphans, nearest[orphans]]
+        gap[orphans] = np.where(np.isin(orphans, protected), np.inf, moved)
+    return keep

@@ -1,0 +1,357 @@
+"""The operators of a run: the caller's, else the problem's own, else by variable type."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pymoo.core.crossover import Crossover
+from pymoo.core.mixed import MixedVariableMating, MixedVariableSampling
+from pymoo.core.mutation import Mutation
+from pymoo.core.population import Population
+from pymoo.core.problem import Problem
+from pymoo.core.repair import NoRepair, Repair
+from pymoo.core.variable import Binary, Choice, Integer, Real
+from pymoo.operators.crossover.sbx import SBX
+from pymoo.operators.crossover.ux import UX
+from pymoo.operators.mutation.bitflip import BitflipMutation
+from pymoo.operators.mutation.pm import PM
+from pymoo.operators.repair.rounding import RoundingRepair
+from pymoo.operators.sampling.rnd import (
+    BinaryRandomSampling,
+    FloatRandomSampling,
+    IntegerRandomSampling,
+)
+
+Kind = Literal["real", "integer", "binary", "mixed", "own"]
+KINDS = ("sampling", "crossover", "mutation", "repair")
+
+Step = NDArray[np.float64] | float
+
+
+def kind_of(problem: Problem) -> Kind:
+    """Say what a problem's variables are.
+
+    Returns
+    -------
+    str
+        ``mixed`` for problems with explicit `vars` (rows of X are dictionaries), else ``binary``,
+        ``integer`` or ``real`` by `vtype`. A `vtype` of None counts as real, as in pymoo.
+    """
+    if getattr(problem, "vars", None):
+        return "mixed"
+    vtype = problem.vtype
+    if vtype is None or vtype is float:
+        return "real"
+    if isinstance(vtype, type) and issubclass(vtype, bool | np.bool_):
+        return "binary"
+    if isinstance(vtype, type) and issubclass(vtype, int | np.integer):
+        return "integer"
+    if isinstance(vtype, type) and issubclass(vtype, float | np.floating):
+        return "real"
+    raise ValueError(
+        f"The 'vtype' of {type(problem).__name__} must be float, int, bool or None. Got {vtype!r} "
+        "instead; give the problem an operators() method, or pass sampling=, crossover= and "
+        "mutation= to the algorithm."
+    )
+
+
+def any_real(problem: Problem) -> bool:
+    """Say whether some of a problem's variables are real; a `vtype` of None counts as real."""
+    named = getattr(problem, "vars", None)
+    if named:
+        return any(isinstance(variable, Real) for variable in named.values())
+    vtype = problem.vtype
+    return vtype is None or (isinstance(vtype, type) and issubclass(vtype, float | np.floating))
+
+
+@dataclass
+class Operators:
+    """The operators of one run, bound to one problem.
+
+    Attributes
+    ----------
+    sampling : Sampling, array or Population
+        Where the first designs come from.
+    crossover, mutation, repair
+        pymoo operators; for mixed variables `crossover` is None and `mating` makes the children.
+    kind : str
+        The variables' type; "own" when the problem brings its operators.
+    default_real : bool
+        Whether crossover and mutation are the defaults of real variables, nobody's choice.
+    """
+
+    sampling: Any
+    crossover: Crossover | None
+    mutation: Mutation | None
+    repair: Repair
+    kind: Kind
+    mating: MixedVariableMating | None = None
+    default_real: bool = False
+
+    def children(
+        self,
+        problem: Problem,
+        pop: Population,
+        parents: NDArray[np.int64],
+        random_state: np.random.Generator,
+    ) -> Population:
+        """Make one child of each row of `parents`.
+
+        Parameters
+        ----------
+        pop : Population, [n]
+        parents : int array, [b, n_parents]
+            Indices into `pop`; the columns beyond what the crossover takes are ignored.
+
+        Returns
+        -------
+        Population, [b]
+            Unevaluated and repaired.
+        """
+        b = len(parents)
+        if self.mating is not None:
+            matings = [list(pop[row[:2]]) for row in parents]
+            off = self.mating._do(problem, matings, 2 * b, parents=True, random_state=random_state)
+            off = off[random_state.integers(0, 2, b) * b + np.arange(b)]
+        else:
+            assert self.crossover is not None
+            assert self.mutation is not None
+            off = self.crossover(
+                problem,
+                pop,
+                parents=parents[:, : self.crossover.n_parents],
+                random_state=random_state,
+            )
+            # Offspring come blockwise: the first of every mating, then the second of every mating.
+            pick = random_state.integers(0, self.crossover.n_offsprings, b)
+            off = self.mutation(problem, off[pick * b + np.arange(b)], random_state=random_state)
+        return self.repair(problem, off, random_state=random_state)
+
+    @property
+    def n_parents(self) -> int:
+        """How many parents a child has."""
+        return 2 if self.crossover is None else int(self.crossover.n_parents)
+
+    def neighbours(
+        self,
+        problem: Problem,
+        X: NDArray[Any],
+        k: int,
+        random_state: np.random.Generator,
+        step: NDArray[np.float64] | float = 0.1,
+    ) -> NDArray[Any]:
+        """Neighbours of each row of X, for local search; see `neighbours_of`."""
+        return neighbours_of(problem, self, X, k, random_state, step)
+
+
+def resolve(
+    problem: Problem,
+    *,
+    sampling: Any = None,
+    crossover: Crossover | None = None,
+    mutation: Mutation | None = None,
+    repair: Repair | None = None,
+) -> Operators:
+    """Pick each operator: the argument, else ``problem.operators()``, else by the variables' type.
+
+    Raises
+    ------
+    ValueError
+        If the problem's `operators()` names an operator that is not one of sampling, crossover,
+        mutation and repair, or if a type is needed and unknown.
+    """
+    own: dict[str, Any] = dict(problem.operators()) if hasattr(problem, "operators") else {}
+    unknown = sorted(set(own) - set(KINDS))
+    if unknown:
+        raise ValueError(
+            f"{type(problem).__name__}.operators() must return a dict with keys out of "
+            f"{', '.join(KINDS)}. Got {', '.join(map(repr, unknown))} as well; remove them."
+        )
+    given = {"sampling": sampling, "crossover": crossover, "mutation": mutation, "repair": repair}
+    chosen = {key: own.get(key) if value is None else value for key, value in given.items()}
+
+    complete = all(chosen[key] is not None for key in ("sampling", "crossover", "mutation"))
+    kind: Kind = "own" if complete else kind_of(problem)
+    default_real = kind == "real" and chosen["crossover"] is None and chosen["mutation"] is None
+    mating = None
+    if kind == "mixed":
+        mating = MixedVariableMating(repair=chosen["repair"])
+    for key, default in _defaults(kind).items():
+        if chosen[key] is None:
+            chosen[key] = default
+    if chosen["repair"] is None:
+        chosen["repair"] = NoRepair()
+    if kind == "own" and not getattr(problem, "vars", None):
+        # The move that a search makes still follows the variables where they are plain numbers.
+        kind = _plain_kind(problem, chosen)
+    if kind in ("real", "integer") and not _bounded(problem):
+        raise ValueError(
+            f"The {kind} variables of {type(problem).__name__} must have finite bounds, which "
+            f"moves are made from. Got xl = {problem.xl} and xu = {problem.xu}; give it both, or "
+            "an operators() method with a sampling, crossover and mutation that do without."
+        )
+    return Operators(kind=kind, mating=mating, default_real=default_real, **chosen)
+
+
+def _bounded(problem: Problem) -> bool:
+    limits = problem.xl, problem.xu
+    return all(limit is not None and bool(np.isfinite(limit).all()) for limit in limits)
+
+
+def _plain_kind(problem: Problem, chosen: dict[str, Any]) -> Kind:
+    mutation = chosen["mutation"]
+    return "real" if isinstance(mutation, PM) and mutation.vtype is None else "own"
+
+
+def _defaults(kind: Kind) -> dict[str, Any]:
+    # Built anew for each run: pymoo's operators hold state of their own.
+    match kind:
+        case "real":
+            return {
+                "sampling": FloatRandomSampling(),
+                "crossover": SBX(prob=0.9, eta=15),
+                "mutation": PM(eta=20),
+            }
+        case "integer":
+            return {
+                "sampling": IntegerRandomSampling(),
+                "crossover": SBX(prob=1.0, eta=3.0, vtype=float, repair=RoundingRepair()),
+                "mutation": PM(eta=3.0, vtype=float, repair=RoundingRepair()),
+            }
+        case "binary":
+            return {
+                "sampling": BinaryRandomSampling(),
+                "crossover": UX(),
+                "mutation": BitflipMutation(),
+            }
+        case "mixed":
+            return {"sampling": MixedVariableSampling()}
+        case "own":
+            return {}
+
+
+def neighbours_of(
+    problem: Problem,
+    operators: Operators,
+    X: NDArray[Any],
+    k: int,
+    random_state: np.random.Generator,
+    step: Step = 0.1,
+) -> NDArray[Any]:
+    """Propose k neighbours of each of n designs.
+
+    The problem's own `neighbours_many(X, k, random_state)` is used where there is one, else its
+    `neighbours(x, k, random_state)`, else a move by variable type, else k mutations.
+
+    Parameters
+    ----------
+    X : array, [n, n_var], or [n] dictionaries for mixed variables
+    k : int
+    step : float, or float array [n]
+        Standard deviation of a move of a real variable, as a share of its range. The other types
+        have moves of one size.
+
+    Returns
+    -------
+    array, [n, k, n_var], or [n, k] dictionaries
+    """
+    if hasattr(problem, "neighbours_many"):
+        return np.asarray(problem.neighbours_many(X, k, random_state))
+    if hasattr(problem, "neighbours"):
+        return np.stack([np.asarray(problem.neighbours(x, k, random_state)) for x in X])
+    n = len(X)
+    repeated = np.repeat(X, k, axis=0)
+    steps = np.broadcast_to(np.asarray(step, dtype=float), (n,)).repeat(k)
+    match operators.kind:
+        case "real":
+            moved = _move_real(repeated, problem.xl, problem.xu, steps, random_state)
+        case "integer":
+            moved = _move_integer(repeated, problem.xl, problem.xu, steps, random_state)
+        case "binary":
+            moved = _flip(repeated, random_state)
+        case "mixed":
+            moved = _move_mixed(repeated, problem.vars, steps, random_state)
+        case _:
+            assert operators.mutation is not None
+            pop = Population.new("X", repeated.copy())
+            moved = operators.mutation(problem, pop, random_state=random_state).get("X")
+    pop = Population.new("X", moved)
+    moved = operators.repair(problem, pop, random_state=random_state).get("X")
+    return moved.reshape(n, k, *moved.shape[1:])
+
+
+def _chosen(n: int, n_var: int, random_state: np.random.Generator) -> NDArray[np.bool_]:
+    """Mark at least one variable a row, each with probability 1 / n_var beyond that."""
+    chosen = random_state.random((n, n_var)) < 1.0 / n_var
+    chosen[np.arange(n), random_state.integers(0, n_var, n)] = True
+    return chosen
+
+
+def _move_real(
+    X: NDArray[Any], xl: Any, xu: Any, steps: NDArray[Any], random_state: np.random.Generator
+) -> NDArray[np.float64]:
+    noise = random_state.normal(size=X.shape) * steps[:, None] * (xu - xl)
+    moved = np.where(_chosen(X.shape[0], X.shape[1], random_state), X + noise, X)
+    # Reflect once at a bound, so that a design on it is not proposed to itself half of the time.
+    moved = np.where(moved < xl, 2 * xl - moved, moved)
+    moved = np.where(moved > xu, 2 * xu - moved, moved)
+    return np.clip(moved, xl, xu)
+
+
+def _move_integer(
+    X: NDArray[Any], xl: Any, xu: Any, steps: NDArray[Any], random_state: np.random.Generator
+) -> NDArray[Any]:
+    size = 1 + np.floor(random_state.exponential(size=X.shape) * steps[:, None] * (xu - xl))
+    sign = np.where(random_state.random(X.shape) < 0.5, -1, 1)
+    sign = np.where(xl >= X, 1, np.where(xu <= X, -1, sign))
+    moved = np.where(_chosen(X.shape[0], X.shape[1], random_state), X + sign * size, X)
+    return np.clip(moved, xl, xu).astype(X.dtype)
+
+
+def _flip(X: NDArray[Any], random_state: np.random.Generator) -> NDArray[Any]:
+    return np.where(_chosen(X.shape[0], X.shape[1], random_state), ~X.astype(bool), X.astype(bool))
+
+
+def _move_mixed(
+    X: NDArray[Any],
+    variables: dict[str, Any],
+    steps: NDArray[Any],
+    random_state: np.random.Generator,
+) -> NDArray[Any]:
+    names = list(variables)
+    chosen = _chosen(len(X), len(names), random_state)
+    moved = np.empty(len(X), dtype=object)
+    for i, x in enumerate(X):
+        changed = dict(x)
+        for j in np.flatnonzero(chosen[i]):
+            changed[names[j]] = _move_one(
+                x[names[j]], variables[names[j]], float(steps[i]), random_state
+            )
+        moved[i] = changed
+    return moved
+
+
+def _move_one(value: Any, variable: Any, step: float, random_state: np.random.Generator) -> Any:
+    match variable:
+        case Binary():
+            return not value
+        case Choice():
+            others = [option for option in variable.options if option != value]
+            return others[random_state.integers(len(others))] if others else value
+        case Integer():
+            low, high = variable.bounds
+            return int(
+                _move_integer(np.array([[value]]), low, high, np.array([step]), random_state)[0, 0]
+            )
+        case Real():
+            low, high = variable.bounds
+            return float(
+                _move_real(np.array([[value]]), low, high, np.array([step]), random_state)[0, 0]
+            )
+    raise ValueError(
+        f"A variable must be pymoo's Real, Integer, Binary or Choice. Got "
+        f"{type(variable).__name__} instead; give the problem a neighbours() method."
+    )

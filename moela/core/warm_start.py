@@ -1,0 +1,131 @@
+"""Where a run begins: an earlier front, a store, designs, or a pymoo sampling."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from pymoo.core.individual import Individual
+from pymoo.core.operator import Operator
+from pymoo.core.population import Population
+from pymoo.core.problem import Problem
+from pymoo.core.result import Result
+
+_EXPECTED = (
+    "The 'sampling' parameter must be a pymoo Sampling, designs as an array [n, n_var] or a list, "
+    "a Population, the Result of an earlier run, an EvaluationStore or the path of one, or a "
+    "design object that the problem can encode()"
+)
+
+
+def first_designs(problem: Problem, sampling: Any) -> Population | None:
+    """Turn what a caller gave as `sampling` into individuals, or None where it is to be drawn.
+
+    Parameters
+    ----------
+    problem : Problem
+    sampling : Sampling, or anything that holds designs
+        Designs [n, n_var] or [n_var], dictionaries for mixed variables, objects that the problem's
+        `encode()` understands, or a list of these; a Population; a pymoo Result, of which the
+        optimum is taken; a `moela.EvaluationStore` or its path, of which the front is taken.
+
+    Returns
+    -------
+    Population or None
+        Copies, since a run writes into its individuals. Those that come evaluated stay so: they
+        cost nothing, and their objectives are believed.
+
+    Raises
+    ------
+    ValueError
+        There is no design in it, or a design does not fit the problem: named with what was
+        expected and what came.
+    """
+    if is_sampling(sampling):
+        return None
+    pop = _read(problem, sampling)
+    if len(pop) == 0:
+        raise ValueError(f"{_EXPECTED}, with one design at least. Got none in {sampling!r}.")
+    for ind in pop:
+        _check(problem, ind)
+    return pop
+
+
+def is_sampling(sampling: Any) -> bool:
+    """Say whether this draws designs, rather than holding some."""
+    return isinstance(sampling, Operator) or (callable(sampling) and not isinstance(sampling, type))
+
+
+def _read(problem: Problem, sampling: Any) -> Population:
+    if isinstance(sampling, str | os.PathLike):
+        from moela.evaluation.storage.reader import EvaluationStore
+
+        with EvaluationStore(sampling) as store:
+            return store.front()
+    if isinstance(sampling, Result):
+        if sampling.opt is None:
+            raise ValueError(
+                "The Result given as 'sampling' holds no feasible design. Give its algorithm's "
+                "designs instead: sampling=result.pop."
+            )
+        return _read(problem, sampling.opt)
+    if isinstance(sampling, Individual):
+        return Population.create(sampling.copy())
+    if isinstance(sampling, Population):
+        return Population.create(*[_bare(ind) for ind in sampling])
+    if callable(getattr(sampling, "front", None)):
+        found: Population = sampling.front()
+        return found
+    return Population.new("X", _designs(problem, sampling))
+
+
+def _bare(individual: Individual) -> Individual:
+    """Copy an individual without what an earlier run noted on it."""
+    copied = individual.copy()
+    kept = {key: copied.data[key] for key in ("status",) if key in copied.data}
+    copied.data = kept
+    return copied
+
+
+def _designs(problem: Problem, sampling: Any) -> Any:
+    if isinstance(sampling, dict) or _encodes(problem, sampling):
+        sampling = [sampling]
+    if isinstance(sampling, list | tuple) and len(sampling):
+        sampling = [problem.encode(x) if _encodes(problem, x) else x for x in sampling]
+        if isinstance(sampling[0], dict):
+            designs = np.empty(len(sampling), dtype=object)
+            designs[:] = sampling
+            return designs
+    try:
+        X = np.asarray(sampling)
+    except ValueError:
+        raise ValueError(f"{_EXPECTED}. Got rows of different lengths instead.") from None
+    if X.dtype == object and not (X.ndim == 1 and X.size and isinstance(X[0], dict)):
+        raise ValueError(f"{_EXPECTED}. Got {type(sampling).__name__} instead: {sampling!r}.")
+    return X if X.dtype == object else np.atleast_2d(X)
+
+
+def _encodes(problem: Problem, design: Any) -> bool:
+    plain = (np.ndarray, list, tuple, dict, int, float, str)
+    return callable(getattr(problem, "encode", None)) and not isinstance(design, plain)
+
+
+def _check(problem: Problem, ind: Individual) -> None:
+    variables = getattr(problem, "vars", None)
+    if variables:
+        if not isinstance(ind.X, dict) or set(ind.X) != set(variables):
+            raise ValueError(
+                f"A design given as 'sampling' must be a dictionary with the variables "
+                f"{', '.join(map(str, variables))}. Got {ind.X!r} instead."
+            )
+    elif np.shape(ind.X) != (problem.n_var,):
+        raise ValueError(
+            f"A design given as 'sampling' must have the problem's {problem.n_var} variables. Got "
+            f"shape {np.shape(ind.X)} instead."
+        )
+    if ind.evaluated and np.shape(ind.F) != (problem.n_obj,):
+        raise ValueError(
+            f"An evaluated design given as 'sampling' must have the problem's {problem.n_obj} "
+            f"objectives. Got F = {ind.F} instead; give its X alone to have it evaluated."
+        )

@@ -1,0 +1,1 @@
+"""Evaluation of designs: parallel, durable, and resumable, for any pymoo algorithm."""

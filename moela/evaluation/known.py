@@ -1,0 +1,164 @@
+"""What is already known about designs: in memory for a run without a store, else in its journal."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from moela.evaluation.runners.outcome import OK, Outcome
+from moela.evaluation.storage.journal import Journal, Row, RunRow
+from moela.evaluation.storage.keys import encode
+
+logger = logging.getLogger("moela.evaluator")
+
+
+@dataclass(slots=True)
+class Known:
+    """What is known about the rows of a batch.
+
+    Attributes
+    ----------
+    outcomes : list of n (Outcome or None)
+    due : list of int
+        The rows that this batch has to compute, or had to when it was first made, in order: no row
+        that repeats an earlier one or that an earlier batch has answered. The chunks of a
+        vectorised problem are cut from these, so that a resumed run cuts them in the same way.
+    elapsed : float
+        Seconds that the run had been running when the youngest of the answers was given.
+    """
+
+    outcomes: list[Outcome | None]
+    due: list[int] = field(default_factory=list)
+    elapsed: float = 0.0
+
+
+class Memory(dict[bytes, Any]):
+    """Answers by key, packed: a million of them take about 200 MB for three objectives.
+
+    It is shared by copies of an evaluator, so that a history of copies does not multiply it.
+    """
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Memory:
+        return self
+
+    def look(self, keys: Sequence[bytes], names: Sequence[str], shape: Sequence[int]) -> Known:
+        """Return what is known; ``shape`` is (n_obj, n_ieq_constr, n_eq_constr)."""
+        known = Known([None] * len(keys))
+        seen: set[bytes] = set()
+        for i, key in enumerate(keys):
+            value = self.get(key)
+            if isinstance(value, bytes):
+                parts = np.split(np.frombuffer(value), np.cumsum(shape)[:-1])
+                value = Outcome(OK, {n: p.copy() for n, p in zip("FGH", parts, strict=True)})
+            if value is not None and _covers(value, names):
+                known.outcomes[i] = value
+            elif key not in seen:
+                seen.add(key)
+                known.due.append(i)
+        return known
+
+    def put(self, key: bytes, outcome: Outcome) -> None:
+        """Remember an answer."""
+        values = outcome.values
+        if outcome.status == OK and values.keys() == {"F", "G", "H"}:
+            self[key] = np.concatenate([values[name].astype(float) for name in "FGH"]).tobytes()
+        else:
+            self[key] = outcome
+
+
+class Recorded:
+    """Answers from the journal of a run.
+
+    Parameters
+    ----------
+    journal : Journal
+    run : RunRow
+    dedupe : bool
+        Whether a design is known by its key wherever it was met; otherwise only the same answer of
+        the same run counts, by its place.
+    accept_failures : bool
+        Whether a recorded failure is an answer.
+    retry_failed : bool
+        Whether failures from before this object was made are to be tried again.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        run: RunRow,
+        *,
+        dedupe: bool,
+        accept_failures: bool,
+        retry_failed: bool,
+    ):
+        self.journal = journal
+        self.run = run
+        self.dedupe = dedupe
+        self.accept_failures = accept_failures
+        self.opened = journal.last_id() if retry_failed else 0
+        self._replaying = True
+
+    def look(self, keys: Sequence[bytes], names: Sequence[str], first: int, batch: int) -> Known:
+        """Return what is known about the designs that are answers ``first``, ``first + 1``, ..."""
+        placed = self._placed(keys, first)
+        if not self.dedupe:
+            known = Known([None] * len(keys), list(range(len(keys))))
+            for i in range(len(keys)):
+                row = placed.get(first + i)
+                if row is not None and row.key == keys[i] and self._usable(row, names):
+                    known.outcomes[i] = row.outcome
+                    known.elapsed = max(known.elapsed, row.elapsed)
+            return known
+
+        found = self.journal.lookup(list(dict.fromkeys(keys)), self.run, shared=True)
+        known = Known([None] * len(keys))
+        seen: set[bytes] = set()
+        for i, key in enumerate(keys):
+            row = self._choose(found.get(key, ()), names)
+            if row is not None:
+                known.outcomes[i] = row.outcome
+                if row.run == self.run.id:
+                    known.elapsed = max(known.elapsed, row.elapsed)
+            of_this_batch = row is not None and row.run == self.run.id and row.batch == batch
+            if (row is None or of_this_batch) and key not in seen:
+                known.due.append(i)
+            seen.add(key)
+        return known
+
+    def put(self, n: int, batch: int, key: bytes, x: Any, outcome: Outcome, elapsed: float) -> None:
+        """Add an answer to the journal."""
+        self.journal.add(self.run.id, n, batch, key, encode(x), outcome, elapsed)
+
+    def _placed(self, keys: Sequence[bytes], first: int) -> dict[int, Row]:
+        """Return the rows at these places, and notice a run that does not repeat itself."""
+        if self.dedupe and not self._replaying:
+            return {}
+        placed = self.journal.answers(self.run.id, first, first + len(keys))
+        if any(n - first < len(keys) and row.key != keys[n - first] for n, row in placed.items()):
+            logger.warning(
+                "run %d does not repeat itself from evaluation %d on: the algorithm asks for other "
+                "designs than before, so something that is not part of its signature has changed "
+                "or is random; what is known is still used",
+                self.run.id,
+                first,
+            )
+            self._replaying = False
+        return placed
+
+    def _choose(self, rows: Sequence[Row], names: Sequence[str]) -> Row | None:
+        own = [row for row in rows if row.run == self.run.id and self._usable(row, names)]
+        others = [row for row in rows if row.run != self.run.id and self._usable(row, names)]
+        return own[0] if own else (others[-1] if others else None)
+
+    def _usable(self, row: Row, names: Sequence[str]) -> bool:
+        if row.outcome.status == OK:
+            return _covers(row.outcome, names)
+        return self.accept_failures and row.id > self.opened
+
+
+def _covers(outcome: Outcome, names: Sequence[str]) -> bool:
+    return outcome.status != OK or all(name in outcome.values for name in names)

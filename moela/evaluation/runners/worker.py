@@ -1,0 +1,110 @@
+"""The process in which a supervised evaluation runs: ``python -m moela.evaluation.runners.worker``.
+
+It reads tasks from its standard input and answers on its standard output, both as pickles from and
+to the process that started it; whatever the evaluation prints goes to standard error. It lives in a
+process group of its own, and ends that group, simulators that the evaluation started included, as
+soon as the process that started it is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import signal
+import struct
+import sys
+import threading
+import traceback
+from typing import Any, BinaryIO
+
+_HEADER = struct.Struct("<Q")
+
+
+def send(stream: BinaryIO, message: Any) -> None:
+    """Write one message; raises OSError if the other side is gone."""
+    data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+    stream.write(_HEADER.pack(len(data)) + data)
+    stream.flush()
+
+
+def receive(stream: BinaryIO) -> Any:
+    """Read one message; raises EOFError if the other side is gone."""
+    head = stream.read(_HEADER.size)
+    if len(head) < _HEADER.size:
+        raise EOFError
+    (size,) = _HEADER.unpack(head)
+    data = stream.read(size)
+    if len(data) < size:
+        raise EOFError
+    return pickle.loads(data)
+
+
+def main() -> None:
+    """Answer tasks until standard input ends."""
+    tasks = os.fdopen(os.dup(0), "rb")
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+
+    try:
+        setup = receive(tasks)
+        sys.path[:] = setup["path"]
+        _restore(setup["python_path"])
+        problem, retries, threads = pickle.loads(setup["payload"])
+        _limit(threads)
+        from moela.evaluation.runners.call import evaluate
+    except EOFError:
+        return
+    except BaseException:
+        send(answers, traceback.format_exc())
+        return
+    try:
+        send(answers, None)
+    except OSError:  # who started it is gone already
+        _end()
+
+    waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(tasks, waiting), daemon=True).start()
+    while True:
+        for X, names in waiting.get():
+            outcomes = evaluate(problem, X, names, retries)
+            try:
+                send(answers, outcomes)
+            except OSError:
+                _end()
+            except Exception:  # something in `out` cannot be pickled
+                send(answers, traceback.format_exc())
+
+
+def _restore(python_path: str | None) -> None:
+    """Leave to programs that the evaluation starts the PYTHONPATH that the user has set."""
+    os.environ.pop("PYTHONPATH", None)
+    if python_path is not None:
+        os.environ["PYTHONPATH"] = python_path
+
+
+def _limit(threads: int | None) -> None:
+    if threads is not None:
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped, unused-ignore]
+
+        threadpool_limits(threads)
+
+
+def _read(tasks: BinaryIO, waiting: queue.SimpleQueue[Any]) -> None:
+    """Pass tasks on; end the process, in the middle of an evaluation too, when they end."""
+    try:
+        while True:
+            waiting.put(receive(tasks))
+    except (EOFError, OSError):
+        _end()
+
+
+def _end() -> None:
+    if os.name == "posix" and os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The SQLite store of evaluations: writing it, reading it, and its keys."""

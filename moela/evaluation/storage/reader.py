@@ -1,0 +1,391 @@
+"""EvaluationStore: reading what runs have left in a store file."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import weakref
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pymoo.core.individual import Individual
+from pymoo.core.population import Population
+
+from moela.evaluation.runners.outcome import OK
+from moela.evaluation.storage import keys
+from moela.evaluation.storage.journal import COLUMNS, RunRow, intact, read_runs
+from moela.evaluation.storage.sqlite import (
+    StoreError,
+    check_contents,
+    check_header,
+    owner_alive,
+    translated,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a store.
+
+    Attributes
+    ----------
+    id : int
+    created, updated : str
+        UTC, ISO 8601; ``updated`` is the end of a batch, at most about a second or one batch ago.
+    problem, algorithm, settings, versions : dict
+        Signatures and settings, as they are compared on resume.
+    seed : int or None
+        None also if it was not a number.
+    seed_drawn : bool
+        Whether no seed was given and one had to be drawn.
+    n_eval : int
+        Designs answered so far.
+    budget : int or None
+        Evaluations at which the run ends, if its termination says so.
+    n_fresh, n_failed : int
+        Evaluations recorded, and how many of them failed.
+    elapsed : float
+        Seconds spent running.
+    state : str
+        ``"done"`` (its budget is spent), ``"running"`` (a process of this host has it),
+        ``"stopped"`` (before its budget was spent) or ``"ended"`` (it has no budget, so nothing
+        says whether it had come to its end).
+    """
+
+    id: int
+    created: str
+    updated: str
+    problem: dict[str, Any]
+    algorithm: dict[str, Any]
+    settings: dict[str, Any]
+    versions: dict[str, str]
+    seed: int | None
+    seed_drawn: bool
+    n_eval: int
+    budget: int | None
+    n_fresh: int
+    n_failed: int
+    elapsed: float
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One recorded evaluation.
+
+    Attributes
+    ----------
+    run, n, batch : int
+        Its run, its place among the answers of the run and the call of the evaluator, from 0.
+    X : ndarray [n_var] or dict
+    F, G, H : ndarray [n_obj], [n_ieq_constr], [n_eq_constr], or None for a failure
+    extra : dict of str to ndarray
+        Whatever else the problem put into ``out``.
+    status : str
+        ``"ok"`` or how it failed.
+    error : str or None
+        The traceback of the worker.
+    duration : float
+        Seconds.
+    worker : str
+        Host and process.
+    attempts : int
+    elapsed : float
+        Seconds that the run had been running when it ended.
+    """
+
+    run: int
+    n: int
+    batch: int
+    X: Any
+    F: NDArray[np.float64] | None
+    G: NDArray[np.float64] | None
+    H: NDArray[np.float64] | None
+    extra: dict[str, NDArray[Any]]
+    status: str
+    error: str | None
+    duration: float
+    worker: str
+    attempts: int
+    elapsed: float
+
+
+class EvaluationStore:
+    """Read a store that :class:`moela.Evaluator` writes; while it is being written, too.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file. It is never changed.
+
+    Raises
+    ------
+    StoreError
+        The file does not exist, is damaged, is no store, or is of a newer version.
+
+    Examples
+    --------
+    >>> with EvaluationStore("run.db") as store:  # doctest: +SKIP
+    ...     warm = store.front()
+    ...     minimize(problem, NSGA2(sampling=warm), ("n_eval", 1000), seed=2)
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = Path(path).expanduser().absolute()
+        if not self.path.exists():
+            raise StoreError(f"There is no store {self.path}.")
+        check_header(self.path)
+        with translated(self.path):
+            self._db = self._connect()
+            self._closed = weakref.finalize(self, self._db.close)
+            try:
+                check_contents(self._db, self.path)
+            except BaseException:
+                self._closed()
+                raise
+
+    def _connect(self) -> sqlite3.Connection:
+        uri = self.path.as_uri() + "?mode=ro"
+        # Reading takes part in the log beside the file; where that can neither be opened nor made
+        # (a read-only folder) and there is no log, nobody is writing.
+        logs = self.path.with_name(self.path.name + "-wal")
+        if not os.access(self.path.parent, os.W_OK) and not logs.exists():
+            uri += "&immutable=1"
+        return sqlite3.connect(uri, uri=True, timeout=60.0)
+
+    def close(self) -> None:
+        """Close the file."""
+        with suppress(sqlite3.Error):
+            self._closed()
+
+    def __enter__(self) -> EvaluationStore:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def runs(self) -> list[Run]:
+        """Return the runs, oldest first; none where the first is only about to begin."""
+        if self._is_empty():
+            return []
+        with translated(self.path):
+            counts = {
+                run: numbers
+                for run, *numbers in self._db.execute(
+                    "SELECT run, count(*), sum(status != 'ok'), max(n) + 1, max(elapsed) "
+                    "FROM evaluations GROUP BY run"
+                )
+            }
+            return [_run(row, *counts.get(row.id, (0, 0, 0, 0.0))) for row in read_runs(self._db)]
+
+    def evaluations(self, run: int | None = None) -> Iterator[Evaluation]:
+        """Yield the evaluations of a run, or of all runs, in the order in which they ended.
+
+        Raises
+        ------
+        ValueError
+            There is no such run.
+        """
+        self._check(run)
+        if self._is_empty():
+            return
+        where, values = ("", ()) if run is None else ("WHERE run = ?", (run,))
+        with translated(self.path):
+            cursor = self._db.execute(
+                f"SELECT {COLUMNS} FROM evaluations {where} ORDER BY id", values
+            )
+            for line in cursor:
+                _, number, n, batch, _, x, f, g, h, extra, *rest, _ = intact(line)
+                F, G, H = (None if b is None else np.frombuffer(b, "<f8") for b in (f, g, h))
+                more = keys.unpack(extra)
+                yield Evaluation(number, n, batch, keys.decode(x), F, G, H, more, *rest)
+
+    def population(self, run: int | None = None) -> Population:
+        """Return the successful evaluations as evaluated individuals, each design once.
+
+        Parameters
+        ----------
+        run : int, optional
+            One run; by default all, which must then be of problems with the same objectives.
+
+        Raises
+        ------
+        ValueError
+            There is no such run, or the runs have different numbers of objectives.
+        """
+        found: dict[bytes, Individual] = {}
+        sizes = set()
+        for e in self.evaluations(run):
+            if e.status == OK and e.F is not None:
+                sizes.add(len(e.F))
+                found.setdefault(keys.encode(e.X), _individual(e))
+        if len(sizes) > 1:
+            raise ValueError(
+                f"The 'run' parameter of population must name one run of {self.path}, since its "
+                f"runs have different numbers of objectives: {sorted(sizes)}."
+            )
+        return Population(list(found.values()))
+
+    def front(self, run: int | None = None) -> Population:
+        """Return the feasible non-dominated designs as evaluated individuals.
+
+        Given to an algorithm as ``sampling``, they start a new run from what the old one found.
+        """
+        pop = self.population(run)
+        if len(pop):
+            pop = pop[[bool(ind.FEAS[0]) for ind in pop]]
+        if len(pop):
+            from moocore import is_nondominated
+
+            pop = pop[is_nondominated(pop.get("F"), keep_weakly=True)]
+        return pop
+
+    def to_frame(self, run: int | None = None) -> Any:
+        """Return the evaluations as a pandas DataFrame.
+
+        Columns: run, n, batch, one per variable (``x0``, ... or their names), ``f0``, ...,
+        ``g0``, ..., ``h0``, ..., what else the problem gave, status, error, duration [s], worker,
+        attempts, elapsed [s].
+
+        Raises
+        ------
+        ImportError
+            pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError("to_frame needs pandas: pip install 'moela[report]'.") from error
+        return pandas.DataFrame([_flat(e) for e in self.evaluations(run)])
+
+    def _is_empty(self) -> bool:
+        with translated(self.path):
+            return not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+
+    def _check(self, run: int | None) -> None:
+        if run is None:
+            return
+        ids = [row.id for row in self.runs()]
+        if run not in ids:
+            raise ValueError(
+                f"The 'run' parameter must be one of the runs {ids} of {self.path}. Got {run!r} "
+                "instead."
+            )
+
+
+def describe_runs(path: str | os.PathLike[str]) -> list[str]:
+    """Return a table of the runs of a store as lines of text, the first being the heading.
+
+    Parameters
+    ----------
+    path : str or Path
+        The store's file.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    StoreError
+        There is no such store, or the file is none.
+
+    Examples
+    --------
+    >>> from moela import describe_runs
+    >>> for line in describe_runs("run.db"):  # doctest: +SKIP
+    ...     print(line)
+    """
+    with EvaluationStore(path) as store:
+        runs = store.runs()
+    heading = ("run", "state", "problem", "algorithm", "seed", "evaluations", "computed", "failed")
+    table: list[tuple[str, ...]] = [(*heading, "running time", "last batch (UTC)")]
+    for run in runs:
+        done = f"{run.n_eval}" if run.budget is None else f"{run.n_eval}/{run.budget}"
+        seed = "-" if run.seed is None else f"{run.seed}" + (" (drawn)" if run.seed_drawn else "")
+        table.append(
+            (
+                str(run.id),
+                run.state,
+                _title(run.problem),
+                _title(run.algorithm),
+                seed,
+                done,
+                str(run.n_fresh),
+                str(run.n_failed),
+                _duration(run.elapsed),
+                run.updated[:19].replace("T", " "),
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in table
+    ]
+
+
+def _run(row: RunRow, n_fresh: int, n_failed: int, last: int, elapsed: float) -> Run:
+    row.n_eval = max(row.n_eval, last)  # the run itself is written down once a second only
+    row.elapsed = max(row.elapsed, elapsed)
+    if row.budget is not None and row.n_eval >= row.budget:
+        state = "done"
+    elif owner_alive(row.owner, others_only=False):
+        state = "running"
+    else:
+        state = "ended" if row.budget is None else "stopped"
+    return Run(
+        id=row.id,
+        created=row.created,
+        updated=row.updated,
+        problem=json.loads(row.problem),
+        algorithm=json.loads(row.algorithm),
+        settings=json.loads(row.settings),
+        versions=json.loads(row.versions),
+        seed=int(row.seed) if row.seed is not None and row.seed.isdigit() else None,
+        seed_drawn=row.seed_drawn,
+        n_eval=row.n_eval,
+        budget=row.budget,
+        n_fresh=n_fresh,
+        n_failed=n_failed,
+        elapsed=row.elapsed,
+        state=state,
+    )
+
+
+def _individual(e: Evaluation) -> Individual:
+    individual = Individual(X=e.X)
+    for name, value in (("F", e.F), ("G", e.G), ("H", e.H)):
+        if value is not None:
+            individual.set(name, np.array(value))
+    for name, value in e.extra.items():
+        individual.set(name, value)
+    individual.data["status"] = OK
+    individual.evaluated.update(("F", "G", "H", *e.extra))
+    return individual
+
+
+def _flat(e: Evaluation) -> dict[str, Any]:
+    line: dict[str, Any] = {"run": e.run, "n": e.n, "batch": e.batch}
+    line |= e.X if isinstance(e.X, dict) else {f"x{i}": v for i, v in enumerate(e.X)}
+    for name, value in (("f", e.F), ("g", e.G), ("h", e.H)):
+        line |= {f"{name}{i}": v for i, v in enumerate(() if value is None else value)}
+    line |= {name: value if np.ndim(value) else value.item() for name, value in e.extra.items()}
+    for name in ("status", "error", "duration", "worker", "attempts", "elapsed"):
+        line[name] = getattr(e, name)
+    return line
+
+
+def _title(signature: dict[str, Any]) -> str:
+    return (signature.get("class") or "-").rpartition(".")[2]
+
+
+def _duration(seconds: float) -> str:
+    minutes, whole = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{whole:02}"

@@ -1,0 +1,1 @@
+"""Experiments: algorithms x problems x seeds, with one file per run."""

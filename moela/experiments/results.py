@@ -1,0 +1,392 @@
+"""The results of an experiment: hypervolumes, evaluations to a target, comparisons, files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import moocore
+import numpy as np
+from numpy.typing import ArrayLike
+
+from moela._checks import require
+from moela.experiments.files import Floats, Run
+from moela.quality.indicators import beyond
+from moela.quality.statistics import compare_samples, holm, quartiles
+from moela.quality.table import Table
+
+RefPoint = str | ArrayLike | Mapping[str, ArrayLike]
+
+
+class ExperimentResults:
+    """Runs of algorithms on problems over seeds.
+
+    Everything evaluated is scored, not what an algorithm returns, so that none is punished for a
+    small population. Hypervolumes count the part that is better than the reference point in every
+    objective, feasible designs only.
+
+    Parameters
+    ----------
+    runs : iterable of Run
+        No two of the same problem, algorithm, seed and budget.
+    failures : dict of str to str, optional
+        Tracebacks of runs that failed.
+
+    Attributes
+    ----------
+    runs : tuple of Run
+    failures : dict
+
+    Examples
+    --------
+    >>> from pymoo.algorithms.moo.nsga2 import NSGA2
+    >>> from pymoo.problems import get_problem
+    >>> from moela import run_experiment
+    >>> results = run_experiment(
+    ...     {"ZDT1": get_problem("zdt1")},
+    ...     {"NSGA-II": lambda problem: NSGA2(20)},
+    ...     seeds=2,
+    ...     budget=100,
+    ...     progress=False,
+    ... )
+    >>> results.select(algorithm="NSGA-II").seeds
+    [1, 2]
+    >>> results.values("ZDT1", "NSGA-II", ref_point=[2.0, 10.0]).shape
+    (2,)
+    """
+
+    def __init__(self, runs: Iterable[Run], failures: Mapping[str, str] | None = None) -> None:
+        self.runs = tuple(runs)
+        self.failures = dict(failures or {})
+        keys = [run.key for run in self.runs]
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice is not None:
+            raise ValueError(
+                f"The runs of ExperimentResults must be different ones. Got {twice} twice instead."
+            )
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+    def __add__(self, other: ExperimentResults) -> ExperimentResults:
+        return ExperimentResults((*self.runs, *other.runs), self.failures | other.failures)
+
+    def __repr__(self) -> str:
+        return (
+            f"ExperimentResults({len(self.runs)} runs, {len(self.algorithms)} algorithms, "
+            f"{len(self.problems)} problems, {len(self.seeds)} seeds)"
+        )
+
+    @property
+    def problems(self) -> list[str]:
+        """Names of the problems, in the order of the runs."""
+        return list(dict.fromkeys(run.problem for run in self.runs))
+
+    @property
+    def algorithms(self) -> list[str]:
+        """Names of the algorithms, in the order of the runs."""
+        return list(dict.fromkeys(run.algorithm for run in self.runs))
+
+    @property
+    def seeds(self) -> list[int]:
+        """Seeds, ascending."""
+        return sorted({run.seed for run in self.runs})
+
+    def select(
+        self,
+        *,
+        problem: str | Sequence[str] | None = None,
+        algorithm: str | Sequence[str] | None = None,
+        budget: int | None = None,
+    ) -> ExperimentResults:
+        """Return the runs of these problems, algorithms and budget."""
+
+        def fits(value: Any, wanted: Any) -> bool:
+            return wanted is None or (
+                value == wanted if isinstance(wanted, str | int) else value in wanted
+            )
+
+        return ExperimentResults(
+            run
+            for run in self.runs
+            if fits(run.problem, problem)
+            and fits(run.algorithm, algorithm)
+            and fits(run.budget, budget)
+        )
+
+    # ----------------------------------------------------------------------------------- files
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write every run into a folder, one npz file each, and return the folder."""
+        path = Path(folder)
+        path.mkdir(parents=True, exist_ok=True)
+        for run in self.runs:
+            run.save(path)
+        return path
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> ExperimentResults:
+        """Read every run in a folder that `save` or `run_experiment(store=...)` wrote.
+
+        Raises
+        ------
+        ValueError
+            There is no run in the folder, or a file in it is damaged; it names the file.
+        """
+        files = sorted(Path(folder).glob("*.npz"))
+        if not files:
+            raise ValueError(
+                f"{folder}: expected a folder with runs (*.npz). Got none; check the path."
+            )
+        runs = [Run.load(path) for path in files]
+        runs.sort(key=lambda run: (run.problem, run.algorithm, run.budget, run.seed))
+        return cls(runs)
+
+    # -------------------------------------------------------------------------------- measures
+
+    def ref_point(self, problem: str, ref_point: RefPoint = "problem") -> Floats:
+        """Return the reference point [M] for a problem.
+
+        Parameters
+        ----------
+        problem : str
+        ref_point : "problem", "pooled", array [M], or dict of these by problem
+            The problem's own, or the nadir of the pooled front of all runs plus a tenth of its
+            range.
+
+        Raises
+        ------
+        ValueError
+            The problem has none of its own, or the one given doesn't fit.
+        """
+        given: Any = ref_point
+        if isinstance(ref_point, Mapping):
+            given = ref_point.get(problem, "problem")
+        run = self._runs_of(problem)[0]
+        if isinstance(given, str):
+            allowed = '"problem", "pooled", or a point'
+            require("hypervolume", "ref_point", given, given in ("problem", "pooled"), allowed)
+            if given == "pooled":
+                return beyond(self.pooled_front(problem))
+            given = run.ref_point
+        if given is None:
+            raise ValueError(
+                f"The problem {problem!r} has no ref_point of its own. Pass "
+                f'ref_point={{"{problem}": [...]}} or ref_point="pooled".'
+            )
+        point = np.asarray(given, dtype=float)
+        n_obj = run.front_F.shape[1]
+        fits = point.shape == (n_obj,) and bool(np.isfinite(point).all())
+        require("hypervolume", "ref_point", given, fits, f"{n_obj} finite numbers for {problem!r}")
+        return point
+
+    def pooled_front(self, problem: str) -> Floats:
+        """Return the non-dominated feasible objectives [k, M] of all runs on a problem."""
+        fronts = np.concatenate([run.front_F for run in self._runs_of(problem)])
+        if len(fronts) == 0:
+            raise ValueError(f"No run on {problem!r} has found a feasible design, so no front.")
+        return np.asarray(moocore.filter_dominated(fronts))
+
+    def values(
+        self,
+        problem: str,
+        algorithm: str,
+        at: int | None = None,
+        ref_point: RefPoint = "problem",
+    ) -> Floats:
+        """Return the hypervolume of each seed [n_seeds] after `at` evaluations, or at the end."""
+        point = self.ref_point(problem, ref_point)
+        return np.array(
+            [
+                run.hypervolumes([run.n_eval if at is None else at], point)[0]
+                for run in self._runs_of(problem, algorithm)
+            ]
+        )
+
+    def hypervolume(
+        self, at: int | Sequence[int] | None = None, ref_point: RefPoint = "problem"
+    ) -> Table:
+        """Return medians and quartiles over the seeds of the hypervolume of everything evaluated.
+
+        Parameters
+        ----------
+        at : int or sequence of int, optional
+            Numbers of evaluations; those past a run's budget are left out. Default: the budget.
+        ref_point
+            See `ref_point`.
+
+        Returns
+        -------
+        Table
+            ``problem, algorithm, evaluations, n_seeds, median, q1, q3``, in units of the
+            objectives.
+        """
+        wanted = None if at is None else sorted({at} if isinstance(at, int) else set(at))
+        require("hypervolume", "at", at, wanted is None or min(wanted) >= 1, "positive numbers")
+        rows = []
+        for problem, algorithm, budget, runs in self._groups():
+            point = self.ref_point(problem, ref_point)
+            checkpoints = [budget] if wanted is None else [n for n in wanted if n <= budget]
+            values = np.array([run.hypervolumes(checkpoints, point) for run in runs])
+            for n, column in zip(checkpoints, values.T, strict=True):
+                rows.append(
+                    {
+                        "problem": problem,
+                        "algorithm": algorithm,
+                        "evaluations": n,
+                        "n_seeds": len(runs),
+                        **quartiles(column),
+                    }
+                )
+        return Table(rows)
+
+    def evaluations_to(
+        self, target: float | Mapping[str, float], ref_point: RefPoint = "problem"
+    ) -> Table:
+        """Return after how many evaluations runs reach a hypervolume, by problem and algorithm.
+
+        Parameters
+        ----------
+        target : float or dict of float by problem
+            Hypervolume; problems that are not in the dict are left out.
+        ref_point
+            See `ref_point`.
+
+        Returns
+        -------
+        Table
+            ``problem, algorithm, target, n_seeds, reached`` (runs that did), and ``median, q1, q3``
+            of the evaluations, infinity for a run that did not.
+        """
+        rows = []
+        for problem, algorithm, _, runs in self._groups():
+            if isinstance(target, Mapping) and problem not in target:
+                continue
+            goal = float(target[problem] if isinstance(target, Mapping) else target)
+            point = self.ref_point(problem, ref_point)
+            needed = np.array([run.evaluations_to(goal, point) for run in runs])
+            rows.append(
+                {
+                    "problem": problem,
+                    "algorithm": algorithm,
+                    "target": goal,
+                    "n_seeds": len(runs),
+                    "reached": int(np.isfinite(needed).sum()),
+                    **quartiles(needed),
+                }
+            )
+        return Table(rows)
+
+    def compare(
+        self,
+        algorithm: str,
+        at: int | None = None,
+        ref_point: RefPoint = "problem",
+        alternative: str = "two-sided",
+    ) -> Table:
+        """Compare an algorithm with each other one on each problem, by final hypervolume.
+
+        Parameters
+        ----------
+        algorithm : str
+        at : int, optional
+            Evaluations. Default: the smaller of the two budgets.
+        ref_point
+            See `ref_point`.
+        alternative : {"two-sided", "greater"}
+            Of the test; "greater" is that `algorithm` is better.
+
+        Returns
+        -------
+        Table
+            ``problem, rival, evaluations, median, rival_median, ratio, p_value, p_holm``. The test
+            is Wilcoxon's rank sum test over seeds; Holm's correction is over the rivals on a
+            problem. With few seeds no p-value can be small: 7 against 7 give 0.0006 at best.
+        """
+        known = self.algorithms
+        require("compare", "algorithm", algorithm, algorithm in known, f"one of {', '.join(known)}")
+        rows = []
+        for problem in self.problems:
+            mine = self._runs_of(problem, algorithm)
+            block: list[dict[str, Any]] = []
+            for rival in known:
+                theirs = self.select(problem=problem, algorithm=rival).runs
+                if rival == algorithm or not theirs:
+                    continue
+                n = min(run.budget for run in (*mine, *theirs)) if at is None else at
+                a = self.values(problem, algorithm, n, ref_point)
+                b = self.values(problem, rival, n, ref_point)
+                medians = float(np.median(a)), float(np.median(b))
+                block.append(
+                    {
+                        "problem": problem,
+                        "rival": rival,
+                        "evaluations": n,
+                        "median": medians[0],
+                        "rival_median": medians[1],
+                        "ratio": _ratio(*medians),
+                        "p_value": compare_samples(a, b, alternative),
+                    }
+                )
+            corrected = holm([float(row["p_value"]) for row in block])
+            rows += [row | {"p_holm": p} for row, p in zip(block, corrected, strict=True)]
+        return Table(rows)
+
+    def table(self, ref_point: RefPoint | None = "problem") -> Table:
+        """Return a row a run: what it was, its times, its hypervolume (without where None).
+
+        Columns: ``problem, algorithm, seed, budget, n_eval, front_size, seconds`` (wall),
+        ``overhead_us`` (CPU microseconds per evaluation outside the problem), ``hypervolume``.
+        """
+        rows = []
+        for run in self.runs:
+            row: dict[str, Any] = {
+                "problem": run.problem,
+                "algorithm": run.algorithm,
+                "seed": run.seed,
+                "budget": run.budget,
+                "n_eval": run.n_eval,
+                "front_size": len(run.front_F),
+                "seconds": run.seconds["wall"],
+                "overhead_us": 1e6 * run.overhead,
+            }
+            if ref_point is not None:
+                point = self.ref_point(run.problem, ref_point)
+                row["hypervolume"] = float(run.hypervolumes([run.n_eval], point)[0])
+            rows.append(row)
+        return Table(rows)
+
+    def to_frame(self, ref_point: RefPoint | None = "problem") -> Any:
+        """Return `table` as a pandas DataFrame, a row a run."""
+        return self.table(ref_point).to_frame()
+
+    # ------------------------------------------------------------------------------- selecting
+
+    def _runs_of(self, problem: str, algorithm: str | None = None) -> tuple[Run, ...]:
+        runs = self.select(problem=problem, algorithm=algorithm).runs
+        if not runs:
+            raise ValueError(
+                f"No run of {'any algorithm' if algorithm is None else algorithm} on {problem!r}. "
+                f"There are the algorithms {', '.join(self.algorithms)} on "
+                f"{', '.join(self.problems)}."
+            )
+        return runs
+
+    def _groups(self) -> list[tuple[str, str, int, list[Run]]]:
+        groups: dict[tuple[str, str, int], list[Run]] = {}
+        for run in self.runs:
+            groups.setdefault((run.problem, run.algorithm, run.budget), []).append(run)
+        order = {name: i for i, name in enumerate(self.problems)}
+        rank = {name: i for i, name in enumerate(self.algorithms)}
+        return sorted(
+            ((*key, runs) for key, runs in groups.items()),
+            key=lambda group: (order[group[0]], rank[group[1]], group[2]),
+        )
+
+
+def _ratio(a: float, b: float) -> float:
+    if b > 0:
+        return a / b
+    return float("inf") if a > 0 else 1.0

@@ -1,0 +1,368 @@
+"""Algorithms on problems over seeds: plan the runs, make those that are missing, keep them."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import logging
+import os
+import traceback
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pymoo.core.algorithm import Algorithm
+from pymoo.core.evaluator import Evaluator as PymooEvaluator
+from pymoo.core.problem import Problem
+
+from moela._checks import require
+from moela.evaluation.progress import wanted
+from moela.experiments.files import Key, Run, make_run
+from moela.experiments.recording import External, record_run
+from moela.experiments.results import ExperimentResults
+from moela.provenance.code import code_of
+from moela.provenance.environment import provenance
+from moela.provenance.signature import differences, of_algorithm, of_problem
+
+__all__ = [
+    "ExperimentError",
+    "ExperimentResults",
+    "External",
+    "StoreMismatchError",
+    "run_experiment",
+]
+
+logger = logging.getLogger("moela.experiment")
+
+MakeAlgorithm = Callable[..., Algorithm | External]
+
+
+class ExperimentError(RuntimeError):
+    """A run of an experiment failed; the message names it and carries its traceback."""
+
+
+class StoreMismatchError(ValueError):
+    """A folder holds runs of another problem, algorithm or code under the names of these."""
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What a worker needs to make one run."""
+
+    key: Key
+    problem: Any
+    algorithm: Any
+    settings: dict[str, Any]
+    evaluator: Callable[[], PymooEvaluator] | None
+    store: Path | None
+
+
+def run_experiment(
+    problems: Mapping[str, Problem | Callable[[], Problem]],
+    algorithms: Mapping[str, MakeAlgorithm | Algorithm | External],
+    seeds: int | Iterable[int],
+    budget: int | Mapping[str, int],
+    n_jobs: int = 1,
+    *,
+    store: str | os.PathLike[str] | None = None,
+    on_mismatch: Literal["raise", "rerun"] = "raise",
+    on_error: Literal["raise", "skip"] = "raise",
+    evaluator: Callable[[], PymooEvaluator] | None = None,
+    progress: bool | None = None,
+) -> ExperimentResults:
+    """Run every algorithm on every problem with every seed and keep all that they evaluate.
+
+    With a `store`, each run is written as it ends. The same call again, after an interruption or
+    with more seeds, problems or algorithms, makes only the runs that are missing.
+
+    Parameters
+    ----------
+    problems : dict of str to Problem, or to a function that returns one
+        A function is called in the worker: for problems that can't be sent there.
+    algorithms : dict of str to function
+        Each returns a fresh pymoo Algorithm: of the problem, ``lambda problem:
+        NSGA2(**problem.operators())``, or of nothing, ``MOELA``. An Algorithm object is taken as
+        well, and copied, and so is an `External` runner.
+    seeds : int or iterable of int
+        A number n means 1 to n.
+    budget : int or dict of str to int
+        Evaluations of each run, or by name of the problem.
+    n_jobs : int
+        Runs at the same time, by joblib; -1 means one per core. What comes out is the same for any
+        number. A worker has one BLAS thread.
+    store : path, optional
+        Folder in which runs are kept, a file a run, made if it isn't there.
+    on_mismatch : {"raise", "rerun"}
+        What to do about runs in the store that are of another problem, algorithm or code.
+    on_error : {"raise", "skip"}
+        Whether a run that fails ends the experiment, or is left out with a warning, to be tried
+        again by the next call.
+    evaluator : function, optional
+        Returns a fresh evaluator for each run, such as ``lambda: moela.Evaluator(on_error=
+        "infeasible")``. Default: pymoo's.
+    progress : bool, optional
+        Progress bar; by default one where standard error is a terminal.
+
+    Returns
+    -------
+    ExperimentResults
+
+    Raises
+    ------
+    ValueError
+        A parameter is out of its range.
+    StoreMismatchError
+        A stored run is of something else; it names the files and what differs.
+    ExperimentError
+        A run failed and ``on_error="raise"``. Runs that had ended are in the store.
+
+    Examples
+    --------
+    >>> from moela import MOELA
+    >>> from moela.experiments.run import run_experiment
+    >>> from pymoo.algorithms.moo.nsga2 import NSGA2
+    >>> from pymoo.problems import get_problem
+    >>> results = run_experiment(
+    ...     {"zdt1": get_problem("zdt1", n_var=5)}, {"MOELA": MOELA, "NSGA-II": NSGA2}, 2, 300
+    ... )
+    >>> len(results.runs)
+    4
+    """
+    _check("on_mismatch", on_mismatch, ("raise", "rerun"))
+    _check("on_error", on_error, ("raise", "skip"))
+    whole = isinstance(n_jobs, int | np.integer) and n_jobs != 0
+    require("run_experiment", "n_jobs", n_jobs, whole, "a positive or negative integer")
+    folder = None if store is None else Path(store).expanduser()
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    tasks = list(_plan(problems, algorithms, seeds, budget, evaluator, folder))
+    done = {} if folder is None else _stored(tasks, on_mismatch)
+    due = [task for task in tasks if task.key not in done]
+    failures: dict[Key, str] = {}
+    with closing(_execute_all(due, n_jobs, progress)) as outcomes:
+        for key, outcome in outcomes:
+            if isinstance(outcome, Run):
+                done[key] = outcome
+            elif on_error == "raise":
+                raise ExperimentError(f"{key} failed.\n{outcome}")
+            else:
+                failures[key] = outcome
+    if failures:
+        first, message = next(iter(failures.items()))
+        warnings.warn(
+            f"{len(failures)} of {len(tasks)} runs failed and are left out, {first} among them: "
+            f"{message.strip().splitlines()[-1]}",
+            stacklevel=2,
+        )
+    _warn_of_versions(list(done.values()))
+    runs = [done[task.key] for task in tasks if task.key in done]
+    return ExperimentResults(runs, failures={str(k): v for k, v in failures.items()})
+
+
+# -------------------------------------------------------------------------------------- planning
+
+
+def _plan(
+    problems: Mapping[str, Any],
+    algorithms: Mapping[str, Any],
+    seeds: int | Iterable[int],
+    budget: int | Mapping[str, int],
+    evaluator: Callable[[], PymooEvaluator] | None,
+    store: Path | None,
+) -> Iterator[_Task]:
+    for name, given in (("problems", problems), ("algorithms", algorithms)):
+        fits = isinstance(given, Mapping) and len(given) > 0
+        require("run_experiment", name, given, fits, "a dict by name that isn't empty")
+    numbers = _seeds(seeds)
+    signed: dict[tuple[str, str], dict[str, Any]] = {}
+    budgets = {name: _budget(budget, name) for name in problems}
+    for name, given in problems.items():
+        problem = make_problem(name, given)
+        about = of_problem(problem) | {"code": code_of(problem)}
+        for kind, make in algorithms.items():
+            algorithm = make_algorithm(kind, make, problem)
+            signed[name, kind] = {"problem": about, "algorithm": _sign(algorithm)}
+    # Seed by seed, so that an interrupted experiment has some of everything.
+    for seed in numbers:
+        for name, given in problems.items():
+            for kind, make in algorithms.items():
+                key = Key(name, kind, seed, budgets[name])
+                yield _Task(key, given, make, signed[name, kind], evaluator, store)
+
+
+def _seeds(seeds: int | Iterable[int]) -> list[int]:
+    numbers = list(range(1, seeds + 1)) if isinstance(seeds, int) else [int(s) for s in seeds]
+    fits = len(numbers) > 0 and len(set(numbers)) == len(numbers) and min(numbers) >= 0
+    require("run_experiment", "seeds", seeds, fits, "a positive number, or different integers >= 0")
+    return numbers
+
+
+def _budget(budget: int | Mapping[str, int], problem: str) -> int:
+    if isinstance(budget, Mapping):
+        named = problem in budget
+        require("run_experiment", "budget", budget, named, f"a number, or one for {problem!r} too")
+        budget = budget[problem]
+    fits = isinstance(budget, int | np.integer) and not isinstance(budget, bool) and budget >= 1
+    require("run_experiment", "budget", budget, fits, "a positive number of evaluations")
+    return int(budget)
+
+
+def make_problem(name: str, given: Any) -> Problem:
+    """Return the problem that was given, or that the given function makes."""
+    problem = given if isinstance(given, Problem) else given() if callable(given) else None
+    if not isinstance(problem, Problem):
+        raise ValueError(
+            f"The problem {name!r} must be a pymoo Problem, or a function that returns one. Got "
+            f"{given if problem is None else problem!r} instead."
+        )
+    return problem
+
+
+def make_algorithm(name: str, given: Any, problem: Problem) -> Algorithm | External:
+    """Return a fresh algorithm for a problem, by the given function or as a copy."""
+    if isinstance(given, External):
+        return given
+    if isinstance(given, Algorithm):
+        return copy.deepcopy(given)
+    made = None
+    if callable(given):
+        needed = _needed(given)
+        if needed > (0 if isinstance(given, type) else 1):
+            raise ValueError(
+                f"The algorithm {name!r} must be made of the problem or of nothing. Got "
+                f"{given!r} instead, which needs more; use lambda problem: ..."
+            )
+        made = given(problem) if needed else given()
+    if not isinstance(made, Algorithm | External):
+        raise ValueError(
+            f"The algorithm {name!r} must be a function that returns a pymoo Algorithm or an "
+            f"External runner. Got {given if made is None else made!r} instead."
+        )
+    return made
+
+
+def _needed(function: Callable[..., Any]) -> int:
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = inspect.signature(function).parameters.values()
+    return sum(p.kind in kinds and p.default is inspect.Parameter.empty for p in parameters)
+
+
+def _sign(algorithm: Algorithm | External) -> dict[str, Any]:
+    if isinstance(algorithm, External):
+        about = of_algorithm(algorithm)
+        return about | {"code": code_of(algorithm.run)}
+    return of_algorithm(algorithm) | {"code": code_of(algorithm)}
+
+
+# ------------------------------------------------------------------------------------- the store
+
+
+def _stored(tasks: list[_Task], on_mismatch: str) -> dict[Key, Run]:
+    """Return the runs of these tasks that are in the store already."""
+    found, stale = {}, []
+    for task in tasks:
+        assert task.store is not None
+        path = task.store / task.key.file_name
+        if not path.exists():
+            continue
+        run = Run.load(path)
+        changes = [
+            *differences(vars(run.key), vars(task.key), "run"),
+            *differences(run.settings, task.settings, "settings"),
+        ]
+        if changes:
+            stale.append(f"{path}: {'; '.join(changes)}")
+        else:
+            found[task.key] = run
+    if stale and on_mismatch == "raise":
+        more = f"\nand {len(stale) - 3} more" if len(stale) > 3 else ""
+        raise StoreMismatchError(
+            "The store holds runs of something else under the same names (what differs: stored -> "
+            "now).\n" + "\n".join(stale[:3]) + f"{more}\nUse another store or name, move the files "
+            'away, or pass on_mismatch="rerun" to replace them.'
+        )
+    if stale:
+        logger.info("%d stored runs are of something else and made again", len(stale))
+    return found
+
+
+def _warn_of_versions(runs: list[Run]) -> None:
+    """Say so where runs were made with different versions, since results may depend on them."""
+    seen: dict[str, set[str]] = {}
+    for run in runs:
+        for package, version in run.provenance.get("versions", {}).items():
+            seen.setdefault(package, set()).add(version)
+    mixed = [f"{package} {', '.join(sorted(v))}" for package, v in seen.items() if len(v) > 1]
+    if mixed:
+        warnings.warn(
+            f"The runs were made with different versions: {'; '.join(mixed)}.", stacklevel=3
+        )
+
+
+# ----------------------------------------------------------------------------------- the workers
+
+
+def _execute_all(
+    tasks: list[_Task], n_jobs: int, progress: bool | None
+) -> Generator[tuple[Key, Run | str], None, None]:
+    if not tasks:
+        return
+    outcomes: Generator[tuple[Key, Run | str], None, None]
+    if n_jobs == 1:
+        outcomes = (_execute(task) for task in tasks)
+    else:
+        from joblib import Parallel, delayed, parallel_config
+
+        # One thread a worker: more would change the last bits, and fight over the cores.
+        with parallel_config(backend="loky", inner_max_num_threads=1):
+            parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)
+            outcomes = parallel(delayed(_execute)(task) for task in tasks)
+    shown: Iterable[tuple[Key, Run | str]] = outcomes
+    if wanted(progress):
+        from tqdm import tqdm
+
+        shown = tqdm(outcomes, total=len(tasks), unit="run")
+    try:
+        for key, outcome in shown:
+            logger.info("%s %s", key, "done" if isinstance(outcome, Run) else "failed")
+            yield key, outcome
+    finally:
+        # joblib warns of the runs that it drops, which is what a caller who stops here wants.
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".* tasks which were still being processed")
+            outcomes.close()
+
+
+def _execute(task: _Task) -> tuple[Key, Run | str]:
+    """Make one run, in whatever process this is; the traceback if it fails."""
+    try:
+        problem = make_problem(task.key.problem, task.problem)
+        algorithm = make_algorithm(task.key.algorithm, task.algorithm, problem)
+        arrays, seconds = record_run(
+            problem,
+            algorithm,
+            seed=task.key.seed,
+            budget=task.key.budget,
+            evaluator=None if task.evaluator is None else task.evaluator(),
+        )
+        run = make_run(
+            task.key,
+            arrays,
+            settings=task.settings,
+            provenance=provenance(),
+            seconds=seconds,
+            ref_point=getattr(problem, "ref_point", None),
+            log=getattr(algorithm, "log", None),
+        )
+        # What has been written comes back without its arrays, which stay in the file.
+        return task.key, run if task.store is None else Run.load(run.save(task.store))
+    except Exception:
+        return task.key, traceback.format_exc()
+
+
+def _check(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+    require("run_experiment", name, value, value in allowed, f"one of {', '.join(allowed)}")

@@ -1,0 +1,48 @@
+"""The newest rows that a model learns from, in the batches that they came in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from moela._arrays import Floats
+
+
+class Window:
+    """Keeps pairs of rows, the newest `size` and what is left of the batch that they begin in.
+
+    Attributes
+    ----------
+    inputs, targets : lists of float arrays, [b, d] and [b, M]
+    n_rows : int
+        Rows that have come so far, those forgotten included.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.inputs: list[Floats] = []
+        self.targets: list[Floats] = []
+        self.n_rows = 0
+        self._kept = 0
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Window:
+        # Batches are never changed, so copies may share them.
+        copied = self.__class__.__new__(self.__class__)
+        copied.__dict__.update(self.__dict__)
+        copied.inputs, copied.targets = list(self.inputs), list(self.targets)
+        return copied
+
+    def add(self, inputs: Floats, targets: Floats) -> None:
+        """Take in a batch, [b, d] and [b, M]."""
+        self.inputs.append(inputs)
+        self.targets.append(targets)
+        self.n_rows += len(inputs)
+        self._kept += len(inputs)
+        while self._kept - len(self.inputs[0]) >= self.size:
+            self._kept -= len(self.inputs[0])
+            del self.inputs[0], self.targets[0]
+
+    def arrays(self) -> tuple[Floats, Floats]:
+        """Return all that is kept, [n, d] and [n, M]."""
+        return np.concatenate(self.inputs), np.concatenate(self.targets)

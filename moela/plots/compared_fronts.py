@@ -1,0 +1,302 @@
+"""Pictures of fronts: two objectives, three, and many."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from moela._arrays import Floats
+from moela.plots.style import (
+    SMALL,
+    TEXT,
+    Look,
+    add_legend,
+    done,
+    dress,
+    lines_for,
+    literal,
+    looks,
+    new_figure,
+    scatter_mixed,
+    short,
+)
+from moela.quality.indicators import extent
+from moela.quality.outcome import isolated
+
+# More points or lines of an algorithm than this say no more in a picture.
+_MAX_POINTS, _MAX_LINES = 1_000, 120
+
+Fronts = Mapping[str, Floats]
+
+
+def plot_2d(
+    fronts: Fronts,
+    names: Sequence[str],
+    *,
+    styles: Mapping[str, Look] | None = None,
+    title: str = "",
+    path: str | Path | None = None,
+) -> Any:
+    """Draw fronts of two objectives, each with the staircase of what it dominates.
+
+    Parameters
+    ----------
+    fronts : dict of float array [n, 2] by algorithm
+    names : sequence of str
+        Of the objectives.
+    styles : dict of Look, optional
+        Default: by the order of the fronts.
+    title : str, optional
+    path : str or Path, optional
+        Where to save the picture.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moela.plots import plot_2d
+    >>> fronts = {"ours": np.array([[0.0, 1.0], [1.0, 0.0]]), "theirs": np.array([[1.0, 1.0]])}
+    >>> figure = plot_2d(fronts, ["mass", "cost"])
+    >>> figure.axes[0].get_xlabel()
+    'mass'
+    """
+    styles = looks(list(fronts)) if styles is None else styles
+    figure = new_figure()
+    axes = figure.subplots()
+    for name, F in fronts.items():
+        look = styles[name]
+        order = np.lexsort(F.T[::-1])
+        kind = {"color": look.colour, "alpha": 0.55}
+        axes.step(F[order, 0], F[order, 1], where="post", lw=1.8, ls=look.line, **kind)
+    scatter_mixed(axes, [(F[:, 0], F[:, 1], styles[name]) for name, F in fronts.items()], s=38)
+    dress(axes, names[0], names[1], title)
+    add_legend(figure, axes, lines_for(list(fronts), styles), list(fronts))
+    return done(figure, path)
+
+
+def plot_3d(
+    fronts: Fronts,
+    names: Sequence[str],
+    *,
+    styles: Mapping[str, Look] | None = None,
+    title: str = "",
+    path: str | Path | None = None,
+) -> Any:
+    """Draw fronts of three objectives in space.
+
+    Parameters
+    ----------
+    fronts : dict of float array [n, 3] by algorithm
+    names, styles, title, path
+        As in `plot_2d`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moela.plots import plot_3d
+    >>> figure = plot_3d({"ours": np.eye(3)}, ["mass", "cost", "heat"])
+    >>> figure.axes[0].get_zlabel()
+    'heat'
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    styles = looks(list(fronts)) if styles is None else styles
+    figure = new_figure(8.0, 7.0)
+    axes = figure.add_subplot(projection="3d")
+    for name, F in fronts.items():
+        shown, look = _fewer(F, _MAX_POINTS), styles[name]
+        axes.scatter(
+            *shown.T,
+            s=34,
+            marker=look.marker,
+            color=look.colour,
+            alpha=0.75,
+            lw=0,
+            depthshade=False,
+        )
+    for axis, name in zip("xyz", names, strict=True):
+        getattr(axes, f"set_{axis}label")(short(name, 30), fontsize=TEXT, labelpad=16)
+    axes.tick_params(labelsize=SMALL - 1, pad=3)
+    for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
+        axis.set_major_locator(MaxNLocator(4))
+    # Looked at from the side of the ideal, where the fronts face.
+    axes.view_init(elev=24, azim=38)
+    axes.set_box_aspect(None, zoom=0.88)
+    if title:
+        axes.set_title(short(title, 70), fontsize=TEXT)
+    handles = lines_for(list(fronts), styles)
+    for handle in handles:
+        handle.set_linestyle("")
+    labels = [short(name) for name in fronts]
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=3, fontsize=SMALL, frameon=False
+    )
+    return done(figure, path)
+
+
+def plot_matrix(
+    fronts: Fronts,
+    names: Sequence[str],
+    *,
+    styles: Mapping[str, Look] | None = None,
+    title: str = "",
+    path: str | Path | None = None,
+) -> Any:
+    """Draw every pair of objectives, and on the diagonal how each one is spread.
+
+    For any number of objectives.
+
+    Parameters
+    ----------
+    fronts : dict of float array [n, M] by algorithm
+    names, styles, title, path
+        As in `plot_2d`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moela.plots import plot_matrix
+    >>> figure = plot_matrix({"ours": np.eye(3)}, ["mass", "cost", "heat"])
+    >>> len(figure.axes)
+    9
+    """
+    styles = looks(list(fronts)) if styles is None else styles
+    n_obj = len(names)
+    side = max(2.15 * n_obj, 6.5)
+    figure = new_figure(side, side)
+    grid = figure.subplots(n_obj, n_obj, sharex="col", squeeze=False)
+    size = max(10.0, 15.0 - 0.6 * n_obj)
+    shown = {name: _fewer(F, _MAX_POINTS // 2) for name, F in fronts.items()}
+    for i in range(n_obj):
+        for j in range(n_obj):
+            axes = grid[i, j]
+            if j > i:
+                axes.set_axis_off()
+                continue
+            if i == j:
+                for name, F in fronts.items():
+                    _ecdf(axes, F[:, j], styles[name])
+            else:
+                parts = [(F[:, j], F[:, i], styles[name]) for name, F in shown.items()]
+                scatter_mixed(axes, parts, s=16, alpha=0.6)
+            dress(axes)
+            axes.tick_params(labelsize=size - 1)
+            axes.locator_params(nbins=3)
+            if i == n_obj - 1:
+                axes.set_xlabel(short(names[j], 18), fontsize=size + 1)
+            if i == j:
+                axes.set_yticks([0, 0.5, 1], ["0", "½", "1"])
+                axes.set_title(short(names[j], 18), fontsize=size + 1)
+            elif j == 0:
+                axes.set_ylabel(short(names[i], 18), fontsize=size + 1)
+            else:
+                axes.tick_params(labelleft=False)
+    handles = lines_for(list(fronts), styles)
+    figure.legend(
+        handles, [short(name) for name in fronts], loc="upper right", fontsize=size + 2,
+        frameon=False, bbox_to_anchor=(0.99, 0.93),
+    )  # fmt: skip
+    if title:
+        figure.suptitle(short(title, 70), fontsize=size + 3)
+    return done(figure, path)
+
+
+def _ecdf(axes: Any, values: Floats, look: Look) -> None:
+    ordered = np.sort(values)
+    share = np.arange(1, len(ordered) + 1) / len(ordered)
+    axes.step(ordered, share, where="post", color=look.colour, ls=look.line, lw=2)
+
+
+def plot_parallel(
+    fronts: Fronts,
+    names: Sequence[str],
+    *,
+    ideal: Floats | None = None,
+    nadir: Floats | None = None,
+    styles: Mapping[str, Look] | None = None,
+    title: str = "",
+    path: str | Path | None = None,
+) -> Any:
+    """Draw a panel an algorithm with a line a point, across all objectives; down is better.
+
+    For any number of objectives.
+
+    Parameters
+    ----------
+    fronts : dict of float array [n, M] by algorithm
+    names : sequence of str
+        Of the objectives.
+    ideal, nadir : float arrays [M], optional
+        What is drawn at 0 and at 1. Default: least and largest objectives of all fronts.
+    styles, title, path
+        As in `plot_2d`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moela.plots import plot_parallel
+    >>> figure = plot_parallel(
+    ...     {"ours": np.eye(3), "theirs": np.ones((1, 3))}, ["mass", "cost", "heat"]
+    ... )
+    >>> len(figure.axes)
+    2
+    """
+    styles = looks(list(fronts)) if styles is None else styles
+    pooled = np.concatenate(list(fronts.values()))
+    low = pooled.min(axis=0) if ideal is None else ideal
+    high = pooled.max(axis=0) if nadir is None else nadir
+    span = np.where(high > low, high - low, 1.0)
+    columns = {1: 1, 2: 2, 4: 2}.get(len(fronts), 3)
+    lines = -(-len(fronts) // columns)
+    # Room for the names of the objectives, side by side.
+    labels = [short(name, 12) for name in names]
+    room = 8.0 if columns == 1 else max(4.6, min(8.0, 0.75 * len(names)))
+    turned = 0.125 * len(names) * (1 + max(map(len, labels))) > room
+    figure = new_figure(0.6 + room * columns, 1.2 + (3.7 if turned else 3.2) * lines)
+    grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    at = np.arange(len(names))
+    for axes, (name, F) in zip(grid, fronts.items(), strict=False):
+        Z = (_fewer(F, _MAX_LINES) - low) / span
+        alpha = max(0.15, min(0.7, 25 / max(len(Z), 1)))
+        axes.plot(at, Z.T, color=styles[name].colour, lw=1.2, alpha=alpha)
+        dress(axes, title=name)
+        axes.set_xticks(at, labels)
+        if turned:
+            axes.tick_params(axis="x", labelrotation=40)
+        else:  # inwards, away from the panel beside it
+            axes.get_xticklabels()[0].set_ha("left")
+            axes.get_xticklabels()[-1].set_ha("right")
+    for axes in grid[len(fronts) :]:
+        axes.set_axis_off()
+    for axes in grid[max(0, len(fronts) - columns) : len(fronts)]:
+        axes.tick_params(labelbottom=True)
+    for axes in grid[::columns]:
+        axes.set_ylabel("0 best, 1 worst", fontsize=SMALL)
+    if title:
+        figure.suptitle(literal(title), fontsize=TEXT)
+    return done(figure, path)
+
+
+def _fewer(F: Floats, size: int) -> Floats:
+    """Return the points of a front that are most isolated, where there are too many to draw."""
+    if len(F) <= size:
+        return F
+    return F[isolated(F / extent(F), size)]

@@ -1,0 +1,143 @@
+"""Pictures of fronts, by matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from moela._arrays import Floats
+
+# Okabe and Ito's colours, told apart by the colour-blind.
+_BLUE, _ORANGE, _GREY = "#0072B2", "#D55E00", "#999999"
+
+
+def compromise(F: ArrayLike, reference: ArrayLike | None = None) -> int:
+    """Pick the design of F [n, M] that alone dominates most: the largest box to the reference.
+
+    Without a reference, or where no design dominates it, the nadir of F serves.
+    """
+    F = np.asarray(F, dtype=float)
+    corner = F.max(axis=0) if reference is None else np.asarray(reference, dtype=float)
+    if not (F < corner).all(axis=1).any():
+        corner = F.max(axis=0)
+    room = np.maximum(corner - F, 0.0)
+    scale = room.max(axis=0)
+    return int((room / np.where(scale > 0, scale, 1.0)).prod(axis=1).argmax())
+
+
+def plot_front(
+    F: ArrayLike,
+    *,
+    names: Sequence[str] | None = None,
+    reference: ArrayLike | None = None,
+    reference_name: str = "reference",
+    title: str | None = None,
+    path: str | Path | None = None,
+) -> Any:
+    """Draw a front: two objectives against each other, and all of them as parallel coordinates.
+
+    Parameters
+    ----------
+    F : float array, [n, M]
+        Objectives, minimised.
+    names : sequence of str, optional
+        Their names.
+    reference : float array [M], optional
+        A design to compare with; the right panel then shows each objective in percent of it, else
+        scaled to [0, 1] over the front.
+    reference_name : str
+        What the legend calls it.
+    title : str, optional
+    path : str or Path, optional
+        Where to save the picture.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If F has no rows, fewer than two objectives, or is not finite.
+
+    Examples
+    --------
+    >>> from moela import plot_front
+    >>> figure = plot_front(
+    ...     [[0.0, 2.0], [1.0, 1.0], [3.0, 0.0]], names=["mass (kg)", "deflection (mm)"]
+    ... )
+    >>> len(figure.axes)
+    2
+    """
+    from matplotlib.figure import Figure
+
+    F = np.atleast_2d(np.asarray(F, dtype=float))
+    if F.size == 0 or F.shape[1] < 2 or not np.isfinite(F).all():
+        raise ValueError(
+            "The 'F' parameter of plot_front must hold finite objectives, shape [n >= 1, M >= 2]. "
+            f"Got shape {F.shape}{'' if np.isfinite(F).all() else ' with values not finite'}."
+        )
+    labels = [f"f{j + 1}" for j in range(F.shape[1])] if names is None else list(names)
+    best = compromise(F, reference)
+    # A Figure of its own, without pyplot, leaves the caller's backend and windows alone.
+    figure = Figure(figsize=(11, 4.4), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1.0, 1.25))
+    _scatter(figure, left, F, labels, reference, reference_name, best)
+    _parallel(right, F, labels, reference, reference_name, best)
+    if title:
+        figure.suptitle(title)
+    if path is not None:
+        figure.savefig(path, dpi=130)
+    return figure
+
+
+def _scatter(
+    figure: Any,
+    axes: Any,
+    F: Floats,
+    labels: list[str],
+    reference: ArrayLike | None,
+    reference_name: str,
+    best: int,
+) -> None:
+    colours: dict[str, Any] = {"color": _BLUE}
+    if F.shape[1] > 2:
+        colours = {"c": F[:, 2], "cmap": "viridis"}
+    points = axes.scatter(F[:, 0], F[:, 1], s=16, **colours)
+    if F.shape[1] > 2:
+        figure.colorbar(points, ax=axes, label=labels[2])
+    axes.plot(*F[best, :2], "o", ms=11, mfc="none", mec=_ORANGE, mew=2, label="compromise")
+    if reference is not None:
+        axes.plot(*np.asarray(reference)[:2], "*", ms=14, color="black", label=reference_name)
+    axes.set(xlabel=labels[0], ylabel=labels[1])
+    axes.locator_params(axis="x", nbins=6)  # more numbers would touch
+    axes.legend(frameon=False)
+    axes.grid(alpha=0.3)
+
+
+def _parallel(
+    axes: Any,
+    F: Floats,
+    labels: list[str],
+    reference: ArrayLike | None,
+    reference_name: str,
+    best: int,
+) -> None:
+    if reference is None:
+        span = np.ptp(F, axis=0)
+        Z = (F - F.min(axis=0)) / np.where(span > 0, span, 1.0)
+        axes.set_ylabel("share of the front's range")
+    else:
+        Z = 100.0 * F / np.asarray(reference, dtype=float)
+        axes.axhline(100.0, color="black", lw=1, ls="--", label=reference_name)
+        axes.set_ylabel(f"% of the {reference_name}")
+    at = np.arange(F.shape[1])
+    axes.plot(at, Z.T, color=_GREY, lw=0.6, alpha=max(0.08, min(0.6, 30 / len(F))))
+    axes.plot(at, Z[best], color=_ORANGE, lw=2.5, marker="o", label="compromise")
+    axes.set_xticks(at, labels)
+    axes.legend(frameon=False)
+    axes.grid(alpha=0.3)

@@ -1,0 +1,1 @@
+"""Provenance: signatures of problems and algorithms, digests of code, and the environment."""

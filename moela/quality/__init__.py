@@ -1,0 +1,1 @@
+"""Quality of fronts and runs: indicators, statistics, anytime performance, fronts, and tables."""

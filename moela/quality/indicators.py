@@ -1,0 +1,311 @@
+"""How good a front is: hypervolume, IGD+, additive epsilon and R2, all for minimised objectives."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import gamma
+
+import moocore
+import numpy as np
+from numba import njit
+from numpy.typing import ArrayLike, NDArray
+
+from moela._checks import require
+
+Floats = NDArray[np.float64]
+
+# Largest fronts whose volume moocore finds exactly in a second at most, or sooner than it
+# approximates it, by number of objectives; measured by tests/benchmarks/compare_speed.py.
+EXACT_UP_TO = {2: 1_000_000, 3: 200_000, 4: 50_000, 5: 10_000, 6: 500, 7: 150, 8: 70, 9: 50, 10: 35}
+# The same for the contributions of all of its points.
+EXACT_CONTRIBUTIONS_UP_TO = {
+    2: 1_000_000, 3: 200_000, 4: 1_000, 5: 400, 6: 150, 7: 60, 8: 50, 9: 25, 10: 20,
+}  # fmt: skip
+_EXACT_BEYOND = 12
+N_DIRECTIONS = 4096
+# Below it, floats have too few digits left for differences.
+_LEAST = 1e-300
+
+
+def is_exact(n_points: int, n_obj: int) -> bool:
+    """Tell whether a front of this size is measured exactly by `hypervolume`."""
+    return n_points <= EXACT_UP_TO.get(n_obj, _EXACT_BEYOND)
+
+
+def hypervolume(F: ArrayLike, ref_point: ArrayLike, *, exact: bool | None = None) -> float:
+    """Return the volume that a front dominates, up to a reference point.
+
+    Points that aren't better than the reference in every objective add nothing.
+
+    Parameters
+    ----------
+    F : float array, [n, M]
+        n may be 0, which has volume 0.
+    ref_point : float array, [M]
+    exact : bool, optional
+        Default: by `is_exact`. An approximate value averages 262,144 directions of a deterministic
+        low-discrepancy sequence; its relative error was below 0.0004 on fronts of up to 6
+        objectives and below 0.003 on those of up to 12.
+
+    Returns
+    -------
+    float
+        In the product of the objectives' units.
+
+    Raises
+    ------
+    ValueError
+        The shapes don't fit.
+
+    References
+    ----------
+    Exact: Fonseca, Paquete and Lopez-Ibanez 2006, "An improved dimension-sweep algorithm for the
+    hypervolume indicator". Approximate: Deng and Zhang 2019, "Approximating hypervolume and
+    hypervolume contributions using polar coordinate". Both by moocore.
+    """
+    points, reference = _table("hypervolume", F), np.asarray(ref_point, dtype=float)
+    fits = reference.shape == (points.shape[1],)
+    require("hypervolume", "ref_point", ref_point, fits, f"{points.shape[1]} numbers")
+    inside = points[(points < reference).all(axis=1)]
+    if len(inside) == 0:
+        return 0.0
+    if is_exact(*inside.shape) if exact is None else exact:
+        return float(moocore.hypervolume(inside, ref=reference))
+    return float(moocore.hv_approx(inside, ref=reference))
+
+
+def contributions(F: ArrayLike, ref_point: ArrayLike, *, exact: bool | None = None) -> Floats:
+    """Return the volume that each point dominates and no other one does, up to a reference point.
+
+    Points that aren't better than the reference in every objective have 0.
+
+    Parameters
+    ----------
+    F : float array, [n, M]
+        Mutually non-dominated.
+    ref_point : float array, [M]
+    exact : bool, optional
+        Default: where that is a matter of seconds, by `EXACT_CONTRIBUTIONS_UP_TO`. An approximate
+        value averages 4,096 directions from the point, the same for every point; half of them
+        were within 0.03 of the exact ones in up to 8 objectives, and within 0.06 in 10.
+
+    Returns
+    -------
+    float array, [n]
+        In the product of the objectives' units.
+
+    References
+    ----------
+    Exact: moocore. Approximate: Shang, Ishibuchi and Ni 2020, "R2-based hypervolume contribution
+    approximation".
+    """
+    points, reference = _table("contributions", F), np.asarray(ref_point, dtype=float)
+    n_obj = points.shape[1]
+    require(
+        "contributions", "ref_point", ref_point, reference.shape == (n_obj,), f"{n_obj} numbers"
+    )
+    out = np.zeros(len(points))
+    inside = np.flatnonzero((points < reference).all(axis=1))
+    if len(inside) == 0:
+        return out
+    few = len(inside) <= EXACT_CONTRIBUTIONS_UP_TO.get(n_obj, _EXACT_BEYOND)
+    if few if exact is None else exact:
+        out[inside] = moocore.hv_contributions(points[inside], ref=reference)
+        return out
+    scale = reference - points[inside].min(axis=0)
+    rays = 1.0 / sphere_directions(n_obj, N_DIRECTIONS)
+    Z = np.ascontiguousarray((reference - points[inside]) / scale)
+    # What the directions measure is a part of a ball: of its 2^M orthants, one.
+    unit = np.pi ** (n_obj / 2) / gamma(n_obj / 2 + 1) / 2.0**n_obj
+    out[inside] = _alone(Z, rays) * unit * np.prod(scale)
+    return out
+
+
+@njit(cache=True)  # type: ignore[misc]
+def _alone(room: Floats, rays: Floats) -> Floats:
+    """Return the mean over rays of the M-th power of how far each point is alone, [n].
+
+    Parameters
+    ----------
+    room : float array, [n, M]
+        From the points to the reference point.
+    rays : float array, [K, M]
+        One over each component of a direction.
+    """
+    n, n_obj = room.shape
+    out = np.zeros(n)
+    for i in range(n):
+        for k in range(len(rays)):
+            alone = np.inf
+            for j in range(n_obj):
+                alone = min(alone, room[i, j] * rays[k, j])
+            for other in range(n):
+                if other == i:
+                    continue
+                # From here on, the other one dominates what lies in this direction.
+                taken = 0.0
+                for j in range(n_obj):
+                    taken = max(taken, (room[i, j] - room[other, j]) * rays[k, j])
+                    if taken >= alone:
+                        break
+                alone = min(alone, taken)
+            out[i] += alone**n_obj
+    return out / len(rays)
+
+
+def igd_plus(F: ArrayLike, reference: ArrayLike) -> float:
+    """Return the mean distance from points of a reference front to what the front dominates.
+
+    Parameters
+    ----------
+    F : float array, [n, M]
+        Without a row the distance is infinite.
+    reference : float array, [r, M]
+
+    References
+    ----------
+    Ishibuchi, Masuda, Tanigaki and Nojima 2015, "Modified distance calculation in generational
+    distance and inverted generational distance".
+    """
+    points, targets = _table("igd_plus", F), _table("igd_plus", reference)
+    return float(moocore.igd_plus(points, ref=targets)) if len(points) else float("inf")
+
+
+def epsilon(F: ArrayLike, reference: ArrayLike) -> float:
+    """Return by how much the front must be moved to weakly dominate a reference front.
+
+    Parameters
+    ----------
+    F : float array, [n, M]
+        Without a row no move suffices, and the value is infinite.
+    reference : float array, [r, M]
+
+    References
+    ----------
+    Additive epsilon of Zitzler, Thiele, Laumanns, Fonseca and Grunert da Fonseca 2003,
+    "Performance assessment of multiobjective optimizers".
+    """
+    points, targets = _table("epsilon", F), _table("epsilon", reference)
+    return float(moocore.epsilon_additive(points, ref=targets)) if len(points) else float("inf")
+
+
+def r2(F: ArrayLike, ideal: ArrayLike, *, n_directions: int | None = None) -> float:
+    """Return the expected weighted Chebyshev distance of a front to an ideal point.
+
+    For a weight vector w, uniform over the simplex, the best point of the front is at
+    min over points of max over objectives of w_i (f_i - ideal_i); R2 is its expectation.
+
+    Parameters
+    ----------
+    F : float array, [n, M]
+        Without a row the value is infinite.
+    ideal : float array, [M]
+        At least as good as every point in every objective.
+    n_directions : int, optional
+        Weight vectors of a quasi-random sequence, the same for every front. Default: exact for two
+        objectives, 4096 for more, which was within 0.4 % for 3 to 10 objectives.
+
+    References
+    ----------
+    Hansen and Jaszkiewicz 1998, "Evaluating the quality of approximations to the non-dominated
+    set"; exact for two objectives: Schäpermeier and Kerschke 2025, "Exact R2" (moocore).
+    """
+    points, origin = _table("r2", F), np.asarray(ideal, dtype=float)
+    n_obj = points.shape[1]
+    require("r2", "ideal", ideal, origin.shape == (n_obj,), f"{n_obj} numbers")
+    if len(points) == 0:
+        return float("inf")
+    if n_directions is None and n_obj == 2:
+        return float(moocore.r2_exact(points, ref=origin))
+    weights = simplex(n_obj, N_DIRECTIONS if n_directions is None else n_directions)
+    distance = points - origin
+    best = np.full(len(weights), np.inf)
+    # In blocks, so that the temporaries stay in the processor's cache.
+    for start in range(0, len(points), 64):
+        block = distance[start : start + 64]
+        worst = weights[:, :1] * block[:, 0]
+        for j in range(1, n_obj):
+            np.maximum(worst, weights[:, j : j + 1] * block[:, j], out=worst)
+        np.minimum(best, worst.min(axis=1), out=best)
+    return float(best.mean())
+
+
+def extent(F: ArrayLike) -> Floats:
+    """Return how far a front reaches in each objective, to scale it by.
+
+    Where all points are the same in an objective, to a part in 10^12, their size serves, or 1.
+
+    Parameters
+    ----------
+    F : float array, [n >= 1, M]
+
+    Returns
+    -------
+    float array, [M]
+        Above 0.
+    """
+    points = _table("extent", F)
+    low, high = points.min(axis=0), points.max(axis=0)
+    size = np.maximum(np.abs(low), np.abs(high))
+    flat = high - low <= np.maximum(1e-12 * size, _LEAST)
+    return np.where(flat, np.where(size > _LEAST, size, 1.0), high - low)
+
+
+def beyond(F: ArrayLike) -> Floats:
+    """Return a reference point for a front: its nadir plus a tenth of its extent.
+
+    Parameters
+    ----------
+    F : float array, [n >= 1, M]
+        Mutually non-dominated.
+
+    Returns
+    -------
+    float array, [M]
+    """
+    return np.asarray(np.max(_table("beyond", F), axis=0) + 0.1 * extent(F))
+
+
+@lru_cache(maxsize=8)
+def simplex(n_obj: int, n: int) -> Floats:
+    """Return n quasi-random weight vectors [n, n_obj], uniform over the simplex.
+
+    The gaps between sorted coordinates of a point that is uniform in the cube are uniform in the
+    simplex.
+    """
+    cube = _even(n_obj - 1, n)
+    edges = np.concatenate([np.zeros((n, 1)), np.sort(cube, axis=1), np.ones((n, 1))], axis=1)
+    weights: Floats = np.diff(edges, axis=1)
+    weights.flags.writeable = False
+    return weights
+
+
+@lru_cache(maxsize=8)
+def sphere_directions(n_obj: int, n: int) -> Floats:
+    """Return n quasi-random unit vectors [n, n_obj], uniform where none is negative."""
+    from scipy.special import ndtri
+
+    normal = ndtri(0.5 + 0.5 * np.clip(_even(n_obj, n), 1e-9, 1 - 1e-9))
+    directions: Floats = normal / np.linalg.norm(normal, axis=1, keepdims=True)
+    directions.flags.writeable = False
+    return directions
+
+
+def _even(n_dim: int, n: int) -> Floats:
+    """Return n points [n, n_dim] that fill the unit cube evenly.
+
+    Additive recurrences with powers of the root of x^(d + 1) = x + 1: about as even as a lattice
+    for any n, without random numbers.
+    """
+    root = 2.0
+    for _ in range(64):
+        root = (1.0 + root) ** (1.0 / (n_dim + 1))
+    steps = root ** -np.arange(1.0, n_dim + 1)
+    return np.asarray((0.5 + np.arange(1, n + 1)[:, None] * steps) % 1.0)
+
+
+def _table(owner: str, F: ArrayLike) -> Floats:
+    points = np.asarray(F, dtype=float)
+    fits = points.ndim == 2 and points.shape[1] >= 2
+    require(owner, "F", points.shape, fits, "of shape [n, M] with M at least 2")
+    return points

@@ -1,0 +1,263 @@
+"""Statistics over seeds and problems: rank tests, Holm's correction, effect size, mean ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from moela._checks import require
+
+Floats = NDArray[np.float64]
+
+
+def quartiles(values: Floats) -> dict[str, float]:
+    """Return the median and the quartiles, as columns of a table; values may be infinite."""
+    points = [0.25, 0.5, 0.75]
+    if np.isfinite(values).all():
+        q1, median, q3 = np.quantile(values, points)
+    else:  # interpolating between a number and infinity gives NaN: take an observed value
+        q1, median, q3 = np.quantile(values, points, method="higher")
+    return {"median": float(median), "q1": float(q1), "q3": float(q3)}
+
+
+def compare_samples(a: ArrayLike, b: ArrayLike, alternative: str = "two-sided") -> float:
+    """Return the p-value of Wilcoxon's rank sum test for two independent samples.
+
+    Exact where there are no ties, else by the normal approximation with its correction for ties.
+
+    Parameters
+    ----------
+    a, b : float arrays, [n], [m]
+    alternative : {"two-sided", "greater", "less"}
+        "greater" is that `a` is.
+
+    References
+    ----------
+    Mann and Whitney 1947, "On a test of whether one of two random variables is stochastically
+    larger than the other".
+    """
+    from scipy.stats import mannwhitneyu
+
+    allowed = ("two-sided", "greater", "less")
+    expected = f"one of {', '.join(allowed)}"
+    require("compare_samples", "alternative", alternative, alternative in allowed, expected)
+    x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    both = np.concatenate([x, y])
+    if np.all(both == both[0]):
+        return 1.0
+    ties = len(np.unique(both)) < len(both)
+    method = "asymptotic" if ties else "exact"
+    return float(mannwhitneyu(x, y, alternative=alternative, method=method).pvalue)
+
+
+def compare_pairs(a: ArrayLike, b: ArrayLike, alternative: str = "two-sided") -> float:
+    """Return the p-value of Wilcoxon's signed rank test for pairs, such as medians by problem.
+
+    Pairs without a difference are left out; without any left the p-value is 1.
+    """
+    from scipy.stats import wilcoxon
+
+    x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    differs = x != y  # before subtracting, since infinity less infinity is NaN
+    difference = x[differs] - y[differs]
+    if len(difference) == 0:
+        return 1.0
+    return float(wilcoxon(difference, alternative=alternative).pvalue)
+
+
+def pair_balance(a: ArrayLike, b: ArrayLike) -> float:
+    """Return the rank-biserial correlation of pairs: 1 where `a` is always above, -1 if below.
+
+    The balance of the ranks that Wilcoxon's signed rank test sums up, and so its direction.
+
+    References
+    ----------
+    Kerby 2014, "The simple difference formula: an approach to teaching nonparametric correlation".
+    """
+    from scipy.stats import rankdata
+
+    x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    differs = x != y
+    difference = x[differs] - y[differs]
+    ranks = rankdata(np.abs(difference))
+    return float((np.sign(difference) * ranks).sum() / ranks.sum()) if len(ranks) else 0.0
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values adjusted for several tests by Holm's step-down procedure.
+
+    References
+    ----------
+    Holm 1979, "A simple sequentially rejective multiple test procedure".
+    """
+    p = np.asarray(p_values, dtype=float)
+    order = np.argsort(p, kind="stable")
+    steps = (len(p) - np.arange(len(p))) * p[order]
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return [float(v) for v in adjusted]
+
+
+def mean_ranks(scores: ArrayLike) -> Floats:
+    """Return the mean rank of each column over the rows; the largest of a row has rank 1.
+
+    Parameters
+    ----------
+    scores : float array, [n, k]
+        Larger is better. Equal ones share the mean of their ranks.
+
+    Returns
+    -------
+    float array, [k]
+    """
+    from scipy.stats import rankdata
+
+    return np.asarray(rankdata(-np.asarray(scores, dtype=float), axis=1).mean(axis=0))
+
+
+def effect_size(a: ArrayLike, b: ArrayLike) -> float:
+    """Return Vargha and Delaney's A12: how likely a value of `a` is above one of `b`.
+
+    Ties count half: 0.5 is no difference, 1 that all of `a` is above all of `b`.
+
+    Parameters
+    ----------
+    a, b : float arrays, [n], [m]
+        May hold infinities, but no NaN.
+
+    References
+    ----------
+    Vargha and Delaney 2000, "A critique and improvement of the CL common language effect size
+    statistics of McGraw and Wong".
+    """
+    x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    for name, values in (("a", x), ("b", y)):
+        fits = values.ndim == 1 and len(values) > 0 and not np.isnan(values).any()
+        require("effect_size", name, values.tolist(), fits, "numbers, at least one and no NaN")
+    above = (x[:, None] > y[None, :]).mean()
+    return float(above + 0.5 * (x[:, None] == y[None, :]).mean())
+
+
+def magnitude(a12: float) -> str:
+    """Return Vargha and Delaney's word for an effect: negligible, small, medium or large."""
+    distance = abs(a12 - 0.5)
+    steps = ((0.21, "large"), (0.14, "medium"), (0.06, "small"))
+    # A hair's breadth below, since 0.71 - 0.5 is not quite 0.21.
+    return next((word for step, word in steps if distance >= step - 1e-12), "negligible")
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Mean ranks of algorithms over blocks, and whether they differ.
+
+    Attributes
+    ----------
+    ranks : float array, [k]
+        Mean ranks; 1 is best.
+    n_blocks : int
+        Problems, or seeds.
+    statistic, p_value : float
+        Friedman's chi-squared, corrected for ties, and its p-value on k - 1 degrees of freedom.
+    critical_difference : float
+        Nemenyi's: mean ranks closer than this aren't told apart.
+    alpha : float
+    """
+
+    ranks: Floats
+    n_blocks: int
+    statistic: float
+    p_value: float
+    critical_difference: float
+    alpha: float
+
+    def groups(self) -> list[tuple[int, ...]]:
+        """Return the largest sets of algorithms that aren't told apart, best ranks first.
+
+        Algorithms that are told apart from every other are in none.
+        """
+        order = np.argsort(self.ranks, kind="stable")
+        ranks = self.ranks[order]
+        found: list[tuple[int, ...]] = []
+        reached = 0
+        for start in range(len(order)):
+            end = int(np.searchsorted(ranks, ranks[start] + self.critical_difference, "right"))
+            if end - start > 1 and end > reached:
+                found.append(tuple(int(i) for i in order[start:end]))
+            reached = max(reached, end)
+        return found
+
+
+def rank_blocks(scores: ArrayLike, alpha: float = 0.05) -> Ranking:
+    """Rank algorithms within blocks and test whether their mean ranks differ.
+
+    Parameters
+    ----------
+    scores : float array, [n, k]
+        A row a block (a problem, or a seed), a column an algorithm. Larger is better.
+    alpha : float
+        Level of the critical difference.
+
+    Raises
+    ------
+    ValueError
+        There are fewer than two columns, no row, or a NaN.
+
+    References
+    ----------
+    Friedman 1937, "The use of ranks to avoid the assumption of normality"; Demsar 2006,
+    "Statistical comparisons of classifiers over multiple data sets", for the critical difference.
+    """
+    from scipy.stats import chi2, rankdata, studentized_range
+
+    table = np.asarray(scores, dtype=float)
+    fits = table.ndim == 2 and table.shape[0] >= 1 and table.shape[1] >= 2
+    require("rank_blocks", "scores", table.shape, fits, "of shape [n >= 1, k >= 2]")
+    require("rank_blocks", "scores", "a NaN", not np.isnan(table).any(), "without NaN")
+    require("rank_blocks", "alpha", alpha, 0 < alpha < 1, "between 0 and 1")
+    n, k = table.shape
+    ranks = rankdata(-table, axis=1)
+    # Conover's form, which has the correction for ties in it.
+    spread = float((ranks**2).sum()) - n * k * (k + 1) ** 2 / 4
+    between = float(((ranks.sum(axis=0) - n * (k + 1) / 2) ** 2).sum())
+    statistic = (k - 1) * between / spread if spread > 0 else 0.0
+    quantile = float(studentized_range.ppf(1 - alpha, k, np.inf)) / np.sqrt(2)
+    return Ranking(
+        ranks=np.asarray(ranks.mean(axis=0)),
+        n_blocks=n,
+        statistic=float(statistic),
+        p_value=float(chi2.sf(statistic, k - 1)) if spread > 0 else 1.0,
+        critical_difference=float(quantile * np.sqrt(k * (k + 1) / (6 * n))),
+        alpha=alpha,
+    )
+
+
+def compare_groups(groups: Sequence[ArrayLike]) -> float:
+    """Return the p-value of the Kruskal-Wallis test for independent samples; 1 if all are equal.
+
+    References
+    ----------
+    Kruskal and Wallis 1952, "Use of ranks in one-criterion variance analysis".
+    """
+    from scipy.stats import kruskal
+
+    samples = [np.asarray(group, dtype=float) for group in groups]
+    both = np.concatenate(samples)
+    return 1.0 if np.all(both == both[0]) else float(kruskal(*samples).pvalue)
+
+
+def least_p_value(n: int, m: int, paired: bool) -> float:
+    """Return the smallest two-sided p-value that so many runs can give.
+
+    Parameters
+    ----------
+    n, m : int
+        Runs of the two samples; where they are paired, n pairs.
+    paired : bool
+        Whether the test is Wilcoxon's signed rank test, or his rank sum test.
+    """
+    from math import comb
+
+    return min(1.0, 2.0 / (2**n if paired else comb(n + m, n)))

@@ -1,0 +1,1 @@
+"""The multi-objective quadratic assignment problem."""

@@ -1,0 +1,1 @@
+"""Expert buffering: how many experts of each layer stay resident."""

@@ -1,0 +1,391 @@
+"""How many experts to keep in fast memory, layer by layer, as a pymoo problem."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import moocore
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from moe_costmodel import POLICIES, Hardware, LayerShape, Placement, RoutingTrace, miss_curves
+from moe_costmodel._checks import check_choice, check_positive, complain
+from moe_costmodel.example.measured import EXAMPLE_LINK, example_shape
+from moe_costmodel.latency.buffer_cost import BufferCost
+from problems.moe.base import Floats, Ints, as_windows, checked_names, combine
+from problems.moe.buffering.kernels import exchange, give_up, waiting_steps
+from problems.moe.buffering.moves import move_round
+from problems.moe.ordinal import LadderProblem
+
+__all__ = ["BufferPlan", "ExpertBuffering"]
+
+_MOST_STARTS = 40
+
+EVALUATION = 1
+"""Counts up whenever the same design would get other objectives than before."""
+
+OBJECTIVES = {
+    "memory_bytes": "experts kept on the fullest device",
+    "miss_mean_s": "mean time that a step copies missing experts",
+    "miss_p99_s": "99th percentile of that time",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class BufferPlan:
+    """Buffers of the layers, as decided and as predicted.
+
+    Attributes
+    ----------
+    capacities : int array [n_layers, n_devices]
+        Experts kept.
+    policy : str
+        One of :data:`moe_costmodel.POLICIES`.
+    objectives : dict of str to float
+
+    Examples
+    --------
+    >>> from problems.moe import ExpertBuffering
+    >>> problem = ExpertBuffering.example()
+    >>> plan = problem.decode(problem.xu)
+    >>> plan.capacities.shape
+    (6, 1)
+    """
+
+    capacities: Ints
+    policy: str
+    objectives: dict[str, float]
+
+    def __str__(self) -> str:
+        values = [f"{name} {value:.6g}" for name, value in self.objectives.items()]
+        rows = [f"layer {i}: {row.tolist()}" for i, row in enumerate(self.capacities)]
+        return "\n".join([f"policy {self.policy}: {POLICIES[self.policy]}", *values, *rows])
+
+
+class ExpertBuffering(LadderProblem):
+    """Pick buffer sizes and what leaves a full buffer, all objectives minimised.
+
+    A row of X holds the experts that each device keeps of each layer, devices of a layer side by
+    side (one column a layer without `per_device`), then the index of the policy in ``policies``.
+    A layer waits for the device that has most to copy; the layers of a step follow one another.
+    Copies are charged in full, nothing hides them (``MoEDeployment`` knows what does).
+
+    Parameters
+    ----------
+    trace : RoutingTrace or sequence of RoutingTrace
+        Several are windows or domains of the traffic; each starts with empty buffers.
+    expert_bytes : float
+        Size of one expert.
+    miss_seconds : float
+        Time to copy one expert into fast memory.
+    placement : Placement, optional
+        Which device holds which expert, without replicas; by default contiguous.
+    devices : int
+        Of that default.
+    batch_size : int
+        Sequences decoded together (decode) or tokens of a step (prefill).
+    mode : {"decode", "prefill"}
+    policies : sequence of str
+        To choose from; by default all but "min", which sees the future.
+    per_device : bool
+        Whether devices may keep different numbers of experts of a layer.
+    budget_bytes : float, optional
+        Most memory for experts on one device; a constraint that the operators keep.
+    objectives : sequence of str
+        Of "memory_bytes", "miss_mean_s", "miss_p99_s".
+    over : {"mean", "worst"}
+        How several windows become one.
+
+    Raises
+    ------
+    ValueError
+        A parameter is wrong, or no buffers fit the budget; then it says what would.
+
+    References
+    ----------
+    arXiv 2303.06182, section 5; policies: ``moe_costmodel.replay``.
+
+    Examples
+    --------
+    >>> from problems.moe import ExpertBuffering
+    >>> problem = ExpertBuffering.example(devices=2)
+    >>> problem.n_var, problem.objective_names
+    (13, ('memory_bytes', 'miss_mean_s', 'miss_p99_s'))
+    """
+
+    def __init__(
+        self,
+        trace: RoutingTrace | Sequence[RoutingTrace],
+        *,
+        expert_bytes: float,
+        miss_seconds: float,
+        placement: Placement | None = None,
+        devices: int = 1,
+        batch_size: int = 4,
+        mode: str = "decode",
+        policies: Sequence[str] | None = None,
+        per_device: bool = True,
+        budget_bytes: float | None = None,
+        objectives: Sequence[str] = tuple(OBJECTIVES),
+        over: str = "mean",
+    ) -> None:
+        owner = "ExpertBuffering"
+        self.windows = as_windows(trace, owner)
+        first = self.windows[0]
+        for name, value in (("expert_bytes", expert_bytes), ("miss_seconds", miss_seconds)):
+            if not 0 < value < float("inf"):
+                raise complain(name, owner, "a positive number", value)
+        self.objective_names = checked_names(objectives, OBJECTIVES, owner)
+        self.policies = (
+            tuple(name for name in POLICIES if name != "min")
+            if policies is None
+            else checked_names(policies, POLICIES, owner, "policies")
+        )
+        check_positive(batch_size, "batch_size", owner)
+        if placement is None:
+            from moe_costmodel import contiguous
+
+            devices = check_positive(devices, "devices", owner)
+            if devices > first.n_experts or first.n_experts % devices:
+                raise complain("devices", owner, f"a divisor of {first.n_experts} experts", devices)
+            placement = contiguous(first.n_layers, first.n_experts, devices)
+        self.placement = placement
+        self.expert_bytes, self.miss_seconds = float(expert_bytes), float(miss_seconds)
+        self.over, self.per_device = over, bool(per_device)
+        if budget_bytes is not None and not 0 < budget_bytes < float("inf"):
+            raise complain("budget_bytes", owner, "a positive number, or None", budget_bytes)
+        self.budget_bytes = None if budget_bytes is None else float(budget_bytes)
+        device_of = placement.device_of()
+        self._shape = (first.n_layers, placement.n_devices)
+        held = (device_of[:, :, None] == np.arange(placement.n_devices)).sum(axis=1)
+        # The misses of every step, for every policy and capacity, [policy, layer, device, c, step].
+        self._misses = []
+        for window in self.windows:
+            curves = miss_curves(
+                window.loads(None if window.is_load_only else batch_size, mode),  # type: ignore[arg-type]
+                device_of, placement.n_devices, policies=self.policies, per_step=True,
+            )  # fmt: skip
+            steps = np.stack([np.asarray(curves[name].per_step) for name in self.policies])
+            self._misses.append(
+                np.ascontiguousarray(steps.transpose(0, 2, 3, 4, 1).astype(np.uint16))
+            )
+        # Misses in the mean over the steps, [policy, layer, device, capacity].
+        self._mean = combine(np.stack([m.mean(axis=4) for m in self._misses]), "mean")
+        n_capacities = self._shape[0] * (self._shape[1] if self.per_device else 1)
+        most = held.ravel() if self.per_device else held.max(axis=1)
+        super().__init__(
+            n_var=n_capacities + 1,
+            n_obj=len(self.objective_names),
+            n_ieq_constr=int(self.budget_bytes is not None),
+            xl=np.append(np.ones(n_capacities), 0.0),
+            xu=np.append(most, len(self.policies) - 1.0).astype(float),
+            vtype=int,
+        )
+        self.named = np.arange(self.n_var) == n_capacities
+        self.budget_slots = self._shape[0] * int(most.max())
+        if self.budget_bytes is not None:
+            self.budget_slots = int(self.budget_bytes // self.expert_bytes)
+            if self.budget_slots < self._shape[0]:
+                least = self._shape[0] * self.expert_bytes
+                raise complain(
+                    "budget_bytes", owner,
+                    f"at least {least:.6g}, one expert of each of {self._shape[0]} layers "
+                    "(fewer bytes an expert, or more devices of a split expert, would lower that)",
+                    f"{self.budget_bytes:.6g}",
+                )  # fmt: skip
+        self.feature_names = (
+            "slots of the fullest device",
+            "slots in all",
+            *(f"misses {i}" for i in range(self._shape[0])),
+        )
+        self._set_identity(
+            "buffers", EVALUATION, *self._misses, self.expert_bytes, self.miss_seconds,
+            self.policies, self.objective_names, over, self.per_device, self.budget_bytes,
+        )  # fmt: skip
+        corners = np.concatenate(
+            [[np.append(xs, p) for p in range(len(self.policies))]
+             for xs in (self.xl[:-1], self.xu[:-1])]
+        )  # fmt: skip
+        self.ref_point = self._values(self._rows(corners)).max(axis=0) * 1.05
+        self.ref_point_source = "the worst of one expert a buffer and all experts resident, + 5 %"
+
+    @classmethod
+    def of_hardware(
+        cls,
+        trace: RoutingTrace | Sequence[RoutingTrace],
+        hardware: Hardware,
+        shape: LayerShape,
+        **settings: Any,
+    ) -> ExpertBuffering:
+        """Make the problem with sizes of a layer, and the link that a machine copies over.
+
+        Raises
+        ------
+        ValueError
+            If the hardware has no link "slow_to_fast".
+        """
+        cost = BufferCost.of_link(hardware.link("slow_to_fast"))
+        return cls(
+            trace, expert_bytes=shape.expert_bytes,
+            miss_seconds=float(cost.copy_seconds(shape, 1)), **settings,
+        )  # fmt: skip
+
+    @classmethod
+    def example(cls, domain: str = "code", *, devices: int = 1, **settings: Any) -> ExpertBuffering:
+        """Make the problem of the packaged example trace, its experts behind a PCIe 3 link."""
+        shape = example_shape()
+        return cls(
+            RoutingTrace.example(domain),  # type: ignore[arg-type]
+            expert_bytes=shape.expert_bytes,
+            miss_seconds=EXAMPLE_LINK.seconds(shape.expert_bytes), devices=devices, **settings,
+        )  # fmt: skip
+
+    # ------------------------------------------------------------------------------- evaluation
+
+    def _evaluate(self, x: ArrayLike, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        rows = self._rows(x)
+        out["F"] = self._values(rows)
+        if self.budget_bytes is not None:
+            slots = self.capacities(rows).sum(axis=1).max(axis=1)
+            out["G"] = (slots[:, None] - self.budget_slots) / self.budget_slots
+
+    def capacities(self, X: ArrayLike) -> Ints:
+        """Return the experts kept, [n, n_layers, n_devices]."""
+        rows = self._rows(X)[:, :-1]
+        shape = (len(rows), *self._shape)
+        return np.broadcast_to(rows.reshape(len(rows), self._shape[0], -1), shape)
+
+    def _values(self, rows: Ints) -> Floats:
+        mean, tail = self._waiting(rows)
+        values = {
+            "memory_bytes": self.capacities(rows).sum(axis=1).max(axis=1) * self.expert_bytes,
+            "miss_mean_s": mean * self.miss_seconds,
+            "miss_p99_s": tail * self.miss_seconds,
+        }
+        return np.stack([values[name] for name in self.objective_names], axis=1)
+
+    def _waiting(self, rows: Ints) -> tuple[Floats, Floats]:
+        """Return mean and 99th percentile of the copies that a step waits for, [n] each."""
+        kept = np.ascontiguousarray(self.capacities(rows))
+        policy = np.ascontiguousarray(rows[:, -1])
+        mean, tail = np.empty((2, len(self.windows), len(rows)))
+        for w, misses in enumerate(self._misses):
+            waiting_steps(misses, kept, policy, mean[w], tail[w])
+        return combine(mean, self.over), combine(tail, self.over)
+
+    # ------------------------------------------------------------------- what a search can use
+
+    def repaired(self, X: Ints, random_state: np.random.Generator) -> Ints:
+        """Return rows within the budget: one slot after another is given up, anywhere."""
+        if self.budget_bytes is None:
+            return X
+        out = X.copy()
+        for row in out:
+            kept = row[:-1].reshape(self._shape[0], -1)
+            for device in range(kept.shape[1]):
+                column = kept[:, device]
+                while column.sum() > self.budget_slots:
+                    can = np.flatnonzero(column > 1)
+                    column[can[random_state.integers(len(can))]] -= 1
+        return out
+
+    def moved(self, X: Ints, random_state: np.random.Generator) -> Ints:
+        """Return each row after one move; a third are those of ``buffer_moves``."""
+        out = super().moved(X, random_state)
+        low, high = self.xl.astype(np.int64), self.xu.astype(np.int64)
+        together = self.repaired(
+            move_round(X, low, high, self._shape[0], random_state), random_state
+        )
+        chosen = (random_state.random(len(X)) < 0.33) & (together != X).any(axis=1)
+        out[chosen] = together[chosen]
+        return out
+
+    def marginal(self, policy: str) -> Ints:
+        """Return buffers from full to smallest that give up the slots that are missed least.
+
+        Slot by slot, from all resident: each device in a layer of its own, or all devices in the
+        same; of these two and equal buffers, the best for each number of slots.
+
+        Parameters
+        ----------
+        policy : str
+            One of ``policies``.
+
+        Returns
+        -------
+        int array [n, n_var]
+            A row for each number of slots on the fullest device, from all to one a layer.
+        """
+        code = self.policies.index(check_choice(policy, self.policies, "policy", "marginal"))
+        misses = self._joined(code)
+        most = np.ascontiguousarray(self.capacities(np.append(self.xu[:-1], code)[None])[0])
+        tried = [give_up(misses, most, False)]
+        if self.per_device:
+            tried.append(give_up(misses, most, True))
+        low, high = self.xl[:-1].astype(np.int64), self.xu[:-1].astype(np.int64)
+        kept = [path.reshape(len(path), -1) if self.per_device else path[:, :, 0] for path in tried]
+        kept += [np.clip(size, low, high)[None] for size in range(1, int(high.max()) + 1)]
+        rows = np.concatenate(kept)
+        rows = np.column_stack((rows, np.full(len(rows), code)))
+        slots = self.capacities(rows).sum(axis=1).max(axis=1)
+        order = np.lexsort((self._waiting(rows)[0], -slots))
+        first = np.append(True, np.diff(slots[order]) != 0)
+        found: Ints = rows[order][first]
+        return found
+
+    def polished(self, X: ArrayLike) -> Ints:
+        """Return rows in which no slot is worth more in another layer of its device, same shape.
+
+        Slots are exchanged between layers, two at a time, while the steps then wait less in the
+        mean; memory stays what it is. Takes milliseconds a row.
+        """
+        rows = self._rows(X).copy()
+        if self.per_device:
+            most = np.ascontiguousarray(self.capacities(self.xu[None].astype(np.int64))[0])
+            for row in rows:
+                kept = np.ascontiguousarray(row[:-1].reshape(self._shape))
+                exchange(self._joined(int(row[-1])), kept, most)
+                row[:-1] = kept.ravel()
+        return rows.reshape(np.shape(X))
+
+    def _joined(self, code: int) -> NDArray[np.uint16]:
+        """Return the misses under a policy, [n_layers, n_devices, n_capacities, n_steps]."""
+        if len(self._misses) == 1:
+            return self._misses[0][code]
+        # Windows have different lengths, so their steps are joined, not averaged.
+        return np.concatenate([window[code] for window in self._misses], axis=3)
+
+    def starts(self) -> Ints:
+        """Return the best of equal and of marginal buffers under every policy, smallest first."""
+        paths = [self.marginal(policy) for policy in self.policies]
+        rows = np.concatenate(paths)
+        if self.budget_bytes is not None:
+            within = self.capacities(rows).sum(axis=1).max(axis=1) <= self.budget_slots
+            rows = rows[within]
+        rows = rows[moocore.is_nondominated(self._values(rows), keep_weakly=False)]
+        slots = self.capacities(rows).sum(axis=1).max(axis=1)
+        rows = rows[slots.argsort(kind="stable")]
+        picked = np.linspace(0, len(rows) - 1, min(len(rows), _MOST_STARTS)).round().astype(int)
+        return self.polished(rows[picked])
+
+    def equal_capacity(self, size: int, policy: str = "paper") -> Ints:
+        """Return the row of the same capacity everywhere, [n_var]: the paper's, to compare with."""
+        code = self.policies.index(check_choice(policy, self.policies, "policy", "equal_capacity"))
+        return np.append(np.clip(size, self.xl[:-1], self.xu[:-1]), code).astype(np.int64)
+
+    def features(self, X: ArrayLike) -> Floats:
+        """Return slots, and the mean misses of each layer's worst device, [n, 2 + n_layers]."""
+        rows = self._rows(X)
+        kept = self.capacities(rows)
+        layer, device = np.arange(self._shape[0])[:, None], np.arange(self._shape[1])
+        misses = self._mean[rows[:, -1, None, None], layer, device, kept - 1].max(axis=2)
+        slots = kept.sum(axis=1)
+        return np.column_stack((slots.max(axis=1), slots.sum(axis=1), misses)).astype(float)
+
+    def decode(self, x: ArrayLike) -> BufferPlan:
+        """Return the buffers of one row, with what they give."""
+        row = self._rows(np.reshape(x, (1, -1)))
+        values = dict(zip(self.objective_names, self._values(row)[0].tolist(), strict=True))
+        return BufferPlan(self.capacities(row)[0].copy(), self.policies[row[0, -1]], values)

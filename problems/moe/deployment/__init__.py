@@ -1,0 +1,1 @@
+"""Deployment of a Mixture-of-Experts model: gates, buffers, and placement jointly."""

@@ -1,0 +1,1 @@
+"""Gating thresholds of each layer."""

@@ -1,0 +1,44 @@
+"""Measured loss of a model under thresholds, as the quality of a deployment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from moe_costmodel import GateRule
+from moe_costmodel.gating.quality import LossMeter
+
+__all__ = ["MeasuredLoss"]
+
+
+class MeasuredLoss:
+    """Loss over the model without thresholds, in nats a token; what was measured is kept.
+
+    Parameters
+    ----------
+    model, batches
+        As for :func:`moe_costmodel.measured_loss`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from moe_costmodel import GateRule
+    >>> from moe_costmodel.example import load_model
+    >>> from problems.moe import MeasuredLoss
+    >>> loss = MeasuredLoss(load_model(), [torch.arange(32)[None]])
+    >>> round(float(loss([GateRule.keep_all()] * 6)), 6)
+    0.0
+    """
+
+    def __init__(self, model: Any, batches: Iterable[Any]) -> None:
+        self._meter = LossMeter(model, batches)
+        self._known: dict[tuple[GateRule | None, ...], float] = {}
+        self.full_loss = self._meter(GateRule.keep_all())[0]
+
+    def __call__(self, gates: Sequence[GateRule | None]) -> float:
+        """Return the loss of one rule a layer (None drops nothing) minus that of none."""
+        rules = tuple(gates)
+        if rules not in self._known:
+            found = self._meter([GateRule.keep_all() if r is None else r for r in rules])
+            self._known[rules] = found[0] - self.full_loss
+        return self._known[rules]

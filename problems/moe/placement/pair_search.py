@@ -1,0 +1,226 @@
+"""Placements from second moments: which experts are busy together decides where they may sit.
+
+The largest share of a step on one device is small where the devices' shares vary little around the
+mean, so the sum over devices of their mean square share is minimised. That is a quadratic form in
+the second moments of the experts' shares, a sum over pairs of experts on one device, and a swap of
+two experts costs a few additions however many steps were recorded. In decoding, the tokens of a
+step come from different sequences, so that the moments of a step follow from those of single
+tokens: a trace then says far more than the steps that its sequences happened to form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from moe_costmodel import RoutingTrace
+from problems.moe.base import Floats, Ints
+
+__all__ = ["copies_of", "descend", "pairs_of_tokens", "second_moments", "spread_pairs", "swap_path"]
+
+
+def second_moments(trace: RoutingTrace, batch_size: int, mode: str) -> Floats:
+    """Return the mean products of the experts' shares of a step, [n_layers, n_experts, n_experts].
+
+    Parameters
+    ----------
+    trace : RoutingTrace
+        A load-only one has its own steps.
+    batch_size : int
+        Sequences decoded together, or tokens of a step.
+    mode : {"decode", "prefill"}
+        Decoding takes the tokens of a step as independent; else the recorded steps count.
+    """
+    n_layers, n_experts = trace.n_layers, trace.n_experts
+    out = np.empty((n_layers, n_experts, n_experts))
+    if not trace.is_load_only and mode == "decode":
+        for layer in range(n_layers):
+            chosen = np.zeros((trace.n_tokens, n_experts), dtype=np.float32)
+            ids = np.asarray(trace.topk_ids[:, layer], dtype=np.int64)
+            np.put_along_axis(chosen, ids, np.float32(1.0), axis=1)
+            mean = chosen.mean(axis=0, dtype=np.float64) / trace.k
+            square = (chosen.T @ chosen).astype(np.float64) / (trace.n_tokens * trace.k**2)
+            outer = np.outer(mean, mean)
+            out[layer] = (square - outer) / batch_size + outer
+        return out
+    loads = trace.loads() if trace.is_load_only else trace.loads(batch_size, "prefill")
+    loads = loads.astype(np.float64)
+    total = loads.sum(axis=2, keepdims=True)
+    shares = np.divide(loads, total, out=np.full_like(loads, 1.0 / n_experts), where=total > 0)
+    for layer in range(n_layers):
+        out[layer] = shares[:, layer].T @ shares[:, layer] / len(shares)
+    return out
+
+
+def pairs_of_tokens(windows: Sequence[RoutingTrace]) -> Floats:
+    """Return how often two experts serve one token, 0 with itself; the mean over windows.
+
+    [n_layers, n_experts, n_experts], in the units of `second_moments`.
+    """
+    found: Floats = np.mean([second_moments(window, 1, "decode") for window in windows], axis=0)
+    index = np.arange(found.shape[1])
+    found[:, index, index] = 0.0
+    return found
+
+
+def copies_of(mean: Floats, n_replicas: int, most: int) -> Ints:
+    """Return the copies of each expert: again and again of the one with most load a copy.
+
+    As DeepSeek's EPLB replicates, but for `most`, the copies of one expert that are of use: one a
+    device.
+    """
+    copies = np.ones(len(mean), dtype=np.int64)
+    for _ in range(n_replicas):
+        copies[int(np.where(copies < most, mean / copies, -1.0).argmax())] += 1
+    return copies
+
+
+def spread_pairs(
+    moments: Floats,
+    experts: Ints,
+    n_devices: int,
+    random_state: np.random.Generator,
+    *,
+    restarts: int | None = None,
+    start: Ints | None = None,
+) -> tuple[Ints, float]:
+    """Spread slots over devices so that the devices' mean square shares are least.
+
+    First improvement over all pairs of slots, in random order, from several starts.
+
+    Parameters
+    ----------
+    moments : float array [n_experts, n_experts]
+        Of one layer; see `second_moments`. Any symmetric matrix of pair costs will do.
+    experts : int array [n_slots]
+        The expert of each slot; an expert with c slots has 1 / c of its load in each.
+    n_devices : int
+        Divides the slots.
+    restarts : int, optional
+        By default as many as take about the time of 200 on 64 slots.
+    start : int array [n_slots], optional
+        Devices of the slots in the first start; by default random as in the others.
+
+    Returns
+    -------
+    slots : int array [n_slots]
+        Experts by device.
+    value : float
+        Sum of the pair costs.
+    """
+    n = len(experts)
+    if restarts is None:
+        restarts = max(3, round(200 * (64 / n) ** 2))
+    weight = 1.0 / np.bincount(experts)[experts]
+    cost = moments[np.ix_(experts, experts)] * np.outer(weight, weight)
+    first, second = np.triu_indices(n, 1)
+    best, devices = np.inf, np.arange(n) % n_devices
+    for i in range(restarts):
+        drawn = random_state.permutation(n) % n_devices
+        device = start.copy() if start is not None and i == 0 else drawn
+        order = random_state.permutation(len(first))
+        value = descend(cost, device, n_devices, first[order], second[order])
+        if value < best:
+            best, devices = value, device
+    return experts[np.argsort(devices, kind="stable")], float(best)
+
+
+@numba.njit(cache=True)
+def descend(
+    cost: NDArray[np.float64],
+    device: NDArray[np.int64],
+    n_devices: int,
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
+) -> float:
+    """Swap pairs of slots while that lowers the cost; changes `device`, returns the cost."""
+    n = len(device)
+    pull = _pulls(cost, device, n_devices)
+    for _ in range(100):
+        improved = False
+        for pair in range(len(first)):
+            a, b = first[pair], second[pair]
+            if device[a] == device[b]:
+                continue
+            if _change(cost, pull, device, a, b) < -1e-13:
+                _swap(cost, pull, device, a, b)
+                improved = True
+        if not improved:
+            break
+    value = 0.0
+    for slot in range(n):
+        value += pull[slot, device[slot]]
+    return value
+
+
+@numba.njit(cache=True)
+def swap_path(
+    cost: NDArray[np.float64], device: NDArray[np.int64], n_devices: int, longest: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Take the best swap up to `longest` times; return the pairs [n, 2] and what each gained [n].
+
+    Changes `device` to where the path ends.
+    """
+    n = len(device)
+    pull = _pulls(cost, device, n_devices)
+    pairs = np.empty((longest, 2), dtype=np.int64)
+    gains = np.empty(longest)
+    for length in range(longest):
+        best, at, other = -1e-13, -1, -1
+        for a in range(n):
+            for b in range(a + 1, n):
+                if device[a] != device[b]:
+                    change = _change(cost, pull, device, a, b)
+                    if change < best:
+                        best, at, other = change, a, b
+        if at < 0:
+            return pairs[:length], gains[:length]
+        _swap(cost, pull, device, at, other)
+        pairs[length, 0], pairs[length, 1], gains[length] = at, other, -best
+    return pairs, gains
+
+
+@numba.njit(cache=True)
+def _pulls(
+    cost: NDArray[np.float64], device: NDArray[np.int64], n_devices: int
+) -> NDArray[np.float64]:
+    """Return the cost between each slot and each device, [n_slots, n_devices]."""
+    n = len(device)
+    pull = np.zeros((n, n_devices))
+    for a in range(n):
+        for b in range(n):
+            pull[a, device[b]] += cost[a, b]
+    return pull
+
+
+@numba.njit(cache=True)
+def _change(
+    cost: NDArray[np.float64],
+    pull: NDArray[np.float64],
+    device: NDArray[np.int64],
+    a: int,
+    b: int,
+) -> float:
+    da, db = device[a], device[b]
+    there = pull[a, db] + pull[b, da] - 2.0 * cost[a, b]
+    here = pull[a, da] - cost[a, a] + pull[b, db] - cost[b, b]
+    return 2.0 * (there - here)
+
+
+@numba.njit(cache=True)
+def _swap(
+    cost: NDArray[np.float64],
+    pull: NDArray[np.float64],
+    device: NDArray[np.int64],
+    a: int,
+    b: int,
+) -> None:
+    da, db = device[a], device[b]
+    for slot in range(len(device)):
+        moved = cost[slot, b] - cost[slot, a]
+        pull[slot, da] += moved
+        pull[slot, db] -= moved
+    device[a], device[b] = db, da

@@ -1,0 +1,1 @@
+"""The chip: its platform, processing elements, layers, links, and traffic."""

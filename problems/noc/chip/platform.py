@@ -1,0 +1,432 @@
+"""What a chip is made of: grid, processing elements, links, and the constants of its models.
+
+References
+----------
+.. [1] B. K. Joardar et al., "Learning-Based Application-Agnostic 3D NoC Design for Heterogeneous
+   Manycore Systems", IEEE Transactions on Computers, 2018.
+.. [2] S. Qi et al., "MOELA: A Multi-Objective Evolutionary/Learning Design Space Exploration
+   Framework for 3D Heterogeneous Manycore Platforms", DATE 2023, arXiv 2303.06169.
+.. [3] J. Cong, J. Wei, Y. Zhang, "A thermal-driven floorplanning algorithm for 3D ICs",
+   ICCAD 2004.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from problems.noc.chip.checks import (
+    check_budget,
+    check_buildable,
+    check_types,
+    integer,
+    integers,
+    number,
+    require,
+    verticals,
+)
+from problems.noc.chip.files import read_json, write_json
+from problems.noc.chip.layout import (
+    link_candidates,
+    link_lengths,
+    mesh_links,
+    mesh_placement,
+    mesh_verticals,
+)
+from problems.noc.chip.pe_type import PEType, pe_types_of
+from problems.noc.chip.presets import PRESETS
+from problems.noc.chip.stack import ThermalStack
+from problems.noc.chip.tables import Tables
+
+__all__ = ["PEType", "Platform"]
+
+# Finite and not negative; a second list holds those that must be positive too.
+CONSTANTS = (
+    "planar_delay",
+    "vertical_delay",
+    "router_energy",
+    "planar_energy",
+    "vertical_energy",
+    "layer_resistance",
+    "base_resistance",
+    "packet_cv",
+)
+POSITIVE = ("frequency", "link_capacity", "bit_area", "wire_pitch")
+
+# Fields that came later are left out of to_dict where they have their default, so that the files
+# and versions of earlier designs stay what they were.
+LATER = (
+    "n_vertical_links",
+    "frequency",
+    "flit_width",
+    "packet_flits",
+    "packet_cv",
+    "link_capacity",
+    "buffer_flits",
+    "bit_area",
+    "wire_pitch",
+    "stack",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Platform:
+    """A 2D or 3D manycore chip as data, checked when it is made.
+
+    Tiles are numbered ``x_size * y_size * z + x_size * y + x``. PE ids run through the types in
+    their order. Energies are per unit of traffic, in the unit of the released MOELA code.
+
+    Parameters
+    ----------
+    grid : tuple of 3 int
+        Tiles along x, y and z; z = 1 is a 2D chip.
+    pe_types : sequence of PEType, or mapping
+        Their counts must add up to the number of tiles (a type of power 0 makes empty tiles). Also
+        as ``{"CPU": {"count": 8, "power": 1.0, "allowed_tiles": [...]}, ...}``.
+    n_planar_links : int
+        Links inside layers that every design has, of any length up to ``max_length``.
+    vertical_links : sequence of (int, int), optional
+        Tile pairs, one above the other, that through-silicon vias (TSVs) join in every design; by
+        default all of them.
+    n_vertical_links : int, optional
+        The TSV budget: how many of ``vertical_links`` a design has; which ones is then a decision,
+        like the planar links. By default every design has all of them.
+    max_degree : int
+        Most links that a router may have, the vertical ones included.
+    max_length : float, optional
+        Longest planar link, Euclidean, in tile pitches; by default without limit.
+    router_stages : int
+        Cycles a router takes.
+    planar_delay : float
+        Cycles of a planar link per tile pitch; the link's total is rounded up.
+    vertical_delay : float
+        Cycles of a vertical link, rounded up.
+    router_energy : float
+        Per router port and unit of traffic.
+    planar_energy : float
+        Per tile pitch and unit of traffic; the length is rounded up.
+    vertical_energy : float
+        Per vertical link and unit of traffic.
+    layer_resistance, base_resistance : float
+        K/W, R_j and R_b of the thermal model of Cong et al. in the "thermal" objective. The paper
+        does not give its values: these are ours. The "temperature" objective takes them from
+        ``stack``.
+    stack : ThermalStack
+        Dies and package, for "temperature" and for HotSpot.
+    frequency : float
+        Of the network, in Hz.
+    flit_width : int
+        Bits.
+    packet_flits : int
+        Mean length of a packet in flits.
+    packet_cv : float
+        Coefficient of variation of the packet length; 0 where all are equally long.
+    link_capacity : float
+        Flits that a link takes per cycle and direction. Traffic counts as flits per cycle: a
+        traffic file is divided by the cycles of its trace.
+    buffer_flits : int
+        Flits that the buffers of a router port hold.
+    bit_area, wire_pitch : float
+        For the router area: mm2 of a buffered bit, mm between two wires of the crossbar.
+    sink : {"top", "bottom"}
+        The layer next to the heat sink: the last or the first.
+    core_type, cache_type : str
+        The two types between which latency is measured.
+    mesh_placement : sequence of int, optional
+        PE id on each tile of the reference design; by default a legal one is made up.
+
+    Raises
+    ------
+    ValueError
+        A setting is out of range, or the settings contradict each other; the message names the
+        numbers.
+
+    Examples
+    --------
+    >>> from problems.noc import Platform
+    >>> chip = Platform.paper_4x4x4()
+    >>> chip.n_tiles, chip.n_links
+    (64, 144)
+    >>> flat = Platform(
+    ...     grid=(2, 2, 1),
+    ...     pe_types={"CPU": {"count": 2, "power": 2.0}, "LLC": {"count": 2, "power": 1.0}},
+    ...     n_planar_links=4,
+    ... )
+    >>> flat.position(3)
+    (1, 1, 0)
+    """
+
+    grid: tuple[int, int, int]
+    pe_types: tuple[PEType, ...]
+    n_planar_links: int
+    vertical_links: tuple[tuple[int, int], ...] | None = None
+    n_vertical_links: int | None = None
+    max_degree: int = 8
+    max_length: float | None = None
+    router_stages: int = 5
+    planar_delay: float = 1.0
+    vertical_delay: float = 1.0
+    router_energy: float = 1e-3 * 2.25 * 4.57
+    planar_energy: float = 1e-3 * 7.44 * 4.57
+    vertical_energy: float = 1e-3 * 0.22 * 128
+    layer_resistance: float = 10.0
+    base_resistance: float = 10.0
+    sink: str = "top"
+    core_type: str = "CPU"
+    cache_type: str = "LLC"
+    mesh_placement: tuple[int, ...] | None = None
+    stack: ThermalStack = field(default_factory=ThermalStack)
+    frequency: float = 1e9
+    flit_width: int = 128
+    packet_flits: int = 4
+    packet_cv: float = 0.0
+    link_capacity: float = 1.0
+    buffer_flits: int = 16
+    bit_area: float = 1e-6
+    wire_pitch: float = 2e-4
+
+    def __post_init__(self) -> None:
+        clean: dict[str, Any] = {
+            name: number(getattr(self, name), name, "Platform") for name in CONSTANTS + POSITIVE
+        }
+        for name in POSITIVE:
+            require(clean[name] > 0, name, "Platform", "a finite number > 0", clean[name])
+        grid = integers(self.grid, "grid", "Platform", 1)
+        require(
+            len(grid) == 3 and math.prod(grid) >= 2,
+            "grid",
+            "Platform",
+            "three integers >= 1 that make two tiles or more",
+            self.grid,
+        )
+        clean["grid"] = grid
+        clean["pe_types"] = pe_types_of(self.pe_types)
+        clean["stack"] = ThermalStack.of(self.stack)
+        least = {
+            "n_planar_links": 0,
+            "max_degree": 1,
+            "router_stages": 0,
+            "flit_width": 1,
+            "packet_flits": 1,
+            "buffer_flits": 1,
+        }
+        for name, lowest in least.items():
+            clean[name] = integer(getattr(self, name), name, "Platform", lowest)
+        if self.max_length is not None:
+            clean["max_length"] = number(self.max_length, "max_length", "Platform", 1.0)
+        clean["vertical_links"] = verticals(self.vertical_links, (grid[0], grid[1], grid[2]))
+        if self.n_vertical_links is not None:
+            sites = len(clean["vertical_links"])
+            budget = check_budget(self.n_vertical_links, sites, grid[2])
+            # All of them is no choice.
+            clean["n_vertical_links"] = None if budget == sites else budget
+        if self.mesh_placement is not None:
+            placement = integers(self.mesh_placement, "mesh_placement", "Platform", 0)
+            clean["mesh_placement"] = placement
+            n = math.prod(grid)
+            require(
+                sorted(placement) == list(range(n)),
+                "mesh_placement",
+                "Platform",
+                f"every PE id from 0 to {n - 1} once",
+                placement,
+            )
+        require(self.sink in ("top", "bottom"), "sink", "Platform", "'top' or 'bottom'", self.sink)
+        for name, value in clean.items():
+            object.__setattr__(self, name, value)
+        check_types(self.pe_types, self.grid)
+        # The reference design is made here, so that a chip that cannot be built fails when it is
+        # described and not when a run starts.
+        check_buildable(self)
+
+    @classmethod
+    def paper_4x4x4(cls) -> Platform:
+        """Return the chip of the MOELA paper: 8 CPUs, 16 LLCs and 40 GPUs on 4 x 4 x 4 tiles.
+
+        144 links, 48 of them vertical; routers of at most 8 ports; no last-level cache on the
+        eight interior tiles. Powers are those of the released code (PE 0 runs the main thread).
+        """
+        return cls.preset("4x4x4")
+
+    @classmethod
+    def mesh_8x8(cls) -> Platform:
+        """Return a flat chip of 8 x 8 tiles with the PEs of the paper's chip and 112 links."""
+        return cls.preset("8x8")
+
+    @classmethod
+    def stack_8x8x4(cls) -> Platform:
+        """Return a chip of 8 x 8 x 4 tiles: 32 CPUs, 64 LLCs and 160 GPUs, 640 links."""
+        return cls.preset("8x8x4")
+
+    @classmethod
+    def cube_10x10x10(cls) -> Platform:
+        """Return a chip of 10 x 10 x 10 tiles: 125 CPUs, 250 LLCs, 625 GPUs, 2,700 links."""
+        return cls.preset("10x10x10")
+
+    @classmethod
+    def preset(cls, name: str) -> Platform:
+        """Return a ready-made platform: "4x4x4", "8x8", "8x8x4" or "10x10x10"."""
+        require(name in PRESETS, "name", "preset", f"one of {sorted(PRESETS)}", name)
+        return cls(**PRESETS[name]())
+
+    @property
+    def n_tiles(self) -> int:
+        """Number of tiles, which is the number of PEs."""
+        return math.prod(self.grid)
+
+    @property
+    def n_links(self) -> int:
+        """Number of links of every design, planar and vertical."""
+        return self.n_chosen + len(self.vertical_array)
+
+    @property
+    def n_chosen(self) -> int:
+        """Number of links that a design chooses: the planar ones and, with a budget, the TSVs."""
+        return self.n_planar_links + (self.n_vertical_links or 0)
+
+    def position(self, tile: int) -> tuple[int, int, int]:
+        """Return (x, y, z) of a tile."""
+        x, y, _ = self.grid
+        return tile % x, tile // x % y, tile // (x * y)
+
+    @cached_property
+    def candidates(self) -> NDArray[np.int64]:
+        """Tile pairs a < b that a design may choose to join, [n_candidates, 2].
+
+        The planar ones in ascending order, then, with a TSV budget, the vertical ones.
+        """
+        planar = link_candidates(self.grid, self.max_length)
+        if self.n_vertical_links is None:
+            return planar
+        return np.concatenate((planar, self._vertical_sites))
+
+    @cached_property
+    def n_planar_candidates(self) -> int:
+        """How many of the candidates are planar."""
+        sites = 0 if self.n_vertical_links is None else len(self._vertical_sites)
+        return len(self.candidates) - sites
+
+    @cached_property
+    def vertical_array(self) -> NDArray[np.int64]:
+        """The vertical links that every design has, [n_vertical, 2]; none with a TSV budget."""
+        return self._vertical_sites[: None if self.n_vertical_links is None else 0]
+
+    @cached_property
+    def _vertical_sites(self) -> NDArray[np.int64]:
+        return np.array(self.vertical_links, dtype=np.int64).reshape(-1, 2)
+
+    @cached_property
+    def candidate_lengths(self) -> NDArray[np.float64]:
+        """Euclidean length of each candidate in tile pitches, [n_candidates]."""
+        return link_lengths(self.grid, self.candidates)
+
+    def candidate_index(self, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the index of each tile pair [n, 2] among the candidates, -1 where it is none."""
+        n = self.n_tiles
+        codes = self.candidates @ np.array([n, 1])
+        order = np.argsort(codes)
+        wanted = np.sort(pairs, axis=1) @ np.array([n, 1])
+        place = np.minimum(np.searchsorted(codes, wanted, sorter=order), max(len(codes) - 1, 0))
+        if not len(codes):
+            return np.full(len(wanted), -1)
+        found = order[place]
+        return np.where(codes[found] == wanted, found, -1)
+
+    @cached_property
+    def pe_type(self) -> NDArray[np.int64]:
+        """Index of the type of each PE, [n_tiles]."""
+        return np.repeat(np.arange(len(self.pe_types)), [t.count for t in self.pe_types])
+
+    @cached_property
+    def power(self) -> NDArray[np.float64]:
+        """Watts of each PE, [n_tiles]."""
+        return np.array([p for t in self.pe_types for p in t.power])
+
+    @cached_property
+    def allowed(self) -> NDArray[np.bool_]:
+        """Whether a type may sit on a tile, [n_types, n_tiles]."""
+        allowed = np.ones((len(self.pe_types), self.n_tiles), dtype=bool)
+        for i, kind in enumerate(self.pe_types):
+            if kind.allowed_tiles is not None:
+                allowed[i] = False
+                allowed[i, list(kind.allowed_tiles)] = True
+        return allowed
+
+    @cached_property
+    def mesh(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Placement [n_tiles] and candidate indices [n_chosen] of the reference design."""
+        if self.mesh_placement is not None:
+            placement = np.array(self.mesh_placement, dtype=np.int64)
+        else:
+            placement = mesh_placement(self.pe_type, self.allowed)
+        n_planar = self.n_planar_candidates
+        chosen = np.empty(0, dtype=np.int64)
+        if self.n_vertical_links is not None:
+            chosen = n_planar + mesh_verticals(
+                self.grid, self._vertical_sites, self.n_vertical_links
+            )
+        planar = mesh_links(
+            self.grid,
+            self.candidates[:n_planar],
+            np.concatenate((self.vertical_array, self.candidates[chosen])),
+            self.n_planar_links,
+            self.max_degree,
+        )
+        return placement, np.concatenate((planar, chosen))
+
+    @cached_property
+    def tables(self) -> Tables:
+        """All that the compiled functions need, as arrays."""
+        return Tables.of(self)
+
+    def pes_of(self, name: str) -> range:
+        """Return the ids of the PEs of a type; empty where the platform has no such type."""
+        start = 0
+        for kind in self.pe_types:
+            if kind.name == name:
+                return range(start, start + kind.count)
+            start += kind.count
+        return range(0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the platform as plain JSON data."""
+        data: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        for f in fields(self):
+            default = ThermalStack() if f.name == "stack" else f.default
+            if f.name in LATER and getattr(self, f.name) == default:
+                del data[f.name]
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Platform:
+        """Make a platform from what ``to_dict`` returned; ValueError names an unknown field."""
+        if not isinstance(data, Mapping):
+            raise ValueError(
+                f"A platform must be a JSON object. Got {type(data).__name__} instead."
+            )
+        known = {f.name for f in fields(cls)}
+        unknown = sorted(set(data) - known)
+        missing = sorted({"grid", "pe_types", "n_planar_links"} - set(data))
+        if unknown or missing:
+            raise ValueError(
+                f"A platform must have the fields {sorted(known)}. "
+                f"Got unknown {unknown}, missing {missing} instead."
+            )
+        return cls(**data)
+
+    def save(self, path: str | Path) -> None:
+        """Write the platform as JSON."""
+        write_json(path, self.to_dict())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Platform:
+        """Read a platform from JSON; a ValueError names the file and what is wrong with it."""
+        return read_json(path, cls.from_dict)

@@ -1,0 +1,122 @@
+"""A platform as flat arrays, in the form that the compiled functions take."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from problems.noc.chip.layout import link_lengths, positions
+
+if TYPE_CHECKING:
+    from problems.noc.chip.platform import Platform
+
+__all__ = ["FAR", "Floats", "Ints", "Seeds", "Tables", "Words"]
+
+FAR = 60_000
+"""Distance of a node that cannot be reached; every real path cost is below it."""
+
+Ints = NDArray[np.int64]
+Words = NDArray[np.uint16]
+Floats = NDArray[np.float64]
+Seeds = NDArray[np.uint64]
+
+
+class Tables(NamedTuple):
+    """Arrays of one platform; links are the candidates, then the vertical links of every design.
+
+    Attributes
+    ----------
+    n_planar, max_degree : int
+        Planar links of a design, and the degree cap.
+    n_chosen : int
+        Links that a design names: its planar ones, then its vertical ones where it chooses them.
+    n_candidates, n_planar_candidates : int
+        What a design may name, by index; the planar ones come first.
+    link_a, link_b : int64 [n_candidates + n_vertical]
+        The two tiles.
+    link_cost : uint16 [same]
+        Cycles of one hop over the link, router included: the routing cost.
+    link_energy : float64 [same]
+        Energy of the link per unit of traffic.
+    vertical_degree : int64 [n_tiles]
+        Vertical links that each tile has in every design.
+    pe_type : int64 [n_tiles]
+        Type of each PE.
+    type_count : int64 [n_types]
+        PEs of each type.
+    allowed : bool [n_types, n_tiles]
+        Whether a type may sit on a tile.
+    power : float64 [n_tiles]
+        Watts of each PE.
+    stack, level : int64 [n_tiles]
+        Stack (x, y) of each tile, and its layer counted from the heat sink, 0 first.
+    place : int64 [n_tiles, 3]
+        x, y, z of each tile.
+    router_energy, layer_resistance, base_resistance : float
+        As in the platform.
+    """
+
+    n_planar: int
+    max_degree: int
+    n_chosen: int
+    n_candidates: int
+    n_planar_candidates: int
+    link_a: Ints
+    link_b: Ints
+    link_cost: Words
+    link_energy: Floats
+    vertical_degree: Ints
+    pe_type: Ints
+    type_count: Ints
+    allowed: NDArray[np.bool_]
+    power: Floats
+    stack: Ints
+    level: Ints
+    place: Ints
+    router_energy: float
+    layer_resistance: float
+    base_resistance: float
+
+    @classmethod
+    def of(cls, platform: Platform) -> Tables:
+        """Return the tables of a platform."""
+        x, y, z = platform.grid
+        tile = np.arange(platform.n_tiles)
+        place = positions(platform.grid)
+        layer = np.ascontiguousarray(place[:, 2])
+        links = np.concatenate((platform.candidates, platform.vertical_array))
+        planar = np.arange(len(links)) < platform.n_planar_candidates
+        length = link_lengths(platform.grid, links)
+        # Rounding up happens after a guard against 2.0000000000000004.
+        delay = np.ceil(np.round(length * platform.planar_delay, 9))
+        vertical_delay = np.ceil(platform.vertical_delay)
+        cost = platform.router_stages + np.where(planar, delay, vertical_delay)
+        energy = np.where(
+            planar, platform.planar_energy * np.ceil(np.round(length, 9)), platform.vertical_energy
+        )
+        return cls(
+            n_planar=platform.n_planar_links,
+            max_degree=platform.max_degree,
+            n_chosen=platform.n_chosen,
+            n_candidates=len(platform.candidates),
+            n_planar_candidates=platform.n_planar_candidates,
+            link_a=np.ascontiguousarray(links[:, 0]),
+            link_b=np.ascontiguousarray(links[:, 1]),
+            link_cost=np.minimum(cost, np.iinfo(np.uint16).max).astype(np.uint16),
+            link_energy=energy,
+            vertical_degree=np.bincount(
+                platform.vertical_array.ravel(), minlength=platform.n_tiles
+            ),
+            pe_type=platform.pe_type,
+            type_count=np.array([kind.count for kind in platform.pe_types], dtype=np.int64),
+            allowed=platform.allowed,
+            power=platform.power,
+            stack=tile % (x * y),
+            level=z - 1 - layer if platform.sink == "top" else layer,
+            place=place,
+            router_energy=platform.router_energy,
+            layer_resistance=platform.layer_resistance,
+            base_resistance=platform.base_resistance,
+        )

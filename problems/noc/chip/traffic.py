@@ -1,0 +1,248 @@
+"""Traffic between PEs: read from a file, or made up after the shares of named applications."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    from problems.noc.chip.platform import Platform
+
+__all__ = [
+    "APPLICATIONS",
+    "RELEASED_SCALE",
+    "check_applications",
+    "check_traffic",
+    "load_traffic",
+    "synthetic_traffic",
+]
+
+RELEASED_SCALE = 2e8
+"""What the released MOELA code divides the numbers of a traffic file by."""
+
+# The shares of CPU-LLC and GPU-LLC traffic are those of the Rodinia traces that MOELA used. The
+# small shares and the totals are rounded from them for bfs, bp, gau, hotspot and pf; for the other
+# four they are made up, but for the total of kmeans.
+APPLICATIONS: dict[str, tuple[float, float, float, float, float]] = {
+    "bfs": (34.6, 62.2, 2.5, 0.7, 2.2e8),
+    "bp": (94.2, 4.5, 0.5, 0.8, 1.3e7),
+    "gau": (20.9, 53.9, 24.9, 0.3, 1.3e7),
+    "hotspot": (98.9, 0.02, 0.0, 1.08, 1.8e7),
+    "kmeans": (23.6, 74.0, 2.0, 0.4, 2.3e9),
+    "nw": (8.3, 91.1, 0.4, 0.2, 1e8),
+    "pf": (86.7, 0.2, 0.0, 13.1, 2.1e8),
+    "sc": (80.6, 19.3, 0.05, 0.05, 1e8),
+    "srad": (99.1, 0.2, 0.1, 0.6, 1e8),
+}
+"""Application -> CPU-LLC, GPU-LLC, GPU-GPU and CPU-CPU share in per cent, total of a file."""
+
+
+def check_traffic(traffic: ArrayLike, n: int, source: str = "traffic") -> NDArray[np.float64]:
+    """Return traffic as a float array [n, n], or raise a ValueError that names row and column.
+
+    Parameters
+    ----------
+    traffic : array-like [n, n]
+        What PE i sends to PE j.
+    n : int
+        Number of PEs.
+    source : str
+        What to call it in an error.
+    """
+    try:
+        values = np.array(traffic, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{source}: must be an array of numbers [{n}, {n}]. Got {error}."
+        ) from None
+    if values.shape != (n, n):
+        raise ValueError(
+            f"{source}: must have {n} rows and {n} columns, one of each for every PE of the "
+            f"platform. Got shape {values.shape} instead."
+        )
+    wrong = np.argwhere(~(np.isfinite(values) & (values >= 0)))
+    if len(wrong):
+        i, j = wrong[0].tolist()
+        raise ValueError(
+            f"{source}, row {i + 1}, column {j + 1}: must be a finite number >= 0, what PE {i} "
+            f"sends to PE {j}. Got {values[i, j]} instead."
+        )
+    if np.count_nonzero(values) == np.count_nonzero(np.diag(values)):
+        raise ValueError(f"{source}: must hold some traffic between two PEs. Got none.")
+    # The deviation squares loads.
+    highest = values.max()
+    if not 1e-100 < highest < 1e100:
+        raise ValueError(
+            f"{source}: must have a largest number between 1e-100 and 1e100, so that its square is "
+            f"one. Got {highest:g} instead; count in another unit."
+        )
+    return values
+
+
+def check_applications(traffic: Any, n: int) -> NDArray[np.float64]:
+    """Return the traffic of one or several applications as a float array [n_apps, n, n].
+
+    Raises
+    ------
+    ValueError
+        As ``check_traffic``; of several applications, the message tells which.
+    """
+    several = isinstance(traffic, np.ndarray) and traffic.ndim == 3
+    if isinstance(traffic, (list, tuple)) and traffic:
+        several = all(isinstance(t, np.ndarray) and t.ndim == 2 for t in traffic)
+    if not several:
+        return check_traffic(traffic, n)[None]
+    parts = list(traffic)
+    if not parts:
+        raise ValueError("traffic: must hold one application or more. Got none.")
+    return np.stack([check_traffic(t, n, f"traffic[{i}]") for i, t in enumerate(parts)])
+
+
+def load_traffic(
+    path: str | Path, *, n: int = 64, scale: float = RELEASED_SCALE
+) -> NDArray[np.float64]:
+    """Read a traffic file: n rows of n numbers apart by white space (or commas).
+
+    Parameters
+    ----------
+    path : str or Path
+        Row i, column j: what PE i sends to PE j.
+    n : int
+        Number of PEs.
+    scale : float
+        The numbers are divided by it; the default is that of the released code.
+
+    Returns
+    -------
+    float array [n, n]
+
+    Raises
+    ------
+    ValueError
+        A row is missing or too long, or an entry is a word, negative or NaN; the message names
+        file, row (counted from 1) and column.
+    FileNotFoundError
+        There is no such file.
+
+    Examples
+    --------
+    >>> from problems.noc import load_traffic
+    >>> traffic = load_traffic("traffic.csv", n=64, scale=1.0)  # doctest: +SKIP
+    """
+    if not (isinstance(scale, (int, float)) and math.isfinite(scale) and scale > 0):
+        raise ValueError(
+            "The 'scale' parameter of load_traffic must be a finite number > 0. "
+            f"Got {scale!r} instead."
+        )
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: must be a text file of numbers. Got {error} instead.") from None
+    rows: list[list[float]] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        words = line.replace(",", " ").split()
+        if not words:
+            continue
+        i = len(rows) + 1
+        where = f"{path}, row {i}" + (f" (line {number})" if number != i else "")
+        values = []
+        for j, word in enumerate(words, start=1):
+            try:
+                value = float(word)
+            except ValueError:
+                raise ValueError(
+                    f"{where}, column {j}: must be a number. Got {word!r} instead."
+                ) from None
+            if not (math.isfinite(value) and value >= 0):
+                raise ValueError(
+                    f"{where}, column {j}: must be a finite number >= 0. Got {word!r} instead."
+                )
+            values.append(value)
+        if len(values) != n:
+            raise ValueError(
+                f"{where}: must have {n} columns, one for every PE of the platform. "
+                f"Got {len(values)} instead."
+            )
+        rows.append(values)
+    if len(rows) != n:
+        raise ValueError(
+            f"{path}: must have {n} rows, one for every PE of the platform. "
+            f"Got {len(rows)} instead."
+        )
+    return check_traffic(np.array(rows) / scale, n, str(path))
+
+
+def synthetic_traffic(
+    application: str, platform: Platform, random_state: np.random.Generator
+) -> NDArray[np.float64]:
+    """Make up traffic with the class-to-class shares of a named application.
+
+    This is synthetic: no trace was recorded. Only the shares of CPU-LLC, GPU-LLC, GPU-GPU and
+    CPU-CPU traffic and the total follow the application (see ``APPLICATIONS``). All else is made
+    up: PEs of a class differ by log-normal weights, PE 0 leads the CPUs as a main thread would, and
+    LLCs send twice of what they are sent.
+
+    Parameters
+    ----------
+    application : str
+        One of ``APPLICATIONS``.
+    platform : Platform
+        Its types "CPU", "LLC" and "GPU" get the traffic; shares of absent types are left out.
+    random_state : numpy Generator
+
+    Returns
+    -------
+    float array [n_tiles, n_tiles]
+        In the unit of ``load_traffic`` with its default scale.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from problems.noc import Platform, synthetic_traffic
+    >>> synthetic_traffic("bfs", Platform.paper_4x4x4(), np.random.default_rng(1)).shape
+    (64, 64)
+    """
+    if application not in APPLICATIONS:
+        raise ValueError(
+            f"The 'application' parameter must be one of {sorted(APPLICATIONS)}. "
+            f"Got {application!r} instead."
+        )
+    cpu_llc, gpu_llc, gpu_gpu, cpu_cpu, total = APPLICATIONS[application]
+    blocks = (
+        ("CPU", "LLC", cpu_llc / 3),
+        ("LLC", "CPU", cpu_llc * 2 / 3),
+        ("GPU", "LLC", gpu_llc / 3),
+        ("LLC", "GPU", gpu_llc * 2 / 3),
+        ("GPU", "GPU", gpu_gpu),
+        ("CPU", "CPU", cpu_cpu),
+    )
+    n = platform.n_tiles
+    weight = random_state.lognormal(0.0, 0.5, size=n)
+    if platform.pes_of("CPU"):
+        weight[platform.pes_of("CPU")[0]] *= 3.0
+    noise = random_state.lognormal(0.0, 0.5, size=(n, n))
+    # In place where it can be: with a thousand PEs, each of these arrays takes 8 MB.
+    shape = weight[:, None] * weight[None, :]
+    shape *= noise
+    np.fill_diagonal(shape, 0.0)
+    traffic = np.zeros((n, n))
+    for source, target, share in blocks:
+        block = np.ix_(platform.pes_of(source), platform.pes_of(target))
+        amount = shape[block].sum()
+        if amount > 0:
+            traffic[block] = shape[block] * (share / amount)
+    if not traffic.any():
+        raise ValueError(
+            "The 'platform' parameter of synthetic_traffic must have two of the types CPU, LLC "
+            f"and GPU. Got {[t.name for t in platform.pe_types]} instead; for others, give traffic "
+            "of your own."
+        )
+    # Counts of flits, as in a file.
+    traffic *= total / traffic.sum()
+    np.round(traffic, out=traffic)
+    traffic /= RELEASED_SCALE
+    return traffic

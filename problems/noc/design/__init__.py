@@ -1,0 +1,1 @@
+"""Network-on-chip designs: rules, pictures, files, heat, and other programs."""

@@ -1,0 +1,287 @@
+"""Pictures of designs and traffic: layers side by side, links by load, tiles by temperature."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap, LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle, FancyArrowPatch, Patch, Rectangle
+from numpy.typing import ArrayLike, NDArray
+
+from problems.noc.chip.layout import link_lengths, positions
+
+if TYPE_CHECKING:
+    from problems.noc.chip.platform import Platform
+    from problems.noc.design.design import Design
+
+__all__ = ["draw_beside", "draw_layers", "draw_traffic"]
+
+COLUMNS = 5
+TILE = 0.62
+TYPES = colormaps["Pastel1"]
+LOADS = colormaps["viridis_r"]
+# Without its darkest end, on which no label can be read.
+HEAT = ListedColormap(colormaps["YlOrRd"](np.linspace(0.0, 0.85, 256)), "heat")
+
+
+def draw_layers(
+    design: Design, loads: ArrayLike | None = None, *, temperature: bool | ArrayLike = False
+) -> Figure:
+    """Draw the layers of a design, bottom first.
+
+    PEs are coloured by type, or by temperature. Lines are planar links; a dot in the corner of a
+    tile is a vertical link to the layer above.
+
+    Parameters
+    ----------
+    design : Design
+    loads : float array-like [n_links], optional
+        Load of each link of ``design.all_links()``, as ``problem.link_loads(problem.encode(
+        design))`` gives them; links are coloured by it.
+    temperature : bool or float array-like [n_tiles]
+        Whether to colour tiles by ``design.temperatures()``, or the degrees Celsius to colour them
+        by, such as those of ``design.simulate_hotspot(folder)``.
+
+    Returns
+    -------
+    matplotlib Figure
+        Belongs to no window: save it with ``savefig``, or let a notebook show it.
+
+    Raises
+    ------
+    ValueError
+        There is not one finite load per link, or temperature per tile.
+    """
+    values = None if loads is None else _numbers(loads, design.platform.n_links, "loads", "link")
+    degrees = _degrees(design, temperature)
+    figure = Figure(figsize=_size(design.platform))
+    figure.set_layout_engine("constrained")
+    scale = None if values is None else Normalize(0.0, float(values.max()) or 1.0)
+    heat = None if degrees is None else Normalize(float(degrees.min()), float(degrees.max()))
+    axes = _panel(figure, design, values, scale, degrees, heat)
+    if degrees is None:
+        _legend(figure, design.platform)
+    _colour_bars(figure, axes, scale, heat)
+    return figure
+
+
+def draw_beside(
+    design: Design,
+    mesh: Design,
+    loads: NDArray[np.float64],
+    mesh_loads: NDArray[np.float64],
+    changes: dict[str, tuple[float, float, float]],
+) -> Figure:
+    """Draw the mesh above, a design below it, and what the design changes at the right.
+
+    Parameters
+    ----------
+    design, mesh : Design
+    loads, mesh_loads : float array [n_links]
+        Coloured on one scale.
+    changes : dict
+        As ``problem.beside_mesh`` returns it.
+    """
+    wide, high = _size(design.platform)
+    figure = Figure(figsize=(wide + 4.2, 2 * high))
+    figure.set_layout_engine("constrained")
+    halves: Any = figure.subfigures(1, 2, width_ratios=(wide, 4.2))
+    left, right = halves
+    scale = Normalize(0.0, float(max(loads.max(), mesh_loads.max())) or 1.0)
+    upper, lower = left.subfigures(2, 1)
+    for part, name, one, values in (
+        (upper, "mesh", mesh, mesh_loads),
+        (lower, "design", design, loads),
+    ):
+        part.suptitle(name, fontsize=11, fontweight="bold")
+        axes = _panel(part, one, values, scale, None, None)
+        _colour_bars(part, axes, scale, None)
+    _legend(lower, design.platform)
+
+    ax = right.subplots()
+    names = list(changes)[::-1]
+    percent = np.array([changes[name][2] for name in names])
+    shown = np.where(np.isfinite(percent), percent, 0.0)
+    ax.barh(names, shown, height=0.5, color=["tab:red" if v > 0 else "tab:green" for v in shown])
+    ax.axvline(0.0, color="0.3", linewidth=0.8)
+    for k, name in enumerate(names):
+        ours, base, change = changes[name]
+        text = f"{base:.4g} to {ours:.4g}"
+        text += f" ({change:+.1f} %)" if math.isfinite(change) else ""
+        ax.annotate(
+            text, (0.5, k + 0.28), xycoords=("axes fraction", "data"),
+            ha="center", va="bottom", fontsize=7,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.4},
+        )  # fmt: skip
+    reach = max(float(np.abs(shown).max(initial=0.0)), 1.0) * 1.1
+    ax.set_xlim(-reach, reach)
+    ax.set_ylim(-0.6, len(names) - 0.2)
+    ax.set_xlabel("change against the mesh, % (less is better)")
+    ax.tick_params(axis="y", labelsize=8)
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    return figure
+
+
+def draw_traffic(
+    traffic: NDArray[np.float64], platform: Platform, titles: Sequence[str] = ()
+) -> Figure:
+    """Draw who sends how much to whom, on a logarithmic scale, PEs in the order of their types.
+
+    Parameters
+    ----------
+    traffic : float array [n_apps, n_tiles, n_tiles]
+    platform : Platform
+    titles : sequence of str, optional
+        One for each application.
+    """
+    n_apps, n = len(traffic), platform.n_tiles
+    columns = min(n_apps, 3)
+    rows = math.ceil(n_apps / columns)
+    figure = Figure(figsize=(4.2 * columns + 1.0, 4.0 * rows))
+    figure.set_layout_engine("constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    high = float(traffic.max())
+    low = float(traffic[traffic > 0].min())
+    norm = LogNorm(max(low, high * 1e-6), high if high > low else 2 * high)
+    edges = np.cumsum([0] + [kind.count for kind in platform.pe_types])
+    middle = (edges[:-1] + edges[1:] - 1) / 2
+    labels = [kind.name for kind in platform.pe_types]
+    colours = LOADS.with_extremes(bad="white", under="white")
+    for k, ax in enumerate(axes):
+        if k >= n_apps:
+            ax.set_axis_off()
+            continue
+        ax.imshow(np.ma.masked_less_equal(traffic[k], 0.0), norm=norm, cmap=colours)
+        for edge in edges[1:-1]:
+            ax.axhline(edge - 0.5, color="0.4", linewidth=0.6)
+            ax.axvline(edge - 0.5, color="0.4", linewidth=0.6)
+        ax.set_xticks(middle, labels)
+        ax.set_yticks(middle, labels, rotation=90, va="center")
+        ax.set_xlabel("to")
+        ax.set_ylabel("from")
+        share = 100.0 * np.count_nonzero(traffic[k]) / (n * (n - 1))
+        title = titles[k] if k < len(titles) else f"application {k}"
+        ax.set_title(f"{title}: {traffic[k].sum():.3g} in all, {share:.0f} % of pairs", fontsize=9)
+    mappable = ScalarMappable(norm=norm, cmap=LOADS)
+    figure.colorbar(mappable, ax=axes.tolist(), label="flits per cycle", shrink=0.8)
+    return figure
+
+
+def _size(platform: Platform) -> tuple[float, float]:
+    x, y, z = platform.grid
+    columns = min(z, COLUMNS)
+    side = 0.75 if max(x, y) <= 5 else 0.5
+    return columns * (x * side + 0.5) + 0.9, math.ceil(z / columns) * (y * side + 0.6) + 0.6
+
+
+def _panel(
+    figure: Any,
+    design: Design,
+    loads: NDArray[np.float64] | None,
+    scale: Normalize | None,
+    degrees: NDArray[np.float64] | None,
+    heat: Normalize | None,
+) -> list[Any]:
+    """Draw the layers into a figure or a part of one; return its axes."""
+    platform = design.platform
+    x, y, z = platform.grid
+    columns = min(z, COLUMNS)
+    axes = figure.subplots(math.ceil(z / columns), columns, squeeze=False).ravel().tolist()
+    for ax in axes:
+        ax.set_axis_off()
+    font = 7 if max(x, y) <= 5 else 5
+    place = positions(platform.grid)
+    for tile, pe in enumerate(design.placement.tolist()):
+        ax = axes[place[tile, 2]]
+        left, top = (place[tile, :2] - TILE / 2).tolist()
+        kind = platform.pe_type[pe]
+        face = TYPES(kind % 9)
+        if degrees is not None and heat is not None:
+            face = HEAT(float(heat(degrees[tile])))
+        ax.add_patch(Rectangle((left, top), TILE, TILE, facecolor=face, ec="0.3", zorder=2))
+        label = f"{platform.pe_types[kind].name}\n{pe}"
+        # The weights are those of luma in ITU-R BT.601.
+        ink = "white" if np.dot(face[:3], (0.299, 0.587, 0.114)) < 0.5 else "black"
+        ax.text(
+            *place[tile, :2], label, ha="center", va="center", fontsize=font, color=ink, zorder=4
+        )
+
+    def colour(k: int) -> Any:
+        return "0.35" if loads is None or scale is None else LOADS(scale(loads[k]))
+
+    planar = design.planar_links
+    lengths = link_lengths(platform.grid, planar)
+    for k, ((a, b), length) in enumerate(zip(planar.tolist(), lengths, strict=True)):
+        # Long links bend around the tiles between their ends.
+        short = length == 1
+        line = FancyArrowPatch(
+            tuple(place[a, :2]),
+            tuple(place[b, :2]),
+            arrowstyle="-",
+            shrinkA=0 if short else 9,
+            shrinkB=0 if short else 9,
+            connectionstyle=f"arc3,rad={0.0 if short else 0.18}",
+            color=colour(k),
+            linewidth=1.6,
+            zorder=1 if short else 3,
+            alpha=0.85,
+        )
+        axes[place[a, 2]].add_patch(line)
+    for k, (a, _) in enumerate(design.vertical_links.tolist(), start=len(planar)):
+        corner = (place[a, 0] + TILE / 2, place[a, 1] - TILE / 2)
+        axes[place[a, 2]].add_patch(
+            Circle(corner, 0.09, facecolor=colour(k), edgecolor="0.2", linewidth=0.5, zorder=5)
+        )
+    layer = place[planar[:, 0], 2]
+    for k, ax in enumerate(axes[:z]):
+        ax.set_xlim(-0.7, x - 0.3)
+        ax.set_ylim(y - 0.3, -0.7)
+        ax.set_aspect("equal")
+        title = f"layer {k}: {int((layer == k).sum())} links"
+        if z > 1 and k == (z - 1 if platform.sink == "top" else 0):
+            title += " (heat sink)"
+        ax.set_title(title, fontsize=9)
+    return axes
+
+
+def _legend(figure: Any, platform: Platform) -> None:
+    handles = [
+        Patch(facecolor=TYPES(i % 9), edgecolor="0.3", label=f"{kind.count} {kind.name}")
+        for i, kind in enumerate(platform.pe_types)
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
+
+
+def _colour_bars(
+    figure: Any, axes: list[Any], scale: Normalize | None, heat: Normalize | None
+) -> None:
+    for norm, colours, label in (
+        (scale, LOADS, "link load, flits per cycle"),
+        (heat, HEAT, "degrees C"),
+    ):
+        if norm is not None:
+            mappable = ScalarMappable(norm=norm, cmap=colours)
+            figure.colorbar(mappable, ax=axes, label=label, fraction=0.03)
+
+
+def _degrees(design: Design, temperature: bool | ArrayLike) -> NDArray[np.float64] | None:
+    if isinstance(temperature, (bool, np.bool_)):
+        return design.temperatures() if temperature else None
+    return _numbers(temperature, design.platform.n_tiles, "temperature", "tile")
+
+
+def _numbers(values: ArrayLike, count: int, name: str, owner: str) -> NDArray[np.float64]:
+    numbers = np.asarray(values, dtype=np.float64)
+    if numbers.shape != (count,) or not np.isfinite(numbers).all():
+        raise ValueError(
+            f"The {name!r} parameter of plot must be {count} finite numbers, one per {owner}. "
+            f"Got shape {numbers.shape} instead."
+        )
+    return numbers

@@ -1,0 +1,143 @@
+"""Designs as files for other programs: placement and links as CSV, and GraphML.
+
+The CSV form is that of the arrays in the released MOELA code: the placement is one PE id per tile,
+the links are tile pairs, the vertical ones included. Commas or white space part the numbers.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+from xml.sax.saxutils import quoteattr
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from problems.noc.chip.layout import link_lengths
+from problems.noc.chip.tables import Ints
+
+if TYPE_CHECKING:
+    from problems.noc.chip.platform import Platform
+    from problems.noc.design.design import Design
+
+__all__ = ["graphml", "read_csv", "write_csv"]
+
+
+def write_csv(design: Design, placement: str | Path, links: str | Path) -> None:
+    """Write a placement file (one line, PE id per tile) and a links file (a tile pair a line)."""
+    Path(placement).write_text(
+        ",".join(map(str, design.placement.tolist())) + "\n", encoding="ascii"
+    )
+    lines = [f"{a},{b}" for a, b in design.all_links().tolist()]
+    Path(links).write_text("\n".join(lines) + "\n", encoding="ascii")
+
+
+def read_csv(placement: str | Path, links: str | Path, platform: Platform) -> tuple[Ints, Ints]:
+    """Return placement [n_tiles] and chosen links [n_chosen, 2] of two files.
+
+    The links file holds tile pairs in any order and direction; the vertical links that every design
+    has may be left out. Or it is a square adjacency matrix of n_tiles rows.
+
+    Raises
+    ------
+    ValueError
+        An entry is no integer, or the shape is wrong; the message names file, line and column.
+    """
+    n = platform.n_tiles
+    numbers = _integers(placement)
+    tiles = [value for row in numbers for value in row]
+    if len(tiles) != n:
+        raise ValueError(
+            f"{placement}: must hold a PE id for each of {n} tiles. Got {len(tiles)} instead."
+        )
+    rows = _integers(links)
+    if len(rows) == n and all(len(row) == n for row in rows) and n > 2:
+        pairs = np.argwhere(np.triu(np.array(rows) | np.array(rows).T, k=1))
+    else:
+        for i, row in enumerate(rows, start=1):
+            if len(row) != 2:
+                raise ValueError(
+                    f"{links}, row {i}: must hold two tiles (or the file {n} rows of {n} numbers). "
+                    f"Got {len(row)} numbers instead."
+                )
+        pairs = np.array(rows, dtype=np.int64).reshape(-1, 2)
+    fixed = {tuple(pair) for pair in platform.vertical_array.tolist()}
+    kept = [pair for pair in np.sort(pairs, axis=1).tolist() if tuple(pair) not in fixed]
+    return np.array(tiles, dtype=np.int64), np.array(kept, dtype=np.int64).reshape(-1, 2)
+
+
+def _integers(path: str | Path) -> list[list[int]]:
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: must be a text file of integers. Got {error}.") from None
+    rows = []
+    for line, content in enumerate(text.splitlines(), start=1):
+        row = []
+        for column, word in enumerate(content.replace(",", " ").split(), start=1):
+            try:
+                value = float(word)
+            except ValueError:
+                value = float("nan")
+            if value != int(value if abs(value) < 2**31 else 2**31):
+                raise ValueError(
+                    f"{path}, line {line}, column {column}: must be an integer. Got {word!r}."
+                )
+            row.append(int(value))
+        if row:
+            rows.append(row)
+    return rows
+
+
+def graphml(design: Design, loads: ArrayLike | None = None) -> str:
+    """Return the network as GraphML, which networkx and most graph programs read.
+
+    Nodes are tiles, with pe, type, power, x, y, z; edges have length (tile pitches), cycles (of a
+    hop), vertical and, where ``loads`` [n_links] is given, load.
+    """
+    platform = design.platform
+    tables = platform.tables
+    keys = {
+        "pe": ("node", "long"), "type": ("node", "string"), "power": ("node", "double"),
+        "x": ("node", "long"), "y": ("node", "long"), "z": ("node", "long"),
+        "length": ("edge", "double"), "cycles": ("edge", "long"),
+        "vertical": ("edge", "boolean"), "load": ("edge", "double"),
+    }  # fmt: skip
+    lines = [
+        '<?xml version="1.0" encoding="UTF-8"?>',
+        '<graphml xmlns="http://graphml.graphdrawing.org/xmlns">',
+    ]
+    for name, (kind, form) in keys.items():
+        lines.append(
+            f'<key id="{name}" for="{kind}" attr.name="{name}" attr.type={quoteattr(form)}/>'
+        )
+    lines.append('<graph id="noc" edgedefault="undirected">')
+    for tile, pe in enumerate(design.placement.tolist()):
+        x, y, z = platform.position(tile)
+        kind = platform.pe_types[int(platform.pe_type[pe])].name
+        data = {"pe": pe, "power": float(platform.power[pe]), "x": x, "y": y, "z": z}
+        inner = "".join(f'<data key="{k}">{v}</data>' for k, v in data.items())
+        lines.append(f'<node id="{tile}">{inner}<data key="type">{_text(kind)}</data></node>')
+    links = design.all_links()
+    lengths = link_lengths(platform.grid, links).tolist()
+    index = platform.candidate_index(design.links)
+    fixed = np.arange(tables.n_candidates, tables.link_a.size)
+    cycles = tables.link_cost[np.concatenate((index, fixed))].tolist()
+    values = None if loads is None else np.asarray(loads, dtype=np.float64)
+    if values is not None and values.shape != (len(links),):
+        raise ValueError(
+            f"The 'loads' of to_graphml must be {len(links)} numbers, one per link. "
+            f"Got shape {values.shape} instead."
+        )
+    for k, (a, b) in enumerate(links.tolist()):
+        vertical = str(k >= platform.n_planar_links).lower()
+        inner = f'<data key="length">{lengths[k]}</data><data key="cycles">{cycles[k]}</data>'
+        inner += f'<data key="vertical">{vertical}</data>'
+        if values is not None:
+            inner += f'<data key="load">{float(values[k])!r}</data>'
+        lines.append(f'<edge source="{a}" target="{b}">{inner}</edge>')
+    return "\n".join([*lines, "</graph>", "</graphml>"]) + "\n"
+
+
+def _text(value: str) -> str:
+    return value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

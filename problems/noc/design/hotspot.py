@@ -1,0 +1,186 @@
+"""HotSpot 6: a design as floorplans, layers, power and configuration, and temperatures read back.
+
+The stack is that of ``platform.stack``: for each layer of tiles a die of silicon and a bond.
+HotSpot counts layers from the one farthest from the heat sink. The formats are those of HotSpot 6
+with its grid model (R. Zhang, M. R. Stan, K. Skadron, University of Virginia, CS-2015-04, 2015).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from problems.noc.chip.tables import Floats
+from problems.noc.design.programs import find_program, run_program
+
+if TYPE_CHECKING:
+    from problems.noc.design.design import Design
+
+__all__ = ["simulate_hotspot", "write_hotspot"]
+
+KELVIN = 273.15
+
+
+def write_hotspot(design: Design, folder: str | Path) -> Path:
+    """Write ``layer*.flp``, ``stack.lcf``, ``power.ptrace`` and ``hotspot.config``.
+
+    Parameters
+    ----------
+    design : Design
+    folder : str or Path
+        Made if need be. HotSpot is to be started in it, as ``hotspot -c hotspot.config
+        -f layer0.flp -p power.ptrace -grid_layer_file stack.lcf -model_type grid
+        -steady_file steady.txt``.
+
+    Returns
+    -------
+    Path
+        Of the configuration.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    platform = design.platform
+    x, y, _ = platform.grid
+    stack = platform.stack
+    names = unit_names(design)
+    pitch = stack.tile_pitch
+    order = layers_from_afar(design)
+    layers, header, watts = [], [], []
+    for position, layer in enumerate(order):
+        tiles = range(layer * x * y, (layer + 1) * x * y)
+        file = f"layer{layer}.flp"
+        (folder / file).write_text(
+            "".join(
+                f"{names[t]}\t{pitch:.9g}\t{pitch:.9g}\t{t % x * pitch:.9g}"
+                f"\t{t // x % y * pitch:.9g}\n"
+                for t in tiles
+            ),
+            encoding="ascii",
+        )
+        die = (stack.silicon_heat, stack.silicon_resistivity, stack.silicon_thickness)
+        bond = (stack.bond_heat, stack.bond_resistivity, stack.bond_thickness)
+        layers.append(_layer(2 * position, "Y", die, file))
+        layers.append(_layer(2 * position + 1, "N", bond, file))
+        header += [names[t] for t in tiles]
+        watts += [f"{platform.power[design.placement[t]]:.9g}" for t in tiles]
+    (folder / "stack.lcf").write_text("\n".join(layers), encoding="ascii")
+    power = "\t".join(header) + "\n" + "\t".join(watts) + "\n"
+    (folder / "power.ptrace").write_text(power, encoding="ascii")
+    wide = max(x, y) * pitch
+    spreader = max(stack.spreader_side, wide)
+    settings = {
+        "t_chip": stack.silicon_thickness,
+        "k_chip": 1.0 / stack.silicon_resistivity,
+        "p_chip": stack.silicon_heat,
+        "t_interface": stack.bond_thickness,
+        "k_interface": 1.0 / stack.bond_resistivity,
+        "p_interface": stack.bond_heat,
+        "s_spreader": spreader,
+        "t_spreader": stack.spreader_thickness,
+        "k_spreader": stack.metal_conductivity,
+        "s_sink": max(stack.sink_side, spreader),
+        "t_sink": stack.sink_thickness,
+        "k_sink": stack.metal_conductivity,
+        "r_convec": stack.convection_resistance,
+        "ambient": stack.ambient + KELVIN,
+        "init_temp": stack.ambient + KELVIN,
+        "grid_rows": _cells(y),
+        "grid_cols": _cells(x),
+    }
+    text = "".join(f"-{name}\t{value:.9g}\n" for name, value in settings.items())
+    text += "-model_type\tgrid\n-grid_layer_file\tstack.lcf\n"
+    config = folder / "hotspot.config"
+    config.write_text(text, encoding="ascii")
+    return config
+
+
+def simulate_hotspot(design: Design, folder: str | Path, *, timeout_s: float = 600.0) -> Floats:
+    """Write the files, run HotSpot on them, and read the steady temperatures.
+
+    Parameters
+    ----------
+    design, folder
+        As in ``write_hotspot``.
+    timeout_s : float
+
+    Returns
+    -------
+    float array [n_tiles]
+        Degrees Celsius of each tile, averaged over it.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no ``hotspot`` on the PATH.
+    RuntimeError
+        HotSpot failed or ran out of time; the message ends with what it said last.
+    """
+    binary = find_program("HotSpot", ("hotspot",), "design.to_hotspot(folder)")
+    config = write_hotspot(design, folder)
+    steady = config.with_name("steady.txt")
+    steady.unlink(missing_ok=True)
+    # HotSpot 6 wants a floorplan to be named, though the layer file overrides it.
+    words = [binary, "-c", config.name, "-f", "layer0.flp", "-p", "power.ptrace"]
+    words += ["-grid_layer_file", "stack.lcf", "-model_type", "grid", "-steady_file", steady.name]
+    code, printed = run_program("HotSpot", words, config.parent, timeout_s)
+    if code != 0 or not steady.exists():
+        raise RuntimeError(
+            f"HotSpot ended with code {code} and {'' if steady.exists() else 'no '}temperatures. "
+            f"It printed last: {printed[-300:]!r}"
+        )
+    return read_steady(design, steady)
+
+
+def read_steady(design: Design, path: str | Path) -> Floats:
+    """Return degrees Celsius of each tile from a steady-state file of HotSpot, [n_tiles].
+
+    Raises
+    ------
+    ValueError
+        A tile has no temperature; the message names file and unit.
+    """
+    found: dict[str, float] = {}
+    for line in Path(path).read_text(encoding="utf-8").splitlines():
+        match = re.fullmatch(r"(?:layer_(\d+)_)?(\S+)\s+([0-9.eE+-]+)", line.strip())
+        # Dies have the even numbers, bonds the odd ones.
+        if match and int(match[1] or 0) % 2 == 0:
+            found[match[2]] = float(match[3]) - KELVIN
+    names = unit_names(design)
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise ValueError(f"{path}: must hold a temperature for {missing[0]}. Got none.")
+    return np.array([found[name] for name in names])
+
+
+def unit_names(design: Design) -> list[str]:
+    """Return what each tile is called in HotSpot's files: type, PE, tile."""
+    kinds = design.platform.pe_types
+    index = design.platform.pe_type[design.placement]
+    safe = [re.sub(r"\W", "_", kinds[k].name) for k in index.tolist()]
+    return [
+        f"{kind}{pe}_t{t}"
+        for t, (kind, pe) in enumerate(zip(safe, design.placement.tolist(), strict=True))
+    ]
+
+
+def layers_from_afar(design: Design) -> list[int]:
+    """Return the layers of tiles, the one farthest from the heat sink first."""
+    z = design.platform.grid[2]
+    return list(range(z)) if design.platform.sink == "top" else list(range(z - 1, -1, -1))
+
+
+def _layer(number: int, power: str, material: tuple[float, float, float], file: str) -> str:
+    heat, resistivity, thickness = material
+    numbers = [f"{value:.9g}" for value in (heat, resistivity, thickness)]
+    return "\n".join([str(number), "Y", power, *numbers, file]) + "\n"
+
+
+def _cells(tiles: int) -> int:
+    """Return a number of grid cells that HotSpot takes, a power of two, eight a tile or more."""
+    cells = 64
+    while cells < 8 * tiles:
+        cells *= 2
+    return cells

@@ -1,0 +1,144 @@
+"""The rules of a legal design, in words: what is broken, and where."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from problems.noc.chip.layout import n_components
+from problems.noc.chip.tables import Ints
+
+if TYPE_CHECKING:
+    from problems.noc.chip.platform import Platform
+
+__all__ = ["broken_row", "broken_rule", "whole_numbers"]
+
+
+def whole_numbers(values: ArrayLike, name: str) -> Ints:
+    """Return a new int64 array; a ValueError names the first entry that is no integer."""
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind == "O":
+            array = array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must hold integers. Got {error} instead.") from None
+    if array.dtype.kind not in "iuf":
+        raise ValueError(f"{name} must hold integers. Got values of type {array.dtype} instead.")
+    if array.dtype.kind == "f":
+        wrong = np.argwhere(~(np.abs(array) < 2.0**53) | (array != np.rint(array)))
+        if len(wrong):
+            place = tuple(wrong[0].tolist())
+            raise ValueError(
+                f"{name} must hold integers. Got {array[place]} at index {list(place)} instead."
+            )
+    return np.array(array, dtype=np.int64, order="C")
+
+
+def broken_rule(platform: Platform, placement: Ints, pairs: Ints) -> str | None:
+    """Say which rule a design breaks first, and where; None for a legal design.
+
+    Parameters
+    ----------
+    platform : Platform
+    placement : int array [n_tiles]
+        PE id on each tile.
+    pairs : int array [n, 2]
+        Tile pairs of the links that the design chooses, in any order and direction.
+    """
+    return _broken_placement(platform, placement) or _broken_links(platform, pairs)
+
+
+def broken_row(platform: Platform, row: Ints) -> str | None:
+    """Say which rule a row of X [n_var] breaks first, and where; None for a legal one."""
+    n = platform.n_tiles
+    low, high = platform.n_planar_candidates, len(platform.candidates)
+    for column, link in enumerate(row[n:].tolist(), start=n):
+        planar = column < n + platform.n_planar_links
+        first, last = (0, low - 1) if planar else (low, high - 1)
+        if not first <= link <= last:
+            return (
+                f"links must be indices from {first} to {last} in platform.candidates. "
+                f"Got {link} in column {column}"
+            )
+    return broken_rule(platform, row[:n], platform.candidates[row[n:]])
+
+
+def _broken_placement(platform: Platform, placement: Ints) -> str | None:
+    n = platform.n_tiles
+    if placement.shape != (n,):
+        return f"'placement' must hold one PE id for each of {n} tiles. Got shape {placement.shape}"
+    outside = np.flatnonzero((placement < 0) | (placement >= n))
+    if outside.size:
+        tile = int(outside[0])
+        return (
+            f"'placement' must hold PE ids from 0 to {n - 1}. Got {placement[tile]} on tile {tile}"
+        )
+    counts = np.bincount(placement, minlength=n)
+    if counts.max() > 1:
+        pe = int(counts.argmax())
+        tiles = np.flatnonzero(placement == pe).tolist()
+        absent = np.flatnonzero(counts == 0).tolist()
+        return (
+            f"'placement' must place each PE once. Got PE {pe} on tiles {tiles} and no tile for "
+            f"PEs {absent}"
+        )
+    kinds = platform.pe_type[placement]
+    wrong = np.flatnonzero(~platform.allowed[kinds, np.arange(n)])
+    if wrong.size:
+        tile = int(wrong[0])
+        kind = platform.pe_types[kinds[tile]]
+        return (
+            f"'placement' must keep each {kind.name} on a tile allowed for it "
+            f"({list(kind.allowed_tiles or ())}). Got {kind.name} {placement[tile]} on tile {tile}"
+        )
+    return None
+
+
+def _broken_links(platform: Platform, pairs: Ints) -> str | None:
+    n, wanted = platform.n_tiles, platform.n_chosen
+    kind = "planar links"
+    if platform.n_vertical_links is not None:
+        kind = f"links, {platform.n_planar_links} planar and {platform.n_vertical_links} vertical"
+    if pairs.ndim != 2 or pairs.shape[1] != 2:
+        return f"'links' must hold tile pairs, shape [{wanted}, 2]. Got shape {pairs.shape}"
+    if len(pairs) != wanted:
+        return f"'links' must hold {wanted} {kind}. Got {len(pairs)}"
+    outside = np.flatnonzero((pairs < 0).any(axis=1) | (pairs >= n).any(axis=1))
+    if outside.size:
+        k = int(outside[0])
+        return (
+            f"'links' must join tiles from 0 to {n - 1}. Got {tuple(pairs[k].tolist())} as link {k}"
+        )
+    chosen = platform.candidate_index(pairs)
+    wrong = np.flatnonzero(chosen < 0)
+    if wrong.size:
+        k = int(wrong[0])
+        limit = (
+            "" if platform.max_length is None else f" at most {platform.max_length} pitches apart"
+        )
+        above = "" if platform.n_vertical_links is None else ", or a pair of vertical_links"
+        return (
+            f"'links' must join two different tiles of one layer{limit}{above}. "
+            f"Got {tuple(pairs[k].tolist())} as link {k}"
+        )
+    _, index, counts = np.unique(chosen, return_index=True, return_counts=True)
+    if counts.max(initial=0) > 1:
+        pair = tuple(pairs[index[counts > 1][0]].tolist())
+        return f"'links' must hold each link once. Got {pair} {int(counts.max())} times"
+    n_vertical = int((chosen >= platform.n_planar_candidates).sum())
+    if n_vertical != (platform.n_vertical_links or 0):
+        return f"'links' must hold {wanted} {kind}. Got {n_vertical} vertical ones"
+    every = np.concatenate((pairs, platform.vertical_array))
+    degree = np.bincount(every.ravel(), minlength=n)
+    if degree.max() > platform.max_degree:
+        tile = int(degree.argmax())
+        return (
+            f"'links' must leave every router at most {platform.max_degree} links, the vertical "
+            f"ones included. Got {degree[tile]} at tile {tile}"
+        )
+    parts = n_components(n, every)
+    if parts > 1:
+        return f"'links' must connect all tiles. Got {parts} unconnected parts"
+    return None

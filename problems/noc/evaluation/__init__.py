@@ -1,0 +1,1 @@
+"""Evaluation of network-on-chip designs: routing, loads, objectives, metrics, limits, features."""

@@ -1,0 +1,126 @@
+"""The numbers of designs: metrics by name under one or several applications, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from problems.noc.chip.tables import Floats, Ints
+from problems.noc.evaluation.kernel import evaluate_batch
+from problems.noc.evaluation.metrics import EXTRA, NEEDS_LOADS, PER_APPLICATION, UNITS, extra_metric
+from problems.noc.evaluation.objectives import OBJECTIVES, latency_flows
+
+if TYPE_CHECKING:
+    from problems.noc.chip.platform import Platform
+
+__all__ = ["AGGREGATES", "Evaluation"]
+
+AGGREGATES = ("mean", "worst")
+
+LOADS_AT_ONCE = 2**21
+"""Link loads held at a time, 16 MB, however many designs a batch has."""
+
+
+class Evaluation:
+    """Evaluates rows of X on one platform under given applications.
+
+    Parameters
+    ----------
+    platform : Platform
+    traffic : float array [n_apps, n_tiles, n_tiles]
+    model : {"published", "released"}
+    aggregate : {"mean", "worst"}
+    """
+
+    def __init__(self, platform: Platform, traffic: Floats, model: str, aggregate: str) -> None:
+        self.platform = platform
+        self.traffic = traffic
+        self.model = model
+        self.aggregate = aggregate
+
+    @cached_property
+    def flows(self) -> tuple[Ints, Ints, Floats]:
+        """The flows that count for latency; ValueError where the platform has no such types."""
+        return latency_flows(self.traffic, self.platform, self.model)
+
+    def available(self) -> list[str]:
+        """Return the names of all metrics that the platform has."""
+        platform = self.platform
+        both = platform.pes_of(platform.core_type) and platform.pes_of(platform.cache_type)
+        return [name for name in UNITS if both or name != "latency"]
+
+    def values(self, rows: Ints, names: Sequence[str]) -> Floats | None:
+        """Return metrics by name under each application, [n, n_apps, n_names].
+
+        None where a row is illegal.
+        """
+        n_apps = len(self.traffic)
+        out = np.empty((len(rows), n_apps, len(names)))
+        with_loads = not NEEDS_LOADS.isdisjoint(names)
+        step = max(len(rows), 1)
+        if with_loads:
+            step = max(LOADS_AT_ONCE // (2 * n_apps * self.platform.n_links), 1)
+        for i in range(0, len(rows), step):
+            part = rows[i : i + step]
+            if not set(EXTRA).isdisjoint(names):
+                # Sums of loads would otherwise depend on the order in which a row names its links.
+                part = part.copy()
+                part[:, self.platform.n_tiles :].sort(axis=1)
+            F, loads, legal = self.run(part, with_loads=with_loads, latency="latency" in names)
+            if not legal:
+                return None
+            for k, name in enumerate(names):
+                if name in OBJECTIVES:
+                    out[i : i + step, :, k] = F[:, :, OBJECTIVES.index(name)]
+                else:
+                    energy = F[:, :, OBJECTIVES.index("energy")]
+                    out[i : i + step, :, k] = extra_metric(
+                        name, self.platform, part, loads, energy, self.traffic
+                    )
+        return out
+
+    def run(
+        self, rows: Ints, *, with_loads: bool = False, latency: bool = False
+    ) -> tuple[Floats, Floats, bool]:
+        """Run the kernel.
+
+        Returns
+        -------
+        F : float array [n, n_apps, 5]
+            The objectives of ``OBJECTIVES``; NaN where a row is illegal.
+        loads : float array [n, n_apps, n_links, 2]
+            No rows unless ``with_loads``.
+        legal : bool
+            Whether all rows are.
+        """
+        n_apps = len(self.traffic)
+        F = np.full((len(rows), n_apps, len(OBJECTIVES)), np.nan)
+        loads = np.empty((len(rows) if with_loads else 0, n_apps, self.platform.n_links, 2))
+        status = np.empty(len(rows), dtype=np.int64)
+        none = np.empty(0, dtype=np.int64)
+        flows = self.flows if latency else (none, none, np.empty((n_apps, 0)))
+        # A worker process may have been handed a read-only map of the traffic.
+        traffic = np.require(self.traffic, requirements=["C", "W", "E"])
+        released = self.model == "released"
+        evaluate_batch(rows, self.platform.tables, traffic, *flows, released, F, loads, status)
+        return F, loads, not status.any()
+
+    def units(self, mesh: Floats, names: Sequence[str]) -> Floats:
+        """Return what values are divided by before applications are put together.
+
+        Values of the mesh [n_apps, n_names] come in; they come out where they depend on traffic and
+        there are several applications, and 1 elsewhere.
+        """
+        relative = np.array([len(mesh) > 1 and name in PER_APPLICATION for name in names])
+        return np.where(relative & (mesh > 0), mesh, 1.0)
+
+    def aggregated(self, values: Floats, units: Floats) -> Floats:
+        """Return values [n, n_apps, n_names] as one number for all applications, [n, n_names]."""
+        if values.shape[1] == 1:
+            return values[:, 0]
+        relative = values / units
+        one: Floats = relative.mean(axis=1) if self.aggregate == "mean" else relative.max(axis=1)
+        return one

@@ -1,0 +1,378 @@
+"""A few dozen numbers about each design for learned models, far cheaper than its evaluation.
+
+They stand for what drives the objectives: who sits in which layer and how far from whom it talks
+to, where the links are, how traffic presses on routers and on the cuts of the chip, and how heat
+is spread over the stacks.
+
+Traffic is counted in whole units so small that nothing is lost. Sums of whole numbers are exact in
+any order, so what a design shares with the row before is kept, only PEs and links that moved are
+counted anew, and a row's features still have the same bits in every batch.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from problems.noc.chip.jit import compiled
+from problems.noc.chip.tables import Floats, Ints, Tables
+
+if TYPE_CHECKING:
+    from problems.noc.chip.platform import Platform
+
+__all__ = ["FeaturePlan", "features_batch"]
+
+
+class FeaturePlan(NamedTuple):
+    """What the features of one platform and traffic need, and how many there are.
+
+    Attributes
+    ----------
+    volume : int64 [n_tiles, n_tiles]
+        Traffic between two PEs, both directions together, in whole units.
+    ends : int64 [n_tiles]
+        Traffic that starts or ends at each PE, in the same units.
+    share : float64 [n_tiles]
+        The same as a share of all traffic.
+    everything : int
+        All traffic.
+    grid : int64 [3]
+    length : int64 [n_planar_candidates]
+        Length of each planar candidate, rounded up.
+    longest : int
+    first_of_type : int64 [n_types + 1]
+        First PE of each type; those of a type have consecutive ids.
+    pair_class : int64 [n_types, n_types]
+        Column of two types that talk to each other, -1 where they do not.
+    pair_volume : int64 [n_pair_classes]
+        The traffic of each such pair of types.
+    n_features : int
+    """
+
+    volume: Ints
+    ends: Ints
+    share: Floats
+    everything: int
+    grid: Ints
+    length: Ints
+    longest: int
+    first_of_type: Ints
+    pair_class: Ints
+    pair_volume: Ints
+    n_features: int
+
+    @classmethod
+    def of(cls, platform: Platform, traffic: Floats) -> tuple[FeaturePlan, tuple[str, ...]]:
+        """Return the plan, and the names of the features."""
+        kinds = [kind.name for kind in platform.pe_types]
+        between = traffic + traffic.T
+        np.fill_diagonal(between, 0.0)
+        volume = whole_units(between, max(sum(platform.grid), 2 * platform.max_degree))
+        pair_class = np.full((len(kinds), len(kinds)), -1)
+        volumes: list[int] = []
+        pairs: list[str] = []
+        for a in range(len(kinds)):
+            for b in range(a, len(kinds)):
+                block = volume[np.ix_(platform.pe_type == a, platform.pe_type == b)]
+                total = int(block.sum()) // (2 if a == b else 1)
+                if total > 0:
+                    pair_class[a, b] = pair_class[b, a] = len(volumes)
+                    volumes.append(total)
+                    pairs.append(f"{kinds[a]}-{kinds[b]}")
+        x, y, z = platform.grid
+        planar = platform.candidate_lengths[: platform.n_planar_candidates]
+        length = np.ceil(np.round(planar, 9)).astype(np.int64)
+        longest = int(length.max(initial=0))
+        names = [f"{kind} in layer {k}" for k in range(z) for kind in kinds]
+        names += [f"links in layer {k}" for k in range(z)]
+        names += [f"links of length {k + 1}" for k in range(longest)]
+        names += [f"distance {pair}" for pair in pairs]
+        names += [f"degree {kind}" for kind in kinds]
+        names += ["degree by traffic", "degree deviation", "routers at the cap"]
+        names += ["traffic over one link", "port load peak", "port load deviation"]
+        for axis, size in zip("xyz", (x, y, z), strict=True):
+            names += [f"cut load {axis} {k}" for k in range(size - 1)]
+        names += ["heat peak", "heat spread", "heat deviation"]
+        ends = volume.sum(axis=1)
+        everything = int(ends.sum()) // 2
+        counts = [kind.count for kind in platform.pe_types]
+        plan = cls(
+            volume=volume,
+            ends=ends,
+            share=ends / everything,
+            everything=everything,
+            grid=np.array(platform.grid, dtype=np.int64),
+            length=length,
+            longest=longest,
+            first_of_type=np.cumsum([0, *counts], dtype=np.int64),
+            pair_class=pair_class,
+            pair_volume=np.array(volumes, dtype=np.int64),
+            n_features=len(names),
+        )
+        return plan, tuple(names)
+
+
+def whole_units(between: Floats, most: int) -> Ints:
+    """Return traffic as whole numbers whose sum times ``most`` stays below 2^62."""
+    total = between.sum() * most
+    return np.rint(np.ldexp(between, 61 - math.frexp(total)[1])).astype(np.int64)
+
+
+class Counts(NamedTuple):
+    """What is counted of one design and carried over to the next.
+
+    Attributes
+    ----------
+    pe : int64 [n_tiles]
+        PE on each tile, -1 at first.
+    place : int64 [3, n_tiles]
+        Where each PE is; at first all are at the origin.
+    kinds : int64 [n_levels, n_types]
+        PEs of each type in each layer.
+    distance : int64 [n_pair_classes]
+        Traffic of each pair of types times the grid distance it has to go.
+    over : int64 [3, widest]
+        Traffic over each cut of the chip.
+    links : int64 [n_chosen]
+        As in the row; -1 at first.
+    degree : int64 [n_tiles]
+    layers, lengths : int64 [n_levels], [longest + 1]
+        Planar links in each layer, and of each length.
+    crossing : int64 [3, widest]
+        Links over each cut of the chip.
+    heat : float64 [n_levels, n_stacks]
+        Scratch: watts.
+    load : float64 [n_tiles]
+        Scratch: traffic of each router by port.
+    """
+
+    pe: Ints
+    place: Ints
+    kinds: Ints
+    distance: Ints
+    over: Ints
+    links: Ints
+    degree: Ints
+    layers: Ints
+    lengths: Ints
+    crossing: Ints
+    heat: Floats
+    load: Floats
+
+
+@compiled
+def new_counts(tables: Tables, plan: FeaturePlan) -> Counts:
+    """Return the counts of no design: every PE at the origin, and the links of every design."""
+    n = tables.pe_type.size
+    n_types = tables.type_count.size
+    n_levels = plan.grid[2]
+    widest = plan.grid.max()
+    counts = Counts(
+        np.full(n, -1, np.int64),
+        np.zeros((3, n), np.int64),
+        np.zeros((n_levels, n_types), np.int64),
+        np.zeros(plan.pair_volume.size, np.int64),
+        np.zeros((3, widest), np.int64),
+        np.full(tables.n_chosen, -1, np.int64),
+        np.zeros(n, np.int64),
+        np.zeros(n_levels, np.int64),
+        np.zeros(plan.longest + 1, np.int64),
+        np.zeros((3, widest), np.int64),
+        np.empty((n_levels, n // n_levels), np.float64),
+        np.empty(n, np.float64),
+    )
+    for kind in range(n_types):
+        counts.kinds[0, kind] = tables.type_count[kind]
+    for c in range(tables.n_candidates, tables.link_a.size):
+        a, b = tables.link_a[c], tables.link_b[c]
+        counts.degree[a] += 1
+        counts.degree[b] += 1
+        # They are vertical, and a is below b.
+        for cut in range(tables.place[a, 2], tables.place[b, 2]):
+            counts.crossing[2, cut] += 1
+    return counts
+
+
+@compiled
+def count_links(links: Ints, tables: Tables, plan: FeaturePlan, counts: Counts) -> None:
+    """Make the counts those of other links.
+
+    Both lists are walked as if they were ascending. Where they are not, links are taken away and
+    put back, and the counts are right all the same.
+    """
+    link_a, link_b, place, length = tables.link_a, tables.link_b, tables.place, plan.length
+    before, degree, crossing = counts.links, counts.degree, counts.crossing
+    layers, lengths = counts.layers, counts.lengths
+    i, j = 0, 0
+    while i < links.size or j < links.size:
+        if i < links.size and j < links.size and before[i] == links[j]:
+            i += 1
+            j += 1
+            continue
+        if j == links.size or (i < links.size and before[i] < links[j]):
+            c, by = before[i], -1
+            i += 1
+        else:
+            c, by = links[j], 1
+            j += 1
+        if c < 0:
+            continue
+        a, b = link_a[c], link_b[c]
+        degree[a] += by
+        degree[b] += by
+        if c < length.size:
+            layers[place[a, 2]] += by
+            lengths[length[c]] += by
+        for axis in range(3):
+            from_, to = place[a, axis], place[b, axis]
+            for cut in range(min(from_, to), max(from_, to)):
+                crossing[axis, cut] += by
+    for k in range(links.size):
+        before[k] = links[k]
+
+
+@compiled
+def count_pes(row: Ints, tables: Tables, plan: FeaturePlan, counts: Counts) -> bool:
+    """Make the counts those of the placement in a row; say whether anything moved.
+
+    Each cut that a PE comes over lies between it and others as it did not before, or no longer.
+    """
+    volume, pair_class, first_of_type = plan.volume, plan.pair_class, plan.first_of_type
+    pe, place, kinds = counts.pe, counts.place, counts.kinds
+    distance, over = counts.distance, counts.over
+    to, pe_type = tables.place, tables.pe_type
+    n_types = first_of_type.size - 1
+    moved = False
+    # Loops over unsigned indices compile to vector instructions, those over signed ones do not.
+    for t in range(pe.size):
+        p = row[t]
+        if pe[t] == p:
+            continue
+        pe[t] = p
+        moved = True
+        kind = pe_type[p]
+        kinds[place[2, p], kind] -= 1
+        kinds[to[t, 2], kind] += 1
+        flows = volume[p]
+        for axis in range(3):
+            old, new = place[axis, p], to[t, axis]
+            places = place[axis]
+            for cut in range(min(old, new), max(old, new)):
+                for other in range(n_types):
+                    column = pair_class[kind, other]
+                    if column < 0:
+                        continue
+                    more = 0
+                    start, stop = first_of_type[other], first_of_type[other + 1]
+                    for q in range(np.uint64(start), np.uint64(stop)):
+                        more += flows[q] if places[q] <= cut else -flows[q]
+                    if new < old:
+                        more = -more
+                    distance[column] += more
+                    over[axis, cut] += more
+            places[p] = new
+    return moved
+
+
+@compiled
+def heat_features(tables: Tables, counts: Counts, out: Floats) -> None:
+    """Fill in the heat at the far end of each stack: the peak, the spread and the deviation."""
+    heat = counts.heat
+    n_levels, n_stacks = heat.shape
+    for t in range(counts.pe.size):
+        heat[tables.level[t], tables.stack[t]] = tables.power[counts.pe[t]]
+    mean, squares, hot, cold = 0.0, 0.0, -np.inf, np.inf
+    for s in range(n_stacks):
+        rise = 0.0
+        for k in range(n_levels):
+            resistance = (k + 1) * tables.layer_resistance + tables.base_resistance
+            rise += heat[k, s] * resistance
+        mean += rise / n_stacks
+        squares += rise * rise / n_stacks
+        hot = max(hot, rise)
+        cold = min(cold, rise)
+    out[0] = hot
+    out[1] = hot - cold
+    out[2] = np.sqrt(max(squares - mean * mean, 0.0))
+
+
+@compiled
+def router_features(tables: Tables, plan: FeaturePlan, counts: Counts, out: Floats) -> None:
+    """Fill in degrees by type, by traffic, their deviation, those at the cap, and port loads."""
+    pe, degrees, loads, chosen = counts.pe, counts.degree, counts.load, counts.links
+    volume, ends, share, pe_type = plan.volume, plan.ends, plan.share, tables.pe_type
+    link_a, link_b = tables.link_a, tables.link_b
+    n = pe.size
+    n_types = tables.type_count.size
+    pressed, links, squares, full = 0, 0, 0, 0
+    mean, peak = 0.0, 0.0
+    for t in range(n):
+        p, degree = pe[t], degrees[t]
+        out[pe_type[p]] += degree
+        pressed += degree * ends[p]
+        links += degree
+        squares += degree * degree
+        full += degree == tables.max_degree
+        load = share[p] / max(degree, 1)
+        loads[t] = load
+        mean += load
+        peak = max(peak, load)
+    mean /= n
+    deviation = 0.0
+    for t in range(n):
+        deviation += (loads[t] - mean) ** 2
+    direct = 0
+    for c in chosen:
+        direct += volume[pe[link_a[c]], pe[link_b[c]]]
+    for c in range(tables.n_candidates, link_a.size):
+        direct += volume[pe[link_a[c]], pe[link_b[c]]]
+    for kind in range(n_types):
+        out[kind] /= tables.type_count[kind]
+    out[n_types] = pressed / (2 * plan.everything)
+    out[n_types + 1] = np.sqrt(n * squares - links * links) / n
+    out[n_types + 2] = full
+    out[n_types + 3] = direct / plan.everything
+    out[n_types + 4] = peak
+    out[n_types + 5] = np.sqrt(deviation / n)
+
+
+@compiled
+def features_batch(X: Ints, tables: Tables, plan: FeaturePlan, out: Floats) -> None:
+    """Fill ``out`` [n, n_features] with the features of legal rows of X."""
+    n = tables.pe_type.size
+    n_types = tables.type_count.size
+    n_levels = plan.grid[2]
+    counts = new_counts(tables, plan)
+    for i in range(X.shape[0]):
+        row = out[i]
+        moved = count_pes(X[i], tables, plan, counts)
+        count_links(X[i, n:], tables, plan, counts)
+
+        at = 0
+        for k in range(n_levels):
+            for kind in range(n_types):
+                row[at] = counts.kinds[k, kind]
+                at += 1
+        for k in range(n_levels):
+            row[at] = counts.layers[k]
+            at += 1
+        for k in range(plan.longest):
+            row[at] = counts.lengths[k + 1]
+            at += 1
+        for c in range(plan.pair_volume.size):
+            row[at] = counts.distance[c] / plan.pair_volume[c]
+            at += 1
+        row[at : at + n_types] = 0.0
+        router_features(tables, plan, counts, row[at:])
+        at += n_types + 6
+        for axis in range(3):
+            for cut in range(plan.grid[axis] - 1):
+                wires = max(counts.crossing[axis, cut], 1)
+                row[at] = counts.over[axis, cut] / wires / plan.everything
+                at += 1
+        if moved:
+            heat_features(tables, counts, row[at:])
+        else:
+            row[at:] = out[i - 1, at:]

@@ -1,0 +1,207 @@
+"""What a chip architect asks of a design beyond the five objectives of the paper.
+
+All follow from the row of X and from the loads of its links, direction by direction.
+
+============== =========================== ======================================================
+metric         unit                        formula
+============== =========================== ======================================================
+packet_latency cycles                      mean over packets: hops, waits in queues, serialisation
+peak_load      flits/cycle                 largest load of a link in one direction; the traffic can
+                                           grow by capacity / peak_load until that link saturates
+temperature    degrees Celsius             ambient + peak rise of the stack model [1]_, with R_j
+                                           and R_b of ``platform.stack``
+edp            energy unit * ns            energy times packet_latency
+wire_length    tile pitches                sum over planar links, Euclidean
+router_area    mm2                         crossbars and buffers of all routers
+============== =========================== ======================================================
+
+**Waiting.** Every direction of a link is an M/G/1 queue: Poisson arrivals of packets at rate
+lambda = load / packet_flits, service S = packet_flits / capacity on average with the coefficient of
+variation cv of the packet length. The mean wait is that of Pollaczek and Khinchine,
+W = lambda E[S^2] / (2 (1 - rho)) = rho E[S] (1 + cv^2) / (2 (1 - rho)) (Kleinrock [2]_, section
+5.6; Dally and Towles [3]_, chapter 23, use it for networks with cv = 0). Queues count as
+independent of each other, and blocking backwards through full buffers is left out, so that it is a
+light- to medium-load model. Injection and ejection of each PE are queues too. Beyond a utilisation
+of 0.95 the wait goes on along its tangent, so that a saturated design is finite, and worse the more
+it is saturated.
+
+**Router area.** A crossbar of P ports of W wires is a square of side P W times the wire pitch, and
+each port has ``buffer_flits`` flits of buffer (Balfour and Dally [4]_). The PE has a port too. The
+areas of a bit and of a wire are platform settings of ours.
+
+References
+----------
+.. [1] J. Cong, J. Wei, Y. Zhang, "A thermal-driven floorplanning algorithm for 3D ICs",
+   ICCAD 2004.
+.. [2] L. Kleinrock, "Queueing Systems, Volume 1: Theory", Wiley, 1975.
+.. [3] W. J. Dally, B. Towles, "Principles and Practices of Interconnection Networks", Morgan
+   Kaufmann, 2004.
+.. [4] J. Balfour, W. J. Dally, "Design tradeoffs for tiled CMP on-chip networks", ICS 2006.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from problems.noc.chip.tables import Floats, Ints
+
+if TYPE_CHECKING:
+    from problems.noc.chip.platform import Platform
+
+__all__ = [
+    "EXTRA",
+    "NEEDS_LOADS",
+    "PER_APPLICATION",
+    "UNITS",
+    "end_waits",
+    "extra_metric",
+    "router_area",
+    "sent_and_received",
+    "temperature_rises",
+    "waiting_time",
+]
+
+UNITS = {
+    "mean": "flits/cycle",
+    "deviation": "flits/cycle",
+    "latency": "flits",
+    "energy": "energy units/cycle",
+    "thermal": "K2",
+    "packet_latency": "cycles",
+    "peak_load": "flits/cycle",
+    "temperature": "degrees C",
+    "edp": "energy units/cycle * ns",
+    "wire_length": "tile pitches",
+    "router_area": "mm2",
+}
+"""All that can be an objective or a constraint, with its unit."""
+
+EXTRA = ("packet_latency", "peak_load", "temperature", "edp", "wire_length", "router_area")
+"""Those that this module computes; the kernel computes the others."""
+
+NEEDS_LOADS = frozenset({"packet_latency", "peak_load", "edp"})
+
+PER_APPLICATION = frozenset(
+    {"mean", "deviation", "latency", "energy", "packet_latency", "peak_load", "edp"}
+)
+"""Those that depend on the traffic."""
+
+LAST_EXACT = 0.95
+"""Utilisation above which the waiting time follows its tangent."""
+
+
+def waiting_time(load: Floats, platform: Platform) -> Floats:
+    """Return the mean wait in cycles before a channel with a load in flits/cycle, same shape."""
+    rho = load / platform.link_capacity
+    service = platform.packet_flits / platform.link_capacity
+    factor = service * (1.0 + platform.packet_cv**2) / 2.0
+    exact = np.minimum(rho, LAST_EXACT)
+    # The derivative of rho / (1 - rho) is 1 / (1 - rho)^2.
+    slope = 1.0 / (1.0 - LAST_EXACT) ** 2
+    waits: Floats = factor * (exact / (1.0 - exact) + slope * (rho - exact))
+    return waits
+
+
+def end_waits(traffic: Floats, platform: Platform) -> float:
+    """Return the mean wait of a packet at injection and ejection, in cycles: no design changes it.
+
+    ``traffic`` [n_tiles, n_tiles] holds flits/cycle.
+    """
+    sent, received = sent_and_received(traffic)
+    ends = np.concatenate((sent, received))
+    return float((ends * waiting_time(ends, platform)).sum() / sent.sum())
+
+
+def sent_and_received(traffic: Floats) -> tuple[Floats, Floats]:
+    """Return what each PE sends into the network and gets from it, two float [n_tiles]."""
+    inside = np.diag(traffic)
+    return traffic.sum(axis=1) - inside, traffic.sum(axis=0) - inside
+
+
+def extra_metric(
+    name: str, platform: Platform, rows: Ints, loads: Floats, energy: Floats, traffic: Floats
+) -> Floats:
+    """Return a metric of ``EXTRA`` for legal rows, [n, n_apps].
+
+    Parameters
+    ----------
+    name : str
+    platform : Platform
+    rows : int array [n, n_var]
+        Canonical, so that sums do not depend on the order in which a row names its links.
+    loads : float array [n, n_apps, n_links, 2]
+        Where the metric is one of ``NEEDS_LOADS``.
+    energy : float array [n, n_apps]
+        The energy objective.
+    traffic : float array [n_apps, n_tiles, n_tiles]
+    """
+    n_apps = len(traffic)
+    if name == "peak_load":
+        return loads.max(axis=(2, 3), initial=0.0)
+    if name == "packet_latency":
+        return _packet_latency(platform, rows, loads, traffic)
+    if name == "edp":
+        cycles = _packet_latency(platform, rows, loads, traffic)
+        return energy * cycles * (1e9 / platform.frequency)
+    if name == "temperature":
+        peaks = temperature_rises(platform, rows[:, : platform.n_tiles]).max(axis=(1, 2))
+        values = platform.stack.ambient + peaks
+    elif name == "wire_length":
+        planar = rows[:, platform.n_tiles : platform.n_tiles + platform.n_planar_links]
+        values = platform.candidate_lengths[planar].sum(axis=1)
+    else:
+        values = router_area(platform, _degrees(platform, rows)).sum(axis=1)
+    return np.repeat(values[:, None], n_apps, axis=1)
+
+
+def temperature_rises(platform: Platform, placement: Ints) -> Floats:
+    """Return the rise over ambient of every tile, in K.
+
+    Parameters
+    ----------
+    platform : Platform
+    placement : int array [n, n_tiles]
+
+    Returns
+    -------
+    float array [n, n_layers, n_stacks]
+        Layer 0 is the one next to the heat sink.
+    """
+    x, y, z = platform.grid
+    power = platform.power[placement].reshape(-1, z, x * y)
+    if platform.sink == "top":
+        power = power[:, ::-1]
+    r, base = platform.stack.layer_resistance(), platform.stack.base_resistance(x * y)
+    resistance = (np.arange(z) + 1) * r + base
+    return np.cumsum(power * resistance[:, None], axis=1)
+
+
+def router_area(platform: Platform, degree: Ints) -> Floats:
+    """Return the area in mm2 of routers with that many links and a port for the PE, same shape."""
+    ports = degree + 1.0
+    side = ports * platform.flit_width * platform.wire_pitch
+    buffers = ports * platform.buffer_flits * platform.flit_width * platform.bit_area
+    return side * side + buffers
+
+
+def _degrees(platform: Platform, rows: Ints) -> Ints:
+    n, tables = platform.n_tiles, platform.tables
+    chosen = rows[:, n:]
+    ends = np.concatenate((tables.link_a[chosen], tables.link_b[chosen]), axis=1)
+    offset = np.arange(len(rows))[:, None] * n
+    counts = np.bincount((ends + offset).ravel(), minlength=len(rows) * n).reshape(-1, n)
+    return counts + tables.vertical_degree
+
+
+def _packet_latency(platform: Platform, rows: Ints, loads: Floats, traffic: Floats) -> Floats:
+    tables = platform.tables
+    cost = tables.link_cost.astype(np.float64)
+    fixed = np.broadcast_to(cost[tables.n_candidates :], (len(rows), len(platform.vertical_array)))
+    hop = np.concatenate((cost[rows[:, platform.n_tiles :]], fixed), axis=1)[:, None, :, None]
+    crossing = (loads * (hop + waiting_time(loads, platform))).sum(axis=(2, 3))
+    total = np.array([sent_and_received(t)[0].sum() for t in traffic])
+    ends = np.array([end_waits(t, platform) for t in traffic])
+    serial = (platform.packet_flits - 1) / platform.link_capacity
+    return crossing / total + serial + ends
