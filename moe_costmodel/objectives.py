@@ -19,14 +19,14 @@ class Objective:
     ----------
     unit : str
         "s", "bytes", "tokens/s", or "" for a share.
-    maximise : bool
+    maximize : bool
         Whether more is better.
     words : str
         What it is.
     """
 
     unit: str
-    maximise: bool
+    maximize: bool
     words: str
 
 

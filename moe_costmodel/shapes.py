@@ -27,7 +27,7 @@ DTYPE_BYTES: dict[str, float] = {
     "w4afp8": 0.5,
     "int4_wo": 0.5,
 }
-# Bytes of a value as it enters a product: weights alone may be quantised ("_wo", "w4a16").
+# Bytes of a value as it enters a product: weights alone may be quantized ("_wo", "w4a16").
 OPERAND_BYTES: dict[str, float] = DTYPE_BYTES | {
     "int8_wo": 2.0,
     "nvfp4": 0.5,

@@ -26,7 +26,7 @@ EXTRAS = {
     "torch": "torch", "safetensors": "torch", "transformers": "hf", "pyarrow": "tables",
     "plotly": "report",
 }  # fmt: skip
-GROUPS = {"run": "optimise a design problem", "moe": "work on deployments of MoE models"}
+GROUPS = {"run": "optimize a design problem", "moe": "work on deployments of MoE models"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -82,7 +82,7 @@ def _at_fault(error: Exception) -> bool:
 
 def _parser(chosen: tuple[str, ...] | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="moela", description="Multi-objective optimisation of expensive designs."
+        prog="moela", description="Multi-objective optimization of expensive designs."
     )
     parser.add_argument("--version", action="version", version=f"moela {__version__}")
     top = parser.add_subparsers(required=True, metavar="COMMAND")

@@ -8,7 +8,7 @@ width, height and material are to be chosen.
 
 # %%
 # One method computes what a design is worth, for many designs at once: ``X`` has a row a design.
-# Objectives go to ``out["F"]`` and are minimised; constraints go to ``out["G"]`` and hold where
+# Objectives go to ``out["F"]`` and are minimized; constraints go to ``out["G"]`` and hold where
 # they are at most zero.
 
 import numpy as np
@@ -17,7 +17,7 @@ from pymoo.optimize import minimize
 
 from moela import MOELA, plot_front
 
-DENSITY = np.array([2700.0, 7850.0, 4430.0])  # aluminium, steel, titanium: kg/m3
+DENSITY = np.array([2700.0, 7850.0, 4430.0])  # aluminum, steel, titanium: kg/m3
 MODULUS = np.array([70e9, 210e9, 114e9])  # Pa
 STRENGTH = np.array([240e6, 350e6, 880e6])  # Pa
 LENGTH, LOAD = 1.0, 2000.0  # m, N
@@ -30,7 +30,7 @@ class Beam(Problem):
         )
 
     def _evaluate(self, X, out, *args, **kwargs):
-        width, height = X[:, 0] / 1000, X[:, 1] / 1000  # whole millimetres
+        width, height = X[:, 0] / 1000, X[:, 1] / 1000  # whole millimeters
         material = X[:, 2]
         mass = DENSITY[material] * width * height * LENGTH
         deflection = 4 * LOAD * LENGTH**3 / (MODULUS[material] * width * height**3)
@@ -51,7 +51,7 @@ print(len(res.F), "designs, none better than another in both")
 # %%
 # A design is a row of ``res.X``, in the order of the rows of ``res.F``.
 
-names = ("aluminium", "steel", "titanium")
+names = ("aluminum", "steel", "titanium")
 for i in res.F[:, 0].argsort()[:: len(res.F) // 5]:
     width, height, material = res.X[i]
     mass, deflection = res.F[i]

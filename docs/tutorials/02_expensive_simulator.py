@@ -139,14 +139,14 @@ from matplotlib.figure import Figure
 figure = Figure(figsize=(11, 4.2), layout="constrained")
 left, right = figure.subplots(1, 2, width_ratios=(1.5, 1))
 workers = list(dict.fromkeys(e.worker for e in evaluations))
-colours = {"ok": "#0072B2", "error": "#D55E00"}
-for status, colour in colours.items():
+colors = {"ok": "#0072B2", "error": "#D55E00"}
+for status, color in colors.items():
     some = [e for e in evaluations if e.status == status]
     left.barh(
         [workers.index(e.worker) for e in some],
         [e.duration for e in some],
         left=[e.elapsed - e.duration for e in some],
-        color=colour, edgecolor="white", linewidth=0.4, label=status,
+        color=color, edgecolor="white", linewidth=0.4, label=status,
     )  # fmt: skip
 crash = evaluations[n_before - 1].elapsed
 left.axvline(crash, color="black", linestyle="--")

@@ -86,7 +86,7 @@ print(*sorted(path.name for path in config.parent.iterdir()))
 print((config.parent / "network.anynet").read_text().splitlines()[0])
 
 # %%
-# The mesh above, the design below: links coloured by their load, and what each objective gained.
+# The mesh above, the design below: links colored by their load, and what each objective gained.
 
 figure = problem.plot_beside_mesh(design)
 

@@ -120,11 +120,11 @@ left.legend()
 loads = tomorrow.loads(8)
 layers = np.arange(plan.n_layers)
 before = contiguous(plan.n_layers, n_experts=32, n_devices=4)
-for placement, name, colour, shift in (
+for placement, name, color, shift in (
     (before, "in order of ids", "#999999", -0.2),
     (plan.placement, "the plan", "#D55E00", 0.2),
 ):
-    right.bar(layers + shift, avg_max_load(placement, loads), 0.4, color=colour, label=name)
+    right.bar(layers + shift, avg_max_load(placement, loads), 0.4, color=color, label=name)
 right.axhline(0.25, color="black", linestyle="--", linewidth=1)
 right.set(xlabel="layer", ylabel="tokens on the busiest device (share)", ylim=(0, 0.6))
 right.legend()

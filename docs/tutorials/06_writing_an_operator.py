@@ -10,7 +10,7 @@ and what makes the search good at it are moves that a person in the shop would t
 # The problem
 # -----------
 #
-# Forty jobs go through one machine. A change of colour takes solvent, more of it from dark to light
+# Forty jobs go through one machine. A change of color takes solvent, more of it from dark to light
 # than from light to dark; and each job has an hour at which it is due. An order that is good for
 # one is bad for the other.
 
@@ -33,15 +33,15 @@ class PaintShop(Problem):
     def __init__(self):
         super().__init__(n_var=N_JOBS, n_obj=2, xl=0, xu=N_JOBS - 1, vtype=int)
         rng = np.random.default_rng(7)
-        self.colour = rng.integers(0, 6, N_JOBS)  # 0 is white, 5 is black
+        self.color = rng.integers(0, 6, N_JOBS)  # 0 is white, 5 is black
         self.hours = rng.integers(1, 9, N_JOBS)
         self.due = rng.integers(10, 180, N_JOBS)
         steps = np.arange(6)[:, None] - np.arange(6)  # from (row) to (column)
         self.solvent = np.where(steps > 0, 3.0 * steps, -1.0 * steps)  # litres
 
     def _evaluate(self, X, out, *args, **kwargs):
-        colours = self.colour[X]
-        solvent = self.solvent[colours[:, :-1], colours[:, 1:]].sum(axis=1)
+        colors = self.color[X]
+        solvent = self.solvent[colors[:, :-1], colors[:, 1:]].sum(axis=1)
         late = np.maximum(self.hours[X].cumsum(axis=1) - self.due[X], 0).sum(axis=1)
         out["F"] = np.column_stack((solvent, late)).astype(float)
 
@@ -96,23 +96,23 @@ class MixOrders(Crossover):
 # -----------------------------
 #
 # ``operators()`` is where every algorithm finds them: ``NSGA2(**problem.operators())`` and
-# ``MOELA()``. ``neighbours(x, k, random_state)`` is what local searches choose from: *k* small
+# ``MOELA()``. ``neighbors(x, k, random_state)`` is what local searches choose from: *k* small
 # changes of one design. Here half of them move jobs at random, and half put a job beside one of its
-# own colour, which is what a person would try.
+# own color, which is what a person would try.
 
 
 class BetterPaintShop(PaintShop):
     def operators(self):
         return {"sampling": RandomOrder(), "crossover": MixOrders(), "mutation": MoveBlock()}
 
-    def neighbours(self, x, k, random_state):
+    def neighbors(self, x, k, random_state):
         moves = (self._group, move_block)
         return np.array([moves[random_state.integers(2)](x, random_state) for _ in range(k)])
 
     def _group(self, x, random_state):
         job = random_state.integers(0, N_JOBS)
         rest = x[x != job]
-        alike = np.flatnonzero(self.colour[rest] == self.colour[job])
+        alike = np.flatnonzero(self.color[rest] == self.color[job])
         moved = x
         if len(alike):
             moved = np.insert(rest, random_state.choice(alike) + 1, job)
@@ -126,7 +126,7 @@ class BetterPaintShop(PaintShop):
 
 # %%
 # Do they keep the rules? The same checks that this library's own problems pass say so: no illegal
-# design, no shared random state, nothing modified, the same answer in any batch, and no neighbour
+# design, no shared random state, nothing modified, the same answer in any batch, and no neighbor
 # that is the design itself, which is what the first version of ``move_block`` got wrong.
 
 from moela.testing import check_problem
@@ -172,10 +172,10 @@ from matplotlib.figure import Figure
 
 figure = Figure(figsize=(7, 4.5), layout="constrained")
 axes = figure.subplots()
-for (name, runs), colour in zip(fronts.items(), ("#D55E00", "#0072B2"), strict=True):
+for (name, runs), color in zip(fronts.items(), ("#D55E00", "#0072B2"), strict=True):
     for i, F in enumerate(runs):
         F = F[F[:, 0].argsort()]
-        axes.step(F[:, 0], F[:, 1], where="post", color=colour, label=None if i else name)
+        axes.step(F[:, 0], F[:, 1], where="post", color=color, label=None if i else name)
 axes.set(
     xlabel="solvent (l)",
     ylabel="hours late, all jobs together",

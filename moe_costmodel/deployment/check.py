@@ -138,7 +138,7 @@ class PlanCheck:
     def holds(self) -> bool:
         """Whether every predicted time is within its interval or better."""
         return all(
-            row.inside or (row.new > row.old.value) == OBJECTIVES[row.name].maximise
+            row.inside or (row.new > row.old.value) == OBJECTIVES[row.name].maximize
             for row in self.objectives
             if OBJECTIVES[row.name].unit in ("s", "tokens/s")
         )

@@ -140,7 +140,7 @@ class Evaluation:
     def worst(self, name: str) -> float:
         """Return the objective in its worst window."""
         values = self._of(name)
-        return float(values.min() if OBJECTIVES[name].maximise else values.max())
+        return float(values.min() if OBJECTIVES[name].maximize else values.max())
 
     def predicted(self, name: str) -> Predicted:
         """Return an objective with its interval.

@@ -1,7 +1,7 @@
 """The example language model: a byte-level Mixture-of-Experts transformer in plain torch.
 
 The architecture and the parameter names are Mixtral's (RMSNorm, rotary attention, softmax over
-the experts, top-k, renormalised, SwiGLU experts), so the same weights load into the
+the experts, top-k, renormalized, SwiGLU experts), so the same weights load into the
 implementation of Hugging Face transformers, which the tests use as an independent reference.
 """
 
@@ -129,7 +129,7 @@ class _Experts(nn.Module):
 
 
 class _MoE(nn.Module):
-    """Softmax, top-k, renormalise, then each expert on the tokens that chose it."""
+    """Softmax, top-k, renormalize, then each expert on the tokens that chose it."""
 
     def __init__(self, config: ExampleConfig) -> None:
         super().__init__()
@@ -198,7 +198,7 @@ class ExampleModel(nn.Module):
         self.model = _Trunk(self.config)
         self.lm_head = nn.Linear(self.config.hidden_size, self.config.vocab_size, bias=False)
 
-    def initialise(self, generator: torch.Generator) -> None:
+    def initialize(self, generator: torch.Generator) -> None:
         """Draw fresh weights, normal with standard deviation 0.02 (outputs scaled by depth)."""
         scale = (2 * self.config.num_hidden_layers) ** -0.5
         with torch.no_grad():

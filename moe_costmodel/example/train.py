@@ -63,7 +63,7 @@ def held_out_loss(model: ExampleModel, text: NDArray[np.uint8], n_windows: int =
     return float(F.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten()))
 
 
-def optimiser_of(model: ExampleModel) -> torch.optim.AdamW:
+def optimizer_of(model: ExampleModel) -> torch.optim.AdamW:
     """Return AdamW with weight decay on matrices only."""
     matrices = [p for p in model.parameters() if p.ndim > 1]
     vectors = [p for p in model.parameters() if p.ndim == 1]
@@ -78,24 +78,24 @@ def train(*, n_steps: int, seed: int, out: Path, every: int = 250) -> None:
     train_texts = {d: corpus(d, held_out=False) for d in DOMAINS}
     test_texts = {d: corpus(d, held_out=True) for d in DOMAINS}
     model = ExampleModel(ExampleConfig())
-    model.initialise(torch.Generator().manual_seed(seed))
-    optimiser = optimiser_of(model)
+    model.initialize(torch.Generator().manual_seed(seed))
+    optimizer = optimizer_of(model)
     curve: list[dict[str, float]] = []
     recent: list[tuple[float, float]] = []
     started = time.process_time()
     out.mkdir(parents=True, exist_ok=True)
     for step in tqdm(range(n_steps), mininterval=30.0):
-        for group in optimiser.param_groups:
+        for group in optimizer.param_groups:
             group["lr"] = rate_at(step, n_steps)
         rows = draw(train_texts, random_state, BATCH)
         balance: list[torch.Tensor] = []
         logits = model(rows[:, :-1], balance=balance)
         loss = F.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten())
         spread = torch.stack(balance).mean()
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         (loss + BALANCE * spread).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
+        optimizer.step()
         recent.append((loss.item(), spread.item()))
         if (step + 1) % every == 0 or step + 1 == n_steps:
             mean_loss, mean_spread = np.mean(recent, axis=0)

@@ -40,7 +40,7 @@ class GateRule:
     Notes
     -----
     The weights that stay are scaled so that a token's weights keep their sum: for gates that are
-    normalised (Mixtral) they are normalised again, and for those that are not (DeepSeek-V2) the
+    normalized (Mixtral) they are normalized again, and for those that are not (DeepSeek-V2) the
     layer's output keeps its size.
 
     Raises

@@ -208,7 +208,7 @@ _ACTIVATE: dict[str, Callable[[Tensor], Tensor]] = {
 def check_layer(x: Tensor, ids: Tensor, weights: Tensor, experts: Experts) -> None:
     """Complain about arguments of a kernel that do not fit together.
 
-    Ids are trusted to be in range: looking would cost a synchronisation of the device.
+    Ids are trusted to be in range: looking would cost a synchronization of the device.
     """
     if x.ndim != 2 or x.shape[1] != experts.d_model:
         raise complain(

@@ -33,7 +33,7 @@ class ExpertParallel:
     device_of : Tensor of shape (n_experts,), integer
         Rank within the group that holds each expert.
     group : ProcessGroup, optional
-        By default the default group, which must be initialised.
+        By default the default group, which must be initialized.
 
     Raises
     ------

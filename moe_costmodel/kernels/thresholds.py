@@ -11,7 +11,7 @@ __all__ = ["apply_rule", "route"]
 
 
 def route(
-    x: Tensor, gate: Tensor, k: int, *, normalise: bool = True, rule: GateRule | None = None
+    x: Tensor, gate: Tensor, k: int, *, normalize: bool = True, rule: GateRule | None = None
 ) -> tuple[Tensor, Tensor]:
     """Choose experts: softmax over all of them, the k heaviest, and a rule on top.
 
@@ -23,7 +23,7 @@ def route(
         The router's weights.
     k : int
         Experts a token.
-    normalise : bool
+    normalize : bool
         Whether a token's weights are made to sum to 1.
     rule : GateRule, optional
         Applied to the k choices.
@@ -43,7 +43,7 @@ def route(
     """
     probabilities = torch.nn.functional.linear(x, gate).float().softmax(dim=-1)
     weights, ids = probabilities.topk(k, dim=-1)
-    if normalise:
+    if normalize:
         weights = weights / weights.sum(dim=-1, keepdim=True)
     return ids, weights if rule is None else apply_rule(weights, rule)
 

@@ -143,7 +143,7 @@ class Estimator:
                 )
                 forests.append(forest.fit(columns, target))
             return replace(self, parts=(roofline, best, *forests))
-        # Rows are divided by their time, so that relative errors are minimised.
+        # Rows are divided by their time, so that relative errors are minimized.
         linear = LinearRegression(positive=True, fit_intercept=False)
         linear.fit(terms(points, roofline) / seconds[:, None], np.ones(len(points)))
         if self.method == "linear":

@@ -16,7 +16,7 @@ from moe_costmodel.work import Work, plausible_counts
 __all__ = ["LayerTable"]
 
 FloatArray = NDArray[np.float64]
-_STEP = 0.25 * np.log(2.0)  # between neighbours of the axes of rows
+_STEP = 0.25 * np.log(2.0)  # between neighbors of the axes of rows
 
 
 @dataclass(frozen=True)

@@ -51,11 +51,11 @@ def clock_of(name: str, device: str) -> Callable[[], float]:
     """Return a clock that reads seconds, once the device has done what it was given."""
     if device == "cuda":
 
-        def synchronised() -> float:
+        def synchronized() -> float:
             torch.cuda.synchronize()
             return time.perf_counter()
 
-        return synchronised
+        return synchronized
     return time.perf_counter if name == "wall" else time.process_time
 
 

@@ -123,9 +123,9 @@ def anti_correlation(loads: ArrayLike, n_devices: int, *, weight: float = 0.5) -
     slots = []
     for layer in range(array.shape[1]):
         series = array[:, layer]
-        centred = series - series.mean(axis=0)
-        norm = np.sqrt((centred**2).sum(axis=0))
-        scaled = np.divide(centred, norm, out=np.zeros_like(centred), where=norm > 0)
+        centerd = series - series.mean(axis=0)
+        norm = np.sqrt((centerd**2).sum(axis=0))
+        scaled = np.divide(centerd, norm, out=np.zeros_like(centerd), where=norm > 0)
         device = _pack_apart(series.mean(axis=0), weight * (scaled.T @ scaled), n_devices)
         slots.append(np.argsort(device, kind="stable"))
     return Placement(np.stack(slots), n_devices)

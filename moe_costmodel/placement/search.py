@@ -52,7 +52,7 @@ class OptimalPlacement:
 def optimal_placement(
     loads: ArrayLike, n_devices: int, *, time_limit: float = 60.0
 ) -> OptimalPlacement:
-    """Minimise the Avg Max Load of one layer exactly, by mixed-integer programming (HiGHS).
+    """Minimize the Avg Max Load of one layer exactly, by mixed-integer programming (HiGHS).
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def swap_search(
 ) -> Placement:
     """Improve the Avg Max Load of each layer by swapping pairs of experts until none helps.
 
-    The plain baseline that an optimiser has to beat: first improvement, over all pairs of experts
+    The plain baseline that an optimizer has to beat: first improvement, over all pairs of experts
     on different devices, in random order.
 
     Parameters

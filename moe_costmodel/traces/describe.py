@@ -135,7 +135,7 @@ class TraceDescription:
         axes[1, 0].set(xlabel="MoE layer", title="Skew", ylim=(0, None))
         axes[1, 0].legend()
         axes[1, 1].plot(position, self.persistence, "o-", label="this trace")
-        axes[1, 1].axhline(self.chance_persistence, linestyle=":", color="grey", label="by chance")
+        axes[1, 1].axhline(self.chance_persistence, linestyle=":", color="gray", label="by chance")
         axes[1, 1].set(title="Hot experts hot again", xlabel="MoE layer", ylim=(0, 1))
         axes[1, 1].legend()
         return figure
@@ -144,7 +144,7 @@ class TraceDescription:
 def describe(
     trace: RoutingTrace, size: int | None = None, mode: Mode = "decode"
 ) -> TraceDescription:
-    """Characterise a trace as the paper does its workloads (arXiv 2303.06182, section 3).
+    """Characterize a trace as the paper does its workloads (arXiv 2303.06182, section 3).
 
     Parameters
     ----------

@@ -42,7 +42,7 @@ class RoutingTrace:
         consecutive.
     topk_weights : array_like of shape (n_tokens, n_layers, k), float, optional
         Weight of each choice as the model used it; finite, not negative, not necessarily
-        normalised.
+        normalized.
     sequence_lengths : array_like of shape (n_sequences,), integer, optional
         Tokens of each sequence; they sum to ``n_tokens``. By default one sequence.
     n_experts : int
@@ -433,7 +433,7 @@ class RoutingTrace:
         return 0.5 * np.abs(self.shares() - other.shares()).sum(axis=1)
 
     def describe(self, size: int | None = None, mode: Mode = "decode") -> TraceDescription:
-        """Characterise the trace; see :func:`moe_costmodel.traces.describe.describe`."""
+        """Characterize the trace; see :func:`moe_costmodel.traces.describe.describe`."""
         from moe_costmodel.traces.describe import describe
 
         return describe(self, size, mode)

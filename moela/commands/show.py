@@ -17,7 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", metavar="PNG", help="where to draw it, beside the mesh if --traffic"
     )
-    parser.add_argument("--heat", action="store_true", help="colour tiles by temperature")
+    parser.add_argument("--heat", action="store_true", help="color tiles by temperature")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -13,7 +13,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     actions = parser.add_subparsers(dest="action", required=True)
 
-    describe = actions.add_parser("describe", help="characterise a trace")
+    describe = actions.add_parser("describe", help="characterize a trace")
     describe.add_argument("trace", nargs="?", help="file (default: the packaged example)")
     describe.add_argument("--size", type=int, help="sequences (decode) or tokens (prefill)")
     describe.add_argument("--mode", choices=("decode", "prefill"), default="decode")

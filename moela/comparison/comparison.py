@@ -45,7 +45,7 @@ def compare(
     ----------
     results
         A dict of runs by name of the algorithm; or of such dicts by name of the problem; or runs
-        without names, in a list. A run is a pymoo Result, an array [n, M] of minimised objectives,
+        without names, in a list. A run is a pymoo Result, an array [n, M] of minimized objectives,
         a pymoo Population, or a file of points. An array [s, n, M] is s runs. An
         `ExperimentResults`, an `EvaluationStore`, or the path of one of these, or a folder that
         `moela run` wrote, holds runs with their names. Runs in a dict by seed have that seed.
@@ -152,7 +152,7 @@ class Comparison(Pictures):
         What `compare` was told.
     remarks : list of str
         What a reader has to know to judge the numbers.
-    colours : dict of str by algorithm
+    colors : dict of str by algorithm
         The same in every picture.
 
     Examples
@@ -274,7 +274,7 @@ def _cut(outcomes: list[Outcome], at: int | str) -> list[Outcome]:
 def front_of(result: Any) -> Front:
     """Return the front of a pymoo Result, or of anything else that `moela.compare` takes.
 
-    Runs of several seeds or algorithms are pooled, and points labelled by algorithm.
+    Runs of several seeds or algorithms are pooled, and points labeled by algorithm.
     """
     outcomes = read(result)
     check(outcomes)

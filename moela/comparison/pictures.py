@@ -34,9 +34,9 @@ class Pictures(Numbers):
         return looks(self.algorithms)
 
     @property
-    def colours(self) -> dict[str, str]:
-        """The colour of each algorithm in every picture."""
-        return {name: look.colour for name, look in self.styles.items()}
+    def colors(self) -> dict[str, str]:
+        """The color of each algorithm in every picture."""
+        return {name: look.color for name, look in self.styles.items()}
 
     def plot_fronts(
         self,

@@ -67,18 +67,18 @@ class Scale:
         with np.errstate(over="ignore"):
             return float(np.prod(np.maximum(self.ref_point - self.ideal, 0.0)))
 
-    def normalise(self, F: Floats) -> Floats:
+    def normalize(self, F: Floats) -> Floats:
         """Return points on the common scale: ideal 0, nadir 1."""
         return np.asarray((F - self.ideal) / self.span)
 
     @property
     def reference_on_scale(self) -> Floats:
         """The reference point on the common scale [M]."""
-        return self.normalise(self.ref_point)
+        return self.normalize(self.ref_point)
 
     def clipped(self, F: Floats) -> Floats:
         """Return points on the common scale for a hypervolume: none is better than the ideal."""
-        return np.maximum(self.normalise(F), 0.0)
+        return np.maximum(self.normalize(F), 0.0)
 
     def share(self, F: Floats) -> float:
         """Return the hypervolume as a share of the box between ideal and reference point."""
@@ -93,7 +93,7 @@ class Scale:
 
         To twelve significant digits: beyond them it only matters in which order one sums.
         """
-        Z, reference = self.normalise(F), self.normalise(self.reference)
+        Z, reference = self.normalize(F), self.normalize(self.reference)
         out = {}
         for name in names:
             if name == "hypervolume":

@@ -106,7 +106,7 @@ def test_pairs(
     rows: list[dict[str, Any]] = []
     for problem, group in samples.items():
         block: list[dict[str, Any]] = []
-        ahead: list[float] = []  # above 0 where the test favours the algorithm
+        ahead: list[float] = []  # above 0 where the test favors the algorithm
         for a, b in _pairs(list(group), baseline):
             x, y, are_pairs = aligned(group[a], group[b], paired)
             enough = len(x) >= 2 and len(y) >= 2

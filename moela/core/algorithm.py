@@ -35,7 +35,7 @@ class ArchiveAlgorithm(Algorithm):
     """A pymoo algorithm whose result is the archive of everything that it evaluated.
 
     Subclasses say what to ask (`_ask`) and what to do with the answers (`_answer`). Asking and
-    telling may be apart: answers are recognised by what rides on the individuals, so they may come
+    telling may be apart: answers are recognized by what rides on the individuals, so they may come
     in any order and some may never come. The state holds arrays, individuals, a numpy Generator
     and scikit-learn models, so that it can be copied and pickled between any ask and tell.
 

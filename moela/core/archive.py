@@ -18,7 +18,7 @@ class Archive:
     Parameters
     ----------
     n_obj : int
-        Number of objectives M, all minimised.
+        Number of objectives M, all minimized.
     max_size : int or None
         Largest number of designs kept; None keeps all. The archive may overshoot by a fifth
         between two thinnings, so that thinning costs little per design.

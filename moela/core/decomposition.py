@@ -1,4 +1,4 @@
-"""Decomposition: weight vectors, neighbourhoods, normalisation, scalarisations and replacement."""
+"""Decomposition: weight vectors, neighborhoods, normalization, scalarizations and replacement."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 from scipy.stats import qmc
 
 from moela._arrays import Floats
-from moela.core.scaling import Frame, Scalarisation, better, scalarise
+from moela.core.scaling import Frame, Scalarization, better, scalarize
 
 # With a weight of zero a sub-problem could not tell a design from one that is worse in that
 # objective, and the first one to come would stay for good.
@@ -51,7 +51,7 @@ def random_weights(n: int, n_obj: int, random_state: np.random.Generator) -> Flo
     return random_state.dirichlet(np.ones(n_obj), n)
 
 
-def neighbourhoods(W: Floats, size: int) -> NDArray[np.int64]:
+def neighborhoods(W: Floats, size: int) -> NDArray[np.int64]:
     """Find the `size` nearest weight vectors of each of W [n, M], itself first: [n, size]."""
     return np.atleast_2d(cKDTree(W).query(W, k=min(size, len(W)))[1]).reshape(len(W), -1)
 
@@ -62,10 +62,10 @@ class Subproblems:
     Parameters
     ----------
     W : float array, [n, M]
-    n_neighbours : int
-        Size of a neighbourhood, the sub-problem itself included.
+    n_neighbors : int
+        Size of a neighborhood, the sub-problem itself included.
     by : str
-        Scalarisation; see `scalarise`.
+        Scalarization; see `scalarize`.
 
     Attributes
     ----------
@@ -73,13 +73,13 @@ class Subproblems:
         The member of each sub-problem.
     F, CV : float arrays, [n, M] and [n]
         Its objectives and constraint violation.
-    B : int array, [n, n_neighbours]
-        The neighbourhood of each sub-problem.
+    B : int array, [n, n_neighbors]
+        The neighborhood of each sub-problem.
     """
 
-    def __init__(self, W: Floats, n_neighbours: int, by: Scalarisation) -> None:
+    def __init__(self, W: Floats, n_neighbors: int, by: Scalarization) -> None:
         self.W, self.by = W, by
-        self.B = neighbourhoods(W, n_neighbours)
+        self.B = neighborhoods(W, n_neighbors)
         self.pop = Population.empty()
         self.F: Floats = np.empty((0, W.shape[1]))
         self.CV: Floats = np.empty(0)
@@ -88,7 +88,7 @@ class Subproblems:
         return len(self.W)
 
     def twin(self) -> Subproblems:
-        """Return sub-problems of the same weights and neighbourhoods, without members."""
+        """Return sub-problems of the same weights and neighborhoods, without members."""
         other = copy.copy(self)
         other.pop, other.F, other.CV = Population.empty(), self.F[:0], self.CV[:0]
         return other
@@ -99,11 +99,11 @@ class Subproblems:
         """Give each sub-problem the design that is best for it; a design may serve several.
 
         With `deal`, and wherever some designs are infeasible, they are dealt out one to one
-        instead, as far as they go, by the least sum of scalarised values (linear assignment). Else
+        instead, as far as they go, by the least sum of scalarized values (linear assignment). Else
         few designs might be left, and feasibility first would give all sub-problems the one of
         least violation, and with the others all diversity away.
         """
-        values = scalarise(frame.scale(F)[None], self.W[:, None], self.by)
+        values = scalarize(frame.scale(F)[None], self.W[:, None], self.by)
         order = np.lexsort((values, np.broadcast_to(CV, values.shape)), axis=1)
         index = order[:, 0]
         if deal or CV.max() > 0.0:
@@ -122,19 +122,19 @@ class Subproblems:
         self,
         subproblems: NDArray[np.int64],
         n_parents: int,
-        prob_neighbours: float,
+        prob_neighbors: float,
         random_state: np.random.Generator,
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Choose different parents for each sub-problem: from its neighbourhood, or from all.
+        """Choose different parents for each sub-problem: from its neighborhood, or from all.
 
         Returns
         -------
         parents : int array, [b, n_parents]
         local : bool array, [b]
-            Whether the parents came from the neighbourhood.
+            Whether the parents came from the neighborhood.
         """
         b, size = len(subproblems), self.B.shape[1]
-        local = (random_state.random(b) < prob_neighbours) & (size >= n_parents)
+        local = (random_state.random(b) < prob_neighbors) & (size >= n_parents)
         if size < n_parents:
             parents = np.empty((b, n_parents), dtype=np.int64)
         else:
@@ -165,7 +165,7 @@ class Subproblems:
         homes : int array, [b]
             The sub-problem each child was made for.
         local : bool array, [b]
-            Whether its pool is the neighbourhood of that sub-problem, or everything.
+            Whether its pool is the neighborhood of that sub-problem, or everything.
 
         Returns
         -------
@@ -175,8 +175,8 @@ class Subproblems:
         replaced = 0
         Z, own = frame.scale(F), frame.scale(self.F)
         # Most children win nowhere, which is seen for all at once.
-        everywhere = scalarise(Z[:, None], self.W, self.by)
-        standing = scalarise(own, self.W, self.by)
+        everywhere = scalarize(Z[:, None], self.W, self.by)
+        standing = scalarize(own, self.W, self.by)
         hopeful = better(CV[:, None], everywhere, self.CV, standing).any(axis=1)
         for i in np.flatnonzero(hopeful):
             pool = self.B[homes[i]] if local[i] else slice(None)

@@ -135,7 +135,7 @@ class Operators:
         """How many parents a child has."""
         return 2 if self.crossover is None else int(self.crossover.n_parents)
 
-    def neighbours(
+    def neighbors(
         self,
         problem: Problem,
         X: NDArray[Any],
@@ -143,8 +143,8 @@ class Operators:
         random_state: np.random.Generator,
         step: NDArray[np.float64] | float = 0.1,
     ) -> NDArray[Any]:
-        """Neighbours of each row of X, for local search; see `neighbours_of`."""
-        return neighbours_of(problem, self, X, k, random_state, step)
+        """Neighbors of each row of X, for local search; see `neighbors_of`."""
+        return neighbors_of(problem, self, X, k, random_state, step)
 
 
 def resolve(
@@ -162,7 +162,10 @@ def resolve(
     ValueError
         If the problem's `operators()` names an operator that is not one of sampling, crossover,
         mutation and repair, or if a type is needed and unknown.
+    TypeError
+        If the problem has a method in the old spelling, `neighbours` or `neighbours_many`.
     """
+    check_spelling(problem)
     own: dict[str, Any] = dict(problem.operators()) if hasattr(problem, "operators") else {}
     unknown = sorted(set(own) - set(KINDS))
     if unknown:
@@ -194,6 +197,20 @@ def resolve(
             "an operators() method with a sampling, crossover and mutation that do without."
         )
     return Operators(kind=kind, mating=mating, default_real=default_real, **chosen)
+
+
+def check_spelling(problem: Problem) -> None:
+    """Raise a TypeError if a problem's methods for local search have their old names.
+
+    Ignoring such a method in silence would make local search use generic moves.
+    """
+    for name in ("neighbours", "neighbours_many"):
+        if hasattr(problem, name):
+            new = name.replace("neighbours", "neighbors")
+            raise TypeError(
+                f"{type(problem).__name__} has a method '{name}', which is not used. Rename it to "
+                f"'{new}'."
+            )
 
 
 def _bounded(problem: Problem) -> bool:
@@ -233,7 +250,7 @@ def _defaults(kind: Kind) -> dict[str, Any]:
             return {}
 
 
-def neighbours_of(
+def neighbors_of(
     problem: Problem,
     operators: Operators,
     X: NDArray[Any],
@@ -241,10 +258,10 @@ def neighbours_of(
     random_state: np.random.Generator,
     step: Step = 0.1,
 ) -> NDArray[Any]:
-    """Propose k neighbours of each of n designs.
+    """Propose k neighbors of each of n designs.
 
-    The problem's own `neighbours_many(X, k, random_state)` is used where there is one, else its
-    `neighbours(x, k, random_state)`, else a move by variable type, else k mutations.
+    The problem's own `neighbors_many(X, k, random_state)` is used where there is one, else its
+    `neighbors(x, k, random_state)`, else a move by variable type, else k mutations.
 
     Parameters
     ----------
@@ -258,10 +275,10 @@ def neighbours_of(
     -------
     array, [n, k, n_var], or [n, k] dictionaries
     """
-    if hasattr(problem, "neighbours_many"):
-        return np.asarray(problem.neighbours_many(X, k, random_state))
-    if hasattr(problem, "neighbours"):
-        return np.stack([np.asarray(problem.neighbours(x, k, random_state)) for x in X])
+    if hasattr(problem, "neighbors_many"):
+        return np.asarray(problem.neighbors_many(X, k, random_state))
+    if hasattr(problem, "neighbors"):
+        return np.stack([np.asarray(problem.neighbors(x, k, random_state)) for x in X])
     n = len(X)
     repeated = np.repeat(X, k, axis=0)
     steps = np.broadcast_to(np.asarray(step, dtype=float), (n,)).repeat(k)
@@ -353,5 +370,5 @@ def _move_one(value: Any, variable: Any, step: float, random_state: np.random.Ge
             )
     raise ValueError(
         f"A variable must be pymoo's Real, Integer, Binary or Choice. Got "
-        f"{type(variable).__name__} instead; give the problem a neighbours() method."
+        f"{type(variable).__name__} instead; give the problem a neighbors() method."
     )

@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from moela._arrays import Floats
 from moela.core.archive import Archive
 
-Scalarisation = Literal["chebyshev", "weighted_sum", "product"]
+Scalarization = Literal["chebyshev", "weighted_sum", "product"]
 
 
-SCALARISATIONS = ("chebyshev", "weighted_sum", "product")
+SCALARIZATIONS = ("chebyshev", "weighted_sum", "product")
 
 
 # A design this close to the edge of the reference box, or beyond it, is scored by the tangent of
@@ -99,7 +99,7 @@ class Frame:
         return (F - self.ideal) / np.where(span > 0, span, np.inf)
 
 
-def scalarise(Z: Floats, W: Floats, by: Scalarisation) -> Floats:
+def scalarize(Z: Floats, W: Floats, by: Scalarization) -> Floats:
     """Turn scaled objectives into one value per weight vector; smaller is better.
 
     Parameters

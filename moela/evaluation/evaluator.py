@@ -20,7 +20,7 @@ from moela.evaluation import progress, run_identity
 from moela.evaluation.known import Known, Memory, Recorded
 from moela.evaluation.runners.outcome import FAILURES, OK, SKIPPED, Outcome, apply, failure, mark
 from moela.evaluation.runners.runner import (
-    VECTORISED_CHUNK,
+    VECTORIZED_CHUNK,
     Runner,
     check_backend,
     configured,
@@ -67,11 +67,11 @@ class Evaluator(PymooEvaluator):
     backend : str, optional
         ``"processes"`` (supervised; the default for more than one job or with a timeout),
         ``"threads"``, ``"serial"``, ``"loky"``, ``"dask"`` (on the existing client), ``"ray"``, or
-        any name registered with joblib. A surrounding ``joblib.parallel_config`` is honoured.
+        any name registered with joblib. A surrounding ``joblib.parallel_config`` is honored.
     chunk_size : "auto" or int
         Rows that are evaluated together. Auto is 1 for an elementwise problem and 16 for a
-        vectorised one, whatever the number of workers, since the last bits of a row may depend on
-        its neighbours.
+        vectorized one, whatever the number of workers, since the last bits of a row may depend on
+        its neighbors.
     store : str or Path, optional
         SQLite file in which every evaluation is recorded as it ends.
     on_error : {"raise", "infeasible"}
@@ -187,7 +187,7 @@ class Evaluator(PymooEvaluator):
         self._reset(None)
 
     def _reset(self, token: Any) -> None:
-        """Forget the run, for a new one; ``token`` recognises its algorithm, copies included."""
+        """Forget the run, for a new one; ``token`` recognizes its algorithm, copies included."""
         self.n_eval = self.n_fresh = self.n_failed = 0
         self._answered = 0
         self._batch = 0
@@ -368,7 +368,7 @@ class Evaluator(PymooEvaluator):
     def _chunk(self, problem: Any) -> int:
         if self.chunk_size != "auto":
             return int(self.chunk_size)
-        return 1 if problem.elementwise else VECTORISED_CHUNK
+        return 1 if problem.elementwise else VECTORIZED_CHUNK
 
     def _runner(self, live: _Live, kwargs: dict[str, Any]) -> Runner:
         configuration = configured()
@@ -520,5 +520,5 @@ def _is_dynamic(problem: Any) -> bool:
 
 
 def _token(algorithm: Any) -> Any:
-    """Return what a run of an algorithm, and every copy and pickle of it, is recognised by."""
+    """Return what a run of an algorithm, and every copy and pickle of it, is recognized by."""
     return getattr(algorithm, "start_time", None)

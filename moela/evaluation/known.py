@@ -26,7 +26,7 @@ class Known:
     due : list of int
         The rows that this batch has to compute, or had to when it was first made, in order: no row
         that repeats an earlier one or that an earlier batch has answered. The chunks of a
-        vectorised problem are cut from these, so that a resumed run cuts them in the same way.
+        vectorized problem are cut from these, so that a resumed run cuts them in the same way.
     elapsed : float
         Seconds that the run had been running when the youngest of the answers was given.
     """

@@ -191,7 +191,7 @@ class Recorder(PymooEvaluator):
 
 @dataclass(frozen=True)
 class External:
-    """A runner of an optimiser that isn't a pymoo algorithm, to be compared with such.
+    """A runner of an optimizer that isn't a pymoo algorithm, to be compared with such.
 
     Attributes
     ----------

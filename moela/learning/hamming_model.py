@@ -30,7 +30,7 @@ class Landscape:
 
     Kernel ridge regression with a Gaussian kernel on the number of columns that differ (Hamming
     distance) over its median among the designs at hand (cf. Moraglio and Kattan 2011, "Geometric
-    generalisation of surrogate model based optimisation to combinatorial spaces", EvoCOP; Zaefferer
+    generalization of surrogate model based optimization to combinatorial spaces", EvoCOP; Zaefferer
     et al. 2014, "Efficient global optimization for combinatorial problems", GECCO). Unlike a linear
     model it knows that a move pays in one place and not in another. Only zeros and ones are taken,
     since with them the distance forgets nothing.
@@ -45,7 +45,7 @@ class Landscape:
         self.rows = Window(window)
         self.n_fits = 0
         self._fitted_at = 0
-        self._centres: Singles = np.empty((0, 0), dtype=np.float32)
+        self._centers: Singles = np.empty((0, 0), dtype=np.float32)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Landscape:
         # What was fitted is only ever replaced, so copies may share it.
@@ -79,8 +79,8 @@ class Landscape:
         self._offset = F.mean(axis=0)
         spread = F.std(axis=0)
         self._unit = np.where(spread > 0, spread, 1.0)
-        # The centres lie one a column, which is how products with sparse moves read them.
-        self._centres = np.ascontiguousarray(Z.T)
+        # The centers lie one a column, which is how products with sparse moves read them.
+        self._centers = np.ascontiguousarray(Z.T)
         self._sizes = Z.sum(axis=1)
         # BLAS threads gain nothing on matrices this small, and lose much on a busy machine.
         with one_thread():
@@ -119,7 +119,7 @@ class Landscape:
         return self._values(there).reshape(n, k, -1) - self._values(here)[:, None]
 
     def _stepped(self, moves: Floats, here: Singles) -> Singles:
-        """Return the distances [n, k, centres] after moves [n, k, d] from places so far away.
+        """Return the distances [n, k, centers] after moves [n, k, d] from places so far away.
 
         Whole numbers below 2^24, so that single precision is exact.
         """
@@ -140,15 +140,15 @@ class Landscape:
         return shared
 
     def _shared(self, rows: Floats | Singles) -> tuple[Singles, Singles]:
-        """Return the products of rows [b, d] with the centres, [b, centres], and their sums [b]."""
+        """Return the products of rows [b, d] with the centers, [b, centers], and their sums [b]."""
         # Looking for what is not zero takes a third of the time where zeros are False.
         row, column = np.nonzero(rows != 0)
         if len(row) >= _SPARSE * rows.size:
             dense = rows.astype(np.float32)
-            return dense @ self._centres, dense.sum(axis=1)
+            return dense @ self._centers, dense.sum(axis=1)
         value = rows[row, column].astype(np.float32)
         start = np.searchsorted(row, np.arange(len(rows) + 1))
-        product = csr_array((value, column, start), shape=rows.shape) @ self._centres
+        product = csr_array((value, column, start), shape=rows.shape) @ self._centers
         return product, np.bincount(row, value, len(rows)).astype(np.float32)
 
     def _kernel(self, distances: Singles) -> Singles:

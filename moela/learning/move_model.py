@@ -21,13 +21,13 @@ class MoveModel:
     """Predicts how a move changes the objectives from how it changes the design's features.
 
     Differences of features are what a move is; learning on them, rather than on designs, leaves
-    out all that a design and its neighbour have in common, and a linear model then says most of
+    out all that a design and its neighbor have in common, and a linear model then says most of
     what can be said. Refits are scheduled by the number of rows, never by the clock.
 
     Parameters
     ----------
     estimator : scikit-learn regressor or None
-        Default: ridge regression on standardised differences, refitted on the newest rows.
+        Default: ridge regression on standardized differences, refitted on the newest rows.
     window : int
         Rows kept; the objectives' landscape near the front is not that of the start.
 

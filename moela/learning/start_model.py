@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesRegressor
 
 from moela._arrays import Floats
-from moela.core.scaling import Frame, Scalarisation, scalarise
+from moela.core.scaling import Frame, Scalarization, scalarize
 
 # Finished searches to see before promises count, and the newest that they are judged by.
 _LEAST_CHECKS, _MOST_CHECKS = 20, 200
@@ -28,7 +28,7 @@ class StartModel:
     by : str
         What the searches descend on.
     estimator : scikit-learn regressor or None
-        Default: 50 extremely randomised trees.
+        Default: 50 extremely randomized trees.
     min_rows : int
         Searches to see before the model is used.
 
@@ -39,7 +39,7 @@ class StartModel:
         among the newest searches, between 0 and 1. A model that knows nothing gets 0.
     """
 
-    def __init__(self, by: Scalarisation, estimator: Any = None, min_rows: int = 20) -> None:
+    def __init__(self, by: Scalarization, estimator: Any = None, min_rows: int = 20) -> None:
         self.by = by
         self.estimator = estimator
         self.min_rows = min_rows
@@ -97,7 +97,7 @@ class StartModel:
             return False
         W = np.array(self.W)
         inputs = self._inputs(np.array(self.features), np.array(self.start_F), W, frame)
-        ends = scalarise(frame.scale(np.array(self.end_F)), W, self.by)
+        ends = scalarize(frame.scale(np.array(self.end_F)), W, self.by)
         seed = int(random_state.integers(2**31))
         if self.estimator is None:
             model = ExtraTreesRegressor(50, min_samples_leaf=2, random_state=seed)
@@ -121,5 +121,5 @@ class StartModel:
 
     def _inputs(self, features: Floats, F: Floats, W: Floats, frame: Frame) -> Floats:
         Z = frame.scale(F)
-        value = scalarise(Z, W, self.by)
+        value = scalarize(Z, W, self.by)
         return np.concatenate([Z, W, value[:, None], features], axis=1)

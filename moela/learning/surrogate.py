@@ -94,11 +94,11 @@ class Surrogate:
         self._offset, spread = np.median(Y, axis=0), Y.std(axis=0)
         self._unit = np.where(spread > 0, spread, 1.0)
         targets = (Y - self._offset) / self._unit
-        self._centre, apart = self._X.mean(axis=0), self._X.std(axis=0)
+        self._center, apart = self._X.mean(axis=0), self._X.std(axis=0)
         self._scale = np.sqrt(np.where(apart > _NARROW, apart, 1.0))
-        self._centres = self._scaled(self._X)
-        self._sizes = (self._centres**2).sum(axis=1)
-        distances = self._distances(self._centres)
+        self._centers = self._scaled(self._X)
+        self._sizes = (self._centers**2).sum(axis=1)
+        distances = self._distances(self._centers)
         newest = distances[-_NEWEST:, -_NEWEST:]
         self._choose(np.maximum(newest, 0.0), targets[-_NEWEST:][:, spread > 0])
         K = self._kernel(distances)
@@ -126,12 +126,12 @@ class Surrogate:
                     self._width, self._penalty = width * typical, penalty
 
     def _scaled(self, X: Floats) -> Floats:
-        # Centred, since distances are differences of squares.
-        return np.asarray((X - self._centre) / self._scale)
+        # Centerd, since distances are differences of squares.
+        return np.asarray((X - self._center) / self._scale)
 
     def _distances(self, Z: Floats) -> Floats:
         """Return squared distances [b, rows] to the designs known, give or take rounding."""
-        distances = Z @ self._centres.T
+        distances = Z @ self._centers.T
         distances *= -2.0
         distances += (Z**2).sum(axis=1)[:, None]
         distances += self._sizes

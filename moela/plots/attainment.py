@@ -120,11 +120,11 @@ def _draw_bands(runs: Runs, names: Sequence[str], styles: Mapping[str, Look], ti
         best, median, worst = surfaces(fronts, (0, 50, 100))
         x = np.unique(np.concatenate([[low[0], high[0]], best[:, 0], worst[:, 0]]))
         lower, upper = _stair(best, x, high[1]), _stair(worst, x, high[1])
-        axes.fill_between(x, lower, upper, step="post", color=look.colour, alpha=0.2, lw=0)
+        axes.fill_between(x, lower, upper, step="post", color=look.color, alpha=0.2, lw=0)
         x = np.unique(np.concatenate([[low[0], high[0]], median[:, 0]]))
         # Left of what is attained the line is above the picture, so that it comes down into it.
         y = _stair(median, x, high[1] + (high[1] - low[1]))
-        axes.step(x, y, where="post", color=look.colour, ls=look.line, lw=2.6)
+        axes.step(x, y, where="post", color=look.color, ls=look.line, lw=2.6)
     axes.set_xlim(low[0], high[0])
     axes.set_ylim(low[1], high[1])
     dress(axes, names[0], names[1], title)
@@ -162,7 +162,7 @@ def _draw_maps(runs: Runs, names: Sequence[str], styles: Mapping[str, Look], tit
             x, y, attained, vmin=low[2], vmax=high[2], cmap="viridis", rasterized=True
         )
         dress(axes)
-        axes.set_title(short(name), fontsize=TEXT, color=styles[name].colour, fontweight="bold")
+        axes.set_title(short(name), fontsize=TEXT, color=styles[name].color, fontweight="bold")
     for axes in grid.ravel()[len(runs) :]:
         axes.set_axis_off()
     for axes in grid[-1]:
@@ -241,7 +241,7 @@ def plot_attainment_difference(
         look = styles[labels[0] if share > 0 else labels[1]]
         width, height = opposite - corner
         axes.add_patch(
-            Rectangle(tuple(corner), width, height, color=look.colour, alpha=_strength(step), lw=0)
+            Rectangle(tuple(corner), width, height, color=look.color, alpha=_strength(step), lw=0)
         )
     axes.set_xlim(low[0], high[0])
     axes.set_ylim(low[1], high[1])
@@ -249,7 +249,7 @@ def plot_attainment_difference(
     handles, words = [], []
     for name in labels:
         for step in (1, 3, 5):
-            handles.append(Patch(color=styles[name].colour, alpha=_strength(step), lw=0))
+            handles.append(Patch(color=styles[name].color, alpha=_strength(step), lw=0))
             words.append(f"{20 * step - 20}–{20 * step} %")
         words[-3] = f"{short(name)}: {words[-3]}"
     figure.legend(

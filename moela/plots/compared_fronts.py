@@ -72,7 +72,7 @@ def plot_2d(
     for name, F in fronts.items():
         look = styles[name]
         order = np.lexsort(F.T[::-1])
-        kind = {"color": look.colour, "alpha": 0.55}
+        kind = {"color": look.color, "alpha": 0.55}
         axes.step(F[order, 0], F[order, 1], where="post", lw=1.8, ls=look.line, **kind)
     scatter_mixed(axes, [(F[:, 0], F[:, 1], styles[name]) for name, F in fronts.items()], s=38)
     dress(axes, names[0], names[1], title)
@@ -119,7 +119,7 @@ def plot_3d(
             *shown.T,
             s=34,
             marker=look.marker,
-            color=look.colour,
+            color=look.color,
             alpha=0.75,
             lw=0,
             depthshade=False,
@@ -218,7 +218,7 @@ def plot_matrix(
 def _ecdf(axes: Any, values: Floats, look: Look) -> None:
     ordered = np.sort(values)
     share = np.arange(1, len(ordered) + 1) / len(ordered)
-    axes.step(ordered, share, where="post", color=look.colour, ls=look.line, lw=2)
+    axes.step(ordered, share, where="post", color=look.color, ls=look.line, lw=2)
 
 
 def plot_parallel(
@@ -276,7 +276,7 @@ def plot_parallel(
     for axes, (name, F) in zip(grid, fronts.items(), strict=False):
         Z = (_fewer(F, _MAX_LINES) - low) / span
         alpha = max(0.15, min(0.7, 25 / max(len(Z), 1)))
-        axes.plot(at, Z.T, color=styles[name].colour, lw=1.2, alpha=alpha)
+        axes.plot(at, Z.T, color=styles[name].color, lw=1.2, alpha=alpha)
         dress(axes, title=name)
         axes.set_xticks(at, labels)
         if turned:

@@ -61,9 +61,9 @@ def plot_convergence(
         x, median, q1, q3 = (
             np.array([row[key] for row in rows]) for key in ("evaluations", "median", "q1", "q3")
         )
-        axes.fill_between(x, q1, q3, color=look.colour, alpha=0.2, lw=0)
+        axes.fill_between(x, q1, q3, color=look.color, alpha=0.2, lw=0)
         axes.plot(
-            x, median, color=look.colour, ls=look.line, lw=2.6, marker=look.marker, ms=8,
+            x, median, color=look.color, ls=look.line, lw=2.6, marker=look.marker, ms=8,
             markevery=max(1, len(x) // 7),
         )  # fmt: skip
     axes.set_xscale("log")
@@ -120,7 +120,7 @@ def plot_profile(
         share = np.arange(1, len(ordered) + 1) / len(ratios[name])
         x = np.concatenate([[1.0], ordered, [right]])
         y = np.concatenate([[0.0], share, share[-1:] if len(share) else [0.0]])
-        axes.step(x, y, where="post", color=look.colour, ls=look.line, lw=2.8)
+        axes.step(x, y, where="post", color=look.color, ls=look.line, lw=2.8)
     if furthest > 10:
         axes.set_xscale("log")
     axes.set_xlim(1.0, right)

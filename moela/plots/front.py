@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 
 from moela._arrays import Floats
 
-# Okabe and Ito's colours, told apart by the colour-blind.
-_BLUE, _ORANGE, _GREY = "#0072B2", "#D55E00", "#999999"
+# Okabe and Ito's colors, told apart by the color-blind.
+_BLUE, _ORANGE, _GRAY = "#0072B2", "#D55E00", "#999999"
 
 
 def compromise(F: ArrayLike, reference: ArrayLike | None = None) -> int:
@@ -43,7 +43,7 @@ def plot_front(
     Parameters
     ----------
     F : float array, [n, M]
-        Objectives, minimised.
+        Objectives, minimized.
     names : sequence of str, optional
         Their names.
     reference : float array [M], optional
@@ -104,10 +104,10 @@ def _scatter(
     reference_name: str,
     best: int,
 ) -> None:
-    colours: dict[str, Any] = {"color": _BLUE}
+    colors: dict[str, Any] = {"color": _BLUE}
     if F.shape[1] > 2:
-        colours = {"c": F[:, 2], "cmap": "viridis"}
-    points = axes.scatter(F[:, 0], F[:, 1], s=16, **colours)
+        colors = {"c": F[:, 2], "cmap": "viridis"}
+    points = axes.scatter(F[:, 0], F[:, 1], s=16, **colors)
     if F.shape[1] > 2:
         figure.colorbar(points, ax=axes, label=labels[2])
     axes.plot(*F[best, :2], "o", ms=11, mfc="none", mec=_ORANGE, mew=2, label="compromise")
@@ -136,7 +136,7 @@ def _parallel(
         axes.axhline(100.0, color="black", lw=1, ls="--", label=reference_name)
         axes.set_ylabel(f"% of the {reference_name}")
     at = np.arange(F.shape[1])
-    axes.plot(at, Z.T, color=_GREY, lw=0.6, alpha=max(0.08, min(0.6, 30 / len(F))))
+    axes.plot(at, Z.T, color=_GRAY, lw=0.6, alpha=max(0.08, min(0.6, 30 / len(F))))
     axes.plot(at, Z[best], color=_ORANGE, lw=2.5, marker="o", label="compromise")
     axes.set_xticks(at, labels)
     axes.legend(frameon=False)

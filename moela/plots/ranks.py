@@ -56,15 +56,15 @@ def plot_values(
             shown,
             s=46,
             marker=look.marker,
-            color=look.colour,
+            color=look.color,
             lw=0,
             alpha=0.85,
             zorder=3,
         )
         if len(shown) > 1:
             q1, median, q3 = np.quantile(shown, [0.25, 0.5, 0.75])
-            axes.bar(i, q3 - q1, 0.56, q1, color=look.colour, alpha=0.22, zorder=1)
-            axes.hlines(median, i - 0.28, i + 0.28, color=look.colour, lw=3, zorder=2)
+            axes.bar(i, q3 - q1, 0.56, q1, color=look.color, alpha=0.22, zorder=1)
+            axes.hlines(median, i - 0.28, i + 0.28, color=look.color, lw=3, zorder=2)
         lost = len(values[name]) - len(shown)
         if lost:
             axes.annotate(
@@ -154,11 +154,11 @@ def plot_ranks(
     for side, column, edge in ((-1, left, 1 - 0.4 * inch), (1, right, k + 0.4 * inch)):
         for row, i in enumerate(column):
             y, rank = base - 0.3 - 0.45 * row, ranking.ranks[i]
-            colour = styles[names[i]].colour
-            axes.plot([rank, rank, edge], [0, y, y], color=colour, lw=2.2)
-            axes.plot(rank, 0, styles[names[i]].marker, color=colour, ms=10, clip_on=False)
+            color = styles[names[i]].color
+            axes.plot([rank, rank, edge], [0, y, y], color=color, lw=2.2)
+            axes.plot(rank, 0, styles[names[i]].marker, color=color, ms=10, clip_on=False)
             axes.text(
-                edge + 0.06 * side * inch, y, texts[i], fontsize=TEXT, color=colour, va="center",
+                edge + 0.06 * side * inch, y, texts[i], fontsize=TEXT, color=color, va="center",
                 ha="right" if side < 0 else "left",
             )  # fmt: skip
     if title:

@@ -9,9 +9,9 @@ from typing import Any
 
 from moela._arrays import Floats
 
-# Okabe and Ito's colours, told apart by the colour-blind; a grey for their yellow, which is too
+# Okabe and Ito's colors, told apart by the color-blind; a gray for their yellow, which is too
 # faint for lines on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#595959")
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#595959")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)))
 
@@ -22,11 +22,11 @@ DPI = 130
 
 @dataclass(frozen=True)
 class Look:
-    """Colour, marker and line of an algorithm: two never share all three.
+    """Color, marker and line of an algorithm: two never share all three.
 
     Attributes
     ----------
-    colour : str
+    color : str
         As ``#rrggbb``.
     marker : str
         matplotlib's name of it.
@@ -36,11 +36,11 @@ class Look:
     Examples
     --------
     >>> from moela.plots import looks
-    >>> looks(["ours", "theirs"])["ours"].colour
+    >>> looks(["ours", "theirs"])["ours"].color
     '#0072B2'
     """
 
-    colour: str
+    color: str
     marker: str
     line: Any
 
@@ -63,9 +63,9 @@ def looks(names: Sequence[str]) -> dict[str, Look]:
     >>> list(looks(["ours", "theirs"]))
     ['ours', 'theirs']
     """
-    n = len(COLOURS)
+    n = len(COLORS)
     return {
-        name: Look(COLOURS[i % n], MARKERS[(i + i // n) % n], LINES[(i + i // n) % len(LINES)])
+        name: Look(COLORS[i % n], MARKERS[(i + i // n) % n], LINES[(i + i // n) % len(LINES)])
         for i, name in enumerate(names)
     }
 
@@ -135,7 +135,7 @@ def scatter_mixed(axes: Any, parts: Sequence[tuple[Floats, Floats, Look]], **kin
     for layer in range(layers):
         for x, y, look in parts:
             axes.scatter(
-                x[layer::layers], y[layer::layers], marker=look.marker, color=look.colour, lw=0,
+                x[layer::layers], y[layer::layers], marker=look.marker, color=look.color, lw=0,
                 **kinds,
             )  # fmt: skip
 
@@ -150,7 +150,7 @@ def lines_for(
         Line2D(
             [],
             [],
-            color=styles[name].colour,
+            color=styles[name].color,
             ls=styles[name].line,
             marker=styles[name].marker if marker else "",
             ms=8,

@@ -24,7 +24,7 @@ class GrowingFront:
     Parameters
     ----------
     F : float array, [n, M]
-        Minimised, in order of evaluation. Rows that aren't better than the reference in every
+        Minimized, in order of evaluation. Rows that aren't better than the reference in every
         objective count nothing, NaN neither.
     ref_point : float array, [M]
 

@@ -24,7 +24,7 @@ class Front:
     Parameters
     ----------
     F : float array, [n, M]
-        Objectives, minimised. Dominated, repeated and not finite rows are left out.
+        Objectives, minimized. Dominated, repeated and not finite rows are left out.
     X : array [n] or [n, n_var], optional
         The designs.
     names : sequence of str, optional
@@ -130,7 +130,7 @@ class Front:
         """Return the points at which the front bulges most towards the ideal, strongest first.
 
         A point's bulge is its distance below the hyperplane through the extremes of the front; see
-        `bulges`. A knee bulges more than its 2 M nearest neighbours, so that several of them lie
+        `bulges`. A knee bulges more than its 2 M nearest neighbors, so that several of them lie
         in different regions.
 
         Parameters
@@ -180,7 +180,7 @@ class Front:
         return np.asarray((1.0 - Z @ normal) / np.linalg.norm(normal))
 
     def pseudo_weights(self) -> Floats:
-        """Return each point's pseudo-weights [n, M]: by how much it favours each objective.
+        """Return each point's pseudo-weights [n, M]: by how much it favors each objective.
 
         The share of an objective in the point's distances to the worst of the front. Rows sum up
         to 1.
@@ -268,7 +268,7 @@ def _need_count(owner: str, n: Any) -> None:
 
 
 def pooled(outcomes: Sequence[Any]) -> Front:
-    """Return the front of all outcomes together, points labelled by algorithm."""
+    """Return the front of all outcomes together, points labeled by algorithm."""
     labels = [o.algorithm for o in outcomes for _ in range(len(o.F))]
     F = np.concatenate([o.F for o in outcomes])
     widths = {o.X.shape[1:] for o in outcomes if o.X is not None and len(o.F)}

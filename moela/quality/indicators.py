@@ -1,4 +1,4 @@
-"""How good a front is: hypervolume, IGD+, additive epsilon and R2, all for minimised objectives."""
+"""How good a front is: hypervolume, IGD+, additive epsilon and R2, all for minimized objectives."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ def clean(
     owner : str
         Whose they are, for messages.
     F : array, [n, M]
-        Minimised. Rows with a NaN or +infinity are failed evaluations and are left out.
+        Minimized. Rows with a NaN or +infinity are failed evaluations and are left out.
     CV : array [n], optional
         Constraint violation, above 0 where infeasible.
     X : array [n] or [n, n_var], optional

@@ -11,7 +11,7 @@ from moela._arrays import Bools, Floats
 from moela._checks import require
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.core.decomposition import Subproblems, simplex_weights
-from moela.core.scaling import SCALARISATIONS, Frame, Scalarisation
+from moela.core.scaling import SCALARIZATIONS, Frame, Scalarization
 from moela.rivals.common import Ints, count, learn_scale, one_of, owners_of, reference_of
 
 _ATTEMPTS = 5  # at a child that nobody has asked for yet
@@ -20,8 +20,8 @@ _ATTEMPTS = 5  # at a child that nobody has asked for yet
 class BatchMOEAD(ArchiveAlgorithm):
     """MOEA/D whose children are made and evaluated in batches, with constraints and scaling.
 
-    One member per weight vector; children of neighbouring members replace at most a few members of
-    the pool that their parents came from where they are better by the scalarised objective.
+    One member per weight vector; children of neighboring members replace at most a few members of
+    the pool that their parents came from where they are better by the scalarized objective.
 
     What differs from the published algorithm, and why:
 
@@ -40,16 +40,16 @@ class BatchMOEAD(ArchiveAlgorithm):
     ----------
     n_subproblems : int
         Weight vectors, and designs sampled to begin with.
-    n_neighbours : int
-        Size of a neighbourhood, the sub-problem itself included.
-    prob_neighbour_mating : float
-        Probability that both parents come from the neighbourhood.
+    n_neighbors : int
+        Size of a neighborhood, the sub-problem itself included.
+    prob_neighbor_mating : float
+        Probability that both parents come from the neighborhood.
     n_replace : int
         Members that a child may replace.
     batch_size : int or None
         Children asked for at once. None: one for each sub-problem.
-    scalarisation : {"chebyshev", "weighted_sum", "product"}
-        See `moela.core.scaling.scalarise`.
+    scalarization : {"chebyshev", "weighted_sum", "product"}
+        See `moela.core.scaling.scalarize`.
     archive_size : int or None
         Designs that the archive keeps; None means all non-dominated ones.
     **kwargs
@@ -80,11 +80,11 @@ class BatchMOEAD(ArchiveAlgorithm):
         self,
         *,
         n_subproblems: int = 50,
-        n_neighbours: int = 15,
-        prob_neighbour_mating: float = 0.9,
+        n_neighbors: int = 15,
+        prob_neighbor_mating: float = 0.9,
         n_replace: int = 2,
         batch_size: int | None = None,
-        scalarisation: Scalarisation = "chebyshev",
+        scalarization: Scalarization = "chebyshev",
         archive_size: int | None = 500,
         **kwargs: Any,
     ) -> None:
@@ -92,25 +92,25 @@ class BatchMOEAD(ArchiveAlgorithm):
         super().__init__(n_init=n_subproblems, archive_size=archive_size, **kwargs)
         require(
             "BatchMOEAD",
-            "prob_neighbour_mating",
-            prob_neighbour_mating,
-            0.0 <= prob_neighbour_mating <= 1.0,
+            "prob_neighbor_mating",
+            prob_neighbor_mating,
+            0.0 <= prob_neighbor_mating <= 1.0,
             "between 0 and 1",
         )
-        one_of("BatchMOEAD", "scalarisation", scalarisation, SCALARISATIONS)
+        one_of("BatchMOEAD", "scalarization", scalarization, SCALARIZATIONS)
         self.n_subproblems = n_subproblems
-        self.n_neighbours = count("BatchMOEAD", "n_neighbours", n_neighbours)
-        self.prob_neighbour_mating = float(prob_neighbour_mating)
+        self.n_neighbors = count("BatchMOEAD", "n_neighbors", n_neighbors)
+        self.prob_neighbor_mating = float(prob_neighbor_mating)
         self.n_replace = count("BatchMOEAD", "n_replace", n_replace)
         batch_size = n_subproblems if batch_size is None else batch_size
         self.batch_size = count("BatchMOEAD", "batch_size", batch_size)
-        self.scalarisation: Scalarisation = scalarisation
+        self.scalarization: Scalarization = scalarization
 
     def _begin(self) -> None:
         n_obj = self.problem.n_obj
         self.frame = Frame(n_obj, reference_of(self.problem))
         W = simplex_weights(self.n_subproblems, n_obj, self.random_state)
-        self.members = Subproblems(W, self.n_neighbours, self.scalarisation)
+        self.members = Subproblems(W, self.n_neighbors, self.scalarization)
         # Sub-problems that have not had a child in this round, in random order.
         self.waiting = np.empty(0, dtype=np.int64)
 
@@ -137,7 +137,7 @@ class BatchMOEAD(ArchiveAlgorithm):
 
     def _children(self, homes: Ints) -> Population:
         parents, local = self.members.parents(
-            homes, self.operators.n_parents, self.prob_neighbour_mating, self.random_state
+            homes, self.operators.n_parents, self.prob_neighbor_mating, self.random_state
         )
         pop = self.operators.children(self.problem, self.members.pop, parents, self.random_state)
         pop.set("owner", homes)
@@ -149,7 +149,7 @@ class BatchMOEAD(ArchiveAlgorithm):
         learn_scale(self.frame, self.front, F, CV)
         local = np.array([bool(ind.get("local")) for ind in pop], dtype=bool)
         homes = owners_of(pop)
-        # Designs that somebody else put among the answers belong to no neighbourhood.
+        # Designs that somebody else put among the answers belong to no neighborhood.
         self.members.replace(
             pop, F, CV, homes, local & (homes >= 0), self.frame, self.random_state, self.n_replace
         )

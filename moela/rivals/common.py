@@ -1,4 +1,4 @@
-"""What the rivals share: fresh neighbours with an owner, and the reference of their hypervolume."""
+"""What the rivals share: fresh neighbors with an owner, and the reference of their hypervolume."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def reference_of(problem: Problem) -> Floats | None:
     return None if point is None else np.asarray(point, dtype=float)
 
 
-def fresh_neighbours(
+def fresh_neighbors(
     algorithm: ArchiveAlgorithm,
     X: Sequence[Any],
     owners: Ints,
@@ -38,20 +38,20 @@ def fresh_neighbours(
     part: str,
     step: Floats | None = None,
 ) -> Population:
-    """Propose up to k neighbours of each design that nobody has asked for yet.
+    """Propose up to k neighbors of each design that nobody has asked for yet.
 
-    A neighbour that is known already is moved on, until it is new or was moved too often. Without
-    that, searches in small spaces would stand still on local optima whose neighbours are known.
+    A neighbor that is known already is moved on, until it is new or was moved too often. Without
+    that, searches in small spaces would stand still on local optima whose neighbors are known.
 
     Parameters
     ----------
     X : sequence of designs, [s]
     owners : int array, [s]
-        What the neighbours carry as ``owner``, so that their answers are recognised.
+        What the neighbors carry as ``owner``, so that their answers are recognized.
     part : str
         What they carry as ``part``: the role that asked for them.
     step : float array, [s], optional
-        Step size of real variables. Default: drawn anew for each neighbour.
+        Step size of real variables. Default: drawn anew for each neighbor.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def fresh_neighbours(
             steps = 10.0 ** rng.uniform(*_STEP_LOG10, len(source))
         else:
             steps = step[source]
-        moved = algorithm.operators.neighbours(algorithm.problem, moved, 1, rng, steps)[:, 0]
+        moved = algorithm.operators.neighbors(algorithm.problem, moved, 1, rng, steps)[:, 0]
         new = algorithm.seen.claim(moved)
         found.extend(moved[new])
         owned.append(source[new])
@@ -86,7 +86,7 @@ def fresh_neighbours(
 
 
 def restarts(algorithm: ArchiveAlgorithm, n: int) -> Population:
-    """Children of random archive members: what is asked where every neighbour is known already.
+    """Children of random archive members: what is asked where every neighbor is known already.
 
     They are not filtered, so that an algorithm always has something to ask, even when it has seen
     the whole space.

@@ -1,4 +1,4 @@
-"""Greedy searches on the Pareto hypervolume, side by side: best of k neighbours, or the end."""
+"""Greedy searches on the Pareto hypervolume, side by side: best of k neighbors, or the end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Search:
     Attributes
     ----------
     id : int
-        What its neighbours carry, so that their answers find it.
+        What its neighbors carry, so that their answers find it.
     x : array, [n_var] or a dictionary
         The design that it stands on; `F` [M] are its objectives, `CV` its constraint violation.
     met : float array, [k, M]
@@ -30,7 +30,7 @@ class Search:
     path : list
         The designs that it has stood on, its start first.
     steps, fails : int
-        Moves made; rounds of neighbours in a row without one.
+        Moves made; rounds of neighbors in a row without one.
     gain : float
         Hypervolume that its moves have added, in the units of the frame at each move.
     """
@@ -47,9 +47,9 @@ class Search:
 
 
 class GreedySearches:
-    """Searches that each move to the neighbour which adds the most hypervolume.
+    """Searches that each move to the neighbor which adds the most hypervolume.
 
-    Feasibility comes first: a neighbour of smaller constraint violation is better whatever its
+    Feasibility comes first: a neighbor of smaller constraint violation is better whatever its
     objectives. Beyond the reference every design adds nothing, so a search that stands out there
     descends on its distance to the reference box instead.
 
@@ -59,7 +59,7 @@ class GreedySearches:
     max_steps : int
         Moves after which a search ends.
     patience : int
-        Rounds of neighbours without a move after which it ends.
+        Rounds of neighbors without a move after which it ends.
     """
 
     def __init__(self, n_obj: int, max_steps: int, patience: int = 1) -> None:
@@ -92,12 +92,12 @@ class GreedySearches:
         frame: Frame,
         archive: Archive,
     ) -> list[Search]:
-        """Move each search to its best answered neighbour, and end those that cannot move.
+        """Move each search to its best answered neighbor, and end those that cannot move.
 
         Parameters
         ----------
         ids : int array, [b]
-            The search of each neighbour; ids of searches that have ended are ignored.
+            The search of each neighbor; ids of searches that have ended are ignored.
         X, F, CV : arrays [b, n_var], [b, M], [b]
         archive : Archive
             What hypervolume is added to. It holds the answers already, so they are compared with

@@ -11,11 +11,11 @@ from pymoo.core.population import Population
 from moela._arrays import Bools, Floats, rows
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.core.decomposition import Subproblems, simplex_weights
-from moela.core.scaling import SCALARISATIONS, Frame, Scalarisation
+from moela.core.scaling import SCALARIZATIONS, Frame, Scalarization
 from moela.rivals.common import (
     Ints,
     count,
-    fresh_neighbours,
+    fresh_neighbors,
     learn_scale,
     one_of,
     owners_of,
@@ -31,22 +31,22 @@ class MOMAD(ArchiveAlgorithm):
     """Memetic algorithm based on decomposition, with two kinds of local search.
 
     It keeps one design per weight vector (in the paper P_L), an archive of everything that is
-    non-dominated (P_E), and the archive members whose neighbourhoods are still to be searched
+    non-dominated (P_E), and the archive members whose neighborhoods are still to be searched
     (P_P). Each generation has three phases:
 
-    1. *restart*: every sub-problem gets a new start, a child of its neighbourhood or a perturbation
+    1. *restart*: every sub-problem gets a new start, a child of its neighborhood or a perturbation
        of its own design;
-    2. *search*: from each start a local search with first improvement descends on the scalarised
+    2. *search*: from each start a local search with first improvement descends on the scalarized
        objective of its sub-problem;
-    3. *explore*: Pareto local search looks at the neighbourhood of members of P_P once; what enters
+    3. *explore*: Pareto local search looks at the neighborhood of members of P_P once; what enters
        the archive is explored in the next generation.
 
     Designs from all phases replace worse ones of P_L and enter P_E and P_P.
 
     What differs from the published algorithm, and why:
 
-    - A neighbourhood is a sample of `n_explore_neighbours` random neighbours, and a local search
-      ends after `patience` failures in a row. The published one lists whole neighbourhoods (2-opt,
+    - A neighborhood is a sample of `n_explore_neighbors` random neighbors, and a local search
+      ends after `patience` failures in a row. The published one lists whole neighborhoods (2-opt,
       exchange of items), which a general problem does not offer.
     - The local searches of all sub-problems advance side by side, so that a batch has one design
       of each.
@@ -60,21 +60,21 @@ class MOMAD(ArchiveAlgorithm):
     ----------
     n_subproblems : int
         Weight vectors, and designs sampled to begin with.
-    n_neighbours : int
-        Size of the neighbourhood of a sub-problem, itself included.
+    n_neighbors : int
+        Size of the neighborhood of a sub-problem, itself included.
     restart : {"crossover", "perturbation"}
-        Where a search starts: at a child of two designs of the neighbourhood, as in the paper for
+        Where a search starts: at a child of two designs of the neighborhood, as in the paper for
         the knapsack problem, or at the sub-problem's design after `n_kicks` random moves, as in
-        the paper for the travelling salesman problem.
+        the paper for the traveling salesman problem.
     n_kicks : int
     patience : int
         Failures in a row that end a local search.
-    n_explore, n_explore_neighbours : int
-        Designs explored by Pareto local search in a generation, and neighbours of each.
+    n_explore, n_explore_neighbors : int
+        Designs explored by Pareto local search in a generation, and neighbors of each.
     n_replace : int
         Members of P_L that a design may replace.
-    scalarisation : {"chebyshev", "weighted_sum", "product"}
-        See `moela.core.scaling.scalarise`. With the weighted sum the searches end on the supported
+    scalarization : {"chebyshev", "weighted_sum", "product"}
+        See `moela.core.scaling.scalarize`. With the weighted sum the searches end on the supported
         part of a front, and the Pareto local search fills in the rest.
     archive_size : int or None
         Designs that the archive keeps; None means all non-dominated ones.
@@ -101,37 +101,37 @@ class MOMAD(ArchiveAlgorithm):
         self,
         *,
         n_subproblems: int = 50,
-        n_neighbours: int = 10,
+        n_neighbors: int = 10,
         restart: Literal["crossover", "perturbation"] = "crossover",
         n_kicks: int = 3,
         patience: int = 10,
         n_explore: int = 50,
-        n_explore_neighbours: int = 10,
+        n_explore_neighbors: int = 10,
         n_replace: int = 2,
-        scalarisation: Scalarisation = "weighted_sum",
+        scalarization: Scalarization = "weighted_sum",
         archive_size: int | None = 500,
         **kwargs: Any,
     ) -> None:
         count("MOMAD", "n_subproblems", n_subproblems, at_least=2)
         super().__init__(n_init=n_subproblems, archive_size=archive_size, **kwargs)
         one_of("MOMAD", "restart", restart, ("crossover", "perturbation"))
-        one_of("MOMAD", "scalarisation", scalarisation, SCALARISATIONS)
+        one_of("MOMAD", "scalarization", scalarization, SCALARIZATIONS)
         self.n_subproblems = n_subproblems
-        self.n_neighbours = count("MOMAD", "n_neighbours", n_neighbours)
+        self.n_neighbors = count("MOMAD", "n_neighbors", n_neighbors)
         self.restart = restart
         self.n_kicks = count("MOMAD", "n_kicks", n_kicks)
         self.patience = count("MOMAD", "patience", patience)
         self.n_explore = count("MOMAD", "n_explore", n_explore, at_least=0)
-        self.n_explore_neighbours = count("MOMAD", "n_explore_neighbours", n_explore_neighbours)
+        self.n_explore_neighbors = count("MOMAD", "n_explore_neighbors", n_explore_neighbors)
         self.n_replace = count("MOMAD", "n_replace", n_replace)
-        self.scalarisation: Scalarisation = scalarisation
+        self.scalarization: Scalarization = scalarization
 
     def _begin(self) -> None:
         n_obj = self.problem.n_obj
         self.frame = Frame(n_obj, reference_of(self.problem))
         W = simplex_weights(self.n_subproblems, n_obj, self.random_state)
-        self.members = Subproblems(W, self.n_neighbours, self.scalarisation)
-        self.searches = LocalSearches(n_obj, self.scalarisation, self.patience)
+        self.members = Subproblems(W, self.n_neighbors, self.scalarization)
+        self.searches = LocalSearches(n_obj, self.scalarization, self.patience)
         # The sub-problem of each running search, by search id.
         self.home_of: dict[int, int] = {}
         self.phase: Phase = "search"
@@ -162,12 +162,12 @@ class MOMAD(ArchiveAlgorithm):
         return restarts(self, len(self.members))
 
     def _moves(self) -> Population:
-        """Propose one neighbour for each running search; none when all have ended."""
+        """Propose one neighbor for each running search; none when all have ended."""
         if len(self.searches):
-            pop = fresh_neighbours(
+            pop = fresh_neighbors(
                 self, list(self.searches.X), self.searches.ids, 1, "search", self.searches.step
             )
-            # A search without new neighbours has nowhere to go.
+            # A search without new neighbors has nowhere to go.
             self._end_searches(~np.isin(self.searches.ids, owners_of(pop)))
             if len(pop):
                 return pop
@@ -176,13 +176,13 @@ class MOMAD(ArchiveAlgorithm):
         return Population.empty()
 
     def _exploration(self) -> Population:
-        """Propose neighbours of the next designs to explore; none when all have been."""
-        size = max(len(self.members) // self.n_explore_neighbours, 1)
+        """Propose neighbors of the next designs to explore; none when all have been."""
+        size = max(len(self.members) // self.n_explore_neighbors, 1)
         while self.exploring:
             chunk, self.exploring = self.exploring[:size], self.exploring[size:]
             nobody = np.full(len(chunk), -1)
-            pop = fresh_neighbours(
-                self, [ind.X for ind in chunk], nobody, self.n_explore_neighbours, "explore"
+            pop = fresh_neighbors(
+                self, [ind.X for ind in chunk], nobody, self.n_explore_neighbors, "explore"
             )
             if len(pop):
                 return pop
@@ -202,7 +202,7 @@ class MOMAD(ArchiveAlgorithm):
         else:
             X = rows([ind.X for ind in self.members.pop])
             for _ in range(self.n_kicks):
-                X = self.operators.neighbours(self.problem, X, 1, self.random_state)[:, 0]
+                X = self.operators.neighbors(self.problem, X, 1, self.random_state)[:, 0]
             pop = Population.new("X", X)
         pop.set("owner", homes)
         pop.set("part", "restart")

@@ -14,7 +14,7 @@ from moela.core.scaling import Frame
 from moela.learning.features import encode
 from moela.rivals.common import (
     count,
-    fresh_neighbours,
+    fresh_neighbors,
     learn_scale,
     owners_of,
     reference_of,
@@ -59,13 +59,13 @@ class MOOSTAGE(ArchiveAlgorithm):
     ----------
     n_init : int
         Designs sampled to begin with.
-    n_neighbours : int
+    n_neighbors : int
         Perturbations that the base search chooses among.
     max_steps : int
         Moves after which a base search ends.
     n_candidates : int
         Archive members that the search on the model starts from the best of.
-    n_model_neighbours, n_model_steps : int
+    n_model_neighbors, n_model_steps : int
         Perturbations that the search on the model chooses among, and its largest number of moves.
     n_trees, max_rows : int
         Size of the forest and of its training set.
@@ -99,10 +99,10 @@ class MOOSTAGE(ArchiveAlgorithm):
         self,
         *,
         n_init: int = 50,
-        n_neighbours: int = 10,
+        n_neighbors: int = 10,
         max_steps: int = 30,
         n_candidates: int = 10,
-        n_model_neighbours: int = 20,
+        n_model_neighbors: int = 20,
         n_model_steps: int = 20,
         n_trees: int = 50,
         max_rows: int = 2000,
@@ -110,10 +110,10 @@ class MOOSTAGE(ArchiveAlgorithm):
         **kwargs: Any,
     ) -> None:
         super().__init__(n_init=n_init, archive_size=archive_size, **kwargs)
-        self.n_neighbours = count("MOOSTAGE", "n_neighbours", n_neighbours)
+        self.n_neighbors = count("MOOSTAGE", "n_neighbors", n_neighbors)
         self.max_steps = count("MOOSTAGE", "max_steps", max_steps)
         self.n_candidates = count("MOOSTAGE", "n_candidates", n_candidates)
-        self.n_model_neighbours = count("MOOSTAGE", "n_model_neighbours", n_model_neighbours)
+        self.n_model_neighbors = count("MOOSTAGE", "n_model_neighbors", n_model_neighbors)
         self.n_model_steps = count("MOOSTAGE", "n_model_steps", n_model_steps)
         self.n_trees = count("MOOSTAGE", "n_trees", n_trees)
         self.max_rows = count("MOOSTAGE", "max_rows", max_rows)
@@ -138,18 +138,18 @@ class MOOSTAGE(ArchiveAlgorithm):
                     return start
                 self._begin_anywhere()
             running = list(self.searches.running.values())
-            pop = fresh_neighbours(
+            pop = fresh_neighbors(
                 self,
                 [search.x for search in running],
                 np.array([search.id for search in running]),
-                self.n_neighbours,
+                self.n_neighbors,
                 "search",
             )
             if len(pop):
                 return pop
             for search in running:
                 self._learn(self.searches.end(search))
-        return restarts(self, self.n_neighbours)
+        return restarts(self, self.n_neighbors)
 
     def _answer_initial(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
         learn_scale(self.frame, self.front, F, CV)
@@ -207,8 +207,8 @@ class MOOSTAGE(ArchiveAlgorithm):
         values = self._predict(candidates)
         x, value = candidates[values.argmax()], values.max()
         for _ in range(self.n_model_steps):
-            near = self.operators.neighbours(
-                self.problem, rows([x]), self.n_model_neighbours, self.random_state
+            near = self.operators.neighbors(
+                self.problem, rows([x]), self.n_model_neighbors, self.random_state
             )[0]
             values = self._predict(near)
             if values.max() <= value:

@@ -11,10 +11,10 @@ from pymoo.core.population import Population
 
 from moela._arrays import Bools, Floats
 from moela.core.algorithm import ArchiveAlgorithm
-from moela.core.scaling import Frame, scalarise
+from moela.core.scaling import Frame, scalarize
 from moela.rivals.common import (
     count,
-    fresh_neighbours,
+    fresh_neighbors,
     learn_scale,
     owners_of,
     reference_of,
@@ -34,7 +34,7 @@ class Interval:
     depth : int
         Splits above it.
     value : float
-        Hypervolume that the search from its centre added.
+        Hypervolume that the search from its center added.
     """
 
     low: Floats
@@ -43,9 +43,9 @@ class Interval:
     value: float
 
     def weights(self) -> Floats:
-        """Its centre, scaled to sum 1."""
-        centre = (self.low + self.high) / 2.0
-        return centre / centre.sum()
+        """Its center, scaled to sum 1."""
+        center = (self.low + self.high) / 2.0
+        return center / center.sum()
 
     def thirds(self) -> list[Interval]:
         """Split it in three along its longest side; of equally long ones take turns by depth."""
@@ -65,12 +65,12 @@ class MOOS(ArchiveAlgorithm):
     """Multi-objective optimistic search (published for 3D manycore design).
 
     A tree over weight vectors splits its boxes of weights in three. Each third gets a search: it
-    starts from the archive member that is best for the centre of the third by the weighted
+    starts from the archive member that is best for the center of the third by the weighted
     Chebyshev distance, and moves to whichever of a few perturbations adds the most Pareto
     hypervolume (PHV), until none does or a number of moves is reached. The hypervolume that it
     added is the value of the third, and the tree goes on splitting the box of highest value at
     each depth, as long as it is worth more than those above it (simultaneous optimistic
-    optimisation).
+    optimization).
 
     What differs from the released code, and why:
 
@@ -89,7 +89,7 @@ class MOOS(ArchiveAlgorithm):
     ----------
     n_init : int
         Designs sampled to begin with.
-    n_neighbours : int
+    n_neighbors : int
         Perturbations that a search chooses among.
     max_steps : int
         Moves after which a search ends.
@@ -121,13 +121,13 @@ class MOOS(ArchiveAlgorithm):
         self,
         *,
         n_init: int = 50,
-        n_neighbours: int = 5,
+        n_neighbors: int = 5,
         max_steps: int = 15,
         archive_size: int | None = 500,
         **kwargs: Any,
     ) -> None:
         super().__init__(n_init=n_init, archive_size=archive_size, **kwargs)
-        self.n_neighbours = count("MOOS", "n_neighbours", n_neighbours)
+        self.n_neighbors = count("MOOS", "n_neighbors", n_neighbors)
         self.max_steps = count("MOOS", "max_steps", max_steps)
 
     def _begin(self) -> None:
@@ -146,18 +146,18 @@ class MOOS(ArchiveAlgorithm):
             if len(self.searches) == 0:
                 self._split(self._choose())
             running = list(self.searches.running.values())
-            pop = fresh_neighbours(
+            pop = fresh_neighbors(
                 self,
                 [search.x for search in running],
                 np.array([search.id for search in running]),
-                self.n_neighbours,
+                self.n_neighbors,
                 "search",
             )
             if len(pop):
                 return pop
             for search in running:
                 self._settle(self.searches.end(search))
-        return restarts(self, self.n_neighbours)
+        return restarts(self, self.n_neighbors)
 
     def _answer_initial(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
         learn_scale(self.frame, self.front, F, CV)
@@ -197,7 +197,7 @@ class MOOS(ArchiveAlgorithm):
         self.n_splits += 1
         Z = self.frame.scale(self.front.F)
         for third in interval.thirds():
-            start = int(scalarise(Z, third.weights(), "chebyshev").argmin())
+            start = int(scalarize(Z, third.weights(), "chebyshev").argmin())
             search = self.searches.begin(
                 self.front.pop[start].X, self.front.F[start], float(self.front.CV[start])
             )

@@ -41,7 +41,7 @@ def contributions(Z: Floats, front: Floats, ref: Floats) -> Floats:
     Parameters
     ----------
     Z : float array, [b, M]
-        Points to judge, minimised.
+        Points to judge, minimized.
     front : float array, [n, M]
         Any points; dominated ones do no harm.
     ref : float array, [M]

@@ -14,7 +14,7 @@ from moela.core.archive import Archive
 from moela.core.decomposition import Subproblems
 from moela.core.duplicates import Seen
 from moela.core.operators import Operators
-from moela.core.scaling import Frame, scalarise
+from moela.core.scaling import Frame, scalarize
 from moela.search.operator_selection import Credit
 from moela.search.preselection import EVOLVED, MADE, PICKED, Assistance
 from moela.search.real_mating import RealMating
@@ -32,7 +32,7 @@ _PROB_TAKEN = 0.2
 
 
 class Evolution:
-    """Children of neighbouring sub-problems' members, and replacement of members by them.
+    """Children of neighboring sub-problems' members, and replacement of members by them.
 
     A child may replace members near the sub-problem that it suits best, and only these (Wang et al.
     2014, "A replacement strategy for balancing convergence and diversity in MOEA/D", CEC), so that
@@ -50,8 +50,8 @@ class Evolution:
     problem, operators, seen
         What is searched, its operators, and the designs asked for so far.
     subproblems : Subproblems
-    prob_neighbour_mating : float
-        Probability that parents come from a neighbourhood rather than from everywhere.
+    prob_neighbor_mating : float
+        Probability that parents come from a neighborhood rather than from everywhere.
     assistance : Assistance or None
         What chooses children of real variables; None evaluates every child.
     """
@@ -62,12 +62,12 @@ class Evolution:
         operators: Operators,
         seen: Seen,
         subproblems: Subproblems,
-        prob_neighbour_mating: float,
+        prob_neighbor_mating: float,
         assistance: Assistance | None = None,
     ) -> None:
         self.problem, self.operators, self.seen = problem, operators, seen
         self.subproblems = subproblems
-        self.prob_neighbour_mating = prob_neighbour_mating
+        self.prob_neighbor_mating = prob_neighbor_mating
         self.relaxed: Subproblems | None = None
         self.sources = Credit([0.5, 0.5], floor=0.1)
         self.mating = RealMating() if operators.default_real else None
@@ -171,7 +171,7 @@ class Evolution:
         """Make a child of each of these homes [b]; `n_each` in a row are made in the same way."""
         rng, sub = random_state, self.subproblems
         n_parents = self.operators.n_parents if self.mating is None else 1 + RealMating.n_parents
-        parents, _ = sub.parents(home, n_parents, self.prob_neighbour_mating, rng)
+        parents, _ = sub.parents(home, n_parents, self.prob_neighbor_mating, rng)
         members = sub.pop
         source = np.zeros(len(home), dtype=np.int64)
         if self.relaxed is not None:
@@ -243,7 +243,7 @@ class Evolution:
         if not taken.any():
             return
         pop, F, CV = pop[taken], F[taken], CV[taken]
-        suits = scalarise(frame.scale(F)[:, None], sub.W, sub.by).argmin(axis=1)
+        suits = scalarize(frame.scale(F)[:, None], sub.W, sub.by).argmin(axis=1)
         near = np.ones(len(F), dtype=bool)
         sub.replace(pop, F, CV, suits, near, frame, random_state, n_max=_N_REPLACED)
         if self.relaxed is not None:
@@ -282,7 +282,7 @@ def improvement(sub: Subproblems, F: Floats, CV: Floats, homes: Ints, frame: Fra
     Returns
     -------
     float array, [b]
-        Share of the scalarised value that it takes away, or of the violation where the member is
+        Share of the scalarized value that it takes away, or of the violation where the member is
         infeasible; in [0, 1].
     """
     broken = sub.CV[sub.B[homes]]
@@ -295,8 +295,8 @@ def improvement(sub: Subproblems, F: Floats, CV: Floats, homes: Ints, frame: Fra
 def _lowered(sub: Subproblems, F: Floats, homes: Ints, frame: Frame) -> Floats:
     """Say what share of the value of each member near its home each design takes away, [b, T]."""
     near = sub.B[homes]
-    theirs = scalarise(frame.scale(sub.F)[near], sub.W[near], sub.by)
-    mine = scalarise(frame.scale(F)[:, None], sub.W[near], sub.by)
+    theirs = scalarize(frame.scale(sub.F)[near], sub.W[near], sub.by)
+    mine = scalarize(frame.scale(F)[:, None], sub.W[near], sub.by)
     return np.asarray((theirs - mine) / np.maximum(np.abs(theirs), 1e-9))
 
 

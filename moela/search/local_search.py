@@ -10,7 +10,7 @@ from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 
 from moela._arrays import Floats, rows
-from moela.core.scaling import Frame, Scalarisation, better, scalarise
+from moela.core.scaling import Frame, Scalarization, better, scalarize
 
 Ints = NDArray[np.int64]
 
@@ -23,17 +23,17 @@ _STEP_MIN, _STEP_MAX, _STEP_START = 1e-5, 0.5, 0.1
 class LocalSearches:
     """Greedy first-improvement searches that advance side by side.
 
-    Each search descends on a scalarisation with weights of its own and keeps the first better
-    neighbour. It ends after `patience` failures in a row or `max_gains` improvements. Answers are
+    Each search descends on a scalarization with weights of its own and keeps the first better
+    neighbor. It ends after `patience` failures in a row or `max_gains` improvements. Answers are
     matched by search id, so a search that gets no answer just proposes again.
 
     Parameters
     ----------
     n_obj : int
     by : str
-        What is descended on; see `moela.core.scaling.scalarise`.
+        What is descended on; see `moela.core.scaling.scalarize`.
     patience : int
-        Neighbours in a row that may fail before a search ends.
+        Neighbors in a row that may fail before a search ends.
     max_gains : int or None
         Improvements after which a search ends; None sets no limit.
 
@@ -43,7 +43,7 @@ class LocalSearches:
         The searches that are running.
     pop : Population, [s]
         The individual each stands on; `F` [s, M], `CV` [s] what it is worth, `W` [s, M] the
-        weights of the search. `tries` on an individual counts the neighbours evaluated from it.
+        weights of the search. `tries` on an individual counts the neighbors evaluated from it.
     fails, gains, cost : int arrays, [s]
         Failures in a row, improvements, and evaluations so far.
     step : float array, [s]
@@ -57,7 +57,7 @@ class LocalSearches:
     pending : bool array, [s]
         Whether the kick is still to be made. A search goes on from where it leads, better or worse.
     entered : int array, [s]
-        Evaluated neighbours that entered the archive.
+        Evaluated neighbors that entered the archive.
     promised : float array, [s]
         By how much the start model expects each to lower its value; NaN where it expects nothing.
     """
@@ -68,7 +68,7 @@ class LocalSearches:
     )  # fmt: skip
 
     def __init__(
-        self, n_obj: int, by: Scalarisation, patience: int, max_gains: int | None = None
+        self, n_obj: int, by: Scalarization, patience: int, max_gains: int | None = None
     ) -> None:
         self.by, self.patience = by, patience
         self.max_gains = max_gains
@@ -144,15 +144,15 @@ class LocalSearches:
         features: Floats | None = None,
         accepted: NDArray[np.bool_] | None = None,
     ) -> NDArray[np.bool_]:
-        """Move each search to its best answered neighbour where that improves on where it stands.
+        """Move each search to its best answered neighbor where that improves on where it stands.
 
         Parameters
         ----------
         ids : int array, [b]
-            Which search each neighbour belongs to; several may belong to one, and ids of searches
+            Which search each neighbor belongs to; several may belong to one, and ids of searches
             that have ended are ignored.
         pop, F, CV : arrays, [b, ...]
-            The evaluated neighbours.
+            The evaluated neighbors.
         features : float array, [b, d], optional
             Their features, where learned models want them.
         accepted : bool array, [b], optional
@@ -169,13 +169,13 @@ class LocalSearches:
         at = np.where((at < len(self)) & (self.ids[np.minimum(at, len(self) - 1)] == ids), at, -1)
         known = np.flatnonzero(at >= 0)
         at = at[known]
-        g = scalarise(frame.scale(F[known]), self.W[at], self.by)
-        # The best neighbour of each search comes first in this order.
+        g = scalarize(frame.scale(F[known]), self.W[at], self.by)
+        # The best neighbor of each search comes first in this order.
         order = np.lexsort((g, CV[known], at))
         _, first = np.unique(at[order], return_index=True)
         best = order[first]
         where = at[best]
-        own = scalarise(frame.scale(self.F[where]), self.W[where], self.by)
+        own = scalarize(frame.scale(self.F[where]), self.W[where], self.by)
         chosen = known[best]
         kicked = self.pending[where]
         wins = better(CV[chosen], g[best], self.CV[where], own) | kicked
@@ -213,8 +213,8 @@ class LocalSearches:
 
     def gained(self, frame: Frame) -> Floats:
         """Say by how much each has lowered the value that it descends on, [s]."""
-        before = scalarise(frame.scale(self.start_F), self.W, self.by)
-        return before - scalarise(frame.scale(self.F), self.W, self.by)
+        before = scalarize(frame.scale(self.start_F), self.W, self.by)
+        return before - scalarize(frame.scale(self.F), self.W, self.by)
 
     def drop(self, finished: NDArray[np.bool_]) -> None:
         """Forget searches [s]."""
@@ -223,10 +223,10 @@ class LocalSearches:
 
 
 def add_tries(individual: Individual, n: int) -> None:
-    """Count n more evaluated neighbours of a design."""
+    """Count n more evaluated neighbors of a design."""
     individual.data["tries"] = individual.data.get("tries", 0) + n
 
 
 def tries_of(pop: Population) -> Ints:
-    """How many neighbours of each design have been evaluated, [n]."""
+    """How many neighbors of each design have been evaluated, [n]."""
     return np.array([ind.data.get("tries", 0) for ind in pop], dtype=np.int64)

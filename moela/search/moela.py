@@ -14,7 +14,7 @@ from moela._checks import require
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.core.decomposition import Subproblems, random_weights, simplex_weights
 from moela.core.operators import any_real
-from moela.core.scaling import SCALARISATIONS, Frame, Scalarisation, scalarise
+from moela.core.scaling import SCALARIZATIONS, Frame, Scalarization, scalarize
 from moela.core.volume import DirectionalVolume
 from moela.learning.features import Encoder
 from moela.learning.move_ranking import Ranking
@@ -44,7 +44,7 @@ _LEAST_GROUPS = 10
 class MOELA(ArchiveAlgorithm):
     """Evolution over decomposed sub-problems, and local searches that learned models guide.
 
-    Two parts take turns. *Evolution* recombines the members of neighbouring sub-problems. *Search*
+    Two parts take turns. *Evolution* recombines the members of neighboring sub-problems. *Search*
     runs greedy local searches side by side, each on weights of its own: a learned model picks the
     archive member that it starts from, by where searches ended so far, and another ranks many
     candidate moves of a search so that only the most promising is evaluated. Everything evaluated
@@ -54,16 +54,16 @@ class MOELA(ArchiveAlgorithm):
 
     Parameters
     ----------
-    n_subproblems, n_neighbours : int
-        Sub-problems, and the size of a neighbourhood.
-    prob_neighbour_mating : float
-        Probability that parents come from a neighbourhood rather than from everywhere.
-    scalarisation : {"chebyshev", "weighted_sum", "product"}
-        By which children replace members; see `moela.core.scaling.scalarise`.
+    n_subproblems, n_neighbors : int
+        Sub-problems, and the size of a neighborhood.
+    prob_neighbor_mating : float
+        Probability that parents come from a neighborhood rather than from everywhere.
+    scalarization : {"chebyshev", "weighted_sum", "product"}
+        By which children replace members; see `moela.core.scaling.scalarize`.
     n_searches : int
         Local searches that run side by side.
     patience : int
-        Evaluated neighbours in a row that may fail before a search ends.
+        Evaluated neighbors in a row that may fail before a search ends.
     kicks : bool
         Whether some searches begin with a kick, to leave the basin of the archived design that they
         start from: a few moves at random, or a crossing with another archived design. One in twenty
@@ -72,12 +72,12 @@ class MOELA(ArchiveAlgorithm):
         What a search descends on. The weighted product of the distances to the reference aims at
         hypervolume; "auto" takes it where there is a reference, else the weighted sum.
     n_candidates : int
-        Neighbours that the move model ranks around each place where a search stands; a fifth of
+        Neighbors that the move model ranks around each place where a search stands; a fifth of
         them may be evaluated before others are drawn. Pareto search ranks a tenth of that around
         each design, half where the landscape model is used, of which it evaluates one.
     shares : dict or None
         Relative shares of the evaluations that "evolution", "search" and "pareto" get. None: mostly
-        search where the problem brings `neighbours` of its own, since somebody has thought about
+        search where the problem brings `neighbors` of its own, since somebody has thought about
         moves there, else mostly evolution; from there the shares follow what each part brings.
     start_model, move_model : "default", None or scikit-learn regressor
         The models that pick starts and rank moves; None does without.
@@ -146,13 +146,13 @@ class MOELA(ArchiveAlgorithm):
         self,
         *,
         n_subproblems: int = 50,
-        n_neighbours: int = 10,
-        prob_neighbour_mating: float = 0.9,
-        scalarisation: Scalarisation = "chebyshev",
+        n_neighbors: int = 10,
+        prob_neighbor_mating: float = 0.9,
+        scalarization: Scalarization = "chebyshev",
         n_searches: int = 5,
         patience: int = 20,
         kicks: bool = True,
-        descend: Scalarisation | Literal["auto"] = "auto",
+        descend: Scalarization | Literal["auto"] = "auto",
         n_candidates: int = 100,
         shares: Mapping[str, float] | None = None,
         start_model: Any = "default",
@@ -167,7 +167,7 @@ class MOELA(ArchiveAlgorithm):
     ) -> None:
         for name, value, low in (
             ("n_subproblems", n_subproblems, 2),
-            ("n_neighbours", n_neighbours, 2),
+            ("n_neighbors", n_neighbors, 2),
             ("n_searches", n_searches, 1),
             ("patience", patience, 1),
             ("n_candidates", n_candidates, 1),
@@ -177,13 +177,13 @@ class MOELA(ArchiveAlgorithm):
             whole = isinstance(value, int | np.integer) and value >= low
             require("MOELA", name, value, whole, f"an integer of at least {low}")
         for name, choice, known in (
-            ("scalarisation", scalarisation, SCALARISATIONS),
-            ("descend", descend, ("auto", *SCALARISATIONS)),
+            ("scalarization", scalarization, SCALARIZATIONS),
+            ("descend", descend, ("auto", *SCALARIZATIONS)),
         ):
             allowed = f"one of {', '.join(known)}"
             require("MOELA", name, choice, choice in known, allowed)
-        fits = 0.0 <= prob_neighbour_mating <= 1.0
-        require("MOELA", "prob_neighbour_mating", prob_neighbour_mating, fits, "between 0 and 1")
+        fits = 0.0 <= prob_neighbor_mating <= 1.0
+        require("MOELA", "prob_neighbor_mating", prob_neighbor_mating, fits, "between 0 and 1")
         for name, switch in (("kicks", kicks), ("landscape", landscape)):
             require("MOELA", name, switch, isinstance(switch, bool), "True or False")
         fits = isinstance(restarts, bool) or restarts == "auto"
@@ -195,9 +195,9 @@ class MOELA(ArchiveAlgorithm):
             require("MOELA", "shares", shares, fits, expected)
         super().__init__(n_init=n_subproblems, archive_size=archive_size, **kwargs)
         self.n_subproblems = n_subproblems
-        self.n_neighbours = n_neighbours
-        self.prob_neighbour_mating = prob_neighbour_mating
-        self.scalarisation = scalarisation
+        self.n_neighbors = n_neighbors
+        self.prob_neighbor_mating = prob_neighbor_mating
+        self.scalarization = scalarization
         self.n_searches = n_searches
         self.patience = patience
         self.kicks = kicks
@@ -259,13 +259,13 @@ class MOELA(ArchiveAlgorithm):
 
     def _form_parts(self) -> None:
         """Make the parts anew, as they are when a region is begun."""
-        subproblems = Subproblems(self._weights, self.n_neighbours, self.scalarisation)
+        subproblems = Subproblems(self._weights, self.n_neighbors, self.scalarization)
         self.evolution = Evolution(
             self.problem,
             self.operators,
             self.seen,
             subproblems,
-            self.prob_neighbour_mating,
+            self.prob_neighbor_mating,
             self.assistance,
         )
         self.turns = self._turns()
@@ -282,7 +282,7 @@ class MOELA(ArchiveAlgorithm):
         given = not isinstance(self.reference, str)
         if reference is not None and not given and (reference > F).all(axis=1).mean() > 0.5:
             self.frame.reference = reference = None
-        by: Scalarisation = "weighted_sum" if reference is None else "product"
+        by: Scalarization = "weighted_sum" if reference is None else "product"
         self.descends_on = by if self.descend == "auto" else self.descend
         self.searches = LocalSearches(self.problem.n_obj, self.descends_on, self.patience)
         self.starts: StartModel | None = None
@@ -293,11 +293,11 @@ class MOELA(ArchiveAlgorithm):
     def _turns(self) -> Turns:
         if self.shares is not None:
             return Turns(self.shares, adapt=False)
-        if not hasattr(self.problem, "neighbours"):
+        if not hasattr(self.problem, "neighbors"):
             # Steps of real variables end in the valley that they begin in.
             search = 0.03 if any_real(self.problem) else 0.1
             return Turns({"evolution": 1.0 - search, "search": search}, adapt=True)
-        # With many objectives nearly every neighbour is non-dominated, so being so says little.
+        # With many objectives nearly every neighbor is non-dominated, so being so says little.
         if self.problem.n_obj > 3:
             return Turns({"evolution": 0.1, "search": 0.65, "pareto": 0.25}, adapt=True)
         return Turns({"evolution": 0.15, "search": 0.55, "pareto": 0.3}, adapt=True)
@@ -354,7 +354,7 @@ class MOELA(ArchiveAlgorithm):
         return pop
 
     def _search(self) -> Population:
-        """Let each running search propose its most promising neighbours."""
+        """Let each running search propose its most promising neighbors."""
         # A search with nothing new around it ends unpaid, and another takes its place.
         for _ in range(3):
             self._start_searches(self.n_searches - len(self.searches))
@@ -366,8 +366,8 @@ class MOELA(ArchiveAlgorithm):
             width = max(1, (self.batch_size or 0) // len(running))
             found = self.screen.around(running, width, self.random_state)
             W, F = running.W[:, None], running.F[:, None]
-            before = scalarise(self.frame.scale(F), W, self.descends_on)
-            after = scalarise(self.frame.scale(F + found.change), W, self.descends_on)
+            before = scalarize(self.frame.scale(F), W, self.descends_on)
+            after = scalarize(self.frame.scale(F + found.change), W, self.descends_on)
             pop, at = self.screen.pick(found, after - before, width)
             idle = np.bincount(at[0], minlength=len(running)) == 0
             if len(pop):
@@ -381,7 +381,7 @@ class MOELA(ArchiveAlgorithm):
         return Population.empty()
 
     def _around_the_front(self) -> Population:
-        """Propose neighbours of archived designs that promise hypervolume: Pareto local search."""
+        """Propose neighbors of archived designs that promise hypervolume: Pareto local search."""
         front, rng = self.region.archive, self.random_state
         n = min(self.batch_size or _BATCH, len(front))
         tries = tries_of(front.pop) + rng.random(len(front))

@@ -84,7 +84,7 @@ class Kicks:
         while (left > 0).any():
             go = left > 0
             step = searches.step[at[go]]
-            X[go] = self.operators.neighbours(self.problem, X[go], 1, rng, step)[:, 0]
+            X[go] = self.operators.neighbors(self.problem, X[go], 1, rng, step)[:, 0]
             left -= 1
         self.seen.claim(X)
         return at, X

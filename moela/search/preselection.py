@@ -6,7 +6,7 @@ import numpy as np
 
 from moela._arrays import Bools, Floats, rows
 from moela.core.decomposition import Subproblems
-from moela.core.scaling import Frame, scalarise
+from moela.core.scaling import Frame, scalarize
 from moela.learning.surrogate import Surrogate
 from moela.search.operator_selection import Credit
 from moela.search.real_mating import Ints, RealMating
@@ -14,7 +14,7 @@ from moela.search.real_mating import Ints, RealMating
 MADE, PICKED, EVOLVED = range(3)
 _FLOOR = 0.1
 # Children of the same parents of which one is picked; and, in evolution on the surrogate alone,
-# children of a home in each generation, generations, and how often their parents are neighbours.
+# children of a home in each generation, generations, and how often their parents are neighbors.
 _N_EACH, _N_BRED, _N_GENERATIONS, _PROB_NEAR = 50, 4, 20, 0.9
 
 
@@ -117,8 +117,8 @@ class Assistance:
             made, made_by = mating.children(X[homes], X[partners], *bounds, rng, _N_BRED)
             F, broken = self.surrogate.predict(made)
             frame = frame.reaching(F[broken <= CV.max()])
-            value = scalarise(frame.scale(here), sub.W, sub.by)
-            values = scalarise(frame.scale(F)[:, None], sub.W[near], sub.by)
+            value = scalarize(frame.scale(here), sub.W, sub.by)
+            values = scalarize(frame.scale(F)[:, None], sub.W[near], sub.by)
             suits = values.argmin(axis=1)
             to, new = near[np.arange(len(homes)), suits], values.min(axis=1)
             # The best child for each comes first in this order.

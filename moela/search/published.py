@@ -14,7 +14,7 @@ from moela._arrays import Bools, Floats, rows
 from moela._checks import require
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.core.decomposition import Subproblems, random_weights
-from moela.core.scaling import Frame, scalarise
+from moela.core.scaling import Frame, scalarize
 from moela.learning.features import encode
 from moela.search.local_search import LocalSearches
 
@@ -26,10 +26,10 @@ class PublishedMOELA(ArchiveAlgorithm):
     """The algorithm released with arXiv 2303.06169, setting by setting.
 
     A generation is an evolution step, four children for each of 50 sub-problems under a Chebyshev
-    scalarisation with fixed bounds, then greedy searches on the weighted sum. In the first 11
+    scalarization with fixed bounds, then greedy searches on the weighted sum. In the first 11
     generations two random members of each of 6 k-means clusters of the weights start one; later,
     of each cluster, the member whose predicted end is lowest. The prediction is a random forest's,
-    refitted every generation on every design that a search has visited, labelled with the best
+    refitted every generation on every design that a search has visited, labeled with the best
     value that its search reached.
 
     Three things differ from the release. Children and searches advance in batches, so that their
@@ -40,9 +40,9 @@ class PublishedMOELA(ArchiveAlgorithm):
 
     Parameters
     ----------
-    n_subproblems, n_neighbours : int
+    n_subproblems, n_neighbors : int
         50 and 15 as released.
-    prob_neighbour_mating : float
+    prob_neighbor_mating : float
         0.9 as released.
     n_children : int
         Children a sub-problem and generation; 4 as released.
@@ -70,8 +70,8 @@ class PublishedMOELA(ArchiveAlgorithm):
         self,
         *,
         n_subproblems: int = 50,
-        n_neighbours: int = 15,
-        prob_neighbour_mating: float = 0.9,
+        n_neighbors: int = 15,
+        prob_neighbor_mating: float = 0.9,
         n_children: int = 4,
         patience: int = 15,
         max_gains: int = 15,
@@ -84,8 +84,8 @@ class PublishedMOELA(ArchiveAlgorithm):
         require("PublishedMOELA", "n_children", n_children, n_children >= 1, "at least 1")
         super().__init__(n_init=n_subproblems, **kwargs)
         self.n_subproblems = n_subproblems
-        self.n_neighbours = n_neighbours
-        self.prob_neighbour_mating = prob_neighbour_mating
+        self.n_neighbors = n_neighbors
+        self.prob_neighbor_mating = prob_neighbor_mating
         self.n_children = n_children
         self.patience = patience
         self.max_gains = max_gains
@@ -97,7 +97,7 @@ class PublishedMOELA(ArchiveAlgorithm):
         corners = np.eye(m)
         rest = random_weights(self.n_subproblems - m, m, rng)
         W = np.concatenate([corners, rest])[: self.n_subproblems]
-        self.subproblems = Subproblems(W, self.n_neighbours, "chebyshev")
+        self.subproblems = Subproblems(W, self.n_neighbors, "chebyshev")
         self.searches = LocalSearches(m, "weighted_sum", self.patience, self.max_gains)
         seed = int(rng.integers(2**31))
         self.clusters = KMeans(_N_CLUSTERS, n_init=4, random_state=seed).fit_predict(W)
@@ -133,7 +133,7 @@ class PublishedMOELA(ArchiveAlgorithm):
         if self.searches_due:
             self.searches_due = False
             self._start_searches()
-        X = self.operators.neighbours(
+        X = self.operators.neighbors(
             self.problem, self.searches.X, 1, self.random_state, self.searches.step
         )
         pop = Population.new("X", X[:, 0])
@@ -143,7 +143,7 @@ class PublishedMOELA(ArchiveAlgorithm):
     def _children(self) -> Population:
         homes = self.random_state.permutation(len(self.subproblems))
         parents, local = self.subproblems.parents(
-            homes, self.operators.n_parents, self.prob_neighbour_mating, self.random_state
+            homes, self.operators.n_parents, self.prob_neighbor_mating, self.random_state
         )
         pop = self.operators.children(
             self.problem, self.subproblems.pop, parents, self.random_state
@@ -192,7 +192,7 @@ class PublishedMOELA(ArchiveAlgorithm):
     def _answer(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
         parts = np.array([ind.get("part") for ind in pop])
         self._take_children(pop, F, CV, parts == "evolution")
-        self._take_neighbours(pop, F, CV, parts == "search")
+        self._take_neighbors(pop, F, CV, parts == "search")
 
     def _take_children(self, pop: Population, F: Floats, CV: Floats, mine: Bools) -> None:
         if mine.any():
@@ -202,7 +202,7 @@ class PublishedMOELA(ArchiveAlgorithm):
                 child.get("local").astype(bool), self.frame, self.random_state,
             )  # fmt: skip
 
-    def _take_neighbours(self, pop: Population, F: Floats, CV: Floats, mine: Bools) -> None:
+    def _take_neighbors(self, pop: Population, F: Floats, CV: Floats, mine: Bools) -> None:
         if not mine.any():
             return
         pop, F, CV = pop[mine], F[mine], CV[mine]
@@ -222,7 +222,7 @@ class PublishedMOELA(ArchiveAlgorithm):
     def _finish(self, finished: Bools) -> None:
         running = self.searches
         F, ids = running.F[finished], running.ids[finished].tolist()
-        values = scalarise(self.frame.scale(F), running.W[finished], "weighted_sum")
+        values = scalarize(self.frame.scale(F), running.W[finished], "weighted_sum")
         for search, value in zip(ids, values.tolist(), strict=True):
             visited = self.visited.pop(search)
             self.rows.extend(visited)

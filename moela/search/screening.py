@@ -21,7 +21,7 @@ from moela.search.local_search import LocalSearches
 
 @dataclass
 class Candidates:
-    """Neighbours of n designs, k each.
+    """Neighbors of n designs, k each.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class _Pool:
 
 
 class Screen:
-    """Proposes neighbours and picks those that a learned model ranks best.
+    """Proposes neighbors and picks those that a learned model ranks best.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ class Screen:
     learns : bool
         Whether features are wanted although no move model is.
     n_candidates : int
-        Neighbours that the model ranks around each place where a search stands.
+        Neighbors that the model ranks around each place where a search stands.
     prob_blind : float
         Share of the designs whose move is drawn blindly.
     """
@@ -168,7 +168,7 @@ class Screen:
         random_state: np.random.Generator,
         step: Floats | float = 0.1,
     ) -> Candidates:
-        """Propose neighbours of designs X [n, ...] with features [n, d]; `width` are picked.
+        """Propose neighbors of designs X [n, ...] with features [n, d]; `width` are picked.
 
         There are k of each if there is a model to rank them, else `width`.
         """
@@ -188,9 +188,9 @@ class Screen:
     def _propose(
         self, X: NDArray[Any], k: int, random_state: np.random.Generator, step: Floats | float
     ) -> tuple[NDArray[Any], Floats]:
-        """Return k neighbours of each of X [n, ...], [n, k, ...], and their features [n, k, d]."""
+        """Return k neighbors of each of X [n, ...], [n, k, ...], and their features [n, k, d]."""
         n = len(X)
-        near = self.operators.neighbours(self.problem, X, k, random_state, step)
+        near = self.operators.neighbors(self.problem, X, k, random_state, step)
         if not self.learns:
             return near, np.empty((n, k, 0))
         flat = near.reshape(n * k, *near.shape[2:])

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from moela._arrays import Floats, rows
 from moela.core.archive import Archive
-from moela.core.scaling import Frame, Scalarisation, scalarise
+from moela.core.scaling import Frame, Scalarization, scalarize
 from moela.learning.features import Encoder
 from moela.learning.start_model import StartModel
 from moela.search.local_search import tries_of
@@ -21,7 +21,7 @@ def pick_starts(
     front: Archive,
     frame: Frame,
     W: Floats,
-    by: Scalarisation,
+    by: Scalarization,
     model: StartModel | None,
     random_state: np.random.Generator,
 ) -> tuple[NDArray[np.int64], Floats]:
@@ -66,7 +66,7 @@ def pick_starts(
 
 
 def shortlist(
-    F: Floats, frame: Frame, W: Floats, by: Scalarisation
+    F: Floats, frame: Frame, W: Floats, by: Scalarization
 ) -> tuple[NDArray[np.int64], Floats]:
     """List the ten (or all) of F [m, M] that are best for each row of weights W [n, M], best first.
 
@@ -74,9 +74,9 @@ def shortlist(
     -------
     members : int array, [n, k]
     values : float array, [n, k]
-        Their scalarised values.
+        Their scalarized values.
     """
-    value = scalarise(frame.scale(F)[None], W[:, None], by)
+    value = scalarize(frame.scale(F)[None], W[:, None], by)
     order = value.argsort(axis=1, kind="stable")[:, :_SHORTLIST]
     return order, np.take_along_axis(value, order, axis=1)
 

@@ -8,7 +8,7 @@ import numpy as np
 from pymoo.core.population import Population
 
 from moela._arrays import Floats, rows
-from moela.core.scaling import Frame, scalarise
+from moela.core.scaling import Frame, scalarize
 from moela.learning.features import Encoder
 from moela.learning.move_ranking import Ranking
 from moela.search.local_search import LocalSearches
@@ -46,7 +46,7 @@ def teach_moves(
         W = searches.W[np.array(stood)[own]]
 
         def value(F: Floats) -> Floats:
-            return scalarise(frame.scale(F), W, searches.by)
+            return scalarize(frame.scale(F), W, searches.by)
 
         _check(ranking, pop[made][own], moves[own], before[own], after[own], value)
     ranking.fit_if_due()

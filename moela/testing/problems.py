@@ -18,7 +18,7 @@ from pymoo.core.variable import Binary, Choice
 from pymoo.optimize import minimize
 
 from moela._arrays import rows
-from moela.core.operators import resolve
+from moela.core.operators import check_spelling, resolve
 from moela.testing.drive import key
 
 ProblemCheck = Callable[[Problem], None]
@@ -101,7 +101,7 @@ def check_operators_randomness(problem: Problem) -> None:
         pop = _sampled(problem, _N, rng)
         parents = rng.integers(0, _N, (_N, max(operators.n_parents, 2)))
         children = operators.children(problem, pop, parents, rng)
-        near = operators.neighbours(problem, pop.get("X"), 2, rng)
+        near = operators.neighbors(problem, pop.get("X"), 2, rng)
         return [
             key(x) for x in (*pop.get("X"), *children.get("X"), *near.reshape(-1, *near.shape[2:]))
         ]
@@ -117,43 +117,44 @@ def check_operators_randomness(problem: Problem) -> None:
     assert first != everything(8), "Operators must give other designs for another random_state."
 
 
-def check_neighbours(problem: Problem) -> None:
-    """Check that `neighbours(x, k, random_state)` gives k legal designs that differ from x."""
-    if not hasattr(problem, "neighbours"):
+def check_neighbors(problem: Problem) -> None:
+    """Check that `neighbors(x, k, random_state)` gives k legal designs that differ from x."""
+    check_spelling(problem)
+    if not hasattr(problem, "neighbors"):
         return
     X = _designs(problem)
     for x in X[:5]:
         before = key(x)
-        near = np.asarray(problem.neighbours(x, 6, np.random.default_rng(1)))
+        near = np.asarray(problem.neighbors(x, 6, np.random.default_rng(1)))
         expected = (6, *np.shape(x))
         assert near.shape == expected, (
-            f"neighbours(x, 6) must have shape {expected}. Got {near.shape} instead."
+            f"neighbors(x, 6) must have shape {expected}. Got {near.shape} instead."
         )
-        assert key(x) == before, "neighbours() must not change x."
-        _assert_legal(problem, near, "neighbours()")
+        assert key(x) == before, "neighbors() must not change x."
+        _assert_legal(problem, near, "neighbors()")
         same = [i for i, other in enumerate(near) if key(other) == before]
-        assert not same, f"neighbours() must differ from x. Number {same[0]} is x itself."
-        again = np.asarray(problem.neighbours(x, 6, np.random.default_rng(1)))
-        assert np.array_equal(near, again), "neighbours() must repeat for the same random_state."
+        assert not same, f"neighbors() must differ from x. Number {same[0]} is x itself."
+        again = np.asarray(problem.neighbors(x, 6, np.random.default_rng(1)))
+        assert np.array_equal(near, again), "neighbors() must repeat for the same random_state."
 
 
-def check_neighbours_many(problem: Problem) -> None:
-    """Check that `neighbours_many(X, k, random_state)` gives k legal neighbours of each row."""
-    if not hasattr(problem, "neighbours_many"):
+def check_neighbors_many(problem: Problem) -> None:
+    """Check that `neighbors_many(X, k, random_state)` gives k legal neighbors of each row."""
+    if not hasattr(problem, "neighbors_many"):
         return
     X = _designs(problem)
     before = [key(x) for x in X]
-    near = np.asarray(problem.neighbours_many(X, 3, np.random.default_rng(1)))
+    near = np.asarray(problem.neighbors_many(X, 3, np.random.default_rng(1)))
     expected = (len(X), 3, *X.shape[1:])
     assert near.shape == expected, (
-        f"neighbours_many(X, 3) must have shape {expected}. Got {near.shape} instead."
+        f"neighbors_many(X, 3) must have shape {expected}. Got {near.shape} instead."
     )
-    assert [key(x) for x in X] == before, "neighbours_many() must not change X."
-    _assert_legal(problem, near.reshape(-1, *X.shape[1:]), "neighbours_many()")
+    assert [key(x) for x in X] == before, "neighbors_many() must not change X."
+    _assert_legal(problem, near.reshape(-1, *X.shape[1:]), "neighbors_many()")
     for i, group in enumerate(near):
         for other in group:
             assert key(other) != before[i], (
-                f"neighbours_many() must differ from X. Row {i} does not."
+                f"neighbors_many() must differ from X. Row {i} does not."
             )
 
 
@@ -255,8 +256,8 @@ PROBLEM_CHECKS: tuple[ProblemCheck, ...] = (
     check_operators_are_legal,
     check_operators_leave_parents,
     check_operators_randomness,
-    check_neighbours,
-    check_neighbours_many,
+    check_neighbors,
+    check_neighbors_many,
     check_canonical,
     check_ref_point,
     check_features,
@@ -274,7 +275,7 @@ def check_problem(problem: Problem, *, skip: Sequence[str] = ()) -> None:
     ----------
     problem : Problem
         A pymoo problem. What it offers beyond pymoo's interface is checked where it is there:
-        `operators`, `neighbours`, `neighbours_many`, `canonical`, `check`, `ref_point`,
+        `operators`, `neighbors`, `neighbors_many`, `canonical`, `check`, `ref_point`,
         `features`, `decode` and `encode`, `version`.
     skip : sequence of str
         Names of checks to leave out.

@@ -1,8 +1,8 @@
 """Classic combinatorial problems with several objectives, seeded, with exact fronts where possible.
 
 `MultiObjectiveQAP`, `MultiObjectiveKnapsack` and `MNKLandscape` are pymoo problems against which
-an optimiser can be judged: small instances are solved exactly, public instance files can be read,
-and each brings operators and neighbours of its own. Each module lists its references.
+an optimizer can be judged: small instances are solved exactly, public instance files can be read,
+and each brings operators and neighbors of its own. Each module lists its references.
 """
 
 from problems.classic.front import KnownFront

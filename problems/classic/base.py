@@ -111,10 +111,10 @@ class ClassicProblem(Problem):
             digest.update(np.ascontiguousarray(array).tobytes())
         self.version = f"{kind}-{formula}-{digest.hexdigest()[:12]}"
 
-    def neighbours(
+    def neighbors(
         self, x: np.ndarray[Any, Any], k: int, random_state: np.random.Generator
     ) -> np.ndarray[Any, Any]:
-        """Return `k` neighbours of one design; see `neighbours_many`.
+        """Return `k` neighbors of one design; see `neighbors_many`.
 
         Parameters
         ----------
@@ -126,13 +126,13 @@ class ClassicProblem(Problem):
         -------
         ndarray, shape [k, n_var]
         """
-        return self.neighbours_many(np.asarray(x)[None], k, random_state)[0]
+        return self.neighbors_many(np.asarray(x)[None], k, random_state)[0]
 
     @abstractmethod
-    def neighbours_many(
+    def neighbors_many(
         self, X: np.ndarray[Any, Any], k: int, random_state: np.random.Generator
     ) -> np.ndarray[Any, Any]:
-        """Return `k` neighbours of each design, shape [len(X), k, n_var]."""
+        """Return `k` neighbors of each design, shape [len(X), k, n_var]."""
 
 
 def reference_point(

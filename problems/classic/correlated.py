@@ -47,7 +47,7 @@ def correlated_uniforms(
     """
     r = min(1.0, 2.0 * math.sin(math.pi / 6.0 * correlation))
     # The symmetric square root of the covariance in closed form, own * I + shared * ones: unlike a
-    # factorisation it is the same on every machine, and it exists where the matrix is singular.
+    # factorization it is the same on every machine, and it exists where the matrix is singular.
     own = math.sqrt(1.0 - r)
     shared = (math.sqrt(max(0.0, 1.0 + (n_objectives - 1) * r)) - own) / n_objectives
     normal = rng.standard_normal((size, n_objectives))

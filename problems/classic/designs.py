@@ -129,7 +129,7 @@ class Packing(_Saved):
     weight, capacity : int
         Total weight of the chosen items, and what is allowed.
     values : tuple of float, length n_obj
-        Total value of each objective, to be maximised (the problem's F is the negative).
+        Total value of each objective, to be maximized (the problem's F is the negative).
     """
 
     FORMAT: ClassVar[str] = "knapsack-packing"
@@ -180,7 +180,7 @@ class BitString(_Saved):
     bits : tuple of int, length n
         0 or 1 each.
     fitness : tuple of float, length n_obj
-        Mean contribution of the bits, to be maximised (the problem's F is the negative).
+        Mean contribution of the bits, to be maximized (the problem's F is the negative).
     """
 
     FORMAT: ClassVar[str] = "mnk-bits"

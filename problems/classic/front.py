@@ -20,7 +20,7 @@ class KnownFront:
     Attributes
     ----------
     F : ndarray of float, shape [n, n_obj]
-        The objective values, minimised, non-dominated, sorted by column.
+        The objective values, minimized, non-dominated, sorted by column.
     source : str
         Who says so: a file, a paper, or the method that computed it.
     X : ndarray, shape [n, n_var], or None
@@ -55,7 +55,7 @@ def insert_point(archive, tags, count, f, tag):  # type: ignore[no-untyped-def]
     Parameters
     ----------
     archive : ndarray of float, shape [capacity, n_obj]
-        Mutually non-dominated points, minimised; changed in place.
+        Mutually non-dominated points, minimized; changed in place.
     tags : ndarray of int, shape [capacity, n_tag]
         What belongs to each point (a design); moves with it.
     count : int
@@ -146,7 +146,7 @@ def nondominated(F: FloatArray) -> np.ndarray[Any, np.dtype[np.int64]]:
     Parameters
     ----------
     F : ndarray of float, shape [n, n_obj]
-        Objective values, minimised.
+        Objective values, minimized.
 
     Returns
     -------

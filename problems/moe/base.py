@@ -24,7 +24,7 @@ OVER = ("mean", "worst")
 
 
 class MoEProblem(Problem):
-    """Base of the deployment problems: integer rows, all objectives minimised.
+    """Base of the deployment problems: integer rows, all objectives minimized.
 
     Attributes
     ----------
@@ -85,13 +85,13 @@ class MoEProblem(Problem):
         """Check rows of X, [n, n_var] or [n_var]; a ValueError names the first that is illegal."""
         self._rows(X)
 
-    def neighbours(self, x: ArrayLike, k: int, random_state: np.random.Generator) -> Ints:
-        """Return k designs one move away from x, [k, n_var]; see ``neighbours_many``."""
-        return self.neighbours_many(np.reshape(x, (1, -1)), k, random_state)[0]
+    def neighbors(self, x: ArrayLike, k: int, random_state: np.random.Generator) -> Ints:
+        """Return k designs one move away from x, [k, n_var]; see ``neighbors_many``."""
+        return self.neighbors_many(np.reshape(x, (1, -1)), k, random_state)[0]
 
     @abstractmethod
-    def neighbours_many(self, X: ArrayLike, k: int, random_state: np.random.Generator) -> Ints:
-        """Return k neighbours of each row of X, [n, k, n_var]."""
+    def neighbors_many(self, X: ArrayLike, k: int, random_state: np.random.Generator) -> Ints:
+        """Return k neighbors of each row of X, [n, k, n_var]."""
 
     @abstractmethod
     def starts(self) -> Ints:
@@ -141,7 +141,7 @@ def as_windows(
 
 
 def combine(values: Floats, over: str) -> Floats:
-    """Return the mean or the largest over windows, the first axis; all values are minimised."""
+    """Return the mean or the largest over windows, the first axis; all values are minimized."""
     check_choice(over, OVER, "over", "the problem")
     return values.mean(axis=0) if over == "mean" else values.max(axis=0)
 

@@ -1,4 +1,4 @@
-"""Operators and moves on ladders: integers whose neighbouring values mean nearly the same."""
+"""Operators and moves on ladders: integers whose neighboring values mean nearly the same."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ class LadderProblem(MoEProblem):
             out[same] = _step_down(X[same], self, random_state)
         return out
 
-    def neighbours_many(self, X: ArrayLike, k: int, random_state: np.random.Generator) -> Ints:
-        """Return k neighbours of each row of X, [n, k, n_var].
+    def neighbors_many(self, X: ArrayLike, k: int, random_state: np.random.Generator) -> Ints:
+        """Return k neighbors of each row of X, [n, k, n_var].
 
         Most go a rung or a few up or down one ladder; others go up one and down another, which
         trades between them, or move all ladders together.

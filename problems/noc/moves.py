@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from problems.noc.chip.jit import compiled
 from problems.noc.chip.tables import Ints, Seeds, Tables
 
-__all__ = ["mutate_batch", "neighbours_batch", "recombine_batch", "sample_batch"]
+__all__ = ["mutate_batch", "neighbors_batch", "recombine_batch", "sample_batch"]
 
 ATTEMPTS = 1_000
 """Draws before a move counts as impossible on a platform."""
@@ -26,7 +26,7 @@ class Network(NamedTuple):
 
     used: NDArray[np.uint8]  # [n_candidates] 1 where the design has chosen the link
     degree: NDArray[np.int64]  # [n_tiles]
-    neighbour: NDArray[np.int64]  # [n_tiles, max_degree]
+    neighbor: NDArray[np.int64]  # [n_tiles, max_degree]
     queue: NDArray[np.int64]  # [n_tiles] scratch
     seen: NDArray[np.uint8]  # [n_tiles] scratch
 
@@ -86,8 +86,8 @@ def new_network(tables: Tables) -> Network:
 def connect(network: Network, tables: Tables, c: int) -> None:
     """Add link c."""
     a, b = tables.link_a[c], tables.link_b[c]
-    network.neighbour[a, network.degree[a]] = b
-    network.neighbour[b, network.degree[b]] = a
+    network.neighbor[a, network.degree[a]] = b
+    network.neighbor[b, network.degree[b]] = a
     network.degree[a] += 1
     network.degree[b] += 1
     if c < tables.n_candidates:
@@ -99,8 +99,8 @@ def forget(network: Network, a: int, b: int) -> None:
     """Take b out of the list of a."""
     last = network.degree[a] - 1
     for k in range(last):
-        if network.neighbour[a, k] == b:
-            network.neighbour[a, k] = network.neighbour[a, last]
+        if network.neighbor[a, k] == b:
+            network.neighbor[a, k] = network.neighbor[a, last]
             break
     network.degree[a] = last
 
@@ -117,7 +117,7 @@ def disconnect(network: Network, tables: Tables, c: int) -> None:
 @compiled
 def load_links(network: Network, tables: Tables, links: Ints) -> None:
     """Make the network that of a design."""
-    used, degree, neighbour = network.used, network.degree, network.neighbour
+    used, degree, neighbor = network.used, network.degree, network.neighbor
     link_a, link_b, n_candidates = tables.link_a, tables.link_b, tables.n_candidates
     used.fill(0)
     degree.fill(0)
@@ -126,8 +126,8 @@ def load_links(network: Network, tables: Tables, links: Ints) -> None:
     for k in range(n_fixed + links.size):
         c = n_candidates + k if k < n_fixed else links[k - n_fixed]
         a, b = link_a[c], link_b[c]
-        neighbour[a, degree[a]] = b
-        neighbour[b, degree[b]] = a
+        neighbor[a, degree[a]] = b
+        neighbor[b, degree[b]] = a
         degree[a] += 1
         degree[b] += 1
         if c < n_candidates:
@@ -144,7 +144,7 @@ def may_replace(network: Network, tables: Tables, old: int, new: int) -> bool:
     planar = tables.n_planar_candidates
     if network.used[new] == 1 or (old < planar) != (new < planar):
         return False
-    degree, neighbour = network.degree, network.neighbour
+    degree, neighbor = network.degree, network.neighbor
     a, b = tables.link_a[old], tables.link_b[old]
     c, d = tables.link_a[new], tables.link_b[new]
     for end in (c, d):
@@ -162,7 +162,7 @@ def may_replace(network: Network, tables: Tables, old: int, new: int) -> bool:
     while i < found:
         v = queue[i]
         for k in range(degree[v]):
-            u = neighbour[v, k]
+            u = neighbor[v, k]
             if seen[u] == 0 and not (v == a and u == b):
                 if u == b:
                     return True
@@ -263,7 +263,7 @@ def mutate_batch(X: Ints, tables: Tables, max_moves: int, seeds: Seeds, out: Int
 
 
 @compiled
-def neighbours_batch(X: Ints, tables: Tables, seeds: Seeds, out: Ints) -> None:
+def neighbors_batch(X: Ints, tables: Tables, seeds: Seeds, out: Ints) -> None:
     """Fill ``out`` [n, k, n_var] with k designs one move away from each row, no move twice.
 
     Where a platform leaves fewer moves than k, some repeat.

@@ -28,7 +28,7 @@ from problems.noc.evaluation.features import FeaturePlan, features_batch
 from problems.noc.evaluation.kernel import first_illegal
 from problems.noc.evaluation.limits import check_constraints, refuse_unreachable
 from problems.noc.evaluation.objectives import MODELS, check_objectives
-from problems.noc.moves import neighbours_batch
+from problems.noc.moves import neighbors_batch
 from problems.noc.operators import NoCCrossover, NoCMutation, NoCSampling, draw_seeds
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ EVALUATION = 1
 
 
 class NoC3D(Problem):
-    """Place the PEs and the links of a 2D or 3D manycore chip, all objectives minimised.
+    """Place the PEs and the links of a 2D or 3D manycore chip, all objectives minimized.
 
     A row of X holds integers: the PE id on each tile (``n_tiles`` of them), then the indices of the
     links that the design chooses in ``platform.candidates``: ``n_planar_links`` tile pairs within
@@ -405,30 +405,30 @@ class NoC3D(Problem):
             "mutation": NoCMutation(),
         }
 
-    def neighbours(self, x: ArrayLike, k: int, random_state: np.random.Generator) -> Ints:
+    def neighbors(self, x: ArrayLike, k: int, random_state: np.random.Generator) -> Ints:
         """Return k different designs one move away from x, [k, n_var].
 
         A move swaps two PEs of different type or moves one planar link, with equal chances. Only
         where a platform leaves fewer than k moves do some repeat.
         """
-        return self.neighbours_many(np.reshape(x, (1, -1)), k, random_state)[0]
+        return self.neighbors_many(np.reshape(x, (1, -1)), k, random_state)[0]
 
-    def neighbours_many(self, X: ArrayLike, k: int, random_state: np.random.Generator) -> Ints:
-        """Return k different neighbours of each row of X, [n, k, n_var].
+    def neighbors_many(self, X: ArrayLike, k: int, random_state: np.random.Generator) -> Ints:
+        """Return k different neighbors of each row of X, [n, k, n_var].
 
         Those of a row depend on the row and its place in X only, not on the other rows.
         """
         rows = self.legal_rows(X)
-        k = integer(k, "k", "neighbours", 0)
+        k = integer(k, "k", "neighbors", 0)
         out = np.empty((len(rows), k, self.n_var), dtype=np.int64)
-        neighbours_batch(rows, self.platform.tables, draw_seeds(random_state, len(rows)), out)
+        neighbors_batch(rows, self.platform.tables, draw_seeds(random_state, len(rows)), out)
         return out
 
     def features(self, X: ArrayLike) -> Floats:
         """Return a few dozen numbers about each design for learned models, [n, n_features].
 
         ``feature_names`` says what the columns are. What a row shares with the row before is not
-        counted again, so neighbours of one design, one after the other, take the least time.
+        counted again, so neighbors of one design, one after the other, take the least time.
         """
         rows = self.legal_rows(X)
         out = np.empty((len(rows), self._plan.n_features))

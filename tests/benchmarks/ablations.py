@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from moela import MOELA
-from moela.core.scaling import SCALARISATIONS
+from moela.core.scaling import SCALARIZATIONS
 from moela.experiments.run import ExperimentResults
 from moela.quality.statistics import compare_pairs, holm
 from problems import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP, NoC3D
@@ -70,9 +70,9 @@ def variants() -> dict[str, Any]:
     for pareto in (0.1, 0.3, 0.5):
         shares = {"evolution": 0.1, "search": 0.9 - pareto, "pareto": pareto}
         found[f"{pareto} Pareto search"] = moela(shares=shares)
-    for by in SCALARISATIONS:
+    for by in SCALARIZATIONS:
         found[f"descend {by}"] = moela(descend=by)
-        found[f"replace {by}"] = moela(scalarisation=by)
+        found[f"replace {by}"] = moela(scalarization=by)
     for n in (10, 25, 50, 200):
         found[f"{n} candidates"] = moela(n_candidates=n)
     for size in (50, 100, 300, 1000):

@@ -1,4 +1,4 @@
-"""Run optimisers of other libraries on a pymoo problem, recording every evaluation.
+"""Run optimizers of other libraries on a pymoo problem, recording every evaluation.
 
     X, F, G = run_adapter("pygmo-nsga2", problem, n_eval=10_000, seed=1)
 
@@ -39,7 +39,7 @@ ADAPTERS = (
 def run_adapter(
     name: str, problem: Any, n_eval: int, seed: int, *, pop_size: int = 100
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Run an optimiser of another library.
+    """Run an optimizer of another library.
 
     Parameters
     ----------
@@ -233,9 +233,9 @@ def _run_pygmo(algorithm: str, recorder: Recorder, start: list[Any], seed: int) 
         user = pygmo.nsga2(gen=generations, m=1.0 / recorder.problem.n_var, seed=seed)
     else:
         spread = "grid" if recorder.problem.n_obj == 2 else "low discrepancy"
-        neighbours = min(20, len(start) - 1)
+        neighbors = min(20, len(start) - 1)
         user = pygmo.moead(
-            gen=generations, weight_generation=spread, neighbours=neighbours, seed=seed
+            gen=generations, weight_generation=spread, neighbors=neighbors, seed=seed
         )
     whole = algorithm == "nsga2" and kind in ("integer", "binary")
     inner = _PygmoProblem(recorder, kind, whole)

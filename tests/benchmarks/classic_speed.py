@@ -1,4 +1,4 @@
-"""Rates of the classic problems: evaluations, neighbours, offspring, and times of exact fronts.
+"""Rates of the classic problems: evaluations, neighbors, offspring, and times of exact fronts.
 
 Run from the repository's root; takes about a minute:
 
@@ -23,7 +23,7 @@ from pymoo.core.population import Population
 from problems.classic import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP
 
 BATCH = 200
-NEIGHBOURS = 10
+NEIGHBORS = 10
 
 
 def rate(work: Callable[[], Any], items: int, seconds: float = 0.4) -> float:
@@ -56,8 +56,8 @@ def instances() -> list[Any]:
 def main() -> None:
     """Print the two tables."""
     print(f"Python {platform.python_version()}, numpy {np.__version__}, numba {numba.__version__}")
-    print(f"\nper CPU second, in batches of {BATCH}; neighbours {NEIGHBOURS} a design\n")
-    print(f"{'problem':58} {'evaluations':>12} {'neighbours':>12} {'offspring':>12}")
+    print(f"\nper CPU second, in batches of {BATCH}; neighbors {NEIGHBORS} a design\n")
+    print(f"{'problem':58} {'evaluations':>12} {'neighbors':>12} {'offspring':>12}")
     for problem in instances():
         rng = np.random.default_rng(1)
         operators = problem.operators()
@@ -75,8 +75,8 @@ def main() -> None:
         rates = (
             rate(lambda p=problem, X=X: p.evaluate(X), BATCH),
             rate(
-                lambda p=problem, X=X, r=rng: p.neighbours_many(X, NEIGHBOURS, r),
-                BATCH * NEIGHBOURS,
+                lambda p=problem, X=X, r=rng: p.neighbors_many(X, NEIGHBORS, r),
+                BATCH * NEIGHBORS,
             ),
             rate(offspring, BATCH),
         )

@@ -35,7 +35,7 @@ def chips(chip):
     rng = np.random.default_rng(1)
     rows = chip.operators()["sampling"](chip, BATCH, random_state=rng).get("X")
     for _ in range(5):
-        rows = np.stack([chip.neighbours(row, 1, rng)[0] for row in rows])
+        rows = np.stack([chip.neighbors(row, 1, rng)[0] for row in rows])
     return rows
 
 
@@ -48,9 +48,9 @@ def test_noc_features(benchmark, chip, chips):
     assert len(benchmark(chip.features, chips)) == BATCH
 
 
-def test_noc_neighbours(benchmark, chip, chips):
+def test_noc_neighbors(benchmark, chip, chips):
     rng = np.random.default_rng(1)
-    assert benchmark(chip.neighbours, chips[0], BATCH, rng).shape == (BATCH, chip.n_var)
+    assert benchmark(chip.neighbors, chips[0], BATCH, rng).shape == (BATCH, chip.n_var)
 
 
 @pytest.mark.parametrize("max_size", [None, 200])

@@ -192,9 +192,9 @@ def speed(data: Any) -> str:
 
 
 def one_layer_changed(problem: MoEDeployment, base: Any, n: int, rng: Any) -> Any:
-    """Return those of n neighbours of a row in which one part of one layer changed, [m, n_var]."""
+    """Return those of n neighbors of a row in which one part of one layer changed, [m, n_var]."""
     layout = problem.layout
-    near = problem.neighbours(base, n, rng)
+    near = problem.neighbors(base, n, rng)
     # All layers at once, the policy or the batch size are no change of one layer.
     changed = (near[:, layout.gates] != base[layout.gates]).sum(axis=1)
     kept = near[:, layout.capacities] != base[layout.capacities]

@@ -3,13 +3,12 @@
 DeepSeek-V2-Lite's routing (26 layers of 64 experts, 8,222 tokens), four devices, every layer with a
 threshold, a placement and buffers of its own; the made-up kernel times do not matter for speed.
 Every evaluation is exact: a sample is compared, to the bit, with a model that has kept nothing.
-Run: ``MOELA_DATA=... python tests/benchmarks/moe_deployment.py``
+Run: ``MOELA_DATA=... python -m tests.benchmarks.moe_deployment``
 """
 
 from __future__ import annotations
 
 import os
-import sys
 import time
 from pathlib import Path
 
@@ -19,10 +18,7 @@ from moe_costmodel.deployment.model import DeploymentModel
 from moe_costmodel.gating.rules import GateRule
 from moe_costmodel.shapes import LayerShape
 from moe_costmodel.traces.trace import RoutingTrace
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "moe_costmodel"))
-
-from machines import hardware, latency
+from tests.moe_costmodel.machines import hardware, latency
 
 N_DEVICES, POLICIES = 4, ("paper", "lru", "inactive-lfu")
 

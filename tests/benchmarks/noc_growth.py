@@ -149,7 +149,7 @@ def report_incremental():
         X = designs(problem, 2 * n)[:n]
         rng = np.random.default_rng(0)
         swaps = []
-        for base, near in zip(X, problem.neighbours_many(X, 40, rng), strict=True):
+        for base, near in zip(X, problem.neighbors_many(X, 40, rng), strict=True):
             swaps.append(near[(near[:, tiles:] == base[tiles:]).all(axis=1)][:8])
         together = np.concatenate(swaps)
         in_turn = np.stack(swaps, axis=1).reshape(together.shape)

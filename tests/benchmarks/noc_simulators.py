@@ -40,7 +40,7 @@ def varied_designs(platform: Platform, seed: int, n_sampled: int = 12) -> list[D
     x = X[1]
     best = problem.evaluate(x[None])[0, 0]
     for step in range(240):
-        near = problem.neighbours(x, 20, rng)
+        near = problem.neighbors(x, 20, rng)
         F = problem.evaluate(near)[:, 0]
         if F.min() <= best:
             x, best = near[F.argmin()], F.min()
@@ -176,7 +176,7 @@ def main() -> None:
         "Fast models of the network-on-chip against slower ones",
         "tests.benchmarks.noc_simulators",
         "Packet latency: the mean over designs of synthetic bfs traffic, scaled so that the "
-        "busiest queue, PE ends included, has the utilisation named; the simulation follows every "
+        "busiest queue, PE ends included, has the utilization named; the simulation follows every "
         "packet (Poisson arrivals, the same routes, endless buffers). Temperature: sampled designs "
         "and ever cooler ones; the finite volumes are those of `problems.noc.design.heat`. The "
         "spreading factors were fitted to finite volumes on other designs, not to HotSpot; the "

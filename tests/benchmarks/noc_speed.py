@@ -37,7 +37,7 @@ operators, rng = problem.operators(), np.random.default_rng(0)
 X = operators["sampling"]._do(problem, 4, random_state=rng)
 operators["mutation"]._do(problem, X, random_state=rng)
 operators["crossover"]._do(problem, np.stack((X, X)), random_state=rng)
-problem.neighbours(X[0], 4, rng)
+problem.neighbors(X[0], 4, rng)
 problem.features(X)
 print(imported - begin, evaluated - imported, time.perf_counter() - evaluated)
 """
@@ -134,7 +134,7 @@ def report_variation(problem, X):
     half = len(X) // 2
     evaluation = best(lambda: problem.evaluate(X)) / len(X)
     related = operators["mutation"]._do(problem, X, random_state=rng)
-    near = problem.neighbours_many(X[: len(X) // 20], 20, rng).reshape(-1, problem.n_var)
+    near = problem.neighbors_many(X[: len(X) // 20], 20, rng).reshape(-1, problem.n_var)
     work = {
         "sampling": lambda: operators["sampling"]._do(problem, len(X), random_state=rng),
         "mutation": lambda: operators["mutation"]._do(problem, X, random_state=rng),
@@ -144,9 +144,9 @@ def report_variation(problem, X):
         "crossover, related parents": lambda: operators["crossover"]._do(
             problem, np.stack((X[:half], related[:half])), random_state=rng
         ),
-        "neighbours, 20 at a time": lambda: problem.neighbours_many(X[: len(X) // 20], 20, rng),
+        "neighbors, 20 at a time": lambda: problem.neighbors_many(X[: len(X) // 20], 20, rng),
         "features, unrelated designs": lambda: problem.features(X),
-        "features, 20 neighbours at a time": lambda: problem.features(near),
+        "features, 20 neighbors at a time": lambda: problem.features(near),
         "canonical": lambda: problem.canonical(X),
     }
     print(f"\n{'per design':34}{'us':>8}{'of an evaluation':>20}")

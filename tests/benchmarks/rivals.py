@@ -73,7 +73,7 @@ def age2(problem: Any, *, pop: int) -> AGEMOEA2:
 
 
 def adapted(problem: Any, n_eval: int, seed: int, *, name: str, pop: int) -> tuple[Any, ...]:
-    """Run an optimiser of another library; see `adapters`."""
+    """Run an optimizer of another library; see `adapters`."""
     # scipy and others seed in 32 bits.
     return run_adapter(name, problem, n_eval, int(np.uint32(seed)), pop_size=pop)
 
@@ -111,7 +111,7 @@ def slow_rivals(pop: int) -> dict[str, Make]:
 
 
 def other_libraries(*names: str, pop: int) -> dict[str, External]:
-    """Return optimisers of other libraries, those of them that are installed."""
+    """Return optimizers of other libraries, those of them that are installed."""
     from importlib.util import find_spec
 
     titles = {

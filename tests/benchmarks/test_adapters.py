@@ -90,7 +90,7 @@ def test_every_evaluation_is_recorded(adapter, kind):
     if kind == "repaired":
         assert np.all(G <= 0)
     else:
-        # An optimiser whose operators change nothing would be no rival.
+        # An optimizer whose operators change nothing would be no rival.
         assert len({str(x) for x in X[20:]} - set(told)) >= 10
     again = run_adapter(adapter, problem, n, 1, pop_size=20)
     np.testing.assert_array_equal(again[1], F)
@@ -98,7 +98,7 @@ def test_every_evaluation_is_recorded(adapter, kind):
     assert not np.array_equal(other[1], F)
 
 
-def test_optimisers_get_better_than_their_start(adapter):
+def test_optimizers_get_better_than_their_start(adapter):
     problem = PROBLEMS["real"]()
     _, F, _ = run_adapter(adapter, problem, 60 if adapter in SLOW else 160, 1, pop_size=40)
     volume = [moocore.hypervolume(part, ref=[1.1, 6.0]) for part in (F[:40], F)]

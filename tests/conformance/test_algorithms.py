@@ -23,13 +23,13 @@ ALGORITHMS = {
     ),
     "MOELA, no learning": partial(MOELA, n_subproblems=12, start_model=None, move_model=None),
     "MOELA as published": partial(
-        MOELA.published, n_subproblems=12, n_neighbours=5, n_children=1, n_random_generations=1
+        MOELA.published, n_subproblems=12, n_neighbors=5, n_children=1, n_random_generations=1
     ),
     "MOOS": partial(MOOS, n_init=15),
     "MOOSTAGE": partial(
-        MOOSTAGE, n_init=15, n_neighbours=4, max_steps=3, n_trees=5, n_model_steps=3
+        MOOSTAGE, n_init=15, n_neighbors=4, max_steps=3, n_trees=5, n_model_steps=3
     ),
-    "MOMAD": partial(MOMAD, n_subproblems=12, patience=2, n_explore=3, n_explore_neighbours=3),
+    "MOMAD": partial(MOMAD, n_subproblems=12, patience=2, n_explore=3, n_explore_neighbors=3),
     "MOMAD, perturbation": partial(
         MOMAD, n_subproblems=12, patience=2, n_explore=0, restart="perturbation"
     ),

@@ -1,14 +1,12 @@
 import os
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from moe_costmodel.traces.trace import RoutingTrace
-
-sys.path.insert(0, str(Path(__file__).parent))
+from moe_costmodel import RoutingTrace
+from tests.moe_costmodel.random_traces import random_trace
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -39,17 +37,6 @@ def deepseek(shared_data):
 @pytest.fixture
 def rng():
     return np.random.default_rng(7)
-
-
-def random_trace(rng, *, n_tokens=60, n_layers=2, k=2, n_experts=8, lengths=None):
-    """A skewed random trace with weights."""
-    popularity = rng.dirichlet(np.full(n_experts, 0.6), size=n_layers)
-    noise = rng.gumbel(size=(n_tokens, n_layers, n_experts))
-    ids = np.argsort(-(np.log(popularity + 1e-9) + noise), axis=2)[:, :, :k]
-    weights = np.sort(rng.dirichlet(np.ones(k + 2), size=(n_tokens, n_layers))[:, :, :k])[..., ::-1]
-    return RoutingTrace(
-        ids.astype(np.uint8), weights, n_experts=n_experts, sequence_lengths=lengths
-    )
 
 
 @pytest.fixture

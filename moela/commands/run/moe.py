@@ -51,14 +51,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     wishes.add_argument("--slo-ms", type=float, help="most milliseconds of 99 %% of the steps")
     wishes.add_argument("--memory-gib", type=float, help="of a device (default: the hardware's)")
     wishes.add_argument("--max-quality-loss", type=float, help="share of gate mass lost at most")
-    wishes.add_argument("--objectives", nargs="+", metavar="NAME", help="what is minimised")
+    wishes.add_argument("--objectives", nargs="+", metavar="NAME", help="what is minimized")
     wishes.add_argument("--over", choices=("mean", "worst"), default="mean", help="windows")
     wishes.add_argument("--batches", type=int, nargs="+", metavar="N", help="batch sizes")
     wishes.add_argument("--replicas", type=int, default=0, help="slots beyond one an expert")
     wishes.add_argument("--rule", default="top-p", help="top-p, skip, top-k or any")
     parser.add_argument(
         "--algorithm", choices=[name for name in ALGORITHMS if name != "moead"], default="moela",
-        help="what optimises",
+        help="what optimizes",
     )  # fmt: skip
     parser.add_argument("--evals", type=int, default=3000, help="deployments to evaluate")
     parser.add_argument("--seed", type=int, default=1, help="random seed")
@@ -72,7 +72,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Optimise, and write the front, the knee's plan, what explains and exports it, and plots."""
+    """Optimize, and write the front, the knee's plan, what explains and exports it, and plots."""
     if arguments.evals < 2:
         raise ValueError(f"--evals must be at least 2. Got {arguments.evals} instead.")
     out = Path(arguments.out)

@@ -50,7 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--algorithm",
         choices=ALGORITHMS,
         default="moela",
-        help="what optimises; ga for one objective",
+        help="what optimizes; ga for one objective",
     )
     parser.add_argument("--evals", type=int, default=20_000, help="designs to evaluate")
     parser.add_argument("--seed", type=int, default=1, help="random seed")
@@ -60,7 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Optimise and write front.csv, run.json, front.png and best.json."""
+    """Optimize and write front.csv, run.json, front.png and best.json."""
     from problems import NoC3D
 
     if arguments.evals < 2:

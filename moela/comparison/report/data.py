@@ -78,7 +78,7 @@ def problem_data(comparison: Comparison, problem: str) -> dict[str, Any]:
 def _look(name: str, look: Look) -> dict[str, str]:
     symbol = _SYMBOLS[look.marker]
     solid = symbol if symbol in _SOLID else "diamond" if symbol.endswith("up") else "cross"
-    return {"name": name, "colour": look.colour, "symbol": symbol, "solid": solid}
+    return {"name": name, "color": look.color, "symbol": symbol, "solid": solid}
 
 
 def _has_run(comparison: Comparison, problem: str, algorithm: str) -> bool:

@@ -88,7 +88,7 @@ class _Measured(str):
 
 
 def table_html(comparison: Comparison, table: Table) -> str:
-    """Return a table, numbers to the right and algorithms with their colours."""
+    """Return a table, numbers to the right and algorithms with their colors."""
     if not len(table):
         return '<p class="note">none</p>'
     columns = list(table.rows[0])
@@ -108,9 +108,9 @@ def table_html(comparison: Comparison, table: Table) -> str:
 def cell(comparison: Comparison, column: str, value: Any, numeric: bool = False) -> str:
     """Return one cell of such a table."""
     shown = "–" if value is None or value != value else text(value)
-    if column in ("algorithm", "rival") and value in comparison.colours:
-        colour = comparison.colours[value]
-        return f'<td class="algorithm" style="--swatch: {colour}">{escape(shown)}</td>'
+    if column in ("algorithm", "rival") and value in comparison.colors:
+        color = comparison.colors[value]
+        return f'<td class="algorithm" style="--swatch: {color}">{escape(shown)}</td>'
     if isinstance(value, _Measured):
         return value.html()
     return f"<td{' class=number' if numeric else ''}>{escape(shown)}</td>"

@@ -156,7 +156,7 @@ class RayRunner:
                 ray.cancel(reference)
 
     def cancel(self) -> int:
-        """Return 0: what goes on is cancelled when the generator is closed."""
+        """Return 0: what goes on is canceled when the generator is closed."""
         return 0
 
     def close(self) -> None:
@@ -243,7 +243,7 @@ _LOST_WORKERS = frozenset({"TerminatedWorkerError", "BrokenProcessPool", "Killed
 
 
 def _give_up(answers: Any) -> None:
-    """Close a generator of joblib without its warning that tasks are cancelled, as they shall."""
+    """Close a generator of joblib without its warning that tasks are canceled, as they shall."""
     if hasattr(answers, "close"):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)

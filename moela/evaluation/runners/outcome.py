@@ -22,7 +22,7 @@ FAILURES = frozenset({ERROR, INVALID, TIMEOUT, CRASHED})
 
 # pymoo's algorithms read F of every individual, and on a problem without constraints they never
 # look at CV. So a failure carries a number there that every real design dominates. It is finite,
-# and its square is too, so that norms and scalarisations of it neither overflow nor give NaN.
+# and its square is too, so that norms and scalarizations of it neither overflow nor give NaN.
 PENALTY = 1e100
 
 # A worker that dies (killed by the system, a segmentation fault) says nothing about the design it

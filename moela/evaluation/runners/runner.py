@@ -16,9 +16,9 @@ THREADS = "threads"
 _ALIASES = {"threading": THREADS, "supervised": PROCESSES, "sequential": "serial"}
 _JOBLIB_NAMES = {THREADS: "threading"}
 
-# Rows of a vectorised problem are evaluated in chunks of this size on every backend, for any number
+# Rows of a vectorized problem are evaluated in chunks of this size on every backend, for any number
 # of workers: BLAS may round a row differently in a batch of another size.
-VECTORISED_CHUNK = 16
+VECTORIZED_CHUNK = 16
 
 
 class Runner(Protocol):

@@ -1,4 +1,4 @@
-"""Designs as bytes: the key by which one is recognised, and the form in which it is stored."""
+"""Designs as bytes: the key by which one is recognized, and the form in which it is stored."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _tagged(value: Any) -> Any:
         return [_tagged(v) for v in value]
     raise TypeError(
         "A design must consist of numbers, booleans, strings, None and lists of such, so that it "
-        f"can be recognised and stored. Got a {type(value).__name__} instead."
+        f"can be recognized and stored. Got a {type(value).__name__} instead."
     )
 
 

@@ -42,7 +42,7 @@ def solve(
     Parameters
     ----------
     weights : ndarray of int, shape [n]
-    values : ndarray of int, shape [n, m], to be maximised
+    values : ndarray of int, shape [n, m], to be maximized
     capacity : int
     known : ndarray of bool, shape [n_known, n]
         Feasible packings; the better they are, the more states the bounds drop.

@@ -46,7 +46,7 @@ def random_instance(
 def read_instance(path: str | Path) -> tuple[IntArray, IntArray, int, KnownFront | None]:
     """Return weights [n], values [n, m], capacity and the front of a `.in` file, if it has one.
 
-    The front in the file is of values to maximise; it comes back negated, as the problem's F.
+    The front in the file is of values to maximize; it comes back negated, as the problem's F.
     """
     reader = LineReader(path)
     n, m = map(int, reader.numbers("the numbers of items and objectives", 2, low=1))

@@ -87,4 +87,4 @@ class PackingMutation(Mutation):
         self, problem: Any, X: Any, *args: Any, random_state: Any = None, **kwargs: Any
     ) -> BoolArray:
         packed = problem.repair(np.asarray(X), random_state)
-        return np.asarray(problem.neighbours_many(packed, 1, random_state)[:, 0])
+        return np.asarray(problem.neighbors_many(packed, 1, random_state)[:, 0])

@@ -46,9 +46,9 @@ _MIN_ORDERS = 50
 class MultiObjectiveKnapsack(ClassicProblem):
     """Choose items of limited total weight that are worth much in every objective [ZT99].
 
-    A design x is a bit for each item. Values are maximised, so objective k is their negative,
+    A design x is a bit for each item. Values are maximized, so objective k is their negative,
     ``F_k = -sum_i values[i, k] x[i]``; the one constraint is ``G = sum_i weights[i] x[i] -
-    capacity <= 0``. The operators, neighbours and the repair only return feasible packings to
+    capacity <= 0``. The operators, neighbors and the repair only return feasible packings to
     which no item can be added.
 
     Parameters
@@ -172,7 +172,7 @@ class MultiObjectiveKnapsack(ClassicProblem):
         """Read an instance in the format of the public mobkp collection.
 
         ``n m``, the capacity, n lines ``weight value_1 .. value_m``, and, where the file goes on,
-        the number of points on the exact front and their values. Values in the file are maximised;
+        the number of points on the exact front and their values. Values in the file are maximized;
         F, the front included, holds their negatives.
 
         Raises
@@ -267,15 +267,15 @@ class MultiObjectiveKnapsack(ClassicProblem):
             "repair": GreedyRepair(),
         }
 
-    def neighbours_many(
+    def neighbors_many(
         self, X: np.ndarray[Any, Any], k: int, random_state: np.random.Generator
     ) -> BoolArray:
-        """Return `k` neighbours of each design: some items out, another in, refilled greedily.
+        """Return `k` neighbors of each design: some items out, another in, refilled greedily.
 
         One or two items leave (more where the new one needs the room), another enters, and the
         room left is filled by value per weight, in the manner of [J02]. The weighting is mostly
         the one whose order puts the chosen items first, else random; of two random items the
-        worse one leaves, of two others the better one enters. Neighbours are feasible and nothing
+        worse one leaves, of two others the better one enters. Neighbors are feasible and nothing
         can be added to them. Infeasible designs are repaired first.
 
         Parameters
@@ -288,8 +288,8 @@ class MultiObjectiveKnapsack(ClassicProblem):
         -------
         ndarray of bool, shape [n_designs, k, n]
         """
-        check_int("neighbours_many", "k", k, 1)
-        rng = check_random_state("neighbours_many", random_state)
+        check_int("neighbors_many", "k", k, 1)
+        rng = check_random_state("neighbors_many", random_state)
         chosen = np.array(self._designs(X), order="C")
         over = chosen.astype(np.float64) @ self._table[:, -1] > self.capacity
         chosen[over] = self.repair(chosen[over], rng)
@@ -314,7 +314,7 @@ class MultiObjectiveKnapsack(ClassicProblem):
         packings = self.fill(self.greedy_orders(rng.dirichlet(np.ones(self.n_obj), size=500)))
         for _ in range(30):
             packings = packings[nondominated(packings.astype(np.float64) @ self._table[:, :-1])]
-            moved = self.neighbours_many(packings, max(1, 4000 // len(packings)), rng)
+            moved = self.neighbors_many(packings, max(1, 4000 // len(packings)), rng)
             packings = np.vstack([packings, moved.reshape(-1, self.n_var)])
         return packings
 

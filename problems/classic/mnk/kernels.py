@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["evaluate", "flip_neighbours"]
+__all__ = ["evaluate", "flip_neighbors"]
 
 # links: int64 [m, n, k + 1], the bits that a contribution depends on, the lowest index bit first;
 # tables: float64 [m, n, 2 ** (k + 1)].
@@ -28,7 +28,7 @@ def evaluate(X, links, tables, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def flip_neighbours(X, uniforms, out):  # type: ignore[no-untyped-def]
+def flip_neighbors(X, uniforms, out):  # type: ignore[no-untyped-def]
     """Write to out[row, c] the row with one bit flipped, each bit once; then two bits.
 
     `uniforms` has shape [rows, k, 2].

@@ -42,7 +42,7 @@ class MNKLandscape(ClassicProblem):
 
     A design x is n bits. The fitness of objective o is the mean over bits i of
     ``tables[o, i, index]``, where bit j of the index is x at ``links[o, i, j]``. Fitness is in
-    [0, 1] and maximised, so F is its negative. The larger k, the more rugged; rho correlates the
+    [0, 1] and maximized, so F is its negative. The larger k, the more rugged; rho correlates the
     objectives [VLJD13].
 
     Parameters
@@ -217,12 +217,12 @@ class MNKLandscape(ClassicProblem):
             "mutation": BitMutation(),
         }
 
-    def neighbours_many(
+    def neighbors_many(
         self, X: np.ndarray[Any, Any], k: int, random_state: np.random.Generator
     ) -> BoolArray:
-        """Return `k` neighbours of each design: one bit flipped.
+        """Return `k` neighbors of each design: one bit flipped.
 
-        The neighbours of a design differ from each other up to all n; any beyond that have two
+        The neighbors of a design differ from each other up to all n; any beyond that have two
         bits flipped.
 
         Parameters
@@ -235,11 +235,11 @@ class MNKLandscape(ClassicProblem):
         -------
         ndarray of bool, shape [n_designs, k, n]
         """
-        check_int("neighbours_many", "k", k, 1)
-        rng = check_random_state("neighbours_many", random_state)
+        check_int("neighbors_many", "k", k, 1)
+        rng = check_random_state("neighbors_many", random_state)
         designs = self._designs(X)
         out = np.empty((len(designs), k, self.n_var), dtype=bool)
-        kernels.flip_neighbours(designs, rng.random((len(designs), k, 2)), out)
+        kernels.flip_neighbors(designs, rng.random((len(designs), k, 2)), out)
         return out
 
     def decode(self, x: np.ndarray[Any, Any]) -> BitString:

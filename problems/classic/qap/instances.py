@@ -108,10 +108,10 @@ def _clustered_points(
     points = np.empty((n, 2))
     done = 0
     while done < n:
-        centre = np.floor(cluster_radius * rng.random()) * _direction(rng)
+        center = np.floor(cluster_radius * rng.random()) * _direction(rng)
         for _ in range(min(int(rng.integers(1, cluster_size + 1)), n - done)):
             points[done] = np.trunc(
-                centre + np.floor(point_radius * rng.random()) * _direction(rng)
+                center + np.floor(point_radius * rng.random()) * _direction(rng)
             )
             done += 1
     return points

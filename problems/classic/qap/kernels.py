@@ -7,7 +7,7 @@ from numba import njit
 
 from problems.classic.front import insert_point
 
-__all__ = ["costs", "enumerate_front", "swap_neighbours"]
+__all__ = ["costs", "enumerate_front", "swap_neighbors"]
 
 # distance [n, n]; flow [n, n, m], objectives last so that the inner loop runs over memory.
 
@@ -47,7 +47,7 @@ def costs(X, distance, flow, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def swap_neighbours(X, uniforms, out):  # type: ignore[no-untyped-def]
+def swap_neighbors(X, uniforms, out):  # type: ignore[no-untyped-def]
     """Write to out[row, c] the row with two facilities exchanged.
 
     The pairs of a row differ from each other until all n(n-1)/2 are used; candidates beyond them

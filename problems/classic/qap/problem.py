@@ -23,7 +23,7 @@ from problems.classic.base import ClassicProblem, reference_point
 from problems.classic.designs import Assignment
 from problems.classic.front import KnownFront, sorted_front
 from problems.classic.qap import instances
-from problems.classic.qap.kernels import costs, enumerate_front, swap_neighbours
+from problems.classic.qap.kernels import costs, enumerate_front, swap_neighbors
 from problems.classic.qap.operators import (
     CycleCrossover,
     ExchangeMutation,
@@ -42,7 +42,7 @@ class MultiObjectiveQAP(ClassicProblem):
     """Assign n facilities to n locations so that several flows travel little [KC03].
 
     A design x is a permutation: x[i] is the location, from 0, of facility i. Objective k is
-    ``sum_ij distance[x[i], x[j]] * flow[k, i, j]``, minimised, in the units of the matrices.
+    ``sum_ij distance[x[i], x[j]] * flow[k, i, j]``, minimized, in the units of the matrices.
 
     Parameters
     ----------
@@ -150,8 +150,8 @@ class MultiObjectiveQAP(ClassicProblem):
         flow_exponents : (A, B), A < B
             Real-like only: a flow is floor(10 ** u) with u uniform on [A, B].
         cluster_radius, cluster_size, point_radius : float, int, float
-            Real-like only: clusters of up to `cluster_size` points, their centres within
-            `cluster_radius` of the origin, their points within `point_radius` of the centre
+            Real-like only: clusters of up to `cluster_size` points, their centers within
+            `cluster_radius` of the origin, their points within `point_radius` of the center
             (M, K and m of the published generator).
         seed : int
             Same settings, same instance.
@@ -249,12 +249,12 @@ class MultiObjectiveQAP(ClassicProblem):
             "mutation": ExchangeMutation(),
         }
 
-    def neighbours_many(
+    def neighbors_many(
         self, X: np.ndarray[Any, Any], k: int, random_state: np.random.Generator
     ) -> IntArray:
-        """Return `k` neighbours of each design: two facilities exchange their locations.
+        """Return `k` neighbors of each design: two facilities exchange their locations.
 
-        The neighbours of a design differ from each other up to all n(n-1)/2; any beyond that are
+        The neighbors of a design differ from each other up to all n(n-1)/2; any beyond that are
         two exchanges away.
 
         Parameters
@@ -267,11 +267,11 @@ class MultiObjectiveQAP(ClassicProblem):
         -------
         ndarray of int, shape [n_designs, k, n]
         """
-        check_int("neighbours_many", "k", k, 1)
-        rng = check_random_state("neighbours_many", random_state)
+        check_int("neighbors_many", "k", k, 1)
+        rng = check_random_state("neighbors_many", random_state)
         designs = self._designs(X)
         out = np.empty((len(designs), k, self.n_var), dtype=np.int64)
-        swap_neighbours(designs, rng.random((len(designs), k, 3)), out)
+        swap_neighbors(designs, rng.random((len(designs), k, 3)), out)
         return out
 
     def features(self, X: np.ndarray[Any, Any]) -> FloatArray:

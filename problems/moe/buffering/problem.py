@@ -65,7 +65,7 @@ class BufferPlan:
 
 
 class ExpertBuffering(LadderProblem):
-    """Pick buffer sizes and what leaves a full buffer, all objectives minimised.
+    """Pick buffer sizes and what leaves a full buffer, all objectives minimized.
 
     A row of X holds the experts that each device keeps of each layer, devices of a layer side by
     side (one column a layer without `per_device`), then the index of the policy in ``policies``.

@@ -49,7 +49,7 @@ _DEFAULT = (SECONDS_PER_TOKEN, "step_p99_s", "memory_bytes", "quality_loss")
 
 
 class MoEDeployment(MoEProblem):
-    """Deploy a Mixture-of-Experts model: all that can be decided, at once; everything minimised.
+    """Deploy a Mixture-of-Experts model: all that can be decided, at once; everything minimized.
 
     Thresholds change which experts are active, which changes misses and balance; a larger batch
     takes KV cache and activations, which leave less for experts. A row of X holds a rung of the
@@ -67,7 +67,7 @@ class MoEDeployment(MoEProblem):
     shape : LayerShape, optional
         An MoE layer as a whole; known for the packaged measured.
     objectives : sequence of str
-        Names of :data:`moe_costmodel.OBJECTIVES`. "tokens_per_s" is minimised as
+        Names of :data:`moe_costmodel.OBJECTIVES`. "tokens_per_s" is minimized as
         "seconds_per_token".
     decide : sequence of str
         Of "gates", "buffers", "batch", "placement": what is decided. What is not stays as it would
@@ -474,7 +474,7 @@ class MoEDeployment(MoEProblem):
             "mutation": DeploymentMutation(),
         }
 
-    def neighbours_many(self, X: ArrayLike, k: int, random_state: np.random.Generator) -> Ints:
+    def neighbors_many(self, X: ArrayLike, k: int, random_state: np.random.Generator) -> Ints:
         """Return k designs one move away from each row of X, [n, k, n_var].
 
         A move changes gates, buffers, batch size or placement, as the single problems do.

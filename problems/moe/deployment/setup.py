@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 SECONDS_PER_TOKEN = "seconds_per_token"
-"""What "tokens_per_s" becomes, since all objectives are minimised: one over it."""
+"""What "tokens_per_s" becomes, since all objectives are minimized: one over it."""
 
 _LEAST_STEPS = 16
 
@@ -119,9 +119,9 @@ def placements(
 
 
 def named_objectives(names: Sequence[str]) -> tuple[str, ...]:
-    """Return checked names; "tokens_per_s" becomes what is minimised."""
+    """Return checked names; "tokens_per_s" becomes what is minimized."""
     renamed = [SECONDS_PER_TOKEN if name == "tokens_per_s" else name for name in names]
-    known = [SECONDS_PER_TOKEN, *(name for name, o in OBJECTIVES.items() if not o.maximise)]
+    known = [SECONDS_PER_TOKEN, *(name for name, o in OBJECTIVES.items() if not o.maximize)]
     return checked_names(renamed, known, "MoEDeployment")
 
 

@@ -61,7 +61,7 @@ class GatePlan:
 
 
 class GatingThresholds(LadderProblem):
-    """Pick a threshold for the router of each layer, all objectives minimised.
+    """Pick a threshold for the router of each layer, all objectives minimized.
 
     A row of X holds a rung for each layer, from the rule that keeps the fewest experts to the one
     that keeps the most; ``levels.rules[layer][rung]`` is the rule.

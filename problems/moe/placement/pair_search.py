@@ -1,7 +1,7 @@
 """Placements from second moments: which experts are busy together decides where they may sit.
 
 The largest share of a step on one device is small where the devices' shares vary little around the
-mean, so the sum over devices of their mean square share is minimised. That is a quadratic form in
+mean, so the sum over devices of their mean square share is minimized. That is a quadratic form in
 the second moments of the experts' shares, a sum over pairs of experts on one device, and a swap of
 two experts costs a few additions however many steps were recorded. In decoding, the tokens of a
 step come from different sequences, so that the moments of a step follow from those of single

@@ -38,7 +38,7 @@ _MAX_LAYERS_KEPT = 200_000
 
 
 class ExpertPlacement(MoEProblem):
-    """Place the experts of every layer, and replicas, on devices; all objectives minimised.
+    """Place the experts of every layer, and replicas, on devices; all objectives minimized.
 
     A row of X holds the expert in each slot, layer by layer, and in a layer device by device: the
     rows of ``Placement.physical_to_logical``. Every expert has a slot; those with several are
@@ -322,7 +322,7 @@ class ExpertPlacement(MoEProblem):
                 out[due] = some
         return out
 
-    def neighbours_many(self, X: ArrayLike, k: int, random_state: np.random.Generator) -> Ints:
+    def neighbors_many(self, X: ArrayLike, k: int, random_state: np.random.Generator) -> Ints:
         """Return k designs one move away from each row of X, [n, k, n_var].
 
         A move swaps two experts of a layer, mostly one of the hottest device; turns one copy into

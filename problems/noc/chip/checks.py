@@ -107,7 +107,7 @@ def verticals(pairs: Any, grid: Grid) -> tuple[tuple[int, int], ...]:
             len(tiles) == 2 and tiles[1] == tiles[0] + layer and tiles[1] < n,
             name,
             owner,
-            f"pairs of tiles one above the other in neighbouring layers of grid {grid} "
+            f"pairs of tiles one above the other in neighboring layers of grid {grid} "
             f"(second = first + {layer} < {n})",
             pair,
         )

@@ -81,7 +81,7 @@ def mesh_links(
     """Return the planar links of the reference design as sorted candidate indices, [n_links].
 
     Short links first: those that the connection needs, then the rest. With as many links as the
-    grid has neighbours inside layers, this is the mesh.
+    grid has neighbors inside layers, this is the mesh.
 
     Raises
     ------

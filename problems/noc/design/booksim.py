@@ -273,9 +273,9 @@ def _without_queues(design: Design, traffic: Floats) -> float:
 
 
 def _anynet(design: Design, counts: Ints) -> str:
-    """Return the topology: a line a router, its nodes, and its neighbours with the cycles of a hop.
+    """Return the topology: a line a router, its nodes, and its neighbors with the cycles of a hop.
 
-    A link stands in the lines of both of its routers, since the cycles behind a neighbour hold for
+    A link stands in the lines of both of its routers, since the cycles behind a neighbor hold for
     that direction only.
     """
     platform = design.platform

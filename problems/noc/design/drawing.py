@@ -35,7 +35,7 @@ def draw_layers(
 ) -> Figure:
     """Draw the layers of a design, bottom first.
 
-    PEs are coloured by type, or by temperature. Lines are planar links; a dot in the corner of a
+    PEs are colored by type, or by temperature. Lines are planar links; a dot in the corner of a
     tile is a vertical link to the layer above.
 
     Parameters
@@ -43,9 +43,9 @@ def draw_layers(
     design : Design
     loads : float array-like [n_links], optional
         Load of each link of ``design.all_links()``, as ``problem.link_loads(problem.encode(
-        design))`` gives them; links are coloured by it.
+        design))`` gives them; links are colored by it.
     temperature : bool or float array-like [n_tiles]
-        Whether to colour tiles by ``design.temperatures()``, or the degrees Celsius to colour them
+        Whether to color tiles by ``design.temperatures()``, or the degrees Celsius to color them
         by, such as those of ``design.simulate_hotspot(folder)``.
 
     Returns
@@ -67,7 +67,7 @@ def draw_layers(
     axes = _panel(figure, design, values, scale, degrees, heat)
     if degrees is None:
         _legend(figure, design.platform)
-    _colour_bars(figure, axes, scale, heat)
+    _color_bars(figure, axes, scale, heat)
     return figure
 
 
@@ -84,7 +84,7 @@ def draw_beside(
     ----------
     design, mesh : Design
     loads, mesh_loads : float array [n_links]
-        Coloured on one scale.
+        Colored on one scale.
     changes : dict
         As ``problem.beside_mesh`` returns it.
     """
@@ -101,7 +101,7 @@ def draw_beside(
     ):
         part.suptitle(name, fontsize=11, fontweight="bold")
         axes = _panel(part, one, values, scale, None, None)
-        _colour_bars(part, axes, scale, None)
+        _color_bars(part, axes, scale, None)
     _legend(lower, design.platform)
 
     ax = right.subplots()
@@ -153,12 +153,12 @@ def draw_traffic(
     edges = np.cumsum([0] + [kind.count for kind in platform.pe_types])
     middle = (edges[:-1] + edges[1:] - 1) / 2
     labels = [kind.name for kind in platform.pe_types]
-    colours = LOADS.with_extremes(bad="white", under="white")
+    colors = LOADS.with_extremes(bad="white", under="white")
     for k, ax in enumerate(axes):
         if k >= n_apps:
             ax.set_axis_off()
             continue
-        ax.imshow(np.ma.masked_less_equal(traffic[k], 0.0), norm=norm, cmap=colours)
+        ax.imshow(np.ma.masked_less_equal(traffic[k], 0.0), norm=norm, cmap=colors)
         for edge in edges[1:-1]:
             ax.axhline(edge - 0.5, color="0.4", linewidth=0.6)
             ax.axvline(edge - 0.5, color="0.4", linewidth=0.6)
@@ -213,7 +213,7 @@ def _panel(
             *place[tile, :2], label, ha="center", va="center", fontsize=font, color=ink, zorder=4
         )
 
-    def colour(k: int) -> Any:
+    def color(k: int) -> Any:
         return "0.35" if loads is None or scale is None else LOADS(scale(loads[k]))
 
     planar = design.planar_links
@@ -228,7 +228,7 @@ def _panel(
             shrinkA=0 if short else 9,
             shrinkB=0 if short else 9,
             connectionstyle=f"arc3,rad={0.0 if short else 0.18}",
-            color=colour(k),
+            color=color(k),
             linewidth=1.6,
             zorder=1 if short else 3,
             alpha=0.85,
@@ -237,7 +237,7 @@ def _panel(
     for k, (a, _) in enumerate(design.vertical_links.tolist(), start=len(planar)):
         corner = (place[a, 0] + TILE / 2, place[a, 1] - TILE / 2)
         axes[place[a, 2]].add_patch(
-            Circle(corner, 0.09, facecolor=colour(k), edgecolor="0.2", linewidth=0.5, zorder=5)
+            Circle(corner, 0.09, facecolor=color(k), edgecolor="0.2", linewidth=0.5, zorder=5)
         )
     layer = place[planar[:, 0], 2]
     for k, ax in enumerate(axes[:z]):
@@ -259,15 +259,15 @@ def _legend(figure: Any, platform: Platform) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
 
 
-def _colour_bars(
+def _color_bars(
     figure: Any, axes: list[Any], scale: Normalize | None, heat: Normalize | None
 ) -> None:
-    for norm, colours, label in (
+    for norm, colors, label in (
         (scale, LOADS, "link load, flits per cycle"),
         (heat, HEAT, "degrees C"),
     ):
         if norm is not None:
-            mappable = ScalarMappable(norm=norm, cmap=colours)
+            mappable = ScalarMappable(norm=norm, cmap=colors)
             figure.colorbar(mappable, ax=axes, label=label, fraction=0.03)
 
 

@@ -83,7 +83,7 @@ def build_graph(
     chosen: Ints,
     tables: Tables,
     degree: Ints,
-    neighbour: Ints,
+    neighbor: Ints,
     cost: Words,
     link_of: Ints,
 ) -> None:
@@ -96,8 +96,8 @@ def build_graph(
     chosen : int array [n_chosen]
         Candidate indices of the links of the design.
     tables : Tables
-    degree, neighbour, cost, link_of : arrays [n_tiles] and 3 x [n_tiles, max_degree]
-        Filled: number of neighbours, their PE ids, the link costs, and the position of the link
+    degree, neighbor, cost, link_of : arrays [n_tiles] and 3 x [n_tiles, max_degree]
+        Filled: number of neighbors, their PE ids, the link costs, and the position of the link
         in the design (the chosen links first, then those that every design has).
     """
     n_tiles = tile_pe.size
@@ -108,24 +108,24 @@ def build_graph(
         c = chosen[k] if k < n_chosen else tables.n_candidates + k - n_chosen
         a = tile_pe[tables.link_a[c]]
         b = tile_pe[tables.link_b[c]]
-        neighbour[a, degree[a]] = b
+        neighbor[a, degree[a]] = b
         link_of[a, degree[a]] = k
         cost[a, degree[a]] = tables.link_cost[c]
         degree[a] += 1
-        neighbour[b, degree[b]] = a
+        neighbor[b, degree[b]] = a
         link_of[b, degree[b]] = k
         cost[b, degree[b]] = tables.link_cost[c]
         degree[b] += 1
     for v in range(n_tiles):
         for i in range(1, degree[v]):
-            u, k, w = neighbour[v, i], link_of[v, i], cost[v, i]
+            u, k, w = neighbor[v, i], link_of[v, i], cost[v, i]
             j = i
-            while j > 0 and neighbour[v, j - 1] < u:
-                neighbour[v, j] = neighbour[v, j - 1]
+            while j > 0 and neighbor[v, j - 1] < u:
+                neighbor[v, j] = neighbor[v, j - 1]
                 link_of[v, j] = link_of[v, j - 1]
                 cost[v, j] = cost[v, j - 1]
                 j -= 1
-            neighbour[v, j] = u
+            neighbor[v, j] = u
             link_of[v, j] = k
             cost[v, j] = w
 
@@ -134,7 +134,7 @@ def build_graph(
 def shortest_paths(
     order: Ints,
     degree: Ints,
-    neighbour: Ints,
+    neighbor: Ints,
     cost: Words,
     dist: Words,
     changed_at: Ints,
@@ -144,7 +144,7 @@ def shortest_paths(
 
     The inner loop runs over all sources at once and compiles to vector instructions on 16-bit
     integers. Sweeps go through the nodes in ``order`` and back in turn (order them by place:
-    fewer sweeps) and touch only rows whose neighbours changed, until nothing changes. O(n * links
+    fewer sweeps) and touch only rows whose neighbors changed, until nothing changes. O(n * links
     * sweeps), the number of sweeps being about the number of turns that the longest path takes
     against ``order``.
 
@@ -152,7 +152,7 @@ def shortest_paths(
     ----------
     order : int array [n]
         The nodes in the order of the first sweep.
-    degree, neighbour, cost : arrays
+    degree, neighbor, cost : arrays
         As ``build_graph`` fills them.
     dist : uint16 array [n, n]
         Filled: dist[v, s] is the cost of the path from s to v, ``FAR`` where there is none.
@@ -164,7 +164,7 @@ def shortest_paths(
         for s in range(n):
             dist[v, s] = np.uint16(60_000)
         for k in range(degree[v]):
-            dist[v, neighbour[v, k]] = cost[v, k]
+            dist[v, neighbor[v, k]] = cost[v, k]
         dist[v, v] = np.uint16(0)
         changed_at[v] = 1
         done_at[v] = 0
@@ -180,7 +180,7 @@ def shortest_paths(
             done_at[v] = tick
             changed = np.uint16(0)
             for k in range(degree[v]):
-                u = neighbour[v, k]
+                u = neighbor[v, k]
                 if changed_at[u] > since:
                     w = np.uint16(cost[v, k])
                     difference = np.uint16(0)
@@ -239,17 +239,17 @@ def move_rows(before: Ints, after: Ints, dist: Words, spare: Words, moved: Ints)
 
 
 @compiled
-def choose_parents(degree: Ints, neighbour: Ints, cost: Words, dist: Words, slot: Words) -> None:
+def choose_parents(degree: Ints, neighbor: Ints, cost: Words, dist: Words, slot: Words) -> None:
     """Give every node its parent in the shortest-path tree of every source.
 
-    The parent of v in the tree of s is the neighbour on a shortest path that has the smallest PE
+    The parent of v in the tree of s is the neighbor on a shortest path that has the smallest PE
     id. ``slot`` [n, n] is filled: slot[v, s] is its place in the list of v.
     """
     n = degree.size
     for v in range(n):
         # Lists descend by PE id, so the last match is the smallest id.
         for k in range(degree[v]):
-            u = neighbour[v, k]
+            u = neighbor[v, k]
             w = np.uint16(cost[v, k])
             place = np.uint16(k)
             for s in range(n):
@@ -263,7 +263,7 @@ def tree_flows(
     first: float,
     traffic: Floats,
     degree: Ints,
-    neighbour: Ints,
+    neighbor: Ints,
     dist: Words,
     parent: Words,
     order: Ints,
@@ -285,7 +285,7 @@ def tree_flows(
         What earlier sources returned, or 0.
     traffic : float array [n, n]
         What PE i sends to PE j; the diagonal never enters the network.
-    degree, neighbour, dist : arrays
+    degree, neighbor, dist : arrays
         As the functions above fill them; all nodes reachable.
     parent : uint16 array [len(sources), n]
         Row i: the slots of all nodes in the tree of the i-th source.
@@ -326,10 +326,10 @@ def tree_flows(
             k = parent[row, v]
             flow = below[v]
             arc_load[v, k] += flow
-            below[neighbour[v, k]] += flow
+            below[neighbor[v, k]] += flow
         for k in range(degree[s]):
-            v = neighbour[s, k]
-            if neighbour[v, parent[row, v]] == s:
+            v = neighbor[s, k]
+            if neighbor[v, parent[row, v]] == s:
                 first += degree[v] * below[v]
     return first
 
@@ -418,7 +418,7 @@ def evaluate_batch(
     tile_degree = np.empty(n, np.int64)
     used = np.empty(max(n, n_candidates), np.int64)
     degree = np.empty(n, np.int64)
-    neighbour = np.zeros((n, tables.max_degree), np.int64)
+    neighbor = np.zeros((n, tables.max_degree), np.int64)
     link_of = np.zeros((n, tables.max_degree), np.int64)
     cost = np.zeros((n, tables.max_degree), np.uint16)
     dist = np.empty((n, n), np.uint16)
@@ -447,8 +447,8 @@ def evaluate_batch(
         status[row] = 1
         if not is_legal(X[row], tables, tile_degree, used):
             continue
-        build_graph(placement, chosen, tables, degree, neighbour, cost, link_of)
-        # A row with the links of the row before, such as a neighbour by a swap, has its distances
+        build_graph(placement, chosen, tables, degree, neighbor, cost, link_of)
+        # A row with the links of the row before, such as a neighbor by a swap, has its distances
         # too, under other names.
         known = routed >= 0
         if known:
@@ -457,7 +457,7 @@ def evaluate_batch(
                     known = False
                     break
         if not (known and move_rows(X[routed, :n], placement, dist, spare, scratch_a[:4])):
-            shortest_paths(placement, degree, neighbour, cost, dist, scratch_a, scratch_b)
+            shortest_paths(placement, degree, neighbor, cost, dist, scratch_a, scratch_b)
         routed = row
         status[row] = 2
         connected = True
@@ -466,14 +466,14 @@ def evaluate_batch(
         if not connected:
             continue
         status[row] = 0
-        choose_parents(degree, neighbour, cost, dist, slot)
+        choose_parents(degree, neighbor, cost, dist, slot)
         for app in range(n_apps):
             flows = traffic[app]
             arc_load.fill(0.0)
             first = 0.0
             if n < MANY:
                 first = tree_flows(
-                    range(n), first, flows, degree, neighbour, dist, slot.T,
+                    range(n), first, flows, degree, neighbor, dist, slot.T,
                     scratch_a, start, below, arc_load,
                 )  # fmt: skip
             else:
@@ -483,7 +483,7 @@ def evaluate_batch(
                         for i in sources:
                             strip[i - s, v] = slot[v, i]
                     first = tree_flows(
-                        sources, first, flows, degree, neighbour, dist, strip,
+                        sources, first, flows, degree, neighbor, dist, strip,
                         scratch_a, start, below, arc_load,
                     )  # fmt: skip
             load.fill(0.0)
@@ -500,7 +500,7 @@ def evaluate_batch(
             energy = 0.0
             for v in range(n):
                 for k in range(degree[v]):
-                    if neighbour[v, k] < v:
+                    if neighbor[v, k] < v:
                         link = link_of[v, k]
                         c = chosen[link] if link < n_chosen else n_candidates + link - n_chosen
                         total += load[link]
@@ -509,7 +509,7 @@ def evaluate_batch(
             squares = 0.0
             for v in range(n):
                 for k in range(degree[v]):
-                    if neighbour[v, k] < v:
+                    if neighbor[v, k] < v:
                         squares += (load[link_of[v, k]] - mean) ** 2
             if loads.shape[0] > 0:
                 for v in range(n):

@@ -5,7 +5,7 @@ All follow from the row of X and from the loads of its links, direction by direc
 ============== =========================== ======================================================
 metric         unit                        formula
 ============== =========================== ======================================================
-packet_latency cycles                      mean over packets: hops, waits in queues, serialisation
+packet_latency cycles                      mean over packets: hops, waits in queues, serialization
 peak_load      flits/cycle                 largest load of a link in one direction; the traffic can
                                            grow by capacity / peak_load until that link saturates
 temperature    degrees Celsius             ambient + peak rise of the stack model [1]_, with R_j
@@ -21,7 +21,7 @@ variation cv of the packet length. The mean wait is that of Pollaczek and Khinch
 W = lambda E[S^2] / (2 (1 - rho)) = rho E[S] (1 + cv^2) / (2 (1 - rho)) (Kleinrock [2]_, section
 5.6; Dally and Towles [3]_, chapter 23, use it for networks with cv = 0). Queues count as
 independent of each other, and blocking backwards through full buffers is left out, so that it is a
-light- to medium-load model. Injection and ejection of each PE are queues too. Beyond a utilisation
+light- to medium-load model. Injection and ejection of each PE are queues too. Beyond a utilization
 of 0.95 the wait goes on along its tangent, so that a saturated design is finite, and worse the more
 it is saturated.
 
@@ -89,7 +89,7 @@ PER_APPLICATION = frozenset(
 """Those that depend on the traffic."""
 
 LAST_EXACT = 0.95
-"""Utilisation above which the waiting time follows its tangent."""
+"""Utilization above which the waiting time follows its tangent."""
 
 
 def waiting_time(load: Floats, platform: Platform) -> Floats:

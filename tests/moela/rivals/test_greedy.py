@@ -35,7 +35,7 @@ class Bench:
         )
 
 
-def test_moves_to_the_neighbour_that_adds_most():
+def test_moves_to_the_neighbor_that_adds_most():
     bench = Bench([0.5, 0.5])
     assert bench.answer([[0.4, 0.5], [0.1, 0.6], [0.6, 0.6]]) == []
     assert bench.search.F.tolist() == [0.1, 0.6]

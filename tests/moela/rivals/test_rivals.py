@@ -85,15 +85,15 @@ def test_a_reference_point_draws_the_search_into_its_box(rival):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: MOOS(n_neighbours=0), "'n_neighbours' parameter of MOOS .* at least 1. Got 0"),
+        (lambda: MOOS(n_neighbors=0), "'n_neighbors' parameter of MOOS .* at least 1. Got 0"),
         (lambda: MOOS(max_steps=2.5), "'max_steps' parameter of MOOS must be an integer"),
         (lambda: MOOSTAGE(n_trees=0), "'n_trees' parameter of MOOSTAGE"),
         (lambda: MOMAD(restart="kick"), "'restart' parameter of MOMAD .* one of crossover"),
         (lambda: MOMAD(n_explore=-1), "'n_explore' parameter of MOMAD .* at least 0. Got -1"),
-        (lambda: MOMAD(scalarisation="pbi"), "'scalarisation' parameter of MOMAD"),
+        (lambda: MOMAD(scalarization="pbi"), "'scalarization' parameter of MOMAD"),
         (lambda: BatchMOEAD(n_subproblems=1), "'n_subproblems' .* at least 2. Got 1"),
         (lambda: BatchMOEAD(batch_size=True), "'batch_size' parameter of BatchMOEAD"),
-        (lambda: BatchMOEAD(prob_neighbour_mating=1.5), "between 0 and 1. Got 1.5"),
+        (lambda: BatchMOEAD(prob_neighbor_mating=1.5), "between 0 and 1. Got 1.5"),
     ],
 )
 def test_wrong_settings_are_refused(make, message):

@@ -1,4 +1,4 @@
-"""What every classic problem promises: values, fronts, operators, neighbours, copies, pymoo."""
+"""What every classic problem promises: values, fronts, operators, neighbors, copies, pymoo."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_crossover_and_mutation_are_legal_and_change_no_parent(problem, rng):
 
 def test_crossover_keeps_what_parents_share(problem, rng):
     if "repair" in problem.operators():
-        pytest.skip("the repair may add shared items' neighbours")
+        pytest.skip("the repair may add shared items' neighbors")
     pop = Population.new("X", sample(problem, 40, rng))
     parents = rng.integers(40, size=(50, 2))
     off = problem.operators()["crossover"].do(problem, pop, parents, random_state=rng).get("X")
@@ -142,10 +142,10 @@ def test_operators_follow_their_random_state_alone(problem):
 
 
 @pytest.mark.parametrize("k", [1, 5, 40])
-def test_neighbours_are_legal_and_differ_from_their_design(problem, rng, k):
+def test_neighbors_are_legal_and_differ_from_their_design(problem, rng, k):
     X = sample(problem, 10, rng)
     before = X.copy()
-    near = problem.neighbours_many(X, k, rng)
+    near = problem.neighbors_many(X, k, rng)
     assert near.shape == (10, k, problem.n_var)
     np.testing.assert_array_equal(X, before)
     for x, row in zip(X, near, strict=True):
@@ -153,28 +153,28 @@ def test_neighbours_are_legal_and_differ_from_their_design(problem, rng, k):
         assert np.all(np.any(row != x, axis=1))
 
 
-def test_neighbours_of_one_are_those_of_a_batch_of_one(problem, rng):
+def test_neighbors_of_one_are_those_of_a_batch_of_one(problem, rng):
     x = sample(problem, 1, rng)[0]
-    one = problem.neighbours(x, 6, np.random.default_rng(3))
-    many = problem.neighbours_many(x[None], 6, np.random.default_rng(3))
+    one = problem.neighbors(x, 6, np.random.default_rng(3))
+    many = problem.neighbors_many(x[None], 6, np.random.default_rng(3))
     np.testing.assert_array_equal(one, many[0])
 
 
-def test_neighbours_need_a_generator_and_a_count(problem, rng):
+def test_neighbors_need_a_generator_and_a_count(problem, rng):
     x = sample(problem, 1, rng)[0]
-    with pytest.raises(ValueError, match="'random_state' parameter of neighbours_many must be"):
-        problem.neighbours(x, 3, 1)
+    with pytest.raises(ValueError, match="'random_state' parameter of neighbors_many must be"):
+        problem.neighbors(x, 3, 1)
     with pytest.raises(ValueError, match=r"'k' parameter .* at least 1. Got 0 instead"):
-        problem.neighbours(x, 0, rng)
+        problem.neighbors(x, 0, rng)
 
 
-def test_walks_over_neighbours_reach_the_whole_front(problem, rng):
+def test_walks_over_neighbors_reach_the_whole_front(problem, rng):
     # Walks that keep what is not dominated; rugged landscapes need a few of them.
     found = []
     for _ in range(8):
         X = sample(problem, 20, rng)
         for _ in range(25):
-            near = problem.neighbours_many(X, 20, rng).reshape(-1, problem.n_var)
+            near = problem.neighbors_many(X, 20, rng).reshape(-1, problem.n_var)
             X = np.unique(np.vstack([X, near]), axis=0)
             F = problem.evaluate(X, return_as_dictionary=True)["F"]
             X = X[moocore.is_nondominated(F, keep_weakly=True)]
@@ -214,8 +214,8 @@ def test_pickled_and_copied_problems_are_the_same(problem, rng):
             np.testing.assert_array_equal(a, b)
         np.testing.assert_array_equal(other.pareto_front(), problem.pareto_front())
         np.testing.assert_array_equal(
-            other.neighbours(X[0], 4, np.random.default_rng(1)),
-            problem.neighbours(X[0], 4, np.random.default_rng(1)),
+            other.neighbors(X[0], 4, np.random.default_rng(1)),
+            problem.neighbors(X[0], 4, np.random.default_rng(1)),
         )
 
 

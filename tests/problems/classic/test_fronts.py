@@ -135,7 +135,7 @@ def test_knapsack_corner_cases_are_exact():
         assert {tuple(f) for f in problem.pareto_front()} == points
         rng = np.random.default_rng(1)
         X = problem.operators()["sampling"].do(problem, 6, random_state=rng).get("X")
-        near = problem.neighbours_many(X, 3, rng)
+        near = problem.neighbors_many(X, 3, rng)
         assert np.all(problem.evaluate(near.reshape(-1, problem.n_var))[1] <= 0)
 
 

@@ -55,7 +55,7 @@ def test_operators_and_moves_keep_the_budget():
     pairs = rng.integers(0, 40, (30, 2))
     children = operators["crossover"](problem, pop, pairs, random_state=rng)
     children = operators["mutation"](problem, children, random_state=rng)
-    near = problem.neighbours_many(children.get("X"), 4, rng).reshape(-1, problem.n_var)
+    near = problem.neighbors_many(children.get("X"), 4, rng).reshape(-1, problem.n_var)
     for X in (pop.get("X"), children.get("X"), near):
         assert (problem.capacities(X).sum(axis=1) <= 30).all()
         assert (problem.evaluate(X, return_values_of=["G"]) <= 0).all()

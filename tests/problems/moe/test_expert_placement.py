@@ -74,7 +74,7 @@ def test_a_layer_kept_is_worth_what_it_was(problem):
 def test_every_expert_keeps_a_slot_whatever_the_moves(problem):
     X = sample(problem, 30)
     for _ in range(20):
-        X = problem.neighbours_many(X, 1, np.random.default_rng(5))[:, 0]
+        X = problem.neighbors_many(X, 1, np.random.default_rng(5))[:, 0]
         problem.check(X)
 
 

@@ -182,5 +182,5 @@ def test_a_machine_without_a_link_is_named():
 def test_one_device_has_no_placement_to_decide():
     single = MoEDeployment.example(devices=1)
     assert "placement" not in single.layout.decide
-    near = single.neighbours(single.starts()[0], 5, np.random.default_rng(0))
+    near = single.neighbors(single.starts()[0], 5, np.random.default_rng(0))
     assert (near[:, single.layout.slots] == single.placed.today).all()

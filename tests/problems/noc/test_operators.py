@@ -18,7 +18,7 @@ def make(problem, n, rng):
         children = operators["crossover"]._do(problem, parents, random_state=rng)
         children = children.reshape(-1, problem.n_var)
         mutants = operators["mutation"]._do(problem, children, random_state=rng)
-        near = problem.neighbours_many(mutants[: max(n // 100, 1)], 5, rng)
+        near = problem.neighbors_many(mutants[: max(n // 100, 1)], 5, rng)
         made += [children, mutants, near.reshape(-1, problem.n_var)]
         X = np.concatenate((mutants, made[-1]))
     return np.concatenate(made)
@@ -224,18 +224,18 @@ def single_move(problem, x, y):
     return None
 
 
-def test_neighbours_are_single_moves_and_all_different(problem, start):
+def test_neighbors_are_single_moves_and_all_different(problem, start):
     x = start[5]
-    near = problem.neighbours(x, 400, rng(3))
+    near = problem.neighbors(x, 400, rng(3))
     moves = [single_move(problem, x, y) for y in near]
     assert set(moves) == {"swap", "link"}
     assert 120 < moves.count("swap") < 280
     assert len(np.unique(near, axis=0)) == 400
 
 
-def test_neighbours_reach_every_layer_and_every_swap(problem):
+def test_neighbors_reach_every_layer_and_every_swap(problem):
     mesh = problem.mesh_row()
-    near = problem.neighbours(mesh, 3000, rng(3))
+    near = problem.neighbors(mesh, 3000, rng(3))
     added = np.array(
         [list(set(y[64:]) - set(mesh[64:])) for y in near if (y[64:] != mesh[64:]).any()]
     )
@@ -254,15 +254,15 @@ def test_a_tiny_platform_repeats_moves_rather_than_fails():
         n_planar_links=1,
     )
     problem = NoC3D([[0, 1], [1, 0]], platform=platform, objectives=("mean", "thermal"))
-    near = problem.neighbours([0, 1, 0], 4, rng())
+    near = problem.neighbors([0, 1, 0], 4, rng())
     assert near.shape == (4, 3)
     assert {tuple(y) for y in near.tolist()} <= {(1, 0, 0), (0, 1, 0)}
     assert (near == [1, 0, 0]).all(axis=1).any()
 
 
-def test_neighbours_of_a_row_do_not_depend_on_the_others(problem, start):
-    many = problem.neighbours_many(start[:4], 6, rng(8))
-    other = problem.neighbours_many(np.concatenate((start[:2], start[10:12])), 6, rng(8))
+def test_neighbors_of_a_row_do_not_depend_on_the_others(problem, start):
+    many = problem.neighbors_many(start[:4], 6, rng(8))
+    other = problem.neighbors_many(np.concatenate((start[:2], start[10:12])), 6, rng(8))
     assert many.shape == (4, 6, problem.n_var)
     np.testing.assert_array_equal(many[:2], other[:2])
     assert len(np.unique(many.reshape(24, -1), axis=0)) == 24
@@ -327,7 +327,7 @@ def test_operators_leave_what_they_are_given_alone(problem, start):
     operators = problem.operators()
     operators["mutation"]._do(problem, X, random_state=rng())
     operators["crossover"]._do(problem, np.stack((X, X[::-1])), random_state=rng())
-    problem.neighbours_many(X, 3, rng())
+    problem.neighbors_many(X, 3, rng())
     problem.evaluate(X)
     problem.features(X)
     problem.canonical(X)
@@ -336,8 +336,8 @@ def test_operators_leave_what_they_are_given_alone(problem, start):
 
 def feed(problem, what, X):
     operators = problem.operators()
-    if what == "neighbours":
-        problem.neighbours_many(X, 3, rng())
+    if what == "neighbors":
+        problem.neighbors_many(X, 3, rng())
     elif what == "mutation":
         operators["mutation"]._do(problem, X, random_state=rng())
     elif what == "crossover":
@@ -346,7 +346,7 @@ def feed(problem, what, X):
         problem.features(X)
 
 
-@pytest.mark.parametrize("what", ["neighbours", "mutation", "crossover", "features"])
+@pytest.mark.parametrize("what", ["neighbors", "mutation", "crossover", "features"])
 def test_compiled_code_never_sees_an_illegal_row(problem, start, what):
     X = start[:4].copy()
     X[2, 70] = 10**6

@@ -223,10 +223,10 @@ def test_an_unconnected_row_is_named_by_the_evaluation(problem):
 def test_empty_batches_are_empty(problem, rows):
     assert problem.evaluate(rows[:0]).shape == (0, 5)
     assert problem.features(rows[:0]).shape == (0, len(problem.feature_names))
-    assert problem.neighbours_many(rows[:0], 3, np.random.default_rng(0)).shape == (0, 3, 160)
-    assert problem.neighbours(rows[0], 0, np.random.default_rng(0)).shape == (0, 160)
-    with pytest.raises(ValueError, match=r"'k' parameter of neighbours .* Got -1"):
-        problem.neighbours(rows[0], -1, np.random.default_rng(0))
+    assert problem.neighbors_many(rows[:0], 3, np.random.default_rng(0)).shape == (0, 3, 160)
+    assert problem.neighbors(rows[0], 0, np.random.default_rng(0)).shape == (0, 160)
+    with pytest.raises(ValueError, match=r"'k' parameter of neighbors .* Got -1"):
+        problem.neighbors(rows[0], -1, np.random.default_rng(0))
 
 
 def test_canonical_keeps_shape_and_placement(problem, rows):

@@ -58,7 +58,7 @@
           y: groups[a].map((i) => problem.points[i].f[y]),
           text: groups[a].map((i) => texts[i]), customdata: groups[a],
           hovertemplate: "%{text}<extra></extra>",
-          marker: { color: look.colour, symbol: look.symbol, size: 8, opacity: 0.8 },
+          marker: { color: look.color, symbol: look.symbol, size: 8, opacity: 0.8 },
         };
       });
       if (chosen !== null) {
@@ -81,7 +81,7 @@
           type: "scatter3d", mode: "markers", name: plain(look.name), x: at(0), y: at(1), z: at(2),
           text: groups[a].map((i) => texts[i]), customdata: groups[a],
           hovertemplate: "%{text}<extra></extra>",
-          marker: { color: look.colour, symbol: look.solid, size: 4, opacity: 0.85 },
+          marker: { color: look.color, symbol: look.solid, size: 4, opacity: 0.85 },
         };
       });
       if (chosen !== null) {
@@ -121,7 +121,7 @@
         return {
           type: "scatter", mode: "lines+markers", name: plain(look.name), x, y, text, customdata: ids,
           hovertemplate: "%{text}<extra></extra>", opacity: 0.45, showlegend: false,
-          line: { color: look.colour, width: 1 }, marker: { size: 4, color: look.colour },
+          line: { color: look.color, width: 1 }, marker: { size: 4, color: look.color },
         };
       });
       if (chosen !== null) {

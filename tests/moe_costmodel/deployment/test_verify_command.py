@@ -1,0 +1,86 @@
+import json
+
+import numpy as np
+import pytest
+
+from tests.moe_costmodel.machines import hardware, latency
+from tests.moe_costmodel.random_traces import random_trace
+
+pytest.importorskip("torch")
+
+from moe_costmodel.deployment.model import DeploymentModel
+from moe_costmodel.deployment.verify import verify
+from moe_costmodel.hardware import Hardware
+from moe_costmodel.latency.model import LatencyModel
+from moe_costmodel.measure.measurements import Measurements
+from moe_costmodel.measure.stack import measure_stack
+from moe_costmodel.shapes import LayerShape
+from moela.cli import main
+
+SHAPE = LayerShape(n_experts=8, k=2, d_model=32, d_ffn=16, gated=True)
+
+
+@pytest.fixture
+def trace(rng):
+    return random_trace(rng, n_tokens=60, n_layers=2, lengths=[20] * 3)
+
+
+def test_a_stack_measures_layers_and_buffers(tmp_path):
+    here = Hardware.here()
+    narrow = LayerShape(n_experts=8, k=2, d_model=16, d_ffn=16, gated=True)
+    found = measure_stack(
+        here, [SHAPE, narrow], n_layers=2, tokens=(1, 4), policies=("lfu",), repeats=2, clock="cpu"
+    )
+    layers, buffered = list(found.of("layer")), list(found.of("buffered"))
+    assert len(layers) == 2 * 2 * 9 * 2  # shapes, layers, draws, sizes
+    for record in layers:
+        assert len(record.repeats) == 2
+        tokens = record.at["tokens"]
+        assert tokens <= sum(record.at["counts"]) <= 2 * tokens
+    assert {record.at["capacity"] for record in buffered} == {1, 2, 4, 6, 7}
+    for record in buffered:
+        needed = np.count_nonzero(record.at["counts"])
+        assert 0 < record.at["misses"] <= needed
+    assert "slow_to_fast" in found.hardware.links
+    back = Measurements.load(found.save(tmp_path / "kernels.json"))
+    assert LatencyModel.fit(back).buffer_cost is not None
+    for settings, message in (
+        ({"tokens": ()}, "'shapes' parameter"),
+        ({"repeats": 0}, "'repeats' parameter"),
+        ({"clock": "sun"}, "'clock' parameter"),
+        ({"policies": ("min",)}, "'policies' parameter"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            measure_stack(here, [SHAPE], n_layers=1, **settings)
+
+
+def test_kernels_are_timed_in_turns_with_the_plans(trace):
+    model = DeploymentModel(trace, hardware(), latency(), shape=SHAPE)
+    plans = [model.plan(None, c, "lfu", None, 2) for c in (None, 3)]
+    found = verify(plans, trace, Hardware.here(), n_steps=6, repeats=2, clock="cpu")
+    # Which machine this is, no test can say; that they speak of the same things, it can.
+    for item in found:
+        assert 0.2 < item.predicted.mean() / item.measured.mean() < 5
+
+
+def test_the_command_prints_and_writes(trace, tmp_path, capsys):
+    model = DeploymentModel(trace, hardware(), latency(), shape=SHAPE)
+    path = model.plan(None, 3, "lfu", None, 2).save(tmp_path / "plan.json")
+    trace_path = trace.save(tmp_path / "trace.npz")
+    out = tmp_path / "out.json"
+    words = ["moe", "verify", str(path), "--trace", str(trace_path), "--steps", "4"]
+    assert main([*words, "--repeats", "1", "--clock", "cpu", "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "median error" in printed
+    assert "the plan itself says" in printed
+    (row,) = json.loads(out.read_text())
+    assert len(row["measured_s"]) == len(row["predicted_s"]) == 4
+    assert row["misses"] > 0
+
+    assert main(["moe", "verify", str(path)]) == 2  # the example has other layers
+    error = capsys.readouterr().err
+    assert str(path) in error
+    assert "name the model's own with --trace" in error
+    (tmp_path / "broken.json").write_text("{}")
+    assert main(["moe", "verify", str(tmp_path / "broken.json")]) == 2
+    assert "field 'format'" in capsys.readouterr().err

@@ -1,0 +1,199 @@
+import json
+import time
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+torch = pytest.importorskip("torch")
+
+from moe_costmodel.hardware import Hardware, Link  # noqa: E402
+from moe_costmodel.measure.exchange import measure_exchange  # noqa: E402
+from moe_costmodel.measure.jobs import choices_of  # noqa: E402
+from moe_costmodel.measure.kernels import measure_kernels, time_call  # noqa: E402
+from moe_costmodel.measure.measurements import KINDS, Measurements, Record  # noqa: E402
+from moe_costmodel.shapes import LayerShape, power_law_counts  # noqa: E402
+
+KINDS_HERE = [kind for kind in KINDS if kind != "all_to_all"]
+SHAPE = LayerShape(n_experts=4, k=2, d_model=16, d_ffn=8)
+
+
+def test_timing_is_right():
+    repeats = time_call(lambda: time.sleep(0.01), min_seconds=0.05)
+    assert len(repeats) >= 5
+    assert 0.01 <= np.median(repeats) < 0.03
+    idle = time_call(lambda: time.sleep(0.01), min_seconds=0.0, clock="cpu")
+    assert np.median(idle) < 0.005
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+def test_timing_on_a_gpu():
+    x = torch.randn(2048, 2048, device="cuda")
+    repeats = time_call(lambda: x @ x, device="cuda")
+    assert 1e-6 < np.median(repeats) < 0.1
+
+
+def test_choices_give_the_counts_and_no_expert_twice(rng):
+    for n_tokens in (1, 7, 30):
+        for skew in (0.0, 1.5):
+            counts = power_law_counts(n_tokens, SHAPE, skew, rng)
+            assert counts.sum() == 2 * n_tokens
+            assert counts.max() <= n_tokens
+            ids, weights = choices_of(counts, n_tokens)
+            kept = ids[weights > 0]
+            assert torch.bincount(kept, minlength=4).tolist() == counts.tolist()
+            for row, weight in zip(ids.tolist(), weights.tolist(), strict=True):
+                named = [i for i, w in zip(row, weight, strict=True) if w > 0]
+                assert len(named) == len(set(named))
+
+
+def test_measure_save_and_load(tmp_path):
+    found = measure_kernels(
+        shapes=[SHAPE], budget_s=1.0, tokens=(1, 8), kinds=KINDS_HERE, progress=False, clock="cpu"
+    )
+    assert found.hardware.link("slow_to_fast").bandwidth > 1e6
+    assert found.clock == "cpu"
+    again = Measurements.load(found.save(tmp_path / "k.json"))
+    assert again == found
+    assert all(r.seconds > 0 and r.spread >= 0 for r in again.records)
+
+
+def test_a_spent_budget_is_said():
+    found = measure_kernels(
+        shapes=[SHAPE], budget_s=1e-6, tokens=(1,), kinds=KINDS_HERE, progress=False
+    )
+    assert "points left" in found.notes[0]
+
+
+def test_exchange_between_two_processes():
+    records = measure_exchange()
+    assert len(records) == 5
+    assert all(r.kind == "all_to_all" and len(r.repeats) == 15 for r in records)
+    assert records[-1].seconds > records[0].seconds
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parameter"),
+    [
+        ({"dtypes": ["int99"]}, "dtypes"),
+        ({"shapes": []}, "shapes"),
+        ({"kinds": ["magic"]}, "kinds"),
+        ({"budget_s": 0}, "shapes"),
+        ({"hardware": Hardware(name="gpu", memory_bytes=1, device="cuda")}, "hardware"),
+    ],
+)
+def test_bad_parameters_are_named(arguments, parameter):
+    if parameter == "hardware" and torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    with pytest.raises(ValueError, match=f"'{parameter}'"):
+        measure_kernels(**arguments)
+
+
+def test_hardware_here_and_json(tmp_path):
+    here = Hardware.here(threads=2)
+    assert here.memory_bytes > 1 << 28
+    assert here.versions["torch"] == torch.__version__
+    linked = Hardware(
+        name="two",
+        memory_bytes=1 << 30,
+        n_devices=4,
+        n_nodes=2,
+        links={"device_to_device": Link(1e9, 1e-6)},
+    )
+    assert Hardware.load(linked.save(tmp_path / "h.json")) == linked
+    assert linked.link("device_to_device").seconds(1e9) == pytest.approx(1.000001)
+    with pytest.raises(ValueError, match=r"two.*'slow_to_fast'.*\['device_to_device'\].*measure"):
+        linked.link("slow_to_fast")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{", "JSON"),
+        ("[]", "object"),
+        ('{"name": "x"}', "memory_bytes"),
+        ('{"name": "x", "memory_bytes": -1}', "memory_bytes"),
+        ('{"name": "x", "memory_bytes": 1, "color": 2}', "color"),
+        ('{"name": "x", "memory_bytes": 1, "n_devices": 3, "n_nodes": 2}', "n_nodes"),
+        ('{"name": "x", "memory_bytes": 1, "links": {"warp": {"bandwidth": 1}}}', "warp"),
+        ('{"name": "x", "memory_bytes": 1, "links": {"node_to_node": {}}}', "bandwidth"),
+        ('{"name": "x", "memory_bytes": 1, "links": {"node_to_node": {"bandwidth": 0}}}', "band"),
+        ('{"name": "x", "memory_bytes": 1, "links": 3}', "h.json"),
+    ],
+)
+def test_a_bad_hardware_file_is_named(tmp_path, content, said):
+    path = tmp_path / "h.json"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=rf"h\.json.*{said}|{said}"):
+        Hardware.load(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"kind": "dance"}, "kind"),
+        ({"repeats": []}, "repeats"),
+        ({"repeats": [1.0, -1.0]}, "repeats"),
+        ({"repeats": [float("nan")]}, "repeats"),
+        ({"at": 3}, "at"),
+        ({"at": {}}, "at.bytes"),
+        ({"at": {"bytes": -1}}, "at.bytes"),
+        ({"kind": "layer", "at": {"tokens": 2, "counts": [1, 2]}}, "at.counts"),
+        ({"kind": "layer", "at": {"tokens": 2, "counts": [1, 2, "a", -1]}}, "at.counts"),
+        ({"shape": None}, "shape"),
+        ({"shape": {"n_experts": 2}}, "shape"),
+        ({"shape": {"n_experts": 2, "k": 3, "d_model": 1, "d_ffn": 1}}, "shape"),
+    ],
+)
+def test_a_bad_measurements_file_is_named(tmp_path, change, said):
+    good = Measurements(
+        Hardware(name="x", memory_bytes=1), [Record("copy", {"bytes": 3}, [1.0], SHAPE)]
+    )
+    path = good.save(tmp_path / "k.json")
+    content = json.loads(path.read_text())
+    content["records"][0] |= change
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=rf"k\.json: field 'records\[0\]': '{said}'"):
+        Measurements.load(path)
+    for text in ("[]", "{", '{"records": []}'):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=r"k\.json"):
+            Measurements.load(path)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=5,
+)
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.data())
+def test_no_json_gets_past_the_loaders_unnamed(tmp_path, data):
+    """Put anything anywhere in a good file: it loads, or a ValueError names the file."""
+    hardware = Hardware(
+        name="x", memory_bytes=1, links={"slow_to_fast": Link(1.0)}, versions={"python": "3"}
+    )
+    record = Record("layer", {"tokens": 1, "counts": [1, 1, 0, 0]}, [1.0], SHAPE)
+    path = Measurements(hardware, [record], "cpu").save(tmp_path / "fuzzed.json")
+    content = json.loads(path.read_text())
+    place = content
+    while True:
+        keys = sorted(place) if isinstance(place, dict) else list(range(len(place)))
+        key = data.draw(st.sampled_from(keys))
+        if isinstance(place[key], dict | list) and place[key] and data.draw(st.booleans()):
+            place = place[key]
+            continue
+        place[key] = data.draw(JSON)
+        break
+    for loader, part in ((Measurements, content), (Hardware, content["hardware"])):
+        path.write_text(json.dumps(part))
+        try:
+            loader.load(path)
+        except ValueError as error:
+            if "fuzzed" not in str(error):
+                raise

@@ -1,0 +1,160 @@
+import json
+
+import numpy as np
+import pytest
+
+from moe_costmodel.deployment.model import DeploymentModel
+from moe_costmodel.gating.rules import GateRule
+from moe_costmodel.placement.heuristics import replicate_and_pack
+from moe_costmodel.placement.placement import Placement
+from moe_costmodel.plans.export_flags import Costs, best_single_capacity, best_single_rule
+from moe_costmodel.plans.plan import Plan
+from moe_costmodel.shapes import LayerShape
+from tests.moe_costmodel.machines import hardware, latency
+from tests.moe_costmodel.random_traces import random_trace
+
+SHAPE = LayerShape(n_experts=8, k=2, d_model=64, d_ffn=48, gated=True)
+
+
+@pytest.fixture
+def trace(rng):
+    return random_trace(rng, n_tokens=120, n_layers=3, lengths=[20] * 6)
+
+
+def model_of(trace, **settings):
+    return DeploymentModel(trace, hardware(), latency(), **({"shape": SHAPE} | settings))
+
+
+def on_four(trace):
+    placement = replicate_and_pack(trace.loads(4), 4, n_replicas=4)
+    return model_of(trace, n_devices=4).plan(
+        (GateRule("skip", 0.4), None, None), 2, "lru", placement, 4
+    )
+
+
+def test_sglang_reads_the_placement_back(trace, tmp_path):
+    plan = on_four(trace)
+    export = plan.to_sglang(tmp_path / "experts.json")
+    content = json.loads((tmp_path / "experts.json").read_text())
+    assert list(content) == ["physical_to_logical_map"]
+    back = Placement(content["physical_to_logical_map"], 4)
+    assert np.array_equal(back.on_device(), plan.placement.on_device())
+    assert export.flags[:2] == ("--init-expert-location", str(tmp_path / "experts.json"))
+    assert export.flags[-2:] == ("--ep-num-redundant-experts", "4")
+    assert any("keeps every placed expert" in note for note in export.notes)
+    assert any("thresholds are not exported" in note for note in export.notes)
+    assert str(export).count("\n") == len(export.notes)
+
+
+def test_sglang_has_a_row_for_dense_layers_too(trace, tmp_path):
+    plan = on_four(trace)
+    later = Plan(
+        model="m",
+        shape=SHAPE,
+        mode="decode",
+        batch_size=4,
+        placement=plan.placement,
+        layers=(1, 2, 4),
+    )
+    export = later.to_sglang(tmp_path / "e.json")
+    rows = json.loads((tmp_path / "e.json").read_text())["physical_to_logical_map"]
+    assert len(rows) == 5
+    assert [rows[1], rows[2], rows[4]] == plan.placement.physical_to_logical.tolist()
+    Placement(rows, 4)  # every row is complete
+    assert "2 layers below 4 are not in the plan" in export.notes[-1]
+
+
+def test_tensorrt_llm_reads_the_placement_back(trace, tmp_path):
+    yaml = pytest.importorskip("yaml")
+    plan = on_four(trace)
+    export = plan.to_tensorrt_llm(tmp_path / "eplb.yaml")
+    content = yaml.safe_load((tmp_path / "eplb.yaml").read_text())
+    assert content["num_slots"] == 12
+    assert content["layer_updates_per_iter"] == 0
+    rows = content["initial_global_assignments"]
+    assert list(rows) == [0, 1, 2]
+    assert list(rows.values()) == plan.placement.physical_to_logical.tolist()
+    assert export.flags == ("--moe_expert_parallel_size", "4")
+
+
+def test_vllm_gets_a_proposal_that_says_so(trace, tmp_path):
+    plan = on_four(trace)
+    export = plan.to_vllm(tmp_path / "map.json")
+    content = json.loads((tmp_path / "map.json").read_text())
+    assert content["status"].startswith("proposal")
+    assert content["physical_to_logical_map"] == plan.placement.physical_to_logical.tolist()
+    assert "proposal" in export.engine
+    assert json.loads(export.flags[-1]) == {"num_redundant_experts": 4}
+    assert "no released vLLM reads" in export.notes[0]
+
+
+def test_copies_beside_one_another_are_noted(tmp_path):
+    slots = [[0, 1, 2, 3, 0, 4, 5, 6, 7, 7]]
+    plan = Plan(model="m", shape=SHAPE, mode="decode", batch_size=1, placement=Placement(slots, 2))
+    for export in (plan.to_sglang, plan.to_vllm, plan.to_tensorrt_llm):
+        notes = export(tmp_path / "file").notes
+        assert any("2 times a device holds an expert more than once" in note for note in notes)
+
+
+def test_one_capacity_is_the_best_that_fits_not_the_mean(trace):
+    model = model_of(trace)
+    plan = model.plan(None, [2, 6, 7], "lfu", None, 3)
+    single, notes = best_single_capacity(plan)
+    chosen = int(single.capacities[0, 0])
+    budget = plan.objectives["memory_bytes"].value
+    steps = {c: model.evaluate(None, c, "lfu", None, 3) for c in range(1, 9)}
+    fitting = {c: e for c, e in steps.items() if e["memory_bytes"] <= budget}
+    assert chosen == min(fitting, key=lambda c: fitting[c]["step_mean_s"])
+    assert f"one capacity for all layers: {chosen} of 8 experts instead of 2 to 7" in notes[0]
+    export = plan.to_ktransformers()
+    assert export.flags == ("--kt-num-gpu-experts", str(chosen))
+    assert "on the CPU" in export.notes[1]
+    uniform = model.plan(None, 3, "lfu", None, 3)
+    assert best_single_capacity(uniform) == (uniform, [])
+
+
+def test_a_callback_can_choose_and_a_loaded_plan_needs_one(trace, tmp_path):
+    plan = model_of(trace).plan(None, [2, 6, 7], "lfu", None, 3)
+    loaded = Plan.load(plan.save(tmp_path / "p.json"))
+    with pytest.raises(ValueError, match="'evaluate' parameter"):
+        loaded.to_ktransformers()
+
+    def evaluate(candidate):
+        kept = candidate.capacities
+        return Costs(abs(float(kept.mean()) - 3.9), 1.0 if (kept < 7).all() else 9.0, 0.0)
+
+    assert loaded.to_ktransformers(evaluate=evaluate).flags[1] == "4"
+
+
+def test_one_threshold_loses_no_more_than_the_plan(trace):
+    model = model_of(trace)
+    gates = (GateRule("skip", 0.8), None, GateRule("top-p", 0.6))
+    plan = model.plan(gates, None, "paper", None, 3)
+    single, notes = best_single_rule(plan)
+    found, own = model.evaluate_plan(single), model.evaluate_plan(plan)
+    assert found["quality_loss"] <= own["quality_loss"]
+    assert len(set(single.gates)) == 1
+    rule = single.gates[0]
+    worse = GateRule("skip", rule.value + 0.04)
+    more = model.evaluate(worse, None, "paper", None, 3)
+    assert more["quality_loss"] > own["quality_loss"]
+    assert "one threshold for all layers" in notes[0]
+    export = plan.to_llamacpp()
+    assert export.flags == ("-ser", f"1,{rule.value:g}")
+    assert any("fork" in note for note in export.notes)
+
+
+def test_llamacpp_keeps_whole_layers(trace):
+    plan = model_of(trace).plan(None, [4, 4, 7], "lfu", None, 3)
+    export = plan.to_llamacpp()
+    assert export.flags == ("--n-cpu-moe", "2")  # 15 of 24 slots are one whole layer
+    assert "1 of 3 on the GPU" in export.notes[0]
+    assert model_of(trace).plan(batch=3).to_llamacpp().flags == ()
+
+
+def test_engines_of_one_device_refuse_several(trace):
+    plan = on_four(trace)
+    with pytest.raises(ValueError, match=r"KTransformers needs a plan on one device.*4 devices"):
+        plan.to_ktransformers()
+    with pytest.raises(ValueError, match=r"llama\.cpp needs a plan on one device.*4 devices"):
+        plan.to_llamacpp()

@@ -1,0 +1,312 @@
+import json
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from moe_costmodel import RoutingTrace
+from tests.moe_costmodel.random_traces import random_trace
+
+torch = pytest.importorskip("torch")
+
+
+def same(a, b):
+    assert np.array_equal(a.topk_ids, b.topk_ids)
+    assert a.has_weights == b.has_weights
+    if a.has_weights:
+        assert np.array_equal(a.topk_weights, b.topk_weights)
+    assert a.sequence_lengths.tolist() == b.sequence_lengths.tolist()
+    assert a.layers.tolist() == b.layers.tolist()
+    assert a.n_experts == b.n_experts
+
+
+@pytest.mark.parametrize("compress", [True, False])
+def test_npz_round_trip(trace, tmp_path, compress):
+    path = trace.save(tmp_path / "t.npz", compress=compress)
+    same(RoutingTrace.load(path), trace)
+    counts = RoutingTrace.from_counts(trace.loads(3), layers=[4, 7])
+    again = RoutingTrace.load(counts.save(tmp_path / "c.npz"))
+    assert np.array_equal(again.loads(), counts.loads())
+    assert again.layers.tolist() == [4, 7]
+
+
+def test_an_uncompressed_npz_is_mapped_not_read(trace, tmp_path):
+    path = trace.save(tmp_path / "t.npz", compress=False)
+    mapped = RoutingTrace.load(path, mmap=True)
+    assert isinstance(mapped.topk_ids, np.memmap)
+    assert isinstance(mapped.topk_weights, np.memmap)
+    same(mapped, trace)
+    squeezed = trace.save(tmp_path / "z.npz")
+    with pytest.raises(ValueError, match=r"topk_ids.*compress=False"):
+        RoutingTrace.load(squeezed, mmap=True)
+
+
+@pytest.mark.parametrize("keep", [0, 10, 200, 0.5, 0.98])
+@pytest.mark.parametrize("mmap", [True, False])
+def test_a_truncated_npz_is_named(trace, tmp_path, keep, mmap):
+    path = trace.save(tmp_path / "t.npz", compress=False)
+    data = path.read_bytes()
+    path.write_bytes(data[: keep if isinstance(keep, int) else int(keep * len(data))])
+    with pytest.raises(ValueError, match=r"t\.npz"):
+        RoutingTrace.load(path, mmap=mmap)
+
+
+def test_a_damaged_member_names_file_and_field(trace, tmp_path):
+    path = trace.save(tmp_path / "t.npz")
+    damaged = tmp_path / "damaged.npz"
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(damaged, "w") as new:
+        for name in old.namelist():
+            data = old.read(name)
+            new.writestr(name, data[:-9] if name == "topk_ids.npy" else data)
+    for mmap in (False, True):
+        with pytest.raises(ValueError, match=r"damaged\.npz: field 'topk_ids'"):
+            RoutingTrace.load(damaged, mmap=mmap)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"topk_ids": None}, "topk_ids"),
+        ({"n_experts": None}, "n_experts"),
+        ({"n_experts": np.array([3, 3])}, "n_experts"),
+        ({"n_experts": np.float64(8)}, "n_experts"),
+        ({"n_experts": np.int64(4)}, "topk_ids"),
+        ({"topk_weights": np.full((60, 2, 2), np.nan)}, "topk_weights"),
+        ({"sequence_lengths": np.array([1, 2])}, "sequence_lengths"),
+        ({"topk_ids": np.array([[1, 2], [3]], dtype=object)}, "topk_ids"),
+    ],
+)
+def test_bad_fields_of_an_npz_are_named(trace, tmp_path, change, field):
+    fields = {"topk_ids": trace.topk_ids, "n_experts": np.int64(8)} | change
+    path = tmp_path / "bad.npz"
+    np.savez(path, **{k: v for k, v in fields.items() if v is not None})
+    with pytest.raises(ValueError, match=rf"bad\.npz: field '{field}'"):
+        RoutingTrace.load(path)
+
+
+def test_json_counts(tmp_path):
+    path = tmp_path / "c.json"
+    path.write_text(json.dumps({"logical_count": [[1, 2, 3], [4, 5, 6]]}))
+    assert RoutingTrace.load(path).loads().tolist() == [[[1, 2, 3], [4, 5, 6]]]
+    for text, field in (
+        ('{"logical_count": [[1, 2], [3]]}', "logical_count"),
+        ('{"logical_count": [[NaN, 2]]}', "logical_count"),
+        ('{"count": 3}', "logical_count"),
+        ("[1, 2]", "logical_count"),
+        ("{", "JSON"),
+        ("[" * 100_000, "JSON"),
+    ):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=rf"c\.json.*{field}"):
+            RoutingTrace.load(path)
+
+
+def test_unknown_and_missing_files(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none\.npz"):
+        RoutingTrace.load(tmp_path / "none.npz")
+    (tmp_path / "t.csv").write_text("1,2")
+    with pytest.raises(ValueError, match="csv"):
+        RoutingTrace.load(tmp_path / "t.csv")
+
+
+def test_sglang_stat_dump(tmp_path):
+    count = torch.arange(24).reshape(2, 3, 4)
+    dump = {
+        "rank": 0,
+        "logical_count": count,
+        "average_utilization_rate_over_window": {10: 0.5},
+    }
+    torch.save(dump, tmp_path / "s.pt")
+    trace = RoutingTrace.load(tmp_path / "s.pt")
+    assert trace.is_load_only
+    assert np.array_equal(trace.loads(), count.numpy())
+
+
+def detail_dump():
+    """A dense layer, an MoE layer with a swapped map; one prefill of 3 + 2, two decode passes."""
+    to_logical = torch.tensor([[0, 1, 2, 3], [3, 2, 1, 0]])
+
+    def routed(rows, width=3):
+        ids = torch.full((2, len(rows), width), -1, dtype=torch.int32)
+        ids[1, :, :2] = torch.tensor(rows)
+        return ids
+
+    return {
+        "last_physical_to_logical_map": to_logical,
+        "records": [
+            {
+                "forward_pass_id": 0,
+                "rank": 0,
+                "extend_seq_lens": [3, 2],
+                "positions": [0, 1, 2, 0, 1],
+                "topk_ids_of_layer": routed([[0, 1], [0, 2], [0, 3], [1, 2], [1, 3]]),
+            },
+            {
+                "extend_seq_lens": None,
+                "positions": [3, 2],
+                "topk_ids_of_layer": routed([[2, 3], [3, 1]]),
+            },
+            {
+                "extend_seq_lens": None,
+                "positions": [4, 9],
+                "topk_ids_of_layer": routed([[1, 0], [0, 2]]),
+            },
+        ],
+    }
+
+
+def test_sglang_detail_dump_is_mapped_and_sequenced(tmp_path):
+    torch.save(detail_dump(), tmp_path / "d.pt")
+    trace = RoutingTrace.load(tmp_path / "d.pt")
+    assert trace.layers.tolist() == [1]
+    assert (trace.n_experts, trace.k, trace.has_weights) == (4, 2, False)
+    # Prefill 3 and 2 tokens; slot 0 decodes positions 3, 4; slot 1 position 2, then a new request.
+    assert trace.sequence_lengths.tolist() == [3, 2, 2, 1, 1]
+    expected = [[3, 2], [3, 1], [3, 0], [2, 1], [2, 0], [1, 0], [2, 3], [0, 2], [3, 1]]
+    assert trace.topk_ids[:, 0].tolist() == expected
+
+
+def pass_dump():
+    """Two passes over a dense layer and an MoE layer of 3 experts, expert 2 of which has a copy."""
+    return {
+        "last_physical_to_logical_map": torch.tensor([[0, 1, 2, 2], [2, 1, 0, 2]]),
+        "records": [
+            {
+                "forward_pass_id": 7,
+                "rank": 0,
+                "gatherer_key": "primary",
+                "global_physical_count": torch.tensor([[0, 0, 0, 0], [1, 2, 3, 4]]),
+            },
+            {
+                "forward_pass_id": 8,
+                "global_physical_count": torch.tensor([[0, 0, 0, 0], [0, 1, 0, 1]]),
+            },
+        ],
+    }
+
+
+def test_sglang_dump_of_passes_is_a_trace_of_loads(tmp_path):
+    torch.save(pass_dump(), tmp_path / "p.pt")
+    trace = RoutingTrace.load(tmp_path / "p.pt")
+    assert trace.is_load_only
+    assert trace.loads()[:, 1].tolist() == [[3, 2, 5], [0, 1, 1]]
+    assert not trace.loads()[:, 0].any()
+    again = RoutingTrace.load(trace.save(tmp_path / "p.npz"))
+    assert np.array_equal(again.loads(), trace.loads())
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"global_physical_count": torch.ones(2, 3, dtype=torch.int32)}, "global_physical_count"),
+        ({"global_physical_count": torch.ones(2, 4)}, "global_physical_count"),
+        ({"global_physical_count": torch.full((2, 4), -1)}, "global_physical_count"),
+        ({"global_physical_count": None}, "global_physical_count"),
+    ],
+)
+def test_bad_fields_of_a_dump_of_passes_are_named(tmp_path, change, field):
+    dump = pass_dump()
+    dump["records"][1] |= change
+    torch.save(dump, tmp_path / "p.pt")
+    with pytest.raises(ValueError, match=rf"p\.pt: field 'records\[1\]\.{field}'"):
+        RoutingTrace.load(tmp_path / "p.pt")
+
+
+ODD = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 2**70) | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=6,
+)
+
+
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.booleans(), st.sampled_from(["map", "records", "record", "field"]), st.data())
+def test_no_odd_content_of_a_dump_gets_past_the_loader(tmp_path, per_token, where, data):
+    """Well-formed files whose fields hold anything that weights_only lets through."""
+    dump = detail_dump() if per_token else pass_dump()
+    odd = data.draw(ODD)
+    if where == "map":
+        dump["last_physical_to_logical_map"] = odd
+    elif where == "records":
+        dump["records"] = odd
+    else:
+        record = data.draw(st.sampled_from(dump["records"]))
+        if where == "record":
+            dump["records"][dump["records"].index(record)] = odd
+        else:
+            record[data.draw(st.sampled_from(sorted(record)))] = odd
+    torch.save(dump, tmp_path / "odd.pt")
+    try:
+        loaded = RoutingTrace.load(tmp_path / "odd.pt")
+    except ValueError as error:
+        if "odd.pt" not in str(error):
+            raise
+    else:
+        assert loaded.loads().sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"topk_ids_of_layer": torch.full((2, 5, 3), 4, dtype=torch.int32)}, "topk_ids_of_layer"),
+        ({"topk_ids_of_layer": torch.zeros(2, 5, 3)}, "topk_ids_of_layer"),
+        ({"extend_seq_lens": [3, 3]}, "extend_seq_lens"),
+    ],
+)
+def test_bad_fields_of_a_detail_dump_are_named(tmp_path, change, field):
+    dump = detail_dump()
+    dump["records"][0] |= change
+    torch.save(dump, tmp_path / "d.pt")
+    with pytest.raises(ValueError, match=rf"d\.pt: field 'records\[0\]\.{field}'"):
+        RoutingTrace.load(tmp_path / "d.pt")
+
+
+class Bomb:
+    def __reduce__(self):
+        return (print, ("code from the file ran",))
+
+
+def test_a_pt_that_needs_code_is_refused(tmp_path, capsys):
+    torch.save({"logical_count": Bomb()}, tmp_path / "evil.pt")
+    with pytest.raises(ValueError, match=r"evil\.pt.*weights_only"):
+        RoutingTrace.load(tmp_path / "evil.pt")
+    assert capsys.readouterr().out == ""
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.integers(0, 2**32),
+    st.integers(1, 30),
+    st.sampled_from([".npz", ".pt", ".json"]),
+    st.booleans(),
+)
+@example(229, 7, ".npz", True)  # numpy reads a header with Python's tokenizer
+def test_no_corruption_gets_past_the_loader(tmp_path, seed, n_flips, suffix, mmap):
+    """Whatever bytes change, loading gives a valid trace or a ValueError that names the file."""
+    random = np.random.default_rng(seed)
+    path = tmp_path / f"fuzzed{suffix}"
+    trace = random_trace(random, n_tokens=12, lengths=[5, 7])
+    if suffix == ".npz":
+        trace.save(path, compress=not mmap)
+    elif suffix == ".pt":
+        torch.save(detail_dump(), path)
+    else:
+        path.write_text(json.dumps({"logical_count": trace.loads()[0].tolist()}))
+    data = bytearray(path.read_bytes())
+    for place in random.integers(len(data), size=n_flips):
+        data[place] = random.integers(256)
+    path.write_bytes(bytes(data))
+    try:
+        loaded = RoutingTrace.load(path, mmap=mmap and suffix == ".npz")
+    except ValueError as error:
+        if "fuzzed" not in str(error):
+            raise
+    else:
+        assert loaded.loads().sum() > 0
+        assert loaded.is_load_only or loaded.topk_ids.max() < loaded.n_experts

@@ -1,0 +1,185 @@
+"""Recording from tiny randomly initialized models of every family; nothing is downloaded."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+from moe_costmodel import RoutingTrace  # noqa: E402
+from moe_costmodel.traces.families import find_routers  # noqa: E402
+from moe_costmodel.traces.record import edit_routing  # noqa: E402
+from tests.moe_costmodel.tiny_models import MODELS, build, ids  # noqa: E402
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_decoder_families(name):
+    model = build(name)
+    trace = RoutingTrace.record(model, [ids(2, 7), {"input_ids": ids(1, 5)}])
+    assert trace.topk_ids.shape == (19, len(MODELS[name][3]), 2)
+    assert trace.sequence_lengths.tolist() == [7, 7, 5]
+    assert trace.layers.tolist() == MODELS[name][3]
+    assert trace.n_experts == 8
+    assert not any(m._forward_hooks for m in model.modules())
+    # The last router's choice, from its own input, by hand.
+    routers = find_routers(model)[1]
+    name_of, router = list(routers.items())[-1]
+    assert MODELS[name][2] in name_of
+    seen = []
+    handle = router.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    with torch.no_grad():
+        model(ids(2, 7))
+        handle.remove()
+        _, weights, chosen = router(seen[0].reshape(-1, 16))
+    assert np.array_equal(trace.topk_ids[:14, -1], chosen.numpy())
+    assert np.allclose(trace.topk_weights[:14, -1], weights.numpy(), atol=1e-6)
+
+
+def test_padding_is_left_out():
+    model = build("mixtral")
+    mask = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]])
+    tokens = ids(2, 5)
+    trace = RoutingTrace.record(model, [{"input_ids": tokens, "attention_mask": mask}])
+    alone = RoutingTrace.record(model, [tokens[:1, :3], tokens[1:]])
+    assert trace.sequence_lengths.tolist() == [3, 5]
+    assert np.array_equal(trace.topk_ids, alone.topk_ids)
+
+
+def switch():
+    torch.manual_seed(0)
+    config = transformers.SwitchTransformersConfig(
+        vocab_size=50,
+        d_model=16,
+        d_kv=8,
+        d_ff=24,
+        num_layers=4,
+        num_decoder_layers=4,
+        num_heads=2,
+        num_experts=6,
+        num_sparse_encoder_layers=2,
+        num_sparse_decoder_layers=2,
+        expert_capacity=2,
+        decoder_start_token_id=0,
+    )
+    return transformers.SwitchTransformersForConditionalGeneration(config).eval()
+
+
+def nllb():
+    torch.manual_seed(0)
+    config = transformers.NllbMoeConfig(
+        vocab_size=50,
+        d_model=16,
+        encoder_layers=4,
+        decoder_layers=4,
+        encoder_ffn_dim=24,
+        decoder_ffn_dim=24,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        encoder_sparse_step=2,
+        decoder_sparse_step=2,
+        num_experts=6,
+        expert_capacity=64,
+        max_position_embeddings=64,
+    )
+    return transformers.NllbMoeForConditionalGeneration(config).eval()
+
+
+@pytest.mark.parametrize(("make", "k"), [(switch, 1), (nllb, 2)])
+def test_encoder_decoder_families(make, k):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the models' own constructors warn
+        model = make()
+    batch = {"input_ids": ids(2, 7), "decoder_input_ids": ids(2, 4)}
+    encoder = RoutingTrace.record(model, [batch], part="encoder")
+    decoder = RoutingTrace.record(model, [batch], part="decoder")
+    assert encoder.topk_ids.shape == (14, 2, k)
+    assert decoder.topk_ids.shape == (8, 2, k)
+    assert decoder.layers.tolist() == [1, 3]
+    assert encoder.n_experts == 6
+    family, routers = find_routers(model, part="encoder")
+    outputs = []
+    router = next(iter(routers.values()))
+    handle = router.register_forward_hook(lambda m, a, out: outputs.append(out))
+    with torch.no_grad():
+        model(**batch)
+    handle.remove()
+    mask, _, logits = outputs[0]
+    ranked = logits.reshape(-1, 6).argsort(dim=-1, descending=True)[:, :k]
+    assert np.array_equal(encoder.topk_ids[:, 0], ranked.numpy())
+    if family.name == "NLLB-MoE":
+        assert np.allclose(encoder.topk_weights[:, 0].sum(axis=1), 1.0, atol=1e-5)
+        assert np.array_equal(mask.argmax(dim=-1).numpy(), encoder.topk_ids[:, 0, 0])
+    else:  # a capacity of 2 a sequence drops some of 7 tokens to 6 experts
+        routed = mask.reshape(-1, 6).sum(dim=1).bool().numpy()
+        assert 0 < routed.sum() < 14
+        assert np.array_equal(encoder.topk_weights[:, 0, 0] > 0, routed)
+    with pytest.raises(ValueError, match="'part'"):
+        RoutingTrace.record(model, [batch])
+    with torch.no_grad():
+        with edit_routing(model, lambda layer, i, w: (i, w), part="decoder"):
+            plain = model(**batch).logits
+        with edit_routing(model, lambda layer, i, w: (i, 0 * w), part="decoder"):
+            without = model(**batch).logits
+        with edit_routing(model, lambda layer, i, w: (i.flip(0), w), part="decoder"):
+            elsewhere = model(**batch).logits
+    if family.name == "Switch":
+        assert torch.equal(plain, model(**batch).logits)
+    assert not torch.allclose(without, plain)
+    assert not torch.allclose(elsewhere, plain)
+
+
+def test_experts_of_nllb_compute_what_its_router_asks():
+    """transformers itself sends all its tokens to experts 0 and 1."""
+    from transformers.models.nllb_moe.modeling_nllb_moe import NllbMoeSparseMLP
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        whole = nllb()
+    (layer,) = [m for m in whole.model.encoder.modules() if isinstance(m, NllbMoeSparseMLP)][:1]
+    x = torch.randn(1, 9, 16, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        _, combine, _ = layer.router(x[0])
+        each = torch.stack([layer.experts[f"expert_{e}"](x[0]) for e in range(6)], dim=1)
+        expected = (combine[:, :, None] * each).sum(dim=1) * (1 - layer.experts.moe_token_dropout)
+        routed = []
+        with edit_routing(layer, lambda number, i, w: routed.append((i, w)) or (i, w)):
+            assert torch.allclose(layer(x)[0], expected, atol=1e-6)
+    assert torch.allclose(combine.gather(1, routed[0][0]), routed[0][1])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_editing_changes_the_model_and_leaves_no_trace(name):
+    model = build(name)
+    tokens = ids(1, 6)
+    with torch.no_grad():
+        plain = model(tokens).logits
+        with edit_routing(model, lambda layer, i, w: (i, w)):
+            assert torch.equal(model(tokens).logits, plain)
+
+        def first_only(layer, i, w):
+            return i, w * torch.tensor([1.0, 0.0])
+
+        with edit_routing(model, first_only):
+            assert not torch.allclose(model(tokens).logits, plain)
+        assert torch.equal(model(tokens).logits, plain)
+
+
+def test_what_cannot_be_recorded_is_named():
+    class OddTopKRouter(torch.nn.Linear):
+        def forward(self, x):
+            return super().forward(x), x
+
+    odd = torch.nn.Sequential(OddTopKRouter(2, 2))
+    with (
+        pytest.raises(ValueError, match=r"'model'.*OddTopKRouter"),
+        edit_routing(odd, lambda layer, i, w: (i, w)),
+    ):
+        odd(torch.ones(1, 2))
+    with pytest.raises(ValueError, match=r"'model'.*Mixtral.*Linear"):
+        RoutingTrace.record(torch.nn.Linear(2, 2), [])
+    with pytest.raises(ValueError, match="'batches'"):
+        RoutingTrace.record(build("mixtral"), [])
+    with pytest.raises(ValueError, match="'part'"):
+        RoutingTrace.record(build("mixtral"), [ids(1, 3)], part="encoder")

@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pymoo.core.population import Population
+
+from moela.core.archive import Archive
+from moela.core.decomposition import Subproblems, neighborhoods, random_weights, simplex_weights
+from moela.core.scaling import Frame, better, scalarize
+
+
+def archive_of(F):
+    F = np.asarray(F, dtype=float)
+    archive = Archive(F.shape[1])
+    archive.add(Population.new("X", np.arange(len(F))[:, None]), F, np.zeros(len(F)))
+    return archive
+
+
+@pytest.mark.parametrize("n_obj", [2, 3, 5, 10])
+@pytest.mark.parametrize("n", [1, 7, 50])
+def test_weights_are_on_the_simplex(n, n_obj):
+    W = simplex_weights(n, n_obj, np.random.default_rng(0))
+    assert W.shape == (n, n_obj)
+    assert (W > 0).all()
+    np.testing.assert_allclose(W.sum(axis=1), 1.0)
+    np.testing.assert_allclose(W[:n_obj], np.eye(n_obj)[:n], atol=1e-3)
+
+
+def test_the_sub_problem_of_a_corner_prefers_what_is_better_in_the_other_objectives():
+    corner = simplex_weights(1, 2, np.random.default_rng(0))
+    sub, frame = Subproblems(corner, 1, "chebyshev"), Frame(2, bounds=([0.0, 0.0], [1.0, 1.0]))
+    pop, rng = Population.new("X", np.arange(2.0)[:, None]), np.random.default_rng(0)
+    sub.populate_in_order(pop[:1], np.array([[0.0, 0.9]]), np.zeros(1))
+    here, local = np.zeros(1, dtype=int), np.ones(1, dtype=bool)
+    sub.replace(pop[1:], np.array([[0.0, 0.2]]), np.zeros(1), here, local, frame, rng)
+    assert sub.F.tolist() == [[0.0, 0.2]]
+
+
+def test_weights_are_spread_more_evenly_than_random_ones():
+    def worst_gap(W):
+        probe = random_weights(2000, 3, np.random.default_rng(1))
+        return np.linalg.norm(probe[:, None] - W[None], axis=2).min(axis=1).max()
+
+    even = np.median(
+        [worst_gap(simplex_weights(60, 3, np.random.default_rng(s))) for s in range(9)]
+    )
+    rough = np.median(
+        [worst_gap(random_weights(60, 3, np.random.default_rng(s))) for s in range(9)]
+    )
+    assert even < 0.85 * rough
+
+
+def test_neighborhoods_start_with_oneself_and_are_the_nearest():
+    W = random_weights(30, 4, np.random.default_rng(2))
+    B = neighborhoods(W, 6)
+    distance = np.linalg.norm(W[:, None] - W[None], axis=2)
+    assert np.array_equal(B[:, 0], np.arange(30))
+    for k in range(30):
+        assert set(B[k]) == set(distance[k].argsort()[:6])
+
+
+@pytest.mark.parametrize(("n", "size", "shape"), [(5, 9, (5, 5)), (5, 1, (5, 1)), (1, 3, (1, 1))])
+def test_neighborhoods_of_any_size(n, size, shape):
+    assert neighborhoods(random_weights(n, 2, np.random.default_rng(0)), size).shape == shape
+
+
+class TestFrame:
+    def test_ends_at_the_nadir_of_the_front(self):
+        frame = Frame(2)
+        F = np.array([[0.0, 10.0], [2.0, 0.0], [9.0, 90.0]])
+        assert frame.update(F, archive_of(F))
+        assert frame.scale(F).tolist() == [[0.0, 1.0], [1.0, 0.0], [4.5, 9.0]]
+        assert not frame.update(np.array([[5.0, 5.0]]), archive_of(F)), "nothing has moved"
+
+    def test_ends_at_the_reference_where_there_is_one(self):
+        frame = Frame(2, reference=[10.0, -5.0])
+        F = np.array([[0.0, 1.0], [1.0, 0.0]])
+        frame.update(F, archive_of(F))
+        assert frame.nadir.tolist() == [10.0, 1.0], "a reference below the ideal gives no scale"
+
+    def test_keeps_the_best_value_that_has_left_the_archive(self):
+        frame = Frame(2)
+        frame.update(np.array([[-1.0, 50.0]]), archive_of([[0.0, 5.0], [5.0, 0.0]]))
+        frame.update(np.array([[0.0, 5.0]]), archive_of([[0.0, 5.0], [5.0, 0.0]]))
+        assert frame.ideal.tolist() == [-1.0, 5.0]
+
+    def test_an_archive_of_one_design_still_gives_a_scale(self):
+        frame = Frame(2)
+        F = np.array([[1.0, 1.0], [3.0, 2.0]])
+        frame.update(F, archive_of(F))
+        assert frame.scale(F).tolist() == [[0.0, 0.0], [1.0, 1.0]]
+
+    def test_an_objective_that_never_varied_scales_to_zero(self):
+        frame = Frame(2)
+        F = np.array([[1.0, 7.0], [1.0, 7.0]])
+        frame.update(F, archive_of(F))
+        assert frame.scale(F).tolist() == [[0.0, 0.0], [0.0, 0.0]]
+
+    def test_fixed_bounds_stay(self):
+        frame = Frame(2, bounds=([0.0, 0.0], [1.0, 2.0]))
+        assert not frame.update(np.array([[-5.0, 9.0]]), archive_of([[-5.0, 9.0]]))
+        assert frame.scale(np.array([1.0, 1.0])).tolist() == [1.0, 0.5]
+
+    def test_a_reference_of_another_size_is_refused(self):
+        with pytest.raises(ValueError, match=r"shape \(3,\). Got shape \(2,\)"):
+            Frame(3, reference=[1.0, 2.0])
+
+
+class TestScalarise:
+    def test_formulas(self):
+        Z, W = np.array([0.5, 0.2]), np.array([0.25, 0.75])
+        assert scalarize(Z, W, "chebyshev") == pytest.approx(0.15)
+        assert scalarize(Z, W, "weighted_sum") == pytest.approx(0.275)
+        expected = -(0.25 * np.log(0.52) + 0.75 * np.log(0.82))
+        assert scalarize(Z, W, "product") == pytest.approx(expected)
+
+    def test_product_goes_on_falling_towards_the_reference_box(self):
+        along = np.linspace(4.0, -0.5, 400)
+        values = scalarize(np.column_stack([along, along]), np.array([0.5, 0.5]), "product")
+        assert np.isfinite(values).all()
+        assert (np.diff(values) < 0).all()
+        assert np.abs(np.diff(values)).max() < 1.0, "it must have no jump at the edge"
+
+    def test_equal_weights_of_the_product_order_by_single_point_volume(self):
+        Z = np.random.default_rng(0).random((50, 3)) * 0.9
+        values = scalarize(Z, np.full(3, 1 / 3), "product")
+        volume = np.prod(1.02 - Z, axis=1)
+        assert np.array_equal(values.argsort(), (-volume).argsort())
+
+    def test_broadcasts(self):
+        Z, W = np.ones((4, 1, 3)), np.ones((1, 5, 3)) / 3
+        for by in ("chebyshev", "weighted_sum", "product"):
+            assert scalarize(Z, W, by).shape == (4, 5)
+
+
+def test_better_is_feasibility_first():
+    CV, g = np.array([0.0, 1.0, 0.0, 1.0]), np.array([9.0, 1.0, 1.0, 1.0])
+    than_CV, than_g = np.array([1.0, 0.0, 0.0, 1.0]), np.array([1.0, 9.0, 2.0, 1.0])
+    assert better(CV, g, than_CV, than_g).tolist() == [True, False, True, False]
+
+
+class TestSubproblems:
+    def members(self, n=6, n_neighbors=3, F=None, CV=None):
+        rng = np.random.default_rng(3)
+        members = Subproblems(simplex_weights(n, 2, rng), n_neighbors, "chebyshev")
+        F = rng.random((n, 2)) if F is None else np.asarray(F, dtype=float)
+        CV = np.zeros(len(F)) if CV is None else np.asarray(CV, dtype=float)
+        pop = Population.new("X", np.arange(len(F))[:, None])
+        frame = Frame(2, bounds=([0, 0], [1, 1]))
+        members.populate(pop, F, CV, frame)
+        return members, frame
+
+    def test_populate_gives_each_the_best_for_its_weights(self):
+        F = np.random.default_rng(4).random((40, 2))
+        members, frame = self.members(F=F)
+        for w, f in zip(members.W, members.F, strict=True):
+            values = scalarize(frame.scale(F), w, "chebyshev")
+            assert scalarize(frame.scale(f), w, "chebyshev") == values.min()
+
+    def test_populate_keeps_diversity_where_nothing_is_feasible(self):
+        F = np.random.default_rng(4).random((6, 2))
+        members, _ = self.members(F=F, CV=[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+        assert len({tuple(f) for f in members.F}) == 6
+
+    def test_populate_with_fewer_designs_than_weights(self):
+        members, _ = self.members(F=[[0.1, 0.9], [0.9, 0.1]], CV=[1.0, 0.0])
+        assert len(members.F) == 6
+        assert len({tuple(f) for f in members.F}) == 2
+
+    def test_parents_are_different_and_from_the_neighborhood(self):
+        members, _ = self.members(n=12, n_neighbors=4)
+        homes = np.arange(12).repeat(20)
+        parents, local = members.parents(homes, 2, 0.7, np.random.default_rng(0))
+        assert (parents[:, 0] != parents[:, 1]).all()
+        assert 0.5 < local.mean() < 0.9
+        for home, row in zip(homes[local], parents[local], strict=True):
+            assert set(row) <= set(members.B[home])
+        assert any(not set(row) <= set(members.B[h]) for h, row in zip(homes, parents, strict=True))
+
+    def test_neighborhoods_smaller_than_a_mating(self):
+        members, _ = self.members(n_neighbors=1)
+        parents, local = members.parents(np.arange(6), 2, 1.0, np.random.default_rng(0))
+        assert parents.shape == (6, 2)
+        assert not local.any()
+
+    def test_a_child_replaces_at_most_as_many_as_allowed(self):
+        for n_max in (1, 2, 6):
+            members, frame = self.members()
+            child = Population.new("X", np.array([[99]]))
+            F, CV, home = np.array([[0.0, 0.0]]), np.zeros(1), np.array([2])
+            everywhere, rng = np.array([False]), np.random.default_rng(0)
+            replaced = members.replace(child, F, CV, home, everywhere, frame, rng, n_max)
+            assert replaced == n_max
+            assert (members.F == 0.0).all(axis=1).sum() == n_max
+            assert sum(ind.X[0] == 99 for ind in members.pop) == n_max
+
+    def test_a_local_child_stays_in_its_neighborhood(self):
+        members, frame = self.members(n=12, n_neighbors=4)
+        child, F = Population.new("X", np.array([[99]])), np.array([[0.0, 0.0]])
+        local, rng = np.array([True]), np.random.default_rng(0)
+        members.replace(child, F, np.zeros(1), np.array([5]), local, frame, rng, 99)
+        changed = {i for i, ind in enumerate(members.pop) if ind.X[0] == 99}
+        assert changed == set(members.B[5])
+
+    def test_an_infeasible_child_replaces_no_feasible_member(self):
+        members, frame = self.members()
+        child, F = Population.new("X", np.array([[99]])), np.array([[0.0, 0.0]])
+        everywhere, rng = np.array([False]), np.random.default_rng(0)
+        assert 0 == members.replace(
+            child, F, np.array([0.1]), np.array([0]), everywhere, frame, rng, 99
+        )
+
+
+def test_a_frame_that_reaches_further_leaves_the_first_as_it_is():
+    frame = Frame(2, bounds=([0.0, 1.0], [2.0, 3.0]))
+    further = frame.reaching(np.array([[-1.0, 2.0], [1.0, 1.5]]))
+    np.testing.assert_array_equal(further.ideal, [-1.0, 1.0])
+    np.testing.assert_array_equal(further.nadir, frame.nadir)
+    np.testing.assert_array_equal(frame.ideal, [0.0, 1.0])
+    np.testing.assert_array_equal(frame.reaching(np.empty((0, 2))).ideal, frame.ideal)

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from moela.core.operators import resolve
+from moela.testing import (
+    ToyBinary,
+    ToyInteger,
+    ToyMixed,
+    ToyPermutation,
+    ToyReal,
+    toy_problems,
+)
+
+
+def neighbors(problem, n=6, k=40, step=0.1, seed=0):
+    rng = np.random.default_rng(seed)
+    operators = resolve(problem)
+    X = operators.sampling(problem, n, random_state=rng).get("X")
+    return X, operators.neighbors(problem, X, k, rng, step)
+
+
+@pytest.mark.parametrize("problem", toy_problems(), ids=lambda p: type(p).__name__)
+def test_shape_and_origin(problem):
+    before, near = neighbors(problem)
+    again, same = neighbors(problem)
+    assert near.shape == (6, 40, *before.shape[1:])
+    assert repr(near.tolist()) == repr(same.tolist())
+    assert repr(before.tolist()) == repr(again.tolist()), "the designs themselves were changed"
+
+
+def test_real_moves_stay_inside_and_follow_the_step():
+    problem = ToyReal()
+    spans = []
+    for step in (0.001, 0.1):
+        X, near = neighbors(problem, k=400, step=step)
+        assert (near >= problem.xl).all()
+        assert (near <= problem.xu).all()
+        moved = near != X[:, None]
+        assert moved.any(axis=2).all(), "a neighbor differs in at least one variable"
+        assert 1.0 <= moved.sum(axis=2).mean() < 2.5
+        spans.append(np.abs(near - X[:, None])[moved].mean())
+    assert 50 < spans[1] / spans[0] < 200
+
+
+def test_each_design_has_a_step_of_its_own():
+    problem = ToyReal()
+    X, near = neighbors(problem, k=200, step=np.array([1e-4] * 3 + [0.3] * 3))
+    size = np.abs(near - X[:, None]).max(axis=(1, 2))
+    assert (size[:3] < 0.01).all()
+    assert (size[3:] > 0.1).all()
+
+
+def test_a_real_design_on_its_bound_is_not_proposed_to_itself():
+    problem, rng = ToyReal(), np.random.default_rng(0)
+    X = np.full((1, 5), -1.0)
+    near = resolve(problem).neighbors(problem, X, 100, rng)
+    assert (near != X[:, None]).any(axis=2).all()
+
+
+def test_integer_moves_are_whole_and_differ():
+    problem = ToyInteger()
+    X, near = neighbors(problem, n=50)
+    assert np.issubdtype(near.dtype, np.integer)
+    assert (near >= 0).all()
+    assert (near <= 20).all()
+    assert (near != X[:, None]).any(axis=2).all()
+
+
+def test_binary_moves_flip_few_bits():
+    X, near = neighbors(ToyBinary(), n=50)
+    flips = (near != X[:, None]).sum(axis=2)
+    assert flips.min() == 1
+    assert 1.0 < flips.mean() < 2.5
+
+
+def test_permutations_stay_permutations():
+    problem = ToyPermutation()
+    _, near = neighbors(problem)
+    problem.check(near.reshape(-1, 8))
+
+
+def test_mixed_moves_are_legal_and_differ():
+    X, near = neighbors(ToyMixed())
+    for x, group in zip(X, near, strict=True):
+        for other in group:
+            assert other != x
+            assert 0.0 <= other["width"] <= 4.0
+            assert 1 <= other["layers"] <= 12
+            assert other["sealed"] in (True, False)
+            assert other["metal"] in ("copper", "tin", "zinc")
+
+
+def test_the_problems_own_neighbors_come_first():
+    problem = ToyReal()
+    X = np.zeros((3, 5))
+    problem.neighbors = lambda x, k, random_state: np.full((k, 5), 7.0)
+    near = resolve(problem).neighbors(problem, X, 2, np.random.default_rng(0))
+    assert near.shape == (3, 2, 5)
+    assert (near == 7.0).all()
+    problem.neighbors_many = lambda X, k, random_state: np.full((len(X), k, 5), 8.0)
+    near = resolve(problem).neighbors(problem, X, 2, np.random.default_rng(0))
+    assert (near == 8.0).all()
+
+
+@pytest.mark.parametrize("old", ["neighbours", "neighbours_many"])
+def test_the_old_spelling_is_refused_by_name(old):
+    problem = ToyReal()
+    setattr(problem, old, lambda *arguments: None)
+    with pytest.raises(TypeError, match=f"'{old}'.* Rename it to 'neighbors"):
+        resolve(problem)

@@ -1,0 +1,198 @@
+"""Problems for the tests of the evaluator: well-behaved ones, and ones that fail in every way."""
+
+import os
+import signal
+import subprocess
+import time
+
+import numpy as np
+from pymoo.core.problem import ElementwiseProblem, Problem
+from pymoo.core.variable import Binary, Choice, Integer, Real
+
+
+def zdt(x):
+    g = 1 + 9 * np.mean(x[..., 1:], axis=-1)
+    return np.stack([x[..., 0], g * (1 - np.sqrt(x[..., 0] / g))], axis=-1)
+
+
+class Rows(Problem):
+    """Vectorized; the last bits of a row depend on the batch, as those of a BLAS product do."""
+
+    def __init__(self, n_var=6):
+        super().__init__(n_var=n_var, n_obj=2, xl=0.0, xu=1.0)
+        self._sizes = []
+
+    def _evaluate(self, X, out, *args, **kwargs):
+        self._sizes.append(len(X))
+        out["F"] = zdt(X) * (1 + len(X) * 1e-15)
+
+
+class One(ElementwiseProblem):
+    """Elementwise; writes one line per evaluation into a file if it is given one."""
+
+    def __init__(self, n_var=6, log=None, seconds=0.0, shift=0.0, version=None, n_ieq_constr=0):
+        super().__init__(n_var=n_var, n_obj=2, n_ieq_constr=n_ieq_constr, xl=0.0, xu=1.0)
+        self._log = log
+        self._seconds = seconds
+        self._shift = shift
+        if version is not None:
+            self.version = version
+
+    def _evaluate(self, x, out, *args, **kwargs):
+        if self._seconds:
+            time.sleep(self._seconds)
+        out["F"] = zdt(x) + self._shift
+        if self.n_ieq_constr:
+            out["G"] = [0.3 - x[1]] * self.n_ieq_constr
+        if self._log is not None:
+            with open(self._log, "a") as file:
+                file.write(x.tobytes().hex() + "\n")
+
+
+class Clock:
+    """Stands still but for what :class:`Ticking` and the tests add to it."""
+
+    now = 0.0
+
+    def monotonic(self):
+        return Clock.now
+
+
+class Ticking(One):
+    """An evaluation takes its seconds by that clock."""
+
+    def _evaluate(self, x, out, *args, **kwargs):
+        seconds, self._seconds = self._seconds, 0.0
+        super()._evaluate(x, out)
+        self._seconds = seconds
+        Clock.now += seconds
+
+
+class Failing(One):
+    """Fails, in a way that can be chosen, where x[0] lies below a threshold."""
+
+    def __init__(self, how, below=0.3, marker=None, most=None, **kwargs):
+        super().__init__(**kwargs)
+        self.how = how
+        self._below = below
+        self._marker = marker  # with a folder, each design fails only the first time
+        self._most = most  # so many designs at most fail then; two workers may make it one more
+
+    def _evaluate(self, x, out, *args, **kwargs):
+        super()._evaluate(x, out)
+        if x[0] >= self._below or self._repeated(x):
+            return
+        if self.how == "raise":
+            raise ZeroDivisionError("the simulator broke")
+        elif self.how == "exit":
+            raise SystemExit("the simulator gave up")
+        elif self.how == "nan":
+            out["F"] = [np.nan, 0.0]
+        elif self.how == "inf":
+            out["F"] = [-np.inf, 0.0]
+        elif self.how == "shape":
+            out["F"] = [0.0, 0.0, 0.0]
+        elif self.how == "unset":
+            out.pop("F")
+        elif self.how == "hang":
+            while True:
+                time.sleep(0.01)
+        elif self.how == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def _repeated(self, x):
+        if self._marker is None:
+            return False
+        name = os.path.join(self._marker, x.tobytes().hex()[:64])
+        enough = self._most is not None and len(os.listdir(self._marker)) >= self._most
+        if os.path.exists(name) or enough:
+            return True
+        open(name, "w").close()
+        return False
+
+
+class RowsFailing(Rows):
+    """Vectorized, and raises for the whole batch where one row is bad."""
+
+    def _evaluate(self, X, out, *args, **kwargs):
+        super()._evaluate(X, out)
+        if np.any(X[:, 0] < 0.1):
+            raise FloatingPointError("a row is bad")
+
+
+class Transposed(Rows):
+    def _evaluate(self, X, out, *args, **kwargs):
+        out["F"] = zdt(X).T
+
+
+class Simulator(One):
+    """Starts an external program that hangs, as a simulator may."""
+
+    def _evaluate(self, x, out, *args, **kwargs):
+        process = subprocess.Popen(["sleep", "1000"])
+        with open(self._log, "a") as file:
+            file.write(f"{process.pid}\n")
+        process.wait()
+
+
+class Noisy(ElementwiseProblem):
+    """A measurement: never the same twice."""
+
+    def __init__(self):
+        super().__init__(n_var=3, n_obj=2, xl=0.0, xu=1.0)
+
+    def _evaluate(self, x, out, *args, **kwargs):
+        noise = np.random.default_rng()  # from the system, as the noise of a measurement is
+        out["F"] = zdt(x) + noise.normal(scale=0.01, size=2)
+
+
+class Mixed(ElementwiseProblem):
+    def __init__(self):
+        variables = {
+            "real": Real(bounds=(0.0, 1.0)),
+            "whole": Integer(bounds=(0, 3)),
+            "flag": Binary(),
+            "kind": Choice(options=["mesh", "torus"]),
+        }
+        super().__init__(vars=variables, n_obj=2)
+        self.calls = 0
+
+    def _evaluate(self, X, out, *args, **kwargs):
+        self.calls += 1
+        cost = X["whole"] + (0.5 if X["flag"] else 0.0) + (0.1 if X["kind"] == "torus" else 0.0)
+        out["F"] = [X["real"] + cost, (1 - X["real"]) ** 2 - cost]
+
+
+class Links(Problem):
+    """Integer designs in which the order of the values does not matter."""
+
+    def __init__(self):
+        super().__init__(n_var=3, n_obj=2, xl=0, xu=9, vtype=int)
+        self.rows = 0
+
+    def canonical(self, X):
+        return np.sort(X, axis=1)
+
+    def _evaluate(self, X, out, *args, **kwargs):
+        self.rows += len(X)
+        out["F"] = np.column_stack([X.sum(axis=1), -X.prod(axis=1)]).astype(float)
+
+
+class Extra(One):
+    """Gives more than F: arrays that the algorithm or the user wants back."""
+
+    def _evaluate(self, x, out, *args, **kwargs):
+        super()._evaluate(x, out)
+        out["temperature"] = x * 100
+        out["steps"] = 7
+
+
+class Threads(One):
+    """Says how many threads BLAS may use where it is evaluated."""
+
+    def _evaluate(self, x, out, *args, **kwargs):
+        from threadpoolctl import threadpool_info
+
+        super()._evaluate(x, out)
+        np.dot(np.ones((2, 2)), np.ones((2, 2)))
+        out["threads"] = max((p["num_threads"] for p in threadpool_info()), default=1)

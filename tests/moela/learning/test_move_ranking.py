@@ -1,0 +1,265 @@
+"""The models that rank moves: what the landscape knows, and when it is believed."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+from pymoo.core.mixed import MixedVariableSampling
+from pymoo.core.problem import Problem
+from pymoo.core.variable import Binary, Choice, Real
+from pymoo.optimize import minimize
+from pymoo.problems import get_problem
+from scipy.stats import spearmanr
+
+from moela import MOELA
+from moela.learning.hamming_model import Landscape
+from moela.learning.move_model import MoveModel
+from moela.learning.move_ranking import Ranking
+from problems import MNKLandscape, MultiObjectiveQAP, NoC3D
+
+QAP = MultiObjectiveQAP.random(n_facilities=9, n_objectives=2, correlation=0.0, seed=1)
+MNK = MNKLandscape.random(n=16, k=3, n_objectives=2, rho=0.0, seed=1)
+
+
+def permutations(n, rng, size=9):
+    return np.array([rng.permutation(size) for _ in range(n)])
+
+
+def swapped(X, k, rng):
+    """Return k neighbors [n, k, n_var] of permutations X [n, n_var]."""
+    near = np.repeat(X[:, None], k, axis=1)
+    for row in near.reshape(-1, X.shape[1]):
+        i, j = rng.choice(X.shape[1], 2, replace=False)
+        row[[i, j]] = row[[j, i]]
+    return near
+
+
+def value(X, problem=QAP):
+    return problem.evaluate(X, return_values_of=["F"])
+
+
+def taught(X):
+    """Return a landscape that has seen these assignments."""
+    model = Landscape()
+    model.add(QAP.features(X), value(X))
+    assert model.fit_if_due(used=True)
+    return model
+
+
+# ---------------------------------------------------------------------------------- the landscape
+
+
+def test_changes_are_differences_of_what_is_predicted():
+    rng = np.random.default_rng(1)
+    model = taught(permutations(300, rng))
+    X = permutations(4, rng)
+    near = swapped(X, 7, rng)
+    features = QAP.features(X)
+    described = QAP.features(near.reshape(28, 9)).reshape(4, 7, -1)
+    changes = model.changes(features, described - features[:, None])
+    there = model.predict(described.reshape(28, -1)).reshape(4, 7, -1)
+    np.testing.assert_allclose(changes, there - model.predict(features)[:, None], atol=1e-3)
+
+
+def test_few_columns_and_many_give_the_same_changes(monkeypatch):
+    rng = np.random.default_rng(2)
+    model = taught(permutations(300, rng))
+    X = permutations(5, rng)
+    features = QAP.features(X)
+    moves = QAP.features(swapped(X, 3, rng).reshape(15, 9)).reshape(5, 3, -1) - features[:, None]
+    sparse = model.changes(features, moves)
+    monkeypatch.setattr("moela.learning.hamming_model._SPARSE", 0.0)
+    np.testing.assert_array_equal(model.changes(features, moves), sparse)
+
+
+def test_what_was_seen_is_known():
+    X = permutations(300, np.random.default_rng(3))
+    model = taught(X)
+    told = model.predict(QAP.features(X))
+    assert np.abs(told - value(X)).max() < 0.3 * value(X).std(axis=0).min()
+
+
+def test_a_move_pays_in_one_place_and_not_in_another():
+    """Where the effect of a bit hangs on others, a linear model of moves cannot know it."""
+    rng = np.random.default_rng(4)
+    X = rng.random((1500, MNK.n_var)) < 0.5
+    bits = rng.integers(0, MNK.n_var, len(X))
+    near = X.copy()
+    near[np.arange(len(X)), bits] ^= True
+    moves = near.astype(float) - X
+    changes = value(near, MNK) - value(X, MNK)
+    landscape, linear = Landscape(3000), MoveModel()
+    landscape.add(np.concatenate([X, near])[:2800].astype(float),
+                  np.concatenate([value(X, MNK), value(near, MNK)])[:2800])  # fmt: skip
+    linear.add(moves[:1300], changes[:1300])
+    assert landscape.fit_if_due(used=True)
+    assert linear.fit_if_due()
+    new = slice(1300, None)
+    told = landscape.changes(X[new].astype(float), moves[new][:, None])[:, 0]
+    knows = spearmanr(told[:, 0], changes[new, 0]).statistic
+    assert knows > 0.75
+    assert knows > 0.2 + spearmanr(linear.predict(moves[new])[:, 0], changes[new, 0]).statistic
+
+
+def test_only_the_newest_designs_are_kept():
+    rng = np.random.default_rng(5)
+    model = Landscape(window=250)
+    for _ in range(10):
+        X = permutations(60, rng)
+        model.add(QAP.features(X), value(X))
+    assert (
+        sum(map(len, model.rows.targets)) == 300
+    )  # whole batches, the oldest of which still counts
+    assert model.rows.n_rows == 600
+
+
+def test_refits_are_rarer_while_nobody_asks():
+    rng = np.random.default_rng(6)
+
+    def fits(used):
+        model = Landscape()
+        for _ in range(60):
+            X = permutations(20, rng)
+            model.add(QAP.features(X), value(X))
+            model.fit_if_due(used=used)
+        return model.n_fits
+
+    assert 2 <= fits(False) < fits(True) < 20
+
+
+@pytest.mark.parametrize(
+    ("features", "expected"),
+    [([[0, 1], [1, 1]], True), ([[0, 0.5]], False), ([[0, 2]], False), (np.empty((3, 0)), False)],
+)
+def test_only_zeros_and_ones_are_taken(features, expected):
+    assert Landscape.takes(np.array(features, dtype=float)) is expected
+
+
+def test_objectives_that_never_change_do_no_harm():
+    X = permutations(250, np.random.default_rng(7))
+    model = Landscape()
+    model.add(QAP.features(X), np.column_stack([value(X)[:, 0], np.full(250, 3.0)]))
+    assert model.fit_if_due(used=True)
+    np.testing.assert_allclose(model.predict(QAP.features(X))[:, 1], 3.0)
+
+
+def test_copies_learn_on_their_own():
+    rng = np.random.default_rng(8)
+    model = taught(permutations(300, rng))
+    copied = copy.deepcopy(model)
+    X = permutations(300, rng)
+    copied.add(QAP.features(X), value(X))
+    assert copied.fit_if_due(used=True)
+    assert (model.rows.n_rows, model.n_fits, len(model.rows.inputs)) == (300, 1, 1)
+    assert copied._centers is not model._centers
+
+
+# -------------------------------------------------------------------------------- who is believed
+
+
+def test_the_better_one_is_believed_until_it_is_no_longer():
+    rng = np.random.default_rng(9)
+    ranking = Ranking()
+    came = rng.normal(size=50)
+    vague, close = came + rng.normal(size=50), came + 0.1 * rng.normal(size=50)
+    ranking.compare(vague, close, came)
+    assert not ranking.by_landscape  # fifty are too few to tell
+    ranking.compare(vague, close, came)
+    assert ranking.by_landscape
+    assert ranking.left < 0.2
+    for _ in range(5):
+        ranking.compare(close, vague, came)
+    assert not ranking.by_landscape
+    assert ranking.left > 1.0
+
+
+def test_a_useless_move_model_does_not_keep_the_landscape_out():
+    rng = np.random.default_rng(12)
+    ranking = Ranking()
+    ranking.learn_moves(rng.normal(size=(200, 3)), rng.normal(size=(200, 2)))
+    ranking.fit_if_due()
+    ranking.moves.check(np.arange(100.0), -np.arange(100.0))
+    assert not ranking.ready
+    assert not ranking.both
+    X = permutations(300, rng)
+    ranking.learn_designs(QAP.features(X), value(X))
+    assert ranking.both
+
+
+@pytest.mark.parametrize("believed", [False, True])
+def test_the_move_model_is_believed_where_both_are_right(believed):
+    came = np.random.default_rng(10).normal(size=100)
+    ranking = Ranking()
+    ranking.by_landscape = believed
+    ranking.compare(0.95 * came + 1.0, came, came)
+    assert ranking.left == 1.0
+    assert not ranking.by_landscape
+
+
+def test_what_says_always_the_same_is_not_believed():
+    came = np.random.default_rng(11).normal(size=100)
+    ranking = Ranking()
+    ranking.compare(np.zeros(100), np.zeros(100), came)
+    assert ranking.left == pytest.approx(1.0)
+    assert not ranking.by_landscape
+
+
+def test_designs_of_more_than_zeros_and_ones_end_it():
+    ranking = Ranking()
+    ranking.learn_designs(np.eye(3), np.zeros((3, 2)))
+    assert ranking.landscape is not None
+    ranking.learn_designs(np.full((1, 3), 0.5), np.zeros((1, 2)))
+    assert ranking.landscape is None
+    ranking.learn_designs(np.eye(3), np.zeros((3, 2)))
+
+
+# ------------------------------------------------------------------------------------ in the search
+
+
+class Mixed(Problem):
+    """One real variable beside bits and options."""
+
+    def __init__(self):
+        real = {"x": Real(bounds=(0, 1))}
+        super().__init__(vars=real | {"b": Binary(), "c": Choice(options=["u", "v"])}, n_obj=2)
+
+    def _evaluate(self, X, out, *args, **kwargs):
+        out["F"] = np.array([[x["x"] + x["b"], (1 - x["x"]) + (x["c"] == "u")] for x in X])
+
+
+@pytest.mark.parametrize("problem", [QAP, MNK])
+def test_it_is_believed_where_moves_pay_in_one_place_and_not_in_another(problem):
+    ranking = minimize(problem, MOELA(), ("n_eval", 2500), seed=1).algorithm.ranking
+    assert ranking.by_landscape
+    assert ranking.landscape.rows.n_rows == 2500
+
+
+@pytest.mark.parametrize(
+    ("problem", "settings"),
+    [
+        (NoC3D.example("bfs", objectives=3), {}),
+        (get_problem("zdt1"), {}),
+        (Mixed(), {"sampling": MixedVariableSampling()}),
+        (MNK, {"landscape": False}),
+        (MNK, {"move_model": None}),
+    ],
+)
+def test_there_is_none_where_it_has_no_place(problem, settings):
+    ranking = minimize(problem, MOELA(**settings), ("n_eval", 200), seed=1).algorithm.ranking
+    assert ranking is None or ranking.landscape is None
+
+
+def test_a_switch_is_true_or_false():
+    with pytest.raises(ValueError, match="'landscape' parameter of MOELA must be True or False"):
+        MOELA(landscape="yes")
+
+
+def test_same_seed_same_designs():
+    first, second = (
+        minimize(MNK, MOELA(), ("n_eval", 1500), seed=3, copy_algorithm=copied)
+        for copied in (True, False)
+    )
+    np.testing.assert_array_equal(first.F, second.F)
+    np.testing.assert_array_equal(first.X, second.X)

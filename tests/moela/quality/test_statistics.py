@@ -1,0 +1,209 @@
+"""Statistics against worked examples in scipy's and R's documentation and in papers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from moela.quality.statistics import (
+    compare_groups,
+    compare_pairs,
+    compare_samples,
+    effect_size,
+    holm,
+    least_p_value,
+    magnitude,
+    pair_balance,
+    rank_blocks,
+)
+
+# Hollander and Wolfe 1973, p. 140: times to round first base, 22 players, three methods; the
+# example of friedman.test in R.
+ROUNDING = np.array(
+    [
+        [5.40, 5.50, 5.55], [5.85, 5.70, 5.75], [5.20, 5.60, 5.50], [5.55, 5.50, 5.40],
+        [5.90, 5.85, 5.70], [5.45, 5.55, 5.60], [5.40, 5.40, 5.35], [5.45, 5.50, 5.35],
+        [5.25, 5.15, 5.00], [5.85, 5.80, 5.70], [5.25, 5.20, 5.10], [5.65, 5.55, 5.45],
+        [5.60, 5.35, 5.45], [5.05, 5.00, 4.95], [5.50, 5.50, 5.40], [5.45, 5.55, 5.50],
+        [5.55, 5.55, 5.35], [5.45, 5.50, 5.55], [5.50, 5.45, 5.25], [5.65, 5.60, 5.40],
+        [5.70, 5.65, 5.55], [6.30, 6.30, 6.25],
+    ]
+)  # fmt: skip
+
+
+def test_rank_sum_of_r():
+    # Hollander and Wolfe 1973, p. 69: permeability of a membrane; wilcox.test(x, y, "greater").
+    x = [0.80, 0.83, 1.89, 1.04, 1.45, 1.38, 1.91, 1.64, 0.73, 1.46]
+    y = [1.15, 0.88, 0.90, 0.74, 1.21]
+    assert compare_samples(x, y, "greater") == pytest.approx(0.1272, abs=5e-5)
+    assert compare_samples(x, y) == pytest.approx(0.2544123, abs=5e-8)
+
+
+def test_rank_sum_of_scipy():
+    # The example of mannwhitneyu: ages at diagnosis of diabetes.
+    assert compare_samples([19, 22, 16, 29, 24], [20, 11, 17, 12]) == pytest.approx(1 / 9)
+
+
+def test_signed_rank_of_r():
+    # Hollander and Wolfe 1973, p. 29: depression scales; wilcox.test(paired = TRUE, "greater").
+    first = [1.83, 0.50, 1.62, 2.48, 1.68, 1.88, 1.55, 3.06, 1.30]
+    second = [0.878, 0.647, 0.598, 2.05, 1.06, 1.29, 1.06, 3.14, 1.29]
+    assert compare_pairs(first, second, "greater") == pytest.approx(0.01953, abs=5e-6)
+    assert compare_pairs(first, second) == pytest.approx(0.0390625)
+
+
+def test_signed_rank_of_scipy():
+    # The example of wilcoxon: heights of cross- and self-fertilized plants.
+    d = np.array([6, 8, 14, 16, 23, 24, 28, 29, 41, -48, 49, 56, 60, -67, 75])
+    assert compare_pairs(d, np.zeros(len(d))) == pytest.approx(0.041259765625)
+
+
+def test_pairs_of_infinite_values():
+    # Nothing feasible on either side is no difference, and on one side it is the largest.
+    a = [np.inf, np.inf, np.inf, np.inf, np.inf, np.inf, 1.0]
+    b = [np.inf, 1.0, 2.0, 3.0, 4.0, 5.0, 0.5]
+    assert compare_pairs(a, b) == pytest.approx(2 / 2**6)
+
+
+def test_friedman_of_r():
+    ranking = rank_blocks(-ROUNDING)
+    assert ranking.statistic == pytest.approx(11.1429, abs=5e-5)
+    assert ranking.p_value == pytest.approx(0.003805, abs=5e-7)
+
+
+def test_friedman_of_scipy():
+    before = [72, 96, 88, 92, 74, 76, 82]
+    at_once = [120, 120, 132, 120, 101, 96, 112]
+    later = [76, 95, 104, 96, 84, 72, 76]
+    ranking = rank_blocks(np.column_stack([before, at_once, later]))
+    assert ranking.statistic == pytest.approx(10.57142857142857)
+    assert ranking.p_value == pytest.approx(0.005063414171757498)
+    assert ranking.ranks.argmin() == 1
+
+
+def test_friedman_without_differences():
+    ranking = rank_blocks(np.ones((4, 3)))
+    assert ranking.statistic == 0.0
+    assert ranking.p_value == 1.0
+    assert ranking.ranks.tolist() == [2.0, 2.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("k", "q"),
+    # Demsar 2006, table 5(a), level 0.05.
+    [(2, 1.960), (3, 2.343), (4, 2.569), (5, 2.728), (6, 2.850), (8, 3.031), (10, 3.164)],
+)
+def test_critical_difference_of_demsar(k, q):
+    ranking = rank_blocks(np.random.default_rng(k).random((14, k)))
+    assert ranking.critical_difference == pytest.approx(q * (k * (k + 1) / 84) ** 0.5, abs=6e-4)
+
+
+def test_example_of_demsar():
+    # Demsar 2006, section 3.2.2: the statistic of untied ranks, four algorithms on 14 data sets.
+    scores = np.random.default_rng(5).permuted(np.tile(np.arange(4.0), (14, 1)), axis=1)
+    ranking = rank_blocks(scores)
+    formula = 12 * 14 / 20 * ((ranking.ranks**2).sum() - 4 * 25 / 4)
+    assert ranking.statistic == pytest.approx(formula)
+    assert ranking.critical_difference == pytest.approx(1.25, abs=5e-3)
+
+
+def test_groups_are_the_largest_ones():
+    ranking = rank_blocks(np.tile(np.arange(4.0), (30, 1)))
+    assert ranking.groups() == []
+    close = rank_blocks(np.tile(np.arange(4.0), (4, 1)))
+    # Ranks 4, 3, 2, 1 and a difference of 2.35: the first three, and the last three.
+    assert close.groups() == [(3, 2, 1), (2, 1, 0)]
+
+
+def test_holm_of_r():
+    # p.adjust(c(.01, .04, .03, .005, .5), "holm")
+    assert holm([0.01, 0.04, 0.03, 0.005, 0.5]) == pytest.approx([0.04, 0.09, 0.09, 0.025, 0.5])
+
+
+def test_kruskal_of_r():
+    # Hollander and Wolfe 1973, p. 116: mucociliary efficiency; kruskal.test.
+    groups = [[2.9, 3.0, 2.5, 2.6, 3.2], [3.8, 2.7, 4.0, 2.4], [2.8, 3.4, 3.7, 2.2, 2.0]]
+    assert compare_groups(groups) == pytest.approx(0.6799648, abs=5e-8)
+    assert compare_groups([[1.0, 1.0], [1.0]]) == 1.0
+
+
+def test_ties_as_in_r():
+    # friedman.test, kruskal.test and wilcox.test of R 4.5.0 on a table with many ties.
+    table = np.array(
+        [
+            [1, 6, 1, 4],
+            [4, 2, 4, 1],
+            [1, 1, 3, 6],
+            [2, 5, 6, 2],
+            [5, 5, 2, 3],
+            [3, 1, 2, 2],
+            [6, 1, 6, 6],
+            [2, 6, 4, 6],
+            [3, 5, 4, 2],
+            [3, 5, 4, 5],
+            [1, 2, 2, 2],
+            [5, 2, 4, 6],
+            [5, 6, 1, 6],
+            [2, 1, 6, 6],
+            [6, 4, 1, 1],
+        ]
+    )
+    ranking = rank_blocks(table)
+    assert ranking.statistic == pytest.approx(0.9160305344)
+    assert ranking.p_value == pytest.approx(0.8215576499)
+    assert compare_groups(table.T[:3]) == pytest.approx(0.9713623037)
+    assert compare_samples(table[:, 0], table[:, 1]) == pytest.approx(0.8656545343)
+
+
+def test_balance_of_pairs():
+    # Of the plants in scipy's example of wilcoxon, ranks of 96 are above and of 24 below.
+    d = np.array([6, 8, 14, 16, 23, 24, 28, 29, 41, -48, 49, 56, 60, -67, 75])
+    assert pair_balance(d, np.zeros(len(d))) == pytest.approx((96 - 24) / 120)
+    assert pair_balance([1.0, 2.0], [1.0, 2.0]) == 0.0
+    assert pair_balance([np.inf, 1.0], [np.inf, 0.0]) == 1.0
+
+
+def test_verdict_follows_the_test_not_the_effect_of_unpaired_runs():
+    from moela.comparison.significance import Sample, test_pairs
+
+    # Above in eleven of twelve seeds, and once far below: A12, which knows no pairs, is below 0.5.
+    seeds = tuple(range(12))
+    rival = np.array([float(s) for s in seeds])
+    values = rival + 0.1
+    values[11] = -5.0
+    samples = {"P": {"a": Sample(values, seeds), "b": Sample(rival, seeds)}}
+    rows = test_pairs(samples, "hypervolume", baseline=None, paired=None, alpha=0.05)
+    assert rows[0]["a12"] < 0.5
+    assert rows[0]["p_holm"] < 0.05
+    assert rows[0]["verdict"] == "better"
+
+
+def test_effect_size_by_hand():
+    # Of 3 x 2 pairs, 3 are above and 1 is a tie.
+    assert effect_size([1.0, 2.0, 4.0], [2.0, 1.5]) == pytest.approx((3 + 0.5) / 6)
+    assert effect_size([2.0, 3.0], [0.0, 1.0]) == 1.0
+    assert effect_size([np.inf], [np.inf]) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("a12", "word"),
+    [(0.5, "negligible"), (0.56, "small"), (0.64, "medium"), (0.71, "large"), (0.29, "large")],
+)
+def test_words_of_vargha_and_delaney(a12, word):
+    assert magnitude(a12) == word
+
+
+def test_least_p_values():
+    assert least_p_value(5, 5, paired=False) == pytest.approx(
+        compare_samples(range(5), range(5, 10))
+    )
+    assert least_p_value(6, 6, paired=True) == pytest.approx(compare_pairs(range(1, 7), [0] * 6))
+
+
+def test_what_cannot_be_ranked_is_named():
+    with pytest.raises(ValueError, match="scores"):
+        rank_blocks([[1.0], [2.0]])
+    with pytest.raises(ValueError, match="NaN"):
+        rank_blocks([[1.0, np.nan]])
+    with pytest.raises(ValueError, match="effect_size"):
+        effect_size([], [1.0])

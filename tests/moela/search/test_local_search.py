@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pymoo.core.population import Population
+
+from moela.core.scaling import Frame
+from moela.search.local_search import LocalSearches, tries_of
+
+
+@pytest.fixture
+def frame():
+    return Frame(2, bounds=([0.0, 0.0], [1.0, 1.0]))
+
+
+def started(F, patience=3, max_gains=None, W=None):
+    searches = LocalSearches(2, "weighted_sum", patience, max_gains)
+    F = np.asarray(F, dtype=float)
+    W = np.full(F.shape, 0.5) if W is None else np.asarray(W, dtype=float)
+    X = np.arange(len(F) * 3.0).reshape(len(F), 3)
+    ids = searches.begin(Population.new(X=X), F, np.zeros(len(F)), W, np.empty((len(F), 0)))
+    return searches, ids
+
+
+def receive(searches, ids, F, frame, CV=None, X=None):
+    F = np.atleast_2d(np.asarray(F, dtype=float))
+    X = np.full((len(F), 3), -1.0) if X is None else X
+    CV = np.zeros(len(F)) if CV is None else np.asarray(CV, dtype=float)
+    return searches.receive(np.asarray(ids), Population.new(X=X), F, CV, frame)
+
+
+def test_a_better_neighbor_is_taken_and_a_worse_one_is_not(frame):
+    searches, _ = started([[0.5, 0.5], [0.5, 0.5]])
+    receive(searches, [0, 1], [[0.4, 0.5], [0.6, 0.5]], frame)
+    assert searches.F.tolist() == [[0.4, 0.5], [0.5, 0.5]]
+    assert searches.X[0].tolist() == [-1.0, -1.0, -1.0]
+    assert searches.fails.tolist() == [0, 1]
+    assert searches.gains.tolist() == [1, 0]
+    assert searches.cost.tolist() == [1, 1]
+
+
+def test_the_best_of_several_is_taken(frame):
+    searches, _ = started([[0.5, 0.5]])
+    receive(searches, [0, 0, 0], [[0.4, 0.5], [0.1, 0.5], [0.3, 0.5]], frame)
+    assert searches.F.tolist() == [[0.1, 0.5]]
+    assert searches.cost.tolist() == [3]
+
+
+def test_each_search_follows_its_own_weights(frame):
+    searches, _ = started([[0.5, 0.5]] * 2, W=[[1.0, 0.0], [0.0, 1.0]])
+    receive(searches, [0, 1], [[0.4, 0.9], [0.4, 0.9]], frame)
+    assert searches.gains.tolist() == [1, 0]
+
+
+def test_answers_come_in_any_order_and_may_be_missing(frame):
+    searches, ids = started([[0.5, 0.5]] * 4)
+    receive(searches, [3, 1], [[0.3, 0.5], [0.1, 0.5]], frame)
+    assert searches.F[:, 0].tolist() == [0.5, 0.1, 0.5, 0.3]
+    assert searches.cost.tolist() == [0, 1, 0, 1]
+    assert ids.tolist() == [0, 1, 2, 3]
+
+
+def test_a_search_ends_by_patience_or_by_gains(frame):
+    searches, _ = started([[0.5, 0.5]] * 2, patience=2, max_gains=2)
+    worse, better = [0.9, 0.9], [0.4, 0.4]
+    assert receive(searches, [0, 1], [worse, better], frame).tolist() == [False, False]
+    assert receive(searches, [0, 1], [worse, [0.3, 0.3]], frame).tolist() == [True, True]
+
+
+def test_a_gain_resets_the_failures(frame):
+    searches, _ = started([[0.5, 0.5]], patience=2)
+    receive(searches, [0], [[0.9, 0.9]], frame)
+    receive(searches, [0], [[0.4, 0.4]], frame)
+    assert not receive(searches, [0], [[0.9, 0.9]], frame).any()
+
+
+def test_feasibility_comes_first(frame):
+    searches, _ = started([[0.5, 0.5]])
+    searches.CV[:] = 1.0
+    receive(searches, [0], [[0.9, 0.9]], frame, CV=[0.5])
+    assert searches.CV.tolist() == [0.5]
+    receive(searches, [0], [[0.1, 0.1]], frame, CV=[0.7])
+    assert searches.F.tolist() == [[0.9, 0.9]]
+
+
+def test_answers_for_ended_searches_are_ignored(frame):
+    searches, _ = started([[0.5, 0.5]] * 3)
+    searches.drop(np.array([False, True, False]))
+    assert searches.ids.tolist() == [0, 2]
+    receive(searches, [1, 2, 7], [[0.1, 0.1]] * 3, frame)
+    assert searches.F[:, 0].tolist() == [0.5, 0.1]
+    searches.drop(np.array([True, True]))
+    assert receive(searches, [0, 2], [[0.1, 0.1]] * 2, frame).tolist() == []
+
+
+def test_ids_are_never_used_again():
+    searches, _ = started([[0.5, 0.5]] * 3)
+    searches.drop(np.ones(3, dtype=bool))
+    one = np.array([[0.5, 0.5]])
+    ids = searches.begin(
+        Population.new(X=np.zeros((1, 3))), one, np.zeros(1), one, np.empty((1, 0))
+    )
+    assert ids.tolist() == [3]
+    assert searches.X.shape == (1, 3)
+
+
+def test_steps_grow_with_success_and_shrink_with_failure(frame):
+    searches, _ = started([[0.5, 0.5]] * 2, patience=100)
+    before = searches.step.copy()
+    receive(searches, [0, 1], [[0.4, 0.4], [0.9, 0.9]], frame)
+    assert searches.step[0] > before[0]
+    assert searches.step[1] < before[1]
+    for _ in range(99):
+        receive(searches, [1], [[0.9, 0.9]], frame)
+    assert searches.step[1] > 0.0
+
+
+def test_what_is_begun_does_not_share_memory_with_the_caller(frame):
+    X, F = np.zeros((1, 3)), np.array([[0.5, 0.5]])
+    searches = LocalSearches(2, "weighted_sum", 3)
+    searches.begin(Population.new(X=X), F, np.zeros(1), np.full((1, 2), 0.5), np.empty((1, 0)))
+    receive(searches, [0], [[0.1, 0.1]], frame)
+    assert X.tolist() == [[0.0, 0.0, 0.0]]
+    assert F.tolist() == [[0.5, 0.5]]
+
+
+def test_tries_are_counted_on_the_design_they_were_made_from(frame):
+    searches, _ = started([[0.5, 0.5]])
+    first = searches.pop[0]
+    receive(searches, [0, 0], [[0.9, 0.9], [0.4, 0.4]], frame)
+    receive(searches, [0], [[0.9, 0.9]], frame)
+    assert first.data["tries"] == 2
+    assert tries_of(searches.pop).tolist() == [1]

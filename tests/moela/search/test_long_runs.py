@@ -1,0 +1,123 @@
+"""MOELA on an Evaluator: killed, resumed, failing and parallel runs are the undisturbed run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pymoo.core.problem import ElementwiseProblem
+from pymoo.optimize import minimize
+
+from moela import MOELA, EvaluationStore, Evaluator
+from problems import NoC3D
+
+ROOT = Path(__file__).parents[3]
+
+SCRIPT = """
+import sys, time
+import numpy as np
+from pymoo.core.problem import ElementwiseProblem
+from pymoo.optimize import minimize
+from moela import MOELA, Evaluator
+
+class Slow(ElementwiseProblem):
+    version = "1"
+    def __init__(self):
+        super().__init__(n_var=8, n_obj=2, xl=0.0, xu=1.0)
+    def _evaluate(self, x, out, *args, **kwargs):
+        time.sleep(0.003)
+        out["F"] = [x[0], (1 + x[1:].sum()) * (1 - np.sqrt(x[0] / (1 + x[1:].sum())))]
+
+if __name__ == "__main__":
+    result = minimize(Slow(), MOELA(n_subproblems=20), ("n_eval", 400), seed=3,
+                      evaluator=Evaluator(store=sys.argv[1]))
+    np.save(sys.argv[2], np.hstack([result.X, result.F]))
+"""
+
+
+class Moody(ElementwiseProblem):
+    """Fails for a fifth of the designs, and answers with a NaN for some more."""
+
+    def __init__(self):
+        super().__init__(n_var=6, n_obj=2, xl=0.0, xu=1.0)
+
+    def _evaluate(self, x, out, *args, **kwargs):
+        if x[1] > 0.8:
+            raise RuntimeError("the simulator has crashed")
+        # What fails would look best by far.
+        bad = x[2] > 0.9
+        out["F"] = [np.nan, -1e9] if bad else [x[0], 1 - x[0] + x[1:].sum()]
+
+
+def solve(problem, evaluator, n_eval=300, **settings):
+    algorithm = MOELA(n_subproblems=20, **settings)
+    return minimize(problem, algorithm, ("n_eval", n_eval), seed=3, evaluator=evaluator)
+
+
+def test_killed_again_and_again_it_ends_with_the_same_front(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    def call(store, out):
+        words = [sys.executable, str(script), str(tmp_path / store), str(tmp_path / out)]
+        return subprocess.Popen(words, env=environment, cwd=tmp_path)
+
+    assert call("calm.db", "calm.npy").wait(timeout=120) == 0
+    rng = np.random.default_rng(0)
+    kills = 0
+    while True:
+        process = call("rough.db", "rough.npy")
+        deadline = time.monotonic() + 2.0 + rng.uniform(0.0, 1.5)
+        while process.poll() is None and time.monotonic() < deadline and kills < 3:
+            time.sleep(0.01)
+        if process.poll() is None and kills < 3:
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+        if process.wait(timeout=120) == 0:
+            break
+    calm, rough = (np.load(tmp_path / name) for name in ("calm.npy", "rough.npy"))
+    np.testing.assert_array_equal(rough, calm)
+    with EvaluationStore(tmp_path / "rough.db") as store:
+        (run,) = store.runs()
+        assert run.n_fresh == 400
+
+
+@pytest.mark.parametrize("options", [{"n_jobs": 2}, {"n_jobs": 2, "backend": "threads"}])
+def test_workers_do_not_change_the_run(options):
+    problem = NoC3D.example("bfs", objectives=3)
+    alone = solve(problem, Evaluator())
+    with Evaluator(**options) as evaluator:
+        together = solve(problem, evaluator)
+    np.testing.assert_array_equal(together.X, alone.X)
+    np.testing.assert_array_equal(together.F, alone.F)
+
+
+def test_resumed_run_computes_nothing_twice(tmp_path):
+    problem = NoC3D.example("bfs", objectives=3)
+    first = solve(problem, Evaluator(store=tmp_path / "run.db"), 200)
+    longer = Evaluator(store=tmp_path / "run.db")
+    second = solve(problem, longer, 300)
+    assert longer.n_fresh == 100
+    whole = solve(problem, Evaluator(), 300)
+    assert first.algorithm.n_eval == 200
+    np.testing.assert_array_equal(second.F, whole.F)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_failures_teach_nothing_and_are_never_the_best():
+    result = solve(Moody(), Evaluator(on_error="infeasible"), 400, move_model="default")
+    algorithm = result.algorithm
+    assert algorithm.evaluator.n_failed > 0
+    assert (result.X[:, 1] <= 0.8).all()
+    assert (result.X[:, 2] <= 0.9).all()
+    assert (algorithm.frame.ideal > -1.0).all()
+    assert (algorithm.frame.nadir < 100.0).all()
+    assert np.abs(np.concatenate(algorithm.ranking.moves.rows.targets)).max() < 100.0
+    assert (algorithm.evolution.subproblems.F < 100.0).all()

@@ -1,0 +1,199 @@
+"""MOELA itself: what it learns, what it says of its parts, and what it refuses."""
+
+from __future__ import annotations
+
+import moocore
+import numpy as np
+import pytest
+from pymoo.core.problem import Problem
+from pymoo.optimize import minimize
+from pymoo.problems import get_problem
+from sklearn.ensemble import ExtraTreesRegressor
+
+from moela import MOELA
+from moela.learning.move_model import MoveModel
+from moela.search.published import PublishedMOELA
+from problems import MultiObjectiveKnapsack, NoC3D
+
+
+class Linear(Problem):
+    """Choose bits; both objectives are sums over the chosen: a linear model can know all of it."""
+
+    def __init__(self):
+        super().__init__(n_var=60, n_obj=2, xl=0, xu=1, vtype=bool)
+        self.costs = np.random.default_rng(3).normal(size=(60, 2))
+
+    def _evaluate(self, x, out, *args, **kwargs):
+        out["F"] = x.astype(float) @ self.costs
+
+
+def run(problem, algorithm, n_eval=600, seed=1):
+    return minimize(problem, algorithm, ("n_eval", n_eval), seed=seed)
+
+
+def volume(F, ref):
+    F = np.atleast_2d(F)
+    return moocore.hypervolume(F[(ref > F).all(axis=1)], ref=ref)
+
+
+def test_log_accounts_for_every_evaluation():
+    shares = {"evolution": 1, "search": 2, "pareto": 1}
+    algorithm = run(get_problem("zdt1"), MOELA(shares=shares)).algorithm
+    screening = algorithm.log["screening"]
+    parts = [algorithm.log[part] for part in ("initial", "evolution", "search", "pareto")]
+    assert sum(part["n_eval"] for part in parts) == 600
+    assert sum(part["accepted"] for part in parts) >= len(algorithm.front)
+    searched = algorithm.log["search"]["n_eval"] + algorithm.log["pareto"]["n_eval"]
+    assert 0 < screening["n_eval"] < searched
+    assert algorithm.log["initial"]["hypervolume"] > 0
+
+
+def test_shares_are_kept():
+    shares = {"evolution": 1, "search": 2, "pareto": 1}
+    log = run(get_problem("zdt1"), MOELA(shares=shares), 1050).algorithm.log
+    assert log["search"]["n_eval"] == pytest.approx(500, abs=25)
+    assert log["evolution"]["n_eval"] == pytest.approx(250, abs=25)
+    assert log["pareto"]["n_eval"] == pytest.approx(250, abs=25)
+
+
+def test_move_model_knows_a_linear_problem():
+    algorithm = run(Linear(), MOELA(shares={"search": 1}), 1500).algorithm
+    assert algorithm.ranking.moves.skill > 0.9
+
+
+def test_learned_moves_beat_blind_ones_where_moves_can_be_learned():
+    problem = NoC3D.example("bfs", objectives=5)
+    learned, blind = (
+        np.median([volume(run(problem, make(), 1500, s).F, problem.ref_point) for s in (1, 2, 3)])
+        for make in (MOELA, lambda: MOELA(move_model=None))
+    )
+    assert learned > 1.2 * blind
+
+
+def test_start_model_sees_every_search_that_ended():
+    problem = NoC3D.example("bfs", objectives=3)
+    algorithm = run(problem, MOELA(patience=5), 3000).algorithm
+    ended = algorithm.searches.next_id - len(algorithm.searches)
+    assert len(algorithm.starts) == ended > 20
+    assert algorithm.starts.ready
+
+
+def test_models_can_be_given():
+    trees = ExtraTreesRegressor(5, random_state=0)
+    algorithm = run(
+        Linear(), MOELA(start_model=trees, move_model=trees, shares={"search": 1})
+    ).algorithm
+    assert isinstance(algorithm.ranking.moves._model, ExtraTreesRegressor)
+    assert not hasattr(trees, "estimators_")
+
+
+def test_move_model_without_skill_is_not_used():
+    model = MoveModel()
+    rng = np.random.default_rng(0)
+    model.add(rng.normal(size=(200, 3)), rng.normal(size=(200, 2)))
+    assert model.fit_if_due()
+    assert model.ready
+    model.check(np.arange(100.0), -np.arange(100.0))
+    assert model.skill == pytest.approx(-1.0)
+    assert not model.ready
+
+
+def test_reference_is_where_the_product_is_measured_from():
+    problem = get_problem("zdt1")
+    algorithm = run(problem, MOELA(reference=[0.5, 3.0])).algorithm
+    np.testing.assert_array_equal(algorithm.frame.nadir, [0.5, 3.0])
+
+
+def test_designs_are_not_paid_for_twice():
+    X = []
+
+    class Recorder(Linear):
+        def _evaluate(self, x, out, *args, **kwargs):
+            X.append(x.copy())
+            super()._evaluate(x, out)
+
+    run(Recorder(), MOELA(), 800)
+    rows = np.concatenate(X)
+    assert len(np.unique(rows, axis=0)) == len(rows) == 800
+
+
+def test_small_space_is_searched_to_the_end_without_hanging():
+    class Tiny(Linear):
+        def __init__(self):
+            super().__init__()
+            self.n_var, self.xl, self.xu = 6, np.zeros(6), np.ones(6)
+            self.costs = self.costs[:6]
+
+    result = run(Tiny(), MOELA(n_subproblems=10), 400)
+    every = (np.arange(64)[:, None] >> np.arange(6)) & 1
+    F = every @ Tiny().costs
+    expected = np.unique(F[moocore.is_nondominated(F)], axis=0)
+    np.testing.assert_allclose(np.unique(result.F, axis=0), expected)
+
+
+def test_constraints_come_first():
+    problem = MultiObjectiveKnapsack.random(n_items=30, n_objectives=2, seed=1)
+    result = run(problem, MOELA())
+    assert (result.CV <= 0).all()
+
+
+def test_published_has_the_released_settings():
+    algorithm = MOELA.published()
+    assert isinstance(algorithm, PublishedMOELA)
+    assert (algorithm.n_subproblems, algorithm.n_neighbors, algorithm.n_children) == (50, 15, 4)
+    assert (algorithm.patience, algorithm.max_gains) == (15, 15)
+    assert algorithm.n_random_generations == 11
+
+
+def test_published_goes_through_its_phases():
+    problem = NoC3D.example("bfs", objectives=3)
+    settings = {"n_subproblems": 12, "n_neighbors": 5, "n_children": 1, "n_random_generations": 1}
+    algorithm = run(problem, MOELA.published(**settings), 900).algorithm
+    assert algorithm.generation > 2
+    assert algorithm.forest.n_estimators == 100
+    # Two a cluster at first, then one.
+    assert algorithm.searches.next_id >= 12 + 6
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("n_subproblems", 1),
+        ("n_neighbors", 1.5),
+        ("n_searches", 0),
+        ("patience", 0),
+        ("n_candidates", 0),
+        ("batch_size", -1),
+        ("scalarization", "tchebycheff"),
+        ("descend", "sum"),
+        ("prob_neighbor_mating", 1.2),
+        ("shares", {"luck": 1}),
+        ("shares", {"search": 0}),
+    ],
+)
+def test_settings_out_of_range_are_named(setting, value):
+    with pytest.raises(ValueError, match=f"The '{setting}' parameter of MOELA must be .* Got "):
+        MOELA(**{setting: value})
+
+
+@pytest.mark.parametrize("make", [MOELA, MOELA.published])
+def test_unknown_settings_are_refused(make):
+    with pytest.raises(TypeError, match="unknown settings: serch_share"):
+        make(serch_share=0.5)
+
+
+def test_reference_of_the_wrong_length_is_refused():
+    with pytest.raises(ValueError, match=r"shape \(2,\).*Got shape \(3,\)"):
+        run(get_problem("zdt1"), MOELA(reference=[1.0, 1.0, 1.0]))
+
+
+def test_history_copies_neither_problem_nor_models():
+    problem = NoC3D.example("bfs", objectives=3)
+    result = minimize(problem, MOELA(), ("n_eval", 600), seed=1, save_history=True)
+    first, last = result.history[-2:]
+    assert first.problem is last.problem is problem
+    assert first.ranking.moves is not last.ranking.moves
+    # There are as many models as there were fits, not as there are entries.
+    fitted = {id(past.ranking.moves._model) for past in result.history}
+    assert 1 < len(fitted) < len(result.history) / 2
+    assert first.front is not last.front

@@ -1,0 +1,154 @@
+"""Tests of how a surrogate chooses children: picks, evolution on it, pay, and runs with it."""
+
+from itertools import pairwise
+
+import moocore
+import numpy as np
+import pytest
+from pymoo.core.population import Population
+from pymoo.operators.crossover.sbx import SBX
+from pymoo.optimize import minimize
+from pymoo.problems import get_problem
+
+from moela import MOELA
+from moela.core.decomposition import Subproblems, simplex_weights
+from moela.core.scaling import Frame, scalarize
+from moela.learning.surrogate import Surrogate
+from moela.search.preselection import EVOLVED, MADE, PICKED, Assistance
+from moela.search.real_mating import RealMating
+from problems import MultiObjectiveKnapsack
+
+
+def objectives(X):
+    return np.column_stack([X[:, 0] + X[:, 2], (1.0 - X[:, 0]) ** 2 + 2.0 * X[:, 1]])
+
+
+@pytest.fixture
+def assistance():
+    """Return an assistance whose model knows a smooth function."""
+    surrogate = Surrogate(np.zeros(3), np.ones(3), 1000)
+    X = np.random.default_rng(1).random((200, 3))
+    surrogate.learn(X, objectives(X), np.maximum(X[:, 2] - 0.8, 0.0))
+    assert surrogate.ready
+    return Assistance(surrogate)
+
+
+def test_the_least_violation_counts_first_then_the_gain(assistance):
+    gain = np.array([[0.1, 0.9, 0.5], [0.3, 0.2, 0.1], [9.0, -2.0, -1.0]])
+    CV = np.array([[0.0, 0.0, 0.0], [2.0, 1.0, 1.0], [0.5, 0.0, 0.0]])
+    assert assistance.pick(gain, CV).tolist() == [1, 3 + 1, 6 + 2]
+
+
+def test_what_pays_is_done_more_often(assistance):
+    rng = np.random.default_rng(1)
+
+    def shares():
+        return np.bincount(assistance.draw(3000, rng), minlength=3) / 3000
+
+    np.testing.assert_allclose(shares(), 1 / 3, atol=0.04)
+    ways = np.arange(600) % 3
+    for better, worse in pairwise([PICKED, EVOLVED, MADE]):
+        for _ in range(2):
+            assistance.learn(ways, np.where(ways == better, 0.5, 0.0))
+        assert shares()[better] > 0.6
+        assert 0.07 < shares()[worse]
+
+
+def test_without_a_model_that_predicts_children_are_just_made(assistance):
+    rng = np.random.default_rng(1)
+    assistance.surrogate.correlation = 0.5
+    assert not assistance.ready
+    state = rng.bit_generator.state
+    assert (assistance.draw(100, rng) == MADE).all()
+    assert rng.bit_generator.state == state
+
+
+def test_members_evolve_to_what_is_best_for_their_subproblems(assistance):
+    rng = np.random.default_rng(3)
+    sub = Subproblems(simplex_weights(20, 2, rng), 5, "chebyshev")
+    X = rng.random((20, 3))
+    F, CV = objectives(X), np.maximum(X[:, 2] - 0.8, 0.0)
+    frame = Frame(2, bounds=(np.zeros(2), np.array([2.0, 3.0])))
+    sub.populate_in_order(Population.new("X", X), F, CV)
+    bounds = np.zeros(3), np.ones(3)
+    found, way, changed = assistance.evolve(sub, RealMating(), bounds, frame, rng)
+    assert ((found >= 0) & (found <= 1)).all()
+    np.testing.assert_array_equal(found[~changed], X[~changed])
+    assert (way[changed] >= 0).all()
+    assert (way[~changed] == -1).all()
+    # The front has nothing of the second and third variable; the model was told as much.
+    assert X[:, 1].mean() > 0.3
+    assert found[:, 1].mean() < 0.05
+    before = scalarize(frame.scale(F), sub.W, sub.by)
+    after = scalarize(frame.scale(objectives(found)), sub.W, sub.by)
+    assert after.mean() < 0.7 * before.mean()
+    assert (found[:, 2] < 0.82).all()
+    # The members themselves are evaluated designs, and stay.
+    np.testing.assert_array_equal(np.array([ind.X for ind in sub.pop]), X)
+
+
+def run(name, n_eval, seed=1, **settings):
+    algorithm = MOELA(**settings)
+    return minimize(get_problem(name), algorithm, ("n_eval", n_eval), seed=seed)
+
+
+def distance(result, problem):
+    return moocore.igd_plus(result.F, ref=get_problem(problem).pareto_front())
+
+
+@pytest.mark.parametrize(("name", "times"), [("zdt1", 10.0), ("dtlz2", 2.0)])
+def test_on_smooth_problems_fronts_come_closer(name, times):
+    without = [distance(run(name, 300, seed, surrogate_size=0), name) for seed in (1, 2, 3)]
+    with_it = [distance(run(name, 300, seed), name) for seed in (1, 2, 3)]
+    assert np.median(without) > times * np.median(with_it)
+
+
+def test_one_design_that_is_the_ideal_does_not_hold_all_the_others_up():
+    # Along its edge the first objective is 0, and the best design there is the best known in both.
+    assert min(len(run("zdt1", 300, seed).F) for seed in (1, 2, 3)) > 20
+
+
+def test_on_a_rugged_problem_a_run_is_what_it_is_without():
+    one, other = run("zdt4", 600), run("zdt4", 600, surrogate_size=0)
+    np.testing.assert_array_equal(one.X, other.X)
+    assert one.algorithm.log["screening"] == other.algorithm.log["screening"]
+    assert one.algorithm.assistance.surrogate.n_fits > 5
+
+
+def test_children_that_a_model_has_chosen_are_counted():
+    def chosen(surrogate_size):
+        log = run("zdt1", 400, surrogate_size=surrogate_size).algorithm.log
+        return log["screening"]["n_eval"]
+
+    assert chosen(400) > chosen(0) + 100
+
+
+def test_it_stops_at_its_size():
+    algorithm = run("zdt1", 400, surrogate_size=200).algorithm
+    assert not algorithm.assistance.ready
+    assert 0 < algorithm.log["screening"]["n_eval"] < 200
+
+
+def test_it_is_there_for_real_variables_without_operators_of_ones_own():
+    assert run("zdt1", 60).algorithm.assistance is not None
+    assert run("zdt1", 60, surrogate_size=0).algorithm.assistance is None
+    assert run("zdt1", 60, crossover=SBX()).algorithm.assistance is None
+    knapsack = MultiObjectiveKnapsack.random(n_items=20, seed=1)
+    result = minimize(knapsack, MOELA(), ("n_eval", 60), seed=1)
+    assert result.algorithm.assistance is None
+
+
+def test_where_constraints_are_predicted_fronts_come_closer_too():
+    def end(seed, **settings):
+        result = run("mw3", 600, seed, **settings)
+        return np.inf if result.F is None else distance(result, "mw3")
+
+    seeds = (1, 2, 3)
+    with_it = [end(seed) for seed in seeds]
+    assert np.median([end(seed, surrogate_size=0) for seed in seeds]) > 1.5 * np.median(with_it)
+
+
+def test_a_size_that_makes_no_sense_is_refused():
+    for size in (-1, 2.5, None):
+        with pytest.raises(ValueError, match="surrogate_size"):
+            MOELA(surrogate_size=size)

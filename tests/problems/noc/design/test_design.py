@@ -1,0 +1,271 @@
+import copy
+import json
+import pickle
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from problems.noc import Design, NoC3D, PEType, Platform
+
+
+@pytest.fixture(scope="module")
+def problem():
+    return NoC3D.example("bfs")
+
+
+@pytest.fixture(scope="module")
+def rows(problem):
+    rng = np.random.default_rng(3)
+    return problem.operators()["sampling"]._do(problem, 12, random_state=rng)
+
+
+def test_decode_and_encode_are_inverse(problem, rows):
+    for x in rows:
+        design = problem.decode(x)
+        np.testing.assert_array_equal(design.placement, x[:64])
+        np.testing.assert_array_equal(problem.encode(design), x)
+        np.testing.assert_array_equal(problem.decode(x[None]).links, design.links)
+
+
+def test_a_design_from_arrays_in_any_order_is_one_design(problem, rows):
+    design = problem.decode(rows[6])
+    rng = np.random.default_rng(0)
+    links = rng.permutation(design.links)
+    links[::2] = links[::2, ::-1]
+    again = Design(design.placement.tolist(), links.tolist())
+    assert again == design
+    assert hash(again) == hash(design)
+    np.testing.assert_array_equal(problem.encode(again), rows[6])
+    assert again != problem.decode(rows[5])
+    assert again != "design"
+    assert design.all_links().shape == (144, 2)
+
+
+def test_a_design_survives_json_pickle_and_copies(tmp_path, problem, rows):
+    design = problem.decode(rows[4])
+    path = tmp_path / "design.json"
+    design.save(path)
+    assert Design.load(path) == design
+    assert copy.deepcopy(design) == design
+    assert pickle.loads(pickle.dumps(design)) == design
+    chip = Platform(
+        grid=(2, 2, 2), pe_types=(PEType(name="A", count=8, power=1),), n_planar_links=5
+    )
+    Design.mesh(chip).save(path)
+    assert Design.load(path) == Design.mesh(chip)
+    assert Design.load(path).platform == chip
+    # A stack of tiles has no planar links to choose.
+    tower = Platform(grid=(1, 1, 4), pe_types={"A": {"count": 4, "power": 1}}, n_planar_links=0)
+    Design.mesh(tower).save(path)
+    assert Design.load(path) == Design.mesh(tower) == Design([0, 1, 2, 3], [], tower)
+
+
+def test_a_design_cannot_be_changed_behind_its_rules(rows, problem):
+    design = problem.decode(rows[4])
+    with pytest.raises(ValueError, match=r"read-only"):
+        design.placement[0] = 3
+    with pytest.raises(ValueError, match=r"read-only"):
+        design.links[0] = 3
+
+
+def test_the_mesh_prints_its_layers():
+    text = str(Design.mesh())
+    lines = text.splitlines()
+    assert lines[0] == (
+        "Design(4x4x4, 96 planar links): 96 of length 1 (rounded up); 3 to 6 links per router"
+    )
+    assert lines[1] == "layer 0, 24 planar links"
+    assert lines[2].split() == ["LLC8", "GPU24", "GPU25", "LLC9"]
+    assert lines[3].split() == ["GPU26", "CPU0", "CPU1", "GPU27"]
+    assert len(lines) == 1 + 4 * 5
+
+
+def broken(name):
+    """Return placement and links that break one rule, and what the message must hold."""
+    mesh = Design.mesh()
+    placement, links = mesh.placement.copy(), mesh.links.copy()
+    if name == "PE twice":
+        placement[9] = placement[8]
+        return placement, links, r"each PE once. Got PE \d+ on tiles \[8, 9\] and no tile for PEs"
+    if name == "PE outside":
+        placement[3] = 64
+        return placement, links, r"PE ids from 0 to 63. Got 64 on tile 3"
+    if name == "too few PEs":
+        return placement[:63], links, r"each of 64 tiles. Got shape \(63,\)"
+    if name == "LLC inside":
+        placement[[0, 21]] = placement[[21, 0]]
+        return placement, links, r"each LLC on a tile allowed for it \(.*\). Got LLC 8 on tile 21"
+    if name == "link twice":
+        links[5] = links[4][::-1]
+        a, b = links[4]
+        return placement, links, rf"each link once. Got \({a}, {b}\) 2 times"
+    if name == "too few links":
+        return placement, links[:95], r"96 planar links. Got 95"
+    if name == "between layers":
+        links[7] = (3, 19)
+        return placement, links, r"two different tiles of one layer. Got \(3, 19\) as link 7"
+    if name == "to itself":
+        links[7] = (3, 3)
+        return placement, links, r"two different tiles of one layer. Got \(3, 3\) as link 7"
+    if name == "tile outside":
+        links[7] = (3, -1)
+        return placement, links, r"tiles from 0 to 63. Got \(3, -1\) as link 7"
+    if name == "no pairs":
+        return placement, links.ravel(), r"tile pairs, shape \[96, 2\]. Got shape \(192,\)"
+    if name == "degree":
+        # Tile 17 has 3 planar and 2 vertical links; 4 more, taken from the top layer, are too many.
+        links[-4:] = [(17, 19), (17, 27), (17, 30), (17, 31)]
+        return placement, links, r"at most 8 links, .* Got 9 at tile 17"
+    # The corner stack loses all of its planar links.
+    stack = {0, 16, 32, 48}
+    kept = [p for p in links.tolist() if not stack & set(p)]
+    spare = [(a, b) for a, b in ((5, 10), (21, 26), (37, 42), (53, 58), (6, 9), (22, 25), (38, 41))]
+    spare.append((54, 57))
+    return placement, np.array(kept + spare), r"connect all tiles. Got 2 unconnected parts"
+
+
+RULES = (
+    "PE twice",
+    "PE outside",
+    "too few PEs",
+    "LLC inside",
+    "link twice",
+    "too few links",
+    "between layers",
+    "to itself",
+    "tile outside",
+    "no pairs",
+    "degree",
+    "unconnected",
+)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_broken_rule_is_named_with_its_place(tmp_path, rule):
+    placement, links, message = broken(rule)
+    with pytest.raises(ValueError, match=message):
+        Design(placement, links)
+    path = tmp_path / "design.json"
+    data = Design.mesh().to_dict() | {"placement": placement.tolist(), "links": links.tolist()}
+    path.write_text(json.dumps(data))
+    with pytest.raises(ValueError, match=message) as error:
+        Design.load(path)
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("placement", "links", "message"),
+    [
+        (["a"] * 64, None, "'placement' of a Design must hold integers"),
+        ([1.5] * 64, None, r"must hold integers. Got 1.5 at index \[0\]"),
+        ([float("nan")] * 64, None, r"must hold integers. Got nan at index \[0\]"),
+        ([True] * 64, None, "must hold integers. Got values of type bool"),
+        ([None] * 64, None, "'placement' of a Design must hold integers"),
+        (None, [[0, 1], [2]], "'links' of a Design must hold integers"),
+        (None, [[0, 1.25]] * 96, r"'links' of a Design .* Got 1.25 at index \[0, 1\]"),
+        (None, [[0, 10**30]] * 96, "'links' of a Design must hold integers"),
+    ],
+)
+def test_arrays_of_something_else_are_named(placement, links, message):
+    mesh = Design.mesh()
+    with pytest.raises(ValueError, match=message):
+        Design(
+            mesh.placement if placement is None else placement,
+            mesh.links if links is None else links,
+        )
+
+
+def test_whole_floats_are_taken_for_integers():
+    mesh = Design.mesh()
+    assert Design(mesh.placement.astype(float), mesh.links.astype(np.uint8)) == mesh
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[]", "'format': 'moela-noc-design-1'. Got 'list'"),
+        ('{"format": "other"}', "Got 'other'"),
+        ('{"format": "moela-noc-design-1", "links": []}', r"Got no \['placement', 'platform'\]"),
+        ("not json", "design.json"),
+        ("[" * 100_000, "design.json"),
+    ],
+)
+def test_a_wrong_design_file_is_named(tmp_path, text, message):
+    path = tmp_path / "design.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message) as error:
+        Design.load(path)
+    assert str(path) in str(error.value)
+
+
+def test_a_design_of_another_platform_is_not_encoded(problem):
+    chip = Platform(
+        grid=(2, 2, 2), pe_types=(PEType(name="A", count=8, power=1),), n_planar_links=5
+    )
+    with pytest.raises(ValueError, match=r"Design of the problem's platform. Got Design\(2x2x2"):
+        problem.encode(Design.mesh(chip))
+    with pytest.raises(ValueError, match=r"'design' parameter of encode"):
+        problem.encode("mesh")
+
+
+def test_a_design_draws_every_layer(problem, rows, tmp_path):
+    design = problem.decode(rows[6])
+    figure = design.plot()
+    assert isinstance(figure, Figure)
+    titles = [ax.get_title() for ax in figure.axes]
+    counts = np.bincount(design.links[:, 0] // 16)
+    assert titles[:3] == [f"layer {k}: {counts[k]} links" for k in range(3)]
+    assert titles[3] == f"layer 3: {counts[3]} links (heat sink)"
+    assert sum(len(ax.texts) for ax in figure.axes) == 64
+    colored = design.plot(problem.link_loads(problem.encode(design)))
+    assert len(colored.axes) == 5
+    colored.savefig(tmp_path / "design.png", dpi=40)
+    assert (tmp_path / "design.png").stat().st_size > 1000
+    with pytest.raises(ValueError, match=r"144 finite numbers, one per link. Got shape \(3,\)"):
+        design.plot([1, 2, 3])
+
+
+def test_tiles_are_colored_by_temperature(problem, rows):
+    design = problem.decode(rows[6])
+    degrees = design.temperatures()
+    assert degrees.shape == (64,)
+    measured = problem.measure(rows[6:7], ["temperature"])["temperature"][0]
+    assert degrees.max() == measured
+    # The top layer is next to the sink: its tiles are the coolest of their stacks.
+    assert (np.diff(degrees.reshape(4, 16), axis=0) < 0).all()
+
+    def faces(figure):
+        return [patch.get_facecolor() for patch in figure.axes[0].patches]
+
+    plain, hot = design.plot(), design.plot(temperature=True)
+    assert len(hot.axes) == len(plain.axes) + 1
+    assert faces(hot) != faces(plain)
+    # The color bar is that of the tiles, and labels can be read on every color.
+    bar = next(m for m in hot.axes[-1].collections if m.get_array() is not None)
+    hottest = int(degrees[:16].argmax())
+    np.testing.assert_allclose(bar.cmap(bar.norm(degrees[hottest])), faces(hot)[hottest])
+    assert hot.axes[0].texts[hottest].get_color() == "white"
+    assert hot.axes[3].texts[int(degrees[48:].argmin())].get_color() == "black"
+    given = design.plot(temperature=np.linspace(40, 90, 64))
+    assert faces(given) != faces(hot)
+    with pytest.raises(ValueError, match=r"64 finite numbers, one per tile. Got shape \(2,\)"):
+        design.plot(temperature=[1, 2])
+
+
+def test_traffic_is_drawn_by_type_for_each_application(problem):
+    figure = NoC3D([problem.traffic, problem.traffic * 2]).plot_traffic(["one", "twice"])
+    titles = [ax.get_title() for ax in figure.axes]
+    assert titles[0].startswith("one: 1.1 in all")
+    assert titles[1].startswith("twice: 2.2 in all")
+    assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == ["CPU", "LLC", "GPU"]
+
+
+def test_a_design_is_drawn_beside_the_mesh_with_its_changes(problem, rows):
+    figure = problem.plot_beside_mesh(problem.decode(rows[6]))
+    titles = [ax.get_title() for ax in figure.axes]
+    assert sum(title.startswith("layer 0") for title in titles) == 2
+    changes = problem.beside_mesh(rows[6])
+    written = [text.get_text() for ax in figure.axes for text in ax.texts]
+    for _, _, change in changes.values():
+        assert any(f"({change:+.1f} %)" in text for text in written)

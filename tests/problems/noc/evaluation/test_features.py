@@ -1,0 +1,145 @@
+import math
+
+import numpy as np
+import pytest
+
+from problems.noc import NoC3D, Platform
+
+
+@pytest.fixture(scope="module")
+def problem():
+    return NoC3D.example("gau")
+
+
+@pytest.fixture(scope="module")
+def rows(problem):
+    rng = np.random.default_rng(3)
+    return problem.operators()["sampling"]._do(problem, 9, random_state=rng)
+
+
+def slow_features(problem, x):
+    """Compute the features of one design in plain Python, by name."""
+    platform, traffic = problem.platform, problem.traffic
+    design = problem.decode(x)
+    kind = [platform.pe_types[k].name for k in platform.pe_type]
+    pe = design.placement.tolist()
+    place = [platform.position(t) for t in range(64)]
+    links = design.all_links().tolist()
+    planar = design.links.tolist()
+    everything = traffic.sum()
+    ends = traffic.sum(axis=0) + traffic.sum(axis=1)
+    degree = np.bincount(np.ravel(links), minlength=64)
+    out = {}
+    for t in range(64):
+        name = f"{kind[pe[t]]} in layer {place[t][2]}"
+        out[name] = out.get(name, 0) + 1
+    for a, b in planar:
+        for name in (
+            f"links in layer {place[a][2]}",
+            f"links of length {math.ceil(math.dist(place[a], place[b]) - 1e-9)}",
+        ):
+            out[name] = out.get(name, 0) + 1
+    volume = {}
+    for t in range(64):
+        for u in range(64):
+            pair = tuple(sorted((kind[pe[t]], kind[pe[u]]), key=["CPU", "LLC", "GPU"].index))
+            flow = traffic[pe[t], pe[u]]
+            apart = sum(abs(p - q) for p, q in zip(place[t], place[u], strict=True))
+            total, weighted = volume.get(pair, (0.0, 0.0))
+            volume[pair] = (total + flow, weighted + flow * apart)
+    for pair, (total, weighted) in volume.items():
+        if total > 0:
+            out["distance " + "-".join(pair)] = weighted / total
+    for name in ("CPU", "LLC", "GPU"):
+        out[f"degree {name}"] = np.mean([degree[t] for t in range(64) if kind[pe[t]] == name])
+    by_tile = ends[pe]
+    out["degree by traffic"] = (degree * by_tile).sum() / by_tile.sum()
+    out["degree deviation"] = degree.std()
+    out["routers at the cap"] = (degree == 8).sum()
+    out["traffic over one link"] = (
+        sum(traffic[pe[a], pe[b]] + traffic[pe[b], pe[a]] for a, b in links) / everything
+    )
+    out["port load peak"] = (by_tile / degree).max() / everything
+    out["port load deviation"] = (by_tile / degree).std() / everything
+    for axis in range(3):
+        for cut in range(3):
+            side = [place[t][axis] <= cut for t in range(64)]
+            over = sum(
+                traffic[pe[t], pe[u]] for t in range(64) for u in range(64) if side[t] != side[u]
+            )
+            wires = sum(side[a] != side[b] for a, b in links)
+            out[f"cut load {'xyz'[axis]} {cut}"] = over / max(wires, 1) / everything
+    heat = np.zeros(16)
+    for t in range(64):
+        heat[t % 16] += platform.power[pe[t]] * ((4 - place[t][2]) * 10 + 10)
+    out["heat peak"] = heat.max()
+    out["heat spread"] = heat.max() - heat.min()
+    out["heat deviation"] = heat.std()
+    return out
+
+
+def test_features_agree_with_the_slow_check(problem, rows):
+    for x, values in zip(rows, problem.features(rows), strict=True):
+        expected = slow_features(problem, x)
+        assert set(expected) <= set(problem.feature_names)
+        for name, value in zip(problem.feature_names, values, strict=True):
+            assert value == pytest.approx(expected.get(name, 0.0), rel=1e-9, abs=1e-12), name
+
+
+def test_features_are_few_named_and_blind_to_the_order_of_links(problem, rows):
+    assert 20 <= len(problem.feature_names) <= 99
+    assert len(set(problem.feature_names)) == len(problem.feature_names)
+    shuffled = rows.copy()
+    np.random.default_rng(0).permuted(shuffled[:, 64:], axis=1, out=shuffled[:, 64:])
+    np.testing.assert_allclose(problem.features(shuffled), problem.features(rows), rtol=1e-12)
+
+
+def test_features_say_something_about_the_objectives(problem):
+    # A linear model on half of the designs must explain most of the variance on the other half.
+    rng = np.random.default_rng(5)
+    X = problem.operators()["sampling"]._do(problem, 800, random_state=rng)
+    features, F = problem.features(X), problem.evaluate(X)
+    spread = features.std(axis=0)
+    inputs = (features[:, spread > 0] - features.mean(axis=0)[spread > 0]) / spread[spread > 0]
+    inputs = np.column_stack((inputs, np.ones(len(X))))
+    for column, name in enumerate(problem.objective_names):
+        target = np.log(F[:, column])
+        weights = np.linalg.lstsq(inputs[:400], target[:400], rcond=None)[0]
+        rest = target[400:] - inputs[400:] @ weights
+        explained = 1 - rest.var() / target[400:].var()
+        assert explained > 0.5, (name, explained)
+
+
+TSV_BUDGET = Platform(
+    grid=(3, 4, 3),
+    pe_types={
+        "CPU": {"count": 5, "power": 2.0},
+        "LLC": {"count": 9, "power": 1.0},
+        "DSP": {"count": 22, "power": 3.0},
+    },
+    n_planar_links=52,
+    n_vertical_links=13,
+    max_degree=6,
+)
+
+
+@pytest.mark.parametrize("platform", [Platform.paper_4x4x4(), TSV_BUDGET, Platform.mesh_8x8()])
+@pytest.mark.parametrize("scale", [1.0, 1e-90, 1e90])
+def test_features_have_the_same_bits_in_every_batch(platform, scale):
+    problem = NoC3D(
+        NoC3D.example("bfs", platform=platform).traffic * scale, platform=platform, objectives=3
+    )
+    rng = np.random.default_rng(7)
+    n = platform.n_tiles
+    X = problem.operators()["sampling"]._do(problem, 8, random_state=rng)
+    X = np.concatenate((X, problem.neighbors_many(X, 12, rng).reshape(-1, problem.n_var), X[:3]))
+    # Links in any order; planar ones stay before the vertical ones.
+    loose = X[:20].copy()
+    planar = slice(n, n + platform.n_planar_links)
+    loose[:, planar] = rng.permuted(loose[:, planar], axis=1)
+    X = np.concatenate((X, loose))
+    alone = np.concatenate([problem.features(x[None]) for x in X])
+    np.testing.assert_array_equal(problem.features(X), alone)
+    mixed = rng.permutation(len(X))
+    np.testing.assert_array_equal(problem.features(X[mixed]), alone[mixed])
+    np.testing.assert_array_equal(alone[-20:], alone[:20])

@@ -1,0 +1,61 @@
+"""Rows that share links with the row before are routed in less time, and to the same bits."""
+
+import numpy as np
+import pytest
+
+from problems.noc import NoC3D, Platform
+
+
+def swaps_of(problem, rng, n_bases, k):
+    """Return designs and swaps of them, those of one design in a row."""
+    n = problem.platform.n_tiles
+    X = problem.operators()["sampling"]._do(problem, n_bases, random_state=rng)
+    found = []
+    for base, near in zip(X, problem.neighbors_many(X, k, rng), strict=True):
+        same = (near[:, n:] == base[n:]).all(axis=1)
+        found.append(np.concatenate((base[None], near[same])))
+    return found
+
+
+@pytest.mark.parametrize("model", ["published", "released"])
+def test_batches_of_swaps_have_the_bits_of_single_rows(model):
+    problem = NoC3D.example("bfs", model=model)
+    rng = np.random.default_rng(8)
+    groups = swaps_of(problem, rng, 12, 20)
+    assert sum(map(len, groups)) > 100
+    X = np.concatenate(groups)
+    single = np.concatenate([problem.evaluate(x[None]) for x in X])
+    np.testing.assert_array_equal(problem.evaluate(X), single)
+    mixed = rng.permutation(len(X))
+    np.testing.assert_array_equal(problem.evaluate(X[mixed]), single[mixed])
+    loads = np.concatenate([problem.link_loads(x[None]) for x in X])
+    np.testing.assert_array_equal(problem.link_loads(X), loads)
+
+
+def test_chains_of_moves_and_repeats_have_the_bits_of_single_rows():
+    problem = NoC3D.example("gau", platform=Platform.mesh_8x8())
+    rng = np.random.default_rng(9)
+    x = problem.mesh_row()
+    rows = [x, x]
+    for step in range(60):
+        x = problem.neighbors(x, 1, rng)[0]
+        if step % 7 == 0:
+            # More tiles differ than the short way takes.
+            x = problem.operators()["mutation"]._do(problem, x[None], random_state=rng)[0]
+            x[:64] = rng.permutation(x[:64])
+        rows.append(x)
+    X = np.stack(rows)
+    single = np.concatenate([problem.evaluate(x[None]) for x in X])
+    np.testing.assert_array_equal(problem.evaluate(X), single)
+
+
+def test_an_illegal_row_between_does_no_harm():
+    problem = NoC3D.example("bfs")
+    rng = np.random.default_rng(10)
+    X = swaps_of(problem, rng, 3, 30)[2]
+    bad = X.copy()
+    bad[2, 0] = bad[2, 1]
+    F, _, legal = problem._evaluation.run(bad, latency=True)
+    assert not legal
+    kept = np.arange(len(X)) != 2
+    np.testing.assert_array_equal(F[kept, 0], problem.evaluate(X)[kept])

@@ -1,0 +1,205 @@
+"""Other chips than the paper's: presets, TSV budgets, and the conformance of what they make."""
+
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from moela.testing import PROBLEM_CHECKS
+from problems.noc import Design, NoC3D, PEType, Platform, ThermalStack
+
+BUDGET = Platform(
+    grid=(3, 3, 3),
+    pe_types=(
+        PEType(name="CPU", count=5, power=1.0),
+        PEType(name="LLC", count=6, power=1.5, allowed_tiles=range(3, 27)),
+        PEType(name="GPU", count=16, power=6.0),
+    ),
+    n_planar_links=30,
+    n_vertical_links=7,
+    max_degree=5,
+)
+PROBLEMS = {
+    "TSV budget": NoC3D.example("bfs", platform=BUDGET),
+    "constraints": NoC3D.example(
+        "bfs", platform=BUDGET, objectives=("latency", "energy", "temperature"),
+        constraints={"temperature": 90.0, "peak_load": 0.12},
+    ),
+    "two applications": NoC3D(
+        [NoC3D.example(name, platform=BUDGET).traffic for name in ("bfs", "gau")],
+        platform=BUDGET, objectives=("edp", "packet_latency", "wire_length"), aggregate="worst",
+    ),
+    "8x8": NoC3D.example("hotspot", platform=Platform.mesh_8x8(), objectives=3),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("check", PROBLEM_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_conformance(name, check):
+    check(PROBLEMS[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "grid", "counts", "links"),
+    [
+        ("4x4x4", (4, 4, 4), (8, 16, 40), 144),
+        ("8x8", (8, 8, 1), (8, 16, 40), 112),
+        ("8x8x4", (8, 8, 4), (32, 64, 160), 640),
+        ("10x10x10", (10, 10, 10), (125, 250, 625), 2700),
+    ],
+)
+def test_presets_are_meshes_of_their_size(tmp_path, name, grid, counts, links):
+    chip = Platform.preset(name)
+    assert chip.grid == grid
+    assert tuple(kind.count for kind in chip.pe_types) == counts
+    assert chip.n_links == links
+    placement, chosen = chip.mesh
+    lengths = chip.candidate_lengths[chosen]
+    np.testing.assert_array_equal(lengths, 1.0)
+    assert (np.bincount(chip.pe_type[placement]) == counts).all()
+    chip.save(tmp_path / "chip.json")
+    assert Platform.load(tmp_path / "chip.json") == chip
+    problem = NoC3D.example("bfs", platform=chip, objectives=("mean", "edp"))
+    rng = np.random.default_rng(0)
+    X = problem.operators()["sampling"]._do(problem, 3, random_state=rng)
+    problem.check(X)
+    assert np.isfinite(problem.evaluate(X)).all()
+    near = problem.neighbors(X[2], 2, rng)
+    problem.check(near)
+    assert (problem.evaluate(problem.mesh_row()) == problem.ref_point).all()
+
+
+def test_named_presets():
+    assert Platform.mesh_8x8() == Platform.preset("8x8")
+    assert Platform.stack_8x8x4() == Platform.preset("8x8x4")
+    assert Platform.cube_10x10x10() == Platform.preset("10x10x10")
+    with pytest.raises(ValueError, match=r"'name' parameter of preset .* Got '9x9'"):
+        Platform.preset("9x9")
+
+
+def test_designs_keep_to_the_tsv_budget(rules):
+    problem = PROBLEMS["TSV budget"]
+    assert problem.n_var == 27 + 30 + 7
+    assert BUDGET.n_links == 37
+    assert len(BUDGET.candidates) == 3 * 36 + 18
+    operators, rng = problem.operators(), np.random.default_rng(1)
+    X = operators["sampling"]._do(problem, 60, random_state=rng)
+    C = operators["crossover"]._do(problem, np.stack((X[:30], X[30:])), random_state=rng)
+    M = operators["mutation"]._do(problem, C.reshape(-1, 64), random_state=rng)
+    near = problem.neighbors_many(M, 6, rng).reshape(-1, 64)
+    every = np.concatenate((X, M, near))
+    problem.check(every)
+    np.testing.assert_array_equal(every, problem.canonical(every))
+    vertical = every[:, 57:]
+    assert (vertical >= problem.platform.n_planar_candidates).all()
+    # Which ones is a decision: nearly every site is used somewhere, and sets differ.
+    assert len(np.unique(vertical)) == 18
+    assert len(np.unique(vertical, axis=0)) > 20
+    for x in every[::40]:
+        design = problem.decode(x)
+        assert len(design.vertical_links) == 7
+        assert {b - a for a, b in design.vertical_links.tolist()} == {9}
+        assert rules(with_fixed(design), x[:27].tolist(), design.planar_links.tolist()) == []
+        np.testing.assert_array_equal(problem.encode(design), x)
+        assert Design.from_dict(design.to_dict()) == design
+
+
+def with_fixed(design):
+    """Return the platform on which the vertical links of a design are no choice."""
+    vertical = design.vertical_links.tolist()
+    return replace(design.platform, n_vertical_links=None, vertical_links=vertical)
+
+
+def test_a_budget_gives_the_same_numbers_as_the_same_links_fixed():
+    problem = PROBLEMS["TSV budget"]
+    rng = np.random.default_rng(5)
+    X = problem.operators()["sampling"]._do(problem, 6, random_state=rng)
+    for x in X:
+        design = problem.decode(x)
+        fixed = with_fixed(design)
+        same = NoC3D(problem.traffic, platform=fixed)
+        row = same.encode(Design(design.placement, design.planar_links, fixed))
+        np.testing.assert_allclose(same.evaluate(row), problem.evaluate(x), rtol=1e-12)
+        a = dict(zip(problem.feature_names, problem.features(x[None])[0], strict=True))
+        b = dict(zip(same.feature_names, same.features(row[None])[0], strict=True))
+        assert a == pytest.approx(b, rel=1e-9)
+
+
+def test_the_reference_of_a_budget_spreads_whole_pillars():
+    chip = replace(Platform.paper_4x4x4(), n_vertical_links=12)
+    design = Design.mesh(chip)
+    stacks, counts = np.unique(design.vertical_links[:, 0] % 16, return_counts=True)
+    assert counts.tolist() == [3, 3, 3, 3]
+    x, y = stacks % 4, stacks // 4
+    apart = np.abs(x[:, None] - x) + np.abs(y[:, None] - y)
+    assert apart[np.triu_indices(4, 1)].min() >= 2
+    assert replace(chip, n_vertical_links=48) == Platform.paper_4x4x4()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"n_vertical_links": 1}, "'n_vertical_links' .* from 2, one between .* to 18.* Got 1"),
+        ({"n_vertical_links": 19}, "to 18, the number of vertical_links. Got 19"),
+        ({"n_vertical_links": 2.5}, "'n_vertical_links' .* an integer .* Got 2.5"),
+        ({"n_planar_links": 8}, "26 chosen links or more"),
+        ({"max_degree": 2}, "54 ports left for chosen links, which need 74"),
+        ({"stack": {"color": 3}}, "'stack' parameter of Platform .*color"),
+        ({"stack": {"tile_pitch": 0}}, "'tile_pitch' parameter of ThermalStack .* > 0. Got 0"),
+        ({"frequency": 0}, "'frequency' parameter of Platform must be a finite number > 0"),
+        ({"link_capacity": -1}, "'link_capacity' .* Got -1"),
+        ({"packet_flits": 0}, "'packet_flits' .* an integer >= 1. Got 0"),
+        ({"flit_width": 1.5}, "'flit_width' .* Got 1.5"),
+        ({"pe_types": {"CPU": 3}}, "'pe_types' parameter of Platform must be a sequence of PEType"),
+        ({"pe_types": {"A": {"count": 30, "power": 1}}}, "fill the 27 tiles .* Got 30 A = 30"),
+        ({"vertical_links": [[0, 27]], "n_vertical_links": None}, "one above the other"),
+    ],
+)
+def test_a_contradiction_is_named(changes, message):
+    data = BUDGET.to_dict() | changes
+    with pytest.raises(ValueError, match=message):
+        Platform.from_dict(data)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda links: links[:-1], "37 links, 30 planar and 7 vertical. Got 36"),
+        (lambda links: [*links[:-1].tolist(), [0, 1]], "each link once|Got 6 vertical ones"),
+        (
+            lambda links: [*links[:-1].tolist(), [0, 18]],
+            r"or a pair of vertical_links. Got \(0, 18\)",
+        ),
+    ],
+)
+def test_a_design_off_its_budget_is_named(change, message):
+    mesh = Design.mesh(BUDGET)
+    with pytest.raises(ValueError, match=message):
+        Design(mesh.placement, change(mesh.links), BUDGET)
+
+
+def test_rows_that_mix_planar_and_vertical_columns_are_named():
+    problem = PROBLEMS["TSV budget"]
+    x = problem.mesh_row()
+    x[60] = 3
+    with pytest.raises(ValueError, match=r"indices from 108 to 125 .* Got 3 in column 60"):
+        problem.evaluate(x)
+
+
+def test_platforms_with_new_settings_survive_json_and_pickle(tmp_path):
+    chip = replace(BUDGET, frequency=2e9, packet_cv=0.4, stack=ThermalStack(ambient=25.0))
+    chip.save(tmp_path / "chip.json")
+    assert Platform.load(tmp_path / "chip.json") == chip
+    assert pickle.loads(pickle.dumps(chip)) == chip
+    assert set(Platform.paper_4x4x4().to_dict()).isdisjoint({"stack", "frequency", "flit_width"})
+
+
+def test_types_can_be_a_mapping():
+    chip = Platform(
+        grid=(2, 2, 2),
+        pe_types={"A": {"count": 6, "power": 1.0}, "B": {"count": 2, "power": [1.0, 2.0]}},
+        n_planar_links=6,
+    )
+    assert [kind.name for kind in chip.pe_types] == ["A", "B"]
+    assert chip.power.tolist() == [1.0] * 7 + [2.0]
