@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from moe_costmodel._arrays import Floats
 from moe_costmodel._checks import check_choice
 from moe_costmodel.deployment.kernels import step_statistics
 from moe_costmodel.deployment.layers import LayerSteps
@@ -14,7 +15,6 @@ from moe_costmodel.objectives import OBJECTIVES, Predicted
 
 __all__ = ["Evaluation"]
 
-FloatArray = NDArray[np.float64]
 # In the order of step_statistics. The cost model's error concerns these; the others are counted.
 _TIMED = ("tokens_per_s", "step_mean_s", "step_p50_s", "step_p99_s")
 _WAITING = ("miss_mean_s", "miss_p99_s")
@@ -62,7 +62,7 @@ class Evaluation:
         self,
         layers: Sequence[LayerSteps],
         *,
-        rest: FloatArray,
+        rest: Floats,
         bounds: NDArray[np.int64],
         batch: int,
         bytes_of: dict[str, float],
@@ -75,18 +75,18 @@ class Evaluation:
         self.bounds, self.batch, self.error = bounds, batch, error
         self.quality_kind = quality_kind
         self._quality, self._token_bytes = quality, token_bytes
-        self._values: dict[str, FloatArray] = {}
+        self._values: dict[str, Floats] = {}
         for name, value in bytes_of.items():
             self._values[name] = np.full(len(bounds) - 1, value)
         moe = layers[0].seconds.copy()
         for layer in layers[1:]:
             moe += layer.seconds
-        self.moe_seconds: FloatArray = moe
-        self.step_seconds: FloatArray = moe + rest
-        self._waiting: FloatArray | None = None
+        self.moe_seconds: Floats = moe
+        self.step_seconds: Floats = moe + rest
+        self._waiting: Floats | None = None
 
     @property
-    def waiting_seconds(self) -> FloatArray:
+    def waiting_seconds(self) -> Floats:
         """What of each step waits for copies of experts, (n_steps,)."""
         if self._waiting is None:
             self._waiting = np.zeros(len(self.moe_seconds))
@@ -95,7 +95,7 @@ class Evaluation:
                     self._waiting += layer.waiting
         return self._waiting
 
-    def _of(self, name: str) -> FloatArray:
+    def _of(self, name: str) -> Floats:
         """Return an objective in every window, computed when it is first asked for."""
         if name not in self._values:
             check_choice(name, OBJECTIVES, "name", "Evaluation")
@@ -111,25 +111,25 @@ class Evaluation:
                 self._values |= dict(zip(_COUNTED, counted, strict=True))
         return self._values[name]
 
-    def _lost(self) -> FloatArray:
+    def _lost(self) -> Floats:
         if self._quality is not None:
             return np.full(len(self.bounds) - 1, self._quality)
-        mass: FloatArray = np.add.reduce([layer.mass for layer in self.layers])
+        mass: Floats = np.add.reduce([layer.mass for layer in self.layers])
         return 1.0 - mass / len(self.layers)
 
-    def _timed(self, step: FloatArray) -> dict[str, FloatArray]:
+    def _timed(self, step: Floats) -> dict[str, Floats]:
         out = np.empty((len(_TIMED), len(self.bounds) - 1))
         step_statistics(step, self.bounds, out)
         out[0] *= self.batch
         return dict(zip(_TIMED, out, strict=True))
 
-    def _waited(self, waiting: FloatArray) -> dict[str, FloatArray]:
+    def _waited(self, waiting: Floats) -> dict[str, Floats]:
         out = np.empty((len(_TIMED), len(self.bounds) - 1))
         step_statistics(waiting, self.bounds, out)
         return dict(zip(_WAITING, out[[1, 3]], strict=True))
 
     @property
-    def values(self) -> dict[str, FloatArray]:
+    def values(self) -> dict[str, Floats]:
         """Every objective, (n_windows,)."""
         return {name: self._of(name) for name in OBJECTIVES}
 

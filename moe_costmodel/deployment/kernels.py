@@ -8,6 +8,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from moe_costmodel._arrays import Floats, Ints
+
 __all__ = [
     "kept_choices",
     "remote_nodes",
@@ -15,9 +17,6 @@ __all__ = [
     "step_entries",
     "step_statistics",
 ]
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 
 @numba.njit(cache=True)
@@ -95,7 +94,7 @@ def step_counts(
 @numba.njit(cache=True)
 def step_entries(
     ids: NDArray[Any], kept: NDArray[np.uint8], size: int, n_experts: int
-) -> tuple[IntArray, NDArray[np.int32], NDArray[np.int32]]:
+) -> tuple[Ints, NDArray[np.int32], NDArray[np.int32]]:
     """List the active experts of each step, ascending, and their tokens.
 
     Parameters
@@ -137,7 +136,7 @@ def step_entries(
 
 
 @numba.njit(cache=True)
-def step_statistics(step: FloatArray, bounds: IntArray, out: FloatArray) -> None:
+def step_statistics(step: Floats, bounds: Ints, out: Floats) -> None:
     """Write steps a second, mean, median and 99th percentile, of each window, [4, n_windows].
 
     A percentile is the smallest value that so large a share of the steps do not exceed.
@@ -159,9 +158,9 @@ def step_statistics(step: FloatArray, bounds: IntArray, out: FloatArray) -> None
 def remote_nodes(
     ids: NDArray[Any],
     kept: NDArray[np.uint8],
-    window: IntArray,
+    window: Ints,
     per_node: NDArray[np.bool_],
-    out: FloatArray,
+    out: Floats,
 ) -> None:
     """Add up the other nodes that tokens are sent to, window by window, over all homes.
 

@@ -6,12 +6,11 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from moe_costmodel._arrays import Floats, Ints
 from moe_costmodel.latency.layer_table import _interpolate
 
 __all__ = ["layer_times"]
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 # Codes of the policies, in the order of moe_costmodel.POLICIES; "min" is none of these.
 _PAPER, _FIFO, _LRU, _LFU, _INACTIVE_LFU = range(5)
 # What a buffer's experts are ranked by, the lowest first to go: how often an expert was used, above
@@ -23,19 +22,19 @@ _NEEDED = np.int64(1) << 62
 @numba.njit(cache=True)
 def layer_times(
     counts: NDArray[np.int32],
-    entries: tuple[IntArray, NDArray[np.int32], NDArray[np.int32]],
-    windows: IntArray,
-    slots: IntArray,
+    entries: tuple[Ints, NDArray[np.int32], NDArray[np.int32]],
+    windows: Ints,
+    slots: Ints,
     n_devices: int,
     n_nodes: int,
-    capacities: IntArray,
+    capacities: Ints,
     policy: int,
-    axes: tuple[FloatArray, FloatArray, FloatArray],
-    memo: FloatArray,
+    axes: tuple[Floats, Floats, Floats],
+    memo: Floats,
     cost: tuple[float, float, float, float],
     links: tuple[float, float, float, float],
     width: tuple[float, float],
-    out: FloatArray,
+    out: Floats,
 ) -> int:
     """Write one layer's steps, and return the most rows that a device has in one.
 

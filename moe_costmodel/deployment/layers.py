@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from moe_costmodel._arrays import Floats, Ints
 from moe_costmodel._checks import complain
 from moe_costmodel.buffering.replay import POLICIES
 from moe_costmodel.deployment.kernels import (
@@ -29,8 +30,6 @@ from moe_costmodel.traces.trace import Mode, RoutingTrace
 
 __all__ = ["LayerChoice", "LayerCosts", "LayerSteps", "Steps"]
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 _RULE_CODES = {name: code for code, name in enumerate(RULES)}
 _POLICY_CODES = {name: code for code, name in enumerate(POLICIES)}
 _MEMO_CELLS = 1 << 20
@@ -59,11 +58,11 @@ class Steps:
         Times looked up so far, by the experts of a device.
     """
 
-    order: IntArray
+    order: Ints
     ids: NDArray[np.uint16]
-    bounds: IntArray
-    context: FloatArray
-    memo: dict[int, FloatArray] = field(default_factory=dict)
+    bounds: Ints
+    context: Floats
+    memo: dict[int, Floats] = field(default_factory=dict)
 
     @property
     def n(self) -> int:
@@ -91,8 +90,8 @@ class LayerChoice:
     layer: int
     rule: GateRule | None
     batch: int
-    slots: IntArray
-    capacities: IntArray
+    slots: Ints
+    capacities: Ints
     policy: str | None
 
 
@@ -118,16 +117,16 @@ class LayerSteps:
         Returns the other nodes that a token is sent to on average, (n_windows,).
     """
 
-    seconds: FloatArray
-    waiting: FloatArray | None
-    share: FloatArray
-    mass: FloatArray
+    seconds: Floats
+    waiting: Floats | None
+    share: Floats
+    mass: Floats
     most_rows: int
-    bounds: IntArray
-    sent: Callable[[], FloatArray]
+    bounds: Ints
+    sent: Callable[[], Floats]
 
     @cached_property
-    def counted(self) -> FloatArray:
+    def counted(self) -> Floats:
         """Mean and 99th percentile of `share`, and other nodes a token, (3, n_windows).
 
         Found when they are first asked for, since that takes as long as the steps themselves.
@@ -266,9 +265,9 @@ class LayerCosts:
             )
         return self._steps[batch]
 
-    def kept(self, layer: int, rule: GateRule | None) -> tuple[NDArray[np.uint8], FloatArray]:
+    def kept(self, layer: int, rule: GateRule | None) -> tuple[NDArray[np.uint8], Floats]:
         """Return how many choices each token keeps, and the share of mass kept in each window."""
-        found: tuple[NDArray[np.uint8], FloatArray] | None = self._cache.get((layer, rule))
+        found: tuple[NDArray[np.uint8], Floats] | None = self._cache.get((layer, rule))
         if found is None:
             kept = np.full(len(self._window), self._ids.shape[2], dtype=np.uint8)
             share = np.ones(len(self.windows))
@@ -289,11 +288,11 @@ class LayerCosts:
             self._cache.put((layer, rule), found, kept.nbytes + 500)
         return found
 
-    def _by_window(self, values: NDArray[Any]) -> FloatArray:
+    def _by_window(self, values: NDArray[Any]) -> Floats:
         """Add up values of tokens, (n_windows,)."""
         return np.add.reduceat(values, self._first_tokens, dtype=np.float64)
 
-    def mean_experts(self, layer: int, rule: GateRule | None) -> FloatArray:
+    def mean_experts(self, layer: int, rule: GateRule | None) -> Floats:
         """Return the mean experts a token in each window."""
         return self._by_window(self.kept(layer, rule)[0]) / self._n_tokens
 
@@ -371,7 +370,7 @@ class LayerCosts:
         self.computed += 1
         return found
 
-    def _memo(self, steps: Steps, n_local: int, batch: int) -> FloatArray:
+    def _memo(self, steps: Steps, n_local: int, batch: int) -> Floats:
         if n_local not in steps.memo:
             shape = (n_local + 1, batch * min(self.shape.k, n_local) + 1, batch + 1)
             dense = np.prod(shape, dtype=float) <= _MEMO_CELLS
@@ -390,7 +389,7 @@ class LayerCosts:
         each = float(cost.copy_seconds(self.shape, 1))
         return cost.scale, cost.per_step, cost.per_active, each
 
-    def _sent(self, choice: LayerChoice) -> FloatArray:
+    def _sent(self, choice: LayerChoice) -> Floats:
         """Return the other nodes that a token is sent to on average in each window."""
         remote = np.zeros(len(self.windows))
         if self.n_nodes > 1:
@@ -399,5 +398,5 @@ class LayerCosts:
             per_node[choice.slots, node] = True
             kept = self.kept(choice.layer, choice.rule)[0]
             remote_nodes(self._ids[choice.layer], kept, self._window, per_node, remote)
-        mean: FloatArray = remote / (self._n_tokens * self.n_nodes)
+        mean: Floats = remote / (self._n_tokens * self.n_nodes)
         return mean

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from moe_costmodel._arrays import Floats
 from moe_costmodel._checks import check_choice, check_positive, complain
 from moe_costmodel.deployment.model import DeploymentModel
 from moe_costmodel.gating.quality import keep_choices
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Verified", "shapes_to_measure", "verify", "verify_table"]
 
-FloatArray = NDArray[np.float64]
-
 
 @dataclass(frozen=True)
 class Verified:
@@ -63,8 +62,8 @@ class Verified:
     """
 
     plan: Plan
-    predicted: FloatArray
-    measured: FloatArray
+    predicted: Floats
+    measured: Floats
     low: float
     high: float
     layers: tuple[int, ...]
@@ -254,7 +253,7 @@ class _Run:
             )
         chosen = np.unique(np.linspace(0, plan.n_layers - 1, n_layers).round().astype(int))
         self.layers = tuple(int(i) for i in chosen)
-        self.repeats: list[FloatArray] = []
+        self.repeats: list[Floats] = []
         folder.mkdir()
         self._build(trace, n_steps, folder)
 
@@ -310,7 +309,7 @@ class _Run:
                     calls.append(_call(x, places, weights, experts, buffer))
                 self.calls[number].append(calls)
 
-    def once(self, now: Callable[[], float]) -> FloatArray:
+    def once(self, now: Callable[[], float]) -> Floats:
         """Run all steps, and return the time of each layer's devices, (steps, layers, devices)."""
         for buffer in self.buffers:
             used = buffer.replacement

@@ -17,6 +17,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from moe_costmodel._arrays import Floats
 from moe_costmodel.latency.features import (
     Points,
     Roofline,
@@ -28,7 +29,6 @@ from moe_costmodel.latency.features import (
 
 __all__ = ["METHODS", "Estimator"]
 
-FloatArray = NDArray[np.float64]
 METHODS: dict[str, str] = {
     "linear": "overhead, experts, bytes and operations, each with a coefficient from 0",
     "smooth": "the linear model, times a Gaussian process of the step's size",
@@ -58,7 +58,7 @@ class RoundsModel:
     of_all: LinearRegression
 
     @classmethod
-    def fit(cls, points: Points, seconds: FloatArray, roofline: Roofline) -> RoundsModel:
+    def fit(cls, points: Points, seconds: Floats, roofline: Roofline) -> RoundsModel:
         """Fit with coefficients from 0, on relative errors."""
 
         def line(rows: NDArray[np.int64]) -> LinearRegression:
@@ -69,7 +69,7 @@ class RoundsModel:
         by_kind = {kind: line(rows) for kind, rows in _kinds(points)}
         return cls(roofline, by_kind, line(np.arange(len(points))))
 
-    def seconds(self, points: Points) -> FloatArray:
+    def seconds(self, points: Points) -> Floats:
         """Return the seconds of steps, (n,)."""
         out = np.empty(len(points))
         for kind, rows in _kinds(points):
@@ -89,7 +89,7 @@ def _kinds(points: Points) -> Iterator[tuple[_Key, NDArray[np.int64]]]:
         )
 
 
-def _seen(points: Points, roofline: Roofline, base: FloatArray) -> FloatArray:
+def _seen(points: Points, roofline: Roofline, base: Floats) -> Floats:
     """Return what trees see: the features, and how far rounds of tiles are above the roofline."""
     if roofline.units == 1:
         return features(points, roofline)
@@ -124,7 +124,7 @@ class Estimator:
     units: int = 1
     parts: tuple[Any, ...] = ()
 
-    def fit(self, points: Points, seconds: FloatArray) -> Estimator:
+    def fit(self, points: Points, seconds: Floats) -> Estimator:
         """Return a fitted copy."""
         if self.method == "blend":
             blended = [replace(self, method=name) for name in METHODS if name != "blend"]
@@ -158,7 +158,7 @@ class Estimator:
             process.fit(smooth_features(points)[kept], residual[kept])
         return replace(self, parts=(roofline, linear, process))
 
-    def predict(self, points: Points) -> FloatArray:
+    def predict(self, points: Points) -> Floats:
         """Return the seconds of steps, (n,)."""
         if self.method == "blend":
             return np.exp(np.mean([np.log(part.predict(points)) for part in self.parts], axis=0))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from moe_costmodel._arrays import Floats
 from moe_costmodel.shapes import DTYPE_BYTES, OPERAND_BYTES, LayerShape
 from moe_costmodel.work import TILES, Work
 
@@ -22,7 +23,6 @@ __all__ = [
     "terms",
 ]
 
-FloatArray = NDArray[np.float64]
 _SIZES = ("n_experts", "k", "d_model", "d_ffn", "n_local")
 
 
@@ -47,12 +47,12 @@ class Points:
     work : Work
     """
 
-    sizes: FloatArray
-    width: FloatArray
-    operand: FloatArray
-    gated: FloatArray
-    kernel: FloatArray
-    tokens: FloatArray
+    sizes: Floats
+    width: Floats
+    operand: Floats
+    gated: Floats
+    kernel: Floats
+    tokens: Floats
     work: Work
 
     @classmethod
@@ -61,7 +61,7 @@ class Points:
         shapes: Sequence[LayerShape],
         layer: NDArray[np.int64],
         work: Work,
-        tokens: FloatArray,
+        tokens: Floats,
         kernel: NDArray[np.int64],
     ) -> Points:
         """Look up each row's shape."""
@@ -95,24 +95,24 @@ class Points:
         )
 
     @property
-    def parameters(self) -> FloatArray:
+    def parameters(self) -> Floats:
         """Weights of one expert."""
         return (2 + self.gated) * self.sizes[:, 2] * self.sizes[:, 3]
 
     @property
-    def weight_bytes(self) -> FloatArray:
+    def weight_bytes(self) -> Floats:
         """Bytes of the active experts."""
         return self.work.active * self.parameters * self.width
 
     @property
-    def activation_bytes(self) -> FloatArray:
+    def activation_bytes(self) -> Floats:
         """Bytes that tokens and inner values take, each written and read once."""
         element = np.maximum(self.width, 2.0)
         per_row = 3 * self.sizes[:, 2] + (1 + 2 * self.gated) * self.sizes[:, 3]
         return element * (self.work.rows * per_row + 2 * self.tokens * self.sizes[:, 2])
 
     @property
-    def operations(self) -> FloatArray:
+    def operations(self) -> Floats:
         """Multiplications and additions of the rows."""
         return 2 * self.work.rows * self.parameters
 
@@ -142,7 +142,7 @@ class Roofline:
     def of(
         cls,
         points: Points,
-        seconds: FloatArray,
+        seconds: Floats,
         known: tuple[float, dict[float, float]] | None = None,
         units: int = 1,
     ) -> Roofline:
@@ -157,19 +157,19 @@ class Roofline:
         }
         return cls(float((moved / seconds).max()), peak, floor, units)
 
-    def peaks(self, points: Points) -> FloatArray:
+    def peaks(self, points: Points) -> Floats:
         """Return the peak of each row's type (the nearest known one for an unknown)."""
         known = np.array(sorted(self.peak))
         nearest = known[np.abs(np.log(points.operand[:, None] / known)).argmin(axis=1)]
         return np.array([self.peak[float(w)] for w in nearest])
 
-    def seconds(self, points: Points) -> FloatArray:
+    def seconds(self, points: Points) -> Floats:
         """Return the time that memory or arithmetic needs at least, plus the floor."""
         memory = (points.weight_bytes + points.activation_bytes) / self.bandwidth
         return np.maximum(memory, points.operations / self.peaks(points)) + self.floor
 
 
-def features(points: Points, roofline: Roofline) -> FloatArray:
+def features(points: Points, roofline: Roofline) -> Floats:
     """Return the features of trees, (n, 24 or 32): times and sizes in logarithms.
 
     Trees look for steps like the one in question; many overlapping views of its size make alike
@@ -212,7 +212,7 @@ def features(points: Points, roofline: Roofline) -> FloatArray:
     return np.column_stack([*logs, points.width, points.kernel])
 
 
-def rounds(points: Points, roofline: Roofline) -> list[tuple[FloatArray, FloatArray]]:
+def rounds(points: Points, roofline: Roofline) -> list[tuple[Floats, Floats]]:
     """Return how long both products are in steps of a tile, for six sizes of tiles.
 
     Tiles of the result are dealt out to the device's processors in rounds; in a round each works
@@ -234,7 +234,7 @@ def rounds(points: Points, roofline: Roofline) -> list[tuple[FloatArray, FloatAr
     return found
 
 
-def round_terms(points: Points, roofline: Roofline) -> FloatArray:
+def round_terms(points: Points, roofline: Roofline) -> Floats:
     """Return the terms of a linear model of rounds, (n, 10), each growing with tokens."""
     work, peak = points.work, roofline.peaks(points)
     columns = [
@@ -250,7 +250,7 @@ def round_terms(points: Points, roofline: Roofline) -> FloatArray:
     return np.column_stack(columns)
 
 
-def terms(points: Points, roofline: Roofline) -> FloatArray:
+def terms(points: Points, roofline: Roofline) -> Floats:
     """Return the terms of a linear model, (n, 8), each growing with tokens."""
     work = points.work
     peak = roofline.peaks(points)
@@ -268,7 +268,7 @@ def terms(points: Points, roofline: Roofline) -> FloatArray:
     )
 
 
-def smooth_features(points: Points) -> FloatArray:
+def smooth_features(points: Points) -> Floats:
     """Return the few features of a smooth model, (n, 6), in logarithms."""
     work = points.work
     columns = [
@@ -282,7 +282,7 @@ def smooth_features(points: Points) -> FloatArray:
     return np.log(np.maximum(np.column_stack(columns), 1e-9))
 
 
-def outside_of(points: Points, known: FloatArray) -> list[str]:
+def outside_of(points: Points, known: Floats) -> list[str]:
     """Say which sizes of some rows are beyond those known, (2, 5) lowest and highest.
 
     Parameters
@@ -315,18 +315,18 @@ def outside_of(points: Points, known: FloatArray) -> list[str]:
     return reasons
 
 
-def power_of_two(sizes: FloatArray) -> FloatArray:
+def power_of_two(sizes: Floats) -> Floats:
     """Return the largest power of two that divides each size."""
     whole = sizes.astype(np.int64)
     return (whole & -whole).astype(np.float64)
 
 
-def alignment_of(inner: FloatArray) -> FloatArray:
+def alignment_of(inner: Floats) -> Floats:
     """Return the largest power of two, up to a tile of 128, that divides each inner width."""
     return np.minimum(power_of_two(inner), 128.0)
 
 
-def range_of(points: Points) -> FloatArray:
+def range_of(points: Points) -> Floats:
     """Return the lowest and highest sizes, and powers of two that divide the widths, (2, 7)."""
     columns = np.column_stack(
         [points.sizes, power_of_two(points.sizes[:, 2]), alignment_of(points.sizes[:, 3])]

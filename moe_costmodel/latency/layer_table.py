@@ -9,13 +9,13 @@ import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from moe_costmodel._arrays import Floats
 from moe_costmodel._checks import complain
 from moe_costmodel.shapes import LayerShape
 from moe_costmodel.work import Work, plausible_counts
 
 __all__ = ["LayerTable"]
 
-FloatArray = NDArray[np.float64]
 _STEP = 0.25 * np.log(2.0)  # between neighbors of the axes of rows
 
 
@@ -47,13 +47,13 @@ class LayerTable:
     """
 
     shape: LayerShape
-    active: FloatArray
-    rows: FloatArray
-    log_seconds: FloatArray
+    active: Floats
+    rows: Floats
+    log_seconds: Floats
 
     @classmethod
     def build(
-        cls, shape: LayerShape, predict: Callable[[Work, FloatArray], FloatArray], max_rows: int
+        cls, shape: LayerShape, predict: Callable[[Work, Floats], Floats], max_rows: int
     ) -> LayerTable:
         """Tabulate a predictor.
 
@@ -85,7 +85,7 @@ class LayerTable:
             below = np.minimum.accumulate(below, axis=axis)
         return cls(shape, np.log(active), rows, (above + np.flip(below)) / 2)
 
-    def seconds(self, counts: ArrayLike) -> FloatArray:
+    def seconds(self, counts: ArrayLike) -> Floats:
         """Return the time of each step.
 
         Parameters
@@ -114,7 +114,7 @@ class LayerTable:
         return out.reshape(array.shape[:-1])
 
 
-def _possible(cells: FloatArray) -> FloatArray:
+def _possible(cells: Floats) -> Floats:
     """Return (active, rows, largest), n x 3, raised to the nearest steps that there are.
 
     Every active expert has a row at least, the busiest no fewer than the mean, and the others one
@@ -130,10 +130,10 @@ def _possible(cells: FloatArray) -> FloatArray:
 @numba.njit(cache=True)
 def _interpolate(
     counts: NDArray[np.int64],
-    active: FloatArray,
-    rows: FloatArray,
-    table: FloatArray,
-    out: FloatArray,
+    active: Floats,
+    rows: Floats,
+    table: Floats,
+    out: Floats,
 ) -> None:
     n_active, n_rows, n_largest = table.shape
     step = rows[1] - rows[0]

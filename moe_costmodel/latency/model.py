@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from moe_costmodel._arrays import Floats
 from moe_costmodel._checks import check_choice, complain
 from moe_costmodel.hardware import Hardware
 from moe_costmodel.latency.buffer_cost import BufferCost
@@ -21,7 +22,6 @@ from moe_costmodel.work import Work
 
 __all__ = ["FitReport", "LatencyModel", "Prediction", "ShapeError"]
 
-FloatArray = NDArray[np.float64]
 _USUAL_UNITS = 132  # of a GPU that is not in DEVICE_PEAKS
 
 
@@ -75,8 +75,8 @@ class FitReport:
     method: str
     shapes: list[ShapeError]
     median: float
-    log_ratios: FloatArray
-    wide_log_ratios: FloatArray
+    log_ratios: Floats
+    wide_log_ratios: Floats
 
     @property
     def worst_inside(self) -> float:
@@ -120,9 +120,9 @@ class Prediction:
     True
     """
 
-    seconds: FloatArray
-    low: FloatArray
-    high: FloatArray
+    seconds: Floats
+    low: Floats
+    high: Floats
     coverage: float
     outside: list[str] = field(default_factory=list)
 
@@ -155,7 +155,7 @@ class LatencyModel:
         self,
         *,
         estimator: Estimator,
-        known: FloatArray,
+        known: Floats,
         widths: set[float],
         max_rows: int,
         kernels: Sequence[str],
@@ -273,7 +273,7 @@ class LatencyModel:
         code = self.kernels.index(name)
         if (shape, code) not in self._tables:
 
-            def predict(work: Work, tokens: FloatArray) -> FloatArray:
+            def predict(work: Work, tokens: Floats) -> Floats:
                 points = Points.build(
                     [shape],
                     np.zeros(len(work), dtype=np.int64),
@@ -359,7 +359,7 @@ class LatencyModel:
         overlapped: ArrayLike = 0.0,
         *,
         kernel: str | None = None,
-    ) -> FloatArray:
+    ) -> Floats:
         """Return the time of steps whose experts are buffered, (...); see :meth:`predict`."""
         seconds = self.table(shape, kernel=kernel).seconds(counts)
         active = np.count_nonzero(np.asarray(counts), axis=-1)
@@ -368,7 +368,7 @@ class LatencyModel:
         copying = self.copy_seconds(shape, misses) - np.asarray(overlapped)
         return seconds + np.maximum(copying, 0.0)
 
-    def copy_seconds(self, shape: LayerShape, misses: ArrayLike) -> FloatArray:
+    def copy_seconds(self, shape: LayerShape, misses: ArrayLike) -> Floats:
         """Return the time of copying missing experts, one after the other, (...)."""
         missing = np.asarray(misses, dtype=np.float64)
         if not missing.any():
@@ -385,7 +385,7 @@ class LatencyModel:
 
 
 def _leave_one_out(
-    estimator: Estimator, points: Points, seconds: FloatArray, family: NDArray[np.int64]
+    estimator: Estimator, points: Points, seconds: Floats, family: NDArray[np.int64]
 ) -> FitReport:
     """Predict every model shape from the others."""
     ratios = np.empty(len(points))
@@ -428,7 +428,7 @@ def _gather(
     source: Measurements | KernelTable,
 ) -> tuple[
     Points,
-    FloatArray,
+    Floats,
     NDArray[np.int64],
     list[str],
     tuple[float, dict[float, float]] | None,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.optimize import nnls
 
+from moe_costmodel._arrays import Floats
 from moe_costmodel._checks import check_choice, check_positive, complain
 from moe_costmodel.hardware import Hardware
 from moe_costmodel.latency.model import LatencyModel
@@ -15,8 +16,6 @@ from moe_costmodel.measure.measurements import Measurements
 from moe_costmodel.shapes import DTYPE_BYTES, LayerShape
 
 __all__ = ["MemoryModel", "RestOfModel", "StepModel"]
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +115,7 @@ class RestOfModel:
         a, b, c = (float(value) for value in found / size)
         return cls(per_step=a, per_token=b, per_token_context=c)
 
-    def seconds(self, tokens: ArrayLike, context: ArrayLike) -> FloatArray:
+    def seconds(self, tokens: ArrayLike, context: ArrayLike) -> Floats:
         """Return the time of steps of so many tokens, each attending to so much context."""
         tokens, context = np.asarray(tokens, float), np.asarray(context, float)
         return self.per_step + tokens * (self.per_token + self.per_token_context * context)
@@ -173,7 +172,7 @@ class MemoryModel:
         """Bytes of the weights beside the experts."""
         return self.rest_parameters * DTYPE_BYTES[self.shape.dtype]
 
-    def expert_bytes(self, resident: ArrayLike, replicas: ArrayLike = 0) -> FloatArray:
+    def expert_bytes(self, resident: ArrayLike, replicas: ArrayLike = 0) -> Floats:
         """Return the bytes of experts in fast memory.
 
         Parameters
@@ -190,7 +189,7 @@ class MemoryModel:
             )
         return slots.sum(axis=-1) * self.shape.expert_bytes
 
-    def kv_bytes(self, batch: ArrayLike, context: ArrayLike) -> FloatArray:
+    def kv_bytes(self, batch: ArrayLike, context: ArrayLike) -> Floats:
         """Return the bytes of the KV cache of `batch` sequences of `context` tokens."""
         tokens = np.asarray(batch, float) * np.asarray(context, float)
         return tokens * self.n_attention_layers * self.kv_width * DTYPE_BYTES[self.kv_dtype]
@@ -202,7 +201,7 @@ class MemoryModel:
         gating: str = "dynamic",
         capacity_factor: float = 1.0,
         kept: float | None = None,
-    ) -> FloatArray:
+    ) -> Floats:
         """Return the peak of one MoE layer's activations (layers follow one another).
 
         Parameters
@@ -275,7 +274,7 @@ class StepModel:
     rest: RestOfModel
     kernel: str | None = None
 
-    def exchange_seconds(self, counts: ArrayLike) -> FloatArray:
+    def exchange_seconds(self, counts: ArrayLike) -> Floats:
         """Return the time of one exchange of tokens, one way, (...).
 
         Parameters
@@ -293,7 +292,7 @@ class StepModel:
         size = rows * self.shape.d_model * max(DTYPE_BYTES[self.shape.dtype], 2.0)
         return link.latency + size / link.bandwidth
 
-    def layer_seconds(self, counts: ArrayLike, misses: ArrayLike | None = None) -> FloatArray:
+    def layer_seconds(self, counts: ArrayLike, misses: ArrayLike | None = None) -> Floats:
         """Return the time of MoE layers.
 
         Parameters
@@ -326,7 +325,7 @@ class StepModel:
         *,
         tokens: ArrayLike,
         context: ArrayLike,
-    ) -> FloatArray:
+    ) -> Floats:
         """Return the time of steps, (n_steps,).
 
         Parameters

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numba import njit
 
+from moela._arrays import Floats
 from moela.comparison.scale import Scale
 from moela.quality.anytime import GrowingFront
 from moela.quality.indicators import N_DIRECTIONS, sphere_directions
-from moela.quality.outcome import Floats, Outcome
+from moela.quality.outcome import Outcome
 
 # A run that finds the same front in another order may differ in the last bits of the sum over all
 # that it evaluated.

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from moela._arrays import Floats
 from moela._checks import require
 from moela.comparison import significance
 from moela.comparison.convergence import DirectionalGrowth, ExactGrowth, Growth, follows_exactly
@@ -15,7 +16,7 @@ from moela.comparison.scale import LARGER_IS_BETTER, Scale
 from moela.comparison.significance import Overall, Sample
 from moela.comparison.speedup import curves, speedups
 from moela.quality.front import Front, pooled
-from moela.quality.outcome import Floats, Outcome
+from moela.quality.outcome import Outcome
 from moela.quality.statistics import quartiles
 from moela.quality.table import Table
 

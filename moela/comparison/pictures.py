@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from moela._arrays import Floats
 from moela._checks import require
 from moela.comparison.numbers import Numbers
 from moela.comparison.scale import LARGER_IS_BETTER, TITLES
 from moela.comparison.summary import capital
-from moela.quality.outcome import Floats
 
 if TYPE_CHECKING:
     from moela.plots import Look

@@ -9,9 +9,10 @@ from typing import Any
 import moocore
 import numpy as np
 
+from moela._arrays import Floats
 from moela._checks import require
 from moela.quality import indicators
-from moela.quality.outcome import Floats, Outcome, clean, isolated, vector
+from moela.quality.outcome import Outcome, clean, isolated, vector
 
 # Of the reference front, for IGD+ and epsilon; beyond it the most isolated points are kept.
 REFERENCE_SIZE = 2_000

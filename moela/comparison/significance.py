@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from moela._arrays import Floats
 from moela.comparison.scale import LARGER_IS_BETTER
-from moela.quality.outcome import Floats
 from moela.quality.statistics import (
     Ranking,
     compare_groups,

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from moela._arrays import Floats
 from moela.comparison.convergence import Growth, checkpoints
-from moela.quality.outcome import Floats
 from moela.quality.statistics import quartiles
 
 

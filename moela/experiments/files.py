@@ -18,10 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from moela._arrays import Floats
 from moela.experiments.recording import Arrays
 from moela.quality.anytime import GrowingFront
-
-Floats = NDArray[np.float64]
 
 FORMAT = "moela-run-1"
 _CLOCKS = ("wall", "cpu", "evaluation_wall", "evaluation_cpu")

@@ -11,8 +11,9 @@ import moocore
 import numpy as np
 from numpy.typing import ArrayLike
 
+from moela._arrays import Floats
 from moela._checks import require
-from moela.experiments.files import Floats, Run
+from moela.experiments.files import Run
 from moela.quality.indicators import beyond
 from moela.quality.statistics import compare_samples, holm, quartiles
 from moela.quality.table import Table

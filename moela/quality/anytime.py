@@ -9,7 +9,7 @@ import moocore
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from moela._arrays import Floats
 
 # The same front in another order may have another volume in its last bits.
 _HAIR = 1.0 - 1e-12

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from moela._arrays import Floats, Ints
 from moela._checks import require
 from moela.quality import indicators
 from moela.quality.indicators import beyond, extent
-from moela.quality.outcome import Floats, clean, designs_array, numbers, vector
+from moela.quality.outcome import clean, designs_array, numbers, vector
 from moela.quality.table import Table
-
-Ints = NDArray[np.intp]
 
 
 class Front:

@@ -8,11 +8,10 @@ from math import gamma
 import moocore
 import numpy as np
 from numba import njit
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from moela._arrays import Floats
 from moela._checks import require
-
-Floats = NDArray[np.float64]
 
 # Largest fronts whose volume moocore finds exactly in a second at most, or sooner than it
 # approximates it, by number of objectives; measured by tests/benchmarks/compare_speed.py.

@@ -10,10 +10,9 @@ import moocore
 import numpy as np
 from numpy.typing import NDArray
 
+from moela._arrays import Floats
 from moela._checks import require
 from moela.quality.indicators import extent
-
-Floats = NDArray[np.float64]
 
 # Beyond it, the extent of a front might be no float any more.
 _LARGEST = 1e300

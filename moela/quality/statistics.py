@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from moela._arrays import Floats
 from moela._checks import require
-
-Floats = NDArray[np.float64]
 
 
 def quartiles(values: Floats) -> dict[str, float]:

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from pymoo.core.population import Population
 
-from moela._arrays import Bools, Floats
+from moela._arrays import Bools, Floats, Ints
 from moela._checks import require
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.core.decomposition import Subproblems, simplex_weights
 from moela.core.scaling import SCALARIZATIONS, Frame, Scalarization
-from moela.rivals.common import Ints, count, learn_scale, one_of, owners_of, reference_of
+from moela.rivals.common import count, learn_scale, one_of, owners_of, reference_of
 
 _ATTEMPTS = 5  # at a child that nobody has asked for yet
 

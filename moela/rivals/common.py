@@ -6,17 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 
-from moela._arrays import Floats, rows
+from moela._arrays import Floats, Ints, rows
 from moela._checks import require
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.core.archive import Archive
 from moela.core.scaling import Frame
-
-Ints = NDArray[np.int64]
 
 # Real variables move by a thousandth to a third of their range: the published hypervolume-greedy
 # searches are on discrete designs and have no step size to adapt.

@@ -8,12 +8,11 @@ import numpy as np
 from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 
-from moela._arrays import Bools, Floats, rows
+from moela._arrays import Bools, Floats, Ints, rows
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.core.decomposition import Subproblems, simplex_weights
 from moela.core.scaling import SCALARIZATIONS, Frame, Scalarization
 from moela.rivals.common import (
-    Ints,
     count,
     fresh_neighbors,
     learn_scale,

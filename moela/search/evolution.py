@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 
-from moela._arrays import Floats, rows
+from moela._arrays import Floats, Ints, rows
 from moela.core.archive import Archive
 from moela.core.decomposition import Subproblems
 from moela.core.duplicates import Seen
@@ -18,8 +18,6 @@ from moela.core.scaling import Frame, scalarize
 from moela.search.operator_selection import Credit
 from moela.search.preselection import EVOLVED, MADE, PICKED, Assistance
 from moela.search.real_mating import RealMating
-
-Ints = NDArray[np.int64]
 
 # Share of real-valued children whose parents are archived designs close to each other.
 _PROB_ARCHIVE = 0.3

@@ -9,10 +9,8 @@ from numpy.typing import NDArray
 from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 
-from moela._arrays import Floats, rows
+from moela._arrays import Floats, Ints, rows
 from moela.core.scaling import Frame, Scalarization, better, scalarize
-
-Ints = NDArray[np.int64]
 
 # A real variable's step doubles on success and shrinks on failure such that about one success in
 # five keeps it where it is (Rechenberg's rule).

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from moela._arrays import Floats
-
-Ints = NDArray[np.int64]
+from moela._arrays import Floats, Ints
 
 
 class Credit:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 
-from moela._arrays import Floats, rows
+from moela._arrays import Floats, Ints, rows
 from moela.core.archive import Archive
 from moela.core.duplicates import Seen
 from moela.core.operators import Operators
@@ -17,8 +17,6 @@ from moela.core.scaling import Frame
 from moela.search.local_search import LocalSearches
 from moela.search.operator_selection import Credit
 from moela.search.starts import shortlist
-
-Ints = NDArray[np.int64]
 
 # Moves of a kick: at most a fifth of the variables, and at most so many.
 _MOST_MOVES = 10

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from moela._arrays import Bools, Floats, rows
+from moela._arrays import Bools, Floats, Ints, rows
 from moela.core.decomposition import Subproblems
 from moela.core.scaling import Frame, scalarize
 from moela.learning.surrogate import Surrogate
 from moela.search.operator_selection import Credit
-from moela.search.real_mating import Ints, RealMating
+from moela.search.real_mating import RealMating
 
 MADE, PICKED, EVOLVED = range(3)
 _FLOOR = 0.1

@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from moela._arrays import Floats
+from moela._arrays import Floats, Ints
 from moela.search.operator_selection import Credit
-
-Ints = NDArray[np.int64]
 
 # Simulated binary crossover and polynomial mutation with pymoo's usual distribution indices.
 _ETA_CROSSOVER, _ETA_MUTATION = 15.0, 20.0

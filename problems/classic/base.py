@@ -10,12 +10,11 @@ import moocore
 import numpy as np
 from pymoo.core.problem import Problem
 
+from problems._arrays import Floats
 from problems._checks import setting_error
 from problems.classic.front import KnownFront
 
 __all__ = ["ClassicProblem", "reference_point"]
-
-FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 
 
 class ClassicProblem(Problem):
@@ -32,7 +31,7 @@ class ClassicProblem(Problem):
         instance's numbers.
     """
 
-    ref_point: FloatArray
+    ref_point: Floats
     ref_point_source: str
     version: str
 
@@ -86,7 +85,7 @@ class ClassicProblem(Problem):
     def _front(self) -> KnownFront | None:
         return self._known_front if self._known_front is not None else self.exact_front()
 
-    def _calc_pareto_front(self, *args: Any, **kwargs: Any) -> FloatArray | None:
+    def _calc_pareto_front(self, *args: Any, **kwargs: Any) -> Floats | None:
         front = self._front()
         return None if front is None else front.F.copy()
 
@@ -136,8 +135,8 @@ class ClassicProblem(Problem):
 
 
 def reference_point(
-    front: KnownFront | None, bound: FloatArray, bound_source: str, *, margin: float
-) -> tuple[FloatArray, str]:
+    front: KnownFront | None, bound: Floats, bound_source: str, *, margin: float
+) -> tuple[Floats, str]:
     """Return a reference point and its source.
 
     Where a front came with the instance: its nadir plus `margin` times its range; an objective in

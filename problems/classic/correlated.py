@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from problems._arrays import Floats
 from problems._checks import check_real, setting_error
 
 __all__ = ["check_correlation", "correlated_uniforms", "lowest_correlation", "pulled_uniforms"]
-
-FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def lowest_correlation(n_objectives: int) -> float:
@@ -39,7 +38,7 @@ def check_correlation(owner: str, name: str, value: Any, n_objectives: int) -> f
 
 def correlated_uniforms(
     size: int, n_objectives: int, correlation: float, rng: np.random.Generator
-) -> FloatArray:
+) -> Floats:
     """Return [size, n_objectives] uniform variates, each pair of columns with the correlation.
 
     The multivariate uniform law of the rho-MNK-landscapes: normal variates with the correlation
@@ -54,7 +53,7 @@ def correlated_uniforms(
     return np.asarray(ndtr(own * normal + shared * normal.sum(axis=1, keepdims=True)))
 
 
-def pulled_uniforms(values: FloatArray, correlation: float, rng: np.random.Generator) -> FloatArray:
+def pulled_uniforms(values: Floats, correlation: float, rng: np.random.Generator) -> Floats:
     """Return variates in [0, 1] drawn around `values` as the mQAP generators do.
 
     Each is normal with mean v (1 - v where `correlation` is negative) and standard deviation

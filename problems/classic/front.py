@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-__all__ = ["KnownFront", "insert_point", "nondominated", "sorted_front"]
+from problems._arrays import Floats
 
-FloatArray = np.ndarray[Any, np.dtype[np.float64]]
+__all__ = ["KnownFront", "insert_point", "nondominated", "sorted_front"]
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,12 @@ class KnownFront:
     (2, 2)
     """
 
-    F: FloatArray
+    F: Floats
     source: str
     X: np.ndarray[Any, Any] | None = None
 
 
-def sorted_front(F: FloatArray, X: np.ndarray[Any, Any] | None, source: str) -> KnownFront:
+def sorted_front(F: Floats, X: np.ndarray[Any, Any] | None, source: str) -> KnownFront:
     """Return the non-dominated rows of `F` (and their `X`) without repeats, sorted by column."""
     F = np.ascontiguousarray(F, dtype=np.float64)
     keep = nondominated(F)
@@ -138,7 +138,7 @@ def _filter_sorted_two(F):  # type: ignore[no-untyped-def]
     return kept[:count]
 
 
-def nondominated(F: FloatArray) -> np.ndarray[Any, np.dtype[np.int64]]:
+def nondominated(F: Floats) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Return the indices of the non-dominated rows of `F`, one for each distinct point.
 
     Complexity: O(n log n) for two objectives, O(n * front) for more.

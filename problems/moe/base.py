@@ -8,16 +8,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from pymoo.core.problem import Problem
 
 from moe_costmodel import RoutingTrace
 from moe_costmodel._checks import check_choice, complain
+from problems._arrays import Floats, Ints
 
 __all__ = ["OVER", "Floats", "Ints", "MoEProblem", "as_windows", "checked_names", "combine"]
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 OVER = ("mean", "worst")
 """How a value over several windows of traffic becomes one."""

@@ -10,7 +10,8 @@ from pymoo.core.crossover import Crossover
 from pymoo.core.mutation import Mutation
 from pymoo.core.sampling import Sampling
 
-from problems.moe.base import Ints, MoEProblem
+from problems._arrays import Ints
+from problems.moe.base import MoEProblem
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

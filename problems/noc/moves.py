@@ -12,8 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from problems._arrays import Ints
 from problems.noc.chip.jit import compiled
-from problems.noc.chip.tables import Ints, Seeds, Tables
+from problems.noc.chip.tables import Seeds, Tables
 
 __all__ = ["mutate_batch", "neighbors_batch", "recombine_batch", "sample_batch"]
 

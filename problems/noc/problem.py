@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pymoo.core.problem import Problem
 
+from problems._arrays import Floats, Ints
 from problems.noc.chip.checks import integer
 from problems.noc.chip.platform import Platform
-from problems.noc.chip.tables import Floats, Ints
 from problems.noc.chip.traffic import (
     RELEASED_SCALE,
     check_applications,

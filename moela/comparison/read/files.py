@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from moela._arrays import Floats
 
 _VARIABLE = re.compile(r"x_?\d+$", re.IGNORECASE)
 # Columns that say whose the points of a row are.

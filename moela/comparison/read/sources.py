@@ -13,7 +13,7 @@ from pymoo.core.individual import calc_cv
 from pymoo.core.population import Population
 from pymoo.core.result import Result
 
-from moela._arrays import rows
+from moela._arrays import Floats, rows
 from moela.comparison.read.files import FrontFile, read_front_file
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.evaluation.runners.outcome import OK, failed
@@ -22,7 +22,7 @@ from moela.evaluation.storage.reader import Run as StoredRun
 from moela.experiments import files
 from moela.experiments.results import ExperimentResults
 from moela.quality.front import Front
-from moela.quality.outcome import Floats, History, Outcome, clean
+from moela.quality.outcome import History, Outcome, clean
 
 # Beyond which a store is taken for damaged.
 _MAX_OBJECTIVES, _MAX_ROWS = 1_000, 100_000_000

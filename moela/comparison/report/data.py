@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from moela._arrays import Floats
 from moela.quality.front import Front
 from moela.quality.indicators import extent
-from moela.quality.outcome import Floats, isolated
+from moela.quality.outcome import isolated
 
 if TYPE_CHECKING:
     from moela.comparison import Comparison

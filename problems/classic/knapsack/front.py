@@ -15,24 +15,23 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from problems._arrays import Bools, Ints
 from problems.classic.front import nondominated
 
 __all__ = ["solve"]
 
-IntArray = np.ndarray[Any, np.dtype[np.int64]]
-BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
 
 N_MIXES = 33
 
 
 def solve(
-    weights: IntArray,
-    values: IntArray,
+    weights: Ints,
+    values: Ints,
     capacity: int,
-    known: BoolArray,
+    known: Bools,
     *,
     max_states: int,
-) -> tuple[IntArray, BoolArray] | None:
+) -> tuple[Ints, Bools] | None:
     """Return the values [n_front, m] of the exact front and a packing [n_front, n] of each point.
 
     Items are decided one by one. A state (weight so far, values so far) is dropped [NU69, BHV09]
@@ -83,14 +82,14 @@ def solve(
     return totals[kept], packings[kept]
 
 
-def _item_order(weights: IntArray, values: IntArray) -> IntArray:
+def _item_order(weights: Ints, values: Ints) -> Ints:
     """Return the items by decreasing sum of their ranks in value per weight [BHV09]."""
     ratios = values / np.maximum(weights, 1e-9)[:, None]
     ranks = np.argsort(np.argsort(-ratios, axis=0, kind="stable"), axis=0, kind="stable")
     return np.argsort(ranks.sum(axis=1), kind="stable")
 
 
-def _mixes(m: int, scale: IntArray) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _mixes(m: int, scale: Ints) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Return weightings [n_mixes, m] of the objectives; the first m are the objectives alone."""
     alone = np.eye(m)
     if m == 2:
@@ -99,7 +98,7 @@ def _mixes(m: int, scale: IntArray) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.vstack([alone, (np.ones(m) / m / scale)[None]])
 
 
-def _best_mixes(reached: IntArray, mixes: np.ndarray[Any, np.dtype[np.float64]]) -> IntArray:
+def _best_mixes(reached: Ints, mixes: np.ndarray[Any, np.dtype[np.float64]]) -> Ints:
     """Return for each corner between known points the mix that the best known point exceeds least.
 
     That mix is likely to be the one whose bound excludes the corner.
@@ -112,7 +111,7 @@ def _best_mixes(reached: IntArray, mixes: np.ndarray[Any, np.dtype[np.float64]])
 
 
 def _relaxations(
-    weights: IntArray, values: IntArray, mixes: np.ndarray[Any, np.dtype[np.float64]]
+    weights: Ints, values: Ints, mixes: np.ndarray[Any, np.dtype[np.float64]]
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Return cumulated weights and mixed values [n_mixes, n_left + 1], best ratio first."""
     total_w = np.zeros((len(mixes), len(weights) + 1))

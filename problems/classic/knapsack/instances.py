@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from problems._arrays import Ints
 from problems._checks import check_int, check_real
 from problems.classic.correlated import check_correlation, correlated_uniforms
 from problems.classic.front import KnownFront, nondominated, sorted_front
@@ -14,7 +14,6 @@ from problems.classic.textfile import LineReader
 
 __all__ = ["random_instance", "read_instance", "write_instance"]
 
-IntArray = np.ndarray[Any, np.dtype[np.int64]]
 
 OWNER = "MultiObjectiveKnapsack.random"
 
@@ -28,7 +27,7 @@ def random_instance(
     max_weight: int,
     tightness: float,
     seed: int,
-) -> tuple[IntArray, IntArray, int]:
+) -> tuple[Ints, Ints, int]:
     """Return weights [n], values [n, m] and capacity; see `MultiObjectiveKnapsack.random`."""
     n = check_int(OWNER, "n_items", n_items, 1)
     m = check_int(OWNER, "n_objectives", n_objectives, 1)
@@ -43,7 +42,7 @@ def random_instance(
     return weights, values, int(np.ceil(tightness * weights.sum()))
 
 
-def read_instance(path: str | Path) -> tuple[IntArray, IntArray, int, KnownFront | None]:
+def read_instance(path: str | Path) -> tuple[Ints, Ints, int, KnownFront | None]:
     """Return weights [n], values [n, m], capacity and the front of a `.in` file, if it has one.
 
     The front in the file is of values to maximize; it comes back negated, as the problem's F.
@@ -83,8 +82,8 @@ def read_instance(path: str | Path) -> tuple[IntArray, IntArray, int, KnownFront
 
 def write_instance(
     path: str | Path,
-    weights: IntArray,
-    values: IntArray,
+    weights: Ints,
+    values: Ints,
     capacity: int,
     front: KnownFront | None,
 ) -> None:

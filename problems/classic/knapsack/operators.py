@@ -10,9 +10,9 @@ from pymoo.core.mutation import Mutation
 from pymoo.core.repair import Repair
 from pymoo.core.sampling import Sampling
 
-__all__ = ["GreedyRepair", "GreedySampling", "PackingCrossover", "PackingMutation"]
+from problems._arrays import Bools
 
-BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
+__all__ = ["GreedyRepair", "GreedySampling", "PackingCrossover", "PackingMutation"]
 
 
 class GreedySampling(Sampling):
@@ -36,7 +36,7 @@ class GreedySampling(Sampling):
 
     def _do(
         self, problem: Any, n_samples: int, *args: Any, random_state: Any = None, **kwargs: Any
-    ) -> BoolArray:
+    ) -> Bools:
         n_greedy = round(self.greedy * n_samples)
         mixes = random_state.dirichlet(np.ones(problem.n_obj), size=n_greedy)
         orders = np.vstack(
@@ -69,7 +69,7 @@ class PackingCrossover(Crossover):
 
     def _do(
         self, problem: Any, X: Any, *args: Any, random_state: Any = None, **kwargs: Any
-    ) -> BoolArray:
+    ) -> Bools:
         parents = np.asarray(X).astype(bool)
         first = random_state.random(parents.shape[1:]) < 0.5
         children = np.where(first, parents, parents[::-1])
@@ -85,6 +85,6 @@ class PackingMutation(Mutation):
 
     def _do(
         self, problem: Any, X: Any, *args: Any, random_state: Any = None, **kwargs: Any
-    ) -> BoolArray:
+    ) -> Bools:
         packed = problem.repair(np.asarray(X), random_state)
         return np.asarray(problem.neighbors_many(packed, 1, random_state)[:, 0])

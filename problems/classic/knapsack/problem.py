@@ -20,6 +20,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from problems._arrays import Bools, Floats, Ints
 from problems._checks import check_int, check_random_state, check_whole
 from problems.classic.base import ClassicProblem, reference_point
 from problems.classic.designs import Packing
@@ -35,9 +36,6 @@ from problems.classic.knapsack.operators import (
 
 __all__ = ["MultiObjectiveKnapsack"]
 
-BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
-FloatArray = np.ndarray[Any, np.dtype[np.float64]]
-IntArray = np.ndarray[Any, np.dtype[np.int64]]
 
 _N_BANDS = 10
 _MIN_ORDERS = 50
@@ -201,7 +199,7 @@ class MultiObjectiveKnapsack(ClassicProblem):
         out["F"] = sums[:, :-1]
         out["G"] = sums[:, -1:] - self.capacity
 
-    def _designs(self, X: Any) -> BoolArray:
+    def _designs(self, X: Any) -> Bools:
         array = np.asarray(X)
         if array.dtype == bool:
             return array
@@ -214,7 +212,7 @@ class MultiObjectiveKnapsack(ClassicProblem):
             )
         return designs
 
-    def greedy_orders(self, mixes: FloatArray) -> IntArray:
+    def greedy_orders(self, mixes: Floats) -> Ints:
         """Return the items by weighted value per weight, best first.
 
         Parameters
@@ -229,13 +227,13 @@ class MultiObjectiveKnapsack(ClassicProblem):
         worth = np.asarray(mixes) @ self.values.T / np.maximum(self.weights, 1e-9)
         return np.ascontiguousarray(np.argsort(-worth, axis=1, kind="stable"))
 
-    def fill(self, orders: IntArray) -> BoolArray:
+    def fill(self, orders: Ints) -> Bools:
         """Return packings [n_rows, n], each filled in its own order [n_rows, n] of the items."""
         chosen = np.zeros(orders.shape, dtype=bool)
         kernels.fill(chosen, self.weights, self.capacity, orders)
         return chosen
 
-    def repair(self, X: Any, random_state: np.random.Generator | None = None) -> BoolArray:
+    def repair(self, X: Any, random_state: np.random.Generator | None = None) -> Bools:
         """Return feasible packings to which no item can be added.
 
         Items are dropped, worst first, until the rest fits; then items that fit are added, best
@@ -269,7 +267,7 @@ class MultiObjectiveKnapsack(ClassicProblem):
 
     def neighbors_many(
         self, X: np.ndarray[Any, Any], k: int, random_state: np.random.Generator
-    ) -> BoolArray:
+    ) -> Bools:
         """Return `k` neighbors of each design: some items out, another in, refilled greedily.
 
         One or two items leave (more where the new one needs the room), another enters, and the
@@ -309,7 +307,7 @@ class MultiObjectiveKnapsack(ClassicProblem):
         totals, packings = found
         return sorted_front(-totals.astype(np.float64), packings, "dynamic programming")
 
-    def _good_packings(self, rng: np.random.Generator) -> BoolArray:
+    def _good_packings(self, rng: np.random.Generator) -> Bools:
         """Return non-dominated packings of a short Pareto local search, to bound the exact one."""
         packings = self.fill(self.greedy_orders(rng.dirichlet(np.ones(self.n_obj), size=500)))
         for _ in range(30):
@@ -318,7 +316,7 @@ class MultiObjectiveKnapsack(ClassicProblem):
             packings = np.vstack([packings, moved.reshape(-1, self.n_var)])
         return packings
 
-    def features(self, X: np.ndarray[Any, Any]) -> FloatArray:
+    def features(self, X: np.ndarray[Any, Any]) -> Floats:
         """Return a compact picture of each packing, for learned models.
 
         Parameters
@@ -355,7 +353,7 @@ class MultiObjectiveKnapsack(ClassicProblem):
         )
 
 
-def _lattice(m: int) -> FloatArray:
+def _lattice(m: int) -> Floats:
     """Return at least `_MIN_ORDERS` weightings of m > 1 objectives, evenly over the simplex."""
     steps = next(s for s in count(1) if comb(s + m - 1, m - 1) >= _MIN_ORDERS)
     bars = np.array(list(combinations(range(steps + m - 1), m - 1)))

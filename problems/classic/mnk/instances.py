@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from problems._arrays import Floats, Ints
 from problems._checks import check_int
 from problems.classic.correlated import check_correlation, correlated_uniforms
 from problems.classic.textfile import LineReader
 
 __all__ = ["MAX_K", "random_instance", "read_instance", "write_instance"]
 
-FloatArray = np.ndarray[Any, np.dtype[np.float64]]
-IntArray = np.ndarray[Any, np.dtype[np.int64]]
 
 OWNER = "MNKLandscape.random"
 MAX_K = 20
@@ -23,7 +21,7 @@ _HEADER = "a line 'p rMNK rho M N K'"
 
 def random_instance(
     *, n: int, k: int, n_objectives: int, rho: float, seed: int
-) -> tuple[IntArray, FloatArray]:
+) -> tuple[Ints, Floats]:
     """Return links [m, n, k + 1] and tables [m, n, 2^(k+1)]; see `MNKLandscape.random`."""
     n = check_int(OWNER, "n", n, 1)
     k = check_int(OWNER, "k", k, 0, min(n - 1, MAX_K))
@@ -40,7 +38,7 @@ def random_instance(
     return np.tile(links, (m, 1, 1)), tables
 
 
-def read_instance(path: str | Path) -> tuple[IntArray, FloatArray, float]:
+def read_instance(path: str | Path) -> tuple[Ints, Floats, float]:
     """Return links, tables and rho of a mocobench file; see `MNKLandscape.from_file`."""
     reader = LineReader(path)
     line = reader.line(_HEADER)
@@ -79,7 +77,7 @@ def _section(reader: LineReader, name: str) -> None:
         raise reader.error(f"a line 'p {name}'", repr(line))
 
 
-def write_instance(path: str | Path, links: IntArray, tables: FloatArray, rho: float) -> None:
+def write_instance(path: str | Path, links: Ints, tables: Floats, rho: float) -> None:
     """Write a mocobench file that `read_instance` reads back bit by bit."""
     m, n, width = links.shape
     lines = [f"p rMNK {rho!r} {m} {n} {width - 1}", "p links"]

@@ -9,9 +9,9 @@ from pymoo.core.crossover import Crossover
 from pymoo.core.mutation import Mutation
 from pymoo.core.sampling import Sampling
 
-__all__ = ["BitCrossover", "BitMutation", "BitSampling"]
+from problems._arrays import Bools
 
-BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
+__all__ = ["BitCrossover", "BitMutation", "BitSampling"]
 
 
 class BitSampling(Sampling):
@@ -19,7 +19,7 @@ class BitSampling(Sampling):
 
     def _do(
         self, problem: Any, n_samples: int, *args: Any, random_state: Any = None, **kwargs: Any
-    ) -> BoolArray:
+    ) -> Bools:
         return np.asarray(random_state.random((n_samples, problem.n_var)) < 0.5)
 
 
@@ -31,7 +31,7 @@ class BitCrossover(Crossover):
 
     def _do(
         self, problem: Any, X: Any, *args: Any, random_state: Any = None, **kwargs: Any
-    ) -> BoolArray:
+    ) -> Bools:
         parents = np.asarray(X).astype(bool)
         first = random_state.random(parents.shape[1:]) < 0.5
         return np.where(first, parents, parents[::-1])
@@ -45,7 +45,7 @@ class BitMutation(Mutation):
 
     def _do(
         self, problem: Any, X: Any, *args: Any, random_state: Any = None, **kwargs: Any
-    ) -> BoolArray:
+    ) -> Bools:
         bits = np.asarray(X).astype(bool)
         flips = random_state.random(bits.shape) < 1.0 / bits.shape[1]
         lazy = ~flips.any(axis=1)

@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from problems._arrays import Bools
 from problems._checks import (
     check_array,
     check_int,
@@ -31,8 +32,6 @@ from problems.classic.mnk.operators import BitCrossover, BitMutation, BitSamplin
 
 __all__ = ["MNKLandscape"]
 
-BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
-FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 
 _CHUNK = 1 << 15
 
@@ -182,7 +181,7 @@ class MNKLandscape(ClassicProblem):
         out["F"] = np.empty((len(designs), self.n_obj))
         kernels.evaluate(designs, self.links, self.tables, out["F"])
 
-    def _designs(self, X: Any) -> BoolArray:
+    def _designs(self, X: Any) -> Bools:
         array = np.asarray(X)
         designs = np.ascontiguousarray(array, dtype=bool)
         if array.dtype != bool and not np.array_equal(designs, array):
@@ -219,7 +218,7 @@ class MNKLandscape(ClassicProblem):
 
     def neighbors_many(
         self, X: np.ndarray[Any, Any], k: int, random_state: np.random.Generator
-    ) -> BoolArray:
+    ) -> Bools:
         """Return `k` neighbors of each design: one bit flipped.
 
         The neighbors of a design differ from each other up to all n; any beyond that have two

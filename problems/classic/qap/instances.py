@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from problems._arrays import Floats
 from problems._checks import check_choice, check_int, check_real, setting_error
 from problems.classic.correlated import pulled_uniforms
 from problems.classic.front import KnownFront, nondominated, sorted_front
@@ -17,7 +17,6 @@ from problems.classic.textfile import LineReader
 
 __all__ = ["random_instance", "read_front", "read_instance", "write_instance"]
 
-FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 
 OWNER = "MultiObjectiveQAP.random"
 _HEADER = re.compile(r"facilities\s*[=:]?\s*(\d+)\s+objectives\s*[=:]?\s*(\d+)\b", re.IGNORECASE)
@@ -37,7 +36,7 @@ def random_instance(
     cluster_size: int,
     point_radius: float,
     seed: int,
-) -> tuple[FloatArray, FloatArray]:
+) -> tuple[Floats, Floats]:
     """Return distances [n, n] and flows [m, n, n]; see `MultiObjectiveQAP.random`."""
     n = check_int(OWNER, "n_facilities", n_facilities, 2)
     m = check_int(OWNER, "n_objectives", n_objectives, 1)
@@ -101,7 +100,7 @@ def _exponents(flow_exponents: tuple[float, float]) -> tuple[float, float]:
 
 def _clustered_points(
     n: int, cluster_radius: float, cluster_size: int, point_radius: float, rng: np.random.Generator
-) -> FloatArray:
+) -> Floats:
     check_real(OWNER, "cluster_radius", cluster_radius, 0.0, 1e6)
     check_real(OWNER, "point_radius", point_radius, 0.0, 1e6)
     check_int(OWNER, "cluster_size", cluster_size, 1)
@@ -117,12 +116,12 @@ def _clustered_points(
     return points
 
 
-def _direction(rng: np.random.Generator) -> FloatArray:
+def _direction(rng: np.random.Generator) -> Floats:
     angle = 2.0 * np.pi * rng.random()
     return np.array([np.cos(angle), np.sin(angle)])
 
 
-def read_instance(path: str | Path) -> tuple[FloatArray, FloatArray]:
+def read_instance(path: str | Path) -> tuple[Floats, Floats]:
     """Return distances [n, n] and flows [m, n, n] of a `.dat` file; see `from_file`."""
     reader = LineReader(path)
     expected = "a header such as 'facilities = 10 objectives = 2'"
@@ -143,7 +142,7 @@ def read_instance(path: str | Path) -> tuple[FloatArray, FloatArray]:
     return matrices[0], matrices[1:]
 
 
-def write_instance(path: str | Path, distance: FloatArray, flows: FloatArray) -> None:
+def write_instance(path: str | Path, distance: Floats, flows: Floats) -> None:
     """Write a `.dat` file that `read_instance` reads back bit by bit."""
     m, n = flows.shape[:2]
     blocks = [[f"facilities = {n} objectives = {m}"]]
@@ -159,7 +158,7 @@ def _number(value: float) -> str:
     return str(int(value)) if value == int(value) else repr(float(value))
 
 
-def read_front(path: str | Path, distance: FloatArray, flows: FloatArray) -> KnownFront:
+def read_front(path: str | Path, distance: Floats, flows: Floats) -> KnownFront:
     """Return the front of a `.PO` file, every line of which is evaluated again.
 
     A line holds the location (from 1) of each facility, then the objective values.

@@ -10,9 +10,9 @@ from pymoo.core.crossover import Crossover
 from pymoo.core.mutation import Mutation
 from pymoo.core.sampling import Sampling
 
-__all__ = ["CycleCrossover", "ExchangeMutation", "PermutationSampling"]
+from problems._arrays import Ints
 
-IntArray = np.ndarray[Any, np.dtype[np.int64]]
+__all__ = ["CycleCrossover", "ExchangeMutation", "PermutationSampling"]
 
 
 class PermutationSampling(Sampling):
@@ -20,7 +20,7 @@ class PermutationSampling(Sampling):
 
     def _do(
         self, problem: Any, n_samples: int, *args: Any, random_state: Any = None, **kwargs: Any
-    ) -> IntArray:
+    ) -> Ints:
         rows = np.tile(np.arange(problem.n_var), (n_samples, 1))
         return np.asarray(random_state.permuted(rows, axis=1))
 
@@ -56,8 +56,8 @@ class CycleCrossover(Crossover):
         super().__init__(2, 2, prob=prob)
 
     def _do(
-        self, problem: Any, X: IntArray, *args: Any, random_state: Any = None, **kwargs: Any
-    ) -> IntArray:
+        self, problem: Any, X: Ints, *args: Any, random_state: Any = None, **kwargs: Any
+    ) -> Ints:
         parents = np.ascontiguousarray(X, dtype=np.int64)
         out = np.empty_like(parents)
         _cycle_children(parents, random_state.random(parents.shape[1:]), out)
@@ -96,8 +96,8 @@ class ExchangeMutation(Mutation):
         self.more = more
 
     def _do(
-        self, problem: Any, X: IntArray, *args: Any, random_state: Any = None, **kwargs: Any
-    ) -> IntArray:
+        self, problem: Any, X: Ints, *args: Any, random_state: Any = None, **kwargs: Any
+    ) -> Ints:
         X = np.ascontiguousarray(X, dtype=np.int64)
         counts = np.minimum(random_state.geometric(1.0 - self.more, size=len(X)), 8)
         out = np.empty_like(X)

@@ -18,6 +18,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from problems._arrays import Floats, Ints
 from problems._checks import check_array, check_int, check_random_state, setting_error
 from problems.classic.base import ClassicProblem, reference_point
 from problems.classic.designs import Assignment
@@ -32,8 +33,6 @@ from problems.classic.qap.operators import (
 
 __all__ = ["MultiObjectiveQAP"]
 
-FloatArray = np.ndarray[Any, np.dtype[np.float64]]
-IntArray = np.ndarray[Any, np.dtype[np.int64]]
 
 _FRONT_CAPACITY = 200_000
 
@@ -222,7 +221,7 @@ class MultiObjectiveQAP(ClassicProblem):
                 f"Got {designs[bad].tolist()} in row {bad} instead."
             )
 
-    def _designs(self, X: Any) -> IntArray:
+    def _designs(self, X: Any) -> Ints:
         array = np.asarray(X)
         with np.errstate(invalid="ignore"):  # NaN casts to something; told below
             designs = np.ascontiguousarray(array, dtype=np.int64)
@@ -251,7 +250,7 @@ class MultiObjectiveQAP(ClassicProblem):
 
     def neighbors_many(
         self, X: np.ndarray[Any, Any], k: int, random_state: np.random.Generator
-    ) -> IntArray:
+    ) -> Ints:
         """Return `k` neighbors of each design: two facilities exchange their locations.
 
         The neighbors of a design differ from each other up to all n(n-1)/2; any beyond that are
@@ -274,7 +273,7 @@ class MultiObjectiveQAP(ClassicProblem):
         swap_neighbors(designs, rng.random((len(designs), k, 3)), out)
         return out
 
-    def features(self, X: np.ndarray[Any, Any]) -> FloatArray:
+    def features(self, X: np.ndarray[Any, Any]) -> Floats:
         """Return who is where, one column a pair, for learned models.
 
         Nothing of the costs is in it: they take as long as an evaluation, and a model that saw

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from problems.moe.base import Ints
+from problems._arrays import Ints
 
 __all__ = ["move_round"]
 

@@ -14,7 +14,8 @@ from moe_costmodel import POLICIES, Hardware, LayerShape, Placement, RoutingTrac
 from moe_costmodel._checks import check_choice, check_positive, complain
 from moe_costmodel.example.measured import EXAMPLE_LINK, example_shape
 from moe_costmodel.latency.buffer_cost import BufferCost
-from problems.moe.base import Floats, Ints, as_windows, checked_names, combine
+from problems._arrays import Floats, Ints
+from problems.moe.base import as_windows, checked_names, combine
 from problems.moe.buffering.kernels import exchange, give_up, waiting_steps
 from problems.moe.buffering.moves import move_round
 from problems.moe.ordinal import LadderProblem

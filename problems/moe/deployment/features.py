@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from problems.moe.base import Floats, Ints
+from problems._arrays import Floats, Ints
 from problems.moe.placement.kernels import describe
 
 if TYPE_CHECKING:

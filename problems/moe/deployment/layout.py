@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from problems.moe.base import Floats, Ints
+from problems._arrays import Floats, Ints
 from problems.moe.buffering.moves import move_round
 from problems.moe.ordinal import climb
 from problems.moe.placement.kernels import DRAWS, move_rows

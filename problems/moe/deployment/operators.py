@@ -9,7 +9,7 @@ from pymoo.core.crossover import Crossover
 from pymoo.core.mutation import Mutation
 from pymoo.core.sampling import Sampling
 
-from problems.moe.base import Ints
+from problems._arrays import Ints
 
 if TYPE_CHECKING:
     from problems.moe.deployment.problem import MoEDeployment

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from moe_costmodel import OBJECTIVES
 from moe_costmodel._checks import complain
-from problems.moe.base import Floats
+from problems._arrays import Floats
 
 if TYPE_CHECKING:
     from problems.moe.deployment.problem import MoEDeployment

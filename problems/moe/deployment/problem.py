@@ -21,7 +21,8 @@ from moe_costmodel import (
     RoutingTrace,
 )
 from moe_costmodel._checks import check_choice, complain
-from problems.moe.base import OVER, Floats, Ints, MoEProblem, as_windows, checked_names
+from problems._arrays import Floats, Ints
+from problems.moe.base import OVER, MoEProblem, as_windows, checked_names
 from problems.moe.deployment import starts as first_tries
 from problems.moe.deployment.features import feature_names, features_of
 from problems.moe.deployment.layout import PARTS, Layout

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from moe_costmodel import OBJECTIVES, DeploymentModel, LayerShape, Placement, RoutingTrace
 from moe_costmodel._checks import complain
-from problems.moe.base import Floats, Ints, checked_names
+from problems._arrays import Floats, Ints
+from problems.moe.base import checked_names
 from problems.moe.placement.checks import current_or_default, slots_of_layer
 from problems.moe.placement.pair_search import pairs_of_tokens, second_moments
 from problems.moe.placement.starts import StartMaker

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from problems.moe.base import Ints
+from problems._arrays import Ints
 from problems.moe.buffering.problem import ExpertBuffering
 
 if TYPE_CHECKING:

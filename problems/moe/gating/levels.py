@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from moe_costmodel import GateRule, RoutingTrace, keep_mask
 from moe_costmodel._checks import check_choice, complain
-from problems.moe.base import Floats
+from problems._arrays import Floats
 
 __all__ = ["KINDS", "GateLevels", "default_rules"]
 

@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike
 
 from moe_costmodel import GateRule, LatencyModel, LayerShape, RoutingTrace, keep_choices
 from moe_costmodel._checks import check_positive, complain
-from problems.moe.base import Floats, Ints, as_windows, checked_names, combine
+from problems._arrays import Floats, Ints
+from problems.moe.base import as_windows, checked_names, combine
 from problems.moe.gating.levels import GateLevels, default_rules
 from problems.moe.ordinal import LadderProblem
 

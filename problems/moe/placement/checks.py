@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from moe_costmodel import Placement, contiguous
 from moe_costmodel._checks import complain
-from problems.moe.base import Ints
+from problems._arrays import Ints
 
 __all__ = ["check_complete", "current_or_default", "slots_of_layer"]
 

@@ -6,10 +6,10 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from problems._arrays import Floats, Ints
+
 __all__ = ["busiest", "describe", "move_rows"]
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 TRIES = 6
 DRAWS = 5 * TRIES

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moe_costmodel import RoutingTrace
-from problems.moe.base import Floats, Ints
+from problems._arrays import Floats, Ints
 
 __all__ = ["copies_of", "descend", "pairs_of_tokens", "second_moments", "spread_pairs", "swap_path"]
 

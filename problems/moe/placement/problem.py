@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 
 from moe_costmodel import Placement, RoutingTrace, cross_node_traffic
 from moe_costmodel._checks import check_positive, complain
-from problems.moe.base import OVER, Floats, Ints, MoEProblem, as_windows, checked_names, combine
+from problems._arrays import Floats, Ints
+from problems.moe.base import OVER, MoEProblem, as_windows, checked_names, combine
 from problems.moe.placement.checks import check_complete, current_or_default, slots_of_layer
 from problems.moe.placement.kernels import DRAWS, busiest, describe, move_rows
 from problems.moe.placement.operators import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from moe_costmodel import Placement, anti_correlation, greedy, replicate_and_pack
-from problems.moe.base import Floats, Ints
+from problems._arrays import Floats, Ints
 from problems.moe.placement.pair_search import copies_of, spread_pairs, swap_path
 
 __all__ = ["StartMaker"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from problems._arrays import Ints
+
 __all__ = [
     "link_candidates",
     "link_lengths",
@@ -14,8 +16,6 @@ __all__ = [
     "n_components",
     "positions",
 ]
-
-Ints = NDArray[np.int64]
 
 
 def positions(grid: tuple[int, int, int]) -> Ints:

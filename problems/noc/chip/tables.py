@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from problems._arrays import Floats, Ints
 from problems.noc.chip.layout import link_lengths, positions
 
 if TYPE_CHECKING:
     from problems.noc.chip.platform import Platform
 
-__all__ = ["FAR", "Floats", "Ints", "Seeds", "Tables", "Words"]
+__all__ = ["FAR", "Seeds", "Tables", "Words"]
 
 FAR = 60_000
 """Distance of a node that cannot be reached; every real path cost is below it."""
 
-Ints = NDArray[np.int64]
 Words = NDArray[np.uint16]
-Floats = NDArray[np.float64]
 Seeds = NDArray[np.uint64]
 
 

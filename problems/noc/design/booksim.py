@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from problems.noc.chip.tables import Floats, Ints
+from problems._arrays import Floats, Ints
 from problems.noc.chip.traffic import check_traffic
 from problems.noc.design.programs import find_program, run_program
 from problems.noc.evaluation.metrics import sent_and_received

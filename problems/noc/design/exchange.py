@@ -13,8 +13,8 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 from numpy.typing import ArrayLike
 
+from problems._arrays import Ints
 from problems.noc.chip.layout import link_lengths
-from problems.noc.chip.tables import Ints
 
 if TYPE_CHECKING:
     from problems.noc.chip.platform import Platform

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from problems._arrays import Floats
 from problems.noc.chip.stack import ThermalStack
-from problems.noc.chip.tables import Floats
 from problems.noc.design.hotspot import layers_from_afar
 
 if TYPE_CHECKING:

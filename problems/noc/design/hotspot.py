@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from problems.noc.chip.tables import Floats
+from problems._arrays import Floats
 from problems.noc.design.programs import find_program, run_program
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from problems._arrays import Ints
 from problems.noc.chip.layout import n_components
-from problems.noc.chip.tables import Ints
 
 if TYPE_CHECKING:
     from problems.noc.chip.platform import Platform

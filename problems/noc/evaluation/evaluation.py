@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from problems.noc.chip.tables import Floats, Ints
+from problems._arrays import Floats, Ints
 from problems.noc.evaluation.kernel import evaluate_batch
 from problems.noc.evaluation.metrics import EXTRA, NEEDS_LOADS, PER_APPLICATION, UNITS, extra_metric
 from problems.noc.evaluation.objectives import OBJECTIVES, latency_flows

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from problems._arrays import Floats, Ints
 from problems.noc.chip.jit import compiled
-from problems.noc.chip.tables import Floats, Ints, Tables
+from problems.noc.chip.tables import Tables
 
 if TYPE_CHECKING:
     from problems.noc.chip.platform import Platform

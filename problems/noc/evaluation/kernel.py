@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from problems._arrays import Floats, Ints
 from problems.noc.chip.jit import compiled
-from problems.noc.chip.tables import FAR, Floats, Ints, Tables, Words
+from problems.noc.chip.tables import FAR, Tables, Words
 
 __all__ = ["FAR", "evaluate_batch", "first_illegal"]
 

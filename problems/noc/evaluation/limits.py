@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from problems.noc.chip.tables import Floats
+from problems._arrays import Floats
 from problems.noc.evaluation.metrics import UNITS, end_waits, router_area, sent_and_received
 
 if TYPE_CHECKING:

@@ -45,7 +45,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from problems.noc.chip.tables import Floats, Ints
+from problems._arrays import Floats, Ints
 
 if TYPE_CHECKING:
     from problems.noc.chip.platform import Platform

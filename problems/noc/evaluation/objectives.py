@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from problems.noc.chip.tables import Floats, Ints
+from problems._arrays import Floats, Ints
 from problems.noc.evaluation.metrics import UNITS
 
 if TYPE_CHECKING:
