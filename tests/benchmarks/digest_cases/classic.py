@@ -1,0 +1,81 @@
+"""Assignment, knapsack and landscape: instances, exact fronts, operators."""
+
+from __future__ import annotations
+
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from problems import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP
+
+from . import names
+from .running import looked_at
+
+INSTANCES: dict[str, Any] = {
+    "qap": {
+        "uniform": partial(MultiObjectiveQAP.random, n_facilities=8, seed=1),
+        "correlated": partial(
+            MultiObjectiveQAP.random, n_facilities=7, n_objectives=3, correlation=0.4, seed=2
+        ),
+        "real-like": partial(MultiObjectiveQAP.random, n_facilities=8, kind="real-like", seed=3),
+    },
+    "knapsack": {
+        "two": partial(names.random_knapsack, n_items=40, seed=1),
+        "three": partial(
+            names.random_knapsack, n_items=15, n_objectives=3, correlation=-0.3, seed=2
+        ),
+    },
+    "mnk": {
+        "two": partial(MNKLandscape.random, n=14, k=3, seed=1),
+        "three": partial(MNKLandscape.random, n=12, k=5, n_objectives=3, rho=0.5, seed=2),
+    },
+}
+CLASSES = {"qap": MultiObjectiveQAP, "knapsack": MultiObjectiveKnapsack, "mnk": MNKLandscape}
+DATA = {"qap": ("distance", "flow"), "knapsack": ("weights", "values"), "mnk": ("links", "tables")}
+
+
+def family(kind: str) -> dict[str, Any]:
+    """Return instances of a kind: their data, all that they have, and their exact fronts."""
+    parts: dict[str, Any] = {}
+    for name, make in INSTANCES[kind].items():
+        problem = make()
+        exact = problem.exact_front()
+        assert exact is not None
+        back = written_and_read(problem, kind)
+        X = problem.operators()["sampling"](problem, 6, random_state=np.random.default_rng(8)).get(
+            "X"
+        )
+        parts[name] = looked_at(problem)
+        parts[f"{name} data"] = [getattr(problem, word) for word in DATA[kind]]
+        parts[f"{name} from a file"] = back.evaluate(X)
+        parts[f"{name} front"] = [exact.F, exact.X, problem.best_known_hypervolume]
+    return parts
+
+
+def written_and_read(problem: Any, kind: str) -> Any:
+    """Return an instance as its file gives it back."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "instance.dat"
+        problem.to_file(path)
+        return CLASSES[kind].from_file(path)
+
+
+def knapsack_repair() -> dict[str, Any]:
+    """Return packings that are too heavy, repaired; and items by value for weight."""
+    problem = names.random_knapsack(n_items=50, seed=4)
+    X = np.random.default_rng(5).random((10, 50)) < 0.7
+    orders = problem.greedy_orders(np.random.default_rng(6).dirichlet([1, 1], size=8))
+    return {
+        "repaired": problem.repair(X),
+        "at random": problem.repair(X, np.random.default_rng(7)),
+        "filled": [orders, problem.fill(orders)],
+    }
+
+
+CASES = {
+    **{f"classic {kind}": partial(family, kind) for kind in INSTANCES},
+    "classic knapsack repair": knapsack_repair,
+}

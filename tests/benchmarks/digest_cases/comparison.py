@@ -1,0 +1,156 @@
+"""Experiments, comparisons, indicators, and choosing from a front: numbers only."""
+
+from __future__ import annotations
+
+import tempfile
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+from pymoo.algorithms.moo.nsga2 import NSGA2
+from pymoo.problems import get_problem
+
+from moela import ExperimentResults, Front, compare, run_experiment
+from moela.rivals import MOOS
+from problems import MNKLandscape
+
+from .encoding import numbers_of
+from .names import MOELA, indicators
+
+TIMES = ("second", "overhead", "left_out")
+INDICATORS = ("hypervolume", "igd_plus", "epsilon", "r2")
+
+
+@cache
+def experiment() -> ExperimentResults:
+    """Return three algorithms on three problems over six seeds, saved and read."""
+    problems = {
+        "mnk": MNKLandscape.random(n=20, k=3, seed=1),
+        "dtlz2": get_problem("dtlz2", n_var=6, n_obj=3),
+        "bnh": get_problem("bnh"),
+    }
+    algorithms = {
+        "MOELA": lambda problem: MOELA(n_subproblems=20),
+        "MOOS": lambda problem: MOOS(n_init=20),
+        "NSGA-II": lambda problem: NSGA2(
+            pop_size=20, **(problem.operators() if hasattr(problem, "operators") else {})
+        ),
+    }
+    budget = {"mnk": 200, "dtlz2": 120, "bnh": 80}
+    run_experiment(problems, algorithms, 6, budget, store=folder().name, progress=False)
+    return ExperimentResults.load(folder().name)
+
+
+@cache
+def folder() -> tempfile.TemporaryDirectory[str]:
+    """Return where the runs lie, as long as this process lives."""
+    return tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+
+
+def runs() -> dict[str, Any]:
+    """Return what every run of the experiment evaluated, and its measures."""
+    results = experiment()
+    pooled = "pooled"
+    middle = {p: np.median(results.values(p, "MOOS", None, pooled)) for p in results.problems}
+    targets = {problem: float(value) for problem, value in middle.items()}
+    return {
+        "arrays": [[r.F, r.CV, r.G, r.front_F, r.front_X] for r in results.runs],
+        "hypervolume": numbers_of(results.hypervolume([40, 80], pooled)),
+        "evaluations to": numbers_of(results.evaluations_to(targets, pooled)),
+        "compare": numbers_of(results.compare("MOELA", None, pooled)),
+        "table": numbers_of(results.table(pooled), without=TIMES),
+    }
+
+
+def comparison(**settings: Any) -> dict[str, Any]:
+    """Return the numbers of a comparison."""
+    found = compare(experiment(), indicators=INDICATORS, **settings)
+    parts: dict[str, Any] = {
+        "table": numbers_of(found.table(), without=TIMES),
+        "convergence": numbers_of(found.convergence()),
+        "speedup": numbers_of(found.speedup(), without=TIMES),
+        "fronts": [found.front(problem).F for problem in found.problems],
+        "scales": [[s.ideal, s.nadir, s.ref_point, s.reference] for s in found.scales.values()],
+    }
+    for name in INDICATORS:
+        overall = found.ranks(name)
+        ranking = overall.ranking
+        parts[name] = [
+            numbers_of(found.summary(name)),
+            numbers_of(found.tests(name)),
+            numbers_of(found.wins(name)),
+            overall.p_value,
+            None if ranking is None else [ranking.ranks, ranking.statistic, ranking.p_value,
+                                          ranking.critical_difference],
+        ]  # fmt: skip
+    return parts
+
+
+def one_problem() -> dict[str, Any]:
+    """Return the numbers of a comparison on one problem, of plain arrays too."""
+    found = compare(experiment().select(problem="mnk"))
+    ranking = found.ranks().ranking
+    rng = np.random.default_rng(3)
+    plain = compare({name: [sphere(rng, 15, 4) for _ in range(4)] for name in "ABC"})
+    return {
+        "tests": numbers_of(found.tests()),
+        "ranks": None if ranking is None else [ranking.ranks, ranking.p_value],
+        "plain": [numbers_of(plain.table(), without=TIMES), numbers_of(plain.tests())],
+    }
+
+
+def sphere(rng: Any, n: int, n_obj: int) -> Any:
+    """Return points of a concave front with some noise."""
+    Z = np.abs(rng.normal(size=(n, n_obj)))
+    return (2.0 - Z / np.linalg.norm(Z, axis=1, keepdims=True)) * rng.uniform(1.0, 1.1, (n, 1))
+
+
+def measures() -> dict[str, Any]:
+    """Return the indicators of fronts of two to nine objectives, exact and not."""
+    rng = np.random.default_rng(4)
+    parts: dict[str, Any] = {}
+    for n_obj in (2, 3, 5, 9):
+        F, reference = sphere(rng, 60, n_obj), sphere(rng, 80, n_obj)
+        point = np.full(n_obj, 2.3)
+        parts[f"{n_obj} objectives"] = [
+            indicators.hypervolume(F[:40], point, exact=n_obj < 9),
+            indicators.hypervolume(F, point, exact=False),
+            indicators.contributions(F[:20], point),
+            indicators.contributions(F, point, exact=False),
+            indicators.igd_plus(F, reference),
+            indicators.epsilon(F, reference),
+            indicators.r2(F, F.min(axis=0)),
+        ]
+    return parts
+
+
+def choosing() -> dict[str, Any]:
+    """Return what is chosen from fronts of two to five objectives."""
+    rng = np.random.default_rng(5)
+    parts: dict[str, Any] = {}
+    for n_obj in (2, 3, 5):
+        front = Front(sphere(rng, 50, n_obj))
+        parts[f"{n_obj} objectives"] = [
+            front.F,
+            front.scaled(),
+            front.knees(4),
+            front.bulges(),
+            front.pseudo_weights(),
+            front.by_weights(np.arange(1, n_obj + 1)),
+            front.by_reference(front.F.mean(axis=0), 5),
+            front.contributions(),
+            front.contributions(np.full(n_obj, 3.0)),
+        ]
+    return parts
+
+
+CASES = {
+    "experiment": runs,
+    "compare": comparison,
+    "compare with settings": partial(
+        comparison, baseline="MOOS", at="common", archive_size=15, paired=False, alpha=0.1
+    ),
+    "compare one problem": one_problem,
+    "indicators": measures,
+    "front choosing": choosing,
+}

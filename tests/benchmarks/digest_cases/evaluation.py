@@ -1,0 +1,142 @@
+"""The evaluator: stores, interruptions, workers; and what is read from a store."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pymoo.algorithms.moo.nsga2 import NSGA2
+from pymoo.core.problem import ElementwiseProblem
+from pymoo.optimize import minimize
+
+from moela import EvaluationStore, Evaluator
+from problems import NoC3D
+
+from .encoding import digest
+from .names import MOELA
+from .running import Mixed, solve
+
+ROOT = Path(__file__).parents[3]
+N_EVAL, KILLED_AT = 300, 170
+
+
+class Mortal(ElementwiseProblem):
+    """Two objectives, a constraint, and a process that is killed at some evaluation."""
+
+    version = "1"
+
+    def __init__(self, killed_at: int | None = None) -> None:
+        super().__init__(n_var=6, n_obj=2, n_ieq_constr=1, xl=0.0, xu=1.0)
+        self._killed_at, self._done = killed_at, 0
+
+    def _evaluate(self, x: Any, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        self._done += 1
+        if self._done == self._killed_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        g = 1 + 9 * x[1:].mean()
+        out["F"] = [x[0], g * (1 - np.sqrt(x[0] / g))]
+        out["G"] = [0.2 - x[0] - x[1]]
+
+
+class Moody(ElementwiseProblem):
+    """Fails for a fifth of the designs, and answers with a NaN for some more."""
+
+    def __init__(self) -> None:
+        super().__init__(n_var=6, n_obj=2, xl=0.0, xu=1.0)
+
+    def _evaluate(self, x: Any, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        if x[1] > 0.8:
+            raise RuntimeError("the simulator has crashed")
+        out["F"] = [np.nan, 0.0] if x[2] > 0.9 else [x[0], 1 - x[0] + x[1:].sum()]
+
+
+def run_in_store(path: str, killed_at: int | None = None) -> dict[str, Any]:
+    """Run for so long, on a store; the evaluator's counts are those of this process."""
+    with Evaluator(store=path) as evaluator:
+        return solve(
+            Mortal(killed_at), MOELA(n_subproblems=20), N_EVAL, seed=3, evaluator=evaluator
+        )
+
+
+def stored(path: Path) -> dict[str, Any]:
+    """Return what a store holds, in the order in which it was asked for."""
+    with EvaluationStore(path) as store:
+        found = sorted(store.evaluations(), key=lambda e: e.n)
+        population, front = store.population(), store.front()
+        runs = [
+            [run.seed, run.n_eval, run.budget, run.n_fresh, run.n_failed] for run in store.runs()
+        ]
+    return {
+        "runs": runs,
+        "evaluations": [[e.n, e.batch, e.X, e.F, e.G, e.status] for e in found],
+        "population": np.sort(population.get("F"), axis=0),
+        "stored front": np.sort(front.get("F"), axis=0),
+    }
+
+
+def killed_and_resumed() -> dict[str, Any]:
+    """Return a run that was killed and went on, which is the run that was left alone."""
+    code = (
+        "import sys; from tests.benchmarks.digest_cases.evaluation import run_in_store; "
+        f"run_in_store(sys.argv[1], {KILLED_AT})"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+    with tempfile.TemporaryDirectory() as folder:
+        calm, rough = Path(folder) / "calm.db", Path(folder) / "rough.db"
+        words = [sys.executable, "-c", code, str(rough)]
+        ended = subprocess.run(words, env=environment, cwd=ROOT, check=False)
+        assert ended.returncode == -signal.SIGKILL, f"the run ended with {ended.returncode}"
+        with EvaluationStore(rough) as store:
+            assert list(store.evaluations()), "nothing was kept of the run that was killed"
+        parts = [run_in_store(str(path)) | {"store": stored(path)} for path in (calm, rough)]
+        assert digest(parts[0]) == digest(parts[1]), "the run that was killed ended elsewhere"
+        return parts[0]
+
+
+def workers(**options: Any) -> dict[str, Any]:
+    """Return runs on two workers."""
+    parts = {}
+    for name, problem in (("noc", NoC3D.example(objectives=3)), ("mixed", Mixed())):
+        with Evaluator(**options) as evaluator:
+            parts[name] = solve(
+                problem, MOELA(n_subproblems=20), 200, seed=3, evaluator=evaluator
+            ) | {"fresh": evaluator.n_fresh}
+    return parts
+
+
+def failures() -> dict[str, Any]:
+    """Return a run on a problem of which some evaluations fail."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "run.db"
+        with Evaluator(store=path, on_error="infeasible") as evaluator:
+            parts = solve(Moody(), MOELA(n_subproblems=20), 250, seed=3, evaluator=evaluator)
+        return parts | {"failed": evaluator.n_failed, "store": stored(path)}
+
+
+def from_a_store() -> dict[str, Any]:
+    """Return what mixed designs are in a store, and a run that goes on from its front."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "run.db"
+        with Evaluator(store=path) as evaluator:
+            minimize(Mortal(), NSGA2(pop_size=20), ("n_eval", 200), seed=1, evaluator=evaluator)
+        warm = solve(Mortal(), MOELA(n_subproblems=20, sampling=path), 150, seed=2)
+        other = Path(folder) / "mixed.db"
+        with Evaluator(store=other) as evaluator:
+            minimize(Mixed(), MOELA(n_subproblems=15), ("n_eval", 100), seed=1, evaluator=evaluator)
+        return {"warm": warm, "store": stored(path), "mixed store": stored(other)}
+
+
+CASES = {
+    "evaluator killed and resumed": killed_and_resumed,
+    "evaluator two workers": partial(workers, n_jobs=2),
+    "evaluator two threads": partial(workers, n_jobs=2, backend="threads"),
+    "evaluator failures": failures,
+    "evaluator warm start from a store": from_a_store,
+}

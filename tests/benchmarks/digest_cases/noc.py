@@ -1,0 +1,139 @@
+"""Networks-on-chip: designs, their objectives and metrics, moves, heat, exports."""
+
+from __future__ import annotations
+
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from problems import NoC3D
+from problems.noc import (
+    Design,
+    Platform,
+    calibrate,
+    load_traffic,
+    steady_temperatures,
+    synthetic_traffic,
+)
+
+from .names import MOELA
+from .running import drawn, looked_at, solve, values
+
+APPLICATIONS = ("bfs", "bp", "gau", "hotspot", "kmeans", "nw", "pf", "sc", "srad")
+
+
+def problem_of(**settings: Any) -> dict[str, Any]:
+    """Return what a problem has, and what can be measured of some designs."""
+    problem = NoC3D.example("bfs", **settings)
+    X = drawn(problem, 8, seed=5).get("X")
+    design = problem.decode(X[0])
+    return looked_at(problem) | {
+        "metrics": list(problem.measure(X).values()),
+        "loads": [problem.link_loads(X[:3]), problem.channel_loads(X[:3])],
+        "mesh": [problem.mesh_row(), list(problem.beside_mesh(X[1]).values())],
+        "decoded": [design.placement, design.links, design.all_links(), problem.encode(design)],
+    }
+
+
+def all_metrics() -> dict[str, Any]:
+    """Return every metric as an objective at once, with and without constraints."""
+    names = NoC3D.example("bfs").metric_names
+    free = NoC3D.example("gau", objectives=names)
+    X = drawn(free, 30).get("X")
+    limits = {name: float(np.quantile(v, 0.9)) for name, v in free.measure(X).items()}
+    held = NoC3D.example("gau", objectives=3, constraints=limits)
+    return {
+        "all": values(free, X),
+        "constrained": values(held, X),
+        "released": values(NoC3D.example("gau", model="released"), X),
+        "run": solve(held, MOELA(), 300),
+    }
+
+
+def several_applications() -> dict[str, Any]:
+    """Return objectives under several applications, and under one that is held out."""
+    platform = Platform.paper_4x4x4()
+    rng = np.random.default_rng(3)
+    traffic = [synthetic_traffic(name, platform, rng) for name in APPLICATIONS]
+    parts: dict[str, Any] = {"traffic": traffic}
+    for by in ("mean", "worst"):
+        problem = NoC3D(traffic[:3], aggregate=by, held_out=traffic[3])
+        X = drawn(problem, 10).get("X")
+        assert problem.held_out is not None
+        parts[by] = [values(problem, X), values(problem.held_out, X), problem.features(X)]
+        parts[f"{by} metrics"] = list(problem.measure(X).values())
+    return parts
+
+
+def platforms() -> dict[str, Any]:
+    """Return designs of other platforms: flat, larger, and with vertical links to choose."""
+    small = Platform.paper_4x4x4().to_dict() | {"n_vertical_links": 40, "max_length": 2.5}
+    made = {
+        "mesh": Platform.mesh_8x8(),
+        "stack": Platform.stack_8x8x4(),
+        "vertical": Platform.from_dict(small),
+    }
+    parts: dict[str, Any] = {}
+    for name, platform in made.items():
+        problem = NoC3D.example("hotspot", platform=platform, objectives=5)
+        parts[name] = looked_at(problem, 6)
+        parts[f"{name} tables"] = [
+            platform.candidates, platform.candidate_lengths, platform.power, list(platform.mesh),
+        ]  # fmt: skip
+    return parts
+
+
+def exports() -> dict[str, Any]:
+    """Return the files of other programs, and what comes back from them."""
+    problem = NoC3D.example("bfs")
+    X = drawn(problem, 3, seed=6).get("X")
+    design = problem.decode(X[2])
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        design.to_booksim(folder / "uniform")
+        design.to_booksim(folder / "matched", traffic=problem.traffic, injection_rate=0.05)
+        design.to_hotspot(folder / "hotspot")
+        design.to_csv(folder / "placement.csv", folder / "links.csv")
+        design.to_graphml(folder / "design.graphml", loads=problem.link_loads(X[2]))
+        design.save(folder / "design.json")
+        np.savetxt(folder / "traffic.txt", problem.traffic * 2e8)
+        back = [
+            Design.load(folder / "design.json"),
+            Design.from_csv(folder / "placement.csv", folder / "links.csv"),
+        ]
+        read = load_traffic(folder / "traffic.txt")
+        (folder / "design.json").unlink()
+        texts = {
+            str(path.relative_to(folder)): path.read_text()
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        }
+    return {"files": texts, "read": [[d.placement, d.links] for d in back], "traffic": read}
+
+
+def heat() -> dict[str, Any]:
+    """Return temperatures by both models, and one of them calibrated by the other."""
+    problem = NoC3D.example("bfs")
+    designs = [problem.decode(x) for x in drawn(problem, 3, seed=7).get("X")]
+    steady = [steady_temperatures(design, cells=1, sink_layers=2) for design in designs]
+    stack, error = calibrate(designs, steady)
+    return {
+        "stack": [design.temperatures() for design in designs],
+        "steady": steady,
+        "calibrated": [stack.layer_factor, stack.spreading_factor, error],
+    }
+
+
+CASES = {
+    "noc 3 objectives": partial(problem_of, objectives=3),
+    "noc 5 objectives": partial(problem_of, objectives=5),
+    "noc released model": partial(problem_of, objectives=4, model="released"),
+    "noc all metrics": all_metrics,
+    "noc several applications": several_applications,
+    "noc platforms": platforms,
+    "noc exports": exports,
+    "noc heat": heat,
+}
