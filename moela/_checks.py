@@ -1,8 +1,12 @@
-"""The one form of parameter errors."""
+"""Checks of parameters, with one form for every error message."""
 
 from __future__ import annotations
 
 from typing import Any
+
+import numpy as np
+
+from moela._checks import require
 
 
 def require(owner: str, name: str, value: Any, holds: bool, expected: str) -> None:
@@ -11,3 +15,17 @@ def require(owner: str, name: str, value: Any, holds: bool, expected: str) -> No
         raise ValueError(
             f"The '{name}' parameter of {owner} must be {expected}. Got {value!r} instead."
         )
+
+
+def count(owner: str, name: str, value: Any, at_least: int = 1) -> int:
+    """Return a parameter that must be an integer of at least `at_least`."""
+    holds = (
+        isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= at_least
+    )
+    require(owner, name, value, bool(holds), f"an integer of at least {at_least}")
+    return int(value)
+
+
+def one_of(owner: str, name: str, value: Any, known: tuple[str, ...]) -> None:
+    """Check a parameter that must be one of some names."""
+    require(owner, name, value, value in known, f"one of {', '.join(known)}")

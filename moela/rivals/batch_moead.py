@@ -8,11 +8,11 @@ import numpy as np
 from pymoo.core.population import Population
 
 from moela._arrays import Bools, Floats, Ints
-from moela._checks import require
+from moela._checks import count, one_of, require
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.core.decomposition import Subproblems, simplex_weights
 from moela.core.scaling import SCALARIZATIONS, Frame, Scalarization
-from moela.rivals.common import count, learn_scale, one_of, owners_of, reference_of
+from moela.rivals.common import learn_scale, owners_of, reference_of
 
 _ATTEMPTS = 5  # at a child that nobody has asked for yet
 

@@ -10,7 +10,6 @@ from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 
 from moela._arrays import Floats, Ints, rows
-from moela._checks import require
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.core.archive import Archive
 from moela.core.scaling import Frame
@@ -95,20 +94,6 @@ def restarts(algorithm: ArchiveAlgorithm, n: int) -> Population:
     pop.set("owner", -1)
     pop.set("part", "restart")
     return pop
-
-
-def count(owner: str, name: str, value: Any, at_least: int = 1) -> int:
-    """Return a parameter that must be an integer of at least `at_least`."""
-    holds = (
-        isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= at_least
-    )
-    require(owner, name, value, bool(holds), f"an integer of at least {at_least}")
-    return int(value)
-
-
-def one_of(owner: str, name: str, value: Any, known: tuple[str, ...]) -> None:
-    """Check a parameter that must be one of some names."""
-    require(owner, name, value, value in known, f"one of {', '.join(known)}")
 
 
 def learn_scale(frame: Frame, archive: Archive, F: Floats, CV: Floats) -> None:

@@ -9,18 +9,11 @@ from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 
 from moela._arrays import Bools, Floats, Ints, rows
+from moela._checks import count, one_of
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.core.decomposition import Subproblems, simplex_weights
 from moela.core.scaling import SCALARIZATIONS, Frame, Scalarization
-from moela.rivals.common import (
-    count,
-    fresh_neighbors,
-    learn_scale,
-    one_of,
-    owners_of,
-    reference_of,
-    restarts,
-)
+from moela.rivals.common import fresh_neighbors, learn_scale, owners_of, reference_of, restarts
 from moela.search.local_search import LocalSearches
 
 Phase = Literal["search", "explore", "restart"]

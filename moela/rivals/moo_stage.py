@@ -9,17 +9,11 @@ from pymoo.core.population import Population
 from sklearn.ensemble import RandomForestRegressor
 
 from moela._arrays import Bools, Floats, rows
+from moela._checks import count
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.core.scaling import Frame
 from moela.learning.features import encode
-from moela.rivals.common import (
-    count,
-    fresh_neighbors,
-    learn_scale,
-    owners_of,
-    reference_of,
-    restarts,
-)
+from moela.rivals.common import fresh_neighbors, learn_scale, owners_of, reference_of, restarts
 from moela.rivals.greedy import GreedySearches, Search
 from moela.rivals.phv import hypervolume, scaled_reference
 

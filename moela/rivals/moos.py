@@ -10,16 +10,10 @@ import numpy as np
 from pymoo.core.population import Population
 
 from moela._arrays import Bools, Floats
+from moela._checks import count
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.core.scaling import Frame, scalarize
-from moela.rivals.common import (
-    count,
-    fresh_neighbors,
-    learn_scale,
-    owners_of,
-    reference_of,
-    restarts,
-)
+from moela.rivals.common import fresh_neighbors, learn_scale, owners_of, reference_of, restarts
 from moela.rivals.greedy import GreedySearches, Search
 
 
