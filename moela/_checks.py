@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from moela._checks import require
-
 
 def require(owner: str, name: str, value: Any, holds: bool, expected: str) -> None:
     """Raise the one form of parameter error unless `holds`."""
