@@ -14,27 +14,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from problems.noc.chip.checks import (
-    check_budget,
-    check_buildable,
-    check_types,
-    integer,
-    integers,
-    number,
-    require,
-    verticals,
-)
-from problems.noc.chip.files import read_json, write_json
+from problems._arrays import Bools, Floats, Ints
+from problems._checks import check_choice, check_int, check_ints, check_real, require
+from problems.noc.chip.checks import check_buildable, check_types, check_vertical_links
+from problems.noc.chip.files import JSONFile, check_fields
 from problems.noc.chip.layout import (
+    Grid,
     link_candidates,
     link_lengths,
     mesh_links,
@@ -42,13 +32,13 @@ from problems.noc.chip.layout import (
     mesh_verticals,
 )
 from problems.noc.chip.pe_type import PEType, pe_types_of
-from problems.noc.chip.presets import PRESETS
+from problems.noc.chip.presets import PRESETS, preset_settings
 from problems.noc.chip.stack import ThermalStack
 from problems.noc.chip.tables import Tables
 
 __all__ = ["PEType", "Platform"]
 
-# Finite and not negative; a second list holds those that must be positive too.
+# Finite numbers of at least 0, finite numbers above 0, and integers with their least values.
 CONSTANTS = (
     "planar_delay",
     "vertical_delay",
@@ -60,9 +50,17 @@ CONSTANTS = (
     "packet_cv",
 )
 POSITIVE = ("frequency", "link_capacity", "bit_area", "wire_pitch")
+COUNTS = {
+    "n_planar_links": 0,
+    "max_degree": 1,
+    "router_stages": 0,
+    "flit_width": 1,
+    "packet_flits": 1,
+    "buffer_flits": 1,
+}
 
-# Fields that came later are left out of to_dict where they have their default, so that the files
-# and versions of earlier designs stay what they were.
+# Fields that were added later are left out of to_dict if they have their default, so that files and
+# versions of earlier designs stay valid.
 LATER = (
     "n_vertical_links",
     "frequency",
@@ -78,7 +76,7 @@ LATER = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Platform:
+class Platform(JSONFile):
     """A 2D or 3D manycore chip as data, checked when it is made.
 
     Tiles are numbered ``x_size * y_size * z + x_size * y + x``. PE ids run through the types in
@@ -164,7 +162,7 @@ class Platform:
     (1, 1, 0)
     """
 
-    grid: tuple[int, int, int]
+    grid: Grid
     pe_types: tuple[PEType, ...]
     n_planar_links: int
     vertical_links: tuple[tuple[int, int], ...] | None = None
@@ -194,55 +192,37 @@ class Platform:
     wire_pitch: float = 2e-4
 
     def __post_init__(self) -> None:
-        clean: dict[str, Any] = {
-            name: number(getattr(self, name), name, "Platform") for name in CONSTANTS + POSITIVE
-        }
-        for name in POSITIVE:
-            require(clean[name] > 0, name, "Platform", "a finite number > 0", clean[name])
-        grid = integers(self.grid, "grid", "Platform", 1)
-        require(
-            len(grid) == 3 and math.prod(grid) >= 2,
-            "grid",
-            "Platform",
-            "three integers >= 1 that make two tiles or more",
-            self.grid,
-        )
-        clean["grid"] = grid
-        clean["pe_types"] = pe_types_of(self.pe_types)
-        clean["stack"] = ThermalStack.of(self.stack)
-        least = {
-            "n_planar_links": 0,
-            "max_degree": 1,
-            "router_stages": 0,
-            "flit_width": 1,
-            "packet_flits": 1,
-            "buffer_flits": 1,
-        }
-        for name, lowest in least.items():
-            clean[name] = integer(getattr(self, name), name, "Platform", lowest)
+        clean: dict[str, object] = {}
+        for name in CONSTANTS + POSITIVE:
+            value = getattr(self, name)
+            clean[name] = check_real("Platform", name, value, 0.0, above=name in POSITIVE)
+        for name, low in COUNTS.items():
+            clean[name] = check_int("Platform", name, getattr(self, name), low)
         if self.max_length is not None:
-            clean["max_length"] = number(self.max_length, "max_length", "Platform", 1.0)
-        clean["vertical_links"] = verticals(self.vertical_links, (grid[0], grid[1], grid[2]))
+            clean["max_length"] = check_real("Platform", "max_length", self.max_length, 1.0)
+        axes = check_ints("Platform", "grid", self.grid, 1)
+        n = math.prod(axes)
+        expected = "three integers of at least 1 that make two tiles or more"
+        require("Platform", "grid", self.grid, len(axes) == 3 and n >= 2, expected)
+        clean["grid"] = grid = (axes[0], axes[1], axes[2])
+        clean["pe_types"] = pe_types = pe_types_of(self.pe_types)
+        clean["stack"] = ThermalStack.of(self.stack)
+        clean["vertical_links"] = sites = check_vertical_links(self.vertical_links, grid)
         if self.n_vertical_links is not None:
-            sites = len(clean["vertical_links"])
-            budget = check_budget(self.n_vertical_links, sites, grid[2])
+            low, high = grid[2] - 1, len(sites)
+            budget = check_int("Platform", "n_vertical_links", self.n_vertical_links, low, high)
             # All of them is no choice.
-            clean["n_vertical_links"] = None if budget == sites else budget
+            clean["n_vertical_links"] = None if budget == high else budget
         if self.mesh_placement is not None:
-            placement = integers(self.mesh_placement, "mesh_placement", "Platform", 0)
+            placement = check_ints("Platform", "mesh_placement", self.mesh_placement, 0)
+            expected = f"every PE id from 0 to {n - 1} once"
+            complete = sorted(placement) == list(range(n))
+            require("Platform", "mesh_placement", placement, complete, expected)
             clean["mesh_placement"] = placement
-            n = math.prod(grid)
-            require(
-                sorted(placement) == list(range(n)),
-                "mesh_placement",
-                "Platform",
-                f"every PE id from 0 to {n - 1} once",
-                placement,
-            )
-        require(self.sink in ("top", "bottom"), "sink", "Platform", "'top' or 'bottom'", self.sink)
-        for name, value in clean.items():
-            object.__setattr__(self, name, value)
-        check_types(self.pe_types, self.grid)
+        check_choice("Platform", "sink", self.sink, ("top", "bottom"))
+        check_types(pe_types, grid)
+        for name, checked in clean.items():
+            object.__setattr__(self, name, checked)
         # The reference design is made here, so that a chip that cannot be built fails when it is
         # described and not when a run starts.
         check_buildable(self)
@@ -274,8 +254,7 @@ class Platform:
     @classmethod
     def preset(cls, name: str) -> Platform:
         """Return a ready-made platform: "4x4x4", "8x8", "8x8x4" or "10x10x10"."""
-        require(name in PRESETS, "name", "preset", f"one of {sorted(PRESETS)}", name)
-        return cls(**PRESETS[name]())
+        return cls(**preset_settings(check_choice("preset", "name", name, tuple(PRESETS))))
 
     @property
     def n_tiles(self) -> int:
@@ -298,7 +277,7 @@ class Platform:
         return tile % x, tile // x % y, tile // (x * y)
 
     @cached_property
-    def candidates(self) -> NDArray[np.int64]:
+    def candidates(self) -> Ints:
         """Tile pairs a < b that a design may choose to join, [n_candidates, 2].
 
         The planar ones in ascending order, then, with a TSV budget, the vertical ones.
@@ -315,20 +294,20 @@ class Platform:
         return len(self.candidates) - sites
 
     @cached_property
-    def vertical_array(self) -> NDArray[np.int64]:
+    def vertical_array(self) -> Ints:
         """The vertical links that every design has, [n_vertical, 2]; none with a TSV budget."""
         return self._vertical_sites[: None if self.n_vertical_links is None else 0]
 
     @cached_property
-    def _vertical_sites(self) -> NDArray[np.int64]:
+    def _vertical_sites(self) -> Ints:
         return np.array(self.vertical_links, dtype=np.int64).reshape(-1, 2)
 
     @cached_property
-    def candidate_lengths(self) -> NDArray[np.float64]:
+    def candidate_lengths(self) -> Floats:
         """Euclidean length of each candidate in tile pitches, [n_candidates]."""
         return link_lengths(self.grid, self.candidates)
 
-    def candidate_index(self, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+    def candidate_index(self, pairs: Ints) -> Ints:
         """Return the index of each tile pair [n, 2] among the candidates, -1 where it is none."""
         n = self.n_tiles
         codes = self.candidates @ np.array([n, 1])
@@ -341,17 +320,17 @@ class Platform:
         return np.where(codes[found] == wanted, found, -1)
 
     @cached_property
-    def pe_type(self) -> NDArray[np.int64]:
+    def pe_type(self) -> Ints:
         """Index of the type of each PE, [n_tiles]."""
         return np.repeat(np.arange(len(self.pe_types)), [t.count for t in self.pe_types])
 
     @cached_property
-    def power(self) -> NDArray[np.float64]:
+    def power(self) -> Floats:
         """Watts of each PE, [n_tiles]."""
         return np.array([p for t in self.pe_types for p in t.power])
 
     @cached_property
-    def allowed(self) -> NDArray[np.bool_]:
+    def allowed(self) -> Bools:
         """Whether a type may sit on a tile, [n_types, n_tiles]."""
         allowed = np.ones((len(self.pe_types), self.n_tiles), dtype=bool)
         for i, kind in enumerate(self.pe_types):
@@ -361,7 +340,7 @@ class Platform:
         return allowed
 
     @cached_property
-    def mesh(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def mesh(self) -> tuple[Ints, Ints]:
         """Placement [n_tiles] and candidate indices [n_chosen] of the reference design."""
         if self.mesh_placement is not None:
             placement = np.array(self.mesh_placement, dtype=np.int64)
@@ -396,9 +375,9 @@ class Platform:
             start += kind.count
         return range(0)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the platform as plain JSON data."""
-        data: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        data: dict[str, object] = json.loads(json.dumps(asdict(self)))
         for f in fields(self):
             default = ThermalStack() if f.name == "stack" else f.default
             if f.name in LATER and getattr(self, f.name) == default:
@@ -406,27 +385,7 @@ class Platform:
         return data
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Platform:
-        """Make a platform from what ``to_dict`` returned; ValueError names an unknown field."""
-        if not isinstance(data, Mapping):
-            raise ValueError(
-                f"A platform must be a JSON object. Got {type(data).__name__} instead."
-            )
+    def from_dict(cls, data: object) -> Platform:
+        """Make a platform from the result of ``to_dict``; ValueError names an unknown field."""
         known = {f.name for f in fields(cls)}
-        unknown = sorted(set(data) - known)
-        missing = sorted({"grid", "pe_types", "n_planar_links"} - set(data))
-        if unknown or missing:
-            raise ValueError(
-                f"A platform must have the fields {sorted(known)}. "
-                f"Got unknown {unknown}, missing {missing} instead."
-            )
-        return cls(**data)
-
-    def save(self, path: str | Path) -> None:
-        """Write the platform as JSON."""
-        write_json(path, self.to_dict())
-
-    @classmethod
-    def load(cls, path: str | Path) -> Platform:
-        """Read a platform from JSON; a ValueError names the file and what is wrong with it."""
-        return read_json(path, cls.from_dict)
+        return cls(**check_fields("platform", data, {"grid", "pe_types", "n_planar_links"}, known))

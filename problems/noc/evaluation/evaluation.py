@@ -1,4 +1,4 @@
-"""The numbers of designs: metrics by name under one or several applications, put together."""
+"""Metrics of designs by name, under one or several applications, and their aggregation."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from problems.noc.evaluation.objectives import OBJECTIVES, latency_flows
 if TYPE_CHECKING:
     from problems.noc.chip.platform import Platform
 
-__all__ = ["AGGREGATES", "Evaluation"]
+__all__ = ["AGGREGATES", "NoCEvaluation"]
 
 AGGREGATES = ("mean", "worst")
 
 LOADS_AT_ONCE = 2**21
-"""Link loads held at a time, 16 MB, however many designs a batch has."""
+"""Largest number of link loads in memory, 16 MB; larger batches are evaluated in parts."""
 
 
-class Evaluation:
+class NoCEvaluation:
     """Evaluates rows of X on one platform under given applications.
 
     Parameters
@@ -43,7 +43,7 @@ class Evaluation:
 
     @cached_property
     def flows(self) -> tuple[Ints, Ints, Floats]:
-        """The flows that count for latency; ValueError where the platform has no such types."""
+        """The flows that count for latency; ValueError if the platform has no such types."""
         return latency_flows(self.traffic, self.platform, self.model)
 
     def available(self) -> list[str]:
@@ -55,7 +55,7 @@ class Evaluation:
     def values(self, rows: Ints, names: Sequence[str]) -> Floats | None:
         """Return metrics by name under each application, [n, n_apps, n_names].
 
-        None where a row is illegal.
+        None if a row is illegal.
         """
         n_apps = len(self.traffic)
         out = np.empty((len(rows), n_apps, len(names)))
@@ -66,7 +66,7 @@ class Evaluation:
         for i in range(0, len(rows), step):
             part = rows[i : i + step]
             if not set(EXTRA).isdisjoint(names):
-                # Sums of loads would otherwise depend on the order in which a row names its links.
+                # So that sums of loads do not depend on the order of the links in a row.
                 part = part.copy()
                 part[:, self.platform.n_tiles :].sort(axis=1)
             F, loads, legal = self.run(part, with_loads=with_loads, latency="latency" in names)
@@ -90,11 +90,11 @@ class Evaluation:
         Returns
         -------
         F : float array [n, n_apps, 5]
-            The objectives of ``OBJECTIVES``; NaN where a row is illegal.
+            The objectives of ``OBJECTIVES``; NaN for illegal rows.
         loads : float array [n, n_apps, n_links, 2]
             No rows unless ``with_loads``.
         legal : bool
-            Whether all rows are.
+            Whether all rows are legal.
         """
         n_apps = len(self.traffic)
         F = np.full((len(rows), n_apps, len(OBJECTIVES)), np.nan)
@@ -102,17 +102,17 @@ class Evaluation:
         status = np.empty(len(rows), dtype=np.int64)
         none = np.empty(0, dtype=np.int64)
         flows = self.flows if latency else (none, none, np.empty((n_apps, 0)))
-        # A worker process may have been handed a read-only map of the traffic.
+        # The traffic may be a read-only memory map in a worker process.
         traffic = np.require(self.traffic, requirements=["C", "W", "E"])
         released = self.model == "released"
         evaluate_batch(rows, self.platform.tables, traffic, *flows, released, F, loads, status)
         return F, loads, not status.any()
 
     def units(self, mesh: Floats, names: Sequence[str]) -> Floats:
-        """Return what values are divided by before applications are put together.
+        """Return the divisors of values before aggregation, [n_apps, n_names].
 
-        Values of the mesh [n_apps, n_names] come in; they come out where they depend on traffic and
-        there are several applications, and 1 elsewhere.
+        These are the values of the mesh, or 1 if a metric does not depend on the traffic or there
+        is only one application.
         """
         relative = np.array([len(mesh) > 1 and name in PER_APPLICATION for name in names])
         return np.where(relative & (mesh > 0), mesh, 1.0)

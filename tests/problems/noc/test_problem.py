@@ -76,7 +76,7 @@ def test_wrong_model_and_platform_are_named(problem):
 def test_latency_needs_both_of_its_types(problem):
     data = Platform.paper_4x4x4().to_dict() | {"cache_type": "L3"}
     chip = Platform.from_dict(data)
-    with pytest.raises(ValueError, match=r"types 'CPU' and 'L3' .* Got \['CPU', 'LLC', 'GPU'\]"):
+    with pytest.raises(ValueError, match=r"types 'CPU' and 'L3', .* Got \['CPU', 'LLC', 'GPU'\]"):
         NoC3D(problem.traffic, platform=chip)
     assert NoC3D(problem.traffic, platform=chip, objectives=("mean", "energy")).n_obj == 2
 
