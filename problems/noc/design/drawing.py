@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, LogNorm, Normalize
-from matplotlib.figure import Figure, FigureBase
+from matplotlib.figure import Figure, FigureBase, SubFigure
 from matplotlib.patches import Circle, FancyArrowPatch, Patch, Rectangle
 from numpy.typing import ArrayLike
 
@@ -94,7 +94,8 @@ def draw_beside(
     wide, high = _size(design.platform)
     figure = Figure(figsize=(wide + 4.2, 2 * high))
     figure.set_layout_engine("constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=(wide, 4.2))
+    halves = figure.subfigures(1, 2, width_ratios=(wide, 4.2))
+    left, right = cast("Sequence[SubFigure]", halves)
     scale = Normalize(0.0, float(max(loads.max(), mesh_loads.max())) or 1.0)
     upper, lower = left.subfigures(2, 1)
     for part, name, one, values in (

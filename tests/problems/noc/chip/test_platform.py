@@ -149,7 +149,10 @@ def test_a_2d_chip_and_a_single_pillar_work():
         ({"vertical_links": [(0, 4), (4, 0)]}, "free of repetitions"),
         ({"vertical_links": [3]}, "'vertical_links' .* sequence of integers"),
         ({"vertical_links": [(0, 4, 8)]}, r"Got \(0, 4, 8\)"),
-        ({"router_stages": 0, "vertical_delay": 0}, "every hop take from 1 to 5535 cycles. Got hops of 0"),
+        (
+            {"router_stages": 0, "vertical_delay": 0},
+            "every hop take from 1 to 5535 cycles. Got hops of 0",
+        ),
         ({"router_stages": 9000}, "from 1 to 5535 cycles. Got hops of 9001 to 9002"),
         ({"planar_delay": 59999}, "from 1 to 5535 cycles. Got hops of 6 to 65535"),
         ({"planar_delay": 1e300}, "'planar_delay' .* below 60000 cycles"),
@@ -200,7 +203,9 @@ def test_types_that_do_not_fit_their_tiles_are_named():
 
     with pytest.raises(ValueError, match=r"PEType CPU must be tiles below 8. Got 9"):
         platform(pe_types=kinds([1, 2, 3, 9], None))
-    with pytest.raises(ValueError, match=r"PEType CPU must be at least as many tiles as PEs, 4. Got"):
+    with pytest.raises(
+        ValueError, match=r"PEType CPU must be at least as many tiles as PEs, 4. Got"
+    ):
         platform(pe_types=kinds([1, 2, 3], None))
     with pytest.raises(ValueError, match=r"leave a tile for every PE. Got no place for 1 of 8"):
         platform(pe_types=kinds([0, 1, 2, 3], [3, 4, 5, 6]))

@@ -142,7 +142,10 @@ def test_examples_follow_their_seed():
     a, b, c = (NoC3D.example("nw", seed=s).traffic for s in (1, 1, 2))
     np.testing.assert_array_equal(a, b)
     assert (a != c).any()
-    with pytest.raises(ValueError, match=r"'application' parameter of synthetic_traffic must be one of .* Got 'doom'"):
+    with pytest.raises(
+        ValueError,
+        match=r"'application' parameter of synthetic_traffic must be one of .* Got 'doom'",
+    ):
         NoC3D.example("doom")
 
 

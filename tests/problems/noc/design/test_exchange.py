@@ -121,7 +121,9 @@ def test_a_wrong_injection_rate_is_named(design, tmp_path, rate):
 
 def test_traffic_that_no_node_can_inject_is_named(problem, design, tmp_path):
     heavy = problem.traffic * (300 / problem.traffic.sum())
-    with pytest.raises(ValueError, match=r"'traffic' parameter of to_booksim .* at most 256 flits .* Got 300"):
+    with pytest.raises(
+        ValueError, match=r"'traffic' parameter of to_booksim .* at most 256 flits .* Got 300"
+    ):
         design.to_booksim(tmp_path, traffic=heavy)
 
 
