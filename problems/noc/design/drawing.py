@@ -63,8 +63,7 @@ def draw_layers(
     """
     values = None if loads is None else _numbers(loads, design.platform.n_links, "loads", "link")
     degrees = _degrees(design, temperature)
-    figure = Figure(figsize=_size(design.platform))
-    figure.set_layout_engine("constrained")
+    figure = Figure(figsize=_size(design.platform), layout="constrained")
     scale = None if values is None else Normalize(0.0, float(values.max()) or 1.0)
     heat = None if degrees is None else Normalize(float(degrees.min()), float(degrees.max()))
     axes = _panel(figure, design, values, scale, degrees, heat)
@@ -92,12 +91,11 @@ def draw_beside(
         As ``problem.beside_mesh`` returns it.
     """
     wide, high = _size(design.platform)
-    figure = Figure(figsize=(wide + 4.2, 2 * high))
-    figure.set_layout_engine("constrained")
+    figure = Figure(figsize=(wide + 4.2, 2 * high), layout="constrained")
     halves = figure.subfigures(1, 2, width_ratios=(wide, 4.2))
     left, right = cast("Sequence[SubFigure]", halves)
     scale = Normalize(0.0, float(max(loads.max(), mesh_loads.max())) or 1.0)
-    upper, lower = left.subfigures(2, 1)
+    upper, lower = cast("Sequence[SubFigure]", left.subfigures(2, 1))
     for part, name, one, values in (
         (upper, "mesh", mesh, mesh_loads),
         (lower, "design", design, loads),
@@ -145,8 +143,7 @@ def draw_traffic(traffic: Floats, platform: Platform, titles: Sequence[str] = ()
     n_apps, n = len(traffic), platform.n_tiles
     columns = min(n_apps, 3)
     rows = math.ceil(n_apps / columns)
-    figure = Figure(figsize=(4.2 * columns + 1.0, 4.0 * rows))
-    figure.set_layout_engine("constrained")
+    figure = Figure(figsize=(4.2 * columns + 1.0, 4.0 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     high = float(traffic.max())
     low = float(traffic[traffic > 0].min())

@@ -27,7 +27,7 @@ STRIP = 16
 """Sources in a strip, which is to stay in the nearest cache."""
 
 MOST_MOVED = 4
-"""Tiles that may differ for distances to be updated; for more, they are computed anew."""
+"""Tiles that may differ for distances to be updated, at most STRIP; else they are computed anew."""
 
 LEGAL, BREAKS_RULE, UNCONNECTED = 0, 1, 2
 
@@ -63,9 +63,7 @@ class Work(NamedTuple):
     below : float64 [n]
         Scratch: flow into a subtree.
     strip : uint16 [STRIP, n]
-        Scratch: slots of some sources.
-    spare : uint16 [MOST_MOVED, n]
-        Scratch: rows of `dist`.
+        Scratch: slots of some sources, or rows of `dist`.
     """
 
     degree: Ints
@@ -83,7 +81,6 @@ class Work(NamedTuple):
     start: Ints
     below: Floats
     strip: Words
-    spare: Words
 
 
 @inlined
@@ -107,7 +104,6 @@ def new_work(tables: Tables) -> Work:
         np.empty(n * int(tables.link_cost.max()) + 1, np.int64),
         np.empty(n, np.float64),
         np.zeros((STRIP, n), np.uint16),
-        np.empty((MOST_MOVED, n), np.uint16),
     )
 
 
@@ -115,13 +111,7 @@ def new_work(tables: Tables) -> Work:
 def is_legal(row: Ints, tables: Tables, degree: Ints, used: Ints) -> bool:
     """Whether a row of X keeps every rule except connectedness, which routing finds out.
 
-    Parameters
-    ----------
-    row : int64 array [n_tiles + n_chosen]
-        PE id per tile, then candidate indices of the links.
-    tables : Tables
-    degree, used : int64 array [n_tiles], [max(n_tiles, n_candidates)]
-        Scratch.
+    ``degree`` [n_tiles] and ``used`` [max(n_tiles, n_candidates)] are scratch.
     """
     n = tables.pe_type.size
     used.fill(0)
@@ -263,19 +253,10 @@ def shortest_paths(
 def update_distances(before: Ints, after: Ints, work: Work) -> bool:
     """Update the distances in place after a few PEs were moved; the links must be unchanged.
 
-    Parameters
-    ----------
-    before, after : int array [n]
-        PE id on each tile.
-    work : Work
-        With the distances of ``before``; with those of ``after`` on return.
-
-    Returns
-    -------
-    bool
-        False, and nothing is done, if more than ``MOST_MOVED`` tiles differ.
+    ``before`` and ``after`` [n] hold the PE id on each tile. If more than ``MOST_MOVED`` tiles
+    differ, return False and change nothing.
     """
-    dist, spare, moved = work.dist, work.spare, work.nodes
+    dist, spare, moved = work.dist, work.strip, work.nodes
     n = before.size
     count = 0
     for t in range(n):
@@ -313,11 +294,10 @@ def route(X: Ints, row: int, previous: int, tables: Tables, work: Work) -> int:
         return BREAKS_RULE
     build_graph(placement, chosen, tables, work)
     known = previous >= 0
-    if known:
-        for k in range(chosen.size):
-            if X[previous, n + k] != chosen[k]:
-                known = False
-                break
+    for k in range(chosen.size if known else 0):
+        if X[previous, n + k] != chosen[k]:
+            known = False
+            break
     if not (known and update_distances(X[previous, :n], placement, work)):
         shortest_paths(
             placement, work.degree, work.neighbor, work.cost, work.dist, work.nodes, work.others
@@ -449,12 +429,20 @@ def send_traffic(traffic: Floats, work: Work) -> float:
 
 
 @inlined
-def link_loads(sent: Floats, work: Work) -> float:
-    """Fill in the loads of all links; return traffic times degree, summed over routers.
+def link_statistics(
+    chosen: Ints, sent: Floats, tables: Tables, work: Work
+) -> tuple[float, float, float, float]:
+    """Fill in the loads of all links, given what each PE sends into the network [n].
 
-    ``sent`` [n] is the traffic that each PE sends into the network.
+    Returns
+    -------
+    mean, squares, energy, routers : float
+        Mean load, sum of squared deviations, energy of the links, and traffic times ports summed
+        over routers. Sums go through the neighbor lists, not through the row, so that the order of
+        the links in a row changes no bit. Each link counts at its end with the larger id.
     """
-    degree, link_of, arc_load, load = work.degree, work.link_of, work.arc_load, work.load
+    degree, neighbor, link_of = work.degree, work.neighbor, work.link_of
+    arc_load, load = work.arc_load, work.load
     load.fill(0.0)
     routers = 0.0
     for v in range(degree.size):
@@ -463,17 +451,6 @@ def link_loads(sent: Floats, work: Work) -> float:
             load[link_of[v, k]] += arc_load[v, k]
             through += arc_load[v, k]
         routers += degree[v] * through
-    return routers
-
-
-@inlined
-def load_statistics(chosen: Ints, tables: Tables, work: Work) -> tuple[float, float, float]:
-    """Return the mean load, the sum of squared deviations, and the energy of all links.
-
-    Sums go through the neighbor lists, not through the row, so that the order of the links in a row
-    changes no bit. Each link counts at its end with the larger id.
-    """
-    degree, neighbor, link_of, load = work.degree, work.neighbor, work.link_of, work.load
     total = 0.0
     energy = 0.0
     for v in range(degree.size):
@@ -489,7 +466,7 @@ def load_statistics(chosen: Ints, tables: Tables, work: Work) -> tuple[float, fl
         for k in range(degree[v]):
             if neighbor[v, k] < v:
                 squares += (load[link_of[v, k]] - mean) ** 2
-    return mean, squares, energy
+    return mean, squares, energy, routers
 
 
 @inlined
@@ -504,15 +481,25 @@ def store_loads(placement: Ints, chosen: Ints, tables: Tables, work: Work, out: 
 
 
 @compiled
-def thermal_published(row: Ints, tables: Tables, levels: Floats) -> float:
-    """Peak rise of the stack model in K times the largest spread within a layer in K.
+def thermal(row: Ints, tables: Tables, levels: Floats, released: bool) -> float:
+    """Return the thermal objective of one of the models.
 
-    T(n, k) = sum_{i<=k} P(n, i) * (sum_{j<=i} R_j + R_b), k counted from the heat sink.
-    ``levels`` [n_levels, n_stacks] is scratch.
+    The published model multiplies the peak rise of the stack model in K by the largest spread
+    within a layer in K, where T(n, k) = sum_{i<=k} P(n, i) * (sum_{j<=i} R_j + R_b), k counted from
+    the heat sink. The released model sums, over stacks, the integer part of power times resistance
+    to the sink. ``levels`` [n_levels, n_stacks] is scratch.
     """
     n_levels, n_stacks = levels.shape
     for t in range(tables.pe_type.size):
         levels[tables.level[t], tables.stack[t]] = tables.power[row[t]]
+    if released:
+        total = 0.0
+        for s in range(n_stacks):
+            heat = 0.0
+            for k in range(n_levels):
+                heat += levels[k, s] * tables.layer_resistance * (k + 1)
+            total += np.floor(heat)
+        return total
     peak = 0.0
     spread = 0.0
     for k in range(n_levels):
@@ -530,30 +517,16 @@ def thermal_published(row: Ints, tables: Tables, levels: Floats) -> float:
 
 
 @compiled
-def thermal_released(row: Ints, tables: Tables, levels: Floats) -> float:
-    """Sum over stacks of the integer part of power times resistance to the sink."""
-    n_levels, n_stacks = levels.shape
-    for t in range(tables.pe_type.size):
-        levels[tables.level[t], tables.stack[t]] = tables.power[row[t]]
-    total = 0.0
-    for s in range(n_stacks):
-        heat = 0.0
-        for k in range(n_levels):
-            heat += levels[k, s] * tables.layer_resistance * (k + 1)
-        total += np.floor(heat)
-    return total
-
-
-@compiled
 def network_traffic(traffic: Floats) -> Floats:
     """Return the traffic that each PE sends into the network, [n_apps, n_tiles]."""
-    sent = np.empty(traffic.shape[:2], np.float64)
-    for app in range(sent.shape[0]):
-        for s in range(sent.shape[1]):
-            sent[app, s] = 0.0
-            for v in range(sent.shape[1]):
-                if v != s:
-                    sent[app, s] += traffic[app, s, v]
+    n_apps, n, _ = traffic.shape
+    sent = np.empty((n_apps, n), np.float64)
+    for app in range(n_apps):
+        for s in range(n):
+            total = 0.0
+            for v in range(n):
+                total += traffic[app, s, v] if v != s else 0.0
+            sent[app, s] = total
     return sent
 
 
@@ -606,8 +579,7 @@ def evaluate_batch(
         choose_parents(work.degree, work.neighbor, work.cost, work.dist, work.slot)
         for app in range(traffic.shape[0]):
             first = send_traffic(traffic[app], work)
-            routers = link_loads(sent[app], work)
-            mean, squares, energy = load_statistics(chosen, tables, work)
+            mean, squares, energy, routers = link_statistics(chosen, sent[app], tables, work)
             if loads.shape[0] > 0:
                 store_loads(placement, chosen, tables, work, loads[row, app])
             latency = 0.0
@@ -615,12 +587,7 @@ def evaluate_batch(
                 latency += pair_weight[app, p] * work.dist[pair_j[p], pair_i[p]]
 
             F[row, app, 0] = mean
+            F[row, app, 1] = np.sqrt(squares if released else squares / work.load.size)
             F[row, app, 2] = latency
-            if released:
-                F[row, app, 1] = np.sqrt(squares)
-                F[row, app, 3] = energy + tables.router_energy * first
-                F[row, app, 4] = thermal_released(placement, tables, work.levels)
-            else:
-                F[row, app, 1] = np.sqrt(squares / work.load.size)
-                F[row, app, 3] = energy + tables.router_energy * routers
-                F[row, app, 4] = thermal_published(placement, tables, work.levels)
+            F[row, app, 3] = energy + tables.router_energy * (first if released else routers)
+            F[row, app, 4] = thermal(placement, tables, work.levels, released)
