@@ -95,7 +95,7 @@ class NoCCrossover(Crossover):
 
 
 class NoCMutation(Mutation):
-    """One or a few moves: swaps of two PEs of different type, and moves of a planar link.
+    """A few moves: swaps of two PEs of different type, and moves of a planar link.
 
     Parameters
     ----------

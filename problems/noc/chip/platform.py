@@ -1,4 +1,4 @@
-"""What a chip is made of: grid, processing elements, links, and the constants of its models.
+"""The platform: grid, processing elements, links, and the constants of the models of a chip.
 
 References
 ----------
@@ -38,41 +38,9 @@ from problems.noc.chip.tables import Tables
 
 __all__ = ["PEType", "Platform"]
 
-# Finite numbers of at least 0, finite numbers above 0, and integers with their least values.
-CONSTANTS = (
-    "planar_delay",
-    "vertical_delay",
-    "router_energy",
-    "planar_energy",
-    "vertical_energy",
-    "layer_resistance",
-    "base_resistance",
-    "packet_cv",
-)
+# Numbers must be at least 0, but these integers at least 1, and these floats above 0.
+AT_LEAST_ONE = ("max_degree", "flit_width", "packet_flits", "buffer_flits")
 POSITIVE = ("frequency", "link_capacity", "bit_area", "wire_pitch")
-COUNTS = {
-    "n_planar_links": 0,
-    "max_degree": 1,
-    "router_stages": 0,
-    "flit_width": 1,
-    "packet_flits": 1,
-    "buffer_flits": 1,
-}
-
-# Fields that were added later are left out of to_dict if they have their default, so that files and
-# versions of earlier designs stay valid.
-LATER = (
-    "n_vertical_links",
-    "frequency",
-    "flit_width",
-    "packet_flits",
-    "packet_cv",
-    "link_capacity",
-    "buffer_flits",
-    "bit_area",
-    "wire_pitch",
-    "stack",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,16 +63,17 @@ class Platform(JSONFile):
         Tile pairs, one above the other, that through-silicon vias (TSVs) join in every design; by
         default all of them.
     n_vertical_links : int, optional
-        The TSV budget: how many of ``vertical_links`` a design has; which ones is then a decision,
-        like the planar links. By default every design has all of them.
+        The TSV budget: how many of ``vertical_links`` a design has, at least one between each two
+        layers. The design then chooses them, as it chooses its planar links. By default every
+        design has all of them.
     max_degree : int
-        Most links that a router may have, the vertical ones included.
+        Largest number of links of a router, including the vertical ones.
     max_length : float, optional
         Longest planar link, Euclidean, in tile pitches; by default without limit.
     router_stages : int
-        Cycles a router takes.
+        Cycles in a router.
     planar_delay : float
-        Cycles of a planar link per tile pitch; the link's total is rounded up.
+        Cycles of a planar link per tile pitch; the total of a link is rounded up.
     vertical_delay : float
         Cycles of a vertical link, rounded up.
     router_energy : float
@@ -114,22 +83,22 @@ class Platform(JSONFile):
     vertical_energy : float
         Per vertical link and unit of traffic.
     layer_resistance, base_resistance : float
-        K/W, R_j and R_b of the thermal model of Cong et al. in the "thermal" objective. The paper
-        does not give its values: these are ours. The "temperature" objective takes them from
-        ``stack``.
+        R_j and R_b, in K/W, of the thermal model of Cong et al. [3]_ in the "thermal" objective.
+        The paper does not give its values, so the defaults are our choice. The "temperature"
+        objective takes both from ``stack``.
     stack : ThermalStack
         Dies and package, for "temperature" and for HotSpot.
     frequency : float
-        Of the network, in Hz.
+        Clock of the network, in Hz.
     flit_width : int
         Bits.
     packet_flits : int
         Mean length of a packet in flits.
     packet_cv : float
-        Coefficient of variation of the packet length; 0 where all are equally long.
+        Coefficient of variation of the packet length; 0 if all are equally long.
     link_capacity : float
-        Flits that a link takes per cycle and direction. Traffic counts as flits per cycle: a
-        traffic file is divided by the cycles of its trace.
+        Flits that a link takes per cycle and direction. Traffic is in flits per cycle: divide a
+        traffic file by the cycles of its trace.
     buffer_flits : int
         Flits that the buffers of a router port hold.
     bit_area, wire_pitch : float
@@ -137,15 +106,14 @@ class Platform(JSONFile):
     sink : {"top", "bottom"}
         The layer next to the heat sink: the last or the first.
     core_type, cache_type : str
-        The two types between which latency is measured.
+        The two types whose traffic counts for latency.
     mesh_placement : sequence of int, optional
-        PE id on each tile of the reference design; by default a legal one is made up.
+        PE id on each tile of the reference design; by default a legal placement is computed.
 
     Raises
     ------
     ValueError
-        A setting is out of range, or the settings contradict each other; the message names the
-        numbers.
+        A setting is out of range, or the settings contradict each other.
 
     Examples
     --------
@@ -181,6 +149,7 @@ class Platform(JSONFile):
     core_type: str = "CPU"
     cache_type: str = "LLC"
     mesh_placement: tuple[int, ...] | None = None
+    # From here on, fields were added later, like n_vertical_links.
     stack: ThermalStack = field(default_factory=ThermalStack)
     frequency: float = 1e9
     flit_width: int = 128
@@ -193,11 +162,12 @@ class Platform(JSONFile):
 
     def __post_init__(self) -> None:
         clean: dict[str, object] = {}
-        for name in CONSTANTS + POSITIVE:
+        for name, kind in ((f.name, f.type) for f in fields(self)):
             value = getattr(self, name)
-            clean[name] = check_real("Platform", name, value, 0.0, above=name in POSITIVE)
-        for name, low in COUNTS.items():
-            clean[name] = check_int("Platform", name, getattr(self, name), low)
+            if kind == "int":
+                clean[name] = check_int("Platform", name, value, int(name in AT_LEAST_ONE))
+            elif kind == "float":
+                clean[name] = check_real("Platform", name, value, 0.0, above=name in POSITIVE)
         if self.max_length is not None:
             clean["max_length"] = check_real("Platform", "max_length", self.max_length, 1.0)
         axes = check_ints("Platform", "grid", self.grid, 1)
@@ -223,7 +193,7 @@ class Platform(JSONFile):
         check_types(pe_types, grid)
         for name, checked in clean.items():
             object.__setattr__(self, name, checked)
-        # The reference design is made here, so that a chip that cannot be built fails when it is
+        # This computes the reference design, so that a chip that cannot be built fails when it is
         # described and not when a run starts.
         check_buildable(self)
 
@@ -231,8 +201,9 @@ class Platform(JSONFile):
     def paper_4x4x4(cls) -> Platform:
         """Return the chip of the MOELA paper: 8 CPUs, 16 LLCs and 40 GPUs on 4 x 4 x 4 tiles.
 
-        144 links, 48 of them vertical; routers of at most 8 ports; no last-level cache on the
-        eight interior tiles. Powers are those of the released code (PE 0 runs the main thread).
+        It has 144 links, 48 of them vertical, routers with at most 8 ports, and no last-level cache
+        on the eight interior tiles. Powers are those of the released code (PE 0 runs the main
+        thread).
         """
         return cls.preset("4x4x4")
 
@@ -289,7 +260,7 @@ class Platform(JSONFile):
 
     @cached_property
     def n_planar_candidates(self) -> int:
-        """How many of the candidates are planar."""
+        """Number of the planar candidates."""
         sites = 0 if self.n_vertical_links is None else len(self._vertical_sites)
         return len(self.candidates) - sites
 
@@ -308,16 +279,15 @@ class Platform(JSONFile):
         return link_lengths(self.grid, self.candidates)
 
     def candidate_index(self, pairs: Ints) -> Ints:
-        """Return the index of each tile pair [n, 2] among the candidates, -1 where it is none."""
-        n = self.n_tiles
-        codes = self.candidates @ np.array([n, 1])
-        order = np.argsort(codes)
-        wanted = np.sort(pairs, axis=1) @ np.array([n, 1])
-        place = np.minimum(np.searchsorted(codes, wanted, sorter=order), max(len(codes) - 1, 0))
+        """Return the index of each tile pair [n, 2] among the candidates, -1 for other pairs."""
+        weights = np.array([self.n_tiles, 1])
+        codes = self.candidates @ weights
+        wanted = np.sort(pairs, axis=1) @ weights
         if not len(codes):
             return np.full(len(wanted), -1)
-        found = order[place]
-        return np.where(codes[found] == wanted, found, -1)
+        order = np.argsort(codes)
+        index = order[np.minimum(np.searchsorted(codes, wanted, sorter=order), len(codes) - 1)]
+        return np.where(codes[index] == wanted, index, -1)
 
     @cached_property
     def pe_type(self) -> Ints:
@@ -331,7 +301,7 @@ class Platform(JSONFile):
 
     @cached_property
     def allowed(self) -> Bools:
-        """Whether a type may sit on a tile, [n_types, n_tiles]."""
+        """True if a PE of the type may sit on the tile, [n_types, n_tiles]."""
         allowed = np.ones((len(self.pe_types), self.n_tiles), dtype=bool)
         for i, kind in enumerate(self.pe_types):
             if kind.allowed_tiles is not None:
@@ -363,11 +333,11 @@ class Platform(JSONFile):
 
     @cached_property
     def tables(self) -> Tables:
-        """All that the compiled functions need, as arrays."""
+        """The platform as arrays for compiled functions."""
         return Tables.of(self)
 
     def pes_of(self, name: str) -> range:
-        """Return the ids of the PEs of a type; empty where the platform has no such type."""
+        """Return the ids of the PEs of a type; empty if the platform has no such type."""
         start = 0
         for kind in self.pe_types:
             if kind.name == name:
@@ -378,10 +348,13 @@ class Platform(JSONFile):
     def to_dict(self) -> dict[str, object]:
         """Return the platform as plain JSON data."""
         data: dict[str, object] = json.loads(json.dumps(asdict(self)))
-        for f in fields(self):
-            default = ThermalStack() if f.name == "stack" else f.default
-            if f.name in LATER and getattr(self, f.name) == default:
-                del data[f.name]
+        # Later fields only if they are not at their default, so that files and versions of earlier
+        # designs stay valid.
+        names = [f.name for f in fields(self)]
+        for name in ("n_vertical_links", *names[names.index("stack") :]):
+            default = ThermalStack() if name == "stack" else getattr(Platform, name)
+            if getattr(self, name) == default:
+                del data[name]
         return data
 
     @classmethod

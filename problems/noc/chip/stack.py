@@ -37,7 +37,7 @@ class ThermalStack:
     bond_thickness, bond_resistivity, bond_heat : float
         Of the bond between two dies, and between the last die and the spreader.
     spreader_side, spreader_thickness, sink_side, sink_thickness : float
-        Of the package, in m; the sides are widened where the chip is larger.
+        Of the package, in m; a larger chip widens the sides.
     metal_conductivity : float
         Of spreader and sink, W/(m K).
     convection_resistance : float

@@ -109,7 +109,7 @@ def new_work(tables: Tables) -> Work:
 
 @compiled
 def is_legal(row: Ints, tables: Tables, degree: Ints, used: Ints) -> bool:
-    """Whether a row of X keeps every rule except connectedness, which routing finds out.
+    """Return whether a row of X keeps every rule except connectedness, which routing finds out.
 
     ``degree`` [n_tiles] and ``used`` [max(n_tiles, n_candidates)] are scratch.
     """

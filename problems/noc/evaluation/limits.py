@@ -44,7 +44,7 @@ def check_constraints(constraints: Mapping[str, float] | None) -> dict[str, floa
 def refuse_unreachable(
     limits: Mapping[str, float], platform: Platform, traffic: Floats, counted: Floats
 ) -> None:
-    """Raise a ValueError that names every limit below what any design of the platform can reach.
+    """Raise a ValueError that names every limit that no design of the platform can reach.
 
     Parameters
     ----------
