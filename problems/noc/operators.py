@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.random import Generator
 from pymoo.core.crossover import Crossover
 from pymoo.core.mutation import Mutation
 from pymoo.core.sampling import Sampling
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["NoCCrossover", "NoCMutation", "NoCSampling", "draw_seeds"]
 
 
-def draw_seeds(random_state: np.random.Generator, size: int) -> Seeds:
+def draw_seeds(random_state: Generator, size: int) -> Seeds:
     """Return one seed per row for the compiled moves."""
     return random_state.integers(0, 2**64, size=size, dtype=np.uint64)
 
@@ -37,14 +38,7 @@ class NoCSampling(Sampling):
     (4, 160)
     """
 
-    def _do(
-        self,
-        problem: NoC3D,
-        n_samples: int,
-        *args: object,
-        random_state: np.random.Generator,
-        **kwargs: object,
-    ) -> Ints:
+    def _do(self, problem: NoC3D, n_samples: int, *, random_state: Generator, **_: object) -> Ints:
         out = np.empty((n_samples, problem.n_var), dtype=np.int64)
         mesh = problem.mesh_row()
         sample_batch(mesh, problem.platform.tables, draw_seeds(random_state, n_samples), out)
@@ -77,14 +71,7 @@ class NoCCrossover(Crossover):
     def __init__(self, prob: float = 0.9, **kwargs: Any) -> None:
         super().__init__(2, 2, prob=prob, vtype=np.int64, **kwargs)
 
-    def _do(
-        self,
-        problem: NoC3D,
-        X: Ints,
-        *args: object,
-        random_state: np.random.Generator,
-        **kwargs: object,
-    ) -> Ints:
+    def _do(self, problem: NoC3D, X: Ints, *, random_state: Generator, **_: object) -> Ints:
         A, B = problem.legal_rows(X[0]), problem.legal_rows(X[1])
         out = np.empty((2, *A.shape), dtype=np.int64)
         tables = problem.platform.tables
@@ -122,14 +109,7 @@ class NoCMutation(Mutation):
         super().__init__(prob=prob, vtype=np.int64, **kwargs)
         self.max_moves = check_int("NoCMutation", "max_moves", max_moves, 1)
 
-    def _do(
-        self,
-        problem: NoC3D,
-        X: Ints,
-        *args: object,
-        random_state: np.random.Generator,
-        **kwargs: object,
-    ) -> Ints:
+    def _do(self, problem: NoC3D, X: Ints, *, random_state: Generator, **_: object) -> Ints:
         rows = problem.legal_rows(X)
         out = np.empty_like(rows)
         seeds = draw_seeds(random_state, len(rows))

@@ -340,28 +340,28 @@ def router_features(tables: Tables, plan: FeaturePlan, counts: Counts, out: Floa
 
 
 @compiled
+def fill(row: Floats, at: int, values: Ints) -> int:
+    """Copy values into a row from a column on; return the column after them."""
+    for value in values:
+        row[at] = value
+        at += 1
+    return at
+
+
+@compiled
 def features_batch(X: Ints, tables: Tables, plan: FeaturePlan, out: Floats) -> None:
     """Fill ``out`` [n, n_features] with the features of legal rows of X."""
     n = tables.pe_type.size
     n_types = tables.type_count.size
-    n_levels = plan.grid[2]
     counts = new_counts(tables, plan)
     for i in range(X.shape[0]):
         row = out[i]
         moved = count_pes(X[i], tables, plan, counts)
         count_links(X[i, n:], tables, plan, counts)
 
-        at = 0
-        for k in range(n_levels):
-            for kind in range(n_types):
-                row[at] = counts.kinds[k, kind]
-                at += 1
-        for k in range(n_levels):
-            row[at] = counts.layers[k]
-            at += 1
-        for k in range(plan.longest):
-            row[at] = counts.lengths[k + 1]
-            at += 1
+        at = fill(row, 0, counts.kinds.ravel())
+        at = fill(row, at, counts.layers)
+        at = fill(row, at, counts.lengths[1:])
         for c in range(plan.pair_volume.size):
             row[at] = counts.distance[c] / plan.pair_volume[c]
             at += 1

@@ -19,7 +19,7 @@ from problems.noc.evaluation.metrics import UNITS, end_waits, router_area, sent_
 if TYPE_CHECKING:
     from problems.noc.chip.platform import Platform
 
-__all__ = ["check_constraints", "least_hops", "lower_bound", "refuse_unreachable"]
+__all__ = ["check_constraints", "least_hops", "lower_bounds", "refuse_unreachable"]
 
 
 def check_constraints(constraints: Mapping[str, float] | None) -> dict[str, float]:
@@ -52,13 +52,13 @@ def refuse_unreachable(
         As ``check_constraints`` returns it.
     platform : Platform
     traffic, counted : float array [n_apps, n_tiles, n_tiles]
-        As in ``lower_bound``, for each application.
+        As in ``lower_bounds``, for each application.
     """
     unreachable = []
+    apps = zip(traffic, counted, strict=True) if limits else ()
+    bounds = [lower_bounds(platform, flows, weights) for flows, weights in apps]
     for name, limit in limits.items():
-        bound = max(
-            lower_bound(name, platform, t, c) for t, c in zip(traffic, counted, strict=True)
-        )
+        bound = max(one[name] for one in bounds)
         # A design may reach the bound, except for rounding.
         if limit < bound - 1e-9 * abs(bound):
             unreachable.append(f"{name} is at least {bound:.4g} {UNITS[name]} in every design")
@@ -67,53 +67,44 @@ def refuse_unreachable(
         raise setting_error("NoC3D", "constraints", expected, dict(limits))
 
 
-def lower_bound(name: str, platform: Platform, traffic: Floats, counted: Floats) -> float:
-    """Return a lower bound of a metric over all designs of the platform.
+def lower_bounds(platform: Platform, traffic: Floats, counted: Floats) -> dict[str, float]:
+    """Return a lower bound of each metric over all designs of the platform.
 
     Parameters
     ----------
-    name : str
-        A key of ``UNITS``.
     platform : Platform
     traffic : float array [n_tiles, n_tiles]
     counted : float array [n_tiles, n_tiles]
         The weight of the path delay of each flow in "latency".
     """
-    tables = platform.tables
+    n, n_links, cap = platform.n_tiles, platform.n_links, platform.max_degree
     sent, received = sent_and_received(traffic)
     total = float(sent.sum())
-    hop = float(tables.link_cost.min())
-    crossing = least_hops(traffic, platform.max_degree)
+    hop = float(platform.tables.link_cost.min())
+    crossing = least_hops(traffic, cap)
     # Every flow crosses at least one router with at least one port.
-    energy = crossing * float(tables.link_energy.min()) + total * platform.router_energy
+    energy = crossing * float(platform.tables.link_energy.min()) + total * platform.router_energy
     latency = hop * crossing / total + (platform.packet_flits - 1) / platform.link_capacity
     latency += end_waits(traffic, platform)
-    if name == "mean":
-        return crossing / platform.n_links
-    if name == "latency":
-        return hop * least_hops(counted, platform.max_degree)
-    if name == "energy":
-        return energy
-    if name == "packet_latency":
-        return latency
-    if name == "edp":
-        return energy * latency * (1e9 / platform.frequency)
-    if name == "peak_load":
-        # The traffic of a PE shares the links of its router; all traffic shares all links.
-        ends = max(sent.max(), received.max())
-        return float(max(ends / platform.max_degree, crossing / (2 * platform.n_links)))
-    if name == "temperature":
-        return platform.stack.ambient + _coolest(platform)
-    if name == "wire_length":
-        lengths = np.sort(platform.candidate_lengths[: platform.n_planar_candidates])
-        return float(lengths[: platform.n_planar_links].sum())
-    if name == "router_area":
-        # The area is convex in the ports, so it is least if they are spread evenly.
-        low, more = divmod(2 * platform.n_links, platform.n_tiles)
-        degree = np.full(platform.n_tiles, low)
-        degree[:more] += 1
-        return float(router_area(platform, degree).sum())
-    return 0.0
+    # The traffic of a PE shares the links of its router; all traffic shares all links.
+    peak_load = max(sent.max() / cap, received.max() / cap, crossing / (2 * n_links))
+    lengths = np.sort(platform.candidate_lengths[: platform.n_planar_candidates])
+    # The area is convex in the ports, so it is least if they are spread evenly.
+    degree = np.full(n, 2 * n_links // n)
+    degree[: 2 * n_links % n] += 1
+    return {
+        "mean": crossing / n_links,
+        "deviation": 0.0,
+        "latency": hop * least_hops(counted, cap),
+        "energy": energy,
+        "thermal": 0.0,
+        "packet_latency": latency,
+        "peak_load": float(peak_load),
+        "temperature": platform.stack.ambient + _coolest(platform),
+        "edp": energy * latency * (1e9 / platform.frequency),
+        "wire_length": float(lengths[: platform.n_planar_links].sum()),
+        "router_area": float(router_area(platform, degree).sum()),
+    }
 
 
 def least_hops(traffic: Floats, degree: int) -> float:

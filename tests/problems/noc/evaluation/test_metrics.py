@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from problems.noc import NoC3D, Platform, ThermalStack
-from problems.noc.evaluation.limits import least_hops, lower_bound
+from problems.noc.evaluation.limits import least_hops, lower_bounds
 from problems.noc.evaluation.metrics import UNITS, waiting_time
 from tests.problems.noc.packets import routes, simulate_packets
 
@@ -179,7 +179,7 @@ def test_no_design_is_below_its_lower_bound(problem, rows, name):
     source, target, weight = problem._evaluation.flows
     counted = np.zeros((18, 18))
     counted[source, target] = weight[0]
-    bound = lower_bound(name, PLATFORM, problem._traffic[0], counted)
+    bound = lower_bounds(PLATFORM, problem.traffic, counted)[name]
     assert (problem.measure(rows)[name] >= bound * (1 - 1e-12)).all()
     if name not in ("deviation", "thermal"):
         assert bound > 0
