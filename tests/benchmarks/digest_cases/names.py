@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from moe_costmodel.example import measured as moe_example
 from moela import MOELA, indicators
-from problems.moe import example as moe_example
 
 __all__ = ["MOELA", "indicators", "moe_example"]
 
