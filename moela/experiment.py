@@ -55,6 +55,7 @@ class _Task:
     problem: Any
     algorithm: Any
     settings: dict[str, Any]
+    before: dict[str, Any]  # the settings in the spelling of version 0.1
     evaluator: Callable[[], PymooEvaluator] | None
     store: Path | None
 
@@ -176,20 +177,19 @@ def _plan(
         fits = isinstance(given, Mapping) and len(given) > 0
         require("run_experiment", name, given, fits, "a dict by name that isn't empty")
     numbers = _seeds(seeds)
-    signed: dict[tuple[str, str], dict[str, Any]] = {}
+    signed: dict[tuple[str, str], list[dict[str, Any]]] = {}
     budgets = {name: _budget(budget, name) for name in problems}
     for name, given in problems.items():
         problem = make_problem(name, given)
-        about = _signature.of_problem(problem) | {"code": _code.code_of(problem)}
         for kind, make in algorithms.items():
             algorithm = make_algorithm(kind, make, problem)
-            signed[name, kind] = {"problem": about, "algorithm": _sign(algorithm)}
+            signed[name, kind] = [_sign(problem, algorithm, old) for old in (False, True)]
     # Seed by seed, so that an interrupted experiment has some of everything.
     for seed in numbers:
         for name, given in problems.items():
             for kind, make in algorithms.items():
                 key = Key(name, kind, seed, budgets[name])
-                yield _Task(key, given, make, signed[name, kind], evaluator, store)
+                yield _Task(key, given, make, *signed[name, kind], evaluator, store)
 
 
 def _seeds(seeds: int | Iterable[int]) -> list[int]:
@@ -249,11 +249,13 @@ def _needed(function: Callable[..., Any]) -> int:
     return sum(p.kind in kinds and p.default is inspect.Parameter.empty for p in parameters)
 
 
-def _sign(algorithm: Algorithm | External) -> dict[str, Any]:
-    if isinstance(algorithm, External):
-        about = _signature.of_algorithm(algorithm)
-        return about | {"code": _code.code_of(algorithm.run)}
-    return _signature.of_algorithm(algorithm) | {"code": _code.code_of(algorithm)}
+def _sign(problem: Problem, algorithm: Algorithm | External, old: bool) -> dict[str, Any]:
+    """Return what a run is of, the names with ``old`` in the spelling of version 0.1."""
+    run = algorithm.run if isinstance(algorithm, External) else algorithm
+    return {
+        "problem": _signature.of_problem(problem, old=old) | {"code": _code.code_of(problem)},
+        "algorithm": _signature.of_algorithm(algorithm, old=old) | {"code": _code.code_of(run)},
+    }
 
 
 # ------------------------------------------------------------------------------------- the store
@@ -270,7 +272,7 @@ def _stored(tasks: list[_Task], on_mismatch: str) -> dict[Key, Run]:
         run = Run.load(path)
         differences = [
             *_signature.differences(vars(run.key), vars(task.key), "run"),
-            *_signature.differences(run.settings, task.settings, "settings"),
+            *_signature.differences(run.settings, task.settings, "settings", task.before),
         ]
         if differences:
             stale.append(f"{path}: {'; '.join(differences)}")
