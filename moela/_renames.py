@@ -15,8 +15,8 @@ Extend the tables together with a change of names:
 - A public attribute is gone, or becomes private: a line in `DROPPED`, with the value that an object
   of today stands for, or `ANY` where it only repeated what other attributes say.
 
-What a subclass inherits need not be repeated for it. Names on the left and in keys are those of
-today.
+What a subclass inherits need not be repeated for it. Classes are named as they are today, and so
+are attributes, but for those in `DROPPED`. Values are plain data: lists, not tuples.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ ADDED: dict[str, dict[str, Any]] = {}
 DROPPED: dict[str, dict[str, Any]] = {}
 """By class: an attribute of version 0.1, as it was called then, and the value that is accepted."""
 
-# Written from version 0.1, and not to be changed. Only classes that can be part of a setting.
+# Written from version 0.1, module by module, and not to be changed, but that a class which is gone
+# without a successor is deleted. Only classes that can be part of a setting.
 _HOMES = {
     "moela.algorithm": "MOELA",
     "moela.base": "ArchiveAlgorithm",
@@ -56,13 +57,17 @@ _HOMES = {
     "moela.rivals.moos": "MOOS",
     "moela.seen": "Seen",
     "moela.termination": "ElapsedTime",
-    "moela.testing.toys": "ToyReal ToyInteger ToyBinary ToyPermutation ToyConstrained ToyInfeasible ToyMixed",
+    "moela.testing.toys": (
+        "ToyReal ToyInteger ToyBinary ToyPermutation ToyConstrained ToyInfeasible ToyMixed"
+    ),
     "problems.classic.base": "ClassicProblem",
     "problems.classic.bit_operators": "BitSampling BitCrossover BitMutation",
     "problems.classic.designs": "Assignment Packing BitString",
     "problems.classic.front": "KnownFront",
     "problems.classic.knapsack": "MultiObjectiveKnapsack",
-    "problems.classic.knapsack_operators": "GreedySampling GreedyRepair PackingCrossover PackingMutation",
+    "problems.classic.knapsack_operators": (
+        "GreedySampling GreedyRepair PackingCrossover PackingMutation"
+    ),
     "problems.classic.mnk": "MNKLandscape",
     "problems.classic.permutation_operators": "PermutationSampling CycleCrossover ExchangeMutation",
     "problems.classic.qap": "MultiObjectiveQAP",
@@ -70,7 +75,9 @@ _HOMES = {
     "problems.moe.buffering": "BufferPlan ExpertBuffering",
     "problems.moe.deployment": "MoEDeployment",
     "problems.moe.deployment_layout": "Part Layout",
-    "problems.moe.deployment_operators": "DeploymentSampling DeploymentCrossover DeploymentMutation",
+    "problems.moe.deployment_operators": (
+        "DeploymentSampling DeploymentCrossover DeploymentMutation"
+    ),
     "problems.moe.deployment_setup": "Placed",
     "problems.moe.gate_levels": "GateLevels",
     "problems.moe.gating": "GatePlan GatingThresholds",
@@ -134,7 +141,7 @@ _STATE = {
         "subproblems visited"
     ),
 }
-_MODULES = {
+CLASSES = {
     f"{module.partition('.')[0]}.{name}": module
     for module, names in _HOMES.items()
     for name in names.split()
@@ -158,10 +165,9 @@ def old_name(kind: Any) -> str:
     """Return the name that version 0.1 would have signed a class or function with."""
     name = public_name(kind)
     old = RENAMED_CLASSES.get(name, name)
-    module = _MODULES.get(old)
-    if module is not None:
-        return f"{module}.{old.partition('.')[2]}"
-    return f"{getattr(kind, '__module__', None)}.{kind.__qualname__}"
+    module = CLASSES.get(old, getattr(kind, "__module__", None))
+    qualname = kind.__qualname__ if old == name else old.partition(".")[2]
+    return f"{module}.{qualname}"
 
 
 def old_settings(kind: type, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -194,6 +200,25 @@ def modern(value: Any) -> Any:
     return _renamed(read, bases)
 
 
+def without_digests(signature: dict[str, Any]) -> dict[str, Any]:
+    """Return the signature of something of ours without its digests, which hold names of old.
+
+    Where two such are equal, their problems are of one version, and that tells them apart.
+    """
+    ours = str(signature.get("class")).partition(".")[0] in PACKAGES
+    return _without_digests(signature) if ours else signature
+
+
+def _without_digests(signature: dict[str, Any]) -> dict[str, Any]:
+    kept = {}
+    for key, value in signature.items():
+        if isinstance(value, dict):
+            kept[key] = _without_digests(value)
+        elif not str(value).startswith("digest "):
+            kept[key] = value
+    return kept
+
+
 def _modern_name(text: str) -> str:
     match = _OURS.fullmatch(text)
     if match is None:
@@ -204,9 +229,13 @@ def _modern_name(text: str) -> str:
 
 def _renamed(settings: dict[str, Any], bases: tuple[str, ...]) -> dict[str, Any]:
     today = {old: new for new, old in _merged(RENAMED, bases).items()}
-    gone = {key for key, value in _merged(DROPPED, bases).items() if value is ANY}
-    gone.update(name for base in bases for name in _STATE.get(base, "").split())
-    return {today.get(key, key): value for key, value in settings.items() if key not in gone}
+    dropped = _merged(DROPPED, bases)
+    state = {name for base in bases for name in _STATE.get(base, "").split()}
+    return _merged(ADDED, bases) | {
+        today.get(key, key): value
+        for key, value in settings.items()
+        if key not in state and not (key in dropped and dropped[key] in (ANY, value))
+    }
 
 
 def _merged(table: Mapping[str, Mapping[str, Any]], bases: tuple[str, ...]) -> dict[str, Any]:

@@ -60,12 +60,12 @@ def enter(
         if run_id is not None:
             return reopen_run(journal, run_id, problem), True, journal
         seed, seed_drawn = seed_of(algorithm)
-        before = {"problem": problem_before, "algorithm": _signature.of_algorithm(algorithm, old=True)}
+        algorithm_before = _signature.of_algorithm(algorithm, old=True)
         run, resumed = open_run(
             journal,
             problem=problem,
             algorithm=_signature.of_algorithm(algorithm),
-            before=before,
+            before={"problem": problem_before, "algorithm": algorithm_before},
             seed=seed,
             seed_drawn=seed_drawn,
             settings=settings,

@@ -118,9 +118,8 @@ def _differences(old: Any, new: Any, name: str, before: Any) -> Iterator[str]:
     else:
         known = before if isinstance(before, dict) else {}
         for key in sorted(old.keys() | new.keys()):
-            if key in old or key in known:  # version 0.1 would not have stored the others
-                inner = known.get(key, _UNKNOWN)
-                yield from _differences(old.get(key), new.get(key), f"{name}.{key}", inner)
+            inner = known.get(key, _UNKNOWN)
+            yield from _differences(old.get(key), new.get(key), f"{name}.{key}", inner)
 
 
 def _settings(obj: Any, skip: frozenset[str], old: bool) -> dict[str, Any]:
@@ -153,9 +152,7 @@ def _short(value: Any) -> Any:
     return "digest " + blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def _plain(
-    value: Any, depth: int = 0, above: tuple[int, ...] = (), old: bool = False
-) -> Any:
+def _plain(value: Any, depth: int = 0, above: tuple[int, ...] = (), old: bool = False) -> Any:
     """Return a value as JSON-able data that two processes agree upon (no addresses, no order)."""
     if isinstance(value, np.generic):
         value = value.item()

@@ -177,19 +177,20 @@ def _plan(
         fits = isinstance(given, Mapping) and len(given) > 0
         require("run_experiment", name, given, fits, "a dict by name that isn't empty")
     numbers = _seeds(seeds)
-    signed: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    signed: dict[tuple[str, str], tuple[dict[str, Any], dict[str, Any]]] = {}
     budgets = {name: _budget(budget, name) for name in problems}
     for name, given in problems.items():
         problem = make_problem(name, given)
         for kind, make in algorithms.items():
             algorithm = make_algorithm(kind, make, problem)
-            signed[name, kind] = [_sign(problem, algorithm, old) for old in (False, True)]
+            signed[name, kind] = (_sign(problem, algorithm), _sign(problem, algorithm, old=True))
     # Seed by seed, so that an interrupted experiment has some of everything.
     for seed in numbers:
         for name, given in problems.items():
             for kind, make in algorithms.items():
                 key = Key(name, kind, seed, budgets[name])
-                yield _Task(key, given, make, *signed[name, kind], evaluator, store)
+                settings, before = signed[name, kind]
+                yield _Task(key, given, make, settings, before, evaluator, store)
 
 
 def _seeds(seeds: int | Iterable[int]) -> list[int]:
@@ -249,7 +250,9 @@ def _needed(function: Callable[..., Any]) -> int:
     return sum(p.kind in kinds and p.default is inspect.Parameter.empty for p in parameters)
 
 
-def _sign(problem: Problem, algorithm: Algorithm | External, old: bool) -> dict[str, Any]:
+def _sign(
+    problem: Problem, algorithm: Algorithm | External, *, old: bool = False
+) -> dict[str, Any]:
     """Return what a run is of, the names with ``old`` in the spelling of version 0.1."""
     run = algorithm.run if isinstance(algorithm, External) else algorithm
     return {
@@ -275,7 +278,8 @@ def _stored(tasks: list[_Task], on_mismatch: str) -> dict[Key, Run]:
             *_signature.differences(run.settings, task.settings, "settings", task.before),
         ]
         if differences:
-            stale.append(f"{path}: {'; '.join(differences)}")
+            told = (_told(line, task) for line in differences)
+            stale.append(f"{path}: {'; '.join(told)}")
         else:
             found[task.key] = run
     if stale and on_mismatch == "raise":
@@ -288,6 +292,15 @@ def _stored(tasks: list[_Task], on_mismatch: str) -> dict[Key, Run]:
     if stale:
         logger.info("%d stored runs are of something else and made again", len(stale))
     return found
+
+
+def _told(line: str, task: _Task) -> str:
+    """Say of a difference in a digest of code whose code it is."""
+    for part in ("problem", "algorithm"):
+        if line.startswith(f"settings.{part}.code"):
+            name, kind = getattr(task.key, part), task.settings[part]["class"]
+            return f"the code of the {part} {name!r} ({kind}) has changed, {line}"
+    return line
 
 
 def _warn_of_versions(runs: list[Run]) -> None:

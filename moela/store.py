@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 
-from moela import _keys
+from moela import _keys, _renames
 from moela._sqlite import StoreError, check_contents, check_header, owner_alive, translated
 from moela.journal import COLUMNS, RunRow, intact, read_runs
 from moela.policy import OK
@@ -337,8 +337,8 @@ def _run(row: RunRow, n_fresh: int, n_failed: int, last: int, elapsed: float) ->
         id=row.id,
         created=row.created,
         updated=row.updated,
-        problem=json.loads(row.problem),
-        algorithm=json.loads(row.algorithm),
+        problem=_renames.modern(json.loads(row.problem)),
+        algorithm=_renames.modern(json.loads(row.algorithm)),
         settings=json.loads(row.settings),
         versions=json.loads(row.versions),
         seed=int(row.seed) if row.seed is not None and row.seed.isdigit() else None,

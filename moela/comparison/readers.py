@@ -13,7 +13,7 @@ from pymoo.core.individual import calc_cv
 from pymoo.core.population import Population
 from pymoo.core.result import Result
 
-from moela import experiment_runs
+from moela import _renames, experiment_runs
 from moela.base import ArchiveAlgorithm, rows
 from moela.comparison.front import Front
 from moela.comparison.front_files import FrontFile, read_front_file
@@ -264,8 +264,8 @@ def _of_stored(store: EvaluationStore, run: StoredRun, *, after_others: bool) ->
         about={"settings": run.settings, "versions": run.versions, "date": run.updated},
     )
     kind = _kind(title, signature.get("n_var", 0), n_obj, signature.get("version"))
-    settings = json.dumps(signature, sort_keys=True)
-    maker = json.dumps(run.algorithm, sort_keys=True)
+    settings = json.dumps(_renames.without_digests(signature), sort_keys=True)
+    maker = json.dumps(_renames.without_digests(run.algorithm), sort_keys=True)
     return Found(outcome, title, algorithm, (kind, settings), maker)
 
 
