@@ -7,17 +7,11 @@ Only version 0.1 may run it, the last commit whose stores sign MOELA as ``moela.
 It keeps the names of that version, so it is not changed together with what the tests run.
 """
 
-# ruff: noqa: E402 - what is imported must find the names below
-
 import platform
 import shutil
 import socket
 import sqlite3
 from pathlib import Path
-
-# Stores note where they were written, which is nobody's business here.
-socket.gethostname = lambda: "host"
-platform.platform = lambda *arguments: "Linux"
 
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.core.callback import Callback
@@ -25,7 +19,7 @@ from pymoo.optimize import minimize
 from pymoo.problems import get_problem
 from user_problem import Beam
 
-from moela import MOELA, Evaluator, run_experiment
+from moela import MOELA, Evaluator, _call, run_experiment
 from moela.rivals import MOMAD, MOOS, MOOSTAGE, BatchMOEAD
 from problems import (
     ExpertBuffering,
@@ -110,6 +104,10 @@ def write_stores():
 
 
 if __name__ == "__main__":
+    # Stores note where they were written, which is nobody's business here.
+    socket.gethostname = lambda: _call._HOST
+    platform.platform = lambda *arguments: "Linux"
+    _call._HOST = "host"
     shutil.rmtree(DATA, ignore_errors=True)
     DATA.mkdir()
     write_stores()
