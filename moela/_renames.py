@@ -15,7 +15,9 @@ Extend the tables together with a change of names:
 - A public attribute is gone, or becomes private: a line in `DROPPED`, with the value that an object
   of today stands for, or `ANY` where it only repeated what other attributes say.
 
-What a subclass inherits need not be repeated for it. Classes are named as they are today, and so
+A line holds for subclasses, too. Where a file is only shown or compared, and no object of its
+classes was signed in the same process, the bases of a class are not known, and a line under the
+class itself is needed. Classes are named as they are today, and so
 are attributes, but for those in `DROPPED`. Values are plain data: lists, not tuples.
 """
 
@@ -125,9 +127,10 @@ _HOMES = {
     "moe_costmodel.verify": "Verified",
     "moe_costmodel.work": "Work",
 }
-# Version 0.1 took for settings what these had made of them before the first evaluation.
+# Version 0.1 took for settings what these had made of them before the first evaluation. Named as
+# they were then.
+_STATE_OF_ALL = "front n_answered seen"
 _STATE = {
-    "moela.ArchiveAlgorithm": "front n_answered seen",
     "moela.BatchMOEAD": "frame members waiting",
     "moela.MOELA": (
         "assistance describe descends_on evolution kicking log n_regions ranking region restarting "
@@ -230,7 +233,11 @@ def _modern_name(text: str) -> str:
 def _renamed(settings: dict[str, Any], bases: tuple[str, ...]) -> dict[str, Any]:
     today = {old: new for new, old in _merged(RENAMED, bases).items()}
     dropped = _merged(DROPPED, bases)
-    state = {name for base in bases for name in _STATE.get(base, "").split()}
+    state: set[str] = set()
+    for base in bases:
+        own = _STATE.get(RENAMED_CLASSES.get(base, base))
+        if own is not None:
+            state.update(_STATE_OF_ALL.split(), own.split())
     return _merged(ADDED, bases) | {
         today.get(key, key): value
         for key, value in settings.items()

@@ -4,7 +4,10 @@ The files in ``data`` are written by ``write_data.py``. The calls below are thos
 the names of today.
 """
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -191,6 +194,27 @@ def test_old_and_new_runs_are_compared_as_of_one_problem(old, tmp_path):
     outcomes = compare([path, tmp_path / "new.db"]).outcomes
     of_noc = {(o.problem, o.algorithm) for o in outcomes if o.problem.startswith("NoC3D")}
     assert of_noc == {("NoC3D", "MOELA")}
+
+
+def test_they_are_where_nothing_but_the_files_is_known(old, tmp_path):
+    new = tmp_path / "new.db"
+    for number in (0, 3, 4):
+        _, _, problem, algorithm = RUNS[number]
+        made = problem()
+        solve(made, algorithm(made), 20, new, seed=2, on_mismatch="new")
+    script = "import moela, sys; o = moela.compare(sys.argv[1:]).outcomes; "
+    script += "print(*sorted({f'{x.problem} {x.algorithm}' for x in o}), sep='\\n')"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+
+    def compared(*paths):
+        command = [sys.executable, "-c", script, *map(str, paths)]
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, env=environment
+        ).stdout.splitlines()
+
+    stored = old("problems")
+    assert len(compared(stored)) == 5
+    assert compared(stored, new) == compared(stored)
 
 
 # ------------------------------------------------------------------------------------ experiments
