@@ -28,7 +28,7 @@ from problems.noc.design.design import Design
 from problems.noc.design.rules import broken_row, whole_numbers
 from problems.noc.evaluation.evaluation import AGGREGATES, NoCEvaluation
 from problems.noc.evaluation.features import FeaturePlan, features_batch
-from problems.noc.evaluation.kernel import first_illegal
+from problems.noc.evaluation.legality import first_illegal
 from problems.noc.evaluation.limits import check_constraints, refuse_unreachable
 from problems.noc.evaluation.objectives import MODELS, check_objectives
 from problems.noc.moves import neighbors_batch
@@ -239,9 +239,13 @@ class NoC3D(Problem):
         """Return metrics by name under each application, [n, n_apps, n_names]."""
         values = self._evaluation.values(rows, names)
         if values is None:
-            self.check(rows)
-            raise AssertionError("The kernel refused rows that break no rule.")
+            raise self._refusal(rows)
         return values
+
+    def _refusal(self, rows: Ints) -> Exception:
+        """Raise the error of the first row that breaks a rule; return one if none does."""
+        self.check(rows)
+        return AssertionError("The kernel refused rows that break no rule.")
 
     @property
     def metric_names(self) -> tuple[str, ...]:
@@ -333,10 +337,10 @@ class NoC3D(Problem):
         The first direction is from the tile with the smaller index to the other.
         """
         rows = self._rows(X)
-        _, loads, legal = self._evaluation.run(rows, with_loads=True)
-        if not legal:
-            self.check(rows)
-        return loads if np.ndim(X) == 2 else loads[0]
+        result = self._evaluation.run(rows, with_loads=True)
+        if result is None:
+            raise self._refusal(rows)
+        return result[1] if np.ndim(X) == 2 else result[1][0]
 
     def check(self, X: ArrayLike) -> None:
         """Check rows of X, [n, n_var] or [n_var].

@@ -141,7 +141,9 @@ class Design(JSONFile):
         """
         flows = check_traffic(traffic, self.platform.n_tiles)
         evaluation = NoCEvaluation(self.platform, flows[None], "published", "mean")
-        loads: Floats = evaluation.run(self.row()[None], with_loads=True)[1].sum(axis=-1)[0, 0]
+        result = evaluation.run(self.row()[None], with_loads=True)
+        assert result is not None, "A design keeps all rules."
+        loads: Floats = result[1].sum(axis=-1)[0, 0]
         return loads
 
     # Methods that stand in the module of their file format.

@@ -1,7 +1,7 @@
-"""All compiled code of an evaluation: legality, routing, loads, and the two models.
+"""Compiled routing and link loads, and the objectives that follow from them.
 
-It is one file because numba's cache looks only at the file of the function itself: after an edit of
-a callee in another file, the old machine code would stay in use.
+All steps are in one file because numba's cache looks only at the file of the function itself: after
+an edit of a callee in another file, the old machine code would stay in use.
 
 Nodes are PE ids, not tiles: the tie rule of the routing speaks of PE ids, and with PE ids the
 traffic matrix needs no permutation. A batch allocates one `Work`, so that a design allocates
@@ -18,7 +18,7 @@ from problems._arrays import Floats, Ints
 from problems.noc.chip.jit import compiled, inlined
 from problems.noc.chip.tables import FAR, Tables, Words
 
-__all__ = ["evaluate_batch", "first_illegal"]
+__all__ = ["evaluate_batch"]
 
 MANY = 512
 """Nodes from which on the flows read slots from turned strips: for fewer, turning costs more."""
@@ -28,8 +28,6 @@ STRIP = 16
 
 MOST_MOVED = 4
 """Tiles that may differ for distances to be updated, at most STRIP; else they are computed anew."""
-
-LEGAL, BREAKS_RULE, UNCONNECTED = 0, 1, 2
 
 
 class Work(NamedTuple):
@@ -52,10 +50,6 @@ class Work(NamedTuple):
         Traffic that enters v through its k-th link.
     load : float64 [n_links]
         Traffic over each link, both directions together.
-    levels : float64 [n_levels, n_stacks]
-        Scratch: watts, layer by layer from the heat sink.
-    used : int64 [max(n, n_candidates)]
-        Scratch: PEs or links that a row has named.
     nodes, others : int64 [n]
         Scratch.
     start : int64 [longest path cost + 1]
@@ -74,8 +68,6 @@ class Work(NamedTuple):
     slot: Words
     arc_load: Floats
     load: Floats
-    levels: Floats
-    used: Ints
     nodes: Ints
     others: Ints
     start: Ints
@@ -97,8 +89,6 @@ def new_work(tables: Tables) -> Work:
         np.zeros((n, n), np.uint16),
         np.empty((n, max_degree), np.float64),
         np.empty(n_links, np.float64),
-        np.zeros((tables.level.max() + 1, tables.stack.max() + 1), np.float64),
-        np.empty(max(n, tables.n_candidates), np.int64),
         np.empty(n, np.int64),
         np.empty(n, np.int64),
         np.empty(n * int(tables.link_cost.max()) + 1, np.int64),
@@ -107,55 +97,13 @@ def new_work(tables: Tables) -> Work:
     )
 
 
-@compiled
-def is_legal(row: Ints, tables: Tables, degree: Ints, used: Ints) -> bool:
-    """Return whether a row of X keeps every rule except connectedness, which routing finds out.
-
-    ``degree`` [n_tiles] and ``used`` [max(n_tiles, n_candidates)] are scratch.
-    """
-    n = tables.pe_type.size
-    used.fill(0)
-    for t in range(n):
-        p = row[t]
-        if p < 0 or p >= n or used[p] == 1 or not tables.allowed[tables.pe_type[p], t]:
-            return False
-        used[p] = 1
-    used.fill(0)
-    for t in range(n):
-        degree[t] = tables.vertical_degree[t]
-    for k in range(tables.n_chosen):
-        c = row[n + k]
-        if c < 0 or c >= tables.n_candidates or used[c] == 1:
-            return False
-        if (c < tables.n_planar_candidates) != (k < tables.n_planar):
-            return False
-        used[c] = 1
-        a, b = tables.link_a[c], tables.link_b[c]
-        degree[a] += 1
-        degree[b] += 1
-        if degree[a] > tables.max_degree or degree[b] > tables.max_degree:
-            return False
-    return True
-
-
-@compiled
-def first_illegal(X: Ints, tables: Tables) -> int:
-    """Return the first row that breaks a rule other than connectedness, or -1."""
-    degree = np.empty(tables.pe_type.size, np.int64)
-    used = np.empty(max(tables.pe_type.size, tables.n_candidates), np.int64)
-    for i in range(X.shape[0]):
-        if not is_legal(X[i], tables, degree, used):
-            return i
-    return -1
-
-
 @inlined
 def table_index(chosen: Ints, link: int, n_candidates: int) -> int:
     """Return the index in the tables of a link of the design."""
     return chosen[link] if link < chosen.size else n_candidates + link - chosen.size
 
 
-@compiled
+@inlined
 def build_graph(placement: Ints, chosen: Ints, tables: Tables, work: Work) -> None:
     """Fill the neighbor lists of one design, each sorted by descending PE id."""
     degree, neighbor, cost, link_of = work.degree, work.neighbor, work.cost, work.link_of
@@ -186,32 +134,17 @@ def build_graph(placement: Ints, chosen: Ints, tables: Tables, work: Work) -> No
             cost[v, j] = w
 
 
-@compiled
-def shortest_paths(
-    order: Ints,
-    degree: Ints,
-    neighbor: Ints,
-    cost: Words,
-    dist: Words,
-    changed_at: Ints,
-    done_at: Ints,
-) -> None:
+@inlined
+def shortest_paths(order: Ints, work: Work) -> None:
     """Fill the costs of the shortest paths between all pairs, by relaxing whole rows at a time.
 
     The inner loop runs over all sources at once and compiles to vector instructions on 16-bit
     integers. Sweeps go through the nodes in ``order`` and back in turn and touch only rows whose
     neighbors changed, until nothing changes. Time is O(n * links * sweeps); the number of sweeps is
     about the number of turns of the longest path against ``order``, so order nodes by place.
-
-    Parameters
-    ----------
-    order : int array [n]
-        The nodes in the order of the first sweep.
-    degree, neighbor, cost, dist
-        As in `Work`, like all arrays with these names below; `dist` is filled.
-    changed_at, done_at : int64 array [n]
-        Scratch.
     """
+    degree, neighbor, cost, dist = work.degree, work.neighbor, work.cost, work.dist
+    changed_at, done_at = work.nodes, work.others
     n = order.size
     for v in range(n):
         for s in range(n):
@@ -249,7 +182,7 @@ def shortest_paths(
         forward = not forward
 
 
-@compiled
+@inlined
 def update_distances(before: Ints, after: Ints, work: Work) -> bool:
     """Update the distances in place after a few PEs were moved; the links must be unchanged.
 
@@ -282,38 +215,36 @@ def update_distances(before: Ints, after: Ints, work: Work) -> bool:
 
 
 @inlined
-def route(X: Ints, row: int, previous: int, tables: Tables, work: Work) -> int:
-    """Fill the network and the distances of a row of X; return its status.
+def route(X: Ints, row: int, tables: Tables, work: Work) -> bool:
+    """Fill the network and the distances of a row of X; return whether it is connected.
 
-    ``previous`` is the row whose distances `work` has, or -1. If its links are those of this row,
-    as between neighbors by a swap, its distances are updated.
+    `work` must have those of the row before. If both rows have the same links, as neighbors by a
+    swap have, the distances are updated.
     """
     n = work.degree.size
     placement, chosen = X[row, :n], X[row, n:]
-    if not is_legal(X[row], tables, work.degree, work.used):
-        return BREAKS_RULE
     build_graph(placement, chosen, tables, work)
-    known = previous >= 0
+    known = row > 0
     for k in range(chosen.size if known else 0):
-        if X[previous, n + k] != chosen[k]:
+        if X[row - 1, n + k] != chosen[k]:
             known = False
             break
-    if not (known and update_distances(X[previous, :n], placement, work)):
-        shortest_paths(
-            placement, work.degree, work.neighbor, work.cost, work.dist, work.nodes, work.others
-        )
+    if not (known and update_distances(X[row - 1, :n], placement, work)):
+        shortest_paths(placement, work)
+    connected = True
     for v in range(n):
-        if work.dist[v, 0] >= FAR:
-            return UNCONNECTED
-    return LEGAL
+        connected = connected and work.dist[v, 0] < FAR
+    return connected
 
 
-@compiled
-def choose_parents(degree: Ints, neighbor: Ints, cost: Words, dist: Words, slot: Words) -> None:
+@inlined
+def choose_parents(work: Work) -> None:
     """Fill in the parent of every node in the shortest-path tree of every source.
 
     The parent of v in the tree of s is the neighbor on a shortest path with the smallest PE id.
     """
+    degree, neighbor, cost = work.degree, work.neighbor, work.cost
+    dist, slot = work.dist, work.slot
     n = degree.size
     for v in range(n):
         # Lists descend by PE id, so the last match is the smallest id.
@@ -326,49 +257,20 @@ def choose_parents(degree: Ints, neighbor: Ints, cost: Words, dist: Words, slot:
                     slot[v, s] = place
 
 
-@compiled
-def tree_flows(
-    sources: range,
-    first: float,
-    traffic: Floats,
-    degree: Ints,
-    neighbor: Ints,
-    dist: Words,
-    parent: Words,
-    order: Ints,
-    start: Ints,
-    below: Floats,
-    arc_load: Floats,
-) -> float:
+@inlined
+def tree_flows(sources: range, first: float, traffic: Floats, parent: Words, work: Work) -> float:
     """Send the traffic of some sources along their shortest-path trees.
 
     Flows are pushed up from the farthest node to the source, so that a source costs O(n) rather
     than the sum of its path lengths. Nodes are sorted by counting: distances are small integers,
     and a sort without comparisons has no branches to mispredict.
 
-    Parameters
-    ----------
-    sources : range
-        PE ids.
-    first : float
-        Result for earlier sources, or 0.
-    traffic : float array [n, n]
-        Traffic from PE i to PE j; the diagonal never enters the network.
-    degree, neighbor, dist
-        All nodes must be reachable.
-    parent : uint16 array [len(sources), n]
-        Row i: the slots of all nodes in the tree of the i-th source.
-    order, start, below : arrays
-        Scratch: nodes by descending distance, and as in `Work`.
-    arc_load : float64 array [n, max_degree]
-        The flows are added to it.
-
-    Returns
-    -------
-    float
-        ``first`` plus, over the flows, traffic times the degree of the first router after the
-        source.
+    Row i of ``parent`` [len(sources), n] holds the slots of all nodes in the tree of the i-th
+    source. Return ``first`` plus, over the flows, traffic times the degree of the first router
+    after the source.
     """
+    degree, neighbor, dist, arc_load = work.degree, work.neighbor, work.dist, work.arc_load
+    order, start, below = work.nodes, work.start, work.below
     n = degree.size
     for s in sources:
         row = s - sources.start
@@ -411,20 +313,14 @@ def send_traffic(traffic: Floats, work: Work) -> float:
     work.arc_load.fill(0.0)
     first = 0.0
     if n < MANY:
-        first = tree_flows(
-            range(n), first, traffic, work.degree, work.neighbor, work.dist, slot.T,
-            work.nodes, work.start, work.below, work.arc_load,
-        )  # fmt: skip
+        first = tree_flows(range(n), first, traffic, slot.T, work)
     else:
         for s in range(0, n, STRIP):
             sources = range(s, min(s + STRIP, n))
             for v in range(n):
                 for i in sources:
                     strip[i - s, v] = slot[v, i]
-            first = tree_flows(
-                sources, first, traffic, work.degree, work.neighbor, work.dist, strip,
-                work.nodes, work.start, work.below, work.arc_load,
-            )  # fmt: skip
+            first = tree_flows(sources, first, traffic, strip, work)
     return first
 
 
@@ -481,69 +377,21 @@ def store_loads(placement: Ints, chosen: Ints, tables: Tables, work: Work, out: 
 
 
 @compiled
-def thermal(row: Ints, tables: Tables, levels: Floats, released: bool) -> float:
-    """Return the thermal objective of one of the models.
-
-    The published model multiplies the peak rise of the stack model in K by the largest spread
-    within a layer in K, where T(n, k) = sum_{i<=k} P(n, i) * (sum_{j<=i} R_j + R_b), k counted from
-    the heat sink. The released model sums, over stacks, the integer part of power times resistance
-    to the sink. ``levels`` [n_levels, n_stacks] is scratch.
-    """
-    n_levels, n_stacks = levels.shape
-    for t in range(tables.pe_type.size):
-        levels[tables.level[t], tables.stack[t]] = tables.power[row[t]]
-    if released:
-        total = 0.0
-        for s in range(n_stacks):
-            heat = 0.0
-            for k in range(n_levels):
-                heat += levels[k, s] * tables.layer_resistance * (k + 1)
-            total += np.floor(heat)
-        return total
-    peak = 0.0
-    spread = 0.0
-    for k in range(n_levels):
-        hot, cold = -np.inf, np.inf
-        resistance = (k + 1) * tables.layer_resistance + tables.base_resistance
-        for s in range(n_stacks):
-            levels[k, s] *= resistance
-            if k > 0:
-                levels[k, s] += levels[k - 1, s]
-            hot = max(hot, levels[k, s])
-            cold = min(cold, levels[k, s])
-        peak = max(peak, hot)
-        spread = max(spread, hot - cold)
-    return peak * spread
-
-
-@compiled
-def network_traffic(traffic: Floats) -> Floats:
-    """Return the traffic that each PE sends into the network, [n_apps, n_tiles]."""
-    n_apps, n, _ = traffic.shape
-    sent = np.empty((n_apps, n), np.float64)
-    for app in range(n_apps):
-        for s in range(n):
-            total = 0.0
-            for v in range(n):
-                total += traffic[app, s, v] if v != s else 0.0
-            sent[app, s] = total
-    return sent
-
-
-@compiled
 def evaluate_batch(
     X: Ints,
     tables: Tables,
     traffic: Floats,
+    sent: Floats,
     pair_i: Ints,
     pair_j: Ints,
     pair_weight: Floats,
     released: bool,
     F: Floats,
     loads: Floats,
-    status: Ints,
-) -> None:
-    """Evaluate every row of X; a row's result does not depend on the others.
+) -> bool:
+    """Evaluate rows of X that break no rule; return whether all of them are connected.
+
+    A row's result does not depend on the others.
 
     Parameters
     ----------
@@ -551,32 +399,27 @@ def evaluate_batch(
     tables : Tables
     traffic : float64 array [n_apps, n_tiles, n_tiles]
         Traffic from PE i to PE j in each application; routing is common to all.
+    sent : float64 array [n_apps, n_tiles]
+        Traffic of each PE into the network.
     pair_i, pair_j : int64 array [n_pairs]
         Flows that count for latency.
     pair_weight : float64 array [n_apps, n_pairs]
         The weight of the path delay of each flow.
     released : bool
         Use the model of the released code instead of the published one.
-    F : float64 array [n, n_apps, 5]
-        Filled: the objectives of ``OBJECTIVES``; unchanged for illegal rows.
+    F : float64 array [n, n_apps, 4 or more]
+        Filled: mean, deviation, latency and energy.
     loads : float64 array [n, n_apps, n_links, 2]
-        Filled likewise: the load of every link from its first tile to its second, and back; the
-        chosen links in the order of the row, then those of every design. May have no rows.
-    status : int64 array [n]
-        Filled: ``LEGAL``, ``BREAKS_RULE`` or ``UNCONNECTED``.
+        Filled: the load of every link from its first tile to its second, and back; the chosen links
+        in the order of the row, then those of every design. May have no rows.
     """
     n = tables.pe_type.size
     work = new_work(tables)
-    sent = network_traffic(traffic)
-    routed = -1
     for row in range(X.shape[0]):
         placement, chosen = X[row, :n], X[row, n:]
-        status[row] = route(X, row, routed, tables, work)
-        if status[row] != BREAKS_RULE:
-            routed = row
-        if status[row] != LEGAL:
-            continue
-        choose_parents(work.degree, work.neighbor, work.cost, work.dist, work.slot)
+        if not route(X, row, tables, work):
+            return False
+        choose_parents(work)
         for app in range(traffic.shape[0]):
             first = send_traffic(traffic[app], work)
             mean, squares, energy, routers = link_statistics(chosen, sent[app], tables, work)
@@ -585,9 +428,8 @@ def evaluate_batch(
             latency = 0.0
             for p in range(pair_i.size):
                 latency += pair_weight[app, p] * work.dist[pair_j[p], pair_i[p]]
-
             F[row, app, 0] = mean
             F[row, app, 1] = np.sqrt(squares if released else squares / work.load.size)
             F[row, app, 2] = latency
             F[row, app, 3] = energy + tables.router_energy * (first if released else routers)
-            F[row, app, 4] = thermal(placement, tables, work.levels, released)
+    return True

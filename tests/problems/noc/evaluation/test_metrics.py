@@ -10,6 +10,7 @@ import pytest
 from problems.noc import NoC3D, Platform, ThermalStack
 from problems.noc.evaluation.limits import least_hops, lower_bounds
 from problems.noc.evaluation.metrics import UNITS, waiting_time
+from problems.noc.evaluation.objectives import latency_flows
 from tests.problems.noc.packets import routes, simulate_packets
 
 PLATFORM = Platform(
@@ -176,7 +177,7 @@ def test_packet_latency_is_that_of_a_packet_simulation(load, tolerance):
 
 @pytest.mark.parametrize("name", [*UNITS])
 def test_no_design_is_below_its_lower_bound(problem, rows, name):
-    source, target, weight = problem._evaluation.flows
+    source, target, weight = latency_flows(problem.traffic[None], PLATFORM, "published")
     counted = np.zeros((18, 18))
     counted[source, target] = weight[0]
     bound = lower_bounds(PLATFORM, problem.traffic, counted)[name]
