@@ -97,14 +97,9 @@ class NoCEvaluation:
     ) -> tuple[Floats, Floats] | None:
         """Return the objectives and, if they are wanted, the loads of all links.
 
-        Returns
-        -------
-        F : float array [n, n_apps, 5]
-            The objectives of ``OBJECTIVES``; latency is 0 unless it is wanted.
-        loads : float array [n, n_apps, n_links, 2]
-            Loads by direction; no rows unless ``with_loads``.
-
-        The result is None if a row is illegal.
+        The objectives of ``OBJECTIVES`` are [n, n_apps, 5]; latency is 0 unless it is wanted. The
+        loads by direction are [n, n_apps, n_links, 2], with no rows unless they are wanted. The
+        result is None if a row is illegal.
         """
         tables = self.platform.tables
         if first_illegal(rows, tables) >= 0:
