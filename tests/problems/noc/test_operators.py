@@ -173,24 +173,14 @@ def test_no_platform_gets_an_illegal_design(recipe, seed, rules):
     assert np.isfinite(problem.features(X)).all()
 
 
-@pytest.fixture(scope="module")
-def problem():
-    return NoC3D.example("bfs")
-
-
-@pytest.fixture(scope="module")
-def start(problem):
-    return problem.operators()["sampling"]._do(problem, 30, random_state=np.random.default_rng(9))
-
-
-def test_sampling_starts_at_the_mesh_and_mixes(problem, start):
+def test_sampling_starts_at_the_mesh_and_mixes(problem, rows):
     mesh = problem.mesh_row()
-    np.testing.assert_array_equal(start[0], mesh)
-    same_place = (start[:, :64] == mesh[:64]).all(axis=1)
-    same_links = (start[:, 64:] == mesh[64:]).all(axis=1)
+    np.testing.assert_array_equal(rows[0], mesh)
+    same_place = (rows[:, :64] == mesh[:64]).all(axis=1)
+    same_links = (rows[:, 64:] == mesh[64:]).all(axis=1)
     kinds = [(same_place & ~same_links), (~same_place & same_links), (~same_place & ~same_links)]
     assert [int(k.sum()) >= 9 for k in kinds] == [True] * 3
-    assert len(np.unique(start, axis=0)) == len(start)
+    assert len(np.unique(rows, axis=0)) == len(rows)
     assert len(problem.operators()["sampling"]._do(problem, 1, random_state=rng())) == 1
 
 
@@ -224,8 +214,8 @@ def single_move(problem, x, y):
     return None
 
 
-def test_neighbors_are_single_moves_and_all_different(problem, start):
-    x = start[5]
+def test_neighbors_are_single_moves_and_all_different(problem, rows):
+    x = rows[5]
     near = problem.neighbors(x, 400, rng(3))
     moves = [single_move(problem, x, y) for y in near]
     assert set(moves) == {"swap", "link"}
@@ -260,17 +250,17 @@ def test_a_tiny_platform_repeats_moves_rather_than_fails():
     assert (near == [1, 0, 0]).all(axis=1).any()
 
 
-def test_neighbors_of_a_row_do_not_depend_on_the_others(problem, start):
-    many = problem.neighbors_many(start[:4], 6, rng(8))
-    other = problem.neighbors_many(np.concatenate((start[:2], start[10:12])), 6, rng(8))
+def test_neighbors_of_a_row_do_not_depend_on_the_others(problem, rows):
+    many = problem.neighbors_many(rows[:4], 6, rng(8))
+    other = problem.neighbors_many(np.concatenate((rows[:2], rows[10:12])), 6, rng(8))
     assert many.shape == (4, 6, problem.n_var)
     np.testing.assert_array_equal(many[:2], other[:2])
     assert len(np.unique(many.reshape(24, -1), axis=0)) == 24
 
 
-def test_children_are_between_their_parents(problem, start):
+def test_children_are_between_their_parents(problem, rows):
     crossover = problem.operators()["crossover"]
-    parents = np.stack((start[1:15], start[15:29]))
+    parents = np.stack((rows[1:15], rows[15:29]))
     children = crossover._do(problem, parents, random_state=rng(4))
     mixed = 0
     for i in range(14):
@@ -296,12 +286,12 @@ def test_a_child_of_one_swap_difference_is_one_of_its_parents(problem):
     assert kinds == {tuple(a.tolist()), tuple(b.tolist())}
 
 
-def test_mutation_makes_at_most_the_moves_it_is_told(problem, start):
-    one = NoCMutation(max_moves=1)._do(problem, start, random_state=rng(6))
-    assert all(single_move(problem, x, y) for x, y in zip(start, one, strict=True))
-    many = NoCMutation(max_moves=3)._do(problem, start, random_state=rng(6))
-    distance = (many[:, :64] != start[:, :64]).sum(axis=1) / 2 + np.array(
-        [len(set(y[64:]) - set(x[64:])) for x, y in zip(start, many, strict=True)]
+def test_mutation_makes_at_most_the_moves_it_is_told(problem, rows):
+    one = NoCMutation(max_moves=1)._do(problem, rows, random_state=rng(6))
+    assert all(single_move(problem, x, y) for x, y in zip(rows, one, strict=True))
+    many = NoCMutation(max_moves=3)._do(problem, rows, random_state=rng(6))
+    distance = (many[:, :64] != rows[:, :64]).sum(axis=1) / 2 + np.array(
+        [len(set(y[64:]) - set(x[64:])) for x, y in zip(rows, many, strict=True)]
     )
     assert distance.max() <= 3
     assert len(set(distance.tolist())) > 2
@@ -321,8 +311,8 @@ def test_same_seed_same_designs_and_no_global_random_state(problem):
     np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
 
 
-def test_operators_leave_what_they_are_given_alone(problem, start):
-    X = start.copy()
+def test_operators_leave_what_they_are_given_alone(problem, rows):
+    X = rows.copy()
     X.flags.writeable = False
     operators = problem.operators()
     operators["mutation"]._do(problem, X, random_state=rng())
@@ -331,7 +321,7 @@ def test_operators_leave_what_they_are_given_alone(problem, start):
     problem.evaluate(X)
     problem.features(X)
     problem.canonical(X)
-    np.testing.assert_array_equal(X, start)
+    np.testing.assert_array_equal(X, rows)
 
 
 def feed(problem, what, X):
@@ -347,8 +337,8 @@ def feed(problem, what, X):
 
 
 @pytest.mark.parametrize("what", ["neighbors", "mutation", "crossover", "features"])
-def test_compiled_code_never_sees_an_illegal_row(problem, start, what):
-    X = start[:4].copy()
+def test_compiled_code_never_sees_an_illegal_row(problem, rows, what):
+    X = rows[:4].copy()
     X[2, 70] = 10**6
     match = "Row 2 of X breaks a rule: links must be indices from 0 to 479"
     with pytest.raises(ValueError, match=match):

@@ -10,7 +10,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from problems.noc import Design, NoC3D, Platform, ThermalStack
+from problems.noc import Design, Platform, ThermalStack
 from problems.noc.design.booksim import matched_margins, read_output
 from problems.noc.design.calibration import calibrate
 from problems.noc.design.heat import steady_temperatures
@@ -19,14 +19,8 @@ from problems.noc.design.programs import run_program
 
 
 @pytest.fixture(scope="module")
-def problem():
-    return NoC3D.example("bfs")
-
-
-@pytest.fixture(scope="module")
-def design(problem):
-    rng = np.random.default_rng(3)
-    return problem.decode(problem.operators()["sampling"]._do(problem, 4, random_state=rng)[3])
+def design(problem, rows):
+    return problem.decode(rows[3])
 
 
 def read_anynet(path):

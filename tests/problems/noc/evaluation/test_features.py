@@ -11,12 +11,6 @@ def problem():
     return NoC3D.example("gau")
 
 
-@pytest.fixture(scope="module")
-def rows(problem):
-    rng = np.random.default_rng(3)
-    return problem.operators()["sampling"]._do(problem, 9, random_state=rng)
-
-
 def slow_features(problem, x):
     """Compute the features of one design in plain Python, by name."""
     platform, traffic = problem.platform, problem.traffic
