@@ -69,7 +69,8 @@ def test_ten_thousand_designs_break_no_rule(rules):
     problem = NoC3D.example("bfs")
     X = make(problem, N_DESIGNS, np.random.default_rng(42))
     assert len(X) >= N_DESIGNS
-    assert len(np.unique(X, axis=0)) > 0.9 * len(X)
+    # Measured: 99.7 % differ; a few neighbors and children repeat.
+    assert len(np.unique(X, axis=0)) > 0.98 * len(X)
     assert broken_rows(problem.platform, X, rules).size == 0
     assert np.isfinite(problem.evaluate(X)).all()
 
@@ -191,7 +192,8 @@ def rng(seed=0):
 def test_shuffled_placements_are_spread_over_all_legal_tiles(problem):
     X = problem.operators()["sampling"]._do(problem, 3000, random_state=rng(1))
     shuffled = X[1::3, :64]
-    # PE 0 may sit anywhere: 1000 draws on 64 tiles, 15.6 expected each.
+    # PE 0 may sit anywhere: 1000 draws on 64 tiles, 15.6 expected each with a standard deviation
+    # of 3.9. Measured: 8 to 31.
     counts = np.bincount(np.argmax(shuffled == 0, axis=1), minlength=64)
     assert counts.min() > 2
     assert counts.max() < 40
@@ -219,7 +221,8 @@ def test_neighbors_are_single_moves_and_all_different(problem, rows):
     near = problem.neighbors(x, 400, rng(3))
     moves = [single_move(problem, x, y) for y in near]
     assert set(moves) == {"swap", "link"}
-    assert 120 < moves.count("swap") < 280
+    # 200 expected with a standard deviation of 10, so five of them each way.
+    assert 150 < moves.count("swap") < 250
     assert len(np.unique(near, axis=0)) == 400
 
 
@@ -272,7 +275,8 @@ def test_children_are_between_their_parents(problem, rows):
             mine = set(child[64:].tolist())
             assert links[0] & links[1] <= mine <= links[0] | links[1]
             mixed += not (np.array_equal(child, a) or np.array_equal(child, b))
-    assert mixed >= 24
+    # Measured: all 28; a child may stay at one of its parents by chance.
+    assert mixed >= 26
 
 
 def test_a_child_of_one_swap_difference_is_one_of_its_parents(problem):
@@ -294,6 +298,7 @@ def test_mutation_makes_at_most_the_moves_it_is_told(problem, rows):
         [len(set(y[64:]) - set(x[64:])) for x, y in zip(rows, many, strict=True)]
     )
     assert distance.max() <= 3
+    # All of 1, 2 and 3 moves occur among 30 designs.
     assert len(set(distance.tolist())) > 2
     with pytest.raises(ValueError, match=r"'max_moves' parameter of NoCMutation"):
         NoCMutation(max_moves=0)
