@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from moela.evaluation.storage.sqlite import StoreError
     from moela.evaluation.termination import ElapsedTime
     from moela.experiments.run import ExperimentResults, External, run_experiment
+    from moela.learning.models import Models
     from moela.plots.front import plot_front
     from moela.quality.front import Front
     from moela.search.moela import MOELA
@@ -31,6 +32,7 @@ _HOMES = {
     "ExperimentResults": "moela.experiments.run",
     "External": "moela.experiments.run",
     "Front": "moela.quality.front",
+    "Models": "moela.learning.models",
     "StoreError": "moela.evaluation.storage.sqlite",
     "StoreMismatchError": "moela.evaluation.storage.journal",
     "compare": "moela.comparison",
@@ -51,6 +53,7 @@ __all__ = [
     "ExperimentResults",
     "External",
     "Front",
+    "Models",
     "StoreError",
     "StoreMismatchError",
     "__version__",

@@ -1,4 +1,4 @@
-"""The newest rows that a model learns from, in the batches that they came in."""
+"""Sliding window over the rows that a model learns from."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from moela._arrays import Floats
 
 
 class Window:
-    """Keeps pairs of rows, the newest `size` and what is left of the batch that they begin in.
+    """A sliding window over (input, target) batches.
+
+    It keeps at least the newest `size` rows; whole batches are dropped.
 
     Attributes
     ----------
     inputs, targets : lists of float arrays, [b, d] and [b, M]
     n_rows : int
-        Rows that have come so far, those forgotten included.
+        Number of rows added so far, including those dropped.
     """
 
     def __init__(self, size: int) -> None:
@@ -24,7 +26,7 @@ class Window:
         self.inputs: list[Floats] = []
         self.targets: list[Floats] = []
         self.n_rows = 0
-        self._kept = 0
+        self._n_kept = 0
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Window:
         # Batches are never changed, so copies may share them.
@@ -34,15 +36,15 @@ class Window:
         return copied
 
     def add(self, inputs: Floats, targets: Floats) -> None:
-        """Take in a batch, [b, d] and [b, M]."""
+        """Add a batch, [b, d] and [b, M]."""
         self.inputs.append(inputs)
         self.targets.append(targets)
         self.n_rows += len(inputs)
-        self._kept += len(inputs)
-        while self._kept - len(self.inputs[0]) >= self.size:
-            self._kept -= len(self.inputs[0])
+        self._n_kept += len(inputs)
+        while self._n_kept - len(self.inputs[0]) >= self.size:
+            self._n_kept -= len(self.inputs[0])
             del self.inputs[0], self.targets[0]
 
     def arrays(self) -> tuple[Floats, Floats]:
-        """Return all that is kept, [n, d] and [n, M]."""
+        """Return all rows of the window, [n, d] and [n, M]."""
         return np.concatenate(self.inputs), np.concatenate(self.targets)

@@ -1,4 +1,4 @@
-"""What evaluated designs teach the models that rank moves."""
+"""Training of the models that rank moves, on evaluated designs."""
 
 from __future__ import annotations
 
@@ -8,83 +8,88 @@ import numpy as np
 from pymoo.core.population import Population
 
 from moela._arrays import Floats, rows
-from moela.core.scaling import Frame, scalarize
+from moela.core.origin import asked_by, origin_of, origins
+from moela.core.scaling import Normalization
 from moela.learning.features import Encoder
-from moela.learning.move_ranking import Ranking
+from moela.learning.move_ranking import MoveRanking
 from moela.search.local_search import LocalSearches
 
 
-def teach_moves(
-    ranking: Ranking, pop: Population, F: Floats, searches: LocalSearches, frame: Frame
+def train_on_moves(
+    move_ranking: MoveRanking,
+    pop: Population,
+    F: Floats,
+    searches: LocalSearches,
+    normalization: Normalization,
 ) -> None:
-    """Tell what came of the moves among evaluated designs [b], before the searches move on.
+    """Update the move-ranking models with the observed effects of the evaluated moves [b].
 
-    Moves are those of running searches, kicks left out, and those of Pareto search.
+    Moves are those of running searches, except perturbations, and those of Pareto local search.
+    Call this before the searches advance.
     """
-    standing = dict(zip(searches.ids.tolist(), range(len(searches)), strict=True))
-    made: list[int] = []
-    stood: list[int] = []
-    old: list[Floats] = []
-    for i, ind in enumerate(pop):
-        part = ind.data.get("part")
-        at = standing.get(ind.data.get("search")) if part == "search" else None
-        if at is not None and not searches.pending[at]:
-            made.append(i)
-            stood.append(at)
-            old.append(searches.F[at])
-        elif part == "pareto":
-            made.append(i)
-            stood.append(-1)
-            old.append(ind.data["base"].F)
-    if not made:
+    has_move = np.array([origin_of(ind).move is not None for ind in pop])
+    position = searches.positions(origins(pop, "search", np.int64))
+    of_search = has_move & (position >= 0)
+    is_move = of_search | (has_move & asked_by(pop, "pareto"))
+    if not is_move.any():
         return
-    before, after = np.array(old), F[made]
-    moves = np.array([ind.data["move"] for ind in pop[made]])
-    ranking.learn_moves(moves, after - before)
-    own = np.array(stood) >= 0
+    pop, after, position = pop[is_move], F[is_move], position[is_move]
+    own = of_search[is_move]
+    before = np.array(
+        [
+            searches.F[at] if mine else origin_of(ind).base.F  # type: ignore[union-attr]
+            for ind, at, mine in zip(pop, position, own, strict=True)
+        ]
+    )
+    moves = origins(pop, "move")
+    move_ranking.add_moves(moves, after - before)
     if own.any():
-        W = searches.W[np.array(stood)[own]]
+        W = searches.W[position[own]]
 
         def value(F: Floats) -> Floats:
-            return scalarize(frame.scale(F), W, searches.by)
+            return normalization.scalarize(F, W, searches.by)
 
-        _check(ranking, pop[made][own], moves[own], before[own], after[own], value)
-    ranking.fit_if_due()
+        _check(move_ranking, pop[own], moves[own], before[own], after[own], value)
+    move_ranking.fit_if_due()
 
 
 def _check(
-    ranking: Ranking,
+    move_ranking: MoveRanking,
     pop: Population,
     moves: Floats,
     before: Floats,
     after: Floats,
     value: Callable[[Floats], Floats],
 ) -> None:
-    """Compare what was expected of moves [b, d] of searches with what came of them."""
-    now = value(before)
-    measured = value(after) - now
-    if not ranking.by_landscape:
-        blind = np.array([bool(ind.data.get("blind")) for ind in pop])
-        predicted = np.array([ind.data["predicted"] for ind in pop[blind]])
-        ranking.moves.check(predicted, measured[blind])
-    if ranking.both:
-        assert ranking.landscape is not None
-        features = np.array([ind.data["features"] for ind in pop])
-        by_landscape = ranking.landscape.changes(features - moves, moves[:, None])[:, 0]
-        by_moves = ranking.moves.predict(moves)
-        ranking.compare(
-            value(before + by_moves) - now, value(before + by_landscape) - now, measured
+    """Compare the predicted effects of the moves [b, d] of searches with the observed ones."""
+    incumbent = value(before)
+    observed = value(after) - incumbent
+    if not move_ranking.uses_hamming:
+        at_random = origins(pop, "chosen_at_random", bool)
+        predicted = origins(pop[at_random], "predicted_change")
+        move_ranking.move_model.check(predicted, observed[at_random])
+    if move_ranking.comparable:
+        assert move_ranking.hamming_model is not None
+        start = origins(pop, "features") - moves
+        by_hamming = move_ranking.hamming_model.changes(start, moves[:, None])[:, 0]
+        by_move_model = move_ranking.move_model.predict(moves)
+        move_ranking.compare(
+            value(before + by_move_model) - incumbent,
+            value(before + by_hamming) - incumbent,
+            observed,
         )
 
 
-def teach_designs(ranking: Ranking, describe: Encoder, pop: Population, F: Floats) -> None:
-    """Tell what evaluated designs [b] are worth, if there is a model that wants to know."""
-    if ranking.landscape is None:
+def train_on_designs(
+    move_ranking: MoveRanking, encoder: Encoder, pop: Population, F: Floats
+) -> None:
+    """Update the Hamming-kernel model, if there is one, with evaluated designs [b]."""
+    if move_ranking.hamming_model is None:
         return
-    features = [ind.data.get("features") for ind in pop]
-    bare = [i for i, row in enumerate(features) if row is None]
-    if bare:
-        described = describe(rows([pop[i].X for i in bare]))
-        for i, row in zip(bare, described, strict=True):
+    features = [origin_of(ind).features for ind in pop]
+    missing = [i for i, row in enumerate(features) if row is None]
+    if missing:
+        computed = encoder(rows([pop[i].X for i in missing]))
+        for i, row in zip(missing, computed, strict=True):
             features[i] = row
-    ranking.learn_designs(np.array(features), F)
+    move_ranking.add_designs(np.array(features), F)

@@ -18,7 +18,7 @@ from pymoo.core.variable import Binary, Choice
 from pymoo.optimize import minimize
 
 from moela._arrays import rows
-from moela.core.operators import check_spelling, resolve
+from moela.core.operators import check_spelling, neighbors_of, resolve
 from moela.testing.drive import key
 
 ProblemCheck = Callable[[Problem], None]
@@ -101,7 +101,7 @@ def check_operators_randomness(problem: Problem) -> None:
         pop = _sampled(problem, _N, rng)
         parents = rng.integers(0, _N, (_N, max(operators.n_parents, 2)))
         children = operators.children(problem, pop, parents, rng)
-        near = operators.neighbors(problem, pop.get("X"), 2, rng)
+        near = neighbors_of(problem, operators, pop.get("X"), 2, rng)
         return [
             key(x) for x in (*pop.get("X"), *children.get("X"), *near.reshape(-1, *near.shape[2:]))
         ]
