@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
 from pymoo.core.crossover import Crossover
 from pymoo.core.mixed import MixedVariableMating, MixedVariableSampling
 from pymoo.core.mutation import Mutation
@@ -28,6 +27,7 @@ from pymoo.operators.sampling.rnd import (
 from moela._arrays import Bools, Designs, Floats, Ints
 
 Kind = Literal["real", "integer", "binary", "mixed", "own"]
+Bound = Floats | float
 KINDS = ("sampling", "crossover", "mutation", "repair")
 
 
@@ -83,7 +83,7 @@ class Operators:
         Whether crossover and mutation are the defaults for real variables, chosen by nobody.
     """
 
-    sampling: object
+    sampling: Any  # operator or designs
     crossover: Crossover | None
     mutation: Mutation | None
     repair: Repair
@@ -297,7 +297,7 @@ def _chosen(n: int, n_var: int, random_state: np.random.Generator) -> Bools:
 
 
 def _move_real(
-    X: Designs, xl: ArrayLike, xu: ArrayLike, steps: Floats, random_state: np.random.Generator
+    X: Designs, xl: Bound, xu: Bound, steps: Floats, random_state: np.random.Generator
 ) -> Floats:
     noise = random_state.normal(size=X.shape) * steps[:, None] * (xu - xl)
     moved = np.where(_chosen(X.shape[0], X.shape[1], random_state), X + noise, X)
@@ -308,7 +308,7 @@ def _move_real(
 
 
 def _move_integer(
-    X: Designs, xl: ArrayLike, xu: ArrayLike, steps: Floats, random_state: np.random.Generator
+    X: Designs, xl: Bound, xu: Bound, steps: Floats, random_state: np.random.Generator
 ) -> Designs:
     size = 1 + np.floor(random_state.exponential(size=X.shape) * steps[:, None] * (xu - xl))
     sign = np.where(random_state.random(X.shape) < 0.5, -1, 1)

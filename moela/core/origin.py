@@ -111,7 +111,7 @@ def origins(pop: Population, field: str, dtype: type | None = None) -> NDArray[A
     return np.array([getattr(origin_of(ind), field) for ind in pop], dtype=dtype)
 
 
-def asked_by(pop: Population, part: Part) -> Bools:
+def asked_by(pop: Population, part: str) -> Bools:
     """Mark the individuals that a part has asked for, [n]."""
     return np.array([origin_of(ind).part == part for ind in pop], dtype=bool)
 

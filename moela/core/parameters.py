@@ -45,7 +45,7 @@ def _own_parameters(kind: type) -> Iterator[str]:
         if base is Algorithm:
             return
         if "__init__" in vars(base):
-            parameters = inspect.signature(base.__init__).parameters.values()
+            parameters = inspect.signature(vars(base)["__init__"]).parameters.values()
             names = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
             # The outermost constructor sets the size of the first sample for those below it.
             yield from (name for name in names if outermost or name != "n_init")

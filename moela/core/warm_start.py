@@ -74,9 +74,10 @@ def _read(problem: Problem, sampling: object) -> Population:
         return Population.create(_bare(sampling))
     if isinstance(sampling, Population):
         return Population.create(*[_bare(ind) for ind in sampling])
-    if callable(getattr(sampling, "front", None)):
-        front: Population = sampling.front()
-        return front
+    front = getattr(sampling, "front", None)
+    if callable(front):
+        pop: Population = front()
+        return pop
     return Population.new("X", _designs(problem, sampling))
 
 

@@ -346,10 +346,9 @@ class MOELA(ArchiveAlgorithm):
         self.evolution.answer(pop, F, CV, accepted)
 
     def _update_log(self, pop: Population, accepted: Bools, growth: Floats) -> None:
-        by_part = {name: asked_by(pop, name) for name in ("initial", *PARTS)}
-        by_part["screening"] = origins(pop, "chosen_by_model", bool)
-        for name, mine in by_part.items():
-            entry = self.log[name]
+        chosen = origins(pop, "chosen_by_model", bool)
+        for name, entry in self.log.items():
+            mine = chosen if name == "screening" else asked_by(pop, name)
             entry["n_eval"] += int(mine.sum())
             entry["accepted"] += int(accepted[mine].sum())
             entry["hypervolume"] += float(growth[mine].sum())
@@ -362,7 +361,11 @@ def _check(shares: object, restarts: object, models: object) -> None:
     holds = models is None or models == "auto" or isinstance(models, Models)
     require("MOELA", "models", models, holds, '"auto", None or moela.Models(...)')
     if shares is not None:
-        named = isinstance(shares, Mapping) and set(shares) <= set(PARTS)
-        holds = named and min(shares.values(), default=0) >= 0 and sum(shares.values()) > 0
+        holds = (
+            isinstance(shares, Mapping)
+            and set(shares) <= set(PARTS)
+            and min(shares.values(), default=0) >= 0
+            and sum(shares.values()) > 0
+        )
         expected = f"a positive number for some of {', '.join(PARTS)}"
         require("MOELA", "shares", shares, holds, expected)
