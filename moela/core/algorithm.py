@@ -118,6 +118,8 @@ class ArchiveAlgorithm(Algorithm):
         "'n_init'.",
         "reference": "Use 'ref_point' if the algorithm has it, else the problem's ref_point.",
     }
+    # The attributes that say which algorithm this is, for its signature; known from the setup on.
+    _setting_names: frozenset[str] | None = None
 
     # ------------------------------------------------------------------ for subclasses to define
 
@@ -139,6 +141,9 @@ class ArchiveAlgorithm(Algorithm):
 
     def setup(self, problem: Problem, **kwargs: Any) -> ArchiveAlgorithm:
         """Begin a new run on a problem, even if this object has been used for a run before."""
+        if self._setting_names is None:
+            # What is set from here on is state of the run.
+            self._setting_names = frozenset([*vars(self), "operators"])
         if self.problem is not None:
             self.__dict__.update(copy.deepcopy(self._before_run))
             self.evaluator.n_eval = 0

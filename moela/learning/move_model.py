@@ -77,10 +77,10 @@ class MoveModel:
         """Add moves [b, d] and the changes of the objectives [b, M] that they made."""
         self.window.add(moves, changes)
 
-    def fit_if_due(self, growth: float = 0.1) -> bool:
+    def fit_if_due(self, new_share: float = 0.1) -> bool:
         """Refit if the rows have grown by this share of the window; return whether it did."""
         n_rows = self.window.n_rows
-        new = max(20, growth * min(n_rows, self.window.size))
+        new = max(20, new_share * min(n_rows, self.window.size))
         if n_rows < _MIN_ROWS or n_rows < self._fitted_at + new:
             return False
         D, C = self.window.arrays()

@@ -90,6 +90,18 @@ class MoveRanking:
         n, k, d = moves.shape
         return self.move_model.predict(moves.reshape(n * k, d)).reshape(n, k, -1)
 
+    def predict_both(self, moves: Floats, features: Floats) -> tuple[Floats, Floats]:
+        """Predict the changes of the objectives [b, M] by either model; see `comparable`.
+
+        Parameters
+        ----------
+        moves, features : float arrays, [b, d]
+            Features of neighbors, and their differences from those of the designs.
+        """
+        assert self.hamming_model is not None
+        by_hamming = self.hamming_model.changes(features - moves, moves[:, None])[:, 0]
+        return self.move_model.predict(moves), by_hamming
+
     def add_designs(self, features: Floats, F: Floats) -> None:
         """Learn from designs with features [b, d] and objectives F [b, M]."""
         if self.hamming_model is None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from pymoo.core.population import Population
 
-from moela._arrays import Bools, Floats, rows
+from moela._arrays import Bools, Floats, Ints, rows
 from moela.core.archive import Archive
 from moela.core.context import SearchContext
 from moela.core.decomposition import random_weights
-from moela.core.origin import origins, set_origin
+from moela.core.origin import asked_by, origin_of, origins, set_origin
 from moela.core.scaling import Scalarization
 from moela.learning.features import Encoder
 from moela.learning.models import Models, given
@@ -21,7 +21,6 @@ from moela.search.restarts import Restart
 from moela.search.screening import Screening
 from moela.search.settings import Settings
 from moela.search.starts import pick_starts, start_features
-from moela.search.training import train_on_designs, train_on_moves
 
 # Pareto local search ranks this many times fewer candidates than a search does, since it looks
 # around many designs; ranking more pays if the Hamming-kernel model is used.
@@ -172,17 +171,62 @@ class GuidedSearch:
     # -------------------------------------------------------------------------------- answers
 
     def train_on_moves(self, pop: Population, F: Floats) -> None:
-        """Update the move-ranking models with the evaluated moves among designs [b].
+        """Update the move-ranking models with the observed effects of the evaluated moves [b].
 
-        Call this before `advance`.
+        Moves are those of running searches, except perturbations, and those of Pareto local search.
+        Call this before the searches advance.
         """
-        if self.move_ranking is not None:
-            train_on_moves(self.move_ranking, pop, F, self.searches, self.context.normalization)
+        if self.move_ranking is None:
+            return
+        searches = self.searches
+        has_move = np.array([origin_of(ind).move is not None for ind in pop])
+        position = searches.positions(origins(pop, "search", np.int64))
+        of_search = has_move & (position >= 0)
+        is_move = of_search | (has_move & asked_by(pop, "pareto"))
+        if not is_move.any():
+            return
+        pop, after, position = pop[is_move], F[is_move], position[is_move]
+        own = of_search[is_move]
+        before = np.array(
+            [
+                searches.F[at] if mine else origin_of(ind).base.F  # type: ignore[union-attr]
+                for ind, at, mine in zip(pop, position, own, strict=True)
+            ]
+        )
+        self.move_ranking.add_moves(origins(pop, "move"), after - before)
+        if own.any():
+            self._check_moves(pop[own], position[own], before[own], after[own])
+        self.move_ranking.fit_if_due()
+
+    def _check_moves(self, pop: Population, position: Ints, before: Floats, after: Floats) -> None:
+        """Compare the predicted effects of the moves of searches [b] with the observed ones."""
+        ranking, W = self.move_ranking, self.searches.W[position]
+        assert ranking is not None
+
+        def value(F: Floats) -> Floats:
+            return self.context.normalization.scalarize(F, W, self.searches.by)
+
+        incumbent = value(before)
+        observed = value(after) - incumbent
+        if not ranking.uses_hamming:
+            at_random = origins(pop, "chosen_at_random", bool)
+            predicted = origins(pop[at_random], "predicted_change")
+            ranking.move_model.check(predicted, observed[at_random])
+        if ranking.comparable:
+            by_both = ranking.predict_both(origins(pop, "move"), origins(pop, "features"))
+            ranking.compare(*(value(before + change) - incumbent for change in by_both), observed)
 
     def train_on_designs(self, pop: Population, F: Floats) -> None:
-        """Update the models of designs with evaluated designs [b]."""
-        if self.move_ranking is not None:
-            train_on_designs(self.move_ranking, self.encoder, pop, F)
+        """Update the Hamming-kernel model, if there is one, with evaluated designs [b]."""
+        if self.move_ranking is None or self.move_ranking.hamming_model is None:
+            return
+        features = [origin_of(ind).features for ind in pop]
+        missing = [i for i, row in enumerate(features) if row is None]
+        if missing:
+            computed = self.encoder(rows([pop[i].X for i in missing]))
+            for i, row in zip(missing, computed, strict=True):
+                features[i] = row
+        self.move_ranking.add_designs(np.array(features), F)
 
     def advance(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
         """Advance the searches by their evaluated neighbors [b]."""

@@ -82,8 +82,8 @@ class MOELA(ArchiveAlgorithm):
     ----------
     log : dict
         Contribution of each part ("initial", "evolution", "search", "pareto"): evaluations
-        (`n_eval`), designs that entered the archive (`accepted`), and growth of the (estimated)
-        hypervolume, in units of the objectives (`hypervolume`). "screening" holds the same for the
+        (`n_eval`), designs that entered the archive (`accepted`), and the hypervolume gained
+        (estimated, in units of the objectives; `hypervolume`). "screening" holds the same for the
         designs chosen by a learned model, which are counted in their parts, too.
     n_phases : int
         Number of search phases so far, counting the first, each restart and each return to the
@@ -289,12 +289,12 @@ class MOELA(ArchiveAlgorithm):
     def _answer(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
         if len(pop) == 0:
             return
-        growth = self.main.take(F, CV, accepted)
-        self._update_log(pop, accepted, growth)
+        gains = self.main.take(F, CV, accepted)
+        self._update_log(pop, accepted, gains)
         self.guided.train_on_moves(pop, F)
         self._train(pop, F, CV)
         if self.current is self.main:
-            self._advance_parts(pop, F, CV, accepted, growth)
+            self._advance_parts(pop, F, CV, accepted, gains)
         else:
             self._answer_restart(pop, F, CV)
         forget_details(pop)
@@ -322,36 +322,36 @@ class MOELA(ArchiveAlgorithm):
         if self.awaiting_initial:
             self._take_initial(pop, F, CV, accepted)
         else:
-            growth = self.current.take(F, CV, accepted)
-            self._advance_parts(pop, F, CV, accepted, growth)
+            gains = self.current.take(F, CV, accepted)
+            self._advance_parts(pop, F, CV, accepted, gains)
 
     def _take_initial(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> Floats:
-        """Begin a phase with its initial designs [b]; return the growth by each, [b]."""
-        growth = self.current.take(F, CV, accepted, first=True)
+        """Begin a phase with its initial designs [b]; return the hypervolume gained by each."""
+        gains = self.current.take(F, CV, accepted, first=True)
         self.evolution.populate(pop, F, CV)
         self.current.begin(self.n_answered)
         self.awaiting_initial = False
-        return growth
+        return gains
 
     def _advance_parts(
-        self, pop: Population, F: Floats, CV: Floats, accepted: Bools, growth: Floats
+        self, pop: Population, F: Floats, CV: Floats, accepted: Bools, gains: Floats
     ) -> None:
         """Advance each part by the evaluated designs [b] that it asked for."""
         for name in PARTS:
             mine = asked_by(pop, name)
-            self.allocation.reward(name, int(mine.sum()), float(growth[mine].sum()))
+            self.allocation.reward(name, int(mine.sum()), float(gains[mine].sum()))
         searched = asked_by(pop, "search")
         if searched.any():
             self.guided.advance(pop[searched], F[searched], CV[searched], accepted[searched])
         self.evolution.answer(pop, F, CV, accepted)
 
-    def _update_log(self, pop: Population, accepted: Bools, growth: Floats) -> None:
+    def _update_log(self, pop: Population, accepted: Bools, gains: Floats) -> None:
         chosen = origins(pop, "chosen_by_model", bool)
         for name, entry in self.log.items():
             mine = chosen if name == "screening" else asked_by(pop, name)
             entry["n_eval"] += int(mine.sum())
             entry["accepted"] += int(accepted[mine].sum())
-            entry["hypervolume"] += float(growth[mine].sum())
+            entry["hypervolume"] += float(gains[mine].sum())
 
 
 def _check(shares: object, restarts: object, models: object) -> None:

@@ -77,8 +77,8 @@ class Restart:
         Returns
         -------
         float array, [b]
-            Growth of the (estimated) hypervolume by each design, in units of the objectives, so
-            that gains add up although the normalization changes.
+            (Estimated) hypervolume gained by each design, in units of the objectives, so that gains
+            add up although the normalization changes.
         """
         self.n_entered += int(accepted.sum())
         if first:
@@ -88,11 +88,11 @@ class Restart:
         if changed:
             n_before = max(len(self.archive) - int(accepted.sum()), 0)
             self.volume.reset(self.archive.F[:n_before], self.normalization)
-        growth = np.zeros(len(F))
+        gains = np.zeros(len(F))
         useful = accepted & (CV <= 0)
         unit = np.prod(self.normalization.nadir - self.normalization.ideal)
-        growth[useful] = unit * self.volume.add(F[useful], self.normalization)
-        return growth
+        gains[useful] = unit * self.volume.add(F[useful], self.normalization)
+        return gains
 
     # -------------------------------------------------------------------------------- stagnation
 
