@@ -112,7 +112,7 @@ class MOMAD(ArchiveAlgorithm):
         self.n_subproblems = n_subproblems
         self.n_neighbors = count("MOMAD", "n_neighbors", n_neighbors)
         self.restart = restart
-        self.n_perturbation_moves = count("MOMAD", "n_kicks", n_perturbation_moves)
+        self.n_perturbation_moves = count("MOMAD", "n_perturbation_moves", n_perturbation_moves)
         self.patience = count("MOMAD", "patience", patience)
         self.n_explore = count("MOMAD", "n_explore", n_explore, at_least=0)
         self.n_explore_neighbors = count("MOMAD", "n_explore_neighbors", n_explore_neighbors)

@@ -213,8 +213,11 @@ class GuidedSearch:
             predicted = origins(pop[at_random], "predicted_change")
             ranking.move_model.check(predicted, observed[at_random])
         if ranking.comparable:
-            by_both = ranking.predict_both(origins(pop, "move"), origins(pop, "features"))
-            ranking.compare(*(value(before + change) - incumbent for change in by_both), observed)
+            moves, hamming = (
+                value(before + change) - incumbent
+                for change in ranking.predict_both(origins(pop, "move"), origins(pop, "features"))
+            )
+            ranking.compare(moves, hamming, observed)
 
     def train_on_designs(self, pop: Population, F: Floats) -> None:
         """Update the Hamming-kernel model, if there is one, with evaluated designs [b]."""
