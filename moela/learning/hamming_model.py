@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
@@ -12,7 +9,7 @@ from sklearn.kernel_ridge import KernelRidge
 
 from moela._arrays import Floats
 from moela._threads import one_thread
-from moela.learning.window import Window
+from moela.learning.window import SharedFits, Window
 
 Singles = NDArray[np.float32]
 
@@ -26,7 +23,7 @@ _PENALTY = 0.01
 _SPARSE = 0.1
 
 
-class HammingModel:
+class HammingModel(SharedFits):
     """Kernel ridge regression on Hamming distances.
 
     The kernel is exp(-d / median d), where d is the number of columns that differ (cf. Moraglio and
@@ -49,18 +46,13 @@ class HammingModel:
     n_fits : int
     """
 
+    _mutable = ("window",)
+
     def __init__(self, size: int = 1500) -> None:
         self.window = Window(size)
         self.n_fits = 0
         self._fitted_at = 0
         self._centers: Singles = np.empty((0, 0), dtype=np.float32)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> HammingModel:
-        # Fitted arrays are only ever replaced, so copies may share them.
-        copied = self.__class__.__new__(self.__class__)
-        copied.__dict__.update(self.__dict__)
-        copied.window = deepcopy(self.window, memo)
-        return copied
 
     @property
     def ready(self) -> bool:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
-from typing import Any
-
 import numpy as np
 from scipy.stats import spearmanr
 from sklearn.base import clone
@@ -13,7 +10,7 @@ from sklearn.linear_model import Ridge
 from moela._arrays import Floats
 from moela._threads import one_thread
 from moela.learning.models import Regressor
-from moela.learning.window import Window
+from moela.learning.window import SharedFits, Window
 
 _MIN_ROWS = 100
 # Checked moves before the first skill, those that it is computed from, and new ones until the next.
@@ -22,7 +19,7 @@ _LEAST_CHECKS, _MOST_CHECKS, _NEW_CHECKS = 40, 200, 20
 _LEAST_SKILL = 0.05
 
 
-class MoveModel:
+class MoveModel(SharedFits):
     """Regression of the change of the objectives on the change of the features.
 
     A difference leaves out everything that a design and its neighbor have in common, so that a
@@ -49,6 +46,8 @@ class MoveModel:
         the newest moves that were chosen at random; NaN until there are enough.
     """
 
+    _mutable = ("window", "_checks")
+
     def __init__(self, estimator: Regressor | None = None, size: int = 4000) -> None:
         self.estimator = Ridge(alpha=1.0, fit_intercept=False) if estimator is None else estimator
         self.window = Window(size)
@@ -60,13 +59,6 @@ class MoveModel:
         self._checks: list[tuple[float, float]] = []
         self._n_new_checks = 0
         self.skill = float("nan")
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> MoveModel:
-        # Fitted estimators are only ever replaced, so copies may share them.
-        copied = self.__class__.__new__(self.__class__)
-        copied.__dict__.update(self.__dict__)
-        copied.window, copied._checks = deepcopy(self.window, memo), list(self._checks)
-        return copied
 
     @property
     def ready(self) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesRegressor
@@ -11,12 +9,13 @@ from sklearn.ensemble import ExtraTreesRegressor
 from moela._arrays import Floats
 from moela.core.scaling import Normalization, Scalarization, scalarize
 from moela.learning.models import Regressor
+from moela.learning.window import SharedFits
 
 # Finished searches before the calibration is known, and the newest ones that it is computed from.
 _LEAST_CHECKS, _MOST_CHECKS = 20, 200
 
 
-class StartModel:
+class StartModel(SharedFits):
     """Regression of the final value of a local search on its start.
 
     A row is a finished search: the scaled objectives at the start, the weights, the scalarized
@@ -40,6 +39,8 @@ class StartModel:
         recent searches, clipped to [0, 1]. It is 0 for a model that knows nothing.
     """
 
+    _mutable = ("features", "start_F", "end_F", "W", "_checks")
+
     def __init__(
         self, by: Scalarization, estimator: Regressor | None = None, min_rows: int = 20
     ) -> None:
@@ -54,14 +55,6 @@ class StartModel:
         self._model: Regressor | None = None
         self._checks: list[tuple[float, float]] = []
         self.calibration = 0.0
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> StartModel:
-        # Rows and fitted estimators are only ever replaced, so copies may share them.
-        copied = self.__class__.__new__(self.__class__)
-        copied.__dict__.update(self.__dict__)
-        for name in ("features", "start_F", "end_F", "W", "_checks"):
-            setattr(copied, name, list(getattr(self, name)))
-        return copied
 
     @property
     def ready(self) -> bool:

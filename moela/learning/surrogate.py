@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from moela._arrays import Floats
 from moela._threads import one_thread
+from moela.learning.window import SharedFits
 
 # Designs before the first fit, and relative growth until the next one.
 _MIN_ROWS, _GROWTH = 50, 0.15
@@ -21,7 +20,7 @@ _LEAST_CORRELATION = 0.95
 _NARROW = 1e-12
 
 
-class Surrogate:
+class Surrogate(SharedFits):
     """Kernel ridge regression of objectives and constraint violation on real variables.
 
     The prediction is the mean of a Gaussian process with a Gaussian kernel (Rasmussen and Williams
@@ -57,12 +56,6 @@ class Surrogate:
         self._X: Floats = np.empty((0, len(xl)))
         self._Y: Floats | None = None
         self._n_rows = self._fitted_at = 0
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Surrogate:
-        # Arrays are only ever replaced, so copies may share them.
-        copied = self.__class__.__new__(self.__class__)
-        copied.__dict__.update(self.__dict__)
-        return copied
 
     @property
     def ready(self) -> bool:

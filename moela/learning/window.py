@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from copy import copy, deepcopy
 
 import numpy as np
 
 from moela._arrays import Floats
 
 
-class Window:
+class SharedFits:
+    """Base of models whose deep copies share what is only ever replaced: rows and fits.
+
+    `_mutable` names the attributes that copies need for themselves.
+    """
+
+    _mutable: tuple[str, ...] = ()
+
+    def __deepcopy__(self, memo: dict[int, object]) -> SharedFits:
+        copied = copy(self)
+        for name in self._mutable:
+            value = getattr(self, name)
+            own = list(value) if isinstance(value, list) else deepcopy(value, memo)
+            setattr(copied, name, own)
+        return copied
+
+
+class Window(SharedFits):
     """A sliding window over (input, target) batches.
 
     It keeps at least the newest `size` rows; whole batches are dropped.
@@ -21,19 +38,14 @@ class Window:
         Number of rows added so far, including those dropped.
     """
 
+    _mutable = ("inputs", "targets")
+
     def __init__(self, size: int) -> None:
         self.size = size
         self.inputs: list[Floats] = []
         self.targets: list[Floats] = []
         self.n_rows = 0
         self._n_kept = 0
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Window:
-        # Batches are never changed, so copies may share them.
-        copied = self.__class__.__new__(self.__class__)
-        copied.__dict__.update(self.__dict__)
-        copied.inputs, copied.targets = list(self.inputs), list(self.targets)
-        return copied
 
     def add(self, inputs: Floats, targets: Floats) -> None:
         """Add a batch, [b, d] and [b, M]."""

@@ -1,15 +1,21 @@
-"""Hypervolume-greedy searches that run side by side."""
+"""Hypervolume-greedy searches that run side by side, and algorithms built on them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from pymoo.core.population import Population
 
-from moela._arrays import Design, Floats, Ints
+from moela._arrays import Bools, Design, Floats, Ints
+from moela._checks import count
+from moela.core.algorithm import ArchiveAlgorithm
 from moela.core.archive import Archive, weakly_dominated
+from moela.core.origin import origins
 from moela.core.scaling import Normalization
+from moela.rivals.common import new_neighbors, restarts
 from moela.rivals.phv import contributions, scaled_reference
 
 
@@ -160,3 +166,64 @@ class GreedySearches:
         search.gain += float(gains[best])
         search.steps += 1
         search.fails = 0
+
+
+class GreedyAlgorithm(ArchiveAlgorithm):
+    """Base of algorithms whose designs come from hypervolume-greedy searches.
+
+    Subclasses begin searches (`_start`) and learn from those that have ended (`_end`).
+    """
+
+    def __init__(
+        self,
+        *,
+        n_init: int,
+        n_neighbors: int,
+        max_steps: int,
+        archive_size: int | None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(n_init=n_init, archive_size=archive_size, **kwargs)
+        self.n_neighbors = count(type(self).__name__, "n_neighbors", n_neighbors)
+        self.max_steps = count(type(self).__name__, "max_steps", max_steps)
+
+    def _begin(self) -> None:
+        self.searches = GreedySearches(self.problem.n_obj, self.max_steps)
+
+    def _start(self) -> Population | None:
+        """Begin searches, or return designs to start searches from once they are evaluated."""
+        raise NotImplementedError
+
+    def _end(self, search: Search) -> None:
+        """Learn from a search that has ended."""
+        raise NotImplementedError
+
+    def _ask(self) -> Population:
+        for _ in range(10):
+            if len(self.searches) == 0:
+                start = self._start()
+                if start is not None:
+                    return start
+            running = list(self.searches.running.values())
+            ids = np.array([search.id for search in running])
+            X = [search.x for search in running]
+            pop = new_neighbors(self, X, ids, self.n_neighbors, "search")
+            if len(pop):
+                return pop
+            for search in running:
+                self._end(self.searches.end(search))
+        return restarts(self, self.n_neighbors)
+
+    def _answer_initial(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
+        self.normalization.update_feasible(F, CV, self.front)
+        self.searches.remember(self.front)
+
+    def _answer(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
+        self.normalization.update_feasible(F, CV, self.front)
+        ids, X = origins(pop, "search", np.int64), [ind.X for ind in pop]
+        for search in self.searches.receive(ids, X, F, CV, self.normalization, self.front):
+            self._end(search)
+
+    def _start_from_front(self, i: int) -> Search:
+        """Begin a search from the i-th archived design."""
+        return self.searches.begin(self.front.pop[i].X, self.front.F[i], float(self.front.CV[i]))

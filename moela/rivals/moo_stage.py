@@ -10,12 +10,10 @@ from sklearn.ensemble import RandomForestRegressor
 
 from moela._arrays import Bools, Designs, Floats, rows
 from moela._checks import count
-from moela.core.algorithm import ArchiveAlgorithm
-from moela.core.origin import asked_by, origins, set_origin
+from moela.core.origin import asked_by, set_origin
 from moela.learning.features import encode
 from moela.learning.window import Window
-from moela.rivals.common import new_neighbors, restarts
-from moela.rivals.greedy import GreedySearches, Search
+from moela.rivals.greedy import GreedyAlgorithm, Search
 from moela.rivals.phv import hypervolume, scaled_reference
 
 # Number of searches before the first fit, and growth of the training rows until the next one.
@@ -23,7 +21,7 @@ _MIN_SEARCHES = 5
 _REFIT = 1.1
 
 
-class MOOSTAGE(ArchiveAlgorithm):
+class MOOSTAGE(GreedyAlgorithm):
     """MOO-STAGE: learn which starts end well (published for 3D manycore design).
 
     Two searches alternate. The base search moves to whichever of a few neighbors adds the most
@@ -104,9 +102,13 @@ class MOOSTAGE(ArchiveAlgorithm):
         archive_size: int | None = 500,
         **kwargs: Any,
     ) -> None:
-        super().__init__(n_init=n_init, archive_size=archive_size, **kwargs)
-        self.n_neighbors = count("MOOSTAGE", "n_neighbors", n_neighbors)
-        self.max_steps = count("MOOSTAGE", "max_steps", max_steps)
+        super().__init__(
+            n_init=n_init,
+            n_neighbors=n_neighbors,
+            max_steps=max_steps,
+            archive_size=archive_size,
+            **kwargs,
+        )
         self.n_candidates = count("MOOSTAGE", "n_candidates", n_candidates)
         self.n_model_neighbors = count("MOOSTAGE", "n_model_neighbors", n_model_neighbors)
         self.n_model_steps = count("MOOSTAGE", "n_model_steps", n_model_steps)
@@ -114,54 +116,24 @@ class MOOSTAGE(ArchiveAlgorithm):
         self.max_rows = count("MOOSTAGE", "max_rows", max_rows)
 
     def _begin(self) -> None:
-        self.searches = GreedySearches(self.problem.n_obj, self.max_steps)
+        super()._begin()
         # By finished search: features [k, d] of its path, and the front [m, M] that it has met.
         self.window = Window(self.max_rows + 1)
         self.n_fitted = 0  # rows at the last fit
         self.model: RandomForestRegressor | None = None
 
-    # ------------------------------------------------------------------------------- ask and tell
-
-    def _ask(self) -> Population:
-        for _ in range(10):
-            if len(self.searches) == 0:
-                start = self._climb()
-                if start is not None:
-                    return start
-                self._begin_anywhere()
-            running = list(self.searches.running.values())
-            pop = new_neighbors(
-                self,
-                [search.x for search in running],
-                np.array([search.id for search in running]),
-                self.n_neighbors,
-                "search",
-            )
-            if len(pop):
-                return pop
-            for search in running:
-                self._learn(self.searches.end(search))
-        return restarts(self, self.n_neighbors)
-
-    def _answer_initial(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
-        self.normalization.update_feasible(F, CV, self.front)
-        self.searches.remember(self.front)
+    def _start(self) -> Population | None:
+        start = self._climb()
+        if start is None:
+            self._start_from_front(int(self.random_state.integers(len(self.front))))
+        return start
 
     def _answer(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
-        self.normalization.update_feasible(F, CV, self.front)
-        ids, X = origins(pop, "search", np.int64), [ind.X for ind in pop]
-        for search in self.searches.receive(ids, X, F, CV, self.normalization, self.front):
-            self._learn(search)
+        super()._answer(pop, F, CV, accepted)
         for i in np.flatnonzero(asked_by(pop, "model")):
-            self.searches.begin(X[i], F[i], float(CV[i]))
+            self.searches.begin(pop[i].X, F[i], float(CV[i]))
 
-    def _begin_anywhere(self) -> None:
-        i = int(self.random_state.integers(len(self.front)))
-        self.searches.begin(self.front.pop[i].X, self.front.F[i], float(self.front.CV[i]))
-
-    # ----------------------------------------------------------------------------------- the model
-
-    def _learn(self, search: Search) -> None:
+    def _end(self, search: Search) -> None:
         """Add a search that has ended to the training set."""
         path = encode(self.problem, rows(search.path))
         # An infeasible end is worth nothing, whatever its objectives.

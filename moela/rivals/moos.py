@@ -7,14 +7,9 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from pymoo.core.population import Population
 
-from moela._arrays import Bools, Floats
-from moela._checks import count
-from moela.core.algorithm import ArchiveAlgorithm
-from moela.core.origin import origins
-from moela.rivals.common import new_neighbors, restarts
-from moela.rivals.greedy import GreedySearches, Search
+from moela._arrays import Floats
+from moela.rivals.greedy import GreedyAlgorithm, Search
 
 
 @dataclass(eq=False)
@@ -55,7 +50,7 @@ class Interval:
         return parts
 
 
-class MOOS(ArchiveAlgorithm):
+class MOOS(GreedyAlgorithm):
     """Multi-objective optimistic search (published for 3D manycore design).
 
     A tree over weight vectors splits its boxes of weights in three. Each third gets a search, which
@@ -118,50 +113,21 @@ class MOOS(ArchiveAlgorithm):
         archive_size: int | None = 500,
         **kwargs: Any,
     ) -> None:
-        super().__init__(n_init=n_init, archive_size=archive_size, **kwargs)
-        self.n_neighbors = count("MOOS", "n_neighbors", n_neighbors)
-        self.max_steps = count("MOOS", "max_steps", max_steps)
+        super().__init__(
+            n_init=n_init,
+            n_neighbors=n_neighbors,
+            max_steps=max_steps,
+            archive_size=archive_size,
+            **kwargs,
+        )
 
     def _begin(self) -> None:
+        super()._begin()
         n_obj = self.problem.n_obj
-        self.searches = GreedySearches(n_obj, self.max_steps)
         self.leaves = [Interval(np.zeros(n_obj), np.ones(n_obj), 0, 0.0)]
         self.searched: dict[int, Interval] = {}
         self.n_splits = 0
         self.sweep_depth, self.sweep_best = 0, -np.inf
-
-    # ------------------------------------------------------------------------------- ask and tell
-
-    def _ask(self) -> Population:
-        for _ in range(10):
-            if len(self.searches) == 0:
-                self._split(self.choose_leaf())
-            running = list(self.searches.running.values())
-            pop = new_neighbors(
-                self,
-                [search.x for search in running],
-                np.array([search.id for search in running]),
-                self.n_neighbors,
-                "search",
-            )
-            if len(pop):
-                return pop
-            for search in running:
-                self._end(self.searches.end(search))
-        return restarts(self, self.n_neighbors)
-
-    def _answer_initial(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
-        self.normalization.update_feasible(F, CV, self.front)
-        self.searches.remember(self.front)
-
-    def _answer(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
-        self.normalization.update_feasible(F, CV, self.front)
-        X = [ind.X for ind in pop]
-        ids = origins(pop, "search", np.int64)
-        for search in self.searches.receive(ids, X, F, CV, self.normalization, self.front):
-            self._end(search)
-
-    # ------------------------------------------------------------------------------------ the tree
 
     def _end(self, search: Search) -> None:
         """Give the box of a search that has ended its value, and return it to the tree."""
@@ -186,12 +152,12 @@ class MOOS(ArchiveAlgorithm):
                 limit = depths[0]
             self.sweep_depth, self.sweep_best = 0, -np.inf
 
-    def _split(self, interval: Interval) -> None:
+    def _start(self) -> None:
+        """Split the next leaf, and begin a search for each third."""
+        leaf = self.choose_leaf()
         self.n_splits += 1
-        for third in interval.thirds():
+        for third in leaf.thirds():
             values = self.normalization.scalarize(self.front.F, third.weights(), "chebyshev")
             start = int(values.argmin())
-            search = self.searches.begin(
-                self.front.pop[start].X, self.front.F[start], float(self.front.CV[start])
-            )
+            search = self._start_from_front(start)
             self.searched[search.id] = third

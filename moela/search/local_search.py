@@ -61,10 +61,22 @@ class LocalSearches:
         Reduction of the scalarized value that the start model predicts; NaN without a prediction.
     """
 
-    _FIELDS = (
-        "ids", "pop", "F", "CV", "W", "fails", "gains", "cost", "step",
-        "features", "start", "start_F", "perturbation", "pending", "entered", "predicted_gain",
-    )  # fmt: skip
+    ids: Ints
+    pop: Population
+    F: Floats
+    CV: Floats
+    W: Floats
+    fails: Ints
+    gains: Ints
+    cost: Ints
+    step: Floats
+    features: Floats
+    start: Floats
+    start_F: Floats
+    perturbation: Ints
+    pending: Bools
+    entered: Ints
+    predicted_gain: Floats
 
     def __init__(
         self, n_obj: int, by: Scalarization, patience: int, max_gains: int | None = None
@@ -72,22 +84,9 @@ class LocalSearches:
         self.by, self.patience = by, patience
         self.max_gains = max_gains
         self.next_id = 0
-        self.ids: Ints = np.empty(0, dtype=np.int64)
-        self.pop = Population.empty()
-        self.F: Floats = np.empty((0, n_obj))
-        self.CV: Floats = np.empty(0)
-        self.W: Floats = np.empty((0, n_obj))
-        self.fails: Ints = np.empty(0, dtype=np.int64)
-        self.gains: Ints = np.empty(0, dtype=np.int64)
-        self.cost: Ints = np.empty(0, dtype=np.int64)
-        self.step: Floats = np.empty(0)
-        self.features: Floats = np.empty((0, 0))
-        self.start: Floats = np.empty((0, 0))
-        self.start_F: Floats = np.empty((0, n_obj))
-        self.perturbation: Ints = np.empty(0, dtype=np.int64)
-        self.pending: Bools = np.empty(0, dtype=bool)
-        self.entered: Ints = np.empty(0, dtype=np.int64)
-        self.predicted_gain: Floats = np.empty(0)
+        self.ids = np.empty(0, dtype=np.int64)
+        no_F = np.empty((0, n_obj))
+        self.begin(Population.empty(), no_F, np.empty(0), no_F, np.empty((0, 0)))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -121,7 +120,7 @@ class LocalSearches:
         `start` [b, e] defaults to `features` [b, d], `perturbation` [b] to zeros, and
         `predicted_gain` [b] to NaN.
         """
-        b = len(pop)
+        b, first = len(pop), len(self) == 0
         ids = np.arange(self.next_id, self.next_id + b)
         self.next_id += b
         zeros = np.zeros(b, dtype=np.int64)
@@ -133,13 +132,9 @@ class LocalSearches:
             "perturbation": perturbation, "pending": perturbation > 0, "entered": zeros,
             "predicted_gain": np.full(b, np.nan) if predicted_gain is None else predicted_gain,
         }  # fmt: skip
-        joined = {
-            name: np.concatenate([getattr(self, name), new[name]])
-            if len(self)
-            else new[name].copy()
-            for name in self._FIELDS
-        }
-        self.__dict__.update(joined)
+        for name, rows_ in new.items():
+            joined = rows_.copy() if first else np.concatenate([getattr(self, name), rows_])
+            setattr(self, name, joined)
         return ids
 
     def receive(
@@ -225,7 +220,7 @@ class LocalSearches:
 
     def drop(self, finished: Bools) -> None:
         """Remove searches, marked in [s]."""
-        for name in self._FIELDS:
+        for name in LocalSearches.__annotations__:
             setattr(self, name, getattr(self, name)[~finished])
 
 
