@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from pymoo.core.algorithm import Algorithm
@@ -90,7 +90,7 @@ class ArchiveAlgorithm(Algorithm):
         mutation: Mutation | None = None,
         repair: Repair | None = None,
         archive_size: int | None = None,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         # pymoo ignores unknown parameters, so a misspelled one would go unnoticed.
         refuse_unknown(type(self), kwargs)
@@ -139,7 +139,7 @@ class ArchiveAlgorithm(Algorithm):
 
     # ------------------------------------------------------------------------ pymoo's interface
 
-    def setup(self, problem: Problem, **kwargs: Any) -> ArchiveAlgorithm:
+    def setup(self, problem: Problem, **kwargs: object) -> ArchiveAlgorithm:
         """Begin a new run on a problem, even if this object has been used for a run before."""
         if self._setting_names is None:
             # What is set from here on is state of the run.
@@ -153,7 +153,7 @@ class ArchiveAlgorithm(Algorithm):
         super().setup(problem, **kwargs)
         return self
 
-    def _setup(self, problem: Problem, **kwargs: Any) -> None:
+    def _setup(self, problem: Problem, **kwargs: object) -> None:
         if problem.n_obj < 2:
             raise ValueError(
                 f"{type(self).__name__} needs a problem with at least 2 objectives. "
@@ -180,7 +180,7 @@ class ArchiveAlgorithm(Algorithm):
     def _initialize_infill(self) -> Population:
         return self._within_budget(self._sample())
 
-    def _initialize_advance(self, infills: Population | None = None, **kwargs: Any) -> None:
+    def _initialize_advance(self, infills: Population | None = None, **kwargs: object) -> None:
         pop, F, CV, accepted = self._take(infills)
         if len(self.front) == 0:
             raise ValueError(
@@ -192,7 +192,7 @@ class ArchiveAlgorithm(Algorithm):
     def _infill(self) -> Population:
         return self._within_budget(self._ask())
 
-    def _advance(self, infills: Population | None = None, **kwargs: Any) -> None:
+    def _advance(self, infills: Population | None = None, **kwargs: object) -> None:
         self._answer(*self._take(infills))
 
     def _set_optimum(self) -> None:
@@ -210,7 +210,7 @@ class ArchiveAlgorithm(Algorithm):
             self.termination.terminate()
             self.termination.update(self)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> ArchiveAlgorithm:
+    def __deepcopy__(self, memo: dict[int, object]) -> ArchiveAlgorithm:
         for name in self._shared_by_copies:
             shared = getattr(self, name, None)
             memo[id(shared)] = shared

@@ -72,7 +72,7 @@ class Origin:
     move: Floats | None = None
     predicted_change: float = float("nan")
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Origin:
+    def __deepcopy__(self, memo: dict[int, object]) -> Origin:
         # Everything but `base` is never changed, so copies may share it.
         return self if self.base is None else replace(self, base=deepcopy(self.base, memo))
 

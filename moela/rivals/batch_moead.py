@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from pymoo.core.population import Population
 
@@ -85,7 +83,7 @@ class BatchMOEAD(ArchiveAlgorithm):
         batch_size: int | None = None,
         scalarization: Scalarization = "chebyshev",
         archive_size: int | None = 500,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         count("BatchMOEAD", "n_subproblems", n_subproblems, at_least=2)
         super().__init__(n_init=n_subproblems, archive_size=archive_size, **kwargs)

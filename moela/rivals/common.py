@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from pymoo.core.population import Population
 
-from moela._arrays import Floats, Ints, rows
+from moela._arrays import Design, Floats, Ints, rows
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.core.origin import Part, set_origin
 
@@ -21,7 +20,7 @@ _MOVES = 8
 
 def new_neighbors(
     algorithm: ArchiveAlgorithm,
-    X: Sequence[Any],
+    X: Sequence[Design],
     searches: Ints,
     k: int,
     part: Part,
@@ -50,7 +49,7 @@ def new_neighbors(
     rng, context = algorithm.random_state, algorithm.context
     source = np.repeat(np.arange(len(X)), k)
     moved = rows(list(X))[source]
-    new_X: list[Any] = []
+    new_X: list[Design] = []
     sources: list[Ints] = []
     for _ in range(_MOVES):
         if step is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from pymoo.core.population import Population
@@ -181,7 +180,7 @@ class GreedyAlgorithm(ArchiveAlgorithm):
         n_neighbors: int,
         max_steps: int,
         archive_size: int | None,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         super().__init__(n_init=n_init, archive_size=archive_size, **kwargs)
         self.n_neighbors = count(type(self).__name__, "n_neighbors", n_neighbors)

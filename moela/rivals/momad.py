@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pymoo.core.individual import Individual
@@ -103,7 +103,7 @@ class MOMAD(ArchiveAlgorithm):
         n_replace: int = 2,
         scalarization: Scalarization = "weighted_sum",
         archive_size: int | None = 500,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         count("MOMAD", "n_subproblems", n_subproblems, at_least=2)
         super().__init__(n_init=n_subproblems, archive_size=archive_size, **kwargs)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from pymoo.core.population import Population
 from sklearn.ensemble import RandomForestRegressor
@@ -100,7 +98,7 @@ class MOOSTAGE(GreedyAlgorithm):
         n_trees: int = 50,
         max_rows: int = 2000,
         archive_size: int | None = 500,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         super().__init__(
             n_init=n_init,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
@@ -111,7 +110,7 @@ class MOOS(GreedyAlgorithm):
         n_neighbors: int = 5,
         max_steps: int = 15,
         archive_size: int | None = 500,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         super().__init__(
             n_init=n_init,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -25,7 +26,7 @@ from moela.search.guided import GuidedSearch
 from moela.search.preselection import Preselection
 from moela.search.published import PublishedMOELA
 from moela.search.restarts import Restart
-from moela.search.settings import DEFAULT, REPLACED, SETTING_NAMES, Settings, tuned
+from moela.search.settings import DEFAULT, REPLACED, SETTING_NAMES, Settings
 
 PARTS: tuple[Part, ...] = ("evolution", "search", "pareto")
 # Default batch size of evolution and Pareto local search; smaller while each evaluation improves
@@ -137,7 +138,7 @@ class MOELA(ArchiveAlgorithm):
         batch_size: int | None = None,
         models: Models | Literal["auto"] | None = "auto",
         archive_size: int | None = None,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         _check(shares, restarts, models)
         n_subproblems = count("MOELA", "n_subproblems", n_subproblems, at_least=2)
@@ -162,7 +163,7 @@ class MOELA(ArchiveAlgorithm):
         """Return MOELA with other `Settings`, for ablations; takes its parameters as well."""
         changed = {name: parameters.pop(name) for name in SETTING_NAMES & parameters.keys()}
         algorithm = cls(**parameters)
-        algorithm._settings = tuned(changed)
+        algorithm._settings = replace(DEFAULT, **changed)
         # Public, and only here, so that a store tells the variant from the default.
         algorithm.tuned = changed  # type: ignore[attr-defined]
         return algorithm

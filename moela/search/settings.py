@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any, Final, Literal
+from dataclasses import dataclass, fields
+from typing import Final, Literal
 
 from moela._checks import count, one_of, require
 from moela.core.scaling import SCALARIZATIONS, Scalarization
@@ -53,11 +52,6 @@ class Settings:
 
 DEFAULT: Final = Settings()
 SETTING_NAMES: Final = frozenset(field.name for field in fields(Settings))
-
-
-def tuned(values: Mapping[str, Any]) -> Settings:
-    """Return the default settings with other values for some."""
-    return replace(DEFAULT, **values)
 
 
 _CONSTANT = "It is not a parameter any more, but a constant: {}."
