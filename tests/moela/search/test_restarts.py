@@ -152,6 +152,7 @@ def test_restarts_find_what_lies_far_from_where_all_else_leads():
 
     with_them, runs = found("auto")
     without, stayed = found(False)
+    # Measured: 6 and 2 of 8 seeds.
     assert with_them >= 5 > 3 >= without
     assert all(r.algorithm.n_phases == 1 for r in stayed)
     assert all(r.algorithm.n_phases > 2 for r in runs)

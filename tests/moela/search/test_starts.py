@@ -83,6 +83,7 @@ def test_an_uncalibrated_model_leaves_the_choice_to_the_best_now(front, normaliz
     best, _ = shortlist(front.F, normalization, np.array([[0.5, 0.5]]), "weighted_sum")
     chosen, predicted = starts(front, normalization, model)
     # One in ten is drawn from the shortlist.
+    # Expected: 0.91; the standard deviation over 300 starts is 0.017.
     assert (chosen == best[0, 0]).mean() > 0.85
     assert set(chosen) <= set(best[0])
     np.testing.assert_allclose(predicted, 0.5 * front.F[chosen, 0], atol=0.02)
