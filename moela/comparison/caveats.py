@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from moela.comparison.numbers import Numbers
 from moela.comparison.summary import counted, listed
-from moela.quality.outcome import Outcome, by_problem
+from moela.quality.runs import ComparedRun, by_problem
 
 
 def remarks_on(comparison: Numbers) -> list[str]:
@@ -27,7 +27,7 @@ def remarks_on(comparison: Numbers) -> list[str]:
     return out
 
 
-def _rule(problem: str, group: list[Outcome]) -> list[str]:
+def _rule(problem: str, group: list[ComparedRun]) -> list[str]:
     """Say where some fronts are of everything evaluated, and others may be of less."""
     full = {o.algorithm for o in group if o.evaluated}
     less = {o.algorithm for o in group if o.evaluated is False}
@@ -48,7 +48,7 @@ def _rule(problem: str, group: list[Outcome]) -> list[str]:
     return []
 
 
-def _budgets(problem: str, group: list[Outcome]) -> list[str]:
+def _budgets(problem: str, group: list[ComparedRun]) -> list[str]:
     spent: dict[str, list[int]] = {}
     for o in group:
         if o.n_eval is not None:
@@ -62,7 +62,7 @@ def _budgets(problem: str, group: list[Outcome]) -> list[str]:
     return [f"The runs on {problem} had different numbers of evaluations: {each}; {hint}"]
 
 
-def _losses(problem: str, group: list[Outcome]) -> list[str]:
+def _losses(problem: str, group: list[ComparedRun]) -> list[str]:
     out = []
     for algorithm in dict.fromkeys(o.algorithm for o in group):
         runs = [o for o in group if o.algorithm == algorithm]
@@ -91,7 +91,7 @@ def _losses(problem: str, group: list[Outcome]) -> list[str]:
     return out
 
 
-def _versions(outcomes: list[Outcome]) -> list[str]:
+def _versions(outcomes: list[ComparedRun]) -> list[str]:
     seen: dict[str, set[str]] = {}
     for o in outcomes:
         versions = o.about.get("versions", {})

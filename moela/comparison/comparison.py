@@ -17,7 +17,7 @@ from moela.comparison.read.dispatch import read
 from moela.comparison.scale import LARGER_IS_BETTER, Scale, make_scale
 from moela.comparison.summary import summary_text
 from moela.quality.front import Front, pooled
-from moela.quality.outcome import History, Outcome, by_problem, check, clean
+from moela.quality.runs import ComparedRun, History, by_problem, check, clean
 
 INDICATORS = tuple(LARGER_IS_BETTER)
 
@@ -143,7 +143,7 @@ class Comparison(Pictures):
 
     Attributes
     ----------
-    outcomes : list of Outcome
+    outcomes : list of ComparedRun
         The runs, with their clean fronts.
     scales : dict of Scale by problem
         Ideal, nadir, reference point and where it comes from.
@@ -167,7 +167,7 @@ class Comparison(Pictures):
 
     def __init__(
         self,
-        outcomes: list[Outcome],
+        outcomes: list[ComparedRun],
         scales: Mapping[str, Scale],
         settings: Mapping[str, Any],
         remarks: Sequence[str] = (),
@@ -217,7 +217,7 @@ def _of_problem(given: Any, problem: str) -> Any:
     return given.get(problem) if isinstance(given, Mapping) else given
 
 
-def _with_model(outcome: Outcome, model: Any) -> Outcome:
+def _with_model(outcome: ComparedRun, model: Any) -> ComparedRun:
     if model is None:
         return outcome
     n_obj = outcome.F.shape[1] if hasattr(model, "decode") else None
@@ -234,7 +234,7 @@ def _with_model(outcome: Outcome, model: Any) -> Outcome:
     )
 
 
-def _cut(outcomes: list[Outcome], at: int | str) -> list[Outcome]:
+def _cut(outcomes: list[ComparedRun], at: int | str) -> list[ComparedRun]:
     """Return the runs as they were after so many evaluations."""
     out = []
     for _, group in by_problem(outcomes):

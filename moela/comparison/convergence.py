@@ -11,7 +11,7 @@ from moela._arrays import Floats
 from moela.comparison.scale import Scale
 from moela.quality.anytime import GrowingFront
 from moela.quality.indicators import N_DIRECTIONS, sphere_directions
-from moela.quality.outcome import Outcome
+from moela.quality.runs import ComparedRun
 
 # A run that finds the same front in another order may differ in the last bits of the sum over all
 # that it evaluated.
@@ -30,7 +30,7 @@ class Growth:
 
     Parameters
     ----------
-    outcome : Outcome
+    outcome : ComparedRun
         With a history.
     scale : Scale
 
@@ -41,7 +41,7 @@ class Growth:
         When each evaluation had ended, in seconds.
     """
 
-    def __init__(self, outcome: Outcome, scale: Scale) -> None:
+    def __init__(self, outcome: ComparedRun, scale: Scale) -> None:
         assert outcome.history is not None
         Z, reference = scale.clipped(outcome.history.load()), scale.reference_on_scale
         self.n_eval = len(Z)

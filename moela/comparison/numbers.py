@@ -16,7 +16,7 @@ from moela.comparison.scale import LARGER_IS_BETTER, Scale
 from moela.comparison.significance import Overall, Sample
 from moela.comparison.speedup import curves, speedups
 from moela.quality.front import Front, pooled
-from moela.quality.outcome import Outcome
+from moela.quality.runs import ComparedRun
 from moela.quality.statistics import quartiles
 from moela.quality.table import Table
 
@@ -26,7 +26,7 @@ class Numbers:
 
     def __init__(
         self,
-        outcomes: list[Outcome],
+        outcomes: list[ComparedRun],
         scales: Mapping[str, Scale],
         settings: Mapping[str, Any],
         remarks: Sequence[str] = (),
@@ -261,7 +261,9 @@ class Numbers:
         require("Comparison", "indicator", name, name in self.indicators, one_of)
         return name
 
-    def _of(self, problem: str, algorithm: str | None) -> list[tuple[Outcome, dict[str, float]]]:
+    def _of(
+        self, problem: str, algorithm: str | None
+    ) -> list[tuple[ComparedRun, dict[str, float]]]:
         found = [
             (o, m)
             for o, m in zip(self.outcomes, self._measured, strict=True)

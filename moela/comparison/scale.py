@@ -12,7 +12,7 @@ import numpy as np
 from moela._arrays import Floats
 from moela._checks import require
 from moela.quality import indicators
-from moela.quality.outcome import Outcome, clean, isolated, vector
+from moela.quality.runs import ComparedRun, clean, isolated, vector
 
 # Of the reference front, for IGD+ and epsilon; beyond it the most isolated points are kept.
 REFERENCE_SIZE = 2_000
@@ -109,7 +109,7 @@ class Scale:
 
 def make_scale(
     problem: str,
-    outcomes: Sequence[Outcome],
+    outcomes: Sequence[ComparedRun],
     *,
     ref_point: Any = None,
     reference_front: Any = None,
@@ -119,7 +119,7 @@ def make_scale(
     Parameters
     ----------
     problem : str
-    outcomes : sequence of Outcome
+    outcomes : sequence of ComparedRun
     ref_point : array [M], "problem", "pooled" or None
         None is the problem's own where all runs name the same one and some front has a point that
         is better than it in every objective; else "pooled": the nadir of the pooled front plus a
@@ -184,7 +184,7 @@ def make_scale(
 
 def _reference_point(
     problem: str,
-    outcomes: Sequence[Outcome],
+    outcomes: Sequence[ComparedRun],
     given: Any,
     pooled: Floats,
 ) -> tuple[Floats, str, list[str]]:
@@ -218,6 +218,6 @@ def _reference_point(
     return indicators.beyond(pooled), rule, remarks
 
 
-def _names(outcomes: Sequence[Outcome], n_obj: int) -> tuple[str, ...]:
+def _names(outcomes: Sequence[ComparedRun], n_obj: int) -> tuple[str, ...]:
     named = next((o.names for o in outcomes if o.names and len(o.names) == n_obj), None)
     return tuple(f"f{j + 1}" for j in range(n_obj)) if named is None else named

@@ -12,7 +12,7 @@ import numpy as np
 from moela._arrays import Floats
 from moela.comparison.scale import LARGER_IS_BETTER
 from moela.quality.statistics import (
-    Ranking,
+    AverageRanks,
     compare_groups,
     compare_pairs,
     compare_samples,
@@ -190,7 +190,7 @@ class Overall:
     blocks : str
         What is ranked within: ``"problems"`` (by medians), ``"seeds"``, or ``""`` where neither
         serves: one problem, and runs that can't be paired.
-    ranking : Ranking or None
+    ranking : AverageRanks or None
         Mean ranks and Friedman's test; None without blocks.
     p_value : float
         Of Friedman's test; without blocks of the Kruskal-Wallis test. NaN where neither can be had.
@@ -198,7 +198,7 @@ class Overall:
 
     algorithms: tuple[str, ...]
     blocks: str
-    ranking: Ranking | None
+    ranking: AverageRanks | None
     p_value: float
 
 

@@ -15,7 +15,7 @@ from moela._arrays import Floats
 from moela._checks import require
 from moela.experiments.files import Run
 from moela.quality.indicators import beyond
-from moela.quality.statistics import compare_samples, holm, quartiles
+from moela.quality.statistics import quartiles
 from moela.quality.table import Table
 
 RefPoint = str | ArrayLike | Mapping[str, ArrayLike]
@@ -280,61 +280,6 @@ class ExperimentResults:
             )
         return Table(rows)
 
-    def compare(
-        self,
-        algorithm: str,
-        at: int | None = None,
-        ref_point: RefPoint = "problem",
-        alternative: str = "two-sided",
-    ) -> Table:
-        """Compare an algorithm with each other one on each problem, by final hypervolume.
-
-        Parameters
-        ----------
-        algorithm : str
-        at : int, optional
-            Evaluations. Default: the smaller of the two budgets.
-        ref_point
-            See `ref_point`.
-        alternative : {"two-sided", "greater"}
-            Of the test; "greater" is that `algorithm` is better.
-
-        Returns
-        -------
-        Table
-            ``problem, rival, evaluations, median, rival_median, ratio, p_value, p_holm``. The test
-            is Wilcoxon's rank sum test over seeds; Holm's correction is over the rivals on a
-            problem. With few seeds no p-value can be small: 7 against 7 give 0.0006 at best.
-        """
-        known = self.algorithms
-        require("compare", "algorithm", algorithm, algorithm in known, f"one of {', '.join(known)}")
-        rows = []
-        for problem in self.problems:
-            mine = self._runs_of(problem, algorithm)
-            block: list[dict[str, Any]] = []
-            for rival in known:
-                theirs = self.select(problem=problem, algorithm=rival).runs
-                if rival == algorithm or not theirs:
-                    continue
-                n = min(run.budget for run in (*mine, *theirs)) if at is None else at
-                a = self.values(problem, algorithm, n, ref_point)
-                b = self.values(problem, rival, n, ref_point)
-                medians = float(np.median(a)), float(np.median(b))
-                block.append(
-                    {
-                        "problem": problem,
-                        "rival": rival,
-                        "evaluations": n,
-                        "median": medians[0],
-                        "rival_median": medians[1],
-                        "ratio": _ratio(*medians),
-                        "p_value": compare_samples(a, b, alternative),
-                    }
-                )
-            corrected = holm([float(row["p_value"]) for row in block])
-            rows += [row | {"p_holm": p} for row, p in zip(block, corrected, strict=True)]
-        return Table(rows)
-
     def table(self, ref_point: RefPoint | None = "problem") -> Table:
         """Return a row a run: what it was, its times, its hypervolume (without where None).
 
@@ -385,9 +330,3 @@ class ExperimentResults:
             ((*key, runs) for key, runs in groups.items()),
             key=lambda group: (order[group[0]], rank[group[1]], group[2]),
         )
-
-
-def _ratio(a: float, b: float) -> float:
-    if b > 0:
-        return a / b
-    return float("inf") if a > 0 else 1.0

@@ -24,7 +24,7 @@ from moela.plots.style import (
     short,
 )
 from moela.quality.indicators import extent
-from moela.quality.outcome import isolated
+from moela.quality.runs import isolated
 
 # More points or lines of an algorithm than this say no more in a picture.
 _MAX_POINTS, _MAX_LINES = 1_000, 120

@@ -10,7 +10,7 @@ import numpy as np
 
 from moela._arrays import Floats
 from moela.plots.style import SMALL, TEXT, Look, done, dress, looks, new_figure, short
-from moela.quality.statistics import Ranking
+from moela.quality.statistics import AverageRanks
 
 
 def plot_values(
@@ -85,7 +85,7 @@ def plot_values(
 
 def plot_ranks(
     names: Sequence[str],
-    ranking: Ranking,
+    ranking: AverageRanks,
     *,
     styles: Mapping[str, Look] | None = None,
     title: str = "",
@@ -96,7 +96,7 @@ def plot_ranks(
     Parameters
     ----------
     names : sequence of str, [k]
-    ranking : Ranking
+    ranking : AverageRanks
         Of `rank_blocks`.
     styles, title, path
         As in `plot_2d`.

@@ -13,7 +13,7 @@ from moela._arrays import Floats, Ints
 from moela._checks import require
 from moela.quality import indicators
 from moela.quality.indicators import beyond, extent
-from moela.quality.outcome import clean, designs_array, numbers, vector
+from moela.quality.runs import clean, designs_array, numbers, vector
 from moela.quality.table import Table
 
 

@@ -29,7 +29,7 @@ from moela.evaluation.storage.reader import EvaluationStore
 from moela.experiments import files
 from moela.experiments.results import ExperimentResults
 from moela.quality.front import Front
-from moela.quality.outcome import Outcome
+from moela.quality.runs import ComparedRun
 
 ACCEPTED = (
     "pymoo Results, arrays [n, M], Fronts, DataFrames, runs of an experiment, ExperimentResults, "
@@ -38,7 +38,7 @@ ACCEPTED = (
 )
 
 
-def read(results: Any) -> list[Outcome]:
+def read(results: Any) -> list[ComparedRun]:
     """Return the outcomes in whatever was handed in.
 
     Parameters
@@ -211,7 +211,7 @@ def _name_problems(found: list[Found]) -> list[Found]:
     return [f if f.problem is not None else replace(f, problem=only) for f in out]
 
 
-def _name_algorithms(found: list[Found]) -> list[Outcome]:
+def _name_algorithms(found: list[Found]) -> list[ComparedRun]:
     """Name those without a name, and give those of one class, but of other settings, their own."""
     makers: dict[str | None, list[str]] = {}
     batches = _name_batches([f for f in found if f.algorithm is None])

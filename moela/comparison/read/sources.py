@@ -22,7 +22,7 @@ from moela.evaluation.storage.reader import Run as StoredRun
 from moela.experiments import files
 from moela.experiments.results import ExperimentResults
 from moela.quality.front import Front
-from moela.quality.outcome import History, Outcome, clean
+from moela.quality.runs import ComparedRun, History, clean
 
 # Beyond which a store is taken for damaged.
 _MAX_OBJECTIVES, _MAX_ROWS = 1_000, 100_000_000
@@ -32,7 +32,7 @@ _MAX_OBJECTIVES, _MAX_ROWS = 1_000, 100_000_000
 class Found:
     """An outcome whose names may still be open: None is a name that nobody gave."""
 
-    outcome: Outcome
+    outcome: ComparedRun
     problem: str | None
     algorithm: str | None
     # Class, sizes and version of the problem, then its settings where those are known: by these,
@@ -55,13 +55,13 @@ def one_batch(found: Iterable[Found]) -> list[Found]:
 def of_points(F: Any, source: str, **more: Any) -> Found:
     """Return plain points of which nothing else is known, but for CV and X."""
     points, X, left_out = clean(source, F, more.get("CV"), more.get("X"))
-    outcome = Outcome("", "", None, points, X, source=source, left_out=left_out)
+    outcome = ComparedRun("", "", None, points, X, source=source, left_out=left_out)
     return Found(outcome, None, None)
 
 
 def of_front(front: Front) -> Found:
     """Return a Front with its designs, names and problem."""
-    outcome = Outcome(
+    outcome = ComparedRun(
         "",
         "",
         None,
@@ -102,7 +102,7 @@ def of_result(result: Result) -> Found:
     evaluator = getattr(algorithm, "evaluator", None)
     # The archive of ours holds the non-dominated part of all that was evaluated.
     unbounded = isinstance(algorithm, ArchiveAlgorithm) and algorithm.archive_size is None
-    outcome = Outcome(
+    outcome = ComparedRun(
         "",
         "",
         _whole(getattr(algorithm, "seed", None)),
@@ -163,7 +163,7 @@ def _kind(name: str, n_var: Any, n_obj: Any, version: Any) -> str:
 def of_run(run: files.Run) -> Found:
     """Return a run of an experiment."""
     points, X, left_out = clean(str(run.key), run.front_F, None, run.front_X)
-    outcome = Outcome(
+    outcome = ComparedRun(
         "",
         "",
         run.seed,
@@ -249,7 +249,7 @@ def _of_stored(store: EvaluationStore, run: StoredRun, *, after_others: bool) ->
     signature = run.problem
     title = _title(signature)
     algorithm = _title(run.algorithm)
-    outcome = Outcome(
+    outcome = ComparedRun(
         "",
         "",
         run.seed,
@@ -317,7 +317,7 @@ def of_parts(parts: Iterable[FrontFile], source: str) -> list[Found]:
     out = []
     for part in parts:
         points, X, left_out = clean(source, part.F, None, part.X)
-        outcome = Outcome(
+        outcome = ComparedRun(
             "",
             "",
             part.seed,

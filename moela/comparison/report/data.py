@@ -12,7 +12,7 @@ import numpy as np
 from moela._arrays import Floats
 from moela.quality.front import Front
 from moela.quality.indicators import extent
-from moela.quality.outcome import isolated
+from moela.quality.runs import isolated
 
 if TYPE_CHECKING:
     from moela.comparison import Comparison

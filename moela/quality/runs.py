@@ -37,7 +37,7 @@ class History:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ComparedRun:
     """One run of one algorithm on one problem, its front clean: finite, feasible, non-dominated.
 
     Attributes
@@ -106,7 +106,7 @@ class Outcome:
             return None
         return self.seconds * np.arange(1, self.history.n_eval + 1) / self.history.n_eval
 
-    def thinned(self, size: int) -> Outcome:
+    def thinned(self, size: int) -> ComparedRun:
         """Return it with at most `size` points, far from each other."""
         if len(self.F) <= size:
             return self
@@ -239,7 +239,7 @@ def isolated(Z: Floats, size: int) -> Floats:
     return np.sort(np.array(chosen[:size]))
 
 
-def check(outcomes: list[Outcome]) -> None:
+def check(outcomes: list[ComparedRun]) -> None:
     """Raise where outcomes can't stand beside each other.
 
     Raises
@@ -257,7 +257,7 @@ def check(outcomes: list[Outcome]) -> None:
                     f"{other.F.shape[1]}. Give different problems different names: "
                     '{"problem": {"algorithm": runs}}.'
                 )
-        seen: dict[tuple[str, int], Outcome] = {}
+        seen: dict[tuple[str, int], ComparedRun] = {}
         for outcome in group:
             if outcome.seed is None:
                 continue
@@ -270,7 +270,7 @@ def check(outcomes: list[Outcome]) -> None:
                 )
 
 
-def by_problem(outcomes: list[Outcome]) -> Iterator[tuple[str, list[Outcome]]]:
+def by_problem(outcomes: list[ComparedRun]) -> Iterator[tuple[str, list[ComparedRun]]]:
     """Yield the problems in their order, each with its outcomes."""
     for problem in dict.fromkeys(o.problem for o in outcomes):
         yield problem, [o for o in outcomes if o.problem == problem]
