@@ -24,7 +24,7 @@ COMMANDS = {
 }
 EXTRAS = {
     "torch": "torch", "safetensors": "torch", "transformers": "hf", "pyarrow": "tables",
-    "plotly": "report",
+    "plotly": "report", "jinja2": "report",
 }  # fmt: skip
 GROUPS = {"run": "optimize a design problem", "moe": "work on deployments of MoE models"}
 

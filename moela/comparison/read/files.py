@@ -1,4 +1,4 @@
-"""Fronts in text files: the folder that `moela run` leaves, CSV, tables with blank lines."""
+"""Readers of fronts in text files: folders of `moela run`, CSV, and tables with blank lines."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from moela._arrays import Floats
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 _VARIABLE = re.compile(r"x_?\d+$", re.IGNORECASE)
-# Columns that say whose the points of a row are.
+# Columns that name the run that a row belongs to.
 _LABELS = ("algorithm", "problem", "seed")
 _ABOUT = ("command", "settings", "versions", "date", "machine")
 _INDEX = re.compile(r"(Unnamed: \d+)?$")
@@ -24,14 +27,14 @@ _OBJECTIVE = re.compile(r"f_?\d+$", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class FrontFile:
-    """One set of points of a file, and what is said about it.
+    """One set of points in a file, and what the file says about it.
 
     Attributes
     ----------
     F : float array, [n, M]
-    X : array [n, n_var] of numbers, truths or texts, or None
+    X : array [n, n_var] of numbers, booleans or texts, or None
     names : tuple of str or None
-        Of the objectives, where the file has a heading.
+        Names of the objectives, if the file has a heading.
     algorithm, problem, version : str or None
     seed, n_eval : int or None
     seconds : float or None
@@ -39,7 +42,7 @@ class FrontFile:
     evaluated : bool or None
         Whether the points are the non-dominated part of everything evaluated; None if unknown.
     about : dict
-        Settings and versions, as they were written down.
+        Settings and versions, as recorded.
     """
 
     F: Floats
@@ -53,25 +56,25 @@ class FrontFile:
     seconds: float | None = None
     ref_point: Floats | None = None
     evaluated: bool | None = None
-    about: Mapping[str, Any] = field(default_factory=dict)
+    about: Mapping[str, object] = field(default_factory=dict)
 
 
 def read_front_file(path: Path) -> list[FrontFile]:
     """Read the sets of points in a text file, or in a numpy file of an array.
 
     Rows hold numbers, separated by commas, semicolons, tabs or blanks; with semicolons or tabs the
-    decimal sign may be a comma. An empty cell is a value that nobody knows, as NaN is. Lines that
-    start with ``#`` are skipped. A blank line begins another set, that of another run. With a
-    heading, columns named ``x0``, ``x1``, ... are variables, those named ``algorithm``,
-    ``problem`` and ``seed`` say whose points a row's are, one without a name is an index, and the
-    others are objectives; or, where some are named ``f0``, ``f1``, ..., these. A ``run.json``
-    beside a ``front.csv``, as `moela run` writes it, says more. An array in a ``.npy`` file is
-    [n, M] or, for s runs, [s, n, M].
+    decimal sign may be a comma. An empty cell is an unknown value, as NaN is. Lines that start with
+    ``#`` are skipped. A blank line begins the set of another run. With a heading, columns named
+    ``x0``, ``x1``, ... are variables; columns named ``algorithm``, ``problem`` and ``seed`` name
+    the run of each row; a column without a name is an index; and the other columns are objectives,
+    or only those named ``f0``, ``f1``, ..., if there are any. A ``run.json`` beside a
+    ``front.csv``, as `moela run` writes it, is read, too. An array in a ``.npy`` file is [n, M] or,
+    for s runs, [s, n, M].
 
     Raises
     ------
     ValueError
-        The file is no such table; the message names file, line, what was expected and what came.
+        The file is no such table; the message names file, line, and expected and actual content.
     """
     if path.suffix == ".npy":
         return [FrontFile(F) for F in _array(path)]
@@ -85,18 +88,17 @@ def read_front_file(path: Path) -> list[FrontFile]:
     heading, sets = _tables(path, lines)
     parts = [part for rows in sets for part in _parts(path, heading, rows)]
     record = _record(path.with_name("run.json")) if path.name == "front.csv" else {}
-    said = _said(path.with_name("run.json"), record, parts[0].F.shape[1])
+    known = _known(path.with_name("run.json"), record, parts[0].F.shape[1])
     if len(parts) > 1:
-        said.pop("seed", None)
-    own = ("algorithm", "problem", "seed")
+        known.pop("seed", None)
     return [
-        replace(part, **said | {k: v for k in own if (v := getattr(part, k)) is not None})
+        replace(part, **known | {k: v for k in _LABELS if (v := getattr(part, k)) is not None})
         for part in parts
     ]
 
 
-def read_frame(frame: Any) -> list[FrontFile]:
-    """Read the points in a pandas DataFrame, whose columns are as in a file; see there."""
+def read_frame(frame: DataFrame) -> list[FrontFile]:
+    """Read the points in a pandas DataFrame, with the columns of `read_front_file`."""
     heading = [str(name) for name in frame.columns]
     cells = [["" if v is None else str(v) for v in row] for row in frame.itertuples(index=False)]
     return _parts("the DataFrame", heading, list(enumerate(cells)))
@@ -117,7 +119,7 @@ def _array(path: Path) -> list[Floats]:
 
 
 Rows = list[tuple[int, list[str]]]
-"""Numbers of lines, and the cells in them."""
+"""The number of each line, and its cells."""
 
 
 def _tables(path: Path, lines: list[str]) -> tuple[list[str] | None, list[Rows]]:
@@ -162,13 +164,13 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _parts(owner: Any, heading: list[str] | None, rows: Rows) -> list[FrontFile]:
-    """Return the sets of points in rows under a heading, by whose they are."""
+def _parts(owner: object, heading: list[str] | None, rows: Rows) -> list[FrontFile]:
+    """Return the sets of points in rows under a heading, one per run."""
     width = len(rows[0][1]) if heading is None else len(heading)
-    whose, objectives, variables = _columns(owner, heading, width)
+    labels, objectives, variables = _columns(owner, heading, width)
     groups: dict[tuple[str, ...], Rows] = {}
     for number, cells in rows:
-        key = tuple(cells[j] for j in whose.values())
+        key = tuple(cells[j] for j in labels.values())
         groups.setdefault(key, []).append((number, cells))
     names = None if heading is None else tuple(heading[j] for j in objectives)
     return [
@@ -176,15 +178,15 @@ def _parts(owner: Any, heading: list[str] | None, rows: Rows) -> list[FrontFile]
             F=_numbers(owner, group, objectives, heading),
             X=_designs(group, variables) if variables else None,
             names=names,
-            **_labels(owner, dict(zip(whose, key, strict=True)), group),
+            **_labels(owner, dict(zip(labels, key, strict=True)), group),
         )
-        for key, group in (groups or {("",) * len(whose): []}).items()
+        for key, group in (groups or {("",) * len(labels): []}).items()
     ]
 
 
-def _labels(owner: Any, said: dict[str, str], rows: Rows) -> dict[str, Any]:
-    """Return the labels of a set of rows; an empty cell says nothing."""
-    labels: dict[str, Any] = {name: value for name, value in said.items() if value}
+def _labels(owner: object, cells: dict[str, str], rows: Rows) -> dict[str, Any]:
+    """Return the labels of a set of rows, without empty ones."""
+    labels: dict[str, Any] = {name: value for name, value in cells.items() if value}
     if "seed" in labels:
         seed = float(labels["seed"]) if _is_number(labels["seed"]) else float("nan")
         if not seed.is_integer():
@@ -196,7 +198,7 @@ def _labels(owner: Any, said: dict[str, str], rows: Rows) -> dict[str, Any]:
     return labels
 
 
-def _numbers(owner: Any, rows: Rows, columns: list[int], heading: list[str] | None) -> Floats:
+def _numbers(owner: object, rows: Rows, columns: list[int], heading: list[str] | None) -> Floats:
     out = np.empty((len(rows), len(columns)))
     for i, (number, cells) in enumerate(rows):
         for k, j in enumerate(columns):
@@ -210,7 +212,7 @@ def _numbers(owner: Any, rows: Rows, columns: list[int], heading: list[str] | No
 
 
 def _designs(rows: Rows, columns: list[int]) -> NDArray[Any]:
-    """Return variables as what they are: numbers, truths, or texts."""
+    """Return variables as numbers, booleans, or texts."""
     cells = np.array([[row[j] for j in columns] for _, row in rows], dtype=object)
     cells = cells.reshape(len(rows), len(columns))
     if all(cell in ("True", "False") for cell in cells.flat):
@@ -221,7 +223,7 @@ def _designs(rows: Rows, columns: list[int]) -> NDArray[Any]:
 
 
 def _columns(
-    owner: Any, heading: list[str] | None, width: int
+    owner: object, heading: list[str] | None, width: int
 ) -> tuple[dict[str, int], list[int], list[int]]:
     """Return the columns of labels by name, of objectives, and of variables."""
     if heading is None:
@@ -229,18 +231,18 @@ def _columns(
     twice = next((name for k, name in enumerate(heading) if name and name in heading[:k]), None)
     if twice is not None:
         raise ValueError(f"{owner}: expected a heading of different names, got {twice!r} twice.")
-    whose = {name.lower(): j for j, name in enumerate(heading) if name.lower() in _LABELS}
+    labels = {name.lower(): j for j, name in enumerate(heading) if name.lower() in _LABELS}
     variables = [j for j, name in enumerate(heading) if _VARIABLE.match(name)]
     objectives = [j for j, name in enumerate(heading) if _OBJECTIVE.match(name)]
     if not objectives:
-        others = {*variables, *whose.values()}
+        others = {*variables, *labels.values()}
         objectives = [j for j in range(width) if j not in others and not _INDEX.match(heading[j])]
     if len(objectives) < 2:
         raise ValueError(
             f"{owner}: line 1: expected at least two columns of objectives (f0, f1, ..., or any "
             f"names but x0, x1, ... and {', '.join(_LABELS)}), got {', '.join(heading)[:80]}."
         )
-    return whose, objectives, variables
+    return labels, objectives, variables
 
 
 def _record(path: Path) -> dict[str, Any]:
@@ -255,20 +257,20 @@ def _record(path: Path) -> dict[str, Any]:
     return record
 
 
-def _said(path: Path, record: dict[str, Any], n_obj: int) -> dict[str, Any]:
-    """Return what a run.json says about its front, checked."""
+def _known(path: Path, record: dict[str, Any], n_obj: int) -> dict[str, Any]:
+    """Return the attributes of a front that its run.json names, checked."""
     if not record:
         return {}
     settings, problem = record.get("settings", {}), record.get("problem", {})
     for name, part in (("settings", settings), ("problem", problem)):
         if not isinstance(part, dict):
             raise ValueError(f"{path}: {name}: expected an object, got {type(part).__name__}.")
-    reference = record.get("reference")
-    point = None
-    if isinstance(reference, dict):
-        point = np.array([_number(path, "reference", v) for v in reference.values()])
-        if point.shape != (n_obj,):
-            raise ValueError(f"{path}: reference: expected {n_obj} numbers, got {len(point)}.")
+    given = record.get("ref_point", record.get("reference"))  # its name in version 0.1
+    ref_point = None
+    if isinstance(given, dict):
+        ref_point = np.array([_number(path, "ref_point", v) for v in given.values()])
+        if ref_point.shape != (n_obj,):
+            raise ValueError(f"{path}: ref_point: expected {n_obj} numbers, got {len(ref_point)}.")
     seconds = record.get("seconds")
     algorithm = settings.get("algorithm")
     return {
@@ -278,21 +280,21 @@ def _said(path: Path, record: dict[str, Any], n_obj: int) -> dict[str, Any]:
         "seed": _whole(path, "settings.seed", settings.get("seed")),
         "n_eval": _whole(path, "n_eval", record.get("n_eval")),
         "seconds": None if seconds is None else _number(path, "seconds", seconds),
-        "ref_point": point,
-        # MOELA returns all that is non-dominated, the others a population or a bounded archive.
+        "ref_point": ref_point,
+        # MOELA returns everything non-dominated; the others a population or a bounded archive.
         "evaluated": algorithm in ("moela", "moela-published"),
         "about": {k: record[k] for k in _ABOUT if k in record}
         | {"version": problem.get("version")},
     }
 
 
-def _number(path: Path, name: str, value: Any) -> float:
+def _number(path: Path, name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
         raise ValueError(f"{path}: {name}: expected a finite number, got {str(value)[:40]!r}.")
     return float(value)
 
 
-def _whole(path: Path, name: str, value: Any) -> int | None:
+def _whole(path: Path, name: str, value: object) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int):
