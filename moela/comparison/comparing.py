@@ -149,7 +149,7 @@ def _of_problem(given: Any, problem: str) -> Any:
     return given.get(problem) if isinstance(given, Mapping) else given
 
 
-def _with_model(run: ComparedRun, model: object) -> ComparedRun:
+def _with_model(run: ComparedRun, model: Any) -> ComparedRun:
     """Return the run with the names, reference point and decoder of a problem."""
     if model is None:
         return run

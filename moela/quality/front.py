@@ -176,7 +176,7 @@ class Front:
         corners = Z[[int((part.max(axis=1) + 1e-9 * Z.sum(axis=1)).argmin()) for part in others]]
         normal: Floats = np.ones(n_obj)
         if abs(np.linalg.det(corners)) > 1e-9:
-            solved = np.linalg.solve(corners, np.ones(n_obj))
+            solved = np.asarray(np.linalg.solve(corners, np.ones(n_obj)), dtype=float)
             if (solved > 0).all():
                 normal = solved
         return np.asarray((1.0 - Z @ normal) / np.linalg.norm(normal))
