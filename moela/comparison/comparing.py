@@ -135,7 +135,27 @@ def compare(
 def front_of(result: object) -> Front:
     """Return the front of a pymoo Result, or of anything else that `moela.compare` takes.
 
-    Runs of several seeds or algorithms are pooled, and points labeled by algorithm.
+    Runs of several seeds or algorithms are pooled, and their points are labeled by algorithm.
+
+    Parameters
+    ----------
+    result
+        Runs of one problem; see `moela.compare` for what is accepted.
+
+    Returns
+    -------
+    Front
+
+    Raises
+    ------
+    ValueError
+        If `result` holds runs of several problems.
+
+    Examples
+    --------
+    >>> from moela import front_of
+    >>> len(front_of([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]))
+    2
     """
     runs = read(result)
     check(runs)

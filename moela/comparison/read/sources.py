@@ -23,6 +23,7 @@ from moela.evaluation.storage.reader import EvaluationStore
 from moela.evaluation.storage.reader import Run as StoredRun
 from moela.experiments import files
 from moela.experiments.results import ExperimentResults
+from moela.provenance import renames
 from moela.quality.front import Front
 from moela.quality.runs import ComparedRun, Decoder, Designs, History, clean
 
@@ -271,8 +272,8 @@ def _of_stored(store: EvaluationStore, run: StoredRun, *, after_others: bool) ->
         compared = replace(compared, left_out={**compared.left_out, "failed": run.n_failed})
     title = _class_name(run.problem)
     kind = _kind(title, run.problem.get("n_var", 0), n_obj, run.problem.get("version"))
-    settings = json.dumps(run.problem, sort_keys=True)
-    maker = json.dumps(run.algorithm, sort_keys=True)
+    settings = json.dumps(renames.without_digests(run.problem), sort_keys=True)
+    maker = json.dumps(renames.without_digests(run.algorithm), sort_keys=True)
     return RunDraft(compared, title, _class_name(run.algorithm), (kind, settings), maker)
 
 
