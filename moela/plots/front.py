@@ -10,23 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from moela._arrays import Floats
+from moela.quality.front import largest_box
 
 # Okabe and Ito's colors, told apart by the color-blind.
 _BLUE, _ORANGE, _GRAY = "#0072B2", "#D55E00", "#999999"
-
-
-def compromise(F: ArrayLike, reference: ArrayLike | None = None) -> int:
-    """Pick the design of F [n, M] that alone dominates most: the largest box to the reference.
-
-    Without a reference, or where no design dominates it, the nadir of F serves.
-    """
-    F = np.asarray(F, dtype=float)
-    corner = F.max(axis=0) if reference is None else np.asarray(reference, dtype=float)
-    if not (F < corner).all(axis=1).any():
-        corner = F.max(axis=0)
-    room = np.maximum(corner - F, 0.0)
-    scale = room.max(axis=0)
-    return int((room / np.where(scale > 0, scale, 1.0)).prod(axis=1).argmax())
 
 
 def plot_front(
@@ -82,7 +69,7 @@ def plot_front(
             f"Got shape {F.shape}{'' if np.isfinite(F).all() else ' with values not finite'}."
         )
     labels = [f"f{j + 1}" for j in range(F.shape[1])] if names is None else list(names)
-    best = compromise(F, reference)
+    best = largest_box(F, reference)
     # A Figure of its own, without pyplot, leaves the caller's backend and windows alone.
     figure = Figure(figsize=(11, 4.4), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.0, 1.25))
@@ -110,7 +97,7 @@ def _scatter(
     points = axes.scatter(F[:, 0], F[:, 1], s=16, **colors)
     if F.shape[1] > 2:
         figure.colorbar(points, ax=axes, label=labels[2])
-    axes.plot(*F[best, :2], "o", ms=11, mfc="none", mec=_ORANGE, mew=2, label="compromise")
+    axes.plot(*F[best, :2], "o", ms=11, mfc="none", mec=_ORANGE, mew=2, label="largest box")
     if reference is not None:
         axes.plot(*np.asarray(reference)[:2], "*", ms=14, color="black", label=reference_name)
     axes.set(xlabel=labels[0], ylabel=labels[1])
@@ -137,7 +124,7 @@ def _parallel(
         axes.set_ylabel(f"% of the {reference_name}")
     at = np.arange(F.shape[1])
     axes.plot(at, Z.T, color=_GRAY, lw=0.6, alpha=max(0.08, min(0.6, 30 / len(F))))
-    axes.plot(at, Z[best], color=_ORANGE, lw=2.5, marker="o", label="compromise")
+    axes.plot(at, Z[best], color=_ORANGE, lw=2.5, marker="o", label="largest box")
     axes.set_xticks(at, labels)
     axes.legend(frameon=False)
     axes.grid(alpha=0.3)

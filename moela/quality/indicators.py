@@ -62,7 +62,7 @@ def hypervolume(F: ArrayLike, ref_point: ArrayLike, *, exact: bool | None = None
     hypervolume indicator". Approximate: Deng and Zhang 2019, "Approximating hypervolume and
     hypervolume contributions using polar coordinate". moocore implements both.
     """
-    points, reference = _table("hypervolume", F), np.asarray(ref_point, dtype=float)
+    points, reference = _table("hypervolume", F, least=1), np.asarray(ref_point, dtype=float)
     fits = reference.shape == (points.shape[1],)
     require("hypervolume", "ref_point", ref_point, fits, f"{points.shape[1]} numbers")
     inside = points[(points < reference).all(axis=1)]
@@ -304,8 +304,8 @@ def _even(n_dim: int, n: int) -> Floats:
     return np.asarray((0.5 + np.arange(1, n + 1)[:, None] * steps) % 1.0)
 
 
-def _table(owner: str, F: ArrayLike) -> Floats:
+def _table(owner: str, F: ArrayLike, least: int = 2) -> Floats:
     points = np.asarray(F, dtype=float)
-    fits = points.ndim == 2 and points.shape[1] >= 2
-    require(owner, "F", points.shape, fits, "of shape [n, M] with M at least 2")
+    fits = points.ndim == 2 and points.shape[1] >= least
+    require(owner, "F", points.shape, fits, f"of shape [n, M] with M at least {least}")
     return points
