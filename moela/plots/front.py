@@ -1,19 +1,24 @@
-"""Pictures of fronts, by matplotlib."""
+"""The picture of one front."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from moela._arrays import Floats
+from moela.plots.style import COLORS, done, new_figure
 from moela.quality.front import largest_box
 
-# Okabe and Ito's colors, told apart by the color-blind.
-_BLUE, _ORANGE, _GRAY = "#0072B2", "#D55E00", "#999999"
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_BLUE, _ORANGE = COLORS[:2]
+_GRAY = "#999999"
 
 
 def plot_front(
@@ -24,7 +29,7 @@ def plot_front(
     reference_name: str = "reference",
     title: str | None = None,
     path: str | Path | None = None,
-) -> Any:
+) -> Figure:
     """Draw a front: two objectives against each other, and all of them as parallel coordinates.
 
     Parameters
@@ -34,10 +39,10 @@ def plot_front(
     names : sequence of str, optional
         Their names.
     reference : float array [M], optional
-        A design to compare with; the right panel then shows each objective in percent of it, else
-        scaled to [0, 1] over the front.
+        Objectives of a design to compare with. The right panel then shows each objective in percent
+        of the reference, else scaled to [0, 1] over the front.
     reference_name : str
-        What the legend calls it.
+        Name of the reference in the legend.
     title : str, optional
     path : str or Path, optional
         Where to save the picture.
@@ -60,8 +65,6 @@ def plot_front(
     >>> len(figure.axes)
     2
     """
-    from matplotlib.figure import Figure
-
     F = np.atleast_2d(np.asarray(F, dtype=float))
     if F.size == 0 or F.shape[1] < 2 or not np.isfinite(F).all():
         raise ValueError(
@@ -70,21 +73,18 @@ def plot_front(
         )
     labels = [f"f{j + 1}" for j in range(F.shape[1])] if names is None else list(names)
     best = largest_box(F, reference)
-    # A Figure of its own, without pyplot, leaves the caller's backend and windows alone.
-    figure = Figure(figsize=(11, 4.4), layout="constrained")
+    figure = new_figure(11, 4.4)
     left, right = figure.subplots(1, 2, width_ratios=(1.0, 1.25))
     _scatter(figure, left, F, labels, reference, reference_name, best)
     _parallel(right, F, labels, reference, reference_name, best)
     if title:
         figure.suptitle(title)
-    if path is not None:
-        figure.savefig(path, dpi=130)
-    return figure
+    return done(figure, path)
 
 
 def _scatter(
-    figure: Any,
-    axes: Any,
+    figure: Figure,
+    axes: Axes,
     F: Floats,
     labels: list[str],
     reference: ArrayLike | None,
@@ -107,7 +107,7 @@ def _scatter(
 
 
 def _parallel(
-    axes: Any,
+    axes: Axes,
     F: Floats,
     labels: list[str],
     reference: ArrayLike | None,

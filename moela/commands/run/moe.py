@@ -20,6 +20,7 @@ from moela.quality.table import Row, Table
 
 if TYPE_CHECKING:
     from moe_costmodel import Plan, RoutingTrace
+    from moe_costmodel.plans.export_files import Export
     from problems import MoEDeployment
 
 _LONGEST_TABLE = 12
@@ -176,7 +177,7 @@ def _columns(problem: MoEDeployment, front: FinalFront) -> dict[str, list[object
 
 def _export(plan: Plan, out: Path) -> dict[str, str]:
     """Write the engines' files; return the flags of each engine, or why it has none."""
-    makers: dict[str, Callable[[], object]] = {
+    makers: dict[str, Callable[[], Export]] = {
         "sglang": lambda: plan.to_sglang(out / "sglang.json"),
         "vllm": lambda: plan.to_vllm(out / "vllm.json"),
         "tensorrt-llm": lambda: plan.to_tensorrt_llm(out / "tensorrt_llm.yaml"),
