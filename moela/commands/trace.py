@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +95,9 @@ def _record(arguments: argparse.Namespace) -> None:
         from moe_costmodel.example.record import excerpts
 
         model: Any = load_model()
-        batches: Any = _bytes_of(arguments) if arguments.text else excerpts("code")
+        batches: Iterable[Any] = excerpts("code")
+        if arguments.text:
+            batches = islice(_bytes_of(arguments), arguments.sequences)
     else:
         model, batches = _saved_model(arguments)
     two = bool(getattr(model.config, "is_encoder_decoder", False))
@@ -112,12 +115,9 @@ def _texts(arguments: argparse.Namespace) -> list[bytes]:
 def _bytes_of(arguments: argparse.Namespace) -> Iterator[Any]:
     import torch
 
-    n = 0
     for text in _texts(arguments):
         for start in range(0, len(text), arguments.length):
-            if n < arguments.sequences:
-                yield torch.tensor([list(text[start : start + arguments.length])])
-                n += 1
+            yield torch.tensor([list(text[start : start + arguments.length])])
 
 
 def _saved_model(arguments: argparse.Namespace) -> tuple[Any, Iterator[Any]]:
@@ -138,15 +138,12 @@ def _saved_model(arguments: argparse.Namespace) -> tuple[Any, Iterator[Any]]:
     model = loader.from_pretrained(arguments.model, use_safetensors=True, **options).eval()
 
     def batches() -> Iterator[Any]:
-        n = 0
         for text in texts:
             ids = tokenizer(text.decode(), return_tensors="pt")["input_ids"]
             for part in ids.split(arguments.length, dim=1):
-                if n < arguments.sequences:
-                    yield _with_answer(model, part, arguments.new_tokens) if two else part
-                    n += 1
+                yield _with_answer(model, part, arguments.new_tokens) if two else part
 
-    return model, batches()
+    return model, islice(batches(), arguments.sequences)
 
 
 def _with_answer(model: Any, ids: Any, new_tokens: int) -> dict[str, Any]:

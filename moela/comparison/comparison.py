@@ -23,7 +23,6 @@ from moela.quality.runs import ComparedRun
 from moela.quality.table import Row, Table
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from pandas import DataFrame
 
     from moela.comparison.settings import Settings
@@ -295,76 +294,14 @@ class Comparison:
         """The color of each algorithm in every picture."""
         return {name: look.color for name, look in self.styles.items()}
 
-    def plot_fronts(
-        self,
-        problem: str | None = None,
-        kind: str | None = None,
-        path: str | Path | None = None,
-    ) -> Figure:
-        """Draw the front of each algorithm, all of its runs together.
-
-        Parameters
-        ----------
-        problem : str, optional
-            Not needed if there is only one.
-        kind : {"2d", "3d", "matrix", "parallel"}, optional
-            Default: by the number of objectives; the matrix of all pairs for more than three.
-        path : str or Path, optional
-            File to save the picture in.
-        """
-        return pictures.plot_fronts(self, self.only_problem(problem), kind, path)
-
-    def plot_attainment(self, problem: str | None = None, path: str | Path | None = None) -> Figure:
-        """Draw the region that the runs of each algorithm attain, for two or three objectives."""
-        return pictures.plot_attainment(self, self.only_problem(problem), path)
-
-    def plot_attainment_difference(
-        self,
-        algorithm: str,
-        rival: str,
-        problem: str | None = None,
-        path: str | Path | None = None,
-    ) -> Figure:
-        """Draw where runs of one algorithm attain more often than another's, in two objectives."""
-        name = self.only_problem(problem)
-        return pictures.plot_attainment_difference(self, algorithm, rival, name, path)
-
-    def plot_convergence(
-        self, problem: str | None = None, path: str | Path | None = None
-    ) -> Figure:
-        """Draw the hypervolume over evaluations: medians, and bands between the quartiles."""
-        return pictures.plot_convergence(self, self.only_problem(problem), path)
-
-    def plot_values(
-        self,
-        problem: str | None = None,
-        indicator: str | None = None,
-        path: str | Path | None = None,
-    ) -> Figure:
-        """Draw an indicator of each run, algorithms side by side."""
-        name = self._indicator(indicator)
-        return pictures.plot_values(self, self.only_problem(problem), name, path)
-
-    def plot_ranks(self, indicator: str | None = None, path: str | Path | None = None) -> Figure:
-        """Draw the critical difference diagram of mean ranks.
-
-        Raises
-        ------
-        ValueError
-            There are no blocks to rank within: only one problem, and runs that can't be paired.
-        """
-        return pictures.plot_ranks(self, self._indicator(indicator), path)
-
-    def plot_profile(self, indicator: str | None = None, path: str | Path | None = None) -> Figure:
-        """Draw the share of instances on which each algorithm is within a factor of the best.
-
-        `ratios` defines the instances.
-        """
-        return pictures.plot_profile(self, self._indicator(indicator), path)
-
-    def save_pictures(self, folder: str | Path) -> list[Path]:
-        """Write every available picture into a folder as PNG files, and return their paths."""
-        return pictures.save_all(self, folder)
+    plot_fronts = pictures.plot_fronts
+    plot_attainment = pictures.plot_attainment
+    plot_attainment_difference = pictures.plot_attainment_difference
+    plot_convergence = pictures.plot_convergence
+    plot_values = pictures.plot_values
+    plot_ranks = pictures.plot_ranks
+    plot_profile = pictures.plot_profile
+    save_pictures = pictures.save_pictures
 
     def report(self, path: str | Path, *, title: str = "Comparison") -> Path:
         """Write a page with all results: one HTML file that needs no network.

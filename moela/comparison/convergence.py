@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 from numba import njit
@@ -24,18 +23,6 @@ _EXACT_BEYOND = 25
 def is_followed_exactly(n_points: int, n_obj: int) -> bool:
     """Tell whether convergence to a front of this size is exact, or estimated along directions."""
     return n_points <= _EXACT_UP_TO.get(n_obj, _EXACT_BEYOND)
-
-
-class Shares(Protocol):
-    """The hypervolume over evaluations, as a share of the box of a problem."""
-
-    def shares(self, at: Sequence[int]) -> Floats:
-        """Return the share after each of these numbers of evaluations."""
-        ...
-
-    def evaluations_to(self, target: float) -> float:
-        """Return the evaluations after which the share first reaches `target`, or infinity."""
-        ...
 
 
 class ConvergenceCurve:
@@ -71,15 +58,16 @@ class ConvergenceCurve:
         Z, ref_point = scale.clipped(run.history.load()), scale.ref_point_on_scale
         self.n_eval = len(Z)
         self.times = run.times()
-        self._shares: Shares = (ExactShares if exact else DirectionalShares)(Z, ref_point)
+        self._box = float(np.prod(np.maximum(ref_point, 0.0))) if exact else 1.0
+        self._volume = (GrowingFront if exact else DirectionalShares)(Z, ref_point)
 
     def shares(self, at: Sequence[int]) -> Floats:
         """Return the hypervolume's share of the box after each of these numbers of evaluations."""
-        return self._shares.shares(at)
+        return self._volume.volumes(at) / (self._box or 1.0)
 
     def evaluations_to(self, target: float) -> float:
         """Return the evaluations after which the share first reaches `target`, or infinity."""
-        return self._shares.evaluations_to(target)
+        return self._volume.first(target * self._box)
 
     def seconds(self, n: float) -> float:
         """Return when evaluation n ended; infinity for infinity, NaN if times are unknown."""
@@ -88,37 +76,13 @@ class ConvergenceCurve:
         return float("nan") if self.times is None else float(self.times[int(n) - 1])
 
 
-class ExactShares:
-    """Shares by hypervolumes of fronts.
-
-    Parameters
-    ----------
-    Z : float array, [n_eval, M]
-        Objectives on the common scale.
-    ref_point : float array, [M]
-        On the common scale.
-    """
-
-    def __init__(self, Z: Floats, ref_point: Floats) -> None:
-        self._box = float(np.prod(np.maximum(ref_point, 0.0)))
-        self._front = GrowingFront(Z, ref_point)
-
-    def shares(self, at: Sequence[int]) -> Floats:
-        """Return the share after each of these numbers of evaluations."""
-        return self._front.volumes(at) / (self._box or 1.0)
-
-    def evaluations_to(self, target: float) -> float:
-        """Return the evaluations after which the share first reaches `target`, or infinity."""
-        return self._front.first(target * self._box)
-
-
 class DirectionalShares:
-    """Shares estimated by the reach of the dominated region from the reference point.
+    """Estimates of what `GrowingFront` computes, as shares of the box below the reference point.
 
-    The volume is proportional to the mean, over many directions, of the reach to the power of the
-    number of objectives (Deng and Zhang 2019). One pass over the run gives it after every
-    evaluation, to about 0.003. The directions are the same for every run, so differences between
-    runs are more accurate than that.
+    The volume is proportional to the mean, over many directions, of the reach of the dominated
+    region from the reference point to the power of the number of objectives (Deng and Zhang 2019).
+    One pass over the run gives it after every evaluation, to about 0.003. The directions are the
+    same for every run, so differences between runs are more accurate than that.
 
     Parameters
     ----------
@@ -138,11 +102,11 @@ class DirectionalShares:
         gaps = np.ascontiguousarray(ref_point - Z[inside])
         self._inside = _mean_reaches(gaps, rays) / (box if box > 0 else 1.0)
 
-    def shares(self, at: Sequence[int]) -> Floats:
+    def volumes(self, at: Sequence[int]) -> Floats:
         """Return the share after each of these numbers of evaluations."""
         return np.concatenate([[0.0], self._inside])[np.searchsorted(self._at, at, "right")]
 
-    def evaluations_to(self, target: float) -> float:
+    def first(self, target: float) -> float:
         """Return the evaluations after which the share first reaches `target`, or infinity."""
         if target <= 0:
             return 1.0

@@ -26,11 +26,24 @@ Captioned = tuple[str, Callable[[], "Figure"]]
 Saved = str | Path | None
 
 
-def plot_fronts(c: Comparison, problem: str, kind: str | None = None, path: Saved = None) -> Figure:
-    """Draw the front of each algorithm; see `Comparison.plot_fronts`."""
+def plot_fronts(
+    c: Comparison, problem: str | None = None, kind: str | None = None, path: Saved = None
+) -> Figure:
+    """Draw the front of each algorithm, all of its runs together.
+
+    Parameters
+    ----------
+    problem : str, optional
+        Not needed if there is only one.
+    kind : {"2d", "3d", "matrix", "parallel"}, optional
+        Default: by the number of objectives; the matrix of all pairs for more than three.
+    path : str or Path, optional
+        File to save the picture in.
+    """
     from moela import plots
 
-    scale = c.scales[problem]
+    name = c.only_problem(problem)
+    scale = c.scales[name]
     n_obj = len(scale.names)
     chosen = kind or {2: "2d", 3: "3d"}.get(n_obj, "matrix")
     allowed = ["matrix", "parallel", *{2: ["2d"], 3: ["3d"]}.get(n_obj, [])]
@@ -39,54 +52,66 @@ def plot_fronts(c: Comparison, problem: str, kind: str | None = None, path: Save
     draw: Callable[..., Figure] = getattr(plots, f"plot_{chosen}")
     if chosen == "parallel":
         draw = partial(draw, ideal=scale.ideal, nadir=scale.nadir)
-    fronts = {a: F for a in _fronts(c, problem) if len(F := c.front(problem, a).F)}
-    return draw(fronts, scale.names, styles=c.styles, title=problem, path=path)
+    fronts = {a: F for a in _fronts(c, name) if len(F := c.front(name, a).F)}
+    return draw(fronts, scale.names, styles=c.styles, title=name, path=path)
 
 
-def plot_attainment(c: Comparison, problem: str, path: Saved = None) -> Figure:
-    """Draw attainment surfaces; see `Comparison.plot_attainment`."""
+def plot_attainment(c: Comparison, problem: str | None = None, path: Saved = None) -> Figure:
+    """Draw the region that the runs of each algorithm attain, for two or three objectives."""
     from moela import plots
 
-    fronts = {a: runs for a, runs in _fronts(c, problem).items() if any(len(F) for F in runs)}
-    names = c.scales[problem].names
-    return plots.plot_attainment(fronts, names, styles=c.styles, title=problem, path=path)
+    name = c.only_problem(problem)
+    fronts = {a: runs for a, runs in _fronts(c, name).items() if any(len(F) for F in runs)}
+    names = c.scales[name].names
+    return plots.plot_attainment(fronts, names, styles=c.styles, title=name, path=path)
 
 
 def plot_attainment_difference(
-    c: Comparison, algorithm: str, rival: str, problem: str, path: Saved = None
+    c: Comparison, algorithm: str, rival: str, problem: str | None = None, path: Saved = None
 ) -> Figure:
-    """Draw differences of attainment; see `Comparison.plot_attainment_difference`."""
+    """Draw where runs of one algorithm attain more often than another's, for two objectives."""
     from moela import plots
 
-    fronts = _fronts(c, problem)
+    name = c.only_problem(problem)
+    fronts = _fronts(c, name)
     for parameter, given in (("algorithm", algorithm), ("rival", rival)):
         one_of = f"one of {', '.join(fronts)}"
         require("plot_attainment_difference", parameter, given, given in fronts, one_of)
     return plots.plot_attainment_difference(
-        fronts[algorithm], fronts[rival], c.scales[problem].names, labels=(algorithm, rival),
-        styles=c.styles, title=problem, path=path,
+        fronts[algorithm], fronts[rival], c.scales[name].names, labels=(algorithm, rival),
+        styles=c.styles, title=name, path=path,
     )  # fmt: skip
 
 
-def plot_convergence(c: Comparison, problem: str, path: Saved = None) -> Figure:
-    """Draw hypervolumes over evaluations; see `Comparison.plot_convergence`."""
+def plot_convergence(c: Comparison, problem: str | None = None, path: Saved = None) -> Figure:
+    """Draw the hypervolume over evaluations: medians, and bands between the quartiles."""
     from moela import plots
 
-    table = c.convergence().where(problem=problem)
-    return plots.plot_convergence(table, styles=c.styles, title=problem, path=path)
+    name = c.only_problem(problem)
+    table = c.convergence().where(problem=name)
+    return plots.plot_convergence(table, styles=c.styles, title=name, path=path)
 
 
-def plot_values(c: Comparison, problem: str, indicator: str, path: Saved = None) -> Figure:
-    """Draw an indicator of each run; see `Comparison.plot_values`."""
+def plot_values(
+    c: Comparison, problem: str | None = None, indicator: str | None = None, path: Saved = None
+) -> Figure:
+    """Draw an indicator of each run, algorithms side by side."""
     from moela import plots
 
-    values = {a: c.values(problem, a, indicator) for a in _fronts(c, problem)}
-    ylabel = axis_title(indicator)
-    return plots.plot_values(values, ylabel=ylabel, styles=c.styles, title=problem, path=path)
+    name = c.only_problem(problem)
+    values = {a: c.values(name, a, indicator) for a in _fronts(c, name)}
+    ylabel = axis_title(indicator or c.indicators[0])
+    return plots.plot_values(values, ylabel=ylabel, styles=c.styles, title=name, path=path)
 
 
-def plot_ranks(c: Comparison, indicator: str, path: Saved = None) -> Figure:
-    """Draw mean ranks; see `Comparison.plot_ranks`."""
+def plot_ranks(c: Comparison, indicator: str | None = None, path: Saved = None) -> Figure:
+    """Draw the critical difference diagram of mean ranks.
+
+    Raises
+    ------
+    ValueError
+        There are no blocks to rank within: only one problem, and runs that can't be paired.
+    """
     from moela import plots
 
     overall = c.ranks(indicator)
@@ -97,19 +122,22 @@ def plot_ranks(c: Comparison, indicator: str, path: Saved = None) -> Figure:
             "can't be paired."
         )
     blocks = f"{overall.ranking.n_blocks} {overall.blocks}"
-    title = f"mean ranks by {TITLES[indicator]} over {blocks}"
+    title = f"mean ranks by {TITLES[indicator or c.indicators[0]]} over {blocks}"
     return plots.plot_ranks(
         overall.algorithms, overall.ranking, styles=c.styles, title=title, path=path
     )
 
 
-def plot_profile(c: Comparison, indicator: str, path: Saved = None) -> Figure:
-    """Draw performance profiles; see `Comparison.plot_profile`."""
+def plot_profile(c: Comparison, indicator: str | None = None, path: Saved = None) -> Figure:
+    """Draw the share of instances on which each algorithm is within a factor of the best.
+
+    `ratios` defines the instances.
+    """
     from moela import plots
 
-    better = LARGER_IS_BETTER[indicator]
-    label = f"{TITLES[indicator]}: {'best over own' if better else 'times the best'}"
-    return plots.plot_profile(c.ratios(indicator), xlabel=label, styles=c.styles, path=path)
+    ratios, name = c.ratios(indicator), indicator or c.indicators[0]
+    label = f"{TITLES[name]}: {'best over own' if LARGER_IS_BETTER[name] else 'times the best'}"
+    return plots.plot_profile(ratios, xlabel=label, styles=c.styles, path=path)
 
 
 def pictures_of_problem(c: Comparison, problem: str) -> dict[str, Captioned]:
@@ -143,7 +171,7 @@ def pictures_of_problem(c: Comparison, problem: str) -> dict[str, Captioned]:
     title = axis_title(c.indicators[0])
     out["values"] = (
         f"{title[:1].upper()}{title[1:]}: each run, with median and quartiles.",
-        partial(plot_values, c, problem, c.indicators[0]),
+        partial(plot_values, c, problem),
     )
     if c.has_history:
         out["convergence"] = (
@@ -162,18 +190,18 @@ def pictures_of_all(c: Comparison) -> dict[str, Captioned]:
     if c.ranks().ranking is not None:
         out["ranks"] = (
             "Mean ranks, 1 is best; bars join algorithms without significant differences.",
-            partial(plot_ranks, c, first),
+            partial(plot_ranks, c),
         )
     if any(len(group) == len(c.algorithms) for group in c.samples(first).values()):
         out["profile"] = (
             "Share of the instances on which an algorithm is within a factor of the best one.",
-            partial(plot_profile, c, first),
+            partial(plot_profile, c),
         )
     return out
 
 
-def save_all(c: Comparison, folder: str | Path) -> list[Path]:
-    """Write every available picture as a PNG file; see `Comparison.save_pictures`."""
+def save_pictures(c: Comparison, folder: str | Path) -> list[Path]:
+    """Write every available picture into a folder as PNG files, and return their paths."""
     out = Path(folder).expanduser()
     out.mkdir(parents=True, exist_ok=True)
     named = {

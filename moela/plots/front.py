@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from moela._arrays import Floats
 from moela.plots.style import COLORS, done, new_figure
 from moela.quality.front import largest_box
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _BLUE, _ORANGE = COLORS[:2]
@@ -72,59 +70,36 @@ def plot_front(
             f"Got shape {F.shape}{'' if np.isfinite(F).all() else ' with values not finite'}."
         )
     labels = [f"f{j + 1}" for j in range(F.shape[1])] if names is None else list(names)
-    best = largest_box(F, reference)
+    other = None if reference is None else np.asarray(reference, dtype=float)
+    best = largest_box(F, other)
     figure = new_figure(11, 4.4)
     left, right = figure.subplots(1, 2, width_ratios=(1.0, 1.25))
-    _scatter(figure, left, F, labels, reference, reference_name, best)
-    _parallel(right, F, labels, reference, reference_name, best)
-    if title:
-        figure.suptitle(title)
-    return done(figure, path)
-
-
-def _scatter(
-    figure: Figure,
-    axes: Axes,
-    F: Floats,
-    labels: list[str],
-    reference: ArrayLike | None,
-    reference_name: str,
-    best: int,
-) -> None:
     colors: dict[str, Any] = {"color": _BLUE}
     if F.shape[1] > 2:
         colors = {"c": F[:, 2], "cmap": "viridis"}
-    points = axes.scatter(F[:, 0], F[:, 1], s=16, **colors)
+    points = left.scatter(F[:, 0], F[:, 1], s=16, **colors)
     if F.shape[1] > 2:
-        figure.colorbar(points, ax=axes, label=labels[2])
-    axes.plot(*F[best, :2], "o", ms=11, mfc="none", mec=_ORANGE, mew=2, label="largest box")
-    if reference is not None:
-        axes.plot(*np.asarray(reference)[:2], "*", ms=14, color="black", label=reference_name)
-    axes.set(xlabel=labels[0], ylabel=labels[1])
-    axes.locator_params(axis="x", nbins=6)  # more numbers would touch
-    axes.legend(frameon=False)
-    axes.grid(alpha=0.3)
-
-
-def _parallel(
-    axes: Axes,
-    F: Floats,
-    labels: list[str],
-    reference: ArrayLike | None,
-    reference_name: str,
-    best: int,
-) -> None:
-    if reference is None:
+        figure.colorbar(points, ax=left, label=labels[2])
+    left.plot(*F[best, :2], "o", ms=11, mfc="none", mec=_ORANGE, mew=2, label="largest box")
+    if other is not None:
+        left.plot(*other[:2], "*", ms=14, color="black", label=reference_name)
+    left.set(xlabel=labels[0], ylabel=labels[1])
+    left.locator_params(axis="x", nbins=6)  # more numbers would touch
+    if other is None:
         span = np.ptp(F, axis=0)
         Z = (F - F.min(axis=0)) / np.where(span > 0, span, 1.0)
-        axes.set_ylabel("share of the front's range")
+        right.set_ylabel("share of the front's range")
     else:
-        Z = 100.0 * F / np.asarray(reference, dtype=float)
-        axes.axhline(100.0, color="black", lw=1, ls="--", label=reference_name)
-        axes.set_ylabel(f"% of the {reference_name}")
+        Z = 100.0 * F / other
+        right.axhline(100.0, color="black", lw=1, ls="--", label=reference_name)
+        right.set_ylabel(f"% of the {reference_name}")
     at = np.arange(F.shape[1])
-    axes.plot(at, Z.T, color=_GRAY, lw=0.6, alpha=max(0.08, min(0.6, 30 / len(F))))
-    axes.plot(at, Z[best], color=_ORANGE, lw=2.5, marker="o", label="largest box")
-    axes.set_xticks(at, labels)
-    axes.legend(frameon=False)
-    axes.grid(alpha=0.3)
+    right.plot(at, Z.T, color=_GRAY, lw=0.6, alpha=max(0.08, min(0.6, 30 / len(F))))
+    right.plot(at, Z[best], color=_ORANGE, lw=2.5, marker="o", label="largest box")
+    right.set_xticks(at, labels)
+    for axes in (left, right):
+        axes.legend(frameon=False)
+        axes.grid(alpha=0.3)
+    if title:
+        figure.suptitle(title)
+    return done(figure, path)

@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
 
 from pymoo.core.algorithm import Algorithm
-from pymoo.core.operator import Operator
+from pymoo.core.problem import Problem
 from pymoo.core.result import Result
 from pymoo.optimize import minimize
 
 from moela.evaluation.evaluator import Evaluator
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 ALGORITHMS = ("moela", "moela-published", "moos", "moo-stage", "nsga2", "nsga3", "moead", "ga")
-
-
-class DesignProblem(Protocol):
-    """A pymoo problem that brings its own operators."""
-
-    n_obj: int
-
-    def operators(self) -> dict[str, Operator]:
-        """Return sampling, crossover, and mutation."""
-        ...
 
 
 def add_options(
@@ -50,7 +37,7 @@ def check_evals(arguments: argparse.Namespace) -> None:
 
 
 def search(
-    problem: DesignProblem, arguments: argparse.Namespace, *, progress: bool | None = None
+    problem: Problem, arguments: argparse.Namespace, *, progress: bool | None = None
 ) -> Result:
     """Optimize a problem as the options say."""
     return minimize(
@@ -69,7 +56,7 @@ def make_folder(arguments: argparse.Namespace) -> Path:
     return out
 
 
-def make_algorithm(name: str, problem: DesignProblem) -> Algorithm:
+def make_algorithm(name: str, problem: Problem) -> Algorithm:
     """Return an algorithm by its name on the command line, with the problem's operators."""
     from moela import MOELA
     from moela.rivals import MOOS, MOOSTAGE

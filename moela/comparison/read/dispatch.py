@@ -11,18 +11,15 @@ import numpy as np
 from pymoo.core.population import Population
 from pymoo.core.result import Result
 
+from moela.comparison.read.drafts import RunDraft, nameless, one_batch
 from moela.comparison.read.files import read_frame
 from moela.comparison.read.sources import (
-    RunDraft,
-    nameless,
     of_experiment,
     of_front,
-    of_parts,
     of_path,
     of_result,
     of_run,
     of_store,
-    one_batch,
 )
 from moela.evaluation.storage.reader import EvaluationStore
 from moela.experiments import files
@@ -113,7 +110,7 @@ def _drafts(value: object) -> list[RunDraft]:
     if isinstance(value, Front):
         return [of_front(value)]
     if hasattr(value, "columns") and hasattr(value, "itertuples"):
-        return of_parts(read_frame(value), "a DataFrame")
+        return read_frame(value)
     if isinstance(value, list | tuple | np.ndarray) and _is_list_of_runs(value):
         return [draft for item in value for draft in _drafts(item)]
     if isinstance(value, list | tuple) or hasattr(value, "__array__"):

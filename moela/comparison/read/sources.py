@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from pymoo.core.individual import Individual, calc_cv
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 from pymoo.core.result import Result
 
 from moela._arrays import Floats, rows
-from moela.comparison.read.files import FrontFile, read_front_file
+from moela.comparison.read.drafts import RunDraft, kind_of, nameless
+from moela.comparison.read.files import read_front_file
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.evaluation.runners.outcome import OK, failed
 from moela.evaluation.storage.reader import EvaluationStore
@@ -25,74 +26,10 @@ from moela.experiments import files
 from moela.experiments.results import ExperimentResults
 from moela.provenance import renames
 from moela.quality.front import Front
-from moela.quality.runs import ComparedRun, Decoder, Designs, History, clean
+from moela.quality.runs import Decoder, History
 
 # A store with more is taken for damaged.
 _MAX_OBJECTIVES, _MAX_ROWS = 1_000, 100_000_000
-
-
-@dataclass(frozen=True)
-class RunDraft:
-    """A run whose names may still be missing.
-
-    Attributes
-    ----------
-    run : ComparedRun
-        With empty names.
-    problem, algorithm : str or None
-        None if unknown.
-    kind : tuple of str
-        Class, sizes and version of the problem; then its settings, if known. They tell problems of
-        the same class apart.
-    maker : str
-        Settings of the algorithm, if known, which tell algorithms of the same class apart.
-    batch : object
-        Identity of what was read together: without a name, the runs of a batch belong to one
-        algorithm.
-    title : tuple of str
-        Name of the file and of the folders above it, innermost first: a name of last resort.
-    """
-
-    run: ComparedRun
-    problem: str | None = None
-    algorithm: str | None = None
-    kind: tuple[str, str] = ("", "")
-    maker: str = ""
-    batch: object = field(default_factory=object)
-    title: tuple[str, ...] = ()
-
-
-def one_batch(drafts: Iterable[RunDraft]) -> list[RunDraft]:
-    """Return runs that were read together as one batch."""
-    batch = object()
-    return [replace(draft, batch=batch) for draft in drafts]
-
-
-def nameless(
-    F: ArrayLike,
-    source: str,
-    *,
-    CV: ArrayLike | None = None,
-    X: Designs | None = None,
-    owner: str = "",
-    **known: Any,
-) -> ComparedRun:
-    """Return a run without names from its points.
-
-    Parameters
-    ----------
-    F, CV, X
-        As in `clean`.
-    source : str
-        Where the run was read from.
-    owner : str
-        Name of the run in messages. Default: the source.
-    **known
-        Further attributes of `ComparedRun`.
-    """
-    points, designs, left_out = clean(owner or source, F, CV, X)
-    fields: dict[str, Any] = {"seed": None, "left_out": left_out} | known
-    return ComparedRun("", "", F=points, X=designs, source=source, **fields)
 
 
 def of_front(front: Front) -> RunDraft:
@@ -148,7 +85,7 @@ def of_result(result: Result) -> RunDraft:
         model=_decoder(problem),
     )
     title = type(problem).__name__
-    kind = _kind(title, problem.n_var, n_obj, getattr(problem, "version", None))
+    kind = kind_of(title, problem.n_var, n_obj, getattr(problem, "version", None))
     return RunDraft(run, title, name, (kind, ""))
 
 
@@ -167,10 +104,6 @@ def _individuals(individuals: list[Individual], n_obj: int) -> tuple[Floats, Flo
 
 def _decoder(problem: Problem | object) -> Decoder | None:
     return problem if hasattr(problem, "decode") else None
-
-
-def _kind(name: str, n_var: int, n_obj: int, version: object) -> str:
-    return json.dumps([name, int(n_var), int(n_obj), None if version is None else str(version)])
 
 
 # ------------------------------------------------------------------------------------ experiments
@@ -271,7 +204,7 @@ def _of_stored(store: EvaluationStore, run: StoredRun, *, after_others: bool) ->
     if run.n_failed:
         compared = replace(compared, left_out={**compared.left_out, "failed": run.n_failed})
     title = _class_name(run.problem)
-    kind = _kind(title, run.problem.get("n_var", 0), n_obj, run.problem.get("version"))
+    kind = kind_of(title, run.problem.get("n_var", 0), n_obj, run.problem.get("version"))
     settings = json.dumps(renames.without_digests(run.problem), sort_keys=True)
     maker = json.dumps(renames.without_digests(run.algorithm), sort_keys=True)
     return RunDraft(compared, title, _class_name(run.algorithm), (kind, settings), maker)
@@ -311,25 +244,4 @@ def _of_front_file(path: Path) -> list[RunDraft]:
     place = path.absolute()
     inner = place.parent if path.name == "front.csv" else place.with_name(place.stem)
     title = tuple(part for part in reversed(inner.parts) if part != inner.anchor)
-    return [replace(d, title=title) for d in of_parts(read_front_file(path), str(path))]
-
-
-def of_parts(parts: Iterable[FrontFile], source: str) -> list[RunDraft]:
-    """Return the sets of points of a table."""
-    out = []
-    for part in parts:
-        run = nameless(
-            part.F,
-            source,
-            X=part.X,
-            seed=part.seed,
-            evaluated=part.evaluated,
-            n_eval=part.n_eval,
-            seconds=part.seconds,
-            names=part.names,
-            ref_point=part.ref_point,
-            about=part.about,
-        )
-        kind = "" if part.problem is None else _kind(part.problem, 0, part.F.shape[1], part.version)
-        out.append(RunDraft(run, part.problem, part.algorithm, (kind, "")))
-    return one_batch(out)
+    return [replace(draft, title=title) for draft in read_front_file(path)]
