@@ -78,6 +78,15 @@ def _at_fault(error: Exception) -> bool:
     return isinstance(error, ValueError | OSError | StoreError | EvaluationError)
 
 
+class _Defaults(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows the default of an option unless it is none, or its help names it."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        named = "default" in (action.help or "")
+        none = action.default is None or action.default is False
+        return action.help if named or none else super()._get_help_string(action)
+
+
 def _parser(chosen: tuple[str, ...] | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="moela", description="Multi-objective optimization of expensive designs."
@@ -90,9 +99,7 @@ def _parser(chosen: tuple[str, ...] | None) -> argparse.ArgumentParser:
     }
     for key, (module, text) in COMMANDS.items():
         parent = groups[key[0]] if len(key) == 2 else top
-        command = parent.add_parser(
-            key[-1], help=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-        )
+        command = parent.add_parser(key[-1], help=text, formatter_class=_Defaults)
         if key == chosen:
             importlib.import_module(module).configure(command)
     return parser

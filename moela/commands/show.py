@@ -29,10 +29,7 @@ def run(arguments: argparse.Namespace) -> None:
     figure = None
     if arguments.traffic:
         problem = NoC3D.from_traffic(
-            arguments.traffic,
-            platform=design.platform,
-            objectives=("mean",),
-            model=arguments.model,
+            arguments.traffic, platform=design.platform, objectives=("mean",), model=arguments.model
         )
         names = problem.metric_names
         rows = [

@@ -128,7 +128,7 @@ def _saved_model(arguments: argparse.Namespace) -> tuple[Any, Iterator[Any]]:
     if not Path(arguments.model).is_dir():
         raise ValueError(
             f"The 'model' argument of trace record must be a folder with a saved model, or "
-            f"'example'. Got {arguments.model!r} instead; save one there first (save_pretrained)."
+            f"'example'. Got {arguments.model!r} instead; save a model first (save_pretrained)."
         )
     texts = _texts(arguments)
     tokenizer: Any = AutoTokenizer.from_pretrained(arguments.model, **options)

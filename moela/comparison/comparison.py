@@ -177,7 +177,7 @@ class Comparison:
         Returns
         -------
         dict of float array [n_instances] by algorithm
-            At least 1; infinity if a run found nothing and another did.
+            At least 1; infinity if a run has no feasible point and another has.
         """
         name = self._indicator(indicator)
         return significance.performance_ratios(self.samples(name), name, self.algorithms)

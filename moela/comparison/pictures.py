@@ -231,9 +231,9 @@ def file_name(name: str) -> str:
 def _pairs_to_differ(c: Comparison, problem: str) -> list[tuple[str, str]]:
     """Return pairs to draw differences of: the baseline, or the best, with a few others."""
     rows = c.summary().where(problem=problem).rows
-    found = {run.algorithm for run in c.runs if run.problem == problem and len(run.F)}
-    names = [row["algorithm"] for row in rows if row["algorithm"] in found]
-    best = [row["algorithm"] for row in rows if row["best"] and row["algorithm"] in found]
+    present = {run.algorithm for run in c.runs if run.problem == problem and len(run.F)}
+    names = [row["algorithm"] for row in rows if row["algorithm"] in present]
+    best = [row["algorithm"] for row in rows if row["best"] and row["algorithm"] in present]
     first = c.baseline if c.baseline in names else next(iter(best), None)
     if first is None:
         return []

@@ -183,10 +183,7 @@ def make_scale(
 
 
 def _reference_point(
-    problem: str,
-    runs: Sequence[ComparedRun],
-    given: ArrayLike | None,
-    pooled: Floats,
+    problem: str, runs: Sequence[ComparedRun], given: ArrayLike | None, pooled: Floats
 ) -> tuple[Floats, str, list[str]]:
     n_obj = pooled.shape[1]
     if given is not None and not isinstance(given, str):

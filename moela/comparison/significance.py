@@ -108,12 +108,7 @@ def summary_table(samples: Samples, indicator: str) -> Table:
 
 
 def test_table(
-    samples: Samples,
-    indicator: str,
-    *,
-    baseline: str | None,
-    paired: bool | None,
-    alpha: float,
+    samples: Samples, indicator: str, *, baseline: str | None, paired: bool | None, alpha: float
 ) -> Table:
     """Return a row for each pair of algorithms on each problem; see `Comparison.tests`."""
     sign = 1.0 if LARGER_IS_BETTER[indicator] else -1.0

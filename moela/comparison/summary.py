@@ -126,7 +126,7 @@ def _overall(comparison: Comparison, name: str) -> list[str]:
     groups = [listed([overall.algorithms[i] for i in group]) for group in ranking.groups()]
     if len(order) > 2 and groups:
         sentence += (
-            f" Ranks closer than {ranking.critical_difference:.2f} aren't told apart "
+            f" Ranks closer than {ranking.critical_difference:.2f} aren't significantly different "
             f"(Nemenyi, level {alpha:g}): {'; '.join(groups)}."
         )
     return [sentence]
@@ -263,23 +263,18 @@ def reference_text(comparison: Comparison, problem: str) -> str:
 
 @dataclass(frozen=True)
 class Spread:
-    """The median and quartiles of an indicator over runs: a cell of `medians`.
+    """The median of an indicator over runs as text, with as many digits as tell medians apart.
 
     Attributes
     ----------
-    middle : float
-        The median.
-    quartiles : tuple of float or None
-        None for a single run.
-    digits : int
-        Significant digits that tell the medians of a problem apart, 4 to 8.
+    median, quartiles : str
+        The quartiles of a single run are empty.
     is_best : bool
         Whether no other median is better.
     """
 
-    middle: float
-    quartiles: tuple[float, float] | None
-    digits: int
+    median: str
+    quartiles: str
     is_best: bool
 
     @classmethod
@@ -291,27 +286,14 @@ class Spread:
         digits = 4
         if difference > 0 and largest > 0:
             digits = min(max(4, 2 - math.floor(math.log10(difference / largest))), 8)
-        quartiles = (row["q1"], row["q3"]) if row["runs"] > 1 else None
-        return cls(row["median"], quartiles, digits, row["best"] and len(rows) > 1)
-
-    @property
-    def median_text(self) -> str:
-        """The median."""
-        return f"{self.middle:.{self.digits}g}"
-
-    @property
-    def quartiles_text(self) -> str:
-        """The quartiles; empty for a single run."""
-        return (
-            ""
-            if self.quartiles is None
-            else "–".join(f"{q:.{self.digits}g}" for q in self.quartiles)
-        )
+        median, q1, q3 = (f"{row[key]:.{digits}g}" for key in ("median", "q1", "q3"))
+        quartiles = f"{q1}–{q3}" if row["runs"] > 1 else ""
+        return cls(median, quartiles, row["best"] and len(rows) > 1)
 
     @property
     def text(self) -> str:
         """The median, with the quartiles in brackets."""
-        return f"{self.median_text} ({self.quartiles_text})" if self.quartiles else self.median_text
+        return f"{self.median} ({self.quartiles})" if self.quartiles else self.median
 
     def __str__(self) -> str:
         return f"{self.text} *" if self.is_best else self.text

@@ -196,11 +196,7 @@ class ExperimentResults:
         return np.asarray(moocore.filter_dominated(fronts))
 
     def values(
-        self,
-        problem: str,
-        algorithm: str,
-        at: int | None = None,
-        ref_point: RefPoint = "problem",
+        self, problem: str, algorithm: str, at: int | None = None, ref_point: RefPoint = "problem"
     ) -> Floats:
         """Return the hypervolume of each seed [n_seeds] after `at` evaluations, or at the end."""
         point = self.ref_point(problem, ref_point)

@@ -122,13 +122,7 @@ def plot_3d(
     for name, F in fronts.items():
         shown, look = _fewer(F, _MAX_POINTS), styles[name]
         axes.scatter(
-            *shown.T,
-            s=34,
-            marker=look.marker,
-            color=look.color,
-            alpha=0.75,
-            lw=0,
-            depthshade=False,
+            *shown.T, s=34, marker=look.marker, color=look.color, alpha=0.75, lw=0, depthshade=False
         )
     for axis, name in zip("xyz", names, strict=True):
         getattr(axes, f"set_{axis}label")(short(name, 30), fontsize=TEXT, labelpad=16)

@@ -80,8 +80,8 @@ class GrowingFront:
         low, high = self._marks[place - 1], self._marks[place]
         step = 0
         while high - low > 1:
-            # Interpolate, since the volume grows almost linearly here; every third step bisects, as
-            # a safeguard.
+            # Interpolate, since the volume grows almost linearly; every third step bisects, as a
+            # safeguard.
             step += 1
             least, most = self._volume(low), self._volume(high)
             part = 0.5 if step % 3 == 0 else (goal - least) / (most - least)

@@ -195,7 +195,7 @@ class Front:
         return np.asarray(distance / distance.sum(axis=1, keepdims=True))
 
     def by_weights(self, weights: ArrayLike) -> int:
-        """Return the point whose pseudo-weights are closest to these (city-block distance).
+        """Return the point with the pseudo-weights closest to these (city-block distance).
 
         Parameters
         ----------

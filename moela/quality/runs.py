@@ -22,10 +22,10 @@ _LARGEST = 1e300
 
 
 class Decoder(Protocol):
-    """A problem that can show what a design stands for."""
+    """A problem that decodes designs."""
 
     def decode(self, x: Any) -> object:
-        """Return what a design stands for."""
+        """Return the decoded design."""
         ...
 
 
@@ -37,7 +37,7 @@ class History:
     ----------
     n_eval : int
     load : callable
-        Returns the objectives [n_eval, M], NaN where a design failed or breaks a constraint.
+        Returns the objectives [n_eval, M], NaN for designs that failed or are infeasible.
     seconds : float array [n_eval] or None
         When each evaluation ended, from the start of the run; None if unknown.
     """
@@ -139,7 +139,7 @@ def clean(
     F : array, [n, M]
         Minimized. Rows with a NaN or +infinity are failed evaluations and are left out.
     CV : array [n], optional
-        Constraint violation, above 0 where infeasible.
+        Constraint violation, positive for infeasible designs.
     X : array [n] or [n, n_var], optional
 
     Raises

@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--aggregate", default="mean", help="mean or worst of several applications")
     parser.add_argument(
         "--application", default="bfs",
-        help="application whose traffic shares the synthetic traffic has, without --traffic",
+        help="application that the synthetic traffic imitates, without --traffic",
     )  # fmt: skip
     parser.add_argument(
         "--objectives", nargs="+", default=["5"], metavar="NAME",
@@ -111,7 +111,7 @@ def write(out: Path, problem: NoC3D, result: Result, settings: Mapping[str, Any]
         | {
             "percent_below_mesh": {
                 name: round(change, 2) for name, change in below.items() if math.isfinite(change)
-            },
+            }
         },
         "constraints": problem.constraints,
     }

@@ -72,7 +72,7 @@ class FinalFront:
         version: str | None,
         **more: object,
     ) -> None:
-        """Write what was run, its outcome, and what it was run with as JSON."""
+        """Write the settings, the outcome, versions and machine as JSON."""
         record = {
             "command": command,
             "settings": dict(settings),

@@ -45,7 +45,7 @@ def read(results: object) -> list[ComparedRun]:
     Raises
     ------
     ValueError
-        Something in it isn't accepted, or its problems can't be told apart.
+        Something in it isn't accepted, or problems can't be distinguished.
     """
     if isinstance(results, Mapping):
         nested = bool(results) and all(_is_by_name(value) for value in results.values())

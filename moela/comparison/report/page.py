@@ -179,15 +179,15 @@ def _policy(*scripts: str) -> str:
 
 
 def _problem(comparison: Comparison, problem: str) -> dict[str, object]:
-    """Return what the section of a problem shows."""
+    """Return the contents of the section of a problem."""
     scale = comparison.scales[problem]
     ranges = zip(scale.names, scale.ideal, scale.nadir, scale.ref_point, strict=True)
-    told = reference_text(comparison, problem)
+    reference = reference_text(comparison, problem)
     speedups = None
     if comparison.has_history and len(comparison.algorithms) > 1:
         speedups = _speedups(comparison.speedup().where(problem=problem))
     return {
-        "scale_text": f"{told[:1].upper()}{told[1:]}",
+        "scale_text": f"{reference[:1].upper()}{reference[1:]}",
         "pooled_size": counted(scale.pooled_size, "point"),
         "objectives": scale.names,
         "medians": medians(comparison, problem),
