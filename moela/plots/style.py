@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-# Okabe and Ito's colors, which color-blind people can distinguish; a gray for their yellow, which is
-# too faint for lines on white.
+# Okabe and Ito's colors, which color-blind people can distinguish; gray instead of their yellow,
+# which is too faint for lines on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#595959")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 Corner = Literal["best", "lower right"]
