@@ -1,4 +1,4 @@
-"""Whatever people hand in becomes the same outcomes, with names, seeds and designs."""
+"""Every accepted input becomes the same runs, with names, seeds and designs."""
 
 from __future__ import annotations
 
