@@ -106,7 +106,7 @@ def test_estimate_along_directions_is_near_the_exact_curve(n_obj):
     # The documented 0.003 of the volume; the largest error is 0.0041 of 0.67, at five objectives.
     np.testing.assert_allclose(along.shares(at), exact.shares(at), rtol=0.005, atol=3e-3)
     target = 0.8 * exact.shares([400])[0]
-    # Both curves reach the target in the same evaluation on these runs; 5 % are 10 evaluations.
+    # Both curves reach the target in the same evaluation on these runs.
     assert along.evaluations_to(target) == pytest.approx(exact.evaluations_to(target), rel=0.05)
     assert along.evaluations_to(1.1) == exact.evaluations_to(1.1) == np.inf
     assert along.evaluations_to(0.0) == exact.evaluations_to(0.0) == 1.0
