@@ -87,7 +87,7 @@ def write_report(
     out.parent.mkdir(parents=True, exist_ok=True)
     scratch = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
-        # The files of the package, plotly's script and PNG files are the only text not escaped.
+        # Only the package's own files and plotly's script are not escaped.
         page = _render(
             templates,
             comparison,

@@ -89,8 +89,8 @@ def test_which_sizes_are_exact():
 def test_r2_of_one_point_by_hand():
     # Of (1, 1) the distance is max(w, 1 - w), whose mean over [0, 1] is 3/4.
     assert indicators.r2([[1.0, 1.0]], [0, 0]) == pytest.approx(0.75)
-    # In three objectives the mean of the largest of three uniform shares is 11/18. The quadrature is
-    # within 0.00001 of it; its documented error is 0.4 %.
+    # In three objectives the mean of the largest of three uniform shares is 11/18. The error of
+    # the quadrature is below 0.00001 there; 0.4 % is documented.
     assert indicators.r2([[1.0, 1.0, 1.0]], [0, 0, 0]) == pytest.approx(11 / 18, rel=2e-3)
 
 
