@@ -58,7 +58,8 @@ for i in res.F[:, 0].argsort()[:: len(res.F) // 5]:
     print(f"{width:3d} x {height:3d} mm {names[material]:9s} {mass:5.1f} kg {deflection:6.2f} mm")
 
 # %%
-# The left panel shows the front with a compromise marked; the right one has a line a design.
+# The left panel marks the design that dominates the largest box; the right one has a line per
+# design.
 
 figure = plot_front(res.F, names=["mass (kg)", "deflection (mm)"], title="A beam, light and stiff")
 

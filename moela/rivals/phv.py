@@ -7,6 +7,7 @@ import numpy as np
 
 from moela._arrays import Floats
 from moela.core.scaling import Normalization
+from moela.quality import indicators
 
 # Without a known reference point, the reference lies this far beyond the nadir, so that the ends
 # of the front count, too.
@@ -26,8 +27,7 @@ def scaled_reference(normalization: Normalization) -> Floats:
 
 def hypervolume(Z: Floats, ref: Floats) -> float:
     """Return the volume dominated by the rows of Z [n, M] inside the box bounded by `ref` [M]."""
-    Z = Z[(ref > Z).all(axis=1)]
-    return float(moocore.hypervolume(Z, ref=ref)) if len(Z) else 0.0
+    return indicators.hypervolume(Z, ref, exact=True)
 
 
 def contributions(Z: Floats, front: Floats, ref: Floats) -> Floats:

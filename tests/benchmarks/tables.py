@@ -17,7 +17,8 @@ import numpy as np
 from moela.experiments.results import RefPoint, quartiles
 from moela.experiments.run import ExperimentResults, run_experiment
 from moela.provenance.environment import provenance
-from moela.quality.statistics import compare_pairs, holm, mean_ranks
+from moela.quality.statistics import compare_pairs, compare_samples, holm, rank_blocks
+from moela.quality.table import Table
 
 OURS = "MOELA"
 
@@ -39,6 +40,43 @@ def parser(description: str | None, *, budget: int, store: str) -> argparse.Argu
     out.add_argument("--store", default=f".benchmarks/{store}", help="folder that keeps the runs")
     out.add_argument("--out", help="Markdown file to write; default: print only")
     return out
+
+
+def rank_sums(results: ExperimentResults, algorithm: str, ref_point: RefPoint) -> Table:
+    """Compare an algorithm with each other one on each problem, by hypervolume and rank sum test.
+
+    The published pages compare raw hypervolumes of independent runs, at the smaller of the two
+    budgets; Holm's correction is over the rivals on a problem.
+    """
+    rows = []
+    for problem in results.problems:
+        mine = results.select(problem=problem, algorithm=algorithm).runs
+        block: list[dict[str, Any]] = []
+        for rival in results.algorithms:
+            theirs = results.select(problem=problem, algorithm=rival).runs
+            if rival == algorithm or not theirs:
+                continue
+            n = min(run.budget for run in (*mine, *theirs))
+            a, b = (results.values(problem, name, n, ref_point) for name in (algorithm, rival))
+            median, rival_median = float(np.median(a)), float(np.median(b))
+            if rival_median > 0:
+                ratio = median / rival_median
+            else:
+                ratio = math.inf if median > 0 else 1.0
+            block.append(
+                {
+                    "problem": problem,
+                    "rival": rival,
+                    "evaluations": n,
+                    "median": median,
+                    "rival_median": rival_median,
+                    "ratio": ratio,
+                    "p_value": compare_samples(a, b),
+                }
+            )
+        corrected = holm([row["p_value"] for row in block])
+        rows += [row | {"p_holm": p} for row, p in zip(block, corrected, strict=True)]
+    return Table(rows)
 
 
 def data_folder() -> Path:
@@ -274,7 +312,7 @@ class Report:
             mine = float(np.median(self.values(problem, OURS)))
             others = [float(np.median(self.values(problem, a))) for a in self.rivals(problem)]
             place = 1 + sum(v > mine for v in others)
-            compared = self.results.select(problem=problem).compare(OURS, None, self.ref_point)
+            compared = rank_sums(self.results.select(problem=problem), OURS, self.ref_point)
             better = [r for r in compared if r["p_holm"] < 0.05 and r["ratio"] > 1]
             of_best = compared.where(rival=best).rows[0]
             worse = [r["rival"] for r in compared if r["p_holm"] < 0.05 and r["ratio"] < 1]
@@ -297,7 +335,7 @@ class Report:
         for problem in problems:
             for rival in self.rivals(problem, slow=True):
                 pair = self.results.select(problem=problem, algorithm=[OURS, rival])
-                (row,) = pair.compare(OURS, None, self.ref_point).rows
+                (row,) = rank_sums(pair, OURS, self.ref_point).rows
                 scale = self.scale.get(problem, 1.0)
                 rows.append(
                     [
@@ -371,7 +409,7 @@ class Report:
         if len(names) < 2 or OURS not in names:
             return ""
         scores = np.array([[np.median(self.values(p, a)) for a in names] for p in problems])
-        ranks = mean_ranks(scores)
+        ranks = rank_blocks(scores).ranks
         column = names.index(OURS)
         others = [i for i in range(len(names)) if i != column]
         p_values = holm([compare_pairs(scores[:, column], scores[:, i]) for i in others])

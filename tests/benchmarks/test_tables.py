@@ -101,6 +101,17 @@ def test_slow_rivals_are_met_at_their_budget(results):
     assert row[3] == f"{np.median(results.values('a', 'MOELA', 40)):.2f}"
 
 
+def test_rank_sums_name_each_rival(results):
+    table = tables.rank_sums(results, "MOELA", "problem").where(problem="a")
+    assert [row["rival"] for row in table] == ["worse", "slow"]
+    worse, slow = table
+    assert worse["ratio"] > 1
+    assert worse["p_value"] == pytest.approx(2 / 252)  # 5 against 5, no overlap: 10 over 5 ways
+    assert worse["p_holm"] == pytest.approx(4 / 252)
+    assert slow["evaluations"] == BUDGET // 2
+    assert slow["median"] == np.median(results.values("a", "MOELA", BUDGET // 2))
+
+
 def test_mean_ranks_leave_smaller_budgets_out(results):
     rows = cells(tables.Report(results).overall(["a", "b"]))
     assert [row[0] for row in rows[2:]] == ["MOELA", "worse"]

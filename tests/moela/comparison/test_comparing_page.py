@@ -43,10 +43,12 @@ def test_table_shown_can_be_compared(tmp_path):
     comparison = compare(tmp_path / "table.csv")
     assert comparison.algorithms == ["mine", "theirs"]
     assert comparison.scales["problem"].names == ("cost", "delay")
-    assert [len(o.F) for o in comparison.outcomes] == [2, 1]
+    assert [len(run.F) for run in comparison.runs] == [2, 1]
 
 
-@pytest.mark.parametrize("module", ["moela.comparison.comparison", "moela.quality.front"])
+@pytest.mark.parametrize(
+    "module", ["moela.comparison.comparing", "moela.comparison.comparison", "moela.quality.front"]
+)
 def test_examples_of_docstrings_run(module):
     tried = doctest.testmod(importlib.import_module(module))
     assert tried.attempted > 0
