@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moe_costmodel._checks import complain
-from moe_costmodel.gating.rules import GateRule, keep_mask
+from moe_costmodel.gating.rules import GateRule, apply_rule, keep_mask
 from moe_costmodel.traces.trace import RoutingTrace
 
 __all__ = ["GateMass", "LossMeter", "LossUnderRule", "gate_mass", "keep_choices", "measured_loss"]
@@ -269,7 +269,6 @@ class LossMeter:
         import torch
         from torch.nn import functional as F
 
-        from moe_costmodel.kernels.thresholds import apply_rule
         from moe_costmodel.traces.record import edit_routing
 
         per_layer = _per_layer(rules, self.n_layers, "measured_loss")

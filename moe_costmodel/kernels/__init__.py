@@ -14,13 +14,13 @@ _HOMES = {
     "BufferStatistics": "buffered",
     "Experts": "experts",
     "ExpertParallel": "parallel",
-    "apply_rule": "thresholds",
+    "apply_rule": "router",
     "dynamic_gating": "dynamic",
     "expert_products": "dynamic",
     "padded_batch": "padded",
     "peak_activation_bytes": "memory",
     "reference": "experts",
-    "route": "thresholds",
+    "route": "router",
     "static_gating": "static",
 }
 

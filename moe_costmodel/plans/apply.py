@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from moe_costmodel._checks import complain
+from moe_costmodel.gating.rules import apply_rule
 from moe_costmodel.kernels.buffered import BufferedExperts
 from moe_costmodel.kernels.dynamic import dynamic_gating
 from moe_costmodel.kernels.experts import Experts
-from moe_costmodel.kernels.thresholds import apply_rule
 from moe_costmodel.traces.families import find_routers
 from moe_costmodel.traces.record import edit_routing
 
