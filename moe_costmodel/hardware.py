@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from moe_costmodel._checks import check_positive, complain
+from moe_costmodel._checks import count, invalid, require
 
 __all__ = ["Hardware", "Link"]
 
@@ -39,9 +39,9 @@ class Link:
 
     def __post_init__(self) -> None:
         if not 0 < self.bandwidth < float("inf"):
-            raise complain("bandwidth", "Link", "a positive number of bytes/s", self.bandwidth)
+            raise invalid("Link", "bandwidth", self.bandwidth, "a positive number of bytes/s")
         if not 0 <= self.latency < float("inf"):
-            raise complain("latency", "Link", "a number of seconds, 0 or more", self.latency)
+            raise invalid("Link", "latency", self.latency, "a number of seconds, 0 or more")
 
     def seconds(self, n_bytes: float) -> float:
         """Return the time of one message."""
@@ -104,26 +104,25 @@ class Hardware:
 
     def __post_init__(self) -> None:
         if self.device not in ["cpu", "cuda"]:
-            raise complain("device", "Hardware", "'cpu' or 'cuda'", repr(self.device))
-        if not isinstance(self.name, str):
-            raise complain("name", "Hardware", "text", repr(self.name))
+            raise invalid("Hardware", "device", repr(self.device), "'cpu' or 'cuda'")
+        require("Hardware", "name", self.name, isinstance(self.name, str), "text")
         if not isinstance(self.versions, dict) or not all(
             isinstance(value, str) for value in self.versions.values()
         ):
-            raise complain("versions", "Hardware", "a mapping of text", repr(self.versions))
+            raise invalid("Hardware", "versions", repr(self.versions), "a mapping of text")
         if isinstance(self.slow_memory_bytes, bool) or not (
             isinstance(self.slow_memory_bytes, int) and self.slow_memory_bytes >= 0
         ):
-            raise complain(
-                "slow_memory_bytes", "Hardware", "0 or more bytes", repr(self.slow_memory_bytes)
+            raise invalid(
+                "Hardware", "slow_memory_bytes", repr(self.slow_memory_bytes), "0 or more bytes"
             )
         for name in ("memory_bytes", "n_devices", "n_nodes", "threads"):
-            check_positive(getattr(self, name), name, "Hardware")
+            count("Hardware", name, getattr(self, name))
         if self.n_devices % self.n_nodes:
-            raise complain("n_nodes", "Hardware", f"a divisor of {self.n_devices}", self.n_nodes)
+            raise invalid("Hardware", "n_nodes", self.n_nodes, f"a divisor of {self.n_devices}")
         unknown = set(self.links) - set(LINKS)
         if unknown:
-            raise complain("links", "Hardware", f"among {LINKS}", sorted(unknown))
+            raise invalid("Hardware", "links", sorted(unknown), f"among {LINKS}")
 
     @classmethod
     def here(cls, *, threads: int = 1) -> Hardware:
@@ -151,8 +150,7 @@ class Hardware:
 
     def link(self, name: str) -> Link:
         """Return a link, or say that the machine's description lacks it."""
-        if name not in LINKS:
-            raise complain("name", "Hardware.link", f"one of {LINKS}", repr(name))
+        require("Hardware.link", "name", name, name in LINKS, f"one of {LINKS}")
         if name not in self.links:
             raise ValueError(
                 f"The hardware {self.name!r} must have the link {name!r} for this. It has "

@@ -18,7 +18,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import ArrayLike, NDArray
 
-from moe_costmodel._checks import check_choice, check_positive, complain
+from moe_costmodel._checks import count, invalid, one_of
 from moe_costmodel.buffering.kernels import column_sums, compress, events, sum_by_step, unpack
 
 __all__ = ["POLICIES", "ExpertStream", "MissCurves", "expert_streams", "miss_curves", "replay"]
@@ -81,14 +81,14 @@ class ExpertStream:
             If a capacity is below 1 or the policy unknown.
         """
         capacities = _checked_capacities(capacities)
-        check_choice(policy, POLICIES, "policy", "events")
+        one_of("events", "policy", policy, POLICIES)
         parts = [unpack(bits, n) for bits, n in self._bits(capacities, policy)]
         return np.concatenate(parts, axis=1)
 
     def misses(self, capacities: ArrayLike, policy: str) -> NDArray[np.int32]:
         """Count the misses of each step, (n_steps, n_capacities); parameters as for events."""
         capacities = _checked_capacities(capacities)
-        check_choice(policy, POLICIES, "policy", "events")
+        one_of("events", "policy", policy, POLICIES)
         return self._by_step(list(self._bits(capacities, policy)), len(capacities))
 
     def _bits(
@@ -185,28 +185,28 @@ def expert_streams(
     """
     loads = np.asarray(loads)
     if loads.ndim != 3 or loads.size == 0 or loads.dtype.kind not in "buif":
-        raise complain(
-            "loads",
+        raise invalid(
             "expert_streams",
-            "a non-empty array of shape (steps, layers, experts)",
+            "loads",
             f"shape {loads.shape}, dtype {loads.dtype}",
+            "a non-empty array of shape (steps, layers, experts)",
         )
-    n_devices = check_positive(n_devices, "n_devices", "expert_streams")
+    n_devices = count("expert_streams", "n_devices", n_devices)
     n_layers, n_experts = loads.shape[1:]
     devices = np.asarray(device_of)
     if devices.shape not in {(n_experts,), (n_layers, n_experts)} or devices.dtype.kind not in "ui":
-        raise complain(
-            "device_of",
+        raise invalid(
             "expert_streams",
-            f"integers of shape ({n_experts},) or ({n_layers}, {n_experts})",
+            "device_of",
             f"shape {devices.shape}, dtype {devices.dtype}",
+            f"integers of shape ({n_experts},) or ({n_layers}, {n_experts})",
         )
     if devices.min() < -1 or devices.max() >= n_devices:
-        raise complain(
-            "device_of",
+        raise invalid(
             "expert_streams",
-            f"in -1 .. {n_devices - 1}",
+            "device_of",
             f"{devices.min()} .. {devices.max()}",
+            f"in -1 .. {n_devices - 1}",
         )
     devices = np.broadcast_to(devices, (n_layers, n_experts)).astype(np.int64)
     streams = []
@@ -266,7 +266,7 @@ def miss_curves(
     """
     streams = expert_streams(loads, device_of, n_devices)
     for policy in policies:
-        check_choice(policy, POLICIES, "policies", "miss_curves")
+        one_of("miss_curves", "policies", policy, POLICIES)
     if capacities is None:
         capacities = np.arange(1, max(s.n_experts for row in streams for s in row) + 1)
     capacities = _checked_capacities(capacities)
@@ -331,7 +331,7 @@ def replay(
     capacities = np.asarray(capacity)
     shape = (len(streams), len(streams[0]))
     if capacities.shape != shape:
-        raise complain("capacity", "replay", f"of shape {shape}", f"shape {capacities.shape}")
+        raise invalid("replay", "capacity", f"shape {capacities.shape}", f"of shape {shape}")
     n_steps = len(streams[0][0].bounds) - 1
     out = np.zeros((n_steps, *shape), dtype=np.int32)
     for layer, row in enumerate(streams):
@@ -346,5 +346,5 @@ def replay(
 def _checked_capacities(capacities: ArrayLike) -> NDArray[np.int64]:
     array = np.asarray(capacities)
     if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "ui" or array.min() < 1:
-        raise complain("capacities", "buffering", "a list of positive integers", array)
+        raise invalid("buffering", "capacities", array, "a list of positive integers")
     return array.astype(np.int64)

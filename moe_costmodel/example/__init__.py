@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from moe_costmodel._checks import check_choice
+from moe_costmodel._checks import one_of
 
 if TYPE_CHECKING:
     from moe_costmodel.example.model import ExampleModel
@@ -34,7 +34,7 @@ def trace_path(domain: Literal["prose", "code"]) -> Path:
     >>> trace_path("code").suffix
     '.npz'
     """
-    check_choice(domain, ("prose", "code"), "domain", "trace_path")
+    one_of("trace_path", "domain", domain, ("prose", "code"))
     return _DATA / f"trace_{domain}.npz"
 
 

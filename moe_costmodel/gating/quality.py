@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from moe_costmodel._checks import complain
+from moe_costmodel._checks import invalid
 from moe_costmodel.gating.rules import GateRule, apply_rule, keep_mask
 from moe_costmodel.traces.trace import RoutingTrace
 
@@ -115,7 +115,7 @@ def _per_layer(rules: Rules, n_layers: int, owner: str) -> list[GateRule]:
         return [rules] * n_layers
     listed = list(rules)
     if len(listed) != n_layers:
-        raise complain("rules", owner, f"one GateRule, or {n_layers}, one a layer", len(listed))
+        raise invalid(owner, "rules", len(listed), f"one GateRule, or {n_layers}, one a layer")
     return listed
 
 
@@ -252,7 +252,7 @@ class LossMeter:
         self.model = model
         self.batches = batches = [batch for batch in batches if batch.shape[1] > 1]
         if not batches:
-            raise complain("batches", "measured_loss", "at least one of length 2", "none")
+            raise invalid("measured_loss", "batches", "none", "at least one of length 2")
         self.n_tokens = sum(batch.shape[0] * (batch.shape[1] - 1) for batch in batches)
         self.is_example = type(model).__name__ == "ExampleModel"
         if self.is_example:

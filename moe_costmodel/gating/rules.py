@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from moe_costmodel._arrays import Bools
-from moe_costmodel._checks import check_choice, check_positive, complain
+from moe_costmodel._checks import count, invalid, one_of, require
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,15 +66,14 @@ class GateRule:
     k_min: int = 1
 
     def __post_init__(self) -> None:
-        check_choice(self.kind, RULES, "kind", "GateRule")
-        check_positive(self.k_min, "k_min", "GateRule")
+        one_of("GateRule", "kind", self.kind, RULES)
+        count("GateRule", "k_min", self.k_min)
         expected = {
             "skip": ("in [0, 1]", 0.0 <= self.value <= 1.0),
             "top-p": ("in (0, 1]", 0.0 < self.value <= 1.0),
             "top-k": ("a whole number from 1", self.value >= 1 and self.value == int(self.value)),
         }[self.kind]
-        if not expected[1]:
-            raise complain("value", f"GateRule({self.kind!r})", expected[0], self.value)
+        require(f"GateRule({self.kind!r})", "value", self.value, expected[1], expected[0])
 
     @classmethod
     def keep_all(cls) -> GateRule:
@@ -119,7 +118,7 @@ def keep_mask(weights: ArrayLike, rule: GateRule) -> Bools:
     """
     array = np.asarray(weights)
     if array.ndim == 0 or array.dtype.kind != "f":
-        raise complain("weights", "keep_mask", "floats of shape (..., k)", array.dtype)
+        raise invalid("keep_mask", "weights", array.dtype, "floats of shape (..., k)")
     flat = np.ascontiguousarray(array.reshape(-1, array.shape[-1]), dtype=np.float32)
     kept = np.empty(flat.shape, dtype=np.bool_)
     _keep(flat, _CODES[rule.kind], float(rule.value), rule.k_min, kept)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from moe_costmodel._checks import check_choice
+from moe_costmodel._checks import one_of
 from moe_costmodel.kernels.experts import Experts, check_layer
 
 __all__ = ["PRODUCTS", "combine", "dynamic_gating", "expert_products", "sort_by_expert"]
@@ -76,7 +76,7 @@ def expert_products(
     >>> expert_products(torch.ones(3, 8), torch.tensor([2, 0, 1, 0]), experts, product="loop").shape
     torch.Size([3, 8])
     """
-    check_choice(product, PRODUCTS, "product", "expert_products")
+    one_of("expert_products", "product", product, PRODUCTS)
     if not len(tokens):
         return torch.empty_like(tokens)
     if product == "auto":

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from moe_costmodel._checks import check_choice, complain
+from moe_costmodel._checks import invalid, one_of, require
 
 __all__ = ["ACTIVATIONS", "Experts", "check_layer", "reference"]
 
@@ -52,15 +52,15 @@ class Experts:
     gated: bool = False
 
     def __post_init__(self) -> None:
-        check_choice(self.activation, ACTIVATIONS, "activation", "Experts")
+        one_of("Experts", "activation", self.activation, ACTIVATIONS)
         inner = self.down.shape[-1] * (2 if self.gated else 1)
         expected = (self.down.shape[0], inner, self.down.shape[1])
         if self.down.ndim != 3 or tuple(self.up.shape) != expected:
-            raise complain(
-                "up",
+            raise invalid(
                 "Experts",
-                f"of shape {expected}, to fit 'down' of shape {tuple(self.down.shape)}",
+                "up",
                 f"shape {tuple(self.up.shape)}",
+                f"of shape {expected}, to fit 'down' of shape {tuple(self.down.shape)}",
             )
 
     @classmethod
@@ -107,18 +107,17 @@ class Experts:
         }
         for name, wanted in layout.items():
             if getattr(module, name, wanted) != wanted:
-                raise complain("module", "Experts.from_module", f"of {name} = {wanted}", not wanted)
+                raise invalid("Experts.from_module", "module", not wanted, f"of {name} = {wanted}")
         if not hasattr(module, "gate_up_proj") or not hasattr(module, "down_proj"):
-            raise complain(
-                "module",
+            raise invalid(
                 "Experts.from_module",
-                "an experts module with gate_up_proj and down_proj",
+                "module",
                 type(module).__name__,
+                "an experts module with gate_up_proj and down_proj",
             )
         name = type(module.act_fn).__name__.lower()
         known = [a for a in ACTIVATIONS if a in name]
-        if not known:
-            raise complain("module", "Experts.from_module", f"activated by {ACTIVATIONS}", name)
+        require("Experts.from_module", "module", name, bool(known), f"activated by {ACTIVATIONS}")
         return cls(module.gate_up_proj.detach(), module.down_proj.detach(), known[0], gated=True)
 
     @property
@@ -211,22 +210,22 @@ def check_layer(x: Tensor, ids: Tensor, weights: Tensor, experts: Experts) -> No
     Ids are trusted to be in range: looking would cost a synchronization of the device.
     """
     if x.ndim != 2 or x.shape[1] != experts.d_model:
-        raise complain(
-            "x", "kernel", f"of shape (tokens, {experts.d_model})", f"shape {tuple(x.shape)}"
+        raise invalid(
+            "kernel", "x", f"shape {tuple(x.shape)}", f"of shape (tokens, {experts.d_model})"
         )
     if ids.ndim != 2 or len(ids) != len(x) or ids.dtype not in (torch.int64, torch.int32):
-        raise complain(
-            "ids",
+        raise invalid(
             "kernel",
-            f"integers of shape ({len(x)}, k)",
+            "ids",
             f"shape {tuple(ids.shape)}, {ids.dtype}",
+            f"integers of shape ({len(x)}, k)",
         )
     if weights.shape != ids.shape or not weights.is_floating_point():
-        raise complain(
-            "weights",
+        raise invalid(
             "kernel",
-            f"floats of shape {tuple(ids.shape)}",
+            "weights",
             f"shape {tuple(weights.shape)}, {weights.dtype}",
+            f"floats of shape {tuple(ids.shape)}",
         )
 
 

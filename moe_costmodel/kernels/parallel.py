@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from moe_costmodel._checks import complain
+from moe_costmodel._checks import invalid
 from moe_costmodel.kernels.buffered import BufferedExperts
 from moe_costmodel.kernels.dynamic import combine, expert_products
 from moe_costmodel.kernels.experts import Experts, check_layer
@@ -64,15 +64,15 @@ class ExpertParallel:
         rank = dist.get_rank(group)
         local = experts.slow if isinstance(experts, BufferedExperts) else experts
         if len(device_of) == 0 or int(device_of.min()) < 0 or int(device_of.max()) >= self.world:
-            raise complain(
-                "device_of", "ExpertParallel", f"ranks in 0 .. {self.world - 1}", device_of.tolist()
+            raise invalid(
+                "ExpertParallel", "device_of", device_of.tolist(), f"ranks in 0 .. {self.world - 1}"
             )
         if int((device_of == rank).sum()) != local.n_experts:
-            raise complain(
-                "device_of",
+            raise invalid(
                 "ExpertParallel",
-                f"such that rank {rank} holds its {local.n_experts} experts",
+                "device_of",
                 int((device_of == rank).sum()),
+                f"such that rank {rank} holds its {local.n_experts} experts",
             )
         # Experts in the order of (rank, id): sorting choices by this place groups them by rank.
         order = torch.argsort(device_of, stable=True)

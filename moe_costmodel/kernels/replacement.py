@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from moe_costmodel._checks import check_choice, check_positive
+from moe_costmodel._checks import count, one_of
 
 __all__ = ["ONLINE_POLICIES", "Access", "Replacement"]
 
@@ -26,8 +26,8 @@ class Replacement:
     """
 
     def __init__(self, capacity: int, policy: str) -> None:
-        self.capacity = check_positive(capacity, "capacity", "BufferedExperts")
-        self.policy = check_choice(policy, ONLINE_POLICIES, "policy", "BufferedExperts")
+        self.capacity = count("BufferedExperts", "capacity", capacity)
+        self.policy = one_of("BufferedExperts", "policy", policy, ONLINE_POLICIES)
         self.slot_of: dict[int, int] = {}  # in the order of loading
         self._count: dict[int, int] = {}
         self._last: dict[int, int] = {}

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from moe_costmodel._checks import complain
+from moe_costmodel._checks import require
 from moe_costmodel.kernels.experts import Experts, check_layer
 
 __all__ = ["capacity_of", "dispatch_positions", "static_gating"]
@@ -15,8 +15,7 @@ __all__ = ["capacity_of", "dispatch_positions", "static_gating"]
 
 def capacity_of(n_tokens: int, capacity_factor: float) -> int:
     """Return the tokens that every expert computes: the factor's share of the step's tokens."""
-    if not capacity_factor > 0:
-        raise complain("capacity_factor", "static_gating", "positive", capacity_factor)
+    require("static_gating", "capacity_factor", capacity_factor, capacity_factor > 0, "positive")
     return max(1, math.ceil(capacity_factor * n_tokens))
 
 

@@ -16,7 +16,7 @@ import torch
 from torch.utils.benchmark import Timer
 from tqdm import tqdm
 
-from moe_costmodel._checks import check_choice, complain
+from moe_costmodel._checks import invalid, one_of
 from moe_costmodel.hardware import Hardware, Link
 from moe_costmodel.measure.exchange import measure_exchange
 from moe_costmodel.measure.jobs import Job, jobs_of
@@ -63,7 +63,7 @@ def time_call(
     threads : int
         Threads that torch may use meanwhile (CPU).
     """
-    check_choice(clock, ("wall", "cpu"), "clock", "time_call")
+    one_of("time_call", "clock", clock, ("wall", "cpu"))
     with torch.no_grad():
         if device == "cuda":
             return _time_cuda(call, min_seconds)
@@ -160,16 +160,16 @@ def measure_kernels(
     """
     hardware = hardware or Hardware.here()
     if hardware.device == "cuda" and not torch.cuda.is_available():
-        raise complain("hardware", "measure_kernels", "of this machine, which has no GPU", "cuda")
+        raise invalid("measure_kernels", "hardware", "cuda", "of this machine, which has no GPU")
     for dtype in dtypes:
         if not isinstance(getattr(torch, dtype, None), torch.dtype):
-            raise complain("dtypes", "measure_kernels", "names of torch types", repr(dtype))
+            raise invalid("measure_kernels", "dtypes", repr(dtype), "names of torch types")
     if not shapes or not tokens or not budget_s > 0:
-        raise complain(
-            "shapes", "measure_kernels", "not empty, nor tokens, with a positive budget", shapes
+        raise invalid(
+            "measure_kernels", "shapes", shapes, "not empty, nor tokens, with a positive budget"
         )
     for kind in kinds:
-        check_choice(kind, KINDS, "kinds", "measure_kernels")
+        one_of("measure_kernels", "kinds", kind, KINDS)
     random = np.random.default_rng(random_state)
     records: list[Record] = []
     notes: list[str] = []

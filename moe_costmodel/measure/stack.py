@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from moe_costmodel._checks import check_choice, check_positive, complain
+from moe_costmodel._checks import count, invalid, one_of
 from moe_costmodel.hardware import Hardware, Link
 from moe_costmodel.kernels.buffered import BufferedExperts, BufferStatistics
 from moe_costmodel.kernels.dynamic import dynamic_gating
@@ -111,12 +111,12 @@ class StackTimer:
         clock: str = "wall",
         random_state: np.random.Generator | int | None = 0,
     ) -> None:
-        check_positive(n_layers, "n_layers", "measure_stack")
-        check_choice(clock, ("wall", "cpu"), "clock", "measure_stack")
+        count("measure_stack", "n_layers", n_layers)
+        one_of("measure_stack", "clock", clock, ("wall", "cpu"))
         for policy in policies:
-            check_choice(policy, ONLINE_POLICIES, "policies", "measure_stack")
+            one_of("measure_stack", "policies", policy, ONLINE_POLICIES)
         if not shapes or not tokens:
-            raise complain("shapes", "measure_stack", "not empty, nor tokens", list(shapes))
+            raise invalid("measure_stack", "shapes", list(shapes), "not empty, nor tokens")
         self.hardware, self.clock, self.n_layers = hardware, clock, n_layers
         self._random = np.random.default_rng(random_state)
         self._now = clock_of(clock, hardware.device)
@@ -136,7 +136,7 @@ class StackTimer:
         """Return what the turns took: kinds "layer", "buffered", "copy"; link "slow_to_fast"."""
         points = [point for stack in self._stacks for point in stack]
         if not points[0].repeats:
-            raise complain("repeats", "measure_stack", "at least one turn", 0)
+            raise invalid("measure_stack", "repeats", 0, "at least one turn")
         records = [Record(p.kind, p.at, p.repeats, p.shape) for p in points]
         copies = [record for record in records if record.kind == "copy"]
         rate = np.median([record.at["bytes"] / record.seconds for record in copies])
@@ -173,7 +173,7 @@ def measure_stack(
     ValueError
         If there is no shape or size, or a parameter is out of its range.
     """
-    check_positive(repeats, "repeats", "measure_stack")
+    count("measure_stack", "repeats", repeats)
     with pinned_threads(hardware.threads), tempfile.TemporaryDirectory() as folder:
         timer = StackTimer(hardware, shapes, folder=folder, **options)
         timer.turn(keep=False)

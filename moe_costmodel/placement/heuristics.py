@@ -9,17 +9,17 @@ import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from moe_costmodel._checks import check_loads, check_positive, complain
+from moe_costmodel._checks import check_loads, count, invalid, require
 from moe_costmodel.placement.placement import Placement
 
 __all__ = ["anti_correlation", "contiguous", "greedy", "replicate_and_pack"]
 
 
 def _even(loads: ArrayLike, n_devices: int, owner: str) -> tuple[NDArray[np.float64], int]:
-    array = check_loads(loads, owner, ndim=3)
-    n_devices = check_positive(n_devices, "n_devices", owner)
+    array = check_loads(owner, loads, ndim=3)
+    n_devices = count(owner, "n_devices", n_devices)
     if array.shape[2] % n_devices:
-        raise complain("n_devices", owner, f"a divisor of {array.shape[2]} experts", n_devices)
+        raise invalid(owner, "n_devices", n_devices, f"a divisor of {array.shape[2]} experts")
     return array, n_devices
 
 
@@ -47,9 +47,9 @@ def contiguous(n_layers: int, n_experts: int, n_devices: int) -> Placement:
     [[0, 0, 1, 1]]
     """
     for name, value in (("n_layers", n_layers), ("n_experts", n_experts)):
-        check_positive(value, name, "contiguous")
-    if n_experts % check_positive(n_devices, "n_devices", "contiguous"):
-        raise complain("n_devices", "contiguous", f"a divisor of {n_experts} experts", n_devices)
+        count("contiguous", name, value)
+    if n_experts % count("contiguous", "n_devices", n_devices):
+        raise invalid("contiguous", "n_devices", n_devices, f"a divisor of {n_experts} experts")
     return Placement(np.tile(np.arange(n_experts), (n_layers, 1)), n_devices)
 
 
@@ -174,12 +174,11 @@ def replicate_and_pack(
     [3, 1, 1, 1]
     """
     owner = "replicate_and_pack"
-    array = check_loads(loads, owner, ndim=3)
-    n_devices = check_positive(n_devices, "n_devices", owner)
-    n_nodes = check_positive(n_nodes, "n_nodes", owner)
-    n_groups = check_positive(n_groups, "n_groups", owner)
-    if n_replicas < 0:
-        raise complain("n_replicas", owner, "0 or more", n_replicas)
+    array = check_loads(owner, loads, ndim=3)
+    n_devices = count(owner, "n_devices", n_devices)
+    n_nodes = count(owner, "n_nodes", n_nodes)
+    n_groups = count(owner, "n_groups", n_groups)
+    require(owner, "n_replicas", n_replicas, n_replicas >= 0, "0 or more")
     n_experts = array.shape[2]
     if n_groups % n_nodes:
         n_groups, n_nodes = 1, 1
@@ -189,11 +188,11 @@ def replicate_and_pack(
         ("n_groups", n_groups, n_experts),
     ):
         if dividend % divisor:
-            raise complain(
-                parameter,
+            raise invalid(
                 owner,
-                f"such that {divisor} divides {dividend}",
+                parameter,
                 f"{dividend % divisor} over",
+                f"such that {divisor} divides {dividend}",
             )
     slots = [
         _replicate_layer(mean, n_devices, n_replicas, n_groups, n_nodes)

@@ -8,7 +8,7 @@ import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from moe_costmodel._checks import check_loads, check_positive, complain
+from moe_costmodel._checks import check_loads, count, invalid
 from moe_costmodel.traces.trace import RoutingTrace
 
 __all__ = [
@@ -54,27 +54,27 @@ class Placement:
 
     def __post_init__(self) -> None:
         slots = np.asarray(self.physical_to_logical)
-        n_devices = check_positive(self.n_devices, "n_devices", "Placement")
+        n_devices = count("Placement", "n_devices", self.n_devices)
         if slots.ndim != 2 or slots.size == 0 or slots.dtype.kind not in "ui" or slots.min() < 0:
-            raise complain(
-                "physical_to_logical",
+            raise invalid(
                 "Placement",
-                "non-negative integers of shape (layers, slots)",
+                "physical_to_logical",
                 f"shape {slots.shape}, dtype {slots.dtype}",
+                "non-negative integers of shape (layers, slots)",
             )
         if slots.shape[1] % n_devices:
-            raise complain(
-                "n_devices", "Placement", f"a divisor of the {slots.shape[1]} slots", n_devices
+            raise invalid(
+                "Placement", "n_devices", n_devices, f"a divisor of the {slots.shape[1]} slots"
             )
         object.__setattr__(self, "physical_to_logical", slots.astype(np.int64))
         missing = np.argwhere(self.copies == 0)
         if len(missing):
             layer, expert = (int(i) for i in missing[0])
-            raise complain(
-                "physical_to_logical",
+            raise invalid(
                 "Placement",
-                "complete, every expert in a slot of every layer",
+                "physical_to_logical",
                 f"none for expert {expert} of layer {layer}",
+                "complete, every expert in a slot of every layer",
             )
 
     @classmethod
@@ -90,11 +90,11 @@ class Placement:
         sizes = np.stack([(devices == d).sum(axis=1) for d in range(n_devices)], axis=1)
         if (sizes * n_devices != devices.shape[1]).any():
             layer = int(np.argwhere(sizes * n_devices != devices.shape[1])[0, 0])
-            raise complain(
-                "device_of",
+            raise invalid(
                 "Placement",
-                f"{devices.shape[1]} experts spread evenly over {n_devices} devices",
+                "device_of",
                 f"{sizes[layer].tolist()} in layer {layer}",
+                f"{devices.shape[1]} experts spread evenly over {n_devices} devices",
             )
         return cls(np.argsort(devices, axis=1, kind="stable"), n_devices)
 
@@ -157,13 +157,13 @@ class Placement:
         ValueError
             If the loads are of other layers or experts.
         """
-        array = check_loads(loads, "device_loads", ndim=3)
+        array = check_loads("device_loads", loads, ndim=3)
         if array.shape[1:] != (self.n_layers, self.n_experts):
-            raise complain(
-                "loads",
+            raise invalid(
                 "device_loads",
-                f"of shape (steps, {self.n_layers}, {self.n_experts})",
+                "loads",
                 f"shape {array.shape}",
+                f"of shape (steps, {self.n_layers}, {self.n_experts})",
             )
         held = self.on_device()
         share = held / held.sum(axis=2, keepdims=True)
@@ -292,11 +292,11 @@ def migration_bytes(
     """
     shapes = [(p.n_layers, p.n_experts, p.n_devices) for p in (current, target)]
     if shapes[0] != shapes[1]:
-        raise complain(
-            "target",
+        raise invalid(
             "migration_bytes",
-            f"of {shapes[0]} layers, experts and devices",
+            "target",
             f"{shapes[1]}",
+            f"of {shapes[0]} layers, experts and devices",
         )
     arriving = (target.on_device() > 0) & (current.on_device() == 0)
     return arriving.sum(axis=(1, 2)) * np.asarray(expert_bytes, dtype=np.float64)
@@ -338,17 +338,17 @@ def cross_node_traffic(
     >>> cross_node_traffic(trace, placement, n_nodes=1).tolist()
     [0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
     """
-    n_nodes = check_positive(n_nodes, "n_nodes", "cross_node_traffic")
+    n_nodes = count("cross_node_traffic", "n_nodes", n_nodes)
     if placement.n_devices % n_nodes:
-        raise complain(
-            "n_nodes", "cross_node_traffic", f"a divisor of {placement.n_devices} devices", n_nodes
+        raise invalid(
+            "cross_node_traffic", "n_nodes", n_nodes, f"a divisor of {placement.n_devices} devices"
         )
     if (trace.n_layers, trace.n_experts) != (placement.n_layers, placement.n_experts):
-        raise complain(
-            "placement",
+        raise invalid(
             "cross_node_traffic",
-            f"of {trace.n_layers} layers of {trace.n_experts} experts",
+            "placement",
             f"{placement.n_layers} of {placement.n_experts}",
+            f"of {trace.n_layers} layers of {trace.n_experts} experts",
         )
     held = placement.on_device()
     per_node = held.reshape(*held.shape[:2], n_nodes, -1).sum(axis=3) > 0

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from moe_costmodel._checks import check_loads, check_positive, complain
+from moe_costmodel._checks import check_loads, count, invalid
 from moe_costmodel.placement.heuristics import greedy
 from moe_costmodel.placement.placement import Placement
 
@@ -84,12 +84,12 @@ def optimal_placement(
     >>> best.placement.device_loads([[[4, 3, 2, 1]]]).ravel().tolist()
     [5.0, 5.0]
     """
-    array = check_loads(loads, "optimal_placement", ndim=2)
-    n_devices = check_positive(n_devices, "n_devices", "optimal_placement")
+    array = check_loads("optimal_placement", loads, ndim=2)
+    n_devices = count("optimal_placement", "n_devices", n_devices)
     n_steps, n_experts = array.shape
     if n_experts % n_devices:
-        raise complain(
-            "n_devices", "optimal_placement", f"a divisor of {n_experts} experts", n_devices
+        raise invalid(
+            "optimal_placement", "n_devices", n_devices, f"a divisor of {n_experts} experts"
         )
     total = array.sum(axis=1, keepdims=True)
     shares = np.divide(array, total, out=np.full_like(array, 1.0 / n_experts), where=total > 0)
@@ -175,20 +175,20 @@ def swap_search(
     >>> avg_max_load(swap_search(loads, n_devices=2, random_state=1), loads).tolist()
     [0.5]
     """
-    array = check_loads(loads, "swap_search", ndim=3)
-    max_sweeps = check_positive(max_sweeps, "max_sweeps", "swap_search")
+    array = check_loads("swap_search", loads, ndim=3)
+    max_sweeps = count("swap_search", "max_sweeps", max_sweeps)
     placement = greedy(array, n_devices) if start is None else start
     if (placement.n_layers, placement.n_experts, placement.n_devices) != (
         *array.shape[1:],
         n_devices,
     ) or placement.n_replicas:
-        raise complain(
-            "start",
+        raise invalid(
             "swap_search",
-            f"of {array.shape[1]} layers, {array.shape[2]} experts, {n_devices} devices, "
-            "no replica",
+            "start",
             f"{placement.n_layers}, {placement.n_experts}, {placement.n_devices}, "
             f"{placement.n_replicas} replicas",
+            f"of {array.shape[1]} layers, {array.shape[2]} experts, {n_devices} devices, "
+            "no replica",
         )
     random = np.random.default_rng(random_state)
     devices = placement.device_of()

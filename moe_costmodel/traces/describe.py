@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from moe_costmodel._checks import complain
+from moe_costmodel._checks import require
 from moe_costmodel.traces.trace import Mode, RoutingTrace
 
 __all__ = ["TraceDescription", "describe", "static_waste"]
@@ -232,8 +232,6 @@ def static_waste(n_experts: int, k: int, capacity_factor: float) -> float:
     >>> static_waste(n_experts=512, k=2, capacity_factor=0.05)
     12.8
     """
-    if not 0 < k <= n_experts:
-        raise complain("k", "static_waste", f"in 1 .. {n_experts}", k)
-    if not capacity_factor > 0:
-        raise complain("capacity_factor", "static_waste", "positive", capacity_factor)
+    require("static_waste", "k", k, 0 < k <= n_experts, f"in 1 .. {n_experts}")
+    require("static_waste", "capacity_factor", capacity_factor, capacity_factor > 0, "positive")
     return n_experts * capacity_factor / k

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from moe_costmodel._checks import check_choice, complain
+from moe_costmodel._checks import invalid, one_of, require
 
 __all__ = ["FAMILIES", "Family", "Routing", "count_experts", "find_routers"]
 
@@ -180,27 +180,26 @@ def find_routers(model: Any, *, part: str | None = None) -> tuple[Family, dict[s
         If the model has no router that is known here, or has two halves and `part` is not given.
     """
     if part is not None:
-        check_choice(part, ("encoder", "decoder"), "part", "record")
+        one_of("record", "part", part, ("encoder", "decoder"))
     found = {name: module for name, module in model.named_modules() if _family_of(module)}
     if not found:
-        raise complain(
-            "model",
+        raise invalid(
             "record",
+            "model",
+            f"{type(model).__name__}, which has none of their routers",
             f"of a known family ({', '.join(family.name for family in FAMILIES)}), or one with "
             "routers alike",
-            f"{type(model).__name__}, which has none of their routers",
         )
     halves = {half for half in ("encoder", "decoder") for name in found if f"{half}." in name}
     if len(halves) == 2 and part is None:
-        raise complain("part", "record", "'encoder' or 'decoder' for such a model", None)
+        raise invalid("record", "part", None, "'encoder' or 'decoder' for such a model")
     if part is not None:
         found = {name: module for name, module in found.items() if f"{part}." in name}
-        if not found:
-            raise complain("part", "record", f"one that {type(model).__name__} has", repr(part))
+        require("record", "part", part, bool(found), f"one that {type(model).__name__} has")
     families = {family for module in found.values() if (family := _family_of(module))}
     if len(families) > 1:
         names = sorted(family.name for family in families)
-        raise complain("model", "record", "of one family", names)
+        raise invalid("record", "model", names, "of one family")
     return families.pop(), found
 
 
@@ -215,5 +214,5 @@ def count_experts(routers: dict[str, Any]) -> int:
                     counts.append(value)
     if not counts:
         kind = type(next(iter(routers.values()))).__name__
-        raise complain("model", "record", "of routers that state num_experts", kind)
+        raise invalid("record", "model", kind, "of routers that state num_experts")
     return max(counts)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from moe_costmodel._checks import complain
+from moe_costmodel._checks import invalid
 from moe_costmodel.traces.families import Family, Routing, count_experts, find_routers
 from moe_costmodel.traces.trace import RoutingTrace
 
@@ -151,7 +151,7 @@ def _hooks(
                 ids, weights = family.read(output)
             except ValueError as error:
                 kind = type(module).__name__
-                raise complain("model", "record", "of a known family", f"{kind}: {error}") from None
+                raise invalid("record", "model", f"{kind}: {error}", "of a known family") from None
             changed = act(name, ids, weights)
             return None if changed is None else family.write(output, *changed)
 
@@ -175,7 +175,7 @@ def _token_mask(arguments: dict[str, Any], part: str | None) -> Tensor:
     prefix = "decoder_" if part == "decoder" else ""
     ids = arguments.get(f"{prefix}input_ids")
     if ids is None:
-        raise complain("batches", "record", f"of mappings with {prefix}input_ids", list(arguments))
+        raise invalid("record", "batches", list(arguments), f"of mappings with {prefix}input_ids")
     mask = arguments.get(f"{prefix}attention_mask")
     return torch.ones_like(ids, dtype=torch.bool) if mask is None else mask.bool()
 
@@ -213,7 +213,7 @@ def _assemble(
     source: str,
 ) -> RoutingTrace:
     if not lengths:
-        raise complain("batches", "record", "at least one batch with a token", "none")
+        raise invalid("record", "batches", "none", "at least one batch with a token")
     mask = torch.cat(kept).cpu()
     ids = torch.stack([torch.cat([i for i, _ in layer]) for layer in collected], dim=1)[mask]
     weights = torch.stack([torch.cat([w for _, w in layer]) for layer in collected], dim=1)[mask]

@@ -10,7 +10,7 @@ import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from moe_costmodel._checks import check_choice, check_fraction, check_positive
+from moe_costmodel._checks import check_fraction, count, one_of
 from moe_costmodel.traces.checks import (
     MAX_EXPERTS,
     check_ids,
@@ -78,7 +78,7 @@ class RoutingTrace:
         source: str = "trace",
     ) -> None:
         self.source = source
-        self.n_experts = check_positive(n_experts, "n_experts", "RoutingTrace")
+        self.n_experts = count("RoutingTrace", "n_experts", n_experts)
         if self.n_experts > MAX_EXPERTS:
             raise fault(source, "n_experts", f"at most {MAX_EXPERTS}", n_experts)
         ids = np.asanyarray(topk_ids)
@@ -254,7 +254,7 @@ class RoutingTrace:
 
     def tail(self, fraction: float = 0.5) -> RoutingTrace:
         """Return the last `fraction` of the trace; see :meth:`split`."""
-        return self.split(1.0 - check_fraction(fraction, "fraction", "tail"))[1]
+        return self.split(1.0 - check_fraction("tail", "fraction", fraction))[1]
 
     def split(self, fraction: float = 0.5) -> tuple[RoutingTrace, RoutingTrace]:
         """Cut the trace in two, in time.
@@ -275,7 +275,7 @@ class RoutingTrace:
         ValueError
             If `fraction` is not strictly between 0 and 1, or there is nothing to cut.
         """
-        fraction = check_fraction(fraction, "fraction", "split")
+        fraction = check_fraction("split", "fraction", fraction)
         n = len(self._counts) if self._counts is not None else self.n_tokens
         if n < 2:
             raise ValueError(f"{self.source}: at least two tokens or steps are needed to split.")
@@ -327,8 +327,8 @@ class RoutingTrace:
         ValueError
             If the trace is load-only, a parameter is wrong, or no step is full.
         """
-        size = check_positive(size, "size", "batches")
-        check_choice(mode, _MODES, "mode", "batches")
+        size = count("batches", "size", size)
+        one_of("batches", "mode", mode, _MODES)
         n = len(self.topk_ids)
         if mode == "prefill":
             step = np.arange(n) // size
