@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
+from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from moe_costmodel._arrays import Bools, Floats
+from moe_costmodel._arrays import Array, Bools, Floats
 
 __all__ = [
     "check_fraction",
@@ -15,14 +17,22 @@ __all__ = [
     "count",
     "first_where",
     "invalid",
+    "invalid_field",
     "one_of",
+    "read_json",
     "require",
+    "shape_of",
 ]
 
 
 def invalid(owner: str, name: str, got: object, expected: str) -> ValueError:
     """Return the error for a bad parameter; `got` is its value, or words about it."""
     return ValueError(f"The '{name}' parameter of {owner} must be {expected}. Got {got} instead.")
+
+
+def invalid_field(source: str | Path, field: str, got: object, expected: str) -> ValueError:
+    """Return the error for a bad field of a file; arguments as for :func:`invalid`."""
+    return ValueError(f"{source}: field '{field}' must be {expected}. Got {got} instead.")
 
 
 def require(owner: str, name: str, value: object, holds: bool, expected: str) -> None:
@@ -56,8 +66,8 @@ def check_loads(owner: str, loads: ArrayLike, *, ndim: int) -> Floats:
     """Return loads as finite, non-negative floats of `ndim` dimensions."""
     array = np.asarray(loads)
     if array.ndim != ndim or array.size == 0 or array.dtype.kind not in "uif":
-        got = f"shape {array.shape}, dtype {array.dtype}"
-        raise invalid(owner, "loads", got, f"a non-empty numeric array of {ndim} dimensions")
+        expected = f"a non-empty numeric array of {ndim} dimensions"
+        raise invalid(owner, "loads", shape_of(array), expected)
     array = array.astype(np.float64)
     wrong = first_where(array, ~(np.isfinite(array) & (array >= 0)))
     if wrong:
@@ -65,10 +75,23 @@ def check_loads(owner: str, loads: ArrayLike, *, ndim: int) -> Floats:
     return array
 
 
-def first_where(array: NDArray[np.generic], bad: Bools) -> str:
+def shape_of(array: Array) -> str:
+    """Return the shape and dtype of an array, as words for an error."""
+    return f"shape {array.shape}, dtype {array.dtype}"
+
+
+def first_where(array: Array, bad: Bools) -> str:
     """Return the first bad entry and its place, as words for an error; empty if none is bad."""
     places = np.argwhere(bad)
     if not len(places):
         return ""
     place = tuple(int(i) for i in places[0])
     return f"{array[place]} at {place}"
+
+
+def read_json(path: Path) -> object:
+    """Return the content of a JSON file; a ValueError that names the file if it is damaged."""
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: must be JSON. Got {error} instead.") from error

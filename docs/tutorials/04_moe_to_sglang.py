@@ -32,7 +32,7 @@ from problems import MoEDeployment
 
 today, tomorrow = RoutingTrace.example("code").split(0.5)
 print(today)
-print(today.describe(size=8))
+print(today.describe(batch_size=8))
 
 # %%
 # The machine

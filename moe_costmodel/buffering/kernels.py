@@ -10,6 +10,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from moe_costmodel._arrays import Bools, Ints
+
 __all__ = ["column_sums", "compress", "events", "sum_by_step", "unpack"]
 
 # Codes of the policies, in the order of moe_costmodel.POLICIES.
@@ -18,9 +20,7 @@ _ONE, _ALL = np.uint64(1), np.uint64(2**64 - 1)
 
 
 @numba.njit(cache=True, nogil=True)
-def compress(
-    active: NDArray[np.bool_], members: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def compress(active: Bools, members: Ints) -> tuple[Ints, Ints]:
     """Return local ids and bounds of the members' active entries."""
     n_steps = active.shape[0]
     bounds = np.zeros(n_steps + 1, dtype=np.int64)
@@ -36,7 +36,7 @@ def compress(
 
 
 @numba.njit(cache=True, nogil=True)
-def unpack(missed: NDArray[np.uint64], n_capacities: int) -> NDArray[np.bool_]:
+def unpack(missed: NDArray[np.uint64], n_capacities: int) -> Bools:
     """Return flags (n_accesses, n_capacities) of bits an access."""
     out = np.zeros((len(missed), n_capacities), dtype=np.bool_)
     for i in range(len(missed)):
@@ -49,9 +49,7 @@ def unpack(missed: NDArray[np.uint64], n_capacities: int) -> NDArray[np.bool_]:
 
 
 @numba.njit(cache=True, nogil=True)
-def sum_by_step(
-    missed: NDArray[np.uint64], bounds: NDArray[np.int64], out: NDArray[np.int32]
-) -> None:
+def sum_by_step(missed: NDArray[np.uint64], bounds: Ints, out: NDArray[np.int32]) -> None:
     """Add the misses of each step to `out` (n_steps, n_capacities), of bits an access."""
     for step in range(len(bounds) - 1):
         for i in range(bounds[step], bounds[step + 1]):
@@ -63,7 +61,7 @@ def sum_by_step(
 
 
 @numba.njit(cache=True, nogil=True)
-def column_sums(missed: NDArray[np.uint64], n_capacities: int) -> NDArray[np.int64]:
+def column_sums(missed: NDArray[np.uint64], n_capacities: int) -> Ints:
     """Return the misses at each capacity, (n_capacities,), of bits an access."""
     out = np.zeros(n_capacities, dtype=np.int64)
     for i in range(len(missed)):
@@ -77,10 +75,10 @@ def column_sums(missed: NDArray[np.uint64], n_capacities: int) -> NDArray[np.int
 
 @numba.njit(cache=True, nogil=True)
 def events(
-    ids: NDArray[np.int64],
-    bounds: NDArray[np.int64],
+    ids: Ints,
+    bounds: Ints,
     n_experts: int,
-    capacities: NDArray[np.int64],
+    capacities: Ints,
     policy: int,
     missed: NDArray[np.uint64],
 ) -> None:
@@ -95,9 +93,9 @@ def events(
 
 @numba.njit(cache=True, nogil=True)
 def _stack_events(
-    ids: NDArray[np.int64],
+    ids: Ints,
     n_experts: int,
-    capacities: NDArray[np.int64],
+    capacities: Ints,
     policy: int,
     missed: NDArray[np.uint64],
 ) -> None:
@@ -150,10 +148,10 @@ def _stack_events(
 
 @numba.njit(cache=True, nogil=True)
 def _queue_events(
-    ids: NDArray[np.int64],
-    bounds: NDArray[np.int64],
+    ids: Ints,
+    bounds: Ints,
     n_experts: int,
-    capacities: NDArray[np.int64],
+    capacities: Ints,
     policy: int,
     missed: NDArray[np.uint64],
 ) -> None:
@@ -208,10 +206,10 @@ def _queue_events(
 
 @numba.njit(cache=True, nogil=True)
 def _frequency_events(
-    ids: NDArray[np.int64],
-    bounds: NDArray[np.int64],
+    ids: Ints,
+    bounds: Ints,
     n_experts: int,
-    capacities: NDArray[np.int64],
+    capacities: Ints,
     missed: NDArray[np.uint64],
 ) -> None:
     """Inactive-first LFU. Of the order of loading only the newest matters, which is the last slot.

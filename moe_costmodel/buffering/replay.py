@@ -18,6 +18,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import ArrayLike, NDArray
 
+from moe_costmodel._arrays import Bools, Floats, Ints
 from moe_costmodel._checks import count, invalid, one_of
 from moe_costmodel.buffering.kernels import column_sums, compress, events, sum_by_step, unpack
 
@@ -56,11 +57,11 @@ class ExpertStream:
     [[2], [1]]
     """
 
-    ids: NDArray[np.int64]
-    bounds: NDArray[np.int64]
+    ids: Ints
+    bounds: Ints
     n_experts: int
 
-    def events(self, capacities: ArrayLike, policy: str) -> NDArray[np.bool_]:
+    def events(self, capacities: ArrayLike, policy: str) -> Bools:
         """Say of each access whether it misses, at each capacity.
 
         Parameters
@@ -91,9 +92,7 @@ class ExpertStream:
         one_of("events", "policy", policy, POLICIES)
         return self._by_step(list(self._bits(capacities, policy)), len(capacities))
 
-    def _bits(
-        self, capacities: NDArray[np.int64], policy: str
-    ) -> Iterator[tuple[NDArray[np.uint64], int]]:
+    def _bits(self, capacities: Ints, policy: str) -> Iterator[tuple[NDArray[np.uint64], int]]:
         """Replay the stream for 64 capacities at a time; yield bits an access, and how many."""
         for first in range(0, len(capacities), 64):
             some = capacities[first : first + 64]
@@ -140,12 +139,12 @@ class MissCurves:
     """
 
     policy: str
-    capacities: NDArray[np.int64]
-    misses: NDArray[np.int64]
-    accesses: NDArray[np.int64]
+    capacities: Ints
+    misses: Ints
+    accesses: Ints
     per_step: NDArray[np.int32] | None = None
 
-    def rate(self) -> NDArray[np.float64]:
+    def rate(self) -> Floats:
         """Return the miss rate over all layers and devices at each capacity, (n_capacities,)."""
         return self.misses.sum(axis=(0, 1)) / max(1, int(self.accesses.sum()))
 
@@ -343,7 +342,7 @@ def replay(
     return out
 
 
-def _checked_capacities(capacities: ArrayLike) -> NDArray[np.int64]:
+def _checked_capacities(capacities: ArrayLike) -> Ints:
     array = np.asarray(capacities)
     if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "ui" or array.min() < 1:
         raise invalid("buffering", "capacities", array, "a list of positive integers")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from moe_costmodel._arrays import Bools, Floats
 from moe_costmodel._checks import invalid
 from moe_costmodel.gating.rules import GateRule, apply_rule, keep_mask
 from moe_costmodel.traces.trace import RoutingTrace
@@ -41,12 +41,12 @@ class GateMass:
     True
     """
 
-    experts: NDArray[np.float64]
-    mass: NDArray[np.float64]
-    fixed_k_mass: NDArray[np.float64]
+    experts: Floats
+    mass: Floats
+    fixed_k_mass: Floats
 
     @property
-    def equal_k_mass(self) -> NDArray[np.float64]:
+    def equal_k_mass(self) -> Floats:
         """Mass that a fixed k keeps at the same mean experts, interpolated, (n_layers,)."""
         k = np.arange(1, len(self.fixed_k_mass) + 1)
         return np.array(
@@ -93,7 +93,7 @@ class LossUnderRule:
     loss: float
     experts: float
     full_loss: float
-    fixed_k_loss: NDArray[np.float64]
+    fixed_k_loss: Floats
     n_tokens: int
 
     @property
@@ -119,7 +119,7 @@ def _per_layer(rules: Rules, n_layers: int, owner: str) -> list[GateRule]:
     return listed
 
 
-def keep_choices(trace: RoutingTrace, rules: Rules) -> NDArray[np.bool_]:
+def keep_choices(trace: RoutingTrace, rules: Rules) -> Bools:
     """Say which choices of a trace the rules keep.
 
     Parameters

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from moe_costmodel._arrays import Ints
 from moe_costmodel.buffering.replay import expert_streams
 from moe_costmodel.hardware import Hardware
 from moe_costmodel.kernels.buffered import BufferedExperts
@@ -28,9 +29,7 @@ _RUN = 8
 Job = tuple[str, LayerShape | None, dict[str, Any], Callable[[], Any]]
 
 
-def choices_of(
-    counts: np.ndarray[Any, np.dtype[np.int64]], n_tokens: int
-) -> tuple[torch.Tensor, torch.Tensor]:
+def choices_of(counts: Ints, n_tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Return ids and weights [n_tokens, k] that send ``counts[e]`` tokens to expert e.
 
     Dealing the sorted choices out in turn gives no token an expert twice, since no expert has

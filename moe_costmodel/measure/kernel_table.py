@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from moe_costmodel._arrays import Bools, Floats, Ints
 from moe_costmodel.shapes import DTYPE_BYTES, LayerShape
 from moe_costmodel.work import TILES, Work
 
@@ -94,13 +95,13 @@ class KernelTable:
 
     device: str
     shapes: list[LayerShape]
-    layer: NDArray[np.int64]
-    family: NDArray[np.int64]
-    kernel: NDArray[np.int64]
+    layer: Ints
+    family: Ints
+    kernel: Ints
     kernels: list[str]
-    tokens: NDArray[np.int64]
+    tokens: Ints
     work: Work
-    seconds: NDArray[np.float64]
+    seconds: Floats
     dropped: dict[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -284,7 +285,7 @@ def _merged(columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     return merged
 
 
-def _exponents(path: Path, distribution: NDArray[Any]) -> NDArray[np.float64]:
+def _exponents(path: Path, distribution: NDArray[Any]) -> Floats:
     """Return the exponent of each row's distribution: 0 for balanced, a for power_law_a[_eplb]."""
     exponent = np.zeros(len(distribution))
     for name in np.unique(distribution):
@@ -304,7 +305,7 @@ def _exponents(path: Path, distribution: NDArray[Any]) -> NDArray[np.float64]:
     return exponent
 
 
-def _expected_work(columns: dict[str, NDArray[Any]], exponent: NDArray[np.float64]) -> Work:
+def _expected_work(columns: dict[str, NDArray[Any]], exponent: Floats) -> Work:
     """Work out what the busiest device was given, once for each combination that occurs."""
     names = ("num_tokens", "num_experts", "topk", "moe_ep_size")
     keys = np.column_stack([*(columns[name] for name in names), exponent])
@@ -333,7 +334,7 @@ def _skewed(
     k: int,
     devices: int,
     power: float,
-    uniform: NDArray[np.float64],
+    uniform: Floats,
 ) -> Work:
     """Average, over fixed draws, the device with the most rows.
 
@@ -361,8 +362,8 @@ def _skewed(
 
 
 def _impossible(
-    columns: dict[str, NDArray[Any]], exponent: NDArray[np.float64], work: Work, device: str
-) -> NDArray[np.bool_]:
+    columns: dict[str, NDArray[Any]], exponent: Floats, work: Work, device: str
+) -> Bools:
     if device not in DEVICE_PEAKS:
         return np.zeros(len(exponent), dtype=bool)
     bandwidth = DEVICE_PEAKS[device].bandwidth
@@ -373,7 +374,7 @@ def _impossible(
     return (exponent == 0) & (columns["latency"] < fastest)
 
 
-def _falling(columns: dict[str, NDArray[Any]]) -> NDArray[np.bool_]:
+def _falling(columns: dict[str, NDArray[Any]]) -> Bools:
     """Mark rows that take far longer than the same layer with more tokens."""
     names = [name for name in columns if name not in ("latency", "num_tokens")]
     codes = np.column_stack([np.unique(columns[n], return_inverse=True)[1] for n in names])

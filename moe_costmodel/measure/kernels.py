@@ -16,6 +16,7 @@ import torch
 from torch.utils.benchmark import Timer
 from tqdm import tqdm
 
+from moe_costmodel._arrays import Floats
 from moe_costmodel._checks import invalid, one_of
 from moe_costmodel.hardware import Hardware, Link
 from moe_costmodel.measure.exchange import measure_exchange
@@ -228,7 +229,7 @@ def _links(records: Sequence[Record]) -> dict[str, Link]:
     return links
 
 
-def _fit_link(points: np.ndarray[Any, np.dtype[np.float64]]) -> Link:
+def _fit_link(points: Floats) -> Link:
     from scipy.optimize import nnls
 
     size, seconds = points.T

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from moe_costmodel._arrays import Ints
 from moe_costmodel._checks import count, invalid, one_of
 from moe_costmodel.hardware import Hardware, Link
 from moe_costmodel.kernels.buffered import BufferedExperts, BufferStatistics
@@ -253,7 +253,7 @@ def _stacks(
 
 def _draw(
     n_tokens: int, shape: LayerShape, skew: float, kept: float, random: np.random.Generator
-) -> tuple[torch.Tensor, torch.Tensor, NDArray[np.int64]]:
+) -> tuple[torch.Tensor, torch.Tensor, Ints]:
     """Draw choices (S, k) of experts whose popularity falls as a power; drop some of them."""
     popularity = np.arange(1, shape.n_experts + 1) ** -skew
     random.shuffle(popularity)

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import numba
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from moe_costmodel._arrays import Floats, Ints
 from moe_costmodel._checks import check_loads, count, invalid, require
 from moe_costmodel.placement.placement import Placement
 
 __all__ = ["anti_correlation", "contiguous", "greedy", "replicate_and_pack"]
 
 
-def _even(loads: ArrayLike, n_devices: int, owner: str) -> tuple[NDArray[np.float64], int]:
+def _even(loads: ArrayLike, n_devices: int, owner: str) -> tuple[Floats, int]:
     array = check_loads(owner, loads, ndim=3)
     n_devices = count(owner, "n_devices", n_devices)
     if array.shape[2] % n_devices:
@@ -202,8 +203,8 @@ def replicate_and_pack(
 
 
 def _replicate_layer(
-    load: NDArray[np.float64], n_devices: int, n_replicas: int, n_groups: int, n_nodes: int
-) -> NDArray[np.int64]:
+    load: Floats, n_devices: int, n_replicas: int, n_groups: int, n_nodes: int
+) -> Ints:
     size = len(load) // n_groups
     node_groups = _pack_slots(load.reshape(n_groups, size).sum(axis=1), n_nodes)
     per_node = node_groups.reshape(n_nodes, -1)
@@ -224,7 +225,7 @@ def _replicate_layer(
 
 
 @numba.njit(cache=True)
-def _pack_slots(weight: NDArray[np.float64], n_bins: int) -> NDArray[np.int64]:
+def _pack_slots(weight: Floats, n_bins: int) -> Ints:
     """Pack items, heaviest first, onto the lightest bin with room; return items by bin."""
     room = len(weight) // n_bins
     order = np.argsort(-weight, kind="mergesort")
@@ -243,9 +244,7 @@ def _pack_slots(weight: NDArray[np.float64], n_bins: int) -> NDArray[np.int64]:
 
 
 @numba.njit(cache=True)
-def _pack_apart(
-    mean: NDArray[np.float64], attraction: NDArray[np.float64], n_devices: int
-) -> NDArray[np.int64]:
+def _pack_apart(mean: Floats, attraction: Floats, n_devices: int) -> Ints:
     """Return the device of each expert under the anti-correlation rule."""
     room = len(mean) // n_devices
     filled = np.zeros(n_devices, dtype=np.int64)

@@ -8,6 +8,7 @@ import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from moe_costmodel._arrays import Bools, Floats, Ints
 from moe_costmodel._checks import check_loads, count, invalid
 from moe_costmodel.traces.trace import RoutingTrace
 
@@ -49,7 +50,7 @@ class Placement:
     [[0, 1, 1, 0]]
     """
 
-    physical_to_logical: NDArray[np.int64]
+    physical_to_logical: Ints
     n_devices: int
 
     def __post_init__(self) -> None:
@@ -119,11 +120,11 @@ class Placement:
         return self.n_slots - self.n_experts
 
     @property
-    def copies(self) -> NDArray[np.int64]:
+    def copies(self) -> Ints:
         """Copies of each expert, (n_layers, n_experts)."""
         return self.on_device().sum(axis=2)
 
-    def on_device(self) -> NDArray[np.int64]:
+    def on_device(self) -> Ints:
         """Return the copies of each expert on each device, (n_layers, n_experts, n_devices)."""
         slot_device = np.arange(self.n_slots) // (self.n_slots // self.n_devices)
         out = np.zeros((self.n_layers, self.n_experts, self.n_devices), dtype=np.int64)
@@ -131,7 +132,7 @@ class Placement:
         np.add.at(out, (layer, self.physical_to_logical, slot_device), 1)
         return out
 
-    def device_of(self) -> NDArray[np.int64]:
+    def device_of(self) -> Ints:
         """Return the device of each expert, (n_layers, n_experts); a ValueError with replicas."""
         if self.n_replicas:
             raise ValueError(
@@ -140,7 +141,7 @@ class Placement:
             )
         return self.on_device().argmax(axis=2)
 
-    def device_loads(self, loads: ArrayLike) -> NDArray[np.float64]:
+    def device_loads(self, loads: ArrayLike) -> Floats:
         """Return the tokens that each device computes.
 
         Parameters
@@ -170,7 +171,7 @@ class Placement:
         return np.matmul(array.transpose(1, 0, 2), share).transpose(1, 0, 2)
 
 
-def _device_shares(placement: Placement, loads: ArrayLike) -> NDArray[np.float64]:
+def _device_shares(placement: Placement, loads: ArrayLike) -> Floats:
     """Return each device's share of the step; a step without tokens is even."""
     tokens = placement.device_loads(loads)
     total = tokens.sum(axis=2, keepdims=True)
@@ -178,7 +179,7 @@ def _device_shares(placement: Placement, loads: ArrayLike) -> NDArray[np.float64
     return np.divide(tokens, total, out=even, where=total > 0)
 
 
-def max_load(placement: Placement, loads: ArrayLike) -> NDArray[np.float64]:
+def max_load(placement: Placement, loads: ArrayLike) -> Floats:
     """Return the worst step's largest share of tokens on one device, (n_layers,).
 
     The paper's Max Load (arXiv 2303.06182, section 6); 1 / n_devices is perfect.
@@ -205,7 +206,7 @@ def max_load(placement: Placement, loads: ArrayLike) -> NDArray[np.float64]:
     return _device_shares(placement, loads).max(axis=(0, 2))
 
 
-def avg_max_load(placement: Placement, loads: ArrayLike) -> NDArray[np.float64]:
+def avg_max_load(placement: Placement, loads: ArrayLike) -> Floats:
     """Return the mean over steps of the largest share of tokens on one device, (n_layers,).
 
     The paper's Avg Max Load (arXiv 2303.06182, section 6); 1 / n_devices is perfect.
@@ -232,7 +233,7 @@ def avg_max_load(placement: Placement, loads: ArrayLike) -> NDArray[np.float64]:
     return _device_shares(placement, loads).max(axis=2).mean(axis=0)
 
 
-def balancedness(placement: Placement, loads: ArrayLike) -> NDArray[np.float64]:
+def balancedness(placement: Placement, loads: ArrayLike) -> Floats:
     """Return the mean over steps of (mean device load / largest device load), (n_layers,).
 
     SGLang's metric; 1 is perfect. A layer without load counts as perfect.
@@ -260,9 +261,7 @@ def balancedness(placement: Placement, loads: ArrayLike) -> NDArray[np.float64]:
     return (1.0 / (placement.n_devices * shares.max(axis=2))).mean(axis=0)
 
 
-def migration_bytes(
-    current: Placement, target: Placement, expert_bytes: ArrayLike
-) -> NDArray[np.float64]:
+def migration_bytes(current: Placement, target: Placement, expert_bytes: ArrayLike) -> Floats:
     """Return the bytes that must be copied to get from one placement to another, (n_layers,).
 
     Parameters
@@ -302,9 +301,7 @@ def migration_bytes(
     return arriving.sum(axis=(1, 2)) * np.asarray(expert_bytes, dtype=np.float64)
 
 
-def cross_node_traffic(
-    trace: RoutingTrace, placement: Placement, n_nodes: int
-) -> NDArray[np.float64]:
+def cross_node_traffic(trace: RoutingTrace, placement: Placement, n_nodes: int) -> Floats:
     """Return how many other nodes a token is sent to, on average, (n_layers,).
 
     Tokens start on every node alike and are sent once to a node however many of their experts are
@@ -356,7 +353,7 @@ def cross_node_traffic(
 
 
 @numba.njit(cache=True)
-def _remote_nodes(ids: NDArray[np.integer], per_node: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _remote_nodes(ids: NDArray[np.integer], per_node: Bools) -> Floats:
     n_tokens, n_layers, k = ids.shape
     n_nodes = per_node.shape[2]
     visited = np.zeros(n_nodes, dtype=np.bool_)

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numba
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import sparse
 from scipy.optimize import Bounds, LinearConstraint, milp
 
+from moe_costmodel._arrays import Floats, Ints
 from moe_costmodel._checks import check_loads, count, invalid
 from moe_costmodel.placement.heuristics import greedy
 from moe_costmodel.placement.placement import Placement
@@ -206,11 +207,11 @@ def swap_search(
 
 @numba.njit(cache=True)
 def _sweep(
-    shares: NDArray[np.float64],
-    device: NDArray[np.int64],
+    shares: Floats,
+    device: Ints,
     n_devices: int,
-    first: NDArray[np.int64],
-    second: NDArray[np.int64],
+    first: Ints,
+    second: Ints,
 ) -> bool:
     """Try every pair once, keep what lowers the sum over steps of the largest device share."""
     n_experts, n_steps = shares.shape
