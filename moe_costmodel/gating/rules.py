@@ -35,17 +35,17 @@ class GateRule:
     Parameters
     ----------
     kind : {"skip", "top-p", "top-k"}
-        See :data:`RULES`.
+        Kind of the rule; see :data:`RULES`.
     value : float
-        The threshold: beta in [0, 1], p in (0, 1], or a whole number of experts from 1.
+        Threshold: beta in [0, 1], p in (0, 1], or a number of experts, at least 1.
     k_min : int
-        Experts that are kept whatever the threshold says.
+        Number of experts that are kept regardless of the threshold.
 
     Notes
     -----
-    The weights that stay are scaled so that a token's weights keep their sum: for gates that are
-    normalized (Mixtral) they are normalized again, and for those that are not (DeepSeek-V2) the
-    layer's output keeps its size.
+    The kept weights are scaled so that the sum of a token's weights does not change. Normalized
+    gates (Mixtral) stay normalized, and with other gates (DeepSeek-V2) the layer's output keeps
+    its magnitude.
 
     Raises
     ------

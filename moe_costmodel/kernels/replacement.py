@@ -1,4 +1,4 @@
-"""Which expert leaves a full buffer: the online policies, one access at a time."""
+"""Online eviction policies of an expert buffer, one access at a time."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ __all__ = ["ONLINE_POLICIES", "Access", "Replacement"]
 
 ONLINE_POLICIES = ("paper", "fifo", "lru", "lfu", "inactive-lfu")
 
-# (expert, slot that it is in, whether it had to be loaded)
+# (expert, its slot, whether it must be loaded)
 Access = tuple[int, int, bool]
 
 
 class Replacement:
-    """Keeps book of a buffer; the policies are those of :data:`moe_costmodel.POLICIES`.
+    """State of a buffer under one of :data:`moe_costmodel.POLICIES`, without the experts' weights.
 
-    Belady's MIN is not among them, since it sees the future.
+    Belady's MIN is not available, because it needs the future accesses.
 
     Parameters
     ----------
     capacity : int
-        Slots.
+        Number of slots.
     policy : str
         One of :data:`ONLINE_POLICIES`.
     """
@@ -34,7 +34,7 @@ class Replacement:
         self._clock = 0
 
     def step(self, active: list[int]) -> list[Access]:
-        """Plan a step: where each needed expert will be, in the ascending order they run in."""
+        """Return the slot of each expert that a step needs, in the ascending order of running."""
         needed = set(active)
         return [self._access(expert, needed) for expert in sorted(needed)]
 
