@@ -1,4 +1,4 @@
-"""The classic ways to place experts: contiguous, greedy, anti-correlation, replicate-and-pack.
+"""Placement heuristics: contiguous, greedy, anti-correlation, replicate-and-pack.
 
 Searches and the exact optimum are in :mod:`moe_costmodel.placement.search`.
 """
@@ -11,26 +11,23 @@ from numpy.typing import ArrayLike
 
 from moe_costmodel._arrays import Floats, Ints
 from moe_costmodel._checks import check_loads, count, invalid, require
-from moe_costmodel.placement.placement import Placement
+from moe_costmodel.placement.placement import Placement, even_devices
 
 __all__ = ["anti_correlation", "contiguous", "greedy", "replicate_and_pack"]
 
 
-def _even(loads: ArrayLike, n_devices: int, owner: str) -> tuple[Floats, int]:
+def _even(owner: str, loads: ArrayLike, n_devices: int) -> tuple[Floats, int]:
     array = check_loads(owner, loads, ndim=3)
-    n_devices = count(owner, "n_devices", n_devices)
-    if array.shape[2] % n_devices:
-        raise invalid(owner, "n_devices", n_devices, f"a divisor of {array.shape[2]} experts")
-    return array, n_devices
+    return array, even_devices(owner, n_devices, array.shape[2])
 
 
 def contiguous(n_layers: int, n_experts: int, n_devices: int) -> Placement:
-    """Return the default of every engine: experts in order of their ids, as many on each device.
+    """Return the default of serving engines: experts in the order of ids, equally many per device.
 
     Parameters
     ----------
     n_layers, n_experts, n_devices : int
-        The devices divide the experts.
+        Numbers of layers, experts of a layer, and devices; the devices must divide the experts.
 
     Returns
     -------
@@ -47,17 +44,16 @@ def contiguous(n_layers: int, n_experts: int, n_devices: int) -> Placement:
     >>> contiguous(n_layers=1, n_experts=4, n_devices=2).device_of().tolist()
     [[0, 0, 1, 1]]
     """
-    for name, value in (("n_layers", n_layers), ("n_experts", n_experts)):
-        count("contiguous", name, value)
-    if n_experts % count("contiguous", "n_devices", n_devices):
-        raise invalid("contiguous", "n_devices", n_devices, f"a divisor of {n_experts} experts")
+    count("contiguous", "n_layers", n_layers)
+    count("contiguous", "n_experts", n_experts)
+    even_devices("contiguous", n_devices, n_experts)
     return Placement(np.tile(np.arange(n_experts), (n_layers, 1)), n_devices)
 
 
 def greedy(loads: ArrayLike, n_devices: int) -> Placement:
-    """Place the busiest expert first, each on the least loaded device that has room.
+    """Place each expert, busiest first, on the least loaded device that has room.
 
-    The paper's greedy (arXiv 2303.06182, section 6), and the packing step of DeepSeek's EPLB.
+    The greedy method of arXiv 2303.06182, section 6, and the packing step of DeepSeek's EPLB.
 
     Parameters
     ----------
@@ -82,24 +78,24 @@ def greedy(loads: ArrayLike, n_devices: int) -> Placement:
     >>> greedy(np.array([[[4, 3, 2, 1]]]), n_devices=2).device_of().tolist()
     [[0, 1, 1, 0]]
     """
-    array, n_devices = _even(loads, n_devices, "greedy")
+    array, n_devices = _even("greedy", loads, n_devices)
     return Placement(
         np.stack([_pack_slots(mean, n_devices) for mean in array.mean(axis=0)]), n_devices
     )
 
 
 def anti_correlation(loads: ArrayLike, n_devices: int, *, weight: float = 0.5) -> Placement:
-    """Greedy placement that also keeps experts apart which are busy together.
+    """Place experts greedily, but keep experts that are busy together apart.
 
-    A device's load is the sum over its experts m of (mean tokens of m in a step + `weight` times
-    the sum over experts a placed there before m of the Pearson correlation of a and m)
-    (arXiv 2303.06182, section 6).
+    The load of a device is a sum over its experts: the mean tokens of an expert in a step, plus
+    `weight` times its Pearson correlations with the experts that were placed there before (arXiv
+    2303.06182, section 6).
 
     Parameters
     ----------
     loads, n_devices
-        As for :func:`greedy`. The loads must be counts of tokens, not shares: their scale weighs
-        mean against correlation.
+        As for :func:`greedy`. The loads must be counts of tokens and not shares, because their
+        scale balances means and correlations.
     weight : float
         Weight of the correlations.
 
@@ -120,13 +116,13 @@ def anti_correlation(loads: ArrayLike, n_devices: int, *, weight: float = 0.5) -
     >>> anti_correlation(loads, n_devices=2).device_of().tolist()
     [[0, 1, 0, 1]]
     """
-    array, n_devices = _even(loads, n_devices, "anti_correlation")
+    array, n_devices = _even("anti_correlation", loads, n_devices)
     slots = []
     for layer in range(array.shape[1]):
         series = array[:, layer]
-        centerd = series - series.mean(axis=0)
-        norm = np.sqrt((centerd**2).sum(axis=0))
-        scaled = np.divide(centerd, norm, out=np.zeros_like(centerd), where=norm > 0)
+        centered = series - series.mean(axis=0)
+        norm = np.sqrt((centered**2).sum(axis=0))
+        scaled = np.divide(centered, norm, out=np.zeros_like(centered), where=norm > 0)
         device = _pack_apart(series.mean(axis=0), weight * (scaled.T @ scaled), n_devices)
         slots.append(np.argsort(device, kind="stable"))
     return Placement(np.stack(slots), n_devices)
@@ -142,20 +138,20 @@ def replicate_and_pack(
 ) -> Placement:
     """Replicate the hottest experts and pack the copies: the method of DeepSeek's EPLB.
 
-    Groups of experts are packed onto nodes; within a node, the expert with the most load per copy
-    is copied again and again; the copies are packed onto the node's devices. Where the groups do
-    not divide over the nodes, the nodes count as one.
+    Groups of experts are packed onto nodes. Within a node, the expert with the most load per copy
+    gets another copy until no slot is left, and the copies are packed onto the devices of the node.
+    If the nodes do not divide the groups, all nodes count as one.
 
     Parameters
     ----------
     loads, n_devices
         As for :func:`greedy`.
     n_replicas : int
-        Slots beyond one for each expert; experts and replicas together divide over the devices.
+        Number of slots beyond one for each expert; the devices must divide the slots.
     n_groups : int
-        Groups that the router chooses among (1 where it has none).
+        Number of groups that the router chooses among; 1 if it has none.
     n_nodes : int
-        Nodes that the devices are on.
+        Number of nodes that the devices are on.
 
     Returns
     -------
@@ -164,7 +160,7 @@ def replicate_and_pack(
     Raises
     ------
     ValueError
-        If something does not divide.
+        If the devices, nodes or groups do not divide what they must.
 
     Examples
     --------
@@ -183,18 +179,15 @@ def replicate_and_pack(
     n_experts = array.shape[2]
     if n_groups % n_nodes:
         n_groups, n_nodes = 1, 1
-    for parameter, divisor, dividend in (
+    for name, divisor, dividend in (
         ("n_replicas", n_devices, n_experts + n_replicas),
         ("n_nodes", n_nodes, n_devices),
         ("n_groups", n_groups, n_experts),
     ):
-        if dividend % divisor:
-            raise invalid(
-                owner,
-                parameter,
-                f"{dividend % divisor} over",
-                f"such that {divisor} divides {dividend}",
-            )
+        remainder = dividend % divisor
+        if remainder:
+            expected = f"such that {divisor} divides {dividend}"
+            raise invalid(owner, name, f"a remainder of {remainder}", expected)
     slots = [
         _replicate_layer(mean, n_devices, n_replicas, n_groups, n_nodes)
         for mean in array.mean(axis=0)
@@ -226,7 +219,7 @@ def _replicate_layer(
 
 @numba.njit(cache=True)
 def _pack_slots(weight: Floats, n_bins: int) -> Ints:
-    """Pack items, heaviest first, onto the lightest bin with room; return items by bin."""
+    """Pack each item, heaviest first, into the lightest bin with room; return the items by bin."""
     room = len(weight) // n_bins
     order = np.argsort(-weight, kind="mergesort")
     filled = np.zeros(n_bins, dtype=np.int64)
