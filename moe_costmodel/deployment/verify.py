@@ -28,7 +28,8 @@ from moe_costmodel.kernels.dynamic import dynamic_gating
 from moe_costmodel.kernels.experts import Experts
 from moe_costmodel.kernels.replacement import Replacement
 from moe_costmodel.latency.model import LatencyModel
-from moe_costmodel.measure.stack import StackTimer, clock_of, pinned_threads
+from moe_costmodel.measure.stack import StackTimer
+from moe_costmodel.measure.timing import clock_of, pinned_threads
 from moe_costmodel.plans.text import quantity
 from moe_costmodel.shapes import LayerShape
 

@@ -107,10 +107,14 @@ class BufferedExperts:
         self._copied: dict[int, torch.cuda.Event] = {}
         self._last_use: dict[int, torch.cuda.Event] = {}
         if device.type == "cuda":
-            # Only copies from pinned memory let the host go on.
-            slow = replace(slow, up=slow.up.pin_memory(), down=slow.down.pin_memory())
+            slow = slow.pinned()
             self._copy_stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self.slow = slow
+
+    def reset(self) -> None:
+        """Empty the buffer, and set its counts to 0."""
+        self.replacement = Replacement(self.replacement.capacity, self.replacement.policy)
+        self.statistics = BufferStatistics()
 
     def __call__(self, x: Tensor, ids: Tensor, weights: Tensor) -> Tensor:
         """Return the layer's output [S, d_model]; parameters as for any kernel."""

@@ -136,6 +136,10 @@ class Experts:
         """Return the experts on another device or in another dtype, as ``Tensor.to`` does."""
         return replace(self, up=self.up.to(*args, **kwargs), down=self.down.to(*args, **kwargs))
 
+    def pinned(self) -> Experts:
+        """Return the experts in pinned CPU memory; only copies from there let the host go on."""
+        return replace(self, up=self.up.pin_memory(), down=self.down.pin_memory())
+
     def subset(self, ids: list[int]) -> Experts:
         """Return a copy of the experts with these ids, in this order."""
         return replace(self, up=self.up[ids], down=self.down[ids])

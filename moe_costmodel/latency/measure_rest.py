@@ -11,7 +11,7 @@ import torch
 
 from moe_costmodel._checks import count, invalid
 from moe_costmodel.latency.step import RestOfModel
-from moe_costmodel.measure.kernels import time_call
+from moe_costmodel.measure.timing import time_call
 from moe_costmodel.traces.families import find_routers
 
 __all__ = ["decode_step", "measure_rest", "without_experts"]
@@ -83,7 +83,7 @@ def measure_rest(
     batches, contexts : sequence of int
         Sequences that are decoded together, and tokens in the cache of each.
     min_seconds, clock, threads
-        As for :func:`moe_costmodel.measure.kernels.time_call`, point by point.
+        As for :func:`moe_costmodel.measure.timing.time_call`, point by point.
     **options
         Given to every call of the model.
 

@@ -11,8 +11,9 @@ torch = pytest.importorskip("torch")
 from moe_costmodel.hardware import Hardware, Link  # noqa: E402
 from moe_costmodel.measure.exchange import measure_exchange  # noqa: E402
 from moe_costmodel.measure.jobs import choices_of  # noqa: E402
-from moe_costmodel.measure.kernels import measure_kernels, time_call  # noqa: E402
+from moe_costmodel.measure.kernels import measure_kernels  # noqa: E402
 from moe_costmodel.measure.measurements import KINDS, Measurements, Record  # noqa: E402
+from moe_costmodel.measure.timing import time_call  # noqa: E402
 from moe_costmodel.shapes import LayerShape, power_law_counts  # noqa: E402
 
 KINDS_HERE = [kind for kind in KINDS if kind != "all_to_all"]
