@@ -98,7 +98,7 @@ class DeploymentModel:
     >>> from moe_costmodel.example import measured as example
     >>> model = DeploymentModel(
     ...     RoutingTrace.example("code"),
-    ...     example.example_hardware(devices=2),
+    ...     example.example_hardware(n_devices=2),
     ...     example.example_latency(),
     ...     shape=example.example_shape(),
     ...     n_devices=2,

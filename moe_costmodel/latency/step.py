@@ -260,7 +260,7 @@ class StepModel:
     >>> model = StepModel(
     ...     latency=example.example_latency(),
     ...     shape=example.example_shape(),
-    ...     hardware=example.example_hardware(devices=1),
+    ...     hardware=example.example_hardware(n_devices=1),
     ...     rest=example.example_rest(),
     ... )
     >>> few, many = model.layer_seconds([[[1] * 4 + [0] * 28], [[8] * 32]])

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -7,9 +9,14 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
 from moe_costmodel import RoutingTrace  # noqa: E402
-from moe_costmodel.example import load_model, loss_curve, to_transformers, trace_path  # noqa: E402
+from moe_costmodel.example import (  # noqa: E402
+    excerpts,
+    load_model,
+    loss_curve,
+    to_transformers,
+    trace_path,
+)
 from moe_costmodel.example import train as training  # noqa: E402
-from moe_costmodel.example.record import excerpts  # noqa: E402
 from moe_costmodel.example.text import DOMAINS, corpus, documents  # noqa: E402
 
 DATA = trace_path("code").parent
@@ -19,6 +26,17 @@ DATA = trace_path("code").parent
 def model():
     torch.set_num_threads(1)
     return load_model()
+
+
+def test_the_example_is_importable_without_torch():
+    code = (
+        "import sys; from moe_costmodel import example;"
+        "[getattr(example, name) for name in example.__all__ if name != 'excerpts'];"
+        "example.example_hardware(2); example.example_latency(); example.example_memory();"
+        "example.example_rest(); example.example_shape(); example.trace_path('code');"
+        "assert 'torch' not in sys.modules and 'transformers' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_sizes_promised(model):
