@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypedDict
+from typing import TYPE_CHECKING, Literal
 
 from moe_costmodel._checks import one_of
 
@@ -18,23 +18,9 @@ __all__ = ["config", "load_model", "loss_curve", "to_transformers", "trace_path"
 _DATA = Path(__file__).parent / "data"
 
 
-class Sizes(TypedDict):
-    """Sizes of the model, as in `ExampleConfig`."""
-
-    vocab_size: int
-    hidden_size: int
-    intermediate_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    num_local_experts: int
-    num_experts_per_tok: int
-    rope_theta: float
-    rms_norm_eps: float
-
-
-def config() -> Sizes:
+def config() -> dict[str, int]:
     """Return the sizes of the packaged model, without loading torch."""
-    sizes: Sizes = json.loads((_DATA / "config.json").read_text())
+    sizes: dict[str, int] = json.loads((_DATA / "config.json").read_text())
     return sizes
 
 
@@ -45,10 +31,6 @@ def trace_path(domain: Literal["prose", "code"]) -> Path:
     ----------
     domain : {"prose", "code"}
         Kind of text that was routed.
-
-    Returns
-    -------
-    Path
 
     Examples
     --------
@@ -109,10 +91,6 @@ def to_transformers(model: ExampleModel) -> Module:
     ----------
     model : Module
         The model of `load_model`.
-
-    Returns
-    -------
-    MixtralForCausalLM
 
     Examples
     --------

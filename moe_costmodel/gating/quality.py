@@ -159,21 +159,7 @@ def keep_choices(trace: RoutingTrace, rules: Rules) -> Bools:
 def gate_mass(trace: RoutingTrace, rules: Rules) -> GateMass:
     """Measure the share of a trace's weights that rules keep.
 
-    Parameters
-    ----------
-    trace : RoutingTrace
-        A trace with weights.
-    rules : GateRule or sequence of GateRule
-        One rule for all layers, or one for each layer.
-
-    Returns
-    -------
-    GateMass
-
-    Raises
-    ------
-    ValueError
-        If the trace has no weights, or the number of rules is wrong.
+    Parameters and errors are those of :func:`keep_choices`.
 
     Examples
     --------
@@ -204,7 +190,7 @@ def measured_loss(model: Module, batches: Iterable[Tensor], rules: Rules) -> Los
     batches : iterable of Tensor of shape (batch, length), int64
         Token ids without padding; each is predicted from the tokens before it.
     rules : GateRule or sequence of GateRule
-        One rule for all layers, or one for each layer.
+        As for :func:`keep_choices`.
 
     Returns
     -------

@@ -224,18 +224,7 @@ def _shape(tensor: Tensor) -> str:
 def reference(x: Tensor, ids: Tensor, weights: Tensor, experts: Experts) -> Tensor:
     """Return the layer's output in float64, computed token by token in the simplest way.
 
-    Parameters
-    ----------
-    x : Tensor of shape (S, d_model)
-        Tokens.
-    ids, weights : Tensor of shape (S, k)
-        Chosen experts and their weights.
-    experts : Experts
-        The layer's weights.
-
-    Returns
-    -------
-    Tensor of shape (S, d_model), float64
+    Parameters and errors are those of :func:`moe_costmodel.kernels.dynamic_gating`.
 
     Examples
     --------

@@ -17,23 +17,7 @@ def padded_batch(x: Tensor, ids: Tensor, weights: Tensor, experts: Experts) -> T
     No token is dropped, but every expert computes as many slots as the busiest one, so the waste is
     the skew of the routing. Engines that only have a batched product work in this way.
 
-    Parameters
-    ----------
-    x : Tensor of shape (S, d_model)
-        Tokens.
-    ids, weights : Tensor of shape (S, k)
-        Chosen experts and their weights; a choice of weight 0 is not computed.
-    experts : Experts
-        The layer's weights.
-
-    Returns
-    -------
-    Tensor of shape (S, d_model)
-
-    Raises
-    ------
-    ValueError
-        If shapes do not fit.
+    Parameters, output and errors are those of :func:`dynamic_gating`.
 
     Examples
     --------

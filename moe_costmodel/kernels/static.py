@@ -50,12 +50,8 @@ def static_gating(
 
     Parameters
     ----------
-    x : Tensor of shape (S, d_model)
-        Tokens.
-    ids, weights : Tensor of shape (S, k)
-        Chosen experts, first choices first, and their weights.
-    experts : Experts
-        The layer's weights.
+    x, ids, weights, experts
+        As for :func:`dynamic_gating`; the first choices of tokens come first in `ids`.
     capacity_factor : float
         Capacity of every expert as a share of the S tokens; 1 never drops a token.
 

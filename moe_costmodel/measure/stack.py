@@ -144,10 +144,6 @@ def measure_stack(
     **options
         The other parameters of :class:`StackTimer`; `n_layers` is required.
 
-    Returns
-    -------
-    Measurements
-
     Raises
     ------
     ValueError

@@ -29,10 +29,6 @@ def contiguous(n_layers: int, n_experts: int, n_devices: int) -> Placement:
     n_layers, n_experts, n_devices : int
         Numbers of layers, experts of a layer, and devices; the devices must divide the experts.
 
-    Returns
-    -------
-    Placement
-
     Raises
     ------
     ValueError
@@ -61,10 +57,6 @@ def greedy(loads: ArrayLike, n_devices: int) -> Placement:
         Tokens of each expert in each step.
     n_devices : int
         Number of devices; each gets n_experts / n_devices experts.
-
-    Returns
-    -------
-    Placement
 
     Raises
     ------
@@ -98,15 +90,6 @@ def anti_correlation(loads: ArrayLike, n_devices: int, *, weight: float = 0.5) -
         scale balances means and correlations.
     weight : float
         Weight of the correlations.
-
-    Returns
-    -------
-    Placement
-
-    Raises
-    ------
-    ValueError
-        If the loads are unusable or the devices do not divide the experts.
 
     Examples
     --------
@@ -152,10 +135,6 @@ def replicate_and_pack(
         Number of groups that the router chooses among; 1 if it has none.
     n_nodes : int
         Number of nodes that the devices are on.
-
-    Returns
-    -------
-    Placement
 
     Raises
     ------

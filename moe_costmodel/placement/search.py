@@ -66,10 +66,6 @@ def optimal_placement(
     time_limit : float
         Seconds after which the best placement and bound so far are returned.
 
-    Returns
-    -------
-    OptimalPlacement
-
     Raises
     ------
     ValueError
@@ -154,10 +150,6 @@ def swap_search(
         Maximum number of passes over all pairs.
     random_state : Generator or int, optional
         Order of the pairs.
-
-    Returns
-    -------
-    Placement
 
     Raises
     ------

@@ -153,10 +153,6 @@ def describe(
     mode : {"prefill", "decode"}
         How tokens form steps; see :meth:`RoutingTrace.steps`.
 
-    Returns
-    -------
-    TraceDescription
-
     Raises
     ------
     ValueError

@@ -18,6 +18,23 @@ Routing = tuple[Tensor, Tensor]
 RouterOutput = tuple[Tensor, Tensor, Tensor]
 
 
+def _read_triple(output: RouterOutput) -> Routing:
+    """Read (logits, weights, indices), the output of most families of transformers 5."""
+    if not isinstance(output, tuple) or len(output) != 3:
+        raise ValueError(f"Its routers return {type(output).__name__} instead of a triple.")
+    _, weights, ids = output
+    if ids.ndim != 2 or ids.shape != weights.shape or ids.is_floating_point():
+        raise ValueError(
+            "Its routers must return (logits, weights, indices), the last two of shape (S, k). "
+            f"Got shapes {tuple(weights.shape)} and {tuple(ids.shape)} instead."
+        )
+    return ids, weights
+
+
+def _write_triple(output: RouterOutput, ids: Tensor, weights: Tensor) -> RouterOutput:
+    return output[0], weights.to(output[1].dtype), ids.to(output[2].dtype)
+
+
 @dataclass(frozen=True)
 class Family:
     """One family of models, and how to read and write the outputs of its routers.
@@ -40,27 +57,10 @@ class Family:
 
     name: str
     routers: tuple[str, ...]
-    read: Callable[[RouterOutput], Routing]
-    write: Callable[[RouterOutput, Tensor, Tensor], RouterOutput]
+    read: Callable[[RouterOutput], Routing] = _read_triple
+    write: Callable[[RouterOutput, Tensor, Tensor], RouterOutput] = _write_triple
     experts: str | None = None
     fix: Callable[[Module, RouterOutput, Tensor], Tensor] | None = None
-
-
-def _read_triple(output: RouterOutput) -> Routing:
-    """Read (logits, weights, indices), the output of most families of transformers 5."""
-    if not isinstance(output, tuple) or len(output) != 3:
-        raise ValueError(f"Its routers return {type(output).__name__} instead of a triple.")
-    _, weights, ids = output
-    if ids.ndim != 2 or ids.shape != weights.shape or ids.is_floating_point():
-        raise ValueError(
-            "Its routers must return (logits, weights, indices), the last two of shape (S, k). "
-            f"Got shapes {tuple(weights.shape)} and {tuple(ids.shape)} instead."
-        )
-    return ids, weights
-
-
-def _write_triple(output: RouterOutput, ids: Tensor, weights: Tensor) -> RouterOutput:
-    return output[0], weights.to(output[1].dtype), ids.to(output[2].dtype)
 
 
 def _read_switch(output: RouterOutput) -> Routing:
@@ -108,8 +108,8 @@ def _nllb_experts(module: Module, inputs: RouterOutput, output: Tensor) -> Tenso
 
 
 FAMILIES: tuple[Family, ...] = (
-    Family("Mixtral", ("MixtralTopKRouter",), _read_triple, _write_triple),
-    Family("OLMoE", ("OlmoeTopKRouter", "FlexOlmoTopKRouter"), _read_triple, _write_triple),
+    Family("Mixtral", ("MixtralTopKRouter",)),
+    Family("OLMoE", ("OlmoeTopKRouter", "FlexOlmoTopKRouter")),
     Family(
         "Qwen-MoE",
         (
@@ -119,8 +119,6 @@ FAMILIES: tuple[Family, ...] = (
             "Qwen3VLMoeTextTopKRouter",
             "Qwen3_5MoeTopKRouter",
         ),
-        _read_triple,
-        _write_triple,
     ),
     Family(
         "DeepSeek",
@@ -131,8 +129,6 @@ FAMILIES: tuple[Family, ...] = (
             "DeepseekV4TopKRouter",
             "DeepseekV4HashRouter",
         ),
-        _read_triple,
-        _write_triple,
     ),
     Family("Switch", ("SwitchTransformersTop1Router",), _read_switch, _write_switch),
     Family(
@@ -140,7 +136,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
 )
 # Most other families of transformers 5 return the same triple; names of classes tell their routers.
-_ALIKE = Family("alike", (), _read_triple, _write_triple)
+_ALIKE = Family("alike", ())
 _ALIKE_NAMES = re.compile(r"(Top[kK]|TokenChoice)Router$")
 _BY_ROUTER = {router: family for family in FAMILIES for router in family.routers}
 

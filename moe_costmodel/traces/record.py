@@ -116,10 +116,6 @@ def edit_routing(
     part : {"encoder", "decoder"}, optional
         As for :func:`record`.
 
-    Yields
-    ------
-    None
-
     Raises
     ------
     ValueError

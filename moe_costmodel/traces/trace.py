@@ -121,10 +121,6 @@ class RoutingTrace:
         source : str, optional
             Name of the trace in messages and plots.
 
-        Returns
-        -------
-        RoutingTrace
-
         Raises
         ------
         ValueError
