@@ -10,42 +10,13 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from moe_costmodel._arrays import Bools, Ints
+from moe_costmodel._arrays import Ints
 
-__all__ = ["compress", "events", "sum_by_step", "unpack"]
+__all__ = ["events", "sum_by_step"]
 
 # Codes of the policies, in the order of moe_costmodel.POLICIES.
 _PAPER, _FIFO, _LRU, _LFU, _INACTIVE_LFU, _MIN = range(6)
 _ONE, _ALL = np.uint64(1), np.uint64(2**64 - 1)
-
-
-@numba.njit(cache=True, nogil=True)
-def compress(active: Bools, members: Ints) -> tuple[Ints, Ints]:
-    """Return the local ids of the active members in each step, and the bounds of the steps."""
-    n_steps = active.shape[0]
-    bounds = np.zeros(n_steps + 1, dtype=np.int64)
-    ids = np.empty(n_steps * len(members), dtype=np.int64)
-    n = 0
-    for step in range(n_steps):
-        for local in range(len(members)):
-            if active[step, members[local]]:
-                ids[n] = local
-                n += 1
-        bounds[step + 1] = n
-    return ids[:n].copy(), bounds
-
-
-@numba.njit(cache=True, nogil=True)
-def unpack(missed: NDArray[np.uint64], n_capacities: int) -> Bools:
-    """Return the bits of each access as flags (n_accesses, n_capacities)."""
-    out = np.zeros((len(missed), n_capacities), dtype=np.bool_)
-    for i in range(len(missed)):
-        bits, c = missed[i], 0
-        while bits:
-            out[i, c] = bits & _ONE
-            bits >>= _ONE
-            c += 1
-    return out
 
 
 @numba.njit(cache=True, nogil=True)

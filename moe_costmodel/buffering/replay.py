@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from moe_costmodel._arrays import Bools, Floats, Ints
 from moe_costmodel._checks import count, invalid, one_of, shape_of
-from moe_costmodel.buffering.kernels import compress, events, sum_by_step, unpack
+from moe_costmodel.buffering.kernels import events, sum_by_step
 
 __all__ = ["POLICIES", "ExpertStream", "MissCurves", "expert_streams", "miss_curves", "replay"]
 
@@ -86,7 +86,8 @@ class ExpertStream:
             If a capacity is below 1 or the policy unknown.
         """
         parts = self._replay(*_checked(capacities, policy))
-        return np.concatenate([unpack(bits, n) for bits, n in parts], axis=1)
+        flags = [bits[:, None] >> np.arange(n, dtype=np.uint64) & np.uint64(1) for bits, n in parts]
+        return np.concatenate(flags, axis=1).astype(np.bool_)
 
     def misses(self, capacities: ArrayLike, policy: str) -> NDArray[np.int32]:
         """Return the misses of each step, (n_steps, n_capacities); parameters as for events."""
@@ -199,12 +200,13 @@ def expert_streams(
     devices = np.broadcast_to(devices, (n_layers, n_experts)).astype(np.int64)
     streams = []
     for layer in range(n_layers):
-        active = np.ascontiguousarray(loads[:, layer] > 0)
+        active = loads[:, layer] > 0
         per_device = []
         for device in range(n_devices):
             members = np.flatnonzero(devices[layer] == device)
-            ids, bounds = compress(active, members)
-            per_device.append(ExpertStream(ids, bounds, len(members)))
+            needed = active[:, members]
+            bounds = np.concatenate([[0], np.cumsum(needed.sum(axis=1))])
+            per_device.append(ExpertStream(np.nonzero(needed)[1], bounds, len(members)))
         streams.append(per_device)
     return streams
 

@@ -232,10 +232,6 @@ class LossMeter:
     n_tokens : int
         Predicted tokens.
 
-    Raises
-    ------
-    ValueError
-        If there is no batch, or the model does not fit.
     """
 
     def __init__(self, model: Module, batches: Iterable[Tensor]) -> None:

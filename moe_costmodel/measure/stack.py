@@ -19,7 +19,6 @@ from moe_costmodel._arrays import Ints
 from moe_costmodel._checks import count, invalid, one_of
 from moe_costmodel.hardware import Hardware, Link
 from moe_costmodel.kernels.buffered import BufferedExperts
-from moe_costmodel.kernels.experts import Experts
 from moe_costmodel.kernels.replacement import ONLINE_POLICIES
 from moe_costmodel.measure.calls import (
     RUN,
@@ -102,9 +101,56 @@ class StackTimer:
         self._now = clock_of(clock, hardware.device)
         self._stacks: list[list[_Point]] = []
         for number, shape in enumerate(shapes):
-            part = Path(folder) / str(number)
-            part.mkdir()
-            self._stacks += _stacks(shape, hardware, n_layers, tokens, policies, self._random, part)
+            self._add_stacks(shape, tokens, policies, Path(folder) / str(number))
+
+    def _add_stacks(
+        self, shape: LayerShape, tokens: Sequence[int], policies: Sequence[str], folder: Path
+    ) -> None:
+        """Prepare the points of a shape, one list for each stack."""
+        device, dtype = self.hardware.device, getattr(torch, shape.dtype)
+        random = self._random
+        folder.mkdir()
+        layers, slow = [], []
+        for layer in range(self.n_layers):
+            experts = random_experts(shape, seed=layer)
+            layers.append(experts.to(device))
+            slow.append(slow_experts(experts, device, folder / f"{layer}.safetensors"))
+        for n_tokens in tokens:
+            x = torch.randn(n_tokens, shape.d_model, device=device).to(dtype)
+            for skew in SKEWS:
+                for kept in _KEPT:
+                    stack = []
+                    for experts in layers:
+                        ids, weights, counts = _draw(n_tokens, shape, skew, kept, random)
+                        at: At = {"tokens": n_tokens, "counts": counts.tolist()}
+                        call = layer_call(x, ids, weights, [experts])
+                        stack.append(_Point("layer", at, shape, [call]))
+                    self._stacks.append(stack)
+            for capacity in sorted({max(1, shape.n_experts * i // 8) for i in (1, 2, 4, 6, 7)}):
+                skew, kept = random.choice(SKEWS[1:]), random.choice(_KEPT)
+                buffers = [
+                    BufferedExperts(
+                        experts, capacity, policy=policies[i % len(policies)], device=x.device
+                    )
+                    for i, experts in enumerate(slow)
+                ]
+                stack = [self._run(shape, buffer, x, skew, kept) for buffer in buffers]
+                self._stacks.append(stack)
+        for experts in slow:
+            copy = copy_call(experts, [int(random.integers(shape.n_experts))], device)
+            self._stacks.append([_Point("copy", {"bytes": shape.expert_bytes}, shape, [copy])])
+
+    def _run(
+        self, shape: LayerShape, buffer: BufferedExperts, x: torch.Tensor, skew: float, kept: float
+    ) -> _Point:
+        """Prepare a run of several steps through a buffer that is empty at first."""
+        calls, counts = [], []
+        for _ in range(RUN):
+            ids, weights, tokens = _draw(len(x), shape, skew, kept, self._random)
+            calls.append(step_call(buffer, x, ids, weights))
+            counts.append(tokens.tolist())
+        at = {"tokens": len(x), "counts": counts, "capacity": buffer.replacement.capacity}
+        return _Point("buffered", at, shape, calls, buffer)
 
     def turn(self, *, keep: bool = True) -> None:
         """Time every stack once, in random order; without `keep`, only to warm up."""
@@ -143,11 +189,6 @@ def measure_stack(
         affects all of them.
     **options
         The other parameters of :class:`StackTimer`; `n_layers` is required.
-
-    Raises
-    ------
-    ValueError
-        If there is no shape or size, or a parameter is out of its range.
     """
     count("measure_stack", "repeats", repeats)
     with pinned_threads(hardware.threads), tempfile.TemporaryDirectory() as folder:
@@ -176,43 +217,6 @@ def _time(stack: list[_Point], now: Callable[[], float], *, keep: bool) -> None:
             point.repeats.append(float(seconds[i]))
 
 
-def _stacks(
-    shape: LayerShape,
-    hardware: Hardware,
-    n_layers: int,
-    tokens: Sequence[int],
-    policies: Sequence[str],
-    random: np.random.Generator,
-    folder: Path,
-) -> list[list[_Point]]:
-    """Prepare the points of a shape, one list for each stack."""
-    device, dtype = hardware.device, getattr(torch, shape.dtype)
-    layers, slow = [], []
-    for layer in range(n_layers):
-        experts = random_experts(shape, seed=layer)
-        layers.append(experts.to(device))
-        slow.append(slow_experts(experts, device, folder / f"{layer}.safetensors"))
-    stacks = []
-    for n_tokens in tokens:
-        x = torch.randn(n_tokens, shape.d_model, device=device).to(dtype)
-        for skew in SKEWS:
-            for kept in _KEPT:
-                stack = []
-                for experts in layers:
-                    ids, weights, counts = _draw(n_tokens, shape, skew, kept, random)
-                    at: At = {"tokens": n_tokens, "counts": counts.tolist()}
-                    call = layer_call(x, ids, weights, [experts])
-                    stack.append(_Point("layer", at, shape, [call]))
-                stacks.append(stack)
-        for capacity in sorted({max(1, shape.n_experts * i // 8) for i in (1, 2, 4, 6, 7)}):
-            skew, kept = random.choice(SKEWS[1:]), random.choice(_KEPT)
-            stacks.append(_buffered(shape, slow, capacity, policies, x, skew, kept, random))
-    for experts in slow:
-        copy = copy_call(experts, [int(random.integers(shape.n_experts))], device)
-        stacks.append([_Point("copy", {"bytes": shape.expert_bytes}, shape, [copy])])
-    return stacks
-
-
 def _draw(
     n_tokens: int, shape: LayerShape, skew: float, kept: float, random: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor, Ints]:
@@ -229,28 +233,3 @@ def _draw(
     weights = torch.from_numpy(stays / shape.k).float()
     counts = np.bincount(ids[stays], minlength=shape.n_experts)
     return torch.from_numpy(np.ascontiguousarray(ids)), weights, counts
-
-
-def _buffered(
-    shape: LayerShape,
-    slow: Sequence[Experts],
-    capacity: int,
-    policies: Sequence[str],
-    x: torch.Tensor,
-    skew: float,
-    kept: float,
-    random: np.random.Generator,
-) -> list[_Point]:
-    """Prepare runs of several steps through a buffer of every layer that is empty at first."""
-    stack = []
-    for number, experts in enumerate(slow):
-        policy = policies[number % len(policies)]
-        buffer = BufferedExperts(experts, capacity, policy=policy, device=x.device)
-        calls, counts = [], []
-        for _ in range(RUN):
-            ids, weights, tokens = _draw(len(x), shape, skew, kept, random)
-            calls.append(step_call(buffer, x, ids, weights))
-            counts.append(tokens.tolist())
-        at = {"tokens": len(x), "counts": counts, "capacity": capacity}
-        stack.append(_Point("buffered", at, shape, calls, buffer))
-    return stack

@@ -187,11 +187,6 @@ def max_load(placement: Placement, loads: ArrayLike) -> Floats:
     loads : array_like of shape (n_steps, n_layers, n_experts)
         Tokens of each expert in each step.
 
-    Returns
-    -------
-    ndarray of shape (n_layers,)
-        Shares, from 1 / n_devices to 1.
-
     Examples
     --------
     >>> import numpy as np
@@ -244,11 +239,6 @@ def migration_bytes(current: Placement, target: Placement, expert_bytes: ArrayLi
     expert_bytes : float or array_like of shape (n_layers,)
         Size of one expert.
 
-    Returns
-    -------
-    ndarray of shape (n_layers,)
-        Bytes.
-
     Raises
     ------
     ValueError
@@ -286,11 +276,6 @@ def cross_node_traffic(trace: RoutingTrace, placement: Placement, n_nodes: int) 
         Placement of the layers and experts of the trace.
     n_nodes : int
         Number of nodes, a divisor of the devices; node n holds the n-th run of devices.
-
-    Returns
-    -------
-    ndarray of shape (n_layers,)
-        Other nodes per token, from 0 to n_nodes - 1.
 
     Raises
     ------

@@ -140,10 +140,8 @@ def swap_search(
 
     Parameters
     ----------
-    loads : array_like of shape (n_steps, n_layers, n_experts)
-        Tokens of each expert in each step.
-    n_devices : int
-        Number of devices; each gets n_experts / n_devices experts.
+    loads, n_devices
+        As for :func:`moe_costmodel.greedy`.
     start : Placement, optional
         A placement without replicas; by default :func:`moe_costmodel.greedy`.
     max_sweeps : int
