@@ -236,6 +236,10 @@ def miss_curves(
     n_jobs : int
         Threads over layers; -1 for one per processor.
 
+    Returns
+    -------
+    dict of str to MissCurves
+
     Raises
     ------
     ValueError

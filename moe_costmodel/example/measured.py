@@ -36,7 +36,18 @@ _DEVICE_BYTES = 8_000_000
 
 
 def example_shape() -> LayerShape:
-    """Return the sizes of one MoE layer of the example model."""
+    """Return the sizes of one MoE layer of the example model.
+
+    Returns
+    -------
+    LayerShape
+
+    Examples
+    --------
+    >>> from moe_costmodel.example import example_shape
+    >>> example_shape().n_experts
+    32
+    """
     sizes = config()
     return LayerShape(
         n_experts=sizes["num_local_experts"],
@@ -49,18 +60,57 @@ def example_shape() -> LayerShape:
 
 @lru_cache(maxsize=1)
 def example_measurements() -> Measurements:
-    """Return the packaged measurements."""
+    """Return the packaged measurements.
+
+    Returns
+    -------
+    Measurements
+
+    Examples
+    --------
+    >>> from moe_costmodel.example import example_measurements
+    >>> example_measurements().clock
+    'cpu'
+    """
     return Measurements.load(Path(__file__).parent / "data" / "example_kernels.json")
 
 
 @lru_cache(maxsize=1)
 def example_latency() -> LatencyModel:
-    """Return a latency model of the packaged measurements; a linear model fits them best."""
+    """Return a latency model of the packaged measurements; a linear model fits them best.
+
+    Returns
+    -------
+    LatencyModel
+
+    Examples
+    --------
+    >>> from moe_costmodel.example import example_latency, example_shape
+    >>> prediction = example_latency().predict(example_shape(), [[1, 3] + 30 * [0]])
+    >>> prediction.seconds.shape
+    (1,)
+    """
     return LatencyModel.fit(example_measurements(), method="linear")
 
 
 def example_hardware(n_devices: int = 4, n_nodes: int = 1) -> Hardware:
-    """Return several of the measured machine, each with 8 MB for the model of 15 MB."""
+    """Return several of the measured machine, each with 8 MB for the model of 15 MB.
+
+    Parameters
+    ----------
+    n_devices, n_nodes : int
+        Devices of all nodes together, and nodes.
+
+    Returns
+    -------
+    Hardware
+
+    Examples
+    --------
+    >>> from moe_costmodel.example import example_hardware
+    >>> example_hardware(n_devices=2).memory_bytes
+    8000000
+    """
     measured = example_measurements().hardware
     return replace(
         measured,
@@ -72,7 +122,18 @@ def example_hardware(n_devices: int = 4, n_nodes: int = 1) -> Hardware:
 
 
 def example_rest() -> RestOfModel:
-    """Return the times of the example model beside its MoE layers."""
+    """Return the times of the example model beside its MoE layers.
+
+    Returns
+    -------
+    RestOfModel
+
+    Examples
+    --------
+    >>> from moe_costmodel.example import example_rest
+    >>> bool(example_rest().seconds([1], [16])[0] > 0)
+    True
+    """
     sizes = config()
     return RestOfModel.fit(
         example_measurements(), d_model=sizes["hidden_size"], n_layers=sizes["num_hidden_layers"]
@@ -80,7 +141,18 @@ def example_rest() -> RestOfModel:
 
 
 def example_memory() -> MemoryModel:
-    """Return the memory of the example model beside its experts."""
+    """Return the memory of the example model.
+
+    Returns
+    -------
+    MemoryModel
+
+    Examples
+    --------
+    >>> from moe_costmodel.example import example_memory
+    >>> example_memory().n_moe_layers
+    6
+    """
     sizes = config()
     width, layers = sizes["hidden_size"], sizes["num_hidden_layers"]
     attention = 4 * width * width * layers

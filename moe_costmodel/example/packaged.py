@@ -32,6 +32,10 @@ def trace_path(domain: Literal["prose", "code"]) -> Path:
     domain : {"prose", "code"}
         Kind of text that was routed.
 
+    Returns
+    -------
+    Path
+
     Examples
     --------
     >>> from moe_costmodel.example import trace_path
@@ -44,6 +48,10 @@ def trace_path(domain: Literal["prose", "code"]) -> Path:
 
 def loss_curve() -> dict[str, object]:
     """Return the settings, versions and loss curve of the training of the packaged weights.
+
+    Returns
+    -------
+    dict
 
     Examples
     --------
@@ -91,6 +99,10 @@ def to_transformers(model: ExampleModel) -> Module:
     ----------
     model : Module
         The model of `load_model`.
+
+    Returns
+    -------
+    MixtralForCausalLM
 
     Examples
     --------

@@ -35,6 +35,16 @@ def excerpts(
         Number of excerpts.
     random_state : Generator or int
         Source of documents, positions and lengths.
+
+    Yields
+    ------
+    Tensor of shape (1, length), int64
+
+    Examples
+    --------
+    >>> from moe_costmodel.example import excerpts
+    >>> next(excerpts("code")).ndim
+    2
     """
     random = np.random.default_rng(random_state)
     long_enough = [text for text in documents(domain, held_out=True) if len(text) >= LONGEST]

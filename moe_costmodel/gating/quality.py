@@ -159,7 +159,14 @@ def keep_choices(trace: RoutingTrace, rules: Rules) -> Bools:
 def gate_mass(trace: RoutingTrace, rules: Rules) -> GateMass:
     """Measure the share of a trace's weights that rules keep.
 
-    Parameters and errors are those of :func:`keep_choices`.
+    Parameters
+    ----------
+    trace, rules
+        As for :func:`keep_choices`, which names the errors too.
+
+    Returns
+    -------
+    GateMass
 
     Examples
     --------

@@ -87,7 +87,7 @@ class GateRule:
 
 
 def keep_mask(weights: ArrayLike, rule: GateRule) -> Bools:
-    """Return which choices a rule keeps, of the shape of `weights`.
+    """Return which choices a rule keeps.
 
     Weights of any precision are rounded to float32, and all sums and comparisons are made in
     float32. A token's choices are taken in descending order of weight; among equal weights, the
@@ -100,6 +100,10 @@ def keep_mask(weights: ArrayLike, rule: GateRule) -> Bools:
         Weights of each token's choices, in any order.
     rule : GateRule
         The rule.
+
+    Returns
+    -------
+    ndarray of the shape of `weights`, bool
 
     Raises
     ------

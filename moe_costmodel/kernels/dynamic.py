@@ -50,7 +50,7 @@ def sort_by_expert(ids: Tensor, weights: Tensor, n_experts: int) -> tuple[Tensor
 def expert_products(
     tokens: Tensor, counts: Tensor, experts: Experts, *, product: str = "auto"
 ) -> Tensor:
-    """Return the outputs of all experts, each for its own tokens, (n, d_model).
+    """Return the outputs of all experts, each for its own tokens.
 
     Parameters
     ----------
@@ -63,6 +63,10 @@ def expert_products(
     product : {"auto", "grouped", "loop"}
         ``torch.nn.functional.grouped_mm``, or a loop over the experts that have tokens. "auto"
         takes the faster one, measured once for each device, dtype, and size (to a factor of two).
+
+    Returns
+    -------
+    Tensor of shape (n, d_model)
 
     Examples
     --------
@@ -147,7 +151,7 @@ def dynamic_gating(
     *,
     product: str = "auto",
 ) -> Tensor:
-    """Compute an MoE layer by dynamic gating, (S, d_model) (arXiv 2303.06182, section 4).
+    """Compute an MoE layer by dynamic gating (arXiv 2303.06182, section 4).
 
     The choices are sorted by expert, each expert runs on its own tokens, and the results are added
     up. There is no capacity, no mask and no dropped token. Beside the products, the costs are
@@ -163,6 +167,10 @@ def dynamic_gating(
         The layer's weights.
     product : {"auto", "grouped", "loop"}
         As for :func:`expert_products`.
+
+    Returns
+    -------
+    Tensor of shape (S, d_model)
 
     Raises
     ------

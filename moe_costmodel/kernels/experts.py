@@ -224,7 +224,14 @@ def _shape(tensor: Tensor) -> str:
 def reference(x: Tensor, ids: Tensor, weights: Tensor, experts: Experts) -> Tensor:
     """Return the layer's output in float64, computed token by token in the simplest way.
 
-    Parameters and errors are those of :func:`moe_costmodel.kernels.dynamic_gating`.
+    Parameters
+    ----------
+    x, ids, weights, experts
+        As for :func:`moe_costmodel.kernels.dynamic_gating`, which names the errors too.
+
+    Returns
+    -------
+    Tensor of shape (S, d_model), float64
 
     Examples
     --------

@@ -58,6 +58,10 @@ def peak_activation_bytes(call: Callable[[], object], device: torch.device | str
         On a GPU, the caching allocator reports the peak. On the CPU, all tensors that operations
         create are counted while they live, but not the memory inside an operation.
 
+    Returns
+    -------
+    int
+
     Examples
     --------
     >>> import torch

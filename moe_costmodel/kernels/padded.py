@@ -17,7 +17,14 @@ def padded_batch(x: Tensor, ids: Tensor, weights: Tensor, experts: Experts) -> T
     No token is dropped, but every expert computes as many slots as the busiest one, so the waste is
     the skew of the routing. Engines that only have a batched product work in this way.
 
-    Parameters, output and errors are those of :func:`dynamic_gating`.
+    Parameters
+    ----------
+    x, ids, weights, experts
+        As for :func:`dynamic_gating`, which names the errors too.
+
+    Returns
+    -------
+    Tensor of shape (S, d_model)
 
     Examples
     --------

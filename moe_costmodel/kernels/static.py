@@ -55,6 +55,10 @@ def static_gating(
     capacity_factor : float
         Capacity of every expert as a share of the S tokens; 1 never drops a token.
 
+    Returns
+    -------
+    Tensor of shape (S, d_model)
+
     Raises
     ------
     ValueError

@@ -1,4 +1,4 @@
-"""Points of a layer that :func:`measure_kernels` times."""
+"""Calls that measurements time, and the points of a layer for :func:`measure_kernels`."""
 
 from __future__ import annotations
 
@@ -11,28 +11,34 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from moe_costmodel._arrays import Ints
 from moe_costmodel.buffering.replay import expert_streams
 from moe_costmodel.hardware import Hardware
 from moe_costmodel.kernels.buffered import BufferedExperts
-from moe_costmodel.kernels.dynamic import expert_products
+from moe_costmodel.kernels.dynamic import dynamic_gating, expert_products
 from moe_costmodel.kernels.experts import Experts
-from moe_costmodel.measure.calls import (
-    RUN,
-    SKEWS,
-    copy_call,
-    layer_call,
-    random_experts,
-    slow_experts,
-    step_call,
-)
 from moe_costmodel.measure.measurements import At
 from moe_costmodel.measure.timing import Call
 from moe_costmodel.shapes import LayerShape, power_law_counts
 
-__all__ = ["Job", "choices_of", "jobs_of"]
+__all__ = [
+    "RUN",
+    "SKEWS",
+    "Job",
+    "choices_of",
+    "copy_call",
+    "jobs_of",
+    "layer_call",
+    "random_experts",
+    "slow_experts",
+    "step_call",
+]
+
+SKEWS = (0.0, 0.6, 1.2)  # exponents of the experts' popularity
+RUN = 8  # steps of a run through a buffer
 
 
 class Job(NamedTuple):
@@ -44,7 +50,52 @@ class Job(NamedTuple):
     call: Call
 
 
-def choices_of(counts: Ints, n_tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
+def random_experts(shape: LayerShape, seed: int = 0) -> Experts:
+    """Return random experts of a shape, in CPU memory."""
+    return Experts.random(
+        shape.n_experts,
+        shape.d_model,
+        shape.d_ffn,
+        seed=seed,
+        gated=shape.gated,
+        activation="silu" if shape.gated else "relu",
+        dtype=getattr(torch, shape.dtype),
+    )
+
+
+def slow_experts(experts: Experts, device: str, path: Path) -> Experts:
+    """Return experts in the slow memory of a device: those of the CPU are mapped from a file."""
+    return experts if device == "cuda" else Experts.map_file(experts.save(path))
+
+
+def layer_call(x: Tensor, ids: Tensor, weights: Tensor, copies: Sequence[Experts]) -> Call:
+    """Return a call that computes the layer, with the next copy of the experts each time."""
+    device, experts = x.device, itertools.cycle(copies)
+    ids, weights = ids.to(device), weights.to(device)
+    return lambda: dynamic_gating(x, ids, weights, next(experts))
+
+
+def step_call(buffer: BufferedExperts, x: Tensor, ids: Tensor, weights: Tensor) -> Call:
+    """Return a call that computes the layer through a buffer."""
+    ids, weights = ids.to(x.device), weights.to(x.device)
+    return lambda: buffer(x, ids, weights)
+
+
+def copy_call(slow: Experts, ids: Sequence[int], device: str) -> Call:
+    """Return a call that copies the next of some experts from slow into fast memory."""
+    up = torch.empty_like(slow.up[0], device=device)
+    down = torch.empty_like(slow.down[0], device=device)
+    order = itertools.cycle(ids)
+
+    def call() -> None:
+        expert = next(order)
+        up.copy_(slow.up[expert], non_blocking=True)
+        down.copy_(slow.down[expert], non_blocking=True)
+
+    return call
+
+
+def choices_of(counts: Ints, n_tokens: int) -> tuple[Tensor, Tensor]:
     """Return ids and weights [n_tokens, k] that send ``counts[e]`` tokens to expert e.
 
     The sorted choices are dealt out in turn. No token gets an expert twice, because no expert has
@@ -110,7 +161,7 @@ def jobs_of(
     return jobs
 
 
-def _router(x: torch.Tensor, gate: torch.Tensor, k: int) -> Call:
+def _router(x: Tensor, gate: Tensor, k: int) -> Call:
     return lambda: F.linear(x, gate).float().softmax(dim=-1).topk(k, dim=-1)
 
 
@@ -121,7 +172,7 @@ def _products(counts: Ints, copies: Sequence[Experts]) -> Call:
     return lambda: expert_products(rows, sizes, next(experts))
 
 
-def _run(buffer: BufferedExperts, x: torch.Tensor, counts: Ints) -> Call:
+def _run(buffer: BufferedExperts, x: Tensor, counts: Ints) -> Call:
     """Return a call that runs some steps through a buffer that is empty at first."""
     steps = [step_call(buffer, x, *choices_of(row, len(x))) for row in counts]
 
@@ -143,7 +194,7 @@ def _rest(width: int, batch_size: int, context: int, device: str, dtype: torch.d
     out = normal(width, width).to(dtype) * width**-0.5
     keys, values = normal(2, batch_size, heads, context, head).to(dtype)
 
-    def call() -> torch.Tensor:
+    def call() -> Tensor:
         projected = F.linear(x, qkv)[..., : 3 * heads * head]
         q, k, v = projected.view(batch_size, 3, heads, head).unbind(1)
         keys[:, :, -1], values[:, :, -1] = k, v

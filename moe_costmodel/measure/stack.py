@@ -20,7 +20,7 @@ from moe_costmodel._checks import count, invalid, one_of
 from moe_costmodel.hardware import Hardware, Link
 from moe_costmodel.kernels.buffered import BufferedExperts
 from moe_costmodel.kernels.replacement import ONLINE_POLICIES
-from moe_costmodel.measure.calls import (
+from moe_costmodel.measure.jobs import (
     RUN,
     SKEWS,
     copy_call,

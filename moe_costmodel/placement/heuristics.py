@@ -29,6 +29,10 @@ def contiguous(n_layers: int, n_experts: int, n_devices: int) -> Placement:
     n_layers, n_experts, n_devices : int
         Numbers of layers, experts of a layer, and devices; the devices must divide the experts.
 
+    Returns
+    -------
+    Placement
+
     Raises
     ------
     ValueError
@@ -57,6 +61,10 @@ def greedy(loads: ArrayLike, n_devices: int) -> Placement:
         Tokens of each expert in each step.
     n_devices : int
         Number of devices; each gets n_experts / n_devices experts.
+
+    Returns
+    -------
+    Placement
 
     Raises
     ------
@@ -90,6 +98,10 @@ def anti_correlation(loads: ArrayLike, n_devices: int, *, weight: float = 0.5) -
         scale balances means and correlations.
     weight : float
         Weight of the correlations.
+
+    Returns
+    -------
+    Placement
 
     Examples
     --------
@@ -135,6 +147,10 @@ def replicate_and_pack(
         Number of groups that the router chooses among; 1 if it has none.
     n_nodes : int
         Number of nodes that the devices are on.
+
+    Returns
+    -------
+    Placement
 
     Raises
     ------

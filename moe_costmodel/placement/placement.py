@@ -187,6 +187,10 @@ def max_load(placement: Placement, loads: ArrayLike) -> Floats:
     loads : array_like of shape (n_steps, n_layers, n_experts)
         Tokens of each expert in each step.
 
+    Returns
+    -------
+    ndarray of shape (n_layers,)
+
     Examples
     --------
     >>> import numpy as np
@@ -200,8 +204,16 @@ def max_load(placement: Placement, loads: ArrayLike) -> Floats:
 def avg_max_load(placement: Placement, loads: ArrayLike) -> Floats:
     """Return the largest share of tokens on one device, mean over steps, (n_layers,).
 
-    Avg Max Load of arXiv 2303.06182, section 6; 1 / n_devices is perfect. Parameters as for
-    :func:`max_load`.
+    Avg Max Load of arXiv 2303.06182, section 6; 1 / n_devices is perfect.
+
+    Parameters
+    ----------
+    placement, loads
+        As for :func:`max_load`.
+
+    Returns
+    -------
+    ndarray of shape (n_layers,)
 
     Examples
     --------
@@ -217,7 +229,15 @@ def balancedness(placement: Placement, loads: ArrayLike) -> Floats:
     """Return the mean over steps of (mean device load / largest device load), (n_layers,).
 
     SGLang's metric, from 1 / n_devices to 1; 1 is perfect, also for a layer without load.
-    Parameters as for :func:`max_load`.
+
+    Parameters
+    ----------
+    placement, loads
+        As for :func:`max_load`.
+
+    Returns
+    -------
+    ndarray of shape (n_layers,)
 
     Examples
     --------
@@ -238,6 +258,10 @@ def migration_bytes(current: Placement, target: Placement, expert_bytes: ArrayLi
         Placements of the same layers, experts and devices; replicas may differ.
     expert_bytes : float or array_like of shape (n_layers,)
         Size of one expert.
+
+    Returns
+    -------
+    ndarray of shape (n_layers,)
 
     Raises
     ------
@@ -276,6 +300,11 @@ def cross_node_traffic(trace: RoutingTrace, placement: Placement, n_nodes: int) 
         Placement of the layers and experts of the trace.
     n_nodes : int
         Number of nodes, a divisor of the devices; node n holds the n-th run of devices.
+
+    Returns
+    -------
+    ndarray of shape (n_layers,)
+        From 0 to n_nodes - 1.
 
     Raises
     ------

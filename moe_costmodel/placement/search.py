@@ -66,6 +66,10 @@ def optimal_placement(
     time_limit : float
         Seconds after which the best placement and bound so far are returned.
 
+    Returns
+    -------
+    OptimalPlacement
+
     Raises
     ------
     ValueError
@@ -148,6 +152,10 @@ def swap_search(
         Maximum number of passes over all pairs.
     random_state : Generator or int, optional
         Order of the pairs.
+
+    Returns
+    -------
+    Placement
 
     Raises
     ------

@@ -116,6 +116,10 @@ def edit_routing(
     part : {"encoder", "decoder"}, optional
         As for :func:`record`.
 
+    Yields
+    ------
+    None
+
     Raises
     ------
     ValueError
