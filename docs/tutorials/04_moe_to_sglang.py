@@ -25,14 +25,13 @@ from pathlib import Path
 import numpy as np
 from pymoo.optimize import minimize
 
-from moe_costmodel import RoutingTrace
-from moe_costmodel.example import measured
+from moe_costmodel import RoutingTrace, example
 from moela import MOELA
 from problems import MoEDeployment
 
 today, tomorrow = RoutingTrace.example("code").split(0.5)
 print(today)
-print(today.describe(size=8))
+print(today.describe(batch_size=8))
 
 # %%
 # The machine
@@ -42,8 +41,8 @@ print(today.describe(size=8))
 # ``LatencyModel.fit(measure_kernels(Hardware.here()))``; a measured table of a GPU that you do not
 # have will do as well. Here they are those that come with the package.
 
-hardware = measured.example_hardware(devices=4)
-latency = measured.example_latency()
+hardware = example.example_hardware(n_devices=4)
+latency = example.example_latency()
 print(hardware.name, "with", hardware.n_devices, "devices")
 
 # %%
@@ -59,8 +58,8 @@ problem = MoEDeployment(
     hardware,
     latency,
     devices=4,
-    rest=measured.example_rest(),
-    memory=measured.example_memory(),
+    rest=example.example_rest(),
+    memory=example.example_memory(),
     memory_budget=6e6,  # bytes of a device; all experts in memory would take more
 )
 res = minimize(problem, MOELA(), ("n_eval", 800), seed=1)
