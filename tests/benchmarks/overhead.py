@@ -33,7 +33,7 @@ def algorithms() -> dict[str, Any]:
         BASE: partial(rivals.nsga2, pop=50),
         "MOELA, models off": partial(MOELA, start_model=None, move_model=None, surrogate_size=0),
         "MOELA": MOELA,
-        "MOELA, no landscape": partial(MOELA, landscape=False),
+        "MOELA, no Hamming-kernel model": partial(MOELA, landscape=False),
         "MOELA, no surrogate": partial(MOELA, surrogate_size=0),
         # Batches as large as NSGA-II's, where a search evaluates the best five of ten.
         "MOELA, 50, models off": partial(
@@ -78,10 +78,10 @@ def main() -> None:
         tables.header(
             "Time per evaluation outside the problem",
             "tests.benchmarks.overhead",
-            f"CPU microseconds per evaluation, median (quartiles) of {arguments.rounds} rounds of "
-            f"{arguments.budget:,} evaluations that the algorithms took in turns, and the ratio to "
-            "pymoo's NSGA-II with a population of 50: the median of the rounds' ratios. "
-            "`problem` is the time inside the problem's evaluation.",
+            f"CPU microseconds per evaluation: median (quartiles) of {arguments.rounds} rounds of "
+            f"{arguments.budget:,} evaluations, in each of which the algorithms run one after "
+            "another. `ratio` is the median over the rounds of the ratio to pymoo's NSGA-II with a "
+            "population of 50. `problem` is the time inside the problem's evaluation.",
         )
     ]
     for name, problem in chosen.items():

@@ -118,21 +118,31 @@ def with_sections(page: str, sections: Mapping[str, str], order: Sequence[str]) 
     order : sequence of str
         Headings in the order of the page; those that the page has beside them come last.
     """
-    head, *rest = f"\n{page}".split("\n## ")
-    found = dict(part.partition("\n")[::2] for part in rest)
-    found = {title: text.strip() for title, text in (found | dict(sections)).items()}
+    head = f"\n{page}".split("\n## ")[0]
+    found = {t: text.strip() for t, text in (sections_of(page) | dict(sections)).items()}
     titles = [t for t in order if t in found] + [t for t in found if t not in order]
     parts = [head.strip(), *(f"## {title}\n\n{found[title]}" for title in titles)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def sources(results: ExperimentResults) -> str:
-    """Say which sources of our algorithm the runs were made with."""
+def sections_of(page: str) -> dict[str, str]:
+    """Return the sections of a page by their headings."""
+    return dict(part.partition("\n")[::2] for part in f"\n{page}".split("\n## ")[1:])
+
+
+def version(results: ExperimentResults) -> str:
+    """Return the hash of the sources of our algorithm that the runs were made with."""
     digests = {
-        str(run.settings["algorithm"]["code"].get("sources", "of the installed package"))
+        str(run.settings["algorithm"]["code"].get("sources", "installed"))
         for run in results.select(algorithm=OURS).runs
     }
-    return f"Sources of {OURS}: {', '.join(sorted(digests))}.\n" if digests else ""
+    return ", ".join(sorted(digests))
+
+
+def sources(results: ExperimentResults) -> str:
+    """Return a line with the hash of the sources of our algorithm."""
+    digests = version(results)
+    return f"Version of {OURS} (hash of its sources): {digests}.\n" if digests else ""
 
 
 def finish(parts: Iterable[str], out: str | None) -> None:
@@ -153,12 +163,12 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
 
 
 def tests_note(seeds: int) -> str:
-    """Say what the tests are, and how small their p-values can get with so many seeds."""
+    """Name the tests, and the smallest p-value that they can give with so many seeds."""
     least = 2.0 / math.comb(2 * seeds, seeds)
     return (
-        "The tests are Wilcoxon's rank sum over seeds, two-sided, with Holm's correction over the "
-        f"rivals on a problem; {seeds} seeds against {seeds} give p = {least:.2g} before the "
-        "correction at best."
+        "The tests are two-sided Wilcoxon rank sum tests over seeds, with Holm's correction over "
+        f"the rivals on a problem. With {seeds} seeds against {seeds}, the smallest possible p is "
+        f"{least:.2g} before the correction."
     )
 
 
@@ -216,14 +226,15 @@ class Report:
 
     def standing(self, problems: Sequence[str], at: Sequence[int] = ()) -> list[str]:
         """Return every table of problems that are scored alike, those without rows left out."""
-        released = "Evaluations to the final hypervolume of the released algorithm:"
+        best = "MOELA's evaluations to the best rival's final hypervolume:"
+        released = "MOELA's evaluations to the final hypervolume of the released algorithm:"
         return [
             self.cells(problems),
             self.against(problems),
-            titled("Evaluations to the best rival's final hypervolume:", self.race(problems)),
+            titled(best, self.race(problems)),
             titled(released, self.race(problems, ["MOELA published"])),
-            titled("At the budget of the slow rivals:", self.slow(problems)),
-            titled(f"{OURS}'s medians by evaluations:", self.progress(problems, at)),
+            titled("Comparison at the budget of the slow rivals:", self.slow(problems)),
+            titled(f"{OURS}'s median hypervolume by evaluations:", self.progress(problems, at)),
         ]
 
     # ----------------------------------------------------------------------------------- parts

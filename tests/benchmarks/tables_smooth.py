@@ -32,8 +32,8 @@ FAMILIES = ("zdt", "dtlz", "wfg", "mw", "scaled")
 SCALE = 1000.0
 # Where hypervolumes are measured from, and random designs for the second.
 REFERENCES = {
-    "front": "The reference is the front's nadir plus a tenth of its range.",
-    "random": "The reference is the nadir of the non-dominated among 1,000 random designs.",
+    "front": "The reference point is the front's nadir plus a tenth of its range.",
+    "random": "The reference point is the nadir of the non-dominated among 1,000 random designs.",
 }
 N_RANDOM = 1000
 # Fronts that pymoo would fetch from the network: a benchmark must come out the same without one.
@@ -178,10 +178,10 @@ def main() -> None:
         tables.header(
             f"Smooth problems{after}",
             "tests.benchmarks.tables_smooth",
-            f"Percent of the hypervolume of the known front, of everything evaluated: median "
-            f"(quartiles) over {arguments.seeds} seeds after {arguments.budget:,} evaluations, the "
-            f"best in bold; `@n` marks a smaller budget. {REFERENCES[arguments.reference]} The "
-            "known front is a sample of points, so that a hundred percent can be exceeded. "
+            "Hypervolume of all evaluated designs, in percent of that of the known front: median "
+            f"(quartiles) over {arguments.seeds} seeds after {arguments.budget:,} evaluations. The "
+            f"best is bold, and `@n` marks a smaller budget. {REFERENCES[arguments.reference]} The "
+            "known front is a sample of points, so more than 100 % is possible. "
             f"{tables.tests_note(arguments.seeds)}",
         )
     ]
@@ -195,8 +195,9 @@ def main() -> None:
         if names:
             parts += [report.against(names), report.overall(names)]
     if results.problems:
-        parts += [tables.titled("At the budget of the slow rivals:", report.slow(results.problems))]
-        parts += ["## Over all of these problems\n", report.overall(results.problems)]
+        slow_rivals = report.slow(results.problems)
+        parts += [tables.titled("Comparison at the budget of the slow rivals:", slow_rivals)]
+        parts += ["## All problems\n", report.overall(results.problems)]
     tables.finish(parts, arguments.out)
 
 
