@@ -140,7 +140,7 @@ def main():
                     f"by CPU time {statistics.median(cpu):.3f}",
                 )
             )
-    print(table(("measured", "median (range)", "bar", ""), rows))
+    print(table(("measured", "median (range)", "goal", "also"), rows))
 
 
 if __name__ == "__main__":
