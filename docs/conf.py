@@ -1,4 +1,4 @@
-"""Sphinx: pages in Markdown, tutorials that run, a reference from docstrings; needs no network."""
+"""Configuration of Sphinx: Markdown pages, tutorials that run, a reference; needs no network."""
 
 from __future__ import annotations
 
