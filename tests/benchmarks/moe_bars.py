@@ -1,4 +1,4 @@
-"""What deployment problems are held to on the shared traces; parts of the page of tables_moe."""
+"""Goals of the deployment problems on the shared traces; parts of the page of tables_moe."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def placement(data: Any, seed: int, budget: int) -> str:
     """Return Avg Max Load on the unseen half, relative to anti-correlation, with seconds."""
     rows = [["trace, devices", "anti-correlation", "greedy = replicate-and-pack", "swaps",
              "spread pairs", "MOELA from these", "swaps on the scored half"]]  # fmt: skip
-    # What is compiled first is not timed.
+    # Compilation is not timed.
     small = ExpertPlacement.example(devices=2)
     swap_search(small.windows[0].loads(4), 2, random_state=seed)
     for domain, devices in product(DOMAINS, (4, 8)):

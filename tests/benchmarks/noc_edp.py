@@ -1,4 +1,4 @@
-"""The best energy-delay product (EDP) that MOELA, MOOS and MOEA/D come across, by application.
+"""Lowest energy-delay product (EDP) that MOELA, MOOS and MOEA/D evaluate, by application.
 
     python -m tests.benchmarks.noc_edp --budget 5000 --seeds 3 --out docs/benchmarks/noc_edp.md
 

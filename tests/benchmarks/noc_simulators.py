@@ -1,10 +1,10 @@
-"""How the fast models of NoC3D compare with slower ones: queues, temperature, and simulators.
+"""Fast models of NoC3D against slower ones: queues, temperature, and simulators.
 
     python -m tests.benchmarks.noc_simulators --out docs/benchmarks/noc_simulators.md
 
 * the wait in queues against a simulation of packets, event by event, on the same routes;
 * the stack model of temperature against finite volumes of chip and package, and its calibration;
-* BookSim and HotSpot, where they are on the PATH;
+* BookSim and HotSpot, if they are on the PATH;
 * finite volumes against the steady temperatures that HotSpot's distribution ships with its ev6
   example: ``--hotspot-example DIR``, a folder with ev6.flp, gcc.ptrace and gcc.steady.
 """
@@ -75,7 +75,7 @@ def report_queues(designs: int, packets: int) -> None:
 
 
 def report_temperature() -> None:
-    """Print what the shipped factors are worth, and what a calibration of one's own gives."""
+    """Print the error of the shipped factors, and the result of a new calibration."""
     print("\n## Peak temperature: stack model against finite volumes\n")
     print("| chip | layer_factor | spreading_factor | fitted again | peaks, finite "
           "volumes | peaks, stack model | mean error of rise | rank correlation |")  # fmt: skip
@@ -108,7 +108,7 @@ def report_temperature() -> None:
 
 
 def report_example(folder: Path, cells: int = 80) -> None:
-    """Print finite volumes beside what HotSpot's distribution says of its ev6 example."""
+    """Print finite volumes beside the results that HotSpot's distribution has for its ev6 example."""
     lines = [line.split() for line in (folder / "ev6.flp").read_text().splitlines()]
     units = {w[0]: [float(v) for v in w[1:5]] for w in lines if w and not w[0].startswith("#")}
     header, *watts = [line.split() for line in (folder / "gcc.ptrace").read_text().splitlines()]
@@ -142,7 +142,7 @@ def report_example(folder: Path, cells: int = 80) -> None:
 
 
 def report_simulators() -> None:
-    """Run BookSim and HotSpot on two designs where they are there."""
+    """Run BookSim and HotSpot on three designs, if they are on the PATH."""
     print("\n## BookSim and HotSpot\n")
     problem = NoC3D.example("bfs", objectives=("packet_latency",))
     rng = np.random.default_rng(3)

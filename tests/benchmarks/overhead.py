@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.overhead --out docs/benchmarks/overhead.md
 
-CPU time of one thread. The algorithms take turns in one process, so that what else the machine does
-hits all alike; what counts is the ratio. Uses the bundled synthetic traffic.
+CPU time of one thread. The algorithms alternate in one process, so that other load on the machine
+affects all alike; compare the ratios. Uses the bundled synthetic traffic.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the benchmark tables share: arguments, runs that resume, and Markdown reports."""
+"""Parts that the benchmark tables share: arguments, resumable runs, and Markdown reports."""
 
 from __future__ import annotations
 
@@ -90,12 +90,12 @@ def run(
 
 
 def header(title: str, module: str, about: str) -> str:
-    """Return the top of a report: what, how it was made, with which machine and versions."""
+    """Return the top of a report: title, description, command, machine and versions."""
     return f"# {title}\n\n{about}\n\n{made_with(module)}"
 
 
 def made_with(module: str) -> str:
-    """Say how a report was made, with which machine and versions."""
+    """Return the line that names date, command, machine and versions of a report."""
     made = provenance()
     machine: Any = made["machine"]
     versions: Any = made["versions"]
@@ -146,7 +146,7 @@ def sources(results: ExperimentResults) -> str:
 
 
 def finish(parts: Iterable[str], out: str | None) -> None:
-    """Print a report and write it where it was asked for."""
+    """Print a report, and write it to `out` if given."""
     text = "\n".join(part for part in parts if part).rstrip() + "\n"
     print(text)
     if out:
@@ -173,7 +173,7 @@ def tests_note(seeds: int) -> str:
 
 
 def titled(title: str, table: str) -> str:
-    """Return a table below its title, and nothing where there is no table."""
+    """Return a table below its title, or nothing if there is no table."""
     return f"{title}\n\n{table}" if table else ""
 
 
@@ -186,7 +186,7 @@ class Report:
     ref_point
         Of the hypervolumes; see `ExperimentResults.ref_point`.
     scale : dict of float by problem
-        What hypervolumes are divided by before they are shown; 1 where none is given.
+        Divisor of the hypervolumes of a problem; 1 if none is given.
     digits : int
         After the point.
     """
@@ -225,7 +225,7 @@ class Report:
         return max(rivals, key=lambda a: np.median(self.values(problem, a)), default=None)
 
     def standing(self, problems: Sequence[str], at: Sequence[int] = ()) -> list[str]:
-        """Return every table of problems that are scored alike, those without rows left out."""
+        """Return all tables of problems that are scored alike, without empty ones."""
         best = "MOELA's evaluations to the best rival's final hypervolume:"
         released = "MOELA's evaluations to the final hypervolume of the released algorithm:"
         return [
@@ -274,7 +274,7 @@ class Report:
         return markdown(rows)
 
     def against(self, problems: Sequence[str]) -> str:
-        """Return, by problem, where we stand, the best rival, and what is significant."""
+        """Return our place on each problem, the best rival, and the significant differences."""
         rows = [
             ["problem", "place", "best rival", "ratio to it", "p (Holm)", "significantly better"]
         ]  # fmt: skip
@@ -354,7 +354,7 @@ class Report:
         return markdown(rows) if len(rows) > 1 else ""
 
     def progress(self, problems: Sequence[str], at: Sequence[int]) -> str:
-        """Return our medians after so many evaluations."""
+        """Return our medians after these numbers of evaluations."""
         if not at:
             return ""
         rows = [["problem", *(f"{n:,}" for n in at)]]

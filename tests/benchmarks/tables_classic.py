@@ -3,7 +3,7 @@
     python -m tests.benchmarks.tables_classic --seeds 7 --out docs/benchmarks/classic.md
 
 Needs MOELA_DATA. Budgets are those of the instances (5,000 for KC10 and the MNK-landscapes of 18
-bits, else 50,000), or --budget where that is smaller. Interrupted, it goes on where it was.
+bits, else 50,000), or --budget where that is smaller. An interrupted run resumes.
 """
 
 from __future__ import annotations

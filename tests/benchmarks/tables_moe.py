@@ -1,9 +1,9 @@
-"""MOELA and rivals on the deployment of Mixture-of-Experts models, and what the plans are worth.
+"""MOELA and rivals on the deployment of Mixture-of-Experts models, and measures of the plans.
 
     MOELA_DATA=... python -m tests.benchmarks.tables_moe --out docs/benchmarks/moe_problems.md
 
 Needs MOELA_DATA and torch. ``--parts`` makes some sections and leaves the others of the page as
-they are. Interrupted, the tables of algorithms go on where they were.
+they are. Interrupted tables of algorithms resume.
 """
 
 from __future__ import annotations

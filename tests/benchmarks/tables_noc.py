@@ -3,7 +3,7 @@
     python -m tests.benchmarks.tables_noc --objectives 5 --budget 20000 --seeds 5 \
         --out docs/benchmarks/noc.md
 
-Needs MOELA_DATA. Interrupted, it goes on where it was. `--model released --problems bfs-5` gives
+Needs MOELA_DATA. An interrupted run resumes. `--model released --problems bfs-5` gives
 the raw-unit table of the released evaluator.
 """
 

@@ -2,8 +2,9 @@
 
     python -m tests.benchmarks.tables_smooth --seeds 7 --out docs/benchmarks/smooth.md
 
-Interrupted, it goes on where it was. `--problems zdt1 zdt2` picks some. After few evaluations
-nothing is near a front, so there `--reference random` measures from what random designs reach:
+An interrupted run resumes. `--problems zdt1 zdt2` picks some. After few
+evaluations no run is near a front, so `--reference random` takes its reference point from random
+designs:
 
     python -m tests.benchmarks.tables_smooth --budget 300 --reference random --pop 50
 
@@ -30,7 +31,7 @@ from tests.benchmarks import rivals, tables
 
 FAMILIES = ("zdt", "dtlz", "wfg", "mw", "scaled")
 SCALE = 1000.0
-# Where hypervolumes are measured from, and random designs for the second.
+# Reference points of the hypervolumes, and the number of random designs of the second.
 REFERENCES = {
     "front": "The reference point is the front's nadir plus a tenth of its range.",
     "random": "The reference point is the nadir of the non-dominated among 1,000 random designs.",
@@ -41,7 +42,7 @@ DOWNLOADED = frozenset(["mw5", "mw7", "mw9", "mw10", "mw11", "mw13", "mw14"])
 
 
 class Wrapped(Problem):
-    """A problem of pymoo's by name, of the same size and bounds, for something to be changed.
+    """A problem of pymoo, by name, whose subclasses change a part of it.
 
     Parameters
     ----------
@@ -67,7 +68,7 @@ class Scaled(Wrapped):
 
     @property
     def factor(self) -> Any:
-        """What each objective is multiplied by, [n_obj]."""
+        """Factor of each objective, [n_obj]."""
         return np.where(np.arange(self.n_obj) == 0, SCALE, 1.0)
 
     def _evaluate(self, x: Any, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
@@ -76,7 +77,7 @@ class Scaled(Wrapped):
 
 
 class Inside(Wrapped):
-    """An MW problem, evaluated a hair inside its upper bounds.
+    """An MW problem, evaluated just inside its upper bounds.
 
     On the bound itself rounding puts some of its square roots below zero, and pymoo's version
     answers NaN.
@@ -107,7 +108,7 @@ def families() -> dict[str, dict[str, Any]]:
 
 
 def exact_front(problem: Any) -> Any:
-    """Return the known front [k, M] of a problem, None where pymoo brings none along."""
+    """Return the known front [k, M] of a problem, or None if pymoo has none."""
     if type(problem).__name__.lower() in DOWNLOADED:
         return None
     if isinstance(problem, Inside):
@@ -160,7 +161,7 @@ def main() -> None:
                     arguments,
                 )
                 _reference(chosen, points, scale, arguments.reference)
-    # Where pymoo brings no front along, the best of all these runs stands for it.
+    # If pymoo has no front of a problem, the pooled front of all runs replaces it.
     infeasible = [n for n in results.problems if not any(
         len(run.front_F) for run in results.select(problem=n).runs
     )]  # fmt: skip
