@@ -108,7 +108,7 @@ def report_temperature() -> None:
 
 
 def report_example(folder: Path, cells: int = 80) -> None:
-    """Print finite volumes beside the results that HotSpot's distribution has for its ev6 example."""
+    """Print finite volumes beside the published HotSpot results of its ev6 example."""
     lines = [line.split() for line in (folder / "ev6.flp").read_text().splitlines()]
     units = {w[0]: [float(v) for v in w[1:5]] for w in lines if w and not w[0].startswith("#")}
     header, *watts = [line.split() for line in (folder / "gcc.ptrace").read_text().splitlines()]
