@@ -87,8 +87,8 @@ print(*sorted(path.name for path in config.parent.iterdir()))
 print((config.parent / "network.anynet").read_text().splitlines()[0])
 
 # %%
-# Above is the mesh, below the design. Links are colored by load, and the title names the change of
-# each objective.
+# Above is the mesh, below the design, with links colored by load. The bars show the change of each
+# objective.
 
 figure = problem.plot_beside_mesh(design)
 

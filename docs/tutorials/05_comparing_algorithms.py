@@ -12,7 +12,7 @@ designs on one scale, and tests whether the difference could be luck.
 # -----------
 #
 # The first problem is a quadratic assignment of twenty facilities with two kinds of flow. MOELA was
-# made for such problems. The second is ZDT4, smooth and in ten real variables, for which it was
+# made for such problems. The second is ZDT6, smooth and in ten real variables, for which it was
 # not. All five algorithms get the same operators, and 1,500 evaluations for each of eight seeds.
 # ``run_experiment`` makes the runs. With ``store="folder"`` it would keep them, and a second call
 # would make only the missing ones.
@@ -30,7 +30,7 @@ from problems import MultiObjectiveQAP
 
 problems = {
     "QAP": MultiObjectiveQAP.random(n_facilities=20, seed=1),
-    "ZDT4": get_problem("zdt4"),
+    "ZDT6": get_problem("zdt6"),
 }
 directions = get_reference_directions("uniform", 2, n_partitions=49)
 
@@ -80,7 +80,7 @@ for row in comparison.tests():
 # An algorithm may lead early and be overtaken later, so look at the whole run, not only at its end.
 
 qap_convergence = comparison.plot_convergence("QAP")
-zdt_convergence = comparison.plot_convergence("ZDT4")
+zdt_convergence = comparison.plot_convergence("ZDT6")
 
 # %%
 # The best algorithm on one problem need not be the best on another: try your own problem.
