@@ -9,7 +9,6 @@ instances are used if MOELA_DATA is set, else generated ones only. `--algorithms
 
 from __future__ import annotations
 
-import inspect
 import os
 from functools import partial
 from pathlib import Path
@@ -17,71 +16,72 @@ from typing import Any
 
 import numpy as np
 
-from moela import MOELA
+from moela import MOELA, Models
 from moela.core.scaling import SCALARIZATIONS
 from problems import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP, NoC3D
 from tests.benchmarks import ablations_page, tables
 
 
+def random_starts(context: Any, encoder: Any, front: Any, W: Any, by: Any, model: Any) -> Any:
+    """Pick random members of the archive, in place of `moela.search.starts.pick_starts`."""
+    n = len(W)
+    return context.random_state.integers(len(front), size=n), np.full(n, np.nan)
+
+
 class RandomStarts(MOELA):
     """MOELA whose searches start from random members of the archive."""
 
-    def _pick_starts(self, W: Any) -> Any:
-        n = len(W)
-        return self.random_state.integers(len(self.region.archive), size=n), np.full(n, np.nan)
+    def _begin(self) -> None:
+        super()._begin()
+        self.guided.pick_starts = random_starts
 
 
-def moela(kind: type[MOELA] = MOELA, **settings: Any) -> Any:
-    """Return a function that makes a variant; every setting must be one of MOELA's own.
-
-    pymoo's base class takes any keyword without a word, so that a setting that has been renamed
-    would make a variant that is the default.
-    """
-    unknown = set(settings) - set(inspect.signature(MOELA).parameters)
-    if unknown:
-        raise ValueError(f"MOELA has no setting {', '.join(sorted(unknown))}; mend the variant.")
-    return partial(kind, **settings)
+def tuned(**settings: Any) -> Any:
+    """Return a function that makes a variant with other values of constants of MOELA."""
+    return partial(MOELA._tuned, **settings)
 
 
 def variants() -> dict[str, Any]:
     """Return the default and its variants, by name."""
+    fixed = {"evolution": 0.15, "search": 0.55, "pareto": 0.3}
+    no_models = Models(starts=None, moves=None)
     found: dict[str, Any] = {
         tables.OURS: MOELA,
-        "no move model": moela(move_model=None),
-        "no Hamming-kernel model": moela(landscape=False),
-        "no restarts": moela(restarts=False),
-        "no start model": moela(start_model=None),
-        "no model": moela(start_model=None, move_model=None),
-        "random starts": moela(RandomStarts),
-        "random starts, no model": moela(RandomStarts, start_model=None, move_model=None),
-        "no perturbation": moela(kicks=False),
-        "shares that stay": moela(shares={"evolution": 0.15, "search": 0.55, "pareto": 0.3}),
-        "reference unknown": moela(reference=None),
-        "evolution only": moela(shares={"evolution": 1.0}),
-        "search only": moela(shares={"search": 1.0}),
-        "no evolution": moela(shares={"search": 0.65, "pareto": 0.35}),
-        "no search": moela(shares={"evolution": 0.35, "pareto": 0.65}),
-        "no Pareto search": moela(shares={"evolution": 0.2, "search": 0.8}),
+        "no move model": partial(MOELA, models=Models(moves=None)),
+        "no Hamming-kernel model": partial(MOELA, models=Models(hamming=False)),
+        "no restarts": partial(MOELA, restarts=False),
+        "no start model": partial(MOELA, models=Models(starts=None)),
+        "no model": partial(MOELA, models=no_models),
+        "random starts": RandomStarts,
+        "random starts, no model": partial(RandomStarts, models=no_models),
+        "no perturbation": tuned(perturbation=False),
+        "fixed shares": partial(MOELA, shares=fixed),
+        "reference unknown": partial(MOELA, ref_point=None),
+        "evolution only": partial(MOELA, shares={"evolution": 1.0}),
+        "search only": partial(MOELA, shares={"search": 1.0}),
+        "no evolution": partial(MOELA, shares={"search": 0.65, "pareto": 0.35}),
+        "no search": partial(MOELA, shares={"evolution": 0.35, "pareto": 0.65}),
+        "no Pareto search": partial(MOELA, shares={"evolution": 0.2, "search": 0.8}),
     }
     for search in (0.3, 0.5, 0.7, 0.9):
         shares = {"evolution": 1 - search, "search": search}
-        found[f"evolution and {search} search"] = moela(shares=shares)
+        found[f"evolution and {search} search"] = partial(MOELA, shares=shares)
     for pareto in (0.1, 0.3, 0.5):
         shares = {"evolution": 0.1, "search": 0.9 - pareto, "pareto": pareto}
-        found[f"{pareto} Pareto search"] = moela(shares=shares)
+        found[f"{pareto} Pareto search"] = partial(MOELA, shares=shares)
     for by in SCALARIZATIONS:
-        found[f"descend {by}"] = moela(descend=by)
-        found[f"replace {by}"] = moela(scalarization=by)
+        found[f"descend {by}"] = tuned(descend=by)
+        found[f"replace {by}"] = tuned(scalarization=by)
     for n in (10, 25, 50, 200):
-        found[f"{n} candidates"] = moela(n_candidates=n)
+        found[f"{n} candidates"] = tuned(n_candidates=n)
     for size in (50, 100, 300, 1000):
-        found[f"archive {size}"] = moela(archive_size=size)
+        found[f"archive {size}"] = partial(MOELA, archive_size=size)
     for patience in (5, 10, 40, 80):
-        found[f"patience {patience}"] = moela(patience=patience)
+        found[f"patience {patience}"] = partial(MOELA, patience=patience)
     for n in (1, 2, 3, 10, 20):
-        found[f"{n} searches"] = moela(n_searches=n)
+        found[f"{n} searches"] = partial(MOELA, n_searches=n)
     for size in (20, 50):
-        found[f"batches of {size}"] = moela(batch_size=size)
+        found[f"batches of {size}"] = partial(MOELA, batch_size=size)
     return found
 
 

@@ -74,7 +74,7 @@ def test_archive_add(benchmark, max_size):
 
 ALGORITHMS = {
     "MOELA": MOELA,
-    "MOELA, models off": lambda: MOELA(start_model=None, move_model=None),
+    "MOELA, models off": lambda: MOELA(models=None),
     "NSGA-II": lambda problem: NSGA2(pop_size=50, **problem.operators()),  # what to compare with
 }
 

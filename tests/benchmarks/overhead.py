@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from pymoo.problems import get_problem
 
-from moela import MOELA, Evaluator
+from moela import MOELA, Evaluator, Models
 from moela.experiments.recording import record_run
 from moela.experiments.results import quartiles
 from moela.experiments.run import make_algorithm
@@ -31,14 +31,12 @@ def algorithms() -> dict[str, Any]:
     """Return the algorithms to time, by name."""
     return {
         BASE: partial(rivals.nsga2, pop=50),
-        "MOELA, models off": partial(MOELA, start_model=None, move_model=None, surrogate_size=0),
+        "MOELA, models off": partial(MOELA, models=None),
         "MOELA": MOELA,
-        "MOELA, no Hamming-kernel model": partial(MOELA, landscape=False),
-        "MOELA, no surrogate": partial(MOELA, surrogate_size=0),
+        "MOELA, no Hamming-kernel model": partial(MOELA, models=Models(hamming=False)),
+        "MOELA, no surrogate": partial(MOELA, models=Models(surrogate_size=0)),
         # Batches as large as NSGA-II's, where a search evaluates the best five of ten.
-        "MOELA, 50, models off": partial(
-            MOELA, batch_size=50, start_model=None, move_model=None, surrogate_size=0
-        ),
+        "MOELA, 50, models off": partial(MOELA, batch_size=50, models=None),
         "MOELA, 50": partial(MOELA, batch_size=50),
         "MOELA published": MOELA.published,
         "MOOS": MOOS,

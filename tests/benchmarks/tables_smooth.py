@@ -25,7 +25,7 @@ from pymoo.core.problem import Problem
 from pymoo.problems import get_problem
 from pymoo.util.ref_dirs import get_reference_directions
 
-from moela import MOELA
+from moela import MOELA, Models
 from moela.experiments.run import ExperimentResults
 from tests.benchmarks import rivals, tables
 
@@ -153,7 +153,7 @@ def main() -> None:
                     {name: makers[name] for name in chosen},
                     {
                         tables.OURS: MOELA,
-                        "no surrogate": partial(MOELA, surrogate_size=0),
+                        "no surrogate": partial(MOELA, models=Models(surrogate_size=0)),
                         **rivals.pymoo_rivals(arguments.pop, constrained=constrained),
                         **rivals.our_rivals(),
                     },
