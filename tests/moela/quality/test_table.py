@@ -40,8 +40,8 @@ def test_markdown():
 
 @pytest.mark.parametrize(
     ("ref_point", "row"),
-    # Boxes of 0, 4 and 0 to the nadir; of 105, 69 and 25 to (5, 25). No point is better than (0, 0),
-    # so the nadir is used.
+    # Boxes of 0, 4 and 0 to the nadir; of 105, 69 and 25 to (5, 25). No point is better than
+    # (0, 0), so the nadir is used.
     [(None, 1), ([5.0, 25.0], 0), ([0.0, 0.0], 1)],
 )
 def test_largest_box_by_hand(ref_point, row):
