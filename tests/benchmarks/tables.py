@@ -1,4 +1,4 @@
-"""What the benchmark tables share: arguments, runs that resume, and Markdown reports."""
+"""Parts that the benchmark tables share: arguments, resumable runs, and Markdown reports."""
 
 from __future__ import annotations
 
@@ -128,12 +128,12 @@ def run(
 
 
 def header(title: str, module: str, about: str) -> str:
-    """Return the top of a report: what, how it was made, with which machine and versions."""
+    """Return the top of a report: title, description, command, machine and versions."""
     return f"# {title}\n\n{about}\n\n{made_with(module)}"
 
 
 def made_with(module: str) -> str:
-    """Say how a report was made, with which machine and versions."""
+    """Return the line that names date, command, machine and versions of a report."""
     made = provenance()
     machine: Any = made["machine"]
     versions: Any = made["versions"]
@@ -156,25 +156,35 @@ def with_sections(page: str, sections: Mapping[str, str], order: Sequence[str]) 
     order : sequence of str
         Headings in the order of the page; those that the page has beside them come last.
     """
-    head, *rest = f"\n{page}".split("\n## ")
-    found = dict(part.partition("\n")[::2] for part in rest)
-    found = {title: text.strip() for title, text in (found | dict(sections)).items()}
+    head = f"\n{page}".split("\n## ")[0]
+    found = {t: text.strip() for t, text in (sections_of(page) | dict(sections)).items()}
     titles = [t for t in order if t in found] + [t for t in found if t not in order]
     parts = [head.strip(), *(f"## {title}\n\n{found[title]}" for title in titles)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def sources(results: ExperimentResults) -> str:
-    """Say which sources of our algorithm the runs were made with."""
+def sections_of(page: str) -> dict[str, str]:
+    """Return the sections of a page by their headings."""
+    return dict(part.partition("\n")[::2] for part in f"\n{page}".split("\n## ")[1:])
+
+
+def version(results: ExperimentResults) -> str:
+    """Return the hash of the sources of our algorithm that the runs were made with."""
     digests = {
-        str(run.settings["algorithm"]["code"].get("sources", "of the installed package"))
+        str(run.settings["algorithm"]["code"].get("sources", "installed"))
         for run in results.select(algorithm=OURS).runs
     }
-    return f"Sources of {OURS}: {', '.join(sorted(digests))}.\n" if digests else ""
+    return ", ".join(sorted(digests))
+
+
+def sources(results: ExperimentResults) -> str:
+    """Return a line with the hash of the sources of our algorithm."""
+    digests = version(results)
+    return f"Version of {OURS} (hash of its sources): {digests}.\n" if digests else ""
 
 
 def finish(parts: Iterable[str], out: str | None) -> None:
-    """Print a report and write it where it was asked for."""
+    """Print a report, and write it to `out` if given."""
     text = "\n".join(part for part in parts if part).rstrip() + "\n"
     print(text)
     if out:
@@ -191,17 +201,17 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
 
 
 def tests_note(seeds: int) -> str:
-    """Say what the tests are, and how small their p-values can get with so many seeds."""
+    """Name the tests, and the smallest p-value that they can give with so many seeds."""
     least = 2.0 / math.comb(2 * seeds, seeds)
     return (
-        "The tests are Wilcoxon's rank sum over seeds, two-sided, with Holm's correction over the "
-        f"rivals on a problem; {seeds} seeds against {seeds} give p = {least:.2g} before the "
-        "correction at best."
+        "The tests are two-sided Wilcoxon rank sum tests over seeds, with Holm's correction over "
+        f"the rivals on a problem. With {seeds} seeds against {seeds}, the smallest possible p is "
+        f"{least:.2g} before the correction."
     )
 
 
 def titled(title: str, table: str) -> str:
-    """Return a table below its title, and nothing where there is no table."""
+    """Return a table below its title, or nothing if there is no table."""
     return f"{title}\n\n{table}" if table else ""
 
 
@@ -214,7 +224,7 @@ class Report:
     ref_point
         Of the hypervolumes; see `ExperimentResults.ref_point`.
     scale : dict of float by problem
-        What hypervolumes are divided by before they are shown; 1 where none is given.
+        Divisor of the hypervolumes of a problem; 1 if none is given.
     digits : int
         After the point.
     """
@@ -253,15 +263,16 @@ class Report:
         return max(rivals, key=lambda a: np.median(self.values(problem, a)), default=None)
 
     def standing(self, problems: Sequence[str], at: Sequence[int] = ()) -> list[str]:
-        """Return every table of problems that are scored alike, those without rows left out."""
-        released = "Evaluations to the final hypervolume of the released algorithm:"
+        """Return all tables of problems that are scored alike, without empty ones."""
+        best = "MOELA's evaluations to the best rival's final hypervolume:"
+        released = "MOELA's evaluations to the final hypervolume of the released algorithm:"
         return [
             self.cells(problems),
             self.against(problems),
-            titled("Evaluations to the best rival's final hypervolume:", self.race(problems)),
+            titled(best, self.race(problems)),
             titled(released, self.race(problems, ["MOELA published"])),
-            titled("At the budget of the slow rivals:", self.slow(problems)),
-            titled(f"{OURS}'s medians by evaluations:", self.progress(problems, at)),
+            titled("Comparison at the budget of the slow rivals:", self.slow(problems)),
+            titled(f"{OURS}'s median hypervolume by evaluations:", self.progress(problems, at)),
         ]
 
     # ----------------------------------------------------------------------------------- parts
@@ -301,7 +312,7 @@ class Report:
         return markdown(rows)
 
     def against(self, problems: Sequence[str]) -> str:
-        """Return, by problem, where we stand, the best rival, and what is significant."""
+        """Return our place on each problem, the best rival, and the significant differences."""
         rows = [
             ["problem", "place", "best rival", "ratio to it", "p (Holm)", "significantly better"]
         ]  # fmt: skip
@@ -381,7 +392,7 @@ class Report:
         return markdown(rows) if len(rows) > 1 else ""
 
     def progress(self, problems: Sequence[str], at: Sequence[int]) -> str:
-        """Return our medians after so many evaluations."""
+        """Return our medians after these numbers of evaluations."""
         if not at:
             return ""
         rows = [["problem", *(f"{n:,}" for n in at)]]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from moe_costmodel import OBJECTIVES
-from moe_costmodel._checks import complain
+from moe_costmodel._checks import invalid
 from problems._arrays import Floats
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ def plot_gates(problem: GatingThresholds, F: ArrayLike, path: str | Path | None 
     F = _checked(F, len(names), "plot_gates")
     others = [name for name in names if name != "quality_loss"]
     if "quality_loss" not in names or not others:
-        raise complain(
-            "problem", "plot_gates", "with quality_loss and another objective", list(names)
+        raise invalid(
+            "plot_gates", "problem", list(names), "with quality_loss and another objective"
         )
     fixed, y = problem.fixed_k_front(), names.index("quality_loss")
     figure = Figure(figsize=(5.5 * len(others), 4.2), layout="constrained")
@@ -162,5 +162,5 @@ def _column(name: str, quality_kind: str) -> tuple[float, str]:
 def _checked(F: ArrayLike, n_obj: int, owner: str) -> Floats:
     array = np.asarray(F, dtype=float)
     if array.ndim != 2 or array.shape[1] != n_obj or len(array) == 0:
-        raise complain("F", owner, f"of shape [n, {n_obj}]", array.shape)
+        raise invalid(owner, "F", array.shape, f"of shape [n, {n_obj}]")
     return array
