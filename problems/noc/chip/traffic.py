@@ -54,9 +54,7 @@ def check_traffic(traffic: ArrayLike, n: int, source: str = "traffic") -> Floats
     try:
         values = np.array(traffic, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"{source}: must be an array of numbers [{n}, {n}]. Got {error}."
-        ) from None
+        raise ValueError(f"{source}: must be numbers [{n}, {n}]. Got {error}.") from None
     if values.shape != (n, n):
         raise ValueError(
             f"{source}: must have {n} rows and {n} columns, one of each for every PE of the "

@@ -46,8 +46,7 @@ def refuse_unreachable(
 ) -> None:
     """Raise a ValueError that names every limit that no design of the platform can reach.
 
-    ``traffic`` and ``counted`` [n_apps, n_tiles, n_tiles] are as in ``lower_bounds``, for each
-    application.
+    ``traffic`` and ``counted`` [n_apps, n_tiles, n_tiles] are as in ``lower_bounds``.
     """
     unreachable = []
     apps = zip(traffic, counted, strict=True) if limits else ()
