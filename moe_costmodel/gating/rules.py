@@ -133,7 +133,7 @@ def apply_rule(weights: Tensor, rule: GateRule) -> Tensor:
     weights : Tensor of shape (..., k), float
         Weights of each token's choices, in any order.
     rule : GateRule
-        The rule; it keeps what :func:`keep_mask` says.
+        The rule, as for :func:`keep_mask`.
 
     Returns
     -------
