@@ -58,7 +58,7 @@ problem = MoEDeployment(
     today,
     hardware,
     latency,
-    devices=4,
+    n_devices=4,
     rest=measured.example_rest(),
     memory=measured.example_memory(),
     memory_budget=6e6,  # bytes of a device; all experts in memory would take more

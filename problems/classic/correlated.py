@@ -14,32 +14,30 @@ from problems._checks import check_real, setting_error
 __all__ = ["check_correlation", "correlated_uniforms", "lowest_correlation", "pulled_uniforms"]
 
 
-def lowest_correlation(n_objectives: int) -> float:
-    """Return the lowest common correlation that `n_objectives` uniform variates can have here.
+def lowest_correlation(n_obj: int) -> float:
+    """Return the lowest common correlation that `n_obj` uniform variates can have here.
 
     Normal variates with the common correlation r exist for r >= -1/(m-1), and the uniform ones
     made from them have the correlation 6/pi * asin(r/2).
     """
-    if n_objectives < 2:
+    if n_obj < 2:
         return -1.0
-    return 6.0 / math.pi * math.asin(-0.5 / (n_objectives - 1))
+    return 6.0 / math.pi * math.asin(-0.5 / (n_obj - 1))
 
 
-def check_correlation(owner: str, name: str, value: Any, n_objectives: int) -> float:
-    """Return `value`, or raise unless `n_objectives` uniform variates can be so correlated."""
+def check_correlation(owner: str, name: str, value: Any, n_obj: int) -> float:
+    """Return `value`, or raise unless `n_obj` uniform variates can be so correlated."""
     correlation = check_real(owner, name, value, -1.0, 1.0)
-    lowest = lowest_correlation(n_objectives)
+    lowest = lowest_correlation(n_obj)
     if correlation < lowest:
-        raise setting_error(
-            owner, name, f"at least {lowest:.4f} for {n_objectives} objectives", value
-        )
+        raise setting_error(owner, name, f"at least {lowest:.4f} for {n_obj} objectives", value)
     return correlation
 
 
 def correlated_uniforms(
-    size: int, n_objectives: int, correlation: float, rng: np.random.Generator
+    size: int, n_obj: int, correlation: float, rng: np.random.Generator
 ) -> Floats:
-    """Return [size, n_objectives] uniform variates, each pair of columns with the correlation.
+    """Return [size, n_obj] uniform variates, each pair of columns with the correlation.
 
     The multivariate uniform law of the rho-MNK-landscapes: normal variates with the correlation
     2 sin(pi/6 * correlation), sent through the normal distribution function.
@@ -48,8 +46,8 @@ def correlated_uniforms(
     # The symmetric square root of the covariance in closed form, own * I + shared * ones: unlike a
     # factorization it is the same on every machine, and it exists where the matrix is singular.
     own = math.sqrt(1.0 - r)
-    shared = (math.sqrt(max(0.0, 1.0 + (n_objectives - 1) * r)) - own) / n_objectives
-    normal = rng.standard_normal((size, n_objectives))
+    shared = (math.sqrt(max(0.0, 1.0 + (n_obj - 1) * r)) - own) / n_obj
+    normal = rng.standard_normal((size, n_obj))
     return np.asarray(ndtr(own * normal + shared * normal.sum(axis=1, keepdims=True)))
 
 

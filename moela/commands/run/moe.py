@@ -52,7 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     wishes.add_argument("--memory-gib", type=float, help="of a device (default: the hardware's)")
     wishes.add_argument("--max-quality-loss", type=float, help="share of gate mass lost at most")
     wishes.add_argument("--objectives", nargs="+", metavar="NAME", help="what is minimized")
-    wishes.add_argument("--over", choices=("mean", "worst"), default="mean", help="windows")
+    wishes.add_argument("--aggregate", choices=("mean", "worst"), default="mean", help="windows")
     wishes.add_argument("--batches", type=int, nargs="+", metavar="N", help="batch sizes")
     wishes.add_argument("--replicas", type=int, default=0, help="slots beyond one an expert")
     wishes.add_argument("--rule", default="top-p", help="top-p, skip, top-k or any")
@@ -122,7 +122,7 @@ def write(out: Path, inputs: Inputs, result: Result, settings: dict[str, Any]) -
     plan.save(out / "plan.json")
     (out / "plan.txt").write_text(plan.explain() + "\n")
     exported = _export(plan, out)
-    checked = _checked(plan, inputs.unseen)
+    checked = _checked(problem, plan, inputs.unseen)
     if checked:
         (out / "check.txt").write_text(checked + "\n")
     today = problem.today()
@@ -215,12 +215,12 @@ def _export(plan: Any, out: Path) -> dict[str, str]:
     return said
 
 
-def _checked(plan: Any, unseen: Any) -> str:
+def _checked(problem: Any, plan: Any, unseen: Any) -> str:
     """Return the plan on traffic that was held out; nothing where that has no full step."""
     if unseen is None:
         return ""
     try:
-        return str(plan.check(unseen))
+        return str(problem.check_plan(plan, unseen))
     except ValueError as error:
         return f"not checked on the traffic held out: {error}"
 

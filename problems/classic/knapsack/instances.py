@@ -21,7 +21,7 @@ OWNER = "MultiObjectiveKnapsack.random"
 def random_instance(
     *,
     n_items: int,
-    n_objectives: int,
+    n_obj: int,
     correlation: float,
     max_value: int,
     max_weight: int,
@@ -30,7 +30,7 @@ def random_instance(
 ) -> tuple[Ints, Ints, int]:
     """Return weights [n], values [n, m] and capacity; see `MultiObjectiveKnapsack.random`."""
     n = check_int(OWNER, "n_items", n_items, 1)
-    m = check_int(OWNER, "n_objectives", n_objectives, 1)
+    m = check_int(OWNER, "n_obj", n_obj, 1)
     check_correlation(OWNER, "correlation", correlation, m)
     check_int(OWNER, "max_value", max_value, 1, 10**9)
     check_int(OWNER, "max_weight", max_weight, 1, 10**9)

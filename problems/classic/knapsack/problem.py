@@ -78,7 +78,7 @@ class MultiObjectiveKnapsack(ClassicProblem):
 
     Examples
     --------
-    >>> problem = MultiObjectiveKnapsack.random(n_items=20, n_objectives=2, seed=1)
+    >>> problem = MultiObjectiveKnapsack.random(n_items=20, n_obj=2, seed=1)
     >>> bool((problem.pareto_front() < 0).all())
     True
     """
@@ -126,7 +126,7 @@ class MultiObjectiveKnapsack(ClassicProblem):
         cls,
         *,
         n_items: int = 100,
-        n_objectives: int = 2,
+        n_obj: int = 2,
         correlation: float = 0.0,
         max_value: int = 1000,
         max_weight: int = 1000,
@@ -137,10 +137,10 @@ class MultiObjectiveKnapsack(ClassicProblem):
 
         Parameters
         ----------
-        n_items, n_objectives : int
+        n_items, n_obj : int
         correlation : float
             Pearson correlation between the values of any two objectives: 0 uncorrelated, positive,
-            or negative down to a limit, near -1/(n_objectives - 1), that the error names.
+            or negative down to a limit, near -1/(n_obj - 1), that the error names.
         max_value, max_weight : int
             Values and weights are uniform on 1..max.
         tightness : float in [0, 1]
@@ -155,14 +155,14 @@ class MultiObjectiveKnapsack(ClassicProblem):
         """
         weights, values, capacity = instances.random_instance(
             n_items=n_items,
-            n_objectives=n_objectives,
+            n_obj=n_obj,
             correlation=correlation,
             max_value=max_value,
             max_weight=max_weight,
             tightness=tightness,
             seed=seed,
         )
-        instance = f"random-{n_items}-{n_objectives}-{correlation:g}-seed{seed}"
+        instance = f"random-{n_items}-{n_obj}-{correlation:g}-seed{seed}"
         return cls(weights=weights, values=values, capacity=capacity, instance=instance)
 
     @classmethod

@@ -71,7 +71,7 @@ class MNKLandscape(ClassicProblem):
 
     Examples
     --------
-    >>> problem = MNKLandscape.random(n=10, k=2, n_objectives=2, rho=-0.4, seed=1)
+    >>> problem = MNKLandscape.random(n=10, k=2, n_obj=2, rho=-0.4, seed=1)
     >>> bool((problem.pareto_front() > -1).all())
     True
     """
@@ -124,7 +124,7 @@ class MNKLandscape(ClassicProblem):
         *,
         n: int = 18,
         k: int = 4,
-        n_objectives: int = 2,
+        n_obj: int = 2,
         rho: float = 0.0,
         seed: int = 0,
     ) -> Self:
@@ -137,10 +137,10 @@ class MNKLandscape(ClassicProblem):
         k : int
             Other bits that a contribution depends on, at most n - 1; drawn at random, the same for
             every objective. A table has 2 ** (k + 1) entries a bit.
-        n_objectives : int
+        n_obj : int
         rho : float
             Pearson correlation between the contributions of any two objectives; at least a limit,
-            near -1/(n_objectives - 1), that the error names.
+            near -1/(n_obj - 1), that the error names.
         seed : int
             Same settings, same instance.
 
@@ -149,10 +149,8 @@ class MNKLandscape(ClassicProblem):
         ValueError
             If a setting is out of range.
         """
-        links, tables = instances.random_instance(
-            n=n, k=k, n_objectives=n_objectives, rho=rho, seed=seed
-        )
-        instance = f"random-{rho:g}-{n_objectives}-{n}-{k}-seed{seed}"
+        links, tables = instances.random_instance(n=n, k=k, n_obj=n_obj, rho=rho, seed=seed)
+        instance = f"random-{rho:g}-{n_obj}-{n}-{k}-seed{seed}"
         return cls(links=links, tables=tables, rho=rho, instance=instance)
 
     @classmethod

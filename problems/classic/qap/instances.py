@@ -25,7 +25,7 @@ _HEADER = re.compile(r"facilities\s*[=:]?\s*(\d+)\s+objectives\s*[=:]?\s*(\d+)\b
 def random_instance(
     *,
     n_facilities: int,
-    n_objectives: int,
+    n_obj: int,
     kind: str,
     correlation: float | Sequence[float],
     overlap: float,
@@ -39,7 +39,7 @@ def random_instance(
 ) -> tuple[Floats, Floats]:
     """Return distances [n, n] and flows [m, n, n]; see `MultiObjectiveQAP.random`."""
     n = check_int(OWNER, "n_facilities", n_facilities, 2)
-    m = check_int(OWNER, "n_objectives", n_objectives, 1)
+    m = check_int(OWNER, "n_obj", n_obj, 1)
     check_choice(OWNER, "kind", kind, ("uniform", "real-like"))
     pulls = _correlations(correlation, m)
     rng = np.random.default_rng(check_int(OWNER, "seed", seed, 0))
@@ -74,15 +74,15 @@ def random_instance(
     return distance + distance.T, flows + flows.transpose(0, 2, 1)
 
 
-def _correlations(correlation: float | Sequence[float], n_objectives: int) -> list[float]:
+def _correlations(correlation: float | Sequence[float], n_obj: int) -> list[float]:
     if isinstance(correlation, int | float | np.number):
-        return [check_real(OWNER, "correlation", correlation, -1.0, 1.0)] * (n_objectives - 1)
+        return [check_real(OWNER, "correlation", correlation, -1.0, 1.0)] * (n_obj - 1)
     values = list(correlation)
-    if len(values) != n_objectives - 1:
+    if len(values) != n_obj - 1:
         raise setting_error(
             OWNER,
             "correlation",
-            f"one number, or {n_objectives - 1} (one for each objective after the first)",
+            f"one number, or {n_obj - 1} (one for each objective after the first)",
             values,
         )
     return [check_real(OWNER, "correlation", value, -1.0, 1.0) for value in values]

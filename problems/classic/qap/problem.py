@@ -71,7 +71,7 @@ class MultiObjectiveQAP(ClassicProblem):
 
     Examples
     --------
-    >>> problem = MultiObjectiveQAP.random(n_facilities=7, n_objectives=2, correlation=-0.5, seed=1)
+    >>> problem = MultiObjectiveQAP.random(n_facilities=7, n_obj=2, correlation=-0.5, seed=1)
     >>> problem.pareto_front().shape[1]
     2
     """
@@ -118,7 +118,7 @@ class MultiObjectiveQAP(ClassicProblem):
         cls,
         *,
         n_facilities: int = 20,
-        n_objectives: int = 2,
+        n_obj: int = 2,
         kind: str = "uniform",
         correlation: float | Sequence[float] = 0.0,
         overlap: float = 0.7,
@@ -134,7 +134,7 @@ class MultiObjectiveQAP(ClassicProblem):
 
         Parameters
         ----------
-        n_facilities, n_objectives : int
+        n_facilities, n_obj : int
         kind : {"uniform", "real-like"}
             Uniform: distances and flows uniform on 1..max. Real-like: distances between points in
             clusters in the plane, flows that are mostly zero or small and rarely large [T95].
@@ -162,7 +162,7 @@ class MultiObjectiveQAP(ClassicProblem):
         """
         distance, flow = instances.random_instance(
             n_facilities=n_facilities,
-            n_objectives=n_objectives,
+            n_obj=n_obj,
             kind=kind,
             correlation=correlation,
             overlap=overlap,
@@ -174,7 +174,7 @@ class MultiObjectiveQAP(ClassicProblem):
             point_radius=point_radius,
             seed=seed,
         )
-        instance = f"{kind}-{n_facilities}-{n_objectives}-seed{seed}"
+        instance = f"{kind}-{n_facilities}-{n_obj}-seed{seed}"
         return cls(distance=distance, flow=flow, instance=instance)
 
     @classmethod

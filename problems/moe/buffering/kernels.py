@@ -1,4 +1,4 @@
-"""The compiled parts of buffering: steps that wait for copies, and slots given up one by one."""
+"""Compiled loops of buffering: waiting times of steps, and slots given up one by one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def waiting_steps(
     mean: NDArray[np.float64],
     tail: NDArray[np.float64],
 ) -> None:
-    """Write the mean and the 99th percentile of the copies that steps wait for.
+    """Write the mean and the 99th percentile of the copies that a step waits for.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def waiting_steps(
     kept : int array [n, n_layers, n_devices]
     policy : int array [n]
     mean, tail : float array [n]
-        Written. The percentile is the smallest value that 99 % of the steps stay within.
+        Output. The percentile is the smallest value that 99 % of the steps do not exceed.
     """
     n_layers, n_devices, n_steps = misses.shape[1], misses.shape[2], misses.shape[4]
     rank = max(0, int(np.ceil(0.99 * n_steps)) - 1)
@@ -49,20 +49,20 @@ def waiting_steps(
 def give_up(
     misses: NDArray[np.uint16], kept: NDArray[np.int64], per_device: bool
 ) -> NDArray[np.int64]:
-    """Give up slots one by one, always where the steps then wait least, down to one a layer.
+    """Give up slots one by one, each where the steps then wait least, down to one per layer.
 
     Parameters
     ----------
     misses : uint16 array [n_layers, n_devices, n_capacities, n_steps]
     kept : int array [n_layers, n_devices]
-        Slots at first.
+        Initial slots.
     per_device : bool
-        Whether devices give up a slot in different layers. Each gives up one in every round.
+        Whether devices may give up slots in different layers. Each gives up one per round.
 
     Returns
     -------
     int array [n, n_layers, n_devices]
-        From the first slots to one a layer.
+        From the initial slots to one per layer.
     """
     n_layers, n_devices = kept.shape
     kept = kept.copy()
@@ -75,7 +75,7 @@ def give_up(
     out = np.empty((rounds + 1, n_layers, n_devices), dtype=np.int64)
     out[0] = kept
     for i in range(1, rounds + 1):
-        # The fullest devices decide about the memory, so only they have to give something up.
+        # The fullest devices determine the memory, so only they have to give something up.
         slots = kept.sum(axis=0)
         fullest = slots.max()
         for column in range(n_columns):
@@ -94,13 +94,13 @@ def give_up(
 
 @numba.njit(cache=True)
 def exchange(misses: NDArray[np.uint16], kept: NDArray[np.int64], most: NDArray[np.int64]) -> None:
-    """Move slots from layer to layer of a device while the steps then wait less; changes `kept`.
+    """Move slots between layers of a device while that shortens the steps; changes `kept`.
 
     Parameters
     ----------
     misses : uint16 array [n_layers, n_devices, n_capacities, n_steps]
     kept, most : int array [n_layers, n_devices]
-        Slots, and how many there may be.
+        Slots, and the largest number of them.
     """
     n_layers, n_devices = kept.shape
     price = np.empty((n_layers, n_devices))
@@ -109,7 +109,7 @@ def exchange(misses: NDArray[np.uint16], kept: NDArray[np.int64], most: NDArray[
         for device in range(n_devices):
             price[layer, device] = _waits(misses[layer], kept[layer], device, -1, most[layer])
             gain[layer, device] = -_waits(misses[layer], kept[layer], device, 1, most[layer])
-    # Each move lowers the waiting, so this ends; the bound is for layers by the hundred.
+    # Each move shortens the waiting, so the loop ends; the bound is for hundreds of layers.
     for _ in range(4 * n_layers * n_devices):
         best, giver, taker, where = 1e-9, -1, -1, -1
         for device in range(n_devices):
@@ -127,6 +127,20 @@ def exchange(misses: NDArray[np.uint16], kept: NDArray[np.int64], most: NDArray[
 
 
 @numba.njit(cache=True)
+def _longer(misses: NDArray[np.uint16], kept: NDArray[np.int64], after: NDArray[np.int64]) -> int:
+    """Return how much longer the steps wait for a layer if capacities `kept` become `after`."""
+    n_devices, _, n_steps = misses.shape
+    total = 0
+    for step in range(n_steps):
+        before, then = 0, 0
+        for device in range(n_devices):
+            before = max(before, int(misses[device, kept[device] - 1, step]))
+            then = max(then, int(misses[device, after[device] - 1, step]))
+        total += then - before
+    return total
+
+
+@numba.njit(cache=True)
 def _waits(
     misses: NDArray[np.uint16],
     kept: NDArray[np.int64],
@@ -134,20 +148,12 @@ def _waits(
     change: int,
     most: NDArray[np.int64],
 ) -> float:
-    """Return how much longer the steps wait for a layer in which a device has more, or less."""
+    """Return how much longer the steps wait for a layer if a device's capacity changes."""
     after = kept.copy()
     after[device] += change
     if after[device] < 1 or after[device] > most[device]:
         return np.inf
-    n_devices, _, n_steps = misses.shape
-    total = 0
-    for step in range(n_steps):
-        before, then = 0, 0
-        for d in range(n_devices):
-            before = max(before, int(misses[d, kept[d] - 1, step]))
-            then = max(then, int(misses[d, after[d] - 1, step]))
-        total += then - before
-    return float(total)
+    return float(_longer(misses, kept, after))
 
 
 @numba.njit(cache=True)
@@ -163,17 +169,10 @@ def _price(
         after = np.maximum(after - 1, 1)
     if after.min() < 1 or (after == kept).all():
         return np.inf
-    total = 0
-    for step in range(n_steps):
-        before, then = 0, 0
-        for device in range(n_devices):
-            before = max(before, int(misses[device, kept[device] - 1, step]))
-            then = max(then, int(misses[device, after[device] - 1, step]))
-        total += then - before
-    # A slot of a device that the others outwait is free now, but not when they give up theirs.
+    # A slot of a device that waits for the others is free now, but not once they give up theirs.
     own = 0
     for step in range(n_steps):
         for device in range(n_devices):
             own += misses[device, after[device] - 1, step]
             own -= misses[device, kept[device] - 1, step]
-    return total + 0.2 * own / n_devices
+    return _longer(misses, kept, after) + 0.2 * own / n_devices

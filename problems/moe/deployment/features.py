@@ -1,23 +1,19 @@
-"""What a joint deployment is like, as a few numbers for learned models."""
+"""Features of a joint deployment for learned models."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from problems._arrays import Floats, Ints
-from problems.moe.placement.kernels import describe
-
-if TYPE_CHECKING:
-    from problems.moe.deployment.problem import MoEDeployment
+from problems.moe.deployment.space import DesignSpace
+from problems.moe.placement.kernels import FEATURES, describe
 
 __all__ = ["feature_names", "features_of"]
 
 
-def feature_names(problem: MoEDeployment) -> tuple[str, ...]:
-    """Return the columns of `features_of`."""
-    layers = range(problem.layout.n_layers)
+def feature_names(space: DesignSpace) -> tuple[str, ...]:
+    """Return the names of the columns of `features_of`."""
+    layers = range(space.layout.n_layers)
     return (
         *(f"experts {i}" for i in layers),
         *(f"mass lost {i}" for i in layers),
@@ -25,33 +21,25 @@ def feature_names(problem: MoEDeployment) -> tuple[str, ...]:
         "slots of the fullest device",
         "log batch",
         "one over batch",
-        "mean square share",
-        "largest mean share",
-        "largest root mean square share",
-        "experts migrated",
-        "experts held",
-        "pairs on one node",
-        *(f"policy {name}" for name in problem.policies),
+        *FEATURES,
+        *(f"policy {name}" for name in space.policies),
     )
 
 
-def features_of(problem: MoEDeployment, rows: Ints) -> Floats:
+def features_of(space: DesignSpace, rows: Ints) -> Floats:
     """Return the features of rows [n, n_var], [n, 3 n_layers + 9 + n_policies]."""
-    layout, placed, levels = problem.layout, problem.placed, problem.levels
-    n, layers = len(rows), np.arange(layout.n_layers)
-    gates = np.zeros((n, 2 * layout.n_layers))
-    if levels is not None:
-        rungs = rows[:, layout.gates]
-        gates[:, : layout.n_layers] = levels.experts.mean(axis=0)[layers, rungs]
-        gates[:, layout.n_layers :] = levels.lost.mean(axis=0)[layers, rungs]
+    layout, placed, n = space.layout, space.placed, len(rows)
+    gates = (np.zeros((n, 2 * layout.n_layers)),)
+    if space.levels is not None:
+        gates = space.levels.at(rows[:, layout.gates])
     kept = rows[:, layout.capacities].reshape(n, layout.n_layers, layout.n_columns)
-    batch = np.array(problem.batches, dtype=float)[rows[:, layout.batch]]
-    spread = np.zeros((n, 6))
+    batch_size = np.array(space.batch_sizes, dtype=float)[rows[:, layout.batch_size]]
+    spread = np.zeros((n, len(FEATURES)))
     describe(
         np.ascontiguousarray(rows[:, layout.slots]), layout.n_layers, layout.n_devices,
-        problem.model.n_nodes, placed.moments, placed.mean, placed.together, placed.current,
+        space.model.n_nodes, placed.moments, placed.mean, placed.together, placed.current,
         spread,
     )  # fmt: skip
-    policy = np.eye(len(problem.policies))[rows[:, layout.policy]]
+    policy = np.eye(len(space.policies))[rows[:, layout.policy]]
     slots = kept.mean(axis=2), kept.sum(axis=1).max(axis=1)
-    return np.column_stack((gates, *slots, np.log(batch), 1.0 / batch, spread, policy))
+    return np.column_stack((*gates, *slots, np.log(batch_size), 1.0 / batch_size, spread, policy))

@@ -1,57 +1,50 @@
-"""What the columns of a joint deployment mean, and the moves on each part of them."""
+"""Columns of a joint deployment, and the moves on each part of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
-from problems._arrays import Floats, Ints
+from problems._arrays import Bools, Floats, Ints
+from problems.moe.base import exchanged
 from problems.moe.buffering.moves import move_round
-from problems.moe.ordinal import climb
-from problems.moe.placement.kernels import DRAWS, move_rows
+from problems.moe.ordinal import Variables, step
+from problems.moe.placement.moves import SlotMoves
 
-__all__ = ["PARTS", "Layout", "Part"]
+__all__ = ["PARTS", "Layout"]
 
 PARTS = ("gates", "buffers", "batch", "placement")
-"""What is decided. "buffers" holds the capacities and the policy."""
+"""Parts of a deployment that can be decided. "buffers" are the capacities and the policy."""
 
-_JUMP = 0.3
+# Probability of a jump to known settings, of a change of all buffers together, and of each part.
+_JUMP, _ROUND = 0.3, 0.33
 _WEIGHTS = {"gates": 0.3, "buffers": 0.25, "batch": 0.15, "placement": 0.3}
-
-
-@dataclass(frozen=True)
-class Part:
-    """Ladders of one part, as ``problems.moe.ordinal`` moves them."""
-
-    columns: slice
-    xl: Ints
-    xu: Ints
-    named: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Columns of a row: a gate rung a layer, capacities, policy, batch, and slots.
+    """Columns of a row: a gate level per layer, capacities, policy, batch size, and slots.
 
     Parameters
     ----------
     n_layers, n_devices, n_experts, n_slots : int
     n_columns : int
-        Capacities of a layer: one a device, or one for all.
-    n_levels, n_policies, n_batches : int
+        Capacities of a layer: one per device, or one for all devices.
+    n_levels, n_policies, n_batch_sizes : int
     decide : tuple of str
-        Of :data:`PARTS`; the others are pinned by their bounds.
+        Parts that are decided, of :data:`PARTS`; the bounds of the others leave them no choice.
     fixed : int array [n_var]
-        What is pinned where it is not decided.
+        Values of the columns that are not decided.
     mean : float array [n_layers, n_experts]
-        Mean shares, for moves from hot devices.
+        Mean shares of the experts, for moves away from devices with much load.
     current : bool array [n_layers, n_experts, n_devices]
+        Devices of the experts in the current placement.
     library : int array [n, n_layers * n_slots]
-        Placements that layers may be taken from.
+        Placements that moves may take layers from.
     known : dict of str to int array [n, columns of the part]
-        Whole settings of "gates" and "buffers" that moves may jump to.
+        Complete settings of "gates" and "buffers" that moves may jump to.
     """
 
     n_layers: int
@@ -61,17 +54,17 @@ class Layout:
     n_columns: int
     n_levels: int
     n_policies: int
-    n_batches: int
+    n_batch_sizes: int
     decide: tuple[str, ...]
     fixed: Ints
     mean: Floats
-    current: NDArray[np.bool_]
+    current: Bools
     library: Ints
     known: dict[str, Ints]
 
     @property
     def gates(self) -> slice:
-        """Rungs."""
+        """Gate levels."""
         return slice(0, self.n_layers)
 
     @property
@@ -81,23 +74,28 @@ class Layout:
 
     @property
     def policy(self) -> int:
-        """Index of the policy."""
+        """Index of the eviction policy."""
         return self.capacities.stop
 
     @property
-    def batch(self) -> int:
+    def batch_size(self) -> int:
         """Index of the batch size."""
         return self.policy + 1
 
     @property
     def slots(self) -> slice:
         """Experts by layer and device."""
-        return slice(self.batch + 1, self.batch + 1 + self.n_layers * self.n_slots)
+        return slice(self.batch_size + 1, self.batch_size + 1 + self.n_layers * self.n_slots)
 
     @property
     def n_var(self) -> int:
-        """Columns in all."""
+        """Number of columns."""
         return self.slots.stop
+
+    @property
+    def n_local(self) -> int:
+        """Slots of a layer on one device."""
+        return self.n_slots // self.n_devices
 
     def bounds(self) -> tuple[Ints, Ints]:
         """Return the lowest and highest values, [n_var] each."""
@@ -105,79 +103,77 @@ class Layout:
         high = np.full(self.n_var, self.n_experts - 1)
         high[self.gates] = self.n_levels - 1
         low[self.capacities] = 1
-        high[self.capacities] = self.n_slots // self.n_devices
+        high[self.capacities] = self.n_local
         high[self.policy] = self.n_policies - 1
-        high[self.batch] = self.n_batches - 1
-        columns = {
-            "gates": self.gates,
-            "buffers": slice(self.capacities.start, self.policy + 1),
-            "batch": slice(self.batch, self.batch + 1),
-            "placement": self.slots,
-        }
-        for name in set(PARTS) - set(self.decide):
-            low[columns[name]] = high[columns[name]] = self.fixed[columns[name]]
+        high[self.batch_size] = self.n_batch_sizes - 1
+        for name, columns in self._columns.items():
+            if name not in self.decide:
+                low[columns] = high[columns] = self.fixed[columns]
         return low, high
 
-    def parts(self) -> dict[str, Part]:
-        """Return the ladders that can move, by part; "placement" has none."""
+    @property
+    def _columns(self) -> dict[str, slice]:
+        """Columns of each part."""
+        return {
+            "gates": self.gates,
+            "buffers": slice(self.capacities.start, self.policy + 1),
+            "batch": slice(self.batch_size, self.batch_size + 1),
+            "placement": self.slots,
+        }
+
+    @cached_property
+    def _movable(self) -> dict[str, Variables]:
+        """Bounds of the parts that can move, except the placement."""
         low, high = self.bounds()
-        found = {}
-        for name, columns, named_last in (
-            ("gates", self.gates, False),
-            ("buffers", slice(self.capacities.start, self.policy + 1), True),
-            ("batch", slice(self.batch, self.batch + 1), False),
-        ):
-            if name in self.decide and (high[columns] > low[columns]).any():
-                named = np.zeros(columns.stop - columns.start, dtype=bool)
-                named[-1] = named_last
-                found[name] = Part(columns, low[columns], high[columns], named)
-        return found
+        parts = {}
+        for name, columns in self._columns.items():
+            if name in self.decide and name != "placement" and (low < high)[columns].any():
+                nominal = np.zeros(columns.stop - columns.start, dtype=bool)
+                nominal[-1] = name == "buffers"
+                parts[name] = Variables(low[columns], high[columns], nominal)
+        return parts
 
-    def choices(self) -> list[str]:
-        """Return the parts that moves choose among."""
-        return [*self.parts(), *(["placement"] if "placement" in self.decide else [])]
+    @cached_property
+    def _slot_moves(self) -> SlotMoves:
+        return SlotMoves(
+            self.n_devices, self.mean, self.current, self.library, self.n_slots > self.n_experts
+        )
 
-    def moved(self, X: Ints, random_state: np.random.Generator, *, max_moves: int = 1) -> Ints:
-        """Return each row after 1 to `max_moves` moves, each in one part."""
-        out = np.ascontiguousarray(X.copy())
-        parts, names = self.parts(), self.choices()
+    def move(self, X: Ints, chosen: Ints, random_state: np.random.Generator) -> None:
+        """Make one move, in one part, in each row whose index is in `chosen`; change X in place."""
+        names = [*self._movable, *(["placement"] if "placement" in self.decide else [])]
         weights = np.array([_WEIGHTS[name] for name in names])
-        moves = random_state.integers(1, max_moves + 1, len(out))
-        for i in range(max_moves):
-            picked = random_state.choice(len(names), len(out), p=weights / weights.sum())
-            for which, name in enumerate(names):
-                at = np.flatnonzero((moves > i) & (picked == which))
-                if len(at) == 0:
-                    continue
-                if name == "placement":
-                    rows = np.ascontiguousarray(out[at, self.slots])
-                    draws = random_state.random((len(at), DRAWS))
-                    move_rows(
-                        rows, self.n_layers, self.n_devices, self.mean, self.current, self.library,
-                        draws, self.n_slots > self.n_experts,
-                    )  # fmt: skip
-                    out[at, self.slots] = rows
-                    continue
-                part = parts[name]
-                rows = out[at, part.columns]
-                changed = climb(rows, part, random_state)
-                if name == "buffers":
-                    together = move_round(rows, part.xl, part.xu, self.n_layers, random_state)
-                    use = (random_state.random(len(at)) < 0.33) & (together != rows).any(axis=1)
-                    changed[use] = together[use]
-                known = self.known.get(name)
-                if known is not None and len(known):
-                    jump = random_state.random(len(at)) < _JUMP
-                    others = known[random_state.integers(0, len(known), len(at))]
-                    jump &= (others != rows).any(axis=1)
-                    changed[jump] = others[jump]
-                out[at, part.columns] = changed
+        picked = random_state.choice(len(names), len(X), p=weights / weights.sum())[chosen]
+        for i, name in enumerate(names):
+            at = chosen[picked == i]
+            if len(at) == 0:
+                continue
+            columns = self._columns[name]
+            if name == "placement":
+                X[at, columns] = self._slot_moves.moved(X[at, columns], random_state)
+            else:
+                X[at, columns] = self._moved_part(name, X[at, columns], random_state)
+
+    def _moved_part(self, name: str, rows: Ints, random_state: np.random.Generator) -> Ints:
+        """Return the columns of a part after one move, [n, columns of the part]."""
+        variables, n = self._movable[name], len(rows)
+        out = step(rows, variables, random_state)
+        if name == "buffers":
+            together = move_round(rows, variables, self.n_layers, random_state)
+            use = (random_state.random(n) < _ROUND) & (together != rows).any(axis=1)
+            out[use] = together[use]
+        known = self.known.get(name)
+        if known is not None and len(known):
+            jump = random_state.random(n) < _JUMP
+            others = known[random_state.integers(0, len(known), n)]
+            jump &= (others != rows).any(axis=1)
+            out[jump] = others[jump]
         return out
 
     def mixed(self, A: Ints, B: Ints, random_state: np.random.Generator) -> tuple[Ints, Ints]:
-        """Exchange layers, policy and batch between rows of A and B, both [n, n_var].
+        """Exchange layers, policy and batch size between rows of A and B, both [n, n_var].
 
-        A layer's rung, capacities and slots stay together.
+        The level, capacities and slots of a layer stay together.
         """
         n = len(A)
         share = random_state.random((n, 1))
@@ -185,6 +181,6 @@ class Layout:
         swap = np.empty(A.shape, dtype=bool)
         swap[:, self.gates] = layers
         swap[:, self.capacities] = np.repeat(layers, self.n_columns, axis=1)
-        swap[:, self.policy : self.batch + 1] = random_state.random((n, 2)) < 0.5
+        swap[:, self.policy : self.batch_size + 1] = random_state.random((n, 2)) < 0.5
         swap[:, self.slots] = np.repeat(layers, self.n_slots, axis=1)
-        return np.where(swap, B, A), np.where(swap, A, B)
+        return exchanged(A, B, swap)

@@ -198,7 +198,7 @@ def test_features_are_compact_finite_and_tell_designs_apart(problem, rng):
 
 
 def test_qap_features_say_who_is_where():
-    problem = MultiObjectiveQAP.random(n_facilities=4, n_objectives=2, seed=1)
+    problem = MultiObjectiveQAP.random(n_facilities=4, n_obj=2, seed=1)
     (features,) = problem.features(np.array([[2, 0, 3, 1]]))
     np.testing.assert_array_equal(features.reshape(4, 4).argmax(axis=1), [2, 0, 3, 1])
     assert features.sum() == 4

@@ -143,7 +143,7 @@ def test_knapsack_corner_cases_are_exact():
 @pytest.mark.parametrize("m", [2, 3])
 def test_knapsack_front_equals_enumeration(seed, m):
     problem = MultiObjectiveKnapsack.random(
-        n_items=13, n_objectives=m, max_value=12, max_weight=9, tightness=0.3, seed=seed
+        n_items=13, n_obj=m, max_value=12, max_weight=9, tightness=0.3, seed=seed
     )
     X = (np.arange(1 << 13)[:, None] >> np.arange(13)) & 1 == 1
     F, G = problem.evaluate(X)

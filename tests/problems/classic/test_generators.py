@@ -22,7 +22,7 @@ def test_same_seed_same_instance(cls):
 @pytest.mark.parametrize("correlation", [-1.0, -0.8, 0.0, 0.3, 0.8, 1.0])
 def test_uniform_qap_flows_follow_the_first_objective(correlation):
     problem = MultiObjectiveQAP.random(
-        n_facilities=60, n_objectives=3, correlation=correlation, max_flow=50, seed=1
+        n_facilities=60, n_obj=3, correlation=correlation, max_flow=50, seed=1
     )
     off = ~np.eye(60, dtype=bool)
     assert (problem.distance[off].min(), problem.distance[off].max()) == (1, 100)
@@ -129,7 +129,7 @@ def test_pulled_uniforms_are_truncated_normals(c):
 @pytest.mark.parametrize(("m", "correlation"), [(2, 0.0), (2, -0.9), (2, 0.9), (3, -0.45)])
 def test_random_knapsacks_have_the_correlation_and_the_capacity(m, correlation):
     problem = MultiObjectiveKnapsack.random(
-        n_items=4000, n_objectives=m, correlation=correlation, max_value=300, max_weight=50, seed=1
+        n_items=4000, n_obj=m, correlation=correlation, max_value=300, max_weight=50, seed=1
     )
     R = np.corrcoef(problem.values.T)
     np.testing.assert_allclose(R[np.triu_indices(m, 1)], correlation, atol=0.04)
@@ -139,7 +139,7 @@ def test_random_knapsacks_have_the_correlation_and_the_capacity(m, correlation):
 
 
 def test_mnk_links_are_the_bit_itself_and_k_different_others():
-    problem = MNKLandscape.random(n=30, k=6, n_objectives=3, rho=0.2, seed=1)
+    problem = MNKLandscape.random(n=30, k=6, n_obj=3, rho=0.2, seed=1)
     assert problem.links.shape == (3, 30, 7)
     assert np.all(problem.links == problem.links[0])
     for i, row in enumerate(problem.links[0]):
@@ -151,7 +151,7 @@ def test_mnk_links_are_the_bit_itself_and_k_different_others():
 BAD = [
     (MultiObjectiveQAP, {"n_facilities": 1}, "'n_facilities'.*at least 2. Got 1 instead"),
     (MultiObjectiveQAP, {"n_facilities": True}, "'n_facilities'.*integer.*Got True"),
-    (MultiObjectiveQAP, {"n_objectives": 0}, "'n_objectives'"),
+    (MultiObjectiveQAP, {"n_obj": 0}, "'n_obj'"),
     (MultiObjectiveQAP, {"kind": "real"}, "'kind'.*one of 'uniform', 'real-like'. Got 'real'"),
     (MultiObjectiveQAP, {"correlation": 1.5}, "'correlation'.*from -1 to 1. Got 1.5"),
     (MultiObjectiveQAP, {"correlation": [0.1, 0.2]}, "'correlation'.*one number, or 1"),
@@ -166,12 +166,12 @@ BAD = [
     ),
     (MultiObjectiveQAP, {"kind": "real-like", "cluster_size": 0}, "'cluster_size'"),
     (MultiObjectiveKnapsack, {"n_items": 2.0}, "'n_items'.*integer.*Got 2.0"),
-    (MultiObjectiveKnapsack, {"n_objectives": 3, "correlation": -0.5}, "at least -0.4826 for 3"),
+    (MultiObjectiveKnapsack, {"n_obj": 3, "correlation": -0.5}, "at least -0.4826 for 3"),
     (MultiObjectiveKnapsack, {"tightness": float("nan")}, "'tightness'.*Got nan"),
     (MultiObjectiveKnapsack, {"max_value": 0}, "'max_value'"),
     (MNKLandscape, {"n": 5, "k": 5}, "'k'.*from 0 to 4. Got 5"),
     (MNKLandscape, {"rho": "high"}, "'rho'.*Got 'high'"),
-    (MNKLandscape, {"n_objectives": 4, "rho": -0.4}, "'rho'.*at least -0.3198 for 4 objectives"),
+    (MNKLandscape, {"n_obj": 4, "rho": -0.4}, "'rho'.*at least -0.3198 for 4 objectives"),
 ]
 
 

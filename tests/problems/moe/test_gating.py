@@ -51,7 +51,7 @@ def test_windows_count_by_mean_or_by_the_worst():
     X = np.array([[0] * 6, [1, 0, 2, 1, 0, 2]])
     F = np.stack([p.evaluate(X) for p in single])
     mean = GatingThresholds(windows, rules=LADDER).evaluate(X)
-    worst = GatingThresholds(windows, rules=LADDER, over="worst").evaluate(X)
+    worst = GatingThresholds(windows, rules=LADDER, aggregate="worst").evaluate(X)
     np.testing.assert_allclose(mean, F.mean(axis=0))
     np.testing.assert_allclose(worst, F.max(axis=0))
 
@@ -119,7 +119,7 @@ def test_a_trace_without_weights_is_refused_by_name(trace):
         ({"objectives": ("speed",)}, "objectives.*speed"),
         ({"objectives": ("latency",)}, "latency.*LatencyModel"),
         ({"rules": [GateRule("top-k", 1)]}, "rules.*at least two"),
-        ({"over": "best"}, "over.*best"),
+        ({"aggregate": "best"}, "aggregate.*best"),
     ],
 )
 def test_wrong_settings_are_named(trace, settings, words):

@@ -1,0 +1,50 @@
+"""Moves of experts between slots, for placement alone and within a whole deployment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from problems._arrays import Bools, Floats, Ints
+from problems.moe.placement.kernels import DRAWS, move_rows
+
+__all__ = ["SlotMoves"]
+
+
+@dataclass(frozen=True, eq=False)
+class SlotMoves:
+    """Moves of placements, none of which leaves an expert without a slot.
+
+    A move swaps two experts of a layer, mostly one of the device with most load; turns one copy
+    into a copy of a busier expert; sends an expert back to its current device; or takes a layer
+    from another placement.
+
+    Attributes
+    ----------
+    n_devices : int
+    mean : float array [n_layers, n_experts]
+        Mean shares of the experts in the load of a step.
+    current : bool array [n_layers, n_experts, n_devices]
+        Devices of the experts in the current placement.
+    library : int array [n, n_layers * n_slots]
+        Placements that layers may be taken from.
+    apart : bool
+        Whether copies of an expert must stay on different devices, as they are.
+    """
+
+    n_devices: int
+    mean: Floats
+    current: Bools
+    library: Ints
+    apart: bool = False
+
+    def moved(self, rows: Ints, random_state: np.random.Generator) -> Ints:
+        """Return each row of slots [n, n_layers * n_slots] after one move."""
+        out = np.array(rows, order="C")
+        draws = random_state.random((len(out), DRAWS))
+        move_rows(
+            out, len(self.mean), self.n_devices, self.mean, self.current, self.library, draws,
+            self.apart,
+        )  # fmt: skip
+        return out
