@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,10 +12,13 @@ from pymoo.core.problem import Problem
 
 from problems._arrays import Floats
 
-__all__ = ["DesignProblem"]
+__all__ = ["DesignProblem", "Scalar"]
 
 
-class DesignProblem(Problem):
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+
+class DesignProblem(Problem, Generic[Scalar]):
     """A pymoo problem with a reference point, a version, and moves from design to design.
 
     Attributes
@@ -42,14 +46,12 @@ class DesignProblem(Problem):
                 digest.update(repr(part).encode())
         self.version = f"{kind}-{formula}-{digest.hexdigest()[:n_digits]}"
 
-    def neighbors(
-        self, x: ArrayLike, k: int, random_state: np.random.Generator
-    ) -> NDArray[np.generic]:
+    def neighbors(self, x: ArrayLike, k: int, random_state: np.random.Generator) -> NDArray[Scalar]:
         """Return `k` neighbors [k, n_var] of the design x [n_var]; see `neighbors_many`."""
         return self.neighbors_many(np.reshape(x, (1, -1)), k, random_state)[0]
 
     @abstractmethod
     def neighbors_many(
         self, X: ArrayLike, k: int, random_state: np.random.Generator
-    ) -> NDArray[np.generic]:
+    ) -> NDArray[Scalar]:
         """Return `k` neighbors of each design, [len(X), k, n_var]."""

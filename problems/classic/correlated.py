@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from scipy.special import ndtr, ndtri
@@ -15,9 +14,9 @@ __all__ = ["check_correlation", "correlated_uniforms", "lowest_correlation", "pu
 
 
 def lowest_correlation(n_obj: int) -> float:
-    """Return the lowest common correlation that `n_obj` uniform variates can have here.
+    """Return the lowest common correlation of `n_obj` uniform variates of `correlated_uniforms`.
 
-    Normal variates with the common correlation r exist for r >= -1/(m-1), and the uniform ones
+    Normal variates with the common correlation r exist for r >= -1/(m-1), and the uniform variates
     made from them have the correlation 6/pi * asin(r/2).
     """
     if n_obj < 2:
@@ -25,8 +24,8 @@ def lowest_correlation(n_obj: int) -> float:
     return 6.0 / math.pi * math.asin(-0.5 / (n_obj - 1))
 
 
-def check_correlation(owner: str, name: str, value: Any, n_obj: int) -> float:
-    """Return `value`, or raise unless `n_obj` uniform variates can be so correlated."""
+def check_correlation(owner: str, name: str, value: float, n_obj: int) -> float:
+    """Return `value`, or raise if `n_obj` uniform variates cannot have that correlation."""
     correlation = check_real(owner, name, value, -1.0, 1.0)
     lowest = lowest_correlation(n_obj)
     if correlation < lowest:
@@ -43,8 +42,8 @@ def correlated_uniforms(
     2 sin(pi/6 * correlation), sent through the normal distribution function.
     """
     r = min(1.0, 2.0 * math.sin(math.pi / 6.0 * correlation))
-    # The symmetric square root of the covariance in closed form, own * I + shared * ones: unlike a
-    # factorization it is the same on every machine, and it exists where the matrix is singular.
+    # The symmetric square root of the covariance in closed form, own * I + shared * ones. Unlike a
+    # factorization, it is the same on every machine, and it exists if the matrix is singular.
     own = math.sqrt(1.0 - r)
     shared = (math.sqrt(max(0.0, 1.0 + (n_obj - 1) * r)) - own) / n_obj
     normal = rng.standard_normal((size, n_obj))
@@ -52,12 +51,12 @@ def correlated_uniforms(
 
 
 def pulled_uniforms(values: Floats, correlation: float, rng: np.random.Generator) -> Floats:
-    """Return variates in [0, 1] drawn around `values` as the mQAP generators do.
+    """Return variates in [0, 1] drawn around `values`, as in the mQAP generators.
 
-    Each is normal with mean v (1 - v where `correlation` is negative) and standard deviation
-    1 - sqrt(abs(correlation)), truncated to [0, 1]; 0 gives uniform variates that do not depend
-    on `values`, 1 and -1 give v and 1 - v. The number is a strength: the Pearson correlation that
-    comes out is another (0.92 for 0.8).
+    Each is normal with mean v (1 - v if `correlation` is negative) and standard deviation
+    1 - sqrt(abs(correlation)), truncated to [0, 1]. The correlation 0 gives uniform variates that
+    do not depend on `values`; 1 and -1 give v and 1 - v. The Pearson correlation of the result is
+    different (0.92 for 0.8).
     """
     u = np.asarray(rng.random(values.shape))
     mean = values if correlation >= 0 else 1.0 - values

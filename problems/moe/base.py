@@ -32,7 +32,7 @@ AGGREGATES = ("mean", "worst")
 """How a value that differs between windows of traffic becomes one."""
 
 
-class MoEProblem(DesignProblem):
+class MoEProblem(DesignProblem[np.int64]):
     """Base of the deployment problems: designs are integer rows, all objectives are minimized.
 
     Attributes

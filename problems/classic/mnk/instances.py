@@ -53,7 +53,7 @@ def read_instance(path: str | Path) -> tuple[Ints, Floats, float]:
             f"M={m}, N={n}, K={k}",
         )
     _section(reader, "links")
-    rows = []  # no array yet: a header alone must not claim the memory
+    rows = []  # no array: the memory for it must not be allocated for a header alone
     for i in range(n):
         for j in range(k + 1):
             what = f"link {j} of bit {i} for {m} objectives"

@@ -29,7 +29,7 @@ def feature_names(space: DesignSpace) -> tuple[str, ...]:
 def features_of(space: DesignSpace, rows: Ints) -> Floats:
     """Return the features of rows [n, n_var], [n, 3 n_layers + 9 + n_policies]."""
     layout, placed, n = space.layout, space.placed, len(rows)
-    gates = (np.zeros((n, 2 * layout.n_layers)),)
+    gates = (np.zeros((n, layout.n_layers)),) * 2
     if space.levels is not None:
         gates = space.levels.at(rows[:, layout.gates])
     kept = rows[:, layout.capacities].reshape(n, layout.n_layers, layout.n_columns)

@@ -244,7 +244,7 @@ class MoEDeployment(MoEProblem):
             from problems.moe.gating.measured_quality import MeasuredLoss
 
             settings["quality"] = MeasuredLoss(load_model(), excerpts(domain, n=n_excerpts))
-        rest = {"rest": example.example_rest(), "memory": example.example_memory()}
+        rest: dict[str, Any] = {"rest": example.example_rest(), "memory": example.example_memory()}
         return cls(
             RoutingTrace.example(domain),  # type: ignore[arg-type]
             example.example_hardware(n_devices, n_nodes), example.example_latency(),
@@ -379,11 +379,7 @@ class MoEDeployment(MoEProblem):
         return None
 
     def check_plan(
-        self,
-        plan: Plan,
-        trace: RoutingTrace | Sequence[RoutingTrace],
-        *,
-        running: Plan | None = None,
+        self, plan: Plan, trace: RoutingTrace, *, running: Plan | None = None
     ) -> PlanCheck:
         """Evaluate a plan on other traffic; see :meth:`moe_costmodel.Plan.check`."""
         return plan.check(trace, running=running, deployment=self.model)
