@@ -175,7 +175,7 @@ def speed(data: Any) -> str:
     layout = problem.layout
     rows = [["sequences a step", "steps", "cold", "one part of one layer changed", "all kept"]]
     for i, batch in enumerate(problem.batch_sizes):
-        base = problem.base_row(problem.placed.rows["spread"])
+        base = problem.layout.base_row(problem.layout.placed.rows["spread"])
         base[layout.batch_size], base[layout.capacities] = i, 8
         cold = np.repeat(base[None], 10, axis=0)
         slots = cold[:, layout.slots].reshape(10, layout.n_layers, -1)

@@ -226,7 +226,7 @@ def one_after_another(problem: MoEDeployment, budget: int, seed: int) -> Any:
     for batch in range(n_batches):
         for rung in rungs:
             for size in [None, *sizes]:
-                row = problem.base_row(slots)
+                row = problem.layout.base_row(slots)
                 row[layout.batch_size], row[layout.gates] = batch, rung
                 if size is not None:
                     row[layout.capacities] = size[:-1]

@@ -1,19 +1,21 @@
-"""Columns of a joint deployment, and the moves on each part of them."""
+"""Columns of a joint deployment, what their values stand for, and the moves on each part."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from typing import TypedDict
 
 import numpy as np
 
-from problems._arrays import Bools, Floats, Ints
+from moe_costmodel import DeploymentModel, GateRule
+from problems._arrays import Ints
 from problems.moe.base import exchanged
 from problems.moe.buffering.moves import move_round
+from problems.moe.deployment.setup import Placed
+from problems.moe.gating.levels import GateLevels
 from problems.moe.ordinal import Variables, step
 from problems.moe.placement.moves import SlotMoves
 
-__all__ = ["PARTS", "Layout"]
+__all__ = ["PARTS", "Layout", "Settings"]
 
 PARTS = ("gates", "buffers", "batch", "placement")
 """Parts of a deployment that can be decided. "buffers" are the capacities and the policy."""
@@ -23,121 +25,144 @@ _JUMP, _ROUND = 0.3, 0.33
 _WEIGHTS = {"gates": 0.3, "buffers": 0.25, "batch": 0.15, "placement": 0.3}
 
 
-@dataclass(frozen=True, eq=False)
+class Settings(TypedDict):
+    """A deployment as the parameters of ``DeploymentModel.evaluate``."""
+
+    gates: list[GateRule | None] | None
+    capacities: Ints
+    policy: str
+    placement: Ints
+    batch: int
+
+
 class Layout:
     """Columns of a row: a gate level per layer, capacities, policy, batch size, and slots.
 
     Parameters
     ----------
-    n_layers, n_devices, n_experts, n_slots : int
-    n_columns : int
-        Capacities of a layer: one per device, or one for all devices.
-    n_levels, n_policies, n_batch_sizes : int
+    model : DeploymentModel
+    placed : Placed
+        Placements to start from.
+    levels : GateLevels or None
+        None if no gates are decided.
+    policies : tuple of str
+    batch_sizes : tuple of int
     decide : tuple of str
         Parts that are decided, of :data:`PARTS`; the bounds of the others leave them no choice.
-    fixed : int array [n_var]
-        Values of the columns that are not decided.
-    mean : float array [n_layers, n_experts]
-        Mean shares of the experts, for moves away from devices with much load.
-    current : bool array [n_layers, n_experts, n_devices]
-        Devices of the experts in the current placement.
-    library : int array [n, n_layers * n_slots]
-        Placements that moves may take layers from.
+    per_device : bool
+        Whether a layer has one capacity per device, or one for all devices.
+
+    Attributes
+    ----------
+    gates, capacities, slots : slice
+        Columns of the gate levels, of the experts kept (layer by layer), and of the expert in each
+        slot (by layer and device).
+    policy, batch_size : int
+        Columns of the indices of eviction policy and batch size.
+    xl, xu : int array [n_var]
+        Bounds.
+    n_local, n_columns : int
+        Slots of a layer on one device, and capacities of a layer.
+    best_policy : str
+        The policy that misses least in general.
     known : dict of str to int array [n, columns of the part]
         Complete settings of "gates" and "buffers" that moves may jump to.
     """
 
-    n_layers: int
-    n_devices: int
-    n_experts: int
-    n_slots: int
-    n_columns: int
-    n_levels: int
-    n_policies: int
-    n_batch_sizes: int
-    decide: tuple[str, ...]
-    fixed: Ints
-    mean: Floats
-    current: Bools
-    library: Ints
-    known: dict[str, Ints]
-
-    @property
-    def gates(self) -> slice:
-        """Gate levels."""
-        return slice(0, self.n_layers)
-
-    @property
-    def capacities(self) -> slice:
-        """Experts kept, layer by layer."""
-        return slice(self.n_layers, self.n_layers * (1 + self.n_columns))
-
-    @property
-    def policy(self) -> int:
-        """Index of the eviction policy."""
-        return self.capacities.stop
-
-    @property
-    def batch_size(self) -> int:
-        """Index of the batch size."""
-        return self.policy + 1
-
-    @property
-    def slots(self) -> slice:
-        """Experts by layer and device."""
-        return slice(self.batch_size + 1, self.batch_size + 1 + self.n_layers * self.n_slots)
-
-    @property
-    def n_var(self) -> int:
-        """Number of columns."""
-        return self.slots.stop
-
-    @property
-    def n_local(self) -> int:
-        """Slots of a layer on one device."""
-        return self.n_slots // self.n_devices
-
-    def bounds(self) -> tuple[Ints, Ints]:
-        """Return the lowest and highest values, [n_var] each."""
-        low = np.zeros(self.n_var, dtype=np.int64)
-        high = np.full(self.n_var, self.n_experts - 1)
-        high[self.gates] = self.n_levels - 1
-        low[self.capacities] = 1
-        high[self.capacities] = self.n_local
-        high[self.policy] = self.n_policies - 1
-        high[self.batch_size] = self.n_batch_sizes - 1
-        for name, columns in self._columns.items():
-            if name not in self.decide:
-                low[columns] = high[columns] = self.fixed[columns]
-        return low, high
-
-    @property
-    def _columns(self) -> dict[str, slice]:
-        """Columns of each part."""
-        return {
+    def __init__(
+        self,
+        model: DeploymentModel,
+        placed: Placed,
+        levels: GateLevels | None,
+        policies: tuple[str, ...],
+        batch_sizes: tuple[int, ...],
+        *,
+        decide: tuple[str, ...],
+        per_device: bool,
+    ) -> None:
+        self.model, self.placed, self.levels = model, placed, levels
+        self.policies, self.batch_sizes, self.decide = policies, batch_sizes, decide
+        self.best_policy = "inactive-lfu" if "inactive-lfu" in policies else policies[0]
+        self.n_layers, self.n_experts = placed.mean.shape
+        self.n_devices, self.n_slots = model.n_devices, placed.n_slots
+        self.n_local = self.n_slots // self.n_devices
+        self.n_columns = self.n_devices if per_device else 1
+        self.gates = slice(0, self.n_layers)
+        self.capacities = slice(self.n_layers, self.n_layers * (1 + self.n_columns))
+        self.policy: int = self.capacities.stop
+        self.batch_size = self.policy + 1
+        self.slots = slice(self.batch_size + 1, self.batch_size + 1 + self.n_layers * self.n_slots)
+        self.known: dict[str, Ints] = {}
+        self._columns = {
             "gates": self.gates,
             "buffers": slice(self.capacities.start, self.policy + 1),
             "batch": slice(self.batch_size, self.batch_size + 1),
             "placement": self.slots,
         }
-
-    @cached_property
-    def _movable(self) -> dict[str, Variables]:
-        """Bounds of the parts that can move, except the placement."""
-        low, high = self.bounds()
-        parts = {}
+        self._set_bounds()
+        self._movable = {}
         for name, columns in self._columns.items():
-            if name in self.decide and name != "placement" and (low < high)[columns].any():
-                nominal = np.zeros(columns.stop - columns.start, dtype=bool)
+            low, high = self.xl[columns], self.xu[columns]
+            if name in decide and name != "placement" and (low < high).any():
+                nominal = np.zeros(len(low), dtype=bool)
                 nominal[-1] = name == "buffers"
-                parts[name] = Variables(low[columns], high[columns], nominal)
-        return parts
+                self._movable[name] = Variables(low, high, nominal)
+        self._slot_moves = SlotMoves(
+            self.n_devices, placed.mean, placed.current, np.array(list(placed.rows.values())),
+            apart=self.n_slots > self.n_experts,
+        )  # fmt: skip
+        self._rules: list[list[GateRule | None]] = []
+        if levels is not None:
+            # A rule that keeps all experts on this traffic counts as no rule.
+            keeps_all = (levels.experts == model.traces[0].k).all(axis=0)
+            self._rules = [
+                [None if whole else rule for rule, whole in zip(rules, row, strict=True)]
+                for rules, row in zip(levels.rules, keeps_all, strict=True)
+            ]
 
-    @cached_property
-    def _slot_moves(self) -> SlotMoves:
-        return SlotMoves(
-            self.n_devices, self.mean, self.current, self.library, self.n_slots > self.n_experts
-        )
+    def _set_bounds(self) -> None:
+        """Set the bounds, and the values of columns that are not decided."""
+        n_var = self.slots.stop
+        self.xl, self.xu = np.zeros(n_var, dtype=np.int64), np.full(n_var, self.n_experts - 1)
+        self.xu[self.gates] = 0 if self.levels is None else self.levels.n_levels - 1
+        self.xl[self.capacities], self.xu[self.capacities] = 1, self.n_local
+        self.xu[self.policy] = len(self.policies) - 1
+        self.xu[self.batch_size] = len(self.batch_sizes) - 1
+        self._fixed = self.xu.copy()
+        self._fixed[self.policy] = self.policies.index(self.best_policy)
+        self._fixed[self.batch_size] = 0
+        self._fixed[self.slots] = self.placed.today
+        for name, columns in self._columns.items():
+            if name not in self.decide:
+                self.xl[columns] = self.xu[columns] = self._fixed[columns]
+
+    def base_row(self, slots: Ints) -> Ints:
+        """Return the row [n_var] of a placement [n_layers * n_slots] with nothing else decided."""
+        row = self._fixed.copy()
+        row[self.slots] = slots
+        return row
+
+    def settings(self, row: Ints) -> Settings:
+        """Return a row [n_var] as the parameters of ``DeploymentModel.evaluate``."""
+        kept = row[self.capacities].reshape(self.n_layers, -1)
+        gates = [rules[level] for rules, level in zip(self._rules, row, strict=False)]
+        return {
+            "gates": gates or None,
+            "capacities": np.broadcast_to(kept, (self.n_layers, self.n_devices)),
+            "policy": self.policies[int(row[self.policy])],
+            "placement": row[self.slots].reshape(self.n_layers, -1),
+            "batch": self.batch_sizes[int(row[self.batch_size])],
+        }
+
+    def canonical(self, rows: Ints) -> Ints:
+        """Return rows with ascending slots on each device, and the first policy if all resident."""
+        out = rows.copy()
+        slots = out[:, self.slots].reshape(len(out), -1, self.n_local)
+        out[:, self.slots] = np.sort(slots, axis=2).reshape(len(out), -1)
+        if "buffers" in self.decide:
+            resident = (out[:, self.capacities] == self.n_local).all(axis=1)
+            out[resident, self.policy] = 0
+        return out
 
     def move(self, X: Ints, chosen: Ints, random_state: np.random.Generator) -> None:
         """Make one move, in one part, in each row whose index is in `chosen`; change X in place."""

@@ -27,7 +27,7 @@ from problems._checks import check_choice, setting_error
 from problems.moe.base import AGGREGATES, MoEProblem, as_windows, checked_names
 from problems.moe.buffering.problem import ONLINE_POLICIES
 from problems.moe.deployment.features import feature_names, features_of
-from problems.moe.deployment.layout import PARTS
+from problems.moe.deployment.layout import PARTS, Layout
 from problems.moe.deployment.setup import (
     SECONDS_PER_TOKEN,
     checked_batch_sizes,
@@ -36,7 +36,6 @@ from problems.moe.deployment.setup import (
     placements,
     shape_of,
 )
-from problems.moe.deployment.space import best_policy, design_space
 from problems.moe.deployment.starts import buffer_path, candidates, fastest, smallest
 from problems.moe.gating.levels import GateLevels, default_rules
 from problems.moe.placement.checks import check_complete
@@ -175,38 +174,35 @@ class MoEDeployment(MoEProblem):
         self.policies = ONLINE_POLICIES
         if policies is not None:
             self.policies = checked_names(policies, ONLINE_POLICIES, owner, "policies")
-        self.best_policy = best_policy(self.policies)
         self.batch_sizes = checked_batch_sizes(self.model, batch_sizes)
-        self.levels: GateLevels | None = None
+        levels = None
         if "gates" in decided:
             choice = default_rules(rule, self.windows[0].k, owner) if rules is None else rules
-            self.levels = GateLevels.of(self.windows, tuple(choice), owner)
-        self.placed = placements(
+            levels = GateLevels.of(self.windows, tuple(choice), owner)
+        placed = placements(
             self.model, batch_size=self.batch_sizes[len(self.batch_sizes) // 2],
             replicas=replicas, current=current, decided="placement" in decided,
         )  # fmt: skip
-        self._space = design_space(
-            self.model, self.placed, self.levels, self.policies, self.batch_sizes,
+        self._layout = layout = Layout(
+            self.model, placed, levels, self.policies, self.batch_sizes,
             decide=decided, per_device=per_device,
         )  # fmt: skip
-        self.layout = self._space.layout
-        low, high = self.layout.bounds()
-        self.feature_names = feature_names(self._space)
+        self.feature_names = feature_names(layout)
         budget = hardware.memory_bytes if memory_budget is None else memory_budget
         self._limits = checked_limits(budget, slo_s, max_quality_loss)
         self.constraint_names = tuple(self._limits)
         super().__init__(
-            n_var=self.layout.n_var,
+            n_var=len(layout.xl),
             n_obj=len(self.objective_names),
             n_ieq_constr=len(self._limits),
-            xl=low.astype(float),
-            xu=high.astype(float),
+            xl=layout.xl.astype(float),
+            xu=layout.xu.astype(float),
             vtype=int,
         )
         self._set_version(
             "deployment", EVALUATION, sorted(provenance(self.model).items()),
-            self.objective_names, self._limits, aggregate, self.policies, self.batch_sizes, low,
-            high, None if self.levels is None else self.levels.rules,
+            self.objective_names, self._limits, aggregate, self.policies, self.batch_sizes,
+            layout.xl, layout.xu, None if levels is None else levels.rules,
         )  # fmt: skip
         self._check_limits()
         self._set_starts()
@@ -256,10 +252,10 @@ class MoEDeployment(MoEProblem):
     def _check_limits(self) -> None:
         """Raise if no deployment can meet a limit, before a search spends anything."""
         for parameter, name, row, reason in (
-            ("memory_budget", "memory_bytes", smallest(self._space),
+            ("memory_budget", "memory_bytes", smallest(self._layout),
              "bytes, which one expert of each layer on each device, the rest of the model and the "
              "smallest batch take (more devices, a smaller batch or a shorter context lower it)"),
-            ("slo_s", "step_p99_s", fastest(self._space),
+            ("slo_s", "step_p99_s", fastest(self._layout),
              "seconds, which the smallest batch takes with the hardest thresholds and all experts "
              "resident (more devices, or a faster machine, lower it)"),
         ):  # fmt: skip
@@ -270,10 +266,11 @@ class MoEDeployment(MoEProblem):
                     raise setting_error("MoEDeployment", parameter, expected, self._limits[name])
 
     def _set_starts(self) -> None:
-        if self.levels is not None:
-            self.layout.known["gates"] = self.levels.path()
-        self.layout.known["buffers"] = buffer_path(self._space, len(self.batch_sizes) // 2)
-        rows = self.canonical(candidates(self._space))
+        layout = self._layout
+        if layout.levels is not None:
+            layout.known["gates"] = layout.levels.path()
+        layout.known["buffers"] = buffer_path(layout, len(self.batch_sizes) // 2)
+        rows = layout.canonical(candidates(layout))
         F, G = self._values(rows)
         worst = F.max(axis=0)
         self.ref_point = np.where(worst > 0, 1.05 * worst, 1e-9)
@@ -286,9 +283,10 @@ class MoEDeployment(MoEProblem):
             rows = rows[violation.argsort(kind="stable")]
         self._starts: Ints = rows
 
-    def base_row(self, slots: Ints) -> Ints:
-        """Return the row [n_var] of a placement [n_layers * n_slots] with nothing else decided."""
-        return self._space.base_row(slots)
+    @property
+    def layout(self) -> Layout:
+        """Columns of a row, and what their values stand for."""
+        return self._layout
 
     # ------------------------------------------------------------------------------- evaluation
 
@@ -300,7 +298,7 @@ class MoEDeployment(MoEProblem):
         ValueError
             If a value is out of its bounds, or an expert of some layer has no slot.
         """
-        layout = self.layout
+        layout = self._layout
         slots = self._rows(X)[:, layout.slots].reshape(-1, layout.n_layers, layout.n_slots)
         check_complete(slots, layout.n_experts, "MoEDeployment")
 
@@ -321,7 +319,7 @@ class MoEDeployment(MoEProblem):
         return F, G
 
     def _evaluation(self, row: Ints) -> Evaluation:
-        return self.model.evaluate(**self._space.settings(row))
+        return self.model.evaluate(**self._layout.settings(row))
 
     def _value(self, evaluation: Evaluation, name: str) -> float:
         wanted = "tokens_per_s" if name == SECONDS_PER_TOKEN else name
@@ -340,11 +338,11 @@ class MoEDeployment(MoEProblem):
         The policy is "all resident" if nothing is buffered.
         """
         row = self._row(x)[0]
-        settings = self._space.settings(row)
-        resident = bool((settings["capacities"] == self.layout.n_local).all())
+        settings = self._layout.settings(row)
+        resident = bool((settings["capacities"] == self._layout.n_local).all())
         experts = float(self.windows[0].k)
-        if self.levels is not None:
-            experts = float(self.levels.at(row[self.layout.gates])[0].mean())
+        if self._layout.levels is not None:
+            experts = float(self._layout.levels.at(row[self._layout.gates])[0].mean())
         return settings["batch"], "all resident" if resident else settings["policy"], experts
 
     def intervals(self, X: ArrayLike) -> Floats:
@@ -356,7 +354,7 @@ class MoEDeployment(MoEProblem):
         rows = self._rows(X)
         out = np.empty((len(rows), len(self.objective_names), 2))
         for i, row in enumerate(rows):
-            predicted = self.model.predict(**self._space.settings(row))
+            predicted = self.model.predict(**self._layout.settings(row))
             for j, name in enumerate(self.objective_names):
                 if name == SECONDS_PER_TOKEN:
                     rate = predicted["tokens_per_s"]
@@ -370,9 +368,9 @@ class MoEDeployment(MoEProblem):
 
         The batch size is the largest with which the limits hold; None if there is no such size.
         """
-        row = self.base_row(self.placed.today)
+        row = self._layout.base_row(self._layout.placed.today)
         for batch_size in reversed(range(len(self.batch_sizes))):
-            row[self.layout.batch_size] = batch_size
+            row[self._layout.batch_size] = batch_size
             F, G = self._values(row[None])
             if (G <= 0).all():
                 return F[0]
@@ -391,14 +389,14 @@ class MoEDeployment(MoEProblem):
 
         If nothing is buffered, the policy becomes the first, since it has no effect.
         """
-        return self._space.canonical(self._rows(X)).reshape(np.shape(X))
+        return self._layout.canonical(self._rows(X)).reshape(np.shape(X))
 
     def _move(self, X: Ints, chosen: Ints, random_state: np.random.Generator) -> None:
-        self.layout.move(X, chosen, random_state)
+        self._layout.move(X, chosen, random_state)
 
     def mixed(self, A: Ints, B: Ints, random_state: np.random.Generator) -> tuple[Ints, Ints]:
         """Exchange layers, policy and batch size between rows of A and B, both [n, n_var]."""
-        return self.layout.mixed(A, B, random_state)
+        return self._layout.mixed(A, B, random_state)
 
     def starts(self) -> Ints:
         """Return the best of the deployments that an engineer would try first, [n, n_var]."""
@@ -406,10 +404,10 @@ class MoEDeployment(MoEProblem):
 
     def features(self, X: ArrayLike) -> Floats:
         """Return the features named in ``feature_names``, [n, 3 n_layers + 9 + n_policies]."""
-        return features_of(self._space, self._rows(X))
+        return features_of(self._layout, self._rows(X))
 
     def decode(self, x: ArrayLike) -> Plan:
         """Return one design as a Plan: settings, and predicted objectives with their intervals."""
         row = self._row(x)
         self.check(row)
-        return self.model.plan(**self._space.settings(self._space.canonical(row)[0]))
+        return self.model.plan(**self._layout.settings(self._layout.canonical(row)[0]))

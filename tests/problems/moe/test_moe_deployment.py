@@ -58,7 +58,7 @@ def test_what_is_not_decided_stays(problem):
     X = sample(fixed)
     layout = fixed.layout
     assert (X[:, layout.capacities] == 8).all()
-    assert (X[:, layout.slots] == fixed.placed.today).all()
+    assert (X[:, layout.slots] == fixed.layout.placed.today).all()
     assert len(np.unique(X[:, layout.gates])) > 1
     plan = fixed.decode(X[0])
     assert not plan.is_buffered
@@ -71,7 +71,7 @@ def test_no_expert_sits_twice_on_a_device():
 
 
 def test_policy_does_not_matter_where_all_are_resident(problem):
-    row = problem.base_row(problem.placed.rows["spread"])
+    row = problem.layout.base_row(problem.layout.placed.rows["spread"])
     others = np.repeat(row[None], len(problem.policies), axis=0)
     others[:, problem.layout.policy] = np.arange(len(problem.policies))
     assert len(np.unique(problem.canonical(others), axis=0)) == 1
@@ -112,7 +112,7 @@ def test_measured_loss_can_be_the_quality():
     x = problem.starts()[0]
     x[problem.layout.gates] = [5, 13, 7, 13, 9, 13]
     plan = problem.decode(x)
-    rules = [p or problem.levels.rules[0][-1] for p in plan.gates]
+    rules = [p or problem.layout.levels.rules[0][-1] for p in plan.gates]
     found = measured_loss(load_model(), excerpts("code", n=1), rules)
     said = plan.objectives["quality_loss"].value
     assert said == pytest.approx(found.loss - found.full_loss, abs=1e-6)
@@ -184,4 +184,4 @@ def test_one_device_has_no_placement_to_decide():
     single = MoEDeployment.example(n_devices=1)
     assert "placement" not in single.layout.decide
     near = single.neighbors(single.starts()[0], 5, np.random.default_rng(0))
-    assert (near[:, single.layout.slots] == single.placed.today).all()
+    assert (near[:, single.layout.slots] == single.layout.placed.today).all()
