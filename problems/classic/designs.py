@@ -15,14 +15,18 @@ from problems._arrays import Bools, Ints
 __all__ = ["Assignment", "BitString", "Packing"]
 
 
+@dataclass(frozen=True)
 class _Saved:
-    """Saving and loading of a frozen dataclass of ints, floats, strings and tuples of these."""
+    """Base of the designs: frozen dataclasses of ints, floats, strings and tuples of these."""
 
     FORMAT: ClassVar[str]
 
+    instance: str
+    version: str
+
     def save(self, path: str | Path) -> None:
         """Write the design to a JSON file."""
-        fields = {"format": self.FORMAT, **asdict(self)}  # type: ignore[call-overload]
+        fields = {"format": self.FORMAT, **asdict(self)}
         Path(path).write_text(json.dumps(fields, indent=1) + "\n", encoding="utf-8")
 
     @classmethod
@@ -93,8 +97,6 @@ class Assignment(_Saved):
 
     FORMAT: ClassVar[str] = "qap-assignment"
 
-    instance: str
-    version: str
     locations: tuple[int, ...]
     costs: tuple[float, ...]
 
@@ -134,8 +136,6 @@ class Packing(_Saved):
 
     FORMAT: ClassVar[str] = "knapsack-packing"
 
-    instance: str
-    version: str
     n_items: int
     items: tuple[int, ...]
     weight: int
@@ -185,8 +185,6 @@ class BitString(_Saved):
 
     FORMAT: ClassVar[str] = "mnk-bits"
 
-    instance: str
-    version: str
     bits: tuple[int, ...]
     fitness: tuple[float, ...]
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.random import Generator
 from pymoo.core.crossover import Crossover
 
 from problems._arrays import Bools
-from problems.classic.base import BitProblem
 
 __all__ = ["BitCrossover"]
 
@@ -20,14 +20,7 @@ class BitCrossover(Crossover):
     def __init__(self, prob: float = 0.9) -> None:
         super().__init__(2, 2, prob=prob)
 
-    def _do(
-        self,
-        problem: BitProblem,
-        X: Bools,
-        *args: object,
-        random_state: np.random.Generator,
-        **kwargs: object,
-    ) -> Bools:
+    def _do(self, problem: object, X: Bools, *, random_state: Generator, **kw: object) -> Bools:
         parents = np.asarray(X).astype(bool)
         first = random_state.random(parents.shape[1:]) < 0.5
         return np.where(first, parents, parents[::-1])

@@ -22,6 +22,7 @@ __all__ = [
     "aggregated",
     "as_windows",
     "check_positive",
+    "checked_front",
     "checked_names",
     "evenly",
     "exchanged",
@@ -48,6 +49,16 @@ class MoEProblem(DesignProblem[np.int64]):
     """Probability and largest number of moves of the mutation."""
     _sample_moves: ClassVar[int]
     """Moves at most of a sampled design that is not a start."""
+
+    def __init__(self, xl: ArrayLike, xu: ArrayLike, n_ieq_constr: int = 0) -> None:
+        super().__init__(
+            n_var=len(np.asarray(xl)),
+            n_obj=len(self.objective_names),
+            n_ieq_constr=n_ieq_constr,
+            xl=np.asarray(xl, dtype=float),
+            xu=np.asarray(xu, dtype=float),
+            vtype=int,
+        )
 
     def _rows(self, X: ArrayLike) -> Ints:
         """Return X as int64 rows [n, n_var]; the ValueError names the first entry that is wrong."""
@@ -188,6 +199,14 @@ def as_windows(
 def aggregated(values: Floats, aggregate: str) -> Floats:
     """Return the mean or the largest of minimized values over windows, which are the first axis."""
     return values.mean(axis=0) if aggregate == "mean" else values.max(axis=0)
+
+
+def checked_front(F: ArrayLike, n_obj: int, owner: str) -> Floats:
+    """Return F as floats [n, n_obj], or raise if it has another shape or no rows."""
+    array = np.asarray(F, dtype=float)
+    if array.ndim != 2 or array.shape[1] != n_obj or len(array) == 0:
+        raise setting_error(owner, "F", f"of shape [n, {n_obj}]", array.shape)
+    return array
 
 
 def check_positive(owner: str, name: str, value: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.random import Generator
 from pymoo.core.crossover import Crossover
 from pymoo.core.mutation import Mutation
 from pymoo.core.sampling import Sampling
@@ -22,12 +23,7 @@ class StartSampling(Sampling):
     """The problem's starts, picked evenly if there are too many, and variations of them."""
 
     def _do(
-        self,
-        problem: MoEProblem,
-        n_samples: int,
-        *args: object,
-        random_state: np.random.Generator,
-        **kwargs: object,
+        self, problem: MoEProblem, n_samples: int, *, random_state: Generator, **kw: object
     ) -> Ints:
         return problem.sampled(n_samples, random_state)
 
@@ -44,14 +40,7 @@ class LayerCrossover(Crossover):
     def __init__(self, prob: float = 0.9, **kwargs: object) -> None:
         super().__init__(2, 2, prob=prob, vtype=np.int64, **kwargs)
 
-    def _do(
-        self,
-        problem: MoEProblem,
-        X: Ints,
-        *args: object,
-        random_state: np.random.Generator,
-        **kwargs: object,
-    ) -> Ints:
+    def _do(self, problem: MoEProblem, X: Ints, *, random_state: Generator, **kw: object) -> Ints:
         return np.stack(problem.mixed(X[0].astype(np.int64), X[1].astype(np.int64), random_state))
 
 
@@ -70,12 +59,5 @@ class MoveMutation(Mutation):
         super().__init__(prob=prob, vtype=np.int64, **kwargs)
         self.max_moves = check_int("MoveMutation", "max_moves", max_moves, 1)
 
-    def _do(
-        self,
-        problem: MoEProblem,
-        X: Ints,
-        *args: object,
-        random_state: np.random.Generator,
-        **kwargs: object,
-    ) -> Ints:
+    def _do(self, problem: MoEProblem, X: Ints, *, random_state: Generator, **kw: object) -> Ints:
         return problem.moved(X.astype(np.int64), random_state, max_moves=self.max_moves)

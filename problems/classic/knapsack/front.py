@@ -23,12 +23,7 @@ N_MIXES = 33
 
 
 def solve(
-    weights: Ints,
-    values: Ints,
-    capacity: int,
-    known: Bools,
-    *,
-    max_states: int,
+    weights: Ints, values: Ints, capacity: int, known: Bools, *, max_states: int
 ) -> tuple[Ints, Bools] | None:
     """Return the values [n_front, m] of the exact front and a packing [n_front, n] of each point.
 

@@ -80,11 +80,7 @@ def read_instance(path: str | Path) -> tuple[Ints, Ints, int, KnownFront | None]
 
 
 def write_instance(
-    path: str | Path,
-    weights: Ints,
-    values: Ints,
-    capacity: int,
-    front: KnownFront | None,
+    path: str | Path, weights: Ints, values: Ints, capacity: int, front: KnownFront | None
 ) -> None:
     """Write a `.in` file, with the front if there is one, that `read_instance` reads back."""
     lines = [f"{len(weights)} {values.shape[1]}", str(capacity)]

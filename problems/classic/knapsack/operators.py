@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.random import Generator
 from pymoo.core.mutation import Mutation
 from pymoo.core.repair import Repair
 from pymoo.core.sampling import Sampling
@@ -14,7 +15,7 @@ from problems._checks import check_real
 from problems.classic.operators import BitCrossover
 
 if TYPE_CHECKING:
-    from problems.classic.knapsack.problem import MultiObjectiveKnapsack
+    from problems.classic.knapsack.problem import MultiObjectiveKnapsack as Knapsack
 
 __all__ = ["GreedyRepair", "GreedySampling", "PackingCrossover", "PackingMutation"]
 
@@ -34,12 +35,7 @@ class GreedySampling(Sampling):
         self.greedy = check_real("GreedySampling", "greedy", greedy, 0.0, 1.0)
 
     def _do(
-        self,
-        problem: MultiObjectiveKnapsack,
-        n_samples: int,
-        *args: object,
-        random_state: np.random.Generator,
-        **kwargs: object,
+        self, problem: Knapsack, n_samples: int, *, random_state: Generator, **kw: object
     ) -> Bools:
         n_greedy = round(self.greedy * n_samples)
         mixes = random_state.dirichlet(np.ones(problem.n_obj), size=n_greedy)
@@ -55,12 +51,7 @@ class GreedyRepair(Repair):
     """
 
     def _do(
-        self,
-        problem: MultiObjectiveKnapsack,
-        X: Bools,
-        *args: object,
-        random_state: np.random.Generator | None = None,
-        **kwargs: object,
+        self, problem: Knapsack, X: Bools, *, random_state: Generator | None = None, **kw: object
     ) -> Bools:
         return problem.repair(X, random_state)
 
@@ -68,14 +59,7 @@ class GreedyRepair(Repair):
 class PackingCrossover(BitCrossover):
     """Uniform crossover whose children are made feasible and filled up again."""
 
-    def _do(
-        self,
-        problem: MultiObjectiveKnapsack,
-        X: Bools,
-        *args: object,
-        random_state: np.random.Generator,
-        **kwargs: object,
-    ) -> Bools:
+    def _do(self, problem: Knapsack, X: Bools, *, random_state: Generator, **kw: object) -> Bools:
         children = super()._do(problem, X, random_state=random_state)
         flat = problem.repair(children.reshape(-1, problem.n_var), random_state)
         return flat.reshape(children.shape)
@@ -87,13 +71,6 @@ class PackingMutation(Mutation):
     def __init__(self, prob: float = 1.0) -> None:
         super().__init__(prob=prob)
 
-    def _do(
-        self,
-        problem: MultiObjectiveKnapsack,
-        X: Bools,
-        *args: object,
-        random_state: np.random.Generator,
-        **kwargs: object,
-    ) -> Bools:
+    def _do(self, problem: Knapsack, X: Bools, *, random_state: Generator, **kw: object) -> Bools:
         packed = problem.repair(X, random_state)
         return problem.neighbors_many(packed, 1, random_state)[:, 0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.random import Generator
 from pymoo.core.mutation import Mutation
 from pymoo.core.sampling import Sampling
 
@@ -16,12 +17,7 @@ class BitSampling(Sampling):
     """Uniformly random bit strings."""
 
     def _do(
-        self,
-        problem: BitProblem,
-        n_samples: int,
-        *args: object,
-        random_state: np.random.Generator,
-        **kwargs: object,
+        self, problem: BitProblem, n_samples: int, *, random_state: Generator, **kw: object
     ) -> Bools:
         return random_state.random((n_samples, problem.n_var)) < 0.5
 
@@ -32,14 +28,7 @@ class BitMutation(Mutation):
     def __init__(self, prob: float = 1.0) -> None:
         super().__init__(prob=prob)
 
-    def _do(
-        self,
-        problem: BitProblem,
-        X: Bools,
-        *args: object,
-        random_state: np.random.Generator,
-        **kwargs: object,
-    ) -> Bools:
+    def _do(self, problem: object, X: Bools, *, random_state: Generator, **kw: object) -> Bools:
         bits = np.asarray(X).astype(bool)
         flips = random_state.random(bits.shape) < 1.0 / bits.shape[1]
         unchanged = ~flips.any(axis=1)

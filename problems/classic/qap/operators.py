@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numba import njit
+from numpy.random import Generator
 from pymoo.core.crossover import Crossover
 from pymoo.core.mutation import Mutation
+from pymoo.core.problem import Problem
 from pymoo.core.sampling import Sampling
 
 from problems._arrays import Ints
 from problems._checks import setting_error
-
-if TYPE_CHECKING:
-    from problems.classic.base import ClassicProblem
 
 __all__ = ["CycleCrossover", "ExchangeMutation", "PermutationSampling"]
 
@@ -23,12 +20,7 @@ class PermutationSampling(Sampling):
     """Uniformly random permutations of 0..n_var-1."""
 
     def _do(
-        self,
-        problem: ClassicProblem[np.int64],
-        n_samples: int,
-        *args: object,
-        random_state: np.random.Generator,
-        **kwargs: object,
+        self, problem: Problem, n_samples: int, *, random_state: Generator, **kw: object
     ) -> Ints:
         return random_state.permuted(np.tile(np.arange(problem.n_var), (n_samples, 1)), axis=1)
 
@@ -63,14 +55,7 @@ class CycleCrossover(Crossover):
     def __init__(self, prob: float = 1.0) -> None:
         super().__init__(2, 2, prob=prob)
 
-    def _do(
-        self,
-        problem: ClassicProblem[np.int64],
-        X: Ints,
-        *args: object,
-        random_state: np.random.Generator,
-        **kwargs: object,
-    ) -> Ints:
+    def _do(self, problem: object, X: Ints, *, random_state: Generator, **kw: object) -> Ints:
         parents = np.ascontiguousarray(X, dtype=np.int64)
         out = np.empty_like(parents)
         _cycle_children(parents, random_state.random(parents.shape[1:]), out)
@@ -105,14 +90,7 @@ class ExchangeMutation(Mutation):
             raise setting_error("ExchangeMutation", "more", "at least 0 and below 1", more)
         self.more = more
 
-    def _do(
-        self,
-        problem: ClassicProblem[np.int64],
-        X: Ints,
-        *args: object,
-        random_state: np.random.Generator,
-        **kwargs: object,
-    ) -> Ints:
+    def _do(self, problem: object, X: Ints, *, random_state: Generator, **kw: object) -> Ints:
         X = np.ascontiguousarray(X, dtype=np.int64)
         counts = np.minimum(random_state.geometric(1.0 - self.more, size=len(X)), 8)
         out = np.empty_like(X)

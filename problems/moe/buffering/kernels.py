@@ -6,16 +6,14 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from problems._arrays import Floats, Ints
+
 __all__ = ["exchange", "give_up", "waiting_steps"]
 
 
 @numba.njit(cache=True)
 def waiting_steps(
-    misses: NDArray[np.uint16],
-    kept: NDArray[np.int64],
-    policy: NDArray[np.int64],
-    mean: NDArray[np.float64],
-    tail: NDArray[np.float64],
+    misses: NDArray[np.uint16], kept: Ints, policy: Ints, mean: Floats, tail: Floats
 ) -> None:
     """Write the mean and the 99th percentile of the copies that a step waits for.
 
@@ -46,9 +44,7 @@ def waiting_steps(
 
 
 @numba.njit(cache=True)
-def give_up(
-    misses: NDArray[np.uint16], kept: NDArray[np.int64], per_device: bool
-) -> NDArray[np.int64]:
+def give_up(misses: NDArray[np.uint16], kept: Ints, per_device: bool) -> Ints:
     """Give up slots one by one, each where the steps then wait least, down to one per layer.
 
     Parameters
@@ -93,7 +89,7 @@ def give_up(
 
 
 @numba.njit(cache=True)
-def exchange(misses: NDArray[np.uint16], kept: NDArray[np.int64], most: NDArray[np.int64]) -> None:
+def exchange(misses: NDArray[np.uint16], kept: Ints, most: Ints) -> None:
     """Move slots between layers of a device while that shortens the steps; changes `kept`.
 
     Parameters
@@ -127,7 +123,7 @@ def exchange(misses: NDArray[np.uint16], kept: NDArray[np.int64], most: NDArray[
 
 
 @numba.njit(cache=True)
-def _longer(misses: NDArray[np.uint16], kept: NDArray[np.int64], after: NDArray[np.int64]) -> int:
+def _longer(misses: NDArray[np.uint16], kept: Ints, after: Ints) -> int:
     """Return how much longer the steps wait for a layer if capacities `kept` become `after`."""
     n_devices, _, n_steps = misses.shape
     total = 0
@@ -141,13 +137,7 @@ def _longer(misses: NDArray[np.uint16], kept: NDArray[np.int64], after: NDArray[
 
 
 @numba.njit(cache=True)
-def _waits(
-    misses: NDArray[np.uint16],
-    kept: NDArray[np.int64],
-    device: int,
-    change: int,
-    most: NDArray[np.int64],
-) -> float:
+def _waits(misses: NDArray[np.uint16], kept: Ints, device: int, change: int, most: Ints) -> float:
     """Return how much longer the steps wait for a layer if a device's capacity changes."""
     after = kept.copy()
     after[device] += change
@@ -157,9 +147,7 @@ def _waits(
 
 
 @numba.njit(cache=True)
-def _price(
-    misses: NDArray[np.uint16], kept: NDArray[np.int64], column: int, per_device: bool
-) -> float:
+def _price(misses: NDArray[np.uint16], kept: Ints, column: int, per_device: bool) -> float:
     """Return how much longer the steps wait for a layer that keeps one slot less."""
     n_devices, _, n_steps = misses.shape
     after = kept.copy()

@@ -193,12 +193,9 @@ class ExpertBuffering(OrdinalProblem):
         n_capacities = self._shape[0] * (self._shape[1] if self.per_device else 1)
         most = held.ravel() if self.per_device else held.max(axis=1)
         super().__init__(
-            n_var=n_capacities + 1,
-            n_obj=len(self.objective_names),
+            np.append(np.ones(n_capacities), 0.0),
+            np.append(most, len(self.policies) - 1.0),
             n_ieq_constr=int(self.budget_bytes is not None),
-            xl=np.append(np.ones(n_capacities), 0.0),
-            xu=np.append(most, len(self.policies) - 1.0).astype(float),
-            vtype=int,
         )
         self.nominal = np.arange(self.n_var) == n_capacities
         self.budget_slots = self._shape[0] * int(most.max())

@@ -13,7 +13,6 @@ from problems.moe.buffering.moves import move_round
 from problems.moe.deployment.setup import Placed
 from problems.moe.gating.levels import GateLevels
 from problems.moe.ordinal import Variables, step
-from problems.moe.placement.moves import SlotMoves
 
 __all__ = ["PARTS", "Layout", "Settings"]
 
@@ -83,8 +82,8 @@ class Layout:
         self.model, self.placed, self.levels = model, placed, levels
         self.policies, self.batch_sizes, self.decide = policies, batch_sizes, decide
         self.best_policy = "inactive-lfu" if "inactive-lfu" in policies else policies[0]
-        self.n_layers, self.n_experts = placed.mean.shape
-        self.n_devices, self.n_slots = model.n_devices, placed.n_slots
+        self.n_layers, self.n_experts = placed.slots.mean.shape
+        self.n_devices, self.n_slots = model.n_devices, len(placed.today) // self.n_layers
         self.n_local = self.n_slots // self.n_devices
         self.n_columns = self.n_devices if per_device else 1
         self.gates = slice(0, self.n_layers)
@@ -107,10 +106,6 @@ class Layout:
                 nominal = np.zeros(len(low), dtype=bool)
                 nominal[-1] = name == "buffers"
                 self._movable[name] = Variables(low, high, nominal)
-        self._slot_moves = SlotMoves(
-            self.n_devices, placed.mean, placed.current, np.array(list(placed.rows.values())),
-            apart=self.n_slots > self.n_experts,
-        )  # fmt: skip
         self._rules: list[list[GateRule | None]] = []
         if levels is not None:
             # A rule that keeps all experts on this traffic counts as no rule.
@@ -175,7 +170,7 @@ class Layout:
                 continue
             columns = self._columns[name]
             if name == "placement":
-                X[at, columns] = self._slot_moves.moved(X[at, columns], random_state)
+                X[at, columns] = self.placed.slots.moved(X[at, columns], random_state)
             else:
                 X[at, columns] = self._moved_part(name, X[at, columns], random_state)
 

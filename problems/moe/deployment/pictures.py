@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from moe_costmodel import OBJECTIVES
-from problems.moe.pictures import checked_front, saved
+from problems.moe.base import checked_front
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -89,7 +89,9 @@ def plot_deployments(
         axes.grid(alpha=0.3)
     figure.legend(*axes.get_legend_handles_labels(), title="batch size", loc="outside right upper")
     figure.suptitle(f"{len(F)} non-dominated deployments; all axes: less is better")
-    return saved(figure, path)
+    if path is not None:
+        figure.savefig(path, dpi=130)
+    return figure
 
 
 def _column(name: str, quality_kind: str) -> tuple[float, str]:

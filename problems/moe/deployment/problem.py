@@ -191,14 +191,7 @@ class MoEDeployment(MoEProblem):
         budget = hardware.memory_bytes if memory_budget is None else memory_budget
         self._limits = checked_limits(budget, slo_s, max_quality_loss)
         self.constraint_names = tuple(self._limits)
-        super().__init__(
-            n_var=len(layout.xl),
-            n_obj=len(self.objective_names),
-            n_ieq_constr=len(self._limits),
-            xl=layout.xl.astype(float),
-            xu=layout.xu.astype(float),
-            vtype=int,
-        )
+        super().__init__(layout.xl, layout.xu, n_ieq_constr=len(self._limits))
         self._set_version(
             "deployment", EVALUATION, sorted(provenance(self.model).items()),
             self.objective_names, self._limits, aggregate, self.policies, self.batch_sizes,

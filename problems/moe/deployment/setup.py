@@ -9,10 +9,11 @@ import numpy as np
 
 from moe_costmodel import OBJECTIVES, DeploymentModel, LayerShape, Placement, RoutingTrace
 from moe_costmodel.example.measured import example_shape
-from problems._arrays import Bools, Floats, Ints
+from problems._arrays import Ints
 from problems._checks import setting_error
 from problems.moe.base import checked_names
 from problems.moe.placement.checks import current_or_default, slots_of_layer
+from problems.moe.placement.moves import Slots
 from problems.moe.placement.pair_search import pairs_of_tokens, second_moments
 from problems.moe.placement.starts import StartMaker
 
@@ -35,7 +36,7 @@ _LEAST_STEPS = 16
 
 @dataclass(frozen=True, eq=False)
 class Placed:
-    """Placements that a search starts from, and the statistics that they were made from.
+    """Placements that a search starts from.
 
     Attributes
     ----------
@@ -43,25 +44,13 @@ class Placed:
         Placements by name; "spread" evens out the devices most.
     today : int array [n_layers * n_slots]
         Placement of deployments that do not decide it.
-    current : bool array [n_layers, n_experts, n_devices]
-        Devices of the experts in the current placement.
-    mean : float array [n_layers, n_experts]
-        Mean shares of a step.
-    moments, together : float array [n_layers, n_experts, n_experts]
-        See ``problems.moe.placement.pair_search``.
+    slots : Slots
+        Features and moves of placements.
     """
 
     rows: dict[str, Ints]
     today: Ints
-    current: Bools
-    mean: Floats
-    moments: Floats
-    together: Floats
-
-    @property
-    def n_slots(self) -> int:
-        """Slots of a layer."""
-        return len(self.today) // len(self.mean)
+    slots: Slots
 
 
 def placements(
@@ -114,10 +103,12 @@ def placements(
     rows = {"current": today, **named, "spread": named[best]}
     if not decided:
         rows = {"current": today, "spread": today}
-    return Placed(
-        {name: slots.reshape(-1) for name, slots in rows.items()},
-        today.reshape(-1), running.on_device() > 0, maker.mean, moments, together,
+    flat = {name: slots.reshape(-1) for name, slots in rows.items()}
+    slots = Slots(
+        n_devices, model.n_nodes, maker.mean, moments, together, running.on_device() > 0,
+        library=np.array(list(flat.values())), apart=replicas > 0,
     )  # fmt: skip
+    return Placed(flat, today.reshape(-1), slots)
 
 
 def named_objectives(names: Sequence[str]) -> tuple[str, ...]:

@@ -36,13 +36,24 @@ class MeasuredLoss:
 
     def __init__(self, model: Module, batches: Iterable[Tensor]) -> None:
         self._meter = LossMeter(model, batches)
-        self._known: dict[tuple[GateRule | None, ...], float] = {}
-        self.full_loss = self._meter(GateRule.keep_all())[0]
+        self._known: dict[tuple[GateRule, ...], tuple[float, float]] = {}
+        self.full_loss, _ = self.measured([None] * self.n_layers)
+
+    @property
+    def n_layers(self) -> int:
+        """Number of MoE layers of the model."""
+        return self._meter.n_layers
 
     def __call__(self, gates: Sequence[GateRule | None]) -> float:
         """Return the additional loss under one rule per layer (None drops nothing)."""
-        rules = tuple(gates)
+        return self.measured(gates)[0] - self.full_loss
+
+    def measured(self, gates: Sequence[GateRule | None]) -> tuple[float, float]:
+        """Return the loss and the mean experts per token under one rule per layer."""
+        rules = tuple(GateRule.keep_all() if rule is None else rule for rule in gates)
         if rules not in self._known:
-            loss, _ = self._meter([GateRule.keep_all() if r is None else r for r in rules])
-            self._known[rules] = loss - self.full_loss
+            self._known[rules] = self._meter(rules)
         return self._known[rules]
+
+    def __getstate__(self) -> dict[str, object]:
+        return self.__dict__ | {"_known": {}}

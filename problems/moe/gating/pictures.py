@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from numpy.typing import ArrayLike
 
 from problems._checks import setting_error
-from problems.moe.pictures import checked_front, saved
+from problems.moe.base import checked_front
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,4 +61,6 @@ def plot_gates(problem: GatingThresholds, F: ArrayLike, path: str | Path | None 
         axes.set(xlabel=f"{name} ({unit})", ylabel=f"quality_loss ({problem.quality_kind})")
         axes.grid(alpha=0.3)
         axes.legend()
-    return saved(figure, path)
+    if path is not None:
+        figure.savefig(path, dpi=130)
+    return figure

@@ -15,14 +15,13 @@ from problems._arrays import Floats, Ints
 from problems._checks import check_choice, check_int, setting_error
 from problems.moe.base import AGGREGATES, aggregated, as_windows, checked_names
 from problems.moe.gating.levels import GateLevels, default_rules
+from problems.moe.gating.measured_quality import MeasuredLoss
 from problems.moe.ordinal import OrdinalProblem
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
     from torch.nn import Module
-
-    from moe_costmodel.gating.quality import LossMeter
 
 __all__ = ["GatePlan", "GatingThresholds"]
 
@@ -150,29 +149,20 @@ class GatingThresholds(OrdinalProblem):
         self.levels = GateLevels.of(
             self.windows, default_rules(rule, self.k) if rules is None else tuple(rules)
         )
-        self._measure: LossMeter | None = None
+        self._loss: MeasuredLoss | None = None
         self.quality_kind = "gate mass lost"
         if model is not None:
-            from moe_costmodel.gating.quality import LossMeter
-
-            self._measure = LossMeter(model, [] if batches is None else batches)
+            self._loss = MeasuredLoss(model, [] if batches is None else batches)
             self.quality_kind = "measured loss"
-            if self._measure.n_layers != n_layers:
+            if self._loss.n_layers != n_layers:
                 expected = f"of the trace's {n_layers} MoE layers"
-                raise setting_error(owner, "model", expected, self._measure.n_layers)
-        self._known: dict[tuple[GateRule, ...], tuple[float, float]] = {}
+                raise setting_error(owner, "model", expected, self._loss.n_layers)
         self._seconds: list[Floats] = []
         self._timing: tuple[LatencyModel, LayerShape, int, str] | None = None
         if {"latency", "p99_latency"} & set(names):
             self._timing = self._checked_timing(latency, shape, batch_size, mode)
             self._seconds = self._step_seconds(self.levels)
-        super().__init__(
-            n_var=n_layers,
-            n_obj=len(names),
-            xl=np.zeros(n_layers),
-            xu=np.full(n_layers, self.levels.n_levels - 1.0),
-            vtype=int,
-        )
+        super().__init__(np.zeros(n_layers), np.full(n_layers, self.levels.n_levels - 1))
         self.nominal = np.zeros(self.n_var, dtype=bool)
         self.feature_names = (
             *(f"experts {i}" for i in range(self.n_var)),
@@ -182,7 +172,7 @@ class GatingThresholds(OrdinalProblem):
             "gates", EVALUATION, self.levels.rules, self.levels.experts, self.levels.lost, names,
             aggregate, self.quality_kind, *self._seconds,
             # The loss without thresholds identifies model and text.
-            None if self._measure is None else self._measured((GateRule.keep_all(),) * self.n_var),
+            None if self._loss is None else self._loss.measured([None] * n_layers),
         )  # fmt: skip
         # Dropping all that can be dropped has the largest loss, dropping nothing the largest cost.
         ends = self._objectives(self._rows(np.stack((self.xl, self.xu))))
@@ -252,12 +242,12 @@ class GatingThresholds(OrdinalProblem):
     def _values(self, levels: GateLevels, seconds: list[Floats], rows: Ints) -> Floats:
         layers = np.arange(self.n_var)
         values: dict[str, Floats] = {}
-        if self._measure is None:
+        if self._loss is None:
             for name, table in (("quality_loss", levels.lost), ("compute", levels.experts)):
                 mean = table[:, layers, rows].mean(axis=2)
                 values[name] = aggregated(mean, self.aggregate)
         else:
-            pairs = [self._measured(levels.picked(row)) for row in rows]
+            pairs = [self._loss.measured(levels.picked(row)) for row in rows]
             values["quality_loss"], values["compute"] = np.array(pairs).reshape(-1, 2).T
         if seconds:
             steps = [[window[layers, row].sum(axis=0) for row in rows] for window in seconds]
@@ -266,13 +256,6 @@ class GatingThresholds(OrdinalProblem):
             values["latency"] = aggregated(mean, self.aggregate)
             values["p99_latency"] = aggregated(tail, self.aggregate)
         return np.stack([values[name] for name in self.objective_names], axis=1)
-
-    def _measured(self, rules: tuple[GateRule, ...]) -> tuple[float, float]:
-        """Return the loss and the mean experts under rules; measured values are kept."""
-        if rules not in self._known:
-            assert self._measure is not None
-            self._known[rules] = self._measure(rules)
-        return self._known[rules]
 
     def fixed_k_front(self) -> Floats:
         """Return the objectives of keeping the 1, 2, ... k heaviest experts everywhere, [k, n_obj].
@@ -323,6 +306,3 @@ class GatingThresholds(OrdinalProblem):
         row = self._row(x)
         objectives = self._by_name(self._objectives(row)[0])
         return GatePlan(self.levels.picked(row[0]), objectives, self.quality_kind)
-
-    def __getstate__(self) -> dict[str, object]:
-        return self.__dict__ | {"_known": {}}

@@ -188,13 +188,7 @@ def _twins(slots: Ints, a: int, b: int, n_local: int) -> bool:
 
 @numba.njit(cache=True)
 def _swap_slots(
-    slots: Ints,
-    n_devices: int,
-    copies: Ints,
-    mean: Floats,
-    from_hot: bool,
-    u: Floats,
-    apart: bool,
+    slots: Ints, n_devices: int, copies: Ints, mean: Floats, from_hot: bool, u: Floats, apart: bool
 ) -> bool:
     """Swap a slot of the hottest (or any) device with one of another device."""
     n_local = len(slots) // n_devices

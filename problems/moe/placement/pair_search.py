@@ -103,7 +103,6 @@ def spread_pairs(
     random_state: np.random.Generator,
     *,
     restarts: int | None = None,
-    start: Ints | None = None,
 ) -> tuple[Ints, float]:
     """Spread slots over devices so that the devices' mean square shares are least.
 
@@ -120,8 +119,6 @@ def spread_pairs(
         Divides the slots.
     restarts : int, optional
         By default as many as take about the time of 200 restarts on 64 slots.
-    start : int array [n_slots], optional
-        Devices of the slots in the first start; by default random, as in the other starts.
 
     Returns
     -------
@@ -137,9 +134,8 @@ def spread_pairs(
     cost = moments[np.ix_(experts, experts)] * np.outer(weight, weight)
     first, second = np.triu_indices(n, 1)
     best, devices = np.inf, np.arange(n) % n_devices
-    for i in range(restarts):
-        drawn = random_state.permutation(n) % n_devices
-        device = start.copy() if start is not None and i == 0 else drawn
+    for _ in range(restarts):
+        device = random_state.permutation(n) % n_devices
         order = random_state.permutation(len(first))
         value = descend(cost, device, n_devices, first[order], second[order])
         if value < best:
@@ -148,13 +144,7 @@ def spread_pairs(
 
 
 @numba.njit(cache=True)
-def descend(
-    cost: Floats,
-    device: Ints,
-    n_devices: int,
-    first: Ints,
-    second: Ints,
-) -> float:
+def descend(cost: Floats, device: Ints, n_devices: int, first: Ints, second: Ints) -> float:
     """Swap pairs of slots while that lowers the cost; changes `device`, returns the cost."""
     n = len(device)
     pull = _pulls(cost, device, n_devices)
@@ -212,13 +202,7 @@ def _pulls(cost: Floats, device: Ints, n_devices: int) -> Floats:
 
 
 @numba.njit(cache=True)
-def _change(
-    cost: Floats,
-    pull: Floats,
-    device: Ints,
-    a: int,
-    b: int,
-) -> float:
+def _change(cost: Floats, pull: Floats, device: Ints, a: int, b: int) -> float:
     da, db = device[a], device[b]
     after = pull[a, db] + pull[b, da] - 2.0 * cost[a, b]
     before = pull[a, da] - cost[a, a] + pull[b, db] - cost[b, b]
@@ -226,13 +210,7 @@ def _change(
 
 
 @numba.njit(cache=True)
-def _swap(
-    cost: Floats,
-    pull: Floats,
-    device: Ints,
-    a: int,
-    b: int,
-) -> None:
+def _swap(cost: Floats, pull: Floats, device: Ints, a: int, b: int) -> None:
     da, db = device[a], device[b]
     for slot in range(len(device)):
         moved = cost[slot, b] - cost[slot, a]

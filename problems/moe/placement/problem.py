@@ -26,8 +26,8 @@ from problems.moe.placement.checks import (
     current_or_default,
     slots_of_layer,
 )
-from problems.moe.placement.kernels import FEATURES, busiest, describe
-from problems.moe.placement.moves import SlotMoves
+from problems.moe.placement.kernels import FEATURES, busiest
+from problems.moe.placement.moves import Slots
 from problems.moe.placement.pair_search import pairs_of_tokens, second_moments, shares_of
 from problems.moe.placement.starts import StartMaker
 
@@ -148,9 +148,9 @@ class ExpertPlacement(MoEProblem):
         self.objective_names = checked_names(objectives, OBJECTIVES, owner)
         if "cross_node_traffic" in self.objective_names:
             as_windows(trace, owner)
-        self._set_traffic(batch_size, mode)
+        mean, moments, together = self._set_traffic(batch_size, mode)
         maker = StartMaker(
-            loads=self._loads, moments=self._moments, together=self._together,
+            loads=self._loads, moments=moments, together=together,
             n_devices=self.n_devices, n_nodes=self.n_nodes, n_replicas=self.n_replicas,
         )  # fmt: skip
         named = {name: self._sorted(slots) for name, slots in maker.named().items()}
@@ -163,14 +163,11 @@ class ExpertPlacement(MoEProblem):
             library.append(self._sorted(self.current.physical_to_logical))
             library.extend(maker.path_from(self.current))
         self._library = self._sorted(np.array(library)).reshape(len(library), -1)
-        self._moves = SlotMoves(self.n_devices, self._mean, self._current, self._library)
-        super().__init__(
-            n_var=n_layers * self.n_slots,
-            n_obj=len(self.objective_names),
-            xl=np.zeros(n_layers * self.n_slots),
-            xu=np.full(n_layers * self.n_slots, n_experts - 1.0),
-            vtype=int,
+        self._slots = Slots(
+            self.n_devices, self.n_nodes, mean, moments, together, self._current, self._library
         )
+        n_var = n_layers * self.n_slots
+        super().__init__(np.zeros(n_var), np.full(n_var, n_experts - 1))
         self._known: dict[tuple[int, bytes], Floats] = {}
         self._set_version(
             "placement", EVALUATION, self._loads, self._bounds, self.n_devices, self.n_nodes,
@@ -192,32 +189,29 @@ class ExpertPlacement(MoEProblem):
     def _token_windows(self) -> list[RoutingTrace]:
         return self.windows if "cross_node_traffic" in self.objective_names else []
 
-    def _set_traffic(self, batch_size: int, mode: str) -> None:
-        """Set the shares and moments of the traffic, layer by layer."""
+    def _set_traffic(self, batch_size: int, mode: str) -> tuple[Floats, Floats, Floats]:
+        """Set the loads and shares of the traffic; return mean shares and moments of pairs."""
         parts = [
             (window.loads() if window.is_load_only else window.loads(batch_size, mode))  # type: ignore[arg-type]
             for window in self.windows
         ]
-        shares, moments = [], []
-        for window, loads in zip(self.windows, parts, strict=True):
-            shares.append(shares_of(loads))
-            moments.append(second_moments(window, batch_size, mode))
+        shares = [shares_of(loads) for loads in parts]
         self._bounds = np.cumsum([0, *map(len, shares)])
         joined = np.concatenate(shares)
         # Workloads of different sizes count alike; anti-correlation takes tokens if there are any.
         loads_only = any(window.is_load_only for window in self.windows)
         self._loads = joined if loads_only else np.concatenate(parts).astype(np.float64)
         self._shares = [np.ascontiguousarray(joined[:, i].T) for i in range(self.n_layers)]
-        self._moments = np.mean(moments, axis=0)
-        self._mean = np.mean([part.mean(axis=0) for part in shares], axis=0)
-        self._together = np.zeros_like(self._moments)
-        if self.n_nodes > 1 and not loads_only:
-            self._together = pairs_of_tokens(self.windows)
         self._layer_traces = [
             [RoutingTrace(w.topk_ids[:, i : i + 1], n_experts=w.n_experts) for w in self.windows]
             for i in range(self.n_layers)
             if self._token_windows()
         ]
+        moments = np.mean([second_moments(w, batch_size, mode) for w in self.windows], axis=0)
+        together = np.zeros_like(moments)
+        if self.n_nodes > 1 and not loads_only:
+            together = pairs_of_tokens(self.windows)
+        return np.mean([part.mean(axis=0) for part in shares], axis=0), moments, together
 
     # ------------------------------------------------------------------------------- evaluation
 
@@ -293,7 +287,7 @@ class ExpertPlacement(MoEProblem):
 
     def _move(self, X: Ints, chosen: Ints, random_state: np.random.Generator) -> None:
         if len(chosen):
-            X[chosen] = self._moves.moved(X[chosen], random_state)
+            X[chosen] = self._slots.moved(X[chosen], random_state)
 
     def mixed(self, A: Ints, B: Ints, random_state: np.random.Generator) -> tuple[Ints, Ints]:
         """Exchange a random part of the layers between rows of A and B, both [n, n_var]."""
@@ -307,13 +301,7 @@ class ExpertPlacement(MoEProblem):
 
     def features(self, X: ArrayLike) -> Floats:
         """Return the features named in ``feature_names``, summed over layers, [n, 6]."""
-        rows = np.ascontiguousarray(self._rows(X))
-        out = np.zeros((len(rows), len(self.feature_names)))
-        describe(
-            rows, self.n_layers, self.n_devices, self.n_nodes, self._moments, self._mean,
-            self._together, self._current, out,
-        )  # fmt: skip
-        return out
+        return self._slots.features(self._rows(X))
 
     def decode(self, x: ArrayLike) -> Placement:
         """Return the Placement of one design; the ValueError names an expert without a slot."""
