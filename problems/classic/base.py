@@ -9,6 +9,7 @@ from typing import ClassVar, Self
 import moocore
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from pymoo.core.operator import Operator
 
 from problems._arrays import Bools, Floats
 from problems._checks import check_int, check_random_state, setting_error
@@ -37,6 +38,7 @@ class ClassicProblem(DesignProblem[Scalar]):
     """
 
     _margin: ClassVar[float] = 0.1
+    _operators: ClassVar[tuple[type[Operator], ...]]
 
     def __init__(
         self,
@@ -130,6 +132,11 @@ class ClassicProblem(DesignProblem[Scalar]):
         if front is None:
             return None
         return float(moocore.hypervolume(front.F, ref=self.ref_point))
+
+    def operators(self) -> dict[str, Operator]:
+        """Return new operators for ``NSGA2(**problem.operators())``."""
+        names = ("sampling", "crossover", "mutation", "repair")
+        return {name: make() for name, make in zip(names, self._operators, strict=False)}
 
     def neighbors_many(
         self, X: ArrayLike, k: int, random_state: np.random.Generator

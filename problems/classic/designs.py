@@ -53,7 +53,7 @@ class _Saved:
                 f"{path}: expected the fields {sorted(kinds)}, got {sorted(fields)} instead."
             )
         values = {key: _checked(path, key, fields[key], kind) for key, kind in kinds.items()}
-        design = cls(**values)
+        design = cls(**values)  # type: ignore[arg-type]
         complaint = design._complaint()
         if complaint:
             raise ValueError(f"{path}: {complaint}")

@@ -59,7 +59,9 @@ class GreedyRepair(Repair):
 class PackingCrossover(BitCrossover):
     """Uniform crossover whose children are made feasible and filled up again."""
 
-    def _do(self, problem: Knapsack, X: Bools, *, random_state: Generator, **kw: object) -> Bools:
+    def _do(  # type: ignore[override]
+        self, problem: Knapsack, X: Bools, *, random_state: Generator, **kw: object
+    ) -> Bools:
         children = super()._do(problem, X, random_state=random_state)
         flat = problem.repair(children.reshape(-1, problem.n_var), random_state)
         return flat.reshape(children.shape)

@@ -20,7 +20,6 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pymoo.core.operator import Operator
 
 from problems._arrays import Bools, Floats, Ints
 from problems._checks import check_int, check_whole
@@ -98,6 +97,7 @@ class MultiObjectiveKnapsack(BitProblem):
     MAX_STATES = 2_000_000
     MAX_STATES_MANY = 40_000
     _margin = 0.0
+    _operators = (GreedySampling, PackingCrossover, PackingMutation, GreedyRepair)
 
     def __init__(
         self,
@@ -183,16 +183,9 @@ class MultiObjectiveKnapsack(BitProblem):
         out["G"] = sums[:, -1:] - self.capacity
 
     def greedy_orders(self, mixes: Floats) -> Ints:
-        """Return the items by weighted value per weight, best first.
+        """Return the items by weighted value per weight, best first, [n_mixes, n].
 
-        Parameters
-        ----------
-        mixes : ndarray of float, shape [n_mixes, n_obj]
-            Weights of the objectives.
-
-        Returns
-        -------
-        ndarray of int, shape [n_mixes, n]
+        Each row of `mixes` [n_mixes, n_obj] holds weights of the objectives.
         """
         worth = np.asarray(mixes) @ self.values.T / np.maximum(self.weights, 1e-9)
         return np.ascontiguousarray(np.argsort(-worth, axis=1, kind="stable"))
@@ -210,11 +203,6 @@ class MultiObjectiveKnapsack(BitProblem):
         first. The order is by value per weight under a weighting of the objectives: the weighting
         whose order puts the chosen items first or, given a `random_state`, sometimes a random one.
         Feasible packings to which no item can be added are returned unchanged.
-
-        Parameters
-        ----------
-        X : ndarray of bool, shape [n_designs, n]
-        random_state : numpy.random.Generator, optional
         """
         chosen = np.array(self._designs(X), order="C")
         if random_state is None:
@@ -225,15 +213,6 @@ class MultiObjectiveKnapsack(BitProblem):
         if len(chosen):
             kernels.repair(chosen, self.weights, self.capacity, self._orders, self._ranks, picks)
         return chosen
-
-    def operators(self) -> dict[str, Operator]:
-        """Return new sampling, crossover, mutation and repair for pymoo's algorithms."""
-        return {
-            "sampling": GreedySampling(),
-            "crossover": PackingCrossover(),
-            "mutation": PackingMutation(),
-            "repair": GreedyRepair(),
-        }
 
     def _neighbors(self, designs: Bools, k: int, rng: np.random.Generator) -> Bools:
         chosen = np.array(designs, order="C")
@@ -265,17 +244,10 @@ class MultiObjectiveKnapsack(BitProblem):
         return packings
 
     def features(self, X: ArrayLike) -> Floats:
-        """Return a compact description of each packing, for learned models.
+        """Return a compact description of each packing, [n_designs, 1 + 10 * n_obj].
 
-        Parameters
-        ----------
-        X : ndarray of bool, shape [n_designs, n]
-
-        Returns
-        -------
-        ndarray of float, shape [n_designs, 1 + 10 * n_obj]
-            Weight divided by capacity; then, for each objective, the fraction of chosen items in
-            each tenth of the items, ordered by that objective's value per weight.
+        The columns are weight divided by capacity; then, for each objective, the fraction of
+        chosen items in each tenth of the items, ordered by that objective's value per weight.
         """
         chosen = self._designs(X).astype(np.float64)
         parts = [chosen @ self.weights[:, None] / max(self.capacity, 1)]

@@ -16,7 +16,6 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pymoo.core.operator import Operator
 
 from problems._arrays import Bools, Floats
 from problems._checks import check_array, check_whole, setting_error
@@ -81,6 +80,7 @@ class MNKLandscape(BitProblem):
     """
 
     EXACT_N = 20
+    _operators = (BitSampling, BitCrossover, BitMutation)
 
     def __init__(
         self,
@@ -175,14 +175,6 @@ class MNKLandscape(BitProblem):
             kept = nondominated(F)
             best_x, best_f = X[kept], F[kept]
         return sorted_front(best_f, best_x, "enumeration")
-
-    def operators(self) -> dict[str, Operator]:
-        """Return new sampling, crossover and mutation for pymoo's algorithms."""
-        return {
-            "sampling": BitSampling(),
-            "crossover": BitCrossover(),
-            "mutation": BitMutation(),
-        }
 
     def _neighbors(self, designs: Bools, k: int, rng: np.random.Generator) -> Bools:
         out = np.empty((len(designs), k, self.n_var), dtype=bool)

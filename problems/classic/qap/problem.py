@@ -18,7 +18,6 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pymoo.core.operator import Operator
 
 from problems._arrays import Floats, Ints
 from problems._checks import check_array, check_choice, check_int, setting_error
@@ -60,7 +59,8 @@ class MultiObjectiveQAP(ClassicProblem[np.int64]):
 
     Notes
     -----
-    In a neighbor, two facilities exchange their locations. The neighbors of a design are different
+    The crossover is the cycle crossover [OSH87]. In a neighbor, two facilities exchange their
+    locations. The neighbors of a design are different
     up to all n(n-1)/2; any beyond those are two exchanges away.
 
     ``pareto_front()`` returns the front of the file if there is one, else the exact front by
@@ -79,6 +79,7 @@ class MultiObjectiveQAP(ClassicProblem[np.int64]):
     """
 
     EXACT_N = 11
+    _operators = (PermutationSampling, CycleCrossover, ExchangeMutation)
 
     def __init__(
         self,
@@ -232,33 +233,17 @@ class MultiObjectiveQAP(ClassicProblem[np.int64]):
         costs(X, self.distance, self._flow_last, F)
         return sorted_front(F, X, "enumeration")
 
-    def operators(self) -> dict[str, Operator]:
-        """Return new sampling, crossover [OSH87] and mutation for pymoo's algorithms."""
-        return {
-            "sampling": PermutationSampling(),
-            "crossover": CycleCrossover(),
-            "mutation": ExchangeMutation(),
-        }
-
     def _neighbors(self, designs: Ints, k: int, rng: np.random.Generator) -> Ints:
         out = np.empty((len(designs), k, self.n_var), dtype=np.int64)
         swap_neighbors(designs, rng.random((len(designs), k, 3)), out)
         return out
 
     def features(self, X: ArrayLike) -> Floats:
-        """Return the location of each facility in one-hot encoding, for learned models.
+        """Return the location of each facility in one-hot encoding, [n_designs, n * n].
 
-        The features contain no costs, which would take as long as an evaluation: a model that saw
-        them would evaluate designs without being charged for it.
-
-        Parameters
-        ----------
-        X : ndarray of int, shape [n_designs, n]
-
-        Returns
-        -------
-        ndarray of float, shape [n_designs, n * n]
-            1 in column ``n * i + l`` if facility i is at location l, else 0.
+        Column ``n * i + l`` is 1 if facility i is at location l. The features contain no costs,
+        which would take as long as an evaluation: a model that saw them would evaluate designs
+        without being charged for it.
         """
         designs = self._designs(X)
         n = self.n_var

@@ -234,12 +234,9 @@ class ExpertBuffering(OrdinalProblem):
         shape: LayerShape,
         **settings: Any,
     ) -> ExpertBuffering:
-        """Return the problem for a layer's sizes and the link over which a machine copies experts.
+        """Return the problem for a layer's sizes and the machine's link "slow_to_fast".
 
-        Raises
-        ------
-        ValueError
-            If the hardware has no link "slow_to_fast".
+        A ValueError is raised if the hardware has no such link.
         """
         cost = BufferCost.of_link(hardware.link("slow_to_fast"))
         return cls(

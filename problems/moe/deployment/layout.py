@@ -7,12 +7,13 @@ from typing import TypedDict
 import numpy as np
 
 from moe_costmodel import DeploymentModel, GateRule
-from problems._arrays import Ints
+from problems._arrays import Floats, Ints
 from problems.moe.base import exchanged
 from problems.moe.buffering.moves import move_round
 from problems.moe.deployment.setup import Placed
 from problems.moe.gating.levels import GateLevels
 from problems.moe.ordinal import Variables, step
+from problems.moe.placement.kernels import FEATURES
 
 __all__ = ["PARTS", "Layout", "Settings"]
 
@@ -91,7 +92,7 @@ class Layout:
         self.policy: int = self.capacities.stop
         self.batch_size = self.policy + 1
         self.slots = slice(self.batch_size + 1, self.batch_size + 1 + self.n_layers * self.n_slots)
-        self.known: dict[str, Ints] = {}
+        self.known: dict[str, Ints] = {} if levels is None else {"gates": levels.path()}
         self._columns = {
             "gates": self.gates,
             "buffers": slice(self.capacities.start, self.policy + 1),
@@ -158,6 +159,32 @@ class Layout:
             resident = (out[:, self.capacities] == self.n_local).all(axis=1)
             out[resident, self.policy] = 0
         return out
+
+    def feature_names(self) -> tuple[str, ...]:
+        """Return the names of the columns of `features`."""
+        layers = range(self.n_layers)
+        return (
+            *(f"{name} {i}" for name in ("experts", "mass lost", "slots") for i in layers),
+            "slots of the fullest device", "log batch", "one over batch", *FEATURES,
+            *(f"policy {name}" for name in self.policies),
+        )  # fmt: skip
+
+    def features(self, rows: Ints) -> Floats:
+        """Return the features of rows [n, n_var], [n, 3 n_layers + 9 + n_policies]."""
+        n = len(rows)
+        gates = (np.zeros((n, self.n_layers)),) * 2
+        if self.levels is not None:
+            gates = self.levels.at(rows[:, self.gates])
+        kept = rows[:, self.capacities].reshape(n, self.n_layers, self.n_columns)
+        batch_size = np.array(self.batch_sizes, dtype=float)[rows[:, self.batch_size]]
+        return np.column_stack(
+            (
+                *gates, kept.mean(axis=2), kept.sum(axis=1).max(axis=1),
+                np.log(batch_size), 1.0 / batch_size,
+                self.placed.slots.features(rows[:, self.slots]),
+                np.eye(len(self.policies))[rows[:, self.policy]],
+            )
+        )  # fmt: skip
 
     def move(self, X: Ints, chosen: Ints, random_state: np.random.Generator) -> None:
         """Make one move, in one part, in each row whose index is in `chosen`; change X in place."""

@@ -25,26 +25,11 @@ _KNEE = "#d45500"
 def plot_deployments(
     problem: MoEDeployment, X: ArrayLike, F: ArrayLike, knee: int, path: str | Path | None = None
 ) -> Figure:
-    """Draw each objective of a front against the first, colored by batch size, with one mark.
+    """Draw each objective of a front against the first, colored by batch size.
 
-    Parameters
-    ----------
-    problem : MoEDeployment
-    X, F : array [n, n_var], [n, n_obj]
-        Designs and at least two objectives.
-    knee : int
-        Row to mark, with its interval.
-    path : path, optional
-        File to save the picture to.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    ValueError
-        If F is of another shape.
+    The row `knee` of designs X [n, n_var] and of objectives F [n, n_obj], at least two, is marked
+    with its interval. The figure is saved if there is a path. A ValueError is raised if F has
+    another shape.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullFormatter

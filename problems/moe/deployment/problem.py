@@ -26,7 +26,6 @@ from problems._arrays import Floats, Ints
 from problems._checks import check_choice, setting_error
 from problems.moe.base import AGGREGATES, MoEProblem, as_windows, checked_names
 from problems.moe.buffering.problem import ONLINE_POLICIES
-from problems.moe.deployment.features import feature_names, features_of
 from problems.moe.deployment.layout import PARTS, Layout
 from problems.moe.deployment.setup import (
     SECONDS_PER_TOKEN,
@@ -187,7 +186,7 @@ class MoEDeployment(MoEProblem):
             self.model, placed, levels, self.policies, self.batch_sizes,
             decide=decided, per_device=per_device,
         )  # fmt: skip
-        self.feature_names = feature_names(layout)
+        self.feature_names = layout.feature_names()
         budget = hardware.memory_bytes if memory_budget is None else memory_budget
         self._limits = checked_limits(budget, slo_s, max_quality_loss)
         self.constraint_names = tuple(self._limits)
@@ -260,8 +259,6 @@ class MoEDeployment(MoEProblem):
 
     def _set_starts(self) -> None:
         layout = self._layout
-        if layout.levels is not None:
-            layout.known["gates"] = layout.levels.path()
         layout.known["buffers"] = buffer_path(layout, len(self.batch_sizes) // 2)
         rows = layout.canonical(candidates(layout))
         F, G = self._values(rows)
@@ -284,13 +281,7 @@ class MoEDeployment(MoEProblem):
     # ------------------------------------------------------------------------------- evaluation
 
     def check(self, X: ArrayLike) -> None:
-        """Check designs, [n, n_var] or [n_var].
-
-        Raises
-        ------
-        ValueError
-            If a value is out of its bounds, or an expert of some layer has no slot.
-        """
+        """Check designs; the ValueError names a value out of bounds or an expert without a slot."""
         layout = self._layout
         slots = self._rows(X)[:, layout.slots].reshape(-1, layout.n_layers, layout.n_slots)
         check_complete(slots, layout.n_experts, "MoEDeployment")
@@ -397,7 +388,7 @@ class MoEDeployment(MoEProblem):
 
     def features(self, X: ArrayLike) -> Floats:
         """Return the features named in ``feature_names``, [n, 3 n_layers + 9 + n_policies]."""
-        return features_of(self._layout, self._rows(X))
+        return self._layout.features(self._rows(X))
 
     def decode(self, x: ArrayLike) -> Plan:
         """Return one design as a Plan: settings, and predicted objectives with their intervals."""

@@ -63,20 +63,9 @@ def placements(
 ) -> Placed:
     """Return the placements that a search starts from, with no expert twice on a device.
 
-    Parameters
-    ----------
-    model : DeploymentModel
-    batch_size : int
-        Batch size of the steps that are evened out.
-    replicas : int
-    current : Placement or None
-    decided : bool
-        Whether the placement is decided; if not, the current one is the only one.
-
-    Raises
-    ------
-    ValueError
-        If the devices do not divide the slots, or the current placement does not fit.
+    They even out steps of `batch_size`. Unless the placement is `decided`, the current one is the
+    only one. A ValueError is raised if the devices do not divide the slots, or the current
+    placement does not fit.
     """
     windows = model.traces
     n_layers, n_experts, n_devices = windows[0].n_layers, windows[0].n_experts, model.n_devices

@@ -19,24 +19,10 @@ __all__ = ["plot_gates"]
 
 
 def plot_gates(problem: GatingThresholds, F: ArrayLike, path: str | Path | None = None) -> Figure:
-    """Draw a front of thresholds and the curve of a fixed k in all layers.
+    """Draw a front [n, n_obj] of thresholds and the curve of a fixed k in all layers.
 
-    Parameters
-    ----------
-    problem : GatingThresholds
-    F : array [n, n_obj]
-        Objectives of the front.
-    path : path, optional
-        File to save the picture to.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    ValueError
-        If "quality_loss" is no objective, or the only one, or F is of another shape.
+    The figure is saved if there is a path. A ValueError is raised if "quality_loss" is no
+    objective, or the only one, or F has another shape.
     """
     from matplotlib.figure import Figure
 

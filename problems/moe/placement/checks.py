@@ -15,11 +15,8 @@ __all__ = ["check_complete", "check_layer", "current_or_default", "slots_of_laye
 def slots_of_layer(n_experts: int, replicas: int, n_devices: int, owner: str) -> int:
     """Return the number of slots of a layer, for experts and replicas together.
 
-    Raises
-    ------
-    ValueError
-        If there are more replicas than a copy of each expert on each device can use, or the
-        devices do not divide the slots.
+    A ValueError is raised if the devices do not divide the slots, or there are more replicas than
+    a copy of each expert on each device.
     """
     replicas = check_int(owner, "replicas", replicas, 0, n_experts * (n_devices - 1))
     short = -(n_experts + replicas) % n_devices
@@ -37,19 +34,7 @@ def current_or_default(
 ) -> Placement:
     """Return the current placement; by default contiguous, or `packed` if that does not divide.
 
-    Parameters
-    ----------
-    current : Placement or None
-    wanted : tuple of int
-        Layers, experts and devices that the placement must have.
-    packed : int array [n_layers, n_slots]
-    owner : str
-        Class to name in messages.
-
-    Raises
-    ------
-    ValueError
-        If the placement is of other layers, experts or devices.
+    A ValueError is raised unless the placement has the `wanted` layers, experts and devices.
     """
     n_layers, n_experts, n_devices = wanted
     if current is None:

@@ -222,13 +222,7 @@ class ExpertPlacement(MoEProblem):
         return np.sort(by_device, axis=-1).reshape(slots.shape)
 
     def check(self, X: ArrayLike) -> None:
-        """Check rows of X, [n, n_var] or [n_var].
-
-        Raises
-        ------
-        ValueError
-            An expert of some layer has no slot; the message names the first.
-        """
+        """Check designs; the ValueError names a value out of bounds or an expert without a slot."""
         slots = self._rows(X).reshape(-1, self.n_layers, self.n_slots)
         check_complete(slots, self.n_experts, "ExpertPlacement")
 
