@@ -17,7 +17,7 @@ COMMANDS = {
     ("show",): ("moela.commands.show", "show a network-on-chip design"),
     ("export",): ("moela.commands.export", "write a network-on-chip design for another program"),
     ("runs",): ("moela.commands.runs", "list the runs in a store"),
-    ("compare",): ("moela.compare", "compare experiments, stores and fronts"),
+    ("compare",): ("moela.commands.compare", "compare experiments, stores and fronts"),
     ("measure",): ("moela.commands.measure", "time MoE kernels on this machine"),
     ("moe", "verify"): ("moela.commands.moe.verify", "run deployment plans for real, compare"),
     ("trace",): ("moela.commands.trace", "describe, convert or record MoE routing"),

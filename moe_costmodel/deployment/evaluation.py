@@ -45,7 +45,7 @@ class Evaluation:
     Examples
     --------
     >>> from moe_costmodel import DeploymentModel, RoutingTrace
-    >>> from problems.moe import example
+    >>> from moe_costmodel.example import measured as example
     >>> model = DeploymentModel(
     ...     RoutingTrace.example("code"),
     ...     example.example_hardware(devices=2),

@@ -95,7 +95,7 @@ class DeploymentModel:
     Examples
     --------
     >>> from moe_costmodel import DeploymentModel, RoutingTrace
-    >>> from problems.moe import example
+    >>> from moe_costmodel.example import measured as example
     >>> model = DeploymentModel(
     ...     RoutingTrace.example("code"),
     ...     example.example_hardware(devices=2),

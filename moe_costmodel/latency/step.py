@@ -256,7 +256,7 @@ class StepModel:
     Examples
     --------
     >>> from moe_costmodel import StepModel
-    >>> from problems.moe import example
+    >>> from moe_costmodel.example import measured as example
     >>> model = StepModel(
     ...     latency=example.example_latency(),
     ...     shape=example.example_shape(),

@@ -274,10 +274,30 @@ def _cut(outcomes: list[Outcome], at: int | str) -> list[Outcome]:
 def front_of(result: Any) -> Front:
     """Return the front of a pymoo Result, or of anything else that `moela.compare` takes.
 
-    Runs of several seeds or algorithms are pooled, and points labeled by algorithm.
+    Runs of several seeds or algorithms are pooled, and their points are labeled by algorithm.
+
+    Parameters
+    ----------
+    result
+        Runs of one problem; see `moela.compare` for what is accepted.
+
+    Returns
+    -------
+    Front
+
+    Raises
+    ------
+    ValueError
+        If `result` holds runs of several problems.
+
+    Examples
+    --------
+    >>> from moela import front_of
+    >>> len(front_of([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]))
+    2
     """
-    outcomes = read(result)
-    check(outcomes)
-    problems = [problem for problem, _ in by_problem(outcomes)]
+    runs = read(result)
+    check(runs)
+    problems = [problem for problem, _ in by_problem(runs)]
     require("front_of", "result", ", ".join(problems), len(problems) == 1, "of one problem")
-    return pooled(outcomes)
+    return pooled(runs)

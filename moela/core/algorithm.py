@@ -96,6 +96,8 @@ class ArchiveAlgorithm(Algorithm):
     # The problem is not state, and fitted estimators are only ever replaced: histories and
     # checkpoints need no copy of them every time.
     _shared_by_copies: tuple[str, ...] = ("problem",)
+    # The attributes that say which algorithm this is, for its signature; known from the setup on.
+    _setting_names: frozenset[str] | None = None
 
     # ------------------------------------------------------------------ what a subclass fills in
 
@@ -117,6 +119,9 @@ class ArchiveAlgorithm(Algorithm):
 
     def setup(self, problem: Problem, **kwargs: Any) -> ArchiveAlgorithm:
         """Begin a fresh run on a problem, also where this object has been through one already."""
+        if self._setting_names is None:
+            # What is set from here on is state of the run.
+            self._setting_names = frozenset([*vars(self), "operators"])
         if self.problem is not None:
             self.__dict__.update(copy.deepcopy(self._before_run))
             self.evaluator.n_eval = 0

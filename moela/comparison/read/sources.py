@@ -21,6 +21,7 @@ from moela.evaluation.storage.reader import EvaluationStore
 from moela.evaluation.storage.reader import Run as StoredRun
 from moela.experiments import files
 from moela.experiments.results import ExperimentResults
+from moela.provenance import renames
 from moela.quality.front import Front
 from moela.quality.outcome import History, Outcome, clean
 
@@ -265,8 +266,8 @@ def _of_stored(store: EvaluationStore, run: StoredRun, *, after_others: bool) ->
         about={"settings": run.settings, "versions": run.versions, "date": run.updated},
     )
     kind = _kind(title, signature.get("n_var", 0), n_obj, signature.get("version"))
-    settings = json.dumps(signature, sort_keys=True)
-    maker = json.dumps(run.algorithm, sort_keys=True)
+    settings = json.dumps(renames.without_digests(signature), sort_keys=True)
+    maker = json.dumps(renames.without_digests(run.algorithm), sort_keys=True)
     return Found(outcome, title, algorithm, (kind, settings), maker)
 
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from problems import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP
 
-from . import names
 from .running import looked_at
 
 INSTANCES: dict[str, Any] = {
@@ -23,8 +22,10 @@ INSTANCES: dict[str, Any] = {
         "real-like": partial(MultiObjectiveQAP.random, n_facilities=8, kind="real-like", seed=3),
     },
     "knapsack": {
-        "two": partial(names.random_knapsack, n_items=40, seed=1),
-        "three": partial(names.random_knapsack, n_items=15, n_obj=3, correlation=-0.3, seed=2),
+        "two": partial(MultiObjectiveKnapsack.random, n_items=40, seed=1),
+        "three": partial(
+            MultiObjectiveKnapsack.random, n_items=15, n_obj=3, correlation=-0.3, seed=2
+        ),
     },
     "mnk": {
         "two": partial(MNKLandscape.random, n=14, k=3, seed=1),
@@ -63,7 +64,7 @@ def written_and_read(problem: Any, kind: str) -> Any:
 
 def knapsack_repair() -> dict[str, Any]:
     """Return packings that are too heavy, repaired; and items by value for weight."""
-    problem = names.random_knapsack(n_items=50, seed=4)
+    problem = MultiObjectiveKnapsack.random(n_items=50, seed=4)
     X = np.random.default_rng(5).random((10, 50)) < 0.7
     orders = problem.greedy_orders(np.random.default_rng(6).dirichlet([1, 1], size=8))
     return {

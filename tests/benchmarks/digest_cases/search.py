@@ -10,7 +10,7 @@ import numpy as np
 from pymoo.problems import get_problem
 
 from moela.rivals import MOMAD, MOOS, MOOSTAGE, BatchMOEAD
-from problems import MNKLandscape, MultiObjectiveQAP, NoC3D
+from problems import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP, NoC3D
 
 from . import names
 from .names import MOELA
@@ -30,7 +30,7 @@ PROBLEMS: dict[str, Make] = {
     "qap": qap,
     "qap-long": partial(MultiObjectiveQAP.random, n_facilities=20, correlation=0.5, seed=9),
     "qap-3": partial(MultiObjectiveQAP.random, n_facilities=12, n_obj=3, seed=4),
-    "knapsack": partial(names.random_knapsack, n_items=60, seed=2),
+    "knapsack": partial(MultiObjectiveKnapsack.random, n_items=60, seed=2),
     "mnk": partial(MNKLandscape.random, n=40, k=4, rho=-0.2, seed=1),
     "zdt1": partial(get_problem, "zdt1", n_var=10),
     "dtlz2": partial(get_problem, "dtlz2", n_var=7, n_obj=3),
