@@ -151,7 +151,7 @@ class Packing(_Saved):
 
     @property
     def feasible(self) -> bool:
-        """Whether the weight is within the capacity."""
+        """True if the weight is within the capacity."""
         return self.weight <= self.capacity
 
     def __str__(self) -> str:

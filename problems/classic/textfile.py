@@ -57,7 +57,7 @@ class LineReader:
 
     @property
     def done(self) -> bool:
-        """Whether every line has been read."""
+        """True if every line has been read."""
         return self._next >= len(self._lines)
 
     def line(self, expected: str) -> str:

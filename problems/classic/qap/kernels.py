@@ -11,13 +11,13 @@ __all__ = ["costs", "enumerate_front", "swap_neighbors"]
 
 
 @njit(cache=True, nogil=True)
-def _is_permutation(x, seen):  # type: ignore[no-untyped-def]
+def _is_permutation(x, used):  # type: ignore[no-untyped-def]
     n = x.shape[0]
-    seen[:] = False
+    used[:] = False
     for i in range(n):
-        if x[i] < 0 or x[i] >= n or seen[x[i]]:
+        if x[i] < 0 or x[i] >= n or used[x[i]]:
             return False
-        seen[x[i]] = True
+        used[x[i]] = True
     return True
 
 
@@ -29,16 +29,16 @@ def costs(X, distance, flow, out):  # type: ignore[no-untyped-def]
     """
     rows, n = X.shape
     m = flow.shape[2]
-    seen = np.zeros(n, dtype=np.bool_)
+    used = np.zeros(n, dtype=np.bool_)
     for r in range(rows):
-        if not _is_permutation(X[r], seen):
+        if not _is_permutation(X[r], used):
             return r
         for k in range(m):
             out[r, k] = 0.0
         for i in range(n):
-            near = distance[X[r, i]]
+            row = distance[X[r, i]]
             for j in range(n):
-                d = near[X[r, j]]
+                d = row[X[r, j]]
                 for k in range(m):
                     out[r, k] += d * flow[i, j, k]
     return -1
