@@ -14,6 +14,7 @@ Extend the tables together with a change of names:
   object does what it did in version 0.1.
 - A public attribute is gone, or becomes private: a line in `DROPPED`, with the value that an object
   of today stands for, or `ANY` where it only repeated what other attributes say.
+- Several attributes become one: two functions in `COMBINED`.
 
 A line holds for subclasses, too. Where a file is only shown or compared, and no object of its
 classes was signed in the same process, the bases of a class are not known, and a line under the
@@ -24,25 +25,32 @@ are attributes, but for those in `DROPPED`. Values are plain data: lists, not tu
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 PACKAGES: Final = frozenset(["moela", "problems", "moe_costmodel"])
 
+Combine = Callable[[dict[str, Any]], dict[str, Any]]
+
 ANY: Final = object()
 """In `DROPPED`: whatever value version 0.1 has stored is accepted."""
 
-RENAMED_CLASSES: dict[str, str] = {}
+RENAMED_CLASSES: dict[str, str] = {
+    "moela.Duplicates": "moela.Seen",
+}
 """The public name of a class today: the one that it would have had in version 0.1."""
 
 _NEIGHBORS = {"n_neighbors": "n_neighbours"}
 RENAMED: dict[str, dict[str, str]] = {
     "moela.BatchMOEAD": _NEIGHBORS
     | {"prob_neighbor_mating": "prob_neighbour_mating", "scalarization": "scalarisation"},
-    "moela.MOELA": _NEIGHBORS
-    | {"prob_neighbor_mating": "prob_neighbour_mating", "scalarization": "scalarisation"},
+    "moela.MOELA": _NEIGHBORS | {"ref_point": "reference"},
     "moela.MOMAD": _NEIGHBORS
-    | {"n_explore_neighbors": "n_explore_neighbours", "scalarization": "scalarisation"},
+    | {
+        "n_explore_neighbors": "n_explore_neighbours",
+        "n_perturbation_moves": "n_kicks",
+        "scalarization": "scalarisation",
+    },
     "moela.MOOS": _NEIGHBORS,
     "moela.MOOSTAGE": _NEIGHBORS | {"n_model_neighbors": "n_model_neighbours"},
     "moela.PublishedMOELA": _NEIGHBORS
@@ -53,8 +61,59 @@ RENAMED: dict[str, dict[str, str]] = {
 ADDED: dict[str, dict[str, Any]] = {}
 """By class: an attribute that version 0.1 did not have, and the value that means the same."""
 
-DROPPED: dict[str, dict[str, Any]] = {}
+DROPPED: dict[str, dict[str, Any]] = {
+    "moela.MOELA": {
+        "descend": "auto",
+        "kicks": True,
+        "n_candidates": 100,
+        "prob_neighbour_mating": 0.9,
+        "scalarisation": "chebyshev",
+    },
+}
 """By class: an attribute of version 0.1, as it was called then, and the value that is accepted."""
+
+_MODELS = {
+    "starts": "start_model",
+    "moves": "move_model",
+    "hamming": "landscape",
+    "surrogate_size": "surrogate_size",
+}
+_ALL_MODELS = {"starts": "auto", "moves": "auto", "hamming": True, "surrogate_size": 1000}
+_NO_MODELS = {"starts": None, "moves": None, "hamming": True, "surrogate_size": 0}
+
+
+def _four_models(settings: dict[str, Any]) -> dict[str, Any]:
+    """Replace `models` of MOELA by the four parameters that version 0.1 had."""
+    if "models" not in settings:
+        return settings
+    models = settings["models"]
+    if not isinstance(models, dict):
+        models = _NO_MODELS if models is None else _ALL_MODELS
+    old = {
+        was: "default" if models[name] == "auto" else models[name] for name, was in _MODELS.items()
+    }
+    return {key: value for key, value in settings.items() if key != "models"} | old
+
+
+def _one_models(settings: dict[str, Any]) -> dict[str, Any]:
+    """Replace the four parameters of MOELA in version 0.1 by `models`."""
+    if not settings.keys() >= set(_MODELS.values()):
+        return settings
+    models = {
+        name: "auto" if settings[was] == "default" else settings[was]
+        for name, was in _MODELS.items()
+    }
+    value: Any = {"class": "moela.Models", **models}
+    if models == _ALL_MODELS:
+        value = "auto"
+    elif models == _NO_MODELS:
+        value = None
+    rest = {key: value for key, value in settings.items() if key not in _MODELS.values()}
+    return rest | {"models": value}
+
+
+COMBINED: dict[str, tuple[Combine, Combine]] = {"moela.MOELA": (_four_models, _one_models)}
+"""By class: from the attributes of today to those of version 0.1, and back."""
 
 # Written from version 0.1, module by module, and not to be changed, but that a class which is gone
 # without a successor is deleted. Only classes that can be part of a setting.
@@ -188,6 +247,9 @@ def old_name(kind: Any) -> str:
 def old_settings(kind: type, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the attributes of an object, as plain data, as version 0.1 would have signed them."""
     bases = _bases(kind)
+    for base in bases:
+        if base in COMBINED:
+            settings = COMBINED[base][0](dict(settings))
     names, added, dropped = (_merged(table, bases) for table in (RENAMED, ADDED, DROPPED))
     old = {
         names.get(key, key): value
@@ -250,11 +312,15 @@ def _renamed(settings: dict[str, Any], bases: tuple[str, ...]) -> dict[str, Any]
         own = _STATE.get(RENAMED_CLASSES.get(base, base))
         if own is not None:
             state.update(_STATE_OF_ALL.split(), own.split())
-    return _merged(ADDED, bases) | {
+    read = _merged(ADDED, bases) | {
         today.get(key, key): value
         for key, value in settings.items()
         if key not in state and not (key in dropped and dropped[key] in (ANY, value))
     }
+    for base in bases:
+        if base in COMBINED:
+            read = COMBINED[base][1](read)
+    return read
 
 
 def _merged(table: Mapping[str, Mapping[str, Any]], bases: tuple[str, ...]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pymoo.core.operator import Operator
 
 from moe_costmodel import RoutingTrace
 from problems._arrays import Floats, Ints
-from problems._checks import check_choice, check_real, setting_error
+from problems._checks import check_choice, setting_error
 from problems._problem import DesignProblem
 from problems.moe.operators import LayerCrossover, MoveMutation, StartSampling
 
@@ -21,7 +21,6 @@ __all__ = [
     "MoEProblem",
     "aggregated",
     "as_windows",
-    "check_positive",
     "checked_front",
     "checked_names",
     "evenly",
@@ -207,15 +206,6 @@ def checked_front(F: ArrayLike, n_obj: int, owner: str) -> Floats:
     if array.ndim != 2 or array.shape[1] != n_obj or len(array) == 0:
         raise setting_error(owner, "F", f"of shape [n, {n_obj}]", array.shape)
     return array
-
-
-def check_positive(owner: str, name: str, value: float) -> float:
-    """Return `value` as a float, or raise if it is not positive and finite."""
-    smallest = float(np.nextafter(0.0, 1.0))
-    try:
-        return check_real(owner, name, value, smallest, float(np.finfo(float).max))
-    except ValueError:
-        raise setting_error(owner, name, "a positive number", value) from None
 
 
 def checked_names(

@@ -22,12 +22,11 @@ from moe_costmodel import (
 from moe_costmodel.example.measured import EXAMPLE_LINK, example_shape
 from moe_costmodel.latency.buffer_cost import BufferCost
 from problems._arrays import Floats, Ints
-from problems._checks import check_choice, check_int, setting_error
+from problems._checks import check_choice, check_int, check_real, setting_error
 from problems.moe.base import (
     AGGREGATES,
     aggregated,
     as_windows,
-    check_positive,
     checked_names,
     evenly,
 )
@@ -156,8 +155,8 @@ class ExpertBuffering(OrdinalProblem):
         owner = "ExpertBuffering"
         self.windows = as_windows(trace, owner)
         first = self.windows[0]
-        self.expert_bytes = check_positive(owner, "expert_bytes", expert_bytes)
-        self.miss_seconds = check_positive(owner, "miss_seconds", miss_seconds)
+        self.expert_bytes = check_real(owner, "expert_bytes", expert_bytes, 0.0, above=True)
+        self.miss_seconds = check_real(owner, "miss_seconds", miss_seconds, 0.0, above=True)
         self.objective_names = checked_names(objectives, OBJECTIVES, owner)
         self.policies = ONLINE_POLICIES
         if policies is not None:
@@ -173,7 +172,7 @@ class ExpertBuffering(OrdinalProblem):
         self.aggregate = check_choice(owner, "aggregate", aggregate, AGGREGATES)
         self.budget_bytes = None
         if budget_bytes is not None:
-            self.budget_bytes = check_positive(owner, "budget_bytes", budget_bytes)
+            self.budget_bytes = check_real(owner, "budget_bytes", budget_bytes, 0.0, above=True)
         device_of = placement.device_of()
         self._shape = (first.n_layers, placement.n_devices)
         held = (device_of[:, :, None] == np.arange(placement.n_devices)).sum(axis=1)

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 __all__ = ["plot_deployments"]
 
 _UNITS = {"s": (1e3, "ms"), "bytes": (1 / 2**20, "MiB")}
-_KNEE = "#d45500"
+_MARKED = "#d45500"
 
 
 def plot_deployments(
-    problem: MoEDeployment, X: ArrayLike, F: ArrayLike, knee: int, path: str | Path | None = None
+    problem: MoEDeployment, X: ArrayLike, F: ArrayLike, marked: int, path: str | Path | None = None
 ) -> Figure:
     """Draw each objective of a front against the first, colored by batch size.
 
-    The row `knee` of designs X [n, n_var] and of objectives F [n, n_obj], at least two, is marked
+    The row `marked` of designs X [n, n_var] and of objectives F [n, n_obj], at least two, is marked
     with its interval. The figure is saved if there is a path. A ValueError is raised if F has
     another shape.
     """
@@ -38,7 +38,7 @@ def plot_deployments(
     F = checked_front(F, len(names), "plot_deployments")
     batch_sizes = np.array([problem.decided(x)[0] for x in np.asarray(X)])
     columns = [_column(name, problem.quality_kind) for name in names]
-    interval = problem.intervals(np.asarray(X)[knee])[0]
+    interval = problem.intervals(np.asarray(X)[marked])[0]
     today, n = problem.today(), len(names) - 1
     figure = Figure(figsize=(4.6 * n, 4.2), layout="constrained")
     for axes, j in zip(figure.subplots(1, n, squeeze=False)[0], range(1, n + 1), strict=True):
@@ -49,7 +49,7 @@ def plot_deployments(
                 F[some, 0] * x_scale, F[some, j] * y_scale, "o", markersize=3, alpha=0.7,
                 label=str(batch_size),
             )  # fmt: skip
-        at = F[knee, 0] * x_scale, F[knee, j] * y_scale
+        at = F[marked, 0] * x_scale, F[marked, j] * y_scale
         spans = [
             np.abs(ends * scale - middle)[:, None]
             for ends, scale, middle in (
@@ -57,7 +57,13 @@ def plot_deployments(
             )
         ]  # fmt: skip
         axes.errorbar(
-            *at, xerr=spans[0], yerr=spans[1], fmt="D", color=_KNEE, capsize=3, label="knee"
+            *at,
+            xerr=spans[0],
+            yerr=spans[1],
+            fmt="D",
+            color=_MARKED,
+            capsize=3,
+            label="largest box",
         )
         if today is not None:
             axes.plot(today[0] * x_scale, today[j] * y_scale, "k*", markersize=10, label="today")

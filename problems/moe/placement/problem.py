@@ -10,13 +10,12 @@ from numpy.typing import ArrayLike
 
 from moe_costmodel import Placement, RoutingTrace, cross_node_traffic
 from problems._arrays import Floats, Ints
-from problems._checks import check_choice, check_int, setting_error
+from problems._checks import check_choice, check_int, check_real, setting_error
 from problems.moe.base import (
     AGGREGATES,
     MoEProblem,
     aggregated,
     as_windows,
-    check_positive,
     checked_names,
     exchanged,
 )
@@ -136,7 +135,7 @@ class ExpertPlacement(MoEProblem):
             raise setting_error(owner, "n_nodes", f"a divisor of {n_devices} devices", n_nodes)
         self.n_slots = slots_of_layer(n_experts, replicas, self.n_devices, owner)
         self.n_replicas = int(replicas)
-        self.expert_bytes = check_positive(owner, "expert_bytes", expert_bytes)
+        self.expert_bytes = check_real(owner, "expert_bytes", expert_bytes, 0.0, above=True)
         self.aggregate = check_choice(owner, "aggregate", aggregate, AGGREGATES)
         check_int(owner, "batch_size", batch_size, 1)
         tokens = not any(window.is_load_only for window in self.windows)

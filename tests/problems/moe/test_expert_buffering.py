@@ -100,7 +100,7 @@ def test_never_above_the_papers_policy_with_equal_buffers(domain):
         ({"n_devices": 5}, "n_devices.*divisor of 32"),
         ({"n_devices": 64}, "n_devices.*divisor of 32"),
         ({"budget_bytes": 1000.0}, "budget_bytes.*at least 368640"),
-        ({"budget_bytes": float("nan")}, "budget_bytes.*positive.*nan"),
+        ({"budget_bytes": float("nan")}, "budget_bytes.*above 0.*nan"),
         ({"policies": ("guess",)}, "policies.*guess"),
         ({"objectives": ("speed",)}, "objectives.*speed"),
         ({"batch_size": 0}, "batch_size"),

@@ -12,7 +12,6 @@ ROOT = Path(renames.__file__).parents[2]
 # Classes of one package that share a name; none of them is part of a setting.
 SHARED = {
     "moela.Outcome",
-    "moela.Ranking",
     "moela.Recorder",
     "moela.Run",
     "moela.StoreMismatchError",
