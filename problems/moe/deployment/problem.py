@@ -125,6 +125,7 @@ class MoEDeployment(MoEProblem):
     ('seconds_per_token', 'step_p99_s', 'memory_bytes', 'quality_loss')
     """
 
+    _family_in_0_1 = "Deployment"
     _mutation = 0.9, 4
     _sample_moves = 8
 
