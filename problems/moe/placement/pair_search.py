@@ -169,7 +169,7 @@ def descend(cost: Floats, device: Ints, n_devices: int, first: Ints, second: Int
 def swap_path(cost: Floats, device: Ints, n_devices: int, longest: int) -> tuple[Ints, Floats]:
     """Take the best swap up to `longest` times; return the pairs [n, 2] and what each gained [n].
 
-    Changes `device` to where the path ends.
+    Change `device` to the end of the path.
     """
     n = len(device)
     pull = _pulls(cost, device, n_devices)
