@@ -39,6 +39,7 @@ ANY: Final = object()
 RENAMED_CLASSES: dict[str, str] = {
     "moela.Duplicates": "moela.Seen",
     "problems.OrdinalProblem": "problems.LadderProblem",
+    "problems.NoCEvaluation": "problems.Evaluation",
 }
 """The public name of a class today: the one that it would have had in version 0.1."""
 
@@ -191,7 +192,6 @@ _HOMES = {
     "problems.noc.design": "Design",
     "problems.noc.evaluation": "Evaluation",
     "problems.noc.features": "FeaturePlan Counts",
-    "problems.noc.layout": "Union",
     "problems.noc.moves": "Network",
     "problems.noc.operators": "NoCSampling NoCCrossover NoCMutation",
     "problems.noc.pe_type": "PEType",

@@ -11,7 +11,6 @@ from moela.provenance import renames, signature
 ROOT = Path(renames.__file__).parents[2]
 # Classes of one package that share a name; none of them is part of a setting.
 SHARED = {
-    "moela.Outcome",
     "moela.Recorder",
     "moela.Run",
     "moela.StoreMismatchError",
