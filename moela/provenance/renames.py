@@ -8,7 +8,8 @@ digest again, as version 0.1 would have made it of the object at hand.
 Extend the tables together with a change of names:
 
 - A module moves: nothing to do.
-- A class gets another name, or two classes become one: a line in `RENAMED_CLASSES`.
+- A class gets another name: a line in `RENAMED_CLASSES`.
+- Several classes become one: a line in `MERGED_CLASSES`.
 - A public attribute gets another name: a line in `RENAMED`, under the class that sets it.
 - A public attribute is new, or becomes public: a line in `ADDED`, with the value at which the
   object does what it did in version 0.1.
@@ -37,9 +38,32 @@ ANY: Final = object()
 
 RENAMED_CLASSES: dict[str, str] = {
     "moela.Duplicates": "moela.Seen",
+    "problems.OrdinalProblem": "problems.LadderProblem",
     "problems.NoCEvaluation": "problems.Evaluation",
 }
 """The public name of a class today: the one that it would have had in version 0.1."""
+
+MERGED_CLASSES: dict[str, tuple[str, ...]] = {
+    "problems.LayerCrossover": (
+        "problems.LadderCrossover",
+        "problems.PlacementCrossover",
+        "problems.DeploymentCrossover",
+    ),
+    "problems.MoveMutation": (
+        "problems.LadderMutation",
+        "problems.PlacementMutation",
+        "problems.DeploymentMutation",
+    ),
+    "problems.StartSampling": (
+        "problems.LadderSampling",
+        "problems.PlacementSampling",
+        "problems.DeploymentSampling",
+    ),
+}
+"""The public name of a class today: the classes of version 0.1 that it replaces.
+
+An object names its class of version 0.1 in the attribute ``_name_in_0_1``.
+"""
 
 _NEIGHBORS = {"n_neighbors": "n_neighbours"}
 RENAMED: dict[str, dict[str, str]] = {
@@ -56,6 +80,10 @@ RENAMED: dict[str, dict[str, str]] = {
     "moela.MOOSTAGE": _NEIGHBORS | {"n_model_neighbors": "n_model_neighbours"},
     "moela.PublishedMOELA": _NEIGHBORS
     | {"prob_neighbor_mating": "prob_neighbour_mating", "scalarization": "scalarisation"},
+    "problems.ExpertBuffering": {"aggregate": "over", "nominal": "named"},
+    "problems.ExpertPlacement": {"aggregate": "over"},
+    "problems.GatingThresholds": {"aggregate": "over", "nominal": "named"},
+    "problems.MoEDeployment": {"aggregate": "over", "batch_sizes": "batches"},
 }
 """By class: the name of an attribute today, and the one in version 0.1."""
 
@@ -70,6 +98,7 @@ DROPPED: dict[str, dict[str, Any]] = {
         "prob_neighbour_mating": 0.9,
         "scalarisation": "chebyshev",
     },
+    "problems.MoEDeployment": {"best_policy": ANY, "layout": ANY, "levels": ANY, "placed": ANY},
 }
 """By class: an attribute of version 0.1, as it was called then, and the value that is accepted."""
 
@@ -148,14 +177,14 @@ _HOMES = {
     "problems.moe.base": "MoEProblem",
     "problems.moe.buffering": "BufferPlan ExpertBuffering",
     "problems.moe.deployment": "MoEDeployment",
-    "problems.moe.deployment_layout": "Part Layout",
+    "problems.moe.deployment_layout": "Layout",
     "problems.moe.deployment_operators": (
         "DeploymentSampling DeploymentCrossover DeploymentMutation"
     ),
     "problems.moe.deployment_setup": "Placed",
     "problems.moe.gate_levels": "GateLevels",
     "problems.moe.gating": "GatePlan GatingThresholds",
-    "problems.moe.ladders": "LadderProblem Ladders LadderSampling LadderCrossover LadderMutation",
+    "problems.moe.ladders": "LadderProblem LadderSampling LadderCrossover LadderMutation",
     "problems.moe.measured_quality": "MeasuredLoss",
     "problems.moe.placement": "ExpertPlacement",
     "problems.moe.placement_operators": "PlacementSampling PlacementCrossover PlacementMutation",
@@ -235,10 +264,15 @@ def public_name(kind: Any) -> str:
     return name
 
 
-def old_name(kind: Any) -> str:
-    """Return the name that version 0.1 would have signed a class or function with."""
+def old_name(kind: Any, value: object = None) -> str:
+    """Return the name that version 0.1 would have signed a class or function with.
+
+    `value` is the object of the class, if there is one.
+    """
     name = public_name(kind)
     old = RENAMED_CLASSES.get(name, name)
+    if name in MERGED_CLASSES:
+        old = getattr(value, "_name_in_0_1", MERGED_CLASSES[name][0])
     module = CLASSES.get(old, getattr(kind, "__module__", None))
     qualname = kind.__qualname__ if old == name else old.partition(".")[2]
     return f"{module}.{qualname}"
@@ -301,7 +335,9 @@ def _modern_name(text: str) -> str:
     if match is None:
         return text
     old = f"{match[1]}.{match[2]}"
-    return next((new for new, was in RENAMED_CLASSES.items() if was == old), old)
+    pairs = [*RENAMED_CLASSES.items()]
+    pairs += [(new, was) for new, several in MERGED_CLASSES.items() for was in several]
+    return next((new for new, was in pairs if was == old), old)
 
 
 def _renamed(settings: dict[str, Any], bases: tuple[str, ...]) -> dict[str, Any]:

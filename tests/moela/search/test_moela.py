@@ -135,7 +135,7 @@ def test_small_space_is_searched_to_the_end_without_hanging():
 
 
 def test_constraints_come_first():
-    problem = MultiObjectiveKnapsack.random(n_items=30, n_objectives=2, seed=1)
+    problem = MultiObjectiveKnapsack.random(n_items=30, n_obj=2, seed=1)
     result = run(problem, MOELA())
     assert (result.CV <= 0).all()
 
