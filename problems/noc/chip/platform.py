@@ -183,8 +183,7 @@ class Platform(JSONFile):
             clean["mesh_placement"] = placement
         check_choice("Platform", "sink", self.sink, ("top", "bottom"))
         check_types(pe_types, grid)
-        for name, checked in clean.items():
-            object.__setattr__(self, name, checked)
+        vars(self).update(clean)
         # This computes the reference design, so that a chip that cannot be built fails when it is
         # described and not when a run starts.
         check_buildable(self)

@@ -25,7 +25,7 @@ KELVIN = 273.15
 
 
 def write_hotspot(design: Design, folder: str | Path) -> Path:
-    """Write ``layer*.flp``, ``stack.lcf``, ``power.ptrace`` and ``hotspot.config``.
+    """Write ``layer*.flp``, ``stack.lcf``, ``power.ptrace`` and ``hotspot.config``; return its path.
 
     Parameters
     ----------
@@ -34,11 +34,6 @@ def write_hotspot(design: Design, folder: str | Path) -> Path:
         Created if missing. Start HotSpot in it as ``hotspot -c hotspot.config
         -f layer0.flp -p power.ptrace -grid_layer_file stack.lcf -model_type grid
         -steady_file steady.txt``.
-
-    Returns
-    -------
-    Path
-        The configuration.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
