@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["NoC3D"]
+
+Result = TypeVar("Result")
 
 EVALUATION = 1
 """Version of the evaluation; increased whenever a design gets other objectives than before."""
@@ -96,10 +98,6 @@ class NoC3D(Problem):
     ------
     ValueError
         A parameter is wrong, or no design can meet a constraint.
-
-    References
-    ----------
-    See ``problems.noc.chip.platform`` and ``problems.noc.evaluation.metrics``.
 
     Examples
     --------
@@ -227,15 +225,14 @@ class NoC3D(Problem):
 
     def _values(self, rows: Ints, names: Sequence[str]) -> Floats:
         """Return metrics by name under each application, [n, n_apps, n_names]."""
-        values = self._evaluation.values(rows, names)
-        if values is None:
-            raise self._refusal(rows)
-        return values
+        return self._accepted(rows, self._evaluation.values(rows, names))
 
-    def _refusal(self, rows: Ints) -> Exception:
-        """Raise the error of the first row that breaks a rule; return one if none does."""
-        self.check(rows)
-        return AssertionError("The kernel refused rows that break no rule.")
+    def _accepted(self, rows: Ints, result: Result | None) -> Result:
+        """Return the result for some rows, or raise the error of the row that makes it None."""
+        if result is None:
+            self.check(rows)
+            raise AssertionError("The kernel refused rows that break no rule.")
+        return result
 
     @property
     def metric_names(self) -> tuple[str, ...]:
@@ -325,10 +322,8 @@ class NoC3D(Problem):
         The first direction is from the tile with the smaller index to the other.
         """
         rows = self._rows(X)
-        result = self._evaluation.run(rows, with_loads=True)
-        if result is None:
-            raise self._refusal(rows)
-        return result[1] if np.ndim(X) == 2 else result[1][0]
+        _, loads = self._accepted(rows, self._evaluation.run(rows, with_loads=True))
+        return loads if np.ndim(X) == 2 else loads[0]
 
     def check(self, X: ArrayLike) -> None:
         """Check rows of X, [n, n_var] or [n_var].

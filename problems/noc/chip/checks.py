@@ -74,16 +74,14 @@ def check_buildable(platform: Platform) -> None:
     used = np.bincount(fixed.ravel(), minlength=n)
     ports = int(np.maximum(degree - used, 0).sum())
     most, ends = platform.n_planar_candidates, 2 * platform.n_chosen
-    joining, kind = (
-        ("fixed links", "chosen") if platform.n_vertical_links else ("vertical links", "planar")
-    )
+    joining, kind = ("fixed", "chosen") if platform.n_vertical_links else ("vertical", "planar")
     apart = components(n, np.concatenate((fixed, platform.candidates))).any()
     faults = (
         (used.max() > degree, f"tile {used.argmax()} alone has {used.max()} vertical links"),
         (
             platform.n_chosen < pieces - 1,
-            f"joining the {pieces} pieces that the {joining} leave takes {pieces - 1} {kind} links "
-            "or more",
+            f"joining the {pieces} pieces that the {joining} links leave takes {pieces - 1} {kind} "
+            "links or more",
         ),
         (ends > ports, f"routers have {ports} ports left for {kind} links, which need {ends}"),
         (planar > most, f"there are only {most} pairs of tiles that a planar link may join"),
@@ -101,7 +99,7 @@ def check_buildable(platform: Platform) -> None:
     types = platform.pe_type[placement]
     wrong = np.flatnonzero(~platform.allowed[types, np.arange(n)])
     if wrong.size:
-        tile = int(wrong[0])
+        tile = wrong[0]
         got = f"{platform.pe_types[types[tile]].name} {placement[tile]} on tile {tile}"
         expected = "a placement of every PE where its type may sit"
         raise setting_error("Platform", "mesh_placement", expected, got)

@@ -53,7 +53,10 @@ def draw_layers(
         as those of ``design.simulate_hotspot(folder)``.
     """
     values = None if loads is None else _numbers(loads, design.platform.n_links, "loads", "link")
-    degrees = _degrees(design, temperature)
+    if isinstance(temperature, bool | np.bool_):
+        degrees = design.temperatures() if temperature else None
+    else:
+        degrees = _numbers(temperature, design.platform.n_tiles, "temperature", "tile")
     figure = Figure(figsize=_size(design.platform), layout="constrained")
     _panel(figure, design, values, degrees)
     if degrees is None:
@@ -230,12 +233,6 @@ def _color_bar(
 ) -> None:
     mappable = ScalarMappable(norm=norm, cmap=colors)
     figure.colorbar(mappable, ax=axes, label=label, fraction=0.03)
-
-
-def _degrees(design: Design, temperature: bool | ArrayLike) -> Floats | None:
-    if isinstance(temperature, (bool, np.bool_)):
-        return design.temperatures() if temperature else None
-    return _numbers(temperature, design.platform.n_tiles, "temperature", "tile")
 
 
 def _numbers(values: ArrayLike, count: int, name: str, owner: str) -> Floats:

@@ -139,11 +139,8 @@ def _widths(n_chip: int, width: float, spreader: float, sink: float) -> tuple[Fl
     rim = _graded((spreader - n_chip * width) / 2, width)
     edge = _graded((sink - spreader) / 2, rim[-1] if rim.size else width)
     widths = np.concatenate((edge[::-1], rim[::-1], inner, rim, edge))
-    place = np.arange(widths.size)
-    outside = edge.size + rim.size
-    chip_cells = (place >= outside) & (place < outside + n_chip)
-    spreader_cells = (place >= edge.size) & (place < widths.size - edge.size)
-    return widths, chip_cells, spreader_cells
+    place = np.minimum(np.arange(widths.size), np.arange(widths.size)[::-1])
+    return widths, place >= edge.size + rim.size, place >= edge.size
 
 
 def _graded(length: float, first: float) -> Floats:

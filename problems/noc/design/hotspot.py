@@ -25,7 +25,7 @@ KELVIN = 273.15
 
 
 def write_hotspot(design: Design, folder: str | Path) -> Path:
-    """Write ``layer*.flp``, ``stack.lcf``, ``power.ptrace`` and ``hotspot.config``; return its path.
+    """Write ``layer*.flp``, ``stack.lcf`` and ``power.ptrace``; return ``hotspot.config``.
 
     Parameters
     ----------
@@ -58,8 +58,7 @@ def write_hotspot(design: Design, folder: str | Path) -> Path:
     (folder / "stack.lcf").write_text("\n".join(layers), encoding="ascii")
     power = "\t".join(header) + "\n" + "\t".join(watts) + "\n"
     (folder / "power.ptrace").write_text(power, encoding="ascii")
-    wide = max(x, y) * pitch
-    spreader = max(stack.spreader_side, wide)
+    spreader = max(stack.spreader_side, max(x, y) * pitch)
     settings = {
         "t_chip": stack.silicon_thickness,
         "k_chip": 1.0 / stack.silicon_resistivity,
@@ -87,18 +86,7 @@ def write_hotspot(design: Design, folder: str | Path) -> Path:
 
 
 def simulate_hotspot(design: Design, folder: str | Path, *, timeout_s: float = 600.0) -> Floats:
-    """Write the files, run HotSpot on them, and read the steady temperatures.
-
-    Parameters
-    ----------
-    design, folder
-        As in ``write_hotspot``.
-    timeout_s : float
-
-    Returns
-    -------
-    float array [n_tiles]
-        Degrees Celsius of each tile, averaged over it.
+    """Run HotSpot on the files of ``write_hotspot``; return degrees Celsius of tiles, [n_tiles].
 
     Raises
     ------
