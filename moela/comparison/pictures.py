@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from moela import plots
 from moela._arrays import Floats
 from moela._checks import require
 from moela.comparison.scale import LARGER_IS_BETTER, TITLES
@@ -18,10 +19,9 @@ if TYPE_CHECKING:
     from moela.comparison.comparison import Comparison
 
 _MAX_DIFFERENCES = 3
-_DPI = 130
 
-Captioned = tuple[str, Callable[[], "Figure"]]
-"""A caption, and the function that draws the picture."""
+Captioned = tuple[str, Callable[..., "Figure"]]
+"""A caption, and the function that draws the picture, into the file ``path`` if given."""
 
 Saved = str | Path | None
 
@@ -40,8 +40,6 @@ def plot_fronts(
     path : str or Path, optional
         File to save the picture in.
     """
-    from moela import plots
-
     name = c.only_problem(problem)
     scale = c.scales[name]
     n_obj = len(scale.names)
@@ -58,8 +56,6 @@ def plot_fronts(
 
 def plot_attainment(c: Comparison, problem: str | None = None, path: Saved = None) -> Figure:
     """Draw the region that the runs of each algorithm attain, for two or three objectives."""
-    from moela import plots
-
     name = c.only_problem(problem)
     fronts = {a: runs for a, runs in _fronts(c, name).items() if any(len(F) for F in runs)}
     names = c.scales[name].names
@@ -70,8 +66,6 @@ def plot_attainment_difference(
     c: Comparison, algorithm: str, rival: str, problem: str | None = None, path: Saved = None
 ) -> Figure:
     """Draw where runs of one algorithm attain more often than another's, for two objectives."""
-    from moela import plots
-
     name = c.only_problem(problem)
     fronts = _fronts(c, name)
     for parameter, given in (("algorithm", algorithm), ("rival", rival)):
@@ -85,8 +79,6 @@ def plot_attainment_difference(
 
 def plot_convergence(c: Comparison, problem: str | None = None, path: Saved = None) -> Figure:
     """Draw the hypervolume over evaluations: medians, and bands between the quartiles."""
-    from moela import plots
-
     name = c.only_problem(problem)
     table = c.convergence().where(problem=name)
     return plots.plot_convergence(table, styles=c.styles, title=name, path=path)
@@ -96,8 +88,6 @@ def plot_values(
     c: Comparison, problem: str | None = None, indicator: str | None = None, path: Saved = None
 ) -> Figure:
     """Draw an indicator of each run, algorithms side by side."""
-    from moela import plots
-
     name = c.only_problem(problem)
     values = {a: c.values(name, a, indicator) for a in _fronts(c, name)}
     ylabel = axis_title(indicator or c.indicators[0])
@@ -112,8 +102,6 @@ def plot_ranks(c: Comparison, indicator: str | None = None, path: Saved = None) 
     ValueError
         There are no blocks to rank within: only one problem, and runs that can't be paired.
     """
-    from moela import plots
-
     overall = c.ranks(indicator)
     if overall.ranking is None:
         raise ValueError(
@@ -133,8 +121,6 @@ def plot_profile(c: Comparison, indicator: str | None = None, path: Saved = None
 
     `ratios` defines the instances.
     """
-    from moela import plots
-
     ratios, name = c.ratios(indicator), indicator or c.indicators[0]
     label = f"{TITLES[name]}: {'best over own' if LARGER_IS_BETTER[name] else 'times the best'}"
     return plots.plot_profile(ratios, xlabel=label, styles=c.styles, path=path)
@@ -212,7 +198,7 @@ def save_pictures(c: Comparison, folder: str | Path) -> list[Path]:
     paths = []
     for name, (_, draw) in named.items():
         paths.append(out / f"{name}.png")
-        draw().savefig(paths[-1], dpi=_DPI)
+        draw(path=paths[-1])
     return paths
 
 
