@@ -90,7 +90,7 @@ def plot_values(
     """Draw an indicator of each run, algorithms side by side."""
     name = c.only_problem(problem)
     values = {a: c.values(name, a, indicator) for a in _fronts(c, name)}
-    ylabel = axis_title(indicator or c.indicators[0])
+    ylabel = axis_title(c.only_indicator(indicator))
     return plots.plot_values(values, ylabel=ylabel, styles=c.styles, title=name, path=path)
 
 
@@ -102,7 +102,7 @@ def plot_ranks(c: Comparison, indicator: str | None = None, path: Saved = None) 
     ValueError
         There are no blocks to rank within: only one problem, and runs that can't be paired.
     """
-    overall = c.ranks(indicator)
+    overall, name = c.ranks(indicator), c.only_indicator(indicator)
     if overall.ranking is None:
         raise ValueError(
             "Mean ranks need two algorithms, and several problems or runs of equal seeds. Got "
@@ -110,7 +110,7 @@ def plot_ranks(c: Comparison, indicator: str | None = None, path: Saved = None) 
             "can't be paired."
         )
     blocks = f"{overall.ranking.n_blocks} {overall.blocks}"
-    title = f"mean ranks by {TITLES[indicator or c.indicators[0]]} over {blocks}"
+    title = f"mean ranks by {TITLES[name]} over {blocks}"
     return plots.plot_ranks(
         overall.algorithms, overall.ranking, styles=c.styles, title=title, path=path
     )
@@ -121,7 +121,7 @@ def plot_profile(c: Comparison, indicator: str | None = None, path: Saved = None
 
     `ratios` defines the instances.
     """
-    ratios, name = c.ratios(indicator), indicator or c.indicators[0]
+    ratios, name = c.ratios(indicator), c.only_indicator(indicator)
     label = f"{TITLES[name]}: {'best over own' if LARGER_IS_BETTER[name] else 'times the best'}"
     return plots.plot_profile(ratios, xlabel=label, styles=c.styles, path=path)
 
