@@ -111,26 +111,13 @@ def make_scale(
     problem: str,
     runs: Sequence[ComparedRun],
     *,
-    ref_point: ArrayLike | None = None,
-    reference_front: ArrayLike | None = None,
+    ref_point: ArrayLike | None,
+    reference_front: ArrayLike | None,
 ) -> tuple[Scale | None, list[str]]:
     """Return the scale of a problem, if any run has a feasible point, and caveats on it.
 
-    Parameters
-    ----------
-    problem : str
-    runs : sequence of ComparedRun
-    ref_point : array [M], "problem", "pooled" or None
-        None is the problem's own if all runs name the same one and some front has a point that is
-        better in every objective; else "pooled", the nadir of the pooled front plus a tenth of its
-        extent.
-    reference_front : array [r, M], optional
-        Known optima, which become part of the pooled front.
-
-    Raises
-    ------
-    ValueError
-        A given point or front doesn't fit the objectives.
+    Without a `ref_point`, the problem's own is used if all runs name the same one and some front
+    has a point that is better in every objective; else the pooled one.
     """
     n_obj, caveats = runs[0].F.shape[1], []
     parts = [run.F for run in runs]

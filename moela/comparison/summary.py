@@ -228,7 +228,7 @@ def summary_text(comparison: Comparison) -> str:
     for heading, sentences in findings(comparison).items():
         lines += [heading, *(f"- {sentence}" for sentence in sentences)]
     if comparison.caveats:
-        lines += ["", "Remarks"]
+        lines += ["", "Caveats"]
         lines += [f"- {caveat}" for caveat in comparison.caveats]
     return "\n".join(_harmless(line) for line in lines)
 

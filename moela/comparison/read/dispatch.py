@@ -35,18 +35,7 @@ ACCEPTED = (
 
 
 def read(results: object) -> list[ComparedRun]:
-    """Return the runs in any accepted object.
-
-    Parameters
-    ----------
-    results
-        See `moela.compare`.
-
-    Raises
-    ------
-    ValueError
-        Something in it isn't accepted, or problems can't be distinguished.
-    """
+    """Return the runs in any object that `moela.compare` accepts, with names."""
     if isinstance(results, Mapping):
         nested = bool(results) and all(_is_by_name(value) for value in results.values())
         if nested:

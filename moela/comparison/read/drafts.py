@@ -58,18 +58,9 @@ def nameless(
     owner: str = "",
     **known: Any,
 ) -> ComparedRun:
-    """Return a run without names from its points.
+    """Return a run without names from its points, cleaned, and its other `known` attributes.
 
-    Parameters
-    ----------
-    F, CV, X
-        As in `clean`.
-    source : str
-        Where the run was read from.
-    owner : str
-        Name of the run in messages. Default: the source.
-    **known
-        Further attributes of `ComparedRun`.
+    Messages call it by its owner, or else by its source.
     """
     points, designs, left_out = clean(owner or source, F, CV, X)
     fields: dict[str, Any] = {"seed": None, "left_out": left_out} | known

@@ -36,12 +36,9 @@ _SOLID = {"circle", "square", "diamond", "cross", "x"}
 def problem_data(comparison: Comparison, problem: str) -> dict[str, Any]:
     """Return the points of a problem as JSON data, and the choices among them.
 
-    Returns
-    -------
-    dict
-        ``names, ideal, span, algorithms`` (with their look), ``points``: ``a`` (number of the
-        algorithm), ``f``, ``x`` and ``brief`` (the design, whole and shortened), ``decoded``; and
-        ``choices``: rows with ``why`` and ``point``.
+    Its keys are ``names, ideal, span, algorithms`` (with their look), ``points``: ``a`` (number of
+    the algorithm), ``f``, ``x`` and ``brief`` (the design, whole and shortened), ``decoded``; and
+    ``choices``: rows with ``why`` and ``point``.
     """
     scale = comparison.scales[problem]
     present = {run.algorithm for run in comparison.runs if run.problem == problem}

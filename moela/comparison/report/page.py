@@ -43,28 +43,12 @@ _MAX_SOURCES, _MAX_KNOWN = 200, 20
 def write_report(
     comparison: Comparison, path: str | os.PathLike[str], *, title: str = "Comparison"
 ) -> Path:
-    """Write a comparison as one HTML file that needs no network.
+    """Write a comparison as one HTML file that needs no network, whole or not at all.
 
     The page has findings in words, tables, pictures, and fronts in which hovering over a point
     shows its design and clicking on it shows the whole design, with ``decode(x)`` if the problem
     has that. Text from data is escaped, never run, and the page's policy allows only its own two
     scripts.
-
-    Parameters
-    ----------
-    comparison : Comparison
-    path : path
-        Written whole or not at all.
-    title : str
-
-    Returns
-    -------
-    pathlib.Path
-
-    Raises
-    ------
-    ImportError
-        If jinja2 or plotly isn't installed (they come with ``pip install moela[report]``).
     """
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined
