@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from moe_costmodel.example import measured as moe_example
-from moela import MOELA, indicators
+from moela import MOELA
+from moela.quality import indicators
 
 __all__ = ["MOELA", "indicators", "moe_example"]
 
@@ -26,17 +27,17 @@ NO_SURROGATE: dict[str, Any] = {"surrogate_size": 0}
 
 def neighborhood(n: int) -> dict[str, Any]:
     """Return the size of a neighborhood of sub-problems."""
-    return {"n_neighbours": n}
+    return {"n_neighbors": n}
 
 
 def near_mating(share: float) -> dict[str, Any]:
     """Return how likely parents come from a neighborhood."""
-    return {"prob_neighbour_mating": share}
+    return {"prob_neighbor_mating": share}
 
 
 def scalarization(by: str) -> dict[str, Any]:
     """Return by which scalar children replace members."""
-    return {"scalarisation": by}
+    return {"scalarization": by}
 
 
 def reference(point: Any) -> dict[str, Any]:
@@ -46,12 +47,12 @@ def reference(point: Any) -> dict[str, Any]:
 
 def tried_neighbors(n: int) -> dict[str, Any]:
     """Return how many neighbors a rival's search tries in a step."""
-    return {"n_neighbours": n}
+    return {"n_neighbors": n}
 
 
 def explored_neighbors(n: int) -> dict[str, Any]:
     """Return how many neighbors MOMAD looks at around an archived design."""
-    return {"n_explore_neighbours": n}
+    return {"n_explore_neighbors": n}
 
 
 def n_regions(algorithm: MOELA) -> int:
@@ -77,11 +78,6 @@ def moe_aggregate(by: str) -> dict[str, Any]:
     return {"over": by}
 
 
-def normalized(wanted: bool) -> dict[str, Any]:
-    """Return whether a token's weights are scaled to sum up to 1."""
-    return {"normalise": wanted}
-
-
 def batch(n: int) -> dict[str, Any]:
     """Return the batch size of a deployment that is evaluated."""
     return {"batch": n}
@@ -92,9 +88,16 @@ def batch(n: int) -> dict[str, Any]:
 
 def neighbors(problem: Any, x: Any, k: int, rng: Any) -> Any:
     """Return k neighbors of a design."""
-    return problem.neighbours(x, k, rng)
+    return problem.neighbors(x, k, rng)
 
 
 def neighbors_many(problem: Any, X: Any, k: int, rng: Any) -> Any:
     """Return k neighbors of each design."""
-    return problem.neighbours_many(X, k, rng)
+    return problem.neighbors_many(X, k, rng)
+
+
+def random_knapsack(**settings: Any) -> Any:
+    """Return a seeded knapsack."""
+    from problems import MultiObjectiveKnapsack
+
+    return MultiObjectiveKnapsack.random(**settings)
