@@ -114,7 +114,7 @@ def _plain(value: Any) -> Any:
     return value.item()
 
 
-class Recorder(PymooEvaluator):
+class RecordingEvaluator(PymooEvaluator):
     """An evaluator that hands everything to another and writes down what was answered.
 
     Parameters
@@ -276,7 +276,7 @@ def _run_pymoo(
     budget: int,
     evaluator: PymooEvaluator | None,
 ) -> tuple[Evaluated, Clock, Clock]:
-    total, recorder = Clock(), Recorder(evaluator)
+    total, recorder = Clock(), RecordingEvaluator(evaluator)
     # An evaluator of the caller's may send the problem to workers, which no clock can go along to.
     timing = timed_evaluations(problem) if evaluator is None else nullcontext(recorder.answering)
     with timing as inside, total.running():

@@ -1,4 +1,4 @@
-"""What a result was made with: versions, machine and date, as plain JSON data."""
+"""Versions of packages, machine and date: the environment in which a result was made."""
 
 from __future__ import annotations
 
@@ -11,8 +11,29 @@ from pathlib import Path
 PACKAGES = ("moela", "pymoo", "numpy", "scipy", "scikit-learn", "numba", "joblib", "moocore")
 
 
+def version_of(package: str, missing: str = "not installed") -> str:
+    """Return the version of an installed distribution, or `missing`."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return missing
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of the packages that results may depend on, by distribution."""
+    return {package: version_of(package) for package in PACKAGES}
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python, platform and packages, as a store keeps them with a run."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    } | package_versions()
+
+
 def provenance() -> dict[str, object]:
-    """Return versions, machine and date of this process.
+    """Return versions, machine and date of this process as JSON data.
 
     Returns
     -------
@@ -20,16 +41,10 @@ def provenance() -> dict[str, object]:
         `date` (UTC, ISO 8601), `python`, `versions` by distribution, and `machine` with processor,
         cores and system.
     """
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            versions[package] = "not installed"
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
-        "versions": versions,
+        "versions": package_versions(),
         "machine": {
             "processor": _processor(),
             "cores": os.cpu_count(),

@@ -17,8 +17,7 @@ from moela._arrays import Floats, rows
 from moela.comparison.read.files import FrontFile, read_front_file
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.evaluation.runners.outcome import OK, failed
-from moela.evaluation.storage.reader import EvaluationStore
-from moela.evaluation.storage.reader import Run as StoredRun
+from moela.evaluation.storage.reader import EvaluationStore, StoredRun
 from moela.experiments import files
 from moela.experiments.results import ExperimentResults
 from moela.provenance import renames

@@ -22,9 +22,9 @@ from test_backends import wait_for
 
 from moela.evaluation.evaluator import Evaluator
 from moela.evaluation.runners.outcome import EvaluationError, failed
-from moela.evaluation.storage.journal import StoreMismatchError
+from moela.evaluation.storage.errors import StoreMismatchError
 from moela.evaluation.storage.reader import EvaluationStore
-from moela.evaluation.storage.sqlite import StoreError
+from moela.evaluation.storage.errors import StoreError
 
 
 def nsga2(**kwargs):

@@ -17,7 +17,8 @@ from pymoo.optimize import minimize
 from moela.evaluation.evaluator import Evaluator
 from moela.evaluation.storage.journal import Journal
 from moela.evaluation.storage.reader import EvaluationStore, describe_runs
-from moela.evaluation.storage.sqlite import SCHEMA_VERSION, StoreError
+from moela.evaluation.storage.errors import StoreError
+from moela.evaluation.storage.schema import SCHEMA_VERSION
 
 X = np.random.default_rng(0).random((12, 6))
 
