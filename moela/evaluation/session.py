@@ -65,7 +65,7 @@ class Session:
 
     def is_over(self) -> bool:
         """Return whether the algorithm has terminated or is gone."""
-        algorithm: Algorithm = None if self._algorithm is None else self._algorithm()
+        algorithm = None if self._algorithm is None else self._algorithm()
         return algorithm is None or algorithm.termination.has_terminated()
 
     def budget(self, algorithm: Algorithm | None) -> int | None:
@@ -73,9 +73,8 @@ class Session:
 
         An algorithm inside the one of the session does not decide that.
         """
-        if algorithm is None or self._algorithm is None or self._algorithm() is not algorithm:
-            return None
-        return evaluation_budget(algorithm.termination)
+        same = self._algorithm is not None and self._algorithm() is algorithm
+        return evaluation_budget(algorithm.termination) if algorithm is not None and same else None
 
     def runner(self, backend: Backend, call: ProblemCall) -> Runner:
         """Return the runner; a new one if the configuration of joblib or the problem changed."""

@@ -7,8 +7,29 @@ import platform
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import TypedDict
 
 PACKAGES = ("moela", "pymoo", "numpy", "scipy", "scikit-learn", "numba", "joblib", "moocore")
+
+
+class Provenance(TypedDict):
+    """The environment of a result, as JSON data.
+
+    Attributes
+    ----------
+    date : str
+        UTC, ISO 8601.
+    python : str
+    versions : dict of str to str
+        By distribution.
+    machine : dict
+        Processor, cores and system.
+    """
+
+    date: str
+    python: str
+    versions: dict[str, str]
+    machine: dict[str, str | int | None]
 
 
 def version_of(package: str, missing: str = "not installed") -> str:
@@ -32,15 +53,8 @@ def versions() -> dict[str, str]:
     } | package_versions()
 
 
-def provenance() -> dict[str, object]:
-    """Return versions, machine and date of this process as JSON data.
-
-    Returns
-    -------
-    dict
-        `date` (UTC, ISO 8601), `python`, `versions` by distribution, and `machine` with processor,
-        cores and system.
-    """
+def provenance() -> Provenance:
+    """Return versions, machine and date of this process."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),

@@ -86,7 +86,7 @@ def dump(signature: object) -> str:
     return json.dumps(signature, sort_keys=True, separators=(",", ":"))
 
 
-def differences(old: Json, new: Json, name: str, before: object = _UNKNOWN) -> list[str]:
+def differences(old: object, new: object, name: str, before: object = _UNKNOWN) -> list[str]:
     """List the differences between two signatures as lines: ``problem.version: '1' -> '2'``.
 
     Parameters
@@ -105,7 +105,7 @@ def differences(old: Json, new: Json, name: str, before: object = _UNKNOWN) -> l
     return list(_differences(renames.modern(old), new, name, before))
 
 
-def _differences(old: Json, new: Json, name: str, before: object) -> Iterator[str]:
+def _differences(old: object, new: object, name: str, before: object) -> Iterator[str]:
     if not (isinstance(old, dict) and isinstance(new, dict)):
         if old not in (new, before):
             yield f"{name}: {old!r} -> {new!r}"

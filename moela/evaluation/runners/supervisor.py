@@ -339,7 +339,7 @@ def _lost(state: _State, process: WorkerProcess, task: _Task, overdue: bool) -> 
             "the evaluation is tried again" if again else "the evaluation counts as crashed",
         )
     if len(task.job) > 1:
-        # Any row of the chunk may be the cause: each is tried alone.
+        # Each row of the chunk may be the cause, so each is tried alone.
         rows = enumerate(task.job)
         state.put_back([_Task((i,), task.X[k : k + 1], task.names, task.epoch) for k, i in rows])
     elif again:
