@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from mccabe import PathGraphingAstVisitor
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("moela", "problems", "moe_costmodel")
 PAGE = ROOT / "docs" / "architecture.md"
@@ -145,3 +147,101 @@ def test_no_folder_is_crowded():
     for path in modules().values():
         counts[folder(path)] += path.name != "__init__.py"
     assert {name: n for name, n in counts.items() if n > MOST_MODULES} == {}
+
+
+# ----------------------------------------------------------------------------------------- words
+
+# Private words of earlier versions, each with a term of the field in its place (CHANGELOG.md). None
+# may be part of a name.
+GONE_WORDS = frozenset([
+    "kick", "kicks", "kicking", "turns", "credit", "credits", "seen", "assistance", "assisted",
+    "teaching", "teach", "ladder", "ladders", "remark", "remarks", "growth", "home",
+    "homes", "way", "ways", "landscape", "told", "came",
+])  # fmt: skip
+# Names that are gone though their words are the field's elsewhere, as in `to_frame`.
+GONE_NAMES = frozenset(["Frame", "frame", "Region", "region"])
+# Public names of the field that hold such a word.
+KEPT = frozenset(["MNKLandscape"])
+
+
+def names(path: Path) -> Iterator[str]:
+    """Yield the names of a module's classes, functions, parameters, and attributes, and its own."""
+    yield path.stem
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.name
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.attr
+
+
+def words_of(name: str) -> set[str]:
+    return {word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)}
+
+
+def test_private_words_are_gone():
+    found = sorted(
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in modules().values()
+        for name in set(names(path)) - KEPT
+        if words_of(name) & GONE_WORDS or name in GONE_NAMES
+    )
+    assert found == []
+
+
+def docstrings(path: Path) -> Iterator[str]:
+    kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    for node in ast.walk(tree(path)):
+        if isinstance(node, kinds) and (text := ast.get_docstring(node)):
+            yield text
+
+
+def test_docstrings_do_not_begin_with_a_riddle():
+    riddles = sorted(
+        f"{path.relative_to(ROOT)}: {text.splitlines()[0]}"
+        for path in modules().values()
+        for text in docstrings(path)
+        if re.match(r"(What|Where|There|One)\b", text)
+    )
+    assert riddles == []
+
+
+# ------------------------------------------------------------------------------- size and types
+
+# The linter holds Python functions to a complexity of 20; it skips the files of compiled kernels,
+# whose loops cannot be handed to numpy.
+MOST_COMPLEX = 25
+# A file fits in a head. The few that are longer hold one class or one kernel that is read whole.
+MOST_LINES = 460
+# Values that pymoo, scikit-learn, or a user's object leave untyped.
+MOST_ANY = 450
+
+
+def test_no_function_is_too_complex():
+    complex_ones = {}
+    for path in modules().values():
+        visitor = PathGraphingAstVisitor()
+        visitor.preorder(tree(path), visitor)
+        for graph in visitor.graphs.values():
+            if graph.complexity() > MOST_COMPLEX:
+                complex_ones[f"{path.relative_to(ROOT)}: {graph.entity}"] = graph.complexity()
+    assert complex_ones == {}
+
+
+def test_files_fit_in_a_head():
+    lengths = {
+        path.relative_to(ROOT).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
+        for path in modules().values()
+    }
+    assert {name: n for name, n in lengths.items() if n > MOST_LINES} == {}
+
+
+def test_any_is_rare():
+    lines = [
+        line
+        for path in modules().values()
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.search(r"\bAny\b", line)
+    ]
+    assert len(lines) < MOST_ANY

@@ -78,6 +78,11 @@ def moe_aggregate(by: str) -> dict[str, Any]:
     return {"over": by}
 
 
+def normalized(wanted: bool) -> dict[str, Any]:
+    """Return whether a token's weights are scaled to sum up to 1."""
+    return {"normalize": wanted}
+
+
 def batch(n: int) -> dict[str, Any]:
     """Return the batch size of a deployment that is evaluated."""
     return {"batch": n}
@@ -94,10 +99,3 @@ def neighbors(problem: Any, x: Any, k: int, rng: Any) -> Any:
 def neighbors_many(problem: Any, X: Any, k: int, rng: Any) -> Any:
     """Return k neighbors of each design."""
     return problem.neighbors_many(X, k, rng)
-
-
-def random_knapsack(**settings: Any) -> Any:
-    """Return a seeded knapsack."""
-    from problems import MultiObjectiveKnapsack
-
-    return MultiObjectiveKnapsack.random(**settings)
