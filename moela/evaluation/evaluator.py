@@ -32,28 +32,14 @@ logger = logging.getLogger("moela.evaluator")
 
 @dataclass(slots=True)
 class _Run:
-    """The state of a run that copies and pickles of the evaluator keep.
+    """The state of a run that copies and pickles of the evaluator keep."""
 
-    Attributes
-    ----------
-    token : object
-        Identifies the algorithm of the run, its copies included.
-    signature : dict or None
-        That of the problem.
-    id : int or None
-        The run in the store.
-    n_answered, n_batches : int
-        Answers and batches so far.
-    elapsed : float
-        Seconds spent running before the current session.
-    """
-
-    token: object = None
-    signature: Signature | None = None
-    id: int | None = None
+    token: object = None  # identifies the algorithm and its copies
+    signature: Signature | None = None  # of the problem
+    id: int | None = None  # in the store
     n_answered: int = 0
     n_batches: int = 0
-    elapsed: float = 0.0
+    elapsed: float = 0.0  # seconds before the current session
     memory: AnswersInMemory = field(default_factory=AnswersInMemory)
 
 
@@ -259,15 +245,20 @@ class Evaluator(PymooEvaluator):
             self._session = None
         token = _token(algorithm)
         starts = algorithm is not None and not algorithm.is_initialized and token != self._run.token
-        # While the last run goes on, a new algorithm is part of it, such as a local search.
-        over = self._session is None or self._aborted or self._session.is_over()
-        if not self._begun or (starts and over):
+        if not self._begun or (starts and self._is_over()):
             self.close()
             self._reset(token)
             self._begun = True
         if self._session is None or self._session.problem is not problem:
             self._session = self._bind(problem, algorithm)
         return self._session
+
+    def _is_over(self) -> bool:
+        """Return whether the last run has ended, so that a new algorithm begins a new run.
+
+        Until then, the new algorithm is part of that run, such as a local search.
+        """
+        return self._session is None or self._aborted or self._session.is_over()
 
     def _bind(self, problem: Problem, algorithm: Algorithm | None) -> Session:
         run, signature = self._run, of_problem(problem)
@@ -363,7 +354,7 @@ class Evaluator(PymooEvaluator):
             finally:
                 fresh.close()
                 if session.answers is not None:
-                    session.answers.flush()
+                    session.answers.journal.flush()
         first = {key: i for i, key in reversed(list(enumerate(keys)))} if self.dedupe else {}
         for i, individual in enumerate(individuals):
             answer = known.outcomes[i] or known.outcomes[first[keys[i]]]

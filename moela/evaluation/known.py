@@ -48,7 +48,7 @@ class AnswersInMemory(dict[bytes, Outcome | bytes]):
     def lookup(self, keys: Sequence[bytes], names: Sequence[str], shape: Sequence[int]) -> Known:
         """Return the known answers; ``shape`` is (n_obj, n_ieq_constr, n_eq_constr)."""
         known = Known([None] * len(keys))
-        seen: set[bytes] = set()
+        earlier: set[bytes] = set()
         for i, key in enumerate(keys):
             value = self.get(key)
             if isinstance(value, bytes):
@@ -56,8 +56,8 @@ class AnswersInMemory(dict[bytes, Outcome | bytes]):
                 value = Outcome(OK, {n: p.copy() for n, p in zip("FGH", parts, strict=True)})
             if value is not None and _covers(value, names):
                 known.outcomes[i] = value
-            elif key not in seen:
-                seen.add(key)
+            elif key not in earlier:
+                earlier.add(key)
                 known.due.append(i)
         return known
 
@@ -116,7 +116,7 @@ class StoredAnswers:
 
         rows = self.journal.lookup(list(dict.fromkeys(keys)), self.run)
         known = Known([None] * len(keys))
-        seen: set[bytes] = set()
+        earlier: set[bytes] = set()
         for i, key in enumerate(keys):
             row = self._choose(rows.get(key, ()), names)
             if row is not None:
@@ -124,9 +124,9 @@ class StoredAnswers:
                 if row.run == self.run.id:
                     known.elapsed = max(known.elapsed, row.elapsed)
             of_this_batch = row is not None and row.run == self.run.id and row.batch == batch
-            if (row is None or of_this_batch) and key not in seen:
+            if (row is None or of_this_batch) and key not in earlier:
                 known.due.append(i)
-            seen.add(key)
+            earlier.add(key)
         return known
 
     def put(
@@ -134,18 +134,6 @@ class StoredAnswers:
     ) -> None:
         """Add an answer to the journal."""
         self.journal.add(self.run.id, n, batch, key, encode(x), outcome, elapsed)
-
-    def note(self, *, n_eval: int, elapsed: float, budget: int | None) -> None:
-        """Update the progress of the run in the journal."""
-        self.journal.update_run(self.run.id, n_eval=n_eval, elapsed=elapsed, budget=budget)
-
-    def flush(self) -> None:
-        """Wait until all answers are committed."""
-        self.journal.flush()
-
-    def close(self) -> None:
-        """Commit all answers and close the journal."""
-        self.journal.close()
 
     def _placed(self, keys: Sequence[bytes], first: int) -> dict[int, Row]:
         """Return the rows at these positions; warn if the run does not repeat itself."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,14 +20,7 @@ from moela.evaluation.storage.journal import Journal
 from moela.evaluation.storage.schema import RunIdentity, RunRow
 from moela.evaluation.storage.sqlite import owner, owner_alive
 from moela.provenance import environment, renames
-from moela.provenance.signature import (
-    Json,
-    Signature,
-    differences,
-    dump,
-    of_algorithm,
-    of_problem,
-)
+from moela.provenance.signature import Json, Signature, differences, dump, of_algorithm, of_problem
 
 logger = logging.getLogger("moela.evaluator")
 
@@ -55,12 +49,7 @@ def enter(
 ) -> OpenRun:
     """Open a store and the run in it that this call continues, or begin a new run.
 
-    Parameters
-    ----------
-    run_id : int or None
-        The run that the evaluator was in before it was closed, copied or pickled.
-    signature : dict
-        That of the problem when the run began.
+    ``run_id`` is the run that the evaluator was in before it was closed, copied or pickled.
 
     Raises
     ------
@@ -153,13 +142,7 @@ def _open(
     ``before`` holds the signatures of problem and algorithm in the spelling of version 0.1.
     """
     runs = journal.runs()
-    wanted = {
-        "problem": identity.problem,
-        "algorithm": identity.algorithm,
-        "seed": identity.seed,
-        "settings": identity.settings,
-    }
-    wanted = json.loads(dump(wanted))
+    wanted = json.loads(dump(asdict(identity)))
     compared = [(_differences(run, wanted, before), run) for run in runs]
     for changes, run in reversed(compared):
         if not changes:
@@ -168,14 +151,9 @@ def _open(
     if runs and on_mismatch == "raise":
         raise StoreMismatchError(_mismatch(journal, compared, identity.seed_drawn))
     # One spelling per file, because evaluations are shared by the stored text of the problem.
-    new = RunIdentity(
-        _as_stored([run.problem for run in runs], identity.problem, before["problem"]),
-        _as_stored([run.algorithm for run in runs], identity.algorithm, before["algorithm"]),
-        identity.seed,
-        identity.seed_drawn,
-        identity.settings,
-    )
-    run = journal.start_run(new, budget)
+    problem = _as_stored([run.problem for run in runs], identity.problem, before["problem"])
+    maker = _as_stored([run.algorithm for run in runs], identity.algorithm, before["algorithm"])
+    run = journal.start_run(replace(identity, problem=problem, algorithm=maker), budget)
     logger.info("run %d begins in %s (seed %s)", run.id, journal.path, run.seed)
     return OpenRun(run, journal, False)
 

@@ -31,21 +31,12 @@ def is_dynamic(problem: Problem) -> bool:
 
 
 class Session:
-    """The handles for one problem in one process; they are never copied or pickled.
-
-    Attributes
-    ----------
-    problem : Problem
-    answers : StoredAnswers or None
-        The answers in the store, if there is one.
-    bar : Progress or None
-        The progress bar, if it is shown.
-    """
+    """The handles for one problem in one process; they are never copied or pickled."""
 
     def __init__(self, problem: Problem, algorithm: Algorithm | None):
         self.problem = problem
-        self.answers: StoredAnswers | None = None
-        self.bar: Progress | None = None
+        self.answers: StoredAnswers | None = None  # with a store
+        self.bar: Progress | None = None  # if it is shown
         self._algorithm = None if algorithm is None else weakref.ref(algorithm)
         self._began = time.monotonic()
         self._pid = os.getpid()
@@ -92,7 +83,8 @@ class Session:
         now = time.monotonic()
         if self.answers is not None and (last or now - self._noted >= _NOTE_SECONDS):
             self._noted = now
-            self.answers.note(n_eval=n_eval, elapsed=elapsed, budget=budget)
+            run, journal = self.answers.run, self.answers.journal
+            journal.update_run(run.id, n_eval=n_eval, elapsed=elapsed, budget=budget)
 
     def show(self, outcomes: Sequence[Outcome]) -> None:
         """Show outcomes in the progress bar."""
@@ -114,4 +106,4 @@ class Session:
         if self._runner is not None:
             self._runner.close()
         if self.answers is not None:
-            self.answers.close()
+            self.answers.journal.close()

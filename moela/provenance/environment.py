@@ -13,23 +13,12 @@ PACKAGES = ("moela", "pymoo", "numpy", "scipy", "scikit-learn", "numba", "joblib
 
 
 class Provenance(TypedDict):
-    """The environment of a result, as JSON data.
+    """The environment of a result, as JSON data."""
 
-    Attributes
-    ----------
-    date : str
-        UTC, ISO 8601.
-    python : str
-    versions : dict of str to str
-        By distribution.
-    machine : dict
-        Processor, cores and system.
-    """
-
-    date: str
+    date: str  # UTC, ISO 8601
     python: str
-    versions: dict[str, str]
-    machine: dict[str, str | int | None]
+    versions: dict[str, str]  # by distribution
+    machine: dict[str, str | int | None]  # processor, cores and system
 
 
 def version_of(package: str, missing: str = "not installed") -> str:
@@ -47,10 +36,8 @@ def package_versions() -> dict[str, str]:
 
 def versions() -> dict[str, str]:
     """Return the versions of Python, platform and packages, as a store keeps them with a run."""
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-    } | package_versions()
+    system = {"python": platform.python_version(), "platform": platform.platform()}
+    return system | package_versions()
 
 
 def provenance() -> Provenance:

@@ -45,23 +45,12 @@ def worker_name() -> str:
 
 @dataclass(frozen=True)
 class ProblemCall:
-    """A problem, and the settings with which its designs are evaluated.
-
-    Attributes
-    ----------
-    problem : Problem
-    retries : int
-        How often a design that fails is tried again.
-    threads : int or None
-        BLAS and OpenMP threads per evaluation; None leaves the number to the libraries.
-    kwargs : dict
-        Passed on to the problem if it has ``requires_kwargs``.
-    """
+    """A problem, and the settings with which its designs are evaluated."""
 
     problem: Problem
-    retries: int = 0
-    threads: int | None = None
-    kwargs: Mapping[str, object] = field(default_factory=dict)
+    retries: int = 0  # of a design that fails
+    threads: int | None = None  # of BLAS and OpenMP; None leaves the number to the libraries
+    kwargs: Mapping[str, object] = field(default_factory=dict)  # see `evaluate`
 
     def __call__(self, X: Designs, names: Sequence[str]) -> list[Outcome]:
         """Evaluate the rows of X within the limit of threads; see `evaluate`."""

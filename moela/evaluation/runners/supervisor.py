@@ -59,14 +59,11 @@ class Supervisor(Runner):
     Parameters
     ----------
     payload : bytes
-        A pickled ProblemCall for the workers.
-    n_workers : int
+        A pickled ProblemCall, whose `retries` and `threads` are those below.
     timeout : float or None
         Seconds per design, after which the worker is killed with every process that it started.
     retries : int
-        How often a design that ran out of time is tried again.
-    threads : int or None
-        BLAS and OpenMP threads of each worker; None leaves the number to the libraries.
+        How often a design that exceeded the timeout is tried again; the worker counts other errors.
     """
 
     def __init__(

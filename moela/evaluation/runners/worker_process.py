@@ -20,15 +20,7 @@ if TYPE_CHECKING:
 
 
 class WorkerSetup:
-    """The problem, environment and import path with which each worker starts.
-
-    Parameters
-    ----------
-    payload : bytes
-        A pickled ProblemCall.
-    threads : int or None
-        BLAS and OpenMP threads of a worker; None leaves the number to the libraries.
-    """
+    """The pickled problem, the environment and the import path with which each worker starts."""
 
     def __init__(self, payload: bytes, threads: int | None):
         self.payload = payload
@@ -52,32 +44,12 @@ class WorkerProcess:
         )
         self._in = cast("IO[bytes]", self._process.stdin)
         self._out = cast("IO[bytes]", self._process.stdout)
-        self.pid = self._process.pid
-
-    @property
-    def name(self) -> str:
-        """The process in messages."""
-        return f"pid {self.pid}"
-
-    @property
-    def running(self) -> bool:
-        """Whether the process has not ended."""
-        return self._process.poll() is None
+        self.name = f"pid {self._process.pid}"
 
     def begin(self, setup: WorkerSetup) -> None:
-        """Send the problem and wait until the worker has loaded it.
-
-        Raises
-        ------
-        EvaluationError
-            The worker cannot load the problem.
-        EOFError, OSError
-            The worker has ended.
-        """
-        send(
-            self._in,
-            {"path": sys.path, "python_path": setup.python_path, "payload": setup.payload},
-        )
+        """Send the problem and wait until the worker has loaded it."""
+        path, payload = setup.python_path, setup.payload
+        send(self._in, {"path": sys.path, "python_path": path, "payload": payload})
         error = receive(self._out)
         if error is not None:
             raise unloadable(error)
@@ -92,10 +64,10 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """End the process and every process that it started."""
-        if self.running:
+        if self._process.poll() is None:
             with suppress(ProcessLookupError, PermissionError):
                 if os.name == "posix":
-                    os.killpg(self.pid, signal.SIGKILL)
+                    os.killpg(self._process.pid, signal.SIGKILL)
                 else:
                     self._process.kill()
 

@@ -203,23 +203,10 @@ class EvaluationStore:
                 f"SELECT {COLUMNS} FROM evaluations {where} ORDER BY id", values
             )
             for row in map(read_row, cursor):
-                outcome, extra = row.outcome, dict(row.outcome.values)
-                yield StoredEvaluation(
-                    run=row.run,
-                    n=row.n,
-                    batch=row.batch,
-                    X=keys.decode(row.x),
-                    F=extra.pop("F", None),
-                    G=extra.pop("G", None),
-                    H=extra.pop("H", None),
-                    extra=extra,
-                    status=outcome.status,
-                    error=outcome.error,
-                    duration=outcome.duration,
-                    worker=outcome.worker,
-                    attempts=outcome.attempts,
-                    elapsed=row.elapsed,
-                )
+                o, extra = row.outcome, dict(row.outcome.values)
+                values = (keys.decode(row.x), *(extra.pop(name, None) for name in "FGH"), extra)
+                how = (o.status, o.error, o.duration, o.worker, o.attempts, row.elapsed)
+                yield StoredEvaluation(row.run, row.n, row.batch, *values, *how)
 
     def population(self, run: int | None = None) -> Population:
         """Return the successful evaluations as evaluated individuals, each design once.

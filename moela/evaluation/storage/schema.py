@@ -63,24 +63,13 @@ COLUMNS = f"id, {WRITTEN}"
 
 @dataclass(frozen=True, slots=True)
 class RunIdentity:
-    """Everything by which a run is recognized.
-
-    Attributes
-    ----------
-    problem, algorithm : dict
-        Their signatures.
-    seed : str or None
-    seed_drawn : bool
-        Whether no seed was given, so that one was drawn.
-    settings : dict
-        Settings of the evaluator on which the last bits of a result may depend.
-    """
+    """Everything by which a run is recognized, and whether its seed had to be drawn."""
 
     problem: Signature
     algorithm: Signature
     seed: str | None
     seed_drawn: bool
-    settings: dict[str, Json]
+    settings: dict[str, Json]  # of the evaluator: those that may change the last bits of a result
 
 
 @dataclass(slots=True)

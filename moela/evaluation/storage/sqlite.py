@@ -89,7 +89,7 @@ def _explained(path: Path, text: str) -> str:
 
 def _damaged(path: Path, details: str) -> str:
     return (
-        f"The store {path} is damaged ({details}). It was not changed. Save what can be read with "
+        f"The store {path} is damaged ({details}). It was not changed. Save its readable part with "
         f"`sqlite3 {path.name} .recover | sqlite3 saved.db`, or restore a copy."
     )
 

@@ -155,9 +155,9 @@ def test_uncounted_evaluations_are_not_counted():
 
 
 def test_the_callback_sees_every_batch():
-    seen = []
-    solve(One(), Evaluator(callback=lambda pop: seen.append(len(pop))), 60)
-    assert seen == [20, 20, 20]
+    sizes = []
+    solve(One(), Evaluator(callback=lambda pop: sizes.append(len(pop))), 60)
+    assert sizes == [20, 20, 20]
 
 
 def test_a_second_run_with_the_same_evaluator_starts_counting_anew():
@@ -292,11 +292,11 @@ def test_a_search_inside_an_algorithm_belongs_to_its_run():
     evaluator = Evaluator()
     algorithm = Memetic(pop_size=20)
     algorithm.setup(One(), termination=("n_eval", 100), seed=1, evaluator=evaluator)
-    seen = []
+    counts = []
     while algorithm.has_next():
         algorithm.next()
-        seen.append(evaluator.n_eval)
-    assert seen == [20, 50, 70, 90, 100]
+        counts.append(evaluator.n_eval)
+    assert counts == [20, 50, 70, 90, 100]
 
 
 def test_a_problem_that_changes_with_time_is_not_answered_from_memory():

@@ -129,8 +129,8 @@ def test_the_display_and_the_default_termination_do_not_see_failures(capsys):
         evaluator=Evaluator(on_error="infeasible"),
     )
     assert "E+1" not in capsys.readouterr().out
-    seen = termination.f.termination.data
-    assert np.all(seen["nadir"] < 100)
+    data = termination.f.termination.data
+    assert np.all(data["nadir"] < 100)
 
 
 @pytest.mark.parametrize("how", ["raise", "nan", "hang", "die"])
