@@ -33,6 +33,7 @@ from .experiments.run import (
 from .experiments.run import (
     run_experiment as run_experiment,
 )
+from .learning.models import Models as Models
 from .plots.front import plot_front as plot_front
 from .quality.front import Front as Front
 from .search.moela import MOELA as MOELA

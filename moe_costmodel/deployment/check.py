@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from moe_costmodel._checks import complain
+from moe_costmodel._checks import invalid
 from moe_costmodel.deployment.evaluation import Evaluation
 from moe_costmodel.hardware import Link
 from moe_costmodel.objectives import OBJECTIVES, Predicted
@@ -198,11 +198,11 @@ def check(
     """
     model = deployment or plan.deployment
     if model is None:
-        raise complain(
-            "deployment",
+        raise invalid(
             "Plan.check",
-            "a DeploymentModel for a plan that was loaded (its file holds no kernel times)",
+            "deployment",
             None,
+            "a DeploymentModel for a plan that was loaded (its file holds no kernel times)",
         )
     here = model.on(other)
     found = here.evaluate_plan(plan)
@@ -225,11 +225,11 @@ def check(
 
 def _switch(plan: Plan, running: Plan, here: DeploymentModel, found: Evaluation) -> Switch:
     if (running.shape, running.n_layers) != (plan.shape, plan.n_layers):
-        raise complain(
-            "running",
+        raise invalid(
             "Plan.check",
-            f"of the same model, {plan.n_layers} layers of {plan.shape}",
+            "running",
             f"{running.n_layers} layers of {running.shape}",
+            f"of the same model, {plan.n_layers} layers of {plan.shape}",
         )
     arriving = plan.placement.on_device() > 0
     if running.n_devices == plan.n_devices:

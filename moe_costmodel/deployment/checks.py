@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from moe_costmodel._checks import complain
+from moe_costmodel._checks import invalid
 from moe_costmodel.gating.rules import GateRule
 from moe_costmodel.placement.placement import Placement
 from moe_costmodel.shapes import LayerShape
@@ -30,30 +30,30 @@ def check_traces(traces: list[RoutingTrace], shape: LayerShape) -> None:
     """Complain about traces that do not fit one another, or the shape."""
     if not traces or not all(isinstance(trace, RoutingTrace) for trace in traces):
         got = next((repr(t) for t in traces if not isinstance(t, RoutingTrace)), "none")
-        raise complain(
-            "traces", "DeploymentModel", "at least one RoutingTrace (RoutingTrace.load)", got
+        raise invalid(
+            "DeploymentModel", "traces", got, "at least one RoutingTrace (RoutingTrace.load)"
         )
     first = traces[0]
     for trace in traces:
         if trace.is_load_only:
-            raise complain(
-                "traces",
+            raise invalid(
                 "DeploymentModel",
-                "recorded token by token, since the batch size decides the steps",
+                "traces",
                 f"{trace!r}",
+                "recorded token by token, since the batch size decides the steps",
             )
         sizes = (trace.n_layers, trace.n_experts, trace.k)
         wanted = (first.n_layers, shape.n_experts, shape.k)
         if sizes != wanted:
-            raise complain(
-                "traces",
+            raise invalid(
                 "DeploymentModel",
+                "traces",
+                f"{trace.source} with {sizes}",
                 f"of {wanted[0]} layers, {wanted[1]} experts and {wanted[2]} choices, as the "
                 "shape and the first trace",
-                f"{trace.source} with {sizes}",
             )
     if shape.n_local != shape.n_experts:
-        raise complain("shape", "DeploymentModel", "of the whole layer, n_local = n_experts", shape)
+        raise invalid("DeploymentModel", "shape", shape, "of the whole layer, n_local = n_experts")
 
 
 def checked_gates(
@@ -63,7 +63,7 @@ def checked_gates(
     if gates is None or isinstance(gates, GateRule):
         gates = (gates,) * n_layers
     if len(gates) != n_layers:
-        raise complain("gates", "DeploymentModel", f"{n_layers}, one a layer", len(gates))
+        raise invalid("DeploymentModel", "gates", len(gates), f"{n_layers}, one a layer")
     rules = tuple(None if rule == _KEEP_ALL else rule for rule in gates)
     if any(rule is not None for rule in rules):
         require_weights(traces)
@@ -83,15 +83,12 @@ def checked_slots(
     """Return the expert of each slot, (n_layers, n_slots), ascending on each device."""
     if placement is None:
         if n_experts % n_devices:
-            raise complain("n_devices", "DeploymentModel", f"a divisor of {n_experts}", n_devices)
+            raise invalid("DeploymentModel", "n_devices", n_devices, f"a divisor of {n_experts}")
         placement = np.tile(np.arange(n_experts), (n_layers, 1))
     if isinstance(placement, Placement):
         if placement.n_devices != n_devices:
-            raise complain(
-                "placement",
-                "DeploymentModel",
-                f"on {n_devices} devices",
-                f"{placement.n_devices}",
+            raise invalid(
+                "DeploymentModel", "placement", f"{placement.n_devices}", f"on {n_devices} devices"
             )
         placement = placement.physical_to_logical
     slots = np.asarray(placement)
@@ -102,19 +99,19 @@ def checked_slots(
         or slots.shape[1] % n_devices
         or slots.dtype.kind not in "ui"
     ):
-        raise complain(
-            "placement",
+        raise invalid(
             "DeploymentModel",
+            "placement",
+            f"shape {slots.shape}, dtype {slots.dtype}",
             f"integers of shape ({n_layers}, slots), at least {n_experts} slots, and as "
             f"many on each of {n_devices} devices",
-            f"shape {slots.shape}, dtype {slots.dtype}",
         )
     if slots.min() < 0 or slots.max() >= n_experts:
-        raise complain(
-            "placement",
+        raise invalid(
             "DeploymentModel",
-            f"of experts 0 .. {n_experts - 1}",
+            "placement",
             f"{slots.min()} .. {slots.max()}",
+            f"of experts 0 .. {n_experts - 1}",
         )
     # The order of a device's slots changes nothing; sorted, equal layers are found again.
     by_device = slots.astype(np.int64).reshape(n_layers, n_devices, -1)
@@ -136,17 +133,17 @@ def checked_capacities(
         or array.ndim not in (0, 2)
         or array.shape not in {(), shape, (n_layers, 1)}
     ):
-        raise complain(
-            "capacities",
+        raise invalid(
             "DeploymentModel",
-            f"one integer, {n_layers} of them, or of shape {shape}",
+            "capacities",
             f"shape {array.shape}, dtype {array.dtype}",
+            f"one integer, {n_layers} of them, or of shape {shape}",
         )
     if array.min() < 1 or array.max() > n_local:
-        raise complain(
-            "capacities",
+        raise invalid(
             "DeploymentModel",
-            f"from 1 to the {n_local} slots of a device",
+            "capacities",
             f"{array.min()} .. {array.max()}",
+            f"from 1 to the {n_local} slots of a device",
         )
     return np.ascontiguousarray(np.broadcast_to(array, shape).astype(np.int64))

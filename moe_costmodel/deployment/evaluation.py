@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moe_costmodel._arrays import Floats
-from moe_costmodel._checks import check_choice
+from moe_costmodel._checks import one_of
 from moe_costmodel.deployment.kernels import step_statistics
 from moe_costmodel.deployment.layers import LayerSteps
 from moe_costmodel.objectives import OBJECTIVES, Predicted
@@ -48,7 +48,7 @@ class Evaluation:
     >>> from moe_costmodel.example import measured as example
     >>> model = DeploymentModel(
     ...     RoutingTrace.example("code"),
-    ...     example.example_hardware(devices=2),
+    ...     example.example_hardware(n_devices=2),
     ...     example.example_latency(),
     ...     shape=example.example_shape(),
     ...     n_devices=2,
@@ -98,7 +98,7 @@ class Evaluation:
     def _of(self, name: str) -> Floats:
         """Return an objective in every window, computed when it is first asked for."""
         if name not in self._values:
-            check_choice(name, OBJECTIVES, "name", "Evaluation")
+            one_of("Evaluation", "name", name, OBJECTIVES)
             if name in _TIMED:
                 self._values |= self._timed(self.step_seconds)
             elif name in _WAITING:

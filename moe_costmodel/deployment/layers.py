@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moe_costmodel._arrays import Floats, Ints
-from moe_costmodel._checks import complain
+from moe_costmodel._checks import invalid
 from moe_costmodel.buffering.replay import POLICIES
 from moe_costmodel.deployment.kernels import (
     kept_choices,
@@ -332,11 +332,11 @@ class LayerCosts:
         slots, layer = choice.slots, choice.layer
         copies = np.bincount(slots, minlength=self.shape.n_experts)
         if not copies.all():
-            raise complain(
-                "placement",
+            raise invalid(
                 "DeploymentModel.evaluate",
-                "complete, every expert in a slot of every layer",
+                "placement",
                 f"none for expert {int(np.argmin(copies))} of layer {layer}",
+                "complete, every expert in a slot of every layer",
             )
         n_local = len(slots) // self.n_devices
         steps = self.steps(choice.batch)

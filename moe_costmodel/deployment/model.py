@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from moe_costmodel._checks import check_choice, check_positive, complain
+from moe_costmodel._checks import count, invalid, one_of
 from moe_costmodel.buffering.replay import POLICIES
 from moe_costmodel.deployment.checks import (
     Gates,
@@ -98,7 +98,7 @@ class DeploymentModel:
     >>> from moe_costmodel.example import measured as example
     >>> model = DeploymentModel(
     ...     RoutingTrace.example("code"),
-    ...     example.example_hardware(devices=2),
+    ...     example.example_hardware(n_devices=2),
     ...     example.example_latency(),
     ...     shape=example.example_shape(),
     ...     n_devices=2,
@@ -133,32 +133,32 @@ class DeploymentModel:
         self.traces: list[RoutingTrace] = list(traces) if several else [traces]  # type: ignore
         self.shape = shape
         check_traces(self.traces, shape)
-        self.mode = check_choice(mode, ("prefill", "decode"), "mode", owner)
-        self.n_devices = check_positive(n_devices or hardware.n_devices, "n_devices", owner)
-        self.n_nodes = check_positive(
-            n_nodes or (hardware.n_nodes if n_devices is None else 1), "n_nodes", owner
+        self.mode = one_of(owner, "mode", mode, ("prefill", "decode"))
+        self.n_devices = count(owner, "n_devices", n_devices or hardware.n_devices)
+        self.n_nodes = count(
+            owner, "n_nodes", n_nodes or (hardware.n_nodes if n_devices is None else 1)
         )
         if self.n_devices > shape.n_experts:
-            raise complain(
-                "n_devices",
+            raise invalid(
                 owner,
-                f"at most the {shape.n_experts} experts of a layer",
+                "n_devices",
                 self.n_devices,
+                f"at most the {shape.n_experts} experts of a layer",
             )
         if self.n_devices % self.n_nodes:
-            raise complain("n_nodes", owner, f"a divisor of {self.n_devices} devices", self.n_nodes)
+            raise invalid(owner, "n_nodes", self.n_nodes, f"a divisor of {self.n_devices} devices")
         if self.n_devices > 1:
             hardware.link("device_to_device")
         if self.n_nodes > 1:
             hardware.link("node_to_node")
         if not 0 < coverage < 1:
-            raise complain("coverage", owner, "between 0 and 1", coverage)
+            raise invalid(owner, "coverage", coverage, "between 0 and 1")
         self.hardware, self.latency = hardware, latency
         self.rest = rest or RestOfModel()
         self.memory = memory
         if memory is not None and memory.n_moe_layers != self.n_layers:
-            raise complain(
-                "memory", owner, f"of the traces' {self.n_layers} MoE layers", memory.n_moe_layers
+            raise invalid(
+                owner, "memory", memory.n_moe_layers, f"of the traces' {self.n_layers} MoE layers"
             )
         self.context = context
         self.max_context = max_context or max(int(t.sequence_lengths.max()) for t in self.traces)
@@ -251,8 +251,8 @@ class DeploymentModel:
         slots = checked_slots(placement, self.n_layers, self.shape.n_experts, self.n_devices)
         n_local = slots.shape[1] // self.n_devices
         keep = checked_capacities(capacities, self.n_layers, self.n_devices, n_local)
-        check_choice(policy, ONLINE, "policy", "DeploymentModel.evaluate")
-        batch = check_positive(batch, "batch", "DeploymentModel.evaluate")
+        one_of("DeploymentModel.evaluate", "policy", policy, ONLINE)
+        batch = count("DeploymentModel.evaluate", "batch", batch)
         steps = self._layers.steps(batch)
         layers = self._find_layers(rules, keep, policy, slots, batch)
         expert = self.shape.expert_bytes
@@ -480,8 +480,8 @@ class DeploymentModel:
             ("mode", self.mode, plan.mode),
         ):
             if here != there:
-                raise complain(
-                    "plan", "DeploymentModel", f"of {name} {here}", f"{plan.model}, {name} {there}"
+                raise invalid(
+                    "DeploymentModel", "plan", f"{plan.model}, {name} {there}", f"of {name} {here}"
                 )
         return self.evaluate(
             plan.gates, plan.capacities, plan.policy, plan.placement, plan.batch_size

@@ -19,10 +19,10 @@ from .experts import (
 from .memory import peak_activation_bytes as peak_activation_bytes
 from .padded import padded_batch as padded_batch
 from .parallel import ExpertParallel as ExpertParallel
-from .static import static_gating as static_gating
-from .thresholds import (
+from .router import (
     apply_rule as apply_rule,
 )
-from .thresholds import (
+from .router import (
     route as route,
 )
+from .static import static_gating as static_gating

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from moe_costmodel._checks import check_choice, complain
+from moe_costmodel._checks import invalid, one_of
 from moe_costmodel.gating.rules import GateRule
 from moe_costmodel.objectives import OBJECTIVES
 from moe_costmodel.plans.export_files import Export, refusal
@@ -42,11 +42,11 @@ def _evaluator(plan: Plan, evaluate: Evaluate | None, owner: str) -> Evaluate:
         return evaluate
     model = plan.deployment
     if model is None:
-        raise complain(
-            "evaluate",
+        raise invalid(
             owner,
-            "a function of a plan for one that was loaded (or bind a DeploymentModel to it)",
+            "evaluate",
             None,
+            "a function of a plan for one that was loaded (or bind a DeploymentModel to it)",
         )
 
     def by_model(candidate: Plan) -> Costs:
@@ -101,7 +101,7 @@ def best_single_rule(
     """
     kinds = tuple(kinds)
     for kind in kinds:
-        check_choice(kind, ("skip", "top-p", "top-k"), "kinds", "best_single_rule")
+        one_of("best_single_rule", "kinds", kind, ("skip", "top-p", "top-k"))
     own_rules = {rule for rule in plan.gates if rule is not None}
     if len(set(plan.gates)) == 1 and all(rule.kind in kinds for rule in own_rules):
         return plan, []

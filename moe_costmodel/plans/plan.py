@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from moe_costmodel._checks import check_choice, check_positive, complain
+from moe_costmodel._checks import count, invalid, one_of
 from moe_costmodel.buffering.replay import POLICIES
 from moe_costmodel.gating.rules import GateRule
 from moe_costmodel.objectives import OBJECTIVES, Predicted
@@ -100,52 +100,52 @@ class Plan:
     def __post_init__(self) -> None:
         for name in ("model", "quality_kind"):
             if not isinstance(getattr(self, name), str):
-                raise complain(name, "Plan", "text", repr(getattr(self, name)))
+                raise invalid("Plan", name, repr(getattr(self, name)), "text")
         for name, kind in (("shape", LayerShape), ("placement", Placement)):
             if not isinstance(getattr(self, name), kind):
-                raise complain(name, "Plan", f"a {kind.__name__}", repr(getattr(self, name)))
-        check_choice(self.mode, ("prefill", "decode"), "mode", "Plan")
-        check_positive(self.batch_size, "batch_size", "Plan")
-        check_choice(self.policy, sorted(set(POLICIES) - {"min"}), "policy", "Plan")
+                raise invalid("Plan", name, repr(getattr(self, name)), f"a {kind.__name__}")
+        one_of("Plan", "mode", self.mode, ("prefill", "decode"))
+        count("Plan", "batch_size", self.batch_size)
+        one_of("Plan", "policy", self.policy, sorted(set(POLICIES) - {"min"}))
         if self.shape.n_local != self.shape.n_experts:
-            raise complain(
-                "shape", "Plan", "of the whole layer, n_local = n_experts", self.shape.n_local
+            raise invalid(
+                "Plan", "shape", self.shape.n_local, "of the whole layer, n_local = n_experts"
             )
         if self.placement.n_experts != self.shape.n_experts:
-            raise complain(
-                "placement",
+            raise invalid(
                 "Plan",
-                f"of the layer's {self.shape.n_experts} experts",
+                "placement",
                 self.placement.n_experts,
+                f"of the layer's {self.shape.n_experts} experts",
             )
         object.__setattr__(self, "capacities", self._checked_capacities())
         object.__setattr__(self, "gates", self._checked_gates())
         nodes = self.devices_per_node or self.n_devices
         if isinstance(nodes, bool) or not isinstance(nodes, int) or nodes < 1:
-            raise complain("devices_per_node", "Plan", "a positive integer", repr(nodes))
+            raise invalid("Plan", "devices_per_node", repr(nodes), "a positive integer")
         if self.n_devices % nodes:
-            raise complain(
-                "devices_per_node", "Plan", f"a divisor of {self.n_devices} devices", nodes
+            raise invalid(
+                "Plan", "devices_per_node", nodes, f"a divisor of {self.n_devices} devices"
             )
         object.__setattr__(self, "devices_per_node", nodes)
         numbers = tuple(self.layers) or tuple(range(self.n_layers))
         good = all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in numbers)
         good = good and all(b > a for a, b in pairwise(numbers))
         if len(numbers) != self.n_layers or not good:
-            raise complain(
-                "layers", "Plan", f"{self.n_layers} ascending layer numbers", list(numbers)
+            raise invalid(
+                "Plan", "layers", list(numbers), f"{self.n_layers} ascending layer numbers"
             )
         object.__setattr__(self, "layers", numbers)
         for name, predicted in self.objectives.items():
-            check_choice(name, OBJECTIVES, "objectives", "Plan")
+            one_of("Plan", "objectives", name, OBJECTIVES)
             if not isinstance(predicted, Predicted):
-                raise complain("objectives", "Plan", "Predicted values", repr(predicted))
+                raise invalid("Plan", "objectives", repr(predicted), "Predicted values")
         for name in ("provenance", "versions"):
             mapping = getattr(self, name)
             if not isinstance(mapping, dict) or not all(
                 isinstance(item, str) for pair in mapping.items() for item in pair
             ):
-                raise complain(name, "Plan", "a mapping of text to text", repr(mapping))
+                raise invalid("Plan", name, repr(mapping), "a mapping of text to text")
 
     def _checked_capacities(self) -> NDArray[np.int64]:
         shape = (self.n_layers, self.n_devices)
@@ -153,30 +153,30 @@ class Plan:
             return np.full(shape, self.slots_per_device, dtype=np.int64)
         array = np.asarray(self.capacities)
         if array.shape != shape or array.dtype.kind not in "ui":
-            raise complain(
-                "capacities",
+            raise invalid(
                 "Plan",
-                f"integers of shape {shape} (layers, devices)",
+                "capacities",
                 f"shape {array.shape}, dtype {array.dtype}",
+                f"integers of shape {shape} (layers, devices)",
             )
         bad = np.argwhere((array < 1) | (array > self.slots_per_device))
         if len(bad):
             layer, device = (int(i) for i in bad[0])
-            raise complain(
-                "capacities",
+            raise invalid(
                 "Plan",
-                f"from 1 to the {self.slots_per_device} slots of a device",
+                "capacities",
                 f"{array[layer, device]} at layer {layer}, device {device}",
+                f"from 1 to the {self.slots_per_device} slots of a device",
             )
         return array.astype(np.int64)
 
     def _checked_gates(self) -> tuple[GateRule | None, ...]:
         gates = tuple(self.gates) or (None,) * self.n_layers
         if len(gates) != self.n_layers:
-            raise complain("gates", "Plan", f"one a layer, {self.n_layers}", len(gates))
+            raise invalid("Plan", "gates", len(gates), f"one a layer, {self.n_layers}")
         for rule in gates:
             if rule is not None and not isinstance(rule, GateRule):
-                raise complain("gates", "Plan", "GateRules or None", repr(rule))
+                raise invalid("Plan", "gates", repr(rule), "GateRules or None")
         return gates
 
     @property

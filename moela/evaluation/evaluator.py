@@ -14,6 +14,7 @@ from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 
+from moela._arrays import Design
 from moela.evaluation import progress, run_identity
 from moela.evaluation.batch import compute, jobs_of, unevaluated
 from moela.evaluation.known import AnswersInMemory, Known, StoredAnswers
@@ -24,7 +25,7 @@ from moela.evaluation.runners.runner import VECTORIZED_CHUNK, Runner
 from moela.evaluation.session import Session, is_dynamic
 from moela.evaluation.settings import check_settings
 from moela.evaluation.storage.errors import StoreError
-from moela.evaluation.storage.keys import Design, keys_of
+from moela.evaluation.storage.keys import keys_of
 from moela.provenance.signature import Signature, differences, of_problem
 
 logger = logging.getLogger("moela.evaluator")

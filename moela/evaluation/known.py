@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from moela._arrays import Design
 from moela.evaluation.runners.outcome import OK, Outcome
 from moela.evaluation.storage.journal import Journal
-from moela.evaluation.storage.keys import Design, encode
+from moela.evaluation.storage.keys import encode
 from moela.evaluation.storage.schema import Row, RunRow
 
 logger = logging.getLogger("moela.evaluator")

@@ -19,10 +19,9 @@ from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 from threadpoolctl import threadpool_limits
 
-from moela._arrays import Designs, Floats, rows
+from moela._arrays import Design, Designs, Floats, rows
 from moela.evaluation.batch import unevaluated
 from moela.evaluation.runners.outcome import OK, SKIPPED
-from moela.evaluation.storage.keys import Design
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -14,6 +14,7 @@ Whenever you change a name, extend the tables in the same commit:
   object behaves as in version 0.1.
 - You remove a public attribute, or make one private: add a line to `DROPPED`, with the value whose
   behavior the object has kept. Use `ANY` if the attribute only repeated other attributes.
+- You merge several attributes into one: add two functions to `COMBINED`.
 
 Use the names of today for classes and attributes; only `DROPPED` names attributes as version 0.1
 did. Write values as plain data: lists, not tuples. A line holds for subclasses, too, as long as the
@@ -24,7 +25,7 @@ subclass of ours, repeat the line under the subclass itself.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,19 +36,27 @@ if TYPE_CHECKING:
 
 PACKAGES: Final = frozenset(["moela", "problems", "moe_costmodel"])
 
+Combine = Callable[[dict[str, Any]], dict[str, Any]]
+
 ANY: Final = object()
 """In `DROPPED`: any value that version 0.1 has stored is accepted."""
 
-RENAMED_CLASSES: dict[str, str] = {}
+RENAMED_CLASSES: dict[str, str] = {
+    "moela.Duplicates": "moela.Seen",
+}
 """By public name of a class today: its public name in version 0.1."""
 
 _NEIGHBORS = {"n_neighbors": "n_neighbours"}
 _MATING = {"prob_neighbor_mating": "prob_neighbour_mating", "scalarization": "scalarisation"}
 RENAMED: dict[str, dict[str, str]] = {
     "moela.BatchMOEAD": _NEIGHBORS | _MATING,
-    "moela.MOELA": _NEIGHBORS | _MATING,
+    "moela.MOELA": _NEIGHBORS | {"ref_point": "reference"},
     "moela.MOMAD": _NEIGHBORS
-    | {"n_explore_neighbors": "n_explore_neighbours", "scalarization": "scalarisation"},
+    | {
+        "n_explore_neighbors": "n_explore_neighbours",
+        "n_perturbation_moves": "n_kicks",
+        "scalarization": "scalarisation",
+    },
     "moela.MOOS": _NEIGHBORS,
     "moela.MOOSTAGE": _NEIGHBORS | {"n_model_neighbors": "n_model_neighbours"},
     "moela.PublishedMOELA": _NEIGHBORS | _MATING,
@@ -57,8 +66,59 @@ RENAMED: dict[str, dict[str, str]] = {
 ADDED: dict[str, dict[str, object]] = {}
 """By class: an attribute that version 0.1 did not have, and the value that means the same."""
 
-DROPPED: dict[str, dict[str, object]] = {}
+DROPPED: dict[str, dict[str, object]] = {
+    "moela.MOELA": {
+        "descend": "auto",
+        "kicks": True,
+        "n_candidates": 100,
+        "prob_neighbour_mating": 0.9,
+        "scalarisation": "chebyshev",
+    },
+}
 """By class: an attribute that only version 0.1 had, and the value that is accepted."""
+
+_MODELS = {
+    "starts": "start_model",
+    "moves": "move_model",
+    "hamming": "landscape",
+    "surrogate_size": "surrogate_size",
+}
+_ALL_MODELS = {"starts": "auto", "moves": "auto", "hamming": True, "surrogate_size": 1000}
+_NO_MODELS = {"starts": None, "moves": None, "hamming": True, "surrogate_size": 0}
+
+
+def _four_models(settings: dict[str, Any]) -> dict[str, Any]:
+    """Replace `models` of MOELA by the four parameters that version 0.1 had."""
+    if "models" not in settings:
+        return settings
+    models = settings["models"]
+    if not isinstance(models, dict):
+        models = _NO_MODELS if models is None else _ALL_MODELS
+    old = {
+        was: "default" if models[name] == "auto" else models[name] for name, was in _MODELS.items()
+    }
+    return {key: value for key, value in settings.items() if key != "models"} | old
+
+
+def _one_models(settings: dict[str, Any]) -> dict[str, Any]:
+    """Replace the four parameters of MOELA in version 0.1 by `models`."""
+    if not settings.keys() >= set(_MODELS.values()):
+        return settings
+    models = {
+        name: "auto" if settings[was] == "default" else settings[was]
+        for name, was in _MODELS.items()
+    }
+    value: Any = {"class": "moela.Models", **models}
+    if models == _ALL_MODELS:
+        value = "auto"
+    elif models == _NO_MODELS:
+        value = None
+    rest = {key: value for key, value in settings.items() if key not in _MODELS.values()}
+    return rest | {"models": value}
+
+
+COMBINED: dict[str, tuple[Combine, Combine]] = {"moela.MOELA": (_four_models, _one_models)}
+"""By class: from the attributes of today to those of version 0.1, and back."""
 
 _OURS = re.compile(rf"({'|'.join(sorted(PACKAGES))})(?:\.[a-z_][a-z_0-9]*)+\.(_*[A-Z][\w.]*)")
 # By the name with which a class was signed in this process: its own name and those of its bases,
@@ -88,6 +148,10 @@ def old_name(kind: type | FunctionType) -> str:
 def old_settings(kind: type, settings: Mapping[str, Json]) -> dict[str, Json]:
     """Return the attributes of an object, as plain data, as version 0.1 would have signed them."""
     bases = _bases(kind)
+    settings = dict(settings)
+    for base in bases:
+        if base in COMBINED:
+            settings = COMBINED[base][0](settings)
     names, added, dropped = (_merged(table, bases) for table in (RENAMED, ADDED, DROPPED))
     old = {
         names.get(key, key): value
@@ -150,11 +214,15 @@ def _modern_settings(settings: Mapping[str, Json], bases: tuple[str, ...]) -> di
         own = STATE.get(RENAMED_CLASSES.get(base, base))
         if own is not None:
             state.update(STATE_OF_ALL.split(), own.split())
-    return _merged(ADDED, bases) | {
+    read = _merged(ADDED, bases) | {
         today.get(key, key): value
         for key, value in settings.items()
         if key not in state and not (key in dropped and dropped[key] in (ANY, value))
     }
+    for base in bases:
+        if base in COMBINED:
+            read = COMBINED[base][1](read)
+    return read
 
 
 def _merged(table: Mapping[str, Mapping[str, Any]], bases: tuple[str, ...]) -> dict[str, Any]:

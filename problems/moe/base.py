@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from pymoo.core.problem import Problem
 
 from moe_costmodel import RoutingTrace
-from moe_costmodel._checks import check_choice, complain
+from moe_costmodel._checks import invalid, one_of
 from problems._arrays import Floats, Ints
 
 __all__ = ["OVER", "Floats", "Ints", "MoEProblem", "as_windows", "checked_names", "combine"]
@@ -60,7 +60,7 @@ class MoEProblem(Problem):
         array = np.asarray(X)
         array = array[None] if array.ndim == 1 else array
         if array.ndim != 2 or array.shape[1] != self.n_var:
-            raise complain("X", owner, f"of shape [n, {self.n_var}]", f"shape {np.shape(X)}")
+            raise invalid(owner, "X", f"shape {np.shape(X)}", f"of shape [n, {self.n_var}]")
         if array.dtype.kind not in "iu":
             try:
                 whole = array.astype(np.int64)
@@ -68,16 +68,18 @@ class MoEProblem(Problem):
             except (TypeError, ValueError):
                 exact = False
             if not exact:
-                raise complain("X", owner, "whole numbers", f"dtype {array.dtype}")
+                raise invalid(owner, "X", f"dtype {array.dtype}", "whole numbers")
             array = whole
         rows: Ints = array.astype(np.int64, copy=False)
         outside = np.argwhere((rows < self.xl) | (rows > self.xu))
         if len(outside):
             i, j = (int(value) for value in outside[0])
-            raise complain(
-                "X", owner, f"from {self.xl[j]:g} to {self.xu[j]:g} in column {j}",
+            raise invalid(
+                owner,
+                "X",
                 f"{rows[i, j]} in row {i}",
-            )  # fmt: skip
+                f"from {self.xl[j]:g} to {self.xu[j]:g} in column {j}",
+            )
         return rows
 
     def check(self, X: ArrayLike) -> None:
@@ -120,28 +122,30 @@ def as_windows(
     listed = [trace] if isinstance(trace, RoutingTrace) else trace
     several = isinstance(listed, Sequence) and len(listed) > 0
     if not several or not all(isinstance(item, RoutingTrace) for item in listed):
-        raise complain("trace", owner, "a RoutingTrace or a sequence of them", repr(trace))
+        raise invalid(owner, "trace", repr(trace), "a RoutingTrace or a sequence of them")
     listed = list(listed)
     first = listed[0]
     for item in listed:
         if (item.n_layers, item.n_experts) != (first.n_layers, first.n_experts):
-            raise complain(
-                "trace", owner,
-                f"of one model: {first.n_layers} layers of {first.n_experts} experts",
+            raise invalid(
+                owner,
+                "trace",
                 f"{item.n_layers} of {item.n_experts} in {item.source!r}",
-            )  # fmt: skip
+                f"of one model: {first.n_layers} layers of {first.n_experts} experts",
+            )
         if tokens and item.is_load_only:
-            raise complain(
-                "trace", owner,
-                "a trace with the choices of each token (SGLang: mode per_token)",
+            raise invalid(
+                owner,
+                "trace",
                 f"loads only in {item.source!r}",
-            )  # fmt: skip
+                "a trace with the choices of each token (SGLang: mode per_token)",
+            )
     return listed
 
 
 def combine(values: Floats, over: str) -> Floats:
     """Return the mean or the largest over windows, the first axis; all values are minimized."""
-    check_choice(over, OVER, "over", "the problem")
+    one_of("the problem", "over", over, OVER)
     return values.mean(axis=0) if over == "mean" else values.max(axis=0)
 
 
@@ -151,7 +155,7 @@ def checked_names(
     """Return names as a tuple; a ValueError says which is unknown or there twice."""
     listed = tuple(names)
     if not listed or len(set(listed)) < len(listed):
-        raise complain(parameter, owner, "different names, at least one", list(listed))
+        raise invalid(owner, parameter, list(listed), "different names, at least one")
     for name in listed:
-        check_choice(name, known, parameter, owner)
+        one_of(owner, parameter, name, known)
     return listed

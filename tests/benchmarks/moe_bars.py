@@ -1,4 +1,4 @@
-"""What deployment problems are held to on the shared traces; parts of the page of tables_moe."""
+"""Goals of the deployment problems on the shared traces; parts of the page of tables_moe."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def placement(data: Any, seed: int, budget: int) -> str:
     """Return Avg Max Load on the unseen half, relative to anti-correlation, with seconds."""
     rows = [["trace, devices", "anti-correlation", "greedy = replicate-and-pack", "swaps",
              "spread pairs", "MOELA from these", "swaps on the scored half"]]  # fmt: skip
-    # What is compiled first is not timed.
+    # Compilation is not timed.
     small = ExpertPlacement.example(devices=2)
     swap_search(small.windows[0].loads(4), 2, random_state=seed)
     for domain, devices in product(DOMAINS, (4, 8)):
@@ -107,7 +107,7 @@ def workloads(data: Any, layers: slice) -> str:
 def buffering(data: Any) -> str:
     """Return the mean miss time of the second half over that of the paper's buffers of its size."""
     sizes = (4, 8, 12)
-    rows = [["trace, sequences a step",
+    rows = [["trace, sequences per step",
              *(f"{size} of 16: ours (equal sizes, clairvoyant)" for size in sizes)]]  # fmt: skip
     for domain, batch in product(DOMAINS, (1, 4, 16)):
         seen, unseen = (
@@ -138,7 +138,7 @@ def buffering(data: Any) -> str:
 
 def thresholds(seed: int, budget: int, n_excerpts: int) -> str:
     """Return measured loss of fronts beside that of every choice of k for each layer."""
-    rows = [["domain, ladder", "best k per layer: points", "we are below", "equal", "above",
+    rows = [["domain, rule", "best k per layer: points", "MOELA is below", "equal", "above",
              "largest excess, nats"]]  # fmt: skip
     for domain in ("prose", "code"):
         fixed = GatingThresholds.example(domain, measured=True, n_excerpts=n_excerpts, rule="top-k")
@@ -173,7 +173,7 @@ def speed(data: Any) -> str:
     problem, fresh = make(), make()
     rng = np.random.default_rng(0)
     layout = problem.layout
-    rows = [["sequences a step", "steps", "cold", "one part of one layer changed", "all kept"]]
+    rows = [["sequences per step", "steps", "cold", "one part of one layer changed", "all cached"]]
     for i, batch in enumerate(problem.batches):
         base = problem.base_row(problem.placed.rows["spread"])
         base[layout.batch], base[layout.capacities] = i, 8

@@ -1,4 +1,4 @@
-"""Every public name has a docstring that a reference can be made of."""
+"""Every public name has a docstring with all that the reference shows."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from numpydoc.docscrape import NumpyDocString
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "docs" / "_ext"))
 
-from public_names import PACKAGES, homes  # noqa: E402
+from public_names import PACKAGES, public_objects  # noqa: E402
 
-PUBLIC = {name: value for name, value in homes().items() if callable(value)}
+PUBLIC = {name: value for name, value in public_objects().items() if callable(value)}
 ERRORS = {
     name
     for name, value in PUBLIC.items()
     if inspect.isclass(value) and issubclass(value, Exception)
 }
-# Others make these, and their docstrings say who: what they are made from is no business of users.
+# Users get these from other calls, which their docstrings name, and never construct them.
 MADE_BY_OTHERS = {"moe_costmodel.Evaluation", "moe_costmodel.LatencyModel"}
 
 
 def _sections(name: str) -> NumpyDocString:
     value = PUBLIC[name]
-    # A class without a docstring would answer with that of its parent.
+    # A class without a docstring inherits that of its parent.
     own = value.__dict__.get("__doc__") if inspect.isclass(value) else value.__doc__
     assert own, f"{name} has no docstring"
     return NumpyDocString(inspect.cleandoc(own))

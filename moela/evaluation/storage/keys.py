@@ -16,9 +16,6 @@ from pymoo.core.problem import Problem
 from moela._arrays import Designs
 from moela.provenance.signature import Json
 
-Design = NDArray[Any] | dict[str, Any]
-"""One design: numbers [n_var], or a dictionary of mixed variables."""
-
 _KINDS = {"f": "<f8", "i": "<i8", "u": "<i8", "b": "|b1"}
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 
-from moela._arrays import Floats
+from moela._arrays import Design, Floats
 from moela.evaluation.runners.outcome import OK
 from moela.evaluation.storage import keys
 from moela.evaluation.storage.errors import StoreError
@@ -105,7 +105,7 @@ class StoredEvaluation:
     run: int
     n: int
     batch: int
-    X: keys.Design
+    X: Design
     F: Floats | None
     G: Floats | None
     H: Floats | None

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from moe_costmodel import POLICIES, Hardware, LayerShape, Placement, RoutingTrace, miss_curves
-from moe_costmodel._checks import check_choice, check_positive, complain
+from moe_costmodel._checks import count, invalid, one_of
 from moe_costmodel.example.measured import EXAMPLE_LINK, example_shape
 from moe_costmodel.latency.buffer_cost import BufferCost
 from problems._arrays import Floats, Ints
@@ -137,26 +137,26 @@ class ExpertBuffering(LadderProblem):
         first = self.windows[0]
         for name, value in (("expert_bytes", expert_bytes), ("miss_seconds", miss_seconds)):
             if not 0 < value < float("inf"):
-                raise complain(name, owner, "a positive number", value)
+                raise invalid(owner, name, value, "a positive number")
         self.objective_names = checked_names(objectives, OBJECTIVES, owner)
         self.policies = (
             tuple(name for name in POLICIES if name != "min")
             if policies is None
             else checked_names(policies, POLICIES, owner, "policies")
         )
-        check_positive(batch_size, "batch_size", owner)
+        count(owner, "batch_size", batch_size)
         if placement is None:
             from moe_costmodel import contiguous
 
-            devices = check_positive(devices, "devices", owner)
+            devices = count(owner, "devices", devices)
             if devices > first.n_experts or first.n_experts % devices:
-                raise complain("devices", owner, f"a divisor of {first.n_experts} experts", devices)
+                raise invalid(owner, "devices", devices, f"a divisor of {first.n_experts} experts")
             placement = contiguous(first.n_layers, first.n_experts, devices)
         self.placement = placement
         self.expert_bytes, self.miss_seconds = float(expert_bytes), float(miss_seconds)
         self.over, self.per_device = over, bool(per_device)
         if budget_bytes is not None and not 0 < budget_bytes < float("inf"):
-            raise complain("budget_bytes", owner, "a positive number, or None", budget_bytes)
+            raise invalid(owner, "budget_bytes", budget_bytes, "a positive number, or None")
         self.budget_bytes = None if budget_bytes is None else float(budget_bytes)
         device_of = placement.device_of()
         self._shape = (first.n_layers, placement.n_devices)
@@ -190,12 +190,13 @@ class ExpertBuffering(LadderProblem):
             self.budget_slots = int(self.budget_bytes // self.expert_bytes)
             if self.budget_slots < self._shape[0]:
                 least = self._shape[0] * self.expert_bytes
-                raise complain(
-                    "budget_bytes", owner,
+                raise invalid(
+                    owner,
+                    "budget_bytes",
+                    f"{self.budget_bytes:.6g}",
                     f"at least {least:.6g}, one expert of each of {self._shape[0]} layers "
                     "(fewer bytes an expert, or more devices of a split expert, would lower that)",
-                    f"{self.budget_bytes:.6g}",
-                )  # fmt: skip
+                )
         self.feature_names = (
             "slots of the fullest device",
             "slots in all",
@@ -319,7 +320,7 @@ class ExpertBuffering(LadderProblem):
         int array [n, n_var]
             A row for each number of slots on the fullest device, from all to one a layer.
         """
-        code = self.policies.index(check_choice(policy, self.policies, "policy", "marginal"))
+        code = self.policies.index(one_of("marginal", "policy", policy, self.policies))
         misses = self._joined(code)
         most = np.ascontiguousarray(self.capacities(np.append(self.xu[:-1], code)[None])[0])
         tried = [give_up(misses, most, False)]
@@ -373,7 +374,7 @@ class ExpertBuffering(LadderProblem):
 
     def equal_capacity(self, size: int, policy: str = "paper") -> Ints:
         """Return the row of the same capacity everywhere, [n_var]: the paper's, to compare with."""
-        code = self.policies.index(check_choice(policy, self.policies, "policy", "equal_capacity"))
+        code = self.policies.index(one_of("equal_capacity", "policy", policy, self.policies))
         return np.append(np.clip(size, self.xl[:-1], self.xu[:-1]), code).astype(np.int64)
 
     def features(self, X: ArrayLike) -> Floats:

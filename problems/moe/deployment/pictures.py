@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from moe_costmodel import OBJECTIVES
-from moe_costmodel._checks import complain
+from moe_costmodel._checks import invalid
 from problems._arrays import Floats
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["plot_deployments", "plot_gates"]
 
 _UNITS = {"s": (1e3, "ms"), "bytes": (1 / 2**20, "MiB")}
-_KNEE = "#d45500"
+_MARKED = "#d45500"
 
 
 def plot_gates(problem: GatingThresholds, F: ArrayLike, path: str | Path | None = None) -> Any:
@@ -48,8 +48,8 @@ def plot_gates(problem: GatingThresholds, F: ArrayLike, path: str | Path | None 
     F = _checked(F, len(names), "plot_gates")
     others = [name for name in names if name != "quality_loss"]
     if "quality_loss" not in names or not others:
-        raise complain(
-            "problem", "plot_gates", "with quality_loss and another objective", list(names)
+        raise invalid(
+            "plot_gates", "problem", list(names), "with quality_loss and another objective"
         )
     fixed, y = problem.fixed_k_front(), names.index("quality_loss")
     figure = Figure(figsize=(5.5 * len(others), 4.2), layout="constrained")
@@ -72,7 +72,7 @@ def plot_gates(problem: GatingThresholds, F: ArrayLike, path: str | Path | None 
 
 
 def plot_deployments(
-    problem: MoEDeployment, X: ArrayLike, F: ArrayLike, knee: int, path: str | Path | None = None
+    problem: MoEDeployment, X: ArrayLike, F: ArrayLike, marked: int, path: str | Path | None = None
 ) -> Any:
     """Draw every objective of a front against the first, by batch size, with one point marked.
 
@@ -81,7 +81,7 @@ def plot_deployments(
     problem : MoEDeployment
     X, F : array [n, n_var], [n, n_obj]
         At least two objectives.
-    knee : int
+    marked : int
         The row to mark, with its interval.
     path : path, optional
         Where to save the picture.
@@ -102,7 +102,7 @@ def plot_deployments(
     F = _checked(F, len(names), "plot_deployments")
     batches = np.array([problem.decided(x)[0] for x in np.asarray(X)])
     columns = [_column(name, problem.quality_kind) for name in names]
-    interval = problem.intervals(np.asarray(X)[knee])[0]
+    interval = problem.intervals(np.asarray(X)[marked])[0]
     today, n = problem.today(), len(names) - 1
     figure = Figure(figsize=(4.6 * n, 4.2), layout="constrained")
     for axes, j in zip(figure.subplots(1, n, squeeze=False)[0], range(1, n + 1), strict=True):
@@ -113,7 +113,7 @@ def plot_deployments(
                 F[some, 0] * x_scale, F[some, j] * y_scale, "o", markersize=3, alpha=0.7,
                 label=str(batch),
             )  # fmt: skip
-        at = F[knee, 0] * x_scale, F[knee, j] * y_scale
+        at = F[marked, 0] * x_scale, F[marked, j] * y_scale
         spans = [
             np.abs(ends * scale - middle)[:, None]
             for ends, scale, middle in (
@@ -121,7 +121,13 @@ def plot_deployments(
             )
         ]  # fmt: skip
         axes.errorbar(
-            *at, xerr=spans[0], yerr=spans[1], fmt="D", color=_KNEE, capsize=3, label="knee"
+            *at,
+            xerr=spans[0],
+            yerr=spans[1],
+            fmt="D",
+            color=_MARKED,
+            capsize=3,
+            label="largest box",
         )
         if today is not None:
             axes.plot(today[0] * x_scale, today[j] * y_scale, "k*", markersize=10, label="today")
@@ -156,5 +162,5 @@ def _column(name: str, quality_kind: str) -> tuple[float, str]:
 def _checked(F: ArrayLike, n_obj: int, owner: str) -> Floats:
     array = np.asarray(F, dtype=float)
     if array.ndim != 2 or array.shape[1] != n_obj or len(array) == 0:
-        raise complain("F", owner, f"of shape [n, {n_obj}]", array.shape)
+        raise invalid(owner, "F", array.shape, f"of shape [n, {n_obj}]")
     return array

@@ -20,7 +20,7 @@ from moe_costmodel import (
     Plan,
     RoutingTrace,
 )
-from moe_costmodel._checks import check_choice, complain
+from moe_costmodel._checks import invalid, one_of
 from problems._arrays import Floats, Ints
 from problems.moe.base import OVER, MoEProblem, as_windows, checked_names
 from problems.moe.deployment import starts as first_tries
@@ -153,10 +153,10 @@ class MoEDeployment(MoEProblem):
             ("hardware", hardware, Hardware), ("latency", latency, LatencyModel)
         ):  # fmt: skip
             if not isinstance(part, kind):
-                raise complain(name, owner, f"a {kind.__name__}", repr(part))
+                raise invalid(owner, name, repr(part), f"a {kind.__name__}")
         decided = checked_names(decide, PARTS, owner, "decide")
         self.objective_names = named_objectives(objectives)
-        check_choice(over, OVER, "over", owner)
+        one_of(owner, "over", over, OVER)
         self.over = over
         self.model = DeploymentModel(
             self.windows, hardware, latency, shape=shape_of(self.windows, shape),
@@ -295,7 +295,7 @@ class MoEDeployment(MoEProblem):
                 continue
             # No loss at all is a wish that can be met; no time and no memory are not.
             if not (value > 0 or (value == 0 and name == "quality_loss")):
-                raise complain(parameter, "MoEDeployment", "a positive number", value)
+                raise invalid("MoEDeployment", parameter, value, "a positive number")
             self._limits[name] = float(value)
         self.constraint_names = tuple(self._limits)
 
@@ -312,10 +312,12 @@ class MoEDeployment(MoEProblem):
             if name in self._limits:
                 least = self._value(self._evaluation(row), name)
                 if least > self._limits[name]:
-                    raise complain(
-                        parameter, "MoEDeployment", f"at least {least:.6g} {what}",
+                    raise invalid(
+                        "MoEDeployment",
+                        parameter,
                         f"{self._limits[name]:.6g}",
-                    )  # fmt: skip
+                        f"at least {least:.6g} {what}",
+                    )
 
     def _set_starts(self) -> None:
         if self.levels is not None:

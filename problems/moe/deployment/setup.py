@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moe_costmodel import OBJECTIVES, DeploymentModel, LayerShape, Placement, RoutingTrace
-from moe_costmodel._checks import complain
+from moe_costmodel._checks import invalid
 from problems._arrays import Floats, Ints
 from problems.moe.base import checked_names
 from problems.moe.placement.checks import current_or_default, slots_of_layer
@@ -108,7 +108,7 @@ def placements(
     packed = named["replicate-and-pack"]
     found = current_or_default(current, (n_layers, n_experts, n_devices), packed, owner)
     if found.n_slots > n_slots:
-        raise complain("current", owner, f"of at most {n_slots} slots a layer", found.n_slots)
+        raise invalid(owner, "current", found.n_slots, f"of at most {n_slots} slots a layer")
     today = found.physical_to_logical if found.n_slots == n_slots else packed
     rows = {"current": today, **named, "spread": named[best]}
     if not decided:
@@ -136,10 +136,12 @@ def shape_of(windows: Sequence[RoutingTrace], shape: LayerShape | None) -> Layer
     of_example = all(window.source.startswith("example model") for window in windows)
     if of_example and windows[0].n_experts == example.n_experts:
         return example
-    raise complain(
-        "shape", "MoEDeployment",
-        "a LayerShape with the sizes of the model's MoE layer, which a trace does not hold", shape,
-    )  # fmt: skip
+    raise invalid(
+        "MoEDeployment",
+        "shape",
+        shape,
+        "a LayerShape with the sizes of the model's MoE layer, which a trace does not hold",
+    )
 
 
 def batch_sizes(model: DeploymentModel, batches: Sequence[int] | None) -> tuple[int, ...]:
@@ -151,10 +153,12 @@ def batch_sizes(model: DeploymentModel, batches: Sequence[int] | None) -> tuple[
     listed = tuple(batches)
     whole = all(isinstance(b, int | np.integer) and not isinstance(b, bool) for b in listed)
     if not listed or not whole or min(listed) < 1 or list(listed) != sorted(set(listed)):
-        raise complain("batches", "MoEDeployment", "ascending positive integers", list(listed))
+        raise invalid("MoEDeployment", "batches", list(listed), "ascending positive integers")
     if max(listed) > most:
-        raise complain(
-            "batches", "MoEDeployment",
-            f"at most {most}, of which every window has a full step", max(listed),
-        )  # fmt: skip
+        raise invalid(
+            "MoEDeployment",
+            "batches",
+            max(listed),
+            f"at most {most}, of which every window has a full step",
+        )
     return tuple(int(b) for b in listed)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moe_costmodel import GateRule, RoutingTrace, keep_mask
-from moe_costmodel._checks import check_choice, complain
+from moe_costmodel._checks import invalid, one_of
 from problems._arrays import Floats
 
 __all__ = ["KINDS", "GateLevels", "default_rules"]
@@ -23,7 +23,7 @@ _SKIP = (0.9, 0.8, 0.7, 0.6, 0.5, 0.45, 0.4, 0.35, 0.3, 0.25, 0.2, 0.15, 0.1, 0.
 
 def default_rules(kind: str, k: int) -> tuple[GateRule, ...]:
     """Return the rules of a ladder; `kind` is one of :data:`KINDS`, `k` the model's experts."""
-    check_choice(kind, KINDS, "rule", "GatingThresholds")
+    one_of("GatingThresholds", "rule", kind, KINDS)
     ladders: dict[str, list[GateRule]] = {
         "top-p": [GateRule("top-p", value) for value in _TOP_P],
         "skip": [GateRule("skip", value) for value in _SKIP],
@@ -66,16 +66,17 @@ class GateLevels:
             If a trace has no weights, or there are fewer than two rules.
         """
         if len(rules) < 2:
-            raise complain("rules", owner, "at least two GateRules", len(rules))
+            raise invalid(owner, "rules", len(rules), "at least two GateRules")
         for trace in windows:
             if not trace.has_weights:
                 remedy = '; or leave "gates" out of `decide`' * (owner == "MoEDeployment")
-                raise complain(
-                    "trace", owner,
+                raise invalid(
+                    owner,
+                    "trace",
+                    f"none in {trace.source!r}",
                     "one with the weights of the choices, since thresholds compare them "
                     f"(RoutingTrace.record keeps them{remedy})",
-                    f"none in {trace.source!r}",
-                )  # fmt: skip
+                )
         experts, lost = _kept(windows, [rules] * windows[0].n_layers)
         order = np.lexsort((-lost.mean(axis=0), experts.mean(axis=0)), axis=-1)
         return cls(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from moe_costmodel import GateRule, LatencyModel, LayerShape, RoutingTrace, keep_choices
-from moe_costmodel._checks import check_positive, complain
+from moe_costmodel._checks import count, invalid
 from problems._arrays import Floats, Ints
 from problems.moe.base import as_windows, checked_names, combine
 from problems.moe.gating.levels import GateLevels, default_rules
@@ -150,26 +150,31 @@ class GatingThresholds(LadderProblem):
             self._measure = LossMeter(model, [] if batches is None else batches)
             self.quality_kind = "measured loss"
             if self._measure.n_layers != first.n_layers:
-                raise complain(
-                    "model", owner, f"of the trace's {first.n_layers} MoE layers",
+                raise invalid(
+                    owner,
+                    "model",
                     self._measure.n_layers,
-                )  # fmt: skip
+                    f"of the trace's {first.n_layers} MoE layers",
+                )
         self._known: dict[tuple[GateRule, ...], tuple[float, float]] = {}
         self._seconds: list[Floats] = []
         self._timing: tuple[LatencyModel, LayerShape, int, str] | None = None
         if {"latency", "p99_latency"} & set(names):
             if latency is None or shape is None:
-                raise complain(
-                    "latency", owner,
-                    "a LatencyModel, with the 'shape' of a layer, for an objective of time",
+                raise invalid(
+                    owner,
+                    "latency",
                     f"{latency!r} and shape {shape!r}",
-                )  # fmt: skip
+                    "a LatencyModel, with the 'shape' of a layer, for an objective of time",
+                )
             if (shape.n_experts, shape.n_local) != (first.n_experts, first.n_experts):
-                raise complain(
-                    "shape", owner, f"of {first.n_experts} experts, all local",
+                raise invalid(
+                    owner,
+                    "shape",
                     f"{shape.n_experts}, {shape.n_local} local",
-                )  # fmt: skip
-            size = check_positive(batch_size, "batch_size", owner)
+                    f"of {first.n_experts} experts, all local",
+                )
+            size = count(owner, "batch_size", batch_size)
             self._timing = (latency, shape, size, mode)
             self._seconds = self._step_seconds(self.levels)
         super().__init__(
@@ -290,7 +295,7 @@ class GatingThresholds(LadderProblem):
             If the number of rules is wrong.
         """
         if len(rules) != self.n_var:
-            raise complain("rules", "objectives_of", f"{self.n_var}, one a layer", len(rules))
+            raise invalid("objectives_of", "rules", len(rules), f"{self.n_var}, one a layer")
         levels = GateLevels.fixed(self.windows, rules)
         seconds = self._step_seconds(levels) if self._seconds else []
         return self._values(levels, seconds, np.zeros((1, self.n_var), dtype=np.int64))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from moe_costmodel import Placement, contiguous
-from moe_costmodel._checks import complain
+from moe_costmodel._checks import invalid
 from problems._arrays import Ints
 
 __all__ = ["check_complete", "current_or_default", "slots_of_layer"]
@@ -24,20 +24,21 @@ def slots_of_layer(n_experts: int, replicas: Any, n_devices: int, owner: str) ->
         or the devices do not divide the slots.
     """
     if isinstance(replicas, bool) or replicas != int(replicas) or replicas < 0:
-        raise complain("replicas", owner, "a whole number, 0 or more", replicas)
+        raise invalid(owner, "replicas", replicas, "a whole number, 0 or more")
     most = n_experts * (n_devices - 1)
     if replicas > most:
-        raise complain(
-            "replicas", owner, f"at most {most}, a copy of every expert on every device", replicas
+        raise invalid(
+            owner, "replicas", replicas, f"at most {most}, a copy of every expert on every device"
         )
     n_slots = n_experts + int(replicas)
     if n_slots % n_devices:
-        raise complain(
-            "replicas", owner,
+        raise invalid(
+            owner,
+            "replicas",
+            f"{n_experts} + {replicas}",
             f"such that {n_devices} devices divide experts and replicas; "
             f"{replicas + -n_slots % n_devices} would do",
-            f"{n_experts} + {replicas}",
-        )  # fmt: skip
+        )
     return n_slots
 
 
@@ -66,7 +67,7 @@ def current_or_default(
         return Placement(np.asarray(packed), n_devices)
     found = (current.n_layers, current.n_experts, current.n_devices)
     if found != wanted:
-        raise complain("current", owner, f"of {wanted} layers, experts and devices", found)
+        raise invalid(owner, "current", found, f"of {wanted} layers, experts and devices")
     return current
 
 
@@ -82,7 +83,9 @@ def check_complete(slots: Ints, n_experts: int, owner: str) -> None:
         for layer, experts in enumerate(row):
             missing = np.flatnonzero(np.bincount(experts, minlength=n_experts) == 0)
             if len(missing):
-                raise complain(
-                    "X", owner, "complete, every expert in a slot of every layer",
+                raise invalid(
+                    owner,
+                    "X",
                     f"none for expert {missing[0]} of layer {layer} in row {i}",
-                )  # fmt: skip
+                    "complete, every expert in a slot of every layer",
+                )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from moe_costmodel import Placement, RoutingTrace, cross_node_traffic
-from moe_costmodel._checks import check_positive, complain
+from moe_costmodel._checks import count, invalid
 from problems._arrays import Floats, Ints
 from problems.moe.base import OVER, MoEProblem, as_windows, checked_names, combine
 from problems.moe.placement.checks import check_complete, current_or_default, slots_of_layer
@@ -126,22 +126,22 @@ class ExpertPlacement(MoEProblem):
         first = self.windows[0]
         n_layers, n_experts = first.n_layers, first.n_experts
         self.n_layers, self.n_experts = n_layers, n_experts
-        self.n_devices = check_positive(devices, "devices", owner)
-        self.n_nodes = check_positive(nodes, "nodes", owner)
+        self.n_devices = count(owner, "devices", devices)
+        self.n_nodes = count(owner, "nodes", nodes)
         if not 2 <= self.n_devices <= n_experts:
-            raise complain(
-                "devices", owner, f"from 2 to the {n_experts} experts of a layer", devices
+            raise invalid(
+                owner, "devices", devices, f"from 2 to the {n_experts} experts of a layer"
             )
         if self.n_devices % self.n_nodes:
-            raise complain("nodes", owner, f"a divisor of {devices} devices", nodes)
+            raise invalid(owner, "nodes", nodes, f"a divisor of {devices} devices")
         self.n_slots = slots_of_layer(n_experts, replicas, self.n_devices, owner)
         self.n_replicas = int(replicas)
         if not 0 < expert_bytes < float("inf"):
-            raise complain("expert_bytes", owner, "a positive number", expert_bytes)
+            raise invalid(owner, "expert_bytes", expert_bytes, "a positive number")
         if over not in OVER:
-            raise complain("over", owner, f"one of {OVER}", repr(over))
+            raise invalid(owner, "over", repr(over), f"one of {OVER}")
         self.expert_bytes, self.over = float(expert_bytes), over
-        check_positive(batch_size, "batch_size", owner)
+        count(owner, "batch_size", batch_size)
         tokens = not any(window.is_load_only for window in self.windows)
         if objectives is None:
             wanted_names = ["avg_max_load", "p99_max_load"]
@@ -358,10 +358,12 @@ class ExpertPlacement(MoEProblem):
         """Return a Placement as a canonical row, [n_var]."""
         shape = (placement.n_layers, placement.n_slots, placement.n_devices)
         if shape != (self.n_layers, self.n_slots, self.n_devices):
-            raise complain(
-                "placement", "encode",
-                f"of {self.n_layers} layers, {self.n_slots} slots, {self.n_devices} devices", shape,
-            )  # fmt: skip
+            raise invalid(
+                "encode",
+                "placement",
+                shape,
+                f"of {self.n_layers} layers, {self.n_slots} slots, {self.n_devices} devices",
+            )
         return self._sorted(placement.physical_to_logical).ravel()
 
     def __getstate__(self) -> dict[str, Any]:

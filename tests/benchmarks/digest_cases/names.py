@@ -8,21 +8,27 @@ from __future__ import annotations
 from typing import Any
 
 from moe_costmodel.example import measured as moe_example
-from moela import MOELA
+from moela import MOELA, Models
 from moela.quality import indicators
 
 __all__ = ["MOELA", "indicators", "moe_example"]
 
 # ----------------------------------------------------------------------------- settings of MOELA
 
-MODELS_OFF: dict[str, Any] = {"start_model": None, "move_model": None, "surrogate_size": 0}
+MODELS_OFF: dict[str, Any] = {"models": None}
 """No learned model at all."""
 
-NO_LANDSCAPE: dict[str, Any] = {"landscape": False}
+NO_HAMMING_MODEL: dict[str, Any] = {"models": Models(hamming=False)}
 """Moves are ranked by the move model alone."""
 
-NO_SURROGATE: dict[str, Any] = {"surrogate_size": 0}
+NO_SURROGATE: dict[str, Any] = {"models": Models(surrogate_size=0)}
 """Evolution chooses its children without a model of the objectives."""
+
+tuned = MOELA._tuned
+"""Make MOELA with settings that are not parameters."""
+
+NO_PERTURBATION: dict[str, Any] = {"perturbation": False}
+"""Local searches begin from archived designs only. A setting."""
 
 
 def neighborhood(n: int) -> dict[str, Any]:
@@ -31,18 +37,18 @@ def neighborhood(n: int) -> dict[str, Any]:
 
 
 def near_mating(share: float) -> dict[str, Any]:
-    """Return how likely parents come from a neighborhood."""
+    """Return how likely parents come from a neighborhood; for MOELA, a setting."""
     return {"prob_neighbor_mating": share}
 
 
 def scalarization(by: str) -> dict[str, Any]:
-    """Return by which scalar children replace members."""
+    """Return by which scalar children replace members; for MOELA, a setting."""
     return {"scalarization": by}
 
 
-def reference(point: Any) -> dict[str, Any]:
+def ref_point(point: Any) -> dict[str, Any]:
     """Return the point to beat."""
-    return {"reference": point}
+    return {"ref_point": point}
 
 
 def tried_neighbors(n: int) -> dict[str, Any]:
@@ -55,9 +61,9 @@ def explored_neighbors(n: int) -> dict[str, Any]:
     return {"n_explore_neighbors": n}
 
 
-def n_regions(algorithm: MOELA) -> int:
-    """Return how often a run has set out: at its beginning, at restarts, and at returns."""
-    return algorithm.n_regions
+def n_phases(algorithm: MOELA) -> int:
+    """Return the number of search phases: the first, restarts, and returns."""
+    return algorithm.n_phases
 
 
 # ------------------------------------------------------------------------ settings of the problems

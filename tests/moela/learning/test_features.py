@@ -1,4 +1,4 @@
-"""How designs look to learned models."""
+"""Features of designs for learned models."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Assignment(Problem):
 
 def described(problem, X, first):
     encoder = Encoder(problem)
-    encoder.look(np.array(first))
+    encoder.fit(np.array(first))
     return encoder(np.array(X))
 
 
@@ -79,5 +79,6 @@ def test_features_of_the_problem_come_first():
 
 def test_a_permutation_of_somebody_is_learned_like_our_own():
     algorithm = minimize(Assignment(), MOELA(**PERMUTED), ("n_eval", 3000), seed=1).algorithm
-    assert algorithm.ranking.landscape.rows.n_rows == 3000
-    assert algorithm.ranking.by_landscape
+    ranking = algorithm.guided.move_ranking
+    assert ranking.hamming_model.window.n_rows == 3000
+    assert ranking.uses_hamming

@@ -11,8 +11,7 @@ from moela.provenance import renames, signature, version_0_1
 ROOT = Path(renames.__file__).parents[2]
 # Classes of one package that share a name; none of them is part of a setting.
 SHARED = {
-    "moela.Outcome",
-    "moela.Ranking",
+    "moela.Settings",
 }
 
 

@@ -22,6 +22,7 @@ from moela import (
     EvaluationStore,
     Evaluator,
     ExperimentResults,
+    Models,
     StoreMismatchError,
     compare,
     run_experiment,
@@ -76,7 +77,12 @@ RUNS = [
     ("classic", 5, zdt1, lambda p: MOELA()),
     ("classic", 6, zdt1, lambda p: BatchMOEAD(n_subproblems=20)),
     ("users", 1, Beam, lambda p: NSGA2(pop_size=20)),
-    ("users", 2, lambda: Beam(3.0), lambda p: MOELA(n_subproblems=20, landscape=False)),
+    (
+        "users",
+        2,
+        lambda: Beam(3.0),
+        lambda p: MOELA(n_subproblems=20, models=Models(hamming=False)),
+    ),
     ("users", 3, lambda: Beam(platform=Platform.paper_4x4x4()), lambda p: NSGA2(pop_size=20)),
 ]
 
@@ -163,7 +169,7 @@ def test_another_version_of_the_problem_is_still_another_problem(old):
 
 
 def test_another_setting_is_still_named(old):
-    algorithm = MOELA(n_subproblems=20, landscape=False, patience=3)
+    algorithm = MOELA(n_subproblems=20, models=Models(hamming=False), patience=3)
     with pytest.raises(StoreMismatchError, match=r"settings\.patience: 20 -> 3\n") as caught:
         solve(Beam(3.0), algorithm, 50, old("users"))
     assert "evolution" not in str(caught.value)

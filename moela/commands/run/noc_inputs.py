@@ -1,15 +1,18 @@
-"""What the commands about networks-on-chip share: reading platforms, traffic and constraints."""
+"""Options of `moela run noc` as parameters of `NoC3D`: platform, objectives, constraints."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from problems.noc import Platform
 
 
-def platform_of(name: str | None) -> Any:
-    """Return the platform of a JSON file, or a ready-made one by its name; None for no name."""
+def platform_of(name: str | None) -> Platform | None:
+    """Return the platform of a JSON file, or a preset by its name; None for None."""
     from problems.noc import Platform
     from problems.noc.chip.presets import PRESETS
 
@@ -25,14 +28,14 @@ def platform_of(name: str | None) -> Any:
 
 
 def objectives_of(words: Sequence[str]) -> int | list[str]:
-    """Return objectives as NoC3D takes them: a number, or names."""
+    """Return a number of objectives, or their names."""
     if len(words) == 1 and re.fullmatch(r"-?\d+", words[0]):
         return int(words[0])
     return list(words)
 
 
 def constraints_of(words: Sequence[str] | None) -> dict[str, float]:
-    """Return constraints as NoC3D takes them; a ValueError names one that cannot be read."""
+    """Return limits by metric; a ValueError names a constraint that can't be read."""
     limits = {}
     for word in words or ():
         match = re.fullmatch(r"\s*([a-z_]+)\s*<=\s*([-+.0-9eE]+)\s*", word)
@@ -43,12 +46,3 @@ def constraints_of(words: Sequence[str] | None) -> dict[str, float]:
                 f"--constraint must be like 'temperature<=85'. Got {word!r} instead."
             ) from None
     return limits
-
-
-def change_lines(beside: dict[str, tuple[float, float, float]]) -> list[str]:
-    """Return a table of a design beside the mesh, a line an objective."""
-    width = max(map(len, beside))
-    lines = [f"{'':{width}}  {'design':>12}  {'mesh':>12}  {'change':>8}"]
-    for name, (ours, mesh, change) in beside.items():
-        lines.append(f"{name:{width}}  {ours:12.5g}  {mesh:12.5g}  {change:+7.1f}%")
-    return lines

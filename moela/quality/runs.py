@@ -1,21 +1,32 @@
-"""What a run came to, whatever it was handed in as: the form that comparisons work on."""
+"""The common representation of a run, into which every accepted input is converted."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import moocore
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from moela._arrays import Floats
+from moela._arrays import Floats, Ints
 from moela._checks import require
 from moela.quality.indicators import extent
 
-# Beyond it, the extent of a front might be no float any more.
+# Any: a design is an array of whatever type its problem has, or a dict of variables.
+Designs = NDArray[Any] | Sequence[Any]
+
+# Beyond it, the extent of a front might overflow.
 _LARGEST = 1e300
+
+
+class Decoder(Protocol):
+    """A problem that decodes designs."""
+
+    def decode(self, x: Any) -> object:
+        """Return the decoded design."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -26,9 +37,9 @@ class History:
     ----------
     n_eval : int
     load : callable
-        Returns the objectives [n_eval, M], NaN where a design failed or breaks a constraint.
+        Returns the objectives [n_eval, M], NaN for designs that failed or are infeasible.
     seconds : float array [n_eval] or None
-        When each evaluation had ended, from the start of the run; None where nobody noted it.
+        When each evaluation ended, from the start of the run; None if unknown.
     """
 
     n_eval: int
@@ -37,21 +48,21 @@ class History:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ComparedRun:
     """One run of one algorithm on one problem, its front clean: finite, feasible, non-dominated.
 
     Attributes
     ----------
     problem, algorithm : str
     seed : int or None
-        None where nobody said.
+        None if unknown.
     F : float array, [k, M]
         The front; of equal points the first. k may be 0.
     X : array [k] or [k, n_var], or None
         Its designs.
     evaluated : bool or None
-        Whether the front is of everything that the run evaluated, or of what an algorithm chose to
-        return. None for plain points, of which nobody can tell.
+        True if the front is the best of everything that the run evaluated, False if it is what an
+        algorithm chose to return, None if that is unknown, as for plain points.
     history : History or None
     n_eval : int or None
         Evaluations spent.
@@ -61,16 +72,16 @@ class Outcome:
         Of the objectives.
     ref_point : float array [M] or None
         The problem's own.
-    model : object or None
+    model : Decoder or None
         The problem, for its `decode`.
     source : str
-        Where it came from, for people.
+        Where the run was read from, for messages.
     left_out : dict of str to int
-        How many points were left out, and why.
+        Number of points that were left out, by reason.
     borrowed : int
-        Answers that were known before and may come from another run; their points are not in F.
+        Results that were known before the run and may come from another one; those are not in F.
     about : dict
-        Settings and versions that it was made with, where known.
+        Settings and versions that the run was made with, if known.
     """
 
     problem: str
@@ -84,20 +95,20 @@ class Outcome:
     seconds: float | None = None
     names: tuple[str, ...] | None = None
     ref_point: Floats | None = None
-    model: Any = None
+    model: Decoder | None = None
     source: str = ""
     left_out: Mapping[str, int] = field(default_factory=dict)
     borrowed: int = 0
-    about: Mapping[str, Any] = field(default_factory=dict)
+    about: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
-        """Who it is, for messages."""
+        """Algorithm, problem and seed, for messages."""
         seed = "" if self.seed is None else f", seed {self.seed}"
         return f"{self.algorithm} on {self.problem}{seed}"
 
     def times(self) -> Floats | None:
-        """Return when each evaluation had ended [n_eval], in seconds; evenly spread if unknown."""
+        """Return when each evaluation ended [n_eval], in seconds; spread evenly if unknown."""
         if self.history is None:
             return None
         if self.history.seconds is not None:
@@ -106,8 +117,8 @@ class Outcome:
             return None
         return self.seconds * np.arange(1, self.history.n_eval + 1) / self.history.n_eval
 
-    def thinned(self, size: int) -> Outcome:
-        """Return it with at most `size` points, far from each other."""
+    def thinned(self, size: int) -> ComparedRun:
+        """Return the run with at most `size` points, which are far from each other."""
         if len(self.F) <= size:
             return self
         keep = isolated(self.F / extent(self.F), size)
@@ -117,24 +128,24 @@ class Outcome:
 
 
 def clean(
-    owner: str, F: Any, CV: Any = None, X: Any = None
+    owner: str, F: ArrayLike, CV: ArrayLike | None = None, X: Designs | None = None
 ) -> tuple[Floats, NDArray[Any] | None, dict[str, int]]:
-    """Return the finite, feasible, mutually non-dominated points, their designs, and what went.
+    """Return the finite, feasible, non-dominated points, their designs, and counts of the others.
 
     Parameters
     ----------
     owner : str
-        Whose they are, for messages.
+        Whose points these are, for messages.
     F : array, [n, M]
         Minimized. Rows with a NaN or +infinity are failed evaluations and are left out.
     CV : array [n], optional
-        Constraint violation, above 0 where infeasible.
+        Constraint violation, positive for infeasible designs.
     X : array [n] or [n, n_var], optional
 
     Raises
     ------
     ValueError
-        F isn't a table of numbers, holds -infinity or numbers beyond 1e300, or X or CV are of
+        F isn't a table of numbers, holds -infinity or numbers beyond 1e300, or X or CV have
         another length.
     """
     points = numbers(owner, F)
@@ -143,14 +154,14 @@ def clean(
         row, column = np.argwhere(beyond)[0]
         raise ValueError(
             f"The objectives of {owner} must be between -{_LARGEST:g} and {_LARGEST:g}. Got "
-            f"{points[row, column]:g} in row {row}, column {column} instead: nothing can be "
-            "compared with it."
+            f"{points[row, column]:g} in row {row}, column {column} instead."
         )
-    for name, given in (("CV", CV), ("X", X)):
-        if given is not None and len(given) != len(points):
+    lengths = {"CV": None if CV is None else np.size(CV), "X": None if X is None else len(X)}
+    for name, n in lengths.items():
+        if n not in (None, len(points)):
             raise ValueError(
                 f"The '{name}' of {owner} must have a row for each of the {len(points)} rows of F. "
-                f"Got {len(given)} instead."
+                f"Got {n} instead."
             )
     keep = np.flatnonzero(np.isfinite(points).all(axis=1))
     counts = {"not finite": len(points) - len(keep)}
@@ -168,14 +179,13 @@ def clean(
     return points[keep], designs, {reason: n for reason, n in counts.items() if n}
 
 
-def numbers(owner: str, F: Any) -> Floats:
+def numbers(owner: str, F: ArrayLike) -> Floats:
     """Return objectives as a table of floats [n, M], M at least 2."""
     try:
         if np.iscomplexobj(F):
             raise TypeError
-        points: Floats = np.ma.filled(
-            np.ma.asarray(F, dtype=float), np.nan
-        )  # what is masked is not known
+        # A masked value is unknown.
+        points: Floats = np.ma.filled(np.ma.asarray(F, dtype=float), np.nan)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"The objectives of {owner} must be numbers, shape [n, M]. Got {_short(F)} instead."
@@ -190,8 +200,8 @@ def numbers(owner: str, F: Any) -> Floats:
     return np.array(points)
 
 
-def vector(owner: str, name: str, given: Any, n: int, expected: str) -> Floats:
-    """Return a parameter as n finite floats [n], or raise that it must be what was expected."""
+def vector(owner: str, name: str, given: ArrayLike, n: int, expected: str) -> Floats:
+    """Return a parameter as n finite floats [n], or raise an error that names what was expected."""
     try:
         values = np.asarray(given, dtype=float)
     except (TypeError, ValueError):
@@ -201,7 +211,7 @@ def vector(owner: str, name: str, given: Any, n: int, expected: str) -> Floats:
     return values
 
 
-def designs_array(X: Any) -> NDArray[Any]:
+def designs_array(X: Designs) -> NDArray[Any]:
     """Return designs as an array [n, n_var], or [n] of dictionaries for mixed variables."""
     if len(X) and isinstance(X[0], dict):
         out = np.empty(len(X), dtype=object)
@@ -210,20 +220,20 @@ def designs_array(X: Any) -> NDArray[Any]:
     return np.asarray(X)
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def isolated(Z: Floats, size: int) -> Floats:
-    """Choose rows of Z [n, M] far from each other, each the farthest from those before it.
+def isolated(Z: Floats, size: int) -> Ints:
+    """Choose rows of Z [n, M] far from each other: each next one is farthest from those before it.
 
-    Begins with the best row of each objective. O(size n M).
+    The best row of each objective comes first. O(size n M).
 
     Returns
     -------
     int array, [size]
-        Their indices, ascending.
+        Indices of the rows, ascending.
     """
     chosen = list(dict.fromkeys(Z.argmin(axis=0).tolist()))
     distance = np.full(len(Z), np.inf)
@@ -239,15 +249,15 @@ def isolated(Z: Floats, size: int) -> Floats:
     return np.sort(np.array(chosen[:size]))
 
 
-def check(outcomes: list[Outcome]) -> None:
-    """Raise where outcomes can't stand beside each other.
+def check(runs: list[ComparedRun]) -> None:
+    """Raise an error if runs can't be compared with each other.
 
     Raises
     ------
     ValueError
-        Two of the same problem have different numbers of objectives, or two are the same run.
+        Two runs on a problem have different numbers of objectives, or two have the same seed.
     """
-    for problem, group in by_problem(outcomes):
+    for problem, group in by_problem(runs):
         first = group[0]
         for other in group[1:]:
             if other.F.shape[1] != first.F.shape[1]:
@@ -257,20 +267,20 @@ def check(outcomes: list[Outcome]) -> None:
                     f"{other.F.shape[1]}. Give different problems different names: "
                     '{"problem": {"algorithm": runs}}.'
                 )
-        seen: dict[tuple[str, int], Outcome] = {}
-        for outcome in group:
-            if outcome.seed is None:
+        by_seed: dict[tuple[str, int], ComparedRun] = {}
+        for run in group:
+            if run.seed is None:
                 continue
-            twin = seen.setdefault((outcome.algorithm, outcome.seed), outcome)
-            if twin is not outcome:
+            twin = by_seed.setdefault((run.algorithm, run.seed), run)
+            if twin is not run:
                 raise ValueError(
-                    f"The runs of an algorithm must have different seeds. Got {outcome.label} "
-                    f"twice instead, from {twin.source} and {outcome.source}. Give them different "
+                    f"The runs of an algorithm must have different seeds. Got {run.label} "
+                    f"twice instead, from {twin.source} and {run.source}. Give them different "
                     'names: {"name": runs, "other name": runs}.'
                 )
 
 
-def by_problem(outcomes: list[Outcome]) -> Iterator[tuple[str, list[Outcome]]]:
-    """Yield the problems in their order, each with its outcomes."""
-    for problem in dict.fromkeys(o.problem for o in outcomes):
-        yield problem, [o for o in outcomes if o.problem == problem]
+def by_problem(runs: list[ComparedRun]) -> Iterator[tuple[str, list[ComparedRun]]]:
+    """Yield each problem with its runs, in the order of the runs."""
+    for problem in dict.fromkeys(run.problem for run in runs):
+        yield problem, [run for run in runs if run.problem == problem]
