@@ -14,7 +14,7 @@ from moela._checks import require
 from moela.comparison.comparison import Comparison
 from moela.comparison.read.dispatch import read
 from moela.comparison.scale import make_scale
-from moela.comparison.settings import INDICATORS, RefPoint, Settings
+from moela.comparison.settings import INDICATORS, ComparisonSettings, RefPoint
 from moela.quality.front import Front, pooled
 from moela.quality.runs import ComparedRun, History, by_problem, check, clean
 
@@ -87,7 +87,7 @@ def compare(
     >>> [round(row["hypervolume"], 3) for row in comparison.table()]
     [0.174, 0.091]
     """
-    settings = Settings(
+    settings = ComparisonSettings(
         ref_point=ref_point,
         reference_front=None if reference_front is None else "given",
         indicators=indicators,

@@ -25,7 +25,7 @@ from moela.quality.table import Row, Table
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from moela.comparison.settings import Settings
+    from moela.comparison.settings import ComparisonSettings
     from moela.plots import Look
 
 
@@ -64,7 +64,7 @@ class Comparison:
         self,
         runs: list[ComparedRun],
         scales: Mapping[str, Scale],
-        settings: Settings,
+        settings: ComparisonSettings,
         caveats: Sequence[str] = (),
     ) -> None:
         self.runs = runs

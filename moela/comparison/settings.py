@@ -19,7 +19,7 @@ RefPoint = ArrayLike | Mapping[str, ArrayLike] | None
 
 
 @dataclass(frozen=True)
-class Settings:
+class ComparisonSettings:
     """The parameters of `moela.compare` that determine the numbers; see there.
 
     `reference_front` only says whether one was given.

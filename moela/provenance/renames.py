@@ -43,6 +43,7 @@ ANY: Final = object()
 
 RENAMED_CLASSES: dict[str, str] = {
     "moela.Duplicates": "moela.Seen",
+    "problems.NoCEvaluation": "problems.Evaluation",
 }
 """By public name of a class today: its public name in version 0.1."""
 

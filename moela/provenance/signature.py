@@ -22,7 +22,7 @@ from pymoo.core.problem import Problem
 from moela.provenance import renames
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | float | int | bool | None"
-Signature = dict[str, Json]
+Signature = dict[str, Any]
 
 # Attributes that change during a run, or that only control how it is displayed or carried out.
 # fmt: off

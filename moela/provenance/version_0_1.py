@@ -52,7 +52,6 @@ MODULES = {
     "problems.noc.design": "Design",
     "problems.noc.evaluation": "Evaluation",
     "problems.noc.features": "FeaturePlan Counts",
-    "problems.noc.layout": "Union",
     "problems.noc.moves": "Network",
     "problems.noc.operators": "NoCSampling NoCCrossover NoCMutation",
     "problems.noc.pe_type": "PEType",

@@ -27,7 +27,7 @@ class Settings:
     perturbation : bool
         Whether some local searches begin from a perturbed design. Without, runs of 20,000
         evaluations ended with 102 % of the hypervolume on five problems, and runs of 5,000 with
-        104 % on ten, neither significantly (docs/benchmarks/ablations_long.md, ablations.md).
+        104 % on ten, neither significantly (docs/benchmarks/ablations.md).
     n_candidates : int
         Number of neighbors generated and ranked around a search's incumbent. New neighbors are
         generated once a fifth have been looked at. Pareto local search ranks a tenth as many (half

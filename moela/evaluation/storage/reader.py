@@ -204,9 +204,9 @@ class EvaluationStore:
             )
             for row in map(read_row, cursor):
                 o, extra = row.outcome, dict(row.outcome.values)
-                values = (keys.decode(row.x), *(extra.pop(name, None) for name in "FGH"), extra)
+                X, (F, G, H) = keys.decode(row.x), (extra.pop(name, None) for name in "FGH")
                 how = (o.status, o.error, o.duration, o.worker, o.attempts, row.elapsed)
-                yield StoredEvaluation(row.run, row.n, row.batch, *values, *how)
+                yield StoredEvaluation(row.run, row.n, row.batch, X, F, G, H, extra, *how)
 
     def population(self, run: int | None = None) -> Population:
         """Return the successful evaluations as evaluated individuals, each design once.

@@ -203,7 +203,7 @@ def test_old_and_new_runs_are_compared_as_of_one_problem(old, tmp_path):
     solve(NoC3D.example(), MOELA(n_subproblems=10), 25, old("problems").rename(path))
     only = EvaluationStore(path)
     assert only.runs()[0].problem["class"] == "problems.NoC3D"
-    outcomes = compare([path, tmp_path / "new.db"]).outcomes
+    outcomes = compare([path, tmp_path / "new.db"]).runs
     of_noc = {(o.problem, o.algorithm) for o in outcomes if o.problem.startswith("NoC3D")}
     assert of_noc == {("NoC3D", "MOELA")}
 
@@ -214,7 +214,7 @@ def test_they_are_where_nothing_but_the_files_is_known(old, tmp_path):
         _, _, problem, algorithm = RUNS[number]
         made = problem()
         solve(made, algorithm(made), 20, new, seed=2, on_mismatch="new")
-    script = "import moela, sys; o = moela.compare(sys.argv[1:]).outcomes; "
+    script = "import moela, sys; o = moela.compare(sys.argv[1:]).runs; "
     script += "print(*sorted({f'{x.problem} {x.algorithm}' for x in o}), sep='\\n')"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
 
@@ -248,7 +248,7 @@ def test_an_experiment_is_read_and_compared(folder):
     assert len(results.runs) == 4
     assert all(run.F.shape == (100, 2) for run in results.runs)
     compared = compare(folder)
-    assert {o.algorithm for o in compared.outcomes} == {"MOELA", "NSGA-II"}
+    assert {o.algorithm for o in compared.runs} == {"MOELA", "NSGA-II"}
 
 
 def test_an_experiment_made_again_names_the_code_that_changed(folder):
