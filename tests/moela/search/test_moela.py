@@ -165,7 +165,7 @@ def test_published_goes_through_its_phases():
         ("n_neighbors", 1.5),
         ("n_searches", 0),
         ("patience", 0),
-        ("batch_size", -1),
+        ("batch_size", 0),
         ("models", "none"),
         ("restarts", 1.5),
         ("shares", {"luck": 1}),
