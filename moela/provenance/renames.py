@@ -208,6 +208,9 @@ def modern(value: Any) -> Any:
     name = read.get("class")
     if not isinstance(name, str):
         return read
+    # Operators of pymoo have the name of their class as an attribute, too.
+    if read.get("name") == str(value["class"]).rpartition(".")[2]:
+        read["name"] = name.rpartition(".")[2]
     bases = _BASES.get(name, (name,))
     if isinstance(read.get("settings"), dict):
         return read | {"settings": _modern_settings(read["settings"], bases)}
