@@ -8,7 +8,8 @@ digest again, as version 0.1 would have computed it for the same value.
 Whenever you change a name, extend the tables in the same commit:
 
 - You move a class to another module: nothing to do.
-- You rename a class, or merge two classes: add a line to `RENAMED_CLASSES`.
+- You rename a class: add a line to `RENAMED_CLASSES`.
+- You merge several classes into one: add a line to `MERGED_CLASSES`.
 - You rename a public attribute: add a line to `RENAMED`, under the class that sets it.
 - You add a public attribute, or make one public: add a line to `ADDED`, with the value at which the
   object behaves as in version 0.1.
@@ -43,9 +44,32 @@ ANY: Final = object()
 
 RENAMED_CLASSES: dict[str, str] = {
     "moela.Duplicates": "moela.Seen",
+    "problems.OrdinalProblem": "problems.LadderProblem",
     "problems.NoCEvaluation": "problems.Evaluation",
 }
 """By public name of a class today: its public name in version 0.1."""
+
+MERGED_CLASSES: dict[str, tuple[str, ...]] = {
+    "problems.LayerCrossover": (
+        "problems.LadderCrossover",
+        "problems.PlacementCrossover",
+        "problems.DeploymentCrossover",
+    ),
+    "problems.MoveMutation": (
+        "problems.LadderMutation",
+        "problems.PlacementMutation",
+        "problems.DeploymentMutation",
+    ),
+    "problems.StartSampling": (
+        "problems.LadderSampling",
+        "problems.PlacementSampling",
+        "problems.DeploymentSampling",
+    ),
+}
+"""By public name of a class today: the classes of version 0.1 that it replaces.
+
+The attribute ``_name_in_0_1`` of an object names the class that it had in version 0.1.
+"""
 
 _NEIGHBORS = {"n_neighbors": "n_neighbours"}
 _MATING = {"prob_neighbor_mating": "prob_neighbour_mating", "scalarization": "scalarisation"}
@@ -61,6 +85,10 @@ RENAMED: dict[str, dict[str, str]] = {
     "moela.MOOS": _NEIGHBORS,
     "moela.MOOSTAGE": _NEIGHBORS | {"n_model_neighbors": "n_model_neighbours"},
     "moela.PublishedMOELA": _NEIGHBORS | _MATING,
+    "problems.ExpertBuffering": {"aggregate": "over", "nominal": "named"},
+    "problems.ExpertPlacement": {"aggregate": "over"},
+    "problems.GatingThresholds": {"aggregate": "over", "nominal": "named"},
+    "problems.MoEDeployment": {"aggregate": "over", "batch_sizes": "batches"},
 }
 """By class: the name of an attribute today, and its name in version 0.1."""
 
@@ -75,6 +103,7 @@ DROPPED: dict[str, dict[str, object]] = {
         "prob_neighbour_mating": 0.9,
         "scalarisation": "chebyshev",
     },
+    "problems.MoEDeployment": {"best_policy": ANY, "layout": ANY, "levels": ANY, "placed": ANY},
 }
 """By class: an attribute that only version 0.1 had, and the value that is accepted."""
 
@@ -137,10 +166,15 @@ def public_name(kind: type | FunctionType) -> str:
     return name
 
 
-def old_name(kind: type | FunctionType) -> str:
-    """Return the name that version 0.1 would have signed a class or function with."""
+def old_name(kind: type | FunctionType, value: object = None) -> str:
+    """Return the name that version 0.1 would have signed a class or function with.
+
+    `value` is the object of the class, if there is one.
+    """
     name = public_name(kind)
     old = RENAMED_CLASSES.get(name, name)
+    if name in MERGED_CLASSES:
+        old = getattr(value, "_name_in_0_1", MERGED_CLASSES[name][0])
     module = CLASSES.get(old, getattr(kind, "__module__", None))
     qualname = kind.__qualname__ if old == name else old.partition(".")[2]
     return f"{module}.{qualname}"
@@ -204,7 +238,9 @@ def _modern_name(text: str) -> str:
     if match is None:
         return text
     old = f"{match[1]}.{match[2]}"
-    return next((new for new, was in RENAMED_CLASSES.items() if was == old), old)
+    pairs = [*RENAMED_CLASSES.items()]
+    pairs += [(new, was) for new, several in MERGED_CLASSES.items() for was in several]
+    return next((new for new, was in pairs if was == old), old)
 
 
 def _modern_settings(settings: Mapping[str, Json], bases: tuple[str, ...]) -> dict[str, Json]:

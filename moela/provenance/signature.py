@@ -132,10 +132,10 @@ def _settings(obj: object, skip: frozenset[str], old: bool) -> dict[str, Json]:
     return {key: _short(value) for key, value in settings.items()}
 
 
-def _name(kind: Any, old: bool = False) -> str:
+def _name(kind: Any, old: bool = False, value: object = None) -> str:
     if isinstance(kind, ModuleType):
         return kind.__name__
-    return renames.old_name(kind) if old else renames.public_name(kind)
+    return renames.old_name(kind, value) if old else renames.public_name(kind)
 
 
 def _short(value: Json) -> Json:
@@ -161,7 +161,7 @@ def _plain(value: Any, depth: int = 0, above: tuple[int, ...] = (), old: bool = 
     if isinstance(value, Path):
         return str(value)
     if depth >= _MAX_DEPTH or id(value) in above:
-        return _name(type(value), old)
+        return _name(type(value), old, value)
     down = (depth + 1, (*above, id(value)), old)
 
     if isinstance(value, np.ndarray):
@@ -207,9 +207,12 @@ def _object(value: object, depth: int, above: tuple[int, ...], old: bool) -> Jso
         for k, v in sorted(state.items())
         if not k.startswith("_") and k != "cache"
     }
+    name = _name(type(value), old, value)
     if old:
         public = renames.old_settings(type(value), public)
-    return {"class": _name(type(value), old), **public}
+        if public.get("name") == type(value).__qualname__:  # an operator of pymoo
+            public["name"] = name.rpartition(".")[2]
+    return {"class": name, **public}
 
 
 def _as_tuple(slots: str | Iterable[str]) -> tuple[str, ...]:

@@ -37,14 +37,14 @@ MODULES = {
     "problems.moe.base": "MoEProblem",
     "problems.moe.buffering": "BufferPlan ExpertBuffering",
     "problems.moe.deployment": "MoEDeployment",
-    "problems.moe.deployment_layout": "Part Layout",
+    "problems.moe.deployment_layout": "Layout",
     "problems.moe.deployment_operators": (
         "DeploymentSampling DeploymentCrossover DeploymentMutation"
     ),
     "problems.moe.deployment_setup": "Placed",
     "problems.moe.gate_levels": "GateLevels",
     "problems.moe.gating": "GatePlan GatingThresholds",
-    "problems.moe.ladders": "LadderProblem Ladders LadderSampling LadderCrossover LadderMutation",
+    "problems.moe.ladders": "LadderProblem LadderSampling LadderCrossover LadderMutation",
     "problems.moe.measured_quality": "MeasuredLoss",
     "problems.moe.placement": "ExpertPlacement",
     "problems.moe.placement_operators": "PlacementSampling PlacementCrossover PlacementMutation",
