@@ -9,7 +9,7 @@ Whenever you change a name, extend the tables in the same commit:
 
 - You move a class to another module: nothing to do.
 - You rename a class: add a line to `RENAMED_CLASSES`.
-- You merge several classes: add a line to `MERGED_CLASSES`.
+- You merge several classes into one: add a line to `MERGED_CLASSES`.
 - You rename a public attribute: add a line to `RENAMED`, under the class that sets it.
 - You add a public attribute, or make one public: add a line to `ADDED`, with the value at which the
   object behaves as in version 0.1.
@@ -66,9 +66,9 @@ MERGED_CLASSES: dict[str, tuple[str, ...]] = {
         "problems.DeploymentSampling",
     ),
 }
-"""The public name of a class today: the classes of version 0.1 that it replaces.
+"""By public name of a class today: the classes of version 0.1 that it replaces.
 
-An object names its class of version 0.1 in the attribute ``_name_in_0_1``.
+The attribute ``_name_in_0_1`` of an object names the class that it had in version 0.1.
 """
 
 _NEIGHBORS = {"n_neighbors": "n_neighbours"}

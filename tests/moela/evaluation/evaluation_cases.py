@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import numpy as np
 from pymoo.algorithms.moo.nsga2 import NSGA2
@@ -60,33 +61,23 @@ def wait_for(condition, seconds=120):
 
 
 def alive(pid):
-    status = _status(pid)
-    return status is not None and status[0] != "Z"
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def worker_pids():
     """Return the worker processes that this process has started and that still run."""
-    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
-    return {pid for pid in pids if alive(pid) and _is_worker(pid)}
-
-
-def _status(pid):
-    """Return the state and the parent of a process, None if there is none."""
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[:2]
-    except OSError:
-        return None
+    children = [file.read_text().split() for file in Path("/proc/self/task").glob("*/children")]
+    return {int(pid) for pids in children for pid in pids if alive(pid) and _is_worker(pid)}
 
 
 def _is_worker(pid):
     try:
-        with open(f"/proc/{pid}/cmdline") as file:
-            command = file.read()
+        return "runners.worker" in Path(f"/proc/{pid}/cmdline").read_text()
     except OSError:
         return False
-    status = _status(pid)
-    return "runners.worker" in command and status is not None and int(status[1]) == os.getpid()
 
 
 # ---- problems ------------------------------------------------------------------------------------
