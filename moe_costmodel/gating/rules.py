@@ -133,7 +133,7 @@ def apply_rule(weights: Tensor, rule: GateRule) -> Tensor:
     weights : Tensor of shape (..., k), float
         Weights of each token's choices, in any order.
     rule : GateRule
-        The rule; it keeps what :func:`keep_mask` says.
+        The rule, as for :func:`keep_mask`.
 
     Returns
     -------
@@ -150,10 +150,13 @@ def apply_rule(weights: Tensor, rule: GateRule) -> Tensor:
     """
     import torch
 
-    # The mask is computed on the CPU for every device, so that all of them keep the same choices.
-    mask = keep_mask(weights.detach().to("cpu", torch.float32).numpy(), rule)
+    single = weights.detach().float()
+    if weights.is_cpu:
+        mask = torch.from_numpy(keep_mask(single.numpy(), rule))
+    else:  # a copy to the CPU would wait for the device
+        mask = device_mask(single, rule)
     precise = weights.to(torch.promote_types(weights.dtype, torch.float32))
-    kept = precise * torch.from_numpy(mask).to(weights.device)
+    kept = precise * mask
     # Sums in descending order do not depend on the order of the choices.
     total, rest = (
         w.sort(dim=-1, descending=True)[0].sum(-1, keepdim=True) for w in (precise, kept)
@@ -161,6 +164,41 @@ def apply_rule(weights: Tensor, rule: GateRule) -> Tensor:
     # A token whose weights are all 0 keeps them.
     scale = total / rest.clamp_min(1e-30)
     return (kept * scale).to(weights.dtype)
+
+
+def device_mask(weights: Tensor, rule: GateRule) -> Tensor:
+    """Return the mask of `keep_mask` for a tensor of float32, computed on the tensor's device.
+
+    The sums run over the k choices one by one, as in `_keep`: a parallel sum would round
+    differently, and keep other choices.
+
+    Parameters
+    ----------
+    weights : Tensor of shape (..., k), float32
+        Weights of each token's choices, in any order.
+    rule : GateRule
+        The rule.
+
+    Returns
+    -------
+    Tensor of the shape of `weights`, bool
+    """
+    import torch
+
+    ordered, order = weights.sort(dim=-1, descending=True, stable=True)
+    threshold = torch.tensor(rule.value, dtype=torch.float32, device=weights.device)
+    ranks = torch.arange(weights.shape[-1], device=weights.device)
+    if rule.kind == "skip":
+        keep = ordered >= threshold * ordered[..., :1]
+    elif rule.kind == "top-p":
+        total, before = torch.zeros_like(weights[..., 0]), [torch.zeros_like(weights[..., 0])]
+        for j in range(weights.shape[-1]):
+            total = total + weights[..., j]
+            before.append(before[-1] + ordered[..., j])
+        keep = torch.stack(before[:-1], dim=-1) < (threshold * total)[..., None]
+    else:
+        keep = (ranks < rule.value).expand(weights.shape)
+    return torch.zeros_like(keep).scatter(-1, order, keep | (ranks < rule.k_min))
 
 
 @numba.njit(cache=True)

@@ -20,7 +20,7 @@ _fastest: dict[tuple[object, ...], str] = {}
 
 
 def sort_by_expert(ids: Tensor, weights: Tensor, n_experts: int) -> tuple[Tensor, Tensor]:
-    """Return the kept choices in the order of their experts, and how many each expert gets.
+    """Return the kept choices sorted by expert, and the number of choices of each expert.
 
     Parameters
     ----------

@@ -134,7 +134,7 @@ class Measurements:
 
     @classmethod
     def load(cls, path: str | Path) -> Measurements:
-        """Read what :meth:`save` wrote.
+        """Read a file that :meth:`save` wrote.
 
         Raises
         ------
@@ -161,9 +161,9 @@ class Measurements:
         return cls(hardware, records, texts["clock"], texts["date"], notes)
 
 
-def _record(content: object, where: str) -> Record:
+def _record(content: object, source: str) -> Record:
     def invalid(name: str, got: object, expected: str) -> ValueError:
-        return ValueError(f"{where}: '{name}' must be {expected}. Got {got!r} instead.")
+        return ValueError(f"{source}: '{name}' must be {expected}. Got {got!r} instead.")
 
     fields = content if isinstance(content, dict) else {}
     kind, repeats, at, shape = (fields.get(name) for name in ("kind", "repeats", "at", "shape"))
@@ -181,7 +181,7 @@ def _record(content: object, where: str) -> Record:
         bare = shape is None and kind == "all_to_all"
         layer = None if bare else LayerShape(**dict(shape or {}))
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{where}: 'shape' must be a layer's sizes. {error}") from error
+        raise ValueError(f"{source}: 'shape' must be a layer's sizes. {error}") from error
     for name in _NEEDED[kind]:
         value = at.get(name)
         number = -1.0 if isinstance(value, bool) or not isinstance(value, int | float) else value

@@ -155,7 +155,7 @@ def replicate_and_pack(
     Raises
     ------
     ValueError
-        If the devices, nodes or groups do not divide what they must.
+        If the devices do not divide the slots, the nodes the devices, or the groups the experts.
 
     Examples
     --------

@@ -84,8 +84,8 @@ class TraceDescription:
 
     def __str__(self) -> str:
         top = "" if self.k is None else f", top-{self.k}"
-        step = {"recorded": "as recorded", "decode": f"{self.batch_size} sequences a step"}.get(
-            self.mode, f"{self.batch_size} tokens a step"
+        step = {"recorded": "as recorded", "decode": f"{self.batch_size} sequences per step"}.get(
+            self.mode, f"{self.batch_size} tokens per step"
         )
         lines = [
             f"{self.source}",

@@ -26,7 +26,7 @@ def load_trace(path: str | Path, *, mmap: bool = False) -> RoutingTrace:
     ----------
     path : str or Path
         - ``.npz``: ``topk_ids`` and ``n_experts``, optionally ``topk_weights``,
-          ``sequence_lengths`` and ``layers`` (what :func:`save_trace` writes), or
+          ``sequence_lengths`` and ``layers`` (as :func:`save_trace` writes them), or
           ``logical_count``.
         - ``.pt``: a dump of SGLang's expert distribution recorder, read with
           ``weights_only=True``. Modes *stat* and *stat_approx* (``logical_count``) and *per_pass*

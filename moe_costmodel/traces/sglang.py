@@ -59,7 +59,7 @@ def from_detail_dump(content: Mapping[object, object], *, source: str) -> Routin
 def _tokens(
     records: Sequence[Mapping[str, object]], to_logical: NDArray[np.integer], source: str
 ) -> RoutingTrace:
-    """Return the choices of all tokens, ordered by sequence (-1 marks what was not routed)."""
+    """Return the choices of all tokens, ordered by sequence (-1 marks a missing choice)."""
 
     def invalid(got: object, expected: str) -> ValueError:
         return invalid_field(source, "topk_ids_of_layer", got, expected)

@@ -326,9 +326,11 @@ class RoutingTrace:
         if drop_last:
             full = np.bincount(step) == batch_size
             if not full.any():
-                tokens = "tokens" if mode == "prefill" else "sequences at once"
-                expected = f"small enough for a full step of {self.source}, or drop_last False"
-                raise invalid("steps", "batch_size", f"{batch_size} {tokens}", expected)
+                units = "tokens" if mode == "prefill" else "sequences at once"
+                most = int(np.bincount(step).max())
+                never = f"{self.source} never has {batch_size} {units}"
+                expected = f"at most {most}, since {never} (or use drop_last=False)"
+                raise invalid("steps", "batch_size", batch_size, expected)
             number = np.where(full, np.cumsum(full) - 1, -1)
             step = number[step]
         return step

@@ -1,4 +1,4 @@
-"""Settings of MOELA that are not parameters, with the evidence for them."""
+"""SearchSettings of MOELA that are not parameters, with the evidence for them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from moela.core.scaling import SCALARIZATIONS, Scalarization
 
 
 @dataclass(frozen=True)
-class Settings:
+class SearchSettings:
     """Constants of MOELA that its ablations vary; see `MOELA._tuned`.
 
     Attributes
@@ -27,7 +27,7 @@ class Settings:
     perturbation : bool
         Whether some local searches begin from a perturbed design. Without, runs of 20,000
         evaluations ended with 102 % of the hypervolume on five problems, and runs of 5,000 with
-        104 % on ten, neither significantly (docs/benchmarks/ablations_long.md, ablations.md).
+        104 % on ten, neither significantly (docs/benchmarks/ablations.md).
     n_candidates : int
         Number of neighbors generated and ranked around a search's incumbent. New neighbors are
         generated once a fifth have been looked at. Pareto local search ranks a tenth as many (half
@@ -50,8 +50,8 @@ class Settings:
         count("MOELA", "n_candidates", self.n_candidates)
 
 
-DEFAULT: Final = Settings()
-SETTING_NAMES: Final = frozenset(field.name for field in fields(Settings))
+DEFAULT: Final = SearchSettings()
+SETTING_NAMES: Final = frozenset(field.name for field in fields(SearchSettings))
 
 
 _CONSTANT = "It is not a parameter any more, but a constant: {}."

@@ -111,7 +111,7 @@ def write(out: Path, inputs: Inputs, result: Result, settings: Mapping[str, obje
     plan.save(out / "plan.json")
     (out / "plan.txt").write_text(plan.explain() + "\n")
     exported = _export(plan, out)
-    checked = _checked(plan, inputs.unseen)
+    checked = _checked(problem, plan, inputs.unseen)
     if checked:
         (out / "check.txt").write_text(checked + "\n")
     today = problem.today()
@@ -197,12 +197,12 @@ def _export(plan: Plan, out: Path) -> dict[str, str]:
     return outcomes
 
 
-def _checked(plan: Plan, unseen: RoutingTrace | None) -> str:
+def _checked(problem: MoEDeployment, plan: Plan, unseen: RoutingTrace | None) -> str:
     """Return the check of the plan on held-out traffic; nothing without such traffic."""
     if unseen is None:
         return ""
     try:
-        return str(plan.check(unseen))
+        return str(problem.check_plan(plan, unseen))
     except ValueError as error:
         return f"not checked on the traffic held out: {error}"
 

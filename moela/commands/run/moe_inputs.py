@@ -95,11 +95,11 @@ def read(arguments: argparse.Namespace) -> Inputs:
     if arguments.objectives:
         settings["objectives"] = arguments.objectives
     problem = MoEDeployment(
-        planned, hardware, latency, devices=devices, nodes=nodes, shape=shape, decide=decide,
-        rule=arguments.rule, replicas=arguments.replicas, over=arguments.aggregate,
+        planned, hardware, latency, n_devices=devices, n_nodes=nodes, shape=shape, decide=decide,
+        rule=arguments.rule, replicas=arguments.replicas, aggregate=arguments.aggregate,
         memory_budget=None if arguments.memory_gib is None else arguments.memory_gib * 2**30,
         slo_s=None if arguments.slo_ms is None else arguments.slo_ms / 1e3,
-        max_quality_loss=arguments.max_quality_loss, batches=arguments.batch_sizes, **settings,
+        max_quality_loss=arguments.max_quality_loss, batch_sizes=arguments.batch_sizes, **settings,
     )  # fmt: skip
     return Inputs(problem, unseen, kernels, notes)
 

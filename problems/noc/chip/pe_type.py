@@ -66,17 +66,10 @@ class PEType:
 
 
 def pe_types_of(value: object) -> tuple[PEType, ...]:
-    """Return the types of a platform, from PETypes or from plain data.
+    """Return the types of a platform from PETypes or plain data; ValueError for anything else.
 
-    Parameters
-    ----------
-    value : sequence of PEType, list of objects, or mapping from name to object
-        An object has count, power and optionally allowed_tiles; in a list also its name.
-
-    Raises
-    ------
-    ValueError
-        It is none of these.
+    Plain data is a list of objects with name, count, power and optionally allowed_tiles, or a
+    mapping from name to such an object without the name.
     """
     entries = value
     if isinstance(value, Mapping):

@@ -47,23 +47,14 @@ APPLICATIONS: dict[str, tuple[float, float, float, float, float]] = {
 
 
 def check_traffic(traffic: ArrayLike, n: int, source: str = "traffic") -> Floats:
-    """Return traffic as a float array [n, n], or raise a ValueError that names row and column.
+    """Return traffic from PE i to PE j as a float array [n, n].
 
-    Parameters
-    ----------
-    traffic : array-like [n, n]
-        Traffic from PE i to PE j.
-    n : int
-        Number of PEs.
-    source : str
-        Name of the traffic in an error.
+    A ValueError names ``source``, such as the file of the traffic, and row and column of the fault.
     """
     try:
         values = np.array(traffic, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"{source}: must be an array of numbers [{n}, {n}]. Got {error}."
-        ) from None
+        raise ValueError(f"{source}: must be numbers [{n}, {n}]. Got {error}.") from None
     if values.shape != (n, n):
         raise ValueError(
             f"{source}: must have {n} rows and {n} columns, one of each for every PE of the "
@@ -91,10 +82,7 @@ def check_traffic(traffic: ArrayLike, n: int, source: str = "traffic") -> Floats
 def check_applications(traffic: ArrayLike | Sequence[Floats], n: int) -> Floats:
     """Return the traffic of one or several applications as a float array [n_apps, n, n].
 
-    Raises
-    ------
-    ValueError
-        As ``check_traffic``; the message names the application if there are several.
+    Errors are those of ``check_traffic``; they name the application if there are several.
     """
     if isinstance(traffic, np.ndarray):
         several = traffic.ndim == 3

@@ -77,22 +77,11 @@ class BookSimResult:
 
 
 def matched_margins(traffic: Floats, nodes: int) -> tuple[Ints, Ints, float]:
-    """Return nodes, destination weights and injection rate with the margins of the traffic.
+    """Return nodes, destination weights and injection rate with the margins of traffic [n, n].
 
-    Parameters
-    ----------
-    traffic : float array [n, n]
-        Flits per cycle from PE i to PE j.
-    nodes : int
-        Nodes to share among the PEs, at least n: each PE gets one or more.
-
-    Returns
-    -------
-    nodes of each PE : int array [n]
-    weight of each PE as a destination : int array [n]
-        The sum is 10,000, except for rounding.
-    rate : float
-        Flits that a node injects per cycle.
+    ``nodes`` (at least n) are shared among the PEs, one or more each: the first result is the
+    number of nodes of each PE, int [n]. The second is the weight of each PE as a destination, int
+    [n], 10,000 in all except for rounding. The rate is in flits per node and cycle.
     """
     sent, received = sent_and_received(traffic)
     # Largest remainders, after one node for each PE.

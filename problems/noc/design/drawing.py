@@ -82,13 +82,8 @@ def draw_beside(
 ) -> Figure:
     """Draw the mesh, a design below it, and the changes of the design at the right.
 
-    Parameters
-    ----------
-    design, mesh : Design
-    loads, mesh_loads : float array [n_links]
-        Links of both are colored on one scale.
-    changes : dict
-        As ``problem.beside_mesh`` returns it.
+    Links of both are colored by their loads [n_links], on one scale. The changes are those of
+    ``problem.beside_mesh``.
     """
     wide, high = _size(design.platform)
     figure = Figure(figsize=(wide + 4.2, 2 * high), layout="constrained")
@@ -133,12 +128,7 @@ def draw_beside(
 def draw_traffic(traffic: Floats, platform: Platform, titles: Sequence[str] = ()) -> Figure:
     """Draw the traffic from each PE to each other, on a logarithmic scale, PEs ordered by type.
 
-    Parameters
-    ----------
-    traffic : float array [n_apps, n_tiles, n_tiles]
-    platform : Platform
-    titles : sequence of str, optional
-        One for each application.
+    ``traffic`` is [n_apps, n_tiles, n_tiles]; ``titles`` has one title per application.
     """
     n_apps, n = len(traffic), platform.n_tiles
     columns = min(n_apps, 3)

@@ -66,22 +66,11 @@ def steady_temperatures(design: Design, *, cells: int = 2, sink_layers: int = 3)
 def steady_rises(
     power: Floats, width: float, stack: ThermalStack, *, sink_layers: int = 3
 ) -> Floats:
-    """Return the rise over ambient of square cells of the dies, in K.
+    """Return the rise over ambient of square cells of the dies in K, [n_dies, rows, columns].
 
-    Parameters
-    ----------
-    power : float array [n_dies, rows, columns]
-        Watts of each cell, the die farthest from the heat sink first.
-    width : float
-        Side of a cell in m.
-    stack : ThermalStack
-        Its tile pitch and factors are not used.
-    sink_layers : int
-        Cells of the sink along z.
-
-    Returns
-    -------
-    float array [n_dies, rows, columns]
+    ``power`` [n_dies, rows, columns] holds the watts of each cell, the die farthest from the heat
+    sink first. Cells are ``width`` m wide; the sink has ``sink_layers`` cells along z. Tile pitch
+    and factors of the stack are not used.
     """
     # Half of the package's import time, for few users.
     from scipy.sparse import coo_array

@@ -39,13 +39,8 @@ def whole_numbers(values: ArrayLike, name: str) -> Ints:
 def broken_rule(platform: Platform, placement: Ints, pairs: Ints) -> str | None:
     """Return the first rule that a design breaks, and the place; None for a legal design.
 
-    Parameters
-    ----------
-    platform : Platform
-    placement : int array [n_tiles]
-        PE id on each tile.
-    pairs : int array [n, 2]
-        Tile pairs of the links that the design chooses, in any order and direction.
+    ``placement`` [n_tiles] holds the PE id on each tile, ``pairs`` [n, 2] the tile pairs of the
+    links that the design chooses, in any order and direction.
     """
     return _broken_placement(platform, placement) or _broken_links(platform, pairs)
 

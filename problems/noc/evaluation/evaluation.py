@@ -78,7 +78,7 @@ class NoCEvaluation:
                 # So that sums of loads do not depend on the order of the links in a row.
                 part = part.copy()
                 part[:, self.platform.n_tiles :].sort(axis=1)
-            result = self.run(part, with_loads=with_loads, latency="latency" in names)
+            result = self.run(part, names, with_loads=with_loads)
             if result is None:
                 return None
             F, loads = result
@@ -93,18 +93,13 @@ class NoCEvaluation:
         return out
 
     def run(
-        self, rows: Ints, *, with_loads: bool = False, latency: bool = False
+        self, rows: Ints, names: Sequence[str] = (), *, with_loads: bool = False
     ) -> tuple[Floats, Floats] | None:
         """Return the objectives and, if they are wanted, the loads of all links.
 
-        Returns
-        -------
-        F : float array [n, n_apps, 5]
-            The objectives of ``OBJECTIVES``; latency is 0 unless it is wanted.
-        loads : float array [n, n_apps, n_links, 2]
-            Loads by direction; no rows unless ``with_loads``.
-
-        The result is None if a row is illegal.
+        The objectives of ``OBJECTIVES`` are [n, n_apps, 5]; latency and thermal are arbitrary
+        unless they are among the names. The loads by direction are [n, n_apps, n_links, 2], with no
+        rows unless they are wanted. The result is None if a row is illegal.
         """
         tables = self.platform.tables
         if first_illegal(rows, tables) >= 0:
@@ -113,16 +108,18 @@ class NoCEvaluation:
         F = np.empty((len(rows), n_apps, len(OBJECTIVES)))
         loads = np.empty((len(rows) if with_loads else 0, n_apps, self.platform.n_links, 2))
         none = np.empty(0, dtype=np.int64)
-        flows = self.flows if latency else (none, none, np.empty((n_apps, 0)))
-        # Arrays may be read-only memory maps in a worker process.
+        flows = self.flows if "latency" in names else (none, none, np.empty((n_apps, 0)))
+        # The traffic may be a read-only memory map in a worker process.
         traffic = np.require(self.traffic, requirements=["C", "W", "E"])
-        sent = np.require(self.sent, requirements=["C", "W", "E"])
         released = self.model == "released"
-        if not evaluate_batch(rows, tables, traffic, sent, *flows, released, F, loads):
+        if not evaluate_batch(rows, tables, traffic, self.sent, *flows, released, F, loads):
             return None
-        heat = np.empty(len(rows))
-        thermal_batch(rows, tables, released, heat)
-        F[:, :, OBJECTIVES.index("thermal")] = heat[:, None]
+        if "thermal" in names:
+            heat = np.empty(len(rows))
+            resistances = (tables.layer_resistance, tables.base_resistance)
+            parts = (tables.level, tables.stack, tables.power)
+            thermal_batch(rows, *parts, *resistances, released, heat)
+            F[:, :, OBJECTIVES.index("thermal")] = heat[:, None]
         return F, loads
 
     def units(self, mesh: Floats, names: Sequence[str]) -> Floats:

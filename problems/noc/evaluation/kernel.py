@@ -218,8 +218,7 @@ def update_distances(before: Ints, after: Ints, work: Work) -> bool:
 def route(X: Ints, row: int, tables: Tables, work: Work) -> bool:
     """Fill the network and the distances of a row of X; return whether it is connected.
 
-    `work` must have those of the row before. If both rows have the same links, as neighbors by a
-    swap have, the distances are updated.
+    `work` must hold the row before. If both have the same links, the distances are updated.
     """
     n = work.degree.size
     placement, chosen = X[row, :n], X[row, n:]
@@ -389,9 +388,7 @@ def evaluate_batch(
     F: Floats,
     loads: Floats,
 ) -> bool:
-    """Evaluate rows of X that break no rule; return whether all of them are connected.
-
-    A row's result does not depend on the others.
+    """Evaluate rows of X that break no rule, each by itself; return whether all are connected.
 
     Parameters
     ----------

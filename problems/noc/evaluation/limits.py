@@ -46,13 +46,7 @@ def refuse_unreachable(
 ) -> None:
     """Raise a ValueError that names every limit that no design of the platform can reach.
 
-    Parameters
-    ----------
-    limits : mapping
-        As ``check_constraints`` returns it.
-    platform : Platform
-    traffic, counted : float array [n_apps, n_tiles, n_tiles]
-        As in ``lower_bounds``, for each application.
+    ``traffic`` and ``counted`` [n_apps, n_tiles, n_tiles] are as in ``lower_bounds``.
     """
     unreachable = []
     apps = zip(traffic, counted, strict=True) if limits else ()
@@ -70,12 +64,8 @@ def refuse_unreachable(
 def lower_bounds(platform: Platform, traffic: Floats, counted: Floats) -> dict[str, float]:
     """Return a lower bound of each metric over all designs of the platform.
 
-    Parameters
-    ----------
-    platform : Platform
-    traffic : float array [n_tiles, n_tiles]
-    counted : float array [n_tiles, n_tiles]
-        The weight of the path delay of each flow in "latency".
+    ``traffic`` and ``counted`` are [n_tiles, n_tiles]; ``counted`` holds the weight of the path
+    delay of each flow in "latency".
     """
     n, n_links, cap = platform.n_tiles, platform.n_links, platform.max_degree
     sent, received = sent_and_received(traffic)

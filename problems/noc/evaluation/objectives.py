@@ -62,23 +62,10 @@ def check_objectives(objectives: int | Sequence[str]) -> tuple[str, ...]:
 
 
 def latency_flows(traffic: Floats, platform: Platform, model: str) -> tuple[Ints, Ints, Floats]:
-    """Return the flows that count for latency, and the weights of their path delays.
+    """Return the flows that count for latency: source [n], target [n], and weight [n_apps, n].
 
-    Parameters
-    ----------
-    traffic : float array [n_apps, n_tiles, n_tiles]
-    platform : Platform
-    model : str
-
-    Returns
-    -------
-    tuple
-        Source [n], target [n], weight [n_apps, n].
-
-    Raises
-    ------
-    ValueError
-        The platform has no cores or no caches.
+    The weight multiplies the delay of the path. ``traffic`` is [n_apps, n_tiles, n_tiles]. A
+    ValueError tells that the platform has no cores or no caches.
     """
     n = platform.n_tiles
     cores = platform.pes_of(platform.core_type)

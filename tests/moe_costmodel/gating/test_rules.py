@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from moe_costmodel.gating.rules import GateRule, apply_rule, keep_mask
+from moe_costmodel.gating.rules import GateRule, apply_rule, device_mask, keep_mask
 
 RULES = [
     GateRule("skip", 0.0),
@@ -68,6 +68,7 @@ def test_numpy_and_torch_keep_the_same_choices(dtype, rule, k):
     array = tensor.float().numpy() if dtype == "bfloat16" else tensor.numpy()
     mask = keep_mask(array, rule)
     assert np.array_equal(mask, [naive(row, rule) for row in array])
+    assert np.array_equal(device_mask(tensor.float(), rule).numpy(), mask)
     applied = apply_rule(tensor, rule)
     assert applied.dtype == tensor.dtype
     assert np.array_equal((applied > 0).numpy(), mask)

@@ -217,3 +217,15 @@ def test_experts_behind_a_mapped_file(tmp_path):
 def test_bad_parameters_are_named(call, parameter):
     with pytest.raises(ValueError, match=f"'{parameter}'"):
         call(*layer())
+
+
+def test_a_reset_buffer_is_empty():
+    x, ids, weights, experts = layer()
+    buffered = BufferedExperts(experts, 3)
+    first = buffered(x, ids, weights)
+    misses = buffered.statistics.misses
+    assert misses > 0
+    buffered.reset()
+    assert buffered.statistics.steps == 0
+    assert torch.equal(buffered(x, ids, weights), first)
+    assert buffered.statistics.misses == misses
