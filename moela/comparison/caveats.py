@@ -18,9 +18,8 @@ def caveats_of(comparison: Comparison) -> list[str]:
         out += _archive_rules(problem, group)
         out += _budgets(problem, group)
         out += _losses(problem, group)
-        present = {run.algorithm for run in group}
-        missing = [a for a in comparison.algorithms if a not in present]
-        if missing:
+        present = comparison.algorithms_on(problem)
+        if missing := [a for a in comparison.algorithms if a not in present]:
             out.append(f"There is no run of {listed(missing)} on {problem}.")
         if comparison.has_history and not comparison.convergence_is_exact(problem):
             out.append(

@@ -87,8 +87,6 @@ class Comparison:
     def __str__(self) -> str:
         return summary_text(self)
 
-    # ---------------------------------------------------------------------------------- indicators
-
     def values(self, problem: str, algorithm: str, indicator: str | None = None) -> Floats:
         """Return an indicator of each run [n_runs], in the order of the runs.
 
@@ -98,8 +96,8 @@ class Comparison:
         indicator : str, optional
             Default: the first one.
         """
-        name = self.only_indicator(indicator)
-        return np.array([m[name] for _, m in self._of(problem, algorithm)])
+        self.runs_of(problem, algorithm)
+        return self.samples(indicator)[problem][algorithm].values
 
     def table(self) -> Table:
         """Return a table with one row per run.
@@ -141,13 +139,27 @@ class Comparison:
         out: dict[str, dict[str, Sample]] = {}
         for problem in self.problems:
             group = out[problem] = {}
-            for algorithm in self.algorithms:
-                if rows := table.where(problem=problem, algorithm=algorithm).rows:
-                    values = np.array([row[name] for row in rows])
-                    group[algorithm] = Sample(values, tuple(row["seed"] for row in rows))
+            for algorithm in self.algorithms_on(problem):
+                rows = table.where(problem=problem, algorithm=algorithm).rows
+                values = np.array([row[name] for row in rows])
+                group[algorithm] = Sample(values, tuple(row["seed"] for row in rows))
         return out
 
-    # --------------------------------------------------------------------------------- convergence
+    def algorithms_on(self, problem: str) -> list[str]:
+        """Return the algorithms that have a run on a problem."""
+        present = {run.algorithm for run in self.runs if run.problem == problem}
+        return [name for name in self.algorithms if name in present]
+
+    def runs_of(self, problem: str, algorithm: str | None = None) -> list[ComparedRun]:
+        """Return the runs on a problem, of one algorithm or of all; a ValueError if none is."""
+        every = [run for run in self.runs if run.problem == problem]
+        chosen = [run for run in every if algorithm in (None, run.algorithm)]
+        if not chosen:
+            raise ValueError(
+                f"No run of {algorithm!r} on {problem!r}. There are the algorithms "
+                f"{', '.join(self.algorithms)} on {', '.join(self.problems)}."
+            )
+        return chosen
 
     @property
     def has_history(self) -> bool:
@@ -156,7 +168,7 @@ class Comparison:
 
     def convergence_is_exact(self, problem: str) -> bool:
         """Tell whether convergence and speed-ups are exact, or estimated along directions."""
-        fronts = [run.F for run in self.runs if run.problem == problem]
+        fronts = [run.F for run in self.runs_of(problem)]
         return is_followed_exactly(max(len(F) for F in fronts), fronts[0].shape[1])
 
     convergence = speedup.convergence
@@ -172,8 +184,6 @@ class Comparison:
             out.setdefault(run.problem, {}).setdefault(run.algorithm, []).append(curve)
         return out
 
-    # -------------------------------------------------------------------------------------- fronts
-
     def front(
         self, problem: str | None = None, algorithm: str | None = None, seed: int | None = None
     ) -> Front:
@@ -187,7 +197,7 @@ class Comparison:
         seed : int, optional
         """
         name = self.only_problem(problem)
-        chosen = [run for run, _ in self._of(name, algorithm) if seed in (None, run.seed)]
+        chosen = [run for run in self.runs_of(name, algorithm) if seed in (None, run.seed)]
         require("front", "seed", seed, bool(chosen), "the seed of a run")
         return pooled(chosen)
 
@@ -206,8 +216,6 @@ class Comparison:
         one_of = f"one of {', '.join(self.indicators)}"
         require("Comparison", "indicator", name, name in self.indicators, one_of)
         return name
-
-    # ------------------------------------------------------------------------ pictures and report
 
     @cached_property
     def styles(self) -> dict[str, Look]:
@@ -243,18 +251,3 @@ class Comparison:
         from moela.comparison.report.page import write_report
 
         return write_report(self, path, title=title)
-
-    def _of(
-        self, problem: str, algorithm: str | None
-    ) -> list[tuple[ComparedRun, dict[str, float]]]:
-        chosen = [
-            (run, measured)
-            for run, measured in zip(self.runs, self._measured, strict=True)
-            if run.problem == problem and algorithm in (None, run.algorithm)
-        ]
-        if not chosen:
-            raise ValueError(
-                f"No run of {algorithm!r} on {problem!r}. There are the algorithms "
-                f"{', '.join(self.algorithms)} on {', '.join(self.problems)}."
-            )
-        return chosen

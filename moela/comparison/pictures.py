@@ -89,7 +89,7 @@ def plot_values(
 ) -> Figure:
     """Draw an indicator of each run, algorithms side by side."""
     name = c.only_problem(problem)
-    values = {a: c.values(name, a, indicator) for a in _fronts(c, name)}
+    values = {a: sample.values for a, sample in c.samples(indicator)[name].items()}
     ylabel = axis_title(c.only_indicator(indicator))
     return plots.plot_values(values, ylabel=ylabel, styles=c.styles, title=name, path=path)
 
@@ -217,9 +217,10 @@ def file_name(name: str) -> str:
 def _pairs_to_differ(c: Comparison, problem: str) -> list[tuple[str, str]]:
     """Return pairs to draw differences of: the baseline, or the best, with a few others."""
     rows = c.summary().where(problem=problem).rows
-    present = {run.algorithm for run in c.runs if run.problem == problem and len(run.F)}
-    names = [row["algorithm"] for row in rows if row["algorithm"] in present]
-    best = [row["algorithm"] for row in rows if row["best"] and row["algorithm"] in present]
+    present = {run.algorithm for run in c.runs_of(problem) if len(run.F)}
+    rows = [row for row in rows if row["algorithm"] in present]
+    names = [row["algorithm"] for row in rows]
+    best = [row["algorithm"] for row in rows if row["best"]]
     first = c.baseline if c.baseline in names else next(iter(best), None)
     if first is None:
         return []
@@ -228,8 +229,4 @@ def _pairs_to_differ(c: Comparison, problem: str) -> list[tuple[str, str]]:
 
 def _fronts(c: Comparison, problem: str) -> dict[str, list[Floats]]:
     """Return the front of each run on a problem, by algorithm."""
-    out: dict[str, list[Floats]] = {}
-    for run in sorted(c.runs, key=lambda run: c.algorithms.index(run.algorithm)):
-        if run.problem == problem:
-            out.setdefault(run.algorithm, []).append(run.F)
-    return out
+    return {a: [run.F for run in c.runs_of(problem, a)] for a in c.algorithms_on(problem)}

@@ -213,9 +213,6 @@ _METHODS = {
 }
 
 
-# ------------------------------------------------------------------------------------ a terminal
-
-
 def summary_text(comparison: Comparison) -> str:
     """Return the text that printing a comparison shows."""
     lines = [counts_text(comparison), ""]
@@ -305,13 +302,8 @@ def medians(comparison: Comparison, problem: str) -> Table:
         name: comparison.summary(name).where(problem=problem) for name in comparison.indicators
     }
     rows = []
-    for algorithm in comparison.algorithms:
-        sizes = [
-            len(run.F) for run in comparison.runs
-            if run.algorithm == algorithm and run.problem == problem
-        ]  # fmt: skip
-        if not sizes:
-            continue
+    for algorithm in comparison.algorithms_on(problem):
+        sizes = [len(run.F) for run in comparison.runs_of(problem, algorithm)]
         row: Row = {
             "algorithm": algorithm,
             "runs": len(sizes),

@@ -120,8 +120,6 @@ class ExperimentResults:
             and budget in (None, run.budget)
         )
 
-    # ----------------------------------------------------------------------------------- files
-
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write every run into a folder as an npz file, and return the folder."""
         path = Path(folder)
@@ -147,8 +145,6 @@ class ExperimentResults:
         runs = [Run.load(path) for path in files]
         runs.sort(key=lambda run: (run.problem, run.algorithm, run.budget, run.seed))
         return cls(runs)
-
-    # -------------------------------------------------------------------------------- measures
 
     def ref_point(self, problem: str, ref_point: RefPoint = "problem") -> Floats:
         """Return the reference point [M] for a problem.
@@ -309,8 +305,6 @@ class ExperimentResults:
     def to_frame(self, ref_point: RefPoint | None = "problem") -> DataFrame:
         """Return `table` as a pandas DataFrame, one row per run."""
         return self.table(ref_point).to_frame()
-
-    # ------------------------------------------------------------------------------- selecting
 
     def _runs_of(self, problem: str, algorithm: str | None = None) -> tuple[Run, ...]:
         runs = self.select(problem=problem, algorithm=algorithm).runs

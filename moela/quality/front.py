@@ -81,8 +81,6 @@ class Front:
     def __repr__(self) -> str:
         return f"Front({len(self)} points, {len(self.names)} objectives)"
 
-    # -------------------------------------------------------------------------------- as a table
-
     def table(self) -> Table:
         """Return a table with one row per point: label (if any), objectives, variables."""
         rows: list[Row] = []
@@ -120,8 +118,6 @@ class Front:
             missing = "designs" if self.X is None else "problem with a decode()"
             raise ValueError(f"This front has no {missing}. Pass X= and problem= to Front.")
         return decode(self.X[i])
-
-    # ---------------------------------------------------------------------------------- choosing
 
     def scaled(self) -> Floats:
         """Return the objectives scaled to [0, 1] over the front; 0 if all values are the same."""

@@ -137,9 +137,6 @@ def _seed(value: object) -> int:
     return int(value)
 
 
-# ------------------------------------------------------------------------------------------- names
-
-
 def _apart(groups: list[list[RunDraft]]) -> list[RunDraft]:
     """Give runs of different sources with the same names and seeds different names."""
     keys = [

@@ -37,9 +37,6 @@ def of_front(front: Front) -> RunDraft:
     return RunDraft(nameless(front.F, "a Front", X=front.X, names=front.names, model=model))
 
 
-# ---------------------------------------------------------------------------------- pymoo's result
-
-
 def of_result(result: Result) -> RunDraft:
     """Return the run of a pymoo Result, with all evaluations if its history was kept."""
     problem, algorithm = result.problem, getattr(result, "algorithm", None)
@@ -105,9 +102,6 @@ def _decoder(problem: Problem | object) -> Decoder | None:
     return problem if hasattr(problem, "decode") else None
 
 
-# ------------------------------------------------------------------------------------ experiments
-
-
 def of_run(run: files.Run) -> RunDraft:
     """Return a run of an experiment."""
     compared = nameless(
@@ -138,9 +132,6 @@ def of_experiment(results: ExperimentResults) -> list[RunDraft]:
             draft = replace(draft, algorithm=f"{run.algorithm} @{run.budget}")
         out.append(draft)
     return out
-
-
-# ------------------------------------------------------------------------------------------ stores
 
 
 def of_store(store: EvaluationStore) -> list[RunDraft]:
@@ -211,9 +202,6 @@ def _of_stored(store: EvaluationStore, run: StoredRun, *, after_others: bool) ->
 
 def _class_name(signature: Mapping[str, object]) -> str:
     return str(signature.get("class") or "algorithm").rpartition(".")[2]
-
-
-# ------------------------------------------------------------------------------------------- paths
 
 
 def of_path(path: Path) -> list[RunDraft]:

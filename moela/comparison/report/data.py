@@ -41,8 +41,7 @@ def problem_data(comparison: Comparison, problem: str) -> dict[str, Any]:
     ``choices``: rows with ``why`` and ``point``.
     """
     scale = comparison.scales[problem]
-    present = {run.algorithm for run in comparison.runs if run.problem == problem}
-    algorithms = [a for a in comparison.algorithms if a in present]
+    algorithms = comparison.algorithms_on(problem)
     pooled = comparison.front(problem)
     choices = _choices(pooled, scale.ref_point)
     wanted: dict[tuple[str, bytes], list[str]] = {}

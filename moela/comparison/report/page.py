@@ -159,9 +159,6 @@ def _policy(*scripts: str) -> str:
     )
 
 
-# ---------------------------------------------------------------------------------------- sections
-
-
 def _problem(comparison: Comparison, problem: str) -> dict[str, object]:
     """Return the contents of the section of a problem."""
     scale = comparison.scales[problem]
