@@ -11,14 +11,7 @@ import numpy as np
 
 from moela._arrays import Floats, Ints
 from moela._checks import require
-from moela.plots.style import (
-    SMALL,
-    TEXT,
-    Options,
-    Picture,
-    dress,
-    short,
-)
+from moela.plots.style import SMALL, TEXT, Options, Picture, dress, short
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -38,13 +38,8 @@ def plot_convergence(
     >>> from pymoo.problems import get_problem
     >>> import moela
     >>> from moela.plots import plot_convergence
-    >>> results = moela.run_experiment(
-    ...     {"ZDT1": get_problem("zdt1")},
-    ...     {"NSGA-II": lambda problem: NSGA2(20)},
-    ...     seeds=2,
-    ...     budget=100,
-    ...     progress=False,
-    ... )
+    >>> problems, algorithms = {"ZDT1": get_problem("zdt1")}, {"NSGA-II": lambda _: NSGA2(20)}
+    >>> results = moela.run_experiment(problems, algorithms, seeds=2, budget=100, progress=False)
     >>> figure = plot_convergence(moela.compare(results).convergence())
     >>> figure.axes[0].get_ylabel()
     'hypervolume (share)'

@@ -16,10 +16,7 @@ if TYPE_CHECKING:
 
 
 def plot_values(
-    values: Mapping[str, Floats],
-    *,
-    ylabel: str = "hypervolume (share)",
-    **options: Unpack[Options],
+    values: Mapping[str, Floats], *, ylabel: str = "hypervolume (share)", **options: Unpack[Options]
 ) -> Figure:
     """Draw one point per run, and a box from quartile to quartile with the median in it.
 

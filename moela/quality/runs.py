@@ -193,6 +193,17 @@ def vector(owner: str, name: str, given: ArrayLike, n: int, expected: str) -> Fl
     return values
 
 
+def traits(problem: object) -> dict[str, Any]:
+    """Return the attributes of a run that its problem determines, as far as it has them."""
+    names, point = getattr(problem, "objective_names", None), getattr(problem, "ref_point", None)
+    known: dict[str, Any] = {"model": problem} if hasattr(problem, "decode") else {}
+    if names is not None:
+        known["names"] = tuple(map(str, names))
+    if point is not None:
+        known["ref_point"] = np.asarray(point, dtype=float)
+    return known
+
+
 def designs_array(X: Designs) -> NDArray[Any]:
     """Return designs as an array [n, n_var], or [n] of dictionaries for mixed variables."""
     if len(X) and isinstance(X[0], dict):

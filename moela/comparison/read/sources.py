@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pymoo.core.individual import Individual, calc_cv
 from pymoo.core.population import Population
-from pymoo.core.problem import Problem
 from pymoo.core.result import Result
 
 from moela._arrays import Floats, rows
@@ -25,7 +24,7 @@ from moela.experiments import files
 from moela.experiments.results import ExperimentResults
 from moela.provenance import renames
 from moela.quality.front import Front
-from moela.quality.runs import Decoder, History
+from moela.quality.runs import History, traits
 
 # A store with more is taken for damaged.
 _MAX_OBJECTIVES, _MAX_ROWS = 1_000, 100_000_000
@@ -33,7 +32,7 @@ _MAX_OBJECTIVES, _MAX_ROWS = 1_000, 100_000_000
 
 def of_front(front: Front) -> RunDraft:
     """Return a Front with its designs, names and problem."""
-    model = _decoder(front.problem)
+    model = traits(front.problem).get("model")
     return RunDraft(nameless(front.F, "a Front", X=front.X, names=front.names, model=model))
 
 
@@ -59,8 +58,6 @@ def of_result(result: Result) -> RunDraft:
         CV = np.zeros(0) if empty else np.asarray(result.CV, dtype=float).reshape(len(F))
         several = [result.X] if isinstance(result.X, dict) else result.X
         X = np.empty((0, problem.n_var)) if empty else rows(several)
-    names = getattr(problem, "objective_names", None)
-    own = getattr(problem, "ref_point", None)
     # An unbounded archive of ours holds the non-dominated part of everything evaluated.
     unbounded = isinstance(algorithm, ArchiveAlgorithm) and algorithm.archive_size is None
     n_eval = getattr(getattr(algorithm, "evaluator", None), "n_eval", None)
@@ -76,9 +73,7 @@ def of_result(result: Result) -> RunDraft:
         history=history,
         n_eval=len(F) if evaluated else n_eval,
         seconds=result.exec_time,
-        names=None if names is None else tuple(str(n) for n in names),
-        ref_point=None if own is None else np.asarray(own, dtype=float),
-        model=_decoder(problem),
+        **traits(problem),
     )
     title = type(problem).__name__
     kind = kind_of(title, problem.n_var, n_obj, getattr(problem, "version", None))
@@ -93,13 +88,10 @@ def _asked(step: Any) -> Iterable[Individual]:
 def _individuals(individuals: list[Individual], n_obj: int) -> tuple[Floats, Floats, NDArray[Any]]:
     lost = np.full(n_obj, np.nan)
     wrong = [bool(np.any(failed(Population([ind])))) or len(ind.F) != n_obj for ind in individuals]
-    F = [lost if bad else ind.F for ind, bad in zip(individuals, wrong, strict=True)]
-    CV = [0.0 if bad else float(ind.CV[0]) for ind, bad in zip(individuals, wrong, strict=True)]
+    checked = list(zip(individuals, wrong, strict=True))
+    F = [lost if bad else ind.F for ind, bad in checked]
+    CV = [0.0 if bad else float(ind.CV[0]) for ind, bad in checked]
     return np.array(F, dtype=float), np.array(CV), rows([ind.X for ind in individuals])
-
-
-def _decoder(problem: Problem | object) -> Decoder | None:
-    return problem if hasattr(problem, "decode") else None
 
 
 def of_run(run: files.Run) -> RunDraft:
@@ -125,13 +117,12 @@ def of_experiment(results: ExperimentResults) -> list[RunDraft]:
     budgets: dict[tuple[str, str], set[int]] = {}
     for run in results.runs:
         budgets.setdefault((run.problem, run.algorithm), set()).add(run.budget)
-    out = []
-    for run in results.runs:
-        draft = of_run(run)
-        if len(budgets[run.problem, run.algorithm]) > 1:
-            draft = replace(draft, algorithm=f"{run.algorithm} @{run.budget}")
-        out.append(draft)
-    return out
+    return [
+        replace(of_run(run), algorithm=f"{run.algorithm} @{run.budget}")
+        if len(budgets[run.problem, run.algorithm]) > 1
+        else of_run(run)
+        for run in results.runs
+    ]
 
 
 def of_store(store: EvaluationStore) -> list[RunDraft]:
