@@ -34,13 +34,9 @@ def run(arguments: argparse.Namespace) -> None:
     from moe_costmodel.measure.kernels import DEFAULT_SHAPES, measure_kernels
     from moe_costmodel.measure.measurements import KINDS
 
-    hardware = (
-        Hardware.load(arguments.hardware)
-        if arguments.hardware
-        else Hardware.here(threads=arguments.threads)
-    )
+    hardware = Hardware.load(arguments.hardware) if arguments.hardware else None
     measured = measure_kernels(
-        hardware,
+        hardware or Hardware.here(threads=arguments.threads),
         arguments.shape or DEFAULT_SHAPES,
         arguments.dtype or ("float32",),
         arguments.budget_s,

@@ -42,7 +42,7 @@ class Comparison:
     scales : dict of Scale by problem
         Ideal, nadir, and reference point with its origin.
     problems, algorithms, indicators : list of str
-    settings : Settings
+    settings : ComparisonSettings
         The parameters of `compare`.
     caveats : list of str
         Statements that a reader needs in order to judge the numbers.

@@ -154,18 +154,10 @@ def make_scale(
             f"IGD+ and epsilon on {problem} are taken against {REFERENCE_SIZE} of the "
             f"{len(pooled)} points of the pooled front, chosen to be far from each other."
         )
-    scale = Scale(
-        problem=problem,
-        ideal=ideal,
-        nadir=nadir,
-        span=span,
-        ref_point=point,
-        rule=rule,
-        reference=reference,
-        pooled_size=len(pooled),
-        exact=exact,
-        names=_names(runs, n_obj),
-    )
+    names = next((o.names for o in runs if o.names and len(o.names) == n_obj), None)
+    names = names or tuple(f"f{j + 1}" for j in range(n_obj))
+    size = len(pooled)
+    scale = Scale(problem, ideal, nadir, span, point, rule, reference, size, exact, names)
     return scale, caveats
 
 
@@ -200,8 +192,3 @@ def _reference_point(
         )
     rule = "the nadir of the pooled front plus a tenth of its extent"
     return indicators.beyond(pooled), rule, caveats
-
-
-def _names(runs: Sequence[ComparedRun], n_obj: int) -> tuple[str, ...]:
-    named = next((o.names for o in runs if o.names and len(o.names) == n_obj), None)
-    return tuple(f"f{j + 1}" for j in range(n_obj)) if named is None else named

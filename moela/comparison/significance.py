@@ -255,12 +255,8 @@ def ratios(c: Comparison, indicator: str | None = None) -> dict[str, Floats]:
         by_seed = all(s.seeded for s in group.values()) and (
             len({frozenset(s.seeds) for s in group.values()}) == 1
         )
-        table = np.array(
-            [
-                s.values[np.argsort(np.array(s.seeds, dtype=float))] if by_seed else s.values[:n]
-                for s in group.values()
-            ]
-        )
+        orders = [np.argsort(s.seeds) if by_seed else slice(n) for s in group.values()]
+        table = np.array([s.values[k] for s, k in zip(group.values(), orders, strict=True)])
         for name, ratio in zip(group, _ratios(table, larger), strict=True):
             parts[name].append(ratio)
     if not parts[names[0]]:

@@ -215,12 +215,12 @@ class ExperimentResults:
         """
         wanted = None if at is None else sorted({at} if isinstance(at, int) else set(at))
         require("hypervolume", "at", at, wanted is None or min(wanted) >= 1, "positive numbers")
-        rows = []
+        rows: list[Row] = []
         for problem, algorithm, budget, runs in self._groups():
             point = self.ref_point(problem, ref_point)
             checkpoints = [budget] if wanted is None else [n for n in wanted if n <= budget]
             values = np.array([run.hypervolumes(checkpoints, point) for run in runs])
-            names = {"problem": problem, "algorithm": algorithm}
+            names: Row = {"problem": problem, "algorithm": algorithm}
             for n, column in zip(checkpoints, values.T, strict=True):
                 rows.append(names | {"evaluations": n, "n_seeds": len(runs)} | quartiles(column))
         return Table(rows)
@@ -250,12 +250,9 @@ class ExperimentResults:
             goal = float(target[problem] if isinstance(target, Mapping) else target)
             point = self.ref_point(problem, ref_point)
             needed = np.array([run.evaluations_to(goal, point) for run in runs])
-            reached = {
-                "target": goal,
-                "n_seeds": len(runs),
-                "reached": int((needed < np.inf).sum()),
-            }
-            rows.append({"problem": problem, "algorithm": algorithm} | reached | quartiles(needed))
+            row: Row = {"problem": problem, "algorithm": algorithm, "target": goal}
+            row |= {"n_seeds": len(runs), "reached": int(np.isfinite(needed).sum())}
+            rows.append(row | quartiles(needed))
         return Table(rows)
 
     def table(self, ref_point: RefPoint | None = "problem") -> Table:

@@ -248,11 +248,8 @@ class Front:
             In the product of the objectives' units.
         """
         self._need_points()
-        n_obj = len(self.names)
-        point = beyond(self.F)
-        if ref_point is not None:
-            expected = f"{n_obj} finite numbers"
-            point = vector("contributions", "ref_point", ref_point, n_obj, expected)
+        n_obj, given = len(self.names), beyond(self.F) if ref_point is None else ref_point
+        point = vector("contributions", "ref_point", given, n_obj, f"{n_obj} finite numbers")
         return indicators.contributions(self.F, point)
 
     def _need_points(self) -> None:

@@ -60,16 +60,9 @@ def run(arguments: argparse.Namespace) -> None:
     elif any(plan.n_devices > 1 for plan in plans):
         hardware = _with_exchange(hardware)
     verified = verify(
-        plans,
-        trace,
-        hardware,
-        latency,
-        n_steps=arguments.steps,
-        repeats=arguments.repeats,
-        max_bytes=arguments.max_gib * 2**30,
-        clock=clock,
-        seed=arguments.seed,
-    )
+        plans, trace, hardware, latency, n_steps=arguments.steps, repeats=arguments.repeats,
+        max_bytes=arguments.max_gib * 2**30, clock=clock, seed=arguments.seed,
+    )  # fmt: skip
     print(f"{hardware.name}, {', '.join(f'{k} {v}' for k, v in hardware.versions.items())}")
     print(verify_table(verified))
     for path, item in zip(arguments.plans, verified, strict=True):

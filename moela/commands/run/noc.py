@@ -98,13 +98,9 @@ def write(out: Path, problem: NoC3D, result: Result, settings: Mapping[str, Any]
     best = largest_box(front.F, problem.ref_point)
     problem.decode(front.X[best]).save(out / "best.json")
     below = {name: -change for name, (_, _, change) in problem.beside_mesh(front.X[best]).items()}
+    percent = {name: round(change, 2) for name, change in below.items() if math.isfinite(change)}
     more: dict[str, object] = {
-        "best": front.row(best)
-        | {
-            "percent_below_mesh": {
-                name: round(change, 2) for name, change in below.items() if math.isfinite(change)
-            }
-        },
+        "best": front.row(best) | {"percent_below_mesh": percent},
         "constraints": problem.constraints,
     }
     held_out = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pymoo.core.algorithm import Algorithm
@@ -60,14 +60,11 @@ def make_algorithm(name: str, problem: Problem) -> Algorithm:
     from moela import MOELA
     from moela.rivals import MOOS, MOOSTAGE
 
-    if name == "moela":
-        return MOELA()
-    if name == "moela-published":
-        return MOELA.published()
-    if name == "moos":
-        return MOOS()
-    if name == "moo-stage":
-        return MOOSTAGE()
+    own: dict[str, Callable[[], Algorithm]] = {
+        "moela": MOELA, "moela-published": MOELA.published, "moos": MOOS, "moo-stage": MOOSTAGE
+    }  # fmt: skip
+    if name in own:
+        return own[name]()
     if name == "ga":
         from pymoo.algorithms.soo.nonconvex.ga import GA
 

@@ -225,9 +225,8 @@ def _with_record(drafts: list[RunDraft], path: Path, record: dict[str, Any]) -> 
         ref_point = np.array([_number(path, "ref_point", v) for v in given.values()])
         if ref_point.shape != (n_obj,):
             raise ValueError(f"{path}: ref_point: expected {n_obj} numbers, got {len(ref_point)}.")
-    seconds, algorithm, name = (
-        record.get("seconds"), settings.get("algorithm"), problem.get("name")
-    )  # fmt: skip
+    seconds, name = record.get("seconds"), problem.get("name")
+    algorithm = settings.get("algorithm")
     seed = _whole(path, "settings.seed", settings.get("seed"))
     known: dict[str, Any] = {
         "n_eval": _whole(path, "n_eval", record.get("n_eval")),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,8 @@ def of_result(result: Result) -> RunDraft:
         )
     name = type(algorithm).__name__ if algorithm is not None else None
     n_obj, history = int(problem.n_obj), None
-    evaluated = [ind for step in result.history or () for ind in _asked(step)]
+    asked = [step.pop if step.off is None else step.off for step in result.history or ()]
+    evaluated = [ind for population in asked if population is not None for ind in population]
     if evaluated:
         F, CV, X = _individuals(evaluated, n_obj)
         scored = np.where(CV[:, None] <= 0, F, np.nan)
@@ -78,11 +79,6 @@ def of_result(result: Result) -> RunDraft:
     title = type(problem).__name__
     kind = kind_of(title, problem.n_var, n_obj, getattr(problem, "version", None))
     return RunDraft(run, title, name, (kind, ""))
-
-
-def _asked(step: Any) -> Iterable[Individual]:
-    asked = step.off if step.off is not None else step.pop
-    return asked if asked is not None else ()
 
 
 def _individuals(individuals: list[Individual], n_obj: int) -> tuple[Floats, Floats, NDArray[Any]]:

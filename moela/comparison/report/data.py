@@ -27,8 +27,6 @@ _SYMBOLS = {
     "o": "circle", "s": "square", "^": "triangle-up", "D": "diamond", "v": "triangle-down",
     "P": "cross", "X": "x", "*": "star",
 }  # fmt: skip
-
-
 # Plotly has fewer symbols in three dimensions.
 _SOLID = {"circle", "square", "diamond", "cross", "x"}
 
