@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         migration_bytes,
     )
     from moe_costmodel.placement.search import OptimalPlacement, optimal_placement, swap_search
+    from moe_costmodel.plans.decision import Decision
     from moe_costmodel.plans.plan import Plan
     from moe_costmodel.shapes import LayerShape
     from moe_costmodel.traces.describe import TraceDescription, static_waste
@@ -63,6 +64,7 @@ __all__ = [
     "OBJECTIVES",
     "POLICIES",
     "BufferCost",
+    "Decision",
     "DeploymentModel",
     "Evaluation",
     "ExpertStream",
@@ -114,6 +116,7 @@ __all__ = [
 
 _HOMES = {
     "BufferCost": "latency.buffer_cost",
+    "Decision": "plans.decision",
     "DeploymentModel": "deployment.model",
     "Evaluation": "deployment.evaluation",
     "ExpertStream": "buffering.replay",

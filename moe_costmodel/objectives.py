@@ -8,7 +8,7 @@ import numpy as np
 
 from moe_costmodel._checks import complain
 
-__all__ = ["OBJECTIVES", "Objective", "Predicted"]
+__all__ = ["OBJECTIVES", "Objective", "Predicted", "quantity"]
 
 
 @dataclass(frozen=True)
@@ -95,3 +95,18 @@ class Predicted:
             raise complain(
                 "value", "Predicted", f"in its interval {self.low} .. {self.high}", self.value
             )
+
+
+def quantity(value: float, unit: str) -> str:
+    """Return a number with its unit, scaled to a readable size."""
+    if unit == "s":
+        for scale, name in ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")):
+            if abs(value) >= scale:
+                return f"{value / scale:.3g} {name}"
+        return f"{value / 1e-6:.3g} us" if value else "0 s"
+    if unit == "bytes":
+        for scale, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+            if abs(value) >= scale:
+                return f"{value / scale:.3g} {name}"
+        return f"{value:.3g} B"
+    return f"{value:,.0f} {unit}" if unit else f"{value:.4g}"

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from moe_costmodel._checks import check_positive, complain
 
@@ -132,9 +132,3 @@ def power_law_counts(
     noise = random_state.gumbel(size=(n_tokens, shape.n_experts))
     chosen = np.argpartition(-(np.log(popularity) + noise), shape.k - 1, axis=1)[:, : shape.k]
     return np.bincount(chosen.ravel(), minlength=shape.n_experts)
-
-
-def work_of(counts: ArrayLike) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Return (rows, active experts, rows in whole tiles of 64) of tokens per expert [..., E]."""
-    counts = np.asarray(counts)
-    return counts.sum(axis=-1), (counts > 0).sum(axis=-1), (64 * -(-counts // 64)).sum(axis=-1)

@@ -29,7 +29,7 @@ from moe_costmodel.kernels.experts import Experts
 from moe_costmodel.kernels.replacement import Replacement
 from moe_costmodel.latency.model import LatencyModel
 from moe_costmodel.measure.stack import StackTimer, clock_of, pinned_threads
-from moe_costmodel.plans.text import quantity
+from moe_costmodel.objectives import quantity
 from moe_costmodel.shapes import LayerShape
 
 if TYPE_CHECKING:
@@ -337,7 +337,7 @@ class _Run:
             n_nodes=plan.n_nodes,
             name=plan.model,
         )
-        found = model.evaluate_plan(plan)
+        found = model.evaluate(plan)
         n_steps = len(self.calls)
         predicted = np.zeros(n_steps)
         exchange = np.zeros(n_steps)

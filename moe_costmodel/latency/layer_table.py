@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numba
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from moe_costmodel._arrays import Floats
 from moe_costmodel._checks import complain
+from moe_costmodel.latency.layer_kernel import TableAxes, interpolate
 from moe_costmodel.shapes import LayerShape
 from moe_costmodel.work import Work, plausible_counts
 
@@ -50,6 +50,11 @@ class LayerTable:
     active: Floats
     rows: Floats
     log_seconds: Floats
+
+    @property
+    def axes(self) -> TableAxes:
+        """The arrays, as compiled kernels take them."""
+        return self.active, self.rows, self.log_seconds
 
     @classmethod
     def build(
@@ -110,7 +115,7 @@ class LayerTable:
             )
         flat = np.ascontiguousarray(array.reshape(-1, self.shape.n_local))
         out = np.empty(len(flat))
-        _interpolate(flat, self.active, self.rows, self.log_seconds, out)
+        interpolate(flat, self.axes, out)
         return out.reshape(array.shape[:-1])
 
 
@@ -125,40 +130,3 @@ def _possible(cells: Floats) -> Floats:
     # More than this is never looked up, but as a corner.
     rows = np.minimum(rows, active * largest.max())
     return np.stack([active, rows, np.maximum(largest, rows / active)], axis=1)
-
-
-@numba.njit(cache=True)
-def _interpolate(
-    counts: NDArray[np.int64],
-    active: Floats,
-    rows: Floats,
-    table: Floats,
-    out: Floats,
-) -> None:
-    n_active, n_rows, n_largest = table.shape
-    step = rows[1] - rows[0]
-    for i in range(len(counts)):
-        n, total, largest = 0, 0.0, 0.0
-        for value in counts[i]:
-            if value > 0:
-                n += 1
-                total += value
-                largest = max(largest, value)
-        if n == 0:
-            out[i] = 0.0
-            continue
-        x, y, z = np.log(n), np.log(total), np.log(max(largest, 1.0))
-        beyond = max(0.0, z - step * (n_largest - 1))
-        y, z = max(0.0, y - beyond) / step, (z - beyond) / step
-        a = min(max(np.searchsorted(active, x) - 1, 0), max(n_active - 2, 0))
-        a1 = min(a + 1, n_active - 1)
-        fa = (x - active[a]) / (active[a1] - active[a]) if a1 > a else 0.0
-        b, c = min(int(y), n_rows - 2), min(int(z), n_largest - 2)
-        fb, fc = min(y - b, 1.0), z - c
-        value = 0.0
-        for da in range(2):
-            for db in range(2):
-                for dc in range(2):
-                    share = (fa if da else 1 - fa) * (fb if db else 1 - fb) * (fc if dc else 1 - fc)
-                    value += share * table[a1 if da else a, b + db, c + dc]
-        out[i] = np.exp(value + beyond)

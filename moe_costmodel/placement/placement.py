@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numba
 import numpy as np
@@ -67,9 +68,9 @@ class Placement:
                 "n_devices", "Placement", f"a divisor of the {slots.shape[1]} slots", n_devices
             )
         object.__setattr__(self, "physical_to_logical", slots.astype(np.int64))
-        missing = np.argwhere(self.copies == 0)
-        if len(missing):
-            layer, expert = (int(i) for i in missing[0])
+        copies = self.copies
+        if not copies.all():
+            layer, expert = (int(i) for i in np.argwhere(copies == 0)[0])
             raise complain(
                 "physical_to_logical",
                 "Placement",
@@ -108,7 +109,7 @@ class Placement:
         """Slots of a layer, over all devices."""
         return int(self.physical_to_logical.shape[1])
 
-    @property
+    @cached_property
     def n_experts(self) -> int:
         """Experts of a layer."""
         return int(self.physical_to_logical.max()) + 1
@@ -121,7 +122,10 @@ class Placement:
     @property
     def copies(self) -> NDArray[np.int64]:
         """Copies of each expert, (n_layers, n_experts)."""
-        return self.on_device().sum(axis=2)
+        n_cells = self.n_layers * self.n_experts
+        first = np.arange(0, n_cells, self.n_experts)[:, None]
+        cells = (self.physical_to_logical + first).ravel()
+        return np.bincount(cells, minlength=n_cells).reshape(self.n_layers, self.n_experts)
 
     def on_device(self) -> NDArray[np.int64]:
         """Return the copies of each expert on each device, (n_layers, n_experts, n_devices)."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from moe_costmodel.plans.text import quantity
+from moe_costmodel.objectives import quantity
 
 if TYPE_CHECKING:
     from moe_costmodel.plans.plan import Plan

@@ -5,27 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from moe_costmodel.objectives import OBJECTIVES, Predicted
+from moe_costmodel.objectives import OBJECTIVES, Predicted, quantity
 
 if TYPE_CHECKING:
     from moe_costmodel.plans.plan import Plan
 
-__all__ = ["explain", "quantity", "summary", "table"]
-
-
-def quantity(value: float, unit: str) -> str:
-    """Return a number with its unit, scaled so that it reads well."""
-    if unit == "s":
-        for scale, name in ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")):
-            if abs(value) >= scale:
-                return f"{value / scale:.3g} {name}"
-        return f"{value / 1e-6:.3g} us" if value else "0 s"
-    if unit == "bytes":
-        for scale, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
-            if abs(value) >= scale:
-                return f"{value / scale:.3g} {name}"
-        return f"{value:.3g} B"
-    return f"{value:,.0f} {unit}" if unit else f"{value:.4g}"
+__all__ = ["explain", "summary", "table"]
 
 
 def summary(plan: Plan) -> str:

@@ -121,8 +121,8 @@ def write(out: Path, inputs: Inputs, result: Result, settings: dict[str, Any]) -
         problem.decode(X[i]).save(out / "plans" / f"{i:04d}.json")
     plan.save(out / "plan.json")
     (out / "plan.txt").write_text(plan.explain() + "\n")
-    exported = _export(plan, out)
-    checked = _checked(plan, inputs.unseen)
+    exported = _export(plan, problem.model, out)
+    checked = _checked(plan, problem.model, inputs.unseen)
     if checked:
         (out / "check.txt").write_text(checked + "\n")
     today = problem.today()
@@ -193,14 +193,14 @@ def _write_front(path: Path, problem: Any, F: Any, X: Any) -> None:
             )  # fmt: skip
 
 
-def _export(plan: Any, out: Path) -> dict[str, str]:
+def _export(plan: Any, model: Any, out: Path) -> dict[str, str]:
     """Write the engines' files; an engine that can't take the plan says why."""
     makers: dict[str, Callable[[], Any]] = {
         "sglang": lambda: plan.to_sglang(out / "sglang.json"),
         "vllm": lambda: plan.to_vllm(out / "vllm.json"),
         "tensorrt-llm": lambda: plan.to_tensorrt_llm(out / "tensorrt_llm.yaml"),
-        "ktransformers": plan.to_ktransformers,
-        "llama.cpp": plan.to_llamacpp,
+        "ktransformers": lambda: plan.to_ktransformers(evaluate=model.evaluate),
+        "llama.cpp": lambda: plan.to_llamacpp(evaluate=model.evaluate),
     }
     said, pages = {}, []
     for engine, make in makers.items():
@@ -215,12 +215,12 @@ def _export(plan: Any, out: Path) -> dict[str, str]:
     return said
 
 
-def _checked(plan: Any, unseen: Any) -> str:
+def _checked(plan: Any, model: Any, unseen: Any) -> str:
     """Return the plan on traffic that was held out; nothing where that has no full step."""
     if unseen is None:
         return ""
     try:
-        return str(plan.check(unseen))
+        return str(model.check(plan, unseen))
     except ValueError as error:
         return f"not checked on the traffic held out: {error}"
 

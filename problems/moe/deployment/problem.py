@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from moe_costmodel import (
     POLICIES,
+    Decision,
     DeploymentModel,
     GateRule,
     Hardware,
@@ -200,10 +201,10 @@ class MoEDeployment(MoEProblem):
             xu=high.astype(float),
             vtype=int,
         )
-        from moe_costmodel.deployment.fingerprints import provenance
+        from moe_costmodel.deployment.fingerprints import sources
 
         self._set_identity(
-            "deployment", EVALUATION, sorted(provenance(self.model).items()),
+            "deployment", EVALUATION, sorted(sources(self.model).items()),
             self.objective_names, self._limits, over, self.policies, self.batches, low, high,
             None if self.levels is None else self.levels.rules,
         )  # fmt: skip
@@ -382,25 +383,26 @@ class MoEDeployment(MoEProblem):
         value = float(found[wanted] if self.over == "mean" else found.worst(wanted))
         return 1.0 / value if name == SECONDS_PER_TOKEN else value
 
-    def _settings(self, row: Ints) -> dict[str, Any]:
-        """Return a row as the parameters of ``DeploymentModel.evaluate``."""
+    def _decision(self, row: Ints) -> Decision:
         layout = self.layout
         kept = row[layout.capacities].reshape(layout.n_layers, -1)
-        return {
-            "gates": self._rules(row),
-            "capacities": np.broadcast_to(kept, (layout.n_layers, layout.n_devices)),
-            "policy": self.policies[int(row[layout.policy])],
-            "placement": row[layout.slots].reshape(layout.n_layers, -1),
-            "batch": self.batches[int(row[layout.batch])],
-        }
+        return Decision(
+            placement=self.placement_of(row[layout.slots]),
+            batch_size=self.batches[int(row[layout.batch])],
+            gates=self._rules(row),
+            capacities=kept,
+            policy=self.policies[int(row[layout.policy])],
+        )
 
-    def _rules(self, row: Ints) -> list[GateRule | None] | None:
+    def _rules(self, row: Ints) -> tuple[GateRule | None, ...]:
         if self.levels is None:
-            return None
-        return [self._ladder[layer][rung] for layer, rung in enumerate(row[: len(self._ladder)])]
+            return (None,) * self.layout.n_layers
+        return tuple(
+            self._ladder[layer][rung] for layer, rung in enumerate(row[: len(self._ladder)])
+        )
 
     def _evaluation(self, row: Ints) -> Any:
-        return self.model.evaluate(**self._settings(row))
+        return self.model.evaluate(self._decision(row))
 
     @property
     def limits(self) -> dict[str, float]:
@@ -410,14 +412,13 @@ class MoEDeployment(MoEProblem):
     def decided(self, x: ArrayLike) -> tuple[int, str, float]:
         """Return batch size, policy ("all resident" where nothing is buffered) and mean experts."""
         row = self._rows(np.reshape(x, (1, -1)))[0]
-        settings = self._settings(row)
-        full = self.layout.n_slots // self.layout.n_devices
-        resident = bool((settings["capacities"] == full).all())
+        decision = self._decision(row)
         experts = float(self.windows[0].k)
         if self.levels is not None:
             layers = np.arange(self.layout.n_layers)
             experts = float(self.levels.experts.mean(axis=0)[layers, row[self.layout.gates]].mean())
-        return settings["batch"], "all resident" if resident else settings["policy"], experts
+        policy = decision.policy if decision.is_buffered else "all resident"
+        return decision.batch_size, policy, experts
 
     def intervals(self, X: ArrayLike) -> Floats:
         """Return the interval of each objective, [n, n_obj, 2]: from the lowest to the highest.
@@ -428,7 +429,7 @@ class MoEDeployment(MoEProblem):
         rows = self._rows(X)
         out = np.empty((len(rows), len(self.objective_names), 2))
         for i, row in enumerate(rows):
-            found = self.model.predict(**self._settings(row))
+            found = self.model.predict(self._decision(row))
             for j, name in enumerate(self.objective_names):
                 if name == SECONDS_PER_TOKEN:
                     rate = found["tokens_per_s"]
@@ -496,4 +497,4 @@ class MoEDeployment(MoEProblem):
         """Return the Plan of one row: what to set, what to expect, and how sure that is."""
         row = self._rows(np.reshape(x, (1, -1)))
         self.check(row)
-        return self.model.plan(**self._settings(self.canonical(row)[0]))
+        return self.model.plan(self._decision(self.canonical(row)[0]))

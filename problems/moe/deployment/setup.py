@@ -144,7 +144,7 @@ def shape_of(windows: Sequence[RoutingTrace], shape: LayerShape | None) -> Layer
 
 def batch_sizes(model: DeploymentModel, batches: Sequence[int] | None) -> tuple[int, ...]:
     """Return checked batch sizes; by default powers of two that make enough steps to judge by."""
-    most = model.max_batch
+    most = model.max_batch_size
     if batches is None:
         powers = [2**i for i in range(int(np.log2(most)) + 1)]
         return tuple(b for b in powers if b == 1 or model.n_steps(b) >= _LEAST_STEPS)

@@ -79,7 +79,7 @@ def moe_aggregate(by: str) -> dict[str, Any]:
 
 def batch(n: int) -> dict[str, Any]:
     """Return the batch size of a deployment that is evaluated."""
-    return {"batch": n}
+    return {"batch_size": n}
 
 
 # ------------------------------------------------------------------------------- methods and more
