@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
-from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from moe_costmodel._arrays import Floats, Ints
@@ -114,11 +114,31 @@ class LayerSteps:
         return out
 
 
-def _n_bytes(value: LayerSteps | Kept | Traffic) -> int:
-    """Return about how much memory an entry of the cache takes."""
-    if isinstance(value, LayerSteps):
-        return 3 * value.seconds.nbytes + 1000
-    return 500 + sum(part.nbytes for part in value)
+class _Cache:
+    """Keeps what was used last, up to a number of bytes; copies of it start empty.
+
+    An evaluation looks up every layer, and cachetools.LRUCache takes twice as long for that.
+    """
+
+    def __init__(self, n_bytes: int) -> None:
+        self.limit, self.used = n_bytes, 0
+        self._entries: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"limit": self.limit, "used": 0, "_entries": OrderedDict()}
+
+    def get(self, key: Hashable) -> Any:
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        self._entries.move_to_end(key)
+        return entry[0]
+
+    def put(self, key: Hashable, value: object, n_bytes: int) -> None:
+        self._entries[key] = value, n_bytes
+        self.used += n_bytes
+        while self.used > self.limit and len(self._entries) > 1:
+            self.used -= self._entries.popitem(last=False)[1][1]
 
 
 class LayerCosts:
@@ -159,21 +179,12 @@ class LayerCosts:
         self._first_tokens = np.cumsum([0, *n_tokens[:-1]])
         self.has_weights = all(trace.has_weights for trace in self.windows)
         self._sort()
-        # LayerSteps, Kept and Traffic, each under keys of its own kind.
-        self._cache: LRUCache[Hashable, Any] = LRUCache(cache_bytes, getsizeof=_n_bytes)
+        self._cache = _Cache(cache_bytes)
         self._steps: dict[int, Steps] = {}
         self._tables: dict[int, TableAxes] = {}
         width = float(shape.d_model), max(DTYPE_BYTES[shape.dtype], 2.0)
         self._machine: Machine = n_devices, n_nodes, self._link_costs(), width
         self.computed = 0
-
-    def __getstate__(self) -> dict[str, object]:
-        empty = LRUCache(self._cache.maxsize, getsizeof=_n_bytes)
-        return self.__dict__ | {"_cache": empty}  # copies begin with an empty cache
-
-    def _keep(self, key: Hashable, value: LayerSteps | Kept | Traffic) -> None:
-        if _n_bytes(value) <= self._cache.maxsize:
-            self._cache[key] = value
 
     def _sort(self) -> None:
         """Order every token's choices by weight, heaviest first, as the rules look at them."""
@@ -254,7 +265,7 @@ class LayerCosts:
             )
             total = self._mass[layer]
             np.divide(self._by_window(mass), total, out=share, where=total > 0)
-        self._keep((layer, rule), (kept, share))
+        self._cache.put((layer, rule), (kept, share), kept.nbytes + 500)
         return kept, share
 
     def _by_window(self, values: NDArray[np.generic]) -> Floats:
@@ -280,7 +291,7 @@ class LayerCosts:
                 counts, entries = np.zeros((steps.n, n_experts), dtype=np.int32), _NO_ENTRIES
                 step_counts(ids, kept, batch_size, counts)
             traffic = counts, *entries, steps.bounds
-            self._keep(key, traffic)
+            self._cache.put(key, traffic, 500 + sum(part.nbytes for part in traffic[:4]))
         return traffic
 
     def layer(self, decision: LayerDecision) -> LayerSteps:
@@ -291,11 +302,8 @@ class LayerCosts:
         ValueError
             If the layer is buffered and the cost of a copy is unknown.
         """
-        try:
-            stored: LayerSteps = self._cache[decision]
-        except KeyError:
-            return self._compute(decision)
-        return stored
+        stored: LayerSteps | None = self._cache.get(decision)
+        return self._compute(decision) if stored is None else stored
 
     def _compute(self, decision: LayerDecision) -> LayerSteps:
         slots, policy = decision.slots, decision.policy
@@ -324,7 +332,7 @@ class LayerCosts:
             steps.bounds,
             partial(self._sent, decision),
         )
-        self._keep(decision, computed)
+        self._cache.put(decision, computed, 3 * out[0].nbytes + 1000)
         self.computed += 1
         return computed
 

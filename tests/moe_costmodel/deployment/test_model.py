@@ -155,7 +155,7 @@ def test_a_small_cache_changes_nothing_but_the_work(windows, rng):
         a = evaluated(small, gates=RULES, capacities=capacities, policy="lfu", batch_size=batch)
         b = evaluated(large, gates=RULES, capacities=capacities, policy="lfu", batch_size=batch)
         assert np.array_equal(a.step_seconds, b.step_seconds)
-        assert small._layers._cache.currsize <= 2000
+        assert small._layers._cache.used <= 2000 + 3000  # at least one entry is kept
     assert small.layers_computed > large.layers_computed
 
 
