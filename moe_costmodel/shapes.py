@@ -1,9 +1,8 @@
-"""LayerShape: the sizes of an MoE layer, and the counts of its work on one device."""
+"""LayerShape: the sizes of an MoE layer on one device."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,15 +44,15 @@ class LayerShape:
     Parameters
     ----------
     n_experts : int
-        Experts that the router chooses among.
+        Experts that the router chooses from.
     k : int
-        Experts a token is sent to.
+        Experts per token.
     d_model, d_ffn : int
         Width of the tokens, and inner width of one expert on this device.
     n_local : int, optional
         Experts on this device; by default all.
     gated : bool
-        Whether an expert has a gate (three matrices instead of two).
+        Whether experts have a gate (three matrices instead of two).
     dtype : str
         Type of the weights; a key of :data:`DTYPE_BYTES`.
 
@@ -101,7 +100,7 @@ class LayerShape:
         """Bytes of one expert."""
         return self.parameters * DTYPE_BYTES[self.dtype]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the sizes as a plain dictionary."""
         return asdict(self)
 
@@ -120,7 +119,7 @@ def power_law_counts(
     exponent : float
         Popularity of the r-th expert is r ** -exponent; 0 is uniform.
     random_state : Generator
-        Source of the draws.
+        Random number generator.
 
     Returns
     -------

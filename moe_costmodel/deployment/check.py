@@ -244,7 +244,9 @@ def _gains(evaluation: Evaluation, without: Evaluation) -> tuple[float, float]:
 
 
 def _buffer_advice(plan: Plan, there: DeploymentModel, evaluation: Evaluation) -> Advice:
-    full = there.evaluate(replace(plan, capacities=None))
+    full = there.evaluate(
+        replace(plan, capacities=np.full_like(plan.capacities, plan.slots_per_device))
+    )
     saved = full["memory_bytes"] - evaluation["memory_bytes"]
     slower = evaluation["step_mean_s"] / full["step_mean_s"] - 1
     waits = [
@@ -295,7 +297,7 @@ def _replica_advice(
 
 
 def _gate_advice(plan: Plan, there: DeploymentModel, evaluation: Evaluation) -> Advice:
-    full = there.evaluate(replace(plan, gates=None))
+    full = there.evaluate(replace(plan, gates=(None,) * plan.n_layers))
     _, faster = _gains(evaluation, full)
     loss = evaluation["quality_loss"] - full["quality_loss"]
     idle = tuple(

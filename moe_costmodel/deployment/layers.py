@@ -1,4 +1,4 @@
-"""One MoE layer of a deployment on recorded traffic, kept for as long as its choice recurs."""
+"""Steps of one MoE layer on recorded traffic, cached under the decision about the layer."""
 
 from __future__ import annotations
 
@@ -71,14 +71,14 @@ class Steps:
 
 @dataclass(frozen=True)
 class LayerSteps:
-    """One layer, step by step, under one choice.
+    """Steps of one layer under one decision.
 
     Attributes
     ----------
     seconds : ndarray of shape (n_steps,)
         Exchange there and back, and the slowest device in between.
     waiting : ndarray of shape (n_steps,), or None
-        The part of it that waits for experts to be copied; None where all are resident.
+        The part of them that waits for experts to be copied; None if the layer is not buffered.
     share : ndarray of shape (n_steps,)
         Largest share of the step's tokens on one device.
     mass : ndarray of shape (n_windows,)
@@ -101,9 +101,9 @@ class LayerSteps:
 
     @cached_property
     def counted(self) -> Floats:
-        """Mean and 99th percentile of `share`, and other nodes a token, (3, n_windows).
+        """Mean and 99th percentile of `share`, and other nodes per token, (3, n_windows).
 
-        Found when they are first asked for, since that takes as long as the steps themselves.
+        Computed at the first request, since it takes as long as the steps themselves.
         """
         out = np.empty((3, len(self.mass)))
         for w in range(len(self.mass)):
@@ -115,14 +115,14 @@ class LayerSteps:
 
 
 class _Cache:
-    """Keeps what was used last, up to a number of bytes; copies of it start empty.
+    """Least-recently-used cache with a limit in bytes; copies of it start empty.
 
     An evaluation looks up every layer, and cachetools.LRUCache takes twice as long for that.
     """
 
     def __init__(self, n_bytes: int) -> None:
         self.limit, self.used = n_bytes, 0
-        self._entries: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+        self._entries: OrderedDict[Hashable, tuple[object, int]] = OrderedDict()
 
     def __getstate__(self) -> dict[str, object]:
         return {"limit": self.limit, "used": 0, "_entries": OrderedDict()}
@@ -142,12 +142,12 @@ class _Cache:
 
 
 class LayerCosts:
-    """Evaluates layers on windows of traffic, and remembers them.
+    """Evaluates layers on windows of traffic, and caches them.
 
     Parameters
     ----------
     windows : sequence of RoutingTrace
-        Of the same layers, experts and choices.
+        Traffic with the same layers, experts and choices per token.
     hardware, latency, shape, kernel
         As for :class:`moe_costmodel.DeploymentModel`.
     mode : {"prefill", "decode"}
@@ -187,7 +187,7 @@ class LayerCosts:
         self.computed = 0
 
     def _sort(self) -> None:
-        """Order every token's choices by weight, heaviest first, as the rules look at them."""
+        """Sort every token's choices by weight, heaviest first, for the gate rules."""
         ids = np.concatenate([np.asarray(trace.topk_ids) for trace in self.windows])
         ids = ids.astype(np.uint16).transpose(1, 0, 2)
         if not self.has_weights:
@@ -196,7 +196,7 @@ class LayerCosts:
         weights = np.concatenate(
             [np.asarray(trace.topk_weights, dtype=np.float32) for trace in self.windows]
         ).transpose(1, 0, 2)
-        # In float32 and in the trace's order, as keep_mask adds them.
+        # In float32 and in the order of the trace, as keep_mask adds them.
         total = np.zeros(weights.shape[:2], np.float32)
         for j in range(weights.shape[2]):
             total += weights[:, :, j]

@@ -1,4 +1,4 @@
-"""LayerTable: a layer's time for any tokens per expert, as a small table that never falls."""
+"""LayerTable: the time of a layer for any tokens per expert, as a small monotone table."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _STEP = 0.25 * np.log(2.0)  # between neighbors of the axes of rows
 class LayerTable:
     """Seconds of a layer on one device, by active experts, rows, and rows of the busiest expert.
 
-    A token more, wherever it goes, lowers none of the three, and the table never falls along any of
-    them; so the time of a layer never falls when tokens are added. Values in between are
-    interpolated in logarithms; values beyond the most rows of an expert go on in proportion.
+    An additional token lowers none of the three, and the table never falls along any of them, so
+    the time of a layer never falls if tokens are added. Values in between are interpolated in
+    logarithms; beyond the most rows of an expert, values grow in proportion.
 
     Attributes
     ----------
@@ -67,9 +67,9 @@ class LayerTable:
         shape : LayerShape
             The layer.
         predict : callable
-            Seconds of (work, tokens of the step).
+            (work, tokens of the step) -> seconds.
         max_rows : int
-            Most rows that one expert is expected to get.
+            Expected maximum of the rows of one expert.
         """
         active = np.unique(np.round(np.geomspace(1, shape.n_local, 14)))
         n_largest = int(np.ceil(np.log(max(2, max_rows)) / _STEP)) + 1
@@ -82,8 +82,7 @@ class LayerTable:
         work = Work.from_counts(plausible_counts(cells[:, 1], cells[:, 0], cells[:, 2]))
         tokens = cells[:, 1] / shape.k * shape.n_experts / shape.n_local
         logs = np.log(predict(work, tokens))[of_cell.ravel()].reshape(grid.shape[:-1])
-        # Where the predictor falls, half of the fall is taken off its upper end, half is put on
-        # its lower one.
+        # If the predictor falls, half of the fall is subtracted above and half is added below.
         above, below = logs, np.flip(logs)
         for axis in range(3):
             above = np.maximum.accumulate(above, axis=axis)
@@ -101,12 +100,12 @@ class LayerTable:
         Returns
         -------
         ndarray of shape (...)
-            0 where no expert has a token.
+            0 if no expert has a token.
 
         Raises
         ------
         ValueError
-            If the last axis is not that of the layer's experts.
+            If the last axis is not as long as the number of the layer's experts.
         """
         array = np.asarray(counts)
         if array.ndim == 0 or array.shape[-1] != self.shape.n_local:
@@ -120,13 +119,12 @@ class LayerTable:
 
 
 def _possible(cells: Floats) -> Floats:
-    """Return (active, rows, largest), n x 3, raised to the nearest steps that there are.
+    """Return (active, rows, largest), n x 3, raised to the nearest possible steps.
 
-    Every active expert has a row at least, the busiest no fewer than the mean, and the others one
-    each beside it.
+    Every active expert has at least one row, and the busiest at least the mean.
     """
     active, rows, largest = cells.T
     rows = np.maximum(rows, active + largest - 1)
-    # More than this is never looked up, but as a corner.
+    # More rows are only looked up as a corner of an interpolation.
     rows = np.minimum(rows, active * largest.max())
     return np.stack([active, rows, np.maximum(largest, rows / active)], axis=1)

@@ -42,7 +42,7 @@ _REQUIRED = (
 _OPTIONAL = ("objectives", "quality_kind", "provenance", "versions")
 
 
-def to_dict(plan: Plan) -> dict[str, Any]:
+def to_dict(plan: Plan) -> dict[str, object]:
     """Return a plan as plain values."""
     shape = {k: v for k, v in plan.shape.to_dict().items() if k != "n_local"}
     return {

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from moe_costmodel.deployment.check import PlanCheck
     from moe_costmodel.deployment.model import DeploymentModel
     from moe_costmodel.plans.apply import AppliedPlan
-    from moe_costmodel.traces.trace import RoutingTrace
+    from moe_costmodel.traces.trace import Mode, RoutingTrace
 
 __all__ = ["Plan"]
 
@@ -72,7 +72,7 @@ class Plan(Decision):
 
     model: str
     shape: LayerShape
-    mode: str
+    mode: Mode
     devices_per_node: int = 0
     layers: tuple[int, ...] = ()
     objectives: dict[str, Predicted] = field(default_factory=dict)
@@ -139,7 +139,7 @@ class Plan(Decision):
 
     __hash__ = Decision.__hash__
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the plan as plain values, as :meth:`save` writes them."""
         return files.to_dict(self)
 

@@ -1,4 +1,4 @@
-"""A plan in words: one line, a table, a page."""
+"""Descriptions of a plan: one line, a table, a page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def summary(plan: Plan) -> str:
     if plan.n_nodes > 1:
         parts[0] += f" of {plan.n_nodes} nodes"
     if plan.placement.n_replicas:
-        parts.append(f"{plan.placement.n_replicas} replicas a layer")
+        parts.append(f"{plan.placement.n_replicas} replicas per layer")
     if plan.is_buffered:
         low, high = int(plan.capacities.min()), int(plan.capacities.max())
         kept = f"{low}" if low == high else f"{low} to {high}"
@@ -37,7 +37,10 @@ def summary(plan: Plan) -> str:
 
 def table(plan: Plan) -> str:
     """Return a plan as a table: its settings layer by layer, and its objectives."""
-    lines = [summary(plan), f"  {'layer':>5}  {'gate':<20}  {'resident a device':<24}  replicated"]
+    lines = [
+        summary(plan),
+        f"  {'layer':>5}  {'gate':<20}  {'resident per device':<24}  replicated",
+    ]
     copies = plan.placement.copies
     for i, number in enumerate(plan.layers):
         row = plan.capacities[i]
@@ -59,7 +62,7 @@ def _line(name: str, predicted: Predicted) -> str:
 
 
 def explain(plan: Plan) -> str:
-    """Return a page in plain words: what to set, what to expect, how sure that is."""
+    """Return a page in plain words: settings, predictions with intervals, and their sources."""
     s = plan.shape
     lines = [
         f"Plan for {plan.model}",
@@ -90,10 +93,10 @@ def explain(plan: Plan) -> str:
             span = f", between {low} and {high}" if low != high else ""
             lines.append(f"- {words}: {value}{span}.")
         lines.append(
-            "The intervals span the windows of traffic that were evaluated (the halves of it, "
-            "where it was one) and the error that the cost model had on layers it was not fitted "
-            "to. Traffic unlike those windows is outside them: plan.check(trace) evaluates the "
-            "plan on it."
+            "The intervals span the windows of traffic that were evaluated (the two halves of a "
+            "single window), widened by the error of the cost model on layers that it was not "
+            "fitted to. They do not cover other traffic: plan.check(trace, deployment=model) "
+            "evaluates the plan on it."
         )
         if plan.quality_kind == "gate mass lost" and plan.has_thresholds:
             lines.append(

@@ -159,7 +159,7 @@ def test_a_missing_field_and_no_json_are_named(tmp_path):
 
 def test_words():
     plan = example()
-    assert "2 replicas a layer" in plan.summary()
+    assert "2 replicas per layer" in plan.summary()
     assert "2 to 5 of 5 experts resident (inactive-lfu)" in plan.summary()
     page = plan.explain()
     assert "time that 99 % of the steps stay within: 2 ms, between 1 ms and 3 ms." in page
