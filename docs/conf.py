@@ -1,4 +1,4 @@
-"""Sphinx: pages in Markdown, tutorials that run, a reference from docstrings; needs no network."""
+"""Configuration of Sphinx: Markdown pages, tutorials that run, a reference; needs no network."""
 
 from __future__ import annotations
 
@@ -74,6 +74,7 @@ html_title = "moela"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
+html_sidebars = {"how_to_choose": [], "reproduction": []}  # pages without subpages
 html_theme_options = {
     "show_toc_level": 2,
     "navigation_with_keys": False,

@@ -1,58 +1,97 @@
-"""Small checks shared by the package, so that every error reads the same."""
+"""Checks of parameters, with one form for every error message."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
-from typing import Any
+from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-__all__ = ["check_choice", "check_fraction", "check_loads", "check_positive", "complain"]
+from moe_costmodel._arrays import Array, Bools, Floats
+
+__all__ = [
+    "check_fraction",
+    "check_loads",
+    "count",
+    "first_where",
+    "invalid",
+    "invalid_field",
+    "one_of",
+    "read_json",
+    "require",
+    "shape_of",
+]
 
 
-def complain(parameter: str, owner: str, expected: str, got: object) -> ValueError:
-    """Return the one form of parameter error that this package raises."""
-    return ValueError(
-        f"The '{parameter}' parameter of {owner} must be {expected}. Got {got} instead."
-    )
+def invalid(owner: str, name: str, got: object, expected: str) -> ValueError:
+    """Return the error for a bad parameter; `got` is its value, or words about it."""
+    return ValueError(f"The '{name}' parameter of {owner} must be {expected}. Got {got} instead.")
 
 
-def check_positive(value: Any, parameter: str, owner: str) -> int:
-    """Return `value` as an int, or complain that it is not a positive one."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise complain(parameter, owner, "a positive integer", repr(value))
+def invalid_field(source: str | Path, field: str, got: object, expected: str) -> ValueError:
+    """Return the error for a bad field of a file; arguments as for :func:`invalid`."""
+    return ValueError(f"{source}: field '{field}' must be {expected}. Got {got} instead.")
+
+
+def require(owner: str, name: str, value: object, holds: bool, expected: str) -> None:
+    """Raise the error for a bad parameter unless `holds`."""
+    if not holds:
+        raise invalid(owner, name, repr(value), expected)
+
+
+def count(owner: str, name: str, value: object, at_least: int = 1) -> int:
+    """Return a parameter that must be an integer of at least `at_least`."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < at_least:
+        raise invalid(owner, name, repr(value), f"an integer of at least {at_least}")
     return int(value)
 
 
-def check_fraction(value: Any, parameter: str, owner: str) -> float:
-    """Return `value` as a float, or complain that it is not strictly between 0 and 1."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        raise complain(parameter, owner, "a number strictly between 0 and 1", repr(value))
-    if not 0.0 < float(value) < 1.0:
-        raise complain(parameter, owner, "a number strictly between 0 and 1", repr(value))
-    return float(value)
+def check_fraction(owner: str, name: str, value: object) -> float:
+    """Return a parameter that must be a number strictly between 0 and 1."""
+    number = float(value) if isinstance(value, int | float | np.number) else 0.0
+    require(owner, name, value, 0.0 < number < 1.0, "a number strictly between 0 and 1")
+    return number
 
 
-def check_choice(value: Any, choices: Collection[str], parameter: str, owner: str) -> str:
-    """Return `value`, or complain that it is not one of `choices`."""
-    if value not in choices:
-        raise complain(parameter, owner, f"one of {sorted(choices)}", repr(value))
-    return str(value)
+def one_of(owner: str, name: str, value: str, known: Collection[str]) -> str:
+    """Return a parameter that must be one of some names."""
+    if value not in known:
+        raise invalid(owner, name, repr(value), f"one of {', '.join(sorted(known))}")
+    return value
 
 
-def check_loads(loads: ArrayLike, owner: str, *, ndim: int) -> NDArray[np.float64]:
-    """Return `loads` as floats, or complain that they are no finite, non-negative array."""
+def check_loads(owner: str, loads: ArrayLike, *, ndim: int) -> Floats:
+    """Return loads as finite, non-negative floats of `ndim` dimensions."""
     array = np.asarray(loads)
     if array.ndim != ndim or array.size == 0 or array.dtype.kind not in "uif":
-        raise complain(
-            "loads",
-            owner,
-            f"a non-empty numeric array of {ndim} dimensions",
-            f"shape {array.shape}, dtype {array.dtype}",
-        )
+        expected = f"a non-empty numeric array of {ndim} dimensions"
+        raise invalid(owner, "loads", shape_of(array), expected)
     array = array.astype(np.float64)
-    if not np.isfinite(array).all() or (array < 0).any():
-        place = tuple(int(i) for i in np.argwhere(~(np.isfinite(array) & (array >= 0)))[0])
-        raise complain("loads", owner, "finite and not negative", f"{array[place]} at {place}")
+    wrong = first_where(array, ~(np.isfinite(array) & (array >= 0)))
+    if wrong:
+        raise invalid(owner, "loads", wrong, "finite and not negative")
     return array
+
+
+def shape_of(array: Array) -> str:
+    """Return the shape and dtype of an array, as words for an error."""
+    return f"shape {array.shape}, dtype {array.dtype}"
+
+
+def first_where(array: Array, bad: Bools) -> str:
+    """Return the first bad entry and its place, as words for an error; empty if none is bad."""
+    places = np.argwhere(bad)
+    if not len(places):
+        return ""
+    place = tuple(int(i) for i in places[0])
+    return f"{array[place]} at {place}"
+
+
+def read_json(path: Path) -> object:
+    """Return the content of a JSON file; a ValueError that names the file if it is damaged."""
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: must be JSON. Got {error} instead.") from error

@@ -1,4 +1,4 @@
-"""Hardware: what a machine has, detected here or read from JSON."""
+"""Hardware: the devices, memory and links of a machine, detected or read from JSON."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import os
 import platform
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
-from moe_costmodel._checks import check_positive, complain
+from moe_costmodel._checks import count, invalid, invalid_field, one_of, read_json, require
 
 __all__ = ["Hardware", "Link"]
 
@@ -18,14 +17,14 @@ LINKS = ("slow_to_fast", "device_to_device", "node_to_node")
 
 @dataclass(frozen=True)
 class Link:
-    """A way that bytes go.
+    """A link that carries bytes between memories or devices.
 
     Parameters
     ----------
     bandwidth : float
-        Bytes a second.
+        Bytes per second.
     latency : float
-        Seconds before the first byte arrives.
+        Seconds until the first byte arrives.
 
     Examples
     --------
@@ -38,10 +37,10 @@ class Link:
     latency: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.bandwidth < float("inf"):
-            raise complain("bandwidth", "Link", "a positive number of bytes/s", self.bandwidth)
-        if not 0 <= self.latency < float("inf"):
-            raise complain("latency", "Link", "a number of seconds, 0 or more", self.latency)
+        positive = 0 < self.bandwidth < float("inf")
+        require("Link", "bandwidth", self.bandwidth, positive, "a positive number of bytes/s")
+        holds = 0 <= self.latency < float("inf")
+        require("Link", "latency", self.latency, holds, "a number of seconds, 0 or more")
 
     def seconds(self, n_bytes: float) -> float:
         """Return the time of one message."""
@@ -50,28 +49,28 @@ class Link:
 
 @dataclass(frozen=True, kw_only=True)
 class Hardware:
-    """A machine, or several alike.
+    """A machine with one or more equal nodes.
 
     Parameters
     ----------
     name : str
-        What it is called.
+        Name of the machine.
     device : {"cpu", "cuda"}
-        Where experts run.
+        Kind of device that runs the experts.
     n_devices : int
-        Devices in all.
+        Devices of all nodes together.
     n_nodes : int
-        Nodes that the devices are on, as many on each.
+        Number of nodes, each with the same number of devices.
     memory_bytes : int
         Fast memory of one device.
     slow_memory_bytes : int
-        Memory behind it, of one node.
+        Slow memory of one node, from which missing experts are copied.
     threads : int
-        Threads that kernels were or are to be run with (CPU).
+        CPU threads that run a kernel.
     links : dict of str to Link
-        "slow_to_fast" (a missing expert), "device_to_device", "node_to_node".
+        "slow_to_fast" (copies of missing experts), "device_to_device", "node_to_node".
     versions : dict of str to str
-        Of what matters: python, torch, driver.
+        Versions that affect times: python, torch, cuda.
 
     Raises
     ------
@@ -103,33 +102,27 @@ class Hardware:
     versions: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.device not in ["cpu", "cuda"]:
-            raise complain("device", "Hardware", "'cpu' or 'cuda'", repr(self.device))
-        if not isinstance(self.name, str):
-            raise complain("name", "Hardware", "text", repr(self.name))
-        if not isinstance(self.versions, dict) or not all(
+        owner = "Hardware"
+        one_of(owner, "device", self.device, ("cpu", "cuda"))
+        require(owner, "name", self.name, isinstance(self.name, str), "text")
+        texts = isinstance(self.versions, dict) and all(
             isinstance(value, str) for value in self.versions.values()
-        ):
-            raise complain("versions", "Hardware", "a mapping of text", repr(self.versions))
-        if isinstance(self.slow_memory_bytes, bool) or not (
-            isinstance(self.slow_memory_bytes, int) and self.slow_memory_bytes >= 0
-        ):
-            raise complain(
-                "slow_memory_bytes", "Hardware", "0 or more bytes", repr(self.slow_memory_bytes)
-            )
+        )
+        require(owner, "versions", self.versions, texts, "a mapping of text")
+        count(owner, "slow_memory_bytes", self.slow_memory_bytes, 0)
         for name in ("memory_bytes", "n_devices", "n_nodes", "threads"):
-            check_positive(getattr(self, name), name, "Hardware")
-        if self.n_devices % self.n_nodes:
-            raise complain("n_nodes", "Hardware", f"a divisor of {self.n_devices}", self.n_nodes)
+            count(owner, name, getattr(self, name))
+        divides = self.n_devices % self.n_nodes == 0
+        require(owner, "n_nodes", self.n_nodes, divides, f"a divisor of {self.n_devices}")
         unknown = set(self.links) - set(LINKS)
         if unknown:
-            raise complain("links", "Hardware", f"among {LINKS}", sorted(unknown))
+            raise invalid(owner, "links", sorted(unknown), f"among {LINKS}")
 
     @classmethod
     def here(cls, *, threads: int = 1) -> Hardware:
-        """Describe this machine: its GPUs where torch finds any, else its CPU.
+        """Return a description of this machine: its GPUs if torch finds any, otherwise its CPU.
 
-        Links are not measured here; :func:`moe_costmodel.measure_kernels` does that.
+        The links are left out; :func:`moe_costmodel.measure_kernels` measures them.
         """
         import torch
 
@@ -150,9 +143,8 @@ class Hardware:
         return cls(name=_cpu_name(), memory_bytes=ram, threads=threads, versions=versions)
 
     def link(self, name: str) -> Link:
-        """Return a link, or say that the machine's description lacks it."""
-        if name not in LINKS:
-            raise complain("name", "Hardware.link", f"one of {LINKS}", repr(name))
+        """Return a link; a ValueError tells how to add a link that the description lacks."""
+        require("Hardware.link", "name", name, name in LINKS, f"one of {LINKS}")
         if name not in self.links:
             raise ValueError(
                 f"The hardware {self.name!r} must have the link {name!r} for this. It has "
@@ -169,31 +161,24 @@ class Hardware:
 
     @classmethod
     def load(cls, path: str | Path) -> Hardware:
-        """Read a description from JSON (what :meth:`save` writes).
+        """Read a file that :meth:`save` wrote.
 
         Raises
         ------
         ValueError
-            If the file is no JSON, or a field is missing, unknown or wrong; it names both.
+            If the file is not JSON, or a field is missing, unknown or wrong. The message names
+            the file and the field.
         """
-        path = Path(path)
-        try:
-            content = json.loads(path.read_bytes())
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"{path}: must be JSON. Got {error} instead.") from error
-        return cls.from_dict(content, source=str(path))
+        return cls.from_dict(read_json(Path(path)), source=str(path))
 
     @classmethod
-    def from_dict(cls, content: Any, *, source: str) -> Hardware:
-        """Build from a dictionary; errors name `source`."""
+    def from_dict(cls, content: object, *, source: str) -> Hardware:
+        """Return the hardware that a dictionary describes; errors name `source`."""
         if not isinstance(content, dict):
             raise ValueError(f"{source}: must be an object. Got {type(content).__name__} instead.")
+        for missing in {"name", "memory_bytes"} - set(content):
+            raise invalid_field(source, missing, sorted(content), "present")
         fields = set(cls.__dataclass_fields__)
-        for missing in ("name", "memory_bytes"):
-            if missing not in content:
-                raise ValueError(
-                    f"{source}: field '{missing}' must be present. Got {sorted(content)} instead."
-                )
         unknown = sorted(set(content) - fields)
         if unknown:
             raise ValueError(f"{source}: fields must be among {sorted(fields)}. Got {unknown} too.")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from moe_costmodel._checks import complain
+from moe_costmodel._checks import invalid
 
 __all__ = ["OBJECTIVES", "Objective", "Predicted", "quantity"]
 
@@ -81,19 +81,19 @@ class Predicted:
         for name in ("value", "low", "high"):
             number = getattr(self, name)
             if isinstance(number, bool) or not isinstance(number, int | float | np.number):
-                raise complain(name, "Predicted", "a number", repr(number))
+                raise invalid("Predicted", name, repr(number), "a number")
             if not np.isfinite(number):
-                raise complain(name, "Predicted", "finite", number)
+                raise invalid("Predicted", name, number, "finite")
             object.__setattr__(self, name, float(number))
         worst = self.value if self.worst is None else self.worst
         if isinstance(worst, bool) or not isinstance(worst, int | float | np.number):
-            raise complain("worst", "Predicted", "a number", repr(worst))
+            raise invalid("Predicted", "worst", repr(worst), "a number")
         if not np.isfinite(worst):
-            raise complain("worst", "Predicted", "finite", worst)
+            raise invalid("Predicted", "worst", worst, "finite")
         object.__setattr__(self, "worst", float(worst))
         if not self.low <= self.value <= self.high:
-            raise complain(
-                "value", "Predicted", f"in its interval {self.low} .. {self.high}", self.value
+            raise invalid(
+                "Predicted", "value", self.value, f"in its interval {self.low} .. {self.high}"
             )
 
 

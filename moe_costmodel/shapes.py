@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from moe_costmodel._checks import check_positive, complain
+from moe_costmodel._checks import count, invalid
 
 __all__ = ["DTYPE_BYTES", "OPERAND_BYTES", "LayerShape", "power_law_counts"]
 
@@ -79,16 +79,16 @@ class LayerShape:
 
     def __post_init__(self) -> None:
         for name in ("n_experts", "k", "d_model", "d_ffn"):
-            check_positive(getattr(self, name), name, "LayerShape")
+            count("LayerShape", name, getattr(self, name))
         if self.n_local == 0:
             object.__setattr__(self, "n_local", self.n_experts)
-        check_positive(self.n_local, "n_local", "LayerShape")
+        count("LayerShape", "n_local", self.n_local)
         if self.k > self.n_experts:
-            raise complain("k", "LayerShape", f"at most n_experts = {self.n_experts}", self.k)
+            raise invalid("LayerShape", "k", self.k, f"at most n_experts = {self.n_experts}")
         if not isinstance(self.gated, bool):
-            raise complain("gated", "LayerShape", "True or False", repr(self.gated))
+            raise invalid("LayerShape", "gated", repr(self.gated), "True or False")
         if self.dtype not in list(DTYPE_BYTES):
-            raise complain("dtype", "LayerShape", f"one of {sorted(DTYPE_BYTES)}", self.dtype)
+            raise invalid("LayerShape", "dtype", self.dtype, f"one of {sorted(DTYPE_BYTES)}")
 
     @property
     def parameters(self) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from moe_costmodel._arrays import Bools, Floats, Ints
-from moe_costmodel._checks import complain
+from moe_costmodel._checks import invalid
 
 __all__ = ["TILES", "Work", "plausible_counts"]
 
@@ -47,9 +47,9 @@ class Work:
         """
         array = np.asarray(counts)
         if array.ndim == 0 or array.dtype.kind not in "uif" or array.shape[-1] == 0:
-            raise complain("counts", "Work", "numbers of shape (..., n_local)", array.shape)
+            raise invalid("Work", "counts", array.shape, "numbers of shape (..., n_local)")
         if array.size and not (np.isfinite(array).all() and array.min() >= 0):
-            raise complain("counts", "Work", "finite and not negative", array.min())
+            raise invalid("Work", "counts", array.min(), "finite and not negative")
         flat = array.reshape(-1, array.shape[-1])
         return cls(
             flat.sum(axis=1, dtype=np.float64),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,13 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+Design = NDArray[Any] | dict[str, Any]
+"""One design: numbers [n_var], or a dictionary for mixed variables."""
+Designs = NDArray[Any]
+"""Designs of one problem: numbers [n, n_var], or an object array [n] of dictionaries."""
 
 
-def rows(X: Any) -> NDArray[Any]:
+def rows(X: Sequence[Any] | Designs) -> Designs:
     """Stack designs: numbers to an array [n, n_var], dictionaries to an object array [n]."""
     if len(X) and isinstance(X[0], dict):
         out = np.empty(len(X), dtype=object)

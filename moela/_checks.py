@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 
-def require(owner: str, name: str, value: Any, holds: bool, expected: str) -> None:
+def require(owner: str, name: str, value: object, holds: bool, expected: str) -> None:
     """Raise the one form of parameter error unless `holds`."""
     if not holds:
         raise ValueError(
@@ -24,6 +24,6 @@ def count(owner: str, name: str, value: Any, at_least: int = 1) -> int:
     return int(value)
 
 
-def one_of(owner: str, name: str, value: Any, known: tuple[str, ...]) -> None:
+def one_of(owner: str, name: str, value: object, known: tuple[str, ...]) -> None:
     """Check a parameter that must be one of some names."""
     require(owner, name, value, value in known, f"one of {', '.join(known)}")

@@ -9,22 +9,21 @@ from collections.abc import Sequence
 
 from moela import __version__
 
-# The module of a command is imported when the command runs, so that `moela --help` is quick. Each
-# module has `configure(parser)` and `run(arguments)`.
+# The module of a command is imported when the command runs, so that `moela --help` is fast.
 COMMANDS = {
     ("run", "noc"): ("moela.commands.run.noc", "design a 3D network-on-chip manycore"),
     ("run", "moe"): ("moela.commands.run.moe", "plan the deployment of an MoE model"),
     ("show",): ("moela.commands.show", "show a network-on-chip design"),
     ("export",): ("moela.commands.export", "write a network-on-chip design for another program"),
     ("runs",): ("moela.commands.runs", "list the runs in a store"),
-    ("compare",): ("moela.compare", "compare experiments, stores and fronts"),
+    ("compare",): ("moela.commands.compare", "compare experiments, stores and fronts"),
     ("measure",): ("moela.commands.measure", "time MoE kernels on this machine"),
-    ("moe", "verify"): ("moela.commands.moe.verify", "run deployment plans for real, compare"),
+    ("moe", "verify"): ("moela.commands.moe.verify", "run deployment plans and compare times"),
     ("trace",): ("moela.commands.trace", "describe, convert or record MoE routing"),
 }
 EXTRAS = {
     "torch": "torch", "safetensors": "torch", "transformers": "hf", "pyarrow": "tables",
-    "plotly": "report",
+    "plotly": "report", "jinja2": "report",
 }  # fmt: skip
 GROUPS = {"run": "optimize a design problem", "moe": "work on deployments of MoE models"}
 
@@ -40,8 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 on success; 2 where the input is at fault, with one line on standard error that says how;
-        130 when interrupted.
+        0 on success; 2 for invalid input, with one line on standard error; 130 when interrupted.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     chosen = next((key for key in COMMANDS if tuple(words[: len(key)]) == key), None)
@@ -66,18 +64,27 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         about: object = error
         if isinstance(error, OSError) and error.filename is not None:
-            about = f"{error.filename}: {error.strerror}."  # without Python's number and quotes
+            about = f"{error.filename}: {error.strerror}."  # without Python's error number
         print(f"moela: {about}", file=sys.stderr)
         return 2
     return 0
 
 
 def _at_fault(error: Exception) -> bool:
-    """Tell whether an error speaks of the input; any other is a defect, and shows its traceback."""
+    """Tell whether an error is about the input; any other is a defect, and shows its traceback."""
     from moela.evaluation.runners.outcome import EvaluationError
     from moela.evaluation.storage.sqlite import StoreError
 
     return isinstance(error, ValueError | OSError | StoreError | EvaluationError)
+
+
+class _Defaults(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows the default of an option unless it is none, or its help names it."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        named = "default" in (action.help or "")
+        none = action.default is None or action.default is False
+        return action.help if named or none else super()._get_help_string(action)
 
 
 def _parser(chosen: tuple[str, ...] | None) -> argparse.ArgumentParser:
@@ -92,16 +99,14 @@ def _parser(chosen: tuple[str, ...] | None) -> argparse.ArgumentParser:
     }
     for key, (module, text) in COMMANDS.items():
         parent = groups[key[0]] if len(key) == 2 else top
-        command = parent.add_parser(
-            key[-1], help=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-        )
+        command = parent.add_parser(key[-1], help=text, formatter_class=_Defaults)
         if key == chosen:
             importlib.import_module(module).configure(command)
     return parser
 
 
 def _check_names() -> None:
-    """Notice a problems.py of the user's that hides our package of that name."""
+    """Raise an error if a problems.py of the user's hides our package of that name."""
     problems = importlib.import_module("problems")
     if not hasattr(problems, "NoC3D"):
         raise ValueError(

@@ -1,44 +1,71 @@
-"""Checks of constructor settings, with one form for every message."""
+"""Checks of parameters, with one form for every error message."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+import sys
+from collections.abc import Iterable
 
 import numpy as np
 
+from problems._arrays import Floats, Ints
+
 
 def setting_error(owner: str, name: str, expected: str, got: object) -> ValueError:
-    """Return the error for a bad setting, in the project's one form."""
+    """Return the one form of parameter error."""
     return ValueError(f"The {name!r} parameter of {owner} must be {expected}. Got {got!r} instead.")
 
 
-def check_int(owner: str, name: str, value: Any, low: int, high: int | None = None) -> int:
+def require(owner: str, name: str, value: object, holds: object, expected: str) -> None:
+    """Raise the one form of parameter error unless `holds`."""
+    if not holds:
+        raise setting_error(owner, name, expected, value)
+
+
+def check_int(owner: str, name: str, value: object, low: int, high: int | None = None) -> int:
     """Return `value` as an int, or raise if it is not one in [low, high]."""
-    is_int = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not is_int or value < low or (high is not None and value > high):
-        span = f"at least {low}" if high is None else f"from {low} to {high}"
-        raise setting_error(owner, name, f"an integer {span}", value)
+    expected = (
+        f"an integer of at least {low}" if high is None else f"an integer from {low} to {high}"
+    )
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise setting_error(owner, name, expected, value)
+    require(owner, name, value, low <= value and (high is None or value <= high), expected)
     return int(value)
 
 
-def check_real(owner: str, name: str, value: Any, low: float, high: float) -> float:
-    """Return `value` as a float, or raise if it is not a number in [low, high]."""
-    is_real = isinstance(value, int | float | np.integer | np.floating)
-    if not is_real or isinstance(value, bool) or not low <= value <= high:
-        raise setting_error(owner, name, f"a number from {low:g} to {high:g}", value)
+def check_ints(owner: str, name: str, values: object, low: int) -> tuple[int, ...]:
+    """Return `values` as a tuple, or raise if they are not a sequence of integers >= low."""
+    if not isinstance(values, Iterable) or isinstance(values, str):
+        raise setting_error(owner, name, f"a sequence of integers of at least {low}", values)
+    return tuple(check_int(owner, name, value, low) for value in values)
+
+
+def check_real(
+    owner: str, name: str, value: object, low: float, high: float = math.inf, *, above: bool = False
+) -> float:
+    """Return `value` as a float, or raise if it is not a finite number in [low, high].
+
+    With `above`, it must not be `low` itself.
+    """
+    expected = f"a number from {low:g} to {high:g}"
+    if high == math.inf or above:
+        expected = f"a finite number {'above' if above else 'of at least'} {low:g}"
+        expected += f" and at most {high:g}" if high < math.inf else ""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise setting_error(owner, name, expected, value)
+    holds = low <= value <= min(high, sys.float_info.max) and not (above and value == low)
+    require(owner, name, value, holds, expected)
     return float(value)
 
 
-def check_choice(owner: str, name: str, value: Any, choices: tuple[str, ...]) -> str:
+def check_choice(owner: str, name: str, value: object, choices: tuple[str, ...]) -> str:
     """Return `value`, or raise if it is none of `choices`."""
     if value not in choices:
         raise setting_error(owner, name, "one of " + ", ".join(map(repr, choices)), value)
     return str(value)
 
 
-def check_array(
-    owner: str, name: str, value: Any, shape: tuple[int | None, ...]
-) -> np.ndarray[Any, np.dtype[np.float64]]:
+def check_array(owner: str, name: str, value: object, shape: tuple[int | None, ...]) -> Floats:
     """Return `value` as finite, non-negative float64 of `shape` (None: any positive length)."""
     wanted = "[" + ", ".join("n" if s is None else str(s) for s in shape) + "]"
     try:
@@ -61,10 +88,8 @@ def check_array(
     return np.ascontiguousarray(array)
 
 
-def check_whole(
-    owner: str, name: str, value: Any, shape: tuple[int | None, ...]
-) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Return `value` as non-negative int64 of `shape`, or raise where an entry is not whole."""
+def check_whole(owner: str, name: str, value: object, shape: tuple[int | None, ...]) -> Ints:
+    """Return `value` as non-negative int64 of `shape`, or raise if an entry is not whole."""
     array = check_array(owner, name, value, shape)
     bad = (array != np.floor(array)) | (array > 2**53)
     if bad.any():

@@ -1,4 +1,4 @@
-"""The public surface: which packages have which names, for the reference and for its tests."""
+"""Names and objects of the public packages, for the reference and its tests."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def public_names() -> dict[str, list[str]]:
     }
 
 
-def homes() -> dict[str, Any]:
-    """Return each public object once, under the first package that has it, by full name."""
-    found: dict[str, Any] = {}
+def public_objects() -> dict[str, Any]:
+    """Return each public object once, by its full name in the first package that has it."""
+    objects: dict[str, Any] = {}
     for package, names in public_names().items():
         for name in names:
             value = getattr(import_module(package), name)
-            if not any(value is old for old in found.values()):
-                found[f"{package}.{name}"] = value
-    return found
+            if not any(value is old for old in objects.values()):
+                objects[f"{package}.{name}"] = value
+    return objects
 
 
 def _group(value: Any) -> str:
@@ -49,17 +49,17 @@ def _group(value: Any) -> str:
 
 
 def _listed(value: Any) -> list[str]:
-    """Return what a constant holds, an item a line."""
+    """Return the items of a constant as list items of reStructuredText."""
     if isinstance(value, Mapping):
         return [f"- ``{key}``: {text}" for key, text in value.items()]
     return [f"- ``{item}``" for item in value]
 
 
 def write_reference(app: Any, config: Any) -> None:
-    """Write a page per package, with a table of its names, from the packages themselves."""
+    """Write a page for each package, with a table of its names."""
     folder = Path(app.srcdir) / "reference" / "packages"
     folder.mkdir(parents=True, exist_ok=True)
-    every = homes()
+    every = public_objects()
     for package in PACKAGES:
         title = f"``{package}``"
         lines = [title, "=" * len(title), "", f".. automodule:: {package}", "   :no-members:", ""]
@@ -77,12 +77,12 @@ def write_reference(app: Any, config: Any) -> None:
             lines += [f".. py:data:: {key}", ""] + [f"   {line}" for line in _listed(value)] + [""]
         text = "\n".join(lines)
         path = folder / f"{package}.rst"
-        # Unchanged pages keep their time stamps, so that the next build is quick.
+        # An unchanged page keeps its time stamp, so that the next build is quick.
         if not path.exists() or path.read_text() != text:
             path.write_text(text)
 
 
 def setup(app: Any) -> dict[str, Any]:
-    """Write the pages before Sphinx looks which pages there are."""
+    """Write the pages before Sphinx collects its sources."""
     app.connect("config-inited", write_reference)
     return {"parallel_read_safe": True}

@@ -2,14 +2,13 @@
 Your own problem in 15 lines
 ============================
 
-A problem is any pymoo ``Problem``. Here a beam under a load at its end is to be light and stiff;
-width, height and material are to be chosen.
+A problem is any pymoo ``Problem``. This page designs a beam under a load at its end. It shall be
+light and stiff; its width, height and material are the variables.
 """
 
 # %%
-# One method computes what a design is worth, for many designs at once: ``X`` has a row a design.
-# Objectives go to ``out["F"]`` and are minimized; constraints go to ``out["G"]`` and hold where
-# they are at most zero.
+# One method evaluates many designs at once: each row of ``X`` is a design. Objectives go to
+# ``out["F"]`` and are minimized. Constraints go to ``out["G"]`` and hold if they are at most zero.
 
 import numpy as np
 from pymoo.core.problem import Problem
@@ -40,13 +39,13 @@ class Beam(Problem):
 
 
 # %%
-# ``minimize`` is pymoo's. The budget is a number of evaluations and is never exceeded; the same
+# ``minimize`` is pymoo's. The budget is a number of evaluations and is never exceeded. The same
 # seed gives the same result. All three variables are integers (``vtype=int``), and MOELA picks
-# operators that fit: nothing else has to be said.
+# operators that fit.
 
 problem = Beam()
 res = minimize(problem, MOELA(), ("n_eval", 3_000), seed=1)
-print(len(res.F), "designs, none better than another in both")
+print(len(res.F), "non-dominated designs")
 
 # %%
 # A design is a row of ``res.X``, in the order of the rows of ``res.F``.
@@ -58,7 +57,8 @@ for i in res.F[:, 0].argsort()[:: len(res.F) // 5]:
     print(f"{width:3d} x {height:3d} mm {names[material]:9s} {mass:5.1f} kg {deflection:6.2f} mm")
 
 # %%
-# The left panel shows the front with a compromise marked; the right one has a line a design.
+# The left panel shows the front; the design that dominates the largest box is marked. In the right
+# panel, each line is a design.
 
 figure = plot_front(res.F, names=["mass (kg)", "deflection (mm)"], title="A beam, light and stiff")
 

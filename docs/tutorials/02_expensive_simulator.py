@@ -2,17 +2,17 @@
 An expensive simulator: a store, two workers and a crash
 ========================================================
 
-A simulator takes its time, fails for some designs, and one day the machine goes down. Here all of
-that happens on purpose, and nothing that was paid for is lost.
+A simulator is slow, fails for some designs, and one day the machine goes down. On this page all of
+that happens on purpose, and no finished evaluation is lost.
 """
 
 # %%
 # The simulator
 # -------------
 #
-# A heat sink has fins of some height, thickness and number. It is to be light and keep a chip cool.
-# The simulator is a program of its own, as most are: it reads a file of settings, takes a while,
-# and prints what it found. Fins that are too tall and too thin make it abort.
+# A heat sink has a number of fins of equal height and thickness. It should be light and keep a chip
+# cool. The simulator is a separate program, as most are. It reads a file of settings, takes a
+# while, and prints its results. It aborts if the fins are too tall and too thin.
 
 import signal
 import subprocess
@@ -43,9 +43,9 @@ print(json.dumps({"mass": mass, "rise": 10 / (film * area)}))
 # The script
 # ----------
 #
-# The problem calls the simulator, one design at a time. ``on_error="infeasible"`` makes a failed
-# evaluation a status, never a number that the algorithm could take for an objective, and
-# ``timeout`` ends one that hangs.
+# The problem calls the simulator, one design at a time. With ``on_error="infeasible"`` a failed
+# evaluation becomes a status, never a number that the algorithm could take for an objective.
+# ``timeout`` ends an evaluation that hangs.
 
 (folder / "run.py").write_text("""
 import json, subprocess, sys, tempfile
@@ -82,8 +82,8 @@ print(f"{evaluator.n_eval} answered, {evaluator.n_fresh} of them computed just n
 # The crash
 # ---------
 #
-# The script runs until some sixty evaluations are in the store. Then it is killed in the way that
-# no program can catch, as by a power cut, or by a scheduler whose patience is over.
+# The script runs until about sixty evaluations are in the store. Then it gets a signal that no
+# program can catch, as a scheduler sends it at the end of a time limit.
 
 from moela import EvaluationStore, StoreError, describe_runs
 
@@ -92,7 +92,7 @@ def n_stored():
     try:
         with EvaluationStore(folder / "run.db") as store:
             return sum(1 for _ in store.evaluations())
-    except StoreError:  # the script has not made it yet
+    except StoreError:  # the script has not created the store yet
         return 0
 
 
@@ -108,8 +108,8 @@ print(n_before, "evaluations were in the store when the script was killed")
 # The same script again
 # ---------------------
 #
-# Nothing has to be said about the crash. The store knows the run by its problem, algorithm and
-# seed, answers what it has, and the run goes on as if nothing had happened.
+# The same call resumes the run. The store recognizes the run by its problem, algorithm and seed.
+# Stored results are reused, and the run continues exactly where it stopped, bit for bit.
 
 second = subprocess.run(
     [sys.executable, "run.py"], cwd=folder, capture_output=True, text=True, check=True
@@ -118,10 +118,11 @@ print(second.stdout)
 print("\n".join(describe_runs(folder / "run.db")))
 
 # %%
-# What is in the store
-# --------------------
+# The store
+# ---------
 #
-# Every evaluation, with its design, result, duration and worker; a failure with its traceback.
+# The store holds every evaluation with its design, result, duration and worker. A failure has its
+# traceback.
 
 with EvaluationStore(folder / "run.db") as store:
     evaluations = list(store.evaluations())
@@ -131,8 +132,8 @@ print(failed.status, failed.X.round(4))
 print(failed.error.strip().splitlines()[-1])
 
 # %%
-# The picture has a bar an evaluation: two workers before the crash, two after it. Time stands still
-# while the script is down.
+# Each bar is an evaluation: two workers before the crash, two after it. The time axis excludes the
+# time during which the script was down.
 
 from matplotlib.figure import Figure
 
@@ -163,5 +164,5 @@ right.set(xlabel="mass (kg)", ylabel="rise of temperature (K)", yscale="log")
 right.legend()
 
 # %%
-# The guide :doc:`/evaluation` says what each backend promises, how failures look to pymoo's own
-# algorithms, and what the store costs.
+# The guide :doc:`/evaluation` describes the guarantees of each backend, failures in pymoo's own
+# algorithms, and the cost of the store.

@@ -2,17 +2,18 @@
 A 3D network-on-chip, from traffic to BookSim
 =============================================
 
-Sixty-four processing elements on four layers, and 144 links that join them: where does each one go?
-This page starts from who talks to whom and ends with files for the BookSim simulator.
+A chip has sixty-four processing elements on four layers, and 144 links between them. This page
+optimizes the place of each. It starts from the traffic between the elements and ends with files for
+the BookSim simulator.
 """
 
 # %%
 # Traffic
 # -------
 #
-# A traffic file has a row for each sender and a column for each receiver. This one is made up, with
-# the shares of a breadth-first search: processors and graphics cores talk to the caches, and hardly
-# to one another.
+# A traffic file has a row for each sender and a column for each receiver. This one is synthetic,
+# with the shares of a breadth-first search: processors and graphics cores send to the caches, and
+# hardly to one another.
 
 import tempfile
 from pathlib import Path
@@ -29,8 +30,8 @@ chip = Platform.paper_4x4x4()
 np.savetxt(folder / "traffic.csv", synthetic_traffic("bfs", chip, np.random.default_rng(1)))
 
 # %%
-# ``scale`` is what the file's numbers are divided by to give flits per cycle: for a trace, its
-# cycles. Objectives are chosen by name; a constraint keeps the busiest link below nine tenths of
+# Dividing the file's numbers by ``scale`` gives flits per cycle; for a trace, ``scale`` is its
+# number of cycles. Objectives are chosen by name. A constraint keeps the busiest link below 90 % of
 # its capacity.
 
 problem = NoC3D.from_traffic(
@@ -46,8 +47,8 @@ traffic_figure = problem.plot_traffic()
 # The search
 # ----------
 #
-# The problem brings operators and moves of its own, and ``ref_point`` is what the plain mesh comes
-# to, which is where a designer would start.
+# The problem defines its own operators and moves. Its ``ref_point`` holds the objectives of the
+# plain mesh, the design from which a designer would start.
 
 res = minimize(problem, MOELA(), ("n_eval", 3_000), seed=1)
 front = front_of(res)
@@ -56,15 +57,15 @@ front_figure = plot_front(
     names=problem.objective_names,
     reference=problem.ref_point,
     reference_name="mesh",
-    title=f"{len(front)} chips, none better than another in everything",
+    title=f"{len(front)} non-dominated chips",
 )
 
 # %%
 # Choosing a design
 # -----------------
 #
-# `moela.Front` knows several ways to choose. A knee is where a little more of one objective no
-# longer buys much of another.
+# `moela.Front` offers several ways to choose. At a knee, giving up more of one objective gains
+# little of another.
 
 knee = front.knees()[0]
 design = problem.decode(front.X[knee])
@@ -76,9 +77,9 @@ for name, (value, mesh, change) in problem.beside_mesh(design).items():
 # Out to the simulator
 # --------------------
 #
-# ``to_booksim`` writes the topology and a configuration; ``design.simulate_booksim(folder)`` runs
-# BookSim as well, where it is on the PATH. BookSim takes no traffic matrix, so what each element
-# sends and receives is matched; :doc:`/noc` says how, and what is lost.
+# ``to_booksim`` writes the topology and a configuration. ``design.simulate_booksim(folder)`` also
+# runs BookSim, if it is on the PATH. BookSim takes no traffic matrix, so only the total that each
+# element sends and receives is matched; :doc:`/noc` explains how.
 
 config = design.to_booksim(folder / "booksim", traffic=problem.traffic)
 design.save(folder / "design.json")
@@ -86,7 +87,8 @@ print(*sorted(path.name for path in config.parent.iterdir()))
 print((config.parent / "network.anynet").read_text().splitlines()[0])
 
 # %%
-# The mesh above, the design below: links colored by their load, and what each objective gained.
+# Above is the mesh, below the design, with links colored by load. The bars show the change of each
+# objective.
 
 figure = problem.plot_beside_mesh(design)
 

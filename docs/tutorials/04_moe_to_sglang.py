@@ -2,22 +2,22 @@
 An MoE deployment, from a recorded trace to an SGLang file
 ==========================================================
 
-A Mixture-of-Experts model is to be served on four devices, each too small for all of it. Which
-experts go where, how many of them stay in memory, how many tokens are decoded together, and which
-choices of the router may be dropped? This page starts from what the router did on real traffic and
-ends with the file that SGLang reads.
+Four devices must serve a Mixture-of-Experts model, and each is too small for the whole model.
+Where does each expert go, how many of them stay in memory, how many tokens are decoded together,
+and which choices of the router may be dropped? This page starts from the routing of real traffic
+and ends with the file that SGLang reads.
 """
 
 # %%
-# What the router did
-# -------------------
+# The trace
+# ---------
 #
-# A trace says which experts each token was sent to. This one was recorded from the language model
-# that comes with the package, on source code that it had not seen. Yours comes from a model
-# (``RoutingTrace.record(model, batches)``), or from a dump of SGLang's recorder
-# (``RoutingTrace.load("dump.pt")``, which runs nothing that is in the file).
+# A trace records the experts to which the router sent each token. This one was recorded from the
+# language model that comes with the package, on source code that was not in its training data.
+# Record yours from a model (``RoutingTrace.record(model, batches)``), or load a dump of SGLang's
+# recorder (``RoutingTrace.load("dump.pt")``, which never runs code in the file).
 #
-# The first half is for planning. The second half is traffic of tomorrow.
+# The first half serves for planning. The second half stands for tomorrow's traffic.
 
 import tempfile
 from pathlib import Path
@@ -25,53 +25,52 @@ from pathlib import Path
 import numpy as np
 from pymoo.optimize import minimize
 
-from moe_costmodel import RoutingTrace
-from moe_costmodel.example import measured
+from moe_costmodel import RoutingTrace, example
 from moela import MOELA
 from problems import MoEDeployment
 
 today, tomorrow = RoutingTrace.example("code").split(0.5)
 print(today)
-print(today.describe(size=8))
+print(today.describe(batch_size=8))
 
 # %%
 # The machine
 # -----------
 #
-# Times come from kernels that were run and timed. On your machine that is
-# ``LatencyModel.fit(measure_kernels(Hardware.here()))``; a measured table of a GPU that you do not
-# have will do as well. Here they are those that come with the package.
+# Times come from measured kernels. On your machine that is
+# ``LatencyModel.fit(measure_kernels(Hardware.here()))``. A measured table of a GPU that you do not
+# have works as well. This page uses the measurements that come with the package.
 
-hardware = measured.example_hardware(devices=4)
-latency = measured.example_latency()
+hardware = example.example_hardware(n_devices=4)
+latency = example.example_latency()
 print(hardware.name, "with", hardware.n_devices, "devices")
 
 # %%
 # The problem and the search
 # --------------------------
 #
-# Four objectives: seconds per token, the slowest steps, memory, and what dropped choices cost in
-# quality. They pull against each other: a larger batch is quicker per token and takes memory that
-# experts would have; fewer experts in memory mean waiting for copies.
+# The four objectives are seconds per token, the 99th percentile of step times, memory, and the
+# quality lost to dropped choices. They conflict: a larger batch is faster per token, but takes
+# memory from the experts, and with fewer experts in memory steps wait for copies.
 
 problem = MoEDeployment(
     today,
     hardware,
     latency,
-    devices=4,
-    rest=measured.example_rest(),
-    memory=measured.example_memory(),
+    n_devices=4,
+    rest=example.example_rest(),
+    memory=example.example_memory(),
     memory_budget=6e6,  # bytes of a device; all experts in memory would take more
 )
 res = minimize(problem, MOELA(), ("n_eval", 800), seed=1)
-print(len(res.F), "deployments, none better than another in everything")
+print(len(res.F), "non-dominated deployments")
 
 # %%
 # A plan
 # ------
 #
-# Of those that lose at most one per cent of the gates' mass to thresholds, take the quickest. A row
-# becomes a plan, which says in plain words what to set and how sure its predictions are.
+# Take the fastest of the deployments that lose at most 1 % of the gate mass. ``decode`` returns a
+# plan, which explains in plain words what to set and how certain its predictions are.
 
 seconds, _, memory, loss = res.F.T
 chosen = np.where(loss <= 0.01, seconds, np.inf).argmin()
@@ -82,9 +81,9 @@ print(plan.explain())
 # Does it hold tomorrow?
 # ----------------------
 #
-# Placements and buffers fit the traffic that they were made for, so evaluate the plan on what it
-# has not seen before you change anything. The check says which predictions hold, and which knobs
-# are better left alone.
+# Placements and buffers fit the traffic that they were made for. So evaluate the plan on unseen
+# traffic before you deploy it. The check says which predictions hold, and which knobs to leave
+# alone.
 
 print(plan.check(tomorrow))
 
@@ -92,7 +91,7 @@ print(plan.check(tomorrow))
 # Out to the engine
 # -----------------
 #
-# Each engine can be told a part of a plan. What it cannot be told is said, not dropped in silence.
+# Each engine accepts a part of a plan. Notes list the parts that it does not accept.
 
 folder = Path(tempfile.mkdtemp())
 export = plan.to_sglang(folder / "experts.json")
@@ -102,8 +101,8 @@ for note in export.notes:
 print((folder / "experts.json").read_text()[:76], "...")
 
 # %%
-# Left, the front with the plan; right, what its placement does to the busiest device on traffic
-# that it has not seen, beside experts in order of their ids.
+# Left: the front and the plan. Right: the load of the busiest device on unseen traffic, with the
+# plan's placement and with experts in the order of their ids.
 
 from matplotlib.figure import Figure
 

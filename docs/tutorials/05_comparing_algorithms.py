@@ -1,21 +1,21 @@
 """
-Comparing five algorithms honestly
-==================================
+Comparing five algorithms fairly
+================================
 
-One run of each proves nothing: random search can be lucky once. What it takes is the same problem,
-operators and budget for all, several seeds, everything that was evaluated scored on one scale, and
-a test of whether the difference could be luck.
+One run of each algorithm proves nothing: random search can be lucky once. A fair comparison gives
+all algorithms the same problem, operators and budget, and several seeds. It scores all evaluated
+designs on one scale, and tests whether the difference could be luck.
 """
 
 # %%
 # The contest
 # -----------
 #
-# Two problems: a quadratic assignment, twenty facilities with two kinds of flow between them, which
-# is the kind of problem that MOELA was made for; and ZDT4, smooth and in ten real variables, which
-# is not. All five algorithms get the same operators, and 1,500 evaluations for each of eight seeds.
+# The first problem is a quadratic assignment of twenty facilities with two kinds of flow. MOELA was
+# made for such problems. The second is ZDT6, smooth and in ten real variables, for which it was
+# not. All five algorithms get the same operators, and 1,500 evaluations for each of eight seeds.
 # ``run_experiment`` makes the runs. With ``store="folder"`` it would keep them, and a second call
-# would make only those that are missing.
+# would make only the missing ones.
 
 from pymoo.algorithms.moo.moead import MOEAD
 from pymoo.algorithms.moo.nsga2 import NSGA2
@@ -30,22 +30,22 @@ from problems import MultiObjectiveQAP
 
 problems = {
     "QAP": MultiObjectiveQAP.random(n_facilities=20, seed=1),
-    "ZDT4": get_problem("zdt4"),
+    "ZDT6": get_problem("zdt6"),
 }
 directions = get_reference_directions("uniform", 2, n_partitions=49)
 
 
-def brought(problem):
-    """The operators that a problem brings; pymoo's own for real variables otherwise."""
+def operators_of(problem):
+    """Return the operators of a problem; without any, pymoo uses its own for real variables."""
     return problem.operators() if hasattr(problem, "operators") else {}
 
 
 algorithms = {
     "MOELA": MOELA,
     "MOMAD": MOMAD,
-    "MOEA/D": lambda problem: MOEAD(directions, **brought(problem)),
-    "NSGA-II": lambda problem: NSGA2(pop_size=50, **brought(problem)),
-    "NSGA-III": lambda problem: NSGA3(directions, **brought(problem)),
+    "MOEA/D": lambda problem: MOEAD(directions, **operators_of(problem)),
+    "NSGA-II": lambda problem: NSGA2(pop_size=50, **operators_of(problem)),
+    "NSGA-III": lambda problem: NSGA3(directions, **operators_of(problem)),
 }
 results = run_experiment(problems, algorithms, seeds=8, budget=1_500, progress=False)
 print(results)
@@ -54,20 +54,20 @@ print(results)
 # The verdict
 # -----------
 #
-# `moela.compare` scores all that each run evaluated, not what the algorithm chose to return, so
-# that none is punished for a small population. Printed, it is a summary: medians and quartiles,
-# who beats whom by a test corrected for the number of comparisons, and what to keep in mind.
+# `moela.compare` scores all designs that a run evaluated, not only those that the algorithm
+# returned, so a small population is no disadvantage. Its summary has medians and quartiles,
+# significant differences after correction for the number of comparisons, and caveats.
 
 comparison = moela.compare(results, baseline="MOELA")
 print(comparison)
 
 # %%
-# How sure is that?
-# -----------------
+# How certain is that?
+# --------------------
 #
-# A p-value after Holm's correction below 0.05 means that so large a difference would hardly come
-# from luck; A12 says how often a run of MOELA beats one of the other. With fewer than about six
-# seeds no test could say anything, and the summary would tell you.
+# If the p-value after Holm's correction is below 0.05, luck is an unlikely explanation of the
+# difference. A12 is the probability that a run of MOELA beats a run of the other algorithm. With
+# fewer than about six seeds no test could find anything, and the summary would say so.
 
 for row in comparison.tests():
     verdict = f"{row['verdict']:18s} p = {row['p_holm']:.3f}, A12 = {row['a12']:.2f}"
@@ -77,20 +77,21 @@ for row in comparison.tests():
 # Does it last?
 # -------------
 #
-# An algorithm may be ahead early and overtaken later, so look at the whole way, not at its end.
+# An algorithm may lead early and be overtaken later, so look at the whole run, not only at its end.
 
-qap_way = comparison.plot_convergence("QAP")
-zdt_way = comparison.plot_convergence("ZDT4")
+qap_convergence = comparison.plot_convergence("QAP")
+zdt_convergence = comparison.plot_convergence("ZDT6")
 
 # %%
-# What is first on one problem need not be first on another: put yours in and see.
-# :doc:`/how_to_choose` has tables of more. The picture is what half of an algorithm's runs attain
-# on the assignment, and the bands reach from what any of them does to what all do.
+# The best algorithm on one problem need not be the best on another: try your own problem.
+# :doc:`/how_to_choose` has tables of more problems. In the picture, a line bounds the region that
+# half of an algorithm's runs attain on the assignment. The band runs from the region any run
+# attains to the region all runs attain.
 
 figure = comparison.plot_attainment("QAP")
 
 # %%
-# ``comparison.report("comparison.html")`` writes all of it, with pictures one can zoom into, as one
+# ``comparison.report("comparison.html")`` writes all of this, with pictures to zoom into, as one
 # file that needs no network.
 
 # sphinx_gallery_thumbnail_number = 3

@@ -2,8 +2,8 @@
 Writing an operator
 ===================
 
-A design need not be a row of numbers between bounds. Here it is an order of jobs in a paint shop,
-and what makes the search good at it are moves that a person in the shop would think of.
+A design need not be a row of numbers between bounds. On this page it is an order of jobs in a paint
+shop. Moves that a person in the shop would think of make the search efficient.
 """
 
 # %%
@@ -11,8 +11,7 @@ and what makes the search good at it are moves that a person in the shop would t
 # -----------
 #
 # Forty jobs go through one machine. A change of color takes solvent, more of it from dark to light
-# than from light to dark; and each job has an hour at which it is due. An order that is good for
-# one is bad for the other.
+# than from light to dark. Each job has an hour at which it is due. The two goals conflict.
 
 import moocore
 import numpy as np
@@ -50,9 +49,9 @@ class PaintShop(Problem):
 # Three operators
 # ---------------
 #
-# pymoo's base classes say what an operator is. Two rules make one safe in every algorithm: use
-# only the ``random_state`` that you are given, and never return a design that is not legal.
-# Work on many rows at a time where that is easy; loops are fine where evaluations are dear.
+# Operators derive from pymoo's base classes. Two rules make one safe in every algorithm: use only
+# the ``random_state`` that is passed in, and never return an illegal design. Work on many rows at a
+# time if that is easy; loops are fine if evaluations are expensive.
 
 
 class RandomOrder(Sampling):
@@ -61,12 +60,12 @@ class RandomOrder(Sampling):
 
 
 def move_block(x, random_state):
-    """Take up to three jobs in a row out and put them back somewhere else."""
+    """Move up to three consecutive jobs to another position."""
     size = int(random_state.integers(1, 4))
     at = int(random_state.integers(0, N_JOBS - size + 1))
     rest = np.delete(x, slice(at, at + size))
     to = int(random_state.integers(0, len(rest)))
-    to += to >= at  # anywhere but where they were
+    to += to >= at  # any position but the current one
     return np.insert(rest, to, x[at : at + size])
 
 
@@ -76,7 +75,7 @@ class MoveBlock(Mutation):
 
 
 class MixOrders(Crossover):
-    """Half of the jobs keep their places; the others follow in the order of the other parent."""
+    """Keep half of the jobs in place, and fill in the others in the order of the other parent."""
 
     def __init__(self):
         super().__init__(n_parents=2, n_offsprings=2)
@@ -92,13 +91,13 @@ class MixOrders(Crossover):
 
 
 # %%
-# The problem brings them along
-# -----------------------------
+# The problem defines them
+# ------------------------
 #
-# ``operators()`` is where every algorithm finds them: ``NSGA2(**problem.operators())`` and
-# ``MOELA()``. ``neighbors(x, k, random_state)`` is what local searches choose from: *k* small
-# changes of one design. Here half of them move jobs at random, and half put a job beside one of its
-# own color, which is what a person would try.
+# ``operators()`` serves every algorithm: ``NSGA2(**problem.operators())`` and ``MOELA()``.
+# ``neighbors(x, k, random_state)`` returns *k* small changes of one design, from which local
+# searches choose. Here half of them move jobs at random. The other half put a job beside one of its
+# own color, as a person would.
 
 
 class BetterPaintShop(PaintShop):
@@ -119,15 +118,15 @@ class BetterPaintShop(PaintShop):
         return move_block(x, random_state) if (moved == x).all() else moved
 
     def check(self, X):
-        """Tell a design that is not legal; the checks below ask for it."""
+        """Refuse illegal designs; the checks below call this."""
         if (np.sort(X, axis=1) != np.arange(N_JOBS)).any():
             raise ValueError("A row is not a permutation.")
 
 
 # %%
-# Do they keep the rules? The same checks that this library's own problems pass say so: no illegal
-# design, no shared random state, nothing modified, the same answer in any batch, and no neighbor
-# that is the design itself, which is what the first version of ``move_block`` got wrong.
+# ``check_problem`` runs the checks that this library's own problems pass: no illegal design, no
+# shared random state, nothing modified, the same result in any batch, and no neighbor that equals
+# the design. The first version of ``move_block`` failed the last one.
 
 from moela.testing import check_problem
 
@@ -135,11 +134,11 @@ check_problem(BetterPaintShop())
 print("all checks passed")
 
 # %%
-# Was it worth it?
-# ----------------
+# Does it pay?
+# ------------
 #
 # The same algorithm and budget, once with pymoo's operators for permutations and once with ours.
-# Three seeds each are enough to see a large difference, not a small one.
+# Three seeds each are enough to see a large difference, but not a small one.
 
 from pymoo.operators.crossover.ox import OrderCrossover
 from pymoo.operators.mutation.inversion import InversionMutation
@@ -166,7 +165,8 @@ for name, runs in fronts.items():
     print(f"{name}: hypervolumes", *(f"{hypervolume(F):.1f}" for F in runs))
 
 # %%
-# The lines are fronts, a line a seed: less solvent and less delay for the same cost of search.
+# Each line is the front of one seed: less solvent and less delay for the same number of
+# evaluations.
 
 from matplotlib.figure import Figure
 

@@ -2,17 +2,17 @@
 On a Dask cluster
 =================
 
-Evaluations that take minutes belong on more than one machine. The algorithm stays where it is; only
-the evaluations travel. Here the cluster is two worker processes on one machine; on a real one the
-address of its scheduler is all that changes.
+Evaluations that take minutes belong on more than one machine. The algorithm stays in your script;
+only the evaluations run elsewhere. On this page the cluster is two worker processes on one machine.
+For a real cluster, only the address of the scheduler changes.
 """
 
 # %%
 # The problem
 # -----------
 #
-# Each evaluation waits for a while, as one does that starts a simulator. A problem for a cluster
-# has to be importable by the workers, or small enough to be sent to them, as this one is.
+# Each evaluation waits for a while, as if it ran a simulator. The workers must be able to import
+# the problem, or it must be small enough to be sent to them, as this one is.
 
 import subprocess
 import sys
@@ -28,27 +28,27 @@ from moela import MOELA, Evaluator, plot_front
 
 
 class Antenna(ElementwiseProblem):
-    """Six elements in a row: their phases shape the beam. Steer it, and keep the side lobes low."""
+    """Choose the amplitudes of six elements in a row: little loss of gain, low side lobes."""
 
     def __init__(self, wait=0.05):
-        super().__init__(n_var=6, n_obj=2, xl=-np.pi, xu=np.pi)
+        super().__init__(n_var=6, n_obj=2, xl=0.1, xu=1.0)
         self.wait = wait
 
     def _evaluate(self, x, out, *args, **kwargs):
         time.sleep(self.wait)
-        angles = np.linspace(-np.pi / 2, np.pi / 2, 181)
-        place = np.arange(6)[:, None]
-        field = np.abs(np.exp(1j * (np.pi * place * np.sin(angles) + x[:, None])).sum(axis=0)) / 6
-        wanted, side = field[angles > 0.5].max(), field[angles < 0.2].max()
-        out["F"] = [1 - wanted, side]
+        angles = np.linspace(0.7, np.pi / 2, 91)  # beside the main lobe
+        phase = np.pi * np.arange(6) * np.sin(angles)[:, None]
+        side_lobe = np.abs(np.exp(1j * phase) @ x).max()
+        out["F"] = [1 - x.mean(), side_lobe / x.sum()]
 
 
 # %%
 # The cluster
 # -----------
 #
-# Two commands make one: a scheduler, and workers on any machine that sees it. Here all of it is on
-# this machine. The workers need the packages that the evaluation needs, in the same versions.
+# Two commands make a cluster: a scheduler, and workers on any machine that reaches it. Here both
+# run on this machine. The workers need the packages that the evaluation needs, in the same
+# versions.
 
 folder = Path(tempfile.mkdtemp())
 where = ["--scheduler-file", str(folder / "scheduler.json"), "--no-dashboard"]
@@ -61,7 +61,7 @@ programs = [
 ]
 
 # %%
-# The script connects to it, and the rest is said by ``backend="dask"``: the evaluator finds the
+# The script connects to the scheduler. ``backend="dask"`` does the rest: the evaluator finds the
 # client.
 
 from distributed import Client
@@ -72,8 +72,8 @@ client = Client(scheduler_file=folder / "scheduler.json")
 client.wait_for_workers(2)
 
 # %%
-# A batch should hold a multiple of the workers, or some of them idle at its end: MOELA asks for ten
-# designs at a time, and here for twenty.
+# The batch size should be a multiple of the number of workers, or some of them idle at the end of a
+# batch. Here MOELA asks for twenty designs at a time.
 
 
 def solve(**settings):
@@ -90,8 +90,8 @@ alone, alone_seconds = solve()
 print(f"two workers are {alone_seconds / cluster_seconds:.1f} times as fast as one process")
 
 # %%
-# The same seed gives the same result wherever it is computed, so a run may start on a laptop, go on
-# on a cluster, and be checked anywhere.
+# The same seed gives the same result on any backend, so a run may start on a laptop and continue on
+# a cluster.
 
 assert np.array_equal(on_cluster.F, alone.F)
 print("the fronts are the same, bit for bit")
@@ -101,11 +101,11 @@ for program in programs:
     program.wait()
 
 # %%
-# A worker that dies costs what it had in hand: dask gives that to another. Add ``store="run.db"``
-# and even the loss of the machine that runs the algorithm costs nothing
+# If a worker dies, dask gives its current evaluations to another worker. With ``store="run.db"``,
+# even the loss of the machine that runs the algorithm loses no finished evaluation
 # (:ref:`sphx_glr_auto_tutorials_02_expensive_simulator.py`). Dask cannot end a task that hangs, so
 # let the simulator itself stop in time.
 
 figure = plot_front(
-    on_cluster.F, names=["power lost in the beam", "side lobe"], title="Six phases of an antenna"
+    on_cluster.F, names=["loss of gain", "side lobe"], title="Six amplitudes of an antenna"
 )

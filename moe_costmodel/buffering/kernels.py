@@ -1,7 +1,7 @@
-"""The compiled replays behind :mod:`moe_costmodel.replay`, one stream at a time.
+"""Compiled replays of expert buffers, one stream at a time, for up to 64 capacities at once.
 
-What an access misses is kept as bits, one a capacity (64 at most), since most accesses hit in most
-buffers.
+The misses of an access are kept as the bits of an integer, one bit per capacity, because most
+accesses hit in most buffers.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["column_sums", "compress", "events", "sum_by_step", "unpack"]
+from moe_costmodel._arrays import Ints
+
+__all__ = ["events", "sum_by_step"]
 
 # Codes of the policies, in the order of moe_costmodel.POLICIES.
 _PAPER, _FIFO, _LRU, _LFU, _INACTIVE_LFU, _MIN = range(6)
@@ -18,41 +20,8 @@ _ONE, _ALL = np.uint64(1), np.uint64(2**64 - 1)
 
 
 @numba.njit(cache=True, nogil=True)
-def compress(
-    active: NDArray[np.bool_], members: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return local ids and bounds of the members' active entries."""
-    n_steps = active.shape[0]
-    bounds = np.zeros(n_steps + 1, dtype=np.int64)
-    ids = np.empty(n_steps * len(members), dtype=np.int64)
-    n = 0
-    for step in range(n_steps):
-        for local in range(len(members)):
-            if active[step, members[local]]:
-                ids[n] = local
-                n += 1
-        bounds[step + 1] = n
-    return ids[:n].copy(), bounds
-
-
-@numba.njit(cache=True, nogil=True)
-def unpack(missed: NDArray[np.uint64], n_capacities: int) -> NDArray[np.bool_]:
-    """Return flags (n_accesses, n_capacities) of bits an access."""
-    out = np.zeros((len(missed), n_capacities), dtype=np.bool_)
-    for i in range(len(missed)):
-        bits, c = missed[i], 0
-        while bits:
-            out[i, c] = bits & _ONE
-            bits >>= _ONE
-            c += 1
-    return out
-
-
-@numba.njit(cache=True, nogil=True)
-def sum_by_step(
-    missed: NDArray[np.uint64], bounds: NDArray[np.int64], out: NDArray[np.int32]
-) -> None:
-    """Add the misses of each step to `out` (n_steps, n_capacities), of bits an access."""
+def sum_by_step(missed: NDArray[np.uint64], bounds: Ints, out: NDArray[np.integer]) -> None:
+    """Add the bits of the accesses of each step to `out` (n_steps, n_capacities)."""
     for step in range(len(bounds) - 1):
         for i in range(bounds[step], bounds[step + 1]):
             bits, c = missed[i], 0
@@ -63,24 +32,11 @@ def sum_by_step(
 
 
 @numba.njit(cache=True, nogil=True)
-def column_sums(missed: NDArray[np.uint64], n_capacities: int) -> NDArray[np.int64]:
-    """Return the misses at each capacity, (n_capacities,), of bits an access."""
-    out = np.zeros(n_capacities, dtype=np.int64)
-    for i in range(len(missed)):
-        bits, c = missed[i], 0
-        while bits:
-            out[c] += bits & _ONE
-            bits >>= _ONE
-            c += 1
-    return out
-
-
-@numba.njit(cache=True, nogil=True)
 def events(
-    ids: NDArray[np.int64],
-    bounds: NDArray[np.int64],
+    ids: Ints,
+    bounds: Ints,
     n_experts: int,
-    capacities: NDArray[np.int64],
+    capacities: Ints,
     policy: int,
     missed: NDArray[np.uint64],
 ) -> None:
@@ -95,16 +51,16 @@ def events(
 
 @numba.njit(cache=True, nogil=True)
 def _stack_events(
-    ids: NDArray[np.int64],
+    ids: Ints,
     n_experts: int,
-    capacities: NDArray[np.int64],
+    capacities: Ints,
     policy: int,
     missed: NDArray[np.uint64],
 ) -> None:
-    """LRU, LFU and MIN by one priority stack: a buffer of c experts holds the stack's first c.
+    """LRU, LFU and MIN by one priority stack, of which a buffer of c experts holds the first c.
 
-    An accessed expert goes to the top; going down to its old place, each level keeps the expert of
-    higher priority and passes the other on (what each capacity would evict).
+    An accessed expert goes to the top. From there down to its old place, each level keeps the
+    expert of higher priority and passes the other one on, which that capacity evicts.
     """
     n = len(ids)
     following = np.empty(n, dtype=np.int64)
@@ -113,7 +69,7 @@ def _stack_events(
         for i in range(n - 1, -1, -1):
             following[i] = position[ids[i]]
             position[ids[i]] = i
-    # Bits of the capacities that miss an expert found at each depth; the last is for a new one.
+    # Bits of the capacities that miss an expert at each depth; the last entry is for new experts.
     bits_at = np.zeros(n_experts + 1, dtype=np.uint64)
     for depth in range(n_experts + 1):
         for c in range(len(capacities)):
@@ -122,23 +78,23 @@ def _stack_events(
     stack = np.empty(n_experts, dtype=np.int64)
     depth = 0
     count = np.zeros(n_experts, dtype=np.int64)
-    # A key orders experts by priority; MIN's are unique but for those never needed again, which
-    # tie. A tie may go either way, since neither of the two is accessed again.
+    # Keys order experts by priority. Those of MIN tie only for experts that are not needed again,
+    # so that ties may be broken in any way.
     key = np.zeros(n_experts, dtype=np.int64)
     for i in range(n):
         expert = ids[i]
-        carried, found = expert, n_experts
+        carried, old_place = expert, n_experts
         for place in range(depth):
             held = stack[place]
             if held == expert:
-                stack[place], found = carried, place
+                stack[place], old_place = carried, place
                 break
             if place == 0 or key[held] < key[carried]:
                 stack[place], carried = carried, held
-        if found == n_experts:
+        if old_place == n_experts:
             stack[depth] = carried
             depth += 1
-        missed[i] = bits_at[found]
+        missed[i] = bits_at[old_place]
         count[expert] += 1
         if policy == _LRU:
             key[expert] = i
@@ -150,19 +106,19 @@ def _stack_events(
 
 @numba.njit(cache=True, nogil=True)
 def _queue_events(
-    ids: NDArray[np.int64],
-    bounds: NDArray[np.int64],
+    ids: Ints,
+    bounds: Ints,
     n_experts: int,
-    capacities: NDArray[np.int64],
+    capacities: Ints,
     policy: int,
     missed: NDArray[np.uint64],
 ) -> None:
-    """FIFO and the paper's policy: each capacity keeps a line in the order of loading."""
+    """FIFO and the paper's policy: each buffer is a queue in the order of loading."""
     n_capacities = len(capacities)
     # Bit c of an expert: whether the buffer of the c-th capacity holds it.
     resident = np.zeros(n_experts, dtype=np.uint64)
     everywhere = _ALL >> np.uint64(64 - n_capacities)
-    line_of = np.zeros((n_capacities, min(n_experts, capacities.max())), dtype=np.int64)
+    queue_of = np.zeros((n_capacities, min(n_experts, capacities.max())), dtype=np.int64)
     filled = np.zeros(n_capacities, dtype=np.int64)
     oldest = np.zeros(n_capacities, dtype=np.int64)
     needed_in = np.full(n_experts, -1, dtype=np.int64)
@@ -177,46 +133,46 @@ def _queue_events(
             c = -1
             while bits:
                 c += 1
-                here = bits & _ONE
+                misses = bits & _ONE
                 bits >>= _ONE
-                if not here:
+                if not misses:
                     continue
-                line = line_of[c]
+                queue = queue_of[c]
                 if filled[c] < capacities[c]:
-                    line[filled[c]] = expert
+                    queue[filled[c]] = expert
                     filled[c] += 1
                     continue
                 absent = ~(_ONE << np.uint64(c))
                 if policy == _FIFO:
-                    # Once full, the line is a ring whose oldest entry is the next to go.
+                    # A full queue is a ring, and its oldest entry leaves next.
                     place = oldest[c]
                     oldest[c] = place + 1 if place + 1 < capacities[c] else 0
-                    resident[line[place]] &= absent
-                    line[place] = expert
+                    resident[queue[place]] &= absent
+                    queue[place] = expert
                     continue
                 top = capacities[c] - 1
                 place = top
-                while place >= 0 and needed_in[line[place]] == step:
+                while place >= 0 and needed_in[queue[place]] == step:
                     place -= 1
                 if place < 0:
                     place = top
-                resident[line[place]] &= absent
+                resident[queue[place]] &= absent
                 for moved in range(place, top):
-                    line[moved] = line[moved + 1]
-                line[top] = expert
+                    queue[moved] = queue[moved + 1]
+                queue[top] = expert
 
 
 @numba.njit(cache=True, nogil=True)
 def _frequency_events(
-    ids: NDArray[np.int64],
-    bounds: NDArray[np.int64],
+    ids: Ints,
+    bounds: Ints,
     n_experts: int,
-    capacities: NDArray[np.int64],
+    capacities: Ints,
     missed: NDArray[np.uint64],
 ) -> None:
-    """Inactive-first LFU. Of the order of loading only the newest matters, which is the last slot.
+    """Inactive-first LFU: the order of loading matters only for the newest entry of a buffer.
 
-    Whoever makes room is replaced at once, so that the newest is still there when the next comes.
+    An entry that leaves is replaced in its slot at once, so that the newest entry keeps its slot.
     """
     n_capacities = len(capacities)
     resident = np.zeros(n_experts, dtype=np.uint64)
@@ -224,7 +180,7 @@ def _frequency_events(
     slots_of = np.zeros((n_capacities, min(n_experts, capacities.max())), dtype=np.int64)
     filled = np.zeros(n_capacities, dtype=np.int64)
     newest = np.zeros(n_capacities, dtype=np.int64)
-    # Ranks by frequency, then recency; those of the experts that the step needs are out of reach.
+    # Ranks by frequency, then recency; the experts that the step needs are out of reach.
     out_of_reach = np.iinfo(np.int64).max
     rank = np.zeros(n_experts, dtype=np.int64)
     count = np.zeros(n_experts, dtype=np.int64)
@@ -240,9 +196,9 @@ def _frequency_events(
             c = -1
             while bits:
                 c += 1
-                here = bits & _ONE
+                misses = bits & _ONE
                 bits >>= _ONE
-                if not here:
+                if not misses:
                     continue
                 slots = slots_of[c]
                 if filled[c] < capacities[c]:
@@ -251,9 +207,8 @@ def _frequency_events(
                 else:
                     slot, lowest = newest[c], out_of_reach
                     for other in range(capacities[c]):
-                        found = rank[slots[other]]
-                        if found < lowest:
-                            slot, lowest = other, found
+                        if rank[slots[other]] < lowest:
+                            slot, lowest = other, rank[slots[other]]
                     resident[slots[slot]] &= ~(_ONE << np.uint64(c))
                 slots[slot] = expert
                 newest[c] = slot

@@ -1,25 +1,28 @@
-"""Expert buffering: what a bounded set of resident experts misses, for all capacities at once.
+"""Expert buffering: the misses of a bounded set of resident experts, for all capacities at once.
 
-A device keeps some of its experts in fast memory; the experts that a step needs run in ascending
-order of their ids, and one that is not resident is copied in, evicting another (arXiv 2303.06182,
-section 5). A layer on a device has a buffer of its own, so layers and devices are separable.
+A device keeps some of its experts in fast memory. The experts that a step needs run in ascending
+order of their ids, and an expert that is not resident is copied in and evicts another one (arXiv
+2303.06182, section 5). Each layer has a buffer of its own on each device, so that layers and
+devices are separable.
 
 Three of the policies are stack algorithms (Mattson et al., Evaluation techniques for storage
-hierarchies, IBM Systems Journal 9(2), 1970): a larger buffer always holds what a smaller one holds,
-so one stack answers all capacities. The others are replayed side by side.
+hierarchies, IBM Systems Journal 9(2), 1970): a larger buffer always holds all that a smaller one
+holds, so that one stack answers all capacities. The other policies are replayed side by side.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import ArrayLike, NDArray
 
-from moe_costmodel._checks import check_choice, check_positive, complain
-from moe_costmodel.buffering.kernels import column_sums, compress, events, sum_by_step, unpack
+from moe_costmodel._arrays import Bools, Floats, Ints
+from moe_costmodel._checks import count, invalid, one_of, shape_of
+from moe_costmodel.buffering.kernels import events, sum_by_step
 
 __all__ = ["POLICIES", "ExpertStream", "MissCurves", "expert_streams", "miss_curves", "replay"]
 
@@ -28,10 +31,12 @@ POLICIES: dict[str, str] = {
     "fifo": "first in, first out",
     "lru": "least recently used",
     "lfu": "least frequently used so far, the least recent of equals",
-    "inactive-lfu": "inactive experts first, of those the least frequent; else last in first out",
-    "min": "the one needed last in the future (Belady, 1966); a bound, since it sees the future",
+    "inactive-lfu": "the least frequent inactive expert; if there is none, last in first out",
+    "min": "the expert needed last in the future (Belady, 1966): a bound, not an online policy",
 }
 _CODES = {name: code for code, name in enumerate(POLICIES)}
+_Int = TypeVar("_Int", np.int32, np.int64)
+_Misses = tuple[NDArray[np.uint64], int]  # the bits of each access, and the number of capacities
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class ExpertStream:
     Attributes
     ----------
     ids : ndarray of shape (n_accesses,), int64
-        Experts by their local number on the device; ascending within a step.
+        Experts by their local number on the device, ascending within a step.
     bounds : ndarray of shape (n_steps + 1,), int64
         Step s needs ``ids[bounds[s]:bounds[s + 1]]``.
     n_experts : int
@@ -56,60 +61,55 @@ class ExpertStream:
     [[2], [1]]
     """
 
-    ids: NDArray[np.int64]
-    bounds: NDArray[np.int64]
+    ids: Ints
+    bounds: Ints
     n_experts: int
 
-    def events(self, capacities: ArrayLike, policy: str) -> NDArray[np.bool_]:
-        """Say of each access whether it misses, at each capacity.
+    def events(self, capacities: ArrayLike, policy: str) -> Bools:
+        """Return whether each access misses at each capacity.
 
         Parameters
         ----------
         capacities : array_like of shape (n_capacities,), integer
-            Experts that fit; at least 1, in any order.
+            Numbers of experts that fit, at least 1, in any order.
         policy : str
             One of :data:`POLICIES`.
 
         Returns
         -------
         ndarray of shape (n_accesses, n_capacities), bool
-            The buffer is empty at first, so an expert's first access always misses.
+            The first access of an expert always misses, because the buffer is empty at first.
 
         Raises
         ------
         ValueError
             If a capacity is below 1 or the policy unknown.
         """
-        capacities = _checked_capacities(capacities)
-        check_choice(policy, POLICIES, "policy", "events")
-        parts = [unpack(bits, n) for bits, n in self._bits(capacities, policy)]
-        return np.concatenate(parts, axis=1)
+        parts = self._replay(*_checked(capacities, policy))
+        flags = [bits[:, None] >> np.arange(n, dtype=np.uint64) & np.uint64(1) for bits, n in parts]
+        return np.concatenate(flags, axis=1).astype(np.bool_)
 
     def misses(self, capacities: ArrayLike, policy: str) -> NDArray[np.int32]:
-        """Count the misses of each step, (n_steps, n_capacities); parameters as for events."""
-        capacities = _checked_capacities(capacities)
-        check_choice(policy, POLICIES, "policy", "events")
-        return self._by_step(list(self._bits(capacities, policy)), len(capacities))
+        """Return the misses of each step, (n_steps, n_capacities); parameters as for events."""
+        return self._sums(self._replay(*_checked(capacities, policy)), self.bounds, np.int32)
 
-    def _bits(
-        self, capacities: NDArray[np.int64], policy: str
-    ) -> Iterator[tuple[NDArray[np.uint64], int]]:
-        """Replay the stream for 64 capacities at a time; yield bits an access, and how many."""
+    def _replay(self, capacities: Ints, policy: str) -> list[_Misses]:
+        """Replay the stream for 64 capacities at a time."""
+        parts = []
         for first in range(0, len(capacities), 64):
             some = capacities[first : first + 64]
             bits = np.empty(len(self.ids), dtype=np.uint64)
             events(self.ids, self.bounds, self.n_experts, some, _CODES[policy], bits)
-            yield bits, len(some)
+            parts.append((bits, len(some)))
+        return parts
 
-    def _by_step(
-        self, parts: Sequence[tuple[NDArray[np.uint64], int]], n: int
-    ) -> NDArray[np.int32]:
-        out = np.zeros((len(self.bounds) - 1, n), dtype=np.int32)
-        first = 0
-        for bits, width in parts:
-            sum_by_step(bits, self.bounds, out[:, first : first + width])
-            first += width
-        return out
+    def _sums(self, parts: Sequence[_Misses], bounds: Ints, dtype: type[_Int]) -> NDArray[_Int]:
+        """Return the misses between bounds, (n_bounds - 1, n_capacities)."""
+        columns = []
+        for bits, n in parts:
+            columns.append(np.zeros((len(bounds) - 1, n), dtype=dtype))
+            sum_by_step(bits, bounds, columns[-1])
+        return np.concatenate(columns, axis=1)
 
 
 @dataclass(frozen=True)
@@ -121,13 +121,13 @@ class MissCurves:
     policy : str
         One of :data:`POLICIES`.
     capacities : ndarray of shape (n_capacities,), int64
-        Experts that fit, per layer and device.
+        Numbers of experts that fit, per layer and device.
     misses : ndarray of shape (n_layers, n_devices, n_capacities), int64
         Misses over the whole trace.
     accesses : ndarray of shape (n_layers, n_devices), int64
-        Experts needed over the whole trace.
+        Needed experts over the whole trace.
     per_step : ndarray of shape (n_steps, n_layers, n_devices, n_capacities), int32, or None
-        Misses step by step, where they were asked for.
+        Misses of each step, if `per_step` was set.
 
     Examples
     --------
@@ -140,12 +140,12 @@ class MissCurves:
     """
 
     policy: str
-    capacities: NDArray[np.int64]
-    misses: NDArray[np.int64]
-    accesses: NDArray[np.int64]
+    capacities: Ints
+    misses: Ints
+    accesses: Ints
     per_step: NDArray[np.int32] | None = None
 
-    def rate(self) -> NDArray[np.float64]:
+    def rate(self) -> Floats:
         """Return the miss rate over all layers and devices at each capacity, (n_capacities,)."""
         return self.misses.sum(axis=(0, 1)) / max(1, int(self.accesses.sum()))
 
@@ -153,14 +153,14 @@ class MissCurves:
 def expert_streams(
     loads: ArrayLike, device_of: ArrayLike, n_devices: int
 ) -> list[list[ExpertStream]]:
-    """Split the active experts of each step into streams, one a layer and device.
+    """Split the active experts of each step into one stream per layer and device.
 
     Parameters
     ----------
     loads : array_like of shape (n_steps, n_layers, n_experts)
-        Tokens of each expert in each step (or booleans); above zero means needed.
+        Tokens of each expert in each step, or booleans; an expert with any is needed.
     device_of : array_like of shape (n_experts,) or (n_layers, n_experts), integer
-        Device that holds each expert; -1 for one that no device of interest holds.
+        Device that holds each expert; -1 leaves an expert out.
     n_devices : int
         Number of devices.
 
@@ -183,40 +183,30 @@ def expert_streams(
     >>> streams[0][0].ids.tolist(), streams[0][1].ids.tolist()
     ([0, 1, 0], [1])
     """
+    owner = "expert_streams"
     loads = np.asarray(loads)
     if loads.ndim != 3 or loads.size == 0 or loads.dtype.kind not in "buif":
-        raise complain(
-            "loads",
-            "expert_streams",
-            "a non-empty array of shape (steps, layers, experts)",
-            f"shape {loads.shape}, dtype {loads.dtype}",
-        )
-    n_devices = check_positive(n_devices, "n_devices", "expert_streams")
+        expected = "a non-empty array of shape (steps, layers, experts)"
+        raise invalid(owner, "loads", shape_of(loads), expected)
+    n_devices = count(owner, "n_devices", n_devices)
     n_layers, n_experts = loads.shape[1:]
     devices = np.asarray(device_of)
     if devices.shape not in {(n_experts,), (n_layers, n_experts)} or devices.dtype.kind not in "ui":
-        raise complain(
-            "device_of",
-            "expert_streams",
-            f"integers of shape ({n_experts},) or ({n_layers}, {n_experts})",
-            f"shape {devices.shape}, dtype {devices.dtype}",
-        )
+        expected = f"integers of shape ({n_experts},) or ({n_layers}, {n_experts})"
+        raise invalid(owner, "device_of", shape_of(devices), expected)
     if devices.min() < -1 or devices.max() >= n_devices:
-        raise complain(
-            "device_of",
-            "expert_streams",
-            f"in -1 .. {n_devices - 1}",
-            f"{devices.min()} .. {devices.max()}",
-        )
+        got = f"{devices.min()} .. {devices.max()}"
+        raise invalid(owner, "device_of", got, f"in -1 .. {n_devices - 1}")
     devices = np.broadcast_to(devices, (n_layers, n_experts)).astype(np.int64)
     streams = []
     for layer in range(n_layers):
-        active = np.ascontiguousarray(loads[:, layer] > 0)
+        active = loads[:, layer] > 0
         per_device = []
         for device in range(n_devices):
             members = np.flatnonzero(devices[layer] == device)
-            ids, bounds = compress(active, members)
-            per_device.append(ExpertStream(ids, bounds, len(members)))
+            needed = active[:, members]
+            bounds = np.concatenate([[0], np.cumsum(needed.sum(axis=1))])
+            per_device.append(ExpertStream(np.nonzero(needed)[1], bounds, len(members)))
         streams.append(per_device)
     return streams
 
@@ -231,7 +221,7 @@ def miss_curves(
     per_step: bool = False,
     n_jobs: int = 1,
 ) -> dict[str, MissCurves]:
-    """Count the misses of several policies at several capacities.
+    """Return the misses of several policies at several capacities.
 
     Parameters
     ----------
@@ -240,11 +230,11 @@ def miss_curves(
     policies : sequence of str
         Names from :data:`POLICIES`; by default all.
     capacities : array_like of shape (n_capacities,), integer, optional
-        By default every one, from 1 to the most experts that a device holds.
+        By default all from 1 to the largest number of experts on a device.
     per_step : bool
         Keep the misses of each step too (n_steps x n_layers x n_devices x n_capacities int32).
     n_jobs : int
-        Threads, layer by layer; -1 for as many as there are processors.
+        Threads over layers; -1 for one per processor.
 
     Returns
     -------
@@ -266,7 +256,7 @@ def miss_curves(
     """
     streams = expert_streams(loads, device_of, n_devices)
     for policy in policies:
-        check_choice(policy, POLICIES, "policies", "miss_curves")
+        one_of("miss_curves", "policies", policy, POLICIES)
     if capacities is None:
         capacities = np.arange(1, max(s.n_experts for row in streams for s in row) + 1)
     capacities = _checked_capacities(capacities)
@@ -283,13 +273,13 @@ def miss_curves(
     def replay_layer(layer: int) -> None:
         for policy, curve in curves.items():
             for device, stream in enumerate(streams[layer]):
-                parts = list(stream._bits(curve.capacities, policy))
-                total = np.concatenate([column_sums(*part) for part in parts])
-                curve.misses[layer, device] = total
+                parts = stream._replay(curve.capacities, policy)
+                whole = np.array([0, len(stream.ids)])
+                curve.misses[layer, device] = stream._sums(parts, whole, np.int64)[0]
                 if curve.per_step is not None:
-                    curve.per_step[:, layer, device] = stream._by_step(parts, len(total))
+                    curve.per_step[:, layer, device] = stream._sums(parts, stream.bounds, np.int32)
 
-    # The compiled replays hold no lock, so threads run side by side.
+    # The compiled replays release the interpreter's lock, so that threads run in parallel.
     Parallel(n_jobs=n_jobs, require="sharedmem")(
         delayed(replay_layer)(layer) for layer in range(len(streams))
     )
@@ -299,14 +289,14 @@ def miss_curves(
 def replay(
     streams: Sequence[Sequence[ExpertStream]], capacity: ArrayLike, policy: str
 ) -> NDArray[np.int32]:
-    """Count the misses of each step under one capacity for each layer and device.
+    """Return the misses of each step with one capacity for each layer and device.
 
     Parameters
     ----------
     streams : list of list of ExpertStream
         From :func:`expert_streams`.
     capacity : array_like of shape (n_layers, n_devices), integer
-        Experts that fit; at least 1 wherever the device holds an expert of the layer.
+        Numbers of experts that fit; at least 1 if the device holds an expert of the layer.
     policy : str
         One of :data:`POLICIES`.
 
@@ -331,7 +321,7 @@ def replay(
     capacities = np.asarray(capacity)
     shape = (len(streams), len(streams[0]))
     if capacities.shape != shape:
-        raise complain("capacity", "replay", f"of shape {shape}", f"shape {capacities.shape}")
+        raise invalid("replay", "capacity", f"shape {capacities.shape}", f"of shape {shape}")
     n_steps = len(streams[0][0].bounds) - 1
     out = np.zeros((n_steps, *shape), dtype=np.int32)
     for layer, row in enumerate(streams):
@@ -343,8 +333,12 @@ def replay(
     return out
 
 
-def _checked_capacities(capacities: ArrayLike) -> NDArray[np.int64]:
+def _checked(capacities: ArrayLike, policy: str) -> tuple[Ints, str]:
+    return _checked_capacities(capacities), one_of("events", "policy", policy, POLICIES)
+
+
+def _checked_capacities(capacities: ArrayLike) -> Ints:
     array = np.asarray(capacities)
     if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "ui" or array.min() < 1:
-        raise complain("capacities", "buffering", "a list of positive integers", array)
+        raise invalid("buffering", "capacities", array, "a list of positive integers")
     return array.astype(np.int64)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from moe_costmodel._arrays import Floats
-from moe_costmodel._checks import complain
+from moe_costmodel._checks import invalid
 from moe_costmodel.deployment.evaluation import Evaluation
 from moe_costmodel.objectives import OBJECTIVES, Predicted, quantity
 from moe_costmodel.placement.heuristics import contiguous, greedy
@@ -197,11 +197,11 @@ def check(
 
 def _switch(plan: Plan, running: Plan, there: DeploymentModel, evaluation: Evaluation) -> Switch:
     if (running.shape, running.n_layers) != (plan.shape, plan.n_layers):
-        raise complain(
-            "running",
+        raise invalid(
             "Plan.check",
-            f"of the same model, {plan.n_layers} layers of {plan.shape}",
+            "running",
             f"{running.n_layers} layers of {running.shape}",
+            f"of the same model, {plan.n_layers} layers of {plan.shape}",
         )
     arriving = plan.placement.on_device() > 0
     if running.n_devices == plan.n_devices:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from moe_costmodel._arrays import Floats, Ints
-from moe_costmodel._checks import check_choice
+from moe_costmodel._checks import one_of
 from moe_costmodel.deployment.kernels import step_statistics
 from moe_costmodel.deployment.layers import LayerSteps
 from moe_costmodel.objectives import OBJECTIVES, Predicted, quantity
@@ -95,7 +95,7 @@ class Evaluation:
     def _of(self, name: str) -> Floats:
         """Return an objective in every window, computed at the first request."""
         if name not in self._values:
-            check_choice(name, OBJECTIVES, "name", "Evaluation")
+            one_of("Evaluation", "name", name, OBJECTIVES)
             if name in _TIMED:
                 self._values |= self._timed(self.step_seconds)
             elif name in _WAITING:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from moe_costmodel._arrays import Floats
-from moe_costmodel._checks import check_choice, check_positive, complain
+from moe_costmodel._checks import count, invalid, one_of
 from moe_costmodel.deployment.check import PlanCheck, check
 from moe_costmodel.deployment.checks import check_traces
 from moe_costmodel.deployment.evaluation import Evaluation
@@ -124,28 +124,28 @@ class DeploymentModel:
         self.traces = [traces] if isinstance(traces, RoutingTrace) else list(traces)
         self.shape = shape
         check_traces(self.traces, shape)
-        self.mode = cast(Mode, check_choice(mode, ("prefill", "decode"), "mode", owner))
-        self.n_devices = check_positive(n_devices or hardware.n_devices, "n_devices", owner)
-        self.n_nodes = check_positive(
-            n_nodes or (hardware.n_nodes if n_devices is None else 1), "n_nodes", owner
+        self.mode = cast(Mode, one_of(owner, "mode", mode, ("prefill", "decode")))
+        self.n_devices = count(owner, "n_devices", n_devices or hardware.n_devices)
+        self.n_nodes = count(
+            owner, "n_nodes", n_nodes or (hardware.n_nodes if n_devices is None else 1)
         )
         if self.n_devices > shape.n_experts:
-            raise complain(
-                "n_devices",
+            raise invalid(
                 owner,
-                f"at most the {shape.n_experts} experts of a layer",
+                "n_devices",
                 self.n_devices,
+                f"at most the {shape.n_experts} experts of a layer",
             )
         if self.n_devices % self.n_nodes:
-            raise complain("n_nodes", owner, f"a divisor of {self.n_devices} devices", self.n_nodes)
+            raise invalid(owner, "n_nodes", self.n_nodes, f"a divisor of {self.n_devices} devices")
         if not 0 < coverage < 1:
-            raise complain("coverage", owner, "between 0 and 1", coverage)
+            raise invalid(owner, "coverage", coverage, "between 0 and 1")
         self.hardware, self.latency = hardware, latency
         self.rest = rest or RestOfModel()
         self.memory = memory
         if memory is not None and memory.n_moe_layers != self.n_layers:
-            raise complain(
-                "memory", owner, f"of the traces' {self.n_layers} MoE layers", memory.n_moe_layers
+            raise invalid(
+                owner, "memory", memory.n_moe_layers, f"of the traces' {self.n_layers} MoE layers"
             )
         self.context = context
         self.max_context = max_context or max(int(t.sequence_lengths.max()) for t in self.traces)
@@ -286,8 +286,8 @@ class DeploymentModel:
             ]
         for name, expected, actual in rows:
             if expected != actual:
-                raise complain(
-                    "decision", "DeploymentModel", f"of {name} {expected}", f"{name} {actual}"
+                raise invalid(
+                    "DeploymentModel", "decision", f"{name} {actual}", f"of {name} {expected}"
                 )
         if decision.has_thresholds:
             self._layers.require_weights()

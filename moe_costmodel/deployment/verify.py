@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from moe_costmodel._arrays import Bools, Floats, Ints
-from moe_costmodel._checks import check_choice, check_positive, complain
+from moe_costmodel._checks import count, invalid, one_of
 from moe_costmodel.deployment.model import DeploymentModel
 from moe_costmodel.gating.quality import keep_choices
 from moe_costmodel.gating.rules import GateRule
@@ -27,7 +27,8 @@ from moe_costmodel.kernels.dynamic import dynamic_gating
 from moe_costmodel.kernels.experts import Experts
 from moe_costmodel.kernels.replacement import Replacement
 from moe_costmodel.latency.model import LatencyModel
-from moe_costmodel.measure.stack import StackTimer, clock_of, pinned_threads
+from moe_costmodel.measure.stack import StackTimer
+from moe_costmodel.measure.timing import clock_of, pinned_threads
 from moe_costmodel.objectives import quantity
 from moe_costmodel.shapes import LayerShape
 
@@ -172,12 +173,12 @@ def verify(
         If there is no plan, a plan does not fit the trace, or a parameter is out of its range.
     """
     if not plans:
-        raise complain("plans", "verify", "at least one Plan", "none")
-    check_positive(n_steps, "n_steps", "verify")
-    check_positive(repeats, "repeats", "verify")
-    check_choice(clock, ("wall", "cpu"), "clock", "verify")
+        raise invalid("verify", "plans", "none", "at least one Plan")
+    count("verify", "n_steps", n_steps)
+    count("verify", "repeats", repeats)
+    one_of("verify", "clock", clock, ("wall", "cpu"))
     if hardware.device == "cuda" and not torch.cuda.is_available():
-        raise complain("hardware", "verify", "of this machine, which has no GPU", "cuda")
+        raise invalid("verify", "hardware", "cuda", "of this machine, which has no GPU")
     now = clock_of(clock, hardware.device)
     random = np.random.default_rng(seed)
     with pinned_threads(hardware.threads), tempfile.TemporaryDirectory() as folder, torch.no_grad():
@@ -233,17 +234,17 @@ class _Run:
         sizes = (trace.n_layers, trace.n_experts, trace.k)
         planned = (plan.n_layers, plan.shape.n_experts, plan.shape.k)
         if sizes != planned:
-            raise complain(
-                "trace",
+            raise invalid(
                 "verify",
-                "of the plan's {} layers, {} experts and {} choices".format(*planned),
+                "trace",
                 f"{trace.source} with {sizes}",
+                "of the plan's {} layers, {} experts and {} choices".format(*planned),
             )
         a_layer = plan.placement.n_slots * plan.shape.expert_bytes
         n_layers = int(min(plan.n_layers, max_bytes // a_layer))
         if n_layers < 1:
-            raise complain(
-                "max_bytes", "verify", f"at least a layer's {a_layer:,.0f} bytes", max_bytes
+            raise invalid(
+                "verify", "max_bytes", max_bytes, f"at least a layer's {a_layer:,.0f} bytes"
             )
         chosen = np.unique(np.linspace(0, plan.n_layers - 1, n_layers).round().astype(int))
         self.layers = tuple(int(i) for i in chosen)

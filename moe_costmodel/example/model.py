@@ -1,8 +1,8 @@
 """The example language model: a byte-level Mixture-of-Experts transformer in plain torch.
 
 The architecture and the parameter names are Mixtral's (RMSNorm, rotary attention, softmax over
-the experts, top-k, renormalized, SwiGLU experts), so the same weights load into the
-implementation of Hugging Face transformers, which the tests use as an independent reference.
+the experts, normalized top-k, SwiGLU experts). The same weights load into the implementation of
+Hugging Face transformers, which is an independent reference in the tests.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class ExampleConfig:
     Parameters
     ----------
     vocab_size : int
-        Number of tokens; 256, since a token is a byte.
+        Number of tokens; 256, because a token is a byte.
     hidden_size : int
         Width of the residual stream.
     intermediate_size : int
@@ -40,7 +40,7 @@ class ExampleConfig:
     num_local_experts : int
         Experts in each layer.
     num_experts_per_tok : int
-        Experts that a token is sent to.
+        Experts that each token is sent to.
     rope_theta : float
         Base of the rotary position embedding.
     rms_norm_eps : float
@@ -119,17 +119,14 @@ class _Router(nn.Module):
 class _Experts(nn.Module):
     def __init__(self, config: ExampleConfig) -> None:
         super().__init__()
-        n_experts, width, inner = (
-            config.num_local_experts,
-            config.hidden_size,
-            config.intermediate_size,
-        )
+        n_experts, width = config.num_local_experts, config.hidden_size
+        inner = config.intermediate_size
         self.gate_up_proj = nn.Parameter(torch.empty(n_experts, 2 * inner, width))
         self.down_proj = nn.Parameter(torch.empty(n_experts, width, inner))
 
 
 class _MoE(nn.Module):
-    """Softmax, top-k, renormalize, then each expert on the tokens that chose it."""
+    """Router (softmax, top-k, normalization), and each expert on the tokens that chose it."""
 
     def __init__(self, config: ExampleConfig) -> None:
         super().__init__()
@@ -144,7 +141,7 @@ class _MoE(nn.Module):
         return probabilities, weights / weights.sum(dim=-1, keepdim=True), ids
 
     def compute(self, x: Tensor, weights: Tensor, ids: Tensor) -> Tensor:
-        """Return the weighted sum of the chosen experts' outputs; a weight of 0 costs nothing."""
+        """Return the weighted sum of the chosen experts' outputs; weight 0 is not computed."""
         kept = weights.reshape(-1) > 0
         expert = ids.reshape(-1).masked_fill(~kept, self.gate.weight.shape[0])
         order = expert.argsort(stable=True)[: int(kept.sum())]
@@ -222,14 +219,14 @@ class ExampleModel(nn.Module):
         tokens : Tensor of shape (batch, length), int64
             Bytes.
         cache : list, optional
-            Keys and values of what came before, one pair a layer; extended in place. An empty
-            list starts one.
+            Keys and values of the previous tokens, one pair per layer; extended in place. An empty
+            list starts a cache.
         gate : callable, optional
             ``gate(layer, weights [S, k], ids [S, k]) -> (weights, ids)``, called between router
-            and experts: it may watch the routing, or change it. An expert whose weight it sets
-            to 0 is not computed.
+            and experts, to record the routing or to change it. An expert of weight 0 is not
+            computed.
         balance : list, optional
-            Where given, receives one load-balancing loss a layer (Switch Transformers, eq. 4).
+            Receives one load-balancing loss per layer (Switch Transformers, eq. 4).
 
         Returns
         -------

@@ -1,6 +1,6 @@
 """Record the packaged traces: ``python -m moe_costmodel.example.record --out FOLDER``.
 
-Each trace is the routing of the example model on excerpts of documents that it never saw.
+Each trace is the routing of the example model on excerpts of documents held out of its training.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from moe_costmodel.example import load_model
+from moe_costmodel.example.packaged import load_model
 from moe_costmodel.example.text import DOMAINS, documents
 from moe_costmodel.traces.trace import RoutingTrace
 
@@ -32,9 +32,19 @@ def excerpts(
     domain : str
         "prose" or "code".
     n : int
-        How many.
+        Number of excerpts.
     random_state : Generator or int
-        Draws documents, places and lengths.
+        Source of documents, positions and lengths.
+
+    Yields
+    ------
+    Tensor of shape (1, length), int64
+
+    Examples
+    --------
+    >>> from moe_costmodel.example import excerpts
+    >>> next(excerpts("code")).ndim
+    2
     """
     random = np.random.default_rng(random_state)
     long_enough = [text for text in documents(domain, held_out=True) if len(text) >= LONGEST]

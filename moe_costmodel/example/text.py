@@ -1,8 +1,8 @@
-"""The text that the example model learns: what every CPython brings, as two domains.
+"""The text that the example model learns: two domains that come with every CPython.
 
-Prose is the language reference that ``help()`` prints (:mod:`pydoc_data.topics`); code is the
-source of the standard library. Both are read from the interpreter that runs, so nothing of them
-is shipped and nothing is downloaded. Another CPython version brings slightly different text.
+Prose is the language reference that ``help()`` prints (:mod:`pydoc_data.topics`). Code is the
+source of the standard library. Both are read from the running interpreter, so that no text is
+packaged or downloaded. The texts of two CPython versions differ slightly.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from moe_costmodel._checks import one_of
 
 __all__ = ["DOMAINS", "corpus", "documents"]
 
@@ -29,31 +31,28 @@ def documents(domain: str, *, held_out: bool) -> list[bytes]:
     domain : str
         ``"prose"`` (help topics) or ``"code"`` (library source).
     held_out : bool
-        True gives the tenth of the documents that the example model never saw. Membership
-        depends on the document's name alone, so it is the same in every CPython version.
+        True returns the tenth of the documents that was held out of training. Membership depends
+        only on the name of the document, so that it is the same in every CPython version.
 
     Returns
     -------
     list of bytes
-        UTF-8 text, one entry a document.
+        UTF-8 text, one entry per document.
 
     Raises
     ------
     ValueError
         If `domain` is unknown.
     FileNotFoundError
-        If this interpreter ships no source of its library.
+        If the interpreter comes without the source of its library.
     """
+    one_of("documents", "domain", domain, DOMAINS)
     if domain == "prose":
         from pydoc_data.topics import topics
 
         named = {name: text.encode() for name, text in topics.items()}
-    elif domain == "code":
-        named = _library_source()
     else:
-        raise ValueError(
-            f"The 'domain' parameter of documents must be one of {DOMAINS}. Got {domain!r} instead."
-        )
+        named = _library_source()
     return [
         text
         for name, text in sorted(named.items())
@@ -74,7 +73,7 @@ def corpus(domain: str, *, held_out: bool) -> NDArray[np.uint8]:
     Returns
     -------
     ndarray of shape (n_bytes,), uint8
-        Every byte is one token of the example model.
+        Each byte is a token of the example model.
     """
     return np.frombuffer(b"\0".join(documents(domain, held_out=held_out)), dtype=np.uint8)
 
@@ -90,6 +89,6 @@ def _library_source() -> dict[str, bytes]:
     if not named:
         raise FileNotFoundError(
             f"The library of this interpreter ({root}) must contain its Python source for the "
-            "'code' domain. Found no .py file; use a CPython that ships its source."
+            "'code' domain. It has no .py file; use a CPython that comes with its source."
         )
     return named

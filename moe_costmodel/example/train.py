@@ -1,8 +1,7 @@
 """Train the example model on CPU: ``python -m moe_costmodel.example.train --out FOLDER``.
 
-Writes ``model.safetensors`` (half precision), ``config.json`` and ``loss.json`` (the loss curve
-with everything needed to make it again). One thread and one seed: the same machine gives the
-same weights.
+Writes ``model.safetensors`` (half precision), ``config.json`` and ``loss.json`` (the loss curve and
+all settings). With one thread and one seed, the same machine gives the same weights.
 """
 
 from __future__ import annotations
@@ -41,11 +40,11 @@ def rate_at(step: int, n_steps: int) -> float:
 
 
 def draw(
-    texts: dict[str, NDArray[np.uint8]], random_state: np.random.Generator, size: int
+    texts: dict[str, NDArray[np.uint8]], random_state: np.random.Generator, batch_size: int
 ) -> torch.Tensor:
-    """Return (size, LENGTH + 1) bytes: random windows, CODE_SHARE of them code."""
+    """Return (batch_size, LENGTH + 1) bytes of random windows, a CODE_SHARE of them code."""
     rows = []
-    for _ in range(size):
+    for _ in range(batch_size):
         text = texts["code" if random_state.random() < CODE_SHARE else "prose"]
         start = random_state.integers(len(text) - LENGTH)
         rows.append(text[start : start + LENGTH + 1])
@@ -115,7 +114,7 @@ def write(
     seed: int,
     started: float,
 ) -> None:
-    """Write weights, sizes and loss curve as they stand."""
+    """Write the current weights, sizes and loss curve."""
     weights = {name: value.half().contiguous() for name, value in model.state_dict().items()}
     save_file(weights, out / "model.safetensors")
     (out / "config.json").write_text(json.dumps(model.config.to_dict(), indent=1) + "\n")

@@ -1,1 +1,1 @@
-"""Gate rules and what they cost in quality."""
+"""Gate rules and their effect on quality."""

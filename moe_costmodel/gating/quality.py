@@ -1,37 +1,46 @@
-"""What thresholds cost in quality: gate mass kept, and the measured loss; fixed k beside both."""
+"""Quality under gate rules: the gate mass kept and the measured loss, compared with a fixed k."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from moe_costmodel._checks import complain
-from moe_costmodel.gating.rules import GateRule, keep_mask
+from moe_costmodel._arrays import Bools, Floats
+from moe_costmodel._checks import invalid
+from moe_costmodel.gating.rules import GateRule, apply_rule, keep_mask
 from moe_costmodel.traces.trace import RoutingTrace
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
 
 __all__ = ["GateMass", "LossMeter", "LossUnderRule", "gate_mass", "keep_choices", "measured_loss"]
 
-Rules = GateRule | Sequence[GateRule]
+Rules: TypeAlias = GateRule | Sequence[GateRule]
+
+
+def _at_equal_k(curve: Floats, mean_experts: float) -> float:
+    """Return the value of a curve over k = 1, 2, ... at a mean number of experts, interpolated."""
+    return float(np.interp(mean_experts, np.arange(1, len(curve) + 1), curve))
 
 
 @dataclass(frozen=True)
 class GateMass:
-    """How much of the routers' weight a rule keeps.
+    """Share of the routers' weight that a rule keeps.
 
-    A rule is worth something only where it keeps more than a fixed k of the same mean.
+    A rule is useful only if it keeps more than a fixed k with the same mean number of experts.
 
     Attributes
     ----------
     experts : ndarray of shape (n_layers,)
-        Mean experts a token.
+        Mean number of experts per token.
     mass : ndarray of shape (n_layers,)
-        Share of the choices' total weight that is kept.
+        Share of the choices' total weight that the rule keeps.
     fixed_k_mass : ndarray of shape (k, n_layers)
-        What the 1, 2, ... k heaviest choices keep.
+        Share that the 1, 2, ... k heaviest choices keep.
 
     Examples
     --------
@@ -41,42 +50,36 @@ class GateMass:
     True
     """
 
-    experts: NDArray[np.float64]
-    mass: NDArray[np.float64]
-    fixed_k_mass: NDArray[np.float64]
+    experts: Floats
+    mass: Floats
+    fixed_k_mass: Floats
 
     @property
-    def equal_k_mass(self) -> NDArray[np.float64]:
-        """Mass that a fixed k keeps at the same mean experts, interpolated, (n_layers,)."""
-        k = np.arange(1, len(self.fixed_k_mass) + 1)
-        return np.array(
-            [
-                np.interp(mean, k, curve)
-                for mean, curve in zip(self.experts, self.fixed_k_mass.T, strict=True)
-            ]
-        )
+    def equal_k_mass(self) -> Floats:
+        """Mass that a fixed k keeps with the same mean number of experts, (n_layers,)."""
+        return np.array(list(map(_at_equal_k, self.fixed_k_mass.T, self.experts)))
 
     def __str__(self) -> str:
         return (
-            f"{self.experts.mean():.2f} experts a token keep {self.mass.mean():.1%} of the gate "
-            f"mass; a fixed k of the same mean keeps {self.equal_k_mass.mean():.1%}"
+            f"{self.experts.mean():.2f} experts per token keep {self.mass.mean():.1%} of the gate "
+            f"mass; a fixed k with the same mean keeps {self.equal_k_mass.mean():.1%}"
         )
 
 
 @dataclass(frozen=True)
 class LossUnderRule:
-    """Measured negative log-likelihood under a rule, in nats a token.
+    """Measured negative log-likelihood under a rule, in nats per token.
 
     Attributes
     ----------
     loss : float
-        Under the rule.
+        Loss under the rule.
     experts : float
-        Mean experts a token and layer under the rule.
+        Mean number of experts per token and layer under the rule.
     full_loss : float
-        With all k experts.
+        Loss with all k experts.
     fixed_k_loss : ndarray of shape (k,)
-        With the 1, 2, ... k heaviest.
+        Loss with the 1, 2, ... k heaviest experts.
     n_tokens : int
         Predicted tokens.
 
@@ -93,20 +96,19 @@ class LossUnderRule:
     loss: float
     experts: float
     full_loss: float
-    fixed_k_loss: NDArray[np.float64]
+    fixed_k_loss: Floats
     n_tokens: int
 
     @property
     def equal_k_loss(self) -> float:
-        """Loss of a fixed k at the same mean experts, interpolated."""
-        k = np.arange(1, len(self.fixed_k_loss) + 1)
-        return float(np.interp(self.experts, k, self.fixed_k_loss))
+        """Loss of a fixed k with the same mean number of experts, interpolated."""
+        return _at_equal_k(self.fixed_k_loss, self.experts)
 
     def __str__(self) -> str:
         return (
-            f"loss {self.loss:.4f} nats a token with {self.experts:.2f} experts "
-            f"({self.full_loss:.4f} with all {len(self.fixed_k_loss)}); a fixed k of the same mean "
-            f"has {self.equal_k_loss:.4f}"
+            f"loss {self.loss:.4f} nats per token with {self.experts:.2f} experts "
+            f"({self.full_loss:.4f} with all {len(self.fixed_k_loss)}); a fixed k with the same "
+            f"mean has {self.equal_k_loss:.4f}"
         )
 
 
@@ -115,24 +117,26 @@ def _per_layer(rules: Rules, n_layers: int, owner: str) -> list[GateRule]:
         return [rules] * n_layers
     listed = list(rules)
     if len(listed) != n_layers:
-        raise complain("rules", owner, f"one GateRule, or {n_layers}, one a layer", len(listed))
+        raise invalid(
+            owner, "rules", len(listed), f"one GateRule, or one for each of {n_layers} layers"
+        )
     return listed
 
 
-def keep_choices(trace: RoutingTrace, rules: Rules) -> NDArray[np.bool_]:
-    """Say which choices of a trace the rules keep.
+def keep_choices(trace: RoutingTrace, rules: Rules) -> Bools:
+    """Return which choices of a trace the rules keep.
 
     Parameters
     ----------
     trace : RoutingTrace
-        With weights.
+        A trace with weights.
     rules : GateRule or sequence of GateRule
-        One for all layers, or one a layer.
+        One rule for all layers, or one for each layer.
 
     Returns
     -------
     ndarray of shape (n_tokens, n_layers, k), bool
-        For ``trace.loads(..., keep=...)``.
+        As ``trace.loads(..., keep=...)`` takes them.
 
     Raises
     ------
@@ -153,23 +157,16 @@ def keep_choices(trace: RoutingTrace, rules: Rules) -> NDArray[np.bool_]:
 
 
 def gate_mass(trace: RoutingTrace, rules: Rules) -> GateMass:
-    """Measure what rules keep of a trace's weights.
+    """Measure the share of a trace's weights that rules keep.
 
     Parameters
     ----------
-    trace : RoutingTrace
-        With weights.
-    rules : GateRule or sequence of GateRule
-        One for all layers, or one a layer.
+    trace, rules
+        As for :func:`keep_choices`, which names the errors too.
 
     Returns
     -------
     GateMass
-
-    Raises
-    ------
-    ValueError
-        If the trace has no weights, or the number of rules is wrong.
 
     Examples
     --------
@@ -189,8 +186,8 @@ def gate_mass(trace: RoutingTrace, rules: Rules) -> GateMass:
     )
 
 
-def measured_loss(model: Any, batches: Iterable[Any], rules: Rules) -> LossUnderRule:
-    """Measure a causal language model's loss with rules at its routers.
+def measured_loss(model: Module, batches: Iterable[Tensor], rules: Rules) -> LossUnderRule:
+    """Measure the loss of a causal language model whose routers follow gate rules.
 
     Parameters
     ----------
@@ -198,14 +195,14 @@ def measured_loss(model: Any, batches: Iterable[Any], rules: Rules) -> LossUnder
         The packaged example model, or a Hugging Face causal language model of a family whose
         routing can be edited (:func:`moe_costmodel.edit_routing`).
     batches : iterable of Tensor of shape (batch, length), int64
-        Token ids without padding; each is predicted from those before it.
+        Token ids without padding; each is predicted from the tokens before it.
     rules : GateRule or sequence of GateRule
-        One for all layers, or one a layer.
+        As for :func:`keep_choices`.
 
     Returns
     -------
     LossUnderRule
-        With the loss of every fixed k, measured on the same batches.
+        The loss under the rules and of every fixed k, measured on the same batches.
 
     Raises
     ------
@@ -228,7 +225,7 @@ def measured_loss(model: Any, batches: Iterable[Any], rules: Rules) -> LossUnder
 
 
 class LossMeter:
-    """Runs the same batches under any rules: loss, and the experts that the rules keep.
+    """Measures loss and kept experts on the same batches under any rules.
 
     Parameters
     ----------
@@ -242,17 +239,13 @@ class LossMeter:
     n_tokens : int
         Predicted tokens.
 
-    Raises
-    ------
-    ValueError
-        If there is no batch, or the model does not fit.
     """
 
-    def __init__(self, model: Any, batches: Iterable[Any]) -> None:
+    def __init__(self, model: Module, batches: Iterable[Tensor]) -> None:
         self.model = model
         self.batches = batches = [batch for batch in batches if batch.shape[1] > 1]
         if not batches:
-            raise complain("batches", "measured_loss", "at least one of length 2", "none")
+            raise invalid("measured_loss", "batches", "none", "at least one of length 2")
         self.n_tokens = sum(batch.shape[0] * (batch.shape[1] - 1) for batch in batches)
         self.is_example = type(model).__name__ == "ExampleModel"
         if self.is_example:
@@ -261,31 +254,30 @@ class LossMeter:
         else:
             from moe_costmodel.traces.record import record
 
-            seen = record(model, [batches[0][:1, :2]])
-            self.n_layers, self.k = seen.n_layers, seen.k
+            trace = record(model, [batches[0][:1, :2]])
+            self.n_layers, self.k = trace.n_layers, trace.k
 
     def __call__(self, rules: Rules) -> tuple[float, float]:
-        """Return the loss (nats a token), and the mean experts a token and layer."""
+        """Return the loss (nats per token), and the mean experts per token and layer."""
         import torch
         from torch.nn import functional as F
 
-        from moe_costmodel.kernels.thresholds import apply_rule
         from moe_costmodel.traces.record import edit_routing
 
         per_layer = _per_layer(rules, self.n_layers, "measured_loss")
         kept, routed, total = 0, 0, 0.0
 
-        def edit(layer: int, ids: Any, weights: Any) -> tuple[Any, Any]:
+        def edit(layer: int, ids: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
             nonlocal kept, routed
             changed = apply_rule(weights, per_layer[layer])
             kept += int(torch.count_nonzero(changed))
             routed += len(weights)
             return ids, changed
 
-        def gate(layer: int, weights: Any, ids: Any) -> tuple[Any, Any]:
+        def gate(layer: int, weights: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
             return edit(layer, ids, weights)[1], ids
 
-        def logits_of(batch: Any) -> Any:
+        def logits_of(batch: Tensor) -> Tensor:
             if self.is_example:
                 return self.model(batch[:, :-1], gate=gate)
             with edit_routing(self.model, edit):

@@ -1,17 +1,21 @@
-"""Gating thresholds that need no retraining: rules that drop some of a token's experts."""
+"""Gate rules: thresholds that drop some of a token's chosen experts without retraining."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from moe_costmodel._checks import check_choice, check_positive, complain
+from moe_costmodel._arrays import Bools
+from moe_costmodel._checks import count, invalid, one_of, require
 
-__all__ = ["RULES", "GateRule", "keep_mask"]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["RULES", "GateRule", "apply_rule", "keep_mask"]
 
 RuleKind = Literal["skip", "top-p", "top-k"]
 RULES: dict[str, str] = {
@@ -31,17 +35,17 @@ class GateRule:
     Parameters
     ----------
     kind : {"skip", "top-p", "top-k"}
-        See :data:`RULES`.
+        Kind of the rule; see :data:`RULES`.
     value : float
-        The threshold: beta in [0, 1], p in (0, 1], or a whole number of experts from 1.
+        Threshold: beta in [0, 1], p in (0, 1], or a number of experts, at least 1.
     k_min : int
-        Experts that are kept whatever the threshold says.
+        Number of experts that are kept regardless of the threshold.
 
     Notes
     -----
-    The weights that stay are scaled so that a token's weights keep their sum: for gates that are
-    normalized (Mixtral) they are normalized again, and for those that are not (DeepSeek-V2) the
-    layer's output keeps its size.
+    The kept weights are scaled so that the sum of a token's weights does not change. Normalized
+    gates (Mixtral) stay normalized, and with other gates (DeepSeek-V2) the layer's output keeps
+    its magnitude.
 
     Raises
     ------
@@ -62,15 +66,14 @@ class GateRule:
     k_min: int = 1
 
     def __post_init__(self) -> None:
-        check_choice(self.kind, RULES, "kind", "GateRule")
-        check_positive(self.k_min, "k_min", "GateRule")
+        one_of("GateRule", "kind", self.kind, RULES)
+        count("GateRule", "k_min", self.k_min)
         expected = {
             "skip": ("in [0, 1]", 0.0 <= self.value <= 1.0),
             "top-p": ("in (0, 1]", 0.0 < self.value <= 1.0),
             "top-k": ("a whole number from 1", self.value >= 1 and self.value == int(self.value)),
         }[self.kind]
-        if not expected[1]:
-            raise complain("value", f"GateRule({self.kind!r})", expected[0], self.value)
+        require(f"GateRule({self.kind!r})", "value", self.value, expected[1], expected[0])
 
     @classmethod
     def keep_all(cls) -> GateRule:
@@ -83,15 +86,20 @@ class GateRule:
         )
 
 
-def keep_mask(weights: ArrayLike, rule: GateRule) -> NDArray[np.bool_]:
-    """Say which choices a rule keeps.
+def keep_mask(weights: ArrayLike, rule: GateRule) -> Bools:
+    """Return which choices a rule keeps.
+
+    Weights of any precision are rounded to float32, and all sums and comparisons are made in
+    float32. A token's choices are taken in descending order of weight; among equal weights, the
+    first comes first. Top-p keeps a choice if the weights before it sum to less than p times the
+    token's total.
 
     Parameters
     ----------
     weights : array_like of shape (..., k), float
-        Weights of each token's choices, in any order; of equal ones the first counts as heavier.
+        Weights of each token's choices, in any order.
     rule : GateRule
-        What to keep.
+        The rule.
 
     Returns
     -------
@@ -100,7 +108,7 @@ def keep_mask(weights: ArrayLike, rule: GateRule) -> NDArray[np.bool_]:
     Raises
     ------
     ValueError
-        If the weights are no floats.
+        If the weights are not floats.
 
     Examples
     --------
@@ -110,17 +118,91 @@ def keep_mask(weights: ArrayLike, rule: GateRule) -> NDArray[np.bool_]:
     """
     array = np.asarray(weights)
     if array.ndim == 0 or array.dtype.kind != "f":
-        raise complain("weights", "keep_mask", "floats of shape (..., k)", array.dtype)
+        raise invalid("keep_mask", "weights", array.dtype, "floats of shape (..., k)")
     flat = np.ascontiguousarray(array.reshape(-1, array.shape[-1]), dtype=np.float32)
     kept = np.empty(flat.shape, dtype=np.bool_)
     _keep(flat, _CODES[rule.kind], float(rule.value), rule.k_min, kept)
     return kept.reshape(array.shape)
 
 
+def apply_rule(weights: Tensor, rule: GateRule) -> Tensor:
+    """Set the weights of dropped choices to 0, and scale the others to the same sum.
+
+    Parameters
+    ----------
+    weights : Tensor of shape (..., k), float
+        Weights of each token's choices, in any order.
+    rule : GateRule
+        The rule, as for :func:`keep_mask`.
+
+    Returns
+    -------
+    Tensor of the shape and dtype of `weights`
+        A kernel does not compute a choice of weight 0.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from moe_costmodel import GateRule
+    >>> from moe_costmodel.kernels import apply_rule
+    >>> apply_rule(torch.tensor([[0.75, 0.25]]), GateRule("top-k", 1)).tolist()
+    [[1.0, 0.0]]
+    """
+    import torch
+
+    single = weights.detach().float()
+    if weights.is_cpu:
+        mask = torch.from_numpy(keep_mask(single.numpy(), rule))
+    else:  # a copy to the CPU would wait for the device
+        mask = device_mask(single, rule)
+    precise = weights.to(torch.promote_types(weights.dtype, torch.float32))
+    kept = precise * mask
+    # Sums in descending order do not depend on the order of the choices.
+    total, rest = (
+        w.sort(dim=-1, descending=True)[0].sum(-1, keepdim=True) for w in (precise, kept)
+    )
+    # A token whose weights are all 0 keeps them.
+    scale = total / rest.clamp_min(1e-30)
+    return (kept * scale).to(weights.dtype)
+
+
+def device_mask(weights: Tensor, rule: GateRule) -> Tensor:
+    """Return the mask of `keep_mask` for a tensor of float32, computed on the tensor's device.
+
+    The sums run over the k choices one by one, as in `_keep`: a parallel sum would round
+    differently, and keep other choices.
+
+    Parameters
+    ----------
+    weights : Tensor of shape (..., k), float32
+        Weights of each token's choices, in any order.
+    rule : GateRule
+        The rule.
+
+    Returns
+    -------
+    Tensor of the shape of `weights`, bool
+    """
+    import torch
+
+    ordered, order = weights.sort(dim=-1, descending=True, stable=True)
+    threshold = torch.tensor(rule.value, dtype=torch.float32, device=weights.device)
+    ranks = torch.arange(weights.shape[-1], device=weights.device)
+    if rule.kind == "skip":
+        keep = ordered >= threshold * ordered[..., :1]
+    elif rule.kind == "top-p":
+        total, before = torch.zeros_like(weights[..., 0]), [torch.zeros_like(weights[..., 0])]
+        for j in range(weights.shape[-1]):
+            total = total + weights[..., j]
+            before.append(before[-1] + ordered[..., j])
+        keep = torch.stack(before[:-1], dim=-1) < (threshold * total)[..., None]
+    else:
+        keep = (ranks < rule.value).expand(weights.shape)
+    return torch.zeros_like(keep).scatter(-1, order, keep | (ranks < rule.k_min))
+
+
 @numba.njit(cache=True)
-def _keep(
-    weights: NDArray[np.float32], code: int, value: float, k_min: int, kept: NDArray[Any]
-) -> None:
+def _keep(weights: NDArray[np.float32], code: int, value: float, k_min: int, kept: Bools) -> None:
     n, k = weights.shape
     order = np.empty(k, dtype=np.int64)
     threshold = np.float32(value)

@@ -1,11 +1,11 @@
 """Buffered experts: a bounded set of experts in fast memory, the others in slow memory.
 
-Slow memory is the CPU's behind a GPU, or a mapped file behind the CPU's own.
+The slow memory of a GPU is CPU memory; that of a CPU is a mapped file.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -20,14 +20,14 @@ __all__ = ["BufferStatistics", "BufferedExperts"]
 
 @dataclass
 class BufferStatistics:
-    """What a buffer has done so far.
+    """Counts of a buffer since its start.
 
     Attributes
     ----------
     steps : int
-        Calls.
+        Calls of the layer.
     hits, misses : int
-        Needed experts that were resident, and that had to be copied.
+        Needed experts that were resident, and needed experts that had to be copied.
     bytes_copied : int
         Bytes from slow to fast memory.
 
@@ -45,24 +45,24 @@ class BufferStatistics:
 
 
 class BufferedExperts:
-    """An MoE layer whose experts are copied into fast memory as they are needed.
+    """An MoE layer whose experts are copied into fast memory when a step needs them.
 
-    Calling it computes the layer by dynamic gating. The experts that a step needs run in
-    ascending order of their ids; on a GPU the copy of the next runs on a stream of its own while
-    the current one computes.
+    A call computes the layer by dynamic gating. The experts that a step needs run in ascending
+    order of their ids. On a GPU, the next expert is copied on a separate stream while the current
+    expert computes.
 
     Parameters
     ----------
     slow : Experts
-        All experts: in CPU memory (it is pinned if the fast device is a GPU), or mapped from a
-        file with :meth:`Experts.map_file`.
+        All experts, in CPU memory (pinned here if `device` is a GPU) or mapped from a file with
+        :meth:`Experts.map_file`.
     capacity : int
-        Experts that fast memory holds; at least 1.
+        Number of experts that fast memory holds, at least 1.
     policy : str
-        Who leaves a full buffer: "paper", "fifo", "lru", "lfu" or "inactive-lfu"; see
+        Eviction policy: "paper", "fifo", "lru", "lfu" or "inactive-lfu"; see
         :data:`moe_costmodel.POLICIES`.
     device : device
-        Where the experts run.
+        Device that runs the experts.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class BufferedExperts:
     Raises
     ------
     ValueError
-        If the capacity is below 1 or the policy unknown (or sees the future, like "min").
+        If the capacity is below 1, or the policy is unknown or "min", which needs the future.
 
     Examples
     --------
@@ -98,25 +98,26 @@ class BufferedExperts:
         self.replacement = Replacement(capacity, policy)
         self.statistics = BufferStatistics()
         slots = min(capacity, slow.n_experts)
-        self.fast = Experts(
-            torch.empty(slots, *slow.up.shape[1:], dtype=slow.up.dtype, device=device),
-            torch.empty(slots, *slow.down.shape[1:], dtype=slow.down.dtype, device=device),
-            slow.activation,
-            slow.gated,
+        self.fast = replace(
+            slow,
+            up=slow.up.new_empty(slots, *slow.up.shape[1:], device=device),
+            down=slow.down.new_empty(slots, *slow.down.shape[1:], device=device),
         )
         self._copy_stream: torch.cuda.Stream | None = None
         self._copied: dict[int, torch.cuda.Event] = {}
         self._last_use: dict[int, torch.cuda.Event] = {}
         if device.type == "cuda":
-            # Only pinned memory is copied without stopping the host.
-            slow = Experts(
-                slow.up.pin_memory(), slow.down.pin_memory(), slow.activation, slow.gated
-            )
+            slow = slow.pinned()
             self._copy_stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self.slow = slow
 
+    def reset(self) -> None:
+        """Empty the buffer, and set its counts to 0."""
+        self.replacement = Replacement(self.replacement.capacity, self.replacement.policy)
+        self.statistics = BufferStatistics()
+
     def __call__(self, x: Tensor, ids: Tensor, weights: Tensor) -> Tensor:
-        """Return the layer's output [S, d_model] for tokens, choices and weights."""
+        """Return the layer's output [S, d_model]; parameters as for any kernel."""
         check_layer(x, ids, weights, self.slow)
         order, counts = sort_by_expert(ids, weights, self.slow.n_experts)
         sizes = counts.tolist()
@@ -126,7 +127,7 @@ class BufferedExperts:
         return combine(self.run(plan, loaded, tokens, sizes), order, weights)
 
     def plan(self, sizes: list[int]) -> list[Access]:
-        """Decide which experts stay and go in a step that sends ``sizes[e]`` tokens to expert e."""
+        """Return the slots of a step's experts; expert e gets ``sizes[e]`` tokens."""
         plan = self.replacement.step([expert for expert, size in enumerate(sizes) if size])
         missed = sum(access[2] for access in plan)
         self.statistics.steps += 1
@@ -136,9 +137,9 @@ class BufferedExperts:
         return plan
 
     def fetch(self, plan: list[Access]) -> set[int]:
-        """Copy what can be copied before the step's tokens are there; return those experts.
+        """Copy the missing experts whose slots are free before the step runs; return them.
 
-        An expert whose slot another one has to compute in first is copied later, by :meth:`run`.
+        If another expert of the step uses a slot first, :meth:`run` copies the missing expert.
         """
         touched: set[int] = set()
         loaded = set()
@@ -150,7 +151,7 @@ class BufferedExperts:
         return loaded
 
     def run(self, plan: list[Access], loaded: set[int], tokens: Tensor, sizes: list[int]) -> Tensor:
-        """Run the plan's experts on tokens sorted by expert, [n, d_model]."""
+        """Return the outputs of the plan's experts for tokens sorted by expert, [n, d_model]."""
         out = torch.empty_like(tokens)
         end = 0
         stream = self._copy_stream
@@ -169,16 +170,18 @@ class BufferedExperts:
         return out
 
     def _copy(self, expert: int, slot: int) -> None:
-        """Copy an expert into a slot; on a GPU, behind the slot's last use, on the copy stream."""
+        """Copy an expert into a slot; on a GPU, on the copy stream after the slot's last use."""
         if self._copy_stream is None:
-            self.fast.up[slot].copy_(self.slow.up[expert])
-            self.fast.down[slot].copy_(self.slow.down[expert])
+            self._load(expert, slot)
             return
         with torch.cuda.stream(self._copy_stream):
             if slot in self._last_use:
                 self._copy_stream.wait_event(self._last_use[slot])
-            self.fast.up[slot].copy_(self.slow.up[expert], non_blocking=True)
-            self.fast.down[slot].copy_(self.slow.down[expert], non_blocking=True)
+            self._load(expert, slot)
             event = torch.cuda.Event()  # type: ignore[no-untyped-call]
             event.record(self._copy_stream)
             self._copied[slot] = event
+
+    def _load(self, expert: int, slot: int) -> None:
+        self.fast.up[slot].copy_(self.slow.up[expert], non_blocking=True)
+        self.fast.down[slot].copy_(self.slow.down[expert], non_blocking=True)

@@ -1,4 +1,4 @@
-"""Dynamic gating: sort the choices by expert, compute what was chosen and nothing else."""
+"""Dynamic gating: sort the choices by expert, and compute only the chosen experts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from moe_costmodel._checks import check_choice
+from moe_costmodel._checks import one_of
 from moe_costmodel.kernels.experts import Experts, check_layer
 
 __all__ = ["PRODUCTS", "combine", "dynamic_gating", "expert_products", "sort_by_expert"]
@@ -20,12 +20,12 @@ _fastest: dict[tuple[object, ...], str] = {}
 
 
 def sort_by_expert(ids: Tensor, weights: Tensor, n_experts: int) -> tuple[Tensor, Tensor]:
-    """Return the kept choices in the order of their experts, and how many each expert gets.
+    """Return the kept choices sorted by expert, and the number of choices of each expert.
 
     Parameters
     ----------
     ids, weights : Tensor of shape (S, k)
-        Chosen experts and weights; choices of weight 0 are left out.
+        Chosen experts and their weights; choices of weight 0 are left out.
     n_experts : int
         Number of experts.
 
@@ -36,7 +36,7 @@ def sort_by_expert(ids: Tensor, weights: Tensor, n_experts: int) -> tuple[Tensor
     counts : Tensor of shape (n_experts,), int64
     """
     expert = ids.reshape(-1)
-    # Narrow keys sort several times faster, where there is something to sort.
+    # Narrow keys sort several times faster, if there are enough of them.
     narrow = torch.int16 if n_experts < torch.iinfo(torch.int16).max else torch.int32
     kept = weights.reshape(-1) > 0
     if bool(kept.all()):
@@ -50,19 +50,19 @@ def sort_by_expert(ids: Tensor, weights: Tensor, n_experts: int) -> tuple[Tensor
 def expert_products(
     tokens: Tensor, counts: Tensor, experts: Experts, *, product: str = "auto"
 ) -> Tensor:
-    """Run each expert on its run of the tokens: the bare product of an MoE layer.
+    """Return the outputs of all experts, each for its own tokens.
 
     Parameters
     ----------
     tokens : Tensor of shape (n, d_model)
         Tokens sorted by expert.
     counts : Tensor of shape (n_experts,), int64
-        Length of each expert's run.
+        Number of tokens of each expert.
     experts : Experts
         The layer's weights.
     product : {"auto", "grouped", "loop"}
-        ``torch.nn.functional.grouped_mm``, a loop over the experts that have tokens, or whichever
-        was faster the first time that this device, dtype and size (to a factor of two) was seen.
+        ``torch.nn.functional.grouped_mm``, or a loop over the experts that have tokens. "auto"
+        takes the faster one, measured once for each device, dtype, and size (to a factor of two).
 
     Returns
     -------
@@ -76,7 +76,7 @@ def expert_products(
     >>> expert_products(torch.ones(3, 8), torch.tensor([2, 0, 1, 0]), experts, product="loop").shape
     torch.Size([3, 8])
     """
-    check_choice(product, PRODUCTS, "product", "expert_products")
+    one_of("expert_products", "product", product, PRODUCTS)
     if not len(tokens):
         return torch.empty_like(tokens)
     if product == "auto":
@@ -105,7 +105,7 @@ _RUN: dict[str, Callable[[Tensor, Tensor, Experts], Tensor]] = {"loop": _loop, "
 
 
 def _choose(tokens: Tensor, counts: Tensor, experts: Experts) -> str:
-    """Measure both ways once for this kind of call, and remember the faster."""
+    """Return the faster product for this kind of call, measured once."""
     key = (
         tokens.device.type,
         tokens.dtype,
@@ -116,11 +116,11 @@ def _choose(tokens: Tensor, counts: Tensor, experts: Experts) -> str:
         if not hasattr(F, "grouped_mm") or tokens.dtype == torch.float64:
             _fastest[key] = "loop"
         else:
-            took = {"loop": _best_of(_loop, tokens, counts, experts)}
-            # Not every device has a grouped product of every type.
+            seconds = {"loop": _best_of(_loop, tokens, counts, experts)}
+            # Some devices lack the grouped product of some types.
             with contextlib.suppress(RuntimeError):
-                took["grouped"] = _best_of(_grouped, tokens, counts, experts)
-            _fastest[key] = min(took, key=lambda name: took[name])
+                seconds["grouped"] = _best_of(_grouped, tokens, counts, experts)
+            _fastest[key] = min(seconds, key=lambda name: seconds[name])
     return _fastest[key]
 
 
@@ -131,16 +131,16 @@ def _best_of(
     experts: Experts,
     repeats: int = 4,
 ) -> float:
-    # On the CPU, the process's own time is not disturbed by what else the machine does.
+    # On the CPU, other processes do not disturb the time of this process.
     clock = time.perf_counter if tokens.is_cuda else time.process_time
-    took = []
+    seconds = []
     for _ in range(repeats):
         started = clock()
         run(tokens, counts, experts)
         if tokens.is_cuda:
             torch.cuda.synchronize(tokens.device)
-        took.append(clock() - started)
-    return min(took[1:])
+        seconds.append(clock() - started)
+    return min(seconds[1:])
 
 
 def dynamic_gating(
@@ -153,8 +153,9 @@ def dynamic_gating(
 ) -> Tensor:
     """Compute an MoE layer by dynamic gating (arXiv 2303.06182, section 4).
 
-    Sort the choices by expert, index the tokens, run each expert on its own, and add the results
-    back: no capacity, no mask, no drops; O(S D + S log S) beside the products.
+    The choices are sorted by expert, each expert runs on its own tokens, and the results are added
+    up. There is no capacity, no mask and no dropped token. Beside the products, the costs are
+    O(S D + S log S).
 
     Parameters
     ----------
@@ -193,25 +194,21 @@ def dynamic_gating(
 
 
 def combine(computed: Tensor, order: Tensor, weights: Tensor) -> Tensor:
-    """Add each token's rows up, weighted.
+    """Return the weighted sum of each token's outputs, (S, d_model).
 
     Parameters
     ----------
     computed : Tensor of shape (n, d_model)
         Outputs of experts.
     order : Tensor of shape (n,), int64
-        Which choice, counted through (S, k), each row is of.
+        Flat index into (S, k) of the choice of each row.
     weights : Tensor of shape (S, k)
-        Weights of the choices; 0 for those that are not among the rows.
-
-    Returns
-    -------
-    Tensor of shape (S, d_model)
+        Weights of the choices; 0 for choices without a row.
     """
     if not len(order):
         return computed.new_zeros(len(weights), computed.shape[1])
-    # A bag of embeddings is the inverse index and the weighted sum in one pass; what was skipped
-    # points at some row, with weight 0.
+    # embedding_bag does the inverse indexing and the weighted sum in one pass. Choices without a
+    # row point at row 0 with weight 0.
     row_of = torch.zeros(weights.numel(), dtype=torch.int64, device=order.device)
     row_of[order] = torch.arange(len(order), device=order.device)
     return F.embedding_bag(

@@ -1,17 +1,17 @@
-"""Experts: the weights of an MoE layer, one expert's product, and a float64 reference layer."""
+"""Experts: the weights of an MoE layer, their products, and a float64 reference layer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import Module
 from torch.nn import functional as F
 
-from moe_costmodel._checks import check_choice, complain
+from moe_costmodel._checks import invalid, one_of, require
 
 __all__ = ["ACTIVATIONS", "Experts", "check_layer", "reference"]
 
@@ -25,13 +25,13 @@ class Experts:
     Parameters
     ----------
     up : Tensor of shape (n_experts, d_ffn, d_model), or (n_experts, 2 * d_ffn, d_model) if gated
-        First layers; gated ones hold the gate's rows, then the values'.
+        First layers; those of gated experts hold the rows of the gate, then those of the values.
     down : Tensor of shape (n_experts, d_model, d_ffn)
         Second layers.
     activation : {"gelu", "relu", "silu"}
-        Applied to the first layer's output (to the gate, if gated).
+        Applied to the output of the first layer (gated experts: of the gate).
     gated : bool
-        Whether the experts are gated linear units (SwiGLU and kin).
+        Whether the experts are gated linear units, such as SwiGLU.
 
     Raises
     ------
@@ -52,15 +52,15 @@ class Experts:
     gated: bool = False
 
     def __post_init__(self) -> None:
-        check_choice(self.activation, ACTIVATIONS, "activation", "Experts")
+        one_of("Experts", "activation", self.activation, ACTIVATIONS)
         inner = self.down.shape[-1] * (2 if self.gated else 1)
         expected = (self.down.shape[0], inner, self.down.shape[1])
         if self.down.ndim != 3 or tuple(self.up.shape) != expected:
-            raise complain(
-                "up",
+            raise invalid(
                 "Experts",
-                f"of shape {expected}, to fit 'down' of shape {tuple(self.down.shape)}",
+                "up",
                 f"shape {tuple(self.up.shape)}",
+                f"of shape {expected}, to fit 'down' of shape {tuple(self.down.shape)}",
             )
 
     @classmethod
@@ -76,7 +76,7 @@ class Experts:
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> Experts:
-        """Return experts with random weights, scaled so that outputs are of the inputs' size."""
+        """Return experts with random weights that keep the scale of their inputs."""
         generator = torch.Generator().manual_seed(seed)
         inner = d_ffn * (2 if gated else 1)
         up = torch.randn(n_experts, inner, d_model, generator=generator) * d_model**-0.5
@@ -84,8 +84,8 @@ class Experts:
         return cls(up.to(device, dtype), down.to(device, dtype), activation, gated)
 
     @classmethod
-    def from_module(cls, module: Any) -> Experts:
-        """Return the experts of a Hugging Face module, sharing its weights.
+    def from_module(cls, module: Module) -> Experts:
+        """Return the experts of a Hugging Face module; the weights are shared.
 
         Parameters
         ----------
@@ -96,29 +96,19 @@ class Experts:
         Raises
         ------
         ValueError
-            If it stores its experts otherwise, or has an activation that is not known here.
+            If the module has another layout, or an unknown activation.
         """
-        layout = {
-            "has_gate": True,
-            "has_bias": False,
-            "is_transposed": False,
-            "is_concatenated": True,
-            "has_post_expert_norm": False,
-        }
-        for name, wanted in layout.items():
-            if getattr(module, name, wanted) != wanted:
-                raise complain("module", "Experts.from_module", f"of {name} = {wanted}", not wanted)
+        owner, layout = "Experts.from_module", {"has_gate": True, "is_concatenated": True}
+        layout |= dict.fromkeys(("has_bias", "is_transposed", "has_post_expert_norm"), False)
+        for name, expected in layout.items():
+            if getattr(module, name, expected) != expected:
+                raise invalid(owner, "module", not expected, f"of {name} = {expected}")
         if not hasattr(module, "gate_up_proj") or not hasattr(module, "down_proj"):
-            raise complain(
-                "module",
-                "Experts.from_module",
-                "an experts module with gate_up_proj and down_proj",
-                type(module).__name__,
-            )
+            got = type(module).__name__
+            raise invalid(owner, "module", got, "of experts with gate_up_proj and down_proj")
         name = type(module.act_fn).__name__.lower()
         known = [a for a in ACTIVATIONS if a in name]
-        if not known:
-            raise complain("module", "Experts.from_module", f"activated by {ACTIVATIONS}", name)
+        require(owner, "module", name, bool(known), f"activated by one of {', '.join(ACTIVATIONS)}")
         return cls(module.gate_up_proj.detach(), module.down_proj.detach(), known[0], gated=True)
 
     @property
@@ -142,12 +132,16 @@ class Experts:
         per_expert = self.up[0].numel() + self.down[0].numel()
         return int(per_expert * self.up.element_size())
 
-    def to(self, *args: Any, **kwargs: Any) -> Experts:
+    def to(self, *args: object, **kwargs: object) -> Experts:
         """Return the experts on another device or in another dtype, as ``Tensor.to`` does."""
         return replace(self, up=self.up.to(*args, **kwargs), down=self.down.to(*args, **kwargs))
 
+    def pinned(self) -> Experts:
+        """Return the experts in pinned CPU memory; only copies from there let the host go on."""
+        return replace(self, up=self.up.pin_memory(), down=self.down.pin_memory())
+
     def subset(self, ids: list[int]) -> Experts:
-        """Return the experts with these ids, in this order, as a copy."""
+        """Return a copy of the experts with these ids, in this order."""
         return replace(self, up=self.up[ids], down=self.down[ids])
 
     def save(self, path: str | Path) -> Path:
@@ -161,12 +155,12 @@ class Experts:
 
     @classmethod
     def map_file(cls, path: str | Path) -> Experts:
-        """Map the weights that :meth:`save` wrote: pages are read from disk as they are touched.
+        """Map the weights that :meth:`save` wrote; a page is read from disk when it is used.
 
         Raises
         ------
         ValueError
-            If the file is not one of experts.
+            If the file was not written by :meth:`save`.
         """
         from safetensors import SafetensorError, safe_open
 
@@ -183,15 +177,20 @@ class Experts:
             ) from error
 
     def inner(self, hidden: Tensor) -> Tensor:
-        """Return the activation of the first layer's output; may overwrite it."""
+        """Return the activation of the output of the first layer, which may be overwritten."""
         if self.gated:
             gate, value = hidden.chunk(2, dim=-1)
             return _ACTIVATE[self.activation](gate).mul_(value)
         return _ACTIVATE[self.activation](hidden)
 
     def product(self, expert: int, x: Tensor) -> Tensor:
-        """Return what one expert makes of tokens [n, d_model]."""
+        """Return the output of one expert for tokens [n, d_model]."""
         return F.linear(self.inner(F.linear(x, self.up[expert])), self.down[expert])
+
+    def products(self, slots: Tensor) -> Tensor:
+        """Return the outputs of all experts, each for its own slots, [n_experts, n, d_model]."""
+        hidden = self.inner(torch.bmm(slots, self.up.transpose(1, 2)))
+        return torch.bmm(hidden, self.down.transpose(1, 2))
 
 
 def _relu_in_place(x: Tensor) -> Tensor:
@@ -206,41 +205,29 @@ _ACTIVATE: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def check_layer(x: Tensor, ids: Tensor, weights: Tensor, experts: Experts) -> None:
-    """Complain about arguments of a kernel that do not fit together.
+    """Raise unless the arguments of a kernel fit together.
 
-    Ids are trusted to be in range: looking would cost a synchronization of the device.
+    The range of ids is not checked, because that would synchronize the device.
     """
     if x.ndim != 2 or x.shape[1] != experts.d_model:
-        raise complain(
-            "x", "kernel", f"of shape (tokens, {experts.d_model})", f"shape {tuple(x.shape)}"
-        )
+        raise invalid("kernel", "x", _shape(x), f"of shape (tokens, {experts.d_model})")
     if ids.ndim != 2 or len(ids) != len(x) or ids.dtype not in (torch.int64, torch.int32):
-        raise complain(
-            "ids",
-            "kernel",
-            f"integers of shape ({len(x)}, k)",
-            f"shape {tuple(ids.shape)}, {ids.dtype}",
-        )
+        raise invalid("kernel", "ids", _shape(ids), f"integers of shape ({len(x)}, k)")
     if weights.shape != ids.shape or not weights.is_floating_point():
-        raise complain(
-            "weights",
-            "kernel",
-            f"floats of shape {tuple(ids.shape)}",
-            f"shape {tuple(weights.shape)}, {weights.dtype}",
-        )
+        raise invalid("kernel", "weights", _shape(weights), f"floats of shape {tuple(ids.shape)}")
+
+
+def _shape(tensor: Tensor) -> str:
+    return f"shape {tuple(tensor.shape)}, {tensor.dtype}"
 
 
 def reference(x: Tensor, ids: Tensor, weights: Tensor, experts: Experts) -> Tensor:
-    """Return the layer's output in float64, token by token: slow, and plainly right.
+    """Return the layer's output in float64, computed token by token in the simplest way.
 
     Parameters
     ----------
-    x : Tensor of shape (S, d_model)
-        Tokens.
-    ids, weights : Tensor of shape (S, k)
-        Chosen experts and their weights.
-    experts : Experts
-        The layer's weights.
+    x, ids, weights, experts
+        As for :func:`moe_costmodel.kernels.dynamic_gating`, which names the errors too.
 
     Returns
     -------

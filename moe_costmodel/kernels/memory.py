@@ -1,10 +1,9 @@
-"""How much memory a computation holds at its peak, beside its inputs."""
+"""Peak memory of a computation beside its inputs."""
 
 from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -14,7 +13,7 @@ __all__ = ["peak_activation_bytes"]
 
 
 class _LiveBytes(TorchDispatchMode):
-    """Counts the bytes of the storages that operations create, while they live."""
+    """Counts the bytes of all live storages that operations have created."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -23,11 +22,11 @@ class _LiveBytes(TorchDispatchMode):
 
     def __torch_dispatch__(
         self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
+        func: Callable[..., object],
+        types: object,
+        args: tuple[object, ...] = (),
+        kwargs: dict[str, object] | None = None,
+    ) -> object:
         inputs = {
             leaf.untyped_storage().data_ptr()
             for leaf in tree_iter((args, kwargs))
@@ -48,17 +47,16 @@ class _LiveBytes(TorchDispatchMode):
         self.peak = max(self.peak, sum(self.live.values()))
 
 
-def peak_activation_bytes(call: Callable[[], Any], device: torch.device | str = "cpu") -> int:
+def peak_activation_bytes(call: Callable[[], object], device: torch.device | str = "cpu") -> int:
     """Return the peak of the memory that a call allocates, in bytes.
 
     Parameters
     ----------
     call : callable
-        What to run once, under ``torch.no_grad``.
+        Called once, under ``torch.no_grad``.
     device : device
-        On a GPU the caching allocator's own peak is read. On the CPU, which keeps no such count,
-        every tensor that an operation creates is followed while it lives; what an operation
-        allocates inside itself is not seen.
+        On a GPU, the caching allocator reports the peak. On the CPU, all tensors that operations
+        create are counted while they live, but not the memory inside an operation.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Padded batch: every active expert's tokens padded to the longest run, one batched product."""
+"""Padded batch: one batched product in which all experts are padded to the busiest one."""
 
 from __future__ import annotations
 
@@ -14,26 +14,17 @@ __all__ = ["padded_batch"]
 def padded_batch(x: Tensor, ids: Tensor, weights: Tensor, experts: Experts) -> Tensor:
     """Compute an MoE layer by padding all experts to the busiest one.
 
-    Drops nothing, but computes experts x (longest run) slots, so its waste is the skew of the
-    routing. What an engine does that has only a batched product.
+    No token is dropped, but every expert computes as many slots as the busiest one, so the waste is
+    the skew of the routing. Engines that only have a batched product work in this way.
 
     Parameters
     ----------
-    x : Tensor of shape (S, d_model)
-        Tokens.
-    ids, weights : Tensor of shape (S, k)
-        Chosen experts and their weights; a choice of weight 0 is not computed.
-    experts : Experts
-        The layer's weights.
+    x, ids, weights, experts
+        As for :func:`dynamic_gating`, which names the errors too.
 
     Returns
     -------
     Tensor of shape (S, d_model)
-
-    Raises
-    ------
-    ValueError
-        If shapes do not fit.
 
     Examples
     --------
@@ -52,6 +43,4 @@ def padded_batch(x: Tensor, ids: Tensor, weights: Tensor, experts: Experts) -> T
     place = torch.arange(len(order), device=x.device) - (counts.cumsum(0) - counts)[expert]
     slots = x.new_zeros(experts.n_experts, int(counts.max()), x.shape[1])
     slots[expert, place] = x[order // ids.shape[1]]
-    hidden = experts.inner(torch.bmm(slots, experts.up.transpose(1, 2)))
-    computed = torch.bmm(hidden, experts.down.transpose(1, 2))[expert, place]
-    return combine(computed, order, weights)
+    return combine(experts.products(slots)[expert, place], order, weights)

@@ -1,17 +1,12 @@
-"""Expert parallelism: experts on several processes, tokens exchanged by torch.distributed.
-
-gloo on CPUs, nccl on GPUs.
-"""
+"""Expert parallelism: experts on several processes that exchange tokens by torch.distributed."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from moe_costmodel._checks import complain
+from moe_costmodel._checks import invalid, require
 from moe_costmodel.kernels.buffered import BufferedExperts
 from moe_costmodel.kernels.dynamic import combine, expert_products
 from moe_costmodel.kernels.experts import Experts, check_layer
@@ -23,8 +18,8 @@ class ExpertParallel:
     """An MoE layer whose experts are spread over the processes of a group.
 
     A call exchanges sizes, then tokens, runs the local experts, and sends the results back
-    (arXiv 2303.06182, section 4). Where the local experts are buffered, missing ones are copied
-    while the tokens are on their way.
+    (arXiv 2303.06182, section 4). If the local experts are buffered, missing experts are copied
+    while the tokens are exchanged. The backend is gloo on CPUs and nccl on GPUs.
 
     Parameters
     ----------
@@ -33,13 +28,13 @@ class ExpertParallel:
     device_of : Tensor of shape (n_experts,), integer
         Rank within the group that holds each expert.
     group : ProcessGroup, optional
-        By default the default group, which must be initialized.
+        An initialized process group; by default the default group.
 
     Raises
     ------
     ValueError
-        If `device_of` gives this rank another number of experts than it has, or a rank that the
-        group lacks.
+        If `device_of` does not give this rank as many experts as it has, or names a rank outside
+        the group.
 
     Examples
     --------
@@ -56,7 +51,7 @@ class ExpertParallel:
         experts: Experts | BufferedExperts,
         device_of: Tensor,
         *,
-        group: Any = None,
+        group: dist.ProcessGroup | None = None,
     ) -> None:
         self.experts = experts
         self.group = group
@@ -64,17 +59,13 @@ class ExpertParallel:
         rank = dist.get_rank(group)
         local = experts.slow if isinstance(experts, BufferedExperts) else experts
         if len(device_of) == 0 or int(device_of.min()) < 0 or int(device_of.max()) >= self.world:
-            raise complain(
-                "device_of", "ExpertParallel", f"ranks in 0 .. {self.world - 1}", device_of.tolist()
+            raise invalid(
+                "ExpertParallel", "device_of", device_of.tolist(), f"ranks in 0 .. {self.world - 1}"
             )
-        if int((device_of == rank).sum()) != local.n_experts:
-            raise complain(
-                "device_of",
-                "ExpertParallel",
-                f"such that rank {rank} holds its {local.n_experts} experts",
-                int((device_of == rank).sum()),
-            )
-        # Experts in the order of (rank, id): sorting choices by this place groups them by rank.
+        n_local = int((device_of == rank).sum())
+        expected = f"such that rank {rank} holds its {local.n_experts} experts"
+        require("ExpertParallel", "device_of", n_local, n_local == local.n_experts, expected)
+        # Choices sorted by the position of their expert in order of (rank, id) are grouped by rank.
         order = torch.argsort(device_of, stable=True)
         self._place_of = torch.empty_like(order)
         self._place_of[order] = torch.arange(len(order), device=order.device)
@@ -83,9 +74,9 @@ class ExpertParallel:
         self._rank = rank
 
     def __call__(self, x: Tensor, ids: Tensor, weights: Tensor) -> Tensor:
-        """Return the layer's output for this process's tokens; parameters as for any kernel.
+        """Return the layer's output for the tokens of this process; parameters as for any kernel.
 
-        All processes of the group must call, each with its own tokens (of any number, also 0).
+        All processes of the group must call, each with its own tokens (there may be none).
         """
         check_layer(x, ids, weights, self._local)
         n_experts, k = len(self._place_of), ids.shape[1]
@@ -118,7 +109,7 @@ class ExpertParallel:
             loaded = self.experts.fetch(plan)
         exchange.wait()
 
-        # Received tokens come by (source, expert); the experts want them by expert.
+        # Received tokens are ordered by (source, expert), but the products need them by expert.
         expert = torch.arange(own, device=sizes.device).repeat(self.world).repeat_interleave(sizes)
         regroup = expert.argsort(stable=True)
         grouped = received[regroup]

@@ -1,40 +1,40 @@
-"""Which expert leaves a full buffer: the online policies, one access at a time."""
+"""Online eviction policies of an expert buffer, one access at a time."""
 
 from __future__ import annotations
 
-from moe_costmodel._checks import check_choice, check_positive
+from moe_costmodel._checks import count, one_of
 
 __all__ = ["ONLINE_POLICIES", "Access", "Replacement"]
 
 ONLINE_POLICIES = ("paper", "fifo", "lru", "lfu", "inactive-lfu")
 
-# (expert, slot that it is in, whether it had to be loaded)
+# (expert, its slot, whether it must be loaded)
 Access = tuple[int, int, bool]
 
 
 class Replacement:
-    """Keeps book of a buffer; the policies are those of :data:`moe_costmodel.POLICIES`.
+    """State of a buffer under one of :data:`moe_costmodel.POLICIES`, without the experts' weights.
 
-    Belady's MIN is not among them, since it sees the future.
+    Belady's MIN is not available, because it needs the future accesses.
 
     Parameters
     ----------
     capacity : int
-        Slots.
+        Number of slots.
     policy : str
         One of :data:`ONLINE_POLICIES`.
     """
 
     def __init__(self, capacity: int, policy: str) -> None:
-        self.capacity = check_positive(capacity, "capacity", "BufferedExperts")
-        self.policy = check_choice(policy, ONLINE_POLICIES, "policy", "BufferedExperts")
+        self.capacity = count("BufferedExperts", "capacity", capacity)
+        self.policy = one_of("BufferedExperts", "policy", policy, ONLINE_POLICIES)
         self.slot_of: dict[int, int] = {}  # in the order of loading
         self._count: dict[int, int] = {}
         self._last: dict[int, int] = {}
         self._clock = 0
 
     def step(self, active: list[int]) -> list[Access]:
-        """Plan a step: where each needed expert will be, in the ascending order they run in."""
+        """Return the slot of each expert that a step needs, in the ascending order of running."""
         needed = set(active)
         return [self._access(expert, needed) for expert in sorted(needed)]
 

@@ -1,4 +1,4 @@
-"""Static gating: fixed capacity, a dense dispatch mask, and drops (the paper's baseline)."""
+"""Static gating: fixed expert capacity, a dense dispatch mask, and dropped tokens."""
 
 from __future__ import annotations
 
@@ -7,23 +7,22 @@ import math
 import torch
 from torch import Tensor
 
-from moe_costmodel._checks import complain
+from moe_costmodel._checks import require
 from moe_costmodel.kernels.experts import Experts, check_layer
 
 __all__ = ["capacity_of", "dispatch_positions", "static_gating"]
 
 
 def capacity_of(n_tokens: int, capacity_factor: float) -> int:
-    """Return the tokens that every expert computes: the factor's share of the step's tokens."""
-    if not capacity_factor > 0:
-        raise complain("capacity_factor", "static_gating", "positive", capacity_factor)
+    """Return the expert capacity: the tokens of a step times the capacity factor, at least 1."""
+    require("static_gating", "capacity_factor", capacity_factor, capacity_factor > 0, "positive")
     return max(1, math.ceil(capacity_factor * n_tokens))
 
 
 def dispatch_positions(ids: Tensor, weights: Tensor, n_experts: int) -> Tensor:
-    """Return the place of each choice in its expert's queue, (S, k), counted from 0.
+    """Return the position of each choice in the queue of its expert, (S, k), starting at 0.
 
-    First choices queue before second ones, and earlier tokens before later ones.
+    First choices come before second choices, and earlier tokens before later tokens.
     """
     places = torch.empty_like(ids)
     queued = torch.zeros(n_experts, dtype=ids.dtype, device=ids.device)
@@ -46,19 +45,15 @@ def static_gating(
     """Compute an MoE layer by static gating (arXiv 2303.06182, section 2; fairseq's method).
 
     A mask of shape (tokens, experts, capacity) dispatches tokens to slots and combines the
-    results, both by dense products of O(S^2 E C D); every expert computes its full capacity,
-    whatever it received; tokens over the capacity are dropped, that is, contribute nothing.
+    results, both by dense products of O(S^2 E C D). Every expert computes its full capacity.
+    Tokens over the capacity of an expert are dropped: they get nothing from it.
 
     Parameters
     ----------
-    x : Tensor of shape (S, d_model)
-        Tokens.
-    ids, weights : Tensor of shape (S, k)
-        Chosen experts, first choices first, and their weights.
-    experts : Experts
-        The layer's weights.
+    x, ids, weights, experts
+        As for :func:`dynamic_gating`; the first choices of tokens come first in `ids`.
     capacity_factor : float
-        Capacity of every expert as a share of the S tokens; 1 never drops one.
+        Capacity of every expert as a share of the S tokens; 1 never drops a token.
 
     Returns
     -------
@@ -87,7 +82,5 @@ def static_gating(
     kept = (places < capacity) & (weights > 0)
     combine[token[kept], ids[kept].long(), places[kept].long()] = weights[kept].to(x.dtype)
     dispatch = (combine > 0).to(x.dtype)
-    slots = torch.einsum("sec,sm->ecm", dispatch, x)
-    hidden = experts.inner(torch.bmm(slots, experts.up.transpose(1, 2)))
-    slots = torch.bmm(hidden, experts.down.transpose(1, 2))
-    return torch.einsum("sec,ecm->sm", combine, slots)
+    computed = experts.products(torch.einsum("sec,sm->ecm", dispatch, x))
+    return torch.einsum("sec,ecm->sm", combine, computed)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from moe_costmodel._arrays import Floats
-from moe_costmodel._checks import complain
+from moe_costmodel._checks import invalid
 from moe_costmodel.latency.layer_kernel import TableAxes, interpolate
 from moe_costmodel.shapes import LayerShape
 from moe_costmodel.work import Work, plausible_counts
@@ -109,8 +109,8 @@ class LayerTable:
         """
         array = np.asarray(counts)
         if array.ndim == 0 or array.shape[-1] != self.shape.n_local:
-            raise complain(
-                "counts", "LayerTable", f"of shape (..., {self.shape.n_local})", array.shape
+            raise invalid(
+                "LayerTable", "counts", array.shape, f"of shape (..., {self.shape.n_local})"
             )
         flat = np.ascontiguousarray(array.reshape(-1, self.shape.n_local))
         out = np.empty(len(flat))

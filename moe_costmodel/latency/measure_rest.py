@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from moe_costmodel._checks import check_positive, complain
+from moe_costmodel._checks import count, invalid
 from moe_costmodel.latency.step import RestOfModel
-from moe_costmodel.measure.kernels import time_call
+from moe_costmodel.measure.timing import time_call
 from moe_costmodel.traces.families import find_routers
 
 __all__ = ["decode_step", "measure_rest", "without_experts"]
@@ -40,11 +40,11 @@ def without_experts(model: Any) -> Iterator[None]:
     else:
         parents = [model.get_submodule(name.rpartition(".")[0]) for name in find_routers(model)[1]]
         if not all(hasattr(parent, "experts") for parent in parents):
-            raise complain(
-                "model",
+            raise invalid(
                 "without_experts",
-                "one whose experts are beside its routers",
+                "model",
                 type(model).__name__,
+                "one whose experts are beside its routers",
             )
         held = [(parent.experts, "forward") for parent in parents]
     before = [vars(module).get(name) for module, name in held]
@@ -83,7 +83,7 @@ def measure_rest(
     batch_sizes, contexts : sequence of int
         Sequences that are decoded together, and tokens in the cache of each.
     min_seconds, clock, threads
-        As for :func:`moe_costmodel.measure.kernels.time_call`, for each point.
+        As for :func:`moe_costmodel.measure.timing.time_call`, for each point.
     **options
         Passed to every call of the model.
 
@@ -99,7 +99,7 @@ def measure_rest(
     """
     for name, sizes in (("batch_sizes", batch_sizes), ("contexts", contexts)):
         for size in sizes:
-            check_positive(size, name, "measure_rest")
+            count("measure_rest", name, size)
     device = next(model.parameters()).device
     points = [(size, context) for size in batch_sizes for context in contexts]
     with without_experts(model), torch.no_grad():

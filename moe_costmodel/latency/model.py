@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from moe_costmodel._arrays import Floats
-from moe_costmodel._checks import check_choice, complain
+from moe_costmodel._checks import invalid, one_of
 from moe_costmodel.hardware import Hardware
 from moe_costmodel.latency.buffer_cost import BufferCost
 from moe_costmodel.latency.estimators import METHODS, Estimator
@@ -211,13 +211,13 @@ class LatencyModel:
         ValueError
             If the source has no layer, or fewer than two shapes, or the method is unknown.
         """
-        check_choice(method, ("auto", *METHODS), "method", "LatencyModel.fit")
+        one_of("LatencyModel.fit", "method", method, ("auto", *METHODS))
         points, seconds, family, kernels, known_peaks, units = _gather(source)
         if hardware is None and isinstance(source, Measurements):
             hardware = source.hardware
         if len(np.unique(family)) < 2:
-            raise complain(
-                "source", "LatencyModel.fit", "of at least two model shapes", len(np.unique(family))
+            raise invalid(
+                "LatencyModel.fit", "source", len(np.unique(family)), "of at least two model shapes"
             )
         if len(points) > max_points:
             kept = np.random.default_rng(random_state).permutation(len(points))[:max_points]
@@ -269,7 +269,7 @@ class LatencyModel:
             If the kernel is unknown.
         """
         name = self.kernels[0] if kernel is None else kernel
-        check_choice(name, self.kernels, "kernel", "LatencyModel")
+        one_of("LatencyModel", "kernel", name, self.kernels)
         code = self.kernels.index(name)
         if (shape, code) not in self._tables:
 
@@ -336,13 +336,13 @@ class LatencyModel:
             If the layer is an extrapolation that is refused, a parameter is out of range, or
             there are misses and the hardware has no link "slow_to_fast".
         """
-        check_choice(extrapolate, ("flag", "refuse"), "extrapolate", "LatencyModel.predict")
+        one_of("LatencyModel.predict", "extrapolate", extrapolate, ("flag", "refuse"))
         if not 0 < coverage < 1:
-            raise complain("coverage", "LatencyModel.predict", "between 0 and 1", coverage)
+            raise invalid("LatencyModel.predict", "coverage", coverage, "between 0 and 1")
         outside = self.outside(shape)
         if outside and extrapolate == "refuse":
-            raise complain(
-                "shape", "LatencyModel.predict", "inside what was measured", "; ".join(outside)
+            raise invalid(
+                "LatencyModel.predict", "shape", "; ".join(outside), "inside what was measured"
             )
         seconds = self.table(shape, kernel=kernel).seconds(counts)
         ratios = self.report.wide_log_ratios if outside else self.report.log_ratios
@@ -449,12 +449,12 @@ def _gather(
             units = known.units
         return points, source.seconds, source.family, source.kernels, peaks, units
     if not isinstance(source, Measurements):
-        raise complain(
-            "source", "LatencyModel.fit", "Measurements or a KernelTable", type(source).__name__
+        raise invalid(
+            "LatencyModel.fit", "source", type(source).__name__, "Measurements or a KernelTable"
         )
     records = [r for r in source.of("layer") if r.shape is not None and sum(r.at["counts"])]
     if not records:
-        raise complain("source", "LatencyModel.fit", "with records of kind 'layer'", "none")
+        raise invalid("LatencyModel.fit", "source", "none", "with records of kind 'layer'")
     shapes = sorted({r.shape for r in records if r.shape}, key=str)
     layer = np.array([shapes.index(r.shape) for r in records if r.shape])
     points = Points.build(

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import nnls
 
 from moe_costmodel._arrays import Floats
-from moe_costmodel._checks import check_choice, check_positive, complain
+from moe_costmodel._checks import count, invalid, one_of
 from moe_costmodel.hardware import Hardware
 from moe_costmodel.latency.model import LatencyModel
 from moe_costmodel.measure.measurements import Measurements
@@ -52,7 +52,7 @@ class RestOfModel:
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if not 0 <= value < float("inf"):
-                raise complain(name, "RestOfModel", "seconds, 0 or more", value)
+                raise invalid("RestOfModel", name, value, "seconds, 0 or more")
 
     @classmethod
     def fit(cls, measurements: Measurements, *, d_model: int, n_layers: int) -> RestOfModel:
@@ -72,11 +72,11 @@ class RestOfModel:
         ValueError
             If no attention of this width was measured.
         """
-        n_layers = check_positive(n_layers, "n_layers", "RestOfModel.fit")
+        n_layers = count("RestOfModel.fit", "n_layers", n_layers)
         rows = [r for r in measurements.of("rest") if r.shape and r.shape.d_model == d_model]
         if not rows:
             widths = sorted({r.shape.d_model for r in measurements.of("rest") if r.shape})
-            raise complain("d_model", "RestOfModel.fit", f"among those measured, {widths}", d_model)
+            raise invalid("RestOfModel.fit", "d_model", d_model, f"among those measured, {widths}")
         layer = cls.from_times(
             [r.at["tokens"] for r in rows],
             [r.at["context"] for r in rows],
@@ -100,14 +100,14 @@ class RestOfModel:
         """
         took = np.asarray(seconds, dtype=np.float64)
         if took.ndim != 1 or not took.size:
-            raise complain("seconds", "RestOfModel.from_times", "one per step", took.shape)
+            raise invalid("RestOfModel.from_times", "seconds", took.shape, "one per step")
         steps = np.stack(
             [np.broadcast_to(np.asarray(v, float), took.shape) for v in (tokens, context)]
         )
         if not (np.isfinite(steps).all() and np.isfinite(took).all()):
-            raise complain("seconds", "RestOfModel.from_times", "finite, like all numbers", took)
+            raise invalid("RestOfModel.from_times", "seconds", took, "finite, like all numbers")
         if steps.min() < 0 or took.min() <= 0:
-            raise complain("seconds", "RestOfModel.from_times", "positive", took.min())
+            raise invalid("RestOfModel.from_times", "seconds", took.min(), "positive")
         terms = np.stack([np.ones_like(took), steps[0], steps[0] * steps[1]], axis=1)
         # Columns are scaled to similar sizes, and rows divided by their time for relative errors.
         size = np.maximum(terms.max(axis=0), np.finfo(float).tiny)
@@ -161,11 +161,11 @@ class MemoryModel:
 
     def __post_init__(self) -> None:
         for name in ("n_moe_layers", "n_attention_layers"):
-            check_positive(getattr(self, name), name, "MemoryModel")
+            count("MemoryModel", name, getattr(self, name))
         for name in ("rest_parameters", "kv_width"):
             if getattr(self, name) < 0:
-                raise complain(name, "MemoryModel", "0 or more", getattr(self, name))
-        check_choice(self.kv_dtype, DTYPE_BYTES, "kv_dtype", "MemoryModel")
+                raise invalid("MemoryModel", name, getattr(self, name), "0 or more")
+        one_of("MemoryModel", "kv_dtype", self.kv_dtype, DTYPE_BYTES)
 
     @property
     def weight_bytes(self) -> float:
@@ -184,8 +184,8 @@ class MemoryModel:
         """
         slots = np.asarray(resident, float) + np.asarray(replicas, float)
         if slots.shape[-1:] != (self.n_moe_layers,):
-            raise complain(
-                "resident", "MemoryModel", f"of shape (..., {self.n_moe_layers})", slots.shape
+            raise invalid(
+                "MemoryModel", "resident", slots.shape, f"of shape (..., {self.n_moe_layers})"
             )
         return slots.sum(axis=-1) * self.shape.expert_bytes
 
@@ -217,7 +217,7 @@ class MemoryModel:
         kept : float, optional
             Mean number of experts per token under a threshold; by default all k.
         """
-        check_choice(gating, ("dynamic", "static"), "gating", "MemoryModel")
+        one_of("MemoryModel", "gating", gating, ("dynamic", "static"))
         s = self.shape
         n = np.asarray(tokens, float)
         element = max(DTYPE_BYTES[s.dtype], 2.0)

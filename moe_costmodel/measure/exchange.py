@@ -1,4 +1,4 @@
-"""Timing all-to-all between two processes; run as a module, it is one of them."""
+"""Measurement of all-to-all between two processes; as a module, this file is one of them."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ _REPEATS = 15
 
 
 def measure_exchange(*, backend: str = "gloo", timeout: float = 120.0) -> list[Record]:
-    """Time the exchange of tokens between two processes, for several sizes.
+    """Time the exchange of several sizes between two processes.
 
     Parameters
     ----------
     backend : {"gloo", "nccl"}
-        gloo on CPUs; nccl needs two GPUs.
+        gloo runs on CPUs; nccl needs two GPUs.
     timeout : float
-        Seconds until it is given up.
+        Seconds after which the measurement is given up.
 
     Returns
     -------
     list of Record
-        Kind "all_to_all"; "bytes" is what a process sends to the other.
+        Records of kind "all_to_all"; "bytes" are sent by each process to the other.
 
     Raises
     ------
     RuntimeError
-        If a process fails; with what it said.
+        If a process fails; the message ends with its error.
     """
     with tempfile.TemporaryDirectory() as folder:
         store = str(Path(folder) / "store")
@@ -48,13 +48,13 @@ def measure_exchange(*, backend: str = "gloo", timeout: float = 120.0) -> list[R
             for rank in range(2)
         ]
         try:
-            answers = [worker.communicate(timeout=timeout) for worker in workers]
+            outputs = [worker.communicate(timeout=timeout) for worker in workers]
         finally:
             for worker in workers:
                 worker.kill()
     if any(worker.returncode for worker in workers):
-        raise RuntimeError(f"All-to-all between two processes failed: {answers[0][1][-500:]}")
-    timings = json.loads(answers[0][0].splitlines()[-1])
+        raise RuntimeError(f"All-to-all between two processes failed: {outputs[0][1][-500:]}")
+    timings = json.loads(outputs[0][0].splitlines()[-1])
     return [Record("all_to_all", {"bytes": size}, repeats) for size, repeats in timings]
 
 
@@ -87,5 +87,5 @@ if __name__ == "__main__":
     parser.add_argument("--rank", type=int, required=True)
     parser.add_argument("--backend", required=True)
     parser.add_argument("--store", required=True)
-    given = parser.parse_args()
-    sys.stdout.write(json.dumps(_work(given.rank, given.backend, given.store)) + "\n")
+    options = parser.parse_args()
+    sys.stdout.write(json.dumps(_work(options.rank, options.backend, options.store)) + "\n")

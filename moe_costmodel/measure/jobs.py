@@ -1,52 +1,114 @@
-"""What is measured of a layer: each point as a call that can be timed."""
+"""Calls that measurements time, and the points of a layer for :func:`measure_kernels`."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
+from moe_costmodel._arrays import Ints
 from moe_costmodel.buffering.replay import expert_streams
 from moe_costmodel.hardware import Hardware
 from moe_costmodel.kernels.buffered import BufferedExperts
 from moe_costmodel.kernels.dynamic import dynamic_gating, expert_products
 from moe_costmodel.kernels.experts import Experts
-from moe_costmodel.kernels.replacement import Replacement
+from moe_costmodel.measure.measurements import At
+from moe_costmodel.measure.timing import Call
 from moe_costmodel.shapes import LayerShape, power_law_counts
 
-__all__ = ["Job", "choices_of", "jobs_of"]
+__all__ = [
+    "RUN",
+    "SKEWS",
+    "Job",
+    "choices_of",
+    "copy_call",
+    "jobs_of",
+    "layer_call",
+    "random_experts",
+    "slow_experts",
+    "step_call",
+]
 
-_SKEWS = (0.0, 0.6, 1.2)
-_RUN = 8
-# (kind, layer, what is measured, the call)
-Job = tuple[str, LayerShape | None, dict[str, Any], Callable[[], Any]]
+SKEWS = (0.0, 0.6, 1.2)  # exponents of the experts' popularity
+RUN = 8  # steps of a run through a buffer
 
 
-def choices_of(
-    counts: np.ndarray[Any, np.dtype[np.int64]], n_tokens: int
-) -> tuple[torch.Tensor, torch.Tensor]:
+class Job(NamedTuple):
+    """A point to be timed; fields as those of :class:`Record`, and the call."""
+
+    kind: str
+    shape: LayerShape
+    at: At
+    call: Call
+
+
+def random_experts(shape: LayerShape, seed: int = 0) -> Experts:
+    """Return random experts of a shape, in CPU memory."""
+    return Experts.random(
+        shape.n_experts,
+        shape.d_model,
+        shape.d_ffn,
+        seed=seed,
+        gated=shape.gated,
+        activation="silu" if shape.gated else "relu",
+        dtype=getattr(torch, shape.dtype),
+    )
+
+
+def slow_experts(experts: Experts, device: str, path: Path) -> Experts:
+    """Return experts in the slow memory of a device: those of the CPU are mapped from a file."""
+    return experts if device == "cuda" else Experts.map_file(experts.save(path))
+
+
+def layer_call(x: Tensor, ids: Tensor, weights: Tensor, copies: Sequence[Experts]) -> Call:
+    """Return a call that computes the layer, with the next copy of the experts each time."""
+    device, experts = x.device, itertools.cycle(copies)
+    ids, weights = ids.to(device), weights.to(device)
+    return lambda: dynamic_gating(x, ids, weights, next(experts))
+
+
+def step_call(buffer: BufferedExperts, x: Tensor, ids: Tensor, weights: Tensor) -> Call:
+    """Return a call that computes the layer through a buffer."""
+    ids, weights = ids.to(x.device), weights.to(x.device)
+    return lambda: buffer(x, ids, weights)
+
+
+def copy_call(slow: Experts, ids: Sequence[int], device: str) -> Call:
+    """Return a call that copies the next of some experts from slow into fast memory."""
+    up = torch.empty_like(slow.up[0], device=device)
+    down = torch.empty_like(slow.down[0], device=device)
+    order = itertools.cycle(ids)
+
+    def call() -> None:
+        expert = next(order)
+        up.copy_(slow.up[expert], non_blocking=True)
+        down.copy_(slow.down[expert], non_blocking=True)
+
+    return call
+
+
+def choices_of(counts: Ints, n_tokens: int) -> tuple[Tensor, Tensor]:
     """Return ids and weights [n_tokens, k] that send ``counts[e]`` tokens to expert e.
 
-    Dealing the sorted choices out in turn gives no token an expert twice, since no expert has
-    more than n_tokens; what is over in the last column has weight 0.
+    The sorted choices are dealt out in turn. No token gets an expert twice, because no expert has
+    more than n_tokens. Unused entries of the last column have weight 0.
     """
     flat = np.repeat(np.arange(len(counts)), counts)
     k = -(-len(flat) // n_tokens)
-    padded = np.zeros(n_tokens * k, dtype=np.int64)
-    padded[: len(flat)] = flat
-    weight = np.zeros(n_tokens * k, dtype=np.float32)
-    weight[: len(flat)] = 1.0 / k
-    shape = (k, n_tokens)
-    return (
-        torch.from_numpy(padded.reshape(shape).T.copy()),
-        torch.from_numpy(weight.reshape(shape).T.copy()),
-    )
+    ids = np.zeros(n_tokens * k, dtype=np.int64)
+    ids[: len(flat)] = flat
+    weights = np.zeros(n_tokens * k, dtype=np.float32)
+    weights[: len(flat)] = 1.0 / k
+    dealt = [np.ascontiguousarray(values.reshape(k, n_tokens).T) for values in (ids, weights)]
+    return torch.from_numpy(dealt[0]), torch.from_numpy(dealt[1])
 
 
 def jobs_of(
@@ -57,18 +119,10 @@ def jobs_of(
     folder: Path,
     rotate_bytes: int,
 ) -> list[Job]:
-    """Prepare the points of one layer."""
+    """Prepare the points of one layer; parameters as for :func:`measure_kernels`."""
     device, dtype = hardware.device, getattr(torch, shape.dtype)
-    activation = "silu" if shape.gated else "relu"
-    experts = Experts.random(
-        shape.n_experts,
-        shape.d_model,
-        shape.d_ffn,
-        gated=shape.gated,
-        activation=activation,
-        dtype=dtype,
-        device=device,
-    )
+    cpu_experts = random_experts(shape)
+    experts = cpu_experts.to(device)
     n_copies = min(32, max(1, round(rotate_bytes / (shape.n_experts * experts.expert_bytes))))
     copies = [
         replace(experts, up=experts.up.clone(), down=experts.down.clone()) for _ in range(n_copies)
@@ -77,112 +131,74 @@ def jobs_of(
     jobs: list[Job] = []
     for n_tokens in tokens:
         x = torch.randn(n_tokens, shape.d_model, device=device).to(dtype)
-        jobs.append(("gating", shape, {"tokens": n_tokens}, _router(x, gate, shape.k)))
-        for skew in _SKEWS:
-            # Thresholds leave a token fewer experts, so layers of fewer choices are measured too.
+        jobs.append(Job("gating", shape, {"tokens": n_tokens}, _router(x, gate, shape.k)))
+        for skew in SKEWS:
+            # Gate rules leave tokens fewer experts, so layers with fewer choices are measured too.
             kept = replace(shape, k=int(random.integers(1, shape.k + 1)) if skew else shape.k)
             counts = power_law_counts(n_tokens, kept, skew, random)
-            at = {"tokens": n_tokens, "counts": counts.tolist()}
-            ids, weights = (t.to(device) for t in choices_of(counts, n_tokens))
-            jobs.append(("layer", shape, at, _layer(x, ids, weights, copies)))
-            jobs.append(("products", shape, at, _products(counts, copies)))
-    jobs += [("copy", shape, {"bytes": experts.expert_bytes}, _copy(experts, device, folder))]
-    slow = experts if device == "cuda" else _mapped(experts, folder)
+            at: At = {"tokens": n_tokens, "counts": counts.tolist()}
+            layer = layer_call(x, *choices_of(counts, n_tokens), copies)
+            jobs.append(Job("layer", shape, at, layer))
+            jobs.append(Job("products", shape, at, _products(counts, copies)))
+    slow = slow_experts(cpu_experts, device, folder / f"{id(experts)}.safetensors")
+    source = slow.pinned() if device == "cuda" else slow
+    copy = copy_call(source, range(shape.n_experts), device)
+    jobs.append(Job("copy", shape, {"bytes": experts.expert_bytes}, copy))
     for capacity in sorted({1, shape.n_experts // 4, shape.n_experts // 2} - {0}):
         for n_tokens in (1, 4, 16):
-            run = [power_law_counts(n_tokens, shape, 0.6, random) for _ in range(_RUN)]
-            counts = np.stack(run)
+            counts = np.stack([power_law_counts(n_tokens, shape, 0.6, random) for _ in range(RUN)])
             stream = expert_streams(counts[:, None], np.zeros(shape.n_experts, int), 1)[0][0]
             misses = int(stream.misses([capacity], "paper").sum())
             at = {"tokens": n_tokens, "counts": counts.tolist(), "capacity": capacity}
             at["misses"] = misses
-            jobs.append(
-                ("buffered", shape, at, _buffered(slow, capacity, counts, n_tokens, device))
-            )
-    for batch in (1, 4, 16):
-        for context in (16, 128, 512):
-            at = {"batch": batch, "context": context, "tokens": batch}
-            jobs.append(("rest", shape, at, _rest(shape.d_model, batch, context, device, dtype)))
+            x = torch.randn(n_tokens, shape.d_model, device=device).to(dtype)
+            buffer = BufferedExperts(slow, capacity, device=device)
+            jobs.append(Job("buffered", shape, at, _run(buffer, x, counts)))
+    for batch_size, context in itertools.product((1, 4, 16), (16, 128, 512)):
+        at = {"batch": batch_size, "context": context, "tokens": batch_size}
+        rest = _rest(shape.d_model, batch_size, context, device, dtype)
+        jobs.append(Job("rest", shape, at, rest))
     return jobs
 
 
-def _router(x: torch.Tensor, gate: torch.Tensor, k: int) -> Callable[[], Any]:
+def _router(x: Tensor, gate: Tensor, k: int) -> Call:
     return lambda: F.linear(x, gate).float().softmax(dim=-1).topk(k, dim=-1)
 
 
-def _layer(
-    x: torch.Tensor, ids: torch.Tensor, weights: torch.Tensor, copies: Sequence[Experts]
-) -> Callable[[], Any]:
-    turn = itertools.cycle(copies)
-    return lambda: dynamic_gating(x, ids, weights, next(turn))
-
-
-def _products(counts: np.ndarray[Any, Any], copies: Sequence[Experts]) -> Callable[[], Any]:
+def _products(counts: Ints, copies: Sequence[Experts]) -> Call:
     rows = torch.randn(int(counts.sum()), copies[0].d_model).to(copies[0].up)
     sizes = torch.from_numpy(counts).to(rows.device)
-    turn = itertools.cycle(copies)
-    return lambda: expert_products(rows, sizes, next(turn))
+    experts = itertools.cycle(copies)
+    return lambda: expert_products(rows, sizes, next(experts))
 
 
-def _mapped(experts: Experts, folder: Path) -> Experts:
-    return Experts.map_file(experts.save(folder / f"{id(experts)}.safetensors"))
-
-
-def _buffered(
-    slow: Experts,
-    capacity: int,
-    counts: np.ndarray[Any, Any],
-    n_tokens: int,
-    device: str,
-) -> Callable[[], Any]:
-    """Run some steps through a buffer that starts empty."""
-    buffered = BufferedExperts(slow, capacity, device=device)
-    x = torch.randn(n_tokens, slow.d_model, device=device).to(slow.up.dtype)
-    steps = [tuple(t.to(device) for t in choices_of(row, n_tokens)) for row in counts]
+def _run(buffer: BufferedExperts, x: Tensor, counts: Ints) -> Call:
+    """Return a call that runs some steps through a buffer that is empty at first."""
+    steps = [step_call(buffer, x, *choices_of(row, len(x))) for row in counts]
 
     def call() -> None:
-        buffered.replacement = Replacement(capacity, "paper")
-        for ids, weights in steps:
-            buffered(x, ids, weights)
+        buffer.reset()
+        for step in steps:
+            step()
 
     return call
 
 
-def _copy(experts: Experts, device: str, folder: Path) -> Callable[[], Any]:
-    """Copy one expert after another from slow memory into one slot of fast memory."""
-    if device == "cuda":
-        slow = replace(
-            experts, up=experts.up.cpu().pin_memory(), down=experts.down.cpu().pin_memory()
-        )
-    else:
-        slow = _mapped(experts, folder)
-    up, down = torch.empty_like(experts.up[0]), torch.empty_like(experts.down[0])
-    turn = 0
-
-    def call() -> None:
-        nonlocal turn
-        turn = (turn + 1) % slow.n_experts
-        up.copy_(slow.up[turn], non_blocking=True)
-        down.copy_(slow.down[turn], non_blocking=True)
-
-    return call
-
-
-def _rest(
-    width: int, batch: int, context: int, device: str, dtype: torch.dtype
-) -> Callable[[], Any]:
-    """One decode step of a layer's attention: projections, cache, softmax, output."""
+def _rest(width: int, batch_size: int, context: int, device: str, dtype: torch.dtype) -> Call:
+    """Return a call of one decode step of a layer's attention, with projections and KV cache."""
     head = min(64, width)
     heads = width // head
-    x = torch.randn(batch, 1, width, device=device).to(dtype)
-    qkv = torch.randn(3 * width, width, device=device).to(dtype) * width**-0.5
-    out = torch.randn(width, width, device=device).to(dtype) * width**-0.5
-    keys, values = torch.randn(2, batch, heads, context, head, device=device).to(dtype)
+    normal = partial(torch.randn, device=device)
+    x = normal(batch_size, 1, width).to(dtype)
+    qkv = normal(3 * width, width).to(dtype) * width**-0.5
+    out = normal(width, width).to(dtype) * width**-0.5
+    keys, values = normal(2, batch_size, heads, context, head).to(dtype)
 
-    def call() -> torch.Tensor:
-        q, k, v = F.linear(x, qkv)[..., : 3 * heads * head].view(batch, 3, heads, head).unbind(1)
+    def call() -> Tensor:
+        projected = F.linear(x, qkv)[..., : 3 * heads * head]
+        q, k, v = projected.view(batch_size, 3, heads, head).unbind(1)
         keys[:, :, -1], values[:, :, -1] = k, v
         mixed = F.scaled_dot_product_attention(q[:, :, None], keys, values)
-        return F.linear(mixed.reshape(batch, heads * head), out[:, : heads * head])
+        return F.linear(mixed.reshape(batch_size, heads * head), out[:, : heads * head])
 
     return call

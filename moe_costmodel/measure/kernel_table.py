@@ -1,14 +1,14 @@
-"""KernelTable: measured MoE kernel latencies of machines that one does not have."""
+"""KernelTable: latencies of MoE kernels that others measured on other machines."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from moe_costmodel._arrays import Array, Bools, Floats, Ints
 from moe_costmodel.shapes import DTYPE_BYTES, LayerShape
 from moe_costmodel.work import TILES, Work
 
@@ -17,16 +17,16 @@ __all__ = ["DEVICE_PEAKS", "KernelTable", "Peaks"]
 
 @dataclass(frozen=True)
 class Peaks:
-    """What a data sheet says of a device.
+    """Peak rates of a device, from its data sheet.
 
     Attributes
     ----------
     bandwidth : float
-        Bytes a second of its memory.
+        Bytes per second of the memory.
     operations : dict of str to float
-        Dense operations a second, by type.
+        Dense operations per second, by type.
     units : int
-        Processors that take one tile of a product at a time.
+        Number of processors, each of which computes one tile of a product at a time.
     """
 
     bandwidth: float
@@ -54,27 +54,28 @@ _NUMBERS = (
 _TEXTS = ("device", "kernel_source", "moe_dtype", "distribution")
 _EXPONENTS = {"balanced": 0.0, "uniform": 0.0}
 _SLOPE = 1.25
+Columns: TypeAlias = dict[str, Array]
 
 
 @dataclass(frozen=True)
 class KernelTable:
-    """Latencies of fused MoE kernels, one row a measured point.
+    """Latencies of fused MoE kernels, one row per measured point.
 
     Attributes
     ----------
     device : str
-        What they were measured on.
+        Name of the device.
     shapes : list of LayerShape
-        The layers (sizes on one device) that occur.
+        Layers that occur, with their sizes on one device.
     layer : ndarray of shape (n_rows,), int64
         Index into `shapes`.
     family : ndarray of shape (n_rows,), int64
-        Model family: rows with the same hidden and inner size, k and experts, before the layer is
-        split over devices.
+        Number of the model family: rows with the same hidden size, inner size, k and experts
+        before the layer is split over devices.
     kernel : ndarray of shape (n_rows,), int64
         Index into `kernels`.
     kernels : list of str
-        Kernel sources.
+        Names of the kernel sources.
     tokens : ndarray of shape (n_rows,), int64
         Tokens over all devices.
     work : Work
@@ -82,7 +83,7 @@ class KernelTable:
     seconds : ndarray of shape (n_rows,)
         Latency.
     dropped : dict of str to int
-        How many rows each sanity check took out.
+        Number of rows that each sanity check removed.
 
     Examples
     --------
@@ -94,13 +95,13 @@ class KernelTable:
 
     device: str
     shapes: list[LayerShape]
-    layer: NDArray[np.int64]
-    family: NDArray[np.int64]
-    kernel: NDArray[np.int64]
+    layer: Ints
+    family: Ints
+    kernel: Ints
     kernels: list[str]
-    tokens: NDArray[np.int64]
+    tokens: Ints
     work: Work
-    seconds: NDArray[np.float64]
+    seconds: Floats
     dropped: dict[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -108,49 +109,49 @@ class KernelTable:
 
     @classmethod
     def from_aiconfigurator(cls, path: str | Path, *, device: str | None = None) -> KernelTable:
-        """Read a parquet of MoE latencies as aiconfigurator ships them.
+        """Read a parquet file of MoE latencies in the format of aiconfigurator.
 
         Parameters
         ----------
         path : str or Path
             The file.
         device : str, optional
-            Keep this device's rows; required where the file has several.
+            Device whose rows are kept; required if the file has several devices.
 
         Returns
         -------
         KernelTable
-            Repeated points are merged by their median. Rows are dropped, and counted in
-            `dropped`, that fail one of these checks:
+            Repeated points are merged by their median. A row that fails one of these checks is
+            dropped, and counted in `dropped`:
 
             - *latency*: finite and above zero;
-            - *impossible*: not faster than the device's memory could read the active experts'
-              weights of a balanced step (known devices only, with 10 % of grace);
-            - *falling*: not above 1.25 times what the same layer takes for more tokens.
+            - *impossible*: not faster than the memory can read the weights of the active experts
+              of a balanced step (known devices only, with a tolerance of 10 %);
+            - *falling*: at most 1.25 times the latency of the same layer for more tokens.
 
         Raises
         ------
         FileNotFoundError
-            If there is no such file.
+            If the file does not exist.
         ValueError
-            If it is no parquet, a column is missing or of another type, a value out of range, or
-            no row is left; the message names file and column.
+            If the file is not parquet, a column is missing or of another type, a value is out of
+            range, or no row is left. The message names the file and the column.
         """
         path = Path(path)
         columns = _read(path)
         devices = sorted(set(columns["device"].tolist()))
         if device is None and len(devices) > 1:
-            raise _fault(path, "device", "chosen, since the file has several", devices)
+            raise _invalid(path, "device", devices, "chosen, since the file has several")
         device = devices[0] if device is None else device
         keep = columns["device"] == device
         if not keep.any():
-            raise _fault(path, "device", f"{device!r} in some row", devices)
+            raise _invalid(path, "device", devices, f"{device!r} in some row")
         columns = {name: values[keep] for name, values in columns.items()}
         dropped = {}
         good = np.isfinite(columns["latency"]) & (columns["latency"] > 0)
         dropped["latency"] = int((~good).sum())
         if not good.any():
-            raise _fault(path, "latency", "finite and above zero in some row", "none such")
+            raise _invalid(path, "latency", "none such", "finite and above zero in some row")
         columns = _merged({name: values[good] for name, values in columns.items()})
         exponent = _exponents(path, columns["distribution"])
         work = _expected_work(columns, exponent)
@@ -163,13 +164,13 @@ class KernelTable:
             dropped[name] = int((failing & good).sum())
             good &= ~failing
         if not good.any():
-            raise _fault(path, "latency", "plausible in some row", f"dropped rows: {dropped}")
+            raise _invalid(path, "latency", f"dropped rows: {dropped}", "plausible in some row")
         columns = {name: values[good] for name, values in columns.items()}
         return cls._build(device, columns, work.take(good), dropped)
 
     @classmethod
     def _build(
-        cls, device: str, columns: dict[str, NDArray[Any]], work: Work, dropped: dict[str, int]
+        cls, device: str, columns: Columns, work: Work, dropped: dict[str, int]
     ) -> KernelTable:
         sizes = np.stack([columns[name] for name in _NUMBERS[1:]], axis=1)
         dtypes, dtype = np.unique(columns["moe_dtype"], return_inverse=True)
@@ -209,66 +210,66 @@ class KernelTable:
         )
 
 
-def _fault(path: Path, column: str, expected: str, got: object) -> ValueError:
+def _invalid(path: Path, column: str, got: object, expected: str) -> ValueError:
     return ValueError(f"{path}: column '{column}' must be {expected}. Got {got} instead.")
 
 
-def _read(path: Path) -> dict[str, NDArray[Any]]:
+def _read(path: Path) -> Columns:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: there is no such table.")
+        raise FileNotFoundError(f"{path}: the file of the table does not exist.")
     try:
         table = pq.read_table(path)
-        # Reading checks neither that text is UTF-8 nor that categories exist.
+        # Reading does not check that text is UTF-8 and that categories exist.
         table.validate(full=True)
         names = table.column_names
     except (pa.ArrowException, OSError, ValueError) as error:
         raise ValueError(f"{path}: must be a complete parquet file. Got: {error}.") from error
-    columns: dict[str, NDArray[Any]] = {}
+    columns: Columns = {}
     for name in (*_NUMBERS, *_TEXTS, "latency"):
         if name not in names:
-            raise _fault(path, name, "present", f"columns {names}")
+            raise _invalid(path, name, f"columns {names}", "present")
         column = table.column(name)
-        if pa.types.is_dictionary(column.type):  # what pandas makes of categories
+        if pa.types.is_dictionary(column.type):  # pandas writes categories so
             column = column.cast(column.type.value_type)
         kind = column.type
         if column.null_count:
-            raise _fault(path, name, "without gaps", f"{column.null_count} missing values")
+            raise _invalid(path, name, f"{column.null_count} missing values", "without gaps")
         if name in _TEXTS:
             if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-                raise _fault(path, name, "text", f"type {kind}")
+                raise _invalid(path, name, f"type {kind}", "text")
             columns[name] = column.to_numpy().astype(str)
             continue
         if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
-            raise _fault(path, name, "numbers", f"type {kind}")
+            raise _invalid(path, name, f"type {kind}", "numbers")
         columns[name] = column.to_numpy()
         if name == "latency":
             columns[name] = columns[name].astype(np.float64)
         elif pa.types.is_floating(kind):
             whole = np.isfinite(columns[name]) & (columns[name] == np.floor(columns[name]))
             if not whole.all():
-                raise _fault(path, name, "integers", columns[name][~whole][0])
+                raise _invalid(path, name, columns[name][~whole][0], "integers")
     if not len(columns["latency"]):
-        raise _fault(path, "latency", "of at least one row", "none")
+        raise _invalid(path, "latency", "none", "of at least one row")
     for name in _NUMBERS:
         if columns[name].min() < 1 or columns[name].max() > 2**31:
-            raise _fault(path, name, "from 1", f"{columns[name].min()} .. {columns[name].max()}")
+            raise _invalid(path, name, f"{columns[name].min()} .. {columns[name].max()}", "from 1")
         columns[name] = columns[name].astype(np.int64)
     if (columns["topk"] > columns["num_experts"]).any():
-        raise _fault(path, "topk", "at most num_experts", "more in some row")
+        raise _invalid(path, "topk", "more in some row", "at most num_experts")
     if (columns["num_experts"] % columns["moe_ep_size"]).any():
-        raise _fault(path, "moe_ep_size", "a divisor of num_experts", "another in some row")
+        raise _invalid(path, "moe_ep_size", "another in some row", "a divisor of num_experts")
     if columns["num_experts"].max() > 65_536:
-        raise _fault(path, "num_experts", "at most 65536", columns["num_experts"].max())
+        raise _invalid(path, "num_experts", columns["num_experts"].max(), "at most 65536")
     unknown = sorted(set(columns["moe_dtype"].tolist()) - set(DTYPE_BYTES))
     if unknown:
-        raise _fault(path, "moe_dtype", f"among {sorted(DTYPE_BYTES)}", unknown)
+        raise _invalid(path, "moe_dtype", unknown, f"among {sorted(DTYPE_BYTES)}")
     return columns
 
 
-def _merged(columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def _merged(columns: Columns) -> Columns:
     """Merge repeated points by the median of their latencies."""
     names = [name for name in columns if name != "latency"]
     codes = np.column_stack([np.unique(columns[n], return_inverse=True)[1] for n in names])
@@ -284,8 +285,8 @@ def _merged(columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     return merged
 
 
-def _exponents(path: Path, distribution: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the exponent of each row's distribution: 0 for balanced, a for power_law_a[_eplb]."""
+def _exponents(path: Path, distribution: Array) -> Floats:
+    """Return the exponent of each row's distribution: 0 if balanced, a if power_law_a[_eplb]."""
     exponent = np.zeros(len(distribution))
     for name in np.unique(distribution):
         base = str(name).removesuffix("_eplb")
@@ -297,15 +298,15 @@ def _exponents(path: Path, distribution: NDArray[Any]) -> NDArray[np.float64]:
             except ValueError:
                 value = -1.0
             if not base.startswith("power_law_") or not 0 < value < 10:
-                raise _fault(
-                    path, "distribution", "balanced, uniform or power_law_<exponent>", repr(name)
+                raise _invalid(
+                    path, "distribution", repr(name), "balanced, uniform or power_law_<exponent>"
                 )
         exponent[distribution == name] = value
     return exponent
 
 
-def _expected_work(columns: dict[str, NDArray[Any]], exponent: NDArray[np.float64]) -> Work:
-    """Work out what the busiest device was given, once for each combination that occurs."""
+def _expected_work(columns: Columns, exponent: Floats) -> Work:
+    """Return the work of the busiest device, computed once for each combination of sizes."""
     names = ("num_tokens", "num_experts", "topk", "moe_ep_size")
     keys = np.column_stack([*(columns[name] for name in names), exponent])
     combinations, inverse = np.unique(keys, axis=0, return_inverse=True)
@@ -333,13 +334,13 @@ def _skewed(
     k: int,
     devices: int,
     power: float,
-    uniform: NDArray[np.float64],
+    uniform: Floats,
 ) -> Work:
-    """Average, over fixed draws, the device with the most rows.
+    """Return the mean work of the device with the most rows over fixed draws.
 
-    The benchmark draws each expert's popularity from a power law between 1 and 0.8 times the
-    tokens (between 0.01 and 2 where there are fewer choices than experts), and times the device
-    that got the most.
+    The benchmark draws the popularity of each expert from a power law between 1 and 0.8 times the
+    tokens (between 0.01 and 2 if there are fewer choices than experts), and times the device with
+    the most rows.
     """
     low, high = (1.0, tokens * 0.8) if tokens * k > experts else (0.01, 2.0)
     if power == 1.0:
@@ -349,7 +350,7 @@ def _skewed(
         popularity = ((b - a) * uniform + a) ** (1 / (1 - power))
     exact = popularity / popularity.sum(axis=1, keepdims=True) * tokens * k
     counts = np.floor(exact)
-    # The largest remainders are rounded up until all choices are dealt out.
+    # The largest remainders are rounded up until the counts add up to all choices.
     missing = np.round(tokens * k - counts.sum(axis=1)).astype(int)
     rank = np.argsort(np.argsort(counts - exact, axis=1), axis=1)
     counts += rank < missing[:, None]
@@ -360,9 +361,7 @@ def _skewed(
     return Work(*(value.mean(axis=0, keepdims=True) for value in vars(work).values()))
 
 
-def _impossible(
-    columns: dict[str, NDArray[Any]], exponent: NDArray[np.float64], work: Work, device: str
-) -> NDArray[np.bool_]:
+def _impossible(columns: Columns, exponent: Floats, work: Work, device: str) -> Bools:
     if device not in DEVICE_PEAKS:
         return np.zeros(len(exponent), dtype=bool)
     bandwidth = DEVICE_PEAKS[device].bandwidth
@@ -373,8 +372,8 @@ def _impossible(
     return (exponent == 0) & (columns["latency"] < fastest)
 
 
-def _falling(columns: dict[str, NDArray[Any]]) -> NDArray[np.bool_]:
-    """Mark rows that take far longer than the same layer with more tokens."""
+def _falling(columns: Columns) -> Bools:
+    """Return the rows that take far longer than the same layer with more tokens."""
     names = [name for name in columns if name not in ("latency", "num_tokens")]
     codes = np.column_stack([np.unique(columns[n], return_inverse=True)[1] for n in names])
     group = np.unique(codes, axis=0, return_inverse=True)[1].ravel()

@@ -1,31 +1,29 @@
-"""Timing the kernels of MoE inference on this machine."""
+"""Measurement of the kernels of MoE inference on this machine."""
 
 from __future__ import annotations
 
-import datetime
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.benchmark import Timer
 from tqdm import tqdm
 
-from moe_costmodel._checks import check_choice, complain
+from moe_costmodel._arrays import Floats
+from moe_costmodel._checks import invalid, one_of
 from moe_costmodel.hardware import Hardware, Link
 from moe_costmodel.measure.exchange import measure_exchange
 from moe_costmodel.measure.jobs import Job, jobs_of
 from moe_costmodel.measure.measurements import KINDS, Measurements, Record
+from moe_costmodel.measure.timing import pinned_threads, time_call
 from moe_costmodel.shapes import LayerShape
 
-__all__ = ["DEFAULT_SHAPES", "measure_kernels", "time_call"]
+__all__ = ["DEFAULT_SHAPES", "measure_kernels"]
 
-# A spread of sizes that a laptop runs in minutes; pass the shapes of your own model instead.
+# Various sizes that a laptop runs in minutes; better pass the shapes of your own model.
 DEFAULT_SHAPES = (
     LayerShape(n_experts=8, k=2, d_model=256, d_ffn=512, gated=True),
     LayerShape(n_experts=16, k=2, d_model=128, d_ffn=512),
@@ -35,68 +33,6 @@ DEFAULT_SHAPES = (
     LayerShape(n_experts=16, k=4, d_model=384, d_ffn=192, gated=True),
 )
 _TOKENS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
-_BLOCK_S = 2e-4
-
-
-def time_call(
-    call: Callable[[], Any],
-    *,
-    device: str = "cpu",
-    min_seconds: float = 0.05,
-    clock: str = "wall",
-    threads: int = 1,
-) -> list[float]:
-    """Time a call again and again, after warming up; return every repeat in seconds.
-
-    Parameters
-    ----------
-    call : callable
-        What to time, under ``torch.no_grad``.
-    device : {"cpu", "cuda"}
-        On a GPU, CUDA events are recorded around each call. On the CPU
-        :class:`torch.utils.benchmark.Timer` runs blocks of calls.
-    min_seconds : float
-        How long to go on (at least five repeats).
-    clock : {"wall", "cpu"}
-        CPU only: elapsed time, or the time of this process, which other work on the machine
-        disturbs less.
-    threads : int
-        Threads that torch may use meanwhile (CPU).
-    """
-    check_choice(clock, ("wall", "cpu"), "clock", "time_call")
-    with torch.no_grad():
-        if device == "cuda":
-            return _time_cuda(call, min_seconds)
-        timer = Timer(
-            "call()",
-            globals={"call": call},
-            num_threads=threads,
-            timer=time.perf_counter if clock == "wall" else time.process_time,
-        )
-        # Timer's own blocks grow until reading the clock is a ten-thousandth of them, which costs
-        # far more than a point's budget on small kernels; a two-hundredth is lost in the noise.
-        once = timer.timeit(1).median
-        number = max(1, round(max(_BLOCK_S, min_seconds / 10) / once))
-        repeats: list[float] = []
-        while len(repeats) < 5 or sum(repeats) * number < min_seconds:
-            repeats += timer.timeit(number).times
-        return [float(seconds) for seconds in repeats]
-
-
-def _time_cuda(call: Callable[[], Any], min_seconds: float) -> list[float]:
-    for _ in range(3):
-        call()
-    torch.cuda.synchronize()
-    repeats: list[float] = []
-    while len(repeats) < 5 or sum(repeats) < min_seconds:
-        start = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
-        end = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
-        start.record()
-        call()
-        end.record()
-        torch.cuda.synchronize()
-        repeats.append(start.elapsed_time(end) / 1e3)
-    return repeats
 
 
 def measure_kernels(
@@ -112,46 +48,46 @@ def measure_kernels(
     progress: bool = True,
     random_state: np.random.Generator | int | None = 0,
 ) -> Measurements:
-    """Measure what an MoE layer costs here: router, products, layer, copies, exchange, the rest.
+    """Measure the parts of an MoE layer here: router, products, layer, copies, exchange, the rest.
 
     Parameters
     ----------
     hardware : Hardware, optional
-        By default :meth:`Hardware.here`; must be of this machine's kind.
+        Description of this machine; by default :meth:`Hardware.here`.
     shapes : sequence of LayerShape
-        Layers to measure; best those of the model to be planned for.
+        Layers to measure, preferably those of the model to be planned for.
     dtypes : sequence of str
         torch types, such as "float32" or "bfloat16".
     budget_s : float
-        Seconds of timing, once everything is prepared. Every point gets an equal part of what is
-        left. Copies come first, since every plan needs them; the other points are taken in random
-        order, so that a drifting machine does not look like an effect of size. If the time runs
-        out, the result says how many were left.
+        Seconds of timing after the preparation. Each point gets an equal part of the remaining
+        time. Copies come first, because every plan needs them. The other points follow in random
+        order, so that a drift of the machine does not look like an effect of size. The notes of the
+        result tell if the budget ended early.
     tokens : sequence of int
-        Sizes of steps.
+        Numbers of tokens in a step.
     kinds : sequence of str
-        Which of `measure.measurements.KINDS`; "all_to_all" starts two processes, which takes some
-        seconds.
+        Names from `measure.measurements.KINDS`; "all_to_all" starts two processes, which takes a
+        few seconds.
     rotate_bytes : int
-        Calls go round copies of the layer's weights that take this much memory together, since a
-        model's other layers push a layer's weights out of the caches between two steps. Give the
-        model's size, if it is smaller.
+        Calls rotate over copies of the layer's weights that take this much memory together, because
+        in a model the other layers evict a layer's weights from the caches between two steps. Use
+        the size of the model if it is smaller.
     clock : {"wall", "cpu"}
-        As for :func:`time_call`.
+        As for :func:`moe_costmodel.measure.timing.time_call`.
     progress : bool
         Show a progress bar.
     random_state : Generator or int, optional
-        Draws routing and order.
+        Source of routing and order.
 
     Returns
     -------
     Measurements
-        Whose hardware has the measured links.
+        The hardware has the measured links.
 
     Raises
     ------
     ValueError
-        If the hardware is of another kind, a dtype is unknown, or nothing is to be measured.
+        If the hardware is of another kind, a dtype is unknown, or there is nothing to measure.
 
     Examples
     --------
@@ -160,66 +96,52 @@ def measure_kernels(
     """
     hardware = hardware or Hardware.here()
     if hardware.device == "cuda" and not torch.cuda.is_available():
-        raise complain("hardware", "measure_kernels", "of this machine, which has no GPU", "cuda")
+        raise invalid("measure_kernels", "hardware", "cuda", "of this machine, which has no GPU")
     for dtype in dtypes:
         if not isinstance(getattr(torch, dtype, None), torch.dtype):
-            raise complain("dtypes", "measure_kernels", "names of torch types", repr(dtype))
+            raise invalid("measure_kernels", "dtypes", repr(dtype), "names of torch types")
     if not shapes or not tokens or not budget_s > 0:
-        raise complain(
-            "shapes", "measure_kernels", "not empty, nor tokens, with a positive budget", shapes
+        raise invalid(
+            "measure_kernels", "shapes", shapes, "not empty, nor tokens, with a positive budget"
         )
     for kind in kinds:
-        check_choice(kind, KINDS, "kinds", "measure_kernels")
+        one_of("measure_kernels", "kinds", kind, KINDS)
     random = np.random.default_rng(random_state)
     records: list[Record] = []
     notes: list[str] = []
-    with _pinned(hardware.threads), tempfile.TemporaryDirectory() as folder:
+    with pinned_threads(hardware.threads), tempfile.TemporaryDirectory() as folder:
         jobs: list[Job] = []
         for shape in shapes:
             for dtype in dtypes:
                 sized = replace(shape, dtype=dtype)
                 jobs += jobs_of(sized, hardware, tokens, random, Path(folder), rotate_bytes)
-        jobs = [job for job in jobs if job[0] in kinds]
+        jobs = [job for job in jobs if job.kind in kinds]
         if "all_to_all" in kinds:
             several = hardware.device == "cuda" and torch.cuda.device_count() > 1
             records += measure_exchange(backend="nccl" if several else "gloo")
         started = time.perf_counter()
-        order = sorted(random.permutation(len(jobs)), key=lambda i: jobs[i][0] != "copy")
+        order = sorted(random.permutation(len(jobs)), key=lambda i: jobs[i].kind != "copy")
         for done, i in enumerate(tqdm(order, disable=not progress, desc="measure", unit="point")):
             left = budget_s - (time.perf_counter() - started)
             if left <= 0:
                 notes.append(f"the budget ended with {len(jobs) - done} of {len(jobs)} points left")
                 break
-            kind, layer, at, call = jobs[i]
+            job = jobs[i]
             repeats = time_call(
-                call,
+                job.call,
                 device=hardware.device,
                 min_seconds=min(0.5, left / (len(jobs) - done)),
                 clock=clock,
                 threads=hardware.threads,
             )
-            records.append(Record(kind, at, repeats, layer))
-    return Measurements(
-        replace(hardware, links={**hardware.links, **_links(records)}),
-        records,
-        "cuda" if hardware.device == "cuda" else clock,
-        datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        notes,
+            records.append(Record(job.kind, job.at, repeats, job.shape))
+    return Measurements.taken_now(
+        hardware, records, links=_links(records), clock=clock, notes=notes
     )
 
 
-@contextmanager
-def _pinned(threads: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _links(records: Sequence[Record]) -> dict[str, Link]:
-    """Fit latency and bandwidth to what was copied and exchanged."""
+    """Return links whose latency and bandwidth are fitted to the copies and exchanges."""
     links = {}
     for kind, name in (("copy", "slow_to_fast"), ("all_to_all", "device_to_device")):
         points = [(r.at["bytes"], r.seconds) for r in records if r.kind == kind]
@@ -228,7 +150,7 @@ def _links(records: Sequence[Record]) -> dict[str, Link]:
     return links
 
 
-def _fit_link(points: np.ndarray[Any, np.dtype[np.float64]]) -> Link:
+def _fit_link(points: Floats) -> Link:
     from scipy.optimize import nnls
 
     size, seconds = points.T

@@ -1,28 +1,32 @@
-"""Measurements: timings of kernels, with every repeat and where they were taken."""
+"""Measurements: timings of kernels, with every repeat and the machine they were taken on."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from moe_costmodel.hardware import Hardware
+from moe_costmodel._checks import invalid_field, read_json
+from moe_costmodel.hardware import Hardware, Link
 from moe_costmodel.shapes import LayerShape
 
-__all__ = ["KINDS", "Measurements", "Record"]
+__all__ = ["KINDS", "At", "Measurements", "Record"]
+
+At: TypeAlias = dict[str, Any]  # numbers and nested lists of numbers, as in JSON
 
 KINDS: dict[str, str] = {
-    "products": "the experts' products alone",
-    "layer": "an MoE layer by dynamic gating, routing not included",
-    "buffered": "a run of steps of an MoE layer whose experts are buffered",
+    "products": "the products of the experts alone",
+    "layer": "an MoE layer by dynamic gating, without the router",
+    "buffered": "several steps of an MoE layer with buffered experts",
     "gating": "the router: scores, softmax, top-k",
-    "copy": "an expert, from slow to fast memory",
-    "all_to_all": "tokens exchanged by two processes",
+    "copy": "a copy of an expert from slow to fast memory",
+    "all_to_all": "an exchange of tokens by two processes",
     "rest": "attention and projections of one layer, with its KV cache",
 }
 
@@ -36,12 +40,12 @@ class Record:
     kind : str
         One of :data:`KINDS`.
     at : dict
-        What was measured: "tokens", "counts" (tokens per expert; a list a step for "buffered"),
-        "capacity", "misses", "bytes", "context", "batch".
+        The measured point: "tokens", "counts" (tokens per expert; for "buffered", a list per
+        step), "capacity", "misses", "bytes", "context", "batch".
     repeats : list of float
-        Every timing, in seconds.
+        Seconds of every repeat.
     shape : LayerShape or None
-        Of the layer, where there is one.
+        Sizes of the layer; None for "all_to_all".
 
     Examples
     --------
@@ -52,7 +56,7 @@ class Record:
     """
 
     kind: str
-    at: dict[str, Any]
+    at: At
     repeats: list[float]
     shape: LayerShape | None = None
 
@@ -75,18 +79,19 @@ class Measurements:
     Attributes
     ----------
     hardware : Hardware
-        Where they were taken, with the links that were measured.
+        The machine, with the links that were measured.
     records : list of Record
+        The measured points.
     clock : {"wall", "cpu", "cuda"}
-        What was counted.
+        Elapsed time, time of the process, or CUDA events.
     date : str
-        When, ISO 8601.
+        Time of the measurement, ISO 8601.
     notes : list of str
         What was left out, and why.
 
     Examples
     --------
-    >>> from moe_costmodel.example.measured import example_measurements
+    >>> from moe_costmodel.example import example_measurements
     >>> measured = example_measurements()
     >>> {record.kind for record in measured.of("copy")}
     {'copy'}
@@ -109,19 +114,36 @@ class Measurements:
         return path
 
     @classmethod
+    def taken_now(
+        cls,
+        hardware: Hardware,
+        records: list[Record],
+        *,
+        links: dict[str, Link],
+        clock: str,
+        notes: list[str],
+    ) -> Measurements:
+        """Return measurements that were just taken, with the links that they give."""
+        return cls(
+            replace(hardware, links=hardware.links | links),
+            records,
+            "cuda" if hardware.device == "cuda" else clock,
+            datetime.now(UTC).isoformat(timespec="seconds"),
+            notes,
+        )
+
+    @classmethod
     def load(cls, path: str | Path) -> Measurements:
-        """Read what :meth:`save` wrote.
+        """Read a file that :meth:`save` wrote.
 
         Raises
         ------
         ValueError
-            If the file is no JSON, or a field is missing or wrong; the message names both.
+            If the file is not JSON, or a field is missing or wrong. The message names the file and
+            the field.
         """
         path = Path(path)
-        try:
-            content = json.loads(path.read_bytes())
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"{path}: must be JSON. Got {error} instead.") from error
+        content = read_json(path)
         if not isinstance(content, dict) or not isinstance(content.get("records"), list):
             raise ValueError(f"{path}: field 'records' must be a list of measured points.")
         hardware = Hardware.from_dict(content.get("hardware"), source=f"{path}: field 'hardware'")
@@ -130,38 +152,56 @@ class Measurements:
             for i, record in enumerate(content["records"])
         ]
         notes = content.get("notes", [])
+        if not isinstance(notes, list):
+            raise invalid_field(path, "notes", repr(notes), "a list")
         texts = {"clock": content.get("clock", "wall"), "date": content.get("date", "")}
-        for name, value in (*texts.items(), *(("notes", note) for note in _list(path, notes))):
+        for name, value in (*texts.items(), *(("notes", note) for note in notes)):
             if not isinstance(value, str):
-                raise ValueError(f"{path}: field '{name}' must be text. Got {value!r} instead.")
+                raise invalid_field(path, name, repr(value), "text")
         return cls(hardware, records, texts["clock"], texts["date"], notes)
 
 
-def _record(content: Any, where: str) -> Record:
-    if not isinstance(content, dict) or content.get("kind") not in list(KINDS):
-        kind = content.get("kind") if isinstance(content, dict) else content
-        raise ValueError(f"{where}: 'kind' must be one of {sorted(KINDS)}. Got {kind!r} instead.")
-    repeats = content.get("repeats")
-    good = (
-        isinstance(repeats, list)
-        and len(repeats) > 0
-        and all(
-            isinstance(r, int | float) and not isinstance(r, bool) and math.isfinite(r) and r > 0
-            for r in repeats
-        )
+def _record(content: object, source: str) -> Record:
+    def invalid(name: str, got: object, expected: str) -> ValueError:
+        return ValueError(f"{source}: '{name}' must be {expected}. Got {got!r} instead.")
+
+    fields = content if isinstance(content, dict) else {}
+    kind, repeats, at, shape = (fields.get(name) for name in ("kind", "repeats", "at", "shape"))
+    if kind not in list(KINDS):
+        raise invalid("kind", kind if fields else content, f"one of {sorted(KINDS)}")
+    positive = isinstance(repeats, list) and all(
+        isinstance(r, int | float) and not isinstance(r, bool) and math.isfinite(r) and r > 0
+        for r in repeats
     )
-    if not isinstance(repeats, list) or not good:
-        raise ValueError(f"{where}: 'repeats' must be positive seconds. Got {repeats!r} instead.")
-    if not isinstance(content.get("at"), dict):
-        raise ValueError(f"{where}: 'at' must be an object. Got {content.get('at')!r} instead.")
-    shape = content.get("shape")
+    if not repeats or not positive:
+        raise invalid("repeats", repeats, "positive seconds")
+    if not isinstance(at, dict):
+        raise invalid("at", at, "an object")
     try:
-        bare = shape is None and content["kind"] == "all_to_all"
+        bare = shape is None and kind == "all_to_all"
         layer = None if bare else LayerShape(**dict(shape or {}))
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{where}: 'shape' must be a layer's sizes. {error}") from error
-    _check_at(content["kind"], content["at"], layer, where)
-    return Record(content["kind"], content["at"], [float(r) for r in repeats], layer)
+        raise ValueError(f"{source}: 'shape' must be a layer's sizes. {error}") from error
+    for name in _NEEDED[kind]:
+        value = at.get(name)
+        number = -1.0 if isinstance(value, bool) or not isinstance(value, int | float) else value
+        if name == "counts":
+            if not _fits(value, kind, layer):
+                raise invalid("at.counts", value, "tokens of each of the layer's experts")
+        elif not 0 <= number < float("inf"):
+            raise invalid(f"at.{name}", value, "a number from 0")
+    return Record(kind, at, [float(r) for r in repeats], layer)
+
+
+def _fits(value: object, kind: str, shape: LayerShape | None) -> bool:
+    """Return whether counts are those of the layer's experts; a run has a list for each step."""
+    try:
+        counts = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        return False
+    if counts.ndim != (2 if kind == "buffered" else 1) or counts.size == 0 or shape is None:
+        return False
+    return counts.shape[-1] == shape.n_experts and bool(((counts >= 0) & (counts < np.inf)).all())
 
 
 _NEEDED = {
@@ -173,33 +213,3 @@ _NEEDED = {
     "all_to_all": ("bytes",),
     "rest": ("batch", "context", "tokens"),
 }
-
-
-def _check_at(kind: str, at: dict[str, Any], shape: LayerShape | None, where: str) -> None:
-    """Complain about a point that lacks a number, or counts that are not of the layer."""
-    for name in _NEEDED[kind]:
-        value = at.get(name)
-        if name != "counts":
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if value is None or not number or not 0 <= value < float("inf"):
-                raise ValueError(
-                    f"{where}: 'at.{name}' must be a number from 0. Got {value!r} instead."
-                )
-            continue
-        try:
-            counts = np.asarray(value, dtype=np.float64)
-        except (TypeError, ValueError):
-            counts = np.zeros(0)
-        good = shape is not None and counts.shape[-1:] == (shape.n_experts,)
-        good = good and counts.ndim == (2 if kind == "buffered" else 1) and counts.size > 0
-        if not good or not np.isfinite(counts).all() or counts.min() < 0:
-            raise ValueError(
-                f"{where}: 'at.counts' must be tokens of each of the layer's experts. "
-                f"Got {value!r} instead."
-            )
-
-
-def _list(path: Path, notes: Any) -> list[Any]:
-    if not isinstance(notes, list):
-        raise ValueError(f"{path}: field 'notes' must be a list. Got {notes!r} instead.")
-    return notes

@@ -1,4 +1,4 @@
-"""The classic ways to place experts: contiguous, greedy, anti-correlation, replicate-and-pack.
+"""Placement heuristics: contiguous, greedy, anti-correlation, replicate-and-pack.
 
 Searches and the exact optimum are in :mod:`moe_costmodel.placement.search`.
 """
@@ -7,29 +7,27 @@ from __future__ import annotations
 
 import numba
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from moe_costmodel._checks import check_loads, check_positive, complain
-from moe_costmodel.placement.placement import Placement
+from moe_costmodel._arrays import Floats, Ints
+from moe_costmodel._checks import check_loads, count, invalid, require
+from moe_costmodel.placement.placement import Placement, even_devices
 
 __all__ = ["anti_correlation", "contiguous", "greedy", "replicate_and_pack"]
 
 
-def _even(loads: ArrayLike, n_devices: int, owner: str) -> tuple[NDArray[np.float64], int]:
-    array = check_loads(loads, owner, ndim=3)
-    n_devices = check_positive(n_devices, "n_devices", owner)
-    if array.shape[2] % n_devices:
-        raise complain("n_devices", owner, f"a divisor of {array.shape[2]} experts", n_devices)
-    return array, n_devices
+def _even(owner: str, loads: ArrayLike, n_devices: int) -> tuple[Floats, int]:
+    array = check_loads(owner, loads, ndim=3)
+    return array, even_devices(owner, n_devices, array.shape[2])
 
 
 def contiguous(n_layers: int, n_experts: int, n_devices: int) -> Placement:
-    """Return the default of every engine: experts in order of their ids, as many on each device.
+    """Return the default of serving engines: experts in the order of ids, equally many per device.
 
     Parameters
     ----------
     n_layers, n_experts, n_devices : int
-        The devices divide the experts.
+        Numbers of layers, experts of a layer, and devices; the devices must divide the experts.
 
     Returns
     -------
@@ -46,17 +44,16 @@ def contiguous(n_layers: int, n_experts: int, n_devices: int) -> Placement:
     >>> contiguous(n_layers=1, n_experts=4, n_devices=2).device_of().tolist()
     [[0, 0, 1, 1]]
     """
-    for name, value in (("n_layers", n_layers), ("n_experts", n_experts)):
-        check_positive(value, name, "contiguous")
-    if n_experts % check_positive(n_devices, "n_devices", "contiguous"):
-        raise complain("n_devices", "contiguous", f"a divisor of {n_experts} experts", n_devices)
+    count("contiguous", "n_layers", n_layers)
+    count("contiguous", "n_experts", n_experts)
+    even_devices("contiguous", n_devices, n_experts)
     return Placement(np.tile(np.arange(n_experts), (n_layers, 1)), n_devices)
 
 
 def greedy(loads: ArrayLike, n_devices: int) -> Placement:
-    """Place the busiest expert first, each on the least loaded device that has room.
+    """Place each expert, busiest first, on the least loaded device that has room.
 
-    The paper's greedy (arXiv 2303.06182, section 6), and the packing step of DeepSeek's EPLB.
+    The greedy method of arXiv 2303.06182, section 6, and the packing step of DeepSeek's EPLB.
 
     Parameters
     ----------
@@ -81,35 +78,30 @@ def greedy(loads: ArrayLike, n_devices: int) -> Placement:
     >>> greedy(np.array([[[4, 3, 2, 1]]]), n_devices=2).device_of().tolist()
     [[0, 1, 1, 0]]
     """
-    array, n_devices = _even(loads, n_devices, "greedy")
+    array, n_devices = _even("greedy", loads, n_devices)
     return Placement(
         np.stack([_pack_slots(mean, n_devices) for mean in array.mean(axis=0)]), n_devices
     )
 
 
 def anti_correlation(loads: ArrayLike, n_devices: int, *, weight: float = 0.5) -> Placement:
-    """Greedy placement that also keeps experts apart which are busy together.
+    """Place experts greedily, but keep experts that are busy together apart.
 
-    A device's load is the sum over its experts m of (mean tokens of m in a step + `weight` times
-    the sum over experts a placed there before m of the Pearson correlation of a and m)
-    (arXiv 2303.06182, section 6).
+    The load of a device is a sum over its experts: the mean tokens of an expert in a step, plus
+    `weight` times its Pearson correlations with the experts that were placed there before (arXiv
+    2303.06182, section 6).
 
     Parameters
     ----------
     loads, n_devices
-        As for :func:`greedy`. The loads must be counts of tokens, not shares: their scale weighs
-        mean against correlation.
+        As for :func:`greedy`. The loads must be counts of tokens and not shares, because their
+        scale balances means and correlations.
     weight : float
         Weight of the correlations.
 
     Returns
     -------
     Placement
-
-    Raises
-    ------
-    ValueError
-        If the loads are unusable or the devices do not divide the experts.
 
     Examples
     --------
@@ -119,13 +111,13 @@ def anti_correlation(loads: ArrayLike, n_devices: int, *, weight: float = 0.5) -
     >>> anti_correlation(loads, n_devices=2).device_of().tolist()
     [[0, 1, 0, 1]]
     """
-    array, n_devices = _even(loads, n_devices, "anti_correlation")
+    array, n_devices = _even("anti_correlation", loads, n_devices)
     slots = []
     for layer in range(array.shape[1]):
         series = array[:, layer]
-        centerd = series - series.mean(axis=0)
-        norm = np.sqrt((centerd**2).sum(axis=0))
-        scaled = np.divide(centerd, norm, out=np.zeros_like(centerd), where=norm > 0)
+        centered = series - series.mean(axis=0)
+        norm = np.sqrt((centered**2).sum(axis=0))
+        scaled = np.divide(centered, norm, out=np.zeros_like(centered), where=norm > 0)
         device = _pack_apart(series.mean(axis=0), weight * (scaled.T @ scaled), n_devices)
         slots.append(np.argsort(device, kind="stable"))
     return Placement(np.stack(slots), n_devices)
@@ -141,20 +133,20 @@ def replicate_and_pack(
 ) -> Placement:
     """Replicate the hottest experts and pack the copies: the method of DeepSeek's EPLB.
 
-    Groups of experts are packed onto nodes; within a node, the expert with the most load per copy
-    is copied again and again; the copies are packed onto the node's devices. Where the groups do
-    not divide over the nodes, the nodes count as one.
+    Groups of experts are packed onto nodes. Within a node, the expert with the most load per copy
+    gets another copy until no slot is left, and the copies are packed onto the devices of the node.
+    If the nodes do not divide the groups, all nodes count as one.
 
     Parameters
     ----------
     loads, n_devices
         As for :func:`greedy`.
     n_replicas : int
-        Slots beyond one for each expert; experts and replicas together divide over the devices.
+        Number of slots beyond one for each expert; the devices must divide the slots.
     n_groups : int
-        Groups that the router chooses among (1 where it has none).
+        Number of groups that the router chooses among; 1 if it has none.
     n_nodes : int
-        Nodes that the devices are on.
+        Number of nodes that the devices are on.
 
     Returns
     -------
@@ -163,7 +155,7 @@ def replicate_and_pack(
     Raises
     ------
     ValueError
-        If something does not divide.
+        If the devices do not divide the slots, the nodes the devices, or the groups the experts.
 
     Examples
     --------
@@ -174,27 +166,23 @@ def replicate_and_pack(
     [3, 1, 1, 1]
     """
     owner = "replicate_and_pack"
-    array = check_loads(loads, owner, ndim=3)
-    n_devices = check_positive(n_devices, "n_devices", owner)
-    n_nodes = check_positive(n_nodes, "n_nodes", owner)
-    n_groups = check_positive(n_groups, "n_groups", owner)
-    if n_replicas < 0:
-        raise complain("n_replicas", owner, "0 or more", n_replicas)
+    array = check_loads(owner, loads, ndim=3)
+    n_devices = count(owner, "n_devices", n_devices)
+    n_nodes = count(owner, "n_nodes", n_nodes)
+    n_groups = count(owner, "n_groups", n_groups)
+    require(owner, "n_replicas", n_replicas, n_replicas >= 0, "0 or more")
     n_experts = array.shape[2]
     if n_groups % n_nodes:
         n_groups, n_nodes = 1, 1
-    for parameter, divisor, dividend in (
+    for name, divisor, dividend in (
         ("n_replicas", n_devices, n_experts + n_replicas),
         ("n_nodes", n_nodes, n_devices),
         ("n_groups", n_groups, n_experts),
     ):
-        if dividend % divisor:
-            raise complain(
-                parameter,
-                owner,
-                f"such that {divisor} divides {dividend}",
-                f"{dividend % divisor} over",
-            )
+        remainder = dividend % divisor
+        if remainder:
+            expected = f"such that {divisor} divides {dividend}"
+            raise invalid(owner, name, f"a remainder of {remainder}", expected)
     slots = [
         _replicate_layer(mean, n_devices, n_replicas, n_groups, n_nodes)
         for mean in array.mean(axis=0)
@@ -203,8 +191,8 @@ def replicate_and_pack(
 
 
 def _replicate_layer(
-    load: NDArray[np.float64], n_devices: int, n_replicas: int, n_groups: int, n_nodes: int
-) -> NDArray[np.int64]:
+    load: Floats, n_devices: int, n_replicas: int, n_groups: int, n_nodes: int
+) -> Ints:
     size = len(load) // n_groups
     node_groups = _pack_slots(load.reshape(n_groups, size).sum(axis=1), n_nodes)
     per_node = node_groups.reshape(n_nodes, -1)
@@ -225,8 +213,8 @@ def _replicate_layer(
 
 
 @numba.njit(cache=True)
-def _pack_slots(weight: NDArray[np.float64], n_bins: int) -> NDArray[np.int64]:
-    """Pack items, heaviest first, onto the lightest bin with room; return items by bin."""
+def _pack_slots(weight: Floats, n_bins: int) -> Ints:
+    """Pack each item, heaviest first, into the lightest bin with room; return the items by bin."""
     room = len(weight) // n_bins
     order = np.argsort(-weight, kind="mergesort")
     filled = np.zeros(n_bins, dtype=np.int64)
@@ -244,9 +232,7 @@ def _pack_slots(weight: NDArray[np.float64], n_bins: int) -> NDArray[np.int64]:
 
 
 @numba.njit(cache=True)
-def _pack_apart(
-    mean: NDArray[np.float64], attraction: NDArray[np.float64], n_devices: int
-) -> NDArray[np.int64]:
+def _pack_apart(mean: Floats, attraction: Floats, n_devices: int) -> Ints:
     """Return the device of each expert under the anti-correlation rule."""
     room = len(mean) // n_devices
     filled = np.zeros(n_devices, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Placements by search: plain local search over swaps, and the exact optimum of small cases."""
+"""Placements by local search over swaps, and the exact optimum of small cases."""
 
 from __future__ import annotations
 
@@ -6,29 +6,30 @@ from dataclasses import dataclass
 
 import numba
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import sparse
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from moe_costmodel._checks import check_loads, check_positive, complain
+from moe_costmodel._arrays import Floats, Ints
+from moe_costmodel._checks import check_loads, count, invalid
 from moe_costmodel.placement.heuristics import greedy
-from moe_costmodel.placement.placement import Placement
+from moe_costmodel.placement.placement import Placement, even_devices, shares
 
 __all__ = ["OptimalPlacement", "optimal_placement", "swap_search"]
 
 
 @dataclass(frozen=True)
 class OptimalPlacement:
-    """A placement with a proof of how good it is.
+    """A placement with a proven bound on the optimum.
 
     Attributes
     ----------
     placement : Placement
-        One layer.
+        Placement of one layer.
     value : float
-        Its Avg Max Load on the steps that were given.
+        Avg Max Load of the placement on the given steps.
     bound : float
-        No placement has a lower one (up to the solver's tolerance).
+        Lower bound of the Avg Max Load of all placements, up to the solver's tolerance.
 
     Examples
     --------
@@ -45,7 +46,7 @@ class OptimalPlacement:
 
     @property
     def gap(self) -> float:
-        """Return (value - bound) / value: 0 where the optimum is proven."""
+        """Relative gap, (value - bound) / value: 0 if the placement is proven optimal."""
         return max(0.0, (self.value - self.bound) / self.value)
 
 
@@ -57,13 +58,13 @@ def optimal_placement(
     Parameters
     ----------
     loads : array_like of shape (n_steps, n_experts)
-        Tokens of each expert in each step. Small cases only: the model has n_experts x n_devices
-        binaries and n_steps x n_devices rows. Pass the mean as the only step for the classic
-        makespan problem.
+        Tokens of each expert in each step. The model has n_experts x n_devices binary variables
+        and n_steps x n_devices rows, so that only small cases can be solved. The mean as the only
+        step gives the classic makespan problem.
     n_devices : int
-        Each gets n_experts / n_devices experts.
+        Number of devices; each gets n_experts / n_devices experts.
     time_limit : float
-        Seconds after which the best placement so far is returned, with the bound proven so far.
+        Seconds after which the best placement and bound so far are returned.
 
     Returns
     -------
@@ -84,15 +85,11 @@ def optimal_placement(
     >>> best.placement.device_loads([[[4, 3, 2, 1]]]).ravel().tolist()
     [5.0, 5.0]
     """
-    array = check_loads(loads, "optimal_placement", ndim=2)
-    n_devices = check_positive(n_devices, "n_devices", "optimal_placement")
+    owner = "optimal_placement"
+    array = check_loads(owner, loads, ndim=2)
     n_steps, n_experts = array.shape
-    if n_experts % n_devices:
-        raise complain(
-            "n_devices", "optimal_placement", f"a divisor of {n_experts} experts", n_devices
-        )
-    total = array.sum(axis=1, keepdims=True)
-    shares = np.divide(array, total, out=np.full_like(array, 1.0 / n_experts), where=total > 0)
+    n_devices = even_devices(owner, n_devices, n_experts)
+    share = shares(array, if_none=1.0 / n_experts)
     n_binary = n_experts * n_devices  # x[e, d] at e * n_devices + d, then one maximum a step
     cost = np.concatenate([np.zeros(n_binary), np.full(n_steps, 1.0 / n_steps)])
     one_device = sparse.kron(sparse.eye(n_experts), np.ones((1, n_devices)))
@@ -100,14 +97,14 @@ def optimal_placement(
     assignment = sparse.vstack([one_device, room]).tocsr()
     assignment = sparse.hstack([assignment, sparse.csr_matrix((n_experts + n_devices, n_steps))])
     wanted = np.concatenate([np.ones(n_experts), np.full(n_devices, n_experts // n_devices)])
-    device_load = sparse.kron(shares, sparse.eye(n_devices))
+    device_load = sparse.kron(share, sparse.eye(n_devices))
     step_max = sparse.kron(sparse.eye(n_steps), np.ones((n_devices, 1)))
     below_max = sparse.hstack([device_load, -step_max])
     lower = np.zeros(n_binary + n_steps)
     lower[n_binary:] = 1.0 / n_devices
     upper = np.ones(n_binary + n_steps)
-    # Devices are interchangeable, so the busiest expert may as well sit on the first.
-    busiest = int(shares.sum(axis=0).argmax())
+    # Devices are interchangeable, so that the busiest expert can be fixed on the first device.
+    busiest = int(share.sum(axis=0).argmax())
     upper[busiest * n_devices + 1 : (busiest + 1) * n_devices] = 0.0
     result = milp(
         cost,
@@ -121,11 +118,11 @@ def optimal_placement(
     )
     if result.x is None:
         raise RuntimeError(
-            f"No placement was found within {time_limit} s ({result.message}). Give fewer steps "
-            "or experts, or more time."
+            f"The solver found no placement within {time_limit} s ({result.message}). Use fewer "
+            "steps or experts, or more time."
         )
     device = result.x[:n_binary].reshape(n_experts, n_devices).argmax(axis=1)
-    value = float((shares @ np.eye(n_devices)[device]).max(axis=1).mean())
+    value = float((share @ np.eye(n_devices)[device]).max(axis=1).mean())
     bound = result.mip_dual_bound if result.mip_dual_bound is not None else 1.0 / n_devices
     return OptimalPlacement(
         Placement.from_devices(device[None], n_devices), value, max(float(bound), 1.0 / n_devices)
@@ -140,21 +137,19 @@ def swap_search(
     max_sweeps: int = 100,
     random_state: np.random.Generator | int | None = None,
 ) -> Placement:
-    """Improve the Avg Max Load of each layer by swapping pairs of experts until none helps.
+    """Improve the Avg Max Load of each layer by swaps of experts until no swap helps.
 
-    The plain baseline that an optimizer has to beat: first improvement, over all pairs of experts
-    on different devices, in random order.
+    A baseline for optimizers: first-improvement local search over all pairs of experts on
+    different devices, in random order.
 
     Parameters
     ----------
-    loads : array_like of shape (n_steps, n_layers, n_experts)
-        Tokens of each expert in each step.
-    n_devices : int
-        Each gets n_experts / n_devices experts.
+    loads, n_devices
+        As for :func:`moe_costmodel.greedy`.
     start : Placement, optional
-        Without replicas; by default :func:`moe_costmodel.greedy`.
+        A placement without replicas; by default :func:`moe_costmodel.greedy`.
     max_sweeps : int
-        Passes over all pairs, at most.
+        Maximum number of passes over all pairs.
     random_state : Generator or int, optional
         Order of the pairs.
 
@@ -175,28 +170,20 @@ def swap_search(
     >>> avg_max_load(swap_search(loads, n_devices=2, random_state=1), loads).tolist()
     [0.5]
     """
-    array = check_loads(loads, "swap_search", ndim=3)
-    max_sweeps = check_positive(max_sweeps, "max_sweeps", "swap_search")
+    array = check_loads("swap_search", loads, ndim=3)
+    max_sweeps = count("swap_search", "max_sweeps", max_sweeps)
     placement = greedy(array, n_devices) if start is None else start
-    if (placement.n_layers, placement.n_experts, placement.n_devices) != (
-        *array.shape[1:],
-        n_devices,
-    ) or placement.n_replicas:
-        raise complain(
-            "start",
-            "swap_search",
-            f"of {array.shape[1]} layers, {array.shape[2]} experts, {n_devices} devices, "
-            "no replica",
-            f"{placement.n_layers}, {placement.n_experts}, {placement.n_devices}, "
-            f"{placement.n_replicas} replicas",
-        )
+    wanted = (*array.shape[1:], n_devices, 0)
+    got = placement.n_layers, placement.n_experts, placement.n_devices, placement.n_replicas
+    if got != wanted:
+        sizes = "{} layers, {} experts, {} devices, {} replicas"
+        raise invalid("swap_search", "start", sizes.format(*got), "of " + sizes.format(*wanted))
     random = np.random.default_rng(random_state)
     devices = placement.device_of()
-    total = array.sum(axis=2, keepdims=True)
-    shares = np.divide(array, total, out=np.zeros_like(array), where=total > 0)
+    share = shares(array, if_none=0.0)
     first, second = np.triu_indices(array.shape[2], 1)
     for layer in range(array.shape[1]):
-        by_expert = np.ascontiguousarray(shares[:, layer].T)
+        by_expert = np.ascontiguousarray(share[:, layer].T)
         for _ in range(max_sweeps):
             order = random.permutation(len(first))
             if not _sweep(by_expert, devices[layer], n_devices, first[order], second[order]):
@@ -206,13 +193,13 @@ def swap_search(
 
 @numba.njit(cache=True)
 def _sweep(
-    shares: NDArray[np.float64],
-    device: NDArray[np.int64],
+    shares: Floats,
+    device: Ints,
     n_devices: int,
-    first: NDArray[np.int64],
-    second: NDArray[np.int64],
+    first: Ints,
+    second: Ints,
 ) -> bool:
-    """Try every pair once, keep what lowers the sum over steps of the largest device share."""
+    """Try every pair once; keep the swaps that lower the summed largest shares of all steps."""
     n_experts, n_steps = shares.shape
     load = np.zeros((n_devices, n_steps))
     for expert in range(n_experts):

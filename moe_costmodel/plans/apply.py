@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from moe_costmodel._checks import complain
+from moe_costmodel._checks import invalid
+from moe_costmodel.gating.rules import apply_rule
 from moe_costmodel.kernels.buffered import BufferedExperts
 from moe_costmodel.kernels.dynamic import dynamic_gating
 from moe_costmodel.kernels.experts import Experts
-from moe_costmodel.kernels.thresholds import apply_rule
 from moe_costmodel.traces.families import find_routers
 from moe_costmodel.traces.record import edit_routing
 
@@ -188,11 +188,11 @@ def apply(plan: Plan, model: Any, *, part: str | None = None) -> AppliedPlan:
         parent = model.get_submodule(name.rpartition(".")[0])
         module = getattr(parent, "experts", None)
         if module is None:
-            raise complain(
-                "model",
+            raise invalid(
                 "Plan.apply",
-                "one whose experts are beside its routers",
+                "model",
                 f"{type(parent).__name__} without them",
+                "one whose experts are beside its routers",
             )
         modules.append(module)
         experts.append(Experts.from_module(module))
@@ -296,9 +296,9 @@ def _check(
         ]
     for name, planned, actual in rows:
         if planned != actual:
-            raise complain(
-                "model",
+            raise invalid(
                 "Plan.apply",
-                f"the plan's ({plan.model}), with {name} {planned}",
+                "model",
                 f"{model}, with {name} {actual}",
+                f"the plan's ({plan.model}), with {name} {planned}",
             )

@@ -11,15 +11,13 @@ from typing import NamedTuple
 import numpy as np
 
 from moe_costmodel._arrays import Ints
-from moe_costmodel._checks import check_choice, check_positive, complain
-from moe_costmodel.buffering.replay import POLICIES
+from moe_costmodel._checks import count, invalid, one_of
 from moe_costmodel.gating.rules import GateRule
+from moe_costmodel.kernels.replacement import ONLINE_POLICIES
 from moe_costmodel.placement.placement import Placement
 
-__all__ = ["ONLINE", "Decision", "Gates", "LayerDecision", "ascending", "layer_gates"]
+__all__ = ["Decision", "Gates", "LayerDecision", "ascending", "layer_gates"]
 
-# Policies that a running system can follow; "min" sees the future.
-ONLINE = tuple(name for name in POLICIES if name != "min")
 Gates = GateRule | Sequence[GateRule | None] | None
 
 
@@ -68,10 +66,10 @@ def layer_gates(gates: Gates, n_layers: int, owner: str) -> tuple[GateRule | Non
     if gates is None or isinstance(gates, GateRule):
         gates = (gates,) * n_layers
     if len(gates) != n_layers:
-        raise complain("gates", owner, f"one per layer, {n_layers}", len(gates))
+        raise invalid(owner, "gates", len(gates), f"one per layer, {n_layers}")
     for rule in gates:
         if rule is not None and not isinstance(rule, GateRule):
-            raise complain("gates", owner, "GateRules or None", repr(rule))
+            raise invalid(owner, "gates", repr(rule), "GateRules or None")
     # Only the rule that keeps everything has the value 0.
     return tuple([None if rule is None or rule.value == 0 else rule for rule in gates])
 
@@ -135,12 +133,12 @@ class Decision:
     def __post_init__(self) -> None:
         owner = type(self).__name__
         if not isinstance(self.placement, Placement):
-            raise complain("placement", owner, "a Placement", repr(self.placement))
-        size = check_positive(self.batch_size, "batch_size", owner)
+            raise invalid(owner, "placement", repr(self.placement), "a Placement")
+        size = count(owner, "batch_size", self.batch_size)
         object.__setattr__(self, "batch_size", size)
         object.__setattr__(self, "gates", layer_gates(self.gates, self.n_layers, owner))
         object.__setattr__(self, "capacities", self._checked_capacities(owner))
-        check_choice(self.policy, ONLINE, "policy", owner)
+        one_of(owner, "policy", self.policy, ONLINE_POLICIES)
 
     def _checked_capacities(self, owner: str) -> Ints:
         shape, most = (self.n_layers, self.n_devices), self.slots_per_device
@@ -150,20 +148,20 @@ class Decision:
         if array.ndim == 1 and len(array) == shape[0]:
             array = array[:, None]
         if array.dtype.kind not in "ui" or array.shape not in ((), shape, (shape[0], 1)):
-            raise complain(
-                "capacities",
+            raise invalid(
                 owner,
-                f"integers of shape {shape} (layers, devices), one per layer, or one",
+                "capacities",
                 f"shape {array.shape}, dtype {array.dtype}",
+                f"integers of shape {shape} (layers, devices), one per layer, or one",
             )
         array = array.astype(np.int64) if array.shape == shape else np.full(shape, array, np.int64)
         if array.min() < 1 or array.max() > most:
             layer, device = (int(i) for i in np.argwhere((array < 1) | (array > most))[0])
-            raise complain(
-                "capacities",
+            raise invalid(
                 owner,
-                f"from 1 to the {most} slots of a device",
+                "capacities",
                 f"{array[layer, device]} at layer {layer}, device {device}",
+                f"from 1 to the {most} slots of a device",
             )
         return array
 

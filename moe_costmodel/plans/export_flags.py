@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from moe_costmodel._checks import check_choice, complain
+from moe_costmodel._checks import invalid, one_of
 from moe_costmodel.gating.rules import GateRule
 from moe_costmodel.objectives import quantity
 from moe_costmodel.plans.export_files import Export, refusal
@@ -34,8 +34,8 @@ Evaluate = Callable[["Plan"], Costs]
 
 def _evaluate_with(evaluate: Evaluate | None, owner: str) -> Evaluate:
     if evaluate is None:
-        raise complain(
-            "evaluate", owner, "the evaluate method of a DeploymentModel, or another", None
+        raise invalid(
+            owner, "evaluate", None, "the evaluate method of a DeploymentModel, or another"
         )
     return evaluate
 
@@ -86,7 +86,7 @@ def best_single_rule(
     """
     kinds = tuple(kinds)
     for kind in kinds:
-        check_choice(kind, ("skip", "top-p", "top-k"), "kinds", "best_single_rule")
+        one_of("best_single_rule", "kinds", kind, ("skip", "top-p", "top-k"))
     own_rules = {rule for rule in plan.gates if rule is not None}
     if len(set(plan.gates)) == 1 and all(rule.kind in kinds for rule in own_rules):
         return plan, []

@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from moe_costmodel._checks import check_choice, check_positive, complain
+from moe_costmodel._checks import count, invalid, one_of
 from moe_costmodel.objectives import OBJECTIVES, Predicted
 from moe_costmodel.plans import export_files, export_flags, files, text
 from moe_costmodel.plans.decision import Decision
@@ -84,50 +84,48 @@ class Plan(Decision):
         super().__post_init__()
         for name in ("model", "quality_kind"):
             if not isinstance(getattr(self, name), str):
-                raise complain(name, "Plan", "text", repr(getattr(self, name)))
+                raise invalid("Plan", name, repr(getattr(self, name)), "text")
         if not isinstance(self.shape, LayerShape):
-            raise complain("shape", "Plan", "a LayerShape", repr(self.shape))
-        check_choice(self.mode, ("prefill", "decode"), "mode", "Plan")
+            raise invalid("Plan", "shape", repr(self.shape), "a LayerShape")
+        one_of("Plan", "mode", self.mode, ("prefill", "decode"))
         if self.shape.n_local != self.shape.n_experts:
-            raise complain(
-                "shape", "Plan", "of the whole layer, n_local = n_experts", self.shape.n_local
+            raise invalid(
+                "Plan", "shape", self.shape.n_local, "of the whole layer, n_local = n_experts"
             )
         if self.placement.n_experts != self.shape.n_experts:
-            raise complain(
-                "placement",
+            raise invalid(
                 "Plan",
-                f"of the layer's {self.shape.n_experts} experts",
+                "placement",
                 self.placement.n_experts,
+                f"of the layer's {self.shape.n_experts} experts",
             )
-        of_node = check_positive(
-            self.devices_per_node or self.n_devices, "devices_per_node", "Plan"
-        )
+        of_node = count("Plan", "devices_per_node", self.devices_per_node or self.n_devices)
         if self.n_devices % of_node:
-            raise complain(
-                "devices_per_node", "Plan", f"a divisor of {self.n_devices} devices", of_node
+            raise invalid(
+                "Plan", "devices_per_node", of_node, f"a divisor of {self.n_devices} devices"
             )
         object.__setattr__(self, "devices_per_node", of_node)
         numbers = tuple(self.layers) or tuple(range(self.n_layers))
         good = all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in numbers)
         good = good and all(b > a for a, b in pairwise(numbers))
         if len(numbers) != self.n_layers or not good:
-            raise complain(
-                "layers", "Plan", f"{self.n_layers} ascending layer numbers", list(numbers)
+            raise invalid(
+                "Plan", "layers", list(numbers), f"{self.n_layers} ascending layer numbers"
             )
         object.__setattr__(self, "layers", numbers)
         self._check_reports()
 
     def _check_reports(self) -> None:
         for name, predicted in self.objectives.items():
-            check_choice(name, OBJECTIVES, "objectives", "Plan")
+            one_of("Plan", "objectives", name, OBJECTIVES)
             if not isinstance(predicted, Predicted):
-                raise complain("objectives", "Plan", "Predicted values", repr(predicted))
+                raise invalid("Plan", "objectives", repr(predicted), "Predicted values")
         for name in ("provenance", "versions"):
             mapping = getattr(self, name)
             if not isinstance(mapping, dict) or not all(
                 isinstance(item, str) for pair in mapping.items() for item in pair
             ):
-                raise complain(name, "Plan", "a mapping of text to text", repr(mapping))
+                raise invalid("Plan", name, repr(mapping), "a mapping of text to text")
 
     @property
     def n_nodes(self) -> int:

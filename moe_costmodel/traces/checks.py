@@ -1,96 +1,105 @@
-"""Checks of a trace's fields; an error names trace and field, what was expected and what came."""
+"""Checks of a trace's fields; an error names the trace, the field, and the entry."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from moe_costmodel._arrays import Array, Floats, Ints
+from moe_costmodel._checks import first_where, invalid_field, shape_of
+
 __all__ = [
     "MAX_EXPERTS",
     "check_ids",
+    "checked_counts",
     "checked_layers",
     "checked_lengths",
     "checked_weights",
-    "fault",
 ]
 
 # Far above any model; a damaged file that claims more would ask for terabytes of counts.
 MAX_EXPERTS = 65_536
 
 
-def fault(source: str, field: str, expected: str, got: object) -> ValueError:
-    """Return the one form of error about a field of a trace."""
-    return ValueError(f"{source}: field '{field}' must be {expected}. Got {got} instead.")
+def check_ids(ids: Array, n_experts: int, source: str) -> None:
+    """Raise unless ids (tokens, layers, k) are integers that name distinct experts of a layer."""
 
+    def invalid(got: object, expected: str) -> ValueError:
+        return invalid_field(source, "topk_ids", got, expected)
 
-def check_ids(ids: NDArray[Any], n_experts: int, source: str) -> None:
-    """Complain about ids that are no distinct experts, (tokens, layers, k)."""
     if ids.ndim != 3 or ids.dtype.kind not in "ui":
-        raise fault(
-            source,
-            "topk_ids",
-            "integers of shape (tokens, layers, k), every layer alike",
-            f"shape {ids.shape}, dtype {ids.dtype}",
-        )
+        expected = "integers of shape (tokens, layers, k), every layer alike"
+        raise invalid(shape_of(ids), expected)
     if ids.size == 0:
-        raise fault(source, "topk_ids", "of at least one token, layer and choice", ids.shape)
+        raise invalid(ids.shape, "of at least one token, layer and choice")
     if ids.shape[2] > n_experts:
-        raise fault(
-            source, "topk_ids", f"at most n_experts = {n_experts} a token", f"k = {ids.shape[2]}"
-        )
+        raise invalid(f"k = {ids.shape[2]}", f"at most n_experts = {n_experts} a token")
     if int(ids.min()) < 0 or int(ids.max()) >= n_experts:
-        place = tuple(int(i) for i in np.argwhere((ids < 0) | (ids >= n_experts))[0])
-        raise fault(source, "topk_ids", f"in 0 .. {n_experts - 1}", f"{ids[place]} at {place}")
-    if ids.shape[2] > 1:
-        ordered = np.sort(ids, axis=2)
-        twice = (ordered[:, :, 1:] == ordered[:, :, :-1]).any(axis=2)
-        if twice.any():
-            token, layer = (int(i) for i in np.argwhere(twice)[0])
-            raise fault(
-                source,
-                "topk_ids",
-                "distinct within a token",
-                f"{ids[token, layer].tolist()} at token {token}, layer {layer}",
-            )
+        wrong = first_where(ids, (ids < 0) | (ids >= n_experts))
+        raise invalid(wrong, f"in 0 .. {n_experts - 1}")
+    ordered = np.sort(ids, axis=2)
+    twice = (ordered[:, :, 1:] == ordered[:, :, :-1]).any(axis=2)
+    if twice.any():
+        token, layer = (int(i) for i in np.argwhere(twice)[0])
+        got = f"{ids[token, layer].tolist()} at token {token}, layer {layer}"
+        raise invalid(got, "distinct within a token")
 
 
 def checked_weights(
     weights: ArrayLike, ids: NDArray[np.integer], source: str
 ) -> NDArray[np.floating]:
-    """Return the weights, or complain that they are not finite floats from 0, one an id."""
+    """Return the weights, which must be finite floats from 0, one for each id."""
     array = np.asanyarray(weights)
     if array.shape != ids.shape or array.dtype.kind != "f":
-        raise fault(
-            source,
-            "topk_weights",
-            f"floats of the shape of topk_ids, {ids.shape}",
-            f"shape {array.shape}, dtype {array.dtype}",
-        )
-    good = np.isfinite(array) & (array >= 0)
-    if not good.all():
-        place = tuple(int(i) for i in np.argwhere(~good)[0])
-        raise fault(source, "topk_weights", "finite and not negative", f"{array[place]} at {place}")
+        expected = f"floats of the shape of topk_ids, {ids.shape}"
+        raise invalid_field(source, "topk_weights", shape_of(array), expected)
+    wrong = first_where(array, ~(np.isfinite(array) & (array >= 0)))
+    if wrong:
+        raise invalid_field(source, "topk_weights", wrong, "finite and not negative")
     return array
 
 
-def checked_lengths(lengths: ArrayLike, n_tokens: int, source: str) -> NDArray[np.int64]:
-    """Return the lengths, or complain that they are not positive or sum to something else."""
+def checked_counts(counts: ArrayLike, source: str) -> Floats:
+    """Return counts of shape (steps, layers, experts), which must not be negative or all zero."""
+
+    def invalid(got: object, expected: str) -> ValueError:
+        return invalid_field(source, "logical_count", got, expected)
+
+    try:
+        array = np.asarray(counts)
+        if array.dtype.kind not in "uif":
+            raise ValueError(f"dtype {array.dtype}")
+        array = array.astype(np.float64)
+    except ValueError as error:
+        raise invalid(error, "a rectangular array of numbers") from error
+    if array.ndim == 2:
+        array = array[None]
+    if array.ndim != 3 or array.size == 0:
+        raise invalid(shape_of(array), "of shape (steps, layers, experts)")
+    wrong = first_where(array, ~(np.isfinite(array) & (array >= 0)))
+    if wrong:
+        raise invalid(wrong, "finite and not negative")
+    if not array.any():
+        raise invalid("zeros only", "above zero somewhere")
+    return array
+
+
+def checked_lengths(lengths: ArrayLike, n_tokens: int, source: str) -> Ints:
+    """Return the lengths, which must be positive and sum to the number of tokens."""
     array = np.asarray(lengths)
     if array.ndim != 1 or array.dtype.kind not in "ui" or (array < 1).any():
-        raise fault(source, "sequence_lengths", "a list of positive integers", array)
+        raise invalid_field(source, "sequence_lengths", array, "a list of positive integers")
     total = sum(array.tolist())
     if total != n_tokens:
-        raise fault(source, "sequence_lengths", f"{n_tokens} tokens in all", total)
+        raise invalid_field(source, "sequence_lengths", total, f"{n_tokens} tokens in all")
     return array.astype(np.int64)
 
 
-def checked_layers(layers: ArrayLike | None, n: int, source: str) -> NDArray[np.int64]:
-    """Return the layers' numbers, by default 0 .. n - 1, or complain."""
+def checked_layers(layers: ArrayLike | None, n: int, source: str) -> Ints:
+    """Return the layers' numbers, by default 0 .. n - 1; there must be n of them."""
     if layers is None:
         return np.arange(n)
     array = np.asarray(layers)
     if array.shape != (n,) or array.dtype.kind not in "ui":
-        raise fault(source, "layers", f"{n} integers", f"shape {array.shape}, {array.dtype}")
+        raise invalid_field(source, "layers", shape_of(array), f"{n} integers")
     return array.astype(np.int64)

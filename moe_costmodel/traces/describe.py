@@ -1,56 +1,59 @@
-"""What a routing trace is like, in the terms of arXiv 2303.06182: waste, idle and hot experts."""
+"""Description of a routing trace in the terms of arXiv 2303.06182: waste, idle and hot experts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from moe_costmodel._checks import complain
+from moe_costmodel._arrays import Floats, Ints
+from moe_costmodel._checks import require
 from moe_costmodel.traces.trace import Mode, RoutingTrace
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["TraceDescription", "describe", "static_waste"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TraceDescription:
-    """The character of a trace, step by step of a server.
+    """The traffic of a trace as a server sees it, step by step.
 
     Attributes
     ----------
     source : str
-        The trace.
+        Name of the trace.
     n_steps, n_layers, n_experts : int
-        Shape of what was measured.
+        Steps, layers with tokens, and experts of a layer.
     k : int or None
-        Experts a token; None for a load-only trace.
-    size : int or None
-        Sequences (decode) or tokens (prefill) a step; None where the steps are the trace's own.
+        Experts per token; None for a load-only trace.
+    batch_size : int or None
+        Sequences (decode) or tokens (prefill) per step; None for recorded steps.
     mode : str
         "prefill", "decode", or "recorded".
     layers : ndarray of shape (n_layers,), int64
-        Which layers of the model they are.
+        Numbers of the layers within the model.
     inactive : ndarray of shape (n_layers,)
-        Mean share of the experts that a step leaves without a token (sparsity by layer).
+        Mean share of the experts that get no token in a step (sparsity by layer).
     hottest_over_mean : ndarray of shape (n_layers,)
-        Mean over steps of the hottest expert's load over the mean load.
+        Mean over steps of the hottest expert's load divided by the mean load.
     waste_factor : ndarray of shape (n_layers,)
-        Slots that static gating computes for each one used, at the smallest capacity that never
+        Slots that static gating computes for each slot used, at the smallest capacity that never
         drops a token: E C / k with C the largest share of a step's tokens that one expert takes.
     persistence : ndarray of shape (n_layers,)
         Share of a step's hot experts (the busiest tenth, at least one) that are hot in the next
-        step too. NaN where there is a single step.
+        step too. NaN if there is a single step.
     chance_persistence : float
-        What `persistence` would be if hot experts were drawn at random.
+        Expected `persistence` if hot experts were drawn at random.
     mean_load : ndarray of shape (n_layers, n_experts)
         Share of the layer's load that each expert takes.
 
     Examples
     --------
     >>> from moe_costmodel import RoutingTrace
-    >>> description = RoutingTrace.example("code").describe(size=8)
+    >>> description = RoutingTrace.example("code").describe(batch_size=8)
     >>> description.mode, description.inactive.shape
     ('decode', (6,))
     """
@@ -60,30 +63,29 @@ class TraceDescription:
     n_layers: int
     n_experts: int
     k: int | None
-    size: int | None
+    batch_size: int | None
     mode: str
-    layers: NDArray[np.int64]
-    inactive: NDArray[np.float64]
-    hottest_over_mean: NDArray[np.float64]
-    waste_factor: NDArray[np.float64]
-    persistence: NDArray[np.float64]
+    layers: Ints
+    inactive: Floats
+    hottest_over_mean: Floats
+    waste_factor: Floats
+    persistence: Floats
     chance_persistence: float
-    mean_load: NDArray[np.float64]
+    mean_load: Floats
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as JSON-ready values."""
-        values = dict(self.__dict__)
-        for name, value in values.items():
-            if isinstance(value, np.ndarray):
-                values[name] = [
-                    None if np.isscalar(v) and np.isnan(v) else v for v in value.tolist()
-                ]
-        return values
+    def to_dict(self) -> dict[str, object]:
+        """Return all attributes as values for JSON; NaN becomes None."""
+        return {
+            name: [None if v != v else v for v in value.tolist()]
+            if isinstance(value, np.ndarray)
+            else value
+            for name, value in vars(self).items()
+        }
 
     def __str__(self) -> str:
         top = "" if self.k is None else f", top-{self.k}"
-        step = {"recorded": "as recorded", "decode": f"{self.size} sequences a step"}.get(
-            self.mode, f"{self.size} tokens a step"
+        step = {"recorded": "as recorded", "decode": f"{self.batch_size} sequences per step"}.get(
+            self.mode, f"{self.batch_size} tokens per step"
         )
         lines = [
             f"{self.source}",
@@ -106,17 +108,12 @@ class TraceDescription:
                     f"{np.nanmax(values):8.3f}"
                 )
         lines.append(
-            f"  (by chance, {self.chance_persistence:.3f} of the hot experts would stay hot)"
+            f"  ({self.chance_persistence:.1%} of the hot experts would stay hot by chance)"
         )
         return "\n".join(lines)
 
-    def plot(self) -> Any:
-        """Draw load by layer and expert, sparsity by layer, skew and persistence.
-
-        Returns
-        -------
-        matplotlib.figure.Figure
-        """
+    def plot(self) -> Figure:
+        """Draw load by layer and expert, sparsity by layer, skew and persistence."""
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(11, 7), layout="constrained")
@@ -142,23 +139,19 @@ class TraceDescription:
 
 
 def describe(
-    trace: RoutingTrace, size: int | None = None, mode: Mode = "decode"
+    trace: RoutingTrace, batch_size: int | None = None, mode: Mode = "decode"
 ) -> TraceDescription:
-    """Characterize a trace as the paper does its workloads (arXiv 2303.06182, section 3).
+    """Describe a trace as the paper describes its workloads (arXiv 2303.06182, section 3).
 
     Parameters
     ----------
     trace : RoutingTrace
-        Any trace; a load-only one is described by its recorded steps.
-    size : int, optional
-        Sequences decoded together, or tokens of a prefill step. By default 8 sequences (fewer
-        where the trace has fewer) or 256 tokens.
+        The trace; a load-only trace is described by its recorded steps.
+    batch_size : int, optional
+        Sequences decoded together, or tokens of a prefill step. By default 8 sequences or 256
+        tokens, or all that the trace has if these are fewer.
     mode : {"prefill", "decode"}
         How tokens form steps; see :meth:`RoutingTrace.steps`.
-
-    Returns
-    -------
-    TraceDescription
 
     Raises
     ------
@@ -166,13 +159,13 @@ def describe(
         If no step of that size is full.
     """
     if trace.is_load_only:
-        loads, label, k = trace.loads(size), "recorded", None
+        loads, label, k = trace.loads(batch_size), "recorded", None
     else:
-        if size is None:
-            size = min(8, len(trace.sequence_lengths)) if mode == "decode" else 256
-            size = min(size, trace.n_tokens)
-        loads, label, k = trace.loads(size, mode), mode, trace.k
-    # Layers that routed nothing (dense ones in a published dump) have no character.
+        if batch_size is None:
+            batch_size = min(8, len(trace.sequence_lengths)) if mode == "decode" else 256
+            batch_size = min(batch_size, trace.n_tokens)
+        loads, label, k = trace.loads(batch_size, mode), mode, trace.k
+    # Layers without tokens (dense layers in a published dump) are left out.
     busy = loads.sum(axis=(0, 2)) > 0
     loads = loads[:, busy]
     totals = loads.sum(axis=2)
@@ -192,7 +185,7 @@ def describe(
         n_layers=loads.shape[1],
         n_experts=trace.n_experts,
         k=k,
-        size=size,
+        batch_size=batch_size,
         mode=label,
         layers=trace.layers[busy],
         inactive=(loads == 0).mean(axis=(0, 2)),
@@ -211,15 +204,15 @@ def static_waste(n_experts: int, k: int, capacity_factor: float) -> float:
     Parameters
     ----------
     n_experts, k : int
-        Experts of a layer and those a token is sent to.
+        Experts of a layer, and experts that each token is sent to.
     capacity_factor : float
         Tokens that each expert computes, as a share of the step's tokens.
 
     Returns
     -------
     float
-        Token slots computed for each one needed: 12.8 for the paper's LM (512, 2, 0.05), 64 for
-        its MT model (128, 2, 1).
+        Token slots computed for each slot needed: 12.8 for the paper's language model (512, 2,
+        0.05), 64 for its translation model (128, 2, 1).
 
     Raises
     ------
@@ -232,8 +225,6 @@ def static_waste(n_experts: int, k: int, capacity_factor: float) -> float:
     >>> static_waste(n_experts=512, k=2, capacity_factor=0.05)
     12.8
     """
-    if not 0 < k <= n_experts:
-        raise complain("k", "static_waste", f"in 1 .. {n_experts}", k)
-    if not capacity_factor > 0:
-        raise complain("capacity_factor", "static_waste", "positive", capacity_factor)
+    require("static_waste", "k", k, 0 < k <= n_experts, f"in 1 .. {n_experts}")
+    require("static_waste", "capacity_factor", capacity_factor, capacity_factor > 0, "positive")
     return n_experts * capacity_factor / k

@@ -1,40 +1,22 @@
-"""Reading and writing routing traces: npz, SGLang recorder dumps, JSON counts. Runs no code."""
+"""Reading and writing routing traces: npz, SGLang dumps, JSON counts. No file can run code.
+
+A damaged file makes the readers of numpy and torch raise errors of nearly every kind.
+"""
 
 from __future__ import annotations
 
-import json
 import struct
-import tokenize
 import zipfile
-import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from moe_costmodel.traces.checks import fault
+from moe_costmodel._arrays import Array
+from moe_costmodel._checks import invalid, invalid_field, read_json
 from moe_costmodel.traces.sglang import as_array, from_detail_dump
 from moe_costmodel.traces.trace import RoutingTrace
 
 __all__ = ["load_trace", "save_trace"]
-
-_BROKEN = (
-    OSError,
-    EOFError,
-    KeyError,
-    ValueError,
-    TypeError,
-    NotImplementedError,
-    RuntimeError,
-    OverflowError,
-    MemoryError,
-    SyntaxError,
-    struct.error,
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 def load_trace(path: str | Path, *, mmap: bool = False) -> RoutingTrace:
@@ -44,7 +26,7 @@ def load_trace(path: str | Path, *, mmap: bool = False) -> RoutingTrace:
     ----------
     path : str or Path
         - ``.npz``: ``topk_ids`` and ``n_experts``, optionally ``topk_weights``,
-          ``sequence_lengths`` and ``layers`` (what :func:`save_trace` writes), or
+          ``sequence_lengths`` and ``layers`` (as :func:`save_trace` writes them), or
           ``logical_count``.
         - ``.pt``: a dump of SGLang's expert distribution recorder, read with
           ``weights_only=True``. Modes *stat* and *stat_approx* (``logical_count``) and *per_pass*
@@ -53,12 +35,8 @@ def load_trace(path: str | Path, *, mmap: bool = False) -> RoutingTrace:
           back to logical ones.
         - ``.json``: ``logical_count`` of shape (layers, experts) or (steps, layers, experts).
     mmap : bool
-        Map ids and weights of an npz from disk instead of reading them; only where they are
-        stored uncompressed (``save(..., compress=False)``).
-
-    Returns
-    -------
-    RoutingTrace
+        Map ids and weights of an npz from disk instead of reading them; the file must be
+        uncompressed (``save(..., compress=False)``).
 
     Raises
     ------
@@ -69,7 +47,7 @@ def load_trace(path: str | Path, *, mmap: bool = False) -> RoutingTrace:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: there is no such file to load a trace from.")
+        raise FileNotFoundError(f"{path}: the file of the trace does not exist.")
     readers = {".npz": _load_npz, ".pt": _load_pt, ".json": _load_json}
     if path.suffix not in readers:
         raise ValueError(
@@ -89,11 +67,11 @@ def save_trace(trace: RoutingTrace, path: str | Path, *, compress: bool = True) 
     Parameters
     ----------
     trace : RoutingTrace
-        What to write.
+        The trace.
     path : str or Path
-        Where to; must end in ``.npz``.
+        File to write; must end in ``.npz``.
     compress : bool
-        Compress it. Uncompressed files can be memory-mapped by :func:`load_trace`.
+        Compress the file. :func:`load_trace` can map uncompressed files from disk.
 
     Returns
     -------
@@ -107,17 +85,17 @@ def save_trace(trace: RoutingTrace, path: str | Path, *, compress: bool = True) 
     """
     path = Path(path)
     if path.suffix != ".npz":
-        raise ValueError(f"The 'path' parameter of save must end in .npz. Got {path} instead.")
-    arrays: dict[str, Any] = {"layers": trace.layers.astype(np.int32)}
+        raise invalid("save", "path", path, "a file that ends in .npz")
+    arrays: dict[str, Array] = {"layers": trace.layers.astype(np.int32)}
     if trace.is_load_only:
         arrays["logical_count"] = trace.loads()
     else:
-        arrays["n_experts"] = np.int64(trace.n_experts)
+        arrays["n_experts"] = np.asarray(np.int64(trace.n_experts))
         arrays["topk_ids"] = trace.topk_ids.astype(np.min_scalar_type(trace.n_experts - 1))
         arrays["sequence_lengths"] = trace.sequence_lengths.astype(np.int32)
         if trace.has_weights:
             arrays["topk_weights"] = trace.topk_weights
-    (np.savez_compressed if compress else np.savez)(path, **arrays)
+    (np.savez_compressed if compress else np.savez)(path, **arrays)  # type: ignore[arg-type]
     return path
 
 
@@ -125,10 +103,10 @@ def _load_npz(path: Path, *, mmap: bool = False) -> RoutingTrace:
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name[:-4] for name in archive.namelist() if name.endswith(".npy")]
-    except _BROKEN as error:
+    except Exception as error:
         raise ValueError(
-            f"{path}: must be a complete npz file (a zip of arrays). Got {_said(error)} instead; "
-            "it may have been cut short."
+            f"{path}: must be a complete npz file (a zip of arrays). Got {_message(error)} "
+            "instead; the file may have been cut short."
         ) from error
     if "topk_ids" not in names:
         if "logical_count" in names:
@@ -136,12 +114,13 @@ def _load_npz(path: Path, *, mmap: bool = False) -> RoutingTrace:
             return RoutingTrace.from_counts(
                 _member(path, "logical_count"), layers=layers, source=str(path)
             )
-        raise fault(str(path), "topk_ids", "present (or logical_count)", f"fields {sorted(names)}")
+        fields = f"fields {sorted(names)}"
+        raise invalid_field(path, "topk_ids", fields, "present (or logical_count)")
     if "n_experts" not in names:
-        raise fault(str(path), "n_experts", "present", f"fields {sorted(names)}")
+        raise invalid_field(path, "n_experts", f"fields {sorted(names)}", "present")
     n_experts = _member(path, "n_experts")
     if n_experts.ndim != 0 or n_experts.dtype.kind not in "ui" or n_experts < 1:
-        raise fault(str(path), "n_experts", "a positive integer", repr(n_experts))
+        raise invalid_field(path, "n_experts", repr(n_experts), "a positive integer")
     big = {
         name: _mapped(path, name) if mmap else _member(path, name)
         for name in ("topk_ids", "topk_weights")
@@ -157,23 +136,24 @@ def _load_npz(path: Path, *, mmap: bool = False) -> RoutingTrace:
     )
 
 
-def _member(path: Path, name: str) -> NDArray[Any]:
+def _member(path: Path, name: str) -> Array:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return np.asarray(archive[name])
-    except _BROKEN as error:
-        raise fault(str(path), name, "a complete array without pickles", _said(error)) from error
+    except Exception as error:
+        expected = "a complete array without pickles"
+        raise invalid_field(path, name, _message(error), expected) from error
 
 
-def _mapped(path: Path, name: str) -> NDArray[Any]:
+def _mapped(path: Path, name: str) -> Array:
     """Map one uncompressed member of an npz."""
     try:
         with zipfile.ZipFile(path) as archive, path.open("rb") as file:
             member = archive.getinfo(f"{name}.npy")
             if member.compress_type != zipfile.ZIP_STORED:
                 raise ValueError("a compressed array; save it with compress=False to map it")
-            # The local header repeats the name and may carry an extra field of another length
-            # than the central directory's, so the offset of the data has to be read there.
+            # The extra field of the local header may have another length than that of the central
+            # directory, so the offset of the data must be read from the local header.
             file.seek(member.header_offset)
             name_length, extra_length = struct.unpack("<26xHH", file.read(30))
             file.seek(member.header_offset + 30 + name_length + extra_length)
@@ -186,42 +166,37 @@ def _mapped(path: Path, name: str) -> NDArray[Any]:
             if dtype.hasobject:
                 raise ValueError("an array of Python objects")
             return np.memmap(path, dtype, "r", file.tell(), shape, order="F" if fortran else "C")
-    except _BROKEN as error:
-        raise fault(str(path), name, "an uncompressed array", _said(error)) from error
+    except Exception as error:
+        raise invalid_field(path, name, _message(error), "an uncompressed array") from error
 
 
-def _said(error: BaseException) -> str:
+def _message(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 def _load_json(path: Path) -> RoutingTrace:
-    try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: must be JSON. Got {_said(error)} instead.") from error
+    content = read_json(path)
     if not isinstance(content, dict) or "logical_count" not in content:
         keys = sorted(content) if isinstance(content, dict) else type(content).__name__
-        raise fault(str(path), "logical_count", "present", keys)
+        raise invalid_field(path, "logical_count", keys, "present")
     return RoutingTrace.from_counts(content["logical_count"], source=str(path))
 
 
 def _load_pt(path: Path) -> RoutingTrace:
-    import pickle
-
     import torch
 
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, IndexError, *_BROKEN) as error:
+    except Exception as error:
         raise ValueError(
             f"{path}: must be a torch file of plain tensors and containers, readable with "
-            f"weights_only=True. Got {_said(error).splitlines()[0]} instead; it is damaged, or "
-            "would need to run code from the file, which is never done."
+            f"weights_only=True. Got {_message(error).splitlines()[0]} instead; the file is "
+            "damaged, or loading it would run code."
         ) from error
     if isinstance(content, dict) and "logical_count" in content:
         counts = as_array(str(path), "logical_count", content["logical_count"])
         return RoutingTrace.from_counts(counts, source=str(path))
     if isinstance(content, dict) and "records" in content:
         return from_detail_dump(content, source=str(path))
-    found = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
-    raise fault(str(path), "logical_count", "present (or records)", found)
+    keys = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
+    raise invalid_field(path, "logical_count", keys, "present (or records)")

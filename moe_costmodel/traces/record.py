@@ -1,43 +1,52 @@
-"""Recording, or editing, the routing of a model while it runs, by hooks on its routers."""
+"""Recording or editing the routing of a running model through hooks on its routers."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import Module
 
-from moe_costmodel._checks import complain
-from moe_costmodel.traces.families import Family, Routing, count_experts, find_routers
+from moe_costmodel._checks import invalid
+from moe_costmodel.traces.families import (
+    Family,
+    RouterOutput,
+    Routing,
+    count_experts,
+    find_routers,
+)
 from moe_costmodel.traces.trace import RoutingTrace
 
-__all__ = ["edit_routing", "record"]
+__all__ = ["Batch", "edit_routing", "record"]
+
+Batch: TypeAlias = Tensor | Mapping[str, Tensor]
 
 
 def record(
-    model: Any,
-    batches: Iterable[Any],
+    model: Module,
+    batches: Iterable[Batch],
     *,
     part: str | None = None,
     source: str | None = None,
 ) -> RoutingTrace:
-    """Run a model on batches and return what its routers chose.
+    """Run a model on batches and return the choices of its routers.
 
     Parameters
     ----------
     model : Module
-        A Hugging Face MoE model of one of :data:`moe_costmodel.FAMILIES`, one whose
-        routers answer alike (logits, weights, indices), or the packaged example model.
+        A Hugging Face MoE model of one of :data:`moe_costmodel.FAMILIES`, a model whose routers
+        return the same (logits, weights, indices), or the packaged example model.
     batches : iterable
         Each a Tensor of token ids [batch, length], or a mapping of the model's arguments
-        (``input_ids``, ``attention_mask``, ``decoder_input_ids``, ...). Every row is a sequence;
-        where an attention mask marks padding, the padding is left out.
+        (``input_ids``, ``attention_mask``, ``decoder_input_ids``, ...). Every row is a sequence.
+        Padding that an attention mask marks is left out.
     part : {"encoder", "decoder"}, optional
-        Which half of an encoder-decoder model to record; required there.
+        Half of an encoder-decoder model to record; required for such a model.
     source : str, optional
         Name of the trace; by default the model's class.
 
@@ -45,7 +54,7 @@ def record(
     -------
     RoutingTrace
         With weights, as the model used them. A choice that the model's own capacity dropped
-        (Switch, NLLB-MoE) is kept, with weight 0: it is what the router asked for.
+        (Switch, NLLB-MoE) is kept with weight 0, since the router asked for it.
 
     Raises
     ------
@@ -54,8 +63,8 @@ def record(
 
     Notes
     -----
-    NLLB-MoE's experts are computed as its routers ask while it is recorded or edited, which
-    transformers 5.24 doesn't: it sends every token to experts 0 and 1.
+    transformers 5.24 sends every token of NLLB-MoE to experts 0 and 1. While such a model is
+    recorded or edited, its experts are computed as its routers ask.
     """
     source = source or type(model).__name__
     if type(model).__name__ == "ExampleModel":
@@ -66,24 +75,24 @@ def record(
     def watch(name: str, ids: Tensor, weights: Tensor) -> None:
         collected[name].append((ids.cpu(), weights.float().cpu()))
 
-    kept: list[Tensor] = []
+    masks: list[Tensor] = []
     lengths: list[int] = []
     device = next(model.parameters()).device
     for batch in batches:
-        arguments = dict(batch) if hasattr(batch, "keys") else {"input_ids": batch}
+        arguments = dict(batch) if isinstance(batch, Mapping) else {"input_ids": batch}
         arguments = {
             name: value.to(device) if isinstance(value, Tensor) else value
             for name, value in arguments.items()
         }
         mask = _token_mask(arguments, part)
-        kept.append(mask.flatten())
+        masks.append(mask.flatten())
         lengths += [n for n in mask.sum(dim=1).tolist() if n]
-        # Only here: whoever makes the batches may run the model too, to generate its answers.
+        # The hooks stay for this call only, because `batches` may run the model to generate text.
         with _hooks(model, family, routers, watch), torch.no_grad():
             model(**arguments)
     return _assemble(
         list(collected.values()),
-        kept,
+        masks,
         lengths,
         n_experts=count_experts(routers),
         layers=_layer_numbers(list(routers)),
@@ -93,17 +102,17 @@ def record(
 
 @contextmanager
 def edit_routing(
-    model: Any, rule: Callable[[int, Tensor, Tensor], Routing], *, part: str | None = None
+    model: Module, rule: Callable[[int, Tensor, Tensor], Routing], *, part: str | None = None
 ) -> Iterator[None]:
-    """Change what a model's routers choose, while the context lasts.
+    """Change the choices of a model's routers while the context lasts.
 
     Parameters
     ----------
     model : Module
         A Hugging Face model, as for :func:`record`.
     rule : callable
-        ``rule(layer, ids [S, k], weights [S, k]) -> (ids, weights)``; layers count from 0. A
-        weight of 0 takes an expert out of the sum (though the model may still compute it).
+        ``rule(layer, ids [S, k], weights [S, k]) -> (ids, weights)``; the first layer is 0. A
+        weight of 0 takes an expert out of the sum, though the model may still compute it.
     part : {"encoder", "decoder"}, optional
         As for :func:`record`.
 
@@ -138,20 +147,20 @@ def edit_routing(
 
 @contextmanager
 def _hooks(
-    model: Any,
+    model: Module,
     family: Family,
-    routers: dict[str, Any],
+    routers: dict[str, Module],
     act: Callable[[str, Tensor, Tensor], Routing | None],
 ) -> Iterator[None]:
-    """Call `act` on every router's answer; put what it returns in the answer's place."""
+    """Call `act` on every router's choices; if it returns others, they replace the choices."""
 
-    def hook_of(name: str) -> Callable[[Any, Any, Any], Any]:
-        def hook(module: Any, inputs: Any, output: Any) -> Any:
+    def hook_of(name: str) -> Callable[[Module, object, RouterOutput], RouterOutput | None]:
+        def hook(module: Module, inputs: object, output: RouterOutput) -> RouterOutput | None:
             try:
                 ids, weights = family.read(output)
             except ValueError as error:
                 kind = type(module).__name__
-                raise complain("model", "record", "of a known family", f"{kind}: {error}") from None
+                raise invalid("record", "model", f"{kind}: {error}", "of a known family") from None
             changed = act(name, ids, weights)
             return None if changed is None else family.write(output, *changed)
 
@@ -159,9 +168,9 @@ def _hooks(
 
     handles = [router.register_forward_hook(hook_of(name)) for name, router in routers.items()]
     handles += [
-        module.register_forward_hook(family.mend)
+        module.register_forward_hook(family.fix)
         for module in model.modules()
-        if family.mend is not None and type(module).__name__ == family.experts
+        if family.fix is not None and type(module).__name__ == family.experts
     ]
     try:
         yield
@@ -170,32 +179,32 @@ def _hooks(
             handle.remove()
 
 
-def _token_mask(arguments: dict[str, Any], part: str | None) -> Tensor:
-    """Return which positions of a batch are tokens, (batch, length), bool."""
+def _token_mask(arguments: Mapping[str, Tensor], part: str | None) -> Tensor:
+    """Return the positions of a batch that are tokens, (batch, length), bool."""
     prefix = "decoder_" if part == "decoder" else ""
     ids = arguments.get(f"{prefix}input_ids")
     if ids is None:
-        raise complain("batches", "record", f"of mappings with {prefix}input_ids", list(arguments))
+        raise invalid("record", "batches", list(arguments), f"of mappings with {prefix}input_ids")
     mask = arguments.get(f"{prefix}attention_mask")
     return torch.ones_like(ids, dtype=torch.bool) if mask is None else mask.bool()
 
 
-def _record_example(model: Any, batches: Iterable[Any], source: str) -> RoutingTrace:
+def _record_example(model: Module, batches: Iterable[Tensor], source: str) -> RoutingTrace:
     collected: list[list[Routing]] = [[] for _ in range(model.config.num_hidden_layers)]
 
     def watch(layer: int, weights: Tensor, ids: Tensor) -> Routing:
         collected[layer].append((ids, weights))
         return weights, ids
 
-    kept, lengths = [], []
+    masks, lengths = [], []
     with torch.no_grad():
         for batch in batches:
-            kept.append(torch.ones(batch.numel(), dtype=torch.bool))
+            masks.append(torch.ones(batch.numel(), dtype=torch.bool))
             lengths += [batch.shape[1]] * batch.shape[0]
             model(batch, gate=watch)
     return _assemble(
         collected,
-        kept,
+        masks,
         lengths,
         n_experts=model.config.num_local_experts,
         layers=list(range(len(collected))),
@@ -205,7 +214,7 @@ def _record_example(model: Any, batches: Iterable[Any], source: str) -> RoutingT
 
 def _assemble(
     collected: list[list[Routing]],
-    kept: list[Tensor],
+    masks: list[Tensor],
     lengths: list[int],
     *,
     n_experts: int,
@@ -213,8 +222,8 @@ def _assemble(
     source: str,
 ) -> RoutingTrace:
     if not lengths:
-        raise complain("batches", "record", "at least one batch with a token", "none")
-    mask = torch.cat(kept).cpu()
+        raise invalid("record", "batches", "none", "at least one batch with a token")
+    mask = torch.cat(masks).cpu()
     ids = torch.stack([torch.cat([i for i, _ in layer]) for layer in collected], dim=1)[mask]
     weights = torch.stack([torch.cat([w for _, w in layer]) for layer in collected], dim=1)[mask]
     return RoutingTrace(
@@ -228,8 +237,8 @@ def _assemble(
 
 
 def _layer_numbers(names: list[str]) -> list[int]:
-    """Return each router's block in its model, as its name says."""
+    """Return the number of each router's block in the model, read from the router's name."""
     numbers = [re.findall(r"(?:layers|block|h)\.(\d+)\.", name) for name in names]
     if all(numbers):
-        return [int(found[0]) for found in numbers]
+        return [int(first) for first, *_ in numbers]
     return list(range(len(names)))

@@ -1,123 +1,116 @@
-"""Dumps of SGLang's expert distribution recorder that hold a record a forward pass."""
+"""Reading dumps of SGLang's expert distribution recorder with one record per forward pass."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from moe_costmodel.traces.checks import fault
+from moe_costmodel._arrays import Array, Floats, Ints
+from moe_costmodel._checks import invalid_field, shape_of
 from moe_costmodel.traces.trace import RoutingTrace
 
 __all__ = ["as_array", "from_detail_dump"]
 
+_MAP = "last_physical_to_logical_map"
 
-def as_array(source: str, field: str, value: Any) -> NDArray[Any]:
-    """Return a tensor or list of a dump as an array, or complain."""
+
+def as_array(source: str, field: str, value: object) -> Array:
+    """Return a tensor or list of a dump as an array; an error names the field."""
     try:
         return np.asarray(value.numpy() if hasattr(value, "numpy") else value)
     except (ValueError, TypeError, RuntimeError, OverflowError) as error:
-        raise fault(source, field, "a plain tensor", f"{type(error).__name__}: {error}") from error
+        got = f"{type(error).__name__}: {error}"
+        raise invalid_field(source, field, got, "a plain tensor") from error
 
 
-def from_detail_dump(content: dict[Any, Any], *, source: str) -> RoutingTrace:
-    """Turn a dump with a record a forward pass into a trace.
+def from_detail_dump(content: Mapping[object, object], *, source: str) -> RoutingTrace:
+    """Return the trace of a dump with one record per forward pass.
 
     Parameters
     ----------
     content : dict
-        With ``records`` and ``last_physical_to_logical_map``, as modes *per_token* and *per_pass*
-        write them.
+        ``records`` and ``last_physical_to_logical_map``, as modes *per_token* and *per_pass* write
+        them.
     source : str
-        The file, for messages.
+        Name of the file in messages.
 
     Raises
     ------
     ValueError
-        If a field is missing or wrong; the message names it.
+        If a field is missing or wrong. The message names the field.
     """
     records = content["records"]
     if not isinstance(records, Sequence) or isinstance(records, str | bytes) or not records:
-        raise fault(source, "records", "a non-empty list", type(records).__name__)
-    to_logical = as_array(
-        source, "last_physical_to_logical_map", content.get("last_physical_to_logical_map")
-    )
+        raise invalid_field(source, "records", type(records).__name__, "a non-empty list")
+    to_logical = as_array(source, _MAP, content.get(_MAP))
     if to_logical.ndim != 2 or to_logical.dtype.kind not in "ui" or to_logical.size == 0:
-        raise fault(
-            source,
-            "last_physical_to_logical_map",
-            "integers of shape (layers, physical experts)",
-            f"shape {to_logical.shape}, dtype {to_logical.dtype}",
-        )
+        expected = "integers of shape (layers, physical experts)"
+        raise invalid_field(source, _MAP, shape_of(to_logical), expected)
     if to_logical.min() < 0 or to_logical.max() >= to_logical.shape[1]:
-        raise fault(
-            source,
-            "last_physical_to_logical_map",
-            f"in 0 .. {to_logical.shape[1] - 1}",
-            f"{to_logical.min()} .. {to_logical.max()}",
-        )
-    first = records[0]
-    if isinstance(first, dict) and "topk_ids_of_layer" in first:
+        got = f"{to_logical.min()} .. {to_logical.max()}"
+        raise invalid_field(source, _MAP, got, f"in 0 .. {to_logical.shape[1] - 1}")
+    if isinstance(records[0], dict) and "topk_ids_of_layer" in records[0]:
         return _tokens(records, to_logical, source)
     return _counts(records, to_logical, source)
 
 
-def _tokens(records: Sequence[Any], to_logical: NDArray[np.integer], source: str) -> RoutingTrace:
-    """Put the choices of every token in the order of sequences (-1 marks what was not routed)."""
+def _tokens(
+    records: Sequence[Mapping[str, object]], to_logical: NDArray[np.integer], source: str
+) -> RoutingTrace:
+    """Return the choices of all tokens, ordered by sequence (-1 marks a missing choice)."""
+
+    def invalid(got: object, expected: str) -> ValueError:
+        return invalid_field(source, "topk_ids_of_layer", got, expected)
+
     passes = [
         _physical_ids(source, i, record, to_logical.shape) for i, record in enumerate(records)
     ]
     if len({ids.shape[2] for ids in passes}) > 1:
-        raise fault(
-            source, "topk_ids_of_layer", "as wide in every record", {i.shape[2] for i in passes}
-        )
+        raise invalid({ids.shape[2] for ids in passes}, "as wide in every record")
     order, lengths = _sequences(source, records, [len(ids) for ids in passes])
     physical = np.concatenate(passes)[order]
     routed_layers = (physical >= 0).any(axis=(0, 2))
     used = (physical[:, routed_layers] >= 0).any(axis=(0, 1))
     if not used.any():
-        raise fault(source, "topk_ids_of_layer", "routed somewhere", "-1 only")
+        raise invalid("-1 only", "routed somewhere")
     physical = physical[:, routed_layers][:, :, used]
-    kept = (physical >= 0).all(axis=(1, 2))
-    if not kept.any():
-        raise fault(source, "topk_ids_of_layer", "complete for some token", "a -1 in every token")
+    complete = (physical >= 0).all(axis=(1, 2))
+    if not complete.any():
+        raise invalid("a -1 in every token", "complete for some token")
     layers = np.flatnonzero(routed_layers)
     logical = np.stack(
-        [to_logical[layer][physical[kept, i]] for i, layer in enumerate(layers)], axis=1
+        [to_logical[layer][physical[complete, i]] for i, layer in enumerate(layers)], axis=1
     )
-    sequence = np.repeat(np.arange(len(lengths)), lengths)[kept]
-    lengths = np.unique(sequence, return_counts=True)[1]
+    sequence = np.repeat(np.arange(len(lengths)), lengths)[complete]
     return RoutingTrace(
         logical,
         n_experts=int(to_logical.max()) + 1,
-        sequence_lengths=lengths,
+        sequence_lengths=np.unique(sequence, return_counts=True)[1],
         layers=layers,
         source=source,
     )
 
 
-def _counts(records: Sequence[Any], to_logical: NDArray[np.integer], source: str) -> RoutingTrace:
-    """Add each pass's tokens of physical experts up by logical expert; a pass is a step."""
+def _counts(
+    records: Sequence[object], to_logical: NDArray[np.integer], source: str
+) -> RoutingTrace:
+    """Return the tokens of each logical expert in each pass; a pass is a step."""
     n_experts = int(to_logical.max()) + 1
     layer = np.arange(len(to_logical))[:, None]
-    steps: dict[object, NDArray[np.float64]] = {}
+    steps: dict[object, Floats] = {}
     for i, record in enumerate(records):
         field = f"records[{i}].global_physical_count"
         if not isinstance(record, dict) or "global_physical_count" not in record:
-            raise fault(source, field, "present (or topk_ids_of_layer)", "none")
+            raise invalid_field(source, field, "none", "present (or topk_ids_of_layer)")
         counts = as_array(source, field, record["global_physical_count"])
         if counts.shape != to_logical.shape or counts.dtype.kind not in "ui":
-            raise fault(
-                source,
-                field,
-                f"integers of shape {to_logical.shape}, that of last_physical_to_logical_map",
-                f"shape {counts.shape}, dtype {counts.dtype}",
-            )
+            expected = f"integers of shape {to_logical.shape}, that of {_MAP}"
+            raise invalid_field(source, field, shape_of(counts), expected)
         if counts.min() < 0:
-            raise fault(source, field, "0 or more tokens", counts.min())
-        # A pass may be recorded in parts, under the same number.
+            raise invalid_field(source, field, counts.min(), "0 or more tokens")
+        # A pass may be recorded in several parts with the same number.
         number = record.get("forward_pass_id")
         key: object = number if isinstance(number, int) else (i,)
         step = steps.setdefault(key, np.zeros((len(to_logical), n_experts)))
@@ -126,59 +119,49 @@ def _counts(records: Sequence[Any], to_logical: NDArray[np.integer], source: str
 
 
 def _physical_ids(
-    source: str, i: int, record: Any, map_shape: tuple[int, ...]
+    source: str, i: int, record: object, map_shape: tuple[int, ...]
 ) -> NDArray[np.integer]:
+    """Return the choices of one pass, (tokens, layers, k)."""
+    field = f"records[{i}].topk_ids_of_layer"
     if not isinstance(record, dict) or "topk_ids_of_layer" not in record:
-        raise fault(
-            source, f"records[{i}].topk_ids_of_layer", "present (as in the first record)", "none"
-        )
-    ids = as_array(source, f"records[{i}].topk_ids_of_layer", record["topk_ids_of_layer"])
+        raise invalid_field(source, field, "none", "present (as in the first record)")
+    ids = as_array(source, field, record["topk_ids_of_layer"])
     if ids.ndim != 3 or ids.dtype.kind != "i" or len(ids) != map_shape[0]:
-        raise fault(
-            source,
-            f"records[{i}].topk_ids_of_layer",
-            f"signed integers of shape ({map_shape[0]} layers, tokens, k)",
-            f"shape {ids.shape}, dtype {ids.dtype}",
-        )
+        expected = f"signed integers of shape ({map_shape[0]} layers, tokens, k)"
+        raise invalid_field(source, field, shape_of(ids), expected)
     if ids.size and (ids.min() < -1 or ids.max() >= map_shape[1]):
-        raise fault(
-            source,
-            f"records[{i}].topk_ids_of_layer",
-            f"in -1 .. {map_shape[1] - 1}",
-            f"{ids.min()} .. {ids.max()}",
-        )
+        expected = f"in -1 .. {map_shape[1] - 1}"
+        raise invalid_field(source, field, f"{ids.min()} .. {ids.max()}", expected)
     return ids.transpose(1, 0, 2)
 
 
 def _sequences(
-    source: str, records: Sequence[Any], sizes: list[int]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Order the tokens of the recorded passes by sequence.
+    source: str, records: Sequence[Mapping[str, object]], sizes: list[int]
+) -> tuple[Ints, Ints]:
+    """Return the order of the recorded tokens by sequence, and the length of each sequence.
 
-    The recorder keeps no request ids. A prefill pass says how long its sequences are; in a decode
-    pass, the token in a slot continues the slot's sequence where its position is the next one.
+    The recorder keeps no request ids. A prefill pass records the lengths of its sequences. In a
+    decode pass, a token continues the sequence of its slot if its position is the next one.
     """
     sequences: list[list[int]] = []
     slots: dict[int, tuple[int, int]] = {}
     first = 0
     for i, (record, size) in enumerate(zip(records, sizes, strict=True)):
-        lengths = record.get("extend_seq_lens")
-        positions = record.get("positions")
-        if lengths is not None:
-            lengths = as_array(source, f"records[{i}].extend_seq_lens", lengths)
+        if (recorded := record.get("extend_seq_lens")) is not None:
+            field = f"records[{i}].extend_seq_lens"
+            lengths = as_array(source, field, recorded)
             if lengths.dtype.kind not in "ui" or lengths.ndim != 1 or lengths.sum() != size:
-                raise fault(
-                    source, f"records[{i}].extend_seq_lens", f"{size} tokens in all", lengths
-                )
+                raise invalid_field(source, field, lengths, f"{size} tokens in all")
             for part in np.split(np.arange(first, first + size), np.cumsum(lengths)[:-1]):
                 sequences.append(part.tolist())
             slots.clear()
-        elif positions is None:
+        elif (recorded := record.get("positions")) is None:
             sequences.append(list(range(first, first + size)))
         else:
-            positions = as_array(source, f"records[{i}].positions", positions)
+            field = f"records[{i}].positions"
+            positions = as_array(source, field, recorded)
             if positions.shape != (size,) or positions.dtype.kind not in "ui":
-                raise fault(source, f"records[{i}].positions", f"{size} integers", positions.shape)
+                raise invalid_field(source, field, positions.shape, f"{size} integers")
             for slot, position in enumerate(positions.tolist()):
                 sequence, last = slots.get(slot, (-1, -2))
                 if position != last + 1:

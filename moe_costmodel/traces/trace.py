@@ -1,47 +1,58 @@
-"""RoutingTrace: which experts a router chose, token by token, and what follows from it alone."""
+"""RoutingTrace: the experts that a model's routers chose, token by token."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
-import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from moe_costmodel._checks import check_choice, check_fraction, check_positive
+from moe_costmodel._arrays import Array, Bools, Floats, Ints
+from moe_costmodel._checks import (
+    check_fraction,
+    count,
+    invalid,
+    invalid_field,
+    one_of,
+    shape_of,
+)
 from moe_costmodel.traces.checks import (
     MAX_EXPERTS,
     check_ids,
+    checked_counts,
     checked_layers,
     checked_lengths,
     checked_weights,
-    fault,
 )
+from moe_costmodel.traces.steps import count_choices, decode_steps
 
 if TYPE_CHECKING:
+    from torch.nn import Module
+
     from moe_costmodel.traces.describe import TraceDescription
+    from moe_costmodel.traces.record import Batch
 
 __all__ = ["Mode", "RoutingTrace"]
 
 Mode = Literal["prefill", "decode"]
-_MODES = ("prefill", "decode")
+Domain = Literal["prose", "code"]
+_EXAMPLES = Path(__file__).parents[1] / "example" / "data"
 
 
 class RoutingTrace:
     """The routing of a Mixture-of-Experts model on real traffic.
 
-    A trace holds either the choices of every token, or (a *load-only* trace, see
-    :meth:`from_counts`) only how many tokens each expert received in each step.
+    A trace holds the choices of every token. A *load-only* trace (:meth:`from_counts`) holds only
+    the number of tokens that each expert received in each step.
 
     Parameters
     ----------
     topk_ids : array_like of shape (n_tokens, n_layers, k), integer
-        Experts that each token was sent to; no expert twice. Tokens of one sequence are
-        consecutive.
+        Experts that each token was sent to, all different. Tokens of one sequence are consecutive.
     topk_weights : array_like of shape (n_tokens, n_layers, k), float, optional
-        Weight of each choice as the model used it; finite, not negative, not necessarily
+        Weight of each choice as the model used it: finite and not negative, but not necessarily
         normalized.
     sequence_lengths : array_like of shape (n_sequences,), integer, optional
         Tokens of each sequence; they sum to ``n_tokens``. By default one sequence.
@@ -50,12 +61,12 @@ class RoutingTrace:
     layers : array_like of shape (n_layers,), integer, optional
         Number of each MoE layer within its model. By default ``0 .. n_layers - 1``.
     source : str, optional
-        Where the trace is from, for messages and plots.
+        Name of the trace in messages and plots.
 
     Raises
     ------
     ValueError
-        If a shape, an id, a weight or a length is not as described; the message names it.
+        If a shape, an id, a weight or a length is not as described. The message names the field.
 
     Examples
     --------
@@ -78,9 +89,9 @@ class RoutingTrace:
         source: str = "trace",
     ) -> None:
         self.source = source
-        self.n_experts = check_positive(n_experts, "n_experts", "RoutingTrace")
+        self.n_experts = count("RoutingTrace", "n_experts", n_experts)
         if self.n_experts > MAX_EXPERTS:
-            raise fault(source, "n_experts", f"at most {MAX_EXPERTS}", n_experts)
+            raise invalid_field(source, "n_experts", n_experts, f"at most {MAX_EXPERTS}")
         ids = np.asanyarray(topk_ids)
         check_ids(ids, self.n_experts, source)
         self._ids: NDArray[np.integer] | None = ids
@@ -89,7 +100,7 @@ class RoutingTrace:
             sequence_lengths = [len(ids)]
         self.sequence_lengths = checked_lengths(sequence_lengths, len(ids), source)
         self.layers = checked_layers(layers, ids.shape[1], source)
-        self._counts: NDArray[np.float64] | None = None
+        self._counts: Floats | None = None
 
     @classmethod
     def from_counts(
@@ -104,45 +115,18 @@ class RoutingTrace:
         Parameters
         ----------
         logical_count : array_like of shape (n_steps, n_layers, n_experts) or (n_layers, n_experts)
-            Tokens that each expert received in each step (one step where 2-dimensional).
+            Tokens that each expert received in each step (2-dimensional: in the only step).
         layers : array_like of shape (n_layers,), integer, optional
             Number of each MoE layer within its model.
         source : str, optional
-            Where the counts are from.
-
-        Returns
-        -------
-        RoutingTrace
+            Name of the trace in messages and plots.
 
         Raises
         ------
         ValueError
             If the counts are not finite, negative, empty, ragged, or all zero.
         """
-        try:
-            counts = np.asarray(logical_count)
-            if counts.dtype.kind not in "uif":
-                raise ValueError(f"dtype {counts.dtype}")
-            counts = counts.astype(np.float64)
-        except ValueError as error:
-            raise fault(source, "logical_count", "a rectangular array of numbers", error) from error
-        if counts.ndim == 2:
-            counts = counts[None]
-        if counts.ndim != 3 or counts.size == 0:
-            raise fault(
-                source,
-                "logical_count",
-                "of shape (steps, layers, experts)",
-                f"shape {counts.shape}",
-            )
-        bad = ~(np.isfinite(counts) & (counts >= 0))
-        if bad.any():
-            place = tuple(int(i) for i in np.argwhere(bad)[0])
-            raise fault(
-                source, "logical_count", "finite and not negative", f"{counts[place]} at {place}"
-            )
-        if not counts.any():
-            raise fault(source, "logical_count", "above zero somewhere", "zeros only")
+        counts = checked_counts(logical_count, source)
         trace = cls.__new__(cls)
         trace.source = source
         trace.n_experts = counts.shape[2]
@@ -166,15 +150,22 @@ class RoutingTrace:
         return save_trace(self, path, compress=compress)
 
     @classmethod
-    def record(cls, model: Any, batches: Iterable[Any], **options: Any) -> RoutingTrace:
+    def record(
+        cls,
+        model: Module,
+        batches: Iterable[Batch],
+        *,
+        part: str | None = None,
+        source: str | None = None,
+    ) -> RoutingTrace:
         """Run a model and record its routing; see :func:`moe_costmodel.traces.record.record`."""
         from moe_costmodel.traces.record import record
 
-        return record(model, batches, **options)
+        return record(model, batches, part=part, source=source)
 
     @classmethod
-    def example(cls, domain: Literal["prose", "code"] = "code") -> RoutingTrace:
-        """Return the routing of the packaged example model on text that it never saw.
+    def example(cls, domain: Domain = "code") -> RoutingTrace:
+        """Return the routing of the packaged example model on text that was held out of training.
 
         Parameters
         ----------
@@ -184,17 +175,16 @@ class RoutingTrace:
         Returns
         -------
         RoutingTrace
-            6 layers of 32 experts, 4 of which every token is sent to.
+            6 layers of 32 experts; every token is sent to 4 of them.
         """
-        from moe_costmodel.example import trace_path
-
-        trace = cls.load(trace_path(domain))
+        one_of("example", "domain", domain, get_args(Domain))
+        trace = cls.load(_EXAMPLES / f"trace_{domain}.npz")
         trace.source = f"example model on {domain}"
         return trace
 
     @property
     def is_load_only(self) -> bool:
-        """Whether only loads are known, not the choices of each token."""
+        """Whether the trace has only loads, and not the choices of each token."""
         return self._ids is None
 
     @property
@@ -202,24 +192,25 @@ class RoutingTrace:
         """Chosen experts, (n_tokens, n_layers, k); a ValueError on a load-only trace."""
         if self._ids is None:
             raise ValueError(
-                f"{self.source}: field 'topk_ids' is needed here, but this trace holds loads only. "
-                "Record one per token (SGLang: mode per_token; or RoutingTrace.record)."
+                f"{self.source}: field 'topk_ids' is needed, but this trace holds loads only. "
+                "Record a trace with the choices of each token (RoutingTrace.record; SGLang: mode "
+                "per_token)."
             )
         return self._ids
 
     @property
     def topk_weights(self) -> NDArray[np.floating]:
-        """Weights of the choices, (n_tokens, n_layers, k); a ValueError where there are none."""
+        """Weights of the choices, (n_tokens, n_layers, k); a ValueError if they are missing."""
         if self._weights is None:
             raise ValueError(
-                f"{self.source}: field 'topk_weights' is needed here, but this trace has none. "
-                "Record one with weights (RoutingTrace.record keeps them)."
+                f"{self.source}: field 'topk_weights' is needed, but this trace has no weights. "
+                "Record a trace with weights (RoutingTrace.record keeps them)."
             )
         return self._weights
 
     @property
     def has_weights(self) -> bool:
-        """Whether the weights of the choices are known."""
+        """Whether the trace has the weights of the choices."""
         return self._weights is not None
 
     @property
@@ -254,16 +245,16 @@ class RoutingTrace:
 
     def tail(self, fraction: float = 0.5) -> RoutingTrace:
         """Return the last `fraction` of the trace; see :meth:`split`."""
-        return self.split(1.0 - check_fraction(fraction, "fraction", "tail"))[1]
+        return self.split(1.0 - check_fraction("tail", "fraction", fraction))[1]
 
     def split(self, fraction: float = 0.5) -> tuple[RoutingTrace, RoutingTrace]:
-        """Cut the trace in two, in time.
+        """Cut the trace in two at a point in time.
 
         Parameters
         ----------
         fraction : float
-            Share of the tokens (steps, for a load-only trace) in the first part. The cut is at
-            the sequence boundary nearest to it; a single sequence is cut inside.
+            Share of the tokens (load-only trace: of the steps) in the first part. The cut is at
+            the nearest boundary between sequences; a single sequence is cut inside.
 
         Returns
         -------
@@ -275,10 +266,10 @@ class RoutingTrace:
         ValueError
             If `fraction` is not strictly between 0 and 1, or there is nothing to cut.
         """
-        fraction = check_fraction(fraction, "fraction", "split")
+        fraction = check_fraction("split", "fraction", fraction)
         n = len(self._counts) if self._counts is not None else self.n_tokens
         if n < 2:
-            raise ValueError(f"{self.source}: at least two tokens or steps are needed to split.")
+            raise ValueError(f"{self.source}: splitting needs at least two tokens or steps.")
         if len(self.sequence_lengths) > 1:
             ends = np.cumsum(self.sequence_lengths)[:-1]
             n_first = int(np.abs(ends - fraction * n).argmin()) + 1
@@ -289,7 +280,7 @@ class RoutingTrace:
             lengths = np.array([cut]), np.array([n - cut])
         return self._part(slice(cut), lengths[0]), self._part(slice(cut, None), lengths[1])
 
-    def _part(self, rows: slice, lengths: NDArray[np.int64]) -> RoutingTrace:
+    def _part(self, rows: slice, lengths: Ints) -> RoutingTrace:
         if self._counts is not None:
             part = self._counts[rows]
             return RoutingTrace.from_counts(part, layers=self.layers, source=self.source)
@@ -301,78 +292,75 @@ class RoutingTrace:
         trace.sequence_lengths = lengths
         return trace
 
-    def steps(
-        self, size: int, mode: Mode = "decode", *, drop_last: bool = True
-    ) -> NDArray[np.int64]:
-        """Say in which step of a server each token is computed.
+    def steps(self, batch_size: int, mode: Mode = "decode", *, drop_last: bool = True) -> Ints:
+        """Return the step of a server in which each token is computed.
 
         Parameters
         ----------
-        size : int
-            Prefill: tokens a step. Decode: sequences decoded together.
+        batch_size : int
+            Prefill: tokens per step. Decode: sequences that are decoded together.
         mode : {"prefill", "decode"}
-            Prefill takes consecutive tokens (chunked prefill). Decode keeps `size` slots, takes
-            one token of every slot a step, and refills a slot with the next sequence as soon as
-            its sequence ends (continuous batching).
+            Prefill takes consecutive tokens (chunked prefill). Decode keeps `batch_size` slots and
+            takes one token of every slot per step; when a sequence ends, the next one takes its
+            slot (continuous batching).
         drop_last : bool
-            Drop steps that are not full: those at the end, when the traffic runs out.
+            Drop the steps at the end that are not full because the traffic runs out.
 
         Returns
         -------
         ndarray of shape (n_tokens,), int64
-            Step of each token, from 0; -1 for a token in a dropped step.
+            Step of each token, starting at 0; -1 for a token in a dropped step.
 
         Raises
         ------
         ValueError
             If the trace is load-only, a parameter is wrong, or no step is full.
         """
-        size = check_positive(size, "size", "batches")
-        check_choice(mode, _MODES, "mode", "batches")
+        batch_size = count("steps", "batch_size", batch_size)
+        one_of("steps", "mode", mode, get_args(Mode))
         n = len(self.topk_ids)
         if mode == "prefill":
-            step = np.arange(n) // size
+            step = np.arange(n) // batch_size
         else:
-            step = _decode_steps(self.sequence_lengths, size)
+            step = decode_steps(self.sequence_lengths, batch_size)
         if drop_last:
-            full = np.bincount(step) == size
+            full = np.bincount(step) == batch_size
             if not full.any():
-                what = "tokens" if mode == "prefill" else "sequences at once"
-                raise ValueError(
-                    f"The 'size' parameter of batches must leave a full step: {self.source} never "
-                    f"has {size} {what}. Take a smaller size, or drop_last=False."
-                )
+                units = "tokens" if mode == "prefill" else "sequences at once"
+                most = int(np.bincount(step).max())
+                never = f"{self.source} never has {batch_size} {units}"
+                expected = f"at most {most}, since {never} (or use drop_last=False)"
+                raise invalid("steps", "batch_size", batch_size, expected)
             number = np.where(full, np.cumsum(full) - 1, -1)
             step = number[step]
         return step
 
     def batches(
-        self, size: int, mode: Mode = "decode", *, drop_last: bool = True
-    ) -> list[NDArray[np.int64]]:
+        self, batch_size: int, mode: Mode = "decode", *, drop_last: bool = True
+    ) -> list[Ints]:
         """Return the tokens of each step, by index; parameters as in :meth:`steps`."""
-        step = self.steps(size, mode, drop_last=drop_last)
+        step = self.steps(batch_size, mode, drop_last=drop_last)
         order = np.argsort(step, kind="stable")
         order = order[np.count_nonzero(step < 0) :]
         return np.split(order, np.flatnonzero(np.diff(step[order])) + 1)
 
     def loads(
         self,
-        size: int | None = None,
+        batch_size: int | None = None,
         mode: Mode = "decode",
         *,
         drop_last: bool = True,
-        keep: NDArray[np.bool_] | None = None,
-    ) -> NDArray[Any]:
+        keep: Bools | None = None,
+    ) -> Array:
         """Count the tokens that each expert receives in each step.
 
         Parameters
         ----------
-        size, mode, drop_last
-            As in :meth:`steps`; `size` None takes the whole trace as one step. A load-only trace
-            has its steps already and takes None only.
+        batch_size, mode, drop_last
+            As in :meth:`steps`; None takes the whole trace as one step. A load-only trace has
+            recorded steps, and accepts only None.
         keep : ndarray of shape (n_tokens, n_layers, k), bool, optional
-            Choices that are computed, where a threshold drops some
-            (:func:`moe_costmodel.keep_choices`).
+            Choices that gate rules keep (:func:`moe_costmodel.keep_choices`); by default all.
 
         Returns
         -------
@@ -380,45 +368,40 @@ class RoutingTrace:
             int32 (float64 for a load-only trace).
         """
         if self._counts is not None:
-            if size is not None:
-                raise ValueError(
-                    f"The 'size' parameter of loads must be None on a load-only trace. Got {size} "
-                    f"instead; {self.source} has {len(self._counts)} recorded steps."
-                )
+            if batch_size is not None:
+                expected = f"None, since {self.source} is load-only and has recorded steps"
+                raise invalid("loads", "batch_size", batch_size, expected)
             return self._counts
-        if size is None:
+        if batch_size is None:
             step = np.zeros(self.n_tokens, dtype=np.int64)
         else:
-            step = self.steps(size, mode, drop_last=drop_last)
+            step = self.steps(batch_size, mode, drop_last=drop_last)
         out = np.zeros((int(step.max()) + 1, self.n_layers, self.n_experts), dtype=np.int32)
         ids = np.ascontiguousarray(self.topk_ids)
         if keep is None:
             keep = np.ones((1, 1, 1), dtype=np.bool_)
         elif keep.shape != ids.shape or keep.dtype != np.bool_:
-            raise ValueError(
-                f"The 'keep' parameter of loads must be booleans of shape {ids.shape}. "
-                f"Got shape {keep.shape}, {keep.dtype} instead."
-            )
-        _count(ids, step, np.broadcast_to(keep, ids.shape), out)
+            raise invalid("loads", "keep", shape_of(keep), f"booleans of shape {ids.shape}")
+        count_choices(ids, step, np.broadcast_to(keep, ids.shape), out)
         return out
 
-    def shares(self) -> NDArray[np.float64]:
+    def shares(self) -> Floats:
         """Return each expert's share of its layer's load over the whole trace, (layers, experts).
 
-        A layer that routed nothing (a dense layer in a published dump) is a row of zeros.
+        The row of a layer without tokens (a dense layer in a published dump) is zero.
         """
         total = self.loads().sum(axis=0, dtype=np.float64)
         sums = total.sum(axis=1, keepdims=True)
         return np.divide(total, sums, out=np.zeros_like(total), where=sums > 0)
 
-    def drift(self, other: RoutingTrace) -> NDArray[np.float64]:
-        """Return how far the load of another trace is from this one's, layer by layer.
+    def drift(self, other: RoutingTrace) -> Floats:
+        """Return the distance between the loads of this trace and another, layer by layer.
 
         Returns
         -------
         ndarray of shape (n_layers,)
-            Total variation distance between the load shares: 0 where the experts are used alike,
-            1 where they are disjoint; the share of the traffic that has moved to other experts.
+            Total variation distance between the load shares, from 0 (equal) to 1 (disjoint): the
+            share of the traffic that has moved to other experts.
 
         Raises
         ------
@@ -426,41 +409,12 @@ class RoutingTrace:
             If the two differ in layers or experts.
         """
         if (self.n_layers, self.n_experts) != (other.n_layers, other.n_experts):
-            raise ValueError(
-                f"The 'other' parameter of drift must have {self.n_layers} layers of "
-                f"{self.n_experts} experts. Got {other.n_layers} of {other.n_experts} instead."
-            )
+            expected = f"of {self.n_layers} layers of {self.n_experts} experts"
+            raise invalid("drift", "other", f"{other.n_layers} of {other.n_experts}", expected)
         return 0.5 * np.abs(self.shares() - other.shares()).sum(axis=1)
 
-    def describe(self, size: int | None = None, mode: Mode = "decode") -> TraceDescription:
-        """Characterize the trace; see :func:`moe_costmodel.traces.describe.describe`."""
+    def describe(self, batch_size: int | None = None, mode: Mode = "decode") -> TraceDescription:
+        """Describe the traffic; see :func:`moe_costmodel.traces.describe.describe`."""
         from moe_costmodel.traces.describe import describe
 
-        return describe(self, size, mode)
-
-
-@numba.njit(cache=True)
-def _decode_steps(lengths: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """Continuous batching: the slot that is free first (the lowest of them) takes the next."""
-    free_at = np.zeros(size, dtype=np.int64)
-    step = np.empty(lengths.sum(), dtype=np.int64)
-    token = 0
-    for length in lengths:
-        slot = free_at.argmin()
-        for i in range(length):
-            step[token + i] = free_at[slot] + i
-        free_at[slot] += length
-        token += length
-    return step
-
-
-@numba.njit(cache=True)
-def _count(
-    ids: NDArray[Any], step: NDArray[np.int64], keep: NDArray[np.bool_], out: NDArray[np.int32]
-) -> None:
-    for token in range(ids.shape[0]):
-        if step[token] >= 0:
-            for layer in range(ids.shape[1]):
-                for j in range(ids.shape[2]):
-                    if keep[token, layer, j]:
-                        out[step[token], layer, ids[token, layer, j]] += 1
+        return describe(self, batch_size, mode)

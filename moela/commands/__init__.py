@@ -1,1 +1,1 @@
-"""What the command line can do, one command a module."""
+"""The commands, one module each, with `configure(parser)` and `run(arguments)`."""

@@ -1,11 +1,15 @@
-"""`moela compare`: which of several experiments, stores and fronts is better, and how surely."""
+"""`moela compare`: compare experiments, stores and fronts, with tests of the differences."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from moela.quality.runs import ComparedRun
+    from problems import NoC3D
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -14,29 +18,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "runs",
         nargs="+",
         metavar="[NAME=]PATH",
-        help="folder of an experiment or of `moela run`, store file, or file of points; a name "
-        "stands for the algorithm in it",
+        help="folder of an experiment or of `moela run`, store file, or file of points; NAME names "
+        "the algorithm",
     )
-    parser.add_argument("--html", metavar="FILE", help="page to write, with all pictures in it")
+    parser.add_argument("--html", metavar="FILE", help="report to write, with all pictures")
     parser.add_argument("--pictures", metavar="DIR", help="folder for the pictures as PNG files")
     parser.add_argument(
         "--ref-point",
         metavar="V,V,...",
         help='reference point of the hypervolume, "problem" or "pooled"; default: the problem\'s '
-        "own where all runs name it, else pooled; negative ones as --ref-point=-1,-2",
+        "own if all runs name it, else pooled; for negative numbers, --ref-point=-1,-2",
     )
-    parser.add_argument("--indicator", help="what the summary speaks of; default: hypervolume")
+    parser.add_argument("--indicator", help="indicator used in the summary; default: hypervolume")
     parser.add_argument("--baseline", metavar="NAME", help="algorithm to compare the others with")
-    parser.add_argument("--at", metavar="N", help='evaluations to compare after, or "common"')
-    parser.add_argument("--archive-size", type=int, metavar="N", help="largest front of a run")
-    parser.add_argument(
-        "--unpaired", action="store_true", help="don't take runs of equal seeds for pairs"
-    )
-    parser.add_argument("--alpha", type=float, default=0.05, help="level of significance")
+    parser.add_argument("--at", metavar="N", help='evaluations after which to compare, or "common"')
+    parser.add_argument("--archive-size", type=int, metavar="N", help="maximum size of a front")
+    parser.add_argument("--unpaired", action="store_true", help="don't pair runs of equal seeds")
+    parser.add_argument("--alpha", type=float, default=0.05, help="significance level")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Compare, print a summary, and write what was asked for."""
+    """Compare, print a summary, and write the report and pictures."""
     from moela.comparison import INDICATORS, compare
     from moela.comparison.read.dispatch import read
 
@@ -65,10 +67,10 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"\nreport: {comparison.report(arguments.html)}")
 
 
-def _results(words: list[str]) -> Any:
-    """Return the paths, by name where one is given."""
+def _results(words: list[str]) -> list[Path] | dict[str, list[Path]]:
+    """Return the paths, by name if names are given."""
     named: dict[str, list[Path]] = {}
-    plain = []
+    plain: list[Path] = []
     for word in words:
         name, separator, path = word.partition("=")
         # A path may have an equals sign in it.
@@ -80,25 +82,25 @@ def _results(words: list[str]) -> Any:
         return plain
     if plain:
         raise ValueError(
-            f"Give every path a name, NAME=PATH, or none. Got {plain[0]} without one, beside "
-            f"{next(iter(named))}={next(iter(named.values()))[0]}."
+            f"Either every path must have a name, NAME=PATH, or none. Got {plain[0]} without one, "
+            f"beside {next(iter(named))}={next(iter(named.values()))[0]}."
         )
     return named
 
 
-def _models(outcomes: list[Any]) -> dict[str, Any]:
+def _models(runs: list[ComparedRun]) -> dict[str, NoC3D]:
     """Return the problems of `moela run`, made again, for their names and designs."""
-    models: dict[str, Any] = {}
-    for outcome in outcomes:
-        if outcome.problem not in models and outcome.about.get("command") == "moela run noc":
-            model = _noc(outcome.about)
+    models: dict[str, NoC3D] = {}
+    for run in runs:
+        if run.problem not in models and run.about.get("command") == "moela run noc":
+            model = _noc(run.about)
             if model is not None:
-                models[outcome.problem] = model
+                models[run.problem] = model
     return models
 
 
-def _noc(about: Mapping[str, Any]) -> Any:
-    """Return the problem that a run.json speaks of; None where it isn't the same any more."""
+def _noc(about: Mapping[str, Any]) -> NoC3D | None:
+    """Return the problem of a run.json, or None if it has changed since."""
     from problems import NoC3D
 
     settings = about.get("settings", {})
@@ -111,11 +113,11 @@ def _noc(about: Mapping[str, Any]) -> Any:
         else:
             return None
     except (TypeError, ValueError, OSError):
-        return None  # without it designs are shown as numbers
+        return None  # then designs are shown as numbers
     return problem if problem.version == about.get("version") else None
 
 
-def _ref_point(word: str | None) -> Any:
+def _ref_point(word: str | None) -> str | list[float] | None:
     if word is None or word in ("problem", "pooled"):
         return word
     try:
@@ -127,7 +129,7 @@ def _ref_point(word: str | None) -> Any:
         ) from None
 
 
-def _at(word: str | None) -> Any:
+def _at(word: str | None) -> str | int | None:
     if word is None or word == "common":
         return word
     if not word.isdecimal():

@@ -1,4 +1,4 @@
-"""`moela export`: a network-on-chip design as input of another program."""
+"""`moela export`: write a network-on-chip design for another program."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ FORMATS = ("booksim", "hotspot", "csv", "graphml", "platform")
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("design", metavar="DESIGN", help="JSON file that Design.save wrote")
-    parser.add_argument("--to", required=True, choices=FORMATS, help="which program or format")
+    parser.add_argument("--to", required=True, choices=FORMATS, help="program or format")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the files")
-    parser.add_argument("--traffic", metavar="CSV", help="traffic that BookSim is to match")
-    parser.add_argument("--rate", type=float, help="flits a BookSim node injects per cycle")
+    parser.add_argument("--traffic", metavar="CSV", help="traffic for BookSim to match")
+    parser.add_argument("--rate", type=float, help="flits that a BookSim node injects per cycle")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Write the files and say which."""
+    """Write the files and print their names."""
     from problems.noc import Design, load_traffic
 
     design = Design.load(arguments.design)

@@ -5,30 +5,35 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from moe_costmodel.shapes import LayerShape
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("--out", type=Path, default=Path("kernels.json"), help="JSON to write")
-    parser.add_argument("--hardware", type=Path, help="JSON of the machine (default: found)")
+    parser.add_argument("--hardware", type=Path, help="JSON of the machine (default: detected)")
     parser.add_argument(
         "--shape",
         action="append",
         type=parse_shape,
         metavar="E,K,D,F[,gated]",
-        help="a layer: experts, experts a token, width, inner width; may be repeated",
+        help="a layer: experts, experts per token, width, inner width; may be repeated",
     )
-    parser.add_argument("--dtype", action="append", help="torch type; may be repeated")
-    parser.add_argument("--budget-s", type=float, default=120.0, help="seconds in all")
+    parser.add_argument("--dtype", action="append", help="torch data type; may be repeated")
+    parser.add_argument("--budget-s", type=float, default=120.0, help="total seconds")
     parser.add_argument("--threads", type=int, default=1, help="threads of the kernels (CPU)")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
-    parser.add_argument("--no-exchange", action="store_true", help="skip the two processes")
+    parser.add_argument(
+        "--no-exchange", action="store_true", help="skip the exchange between two processes"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measure, write, and print what was found."""
+    """Measure, write, and print the results."""
     from moe_costmodel.hardware import Hardware
     from moe_costmodel.measure.kernels import DEFAULT_SHAPES, measure_kernels
     from moe_costmodel.measure.measurements import KINDS
@@ -38,7 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
         if arguments.hardware
         else Hardware.here(threads=arguments.threads)
     )
-    found = measure_kernels(
+    measured = measure_kernels(
         hardware,
         arguments.shape or DEFAULT_SHAPES,
         arguments.dtype or ("float32",),
@@ -47,16 +52,16 @@ def run(arguments: argparse.Namespace) -> None:
         clock=arguments.clock,
         progress=not arguments.quiet and sys.stderr.isatty(),
     )
-    found.save(arguments.out)
-    print(f"{arguments.out}: {len(found.records)} points on {found.hardware.name}")
-    for name, link in sorted(found.hardware.links.items()):
+    measured.save(arguments.out)
+    print(f"{arguments.out}: {len(measured.records)} points on {measured.hardware.name}")
+    for name, link in sorted(measured.hardware.links.items()):
         print(f"  {name}: {link.bandwidth / 1e9:.2f} GB/s, {link.latency * 1e6:.0f} us")
-    for note in found.notes:
+    for note in measured.notes:
         print(f"  note: {note}")
 
 
-def parse_shape(text: str) -> Any:
-    """Return the LayerShape that an option names: experts, experts a token, two widths, gated."""
+def parse_shape(text: str) -> LayerShape:
+    """Return the LayerShape of an option: experts, experts per token, two widths, gated."""
     from moe_costmodel.shapes import LayerShape
 
     parts = text.split(",")

@@ -1,4 +1,4 @@
-"""`moela runs`: what a store holds."""
+"""`moela runs`: the runs in a store."""
 
 from __future__ import annotations
 

@@ -1,27 +1,27 @@
-"""`moela show`: a network-on-chip design in words, in numbers and as a picture."""
+"""`moela show`: a network-on-chip design in words, in numbers, and as a picture."""
 
 from __future__ import annotations
 
 import argparse
 
-from moela.commands.noc_inputs import change_lines
+from moela.quality.table import Table
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("design", metavar="DESIGN", help="JSON file that Design.save wrote")
     parser.add_argument(
-        "--traffic", nargs="+", metavar="CSV", help="traffic files to evaluate it under"
+        "--traffic", nargs="+", metavar="CSV", help="traffic files to evaluate the design under"
     )
     parser.add_argument("--model", default="published", help="published or released formulas")
     parser.add_argument(
-        "--out", metavar="PNG", help="where to draw it, beside the mesh if --traffic"
+        "--out", metavar="PNG", help="picture to write; with --traffic, the mesh is beside it"
     )
     parser.add_argument("--heat", action="store_true", help="color tiles by temperature")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Print the design and, with traffic, every metric beside that of the mesh."""
+    """Print the design and, with traffic, every metric of the design and of the mesh."""
     from problems.noc import Design, NoC3D
 
     design = Design.load(arguments.design)
@@ -29,13 +29,14 @@ def run(arguments: argparse.Namespace) -> None:
     figure = None
     if arguments.traffic:
         problem = NoC3D.from_traffic(
-            arguments.traffic,
-            platform=design.platform,
-            objectives=("mean",),
-            model=arguments.model,
+            arguments.traffic, platform=design.platform, objectives=("mean",), model=arguments.model
         )
         names = problem.metric_names
-        print("\n".join(change_lines(problem.beside_mesh(design, names))))
+        rows = [
+            {"metric": name, "design": own, "mesh": mesh, "change in %": change}
+            for name, (own, mesh, change) in problem.beside_mesh(design, names).items()
+        ]
+        print(Table(rows, {"design": ".5g", "mesh": ".5g", "change in %": "+.1f"}))
         if arguments.out and not arguments.heat:
             figure = problem.plot_beside_mesh(design, names)
     if arguments.out:

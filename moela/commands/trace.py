@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from moe_costmodel.traces.trace import RoutingTrace
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -15,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     describe = actions.add_parser("describe", help="characterize a trace")
     describe.add_argument("trace", nargs="?", help="file (default: the packaged example)")
-    describe.add_argument("--size", type=int, help="sequences (decode) or tokens (prefill)")
+    describe.add_argument("--size", type=int, help="sequences (decode), tokens (prefill)")
     describe.add_argument("--mode", choices=("decode", "prefill"), default="decode")
     describe.add_argument("--against", help="another trace, to measure the drift to")
     describe.add_argument("--json", type=Path, help="write everything as JSON")
@@ -24,14 +28,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     convert = actions.add_parser("convert", help="write a trace as npz")
     convert.add_argument("trace", help="npz, SGLang .pt or JSON counts")
     convert.add_argument("out", type=Path)
-    convert.add_argument("--uncompressed", action="store_true", help="can be memory-mapped")
+    convert.add_argument("--uncompressed", action="store_true", help="for memory mapping")
 
     record = actions.add_parser("record", help="run a Hugging Face model and record it")
     record.add_argument("model", help="folder of a saved model, or 'example'")
     record.add_argument("out", type=Path, help="npz to write")
-    record.add_argument("--text", type=Path, action="append", help="file of text; repeatable")
-    record.add_argument("--length", type=int, default=256, help="tokens of a sequence, at most")
-    record.add_argument("--sequences", type=int, default=32, help="sequences, at most")
+    record.add_argument("--text", type=Path, action="append", help="text file; may be repeated")
+    record.add_argument("--length", type=int, default=256, help="maximum tokens of a sequence")
+    record.add_argument("--sequences", type=int, default=32, help="maximum number of sequences")
     record.add_argument(
         "--part",
         choices=("encoder", "decoder"),
@@ -42,17 +46,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--new-tokens",
         type=int,
         default=64,
-        help="tokens that the decoder of such a model generates for each sequence",
+        help="tokens that the decoder of an encoder-decoder model generates for each sequence",
     )
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Do what was asked."""
+    """Describe, convert or record a trace."""
     actions = {"describe": _describe, "convert": _convert, "record": _record}
     actions[arguments.action](arguments)
 
 
-def _load(name: str | None) -> Any:
+def _load(name: str | None) -> RoutingTrace:
     from moe_costmodel.traces.trace import RoutingTrace
 
     return RoutingTrace.example() if name is None else RoutingTrace.load(name)
@@ -60,8 +64,8 @@ def _load(name: str | None) -> Any:
 
 def _describe(arguments: argparse.Namespace) -> None:
     trace = _load(arguments.trace)
-    found = trace.describe(arguments.size, arguments.mode)
-    print(found)
+    description = trace.describe(arguments.size, arguments.mode)
+    print(description)
     drift = None
     if arguments.against:
         other = _load(arguments.against)
@@ -71,10 +75,10 @@ def _describe(arguments: argparse.Namespace) -> None:
             f"({drift.min():.3f} .. {drift.max():.3f} over layers)"
         )
     if arguments.json:
-        content = found.to_dict() | {"drift": None if drift is None else drift.tolist()}
+        content = description.to_dict() | {"drift": None if drift is None else drift.tolist()}
         arguments.json.write_text(json.dumps(content, indent=1) + "\n")
     if arguments.plot:
-        found.plot().savefig(arguments.plot)
+        description.plot().savefig(arguments.plot)
 
 
 def _convert(arguments: argparse.Namespace) -> None:
@@ -91,7 +95,9 @@ def _record(arguments: argparse.Namespace) -> None:
         from moe_costmodel.example.record import excerpts
 
         model: Any = load_model()
-        batches: Any = _bytes_of(arguments) if arguments.text else excerpts("code")
+        batches: Iterable[Any] = excerpts("code")
+        if arguments.text:
+            batches = islice(_bytes_of(arguments), arguments.sequences)
     else:
         model, batches = _saved_model(arguments)
     two = bool(getattr(model.config, "is_encoder_decoder", False))
@@ -109,23 +115,20 @@ def _texts(arguments: argparse.Namespace) -> list[bytes]:
 def _bytes_of(arguments: argparse.Namespace) -> Iterator[Any]:
     import torch
 
-    n = 0
     for text in _texts(arguments):
         for start in range(0, len(text), arguments.length):
-            if n < arguments.sequences:
-                yield torch.tensor([list(text[start : start + arguments.length])])
-                n += 1
+            yield torch.tensor([list(text[start : start + arguments.length])])
 
 
 def _saved_model(arguments: argparse.Namespace) -> tuple[Any, Iterator[Any]]:
-    """Load a model and its tokenizer from a folder; nothing is downloaded, no code of it run."""
+    """Load a model and its tokenizer from a folder; nothing is downloaded, none of its code run."""
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     if not Path(arguments.model).is_dir():
         raise ValueError(
             f"The 'model' argument of trace record must be a folder with a saved model, or "
-            f"'example'. Got {arguments.model!r} instead; save one there first (save_pretrained)."
+            f"'example'. Got {arguments.model!r} instead; save a model first (save_pretrained)."
         )
     texts = _texts(arguments)
     tokenizer: Any = AutoTokenizer.from_pretrained(arguments.model, **options)
@@ -135,19 +138,16 @@ def _saved_model(arguments: argparse.Namespace) -> tuple[Any, Iterator[Any]]:
     model = loader.from_pretrained(arguments.model, use_safetensors=True, **options).eval()
 
     def batches() -> Iterator[Any]:
-        n = 0
         for text in texts:
             ids = tokenizer(text.decode(), return_tensors="pt")["input_ids"]
             for part in ids.split(arguments.length, dim=1):
-                if n < arguments.sequences:
-                    yield _with_answer(model, part, arguments.new_tokens) if two else part
-                    n += 1
+                yield _with_answer(model, part, arguments.new_tokens) if two else part
 
-    return model, batches()
+    return model, islice(batches(), arguments.sequences)
 
 
 def _with_answer(model: Any, ids: Any, new_tokens: int) -> dict[str, Any]:
-    """Return arguments of an encoder-decoder model: a text, and what the model makes of it."""
+    """Return inputs of an encoder-decoder model: a text, and the model's answer to it."""
     import torch
 
     with torch.no_grad():

@@ -1,5 +1,7 @@
-"""Comparing fronts and runs, so that people believe it: numbers, statistics, pictures, a report."""
+"""Comparison of fronts and runs: indicators, statistics, pictures, and a report."""
 
-from moela.comparison.comparison import INDICATORS, Comparison, compare, front_of
+from moela.comparison.comparing import compare, front_of
+from moela.comparison.comparison import Comparison
+from moela.comparison.settings import INDICATORS
 
 __all__ = ["INDICATORS", "Comparison", "compare", "front_of"]

@@ -1,159 +1,54 @@
-"""Comparing fronts and runs: indicators on a common scale, statistics over seeds, speed-ups."""
+"""The comparison of runs: its numbers as tables, its summary, and its pictures and report."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import partial
-from numbers import Integral
-from typing import Any
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from moela._arrays import Floats
 from moela._checks import require
-from moela.comparison.caveats import remarks_on
-from moela.comparison.pictures import Pictures
-from moela.comparison.read.dispatch import read
-from moela.comparison.scale import LARGER_IS_BETTER, Scale, make_scale
+from moela.comparison import pictures, significance
+from moela.comparison.caveats import caveats_of
+from moela.comparison.convergence import ConvergenceCurve, is_followed_exactly
+from moela.comparison.scale import Scale
+from moela.comparison.significance import Overall, Sample
+from moela.comparison.speedup import convergence_table, speedup_table
 from moela.comparison.summary import summary_text
 from moela.quality.front import Front, pooled
-from moela.quality.outcome import History, Outcome, by_problem, check, clean
+from moela.quality.runs import ComparedRun
+from moela.quality.table import Row, Table
 
-INDICATORS = tuple(LARGER_IS_BETTER)
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
-
-def compare(
-    results: Any,
-    ref_point: Any = None,
-    *,
-    problems: Any = None,
-    indicators: Sequence[str] = INDICATORS,
-    baseline: str | None = None,
-    reference_front: Any = None,
-    at: int | str | None = None,
-    archive_size: int | None = None,
-    paired: bool | None = None,
-    alpha: float = 0.05,
-) -> Comparison:
-    """Compare algorithms, settings or designs by the fronts that they found.
-
-    Every front is first reduced to its finite, feasible, non-dominated points; where everything
-    that a run evaluated is known, to those of everything evaluated. Objectives are then scaled so
-    that the pooled front of all runs on a problem spans 0 to 1 in each.
-
-    Parameters
-    ----------
-    results
-        A dict of runs by name of the algorithm; or of such dicts by name of the problem; or runs
-        without names, in a list. A run is a pymoo Result, an array [n, M] of minimized objectives,
-        a pymoo Population, or a file of points. An array [s, n, M] is s runs. An
-        `ExperimentResults`, an `EvaluationStore`, or the path of one of these, or a folder that
-        `moela run` wrote, holds runs with their names. Runs in a dict by seed have that seed.
-    ref_point : array [M], "problem", "pooled", or a dict of these by problem, optional
-        Reference point of the hypervolume, in units of the objectives. Default: the problem's own
-        where every run names the same one, else the nadir of the pooled front plus a tenth of its
-        extent.
-    problems : Problem, or dict of Problem by name, optional
-        For names of objectives and ``decode(x)``, where the results don't bring them.
-    indicators : sequence of str
-        Of ``hypervolume, igd_plus, epsilon, r2``. The first one is what summaries speak of.
-    baseline : str, optional
-        Algorithm to compare the others with. Default: all with all.
-    reference_front : array [r, M], or dict of these by problem, optional
-        Known optima, pooled with what the runs found.
-    at : int or "common", optional
-        Evaluations after which runs are compared; "common" is what all runs on a problem have
-        spent. Default: at their ends.
-    archive_size : int, optional
-        Largest front that a run may have, the same for all; larger ones keep points that are
-        far from each other. Default: no bound.
-    paired : bool, optional
-        Whether runs of equal seeds are pairs. Default: where two algorithms have the same seeds, at
-        least six, since with fewer the signed rank test can't reject at 0.05.
-    alpha : float
-        Level of significance.
-
-    Returns
-    -------
-    Comparison
-
-    Raises
-    ------
-    ValueError
-        Results or parameters are out of their range, fronts of a problem differ in their number of
-        objectives, or no run has a feasible point.
-
-    Examples
-    --------
-    >>> import moela
-    >>> comparison = moela.compare({"A": [[0.0, 1.0], [1.0, 0.0]], "B": [[0.5, 1.0], [1.0, 0.5]]})
-    >>> [round(row["hypervolume"], 3) for row in comparison.table()]
-    [0.174, 0.091]
-    """
-    _check_parameters(indicators, at, archive_size, paired, alpha)
-    outcomes = read(results)
-    check(outcomes)
-    names = list(dict.fromkeys(o.algorithm for o in outcomes))
-    one_of = f"one of {', '.join(names)}, or None"
-    require("compare", "baseline", baseline, baseline is None or baseline in names, one_of)
-    by_name = {"problems": problems, "ref_point": ref_point, "reference_front": reference_front}
-    for parameter, given in by_name.items():
-        unknown = set(given) - {o.problem for o in outcomes} if isinstance(given, Mapping) else ()
-        known = ", ".join(dict.fromkeys(o.problem for o in outcomes))
-        require("compare", parameter, sorted(unknown), not unknown, f"by problem, of {known}")
-    outcomes = [_with_model(o, _of_problem(problems, o.problem)) for o in outcomes]
-    if at is not None:
-        outcomes = _cut(outcomes, at)
-    if archive_size is not None:
-        outcomes = [outcome.thinned(archive_size) for outcome in outcomes]
-    scales, remarks = {}, []
-    for problem, group in by_problem(outcomes):
-        scale, said = make_scale(
-            problem,
-            group,
-            ref_point=_of_problem(ref_point, problem),
-            reference_front=_of_problem(reference_front, problem),
-        )
-        remarks += said
-        if scale is not None:
-            scales[problem] = scale
-    if not scales:
-        raise ValueError(
-            "No run has a feasible point, so there is nothing to compare. Look at the constraints: "
-            "each front is cleared of rows that are infeasible or not finite."
-        )
-    settings = {
-        "ref_point": ref_point,
-        "reference_front": "given" if reference_front is not None else None,
-        "indicators": list(dict.fromkeys(indicators)),
-        "baseline": baseline,
-        "at": at,
-        "archive_size": archive_size,
-        "paired": paired,
-        "alpha": alpha,
-    }
-    return Comparison([o for o in outcomes if o.problem in scales], scales, settings, remarks)
+    from moela.comparison.settings import ComparisonSettings
+    from moela.plots import Look
 
 
-class Comparison(Pictures):
-    """What `compare` found out; see there for the rules.
+class Comparison:
+    """The result of `compare`, which documents the rules.
 
     Printed, it is a summary. `table`, `summary`, `tests`, `wins`, `ranks`, `convergence` and
-    `speedup` are the numbers, `plot_...` the pictures, `report` a page with all of it.
+    `speedup` return the numbers, the `plot_...` methods draw pictures, and `report` writes a page
+    with all of it.
 
     Attributes
     ----------
-    outcomes : list of Outcome
-        The runs, with their clean fronts.
+    runs : list of ComparedRun
+        With their clean fronts.
     scales : dict of Scale by problem
-        Ideal, nadir, reference point and where it comes from.
+        Ideal, nadir, and reference point with its origin.
     problems, algorithms, indicators : list of str
-    settings : dict
-        What `compare` was told.
-    remarks : list of str
-        What a reader has to know to judge the numbers.
-    colors : dict of str by algorithm
-        The same in every picture.
+    settings : Settings
+        The parameters of `compare`.
+    caveats : list of str
+        Statements that a reader needs in order to judge the numbers.
+    styles : dict of Look by algorithm
+        Color, marker and line, the same in every picture.
 
     Examples
     --------
@@ -167,19 +62,249 @@ class Comparison(Pictures):
 
     def __init__(
         self,
-        outcomes: list[Outcome],
+        runs: list[ComparedRun],
         scales: Mapping[str, Scale],
-        settings: Mapping[str, Any],
-        remarks: Sequence[str] = (),
+        settings: ComparisonSettings,
+        caveats: Sequence[str] = (),
     ) -> None:
-        super().__init__(outcomes, scales, settings)
-        self.remarks = [*remarks, *remarks_on(self)]
+        self.runs = runs
+        self.scales = dict(scales)
+        self.settings = settings
+        self.problems = list(self.scales)
+        self.algorithms = list(dict.fromkeys(run.algorithm for run in runs))
+        self.indicators = list(settings.indicators)
+        self.baseline = settings.baseline
+        self.paired = settings.paired
+        self.alpha = settings.alpha
+        self._measured = [self.scales[run.problem].measure(run.F, self.indicators) for run in runs]
+        self.caveats = [*caveats, *caveats_of(self)]
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({len(self.runs)} runs, {len(self.algorithms)} algorithms, "
+            f"{len(self.problems)} problems)"
+        )
 
     def __str__(self) -> str:
         return summary_text(self)
 
-    def report(self, path: Any, *, title: str = "Comparison") -> Any:
-        """Write a page with all of it: one HTML file that needs no network.
+    # ---------------------------------------------------------------------------------- indicators
+
+    def values(self, problem: str, algorithm: str, indicator: str | None = None) -> Floats:
+        """Return an indicator of each run [n_runs], in the order of the runs.
+
+        Parameters
+        ----------
+        problem, algorithm : str
+        indicator : str, optional
+            Default: the first one.
+        """
+        name = self._indicator(indicator)
+        return np.array([m[name] for _, m in self._of(problem, algorithm)])
+
+    def table(self) -> Table:
+        """Return a table with one row per run.
+
+        Columns: ``problem, algorithm, seed, points`` (of its front), ``evaluations, seconds``, the
+        indicators on the common scale (``hypervolume`` as a share of the box between ideal and
+        reference point), ``volume`` in units of the objectives, and ``left_out``.
+        """
+        rows = []
+        for run, measured in zip(self.runs, self._measured, strict=True):
+            row: Row = {
+                "problem": run.problem,
+                "algorithm": run.algorithm,
+                "seed": run.seed,
+                "points": len(run.F),
+                "evaluations": run.n_eval,
+                "seconds": run.seconds,
+                **measured,
+            }
+            if "hypervolume" in measured:
+                row["volume"] = measured["hypervolume"] * self.scales[run.problem].box
+            row["left_out"] = ", ".join(f"{n} {why}" for why, n in run.left_out.items())
+            rows.append(row)
+        return Table(rows)
+
+    def to_frame(self) -> DataFrame:
+        """Return `table` as a pandas DataFrame, one row per run."""
+        return self.table().to_frame()
+
+    def summary(self, indicator: str | None = None) -> Table:
+        """Return medians and quartiles over the runs of an algorithm on a problem.
+
+        Columns: ``problem, algorithm, runs, median, q1, q3, best`` (whether no median is better).
+        """
+        name = self._indicator(indicator)
+        return significance.summary_table(self.samples(name), name)
+
+    def tests(self, indicator: str | None = None) -> Table:
+        """Return a table with one row for each pair of algorithms on each problem.
+
+        Columns: ``problem, algorithm, rival, n, n_rival, median, rival_median, test, p_value``
+        (two-sided), ``a12`` (the probability that a run of the algorithm is better than one of the
+        rival), ``effect`` (in a word), ``least_p`` (the smallest p-value that this number of runs
+        can give), ``p_holm`` and ``verdict``. The test is Wilcoxon's: signed rank if runs are
+        paired by seed, rank sum otherwise. Holm's correction is over the pairs on a problem.
+        """
+        name = self._indicator(indicator)
+        return significance.test_table(
+            self.samples(name), name, baseline=self.baseline, paired=self.paired, alpha=self.alpha
+        )
+
+    def wins(self, indicator: str | None = None) -> Table:
+        """Return the share of comparisons of runs that the algorithm of a row wins.
+
+        Each rival has a column; ``overall`` is the mean over rivals. Runs of equal seeds are
+        compared if they are pairs, else every run with every run. Ties count half, and problems
+        have equal weights.
+        """
+        name = self._indicator(indicator)
+        return significance.win_table(self.samples(name), name, self.algorithms, self.paired)
+
+    def ranks(self, indicator: str | None = None) -> Overall:
+        """Return mean ranks and Friedman's test: over problems, or over seeds of one problem."""
+        name = self._indicator(indicator)
+        return significance.rank_all(self.samples(name), name, self.paired, self.alpha)
+
+    def ratios(self, indicator: str | None = None) -> dict[str, Floats]:
+        """Return how many times worse than the best algorithm each one is, by instance.
+
+        An instance is a problem and a run: the runs of equal seeds if all algorithms have the same
+        seeds, else the first run of each algorithm, the second, and so on. Problems on which an
+        algorithm has no run are left out.
+
+        Returns
+        -------
+        dict of float array [n_instances] by algorithm
+            At least 1; infinity if a run has no feasible point and another has.
+        """
+        name = self._indicator(indicator)
+        return significance.performance_ratios(self.samples(name), name, self.algorithms)
+
+    def samples(self, indicator: str) -> dict[str, dict[str, Sample]]:
+        """Return an indicator of all runs, by problem and algorithm."""
+        out: dict[str, dict[str, Sample]] = {}
+        for problem in self.problems:
+            present = {run.algorithm for run in self.runs if run.problem == problem}
+            out[problem] = {
+                a: Sample(
+                    self.values(problem, a, indicator),
+                    tuple(run.seed for run, _ in self._of(problem, a)),
+                )
+                for a in self.algorithms
+                if a in present
+            }
+        return out
+
+    # --------------------------------------------------------------------------------- convergence
+
+    @property
+    def has_history(self) -> bool:
+        """Whether all evaluations of every run are known, in order."""
+        return all(run.history is not None and run.history.n_eval for run in self.runs)
+
+    def convergence_is_exact(self, problem: str) -> bool:
+        """Tell whether convergence and speed-ups are exact, or estimated along directions."""
+        fronts = [run.F for run in self.runs if run.problem == problem]
+        return is_followed_exactly(max(len(F) for F in fronts), fronts[0].shape[1])
+
+    def convergence(self) -> Table:
+        """Return medians and quartiles of the hypervolume's share after numbers of evaluations.
+
+        Columns: ``problem, algorithm, evaluations, n, median, q1, q3``; 40 checkpoints, spread
+        evenly on a logarithmic axis, up to the shortest run of the algorithm.
+
+        Raises
+        ------
+        ValueError
+            The evaluations of a run are unknown.
+        """
+        return self._convergence
+
+    def speedup(self) -> Table:
+        """Return how much sooner an algorithm reaches the final quality of a rival.
+
+        The target is the (lower) median of the rival's final hypervolumes. Columns: ``problem,
+        algorithm, rival, target, reached`` (number of runs that reached it) ``, n, evaluations, q1,
+        q3`` (median and quartiles over all runs, infinity for a run that never did),
+        ``rival_evaluations`` (median number after which the rival's own runs first reached it),
+        ``speedup`` (their ratio; NaN if half of the runs never did), and the same in ``seconds``.
+        Seconds are recorded with each evaluation in a store; otherwise a run's time is spread
+        evenly.
+
+        Raises
+        ------
+        ValueError
+            The evaluations of a run are unknown.
+        """
+        return speedup_table(self._curves, self.scales, self.baseline)
+
+    @cached_property
+    def _curves(self) -> dict[str, dict[str, list[ConvergenceCurve]]]:
+        out: dict[str, dict[str, list[ConvergenceCurve]]] = {}
+        for run in self.runs:
+            exact = self.convergence_is_exact(run.problem)
+            curve = ConvergenceCurve(run, self.scales[run.problem], exact=exact)
+            out.setdefault(run.problem, {}).setdefault(run.algorithm, []).append(curve)
+        return out
+
+    @cached_property
+    def _convergence(self) -> Table:
+        return convergence_table(self._curves)
+
+    # -------------------------------------------------------------------------------------- fronts
+
+    def front(
+        self, problem: str | None = None, algorithm: str | None = None, seed: int | None = None
+    ) -> Front:
+        """Return the front of all runs together, or of the runs of an algorithm or a seed.
+
+        Parameters
+        ----------
+        problem : str, optional
+            Not needed if there is only one.
+        algorithm : str, optional
+        seed : int, optional
+        """
+        name = self.only_problem(problem)
+        chosen = [run for run, _ in self._of(name, algorithm) if seed in (None, run.seed)]
+        require("front", "seed", seed, bool(chosen), "the seed of a run")
+        return pooled(chosen)
+
+    def only_problem(self, problem: str | None) -> str:
+        """Return the problem of this name; None stands for the only problem."""
+        if problem is None and len(self.problems) == 1:
+            return self.problems[0]
+        one_of = f"one of {', '.join(self.problems)}"
+        require("Comparison", "problem", problem, problem in self.scales, one_of)
+        return str(problem)
+
+    # ------------------------------------------------------------------------ pictures and report
+
+    @cached_property
+    def styles(self) -> dict[str, Look]:
+        """Color, marker and line of each algorithm, the same in every picture."""
+        from moela.plots import looks
+
+        return looks(self.algorithms)
+
+    @property
+    def colors(self) -> dict[str, str]:
+        """The color of each algorithm in every picture."""
+        return {name: look.color for name, look in self.styles.items()}
+
+    plot_fronts = pictures.plot_fronts
+    plot_attainment = pictures.plot_attainment
+    plot_attainment_difference = pictures.plot_attainment_difference
+    plot_convergence = pictures.plot_convergence
+    plot_values = pictures.plot_values
+    plot_ranks = pictures.plot_ranks
+    plot_profile = pictures.plot_profile
+    save_pictures = pictures.save_pictures
+
+    def report(self, path: str | Path, *, title: str = "Comparison") -> Path:
+        """Write a page with all results: one HTML file that needs no network.
 
         Returns
         -------
@@ -188,96 +313,32 @@ class Comparison(Pictures):
         Raises
         ------
         ImportError
-            If plotly isn't installed (it comes with ``pip install moela[report]``).
+            If jinja2 or plotly isn't installed (they come with ``pip install moela[report]``).
         """
         from moela.comparison.report.page import write_report
 
         return write_report(self, path, title=title)
 
+    # ------------------------------------------------------------------------------------- private
 
-def _check_parameters(indicators: Any, at: Any, archive_size: Any, paired: Any, alpha: Any) -> None:
-    names = indicators if isinstance(indicators, list | tuple) else ()
-    known = len(names) > 0 and all(name in INDICATORS for name in names)
-    require("compare", "indicators", indicators, known, f"some of {', '.join(INDICATORS)}")
-    fits = at is None or (isinstance(at, str) and at == "common") or _is_whole(at, 1)
-    require("compare", "at", at, fits, 'None, "common", or at least 1')
-    fits = archive_size is None or _is_whole(archive_size, 2)
-    require("compare", "archive_size", archive_size, fits, "None or an integer of at least 2")
-    fits = paired is None or isinstance(paired, bool | np.bool_)
-    require("compare", "paired", paired, fits, "None, True or False")
-    fits = isinstance(alpha, float) and 0 < alpha < 1
-    require("compare", "alpha", alpha, fits, "between 0 and 1")
+    def _indicator(self, name: str | None) -> str:
+        if name is None:
+            return self.indicators[0]
+        one_of = f"one of {', '.join(self.indicators)}"
+        require("Comparison", "indicator", name, name in self.indicators, one_of)
+        return name
 
-
-def _is_whole(value: Any, least: int) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
-
-
-def _of_problem(given: Any, problem: str) -> Any:
-    return given.get(problem) if isinstance(given, Mapping) else given
-
-
-def _with_model(outcome: Outcome, model: Any) -> Outcome:
-    if model is None:
-        return outcome
-    n_obj = outcome.F.shape[1] if hasattr(model, "decode") else None
-    fits = getattr(model, "n_obj", n_obj) == outcome.F.shape[1]
-    expected = f"a problem with the {outcome.F.shape[1]} objectives of {outcome.label}"
-    require("compare", "problems", model, fits, expected)
-    names = getattr(model, "objective_names", None)
-    own = getattr(model, "ref_point", None)
-    return replace(
-        outcome,
-        model=model,
-        names=outcome.names if names is None else tuple(str(n) for n in names),
-        ref_point=outcome.ref_point if own is None else np.asarray(own, dtype=float),
-    )
-
-
-def _cut(outcomes: list[Outcome], at: int | str) -> list[Outcome]:
-    """Return the runs as they were after so many evaluations."""
-    out = []
-    for _, group in by_problem(outcomes):
-        lacking = next((o for o in group if o.history is None), None)
-        if lacking is not None:
+    def _of(
+        self, problem: str, algorithm: str | None
+    ) -> list[tuple[ComparedRun, dict[str, float]]]:
+        chosen = [
+            (run, measured)
+            for run, measured in zip(self.runs, self._measured, strict=True)
+            if run.problem == problem and algorithm in (None, run.algorithm)
+        ]
+        if not chosen:
             raise ValueError(
-                "The 'at' parameter of compare must be None where it isn't known what a run "
-                f"evaluated. Got {at!r} instead, with {lacking.label} from {lacking.source}."
+                f"No run of {algorithm!r} on {problem!r}. There are the algorithms "
+                f"{', '.join(self.algorithms)} on {', '.join(self.problems)}."
             )
-        histories = [o.history for o in group if o.history is not None]
-        n = min(h.n_eval for h in histories) if isinstance(at, str) else at
-        for outcome, history in zip(group, histories, strict=True):
-            if history.n_eval <= n:
-                out.append(outcome)
-                continue
-            F = history.load()[:n]
-            points, _, left_out = clean(outcome.label, F)
-            if "not finite" in left_out:  # in a history, NaN also stands for infeasible
-                left_out["failed or infeasible"] = left_out.pop("not finite")
-            times = outcome.times()
-            stamps = None if history.seconds is None else history.seconds[:n]
-            out.append(
-                replace(
-                    outcome,
-                    F=points,
-                    X=None,
-                    evaluated=True,
-                    history=History(n, partial(np.asarray, F), stamps),
-                    n_eval=n,
-                    seconds=None if times is None or n == 0 else float(times[n - 1]),
-                    left_out=left_out,
-                )
-            )
-    return out
-
-
-def front_of(result: Any) -> Front:
-    """Return the front of a pymoo Result, or of anything else that `moela.compare` takes.
-
-    Runs of several seeds or algorithms are pooled, and points labeled by algorithm.
-    """
-    outcomes = read(result)
-    check(outcomes)
-    problems = [problem for problem, _ in by_problem(outcomes)]
-    require("front_of", "result", ", ".join(problems), len(problems) == 1, "of one problem")
-    return pooled(outcomes)
+        return chosen

@@ -1,4 +1,4 @@
-"""The hypervolume of a run as it goes on: exact where that is quick, else along directions."""
+"""Convergence of one run: its hypervolume over evaluations, exact or along directions."""
 
 from __future__ import annotations
 
@@ -11,119 +11,119 @@ from moela._arrays import Floats
 from moela.comparison.scale import Scale
 from moela.quality.anytime import GrowingFront
 from moela.quality.indicators import N_DIRECTIONS, sphere_directions
-from moela.quality.outcome import Outcome
+from moela.quality.runs import ComparedRun
 
-# A run that finds the same front in another order may differ in the last bits of the sum over all
-# that it evaluated.
+# The sum over all evaluations depends in its last bits on the order in which points were found.
 _SUMMED_HAIR = 1.0 - 1e-9
-# Largest final fronts whose whole way is followed exactly, by number of objectives.
-_EXACT_WAY = {2: 1_000_000, 3: 100_000, 4: 2_000, 5: 500, 6: 100}
+# Largest final fronts whose convergence is followed exactly, by number of objectives.
+_EXACT_UP_TO = {2: 1_000_000, 3: 100_000, 4: 2_000, 5: 500, 6: 100}
+_EXACT_BEYOND = 25
 
 
-def follows_exactly(n_points: int, n_obj: int) -> bool:
-    """Tell whether the way to a front of this size is exact, or along directions."""
-    return n_points <= _EXACT_WAY.get(n_obj, 25)
+def is_followed_exactly(n_points: int, n_obj: int) -> bool:
+    """Tell whether convergence to a front of this size is exact, or estimated along directions."""
+    return n_points <= _EXACT_UP_TO.get(n_obj, _EXACT_BEYOND)
 
 
-class Growth:
-    """The hypervolume of one run as it goes on, as a share of the box of its problem.
+class ConvergenceCurve:
+    """The convergence of one run.
 
     Parameters
     ----------
-    outcome : Outcome
+    run : ComparedRun
         With a history.
     scale : Scale
+    exact : bool
+        Whether to compute hypervolumes of fronts, or estimates along directions.
 
     Attributes
     ----------
     n_eval : int
     times : float array [n_eval] or None
-        When each evaluation had ended, in seconds.
+        When each evaluation ended, in seconds.
+
+    Raises
+    ------
+    ValueError
+        The evaluations of the run are unknown.
     """
 
-    def __init__(self, outcome: Outcome, scale: Scale) -> None:
-        assert outcome.history is not None
-        Z, reference = scale.clipped(outcome.history.load()), scale.reference_on_scale
+    def __init__(self, run: ComparedRun, scale: Scale, *, exact: bool) -> None:
+        if run.history is None or not run.history.n_eval:
+            raise ValueError(
+                "This needs everything that the runs evaluated, which an experiment and a store "
+                "keep, and a pymoo Result made with save_history=True. It is unknown for "
+                f"{run.label}, from {run.source}."
+            )
+        Z, ref_point = scale.clipped(run.history.load()), scale.ref_point_on_scale
         self.n_eval = len(Z)
-        self.times = outcome.times()
-        self._follow(Z, reference)
+        self.times = run.times()
+        self._box = float(np.prod(np.maximum(ref_point, 0.0))) if exact else 1.0
+        self._volume = (GrowingFront if exact else DirectionalShares)(Z, ref_point)
 
     def shares(self, at: Sequence[int]) -> Floats:
-        """Return the share after so many evaluations, for each of them."""
-        raise NotImplementedError
+        """Return the hypervolume's share of the box after each of these numbers of evaluations."""
+        return self._volume.volumes(at) / (self._box or 1.0)
 
     def evaluations_to(self, target: float) -> float:
-        """Return after how many evaluations the share first is `target`; infinity for never."""
-        raise NotImplementedError
+        """Return the evaluations after which the share first reaches `target`, or infinity."""
+        return self._volume.first(target * self._box)
 
     def seconds(self, n: float) -> float:
-        """Return when evaluation n had ended; infinity for infinity, NaN if times are unknown."""
+        """Return when evaluation n ended; infinity for infinity, NaN if times are unknown."""
         if not np.isfinite(n):
             return float("inf")
         return float("nan") if self.times is None else float(self.times[int(n) - 1])
 
-    def _follow(self, Z: Floats, reference: Floats) -> None:
-        """Take up objectives [n_eval, M] and the reference point [M], on the common scale."""
-        raise NotImplementedError
 
+class DirectionalShares:
+    """Estimates of what `GrowingFront` computes, as shares of the box below the reference point.
 
-class ExactGrowth(Growth):
-    """By hypervolumes of fronts."""
+    The volume is proportional to the mean, over many directions, of the reach of the dominated
+    region from the reference point to the power of the number of objectives (Deng and Zhang 2019).
+    One pass over the run gives it after every evaluation, to about 0.003. The directions are the
+    same for every run, so differences between runs are more accurate than that.
 
-    def _follow(self, Z: Floats, reference: Floats) -> None:
-        self._room = float(np.prod(np.maximum(reference, 0.0)))
-        self._front = GrowingFront(Z, reference)
-
-    def shares(self, at: Sequence[int]) -> Floats:
-        """See `Growth.shares`."""
-        return self._front.volumes(at) / (self._room or 1.0)
-
-    def evaluations_to(self, target: float) -> float:
-        """See `Growth.evaluations_to`."""
-        return self._front.first(target * self._room)
-
-
-class DirectionalGrowth(Growth):
-    """By how far the dominated region reaches from the reference point, along many directions.
-
-    The volume is proportional to the mean of these reaches to the power of the number of
-    objectives (Deng and Zhang 2019). One pass over the run gives it after every evaluation, to
-    about 0.003; the directions are the same for every run, so that differences between runs are
-    truer than that.
+    Parameters
+    ----------
+    Z : float array, [n_eval, M]
+        Objectives on the common scale.
+    ref_point : float array, [M]
+        On the common scale.
     """
 
-    def _follow(self, Z: Floats, reference: Floats) -> None:
+    def __init__(self, Z: Floats, ref_point: Floats) -> None:
         # Rows beyond the reference point add no volume. NaN is not below anything.
-        inside = (Z < reference).all(axis=1)
+        inside = (Z < ref_point).all(axis=1)
         self._at = np.flatnonzero(inside) + 1
         rays = 1.0 / sphere_directions(Z.shape[1], N_DIRECTIONS)
-        # The ideal reaches as far as anything can: its volume is the box.
-        whole = _growing(np.maximum(reference, 0.0)[None], rays)[0]
-        gaps = np.ascontiguousarray(reference - Z[inside])
-        self._along = _growing(gaps, rays) / (whole if whole > 0 else 1.0)
+        # The ideal point has the largest reaches; its volume is the box.
+        box = _mean_reaches(np.maximum(ref_point, 0.0)[None], rays)[0]
+        gaps = np.ascontiguousarray(ref_point - Z[inside])
+        self._inside = _mean_reaches(gaps, rays) / (box if box > 0 else 1.0)
 
-    def shares(self, at: Sequence[int]) -> Floats:
-        """See `Growth.shares`."""
-        return np.concatenate([[0.0], self._along])[np.searchsorted(self._at, at, "right")]
+    def volumes(self, at: Sequence[int]) -> Floats:
+        """Return the share after each of these numbers of evaluations."""
+        return np.concatenate([[0.0], self._inside])[np.searchsorted(self._at, at, "right")]
 
-    def evaluations_to(self, target: float) -> float:
-        """See `Growth.evaluations_to`."""
+    def first(self, target: float) -> float:
+        """Return the evaluations after which the share first reaches `target`, or infinity."""
         if target <= 0:
             return 1.0
-        k = int(np.searchsorted(self._along, target * _SUMMED_HAIR))
-        return float(self._at[k]) if k < len(self._along) else float("inf")
+        k = int(np.searchsorted(self._inside, target * _SUMMED_HAIR))
+        return float(self._at[k]) if k < len(self._inside) else float("inf")
 
 
 @njit(cache=True)  # type: ignore[misc]
-def _growing(gaps: Floats, rays: Floats) -> Floats:
-    """Return the mean over rays of the M-th power of the reach, after each row [n].
+def _mean_reaches(gaps: Floats, rays: Floats) -> Floats:
+    """Return the mean over rays of the reach to the power of M, after each row [n].
 
     Parameters
     ----------
     gaps : float array, [n, M]
-        From the rows to the reference point.
+        Distances from the rows to the reference point.
     rays : float array, [K, M]
-        One over each component of a direction.
+        Reciprocal components of the directions.
     """
     n, n_obj = gaps.shape
     reach = np.zeros(len(rays))
@@ -146,9 +146,9 @@ def _growing(gaps: Floats, rays: Floats) -> Floats:
 
 
 def checkpoints(n_eval: int, n: int = 40) -> list[int]:
-    """Return up to n numbers of evaluations, evenly spread on a logarithmic axis, the last one too.
+    """Return up to n numbers of evaluations, spread evenly on a logarithmic axis.
 
-    They begin at a thousandth of the run, or at 10.
+    The first is a thousandth of the run, at least 10; the last is `n_eval`.
     """
     first = min(max(10, n_eval // 1000), n_eval)
     return sorted({round(v) for v in np.geomspace(first, n_eval, n)})

@@ -1,312 +1,249 @@
-"""The pictures of a comparison, drawn by moela.plots."""
+"""The pictures of a comparison, drawn by `moela.plots`."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from moela._arrays import Floats
 from moela._checks import require
-from moela.comparison.numbers import Numbers
 from moela.comparison.scale import LARGER_IS_BETTER, TITLES
-from moela.comparison.summary import capital
 
 if TYPE_CHECKING:
-    from moela.plots import Look
+    from matplotlib.figure import Figure
+
+    from moela.comparison.comparison import Comparison
 
 _MAX_DIFFERENCES = 3
 _DPI = 130
 
+Captioned = tuple[str, Callable[[], "Figure"]]
+"""A caption, and the function that draws the picture."""
 
-class Pictures(Numbers):
-    """The part of `Comparison` that draws: matplotlib Figures, saved where a `path` is given."""
+Saved = str | Path | None
 
-    @cached_property
-    def styles(self) -> dict[str, Look]:
-        """How each algorithm looks in every picture."""
-        from moela.plots import looks
 
-        return looks(self.algorithms)
+def plot_fronts(
+    c: Comparison, problem: str | None = None, kind: str | None = None, path: Saved = None
+) -> Figure:
+    """Draw the front of each algorithm, all of its runs together.
 
-    @property
-    def colors(self) -> dict[str, str]:
-        """The color of each algorithm in every picture."""
-        return {name: look.color for name, look in self.styles.items()}
+    Parameters
+    ----------
+    problem : str, optional
+        Not needed if there is only one.
+    kind : {"2d", "3d", "matrix", "parallel"}, optional
+        Default: by the number of objectives; the matrix of all pairs for more than three.
+    path : str or Path, optional
+        File to save the picture in.
+    """
+    from moela import plots
 
-    def plot_fronts(
-        self,
-        problem: str | None = None,
-        kind: str | None = None,
-        path: str | Path | None = None,
-    ) -> Any:
-        """Draw the front of each algorithm, all of its runs together.
+    name = c.only_problem(problem)
+    scale = c.scales[name]
+    n_obj = len(scale.names)
+    chosen = kind or {2: "2d", 3: "3d"}.get(n_obj, "matrix")
+    allowed = ["matrix", "parallel", *{2: ["2d"], 3: ["3d"]}.get(n_obj, [])]
+    one_of = f"one of {', '.join(allowed)} for {n_obj} objectives"
+    require("plot_fronts", "kind", kind, chosen in allowed, one_of)
+    draw: Callable[..., Figure] = getattr(plots, f"plot_{chosen}")
+    if chosen == "parallel":
+        draw = partial(draw, ideal=scale.ideal, nadir=scale.nadir)
+    fronts = {a: F for a in _fronts(c, name) if len(F := c.front(name, a).F)}
+    return draw(fronts, scale.names, styles=c.styles, title=name, path=path)
 
-        Parameters
-        ----------
-        problem : str, optional
-            May be left out where there is one.
-        kind : {"2d", "3d", "matrix", "parallel"}, optional
-            Default: by the number of objectives, the matrix of all pairs for more than three.
-        path : str or Path, optional
-        """
-        from moela import plots
 
-        name = self.only_problem(problem)
-        scale = self.scales[name]
-        n_obj = len(scale.names)
-        chosen = kind or {2: "2d", 3: "3d"}.get(n_obj, "matrix")
-        allowed = ["matrix", "parallel", *{2: ["2d"], 3: ["3d"]}.get(n_obj, [])]
-        one_of = f"one of {', '.join(allowed)} for {n_obj} objectives"
-        require("plot_fronts", "kind", kind, chosen in allowed, one_of)
-        fronts = {a: F for a, F in self._fronts(name).items() if len(F)}
-        more: dict[str, Any] = {}
-        if chosen == "parallel":
-            more = {"ideal": scale.ideal, "nadir": scale.nadir}
-        draw = getattr(plots, f"plot_{chosen}")
-        return draw(fronts, scale.names, styles=self.styles, title=name, path=path, **more)
+def plot_attainment(c: Comparison, problem: str | None = None, path: Saved = None) -> Figure:
+    """Draw the region that the runs of each algorithm attain, for two or three objectives."""
+    from moela import plots
 
-    def plot_attainment(self, problem: str | None = None, path: str | Path | None = None) -> Any:
-        """Draw how far the runs of each algorithm get, for two or three objectives."""
-        from moela import plots
+    name = c.only_problem(problem)
+    fronts = {a: runs for a, runs in _fronts(c, name).items() if any(len(F) for F in runs)}
+    names = c.scales[name].names
+    return plots.plot_attainment(fronts, names, styles=c.styles, title=name, path=path)
 
-        name = self.only_problem(problem)
-        runs = {a: r for a, r in self._runs(name).items() if any(len(F) for F in r)}
-        names = self.scales[name].names
-        return plots.plot_attainment(runs, names, styles=self.styles, title=name, path=path)
 
-    def plot_attainment_difference(
-        self,
-        algorithm: str,
-        rival: str,
-        problem: str | None = None,
-        path: str | Path | None = None,
-    ) -> Any:
-        """Draw where runs of one algorithm get more often than another's, for two objectives."""
-        from moela import plots
+def plot_attainment_difference(
+    c: Comparison, algorithm: str, rival: str, problem: str | None = None, path: Saved = None
+) -> Figure:
+    """Draw where runs of one algorithm attain more often than another's, for two objectives."""
+    from moela import plots
 
-        name = self.only_problem(problem)
-        runs = self._runs(name)
-        for parameter, given in (("algorithm", algorithm), ("rival", rival)):
-            one_of = f"one of {', '.join(runs)}"
-            require("plot_attainment_difference", parameter, given, given in runs, one_of)
-        return plots.plot_attainment_difference(
-            runs[algorithm], runs[rival], self.scales[name].names, labels=(algorithm, rival),
-            styles=self.styles, title=name, path=path,
-        )  # fmt: skip
+    name = c.only_problem(problem)
+    fronts = _fronts(c, name)
+    for parameter, given in (("algorithm", algorithm), ("rival", rival)):
+        one_of = f"one of {', '.join(fronts)}"
+        require("plot_attainment_difference", parameter, given, given in fronts, one_of)
+    return plots.plot_attainment_difference(
+        fronts[algorithm], fronts[rival], c.scales[name].names, labels=(algorithm, rival),
+        styles=c.styles, title=name, path=path,
+    )  # fmt: skip
 
-    def plot_convergence(self, problem: str | None = None, path: str | Path | None = None) -> Any:
-        """Draw the hypervolume over evaluations: medians, and bands between the quartiles."""
-        from moela import plots
 
-        name = self.only_problem(problem)
-        table = self.convergence().where(problem=name)
-        return plots.plot_convergence(table, styles=self.styles, title=name, path=path)
+def plot_convergence(c: Comparison, problem: str | None = None, path: Saved = None) -> Figure:
+    """Draw the hypervolume over evaluations: medians, and bands between the quartiles."""
+    from moela import plots
 
-    def plot_values(
-        self,
-        problem: str | None = None,
-        indicator: str | None = None,
-        path: str | Path | None = None,
-    ) -> Any:
-        """Draw an indicator of each run, algorithms side by side."""
-        from moela import plots
+    name = c.only_problem(problem)
+    table = c.convergence().where(problem=name)
+    return plots.plot_convergence(table, styles=c.styles, title=name, path=path)
 
-        name, measure = self.only_problem(problem), self._indicator(indicator)
-        values = {a: self.values(name, a, measure) for a in self._fronts(name)}
-        return plots.plot_values(
-            values, ylabel=axis_title(measure), styles=self.styles, title=name, path=path
+
+def plot_values(
+    c: Comparison, problem: str | None = None, indicator: str | None = None, path: Saved = None
+) -> Figure:
+    """Draw an indicator of each run, algorithms side by side."""
+    from moela import plots
+
+    name = c.only_problem(problem)
+    values = {a: c.values(name, a, indicator) for a in _fronts(c, name)}
+    ylabel = axis_title(indicator or c.indicators[0])
+    return plots.plot_values(values, ylabel=ylabel, styles=c.styles, title=name, path=path)
+
+
+def plot_ranks(c: Comparison, indicator: str | None = None, path: Saved = None) -> Figure:
+    """Draw the critical difference diagram of mean ranks.
+
+    Raises
+    ------
+    ValueError
+        There are no blocks to rank within: only one problem, and runs that can't be paired.
+    """
+    from moela import plots
+
+    overall = c.ranks(indicator)
+    if overall.ranking is None:
+        raise ValueError(
+            "Mean ranks need two algorithms, and several problems or runs of equal seeds. Got "
+            f"{len(overall.algorithms)} algorithms, {len(c.problems)} problems and runs that "
+            "can't be paired."
         )
+    blocks = f"{overall.ranking.n_blocks} {overall.blocks}"
+    title = f"mean ranks by {TITLES[indicator or c.indicators[0]]} over {blocks}"
+    return plots.plot_ranks(
+        overall.algorithms, overall.ranking, styles=c.styles, title=title, path=path
+    )
 
-    def plot_ranks(self, indicator: str | None = None, path: str | Path | None = None) -> Any:
-        """Draw the critical difference diagram of mean ranks.
 
-        Raises
-        ------
-        ValueError
-            There are no blocks to rank within: one problem, and runs that can't be paired.
-        """
-        from moela import plots
+def plot_profile(c: Comparison, indicator: str | None = None, path: Saved = None) -> Figure:
+    """Draw the share of instances on which each algorithm is within a factor of the best.
 
-        measure = self._indicator(indicator)
-        overall = self.ranks(measure)
-        if overall.ranking is None:
-            raise ValueError(
-                "Mean ranks need two algorithms, and several problems or runs of equal seeds. Got "
-                f"{len(overall.algorithms)} algorithms, {len(self.problems)} problems and runs "
-                "that can't be paired."
-            )
-        blocks = f"{overall.ranking.n_blocks} {overall.blocks}"
-        title = f"mean ranks by {TITLES[measure]} over {blocks}"
-        return plots.plot_ranks(
-            overall.algorithms, overall.ranking, styles=self.styles, title=title, path=path
+    `ratios` defines the instances.
+    """
+    from moela import plots
+
+    ratios, name = c.ratios(indicator), indicator or c.indicators[0]
+    label = f"{TITLES[name]}: {'best over own' if LARGER_IS_BETTER[name] else 'times the best'}"
+    return plots.plot_profile(ratios, xlabel=label, styles=c.styles, path=path)
+
+
+def pictures_of_problem(c: Comparison, problem: str) -> dict[str, Captioned]:
+    """Return the available pictures of a problem by name."""
+    n_obj = len(c.scales[problem].names)
+    out: dict[str, Captioned] = {
+        "fronts": (
+            "The front of each algorithm, all of its runs together.",
+            partial(plot_fronts, c, problem),
         )
-
-    def plot_profile(self, indicator: str | None = None, path: str | Path | None = None) -> Any:
-        """Draw on which share of the instances each algorithm is within a factor of the best.
-
-        See `ratios` for what the instances are.
-        """
-        from moela import plots
-
-        measure = self._indicator(indicator)
-        ratios = self.ratios(measure)
-        label = f"{TITLES[measure]}: times the best"
-        if LARGER_IS_BETTER[measure]:
-            label = f"{TITLES[measure]}: best over own"
-        return plots.plot_profile(ratios, xlabel=label, styles=self.styles, path=path)
-
-    def pictures(self, problem: str) -> dict[str, tuple[str, Callable[[], Any]]]:
-        """Return the pictures that there can be of a problem: by name, a caption and what draws it.
-
-        Parameters
-        ----------
-        problem : str
-        """
-        n_obj = len(self.scales[problem].names)
-        out: dict[str, tuple[str, Callable[[], Any]]] = {
-            "fronts": (
-                "The front of each algorithm, all of its runs together.",
-                lambda: self.plot_fronts(problem),
-            )
-        }
-        if n_obj > 2:
-            out["parallel"] = (
-                "The same across all objectives, a line a design.",
-                lambda: self.plot_fronts(problem, "parallel"),
-            )
-        if n_obj <= 3:
-            out["attainment"] = (
-                "What half of the runs attain; bands from what any run does to what all do."
-                if n_obj == 2
-                else "What half of the runs attain of the third objective, given the first two.",
-                lambda: self.plot_attainment(problem),
-            )
-        if n_obj == 2:
-            for k, (a, b) in enumerate(self._to_differ(problem), 1):
-                out[f"difference-{k}"] = (
-                    f"Where runs of {a} or of {b} get more often.",
-                    partial(self.plot_attainment_difference, a, b, problem),
-                )
-        out["values"] = (
-            f"{capital(axis_title(self.indicators[0]))}: each run, with median and quartiles.",
-            lambda: self.plot_values(problem),
+    }
+    if n_obj > 2:
+        out["parallel"] = (
+            "The same fronts across all objectives, one line per design.",
+            partial(plot_fronts, c, problem, "parallel"),
         )
-        if self.has_history:
-            out["convergence"] = (
-                "Hypervolume over evaluations: medians, and bands between the quartiles.",
-                lambda: self.plot_convergence(problem),
+    if n_obj <= 3:
+        out["attainment"] = (
+            "Median attainment surface; the band runs from the region any run attains to the "
+            "region all runs attain."
+            if n_obj == 2
+            else "The third objective that half of the runs attain, given the first two.",
+            partial(plot_attainment, c, problem),
+        )
+    if n_obj == 2:
+        for k, (a, b) in enumerate(_pairs_to_differ(c, problem), 1):
+            out[f"difference-{k}"] = (
+                f"Regions that runs of {a} or of {b} attain more often.",
+                partial(plot_attainment_difference, c, a, b, problem),
             )
+    title = axis_title(c.indicators[0])
+    out["values"] = (
+        f"{title[:1].upper()}{title[1:]}: each run, with median and quartiles.",
+        partial(plot_values, c, problem),
+    )
+    if c.has_history:
+        out["convergence"] = (
+            "Hypervolume over evaluations: medians, and bands between the quartiles.",
+            partial(plot_convergence, c, problem),
+        )
+    return out
+
+
+def pictures_of_all(c: Comparison) -> dict[str, Captioned]:
+    """Return the available pictures of all problems together by name."""
+    out: dict[str, Captioned] = {}
+    first = c.indicators[0]
+    if len(c.algorithms) < 2:
         return out
+    if c.ranks().ranking is not None:
+        out["ranks"] = (
+            "Mean ranks, 1 is best; bars join algorithms without significant differences.",
+            partial(plot_ranks, c),
+        )
+    if any(len(group) == len(c.algorithms) for group in c.samples(first).values()):
+        out["profile"] = (
+            "Share of the instances on which an algorithm is within a factor of the best one.",
+            partial(plot_profile, c),
+        )
+    return out
 
-    def pictures_together(self) -> dict[str, tuple[str, Callable[[], Any]]]:
-        """Return the pictures that there can be of all problems together, as `pictures` does."""
-        out: dict[str, tuple[str, Callable[[], Any]]] = {}
-        if len(self.algorithms) < 2:
-            return out
-        if self.ranks().ranking is not None:
-            out["ranks"] = (
-                "Mean ranks, 1 is best; bars join those that aren't told apart.",
-                self.plot_ranks,
-            )
-        if any(
-            len(group) == len(self.algorithms)
-            for group in self._samples(self.indicators[0]).values()
-        ):
-            out["profile"] = (
-                "On which share of the instances an algorithm is within a factor of the best one.",
-                self.plot_profile,
-            )
-        return out
 
-    def save_pictures(self, folder: str | Path) -> list[Path]:
-        """Write every picture there can be into a folder as PNG files, and return their paths."""
-        out = Path(folder).expanduser()
-        out.mkdir(parents=True, exist_ok=True)
-        paths = []
-        for number, problem in enumerate(self.problems, 1):
-            for name, (_, draw) in self.pictures(problem).items():
-                paths.append(out / f"{number}-{file_name(problem)}-{name}.png")
-                draw().savefig(paths[-1], dpi=_DPI)
-        for name, (_, draw) in self.pictures_together().items():
-            paths.append(out / f"{name}.png")
-            draw().savefig(paths[-1], dpi=_DPI)
-        return paths
-
-    def _to_differ(self, problem: str) -> list[tuple[str, str]]:
-        """Return pairs to draw differences of: the baseline, or the best, with a few others."""
-        rows = self.summary().where(problem=problem).rows
-        found = {o.algorithm for o in self.outcomes if o.problem == problem and len(o.F)}
-        names = [row["algorithm"] for row in rows if row["algorithm"] in found]
-        best = [row["algorithm"] for row in rows if row["best"] and row["algorithm"] in found]
-        first = self.baseline if self.baseline in names else next(iter(best), None)
-        if first is None:
-            return []
-        return [(first, name) for name in names if name != first][:_MAX_DIFFERENCES]
-
-    def ratios(self, indicator: str | None = None) -> dict[str, Floats]:
-        """Return how many times worse than the best algorithm each one is, by instance.
-
-        An instance is a problem and a run: the runs of equal seeds where all have the same ones,
-        else the first run of each algorithm, the second, and so on. Problems that an algorithm
-        has no run on are left out.
-
-        Returns
-        -------
-        dict of float array [n_instances] by algorithm
-            At least 1; infinity where a run found nothing and another did.
-        """
-        measure = self._indicator(indicator)
-        parts: dict[str, list[Floats]] = {a: [] for a in self.algorithms}
-        for group in self._samples(measure).values():
-            if len(group) < len(self.algorithms):
-                continue
-            n = min(len(s.values) for s in group.values())
-            seeds = {tuple(sorted(s.seeds)) if s.seeded else None for s in group.values()}  # type: ignore[type-var]
-            by_seed = len(seeds) == 1 and None not in seeds
-            table = np.array(
-                [
-                    s.values[np.argsort(np.array(s.seeds, dtype=float))]
-                    if by_seed
-                    else s.values[:n]
-                    for s in group.values()
-                ]
-            )
-            for name, ratio in zip(group, _ratios(table, LARGER_IS_BETTER[measure]), strict=True):
-                parts[name].append(ratio)
-        if not parts[self.algorithms[0]]:
-            raise ValueError("There is no problem on which every algorithm has a run.")
-        return {name: np.concatenate(ratios) for name, ratios in parts.items()}
-
-    def _fronts(self, problem: str) -> dict[str, Floats]:
-        return {a: self.front(problem, a).F for a in self._runs(problem)}
-
-    def _runs(self, problem: str) -> dict[str, list[Floats]]:
-        found = [(o.algorithm, o.F) for o in self.outcomes if o.problem == problem]
-        return {a: runs for a in self.algorithms if (runs := [F for name, F in found if name == a])}
+def save_pictures(c: Comparison, folder: str | Path) -> list[Path]:
+    """Write every available picture into a folder as PNG files, and return their paths."""
+    out = Path(folder).expanduser()
+    out.mkdir(parents=True, exist_ok=True)
+    named = {
+        f"{number}-{file_name(problem)}-{name}": picture
+        for number, problem in enumerate(c.problems, 1)
+        for name, picture in pictures_of_problem(c, problem).items()
+    } | pictures_of_all(c)
+    paths = []
+    for name, (_, draw) in named.items():
+        paths.append(out / f"{name}.png")
+        draw().savefig(paths[-1], dpi=_DPI)
+    return paths
 
 
 def axis_title(indicator: str) -> str:
-    """Return an indicator as an axis is called: with the direction that is better."""
+    """Return the title of an indicator's axis, with the direction that is better."""
     if indicator == "hypervolume":
         return "hypervolume (share), up is better"
     return f"{TITLES[indicator]}, down is better"
 
 
 def file_name(name: str) -> str:
-    """Return a name as part of a file's: letters, digits and a few signs, no path."""
+    """Return a name as part of a file name: letters, digits and a few signs, no path."""
     return re.sub(r"[^A-Za-z0-9._+-]+", "_", name).strip(".")[:60] or "problem"
 
 
-def _ratios(values: Floats, larger_is_better: bool) -> Floats:
-    """Return values [k, n] over the best of their column, at least 1."""
-    best = values.max(axis=0) if larger_is_better else values.min(axis=0)
-    own, reference = (best, values) if larger_is_better else (values, best)
-    own, reference = np.broadcast_arrays(own, reference)
-    out = np.full(values.shape, np.inf)
-    np.divide(own, reference, out=out, where=(reference > 0) & np.isfinite(reference))
-    return np.where(values == best, 1.0, out)
+def _pairs_to_differ(c: Comparison, problem: str) -> list[tuple[str, str]]:
+    """Return pairs to draw differences of: the baseline, or the best, with a few others."""
+    rows = c.summary().where(problem=problem).rows
+    present = {run.algorithm for run in c.runs if run.problem == problem and len(run.F)}
+    names = [row["algorithm"] for row in rows if row["algorithm"] in present]
+    best = [row["algorithm"] for row in rows if row["best"] and row["algorithm"] in present]
+    first = c.baseline if c.baseline in names else next(iter(best), None)
+    if first is None:
+        return []
+    return [(first, name) for name in names if name != first][:_MAX_DIFFERENCES]
+
+
+def _fronts(c: Comparison, problem: str) -> dict[str, list[Floats]]:
+    """Return the front of each run on a problem, by algorithm."""
+    out: dict[str, list[Floats]] = {}
+    for run in sorted(c.runs, key=lambda run: c.algorithms.index(run.algorithm)):
+        if run.problem == problem:
+            out.setdefault(run.algorithm, []).append(run.F)
+    return out

@@ -1,23 +1,23 @@
-"""What the fronts of one problem are measured against: scale, reference point, reference front."""
+"""The common scale of the fronts of one problem, its reference point and reference front."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import moocore
 import numpy as np
+from numpy.typing import ArrayLike
 
 from moela._arrays import Floats
 from moela._checks import require
 from moela.quality import indicators
-from moela.quality.outcome import Outcome, clean, isolated, vector
+from moela.quality.runs import ComparedRun, clean, isolated, vector
 
-# Of the reference front, for IGD+ and epsilon; beyond it the most isolated points are kept.
+# Maximum size of the reference front of IGD+ and epsilon; the most isolated points are kept.
 REFERENCE_SIZE = 2_000
 
-# Which way is better, and how an indicator is called in sentences.
+# Direction of each indicator, and its name in sentences.
 LARGER_IS_BETTER = {"hypervolume": True, "igd_plus": False, "epsilon": False, "r2": False}
 TITLES = {"hypervolume": "hypervolume", "igd_plus": "IGD+", "epsilon": "epsilon", "r2": "R2"}
 
@@ -27,8 +27,8 @@ class Scale:
     """The common scale of all fronts of a problem.
 
     Objectives are scaled so that the pooled front, the non-dominated points of all runs (and of a
-    reference front, where one is given), spans 0 to 1 in each. An objective in which it has no
-    extent is divided by its size, or by 1.
+    reference front, if given), spans 0 to 1 in each. An objective without extent is divided by its
+    magnitude, or by 1 if that is 0.
 
     Attributes
     ----------
@@ -36,19 +36,19 @@ class Scale:
     ideal, nadir : float arrays, [M]
         Least and largest objectives of the pooled front.
     span : float array, [M]
-        What objectives are divided by.
+        Divisors of the objectives.
     ref_point : float array, [M]
-        Of the hypervolume, in units of the objectives.
+        Reference point of the hypervolume, in units of the objectives.
     rule : str
-        Where the reference point comes from, in words.
+        Origin of the reference point, in words.
     reference : float array, [r, M]
         The reference front of IGD+ and epsilon, in units of the objectives.
     pooled_size : int
-        Points of the pooled front, of which `reference` may be a part.
+        Number of points of the pooled front, of which `reference` may be a part.
     exact : bool
-        Whether hypervolumes are exact; it is the same for every run of a problem.
+        Whether hypervolumes are exact, the same for every run of a problem.
     names : tuple of str
-        Of the objectives.
+        Names of the objectives.
     """
 
     problem: str
@@ -73,26 +73,26 @@ class Scale:
         return np.asarray((F - self.ideal) / self.span)
 
     @property
-    def reference_on_scale(self) -> Floats:
+    def ref_point_on_scale(self) -> Floats:
         """The reference point on the common scale [M]."""
         return self.normalize(self.ref_point)
 
     def clipped(self, F: Floats) -> Floats:
-        """Return points on the common scale for a hypervolume: none is better than the ideal."""
+        """Return points on the common scale for the hypervolume, clipped at the ideal."""
         return np.maximum(self.normalize(F), 0.0)
 
     def share(self, F: Floats) -> float:
         """Return the hypervolume as a share of the box between ideal and reference point."""
-        reference = self.reference_on_scale
-        room = float(np.prod(np.maximum(reference, 0.0)))
-        if room == 0.0:
+        ref_point = self.ref_point_on_scale
+        box = float(np.prod(np.maximum(ref_point, 0.0)))
+        if box == 0.0:
             return 0.0
-        return indicators.hypervolume(self.clipped(F), reference, exact=self.exact) / room
+        return indicators.hypervolume(self.clipped(F), ref_point, exact=self.exact) / box
 
     def measure(self, F: Floats, names: Sequence[str]) -> dict[str, float]:
         """Return indicators of a front [k, M] by name, on the common scale.
 
-        To twelve significant digits: beyond them it only matters in which order one sums.
+        Values are rounded to 12 significant digits, so that summation order can't decide a test.
         """
         Z, reference = self.normalize(F), self.normalize(self.reference)
         out = {}
@@ -100,7 +100,7 @@ class Scale:
             if name == "hypervolume":
                 out[name] = self.share(F)
             elif name == "r2":
-                # A given reference front may be worse than a front somewhere; 0 is its ideal.
+                # The ideal of the common scale is 0.
                 out[name] = indicators.r2(Z, np.zeros(len(self.ideal)))
             else:
                 out[name] = getattr(indicators, name)(Z, reference)
@@ -109,21 +109,21 @@ class Scale:
 
 def make_scale(
     problem: str,
-    outcomes: Sequence[Outcome],
+    runs: Sequence[ComparedRun],
     *,
-    ref_point: Any = None,
-    reference_front: Any = None,
+    ref_point: ArrayLike | None = None,
+    reference_front: ArrayLike | None = None,
 ) -> tuple[Scale | None, list[str]]:
-    """Return the scale of a problem and remarks on it; no scale if no run has a feasible point.
+    """Return the scale of a problem, if any run has a feasible point, and caveats on it.
 
     Parameters
     ----------
     problem : str
-    outcomes : sequence of Outcome
+    runs : sequence of ComparedRun
     ref_point : array [M], "problem", "pooled" or None
-        None is the problem's own where all runs name the same one and some front has a point that
-        is better than it in every objective; else "pooled": the nadir of the pooled front plus a
-        tenth of its extent.
+        None is the problem's own if all runs name the same one and some front has a point that is
+        better in every objective; else "pooled", the nadir of the pooled front plus a tenth of its
+        extent.
     reference_front : array [r, M], optional
         Known optima, which become part of the pooled front.
 
@@ -132,8 +132,8 @@ def make_scale(
     ValueError
         A given point or front doesn't fit the objectives.
     """
-    n_obj, remarks = outcomes[0].F.shape[1], []
-    parts = [outcome.F for outcome in outcomes]
+    n_obj, caveats = runs[0].F.shape[1], []
+    parts = [run.F for run in runs]
     if reference_front is not None:
         known, _, _ = clean(f"the reference front of {problem!r}", reference_front)
         fits = known.shape[1] == n_obj and len(known) > 0
@@ -146,24 +146,24 @@ def make_scale(
     pooled = np.asarray(moocore.filter_dominated(points))
     ideal, nadir = pooled.min(axis=0), pooled.max(axis=0)
     span = indicators.extent(pooled)
-    point, rule, more = _reference_point(problem, outcomes, ref_point, pooled)
-    remarks += more
+    point, rule, more = _reference_point(problem, runs, ref_point, pooled)
+    caveats += more
     if not (pooled < point).all(axis=1).any():
-        remarks.append(
+        caveats.append(
             f"On {problem} no point of any run is better than the reference point in every "
             "objective, so all hypervolumes are 0."
         )
-    largest = max(int((o.F < point).all(axis=1).sum()) for o in outcomes)
+    largest = max(int((o.F < point).all(axis=1).sum()) for o in runs)
     exact = indicators.is_exact(largest, n_obj)
     if not exact:
-        remarks.append(
+        caveats.append(
             f"The hypervolumes on {problem} are approximate (262,144 directions; relative error "
             f"to about 0.003), since a front has {largest} points in {n_obj} objectives."
         )
     reference = pooled
     if len(pooled) > REFERENCE_SIZE:
         reference = pooled[isolated((pooled - ideal) / span, REFERENCE_SIZE)]
-        remarks.append(
+        caveats.append(
             f"IGD+ and epsilon on {problem} are taken against {REFERENCE_SIZE} of the "
             f"{len(pooled)} points of the pooled front, chosen to be far from each other."
         )
@@ -177,47 +177,44 @@ def make_scale(
         reference=reference,
         pooled_size=len(pooled),
         exact=exact,
-        names=_names(outcomes, n_obj),
+        names=_names(runs, n_obj),
     )
-    return scale, remarks
+    return scale, caveats
 
 
 def _reference_point(
-    problem: str,
-    outcomes: Sequence[Outcome],
-    given: Any,
-    pooled: Floats,
+    problem: str, runs: Sequence[ComparedRun], given: ArrayLike | None, pooled: Floats
 ) -> tuple[Floats, str, list[str]]:
     n_obj = pooled.shape[1]
     if given is not None and not isinstance(given, str):
         expected = f"{n_obj} finite numbers for {problem!r}"
         return vector("compare", "ref_point", given, n_obj, expected), "as given", []
-    allowed = given in (None, "problem", "pooled")
+    allowed = given is None or given in ("problem", "pooled")
     require("compare", "ref_point", given, allowed, '"problem", "pooled", or a point')
-    own = [o.ref_point for o in outcomes if o.ref_point is not None]
+    own = [o.ref_point for o in runs if o.ref_point is not None]
     agreed = bool(own) and all(p.shape == (n_obj,) and np.array_equal(p, own[0]) for p in own)
     if given == "problem" and not agreed:
         raise ValueError(
             f"The runs on {problem!r} name {'different reference points' if own else 'none'} of "
             'the problem\'s own. Pass ref_point=[...] or ref_point="pooled".'
         )
-    remarks: list[str] = []
+    caveats: list[str] = []
     if agreed and given != "pooled":
         if given == "problem" or (pooled < own[0]).all(axis=1).any():
-            return own[0], "the problem's own", remarks
-        remarks.append(
+            return own[0], "the problem's own", caveats
+        caveats.append(
             f"On {problem} no point is better than the problem's own reference point in every "
-            "objective; the one of the pooled front serves instead."
+            "objective; that of the pooled front is used instead."
         )
     elif own and given is None and not agreed:
-        remarks.append(
-            f"The runs on {problem} name different reference points; the one of the pooled front "
-            "serves instead."
+        caveats.append(
+            f"The runs on {problem} name different reference points; that of the pooled front is "
+            "used instead."
         )
     rule = "the nadir of the pooled front plus a tenth of its extent"
-    return indicators.beyond(pooled), rule, remarks
+    return indicators.beyond(pooled), rule, caveats
 
 
-def _names(outcomes: Sequence[Outcome], n_obj: int) -> tuple[str, ...]:
-    named = next((o.names for o in outcomes if o.names and len(o.names) == n_obj), None)
+def _names(runs: Sequence[ComparedRun], n_obj: int) -> tuple[str, ...]:
+    named = next((o.names for o in runs if o.names and len(o.names) == n_obj), None)
     return tuple(f"f{j + 1}" for j in range(n_obj)) if named is None else named

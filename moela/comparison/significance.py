@@ -1,18 +1,17 @@
-"""Which differences between algorithms are more than chance: tests, wins and ranks."""
+"""Significance of differences between algorithms: tests, wins, mean ranks, and ratios."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from moela._arrays import Floats
 from moela.comparison.scale import LARGER_IS_BETTER
 from moela.quality.statistics import (
-    Ranking,
+    AverageRanks,
     compare_groups,
     compare_pairs,
     compare_samples,
@@ -24,6 +23,7 @@ from moela.quality.statistics import (
     quartiles,
     rank_blocks,
 )
+from moela.quality.table import Row, Table
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ Samples = Mapping[str, Mapping[str, Sample]]
 """By problem, then by algorithm."""
 
 
-# With five pairs the least p-value of the signed rank test is 0.0625, and it could never reject.
+# With five pairs the smallest p-value of the signed rank test is 0.0625: it could never reject.
 LEAST_PAIRS = 6
 
 
@@ -62,15 +62,15 @@ def aligned(
     ----------
     a, b : Sample
     paired : bool or None
-        None: where both have the same seeds, enough of them. True: by the seeds that both have,
-        without seeds by position. False: never.
+        None: if both samples have the same seeds, at least `at_least`. True: by common seeds, or by
+        position without seeds. False: never.
     at_least : int
-        How many pairs are enough.
+        Number of pairs from which on samples are paired by default.
 
     Raises
     ------
     ValueError
-        ``paired=True`` and there is nothing to pair by.
+        `paired` is True and the samples have nothing to be paired by.
     """
     if paired is False:
         return a.values, b.values, False
@@ -93,20 +93,29 @@ def aligned(
     return a.values, b.values, False
 
 
-def test_pairs(
-    samples: Samples,
-    indicator: str,
-    *,
-    baseline: str | None,
-    paired: bool | None,
-    alpha: float,
-) -> list[dict[str, Any]]:
+def summary_table(samples: Samples, indicator: str) -> Table:
+    """Return medians and quartiles by problem and algorithm; see `Comparison.summary`."""
+    rows: list[Row] = []
+    for problem, group in samples.items():
+        block: list[Row] = [
+            {"problem": problem, "algorithm": a, "runs": len(s.values), **quartiles(s.values)}
+            for a, s in group.items()
+        ]
+        medians = [row["median"] for row in block]
+        best = max(medians) if LARGER_IS_BETTER[indicator] else min(medians)
+        rows += [row | {"best": row["median"] == best} for row in block]
+    return Table(rows)
+
+
+def test_table(
+    samples: Samples, indicator: str, *, baseline: str | None, paired: bool | None, alpha: float
+) -> Table:
     """Return a row for each pair of algorithms on each problem; see `Comparison.tests`."""
     sign = 1.0 if LARGER_IS_BETTER[indicator] else -1.0
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     for problem, group in samples.items():
-        block: list[dict[str, Any]] = []
-        ahead: list[float] = []  # above 0 where the test favors the algorithm
+        block: list[Row] = []
+        ahead: list[float] = []  # positive if the test favors the algorithm
         for a, b in _pairs(list(group), baseline):
             x, y, are_pairs = aligned(group[a], group[b], paired)
             enough = len(x) >= 2 and len(y) >= 2
@@ -137,7 +146,7 @@ def test_pairs(
             row.setdefault("p_holm", float("nan"))
             row["verdict"] = _verdict(row["p_holm"], direction, alpha)
         rows += block
-    return rows
+    return Table(rows)
 
 
 def _pairs(names: list[str], baseline: str | None) -> list[tuple[str, str]]:
@@ -154,13 +163,10 @@ def _verdict(p_value: float, direction: float, alpha: float) -> str:
     return "better" if direction > 0 else "worse"
 
 
-def win_shares(
-    samples: Samples, indicator: str, names: Sequence[str], paired: bool | None
-) -> Floats:
-    """Return the share of comparisons of runs that each row's algorithm wins, [k, k].
+def win_table(samples: Samples, indicator: str, names: Sequence[str], paired: bool | None) -> Table:
+    """Return the share of comparisons of runs that each row's algorithm wins.
 
-    Runs of equal seeds are compared where they are pairs, else every run with every run; ties
-    count half, and problems count the same. NaN where two algorithms share no problem.
+    NaN if two algorithms share no problem. See `Comparison.wins`.
     """
     sign = 1.0 if LARGER_IS_BETTER[indicator] else -1.0
     shares = np.full((len(names), len(names)), np.nan)
@@ -176,34 +182,40 @@ def win_shares(
                     won.append(effect_size(x, y))
         if won:
             shares[i, j] = float(np.mean(won))
-    return shares
+    rows = []
+    for name, row in zip(names, shares, strict=True):
+        known = row[~np.isnan(row)]
+        mean = float(known.mean()) if len(known) else float("nan")
+        cells = dict(zip(names, row.tolist(), strict=True))
+        rows.append({"algorithm": name, **cells, "overall": mean})
+    return Table(rows)
 
 
 @dataclass(frozen=True)
 class Overall:
-    """Whether algorithms differ at all, and their mean ranks.
+    """Mean ranks of algorithms, and the test whether any of them differ.
 
     Attributes
     ----------
     algorithms : tuple of str
-        Those that every block has.
+        The algorithms that every block has.
     blocks : str
-        What is ranked within: ``"problems"`` (by medians), ``"seeds"``, or ``""`` where neither
-        serves: one problem, and runs that can't be paired.
-    ranking : Ranking or None
+        Blocks to rank within: ``"problems"`` (by medians), ``"seeds"``, or ``""`` if there are
+        none, with one problem and runs that can't be paired.
+    ranking : AverageRanks or None
         Mean ranks and Friedman's test; None without blocks.
     p_value : float
-        Of Friedman's test; without blocks of the Kruskal-Wallis test. NaN where neither can be had.
+        Of Friedman's test; without blocks of the Kruskal-Wallis test. NaN if neither is possible.
     """
 
     algorithms: tuple[str, ...]
     blocks: str
-    ranking: Ranking | None
+    ranking: AverageRanks | None
     p_value: float
 
 
 def rank_all(samples: Samples, indicator: str, paired: bool | None, alpha: float) -> Overall:
-    """Return mean ranks over problems, over seeds where there is one problem; see `Overall`."""
+    """Return mean ranks over problems, or over seeds if there is one problem; see `Overall`."""
     sign = 1.0 if LARGER_IS_BETTER[indicator] else -1.0
     groups = list(samples.values())
     names = [name for name in groups[0] if all(name in group for group in groups)]
@@ -224,3 +236,36 @@ def rank_all(samples: Samples, indicator: str, paired: bool | None, alpha: float
     several = all(len(group[name].values) > 1 for name in names)
     p = compare_groups([group[name].values for name in names]) if several else float("nan")
     return Overall(tuple(names), "", None, p)
+
+
+def performance_ratios(samples: Samples, indicator: str, names: Sequence[str]) -> dict[str, Floats]:
+    """Return how many times worse than the best each algorithm is; see `Comparison.ratios`."""
+    parts: dict[str, list[Floats]] = {name: [] for name in names}
+    for group in samples.values():
+        if len(group) < len(names):
+            continue
+        n = min(len(s.values) for s in group.values())
+        by_seed = all(s.seeded for s in group.values()) and (
+            len({frozenset(s.seeds) for s in group.values()}) == 1
+        )
+        table = np.array(
+            [
+                s.values[np.argsort(np.array(s.seeds, dtype=float))] if by_seed else s.values[:n]
+                for s in group.values()
+            ]
+        )
+        for name, ratio in zip(group, _ratios(table, LARGER_IS_BETTER[indicator]), strict=True):
+            parts[name].append(ratio)
+    if not parts[names[0]]:
+        raise ValueError("There is no problem on which every algorithm has a run.")
+    return {name: np.concatenate(ratios) for name, ratios in parts.items()}
+
+
+def _ratios(values: Floats, larger_is_better: bool) -> Floats:
+    """Return values [k, n] relative to the best of their column, at least 1."""
+    best = values.max(axis=0) if larger_is_better else values.min(axis=0)
+    own, reference = (best, values) if larger_is_better else (values, best)
+    own, reference = np.broadcast_arrays(own, reference)
+    out = np.full(values.shape, np.inf)
+    np.divide(own, reference, out=out, where=(reference > 0) & np.isfinite(reference))
+    return np.where(values == best, 1.0, out)

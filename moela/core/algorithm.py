@@ -1,24 +1,33 @@
-"""What MOELA and its rivals share: budget, operators, archive, and state that can be copied."""
+"""Base class of MOELA and its rivals: budget, operators, archive, and state that can be copied."""
 
 from __future__ import annotations
 
 import copy
-import inspect
 import logging
-from typing import Any
+from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 from pymoo.core.algorithm import Algorithm
+from pymoo.core.crossover import Crossover
+from pymoo.core.mutation import Mutation
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
+from pymoo.core.repair import Repair
 from pymoo.core.result import Result
+from pymoo.core.sampling import Sampling
+from pymoo.core.termination import Termination
 from pymoo.util.display.multi import MultiObjectiveOutput
 
 from moela._arrays import Bools, Floats
-from moela._checks import require
+from moela._checks import count
 from moela.core.archive import Archive
-from moela.core.duplicates import Seen
+from moela.core.context import SearchContext
+from moela.core.duplicates import Duplicates
 from moela.core.operators import Operators, resolve
+from moela.core.origin import origin_of, set_origin
+from moela.core.parameters import refuse_unknown
+from moela.core.scaling import Normalization
 from moela.core.warm_start import first_designs, is_sampling
 from moela.evaluation.runners.outcome import failed
 from moela.evaluation.termination import evaluation_budget
@@ -32,59 +41,65 @@ _RUN_STATE = (
 
 
 class ArchiveAlgorithm(Algorithm):
-    """A pymoo algorithm whose result is the archive of everything that it evaluated.
+    """A pymoo algorithm whose result is the archive of all evaluated designs.
 
-    Subclasses say what to ask (`_ask`) and what to do with the answers (`_answer`). Asking and
-    telling may be apart: answers are recognized by what rides on the individuals, so they may come
-    in any order and some may never come. The state holds arrays, individuals, a numpy Generator
-    and scikit-learn models, so that it can be copied and pickled between any ask and tell.
+    Subclasses define which designs to request (`_ask`) and how to process the results (`_answer`).
+    Ask and tell may be separate: an answer is recognized by the `Origin` on its individual, so
+    answers may come in any order, and some may never come. The state consists of arrays,
+    individuals, a numpy Generator and scikit-learn models, so that it can be copied and pickled
+    between any ask and tell.
 
     Parameters
     ----------
     n_init : int
-        Designs sampled to begin with.
+        Number of initial designs.
     sampling : optional
-        Where they come from: a pymoo Sampling; designs as an array [n, n_var] or a list,
-        dictionaries for mixed variables; a Population, the Result of an earlier run, an
-        `EvaluationStore` or its path, of which the front is taken; a design that the problem can
-        `encode()`. Designs that come evaluated cost nothing. Where there are fewer than `n_init`,
-        the rest is drawn. Default: the problem's own, else random by variable type.
+        Source of the initial designs: a pymoo Sampling; designs as an array [n, n_var] or a list,
+        dictionaries for mixed variables; a Population; the Result of an earlier run, or an
+        `EvaluationStore` or its path, whose front is taken; or a design that the problem can
+        `encode()`. Designs that are already evaluated cost nothing. Missing designs up to `n_init`
+        are sampled. Default: the problem's own, else random by variable type.
     crossover, mutation, repair : pymoo operators, optional
         Default: the problem's own (`problem.operators()`), else by variable type.
     archive_size : int or None
         Bound on the archive; None keeps every non-dominated design.
     **kwargs
-        Of pymoo's `Algorithm`.
+        Parameters of pymoo's `Algorithm`.
+
+    Attributes
+    ----------
+    front : Archive
+        The non-dominated of all evaluated designs.
+    context : SearchContext
+        Problem, operators, duplicates, normalization and random state of the run.
+    n_answered : int
+        Evaluations told so far.
+
+    Raises
+    ------
+    TypeError
+        For a parameter that does not exist, with the nearest one that does.
     """
 
     def __init__(
         self,
         *,
         n_init: int,
-        sampling: Any = None,
-        crossover: Any = None,
-        mutation: Any = None,
-        repair: Any = None,
+        sampling: object = None,
+        crossover: Crossover | None = None,
+        mutation: Mutation | None = None,
+        repair: Repair | None = None,
         archive_size: int | None = None,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
-        # pymoo swallows what it does not know, and a misspelt setting would go unnoticed.
-        known = set(inspect.signature(Algorithm.__init__).parameters) - {"self", "kwargs"}
-        unknown = sorted(set(kwargs) - known)
-        if unknown:
-            raise TypeError(
-                f"{type(self).__name__} got unknown settings: {', '.join(unknown)}. Besides "
-                "its own it takes sampling, crossover, mutation, repair, archive_size and pymoo's "
-                f"{', '.join(sorted(known))}."
-            )
+        # pymoo ignores unknown parameters, so a misspelled one would go unnoticed.
+        refuse_unknown(type(self), kwargs)
         kwargs.setdefault("output", MultiObjectiveOutput())
         super().__init__(**kwargs)
-        self.termination: Any
-        name = type(self).__name__
-        require(name, "n_init", n_init, n_init >= 2, "an integer of at least 2")
-        self.n_init = int(n_init)
+        self.termination: Termination
+        self.n_init = count(type(self).__name__, "n_init", n_init, at_least=2)
         self.archive_size = archive_size
-        # What a run changes, as it is before any.
+        # The attributes that a run changes, with their values before any run.
         self._before_run = copy.deepcopy({key: getattr(self, key) for key in _RUN_STATE})
         self._given = {
             "sampling": sampling,
@@ -96,37 +111,49 @@ class ArchiveAlgorithm(Algorithm):
     # The problem is not state, and fitted estimators are only ever replaced: histories and
     # checkpoints need no copy of them every time.
     _shared_by_copies: tuple[str, ...] = ("problem",)
+    # What to use instead of parameters that do not exist, or no longer; see `refuse_unknown`.
+    _replaced_parameters: ClassVar[Mapping[str, str]] = {
+        "n_neighbours": "Use 'n_neighbors'.",
+        "pop_size": "The number of initial designs is set by the parameter 'n_subproblems' or "
+        "'n_init'.",
+        "reference": "Use 'ref_point' if the algorithm has it, else the problem's ref_point.",
+    }
+    # The attributes that say which algorithm this is, for its signature; known from the setup on.
+    _setting_names: frozenset[str] | None = None
 
-    # ------------------------------------------------------------------ what a subclass fills in
+    # ------------------------------------------------------------------ for subclasses to define
 
     def _begin(self) -> None:
-        """Make the state of a fresh run; `self.operators` and `self.front` are there already."""
+        """Create the state of a new run; `operators`, `context` and `front` already exist."""
 
     def _ask(self) -> Population:
-        """Return designs to evaluate, at least one, with their origin set on each individual."""
+        """Return at least one design to evaluate, with the origin of each individual set."""
         raise NotImplementedError
 
     def _answer(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
-        """Take in evaluated designs [b]; `accepted` says which entered the archive."""
+        """Process evaluated designs [b]; `accepted` marks those that entered the archive."""
 
     def _answer_initial(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
-        """Take in the first designs; by default like any others."""
+        """Process the initial designs; by default like any others."""
         self._answer(pop, F, CV, accepted)
 
     # ------------------------------------------------------------------------ pymoo's interface
 
-    def setup(self, problem: Problem, **kwargs: Any) -> ArchiveAlgorithm:
-        """Begin a fresh run on a problem, also where this object has been through one already."""
+    def setup(self, problem: Problem, **kwargs: object) -> ArchiveAlgorithm:
+        """Begin a new run on a problem, even if this object has been used for a run before."""
+        if self._setting_names is None:
+            # What is set from here on is state of the run.
+            self._setting_names = frozenset([*vars(self), "operators"])
         if self.problem is not None:
             self.__dict__.update(copy.deepcopy(self._before_run))
             self.evaluator.n_eval = 0
         elif self.termination is not None:
-            # pymoo writes into the object that it is given, and that one is the caller's.
+            # pymoo changes the object that it is given, which belongs to the caller.
             self.termination = copy.deepcopy(self.termination)
         super().setup(problem, **kwargs)
         return self
 
-    def _setup(self, problem: Problem, **kwargs: Any) -> None:
+    def _setup(self, problem: Problem, **kwargs: object) -> None:
         if problem.n_obj < 2:
             raise ValueError(
                 f"{type(self).__name__} needs a problem with at least 2 objectives. "
@@ -135,26 +162,37 @@ class ArchiveAlgorithm(Algorithm):
             )
         self.operators: Operators = resolve(problem, **self._given)
         self.front = Archive(problem.n_obj, self.archive_size)
-        self.seen = Seen(problem)
+        self.context = SearchContext(
+            problem,
+            self.operators,
+            Duplicates(problem),
+            Normalization(problem.n_obj, getattr(problem, "ref_point", None)),
+            self.random_state,
+        )
         self.n_answered = 0
         self._begin()
+
+    @property
+    def normalization(self) -> Normalization:
+        """Scaling of the objectives that the run uses now."""
+        return self.context.normalization
 
     def _initialize_infill(self) -> Population:
         return self._within_budget(self._sample())
 
-    def _initialize_advance(self, infills: Population | None = None, **kwargs: Any) -> None:
+    def _initialize_advance(self, infills: Population | None = None, **kwargs: object) -> None:
         pop, F, CV, accepted = self._take(infills)
         if len(self.front) == 0:
             raise ValueError(
-                f"Every one of the {self.n_answered} initial designs failed. Check the problem and "
-                "its sampling."
+                f"All of the {self.n_answered} initial designs failed. Check the problem and its "
+                "sampling."
             )
         self._answer_initial(pop, F, CV, accepted)
 
     def _infill(self) -> Population:
         return self._within_budget(self._ask())
 
-    def _advance(self, infills: Population | None = None, **kwargs: Any) -> None:
+    def _advance(self, infills: Population | None = None, **kwargs: object) -> None:
         self._answer(*self._take(infills))
 
     def _set_optimum(self) -> None:
@@ -166,13 +204,13 @@ class ArchiveAlgorithm(Algorithm):
 
     def _post_advance(self) -> None:
         super()._post_advance()
-        # Under ask and tell the evaluator may be somebody else's, and then only we have counted.
+        # With ask and tell, somebody else's evaluator may be used; then only this class counts.
         budget = evaluation_budget(self.termination)
         if budget is not None and self.n_answered >= budget:
             self.termination.terminate()
             self.termination.update(self)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> ArchiveAlgorithm:
+    def __deepcopy__(self, memo: dict[int, object]) -> ArchiveAlgorithm:
         for name in self._shared_by_copies:
             shared = getattr(self, name, None)
             memo[id(shared)] = shared
@@ -184,19 +222,19 @@ class ArchiveAlgorithm(Algorithm):
     def result(self) -> Result:
         """Return pymoo's Result, with the `status` of the run on it.
 
-        Where nothing feasible was found, pymoo's `X` and `F` are None, or with
+        If no feasible design was found, pymoo's `X` and `F` are None, or with
         ``return_least_infeasible=True`` the non-dominated designs among those of least violation.
         They are on ``result.pop`` either way.
         """
-        found = super().result()
-        found.status = self.status
-        return found
+        result = super().result()
+        result.status = self.status
+        return result
 
     # --------------------------------------------------------------------------------- the rest
 
     @property
     def status(self) -> str:
-        """What the run has found so far, in words; says so where nothing is feasible."""
+        """Summary of the run so far; mentions if no feasible design is known."""
         if not self.is_initialized or len(self.front) == 0:
             return "nothing evaluated yet"
         n = f"{len(self.front)} non-dominated design{'s' if len(self.front) > 1 else ''}"
@@ -209,9 +247,9 @@ class ArchiveAlgorithm(Algorithm):
 
     @property
     def n_eval(self) -> int:
-        """Evaluations so far, by the evaluator's count or by ours where it was not used."""
+        """Number of evaluations so far, counted by the evaluator if it was used."""
         if not self.is_initialized:
-            # An evaluator that has served another run starts counting anew with the first batch.
+            # An evaluator that has served another run restarts its count with the first batch.
             return self.n_answered
         return max(int(self.evaluator.n_eval), self.n_answered)
 
@@ -219,53 +257,48 @@ class ArchiveAlgorithm(Algorithm):
         budget = evaluation_budget(self.termination)
         if budget is None:
             return pop
-        # Designs that come evaluated, from an earlier front, cost nothing.
-        cost = np.cumsum([not ind.get("given") for ind in pop])
+        cost = np.cumsum([not origin_of(ind).already_evaluated for ind in pop])
         return pop[cost <= budget - self.n_eval]
 
     def _sample(self) -> Population:
         pop = first_designs(self.problem, self.operators.sampling)
         if pop is None:
-            pop = self._draw(self.operators.sampling, self.n_init)
+            pop = self._draw(self._sampler(), self.n_init)
         elif len(pop) < self.n_init:
-            # A few designs are a place to begin, but nothing to recombine.
+            # A few designs are a place to begin, but too few to recombine.
             pop = Population.merge(pop, self._draw(self._sampler(), self.n_init - len(pop)))
-        fresh = np.array([len(ind.evaluated) == 0 for ind in pop], dtype=bool)
-        if fresh.any():
-            pop[fresh] = self.operators.repair(
-                self.problem, pop[fresh], random_state=self.random_state
-            )
-        pop.set("part", "initial")
-        pop.set("given", (~fresh).tolist())
-        pop = pop[self.seen.claim(pop.get("X"))]
-        return pop
+        new = np.array([len(ind.evaluated) == 0 for ind in pop], dtype=bool)
+        if new.any():
+            pop[new] = self.operators.repair(self.problem, pop[new], random_state=self.random_state)
+        set_origin(pop, part="initial", already_evaluated=~new)
+        return pop[self.context.duplicates.claim(pop.get("X"))]
 
-    def _sampler(self) -> Any:
-        """Return what draws designs, also where the first ones were given."""
+    def _sampler(self) -> Sampling:
+        """Return the operator that samples designs, even if the initial ones were given."""
         if is_sampling(self.operators.sampling):
             return self.operators.sampling
         return resolve(self.problem, **{**self._given, "sampling": None}).sampling
 
-    def _drawn_anew(self) -> Population:
-        """Draw as many designs as to begin with; only new ones come, and at least two, or none."""
+    def _resample(self) -> Population:
+        """Sample `n_init` designs and return the new ones: at least two, or none."""
         pop = self._draw(self._sampler(), self.n_init)
         pop = self.operators.repair(self.problem, pop, random_state=self.random_state)
-        pop.set("part", "initial")
-        pop = pop[self.seen.claim(pop.get("X"))]
+        set_origin(pop, part="initial")
+        pop = pop[self.context.duplicates.claim(pop.get("X"))]
         return pop if len(pop) > 1 else Population.empty()
 
-    def _draw(self, sampling: Any, n: int) -> Population:
+    def _draw(self, sampling: Sampling, n: int) -> Population:
         drawn: Population = sampling(self.problem, n, random_state=self.random_state)
         return drawn
 
     def _take(self, infills: Population | None) -> tuple[Population, Floats, Floats, Bools]:
-        """Check answers, count them, drop failed evaluations and archive the rest."""
+        """Check and count answers, drop failed evaluations, and archive the rest."""
         if infills is None:
             raise ValueError(
                 f"{type(self).__name__}.tell() needs the evaluated population: "
                 "algorithm.tell(infills=pop). Got None instead."
             )
-        self.n_answered += sum(not ind.get("given") for ind in infills)
+        self.n_answered += sum(not origin_of(ind).already_evaluated for ind in infills)
         pop = infills[~failed(infills)]
         if len(pop) == 0:
             empty = np.empty((0, self.problem.n_obj))
@@ -291,7 +324,7 @@ class ArchiveAlgorithm(Algorithm):
             row, column = (int(v) for v in bad[0])
             raise ValueError(
                 f"Objectives must be finite. Got F[{column}] = {F[row, column]} for the design "
-                f"X = {pop[row].X}; mend the problem, or set such designs aside with "
+                f"X = {pop[row].X}; fix the problem, or set such designs aside with "
                 "evaluator=moela.Evaluator(on_error='infeasible')."
             )
         return F
@@ -304,6 +337,6 @@ class ArchiveAlgorithm(Algorithm):
             row = int(np.flatnonzero(np.isnan(CV))[0])
             raise ValueError(
                 f"Constraints must not be NaN. Got G = {pop[row].G}, H = {pop[row].H} for the "
-                f"design X = {pop[row].X}; mend the problem."
+                f"design X = {pop[row].X}; fix the problem."
             )
         return CV

@@ -1,4 +1,4 @@
-"""The non-dominated designs found so far, feasible ones first, kept as plain arrays."""
+"""Archive of the non-dominated designs found so far, feasible ones first, as plain arrays."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from moela._arrays import Bools, Floats
 class Archive:
     """Mutually non-dominated designs, bounded by thinning the most crowded ones.
 
-    While nothing feasible is known it holds the designs of least constraint violation; from the
-    first feasible design on it holds feasible designs only. Of designs with equal objectives the
-    first one to come is kept.
+    Until the first feasible design, the archive holds the designs of least constraint violation;
+    afterwards it holds feasible designs only. Of designs with equal objectives, the first one
+    added is kept.
 
     Parameters
     ----------
@@ -26,11 +26,11 @@ class Archive:
     Attributes
     ----------
     pop : Population, [n]
-        The individuals, with whatever rides on them.
+        The individuals, with everything attached to them.
     F : float array, [n, M]
         Their objectives.
     CV : float array, [n]
-        Their constraint violation (0 where feasible).
+        Their constraint violations (0 if feasible).
     """
 
     def __init__(self, n_obj: int, max_size: int | None = None) -> None:
@@ -53,7 +53,7 @@ class Archive:
         return len(self) > 0 and bool(self.CV[0] <= 0.0)
 
     def add(self, pop: Population, F: Floats, CV: Floats) -> Bools:
-        """Take in evaluated designs.
+        """Add evaluated designs.
 
         Parameters
         ----------
@@ -78,7 +78,7 @@ class Archive:
         if len(self) and best < self.CV[0]:
             self._keep(np.zeros(len(self), dtype=bool))
         new = F[candidates]
-        # First against the archive, which rejects most, then among themselves.
+        # Compared with the archive first, which rejects most, then among themselves.
         candidates = candidates[~weakly_dominated(new, self.F)]
         new = F[candidates]
         stay = ~_beaten(new)
@@ -100,7 +100,7 @@ class Archive:
 
 
 def weakly_dominated(A: Floats, B: Floats) -> Bools:
-    """Which rows of A [a, M] some row of B [b, M] weakly dominates (no worse in any objective)."""
+    """Mark rows of A [a, M] that some row of B [b, M] weakly dominates (no worse anywhere), [a]."""
     if len(A) == 0 or len(B) == 0:
         return np.zeros(len(A), dtype=bool)
     # One objective at a time keeps the temporaries at [a, b] booleans.
@@ -120,10 +120,10 @@ def _beaten(F: Floats) -> Bools:
 
 
 def spread(F: Floats, size: int) -> Bools:
-    """Choose `size` rows of F [n, M] that leave no crowd: the closest one of each pair goes first.
+    """Thin F [n, M] to `size` rows by removing the row closest to another one, again and again.
 
     The best row in each objective always stays. Distances are Euclidean on objectives scaled to
-    [0, 1] over F.
+    [0, 1] over F. Returns a mask of the rows that stay, [n].
     """
     span = np.ptp(F, axis=0)
     Z = (F - F.min(axis=0)) / np.where(span > 0, span, 1.0)

@@ -1,21 +1,22 @@
-"""Decomposition: weight vectors, neighborhoods, normalization, scalarizations and replacement."""
+"""Decomposition: weight vectors, neighborhoods, members of sub-problems and their replacement."""
 
 from __future__ import annotations
 
 import copy
 
 import numpy as np
-from numpy.typing import NDArray
 from pymoo.core.population import Population
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 from scipy.stats import qmc
 
-from moela._arrays import Floats
-from moela.core.scaling import Frame, Scalarization, better, scalarize
+from moela._arrays import Bools, Floats, Ints
+from moela.core.context import SearchContext
+from moela.core.origin import set_origin
+from moela.core.scaling import Normalization, Scalarization, better
 
-# With a weight of zero a sub-problem could not tell a design from one that is worse in that
-# objective, and the first one to come would stay for good.
+# With a weight of zero, a sub-problem could not tell a design from one that is worse in that
+# objective, and whichever came first would stay forever.
 _LEAST_WEIGHT = 1e-4
 
 
@@ -23,12 +24,12 @@ def simplex_weights(n: int, n_obj: int, random_state: np.random.Generator) -> Fl
     """Spread n weight vectors over the unit simplex, the M corners first.
 
     The rest are scrambled Sobol points mapped to the simplex by the spacings of their sorted
-    coordinates, which keeps them evenly spread for any n and M, unlike a lattice.
+    coordinates. Unlike a lattice, these are evenly spread for any n and M.
 
     Returns
     -------
     float array, [n, M]
-        Positive rows that sum to 1; the least weights are a ten-thousandth.
+        Positive rows that sum to 1; the smallest weights are about 1e-4.
     """
     corners = np.eye(n_obj)[:n]
     inner = n - len(corners)
@@ -51,19 +52,19 @@ def random_weights(n: int, n_obj: int, random_state: np.random.Generator) -> Flo
     return random_state.dirichlet(np.ones(n_obj), n)
 
 
-def neighborhoods(W: Floats, size: int) -> NDArray[np.int64]:
+def neighborhoods(W: Floats, size: int) -> Ints:
     """Find the `size` nearest weight vectors of each of W [n, M], itself first: [n, size]."""
     return np.atleast_2d(cKDTree(W).query(W, k=min(size, len(W)))[1]).reshape(len(W), -1)
 
 
 class Subproblems:
-    """One design per weight vector, and the rule by which children replace them.
+    """The members of the sub-problems, one for each weight vector, and their replacement.
 
     Parameters
     ----------
     W : float array, [n, M]
     n_neighbors : int
-        Size of a neighborhood, the sub-problem itself included.
+        Size of a neighborhood, including the sub-problem itself.
     by : str
         Scalarization; see `scalarize`.
 
@@ -72,7 +73,7 @@ class Subproblems:
     pop : Population, [n]
         The member of each sub-problem.
     F, CV : float arrays, [n, M] and [n]
-        Its objectives and constraint violation.
+        Objectives and constraint violations of the members.
     B : int array, [n, n_neighbors]
         The neighborhood of each sub-problem.
     """
@@ -88,43 +89,49 @@ class Subproblems:
         return len(self.W)
 
     def twin(self) -> Subproblems:
-        """Return sub-problems of the same weights and neighborhoods, without members."""
+        """Return sub-problems with the same weights and neighborhoods, without members."""
         other = copy.copy(self)
         other.pop, other.F, other.CV = Population.empty(), self.F[:0], self.CV[:0]
         return other
 
     def populate(
-        self, pop: Population, F: Floats, CV: Floats, frame: Frame, *, deal: bool = False
+        self,
+        pop: Population,
+        F: Floats,
+        CV: Floats,
+        normalization: Normalization,
+        *,
+        one_to_one: bool = False,
     ) -> None:
-        """Give each sub-problem the design that is best for it; a design may serve several.
+        """Assign to each sub-problem the best design for it; a design may serve several.
 
-        With `deal`, and wherever some designs are infeasible, they are dealt out one to one
-        instead, as far as they go, by the least sum of scalarized values (linear assignment). Else
-        few designs might be left, and feasibility first would give all sub-problems the one of
-        least violation, and with the others all diversity away.
+        With `one_to_one`, and whenever some designs are infeasible, designs and sub-problems are
+        paired instead, by the least sum of scalarized values (linear assignment). With feasibility
+        first, all sub-problems would otherwise get the design of least violation, and diversity
+        would be lost.
         """
-        values = scalarize(frame.scale(F)[None], self.W[:, None], self.by)
+        values = normalization.scalarize(F[None], self.W[:, None], self.by)
         order = np.lexsort((values, np.broadcast_to(CV, values.shape)), axis=1)
         index = order[:, 0]
-        if deal or CV.max() > 0.0:
-            dealt, design = linear_sum_assignment(values)
-            index[dealt] = design
+        if one_to_one or CV.max() > 0.0:
+            paired, design = linear_sum_assignment(values)
+            index[paired] = design
         self._assign(index, pop, F, CV)
 
     def populate_in_order(self, pop: Population, F: Floats, CV: Floats) -> None:
-        """Give sub-problem k the k-th design, going round if there are fewer designs."""
+        """Assign the k-th design to sub-problem k, starting over if there are fewer designs."""
         self._assign(np.arange(len(self)) % len(pop), pop, F, CV)
 
-    def _assign(self, index: NDArray[np.int64], pop: Population, F: Floats, CV: Floats) -> None:
+    def _assign(self, index: Ints, pop: Population, F: Floats, CV: Floats) -> None:
         self.pop, self.F, self.CV = pop[index], F[index], CV[index]
 
     def parents(
         self,
-        subproblems: NDArray[np.int64],
+        subproblems: Ints,
         n_parents: int,
         prob_neighbors: float,
         random_state: np.random.Generator,
-    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    ) -> tuple[Ints, Bools]:
         """Choose different parents for each sub-problem: from its neighborhood, or from all.
 
         Returns
@@ -144,49 +151,59 @@ class Subproblems:
             parents[i] = random_state.choice(len(self), n_parents, replace=len(self) < n_parents)
         return parents, local
 
+    def children(
+        self, subproblems: Ints, prob_neighbors: float, context: SearchContext
+    ) -> Population:
+        """Make a child for each of these sub-problems [b], with both on its origin."""
+        parents, local = self.parents(
+            subproblems, context.operators.n_parents, prob_neighbors, context.random_state
+        )
+        pop = context.children(self.pop, parents)
+        set_origin(pop, part="evolution", subproblem=subproblems, from_neighborhood=local)
+        return pop
+
     def replace(
         self,
         pop: Population,
         F: Floats,
         CV: Floats,
-        homes: NDArray[np.int64],
-        local: NDArray[np.bool_],
-        frame: Frame,
+        subproblems: Ints,
+        local: Bools,
+        normalization: Normalization,
         random_state: np.random.Generator,
         n_max: int = 1,
     ) -> int:
-        """Let each child take the place of members that it is better than.
+        """Let each child replace members that it is better than.
 
-        A child looks at the mating pool it came from, in random order, and replaces at most
-        `n_max` of its members (Zhang and Li 2007 with the bound of Li and Zhang 2009).
+        A child is compared with the mating pool that it came from, in random order, and replaces
+        at most `n_max` of its members (Zhang and Li 2007 with the bound of Li and Zhang 2009).
 
         Parameters
         ----------
-        homes : int array, [b]
-            The sub-problem each child was made for.
+        subproblems : int array, [b]
+            The sub-problem that each child was made for.
         local : bool array, [b]
-            Whether its pool is the neighborhood of that sub-problem, or everything.
+            Whether its pool is the neighborhood of that sub-problem, or all members.
 
         Returns
         -------
         int
-            How many members were replaced.
+            Number of members replaced.
         """
         replaced = 0
-        Z, own = frame.scale(F), frame.scale(self.F)
-        # Most children win nowhere, which is seen for all at once.
-        everywhere = scalarize(Z[:, None], self.W, self.by)
-        standing = scalarize(own, self.W, self.by)
-        hopeful = better(CV[:, None], everywhere, self.CV, standing).any(axis=1)
-        for i in np.flatnonzero(hopeful):
-            pool = self.B[homes[i]] if local[i] else slice(None)
-            wins = np.flatnonzero(better(CV[i], everywhere[i, pool], self.CV[pool], standing[pool]))
+        # Most children win nowhere; these are found for all at once.
+        values = normalization.scalarize(F[:, None], self.W, self.by)
+        incumbent = normalization.scalarize(self.F, self.W, self.by)
+        promising = better(CV[:, None], values, self.CV, incumbent).any(axis=1)
+        for i in np.flatnonzero(promising):
+            pool = self.B[subproblems[i]] if local[i] else slice(None)
+            wins = np.flatnonzero(better(CV[i], values[i, pool], self.CV[pool], incumbent[pool]))
             if len(wins) == 0:
                 continue
             if len(wins) > n_max:
                 wins = random_state.choice(wins, n_max, replace=False)
-            taken = wins if not local[i] else self.B[homes[i]][wins]
+            taken = self.B[subproblems[i]][wins] if local[i] else wins
             self.pop[taken], self.F[taken], self.CV[taken] = pop[i], F[i], CV[i]
-            standing[taken] = everywhere[i, taken]
+            incumbent[taken] = values[i, taken]
             replaced += len(taken)
         return replaced

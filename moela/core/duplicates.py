@@ -1,23 +1,23 @@
-"""Fingerprints of the designs asked for so far, so that none is paid for twice."""
+"""Detection of duplicates: fingerprints of all designs that were asked for so far."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pymoo.core.problem import Problem
 
+from moela._arrays import Bools, Designs
 
-class Seen:
-    """A set of designs, eight bytes each.
+
+class Duplicates:
+    """A set of designs, as fingerprints of eight bytes each.
 
     Parameters
     ----------
     problem : Problem
-        Where several X mean one design, its `canonical(X)` says which; without it designs are the
-        same when their variables are.
+        If it has a method `canonical(X)`, designs with equal canonical forms are duplicates;
+        otherwise designs with equal variables.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -31,29 +31,29 @@ class Seen:
     def __contains__(self, key: int) -> bool:
         return key in self._known
 
-    def keys(self, X: Any) -> list[int]:
-        """Fingerprint each design of X, [n, n_var] numbers or [n] dictionaries."""
+    def keys(self, X: Designs) -> list[int]:
+        """Return the fingerprint of each design of X, [n, n_var] numbers or [n] dictionaries."""
         if len(X) == 0:
             return []
         if self._canonical:
             X = self._problem.canonical(np.asarray(X))
         return [_fingerprint(x) for x in X]
 
-    def add(self, X: Any) -> None:
+    def add(self, X: Designs) -> None:
         """Remember every design of X."""
         self._known.update(self.keys(X))
 
-    def claim(self, X: Any) -> NDArray[np.bool_]:
+    def claim(self, X: Designs) -> Bools:
         """Mark, in order, each design of X that is new, and remember it."""
         return np.array([self.claim_key(key) for key in self.keys(X)], dtype=bool)
 
     def claim_key(self, key: int) -> bool:
-        """Say whether the design of a fingerprint is new, and remember it."""
+        """Return whether the design with this fingerprint is new, and remember it."""
         new = key not in self._known
         self._known.add(key)
         return new
 
-    def first_of_each(self, X: Any) -> NDArray[np.bool_]:
+    def first_of_each(self, X: Designs) -> Bools:
         """Mark, in order, each design of X that is neither remembered nor earlier in X."""
         within: set[int] = set()
         mask = np.zeros(len(X), dtype=bool)
@@ -64,7 +64,7 @@ class Seen:
         return mask
 
 
-def _fingerprint(x: Any) -> int:
+def _fingerprint(x: Designs | dict[str, object]) -> int:
     if isinstance(x, dict):
         data = repr(sorted((str(name), _plain(value)) for name, value in x.items())).encode()
     else:
@@ -73,5 +73,5 @@ def _fingerprint(x: Any) -> int:
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     return value.item() if isinstance(value, np.generic) else value

@@ -1,4 +1,4 @@
-"""The operators of a run: the caller's, else the problem's own, else by variable type."""
+"""Operators of a run, and moves: the caller's, the problem's own, or by variable type."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pymoo.core.crossover import Crossover
 from pymoo.core.mixed import MixedVariableMating, MixedVariableSampling
 from pymoo.core.mutation import Mutation
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 from pymoo.core.repair import NoRepair, Repair
-from pymoo.core.variable import Binary, Choice, Integer, Real
+from pymoo.core.variable import Binary, Choice, Integer, Real, Variable
 from pymoo.operators.crossover.sbx import SBX
 from pymoo.operators.crossover.ux import UX
 from pymoo.operators.mutation.bitflip import BitflipMutation
@@ -25,14 +24,15 @@ from pymoo.operators.sampling.rnd import (
     IntegerRandomSampling,
 )
 
-Kind = Literal["real", "integer", "binary", "mixed", "own"]
-KINDS = ("sampling", "crossover", "mutation", "repair")
+from moela._arrays import Bools, Designs, Floats, Ints
 
-Step = NDArray[np.float64] | float
+Kind = Literal["real", "integer", "binary", "mixed", "own"]
+Bound = Floats | float
+KINDS = ("sampling", "crossover", "mutation", "repair")
 
 
 def kind_of(problem: Problem) -> Kind:
-    """Say what a problem's variables are.
+    """Return the type of a problem's variables.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def kind_of(problem: Problem) -> Kind:
 
 
 def any_real(problem: Problem) -> bool:
-    """Say whether some of a problem's variables are real; a `vtype` of None counts as real."""
+    """Return whether a problem has real variables; a `vtype` of None counts as real."""
     named = getattr(problem, "vars", None)
     if named:
         return any(isinstance(variable, Real) for variable in named.values())
@@ -74,16 +74,16 @@ class Operators:
     Attributes
     ----------
     sampling : Sampling, array or Population
-        Where the first designs come from.
+        Source of the initial designs.
     crossover, mutation, repair
-        pymoo operators; for mixed variables `crossover` is None and `mating` makes the children.
+        pymoo operators; for mixed variables `crossover` is None, and `mating` makes the children.
     kind : str
-        The variables' type; "own" when the problem brings its operators.
+        Type of the variables; "own" if the problem or the caller has chosen all operators.
     default_real : bool
-        Whether crossover and mutation are the defaults of real variables, nobody's choice.
+        Whether crossover and mutation are the defaults for real variables, chosen by nobody.
     """
 
-    sampling: Any
+    sampling: Any  # operator or designs
     crossover: Crossover | None
     mutation: Mutation | None
     repair: Repair
@@ -95,7 +95,7 @@ class Operators:
         self,
         problem: Problem,
         pop: Population,
-        parents: NDArray[np.int64],
+        parents: Ints,
         random_state: np.random.Generator,
     ) -> Population:
         """Make one child of each row of `parents`.
@@ -104,7 +104,7 @@ class Operators:
         ----------
         pop : Population, [n]
         parents : int array, [b, n_parents]
-            Indices into `pop`; the columns beyond what the crossover takes are ignored.
+            Indices into `pop`; columns beyond the number that the crossover takes are ignored.
 
         Returns
         -------
@@ -125,37 +125,26 @@ class Operators:
                 parents=parents[:, : self.crossover.n_parents],
                 random_state=random_state,
             )
-            # Offspring come blockwise: the first of every mating, then the second of every mating.
+            # Offspring are in blocks: the first of every mating, then the second of every mating.
             pick = random_state.integers(0, self.crossover.n_offsprings, b)
             off = self.mutation(problem, off[pick * b + np.arange(b)], random_state=random_state)
         return self.repair(problem, off, random_state=random_state)
 
     @property
     def n_parents(self) -> int:
-        """How many parents a child has."""
+        """Number of parents of a child."""
         return 2 if self.crossover is None else int(self.crossover.n_parents)
-
-    def neighbors(
-        self,
-        problem: Problem,
-        X: NDArray[Any],
-        k: int,
-        random_state: np.random.Generator,
-        step: NDArray[np.float64] | float = 0.1,
-    ) -> NDArray[Any]:
-        """Neighbors of each row of X, for local search; see `neighbors_of`."""
-        return neighbors_of(problem, self, X, k, random_state, step)
 
 
 def resolve(
     problem: Problem,
     *,
-    sampling: Any = None,
+    sampling: object = None,
     crossover: Crossover | None = None,
     mutation: Mutation | None = None,
     repair: Repair | None = None,
 ) -> Operators:
-    """Pick each operator: the argument, else ``problem.operators()``, else by the variables' type.
+    """Choose each operator: the argument, else ``problem.operators()``, else by variable type.
 
     Raises
     ------
@@ -188,13 +177,13 @@ def resolve(
     if chosen["repair"] is None:
         chosen["repair"] = NoRepair()
     if kind == "own" and not getattr(problem, "vars", None):
-        # The move that a search makes still follows the variables where they are plain numbers.
+        # Moves of local searches still depend on the variables if these are plain numbers.
         kind = _plain_kind(problem, chosen)
     if kind in ("real", "integer") and not _bounded(problem):
         raise ValueError(
             f"The {kind} variables of {type(problem).__name__} must have finite bounds, which "
             f"moves are made from. Got xl = {problem.xl} and xu = {problem.xu}; give it both, or "
-            "an operators() method with a sampling, crossover and mutation that do without."
+            "an operators() method with a sampling, crossover and mutation that need no bounds."
         )
     return Operators(kind=kind, mating=mating, default_real=default_real, **chosen)
 
@@ -218,13 +207,13 @@ def _bounded(problem: Problem) -> bool:
     return all(limit is not None and bool(np.isfinite(limit).all()) for limit in limits)
 
 
-def _plain_kind(problem: Problem, chosen: dict[str, Any]) -> Kind:
+def _plain_kind(problem: Problem, chosen: dict[str, object]) -> Kind:
     mutation = chosen["mutation"]
     return "real" if isinstance(mutation, PM) and mutation.vtype is None else "own"
 
 
 def _defaults(kind: Kind) -> dict[str, Any]:
-    # Built anew for each run: pymoo's operators hold state of their own.
+    # New ones for each run: pymoo's operators hold state of their own.
     match kind:
         case "real":
             return {
@@ -253,23 +242,23 @@ def _defaults(kind: Kind) -> dict[str, Any]:
 def neighbors_of(
     problem: Problem,
     operators: Operators,
-    X: NDArray[Any],
+    X: Designs,
     k: int,
     random_state: np.random.Generator,
-    step: Step = 0.1,
-) -> NDArray[Any]:
+    step: Floats | float = 0.1,
+) -> Designs:
     """Propose k neighbors of each of n designs.
 
-    The problem's own `neighbors_many(X, k, random_state)` is used where there is one, else its
-    `neighbors(x, k, random_state)`, else a move by variable type, else k mutations.
+    The first of these that exists is used: the problem's `neighbors_many(X, k, random_state)`, its
+    `neighbors(x, k, random_state)`, a move by variable type, k mutations.
 
     Parameters
     ----------
     X : array, [n, n_var], or [n] dictionaries for mixed variables
     k : int
     step : float, or float array [n]
-        Standard deviation of a move of a real variable, as a share of its range. The other types
-        have moves of one size.
+        Standard deviation of a move of a real variable, as a fraction of its range. The moves of
+        other types have a fixed size.
 
     Returns
     -------
@@ -300,16 +289,16 @@ def neighbors_of(
     return moved.reshape(n, k, *moved.shape[1:])
 
 
-def _chosen(n: int, n_var: int, random_state: np.random.Generator) -> NDArray[np.bool_]:
-    """Mark at least one variable a row, each with probability 1 / n_var beyond that."""
+def _chosen(n: int, n_var: int, random_state: np.random.Generator) -> Bools:
+    """Mark one random variable in each row, and every other one with probability 1 / n_var."""
     chosen = random_state.random((n, n_var)) < 1.0 / n_var
     chosen[np.arange(n), random_state.integers(0, n_var, n)] = True
     return chosen
 
 
 def _move_real(
-    X: NDArray[Any], xl: Any, xu: Any, steps: NDArray[Any], random_state: np.random.Generator
-) -> NDArray[np.float64]:
+    X: Designs, xl: Bound, xu: Bound, steps: Floats, random_state: np.random.Generator
+) -> Floats:
     noise = random_state.normal(size=X.shape) * steps[:, None] * (xu - xl)
     moved = np.where(_chosen(X.shape[0], X.shape[1], random_state), X + noise, X)
     # Reflect once at a bound, so that a design on it is not proposed to itself half of the time.
@@ -319,8 +308,8 @@ def _move_real(
 
 
 def _move_integer(
-    X: NDArray[Any], xl: Any, xu: Any, steps: NDArray[Any], random_state: np.random.Generator
-) -> NDArray[Any]:
+    X: Designs, xl: Bound, xu: Bound, steps: Floats, random_state: np.random.Generator
+) -> Designs:
     size = 1 + np.floor(random_state.exponential(size=X.shape) * steps[:, None] * (xu - xl))
     sign = np.where(random_state.random(X.shape) < 0.5, -1, 1)
     sign = np.where(xl >= X, 1, np.where(xu <= X, -1, sign))
@@ -328,16 +317,16 @@ def _move_integer(
     return np.clip(moved, xl, xu).astype(X.dtype)
 
 
-def _flip(X: NDArray[Any], random_state: np.random.Generator) -> NDArray[Any]:
+def _flip(X: Designs, random_state: np.random.Generator) -> Designs:
     return np.where(_chosen(X.shape[0], X.shape[1], random_state), ~X.astype(bool), X.astype(bool))
 
 
 def _move_mixed(
-    X: NDArray[Any],
-    variables: dict[str, Any],
-    steps: NDArray[Any],
+    X: Designs,
+    variables: dict[str, Variable],
+    steps: Floats,
     random_state: np.random.Generator,
-) -> NDArray[Any]:
+) -> Designs:
     names = list(variables)
     chosen = _chosen(len(X), len(names), random_state)
     moved = np.empty(len(X), dtype=object)
@@ -351,7 +340,9 @@ def _move_mixed(
     return moved
 
 
-def _move_one(value: Any, variable: Any, step: float, random_state: np.random.Generator) -> Any:
+def _move_one(
+    value: Any, variable: Variable, step: float, random_state: np.random.Generator
+) -> Any:
     match variable:
         case Binary():
             return not value

@@ -1,38 +1,36 @@
-"""Normalization of objectives and their scalarization by weights."""
+"""Normalization of objectives, and scalarization by weights."""
 
 from __future__ import annotations
 
 import copy
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from moela._arrays import Floats
+from moela._arrays import Bools, Floats
 from moela.core.archive import Archive
 
 Scalarization = Literal["chebyshev", "weighted_sum", "product"]
+SCALARIZATIONS: tuple[Scalarization, ...] = ("chebyshev", "weighted_sum", "product")
 
-
-SCALARIZATIONS = ("chebyshev", "weighted_sum", "product")
-
-
-# A design this close to the edge of the reference box, or beyond it, is scored by the tangent of
-# the logarithm instead, so that searches out there still know which way is in.
+# Closer than this to the edge of the reference box, and beyond it, the tangent replaces the
+# logarithm, so that searches outside the box still know which way leads into it.
 _EDGE = 0.02
 
 
-class Frame:
-    """The box that objectives are scaled with: running ideal, and a reference or running nadir.
+class Normalization:
+    """Scaling of objectives by the running ideal, and by a reference point or the running nadir.
 
     Parameters
     ----------
     n_obj : int
         Number of objectives M.
-    reference : array [M] or None
-        A known reference point, such as the objectives of a design that one wants to beat. The
-        frame ends there. Without one it ends at the nadir of the non-dominated designs so far,
-        or, in an objective in which these do not differ, at the worst value met.
+    ref_point : array [M] or None
+        A known reference point, such as the objectives of a design to beat. It takes the place of
+        the nadir in each objective in which it is worse than the ideal. Without a reference point,
+        the nadir is that of the non-dominated designs so far, or the worst value met in an
+        objective in which these do not differ.
     bounds : tuple of arrays [M], optional
         Fixed (ideal, nadir), for algorithms that were published with such.
 
@@ -47,30 +45,30 @@ class Frame:
     def __init__(
         self,
         n_obj: int,
-        reference: ArrayLike | None = None,
+        ref_point: ArrayLike | None = None,
         bounds: tuple[ArrayLike, ArrayLike] | None = None,
     ) -> None:
         self.ideal: Floats = np.full(n_obj, np.inf)
         self.nadir: Floats = np.full(n_obj, -np.inf)
         self.worst: Floats = np.full(n_obj, -np.inf)
         self.fixed = bounds is not None
-        self.reference = None if reference is None else np.asarray(reference, dtype=float)
-        if self.reference is not None and self.reference.shape != (n_obj,):
+        self.ref_point = None if ref_point is None else np.asarray(ref_point, dtype=float)
+        if self.ref_point is not None and self.ref_point.shape != (n_obj,):
             raise ValueError(
                 f"The reference point must have one value per objective, shape ({n_obj},). "
-                f"Got shape {self.reference.shape} instead."
+                f"Got shape {self.ref_point.shape} instead."
             )
         if bounds is not None:
             self.ideal = np.asarray(bounds[0], dtype=float)
             self.nadir = np.asarray(bounds[1], dtype=float)
 
     def update(self, F: Floats, archive: Archive) -> bool:
-        """Learn from new objectives F [b, M] and the archive they went into.
+        """Learn from new objectives F [b, M] and from the archive that already holds them.
 
         Returns
         -------
         bool
-            Whether the frame moved.
+            Whether ideal or nadir have changed.
         """
         if self.fixed or len(archive) == 0:
             return False
@@ -80,15 +78,19 @@ class Frame:
         # An archive of one design would scale everything to 0, and no search could tell better
         # from worse.
         nadir = np.where(nadir > archive.F.min(axis=0), nadir, np.maximum(nadir, self.worst))
-        if self.reference is not None:
-            # A reference that nothing has come near says nothing about scale there.
-            nadir = np.where(self.reference > ideal, self.reference, nadir)
-        moved = not (np.array_equal(ideal, self.ideal) and np.array_equal(nadir, self.nadir))
+        if self.ref_point is not None:
+            # A reference point below the ideal says nothing about the scale of that objective.
+            nadir = np.where(self.ref_point > ideal, self.ref_point, nadir)
+        changed = not (np.array_equal(ideal, self.ideal) and np.array_equal(nadir, self.nadir))
         self.ideal, self.nadir = ideal, nadir
-        return moved
+        return changed
 
-    def reaching(self, F: Floats) -> Frame:
-        """Return a copy whose ideal is beaten by none of the objectives F [b, M] either."""
+    def update_feasible(self, F: Floats, CV: Floats, archive: Archive) -> bool:
+        """Update with the feasible of new designs [b], or with all while none is feasible."""
+        return self.update(F[CV <= 0.0] if archive.feasible else F, archive)
+
+    def with_ideal_of(self, F: Floats) -> Normalization:
+        """Return a copy whose ideal is at least as good as all of the objectives F [b, M]."""
         other = copy.copy(self)
         other.ideal = np.minimum(self.ideal, F.min(axis=0)) if len(F) else self.ideal
         return other
@@ -98,20 +100,24 @@ class Frame:
         span = self.nadir - self.ideal
         return (F - self.ideal) / np.where(span > 0, span, np.inf)
 
+    def scalarize(self, F: Floats, W: Floats, by: Scalarization) -> Floats:
+        """Scale objectives F [..., M], then scalarize them with weights W [..., M]: [...]."""
+        return scalarize(self.scale(F), W, by)
+
 
 def scalarize(Z: Floats, W: Floats, by: Scalarization) -> Floats:
-    """Turn scaled objectives into one value per weight vector; smaller is better.
+    """Combine scaled objectives into one value per weight vector; smaller is better.
 
     Parameters
     ----------
     Z : float array, [..., M]
-        Scaled objectives, 0 at the ideal and 1 at the nadir or reference.
+        Scaled objectives, 0 at the ideal and 1 at the nadir or reference point.
     W : float array, [..., M]
         Weights, broadcast against Z.
     by : {"chebyshev", "weighted_sum", "product"}
-        The largest weighted coordinate (Zhang and Li 2007, eq. 5); their weighted sum; or the
-        negative logarithm of the weighted product of the distances to the reference, which for
-        equal weights is the hypervolume that the design alone dominates.
+        The largest weighted coordinate (Zhang and Li 2007, eq. 5); the weighted sum; or the
+        negative logarithm of the weighted product of the distances to the reference point. For
+        equal weights that product is the hypervolume that the design alone dominates.
 
     Returns
     -------
@@ -127,6 +133,8 @@ def scalarize(Z: Floats, W: Floats, by: Scalarization) -> Floats:
     return -(W * (inside + beyond)).sum(axis=-1)
 
 
-def better(CV: Any, g: Any, CV_than: Any, g_than: Any) -> NDArray[np.bool_]:
-    """Tell where (CV, g) beats the other: feasibility first, then the value (Deb 2000)."""
-    return (CV < CV_than) | ((CV == CV_than) & (g < g_than))
+def better(
+    CV: Floats | float, g: Floats | float, than_CV: Floats | float, than_g: Floats | float
+) -> Bools:
+    """Compare (CV, g) with another pair: feasibility first, then the value (Deb 2000)."""
+    return np.asarray((CV < than_CV) | ((CV == than_CV) & (g < than_g)))

@@ -1,4 +1,4 @@
-"""A cheap running estimate of hypervolume, to say what each part of an algorithm contributed."""
+"""A cheap running estimate of hypervolume, for the contribution of each part of an algorithm."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from copy import copy
 import numpy as np
 
 from moela._arrays import Floats
-from moela.core.scaling import Frame
+from moela.core.scaling import Normalization
 
-# Designs taken at a time, so that what is computed of them stays in the processor's cache.
+# Number of designs processed at a time, so that temporaries stay in the processor's cache.
 _BLOCK = 128
 
 
@@ -35,56 +35,56 @@ class DirectionalVolume:
         self._inverse = np.ascontiguousarray(1.0 / self.rays.T)
         self.reach: Floats = np.zeros(n_rays)
 
-    def restart(self, F: Floats, frame: Frame) -> None:
-        """Forget, then take in F [n, M]: needed whenever the frame has moved."""
-        self.reach = self._furthest(F, frame)
+    def reset(self, F: Floats, normalization: Normalization) -> None:
+        """Forget all designs, then add F [n, M]; needed if the normalization has changed."""
+        self.reach = self._furthest(F, normalization)
 
     def empty(self) -> DirectionalVolume:
-        """Return one along the same rays that has taken in nothing."""
+        """Return an estimate along the same rays, without designs."""
         other = copy(self)
         other.reach = np.zeros(len(self.rays))
         return other
 
-    def of(self, F: Floats, frame: Frame) -> float:
-        """Say what F [n, M] alone would make, in shares of the unit ball's part."""
-        return float(_power(self._furthest(F, frame), self.rays.shape[1]).mean())
+    def of(self, F: Floats, normalization: Normalization) -> float:
+        """Return the estimate for F [n, M] alone, as a share of the unit ball's part."""
+        return float(_power(self._furthest(F, normalization), self.rays.shape[1]).mean())
 
-    def add(self, F: Floats, frame: Frame) -> Floats:
-        """Take in designs one after another and say what each added.
+    def add(self, F: Floats, normalization: Normalization) -> Floats:
+        """Add designs one after another and return what each one added.
 
         Returns
         -------
         float array, [b]
-            Growth of the estimate by each row of F [b, M], in shares of the unit ball's part.
+            Growth of the estimate by each row of F [b, M], as a share of the unit ball's part.
         """
         if len(F) == 0:
             return np.empty(0)
         reaches = np.maximum.accumulate(
-            np.concatenate([self.reach[None], self._reaches(F, frame)]), axis=0
+            np.concatenate([self.reach[None], self._reaches(F, normalization)]), axis=0
         )
         self.reach = reaches[-1]
         volumes = _power(reaches, self.rays.shape[1]).mean(axis=1)
         return np.diff(volumes)
 
-    def gain(self, F: Floats, frame: Frame) -> Floats:
-        """Say what each design of F [b, M] would add on its own, without taking it in: [b]."""
+    def gain(self, F: Floats, normalization: Normalization) -> Floats:
+        """Return what each design of F [b, M] would add on its own, without adding it: [b]."""
         m = self.rays.shape[1]
         volumes = np.empty(len(F))
         for start in range(0, len(F), _BLOCK):
-            reaches = self._reaches(F[start : start + _BLOCK], frame)
+            reaches = self._reaches(F[start : start + _BLOCK], normalization)
             np.maximum(reaches, self.reach, out=reaches)
             volumes[start : start + _BLOCK] = _power(reaches, m).mean(axis=1)
         return np.asarray(volumes - _power(self.reach, m).mean())
 
-    def _furthest(self, F: Floats, frame: Frame) -> Floats:
+    def _furthest(self, F: Floats, normalization: Normalization) -> Floats:
         reach = np.zeros(len(self.rays))
         for start in range(0, len(F), _BLOCK):
-            reaches = self._reaches(F[start : start + _BLOCK], frame)
+            reaches = self._reaches(F[start : start + _BLOCK], normalization)
             np.maximum(reach, reaches.max(axis=0), out=reach)
         return reach
 
-    def _reaches(self, F: Floats, frame: Frame) -> Floats:
-        room = 1.0 - frame.scale(F)
+    def _reaches(self, F: Floats, normalization: Normalization) -> Floats:
+        room = 1.0 - normalization.scale(F)
         reach = room[:, :1] * self._inverse[0]
         along = np.empty_like(reach)
         for j in range(1, room.shape[1]):

@@ -1,9 +1,8 @@
-"""Where a run begins: an earlier front, a store, designs, or a pymoo sampling."""
+"""Initial designs of a run: from an earlier front, a store, given designs, or a sampling."""
 
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import numpy as np
 from pymoo.core.individual import Individual
@@ -12,6 +11,8 @@ from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 from pymoo.core.result import Result
 
+from moela._arrays import Designs
+
 _EXPECTED = (
     "The 'sampling' parameter must be a pymoo Sampling, designs as an array [n, n_var] or a list, "
     "a Population, the Result of an earlier run, an EvaluationStore or the path of one, or a "
@@ -19,8 +20,8 @@ _EXPECTED = (
 )
 
 
-def first_designs(problem: Problem, sampling: Any) -> Population | None:
-    """Turn what a caller gave as `sampling` into individuals, or None where it is to be drawn.
+def first_designs(problem: Problem, sampling: object) -> Population | None:
+    """Turn the value of the parameter `sampling` into individuals, or None if it is an operator.
 
     Parameters
     ----------
@@ -33,14 +34,13 @@ def first_designs(problem: Problem, sampling: Any) -> Population | None:
     Returns
     -------
     Population or None
-        Copies, since a run writes into its individuals. Those that come evaluated stay so: they
-        cost nothing, and their objectives are believed.
+        Copies, since a run writes into its individuals. Designs that are already evaluated keep
+        their objectives, which are not checked, and cost nothing.
 
     Raises
     ------
     ValueError
-        There is no design in it, or a design does not fit the problem: named with what was
-        expected and what came.
+        `sampling` holds no design, or a design does not fit the problem.
     """
     if is_sampling(sampling):
         return None
@@ -52,12 +52,12 @@ def first_designs(problem: Problem, sampling: Any) -> Population | None:
     return pop
 
 
-def is_sampling(sampling: Any) -> bool:
-    """Say whether this draws designs, rather than holding some."""
+def is_sampling(sampling: object) -> bool:
+    """Return whether `sampling` is an operator that draws designs, rather than designs."""
     return isinstance(sampling, Operator) or (callable(sampling) and not isinstance(sampling, type))
 
 
-def _read(problem: Problem, sampling: Any) -> Population:
+def _read(problem: Problem, sampling: object) -> Population:
     if isinstance(sampling, str | os.PathLike):
         from moela.evaluation.storage.reader import EvaluationStore
 
@@ -71,24 +71,24 @@ def _read(problem: Problem, sampling: Any) -> Population:
             )
         return _read(problem, sampling.opt)
     if isinstance(sampling, Individual):
-        return Population.create(sampling.copy())
+        return Population.create(_bare(sampling))
     if isinstance(sampling, Population):
         return Population.create(*[_bare(ind) for ind in sampling])
-    if callable(getattr(sampling, "front", None)):
-        found: Population = sampling.front()
-        return found
+    front = getattr(sampling, "front", None)
+    if callable(front):
+        pop: Population = front()
+        return pop
     return Population.new("X", _designs(problem, sampling))
 
 
 def _bare(individual: Individual) -> Individual:
-    """Copy an individual without what an earlier run noted on it."""
+    """Copy an individual without the data of an earlier run."""
     copied = individual.copy()
-    kept = {key: copied.data[key] for key in ("status",) if key in copied.data}
-    copied.data = kept
+    copied.data = {key: value for key, value in copied.data.items() if key == "status"}
     return copied
 
 
-def _designs(problem: Problem, sampling: Any) -> Any:
+def _designs(problem: Problem, sampling: object) -> Designs:
     if isinstance(sampling, dict) or _encodes(problem, sampling):
         sampling = [sampling]
     if isinstance(sampling, list | tuple) and len(sampling):
@@ -106,7 +106,7 @@ def _designs(problem: Problem, sampling: Any) -> Any:
     return X if X.dtype == object else np.atleast_2d(X)
 
 
-def _encodes(problem: Problem, design: Any) -> bool:
+def _encodes(problem: Problem, design: object) -> bool:
     plain = (np.ndarray, list, tuple, dict, int, float, str)
     return callable(getattr(problem, "encode", None)) and not isinstance(design, plain)
 

@@ -349,6 +349,7 @@ class Evaluator(PymooEvaluator):
             self.store,
             self._run_id,
             problem=self._signature,
+            problem_before=of_problem(problem, old=True),
             algorithm=algorithm,
             settings={"dedupe": self.dedupe, "chunk_size": self._chunk(problem)},
             budget=self._budget(algorithm),

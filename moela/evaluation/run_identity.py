@@ -13,7 +13,7 @@ from moela.evaluation.runners.outcome import OK, Outcome
 from moela.evaluation.runners.runner import Runner
 from moela.evaluation.storage.journal import Journal, RunRow, StoreMismatchError
 from moela.evaluation.storage.sqlite import StoreError, owner, owner_alive
-from moela.provenance import signature
+from moela.provenance import renames, signature
 
 logger = logging.getLogger("moela.evaluator")
 
@@ -41,12 +41,15 @@ def enter(
     run_id: int | None,
     *,
     problem: dict[str, Any],
+    problem_before: dict[str, Any],
     algorithm: Any,
     settings: dict[str, Any],
     budget: int | None,
     on_mismatch: str,
 ) -> tuple[RunRow, bool, Journal]:
     """Open a store and the run in it that a call is: with ``run_id`` that one, else see open_run.
+
+    ``problem_before`` is the signature of the problem in the spelling of version 0.1.
 
     Returns
     -------
@@ -57,10 +60,12 @@ def enter(
         if run_id is not None:
             return reopen_run(journal, run_id, problem), True, journal
         seed, seed_drawn = seed_of(algorithm)
+        algorithm_before = signature.of_algorithm(algorithm, old=True)
         run, resumed = open_run(
             journal,
             problem=problem,
             algorithm=signature.of_algorithm(algorithm),
+            before={"problem": problem_before, "algorithm": algorithm_before},
             seed=seed,
             seed_drawn=seed_drawn,
             settings=settings,
@@ -95,6 +100,7 @@ def open_run(
     *,
     problem: dict[str, Any],
     algorithm: dict[str, Any],
+    before: dict[str, Any],
     seed: str | None,
     seed_drawn: bool,
     settings: dict[str, Any],
@@ -102,6 +108,8 @@ def open_run(
     on_mismatch: str,
 ) -> tuple[RunRow, bool]:
     """Return the run of a store that is this call, and whether it had begun before.
+
+    ``before`` holds the signatures of problem and algorithm in the spelling of version 0.1.
 
     Raises
     ------
@@ -116,13 +124,21 @@ def open_run(
         "settings": settings,
     }
     wanted = json.loads(signature.dump(wanted))
-    compared = [(_differences(run, wanted), run) for run in runs]
+    compared = [(_differences(run, wanted, before), run) for run in runs]
     for found, run in reversed(compared):
         if not found:
             _take_over(journal, run, budget)
             return run, True
     if runs and on_mismatch == "raise":
         raise StoreMismatchError(_mismatch(journal, compared, seed_drawn))
+    # One spelling a file: evaluations are shared, and runs grouped, by what is stored.
+    problem, algorithm = (
+        next((old for old in known if not signature.differences(old, now, "", then)), now)
+        for known, now, then in (
+            ([json.loads(run.problem) for run in runs], problem, before["problem"]),
+            ([json.loads(run.algorithm) for run in runs], algorithm, before["algorithm"]),
+        )
+    )
     run = journal.start_run(problem, algorithm, seed, seed_drawn, settings, budget)
     logger.info("run %d begins in %s (seed %s)", run.id, journal.path, seed)
     return run, False
@@ -137,7 +153,8 @@ def reopen_run(journal: Journal, run_id: int, problem: dict[str, Any]) -> RunRow
         The store does not hold that run with that problem.
     """
     for run in journal.runs():
-        if run.id == run_id and json.loads(run.problem)["class"] == problem["class"]:
+        stored = renames.modern(json.loads(run.problem))
+        if run.id == run_id and stored["class"] == problem["class"]:
             return run
     raise StoreError(
         f"The store {journal.path} does not hold run {run_id} of this problem any more. Give the "
@@ -175,14 +192,20 @@ def compare(run: RunRow, journal: Journal, old: Outcome, new: Outcome) -> None:
     )
 
 
-def _differences(run: RunRow, wanted: dict[str, Any]) -> list[str]:
+def _differences(run: RunRow, wanted: dict[str, Any], before: dict[str, Any]) -> list[str]:
     old = {
         "problem": json.loads(run.problem),
         "algorithm": json.loads(run.algorithm),
         "seed": run.seed,
         "settings": json.loads(run.settings),
     }
-    return [line for name in old for line in signature.differences(old[name], wanted[name], name)]
+    return [
+        line
+        for name in old
+        for line in signature.differences(
+            old[name], wanted[name], name, before.get(name, wanted[name])
+        )
+    ]
 
 
 def _take_over(journal: Journal, run: RunRow, budget: int | None) -> None:

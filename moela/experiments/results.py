@@ -1,11 +1,11 @@
-"""The results of an experiment: hypervolumes, evaluations to a target, comparisons, files."""
+"""The results of an experiment: hypervolumes, evaluations to a target, tables, and files."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import moocore
 import numpy as np
@@ -15,8 +15,11 @@ from moela._arrays import Floats
 from moela._checks import require
 from moela.experiments.files import Run
 from moela.quality.indicators import beyond
-from moela.quality.statistics import compare_samples, holm, quartiles
-from moela.quality.table import Table
+from moela.quality.statistics import quartiles
+from moela.quality.table import Row, Table
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 RefPoint = str | ArrayLike | Mapping[str, ArrayLike]
 
@@ -24,14 +27,14 @@ RefPoint = str | ArrayLike | Mapping[str, ArrayLike]
 class ExperimentResults:
     """Runs of algorithms on problems over seeds.
 
-    Everything evaluated is scored, not what an algorithm returns, so that none is punished for a
-    small population. Hypervolumes count the part that is better than the reference point in every
-    objective, feasible designs only.
+    Everything evaluated is scored, not only the designs that an algorithm returns, so a small
+    population is no disadvantage. Hypervolumes are those of feasible designs that are better than
+    the reference point in every objective. `moela.compare` compares algorithms.
 
     Parameters
     ----------
     runs : iterable of Run
-        No two of the same problem, algorithm, seed and budget.
+        No two with the same problem, algorithm, seed and budget.
     failures : dict of str to str, optional
         Tracebacks of runs that failed.
 
@@ -65,7 +68,7 @@ class ExperimentResults:
         twice = next((key for key in keys if keys.count(key) > 1), None)
         if twice is not None:
             raise ValueError(
-                f"The runs of ExperimentResults must be different ones. Got {twice} twice instead."
+                f"The runs of ExperimentResults must be different. Got {twice} twice instead."
             )
 
     def __len__(self) -> int:
@@ -104,9 +107,9 @@ class ExperimentResults:
     ) -> ExperimentResults:
         """Return the runs of these problems, algorithms and budget."""
 
-        def fits(value: Any, wanted: Any) -> bool:
+        def fits(value: str, wanted: str | Sequence[str] | None) -> bool:
             return wanted is None or (
-                value == wanted if isinstance(wanted, str | int) else value in wanted
+                value == wanted if isinstance(wanted, str) else value in wanted
             )
 
         return ExperimentResults(
@@ -114,13 +117,13 @@ class ExperimentResults:
             for run in self.runs
             if fits(run.problem, problem)
             and fits(run.algorithm, algorithm)
-            and fits(run.budget, budget)
+            and budget in (None, run.budget)
         )
 
     # ----------------------------------------------------------------------------------- files
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write every run into a folder, one npz file each, and return the folder."""
+        """Write every run into a folder as an npz file, and return the folder."""
         path = Path(folder)
         path.mkdir(parents=True, exist_ok=True)
         for run in self.runs:
@@ -129,12 +132,12 @@ class ExperimentResults:
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> ExperimentResults:
-        """Read every run in a folder that `save` or `run_experiment(store=...)` wrote.
+        """Read the runs in a folder that `save` or `run_experiment(store=...)` wrote.
 
         Raises
         ------
         ValueError
-            There is no run in the folder, or a file in it is damaged; it names the file.
+            The folder holds no run, or a damaged file, which the message names.
         """
         files = sorted(Path(folder).glob("*.npz"))
         if not files:
@@ -154,17 +157,17 @@ class ExperimentResults:
         ----------
         problem : str
         ref_point : "problem", "pooled", array [M], or dict of these by problem
-            The problem's own, or the nadir of the pooled front of all runs plus a tenth of its
-            range.
+            "problem" is the problem's own, "pooled" is the nadir of the pooled front of all runs
+            plus a tenth of its extent.
 
         Raises
         ------
         ValueError
-            The problem has none of its own, or the one given doesn't fit.
+            The problem has no reference point, or the given one doesn't fit.
         """
-        given: Any = ref_point
-        if isinstance(ref_point, Mapping):
-            given = ref_point.get(problem, "problem")
+        given: ArrayLike | None = (
+            ref_point.get(problem, "problem") if isinstance(ref_point, Mapping) else ref_point
+        )
         run = self._runs_of(problem)[0]
         if isinstance(given, str):
             allowed = '"problem", "pooled", or a point'
@@ -187,15 +190,13 @@ class ExperimentResults:
         """Return the non-dominated feasible objectives [k, M] of all runs on a problem."""
         fronts = np.concatenate([run.front_F for run in self._runs_of(problem)])
         if len(fronts) == 0:
-            raise ValueError(f"No run on {problem!r} has found a feasible design, so no front.")
+            raise ValueError(
+                f"No run on {problem!r} found a feasible design, so there is no front."
+            )
         return np.asarray(moocore.filter_dominated(fronts))
 
     def values(
-        self,
-        problem: str,
-        algorithm: str,
-        at: int | None = None,
-        ref_point: RefPoint = "problem",
+        self, problem: str, algorithm: str, at: int | None = None, ref_point: RefPoint = "problem"
     ) -> Floats:
         """Return the hypervolume of each seed [n_seeds] after `at` evaluations, or at the end."""
         point = self.ref_point(problem, ref_point)
@@ -214,7 +215,7 @@ class ExperimentResults:
         Parameters
         ----------
         at : int or sequence of int, optional
-            Numbers of evaluations; those past a run's budget are left out. Default: the budget.
+            Numbers of evaluations; numbers beyond a run's budget are left out. Default: the budget.
         ref_point
             See `ref_point`.
 
@@ -246,20 +247,20 @@ class ExperimentResults:
     def evaluations_to(
         self, target: float | Mapping[str, float], ref_point: RefPoint = "problem"
     ) -> Table:
-        """Return after how many evaluations runs reach a hypervolume, by problem and algorithm.
+        """Return the evaluations after which runs reach a hypervolume, by problem and algorithm.
 
         Parameters
         ----------
         target : float or dict of float by problem
-            Hypervolume; problems that are not in the dict are left out.
+            Hypervolume to reach; problems that are not in the dict are left out.
         ref_point
             See `ref_point`.
 
         Returns
         -------
         Table
-            ``problem, algorithm, target, n_seeds, reached`` (runs that did), and ``median, q1, q3``
-            of the evaluations, infinity for a run that did not.
+            ``problem, algorithm, target, n_seeds, reached`` (number of runs that did), and
+            ``median, q1, q3`` of the evaluations, infinity for a run that did not.
         """
         rows = []
         for problem, algorithm, _, runs in self._groups():
@@ -280,70 +281,16 @@ class ExperimentResults:
             )
         return Table(rows)
 
-    def compare(
-        self,
-        algorithm: str,
-        at: int | None = None,
-        ref_point: RefPoint = "problem",
-        alternative: str = "two-sided",
-    ) -> Table:
-        """Compare an algorithm with each other one on each problem, by final hypervolume.
-
-        Parameters
-        ----------
-        algorithm : str
-        at : int, optional
-            Evaluations. Default: the smaller of the two budgets.
-        ref_point
-            See `ref_point`.
-        alternative : {"two-sided", "greater"}
-            Of the test; "greater" is that `algorithm` is better.
-
-        Returns
-        -------
-        Table
-            ``problem, rival, evaluations, median, rival_median, ratio, p_value, p_holm``. The test
-            is Wilcoxon's rank sum test over seeds; Holm's correction is over the rivals on a
-            problem. With few seeds no p-value can be small: 7 against 7 give 0.0006 at best.
-        """
-        known = self.algorithms
-        require("compare", "algorithm", algorithm, algorithm in known, f"one of {', '.join(known)}")
-        rows = []
-        for problem in self.problems:
-            mine = self._runs_of(problem, algorithm)
-            block: list[dict[str, Any]] = []
-            for rival in known:
-                theirs = self.select(problem=problem, algorithm=rival).runs
-                if rival == algorithm or not theirs:
-                    continue
-                n = min(run.budget for run in (*mine, *theirs)) if at is None else at
-                a = self.values(problem, algorithm, n, ref_point)
-                b = self.values(problem, rival, n, ref_point)
-                medians = float(np.median(a)), float(np.median(b))
-                block.append(
-                    {
-                        "problem": problem,
-                        "rival": rival,
-                        "evaluations": n,
-                        "median": medians[0],
-                        "rival_median": medians[1],
-                        "ratio": _ratio(*medians),
-                        "p_value": compare_samples(a, b, alternative),
-                    }
-                )
-            corrected = holm([float(row["p_value"]) for row in block])
-            rows += [row | {"p_holm": p} for row, p in zip(block, corrected, strict=True)]
-        return Table(rows)
-
     def table(self, ref_point: RefPoint | None = "problem") -> Table:
-        """Return a row a run: what it was, its times, its hypervolume (without where None).
+        """Return a table with one row per run: problem, algorithm, seed, times, and hypervolume.
 
         Columns: ``problem, algorithm, seed, budget, n_eval, front_size, seconds`` (wall),
-        ``overhead_us`` (CPU microseconds per evaluation outside the problem), ``hypervolume``.
+        ``overhead_us`` (CPU microseconds per evaluation outside the problem), and ``hypervolume``
+        (omitted if `ref_point` is None).
         """
         rows = []
         for run in self.runs:
-            row: dict[str, Any] = {
+            row: Row = {
                 "problem": run.problem,
                 "algorithm": run.algorithm,
                 "seed": run.seed,
@@ -359,8 +306,8 @@ class ExperimentResults:
             rows.append(row)
         return Table(rows)
 
-    def to_frame(self, ref_point: RefPoint | None = "problem") -> Any:
-        """Return `table` as a pandas DataFrame, a row a run."""
+    def to_frame(self, ref_point: RefPoint | None = "problem") -> DataFrame:
+        """Return `table` as a pandas DataFrame, one row per run."""
         return self.table(ref_point).to_frame()
 
     # ------------------------------------------------------------------------------- selecting
@@ -385,9 +332,3 @@ class ExperimentResults:
             ((*key, runs) for key, runs in groups.items()),
             key=lambda group: (order[group[0]], rank[group[1]], group[2]),
         )
-
-
-def _ratio(a: float, b: float) -> float:
-    if b > 0:
-        return a / b
-    return float("inf") if a > 0 else 1.0

@@ -57,6 +57,7 @@ class _Task:
     problem: Any
     algorithm: Any
     settings: dict[str, Any]
+    before: dict[str, Any]  # the settings in the spelling of version 0.1
     evaluator: Callable[[], PymooEvaluator] | None
     store: Path | None
 
@@ -178,20 +179,20 @@ def _plan(
         fits = isinstance(given, Mapping) and len(given) > 0
         require("run_experiment", name, given, fits, "a dict by name that isn't empty")
     numbers = _seeds(seeds)
-    signed: dict[tuple[str, str], dict[str, Any]] = {}
+    signed: dict[tuple[str, str], tuple[dict[str, Any], dict[str, Any]]] = {}
     budgets = {name: _budget(budget, name) for name in problems}
     for name, given in problems.items():
         problem = make_problem(name, given)
-        about = of_problem(problem) | {"code": code_of(problem)}
         for kind, make in algorithms.items():
             algorithm = make_algorithm(kind, make, problem)
-            signed[name, kind] = {"problem": about, "algorithm": _sign(algorithm)}
+            signed[name, kind] = (_sign(problem, algorithm), _sign(problem, algorithm, old=True))
     # Seed by seed, so that an interrupted experiment has some of everything.
     for seed in numbers:
         for name, given in problems.items():
             for kind, make in algorithms.items():
                 key = Key(name, kind, seed, budgets[name])
-                yield _Task(key, given, make, signed[name, kind], evaluator, store)
+                settings, before = signed[name, kind]
+                yield _Task(key, given, make, settings, before, evaluator, store)
 
 
 def _seeds(seeds: int | Iterable[int]) -> list[int]:
@@ -251,11 +252,15 @@ def _needed(function: Callable[..., Any]) -> int:
     return sum(p.kind in kinds and p.default is inspect.Parameter.empty for p in parameters)
 
 
-def _sign(algorithm: Algorithm | External) -> dict[str, Any]:
-    if isinstance(algorithm, External):
-        about = of_algorithm(algorithm)
-        return about | {"code": code_of(algorithm.run)}
-    return of_algorithm(algorithm) | {"code": code_of(algorithm)}
+def _sign(
+    problem: Problem, algorithm: Algorithm | External, *, old: bool = False
+) -> dict[str, Any]:
+    """Return what a run is of, the names with ``old`` in the spelling of version 0.1."""
+    run = algorithm.run if isinstance(algorithm, External) else algorithm
+    return {
+        "problem": of_problem(problem, old=old) | {"code": code_of(problem)},
+        "algorithm": of_algorithm(algorithm, old=old) | {"code": code_of(run)},
+    }
 
 
 # ------------------------------------------------------------------------------------- the store
@@ -272,10 +277,11 @@ def _stored(tasks: list[_Task], on_mismatch: str) -> dict[Key, Run]:
         run = Run.load(path)
         changes = [
             *differences(vars(run.key), vars(task.key), "run"),
-            *differences(run.settings, task.settings, "settings"),
+            *differences(run.settings, task.settings, "settings", task.before),
         ]
         if changes:
-            stale.append(f"{path}: {'; '.join(changes)}")
+            told = (_told(line, task) for line in changes)
+            stale.append(f"{path}: {'; '.join(told)}")
         else:
             found[task.key] = run
     if stale and on_mismatch == "raise":
@@ -288,6 +294,15 @@ def _stored(tasks: list[_Task], on_mismatch: str) -> dict[Key, Run]:
     if stale:
         logger.info("%d stored runs are of something else and made again", len(stale))
     return found
+
+
+def _told(line: str, task: _Task) -> str:
+    """Say of a difference in a digest of code whose code it is."""
+    for part in ("problem", "algorithm"):
+        if line.startswith(f"settings.{part}.code"):
+            name, kind = getattr(task.key, part), task.settings[part]["class"]
+            return f"the code of the {part} {name!r} ({kind}) has changed, {line}"
+    return line
 
 
 def _warn_of_versions(runs: list[Run]) -> None:

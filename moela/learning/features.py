@@ -1,26 +1,23 @@
-"""Designs as plain floats, for learned models: the problem's features, else its variables."""
+"""Features of designs for learned models: those of the problem, else the variables as floats."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 from pymoo.core.problem import Problem
-from pymoo.core.variable import Choice
+from pymoo.core.variable import Choice, Variable
 
-from moela._arrays import Floats
+from moela._arrays import Designs, Floats
 
-# Columns of who is where in a permutation: a move model of more would take longer to fit than most
-# evaluations take.
+# Largest number of columns to describe permutations with: beyond it, fitting a move model takes
+# longer than most evaluations.
 _MOST_COLUMNS = 1024
 
 
 class Encoder:
-    """Describes the designs of one run to learned models.
+    """Computes the features of the designs of one run.
 
-    As `encode` does, but where the first designs turn out to be permutations, a column says of each
-    value and place whether that value is there: its number alone means nothing.
+    As `encode` does, unless the initial designs are permutations. For these, a column for each
+    value and place is 1 if the value is at that place, since the numbers themselves mean nothing.
 
     Parameters
     ----------
@@ -29,22 +26,22 @@ class Encoder:
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        self._values: NDArray[Any] | None = None
+        self._values: Designs | None = None
 
-    def look(self, X: NDArray[Any]) -> None:
-        """See from designs X [n, n_var] what they are."""
+    def fit(self, X: Designs) -> None:
+        """Find out from the initial designs X [n, n_var] whether designs are permutations."""
         named = hasattr(self.problem, "features") or getattr(self.problem, "vars", None)
-        self._values = None if named else _permuted(X)
+        self._values = None if named else _permuted_values(X)
 
-    def __call__(self, X: NDArray[Any]) -> Floats:
-        """Describe designs X [n, n_var], or [n] dictionaries, [n, d]."""
+    def __call__(self, X: Designs) -> Floats:
+        """Return the features [n, d] of designs X, [n, n_var] or [n] dictionaries."""
         if self._values is None:
             return encode(self.problem, X)
-        there = np.asarray(X)[:, :, None] == self._values
-        return there.reshape(len(X), -1).astype(float)
+        placed = np.asarray(X)[:, :, None] == self._values
+        return placed.reshape(len(X), -1).astype(float)
 
 
-def _permuted(X: NDArray[Any]) -> NDArray[Any] | None:
+def _permuted_values(X: Designs) -> Designs | None:
     """Return the values that all rows of X [n, n_var] are permutations of, if they are."""
     if (
         X.ndim != 2
@@ -54,16 +51,15 @@ def _permuted(X: NDArray[Any]) -> NDArray[Any] | None:
     ):
         return None
     values = np.sort(X, axis=1)
-    apart = bool((np.diff(values[0]) > 0).all())
-    same = len(X) > 1 and apart and bool((values == values[0]).all())
+    distinct = bool((np.diff(values[0]) > 0).all())
+    same = len(X) > 1 and distinct and bool((values == values[0]).all())
     return values[0] if same and not bool((X == X[0]).all()) else None
 
 
-def encode(problem: Problem, X: NDArray[Any]) -> Floats:
-    """Describe designs by the problem's `features(X)` where it has them, else by their variables.
+def encode(problem: Problem, X: Designs) -> Floats:
+    """Return the problem's `features(X)` if it has that method, else the variables as floats.
 
-    Numbers are scaled by their bounds where there are any; the options of a choice become one
-    column each.
+    Numbers are scaled by their bounds if they have any; each option of a choice becomes a column.
 
     Parameters
     ----------
@@ -82,11 +78,11 @@ def encode(problem: Problem, X: NDArray[Any]) -> Floats:
     values = np.asarray(X, dtype=float)
     if problem.has_bounds():
         span = problem.xu - problem.xl
-        return (values - problem.xl) / np.where(span > 0, span, 1.0)
+        return np.asarray((values - problem.xl) / np.where(span > 0, span, 1.0))
     return values
 
 
-def _column(values: list[Any], variable: Any) -> Floats:
+def _column(values: list[object], variable: Variable) -> Floats:
     if isinstance(variable, Choice):
         return np.array(
             [[value == option for option in variable.options] for value in values], float
@@ -95,4 +91,4 @@ def _column(values: list[Any], variable: Any) -> Floats:
     low, high = getattr(variable, "bounds", (0, 1))
     if low is None or high is None or high <= low:
         return column
-    return (column - low) / (high - low)
+    return np.asarray((column - low) / (high - low))

@@ -1,9 +1,6 @@
-"""The learned model of what designs are worth, for designs that are described by zeros and ones."""
+"""Hamming-kernel model: predicts objectives of designs that are described by zeros and ones."""
 
 from __future__ import annotations
-
-from copy import deepcopy
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,47 +9,50 @@ from sklearn.kernel_ridge import KernelRidge
 
 from moela._arrays import Floats
 from moela._threads import one_thread
-from moela.learning.window import Window
+from moela.learning.window import SharedFits, Window
 
 Singles = NDArray[np.float32]
 
-# Designs to know before the first fit, and by how much they grow until the next, as a share of
-# those kept: less often while nobody goes by the model.
+# Rows before the first fit, and growth until the next one as a fraction of the window: larger while
+# the model is not used.
 _MIN_ROWS = 200
 _GROWTH_USED, _GROWTH_IDLE = 0.2, 0.5
 _PENALTY = 0.01
-# Moves change few columns, and then products with mostly zeros are worth skipping.
+# Below this share of nonzero elements, products are computed with a sparse matrix; moves change few
+# columns.
 _SPARSE = 0.1
 
 
-class Landscape:
-    """Predicts the objectives of a design from those of designs that differ from it in little.
+class HammingModel(SharedFits):
+    """Kernel ridge regression on Hamming distances.
 
-    Kernel ridge regression with a Gaussian kernel on the number of columns that differ (Hamming
-    distance) over its median among the designs at hand (cf. Moraglio and Kattan 2011, "Geometric
-    generalization of surrogate model based optimization to combinatorial spaces", EvoCOP; Zaefferer
-    et al. 2014, "Efficient global optimization for combinatorial problems", GECCO). Unlike a linear
-    model it knows that a move pays in one place and not in another. Only zeros and ones are taken,
-    since with them the distance forgets nothing.
+    The kernel is exp(-d / median d), where d is the number of columns that differ (cf. Moraglio and
+    Kattan 2011, "Geometric generalization of surrogate model based optimization to combinatorial
+    spaces", EvoCOP; Zaefferer et al. 2014, "Efficient global optimization for combinatorial
+    problems", GECCO). Unlike a linear model of moves, it can predict that the same move pays at one
+    design and not at another. Features must be zeros and ones, for which the Hamming distance loses
+    nothing.
 
     Parameters
     ----------
-    window : int
-        Designs kept, the newest ones. Time grows with its square, and with its cube at a refit.
+    size : int
+        Number of designs kept, the newest ones. The time of a prediction grows with this number,
+        that of a fit with its cube.
+
+    Attributes
+    ----------
+    window : Window
+        Features and objectives of the designs kept.
+    n_fits : int
     """
 
-    def __init__(self, window: int = 1500) -> None:
-        self.rows = Window(window)
+    _mutable = ("window",)
+
+    def __init__(self, size: int = 1500) -> None:
+        self.window = Window(size)
         self.n_fits = 0
         self._fitted_at = 0
         self._centers: Singles = np.empty((0, 0), dtype=np.float32)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Landscape:
-        # What was fitted is only ever replaced, so copies may share it.
-        copied = self.__class__.__new__(self.__class__)
-        copied.__dict__.update(self.__dict__)
-        copied.rows = deepcopy(self.rows, memo)
-        return copied
 
     @property
     def ready(self) -> bool:
@@ -60,29 +60,29 @@ class Landscape:
         return self.n_fits > 0
 
     @staticmethod
-    def takes(features: Floats) -> bool:
-        """Say whether features [b, d] are zeros and ones only."""
+    def accepts(features: Floats) -> bool:
+        """Return whether features [b, d] are zeros and ones only."""
         return features.shape[1] > 0 and bool(((features == 0.0) | (features == 1.0)).all())
 
     def add(self, features: Floats, F: Floats) -> None:
-        """Learn that designs with these features [b, d] have objectives F [b, M]."""
-        self.rows.add(features, F)
+        """Add designs with features [b, d] and objectives F [b, M]."""
+        self.window.add(features, F)
 
     def fit_if_due(self, *, used: bool) -> bool:
-        """Refit once the rows have grown enough, sooner where the model is used; say if it did."""
-        n_rows = self.rows.n_rows
-        growth = (_GROWTH_USED if used else _GROWTH_IDLE) * min(n_rows, self.rows.size)
+        """Refit if enough rows are new, fewer if the model is used; return whether it did."""
+        n_rows = self.window.n_rows
+        growth = (_GROWTH_USED if used else _GROWTH_IDLE) * min(n_rows, self.window.size)
         if n_rows < max(_MIN_ROWS, self._fitted_at + growth):
             return False
-        features, F = self.rows.arrays()
+        features, F = self.window.arrays()
         Z = features.astype(np.float32)
         self._offset = F.mean(axis=0)
         spread = F.std(axis=0)
         self._unit = np.where(spread > 0, spread, 1.0)
-        # The centers lie one a column, which is how products with sparse moves read them.
+        # One center per column, the layout that products with sparse moves read.
         self._centers = np.ascontiguousarray(Z.T)
         self._sizes = Z.sum(axis=1)
-        # BLAS threads gain nothing on matrices this small, and lose much on a busy machine.
+        # On matrices this small, several BLAS threads gain nothing and lose much on a busy machine.
         with one_thread():
             distances = self._distances(Z)
             sampled = distances[:: max(1, len(Z) // 200)]
@@ -100,48 +100,48 @@ class Landscape:
         return self._values(self._distances(features))
 
     def changes(self, features: Floats, moves: Floats) -> Floats:
-        """Predict the change of the objectives that moves bring.
+        """Predict how moves change the objectives.
 
         Parameters
         ----------
         features : float array, [n, d]
-            Where the moves start.
+            Features of the designs that the moves start from.
         moves : float array, [n, k, d]
-            What they add to the features.
+            Changes of the features.
 
         Returns
         -------
         float array, [n, k, M]
         """
         n, k, _ = moves.shape
-        here = self._distances(features)
-        there = self._stepped(moves, here).reshape(n * k, -1)
-        return self._values(there).reshape(n, k, -1) - self._values(here)[:, None]
+        before = self._distances(features)
+        after = self._distances_after(moves, before).reshape(n * k, -1)
+        return self._values(after).reshape(n, k, -1) - self._values(before)[:, None]
 
-    def _stepped(self, moves: Floats, here: Singles) -> Singles:
-        """Return the distances [n, k, centers] after moves [n, k, d] from places so far away.
+    def _distances_after(self, moves: Floats, before: Singles) -> Singles:
+        """Return the distances [n, k, centers] after moves [n, k, d], given those before.
 
-        Whole numbers below 2^24, so that single precision is exact.
+        Distances are whole numbers below 2^24, for which single precision is exact.
         """
         n, k, d = moves.shape
-        # A column that changes adds one to the size of a design, or takes one away.
-        stepped, grown = self._shared(moves.reshape(n * k, d))
-        stepped *= -2.0
-        stepped += grown[:, None]
-        stepped = stepped.reshape(n, k, -1)
-        stepped += here[:, None]
-        return stepped
+        # A column that changes adds one to the size of a design, or subtracts one.
+        distances, growth = self._products(moves.reshape(n * k, d))
+        distances *= -2.0
+        distances += growth[:, None]
+        distances = distances.reshape(n, k, -1)
+        distances += before[:, None]
+        return distances
 
     def _distances(self, Z: Floats | Singles) -> Singles:
-        shared, sizes = self._shared(Z)
-        shared *= -2.0
-        shared += sizes[:, None]
-        shared += self._sizes
-        return shared
+        distances, sizes = self._products(Z)
+        distances *= -2.0
+        distances += sizes[:, None]
+        distances += self._sizes
+        return distances
 
-    def _shared(self, rows: Floats | Singles) -> tuple[Singles, Singles]:
+    def _products(self, rows: Floats | Singles) -> tuple[Singles, Singles]:
         """Return the products of rows [b, d] with the centers, [b, centers], and their sums [b]."""
-        # Looking for what is not zero takes a third of the time where zeros are False.
+        # Finding nonzero elements takes a third of the time in a boolean array.
         row, column = np.nonzero(rows != 0)
         if len(row) >= _SPARSE * rows.size:
             dense = rows.astype(np.float32)

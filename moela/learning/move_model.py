@@ -1,9 +1,6 @@
-"""The learned model that ranks moves before any is paid for."""
+"""Move model: predicts how moves change the objectives, before any is evaluated."""
 
 from __future__ import annotations
-
-from copy import deepcopy
-from typing import Any
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -12,95 +9,102 @@ from sklearn.linear_model import Ridge
 
 from moela._arrays import Floats
 from moela._threads import one_thread
-from moela.learning.window import Window
+from moela.learning.models import Regressor
+from moela.learning.window import SharedFits, Window
 
 _MIN_ROWS = 100
+# Checked moves before the first skill, those that it is computed from, and new ones until the next.
+_LEAST_CHECKS, _MOST_CHECKS, _NEW_CHECKS = 40, 200, 20
+# Below this skill, the model is not used.
+_LEAST_SKILL = 0.05
 
 
-class MoveModel:
-    """Predicts how a move changes the objectives from how it changes the design's features.
+class MoveModel(SharedFits):
+    """Regression of the change of the objectives on the change of the features.
 
-    Differences of features are what a move is; learning on them, rather than on designs, leaves
-    out all that a design and its neighbor have in common, and a linear model then says most of
-    what can be said. Refits are scheduled by the number of rows, never by the clock.
+    A difference leaves out everything that a design and its neighbor have in common, so that a
+    linear model explains most of the rest. Refits are scheduled by the number of rows, never by
+    time, so that runs are reproducible.
 
     Parameters
     ----------
     estimator : scikit-learn regressor or None
-        Default: ridge regression on standardized differences, refitted on the newest rows.
-    window : int
-        Rows kept; the objectives' landscape near the front is not that of the start.
+        Default: ridge regression on standardized differences.
+    size : int
+        Number of rows kept, the newest ones; near the front, moves have other effects than at the
+        beginning.
 
     Attributes
     ----------
+    window : Window
+        Changes of features and of objectives, by the newest moves.
+    n_fits : int
+    fitted : scikit-learn regressor or None
+        The estimator as fitted last.
     skill : float
-        Spearman correlation of predicted and measured change of the scalar value over the newest
-        moves that were drawn blindly; NaN until there are enough.
+        Spearman correlation between predicted and observed changes of the scalarized value, over
+        the newest moves that were chosen at random; NaN until there are enough.
     """
 
-    def __init__(self, estimator: Any = None, window: int = 4000) -> None:
+    _mutable = ("window", "_checks")
+
+    def __init__(self, estimator: Regressor | None = None, size: int = 4000) -> None:
         self.estimator = Ridge(alpha=1.0, fit_intercept=False) if estimator is None else estimator
-        self.rows = Window(window)
+        self.window = Window(size)
         self.n_fits = 0
         self._fitted_at = 0
-        self._model: Any = None
+        self.fitted: Regressor | None = None
         self._scale: Floats = np.empty(0)
         self._linear: Floats | None = None
         self._checks: list[tuple[float, float]] = []
-        self._unranked = 0
+        self._n_new_checks = 0
         self.skill = float("nan")
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> MoveModel:
-        # Fitted estimators are only ever replaced, so copies may share them.
-        copied = self.__class__.__new__(self.__class__)
-        copied.__dict__.update(self.__dict__)
-        copied.rows, copied._checks = deepcopy(self.rows, memo), list(self._checks)
-        return copied
 
     @property
     def ready(self) -> bool:
-        """Whether the model has been fitted and has not been found useless."""
-        return self._model is not None and not self.skill < 0.05
+        """Whether the model has been fitted and is not known to be useless."""
+        return self.fitted is not None and not self.skill < _LEAST_SKILL
 
     def add(self, moves: Floats, changes: Floats) -> None:
-        """Learn from moves [b, d] and the changes of the objectives [b, M] they brought."""
-        self.rows.add(moves, changes)
+        """Add moves [b, d] and the changes of the objectives [b, M] that they made."""
+        self.window.add(moves, changes)
 
-    def fit_if_due(self, growth: float = 0.1) -> bool:
-        """Refit once the rows have grown by this share of what is kept; say whether it did."""
-        n_rows = self.rows.n_rows
-        new = max(20, growth * min(n_rows, self.rows.size))
+    def fit_if_due(self, new_share: float = 0.1) -> bool:
+        """Refit if the rows have grown by this share of the window; return whether it did."""
+        n_rows = self.window.n_rows
+        new = max(20, new_share * min(n_rows, self.window.size))
         if n_rows < _MIN_ROWS or n_rows < self._fitted_at + new:
             return False
-        D, C = self.rows.arrays()
+        D, C = self.window.arrays()
         spread = D.std(axis=0)
         self._scale = np.where(spread > 0, spread, np.inf)
         unit = C.std(axis=0)
         self._unit = np.where(unit > 0, unit, 1.0)
-        # BLAS threads gain nothing on matrices this small, and lose much on a busy machine.
+        # On matrices this small, several BLAS threads gain nothing and lose much on a busy machine.
         with one_thread():
-            self._model = clone(self.estimator).fit(D / self._scale, C / self._unit)
-        self._linear = None
-        if isinstance(self._model, Ridge) and not self._model.fit_intercept:
-            # A linear model is one product: scikit-learn's checks would cost ten times that.
-            self._linear = self._model.coef_.T / self._scale[:, None] * self._unit
+            model = clone(self.estimator).fit(D / self._scale, C / self._unit)
+        self.fitted, self._linear = model, None
+        if isinstance(model, Ridge) and not model.fit_intercept:
+            # A linear model is one product; scikit-learn's checks take ten times as long.
+            self._linear = model.coef_.T / self._scale[:, None] * self._unit
         self._fitted_at = n_rows
         self.n_fits += 1
         return True
 
     def predict(self, moves: Floats) -> Floats:
-        """Predict the change of the objectives [b, M] that moves [b, d] bring."""
+        """Predict the changes of the objectives [b, M] by moves [b, d]."""
         if self._linear is not None:
-            return moves @ self._linear
-        return np.asarray(self._model.predict(moves / self._scale)) * self._unit
+            return np.asarray(moves @ self._linear)
+        assert self.fitted is not None
+        return np.asarray(self.fitted.predict(moves / self._scale)) * self._unit
 
-    def check(self, predicted: Floats, measured: Floats) -> None:
-        """Compare predicted and measured changes of the scalar value, both [b]."""
-        self._checks.extend(zip(predicted.tolist(), measured.tolist(), strict=True))
-        self._unranked += len(predicted)
-        if len(self._checks) >= 40 and self._unranked >= 20:
-            self._unranked = 0
-            del self._checks[:-200]
+    def check(self, predicted: Floats, observed: Floats) -> None:
+        """Update the skill with predicted and observed changes of the scalarized value, [b]."""
+        self._checks.extend(zip(predicted.tolist(), observed.tolist(), strict=True))
+        self._n_new_checks += len(predicted)
+        if len(self._checks) >= _LEAST_CHECKS and self._n_new_checks >= _NEW_CHECKS:
+            self._n_new_checks = 0
+            del self._checks[:-_MOST_CHECKS]
             a, b = np.array(self._checks).T
             flat = np.ptp(a) == 0 or np.ptp(b) == 0
             self.skill = 0.0 if flat else float(spearmanr(a, b).statistic)

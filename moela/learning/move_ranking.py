@@ -1,78 +1,79 @@
-"""What moves are expected to bring: two learned models, and which of them is believed."""
+"""Ranking of moves by the better of two learned models."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from scipy.stats import rankdata
 
 from moela._arrays import Floats
-from moela.learning.hamming_model import Landscape
+from moela.learning.hamming_model import HammingModel
+from moela.learning.models import Regressor
 from moela.learning.move_model import MoveModel
 
-# Moves to compare the models on, the newest of them that count, and how many until the next look.
+# Moves before the models are compared, the newest ones that count, and new ones until the next
+# comparison.
 _LEAST_CHECKS, _MOST_CHECKS, _NEW_CHECKS = 60, 200, 20
-# What the landscape may leave unexplained, relative to the move model, to take its place, and to
-# lose it again: apart, so that two equals do not take turns.
+# Unexplained variance of the Hamming-kernel model relative to that of the move model, below which
+# it takes over, and above which it is given up; two limits, so that equals do not alternate.
 _ENTER, _LEAVE = 0.85, 1.0
-# Of two that are right nearly always, neither is better.
+# Among two models that are nearly always right, neither is better.
 _LEAST_LEFT = 1e-3
-# While the landscape is believed, the move model is only kept good enough to compare with.
+# While the Hamming-kernel model is used, the move model is only kept good enough to compare with.
 _GROWTH, _GROWTH_IDLE = 0.1, 0.25
 
 
-class Ranking:
+class MoveRanking:
     """Predicts how moves change the objectives, by the better of two models.
 
-    The `MoveModel` is quick and knows much from few moves; the `Landscape`, for designs described
-    by zeros and ones, knows more from many designs. Both say in advance what each move of a search
-    would bring, and from what then comes of it, it is seen which is right more often.
+    The `MoveModel` is fast and learns much from few moves. The `HammingModel`, for designs
+    described by zeros and ones, learns more from many designs. Both predict each move of a local
+    search, and the comparison with the observed changes decides which model is used.
 
     Parameters
     ----------
     estimator : scikit-learn regressor or None
-        That of the move model.
-    landscape : bool
-        Whether the landscape may take part.
+        The estimator of the move model.
+    hamming : bool
+        Whether the Hamming-kernel model may be used.
 
     Attributes
     ----------
-    moves : MoveModel
-    landscape : Landscape or None
-        None from the first design on that is described by more than zeros and ones.
-    by_landscape : bool
-        Whether it is believed.
-    left : float
-        Share of the variance (of ranks) among the newest moves that the landscape leaves
-        unexplained, relative to that of the move model; NaN until there are enough.
+    move_model : MoveModel
+    hamming_model : HammingModel or None
+        None after the first design whose features are not all zeros and ones.
+    uses_hamming : bool
+        Whether the Hamming-kernel model is the one used now.
+    unexplained_ratio : float
+        Fraction of the variance (of ranks) among the newest moves that the Hamming-kernel model
+        leaves unexplained, divided by that of the move model; NaN until there are enough moves.
     """
 
-    def __init__(self, estimator: Any = None, *, landscape: bool = True) -> None:
-        self.moves = MoveModel(estimator)
-        self.landscape = Landscape() if landscape else None
-        self.by_landscape = False
-        self.left = float("nan")
+    def __init__(self, estimator: Regressor | None = None, *, hamming: bool = True) -> None:
+        self.move_model = MoveModel(estimator)
+        self.hamming_model = HammingModel() if hamming else None
+        self.uses_hamming = False
+        self.unexplained_ratio = float("nan")
         self._checks: list[tuple[float, float, float]] = []
-        self._unseen = 0
+        self._n_new_checks = 0
 
     @property
     def ready(self) -> bool:
-        """Whether there is a model that is not known to be useless."""
-        return self.by_landscape or self.moves.ready
+        """Whether a model is fitted and not known to be useless."""
+        return self.uses_hamming or self.move_model.ready
 
     @property
-    def both(self) -> bool:
-        """Whether both models can be asked, so that they can be compared."""
-        return self.landscape is not None and self.landscape.ready and self.moves.n_fits > 0
+    def comparable(self) -> bool:
+        """Whether both models are fitted, so that they can be compared."""
+        hamming = self.hamming_model
+        return hamming is not None and hamming.ready and self.move_model.n_fits > 0
 
     @property
-    def fit(self) -> tuple[bool, int]:
-        """Names the fit that predicts now; another name means other predictions."""
-        if self.by_landscape:
-            assert self.landscape is not None
-            return True, self.landscape.n_fits
-        return False, self.moves.n_fits
+    def fit_id(self) -> tuple[bool, int]:
+        """Identifier of the fit used now; predictions change only if it changes."""
+        if self.uses_hamming:
+            assert self.hamming_model is not None
+            return True, self.hamming_model.n_fits
+        return False, self.move_model.n_fits
 
     def predict(self, moves: Floats, features: Floats) -> Floats:
         """Predict the change of the objectives [n, k, M].
@@ -80,52 +81,68 @@ class Ranking:
         Parameters
         ----------
         moves, features : float arrays, [n, k, d]
-            How candidates differ from the n designs that they come from, and what they are.
+            Features of the k neighbors of n designs, and their differences from those of the
+            designs.
         """
-        if self.by_landscape:
-            assert self.landscape is not None
-            return self.landscape.changes(features[:, 0] - moves[:, 0], moves)
+        if self.uses_hamming:
+            assert self.hamming_model is not None
+            return self.hamming_model.changes(features[:, 0] - moves[:, 0], moves)
         n, k, d = moves.shape
-        return self.moves.predict(moves.reshape(n * k, d)).reshape(n, k, -1)
+        return self.move_model.predict(moves.reshape(n * k, d)).reshape(n, k, -1)
 
-    def learn_designs(self, features: Floats, F: Floats) -> None:
-        """Learn that designs with these features [b, d] have objectives F [b, M]."""
-        if self.landscape is None:
-            return
-        if not self.landscape.takes(features):
-            self.landscape, self.by_landscape = None, False
-            return
-        self.landscape.add(features, F)
-        self.landscape.fit_if_due(used=self.by_landscape)
+    def predict_both(self, moves: Floats, features: Floats) -> tuple[Floats, Floats]:
+        """Predict the changes of the objectives [b, M] by either model; see `comparable`.
 
-    def learn_moves(self, moves: Floats, changes: Floats) -> None:
-        """Learn that moves [b, d] brought these changes of the objectives [b, M]."""
-        self.moves.add(moves, changes)
+        Parameters
+        ----------
+        moves, features : float arrays, [b, d]
+            Features of neighbors, and their differences from those of the designs.
+        """
+        assert self.hamming_model is not None
+        by_hamming = self.hamming_model.changes(features - moves, moves[:, None])[:, 0]
+        return self.move_model.predict(moves), by_hamming
+
+    def add_designs(self, features: Floats, F: Floats) -> None:
+        """Learn from designs with features [b, d] and objectives F [b, M]."""
+        if self.hamming_model is None:
+            return
+        if not self.hamming_model.accepts(features):
+            self.hamming_model, self.uses_hamming = None, False
+            return
+        self.hamming_model.add(features, F)
+        self.hamming_model.fit_if_due(used=self.uses_hamming)
+
+    def add_moves(self, moves: Floats, changes: Floats) -> None:
+        """Learn from moves [b, d] and the changes of the objectives [b, M] that they made."""
+        self.move_model.add(moves, changes)
 
     def fit_if_due(self) -> None:
-        """Refit the move model where enough was learned since."""
-        self.moves.fit_if_due(_GROWTH_IDLE if self.by_landscape else _GROWTH)
+        """Refit the move model if it has learned enough since the last fit."""
+        self.move_model.fit_if_due(_GROWTH_IDLE if self.uses_hamming else _GROWTH)
 
-    def compare(self, by_moves: Floats, by_landscape: Floats, measured: Floats) -> None:
-        """Compare what each model said of the change of the scalar value with what came, all [b].
+    def compare(self, by_move_model: Floats, by_hamming: Floats, observed: Floats) -> None:
+        """Compare both models' predicted changes of the scalarized value with the observed, [b].
 
-        Moves that a model has picked may be among them: given what it says, what comes does not
-        depend on whether they were picked.
+        Moves that a model has chosen may be among them: given its prediction, the observed change
+        does not depend on the choice.
         """
-        said = zip(by_moves.tolist(), by_landscape.tolist(), measured.tolist(), strict=True)
-        self._checks.extend(said)
-        self._unseen += len(measured)
-        if len(self._checks) < _LEAST_CHECKS or self._unseen < _NEW_CHECKS:
+        values = (by_move_model.tolist(), by_hamming.tolist(), observed.tolist())
+        self._checks.extend(zip(*values, strict=True))
+        self._n_new_checks += len(observed)
+        if len(self._checks) < _LEAST_CHECKS or self._n_new_checks < _NEW_CHECKS:
             return
-        self._unseen = 0
+        self._n_new_checks = 0
         del self._checks[:-_MOST_CHECKS]
-        one, other, came = rankdata(np.array(self._checks), axis=0).T
-        self.left = _unexplained(other, came) / _unexplained(one, came)
-        self.by_landscape = self.left < (_LEAVE if self.by_landscape else _ENTER)
+        moves, hamming, truth = rankdata(np.array(self._checks), axis=0).T
+        self.unexplained_ratio = _unexplained(hamming, truth) / _unexplained(moves, truth)
+        self.uses_hamming = self.unexplained_ratio < (_LEAVE if self.uses_hamming else _ENTER)
 
 
-def _unexplained(said: Floats, came: Floats) -> float:
-    """Share of the variance of what came that a line in what was said leaves, never nothing."""
-    if np.ptp(said) == 0 or np.ptp(came) == 0:
+def _unexplained(predicted: Floats, observed: Floats) -> float:
+    """Return the fraction of variance that a linear fit of observed on predicted leaves.
+
+    This is 1 - r^2, but at least `_LEAST_LEFT`.
+    """
+    if np.ptp(predicted) == 0 or np.ptp(observed) == 0:
         return 1.0
-    return max(1.0 - float(np.corrcoef(said, came)[0, 1]) ** 2, _LEAST_LEFT)
+    return max(1.0 - float(np.corrcoef(predicted, observed)[0, 1]) ** 2, _LEAST_LEFT)

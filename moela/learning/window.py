@@ -1,48 +1,62 @@
-"""The newest rows that a model learns from, in the batches that they came in."""
+"""Sliding window over the rows that a model learns from."""
 
 from __future__ import annotations
 
-from typing import Any
+from copy import copy, deepcopy
 
 import numpy as np
 
 from moela._arrays import Floats
 
 
-class Window:
-    """Keeps pairs of rows, the newest `size` and what is left of the batch that they begin in.
+class SharedFits:
+    """Base of models whose deep copies share what is only ever replaced: rows and fits.
+
+    `_mutable` names the attributes that copies need for themselves.
+    """
+
+    _mutable: tuple[str, ...] = ()
+
+    def __deepcopy__(self, memo: dict[int, object]) -> SharedFits:
+        copied = copy(self)
+        for name in self._mutable:
+            value = getattr(self, name)
+            own = list(value) if isinstance(value, list) else deepcopy(value, memo)
+            setattr(copied, name, own)
+        return copied
+
+
+class Window(SharedFits):
+    """A sliding window over (input, target) batches.
+
+    It keeps at least the newest `size` rows; whole batches are dropped.
 
     Attributes
     ----------
     inputs, targets : lists of float arrays, [b, d] and [b, M]
     n_rows : int
-        Rows that have come so far, those forgotten included.
+        Number of rows added so far, including those dropped.
     """
+
+    _mutable = ("inputs", "targets")
 
     def __init__(self, size: int) -> None:
         self.size = size
         self.inputs: list[Floats] = []
         self.targets: list[Floats] = []
         self.n_rows = 0
-        self._kept = 0
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Window:
-        # Batches are never changed, so copies may share them.
-        copied = self.__class__.__new__(self.__class__)
-        copied.__dict__.update(self.__dict__)
-        copied.inputs, copied.targets = list(self.inputs), list(self.targets)
-        return copied
+        self._n_kept = 0
 
     def add(self, inputs: Floats, targets: Floats) -> None:
-        """Take in a batch, [b, d] and [b, M]."""
+        """Add a batch, [b, d] and [b, M]."""
         self.inputs.append(inputs)
         self.targets.append(targets)
         self.n_rows += len(inputs)
-        self._kept += len(inputs)
-        while self._kept - len(self.inputs[0]) >= self.size:
-            self._kept -= len(self.inputs[0])
+        self._n_kept += len(inputs)
+        while self._n_kept - len(self.inputs[0]) >= self.size:
+            self._n_kept -= len(self.inputs[0])
             del self.inputs[0], self.targets[0]
 
     def arrays(self) -> tuple[Floats, Floats]:
-        """Return all that is kept, [n, d] and [n, M]."""
+        """Return all rows of the window, [n, d] and [n, M]."""
         return np.concatenate(self.inputs), np.concatenate(self.targets)

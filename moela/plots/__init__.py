@@ -1,4 +1,4 @@
-"""Pictures of comparisons, by matplotlib: one color an algorithm, readable at half their size."""
+"""Pictures of comparisons by matplotlib: one color per algorithm, readable at half size."""
 
 from moela.plots.attainment import plot_attainment, plot_attainment_difference
 from moela.plots.compared_fronts import plot_2d, plot_3d, plot_matrix, plot_parallel

@@ -1,16 +1,16 @@
-"""Pictures of what runs attain: how likely it is to get this far, and where algorithms differ."""
+"""Pictures of empirical attainment: the regions that runs reach, and differences of algorithms."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import moocore
 import numpy as np
 
-from moela._arrays import Floats
+from moela._arrays import Floats, Ints
 from moela._checks import require
 from moela.plots.style import (
     SMALL,
@@ -25,6 +25,9 @@ from moela.plots.style import (
     short,
 )
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 Runs = Mapping[str, Sequence[Floats]]
 """The fronts [n, M] of each run, by algorithm."""
 
@@ -37,7 +40,7 @@ def surfaces(runs: Sequence[Floats], percentiles: Sequence[float]) -> list[Float
     Parameters
     ----------
     runs : sequence of float arrays, [n, M]
-        A front a run, of two or three objectives. A run without a point attains nothing.
+        One front per run, of two or three objectives. A run without a point attains nothing.
     percentiles : sequence of float
         0 means by any run.
 
@@ -49,18 +52,18 @@ def surfaces(runs: Sequence[Floats], percentiles: Sequence[float]) -> list[Float
     full = [F for F in runs if len(F)]
     out: list[Floats] = []
     for percent in percentiles:
-        # Empty runs count among all of them, but moocore doesn't know of them.
+        # Empty runs count in the percentage, but moocore doesn't take them.
         needed = max(1, math.ceil(percent / 100 * len(runs) - 1e-9))
         if needed > len(full):
             out.append(np.empty((0, runs[0].shape[1])))
             continue
         points, sets = _sets(full)
-        found = moocore.eaf(points, sets, percentiles=[100.0 * needed / len(full)])
-        out.append(np.asarray(found[:, :-1]))
+        surface = moocore.eaf(points, sets, percentiles=[100.0 * needed / len(full)])
+        out.append(np.asarray(surface[:, :-1]))
     return out
 
 
-def _sets(runs: Sequence[Floats]) -> tuple[Floats, Any]:
+def _sets(runs: Sequence[Floats]) -> tuple[Floats, Ints]:
     sets = np.repeat(np.arange(1, len(runs) + 1), [len(F) for F in runs])
     return np.concatenate(list(runs)), sets
 
@@ -72,12 +75,12 @@ def plot_attainment(
     styles: Mapping[str, Look] | None = None,
     title: str = "",
     path: str | Path | None = None,
-) -> Any:
-    """Draw how far runs get.
+) -> Figure:
+    """Draw the regions that runs attain.
 
-    For two objectives, the line is what half of an algorithm's runs attain, and the band reaches
-    from what any run does to what all do. For three, a map an algorithm shows the least third
-    objective that half of its runs attain together with the first two.
+    For two objectives, the line is the median attainment surface of an algorithm; the band runs
+    from the region any run attains to the region all runs attain. For three, one map per algorithm
+    shows the smallest third objective that half of its runs attain together with the first two.
 
     Parameters
     ----------
@@ -85,7 +88,7 @@ def plot_attainment(
     names : sequence of str
         Of the objectives, two or three.
     styles, title, path
-        As in `plot_2d`.
+        See `plot_2d`.
 
     Returns
     -------
@@ -94,7 +97,7 @@ def plot_attainment(
     Raises
     ------
     ValueError
-        There are other than two or three objectives.
+        The number of objectives is neither two nor three.
 
     Examples
     --------
@@ -111,7 +114,7 @@ def plot_attainment(
     return done(draw(runs, names, styles, title), path)
 
 
-def _draw_bands(runs: Runs, names: Sequence[str], styles: Mapping[str, Look], title: str) -> Any:
+def _draw_bands(runs: Runs, names: Sequence[str], styles: Mapping[str, Look], title: str) -> Figure:
     figure = new_figure()
     axes = figure.subplots()
     low, high = _limits([F for fronts in runs.values() for F in fronts])
@@ -122,7 +125,7 @@ def _draw_bands(runs: Runs, names: Sequence[str], styles: Mapping[str, Look], ti
         lower, upper = _stair(best, x, high[1]), _stair(worst, x, high[1])
         axes.fill_between(x, lower, upper, step="post", color=look.color, alpha=0.2, lw=0)
         x = np.unique(np.concatenate([[low[0], high[0]], median[:, 0]]))
-        # Left of what is attained the line is above the picture, so that it comes down into it.
+        # Left of the attained region the line is above the picture, so that it enters from above.
         y = _stair(median, x, high[1] + (high[1] - low[1]))
         axes.step(x, y, where="post", color=look.color, ls=look.line, lw=2.6)
     axes.set_xlim(low[0], high[0])
@@ -133,7 +136,7 @@ def _draw_bands(runs: Runs, names: Sequence[str], styles: Mapping[str, Look], ti
 
 
 def _stair(points: Floats, x: Floats, outside: float) -> Floats:
-    """Return the least second objective attained with at most x of the first."""
+    """Return the smallest second objective attained with at most x of the first."""
     if len(points) == 0:
         return np.full(len(x), outside)
     ordered = points[np.argsort(points[:, 0], kind="stable")]
@@ -142,7 +145,7 @@ def _stair(points: Floats, x: Floats, outside: float) -> Floats:
     return np.where(index >= 0, least[np.maximum(index, 0)], outside)
 
 
-def _draw_maps(runs: Runs, names: Sequence[str], styles: Mapping[str, Look], title: str) -> Any:
+def _draw_maps(runs: Runs, names: Sequence[str], styles: Mapping[str, Look], title: str) -> Figure:
     low, high = _limits([F for fronts in runs.values() for F in fronts])
     x, y = (np.linspace(low[j], high[j], 120) for j in range(2))
     heights = {}
@@ -150,7 +153,7 @@ def _draw_maps(runs: Runs, names: Sequence[str], styles: Mapping[str, Look], tit
         (median,) = surfaces(fronts, (50,))
         attained = np.full((len(y), len(x)), np.nan)
         for point in median[np.argsort(-median[:, 2], kind="stable")]:
-            # Later points are better in the third objective, and overwrite.
+            # Later points are better in the third objective, and overwrite earlier ones.
             attained[np.searchsorted(y, point[1]) :, np.searchsorted(x, point[0]) :] = point[2]
         heights[name] = attained
     columns = min(len(runs), 3)
@@ -186,19 +189,19 @@ def plot_attainment_difference(
     styles: Mapping[str, Look] | None = None,
     title: str = "",
     path: str | Path | None = None,
-) -> Any:
-    """Draw where in objective space one algorithm's runs get more often than another's.
+) -> Figure:
+    """Draw the regions that one algorithm's runs attain more often than another's.
 
     Parameters
     ----------
     a, b : sequence of float arrays, [n, 2]
-        The fronts of each run.
+        One front per run.
     names : sequence of str
-        Of the two objectives.
+        Names of the two objectives.
     labels : sequence of str
-        Of the two algorithms.
+        Names of the two algorithms.
     styles, title, path
-        As in `plot_2d`.
+        See `plot_2d`.
 
     Returns
     -------
@@ -207,7 +210,7 @@ def plot_attainment_difference(
     Raises
     ------
     ValueError
-        There are other than two objectives, or an algorithm has no run with a point.
+        The number of objectives is not two, or an algorithm has no run with a point.
 
     References
     ----------
@@ -232,7 +235,7 @@ def plot_attainment_difference(
     figure = new_figure()
     axes = figure.subplots()
     low, high = _limits([*a, *b])
-    # Five steps of strength, as many as can be told apart.
+    # Five shades are easy to distinguish.
     for x0, y0, x1, y1, share in rectangles:
         step = math.ceil(abs(share) * 5 - 1e-9)
         corner, opposite = np.maximum((x0, y0), low), np.minimum((x1, y1), high)
@@ -246,15 +249,15 @@ def plot_attainment_difference(
     axes.set_xlim(low[0], high[0])
     axes.set_ylim(low[1], high[1])
     dress(axes, names[0], names[1], title)
-    handles, words = [], []
+    handles, texts = [], []
     for name in labels:
         for step in (1, 3, 5):
             handles.append(Patch(color=styles[name].color, alpha=_strength(step), lw=0))
-            words.append(f"{20 * step - 20}–{20 * step} %")
-        words[-3] = f"{short(name)}: {words[-3]}"
+            texts.append(f"{20 * step - 20}–{20 * step} %")
+        texts[-3] = f"{short(name)}: {texts[-3]}"
     figure.legend(
-        handles, words, loc="outside lower center", ncols=2, fontsize=SMALL, frameon=False,
-        title="reached by so many more of the runs of", title_fontsize=SMALL,
+        handles, texts, loc="outside lower center", ncols=2, fontsize=SMALL, frameon=False,
+        title="attained by this many more of the runs of", title_fontsize=SMALL,
     )  # fmt: skip
     return done(figure, path)
 
@@ -264,7 +267,9 @@ def _strength(step: int) -> float:
 
 
 def differences(a: Sequence[Floats], b: Sequence[Floats]) -> Floats:
-    """Return rectangles [k, 5] (x0, y0, x1, y1, share of a's runs less that of b's).
+    """Return rectangles [k, 5]: x0, y0, x1, y1, and share of a's runs minus share of b's.
+
+    The shares are those of the runs that attain the rectangle.
 
     Raises
     ------
@@ -277,8 +282,8 @@ def differences(a: Sequence[Floats], b: Sequence[Floats]) -> Floats:
     n = math.lcm(len(a), len(b))
     counts = f"{len(a)} and {len(b)}"
     require("differences", "runs", counts, n <= _MAX_SETS, f"with a common multiple to {_MAX_SETS}")
-    # Repeating every run as often doesn't change how often a point is attained. A run without a
-    # point stands far away, where none of the rest is.
+    # Repeating all runs equally often doesn't change the shares. A run without a point is placed
+    # far away from all others.
     beyond = np.concatenate([F for F in (*a, *b) if len(F)]).max(axis=0)
     away = (beyond + np.maximum(np.abs(beyond), 1.0) * 1e6)[None]
     tables = []
@@ -286,11 +291,11 @@ def differences(a: Sequence[Floats], b: Sequence[Floats]) -> Floats:
         repeated = [F if len(F) else away for F in runs for _ in range(n // len(runs))]
         points, sets = _sets(repeated)
         tables.append(np.column_stack([points, sets]))
-    found = np.asarray(moocore.eafdiff(*tables, rectangles=True), dtype=float)
-    if len(found) == 0:
+    rectangles = np.asarray(moocore.eafdiff(*tables, rectangles=True), dtype=float)
+    if len(rectangles) == 0:
         return np.empty((0, 5))
-    found[:, 4] /= n
-    return found[found[:, 4] != 0]
+    rectangles[:, 4] /= n
+    return rectangles[rectangles[:, 4] != 0]
 
 
 def _limits(fronts: Sequence[Floats]) -> tuple[Floats, Floats]:

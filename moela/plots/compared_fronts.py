@@ -1,10 +1,10 @@
-"""Pictures of fronts: two objectives, three, and many."""
+"""Pictures of the fronts of several algorithms, for two, three, and many objectives."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,9 +24,13 @@ from moela.plots.style import (
     short,
 )
 from moela.quality.indicators import extent
-from moela.quality.outcome import isolated
+from moela.quality.runs import isolated
 
-# More points or lines of an algorithm than this say no more in a picture.
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# More points or lines per algorithm would not be visible.
 _MAX_POINTS, _MAX_LINES = 1_000, 120
 
 Fronts = Mapping[str, Floats]
@@ -39,19 +43,19 @@ def plot_2d(
     styles: Mapping[str, Look] | None = None,
     title: str = "",
     path: str | Path | None = None,
-) -> Any:
-    """Draw fronts of two objectives, each with the staircase of what it dominates.
+) -> Figure:
+    """Draw fronts of two objectives, each with the boundary of its dominated region.
 
     Parameters
     ----------
     fronts : dict of float array [n, 2] by algorithm
     names : sequence of str
-        Of the objectives.
+        Names of the objectives.
     styles : dict of Look, optional
         Default: by the order of the fronts.
     title : str, optional
     path : str or Path, optional
-        Where to save the picture.
+        File to save the picture in.
 
     Returns
     -------
@@ -72,8 +76,10 @@ def plot_2d(
     for name, F in fronts.items():
         look = styles[name]
         order = np.lexsort(F.T[::-1])
-        kind = {"color": look.color, "alpha": 0.55}
-        axes.step(F[order, 0], F[order, 1], where="post", lw=1.8, ls=look.line, **kind)
+        axes.step(
+            F[order, 0], F[order, 1], where="post", lw=1.8, ls=look.line, color=look.color,
+            alpha=0.55,
+        )  # fmt: skip
     scatter_mixed(axes, [(F[:, 0], F[:, 1], styles[name]) for name, F in fronts.items()], s=38)
     dress(axes, names[0], names[1], title)
     add_legend(figure, axes, lines_for(list(fronts), styles), list(fronts))
@@ -87,14 +93,14 @@ def plot_3d(
     styles: Mapping[str, Look] | None = None,
     title: str = "",
     path: str | Path | None = None,
-) -> Any:
-    """Draw fronts of three objectives in space.
+) -> Figure:
+    """Draw fronts of three objectives in three dimensions.
 
     Parameters
     ----------
     fronts : dict of float array [n, 3] by algorithm
     names, styles, title, path
-        As in `plot_2d`.
+        See `plot_2d`.
 
     Returns
     -------
@@ -116,20 +122,14 @@ def plot_3d(
     for name, F in fronts.items():
         shown, look = _fewer(F, _MAX_POINTS), styles[name]
         axes.scatter(
-            *shown.T,
-            s=34,
-            marker=look.marker,
-            color=look.color,
-            alpha=0.75,
-            lw=0,
-            depthshade=False,
+            *shown.T, s=34, marker=look.marker, color=look.color, alpha=0.75, lw=0, depthshade=False
         )
     for axis, name in zip("xyz", names, strict=True):
         getattr(axes, f"set_{axis}label")(short(name, 30), fontsize=TEXT, labelpad=16)
     axes.tick_params(labelsize=SMALL - 1, pad=3)
     for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
         axis.set_major_locator(MaxNLocator(4))
-    # Looked at from the side of the ideal, where the fronts face.
+    # The view from the ideal point, which fronts face.
     axes.view_init(elev=24, azim=38)
     axes.set_box_aspect(None, zoom=0.88)
     if title:
@@ -151,8 +151,8 @@ def plot_matrix(
     styles: Mapping[str, Look] | None = None,
     title: str = "",
     path: str | Path | None = None,
-) -> Any:
-    """Draw every pair of objectives, and on the diagonal how each one is spread.
+) -> Figure:
+    """Draw every pair of objectives, and on the diagonal the distribution of each one.
 
     For any number of objectives.
 
@@ -160,7 +160,7 @@ def plot_matrix(
     ----------
     fronts : dict of float array [n, M] by algorithm
     names, styles, title, path
-        As in `plot_2d`.
+        See `plot_2d`.
 
     Returns
     -------
@@ -215,7 +215,7 @@ def plot_matrix(
     return done(figure, path)
 
 
-def _ecdf(axes: Any, values: Floats, look: Look) -> None:
+def _ecdf(axes: Axes, values: Floats, look: Look) -> None:
     ordered = np.sort(values)
     share = np.arange(1, len(ordered) + 1) / len(ordered)
     axes.step(ordered, share, where="post", color=look.color, ls=look.line, lw=2)
@@ -230,8 +230,8 @@ def plot_parallel(
     styles: Mapping[str, Look] | None = None,
     title: str = "",
     path: str | Path | None = None,
-) -> Any:
-    """Draw a panel an algorithm with a line a point, across all objectives; down is better.
+) -> Figure:
+    """Draw parallel coordinates, one panel per algorithm and one line per point; down is better.
 
     For any number of objectives.
 
@@ -239,11 +239,11 @@ def plot_parallel(
     ----------
     fronts : dict of float array [n, M] by algorithm
     names : sequence of str
-        Of the objectives.
+        Names of the objectives.
     ideal, nadir : float arrays [M], optional
-        What is drawn at 0 and at 1. Default: least and largest objectives of all fronts.
+        Objectives drawn at 0 and at 1. Default: the smallest and largest of all fronts.
     styles, title, path
-        As in `plot_2d`.
+        See `plot_2d`.
 
     Returns
     -------
@@ -281,7 +281,7 @@ def plot_parallel(
         axes.set_xticks(at, labels)
         if turned:
             axes.tick_params(axis="x", labelrotation=40)
-        else:  # inwards, away from the panel beside it
+        else:  # inward, away from the panel beside it
             axes.get_xticklabels()[0].set_ha("left")
             axes.get_xticklabels()[-1].set_ha("right")
     for axes in grid[len(fronts) :]:
@@ -296,7 +296,7 @@ def plot_parallel(
 
 
 def _fewer(F: Floats, size: int) -> Floats:
-    """Return the points of a front that are most isolated, where there are too many to draw."""
+    """Return the most isolated points of a front, if it has more than `size`."""
     if len(F) <= size:
         return F
     return F[isolated(F / extent(F), size)]

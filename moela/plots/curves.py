@@ -1,16 +1,19 @@
-"""Pictures of the way: quality over evaluations with bands, and performance profiles."""
+"""Pictures of convergence over evaluations, and performance profiles."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from moela._arrays import Floats
 from moela.plots.style import Look, add_legend, done, dress, lines_for, looks, new_figure
 from moela.quality.table import Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def plot_convergence(
@@ -20,7 +23,7 @@ def plot_convergence(
     styles: Mapping[str, Look] | None = None,
     title: str = "",
     path: str | Path | None = None,
-) -> Any:
+) -> Figure:
     """Draw the median over evaluations, and a band between the quartiles.
 
     Parameters
@@ -29,7 +32,7 @@ def plot_convergence(
         ``algorithm, evaluations, median, q1, q3``; see `Comparison.convergence`.
     ylabel : str
     styles, title, path
-        As in `plot_2d`.
+        See `plot_2d`.
 
     Returns
     -------
@@ -79,17 +82,17 @@ def plot_profile(
     styles: Mapping[str, Look] | None = None,
     title: str = "",
     path: str | Path | None = None,
-) -> Any:
-    """Draw on which share of the instances an algorithm is within a factor of the best.
+) -> Figure:
+    """Draw the share of instances on which each algorithm is within a factor of the best.
 
     Parameters
     ----------
     ratios : dict of float array [n] by algorithm
-        Of each instance to the best algorithm on it, at least 1; infinity where it failed. See
-        `Comparison.ratios`.
+        Ratio to the best algorithm on each instance, at least 1; infinity if the algorithm failed.
+        See `Comparison.ratios`.
     xlabel : str
     styles, title, path
-        As in `plot_2d`.
+        See `plot_2d`.
 
     Returns
     -------
@@ -126,7 +129,7 @@ def plot_profile(
     axes.set_xlim(1.0, right)
     axes.set_ylim(-0.02, 1.04)
     dress(axes, xlabel, "share of the instances", title)
-    # The lines end at the top right, and leave the place below.
+    # The lines end at the top right, so there is room below.
     handles = lines_for(names, styles, marker=False)
     add_legend(figure, axes, handles, names, loc="lower right")
     return done(figure, path)

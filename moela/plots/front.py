@@ -1,32 +1,22 @@
-"""Pictures of fronts, by matplotlib."""
+"""The picture of one front."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from moela._arrays import Floats
+from moela.plots.style import COLORS, done, new_figure
+from moela.quality.front import largest_box
 
-# Okabe and Ito's colors, told apart by the color-blind.
-_BLUE, _ORANGE, _GRAY = "#0072B2", "#D55E00", "#999999"
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-
-def compromise(F: ArrayLike, reference: ArrayLike | None = None) -> int:
-    """Pick the design of F [n, M] that alone dominates most: the largest box to the reference.
-
-    Without a reference, or where no design dominates it, the nadir of F serves.
-    """
-    F = np.asarray(F, dtype=float)
-    corner = F.max(axis=0) if reference is None else np.asarray(reference, dtype=float)
-    if not (F < corner).all(axis=1).any():
-        corner = F.max(axis=0)
-    room = np.maximum(corner - F, 0.0)
-    scale = room.max(axis=0)
-    return int((room / np.where(scale > 0, scale, 1.0)).prod(axis=1).argmax())
+_BLUE, _ORANGE = COLORS[:2]
+_GRAY = "#999999"
 
 
 def plot_front(
@@ -37,7 +27,7 @@ def plot_front(
     reference_name: str = "reference",
     title: str | None = None,
     path: str | Path | None = None,
-) -> Any:
+) -> Figure:
     """Draw a front: two objectives against each other, and all of them as parallel coordinates.
 
     Parameters
@@ -47,10 +37,10 @@ def plot_front(
     names : sequence of str, optional
         Their names.
     reference : float array [M], optional
-        A design to compare with; the right panel then shows each objective in percent of it, else
-        scaled to [0, 1] over the front.
+        Objectives of a design to compare with. The right panel then shows each objective in percent
+        of the reference, else scaled to [0, 1] over the front.
     reference_name : str
-        What the legend calls it.
+        Name of the reference in the legend.
     title : str, optional
     path : str or Path, optional
         Where to save the picture.
@@ -73,8 +63,6 @@ def plot_front(
     >>> len(figure.axes)
     2
     """
-    from matplotlib.figure import Figure
-
     F = np.atleast_2d(np.asarray(F, dtype=float))
     if F.size == 0 or F.shape[1] < 2 or not np.isfinite(F).all():
         raise ValueError(
@@ -82,62 +70,36 @@ def plot_front(
             f"Got shape {F.shape}{'' if np.isfinite(F).all() else ' with values not finite'}."
         )
     labels = [f"f{j + 1}" for j in range(F.shape[1])] if names is None else list(names)
-    best = compromise(F, reference)
-    # A Figure of its own, without pyplot, leaves the caller's backend and windows alone.
-    figure = Figure(figsize=(11, 4.4), layout="constrained")
+    other = None if reference is None else np.asarray(reference, dtype=float)
+    best = largest_box(F, other)
+    figure = new_figure(11, 4.4)
     left, right = figure.subplots(1, 2, width_ratios=(1.0, 1.25))
-    _scatter(figure, left, F, labels, reference, reference_name, best)
-    _parallel(right, F, labels, reference, reference_name, best)
-    if title:
-        figure.suptitle(title)
-    if path is not None:
-        figure.savefig(path, dpi=130)
-    return figure
-
-
-def _scatter(
-    figure: Any,
-    axes: Any,
-    F: Floats,
-    labels: list[str],
-    reference: ArrayLike | None,
-    reference_name: str,
-    best: int,
-) -> None:
     colors: dict[str, Any] = {"color": _BLUE}
     if F.shape[1] > 2:
         colors = {"c": F[:, 2], "cmap": "viridis"}
-    points = axes.scatter(F[:, 0], F[:, 1], s=16, **colors)
+    points = left.scatter(F[:, 0], F[:, 1], s=16, **colors)
     if F.shape[1] > 2:
-        figure.colorbar(points, ax=axes, label=labels[2])
-    axes.plot(*F[best, :2], "o", ms=11, mfc="none", mec=_ORANGE, mew=2, label="compromise")
-    if reference is not None:
-        axes.plot(*np.asarray(reference)[:2], "*", ms=14, color="black", label=reference_name)
-    axes.set(xlabel=labels[0], ylabel=labels[1])
-    axes.locator_params(axis="x", nbins=6)  # more numbers would touch
-    axes.legend(frameon=False)
-    axes.grid(alpha=0.3)
-
-
-def _parallel(
-    axes: Any,
-    F: Floats,
-    labels: list[str],
-    reference: ArrayLike | None,
-    reference_name: str,
-    best: int,
-) -> None:
-    if reference is None:
+        figure.colorbar(points, ax=left, label=labels[2])
+    left.plot(*F[best, :2], "o", ms=11, mfc="none", mec=_ORANGE, mew=2, label="largest box")
+    if other is not None:
+        left.plot(*other[:2], "*", ms=14, color="black", label=reference_name)
+    left.set(xlabel=labels[0], ylabel=labels[1])
+    left.locator_params(axis="x", nbins=6)  # more numbers would touch
+    if other is None:
         span = np.ptp(F, axis=0)
         Z = (F - F.min(axis=0)) / np.where(span > 0, span, 1.0)
-        axes.set_ylabel("share of the front's range")
+        right.set_ylabel("share of the front's range")
     else:
-        Z = 100.0 * F / np.asarray(reference, dtype=float)
-        axes.axhline(100.0, color="black", lw=1, ls="--", label=reference_name)
-        axes.set_ylabel(f"% of the {reference_name}")
+        Z = 100.0 * F / other
+        right.axhline(100.0, color="black", lw=1, ls="--", label=reference_name)
+        right.set_ylabel(f"% of the {reference_name}")
     at = np.arange(F.shape[1])
-    axes.plot(at, Z.T, color=_GRAY, lw=0.6, alpha=max(0.08, min(0.6, 30 / len(F))))
-    axes.plot(at, Z[best], color=_ORANGE, lw=2.5, marker="o", label="compromise")
-    axes.set_xticks(at, labels)
-    axes.legend(frameon=False)
-    axes.grid(alpha=0.3)
+    right.plot(at, Z.T, color=_GRAY, lw=0.6, alpha=max(0.08, min(0.6, 30 / len(F))))
+    right.plot(at, Z[best], color=_ORANGE, lw=2.5, marker="o", label="largest box")
+    right.set_xticks(at, labels)
+    for axes in (left, right):
+        axes.legend(frameon=False)
+        axes.grid(alpha=0.3)
+    if title:
+        figure.suptitle(title)
+    return done(figure, path)

@@ -1,16 +1,19 @@
-"""Pictures of who is better: values of runs side by side, and the critical difference diagram."""
+"""Pictures of indicator values of runs, and the critical difference diagram of mean ranks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from moela._arrays import Floats
 from moela.plots.style import SMALL, TEXT, Look, done, dress, looks, new_figure, short
-from moela.quality.statistics import Ranking
+from moela.quality.statistics import AverageRanks
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def plot_values(
@@ -20,16 +23,16 @@ def plot_values(
     styles: Mapping[str, Look] | None = None,
     title: str = "",
     path: str | Path | None = None,
-) -> Any:
-    """Draw a point a run, and a box from quartile to quartile with the median in it.
+) -> Figure:
+    """Draw one point per run, and a box from quartile to quartile with the median in it.
 
     Parameters
     ----------
     values : dict of float array [n_runs] by algorithm
-        Infinite ones are left out, and their number is written above.
+        Infinite values are left out, and their number is written above.
     ylabel : str
     styles, title, path
-        As in `plot_2d`.
+        See `plot_2d`.
 
     Returns
     -------
@@ -49,7 +52,7 @@ def plot_values(
     axes = figure.subplots()
     for i, name in enumerate(names):
         look, shown = styles[name], values[name][np.isfinite(values[name])]
-        # Side by side in the order of the runs, so that the picture is the same every time.
+        # Side by side in the order of the runs, so that pictures are reproducible.
         offset = np.linspace(-0.16, 0.16, len(shown)) if len(shown) > 1 else np.zeros(len(shown))
         axes.scatter(
             i + offset,
@@ -78,28 +81,28 @@ def plot_values(
     if len(names) > 4 or max(len(name) for name in names) > 12:
         axes.tick_params(axis="x", labelrotation=25)
         for label in axes.get_xticklabels():
-            label.set_ha("right")
+            label.set_horizontalalignment("right")
             label.set_rotation_mode("anchor")
     return done(figure, path)
 
 
 def plot_ranks(
     names: Sequence[str],
-    ranking: Ranking,
+    ranking: AverageRanks,
     *,
     styles: Mapping[str, Look] | None = None,
     title: str = "",
     path: str | Path | None = None,
-) -> Any:
-    """Draw mean ranks on a line, and bars over those that aren't told apart.
+) -> Figure:
+    """Draw mean ranks on a line, and bars over groups without significant differences.
 
     Parameters
     ----------
     names : sequence of str, [k]
-    ranking : Ranking
-        Of `rank_blocks`.
+    ranking : AverageRanks
+        See `rank_blocks`.
     styles, title, path
-        As in `plot_2d`.
+        See `plot_2d`.
 
     Returns
     -------
@@ -113,7 +116,7 @@ def plot_ranks(
     --------
     >>> from moela.plots import plot_ranks
     >>> from moela.quality.statistics import rank_blocks
-    >>> shares = [[0.9, 0.8, 0.5], [0.7, 0.6, 0.5], [0.9, 0.7, 0.8]]  # a row a problem
+    >>> shares = [[0.9, 0.8, 0.5], [0.7, 0.6, 0.5], [0.9, 0.7, 0.8]]  # one row per problem
     >>> figure = plot_ranks(["ours", "theirs", "random"], rank_blocks(shares))
     >>> len(figure.axes)
     1
@@ -128,7 +131,7 @@ def plot_ranks(
     texts = [
         f"{short(name, 26)} ({rank:.2f})" for name, rank in zip(names, ranking.ranks, strict=True)
     ]
-    # Five inches of ranks, and room for the longest name on either side.
+    # Five inches for the ranks, and room for the longest name on either side.
     room = 0.6 + 0.125 * max(map(len, texts))
     figure = new_figure(5.0 + 2 * room, 2.1 + 1.05 * depth)
     axes = figure.subplots()

@@ -1,19 +1,27 @@
-"""How an algorithm looks in every picture, and what all pictures have in common."""
+"""The style of all pictures: looks of algorithms, labels, legends, and saving."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from moela._arrays import Floats
 
-# Okabe and Ito's colors, told apart by the color-blind; a gray for their yellow, which is too
-# faint for lines on white.
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+# Okabe and Ito's colors, which color-blind people can distinguish; gray instead of their yellow,
+# which is too faint for lines on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#595959")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)))
+Corner = Literal["best", "lower right"]
+LineStyle = str | tuple[float, tuple[float, ...]]
+LINES: tuple[LineStyle, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)))
 
 # Large for their figures, so that a picture can be read at half its size.
 TEXT, SMALL = 15, 13.5
@@ -29,7 +37,7 @@ class Look:
     color : str
         As ``#rrggbb``.
     marker : str
-        matplotlib's name of it.
+        matplotlib's name of the marker.
     line : str or tuple
         matplotlib's line style.
 
@@ -42,16 +50,16 @@ class Look:
 
     color: str
     marker: str
-    line: Any
+    line: LineStyle
 
 
 def looks(names: Sequence[str]) -> dict[str, Look]:
-    """Return a look for each name, by its place.
+    """Return a look for each name, by its position.
 
     Parameters
     ----------
     names : sequence of str
-        Of algorithms.
+        Names of algorithms.
 
     Returns
     -------
@@ -71,27 +79,27 @@ def looks(names: Sequence[str]) -> dict[str, Look]:
 
 
 def literal(text: str) -> str:
-    """Return a text that matplotlib draws as it is: a name in a file may look like a formula."""
+    """Return a text that matplotlib draws literally, even if it looks like a formula."""
     return str(text).replace("$", r"\$")
 
 
 def short(text: str, size: int = 28) -> str:
-    """Return a text as matplotlib draws it as it is, its middle left out where it is too long."""
+    """Return a literal text for matplotlib, with the middle of a long one left out."""
     plain = " ".join(str(text).split())
     if len(plain) > size:
         plain = f"{plain[: size // 2]}…{plain[-(size // 2 - 1) :]}"
     return literal(plain)
 
 
-def new_figure(width: float = 8.0, height: float = 5.6) -> Any:
-    """Return a figure of its own: without pyplot, so that the caller's windows are left alone."""
+def new_figure(width: float = 8.0, height: float = 5.6) -> Figure:
+    """Return a new figure without pyplot, which would change the caller's backend and windows."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def dress(axes: Any, xlabel: str = "", ylabel: str = "", title: str = "") -> None:
-    """Give axes their labels, sizes and grid; labels are plain text."""
+def dress(axes: Axes, xlabel: str = "", ylabel: str = "", title: str = "") -> None:
+    """Set the labels, font sizes and grid of axes; labels are literal text."""
     axes.set_xlabel(short(xlabel, 60), fontsize=TEXT)
     axes.set_ylabel(short(ylabel, 60), fontsize=TEXT)
     if title:
@@ -107,29 +115,35 @@ def dress(axes: Any, xlabel: str = "", ylabel: str = "", title: str = "") -> Non
 
 
 def add_legend(
-    figure: Any, axes: Any, handles: Sequence[Any], labels: Sequence[str], loc: str = "best"
+    figure: Figure,
+    axes: Axes,
+    handles: Sequence[Artist],
+    labels: Sequence[str],
+    loc: Corner = "best",
 ) -> None:
-    """Put a legend inside a picture of a few entries, and beside one of many or of long names."""
+    """Put a short legend inside the axes, and a long one beside them."""
     names = [short(label) for label in labels]
-    style = {"fontsize": SMALL, "frameon": True, "framealpha": 0.85, "edgecolor": "none"}
     if len(names) <= 4 and max(map(len, names)) <= 22:
-        axes.legend(handles, names, loc=loc, **style)
+        axes.legend(handles, names, loc=loc, fontsize=SMALL, framealpha=0.85, edgecolor="none")
     else:
         width, height = figure.get_size_inches()
         # As wide as its longest entry, so that the axes keep their room.
         figure.set_size_inches(width + 0.9 + 0.115 * max(map(len, names)), height)
-        figure.legend(handles, names, loc="outside right upper", **style)
+        figure.legend(
+            handles, names, loc="outside right upper", fontsize=SMALL, framealpha=0.85,
+            edgecolor="none",
+        )  # fmt: skip
 
 
-def scatter_mixed(axes: Any, parts: Sequence[tuple[Floats, Floats, Look]], **kinds: Any) -> None:
-    """Draw the points of several algorithms so that none lies on top of all the others.
+def scatter_mixed(axes: Axes, parts: Sequence[tuple[Floats, Floats, Look]], **kinds: Any) -> None:
+    """Draw the points of several algorithms in layers, so that none covers all the others.
 
     Parameters
     ----------
     axes : matplotlib Axes
     parts : sequence of (x [n], y [n], look)
     **kinds
-        Of ``axes.scatter``.
+        Passed to ``axes.scatter``.
     """
     layers = 8
     for layer in range(layers):
@@ -142,8 +156,8 @@ def scatter_mixed(axes: Any, parts: Sequence[tuple[Floats, Floats, Look]], **kin
 
 def lines_for(
     names: Sequence[str], styles: Mapping[str, Look], *, marker: bool = True
-) -> list[Any]:
-    """Return what a legend shows for algorithms."""
+) -> list[Line2D]:
+    """Return the legend entries of algorithms."""
     from matplotlib.lines import Line2D
 
     return [
@@ -160,8 +174,8 @@ def lines_for(
     ]
 
 
-def done(figure: Any, path: str | Path | None) -> Any:
-    """Save a figure where it was asked for, and return it."""
+def done(figure: Figure, path: str | Path | None) -> Figure:
+    """Save a figure if a path is given, and return it."""
     if path is not None:
         figure.savefig(path, dpi=DPI)
     return figure

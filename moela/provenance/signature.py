@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import platform
+from collections.abc import Iterator
 from enum import Enum
 from functools import partial
 from hashlib import blake2b
@@ -13,6 +14,8 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+
+from moela.provenance import renames
 
 # What changes while a run goes on, or says only how it is shown or carried out.
 # fmt: off
@@ -29,35 +32,45 @@ _PROBLEM_STATE = frozenset([
 # fmt: on
 _MAX_DEPTH = 8
 _MAX_TEXT = 200
+_UNKNOWN = object()
 
 
-def of_problem(problem: Any) -> dict[str, Any]:
+def of_problem(problem: Any, *, old: bool = False) -> dict[str, Any]:
     """Return the signature of a problem: class, sizes, bounds, version, settings.
 
     The settings are the public attributes of the object, large ones as a digest of their content;
     attributes that start with an underscore are taken for caches. Code is not looked at, which is
     what ``problem.version`` is for. A problem with a method ``signature()`` is asked instead.
+
+    With ``old``, names and digests are those of version 0.1; see `differences`.
     """
     vars_ = getattr(problem, "vars", None)
     return {
-        "class": _name(type(problem)),
+        "class": _name(type(problem), old),
         "n_var": int(problem.n_var),
         "n_obj": int(problem.n_obj),
         "n_ieq_constr": int(problem.n_ieq_constr),
         "n_eq_constr": int(problem.n_eq_constr),
         "xl": _short(_plain(problem.xl)),
         "xu": _short(_plain(problem.xu)),
-        "vars": _short(_plain(vars_)),
+        "vars": _short(_plain(vars_, old=old)),
         "version": None if getattr(problem, "version", None) is None else str(problem.version),
-        "settings": _settings(problem, _PROBLEM_STATE),
+        "settings": _settings(problem, _PROBLEM_STATE, old),
     }
 
 
-def of_algorithm(algorithm: Any) -> dict[str, Any]:
-    """Return the signature of an algorithm: class and settings, without the state of the run."""
+def of_algorithm(algorithm: Any, *, old: bool = False) -> dict[str, Any]:
+    """Return the signature of an algorithm: class and settings, without the state of the run.
+
+    With ``old``, names and digests are those of version 0.1; see `differences`.
+    """
     if algorithm is None:
         return {"class": None, "settings": {}}
-    return {"class": _name(type(algorithm)), "settings": _settings(algorithm, _ALGORITHM_STATE)}
+    settings = _settings(algorithm, _ALGORITHM_STATE, old)
+    names = None if old else getattr(algorithm, "_setting_names", None)
+    if names is not None:
+        settings = {key: value for key, value in settings.items() if key in names}
+    return {"class": _name(type(algorithm), old), "settings": settings}
 
 
 def versions() -> dict[str, str]:
@@ -78,33 +91,55 @@ def dump(signature: Any) -> str:
     return json.dumps(signature, sort_keys=True, separators=(",", ":"))
 
 
-def differences(old: Any, new: Any, name: str) -> list[str]:
-    """Name what differs between two signatures, a line each: ``problem.version: '1' -> '2'``."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        if old.get("class") != new.get("class"):  # whose settings have little in common
-            return [f"{name}.class: {old.get('class')!r} -> {new.get('class')!r}"]
-        found: list[str] = []
+def differences(old: Any, new: Any, name: str, before: Any = _UNKNOWN) -> list[str]:
+    """Name what differs between two signatures, a line each: ``problem.version: '1' -> '2'``.
+
+    Parameters
+    ----------
+    old : dict
+        As it was stored, maybe by version 0.1.
+    new : dict
+        Of what is there now.
+    name : str
+        What they are signatures of.
+    before : dict, optional
+        Of what is there now, with ``old=True``. What was stored may equal either.
+    """
+    before = new if before is _UNKNOWN else renames.modern(before)
+    return list(_differences(renames.modern(old), new, name, before))
+
+
+def _differences(old: Any, new: Any, name: str, before: Any) -> Iterator[str]:
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        if old not in (new, before):
+            yield f"{name}: {old!r} -> {new!r}"
+    elif old.get("class") != new.get("class"):  # whose settings have little in common
+        yield f"{name}.class: {old.get('class')!r} -> {new.get('class')!r}"
+    else:
+        known = before if isinstance(before, dict) else {}
         for key in sorted(old.keys() | new.keys()):
-            found += differences(old.get(key), new.get(key), f"{name}.{key}")
-        return found
-    return [] if old == new else [f"{name}: {old!r} -> {new!r}"]
+            inner = known.get(key, _UNKNOWN)
+            yield from _differences(old.get(key), new.get(key), f"{name}.{key}", inner)
 
 
-def _settings(obj: Any, skip: frozenset[str]) -> dict[str, Any]:
+def _settings(obj: Any, skip: frozenset[str], old: bool) -> dict[str, Any]:
     own = getattr(obj, "signature", None)
     if callable(own):
-        return {"signature": _short(_plain(own()))}
-    return {
-        key: _short(_plain(value))
+        return {"signature": _short(_plain(own(), old=old))}
+    settings = {
+        key: _plain(value, old=old)
         for key, value in sorted(vars(obj).items())
         if key not in skip and not key.startswith("_")
     }
+    if old:
+        settings = renames.old_settings(type(obj), settings)
+    return {key: _short(value) for key, value in settings.items()}
 
 
-def _name(kind: Any) -> str:
+def _name(kind: Any, old: bool = False, value: object = None) -> str:
     if isinstance(kind, ModuleType):
         return kind.__name__
-    return f"{getattr(kind, '__module__', None)}.{kind.__qualname__}"
+    return renames.old_name(kind, value) if old else renames.public_name(kind)
 
 
 def _short(value: Any) -> Any:
@@ -117,7 +152,7 @@ def _short(value: Any) -> Any:
     return "digest " + blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def _plain(value: Any, depth: int = 0, above: tuple[int, ...] = ()) -> Any:
+def _plain(value: Any, depth: int = 0, above: tuple[int, ...] = (), old: bool = False) -> Any:
     """Return a value as JSON-able data that two processes agree upon (no addresses, no order)."""
     if isinstance(value, np.generic):
         value = value.item()
@@ -130,8 +165,8 @@ def _plain(value: Any, depth: int = 0, above: tuple[int, ...] = ()) -> Any:
     if isinstance(value, Path):
         return str(value)
     if depth >= _MAX_DEPTH or id(value) in above:
-        return _name(type(value))
-    down = (depth + 1, (*above, id(value)))
+        return _name(type(value), old, value)
+    down = (depth + 1, (*above, id(value)), old)
 
     if isinstance(value, np.ndarray):
         if value.dtype == object or value.size <= 16:
@@ -147,36 +182,41 @@ def _plain(value: Any, depth: int = 0, above: tuple[int, ...] = ()) -> Any:
     if isinstance(value, set | frozenset):
         return sorted(dump(_plain(v, *down)) for v in value)
     if isinstance(value, type | ModuleType):
-        return _name(value)
+        return _name(value, old)
     if isinstance(value, partial):
         return [_plain(v, *down) for v in (value.func, value.args, value.keywords)]
     if hasattr(value, "__qualname__"):  # functions and methods: by name, with what they hold
         cells = [cell.cell_contents for cell in getattr(value, "__closure__", None) or ()]
         held = [getattr(value, "__defaults__", None), cells, getattr(value, "__self__", None)]
-        return [_name(value), *(_plain(v, *down) for v in held)]
+        return [_name(value, old), *(_plain(v, *down) for v in held)]
     if isinstance(value, Enum):
         return str(value)
     if hasattr(value, "__array__"):
         try:
             return _plain(np.asarray(value), *down)
         except (TypeError, ValueError, RuntimeError):
-            return _name(type(value))
+            return _name(type(value), old)
     return _object(value, *down)
 
 
-def _object(value: Any, depth: int, above: tuple[int, ...]) -> Any:
+def _object(value: Any, depth: int, above: tuple[int, ...], old: bool) -> Any:
     slots = [s for k in type(value).__mro__ for s in _as_tuple(getattr(k, "__slots__", ()))]
     state = {s: getattr(value, s) for s in slots if hasattr(value, s) and not s.startswith("_")}
     state.update(getattr(value, "__dict__", {}))
     if not state and not hasattr(value, "__dict__"):
         text = repr(value)
-        return _name(type(value)) if " at 0x" in text else text
+        return _name(type(value), old) if " at 0x" in text else text
     public = {
-        k: _plain(v, depth, above)
+        k: _plain(v, depth, above, old)
         for k, v in sorted(state.items())
         if not k.startswith("_") and k != "cache"
     }
-    return {"class": _name(type(value)), **public}
+    name = _name(type(value), old, value)
+    if old:
+        public = renames.old_settings(type(value), public)
+        if public.get("name") == type(value).__qualname__:  # an operator of pymoo
+            public["name"] = name.rpartition(".")[2]
+    return {"class": name, **public}
 
 
 def _as_tuple(slots: Any) -> tuple[str, ...]:

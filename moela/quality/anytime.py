@@ -1,4 +1,4 @@
-"""The hypervolume of a growing set: after so many evaluations, and how many a volume takes."""
+"""Anytime hypervolume: its value after any number of evaluations, and evaluations to a target."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from numpy.typing import NDArray
 
 from moela._arrays import Floats
 
-# The same front in another order may have another volume in its last bits.
+# The volume of a front depends on the order of its points in the last bits.
 _HAIR = 1.0 - 1e-12
 
 
 class GrowingFront:
-    """The non-dominated part of the first rows of a table, and its exact hypervolume.
+    """The exact hypervolume of the first n rows of a table, for any n.
 
-    The fronts that were looked at are kept, so that another one only takes the rows since the one
-    before it.
+    The fronts of earlier queries are kept, so that a new query only adds the rows since the last
+    smaller one.
 
     Parameters
     ----------
     F : float array, [n, M]
-        Minimized, in order of evaluation. Rows that aren't better than the reference in every
-        objective count nothing, NaN neither.
+        Minimized objectives, in order of evaluation. Rows that aren't better than the reference
+        point in every objective add nothing; nor do rows with NaN.
     ref_point : float array, [M]
 
     References
@@ -38,9 +38,9 @@ class GrowingFront:
         inside = (F < ref_point).all(axis=1)
         self._ref_point = ref_point
         self._F = F[inside]
-        # After how many rows of F each of those inside has come.
+        # Number of rows of F up to and including each row inside.
         self._at = np.flatnonzero(inside) + 1
-        # By how many of the rows inside: which of them are the front, and its volume.
+        # Numbers of rows inside that were queried, the front of each, and its volume.
         self._marks: list[int] = [0]
         self._fronts: list[NDArray[np.intp]] = [np.empty(0, dtype=np.intp)]
         self._volumes: list[float] = [0.0]
@@ -51,22 +51,22 @@ class GrowingFront:
         Parameters
         ----------
         at : sequence of int
-            In any order; one past the last row means all of them.
+            In any order; numbers beyond the last row mean all rows.
 
         Returns
         -------
         float array, [len(at)]
             In the product of the objectives' units.
         """
-        # In ascending order each front is made from the one before it.
-        found = {n: self._volume(int(np.searchsorted(self._at, n, "right"))) for n in sorted(at)}
-        return np.array([found[n] for n in at], dtype=float)
+        # In ascending order, each front extends the one before it.
+        volumes = {n: self._volume(int(np.searchsorted(self._at, n, "right"))) for n in sorted(at)}
+        return np.array([volumes[n] for n in at], dtype=float)
 
     def first(self, target: float) -> float:
-        """Return after how many rows the hypervolume first is `target`.
+        """Return the number of rows after which the hypervolume first reaches `target`.
 
-        To a part in 10^12, within which the order of the rows decides. Infinity if all of them do
-        not suffice.
+        Compared to one part in 10^12, since rounding depends on the order of the rows. Infinity if
+        all rows together don't reach it.
         """
         if target <= 0:
             return 1.0
@@ -74,13 +74,14 @@ class GrowingFront:
         while self._volumes[-1] < goal:
             if self._marks[-1] == n:
                 return float("inf")
-            # Doubling: sets are small early on, and so are their volumes' costs.
+            # Doubling: volumes of small sets cost little.
             self._volume(min(max(64, 2 * self._marks[-1]), n))
         place = bisect_left(self._volumes, goal)
         low, high = self._marks[place - 1], self._marks[place]
         step = 0
         while high - low > 1:
-            # Between these two the volume is nearly straight; every third step halves, to be safe.
+            # Interpolate, since the volume grows almost linearly; every third step bisects, as a
+            # safeguard.
             step += 1
             least, most = self._volume(low), self._volume(high)
             part = 0.5 if step % 3 == 0 else (goal - least) / (most - least)
@@ -92,7 +93,7 @@ class GrowingFront:
         return float(self._at[high - 1])
 
     def _volume(self, k: int) -> float:
-        """Return the hypervolume of the first k rows inside."""
+        """Return the hypervolume of the first k rows inside the reference point."""
         place = bisect_right(self._marks, k) - 1
         mark = self._marks[place]
         if mark < k:
@@ -102,6 +103,6 @@ class GrowingFront:
             place += 1
             self._marks.insert(place, k)
             self._fronts.insert(place, front)
-            # Never less than before, whatever the last bits say.
+            # Rounding must not make the volume decrease.
             self._volumes.insert(place, max(volume, self._volumes[place - 1]))
         return self._volumes[place]

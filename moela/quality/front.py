@@ -1,20 +1,22 @@
-"""A front with its designs: as a table, and ways to choose from it."""
+"""A front with its designs, as a table, and methods to choose a design from it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from moela._arrays import Floats, Ints
-from moela._checks import require
+from moela._checks import count, require
 from moela.quality import indicators
 from moela.quality.indicators import beyond, extent
-from moela.quality.outcome import clean, designs_array, numbers, vector
-from moela.quality.table import Table
+from moela.quality.runs import ComparedRun, Designs, clean, designs_array, numbers, vector
+from moela.quality.table import Row, Table
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 class Front:
@@ -23,15 +25,15 @@ class Front:
     Parameters
     ----------
     F : float array, [n, M]
-        Objectives, minimized. Dominated, repeated and not finite rows are left out.
+        Minimized objectives. Dominated, repeated and non-finite rows are left out.
     X : array [n] or [n, n_var], optional
         The designs.
     names : sequence of str, optional
-        Of the objectives.
+        Names of the objectives.
     labels : sequence of str, [n], optional
-        Where each point comes from, such as the name of an algorithm.
+        Source of each point, such as the name of an algorithm.
     problem : object, optional
-        For its ``decode(x)``.
+        Its ``decode(x)`` is used by `decode`.
 
     Attributes
     ----------
@@ -51,11 +53,11 @@ class Front:
     def __init__(
         self,
         F: ArrayLike,
-        X: Any = None,
+        X: Designs | None = None,
         *,
         names: Sequence[str] | None = None,
         labels: Sequence[str] | None = None,
-        problem: Any = None,
+        problem: object = None,
     ) -> None:
         points = numbers("Front", F)
         n = len(points)
@@ -82,10 +84,10 @@ class Front:
     # -------------------------------------------------------------------------------- as a table
 
     def table(self) -> Table:
-        """Return a row a point: its label where it has one, objectives, variables."""
-        rows = []
+        """Return a table with one row per point: label (if any), objectives, variables."""
+        rows: list[Row] = []
         for i, f in enumerate(self.F.tolist()):
-            row: dict[str, Any] = {} if self.labels is None else {"algorithm": self.labels[i]}
+            row: Row = {} if self.labels is None else {"algorithm": self.labels[i]}
             row |= dict(zip(self.names, f, strict=True))
             if self.X is not None:
                 taken = set(row)
@@ -94,8 +96,8 @@ class Front:
             rows.append(row)
         return Table(rows)
 
-    def to_frame(self) -> Any:
-        """Return a pandas DataFrame, a row a point; see `table`.
+    def to_frame(self) -> DataFrame:
+        """Return a pandas DataFrame with one row per point; see `table`.
 
         Raises
         ------
@@ -106,27 +108,28 @@ class Front:
         return frame if len(self) else frame.reindex(columns=list(self.names))
 
     def decode(self, i: int) -> Any:
-        """Return point i as what it stands for, by the problem's ``decode``.
+        """Return the decoded design of point i, by the problem's ``decode``.
 
         Raises
         ------
         ValueError
-            The front has no designs, or its problem no ``decode``.
+            The front has no designs, or its problem has no ``decode``.
         """
-        if self.X is None or not hasattr(self.problem, "decode"):
+        decode = getattr(self.problem, "decode", None)
+        if self.X is None or decode is None:
             missing = "designs" if self.X is None else "problem with a decode()"
             raise ValueError(f"This front has no {missing}. Pass X= and problem= to Front.")
-        return self.problem.decode(self.X[i])
+        return decode(self.X[i])
 
     # ---------------------------------------------------------------------------------- choosing
 
     def scaled(self) -> Floats:
-        """Return the objectives scaled to [0, 1] over the front; 0 where they are all the same."""
+        """Return the objectives scaled to [0, 1] over the front; 0 if all values are the same."""
         self._need_points()
         return np.asarray((self.F - self.F.min(axis=0)) / extent(self.F))
 
     def knees(self, n: int = 1) -> Ints:
-        """Return the points at which the front bulges most towards the ideal, strongest first.
+        """Return the points at which the front bulges most toward the ideal, strongest first.
 
         A point's bulge is its distance below the hyperplane through the extremes of the front; see
         `bulges`. A knee bulges more than its 2 M nearest neighbors, so that several of them lie
@@ -135,7 +138,7 @@ class Front:
         Parameters
         ----------
         n : int
-            How many at most; fewer are returned where the front has fewer knees.
+            Number of knees at most; the front may have fewer.
 
         Returns
         -------
@@ -145,10 +148,10 @@ class Front:
         References
         ----------
         Das 1999, "On characterizing the 'knee' of the Pareto curve based on normal-boundary
-        intersection"; Zhang, Tian and Jin 2015, "A knee point-driven evolutionary algorithm for
-        many-objective optimization", for local ones.
+        intersection"; for local knees, Zhang, Tian and Jin 2015, "A knee point-driven evolutionary
+        algorithm for many-objective optimization".
         """
-        _need_count("knees", n)
+        n = count("knees", "n", n)
         bulge, Z = self.bulges(), self.scaled()
         k = min(2 * Z.shape[1], len(Z) - 1)
         peaks: list[int] = []
@@ -163,26 +166,26 @@ class Front:
     def bulges(self) -> Floats:
         """Return each point's distance below the plane through the extremes, on scaled objectives.
 
-        The extreme of an objective is the point at which the worst of all the others is best. Where
-        the extremes don't span a plane with a positive normal, that on which the scaled objectives
-        sum up to 1 serves. Negative where the front bends the other way.
+        The extreme of an objective is the point at which the worst of all other objectives is best.
+        If the extremes don't span a plane with a positive normal, the plane on which the scaled
+        objectives sum to 1 is used. Points above the plane have negative distances.
         """
         Z = self.scaled()
         n_obj = Z.shape[1]
         others = [np.delete(Z, j, axis=1) for j in range(n_obj)]
         corners = Z[[int((part.max(axis=1) + 1e-9 * Z.sum(axis=1)).argmin()) for part in others]]
-        normal: Any = np.ones(n_obj)
+        normal: Floats = np.ones(n_obj)
         if abs(np.linalg.det(corners)) > 1e-9:
-            solved = np.linalg.solve(corners, np.ones(n_obj))
+            solved = np.asarray(np.linalg.solve(corners, np.ones(n_obj)), dtype=float)
             if (solved > 0).all():
                 normal = solved
         return np.asarray((1.0 - Z @ normal) / np.linalg.norm(normal))
 
     def pseudo_weights(self) -> Floats:
-        """Return each point's pseudo-weights [n, M]: by how much it favors each objective.
+        """Return each point's pseudo-weights [n, M]: how much it favors each objective.
 
-        The share of an objective in the point's distances to the worst of the front. Rows sum up
-        to 1.
+        The weight of an objective is its share of the point's scaled distances to the worst of the
+        front. Rows sum to 1.
 
         References
         ----------
@@ -192,12 +195,12 @@ class Front:
         return np.asarray(distance / distance.sum(axis=1, keepdims=True))
 
     def by_weights(self, weights: ArrayLike) -> int:
-        """Return the point whose pseudo-weights are closest to these (city-block distance).
+        """Return the point with the pseudo-weights closest to these (city-block distance).
 
         Parameters
         ----------
         weights : float array, [M]
-            At least 0; scaled to sum up to 1.
+            At least 0; scaled to sum to 1.
         """
         expected = f"{len(self.names)} finite numbers, none negative and not all 0"
         wanted = vector("by_weights", "weights", weights, len(self.names), expected)
@@ -207,18 +210,18 @@ class Front:
         return int(gap.argmin())
 
     def by_reference(self, point: ArrayLike, n: int = 1) -> Ints:
-        """Return the points that do best by what one would like to have, best first.
+        """Return the points that best achieve desired objectives, best first.
 
-        Wierzbicki's achievement: the largest scaled distance beyond the aspiration in any
-        objective, plus a thousandth of their sum. An aspiration that can be had is surpassed, one
-        that can't is approached.
+        Wierzbicki's achievement is the largest scaled excess over the aspiration in any objective,
+        plus a thousandth of the sum of the excesses. An attainable aspiration is surpassed, an
+        unattainable one is approached.
 
         Parameters
         ----------
         point : float array, [M]
             The aspired objectives, in their units.
         n : int
-            How many.
+            Number of points.
 
         References
         ----------
@@ -227,15 +230,15 @@ class Front:
         self._need_points()
         n_obj = len(self.names)
         wanted = vector("by_reference", "point", point, n_obj, f"{n_obj} finite numbers")
-        _need_count("by_reference", n)
+        n = count("by_reference", "n", n)
         short = (self.F - wanted) / extent(self.F)
         achieved = short.max(axis=1) + 1e-3 * short.sum(axis=1)
         return np.argsort(achieved, kind="stable")[:n]
 
     def contributions(self, ref_point: ArrayLike | None = None) -> Floats:
-        """Return the volume [n] that each point dominates and no other one does.
+        """Return the volume [n] that each point dominates and no other point does.
 
-        Exact up to 400 points in 5 objectives and fewer in more, beyond that approximate; see
+        Exact up to 400 points in 5 objectives and fewer in more, approximate beyond that; see
         `moela.quality.indicators.contributions`.
 
         Parameters
@@ -258,29 +261,39 @@ class Front:
 
     def _need_points(self) -> None:
         if len(self) == 0:
-            raise ValueError("There is nothing to choose from: the front has no points.")
+            raise ValueError("The front has no points to choose from.")
 
 
-def _need_count(owner: str, n: Any) -> None:
-    whole = isinstance(n, Integral) and not isinstance(n, bool) and int(n) >= 1
-    require(owner, "n", n, whole, "an integer of at least 1")
-
-
-def pooled(outcomes: Sequence[Any]) -> Front:
-    """Return the front of all outcomes together, points labeled by algorithm."""
-    labels = [o.algorithm for o in outcomes for _ in range(len(o.F))]
-    F = np.concatenate([o.F for o in outcomes])
-    widths = {o.X.shape[1:] for o in outcomes if o.X is not None and len(o.F)}
-    known = all(o.X is not None for o in outcomes if len(o.F)) and len(widths) == 1
+def pooled(runs: Sequence[ComparedRun]) -> Front:
+    """Return the front of all runs together, with points labeled by algorithm."""
+    labels = [run.algorithm for run in runs for _ in range(len(run.F))]
+    F = np.concatenate([run.F for run in runs])
+    designs = [run.X for run in runs if len(run.F)]
+    known = [X for X in designs if X is not None]
     X = None
-    if known:
-        X = np.concatenate([o.X for o in outcomes if len(o.F)])
-    names = next((o.names for o in outcomes if o.names), None)
-    model = next((o.model for o in outcomes if o.model is not None), None)
+    if known and len(known) == len(designs) and len({X.shape[1:] for X in known}) == 1:
+        X = np.concatenate(known)
+    names = next((run.names for run in runs if run.names), None)
+    model = next((run.model for run in runs if run.model is not None), None)
     return Front(F, X, names=names, labels=labels, problem=model)
 
 
-def _variables(x: Any) -> dict[str, Any]:
+def largest_box(F: ArrayLike, ref_point: ArrayLike | None = None) -> int:
+    """Return the row of F [n, M] that dominates the largest box below a reference point.
+
+    Without a reference point, or if no row is better than it in every objective, the nadir of F
+    is used.
+    """
+    F = np.asarray(F, dtype=float)
+    corner = F.max(axis=0) if ref_point is None else np.asarray(ref_point, dtype=float)
+    if not (F < corner).all(axis=1).any():
+        corner = F.max(axis=0)
+    sides = np.maximum(corner - F, 0.0)
+    scale = sides.max(axis=0)
+    return int((sides / np.where(scale > 0, scale, 1.0)).prod(axis=1).argmax())
+
+
+def _variables(x: Any) -> Row:
     if isinstance(x, dict):
         return {str(name): value for name, value in x.items()}
     return {f"x{j}": value for j, value in enumerate(np.atleast_1d(x).tolist())}

@@ -1,4 +1,4 @@
-"""How good a front is: hypervolume, IGD+, additive epsilon and R2, all for minimized objectives."""
+"""Quality indicators of fronts of minimized objectives: hypervolume, IGD+, epsilon, and R2."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from numpy.typing import ArrayLike
 from moela._arrays import Floats
 from moela._checks import require
 
-# Largest fronts whose volume moocore finds exactly in a second at most, or sooner than it
-# approximates it, by number of objectives; measured by tests/benchmarks/compare_speed.py.
+# Largest fronts, by number of objectives, whose hypervolume moocore computes exactly in at most a
+# second, or faster than its approximation; measured by tests/benchmarks/compare_speed.py.
 EXACT_UP_TO = {2: 1_000_000, 3: 200_000, 4: 50_000, 5: 10_000, 6: 500, 7: 150, 8: 70, 9: 50, 10: 35}
-# The same for the contributions of all of its points.
+# The same limits for the contributions of all points.
 EXACT_CONTRIBUTIONS_UP_TO = {
     2: 1_000_000, 3: 200_000, 4: 1_000, 5: 400, 6: 150, 7: 60, 8: 50, 9: 25, 10: 20,
 }  # fmt: skip
 _EXACT_BEYOND = 12
 N_DIRECTIONS = 4096
-# Below it, floats have too few digits left for differences.
+# Differences of smaller numbers have too few significant digits.
 _LEAST = 1e-300
 
 
 def is_exact(n_points: int, n_obj: int) -> bool:
-    """Tell whether a front of this size is measured exactly by `hypervolume`."""
+    """Tell whether `hypervolume` is exact for a front of this size."""
     return n_points <= EXACT_UP_TO.get(n_obj, _EXACT_BEYOND)
 
 
 def hypervolume(F: ArrayLike, ref_point: ArrayLike, *, exact: bool | None = None) -> float:
     """Return the volume that a front dominates, up to a reference point.
 
-    Points that aren't better than the reference in every objective add nothing.
+    Points that aren't better than the reference point in every objective add nothing.
 
     Parameters
     ----------
     F : float array, [n, M]
-        n may be 0, which has volume 0.
+        An empty front has volume 0.
     ref_point : float array, [M]
     exact : bool, optional
         Default: by `is_exact`. An approximate value averages 262,144 directions of a deterministic
@@ -60,9 +60,9 @@ def hypervolume(F: ArrayLike, ref_point: ArrayLike, *, exact: bool | None = None
     ----------
     Exact: Fonseca, Paquete and Lopez-Ibanez 2006, "An improved dimension-sweep algorithm for the
     hypervolume indicator". Approximate: Deng and Zhang 2019, "Approximating hypervolume and
-    hypervolume contributions using polar coordinate". Both by moocore.
+    hypervolume contributions using polar coordinate". moocore implements both.
     """
-    points, reference = _table("hypervolume", F), np.asarray(ref_point, dtype=float)
+    points, reference = _table("hypervolume", F, least=1), np.asarray(ref_point, dtype=float)
     fits = reference.shape == (points.shape[1],)
     require("hypervolume", "ref_point", ref_point, fits, f"{points.shape[1]} numbers")
     inside = points[(points < reference).all(axis=1)]
@@ -74,9 +74,9 @@ def hypervolume(F: ArrayLike, ref_point: ArrayLike, *, exact: bool | None = None
 
 
 def contributions(F: ArrayLike, ref_point: ArrayLike, *, exact: bool | None = None) -> Floats:
-    """Return the volume that each point dominates and no other one does, up to a reference point.
+    """Return the volume that each point dominates and no other point does, up to a reference point.
 
-    Points that aren't better than the reference in every objective have 0.
+    Points that aren't better than the reference point in every objective contribute 0.
 
     Parameters
     ----------
@@ -84,9 +84,9 @@ def contributions(F: ArrayLike, ref_point: ArrayLike, *, exact: bool | None = No
         Mutually non-dominated.
     ref_point : float array, [M]
     exact : bool, optional
-        Default: where that is a matter of seconds, by `EXACT_CONTRIBUTIONS_UP_TO`. An approximate
-        value averages 4,096 directions from the point, the same for every point; half of them
-        were within 0.03 of the exact ones in up to 8 objectives, and within 0.06 in 10.
+        Default: if it takes a few seconds at most, by `EXACT_CONTRIBUTIONS_UP_TO`. An approximate
+        value averages 4,096 directions from the point, the same for every point. Half of these
+        values were within 0.03 of the exact ones in up to 8 objectives, and within 0.06 in 10.
 
     Returns
     -------
@@ -114,7 +114,7 @@ def contributions(F: ArrayLike, ref_point: ArrayLike, *, exact: bool | None = No
     scale = reference - points[inside].min(axis=0)
     rays = 1.0 / sphere_directions(n_obj, N_DIRECTIONS)
     Z = np.ascontiguousarray((reference - points[inside]) / scale)
-    # What the directions measure is a part of a ball: of its 2^M orthants, one.
+    # The directions cover one of the 2^M orthants of a ball.
     unit = np.pi ** (n_obj / 2) / gamma(n_obj / 2 + 1) / 2.0**n_obj
     out[inside] = _alone(Z, rays) * unit * np.prod(scale)
     return out
@@ -122,14 +122,14 @@ def contributions(F: ArrayLike, ref_point: ArrayLike, *, exact: bool | None = No
 
 @njit(cache=True)  # type: ignore[misc]
 def _alone(room: Floats, rays: Floats) -> Floats:
-    """Return the mean over rays of the M-th power of how far each point is alone, [n].
+    """Return the mean over rays of the M-th power of the length that a point dominates alone, [n].
 
     Parameters
     ----------
     room : float array, [n, M]
-        From the points to the reference point.
+        Distances from the points to the reference point.
     rays : float array, [K, M]
-        One over each component of a direction.
+        Reciprocal components of the directions.
     """
     n, n_obj = room.shape
     out = np.zeros(n)
@@ -141,7 +141,7 @@ def _alone(room: Floats, rays: Floats) -> Floats:
             for other in range(n):
                 if other == i:
                     continue
-                # From here on, the other one dominates what lies in this direction.
+                # Beyond this length, the other point dominates the ray, too.
                 taken = 0.0
                 for j in range(n_obj):
                     taken = max(taken, (room[i, j] - room[other, j]) * rays[k, j])
@@ -158,7 +158,7 @@ def igd_plus(F: ArrayLike, reference: ArrayLike) -> float:
     Parameters
     ----------
     F : float array, [n, M]
-        Without a row the distance is infinite.
+        The distance of an empty front is infinite.
     reference : float array, [r, M]
 
     References
@@ -171,12 +171,12 @@ def igd_plus(F: ArrayLike, reference: ArrayLike) -> float:
 
 
 def epsilon(F: ArrayLike, reference: ArrayLike) -> float:
-    """Return by how much the front must be moved to weakly dominate a reference front.
+    """Return the distance that a front must be moved to weakly dominate a reference front.
 
     Parameters
     ----------
     F : float array, [n, M]
-        Without a row no move suffices, and the value is infinite.
+        The value of an empty front is infinite.
     reference : float array, [r, M]
 
     References
@@ -191,17 +191,17 @@ def epsilon(F: ArrayLike, reference: ArrayLike) -> float:
 def r2(F: ArrayLike, ideal: ArrayLike, *, n_directions: int | None = None) -> float:
     """Return the expected weighted Chebyshev distance of a front to an ideal point.
 
-    For a weight vector w, uniform over the simplex, the best point of the front is at
-    min over points of max over objectives of w_i (f_i - ideal_i); R2 is its expectation.
+    R2 is the expectation, over weight vectors w uniform on the simplex, of
+    min over points of max over objectives of w_i (f_i - ideal_i).
 
     Parameters
     ----------
     F : float array, [n, M]
-        Without a row the value is infinite.
+        The value of an empty front is infinite.
     ideal : float array, [M]
         At least as good as every point in every objective.
     n_directions : int, optional
-        Weight vectors of a quasi-random sequence, the same for every front. Default: exact for two
+        Number of quasi-random weight vectors, the same for every front. Default: exact for two
         objectives, 4096 for more, which was within 0.4 % for 3 to 10 objectives.
 
     References
@@ -230,9 +230,10 @@ def r2(F: ArrayLike, ideal: ArrayLike, *, n_directions: int | None = None) -> fl
 
 
 def extent(F: ArrayLike) -> Floats:
-    """Return how far a front reaches in each objective, to scale it by.
+    """Return the extent of a front in each objective, to scale objectives by.
 
-    Where all points are the same in an objective, to a part in 10^12, their size serves, or 1.
+    If all points are equal in an objective, to one part in 10^12, the result is their magnitude, or
+    1 if that is 0.
 
     Parameters
     ----------
@@ -241,7 +242,7 @@ def extent(F: ArrayLike) -> Floats:
     Returns
     -------
     float array, [M]
-        Above 0.
+        Positive.
     """
     points = _table("extent", F)
     low, high = points.min(axis=0), points.max(axis=0)
@@ -251,7 +252,7 @@ def extent(F: ArrayLike) -> Floats:
 
 
 def beyond(F: ArrayLike) -> Floats:
-    """Return a reference point for a front: its nadir plus a tenth of its extent.
+    """Return a reference point for a front, its nadir plus a tenth of its extent.
 
     Parameters
     ----------
@@ -267,10 +268,10 @@ def beyond(F: ArrayLike) -> Floats:
 
 @lru_cache(maxsize=8)
 def simplex(n_obj: int, n: int) -> Floats:
-    """Return n quasi-random weight vectors [n, n_obj], uniform over the simplex.
+    """Return n quasi-random weight vectors [n, n_obj], uniform on the simplex.
 
-    The gaps between sorted coordinates of a point that is uniform in the cube are uniform in the
-    simplex.
+    The gaps between the sorted coordinates of a point that is uniform in the cube are uniform on
+    the simplex.
     """
     cube = _even(n_obj - 1, n)
     edges = np.concatenate([np.zeros((n, 1)), np.sort(cube, axis=1), np.ones((n, 1))], axis=1)
@@ -281,7 +282,7 @@ def simplex(n_obj: int, n: int) -> Floats:
 
 @lru_cache(maxsize=8)
 def sphere_directions(n_obj: int, n: int) -> Floats:
-    """Return n quasi-random unit vectors [n, n_obj], uniform where none is negative."""
+    """Return n quasi-random unit vectors [n, n_obj], uniform on the non-negative orthant."""
     from scipy.special import ndtri
 
     normal = ndtri(0.5 + 0.5 * np.clip(_even(n_obj, n), 1e-9, 1 - 1e-9))
@@ -293,8 +294,8 @@ def sphere_directions(n_obj: int, n: int) -> Floats:
 def _even(n_dim: int, n: int) -> Floats:
     """Return n points [n, n_dim] that fill the unit cube evenly.
 
-    Additive recurrences with powers of the root of x^(d + 1) = x + 1: about as even as a lattice
-    for any n, without random numbers.
+    The points are additive recurrences with powers of the root of x^(d + 1) = x + 1, about as even
+    as a lattice for any n, and deterministic.
     """
     root = 2.0
     for _ in range(64):
@@ -303,8 +304,8 @@ def _even(n_dim: int, n: int) -> Floats:
     return np.asarray((0.5 + np.arange(1, n + 1)[:, None] * steps) % 1.0)
 
 
-def _table(owner: str, F: ArrayLike) -> Floats:
+def _table(owner: str, F: ArrayLike, least: int = 2) -> Floats:
     points = np.asarray(F, dtype=float)
-    fits = points.ndim == 2 and points.shape[1] >= 2
-    require(owner, "F", points.shape, fits, "of shape [n, M] with M at least 2")
+    fits = points.ndim == 2 and points.shape[1] >= least
+    require(owner, "F", points.shape, fits, f"of shape [n, M] with M at least {least}")
     return points

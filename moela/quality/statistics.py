@@ -1,4 +1,4 @@
-"""Statistics over seeds and problems: rank tests, Holm's correction, effect size, mean ranks."""
+"""Statistics over seeds and problems: rank tests, Holm's correction, effect sizes, mean ranks."""
 
 from __future__ import annotations
 
@@ -13,25 +13,23 @@ from moela._checks import require
 
 
 def quartiles(values: Floats) -> dict[str, float]:
-    """Return the median and the quartiles, as columns of a table; values may be infinite."""
+    """Return the median and the quartiles as columns of a table; values may be infinite."""
     points = [0.25, 0.5, 0.75]
     if np.isfinite(values).all():
         q1, median, q3 = np.quantile(values, points)
-    else:  # interpolating between a number and infinity gives NaN: take an observed value
+    else:  # observed values, since interpolating between a number and infinity gives NaN
         q1, median, q3 = np.quantile(values, points, method="higher")
     return {"median": float(median), "q1": float(q1), "q3": float(q3)}
 
 
-def compare_samples(a: ArrayLike, b: ArrayLike, alternative: str = "two-sided") -> float:
-    """Return the p-value of Wilcoxon's rank sum test for two independent samples.
+def compare_samples(a: ArrayLike, b: ArrayLike) -> float:
+    """Return the two-sided p-value of Wilcoxon's rank sum test for two independent samples.
 
-    Exact where there are no ties, else by the normal approximation with its correction for ties.
+    Exact without ties, else by the normal approximation, corrected for ties.
 
     Parameters
     ----------
     a, b : float arrays, [n], [m]
-    alternative : {"two-sided", "greater", "less"}
-        "greater" is that `a` is.
 
     References
     ----------
@@ -40,37 +38,35 @@ def compare_samples(a: ArrayLike, b: ArrayLike, alternative: str = "two-sided") 
     """
     from scipy.stats import mannwhitneyu
 
-    allowed = ("two-sided", "greater", "less")
-    expected = f"one of {', '.join(allowed)}"
-    require("compare_samples", "alternative", alternative, alternative in allowed, expected)
     x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     both = np.concatenate([x, y])
     if np.all(both == both[0]):
         return 1.0
     ties = len(np.unique(both)) < len(both)
     method = "asymptotic" if ties else "exact"
-    return float(mannwhitneyu(x, y, alternative=alternative, method=method).pvalue)
+    return float(mannwhitneyu(x, y, alternative="two-sided", method=method).pvalue)
 
 
-def compare_pairs(a: ArrayLike, b: ArrayLike, alternative: str = "two-sided") -> float:
-    """Return the p-value of Wilcoxon's signed rank test for pairs, such as medians by problem.
+def compare_pairs(a: ArrayLike, b: ArrayLike) -> float:
+    """Return the two-sided p-value of Wilcoxon's signed rank test for pairs, such as seeds.
 
-    Pairs without a difference are left out; without any left the p-value is 1.
+    Pairs without a difference are left out; if none is left, the p-value is 1.
     """
     from scipy.stats import wilcoxon
 
     x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
-    differs = x != y  # before subtracting, since infinity less infinity is NaN
+    differs = x != y  # before subtracting, since infinity minus infinity is NaN
     difference = x[differs] - y[differs]
     if len(difference) == 0:
         return 1.0
-    return float(wilcoxon(difference, alternative=alternative).pvalue)
+    return float(wilcoxon(difference).pvalue)
 
 
 def pair_balance(a: ArrayLike, b: ArrayLike) -> float:
-    """Return the rank-biserial correlation of pairs: 1 where `a` is always above, -1 if below.
+    """Return the rank-biserial correlation of pairs: 1 if `a` is always above `b`, -1 if below.
 
-    The balance of the ranks that Wilcoxon's signed rank test sums up, and so its direction.
+    It is the balance of the ranks that Wilcoxon's signed rank test sums, so it gives the direction
+    of that test.
 
     References
     ----------
@@ -100,27 +96,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(v) for v in adjusted]
 
 
-def mean_ranks(scores: ArrayLike) -> Floats:
-    """Return the mean rank of each column over the rows; the largest of a row has rank 1.
-
-    Parameters
-    ----------
-    scores : float array, [n, k]
-        Larger is better. Equal ones share the mean of their ranks.
-
-    Returns
-    -------
-    float array, [k]
-    """
-    from scipy.stats import rankdata
-
-    return np.asarray(rankdata(-np.asarray(scores, dtype=float), axis=1).mean(axis=0))
-
-
 def effect_size(a: ArrayLike, b: ArrayLike) -> float:
-    """Return Vargha and Delaney's A12: how likely a value of `a` is above one of `b`.
+    """Return Vargha and Delaney's A12, the probability that a value of `a` is above one of `b`.
 
-    Ties count half: 0.5 is no difference, 1 that all of `a` is above all of `b`.
+    Ties count half: 0.5 is no difference, 1 means that all of `a` is above all of `b`.
 
     Parameters
     ----------
@@ -144,13 +123,13 @@ def magnitude(a12: float) -> str:
     """Return Vargha and Delaney's word for an effect: negligible, small, medium or large."""
     distance = abs(a12 - 0.5)
     steps = ((0.21, "large"), (0.14, "medium"), (0.06, "small"))
-    # A hair's breadth below, since 0.71 - 0.5 is not quite 0.21.
-    return next((word for step, word in steps if distance >= step - 1e-12), "negligible")
+    # A tolerance, since 0.71 - 0.5 is slightly less than 0.21.
+    return next((name for step, name in steps if distance >= step - 1e-12), "negligible")
 
 
 @dataclass(frozen=True)
-class Ranking:
-    """Mean ranks of algorithms over blocks, and whether they differ.
+class AverageRanks:
+    """Mean ranks of algorithms over blocks, with Friedman's test of their differences.
 
     Attributes
     ----------
@@ -161,7 +140,7 @@ class Ranking:
     statistic, p_value : float
         Friedman's chi-squared, corrected for ties, and its p-value on k - 1 degrees of freedom.
     critical_difference : float
-        Nemenyi's: mean ranks closer than this aren't told apart.
+        Nemenyi's critical difference; closer mean ranks aren't significantly different.
     alpha : float
     """
 
@@ -173,36 +152,36 @@ class Ranking:
     alpha: float
 
     def groups(self) -> list[tuple[int, ...]]:
-        """Return the largest sets of algorithms that aren't told apart, best ranks first.
+        """Return the largest sets of algorithms without significant differences, best ranks first.
 
-        Algorithms that are told apart from every other are in none.
+        An algorithm that differs significantly from all others belongs to no group.
         """
         order = np.argsort(self.ranks, kind="stable")
         ranks = self.ranks[order]
-        found: list[tuple[int, ...]] = []
+        groups: list[tuple[int, ...]] = []
         reached = 0
         for start in range(len(order)):
             end = int(np.searchsorted(ranks, ranks[start] + self.critical_difference, "right"))
             if end - start > 1 and end > reached:
-                found.append(tuple(int(i) for i in order[start:end]))
+                groups.append(tuple(int(i) for i in order[start:end]))
             reached = max(reached, end)
-        return found
+        return groups
 
 
-def rank_blocks(scores: ArrayLike, alpha: float = 0.05) -> Ranking:
+def rank_blocks(scores: ArrayLike, alpha: float = 0.05) -> AverageRanks:
     """Rank algorithms within blocks and test whether their mean ranks differ.
 
     Parameters
     ----------
     scores : float array, [n, k]
-        A row a block (a problem, or a seed), a column an algorithm. Larger is better.
+        One row per block (a problem or a seed), one column per algorithm. Larger is better.
     alpha : float
-        Level of the critical difference.
+        Significance level of the critical difference.
 
     Raises
     ------
     ValueError
-        There are fewer than two columns, no row, or a NaN.
+        `scores` has fewer than two columns, no row, or a NaN.
 
     References
     ----------
@@ -218,12 +197,12 @@ def rank_blocks(scores: ArrayLike, alpha: float = 0.05) -> Ranking:
     require("rank_blocks", "alpha", alpha, 0 < alpha < 1, "between 0 and 1")
     n, k = table.shape
     ranks = rankdata(-table, axis=1)
-    # Conover's form, which has the correction for ties in it.
+    # Conover's form, which includes the correction for ties.
     spread = float((ranks**2).sum()) - n * k * (k + 1) ** 2 / 4
     between = float(((ranks.sum(axis=0) - n * (k + 1) / 2) ** 2).sum())
     statistic = (k - 1) * between / spread if spread > 0 else 0.0
     quantile = float(studentized_range.ppf(1 - alpha, k, np.inf)) / np.sqrt(2)
-    return Ranking(
+    return AverageRanks(
         ranks=np.asarray(ranks.mean(axis=0)),
         n_blocks=n,
         statistic=float(statistic),
@@ -248,14 +227,14 @@ def compare_groups(groups: Sequence[ArrayLike]) -> float:
 
 
 def least_p_value(n: int, m: int, paired: bool) -> float:
-    """Return the smallest two-sided p-value that so many runs can give.
+    """Return the smallest two-sided p-value that this number of runs can give.
 
     Parameters
     ----------
     n, m : int
-        Runs of the two samples; where they are paired, n pairs.
+        Numbers of runs of the two samples; n pairs if they are paired.
     paired : bool
-        Whether the test is Wilcoxon's signed rank test, or his rank sum test.
+        True for Wilcoxon's signed rank test, False for his rank sum test.
     """
     from math import comb
 

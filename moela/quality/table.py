@@ -1,10 +1,17 @@
-"""A small table of results: rows of plain values that print, and go to Markdown or pandas."""
+"""A table of results: rows of plain values that print, and convert to Markdown or pandas."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+# Any: the columns of a table have different types, which only its documentation names.
+Row = dict[str, Any]
+"""The values of a row by column."""
 
 
 class Table:
@@ -14,24 +21,36 @@ class Table:
     ----------
     rows : list of dict
         Each with the same keys, the columns.
+    formats : dict of str by column, optional
+        Format specifications of columns of numbers. Default: four significant digits for floats.
     """
 
-    def __init__(self, rows: list[dict[str, Any]]) -> None:
+    def __init__(self, rows: list[Row], formats: Mapping[str, str] | None = None) -> None:
         self.rows = rows
+        self.formats = dict(formats or {})
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
+    def __iter__(self) -> Iterator[Row]:
         return iter(self.rows)
 
-    def where(self, **values: Any) -> Table:
-        """Return the rows that have these values, ``table.where(problem="zdt1")``."""
-        return Table(
-            [r for r in self.rows if all(r[key] == value for key, value in values.items())]
-        )
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns; none without rows."""
+        return list(self.rows[0]) if self.rows else []
 
-    def to_frame(self) -> Any:
+    @property
+    def numeric_columns(self) -> set[str]:
+        """Names of the columns of numbers only, or None for unknown numbers."""
+        return {c for c in self.columns if all(_is_number(row[c]) for row in self.rows)}
+
+    def where(self, **values: object) -> Table:
+        """Return the rows that have these values, ``table.where(problem="zdt1")``."""
+        rows = [r for r in self.rows if all(r[key] == value for key, value in values.items())]
+        return Table(rows, self.formats)
+
+    def to_frame(self) -> DataFrame:
         """Return a pandas DataFrame.
 
         Raises
@@ -48,30 +67,38 @@ class Table:
         return pandas.DataFrame(self.rows)
 
     def to_markdown(self) -> str:
-        """Return a Markdown table; numbers with four significant digits."""
+        """Return a Markdown table."""
         if not self.rows:
             return ""
-        columns = list(self.rows[0])
-        lines = [columns, ["---"] * len(columns)]
-        lines += [[text(row[column]) for column in columns] for row in self.rows]
+        lines = [self.columns, ["---"] * len(self.columns), *self._cells()]
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
     def __str__(self) -> str:
         if not self.rows:
             return "no rows"
-        columns = list(self.rows[0])
-        cells = [columns, *([text(row[c]) for c in columns] for row in self.rows)]
-        widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
+        cells = [self.columns, *self._cells()]
+        numeric = self.numeric_columns
+        pads = [str.rjust if c in numeric else str.ljust for c in self.columns]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         return "\n".join(
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+            "  ".join(
+                pad(cell, width) for pad, cell, width in zip(pads, line, widths, strict=True)
+            ).rstrip()
             for line in cells
         )
 
+    def _cells(self) -> list[list[str]]:
+        return [
+            [text(row[c], self.formats.get(c, ".4g")) for c in self.columns] for row in self.rows
+        ]
 
-def text(value: Any) -> str:
-    """Return a value as a table shows it: floats with four significant digits."""
+
+def text(value: object, form: str = ".4g") -> str:
+    """Return a value as a table shows it; `form` is the format specification of floats."""
     if not isinstance(value, float):
         return str(value)
-    if math.isnan(value):
-        return "-"
-    return f"{value:.4g}"
+    return "-" if math.isnan(value) else format(value, form)
+
+
+def _is_number(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))

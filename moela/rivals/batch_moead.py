@@ -2,67 +2,64 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from pymoo.core.population import Population
 
-from moela._arrays import Bools, Floats, Ints
+from moela._arrays import Bools, Floats
 from moela._checks import count, one_of, require
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.core.decomposition import Subproblems, simplex_weights
-from moela.core.scaling import SCALARIZATIONS, Frame, Scalarization
-from moela.rivals.common import learn_scale, owners_of, reference_of
+from moela.core.origin import origins
+from moela.core.scaling import SCALARIZATIONS, Scalarization
 
-_ATTEMPTS = 5  # at a child that nobody has asked for yet
+# Number of attempts to replace children that are duplicates.
+_ATTEMPTS = 5
 
 
 class BatchMOEAD(ArchiveAlgorithm):
     """MOEA/D whose children are made and evaluated in batches, with constraints and scaling.
 
-    One member per weight vector; children of neighboring members replace at most a few members of
-    the pool that their parents came from where they are better by the scalarized objective.
+    There is one member per weight vector. A child of neighboring members replaces at most a few
+    members of its mating pool, if its scalarized value is better.
 
-    What differs from the published algorithm, and why:
+    Differences from the published algorithm:
 
-    - `batch_size` children are asked for at once, from different sub-problems in random order, so
-      that they can be evaluated in parallel. The published one is asynchronous: each child may
-      replace members before the next is made. With `batch_size=1` so does this one.
-    - Objectives are scaled by the running ideal and, at the other end, `problem.ref_point` or the
-      running nadir.
+    - `batch_size` children are requested at once, from different sub-problems in random order, so
+      that they can be evaluated in parallel. In the published algorithm, each child may replace
+      members before the next one is made; with `batch_size=1` it is the same here.
+    - Objectives are scaled by the running ideal and by `problem.ref_point` or the running nadir.
     - Feasibility comes first: a smaller constraint violation wins, whatever the objectives.
-    - The initial designs go to the weights that they are best for, one to one where some are
+    - Initial designs are assigned to the weights that they are best for, one to one if some are
       infeasible, instead of at random.
-    - A child that was asked for before is not asked for again.
-    - The result is an archive of everything evaluated, not the members.
+    - Duplicates are not evaluated again.
+    - The result is the archive of all evaluated designs, not the members.
 
     Parameters
     ----------
     n_subproblems : int
-        Weight vectors, and designs sampled to begin with.
+        Number of weight vectors, and of initial designs.
     n_neighbors : int
-        Size of a neighborhood, the sub-problem itself included.
+        Size of a neighborhood, including the sub-problem itself.
     prob_neighbor_mating : float
         Probability that both parents come from the neighborhood.
     n_replace : int
-        Members that a child may replace.
+        Number of members that a child may replace.
     batch_size : int or None
-        Children asked for at once. None: one for each sub-problem.
+        Number of children requested at once; None for one per sub-problem.
     scalarization : {"chebyshev", "weighted_sum", "product"}
         See `moela.core.scaling.scalarize`.
     archive_size : int or None
-        Designs that the archive keeps; None means all non-dominated ones.
+        Bound on the archive; None keeps every non-dominated design.
     **kwargs
-        Of `ArchiveAlgorithm` (sampling, crossover, mutation, repair) and pymoo's
-        `Algorithm`.
+        `sampling`, `crossover`, `mutation`, `repair`, and the parameters of pymoo's `Algorithm`.
 
     References
     ----------
     Q. Zhang, H. Li. "MOEA/D: A Multiobjective Evolutionary Algorithm Based on Decomposition." IEEE
     Transactions on Evolutionary Computation 11(6), 2007.
     H. Li, Q. Zhang. "Multiobjective Optimization Problems With Complicated Pareto Sets, MOEA/D and
-    NSGA-II." IEEE Transactions on Evolutionary Computation 13(2), 2009. (Both parents from
-    everywhere at times; a bound on replacements.)
+    NSGA-II." IEEE Transactions on Evolutionary Computation 13(2), 2009. (Parents from
+    all members at times; a bound on replacements.)
     K. Deb. "An efficient constraint handling method for genetic algorithms." Computer Methods in
     Applied Mechanics and Engineering 186, 2000. (Feasibility first.)
 
@@ -86,7 +83,7 @@ class BatchMOEAD(ArchiveAlgorithm):
         batch_size: int | None = None,
         scalarization: Scalarization = "chebyshev",
         archive_size: int | None = 500,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         count("BatchMOEAD", "n_subproblems", n_subproblems, at_least=2)
         super().__init__(n_init=n_subproblems, archive_size=archive_size, **kwargs)
@@ -107,49 +104,37 @@ class BatchMOEAD(ArchiveAlgorithm):
         self.scalarization: Scalarization = scalarization
 
     def _begin(self) -> None:
-        n_obj = self.problem.n_obj
-        self.frame = Frame(n_obj, reference_of(self.problem))
-        W = simplex_weights(self.n_subproblems, n_obj, self.random_state)
+        W = simplex_weights(self.n_subproblems, self.problem.n_obj, self.random_state)
         self.members = Subproblems(W, self.n_neighbors, self.scalarization)
         # Sub-problems that have not had a child in this round, in random order.
         self.waiting = np.empty(0, dtype=np.int64)
 
     def _answer_initial(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
-        learn_scale(self.frame, self.front, F, CV)
-        self.members.populate(pop, F, CV, self.frame)
+        self.normalization.update_feasible(F, CV, self.front)
+        self.members.populate(pop, F, CV, self.normalization)
 
     def _ask(self) -> Population:
         while len(self.waiting) < self.batch_size:
             order = self.random_state.permutation(len(self.members))
             self.waiting = np.concatenate([self.waiting, order])
-        homes, self.waiting = self.waiting[: self.batch_size], self.waiting[self.batch_size :]
-        asked = self._children(homes)
-        fresh = self.seen.first_of_each(asked.get("X"))
+        chosen, self.waiting = self.waiting[: self.batch_size], self.waiting[self.batch_size :]
+        members, duplicates = self.members, self.context.duplicates
+        pop = members.children(chosen, self.prob_neighbor_mating, self.context)
+        new = duplicates.first_of_each(pop.get("X"))
         for _ in range(_ATTEMPTS):
-            if fresh.all():
+            if new.all():
                 break
-            asked[~fresh] = self._children(homes[~fresh])
-            fresh = self.seen.first_of_each(asked.get("X"))
-        # Where every child is known already they are paid for again, lest the run stand still.
-        asked = asked[fresh] if fresh.any() else asked
-        self.seen.add(asked.get("X"))
-        return asked
-
-    def _children(self, homes: Ints) -> Population:
-        parents, local = self.members.parents(
-            homes, self.operators.n_parents, self.prob_neighbor_mating, self.random_state
-        )
-        pop = self.operators.children(self.problem, self.members.pop, parents, self.random_state)
-        pop.set("owner", homes)
-        pop.set("local", local)
-        pop.set("part", "evolution")
+            pop[~new] = members.children(chosen[~new], self.prob_neighbor_mating, self.context)
+            new = duplicates.first_of_each(pop.get("X"))
+        # If all children are duplicates, they are evaluated again, so that the run goes on.
+        pop = pop[new] if new.any() else pop
+        duplicates.add(pop.get("X"))
         return pop
 
     def _answer(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
-        learn_scale(self.frame, self.front, F, CV)
-        local = np.array([bool(ind.get("local")) for ind in pop], dtype=bool)
-        homes = owners_of(pop)
-        # Designs that somebody else put among the answers belong to no neighborhood.
+        self.normalization.update_feasible(F, CV, self.front)
         self.members.replace(
-            pop, F, CV, homes, local & (homes >= 0), self.frame, self.random_state, self.n_replace
-        )
+            pop, F, CV, origins(pop, "subproblem", np.int64),
+            origins(pop, "from_neighborhood", bool), self.normalization, self.random_state,
+            self.n_replace,
+        )  # fmt: skip

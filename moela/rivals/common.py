@@ -1,108 +1,86 @@
-"""What the rivals share: fresh neighbors with an owner, and the reference of their hypervolume."""
+"""What the rivals share: new neighbors for their searches, and restarts from the archive."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from pymoo.core.population import Population
-from pymoo.core.problem import Problem
 
-from moela._arrays import Floats, Ints, rows
+from moela._arrays import Design, Floats, Ints, rows
 from moela.core.algorithm import ArchiveAlgorithm
-from moela.core.archive import Archive
-from moela.core.scaling import Frame
+from moela.core.origin import Part, set_origin
 
-# Real variables move by a thousandth to a third of their range: the published hypervolume-greedy
-# searches are on discrete designs and have no step size to adapt.
+# Logarithm of the step of real variables, a thousandth to a third of their range: the published
+# hypervolume-greedy searches are on discrete designs and have no step size to adapt.
 _STEP_LOG10 = (-3.0, -0.5)
-_MOVES = 8  # after which a walk over known designs is given up
+# Number of moves after which a walk over duplicates is given up.
+_MOVES = 8
 
 
-def reference_of(problem: Problem) -> Floats | None:
-    """Return the problem's own reference point [M], or None."""
-    point = getattr(problem, "ref_point", None)
-    return None if point is None else np.asarray(point, dtype=float)
-
-
-def fresh_neighbors(
+def new_neighbors(
     algorithm: ArchiveAlgorithm,
-    X: Sequence[Any],
-    owners: Ints,
+    X: Sequence[Design],
+    searches: Ints,
     k: int,
-    part: str,
+    part: Part,
     step: Floats | None = None,
 ) -> Population:
-    """Propose up to k neighbors of each design that nobody has asked for yet.
+    """Propose up to k neighbors of each design that were not asked for before.
 
-    A neighbor that is known already is moved on, until it is new or was moved too often. Without
-    that, searches in small spaces would stand still on local optima whose neighbors are known.
+    A duplicate is moved on, until it is new or was moved too often. Without that, searches in small
+    spaces would stand still on local optima whose neighbors are known.
 
     Parameters
     ----------
     X : sequence of designs, [s]
-    owners : int array, [s]
-        What the neighbors carry as ``owner``, so that their answers are recognized.
+    searches : int array, [s]
+        The search of each, for the origins of its neighbors.
     part : str
-        What they carry as ``part``: the role that asked for them.
+        The part that asks, for the origins.
     step : float array, [s], optional
-        Step size of real variables. Default: drawn anew for each neighbor.
+        Step size of real variables. Default: drawn for each neighbor.
 
     Returns
     -------
     Population, [at most s * k]
-        Grouped by owner. Fewer than s * k where all that was reached is known.
+        Grouped by search. Fewer than s * k if all designs that were reached are duplicates.
     """
-    rng = algorithm.random_state
+    rng, context = algorithm.random_state, algorithm.context
     source = np.repeat(np.arange(len(X)), k)
     moved = rows(list(X))[source]
-    found: list[Any] = []
-    owned: list[Ints] = []
+    new_X: list[Design] = []
+    sources: list[Ints] = []
     for _ in range(_MOVES):
         if step is None:
             steps = 10.0 ** rng.uniform(*_STEP_LOG10, len(source))
         else:
             steps = step[source]
-        moved = algorithm.operators.neighbors(algorithm.problem, moved, 1, rng, steps)[:, 0]
-        new = algorithm.seen.claim(moved)
-        found.extend(moved[new])
-        owned.append(source[new])
+        moved = context.neighbors(moved, 1, steps)[:, 0]
+        new = context.duplicates.claim(moved)
+        new_X.extend(moved[new])
+        sources.append(source[new])
         source, moved = source[~new], moved[~new]
         if len(source) == 0:
             break
-    index = np.concatenate(owned)
+    index = np.concatenate(sources)
     if len(index) == 0:
         return Population.empty()
     order = np.argsort(index, kind="stable")
-    pop = Population.new("X", rows(found)[order])
-    pop.set("owner", owners[index[order]])
-    pop.set("part", part)
+    pop = Population.new("X", rows(new_X)[order])
+    set_origin(pop, part=part, search=searches[index[order]])
     return pop
 
 
 def restarts(algorithm: ArchiveAlgorithm, n: int) -> Population:
-    """Children of random archive members: what is asked where every neighbor is known already.
+    """Return children of random archive members, for when every neighbor is a duplicate.
 
-    They are not filtered, so that an algorithm always has something to ask, even when it has seen
-    the whole space.
+    They may be duplicates themselves, so that an algorithm always has something to ask, even when
+    the whole space has been evaluated.
     """
-    rng = algorithm.random_state
     size = len(algorithm.front)
-    parents = rng.integers(0, size, (n, max(algorithm.operators.n_parents, 2)))
-    pop = algorithm.operators.children(algorithm.problem, algorithm.front.pop, parents, rng)
-    pop.set("owner", -1)
-    pop.set("part", "restart")
+    n_parents = max(algorithm.operators.n_parents, 2)
+    parents = algorithm.random_state.integers(0, size, (n, n_parents))
+    pop = algorithm.context.children(algorithm.front.pop, parents)
+    set_origin(pop, part="restart")
     return pop
-
-
-def learn_scale(frame: Frame, archive: Archive, F: Floats, CV: Floats) -> None:
-    """Move the frame by new designs; infeasible ones count only while nothing is feasible."""
-    frame.update(F[CV <= 0.0] if archive.feasible else F, archive)
-
-
-def owners_of(pop: Population) -> Ints:
-    """Read which search each answered design belongs to, -1 where it belongs to none."""
-    return np.array(
-        [-1 if ind.get("owner") is None else ind.get("owner") for ind in pop], dtype=int
-    )

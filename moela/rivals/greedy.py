@@ -1,46 +1,49 @@
-"""Greedy searches on the Pareto hypervolume, side by side: best of k neighbors, or the end."""
+"""Hypervolume-greedy searches that run side by side, and algorithms built on them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from pymoo.core.population import Population
 
-from moela._arrays import Floats
+from moela._arrays import Bools, Design, Floats, Ints
+from moela._checks import count
+from moela.core.algorithm import ArchiveAlgorithm
 from moela.core.archive import Archive, weakly_dominated
-from moela.core.scaling import Frame
+from moela.core.origin import origins
+from moela.core.scaling import Normalization
+from moela.rivals.common import new_neighbors, restarts
 from moela.rivals.phv import contributions, scaled_reference
 
 
 @dataclass
 class Search:
-    """One search: where it stands and what it has met.
+    """State of one search.
 
     Attributes
     ----------
     id : int
-        What its neighbors carry, so that their answers find it.
+        Identifies the search on the origins of its neighbors.
     x : array, [n_var] or a dictionary
-        The design that it stands on; `F` [M] are its objectives, `CV` its constraint violation.
+        The incumbent, with its objectives `F` [M] and its constraint violation `CV`.
     met : float array, [k, M]
-        Objectives of the non-dominated designs that it has met, all of violation `CV`.
+        Objectives of the non-dominated designs that the search has met, all of violation `CV`.
     path : list
-        The designs that it has stood on, its start first.
+        All incumbents, beginning with the start.
     steps, fails : int
-        Moves made; rounds of neighbors in a row without one.
+        Number of moves; rounds of neighbors in a row without a move.
     gain : float
-        Hypervolume that its moves have added, in the units of the frame at each move.
+        Hypervolume that the moves have added, in the normalization at each move.
     """
 
     id: int
-    x: Any
+    x: Design
     F: Floats
     CV: float
     met: Floats
-    path: list[Any] = field(default_factory=list)
+    path: list[Design] = field(default_factory=list)
     steps: int = 0
     fails: int = 0
     gain: float = 0.0
@@ -50,16 +53,16 @@ class GreedySearches:
     """Searches that each move to the neighbor which adds the most hypervolume.
 
     Feasibility comes first: a neighbor of smaller constraint violation is better whatever its
-    objectives. Beyond the reference every design adds nothing, so a search that stands out there
-    descends on its distance to the reference box instead.
+    objectives. Beyond the reference point no design adds hypervolume, so a search there minimizes
+    its distance to the reference box instead.
 
     Parameters
     ----------
     n_obj : int
     max_steps : int
-        Moves after which a search ends.
+        Number of moves that ends a search.
     patience : int
-        Rounds of neighbors without a move after which it ends.
+        Number of rounds of neighbors without a move that ends a search.
     """
 
     def __init__(self, n_obj: int, max_steps: int, patience: int = 1) -> None:
@@ -72,7 +75,7 @@ class GreedySearches:
     def __len__(self) -> int:
         return len(self.running)
 
-    def begin(self, x: Any, F: Floats, CV: float) -> Search:
+    def begin(self, x: Design, F: Floats, CV: float) -> Search:
         """Start a search from an evaluated design."""
         search = Search(self.next_id, x, F, CV, F[None], [x])
         self.running[search.id] = search
@@ -80,19 +83,19 @@ class GreedySearches:
         return search
 
     def end(self, search: Search) -> Search:
-        """Stop a search; answers that still come for it are ignored."""
+        """Stop a search; later answers for it are ignored."""
         return self.running.pop(search.id)
 
     def receive(
         self,
-        ids: NDArray[np.int64],
-        X: Sequence[Any],
+        ids: Ints,
+        X: Sequence[Design],
         F: Floats,
         CV: Floats,
-        frame: Frame,
+        normalization: Normalization,
         archive: Archive,
     ) -> list[Search]:
-        """Move each search to its best answered neighbor, and end those that cannot move.
+        """Move each search to its best evaluated neighbor, and end those that cannot move.
 
         Parameters
         ----------
@@ -100,39 +103,43 @@ class GreedySearches:
             The search of each neighbor; ids of searches that have ended are ignored.
         X, F, CV : arrays [b, n_var], [b, M], [b]
         archive : Archive
-            What hypervolume is added to. It holds the answers already, so they are compared with
-            what it held at the call before.
+            The archive that hypervolume is added to. It holds the neighbors already, so they are
+            compared with its state at the previous call.
 
         Returns
         -------
         list of Search
-            Those that have ended with this.
+            Those that end now.
         """
         ended = []
-        ref = scaled_reference(frame)
-        front = frame.scale(self.known if archive.CV[:1] == self.known_CV else self.known[:0])
+        ref = scaled_reference(normalization)
+        front = normalization.scale(
+            self.known if archive.CV[:1] == self.known_CV else self.known[:0]
+        )
         for id_ in np.unique(ids):
             search = self.running.get(int(id_))
             if search is None:
                 continue
             rows = np.flatnonzero(ids == id_)
-            self._move(search, [X[int(row)] for row in rows], F[rows], CV[rows], frame, ref, front)
+            self._move(
+                search, [X[int(row)] for row in rows], F[rows], CV[rows], normalization, ref, front
+            )
             if search.fails >= self.patience or search.steps >= self.max_steps:
                 ended.append(self.end(search))
         self.remember(archive)
         return ended
 
     def remember(self, archive: Archive) -> None:
-        """Take the archive for what later answers are compared with."""
+        """Remember the archive for comparison with later answers."""
         self.known, self.known_CV = archive.F, float(archive.CV[0])
 
     def _move(
         self,
         search: Search,
-        X: Sequence[Any],
+        X: Sequence[Design],
         F: Floats,
         CV: Floats,
-        frame: Frame,
+        normalization: Normalization,
         ref: Floats,
         front: Floats,
     ) -> None:
@@ -141,11 +148,11 @@ class GreedySearches:
         if CV[rows[0]] > search.CV:
             return
         improved = bool(CV[rows[0]] < search.CV)
-        Z = frame.scale(F[rows])
+        Z = normalization.scale(F[rows])
         gains = contributions(Z, front, ref)
         excess = np.maximum(Z - ref, 0.0).sum(axis=1)
         best = int(np.lexsort((excess, -gains))[0])
-        outside = float(np.maximum(frame.scale(search.F) - ref, 0.0).sum())
+        outside = float(np.maximum(normalization.scale(search.F) - ref, 0.0).sum())
         if not (improved or gains[best] > 0.0 or excess[best] < outside):
             return
         row = rows[best]
@@ -158,3 +165,64 @@ class GreedySearches:
         search.gain += float(gains[best])
         search.steps += 1
         search.fails = 0
+
+
+class GreedyAlgorithm(ArchiveAlgorithm):
+    """Base of algorithms whose designs come from hypervolume-greedy searches.
+
+    Subclasses begin searches (`_start`) and learn from those that have ended (`_end`).
+    """
+
+    def __init__(
+        self,
+        *,
+        n_init: int,
+        n_neighbors: int,
+        max_steps: int,
+        archive_size: int | None,
+        **kwargs: object,
+    ) -> None:
+        super().__init__(n_init=n_init, archive_size=archive_size, **kwargs)
+        self.n_neighbors = count(type(self).__name__, "n_neighbors", n_neighbors)
+        self.max_steps = count(type(self).__name__, "max_steps", max_steps)
+
+    def _begin(self) -> None:
+        self.searches = GreedySearches(self.problem.n_obj, self.max_steps)
+
+    def _start(self) -> Population | None:
+        """Begin searches, or return designs to start searches from once they are evaluated."""
+        raise NotImplementedError
+
+    def _end(self, search: Search) -> None:
+        """Learn from a search that has ended."""
+        raise NotImplementedError
+
+    def _ask(self) -> Population:
+        for _ in range(10):
+            if len(self.searches) == 0:
+                start = self._start()
+                if start is not None:
+                    return start
+            running = list(self.searches.running.values())
+            ids = np.array([search.id for search in running])
+            X = [search.x for search in running]
+            pop = new_neighbors(self, X, ids, self.n_neighbors, "search")
+            if len(pop):
+                return pop
+            for search in running:
+                self._end(self.searches.end(search))
+        return restarts(self, self.n_neighbors)
+
+    def _answer_initial(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
+        self.normalization.update_feasible(F, CV, self.front)
+        self.searches.remember(self.front)
+
+    def _answer(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
+        self.normalization.update_feasible(F, CV, self.front)
+        ids, X = origins(pop, "search", np.int64), [ind.X for ind in pop]
+        for search in self.searches.receive(ids, X, F, CV, self.normalization, self.front):
+            self._end(search)
+
+    def _start_from_front(self, i: int) -> Search:
+        """Begin a search from the i-th archived design."""
+        return self.searches.begin(self.front.pop[i].X, self.front.F[i], float(self.front.CV[i]))

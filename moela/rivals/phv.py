@@ -1,4 +1,4 @@
-"""Pareto hypervolume (PHV): exact, and cheap for what single designs add to a front."""
+"""Exact Pareto hypervolume (PHV), and contributions of single designs to it."""
 
 from __future__ import annotations
 
@@ -6,36 +6,36 @@ import moocore
 import numpy as np
 
 from moela._arrays import Floats
-from moela.core.scaling import Frame
+from moela.core.scaling import Normalization
+from moela.quality import indicators
 
-# Without a known reference point the reference lies this far beyond the nadir, so that the ends
-# of the front count too.
+# Without a known reference point, the reference lies this far beyond the nadir, so that the ends
+# of the front count, too.
 _MARGIN = 0.1
 
 
-def scaled_reference(frame: Frame) -> Floats:
-    """Return the reference point [M] in the units of `frame.scale`.
+def scaled_reference(normalization: Normalization) -> Floats:
+    """Return the reference point [M] in the units of `normalization.scale`.
 
-    It is 1, the known reference, in each objective where the frame ends there, and a tenth beyond
-    the running nadir elsewhere.
+    It is 1, the known reference point, in each objective that is scaled by it, and a tenth beyond
+    the running nadir in the others.
     """
-    if frame.reference is None:
-        return np.full(len(frame.ideal), 1.0 + _MARGIN)
-    return np.where(frame.reference > frame.ideal, 1.0, 1.0 + _MARGIN)
+    if normalization.ref_point is None:
+        return np.full(len(normalization.ideal), 1.0 + _MARGIN)
+    return np.where(normalization.ref_point > normalization.ideal, 1.0, 1.0 + _MARGIN)
 
 
 def hypervolume(Z: Floats, ref: Floats) -> float:
-    """Volume that the rows of Z [n, M] dominate inside the box that ends at `ref` [M]."""
-    Z = Z[(ref > Z).all(axis=1)]
-    return float(moocore.hypervolume(Z, ref=ref)) if len(Z) else 0.0
+    """Return the volume dominated by the rows of Z [n, M] inside the box bounded by `ref` [M]."""
+    return indicators.hypervolume(Z, ref, exact=True)
 
 
 def contributions(Z: Floats, front: Floats, ref: Floats) -> Floats:
-    """Hypervolume that each row of Z would add to a front, each on its own.
+    """Return the hypervolume that each row of Z would add to a front on its own.
 
-    What a point adds is the box between it and the reference, less what the front dominates
-    there. So only the front limited to that box is measured, and most of its points become
-    dominated when they are limited: exact, and many times cheaper than two hypervolumes
+    A point adds the box between itself and the reference point, less the part of it that the front
+    dominates. Only the front limited to that box is measured, and most of its points become
+    dominated when they are limited. This is exact, and many times cheaper than two hypervolumes
     (Bradstreet, While and Barone 2008; IEEE TEC 12(6), 714-723).
 
     Parameters
@@ -43,9 +43,9 @@ def contributions(Z: Floats, front: Floats, ref: Floats) -> Floats:
     Z : float array, [b, M]
         Points to judge, minimized.
     front : float array, [n, M]
-        Any points; dominated ones do no harm.
+        Any points, which may be dominated.
     ref : float array, [M]
-        Points that are not below it in each objective add nothing.
+        Reference point; points that are not below it in each objective add nothing.
 
     Returns
     -------

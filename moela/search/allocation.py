@@ -1,4 +1,4 @@
-"""Whose turn it is: shares of the evaluations, which follow what has paid off so far."""
+"""Allocation of evaluations to the parts of an algorithm, by what each has gained so far."""
 
 from __future__ import annotations
 
@@ -6,27 +6,26 @@ from collections.abc import Mapping
 
 import numpy as np
 
-# An evaluation counts for half of what it did some 70 evaluations of the same part ago.
+# An evaluation counts half as much as one of the same part about 70 evaluations later.
 _FADE = 0.99
-# Evaluations to see of every part before any share moves, and how far one may.
-_MIN_SEEN = 50.0
+# Evaluations of every part before any share moves, and limits of the factor on a share.
+_MIN_SPENT = 50.0
 _LEAST, _MOST = 0.1, 10.0
 
 
-class Turns:
+class Allocation:
     """Shares evaluations out among the parts of an algorithm.
 
-    Each part has a base share. Where shares adapt, it is multiplied by how much hypervolume an
-    evaluation of that part has lately brought, relative to the mean over the parts, between a tenth
-    and ten times. A part that has been handed its share waits until the others have theirs (stride
-    scheduling, Waldspurger and Weihl 1995).
+    Each part has a base share. If the shares adapt, it is multiplied by the hypervolume gained per
+    recent evaluation of that part relative to the mean over the parts, clipped to [0.1, 10]. The
+    part that is furthest behind its share is next (stride scheduling, Waldspurger and Weihl 1995).
 
     Parameters
     ----------
     base : dict of float by part
-        Relative shares; parts with none, or zero, get no turn.
+        Relative shares; parts without a share, or with zero, get no evaluations.
     adapt : bool
-        Whether the shares follow the gains, or stay.
+        Whether the shares follow the gains.
     """
 
     def __init__(self, base: Mapping[str, float], *, adapt: bool) -> None:
@@ -35,36 +34,36 @@ class Turns:
         self.adapt = adapt
         self._passed = dict.fromkeys(self.base, 0.0)
         self._gain = dict.fromkeys(self.base, 0.0)
-        self._seen = dict.fromkeys(self.base, 0.0)
+        self._spent = dict.fromkeys(self.base, 0.0)
 
     @property
     def shares(self) -> dict[str, float]:
-        """The shares now, by part; they sum to 1."""
-        if not self.adapt or min(self._seen.values()) < _MIN_SEEN:
+        """The current shares by part; they sum to 1."""
+        if not self.adapt or min(self._spent.values()) < _MIN_SPENT:
             return self.base
-        rate = {part: self._gain[part] / self._seen[part] for part in self.base}
+        rate = {part: self._gain[part] / self._spent[part] for part in self.base}
         mean = sum(self.base[part] * rate[part] for part in self.base)
         if mean <= 0.0:
             return self.base
-        moved = {
+        adapted = {
             part: self.base[part] * float(np.clip(rate[part] / mean, _LEAST, _MOST))
             for part in self.base
         }
-        total = sum(moved.values())
-        return {part: share / total for part, share in moved.items()}
+        total = sum(adapted.values())
+        return {part: share / total for part, share in adapted.items()}
 
-    def next(self) -> str:
+    def next_part(self) -> str:
         """Return the part that is furthest behind its share."""
         return min(self._passed, key=lambda part: self._passed[part])
 
-    def asked(self, part: str, n: int) -> None:
-        """Count n evaluations handed to a part."""
+    def charge(self, part: str, n: int) -> None:
+        """Count n evaluations requested by a part."""
         if part in self.base:
             self._passed[part] += n / self.shares[part]
 
-    def paid(self, part: str, n: int, gain: float) -> None:
-        """Learn that n evaluations of a part have brought so much hypervolume."""
+    def reward(self, part: str, n: int, gain: float) -> None:
+        """Add the hypervolume that n evaluations of a part have gained."""
         if part in self.base and n:
             fade = _FADE**n
             self._gain[part] = fade * self._gain[part] + gain
-            self._seen[part] = fade * self._seen[part] + n
+            self._spent[part] = fade * self._spent[part] + n

@@ -1,31 +1,27 @@
-"""Evolution over decomposed sub-problems: who the parents are, and where children go."""
+"""Evolution over decomposed sub-problems: mating, preselection and replacement."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 from pymoo.core.population import Population
-from pymoo.core.problem import Problem
 
-from moela._arrays import Floats, Ints, rows
+from moela._arrays import Bools, Floats, Ints, rows
 from moela.core.archive import Archive
+from moela.core.context import SearchContext
 from moela.core.decomposition import Subproblems
-from moela.core.duplicates import Seen
-from moela.core.operators import Operators
-from moela.core.scaling import Frame, scalarize
-from moela.search.operator_selection import Credit
-from moela.search.preselection import EVOLVED, MADE, PICKED, Assistance
+from moela.core.origin import asked_by, origins, set_origin
+from moela.core.scaling import Normalization
+from moela.search.operator_selection import OperatorSelection
+from moela.search.preselection import BEST, EVOLVED, PLAIN, Preselection
 from moela.search.real_mating import RealMating
 
 # Share of real-valued children whose parents are archived designs close to each other.
 _PROB_ARCHIVE = 0.3
 _N_CLOSE = 20
-# Members that a child may replace (Li and Zhang 2009).
+# Number of members that a child may replace (Li and Zhang 2009).
 _N_REPLACED = 2
 # Share of the archived designs of other parts that may replace members. Searches descend much
-# faster than evolution, and if all that they find came in, their few lines would soon be all.
+# faster than evolution, and if all of their designs did, few lines of descent would be left.
 _PROB_TAKEN = 0.2
 
 
@@ -34,271 +30,244 @@ class Evolution:
 
     A child may replace members near the sub-problem that it suits best, and only these (Wang et al.
     2014, "A replacement strategy for balancing convergence and diversity in MOEA/D", CEC), so that
-    one good design cannot take over everything. So may some of what other parts have found.
+    one good design cannot take over everything. So may some designs of the other parts.
 
-    Where designs break constraints, a second set of members ignores them. Half of the parents, more
-    where that pays, come from there, so that evolution crosses infeasible ground that feasibility
-    first would keep it out of (cf. Tian et al. 2021, "A coevolutionary framework for constrained
-    multi-objective optimization problems", IEEE TEVC 25(1)). Real variables without operators of
-    the user's own are mated by `RealMating`, where a learned model may help to choose the children
-    that are evaluated.
+    If designs violate constraints, a second set of members ignores the constraints. Half of the
+    parents, and more if that pays, come from it, so that evolution crosses infeasible regions that
+    feasibility first would keep it out of (cf. Tian et al. 2021, "A coevolutionary framework for
+    constrained multi-objective optimization problems", IEEE TEVC 25(1)). Real variables with
+    default operators are mated by `RealMating`, where a surrogate may choose the offspring.
 
     Parameters
     ----------
-    problem, operators, seen
-        What is searched, its operators, and the designs asked for so far.
+    context : SearchContext
     subproblems : Subproblems
     prob_neighbor_mating : float
-        Probability that parents come from a neighborhood rather than from everywhere.
-    assistance : Assistance or None
-        What chooses children of real variables; None evaluates every child.
+        Probability that parents come from a neighborhood rather than from all members.
+    preselection : Preselection or None
+        Chooses offspring of real variables; None evaluates every child.
+
+    Attributes
+    ----------
+    relaxed : Subproblems or None
+        The members that ignore constraints; None if no design has violated any.
+    sources : OperatorSelection
+        Selects the members that parents come from: 0 for `subproblems`, 1 for `relaxed`.
     """
 
     def __init__(
         self,
-        problem: Problem,
-        operators: Operators,
-        seen: Seen,
+        context: SearchContext,
         subproblems: Subproblems,
         prob_neighbor_mating: float,
-        assistance: Assistance | None = None,
+        preselection: Preselection | None = None,
     ) -> None:
-        self.problem, self.operators, self.seen = problem, operators, seen
+        self.context = context
         self.subproblems = subproblems
         self.prob_neighbor_mating = prob_neighbor_mating
         self.relaxed: Subproblems | None = None
-        self.sources = Credit([0.5, 0.5], floor=0.1)
-        self.mating = RealMating() if operators.default_real else None
-        self.assistance = assistance if self.mating is not None else None
+        self.sources = OperatorSelection([0.5, 0.5], p_min=0.1)
+        self.mating = RealMating() if context.operators.default_real else None
+        self.preselection = preselection if self.mating is not None else None
 
-    def populate(self, pop: Population, F: Floats, CV: Floats, frame: Frame) -> None:
-        """Give each sub-problem a design of the first ones, one to one."""
-        self.subproblems.populate(pop, F, CV, frame, deal=True)
+    def populate(self, pop: Population, F: Floats, CV: Floats) -> None:
+        """Assign designs to the sub-problems, one to one as far as possible."""
+        normalization = self.context.normalization
+        self.subproblems.populate(pop, F, CV, normalization, one_to_one=True)
         if CV.max() > 0.0:
             self.relaxed = self.subproblems.twin()
-            self.relaxed.populate(pop, F, np.zeros(len(F)), frame, deal=True)
+            self.relaxed.populate(pop, F, np.zeros(len(F)), normalization, one_to_one=True)
 
     # ---------------------------------------------------------------------------------- asking
 
-    def children(
-        self, size: int, front: Archive, frame: Frame, random_state: np.random.Generator
-    ) -> Population:
-        """Make up to `size` children, unevaluated, with their `home`, and how they were made.
+    def children(self, size: int, front: Archive) -> Population:
+        """Make up to `size` unevaluated children, with the way they were made on their origins.
 
-        Designs asked for before are made again, but not for ever, since small spaces run out; if
-        there is nothing new, what was made last comes back.
+        Duplicates are made again, but only a few times, since small spaces run out; if there is
+        nothing new, the last children are returned.
         """
         pop = Population.empty()
         size = min(size, len(self.subproblems))
         for _ in range(3):
-            home = random_state.permutation(len(self.subproblems))[: size - len(pop)]
-            made = self._make(home, front, frame, random_state)
-            new = self.seen.claim(made.get("X"))
+            order = self.context.random_state.permutation(len(self.subproblems))
+            made = self._make(order[: size - len(pop)], front)
+            new = self.context.duplicates.claim(made.get("X"))
             pop = Population.merge(pop, made[new])
             if len(pop) >= size:
                 break
         return pop if len(pop) else made
 
-    def _make(
-        self, home: Ints, front: Archive, frame: Frame, random_state: np.random.Generator
-    ) -> Population:
-        """Make a child of each of these homes, with the help of a surrogate where that pays."""
-        if self.assistance is None or not self.assistance.ready:
-            return self._breed(home, 1, front, frame, random_state)
-        chosen = self.assistance.draw(len(home), random_state)
-        evolved, left = self._evolved(home[chosen == EVOLVED], frame, random_state)
-        picked = self._picked(home[chosen == PICKED], front, frame, random_state)
-        plain = np.concatenate([home[chosen == MADE], left])
-        made = Population.empty()
-        if len(plain):
-            made = self._breed(plain, 1, front, frame, random_state)
-        for way, pop in ((MADE, made), (PICKED, picked), (EVOLVED, evolved)):
-            pop.set(chosen=way, screened=way != MADE)
-        return Population.merge(Population.merge(made, picked), evolved)
+    def _make(self, subproblems: Ints, front: Archive) -> Population:
+        """Make a child for each of these sub-problems, with preselection if that is ready."""
+        if self.preselection is None or not self.preselection.ready:
+            return self._mate(subproblems, 1, front)
+        strategy = self.preselection.draw(len(subproblems), self.context.random_state)
+        evolved, unchanged = self._evolved(subproblems[strategy == EVOLVED])
+        best = self._best(subproblems[strategy == BEST], front)
+        rest = np.concatenate([subproblems[strategy == PLAIN], unchanged])
+        plain = self._mate(rest, 1, front) if len(rest) else Population.empty()
+        for number, pop in ((PLAIN, plain), (BEST, best), (EVOLVED, evolved)):
+            set_origin(pop, preselection=number, chosen_by_model=number != PLAIN)
+        return Population.merge(Population.merge(plain, best), evolved)
 
-    def _evolved(
-        self, home: Ints, frame: Frame, random_state: np.random.Generator
-    ) -> tuple[Population, Ints]:
-        """Return what members of these homes become on the surrogate, and homes where nothing did.
+    def _evolved(self, subproblems: Ints) -> tuple[Population, Ints]:
+        """Return the members evolved on the surrogate, and sub-problems where nothing changed.
 
-        Members that ignore constraints stay out of that.
+        Members that ignore constraints take no part in this.
         """
-        if len(home) == 0:
-            return Population.empty(), home
-        assert self.assistance is not None
+        if len(subproblems) == 0:
+            return Population.empty(), subproblems
+        assert self.preselection is not None
         assert self.mating is not None
-        bounds = self.problem.xl, self.problem.xu
-        X, way, changed = self.assistance.evolve(
-            self.subproblems, self.mating, bounds, frame, random_state
-        )
-        at = home[changed[home]]
-        made = self.operators.repair(
-            self.problem, Population.new("X", X[at]), random_state=random_state
-        )
-        made.set(home=at, source=0, way=way[at])
-        return made, home[~changed[home]]
+        X, operator, changed = self.preselection.evolve(self.subproblems, self.mating, self.context)
+        at = subproblems[changed[subproblems]]
+        pop = self.context.repaired(X[at])
+        set_origin(pop, subproblem=at, mating_operator=operator[at])
+        return pop, subproblems[~changed[subproblems]]
 
-    def _picked(
-        self, home: Ints, front: Archive, frame: Frame, random_state: np.random.Generator
-    ) -> Population:
-        """Make many children of each of these homes; return the most promising of each."""
-        if len(home) == 0:
+    def _best(self, subproblems: Ints, front: Archive) -> Population:
+        """Make many children for each of these sub-problems; return the best predicted of each."""
+        if len(subproblems) == 0:
             return Population.empty()
-        assert self.assistance is not None
-        n_each = self.assistance.n_each
-        near = home.repeat(n_each)
-        made = self._breed(near, n_each, front, frame, random_state)
-        F, CV = self.assistance.surrogate.predict(rows([ind.X for ind in made]).astype(float))
-        frame = frame.reaching(F)
-        gain = _lowered(self.subproblems, F, near, frame).max(axis=1)
+        assert self.preselection is not None
+        n_each = self.preselection.n_each
+        repeated = subproblems.repeat(n_each)
+        pop = self._mate(repeated, n_each, front)
+        surrogate = self.preselection.surrogate
+        F, CV = surrogate.predict(rows([ind.X for ind in pop]).astype(float))
+        normalization = self.context.normalization.with_ideal_of(F)
+        gain = _reductions(self.subproblems, F, repeated, normalization).max(axis=1)
         if self.relaxed is not None:
-            free = made.get("source") == 1
+            free = origins(pop, "ignores_constraints", bool)
             CV[free] = 0.0
-            gain[free] = _lowered(self.relaxed, F[free], near[free], frame).max(axis=1)
-        shape = len(home), n_each
-        return made[self.assistance.pick(gain.reshape(shape), CV.reshape(shape))]
+            gain[free] = _reductions(self.relaxed, F[free], repeated[free], normalization).max(
+                axis=1
+            )
+        shape = len(subproblems), n_each
+        return pop[self.preselection.pick(gain.reshape(shape), CV.reshape(shape))]
 
-    def _breed(
-        self,
-        home: Ints,
-        n_each: int,
-        front: Archive,
-        frame: Frame,
-        random_state: np.random.Generator,
-    ) -> Population:
-        """Make a child of each of these homes [b]; `n_each` in a row are made in the same way."""
-        rng, sub = random_state, self.subproblems
-        n_parents = self.operators.n_parents if self.mating is None else 1 + RealMating.n_parents
-        parents, _ = sub.parents(home, n_parents, self.prob_neighbor_mating, rng)
+    def _mate(self, subproblems: Ints, n_each: int, front: Archive) -> Population:
+        """Make a child for each of these [b]; `n_each` in a row use the same mating operator."""
+        rng, sub, n = self.context.random_state, self.subproblems, len(subproblems)
+        n_parents = self.context.operators.n_parents
+        if self.mating is not None:
+            n_parents = 1 + RealMating.n_partners
+        parents, _ = sub.parents(subproblems, n_parents, self.prob_neighbor_mating, rng)
         members = sub.pop
-        source = np.zeros(len(home), dtype=np.int64)
+        source = np.zeros(n, dtype=np.int64)
         if self.relaxed is not None:
-            source = (rng.random(len(home)) < self.sources.probabilities[1]).astype(np.int64)
+            source = (rng.random(n) < self.sources.probabilities[1]).astype(np.int64)
             members = Population.merge(members, self.relaxed.pop)
             parents = parents + len(sub) * source[:, None]
         if self.mating is None:
-            made = self.operators.children(self.problem, members, parents, rng)
-            way = np.full(len(home), -1)
+            pop = self.context.children(members, parents)
+            operator = np.full(n, -1)
         else:
             X = rows([ind.X for ind in members]).astype(float)
-            base, partners = X[home + len(sub) * source], X[parents[:, 1:]]
+            base, partners = X[subproblems + len(sub) * source], X[parents[:, 1:]]
             if len(front) > _N_CLOSE:
-                kin = (rng.random(len(home)) < _PROB_ARCHIVE) & (source == 0)
-                if kin.any():
-                    found = self._kin(home[kin], front, frame, rng)
-                    base[kin], partners[kin] = found[:, 0], found[:, 1:]
-            children, way = self.mating.children(
-                base, partners, self.problem.xl, self.problem.xu, rng, n_each
+                archived = (rng.random(n) < _PROB_ARCHIVE) & (source == 0)
+                if archived.any():
+                    group = self._close_in_archive(int(archived.sum()), front)
+                    base[archived], partners[archived] = group[:, 0], group[:, 1:]
+            problem = self.context.problem
+            children, operator = self.mating.children(
+                base, partners, problem.xl, problem.xu, rng, n_each
             )
-            made = self.operators.repair(
-                self.problem, Population.new("X", children), random_state=rng
-            )
-        made.set(home=home, source=source, way=way)
-        return made
+            pop = self.context.repaired(children)
+        set_origin(
+            pop,
+            subproblem=subproblems,
+            ignores_constraints=source == 1,
+            mating_operator=operator,
+        )
+        return pop
 
-    def _kin(
-        self, home: Ints, front: Archive, frame: Frame, random_state: np.random.Generator
-    ) -> Floats:
-        """Choose archived designs for these homes, each with three that lie close to it.
+    def _close_in_archive(self, n: int, front: Archive) -> Floats:
+        """Choose n archived designs, each with partners among those closest to it.
 
         Returns
         -------
-        float array, [b, 4, n_var]
+        float array, [n, 4, n_var]
         """
-        rng = random_state
-        Z = frame.scale(front.F)
-        one = rng.integers(len(front), size=len(home))
-        apart = ((Z[one][:, None] - Z[None]) ** 2).sum(axis=2)
-        close = np.argpartition(apart, _N_CLOSE, axis=1)[:, :_N_CLOSE]
-        other = close[
-            np.arange(len(home))[:, None],
-            rng.integers(0, _N_CLOSE, (len(home), RealMating.n_parents)),
-        ]
-        chosen = np.column_stack([one, other])
-        X = rows([ind.X for ind in front.pop[chosen.ravel()]]).astype(float)
-        return X.reshape(*chosen.shape, -1)
+        rng = self.context.random_state
+        Z = self.context.normalization.scale(front.F)
+        base = rng.integers(len(front), size=n)
+        distance = ((Z[base][:, None] - Z[None]) ** 2).sum(axis=2)
+        close = np.argpartition(distance, _N_CLOSE, axis=1)[:, :_N_CLOSE]
+        columns = rng.integers(0, _N_CLOSE, (n, RealMating.n_partners))
+        group = np.column_stack([base, close[np.arange(n)[:, None], columns]])
+        X = rows([ind.X for ind in front.pop[group.ravel()]]).astype(float)
+        return X.reshape(*group.shape, -1)
 
     # --------------------------------------------------------------------------------- answers
 
-    def answer(
-        self,
-        pop: Population,
-        F: Floats,
-        CV: Floats,
-        accepted: NDArray[np.bool_],
-        frame: Frame,
-        random_state: np.random.Generator,
-    ) -> None:
+    def answer(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
         """Let evaluated designs [b] replace members near the sub-problem that they suit best."""
-        sub = self.subproblems
-        child = np.array([ind.data.get("part") == "evolution" for ind in pop], dtype=bool)
-        taken = child | (accepted & (random_state.random(len(F)) < _PROB_TAKEN))
+        sub, context = self.subproblems, self.context
+        child = asked_by(pop, "evolution")
+        taken = child | (accepted & (context.random_state.random(len(F)) < _PROB_TAKEN))
         if self.relaxed is None and CV.max() > 0.0:
             self.relaxed = sub.twin()
-            self.relaxed.populate(sub.pop, sub.F, np.zeros(len(sub)), frame)
+            self.relaxed.populate(sub.pop, sub.F, np.zeros(len(sub)), context.normalization)
         if child.any():
-            self._learn(pop, F, CV, accepted, child, frame)
+            self._learn(pop[child], F[child], CV[child], accepted[child])
         if not taken.any():
             return
         pop, F, CV = pop[taken], F[taken], CV[taken]
-        suits = scalarize(frame.scale(F)[:, None], sub.W, sub.by).argmin(axis=1)
-        near = np.ones(len(F), dtype=bool)
-        sub.replace(pop, F, CV, suits, near, frame, random_state, n_max=_N_REPLACED)
-        if self.relaxed is not None:
-            none = np.zeros(len(F))
-            self.relaxed.replace(pop, F, none, suits, near, frame, random_state, n_max=_N_REPLACED)
+        suits = context.normalization.scalarize(F[:, None], sub.W, sub.by).argmin(axis=1)
+        local = np.ones(len(F), dtype=bool)
+        for members, violation in ((sub, CV), (self.relaxed, np.zeros(len(F)))):
+            if members is not None:
+                members.replace(
+                    pop, F, violation, suits, local, context.normalization, context.random_state,
+                    n_max=_N_REPLACED,
+                )  # fmt: skip
 
-    def _learn(
-        self,
-        pop: Population,
-        F: Floats,
-        CV: Floats,
-        accepted: NDArray[np.bool_],
-        child: NDArray[np.bool_],
-        frame: Frame,
-    ) -> None:
-        homes = _riding(pop, "home", child, 0)
-        source = _riding(pop, "source", child, 0)
+    def _learn(self, children: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
+        """Reward the sources, mating operators and strategies of evaluated children [b]."""
+        normalization = self.context.normalization
+        subproblems = origins(children, "subproblem", np.int64)
+        source = origins(children, "ignores_constraints", np.int64)
         if self.relaxed is not None:
-            self.sources.add(source[child], accepted[child].astype(float))
+            self.sources.update(source, accepted.astype(float))
         if self.mating is None:
             return
-        reward = improvement(self.subproblems, F, CV, homes, frame)
+        reward = improvement(self.subproblems, F, CV, subproblems, normalization)
         if self.relaxed is not None:
-            free = improvement(self.relaxed, F, np.zeros(len(F)), homes, frame)
+            free = improvement(self.relaxed, F, np.zeros(len(F)), subproblems, normalization)
             reward = np.where(source == 1, np.maximum(reward, free), reward)
-        way = _riding(pop, "way", child, -1)
-        self.mating.credit.add(way[child], reward[child])
-        if self.assistance is not None:
-            told = child & np.array([ind.data.get("chosen") is not None for ind in pop])
-            self.assistance.learn(_riding(pop, "chosen", told, 0)[told], reward[told])
+        operator = origins(children, "mating_operator", np.int64)
+        self.mating.selection.update(operator, reward)
+        if self.preselection is not None:
+            strategy = origins(children, "preselection", np.int64)
+            chosen = strategy >= 0
+            self.preselection.learn(strategy[chosen], reward[chosen])
 
 
-def improvement(sub: Subproblems, F: Floats, CV: Floats, homes: Ints, frame: Frame) -> Floats:
-    """Say by how much each design improves on the member near its home that it improves most.
+def improvement(
+    sub: Subproblems, F: Floats, CV: Floats, subproblems: Ints, normalization: Normalization
+) -> Floats:
+    """Return the largest relative improvement by each design on a member near its sub-problem.
 
     Returns
     -------
     float array, [b]
-        Share of the scalarized value that it takes away, or of the violation where the member is
+        Relative reduction of the scalarized value, or of the violation if the member is
         infeasible; in [0, 1].
     """
-    broken = sub.CV[sub.B[homes]]
-    less = _lowered(sub, F, homes, frame)
-    mended = (broken - CV[:, None]) / np.maximum(broken, 1e-12)
-    share = np.where(broken > 0, mended, np.where(CV[:, None] > 0, 0.0, less))
+    violation = sub.CV[sub.B[subproblems]]
+    of_value = _reductions(sub, F, subproblems, normalization)
+    of_violation = (violation - CV[:, None]) / np.maximum(violation, 1e-12)
+    share = np.where(violation > 0, of_violation, np.where(CV[:, None] > 0, 0.0, of_value))
     return np.asarray(np.clip(share, 0.0, 1.0).max(axis=1))
 
 
-def _lowered(sub: Subproblems, F: Floats, homes: Ints, frame: Frame) -> Floats:
-    """Say what share of the value of each member near its home each design takes away, [b, T]."""
-    near = sub.B[homes]
-    theirs = scalarize(frame.scale(sub.F)[near], sub.W[near], sub.by)
-    mine = scalarize(frame.scale(F)[:, None], sub.W[near], sub.by)
-    return np.asarray((theirs - mine) / np.maximum(np.abs(theirs), 1e-9))
-
-
-def _riding(pop: Population, name: str, where: NDArray[np.bool_], default: int) -> Any:
-    out = np.full(len(pop), default, dtype=np.int64)
-    out[where] = [ind.data.get(name) for ind in pop[where]]
-    return out
+def _reductions(
+    sub: Subproblems, F: Floats, subproblems: Ints, normalization: Normalization
+) -> Floats:
+    """Return the relative reductions of the value of each neighboring member by each design."""
+    near = sub.B[subproblems]
+    members = normalization.scalarize(sub.F[near], sub.W[near], sub.by)
+    designs = normalization.scalarize(F[:, None], sub.W[near], sub.by)
+    return np.asarray((members - designs) / np.maximum(np.abs(members), 1e-9))

@@ -1,4 +1,4 @@
-"""Adaptive operator selection: how often each operator is used, by its rewards."""
+"""Adaptive operator selection by probability matching."""
 
 from __future__ import annotations
 
@@ -8,32 +8,43 @@ import numpy as np
 
 from moela._arrays import Floats, Ints
 
+# So that no operator has probability zero if the least probability is zero.
+_LEAST_QUALITY = 1e-4
 
-class Credit:
-    """How well each of several ways has paid, and how often to take each.
+
+class OperatorSelection:
+    """Chooses among operators with probabilities proportional to their recent rewards.
+
+    Probability matching (Thierens 2005, "An adaptive pursuit strategy for allocating operator
+    probabilities", GECCO): an operator's quality is a running mean of its rewards, and its
+    probability is ``p_min + (1 - n * p_min) * quality / sum(qualities)``.
 
     Parameters
     ----------
-    mean : sequence of float
-        For each way, what is expected of it before it has been tried, in [0, 1].
-    floor : float
-        Least probability of each, so that one that did not pay is tried again.
+    quality : sequence of float
+        Initial quality of each of n operators, in [0, 1].
+    p_min : float
+        Least probability of an operator, so that one without rewards is tried again.
     rate : float
-        Weight of the newest reward in the running means.
+        Adaptation rate: weight of the newest reward in the running mean.
     """
 
-    def __init__(self, mean: Sequence[float], floor: float, rate: float = 0.02) -> None:
-        self.floor, self.rate = floor, rate
-        self.mean: Floats = np.array(mean, dtype=float)
+    def __init__(self, quality: Sequence[float], p_min: float, rate: float = 0.02) -> None:
+        self.p_min, self.rate = p_min, rate
+        self.quality: Floats = np.array(quality, dtype=float)
 
     @property
     def probabilities(self) -> Floats:
-        """Probability of each way, [n]."""
-        n = len(self.mean)
-        return self.floor + (1.0 - n * self.floor) * self.mean / self.mean.sum()
+        """Probability of each operator, [n]."""
+        n = len(self.quality)
+        return self.p_min + (1.0 - n * self.p_min) * self.quality / self.quality.sum()
 
-    def add(self, ways: Ints, rewards: Floats) -> None:
-        """Learn what was paid, rewards [b] in [0, 1], for the ways taken [b]."""
-        for way, reward in zip(ways.tolist(), rewards.tolist(), strict=True):
-            mean = self.mean[way] + self.rate * (reward - self.mean[way])
-            self.mean[way] = max(mean, 1e-4)
+    def draw(self, n: int, random_state: np.random.Generator) -> Ints:
+        """Draw n operators, as indices [n]."""
+        return random_state.choice(len(self.quality), n, p=self.probabilities)
+
+    def update(self, operators: Ints, rewards: Floats) -> None:
+        """Update the qualities with the rewards [b], in [0, 1], of operators [b] used."""
+        for operator, reward in zip(operators.tolist(), rewards.tolist(), strict=True):
+            quality = self.quality[operator] + self.rate * (reward - self.quality[operator])
+            self.quality[operator] = max(quality, _LEAST_QUALITY)

@@ -1,20 +1,21 @@
-"""MOELA as released with the paper, for comparison: fixed scaling, clusters, a forest of visits."""
+"""MOELA as released with the paper, for comparison."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from pymoo.core.population import Population
 from sklearn.cluster import KMeans
 from sklearn.ensemble import RandomForestRegressor
 
-from moela._arrays import Bools, Floats, rows
-from moela._checks import require
+from moela._arrays import Bools, Floats, Ints, rows
+from moela._checks import count
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.core.decomposition import Subproblems, random_weights
-from moela.core.scaling import Frame, scalarize
+from moela.core.origin import asked_by, origins, set_origin
+from moela.core.scaling import Normalization
 from moela.learning.features import encode
 from moela.search.local_search import LocalSearches
 
@@ -25,18 +26,18 @@ _STARTS_PER_CLUSTER = 2
 class PublishedMOELA(ArchiveAlgorithm):
     """The algorithm released with arXiv 2303.06169, setting by setting.
 
-    A generation is an evolution step, four children for each of 50 sub-problems under a Chebyshev
-    scalarization with fixed bounds, then greedy searches on the weighted sum. In the first 11
-    generations two random members of each of 6 k-means clusters of the weights start one; later,
-    of each cluster, the member whose predicted end is lowest. The prediction is a random forest's,
-    refitted every generation on every design that a search has visited, labeled with the best
-    value that its search reached.
+    A generation is an evolution step, with four children for each of 50 sub-problems under a
+    Chebyshev scalarization with fixed bounds, followed by greedy searches on the weighted sum. In
+    the first 11 generations, searches start from two random members of each of 6 k-means clusters
+    of the weights; later, from the member of each cluster with the lowest predicted end. A random
+    forest predicts it, refitted every generation on every design that a search has visited, with
+    the best value that the search reached as the target.
 
-    Three things differ from the release. Children and searches advance in batches, so that their
+    Four things differ from the release. Children and searches advance in batches, so that their
     evaluations can run in parallel. Crossover and moves are the problem's own operators. The
-    forest sees the problem's `features(X)`, or its variables, where the release flattens a 64 x 64
-    adjacency matrix. The front that comes back is that of everything evaluated; the release
-    reports its 50 members, which are `algorithm.subproblems.pop`.
+    inputs of the forest are the problem's `features(X)`, or its variables; the release flattens a
+    64 x 64 adjacency matrix. The result is the front of all evaluated designs; the release reports
+    its 50 members, which are `algorithm.subproblems.pop`.
 
     Parameters
     ----------
@@ -45,17 +46,17 @@ class PublishedMOELA(ArchiveAlgorithm):
     prob_neighbor_mating : float
         0.9 as released.
     n_children : int
-        Children a sub-problem and generation; 4 as released.
+        Children per sub-problem and generation; 4 as released.
     patience, max_gains : int
         Failures in a row, and improvements, that end a search; both 15 as released.
     n_random_generations : int
         Generations before the forest picks starts; 11 as released.
     bounds : tuple of arrays [M], optional
-        Fixed (lower, upper) bounds of the objectives. The release has constants for its platform;
-        here the default is zero and the problem's `ref_point`, or the range of the first designs
-        where there is none.
+        Fixed (lower, upper) bounds of the objectives. The release has constants for its platform.
+        Default: zero and the problem's `ref_point`, or the range of the initial designs if there
+        is none.
     **kwargs
-        Of `ArchiveAlgorithm`: sampling, crossover, mutation, repair, and pymoo's.
+        `sampling`, `crossover`, `mutation`, `repair`, and the parameters of pymoo's `Algorithm`.
 
     References
     ----------
@@ -79,9 +80,10 @@ class PublishedMOELA(ArchiveAlgorithm):
         bounds: tuple[ArrayLike, ArrayLike] | None = None,
         **kwargs: Any,
     ) -> None:
-        require("PublishedMOELA", "n_subproblems", n_subproblems, n_subproblems >= _N_CLUSTERS,
-                f"at least {_N_CLUSTERS}, one member a cluster")  # fmt: skip
-        require("PublishedMOELA", "n_children", n_children, n_children >= 1, "at least 1")
+        n_subproblems = count(
+            "PublishedMOELA", "n_subproblems", n_subproblems, at_least=_N_CLUSTERS
+        )
+        count("PublishedMOELA", "n_children", n_children)
         super().__init__(n_init=n_subproblems, **kwargs)
         self.n_subproblems = n_subproblems
         self.n_neighbors = n_neighbors
@@ -104,21 +106,20 @@ class PublishedMOELA(ArchiveAlgorithm):
         self.generation = 0
         self.children_left = 0
         self.searches_due = False
-        # By search: its sub-problem, and what the forest is told about the designs it visited.
-        self.home: dict[int, int] = {}
+        # By search id: its sub-problem, and the inputs of the forest for the designs it visited.
+        self.subproblem_of: dict[int, int] = {}
         self.visited: dict[int, list[Floats]] = {}
-        self.rows: list[Floats] = []
-        self.labels: list[float] = []
+        self.inputs: list[Floats] = []
+        self.targets: list[float] = []
         self.forest: RandomForestRegressor | None = None
 
-    def _frame(self, F: Floats) -> Frame:
-        m = self.problem.n_obj
+    def _fixed_bounds(self, F: Floats) -> tuple[ArrayLike, ArrayLike]:
         if self.bounds is not None:
-            return Frame(m, bounds=self.bounds)
-        reference = getattr(self.problem, "ref_point", None)
-        if reference is not None:
-            return Frame(m, bounds=(np.zeros(m), reference))
-        return Frame(m, bounds=(F.min(axis=0), F.max(axis=0)))
+            return self.bounds
+        ref_point = getattr(self.problem, "ref_point", None)
+        if ref_point is not None:
+            return np.zeros(self.problem.n_obj), ref_point
+        return F.min(axis=0), F.max(axis=0)
 
     # ---------------------------------------------------------------------------------- asking
 
@@ -129,26 +130,14 @@ class PublishedMOELA(ArchiveAlgorithm):
         if self.children_left > 0:
             self.children_left -= 1
             self.searches_due = self.children_left == 0
-            return self._children()
+            order = self.random_state.permutation(len(self.subproblems))
+            return self.subproblems.children(order, self.prob_neighbor_mating, self.context)
         if self.searches_due:
             self.searches_due = False
             self._start_searches()
-        X = self.operators.neighbors(
-            self.problem, self.searches.X, 1, self.random_state, self.searches.step
-        )
+        X = self.context.neighbors(self.searches.X, 1, self.searches.step)
         pop = Population.new("X", X[:, 0])
-        pop.set(part="search", search=self.searches.ids)
-        return pop
-
-    def _children(self) -> Population:
-        homes = self.random_state.permutation(len(self.subproblems))
-        parents, local = self.subproblems.parents(
-            homes, self.operators.n_parents, self.prob_neighbor_mating, self.random_state
-        )
-        pop = self.operators.children(
-            self.problem, self.subproblems.pop, parents, self.random_state
-        )
-        pop.set(part="evolution", home=homes, local=local)
+        set_origin(pop, part="search", search=self.searches.ids)
         return pop
 
     def _start_searches(self) -> None:
@@ -164,77 +153,71 @@ class PublishedMOELA(ArchiveAlgorithm):
             else:
                 picks.append(int(members[predicted[members].argmin()]))
         index = np.array(picks)
-        features = self._describe(sub.pop[index], sub.F[index], sub.W[index])
-        ids = self.searches.begin(
-            sub.pop[index], sub.F[index], sub.CV[index], sub.W[index], features
-        )
-        for search, home, row in zip(ids.tolist(), picks, features, strict=True):
-            self.home[search] = home
+        inputs = self._inputs(sub.pop[index], sub.F[index], sub.W[index])
+        ids = self.searches.begin(sub.pop[index], sub.F[index], sub.CV[index], sub.W[index], inputs)
+        for search, subproblem, row in zip(ids.tolist(), picks, inputs, strict=True):
+            self.subproblem_of[search] = subproblem
             self.visited[search] = [row]
 
-    def _predict(self, index: NDArray[np.int64]) -> Floats:
+    def _predict(self, index: Ints) -> Floats:
         sub = self.subproblems
         assert self.forest is not None
-        return np.asarray(
-            self.forest.predict(self._describe(sub.pop[index], sub.F[index], sub.W[index]))
-        )
+        inputs = self._inputs(sub.pop[index], sub.F[index], sub.W[index])
+        return np.asarray(self.forest.predict(inputs))
 
-    def _describe(self, pop: Population, F: Floats, W: Floats) -> Floats:
-        design = encode(self.problem, rows(pop.get("X")))
-        return np.concatenate([self.frame.scale(F), W, design], axis=1)
+    def _inputs(self, pop: Population, F: Floats, W: Floats) -> Floats:
+        features = encode(self.problem, rows(pop.get("X")))
+        return np.concatenate([self.normalization.scale(F), W, features], axis=1)
 
     # -------------------------------------------------------------------------------- answers
 
     def _answer_initial(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
-        self.frame = self._frame(F)
+        self.context.normalization = Normalization(F.shape[1], bounds=self._fixed_bounds(F))
         self.subproblems.populate_in_order(pop, F, CV)
 
     def _answer(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
-        parts = np.array([ind.get("part") for ind in pop])
-        self._take_children(pop, F, CV, parts == "evolution")
-        self._take_neighbors(pop, F, CV, parts == "search")
+        self._take_children(pop, F, CV, asked_by(pop, "evolution"))
+        self._take_neighbors(pop, F, CV, asked_by(pop, "search"))
 
     def _take_children(self, pop: Population, F: Floats, CV: Floats, mine: Bools) -> None:
         if mine.any():
-            child = pop[mine]
             self.subproblems.replace(
-                child, F[mine], CV[mine], child.get("home").astype(np.int64),
-                child.get("local").astype(bool), self.frame, self.random_state,
+                pop[mine], F[mine], CV[mine], origins(pop[mine], "subproblem", np.int64),
+                origins(pop[mine], "from_neighborhood", bool), self.normalization,
+                self.random_state,
             )  # fmt: skip
 
     def _take_neighbors(self, pop: Population, F: Floats, CV: Floats, mine: Bools) -> None:
-        if not mine.any():
-            return
-        pop, F, CV = pop[mine], F[mine], CV[mine]
-        ids = pop.get("search").astype(np.int64)
         running = self.searches
-        at = np.searchsorted(running.ids, ids)
-        at = np.minimum(at, max(len(running) - 1, 0))
-        known = running.ids[at] == ids
-        pop, F, CV, ids, at = pop[known], F[known], CV[known], ids[known], at[known]
-        described = self._describe(pop, F, running.W[at])
-        for search, row in zip(ids.tolist(), described, strict=True):
+        ids = origins(pop, "search", np.int64)
+        position = running.positions(ids)
+        known = mine & (position >= 0)
+        if not known.any():
+            return
+        pop, F, CV, ids = pop[known], F[known], CV[known], ids[known]
+        inputs = self._inputs(pop, F, running.W[position[known]])
+        for search, row in zip(ids.tolist(), inputs, strict=True):
             self.visited[search].append(row)
-        finished = running.receive(ids, pop, F, CV, self.frame)
+        finished = running.receive(ids, pop, F, CV, self.normalization)
         if finished.any():
             self._finish(finished)
 
     def _finish(self, finished: Bools) -> None:
         running = self.searches
         F, ids = running.F[finished], running.ids[finished].tolist()
-        values = scalarize(self.frame.scale(F), running.W[finished], "weighted_sum")
+        values = self.normalization.scalarize(F, running.W[finished], "weighted_sum")
         for search, value in zip(ids, values.tolist(), strict=True):
             visited = self.visited.pop(search)
-            self.rows.extend(visited)
-            self.labels.extend([value] * len(visited))
-        homes = np.array([self.home.pop(search) for search in ids])
-        ends = running.pop[finished]
+            self.inputs.extend(visited)
+            self.targets.extend([value] * len(visited))
+        subproblems = np.array([self.subproblem_of.pop(search) for search in ids])
         local = np.ones(len(F), dtype=bool)
         self.subproblems.replace(
-            ends, F, running.CV[finished], homes, local, self.frame, self.random_state
-        )
+            running.pop[finished], F, running.CV[finished], subproblems, local,
+            self.normalization, self.random_state,
+        )  # fmt: skip
         running.drop(finished)
         if len(running) == 0:
             seed = int(self.random_state.integers(2**31))
             forest = RandomForestRegressor(100, random_state=seed)
-            self.forest = forest.fit(np.array(self.rows), self.labels)
+            self.forest = forest.fit(np.array(self.inputs), self.targets)

@@ -1,25 +1,24 @@
-"""Children of real-valued designs: four ways to make one, used as they turn out to pay."""
+"""Mating of real-valued designs: four operators, selected by their rewards."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from moela._arrays import Floats, Ints
-from moela.search.operator_selection import Credit
+from moela._arrays import Bools, Floats, Ints
+from moela.search.operator_selection import OperatorSelection
 
 # Simulated binary crossover and polynomial mutation with pymoo's usual distribution indices.
 _ETA_CROSSOVER, _ETA_MUTATION = 15.0, 20.0
 _SCALES = (0.5, 0.7, 0.9)
 _RATES = (0.2, 0.6, 1.0)
 _PROB_BOUND = 0.3
-# Share of the steps that forget where they come from. Without them a value that no parent has any
-# more, in another valley of one variable, is hardly ever found again.
+# Share of the steps that draw a variable anew. Without them, a value that no parent has any more,
+# in another valley of one variable, is hardly ever found again.
 _PROB_ANEW = 0.3
 
 
 class RealMating:
-    """Makes children by four ways and takes more of those that improve on what is there.
+    """Makes children with four operators, and uses those more often that improve on members.
 
     - *blend*: simulated binary crossover, then polynomial mutation (Deb and Agrawal 1995);
     - *difference*: differential evolution around the base, then polynomial mutation (Storn and
@@ -28,17 +27,17 @@ class RealMating:
       orders of magnitude, or is drawn anew between its bounds;
     - *copy*: one variable, seldom more, comes from the other parent.
 
-    The first two carry a population along where variables act together, the last two finish what
-    can be finished variable by variable. Which a problem wants is not known before, so the running
-    share of improvement decides (cf. Li, Fialho, Kwong, Zhang 2014, "Adaptive operator selection
-    with bandits for MOEA/D", IEEE TEVC 18(1)).
+    The first two move a population if variables interact; the last two refine it variable by
+    variable. Which of them a problem needs is not known in advance, so adaptive operator selection
+    decides, with the improvement by the children as the reward (cf. Li, Fialho, Kwong, Zhang 2014,
+    "Adaptive operator selection with bandits for MOEA/D", IEEE TEVC 18(1)).
     """
 
-    WAYS = ("blend", "difference", "step", "copy")
-    n_parents = 3
+    OPERATORS = ("blend", "difference", "step", "copy")
+    n_partners = 3
 
     def __init__(self) -> None:
-        self.credit = Credit([0.5] * len(self.WAYS), floor=0.05)
+        self.selection = OperatorSelection([0.5] * len(self.OPERATORS), p_min=0.05)
 
     def children(
         self,
@@ -56,26 +55,24 @@ class RealMating:
         base : float array, [b, n_var]
         partners : float array, [b, 3, n_var]
         xl, xu : float arrays, [n_var]
-            Bounds; children keep them.
+            Bounds, which the children keep.
         n_each : int
-            How many in a row are made in the same way; divides b.
+            Number of consecutive children made by the same operator; a divisor of b.
 
         Returns
         -------
         children : float array, [b, n_var]
-        way : int array, [b]
-            Which of `WAYS` made each, for `credit`.
+        operator : int array, [b]
+            The operator that made each child, an index into `OPERATORS`.
         """
         rng = random_state
-        way = rng.choice(len(self.WAYS), len(base) // n_each, p=self.credit.probabilities)
-        way = way.repeat(n_each)
+        operator = self.selection.draw(len(base) // n_each, rng).repeat(n_each)
         out = base.copy()
-        makers = (_blend, _difference, _step, _copy)
-        for i, make in enumerate(makers):
-            rows = np.flatnonzero(way == i)
+        for i, make in enumerate((_blend, _difference, _step, _copy)):
+            rows = np.flatnonzero(operator == i)
             if len(rows):
                 out[rows] = make(base[rows], partners[rows], xl, xu, rng)
-        return _within(out, base, xl, xu, rng), way
+        return _within(out, base, xl, xu, rng), operator
 
 
 def _blend(
@@ -128,13 +125,13 @@ def _polynomial(X: Floats, xl: Floats, xu: Floats, rng: np.random.Generator) -> 
     return np.where(chosen, X + step * (xu - xl), X)
 
 
-def _at_least_one(chosen: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
+def _at_least_one(chosen: Bools, rng: np.random.Generator) -> Bools:
     chosen[np.arange(len(chosen)), rng.integers(0, chosen.shape[1], len(chosen))] = True
     return chosen
 
 
 def _within(X: Floats, base: Floats, xl: Floats, xu: Floats, rng: np.random.Generator) -> Floats:
-    """Bring children back between base and bound, now and then onto the bound itself.
+    """Put children that violate a bound between base and bound, with some on the bound itself.
 
     Fronts often lie on bounds, which a point drawn from the inside never reaches.
     """

@@ -1,4 +1,4 @@
-"""Where a run searches: an archive, the box that it is scaled in, and whether it still grows."""
+"""Restarts: the state of one restart, and the test for stagnation."""
 
 from __future__ import annotations
 
@@ -6,119 +6,136 @@ import numpy as np
 
 from moela._arrays import Bools, Floats
 from moela.core.archive import Archive
-from moela.core.scaling import Frame
+from moela.core.scaling import Normalization
 from moela.core.volume import DirectionalVolume
 
-# The front is looked at anew each time that a tenth more has been evaluated.
+# Stagnation is tested each time the number of evaluations has grown by this factor.
 _STEP = 1.1
-# A region has ceased to grow where the last third of its evaluations brought no more than the
-# first share of all that it has gained since its first designs, and where no more than the second
-# share of them was non-dominated: where many are, a front is being filled in.
+# A restart stagnates if the last third of its evaluations has brought at most 3 % of the
+# hypervolume gained since its initial designs, and if at most 5 % of them entered the archive:
+# where more do, a front is being filled in.
 _RECENT, _LEAST_GAIN, _LEAST_ENTERED = 1.0 / 3.0, 0.03, 0.05
-# By how much longer it is waited where going elsewhere has paid less than staying did.
+# Factor on the least number of evaluations if restarting has gained less than staying did.
 _REGRET = 3
 
 
-class Region:
-    """What has been found from some first designs on, and what it is measured in.
+class Restart:
+    """State of one restart: its archive since the initial designs, and the scales for it.
 
     Parameters
     ----------
-    archive, frame, volume
+    archive, normalization, volume
         All of them empty at first.
-    least : int
-        Evaluations that a region is given before anything is said about it.
+    min_evaluations : int
+        Evaluations before the first test for stagnation.
+
+    Attributes
+    ----------
+    n_entered : int
+        Number of designs that have entered the archive.
     """
 
     def __init__(
-        self, archive: Archive, frame: Frame, volume: DirectionalVolume, least: int
+        self,
+        archive: Archive,
+        normalization: Normalization,
+        volume: DirectionalVolume,
+        min_evaluations: int,
     ) -> None:
-        self.archive, self.frame, self.volume, self.least = archive, frame, volume, least
-        self._most = float("inf")
-        self._n_entered = 0
+        self.archive, self.normalization, self.volume = archive, normalization, volume
+        self.min_evaluations = min_evaluations
+        self._most_infeasible = float("inf")
+        self.n_entered = 0
         self._left: tuple[int, Floats, int, Floats] | None = None
         self.begin(0)
 
-    def fresh(self, n_eval: int) -> Region:
-        """Return an empty region with the same reference, to begin after `n_eval` evaluations.
+    def fresh(self, n_eval: int) -> Restart:
+        """Return an empty restart with the same reference point, to begin after `n_eval`.
 
-        If it finds nothing feasible, it is given up after as many again.
+        If it finds no feasible design, it stagnates after as many evaluations again.
         """
         n_obj = self.archive.F.shape[1]
-        archive, frame = Archive(n_obj, self.archive.max_size), Frame(n_obj, self.frame.reference)
-        region = Region(archive, frame, self.volume.empty(), self.least)
-        region._most = n_eval
-        region.begin(n_eval)
-        return region
+        archive = Archive(n_obj, self.archive.max_size)
+        normalization = Normalization(n_obj, self.normalization.ref_point)
+        fresh = Restart(archive, normalization, self.volume.empty(), self.min_evaluations)
+        fresh._most_infeasible = n_eval
+        fresh.begin(n_eval)
+        return fresh
 
     def take(self, F: Floats, CV: Floats, accepted: Bools, *, first: bool = False) -> Floats:
-        """Account for designs [b] that have just gone to the archive.
+        """Account for designs [b] that have just been added to the archive.
 
         Parameters
         ----------
         F, CV : float arrays, [b, M] and [b]
         accepted : bool array, [b]
-            Which of them the archive has taken.
+            Which of them the archive has accepted.
         first : bool
-            Whether these are the first designs; then infeasible ones count for the box, too.
+            Whether these are the initial designs; then infeasible ones count for the
+            normalization, too.
 
         Returns
         -------
         float array, [b]
-            By how much each has made the (estimated) hypervolume grow, in units of the objectives,
-            so that gains add up although the box moves.
+            (Estimated) hypervolume gained by each design, in units of the objectives, so that gains
+            add up although the normalization changes.
         """
-        self._n_entered += int(accepted.sum())
-        known = F if first or not self.archive.feasible else F[CV <= 0]
-        if self.frame.update(known, self.archive):
+        self.n_entered += int(accepted.sum())
+        if first:
+            changed = self.normalization.update(F, self.archive)
+        else:
+            changed = self.normalization.update_feasible(F, CV, self.archive)
+        if changed:
             n_before = max(len(self.archive) - int(accepted.sum()), 0)
-            self.volume.restart(self.archive.F[:n_before], self.frame)
-        grown = np.zeros(len(F))
+            self.volume.reset(self.archive.F[:n_before], self.normalization)
+        gains = np.zeros(len(F))
         useful = accepted & (CV <= 0)
-        unit = np.prod(self.frame.nadir - self.frame.ideal)
-        grown[useful] = unit * self.volume.add(F[useful], self.frame)
-        return grown
+        unit = np.prod(self.normalization.nadir - self.normalization.ideal)
+        gains[useful] = unit * self.volume.add(F[useful], self.normalization)
+        return gains
 
-    # ------------------------------------------------------------------------ whether it grows
+    # -------------------------------------------------------------------------------- stagnation
 
     def begin(self, n_eval: int) -> None:
-        """Look at what is gained from here on, after `n_eval` evaluations of the run."""
-        self._begun_at, self._look_at = n_eval, 1.0
-        self._looks = [(0, self._n_entered, self._feasible_front())]
+        """Measure gains from here on, after `n_eval` evaluations of the run."""
+        self._begun_at, self._next_test = n_eval, 1.0
+        self._history = [(0, self.n_entered, self._feasible_front())]
 
     def stagnates(self, n_eval: int) -> bool:
-        """Say whether, after `n_eval` evaluations of the run, the region has ceased to grow."""
+        """Return whether the restart has stagnated after `n_eval` evaluations of the run."""
         n = n_eval - self._begun_at
-        if n < self._look_at:
+        if n < self._next_test:
             return False
-        self._look_at = n * _STEP
-        self._looks.append((n, self._n_entered, self._feasible_front()))
+        self._next_test = n * _STEP
+        self._history.append((n, self.n_entered, self._feasible_front()))
         if not self.archive.feasible:
-            return n >= self._most
-        if n < self.least:
+            return n >= self._most_infeasible
+        if n < self.min_evaluations:
             return False
-        then, entered, before = [look for look in self._looks if look[0] <= (1.0 - _RECENT) * n][-1]
-        if self._n_entered - entered > _LEAST_ENTERED * (n - then):
+        n_then, entered_then, front_then = [
+            entry for entry in self._history if entry[0] <= (1.0 - _RECENT) * n
+        ][-1]
+        if self.n_entered - entered_then > _LEAST_ENTERED * (n - n_then):
             return False
-        # All in the box of now; they were found in other boxes.
-        at_first, earlier, now = self._volumes(self._looks[0][2], before, self.archive.F)
-        stagnant = now - earlier <= _LEAST_GAIN * (now - at_first)
+        # All fronts in the present normalization; they were found in others.
+        initial, then, now = self._volumes(self._history[0][2], front_then, self.archive.F)
+        stagnant = now - then <= _LEAST_GAIN * (now - initial)
         if stagnant:
-            self._look_back(n_eval)
-            self._left = n_eval, self.archive.F, n_eval - n + then, before
+            self._compare_with_last_leave(n_eval)
+            self._left = n_eval, self.archive.F, n_eval - n + n_then, front_then
         return stagnant
 
-    def _look_back(self, n_eval: int) -> None:
-        """Stay longer from now on if leaving has paid less than staying had until then."""
+    def _compare_with_last_leave(self, n_eval: int) -> None:
+        """Stay longer from now on if leaving has gained less than staying had until then."""
         if self._left is None:
             return
-        n_left, at_leaving, n_before, before = self._left
-        earlier, left, now = self._volumes(before, at_leaving, self.archive.F)
-        if (now - left) / (n_eval - n_left) < (left - earlier) / (n_left - n_before):
-            self.least *= _REGRET
+        n_left, front_left, n_before, front_before = self._left
+        before, left, now = self._volumes(front_before, front_left, self.archive.F)
+        if (now - left) / (n_eval - n_left) < (left - before) / (n_left - n_before):
+            self.min_evaluations *= _REGRET
 
     def _feasible_front(self) -> Floats:
         return self.archive.F if self.archive.feasible else self.archive.F[:0]
 
     def _volumes(self, *fronts: Floats) -> list[float]:
-        return [self.volume.of(F, self.frame) for F in fronts]
+        return [self.volume.of(F, self.normalization) for F in fronts]

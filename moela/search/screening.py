@@ -1,22 +1,24 @@
-"""Candidate moves from where searches stand, and which of them are worth an evaluation."""
+"""Screening of candidate moves by a learned model, before any is evaluated."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pymoo.core.population import Population
-from pymoo.core.problem import Problem
 
-from moela._arrays import Bools, Floats, rows
-from moela.core.duplicates import Seen
-from moela.core.operators import Operators
+from moela._arrays import Bools, Designs, Floats, Ints, rows
+from moela.core.context import SearchContext
+from moela.core.origin import set_origin
 from moela.learning.features import Encoder
-from moela.learning.move_ranking import Ranking
+from moela.learning.move_ranking import MoveRanking
 from moela.search.local_search import LocalSearches
+
+# Share of the designs whose move is chosen at random, to measure the skill of the move model.
+_PROB_RANDOM = 0.1
+# The candidates around an incumbent are replaced once one in this many has been evaluated.
+_CANDIDATES_PER_PICK = 5
 
 
 @dataclass
@@ -27,129 +29,119 @@ class Candidates:
     ----------
     X : sequence of n arrays, [k, n_var] or [k] dictionaries
     features, moves : sequences of n float arrays, [k, d]
-        Features of each, and how they differ from those of the design it came from; d = 0 where
-        nothing learns.
+        Features of the neighbors, and differences from those of the designs; d = 0 if nothing is
+        learned.
     change : float array, [n, k, M]
-        Predicted change of the objectives; zero where there is no model to predict it.
-    blind : bool array, [n]
-        Designs whose move is drawn without looking at the prediction, to measure its skill.
+        Predicted change of the objectives; zero without a model.
+    at_random : bool array, [n]
+        Designs whose move is chosen at random.
     ranked : bool
-        Whether there was a model to rank them.
-    pools : list of _Pool, n, or None
-        Where they are kept for the next time; `Screen.pick` marks in them what it looks at.
+        Whether a model has predicted the changes.
+    pools : list of n _Pool, or None
+        Candidates that are kept for later; `Screening.pick` marks those that it looks at.
     """
 
-    X: Sequence[NDArray[Any]] | NDArray[Any]
+    X: Sequence[Designs] | Designs
     features: Sequence[Floats] | Floats
     moves: Sequence[Floats] | Floats
     change: Floats
-    blind: Bools
+    at_random: Bools
     ranked: bool
     pools: list[_Pool] | None = None
 
 
 @dataclass
 class _Pool:
-    """Candidates [k, ...] around the place where a search stands.
+    """Candidates [k, ...] around the incumbent of a search.
 
-    `change` [k, M] is what the model predicts for them, in the fit that `fit` names. `used` [k]
-    have been looked at; `spent` says that none of the others is expected to be better than where
-    the search stands.
+    `change` [k, M] is predicted by the fit that `fit_id` names. `used` [k] marks candidates already
+    looked at; `spent` is set if no other is predicted to be better than the incumbent.
     """
 
-    X: NDArray[Any]
+    X: Designs
     features: Floats
     moves: Floats
     used: Bools
     change: Floats
-    fit: tuple[bool, int] | None = None
+    fit_id: tuple[bool, int] | None = None
     spent: bool = False
 
 
-class Screen:
-    """Proposes neighbors and picks those that a learned model ranks best.
+class Screening:
+    """Proposes neighbors and picks those that a learned model ranks first.
 
     Parameters
     ----------
-    problem, operators, seen, describe
-        What is searched, its moves, the designs asked for so far, which are not picked again, and
-        how the model sees them.
-    model : Ranking or None
-    learns : bool
-        Whether features are wanted although no move model is.
+    context : SearchContext
+    encoder : Encoder
+        Computes features for the models.
+    model : MoveRanking or None
+        None picks neighbors in random order.
+    needs_features : bool
+        Whether features are needed even without a model.
     n_candidates : int
-        Neighbors that the model ranks around each place where a search stands.
-    prob_blind : float
-        Share of the designs whose move is drawn blindly.
+        Number of neighbors generated and ranked around a search's incumbent.
     """
 
     def __init__(
         self,
-        problem: Problem,
-        operators: Operators,
-        seen: Seen,
-        describe: Encoder,
-        model: Ranking | None,
+        context: SearchContext,
+        encoder: Encoder,
+        model: MoveRanking | None,
         *,
-        learns: bool,
+        needs_features: bool,
         n_candidates: int,
-        prob_blind: float = 0.1,
     ) -> None:
-        self.problem, self.operators, self.seen, self.model = problem, operators, seen, model
-        self.describe = describe
-        self.learns = learns or model is not None
-        self.n_candidates, self.prob_blind = n_candidates, prob_blind
+        self.context, self.encoder, self.model = context, encoder, model
+        self.needs_features = needs_features or model is not None
+        self.n_candidates = n_candidates
         self._pools: dict[tuple[int, int], _Pool] = {}
 
-    def around(
-        self,
-        searches: LocalSearches,
-        width: int,
-        random_state: np.random.Generator,
-    ) -> Candidates:
+    def around(self, searches: LocalSearches, width: int) -> Candidates:
         """Return candidates for each running search, of which `width` are to be picked.
 
-        While a search stays where it is, its candidates stay the same, less those evaluated, until
-        a fifth of them is, or `pick` found that none of the rest promises anything: ranking many
-        then costs little more than ranking few.
+        Candidates are kept while the incumbent stays the same, until a fifth has been looked at or
+        the rest is not predicted to improve, so that ranking many costs little more than ranking
+        few.
         """
-        n, k = len(searches), max(5 * width, self.n_candidates)
+        n, k = len(searches), max(_CANDIDATES_PER_PICK * width, self.n_candidates)
         if self.model is None or not self.model.ready:
             self._pools.clear()
-            X, features = searches.X, searches.features
-            return self.candidates(X, features, width, width, random_state, searches.step)
-        stands = list(zip(searches.ids.tolist(), searches.gains.tolist(), strict=True))
-        known = self._pools
+            return self.candidates(searches.X, searches.features, width, width, searches.step)
+        incumbents = list(zip(searches.ids.tolist(), searches.gains.tolist(), strict=True))
+        old = self._pools
         self._pools = {
-            stand: known[stand]
-            for stand in stands
-            if stand in known
-            and 5 * (known[stand].used.sum() + width) <= k
-            and not known[stand].spent
+            key: old[key]
+            for key in incumbents
+            if key in old
+            and _CANDIDATES_PER_PICK * (old[key].used.sum() + width) <= k
+            and not old[key].spent
         }
-        moved = np.array([stand not in self._pools for stand in stands])
-        if moved.any():
-            X, features = searches.X[moved], searches.features[moved]
-            near, described = self._propose(X, k, random_state, searches.step[moved])
-            moves = described - features[:, None]
-            unknown = np.empty((k, self.problem.n_obj))
-            for i, at in enumerate(np.flatnonzero(moved)):
+        missing = np.array([key not in self._pools for key in incumbents])
+        if missing.any():
+            X, features = searches.X[missing], searches.features[missing]
+            near, near_features = self._propose(X, k, searches.step[missing])
+            moves = near_features - features[:, None]
+            unknown = np.empty((k, self.context.problem.n_obj))
+            for i, at in enumerate(np.flatnonzero(missing)):
                 used = np.zeros(k, dtype=bool)
-                self._pools[stands[at]] = _Pool(near[i], described[i], moves[i], used, unknown)
-        pools = [self._pools[stand] for stand in stands]
-        self._predict([pool for pool in pools if pool.fit != self.model.fit])
+                self._pools[incumbents[at]] = _Pool(
+                    near[i], near_features[i], moves[i], used, unknown
+                )
+        pools = [self._pools[key] for key in incumbents]
+        self._predict([pool for pool in pools if pool.fit_id != self.model.fit_id])
         return Candidates(
             [pool.X for pool in pools],
             [pool.features for pool in pools],
             [pool.moves for pool in pools],
             np.array([pool.change for pool in pools]),
-            random_state.random(n) < self.prob_blind,
+            self.context.random_state.random(n) < _PROB_RANDOM,
             True,
             pools,
         )
 
     def _predict(self, pools: list[_Pool]) -> None:
-        """Predict the changes that the moves of pools bring, with the model as it is now."""
+        """Predict the changes by the moves of pools with the current fit."""
         if pools:
             assert self.model is not None
             changes = self.model.predict(
@@ -157,83 +149,54 @@ class Screen:
                 np.stack([pool.features for pool in pools]),
             )
             for pool, change in zip(pools, changes, strict=True):
-                pool.change, pool.fit = change, self.model.fit
+                pool.change, pool.fit_id = change, self.model.fit_id
 
     def candidates(
-        self,
-        X: NDArray[Any],
-        features: Floats,
-        width: int,
-        k: int,
-        random_state: np.random.Generator,
-        step: Floats | float = 0.1,
+        self, X: Designs, features: Floats, width: int, k: int, step: Floats | float = 0.1
     ) -> Candidates:
-        """Propose neighbors of designs X [n, ...] with features [n, d]; `width` are picked.
+        """Propose neighbors of designs X [n, ...] with features [n, d]; `width` are to be picked.
 
-        There are k of each if there is a model to rank them, else `width`.
+        There are k of each design if a model can rank them, else `width`.
         """
-        n, m = len(X), self.problem.n_obj
+        n, m = len(X), self.context.problem.n_obj
         ranked = self.model is not None and self.model.ready
         k = max(width, k) if ranked else width
-        near, described = self._propose(X, k, random_state, step)
-        moves = described - features[:, None] if self.learns else described
+        near, near_features = self._propose(X, k, step)
+        moves = near_features - features[:, None] if self.needs_features else near_features
         change = np.zeros((n, k, m))
-        blind = np.zeros(n, dtype=bool)
+        at_random = np.zeros(n, dtype=bool)
         if ranked:
             assert self.model is not None
-            change = self.model.predict(moves, described)
-            blind = random_state.random(n) < self.prob_blind
-        return Candidates(near, described, moves, change, blind, ranked)
+            change = self.model.predict(moves, near_features)
+            at_random = self.context.random_state.random(n) < _PROB_RANDOM
+        return Candidates(near, near_features, moves, change, at_random, ranked)
 
-    def _propose(
-        self, X: NDArray[Any], k: int, random_state: np.random.Generator, step: Floats | float
-    ) -> tuple[NDArray[Any], Floats]:
+    def _propose(self, X: Designs, k: int, step: Floats | float) -> tuple[Designs, Floats]:
         """Return k neighbors of each of X [n, ...], [n, k, ...], and their features [n, k, d]."""
         n = len(X)
-        near = self.operators.neighbors(self.problem, X, k, random_state, step)
-        if not self.learns:
+        near = self.context.neighbors(X, k, step)
+        if not self.needs_features:
             return near, np.empty((n, k, 0))
         flat = near.reshape(n * k, *near.shape[2:])
-        return near, self.describe(flat).reshape(n, k, -1)
+        return near, self.encoder(flat).reshape(n, k, -1)
 
-    def pick(self, found: Candidates, rank: Floats, width: int) -> tuple[Population, Any]:
+    def pick(
+        self, found: Candidates, rank: Floats, width: int
+    ) -> tuple[Population, tuple[Ints, Ints]]:
         """Pick up to `width` new candidates of each design, by smallest rank [n, k] first.
 
         Returns
         -------
         pop : Population, [b]
-            Unevaluated, with `features`, `move`, `blind` and `screened` (whether the model chose)
-            on each.
+            Unevaluated; the origins hold `features`, `move`, `chosen_at_random` and
+            `chosen_by_model`.
         at : tuple of int arrays, [b] and [b]
-            Where each came from: design, and candidate of it.
+            The design that each belongs to, and its number among the candidates.
         """
-        rank = np.where(found.blind[:, None], 0.0, rank)
+        rank = np.where(found.at_random[:, None], 0.0, rank)
         if found.pools is not None:
             rank[np.array([pool.used for pool in found.pools])] = np.inf
-        order = rank.argsort(axis=1, kind="stable")
-        n, k = order.shape
-        taken: list[tuple[int, int]] = []
-        looked = np.zeros((n, k), dtype=bool)
-        wanted = np.full(n, width)
-        # Nearly all of the best are new, so few are fingerprinted at first, and ever more where
-        # they turn out to be known.
-        start, stop = 0, width
-        while start < k and wanted.any():
-            waiting = np.flatnonzero(wanted).tolist()
-            columns = order[waiting, start:stop]
-            near = [found.X[row][ahead] for row, ahead in zip(waiting, columns, strict=True)]
-            keys = self.seen.keys(np.concatenate(near))
-            places = [
-                (row, c) for row, cs in zip(waiting, columns.tolist(), strict=True) for c in cs
-            ]
-            for (row, column), key in zip(places, keys, strict=True):
-                if wanted[row] == 0:
-                    continue
-                looked[row, column] = True
-                if self.seen.claim_key(key):
-                    taken.append((row, column))
-                    wanted[row] -= 1
-            start, stop = stop, stop + 2 * (stop - start)
+        taken, looked = self._first_new(found, rank.argsort(axis=1, kind="stable"), width)
         if found.pools is not None:
             spent = np.all(looked | (rank >= 0.0), axis=1)
             for i, pool in enumerate(found.pools):
@@ -242,14 +205,50 @@ class Screen:
         if not taken:
             none = np.empty(0, dtype=np.int64)
             return Population.empty(), (none, none)
-        taken.sort()
-        pop = Population.new("X", rows([found.X[row][column] for row, column in taken]))
-        for ind, (row, column) in zip(pop, taken, strict=True):
-            blind = bool(found.blind[row])
-            ind.data.update(
-                features=found.features[row][column],
-                move=found.moves[row][column],
-                blind=blind,
-                screened=found.ranked and not blind,
-            )
-        return pop, tuple(np.array(taken).T)
+        design, column = np.array(taken).T
+        pop = Population.new("X", rows([found.X[row][k] for row, k in taken]))
+        at_random = found.at_random[design]
+        set_origin(
+            pop,
+            features=[found.features[row][k] for row, k in taken],
+            move=[found.moves[row][k] for row, k in taken],
+            chosen_at_random=at_random,
+            chosen_by_model=found.ranked & ~at_random,
+        )
+        return pop, (design, column)
+
+    def _first_new(
+        self, found: Candidates, order: Ints, width: int
+    ) -> tuple[list[tuple[int, int]], Bools]:
+        """Find the first `width` new candidates of each design in this order [n, k].
+
+        Returns
+        -------
+        taken : list of (design, candidate), sorted
+        looked : bool array, [n, k]
+            The candidates looked at, which are duplicates or taken.
+        """
+        n, k = order.shape
+        duplicates = self.context.duplicates
+        taken: list[tuple[int, int]] = []
+        looked = np.zeros((n, k), dtype=bool)
+        wanted = np.full(n, width)
+        # Nearly all of the best are new, so few are looked at first, and more if they are not.
+        start, stop = 0, width
+        while start < k and wanted.any():
+            waiting = np.flatnonzero(wanted).tolist()
+            columns = order[waiting, start:stop]
+            near = [found.X[row][ahead] for row, ahead in zip(waiting, columns, strict=True)]
+            keys = duplicates.keys(np.concatenate(near))
+            places = [
+                (row, c) for row, cs in zip(waiting, columns.tolist(), strict=True) for c in cs
+            ]
+            for (row, column), key in zip(places, keys, strict=True):
+                if wanted[row] == 0:
+                    continue
+                looked[row, column] = True
+                if duplicates.claim_key(key):
+                    taken.append((row, column))
+                    wanted[row] -= 1
+            start, stop = stop, stop + 2 * (stop - start)
+        return sorted(taken), looked

@@ -1,4 +1,4 @@
-"""Checks that every algorithm passes: each is a function that raises a clear AssertionError."""
+"""Conformance checks for algorithms, each a function that raises an AssertionError."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import contextlib
 import copy
 import io
 import pickle
-import random
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TypeVar
 
 import moocore
 import numpy as np
+from pymoo.core.algorithm import Algorithm
 from pymoo.core.callback import Callback
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
@@ -29,15 +29,22 @@ from moela.testing.drive import (
     dominated,
     drive,
     evaluate,
+    global_state_unchanged,
     key,
     run,
+    run_check,
     set_up,
+    unskipped,
 )
 from moela.testing.toys import ToyInfeasible, ToyReal, toy_problems
 
+_T = TypeVar("_T")
+
 AlgorithmCheck = Callable[[MakeAlgorithm, Problem], None]
 
-N_EVAL = 101  # long enough for every phase of a small algorithm, and a multiple of nothing
+N_EVAL = (
+    101  # enough for every phase of a small algorithm, and a prime, so not a multiple of a batch
+)
 
 
 def check_budget(make: MakeAlgorithm, problem: Problem) -> None:
@@ -53,7 +60,7 @@ def check_budget(make: MakeAlgorithm, problem: Problem) -> None:
 
 
 def check_ask_tell_budget(make: MakeAlgorithm, problem: Problem) -> None:
-    """Check that budgets hold under ask and tell, where somebody else evaluates."""
+    """Check that budgets hold under ask and tell, when the caller evaluates."""
     for budget in (3, 64):
         recorder = Recorder()
         drive(set_up(make, problem, budget), problem, recorder)
@@ -75,13 +82,9 @@ def check_other_seed(make: MakeAlgorithm, problem: Problem) -> None:
 
 def check_global_random_state(make: MakeAlgorithm, problem: Problem) -> None:
     """Check that no global random state is read or advanced."""
-    before: Any = np.random.get_state()  # noqa: NPY002
-    plain = random.getstate()
-    first = run(make, problem, 64)[1]
-    after: Any = np.random.get_state()  # noqa: NPY002
-    touched = not (np.array_equal(before[1], after[1]) and before[2] == after[2])
-    assert not touched, "A run must leave numpy's global random state alone. It advanced it."
-    assert random.getstate() == plain, "A run must leave Python's random state alone."
+    before = np.random.get_state()  # noqa: NPY002
+    with global_state_unchanged("A run"):
+        first = run(make, problem, 64)[1]
     np.random.seed(12345)  # noqa: NPY002
     try:
         second = run(make, problem, 64)[1]
@@ -103,13 +106,13 @@ def check_ask_and_tell(make: MakeAlgorithm, problem: Problem) -> None:
 
 
 def check_copies(make: MakeAlgorithm, problem: Problem) -> None:
-    """Check that a pickle or deep copy, taken anywhere in the run, goes on like the original."""
+    """Check that a pickle or deep copy, made anywhere in the run, continues like the original."""
     reference = run(make, problem, N_EVAL)[1]
     for how, clone in (("pickled", _pickled), ("deep-copied", copy.deepcopy)):
         recorder = Recorder()
         algorithm = set_up(make, problem, N_EVAL)
         while algorithm.has_next():
-            # After each tell, and between each ask and tell, only the copy goes on.
+            # After each tell, and between each ask and tell, only the copy continues.
             algorithm = clone(algorithm)
             algorithm, infills = clone((algorithm, ask(algorithm)))
             evaluate(problem, infills, recorder)
@@ -118,7 +121,7 @@ def check_copies(make: MakeAlgorithm, problem: Problem) -> None:
 
 
 def check_copy_is_apart(make: MakeAlgorithm, problem: Problem) -> None:
-    """Check that what happens to a copy does not reach the original."""
+    """Check that running a copy does not change the original."""
     reference = run(make, problem, N_EVAL)[1]
     recorder = Recorder()
     algorithm = set_up(make, problem, N_EVAL)
@@ -127,7 +130,7 @@ def check_copy_is_apart(make: MakeAlgorithm, problem: Problem) -> None:
     algorithm.tell(infills=infills)
     drive(copy.deepcopy(algorithm), problem, Recorder())
     drive(algorithm, problem, recorder)
-    _assert_same(reference, recorder, "A run alone and one whose copy went ahead")
+    _assert_same(reference, recorder, "A run alone and one whose copy ran ahead")
 
 
 def check_callback(make: MakeAlgorithm, problem: Problem) -> None:
@@ -197,7 +200,7 @@ def check_front(make: MakeAlgorithm, problem: Problem) -> None:
 
 
 def check_nothing_is_lost(make: MakeAlgorithm, problem: Problem) -> None:
-    """Check that the front is that of everything evaluated, not of the last population."""
+    """Check that the front is that of all evaluated designs, not of the last population."""
     res, recorder = run(make, problem, N_EVAL)
     front = recorder.front()
     got = set() if res.F is None else as_set(res.F)
@@ -208,7 +211,7 @@ def check_nothing_is_lost(make: MakeAlgorithm, problem: Problem) -> None:
 
 
 def check_answers_in_any_order(make: MakeAlgorithm, problem: Problem) -> None:
-    """Check that answers may come shuffled, some may be missing, and in one tell all of them."""
+    """Check that answers may be shuffled, and that some, or all of a batch, may be missing."""
     rng = np.random.default_rng(0)
     told = Recorder()
 
@@ -222,16 +225,17 @@ def check_answers_in_any_order(make: MakeAlgorithm, problem: Problem) -> None:
     algorithm = set_up(make, problem, N_EVAL)
     drive(algorithm, problem, Recorder(), answer)
     assert len(told.designs) == N_EVAL, (
-        f"The run must go on until {N_EVAL} designs are told. It ended after {len(told.designs)}."
+        f"The run must continue until {N_EVAL} designs are told. It ended after "
+        f"{len(told.designs)}."
     )
     F = algorithm.result().F
     assert (set() if F is None else as_set(F)) == told.front(), (
-        "The result must be the non-dominated of all told designs, in whatever order they came."
+        "The result must be the non-dominated of all told designs, in any order."
     )
 
 
 def check_arguments_untouched(make: MakeAlgorithm, problem: Problem) -> None:
-    """Check that neither the problem nor what the constructor was given is changed by a run."""
+    """Check that a run changes neither the problem nor the arguments of the constructor."""
     before = pickle.dumps(problem)
     sampling = resolve(problem).sampling(problem, 12, random_state=np.random.default_rng(5))
     X = [ind.X for ind in sampling]
@@ -263,20 +267,20 @@ def check_set_up_twice(make: MakeAlgorithm, problem: Problem) -> None:
 
 
 def check_infeasible(make: MakeAlgorithm, problem: Problem) -> None:
-    """Check that without a feasible design there is no front, but a least infeasible one."""
+    """Check that without a feasible design the result is empty, or the least infeasible front."""
     problem = ToyInfeasible()
     res, _ = run(make, problem, N_EVAL)
-    assert res.F is None, f"res.F must be None where nothing is feasible. Got {res.F} instead."
+    assert res.F is None, f"res.F must be None if nothing is feasible. Got {res.F} instead."
     res, recorder = run(make, problem, N_EVAL, return_least_infeasible=True)
     assert res.F is not None and len(res.F), "return_least_infeasible=True must give designs."  # noqa: PT018
     least, got = min(recorder.CV), float(np.min(res.CV))
     assert got <= least + 1e-12, f"The least violation found was {least}. The result has {got}."
     sampled = float(np.median(recorder.CV[:10]))
-    assert least < sampled, f"The violation must come down from the sample's {sampled}. It did not."
+    assert least < sampled, f"The violation must fall below the sample's {sampled}. It did not."
 
 
 def check_scale(make: MakeAlgorithm, problem: Problem) -> None:
-    """Check that an objective in units a million times smaller does not decide alone."""
+    """Check that an objective in units a million times smaller does not dominate the search."""
     volumes = []
     for scale in (1.0, 2.0**20):
         res, _ = run(make, ToyReal(scale), 400)
@@ -350,16 +354,8 @@ def check_algorithm(
     >>> from moela.testing import ToyReal, check_algorithm
     >>> check_algorithm(lambda **kwargs: BatchMOEAD(n_subproblems=10, **kwargs), [ToyReal()])
     """
-    names = [check.__name__ for check in ALGORITHM_CHECKS]
-    unknown = sorted(set(skip) - set(names))
-    if unknown:
-        raise ValueError(
-            f"The 'skip' parameter of check_algorithm must name checks out of {', '.join(names)}. "
-            f"Got {', '.join(unknown)} instead."
-        )
-    for check in ALGORITHM_CHECKS:
-        if check.__name__ not in skip:
-            run_algorithm_check(check, make_algorithm, problems)
+    for check in unskipped(ALGORITHM_CHECKS, skip, "check_algorithm"):
+        run_algorithm_check(check, make_algorithm, problems)
 
 
 def run_algorithm_check(
@@ -390,28 +386,25 @@ def run_algorithm_check(
     """
     problems = toy_problems() if problems is None else list(problems)
     for problem in problems if check in ON_EACH_PROBLEM else problems[:1]:
-        try:
-            check(make_algorithm, problem)
-        except Exception as error:
-            error.add_note(f"in {check.__name__} on {type(problem).__name__}")
-            raise
+        run_check(check, make_algorithm, problem)
 
 
 class _Collect(Callback):
-    """What a callback sees: the designs of each iteration and the front after it."""
+    """Collects the designs of each iteration and the front after it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.designs: list[str] = []
         self.fronts: list[set[tuple[float, ...]]] = []
 
-    def notify(self, algorithm: Any) -> None:
+    def notify(self, algorithm: Algorithm) -> None:
         self.designs += [key(ind.X) for ind in algorithm.off]
         self.fronts.append(as_set(algorithm.opt.get("F")))
 
 
-def _pickled(value: Any) -> Any:
-    return pickle.loads(pickle.dumps(value))
+def _pickled(value: _T) -> _T:
+    copied: _T = pickle.loads(pickle.dumps(value))
+    return copied
 
 
 def _assert_same(first: Recorder, second: Recorder, what: str) -> None:

@@ -1,12 +1,14 @@
-"""Ways to run an algorithm under observation, for the checks."""
+"""Helpers of the checks: running checks, and algorithms under observation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 from pymoo.core.algorithm import Algorithm
 from pymoo.core.evaluator import Evaluator
 from pymoo.core.population import Population
@@ -14,57 +16,94 @@ from pymoo.core.problem import Problem
 from pymoo.core.result import Result
 from pymoo.optimize import minimize
 
+from moela._arrays import Bools, Design, Floats
+
 MakeAlgorithm = Callable[..., Algorithm]
 
-_LIMIT = 10_000  # asks after which a run counts as one that does not end
+_Check = TypeVar("_Check", bound=Callable[..., None])
+
+_LIMIT = 10_000  # asks after which a run is taken not to end
+
+
+def unskipped(checks: Sequence[_Check], skip: Sequence[str], caller: str) -> list[_Check]:
+    """Return the checks whose names are not in `skip`, which must name checks."""
+    names = [check.__name__ for check in checks]
+    unknown = sorted(set(skip) - set(names))
+    if unknown:
+        raise ValueError(
+            f"The 'skip' parameter of {caller} must name checks out of {', '.join(names)}. "
+            f"Got {', '.join(unknown)} instead."
+        )
+    return [check for check in checks if check.__name__ not in skip]
+
+
+def run_check(check: Callable[..., None], *arguments: object) -> None:
+    """Run a check; a failure notes the check and the problem, the last argument."""
+    try:
+        check(*arguments)
+    except Exception as error:
+        error.add_note(f"in {check.__name__} on {type(arguments[-1]).__name__}")
+        raise
+
+
+@contextmanager
+def global_state_unchanged(name: str) -> Iterator[None]:
+    """Check that no global random state is advanced."""
+    before: Any = np.random.get_state()  # noqa: NPY002
+    plain = random.getstate()
+    yield
+    after: Any = np.random.get_state()  # noqa: NPY002
+    untouched = np.array_equal(before[1], after[1]) and before[2] == after[2]
+    assert untouched, f"{name} must leave numpy's global random state alone. It advanced."
+    assert random.getstate() == plain, f"{name} must leave Python's random state alone."
 
 
 class Recorder(Evaluator):
-    """An evaluator that remembers every design that it evaluated, in order."""
+    """An evaluator that records every evaluated design, in order."""
 
     def __init__(self) -> None:
         super().__init__()
         self.designs: list[str] = []
-        self.F: list[NDArray[np.float64]] = []
+        self.F: list[Floats] = []
         self.CV: list[float] = []
 
-    def _eval(self, problem: Problem, pop: Population, *args: Any, **kwargs: Any) -> None:
+    def _eval(self, problem: Problem, pop: Population, *args: object, **kwargs: object) -> None:
         super()._eval(problem, pop, *args, **kwargs)
         self.note(pop)
 
     def note(self, pop: Population) -> None:
-        """Remember evaluated designs."""
+        """Record evaluated designs."""
         self.designs += [key(ind.X) for ind in pop]
         self.F += [np.array(ind.F, dtype=float) for ind in pop]
         self.CV += [float(ind.CV[0]) for ind in pop]
 
     def front(self) -> set[tuple[float, ...]]:
-        """Objectives of the feasible and non-dominated among the designs evaluated."""
+        """Return the objectives of the feasible, non-dominated designs evaluated."""
         F = np.array([f for f, cv in zip(self.F, self.CV, strict=True) if cv <= 0.0])
         return as_set(F[~dominated(F)]) if len(F) else set()
 
 
-def key(x: Any) -> str:
-    """Write a design as text that is equal for equal designs."""
+def key(x: Design) -> str:
+    """Return a design as text that is equal for equal designs."""
     if isinstance(x, dict):
         return repr(sorted((name, getattr(v, "item", lambda v=v: v)()) for name, v in x.items()))
     return repr(np.asarray(x).tolist())
 
 
-def as_set(F: Any) -> set[tuple[float, ...]]:
+def as_set(F: ArrayLike) -> set[tuple[float, ...]]:
     """Turn objectives [n, M] into a set of rows."""
     return {tuple(row) for row in np.asarray(F, dtype=float).tolist()}
 
 
-def dominated(F: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Mark rows that another row dominates; written out plainly, apart from the package's own."""
+def dominated(F: Floats) -> Bools:
+    """Mark rows that another row dominates; independent of the package's own implementation."""
     no_worse = np.all(F[None] <= F[:, None], axis=2)
     better = np.any(F[None] < F[:, None], axis=2)
     return np.any(no_worse & better, axis=1)
 
 
 def run(
-    make: MakeAlgorithm, problem: Problem, n_eval: int, seed: int = 1, **kwargs: Any
+    make: MakeAlgorithm, problem: Problem, n_eval: int, seed: int = 1, **kwargs: object
 ) -> tuple[Result, Recorder]:
     """Run `minimize` with a recorder."""
     recorder = Recorder()
@@ -80,7 +119,7 @@ def set_up(make: MakeAlgorithm, problem: Problem, n_eval: int, seed: int = 1) ->
 
 
 def ask(algorithm: Algorithm) -> Population:
-    """Ask, and complain about an algorithm that has nothing to ask."""
+    """Ask, and check that at least one design comes."""
     infills = algorithm.ask()
     assert infills is not None, "ask() must return a population. Got None instead."
     assert len(infills) > 0, "ask() must return at least one design while the run goes on. Got 0."
@@ -88,7 +127,7 @@ def ask(algorithm: Algorithm) -> Population:
 
 
 def evaluate(problem: Problem, infills: Population, recorder: Recorder) -> None:
-    """Evaluate designs with nothing of the algorithm's."""
+    """Evaluate designs without the evaluator of the algorithm."""
     Recorder.eval(recorder, problem, infills)
 
 
@@ -103,7 +142,7 @@ def drive(
     Parameters
     ----------
     answer : callable
-        Takes the number of the ask and the evaluated designs; returns those that are told.
+        Receives the number of the ask and the evaluated designs; returns those to tell.
     """
     for step in range(_LIMIT):
         if not algorithm.has_next():

@@ -1,4 +1,4 @@
-"""Checks that every problem passes: each is a function that raises a clear AssertionError."""
+"""Conformance checks for problems, each a function that raises an AssertionError."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
-from pymoo.core.variable import Binary, Choice
+from pymoo.core.variable import Binary, Choice, Variable
 from pymoo.optimize import minimize
 
-from moela._arrays import rows
-from moela.core.operators import check_spelling, resolve
-from moela.testing.drive import key
+from moela._arrays import Designs, Floats, rows
+from moela.core.operators import check_spelling, neighbors_of, resolve
+from moela.testing.drive import global_state_unchanged, key, run_check, unskipped
 
 ProblemCheck = Callable[[Problem], None]
 
@@ -38,7 +37,7 @@ def check_evaluation(problem: Problem) -> None:
 
 
 def check_rows_are_independent(problem: Problem) -> None:
-    """Check that a design is worth the same, to the last bit, alone and in any batch."""
+    """Check that the values of a design are the same, to the last bit, alone and in any batch."""
     X = _designs(problem)
     whole = _evaluated(problem, X)
     alone = [_evaluated(problem, X[i : i + 1]) for i in range(_N)]
@@ -58,7 +57,7 @@ def check_rows_are_independent(problem: Problem) -> None:
 
 
 def check_evaluation_changes_nothing(problem: Problem) -> None:
-    """Check that evaluating neither changes X nor what a later evaluation gives."""
+    """Check that an evaluation changes neither X nor the values of a later evaluation."""
     X = _designs(problem)
     before = [key(x) for x in X]
     first = _evaluated(problem, _frozen(X))
@@ -93,7 +92,7 @@ def check_operators_leave_parents(problem: Problem) -> None:
 
 
 def check_operators_randomness(problem: Problem) -> None:
-    """Check that operators draw from the `random_state` that they are given, and only there."""
+    """Check that operators draw only from the `random_state` that they are given."""
 
     def everything(seed: int) -> list[str]:
         rng = np.random.default_rng(seed)
@@ -101,12 +100,12 @@ def check_operators_randomness(problem: Problem) -> None:
         pop = _sampled(problem, _N, rng)
         parents = rng.integers(0, _N, (_N, max(operators.n_parents, 2)))
         children = operators.children(problem, pop, parents, rng)
-        near = operators.neighbors(problem, pop.get("X"), 2, rng)
+        near = neighbors_of(problem, operators, pop.get("X"), 2, rng)
         return [
             key(x) for x in (*pop.get("X"), *children.get("X"), *near.reshape(-1, *near.shape[2:]))
         ]
 
-    with _global_state_watched("Operators"):
+    with global_state_unchanged("Operators"):
         first = everything(7)
     with _other_global_state():
         second = everything(7)
@@ -159,7 +158,7 @@ def check_neighbors_many(problem: Problem) -> None:
 
 
 def check_canonical(problem: Problem) -> None:
-    """Check that `canonical(X)` is idempotent, legal, and worth the same."""
+    """Check that `canonical(X)` is idempotent, legal, and has the same objectives."""
     if not hasattr(problem, "canonical"):
         return
     X = _designs(problem)
@@ -172,7 +171,7 @@ def check_canonical(problem: Problem) -> None:
     _assert_legal(problem, once, "canonical()")
     F, canonical = _evaluated(problem, X)["F"], _evaluated(problem, once)["F"]
     assert np.allclose(F, canonical, rtol=1e-12, atol=0.0), (
-        f"canonical(X) must be worth what X is. Row {_first_difference(F, canonical)} is not."
+        f"canonical(X) must have the objectives of X. Row {_first_difference(F, canonical)} is not."
     )
 
 
@@ -221,7 +220,7 @@ def check_decode(problem: Problem) -> None:
 
 
 def check_version(problem: Problem) -> None:
-    """Check that `version` is a string, where there is one."""
+    """Check that `version`, if it exists, is a string."""
     version = getattr(problem, "version", "none")
     assert isinstance(version, str), f"version must be a string. Got {version!r} instead."
     assert version, "version must not be empty."
@@ -274,7 +273,7 @@ def check_problem(problem: Problem, *, skip: Sequence[str] = ()) -> None:
     Parameters
     ----------
     problem : Problem
-        A pymoo problem. What it offers beyond pymoo's interface is checked where it is there:
+        A pymoo problem. Its extensions of pymoo's interface are checked if they exist:
         `operators`, `neighbors`, `neighbors_many`, `canonical`, `check`, `ref_point`,
         `features`, `decode` and `encode`, `version`.
     skip : sequence of str
@@ -283,8 +282,8 @@ def check_problem(problem: Problem, *, skip: Sequence[str] = ()) -> None:
     Raises
     ------
     AssertionError
-        A check failed. The message says what was expected and what came; its notes name the check
-        and the problem.
+        A check failed. The message says what was expected and found; its notes name the check and
+        the problem.
     ValueError
         `skip` names no check.
 
@@ -293,20 +292,8 @@ def check_problem(problem: Problem, *, skip: Sequence[str] = ()) -> None:
     >>> from moela.testing import ToyPermutation, check_problem
     >>> check_problem(ToyPermutation())
     """
-    names = [check.__name__ for check in PROBLEM_CHECKS]
-    unknown = sorted(set(skip) - set(names))
-    if unknown:
-        raise ValueError(
-            f"The 'skip' parameter of check_problem must name checks out of {', '.join(names)}. "
-            f"Got {', '.join(unknown)} instead."
-        )
-    for check in PROBLEM_CHECKS:
-        if check.__name__ not in skip:
-            try:
-                check(problem)
-            except Exception as error:
-                error.add_note(f"in {check.__name__} on {type(problem).__name__}")
-                raise
+    for check in unskipped(PROBLEM_CHECKS, skip, "check_problem"):
+        run_check(check, problem)
 
 
 def _sampled(problem: Problem, n: int, rng: np.random.Generator) -> Population:
@@ -315,22 +302,22 @@ def _sampled(problem: Problem, n: int, rng: np.random.Generator) -> Population:
     return operators.repair(problem, pop, random_state=rng)
 
 
-def _designs(problem: Problem) -> NDArray[Any]:
+def _designs(problem: Problem) -> Designs:
     return rows(list(_sampled(problem, _N, np.random.default_rng(0)).get("X")))
 
 
-def _evaluated(problem: Problem, X: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+def _evaluated(problem: Problem, X: Designs) -> dict[str, Floats]:
     out = problem.evaluate(X, return_values_of=["F", "G", "H"], return_as_dictionary=True)
     return {name: np.asarray(out[name], dtype=float) for name in ("F", "G", "H")}
 
 
-def _frozen(X: NDArray[Any]) -> NDArray[Any]:
+def _frozen(X: Designs) -> Designs:
     X = X.copy()
     X.flags.writeable = False
     return X
 
 
-def _assert_legal(problem: Problem, X: NDArray[Any], what: str) -> None:
+def _assert_legal(problem: Problem, X: Designs, what: str) -> None:
     variables = getattr(problem, "vars", None)
     if variables:
         for x in X:
@@ -353,7 +340,7 @@ def _assert_legal(problem: Problem, X: NDArray[Any], what: str) -> None:
             raise AssertionError(f"{what} must give legal designs. {error}") from error
 
 
-def _assert_legal_mixed(variables: dict[str, Any], x: dict[str, Any], what: str) -> None:
+def _assert_legal_mixed(variables: dict[str, Variable], x: dict[str, Any], what: str) -> None:
     assert set(x) == set(variables), f"{what} must give every variable. Got {sorted(x)} instead."
     for name, variable in variables.items():
         if isinstance(variable, Choice):
@@ -365,19 +352,8 @@ def _assert_legal_mixed(variables: dict[str, Any], x: dict[str, Any], what: str)
         assert legal, f"{what} must give legal values. Got {name} = {x[name]!r}."
 
 
-def _first_difference(A: NDArray[Any], B: NDArray[Any]) -> int:
+def _first_difference(A: Designs, B: Designs) -> int:
     return int(np.flatnonzero((A != B).any(axis=1))[0])
-
-
-@contextmanager
-def _global_state_watched(what: str) -> Iterator[None]:
-    before: Any = np.random.get_state()  # noqa: NPY002
-    plain = random.getstate()
-    yield
-    after: Any = np.random.get_state()  # noqa: NPY002
-    untouched = np.array_equal(before[1], after[1]) and before[2] == after[2]
-    assert untouched, f"{what} must leave numpy's global random state alone. It advanced."
-    assert random.getstate() == plain, f"{what} must leave Python's random state alone."
 
 
 @contextmanager

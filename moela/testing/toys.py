@@ -1,16 +1,17 @@
-"""Small problems, one for each kind of variables, that the conformance checks run on."""
+"""Small problems for the conformance checks, one for each type of variables."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 from pymoo.core.problem import Problem
 from pymoo.core.variable import Binary, Choice, Integer, Real
 from pymoo.operators.crossover.ox import OrderCrossover
 from pymoo.operators.mutation.inversion import InversionMutation
 from pymoo.operators.sampling.rnd import PermutationRandomSampling
+
+from moela._arrays import Designs, Floats
+
+Out = dict[str, Floats]
 
 
 class ToyReal(Problem):
@@ -33,7 +34,7 @@ class ToyReal(Problem):
         super().__init__(n_var=5, n_obj=2, xl=-1.0, xu=2.0, vtype=float)
         self.scale = scale
 
-    def _evaluate(self, x: NDArray[Any], out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+    def _evaluate(self, x: Designs, out: Out, *args: object, **kwargs: object) -> None:
         near = (x**2).sum(axis=1)
         far = ((x - 1.0) ** 2).sum(axis=1)
         out["F"] = np.column_stack([near, self.scale * far])
@@ -53,7 +54,7 @@ class ToyInteger(Problem):
     def __init__(self) -> None:
         super().__init__(n_var=4, n_obj=3, xl=0, xu=20, vtype=int)
 
-    def _evaluate(self, x: NDArray[Any], out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+    def _evaluate(self, x: Designs, out: Out, *args: object, **kwargs: object) -> None:
         out["F"] = np.column_stack([((x - a) ** 2).sum(axis=1) for a in (3, 9, 17)]).astype(float)
 
 
@@ -71,7 +72,7 @@ class ToyBinary(Problem):
     def __init__(self) -> None:
         super().__init__(n_var=14, n_obj=2, xl=0, xu=1, vtype=bool)
 
-    def _evaluate(self, x: NDArray[Any], out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+    def _evaluate(self, x: Designs, out: Out, *args: object, **kwargs: object) -> None:
         bits = x.astype(bool)
         ones = np.cumprod(bits, axis=1).sum(axis=1)
         zeros = np.cumprod(~bits[:, ::-1], axis=1).sum(axis=1)
@@ -81,7 +82,7 @@ class ToyBinary(Problem):
 class ToyPermutation(Problem):
     """A quadratic assignment problem of 8 facilities with two flow matrices.
 
-    It brings its operators, which pymoo cannot tell from the variables' type.
+    It defines its operators, which pymoo cannot derive from the type of the variables.
 
     Examples
     --------
@@ -97,20 +98,20 @@ class ToyPermutation(Problem):
         self.distance = rng.integers(1, 20, (8, 8))
         self.flows = rng.integers(0, 20, (2, 8, 8))
 
-    def _evaluate(self, x: NDArray[Any], out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+    def _evaluate(self, x: Designs, out: Out, *args: object, **kwargs: object) -> None:
         apart = self.distance[x[:, :, None], x[:, None, :]]
         out["F"] = np.column_stack([(apart * flow).sum(axis=(1, 2)) for flow in self.flows]) * 1.0
 
-    def operators(self) -> dict[str, Any]:
-        """Operators that keep permutations."""
+    def operators(self) -> dict[str, object]:
+        """Return operators that keep permutations."""
         return {
             "sampling": PermutationRandomSampling(),
             "crossover": OrderCrossover(),
             "mutation": InversionMutation(),
         }
 
-    def check(self, X: NDArray[Any]) -> None:
-        """Raise a ValueError for a row that is not a permutation."""
+    def check(self, X: Designs) -> None:
+        """Raise a ValueError if a row is not a permutation."""
         bad = np.flatnonzero((np.sort(X, axis=1) != np.arange(8)).any(axis=1))
         if len(bad):
             raise ValueError(
@@ -119,7 +120,7 @@ class ToyPermutation(Problem):
 
 
 class ToyConstrained(Problem):
-    """Two distances in a box of which about a sixth is feasible (after Binh and Korn).
+    """Two distances in a box, about a sixth of which is feasible (after Binh and Korn).
 
     Examples
     --------
@@ -131,7 +132,7 @@ class ToyConstrained(Problem):
     def __init__(self) -> None:
         super().__init__(n_var=2, n_obj=2, n_ieq_constr=2, xl=0.0, xu=5.0, vtype=float)
 
-    def _evaluate(self, x: NDArray[Any], out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+    def _evaluate(self, x: Designs, out: Out, *args: object, **kwargs: object) -> None:
         out["F"] = np.column_stack([4.0 * (x**2).sum(axis=1), ((x - 5.0) ** 2).sum(axis=1)])
         inner = (x[:, 0] - 5.0) ** 2 + x[:, 1] ** 2 - 16.0
         outer = 8.0 - (x[:, 0] - 1.0) ** 2 - (x[:, 1] + 3.0) ** 2 + x[:, 1]
@@ -153,7 +154,7 @@ class ToyInfeasible(Problem):
     def __init__(self) -> None:
         super().__init__(n_var=3, n_obj=2, n_ieq_constr=1, xl=0.0, xu=1.0, vtype=float)
 
-    def _evaluate(self, x: NDArray[Any], out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+    def _evaluate(self, x: Designs, out: Out, *args: object, **kwargs: object) -> None:
         out["F"] = np.column_stack([x[:, 0], 1.0 - x[:, 0] + x[:, 1]])
         out["G"] = 0.1 + ((x - 0.3) ** 2).sum(axis=1, keepdims=True)
 
@@ -179,7 +180,7 @@ class ToyMixed(Problem):
             n_obj=2,
         )
 
-    def _evaluate(self, x: Any, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+    def _evaluate(self, x: Designs, out: Out, *args: object, **kwargs: object) -> None:
         price = {"copper": 3.0, "tin": 2.0, "zinc": 1.0}
         loss = {"copper": 0.5, "tin": 1.5, "zinc": 2.0}
         rows = []
@@ -191,7 +192,7 @@ class ToyMixed(Problem):
 
 
 def toy_problems() -> list[Problem]:
-    """One problem for each kind of variables, and one with constraints.
+    """Return a problem for each type of variables, and one with constraints.
 
     Returns
     -------

@@ -1,8 +1,8 @@
 """Compiled moves between legal designs: swaps of PEs, moves of links, recombination of two parents.
 
-Every function works on rows of X and leaves them legal and canonical (links ascending). Random
-numbers come from a splitmix64 stream per row, seeded by the caller's generator: a row's result
-depends on its own seed only, whatever batch it is in.
+Every function works on rows of X and leaves them legal and canonical (links ascending). Each row
+has its own splitmix64 stream of random numbers, seeded by the caller's generator, so its result
+does not depend on the other rows of the batch.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ ATTEMPTS = 1_000
 
 
 class Network(NamedTuple):
-    """The links of one design as adjacency lists over tiles, plus scratch for the moves."""
+    """The links of one design as neighbor lists of tiles, and scratch for the moves."""
 
-    used: NDArray[np.uint8]  # [n_candidates] 1 where the design has chosen the link
-    degree: NDArray[np.int64]  # [n_tiles]
-    neighbor: NDArray[np.int64]  # [n_tiles, max_degree]
-    queue: NDArray[np.int64]  # [n_tiles] scratch
-    seen: NDArray[np.uint8]  # [n_tiles] scratch
+    used: NDArray[np.uint8]  # [n_candidates] 1 for the chosen links
+    degree: Ints  # [n_tiles]
+    neighbor: Ints  # [n_tiles, max_degree]
+    queue: Ints  # [n_tiles] scratch
+    reached: NDArray[np.uint8]  # [n_tiles] scratch
 
 
 @compiled
@@ -53,7 +53,7 @@ def shuffle(values: Ints, size: int, state: Seeds) -> None:
 
 @compiled
 def copy_row(row: Ints, out: Ints) -> None:
-    """Copy a row of X; an explicit loop compiles in a tenth of the time of a slice assignment."""
+    """Copy a row of X. An explicit loop compiles ten times as fast as a slice assignment."""
     for k in range(row.size):
         out[k] = row[k]
 
@@ -97,7 +97,7 @@ def connect(network: Network, tables: Tables, c: int) -> None:
 
 @compiled
 def forget(network: Network, a: int, b: int) -> None:
-    """Take b out of the list of a."""
+    """Remove b from the list of a."""
     last = network.degree[a] - 1
     for k in range(last):
         if network.neighbor[a, k] == b:
@@ -108,7 +108,7 @@ def forget(network: Network, a: int, b: int) -> None:
 
 @compiled
 def disconnect(network: Network, tables: Tables, c: int) -> None:
-    """Take chosen link c away."""
+    """Remove chosen link c."""
     a, b = tables.link_a[c], tables.link_b[c]
     forget(network, a, b)
     forget(network, b, a)
@@ -117,13 +117,13 @@ def disconnect(network: Network, tables: Tables, c: int) -> None:
 
 @compiled
 def load_links(network: Network, tables: Tables, links: Ints) -> None:
-    """Make the network that of a design."""
+    """Fill the network with the links of a design."""
     used, degree, neighbor = network.used, network.degree, network.neighbor
     link_a, link_b, n_candidates = tables.link_a, tables.link_b, tables.n_candidates
     used.fill(0)
     degree.fill(0)
     n_fixed = link_a.size - n_candidates
-    # Not by ``connect``: a call for each link would take three times as long.
+    # Without ``connect``, since a call for each link takes three times as long.
     for k in range(n_fixed + links.size):
         c = n_candidates + k if k < n_fixed else links[k - n_fixed]
         a, b = link_a[c], link_b[c]
@@ -137,10 +137,10 @@ def load_links(network: Network, tables: Tables, links: Ints) -> None:
 
 @compiled
 def may_replace(network: Network, tables: Tables, old: int, new: int) -> bool:
-    """Whether link ``old`` can become link ``new``.
+    """Return whether link ``new`` can replace link ``old``.
 
-    It must be unused and planar or vertical as the old one, and leave the degree cap kept and the
-    network connected.
+    It must be unused, planar or vertical like the old one, and leave every router within the degree
+    cap and the network connected.
     """
     planar = tables.n_planar_candidates
     if network.used[new] == 1 or (old < planar) != (new < planar):
@@ -152,31 +152,31 @@ def may_replace(network: Network, tables: Tables, old: int, new: int) -> bool:
         freed = 1 if end in (a, b) else 0
         if degree[end] - freed >= tables.max_degree:
             return False
-    # Connected before, so still connected if b can be reached from a without the old link, or if
-    # the new link joins the side of a to the other.
-    seen, queue = network.seen, network.queue
-    seen.fill(0)
-    seen[a] = 1
+    # The network stays connected if a path leads from a to b without the old link, or if the new
+    # link joins the tiles that a reaches to the others.
+    reached, queue = network.reached, network.queue
+    reached.fill(0)
+    reached[a] = 1
     queue[0] = a
-    found = 1
+    n_reached = 1
     i = 0
-    while i < found:
+    while i < n_reached:
         v = queue[i]
         for k in range(degree[v]):
             u = neighbor[v, k]
-            if seen[u] == 0 and not (v == a and u == b):
+            if reached[u] == 0 and not (v == a and u == b):
                 if u == b:
                     return True
-                seen[u] = 1
-                queue[found] = u
-                found += 1
+                reached[u] = 1
+                queue[n_reached] = u
+                n_reached += 1
         i += 1
-    return seen[c] != seen[d]
+    return reached[c] != reached[d]
 
 
 @compiled
 def may_swap(placement: Ints, tables: Tables, a: int, b: int) -> bool:
-    """Whether the PEs on two tiles can change places: types differ, and may sit there."""
+    """Return whether the PEs on two tiles differ in type and may change places."""
     p, q = tables.pe_type[placement[a]], tables.pe_type[placement[b]]
     return (
         a != b
@@ -212,7 +212,7 @@ def draw_swap(placement: Ints, tables: Tables, state: Seeds) -> tuple[int, int]:
 
 @compiled
 def draw_link_move(links: Ints, network: Network, tables: Tables, state: Seeds) -> tuple[int, int]:
-    """Return the position of a link and the candidate that it may become, or (-1, -1)."""
+    """Return the position of a link and a candidate that may replace it, or (-1, -1)."""
     if links.size > 0:
         for _ in range(ATTEMPTS):
             position = draw(state, links.size)
@@ -228,7 +228,7 @@ def draw_link_move(links: Ints, network: Network, tables: Tables, state: Seeds) 
 
 @compiled
 def move_link(links: Ints, network: Network, tables: Tables, position: int, new: int) -> None:
-    """Carry out a link move on the row and on its network."""
+    """Replace a link in the row and in its network."""
     disconnect(network, tables, links[position])
     connect(network, tables, new)
     replace_sorted(links, position, new)
@@ -236,7 +236,7 @@ def move_link(links: Ints, network: Network, tables: Tables, position: int, new:
 
 @compiled
 def random_moves(row: Ints, network: Network, tables: Tables, n_moves: int, state: Seeds) -> None:
-    """Carry out moves, each a swap or a link move with equal chances."""
+    """Apply moves, each a swap or a link move with equal probability."""
     n = tables.pe_type.size
     placement, links = row[:n], row[n:]
     for _ in range(n_moves):
@@ -267,7 +267,7 @@ def mutate_batch(X: Ints, tables: Tables, max_moves: int, seeds: Seeds, out: Int
 def neighbors_batch(X: Ints, tables: Tables, seeds: Seeds, out: Ints) -> None:
     """Fill ``out`` [n, k, n_var] with k designs one move away from each row, no move twice.
 
-    Where a platform leaves fewer moves than k, some repeat.
+    Moves repeat if the platform has fewer than k.
     """
     n = tables.pe_type.size
     k = out.shape[1]
@@ -310,10 +310,10 @@ def neighbors_batch(X: Ints, tables: Tables, seeds: Seeds, out: Ints) -> None:
 
 @compiled
 def sample_batch(mesh: Ints, tables: Tables, seeds: Seeds, out: Ints) -> None:
-    """Fill ``out`` with the mesh, then in turn: shuffled PEs, moved links, both.
+    """Fill ``out`` with the mesh, then in turn with shuffled PEs, moved links, and both.
 
-    A shuffle is a long chain of random legal swaps. Links move between once and half as often as
-    there are links.
+    A shuffle is a long chain of random legal swaps. The number of link moves is from 1 to half the
+    number of links.
     """
     n = tables.pe_type.size
     network = new_network(tables)
@@ -339,18 +339,17 @@ def sample_batch(mesh: Ints, tables: Tables, seeds: Seeds, out: Ints) -> None:
 
 @compiled
 def recombine_placement(
-    child: Ints, other: Ints, tables: Tables, where: Ints, tiles: Ints, state: Seeds
+    child: Ints, other: Ints, tables: Tables, tile_of: Ints, tiles: Ints, state: Seeds
 ) -> None:
     """Walk part of the way from one placement to another by swaps.
 
-    Each swap brings one tile to what the other parent has there, so tiles on which the parents
-    agree never change. A swap that would put the displaced PE where its type may not sit is
-    left out.
+    Each swap gives one tile the PE of the other parent, so tiles on which the parents agree never
+    change. A swap is skipped if the displaced PE may not sit on the other tile.
     """
     n = child.size
     differing = 0
     for t in range(n):
-        where[child[t]] = t
+        tile_of[child[t]] = t
         if child[t] != other[t]:
             tiles[differing] = t
             differing += 1
@@ -358,10 +357,10 @@ def recombine_placement(
     for i in range(draw(state, differing + 1)):
         t = tiles[i]
         p, q = child[t], other[t]
-        s = where[q]
+        s = tile_of[q]
         if p != q and tables.allowed[tables.pe_type[p], s]:
             child[t], child[s] = q, p
-            where[q], where[p] = t, s
+            tile_of[q], tile_of[p] = t, s
 
 
 @compiled
@@ -374,7 +373,7 @@ def recombine_links(
     theirs: Ints,
     state: Seeds,
 ) -> None:
-    """Exchange part of the links that only one parent has; common links stay."""
+    """Exchange some of the links that only one parent has; common links stay."""
     load_links(network, tables, child)
     n_mine, n_theirs = 0, 0
     for c in other:
@@ -392,7 +391,7 @@ def recombine_links(
     shuffle(mine, n_mine, state)
     shuffle(theirs, n_theirs, state)
     for i in range(draw(state, n_theirs + 1)):
-        # A few partners for each link: with a full router, most of them do not fit.
+        # A few attempts for each link, since most pairs do not fit if routers are full.
         for _ in range(4):
             j = draw(state, n_mine)
             if may_replace(network, tables, mine[j], theirs[i]):
@@ -410,16 +409,16 @@ def recombine_links(
 
 @compiled
 def recombine_batch(A: Ints, B: Ints, tables: Tables, seeds: Seeds, out: Ints) -> None:
-    """Fill ``out`` with one child per pair of rows: from A some of the way to B."""
+    """Fill ``out`` with one child per pair of rows, part of the way from A to B."""
     n = tables.pe_type.size
     network = new_network(tables)
     state = np.empty(1, np.uint64)
-    where = np.empty(n, np.int64)
+    tile_of = np.empty(n, np.int64)
     tiles = np.empty(n, np.int64)
     mine = np.empty(tables.n_chosen, np.int64)
     theirs = np.empty(tables.n_chosen, np.int64)
     for i in range(A.shape[0]):
         copy_row(A[i], out[i])
         state[0] = seeds[i]
-        recombine_placement(out[i, :n], B[i, :n], tables, where, tiles, state)
+        recombine_placement(out[i, :n], B[i, :n], tables, tile_of, tiles, state)
         recombine_links(out[i, n:], B[i, n:], network, tables, mine, theirs, state)

@@ -1,15 +1,18 @@
-"""Sampling, crossover and mutation of NoC designs as pymoo operators; none makes an illegal one."""
+"""Sampling, crossover and mutation of NoC designs as pymoo operators that keep designs legal."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.random import Generator
 from pymoo.core.crossover import Crossover
 from pymoo.core.mutation import Mutation
 from pymoo.core.sampling import Sampling
 
+from problems._arrays import Ints
+from problems._checks import check_int
+from problems.noc.chip.tables import Seeds
 from problems.noc.moves import mutate_batch, recombine_batch, sample_batch
 
 if TYPE_CHECKING:
@@ -18,13 +21,13 @@ if TYPE_CHECKING:
 __all__ = ["NoCCrossover", "NoCMutation", "NoCSampling", "draw_seeds"]
 
 
-def draw_seeds(random_state: np.random.Generator, size: int) -> NDArray[np.uint64]:
+def draw_seeds(random_state: Generator, size: int) -> Seeds:
     """Return one seed per row for the compiled moves."""
     return random_state.integers(0, 2**64, size=size, dtype=np.uint64)
 
 
 class NoCSampling(Sampling):
-    """The mesh first, then in turn: the mesh with shuffled PEs, with moved links, with both.
+    """The mesh, then in turn the mesh with shuffled PEs, with moved links, and with both.
 
     Examples
     --------
@@ -35,14 +38,7 @@ class NoCSampling(Sampling):
     (4, 160)
     """
 
-    def _do(
-        self,
-        problem: NoC3D,
-        n_samples: int,
-        *args: Any,
-        random_state: np.random.Generator,
-        **kwargs: Any,
-    ) -> NDArray[np.int64]:
+    def _do(self, problem: NoC3D, n_samples: int, *, random_state: Generator, **_: object) -> Ints:
         out = np.empty((n_samples, problem.n_var), dtype=np.int64)
         mesh = problem.mesh_row()
         sample_batch(mesh, problem.platform.tables, draw_seeds(random_state, n_samples), out)
@@ -50,18 +46,18 @@ class NoCSampling(Sampling):
 
 
 class NoCCrossover(Crossover):
-    """Two children between two parents: tiles and links that the parents share stay as they are.
+    """Two children between two parents, with all tiles and links that the parents share.
 
-    Each child starts as one parent and goes a random part of the way to the other: by swaps of PEs
-    that each bring one tile to the other parent's state, and by exchanging links that only one
-    parent has, as far as the LLC rule, the degree cap and connectedness allow.
+    Each child starts as one parent and goes a random part of the way to the other: swaps of PEs
+    each bring one tile to the other parent's state, and links that only one parent has are
+    exchanged, as far as the allowed tiles, the degree cap and connectedness permit.
 
     Parameters
     ----------
     prob : float
-        Chance that a pair is recombined at all.
+        Probability that a pair is recombined.
     **kwargs
-        Of pymoo's `Crossover`, such as its name.
+        Parameters of pymoo's `Crossover`, such as its name.
 
     Examples
     --------
@@ -75,14 +71,7 @@ class NoCCrossover(Crossover):
     def __init__(self, prob: float = 0.9, **kwargs: Any) -> None:
         super().__init__(2, 2, prob=prob, vtype=np.int64, **kwargs)
 
-    def _do(
-        self,
-        problem: NoC3D,
-        X: NDArray[np.int64],
-        *args: Any,
-        random_state: np.random.Generator,
-        **kwargs: Any,
-    ) -> NDArray[np.int64]:
+    def _do(self, problem: NoC3D, X: Ints, *, random_state: Generator, **_: object) -> Ints:
         A, B = problem.legal_rows(X[0]), problem.legal_rows(X[1])
         out = np.empty((2, *A.shape), dtype=np.int64)
         tables = problem.platform.tables
@@ -93,16 +82,16 @@ class NoCCrossover(Crossover):
 
 
 class NoCMutation(Mutation):
-    """One or a few moves: swap two PEs of different type, or move a planar link anywhere.
+    """A few moves: swaps of two PEs of different type, and moves of a planar link.
 
     Parameters
     ----------
     prob : float
-        Chance that a design is mutated at all.
+        Probability that a design is mutated.
     max_moves : int
         Each mutated design gets 1 to ``max_moves`` moves, equally likely.
     **kwargs
-        Of pymoo's `Mutation`, such as its name.
+        Parameters of pymoo's `Mutation`, such as its name.
 
     Examples
     --------
@@ -118,20 +107,9 @@ class NoCMutation(Mutation):
 
     def __init__(self, prob: float = 1.0, max_moves: int = 3, **kwargs: Any) -> None:
         super().__init__(prob=prob, vtype=np.int64, **kwargs)
-        if max_moves < 1:
-            raise ValueError(
-                f"The 'max_moves' parameter of NoCMutation must be >= 1. Got {max_moves} instead."
-            )
-        self.max_moves = int(max_moves)
+        self.max_moves = check_int("NoCMutation", "max_moves", max_moves, 1)
 
-    def _do(
-        self,
-        problem: NoC3D,
-        X: NDArray[np.int64],
-        *args: Any,
-        random_state: np.random.Generator,
-        **kwargs: Any,
-    ) -> NDArray[np.int64]:
+    def _do(self, problem: NoC3D, X: Ints, *, random_state: Generator, **_: object) -> Ints:
         rows = problem.legal_rows(X)
         out = np.empty_like(rows)
         seeds = draw_seeds(random_state, len(rows))

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from pymoo.core.crossover import Crossover
+from pymoo.core.mutation import Mutation
 from pymoo.core.problem import Problem
+from pymoo.core.sampling import Sampling
 
 from problems._arrays import Floats, Ints
-from problems.noc.chip.checks import integer
+from problems._checks import check_choice, check_int, require, setting_error
 from problems.noc.chip.platform import Platform
 from problems.noc.chip.traffic import (
     RELEASED_SCALE,
@@ -23,9 +26,9 @@ from problems.noc.chip.traffic import (
 )
 from problems.noc.design.design import Design
 from problems.noc.design.rules import broken_row, whole_numbers
-from problems.noc.evaluation.evaluation import AGGREGATES, Evaluation
+from problems.noc.evaluation.evaluation import AGGREGATES, NoCEvaluation
 from problems.noc.evaluation.features import FeaturePlan, features_batch
-from problems.noc.evaluation.kernel import first_illegal
+from problems.noc.evaluation.legality import first_illegal
 from problems.noc.evaluation.limits import check_constraints, refuse_unreachable
 from problems.noc.evaluation.objectives import MODELS, check_objectives
 from problems.noc.moves import neighbors_batch
@@ -37,43 +40,43 @@ if TYPE_CHECKING:
 __all__ = ["NoC3D"]
 
 EVALUATION = 1
-"""Counts up whenever the same design would get other objectives than before."""
+"""Version of the evaluation; increased whenever a design gets other objectives than before."""
 
 
 class NoC3D(Problem):
     """Place the PEs and the links of a 2D or 3D manycore chip, all objectives minimized.
 
     A row of X holds integers: the PE id on each tile (``n_tiles`` of them), then the indices of the
-    links that the design chooses in ``platform.candidates``: ``n_planar_links`` tile pairs within
-    layers and, where the platform has a TSV budget, ``n_vertical_links`` between layers. The order
-    of the links of a kind does not matter; ascending is canonical.
+    design's links in ``platform.candidates``: ``n_planar_links`` tile pairs within layers and, if
+    the platform has a TSV budget, ``n_vertical_links`` between layers. The order of the links of a
+    kind does not matter; ascending is canonical.
 
     Parameters
     ----------
     traffic : float array-like [n_tiles, n_tiles], or a sequence of them
-        What PE i sends to PE j, each direction a flow of its own, in flits per cycle (any unit will
-        do for the objectives of the paper; energy comes per that unit). The diagonal never enters
-        the network. Several matrices are several applications that one design has to serve.
+        Traffic from PE i to PE j, in flits per cycle (the objectives of the paper accept any unit;
+        energy is per that unit). The diagonal never enters the network. Several matrices are
+        several applications that one design has to serve.
     platform : Platform, optional
         By default the 4 x 4 x 4 chip of the paper.
     objectives : {3, 4, 5} or sequence of str
-        3 is mean and deviation of the link load and latency; 4 adds energy, 5 thermal. Or names, in
-        any order: "mean", "deviation", "latency", "energy", "thermal", and those of
+        3 is mean and deviation of the link load and latency; 4 adds energy, 5 thermal. Also names
+        in any order: "mean", "deviation", "latency", "energy", "thermal", and those of
         ``problems.noc.evaluation.metrics``: "packet_latency", "peak_load", "temperature", "edp",
         "wire_length", "router_area".
     model : {"published", "released"}
         The formulas of the paper, or those of its released code, quirks included: see
         ``problems.noc.evaluation.objectives``.
     constraints : mapping from name to float, optional
-        Largest value allowed of any of these, such as ``{"temperature": 85, "peak_load": 1}``; with
-        several applications in each of them. A row of G is value / limit - 1 (value - limit where
-        the limit is 0 or less).
+        Largest value allowed of any objective by name, such as ``{"temperature": 85, "peak_load":
+        1}``, in each application. A row of G is value / limit - 1 (value - limit if the limit is 0
+        or less).
     aggregate : {"mean", "worst"}
-        How the values of several applications become one objective. Each is first divided by that
-        of the mesh under the same application, since the totals of applications lie orders of
-        magnitude apart; what does not depend on traffic keeps its unit.
+        How the values of several applications become one objective. Each value is first divided by
+        that of the mesh under the same application, since the totals of applications differ by
+        orders of magnitude. Objectives that do not depend on traffic keep their unit.
     held_out : float array-like [n_tiles, n_tiles], optional
-        An application that the objectives do not see.
+        An application that does not count for the objectives.
 
     Attributes
     ----------
@@ -82,19 +85,17 @@ class NoC3D(Problem):
     feature_names : tuple of str
         The columns of ``features``.
     ref_point : float array [n_obj]
-        Objectives of the mesh under the model, the reference of the hypervolumes in the MOELA
-        paper.
+        Objectives of the mesh, the reference point of the hypervolumes in the MOELA paper.
     held_out : NoC3D or None
-        The same problem under the held-out application alone, to evaluate what came out.
+        The same problem under the held-out application alone, to evaluate the final designs.
     version : str
-        Changes when an evaluation would: it stands for the model, the code of the evaluation, the
-        platform, the traffic and the objectives.
+        Hash of all that determines an evaluation: the model, the version of the code, the platform,
+        the traffic and the objectives.
 
     Raises
     ------
     ValueError
-        A parameter is wrong, or no design can meet a constraint; the message says what was expected
-        and what came.
+        A parameter is wrong, or no design can meet a constraint.
 
     References
     ----------
@@ -119,34 +120,24 @@ class NoC3D(Problem):
         aggregate: str = "mean",
         held_out: ArrayLike | None = None,
     ) -> None:
-        platform = Platform.paper_4x4x4() if platform is None else platform
-        if not isinstance(platform, Platform):
-            raise ValueError(
-                f"The 'platform' parameter of NoC3D must be a Platform. Got {platform!r} instead."
-            )
-        for name, value, known in (("model", model, MODELS), ("aggregate", aggregate, AGGREGATES)):
-            if value not in known:
-                raise ValueError(
-                    f"The {name!r} parameter of NoC3D must be one of {known}. "
-                    f"Got {value!r} instead."
-                )
-        self.platform = platform
-        self.model = model
-        self.aggregate = aggregate
+        self.platform = platform = _platform_of(platform, "NoC3D")
+        self.model = check_choice("NoC3D", "model", model, MODELS)
+        self.aggregate = check_choice("NoC3D", "aggregate", aggregate, AGGREGATES)
         self.objective_names = check_objectives(objectives)
         self.constraints = check_constraints(constraints)
         self._traffic = check_applications(traffic, platform.n_tiles)
-        self._evaluation = Evaluation(platform, self._traffic, model, aggregate)
+        self._evaluation = NoCEvaluation(platform, self._traffic, model, aggregate)
         counted = np.zeros_like(self._traffic)
         if "latency" in (*self.objective_names, *self.constraints):
             source, target, weight = self._evaluation.flows
             counted[:, source, target] = weight
         refuse_unreachable(self.constraints, platform, self._traffic, counted)
-        # One application is taken as it is; of several, each counts the same.
-        seen = self._traffic[0]
+        # Each of several applications has the same weight, whatever its total.
+        combined = self._traffic[0]
         if len(self._traffic) > 1:
-            seen = (self._traffic / self._traffic.sum(axis=(1, 2), keepdims=True)).mean(axis=0)
-        self._plan, self.feature_names = FeaturePlan.of(platform, seen)
+            shares = self._traffic / self._traffic.sum(axis=(1, 2), keepdims=True)
+            combined = shares.mean(axis=0)
+        self._plan, self.feature_names = FeaturePlan.of(platform, combined)
         n, n_planar = platform.n_tiles, platform.n_planar_links
         counts = (n, n_planar, platform.n_chosen - n_planar)
         low, high = platform.n_planar_candidates, len(platform.candidates)
@@ -162,9 +153,7 @@ class NoC3D(Problem):
         mesh = self._values(self.mesh_row()[None], self.objective_names)
         self._unit = self._evaluation.units(mesh[0], self.objective_names)
         self.ref_point: Floats = self._evaluation.aggregated(mesh, self._unit)[0]
-        self.held_out: NoC3D | None = None
-        if held_out is not None:
-            self.held_out = self.under(held_out)
+        self.held_out = None if held_out is None else self.under(held_out)
 
     @classmethod
     def from_traffic(
@@ -180,18 +169,15 @@ class NoC3D(Problem):
 
         See ``load_traffic``, and ``NoC3D`` for the other settings.
         """
-        platform = Platform.paper_4x4x4() if platform is None else platform
-        paths = [path] if isinstance(path, (str, Path)) else list(path)
-        if not isinstance(platform, Platform) or not paths:
-            raise ValueError(
-                "from_traffic must get one traffic file or more, and a Platform. "
-                f"Got {paths!r} and {platform!r} instead."
-            )
-        read = [load_traffic(p, n=platform.n_tiles, scale=scale) for p in paths]
-        other = None
-        if held_out is not None:
-            other = load_traffic(held_out, n=platform.n_tiles, scale=scale)
-        traffic = read[0] if len(read) == 1 else np.stack(read)
+        platform = _platform_of(platform, "from_traffic")
+        paths = [path] if isinstance(path, str | Path) else list(path)
+        require("from_traffic", "path", paths, paths, "one traffic file or more")
+
+        def read(file: str | Path) -> Floats:
+            return load_traffic(file, n=platform.n_tiles, scale=scale)
+
+        other = None if held_out is None else read(held_out)
+        traffic = read(paths[0]) if len(paths) == 1 else np.stack([read(p) for p in paths])
         return cls(traffic, platform=platform, held_out=other, **settings)
 
     @classmethod
@@ -204,7 +190,7 @@ class NoC3D(Problem):
         **settings: Any,
     ) -> NoC3D:
         """Make the problem with synthetic traffic; see ``synthetic_traffic`` and ``NoC3D``."""
-        platform = Platform.paper_4x4x4() if platform is None else platform
+        platform = _platform_of(platform, "example")
         traffic = synthetic_traffic(application, platform, np.random.default_rng(seed))
         return cls(traffic, platform=platform, **settings)
 
@@ -220,7 +206,7 @@ class NoC3D(Problem):
 
     @property
     def traffic(self) -> Floats:
-        """What PE i sends to PE j, float [n_tiles, n_tiles]; read-only.
+        """Traffic from PE i to PE j, float [n_tiles, n_tiles]; read-only.
 
         With several applications [n_apps, n_tiles, n_tiles].
         """
@@ -253,22 +239,22 @@ class NoC3D(Problem):
         """Return metrics by name under each application, [n, n_apps, n_names]."""
         values = self._evaluation.values(rows, names)
         if values is None:
-            self.check(rows)
-            raise AssertionError("The kernel refused rows that break no rule.")
+            raise self._refusal(rows)
         return values
+
+    def _refusal(self, rows: Ints) -> Exception:
+        """Raise the error of the first row that breaks a rule; return one if none does."""
+        self.check(rows)
+        return AssertionError("The kernel refused rows that break no rule.")
 
     @property
     def metric_names(self) -> tuple[str, ...]:
-        """All that can be an objective or a constraint on this platform."""
+        """Names of the possible objectives and constraints on this platform."""
         return tuple(self._evaluation.available())
 
     def _check_names(self, names: Sequence[str], owner: str) -> None:
         unknown = sorted(set(names) - set(self.metric_names))
-        if unknown:
-            raise ValueError(
-                f"The 'names' parameter of {owner} must be from {self.metric_names}. "
-                f"Got {unknown} instead."
-            )
+        require(owner, "names", unknown, not unknown, f"from {self.metric_names}")
 
     def measure(self, X: ArrayLike, names: Sequence[str] | None = None) -> dict[str, Floats]:
         """Return metrics by name, objectives or not, each float [n], or [n, n_apps].
@@ -277,7 +263,7 @@ class NoC3D(Problem):
         ----------
         X : int array-like [n, n_var]
         names : sequence of str, optional
-            From ``metric_names``; by default all.
+            Names from ``metric_names``; by default all.
         """
         names = self.metric_names if names is None else names
         self._check_names(names, "measure")
@@ -294,13 +280,13 @@ class NoC3D(Problem):
         ----------
         x : int array-like [n_var] or Design
         names : sequence of str, optional
-            From ``metric_names``; by default the objectives and the constraints.
+            Names from ``metric_names``; by default the objectives and the constraints.
 
         Returns
         -------
         dict
-            Metric -> value, value of the mesh, change in per cent (NaN where that
-            of the mesh is 0). With several applications, put together as in the objectives.
+            Metric -> value, value of the mesh, change in per cent (NaN if that of the mesh is 0).
+            Several applications are aggregated as in the objectives.
         """
         row = self.encode(x) if isinstance(x, Design) else np.reshape(x, -1)
         if names is None:
@@ -351,10 +337,10 @@ class NoC3D(Problem):
         The first direction is from the tile with the smaller index to the other.
         """
         rows = self._rows(X)
-        _, loads, legal = self._evaluation.run(rows, with_loads=True)
-        if not legal:
-            self.check(rows)
-        return loads if np.ndim(X) == 2 else loads[0]
+        result = self._evaluation.run(rows, with_loads=True)
+        if result is None:
+            raise self._refusal(rows)
+        return result[1] if np.ndim(X) == 2 else result[1][0]
 
     def check(self, X: ArrayLike) -> None:
         """Check rows of X, [n, n_var] or [n_var].
@@ -378,7 +364,8 @@ class NoC3D(Problem):
         Raises
         ------
         ValueError
-            A row breaks a rule. Connectedness, which does no harm there, is left to ``check``.
+            A row breaks a rule. Only ``check`` looks at connectedness, which compiled code does not
+            need.
         """
         rows = self._rows(X)
         if first_illegal(rows, self.platform.tables) >= 0:
@@ -386,7 +373,7 @@ class NoC3D(Problem):
         return rows
 
     def _rows(self, X: ArrayLike) -> Ints:
-        # Compiled code takes one kind of array; whole_numbers copies all others into it.
+        # Compiled code takes one type of array; whole_numbers converts all others to it.
         plain = type(X) is np.ndarray and X.dtype == np.int64 and X.flags.carray
         rows: Ints = X if plain else whole_numbers(X, "X")  # type: ignore[assignment]
         rows = rows[None] if rows.ndim == 1 else rows
@@ -397,7 +384,7 @@ class NoC3D(Problem):
             )
         return rows
 
-    def operators(self) -> dict[str, Any]:
+    def operators(self) -> dict[str, Sampling | Crossover | Mutation]:
         """Return fresh sampling, crossover and mutation, as ``NSGA2(**problem.operators())``."""
         return {
             "sampling": NoCSampling(),
@@ -408,18 +395,18 @@ class NoC3D(Problem):
     def neighbors(self, x: ArrayLike, k: int, random_state: np.random.Generator) -> Ints:
         """Return k different designs one move away from x, [k, n_var].
 
-        A move swaps two PEs of different type or moves one planar link, with equal chances. Only
-        where a platform leaves fewer than k moves do some repeat.
+        A move swaps two PEs of different type or moves one planar link, with equal chances. Moves
+        repeat only if the platform leaves fewer than k.
         """
         return self.neighbors_many(np.reshape(x, (1, -1)), k, random_state)[0]
 
     def neighbors_many(self, X: ArrayLike, k: int, random_state: np.random.Generator) -> Ints:
         """Return k different neighbors of each row of X, [n, k, n_var].
 
-        Those of a row depend on the row and its place in X only, not on the other rows.
+        The neighbors of a row depend on the row and its position in X, not on the other rows.
         """
         rows = self.legal_rows(X)
-        k = integer(k, "k", "neighbors", 0)
+        k = check_int("neighbors", "k", k, 0)
         out = np.empty((len(rows), k, self.n_var), dtype=np.int64)
         neighbors_batch(rows, self.platform.tables, draw_seeds(random_state, len(rows)), out)
         return out
@@ -427,8 +414,8 @@ class NoC3D(Problem):
     def features(self, X: ArrayLike) -> Floats:
         """Return a few dozen numbers about each design for learned models, [n, n_features].
 
-        ``feature_names`` says what the columns are. What a row shares with the row before is not
-        counted again, so neighbors of one design, one after the other, take the least time.
+        ``feature_names`` are the names of the columns. Parts that a row shares with the row before
+        are not counted again, so consecutive neighbors of one design take the least time.
         """
         rows = self.legal_rows(X)
         out = np.empty((len(rows), self._plan.n_features))
@@ -456,8 +443,12 @@ class NoC3D(Problem):
     def encode(self, design: Design) -> Ints:
         """Return a Design of this platform as a canonical row, [n_var]."""
         if not isinstance(design, Design) or design.platform != self.platform:
-            raise ValueError(
-                "The 'design' parameter of encode must be a Design of the problem's platform. "
-                f"Got {design!r} instead."
-            )
-        return np.concatenate((design.placement, self.platform.candidate_index(design.links)))
+            raise setting_error("encode", "design", "a Design of the problem's platform", design)
+        return design.row()
+
+
+def _platform_of(value: Platform | None, owner: str) -> Platform:
+    """Return a platform, by default that of the paper, or raise if the value is no platform."""
+    platform = Platform.paper_4x4x4() if value is None else value
+    require(owner, "platform", platform, isinstance(platform, Platform), "a Platform")
+    return platform

@@ -54,7 +54,7 @@ def main() -> None:
     comparison, cpu, wall = clocked(compare, fronts)
     scale = comparison.scales["problem"]
     print(
-        f"{len(comparison.outcomes)} fronts of {arguments.points} points in "
+        f"{len(comparison.runs)} fronts of {arguments.points} points in "
         f"{arguments.objectives} objectives, pooled front {scale.pooled_size}, "
         f"{'exact' if scale.exact else 'approximate'}: {cpu:.1f} s CPU, {wall:.1f} s"
     )

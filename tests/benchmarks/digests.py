@@ -7,8 +7,8 @@
     python -m tests.benchmarks.digests --only "noc*" --list
 
 A digest is over exact bytes, so two files compare only on one machine with the same versions of
-everything that computes. The cases are in `tests.benchmarks.digest_cases`; names of the library
-that may change are in `names` there.
+everything that computes (`pip install -e ".[all,test]"`). The cases are in
+`tests.benchmarks.digest_cases`; names of the library that may change are in `names` there.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import traceback
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -32,28 +33,27 @@ ROOT = Path(__file__).parents[2]
 Digests = dict[str, dict[str, str]]
 
 
-def run(wanted: str | None, *, backward: bool = False) -> Digests:
-    """Run the cases; return the digest of each part of each, by name."""
+def run(wanted: str | None, *, backward: bool = False) -> tuple[Digests, list[str]]:
+    """Run the cases; return the digest of each part of each, by name, and those that failed."""
     from tests.benchmarks.digest_cases import all_cases
     from tests.benchmarks.digest_cases.encoding import digest
 
     found: Digests = {}
+    failed = []
     chosen = [item for item in all_cases().items() if matches(item[0], wanted)]
     for name, case in reversed(chosen) if backward else chosen:
         start = cpu_seconds()
-        found[name] = {part: digest(value) for part, value in case().items()}
-        print(f"{whole(found[name])}  {cpu_seconds() - start:6.1f} s  {name}", flush=True)
-    return found
+        try:
+            found[name] = {part: digest(value) for part, value in case().items()}
+        except Exception:
+            traceback.print_exc()
+            failed.append(name)
+        shown = digest(found[name]) if name in found else f"{'failed':32}"
+        print(f"{shown}  {cpu_seconds() - start:6.1f} s  {name}", flush=True)
+    return found, failed
 
 
-def whole(parts: dict[str, str]) -> str:
-    """Return one digest of all parts of a case."""
-    from tests.benchmarks.digest_cases.encoding import digest
-
-    return digest(parts)
-
-
-def run_twice(wanted: str | None, n: int) -> Digests:
+def run_in_processes(wanted: str | None, n: int) -> Digests:
     """Run the cases in n fresh processes, with nothing compiled; every second one backward."""
     results: list[Digests] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -65,7 +65,8 @@ def run_twice(wanted: str | None, n: int) -> Digests:
             cache = Path(folder) / f"cache {number}"
             environment = {**os.environ, "NUMBA_CACHE_DIR": str(cache)}
             print(f"process {number + 1} of {n}", flush=True)
-            subprocess.run(words, check=True, env=environment, cwd=ROOT)
+            if subprocess.run(words, check=False, env=environment, cwd=ROOT).returncode:
+                sys.exit(1)
             results.append(json.loads(out.read_text()))
     for other in results[1:]:
         if different(results[0], other):
@@ -114,12 +115,13 @@ def main() -> None:
 
         print("\n".join(name for name in all_cases() if matches(name, options.only)))
         return
+    failed: list[str] = []
     if options.processes > 1:
-        found = run_twice(options.only, options.processes)
+        found = run_in_processes(options.only, options.processes)
     else:
-        found = run(options.only, backward=options.backward)
+        found, failed = run(options.only, backward=options.backward)
     print(f"{len(found)} cases, {cpu_seconds():.0f} s of processor time")
-    if options.write:
+    if options.write and not failed:
         options.write.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
     if options.compare:
         before = json.loads(options.compare.read_text())
@@ -127,6 +129,8 @@ def main() -> None:
         if different(before, found):
             sys.exit(1)
         print(f"no case differs from {options.compare}")
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the benchmarks of the evaluator print beside their numbers."""
+"""Machine and versions, which the benchmarks of the evaluator print beside their numbers."""
 
 import datetime
 import os

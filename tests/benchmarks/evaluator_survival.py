@@ -1,4 +1,4 @@
-"""Runs that are killed, and runs whose workers are killed: is anything lost or done twice?
+"""Killed runs and killed workers: count evaluations that are lost or repeated.
 
 python tests/benchmarks/evaluator_survival.py [--kills 50] [--evaluations 1000]
 """

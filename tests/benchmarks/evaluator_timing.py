@@ -1,11 +1,11 @@
-"""What the evaluator costs: two workers against one, a store against none.
+"""Cost of the evaluator: two workers against one, a store against none.
 
     python tests/benchmarks/evaluator_timing.py [--repeats 7]
 
 Every figure is a ratio of two timings taken alternately in the same run, so that other load on the
 machine hits both. "waiting" evaluations sleep, as one that calls a simulator does, and show what
 the evaluator itself adds even on a busy machine; "computing" ones keep a core busy and need two
-idle cores. What the CPU time spent says is printed beside them: other load changes it little.
+idle cores. CPU times are printed beside them, since other load changes those little.
 """
 
 import argparse
@@ -140,7 +140,7 @@ def main():
                     f"by CPU time {statistics.median(cpu):.3f}",
                 )
             )
-    print(table(("measured", "median (range)", "bar", ""), rows))
+    print(table(("measured", "median (range)", "goal", "also"), rows))
 
 
 if __name__ == "__main__":

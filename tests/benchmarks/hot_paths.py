@@ -4,7 +4,7 @@
     python -m pytest tests/benchmarks/hot_paths.py --benchmark-only --benchmark-compare
 
 Its name keeps it out of the tests: times depend on what else the machine does, so that no bound on
-them belongs there. What each case returns is looked at, so that nothing is timed that fails.
+them belongs there. The result of each case is checked, so that no failing case is timed.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def test_noc_neighbors(benchmark, chip, chips):
 
 @pytest.mark.parametrize("max_size", [None, 200])
 def test_archive_add(benchmark, max_size):
-    """Three objectives, 2,000 designs in batches of ten, of which some 400 stay non-dominated."""
+    """Three objectives, 2,000 designs in batches of ten, of which about 400 stay non-dominated."""
     rng = np.random.default_rng(1)
     F = np.abs(rng.normal(size=(2_000, 3)))
     F *= (1 + 0.2 * rng.random((2_000, 1))) / np.linalg.norm(F, axis=1, keepdims=True)
@@ -74,7 +74,7 @@ def test_archive_add(benchmark, max_size):
 
 ALGORITHMS = {
     "MOELA": MOELA,
-    "MOELA, models off": lambda: MOELA(start_model=None, move_model=None),
+    "MOELA, models off": lambda: MOELA(models=None),
     "NSGA-II": lambda problem: NSGA2(pop_size=50, **problem.operators()),  # what to compare with
 }
 
@@ -108,7 +108,7 @@ def test_deployment_evaluation(benchmark, kept):
     """A deployment with half of its experts resident: buffers are replayed, layer by layer."""
     problem, rng = MoEDeployment.example(memory_budget=np.inf), np.random.default_rng(1)
     layout = problem.layout
-    base = problem.base_row(problem.placed.rows["spread"])
+    base = problem.layout.base_row(problem.layout.placed.rows["spread"])
     base[layout.capacities] = problem.xu[layout.capacities] // 2
     near = iter(one_layer_changed(problem, base, 1_000, rng))
     problem.evaluate(base[None])

@@ -1,4 +1,4 @@
-"""How long ``import moela`` takes, as a ratio to the imports that any use of pymoo needs.
+"""Time of ``import moela``, as a ratio to the imports that any use of pymoo needs.
 
     python -m tests.benchmarks.import_time
 

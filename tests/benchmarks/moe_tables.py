@@ -1,4 +1,4 @@
-"""Load every table of MoE kernels below a folder, and say what came of it.
+"""Load every table of MoE kernels below a folder, and report which could be read.
 
 `pip download aiconfigurator-core` and unpack it to get the published ones.
 Run: ``python tests/benchmarks/moe_tables.py FOLDER``

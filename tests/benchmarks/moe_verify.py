@@ -85,8 +85,8 @@ def main():
     found = verify(plans, trace, here, n_steps=24, repeats=repeats, clock="cpu")
     each = np.concatenate([np.abs(v.predicted / v.measured - 1) for v in found])
     about = (
-        f"{len(found)} of {n_front} points of two fronts among {2 * N_DRAWN} deployments of the "
-        "example model, run in turns with the kernels that the prediction is fitted to; process "
+        f"{len(found)} of {n_front} points of two fronts, out of {2 * N_DRAWN} deployments of the "
+        "example model. They alternate with the kernels that the prediction is fitted to. Process "
         f"time, load average {os.getloadavg()[0]:.1f}, torch {here.versions.get('torch')}."
     )
     page = [

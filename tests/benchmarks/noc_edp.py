@@ -1,4 +1,4 @@
-"""The best energy-delay product (EDP) that MOELA, MOOS and MOEA/D come across, by application.
+"""Lowest energy-delay product (EDP) that MOELA, MOOS and MOEA/D evaluate, by application.
 
     python -m tests.benchmarks.noc_edp --budget 5000 --seeds 3 --out docs/benchmarks/noc_edp.md
 
@@ -102,18 +102,18 @@ def main() -> None:
         tables.header(
             "Energy-delay product of network-on-chip designs",
             "tests.benchmarks.noc_edp",
-            "The least EDP (`energy` times `packet_latency`, published formulas) among all "
-            f"designs that a run evaluated, {arguments.budget:,} evaluations each, in per cent of "
-            f"the mesh: median over {arguments.seeds} seeds (least to most). All start from the "
-            "problem's own sampling and search on the five objectives of the paper, in which EDP "
-            "does not appear; the last algorithm, for comparison, searches on its two factors. "
-            "Less is better.",
+            "Lowest EDP (`energy` times `packet_latency`, published formulas) of all designs that "
+            f"a run of {arguments.budget:,} evaluations evaluated, in percent of the mesh's: "
+            f"median over {arguments.seeds} seeds (minimum to maximum). Lower is better. All "
+            "algorithms start from the problem's own sampling and optimize the five objectives of "
+            "the paper, which do not include EDP. For comparison, the last one optimizes the two "
+            "factors of EDP.",
         ),
         tables.markdown(rows),
-        f"Against the better of MOOS and MOEA/D, MOELA's median is between {-max(gains):+.1f} and "
-        f"{-min(gains):+.1f} %. The paper claims an EDP up to 7.7 % better than that of MOEA/D and "
-        "MOOS; it comes from a simulation of the whole chip, which is not repeated here.\n",
-        "With the delay from BookSim, in per cent of the model's mesh:\n\n"
+        f"MOELA's median differs by {-max(gains):+.1f} to {-min(gains):+.1f} % from the better of "
+        "MOOS and MOEA/D. The paper claims an EDP up to 7.7 % better than that of MOEA/D and MOOS. "
+        "The paper simulates the whole chip, which is not repeated here.\n",
+        "With the delay from BookSim, in percent of the model's mesh:\n\n"
         + tables.markdown(simulation)
         if BOOKSIM
         else "BookSim was not on the PATH, so there is no table with simulated delay.\n",

@@ -1,4 +1,4 @@
-"""How NoC3D grows: threads against processes, from 64 to 1,000 tiles, memory of a worker.
+"""Scaling of NoC3D: threads against processes, from 64 to 1,000 tiles, memory of a worker.
 
 Run it as ``python -m tests.benchmarks.noc_growth``, on Linux. Times are CPU times, the best of
 several rounds, except those of threads and processes, which are wall times.

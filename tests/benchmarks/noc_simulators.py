@@ -1,10 +1,10 @@
-"""How the fast models of NoC3D compare with slower ones: queues, temperature, and simulators.
+"""Fast models of NoC3D against slower ones: queues, temperature, and simulators.
 
     python -m tests.benchmarks.noc_simulators --out docs/benchmarks/noc_simulators.md
 
 * the wait in queues against a simulation of packets, event by event, on the same routes;
 * the stack model of temperature against finite volumes of chip and package, and its calibration;
-* BookSim and HotSpot, where they are on the PATH;
+* BookSim and HotSpot, if they are on the PATH;
 * finite volumes against the steady temperatures that HotSpot's distribution ships with its ev6
   example: ``--hotspot-example DIR``, a folder with ev6.flp, gcc.ptrace and gcc.steady.
 """
@@ -75,9 +75,9 @@ def report_queues(designs: int, packets: int) -> None:
 
 
 def report_temperature() -> None:
-    """Print what the shipped factors are worth, and what a calibration of one's own gives."""
+    """Print the error of the shipped factors, and the result of a new calibration."""
     print("\n## Peak temperature: stack model against finite volumes\n")
-    print("| chip | layer_factor | spreading_factor | the same, fitted to others | peaks, finite "
+    print("| chip | layer_factor | spreading_factor | fitted again | peaks, finite "
           "volumes | peaks, stack model | mean error of rise | rank correlation |")  # fmt: skip
     print("|---|---|---|---|---|---|---|---|")
     for name in ("4x4x4", "8x8", "8x8x4"):
@@ -89,7 +89,7 @@ def report_temperature() -> None:
         ambient = platform.stack.ambient
         errors = np.abs((fast - ambient) / (slow - ambient) - 1)
         same = np.ptp(fast) == 0
-        rank = "all the same" if same else f"{spearmanr(fast, slow).statistic:.2f}"
+        rank = "all equal" if same else f"{spearmanr(fast, slow).statistic:.2f}"
         others = varied_designs(platform, seed=0)
         again, _ = calibrate(others, [steady_temperatures(d) for d in others], layer_factor=1.0)
         print(
@@ -108,7 +108,7 @@ def report_temperature() -> None:
 
 
 def report_example(folder: Path, cells: int = 80) -> None:
-    """Print finite volumes beside what HotSpot's distribution says of its ev6 example."""
+    """Print finite volumes beside the published HotSpot results of its ev6 example."""
     lines = [line.split() for line in (folder / "ev6.flp").read_text().splitlines()]
     units = {w[0]: [float(v) for v in w[1:5]] for w in lines if w and not w[0].startswith("#")}
     header, *watts = [line.split() for line in (folder / "gcc.ptrace").read_text().splitlines()]
@@ -142,7 +142,7 @@ def report_example(folder: Path, cells: int = 80) -> None:
 
 
 def report_simulators() -> None:
-    """Run BookSim and HotSpot on two designs where they are there."""
+    """Run BookSim and HotSpot on three designs, if they are on the PATH."""
     print("\n## BookSim and HotSpot\n")
     problem = NoC3D.example("bfs", objectives=("packet_latency",))
     rng = np.random.default_rng(3)
@@ -154,14 +154,14 @@ def report_simulators() -> None:
                 model = problem.measure(x, ["packet_latency"])["packet_latency"][0]
                 print(f"BookSim {got.matched_latency:.2f}, model {model:.2f} cycles")
         else:
-            print("booksim is not on the PATH: not run.")
+            print("booksim is not on the PATH and was not run.")
         if shutil.which("hotspot"):
             for x in X:
                 design = problem.decode(x)
                 got = design.simulate_hotspot(folder).max()
                 print(f"HotSpot {got:.1f}, model {design.temperatures().max():.1f} C")
         else:
-            print("hotspot is not on the PATH: not run.")
+            print("hotspot is not on the PATH and was not run.")
 
 
 def main() -> None:
@@ -175,12 +175,13 @@ def main() -> None:
     head = tables.header(
         "Fast models of the network-on-chip against slower ones",
         "tests.benchmarks.noc_simulators",
-        "Packet latency: the mean over designs of synthetic bfs traffic, scaled so that the "
-        "busiest queue, PE ends included, has the utilization named; the simulation follows every "
-        "packet (Poisson arrivals, the same routes, endless buffers). Temperature: sampled designs "
-        "and ever cooler ones; the finite volumes are those of `problems.noc.design.heat`. The "
-        "spreading factors were fitted to finite volumes on other designs, not to HotSpot; the "
-        "fourth column does it again, `calibrate(..., layer_factor=1)` on designs of another seed.",
+        "Packet latency is the mean over designs under synthetic bfs traffic. The traffic is "
+        "scaled so that the busiest queue, those at the PEs included, has the utilization in the "
+        "first column. The simulation follows every packet (Poisson arrivals, the same routes, "
+        "infinite buffers). Temperatures are those of sampled designs and of increasingly cool "
+        "ones. The finite volumes are those of `problems.noc.design.heat`. The spreading factors "
+        "were fitted to finite volumes on other designs, not to HotSpot. The fourth column repeats "
+        "the fit with `calibrate(..., layer_factor=1)` on designs of another seed.",
     )
     with contextlib.redirect_stdout(io.StringIO()) as text:
         report_queues(arguments.designs, arguments.packets)

@@ -1,4 +1,4 @@
-"""How fast NoC3D evaluates, varies and starts, on one core and as ratios in one run.
+"""Speed of NoC3D on one core: evaluation, operators and start, as ratios within one run.
 
 Run it as ``python -m tests.benchmarks.noc_speed``; with MOELA_DATA set, stored designs and real
 traffic are timed too. Times are CPU times, the best of several rounds, except where it says

@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.overhead --out docs/benchmarks/overhead.md
 
-CPU time of one thread. The algorithms take turns in one process, so that what else the machine does
-hits all alike; what counts is the ratio. Uses the bundled synthetic traffic.
+CPU time of one thread. The algorithms alternate in one process, so that other load on the machine
+affects all alike; compare the ratios. Uses the bundled synthetic traffic.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from pymoo.problems import get_problem
 
-from moela import MOELA, Evaluator
+from moela import MOELA, Evaluator, Models
 from moela.experiments.recording import record_run
 from moela.experiments.results import quartiles
 from moela.experiments.run import make_algorithm
@@ -31,14 +31,12 @@ def algorithms() -> dict[str, Any]:
     """Return the algorithms to time, by name."""
     return {
         BASE: partial(rivals.nsga2, pop=50),
-        "MOELA, models off": partial(MOELA, start_model=None, move_model=None, surrogate_size=0),
+        "MOELA, models off": partial(MOELA, models=None),
         "MOELA": MOELA,
-        "MOELA, no landscape": partial(MOELA, landscape=False),
-        "MOELA, no surrogate": partial(MOELA, surrogate_size=0),
+        "MOELA, no Hamming-kernel model": partial(MOELA, models=Models(hamming=False)),
+        "MOELA, no surrogate": partial(MOELA, models=Models(surrogate_size=0)),
         # Batches as large as NSGA-II's, where a search evaluates the best five of ten.
-        "MOELA, 50, models off": partial(
-            MOELA, batch_size=50, start_model=None, move_model=None, surrogate_size=0
-        ),
+        "MOELA, 50, models off": partial(MOELA, batch_size=50, models=None),
         "MOELA, 50": partial(MOELA, batch_size=50),
         "MOELA published": MOELA.published,
         "MOOS": MOOS,
@@ -55,7 +53,7 @@ def problems() -> dict[str, Any]:
         "noc, 3 objectives": NoC3D.example("bfs", objectives=3),
         "qap 20": MultiObjectiveQAP.random(n_facilities=20, seed=1),
         "knapsack 100": MultiObjectiveKnapsack.random(n_items=100, seed=1),
-        "mnk 100": MNKLandscape.random(n=100, k=4, n_objectives=2, rho=0.0, seed=1),
+        "mnk 100": MNKLandscape.random(n=100, k=4, n_obj=2, rho=0.0, seed=1),
         "zdt1": get_problem("zdt1"),
     }
 
@@ -78,10 +76,10 @@ def main() -> None:
         tables.header(
             "Time per evaluation outside the problem",
             "tests.benchmarks.overhead",
-            f"CPU microseconds per evaluation, median (quartiles) of {arguments.rounds} rounds of "
-            f"{arguments.budget:,} evaluations that the algorithms took in turns, and the ratio to "
-            "pymoo's NSGA-II with a population of 50: the median of the rounds' ratios. "
-            "`problem` is the time inside the problem's evaluation.",
+            f"CPU microseconds per evaluation: median (quartiles) of {arguments.rounds} rounds of "
+            f"{arguments.budget:,} evaluations, in each of which the algorithms run one after "
+            "another. `ratio` is the median over the rounds of the ratio to pymoo's NSGA-II with a "
+            "population of 50. `problem` is the time inside the problem's evaluation.",
         )
     ]
     for name, problem in chosen.items():

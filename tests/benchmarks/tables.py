@@ -1,4 +1,4 @@
-"""What the benchmark tables share: arguments, runs that resume, and Markdown reports."""
+"""Parts that the benchmark tables share: arguments, resumable runs, and Markdown reports."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ import numpy as np
 from moela.experiments.results import RefPoint, quartiles
 from moela.experiments.run import ExperimentResults, run_experiment
 from moela.provenance.environment import provenance
-from moela.quality.statistics import compare_pairs, holm, mean_ranks
+from moela.quality.statistics import compare_pairs, compare_samples, holm, rank_blocks
+from moela.quality.table import Table
 
 OURS = "MOELA"
 
@@ -39,6 +40,43 @@ def parser(description: str | None, *, budget: int, store: str) -> argparse.Argu
     out.add_argument("--store", default=f".benchmarks/{store}", help="folder that keeps the runs")
     out.add_argument("--out", help="Markdown file to write; default: print only")
     return out
+
+
+def rank_sums(results: ExperimentResults, algorithm: str, ref_point: RefPoint) -> Table:
+    """Compare an algorithm with each other one on each problem, by hypervolume and rank sum test.
+
+    The published pages compare raw hypervolumes of independent runs, at the smaller of the two
+    budgets; Holm's correction is over the rivals on a problem.
+    """
+    rows = []
+    for problem in results.problems:
+        mine = results.select(problem=problem, algorithm=algorithm).runs
+        block: list[dict[str, Any]] = []
+        for rival in results.algorithms:
+            theirs = results.select(problem=problem, algorithm=rival).runs
+            if rival == algorithm or not theirs:
+                continue
+            n = min(run.budget for run in (*mine, *theirs))
+            a, b = (results.values(problem, name, n, ref_point) for name in (algorithm, rival))
+            median, rival_median = float(np.median(a)), float(np.median(b))
+            if rival_median > 0:
+                ratio = median / rival_median
+            else:
+                ratio = math.inf if median > 0 else 1.0
+            block.append(
+                {
+                    "problem": problem,
+                    "rival": rival,
+                    "evaluations": n,
+                    "median": median,
+                    "rival_median": rival_median,
+                    "ratio": ratio,
+                    "p_value": compare_samples(a, b),
+                }
+            )
+        corrected = holm([row["p_value"] for row in block])
+        rows += [row | {"p_holm": p} for row, p in zip(block, corrected, strict=True)]
+    return Table(rows)
 
 
 def data_folder() -> Path:
@@ -90,12 +128,12 @@ def run(
 
 
 def header(title: str, module: str, about: str) -> str:
-    """Return the top of a report: what, how it was made, with which machine and versions."""
+    """Return the top of a report: title, description, command, machine and versions."""
     return f"# {title}\n\n{about}\n\n{made_with(module)}"
 
 
 def made_with(module: str) -> str:
-    """Say how a report was made, with which machine and versions."""
+    """Return the line that names date, command, machine and versions of a report."""
     made = provenance()
     machine: Any = made["machine"]
     versions: Any = made["versions"]
@@ -118,25 +156,35 @@ def with_sections(page: str, sections: Mapping[str, str], order: Sequence[str]) 
     order : sequence of str
         Headings in the order of the page; those that the page has beside them come last.
     """
-    head, *rest = f"\n{page}".split("\n## ")
-    found = dict(part.partition("\n")[::2] for part in rest)
-    found = {title: text.strip() for title, text in (found | dict(sections)).items()}
+    head = f"\n{page}".split("\n## ")[0]
+    found = {t: text.strip() for t, text in (sections_of(page) | dict(sections)).items()}
     titles = [t for t in order if t in found] + [t for t in found if t not in order]
     parts = [head.strip(), *(f"## {title}\n\n{found[title]}" for title in titles)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def sources(results: ExperimentResults) -> str:
-    """Say which sources of our algorithm the runs were made with."""
+def sections_of(page: str) -> dict[str, str]:
+    """Return the sections of a page by their headings."""
+    return dict(part.partition("\n")[::2] for part in f"\n{page}".split("\n## ")[1:])
+
+
+def version(results: ExperimentResults) -> str:
+    """Return the hash of the sources of our algorithm that the runs were made with."""
     digests = {
-        str(run.settings["algorithm"]["code"].get("sources", "of the installed package"))
+        str(run.settings["algorithm"]["code"].get("sources", "installed"))
         for run in results.select(algorithm=OURS).runs
     }
-    return f"Sources of {OURS}: {', '.join(sorted(digests))}.\n" if digests else ""
+    return ", ".join(sorted(digests))
+
+
+def sources(results: ExperimentResults) -> str:
+    """Return a line with the hash of the sources of our algorithm."""
+    digests = version(results)
+    return f"Version of {OURS} (hash of its sources): {digests}.\n" if digests else ""
 
 
 def finish(parts: Iterable[str], out: str | None) -> None:
-    """Print a report and write it where it was asked for."""
+    """Print a report, and write it to `out` if given."""
     text = "\n".join(part for part in parts if part).rstrip() + "\n"
     print(text)
     if out:
@@ -153,17 +201,17 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
 
 
 def tests_note(seeds: int) -> str:
-    """Say what the tests are, and how small their p-values can get with so many seeds."""
+    """Name the tests, and the smallest p-value that they can give with so many seeds."""
     least = 2.0 / math.comb(2 * seeds, seeds)
     return (
-        "The tests are Wilcoxon's rank sum over seeds, two-sided, with Holm's correction over the "
-        f"rivals on a problem; {seeds} seeds against {seeds} give p = {least:.2g} before the "
-        "correction at best."
+        "The tests are two-sided Wilcoxon rank sum tests over seeds, with Holm's correction over "
+        f"the rivals on a problem. With {seeds} seeds against {seeds}, the smallest possible p is "
+        f"{least:.2g} before the correction."
     )
 
 
 def titled(title: str, table: str) -> str:
-    """Return a table below its title, and nothing where there is no table."""
+    """Return a table below its title, or nothing if there is no table."""
     return f"{title}\n\n{table}" if table else ""
 
 
@@ -176,7 +224,7 @@ class Report:
     ref_point
         Of the hypervolumes; see `ExperimentResults.ref_point`.
     scale : dict of float by problem
-        What hypervolumes are divided by before they are shown; 1 where none is given.
+        Divisor of the hypervolumes of a problem; 1 if none is given.
     digits : int
         After the point.
     """
@@ -215,15 +263,16 @@ class Report:
         return max(rivals, key=lambda a: np.median(self.values(problem, a)), default=None)
 
     def standing(self, problems: Sequence[str], at: Sequence[int] = ()) -> list[str]:
-        """Return every table of problems that are scored alike, those without rows left out."""
-        released = "Evaluations to the final hypervolume of the released algorithm:"
+        """Return all tables of problems that are scored alike, without empty ones."""
+        best = "MOELA's evaluations to the best rival's final hypervolume:"
+        released = "MOELA's evaluations to the final hypervolume of the released algorithm:"
         return [
             self.cells(problems),
             self.against(problems),
-            titled("Evaluations to the best rival's final hypervolume:", self.race(problems)),
+            titled(best, self.race(problems)),
             titled(released, self.race(problems, ["MOELA published"])),
-            titled("At the budget of the slow rivals:", self.slow(problems)),
-            titled(f"{OURS}'s medians by evaluations:", self.progress(problems, at)),
+            titled("Comparison at the budget of the slow rivals:", self.slow(problems)),
+            titled(f"{OURS}'s median hypervolume by evaluations:", self.progress(problems, at)),
         ]
 
     # ----------------------------------------------------------------------------------- parts
@@ -263,7 +312,7 @@ class Report:
         return markdown(rows)
 
     def against(self, problems: Sequence[str]) -> str:
-        """Return, by problem, where we stand, the best rival, and what is significant."""
+        """Return our place on each problem, the best rival, and the significant differences."""
         rows = [
             ["problem", "place", "best rival", "ratio to it", "p (Holm)", "significantly better"]
         ]  # fmt: skip
@@ -274,7 +323,7 @@ class Report:
             mine = float(np.median(self.values(problem, OURS)))
             others = [float(np.median(self.values(problem, a))) for a in self.rivals(problem)]
             place = 1 + sum(v > mine for v in others)
-            compared = self.results.select(problem=problem).compare(OURS, None, self.ref_point)
+            compared = rank_sums(self.results.select(problem=problem), OURS, self.ref_point)
             better = [r for r in compared if r["p_holm"] < 0.05 and r["ratio"] > 1]
             of_best = compared.where(rival=best).rows[0]
             worse = [r["rival"] for r in compared if r["p_holm"] < 0.05 and r["ratio"] < 1]
@@ -297,7 +346,7 @@ class Report:
         for problem in problems:
             for rival in self.rivals(problem, slow=True):
                 pair = self.results.select(problem=problem, algorithm=[OURS, rival])
-                (row,) = pair.compare(OURS, None, self.ref_point).rows
+                (row,) = rank_sums(pair, OURS, self.ref_point).rows
                 scale = self.scale.get(problem, 1.0)
                 rows.append(
                     [
@@ -343,7 +392,7 @@ class Report:
         return markdown(rows) if len(rows) > 1 else ""
 
     def progress(self, problems: Sequence[str], at: Sequence[int]) -> str:
-        """Return our medians after so many evaluations."""
+        """Return our medians after these numbers of evaluations."""
         if not at:
             return ""
         rows = [["problem", *(f"{n:,}" for n in at)]]
@@ -371,7 +420,7 @@ class Report:
         if len(names) < 2 or OURS not in names:
             return ""
         scores = np.array([[np.median(self.values(p, a)) for a in names] for p in problems])
-        ranks = mean_ranks(scores)
+        ranks = rank_blocks(scores).ranks
         column = names.index(OURS)
         others = [i for i in range(len(names)) if i != column]
         p_values = holm([compare_pairs(scores[:, column], scores[:, i]) for i in others])

@@ -3,7 +3,7 @@
     python -m tests.benchmarks.tables_classic --seeds 7 --out docs/benchmarks/classic.md
 
 Needs MOELA_DATA. Budgets are those of the instances (5,000 for KC10 and the MNK-landscapes of 18
-bits, else 50,000), or --budget where that is smaller. Interrupted, it goes on where it was.
+bits, else 50,000), or --budget where that is smaller. An interrupted run resumes.
 """
 
 from __future__ import annotations
@@ -47,7 +47,10 @@ def main() -> None:
                 slow |= rivals.other_libraries("optuna-nsga2", "optuna-tpe", pop=arguments.pop)
             budget = min(limit, arguments.budget)
             results = results + tables.run(chosen, algorithms, slow, arguments, budget)
-    tables.finish(report(results, arguments.seeds), arguments.out)
+    # Two pages differ only in the rivals, and need two titles.
+    title = "Classic combinatorial problems"
+    title += ", against other libraries" if arguments.optuna else ""
+    tables.finish(report(results, arguments.seeds, title), arguments.out)
 
 
 def families() -> list[tuple[int, bool, dict[str, Any]]]:
@@ -58,7 +61,7 @@ def families() -> list[tuple[int, bool, dict[str, Any]]]:
     kc10 = {name: path for name, path in qap.items() if name.startswith("KC10")}
     mnk = {
         f"mnk-{n}-{k}-{m} rho {rho:g}": partial(
-            MNKLandscape.random, n=n, k=k, n_objectives=m, rho=rho, seed=1
+            MNKLandscape.random, n=n, k=k, n_obj=m, rho=rho, seed=1
         )
         for n, k, m, rho in ((18, 4, 2, 0.0), (18, 4, 3, -0.4), (100, 4, 2, 0.0), (100, 8, 3, 0.2))
     }
@@ -83,7 +86,7 @@ def families() -> list[tuple[int, bool, dict[str, Any]]]:
     ]
 
 
-def report(results: ExperimentResults, seeds: int) -> list[str]:
+def report(results: ExperimentResults, seeds: int, title: str) -> list[str]:
     """Return the parts of the report."""
     makers = {name: make for _, _, problems in families() for name, make in problems.items()}
     fronts = {name: makers[name]().pareto_front() for name in results.problems}
@@ -92,11 +95,11 @@ def report(results: ExperimentResults, seeds: int) -> list[str]:
     unknown = [n for n in results.problems if fronts[n] is None]
     parts = [
         tables.header(
-            "Classic combinatorial problems",
+            title,
             "tests.benchmarks.tables_classic",
-            f"Hypervolume of everything evaluated, median (quartiles) over {seeds} seeds, the best "
-            "in bold; `@n` marks a smaller budget. Every algorithm starts from the problem's own "
-            f"sampling. {tables.tests_note(seeds)}",
+            f"Hypervolume of all evaluated designs: median (quartiles) over {seeds} seeds. The "
+            "best is bold, and `@n` marks a smaller budget. Every algorithm starts from the "
+            f"problem's own sampling. {tables.tests_note(seeds)}",
         )
     ]
     parts.append(tables.sources(results))
@@ -105,12 +108,12 @@ def report(results: ExperimentResults, seeds: int) -> list[str]:
         scale = {name: moocore.hypervolume(fronts[name], ref=points[name]) / 100 for name in known}
         exact = tables.Report(results.select(problem=known), points, scale, digits=2)
         parts += [
-            "## Percent of the exact front's hypervolume\n\nReference: nadir of the exact front "
-            "for the knapsack, else that plus a tenth of its range.\n",
+            "## Percent of the exact front's hypervolume\n\nThe reference point is the "
+            "nadir of the exact front, plus a tenth of its range for QAP and MNK.\n",
             *exact.standing(known), coverage(results, known, fronts),
         ]  # fmt: skip
     if single:
-        parts += ["## Exact front of one point: share of the seeds that found it\n",
+        parts += ["## Success rate on exact fronts of one point\n",
                   coverage(results, single, fronts)]  # fmt: skip
     if unknown:
         pooled = {n: results.ref_point(n, "pooled") for n in unknown}
@@ -120,13 +123,14 @@ def report(results: ExperimentResults, seeds: int) -> list[str]:
         best = tables.Report(results.select(problem=unknown), pooled, scale, digits=2)
         parts += [
             "## Exact front unknown: percent of the pooled front's hypervolume\n\nThe pooled front "
-            "is the best of all these runs; reference: its nadir plus a tenth of its range.\n",
+            "holds the non-dominated points of all runs. The reference point is its nadir plus a "
+            "tenth of its range.\n",
             *best.standing(unknown),
         ]  # fmt: skip
     if known + unknown:
         own: dict[str, Any] = {n: reference(n, fronts[n]) for n in known}
         everything = tables.Report(results, own | dict.fromkeys(unknown, "pooled"))
-        parts += ["## Over all of these problems\n", everything.overall(known + unknown)]
+        parts += ["## All problems\n", everything.overall(known + unknown)]
     return parts
 
 

@@ -1,9 +1,9 @@
-"""MOELA and rivals on the deployment of Mixture-of-Experts models, and what the plans are worth.
+"""MOELA and rivals on the deployment of Mixture-of-Experts models, and measures of the plans.
 
     MOELA_DATA=... python -m tests.benchmarks.tables_moe --out docs/benchmarks/moe_problems.md
 
 Needs MOELA_DATA and torch. ``--parts`` makes some sections and leaves the others of the page as
-they are. Interrupted, the tables of algorithms go on where they were.
+they are. Interrupted tables of algorithms resume.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from tests.benchmarks import moe_bars, rivals, tables
 MODULE = "tests.benchmarks.tables_moe"
 TITLES = {
     "algorithms": "MOELA against pymoo's algorithms",
-    "joint": "All at once against one after another",
-    "placement": "Placement on traffic that it has not seen",
-    "workloads": "Placement on workloads that it has not seen",
-    "buffering": "Buffers of equal memory",
+    "joint": "Joint search against one problem after another",
+    "placement": "Placement on unseen traffic",
+    "workloads": "Placement on unseen workloads",
+    "buffering": "Buffers at equal memory",
     "thresholds": "Thresholds against the best k of each layer",
-    "speed": "Evaluations a second",
+    "speed": "Evaluations per second",
 }
 HEAD = """# Deployment of Mixture-of-Experts models
 
 Traces: DeepSeek-V2-Lite (26 layers of 64 experts, top-6), loads of DeepSeek-V3 (58 layers of 256),
-and the packaged example model (6 layers of 32, top-4). Each section says when and how it was made.
+and the packaged example model (6 layers of 32, top-4). Each section names its command and date.
 """
 
 
@@ -52,38 +52,41 @@ def main() -> None:
     makers: dict[str, Callable[[], str]] = {
         "algorithms": partial(algorithms, data, arguments),
         "joint": lambda: (
-            "The example model, in percent of the hypervolume of all together: median (least to "
-            "most) over seeds. One after another: thresholds, placement and buffers are searched "
-            "alone, a quarter of the evaluations each; the last quarter evaluates combinations of "
-            "what they found, over batch sizes.\n\n" + joint(arguments)
+            "The example model, in percent of the hypervolume of all runs pooled: median (minimum "
+            "to maximum) over seeds. One after another: thresholds, placement and buffers are "
+            "searched alone with a quarter of the evaluations each. The last quarter evaluates "
+            "combinations of their results at all batch sizes.\n\n" + joint(arguments)
         ),
         "placement": lambda: (
-            "DeepSeek-V2-Lite, 4 sequences a step; fitted on the first half of the sequences, Avg "
-            "Max Load on the second, mean of the layers; against anti-correlation, with process "
-            "seconds. The last column is no rival but a bound of sorts: the same swaps, fitted to "
-            "the very half that is scored.\n\n" + moe_bars.placement(data, 1, arguments.budget)
+            "DeepSeek-V2-Lite, 4 sequences per step. Placements are fitted on the first half of "
+            "the sequences. The table shows Avg Max Load on the second half, mean over the layers, "
+            "relative to anti-correlation, and process seconds. The last column is a rough bound: "
+            "the same swaps, fitted to the half that is scored.\n\n"
+            + moe_bars.placement(data, 1, arguments.budget)
         ),
         "workloads": lambda: (
-            "DeepSeek-V3 loads, 32 devices, every third layer; balancedness is mean over largest "
-            "device load. One workload says nothing of how loads vary, and nothing is gained from "
-            "it; two do.\n\n" + moe_bars.workloads(data, slice(3, None, 3))
+            "DeepSeek-V3 loads, 32 devices, every third layer. Balancedness is the mean divided by "
+            "the largest device load. One workload shows no variation of loads, so nothing is "
+            "gained from it; two workloads suffice.\n\n"
+            + moe_bars.workloads(data, slice(3, None, 3))
         ),
         "buffering": lambda: (
-            "DeepSeek-V2-Lite, 4 devices; time that a step waits for copies, against the paper's "
-            "policy with equal buffers. Ours: inactive-first LFU, marginal slots, exchanged; "
-            "fitted on the first half of the sequences, scored on the second. In brackets the "
-            "same policy with equal buffers, and a clairvoyant one (Belady's) with equal buffers, "
-            "which no policy with equal buffers can beat.\n\n" + moe_bars.buffering(data)
+            "DeepSeek-V2-Lite, 4 devices. Time that a step waits for copies, relative to the "
+            "paper's policy with equal buffers. Ours: inactive-first LFU with marginal slots, "
+            "improved by exchanges, fitted on the first half of the sequences and scored on the "
+            "second. In brackets: the same policy with equal buffers, and Belady's clairvoyant "
+            "policy with equal buffers, which no policy with equal buffers can beat.\n\n"
+            + moe_bars.buffering(data)
         ),
         "thresholds": lambda: (
-            "Example model, measured loss on 2 excerpts; all 4,096 choices of k, against "
+            "Example model, loss measured on 2 excerpts. All 4,096 choices of k are compared with "
             f"{half:,} evaluations of MOELA, at equal or less compute.\n\n"
             + moe_bars.thresholds(1, half, 2)
         ),
         "speed": lambda: (
             "Joint deployment, 26 layers of 64 experts, 8,222 tokens, 4 devices, half of the "
-            "experts resident; one core, process time. The objectives are those of a model that "
-            "has kept nothing, to the bit.\n\n" + moe_bars.speed(data)
+            "experts resident. One core, process time. The objectives are bit-identical to those "
+            "of a model with an empty cache.\n\n" + moe_bars.speed(data)
         ),
     }  # fmt: skip
     page = HEAD
@@ -122,13 +125,13 @@ def algorithms(data: Any, arguments: Any) -> str:
     }
     report = tables.Report(results, scale=scale, digits=2)
     parts = [
-        "Hypervolume against the problem's reference of "
-        f"everything evaluated, in percent of that of all runs pooled: median (quartiles) over "
-        f"{arguments.seeds} seeds after {arguments.budget:,} evaluations, the best in bold. All "
-        "start from the problem's own sampling. \"Slow link\": experts come over 0.1 GB/s, so that "
-        f"buffers matter. {tables.tests_note(arguments.seeds)}\n",
+        "Hypervolume of all evaluated designs, with the problem's reference point, in percent of "
+        f"that of all runs pooled: median (quartiles) over {arguments.seeds} seeds after "
+        f"{arguments.budget:,} evaluations. The best is bold. All algorithms start from the "
+        "problem's own sampling. \"Slow link\": experts are copied at 0.1 GB/s, so that buffers "
+        f"matter. {tables.tests_note(arguments.seeds)}\n",
         tables.sources(results), report.cells(names), report.against(names),
-        "Evaluations to the best rival's final hypervolume:\n", report.race(names),
+        "MOELA's evaluations to the best rival's final hypervolume:\n", report.race(names),
         report.overall(names),
     ]  # fmt: skip
     return "\n".join(part for part in parts if part)
@@ -136,12 +139,12 @@ def algorithms(data: Any, arguments: Any) -> str:
 
 def _buffering(trace: Any) -> ExpertBuffering:
     return ExpertBuffering(
-        trace("intent"), expert_bytes=1.0, miss_seconds=1.0, devices=4, batch_size=4
+        trace("intent"), expert_bytes=1.0, miss_seconds=1.0, n_devices=4, batch_size=4
     )
 
 
 def _placement(trace: Any) -> ExpertPlacement:
-    return ExpertPlacement(trace("intent").head(), devices=8)
+    return ExpertPlacement(trace("intent").head(), n_devices=8)
 
 
 def slow_link(**settings: Any) -> MoEDeployment:
@@ -165,14 +168,14 @@ def slow_link(**settings: Any) -> MoEDeployment:
     latency = LatencyModel.fit(plain, method="linear", hardware=hardware)
     defaults: dict[str, Any] = {
         "rest": example_rest(), "memory": example_memory(),
-        "memory_budget": float("inf"), "devices": 4,
+        "memory_budget": float("inf"), "n_devices": 4,
     }  # fmt: skip
     return MoEDeployment(RoutingTrace.example(), hardware, latency, **(defaults | settings))
 
 
 def joint(arguments: Any) -> str:
     """Return hypervolumes of the joint search and of one problem after another."""
-    rows = [["problem", "one after another", "all at once", "its ratio", "seeds above"]]
+    rows = [["problem", "one after another", "joint search", "ratio", "seeds above"]]
     for name, make in (
         ("deployment", partial(MoEDeployment.example, memory_budget=float("inf"))),
         ("deployment, slow link", slow_link),
@@ -204,13 +207,13 @@ def one_after_another(problem: MoEDeployment, budget: int, seed: int) -> Any:
     """
     quarter, layout = budget // 4, problem.layout
     trace = problem.windows
-    middle = problem.batches[len(problem.batches) // 2]
+    middle = problem.batch_sizes[len(problem.batch_sizes) // 2]
 
     def solved(single: Problem) -> Any:
         return minimize(single, MOELA(), ("n_eval", quarter), seed=seed)
 
     gating = solved(GatingThresholds(trace, rule="top-p"))
-    placed = ExpertPlacement(trace, devices=layout.n_devices, batch_size=middle)
+    placed = ExpertPlacement(trace, n_devices=layout.n_devices, batch_size=middle)
     res = solved(placed)
     slots = placed.canonical(res.X[res.F[:, 0].argmin()]).astype(int)
     buffers = ExpertBuffering(
@@ -218,7 +221,7 @@ def one_after_another(problem: MoEDeployment, budget: int, seed: int) -> Any:
         placement=placed.decode(slots), batch_size=middle,
     )  # fmt: skip
     kept = solved(buffers)
-    n_batches = len(problem.batches)
+    n_batches = len(problem.batch_sizes)
     side = max(2, int(np.sqrt(quarter / n_batches)))
     rungs = _along(gating.X[gating.F[:, 0].argsort()], side)
     sizes = _along(kept.X[kept.F[:, 0].argsort()], side - 1)
@@ -226,8 +229,8 @@ def one_after_another(problem: MoEDeployment, budget: int, seed: int) -> Any:
     for batch in range(n_batches):
         for rung in rungs:
             for size in [None, *sizes]:
-                row = problem.base_row(slots)
-                row[layout.batch], row[layout.gates] = batch, rung
+                row = problem.layout.base_row(slots)
+                row[layout.batch_size], row[layout.gates] = batch, rung
                 if size is not None:
                     row[layout.capacities] = size[:-1]
                     row[layout.policy] = problem.policies.index(buffers.policies[int(size[-1])])

@@ -2,8 +2,9 @@
 
     python -m tests.benchmarks.tables_smooth --seeds 7 --out docs/benchmarks/smooth.md
 
-Interrupted, it goes on where it was. `--problems zdt1 zdt2` picks some. After few evaluations
-nothing is near a front, so there `--reference random` measures from what random designs reach:
+An interrupted run resumes. `--problems zdt1 zdt2` picks some. After few
+evaluations no run is near a front, so `--reference random` takes its reference point from random
+designs:
 
     python -m tests.benchmarks.tables_smooth --budget 300 --reference random --pop 50
 
@@ -24,16 +25,16 @@ from pymoo.core.problem import Problem
 from pymoo.problems import get_problem
 from pymoo.util.ref_dirs import get_reference_directions
 
-from moela import MOELA
+from moela import MOELA, Models
 from moela.experiments.run import ExperimentResults
 from tests.benchmarks import rivals, tables
 
 FAMILIES = ("zdt", "dtlz", "wfg", "mw", "scaled")
 SCALE = 1000.0
-# Where hypervolumes are measured from, and random designs for the second.
+# Reference points of the hypervolumes, and the number of random designs of the second.
 REFERENCES = {
-    "front": "The reference is the front's nadir plus a tenth of its range.",
-    "random": "The reference is the nadir of the non-dominated among 1,000 random designs.",
+    "front": "The reference point is the front's nadir plus a tenth of its range.",
+    "random": "The reference point is the nadir of the non-dominated among 1,000 random designs.",
 }
 N_RANDOM = 1000
 # Fronts that pymoo would fetch from the network: a benchmark must come out the same without one.
@@ -41,7 +42,7 @@ DOWNLOADED = frozenset(["mw5", "mw7", "mw9", "mw10", "mw11", "mw13", "mw14"])
 
 
 class Wrapped(Problem):
-    """A problem of pymoo's by name, of the same size and bounds, for something to be changed.
+    """A problem of pymoo, by name, whose subclasses change a part of it.
 
     Parameters
     ----------
@@ -67,7 +68,7 @@ class Scaled(Wrapped):
 
     @property
     def factor(self) -> Any:
-        """What each objective is multiplied by, [n_obj]."""
+        """Factor of each objective, [n_obj]."""
         return np.where(np.arange(self.n_obj) == 0, SCALE, 1.0)
 
     def _evaluate(self, x: Any, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
@@ -76,7 +77,7 @@ class Scaled(Wrapped):
 
 
 class Inside(Wrapped):
-    """An MW problem, evaluated a hair inside its upper bounds.
+    """An MW problem, evaluated just inside its upper bounds.
 
     On the bound itself rounding puts some of its square roots below zero, and pymoo's version
     answers NaN.
@@ -107,7 +108,7 @@ def families() -> dict[str, dict[str, Any]]:
 
 
 def exact_front(problem: Any) -> Any:
-    """Return the known front [k, M] of a problem, None where pymoo brings none along."""
+    """Return the known front [k, M] of a problem, or None if pymoo has none."""
     if type(problem).__name__.lower() in DOWNLOADED:
         return None
     if isinstance(problem, Inside):
@@ -152,7 +153,7 @@ def main() -> None:
                     {name: makers[name] for name in chosen},
                     {
                         tables.OURS: MOELA,
-                        "no surrogate": partial(MOELA, surrogate_size=0),
+                        "no surrogate": partial(MOELA, models=Models(surrogate_size=0)),
                         **rivals.pymoo_rivals(arguments.pop, constrained=constrained),
                         **rivals.our_rivals(),
                     },
@@ -160,7 +161,7 @@ def main() -> None:
                     arguments,
                 )
                 _reference(chosen, points, scale, arguments.reference)
-    # Where pymoo brings no front along, the best of all these runs stands for it.
+    # If pymoo has no front of a problem, the pooled front of all runs replaces it.
     infeasible = [n for n in results.problems if not any(
         len(run.front_F) for run in results.select(problem=n).runs
     )]  # fmt: skip
@@ -178,10 +179,10 @@ def main() -> None:
         tables.header(
             f"Smooth problems{after}",
             "tests.benchmarks.tables_smooth",
-            f"Percent of the hypervolume of the known front, of everything evaluated: median "
-            f"(quartiles) over {arguments.seeds} seeds after {arguments.budget:,} evaluations, the "
-            f"best in bold; `@n` marks a smaller budget. {REFERENCES[arguments.reference]} The "
-            "known front is a sample of points, so that a hundred percent can be exceeded. "
+            "Hypervolume of all evaluated designs, in percent of that of the known front: median "
+            f"(quartiles) over {arguments.seeds} seeds after {arguments.budget:,} evaluations. The "
+            f"best is bold, and `@n` marks a smaller budget. {REFERENCES[arguments.reference]} The "
+            "known front is a sample of points, so more than 100 % is possible. "
             f"{tables.tests_note(arguments.seeds)}",
         )
     ]
@@ -195,8 +196,9 @@ def main() -> None:
         if names:
             parts += [report.against(names), report.overall(names)]
     if results.problems:
-        parts += [tables.titled("At the budget of the slow rivals:", report.slow(results.problems))]
-        parts += ["## Over all of these problems\n", report.overall(results.problems)]
+        slow_rivals = report.slow(results.problems)
+        parts += [tables.titled("Comparison at the budget of the slow rivals:", slow_rivals)]
+        parts += ["## All problems\n", report.overall(results.problems)]
     tables.finish(parts, arguments.out)
 
 

@@ -9,7 +9,7 @@ from pymoo.core.problem import Problem
 from moela.experiments.recording import record_run
 from moela.experiments.run import ExperimentResults, External, make_algorithm, run_experiment
 from problems import NoC3D
-from tests.benchmarks import ablations, rivals, tables, tables_smooth
+from tests.benchmarks import ablations, ablations_page, rivals, tables, tables_smooth
 
 SEEDS, BUDGET = 5, 80
 
@@ -101,6 +101,17 @@ def test_slow_rivals_are_met_at_their_budget(results):
     assert row[3] == f"{np.median(results.values('a', 'MOELA', 40)):.2f}"
 
 
+def test_rank_sums_name_each_rival(results):
+    table = tables.rank_sums(results, "MOELA", "problem").where(problem="a")
+    assert [row["rival"] for row in table] == ["worse", "slow"]
+    worse, slow = table
+    assert worse["ratio"] > 1
+    assert worse["p_value"] == pytest.approx(2 / 252)  # 5 against 5, no overlap: 10 over 5 ways
+    assert worse["p_holm"] == pytest.approx(4 / 252)
+    assert slow["evaluations"] == BUDGET // 2
+    assert slow["median"] == np.median(results.values("a", "MOELA", BUDGET // 2))
+
+
 def test_mean_ranks_leave_smaller_budgets_out(results):
     rows = cells(tables.Report(results).overall(["a", "b"]))
     assert [row[0] for row in rows[2:]] == ["MOELA", "worse"]
@@ -108,7 +119,7 @@ def test_mean_ranks_leave_smaller_budgets_out(results):
 
 
 def test_the_smallest_p_value_is_named():
-    assert "7 seeds against 7 give p = 0.00058" in tables.tests_note(7)
+    assert "7 seeds against 7, the smallest possible p is 0.00058" in tables.tests_note(7)
 
 
 # -------------------------------------------------------------------------------- the algorithms
@@ -141,15 +152,17 @@ def test_every_variant_changes_what_its_name_says():
         assert not np.array_equal(split(name)[0], F), name
 
 
-def test_a_variant_of_an_unknown_setting_is_refused():
-    with pytest.raises(ValueError, match="MOELA has no setting search_share"):
-        ablations.moela(search_share=0.5)
+def test_every_variant_can_be_made():
+    for make in ablations.variants().values():
+        make()
+    with pytest.raises(TypeError, match="no parameter 'search_share'"):
+        ablations.tuned(search_share=0.5)()
 
 
 def test_a_variant_that_changed_nothing_is_named(results):
     twin = run_experiment({"a": Plain()}, {"twin": External(draw, {"spread": 0.2})}, SEEDS, BUDGET)
-    assert "**Not tested**: twin." in ablations.unchanged(results.select(budget=BUDGET) + twin)
-    assert ablations.unchanged(results.select(budget=BUDGET)) == ""
+    assert "**Not tested**: twin." in ablations_page.unchanged(results.select(budget=BUDGET) + twin)
+    assert ablations_page.unchanged(results.select(budget=BUDGET)) == ""
 
 
 def test_scaled_problems_are_the_same_problem():
@@ -174,3 +187,21 @@ def test_a_section_takes_the_place_of_the_one_of_its_name():
     again = tables.with_sections(page, {"B": "new\n", "A": "one"}, ["A", "B"])
     assert again == "# Top\n\nwords\n\n## A\n\none\n\n## B\n\nnew\n\n## Z\n\nlast\n"
     assert tables.with_sections(again, {}, ["A", "B"]) == again
+
+
+def test_the_page_of_ablations_takes_runs_one_after_another():
+    kinds = {"MOELA": External(draw, {"spread": 0.5}), "no model": External(draw, {"spread": 1.0})}
+    first = run_experiment({"mnk-a": Plain(), "KC1": Plain()}, kinds, SEEDS, BUDGET)
+    second = run_experiment({"mnk-a": Plain()}, kinds, SEEDS, 2 * BUDGET)
+    page = ablations_page.update("", first, BUDGET)
+    rows = ablations_page.rows_of(tables.sections_of(page)["By family"])
+    ratio = np.median(first.values("KC1", "no model", None, "pooled"))
+    ratio /= np.median(first.values("KC1", "MOELA", None, "pooled"))
+    assert [row["variant"] for row in rows] == ["no model"]
+    assert rows[0]["qap"] == f"{ratio:.3f}"
+    both = ablations_page.update(page, second, 2 * BUDGET)
+    rows = ablations_page.rows_of(tables.sections_of(both)["By family"])
+    assert [row["evaluations"] for row in rows] == ["80", "160"]
+    assert [("qap" in row, "mnk" in row) for row in rows] == [(True, True), (False, True)]
+    # A run that is made again takes the place of its own rows.
+    assert ablations_page.update(both, first, BUDGET) == both

@@ -21,7 +21,7 @@ ALGORITHMS = {
         batch_size=9,
         shares={"evolution": 1, "search": 1, "pareto": 1},
     ),
-    "MOELA, no learning": partial(MOELA, n_subproblems=12, start_model=None, move_model=None),
+    "MOELA, no learning": partial(MOELA, n_subproblems=12, models=None),
     "MOELA as published": partial(
         MOELA.published, n_subproblems=12, n_neighbors=5, n_children=1, n_random_generations=1
     ),

@@ -1,4 +1,4 @@
-"""`moela moe verify`: run plans for real on this machine, and print predicted against measured."""
+"""`moela moe verify`: run plans on this machine, and print predicted and measured times."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from moe_costmodel.hardware import Hardware
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -16,19 +19,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--kernels",
         type=Path,
-        help="JSON of `moela measure` here (default: in turns with the plans)",
+        help="JSON of `moela measure` on this machine (default: measured between the plans)",
     )
-    parser.add_argument("--steps", type=int, default=24, help="steps to run of every plan")
-    parser.add_argument("--repeats", type=int, default=7, help="runs of them; the median counts")
-    parser.add_argument("--max-gib", type=float, default=2.0, help="weights to build at most")
+    parser.add_argument("--steps", type=int, default=24, help="steps of every plan to run")
+    parser.add_argument("--repeats", type=int, default=7, help="repetitions; the median is taken")
+    parser.add_argument("--max-gib", type=float, default=2.0, help="upper limit on the weights")
     parser.add_argument("--threads", type=int, default=1, help="threads of the kernels (CPU)")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
-    parser.add_argument("--seed", type=int, default=0, help="of routing drawn and order of plans")
+    parser.add_argument("--seed", type=int, default=0, help="of the routing and the order")
     parser.add_argument("--out", type=Path, help="write the table's numbers as JSON too")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Run the plans, print predicted against measured, and write."""
+    """Run the plans, print predicted and measured times, and write them."""
     from moe_costmodel.deployment.verify import verify, verify_table
     from moe_costmodel.hardware import Hardware
     from moe_costmodel.latency.model import LatencyModel
@@ -56,7 +59,7 @@ def run(arguments: argparse.Namespace) -> None:
         clock = measured.clock if measured.clock in ("wall", "cpu") else "wall"
     elif any(plan.n_devices > 1 for plan in plans):
         hardware = _with_exchange(hardware)
-    found = verify(
+    verified = verify(
         plans,
         trace,
         hardware,
@@ -68,12 +71,12 @@ def run(arguments: argparse.Namespace) -> None:
         seed=arguments.seed,
     )
     print(f"{hardware.name}, {', '.join(f'{k} {v}' for k, v in hardware.versions.items())}")
-    print(verify_table(found))
-    for path, item in zip(arguments.plans, found, strict=True):
+    print(verify_table(verified))
+    for path, item in zip(arguments.plans, verified, strict=True):
         own = item.plan.objectives.get("step_mean_s")
         if own is not None:
             print(
-                f"  {path}: the plan itself says {own.value * 1e3:.3g} ms for a whole step on "
+                f"  {path}: the plan itself predicts {own.value * 1e3:.3g} ms for a whole step on "
                 f"{item.plan.provenance.get('hardware', 'hardware that it does not name')}"
             )
     if arguments.out:
@@ -87,14 +90,14 @@ def run(arguments: argparse.Namespace) -> None:
                 "misses": item.misses,
                 "error": item.error,
             }
-            for path, item in zip(arguments.plans, found, strict=True)
+            for path, item in zip(arguments.plans, verified, strict=True)
         ]
         arguments.out.write_text(json.dumps(rows, indent=1) + "\n")
         print(f"{arguments.out}: written")
 
 
-def _with_exchange(hardware: Any) -> Any:
-    """Return the hardware with its link between devices, measured between two processes."""
+def _with_exchange(hardware: Hardware) -> Hardware:
+    """Return the hardware with a link between devices, measured between two processes."""
     from moe_costmodel.measure.kernels import measure_kernels
     from moe_costmodel.shapes import LayerShape
 

@@ -1,4 +1,4 @@
-"""What `moela run moe` starts from: traffic, machine, kernels, and the problem made of them."""
+"""Inputs of `moela run moe`: traffic, machine, kernels, and the problem made of them."""
 
 from __future__ import annotations
 
@@ -6,33 +6,37 @@ import argparse
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from moe_costmodel import LayerShape, Measurements, RestOfModel, RoutingTrace
+    from problems import MoEDeployment
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What was read or measured.
+    """The inputs, read or measured.
 
     Attributes
     ----------
     problem : MoEDeployment
-        On the traffic that is planned on.
+        On the traffic that is planned for.
     unseen : RoutingTrace or None
-        What was held out, to check plans on.
+        Held-out traffic to check plans on.
     kernels : Measurements or None
-        None where a table of another machine was given.
+        None if a table of another machine was given.
     notes : list of str
-        What a reader of the result should know.
+        Caveats for the reader of the result.
     """
 
-    problem: Any
-    unseen: Any
-    kernels: Any
+    problem: MoEDeployment
+    unseen: RoutingTrace | None
+    kernels: Measurements | None
     notes: list[str]
 
 
 def read(arguments: argparse.Namespace) -> Inputs:
-    """Read the files, measure kernels where none are given, and make the problem."""
+    """Read the files, measure kernels if none are given, and make the problem."""
     from moe_costmodel import Hardware, LatencyModel, Measurements, RoutingTrace
     from moe_costmodel.example import measured
     from problems import MoEDeployment
@@ -61,15 +65,15 @@ def read(arguments: argparse.Namespace) -> Inputs:
                 "--hardware must name the JSON of the machine whose kernel table is given, for "
                 "its memory and links. Got none instead."
             )
-        source: Any = KernelTable.from_aiconfigurator(arguments.kernels)
+        source: KernelTable | Measurements = KernelTable.from_aiconfigurator(arguments.kernels)
     elif arguments.kernels:
         source = kernels = Measurements.load(arguments.kernels)
     else:
         source = kernels = _measure(shape, devices, arguments)
         if hardware is not None:
             notes.append(
-                f"the kernels were measured here, not on {hardware.name}: give --kernels for times "
-                "that mean something there"
+                f"the kernels were measured on this machine, not on {hardware.name}: give "
+                "--kernels for times that hold there"
             )
     if hardware is None:
         assert kernels is not None
@@ -91,17 +95,19 @@ def read(arguments: argparse.Namespace) -> Inputs:
     if arguments.objectives:
         settings["objectives"] = arguments.objectives
     problem = MoEDeployment(
-        planned, hardware, latency, devices=devices, nodes=nodes, shape=shape, decide=decide,
-        rule=arguments.rule, replicas=arguments.replicas, over=arguments.over,
+        planned, hardware, latency, n_devices=devices, n_nodes=nodes, shape=shape, decide=decide,
+        rule=arguments.rule, replicas=arguments.replicas, aggregate=arguments.aggregate,
         memory_budget=None if arguments.memory_gib is None else arguments.memory_gib * 2**30,
         slo_s=None if arguments.slo_ms is None else arguments.slo_ms / 1e3,
-        max_quality_loss=arguments.max_quality_loss, batches=arguments.batches, **settings,
+        max_quality_loss=arguments.max_quality_loss, batch_sizes=arguments.batch_sizes, **settings,
     )  # fmt: skip
     return Inputs(problem, unseen, kernels, notes)
 
 
-def hold_out(traces: list[Any], fraction: float) -> tuple[list[Any], Any]:
-    """Return what is planned on, and the end of the last trace that is not (None for 0)."""
+def hold_out(
+    traces: list[RoutingTrace], fraction: float
+) -> tuple[list[RoutingTrace], RoutingTrace | None]:
+    """Return the traces to plan for, and the held-out end of the last trace (None for 0)."""
     if not 0 <= fraction < 1:
         raise ValueError(f"--holdout must be from 0 to below 1. Got {fraction} instead.")
     if fraction == 0:
@@ -110,7 +116,7 @@ def hold_out(traces: list[Any], fraction: float) -> tuple[list[Any], Any]:
     return [*traces[:-1], head], tail
 
 
-def _shape(arguments: argparse.Namespace, trace: Any) -> Any:
+def _shape(arguments: argparse.Namespace, trace: RoutingTrace) -> LayerShape:
     from moe_costmodel import LayerShape
     from moe_costmodel.example.measured import example_shape
 
@@ -126,12 +132,12 @@ def _shape(arguments: argparse.Namespace, trace: Any) -> Any:
     )
 
 
-def _measure(shape: Any, devices: int, arguments: argparse.Namespace) -> Any:
+def _measure(shape: LayerShape, n_devices: int, arguments: argparse.Namespace) -> Measurements:
     from moe_costmodel import Hardware, measure_kernels
 
-    # The layer, the part of it that a device has, and a narrower one: a latency model is fitted to
-    # several sizes.
-    n_local = max(1, -(-shape.n_experts // devices))
+    # A latency model is fitted to several sizes: the layer, its part on a device, and a narrower
+    # layer.
+    n_local = max(1, -(-shape.n_experts // n_devices))
     part = replace(shape, n_experts=n_local, n_local=n_local, k=min(shape.k, n_local))
     sizes = [shape, part, replace(shape, d_ffn=max(8, shape.d_ffn // 2))]
     return measure_kernels(
@@ -141,14 +147,15 @@ def _measure(shape: Any, devices: int, arguments: argparse.Namespace) -> Any:
     )  # fmt: skip
 
 
-def _rest(kernels: Any, shape: Any, n_layers: int, notes: list[str]) -> Any:
-    """Return attention as measured for this width; nothing where it was not."""
+def _rest(
+    kernels: Measurements | None, shape: LayerShape, n_layers: int, notes: list[str]
+) -> RestOfModel | None:
+    """Return the times of attention if they were measured for this width."""
     from moe_costmodel import RestOfModel
 
-    widths = set()
-    if kernels is not None:
-        widths = {r.shape.d_model for r in kernels.of("rest") if r.shape is not None}
-    if shape.d_model in widths:
+    measured = [] if kernels is None else kernels.of("rest")
+    widths = {record.shape.d_model for record in measured if record.shape is not None}
+    if kernels is not None and shape.d_model in widths:
         return RestOfModel.fit(kernels, d_model=shape.d_model, n_layers=n_layers)
     notes.append("times are those of the MoE layers alone: no attention of this width was measured")
     return None

@@ -1,4 +1,4 @@
-"""Reading whatever people hand in to be compared: results, arrays, experiments, stores, files."""
+"""`read`: from anything that `moela.compare` accepts to runs with names."""
 
 from __future__ import annotations
 
@@ -6,30 +6,26 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from pymoo.core.population import Population
 from pymoo.core.result import Result
 
+from moela.comparison.read.drafts import RunDraft, nameless, one_batch
 from moela.comparison.read.files import read_frame
 from moela.comparison.read.sources import (
-    Found,
     of_experiment,
     of_front,
-    of_parts,
     of_path,
-    of_points,
     of_result,
     of_run,
     of_store,
-    one_batch,
 )
 from moela.evaluation.storage.reader import EvaluationStore
 from moela.experiments import files
 from moela.experiments.results import ExperimentResults
 from moela.quality.front import Front
-from moela.quality.outcome import Outcome
+from moela.quality.runs import ComparedRun
 
 ACCEPTED = (
     "pymoo Results, arrays [n, M], Fronts, DataFrames, runs of an experiment, ExperimentResults, "
@@ -38,64 +34,64 @@ ACCEPTED = (
 )
 
 
-def read(results: Any) -> list[Outcome]:
-    """Return the outcomes in whatever was handed in.
+def read(results: object) -> list[ComparedRun]:
+    """Return the runs in any accepted object.
 
     Parameters
     ----------
     results
-        Whatever `moela.compare` takes.
+        See `moela.compare`.
 
     Raises
     ------
     ValueError
-        Something in it is none of these, or its problems can't be told apart.
+        Something in it isn't accepted, or problems can't be distinguished.
     """
     if isinstance(results, Mapping):
-        nested = bool(results) and all(_by_name(value) for value in results.values())
+        nested = bool(results) and all(_is_by_name(value) for value in results.values())
         if nested:
-            found = [
-                replace(f, problem=str(problem), kind=("", ""))
+            drafts = [
+                replace(draft, problem=str(problem), kind=("", ""))
                 for problem, group in results.items()
-                for f in _mapping(group)
+                for draft in _by_algorithm(group)
             ]
         else:
-            found = _mapping(results)
-    elif _is_list(results):
-        found = _apart([_runs(item) for item in results])
+            drafts = _by_algorithm(results)
+    elif isinstance(results, list | tuple | np.ndarray) and _is_list_of_runs(results):
+        drafts = _apart([_drafts(item) for item in results])
     else:
-        found = _runs(results)
-    if not found:
+        drafts = _drafts(results)
+    if not drafts:
         raise ValueError(f"There is nothing to compare. Pass {ACCEPTED}.")
-    return _name_algorithms(_name_problems(found))
+    return _name_algorithms(_name_problems(drafts))
 
 
-def _by_name(value: Any) -> bool:
+def _is_by_name(value: object) -> bool:
     return isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
 
 
-def _mapping(group: Mapping[Any, Any]) -> list[Found]:
+def _by_algorithm(group: Mapping[object, object]) -> list[RunDraft]:
     """Read runs by name of the algorithm."""
     out = []
     for name, value in group.items():
-        found = _runs(value)
-        kinds = {(f.algorithm, f.maker) for f in found}
-        if not found:
+        drafts = _drafts(value)
+        kinds = {(draft.algorithm, draft.maker) for draft in drafts}
+        if not drafts:
             raise ValueError(f"There is no run of {name!r}. Leave it out, or pass {ACCEPTED}.")
         if len(kinds) == 1:
-            out += [replace(f, algorithm=str(name), maker="") for f in found]
+            out += [replace(draft, algorithm=str(name), maker="") for draft in drafts]
         else:
-            out += [replace(f, algorithm=f"{name}: {f.algorithm}") for f in found]
+            out += [replace(draft, algorithm=f"{name}: {draft.algorithm}") for draft in drafts]
     return out
 
 
-def _runs(value: Any) -> list[Found]:
-    """Read one run, or several of them."""
+def _drafts(value: object) -> list[RunDraft]:
+    """Read one or several runs."""
     if isinstance(value, Mapping):  # by seed
         return [
-            replace(f, outcome=replace(f.outcome, seed=_seed(seed)))
+            replace(draft, run=replace(draft.run, seed=_seed(seed)))
             for seed, run in value.items()
-            for f in _runs(run)
+            for draft in _drafts(run)
         ]
     if isinstance(value, Result):
         return [of_result(value)]
@@ -109,40 +105,41 @@ def _runs(value: Any) -> list[Found]:
         return of_path(Path(value).expanduser())
     if isinstance(value, Population):
         F, CV, X = value.get("F"), value.get("CV"), value.get("X")
-        return [of_points(F, "a Population", CV=np.asarray(CV)[:, 0] if len(value) else None, X=X)]
+        total = np.asarray(CV)[:, 0] if len(value) else None
+        return [RunDraft(nameless(F, "a Population", CV=total, X=X))]
     if isinstance(value, Front):
         return [of_front(value)]
     if hasattr(value, "columns") and hasattr(value, "itertuples"):
-        return of_parts(read_frame(value), "a DataFrame")
-    if _is_list(value):
-        return [found for item in value for found in _runs(item)]
+        return read_frame(value)
+    if isinstance(value, list | tuple | np.ndarray) and _is_list_of_runs(value):
+        return [draft for item in value for draft in _drafts(item)]
     if isinstance(value, list | tuple) or hasattr(value, "__array__"):
         points = value if isinstance(value, np.ndarray | list | tuple) else np.asarray(value)
         several = isinstance(points, np.ndarray) and points.ndim == 3
-        return one_batch(of_points(F, "an array") for F in (points if several else [points]))
+        fronts = points if several else [points]
+        return one_batch(RunDraft(nameless(F, "an array")) for F in fronts)
     raise ValueError(
         f"The 'results' parameter of compare must be {ACCEPTED}. Got {type(value).__name__} "
         "instead."
     )
 
 
-def _is_list(value: Any) -> bool:
-    """Whether it is a list of runs; a list of points of numbers is one run."""
+def _is_list_of_runs(value: list[object] | tuple[object, ...] | np.ndarray) -> bool:
+    """Tell whether a sequence holds runs; a list of points of numbers is one run."""
     if isinstance(value, np.ndarray):
         return value.dtype == object and value.ndim == 1
-    if not isinstance(value, list | tuple):
-        return False
-    return not all(_numeric_row(item) for item in value)
+    return not all(_is_point(item) for item in value)
 
 
-def _numeric_row(item: Any) -> bool:
+def _is_point(item: object) -> bool:
     if isinstance(item, np.ndarray):
         return item.ndim == 1 and item.dtype.kind in "fiu"
-    plain = isinstance(item, list | tuple) and len(item) > 0
-    return plain and all(isinstance(v, int | float | np.number) for v in item)
+    if not isinstance(item, list | tuple) or not item:
+        return False
+    return all(isinstance(v, int | float | np.number) for v in item)
 
 
-def _seed(value: Any) -> int:
+def _seed(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise ValueError(
             "Runs in a dict below the algorithm must be by seed, an integer. Got the key "
@@ -154,10 +151,10 @@ def _seed(value: Any) -> int:
 # ------------------------------------------------------------------------------------------- names
 
 
-def _apart(groups: list[list[Found]]) -> list[Found]:
-    """Keep runs of different sources apart that have the same names and seeds."""
+def _apart(groups: list[list[RunDraft]]) -> list[RunDraft]:
+    """Give runs of different sources with the same names and seeds different names."""
     keys = [
-        {(f.problem, f.algorithm, f.outcome.seed) for f in group if f.outcome.seed is not None}
+        {(d.problem, d.algorithm, d.run.seed) for d in group if d.run.seed is not None}
         for group in groups
     ]
     clash = [
@@ -167,70 +164,69 @@ def _apart(groups: list[list[Found]]) -> list[Found]:
     if len({mark for mark, clashes in zip(marks, clash, strict=True) if clashes}) < sum(clash):
         marks = [str(i + 1) for i in range(len(groups))]
     return [
-        replace(f, algorithm=f"{f.algorithm} ({mark})") if clashes else f
+        replace(draft, algorithm=f"{draft.algorithm} ({mark})") if clashes else draft
         for group, mark, clashes in zip(groups, marks, clash, strict=True)
-        for f in group
+        for draft in group
     ]
 
 
-def _mark(group: list[Found], position: int) -> str:
-    """Return the folder or file that runs come from; their place where there isn't one."""
-    sources = {f.outcome.source for f in group}
+def _mark(group: list[RunDraft], position: int) -> str:
+    """Return the folder or file that runs come from, or their position without one."""
+    sources = {draft.run.source for draft in group}
     paths = {Path(source.partition(", run ")[0]) for source in sources if os.sep in source}
     folders = {p.parent.name if p.suffix in (".npz", ".csv") else p.stem for p in paths}
     return folders.pop() if len(folders) == 1 else str(position + 1)
 
 
-def _name_problems(found: list[Found]) -> list[Found]:
-    """Give runs of problems of one class, but of other sizes or settings, names of their own."""
+def _name_problems(drafts: list[RunDraft]) -> list[RunDraft]:
+    """Give problems of one class, but of other sizes or settings, different names."""
     number: dict[tuple[str, str], int] = {}
     known: dict[str, list[tuple[str, str]]] = {}
     out = []
-    for f in found:
-        if f.problem is not None and f.kind != ("", ""):
-            kinds = known.setdefault(f.problem, [])
-            same = (
-                k for k in kinds if k[0] == f.kind[0] and (not f.kind[1] or k[1] in ("", f.kind[1]))
-            )
+    for draft in drafts:
+        problem, (sizes, settings) = draft.problem, draft.kind
+        if problem is not None and draft.kind != ("", ""):
+            kinds = known.setdefault(problem, [])
+            same = (k for k in kinds if k[0] == sizes and (not settings or k[1] in ("", settings)))
             kind = next(same, None)
             if kind is None:
-                kind = f.kind
+                kind = draft.kind
                 kinds.append(kind)
                 number[kind] = len(kinds)
             if number[kind] > 1:
-                f = replace(f, problem=f"{f.problem} ({number[kind]})")
-        out.append(f)
-    names = list(dict.fromkeys(f.problem for f in out if f.problem is not None))
-    if len(names) > 1 and any(f.problem is None for f in out):
+                draft = replace(draft, problem=f"{problem} ({number[kind]})")
+        out.append(draft)
+    names = list(dict.fromkeys(d.problem for d in out if d.problem is not None))
+    if len(names) > 1 and any(d.problem is None for d in out):
         raise ValueError(
             "Some of the runs to compare are plain points, and the others are of several problems: "
             f"{', '.join(names)}. Say which is of which: "
             '{"problem": {"algorithm": runs}}.'
         )
     only = names[0] if names else "problem"
-    return [f if f.problem is not None else replace(f, problem=only) for f in out]
+    return [d if d.problem is not None else replace(d, problem=only) for d in out]
 
 
-def _name_algorithms(found: list[Found]) -> list[Outcome]:
-    """Name those without a name, and give those of one class, but of other settings, their own."""
-    makers: dict[str | None, list[str]] = {}
-    batches = _name_batches([f for f in found if f.algorithm is None])
+def _name_algorithms(drafts: list[RunDraft]) -> list[ComparedRun]:
+    """Name nameless algorithms, and give those of one class but of other settings their own."""
+    makers: dict[str, list[str]] = {}
+    batches = _name_batches([d for d in drafts if d.algorithm is None])
     out = []
-    for f in found:
-        name = batches[f.batch] if f.algorithm is None else f.algorithm
-        if f.maker:
+    for draft in drafts:
+        name = batches[draft.batch] if draft.algorithm is None else draft.algorithm
+        if draft.maker:
             known = makers.setdefault(name, [])
-            if f.maker not in known:
-                known.append(f.maker)
-            if (number := known.index(f.maker) + 1) > 1:
+            if draft.maker not in known:
+                known.append(draft.maker)
+            if (number := known.index(draft.maker) + 1) > 1:
                 name = f"{name} ({number})"
-        out.append(replace(f.outcome, problem=str(f.problem), algorithm=name))
+        out.append(replace(draft.run, problem=str(draft.problem), algorithm=name))
     return out
 
 
-def _name_batches(nameless: list[Found]) -> dict[Any, str]:
-    """Name points by the file that they come from, and arrays by their place."""
-    titles = {f.batch: f.title for f in nameless}
+def _name_batches(drafts: list[RunDraft]) -> dict[object, str]:
+    """Name points by the file that they come from, and arrays by their position."""
+    titles = {draft.batch: draft.title for draft in drafts}
     plain = [batch for batch, title in titles.items() if not title]
     names = {b: "front" if len(plain) == 1 else f"front {k}" for k, b in enumerate(plain, 1)}
     for batch, title in titles.items():

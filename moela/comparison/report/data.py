@@ -1,8 +1,7 @@
-"""The points of a report: those that it shows, with their designs, and those to look at first."""
+"""The points of a report as JSON data, with their designs, and the designs to look at first."""
 
 from __future__ import annotations
 
-import json
 import math
 import textwrap
 from typing import TYPE_CHECKING, Any
@@ -12,15 +11,16 @@ import numpy as np
 from moela._arrays import Floats
 from moela.quality.front import Front
 from moela.quality.indicators import extent
-from moela.quality.outcome import isolated
+from moela.quality.runs import isolated
+from moela.quality.table import Row
 
 if TYPE_CHECKING:
     from moela.comparison import Comparison
     from moela.plots import Look
 
-# Points of an algorithm that are shown, and points of a problem that are decoded.
+# Maximum number of points shown per algorithm, and of points decoded per problem.
 MAX_POINTS, MAX_DECODED = 400, 600
-# Of the front's extent: less is no knee that one would see.
+# Share of the front's extent; smaller knees would not be visible.
 _LEAST_BULGE = 0.05
 _MAX_TEXT, _MAX_BRIEF = 20_000, 200
 _SYMBOLS = {
@@ -29,30 +29,31 @@ _SYMBOLS = {
 }  # fmt: skip
 
 
-# Plotly has fewer of them in space.
+# Plotly has fewer symbols in three dimensions.
 _SOLID = {"circle", "square", "diamond", "cross", "x"}
 
 
 def problem_data(comparison: Comparison, problem: str) -> dict[str, Any]:
-    """Return the points of a problem as JSON data, and the rows of the choices among them.
+    """Return the points of a problem as JSON data, and the choices among them.
 
     Returns
     -------
     dict
-        ``names, ideal, span, algorithms`` (with their look) and ``points``: ``a`` (which
-        algorithm), ``f``, ``x`` and ``brief`` (the design, whole and in short), ``decoded``; and
+        ``names, ideal, span, algorithms`` (with their look), ``points``: ``a`` (number of the
+        algorithm), ``f``, ``x`` and ``brief`` (the design, whole and shortened), ``decoded``; and
         ``choices``: rows with ``why`` and ``point``.
     """
     scale = comparison.scales[problem]
-    algorithms = [a for a in comparison.algorithms if _has_run(comparison, problem, a)]
-    everything = comparison.front(problem)
-    choices = _choices(everything, scale.ref_point)
+    present = {run.algorithm for run in comparison.runs if run.problem == problem}
+    algorithms = [a for a in comparison.algorithms if a in present]
+    pooled = comparison.front(problem)
+    choices = _choices(pooled, scale.ref_point)
     wanted: dict[tuple[str, bytes], list[str]] = {}
-    assert everything.labels is not None
+    assert pooled.labels is not None
     for why, i in choices:
-        wanted.setdefault((everything.labels[i], everything.F[i].tobytes()), []).append(why)
-    points: list[dict[str, Any]] = []
-    rows: list[dict[str, Any]] = []
+        wanted.setdefault((pooled.labels[i], pooled.F[i].tobytes()), []).append(why)
+    points: list[Row] = []
+    rows: list[Row] = []
     budget = MAX_DECODED
     for number, algorithm in enumerate(algorithms):
         front = comparison.front(problem, algorithm)
@@ -61,8 +62,8 @@ def problem_data(comparison: Comparison, problem: str) -> dict[str, Any]:
             point = _point(front, i, number, decode=budget > 0)
             budget -= point["decoded"] is not None
             for why in wanted.get(keys[i], ()):
-                rows.append({"why": why, "algorithm": algorithm, "point": len(points), "row": i})
-                rows[-1]["f"] = front.F[i].tolist()
+                row = {"why": why, "algorithm": algorithm, "point": len(points)}
+                rows.append(row | {"f": front.F[i].tolist()})
             points.append(point)
     order = [why for why, _ in choices]
     rows.sort(key=lambda row: order.index(row["why"]))
@@ -82,10 +83,6 @@ def _look(name: str, look: Look) -> dict[str, str]:
     return {"name": name, "color": look.color, "symbol": symbol, "solid": solid}
 
 
-def _has_run(comparison: Comparison, problem: str, algorithm: str) -> bool:
-    return any(o.problem == problem and o.algorithm == algorithm for o in comparison.outcomes)
-
-
 def _shown(F: Floats, forced: list[bool]) -> list[int]:
     if len(F) <= MAX_POINTS:
         return list(range(len(F)))
@@ -94,7 +91,7 @@ def _shown(F: Floats, forced: list[bool]) -> list[int]:
 
 
 def _choices(front: Front, ref_point: Floats) -> list[tuple[str, int]]:
-    """Return points of a front that one would look at first, and why."""
+    """Return points of a front to look at first, each with the reason."""
     bulges = front.bulges()
     knees = [int(i) for i in front.knees(3) if bulges[i] > _LEAST_BULGE]
     out = [("knee" if len(knees) == 1 else f"knee {k + 1}", i) for k, i in enumerate(knees)]
@@ -107,22 +104,22 @@ def _choices(front: Front, ref_point: Floats) -> list[tuple[str, int]]:
     return out
 
 
-def _point(front: Front, i: int, algorithm: int, *, decode: bool) -> dict[str, Any]:
+def _point(front: Front, i: int, algorithm: int, *, decode: bool) -> Row:
     x = None if front.X is None else design_text(front.X[i])
-    point: dict[str, Any] = {"a": algorithm, "f": front.F[i].tolist(), "x": x, "decoded": None}
+    point: Row = {"a": algorithm, "f": front.F[i].tolist(), "x": x, "decoded": None}
     if x is not None:
         short = x if len(x) <= _MAX_BRIEF else f"{x[:_MAX_BRIEF]} …"
         point["brief"] = textwrap.wrap(f"x = {short}", 60)
     if decode and x is not None and hasattr(front.problem, "decode"):
         try:
             point["decoded"] = str(front.decode(i))[:_MAX_TEXT]
-        except Exception as error:  # a report of fronts is worth having without its designs
+        except Exception as error:  # a report is useful without decoded designs
             point["decoded"] = f"decode failed: {type(error).__name__}: {error}"
     return point
 
 
 def design_text(x: Any) -> str:
-    """Return a design as text: a dictionary a line an entry, numbers as they are, in brackets."""
+    """Return a design as text: a dict with a line per entry, an array in brackets."""
     if isinstance(x, dict):
         return "\n".join(f"{name} = {_value(value)}" for name, value in x.items())[:_MAX_TEXT]
     return f"[{', '.join(_value(v) for v in np.atleast_1d(x).tolist())}]"[:_MAX_TEXT]
@@ -134,22 +131,12 @@ def _value(value: Any) -> str:
     return str(value)
 
 
-def embedded(data: Any) -> str:
-    """Return JSON that can stand in a page: nothing in it ends its element or opens another.
-
-    Numbers that aren't finite, which JSON doesn't have, become null.
-    """
-    text = json.dumps(_finite(data), allow_nan=False, separators=(",", ":"))
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
-
-
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """Return JSON data in which numbers that aren't finite, which JSON doesn't have, are null."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {str(k): _finite(v) for k, v in value.items()}
+        return {str(k): finite(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
+        return [finite(v) for v in value]
     return value

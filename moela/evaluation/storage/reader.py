@@ -27,6 +27,7 @@ from moela.evaluation.storage.sqlite import (
     owner_alive,
     translated,
 )
+from moela.provenance import renames
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,8 +344,8 @@ def _run(row: RunRow, n_fresh: int, n_failed: int, last: int, elapsed: float) ->
         id=row.id,
         created=row.created,
         updated=row.updated,
-        problem=json.loads(row.problem),
-        algorithm=json.loads(row.algorithm),
+        problem=renames.modern(json.loads(row.problem)),
+        algorithm=renames.modern(json.loads(row.algorithm)),
         settings=json.loads(row.settings),
         versions=json.loads(row.versions),
         seed=int(row.seed) if row.seed is not None and row.seed.isdigit() else None,

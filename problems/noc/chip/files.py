@@ -1,33 +1,66 @@
-"""JSON files, read so that every fault becomes an error that names the file."""
+"""JSON files and text files of numbers; every error names the file."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self
 
-__all__ = ["read_json", "write_json"]
-
-T = TypeVar("T")
+__all__ = ["JSONFile", "check_fields", "numbered_lines"]
 
 
-def write_json(path: str | Path, data: Any) -> None:
-    """Write plain data as JSON."""
-    Path(path).write_text(json.dumps(data) + "\n", encoding="utf-8")
+class JSONFile:
+    """Saves and loads objects that convert themselves to and from plain data."""
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the object as plain JSON data."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_dict(cls, data: object) -> Self:
+        """Make an object from the result of ``to_dict``."""
+        raise NotImplementedError
+
+    def save(self, path: str | Path) -> None:
+        """Write the object as JSON."""
+        Path(path).write_text(json.dumps(self.to_dict()) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read an object from JSON; a ValueError names the file and the fault."""
+        try:
+            return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{path}: {error}") from error
 
 
-def read_json(path: str | Path, make: Callable[[Any], T]) -> T:
-    """Return what ``make`` makes of the content of a JSON file.
+def check_fields(
+    kind: str, data: object, required: set[str], known: set[str] | None = None
+) -> dict[str, Any]:
+    """Return the fields of a JSON object, or raise if some are missing or not known."""
+    if not isinstance(data, dict):
+        raise ValueError(f"A {kind} must be a JSON object. Got {type(data).__name__} instead.")
+    missing = sorted(required - set(data))
+    unknown = sorted(set(data) - known) if known else []
+    if missing or unknown:
+        raise ValueError(
+            f"A {kind} must have the fields {sorted(known or required)}. "
+            f"Got unknown {unknown}, missing {missing} instead."
+        )
+    return data
 
-    Raises
-    ------
-    ValueError
-        The file is no JSON, or ``make`` rejects it; the message names the file.
-    FileNotFoundError
-        There is no such file.
+
+def numbered_lines(path: str | Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number and the words of each line of a text file that is not blank.
+
+    Commas count as white space.
     """
     try:
-        return make(json.loads(Path(path).read_text(encoding="utf-8")))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: {error}") from error
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: must be a text file of numbers. Got {error} instead.") from None
+    for number, line in enumerate(text.splitlines(), start=1):
+        words = line.replace(",", " ").split()
+        if words:
+            yield number, words

@@ -1,39 +1,41 @@
-"""Plain geometry and graph helpers: which planar links there are, and the reference mesh."""
+"""Geometry and graphs of a grid of tiles: candidate links, and the reference mesh."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from problems._arrays import Ints
+from problems._arrays import Bools, Floats, Ints
 
 __all__ = [
+    "Grid",
+    "components",
     "link_candidates",
     "link_lengths",
     "mesh_links",
     "mesh_placement",
     "mesh_verticals",
-    "n_components",
     "positions",
 ]
 
+Grid = tuple[int, int, int]
+"""Tiles along x, y and z."""
 
-def positions(grid: tuple[int, int, int]) -> Ints:
+
+def positions(grid: Grid) -> Ints:
     """Return x, y, z of every tile, [n_tiles, 3]."""
     x, y, z = grid
     tile = np.arange(x * y * z)
     return np.stack((tile % x, tile // x % y, tile // (x * y)), axis=1)
 
 
-def link_lengths(grid: tuple[int, int, int], pairs: Ints) -> NDArray[np.float64]:
+def link_lengths(grid: Grid, pairs: Ints) -> Floats:
     """Return the Euclidean lengths of tile pairs [n, 2], in tile pitches."""
-    place = positions(grid)
-    difference = place[pairs[:, 0]] - place[pairs[:, 1]]
-    lengths: NDArray[np.float64] = np.sqrt((difference**2).sum(axis=1))
+    difference = np.diff(positions(grid)[pairs], axis=1)[:, 0]
+    lengths: Floats = np.sqrt((difference**2).sum(axis=1))
     return lengths
 
 
-def link_candidates(grid: tuple[int, int, int], max_length: float | None) -> Ints:
+def link_candidates(grid: Grid, max_length: float | None) -> Ints:
     """Return every pair of tiles of one layer that a link may join, ascending, [n, 2]."""
     x, y, z = grid
     layer = np.stack(np.triu_indices(x * y, k=1), axis=1).astype(np.int64)
@@ -43,45 +45,22 @@ def link_candidates(grid: tuple[int, int, int], max_length: float | None) -> Int
     return pairs
 
 
-class Union:
-    """Disjoint sets of 0 .. n-1."""
+def components(n: int, pairs: Ints) -> Ints:
+    """Return the component, from 0, of each of n nodes that edges [m, 2] connect, [n]."""
+    # Takes as long to import as the rest of the package.
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
 
-    def __init__(self, n: int) -> None:
-        self.parent = list(range(n))
-        self.n_sets = n
-
-    def find(self, a: int) -> int:
-        """Return the representative of the set of a."""
-        while self.parent[a] != a:
-            self.parent[a] = self.parent[self.parent[a]]
-            a = self.parent[a]
-        return a
-
-    def join(self, a: int, b: int) -> bool:
-        """Join two sets; False where they were one already."""
-        a, b = self.find(a), self.find(b)
-        if a == b:
-            return False
-        self.parent[a] = b
-        self.n_sets -= 1
-        return True
+    graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
+    labels: Ints = connected_components(graph, directed=False)[1].astype(np.int64)
+    return labels
 
 
-def n_components(n: int, pairs: Ints) -> int:
-    """Return the number of connected components of a graph with n nodes and edges [m, 2]."""
-    union = Union(n)
-    for a, b in pairs.tolist():
-        union.join(a, b)
-    return union.n_sets
-
-
-def mesh_links(
-    grid: tuple[int, int, int], candidates: Ints, vertical: Ints, n_links: int, max_degree: int
-) -> Ints:
+def mesh_links(grid: Grid, candidates: Ints, vertical: Ints, n_links: int, max_degree: int) -> Ints:
     """Return the planar links of the reference design as sorted candidate indices, [n_links].
 
-    Short links first: those that the connection needs, then the rest. With as many links as the
-    grid has neighbors inside layers, this is the mesh.
+    The shortest links that connect the tiles come first, then the shortest others. With as many
+    links as there are neighboring tiles in the layers, the result is the mesh.
 
     Raises
     ------
@@ -91,9 +70,7 @@ def mesh_links(
     n = int(np.prod(grid))
     order = np.lexsort((np.arange(len(candidates)), link_lengths(grid, candidates)))
     degree = np.bincount(vertical.ravel(), minlength=n)
-    union = Union(n)
-    for a, b in vertical.tolist():
-        union.join(a, b)
+    component = components(n, vertical)
     chosen: set[int] = set()
     for joining in (True, False):
         for c in order.tolist():
@@ -101,30 +78,31 @@ def mesh_links(
                 break
             a, b = candidates[c]
             full = degree[a] >= max_degree or degree[b] >= max_degree
-            if c in chosen or full or (joining and not union.join(int(a), int(b))):
+            if c in chosen or full or (joining and component[a] == component[b]):
                 continue
+            component[component == component[b]] = component[a]
             chosen.add(c)
             degree[a] += 1
             degree[b] += 1
-    if len(chosen) < n_links or union.n_sets > 1:
+    n_parts = len(np.unique(component))
+    if len(chosen) < n_links or n_parts > 1:
         raise ValueError(
             f"The links of Platform must connect all tiles within the degree cap. Got room for "
-            f"{len(chosen)} of {n_links} planar links and {union.n_sets} unconnected parts instead."
+            f"{len(chosen)} of {n_links} planar links and {n_parts} unconnected parts instead."
         )
     return np.array(sorted(chosen), dtype=np.int64)
 
 
-def mesh_verticals(grid: tuple[int, int, int], sites: Ints, n_links: int) -> Ints:
+def mesh_verticals(grid: Grid, sites: Ints, n_links: int) -> Ints:
     """Return which vertical sites [n, 2] the reference design has, sorted indices [n_links].
 
-    Whole pillars, spread over the layer: the first near the middle, each next one as far as can be
-    from those before. Where no pillar reaches through all layers, the first links of each layer.
+    The links form whole pillars spread over the layer: the first near the middle, each next one
+    as far as possible from those before. One link between each two layers always comes first.
     """
     x, y, z = grid
     stack = sites[:, 0] % (x * y)
     level = sites[:, 0] // (x * y)
     place = positions((x, y, 1))[:, :2].astype(np.float64)
-    # One link between each pair of layers first, or the chip falls apart.
     height = np.bincount(stack, minlength=x * y)
     middle = np.abs(place - [(x - 1) / 2, (y - 1) / 2]).sum(axis=1)
     order = [int(np.lexsort((middle, -height))[0])]
@@ -141,15 +119,15 @@ def mesh_verticals(grid: tuple[int, int, int], sites: Ints, n_links: int) -> Int
     return np.sort(np.array((first + rest)[:n_links], dtype=np.int64))
 
 
-def mesh_placement(pe_type: Ints, allowed: NDArray[np.bool_]) -> Ints:
-    """Return a legal placement, PE id per tile, that keeps to the order of the ids where it can.
+def mesh_placement(pe_type: Ints, allowed: Bools) -> Ints:
+    """Return a legal placement, PE id per tile, as close to the order of the ids as possible.
 
     Raises
     ------
     ValueError
         The allowed tiles of the types leave no way to place all PEs.
     """
-    # Half of the package's import time, for what few platforms need.
+    # Half of the package's import time, for few platforms.
     from scipy.optimize import linear_sum_assignment
 
     n = pe_type.size

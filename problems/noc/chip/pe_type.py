@@ -1,28 +1,27 @@
-"""One kind of processing element: how many, how hot, and where they may sit."""
+"""Types of processing elements: how many, how much power, and where they may sit."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
 
-from problems.noc.chip.checks import integer, integers, number, require
+from problems._checks import check_int, check_ints, check_real, require, setting_error
 
 __all__ = ["PEType", "pe_types_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PEType:
-    """One kind of processing element (PE).
+    """A type of processing element (PE).
 
     Parameters
     ----------
     name : str
         Such as "CPU".
     count : int
-        How many the chip has; ids are given type by type, in the order of the platform's types.
+        Number of PEs on the chip. Ids run through the types in the order of the platform.
     power : float or sequence of float
         Watts of each PE of the type, one number for all or one per PE.
     allowed_tiles : sequence of int, optional
@@ -48,60 +47,41 @@ class PEType:
         power: float | Sequence[float],
         allowed_tiles: Sequence[int] | None = None,
     ) -> None:
-        require(isinstance(name, str) and name != "", "name", "PEType", "a non-empty string", name)
+        require("PEType", "name", name, isinstance(name, str) and name, "a non-empty string")
         owner = f"PEType {name}"
-        count = integer(count, "count", owner, 1)
-        several = isinstance(power, (Sequence, np.ndarray)) and not isinstance(power, str)
-        powers = tuple(
-            number(watts, "power", owner)
-            for watts in (power if several else [power] * count)  # type: ignore[union-attr]
-        )
-        require(
-            len(powers) == count,
-            "power",
-            owner,
-            f"one number for all or one for each of {count} PEs",
-            power,
-        )
+        count = check_int(owner, "count", count, 1)
+        values: Sequence[object] = [power] * count
+        if isinstance(power, Sequence | np.ndarray) and not isinstance(power, str):
+            values = power
+        powers = tuple(check_real(owner, "power", watts, 0.0) for watts in values)
+        expected = f"one number for all or one for each of {count} PEs"
+        require(owner, "power", power, len(powers) == count, expected)
         tiles = None
         if allowed_tiles is not None:
-            tiles = tuple(sorted(set(integers(allowed_tiles, "allowed_tiles", owner, 0))))
+            tiles = tuple(sorted(set(check_ints(owner, "allowed_tiles", allowed_tiles, 0))))
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "count", count)
         object.__setattr__(self, "power", powers)
         object.__setattr__(self, "allowed_tiles", tiles)
 
 
-def pe_types_of(value: Any) -> tuple[PEType, ...]:
-    """Return the types of a platform, from PETypes or from plain data.
+def pe_types_of(value: object) -> tuple[PEType, ...]:
+    """Return the types of a platform from PETypes or plain data; ValueError for anything else.
 
-    Parameters
-    ----------
-    value : sequence of PEType, list of objects, or mapping from name to object
-        An object has count, power and, if need be, allowed_tiles; in a list also its name.
-
-    Raises
-    ------
-    ValueError
-        It is none of these.
+    Plain data is a list of objects with name, count, power and optionally allowed_tiles, or a
+    mapping from name to such an object without the name.
     """
+    entries = value
     if isinstance(value, Mapping):
-        value = [
+        entries = [
             {"name": name, **entry} if isinstance(entry, Mapping) else entry
             for name, entry in value.items()
         ]
     known = {f.name for f in fields(PEType)}
-    plain = isinstance(value, Sequence) and not isinstance(value, str)
-    require(
-        plain
-        and all(
-            isinstance(k, PEType)
-            or (isinstance(k, Mapping) and {"name", "count", "power"} <= set(k) <= known)
-            for k in value
-        ),
-        "pe_types",
-        "Platform",
-        "a sequence of PEType, or objects with name, count, power and, if need be, allowed_tiles",
-        value,
-    )
-    return tuple(k if isinstance(k, PEType) else PEType(**k) for k in value)
+    expected = "a sequence of PEType, or of objects with name, count, power, and allowed_tiles"
+    if not isinstance(entries, Sequence) or isinstance(entries, str):
+        raise setting_error("Platform", "pe_types", expected, value)
+    for entry in entries:
+        plain = isinstance(entry, Mapping) and {"name", "count", "power"} <= set(entry) <= known
+        require("Platform", "pe_types", value, plain or isinstance(entry, PEType), expected)
+    return tuple(k if isinstance(k, PEType) else PEType(**k) for k in entries)

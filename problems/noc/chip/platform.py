@@ -1,4 +1,4 @@
-"""What a chip is made of: grid, processing elements, links, and the constants of its models.
+"""The platform: grid, processing elements, links, and the constants of the models of a chip.
 
 References
 ----------
@@ -14,27 +14,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from problems.noc.chip.checks import (
-    check_budget,
-    check_buildable,
-    check_types,
-    integer,
-    integers,
-    number,
-    require,
-    verticals,
-)
-from problems.noc.chip.files import read_json, write_json
+from problems._arrays import Bools, Floats, Ints
+from problems._checks import check_choice, check_int, check_ints, check_real, require
+from problems.noc.chip.checks import check_buildable, check_types, check_vertical_links
+from problems.noc.chip.files import JSONFile, check_fields
 from problems.noc.chip.layout import (
+    Grid,
     link_candidates,
     link_lengths,
     mesh_links,
@@ -42,43 +32,19 @@ from problems.noc.chip.layout import (
     mesh_verticals,
 )
 from problems.noc.chip.pe_type import PEType, pe_types_of
-from problems.noc.chip.presets import PRESETS
+from problems.noc.chip.presets import PRESETS, preset_settings
 from problems.noc.chip.stack import ThermalStack
 from problems.noc.chip.tables import Tables
 
 __all__ = ["PEType", "Platform"]
 
-# Finite and not negative; a second list holds those that must be positive too.
-CONSTANTS = (
-    "planar_delay",
-    "vertical_delay",
-    "router_energy",
-    "planar_energy",
-    "vertical_energy",
-    "layer_resistance",
-    "base_resistance",
-    "packet_cv",
-)
+# Numbers must be at least 0, but these integers at least 1, and these floats above 0.
+AT_LEAST_ONE = ("max_degree", "flit_width", "packet_flits", "buffer_flits")
 POSITIVE = ("frequency", "link_capacity", "bit_area", "wire_pitch")
-
-# Fields that came later are left out of to_dict where they have their default, so that the files
-# and versions of earlier designs stay what they were.
-LATER = (
-    "n_vertical_links",
-    "frequency",
-    "flit_width",
-    "packet_flits",
-    "packet_cv",
-    "link_capacity",
-    "buffer_flits",
-    "bit_area",
-    "wire_pitch",
-    "stack",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Platform:
+class Platform(JSONFile):
     """A 2D or 3D manycore chip as data, checked when it is made.
 
     Tiles are numbered ``x_size * y_size * z + x_size * y + x``. PE ids run through the types in
@@ -97,16 +63,17 @@ class Platform:
         Tile pairs, one above the other, that through-silicon vias (TSVs) join in every design; by
         default all of them.
     n_vertical_links : int, optional
-        The TSV budget: how many of ``vertical_links`` a design has; which ones is then a decision,
-        like the planar links. By default every design has all of them.
+        The TSV budget: how many of ``vertical_links`` a design has, at least one between each two
+        layers. The design then chooses them, as it chooses its planar links. By default every
+        design has all of them.
     max_degree : int
-        Most links that a router may have, the vertical ones included.
+        Largest number of links of a router, including the vertical ones.
     max_length : float, optional
         Longest planar link, Euclidean, in tile pitches; by default without limit.
     router_stages : int
-        Cycles a router takes.
+        Cycles in a router.
     planar_delay : float
-        Cycles of a planar link per tile pitch; the link's total is rounded up.
+        Cycles of a planar link per tile pitch; the total of a link is rounded up.
     vertical_delay : float
         Cycles of a vertical link, rounded up.
     router_energy : float
@@ -116,22 +83,22 @@ class Platform:
     vertical_energy : float
         Per vertical link and unit of traffic.
     layer_resistance, base_resistance : float
-        K/W, R_j and R_b of the thermal model of Cong et al. in the "thermal" objective. The paper
-        does not give its values: these are ours. The "temperature" objective takes them from
-        ``stack``.
+        R_j and R_b, in K/W, of the thermal model of Cong et al. [3]_ in the "thermal" objective.
+        The paper does not give its values, so the defaults are our choice. The "temperature"
+        objective takes both from ``stack``.
     stack : ThermalStack
         Dies and package, for "temperature" and for HotSpot.
     frequency : float
-        Of the network, in Hz.
+        Clock of the network, in Hz.
     flit_width : int
         Bits.
     packet_flits : int
         Mean length of a packet in flits.
     packet_cv : float
-        Coefficient of variation of the packet length; 0 where all are equally long.
+        Coefficient of variation of the packet length; 0 if all are equally long.
     link_capacity : float
-        Flits that a link takes per cycle and direction. Traffic counts as flits per cycle: a
-        traffic file is divided by the cycles of its trace.
+        Flits that a link takes per cycle and direction. Traffic is in flits per cycle: divide a
+        traffic file by the cycles of its trace.
     buffer_flits : int
         Flits that the buffers of a router port hold.
     bit_area, wire_pitch : float
@@ -139,15 +106,14 @@ class Platform:
     sink : {"top", "bottom"}
         The layer next to the heat sink: the last or the first.
     core_type, cache_type : str
-        The two types between which latency is measured.
+        The two types whose traffic counts for latency.
     mesh_placement : sequence of int, optional
-        PE id on each tile of the reference design; by default a legal one is made up.
+        PE id on each tile of the reference design; by default a legal placement is computed.
 
     Raises
     ------
     ValueError
-        A setting is out of range, or the settings contradict each other; the message names the
-        numbers.
+        A setting is out of range, or the settings contradict each other.
 
     Examples
     --------
@@ -164,7 +130,7 @@ class Platform:
     (1, 1, 0)
     """
 
-    grid: tuple[int, int, int]
+    grid: Grid
     pe_types: tuple[PEType, ...]
     n_planar_links: int
     vertical_links: tuple[tuple[int, int], ...] | None = None
@@ -183,6 +149,7 @@ class Platform:
     core_type: str = "CPU"
     cache_type: str = "LLC"
     mesh_placement: tuple[int, ...] | None = None
+    # From here on, fields were added later, like n_vertical_links.
     stack: ThermalStack = field(default_factory=ThermalStack)
     frequency: float = 1e9
     flit_width: int = 128
@@ -194,56 +161,39 @@ class Platform:
     wire_pitch: float = 2e-4
 
     def __post_init__(self) -> None:
-        clean: dict[str, Any] = {
-            name: number(getattr(self, name), name, "Platform") for name in CONSTANTS + POSITIVE
-        }
-        for name in POSITIVE:
-            require(clean[name] > 0, name, "Platform", "a finite number > 0", clean[name])
-        grid = integers(self.grid, "grid", "Platform", 1)
-        require(
-            len(grid) == 3 and math.prod(grid) >= 2,
-            "grid",
-            "Platform",
-            "three integers >= 1 that make two tiles or more",
-            self.grid,
-        )
-        clean["grid"] = grid
-        clean["pe_types"] = pe_types_of(self.pe_types)
-        clean["stack"] = ThermalStack.of(self.stack)
-        least = {
-            "n_planar_links": 0,
-            "max_degree": 1,
-            "router_stages": 0,
-            "flit_width": 1,
-            "packet_flits": 1,
-            "buffer_flits": 1,
-        }
-        for name, lowest in least.items():
-            clean[name] = integer(getattr(self, name), name, "Platform", lowest)
+        clean: dict[str, object] = {}
+        for name, kind in ((f.name, f.type) for f in fields(self)):
+            value = getattr(self, name)
+            if kind == "int":
+                clean[name] = check_int("Platform", name, value, int(name in AT_LEAST_ONE))
+            elif kind == "float":
+                clean[name] = check_real("Platform", name, value, 0.0, above=name in POSITIVE)
         if self.max_length is not None:
-            clean["max_length"] = number(self.max_length, "max_length", "Platform", 1.0)
-        clean["vertical_links"] = verticals(self.vertical_links, (grid[0], grid[1], grid[2]))
+            clean["max_length"] = check_real("Platform", "max_length", self.max_length, 1.0)
+        axes = check_ints("Platform", "grid", self.grid, 1)
+        n = math.prod(axes)
+        expected = "three integers of at least 1 that make two tiles or more"
+        require("Platform", "grid", self.grid, len(axes) == 3 and n >= 2, expected)
+        clean["grid"] = grid = (axes[0], axes[1], axes[2])
+        clean["pe_types"] = pe_types = pe_types_of(self.pe_types)
+        clean["stack"] = ThermalStack.of(self.stack)
+        clean["vertical_links"] = sites = check_vertical_links(self.vertical_links, grid)
         if self.n_vertical_links is not None:
-            sites = len(clean["vertical_links"])
-            budget = check_budget(self.n_vertical_links, sites, grid[2])
+            low, high = grid[2] - 1, len(sites)
+            budget = check_int("Platform", "n_vertical_links", self.n_vertical_links, low, high)
             # All of them is no choice.
-            clean["n_vertical_links"] = None if budget == sites else budget
+            clean["n_vertical_links"] = None if budget == high else budget
         if self.mesh_placement is not None:
-            placement = integers(self.mesh_placement, "mesh_placement", "Platform", 0)
+            placement = check_ints("Platform", "mesh_placement", self.mesh_placement, 0)
+            expected = f"every PE id from 0 to {n - 1} once"
+            complete = sorted(placement) == list(range(n))
+            require("Platform", "mesh_placement", placement, complete, expected)
             clean["mesh_placement"] = placement
-            n = math.prod(grid)
-            require(
-                sorted(placement) == list(range(n)),
-                "mesh_placement",
-                "Platform",
-                f"every PE id from 0 to {n - 1} once",
-                placement,
-            )
-        require(self.sink in ("top", "bottom"), "sink", "Platform", "'top' or 'bottom'", self.sink)
-        for name, value in clean.items():
-            object.__setattr__(self, name, value)
-        check_types(self.pe_types, self.grid)
-        # The reference design is made here, so that a chip that cannot be built fails when it is
+        check_choice("Platform", "sink", self.sink, ("top", "bottom"))
+        check_types(pe_types, grid)
+        for name, checked in clean.items():
+            object.__setattr__(self, name, checked)
+        # This computes the reference design, so that a chip that cannot be built fails when it is
         # described and not when a run starts.
         check_buildable(self)
 
@@ -251,8 +201,9 @@ class Platform:
     def paper_4x4x4(cls) -> Platform:
         """Return the chip of the MOELA paper: 8 CPUs, 16 LLCs and 40 GPUs on 4 x 4 x 4 tiles.
 
-        144 links, 48 of them vertical; routers of at most 8 ports; no last-level cache on the
-        eight interior tiles. Powers are those of the released code (PE 0 runs the main thread).
+        It has 144 links, 48 of them vertical, routers with at most 8 ports, and no last-level cache
+        on the eight interior tiles. Powers are those of the released code (PE 0 runs the main
+        thread).
         """
         return cls.preset("4x4x4")
 
@@ -274,8 +225,7 @@ class Platform:
     @classmethod
     def preset(cls, name: str) -> Platform:
         """Return a ready-made platform: "4x4x4", "8x8", "8x8x4" or "10x10x10"."""
-        require(name in PRESETS, "name", "preset", f"one of {sorted(PRESETS)}", name)
-        return cls(**PRESETS[name]())
+        return cls(**preset_settings(check_choice("preset", "name", name, tuple(PRESETS))))
 
     @property
     def n_tiles(self) -> int:
@@ -298,7 +248,7 @@ class Platform:
         return tile % x, tile // x % y, tile // (x * y)
 
     @cached_property
-    def candidates(self) -> NDArray[np.int64]:
+    def candidates(self) -> Ints:
         """Tile pairs a < b that a design may choose to join, [n_candidates, 2].
 
         The planar ones in ascending order, then, with a TSV budget, the vertical ones.
@@ -310,49 +260,48 @@ class Platform:
 
     @cached_property
     def n_planar_candidates(self) -> int:
-        """How many of the candidates are planar."""
+        """Number of the planar candidates."""
         sites = 0 if self.n_vertical_links is None else len(self._vertical_sites)
         return len(self.candidates) - sites
 
     @cached_property
-    def vertical_array(self) -> NDArray[np.int64]:
+    def vertical_array(self) -> Ints:
         """The vertical links that every design has, [n_vertical, 2]; none with a TSV budget."""
         return self._vertical_sites[: None if self.n_vertical_links is None else 0]
 
     @cached_property
-    def _vertical_sites(self) -> NDArray[np.int64]:
+    def _vertical_sites(self) -> Ints:
         return np.array(self.vertical_links, dtype=np.int64).reshape(-1, 2)
 
     @cached_property
-    def candidate_lengths(self) -> NDArray[np.float64]:
+    def candidate_lengths(self) -> Floats:
         """Euclidean length of each candidate in tile pitches, [n_candidates]."""
         return link_lengths(self.grid, self.candidates)
 
-    def candidate_index(self, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the index of each tile pair [n, 2] among the candidates, -1 where it is none."""
-        n = self.n_tiles
-        codes = self.candidates @ np.array([n, 1])
-        order = np.argsort(codes)
-        wanted = np.sort(pairs, axis=1) @ np.array([n, 1])
-        place = np.minimum(np.searchsorted(codes, wanted, sorter=order), max(len(codes) - 1, 0))
+    def candidate_index(self, pairs: Ints) -> Ints:
+        """Return the index of each tile pair [n, 2] among the candidates, -1 for other pairs."""
+        weights = np.array([self.n_tiles, 1])
+        codes = self.candidates @ weights
+        wanted = np.sort(pairs, axis=1) @ weights
         if not len(codes):
             return np.full(len(wanted), -1)
-        found = order[place]
-        return np.where(codes[found] == wanted, found, -1)
+        order = np.argsort(codes)
+        index = order[np.minimum(np.searchsorted(codes, wanted, sorter=order), len(codes) - 1)]
+        return np.where(codes[index] == wanted, index, -1)
 
     @cached_property
-    def pe_type(self) -> NDArray[np.int64]:
+    def pe_type(self) -> Ints:
         """Index of the type of each PE, [n_tiles]."""
         return np.repeat(np.arange(len(self.pe_types)), [t.count for t in self.pe_types])
 
     @cached_property
-    def power(self) -> NDArray[np.float64]:
+    def power(self) -> Floats:
         """Watts of each PE, [n_tiles]."""
         return np.array([p for t in self.pe_types for p in t.power])
 
     @cached_property
-    def allowed(self) -> NDArray[np.bool_]:
-        """Whether a type may sit on a tile, [n_types, n_tiles]."""
+    def allowed(self) -> Bools:
+        """True if a PE of the type may sit on the tile, [n_types, n_tiles]."""
         allowed = np.ones((len(self.pe_types), self.n_tiles), dtype=bool)
         for i, kind in enumerate(self.pe_types):
             if kind.allowed_tiles is not None:
@@ -361,7 +310,7 @@ class Platform:
         return allowed
 
     @cached_property
-    def mesh(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def mesh(self) -> tuple[Ints, Ints]:
         """Placement [n_tiles] and candidate indices [n_chosen] of the reference design."""
         if self.mesh_placement is not None:
             placement = np.array(self.mesh_placement, dtype=np.int64)
@@ -384,11 +333,11 @@ class Platform:
 
     @cached_property
     def tables(self) -> Tables:
-        """All that the compiled functions need, as arrays."""
+        """The platform as arrays for compiled functions."""
         return Tables.of(self)
 
     def pes_of(self, name: str) -> range:
-        """Return the ids of the PEs of a type; empty where the platform has no such type."""
+        """Return the ids of the PEs of a type; empty if the platform has no such type."""
         start = 0
         for kind in self.pe_types:
             if kind.name == name:
@@ -396,37 +345,20 @@ class Platform:
             start += kind.count
         return range(0)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the platform as plain JSON data."""
-        data: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        for f in fields(self):
-            default = ThermalStack() if f.name == "stack" else f.default
-            if f.name in LATER and getattr(self, f.name) == default:
-                del data[f.name]
+        data: dict[str, object] = json.loads(json.dumps(asdict(self)))
+        # Later fields only if they are not at their default, so that files and versions of earlier
+        # designs stay valid.
+        names = [f.name for f in fields(self)]
+        for name in ("n_vertical_links", *names[names.index("stack") :]):
+            default = ThermalStack() if name == "stack" else getattr(Platform, name)
+            if getattr(self, name) == default:
+                del data[name]
         return data
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Platform:
-        """Make a platform from what ``to_dict`` returned; ValueError names an unknown field."""
-        if not isinstance(data, Mapping):
-            raise ValueError(
-                f"A platform must be a JSON object. Got {type(data).__name__} instead."
-            )
+    def from_dict(cls, data: object) -> Platform:
+        """Make a platform from the result of ``to_dict``; ValueError names an unknown field."""
         known = {f.name for f in fields(cls)}
-        unknown = sorted(set(data) - known)
-        missing = sorted({"grid", "pe_types", "n_planar_links"} - set(data))
-        if unknown or missing:
-            raise ValueError(
-                f"A platform must have the fields {sorted(known)}. "
-                f"Got unknown {unknown}, missing {missing} instead."
-            )
-        return cls(**data)
-
-    def save(self, path: str | Path) -> None:
-        """Write the platform as JSON."""
-        write_json(path, self.to_dict())
-
-    @classmethod
-    def load(cls, path: str | Path) -> Platform:
-        """Read a platform from JSON; a ValueError names the file and what is wrong with it."""
-        return read_json(path, cls.from_dict)
+        return cls(**check_fields("platform", data, {"grid", "pe_types", "n_planar_links"}, known))

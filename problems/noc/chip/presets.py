@@ -2,71 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TypedDict
 
+from problems.noc.chip.layout import Grid
 from problems.noc.chip.pe_type import PEType
 from problems.noc.chip.stack import ThermalStack
 
-__all__ = ["PRESETS", "cube_10x10x10", "mesh_8x8", "paper_4x4x4", "stack_8x8x4"]
+__all__ = ["PRESETS", "PlatformSettings", "preset_settings"]
 
-# The spreading factors are fitted like that of ThermalStack, on designs of 8 x 8 and 8 x 8 x 4;
-# that of 10 x 10 x 10 is taken over.
+PRESETS: dict[str, tuple[Grid, float]] = {
+    "4x4x4": ((4, 4, 4), ThermalStack.spreading_factor),
+    "8x8": ((8, 8, 1), 0.17),
+    "8x8x4": ((8, 8, 4), 0.14),
+    "10x10x10": ((10, 10, 10), 0.14),
+}
+"""Name -> grid and spreading factor.
 
-# Kinds of a 4 x 4 block of a layer, as in the mesh of the paper: LLCs in the corners, two CPUs.
+The factors of 8 x 8 and 8 x 8 x 4 are fitted to designs of these chips, as the default of
+`ThermalStack` is to those of 4 x 4 x 4; that of 10 x 10 x 10 is a copy of the one before.
+"""
+
+# Types on a 4 x 4 block of a layer, as in the mesh of the paper: LLCs in the corners, two CPUs.
 BLOCK = ("LGGL", "GCCG", "GGGG", "LGGL")
-# Eight tiles in a row where the layer is no multiple of the block; the same shares.
+# Types of eight tiles in a row, in the same shares, if the layer is no multiple of the block.
 ROW = "CGLGGLGG"
 
 
-def paper_4x4x4() -> dict[str, Any]:
-    """Return the settings of the chip of the MOELA paper."""
-    kinds = [BLOCK[tile % 16 // 4][tile % 4] for tile in range(64)]
-    interior = {21, 22, 25, 26, 37, 38, 41, 42}
-    allowed = [tile for tile in range(64) if tile not in interior]
-    return _settings((4, 4, 4), kinds, allowed)
+class PlatformSettings(TypedDict):
+    """The parameters of `Platform` that a preset sets."""
+
+    grid: Grid
+    pe_types: tuple[PEType, ...]
+    n_planar_links: int
+    mesh_placement: tuple[int, ...]
+    stack: ThermalStack
 
 
-def mesh_8x8() -> dict[str, Any]:
-    """Return the settings of a flat chip of 8 x 8 tiles."""
-    return _settings((8, 8, 1), _blocks(8, 8, 1)) | {"stack": ThermalStack(spreading_factor=0.17)}
-
-
-def stack_8x8x4() -> dict[str, Any]:
-    """Return the settings of a chip of four layers of 8 x 8 tiles."""
-    return _settings((8, 8, 4), _blocks(8, 8, 4)) | {"stack": ThermalStack(spreading_factor=0.14)}
-
-
-def cube_10x10x10() -> dict[str, Any]:
-    """Return the settings of a chip of ten layers of 10 x 10 tiles."""
-    kinds = [ROW[tile % 8] for tile in range(1000)]
-    return _settings((10, 10, 10), kinds) | {"stack": ThermalStack(spreading_factor=0.14)}
-
-
-PRESETS: dict[str, Callable[[], dict[str, Any]]] = {
-    "4x4x4": paper_4x4x4,
-    "8x8": mesh_8x8,
-    "8x8x4": stack_8x8x4,
-    "10x10x10": cube_10x10x10,
-}
-"""Name -> settings of a platform."""
-
-
-def _blocks(x: int, y: int, z: int) -> list[str]:
-    return [BLOCK[row % 4][column % 4] for _ in range(z) for row in range(y) for column in range(x)]
-
-
-def _settings(
-    grid: tuple[int, int, int], kinds: Sequence[str], llc_tiles: Sequence[int] | None = None
-) -> dict[str, Any]:
+def preset_settings(name: str) -> PlatformSettings:
     """Return settings with as many planar links as a mesh has, and the powers of the paper's code.
 
-    ``kinds`` holds the first letter of the type on each tile of the reference design.
+    Parameters
+    ----------
+    name : str
+        A key of `PRESETS`.
     """
+    grid, spreading_factor = PRESETS[name]
     x, y, z = grid
-    cpus, llcs, gpus = (kinds.count(letter) for letter in "CLG")
-    ids = {"C": iter(range(cpus)), "L": iter(range(cpus, cpus + llcs))}
-    ids["G"] = iter(range(cpus + llcs, len(kinds)))
+    if x % 4 == y % 4 == 0:
+        types = [BLOCK[t // x % y % 4][t % x % 4] for t in range(x * y * z)]
+    else:
+        types = [ROW[t % 8] for t in range(x * y * z)]
+    cpus, llcs, gpus = (types.count(letter) for letter in "CLG")
+    ids = {
+        "C": iter(range(cpus)),
+        "L": iter(range(cpus, cpus + llcs)),
+        "G": iter(range(cpus + llcs, len(types))),
+    }
+    # The released code keeps last-level caches off the eight tiles in the middle.
+    middle = {21, 22, 25, 26, 37, 38, 41, 42}
+    llc_tiles = [t for t in range(64) if t not in middle] if name == "4x4x4" else None
     return {
         "grid": grid,
         "pe_types": (
@@ -76,5 +70,6 @@ def _settings(
             PEType(name="GPU", count=gpus, power=6.0),
         ),
         "n_planar_links": z * ((x - 1) * y + x * (y - 1)),
-        "mesh_placement": tuple(next(ids[letter]) for letter in kinds),
+        "mesh_placement": tuple(next(ids[letter]) for letter in types),
+        "stack": ThermalStack(spreading_factor=spreading_factor),
     }

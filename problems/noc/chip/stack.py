@@ -1,4 +1,4 @@
-"""The thermal stack of a chip: dies, bonds, package, and the constants of Cong's model.
+"""The thermal stack of a chip: dies, bonds, package, and the constants of the stack model.
 
 References
 ----------
@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import Any
 
-from problems.noc.chip.checks import number, require
+from problems._checks import check_real, require, setting_error
 
 __all__ = ["ThermalStack"]
 
@@ -23,11 +22,11 @@ __all__ = ["ThermalStack"]
 class ThermalStack:
     """Dies of silicon, each with a bond towards the heat sink, under spreader, sink and air.
 
-    The defaults of materials and package are those of the examples of HotSpot 6.0, except the
-    convection: 0.03 K/W instead of 0.1, liquid instead of air, since the powers of the released
-    MOELA code add up to 274 W. The tile pitch is ours. The spreading factor is fitted to finite
-    volumes (``problems.noc.design.heat``) on designs of the 4 x 4 x 4 chip, not to HotSpot;
-    ``problems.noc.calibrate`` fits both factors to what HotSpot or another model gives.
+    Materials and package are by default those of the examples of HotSpot 6.0, except the
+    convection: 0.03 K/W (liquid) instead of 0.1 (air), since the powers of the released MOELA code
+    add up to 274 W. The tile pitch is our choice. The spreading factor is fitted to finite volumes
+    (``problems.noc.design.heat``) on designs of the 4 x 4 x 4 chip, not to HotSpot;
+    ``problems.noc.calibrate`` fits both factors to temperatures of HotSpot or another model.
 
     Parameters
     ----------
@@ -38,7 +37,7 @@ class ThermalStack:
     bond_thickness, bond_resistivity, bond_heat : float
         Of the bond between two dies, and between the last die and the spreader.
     spreader_side, spreader_thickness, sink_side, sink_thickness : float
-        Of the package, in m; the sides are widened where the chip is larger.
+        Of the package, in m; a larger chip widens the sides.
     metal_conductivity : float
         Of spreader and sink, W/(m K).
     convection_resistance : float
@@ -46,11 +45,11 @@ class ThermalStack:
     ambient : float
         Temperature of the air, degrees Celsius.
     layer_factor : float
-        What the resistance of silicon and bond under a tile is multiplied by to give R_j of the
-        model of Cong et al.: below 1 it stands for heat that spreads sideways.
+        R_j of the model of Cong et al. is this factor times the resistance of silicon and bond
+        under a tile. A factor below 1 stands for heat that spreads sideways.
     spreading_factor : float
-        Spreader and sink resist a chip of side s with this number over (``metal_conductivity`` s);
-        a square source on a half-space has about 0.5.
+        The resistance of spreader and sink under a chip of side s is this factor divided by
+        (``metal_conductivity`` s); a square source on a half-space has about 0.5.
 
     Examples
     --------
@@ -79,39 +78,32 @@ class ThermalStack:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = getattr(self, field.name)
-            least = -273.15 if field.name == "ambient" else 0.0
-            clean = number(value, field.name, "ThermalStack", least)
-            require(
-                clean > least, field.name, "ThermalStack", f"a finite number > {least:g}", value
+            low = -273.15 if field.name == "ambient" else 0.0
+            value = check_real(
+                "ThermalStack", field.name, getattr(self, field.name), low, above=True
             )
-            object.__setattr__(self, field.name, clean)
+            object.__setattr__(self, field.name, value)
 
     @classmethod
-    def of(cls, value: Any) -> ThermalStack:
-        """Return a stack given as one, or as plain data; ValueError names an unknown field."""
+    def of(cls, value: object) -> ThermalStack:
+        """Return a stack from a ThermalStack or from plain data; ValueError if it is neither."""
         if isinstance(value, cls):
             return value
-        known = {f.name for f in fields(cls)}
-        require(
-            isinstance(value, dict) and set(value) <= known,
-            "stack",
-            "Platform",
-            f"a ThermalStack or an object with fields from {sorted(known)}",
-            value,
-        )
+        known = sorted(f.name for f in fields(cls))
+        expected = f"a ThermalStack or an object with fields from {known}"
+        if not isinstance(value, dict):
+            raise setting_error("Platform", "stack", expected, value)
+        require("Platform", "stack", value, set(value) <= set(known), expected)
         return cls(**value)
 
     def layer_resistance(self) -> float:
-        """Return R_j in K/W: from one layer of a stack of tiles to the next towards the sink."""
-        metres = (
-            self.silicon_thickness * self.silicon_resistivity
-            + self.bond_thickness * self.bond_resistivity
-        )
-        return self.layer_factor * metres / self.tile_pitch**2
+        """Return R_j in K/W, from one layer of a stack of tiles to the next towards the sink."""
+        silicon = self.silicon_thickness * self.silicon_resistivity
+        bond = self.bond_thickness * self.bond_resistivity
+        return self.layer_factor * (silicon + bond) / self.tile_pitch**2
 
     def base_resistance(self, n_stacks: int) -> float:
-        """Return R_b in K/W as one of ``n_stacks`` stacks of tiles sees it."""
+        """Return R_b in K/W for each of ``n_stacks`` stacks of tiles."""
         side = self.tile_pitch * math.sqrt(n_stacks)
         spreading = self.spreading_factor / (self.metal_conductivity * side)
         return (self.convection_resistance + spreading) * n_stacks

@@ -1,4 +1,4 @@
-"""A platform as flat arrays, in the form that the compiled functions take."""
+"""A platform as flat arrays for compiled functions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from problems._arrays import Floats, Ints
+from problems._arrays import Bools, Floats, Ints
 from problems.noc.chip.layout import link_lengths, positions
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["FAR", "Seeds", "Tables", "Words"]
 
 FAR = 60_000
-"""Distance of a node that cannot be reached; every real path cost is below it."""
+"""Distance of an unreachable node; every real path cost is below it."""
 
 Words = NDArray[np.uint16]
 Seeds = NDArray[np.uint64]
@@ -30,13 +30,13 @@ class Tables(NamedTuple):
     n_planar, max_degree : int
         Planar links of a design, and the degree cap.
     n_chosen : int
-        Links that a design names: its planar ones, then its vertical ones where it chooses them.
+        Links that a design chooses: planar ones and, with a TSV budget, vertical ones after them.
     n_candidates, n_planar_candidates : int
-        What a design may name, by index; the planar ones come first.
+        Number of candidates, and of the planar ones, which come first.
     link_a, link_b : int64 [n_candidates + n_vertical]
         The two tiles.
     link_cost : uint16 [same]
-        Cycles of one hop over the link, router included: the routing cost.
+        Routing cost: cycles of one hop over the link, including the router.
     link_energy : float64 [same]
         Energy of the link per unit of traffic.
     vertical_degree : int64 [n_tiles]
@@ -69,7 +69,7 @@ class Tables(NamedTuple):
     vertical_degree: Ints
     pe_type: Ints
     type_count: Ints
-    allowed: NDArray[np.bool_]
+    allowed: Bools
     power: Floats
     stack: Ints
     level: Ints
@@ -82,13 +82,12 @@ class Tables(NamedTuple):
     def of(cls, platform: Platform) -> Tables:
         """Return the tables of a platform."""
         x, y, z = platform.grid
-        tile = np.arange(platform.n_tiles)
         place = positions(platform.grid)
         layer = np.ascontiguousarray(place[:, 2])
         links = np.concatenate((platform.candidates, platform.vertical_array))
         planar = np.arange(len(links)) < platform.n_planar_candidates
         length = link_lengths(platform.grid, links)
-        # Rounding up happens after a guard against 2.0000000000000004.
+        # Rounded first, since ceil(2.0000000000000004) is 3.
         delay = np.ceil(np.round(length * platform.planar_delay, 9))
         vertical_delay = np.ceil(platform.vertical_delay)
         cost = platform.router_stages + np.where(planar, delay, vertical_delay)
@@ -112,7 +111,7 @@ class Tables(NamedTuple):
             type_count=np.array([kind.count for kind in platform.pe_types], dtype=np.int64),
             allowed=platform.allowed,
             power=platform.power,
-            stack=tile % (x * y),
+            stack=np.arange(platform.n_tiles) % (x * y),
             level=z - 1 - layer if platform.sink == "top" else layer,
             place=place,
             router_energy=platform.router_energy,

@@ -1,13 +1,18 @@
-"""Traffic between PEs: read from a file, or made up after the shares of named applications."""
+"""Traffic between PEs: read from a file, or synthetic with the shares of a named application."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+
+from problems._arrays import Floats
+from problems._checks import check_choice, check_real, setting_error
+from problems.noc.chip.files import numbered_lines
 
 if TYPE_CHECKING:
     from problems.noc.chip.platform import Platform
@@ -22,11 +27,11 @@ __all__ = [
 ]
 
 RELEASED_SCALE = 2e8
-"""What the released MOELA code divides the numbers of a traffic file by."""
+"""Divisor of the numbers of a traffic file in the released MOELA code."""
 
 # The shares of CPU-LLC and GPU-LLC traffic are those of the Rodinia traces that MOELA used. The
-# small shares and the totals are rounded from them for bfs, bp, gau, hotspot and pf; for the other
-# four they are made up, but for the total of kmeans.
+# small shares and the totals are rounded from these traces for bfs, bp, gau, hotspot and pf. For
+# the other four applications they are made up, except the total of kmeans.
 APPLICATIONS: dict[str, tuple[float, float, float, float, float]] = {
     "bfs": (34.6, 62.2, 2.5, 0.7, 2.2e8),
     "bp": (94.2, 4.5, 0.5, 0.8, 1.3e7),
@@ -41,24 +46,15 @@ APPLICATIONS: dict[str, tuple[float, float, float, float, float]] = {
 """Application -> CPU-LLC, GPU-LLC, GPU-GPU and CPU-CPU share in per cent, total of a file."""
 
 
-def check_traffic(traffic: ArrayLike, n: int, source: str = "traffic") -> NDArray[np.float64]:
-    """Return traffic as a float array [n, n], or raise a ValueError that names row and column.
+def check_traffic(traffic: ArrayLike, n: int, source: str = "traffic") -> Floats:
+    """Return traffic from PE i to PE j as a float array [n, n].
 
-    Parameters
-    ----------
-    traffic : array-like [n, n]
-        What PE i sends to PE j.
-    n : int
-        Number of PEs.
-    source : str
-        What to call it in an error.
+    A ValueError names ``source``, such as the file of the traffic, and row and column of the fault.
     """
     try:
         values = np.array(traffic, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"{source}: must be an array of numbers [{n}, {n}]. Got {error}."
-        ) from None
+        raise ValueError(f"{source}: must be numbers [{n}, {n}]. Got {error}.") from None
     if values.shape != (n, n):
         raise ValueError(
             f"{source}: must have {n} rows and {n} columns, one of each for every PE of the "
@@ -68,8 +64,8 @@ def check_traffic(traffic: ArrayLike, n: int, source: str = "traffic") -> NDArra
     if len(wrong):
         i, j = wrong[0].tolist()
         raise ValueError(
-            f"{source}, row {i + 1}, column {j + 1}: must be a finite number >= 0, what PE {i} "
-            f"sends to PE {j}. Got {values[i, j]} instead."
+            f"{source}, row {i + 1}, column {j + 1}: must be a finite number >= 0, the traffic "
+            f"from PE {i} to PE {j}. Got {values[i, j]} instead."
         )
     if np.count_nonzero(values) == np.count_nonzero(np.diag(values)):
         raise ValueError(f"{source}: must hold some traffic between two PEs. Got none.")
@@ -78,43 +74,40 @@ def check_traffic(traffic: ArrayLike, n: int, source: str = "traffic") -> NDArra
     if not 1e-100 < highest < 1e100:
         raise ValueError(
             f"{source}: must have a largest number between 1e-100 and 1e100, so that its square is "
-            f"one. Got {highest:g} instead; count in another unit."
+            f"finite and not 0. Got {highest:g} instead; use another unit."
         )
     return values
 
 
-def check_applications(traffic: Any, n: int) -> NDArray[np.float64]:
+def check_applications(traffic: ArrayLike | Sequence[Floats], n: int) -> Floats:
     """Return the traffic of one or several applications as a float array [n_apps, n, n].
 
-    Raises
-    ------
-    ValueError
-        As ``check_traffic``; of several applications, the message tells which.
+    Errors are those of ``check_traffic``; they name the application if there are several.
     """
-    several = isinstance(traffic, np.ndarray) and traffic.ndim == 3
-    if isinstance(traffic, (list, tuple)) and traffic:
-        several = all(isinstance(t, np.ndarray) and t.ndim == 2 for t in traffic)
+    if isinstance(traffic, np.ndarray):
+        several = traffic.ndim == 3
+    else:
+        several = isinstance(traffic, list | tuple) and len(traffic) > 0
+        several = several and all(isinstance(t, np.ndarray) and t.ndim == 2 for t in traffic)  # type: ignore[union-attr]
     if not several:
         return check_traffic(traffic, n)[None]
-    parts = list(traffic)
-    if not parts:
+    applications = [check_traffic(t, n, f"traffic[{i}]") for i, t in enumerate(traffic)]  # type: ignore[arg-type]
+    if not applications:
         raise ValueError("traffic: must hold one application or more. Got none.")
-    return np.stack([check_traffic(t, n, f"traffic[{i}]") for i, t in enumerate(parts)])
+    return np.stack(applications)
 
 
-def load_traffic(
-    path: str | Path, *, n: int = 64, scale: float = RELEASED_SCALE
-) -> NDArray[np.float64]:
-    """Read a traffic file: n rows of n numbers apart by white space (or commas).
+def load_traffic(path: str | Path, *, n: int = 64, scale: float = RELEASED_SCALE) -> Floats:
+    """Read a traffic file: n rows of n numbers, separated by white space or commas.
 
     Parameters
     ----------
     path : str or Path
-        Row i, column j: what PE i sends to PE j.
+        Row i, column j of the file is the traffic from PE i to PE j.
     n : int
         Number of PEs.
     scale : float
-        The numbers are divided by it; the default is that of the released code.
+        Divisor of the numbers; the default is that of the released code.
 
     Returns
     -------
@@ -123,7 +116,7 @@ def load_traffic(
     Raises
     ------
     ValueError
-        A row is missing or too long, or an entry is a word, negative or NaN; the message names
+        A row is missing or too long, or an entry is not a finite number >= 0; the message names
         file, row (counted from 1) and column.
     FileNotFoundError
         There is no such file.
@@ -133,38 +126,24 @@ def load_traffic(
     >>> from problems.noc import load_traffic
     >>> traffic = load_traffic("traffic.csv", n=64, scale=1.0)  # doctest: +SKIP
     """
-    if not (isinstance(scale, (int, float)) and math.isfinite(scale) and scale > 0):
-        raise ValueError(
-            "The 'scale' parameter of load_traffic must be a finite number > 0. "
-            f"Got {scale!r} instead."
-        )
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: must be a text file of numbers. Got {error} instead.") from None
+    check_real("load_traffic", "scale", scale, 0.0, above=True)
     rows: list[list[float]] = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        words = line.replace(",", " ").split()
-        if not words:
-            continue
-        i = len(rows) + 1
-        where = f"{path}, row {i}" + (f" (line {number})" if number != i else "")
+    for i, (number, words) in enumerate(numbered_lines(path), start=1):
+        place = f"{path}, row {i}" + (f" (line {number})" if number != i else "")
         values = []
         for j, word in enumerate(words, start=1):
             try:
                 value = float(word)
             except ValueError:
+                value = math.nan
+            if not 0 <= value < math.inf:
                 raise ValueError(
-                    f"{where}, column {j}: must be a number. Got {word!r} instead."
-                ) from None
-            if not (math.isfinite(value) and value >= 0):
-                raise ValueError(
-                    f"{where}, column {j}: must be a finite number >= 0. Got {word!r} instead."
+                    f"{place}, column {j}: must be a finite number >= 0. Got {word!r} instead."
                 )
             values.append(value)
         if len(values) != n:
             raise ValueError(
-                f"{where}: must have {n} columns, one for every PE of the platform. "
+                f"{place}: must have {n} columns, one for every PE of the platform. "
                 f"Got {len(values)} instead."
             )
         rows.append(values)
@@ -178,20 +157,21 @@ def load_traffic(
 
 def synthetic_traffic(
     application: str, platform: Platform, random_state: np.random.Generator
-) -> NDArray[np.float64]:
-    """Make up traffic with the class-to-class shares of a named application.
+) -> Floats:
+    """Make synthetic traffic with the class-to-class shares of a named application.
 
-    This is synthetic: no trace was recorded. Only the shares of CPU-LLC, GPU-LLC, GPU-GPU and
-    CPU-CPU traffic and the total follow the application (see ``APPLICATIONS``). All else is made
-    up: PEs of a class differ by log-normal weights, PE 0 leads the CPUs as a main thread would, and
-    LLCs send twice of what they are sent.
+    No trace was recorded. Only the shares of CPU-LLC, GPU-LLC, GPU-GPU and CPU-CPU traffic and the
+    total follow the application (see ``APPLICATIONS``). The rest is made up: PEs of a class differ
+    by log-normal weights, PE 0 has three times its weight as the main thread, and LLCs send twice
+    as much as they receive.
 
     Parameters
     ----------
     application : str
         One of ``APPLICATIONS``.
     platform : Platform
-        Its types "CPU", "LLC" and "GPU" get the traffic; shares of absent types are left out.
+        Only PEs of its types "CPU", "LLC" and "GPU" have traffic; shares of absent types are
+        omitted.
     random_state : numpy Generator
 
     Returns
@@ -206,11 +186,7 @@ def synthetic_traffic(
     >>> synthetic_traffic("bfs", Platform.paper_4x4x4(), np.random.default_rng(1)).shape
     (64, 64)
     """
-    if application not in APPLICATIONS:
-        raise ValueError(
-            f"The 'application' parameter must be one of {sorted(APPLICATIONS)}. "
-            f"Got {application!r} instead."
-        )
+    check_choice("synthetic_traffic", "application", application, tuple(APPLICATIONS))
     cpu_llc, gpu_llc, gpu_gpu, cpu_cpu, total = APPLICATIONS[application]
     blocks = (
         ("CPU", "LLC", cpu_llc / 3),
@@ -225,7 +201,7 @@ def synthetic_traffic(
     if platform.pes_of("CPU"):
         weight[platform.pes_of("CPU")[0]] *= 3.0
     noise = random_state.lognormal(0.0, 0.5, size=(n, n))
-    # In place where it can be: with a thousand PEs, each of these arrays takes 8 MB.
+    # In place if possible: with a thousand PEs, each of these arrays takes 8 MB.
     shape = weight[:, None] * weight[None, :]
     shape *= noise
     np.fill_diagonal(shape, 0.0)
@@ -236,11 +212,9 @@ def synthetic_traffic(
         if amount > 0:
             traffic[block] = shape[block] * (share / amount)
     if not traffic.any():
-        raise ValueError(
-            "The 'platform' parameter of synthetic_traffic must have two of the types CPU, LLC "
-            f"and GPU. Got {[t.name for t in platform.pe_types]} instead; for others, give traffic "
-            "of your own."
-        )
+        expected = "a platform with two of the types CPU, LLC and GPU (for others, use own traffic)"
+        types = [kind.name for kind in platform.pe_types]
+        raise setting_error("synthetic_traffic", "platform", expected, types)
     # Counts of flits, as in a file.
     traffic *= total / traffic.sum()
     np.round(traffic, out=traffic)

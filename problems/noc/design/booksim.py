@@ -1,25 +1,24 @@
-"""BookSim 2: a design as an anynet topology with a configuration, and a run read back.
+"""BookSim 2: a design as an anynet topology with a configuration, and the output of a run.
 
-BookSim takes no traffic matrix. What it does take is a rate that is the same for all nodes, and
-destinations drawn by weights (its "hotspot" pattern). So the traffic of an application is matched
-in its margins:
+BookSim takes no traffic matrix. It takes one injection rate for all nodes, and destinations drawn
+by weights (its "hotspot" pattern). So the export matches the margins of an application's traffic:
 
-* what each PE sends: a PE is a router with several nodes, about in proportion to what it sends,
-  all of which inject at the same rate;
-* what each PE receives: the weights of the destinations, shared among the nodes of a PE.
+* sent: a PE is a router with several nodes, about in proportion to the traffic that it sends; all
+  nodes inject at the same rate;
+* received: the weights of the destinations, shared among the nodes of a PE.
 
-The matrix that BookSim then sees is the independent one, sent[i] * received[j] / total. What it
-lacks is who talks to whom. So the latency of an application is taken apart: hops and wires by the
-model under the true matrix, and the wait in queues by BookSim, as the difference between a run at
-the load of the application and a run at next to no load:
+BookSim then simulates the independent matrix, sent[i] * received[j] / total, which loses who talks
+to whom. So the latency of an application has two parts: hops and wires come from the model under
+the true matrix, and the wait in queues from BookSim, as the difference between a run at the load of
+the application and a run at a hundredth of it:
 
     latency = model without queues(true matrix) + BookSim(load) - BookSim(load / 100)
 
-BookSim routes by the latency of links alone, the model by links and router stages. So that both
-take the same ways (ties aside), the latency of a link in the file is that of the whole hop, and the
-routers have BookSim's shortest pipeline, which adds about three cycles a hop to what BookSim
-reports and cancels out of the formula above. Shortest-path routing on an irregular network is not
-free of deadlock; near saturation BookSim may run into one.
+BookSim routes by the latency of links alone, the model by links and router stages. For both to take
+the same routes (except ties), the latency of a link in the file is that of the whole hop. The
+routers have BookSim's shortest pipeline, which adds about three cycles per hop to BookSim's latency
+and cancels out of the formula above. Shortest-path routing on an irregular network is not free of
+deadlock, so BookSim may deadlock near saturation.
 
 The formats are those of BookSim 2 (N. Jiang et al., "A detailed and flexible cycle-accurate
 network-on-chip simulator", ISPASS 2013).
@@ -36,6 +35,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from problems._arrays import Floats, Ints
+from problems._checks import check_real, setting_error
 from problems.noc.chip.traffic import check_traffic
 from problems.noc.design.programs import find_program, run_program
 from problems.noc.evaluation.metrics import sent_and_received
@@ -47,26 +47,26 @@ __all__ = ["BookSimResult", "matched_margins", "simulate_booksim", "write_booksi
 
 BINARIES = ("booksim", "booksim2")
 NODES_PER_ROUTER = 4
-"""Nodes that a PE has on average, where traffic is matched: finer steps take longer to simulate."""
+"""Nodes of a PE on average if traffic is matched; more match better but take longer to simulate."""
 
 UNLOADED = 100.0
-"""Part of the load at which a run counts as without queues."""
+"""A run at the load divided by this number counts as free of queues."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BookSimResult:
-    """What BookSim measured.
+    """Results of BookSim.
 
     Attributes
     ----------
     packet_latency : float
-        Cycles, averaged over packets, at the load asked for, under the traffic that BookSim sees.
+        Mean cycles per packet at the given load, under the traffic that BookSim simulates.
     zero_load : float
         The same at a hundredth of the load.
     hops : float
-        Routers passed per packet.
+        Routers per packet.
     matched_latency : float or None
-        Cycles under the true traffic: the model without queues, plus the difference of the two
+        Cycles under the true traffic: the model without queues plus the difference of the two
         runs. None without traffic.
     """
 
@@ -77,25 +77,14 @@ class BookSimResult:
 
 
 def matched_margins(traffic: Floats, nodes: int) -> tuple[Ints, Ints, float]:
-    """Return how BookSim is to imitate traffic.
+    """Return nodes, destination weights and injection rate with the margins of traffic [n, n].
 
-    Parameters
-    ----------
-    traffic : float array [n, n]
-        Flits per cycle from PE i to PE j.
-    nodes : int
-        Nodes to give to the PEs, at least n: each gets one or more.
-
-    Returns
-    -------
-    nodes of each PE : int array [n]
-    weight of each PE as a destination : int array [n]
-        Of 10,000 in all, but for rounding.
-    rate : float
-        Flits that a node injects per cycle.
+    ``nodes`` (at least n) are shared among the PEs, one or more each: the first result is the
+    number of nodes of each PE, int [n]. The second is the weight of each PE as a destination, int
+    [n], 10,000 in all except for rounding. The rate is in flits per node and cycle.
     """
     sent, received = sent_and_received(traffic)
-    # Largest remainders, after one for everybody.
+    # Largest remainders, after one node for each PE.
     share = sent / sent.sum() * max(nodes - sent.size, 0)
     counts = np.floor(share).astype(np.int64)
     short = max(nodes - sent.size, 0) - int(counts.sum())
@@ -119,16 +108,16 @@ def write_booksim(
     ----------
     design : Design
     folder : str or Path
-        Made if need be. BookSim is to be started in it.
+        Created if missing. Start BookSim in it.
     traffic : float array-like [n_tiles, n_tiles], optional
-        Flits per cycle from PE i to PE j; matched as this module says. Uniform by default.
+        Flits per cycle from PE i to PE j; its margins are matched. Uniform by default.
     injection_rate : float, optional
-        Flits that a node injects per cycle; by default 0.02, or what the traffic asks for.
+        Flits that a node injects per cycle; by default 0.02, or the rate that matches the traffic.
 
     Raises
     ------
     ValueError
-        The rate is not between 0 and 1, or the traffic is none of this platform.
+        The rate is not between 0 and 1, or the traffic does not fit this platform.
     """
     folder = Path(folder)
     platform = design.platform
@@ -140,17 +129,13 @@ def write_booksim(
         counts, weights, rate = matched_margins(matrix, NODES_PER_ROUTER * n)
         pattern = _hotspots(counts, weights)
         if injection_rate is None and rate > 1:
-            raise ValueError(
-                "The 'traffic' of to_booksim must be flits per cycle that BookSim's nodes can "
-                f"inject: {counts.sum()} nodes, at most 1 each. Got {rate * counts.sum():.4g} "
-                "flits per cycle in all instead; scale it down, or name an injection_rate."
+            expected = (
+                f"at most {counts.sum()} flits per cycle in all, one for each of BookSim's nodes "
+                "(scale it down, or set injection_rate)"
             )
-    rate = rate if injection_rate is None else injection_rate
-    if not (isinstance(rate, (int, float, np.number)) and 0 < rate <= 1):
-        raise ValueError(
-            "The 'injection_rate' of to_booksim must be above 0 and at most 1 flit per cycle and "
-            f"node. Got {rate!r} instead."
-        )
+            raise setting_error("to_booksim", "traffic", expected, float(f"{matrix.sum():.4g}"))
+    if injection_rate is not None:
+        rate = check_real("to_booksim", "injection_rate", injection_rate, 0.0, 1.0, above=True)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "network.anynet").write_text(_anynet(design, counts), encoding="ascii")
     buffer = max(platform.buffer_flits // 4, 1)
@@ -189,7 +174,7 @@ def simulate_booksim(
     injection_rate: float | None = None,
     timeout_s: float = 600.0,
 ) -> BookSimResult:
-    """Write the files, run BookSim on them at the load and at next to none, and read it back.
+    """Write the files, run BookSim at the load and at a hundredth of it, and read its output.
 
     Parameters
     ----------
@@ -203,7 +188,7 @@ def simulate_booksim(
     FileNotFoundError
         There is no ``booksim`` on the PATH.
     RuntimeError
-        BookSim failed, saturated or ran out of time; the message ends with what it said last.
+        BookSim failed, saturated or ran out of time; the message ends with its last output.
     """
     binary = find_program("BookSim 2", BINARIES, "design.to_booksim(folder)")
     config = write_booksim(design, folder, traffic=traffic, injection_rate=injection_rate)
@@ -218,15 +203,17 @@ def simulate_booksim(
     zero_load, _ = _run(binary, idle, timeout_s)
     matched = None
     if traffic is not None:
-        matched = _without_queues(design, np.asarray(traffic, dtype=np.float64))
-        matched += latency - zero_load
+        sent, _ = sent_and_received(np.asarray(traffic, dtype=np.float64))
+        crossing = float((design.link_loads(traffic) * design.hop_cycles()).sum())
+        without_queues = crossing / sent.sum() + design.platform.packet_flits - 1
+        matched = without_queues + latency - zero_load
     return BookSimResult(
         packet_latency=latency, zero_load=zero_load, hops=hops, matched_latency=matched
     )
 
 
 def read_output(text: str) -> tuple[float, float]:
-    """Return mean packet latency and mean hops from what BookSim printed.
+    """Return mean packet latency and mean hops from the output of BookSim.
 
     Raises
     ------
@@ -260,49 +247,29 @@ def _run(binary: str, config: Path, timeout_s: float) -> tuple[float, float]:
     return read_output(printed)
 
 
-def _without_queues(design: Design, traffic: Floats) -> float:
-    from problems.noc.problem import NoC3D
-
-    problem = NoC3D(traffic, platform=design.platform, objectives=("mean",))
-    row = problem.encode(design)
-    cost = design.platform.tables.link_cost
-    fixed = np.arange(len(design.platform.candidates), cost.size)
-    hop = cost[np.concatenate((row[design.platform.n_tiles :], fixed))].astype(np.float64)
-    crossing = float((problem.link_loads(row) * hop).sum())
-    return crossing / sent_and_received(traffic)[0].sum() + design.platform.packet_flits - 1
-
-
 def _anynet(design: Design, counts: Ints) -> str:
-    """Return the topology: a line a router, its nodes, and its neighbors with the cycles of a hop.
+    """Return the topology: a line per router with its nodes, neighbors and cycles of a hop.
 
-    A link stands in the lines of both of its routers, since the cycles behind a neighbor hold for
+    A link stands in the lines of both of its routers, since the cycles after a neighbor hold for
     that direction only.
     """
-    platform = design.platform
-    tables = platform.tables
     first = np.concatenate(([0], np.cumsum(counts)))
-    hop: dict[tuple[int, int], int] = {}
-    index = platform.candidate_index(design.links)
-    every = np.concatenate((index, np.arange(tables.n_candidates, tables.link_a.size)))
-    for c in every.tolist():
-        a, b = int(tables.link_a[c]), int(tables.link_b[c])
-        hop[a, b] = hop[b, a] = int(tables.link_cost[c])
-    near: list[list[str]] = [[] for _ in range(platform.n_tiles)]
-    for (a, b), cycles in sorted(hop.items()):
-        near[a].append(f"router {b} {cycles}")
+    cycles = design.hop_cycles().tolist()
+    hops = [(*pair, c) for pair, c in zip(design.all_links().tolist(), cycles, strict=True)]
+    neighbors: list[list[str]] = [[] for _ in design.placement]
+    for a, b, c in sorted(hops + [(b, a, c) for a, b, c in hops]):
+        neighbors[a].append(f"router {b} {c}")
     lines = []
     for tile, pe in enumerate(design.placement.tolist()):
-        words = [f"router {tile}"]
-        words += [f"node {node}" for node in range(first[pe], first[pe + 1])]
-        words += near[tile]
-        lines.append(" ".join(words))
-    return "\n".join(lines) + "\n"
+        nodes = [f"node {node}" for node in range(first[pe], first[pe + 1])]
+        lines.append(" ".join([f"router {tile}", *nodes, *neighbors[tile]]) + "\n")
+    return "".join(lines)
 
 
 def _hotspots(counts: Ints, weights: Ints) -> str:
-    """Return the pattern: every node of a PE that receives, and its share of the weight."""
+    """Return the pattern: every node of a PE that receives, with its share of the weight."""
     nodes = np.repeat(np.arange(counts.size), counts)
-    # One scale for all, so that dividing a weight among the nodes of a PE stays exact enough.
+    # Scaled up, so that a weight divided among the nodes of a PE keeps two more digits.
     share = np.rint(weights[nodes] * 100 / counts[nodes]).astype(np.int64)
     targets = np.flatnonzero(share > 0).tolist()
     listed = ",".join(map(str, targets))

@@ -1,4 +1,4 @@
-"""Fit the two factors of the stack model to temperatures that HotSpot or a finer model gave."""
+"""Fits the two factors of the stack model to temperatures of HotSpot or of a finer model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from problems.noc.chip.checks import number
+from problems._arrays import Floats
+from problems._checks import check_real, setting_error
 from problems.noc.chip.stack import ThermalStack
 from problems.noc.evaluation.metrics import temperature_rises
 
@@ -25,20 +26,20 @@ def calibrate(
     *,
     layer_factor: float | None = None,
 ) -> tuple[ThermalStack, float]:
-    """Return the platform's stack with factors that fit peak temperatures best.
+    """Return the platform's stack with the factors that fit peak temperatures best.
 
-    The two factors can hardly be told apart by designs that are hot in the same layer. The factors
-    that ship with the platforms were fitted with ``layer_factor`` kept at 1.
+    Designs that are hot in the same layer hardly separate the two factors. The spreading factors of
+    the ready-made platforms were fitted with ``layer_factor`` kept at 1.
 
     Parameters
     ----------
     designs : sequence of Design
-        Of one platform; they should differ in how hot their stacks are.
+        Designs of one platform; the temperatures of their stacks should differ.
     temperatures : sequence of float array [n_tiles]
-        Degrees Celsius of each, as ``design.simulate_hotspot(folder)`` or
-        ``problems.noc.steady_temperatures(design)`` give them.
+        Degrees Celsius of the tiles of each design, from ``design.simulate_hotspot(folder)`` or
+        ``problems.noc.steady_temperatures(design)``.
     layer_factor : float, optional
-        Keep this one, and fit the other factor only.
+        Keeps this factor fixed and fits the other one only.
 
     Returns
     -------
@@ -46,13 +47,13 @@ def calibrate(
         With ``layer_factor`` and ``spreading_factor`` fitted by least squares of the relative error
         of the peak rise. Use it as ``dataclasses.replace(platform, stack=stack)``.
     error : float
-        Mean of that relative error, absolute.
+        Mean absolute value of that relative error.
 
     Raises
     ------
     ValueError
-        There are fewer than two designs, or of several platforms, or the temperatures do not fit,
-        or ``layer_factor`` is not above 0.
+        There are fewer than two designs or several platforms, the temperatures do not fit the
+        designs, or ``layer_factor`` is not above 0.
 
     Examples
     --------
@@ -64,7 +65,7 @@ def calibrate(
     >>> stack.layer_factor
     1.0
     """
-    # Half of the package's import time, for what few need.
+    # Half of the package's import time, for few users.
     from scipy.optimize import least_squares
 
     platforms = {design.platform for design in designs}
@@ -76,16 +77,17 @@ def calibrate(
         )
     platform = designs[0].platform
     if layer_factor is not None:
-        layer_factor = number(layer_factor, "layer_factor", "calibrate", 1e-6)
+        layer_factor = check_real("calibrate", "layer_factor", layer_factor, 1e-6)
     plain = replace(platform.stack, layer_factor=1.0, spreading_factor=0.5)
     values = [np.asarray(t, dtype=np.float64) for t in temperatures]
     for i, t in enumerate(values):
         if t.shape != (platform.n_tiles,) or not np.isfinite(t).all() or t.max() <= plain.ambient:
-            raise ValueError(
-                f"The 'temperatures' of calibrate must be {platform.n_tiles} finite numbers for "
-                f"each design, some above the ambient {plain.ambient:g}. Got shape {t.shape}, "
-                f"at most {t.max(initial=-np.inf):g}, for design {i} instead."
+            expected = (
+                f"{platform.n_tiles} finite numbers for each design, some above the ambient "
+                f"{plain.ambient:g} (see design {i})"
             )
+            got = t.max() if t.shape == (platform.n_tiles,) else t.shape
+            raise setting_error("calibrate", "temperatures", expected, got)
     peaks = np.array([t.max() for t in values]) - plain.ambient
     placements = np.stack([design.placement for design in designs])
 
@@ -94,11 +96,12 @@ def calibrate(
         kept = layer[0] if layer_factor is None else layer_factor
         return replace(plain, layer_factor=kept, spreading_factor=spread)
 
-    def error(factors: ArrayLike) -> np.ndarray:
+    def error(factors: ArrayLike) -> Floats:
         fitted = stack_of(factors)
         rises = temperature_rises(replace(platform, stack=fitted), placements)
-        return rises.max(axis=(1, 2)) / peaks - 1.0
+        relative: Floats = rises.max(axis=(1, 2)) / peaks - 1.0
+        return relative
 
     start = (0.5, 1.0) if layer_factor is None else (0.5,)
-    found = least_squares(error, start, bounds=(1e-6, np.inf))
-    return stack_of(found.x), float(np.abs(found.fun).mean())
+    fit = least_squares(error, start, bounds=(1e-6, np.inf))
+    return stack_of(fit.x), float(np.abs(fit.fun).mean())

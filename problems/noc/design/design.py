@@ -1,20 +1,21 @@
-"""One NoC design: where the PEs sit and which tiles the planar links join."""
+"""A NoC design: the tile of each PE, and the tile pairs that the links join."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from problems.noc.chip.files import read_json, write_json
+from problems._arrays import Floats, Ints
+from problems.noc.chip.files import JSONFile, check_fields
 from problems.noc.chip.layout import link_lengths
 from problems.noc.chip.platform import Platform
-from problems.noc.design.booksim import BookSimResult, simulate_booksim, write_booksim
-from problems.noc.design.exchange import graphml, read_csv, write_csv
-from problems.noc.design.hotspot import simulate_hotspot, write_hotspot
+from problems.noc.chip.traffic import check_traffic
+from problems.noc.design import booksim, exchange, hotspot
 from problems.noc.design.rules import broken_rule, whole_numbers
+from problems.noc.evaluation.evaluation import NoCEvaluation
 from problems.noc.evaluation.metrics import temperature_rises
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ __all__ = ["Design"]
 FORMAT = "moela-noc-design-1"
 
 
-class Design:
+class Design(JSONFile):
     """A legal design of a platform.
 
     Parameters
@@ -33,8 +34,8 @@ class Design:
     placement : int array-like [n_tiles]
         PE id on each tile.
     links : int array-like [n_chosen, 2]
-        Tile pairs of the planar links, in any order and direction. The vertical links are the
-        platform's, but with a TSV budget those that the design has are named here too.
+        Tile pairs of the planar links, in any order and direction. With a TSV budget, also those
+        of the vertical links of the design; otherwise the vertical links are the platform's.
     platform : Platform, optional
         By default the 4 x 4 x 4 chip of the paper.
 
@@ -64,17 +65,17 @@ class Design:
         self, placement: ArrayLike, links: ArrayLike, platform: Platform | None = None
     ) -> None:
         self.platform = Platform.paper_4x4x4() if platform is None else platform
-        place = whole_numbers(placement, "The 'placement' of a Design")
+        tiles = whole_numbers(placement, "The 'placement' of a Design")
         pairs = whole_numbers(links, "The 'links' of a Design")
         if pairs.size == 0:
-            # JSON and an empty list don't tell the second axis.
+            # The second axis is lost in JSON and in an empty list.
             pairs = pairs.reshape(0, 2)
-        broken = broken_rule(self.platform, place, pairs)
+        broken = broken_rule(self.platform, tiles, pairs)
         if broken:
             raise ValueError(f"A Design breaks a rule: {broken} instead.")
         chosen = np.sort(self.platform.candidate_index(pairs))
-        self.placement: NDArray[np.int64] = place
-        self.links: NDArray[np.int64] = self.platform.candidates[chosen]
+        self.placement: Ints = tiles
+        self.links: Ints = self.platform.candidates[chosen]
         self.placement.flags.writeable = False
         self.links.flags.writeable = False
 
@@ -85,17 +86,17 @@ class Design:
         placement, links = platform.mesh
         return cls(placement, platform.candidates[links], platform)
 
-    def all_links(self) -> NDArray[np.int64]:
+    def all_links(self) -> Ints:
         """Return planar and vertical links, [n_links, 2]."""
         return np.concatenate((self.links, self.platform.vertical_array))
 
     @property
-    def planar_links(self) -> NDArray[np.int64]:
+    def planar_links(self) -> Ints:
         """The links inside layers, [n_planar_links, 2]."""
         return self.links[: self.platform.n_planar_links]
 
     @property
-    def vertical_links(self) -> NDArray[np.int64]:
+    def vertical_links(self) -> Ints:
         """The links between layers, chosen or fixed, [n_vertical, 2]."""
         return self.all_links()[self.platform.n_planar_links :]
 
@@ -111,50 +112,47 @@ class Design:
 
         return draw_layers(self, loads, temperature=temperature)
 
-    def temperatures(self) -> NDArray[np.float64]:
+    def temperatures(self) -> Floats:
         """Return degrees Celsius of each tile by the stack model of "temperature", [n_tiles]."""
         rises = temperature_rises(self.platform, self.placement[None])[0]
         # Levels count from the sink, tiles from the bottom.
         layers = rises[::-1] if self.platform.sink == "top" else rises
-        values: NDArray[np.float64] = self.platform.stack.ambient + layers.ravel()
+        values: Floats = self.platform.stack.ambient + layers.ravel()
         return values
 
-    def to_booksim(
-        self,
-        folder: str | Path,
-        *,
-        traffic: ArrayLike | None = None,
-        injection_rate: float | None = None,
-    ) -> Path:
-        """Write BookSim's input into a folder; see ``design.booksim.write_booksim``."""
-        return write_booksim(self, folder, traffic=traffic, injection_rate=injection_rate)
+    def row(self) -> Ints:
+        """Return the design as a canonical row of X, [n_var]."""
+        return np.concatenate((self.placement, self.platform.candidate_index(self.links)))
 
-    def simulate_booksim(
-        self,
-        folder: str | Path,
-        *,
-        traffic: ArrayLike | None = None,
-        injection_rate: float | None = None,
-        timeout_s: float = 600.0,
-    ) -> BookSimResult:
-        """Run BookSim, where it is on the PATH; see ``design.booksim.simulate_booksim``."""
-        return simulate_booksim(
-            self, folder, traffic=traffic, injection_rate=injection_rate, timeout_s=timeout_s
-        )
+    def hop_cycles(self) -> Ints:
+        """Return the cycles of a hop over each link of ``all_links()``, [n_links]."""
+        tables = self.platform.tables
+        fixed = np.arange(tables.n_candidates, tables.link_cost.size)
+        index = np.concatenate((self.platform.candidate_index(self.links), fixed))
+        return tables.link_cost[index].astype(np.int64)
 
-    def to_hotspot(self, folder: str | Path) -> Path:
-        """Write HotSpot's input into a folder; see ``design.hotspot.write_hotspot``."""
-        return write_hotspot(self, folder)
+    def link_loads(self, traffic: ArrayLike) -> Floats:
+        """Return the load of each link of ``all_links()``, both directions together, [n_links].
 
-    def simulate_hotspot(
-        self, folder: str | Path, *, timeout_s: float = 600.0
-    ) -> NDArray[np.float64]:
-        """Run HotSpot, where it is on the PATH; see ``design.hotspot.simulate_hotspot``."""
-        return simulate_hotspot(self, folder, timeout_s=timeout_s)
+        Parameters
+        ----------
+        traffic : float array-like [n_tiles, n_tiles]
+            Flits per cycle from PE i to PE j.
+        """
+        flows = check_traffic(traffic, self.platform.n_tiles)
+        evaluation = NoCEvaluation(self.platform, flows[None], "published", "mean")
+        result = evaluation.run(self.row()[None], with_loads=True)
+        assert result is not None, "A design keeps all rules."
+        loads: Floats = result[1].sum(axis=-1)[0, 0]
+        return loads
 
-    def to_csv(self, placement: str | Path, links: str | Path) -> None:
-        """Write placement and links as the released code has them; see ``exchange.write_csv``."""
-        write_csv(self, placement, links)
+    # Methods that stand in the module of their file format.
+    to_booksim = booksim.write_booksim
+    simulate_booksim = booksim.simulate_booksim
+    to_hotspot = hotspot.write_hotspot
+    simulate_hotspot = hotspot.simulate_hotspot
+    to_csv = exchange.write_csv
+    to_graphml = exchange.write_graphml
 
     @classmethod
     def from_csv(
@@ -162,17 +160,13 @@ class Design:
     ) -> Design:
         """Read placement and links from two files; see ``design.exchange.read_csv``."""
         platform = Platform.paper_4x4x4() if platform is None else platform
-        tiles, pairs = read_csv(placement, links, platform)
+        tiles, pairs = exchange.read_csv(placement, links, platform)
         try:
             return cls(tiles, pairs, platform)
         except ValueError as error:
             raise ValueError(f"{placement}, {links}: {error}") from error
 
-    def to_graphml(self, path: str | Path, loads: ArrayLike | None = None) -> None:
-        """Write the network as GraphML; see ``problems.noc.design.exchange.graphml``."""
-        Path(path).write_text(graphml(self, loads), encoding="utf-8")
-
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the design, with its platform, as plain JSON data."""
         return {
             "format": FORMAT,
@@ -182,28 +176,15 @@ class Design:
         }
 
     @classmethod
-    def from_dict(cls, data: Any) -> Design:
-        """Make a design from what ``to_dict`` returned; ValueError says what is wrong with it."""
-        if not isinstance(data, dict) or data.get("format") != FORMAT:
-            got = data.get("format") if isinstance(data, dict) else type(data).__name__
+    def from_dict(cls, data: object) -> Design:
+        """Make a design from the result of ``to_dict``; ValueError names the fault."""
+        values = check_fields("design", data, {"format"})
+        if values["format"] != FORMAT:
             raise ValueError(
-                f"A design must be a JSON object with 'format': {FORMAT!r}. Got {got!r} instead."
+                f"A design must have the format {FORMAT!r}. Got {values['format']!r} instead."
             )
-        missing = sorted({"platform", "placement", "links"} - set(data))
-        if missing:
-            raise ValueError(
-                f"A design must have platform, placement and links. Got no {missing} instead."
-            )
-        return cls(data["placement"], data["links"], Platform.from_dict(data["platform"]))
-
-    def save(self, path: str | Path) -> None:
-        """Write the design, with its platform, as JSON."""
-        write_json(path, self.to_dict())
-
-    @classmethod
-    def load(cls, path: str | Path) -> Design:
-        """Read a design from JSON; a ValueError names the file and what is wrong with it."""
-        return read_json(path, cls.from_dict)
+        check_fields("design", values, {"platform", "placement", "links"})
+        return cls(values["placement"], values["links"], Platform.from_dict(values["platform"]))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Design):

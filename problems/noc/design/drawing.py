@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, LogNorm, Normalize
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase, SubFigure
 from matplotlib.patches import Circle, FancyArrowPatch, Patch, Rectangle
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from problems._arrays import Floats
+from problems._checks import setting_error
 from problems.noc.chip.layout import link_lengths, positions
 
 if TYPE_CHECKING:
@@ -26,7 +29,7 @@ COLUMNS = 5
 TILE = 0.62
 TYPES = colormaps["Pastel1"]
 LOADS = colormaps["viridis_r"]
-# Without its darkest end, on which no label can be read.
+# Without the darkest colors, on which labels cannot be read.
 HEAT = ListedColormap(colormaps["YlOrRd"](np.linspace(0.0, 0.85, 256)), "heat")
 
 
@@ -42,26 +45,25 @@ def draw_layers(
     ----------
     design : Design
     loads : float array-like [n_links], optional
-        Load of each link of ``design.all_links()``, as ``problem.link_loads(problem.encode(
-        design))`` gives them; links are colored by it.
+        Load of each link of ``design.all_links()``, such as ``design.link_loads(traffic)``; links
+        are colored by it.
     temperature : bool or float array-like [n_tiles]
-        Whether to color tiles by ``design.temperatures()``, or the degrees Celsius to color them
-        by, such as those of ``design.simulate_hotspot(folder)``.
+        True colors tiles by ``design.temperatures()``; an array holds other degrees Celsius, such
+        as those of ``design.simulate_hotspot(folder)``.
 
     Returns
     -------
     matplotlib Figure
-        Belongs to no window: save it with ``savefig``, or let a notebook show it.
+        It belongs to no window: save it with ``savefig``, or show it in a notebook.
 
     Raises
     ------
     ValueError
-        There is not one finite load per link, or temperature per tile.
+        The loads are not one finite number per link, or the temperatures one per tile.
     """
     values = None if loads is None else _numbers(loads, design.platform.n_links, "loads", "link")
     degrees = _degrees(design, temperature)
-    figure = Figure(figsize=_size(design.platform))
-    figure.set_layout_engine("constrained")
+    figure = Figure(figsize=_size(design.platform), layout="constrained")
     scale = None if values is None else Normalize(0.0, float(values.max()) or 1.0)
     heat = None if degrees is None else Normalize(float(degrees.min()), float(degrees.max()))
     axes = _panel(figure, design, values, scale, degrees, heat)
@@ -74,27 +76,21 @@ def draw_layers(
 def draw_beside(
     design: Design,
     mesh: Design,
-    loads: NDArray[np.float64],
-    mesh_loads: NDArray[np.float64],
+    loads: Floats,
+    mesh_loads: Floats,
     changes: dict[str, tuple[float, float, float]],
 ) -> Figure:
-    """Draw the mesh above, a design below it, and what the design changes at the right.
+    """Draw the mesh, a design below it, and the changes of the design at the right.
 
-    Parameters
-    ----------
-    design, mesh : Design
-    loads, mesh_loads : float array [n_links]
-        Colored on one scale.
-    changes : dict
-        As ``problem.beside_mesh`` returns it.
+    Links of both are colored by their loads [n_links], on one scale. The changes are those of
+    ``problem.beside_mesh``.
     """
     wide, high = _size(design.platform)
-    figure = Figure(figsize=(wide + 4.2, 2 * high))
-    figure.set_layout_engine("constrained")
-    halves: Any = figure.subfigures(1, 2, width_ratios=(wide, 4.2))
-    left, right = halves
+    figure = Figure(figsize=(wide + 4.2, 2 * high), layout="constrained")
+    halves = figure.subfigures(1, 2, width_ratios=(wide, 4.2))
+    left, right = cast("Sequence[SubFigure]", halves)
     scale = Normalize(0.0, float(max(loads.max(), mesh_loads.max())) or 1.0)
-    upper, lower = left.subfigures(2, 1)
+    upper, lower = cast("Sequence[SubFigure]", left.subfigures(2, 1))
     for part, name, one, values in (
         (upper, "mesh", mesh, mesh_loads),
         (lower, "design", design, loads),
@@ -129,23 +125,15 @@ def draw_beside(
     return figure
 
 
-def draw_traffic(
-    traffic: NDArray[np.float64], platform: Platform, titles: Sequence[str] = ()
-) -> Figure:
-    """Draw who sends how much to whom, on a logarithmic scale, PEs in the order of their types.
+def draw_traffic(traffic: Floats, platform: Platform, titles: Sequence[str] = ()) -> Figure:
+    """Draw the traffic from each PE to each other, on a logarithmic scale, PEs ordered by type.
 
-    Parameters
-    ----------
-    traffic : float array [n_apps, n_tiles, n_tiles]
-    platform : Platform
-    titles : sequence of str, optional
-        One for each application.
+    ``traffic`` is [n_apps, n_tiles, n_tiles]; ``titles`` has one title per application.
     """
     n_apps, n = len(traffic), platform.n_tiles
     columns = min(n_apps, 3)
     rows = math.ceil(n_apps / columns)
-    figure = Figure(figsize=(4.2 * columns + 1.0, 4.0 * rows))
-    figure.set_layout_engine("constrained")
+    figure = Figure(figsize=(4.2 * columns + 1.0, 4.0 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     high = float(traffic.max())
     low = float(traffic[traffic > 0].min())
@@ -182,14 +170,14 @@ def _size(platform: Platform) -> tuple[float, float]:
 
 
 def _panel(
-    figure: Any,
+    figure: FigureBase,
     design: Design,
-    loads: NDArray[np.float64] | None,
+    loads: Floats | None,
     scale: Normalize | None,
-    degrees: NDArray[np.float64] | None,
+    degrees: Floats | None,
     heat: Normalize | None,
-) -> list[Any]:
-    """Draw the layers into a figure or a part of one; return its axes."""
+) -> list[Axes]:
+    """Draw the layers into a figure or subfigure; return the axes."""
     platform = design.platform
     x, y, z = platform.grid
     columns = min(z, COLUMNS)
@@ -213,7 +201,7 @@ def _panel(
             *place[tile, :2], label, ha="center", va="center", fontsize=font, color=ink, zorder=4
         )
 
-    def color(k: int) -> Any:
+    def color(k: int) -> str | tuple[float, ...]:
         return "0.35" if loads is None or scale is None else LOADS(scale(loads[k]))
 
     planar = design.planar_links
@@ -251,7 +239,7 @@ def _panel(
     return axes
 
 
-def _legend(figure: Any, platform: Platform) -> None:
+def _legend(figure: FigureBase, platform: Platform) -> None:
     handles = [
         Patch(facecolor=TYPES(i % 9), edgecolor="0.3", label=f"{kind.count} {kind.name}")
         for i, kind in enumerate(platform.pe_types)
@@ -260,7 +248,7 @@ def _legend(figure: Any, platform: Platform) -> None:
 
 
 def _color_bars(
-    figure: Any, axes: list[Any], scale: Normalize | None, heat: Normalize | None
+    figure: FigureBase, axes: list[Axes], scale: Normalize | None, heat: Normalize | None
 ) -> None:
     for norm, colors, label in (
         (scale, LOADS, "link load, flits per cycle"),
@@ -271,17 +259,15 @@ def _color_bars(
             figure.colorbar(mappable, ax=axes, label=label, fraction=0.03)
 
 
-def _degrees(design: Design, temperature: bool | ArrayLike) -> NDArray[np.float64] | None:
+def _degrees(design: Design, temperature: bool | ArrayLike) -> Floats | None:
     if isinstance(temperature, (bool, np.bool_)):
         return design.temperatures() if temperature else None
     return _numbers(temperature, design.platform.n_tiles, "temperature", "tile")
 
 
-def _numbers(values: ArrayLike, count: int, name: str, owner: str) -> NDArray[np.float64]:
+def _numbers(values: ArrayLike, count: int, name: str, owner: str) -> Floats:
     numbers = np.asarray(values, dtype=np.float64)
     if numbers.shape != (count,) or not np.isfinite(numbers).all():
-        raise ValueError(
-            f"The {name!r} parameter of plot must be {count} finite numbers, one per {owner}. "
-            f"Got shape {numbers.shape} instead."
-        )
+        expected = f"{count} finite numbers, one per {owner}"
+        raise setting_error("plot", name, expected, numbers.shape)
     return numbers

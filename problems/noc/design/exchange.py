@@ -1,30 +1,32 @@
 """Designs as files for other programs: placement and links as CSV, and GraphML.
 
 The CSV form is that of the arrays in the released MOELA code: the placement is one PE id per tile,
-the links are tile pairs, the vertical ones included. Commas or white space part the numbers.
+the links are tile pairs, including the vertical ones. Commas or white space separate the numbers.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
-from xml.sax.saxutils import quoteattr
+from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from problems._arrays import Ints
+from problems._checks import setting_error
+from problems.noc.chip.files import numbered_lines
 from problems.noc.chip.layout import link_lengths
 
 if TYPE_CHECKING:
     from problems.noc.chip.platform import Platform
     from problems.noc.design.design import Design
 
-__all__ = ["graphml", "read_csv", "write_csv"]
+__all__ = ["read_csv", "write_csv", "write_graphml"]
 
 
 def write_csv(design: Design, placement: str | Path, links: str | Path) -> None:
-    """Write a placement file (one line, PE id per tile) and a links file (a tile pair a line)."""
+    """Write a placement file (one line of PE ids) and a links file (a tile pair per line)."""
     Path(placement).write_text(
         ",".join(map(str, design.placement.tolist())) + "\n", encoding="ascii"
     )
@@ -35,13 +37,13 @@ def write_csv(design: Design, placement: str | Path, links: str | Path) -> None:
 def read_csv(placement: str | Path, links: str | Path, platform: Platform) -> tuple[Ints, Ints]:
     """Return placement [n_tiles] and chosen links [n_chosen, 2] of two files.
 
-    The links file holds tile pairs in any order and direction; the vertical links that every design
-    has may be left out. Or it is a square adjacency matrix of n_tiles rows.
+    The links file holds tile pairs in any order and direction, with or without the vertical links
+    that every design has. It may also be a square adjacency matrix of n_tiles rows.
 
     Raises
     ------
     ValueError
-        An entry is no integer, or the shape is wrong; the message names file, line and column.
+        An entry is not an integer, or the shape is wrong; the message names file, line and column.
     """
     n = platform.n_tiles
     numbers = _integers(placement)
@@ -67,14 +69,10 @@ def read_csv(placement: str | Path, links: str | Path, platform: Platform) -> tu
 
 
 def _integers(path: str | Path) -> list[list[int]]:
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: must be a text file of integers. Got {error}.") from None
     rows = []
-    for line, content in enumerate(text.splitlines(), start=1):
+    for line, words in numbered_lines(path):
         row = []
-        for column, word in enumerate(content.replace(",", " ").split(), start=1):
+        for column, word in enumerate(words, start=1):
             try:
                 value = float(word)
             except ValueError:
@@ -84,19 +82,17 @@ def _integers(path: str | Path) -> list[list[int]]:
                     f"{path}, line {line}, column {column}: must be an integer. Got {word!r}."
                 )
             row.append(int(value))
-        if row:
-            rows.append(row)
+        rows.append(row)
     return rows
 
 
-def graphml(design: Design, loads: ArrayLike | None = None) -> str:
-    """Return the network as GraphML, which networkx and most graph programs read.
+def write_graphml(design: Design, path: str | Path, loads: ArrayLike | None = None) -> None:
+    """Write the network as GraphML, which networkx and most graph programs read.
 
     Nodes are tiles, with pe, type, power, x, y, z; edges have length (tile pitches), cycles (of a
-    hop), vertical and, where ``loads`` [n_links] is given, load.
+    hop), vertical and, if ``loads`` [n_links] is given, load.
     """
     platform = design.platform
-    tables = platform.tables
     keys = {
         "pe": ("node", "long"), "type": ("node", "string"), "power": ("node", "double"),
         "x": ("node", "long"), "y": ("node", "long"), "z": ("node", "long"),
@@ -117,18 +113,14 @@ def graphml(design: Design, loads: ArrayLike | None = None) -> str:
         kind = platform.pe_types[int(platform.pe_type[pe])].name
         data = {"pe": pe, "power": float(platform.power[pe]), "x": x, "y": y, "z": z}
         inner = "".join(f'<data key="{k}">{v}</data>' for k, v in data.items())
-        lines.append(f'<node id="{tile}">{inner}<data key="type">{_text(kind)}</data></node>')
+        lines.append(f'<node id="{tile}">{inner}<data key="type">{escape(kind)}</data></node>')
     links = design.all_links()
     lengths = link_lengths(platform.grid, links).tolist()
-    index = platform.candidate_index(design.links)
-    fixed = np.arange(tables.n_candidates, tables.link_a.size)
-    cycles = tables.link_cost[np.concatenate((index, fixed))].tolist()
+    cycles = design.hop_cycles().tolist()
     values = None if loads is None else np.asarray(loads, dtype=np.float64)
     if values is not None and values.shape != (len(links),):
-        raise ValueError(
-            f"The 'loads' of to_graphml must be {len(links)} numbers, one per link. "
-            f"Got shape {values.shape} instead."
-        )
+        expected = f"{len(links)} numbers, one per link"
+        raise setting_error("to_graphml", "loads", expected, values.shape)
     for k, (a, b) in enumerate(links.tolist()):
         vertical = str(k >= platform.n_planar_links).lower()
         inner = f'<data key="length">{lengths[k]}</data><data key="cycles">{cycles[k]}</data>'
@@ -136,8 +128,4 @@ def graphml(design: Design, loads: ArrayLike | None = None) -> str:
         if values is not None:
             inner += f'<data key="load">{float(values[k])!r}</data>'
         lines.append(f'<edge source="{a}" target="{b}">{inner}</edge>')
-    return "\n".join([*lines, "</graph>", "</graphml>"]) + "\n"
-
-
-def _text(value: str) -> str:
-    return value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    Path(path).write_text("\n".join([*lines, "</graph>", "</graphml>"]) + "\n", encoding="utf-8")

@@ -1,8 +1,8 @@
 """Steady temperatures by finite volumes: a reference for the stack model.
 
-The chip and its package are those that ``to_hotspot`` describes: per layer of tiles a die with its
-power and a bond, then spreader and sink, both wider than the chip, then air. Unlike in the stack
-model, heat spreads sideways.
+The chip and its package are those of ``to_hotspot``: for each layer of tiles a die with its power
+and a bond, then spreader and sink, both wider than the chip, then air. Heat spreads sideways, which
+it does not in the stack model.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from problems._arrays import Floats
+from problems._arrays import Bools, Floats
+from problems._checks import check_int
 from problems.noc.chip.stack import ThermalStack
 from problems.noc.design.hotspot import layers_from_afar
 
@@ -29,7 +29,7 @@ def steady_temperatures(design: Design, *, cells: int = 2, sink_layers: int = 3)
     ----------
     design : Design
     cells : int
-        Cells of a tile along x and along y.
+        Cells per tile along x and along y.
     sink_layers : int
         Cells of the sink along z.
 
@@ -40,7 +40,7 @@ def steady_temperatures(design: Design, *, cells: int = 2, sink_layers: int = 3)
     Raises
     ------
     ValueError
-        A number is below 1.
+        `cells` or `sink_layers` is below 1.
 
     Examples
     --------
@@ -48,11 +48,8 @@ def steady_temperatures(design: Design, *, cells: int = 2, sink_layers: int = 3)
     >>> steady_temperatures(Design.mesh()).shape
     (64,)
     """
-    if cells < 1 or sink_layers < 1:
-        raise ValueError(
-            "The 'cells' and 'sink_layers' of steady_temperatures must be >= 1. "
-            f"Got {cells} and {sink_layers} instead."
-        )
+    cells = check_int("steady_temperatures", "cells", cells, 1)
+    sink_layers = check_int("steady_temperatures", "sink_layers", sink_layers, 1)
     platform = design.platform
     x, y, z = platform.grid
     layers = layers_from_afar(design)
@@ -69,24 +66,13 @@ def steady_temperatures(design: Design, *, cells: int = 2, sink_layers: int = 3)
 def steady_rises(
     power: Floats, width: float, stack: ThermalStack, *, sink_layers: int = 3
 ) -> Floats:
-    """Return the rise over ambient of square cells of the dies, in K.
+    """Return the rise over ambient of square cells of the dies in K, [n_dies, rows, columns].
 
-    Parameters
-    ----------
-    power : float array [n_dies, rows, columns]
-        Watts of each cell, the die farthest from the heat sink first.
-    width : float
-        Side of a cell in m.
-    stack : ThermalStack
-        Tile pitch and factors do not matter.
-    sink_layers : int
-        Cells of the sink along z.
-
-    Returns
-    -------
-    float array [n_dies, rows, columns]
+    ``power`` [n_dies, rows, columns] holds the watts of each cell, the die farthest from the heat
+    sink first. Cells are ``width`` m wide; the sink has ``sink_layers`` cells along z. Tile pitch
+    and factors of the stack are not used.
     """
-    # Half of the package's import time, for what few need.
+    # Half of the package's import time, for few users.
     from scipy.sparse import coo_array
     from scipy.sparse.linalg import spsolve
 
@@ -148,9 +134,7 @@ def steady_rises(
     return dies
 
 
-def _widths(
-    n_chip: int, width: float, spreader: float, sink: float
-) -> tuple[Floats, NDArray[np.bool_], NDArray[np.bool_]]:
+def _widths(n_chip: int, width: float, spreader: float, sink: float) -> tuple[Floats, Bools, Bools]:
     """Return cell widths along one axis, and which cells belong to chip and to spreader."""
     inner = np.full(n_chip, width)
     rim = _graded((spreader - n_chip * width) / 2, width)

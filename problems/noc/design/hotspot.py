@@ -1,7 +1,7 @@
-"""HotSpot 6: a design as floorplans, layers, power and configuration, and temperatures read back.
+"""HotSpot 6: a design as floorplans, layers, power and configuration, and its temperatures.
 
-The stack is that of ``platform.stack``: for each layer of tiles a die of silicon and a bond.
-HotSpot counts layers from the one farthest from the heat sink. The formats are those of HotSpot 6
+The stack is that of ``platform.stack``: a die of silicon and a bond for each layer of tiles.
+HotSpot numbers layers from the one farthest from the heat sink. The formats are those of HotSpot 6
 with its grid model (R. Zhang, M. R. Stan, K. Skadron, University of Virginia, CS-2015-04, 2015).
 """
 
@@ -31,14 +31,14 @@ def write_hotspot(design: Design, folder: str | Path) -> Path:
     ----------
     design : Design
     folder : str or Path
-        Made if need be. HotSpot is to be started in it, as ``hotspot -c hotspot.config
+        Created if missing. Start HotSpot in it as ``hotspot -c hotspot.config
         -f layer0.flp -p power.ptrace -grid_layer_file stack.lcf -model_type grid
         -steady_file steady.txt``.
 
     Returns
     -------
     Path
-        Of the configuration.
+        The configuration.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -116,13 +116,13 @@ def simulate_hotspot(design: Design, folder: str | Path, *, timeout_s: float = 6
     FileNotFoundError
         There is no ``hotspot`` on the PATH.
     RuntimeError
-        HotSpot failed or ran out of time; the message ends with what it said last.
+        HotSpot failed or ran out of time; the message ends with its last output.
     """
     binary = find_program("HotSpot", ("hotspot",), "design.to_hotspot(folder)")
     config = write_hotspot(design, folder)
     steady = config.with_name("steady.txt")
     steady.unlink(missing_ok=True)
-    # HotSpot 6 wants a floorplan to be named, though the layer file overrides it.
+    # HotSpot 6 requires a floorplan, although the layer file overrides it.
     words = [binary, "-c", config.name, "-f", "layer0.flp", "-p", "power.ptrace"]
     words += ["-grid_layer_file", "stack.lcf", "-model_type", "grid", "-steady_file", steady.name]
     code, printed = run_program("HotSpot", words, config.parent, timeout_s)
@@ -142,21 +142,21 @@ def read_steady(design: Design, path: str | Path) -> Floats:
     ValueError
         A tile has no temperature; the message names file and unit.
     """
-    found: dict[str, float] = {}
+    celsius: dict[str, float] = {}
     for line in Path(path).read_text(encoding="utf-8").splitlines():
         match = re.fullmatch(r"(?:layer_(\d+)_)?(\S+)\s+([0-9.eE+-]+)", line.strip())
-        # Dies have the even numbers, bonds the odd ones.
+        # Dies have even numbers, bonds odd ones.
         if match and int(match[1] or 0) % 2 == 0:
-            found[match[2]] = float(match[3]) - KELVIN
+            celsius[match[2]] = float(match[3]) - KELVIN
     names = unit_names(design)
-    missing = [name for name in names if name not in found]
+    missing = [name for name in names if name not in celsius]
     if missing:
         raise ValueError(f"{path}: must hold a temperature for {missing[0]}. Got none.")
-    return np.array([found[name] for name in names])
+    return np.array([celsius[name] for name in names])
 
 
 def unit_names(design: Design) -> list[str]:
-    """Return what each tile is called in HotSpot's files: type, PE, tile."""
+    """Return the name of each tile in HotSpot's files: type, PE, tile."""
     kinds = design.platform.pe_types
     index = design.platform.pe_type[design.placement]
     safe = [re.sub(r"\W", "_", kinds[k].name) for k in index.tolist()]
@@ -168,8 +168,8 @@ def unit_names(design: Design) -> list[str]:
 
 def layers_from_afar(design: Design) -> list[int]:
     """Return the layers of tiles, the one farthest from the heat sink first."""
-    z = design.platform.grid[2]
-    return list(range(z)) if design.platform.sink == "top" else list(range(z - 1, -1, -1))
+    layers = list(range(design.platform.grid[2]))
+    return layers if design.platform.sink == "top" else layers[::-1]
 
 
 def _layer(number: int, power: str, material: tuple[float, float, float], file: str) -> str:
@@ -179,8 +179,5 @@ def _layer(number: int, power: str, material: tuple[float, float, float], file: 
 
 
 def _cells(tiles: int) -> int:
-    """Return a number of grid cells that HotSpot takes, a power of two, eight a tile or more."""
-    cells = 64
-    while cells < 8 * tiles:
-        cells *= 2
-    return cells
+    """Return grid cells for tiles in a row: a power of two, at least 64 and eight per tile."""
+    return max(64, 1 << (8 * tiles - 1).bit_length())

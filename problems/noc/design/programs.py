@@ -1,4 +1,4 @@
-"""Running another program on files in a folder, with errors that a user can act on."""
+"""Runs another program on files in a folder, with errors that a user can act on."""
 
 from __future__ import annotations
 
@@ -16,36 +16,37 @@ def find_program(title: str, names: Sequence[str], without: str) -> str:
     Raises
     ------
     FileNotFoundError
-        None of them is on the PATH; ``without`` says what works all the same.
+        None of them is on the PATH; the message names ``without``, the call that writes the input
+        of the program.
     """
-    found = next(filter(None, map(shutil.which, names)), None)
-    if found is None:
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
         raise FileNotFoundError(
             f"No program named {' or '.join(names)} is on the PATH. Build {title} and put it "
-            f"there; {without} writes its input without it."
+            f"there; {without} writes its input without running it."
         )
-    return found
+    return path
 
 
 def run_program(
     title: str, words: Sequence[str], folder: Path, timeout_s: float
 ) -> tuple[int, str]:
-    """Run a program in a folder; return its exit code and what it printed.
+    """Run a program in a folder; return its exit code and its output.
 
     Raises
     ------
     RuntimeError
-        It did not end in time; the message ends with what it said last.
+        It did not end in time; the message ends with its last output.
     """
     try:
-        done = subprocess.run(
+        finished = subprocess.run(
             words, cwd=folder, capture_output=True, text=True, timeout=timeout_s, check=False
         )
     except subprocess.TimeoutExpired as error:
-        # Bytes, although text was asked for.
-        said = (error.stdout or b"").decode(errors="replace")
+        # Bytes, although the call asks for text.
+        output = (error.stdout or b"").decode(errors="replace")
         raise RuntimeError(
             f"{title} did not end within {timeout_s:g} s in {folder}. It printed last: "
-            f"{said[-300:]!r}"
+            f"{output[-300:]!r}"
         ) from None
-    return done.returncode, done.stdout + done.stderr
+    return finished.returncode, finished.stdout + finished.stderr

@@ -1,4 +1,4 @@
-"""The rules of a legal design, in words: what is broken, and where."""
+"""The rules of a legal design; a broken rule is named with its place."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from problems._arrays import Ints
-from problems.noc.chip.layout import n_components
+from problems.noc.chip.layout import components
 
 if TYPE_CHECKING:
     from problems.noc.chip.platform import Platform
@@ -17,7 +17,7 @@ __all__ = ["broken_row", "broken_rule", "whole_numbers"]
 
 
 def whole_numbers(values: ArrayLike, name: str) -> Ints:
-    """Return a new int64 array; a ValueError names the first entry that is no integer."""
+    """Return a new int64 array; a ValueError names the first entry that is not an integer."""
     try:
         array = np.asarray(values)
         if array.dtype.kind == "O":
@@ -37,21 +37,16 @@ def whole_numbers(values: ArrayLike, name: str) -> Ints:
 
 
 def broken_rule(platform: Platform, placement: Ints, pairs: Ints) -> str | None:
-    """Say which rule a design breaks first, and where; None for a legal design.
+    """Return the first rule that a design breaks, and the place; None for a legal design.
 
-    Parameters
-    ----------
-    platform : Platform
-    placement : int array [n_tiles]
-        PE id on each tile.
-    pairs : int array [n, 2]
-        Tile pairs of the links that the design chooses, in any order and direction.
+    ``placement`` [n_tiles] holds the PE id on each tile, ``pairs`` [n, 2] the tile pairs of the
+    links that the design chooses, in any order and direction.
     """
     return _broken_placement(platform, placement) or _broken_links(platform, pairs)
 
 
 def broken_row(platform: Platform, row: Ints) -> str | None:
-    """Say which rule a row of X [n_var] breaks first, and where; None for a legal one."""
+    """Return the first rule that a row of X [n_var] breaks, and the place; None if it is legal."""
     n = platform.n_tiles
     low, high = platform.n_planar_candidates, len(platform.candidates)
     for column, link in enumerate(row[n:].tolist(), start=n):
@@ -138,7 +133,5 @@ def _broken_links(platform: Platform, pairs: Ints) -> str | None:
             f"'links' must leave every router at most {platform.max_degree} links, the vertical "
             f"ones included. Got {degree[tile]} at tile {tile}"
         )
-    parts = n_components(n, every)
-    if parts > 1:
-        return f"'links' must connect all tiles. Got {parts} unconnected parts"
-    return None
+    parts = int(components(n, every).max()) + 1
+    return None if parts == 1 else f"'links' must connect all tiles. Got {parts} unconnected parts"

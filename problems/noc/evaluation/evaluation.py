@@ -1,4 +1,4 @@
-"""The numbers of designs: metrics by name under one or several applications, put together."""
+"""Metrics of designs by name, under one or several applications, and their aggregation."""
 
 from __future__ import annotations
 
@@ -10,21 +10,23 @@ import numpy as np
 
 from problems._arrays import Floats, Ints
 from problems.noc.evaluation.kernel import evaluate_batch
+from problems.noc.evaluation.legality import first_illegal
 from problems.noc.evaluation.metrics import EXTRA, NEEDS_LOADS, PER_APPLICATION, UNITS, extra_metric
 from problems.noc.evaluation.objectives import OBJECTIVES, latency_flows
+from problems.noc.evaluation.thermal import thermal_batch
 
 if TYPE_CHECKING:
     from problems.noc.chip.platform import Platform
 
-__all__ = ["AGGREGATES", "Evaluation"]
+__all__ = ["AGGREGATES", "NoCEvaluation"]
 
 AGGREGATES = ("mean", "worst")
 
 LOADS_AT_ONCE = 2**21
-"""Link loads held at a time, 16 MB, however many designs a batch has."""
+"""Largest number of link loads in memory, 16 MB; larger batches are evaluated in parts."""
 
 
-class Evaluation:
+class NoCEvaluation:
     """Evaluates rows of X on one platform under given applications.
 
     Parameters
@@ -43,8 +45,15 @@ class Evaluation:
 
     @cached_property
     def flows(self) -> tuple[Ints, Ints, Floats]:
-        """The flows that count for latency; ValueError where the platform has no such types."""
+        """The flows that count for latency; ValueError if the platform has no such types."""
         return latency_flows(self.traffic, self.platform, self.model)
+
+    @cached_property
+    def sent(self) -> Floats:
+        """Traffic of each PE into the network, [n_apps, n_tiles]."""
+        own = np.eye(self.platform.n_tiles, dtype=bool)
+        # A running sum, so that the last bits do not depend on how numpy groups terms.
+        return np.cumsum(np.where(own, 0.0, self.traffic), axis=2)[:, :, -1].copy()
 
     def available(self) -> list[str]:
         """Return the names of all metrics that the platform has."""
@@ -55,7 +64,7 @@ class Evaluation:
     def values(self, rows: Ints, names: Sequence[str]) -> Floats | None:
         """Return metrics by name under each application, [n, n_apps, n_names].
 
-        None where a row is illegal.
+        The result is None if a row is illegal.
         """
         n_apps = len(self.traffic)
         out = np.empty((len(rows), n_apps, len(names)))
@@ -66,12 +75,13 @@ class Evaluation:
         for i in range(0, len(rows), step):
             part = rows[i : i + step]
             if not set(EXTRA).isdisjoint(names):
-                # Sums of loads would otherwise depend on the order in which a row names its links.
+                # So that sums of loads do not depend on the order of the links in a row.
                 part = part.copy()
                 part[:, self.platform.n_tiles :].sort(axis=1)
-            F, loads, legal = self.run(part, with_loads=with_loads, latency="latency" in names)
-            if not legal:
+            result = self.run(part, names, with_loads=with_loads)
+            if result is None:
                 return None
+            F, loads = result
             for k, name in enumerate(names):
                 if name in OBJECTIVES:
                     out[i : i + step, :, k] = F[:, :, OBJECTIVES.index(name)]
@@ -83,36 +93,40 @@ class Evaluation:
         return out
 
     def run(
-        self, rows: Ints, *, with_loads: bool = False, latency: bool = False
-    ) -> tuple[Floats, Floats, bool]:
-        """Run the kernel.
+        self, rows: Ints, names: Sequence[str] = (), *, with_loads: bool = False
+    ) -> tuple[Floats, Floats] | None:
+        """Return the objectives and, if they are wanted, the loads of all links.
 
-        Returns
-        -------
-        F : float array [n, n_apps, 5]
-            The objectives of ``OBJECTIVES``; NaN where a row is illegal.
-        loads : float array [n, n_apps, n_links, 2]
-            No rows unless ``with_loads``.
-        legal : bool
-            Whether all rows are.
+        The objectives of ``OBJECTIVES`` are [n, n_apps, 5]; latency and thermal are arbitrary
+        unless they are among the names. The loads by direction are [n, n_apps, n_links, 2], with no
+        rows unless they are wanted. The result is None if a row is illegal.
         """
+        tables = self.platform.tables
+        if first_illegal(rows, tables) >= 0:
+            return None
         n_apps = len(self.traffic)
-        F = np.full((len(rows), n_apps, len(OBJECTIVES)), np.nan)
+        F = np.empty((len(rows), n_apps, len(OBJECTIVES)))
         loads = np.empty((len(rows) if with_loads else 0, n_apps, self.platform.n_links, 2))
-        status = np.empty(len(rows), dtype=np.int64)
         none = np.empty(0, dtype=np.int64)
-        flows = self.flows if latency else (none, none, np.empty((n_apps, 0)))
-        # A worker process may have been handed a read-only map of the traffic.
+        flows = self.flows if "latency" in names else (none, none, np.empty((n_apps, 0)))
+        # The traffic may be a read-only memory map in a worker process.
         traffic = np.require(self.traffic, requirements=["C", "W", "E"])
         released = self.model == "released"
-        evaluate_batch(rows, self.platform.tables, traffic, *flows, released, F, loads, status)
-        return F, loads, not status.any()
+        if not evaluate_batch(rows, tables, traffic, self.sent, *flows, released, F, loads):
+            return None
+        if "thermal" in names:
+            heat = np.empty(len(rows))
+            resistances = (tables.layer_resistance, tables.base_resistance)
+            parts = (tables.level, tables.stack, tables.power)
+            thermal_batch(rows, *parts, *resistances, released, heat)
+            F[:, :, OBJECTIVES.index("thermal")] = heat[:, None]
+        return F, loads
 
     def units(self, mesh: Floats, names: Sequence[str]) -> Floats:
-        """Return what values are divided by before applications are put together.
+        """Return the divisors of values before aggregation, [n_apps, n_names].
 
-        Values of the mesh [n_apps, n_names] come in; they come out where they depend on traffic and
-        there are several applications, and 1 elsewhere.
+        These are the values of the mesh, or 1 if a metric does not depend on the traffic or there
+        is only one application.
         """
         relative = np.array([len(mesh) > 1 and name in PER_APPLICATION for name in names])
         return np.where(relative & (mesh > 0), mesh, 1.0)

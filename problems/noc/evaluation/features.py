@@ -1,12 +1,12 @@
-"""A few dozen numbers about each design for learned models, far cheaper than its evaluation.
+"""A few dozen features of each design for learned models, far cheaper than its evaluation.
 
-They stand for what drives the objectives: who sits in which layer and how far from whom it talks
-to, where the links are, how traffic presses on routers and on the cuts of the chip, and how heat
-is spread over the stacks.
+The features describe what drives the objectives: the types in each layer, the distances between
+PEs that communicate, the positions of the links, the traffic per router port and across the cuts
+of the chip, and the spread of heat over the stacks.
 
-Traffic is counted in whole units so small that nothing is lost. Sums of whole numbers are exact in
-any order, so what a design shares with the row before is kept, only PEs and links that moved are
-counted anew, and a row's features still have the same bits in every batch.
+Traffic is counted in whole units, small enough to lose nothing. Sums of whole numbers are exact in
+any order. So only PEs and links that differ from the row before are counted again, and a row's
+features still have the same bits in every batch.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["FeaturePlan", "features_batch"]
 
 
 class FeaturePlan(NamedTuple):
-    """What the features of one platform and traffic need, and how many there are.
+    """Constants of the features of one platform and traffic.
 
     Attributes
     ----------
@@ -36,19 +36,19 @@ class FeaturePlan(NamedTuple):
     ends : int64 [n_tiles]
         Traffic that starts or ends at each PE, in the same units.
     share : float64 [n_tiles]
-        The same as a share of all traffic.
+        `ends` as a share of all traffic.
     everything : int
-        All traffic.
+        All traffic, in the same units.
     grid : int64 [3]
     length : int64 [n_planar_candidates]
         Length of each planar candidate, rounded up.
     longest : int
     first_of_type : int64 [n_types + 1]
-        First PE of each type; those of a type have consecutive ids.
+        First PE of each type; PEs of a type have consecutive ids.
     pair_class : int64 [n_types, n_types]
-        Column of two types that talk to each other, -1 where they do not.
+        Column of two types with traffic between them, -1 for others.
     pair_volume : int64 [n_pair_classes]
-        The traffic of each such pair of types.
+        Traffic between each such pair of types.
     n_features : int
     """
 
@@ -122,27 +122,27 @@ def whole_units(between: Floats, most: int) -> Ints:
 
 
 class Counts(NamedTuple):
-    """What is counted of one design and carried over to the next.
+    """Counts of one design, updated for the next one.
 
     Attributes
     ----------
     pe : int64 [n_tiles]
         PE on each tile, -1 at first.
     place : int64 [3, n_tiles]
-        Where each PE is; at first all are at the origin.
+        Position of each PE; at first all are at the origin.
     kinds : int64 [n_levels, n_types]
         PEs of each type in each layer.
     distance : int64 [n_pair_classes]
-        Traffic of each pair of types times the grid distance it has to go.
-    over : int64 [3, widest]
-        Traffic over each cut of the chip.
+        Traffic of each pair of types times its grid distance.
+    cut_traffic : int64 [3, widest]
+        Traffic across each cut of the chip.
     links : int64 [n_chosen]
         As in the row; -1 at first.
     degree : int64 [n_tiles]
     layers, lengths : int64 [n_levels], [longest + 1]
         Planar links in each layer, and of each length.
-    crossing : int64 [3, widest]
-        Links over each cut of the chip.
+    cut_links : int64 [3, widest]
+        Links across each cut of the chip.
     heat : float64 [n_levels, n_stacks]
         Scratch: watts.
     load : float64 [n_tiles]
@@ -153,12 +153,12 @@ class Counts(NamedTuple):
     place: Ints
     kinds: Ints
     distance: Ints
-    over: Ints
+    cut_traffic: Ints
     links: Ints
     degree: Ints
     layers: Ints
     lengths: Ints
-    crossing: Ints
+    cut_links: Ints
     heat: Floats
     load: Floats
 
@@ -190,21 +190,21 @@ def new_counts(tables: Tables, plan: FeaturePlan) -> Counts:
         a, b = tables.link_a[c], tables.link_b[c]
         counts.degree[a] += 1
         counts.degree[b] += 1
-        # They are vertical, and a is below b.
+        # These links are vertical, and a is below b.
         for cut in range(tables.place[a, 2], tables.place[b, 2]):
-            counts.crossing[2, cut] += 1
+            counts.cut_links[2, cut] += 1
     return counts
 
 
 @compiled
 def count_links(links: Ints, tables: Tables, plan: FeaturePlan, counts: Counts) -> None:
-    """Make the counts those of other links.
+    """Update the counts to other links.
 
-    Both lists are walked as if they were ascending. Where they are not, links are taken away and
-    put back, and the counts are right all the same.
+    Both lists are walked as if they were ascending. If they are not, some links are removed and
+    added again, which leaves the counts right.
     """
     link_a, link_b, place, length = tables.link_a, tables.link_b, tables.place, plan.length
-    before, degree, crossing = counts.links, counts.degree, counts.crossing
+    before, degree, cut_links = counts.links, counts.degree, counts.cut_links
     layers, lengths = counts.layers, counts.lengths
     i, j = 0, 0
     while i < links.size or j < links.size:
@@ -229,24 +229,24 @@ def count_links(links: Ints, tables: Tables, plan: FeaturePlan, counts: Counts) 
         for axis in range(3):
             from_, to = place[a, axis], place[b, axis]
             for cut in range(min(from_, to), max(from_, to)):
-                crossing[axis, cut] += by
+                cut_links[axis, cut] += by
     for k in range(links.size):
         before[k] = links[k]
 
 
 @compiled
 def count_pes(row: Ints, tables: Tables, plan: FeaturePlan, counts: Counts) -> bool:
-    """Make the counts those of the placement in a row; say whether anything moved.
+    """Update the counts to the placement in a row; return whether any PE moved.
 
-    Each cut that a PE comes over lies between it and others as it did not before, or no longer.
+    Each cut that a PE crosses now separates it from PEs on one side instead of the other.
     """
     volume, pair_class, first_of_type = plan.volume, plan.pair_class, plan.first_of_type
     pe, place, kinds = counts.pe, counts.place, counts.kinds
-    distance, over = counts.distance, counts.over
+    distance, cut_traffic = counts.distance, counts.cut_traffic
     to, pe_type = tables.place, tables.pe_type
     n_types = first_of_type.size - 1
     moved = False
-    # Loops over unsigned indices compile to vector instructions, those over signed ones do not.
+    # Loops over unsigned indices compile to vector instructions, loops over signed ones do not.
     for t in range(pe.size):
         p = row[t]
         if pe[t] == p:
@@ -272,14 +272,14 @@ def count_pes(row: Ints, tables: Tables, plan: FeaturePlan, counts: Counts) -> b
                     if new < old:
                         more = -more
                     distance[column] += more
-                    over[axis, cut] += more
+                    cut_traffic[axis, cut] += more
             places[p] = new
     return moved
 
 
 @compiled
 def heat_features(tables: Tables, counts: Counts, out: Floats) -> None:
-    """Fill in the heat at the far end of each stack: the peak, the spread and the deviation."""
+    """Fill in peak, spread and deviation of the heat at the far end of the stacks."""
     heat = counts.heat
     n_levels, n_stacks = heat.shape
     for t in range(counts.pe.size):
@@ -301,7 +301,7 @@ def heat_features(tables: Tables, counts: Counts, out: Floats) -> None:
 
 @compiled
 def router_features(tables: Tables, plan: FeaturePlan, counts: Counts, out: Floats) -> None:
-    """Fill in degrees by type, by traffic, their deviation, those at the cap, and port loads."""
+    """Fill in degrees by type and by traffic, their deviation, routers at the cap, port loads."""
     pe, degrees, loads, chosen = counts.pe, counts.degree, counts.load, counts.links
     volume, ends, share, pe_type = plan.volume, plan.ends, plan.share, tables.pe_type
     link_a, link_b = tables.link_a, tables.link_b
@@ -340,28 +340,28 @@ def router_features(tables: Tables, plan: FeaturePlan, counts: Counts, out: Floa
 
 
 @compiled
+def fill(row: Floats, at: int, values: Ints) -> int:
+    """Copy values into a row from a column on; return the column after them."""
+    for value in values:
+        row[at] = value
+        at += 1
+    return at
+
+
+@compiled
 def features_batch(X: Ints, tables: Tables, plan: FeaturePlan, out: Floats) -> None:
     """Fill ``out`` [n, n_features] with the features of legal rows of X."""
     n = tables.pe_type.size
     n_types = tables.type_count.size
-    n_levels = plan.grid[2]
     counts = new_counts(tables, plan)
     for i in range(X.shape[0]):
         row = out[i]
         moved = count_pes(X[i], tables, plan, counts)
         count_links(X[i, n:], tables, plan, counts)
 
-        at = 0
-        for k in range(n_levels):
-            for kind in range(n_types):
-                row[at] = counts.kinds[k, kind]
-                at += 1
-        for k in range(n_levels):
-            row[at] = counts.layers[k]
-            at += 1
-        for k in range(plan.longest):
-            row[at] = counts.lengths[k + 1]
-            at += 1
+        at = fill(row, 0, counts.kinds.ravel())
+        at = fill(row, at, counts.layers)
+        at = fill(row, at, counts.lengths[1:])
         for c in range(plan.pair_volume.size):
             row[at] = counts.distance[c] / plan.pair_volume[c]
             at += 1
@@ -370,8 +370,8 @@ def features_batch(X: Ints, tables: Tables, plan: FeaturePlan, out: Floats) -> N
         at += n_types + 6
         for axis in range(3):
             for cut in range(plan.grid[axis] - 1):
-                wires = max(counts.crossing[axis, cut], 1)
-                row[at] = counts.over[axis, cut] / wires / plan.everything
+                wires = max(counts.cut_links[axis, cut], 1)
+                row[at] = counts.cut_traffic[axis, cut] / wires / plan.everything
                 at += 1
         if moved:
             heat_features(tables, counts, row[at:])

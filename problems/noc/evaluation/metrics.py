@@ -1,6 +1,6 @@
-"""What a chip architect asks of a design beyond the five objectives of the paper.
+"""Metrics of chip architects beyond the five objectives of the paper.
 
-All follow from the row of X and from the loads of its links, direction by direction.
+They follow from the row of X and from the loads of its links in each direction.
 
 ============== =========================== ======================================================
 metric         unit                        formula
@@ -20,14 +20,13 @@ lambda = load / packet_flits, service S = packet_flits / capacity on average wit
 variation cv of the packet length. The mean wait is that of Pollaczek and Khinchine,
 W = lambda E[S^2] / (2 (1 - rho)) = rho E[S] (1 + cv^2) / (2 (1 - rho)) (Kleinrock [2]_, section
 5.6; Dally and Towles [3]_, chapter 23, use it for networks with cv = 0). Queues count as
-independent of each other, and blocking backwards through full buffers is left out, so that it is a
-light- to medium-load model. Injection and ejection of each PE are queues too. Beyond a utilization
-of 0.95 the wait goes on along its tangent, so that a saturated design is finite, and worse the more
-it is saturated.
+independent, and blocking by full buffers is omitted, so the model is for light to medium load.
+Injection and ejection of each PE are queues too. Beyond a utilization of 0.95 the wait follows its
+tangent, so that it stays finite for a saturated design and grows with the saturation.
 
 **Router area.** A crossbar of P ports of W wires is a square of side P W times the wire pitch, and
 each port has ``buffer_flits`` flits of buffer (Balfour and Dally [4]_). The PE has a port too. The
-areas of a bit and of a wire are platform settings of ours.
+platform sets the areas of a bit and of a wire; their defaults are our choice.
 
 References
 ----------
@@ -76,17 +75,17 @@ UNITS = {
     "wire_length": "tile pitches",
     "router_area": "mm2",
 }
-"""All that can be an objective or a constraint, with its unit."""
+"""Every possible objective or constraint, with its unit."""
 
 EXTRA = ("packet_latency", "peak_load", "temperature", "edp", "wire_length", "router_area")
-"""Those that this module computes; the kernel computes the others."""
+"""Metrics that this module computes; the kernel computes the others."""
 
 NEEDS_LOADS = frozenset({"packet_latency", "peak_load", "edp"})
 
 PER_APPLICATION = frozenset(
     {"mean", "deviation", "latency", "energy", "packet_latency", "peak_load", "edp"}
 )
-"""Those that depend on the traffic."""
+"""Metrics that depend on the traffic."""
 
 LAST_EXACT = 0.95
 """Utilization above which the waiting time follows its tangent."""
@@ -105,9 +104,9 @@ def waiting_time(load: Floats, platform: Platform) -> Floats:
 
 
 def end_waits(traffic: Floats, platform: Platform) -> float:
-    """Return the mean wait of a packet at injection and ejection, in cycles: no design changes it.
+    """Return the mean wait of a packet at injection and ejection, in cycles.
 
-    ``traffic`` [n_tiles, n_tiles] holds flits/cycle.
+    It depends on the traffic [n_tiles, n_tiles] in flits/cycle, not on the design.
     """
     sent, received = sent_and_received(traffic)
     ends = np.concatenate((sent, received))
@@ -115,7 +114,7 @@ def end_waits(traffic: Floats, platform: Platform) -> float:
 
 
 def sent_and_received(traffic: Floats) -> tuple[Floats, Floats]:
-    """Return what each PE sends into the network and gets from it, two float [n_tiles]."""
+    """Return the traffic of each PE into the network and out of it, two float [n_tiles]."""
     inside = np.diag(traffic)
     return traffic.sum(axis=1) - inside, traffic.sum(axis=0) - inside
 
@@ -125,17 +124,10 @@ def extra_metric(
 ) -> Floats:
     """Return a metric of ``EXTRA`` for legal rows, [n, n_apps].
 
-    Parameters
-    ----------
-    name : str
-    platform : Platform
-    rows : int array [n, n_var]
-        Canonical, so that sums do not depend on the order in which a row names its links.
-    loads : float array [n, n_apps, n_links, 2]
-        Where the metric is one of ``NEEDS_LOADS``.
-    energy : float array [n, n_apps]
-        The energy objective.
-    traffic : float array [n_apps, n_tiles, n_tiles]
+    The rows must be canonical, so that sums do not depend on the order of their links. The
+    ``loads`` [n, n_apps, n_links, 2] are used only by the metrics of ``NEEDS_LOADS``. The
+    ``energy`` [n, n_apps] is the objective of that name, and ``traffic`` is [n_apps, n_tiles,
+    n_tiles].
     """
     n_apps = len(traffic)
     if name == "peak_load":
@@ -157,17 +149,9 @@ def extra_metric(
 
 
 def temperature_rises(platform: Platform, placement: Ints) -> Floats:
-    """Return the rise over ambient of every tile, in K.
+    """Return the rise over ambient of every tile for placements [n, n_tiles], in K.
 
-    Parameters
-    ----------
-    platform : Platform
-    placement : int array [n, n_tiles]
-
-    Returns
-    -------
-    float array [n, n_layers, n_stacks]
-        Layer 0 is the one next to the heat sink.
+    The result is [n, n_layers, n_stacks], with layer 0 next to the heat sink.
     """
     x, y, z = platform.grid
     power = platform.power[placement].reshape(-1, z, x * y)
@@ -179,7 +163,7 @@ def temperature_rises(platform: Platform, placement: Ints) -> Floats:
 
 
 def router_area(platform: Platform, degree: Ints) -> Floats:
-    """Return the area in mm2 of routers with that many links and a port for the PE, same shape."""
+    """Return the area in mm2 of routers with ``degree`` links and a port for the PE, same shape."""
     ports = degree + 1.0
     side = ports * platform.flit_width * platform.wire_pitch
     buffers = ports * platform.buffer_flits * platform.flit_width * platform.bit_area

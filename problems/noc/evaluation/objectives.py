@@ -1,6 +1,6 @@
-"""The five objectives of a batch of designs, after the paper or after its released code.
+"""The five objectives of a design, by the paper or by its released code.
 
-Both models route alike; they differ in what they make of the loads.
+Both models route alike; their formulas differ.
 
 ================ ================================== ===========================================
 objective        ``"published"``                    ``"released"``
@@ -17,23 +17,24 @@ thermal          peak temperature rise of the       sum over stacks of the integ
                  spread within a layer
 ================ ================================== ===========================================
 
-Further objectives, by name, are those of ``problems.noc.evaluation.metrics``.
+``problems.noc.evaluation.metrics`` has further objectives.
 
 The load of a link is the traffic that crosses it in both directions; the ports of a router are its
-links. A CPU-LLC pair has two flows, requests and replies: the paper sums over pairs without a word
-on direction, and here both count, as both keep the core waiting and replies carry most of the
-traffic in the measured applications. The numbers in brackets are the references of
+links. A CPU-LLC pair has two flows, requests and replies. The paper sums over pairs and does not
+mention the direction. Here both flows count, since the core waits for both, and replies carry most
+of the traffic in the measured applications. The numbers in brackets are the references of
 ``problems.noc.chip.platform``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from problems._arrays import Floats, Ints
+from problems._checks import require, setting_error
 from problems.noc.evaluation.metrics import UNITS
 
 if TYPE_CHECKING:
@@ -49,46 +50,30 @@ OBJECTIVES = ("mean", "deviation", "latency", "energy", "thermal")
 
 def check_objectives(objectives: int | Sequence[str]) -> tuple[str, ...]:
     """Return the names of objectives given as 3, 4 or 5 or by name; ValueError for any other."""
-    wanted: Any = objectives
-    if isinstance(wanted, (int, np.integer)) and wanted in (3, 4, 5):
-        return OBJECTIVES[: int(wanted)]
-    ok = isinstance(wanted, (list, tuple)) and 0 < len(wanted) == len(set(map(str, wanted)))
-    if not ok or any(name not in tuple(UNITS) for name in wanted):
-        raise ValueError(
-            "The 'objectives' parameter of NoC3D must be 3, 4, 5 or a sequence of different names "
-            f"from {tuple(UNITS)}. Got {objectives!r} instead."
-        )
-    return tuple(wanted)
+    if isinstance(objectives, int | np.integer) and objectives in (3, 4, 5):
+        return OBJECTIVES[: int(objectives)]
+    expected = f"3, 4, 5 or a sequence of different names from {tuple(UNITS)}"
+    if not isinstance(objectives, list | tuple):
+        raise setting_error("NoC3D", "objectives", expected, objectives)
+    known = all(name in tuple(UNITS) for name in objectives)
+    holds = known and 0 < len(objectives) == len(set(objectives))
+    require("NoC3D", "objectives", objectives, holds, expected)
+    return tuple(objectives)
 
 
 def latency_flows(traffic: Floats, platform: Platform, model: str) -> tuple[Ints, Ints, Floats]:
-    """Return the flows that count for latency, and the weight of the path delay of each.
+    """Return the flows that count for latency: source [n], target [n], and weight [n_apps, n].
 
-    Parameters
-    ----------
-    traffic : float array [n_apps, n_tiles, n_tiles]
-    platform : Platform
-    model : str
-
-    Returns
-    -------
-    tuple
-        Source [n], target [n], weight [n_apps, n].
-
-    Raises
-    ------
-    ValueError
-        The platform has no cores or no caches between which to measure.
+    The weight multiplies the delay of the path. ``traffic`` is [n_apps, n_tiles, n_tiles]. A
+    ValueError tells that the platform has no cores or no caches.
     """
     n = platform.n_tiles
     cores = platform.pes_of(platform.core_type)
     caches = platform.pes_of(platform.cache_type)
-    if not (cores and caches):
-        raise ValueError(
-            f"The 'latency' objective of NoC3D must have PEs of types {platform.core_type!r} and "
-            f"{platform.cache_type!r} on the platform. "
-            f"Got {[kind.name for kind in platform.pe_types]} instead."
-        )
+    types = (platform.core_type, platform.cache_type)
+    expected = f"one with the types {types[0]!r} and {types[1]!r}, which 'latency' needs"
+    present = [kind.name for kind in platform.pe_types]
+    require("NoC3D", "platform", present, cores and caches, expected)
     is_core = np.isin(np.arange(n), cores)
     is_cache = np.isin(np.arange(n), caches)
     if model == "released":
@@ -99,6 +84,6 @@ def latency_flows(traffic: Floats, platform: Platform, model: str) -> tuple[Ints
         counts = np.outer(is_core, is_cache) | np.outer(is_cache, is_core)
         share = 1.0 / (len(cores) * len(caches))
     flows = np.argwhere(counts & (traffic > 0).any(axis=0) & ~np.eye(n, dtype=bool))
-    # Own arrays, not strided views: those would be another type to compile for.
+    # Contiguous copies: numba would compile again for strided views.
     source, target = flows[:, 0].copy(), flows[:, 1].copy()
     return source, target, np.ascontiguousarray(traffic[:, source, target]) * share

@@ -11,26 +11,25 @@ import numpy as np
 
 from problems import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP
 
-from . import names
 from .running import looked_at
 
 INSTANCES: dict[str, Any] = {
     "qap": {
         "uniform": partial(MultiObjectiveQAP.random, n_facilities=8, seed=1),
         "correlated": partial(
-            MultiObjectiveQAP.random, n_facilities=7, n_objectives=3, correlation=0.4, seed=2
+            MultiObjectiveQAP.random, n_facilities=7, n_obj=3, correlation=0.4, seed=2
         ),
         "real-like": partial(MultiObjectiveQAP.random, n_facilities=8, kind="real-like", seed=3),
     },
     "knapsack": {
-        "two": partial(names.random_knapsack, n_items=40, seed=1),
+        "two": partial(MultiObjectiveKnapsack.random, n_items=40, seed=1),
         "three": partial(
-            names.random_knapsack, n_items=15, n_objectives=3, correlation=-0.3, seed=2
+            MultiObjectiveKnapsack.random, n_items=15, n_obj=3, correlation=-0.3, seed=2
         ),
     },
     "mnk": {
         "two": partial(MNKLandscape.random, n=14, k=3, seed=1),
-        "three": partial(MNKLandscape.random, n=12, k=5, n_objectives=3, rho=0.5, seed=2),
+        "three": partial(MNKLandscape.random, n=12, k=5, n_obj=3, rho=0.5, seed=2),
     },
 }
 CLASSES = {"qap": MultiObjectiveQAP, "knapsack": MultiObjectiveKnapsack, "mnk": MNKLandscape}
@@ -65,7 +64,7 @@ def written_and_read(problem: Any, kind: str) -> Any:
 
 def knapsack_repair() -> dict[str, Any]:
     """Return packings that are too heavy, repaired; and items by value for weight."""
-    problem = names.random_knapsack(n_items=50, seed=4)
+    problem = MultiObjectiveKnapsack.random(n_items=50, seed=4)
     X = np.random.default_rng(5).random((10, 50)) < 0.7
     orders = problem.greedy_orders(np.random.default_rng(6).dirichlet([1, 1], size=8))
     return {

@@ -14,6 +14,7 @@ from moela import ExperimentResults, Front, compare, run_experiment
 from moela.rivals import MOOS
 from problems import MNKLandscape
 
+from ..tables import rank_sums
 from .encoding import numbers_of
 from .names import MOELA, indicators
 
@@ -57,7 +58,7 @@ def runs() -> dict[str, Any]:
         "arrays": [[r.F, r.CV, r.G, r.front_F, r.front_X] for r in results.runs],
         "hypervolume": numbers_of(results.hypervolume([40, 80], pooled)),
         "evaluations to": numbers_of(results.evaluations_to(targets, pooled)),
-        "compare": numbers_of(results.compare("MOELA", None, pooled)),
+        "compare": numbers_of(rank_sums(results, "MOELA", pooled)),
         "table": numbers_of(results.table(pooled), without=TIMES),
     }
 

@@ -8,6 +8,8 @@ import numpy as np
 
 from moe_costmodel import GateRule, RoutingTrace, measured_loss
 
+from . import names
+
 RULES = (GateRule("top-p", 0.6), GateRule("skip", 0.5), GateRule("top-k", 2))
 
 
@@ -61,8 +63,8 @@ def gating() -> dict[str, Any]:
     x, _, _, _ = layer(torch.float32, gated=False)
     gate = torch.randn(8, 16, generator=torch.Generator().manual_seed(4))
     routed = [
-        route(x, gate, 4, normalise=normal, rule=rule)
-        for normal in (True, False)
+        route(x, gate, 4, rule=rule, **names.normalized(wanted))
+        for wanted in (True, False)
         for rule in (None, *RULES)
     ]
     return parts | {"routes": [[plain(t) for t in pair] for pair in routed]}

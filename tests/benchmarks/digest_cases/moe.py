@@ -46,10 +46,14 @@ def gating() -> dict[str, Any]:
     }
 
 
-def measured_gating() -> dict[str, Any]:
-    problem = GatingThresholds.example(measured=True, n_excerpts=1)
-    X = drawn(problem, 5).get("X")
-    return {"evaluation": values(problem, X), "reference": problem.ref_point}
+def measured_quality() -> dict[str, Any]:
+    """Return objectives of which one is the measured loss of the packaged model."""
+    parts: dict[str, Any] = {}
+    for name, family in (("gating", GatingThresholds), ("deployment", MoEDeployment)):
+        problem = family.example(measured=True, n_excerpts=1)
+        X = drawn(problem, 5).get("X")
+        parts[name] = [values(problem, X), problem.ref_point]
+    return parts
 
 
 def buffering() -> dict[str, Any]:
@@ -132,7 +136,7 @@ def other_deployments() -> dict[str, Any]:
 
 CASES = {
     "moe gating": gating,
-    "moe gating measured": measured_gating,
+    "moe measured quality": measured_quality,
     "moe buffering": buffering,
     "moe placement": placement,
     "moe deployment": deployment,

@@ -7,56 +7,63 @@ from __future__ import annotations
 
 from typing import Any
 
-from moela import MOELA, indicators
-from problems.moe import example as moe_example
+from moe_costmodel.example import measured as moe_example
+from moela import MOELA, Models
+from moela.quality import indicators
 
 __all__ = ["MOELA", "indicators", "moe_example"]
 
 # ----------------------------------------------------------------------------- settings of MOELA
 
-MODELS_OFF: dict[str, Any] = {"start_model": None, "move_model": None, "surrogate_size": 0}
+MODELS_OFF: dict[str, Any] = {"models": None}
 """No learned model at all."""
 
-NO_LANDSCAPE: dict[str, Any] = {"landscape": False}
+NO_HAMMING_MODEL: dict[str, Any] = {"models": Models(hamming=False)}
 """Moves are ranked by the move model alone."""
 
-NO_SURROGATE: dict[str, Any] = {"surrogate_size": 0}
+NO_SURROGATE: dict[str, Any] = {"models": Models(surrogate_size=0)}
 """Evolution chooses its children without a model of the objectives."""
+
+tuned = MOELA._tuned
+"""Make MOELA with settings that are not parameters."""
+
+NO_PERTURBATION: dict[str, Any] = {"perturbation": False}
+"""Local searches begin from archived designs only. A setting."""
 
 
 def neighborhood(n: int) -> dict[str, Any]:
     """Return the size of a neighborhood of sub-problems."""
-    return {"n_neighbours": n}
+    return {"n_neighbors": n}
 
 
 def near_mating(share: float) -> dict[str, Any]:
-    """Return how likely parents come from a neighborhood."""
-    return {"prob_neighbour_mating": share}
+    """Return how likely parents come from a neighborhood; for MOELA, a setting."""
+    return {"prob_neighbor_mating": share}
 
 
 def scalarization(by: str) -> dict[str, Any]:
-    """Return by which scalar children replace members."""
-    return {"scalarisation": by}
+    """Return by which scalar children replace members; for MOELA, a setting."""
+    return {"scalarization": by}
 
 
-def reference(point: Any) -> dict[str, Any]:
+def ref_point(point: Any) -> dict[str, Any]:
     """Return the point to beat."""
-    return {"reference": point}
+    return {"ref_point": point}
 
 
 def tried_neighbors(n: int) -> dict[str, Any]:
     """Return how many neighbors a rival's search tries in a step."""
-    return {"n_neighbours": n}
+    return {"n_neighbors": n}
 
 
 def explored_neighbors(n: int) -> dict[str, Any]:
     """Return how many neighbors MOMAD looks at around an archived design."""
-    return {"n_explore_neighbours": n}
+    return {"n_explore_neighbors": n}
 
 
-def n_regions(algorithm: MOELA) -> int:
-    """Return how often a run has set out: at its beginning, at restarts, and at returns."""
-    return algorithm.n_regions
+def n_phases(algorithm: MOELA) -> int:
+    """Return the number of search phases: the first, restarts, and returns."""
+    return algorithm.n_phases
 
 
 # ------------------------------------------------------------------------ settings of the problems
@@ -64,7 +71,7 @@ def n_regions(algorithm: MOELA) -> int:
 
 def devices(n: int, nodes: int | None = None) -> dict[str, Any]:
     """Return how many devices, on how many nodes, a problem of the MoE family has."""
-    return {"devices": n} if nodes is None else {"devices": n, "nodes": nodes}
+    return {"n_devices": n} if nodes is None else {"n_devices": n, "n_nodes": nodes}
 
 
 def replicas(n: int) -> dict[str, Any]:
@@ -74,7 +81,12 @@ def replicas(n: int) -> dict[str, Any]:
 
 def moe_aggregate(by: str) -> dict[str, Any]:
     """Return how several windows of traffic become one, in the MoE family."""
-    return {"over": by}
+    return {"aggregate": by}
+
+
+def normalized(wanted: bool) -> dict[str, Any]:
+    """Return whether a token's weights are scaled to sum up to 1."""
+    return {"normalize": wanted}
 
 
 def batch(n: int) -> dict[str, Any]:
@@ -87,16 +99,9 @@ def batch(n: int) -> dict[str, Any]:
 
 def neighbors(problem: Any, x: Any, k: int, rng: Any) -> Any:
     """Return k neighbors of a design."""
-    return problem.neighbours(x, k, rng)
+    return problem.neighbors(x, k, rng)
 
 
 def neighbors_many(problem: Any, X: Any, k: int, rng: Any) -> Any:
     """Return k neighbors of each design."""
-    return problem.neighbours_many(X, k, rng)
-
-
-def random_knapsack(**settings: Any) -> Any:
-    """Return a seeded knapsack."""
-    from problems import MultiObjectiveKnapsack
-
-    return MultiObjectiveKnapsack.random(**settings)
+    return problem.neighbors_many(X, k, rng)

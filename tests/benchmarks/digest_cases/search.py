@@ -10,7 +10,7 @@ import numpy as np
 from pymoo.problems import get_problem
 
 from moela.rivals import MOMAD, MOOS, MOOSTAGE, BatchMOEAD
-from problems import MNKLandscape, MultiObjectiveQAP, NoC3D
+from problems import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP, NoC3D
 
 from . import names
 from .names import MOELA
@@ -29,8 +29,8 @@ PROBLEMS: dict[str, Make] = {
     "noc-5": partial(NoC3D.example, "bfs", objectives=5),
     "qap": qap,
     "qap-long": partial(MultiObjectiveQAP.random, n_facilities=20, correlation=0.5, seed=9),
-    "qap-3": partial(MultiObjectiveQAP.random, n_facilities=12, n_objectives=3, seed=4),
-    "knapsack": partial(names.random_knapsack, n_items=60, seed=2),
+    "qap-3": partial(MultiObjectiveQAP.random, n_facilities=12, n_obj=3, seed=4),
+    "knapsack": partial(MultiObjectiveKnapsack.random, n_items=60, seed=2),
     "mnk": partial(MNKLandscape.random, n=40, k=4, rho=-0.2, seed=1),
     "zdt1": partial(get_problem, "zdt1", n_var=10),
     "dtlz2": partial(get_problem, "dtlz2", n_var=7, n_obj=3),
@@ -55,7 +55,7 @@ def models_off() -> dict[str, Any]:
 
 def some_models_off() -> dict[str, Any]:
     return {
-        "no landscape": solve(qap(), MOELA(**names.NO_LANDSCAPE), 500),
+        "no landscape": solve(qap(), MOELA(**names.NO_HAMMING_MODEL), 500),
         "no surrogate": solve(PROBLEMS["dtlz2"](), MOELA(**names.NO_SURROGATE), 400),
     }
 
@@ -63,23 +63,23 @@ def some_models_off() -> dict[str, Any]:
 def settings() -> dict[str, Any]:
     """Return runs with settings far from the defaults."""
     point = PROBLEMS["qap-3"]().ref_point
-    tchebycheff = MOELA(
+    chebyshev = names.tuned(
         n_subproblems=20,
         n_searches=3,
         patience=5,
-        kicks=False,
         descend="chebyshev",
         n_candidates=30,
         shares={"evolution": 1, "search": 2, "pareto": 1},
         archive_size=30,
+        **names.NO_PERTURBATION,
         **names.neighborhood(5),
         **names.near_mating(0.5),
         **names.scalarization("weighted_sum"),
     )
     return {
-        "much else": solve(PROBLEMS["qap-3"](), tchebycheff, 500),
-        "reference": solve(PROBLEMS["qap-3"](), MOELA(**names.reference(point * 0.9)), 300),
-        "no reference": solve(PROBLEMS["noc-3"](), MOELA(**names.reference(None)), 300),
+        "much else": solve(PROBLEMS["qap-3"](), chebyshev, 500),
+        "reference": solve(PROBLEMS["qap-3"](), MOELA(**names.ref_point(point * 0.9)), 300),
+        "no reference": solve(PROBLEMS["noc-3"](), MOELA(**names.ref_point(None)), 300),
         "batches": solve(PROBLEMS["mnk"](), MOELA(batch_size=16), 400),
     }
 
@@ -91,8 +91,8 @@ def restarts(wanted: Any) -> dict[str, Any]:
     recorder = Recorder()
     algorithm.setup(problem, seed=1, evaluator=recorder.evaluator)
     algorithm.run()
-    n = names.n_regions(algorithm)
-    assert n >= 3 if wanted else n == 1, f"{n} regions: this case is no use any more"
+    n = names.n_phases(algorithm)
+    assert n >= 3 if wanted else n == 1, f"{n} phases: this case is no use any more"
     return outcome(algorithm) | {"regions": n, "evaluated": recorder.batches}
 
 

@@ -72,7 +72,7 @@ def test_the_command_prints_and_writes(trace, tmp_path, capsys):
     assert main([*words, "--repeats", "1", "--clock", "cpu", "--out", str(out)]) == 0
     printed = capsys.readouterr().out
     assert "median error" in printed
-    assert "the plan itself says" in printed
+    assert "the plan itself predicts" in printed
     (row,) = json.loads(out.read_text())
     assert len(row["measured_s"]) == len(row["predicted_s"]) == 4
     assert row["misses"] > 0

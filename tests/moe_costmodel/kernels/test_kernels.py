@@ -4,7 +4,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from moe_costmodel.buffering.replay import expert_streams  # noqa: E402
-from moe_costmodel.gating.rules import RULES, GateRule, keep_mask  # noqa: E402
+from moe_costmodel.gating.rules import GateRule  # noqa: E402
 from moe_costmodel.kernels import (  # noqa: E402
     BufferedExperts,
     Experts,
@@ -39,6 +39,7 @@ KERNELS = {
         x, ids, w
     ),
 }
+# Largest errors of all kernels, relative to the largest output: 3e-7, 5e-16 and 9e-3.
 ACCURACY = {torch.float32: 1e-5, torch.float64: 1e-12, torch.bfloat16: 3e-2}
 
 
@@ -138,6 +139,7 @@ def test_static_gating_holds_far_more_memory():
     mask = 64 * 8 * 64 * 4
     slots = 8 * 64 * (16 + 24) * 4
     assert static > mask + slots
+    # Measured: 29 792 and 464 512 bytes.
     assert dynamic < static / 4
     assert dynamic >= 2 * 64 * (16 + 24) * 4
 
@@ -217,28 +219,13 @@ def test_bad_parameters_are_named(call, parameter):
         call(*layer())
 
 
-@pytest.mark.parametrize("kind", RULES)
-@pytest.mark.parametrize("k_min", [1, 2])
-def test_rules_agree_in_numpy_and_torch(kind, k_min, rng):
-    weights = rng.dirichlet(np.ones(6), size=200).astype(np.float32)
-    weights[:3] = 0.125  # ties
-    for value in (1, 3) if kind == "top-k" else (0.3, 0.7, 1.0):
-        rule = GateRule(kind, value, k_min)
-        kept = keep_mask(weights, rule)
-        applied = apply_rule(torch.from_numpy(weights), rule).numpy()
-        # Sums in another order may fall on the other side of a threshold.
-        assert ((applied > 0) == kept).mean() > (0.998 if kind == "top-p" else 0.9999)
-        assert (kept.sum(axis=1) >= k_min).all()
-        assert applied.sum(axis=1) == pytest.approx(weights.sum(axis=1), rel=1e-5)
-
-
-def test_rules_by_hand():
-    weights = np.array([[0.1, 0.5, 0.3, 0.1]])
-    assert keep_mask(weights, GateRule("skip", 0.6)).tolist() == [[False, True, True, False]]
-    assert keep_mask(weights, GateRule("skip", 0.9, 2)).tolist() == [[False, True, True, False]]
-    assert keep_mask(weights, GateRule("top-p", 0.6)).tolist() == [[False, True, True, False]]
-    assert keep_mask(weights, GateRule("top-k", 3)).tolist() == [[True, True, True, False]]
-    assert keep_mask(weights, GateRule.keep_all()).all()
-    for bad in (("skip", 1.5), ("top-p", 0.0), ("top-k", 0), ("top-k", 1.5), ("top-q", 1)):
-        with pytest.raises(ValueError, match=r"'(value|kind)'"):
-            GateRule(*bad)
+def test_a_reset_buffer_is_empty():
+    x, ids, weights, experts = layer()
+    buffered = BufferedExperts(experts, 3)
+    first = buffered(x, ids, weights)
+    misses = buffered.statistics.misses
+    assert misses > 0
+    buffered.reset()
+    assert buffered.statistics.steps == 0
+    assert torch.equal(buffered(x, ids, weights), first)
+    assert buffered.statistics.misses == misses

@@ -104,6 +104,7 @@ def test_the_optimum_is_that_of_enumeration(rng):
     )
     found = optimal_placement(loads, 2)
     assert found.value == pytest.approx(best)
+    # HiGHS stops at a relative gap of 1e-4.
     assert found.bound == pytest.approx(best, rel=1e-3)
     assert found.gap < 1e-3
     assert avg_max_load(found.placement, loads[:, None])[0] == pytest.approx(best)
@@ -154,6 +155,7 @@ def test_gains_on_the_second_half(halves, domain, n_devices):
         ),
     }
     score = {name: avg_max_load(p, second).mean() for name, p in value.items()}
+    # Largest ratios of the four cases: 0.986, 0.940 and 0.945.
     assert score["swaps"] < 0.99 * score["anti"]
     assert score["anti"] < 0.95 * score["greedy"]
     assert score["greedy"] < 0.95 * score["contiguous"]
@@ -169,6 +171,7 @@ def test_drift_dominates_on_deepseek_v3(shared_data):
     decode, prefill = read("decode_in2000out100"), read("prefill_in1024")
     same = balancedness(replicate_and_pack(decode, 32, n_replicas=32), decode).mean()
     other = balancedness(replicate_and_pack(prefill, 32, n_replicas=32), decode).mean()
+    # Measured: 0.993 and 0.792.
     assert same > 0.98
     assert 0.75 < other < 0.85
 

@@ -8,9 +8,8 @@ transformers = pytest.importorskip("transformers")
 from moe_costmodel.buffering.replay import expert_streams, replay  # noqa: E402
 from moe_costmodel.example import load_model  # noqa: E402
 from moe_costmodel.gating.quality import keep_choices  # noqa: E402
-from moe_costmodel.gating.rules import GateRule  # noqa: E402
+from moe_costmodel.gating.rules import GateRule, apply_rule  # noqa: E402
 from moe_costmodel.kernels.experts import Experts  # noqa: E402
-from moe_costmodel.kernels.thresholds import apply_rule  # noqa: E402
 from moe_costmodel.placement.placement import Placement  # noqa: E402
 from moe_costmodel.plans.apply import PlannedLayer  # noqa: E402
 from moe_costmodel.plans.plan import Plan  # noqa: E402

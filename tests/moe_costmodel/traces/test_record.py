@@ -34,6 +34,7 @@ def test_decoder_families(name):
         handle.remove()
         _, weights, chosen = router(seen[0].reshape(-1, 16))
     assert np.array_equal(trace.topk_ids[:14, -1], chosen.numpy())
+    # Weights of float32 below 1: a few units in the last place.
     assert np.allclose(trace.topk_weights[:14, -1], weights.numpy(), atol=1e-6)
 
 
@@ -109,6 +110,7 @@ def test_encoder_decoder_families(make, k):
     ranked = logits.reshape(-1, 6).argsort(dim=-1, descending=True)[:, :k]
     assert np.array_equal(encoder.topk_ids[:, 0], ranked.numpy())
     if family.name == "NLLB-MoE":
+        # The two weights are normalized in float32.
         assert np.allclose(encoder.topk_weights[:, 0].sum(axis=1), 1.0, atol=1e-5)
         assert np.array_equal(mask.argmax(dim=-1).numpy(), encoder.topk_ids[:, 0, 0])
     else:  # a capacity of 2 a sequence drops some of 7 tokens to 6 experts

@@ -13,7 +13,7 @@ import moe_costmodel.example
 from moe_costmodel import Plan, RoutingTrace
 from moe_costmodel.example.measured import example_hardware
 from moela.cli import main
-from moela.commands.run.moe import knee_of
+from moela.commands.run.moe import best_row
 from moela.commands.run.moe_inputs import hold_out
 
 KERNELS = str(Path(moe_costmodel.example.__file__).parent / "data" / "example_kernels.json")
@@ -42,10 +42,10 @@ def test_front_record_and_plan_agree(plan):
     assert len(lines) == record["front_size"]
     assert record["n_eval"] == 200
     assert record["quality_loss"] == "gate mass lost"
-    knee = lines[record["knee"]["row"]]
+    best = lines[record["best"]["row"]]
     found = Plan.load(plan / "plan.json")
-    assert found.objectives["step_p99_s"].value == pytest.approx(float(knee[1]))
-    assert found.batch_size == int(knee[header.index("batch")])
+    assert found.objectives["step_p99_s"].value == pytest.approx(float(best[1]))
+    assert found.batch_size == int(best[header.index("batch")])
     assert found.objectives["step_p99_s"].value <= 0.04
 
 
@@ -121,7 +121,7 @@ def test_what_is_held_out_is_the_end_of_the_last_trace():
     assert hold_out(traces, 0.0) == (traces, None)
 
 
-def test_the_knee_counts_room_to_the_limits():
+def test_the_largest_box_counts_room_to_the_limits():
     F = np.array([[1.0, 100.0, 0.0], [10.0, 30.0, 0.2], [100.0, 1.0, 0.4]])
-    assert knee_of(F) == 1
-    assert knee_of(F, np.array([np.nan, 1e6, np.nan])) == 0
+    assert best_row(F) == 1
+    assert best_row(F, np.array([np.nan, 1e6, np.nan])) == 0

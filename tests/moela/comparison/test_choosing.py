@@ -110,6 +110,7 @@ def test_approximate_contributions_are_near_the_exact_ones(n_obj, n):
     F = front(n, n_obj).F * 10.0 ** np.arange(n_obj)
     point = 2.1 * 10.0 ** np.arange(n_obj)
     exact, near = (contributions(F, point, exact=how) for how in (True, False))
+    # The documented 0.03 to 0.06 in up to 10 objectives; at most 0.018 on these fronts.
     assert np.median(np.abs(near / exact - 1.0)) < 0.05
     assert near.sum() == pytest.approx(exact.sum(), rel=0.05)
     assert near.argmax() == exact.argmax()

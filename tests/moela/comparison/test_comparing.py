@@ -66,17 +66,17 @@ def test_reference_point_rules():
     # A point that nothing is better than is of no use, and another one serves; said so.
     useless = compare([cases.recorded(A, ref_point=[0.0, 0.0])])
     assert useless.scales["P"].ref_point.tolist() == pytest.approx([4.4, 4.4])
-    assert "own reference point" in useless.remarks[0]
+    assert "own reference point" in useless.caveats[0]
     different = compare(
         {"A": cases.recorded(A, ref_point=[5, 5]), "B": cases.recorded(B, ref_point=[6, 6])}
     )
-    assert "different reference points" in " ".join(different.remarks)
+    assert "different reference points" in " ".join(different.caveats)
 
 
 def test_given_reference_point_that_nothing_reaches_gives_zeros():
     comparison = compare({"A": A}, [-1.0, -1.0])
     assert comparison.values("problem", "A").tolist() == [0.0]
-    assert "all hypervolumes are 0" in " ".join(comparison.remarks)
+    assert "all hypervolumes are 0" in " ".join(comparison.caveats)
 
 
 def test_reference_front_is_pooled():
@@ -90,11 +90,11 @@ def test_dominated_infeasible_repeated_and_failed_points_go_first():
     G = [0, 0, 0, 0, 0, 1.0, 0, 0]
     run = cases.recorded(F, G=G)
     clean, plain = compare(run), compare({"A": A})
-    assert clean.outcomes[0].F.tolist() == A
+    assert clean.runs[0].F.tolist() == A
     assert clean.table().rows[0]["hypervolume"] == plain.table().rows[0]["hypervolume"]
     points = compare({"A": [[3.0, 3.0], *A, A[1], [np.nan, 0.0]]})
-    assert points.outcomes[0].left_out == {"not finite": 1, "dominated": 1, "repeated": 1}
-    assert "1 point not finite was left out" in " ".join(points.remarks)
+    assert points.runs[0].left_out == {"not finite": 1, "dominated": 1, "repeated": 1}
+    assert "1 point not finite was left out" in " ".join(points.caveats)
 
 
 def test_same_archive_rule_or_a_remark():
@@ -106,16 +106,16 @@ def test_same_archive_rule_or_a_remark():
     kept = minimize(problem, NSGA2(10), ("n_eval", 200), seed=1, save_history=True)
     bare = minimize(problem, NSGA2(10), ("n_eval", 200), seed=1)
     comparison = compare({"kept": kept, "bare": bare})
-    assert "of everything evaluated" in " ".join(comparison.remarks)
+    assert "of everything evaluated" in " ".join(comparison.caveats)
     everything = np.concatenate([step.off.get("F") for step in kept.history])
-    assert comparison.outcomes[0].n_eval == len(everything) == 200
+    assert comparison.runs[0].n_eval == len(everything) == 200
     direct = compare({"points": everything, "bare": bare})
     np.testing.assert_allclose(
         comparison.values("ZDT1", "kept"), direct.values("ZDT1", "points"), rtol=1e-12
     )
-    assert comparison.outcomes[0].seed == 1
+    assert comparison.runs[0].seed == 1
     thin = compare({"kept": kept, "bare": bare}, archive_size=5)
-    assert max(len(o.F) for o in thin.outcomes) <= 5
+    assert max(len(o.F) for o in thin.runs) <= 5
 
 
 # --------------------------------------------------------------------------------------- edge cases
@@ -134,7 +134,7 @@ def test_empty_front_beside_a_full_one():
     assert comparison.values("problem", "none", "igd_plus").tolist() == [np.inf, np.inf]
     assert comparison.summary("r2").where(algorithm="none").rows[0]["median"] == np.inf
     assert comparison.tests("epsilon").rows[0]["a12"] == 1.0
-    assert "2 of 2 runs of none on problem found no feasible point" in " ".join(comparison.remarks)
+    assert "2 of 2 runs of none on problem found no feasible point" in " ".join(comparison.caveats)
     assert "none" in str(comparison)
 
 
@@ -146,7 +146,7 @@ def test_all_infeasible_is_an_error_that_says_so():
     # One problem of two: the other one is compared.
     two = compare([cases.recorded(A, G=[1, 1, 1]), cases.recorded(A, problem="Q")])
     assert two.problems == ["Q"]
-    assert "No run on P has a feasible point" in " ".join(two.remarks)
+    assert "No run on P has a feasible point" in " ".join(two.caveats)
 
 
 def test_no_extent_in_an_objective():
@@ -299,127 +299,9 @@ def test_sentences_say_what_the_numbers_say():
     few = str(compare({"A": noisy(3, 0.0, rng), "B": noisy(3, 0.3, rng)}))
     assert "not distinguished from B" in few
     # Three against three, as independent samples: 2 / 20.
-    assert "can't give p below 0.1" in few
+    assert "p can't be below 0.1" in few
     single = str(compare({"A": A, "B": B}))
     assert "allows no test" in single
-
-
-# ------------------------------------------------------------------------------------------ the way
-
-
-def brute_first(run, target, scale):
-    from moela.quality.indicators import hypervolume
-
-    for n in range(1, len(run) + 1):
-        if hypervolume(run[:n], scale.ref_point) / scale.box >= target * (1 - 1e-12):
-            return float(n)
-    return float("inf")
-
-
-def test_speedup_against_brute_force():
-    rng = np.random.default_rng(7)
-    paths = {
-        name: [rng.random((150, 3)) * level for _ in range(4)]
-        for name, level in (("fast", 1.0), ("slow", 1.15))
-    }
-    runs = [
-        cases.recorded(F, algorithm=name, seed=s, seconds=30.0)
-        for name, fronts in paths.items()
-        for s, F in enumerate(fronts, 1)
-    ]
-    comparison = compare(runs)
-    scale = comparison.scales["P"]
-    finals = np.sort(comparison.values("P", "slow"))
-    target = finals[1]  # the lower median of four
-    needed = [brute_first(F, target, scale) for F in paths["fast"]]
-    own = [brute_first(F, target, scale) for F in paths["slow"]]
-    found = row(comparison.speedup(), algorithm="fast", rival="slow")
-    assert found["target"] == pytest.approx(target)
-    assert found["reached"] == np.isfinite(needed).sum() == 4
-    assert found["evaluations"] == np.median(needed)
-    assert sum(np.isfinite(own)) == 3
-    assert found["rival_evaluations"] == np.quantile(own, 0.5, method="higher")
-    assert found["speedup"] == pytest.approx(found["rival_evaluations"] / np.median(needed))
-    # 30 seconds evenly spread over 150 evaluations.
-    assert found["seconds"] == pytest.approx(np.median(needed) * 0.2)
-
-
-def test_target_that_is_never_reached():
-    runs = [
-        cases.recorded(np.array(A) + shift, algorithm=name, seed=s)
-        for name, shift in (("good", 0.0), ("bad", 1.0))
-        for s in (1, 2, 3)
-    ]
-    found = row(compare(runs).speedup(), algorithm="bad", rival="good")
-    assert (found["reached"], found["n"]) == (0, 3)
-    assert found["evaluations"] == np.inf
-    assert np.isnan(found["speedup"])
-    assert "bad" in str(compare(runs, baseline="bad"))
-
-
-def test_infeasible_points_do_not_count_on_the_way():
-    F = [[5.0, 5.0], [0.0, 0.0], [1.0, 3.0], [3.0, 1.0]]
-    runs = [
-        cases.recorded(F, G=[0, 1, 0, 0], algorithm="A"),
-        cases.recorded(F[2:], algorithm="B"),
-    ]
-    comparison = compare(runs)
-    assert row(comparison.speedup(), algorithm="A", rival="B")["evaluations"] == 4
-    last = comparison.convergence().where(algorithm="A").rows[-1]
-    assert last["evaluations"] == 4
-    assert last["median"] == pytest.approx(comparison.values("P", "A")[0])
-
-
-def test_convergence_against_indicators():
-    from moela.quality.indicators import hypervolume
-
-    rng = np.random.default_rng(8)
-    fronts = [rng.random((300, 2)) for _ in range(3)]
-    comparison = compare([cases.recorded(F, seed=s) for s, F in enumerate(fronts)])
-    scale = comparison.scales["P"]
-    for line in comparison.convergence():
-        n = line["evaluations"]
-        values = [hypervolume(F[:n], scale.ref_point) / scale.box for F in fronts]
-        assert line["median"] == pytest.approx(np.median(values))
-        assert line["q3"] == pytest.approx(np.quantile(values, 0.75))
-
-
-@pytest.mark.parametrize("n_obj", [3, 5, 6])
-def test_way_along_directions_is_near_the_exact_one(n_obj):
-    from moela.comparison.convergence import DirectionalGrowth, ExactGrowth
-
-    rng = np.random.default_rng(12)
-    F = rng.random((400, n_obj)) * np.linspace(2.0, 1.0, 400)[:, None]
-    F[::7] = np.nan
-    comparison = compare({"A": cases.recorded(F, G=np.where(np.arange(400) % 7, 0, 1))})
-    outcome, scale = comparison.outcomes[0], comparison.scales["P"]
-    exact, along = ExactGrowth(outcome, scale), DirectionalGrowth(outcome, scale)
-    at = [1, 5, 50, 200, 399, 400]
-    np.testing.assert_allclose(along.shares(at), exact.shares(at), rtol=0.005, atol=3e-3)
-    target = 0.8 * exact.shares([400])[0]
-    assert along.evaluations_to(target) == pytest.approx(exact.evaluations_to(target), rel=0.05)
-    assert along.evaluations_to(1.1) == exact.evaluations_to(1.1) == np.inf
-    assert along.evaluations_to(0.0) == exact.evaluations_to(0.0) == 1.0
-
-
-def test_long_way_is_estimated_and_said_so():
-    rng = np.random.default_rng(13)
-    comparison = compare([cases.recorded(cases.sphere(600, 5, rng), seed=s) for s in (1, 2)])
-    assert "estimated along 4,096 directions" in " ".join(comparison.remarks)
-    last = comparison.convergence().rows[-1]
-    assert last["median"] == pytest.approx(np.median(comparison.values("P", "A")), rel=5e-3)
-
-
-def test_compared_after_the_same_number_of_evaluations():
-    rng = np.random.default_rng(9)
-    long, brief = rng.random((120, 2)), rng.random((40, 2))
-    runs = {"long": cases.recorded(long), "brief": cases.recorded(brief)}
-    assert "different numbers of evaluations" in " ".join(compare(runs).remarks)
-    common = compare(runs, at="common")
-    assert [o.n_eval for o in common.outcomes] == [40, 40]
-    direct = compare({"long": long[:40], "brief": brief})
-    np.testing.assert_allclose(common.values("P", "long"), direct.values("problem", "long"))
-    assert compare(runs, at=10).outcomes[1].n_eval == 10
 
 
 def test_ratios_of_profiles():
@@ -434,7 +316,7 @@ def test_more_than_two_thousand_points_are_thinned_and_said_so():
     comparison = compare({"A": cases.sphere(2_600, 3, rng)})
     scale = comparison.scales["problem"]
     assert len(scale.reference) == 2_000
-    assert "2000 of the" in " ".join(comparison.remarks)
+    assert "2000 of the" in " ".join(comparison.caveats)
     assert comparison.table().rows[0]["igd_plus"] == 0.0
 
 
@@ -443,11 +325,12 @@ def test_large_fronts_of_many_objectives_are_approximate_and_said_so():
     F = cases.sphere(170, 7, rng)
     comparison = compare({"A": F, "small": F[:10]})
     assert not comparison.scales["problem"].exact
-    assert "approximate" in " ".join(comparison.remarks)
+    assert "approximate" in " ".join(comparison.caveats)
     from moela.quality.indicators import hypervolume
 
     scale = comparison.scales["problem"]
     share = hypervolume(F, scale.ref_point, exact=True) / scale.box
+    # 0.0001 on this front; the documented error is 0.003 in up to 12 objectives.
     assert comparison.values("problem", "A")[0] == pytest.approx(share, rel=2e-3)
 
 
@@ -473,14 +356,3 @@ def test_same_front_in_another_order_is_a_tie(n_obj):
         (found,) = comparison.tests(indicator).rows
         assert (found["p_value"], found["a12"]) == (1.0, 0.5)
     assert "all 2 have the same median hypervolume" in str(comparison)
-
-
-def test_same_final_front_reached_in_another_order_is_reached():
-    rng = np.random.default_rng(15)
-    F = cases.sphere(900, 5, rng)
-    runs = [
-        cases.recorded(rng.permutation(F), algorithm=name, seed=s)
-        for name in ("A", "B")
-        for s in range(4)
-    ]
-    assert {line["reached"] for line in compare(runs).speedup()} == {4}

@@ -23,7 +23,7 @@ def test_fronts_are_compared_with_names_and_designs():
     assert comparison.scales["problem"].names == ("cost", "delay")
     assert comparison.front(algorithm="A").X.tolist() == [[1], [2], [3]]
     again = compare({"all": comparison.front()})
-    assert again.outcomes[0].F.tolist() == A
+    assert again.runs[0].F.tolist() == A
 
 
 def test_stacked_arrays_are_runs_of_one_algorithm():
@@ -35,7 +35,7 @@ def test_stacked_arrays_are_runs_of_one_algorithm():
 
 def test_masked_rows_are_not_known():
     masked = np.ma.masked_array([[1.0, 2.0], [-9.0, -9.0]], mask=[[0, 0], [1, 1]])
-    (outcome,) = compare({"A": masked}).outcomes
+    (outcome,) = compare({"A": masked}).runs
     assert outcome.F.tolist() == [[1.0, 2.0]]
     assert outcome.left_out == {"not finite": 1}
 
@@ -44,7 +44,7 @@ def test_data_frames_are_tables(tmp_path):
     pandas = pytest.importorskip("pandas")
     plain = compare({"A": pandas.DataFrame({"cost": [0, 1], "delay": [1, 0], "x0": [7, 8]})})
     assert plain.scales["problem"].names == ("cost", "delay")
-    assert plain.outcomes[0].X.tolist() == [[7.0], [8.0]]
+    assert plain.runs[0].X.tolist() == [[7.0], [8.0]]
     # What a front writes can be read again, from memory and from a file.
     front = compare({"A": A, "B": [[1.0, 1.0]]}).front()
     front.to_frame().to_csv(tmp_path / "front.csv", index=False)
@@ -155,7 +155,7 @@ def test_what_is_wrong_is_said(call, words):
 def test_whole_numbers_of_numpy_are_whole_numbers():
     runs = [cases.recorded(np.random.default_rng(s).random((30, 2)), seed=s) for s in (1, 2)]
     comparison = compare(runs, at=np.int64(20), archive_size=np.int64(5), paired=np.bool_(False))
-    assert [o.n_eval for o in comparison.outcomes] == [20, 20]
+    assert [run.n_eval for run in comparison.runs] == [20, 20]
 
 
 @pytest.mark.parametrize("power", [-290, -8, 8, 290])

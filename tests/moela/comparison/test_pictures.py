@@ -77,6 +77,7 @@ def test_colors_are_told_apart_by_the_color_blind():
     for view in (np.eye(3), protan, deutan):
         seen = [np.clip(view @ linear(color), 0, 1) ** (1 / 2.4) for color in COLORS]
         gaps = [np.linalg.norm(a - b) for i, a in enumerate(seen) for b in seen[:i]]
+        # Of RGB colors in [0, 1]; the closest pair is at 0.14, as protanopes see it.
         assert min(gaps) > 0.1
 
 

@@ -6,7 +6,7 @@ from pymoo.core.population import Population
 
 from moela.core.archive import Archive
 from moela.core.decomposition import Subproblems, neighborhoods, random_weights, simplex_weights
-from moela.core.scaling import Frame, better, scalarize
+from moela.core.scaling import Normalization, better, scalarize
 
 
 def archive_of(F):
@@ -28,11 +28,14 @@ def test_weights_are_on_the_simplex(n, n_obj):
 
 def test_the_sub_problem_of_a_corner_prefers_what_is_better_in_the_other_objectives():
     corner = simplex_weights(1, 2, np.random.default_rng(0))
-    sub, frame = Subproblems(corner, 1, "chebyshev"), Frame(2, bounds=([0.0, 0.0], [1.0, 1.0]))
+    sub, normalization = (
+        Subproblems(corner, 1, "chebyshev"),
+        Normalization(2, bounds=([0.0, 0.0], [1.0, 1.0])),
+    )
     pop, rng = Population.new("X", np.arange(2.0)[:, None]), np.random.default_rng(0)
     sub.populate_in_order(pop[:1], np.array([[0.0, 0.9]]), np.zeros(1))
-    here, local = np.zeros(1, dtype=int), np.ones(1, dtype=bool)
-    sub.replace(pop[1:], np.array([[0.0, 0.2]]), np.zeros(1), here, local, frame, rng)
+    own, local = np.zeros(1, dtype=int), np.ones(1, dtype=bool)
+    sub.replace(pop[1:], np.array([[0.0, 0.2]]), np.zeros(1), own, local, normalization, rng)
     assert sub.F.tolist() == [[0.0, 0.2]]
 
 
@@ -47,6 +50,7 @@ def test_weights_are_spread_more_evenly_than_random_ones():
     rough = np.median(
         [worst_gap(random_weights(60, 3, np.random.default_rng(s))) for s in range(9)]
     )
+    # Measured: 0.63.
     assert even < 0.85 * rough
 
 
@@ -64,49 +68,51 @@ def test_neighborhoods_of_any_size(n, size, shape):
     assert neighborhoods(random_weights(n, 2, np.random.default_rng(0)), size).shape == shape
 
 
-class TestFrame:
+class TestNormalization:
     def test_ends_at_the_nadir_of_the_front(self):
-        frame = Frame(2)
+        normalization = Normalization(2)
         F = np.array([[0.0, 10.0], [2.0, 0.0], [9.0, 90.0]])
-        assert frame.update(F, archive_of(F))
-        assert frame.scale(F).tolist() == [[0.0, 1.0], [1.0, 0.0], [4.5, 9.0]]
-        assert not frame.update(np.array([[5.0, 5.0]]), archive_of(F)), "nothing has moved"
+        assert normalization.update(F, archive_of(F))
+        assert normalization.scale(F).tolist() == [[0.0, 1.0], [1.0, 0.0], [4.5, 9.0]]
+        assert not normalization.update(np.array([[5.0, 5.0]]), archive_of(F)), "nothing has moved"
 
     def test_ends_at_the_reference_where_there_is_one(self):
-        frame = Frame(2, reference=[10.0, -5.0])
+        normalization = Normalization(2, ref_point=[10.0, -5.0])
         F = np.array([[0.0, 1.0], [1.0, 0.0]])
-        frame.update(F, archive_of(F))
-        assert frame.nadir.tolist() == [10.0, 1.0], "a reference below the ideal gives no scale"
+        normalization.update(F, archive_of(F))
+        assert normalization.nadir.tolist() == [10.0, 1.0], (
+            "a reference below the ideal gives no scale"
+        )
 
     def test_keeps_the_best_value_that_has_left_the_archive(self):
-        frame = Frame(2)
-        frame.update(np.array([[-1.0, 50.0]]), archive_of([[0.0, 5.0], [5.0, 0.0]]))
-        frame.update(np.array([[0.0, 5.0]]), archive_of([[0.0, 5.0], [5.0, 0.0]]))
-        assert frame.ideal.tolist() == [-1.0, 5.0]
+        normalization = Normalization(2)
+        normalization.update(np.array([[-1.0, 50.0]]), archive_of([[0.0, 5.0], [5.0, 0.0]]))
+        normalization.update(np.array([[0.0, 5.0]]), archive_of([[0.0, 5.0], [5.0, 0.0]]))
+        assert normalization.ideal.tolist() == [-1.0, 5.0]
 
     def test_an_archive_of_one_design_still_gives_a_scale(self):
-        frame = Frame(2)
+        normalization = Normalization(2)
         F = np.array([[1.0, 1.0], [3.0, 2.0]])
-        frame.update(F, archive_of(F))
-        assert frame.scale(F).tolist() == [[0.0, 0.0], [1.0, 1.0]]
+        normalization.update(F, archive_of(F))
+        assert normalization.scale(F).tolist() == [[0.0, 0.0], [1.0, 1.0]]
 
     def test_an_objective_that_never_varied_scales_to_zero(self):
-        frame = Frame(2)
+        normalization = Normalization(2)
         F = np.array([[1.0, 7.0], [1.0, 7.0]])
-        frame.update(F, archive_of(F))
-        assert frame.scale(F).tolist() == [[0.0, 0.0], [0.0, 0.0]]
+        normalization.update(F, archive_of(F))
+        assert normalization.scale(F).tolist() == [[0.0, 0.0], [0.0, 0.0]]
 
     def test_fixed_bounds_stay(self):
-        frame = Frame(2, bounds=([0.0, 0.0], [1.0, 2.0]))
-        assert not frame.update(np.array([[-5.0, 9.0]]), archive_of([[-5.0, 9.0]]))
-        assert frame.scale(np.array([1.0, 1.0])).tolist() == [1.0, 0.5]
+        normalization = Normalization(2, bounds=([0.0, 0.0], [1.0, 2.0]))
+        assert not normalization.update(np.array([[-5.0, 9.0]]), archive_of([[-5.0, 9.0]]))
+        assert normalization.scale(np.array([1.0, 1.0])).tolist() == [1.0, 0.5]
 
     def test_a_reference_of_another_size_is_refused(self):
         with pytest.raises(ValueError, match=r"shape \(3,\). Got shape \(2,\)"):
-            Frame(3, reference=[1.0, 2.0])
+            Normalization(3, ref_point=[1.0, 2.0])
 
 
-class TestScalarise:
+class TestScalarize:
     def test_formulas(self):
         Z, W = np.array([0.5, 0.2]), np.array([0.25, 0.75])
         assert scalarize(Z, W, "chebyshev") == pytest.approx(0.15)
@@ -146,16 +152,16 @@ class TestSubproblems:
         F = rng.random((n, 2)) if F is None else np.asarray(F, dtype=float)
         CV = np.zeros(len(F)) if CV is None else np.asarray(CV, dtype=float)
         pop = Population.new("X", np.arange(len(F))[:, None])
-        frame = Frame(2, bounds=([0, 0], [1, 1]))
-        members.populate(pop, F, CV, frame)
-        return members, frame
+        normalization = Normalization(2, bounds=([0, 0], [1, 1]))
+        members.populate(pop, F, CV, normalization)
+        return members, normalization
 
     def test_populate_gives_each_the_best_for_its_weights(self):
         F = np.random.default_rng(4).random((40, 2))
-        members, frame = self.members(F=F)
+        members, normalization = self.members(F=F)
         for w, f in zip(members.W, members.F, strict=True):
-            values = scalarize(frame.scale(F), w, "chebyshev")
-            assert scalarize(frame.scale(f), w, "chebyshev") == values.min()
+            values = scalarize(normalization.scale(F), w, "chebyshev")
+            assert scalarize(normalization.scale(f), w, "chebyshev") == values.min()
 
     def test_populate_keeps_diversity_where_nothing_is_feasible(self):
         F = np.random.default_rng(4).random((6, 2))
@@ -169,13 +175,15 @@ class TestSubproblems:
 
     def test_parents_are_different_and_from_the_neighborhood(self):
         members, _ = self.members(n=12, n_neighbors=4)
-        homes = np.arange(12).repeat(20)
-        parents, local = members.parents(homes, 2, 0.7, np.random.default_rng(0))
+        subproblems = np.arange(12).repeat(20)
+        parents, local = members.parents(subproblems, 2, 0.7, np.random.default_rng(0))
         assert (parents[:, 0] != parents[:, 1]).all()
         assert 0.5 < local.mean() < 0.9
-        for home, row in zip(homes[local], parents[local], strict=True):
-            assert set(row) <= set(members.B[home])
-        assert any(not set(row) <= set(members.B[h]) for h, row in zip(homes, parents, strict=True))
+        for subproblem, row in zip(subproblems[local], parents[local], strict=True):
+            assert set(row) <= set(members.B[subproblem])
+        assert any(
+            not set(row) <= set(members.B[h]) for h, row in zip(subproblems, parents, strict=True)
+        )
 
     def test_neighborhoods_smaller_than_a_mating(self):
         members, _ = self.members(n_neighbors=1)
@@ -185,36 +193,40 @@ class TestSubproblems:
 
     def test_a_child_replaces_at_most_as_many_as_allowed(self):
         for n_max in (1, 2, 6):
-            members, frame = self.members()
+            members, normalization = self.members()
             child = Population.new("X", np.array([[99]]))
-            F, CV, home = np.array([[0.0, 0.0]]), np.zeros(1), np.array([2])
+            F, CV, subproblem = np.array([[0.0, 0.0]]), np.zeros(1), np.array([2])
             everywhere, rng = np.array([False]), np.random.default_rng(0)
-            replaced = members.replace(child, F, CV, home, everywhere, frame, rng, n_max)
+            replaced = members.replace(
+                child, F, CV, subproblem, everywhere, normalization, rng, n_max
+            )
             assert replaced == n_max
             assert (members.F == 0.0).all(axis=1).sum() == n_max
             assert sum(ind.X[0] == 99 for ind in members.pop) == n_max
 
     def test_a_local_child_stays_in_its_neighborhood(self):
-        members, frame = self.members(n=12, n_neighbors=4)
+        members, normalization = self.members(n=12, n_neighbors=4)
         child, F = Population.new("X", np.array([[99]])), np.array([[0.0, 0.0]])
         local, rng = np.array([True]), np.random.default_rng(0)
-        members.replace(child, F, np.zeros(1), np.array([5]), local, frame, rng, 99)
+        members.replace(child, F, np.zeros(1), np.array([5]), local, normalization, rng, 99)
         changed = {i for i, ind in enumerate(members.pop) if ind.X[0] == 99}
         assert changed == set(members.B[5])
 
     def test_an_infeasible_child_replaces_no_feasible_member(self):
-        members, frame = self.members()
+        members, normalization = self.members()
         child, F = Population.new("X", np.array([[99]])), np.array([[0.0, 0.0]])
         everywhere, rng = np.array([False]), np.random.default_rng(0)
         assert 0 == members.replace(
-            child, F, np.array([0.1]), np.array([0]), everywhere, frame, rng, 99
+            child, F, np.array([0.1]), np.array([0]), everywhere, normalization, rng, 99
         )
 
 
-def test_a_frame_that_reaches_further_leaves_the_first_as_it_is():
-    frame = Frame(2, bounds=([0.0, 1.0], [2.0, 3.0]))
-    further = frame.reaching(np.array([[-1.0, 2.0], [1.0, 1.5]]))
+def test_a_copy_with_another_ideal_leaves_the_original_as_it_is():
+    normalization = Normalization(2, bounds=([0.0, 1.0], [2.0, 3.0]))
+    further = normalization.with_ideal_of(np.array([[-1.0, 2.0], [1.0, 1.5]]))
     np.testing.assert_array_equal(further.ideal, [-1.0, 1.0])
-    np.testing.assert_array_equal(further.nadir, frame.nadir)
-    np.testing.assert_array_equal(frame.ideal, [0.0, 1.0])
-    np.testing.assert_array_equal(frame.reaching(np.empty((0, 2))).ideal, frame.ideal)
+    np.testing.assert_array_equal(further.nadir, normalization.nadir)
+    np.testing.assert_array_equal(normalization.ideal, [0.0, 1.0])
+    np.testing.assert_array_equal(
+        normalization.with_ideal_of(np.empty((0, 2))).ideal, normalization.ideal
+    )

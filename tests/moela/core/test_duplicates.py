@@ -3,53 +3,53 @@ from __future__ import annotations
 import numpy as np
 
 from moela._arrays import rows
-from moela.core.duplicates import Seen
+from moela.core.duplicates import Duplicates
 from moela.testing import ToyMixed, ToyReal
 
 
 def test_marks_what_is_new_and_the_first_of_repeats():
-    seen = Seen(ToyReal())
+    duplicates = Duplicates(ToyReal())
     X = np.array([[1.0, 2.0], [3.0, 4.0], [1.0, 2.0], [5.0, 6.0]])
-    assert seen.first_of_each(X).tolist() == [True, True, False, True]
-    assert len(seen) == 0, "looking must not remember"
-    seen.add(X[:2])
-    assert len(seen) == 2
-    assert seen.first_of_each(X).tolist() == [False, False, False, True]
+    assert duplicates.first_of_each(X).tolist() == [True, True, False, True]
+    assert len(duplicates) == 0, "looking must not remember"
+    duplicates.add(X[:2])
+    assert len(duplicates) == 2
+    assert duplicates.first_of_each(X).tolist() == [False, False, False, True]
 
 
 def test_the_sign_of_zero_makes_no_difference():
-    seen = Seen(ToyReal())
-    seen.add(np.array([[0.0, 1.0]]))
-    assert seen.first_of_each(np.array([[-0.0, 1.0]])).tolist() == [False]
+    duplicates = Duplicates(ToyReal())
+    duplicates.add(np.array([[0.0, 1.0]]))
+    assert duplicates.first_of_each(np.array([[-0.0, 1.0]])).tolist() == [False]
 
 
 def test_order_matters_unless_the_problem_says_otherwise():
     problem = ToyReal()
-    seen = Seen(problem)
-    seen.add(np.array([[1.0, 2.0]]))
-    assert seen.first_of_each(np.array([[2.0, 1.0]])).tolist() == [True]
+    duplicates = Duplicates(problem)
+    duplicates.add(np.array([[1.0, 2.0]]))
+    assert duplicates.first_of_each(np.array([[2.0, 1.0]])).tolist() == [True]
     problem.canonical = lambda X: np.sort(X, axis=1)
-    seen = Seen(problem)
-    seen.add(np.array([[1.0, 2.0]]))
-    assert seen.first_of_each(np.array([[2.0, 1.0]])).tolist() == [False]
+    duplicates = Duplicates(problem)
+    duplicates.add(np.array([[1.0, 2.0]]))
+    assert duplicates.first_of_each(np.array([[2.0, 1.0]])).tolist() == [False]
 
 
 def test_dictionaries_compare_by_value_not_by_order_or_number_type():
-    seen = Seen(ToyMixed())
-    seen.add(rows([{"width": 1.0, "layers": 2, "sealed": True, "metal": "tin"}]))
+    duplicates = Duplicates(ToyMixed())
+    duplicates.add(rows([{"width": 1.0, "layers": 2, "sealed": True, "metal": "tin"}]))
     same = {"metal": np.str_("tin"), "sealed": np.True_, "layers": np.int64(2), "width": 1.0}
     other = {**same, "layers": 3}
-    assert seen.first_of_each(rows([same, other])).tolist() == [False, True]
+    assert duplicates.first_of_each(rows([same, other])).tolist() == [False, True]
 
 
 def test_nothing():
-    seen = Seen(ToyReal())
-    seen.add(np.empty((0, 5)))
-    assert seen.first_of_each(np.empty((0, 5))).tolist() == []
+    duplicates = Duplicates(ToyReal())
+    duplicates.add(np.empty((0, 5)))
+    assert duplicates.first_of_each(np.empty((0, 5))).tolist() == []
 
 
 def test_views_and_other_layouts_are_the_same_design():
-    seen = Seen(ToyReal())
+    duplicates = Duplicates(ToyReal())
     X = np.arange(12.0).reshape(3, 4)
-    seen.add(np.asfortranarray(X))
-    assert not seen.first_of_each(X[::-1]).any()
+    duplicates.add(np.asfortranarray(X))
+    assert not duplicates.first_of_each(X[::-1]).any()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from moela.core.operators import resolve
+from moela.core.operators import neighbors_of, resolve
 from moela.testing import (
     ToyBinary,
     ToyInteger,
@@ -18,7 +18,7 @@ def neighbors(problem, n=6, k=40, step=0.1, seed=0):
     rng = np.random.default_rng(seed)
     operators = resolve(problem)
     X = operators.sampling(problem, n, random_state=rng).get("X")
-    return X, operators.neighbors(problem, X, k, rng, step)
+    return X, neighbors_of(problem, operators, X, k, rng, step)
 
 
 @pytest.mark.parametrize("problem", toy_problems(), ids=lambda p: type(p).__name__)
@@ -55,7 +55,7 @@ def test_each_design_has_a_step_of_its_own():
 def test_a_real_design_on_its_bound_is_not_proposed_to_itself():
     problem, rng = ToyReal(), np.random.default_rng(0)
     X = np.full((1, 5), -1.0)
-    near = resolve(problem).neighbors(problem, X, 100, rng)
+    near = neighbors_of(problem, resolve(problem), X, 100, rng)
     assert (near != X[:, None]).any(axis=2).all()
 
 
@@ -96,11 +96,11 @@ def test_the_problems_own_neighbors_come_first():
     problem = ToyReal()
     X = np.zeros((3, 5))
     problem.neighbors = lambda x, k, random_state: np.full((k, 5), 7.0)
-    near = resolve(problem).neighbors(problem, X, 2, np.random.default_rng(0))
+    near = neighbors_of(problem, resolve(problem), X, 2, np.random.default_rng(0))
     assert near.shape == (3, 2, 5)
     assert (near == 7.0).all()
     problem.neighbors_many = lambda X, k, random_state: np.full((len(X), k, 5), 8.0)
-    near = resolve(problem).neighbors(problem, X, 2, np.random.default_rng(0))
+    near = neighbors_of(problem, resolve(problem), X, 2, np.random.default_rng(0))
     assert (near == 8.0).all()
 
 

@@ -36,8 +36,8 @@ def test_the_type_of_numpy_and_python_does_not_matter_in_a_mixed_design():
 
 
 def test_kinds_are_kept_apart():
-    keys = {keys.encode(np.array([1, 0], dtype=kind)) for kind in (float, int, bool)}
-    assert len(keys) == 3
+    different = {keys.encode(np.array([1, 0], dtype=kind)) for kind in (float, int, bool)}
+    assert len(different) == 3
     assert keys.encode(np.array([1], np.int32)) == keys.encode(np.array([1], np.int64))
     assert keys.encode(np.array([0.0])) != keys.encode(np.array([-0.0]))
 
@@ -66,7 +66,7 @@ def test_a_signature_is_the_same_in_another_process(script):
     import json
 
     text = """
-        from moela import _signature
+        from moela.provenance import signature
         from evaluation_cases import Mixed, One
         from pymoo.algorithms.moo.nsga2 import NSGA2
         problem = One()

@@ -62,24 +62,6 @@ def test_evaluations_to_a_target_by_algorithm(results):
     assert table.where(algorithm="MOELA").rows[0]["median"] < random["median"]
 
 
-def test_comparison_names_each_rival(results):
-    table = results.compare("MOELA", ref_point=[3, 3])
-    assert [row["rival"] for row in table] == ["NSGA-II", "random"]
-    (row,) = table.where(rival="random")
-    assert row["ratio"] > 1
-    assert row["p_value"] == pytest.approx(0.1)  # 3 against 3, no overlap, two-sided
-    assert row["p_holm"] == pytest.approx(0.2)
-    one_sided = results.compare("MOELA", ref_point=[3, 3], alternative="greater")
-    assert one_sided.where(rival="random").rows[0]["p_value"] == pytest.approx(0.05)
-
-
-def test_a_rival_with_a_smaller_budget_is_met_there(results):
-    more = run_experiment({"toy": Toy()}, {"short": External(draw)}, 3, 40)
-    row = (results + more).compare("MOELA", ref_point=[3, 3]).where(rival="short").rows[0]
-    assert row["evaluations"] == 40
-    assert row["median"] == np.median(results.values("toy", "MOELA", 40, [3, 3]))
-
-
 def test_reference_points(results):
     front = results.pooled_front("toy")
     expected = front.max(axis=0) + 0.1 * (front.max(axis=0) - front.min(axis=0))

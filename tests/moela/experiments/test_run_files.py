@@ -26,6 +26,7 @@ from moela.experiments.run import (
     StoreMismatchError,
     run_experiment,
 )
+from moela.provenance import code
 
 CALLS: list[int] = []
 
@@ -226,7 +227,7 @@ def test_code_is_told_apart_from_comments(tmp_path, monkeypatch):
     (package / "main.py").write_text(main)
     monkeypatch.syspath_prepend(tmp_path)
 
-    def code():
+    def digest():
         code._digest.cache_clear()
         code._source.cache_clear()
         importlib.invalidate_caches()
@@ -234,10 +235,10 @@ def test_code_is_told_apart_from_comments(tmp_path, monkeypatch):
 
         return code.code_of(A())
 
-    first = code()
+    first = digest()
     (package / "main.py").write_text(main.replace("class A:\n", 'class A:\n    """Says A."""\n\n'))
     (package / "helper.py").write_text("# a comment\ndef f():\n    return 1\n")
     (package / "other.py").write_text("x = 2\n")
-    assert code() == first
+    assert digest() == first
     (package / "helper.py").write_text("def f():\n    return 2\n")
-    assert code() != first
+    assert digest() != first

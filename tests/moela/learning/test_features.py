@@ -1,4 +1,4 @@
-"""How designs look to learned models."""
+"""Features of designs for learned models."""
 
 from __future__ import annotations
 
@@ -26,9 +26,7 @@ class Assignment(Problem):
 
     def __init__(self, n=12):
         super().__init__(n_var=n, n_obj=2, xl=0, xu=n - 1, vtype=int)
-        self.inner = MultiObjectiveQAP.random(
-            n_facilities=n, n_objectives=2, correlation=0.0, seed=1
-        )
+        self.inner = MultiObjectiveQAP.random(n_facilities=n, n_obj=2, correlation=0.0, seed=1)
 
     def _evaluate(self, X, out, *args, **kwargs):
         out["F"] = self.inner.evaluate(X.astype(int), return_values_of=["F"])
@@ -36,7 +34,7 @@ class Assignment(Problem):
 
 def described(problem, X, first):
     encoder = Encoder(problem)
-    encoder.look(np.array(first))
+    encoder.fit(np.array(first))
     return encoder(np.array(X))
 
 
@@ -72,12 +70,13 @@ def test_long_permutations_would_take_too_many_columns():
 
 
 def test_features_of_the_problem_come_first():
-    qap = MultiObjectiveQAP.random(n_facilities=5, n_objectives=2, correlation=0.0, seed=1)
+    qap = MultiObjectiveQAP.random(n_facilities=5, n_obj=2, correlation=0.0, seed=1)
     qap.features = lambda X: np.zeros((len(X), 2))
     assert described(qap, [[0, 1, 2, 3, 4]], [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0]]).shape == (1, 2)
 
 
 def test_a_permutation_of_somebody_is_learned_like_our_own():
     algorithm = minimize(Assignment(), MOELA(**PERMUTED), ("n_eval", 3000), seed=1).algorithm
-    assert algorithm.ranking.landscape.rows.n_rows == 3000
-    assert algorithm.ranking.by_landscape
+    ranking = algorithm.guided.move_ranking
+    assert ranking.hamming_model.window.n_rows == 3000
+    assert ranking.uses_hamming

@@ -1,4 +1,4 @@
-"""The models that rank moves: what the landscape knows, and when it is believed."""
+"""The models that rank moves: predictions of the Hamming-kernel model, and when it is used."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pymoo.optimize import minimize
 from pymoo.problems import get_problem
 from scipy.stats import spearmanr
 
-from moela import MOELA
-from moela.learning.hamming_model import Landscape
+from moela import MOELA, Models
+from moela.learning.hamming_model import HammingModel
 from moela.learning.move_model import MoveModel
-from moela.learning.move_ranking import Ranking
+from moela.learning.move_ranking import MoveRanking
 from problems import MNKLandscape, MultiObjectiveQAP, NoC3D
 
-QAP = MultiObjectiveQAP.random(n_facilities=9, n_objectives=2, correlation=0.0, seed=1)
-MNK = MNKLandscape.random(n=16, k=3, n_objectives=2, rho=0.0, seed=1)
+QAP = MultiObjectiveQAP.random(n_facilities=9, n_obj=2, correlation=0.0, seed=1)
+MNK = MNKLandscape.random(n=16, k=3, n_obj=2, rho=0.0, seed=1)
 
 
 def permutations(n, rng, size=9):
@@ -40,32 +40,32 @@ def value(X, problem=QAP):
     return problem.evaluate(X, return_values_of=["F"])
 
 
-def taught(X):
-    """Return a landscape that has seen these assignments."""
-    model = Landscape()
+def trained(X):
+    """Return a Hamming-kernel model of these assignments."""
+    model = HammingModel()
     model.add(QAP.features(X), value(X))
     assert model.fit_if_due(used=True)
     return model
 
 
-# ---------------------------------------------------------------------------------- the landscape
+# -------------------------------------------------------------------------- Hamming-kernel model
 
 
 def test_changes_are_differences_of_what_is_predicted():
     rng = np.random.default_rng(1)
-    model = taught(permutations(300, rng))
+    model = trained(permutations(300, rng))
     X = permutations(4, rng)
     near = swapped(X, 7, rng)
     features = QAP.features(X)
     described = QAP.features(near.reshape(28, 9)).reshape(4, 7, -1)
     changes = model.changes(features, described - features[:, None])
-    there = model.predict(described.reshape(28, -1)).reshape(4, 7, -1)
-    np.testing.assert_allclose(changes, there - model.predict(features)[:, None], atol=1e-3)
+    after = model.predict(described.reshape(28, -1)).reshape(4, 7, -1)
+    np.testing.assert_allclose(changes, after - model.predict(features)[:, None], atol=1e-3)
 
 
 def test_few_columns_and_many_give_the_same_changes(monkeypatch):
     rng = np.random.default_rng(2)
-    model = taught(permutations(300, rng))
+    model = trained(permutations(300, rng))
     X = permutations(5, rng)
     features = QAP.features(X)
     moves = QAP.features(swapped(X, 3, rng).reshape(15, 9)).reshape(5, 3, -1) - features[:, None]
@@ -76,9 +76,10 @@ def test_few_columns_and_many_give_the_same_changes(monkeypatch):
 
 def test_what_was_seen_is_known():
     X = permutations(300, np.random.default_rng(3))
-    model = taught(X)
-    told = model.predict(QAP.features(X))
-    assert np.abs(told - value(X)).max() < 0.3 * value(X).std(axis=0).min()
+    model = trained(X)
+    predicted = model.predict(QAP.features(X))
+    # Measured: 0.12; the penalty shrinks predictions of known designs.
+    assert np.abs(predicted - value(X)).max() < 0.3 * value(X).std(axis=0).min()
 
 
 def test_a_move_pays_in_one_place_and_not_in_another():
@@ -90,42 +91,44 @@ def test_a_move_pays_in_one_place_and_not_in_another():
     near[np.arange(len(X)), bits] ^= True
     moves = near.astype(float) - X
     changes = value(near, MNK) - value(X, MNK)
-    landscape, linear = Landscape(3000), MoveModel()
-    landscape.add(np.concatenate([X, near])[:2800].astype(float),
+    hamming, linear = HammingModel(3000), MoveModel()
+    hamming.add(np.concatenate([X, near])[:2800].astype(float),
                   np.concatenate([value(X, MNK), value(near, MNK)])[:2800])  # fmt: skip
     linear.add(moves[:1300], changes[:1300])
-    assert landscape.fit_if_due(used=True)
+    assert hamming.fit_if_due(used=True)
     assert linear.fit_if_due()
     new = slice(1300, None)
-    told = landscape.changes(X[new].astype(float), moves[new][:, None])[:, 0]
-    knows = spearmanr(told[:, 0], changes[new, 0]).statistic
+    predicted = hamming.changes(X[new].astype(float), moves[new][:, None])[:, 0]
+    knows = spearmanr(predicted[:, 0], changes[new, 0]).statistic
+    # Measured: 0.97, and 0.41 by the linear model.
     assert knows > 0.75
     assert knows > 0.2 + spearmanr(linear.predict(moves[new])[:, 0], changes[new, 0]).statistic
 
 
 def test_only_the_newest_designs_are_kept():
     rng = np.random.default_rng(5)
-    model = Landscape(window=250)
+    model = HammingModel(size=250)
     for _ in range(10):
         X = permutations(60, rng)
         model.add(QAP.features(X), value(X))
     assert (
-        sum(map(len, model.rows.targets)) == 300
+        sum(map(len, model.window.targets)) == 300
     )  # whole batches, the oldest of which still counts
-    assert model.rows.n_rows == 600
+    assert model.window.n_rows == 600
 
 
 def test_refits_are_rarer_while_nobody_asks():
     rng = np.random.default_rng(6)
 
     def fits(used):
-        model = Landscape()
+        model = HammingModel()
         for _ in range(60):
             X = permutations(20, rng)
             model.add(QAP.features(X), value(X))
             model.fit_if_due(used=used)
         return model.n_fits
 
+    # Measured: 3 and 8 fits in 60 batches of 20.
     assert 2 <= fits(False) < fits(True) < 20
 
 
@@ -134,12 +137,12 @@ def test_refits_are_rarer_while_nobody_asks():
     [([[0, 1], [1, 1]], True), ([[0, 0.5]], False), ([[0, 2]], False), (np.empty((3, 0)), False)],
 )
 def test_only_zeros_and_ones_are_taken(features, expected):
-    assert Landscape.takes(np.array(features, dtype=float)) is expected
+    assert HammingModel.accepts(np.array(features, dtype=float)) is expected
 
 
 def test_objectives_that_never_change_do_no_harm():
     X = permutations(250, np.random.default_rng(7))
-    model = Landscape()
+    model = HammingModel()
     model.add(QAP.features(X), np.column_stack([value(X)[:, 0], np.full(250, 3.0)]))
     assert model.fit_if_due(used=True)
     np.testing.assert_allclose(model.predict(QAP.features(X))[:, 1], 3.0)
@@ -147,72 +150,73 @@ def test_objectives_that_never_change_do_no_harm():
 
 def test_copies_learn_on_their_own():
     rng = np.random.default_rng(8)
-    model = taught(permutations(300, rng))
+    model = trained(permutations(300, rng))
     copied = copy.deepcopy(model)
     X = permutations(300, rng)
     copied.add(QAP.features(X), value(X))
     assert copied.fit_if_due(used=True)
-    assert (model.rows.n_rows, model.n_fits, len(model.rows.inputs)) == (300, 1, 1)
-    assert copied._centers is not model._centers
+    assert (model.window.n_rows, model.n_fits, len(model.window.inputs)) == (300, 1, 1)
+    assert (copied.window.n_rows, copied.n_fits) == (600, 2)
 
 
-# -------------------------------------------------------------------------------- who is believed
+# ------------------------------------------------------------------------- which model is used
 
 
-def test_the_better_one_is_believed_until_it_is_no_longer():
+def test_the_better_model_is_used_until_it_is_no_longer():
     rng = np.random.default_rng(9)
-    ranking = Ranking()
-    came = rng.normal(size=50)
-    vague, close = came + rng.normal(size=50), came + 0.1 * rng.normal(size=50)
-    ranking.compare(vague, close, came)
-    assert not ranking.by_landscape  # fifty are too few to tell
-    ranking.compare(vague, close, came)
-    assert ranking.by_landscape
-    assert ranking.left < 0.2
+    ranking = MoveRanking()
+    truth = rng.normal(size=50)
+    vague, close = truth + rng.normal(size=50), truth + 0.1 * rng.normal(size=50)
+    ranking.compare(vague, close, truth)
+    assert not ranking.uses_hamming  # fifty are too few to tell
+    ranking.compare(vague, close, truth)
+    assert ranking.uses_hamming
+    # Measured: 0.04; the variances of the noise are 0.01 and 1.
+    assert ranking.unexplained_ratio < 0.2
     for _ in range(5):
-        ranking.compare(close, vague, came)
-    assert not ranking.by_landscape
-    assert ranking.left > 1.0
+        ranking.compare(close, vague, truth)
+    assert not ranking.uses_hamming
+    assert ranking.unexplained_ratio > 1.0
 
 
-def test_a_useless_move_model_does_not_keep_the_landscape_out():
+def test_a_useless_move_model_does_not_keep_the_other_out():
     rng = np.random.default_rng(12)
-    ranking = Ranking()
-    ranking.learn_moves(rng.normal(size=(200, 3)), rng.normal(size=(200, 2)))
+    ranking = MoveRanking()
+    ranking.add_moves(rng.normal(size=(200, 3)), rng.normal(size=(200, 2)))
     ranking.fit_if_due()
-    ranking.moves.check(np.arange(100.0), -np.arange(100.0))
+    ranking.move_model.check(np.arange(100.0), -np.arange(100.0))
     assert not ranking.ready
-    assert not ranking.both
+    assert not ranking.comparable
     X = permutations(300, rng)
-    ranking.learn_designs(QAP.features(X), value(X))
-    assert ranking.both
+    ranking.add_designs(QAP.features(X), value(X))
+    assert ranking.comparable
 
 
-@pytest.mark.parametrize("believed", [False, True])
-def test_the_move_model_is_believed_where_both_are_right(believed):
-    came = np.random.default_rng(10).normal(size=100)
-    ranking = Ranking()
-    ranking.by_landscape = believed
-    ranking.compare(0.95 * came + 1.0, came, came)
-    assert ranking.left == 1.0
-    assert not ranking.by_landscape
+@pytest.mark.parametrize("used", [False, True])
+def test_the_move_model_is_used_if_both_are_right(used):
+    truth = np.random.default_rng(10).normal(size=100)
+    ranking = MoveRanking()
+    ranking.uses_hamming = used
+    ranking.compare(0.95 * truth + 1.0, truth, truth)
+    assert ranking.unexplained_ratio == 1.0
+    assert not ranking.uses_hamming
 
 
-def test_what_says_always_the_same_is_not_believed():
-    came = np.random.default_rng(11).normal(size=100)
-    ranking = Ranking()
-    ranking.compare(np.zeros(100), np.zeros(100), came)
-    assert ranking.left == pytest.approx(1.0)
-    assert not ranking.by_landscape
+def test_constant_predictions_are_not_used():
+    truth = np.random.default_rng(11).normal(size=100)
+    ranking = MoveRanking()
+    ranking.compare(np.zeros(100), np.zeros(100), truth)
+    assert ranking.unexplained_ratio == pytest.approx(1.0)
+    assert not ranking.uses_hamming
 
 
-def test_designs_of_more_than_zeros_and_ones_end_it():
-    ranking = Ranking()
-    ranking.learn_designs(np.eye(3), np.zeros((3, 2)))
-    assert ranking.landscape is not None
-    ranking.learn_designs(np.full((1, 3), 0.5), np.zeros((1, 2)))
-    assert ranking.landscape is None
-    ranking.learn_designs(np.eye(3), np.zeros((3, 2)))
+def test_other_features_than_zeros_and_ones_end_it():
+    ranking = MoveRanking()
+    ranking.add_designs(np.eye(3), np.zeros((3, 2)))
+    assert ranking.hamming_model is not None
+    ranking.add_designs(np.full((1, 3), 0.5), np.zeros((1, 2)))
+    assert ranking.hamming_model is None
+    ranking.add_designs(np.eye(3), np.zeros((3, 2)))
 
 
 # ------------------------------------------------------------------------------------ in the search
@@ -230,10 +234,10 @@ class Mixed(Problem):
 
 
 @pytest.mark.parametrize("problem", [QAP, MNK])
-def test_it_is_believed_where_moves_pay_in_one_place_and_not_in_another(problem):
-    ranking = minimize(problem, MOELA(), ("n_eval", 2500), seed=1).algorithm.ranking
-    assert ranking.by_landscape
-    assert ranking.landscape.rows.n_rows == 2500
+def test_it_is_used_if_moves_pay_in_one_place_and_not_in_another(problem):
+    ranking = minimize(problem, MOELA(), ("n_eval", 2500), seed=1).algorithm.guided.move_ranking
+    assert ranking.uses_hamming
+    assert ranking.hamming_model.window.n_rows == 2500
 
 
 @pytest.mark.parametrize(
@@ -242,18 +246,20 @@ def test_it_is_believed_where_moves_pay_in_one_place_and_not_in_another(problem)
         (NoC3D.example("bfs", objectives=3), {}),
         (get_problem("zdt1"), {}),
         (Mixed(), {"sampling": MixedVariableSampling()}),
-        (MNK, {"landscape": False}),
-        (MNK, {"move_model": None}),
+        (MNK, {"models": Models(hamming=False)}),
+        (MNK, {"models": Models(moves=None)}),
     ],
 )
-def test_there_is_none_where_it_has_no_place(problem, settings):
-    ranking = minimize(problem, MOELA(**settings), ("n_eval", 200), seed=1).algorithm.ranking
-    assert ranking is None or ranking.landscape is None
+def test_there_is_none_where_it_cannot_be_used(problem, settings):
+    ranking = minimize(
+        problem, MOELA(**settings), ("n_eval", 200), seed=1
+    ).algorithm.guided.move_ranking
+    assert ranking is None or ranking.hamming_model is None
 
 
 def test_a_switch_is_true_or_false():
-    with pytest.raises(ValueError, match="'landscape' parameter of MOELA must be True or False"):
-        MOELA(landscape="yes")
+    with pytest.raises(ValueError, match="'hamming' parameter of Models must be True or False"):
+        Models(hamming="yes")
 
 
 def test_same_seed_same_designs():

@@ -1,4 +1,4 @@
-"""Tests of the model of real-valued designs: predictions, when it is believed, its end."""
+"""Tests of the surrogate of real-valued designs: predictions, when it is used, its limit."""
 
 from copy import deepcopy
 
@@ -25,32 +25,35 @@ def rugged(X):
     return np.column_stack([np.sin(1e4 * X[:, 0]), np.sin(1e4 * X[:, 1])]), np.zeros(len(X))
 
 
-def taught(n, function=smooth, limit=2000, seed=1):
+def trained(n, function=smooth, limit=2000, seed=1):
     model = Surrogate(XL, XU, limit)
     X = drawn(n, seed)
-    model.learn(X, *function(X))
+    model.add(X, *function(X))
     return model
 
 
 def test_it_predicts_designs_that_it_has_not_seen():
-    model, X = taught(200), drawn(500, 2)
+    model, X = trained(200), drawn(500, 2)
     F, CV = smooth(X)
-    said, broken = model.predict(X)
-    assert said.shape == (500, 2)
-    assert broken.shape == (500,)
+    predicted, violation = model.predict(X)
+    assert predicted.shape == (500, 2)
+    assert violation.shape == (500,)
     for column in range(2):
-        left = ((said - F)[:, column] ** 2).mean() / F[:, column].var()
-        assert left < 1e-3
-    assert (broken >= 0).all()
-    assert np.corrcoef(broken, CV)[0, 1] > 0.95
+        error = ((predicted - F)[:, column] ** 2).mean() / F[:, column].var()
+        # Measured: 5e-5 for both objectives.
+        assert error < 1e-3
+    assert (violation >= 0).all()
+    # Measured: 0.996; the violation has a kink.
+    assert np.corrcoef(violation, CV)[0, 1] > 0.95
 
 
-def test_it_is_believed_where_it_is_right_and_nowhere_else():
-    assert taught(49).n_fits == 0
-    assert not taught(49).ready
-    assert taught(200).ready
-    assert taught(200).correlation > 0.99
-    model = taught(200, rugged)
+def test_it_is_used_only_if_it_predicts_well():
+    assert trained(49).n_fits == 0
+    assert not trained(49).ready
+    assert trained(200).ready
+    # Measured: 0.999, and 0.05 on the rugged function.
+    assert trained(200).correlation > 0.99
+    model = trained(200, rugged)
     assert model.n_fits == 1
     assert model.correlation < 0.5
     assert not model.ready
@@ -60,39 +63,38 @@ def test_its_correlation_is_that_of_designs_left_out():
     n, X = 60, drawn(60, 3)
     model = Surrogate(XL, XU, 2000)
     F, CV = smooth(X)
-    model.learn(X, F, CV)
+    model.add(X, F, CV)
     Y = np.column_stack([F, CV])
     Y = (Y - np.median(Y, axis=0)) / Y.std(axis=0)
-    Z = model._scaled((X - XL) / (XU - XL))
-    apart = ((Z[:, None] - Z) ** 2).sum(axis=2)
-    K = np.exp(-apart / model._width)
-    said = np.empty_like(Y)
+    Z = (X - XL) / (XU - XL)
+    Z = Z / np.sqrt(Z.std(axis=0))
+    K = np.exp(-((Z[:, None] - Z) ** 2).sum(axis=2) / model.width)
+    left_out = np.empty_like(Y)
     for i in range(n):
         others = np.arange(n) != i
-        system = K[np.ix_(others, others)] + model._penalty * np.eye(n - 1)
-        said[i] = K[i, others] @ np.linalg.solve(system, Y[others])
-    expected = np.mean([np.corrcoef(a, b)[0, 1] for a, b in zip(said.T, Y.T, strict=True)])
+        system = K[np.ix_(others, others)] + model.penalty * np.eye(n - 1)
+        left_out[i] = K[i, others] @ np.linalg.solve(system, Y[others])
+    expected = np.mean([np.corrcoef(a, b)[0, 1] for a, b in zip(left_out.T, Y.T, strict=True)])
     assert model.correlation == pytest.approx(expected, abs=1e-6)
 
 
 def test_it_is_fitted_anew_once_it_knows_15_percent_more_and_not_before():
-    model = taught(100)
+    model = trained(100)
     few, many = drawn(10, 4), drawn(10, 5)
-    model.learn(few, *smooth(few))
+    model.add(few, *smooth(few))
     assert model.n_fits == 1
-    model.learn(many, *smooth(many))
+    model.add(many, *smooth(many))
     assert model.n_fits == 2
 
 
-def test_it_ends_and_forgets_when_there_are_too_many():
-    model = taught(100, limit=110)
+def test_it_ends_and_forgets_at_its_limit():
+    model = trained(100, limit=110)
     assert model.ready
     X = drawn(11, 4)
-    model.learn(X, *smooth(X))
+    model.add(X, *smooth(X))
     assert not model.ready
-    assert len(model._X) == 0
     n_fits = model.n_fits
-    model.learn(X, *smooth(X))
+    model.add(X, *smooth(X))
     assert model.n_fits == n_fits
 
 
@@ -101,13 +103,14 @@ def test_fixed_variables_and_constant_objectives_do_no_harm():
     X = np.random.default_rng(1).uniform(xl, xu, (80, 3))
     F = np.column_stack([X[:, 0] + X[:, 2], np.ones(80)])
     model = Surrogate(xl, xu, 2000)
-    model.learn(X, F, np.zeros(80))
-    said, broken = model.predict(X)
-    assert np.abs(said[:, 0] - F[:, 0]).max() < 0.05
-    np.testing.assert_allclose(said[:, 1], 1.0)
-    np.testing.assert_allclose(broken, 0.0, atol=1e-12)
+    model.add(X, F, np.zeros(80))
+    predicted, violation = model.predict(X)
+    # Measured: 2e-4.
+    assert np.abs(predicted[:, 0] - F[:, 0]).max() < 0.05
+    np.testing.assert_allclose(predicted[:, 1], 1.0)
+    np.testing.assert_allclose(violation, 0.0, atol=1e-12)
     none = Surrogate(xl, xu, 2000)
-    none.learn(X, np.ones((80, 2)), np.zeros(80))
+    none.add(X, np.ones((80, 2)), np.zeros(80))
     assert not none.ready
 
 
@@ -115,15 +118,16 @@ def test_designs_that_are_close_together_are_told_apart():
     X = 0.5 + 1e-4 * np.random.default_rng(1).random((100, 3))
     F = np.column_stack([X[:, 0] + X[:, 1], X[:, 2] - X[:, 0]])
     model = Surrogate(np.zeros(3), np.ones(3), 2000)
-    model.learn(X, F, np.zeros(100))
+    model.add(X, F, np.zeros(100))
+    # Measured: 1.000.
     assert model.correlation > 0.99
 
 
 def test_copies_go_their_own_ways():
-    model = taught(100)
+    model = trained(100)
     copied = deepcopy(model)
     X = drawn(100, 6)
     before = model.predict(X)[0]
-    copied.learn(X, *smooth(X))
+    copied.add(X, *smooth(X))
     assert (model.n_fits, copied.n_fits) == (1, 2)
     np.testing.assert_array_equal(model.predict(X)[0], before)

@@ -5,16 +5,16 @@ import pytest
 from pymoo.core.population import Population
 
 from moela.core.archive import Archive
-from moela.core.scaling import Frame
+from moela.core.scaling import Normalization
 from moela.rivals.greedy import GreedySearches
 
 
 class Bench:
-    """Searches, an archive and a frame from 0 to 1, with a reference at (1, 1)."""
+    """Searches, an archive and a normalization from 0 to 1, with a reference at (1, 1)."""
 
     def __init__(self, start, CV=0.0, others=(), **kwargs):
-        self.frame = Frame(2, reference=[1.0, 1.0])
-        self.frame.ideal, self.frame.nadir = np.zeros(2), np.ones(2)
+        self.normalization = Normalization(2, ref_point=[1.0, 1.0])
+        self.normalization.ideal, self.normalization.nadir = np.zeros(2), np.ones(2)
         self.archive = Archive(2)
         self.searches = GreedySearches(2, **{"max_steps": 10, **kwargs})
         self.add([start, *others], [CV] * (1 + len(others)))
@@ -31,7 +31,12 @@ class Bench:
         self.add(F, CV)
         X = [np.array([float(i)]) for i in range(1, len(F) + 1)]
         return self.searches.receive(
-            np.array(ids), X, np.asarray(F, dtype=float), np.array(CV), self.frame, self.archive
+            np.array(ids),
+            X,
+            np.asarray(F, dtype=float),
+            np.array(CV),
+            self.normalization,
+            self.archive,
         )
 
 

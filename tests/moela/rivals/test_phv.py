@@ -4,7 +4,7 @@ import moocore
 import numpy as np
 import pytest
 
-from moela.core.scaling import Frame
+from moela.core.scaling import Normalization
 from moela.rivals.phv import contributions, hypervolume, scaled_reference
 
 
@@ -32,7 +32,7 @@ def test_hypervolume_of_nothing_is_zero():
 
 
 def test_the_reference_is_the_problems_or_lies_beyond_the_nadir():
-    assert scaled_reference(Frame(2)).tolist() == [1.1, 1.1]
-    frame = Frame(2, reference=[5.0, -9.0])
-    frame.ideal = np.array([0.0, 0.0])
-    assert scaled_reference(frame).tolist() == [1.0, 1.1]
+    assert scaled_reference(Normalization(2)).tolist() == [1.1, 1.1]
+    normalization = Normalization(2, ref_point=[5.0, -9.0])
+    normalization.ideal = np.array([0.0, 0.0])
+    assert scaled_reference(normalization).tolist() == [1.0, 1.1]

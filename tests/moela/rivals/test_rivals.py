@@ -42,6 +42,7 @@ def test_comes_close_to_the_exact_front_of_an_assignment_problem(rival, exact):
         )
         for s in (1, 2, 3)
     ]
+    # Measured: 0.81 (MOMAD) to 0.86 (MOOSTAGE).
     assert np.median(volumes) > 0.75 * best
 
 
@@ -49,6 +50,7 @@ def test_comes_close_to_the_exact_front_of_an_assignment_problem(rival, exact):
 def test_finds_most_of_the_front_of_leading_ones_trailing_zeros(rival):
     res = minimize(ToyBinary(), rival(), ("n_eval", 3000), seed=1)
     exact = {(-float(k), -float(14 - k)) for k in range(15)}
+    # Measured: 11 (MOOS) to 15 of the 15.
     assert len({tuple(f) for f in res.F} & exact) >= 11
 
 
@@ -69,6 +71,7 @@ def test_beats_random_search_with_four_objectives(rival):
     F = problem.evaluate(np.random.default_rng(1).random((1500, 8)))
     F = F[moocore.is_nondominated(F)]
     random, best = moocore.hypervolume(F, ref=ref), 1.2**4 - np.pi**2 / 32.0
+    # Measured: 0.17 (MOOSTAGE) to 0.65 (BatchMOEAD).
     assert moocore.hypervolume(res.F, ref=ref) > random + 0.15 * (best - random)
 
 
@@ -79,6 +82,7 @@ def test_a_reference_point_draws_the_search_into_its_box(rival):
     with_box = minimize(problem, rival(), ("n_eval", 1500), seed=1).F
     without = minimize(ToyReal(), rival(), ("n_eval", 1500), seed=1).F
     volume = [moocore.hypervolume(F, ref=problem.ref_point) for F in (with_box, without)]
+    # Measured: 1.0 (BatchMOEAD) to 1.15 (MOMAD).
     assert volume[0] > 0.9 * volume[1]
 
 
@@ -88,7 +92,7 @@ def test_a_reference_point_draws_the_search_into_its_box(rival):
         (lambda: MOOS(n_neighbors=0), "'n_neighbors' parameter of MOOS .* at least 1. Got 0"),
         (lambda: MOOS(max_steps=2.5), "'max_steps' parameter of MOOS must be an integer"),
         (lambda: MOOSTAGE(n_trees=0), "'n_trees' parameter of MOOSTAGE"),
-        (lambda: MOMAD(restart="kick"), "'restart' parameter of MOMAD .* one of crossover"),
+        (lambda: MOMAD(restart="jump"), "'restart' parameter of MOMAD .* one of crossover"),
         (lambda: MOMAD(n_explore=-1), "'n_explore' parameter of MOMAD .* at least 0. Got -1"),
         (lambda: MOMAD(scalarization="pbi"), "'scalarization' parameter of MOMAD"),
         (lambda: BatchMOEAD(n_subproblems=1), "'n_subproblems' .* at least 2. Got 1"),
@@ -124,32 +128,34 @@ def test_moos_splits_the_best_leaf_of_a_depth_unless_one_above_is_worth_more():
 
     a, b, c, d = leaf(1, 3.0), leaf(1, 5.0), leaf(2, 4.0), leaf(3, 6.0)
     algorithm.leaves = [a, b, c, d]
-    assert algorithm._choose() is b
-    assert algorithm._choose() is d, "4 at depth 2 is worth less than 5 above it"
-    assert algorithm._choose() is a, "a new sweep begins at the top"
-    assert algorithm._choose() is c
+    assert algorithm.choose_leaf() is b
+    assert algorithm.choose_leaf() is d, "4 at depth 2 is worth less than 5 above it"
+    assert algorithm.choose_leaf() is a, "a new sweep begins at the top"
+    assert algorithm.choose_leaf() is c
     assert algorithm.leaves == []
 
 
 def test_moo_stage_learns_and_starts_where_its_model_climbed():
-    callback_parts = []
+    parts = []
 
     def note(algorithm):
-        callback_parts.extend(ind.get("part") for ind in algorithm.off)
+        parts.extend(ind.get("origin").part for ind in algorithm.off)
 
     res = minimize(ToyReal(), MOOSTAGE(n_init=20), ("n_eval", 2500), seed=1, callback=note)
-    assert callback_parts.count("model") >= 5
+    # Measured: 6.
+    assert parts.count("model") >= 5
     algorithm = res.algorithm
     assert algorithm.model is not None
-    assert algorithm.n_rows == sum(len(path) for path, _ in algorithm.examples)
-    assert algorithm.n_rows <= algorithm.max_rows + algorithm.max_steps + 1
+    n_kept = sum(len(path) for path in algorithm.window.inputs)
+    assert n_kept <= algorithm.max_rows + algorithm.max_steps + 1
+    assert n_kept <= algorithm.window.n_rows
 
 
 def test_momad_goes_through_its_phases():
     phases = []
 
     def note(algorithm):
-        phases.append(algorithm.off[0].get("part"))
+        phases.append(algorithm.off[0].get("origin").part)
 
     minimize(
         ToyReal(), MOMAD(n_subproblems=10, patience=3), ("n_eval", 2000), seed=1, callback=note

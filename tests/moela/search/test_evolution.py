@@ -1,14 +1,16 @@
-"""Tests of who the members of the sub-problems are, and of who may replace them."""
+"""Tests of the members of the sub-problems and their replacement."""
 
 import numpy as np
 import pytest
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 
+from moela.core.context import SearchContext
 from moela.core.decomposition import Subproblems, simplex_weights
-from moela.core.duplicates import Seen
+from moela.core.duplicates import Duplicates
 from moela.core.operators import resolve
-from moela.core.scaling import Frame, scalarize
+from moela.core.origin import set_origin
+from moela.core.scaling import Normalization, scalarize
 from moela.search.evolution import Evolution
 
 
@@ -20,19 +22,18 @@ class Box(Problem):
 
 
 @pytest.fixture
-def made():
-    """Return an evolution of twenty sub-problems, a unit frame and a generator."""
+def evolution():
+    """Return an evolution of twenty sub-problems with a unit normalization."""
     problem, rng = Box(), np.random.default_rng(1)
-    W = simplex_weights(20, 2, rng)
-    subproblems = Subproblems(W, 5, "chebyshev")
-    evolution = Evolution(problem, resolve(problem), Seen(problem), subproblems, 0.9)
-    frame = Frame(2, bounds=(np.zeros(2), np.ones(2)))
-    return evolution, frame, rng
+    subproblems = Subproblems(simplex_weights(20, 2, rng), 5, "chebyshev")
+    unit = Normalization(2, bounds=(np.zeros(2), np.ones(2)))
+    context = SearchContext(problem, resolve(problem), Duplicates(problem), unit, rng)
+    return Evolution(context, subproblems, 0.9)
 
 
-def told(F, part):
+def evaluated(F, part):
     pop = Population.new("X", np.random.default_rng(2).random((len(F), 2)), "F", F)
-    pop.set(part=part, home=0, source=0, way=0)
+    set_origin(pop, part=part, subproblem=0)
     return pop
 
 
@@ -40,56 +41,52 @@ def numbers(sub):
     return [ind.data["number"] for ind in sub.pop]
 
 
-def test_first_designs_are_dealt_out_one_to_one(made):
-    evolution, frame, _ = made
+def test_initial_designs_are_assigned_one_to_one(evolution):
     F = np.random.default_rng(3).random((20, 2))
     F[0] = 0.0  # the best one for every sub-problem
-    pop = told(F, "initial")
+    pop = evaluated(F, "initial")
     for i, ind in enumerate(pop):
         ind.data["number"] = i
-    evolution.populate(pop, F, np.zeros(20), frame)
+    evolution.populate(pop, F, np.zeros(20))
     assert sorted(numbers(evolution.subproblems)) == list(range(20))
     np.testing.assert_array_equal(evolution.subproblems.F, F[numbers(evolution.subproblems)])
 
 
-def test_where_there_are_fewer_the_rest_get_the_best(made):
-    evolution, frame, _ = made
+def test_if_there_are_fewer_the_rest_get_the_best(evolution):
     F = np.array([[0.0, 0.0], [0.9, 0.8], [0.7, 0.9]])
-    pop = told(F, "initial")
+    pop = evaluated(F, "initial")
     for i, ind in enumerate(pop):
         ind.data["number"] = i
-    evolution.populate(pop, F, np.zeros(3), frame)
+    evolution.populate(pop, F, np.zeros(3))
     assert np.bincount(numbers(evolution.subproblems)).tolist() == [18, 1, 1]
 
 
-def test_a_child_replaces_near_the_subproblem_that_it_suits_only(made):
-    evolution, frame, rng = made
+def test_a_child_replaces_near_the_subproblem_that_it_suits_only(evolution):
     sub = evolution.subproblems
-    evolution.populate(told(np.ones((20, 2)), "initial"), np.ones((20, 2)), np.zeros(20), frame)
+    evolution.populate(evaluated(np.ones((20, 2)), "initial"), np.ones((20, 2)), np.zeros(20))
     F = np.array([[0.01, 0.5]])  # better than every member, best for weights on the first
-    evolution.answer(told(F, "evolution"), F, np.zeros(1), np.ones(1, dtype=bool), frame, rng)
+    evolution.answer(evaluated(F, "evolution"), F, np.zeros(1), np.ones(1, dtype=bool))
     changed = np.flatnonzero((sub.F == F[0]).all(axis=1))
     suits = scalarize(F[0], sub.W, "chebyshev").argmin()
     assert 1 <= len(changed) <= 2
     assert set(changed) <= set(sub.B[suits])
 
 
-def replaced_by(made, part, accepted, F, n):
+def replaced_by(evolution, part, accepted, F, n):
     """Return how many members n answers with these designs replace, from dominated ones on."""
-    evolution, frame, rng = made
     none, replaced = np.zeros(20), 0
     for _ in range(n):
-        evolution.populate(told(np.ones((20, 2)), "initial"), np.ones((20, 2)), none, frame)
-        evolution.answer(told(F, part), F, np.zeros(len(F)), accepted, frame, rng)
+        evolution.populate(evaluated(np.ones((20, 2)), "initial"), np.ones((20, 2)), none)
+        evolution.answer(evaluated(F, part), F, np.zeros(len(F)), accepted)
         replaced += int((evolution.subproblems.F < 1.0).any(axis=1).sum())
     return replaced
 
 
-def test_some_of_the_archived_designs_of_searches_become_members(made):
+def test_some_of_the_archived_designs_of_searches_become_members(evolution):
     F = np.array([[0.4, 0.4]])
     yes, no = np.ones(1, dtype=bool), np.zeros(1, dtype=bool)
-    assert replaced_by(made, "search", no, F, 50) == 0
-    all_of_them = replaced_by(made, "evolution", yes, F, 200)
-    some = replaced_by(made, "search", yes, F, 200)
+    assert replaced_by(evolution, "search", no, F, 50) == 0
+    all_of_them = replaced_by(evolution, "evolution", yes, F, 200)
+    some = replaced_by(evolution, "search", yes, F, 200)
     # One in five: 40 of 200, give or take three standard deviations.
     assert 0.11 * all_of_them < some < 0.29 * all_of_them

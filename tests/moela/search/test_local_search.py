@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from pymoo.core.population import Population
 
-from moela.core.scaling import Frame
+from moela.core.scaling import Normalization
 from moela.search.local_search import LocalSearches, tries_of
 
 
 @pytest.fixture
-def frame():
-    return Frame(2, bounds=([0.0, 0.0], [1.0, 1.0]))
+def normalization():
+    return Normalization(2, bounds=([0.0, 0.0], [1.0, 1.0]))
 
 
 def started(F, patience=3, max_gains=None, W=None):
@@ -22,16 +22,16 @@ def started(F, patience=3, max_gains=None, W=None):
     return searches, ids
 
 
-def receive(searches, ids, F, frame, CV=None, X=None):
+def receive(searches, ids, F, normalization, CV=None, X=None):
     F = np.atleast_2d(np.asarray(F, dtype=float))
     X = np.full((len(F), 3), -1.0) if X is None else X
     CV = np.zeros(len(F)) if CV is None else np.asarray(CV, dtype=float)
-    return searches.receive(np.asarray(ids), Population.new(X=X), F, CV, frame)
+    return searches.receive(np.asarray(ids), Population.new(X=X), F, CV, normalization)
 
 
-def test_a_better_neighbor_is_taken_and_a_worse_one_is_not(frame):
+def test_a_better_neighbor_is_taken_and_a_worse_one_is_not(normalization):
     searches, _ = started([[0.5, 0.5], [0.5, 0.5]])
-    receive(searches, [0, 1], [[0.4, 0.5], [0.6, 0.5]], frame)
+    receive(searches, [0, 1], [[0.4, 0.5], [0.6, 0.5]], normalization)
     assert searches.F.tolist() == [[0.4, 0.5], [0.5, 0.5]]
     assert searches.X[0].tolist() == [-1.0, -1.0, -1.0]
     assert searches.fails.tolist() == [0, 1]
@@ -39,58 +39,58 @@ def test_a_better_neighbor_is_taken_and_a_worse_one_is_not(frame):
     assert searches.cost.tolist() == [1, 1]
 
 
-def test_the_best_of_several_is_taken(frame):
+def test_the_best_of_several_is_taken(normalization):
     searches, _ = started([[0.5, 0.5]])
-    receive(searches, [0, 0, 0], [[0.4, 0.5], [0.1, 0.5], [0.3, 0.5]], frame)
+    receive(searches, [0, 0, 0], [[0.4, 0.5], [0.1, 0.5], [0.3, 0.5]], normalization)
     assert searches.F.tolist() == [[0.1, 0.5]]
     assert searches.cost.tolist() == [3]
 
 
-def test_each_search_follows_its_own_weights(frame):
+def test_each_search_follows_its_own_weights(normalization):
     searches, _ = started([[0.5, 0.5]] * 2, W=[[1.0, 0.0], [0.0, 1.0]])
-    receive(searches, [0, 1], [[0.4, 0.9], [0.4, 0.9]], frame)
+    receive(searches, [0, 1], [[0.4, 0.9], [0.4, 0.9]], normalization)
     assert searches.gains.tolist() == [1, 0]
 
 
-def test_answers_come_in_any_order_and_may_be_missing(frame):
+def test_answers_come_in_any_order_and_may_be_missing(normalization):
     searches, ids = started([[0.5, 0.5]] * 4)
-    receive(searches, [3, 1], [[0.3, 0.5], [0.1, 0.5]], frame)
+    receive(searches, [3, 1], [[0.3, 0.5], [0.1, 0.5]], normalization)
     assert searches.F[:, 0].tolist() == [0.5, 0.1, 0.5, 0.3]
     assert searches.cost.tolist() == [0, 1, 0, 1]
     assert ids.tolist() == [0, 1, 2, 3]
 
 
-def test_a_search_ends_by_patience_or_by_gains(frame):
+def test_a_search_ends_by_patience_or_by_gains(normalization):
     searches, _ = started([[0.5, 0.5]] * 2, patience=2, max_gains=2)
     worse, better = [0.9, 0.9], [0.4, 0.4]
-    assert receive(searches, [0, 1], [worse, better], frame).tolist() == [False, False]
-    assert receive(searches, [0, 1], [worse, [0.3, 0.3]], frame).tolist() == [True, True]
+    assert receive(searches, [0, 1], [worse, better], normalization).tolist() == [False, False]
+    assert receive(searches, [0, 1], [worse, [0.3, 0.3]], normalization).tolist() == [True, True]
 
 
-def test_a_gain_resets_the_failures(frame):
+def test_a_gain_resets_the_failures(normalization):
     searches, _ = started([[0.5, 0.5]], patience=2)
-    receive(searches, [0], [[0.9, 0.9]], frame)
-    receive(searches, [0], [[0.4, 0.4]], frame)
-    assert not receive(searches, [0], [[0.9, 0.9]], frame).any()
+    receive(searches, [0], [[0.9, 0.9]], normalization)
+    receive(searches, [0], [[0.4, 0.4]], normalization)
+    assert not receive(searches, [0], [[0.9, 0.9]], normalization).any()
 
 
-def test_feasibility_comes_first(frame):
+def test_feasibility_comes_first(normalization):
     searches, _ = started([[0.5, 0.5]])
     searches.CV[:] = 1.0
-    receive(searches, [0], [[0.9, 0.9]], frame, CV=[0.5])
+    receive(searches, [0], [[0.9, 0.9]], normalization, CV=[0.5])
     assert searches.CV.tolist() == [0.5]
-    receive(searches, [0], [[0.1, 0.1]], frame, CV=[0.7])
+    receive(searches, [0], [[0.1, 0.1]], normalization, CV=[0.7])
     assert searches.F.tolist() == [[0.9, 0.9]]
 
 
-def test_answers_for_ended_searches_are_ignored(frame):
+def test_answers_for_ended_searches_are_ignored(normalization):
     searches, _ = started([[0.5, 0.5]] * 3)
     searches.drop(np.array([False, True, False]))
     assert searches.ids.tolist() == [0, 2]
-    receive(searches, [1, 2, 7], [[0.1, 0.1]] * 3, frame)
+    receive(searches, [1, 2, 7], [[0.1, 0.1]] * 3, normalization)
     assert searches.F[:, 0].tolist() == [0.5, 0.1]
     searches.drop(np.array([True, True]))
-    assert receive(searches, [0, 2], [[0.1, 0.1]] * 2, frame).tolist() == []
+    assert receive(searches, [0, 2], [[0.1, 0.1]] * 2, normalization).tolist() == []
 
 
 def test_ids_are_never_used_again():
@@ -104,30 +104,30 @@ def test_ids_are_never_used_again():
     assert searches.X.shape == (1, 3)
 
 
-def test_steps_grow_with_success_and_shrink_with_failure(frame):
+def test_steps_grow_with_success_and_shrink_with_failure(normalization):
     searches, _ = started([[0.5, 0.5]] * 2, patience=100)
     before = searches.step.copy()
-    receive(searches, [0, 1], [[0.4, 0.4], [0.9, 0.9]], frame)
+    receive(searches, [0, 1], [[0.4, 0.4], [0.9, 0.9]], normalization)
     assert searches.step[0] > before[0]
     assert searches.step[1] < before[1]
     for _ in range(99):
-        receive(searches, [1], [[0.9, 0.9]], frame)
+        receive(searches, [1], [[0.9, 0.9]], normalization)
     assert searches.step[1] > 0.0
 
 
-def test_what_is_begun_does_not_share_memory_with_the_caller(frame):
+def test_what_is_begun_does_not_share_memory_with_the_caller(normalization):
     X, F = np.zeros((1, 3)), np.array([[0.5, 0.5]])
     searches = LocalSearches(2, "weighted_sum", 3)
     searches.begin(Population.new(X=X), F, np.zeros(1), np.full((1, 2), 0.5), np.empty((1, 0)))
-    receive(searches, [0], [[0.1, 0.1]], frame)
+    receive(searches, [0], [[0.1, 0.1]], normalization)
     assert X.tolist() == [[0.0, 0.0, 0.0]]
     assert F.tolist() == [[0.5, 0.5]]
 
 
-def test_tries_are_counted_on_the_design_they_were_made_from(frame):
+def test_tries_are_counted_on_the_design_they_were_made_from(normalization):
     searches, _ = started([[0.5, 0.5]])
     first = searches.pop[0]
-    receive(searches, [0, 0], [[0.9, 0.9], [0.4, 0.4]], frame)
-    receive(searches, [0], [[0.9, 0.9]], frame)
-    assert first.data["tries"] == 2
+    receive(searches, [0, 0], [[0.9, 0.9], [0.4, 0.4]], normalization)
+    receive(searches, [0], [[0.9, 0.9]], normalization)
+    assert tries_of(Population.create(first)).tolist() == [2]
     assert tries_of(searches.pop).tolist() == [1]

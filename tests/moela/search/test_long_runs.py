@@ -111,13 +111,16 @@ def test_resumed_run_computes_nothing_twice(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_failures_teach_nothing_and_are_never_the_best():
-    result = solve(Moody(), Evaluator(on_error="infeasible"), 400, move_model="default")
+def test_failures_train_nothing_and_are_never_the_best():
+    result = solve(Moody(), Evaluator(on_error="infeasible"), 400)
     algorithm = result.algorithm
     assert algorithm.evaluator.n_failed > 0
     assert (result.X[:, 1] <= 0.8).all()
     assert (result.X[:, 2] <= 0.9).all()
-    assert (algorithm.frame.ideal > -1.0).all()
-    assert (algorithm.frame.nadir < 100.0).all()
-    assert np.abs(np.concatenate(algorithm.ranking.moves.rows.targets)).max() < 100.0
+    assert (algorithm.normalization.ideal > -1.0).all()
+    assert (algorithm.normalization.nadir < 100.0).all()
+    assert (
+        np.abs(np.concatenate(algorithm.guided.move_ranking.move_model.window.targets)).max()
+        < 100.0
+    )
     assert (algorithm.evolution.subproblems.F < 100.0).all()

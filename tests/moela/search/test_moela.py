@@ -1,4 +1,4 @@
-"""MOELA itself: what it learns, what it says of its parts, and what it refuses."""
+"""MOELA as a whole: learning, the log of its parts, and parameter checks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pymoo.optimize import minimize
 from pymoo.problems import get_problem
 from sklearn.ensemble import ExtraTreesRegressor
 
-from moela import MOELA
+from moela import MOELA, Models
 from moela.learning.move_model import MoveModel
 from moela.search.published import PublishedMOELA
 from problems import MultiObjectiveKnapsack, NoC3D
@@ -51,6 +51,7 @@ def test_log_accounts_for_every_evaluation():
 def test_shares_are_kept():
     shares = {"evolution": 1, "search": 2, "pareto": 1}
     log = run(get_problem("zdt1"), MOELA(shares=shares), 1050).algorithm.log
+    # A batch, at most 20, may be on top; 1,000 evaluations follow the initial 50.
     assert log["search"]["n_eval"] == pytest.approx(500, abs=25)
     assert log["evolution"]["n_eval"] == pytest.approx(250, abs=25)
     assert log["pareto"]["n_eval"] == pytest.approx(250, abs=25)
@@ -58,32 +59,34 @@ def test_shares_are_kept():
 
 def test_move_model_knows_a_linear_problem():
     algorithm = run(Linear(), MOELA(shares={"search": 1}), 1500).algorithm
-    assert algorithm.ranking.moves.skill > 0.9
+    # Measured: 0.9998.
+    assert algorithm.guided.move_ranking.move_model.skill > 0.9
 
 
 def test_learned_moves_beat_blind_ones_where_moves_can_be_learned():
     problem = NoC3D.example("bfs", objectives=5)
     learned, blind = (
         np.median([volume(run(problem, make(), 1500, s).F, problem.ref_point) for s in (1, 2, 3)])
-        for make in (MOELA, lambda: MOELA(move_model=None))
+        for make in (MOELA, lambda: MOELA(models=Models(moves=None)))
     )
+    # Measured: 2.1 times.
     assert learned > 1.2 * blind
 
 
 def test_start_model_sees_every_search_that_ended():
     problem = NoC3D.example("bfs", objectives=3)
     algorithm = run(problem, MOELA(patience=5), 3000).algorithm
-    ended = algorithm.searches.next_id - len(algorithm.searches)
-    assert len(algorithm.starts) == ended > 20
-    assert algorithm.starts.ready
+    searches, model = algorithm.guided.searches, algorithm.guided.start_model
+    # Measured: 112; the model is fitted from 20 on.
+    assert len(model) == searches.next_id - len(searches) > 20
+    assert model.ready
 
 
 def test_models_can_be_given():
     trees = ExtraTreesRegressor(5, random_state=0)
-    algorithm = run(
-        Linear(), MOELA(start_model=trees, move_model=trees, shares={"search": 1})
-    ).algorithm
-    assert isinstance(algorithm.ranking.moves._model, ExtraTreesRegressor)
+    models = Models(starts=trees, moves=trees)
+    guided = run(Linear(), MOELA(models=models, shares={"search": 1})).algorithm.guided
+    assert isinstance(guided.move_ranking.move_model.fitted, ExtraTreesRegressor)
     assert not hasattr(trees, "estimators_")
 
 
@@ -98,10 +101,10 @@ def test_move_model_without_skill_is_not_used():
     assert not model.ready
 
 
-def test_reference_is_where_the_product_is_measured_from():
+def test_the_product_is_measured_from_the_reference_point():
     problem = get_problem("zdt1")
-    algorithm = run(problem, MOELA(reference=[0.5, 3.0])).algorithm
-    np.testing.assert_array_equal(algorithm.frame.nadir, [0.5, 3.0])
+    algorithm = run(problem, MOELA(ref_point=[0.5, 3.0])).algorithm
+    np.testing.assert_array_equal(algorithm.normalization.nadir, [0.5, 3.0])
 
 
 def test_designs_are_not_paid_for_twice():
@@ -132,7 +135,7 @@ def test_small_space_is_searched_to_the_end_without_hanging():
 
 
 def test_constraints_come_first():
-    problem = MultiObjectiveKnapsack.random(n_items=30, n_objectives=2, seed=1)
+    problem = MultiObjectiveKnapsack.random(n_items=30, n_obj=2, seed=1)
     result = run(problem, MOELA())
     assert (result.CV <= 0).all()
 
@@ -162,11 +165,9 @@ def test_published_goes_through_its_phases():
         ("n_neighbors", 1.5),
         ("n_searches", 0),
         ("patience", 0),
-        ("n_candidates", 0),
-        ("batch_size", -1),
-        ("scalarization", "tchebycheff"),
-        ("descend", "sum"),
-        ("prob_neighbor_mating", 1.2),
+        ("batch_size", 0),
+        ("models", "none"),
+        ("restarts", 1.5),
         ("shares", {"luck": 1}),
         ("shares", {"search": 0}),
     ],
@@ -176,15 +177,39 @@ def test_settings_out_of_range_are_named(setting, value):
         MOELA(**{setting: value})
 
 
-@pytest.mark.parametrize("make", [MOELA, MOELA.published])
-def test_unknown_settings_are_refused(make):
-    with pytest.raises(TypeError, match="unknown settings: serch_share"):
-        make(serch_share=0.5)
+@pytest.mark.parametrize(
+    ("parameter", "expected"),
+    [
+        ("patiense", "Did you mean 'patience'"),
+        ("n_neighbours", "Use 'n_neighbors'"),
+        ("reference", "Use 'ref_point'"),
+        ("start_model", r"Use models=Models\(starts="),
+        ("move_model", r"Use models=Models\(moves="),
+        ("landscape", r"Use models=Models\(hamming="),
+        ("surrogate_size", r"Use models=Models\(surrogate_size="),
+        ("kicks", "a constant: some local searches begin from a perturbed"),
+        ("prob_neighbour_mating", "a constant: 0.9"),
+        ("scalarisation", 'a constant: "chebyshev"'),
+    ],
+)
+def test_parameters_of_the_version_before_are_answered_by_name(parameter, expected):
+    with pytest.raises(TypeError, match=f"MOELA has no parameter '{parameter}'. .*{expected}"):
+        MOELA(**{parameter: 1})
 
 
-def test_reference_of_the_wrong_length_is_refused():
+def test_settings_are_tuned_for_ablations_only():
+    algorithm = MOELA._tuned(n_candidates=20, patience=7)
+    assert (algorithm.patience, algorithm.tuned) == (7, {"n_candidates": 20})
+    assert "tuned" not in vars(MOELA())
+    with pytest.raises(ValueError, match="'descend' parameter of MOELA must be one of auto, "):
+        MOELA._tuned(descend="sum")
+    with pytest.raises(TypeError, match="MOELA has no parameter 'luck'"):
+        MOELA._tuned(luck=1)
+
+
+def test_a_reference_point_of_the_wrong_length_is_refused():
     with pytest.raises(ValueError, match=r"shape \(2,\).*Got shape \(3,\)"):
-        run(get_problem("zdt1"), MOELA(reference=[1.0, 1.0, 1.0]))
+        run(get_problem("zdt1"), MOELA(ref_point=[1.0, 1.0, 1.0]))
 
 
 def test_history_copies_neither_problem_nor_models():
@@ -192,8 +217,10 @@ def test_history_copies_neither_problem_nor_models():
     result = minimize(problem, MOELA(), ("n_eval", 600), seed=1, save_history=True)
     first, last = result.history[-2:]
     assert first.problem is last.problem is problem
-    assert first.ranking.moves is not last.ranking.moves
+    models = [past.guided.move_ranking.move_model for past in result.history]
+    assert models[-2] is not models[-1]
     # There are as many models as there were fits, not as there are entries.
-    fitted = {id(past.ranking.moves._model) for past in result.history}
+    fitted = {id(model.fitted) for model in models}
+    # Measured: 13 fits in 89 entries.
     assert 1 < len(fitted) < len(result.history) / 2
     assert first.front is not last.front

@@ -1,4 +1,4 @@
-"""Tests of how a surrogate chooses children: picks, evolution on it, pay, and runs with it."""
+"""Tests of surrogate-assisted preselection: its strategies, their selection, and runs with it."""
 
 from itertools import pairwise
 
@@ -6,17 +6,23 @@ import moocore
 import numpy as np
 import pytest
 from pymoo.core.population import Population
+from pymoo.core.problem import Problem
 from pymoo.operators.crossover.sbx import SBX
 from pymoo.optimize import minimize
 from pymoo.problems import get_problem
 
-from moela import MOELA
+from moela import MOELA, Models
+from moela.core.context import SearchContext
 from moela.core.decomposition import Subproblems, simplex_weights
-from moela.core.scaling import Frame, scalarize
+from moela.core.duplicates import Duplicates
+from moela.core.operators import resolve
+from moela.core.scaling import Normalization, scalarize
 from moela.learning.surrogate import Surrogate
-from moela.search.preselection import EVOLVED, MADE, PICKED, Assistance
+from moela.search.preselection import BEST, EVOLVED, PLAIN, Preselection
 from moela.search.real_mating import RealMating
 from problems import MultiObjectiveKnapsack
+
+NO_SURROGATE = Models(surrogate_size=0)
 
 
 def objectives(X):
@@ -24,65 +30,70 @@ def objectives(X):
 
 
 @pytest.fixture
-def assistance():
-    """Return an assistance whose model knows a smooth function."""
+def preselection():
+    """Return a preselection whose surrogate knows a smooth function."""
     surrogate = Surrogate(np.zeros(3), np.ones(3), 1000)
     X = np.random.default_rng(1).random((200, 3))
-    surrogate.learn(X, objectives(X), np.maximum(X[:, 2] - 0.8, 0.0))
+    surrogate.add(X, objectives(X), np.maximum(X[:, 2] - 0.8, 0.0))
     assert surrogate.ready
-    return Assistance(surrogate)
+    return Preselection(surrogate)
 
 
-def test_the_least_violation_counts_first_then_the_gain(assistance):
+def test_the_least_violation_counts_first_then_the_gain(preselection):
     gain = np.array([[0.1, 0.9, 0.5], [0.3, 0.2, 0.1], [9.0, -2.0, -1.0]])
     CV = np.array([[0.0, 0.0, 0.0], [2.0, 1.0, 1.0], [0.5, 0.0, 0.0]])
-    assert assistance.pick(gain, CV).tolist() == [1, 3 + 1, 6 + 2]
+    assert preselection.pick(gain, CV).tolist() == [1, 3 + 1, 6 + 2]
 
 
-def test_what_pays_is_done_more_often(assistance):
+def test_strategies_that_pay_are_used_more_often(preselection):
     rng = np.random.default_rng(1)
 
     def shares():
-        return np.bincount(assistance.draw(3000, rng), minlength=3) / 3000
+        return np.bincount(preselection.draw(3000, rng), minlength=3) / 3000
 
+    # Four standard deviations of a share among 3,000.
     np.testing.assert_allclose(shares(), 1 / 3, atol=0.04)
-    ways = np.arange(600) % 3
-    for better, worse in pairwise([PICKED, EVOLVED, MADE]):
+    strategies = np.arange(600) % 3
+    for better, worse in pairwise([BEST, EVOLVED, PLAIN]):
         for _ in range(2):
-            assistance.learn(ways, np.where(ways == better, 0.5, 0.0))
+            preselection.learn(strategies, np.where(strategies == better, 0.5, 0.0))
+        # Measured: 0.80 at p_min = 0.1; the other shares are about 0.1.
         assert shares()[better] > 0.6
         assert 0.07 < shares()[worse]
 
 
-def test_without_a_model_that_predicts_children_are_just_made(assistance):
+def test_without_a_surrogate_that_predicts_no_child_is_chosen(preselection):
     rng = np.random.default_rng(1)
-    assistance.surrogate.correlation = 0.5
-    assert not assistance.ready
+    preselection.surrogate.correlation = 0.5
+    assert not preselection.ready
     state = rng.bit_generator.state
-    assert (assistance.draw(100, rng) == MADE).all()
+    assert (preselection.draw(100, rng) == PLAIN).all()
     assert rng.bit_generator.state == state
 
 
-def test_members_evolve_to_what_is_best_for_their_subproblems(assistance):
+def test_members_evolve_to_what_is_best_for_their_subproblems(preselection):
     rng = np.random.default_rng(3)
     sub = Subproblems(simplex_weights(20, 2, rng), 5, "chebyshev")
     X = rng.random((20, 3))
     F, CV = objectives(X), np.maximum(X[:, 2] - 0.8, 0.0)
-    frame = Frame(2, bounds=(np.zeros(2), np.array([2.0, 3.0])))
+    normalization = Normalization(2, bounds=(np.zeros(2), np.array([2.0, 3.0])))
     sub.populate_in_order(Population.new("X", X), F, CV)
-    bounds = np.zeros(3), np.ones(3)
-    found, way, changed = assistance.evolve(sub, RealMating(), bounds, frame, rng)
-    assert ((found >= 0) & (found <= 1)).all()
-    np.testing.assert_array_equal(found[~changed], X[~changed])
-    assert (way[changed] >= 0).all()
-    assert (way[~changed] == -1).all()
-    # The front has nothing of the second and third variable; the model was told as much.
+    problem = Problem(n_var=3, n_obj=2, xl=0.0, xu=1.0)
+    context = SearchContext(problem, resolve(problem), Duplicates(problem), normalization, rng)
+    evolved, operator, changed = preselection.evolve(sub, RealMating(), context)
+    assert ((evolved >= 0) & (evolved <= 1)).all()
+    np.testing.assert_array_equal(evolved[~changed], X[~changed])
+    assert (operator[changed] >= 0).all()
+    assert (operator[~changed] == -1).all()
+    # On the front the second and third variable are 0, which the surrogate knows.
+    # Measured: 0.43 before, 0.042 after.
     assert X[:, 1].mean() > 0.3
-    assert found[:, 1].mean() < 0.05
-    before = scalarize(frame.scale(F), sub.W, sub.by)
-    after = scalarize(frame.scale(objectives(found)), sub.W, sub.by)
+    assert evolved[:, 1].mean() < 0.05
+    before = scalarize(normalization.scale(F), sub.W, sub.by)
+    after = scalarize(normalization.scale(objectives(evolved)), sub.W, sub.by)
+    # Measured: 0.26.
     assert after.mean() < 0.7 * before.mean()
-    assert (found[:, 2] < 0.82).all()
+    assert (evolved[:, 2] < 0.82).all()
     # The members themselves are evaluated designs, and stay.
     np.testing.assert_array_equal(np.array([ind.X for ind in sub.pop]), X)
 
@@ -98,44 +109,47 @@ def distance(result, problem):
 
 @pytest.mark.parametrize(("name", "times"), [("zdt1", 10.0), ("dtlz2", 2.0)])
 def test_on_smooth_problems_fronts_come_closer(name, times):
-    without = [distance(run(name, 300, seed, surrogate_size=0), name) for seed in (1, 2, 3)]
+    without = [distance(run(name, 300, seed, models=NO_SURROGATE), name) for seed in (1, 2, 3)]
     with_it = [distance(run(name, 300, seed), name) for seed in (1, 2, 3)]
+    # Measured: 150 times on zdt1, 3.8 times on dtlz2.
     assert np.median(without) > times * np.median(with_it)
 
 
 def test_one_design_that_is_the_ideal_does_not_hold_all_the_others_up():
     # Along its edge the first objective is 0, and the best design there is the best known in both.
+    # Measured: 43 designs in the smallest front.
     assert min(len(run("zdt1", 300, seed).F) for seed in (1, 2, 3)) > 20
 
 
 def test_on_a_rugged_problem_a_run_is_what_it_is_without():
-    one, other = run("zdt4", 600), run("zdt4", 600, surrogate_size=0)
+    one, other = run("zdt4", 600), run("zdt4", 600, models=NO_SURROGATE)
     np.testing.assert_array_equal(one.X, other.X)
     assert one.algorithm.log["screening"] == other.algorithm.log["screening"]
-    assert one.algorithm.assistance.surrogate.n_fits > 5
+    assert one.algorithm.preselection.surrogate.n_fits > 5
 
 
 def test_children_that_a_model_has_chosen_are_counted():
     def chosen(surrogate_size):
-        log = run("zdt1", 400, surrogate_size=surrogate_size).algorithm.log
+        log = run("zdt1", 400, models=Models(surrogate_size=surrogate_size)).algorithm.log
         return log["screening"]["n_eval"]
 
+    # Measured: 234 more.
     assert chosen(400) > chosen(0) + 100
 
 
 def test_it_stops_at_its_size():
-    algorithm = run("zdt1", 400, surrogate_size=200).algorithm
-    assert not algorithm.assistance.ready
+    algorithm = run("zdt1", 400, models=Models(surrogate_size=200)).algorithm
+    assert not algorithm.preselection.ready
     assert 0 < algorithm.log["screening"]["n_eval"] < 200
 
 
 def test_it_is_there_for_real_variables_without_operators_of_ones_own():
-    assert run("zdt1", 60).algorithm.assistance is not None
-    assert run("zdt1", 60, surrogate_size=0).algorithm.assistance is None
-    assert run("zdt1", 60, crossover=SBX()).algorithm.assistance is None
+    assert run("zdt1", 60).algorithm.preselection is not None
+    assert run("zdt1", 60, models=NO_SURROGATE).algorithm.preselection is None
+    assert run("zdt1", 60, crossover=SBX()).algorithm.preselection is None
     knapsack = MultiObjectiveKnapsack.random(n_items=20, seed=1)
     result = minimize(knapsack, MOELA(), ("n_eval", 60), seed=1)
-    assert result.algorithm.assistance is None
+    assert result.algorithm.preselection is None
 
 
 def test_where_constraints_are_predicted_fronts_come_closer_too():
@@ -145,10 +159,11 @@ def test_where_constraints_are_predicted_fronts_come_closer_too():
 
     seeds = (1, 2, 3)
     with_it = [end(seed) for seed in seeds]
-    assert np.median([end(seed, surrogate_size=0) for seed in seeds]) > 1.5 * np.median(with_it)
+    # Measured: 2.7 times.
+    assert np.median([end(seed, models=NO_SURROGATE) for seed in seeds]) > 1.5 * np.median(with_it)
 
 
 def test_a_size_that_makes_no_sense_is_refused():
     for size in (-1, 2.5, None):
         with pytest.raises(ValueError, match="surrogate_size"):
-            MOELA(surrogate_size=size)
+            Models(surrogate_size=size)

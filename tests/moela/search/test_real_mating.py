@@ -1,4 +1,4 @@
-"""Tests of children of real-valued designs, and of what is paid for ways to make them."""
+"""Tests of the mating of real-valued designs, and of adaptive operator selection."""
 
 import numpy as np
 import pytest
@@ -8,9 +8,9 @@ from pymoo.optimize import minimize
 
 from moela import MOELA
 from moela.core.decomposition import Subproblems
-from moela.core.scaling import Frame
+from moela.core.scaling import Normalization
 from moela.search.evolution import improvement
-from moela.search.operator_selection import Credit
+from moela.search.operator_selection import OperatorSelection
 from moela.search.real_mating import RealMating
 
 
@@ -18,13 +18,16 @@ def test_children_keep_the_bounds_and_reach_them():
     rng = np.random.default_rng(1)
     xl, xu = np.array([-1.0, 0.0, 5.0]), np.array([1.0, 0.5, 5.5])
     base = rng.uniform(xl, xu, (2000, 3))
-    children, way = RealMating().children(base, rng.uniform(xl, xu, (2000, 3, 3)), xl, xu, rng)
+    children, operator = RealMating().children(base, rng.uniform(xl, xu, (2000, 3, 3)), xl, xu, rng)
     assert ((children >= xl) & (children <= xu)).all()
     assert (children == xl).any(axis=0).all()
     assert (children == xu).any(axis=0).all()
-    assert set(way) == set(range(len(RealMating.WAYS)))
-    few = np.isin(way, [RealMating.WAYS.index("step"), RealMating.WAYS.index("copy")])
+    assert set(operator) == set(range(len(RealMating.OPERATORS)))
+    few = np.isin(
+        operator, [RealMating.OPERATORS.index("step"), RealMating.OPERATORS.index("copy")]
+    )
     changed = (children != base).sum(axis=1)
+    # Measured: 1.5 of 3 variables; one always, the others with probability 1/6 or 1/3.
     assert changed[few].mean() < 2.0
 
 
@@ -41,25 +44,26 @@ def test_children_depend_on_the_seed_alone():
     np.testing.assert_array_equal(partners, frozen[1])
 
 
-def test_credit_goes_to_what_pays_and_leaves_the_others_a_chance():
-    credit = Credit([0.5, 0.5, 0.5], floor=0.05)
+def test_operators_that_pay_are_selected_and_the_others_keep_a_chance():
+    selection = OperatorSelection([0.5, 0.5, 0.5], p_min=0.05)
     for _ in range(500):
-        credit.add(np.arange(3), np.array([0.0, 0.8, 0.1]))
-    assert credit.probabilities.sum() == pytest.approx(1.0)
-    assert credit.probabilities[1] > 0.7
-    assert credit.probabilities.min() >= 0.05
+        selection.update(np.arange(3), np.array([0.0, 0.8, 0.1]))
+    assert selection.probabilities.sum() == pytest.approx(1.0)
+    # Limit: 0.05 + 0.85 * 0.8 / 0.9 = 0.81.
+    assert selection.probabilities[1] > 0.7
+    assert selection.probabilities.min() >= 0.05
 
 
 def test_improvement_is_a_share_of_the_nearest_members_value():
     sub = Subproblems(np.array([[1.0, 0.0], [0.0, 1.0]]), 1, "weighted_sum")
     members = Population.new("X", np.zeros((2, 1)))
     sub.populate_in_order(members, np.array([[0.5, 0.5], [0.5, 0.5]]), np.array([0.0, 2.0]))
-    frame = Frame(2, bounds=([0.0, 0.0], [1.0, 1.0]))
+    normalization = Normalization(2, bounds=([0.0, 0.0], [1.0, 1.0]))
     F = np.array([[0.25, 9.0], [9.0, 0.0], [0.0, 9.0]])
     CV = np.array([0.0, 1.0, 3.0])
     # The first halves the value of a feasible member, the second the violation of the other; the
     # third is infeasible where the member is not.
-    got = improvement(sub, F, CV, np.array([0, 1, 0]), frame)
+    got = improvement(sub, F, CV, np.array([0, 1, 0]), normalization)
     np.testing.assert_allclose(got, [0.5, 0.5, 0.0])
 
 
@@ -76,9 +80,10 @@ class BehindAWall(Problem):
 
 
 def test_evolution_crosses_infeasible_ground():
-    found = minimize(BehindAWall(), MOELA(), ("n_eval", 3000), seed=1)
-    assert found.F.sum(axis=1).min() < 1.1
-    assert found.algorithm.evolution.relaxed is not None
+    result = minimize(BehindAWall(), MOELA(), ("n_eval", 3000), seed=1)
+    # The sum is 1 on the front, and at least 3.4 on the other side of the wall.
+    assert result.F.sum(axis=1).min() < 1.1
+    assert result.algorithm.evolution.relaxed is not None
 
 
 def test_a_step_finds_a_value_that_no_parent_has():
@@ -86,9 +91,9 @@ def test_a_step_finds_a_value_that_no_parent_has():
     rng = np.random.default_rng(3)
     xl, xu = np.zeros(2), np.ones(2)
     mating = RealMating()
-    mating.credit.mean[:] = [1e-4, 1e-4, 1.0, 1e-4]
+    mating.selection.quality[:] = [1e-4, 1e-4, 1.0, 1e-4]
     base = np.zeros((4000, 2))
-    children, way = mating.children(base, np.zeros((4000, 3, 2)), xl, xu, rng)
-    stepped = children[way == RealMating.WAYS.index("step")].max(axis=1)
+    children, operator = mating.children(base, np.zeros((4000, 3, 2)), xl, xu, rng)
+    stepped = children[operator == RealMating.OPERATORS.index("step")].max(axis=1)
     # Evenly over the whole range, not only beyond it by chance.
     assert np.histogram(stepped, [0.5, 0.75, 1.0])[0].min() > 0.03 * len(stepped)

@@ -1,4 +1,4 @@
-"""Where a run searches: whether it still grows there, and what happens when it does not."""
+"""Restarts: stagnation, and what happens when a run stagnates."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from pymoo.core.variable import Choice, Integer, Real
 from pymoo.optimize import minimize
 from pymoo.problems import get_problem
 
-from moela import MOELA
+from moela import MOELA, Models
 from moela.core.archive import Archive
 from moela.core.operators import any_real
-from moela.core.scaling import Frame
+from moela.core.origin import asked_by
+from moela.core.scaling import Normalization
 from moela.core.volume import DirectionalVolume
-from moela.search.restarts import Region
+from moela.search.restarts import Restart
 from problems import MultiObjectiveQAP
 
 
@@ -49,7 +50,7 @@ class Tiny(Problem):
 
 def quick(**settings):
     """Return MOELA without models, which these tests do not need."""
-    return MOELA(move_model=None, start_model=None, **settings)
+    return MOELA(models=Models(starts=None, moves=None), **settings)
 
 
 def front_of(F):
@@ -57,53 +58,55 @@ def front_of(F):
     return F[moocore.is_nondominated(F)]
 
 
-def region(least=100):
+def make_restart(least=100):
     volume = DirectionalVolume(2, np.random.default_rng(0))
-    return Region(Archive(2), Frame(2, [1.0, 1.0]), volume, least)
+    return Restart(Archive(2), Normalization(2, [1.0, 1.0]), volume, least)
 
 
-def take(region, F, CV=0.0):
+def take(restart, F, CV=0.0):
     F = np.atleast_2d(np.asarray(F, dtype=float))
     CV = np.full(len(F), CV)
-    return region.take(F, CV, region.archive.add(Population.new("X", np.zeros((len(F), 1))), F, CV))
+    return restart.take(
+        F, CV, restart.archive.add(Population.new("X", np.zeros((len(F), 1))), F, CV)
+    )
 
 
-# ----------------------------------------------------------------------------- whether it grows
+# ------------------------------------------------------------------------------------ stagnation
 
 
-def test_a_region_that_gains_nothing_any_more_stagnates():
-    here = region()
-    take(here, [0.5, 0.5])
-    here.begin(50)
-    assert not any(here.stagnates(n) for n in range(51, 150))
-    take(here, [0.2, 0.2])
+def test_a_restart_that_gains_nothing_any_more_stagnates():
+    restart = make_restart()
+    take(restart, [0.5, 0.5])
+    restart.begin(50)
+    assert not any(restart.stagnates(n) for n in range(51, 150))
+    take(restart, [0.2, 0.2])
     # The last third of the evaluations still has the step from 0.5 to 0.2 in it.
-    assert not any(here.stagnates(n) for n in range(150, 180))
-    assert any(here.stagnates(n) for n in range(180, 400))
+    assert not any(restart.stagnates(n) for n in range(150, 180))
+    assert any(restart.stagnates(n) for n in range(180, 400))
 
 
-def test_a_region_does_not_stagnate_while_its_front_is_being_filled_in():
-    here = region()
-    take(here, [[0.0, 0.9], [0.9, 0.0], [0.0, 0.0]])
-    here.begin(0)
+def test_a_restart_does_not_stagnate_while_its_front_is_being_filled_in():
+    restart = make_restart()
+    take(restart, [[0.0, 0.9], [0.9, 0.0], [0.0, 0.0]])
+    restart.begin(0)
     for n in range(10, 1000, 10):
         # One design in ten is non-dominated, and none of them adds to the hypervolume.
-        here._n_entered += 1
-        assert not here.stagnates(n)
+        restart.n_entered += 1
+        assert not restart.stagnates(n)
 
 
 def test_what_breaks_constraints_is_no_gain():
-    here = region()
-    take(here, [0.1, 0.1], CV=1.0)
-    here.begin(0)
-    assert not any(here.stagnates(n) for n in range(1, 5000, 7))
-    take(here, [0.9, 0.9])
+    restart = make_restart()
+    take(restart, [0.1, 0.1], CV=1.0)
+    restart.begin(0)
+    assert not any(restart.stagnates(n) for n in range(1, 5000, 7))
+    take(restart, [0.9, 0.9])
     # The first that breaks none is a gain, although those that did were better.
-    assert not any(here.stagnates(n) for n in range(5000, 6500))
+    assert not any(restart.stagnates(n) for n in range(5000, 6500))
 
 
-def test_a_new_region_without_anything_feasible_is_given_up():
-    anew = region().fresh(400)
+def test_a_new_restart_without_anything_feasible_is_given_up():
+    anew = make_restart().fresh(400)
     take(anew, [0.1, 0.1], CV=1.0)
     anew.begin(430)
     assert not any(anew.stagnates(n) for n in range(431, 830))
@@ -112,28 +115,28 @@ def test_a_new_region_without_anything_feasible_is_given_up():
 
 @pytest.mark.parametrize(("found_elsewhere", "least"), [(0.0999, 300), (0.05, 100)])
 def test_the_next_stay_is_longer_where_leaving_did_not_pay(found_elsewhere, least):
-    here = region()
-    take(here, [0.9, 0.9])
-    here.begin(0)
-    take(here, [0.1, 0.1])
-    here.stagnates(60)
+    restart = make_restart()
+    take(restart, [0.9, 0.9])
+    restart.begin(0)
+    take(restart, [0.1, 0.1])
+    restart.stagnates(60)
     # A little is still being gained as it is left.
-    take(here, [0.0999, 0.0999])
-    assert here.stagnates(100)
-    take(here, [found_elsewhere, found_elsewhere])
-    here.begin(500)
-    assert here.stagnates(600)
-    assert here.least == here.fresh(600).least == least
+    take(restart, [0.0999, 0.0999])
+    assert restart.stagnates(100)
+    take(restart, [found_elsewhere, found_elsewhere])
+    restart.begin(500)
+    assert restart.stagnates(600)
+    assert restart.min_evaluations == restart.fresh(600).min_evaluations == least
 
 
-def test_a_fresh_region_knows_the_reference_and_nothing_else():
-    here = region()
-    take(here, [[0.2, 0.6], [0.6, 0.2]])
-    anew = here.fresh(1000)
+def test_a_fresh_restart_knows_the_reference_and_nothing_else():
+    restart = make_restart()
+    take(restart, [[0.2, 0.6], [0.6, 0.2]])
+    anew = restart.fresh(1000)
     assert len(anew.archive) == 0
-    np.testing.assert_array_equal(anew.frame.reference, [1.0, 1.0])
+    np.testing.assert_array_equal(anew.normalization.ref_point, [1.0, 1.0])
     assert take(anew, [0.2, 0.6])[0] > 0.0
-    assert len(here.archive) == 2
+    assert len(restart.archive) == 2
 
 
 # -------------------------------------------------------------------------------------- restarts
@@ -149,12 +152,13 @@ def test_restarts_find_what_lies_far_from_where_all_else_leads():
 
     with_them, runs = found("auto")
     without, stayed = found(False)
+    # Measured: 6 and 2 of 8 seeds.
     assert with_them >= 5 > 3 >= without
-    assert all(r.algorithm.n_regions == 1 for r in stayed)
-    assert all(r.algorithm.n_regions > 2 for r in runs)
+    assert all(r.algorithm.n_phases == 1 for r in stayed)
+    assert all(r.algorithm.n_phases > 2 for r in runs)
 
 
-def test_the_result_is_the_front_of_everything_in_all_regions():
+def test_the_result_is_the_front_of_everything_in_all_phases():
     F = []
 
     class Recorder(TwoBasins):
@@ -177,7 +181,7 @@ def test_the_result_is_the_front_of_everything_in_all_regions():
 
 def test_a_space_that_is_used_up_ends_no_run():
     result = minimize(Tiny(), quick(n_subproblems=10), ("n_gen", 300), seed=1)
-    assert result.algorithm.n_regions > 2
+    assert result.algorithm.n_phases > 2
     X = np.stack(np.meshgrid(*[range(3)] * 4), axis=-1).reshape(-1, 4)
     front = front_of(Tiny().evaluate(X))
     np.testing.assert_array_equal(np.unique(result.F, axis=0), front)
@@ -188,50 +192,50 @@ def test_answers_from_before_a_restart_count_for_the_result_only():
     algorithm = quick()
     algorithm.setup(problem, termination=("n_eval", 10_000), seed=1)
     late = None
-    while algorithm.n_regions == 1:
+    while algorithm.n_phases == 1:
         asked = algorithm.ask()
         if late is None and algorithm.n_answered > 300:
             late = asked
             continue
         algorithm.evaluator.eval(problem, asked)
         algorithm.tell(infills=asked)
-    assert algorithm.unsettled
-    assert algorithm.region is not algorithm.whole
-    # Nothing is known here yet, and what comes late from elsewhere does not change that.
+    assert algorithm.awaiting_initial
+    assert algorithm.current is not algorithm.main
+    # The restart knows nothing yet, and late answers from before do not change that.
     late[0].X[:] = problem.hidden
     algorithm.evaluator.eval(problem, late)
     algorithm.tell(infills=late)
-    assert algorithm.unsettled
-    assert len(algorithm.region.archive) == 0
+    assert algorithm.awaiting_initial
+    assert len(algorithm.current.archive) == 0
     assert [-20.0, -20.0] in algorithm.front.F.tolist()
     first = algorithm.ask()
-    assert set(first.get("part")) == {"initial"}
+    assert asked_by(first, "initial").all()
     algorithm.evaluator.eval(problem, first)
     algorithm.tell(infills=first)
-    assert not algorithm.unsettled
-    assert 0 < len(algorithm.region.archive) <= len(first)
+    assert not algorithm.awaiting_initial
+    assert 0 < len(algorithm.current.archive) <= len(first)
 
 
 def test_a_copy_goes_on_through_restarts_as_the_original_does():
-    problem = MultiObjectiveQAP.random(n_facilities=7, n_objectives=2, seed=2)
+    problem = MultiObjectiveQAP.random(n_facilities=7, n_obj=2, seed=2)
     algorithm = MOELA()
     algorithm.setup(problem, termination=("n_eval", 2500), seed=3)
-    while algorithm.n_regions == 1:
+    while algorithm.n_phases == 1:
         algorithm.next()
     copied = copy.deepcopy(algorithm)
     for one in (algorithm, copied):
         while one.has_next():
             one.next()
-    assert algorithm.n_regions == copied.n_regions > 2
+    assert algorithm.n_phases == copied.n_phases > 2
     np.testing.assert_array_equal(algorithm.front.F, copied.front.F)
     np.testing.assert_array_equal(algorithm.front.pop.get("X"), copied.front.pop.get("X"))
 
 
-def test_the_first_designs_of_a_new_region_are_drawn_also_where_the_first_ones_were_given():
+def test_the_first_designs_of_a_restart_are_drawn_also_where_the_first_ones_were_given():
     given = np.zeros((60, 30), dtype=bool)
     given[np.arange(60) % 30, np.arange(60) % 7] = True
     result = minimize(TwoBasins(), quick(sampling=given), ("n_eval", 2500), seed=1)
-    assert result.algorithm.n_regions > 1
+    assert result.algorithm.n_phases > 1
     assert result.algorithm.log["initial"]["n_eval"] > 60
 
 

@@ -1,4 +1,4 @@
-"""Tests of where searches start, and of how far the model that picks it is believed."""
+"""Tests of the choice of starts, and of the calibration of the start model."""
 
 import numpy as np
 import pytest
@@ -7,9 +7,13 @@ from pymoo.core.problem import Problem
 from sklearn.linear_model import LinearRegression
 
 from moela.core.archive import Archive
-from moela.core.scaling import Frame
+from moela.core.context import SearchContext
+from moela.core.duplicates import Duplicates
+from moela.core.operators import resolve
+from moela.core.scaling import Normalization
 from moela.learning.features import Encoder
 from moela.learning.start_model import StartModel
+from moela.search.local_search import mark_exhausted
 from moela.search.starts import pick_starts, shortlist
 
 
@@ -29,11 +33,11 @@ def front():
 
 
 @pytest.fixture
-def frame():
-    return Frame(2, bounds=([0.0, 0.0], [1.0, 1.0]))
+def normalization():
+    return Normalization(2, bounds=([0.0, 0.0], [1.0, 1.0]))
 
 
-def trained(frame, gain):
+def trained(normalization, gain):
     """Return a model that has seen searches gain `gain(x)` of the first objective from x."""
     rng = np.random.default_rng(0)
     x = rng.random(60)
@@ -42,60 +46,62 @@ def trained(frame, gain):
     model = StartModel("weighted_sum", LinearRegression())
     W = np.tile([0.5, 0.5], (60, 1))
     model.add(np.column_stack([x, np.zeros(60)]), start, W, end)
-    assert model.fit_if_due(frame, rng)
+    assert model.fit_if_due(normalization, rng)
     return model
 
 
-def starts(front, frame, model, n=300):
+def starts(front, normalization, model, n=300):
     W = np.tile([0.5, 0.5], (n, 1))
     rng = np.random.default_rng(1)
-    return pick_starts(Encoder(Line()), front, frame, W, "weighted_sum", model, rng)
+    problem = Line()
+    context = SearchContext(problem, resolve(problem), Duplicates(problem), normalization, rng)
+    return pick_starts(context, Encoder(problem), front, W, "weighted_sum", model)
 
 
-def test_trust_is_the_share_of_promises_that_is_kept(frame):
+def test_calibration_is_the_slope_of_actual_on_predicted_gains(normalization):
     rng = np.random.default_rng(2)
     for share in (0.0, 0.4, 1.0):
         model = StartModel("weighted_sum")
-        promised = rng.random(200)
-        model.check(promised, 3.0 + share * promised + 0.01 * rng.normal(size=200))
-        assert model.trust == pytest.approx(share, abs=0.02)
+        predicted = rng.random(200)
+        model.check(predicted, 3.0 + share * predicted + 0.01 * rng.normal(size=200))
+        assert model.calibration == pytest.approx(share, abs=0.02)
     model.check(np.ones(200), np.ones(200))
-    assert model.trust == 0.0
+    assert model.calibration == 0.0
 
 
-def test_few_checks_and_missing_promises_earn_no_trust():
+def test_few_searches_and_missing_predictions_give_no_calibration():
     model = StartModel("weighted_sum")
     model.check(np.full(500, np.nan), np.zeros(500))
     model.check(np.arange(19.0), np.arange(19.0))
-    assert model.trust == 0.0
+    assert model.calibration == 0.0
     model.check(np.arange(2.0), np.arange(2.0))
-    assert model.trust == 1.0
+    assert model.calibration == 1.0
 
 
-def test_a_model_without_trust_leaves_the_choice_to_what_is_best_now(front, frame):
-    model = trained(frame, lambda x: x)
-    best, _ = shortlist(front.F, frame, np.array([[0.5, 0.5]]), "weighted_sum")
-    chosen, promised = starts(front, frame, model)
+def test_an_uncalibrated_model_leaves_the_choice_to_the_best_now(front, normalization):
+    model = trained(normalization, lambda x: x)
+    best, _ = shortlist(front.F, normalization, np.array([[0.5, 0.5]]), "weighted_sum")
+    chosen, predicted = starts(front, normalization, model)
     # One in ten is drawn from the shortlist.
+    # Expected: 0.91; the standard deviation over 300 starts is 0.017.
     assert (chosen == best[0, 0]).mean() > 0.85
     assert set(chosen) <= set(best[0])
-    np.testing.assert_allclose(promised, 0.5 * front.F[chosen, 0], atol=0.02)
+    np.testing.assert_allclose(predicted, 0.5 * front.F[chosen, 0], atol=0.02)
 
 
-def test_a_trusted_model_picks_where_a_search_would_end_best(front, frame):
-    model = trained(frame, lambda x: x)
+def test_a_calibrated_model_picks_the_start_that_ends_best(front, normalization):
+    model = trained(normalization, lambda x: x)
     model.check(np.arange(30.0), np.arange(30.0))
-    listed, _ = shortlist(front.F, frame, np.array([[0.5, 0.5]]), "weighted_sum")
-    chosen, _ = starts(front, frame, model)
+    listed, _ = shortlist(front.F, normalization, np.array([[0.5, 0.5]]), "weighted_sum")
+    chosen, _ = starts(front, normalization, model)
     assert (chosen == listed[0][front.F[listed[0], 0].argmax()]).mean() > 0.85
 
 
-def test_without_a_model_nothing_is_promised_and_the_exhausted_are_left_out(front, frame):
-    for ind in front.pop[:39]:
-        ind.data["exhausted"] = True
-    chosen, promised = starts(front, frame, None, n=3)
+def test_without_a_model_nothing_is_predicted_and_the_exhausted_are_left_out(front, normalization):
+    mark_exhausted(front.pop[:39])
+    chosen, predicted = starts(front, normalization, None, n=3)
     assert chosen.tolist() == [39] * 3
-    assert np.isnan(promised).all()
-    front.pop[39].data["exhausted"] = True
-    chosen, promised = starts(front, frame, None, n=3)
-    assert len(chosen) == len(promised) == 0
+    assert np.isnan(predicted).all()
+    mark_exhausted(front.pop[39:])
+    chosen, predicted = starts(front, normalization, None, n=3)
+    assert len(chosen) == len(predicted) == 0

@@ -132,8 +132,8 @@ class HidesTheInfeasible(Small):
 class RawScale(Small):
     def _begin(self):
         super()._begin()
-        self.frame.ideal, self.frame.nadir = np.zeros(2), np.ones(2)
-        self.frame.fixed = True
+        self.normalization.ideal, self.normalization.nadir = np.zeros(2), np.ones(2)
+        self.normalization.fixed = True
 
 
 class CountsTwice(Small):

@@ -9,17 +9,6 @@ from matplotlib.figure import Figure
 from problems.noc import Design, NoC3D, PEType, Platform
 
 
-@pytest.fixture(scope="module")
-def problem():
-    return NoC3D.example("bfs")
-
-
-@pytest.fixture(scope="module")
-def rows(problem):
-    rng = np.random.default_rng(3)
-    return problem.operators()["sampling"]._do(problem, 12, random_state=rng)
-
-
 def test_decode_and_encode_are_inverse(problem, rows):
     for x in rows:
         design = problem.decode(x)
@@ -184,9 +173,9 @@ def test_whole_floats_are_taken_for_integers():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[]", "'format': 'moela-noc-design-1'. Got 'list'"),
+        ("[]", "A design must be a JSON object. Got list"),
         ('{"format": "other"}', "Got 'other'"),
-        ('{"format": "moela-noc-design-1", "links": []}', r"Got no \['placement', 'platform'\]"),
+        ('{"format": "moela-noc-design-1", "links": []}', r"missing \['placement', 'platform'\]"),
         ("not json", "design.json"),
         ("[" * 100_000, "design.json"),
     ],
@@ -222,7 +211,7 @@ def test_a_design_draws_every_layer(problem, rows, tmp_path):
     assert len(colored.axes) == 5
     colored.savefig(tmp_path / "design.png", dpi=40)
     assert (tmp_path / "design.png").stat().st_size > 1000
-    with pytest.raises(ValueError, match=r"144 finite numbers, one per link. Got shape \(3,\)"):
+    with pytest.raises(ValueError, match=r"144 finite numbers, one per link. Got \(3,\)"):
         design.plot([1, 2, 3])
 
 
@@ -249,7 +238,7 @@ def test_tiles_are_colored_by_temperature(problem, rows):
     assert hot.axes[3].texts[int(degrees[48:].argmin())].get_color() == "black"
     given = design.plot(temperature=np.linspace(40, 90, 64))
     assert faces(given) != faces(hot)
-    with pytest.raises(ValueError, match=r"64 finite numbers, one per tile. Got shape \(2,\)"):
+    with pytest.raises(ValueError, match=r"64 finite numbers, one per tile. Got \(2,\)"):
         design.plot(temperature=[1, 2])
 
 

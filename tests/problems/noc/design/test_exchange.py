@@ -10,7 +10,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from problems.noc import Design, NoC3D, Platform, ThermalStack
+from problems.noc import Design, Platform, ThermalStack
 from problems.noc.design.booksim import matched_margins, read_output
 from problems.noc.design.calibration import calibrate
 from problems.noc.design.heat import steady_temperatures
@@ -19,14 +19,8 @@ from problems.noc.design.programs import run_program
 
 
 @pytest.fixture(scope="module")
-def problem():
-    return NoC3D.example("bfs")
-
-
-@pytest.fixture(scope="module")
-def design(problem):
-    rng = np.random.default_rng(3)
-    return problem.decode(problem.operators()["sampling"]._do(problem, 4, random_state=rng)[3])
+def design(problem, rows):
+    return problem.decode(rows[3])
 
 
 def read_anynet(path):
@@ -96,9 +90,11 @@ def test_traffic_is_matched_in_its_margins(problem, design, tmp_path):
     received = np.zeros(64)
     np.add.at(received, [pe_of_tile[nodes[t]] for t in targets], rates / rates.sum())
     wanted = problem.traffic.sum(axis=0) / problem.traffic.sum()
+    # Weights are integers of 10,000 in all, and at least 1.
     np.testing.assert_allclose(received, wanted, atol=2e-4)
     counts = np.bincount([pe_of_tile[r] for r in nodes.values()], minlength=64)
     sent = problem.traffic.sum(axis=1)
+    # One node is for each PE; rounding to whole nodes of 256 takes up to half of one more.
     np.testing.assert_allclose(counts / 256, sent / sent.sum(), atol=1.5 / 64)
     # All nodes together inject what the application sends.
     assert 256 * float(settings["injection_rate"]) == pytest.approx(sent.sum(), rel=1e-6)
@@ -115,13 +111,15 @@ def test_margins_of_a_silent_pe():
 
 @pytest.mark.parametrize("rate", [0, -0.1, 1.5, "fast", float("nan")])
 def test_a_wrong_injection_rate_is_named(design, tmp_path, rate):
-    with pytest.raises(ValueError, match="'injection_rate' of to_booksim"):
+    with pytest.raises(ValueError, match="'injection_rate' parameter of to_booksim"):
         design.to_booksim(tmp_path, injection_rate=rate)
 
 
 def test_traffic_that_no_node_can_inject_is_named(problem, design, tmp_path):
     heavy = problem.traffic * (300 / problem.traffic.sum())
-    with pytest.raises(ValueError, match=r"'traffic' of to_booksim .* 256 nodes.* Got 300 flits"):
+    with pytest.raises(
+        ValueError, match=r"'traffic' parameter of to_booksim .* at most 256 flits .* Got 300"
+    ):
         design.to_booksim(tmp_path, traffic=heavy)
 
 
@@ -273,6 +271,8 @@ def test_hotspot_is_run_where_it_is_on_the_path(design, tmp_path, monkeypatch):
 def test_booksim_itself_agrees_with_the_model(problem, design, tmp_path):
     result = design.simulate_booksim(tmp_path, traffic=problem.traffic)
     model = problem.measure(problem.encode(design))["packet_latency"][0]
+    # Not measured, since no package has BookSim: five times the error of 3 % against our own packet
+    # simulation (docs/benchmarks/noc_simulators.md).
     assert result.matched_latency == pytest.approx(model, rel=0.15)
 
 
@@ -280,6 +280,8 @@ def test_booksim_itself_agrees_with_the_model(problem, design, tmp_path):
 def test_hotspot_itself_agrees_with_finite_volumes(design, tmp_path):
     temperatures = design.simulate_hotspot(tmp_path)
     slow = steady_temperatures(design)
+    # Not measured, since no package has HotSpot: three times the error of 3.2 % of the rise on its
+    # own example (docs/benchmarks/noc_simulators.md).
     assert temperatures.max() == pytest.approx(slow.max(), rel=0.1)
 
 
@@ -345,7 +347,7 @@ def test_networkx_reads_the_graphml(problem, design, tmp_path):
         assert edge["cycles"] == 5 + np.ceil(edge["length"] - 1e-9)
     cpus = [t for t, kind in graph.nodes(data="type") if kind == "CPU"]
     assert len(cpus) == 8
-    with pytest.raises(ValueError, match="'loads' of to_graphml must be 144 numbers"):
+    with pytest.raises(ValueError, match="'loads' parameter of to_graphml must be 144 numbers"):
         design.to_graphml(tmp_path / "noc.graphml", loads[:9])
 
 
@@ -353,7 +355,8 @@ def test_finite_volumes_keep_their_energy_and_the_order_of_the_stack():
     chip = replace(Platform.paper_4x4x4(), stack=ThermalStack(sink_side=0.03))
     design = Design.mesh(chip)
     coarse, fine = (steady_temperatures(design, cells=c) for c in (1, 3))
-    assert np.abs(coarse / fine - 1).max() < 0.06
+    # Measured: 3.9 %, the error of one cell per tile.
+    assert np.abs(coarse / fine - 1).max() < 0.05
     # All heat leaves through the sink: its mean surface is ambient + power * resistance, and
     # every tile is hotter than that.
     surface = 45 + chip.power.sum() * 0.03
@@ -390,7 +393,8 @@ def test_calibration_finds_the_factors_that_made_the_temperatures(problem):
     designs = [problem.decode(x) for x in X]
     temperatures = [Design(d.placement, d.links, made).temperatures() for d in designs]
     stack, error = calibrate(designs, temperatures)
-    assert error < 1e-3
+    # The fit is exact, up to the stopping rule of the solver. Measured: 2e-12.
+    assert error < 1e-6
     fitted = replace(problem.platform, stack=stack)
     for d, t in zip(designs, temperatures, strict=True):
         assert Design(d.placement, d.links, fitted).temperatures().max() == pytest.approx(t.max())
@@ -401,5 +405,5 @@ def test_calibration_finds_the_factors_that_made_the_temperatures(problem):
         calibrate(designs, temperatures, layer_factor=0)
     with pytest.raises(ValueError, match="two designs or more of one platform"):
         calibrate(designs[:1], temperatures[:1])
-    with pytest.raises(ValueError, match=r"'temperatures' of calibrate .* for design 1"):
+    with pytest.raises(ValueError, match=r"'temperatures' parameter of calibrate .*design 1"):
         calibrate(designs[:2], [temperatures[0], temperatures[1][:60]])

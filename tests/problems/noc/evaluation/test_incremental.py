@@ -10,11 +10,11 @@ def swaps_of(problem, rng, n_bases, k):
     """Return designs and swaps of them, those of one design in a row."""
     n = problem.platform.n_tiles
     X = problem.operators()["sampling"]._do(problem, n_bases, random_state=rng)
-    found = []
-    for base, near in zip(X, problem.neighbors_many(X, k, rng), strict=True):
-        same = (near[:, n:] == base[n:]).all(axis=1)
-        found.append(np.concatenate((base[None], near[same])))
-    return found
+    groups = []
+    for base, neighbors in zip(X, problem.neighbors_many(X, k, rng), strict=True):
+        same = (neighbors[:, n:] == base[n:]).all(axis=1)
+        groups.append(np.concatenate((base[None], neighbors[same])))
+    return groups
 
 
 @pytest.mark.parametrize("model", ["published", "released"])
@@ -22,6 +22,7 @@ def test_batches_of_swaps_have_the_bits_of_single_rows(model):
     problem = NoC3D.example("bfs", model=model)
     rng = np.random.default_rng(8)
     groups = swaps_of(problem, rng, 12, 20)
+    # Half of 12 x 20 neighbors are swaps, and each group has its base.
     assert sum(map(len, groups)) > 100
     X = np.concatenate(groups)
     single = np.concatenate([problem.evaluate(x[None]) for x in X])
@@ -49,13 +50,15 @@ def test_chains_of_moves_and_repeats_have_the_bits_of_single_rows():
     np.testing.assert_array_equal(problem.evaluate(X), single)
 
 
-def test_an_illegal_row_between_does_no_harm():
+def test_an_unconnected_row_between_is_named():
     problem = NoC3D.example("bfs")
-    rng = np.random.default_rng(10)
-    X = swaps_of(problem, rng, 3, 30)[2]
-    bad = X.copy()
-    bad[2, 0] = bad[2, 1]
-    F, _, legal = problem._evaluation.run(bad, latency=True)
-    assert not legal
-    kept = np.arange(len(X)) != 2
-    np.testing.assert_array_equal(F[kept, 0], problem.evaluate(X)[kept])
+    X = np.tile(problem.mesh_row(), (3, 1))
+    # The corner stack loses its planar links; others between its neighbors take their place.
+    stack, candidates = {0, 16, 32, 48}, problem.platform.candidates.tolist()
+    apart = [c for c, pair in enumerate(candidates) if not stack & set(pair)]
+    kept = [c for c in X[1, 64:].tolist() if c in apart]
+    spare = [c for c in apart if c not in kept and c % 11 == 0]
+    X[1, 64:] = sorted((kept + spare)[:96])
+    with pytest.raises(ValueError, match=r"Row 1 of X .* Got 2 unconnected parts"):
+        problem.evaluate(X)
+    np.testing.assert_array_equal(problem.evaluate(X[::2])[1], problem.ref_point)

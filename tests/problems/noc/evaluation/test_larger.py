@@ -95,6 +95,7 @@ def test_designs_keep_to_the_tsv_budget(rules):
     assert (vertical >= problem.platform.n_planar_candidates).all()
     # Which ones is a decision: nearly every site is used somewhere, and sets differ.
     assert len(np.unique(vertical)) == 18
+    # Among 840 designs; a fixed choice would give one set, one per sample 60.
     assert len(np.unique(vertical, axis=0)) > 20
     for x in every[::40]:
         design = problem.decode(x)
@@ -120,6 +121,7 @@ def test_a_budget_gives_the_same_numbers_as_the_same_links_fixed():
         fixed = with_fixed(design)
         same = NoC3D(problem.traffic, platform=fixed)
         row = same.encode(Design(design.placement, design.planar_links, fixed))
+        # The same sums in another order of the links.
         np.testing.assert_allclose(same.evaluate(row), problem.evaluate(x), rtol=1e-12)
         a = dict(zip(problem.feature_names, problem.features(x[None])[0], strict=True))
         b = dict(zip(same.feature_names, same.features(row[None])[0], strict=True))
@@ -140,19 +142,19 @@ def test_the_reference_of_a_budget_spreads_whole_pillars():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"n_vertical_links": 1}, "'n_vertical_links' .* from 2, one between .* to 18.* Got 1"),
-        ({"n_vertical_links": 19}, "to 18, the number of vertical_links. Got 19"),
+        ({"n_vertical_links": 1}, "'n_vertical_links' .* an integer from 2 to 18. Got 1 instead"),
+        ({"n_vertical_links": 19}, "from 2 to 18. Got 19"),
         ({"n_vertical_links": 2.5}, "'n_vertical_links' .* an integer .* Got 2.5"),
         ({"n_planar_links": 8}, "26 chosen links or more"),
         ({"max_degree": 2}, "54 ports left for chosen links, which need 74"),
         ({"stack": {"color": 3}}, "'stack' parameter of Platform .*color"),
-        ({"stack": {"tile_pitch": 0}}, "'tile_pitch' parameter of ThermalStack .* > 0. Got 0"),
-        ({"frequency": 0}, "'frequency' parameter of Platform must be a finite number > 0"),
+        ({"stack": {"tile_pitch": 0}}, "'tile_pitch' parameter of ThermalStack .* above 0. Got 0"),
+        ({"frequency": 0}, "'frequency' parameter of Platform must be a finite number above 0"),
         ({"link_capacity": -1}, "'link_capacity' .* Got -1"),
-        ({"packet_flits": 0}, "'packet_flits' .* an integer >= 1. Got 0"),
+        ({"packet_flits": 0}, "'packet_flits' .* an integer of at least 1. Got 0"),
         ({"flit_width": 1.5}, "'flit_width' .* Got 1.5"),
         ({"pe_types": {"CPU": 3}}, "'pe_types' parameter of Platform must be a sequence of PEType"),
-        ({"pe_types": {"A": {"count": 30, "power": 1}}}, "fill the 27 tiles .* Got 30 A = 30"),
+        ({"pe_types": {"A": {"count": 30, "power": 1}}}, "be 27 PEs in all.* Got {'A': 30}"),
         ({"vertical_links": [[0, 27]], "n_vertical_links": None}, "one above the other"),
     ],
 )

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from problems.noc import NoC3D, Platform, ThermalStack
-from problems.noc.evaluation.limits import least_hops, lower_bound
+from problems.noc.evaluation.limits import least_hops, lower_bounds
 from problems.noc.evaluation.metrics import UNITS, waiting_time
+from problems.noc.evaluation.objectives import latency_flows
 from tests.problems.noc.packets import routes, simulate_packets
 
 PLATFORM = Platform(
@@ -106,6 +107,7 @@ def test_every_metric_agrees_with_the_slow_check(problem, rows):
     for i, x in enumerate(rows):
         slow = slow_metrics(problem.decode(x), problem.traffic)
         for name, value in slow.items():
+            # Both add thousands of terms, in other orders.
             assert measured[name][i] == pytest.approx(value, rel=1e-11), name
         # 2 GHz: half a nanosecond a cycle.
         edp = measured["energy"][i] * measured["packet_latency"][i] / 2
@@ -161,7 +163,9 @@ def test_waits_grow_smoothly_past_saturation():
     assert (np.diff(steps) > -1e-9).all()
 
 
-@pytest.mark.parametrize(("load", "tolerance"), [(0.1, 0.02), (0.5, 0.06)])
+# Measured with three seeds: within 0.5 % at a load of 0.1, and within 2.2 % at 0.5, where the model
+# neglects that neighboring queues depend on each other.
+@pytest.mark.parametrize(("load", "tolerance"), [(0.1, 0.015), (0.5, 0.04)])
 def test_packet_latency_is_that_of_a_packet_simulation(load, tolerance):
     problem = NoC3D.example("bfs", objectives=("packet_latency",))
     rng = np.random.default_rng(1)
@@ -176,10 +180,10 @@ def test_packet_latency_is_that_of_a_packet_simulation(load, tolerance):
 
 @pytest.mark.parametrize("name", [*UNITS])
 def test_no_design_is_below_its_lower_bound(problem, rows, name):
-    source, target, weight = problem._evaluation.flows
+    source, target, weight = latency_flows(problem.traffic[None], PLATFORM, "published")
     counted = np.zeros((18, 18))
     counted[source, target] = weight[0]
-    bound = lower_bound(name, PLATFORM, problem._traffic[0], counted)
+    bound = lower_bounds(PLATFORM, problem.traffic, counted)[name]
     assert (problem.measure(rows)[name] >= bound * (1 - 1e-12)).all()
     if name not in ("deviation", "thermal"):
         assert bound > 0
@@ -217,11 +221,11 @@ def test_constraints_become_violations(traffic, problem, rows):
         ({"temperature": float("nan")}, "'constraints' .* nan"),
         ({"temperature": "85"}, "'constraints' .* '85'"),
         ("temperature<=85", "'constraints' .* mapping"),
-        ({"temperature": 20}, r"temperature <= 20, where no design is below 68.7"),
-        ({"peak_load": 0}, "peak_load <= 0, where no design is below"),
+        ({"temperature": 20}, r"temperature is at least 68.7\d* degrees C in every design"),
+        ({"peak_load": 0}, "peak_load is at least .* in every design"),
         (
             {"wire_length": 15, "mean": 1e-9},
-            r"wire_length <= 15, .* below 16 tile.*; mean <= 1e-09",
+            r"wire_length is at least 16 tile.*; mean is at least .*'mean': 1e-09",
         ),
     ],
 )

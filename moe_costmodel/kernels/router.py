@@ -1,0 +1,48 @@
+"""The router: scores, softmax, top-k, and a gate rule."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from moe_costmodel.gating.rules import GateRule, apply_rule
+
+__all__ = ["apply_rule", "route"]
+
+
+def route(
+    x: Tensor, gate: Tensor, k: int, *, normalize: bool = True, rule: GateRule | None = None
+) -> tuple[Tensor, Tensor]:
+    """Choose experts: a softmax over all experts, then the k heaviest, then a gate rule.
+
+    Parameters
+    ----------
+    x : Tensor of shape (S, d_model)
+        Tokens.
+    gate : Tensor of shape (n_experts, d_model)
+        The router's weights.
+    k : int
+        Experts a token.
+    normalize : bool
+        Whether to scale a token's weights so that they sum to 1.
+    rule : GateRule, optional
+        Applied to the k choices.
+
+    Returns
+    -------
+    ids, weights : Tensor of shape (S, k)
+        Heaviest first; dropped choices have weight 0.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from moe_costmodel.kernels import route
+    >>> ids, weights = route(torch.ones(2, 8), torch.eye(4, 8), k=2)
+    >>> ids.shape, weights.sum(dim=1).tolist()
+    (torch.Size([2, 2]), [1.0, 1.0])
+    """
+    probabilities = torch.nn.functional.linear(x, gate).float().softmax(dim=-1)
+    weights, ids = probabilities.topk(k, dim=-1)
+    if normalize:
+        weights = weights / weights.sum(dim=-1, keepdim=True)
+    return ids, weights if rule is None else apply_rule(weights, rule)

@@ -1,0 +1,102 @@
+"""Timing of calls on this machine: clocks, threads, and repeats."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeAlias
+
+import torch
+from torch.utils.benchmark import Timer
+
+from moe_costmodel._checks import one_of
+
+__all__ = ["CLOCKS", "Call", "clock_of", "pinned_threads", "time_call"]
+
+Call: TypeAlias = Callable[[], object]
+CLOCKS = ("wall", "cpu")
+_BLOCK_S = 2e-4
+
+
+@contextmanager
+def pinned_threads(n: int) -> Iterator[None]:
+    """Let torch use `n` threads while the context lasts."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def clock_of(name: str, device: str) -> Callable[[], float]:
+    """Return a clock that reads seconds after the device has finished its work."""
+    if device == "cuda":
+
+        def synchronized() -> float:
+            torch.cuda.synchronize()
+            return time.perf_counter()
+
+        return synchronized
+    return time.perf_counter if name == "wall" else time.process_time
+
+
+def time_call(
+    call: Call,
+    *,
+    device: str = "cpu",
+    min_seconds: float = 0.05,
+    clock: str = "wall",
+    threads: int = 1,
+) -> list[float]:
+    """Time a call repeatedly after a warm-up, and return the seconds of every repeat.
+
+    Parameters
+    ----------
+    call : callable
+        Called under ``torch.no_grad``.
+    device : {"cpu", "cuda"}
+        On a GPU, CUDA events are recorded around each call. On the CPU,
+        :class:`torch.utils.benchmark.Timer` runs blocks of calls.
+    min_seconds : float
+        Total time of the repeats, of which there are at least five.
+    clock : {"wall", "cpu"}
+        CPU only: elapsed time, or the time of this process, which other processes disturb less.
+    threads : int
+        Number of threads that torch may use (CPU).
+    """
+    one_of("time_call", "clock", clock, CLOCKS)
+    with torch.no_grad():
+        if device == "cuda":
+            return _time_cuda(call, min_seconds)
+        timer = Timer(
+            "call()",
+            globals={"call": call},
+            num_threads=threads,
+            timer=clock_of(clock, device),
+        )
+        # Blocks chosen by Timer grow until the clock takes a ten-thousandth of them, which costs
+        # more than a point's budget for small kernels. A two-hundredth is lost in the noise.
+        once = timer.timeit(1).median
+        number = max(1, round(max(_BLOCK_S, min_seconds / 10) / once))
+        repeats: list[float] = []
+        while len(repeats) < 5 or sum(repeats) * number < min_seconds:
+            repeats += timer.timeit(number).times
+        return [float(seconds) for seconds in repeats]
+
+
+def _time_cuda(call: Call, min_seconds: float) -> list[float]:
+    for _ in range(3):
+        call()
+    torch.cuda.synchronize()
+    repeats: list[float] = []
+    while len(repeats) < 5 or sum(repeats) < min_seconds:
+        start = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        end = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        start.record()
+        call()
+        end.record()
+        torch.cuda.synchronize()
+        repeats.append(start.elapsed_time(end) / 1e3)
+    return repeats

@@ -1,0 +1,42 @@
+"""Compiled loops of :class:`RoutingTrace`: steps of continuous batching, and counts of choices."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from moe_costmodel._arrays import Bools, Ints
+
+__all__ = ["count_choices", "decode_steps"]
+
+
+@numba.njit(cache=True)
+def decode_steps(lengths: Ints, batch_size: int) -> Ints:
+    """Return each token's step under continuous batching.
+
+    The next sequence takes the slot that is free first, and of several the lowest.
+    """
+    free_at = np.zeros(batch_size, dtype=np.int64)
+    step = np.empty(lengths.sum(), dtype=np.int64)
+    token = 0
+    for length in lengths:
+        slot = free_at.argmin()
+        for i in range(length):
+            step[token + i] = free_at[slot] + i
+        free_at[slot] += length
+        token += length
+    return step
+
+
+@numba.njit(cache=True)
+def count_choices(
+    ids: NDArray[np.integer], step: Ints, keep: Bools, out: NDArray[np.int32]
+) -> None:
+    """Add the kept choices to `out` (steps, layers, experts); tokens of step -1 are left out."""
+    for token in range(ids.shape[0]):
+        if step[token] >= 0:
+            for layer in range(ids.shape[1]):
+                for j in range(ids.shape[2]):
+                    if keep[token, layer, j]:
+                        out[step[token], layer, ids[token, layer, j]] += 1

@@ -1,0 +1,39 @@
+from ._version import __version__ as __version__
+from .comparison import (
+    Comparison as Comparison,
+)
+from .comparison import (
+    compare as compare,
+)
+from .comparison import (
+    front_of as front_of,
+)
+from .evaluation.evaluator import Evaluator as Evaluator
+from .evaluation.runners.outcome import (
+    EvaluationError as EvaluationError,
+)
+from .evaluation.runners.outcome import (
+    failed as failed,
+)
+from .evaluation.storage.journal import StoreMismatchError as StoreMismatchError
+from .evaluation.storage.reader import (
+    EvaluationStore as EvaluationStore,
+)
+from .evaluation.storage.reader import (
+    describe_runs as describe_runs,
+)
+from .evaluation.storage.sqlite import StoreError as StoreError
+from .evaluation.termination import ElapsedTime as ElapsedTime
+from .experiments.run import (
+    ExperimentResults as ExperimentResults,
+)
+from .experiments.run import (
+    External as External,
+)
+from .experiments.run import (
+    run_experiment as run_experiment,
+)
+from .learning.models import Models as Models
+from .plots.front import plot_front as plot_front
+from .quality.front import Front as Front
+from .search.moela import MOELA as MOELA

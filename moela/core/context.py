@@ -1,0 +1,51 @@
+"""The state of a run that all parts of an algorithm share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from pymoo.core.population import Population
+from pymoo.core.problem import Problem
+
+from moela._arrays import Designs, Floats, Ints
+from moela.core.duplicates import Duplicates
+from moela.core.operators import Operators, neighbors_of
+from moela.core.scaling import Normalization
+
+
+@dataclass
+class SearchContext:
+    """What a search takes place in.
+
+    Attributes
+    ----------
+    problem : Problem
+    operators : Operators
+        Those of the run, bound to the problem.
+    duplicates : Duplicates
+        The designs asked for so far.
+    normalization : Normalization
+        Scaling of the objectives. An algorithm that restarts puts another one here.
+    random_state : Generator
+        The algorithm's own, so that the order of draws is part of the result.
+    """
+
+    problem: Problem
+    operators: Operators
+    duplicates: Duplicates
+    normalization: Normalization
+    random_state: np.random.Generator
+
+    def children(self, pop: Population, parents: Ints) -> Population:
+        """Make one child of each row of `parents`; see `Operators.children`."""
+        return self.operators.children(self.problem, pop, parents, self.random_state)
+
+    def neighbors(self, X: Designs, k: int, step: Floats | float = 0.1) -> Designs:
+        """Propose k neighbors of each row of X; see `neighbors_of`."""
+        return neighbors_of(self.problem, self.operators, X, k, self.random_state, step)
+
+    def repaired(self, X: Designs) -> Population:
+        """Turn designs into repaired individuals, not yet evaluated."""
+        pop = Population.new("X", X)
+        return self.operators.repair(self.problem, pop, random_state=self.random_state)

@@ -1,0 +1,122 @@
+"""Origin of a design: which part of an algorithm asked for it, and what its answer needs."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pymoo.core.individual import Individual
+from pymoo.core.population import Population
+
+from moela._arrays import Bools, Floats
+
+Part = Literal["initial", "evolution", "search", "pareto", "explore", "restart", "model"]
+
+_KEY = "origin"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What an individual carries from the request for it to its answer, as ``ind.get("origin")``.
+
+    Attributes
+    ----------
+    part : str or None
+        The part of the algorithm that asked for the design; None for designs of somebody else.
+    phase : int
+        The search phase of MOELA in which the design was asked for; see `MOELA.n_phases`.
+    already_evaluated : bool
+        Whether the design was given as `sampling` with its objectives, which costs nothing.
+    subproblem : int
+        The sub-problem that the design was made for; -1 for none.
+    from_neighborhood : bool
+        Whether the parents came from the neighborhood of that sub-problem.
+    ignores_constraints : bool
+        Whether the parents were chosen without regard to constraints.
+    mating_operator : int
+        Index into `RealMating.OPERATORS`; -1 for other operators.
+    preselection : int
+        Index into `Preselection.STRATEGIES`; -1 without preselection.
+    chosen_by_model : bool
+        Whether a learned model chose the design among others.
+    chosen_at_random : bool
+        Whether the move was drawn among the candidates, to measure the skill of the move model.
+    search : int
+        The local search that the design belongs to; -1 for none.
+    base : Individual or None
+        The archived design whose neighbor this is, in Pareto local search.
+    features : float array, [d], or None
+        Features of the design, for learned models.
+    move : float array, [d], or None
+        Difference between these features and those of the design that the move starts from.
+    predicted_change : float
+        Predicted change of the scalarized value.
+    """
+
+    part: Part | None = None
+    phase: int = 0
+    already_evaluated: bool = False
+    subproblem: int = -1
+    from_neighborhood: bool = False
+    ignores_constraints: bool = False
+    mating_operator: int = -1
+    preselection: int = -1
+    chosen_by_model: bool = False
+    chosen_at_random: bool = False
+    search: int = -1
+    base: Individual | None = None
+    features: Floats | None = None
+    move: Floats | None = None
+    predicted_change: float = float("nan")
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Origin:
+        # Everything but `base` is never changed, so copies may share it.
+        return self if self.base is None else replace(self, base=deepcopy(self.base, memo))
+
+
+_UNKNOWN = Origin()
+
+
+def origin_of(individual: Individual) -> Origin:
+    """Return the origin of an individual; the default one if it has none."""
+    origin: Origin = individual.data.get(_KEY, _UNKNOWN)
+    return origin
+
+
+def set_origin(pop: Population, **fields: Any) -> None:
+    """Set fields of the origin of each individual of a population.
+
+    Parameters
+    ----------
+    **fields
+        An array or a list holds a value for each individual; all share any other value.
+    """
+    names, columns = list(fields), [_column(value, len(pop)) for value in fields.values()]
+    for ind, *values in zip(pop, *columns, strict=True):
+        ind.data[_KEY] = replace(origin_of(ind), **dict(zip(names, values, strict=True)))
+
+
+def forget_details(pop: Population) -> None:
+    """Drop what only the answer needed, which would otherwise live as long as the design."""
+    for ind in pop:
+        if _KEY in ind.data:
+            ind.data[_KEY] = replace(ind.data[_KEY], base=None, features=None, move=None)
+
+
+def origins(pop: Population, field: str, dtype: type | None = None) -> NDArray[Any]:
+    """Return one field of the origin of each individual as an array, [n] or [n, d]."""
+    return np.array([getattr(origin_of(ind), field) for ind in pop], dtype=dtype)
+
+
+def asked_by(pop: Population, part: str) -> Bools:
+    """Mark the individuals that a part has asked for, [n]."""
+    return np.array([origin_of(ind).part == part for ind in pop], dtype=bool)
+
+
+def _column(value: Any, n: int) -> list[Any]:
+    if isinstance(value, np.ndarray):
+        return value.tolist() if value.ndim == 1 else list(value)
+    return value if isinstance(value, list) else [value] * n

@@ -1,0 +1,75 @@
+"""The choice of learned models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from numpy.typing import ArrayLike
+
+from moela._arrays import Floats
+from moela._checks import count, require
+
+
+class Regressor(Protocol):
+    """A scikit-learn regressor."""
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Regressor:
+        """Fit to inputs [n, d] and targets [n] or [n, m]."""
+
+    def predict(self, X: ArrayLike) -> Floats:
+        """Predict the targets of inputs [b, d]."""
+
+
+Model = Regressor | Literal["auto"] | None
+
+
+@dataclass(frozen=True)
+class Models:
+    """The learned models that MOELA uses.
+
+    Parameters
+    ----------
+    starts : "auto", None or scikit-learn regressor
+        Predicts where a local search ends, to choose the archived design that it starts from.
+        "auto" uses extremely randomized trees; None starts from the design that is best now.
+    moves : "auto", None or scikit-learn regressor
+        Predicts how a move changes the objectives, to rank neighbors before any is evaluated.
+        "auto" uses ridge regression; None evaluates neighbors in random order.
+    hamming : bool
+        Whether a kernel regression on Hamming distances may rank moves instead, while it predicts
+        better. It needs designs that are described by zeros and ones: rows of bits, permutations
+        (by a column for each value and place), or features of the problem. Without `moves` it is
+        not used.
+    surrogate_size : int
+        Use a surrogate of objectives and constraints to choose offspring for this many evaluations
+        (real variables with default operators only; about 5 ms each; 0 disables it). It is used
+        while it predicts well; see `Surrogate`.
+
+    Examples
+    --------
+    >>> from moela import MOELA, Models
+    >>> MOELA(models=Models(surrogate_size=300)).models.surrogate_size
+    300
+    """
+
+    starts: Model = "auto"
+    moves: Model = "auto"
+    hamming: bool = True
+    surrogate_size: int = 1000
+
+    def __post_init__(self) -> None:
+        for name in ("starts", "moves"):
+            model = getattr(self, name)
+            holds = model is None or model == "auto" or callable(getattr(model, "fit", None))
+            require("Models", name, model, holds, '"auto", None or a scikit-learn regressor')
+        require("Models", "hamming", self.hamming, isinstance(self.hamming, bool), "True or False")
+        count("Models", "surrogate_size", self.surrogate_size, at_least=0)
+
+
+NO_MODELS = Models(starts=None, moves=None, hamming=False, surrogate_size=0)
+
+
+def given(model: Model) -> Regressor | None:
+    """Return the regressor that a user has given, or None for the default one."""
+    return None if isinstance(model, str) else model

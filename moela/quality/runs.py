@@ -1,0 +1,286 @@
+"""The common representation of a run, into which every accepted input is converted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import moocore
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from moela._arrays import Floats, Ints
+from moela._checks import require
+from moela.quality.indicators import extent
+
+# Any: a design is an array of whatever type its problem has, or a dict of variables.
+Designs = NDArray[Any] | Sequence[Any]
+
+# Beyond it, the extent of a front might overflow.
+_LARGEST = 1e300
+
+
+class Decoder(Protocol):
+    """A problem that decodes designs."""
+
+    def decode(self, x: Any) -> object:
+        """Return the decoded design."""
+        ...
+
+
+@dataclass(frozen=True)
+class History:
+    """Everything that a run evaluated, in order.
+
+    Attributes
+    ----------
+    n_eval : int
+    load : callable
+        Returns the objectives [n_eval, M], NaN for designs that failed or are infeasible.
+    seconds : float array [n_eval] or None
+        When each evaluation ended, from the start of the run; None if unknown.
+    """
+
+    n_eval: int
+    load: Callable[[], Floats]
+    seconds: Floats | None = None
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    """One run of one algorithm on one problem, its front clean: finite, feasible, non-dominated.
+
+    Attributes
+    ----------
+    problem, algorithm : str
+    seed : int or None
+        None if unknown.
+    F : float array, [k, M]
+        The front; of equal points the first. k may be 0.
+    X : array [k] or [k, n_var], or None
+        Its designs.
+    evaluated : bool or None
+        True if the front is the best of everything that the run evaluated, False if it is what an
+        algorithm chose to return, None if that is unknown, as for plain points.
+    history : History or None
+    n_eval : int or None
+        Evaluations spent.
+    seconds : float or None
+        Wall time spent.
+    names : tuple of str or None
+        Of the objectives.
+    ref_point : float array [M] or None
+        The problem's own.
+    model : Decoder or None
+        The problem, for its `decode`.
+    source : str
+        Where the run was read from, for messages.
+    left_out : dict of str to int
+        Number of points that were left out, by reason.
+    borrowed : int
+        Results that were known before the run and may come from another one; those are not in F.
+    about : dict
+        Settings and versions that the run was made with, if known.
+    """
+
+    problem: str
+    algorithm: str
+    seed: int | None
+    F: Floats
+    X: NDArray[Any] | None = None
+    evaluated: bool | None = None
+    history: History | None = None
+    n_eval: int | None = None
+    seconds: float | None = None
+    names: tuple[str, ...] | None = None
+    ref_point: Floats | None = None
+    model: Decoder | None = None
+    source: str = ""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    borrowed: int = 0
+    about: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """Algorithm, problem and seed, for messages."""
+        seed = "" if self.seed is None else f", seed {self.seed}"
+        return f"{self.algorithm} on {self.problem}{seed}"
+
+    def times(self) -> Floats | None:
+        """Return when each evaluation ended [n_eval], in seconds; spread evenly if unknown."""
+        if self.history is None:
+            return None
+        if self.history.seconds is not None:
+            return self.history.seconds
+        if self.seconds is None or self.history.n_eval == 0:
+            return None
+        return self.seconds * np.arange(1, self.history.n_eval + 1) / self.history.n_eval
+
+    def thinned(self, size: int) -> ComparedRun:
+        """Return the run with at most `size` points, which are far from each other."""
+        if len(self.F) <= size:
+            return self
+        keep = isolated(self.F / extent(self.F), size)
+        X = None if self.X is None else self.X[keep]
+        counts = dict(self.left_out) | {"beyond the archive's size": len(self.F) - size}
+        return replace(self, F=self.F[keep], X=X, left_out=counts)
+
+
+def clean(
+    owner: str, F: ArrayLike, CV: ArrayLike | None = None, X: Designs | None = None
+) -> tuple[Floats, NDArray[Any] | None, dict[str, int]]:
+    """Return the finite, feasible, non-dominated points, their designs, and counts of the others.
+
+    Parameters
+    ----------
+    owner : str
+        Whose points these are, for messages.
+    F : array, [n, M]
+        Minimized. Rows with a NaN or +infinity are failed evaluations and are left out.
+    CV : array [n], optional
+        Constraint violation, positive for infeasible designs.
+    X : array [n] or [n, n_var], optional
+
+    Raises
+    ------
+    ValueError
+        F isn't a table of numbers, holds -infinity or numbers beyond 1e300, or X or CV have
+        another length.
+    """
+    points = numbers(owner, F)
+    beyond = np.isneginf(points) | (np.isfinite(points) & (np.abs(points) > _LARGEST))
+    if beyond.any():
+        row, column = np.argwhere(beyond)[0]
+        raise ValueError(
+            f"The objectives of {owner} must be between -{_LARGEST:g} and {_LARGEST:g}. Got "
+            f"{points[row, column]:g} in row {row}, column {column} instead."
+        )
+    lengths = {"CV": None if CV is None else np.size(CV), "X": None if X is None else len(X)}
+    for name, n in lengths.items():
+        if n not in (None, len(points)):
+            raise ValueError(
+                f"The '{name}' of {owner} must have a row for each of the {len(points)} rows of F. "
+                f"Got {n} instead."
+            )
+    keep = np.flatnonzero(np.isfinite(points).all(axis=1))
+    counts = {"not finite": len(points) - len(keep)}
+    if CV is not None:
+        allowed = np.asarray(CV, dtype=float).reshape(len(points))[keep] <= 0
+        counts["infeasible"] = int((~allowed).sum())
+        keep = keep[allowed]
+    if len(keep):
+        weakly = moocore.is_nondominated(points[keep], keep_weakly=True)
+        strictly = moocore.is_nondominated(points[keep])
+        counts["dominated"] = int((~weakly).sum())
+        counts["repeated"] = int(weakly.sum() - strictly.sum())
+        keep = keep[strictly]
+    designs = None if X is None else designs_array(X)[keep]
+    return points[keep], designs, {reason: n for reason, n in counts.items() if n}
+
+
+def numbers(owner: str, F: ArrayLike) -> Floats:
+    """Return objectives as a table of floats [n, M], M at least 2."""
+    try:
+        if np.iscomplexobj(F):
+            raise TypeError
+        # A masked value is unknown.
+        points: Floats = np.ma.filled(np.ma.asarray(F, dtype=float), np.nan)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"The objectives of {owner} must be numbers, shape [n, M]. Got {_short(F)} instead."
+        ) from error
+    if points.ndim == 1 and points.size >= 2:
+        points = points[None]
+    if points.ndim != 2 or points.shape[1] < 2:
+        raise ValueError(
+            f"The objectives of {owner} must be of shape [n, M] with at least two objectives; an "
+            f"empty front is np.empty((0, M)). Got shape {points.shape} instead."
+        )
+    return np.array(points)
+
+
+def vector(owner: str, name: str, given: ArrayLike, n: int, expected: str) -> Floats:
+    """Return a parameter as n finite floats [n], or raise an error that names what was expected."""
+    try:
+        values = np.asarray(given, dtype=float)
+    except (TypeError, ValueError):
+        values = np.empty(0)
+    fits = values.shape == (n,) and bool(np.isfinite(values).all())
+    require(owner, name, given, fits, expected)
+    return values
+
+
+def designs_array(X: Designs) -> NDArray[Any]:
+    """Return designs as an array [n, n_var], or [n] of dictionaries for mixed variables."""
+    if len(X) and isinstance(X[0], dict):
+        out = np.empty(len(X), dtype=object)
+        out[:] = list(X)
+        return out
+    return np.asarray(X)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def isolated(Z: Floats, size: int) -> Ints:
+    """Choose rows of Z [n, M] far from each other: each next one is farthest from those before it.
+
+    The best row of each objective comes first. O(size n M).
+
+    Returns
+    -------
+    int array, [size]
+        Indices of the rows, ascending.
+    """
+    chosen = list(dict.fromkeys(Z.argmin(axis=0).tolist()))
+    distance = np.full(len(Z), np.inf)
+    columns = np.ascontiguousarray(Z.T)
+    for k in range(size):
+        if k >= len(chosen):
+            chosen.append(int(distance.argmax()))
+        new = chosen[k]
+        square = (columns[0] - columns[0, new]) ** 2
+        for column in columns[1:]:
+            square += (column - column[new]) ** 2
+        np.minimum(distance, square, out=distance)
+    return np.sort(np.array(chosen[:size]))
+
+
+def check(runs: list[ComparedRun]) -> None:
+    """Raise an error if runs can't be compared with each other.
+
+    Raises
+    ------
+    ValueError
+        Two runs on a problem have different numbers of objectives, or two have the same seed.
+    """
+    for problem, group in by_problem(runs):
+        first = group[0]
+        for other in group[1:]:
+            if other.F.shape[1] != first.F.shape[1]:
+                raise ValueError(
+                    f"The fronts of a problem must have the same number of objectives. On "
+                    f"{problem!r}, {first.label} has {first.F.shape[1]} and {other.label} has "
+                    f"{other.F.shape[1]}. Give different problems different names: "
+                    '{"problem": {"algorithm": runs}}.'
+                )
+        by_seed: dict[tuple[str, int], ComparedRun] = {}
+        for run in group:
+            if run.seed is None:
+                continue
+            twin = by_seed.setdefault((run.algorithm, run.seed), run)
+            if twin is not run:
+                raise ValueError(
+                    f"The runs of an algorithm must have different seeds. Got {run.label} "
+                    f"twice instead, from {twin.source} and {run.source}. Give them different "
+                    'names: {"name": runs, "other name": runs}.'
+                )
+
+
+def by_problem(runs: list[ComparedRun]) -> Iterator[tuple[str, list[ComparedRun]]]:
+    """Yield each problem with its runs, in the order of the runs."""
+    for problem in dict.fromkeys(run.problem for run in runs):
+        yield problem, [run for run in runs if run.problem == problem]

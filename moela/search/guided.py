@@ -1,0 +1,254 @@
+"""Local search and Pareto local search, guided by learned models."""
+
+from __future__ import annotations
+
+import numpy as np
+from pymoo.core.population import Population
+
+from moela._arrays import Bools, Floats, Ints, rows
+from moela.core.archive import Archive
+from moela.core.context import SearchContext
+from moela.core.decomposition import random_weights
+from moela.core.origin import asked_by, origin_of, origins, set_origin
+from moela.core.scaling import Scalarization
+from moela.learning.features import Encoder
+from moela.learning.models import Models, given
+from moela.learning.move_ranking import MoveRanking
+from moela.learning.start_model import StartModel
+from moela.search.local_search import LocalSearches, add_tries, mark_exhausted, tries_of
+from moela.search.perturbation import Perturbation
+from moela.search.restarts import Restart
+from moela.search.screening import Screening
+from moela.search.settings import SearchSettings
+from moela.search.starts import pick_starts, start_features
+
+# Pareto local search ranks this many times fewer candidates than a search does, since it looks
+# around many designs; ranking more pays if the Hamming-kernel model is used.
+_FEWER, _FEWER_WITH_HAMMING = 10, 2
+
+
+class GuidedSearch:
+    """Local searches and Pareto local search of MOELA, with the models that guide them.
+
+    The models persist through restarts, the searches do not.
+
+    Parameters
+    ----------
+    context : SearchContext
+    models : Models
+    settings : SearchSettings
+    n_searches : int
+        Number of local searches side by side.
+    patience : int
+        Number of failures in a row that ends a search.
+
+    Attributes
+    ----------
+    searches : LocalSearches
+        Available after `aim`.
+    move_ranking : MoveRanking or None
+    start_model : StartModel or None
+    perturbation : Perturbation
+    pick_starts : callable
+        Picks the designs that searches start from; see `moela.search.starts.pick_starts`.
+    """
+
+    def __init__(
+        self,
+        context: SearchContext,
+        models: Models,
+        settings: SearchSettings,
+        n_searches: int,
+        patience: int,
+    ) -> None:
+        self.context, self.models, self.settings = context, models, settings
+        self.n_searches, self.patience = n_searches, patience
+        self.encoder = Encoder(context.problem)
+        self.move_ranking: MoveRanking | None = None
+        if models.moves is not None:
+            self.move_ranking = MoveRanking(given(models.moves), hamming=models.hamming)
+        self.start_model: StartModel | None = None
+        self.screening = Screening(
+            context,
+            self.encoder,
+            self.move_ranking,
+            needs_features=models.starts is not None,
+            n_candidates=settings.n_candidates,
+        )
+        self.perturbation = Perturbation(context, used=settings.perturbation)
+        self.pick_starts = pick_starts
+
+    def aim(self, by: Scalarization) -> None:
+        """Set the scalarization that searches minimize, unless the settings fix it."""
+        by = by if self.settings.descend == "auto" else self.settings.descend
+        self.searches = LocalSearches(self.context.problem.n_obj, by, self.patience)
+        if self.models.starts is not None:
+            self.start_model = StartModel(by, given(self.models.starts))
+
+    def restart(self) -> None:
+        """End all searches, and forget which perturbations have paid."""
+        self.searches.drop(np.ones(len(self.searches), dtype=bool))
+        self.perturbation = Perturbation(self.context, used=self.settings.perturbation)
+
+    # ---------------------------------------------------------------------------------- asking
+
+    def propose(self, front: Archive, batch_size: int) -> Population:
+        """Return the most promising neighbors of each running search; none if nothing is new.
+
+        Each search proposes at least one; `batch_size` may ask for more.
+        """
+        normalization = self.context.normalization
+        # A search without new neighbors ends at no cost, and another one starts in its place.
+        for _ in range(3):
+            self._start(self.n_searches - len(self.searches), front)
+            running = self.searches
+            if len(running) == 0:
+                break
+            if running.pending.any():
+                return self._perturbed(front)
+            width = max(1, batch_size // len(running))
+            found = self.screening.around(running, width)
+            W, F = running.W[:, None], running.F[:, None]
+            incumbent = normalization.scalarize(F, W, running.by)
+            change = normalization.scalarize(F + found.change, W, running.by) - incumbent
+            pop, at = self.screening.pick(found, change, width)
+            idle = np.bincount(at[0], minlength=len(running)) == 0
+            set_origin(pop, search=running.ids[at[0]], predicted_change=change[at])
+            if idle.any():
+                mark_exhausted(running.pop[idle])
+                self._finish(idle)
+            if len(pop):
+                return pop
+        return Population.empty()
+
+    def propose_around_front(self, restart: Restart, n: int) -> Population:
+        """Return neighbors of n archived designs that promise hypervolume: Pareto local search."""
+        front, rng = restart.archive, self.context.random_state
+        n = min(n, len(front))
+        tries = tries_of(front.pop) + rng.random(len(front))
+        members = tries.argsort()[:n]
+        base = front.pop[members]
+        X = rows([ind.X for ind in base])
+        features = self.encoder(X) if self.screening.needs_features else np.empty((n, 0))
+        uses_hamming = self.move_ranking is not None and self.move_ranking.uses_hamming
+        k = self.settings.n_candidates // (_FEWER_WITH_HAMMING if uses_hamming else _FEWER)
+        found = self.screening.candidates(X, features, 1, k)
+        F = front.F[members][:, None] + found.change
+        gain = restart.volume.gain(F.reshape(-1, F.shape[2]), restart.normalization)
+        pop, at = self.screening.pick(found, -gain.reshape(F.shape[:2]), 1)
+        set_origin(pop, base=list(base[at[0]]))
+        for ind in base:
+            add_tries(ind, 1)
+        return pop
+
+    def _start(self, n: int, front: Archive) -> None:
+        """Start n searches from archived designs."""
+        if n <= 0:
+            return
+        W = random_weights(n, self.context.problem.n_obj, self.context.random_state)
+        chosen, predicted = self.pick_starts(
+            self.context, self.encoder, front, W, self.searches.by, self.start_model
+        )
+        if len(chosen) == 0:
+            return
+        start = features = np.empty((n, 0))
+        if self.screening.needs_features:
+            start = start_features(self.encoder, front, chosen)
+            features = start[:, :-1]
+        kinds = self.perturbation.draw(n)
+        F, CV = front.F[chosen], front.CV[chosen]
+        self.searches.begin(front.pop[chosen], F, CV, W, features, start, kinds, predicted)
+
+    def _perturbed(self, front: Archive) -> Population:
+        """Return the perturbed designs that searches begin with."""
+        at, X = self.perturbation.perturb(self.searches, front)
+        pop = Population.new("X", rows(list(X)))
+        set_origin(pop, search=self.searches.ids[at])
+        if self.screening.needs_features:
+            set_origin(pop, features=self.encoder(X))
+        return pop
+
+    # -------------------------------------------------------------------------------- answers
+
+    def train_on_moves(self, pop: Population, F: Floats) -> None:
+        """Update the move-ranking models with the observed effects of the evaluated moves [b].
+
+        Moves are those of running searches, except perturbations, and those of Pareto local search.
+        Call this before the searches advance.
+        """
+        if self.move_ranking is None:
+            return
+        searches = self.searches
+        has_move = np.array([origin_of(ind).move is not None for ind in pop])
+        position = searches.positions(origins(pop, "search", np.int64))
+        of_search = has_move & (position >= 0)
+        is_move = of_search | (has_move & asked_by(pop, "pareto"))
+        if not is_move.any():
+            return
+        pop, after, position = pop[is_move], F[is_move], position[is_move]
+        own = of_search[is_move]
+        before = np.array(
+            [
+                searches.F[at] if mine else origin_of(ind).base.F  # type: ignore[union-attr]
+                for ind, at, mine in zip(pop, position, own, strict=True)
+            ]
+        )
+        self.move_ranking.add_moves(origins(pop, "move"), after - before)
+        if own.any():
+            self._check_moves(pop[own], position[own], before[own], after[own])
+        self.move_ranking.fit_if_due()
+
+    def _check_moves(self, pop: Population, position: Ints, before: Floats, after: Floats) -> None:
+        """Compare the predicted effects of the moves of searches [b] with the observed ones."""
+        ranking, W = self.move_ranking, self.searches.W[position]
+        assert ranking is not None
+
+        def value(F: Floats) -> Floats:
+            return self.context.normalization.scalarize(F, W, self.searches.by)
+
+        incumbent = value(before)
+        observed = value(after) - incumbent
+        if not ranking.uses_hamming:
+            at_random = origins(pop, "chosen_at_random", bool)
+            predicted = origins(pop[at_random], "predicted_change")
+            ranking.move_model.check(predicted, observed[at_random])
+        if ranking.comparable:
+            moves, hamming = (
+                value(before + change) - incumbent
+                for change in ranking.predict_both(origins(pop, "move"), origins(pop, "features"))
+            )
+            ranking.compare(moves, hamming, observed)
+
+    def train_on_designs(self, pop: Population, F: Floats) -> None:
+        """Update the Hamming-kernel model, if there is one, with evaluated designs [b]."""
+        if self.move_ranking is None or self.move_ranking.hamming_model is None:
+            return
+        features = [origin_of(ind).features for ind in pop]
+        missing = [i for i, row in enumerate(features) if row is None]
+        if missing:
+            computed = self.encoder(rows([pop[i].X for i in missing]))
+            for i, row in zip(missing, computed, strict=True):
+                features[i] = row
+        self.move_ranking.add_designs(np.array(features), F)
+
+    def advance(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
+        """Advance the searches by their evaluated neighbors [b]."""
+        ids = origins(pop, "search", np.int64)
+        features = origins(pop, "features") if self.screening.needs_features else None
+        normalization = self.context.normalization
+        finished = self.searches.receive(ids, pop, F, CV, normalization, features, accepted)
+        if finished.any():
+            self._finish(finished)
+
+    def _finish(self, finished: Bools) -> None:
+        """End searches, and learn from those that have evaluated something."""
+        searches, model = self.searches, self.start_model
+        ran = finished & (searches.cost > 0)
+        rewards = searches.entered[ran] / searches.cost[ran]
+        self.perturbation.learn(searches.perturbation[ran], rewards)
+        if model is not None:
+            normalization = self.context.normalization
+            model.check(searches.predicted_gain[ran], searches.gained(normalization)[ran])
+            model.add(searches.start[ran], searches.start_F[ran], searches.W[ran], searches.F[ran])
+            model.fit_if_due(normalization, self.context.random_state)
+        searches.drop(finished)

@@ -1,0 +1,73 @@
+"""SearchSettings of MOELA that are not parameters, with the evidence for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Final, Literal
+
+from moela._checks import count, one_of, require
+from moela.core.scaling import SCALARIZATIONS, Scalarization
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """Constants of MOELA that its ablations vary; see `MOELA._tuned`.
+
+    Attributes
+    ----------
+    prob_neighbor_mating : float
+        Probability that parents come from a neighborhood rather than from all members: .9, as in
+        MOEA/D-DE (Li and Zhang 2009).
+    scalarization : str
+        Scalarization by which children replace members: Chebyshev, as in MOEA/D (Zhang and Li
+        2007), which reaches every part of a front.
+    descend : "auto" or str
+        Scalarization that local searches minimize. "auto" uses the product of the distances to the
+        reference point, which aims at hypervolume, if there is one; else the weighted sum.
+    perturbation : bool
+        Whether some local searches begin from a perturbed design. Without, runs of 20,000
+        evaluations ended with 102 % of the hypervolume on five problems, and runs of 5,000 with
+        104 % on ten, neither significantly (docs/benchmarks/ablations.md).
+    n_candidates : int
+        Number of neighbors generated and ranked around a search's incumbent. New neighbors are
+        generated once a fifth have been looked at. Pareto local search ranks a tenth as many (half
+        as many if the Hamming-kernel model is used) and evaluates the best one.
+    """
+
+    prob_neighbor_mating: float = 0.9
+    scalarization: Scalarization = "chebyshev"
+    descend: Scalarization | Literal["auto"] = "auto"
+    perturbation: bool = True
+    n_candidates: int = 100
+
+    def __post_init__(self) -> None:
+        p = self.prob_neighbor_mating
+        require("MOELA", "prob_neighbor_mating", p, 0.0 <= p <= 1.0, "between 0 and 1")
+        one_of("MOELA", "scalarization", self.scalarization, SCALARIZATIONS)
+        one_of("MOELA", "descend", self.descend, ("auto", *SCALARIZATIONS))
+        switch = isinstance(self.perturbation, bool)
+        require("MOELA", "perturbation", self.perturbation, switch, "True or False")
+        count("MOELA", "n_candidates", self.n_candidates)
+
+
+DEFAULT: Final = SearchSettings()
+SETTING_NAMES: Final = frozenset(field.name for field in fields(SearchSettings))
+
+
+_CONSTANT = "It is not a parameter any more, but a constant: {}."
+REPLACED: Final = {
+    "reference": "Use 'ref_point'.",
+    "start_model": "Use models=Models(starts=...), or models=None for no learned models.",
+    "move_model": "Use models=Models(moves=...), or models=None for no learned models.",
+    "landscape": "Use models=Models(hamming=...).",
+    "surrogate_size": "Use models=Models(surrogate_size=...), or models=None.",
+    "kicks": _CONSTANT.format("some local searches begin from a perturbed design"),
+    "descend": _CONSTANT.format(
+        "local searches minimize the product of the distances to the reference point if there is "
+        "one, else the weighted sum"
+    ),
+    "n_candidates": _CONSTANT.format("100"),
+    **dict.fromkeys(["scalarization", "scalarisation"], _CONSTANT.format('"chebyshev"')),
+    **dict.fromkeys(["prob_neighbor_mating", "prob_neighbour_mating"], _CONSTANT.format("0.9")),
+}
+"""What to use instead of the parameters that MOELA had in version 0.1."""

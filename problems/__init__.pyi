@@ -1,0 +1,22 @@
+from .classic import (
+    MNKLandscape as MNKLandscape,
+)
+from .classic import (
+    MultiObjectiveKnapsack as MultiObjectiveKnapsack,
+)
+from .classic import (
+    MultiObjectiveQAP as MultiObjectiveQAP,
+)
+from .moe import (
+    ExpertBuffering as ExpertBuffering,
+)
+from .moe import (
+    ExpertPlacement as ExpertPlacement,
+)
+from .moe import (
+    GatingThresholds as GatingThresholds,
+)
+from .moe import (
+    MoEDeployment as MoEDeployment,
+)
+from .noc import NoC3D as NoC3D

@@ -1,0 +1,164 @@
+"""The code, names, numbers, and links on the pages are those of the library."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import Counter
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from moela import compare
+from moela.quality import indicators
+from problems.noc import Platform, synthetic_traffic
+from problems.noc.evaluation.metrics import UNITS
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = [*ROOT.glob("*.md"), *DOCS.glob("*.md"), *(DOCS / "benchmarks").glob("*.md")]
+
+
+def text_of(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def blocks_of(page: Path) -> list[str]:
+    """Return the blocks of Python on a page."""
+    return re.findall(r"```python\n(.*?)```", text_of(page), flags=re.DOTALL)
+
+
+def run_blocks(page: Path) -> dict[str, object]:
+    """Run the blocks of a page one after another; return the names that they define."""
+    names: dict[str, object] = {"__name__": page.stem}
+    exec(compile("\n".join(blocks_of(page)), str(page), "exec"), names)
+    return names
+
+
+def files_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+# -------------------------------------------------------------------------------- code that runs
+
+
+def test_readme_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_blocks(ROOT / "README.md")
+    assert {"bfs.db", "design.json", "front.png"} <= files_in(tmp_path)
+
+
+def test_comparing_runs(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("plotly")
+    pytest.importorskip("pandas")
+    monkeypatch.chdir(tmp_path)
+    run_blocks(DOCS / "comparing.md")
+    assert {"report.html", "pictures", "runs"} <= files_in(tmp_path)
+    assert "largest median hypervolume" in capsys.readouterr().out
+
+
+def test_noc_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for k, name in enumerate(("bfs", "pf", "gau")):
+        traffic = synthetic_traffic(name, Platform.paper_4x4x4(), np.random.default_rng(k))
+        np.savetxt(f"{name}_traffic.csv", traffic * 2e8)
+    names = run_blocks(DOCS / "noc.md")
+    assert Platform.load("chip.json") == names["chip"]
+    assert names["problem"].held_out is not None
+
+
+def test_moe_deployment_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    run_blocks(DOCS / "moe_deployment.md")
+    assert "gates.png" in files_in(tmp_path)
+    assert "What to expect" in capsys.readouterr().out
+
+
+def test_moe_plans_runs(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    run_blocks(DOCS / "moe_plans.md")
+    printed = capsys.readouterr().out
+    assert "What to expect" in printed
+    assert "--kt-num-gpu-experts" in printed
+    assert "plan.json" in files_in(tmp_path)
+
+
+def test_blocks_import_names_that_exist():
+    missing = []
+    for page in PAGES:
+        for block in blocks_of(page):
+            for node in ast.walk(ast.parse(block)):
+                if isinstance(node, ast.ImportFrom) and node.module:
+                    module = import_module(node.module)
+                    missing += [
+                        f"{page.name}: {node.module}.{alias.name}"
+                        for alias in node.names
+                        if not hasattr(module, alias.name)
+                    ]
+    assert missing == []
+
+
+# --------------------------------------------------------------------------- names and numbers
+
+
+def test_noc_names_every_metric():
+    table = text_of(DOCS / "noc.md").partition("| name |")[2].partition("\n\n")[0]
+    assert set(re.findall(r"`(\w+)`", table)) >= set(UNITS)
+
+
+def test_comparing_names_the_sizes_of_the_library():
+    text = text_of(DOCS / "comparing.md")
+    for word, limits in (
+        ("Exact", indicators.EXACT_UP_TO),
+        ("exact", indicators.EXACT_CONTRIBUTIONS_UP_TO),
+    ):
+        pattern = rf"{word} up to ([\d,]+) points in 5 objectives, (\d+) in 6, (\d+) in 7"
+        sizes = re.search(pattern, text).groups()
+        assert [int(size.replace(",", "")) for size in sizes] == [limits[m] for m in (5, 6, 7)]
+
+
+def test_table_of_comparing_can_be_compared(tmp_path):
+    (table,) = re.findall(r"```\n(algorithm,.*?)```", text_of(DOCS / "comparing.md"), re.DOTALL)
+    (tmp_path / "table.csv").write_text(table, encoding="utf-8")
+    comparison = compare(tmp_path / "table.csv")
+    assert comparison.algorithms == ["mine", "theirs"]
+    assert comparison.scales["problem"].names == ("cost", "delay")
+    assert [len(comparison.front(algorithm=name)) for name in comparison.algorithms] == [2, 1]
+
+
+def test_numbers_and_words_are_plain():
+    # A number that begins with its point is easily read as the end of a sentence.
+    unclear = re.compile(r"(?<![\w.])\.\d|\bsome \d|\bbit by bit\b|\bper cent\b")
+    found = [
+        f"{page.relative_to(ROOT)}: {line}"
+        for page in PAGES
+        for line in text_of(page).splitlines()
+        if unclear.search(line)
+    ]
+    assert found == []
+
+
+# ------------------------------------------------------------------------------ links and titles
+
+
+def test_links_lead_somewhere():
+    broken = []
+    for page in PAGES:
+        # Tutorials become pages when the site is built, each from the script of its name.
+        text = re.sub(r"auto_tutorials/(\d\w+)\.rst", r"tutorials/\1.py", text_of(page))
+        text = text.replace("auto_tutorials/index.rst", "tutorials/GALLERY_HEADER.rst")
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
+            if not target.startswith("http") and not (page.parent / target).exists():
+                broken.append(f"{page.relative_to(ROOT)}: {target}")
+    assert broken == []
+
+
+def test_titles_differ():
+    # The landing page and the README both have the name of the project.
+    titles = Counter(
+        text_of(page).partition("\n")[0] for page in PAGES if page != ROOT / "README.md"
+    )
+    assert {title for title, n in titles.items() if n > 1} == set()

@@ -1,0 +1,47 @@
+"""Tests of the errors for parameters that an algorithm does not have."""
+
+from __future__ import annotations
+
+import pytest
+
+from moela import MOELA
+from moela.core.algorithm import ArchiveAlgorithm
+from moela.rivals import MOMAD, MOOS, MOOSTAGE, BatchMOEAD
+
+
+class Own(ArchiveAlgorithm):
+    """An algorithm with a parameter of its own."""
+
+    def __init__(self, *, width=1, n_init=5, **kwargs):
+        super().__init__(n_init=n_init, **kwargs)
+        self.width = width
+
+
+@pytest.mark.parametrize(
+    ("make", "parameter", "expected"),
+    [
+        (MOELA, "batchsize", "Did you mean 'batch_size'"),
+        (MOELA.published, "n_child", "Did you mean 'n_children'"),
+        (MOOS, "n_neighbours", "Use 'n_neighbors'"),
+        (MOOSTAGE, "n_model_neighbours", "Did you mean 'n_model_neighbors'"),
+        (MOMAD, "n_kicks", "Use 'n_perturbation_moves'"),
+        (MOMAD, "n_explore_neighbours", "Did you mean 'n_explore_neighbors'"),
+        (BatchMOEAD, "prob_neighbour_mating", "Did you mean 'prob_neighbor_mating'"),
+        (BatchMOEAD, "scalarisation", "Did you mean 'scalarization'"),
+        (Own, "widht", "Did you mean 'width'"),
+        (Own, "see", "Did you mean 'seed'"),
+    ],
+)
+def test_the_nearest_parameter_is_named(make, parameter, expected):
+    with pytest.raises(TypeError, match=f"has no parameter '{parameter}'. {expected}"):
+        make(**{parameter: 1})
+
+
+def test_all_parameters_are_listed():
+    own = "The parameters of Own are width, n_init, sampling, crossover, mutation, repair, archive"
+    with pytest.raises(TypeError, match=own):
+        Own(luck=1)
+    with pytest.raises(TypeError, match=r"and those of pymoo's Algorithm: .*termination") as caught:
+        MOELA(luck=1)
+    assert "'luck'. The parameters of MOELA are n_subproblems, n_neighbors" in str(caught.value)
+    assert "n_init" not in str(caught.value)

@@ -1,0 +1,247 @@
+"""The layout keeps its promises: import order, circles, sizes of folders, words, complexity."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from mccabe import PathGraphingAstVisitor
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("moela", "problems", "moe_costmodel")
+PAGE = ROOT / "docs" / "architecture.md"
+MOST_MODULES = 14
+
+# Imports inside functions that run against the order or close a circle. Each is a method of a
+# central class that hands over to a module which needs the class itself; the reason follows.
+FACADES = {
+    ("moe_costmodel/traces/trace.py", "moe_costmodel/traces"): "methods of RoutingTrace",
+    ("moe_costmodel/plans/plan.py", "moe_costmodel/plans"): "methods of Plan: save, load, exports",
+    ("moela/comparison/comparison.py", "moela/comparison/report"): "Comparison.report",
+}
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """Return the file of every module, by dotted name."""
+    found = {}
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts).removesuffix(".__init__")] = path
+    return found
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports(path: Path) -> Iterator[tuple[str, bool]]:
+    """Yield each module of ours that a file imports, and whether a function does so.
+
+    What only type checkers import does not count. An `__init__` of a public package is a facade:
+    its names come from where the facade takes them.
+    """
+    known = modules()
+
+    def walk(node: ast.AST, lazy: bool) -> Iterator[tuple[str, bool]]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
+                continue
+            if isinstance(child, ast.Import):
+                yield from ((alias.name, lazy) for alias in child.names if alias.name in known)
+            elif isinstance(child, ast.ImportFrom):
+                for alias in child.names:
+                    full = f"{child.module}.{alias.name}"
+                    if full in known:
+                        yield full, lazy
+                    elif child.module in known:
+                        yield child.module, lazy
+            inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
+            yield from walk(child, lazy or inside)
+
+    yield from walk(tree(path), False)
+
+
+def folder(path: Path) -> str:
+    return path.relative_to(ROOT).parent.as_posix()
+
+
+def order() -> dict[str, int]:
+    """Read the layers from docs/architecture.md, ground first; folders in one line are equals."""
+    text = PAGE.read_text(encoding="utf-8")
+    block = re.search(r"<!-- import order -->\n```\n(.*?)```", text, flags=re.DOTALL)
+    assert block, f"{PAGE} has no block of code below <!-- import order -->"
+    ranks = {}
+    for rank, line in enumerate(block.group(1).splitlines()):
+        for name in line.split("#")[0].replace(",", " ").split():
+            ranks[name] = rank
+    return ranks
+
+
+def is_facade(path: Path, target: Path) -> bool:
+    name = path.relative_to(ROOT).as_posix()
+    return path.name == "__init__.py" or (name, folder(target)) in FACADES
+
+
+def test_every_folder_has_its_place_in_the_order():
+    assert sorted({folder(path) for path in modules().values()} - set(order())) == []
+
+
+def test_folders_import_downward():
+    ranks, known = order(), modules()
+    upward = set()
+    for path in known.values():
+        for name, _ in imports(path):
+            target = known[name]
+            runs_up = folder(path) != folder(target) and (
+                ranks[folder(target)] >= ranks[folder(path)]
+            )
+            if runs_up and not is_facade(path, target):
+                upward.add(f"{path.relative_to(ROOT)} imports {name}")
+    assert sorted(upward) == []
+
+
+def test_no_circle_of_modules():
+    known = modules()
+    graph = {
+        name: {target for target, _ in imports(path) if not is_facade(path, known[target])}
+        for name, path in known.items()
+    }
+    state: dict[str, int] = defaultdict(int)
+    circles = []
+
+    def visit(name: str, way: tuple[str, ...]) -> None:
+        state[name] = 1
+        for target in sorted(graph[name] - {name}):
+            if state[target] == 1:
+                circles.append(" -> ".join([*way[way.index(target) :], target]))
+            elif state[target] == 0:
+                visit(target, (*way, target))
+        state[name] = 2
+
+    for name in graph:
+        if state[name] == 0:
+            visit(name, (name,))
+    assert circles == []
+
+
+def test_facades_are_needed():
+    known = modules()
+    used = {
+        (path.relative_to(ROOT).as_posix(), folder(known[name]))
+        for path in known.values()
+        for name, lazy in imports(path)
+        if lazy
+    }
+    assert sorted(set(FACADES) - used) == []
+
+
+def test_no_folder_is_crowded():
+    counts: dict[str, int] = defaultdict(int)
+    for path in modules().values():
+        counts[folder(path)] += path.name != "__init__.py"
+    assert {name: n for name, n in counts.items() if n > MOST_MODULES} == {}
+
+
+# ----------------------------------------------------------------------------------------- words
+
+# Private words of earlier versions, each with a term of the field in its place (CHANGELOG.md). None
+# may be part of a name.
+GONE_WORDS = frozenset([
+    "kick", "kicks", "kicking", "turns", "credit", "credits", "seen", "assistance", "assisted",
+    "teaching", "teach", "ladder", "ladders", "remark", "remarks", "growth", "home",
+    "homes", "way", "ways", "landscape", "told", "came",
+])  # fmt: skip
+# Names that are gone though their words are the field's elsewhere, as in `to_frame`.
+GONE_NAMES = frozenset(["Frame", "frame", "Region", "region"])
+# Public names of the field that hold such a word.
+KEPT = frozenset(["MNKLandscape"])
+
+
+def names(path: Path) -> Iterator[str]:
+    """Yield the names of a module's classes, functions, parameters, and attributes, and its own."""
+    yield path.stem
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.name
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.attr
+
+
+def words_of(name: str) -> set[str]:
+    return {word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)}
+
+
+def test_private_words_are_gone():
+    found = sorted(
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in modules().values()
+        for name in set(names(path)) - KEPT
+        if words_of(name) & GONE_WORDS or name in GONE_NAMES
+    )
+    assert found == []
+
+
+def docstrings(path: Path) -> Iterator[str]:
+    kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    for node in ast.walk(tree(path)):
+        if isinstance(node, kinds) and (text := ast.get_docstring(node)):
+            yield text
+
+
+def test_docstrings_do_not_begin_with_a_riddle():
+    riddles = sorted(
+        f"{path.relative_to(ROOT)}: {text.splitlines()[0]}"
+        for path in modules().values()
+        for text in docstrings(path)
+        if re.match(r"(What|Where|There|One)\b", text)
+    )
+    assert riddles == []
+
+
+# ------------------------------------------------------------------------------- size and types
+
+# The linter holds Python functions to a complexity of 20; it skips the files of compiled kernels,
+# whose loops cannot be handed to numpy.
+MOST_COMPLEX = 25
+# A file fits in a head. The few that are longer hold one class or one kernel that is read whole.
+MOST_LINES = 460
+# Values that pymoo, scikit-learn, or a user's object leave untyped.
+MOST_ANY = 450
+
+
+def test_no_function_is_too_complex():
+    complex_ones = {}
+    for path in modules().values():
+        visitor = PathGraphingAstVisitor()
+        visitor.preorder(tree(path), visitor)
+        for graph in visitor.graphs.values():
+            if graph.complexity() > MOST_COMPLEX:
+                complex_ones[f"{path.relative_to(ROOT)}: {graph.entity}"] = graph.complexity()
+    assert complex_ones == {}
+
+
+def test_files_fit_in_a_head():
+    lengths = {
+        path.relative_to(ROOT).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
+        for path in modules().values()
+    }
+    assert {name: n for name, n in lengths.items() if n > MOST_LINES} == {}
+
+
+def test_any_is_rare():
+    lines = [
+        line
+        for path in modules().values()
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.search(r"\bAny\b", line)
+    ]
+    assert len(lines) < MOST_ANY
