@@ -29,7 +29,7 @@ _THRASH = 0.5
 
 @dataclass(frozen=True)
 class Compared:
-    """One objective, as the plan predicts it and on the other traffic.
+    """An objective, as the plan predicts it and on the other traffic.
 
     Attributes
     ----------

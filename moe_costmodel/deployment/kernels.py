@@ -8,13 +8,7 @@ from numpy.typing import NDArray
 
 from moe_costmodel._arrays import Floats, Ints
 
-__all__ = [
-    "kept_choices",
-    "remote_nodes",
-    "step_counts",
-    "step_entries",
-    "step_statistics",
-]
+__all__ = ["kept_choices", "remote_nodes", "step_counts", "step_entries", "step_statistics"]
 
 
 @numba.njit(cache=True)

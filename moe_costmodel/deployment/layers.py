@@ -13,12 +13,7 @@ from numpy.typing import NDArray
 
 from moe_costmodel._arrays import Floats, Ints
 from moe_costmodel.buffering.replay import POLICIES
-from moe_costmodel.deployment.kernels import (
-    kept_choices,
-    remote_nodes,
-    step_counts,
-    step_entries,
-)
+from moe_costmodel.deployment.kernels import kept_choices, remote_nodes, step_counts, step_entries
 from moe_costmodel.gating.rules import RULES, GateRule
 from moe_costmodel.hardware import Hardware
 from moe_costmodel.latency.buffer_cost import BufferCost

@@ -31,6 +31,10 @@ from moe_costmodel.traces.trace import Mode, RoutingTrace
 
 __all__ = ["DeploymentModel", "Evaluation"]
 
+_SETTINGS = (
+    "hardware", "latency", "shape", "mode", "n_devices", "n_nodes", "rest", "memory", "context",
+    "max_context", "quality", "quality_kind", "kernel", "coverage", "name", "cache_bytes",
+)  # fmt: skip
 Quality = Callable[[tuple[GateRule | None, ...]], float]
 
 
@@ -352,15 +356,6 @@ class DeploymentModel:
             total += self.memory.weight_bytes + kv / self.n_devices
         return float(total)
 
-    def least_memory(self, batch_size: int) -> float:
-        """Return a lower bound on the memory of any deployment of this batch size.
-
-        One expert of each layer on each device, and the activations of tokens that take one expert
-        each and are spread evenly.
-        """
-        rows = -(-batch_size // self.n_devices)
-        return self.n_layers * self.shape.expert_bytes + self.other_bytes(batch_size, rows)
-
     def error(self, n_local: int) -> tuple[float, float]:
         """Return the lowest and highest ratio of measured to predicted times, at `coverage`."""
         if n_local not in self._errors:
@@ -453,25 +448,7 @@ class DeploymentModel:
 
     def on(self, traces: RoutingTrace | Sequence[RoutingTrace]) -> DeploymentModel:
         """Return the same model on other traffic."""
-        return DeploymentModel(
-            traces,
-            self.hardware,
-            self.latency,
-            shape=self.shape,
-            mode=self.mode,
-            n_devices=self.n_devices,
-            n_nodes=self.n_nodes,
-            rest=self.rest,
-            memory=self.memory,
-            context=self.context,
-            max_context=self.max_context,
-            quality=self.quality,
-            quality_kind=self.quality_kind,
-            kernel=self.kernel,
-            coverage=self.coverage,
-            name=self.name,
-            cache_bytes=self.cache_bytes,
-        )
+        return DeploymentModel(traces, **{name: getattr(self, name) for name in _SETTINGS})
 
     def _rest_seconds(self, batch_size: int) -> Floats:
         if batch_size not in self._rest:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -299,7 +300,8 @@ class _Run:
                     on_device = local // n_local == d
                     places = torch.from_numpy(np.where(on_device, local % n_local, 0)).to(device)
                     weights = torch.from_numpy(on_device / ids.shape[1]).float().to(device)
-                    calls.append(_call(x, places, weights, experts, buffer))
+                    run = partial(dynamic_gating, experts=experts) if buffer is None else buffer
+                    calls.append(partial(run, x, places, weights))
                 self.calls[number].append(calls)
 
     def once(self, now: Callable[[], float]) -> Floats:
@@ -355,13 +357,7 @@ class _Run:
         )
 
 
-def _deal(
-    ids: Ints,
-    kept: Bools,
-    slots: Ints,
-    n_local: int,
-    step: int,
-) -> Ints:
+def _deal(ids: Ints, kept: Bools, slots: Ints, n_local: int, step: int) -> Ints:
     """Return the slot that computes each choice, (S, k); -1 for those that are dropped."""
     out = np.full(ids.shape, -1, dtype=np.int64)
     for expert in np.unique(ids[kept]):
@@ -369,15 +365,3 @@ def _deal(
         where = np.flatnonzero((ids == expert) & kept)
         out.flat[where] = own[(np.arange(len(where)) + step) % len(own)]
     return out
-
-
-def _call(
-    x: torch.Tensor,
-    ids: torch.Tensor,
-    weights: torch.Tensor,
-    experts: Experts,
-    buffer: BufferedExperts | None,
-) -> Callable[[], object]:
-    if buffer is not None:
-        return lambda: buffer(x, ids, weights)
-    return lambda: dynamic_gating(x, ids, weights, experts)

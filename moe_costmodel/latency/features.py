@@ -56,42 +56,25 @@ class Points:
 
     @classmethod
     def build(
-        cls,
-        shapes: Sequence[LayerShape],
-        layer: Ints,
-        work: Work,
-        tokens: Floats,
-        kernel: Ints,
+        cls, shapes: Sequence[LayerShape], layer: Ints, work: Work, tokens: Floats, kernel: Ints
     ) -> Points:
         """Look up each row's shape."""
-        sizes = np.array([[getattr(s, name) for name in _SIZES] for s in shapes], dtype=np.float64)
-        width = np.array([DTYPE_BYTES[s.dtype] for s in shapes])
-        operand = np.array([OPERAND_BYTES[s.dtype] for s in shapes])
-        gated = np.array([float(s.gated) for s in shapes])
-        return cls(
-            sizes[layer],
-            width[layer],
-            operand[layer],
-            gated[layer],
-            kernel.astype(np.float64),
-            tokens.astype(np.float64),
-            work,
+        columns = (
+            [[float(getattr(s, name)) for name in _SIZES] for s in shapes],
+            [DTYPE_BYTES[s.dtype] for s in shapes],
+            [OPERAND_BYTES[s.dtype] for s in shapes],
+            [float(s.gated) for s in shapes],
         )
+        of_row = (np.array(column)[layer] for column in columns)
+        return cls(*of_row, kernel.astype(np.float64), tokens.astype(np.float64), work)
 
     def __len__(self) -> int:
         return len(self.width)
 
     def take(self, index: Ints | Bools) -> Points:
         """Return some of the rows."""
-        return Points(
-            self.sizes[index],
-            self.width[index],
-            self.operand[index],
-            self.gated[index],
-            self.kernel[index],
-            self.tokens[index],
-            self.work.take(index),
-        )
+        arrays = self.sizes, self.width, self.operand, self.gated, self.kernel, self.tokens
+        return Points(*(array[index] for array in arrays), self.work.take(index))
 
     @property
     def parameters(self) -> Floats:

@@ -24,8 +24,8 @@ _BLOCK = 256
 
 
 Shorts = NDArray[np.int32]
-# What the entry points take is documented there. Plain tuples, since numba dispatches on named
-# ones some 20 times more slowly.
+Slots = NDArray[np.uint16]
+# Plain tuples, documented at the entry points: numba dispatches on named ones far more slowly.
 Traffic = tuple[Shorts, Ints, Shorts, Shorts, Ints]
 Machine = tuple[int, int, tuple[float, float, float, float], tuple[float, float]]
 TableAxes = tuple[Floats, Floats, Floats]
@@ -131,8 +131,8 @@ def layer_times(
             else:
                 _assign_counts(counts[first:end], turn, slots, layout, needed, load, work)
             rows = work[1, :, :n]
-            most_rows = max(most_rows, _exchanges(rows, machine, exchange))
-            _shares(rows, load, out[2, first:end])
+            busiest = _exchanges(rows, load, machine, exchange, out[2, first:end])
+            most_rows = max(most_rows, busiest)
             for device in range(n_devices if buffered else 0):
                 served, n_served = needed[device, :n], work[0, device]
                 state, mark, missed = contents[:, device], marks[device], misses[device]
@@ -182,7 +182,7 @@ def _assign_entries(
     end: int,
     turn: int,
     layout: Layout,
-    needed: NDArray[np.uint16],
+    needed: Slots,
     load: Floats,
     work: Shorts,
 ) -> None:
@@ -192,8 +192,6 @@ def _assign_entries(
     ----------
     turn : int
         Number of the first step in its window.
-    layout : tuple
-        Result of `_slots_of_experts`.
     needed : ndarray of shape (n_devices, n_steps, n_local)
         Slots of each device that compute, ascending, from 0.
     load : ndarray of shape (n_devices, n_steps), or (n_devices, 0) if there are no replicas
@@ -235,7 +233,7 @@ def _assign_counts(
     turn: int,
     slots: Ints,
     layout: Layout,
-    needed: NDArray[np.uint16],
+    needed: Slots,
     load: Floats,
     work: Shorts,
 ) -> None:
@@ -269,32 +267,26 @@ def _dealt(tokens: int, copies: int, rank: int, turn: int) -> int:
 
 
 @numba.njit(cache=True)
-def _shares(rows: Shorts, load: Floats, out: Floats) -> None:
-    """Write the largest share of each step's rows on one device; a step without rows is even."""
-    n_devices, replicated = len(rows), load.size > 0
-    for step in range(len(out)):
-        fullest, total = 0.0, 0
-        for device in range(n_devices):
-            own = load[device, step] if replicated else float(rows[device, step])
-            fullest = max(fullest, own)
-            total += rows[device, step]
-        out[step] = fullest / total if total else 1.0 / n_devices
+def _exchanges(rows: Shorts, load: Floats, machine: Machine, out: Floats, share: Floats) -> int:
+    """Write the seconds of each step's exchange, one way, and its largest share on a device.
 
-
-@numba.njit(cache=True)
-def _exchanges(rows: Shorts, machine: Machine, out: Floats) -> int:
-    """Write the seconds of each step's exchange, one way; return the most rows of a device."""
+    Returns the most rows of a device in any step. A step without rows is even.
+    """
     n_devices, n_nodes, links, width = machine
-    per_node, most_rows = n_devices // n_nodes, 0
+    per_node, replicated, most_rows = n_devices // n_nodes, load.size > 0, 0
     for step in range(rows.shape[1]):
-        busiest, busiest_node, seconds = 0, 0, 0.0
+        busiest, busiest_node, total, fullest, seconds = 0, 0, 0, 0.0, 0.0
         for node in range(n_nodes):
             on_node = 0
             for device in range(node * per_node, (node + 1) * per_node):
-                on_node += rows[device, step]
-                busiest = max(busiest, rows[device, step])
+                n = rows[device, step]
+                on_node += n
+                busiest = max(busiest, n)
+                fullest = max(fullest, load[device, step] if replicated else float(n))
             busiest_node = max(busiest_node, on_node)
+            total += on_node
         most_rows = max(most_rows, busiest)
+        share[step] = fullest / total if total else 1.0 / n_devices
         if n_devices > 1:
             sent = float(busiest) * (1 - 1 / n_devices)
             seconds = links[0] + sent * width[0] * width[1] / links[1]
@@ -307,12 +299,7 @@ def _exchanges(rows: Shorts, machine: Machine, out: Floats) -> int:
 
 @numba.njit(cache=True)
 def _paper(
-    needed: NDArray[np.uint16],
-    n_needed: Shorts,
-    capacity: int,
-    contents: Ints,
-    marks: Ints,
-    misses: Shorts,
+    needed: Slots, n_needed: Shorts, capacity: int, contents: Ints, marks: Ints, misses: Shorts
 ) -> None:
     """Replay one device's buffer: inactive experts leave first, last in first out.
 
@@ -356,12 +343,7 @@ def _paper(
 
 @numba.njit(cache=True)
 def _fifo(
-    needed: NDArray[np.uint16],
-    n_needed: Shorts,
-    capacity: int,
-    contents: Ints,
-    marks: Ints,
-    misses: Shorts,
+    needed: Slots, n_needed: Shorts, capacity: int, contents: Ints, marks: Ints, misses: Shorts
 ) -> None:
     """Replay one device's buffer, first in first out; parameters as of `_paper`."""
     place, line = contents[0], contents[1]
@@ -387,7 +369,7 @@ def _fifo(
 
 @numba.njit(cache=True)
 def _ranked(
-    needed: NDArray[np.uint16],
+    needed: Slots,
     n_needed: Shorts,
     capacity: int,
     policy: int,

@@ -107,11 +107,7 @@ def measure_rest(
         for size, context in points:
             step = decode_step(model, size, context, **options)
             repeats = time_call(
-                step,
-                device=device.type,
-                min_seconds=min_seconds,
-                clock=clock,
-                threads=threads,
+                step, device=device.type, min_seconds=min_seconds, clock=clock, threads=threads
             )
             seconds.append(float(torch.tensor(repeats, dtype=torch.float64).median()))
     return RestOfModel.from_times([size for size, _ in points], [c for _, c in points], seconds)

@@ -67,8 +67,7 @@ class FitReport:
     Examples
     --------
     >>> from moe_costmodel.example.measured import example_latency
-    >>> report = example_latency().report
-    >>> 0 < report.median < 1
+    >>> 0 < example_latency().report.median < 1
     True
     """
 
@@ -400,8 +399,7 @@ def _leave_one_out(
         # The layers of a family are split in many ways; its full sizes decide.
         whole = unseen.take(unseen.sizes[:, 4] == unseen.sizes[:, 4].max())
         reasons = outside_of(
-            whole.take(whole.sizes[:, 3] == whole.sizes[:, 3].max()),
-            range_of(points.take(~held)),
+            whole.take(whole.sizes[:, 3] == whole.sizes[:, 3].max()), range_of(points.take(~held))
         )
         inside[held] = not reasons
         label = "x".join(f"{v:g}" for v in unseen.sizes[:, :4].max(axis=0))
@@ -427,12 +425,7 @@ def _leave_one_out(
 def _gather(
     source: Measurements | KernelTable,
 ) -> tuple[
-    Points,
-    Floats,
-    NDArray[np.int64],
-    list[str],
-    tuple[float, dict[float, float]] | None,
-    int,
+    Points, Floats, NDArray[np.int64], list[str], tuple[float, dict[float, float]] | None, int
 ]:
     """Return points, seconds, family, kernels, known peaks and processors of a source."""
     if isinstance(source, KernelTable):

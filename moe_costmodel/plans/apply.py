@@ -50,11 +50,7 @@ class PlannedLayer:
     """
 
     def __init__(
-        self,
-        experts: Experts,
-        plan: Plan,
-        layer: int,
-        device: torch.device | str | None = None,
+        self, experts: Experts, plan: Plan, layer: int, device: torch.device | str | None = None
     ) -> None:
         self.experts = experts
         self.buffers: list[BufferedExperts] = []

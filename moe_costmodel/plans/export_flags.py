@@ -32,14 +32,6 @@ class Costs(Protocol):
 Evaluate = Callable[["Plan"], Costs]
 
 
-def _evaluate_with(evaluate: Evaluate | None, owner: str) -> Evaluate:
-    if evaluate is None:
-        raise invalid(
-            owner, "evaluate", None, "the evaluate method of a DeploymentModel, or another"
-        )
-    return evaluate
-
-
 def best_single_capacity(plan: Plan, evaluate: Evaluate | None = None) -> tuple[Plan, list[str]]:
     """Return the plan with one capacity for all layers and devices, and what that costs.
 
@@ -53,7 +45,10 @@ def best_single_capacity(plan: Plan, evaluate: Evaluate | None = None) -> tuple[
     """
     if (plan.capacities == plan.capacities.flat[0]).all():
         return plan, []
-    evaluate = _evaluate_with(evaluate, "best_single_capacity")
+    if evaluate is None:
+        raise invalid(
+            "best_single_capacity", "evaluate", None, "such as a DeploymentModel's evaluate"
+        )
     own = evaluate(plan)
     tried = []
     for capacity in range(1, plan.slots_per_device + 1):
@@ -90,7 +85,8 @@ def best_single_rule(
     own_rules = {rule for rule in plan.gates if rule is not None}
     if len(set(plan.gates)) == 1 and all(rule.kind in kinds for rule in own_rules):
         return plan, []
-    evaluate = _evaluate_with(evaluate, "best_single_rule")
+    if evaluate is None:
+        raise invalid("best_single_rule", "evaluate", None, "such as a DeploymentModel's evaluate")
     own = evaluate(plan)
     candidates: list[GateRule | None] = [None]
     for kind in kinds:

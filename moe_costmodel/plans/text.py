@@ -17,7 +17,7 @@ def summary(plan: Plan) -> str:
     """Return a plan in one line."""
     parts = [
         f"{plan.model}: {plan.mode} in steps of {plan.batch_size} on {plan.n_devices} device"
-        + "s" * (plan.n_devices > 1),
+        + "s" * (plan.n_devices > 1)
     ]
     if plan.n_nodes > 1:
         parts[0] += f" of {plan.n_nodes} nodes"

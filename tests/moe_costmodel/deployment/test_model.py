@@ -193,7 +193,6 @@ def test_memory_grows_with_batch_and_context(windows):
     assert large["memory_bytes"] - small["memory_bytes"] >= kv
     tight = evaluated(model, capacities=1, batch_size=4)
     assert tight["memory_bytes"] < large["memory_bytes"]
-    assert model.least_memory(4) <= tight["memory_bytes"]
     assert tight["expert_bytes"] == 3 * SHAPE.expert_bytes
     assert tight["miss_mean_s"] > 0
     assert tight["step_mean_s"] > large["step_mean_s"]
