@@ -20,8 +20,7 @@ from moela.comparison.read.drafts import RunDraft, kind_of, nameless
 from moela.comparison.read.files import read_front_file
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.evaluation.runners.outcome import OK, failed
-from moela.evaluation.storage.reader import EvaluationStore
-from moela.evaluation.storage.reader import Run as StoredRun
+from moela.evaluation.storage.reader import EvaluationStore, StoredRun
 from moela.experiments import files
 from moela.experiments.results import ExperimentResults
 from moela.provenance import renames
