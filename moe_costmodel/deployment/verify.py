@@ -295,7 +295,7 @@ class _Run:
                 local = _deal(ids, kept, slots, n_local, number)
                 device_of = local[local >= 0] // n_local
                 self.rows[number, place] = np.bincount(device_of, minlength=plan.n_devices)
-                calls = []
+                calls: list[Callable[[], object]] = []
                 for d, (experts, buffer) in enumerate(parts):
                     on_device = local // n_local == d
                     places = torch.from_numpy(np.where(on_device, local % n_local, 0)).to(device)

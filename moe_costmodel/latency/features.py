@@ -66,7 +66,9 @@ class Points:
             [float(s.gated) for s in shapes],
         )
         of_row = (np.array(column)[layer] for column in columns)
-        return cls(*of_row, kernel.astype(np.float64), tokens.astype(np.float64), work)
+        return cls(
+            *of_row, kernel=kernel.astype(np.float64), tokens=tokens.astype(float), work=work
+        )
 
     def __len__(self) -> int:
         return len(self.width)
@@ -74,7 +76,7 @@ class Points:
     def take(self, index: Ints | Bools) -> Points:
         """Return some of the rows."""
         arrays = self.sizes, self.width, self.operand, self.gated, self.kernel, self.tokens
-        return Points(*(array[index] for array in arrays), self.work.take(index))
+        return Points(*(array[index] for array in arrays), work=self.work.take(index))
 
     @property
     def parameters(self) -> Floats:

@@ -27,7 +27,7 @@ _USUAL_UNITS = 132  # processors of a GPU that is not in DEVICE_PEAKS
 
 @dataclass(frozen=True)
 class ShapeError:
-    """Error of the predictions of a model shape that the model was not fitted to.
+    """Error of predictions of a model shape that the model was not fitted to.
 
     Attributes
     ----------
@@ -108,8 +108,7 @@ class Prediction:
     coverage : float
         Share of measured steps of unseen shapes that are in such an interval.
     outside : list of str
-        Reasons why this is an extrapolation; empty if it is not. The interval of an extrapolation
-        is that of all shapes, extrapolated ones included.
+        Reasons why this is an extrapolation, whose interval is that of all shapes; else empty.
 
     Examples
     --------
@@ -142,11 +141,10 @@ class LatencyModel:
 
     Examples
     --------
-    >>> from moe_costmodel.example.measured import example_measurements, example_shape
     >>> from moe_costmodel import LatencyModel
+    >>> from moe_costmodel.example.measured import example_measurements, example_shape
     >>> latency = LatencyModel.fit(example_measurements())
-    >>> prediction = latency.predict(example_shape(), [4] * 8 + [0] * 24)
-    >>> bool(prediction.low <= prediction.seconds <= prediction.high)
+    >>> bool(latency.predict(example_shape(), [4] * 8 + [0] * 24).seconds > 0)
     True
     """
 
