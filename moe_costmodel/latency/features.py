@@ -59,15 +59,15 @@ class Points:
         cls, shapes: Sequence[LayerShape], layer: Ints, work: Work, tokens: Floats, kernel: Ints
     ) -> Points:
         """Look up each row's shape."""
-        columns = (
-            [[float(getattr(s, name)) for name in _SIZES] for s in shapes],
-            [DTYPE_BYTES[s.dtype] for s in shapes],
-            [OPERAND_BYTES[s.dtype] for s in shapes],
-            [float(s.gated) for s in shapes],
-        )
-        of_row = (np.array(column)[layer] for column in columns)
+        sizes = np.array([[getattr(s, name) for name in _SIZES] for s in shapes], dtype=np.float64)
         return cls(
-            *of_row, kernel=kernel.astype(np.float64), tokens=tokens.astype(float), work=work
+            sizes[layer],
+            np.array([DTYPE_BYTES[s.dtype] for s in shapes])[layer],
+            np.array([OPERAND_BYTES[s.dtype] for s in shapes])[layer],
+            np.array([float(s.gated) for s in shapes])[layer],
+            kernel.astype(np.float64),
+            tokens.astype(np.float64),
+            work,
         )
 
     def __len__(self) -> int:
@@ -75,8 +75,15 @@ class Points:
 
     def take(self, index: Ints | Bools) -> Points:
         """Return some of the rows."""
-        arrays = self.sizes, self.width, self.operand, self.gated, self.kernel, self.tokens
-        return Points(*(array[index] for array in arrays), work=self.work.take(index))
+        return Points(
+            self.sizes[index],
+            self.width[index],
+            self.operand[index],
+            self.gated[index],
+            self.kernel[index],
+            self.tokens[index],
+            self.work.take(index),
+        )
 
     @property
     def parameters(self) -> Floats:
