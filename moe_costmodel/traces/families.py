@@ -37,7 +37,7 @@ def _write_triple(output: RouterOutput, ids: Tensor, weights: Tensor) -> RouterO
 
 @dataclass(frozen=True)
 class Family:
-    """A family of models; `read` and `write` turn its routers' outputs into (ids, weights) [S, k].
+    """A family of models, and how to read and write (ids, weights) [S, k] in its routers' outputs.
 
     If transformers computes the experts incorrectly, `fix` is a forward hook of the class `experts`
     that returns the correct output.
