@@ -74,10 +74,7 @@ class Placement:
     def from_devices(cls, device_of: ArrayLike, n_devices: int) -> Placement:
         """Return the placement without replicas that puts expert e of layer l on device_of[l, e].
 
-        Raises
-        ------
-        ValueError
-            If the devices do not hold equally many experts.
+        All devices must hold equally many experts.
         """
         devices = np.atleast_2d(np.asarray(device_of))
         sizes = np.stack([(devices == d).sum(axis=1) for d in range(n_devices)], axis=1)
@@ -134,21 +131,9 @@ class Placement:
         return self.on_device().argmax(axis=2)
 
     def device_loads(self, loads: ArrayLike) -> Floats:
-        """Return the number of tokens that each device computes.
+        """Return the tokens that each device computes, (n_steps, n_layers, n_devices).
 
-        Parameters
-        ----------
-        loads : array_like of shape (n_steps, n_layers, n_experts)
-            Tokens of each expert in each step.
-
-        Returns
-        -------
-        ndarray of shape (n_steps, n_layers, n_devices)
-
-        Raises
-        ------
-        ValueError
-            If the loads have other layers or experts.
+        The loads are the tokens of each expert in each step, (n_steps, n_layers, n_experts).
         """
         array = check_loads("device_loads", loads, ndim=3)
         if array.shape[1:] != (self.n_layers, self.n_experts):
