@@ -98,7 +98,7 @@ class MoEProblem(DesignProblem[np.int64]):
 
     def operators(self) -> dict[str, Operator]:
         """Return new sampling, crossover and mutation, for ``NSGA2(**problem.operators())``."""
-        operators = {
+        operators: dict[str, Operator] = {
             "sampling": StartSampling(),
             "crossover": LayerCrossover(),
             "mutation": MoveMutation(*self._mutation),

@@ -77,9 +77,9 @@ class Platform(JSONFile):
     router_energy, planar_energy, vertical_energy : float
         Per unit of traffic and router port, tile pitch (the length rounded up), vertical link.
     layer_resistance, base_resistance : float
-        R_j and R_b, in K/W, of the thermal model of Cong et al. [3]_ in the "thermal" objective.
-        The paper does not give its values, so the defaults are our choice. The "temperature"
-        objective takes both from ``stack``.
+        R_j and R_b, in K/W, of the thermal model of Cong et al. (ICCAD 2004) in the "thermal"
+        objective. The paper does not give its values, so the defaults are our choice. The
+        "temperature" objective takes both from ``stack``.
     stack : ThermalStack
         Dies and package, for "temperature" and for HotSpot.
     frequency : float
