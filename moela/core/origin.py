@@ -20,7 +20,7 @@ _KEY = "origin"
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What an individual carries from the request for it to its answer, as ``ind.get("origin")``.
+    """The origin of a design, which its individual carries until the answer (``ind.get("origin")``).
 
     Attributes
     ----------
