@@ -20,7 +20,7 @@ _KEY = "origin"
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The origin of a design, which its individual carries until the answer (``ind.get("origin")``).
+    """Origin of a design, on its individual until the answer, as ``ind.get("origin")``.
 
     Attributes
     ----------
