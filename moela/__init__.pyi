@@ -15,14 +15,14 @@ from .evaluation.runners.outcome import (
 from .evaluation.runners.outcome import (
     failed as failed,
 )
-from .evaluation.storage.journal import StoreMismatchError as StoreMismatchError
+from .evaluation.storage.errors import StoreError as StoreError
+from .evaluation.storage.errors import StoreMismatchError as StoreMismatchError
 from .evaluation.storage.reader import (
     EvaluationStore as EvaluationStore,
 )
 from .evaluation.storage.reader import (
     describe_runs as describe_runs,
 )
-from .evaluation.storage.sqlite import StoreError as StoreError
 from .evaluation.termination import ElapsedTime as ElapsedTime
 from .experiments.run import (
     ExperimentResults as ExperimentResults,

@@ -57,7 +57,7 @@ problem = MoEDeployment(
     today,
     hardware,
     latency,
-    devices=4,
+    n_devices=4,
     rest=example.example_rest(),
     memory=example.example_memory(),
     memory_budget=6e6,  # bytes of a device; all experts in memory would take more

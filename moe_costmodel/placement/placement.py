@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numba
 import numpy as np
@@ -63,9 +64,9 @@ class Placement:
         divides = slots.shape[1] % n_devices == 0
         require(owner, "n_devices", n_devices, divides, f"a divisor of the {slots.shape[1]} slots")
         object.__setattr__(self, name, slots.astype(np.int64))
-        missing = np.argwhere(self.copies == 0)
-        if len(missing):
-            layer, expert = (int(i) for i in missing[0])
+        copies = self.copies
+        if not copies.all():
+            layer, expert = (int(i) for i in np.argwhere(copies == 0)[0])
             expected = "complete, every expert in a slot of every layer"
             raise invalid(owner, name, f"none for expert {expert} of layer {layer}", expected)
 
@@ -94,7 +95,7 @@ class Placement:
         """Number of slots of a layer, over all devices."""
         return int(self.physical_to_logical.shape[1])
 
-    @property
+    @cached_property
     def n_experts(self) -> int:
         """Number of experts of a layer."""
         return int(self.physical_to_logical.max()) + 1
@@ -107,7 +108,10 @@ class Placement:
     @property
     def copies(self) -> Ints:
         """Copies of each expert, (n_layers, n_experts)."""
-        return self.on_device().sum(axis=2)
+        n_cells = self.n_layers * self.n_experts
+        first = np.arange(0, n_cells, self.n_experts)[:, None]
+        cells = (self.physical_to_logical + first).ravel()
+        return np.bincount(cells, minlength=n_cells).reshape(self.n_layers, self.n_experts)
 
     def on_device(self) -> Ints:
         """Return the copies of each expert on each device, (n_layers, n_experts, n_devices)."""

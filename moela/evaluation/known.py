@@ -1,34 +1,35 @@
-"""What is already known about designs: in memory for a run without a store, else in its journal."""
+"""Known answers to designs: in memory for a run without a store, else in its journal."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
+from moela._arrays import Design
 from moela.evaluation.runners.outcome import OK, Outcome
-from moela.evaluation.storage.journal import Journal, Row, RunRow
+from moela.evaluation.storage.journal import Journal
 from moela.evaluation.storage.keys import encode
+from moela.evaluation.storage.schema import Row, RunRow
 
 logger = logging.getLogger("moela.evaluator")
 
 
 @dataclass(slots=True)
 class Known:
-    """What is known about the rows of a batch.
+    """The known answers to the rows of a batch, and the rows to compute.
 
     Attributes
     ----------
     outcomes : list of n (Outcome or None)
     due : list of int
-        The rows that this batch has to compute, or had to when it was first made, in order: no row
-        that repeats an earlier one or that an earlier batch has answered. The chunks of a
-        vectorized problem are cut from these, so that a resumed run cuts them in the same way.
+        The rows that this batch has to compute, or had to when it was first made, in order. Rows
+        that repeat an earlier one, or that an earlier batch has answered, are left out. The chunks
+        of a vectorized problem are cut from these, so that a resumed run cuts them in the same way.
     elapsed : float
-        Seconds that the run had been running when the youngest of the answers was given.
+        Seconds that the run had been running when it gave the newest of the answers.
     """
 
     outcomes: list[Outcome | None]
@@ -36,19 +37,19 @@ class Known:
     elapsed: float = 0.0
 
 
-class Memory(dict[bytes, Any]):
+class AnswersInMemory(dict[bytes, Outcome | bytes]):
     """Answers by key, packed: a million of them take about 200 MB for three objectives.
 
-    It is shared by copies of an evaluator, so that a history of copies does not multiply it.
+    Copies of an evaluator share this object, so that a history of copies does not multiply it.
     """
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Memory:
+    def __deepcopy__(self, memo: object) -> AnswersInMemory:
         return self
 
-    def look(self, keys: Sequence[bytes], names: Sequence[str], shape: Sequence[int]) -> Known:
-        """Return what is known; ``shape`` is (n_obj, n_ieq_constr, n_eq_constr)."""
+    def lookup(self, keys: Sequence[bytes], names: Sequence[str], shape: Sequence[int]) -> Known:
+        """Return the known answers; ``shape`` is (n_obj, n_ieq_constr, n_eq_constr)."""
         known = Known([None] * len(keys))
-        seen: set[bytes] = set()
+        earlier: set[bytes] = set()
         for i, key in enumerate(keys):
             value = self.get(key)
             if isinstance(value, bytes):
@@ -56,8 +57,8 @@ class Memory(dict[bytes, Any]):
                 value = Outcome(OK, {n: p.copy() for n, p in zip("FGH", parts, strict=True)})
             if value is not None and _covers(value, names):
                 known.outcomes[i] = value
-            elif key not in seen:
-                seen.add(key)
+            elif key not in earlier:
+                earlier.add(key)
                 known.due.append(i)
         return known
 
@@ -70,20 +71,20 @@ class Memory(dict[bytes, Any]):
             self[key] = outcome
 
 
-class Recorded:
-    """Answers from the journal of a run.
+class StoredAnswers:
+    """Answers in the journal of a run.
 
     Parameters
     ----------
     journal : Journal
     run : RunRow
     dedupe : bool
-        Whether a design is known by its key wherever it was met; otherwise only the same answer of
-        the same run counts, by its place.
+        Whether a design is known by its key, wherever it was evaluated. Otherwise only the answer
+        at the same position of the same run counts.
     accept_failures : bool
         Whether a recorded failure is an answer.
     retry_failed : bool
-        Whether failures from before this object was made are to be tried again.
+        Whether to retry failures that were recorded before this object was made.
     """
 
     def __init__(
@@ -102,8 +103,8 @@ class Recorded:
         self.opened = journal.last_id() if retry_failed else 0
         self._replaying = True
 
-    def look(self, keys: Sequence[bytes], names: Sequence[str], first: int, batch: int) -> Known:
-        """Return what is known about the designs that are answers ``first``, ``first + 1``, ..."""
+    def lookup(self, keys: Sequence[bytes], names: Sequence[str], first: int, batch: int) -> Known:
+        """Return the known answers at the positions ``first``, ``first + 1``, ... of the run."""
         placed = self._placed(keys, first)
         if not self.dedupe:
             known = Known([None] * len(keys), list(range(len(keys))))
@@ -114,35 +115,37 @@ class Recorded:
                     known.elapsed = max(known.elapsed, row.elapsed)
             return known
 
-        found = self.journal.lookup(list(dict.fromkeys(keys)), self.run, shared=True)
+        rows = self.journal.lookup(list(dict.fromkeys(keys)), self.run)
         known = Known([None] * len(keys))
-        seen: set[bytes] = set()
+        earlier: set[bytes] = set()
         for i, key in enumerate(keys):
-            row = self._choose(found.get(key, ()), names)
+            row = self._choose(rows.get(key, ()), names)
             if row is not None:
                 known.outcomes[i] = row.outcome
                 if row.run == self.run.id:
                     known.elapsed = max(known.elapsed, row.elapsed)
             of_this_batch = row is not None and row.run == self.run.id and row.batch == batch
-            if (row is None or of_this_batch) and key not in seen:
+            if (row is None or of_this_batch) and key not in earlier:
                 known.due.append(i)
-            seen.add(key)
+            earlier.add(key)
         return known
 
-    def put(self, n: int, batch: int, key: bytes, x: Any, outcome: Outcome, elapsed: float) -> None:
+    def put(
+        self, n: int, batch: int, key: bytes, x: Design, outcome: Outcome, elapsed: float
+    ) -> None:
         """Add an answer to the journal."""
         self.journal.add(self.run.id, n, batch, key, encode(x), outcome, elapsed)
 
     def _placed(self, keys: Sequence[bytes], first: int) -> dict[int, Row]:
-        """Return the rows at these places, and notice a run that does not repeat itself."""
+        """Return the rows at these positions; warn if the run does not repeat itself."""
         if self.dedupe and not self._replaying:
             return {}
         placed = self.journal.answers(self.run.id, first, first + len(keys))
         if any(n - first < len(keys) and row.key != keys[n - first] for n, row in placed.items()):
             logger.warning(
                 "run %d does not repeat itself from evaluation %d on: the algorithm asks for other "
-                "designs than before, so something that is not part of its signature has changed "
-                "or is random; what is known is still used",
+                "designs than before, because something outside its signature has changed or is "
+                "random; known designs are still answered from the store",
                 self.run.id,
                 first,
             )

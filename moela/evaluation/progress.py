@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
-# Beyond this the exact hypervolume of a front takes too long to be shown in passing.
+from moela._arrays import Floats
+
+# Beyond this the exact hypervolume of a front takes too long to be shown during a run.
 _MAX_HYPERVOLUME_WORK = 2e7
 
 
@@ -19,17 +20,17 @@ class Progress:
     Parameters
     ----------
     total : int or None
-        Evaluations at which the run ends, if that is known.
+        Evaluations at which the run ends, None if that is not known.
     done : int
         Evaluations already counted.
     ref_point : ndarray [n_obj] or None
-        With one, the hypervolume of the non-dominated set so far is shown.
+        If given, the bar shows the hypervolume of the non-dominated designs so far.
     every : float
-        Seconds between two hypervolumes, more if one takes long.
+        Least number of seconds between two hypervolumes; more if computing one takes long.
     """
 
     def __init__(
-        self, total: int | None, done: int, ref_point: Any = None, every: float = 3.0
+        self, total: int | None, done: int, ref_point: ArrayLike | None = None, every: float = 3.0
     ) -> None:
         from tqdm import tqdm
 
@@ -41,8 +42,8 @@ class Progress:
         self._every = every
         self._due = 0.0
 
-    def add(self, n: int, F: NDArray[np.float64]) -> None:
-        """Count n evaluations, of which the feasible ones have the objectives F [k, n_obj]."""
+    def add(self, n: int, F: Floats) -> None:
+        """Count n evaluations; the k feasible ones of them have the objectives F [k, n_obj]."""
         if self._ref is not None and len(F):
             from moocore import is_nondominated
 
@@ -53,13 +54,13 @@ class Progress:
         self._bar.update(n)
 
     def total(self, total: int | None) -> None:
-        """Set the evaluations at which the run ends."""
+        """Set the number of evaluations at which the run ends."""
         if self._bar.total != total:
             self._bar.total = total
             self._bar.refresh()
 
     def close(self) -> None:
-        """Leave the bar as it stands."""
+        """Show the last state and end the bar."""
         if self._ref is not None and len(self._front):
             self._show_hypervolume()
         self._bar.close()
@@ -73,11 +74,11 @@ class Progress:
         start = time.monotonic()
         value = hypervolume(self._front, ref=self._ref)
         now = time.monotonic()
-        # At most a twentieth of the time goes into this number.
+        # At most a twentieth of the time is spent on hypervolumes.
         self._due = now + max(self._every, 20 * (now - start))
         self._bar.set_postfix(hv=f"{value:.6g}", refresh=False)
 
 
 def wanted(progress: bool | None) -> bool:
-    """Return whether to show a bar: as told, else if standard error is a terminal."""
+    """Return whether to show a bar; None shows it if standard error is a terminal."""
     return bool(sys.stderr.isatty()) if progress is None else progress

@@ -1,53 +1,46 @@
-"""Checking what an Evaluator is told."""
+"""Checks of the settings of an Evaluator."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
-_ALLOWED = {
+from moela._checks import require
+
+_CHOICES = {
+    "dedupe": (False, True),
+    "retry_failed": (False, True),
+    "recheck": (False, True),
+    "progress": (None, False, True),
+    "on_error": ("raise", "infeasible"),
+    "on_mismatch": ("raise", "new"),
+}
+_RANGES = {
     "n_jobs": "an integer other than 0, or None",
     "chunk_size": "'auto' or a positive integer",
-    "on_error": "'raise' or 'infeasible'",
     "retries": "a non-negative integer",
-    "timeout": "a positive number of seconds, or None",
-    "on_mismatch": "'raise' or 'new'",
     "inner_max_num_threads": "a positive integer, or None",
-    "dedupe": "True or False",
-    "retry_failed": "True or False",
-    "recheck": "True or False",
-    "progress": "True, False or None",
+    "timeout": "a positive number of seconds, or None",
 }
 
 
-def check_settings(**settings: Any) -> None:
-    """Raise a ValueError that names the first setting which is out of its range."""
-    for name, value in settings.items():
-        if not _right(name, value):
-            raise ValueError(
-                f"The '{name}' parameter of Evaluator must be {_ALLOWED[name]}. "
-                f"Got {value!r} instead."
-            )
+def check_settings(settings: Mapping[str, object]) -> None:
+    """Raise a ValueError that names the first setting outside its range."""
+    for name, expected in _RANGES.items():
+        value = settings[name]
+        require("Evaluator", name, value, _in_range(name, value), expected)
+    for name, choices in _CHOICES.items():
+        value = settings[name]
+        # By type, too, since True and False equal 1 and 0.
+        holds = any(type(value) is type(choice) and value == choice for choice in choices)
+        require("Evaluator", name, value, holds, f"one of {', '.join(map(repr, choices))}")
 
 
-def _right(name: str, value: Any) -> bool:
-    boolean = isinstance(value, bool)
-    integer = isinstance(value, int) and not boolean
-    match name:
-        case "dedupe" | "retry_failed" | "recheck":
-            return boolean
-        case "progress":
-            return boolean or value is None
-        case "n_jobs":
-            return value is None or (integer and value != 0)
-        case "chunk_size":
-            return value == "auto" or (integer and value > 0)
-        case "retries":
-            return integer and value >= 0
-        case "inner_max_num_threads":
-            return value is None or (integer and value > 0)
-        case "timeout":
-            return value is None or (isinstance(value, int | float) and value > 0 and not boolean)
-        case "on_error":
-            return value in ("raise", "infeasible")
-        case _:
-            return value in ("raise", "new")
+def _in_range(name: str, value: object) -> bool:
+    if value is None:
+        return name in ("n_jobs", "inner_max_num_threads", "timeout")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return name == "chunk_size" and value == "auto"
+    if name == "timeout":
+        return value > 0
+    lowest = 0 if name == "retries" else 1
+    return isinstance(value, int) and (value >= lowest or (name == "n_jobs" and value < 0))

@@ -1,21 +1,23 @@
-"""Ending a run after a time that it has really been running."""
+"""ElapsedTime: a termination by the time that a run has been running, without interruptions."""
 
 from __future__ import annotations
 
 import time
-from typing import Any
 
+from pymoo.core.algorithm import Algorithm
 from pymoo.core.termination import Termination
 from pymoo.util.misc import time_to_int
 
+from moela._checks import require
+
 
 class ElapsedTime(Termination):
-    """Terminate after so much running time, whatever happened in between.
+    """Terminate after this much running time; interruptions do not count.
 
-    pymoo's ``("time", ...)`` compares the clock on the wall with the start of the run, so that a
-    run which was interrupted overnight is over when it is continued. Here only the time spent
-    running counts: it goes on from where it stood in a copy, after a pickle, and, with a
-    :class:`moela.Evaluator` that has a store, when the same call is made again in a new process.
+    pymoo's ``("time", ...)`` counts from the start of the run, so that a run which was interrupted
+    overnight ends as soon as it is continued. This termination counts only the time spent running.
+    The count continues in a copy, after a pickle, and, with a :class:`moela.Evaluator` that has a
+    store, when the same call is made again in a new process.
 
     Parameters
     ----------
@@ -45,46 +47,43 @@ class ElapsedTime(Termination):
     def __init__(self, max_time: float | str) -> None:
         super().__init__()
         self.max_time = float(time_to_int(max_time) if isinstance(max_time, str) else max_time)
-        if not self.max_time > 0:
-            raise ValueError(
-                "The 'max_time' parameter of ElapsedTime must be a positive number of seconds or "
-                f"'hh:mm:ss'. Got {max_time!r} instead."
-            )
+        expected = "a positive number of seconds or 'hh:mm:ss'"
+        require("ElapsedTime", "max_time", max_time, self.max_time > 0, expected)
         self.elapsed = 0.0
         self._since: float | None = None
 
     def has_terminated(self) -> bool:
-        """Return whether the time is over; asking starts the clock if it stands."""
+        """Return whether the time is over; the first call starts the clock."""
         if self._since is None:
             self._since = time.monotonic()
         return super().has_terminated()
 
-    def _update(self, algorithm: Any) -> float:
+    def _update(self, algorithm: Algorithm) -> float:
         now = time.monotonic()
         if self._since is not None:
             self.elapsed += now - self._since
         self._since = now
-        # An evaluator that answers from a store knows how long the run took to get there.
+        # An evaluator that answers from a store knows how long the run took before.
         self.elapsed = max(self.elapsed, getattr(algorithm.evaluator, "elapsed", 0.0))
         return self.elapsed / self.max_time
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_since": None}
 
 
-def evaluation_budget(termination: Any) -> int | None:
+def evaluation_budget(termination: Termination | None) -> int | None:
     """Return the number of evaluations at which a termination ends the run, None if it has none.
 
-    Looks into collections that end a run as soon as one criterion does.
+    A collection of criteria counts if the first criterion that is met ends the run.
     """
     from pymoo.core.termination import TerminateIfAll
 
     if termination is None or isinstance(termination, TerminateIfAll):
         return None
     own = getattr(termination, "n_max_evals", None)
-    found = [own] if own is not None and own != float("inf") else []
+    budgets = [own] if own is not None and own != float("inf") else []
     for criterion in getattr(termination, "criteria", ()):
         inner = evaluation_budget(criterion)
         if inner is not None:
-            found.append(inner)
-    return int(min(found)) if found else None
+            budgets.append(inner)
+    return int(min(budgets)) if budgets else None

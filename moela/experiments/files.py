@@ -1,4 +1,4 @@
-"""A finished run of an experiment: what it holds, and the file that it is kept in."""
+"""A finished run of an experiment, and the file that holds it."""
 
 from __future__ import annotations
 
@@ -9,22 +9,30 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.lib.npyio import NpzFile
+from numpy.typing import ArrayLike, NDArray
 
-from moela._arrays import Floats
+from moela._arrays import Designs, Floats, rows
 from moela.experiments.recording import Arrays
+from moela.provenance.environment import Provenance
+from moela.provenance.signature import Json, Signature
 from moela.quality.anytime import GrowingFront
+
+T = TypeVar("T")
+Array = NDArray[Any]
+Settings = dict[str, Signature]
+"""Signatures of problem and algorithm, with digests of their code."""
 
 FORMAT = "moela-run-1"
 _CLOCKS = ("wall", "cpu", "evaluation_wall", "evaluation_cpu")
-# What a damaged file makes numpy raise, which unzips it and reads its headers as Python literals.
+# Errors of numpy on a damaged file, which it unzips and whose headers it reads as Python literals.
 _BROKEN = (
     ValueError, OSError, EOFError, AttributeError, TypeError, NotImplementedError, RuntimeError,
     OverflowError, MemoryError, SyntaxError, struct.error, tokenize.TokenError, zipfile.BadZipFile,
@@ -34,7 +42,7 @@ _BROKEN = (
 
 @dataclass(frozen=True)
 class Key:
-    """Which run: names of problem and algorithm, seed, and evaluations allowed."""
+    """The identity of a run: names of problem and algorithm, seed, and evaluations allowed."""
 
     problem: str
     algorithm: str
@@ -46,7 +54,7 @@ class Key:
 
     @property
     def file_name(self) -> str:
-        """The name of its file, different for different runs."""
+        """The name of the run's file, different for different runs."""
         names = f"{_slug(self.problem)}--{_slug(self.algorithm)}"
         return f"{names}--n{self.budget}--s{self.seed}.npz"
 
@@ -59,9 +67,9 @@ def _slug(name: str) -> str:
 
 
 class Run:
-    """One run, with everything that it evaluated.
+    """One run with all its evaluations.
 
-    The large arrays of a run that was loaded stay in its file until they are asked for.
+    The large arrays of a run that was loaded are read from its file at each access.
 
     Attributes
     ----------
@@ -70,13 +78,13 @@ class Run:
     n_eval : int
         Evaluations recorded, at most `budget`.
     settings : dict
-        Signatures of problem and algorithm, by which a changed one is noticed.
+        Signatures of problem and algorithm, by which changes are detected.
     provenance : dict
         Versions, machine and date; see `moela.provenance.environment`.
     ref_point : float array [M] or None
         The problem's own reference point.
     log : dict
-        What the algorithm says that its parts contributed, where it has such a `log`.
+        The algorithm's `log` of the contributions of its parts, if it has one.
     seconds : dict
         ``wall`` and ``cpu`` of the run; ``evaluation_wall`` and ``evaluation_cpu`` of the part
         inside the problem's evaluation.
@@ -85,14 +93,14 @@ class Run:
     def __init__(
         self,
         key: Key,
-        arrays: Mapping[str, NDArray[Any]],
+        arrays: Mapping[str, Array],
         *,
-        settings: dict[str, Any],
-        provenance: dict[str, Any],
+        settings: Settings,
+        provenance: Provenance,
         seconds: dict[str, float],
         ref_point: Floats | None,
         n_eval: int,
-        log: dict[str, Any] | None = None,
+        log: dict[str, Json] | None = None,
         path: Path | None = None,
     ) -> None:
         self.key = key
@@ -115,38 +123,34 @@ class Run:
 
     @property
     def F(self) -> Floats:
-        """Objectives of everything evaluated [n_eval, M], in order; NaN where it failed."""
+        """Objectives of all evaluations [n_eval, M], in order; NaN for failed ones."""
         return self._arrays["F"]
 
     @property
     def CV(self) -> Floats:
-        """Constraint violation of everything evaluated [n_eval], 0 where feasible."""
+        """Constraint violation of all evaluations [n_eval], 0 if feasible."""
         return self._arrays["CV"] if "CV" in self._arrays else np.zeros(self.n_eval)
 
     @property
     def G(self) -> Floats:
-        """Inequality constraints of everything evaluated [n_eval, n_ieq_constr]."""
+        """Inequality constraints of all evaluations [n_eval, n_ieq_constr]."""
         return self._arrays["G"] if "G" in self._arrays else np.empty((self.n_eval, 0))
 
     @property
     def H(self) -> Floats:
-        """Equality constraints of everything evaluated [n_eval, n_eq_constr]."""
+        """Equality constraints of all evaluations [n_eval, n_eq_constr]."""
         return self._arrays["H"] if "H" in self._arrays else np.empty((self.n_eval, 0))
 
     @property
     def front_F(self) -> Floats:
-        """Objectives [k, M] of the feasible non-dominated designs of everything evaluated."""
+        """Objectives [k, M] of the feasible non-dominated designs among all evaluations."""
         return self._arrays["front_F"]
 
     @property
-    def front_X(self) -> NDArray[Any]:
+    def front_X(self) -> Designs:
         """Designs [k, n_var] of the front, dictionaries [k] for mixed variables."""
         X = self._arrays["front_X"]
-        if X.dtype.kind != "U":
-            return X
-        out = np.empty(len(X), dtype=object)
-        out[:] = [json.loads(line) for line in X.tolist()]
-        return out
+        return rows([json.loads(line) for line in X.tolist()]) if X.dtype.kind == "U" else X
 
     # ------------------------------------------------------------------------------- measures
 
@@ -157,12 +161,12 @@ class Run:
         return spent / max(self.n_eval, 1)
 
     def scored_F(self) -> Floats:
-        """Return F with NaN for designs that break a constraint, [n_eval, M]."""
+        """Return F with NaN for infeasible designs, [n_eval, M]."""
         F = self.F
         return F if "CV" not in self._arrays else np.where(self.CV[:, None] <= 0, F, np.nan)
 
     def hypervolumes(self, at: list[int], ref_point: Floats) -> Floats:
-        """Return the hypervolume after so many evaluations, [len(at)]; computed once for each."""
+        """Return the hypervolume after each number of evaluations, [len(at)]; it is cached."""
         mark = ref_point.tobytes()
         missing = [n for n in at if (mark, n) not in self._volumes]
         if missing:
@@ -171,13 +175,13 @@ class Run:
         return np.array([self._volumes[mark, n] for n in at])
 
     def evaluations_to(self, target: float, ref_point: Floats) -> float:
-        """Return after how many evaluations the hypervolume is `target`; infinity for never."""
+        """Return the evaluations until the hypervolume reaches `target`, infinity for never."""
         return GrowingFront(self.scored_F(), ref_point).first(target)
 
     # ---------------------------------------------------------------------------------- files
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write the run into a folder, all of it or nothing, and return the file."""
+        """Write the run into a folder, completely or not at all, and return the file."""
         header = {
             "format": FORMAT,
             "key": vars(self.key),
@@ -190,7 +194,7 @@ class Run:
         }
         path = Path(folder) / self.key.file_name
         scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        arrays: dict[str, Any] = {name: self._arrays[name] for name in self._arrays}
+        arrays: dict[str, Any] = dict(self._arrays)
         arrays["header"] = np.array(json.dumps(header))
         try:
             with scratch.open("wb") as file:
@@ -204,12 +208,12 @@ class Run:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Run:
-        """Read a run that `save` wrote; its large arrays are read when they are asked for.
+        """Read a run that `save` wrote; its large arrays are read at each access.
 
         Raises
         ------
         ValueError
-            The file isn't such a run, or is damaged. It names the file and what is wrong with it.
+            The file isn't such a run, or is damaged. The message names the file and the fault.
         """
         path = Path(path)
         arrays = FileArrays(path)
@@ -219,19 +223,19 @@ class Run:
         except ValueError as error:
             raise damaged(path, f"a JSON header, got {error}") from error
         if not isinstance(header, dict) or header.get("format") != FORMAT:
-            came = header.get("format") if isinstance(header, dict) else type(header).__name__
-            raise damaged(path, f"'format' {FORMAT!r} in its header, got {came!r}")
+            actual = header.get("format") if isinstance(header, dict) else type(header).__name__
+            raise damaged(path, f"'format' {FORMAT!r} in its header, got {actual!r}")
         try:
             key = Key(**header["key"])
-            reference = header["ref_point"]
+            ref_point = header["ref_point"]
             seconds = {name: float(header["seconds"][name]) for name in _CLOCKS}
             run = cls(
                 key,
                 arrays,
                 settings=dict(header["settings"]),
-                provenance=dict(header["provenance"]),
+                provenance=cast("Provenance", dict(header["provenance"])),
                 seconds=seconds,
-                ref_point=None if reference is None else np.array(reference, dtype=float),
+                ref_point=None if ref_point is None else np.array(ref_point, dtype=float),
                 n_eval=int(header["n_eval"]),
                 log=dict(header.get("log", {})),
                 path=path,
@@ -244,24 +248,18 @@ class Run:
         return run
 
 
-def _plain(log: dict[str, Any]) -> dict[str, Any]:
-    """Return a log as JSON data; what it holds beyond numbers and texts as text."""
-    plain: dict[str, Any] = json.loads(json.dumps(log, default=str))
-    return plain
-
-
-class FileArrays(Mapping[str, NDArray[Any]]):
-    """The arrays of an npz file, each read anew when it is asked for, so that none stays around."""
+class FileArrays(Mapping[str, Array]):
+    """The arrays of an npz file, each read anew at every access, so that none stays in memory."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.n_eval: int | None = None
         self.names = self._read(lambda file: tuple(file.files))
 
-    def __getitem__(self, name: str) -> NDArray[Any]:
+    def __getitem__(self, name: str) -> Array:
         if name not in self.names:
             raise damaged(self.path, f"an array {name!r}")
-        array: NDArray[Any] = self._read(lambda file: file[name])
+        array: Array = self._read(lambda file: file[name])
         wrong_length = name in ("F", "CV", "G", "H") and len(array) != self.n_eval
         wrong_type = name not in ("header", "front_X") and array.dtype != np.float64
         if wrong_length or wrong_type:
@@ -275,17 +273,17 @@ class FileArrays(Mapping[str, NDArray[Any]]):
     def __contains__(self, name: object) -> bool:
         return name in self.names
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[str]:
         return (name for name in self.names if name != "header")
 
     def __len__(self) -> int:
         return len(self.names) - 1
 
-    def _read(self, what: Any) -> Any:
+    def _read(self, read: Callable[[NpzFile], T]) -> T:
         try:
             # numpy leaves a file open that it cannot read.
             with self.path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-                return what(file)
+                return read(file)
         except FileNotFoundError:
             raise
         except _BROKEN as error:
@@ -295,8 +293,8 @@ class FileArrays(Mapping[str, NDArray[Any]]):
 def damaged(path: Path, expected: str) -> ValueError:
     """Return the error that names a file and what was expected of it."""
     return ValueError(
-        f"{path}: expected {expected}. It is no run of an experiment, or a damaged one: move it "
-        "away, and the run is made again."
+        f"{path}: expected {expected}. The file is damaged, or is not a run of an experiment. Move "
+        "it to another folder; the next call makes the run again."
     )
 
 
@@ -304,21 +302,20 @@ def make_run(
     key: Key,
     arrays: Arrays,
     *,
-    settings: dict[str, Any],
-    provenance: dict[str, Any],
+    settings: Settings,
+    provenance: Provenance,
     seconds: dict[str, float],
-    ref_point: Any,
-    log: Any = None,
+    ref_point: ArrayLike | None,
+    log: object = None,
 ) -> Run:
-    """Return a run that has just been made."""
-    reference = None if ref_point is None else np.asarray(ref_point, dtype=float)
+    """Return a run that has just been made; values in its log that JSON lacks become text."""
     return Run(
         key,
         arrays,
         settings=settings,
         provenance=provenance,
         seconds=seconds,
-        ref_point=reference,
+        ref_point=None if ref_point is None else np.asarray(ref_point, dtype=float),
         n_eval=len(arrays["F"]),
-        log=_plain(log) if isinstance(log, dict) else None,
+        log=json.loads(json.dumps(log, default=str)) if isinstance(log, dict) else None,
     )

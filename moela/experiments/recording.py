@@ -1,4 +1,4 @@
-"""One run of an algorithm on a problem, with everything that it evaluated and what that took."""
+"""Recording one run of an algorithm on a problem: all evaluations, and the times."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from typing import Any
 
 import moocore
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pymoo.core.algorithm import Algorithm
 from pymoo.core.evaluator import Evaluator as PymooEvaluator
 from pymoo.core.individual import Individual, calc_cv
+from pymoo.core.population import Population
 from pymoo.core.problem import Problem
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
-from moela._arrays import rows
+from moela._arrays import Design, Designs, Floats, rows
+from moela.evaluation.batch import unevaluated
 from moela.evaluation.runners.outcome import OK, SKIPPED
 
 Arrays = dict[str, NDArray[Any]]
@@ -26,7 +28,7 @@ Arrays = dict[str, NDArray[Any]]
 
 @dataclass
 class Clock:
-    """Seconds of wall time and of CPU time, added up."""
+    """Accumulated seconds of wall time and of CPU time."""
 
     wall: float = 0.0
     cpu: float = 0.0
@@ -47,7 +49,7 @@ def timed_evaluations(problem: Problem) -> Iterator[Clock]:
     """Time every call of `problem.evaluate` while the block runs."""
     clock, evaluate = Clock(), problem.evaluate
 
-    def timed(*args: Any, **kwargs: Any) -> Any:
+    def timed(*args: object, **kwargs: object) -> object:
         with clock.running():
             return evaluate(*args, **kwargs)
 
@@ -60,19 +62,19 @@ def timed_evaluations(problem: Problem) -> Iterator[Clock]:
 
 @dataclass
 class Evaluated:
-    """Everything evaluated, in order.
+    """All evaluations of a run, in order.
 
     Attributes
     ----------
     X : list of designs, [n]
     F, G, H : lists of float arrays, [n][M], [n][n_ieq_constr], [n][n_eq_constr]
-        NaN where an evaluation failed.
+        NaN for a failed evaluation.
     """
 
-    X: list[Any] = field(default_factory=list)
-    F: list[Any] = field(default_factory=list)
-    G: list[Any] = field(default_factory=list)
-    H: list[Any] = field(default_factory=list)
+    X: list[Design] = field(default_factory=list)
+    F: list[Floats] = field(default_factory=list)
+    G: list[Floats] = field(default_factory=list)
+    H: list[Floats] = field(default_factory=list)
 
     def arrays(self, problem: Problem, budget: int) -> Arrays:
         """Return the first `budget` evaluations as arrays, and their front with its designs.
@@ -80,9 +82,9 @@ class Evaluated:
         Returns
         -------
         dict
-            ``F`` [n, M]; ``CV`` [n], ``G`` [n, n_ieq_constr] and ``H`` [n, n_eq_constr] where the
-            problem has such constraints; ``front_F`` [k, M] and ``front_X`` [k, n_var], the
-            feasible non-dominated ones. Designs of mixed variables are JSON texts [k].
+            ``F`` [n, M]; ``CV`` [n], ``G`` [n, n_ieq_constr] and ``H`` [n, n_eq_constr] if the
+            problem has constraints; ``front_F`` [k, M] and ``front_X`` [k, n_var] of the feasible
+            non-dominated designs. Designs of mixed variables are JSON texts [k].
         """
         n = min(len(self.F), budget)
         out: Arrays = {"F": np.array(self.F[:n], dtype=float).reshape(n, problem.n_obj)}
@@ -101,26 +103,22 @@ class Evaluated:
         return out
 
 
-def _designs(X: list[Any], problem: Problem) -> NDArray[Any]:
+def _designs(X: list[Design], problem: Problem) -> Designs:
     if len(X) == 0:
         return np.empty((0, problem.n_var))
     if isinstance(X[0], dict):
-        return np.array([json.dumps(x, default=_plain) for x in X])
+        # pymoo puts numpy scalars into the dictionaries, hence `item`.
+        return np.array([json.dumps(x, default=lambda value: value.item()) for x in X])
     return np.array([np.asarray(x) for x in X])
 
 
-def _plain(value: Any) -> Any:
-    # numpy's scalars, which is what pymoo puts into dictionaries.
-    return value.item()
-
-
-class Recorder(PymooEvaluator):
-    """An evaluator that hands everything to another and writes down what was answered.
+class RecordingEvaluator(PymooEvaluator):
+    """An evaluator that passes everything to another one and records its answers.
 
     Parameters
     ----------
     inner : pymoo Evaluator, optional
-        What evaluates: a plain one of pymoo's by default, a `moela.Evaluator` as well.
+        The evaluator that is recorded, by default a plain one of pymoo's.
 
     Attributes
     ----------
@@ -128,7 +126,7 @@ class Recorder(PymooEvaluator):
     answering : Clock
         Time in the inner evaluator.
     recording : Clock
-        Time that the writing down took, which no other run would have spent.
+        Time spent on recording, which is not part of the run's time.
     """
 
     def __init__(self, inner: PymooEvaluator | None = None) -> None:
@@ -150,22 +148,16 @@ class Recorder(PymooEvaluator):
     def eval(
         self,
         problem: Problem,
-        pop: Any,
+        pop: Population | Individual,
         skip_already_evaluated: bool | None = None,
         evaluate_values_of: list[str] | None = None,
         count_evals: bool = True,
-        **kwargs: Any,
-    ) -> Any:
+        **kwargs: object,
+    ) -> Population | Individual:
         """Evaluate as the inner evaluator does; see pymoo's `Evaluator.eval`."""
         with self.recording.running():
             names = evaluate_values_of or self.inner.evaluate_values_of
-            skip = skip_already_evaluated
-            skip = self.inner.skip_already_evaluated if skip is None else skip
-            new = [
-                ind
-                for ind in ([pop] if isinstance(pop, Individual) else pop)
-                if not skip or not all(name in ind.evaluated for name in names)
-            ]
+            new = unevaluated(self.inner, pop, skip_already_evaluated, names)
         with self.answering.running():
             answer = self.inner.eval(
                 problem, pop, skip_already_evaluated, evaluate_values_of, count_evals, **kwargs
@@ -191,13 +183,13 @@ class Recorder(PymooEvaluator):
 
 @dataclass(frozen=True)
 class External:
-    """A runner of an optimizer that isn't a pymoo algorithm, to be compared with such.
+    """An optimizer that isn't a pymoo algorithm, to be compared with those that are.
 
     Attributes
     ----------
     run : callable
         ``run(problem, n_eval, seed, **settings) -> (X, F)`` or ``(X, F, G)`` or ``(X, F, G, H)``:
-        every design evaluated in order, its objectives [n, M] and its constraints.
+        every design evaluated, in order, with its objectives [n, M] and constraints.
     settings : dict
         Keyword arguments of `run`, kept with the results.
 
@@ -220,8 +212,8 @@ class External:
     (['random'], 2)
     """
 
-    run: Callable[..., tuple[Any, ...]]
-    settings: dict[str, Any] = field(default_factory=dict)
+    run: Callable[..., tuple[ArrayLike, ...]]
+    settings: dict[str, object] = field(default_factory=dict)
 
 
 def record_run(
@@ -232,10 +224,10 @@ def record_run(
     budget: int,
     evaluator: PymooEvaluator | None = None,
 ) -> tuple[Arrays, dict[str, float]]:
-    """Run an algorithm and return all that it evaluated within its budget.
+    """Run an algorithm and return all its evaluations within the budget.
 
-    pymoo's algorithms finish their generation, so they may evaluate more; what is past the budget
-    is not returned. BLAS and OpenMP get one thread.
+    pymoo's algorithms finish their generation, so they may evaluate more; evaluations beyond the
+    budget are not returned. BLAS and OpenMP get one thread.
 
     Parameters
     ----------
@@ -244,7 +236,7 @@ def record_run(
         A fresh one; a pymoo algorithm is changed by the run.
     seed, budget : int
     evaluator : pymoo Evaluator, optional
-        What evaluates, for a pymoo algorithm.
+        The evaluator of a pymoo algorithm.
 
     Returns
     -------
@@ -252,8 +244,8 @@ def record_run(
         See `Evaluated.arrays`.
     seconds : dict
         ``wall`` and ``cpu`` of the run, ``evaluation_wall`` and ``evaluation_cpu`` of the part
-        inside `problem.evaluate`. With an evaluator of your own the latter two are those of the
-        calls to it, waiting for its workers included.
+        inside `problem.evaluate`. With an evaluator of your own the latter two measure the calls to
+        it, including the time spent waiting for its workers.
     """
     with threadpool_limits(1):
         if isinstance(algorithm, External):
@@ -276,8 +268,8 @@ def _run_pymoo(
     budget: int,
     evaluator: PymooEvaluator | None,
 ) -> tuple[Evaluated, Clock, Clock]:
-    total, recorder = Clock(), Recorder(evaluator)
-    # An evaluator of the caller's may send the problem to workers, which no clock can go along to.
+    total, recorder = Clock(), RecordingEvaluator(evaluator)
+    # An evaluator of the caller's may send the problem to other processes, where no clock runs.
     timing = timed_evaluations(problem) if evaluator is None else nullcontext(recorder.answering)
     with timing as inside, total.running():
         algorithm.setup(problem, termination=("n_eval", budget), seed=seed, evaluator=recorder)
@@ -302,12 +294,12 @@ def _of_external(answer: tuple[Any, ...], problem: Problem) -> Evaluated:
     sizes = (problem.n_ieq_constr, problem.n_eq_constr)
     while len(constraints) < 2:
         constraints.append(np.empty((len(F), 0)))
-    wanted = [(len(X), problem.n_obj), *((len(X), size) for size in sizes)]
-    came = [np.shape(F), *(np.shape(part) for part in constraints[:2])]
-    if came != wanted:
+    expected = [(len(X), problem.n_obj), *((len(X), size) for size in sizes)]
+    shapes = [np.shape(F), *(np.shape(part) for part in constraints[:2])]
+    if shapes != expected:
         raise ValueError(
             f"An External runner must return X [n], F [n, {problem.n_obj}], G [n, {sizes[0]}] and "
             f"H [n, {sizes[1]}], one row per evaluation. Got X of length {len(X)} and shapes "
-            f"{', '.join(map(str, came))} instead."
+            f"{', '.join(map(str, shapes))} instead."
         )
     return Evaluated(list(rows(X)), list(F), list(constraints[0]), list(constraints[1]))

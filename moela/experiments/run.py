@@ -1,4 +1,4 @@
-"""Algorithms on problems over seeds: plan the runs, make those that are missing, keep them."""
+"""run_experiment: runs of algorithms on problems over seeds; stored ones are not repeated."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 from pymoo.core.algorithm import Algorithm
 from pymoo.core.evaluator import Evaluator as PymooEvaluator
 from pymoo.core.problem import Problem
 
-from moela._checks import require
+from moela._checks import one_of, require
 from moela.evaluation.progress import wanted
-from moela.experiments.files import Key, Run, make_run
+from moela.evaluation.storage.errors import StoreMismatchError
+from moela.experiments.files import Key, Run, Settings, make_run
 from moela.experiments.recording import External, record_run
 from moela.experiments.results import ExperimentResults
 from moela.provenance.code import code_of
@@ -38,33 +39,31 @@ __all__ = [
 
 logger = logging.getLogger("moela.experiment")
 
-MakeAlgorithm = Callable[..., Algorithm | External]
+MakeProblem: TypeAlias = Problem | Callable[[], Problem]
+MakeAlgorithm: TypeAlias = Callable[..., Algorithm | External] | Algorithm | External
+MakeEvaluator = Callable[[], PymooEvaluator]
 
 
 class ExperimentError(RuntimeError):
     """A run of an experiment failed; the message names it and carries its traceback."""
 
 
-class StoreMismatchError(ValueError):
-    """A folder holds runs of another problem, algorithm or code under the names of these."""
-
-
 @dataclass(frozen=True)
 class _Task:
-    """What a worker needs to make one run."""
+    """One run to make."""
 
     key: Key
-    problem: Any
-    algorithm: Any
-    settings: dict[str, Any]
-    before: dict[str, Any]  # the settings in the spelling of version 0.1
-    evaluator: Callable[[], PymooEvaluator] | None
+    problem: MakeProblem
+    algorithm: MakeAlgorithm
+    settings: Settings
+    before: Settings  # the settings in the spelling of version 0.1
+    evaluator: MakeEvaluator | None
     store: Path | None
 
 
 def run_experiment(
-    problems: Mapping[str, Problem | Callable[[], Problem]],
-    algorithms: Mapping[str, MakeAlgorithm | Algorithm | External],
+    problems: Mapping[str, MakeProblem],
+    algorithms: Mapping[str, MakeAlgorithm],
     seeds: int | Iterable[int],
     budget: int | Mapping[str, int],
     n_jobs: int = 1,
@@ -72,41 +71,42 @@ def run_experiment(
     store: str | os.PathLike[str] | None = None,
     on_mismatch: Literal["raise", "rerun"] = "raise",
     on_error: Literal["raise", "skip"] = "raise",
-    evaluator: Callable[[], PymooEvaluator] | None = None,
+    evaluator: MakeEvaluator | None = None,
     progress: bool | None = None,
 ) -> ExperimentResults:
-    """Run every algorithm on every problem with every seed and keep all that they evaluate.
+    """Run every algorithm on every problem with every seed and record all evaluations.
 
-    With a `store`, each run is written as it ends. The same call again, after an interruption or
-    with more seeds, problems or algorithms, makes only the runs that are missing.
+    With a `store`, each run is written as it ends. If you make the same call again, after an
+    interruption or with more seeds, problems or algorithms, only the missing runs are made.
 
     Parameters
     ----------
     problems : dict of str to Problem, or to a function that returns one
-        A function is called in the worker: for problems that can't be sent there.
+        A function is called in the worker; use one for problems that can't be sent there.
     algorithms : dict of str to function
-        Each returns a fresh pymoo Algorithm: of the problem, ``lambda problem:
-        NSGA2(**problem.operators())``, or of nothing, ``MOELA``. An Algorithm object is taken as
-        well, and copied, and so is an `External` runner.
+        Each returns a fresh pymoo Algorithm, with the problem as its argument, ``lambda problem:
+        NSGA2(**problem.operators())``, or without one, ``MOELA``. An Algorithm object, which is
+        copied, and an `External` runner are accepted as well.
     seeds : int or iterable of int
         A number n means 1 to n.
     budget : int or dict of str to int
-        Evaluations of each run, or by name of the problem.
+        Evaluations of each run, as one number or by name of the problem.
     n_jobs : int
-        Runs at the same time, by joblib; -1 means one per core. What comes out is the same for any
+        Runs at the same time, by joblib; -1 means one per core. The results are the same for any
         number. A worker has one BLAS thread.
     store : path, optional
-        Folder in which runs are kept, a file a run, made if it isn't there.
+        Folder for the runs, with one file per run; made if it doesn't exist.
     on_mismatch : {"raise", "rerun"}
-        What to do about runs in the store that are of another problem, algorithm or code.
+        Whether to raise or make the run again if the store has one with the same names, but of
+        another problem, algorithm or code.
     on_error : {"raise", "skip"}
-        Whether a run that fails ends the experiment, or is left out with a warning, to be tried
-        again by the next call.
+        Whether a failed run ends the experiment, or is left out with a warning. The next call tries
+        it again.
     evaluator : function, optional
         Returns a fresh evaluator for each run, such as ``lambda: moela.Evaluator(on_error=
         "infeasible")``. Default: pymoo's.
     progress : bool, optional
-        Progress bar; by default one where standard error is a terminal.
+        Progress bar; by default one is shown if standard error is a terminal.
 
     Returns
     -------
@@ -117,7 +117,8 @@ def run_experiment(
     ValueError
         A parameter is out of its range.
     StoreMismatchError
-        A stored run is of something else; it names the files and what differs.
+        A stored run is of another problem, algorithm or code. The message names the files and the
+        differences.
     ExperimentError
         A run failed and ``on_error="raise"``. Runs that had ended are in the store.
 
@@ -133,10 +134,10 @@ def run_experiment(
     >>> len(results.runs)
     4
     """
-    _check("on_mismatch", on_mismatch, ("raise", "rerun"))
-    _check("on_error", on_error, ("raise", "skip"))
+    one_of("run_experiment", "on_mismatch", on_mismatch, ("raise", "rerun"))
+    one_of("run_experiment", "on_error", on_error, ("raise", "skip"))
     whole = isinstance(n_jobs, int | np.integer) and n_jobs != 0
-    require("run_experiment", "n_jobs", n_jobs, whole, "a positive or negative integer")
+    require("run_experiment", "n_jobs", n_jobs, whole, "an integer other than 0")
     folder = None if store is None else Path(store).expanduser()
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -155,7 +156,7 @@ def run_experiment(
     if failures:
         first, message = next(iter(failures.items()))
         warnings.warn(
-            f"{len(failures)} of {len(tasks)} runs failed and are left out, {first} among them: "
+            f"{len(failures)} of {len(tasks)} runs failed and are left out. The first is {first}: "
             f"{message.strip().splitlines()[-1]}",
             stacklevel=2,
         )
@@ -168,31 +169,29 @@ def run_experiment(
 
 
 def _plan(
-    problems: Mapping[str, Any],
-    algorithms: Mapping[str, Any],
+    problems: Mapping[str, MakeProblem],
+    algorithms: Mapping[str, MakeAlgorithm],
     seeds: int | Iterable[int],
     budget: int | Mapping[str, int],
-    evaluator: Callable[[], PymooEvaluator] | None,
+    evaluator: MakeEvaluator | None,
     store: Path | None,
 ) -> Iterator[_Task]:
-    for name, given in (("problems", problems), ("algorithms", algorithms)):
-        fits = isinstance(given, Mapping) and len(given) > 0
-        require("run_experiment", name, given, fits, "a dict by name that isn't empty")
+    for name, value in (("problems", problems), ("algorithms", algorithms)):
+        fits = isinstance(value, Mapping) and len(value) > 0
+        require("run_experiment", name, value, fits, "a dict by name that isn't empty")
     numbers = _seeds(seeds)
-    signed: dict[tuple[str, str], tuple[dict[str, Any], dict[str, Any]]] = {}
+    signed: dict[tuple[str, str], tuple[Settings, Settings]] = {}
     budgets = {name: _budget(budget, name) for name in problems}
     for name, given in problems.items():
         problem = make_problem(name, given)
         for kind, make in algorithms.items():
             algorithm = make_algorithm(kind, make, problem)
             signed[name, kind] = (_sign(problem, algorithm), _sign(problem, algorithm, old=True))
-    # Seed by seed, so that an interrupted experiment has some of everything.
+    # Seed by seed, so that an interrupted experiment has runs of every combination.
     for seed in numbers:
-        for name, given in problems.items():
-            for kind, make in algorithms.items():
-                key = Key(name, kind, seed, budgets[name])
-                settings, before = signed[name, kind]
-                yield _Task(key, given, make, settings, before, evaluator, store)
+        for (name, kind), (settings, before) in signed.items():
+            key = Key(name, kind, seed, budgets[name])
+            yield _Task(key, problems[name], algorithms[kind], settings, before, evaluator, store)
 
 
 def _seeds(seeds: int | Iterable[int]) -> list[int]:
@@ -204,16 +203,16 @@ def _seeds(seeds: int | Iterable[int]) -> list[int]:
 
 def _budget(budget: int | Mapping[str, int], problem: str) -> int:
     if isinstance(budget, Mapping):
-        named = problem in budget
-        require("run_experiment", "budget", budget, named, f"a number, or one for {problem!r} too")
+        expected = f"a number, or a dict with a number for {problem!r}"
+        require("run_experiment", "budget", budget, problem in budget, expected)
         budget = budget[problem]
     fits = isinstance(budget, int | np.integer) and not isinstance(budget, bool) and budget >= 1
     require("run_experiment", "budget", budget, fits, "a positive number of evaluations")
     return int(budget)
 
 
-def make_problem(name: str, given: Any) -> Problem:
-    """Return the problem that was given, or that the given function makes."""
+def make_problem(name: str, given: MakeProblem) -> Problem:
+    """Return the given problem, or the one that the given function returns."""
     problem = given if isinstance(given, Problem) else given() if callable(given) else None
     if not isinstance(problem, Problem):
         raise ValueError(
@@ -223,8 +222,8 @@ def make_problem(name: str, given: Any) -> Problem:
     return problem
 
 
-def make_algorithm(name: str, given: Any, problem: Problem) -> Algorithm | External:
-    """Return a fresh algorithm for a problem, by the given function or as a copy."""
+def make_algorithm(name: str, given: MakeAlgorithm, problem: Problem) -> Algorithm | External:
+    """Return a fresh algorithm for a problem, from the given function or as a copy."""
     if isinstance(given, External):
         return given
     if isinstance(given, Algorithm):
@@ -234,8 +233,8 @@ def make_algorithm(name: str, given: Any, problem: Problem) -> Algorithm | Exter
         needed = _needed(given)
         if needed > (0 if isinstance(given, type) else 1):
             raise ValueError(
-                f"The algorithm {name!r} must be made of the problem or of nothing. Got "
-                f"{given!r} instead, which needs more; use lambda problem: ..."
+                f"The algorithm {name!r} must be a function of the problem or of no argument. Got "
+                f"{given!r} instead, which needs more arguments. Use lambda problem: ..."
             )
         made = given(problem) if needed else given()
     if not isinstance(made, Algorithm | External):
@@ -246,20 +245,19 @@ def make_algorithm(name: str, given: Any, problem: Problem) -> Algorithm | Exter
     return made
 
 
-def _needed(function: Callable[..., Any]) -> int:
+def _needed(function: Callable[..., object]) -> int:
+    """Return the number of positional parameters without a default."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     parameters = inspect.signature(function).parameters.values()
     return sum(p.kind in kinds and p.default is inspect.Parameter.empty for p in parameters)
 
 
-def _sign(
-    problem: Problem, algorithm: Algorithm | External, *, old: bool = False
-) -> dict[str, Any]:
-    """Return what a run is of, the names with ``old`` in the spelling of version 0.1."""
+def _sign(problem: Problem, algorithm: Algorithm | External, *, old: bool = False) -> Settings:
+    """Return the signatures of problem and algorithm; with ``old`` as version 0.1 wrote them."""
     run = algorithm.run if isinstance(algorithm, External) else algorithm
     return {
-        "problem": of_problem(problem, old=old) | {"code": code_of(problem)},
-        "algorithm": of_algorithm(algorithm, old=old) | {"code": code_of(run)},
+        "problem": {**of_problem(problem, old=old), "code": {**code_of(problem)}},
+        "algorithm": {**of_algorithm(algorithm, old=old), "code": {**code_of(run)}},
     }
 
 
@@ -267,8 +265,8 @@ def _sign(
 
 
 def _stored(tasks: list[_Task], on_mismatch: str) -> dict[Key, Run]:
-    """Return the runs of these tasks that are in the store already."""
-    found, stale = {}, []
+    """Return the runs of these tasks that are already in the store."""
+    runs, stale = {}, []
     for task in tasks:
         assert task.store is not None
         path = task.store / task.key.file_name
@@ -280,24 +278,23 @@ def _stored(tasks: list[_Task], on_mismatch: str) -> dict[Key, Run]:
             *differences(run.settings, task.settings, "settings", task.before),
         ]
         if changes:
-            told = (_told(line, task) for line in changes)
-            stale.append(f"{path}: {'; '.join(told)}")
+            stale.append(f"{path}: {'; '.join(_explained(line, task) for line in changes)}")
         else:
-            found[task.key] = run
+            runs[task.key] = run
     if stale and on_mismatch == "raise":
         more = f"\nand {len(stale) - 3} more" if len(stale) > 3 else ""
         raise StoreMismatchError(
-            "The store holds runs of something else under the same names (what differs: stored -> "
-            "now).\n" + "\n".join(stale[:3]) + f"{more}\nUse another store or name, move the files "
-            'away, or pass on_mismatch="rerun" to replace them.'
+            "The store holds runs with the same names, but of another problem, algorithm or code "
+            "(stored -> now).\n" + "\n".join(stale[:3]) + f"{more}\nUse another store or other "
+            'names, move the files away, or pass on_mismatch="rerun" to replace them.'
         )
     if stale:
-        logger.info("%d stored runs are of something else and made again", len(stale))
-    return found
+        logger.info("%d stored runs do not match and are made again", len(stale))
+    return runs
 
 
-def _told(line: str, task: _Task) -> str:
-    """Say of a difference in a digest of code whose code it is."""
+def _explained(line: str, task: _Task) -> str:
+    """Name the class to which a difference between two digests of code belongs."""
     for part in ("problem", "algorithm"):
         if line.startswith(f"settings.{part}.code"):
             name, kind = getattr(task.key, part), task.settings[part]["class"]
@@ -306,12 +303,12 @@ def _told(line: str, task: _Task) -> str:
 
 
 def _warn_of_versions(runs: list[Run]) -> None:
-    """Say so where runs were made with different versions, since results may depend on them."""
-    seen: dict[str, set[str]] = {}
+    """Warn if runs were made with different versions, since results may depend on them."""
+    versions: dict[str, set[str]] = {}
     for run in runs:
         for package, version in run.provenance.get("versions", {}).items():
-            seen.setdefault(package, set()).add(version)
-    mixed = [f"{package} {', '.join(sorted(v))}" for package, v in seen.items() if len(v) > 1]
+            versions.setdefault(package, set()).add(version)
+    mixed = [f"{package} {', '.join(sorted(v))}" for package, v in versions.items() if len(v) > 1]
     if mixed:
         warnings.warn(
             f"The runs were made with different versions: {'; '.join(mixed)}.", stacklevel=3
@@ -332,7 +329,7 @@ def _execute_all(
     else:
         from joblib import Parallel, delayed, parallel_config
 
-        # One thread a worker: more would change the last bits, and fight over the cores.
+        # One thread per worker: more would change the last bits, and compete for the cores.
         with parallel_config(backend="loky", inner_max_num_threads=1):
             parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)
             outcomes = parallel(delayed(_execute)(task) for task in tasks)
@@ -346,14 +343,14 @@ def _execute_all(
             logger.info("%s %s", key, "done" if isinstance(outcome, Run) else "failed")
             yield key, outcome
     finally:
-        # joblib warns of the runs that it drops, which is what a caller who stops here wants.
+        # joblib warns of the runs that it drops, as a caller who stops early intends.
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".* tasks which were still being processed")
             outcomes.close()
 
 
 def _execute(task: _Task) -> tuple[Key, Run | str]:
-    """Make one run, in whatever process this is; the traceback if it fails."""
+    """Make one run; return the traceback if it fails."""
     try:
         problem = make_problem(task.key.problem, task.problem)
         algorithm = make_algorithm(task.key.algorithm, task.algorithm, problem)
@@ -373,11 +370,7 @@ def _execute(task: _Task) -> tuple[Key, Run | str]:
             ref_point=getattr(problem, "ref_point", None),
             log=getattr(algorithm, "log", None),
         )
-        # What has been written comes back without its arrays, which stay in the file.
+        # A stored run is returned without its arrays, which stay in the file.
         return task.key, run if task.store is None else Run.load(run.save(task.store))
     except Exception:
         return task.key, traceback.format_exc()
-
-
-def _check(name: str, value: Any, allowed: tuple[str, ...]) -> None:
-    require("run_experiment", name, value, value in allowed, f"one of {', '.join(allowed)}")

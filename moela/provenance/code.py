@@ -1,4 +1,4 @@
-"""Which code an algorithm is: a digest that changes when what it does may have changed."""
+"""Digests of code: they change when the behavior of an algorithm may have changed."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import inspect
 from collections.abc import Iterator
 from functools import lru_cache, partial
 from hashlib import blake2b
-from importlib import metadata
 from pathlib import Path
-from typing import Any
+
+from moela.provenance.environment import version_of
 
 _BUILTINS = frozenset(["builtins", "__main__"])
 
 
-def code_of(obj: Any) -> str | dict[str, str]:
-    """Return a digest of the sources behind an algorithm or a function, or its package's version.
+def code_of(obj: object) -> dict[str, str]:
+    """Return a digest of the sources behind an object or a function, or its package's version.
 
-    Sources in a working tree are read: the module that defines it, those of its bases, and what
-    they import from their own package, comments and docstrings left out. For an installed package
-    its version stands for that.
+    In a working tree, the digest covers the module that defines it, the modules of its bases, and
+    the modules that these import from their own packages, without comments and docstrings. The
+    code of an installed package is identified by its version.
     """
     while isinstance(obj, partial):
         obj = obj.func
@@ -29,22 +29,15 @@ def code_of(obj: Any) -> str | dict[str, str]:
     modules = sorted({kind.__module__ for kind in kinds} - _BUILTINS)
     own = tuple(name for name in modules if _source(name) is not None)
     installed = {name.partition(".")[0] for name in modules if name not in own}
-    found = {package: _version(package) for package in sorted(installed)}
+    code = {package: version_of(package, "unknown") for package in sorted(installed)}
     if own:
-        found["sources"] = _digest(own)
-    return found
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "unknown"
+        code["sources"] = _digest(own)
+    return code
 
 
 @lru_cache
 def _source(name: str) -> Path | None:
-    """Return the file of a module of a working tree, None for what is installed or built in."""
+    """Return the file of a module in a working tree, None if it is installed or built in."""
     try:
         spec = importlib.util.find_spec(name)
     except (ImportError, ValueError):
@@ -71,10 +64,10 @@ def _digest(modules: tuple[str, ...]) -> str:
         tree = _Essence().visit(ast.parse(path.read_text(encoding="utf-8")))
         trees[name] = ast.dump(tree)
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-        for found in _imports(tree, package):
-            if found.partition(".")[0] in packages and found not in known:
-                known.add(found)
-                queue.append(found)
+        for imported in _imports(tree, package):
+            if imported.partition(".")[0] in packages and imported not in known:
+                known.add(imported)
+                queue.append(imported)
     for name in sorted(trees):
         digest.update(f"{name} {trees[name]}\n".encode())
     return digest.hexdigest()
@@ -94,7 +87,7 @@ def _imports(tree: ast.AST, package: str) -> Iterator[str]:
 
 
 class _Essence(ast.NodeTransformer):
-    """Drops docstrings, and imports that are for type checkers only."""
+    """Drops docstrings and the blocks that only type checkers read."""
 
     def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
         constant = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

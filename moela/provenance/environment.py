@@ -1,4 +1,4 @@
-"""What a result was made with: versions, machine and date, as plain JSON data."""
+"""Versions of packages, machine and date: the environment in which a result was made."""
 
 from __future__ import annotations
 
@@ -7,29 +7,45 @@ import platform
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import TypedDict
 
 PACKAGES = ("moela", "pymoo", "numpy", "scipy", "scikit-learn", "numba", "joblib", "moocore")
 
 
-def provenance() -> dict[str, object]:
-    """Return versions, machine and date of this process.
+class Provenance(TypedDict):
+    """The environment of a result, as JSON data."""
 
-    Returns
-    -------
-    dict
-        `date` (UTC, ISO 8601), `python`, `versions` by distribution, and `machine` with processor,
-        cores and system.
-    """
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            versions[package] = "not installed"
+    date: str  # UTC, ISO 8601
+    python: str
+    versions: dict[str, str]  # by distribution
+    machine: dict[str, str | int | None]  # processor, cores and system
+
+
+def version_of(package: str, missing: str = "not installed") -> str:
+    """Return the version of an installed distribution, or `missing`."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return missing
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of the packages that results may depend on, by distribution."""
+    return {package: version_of(package) for package in PACKAGES}
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python, platform and packages, as a store keeps them with a run."""
+    system = {"python": platform.python_version(), "platform": platform.platform()}
+    return system | package_versions()
+
+
+def provenance() -> Provenance:
+    """Return versions, machine and date of this process."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
-        "versions": versions,
+        "versions": package_versions(),
         "machine": {
             "processor": _processor(),
             "cores": os.cpu_count(),

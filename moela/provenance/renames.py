@@ -1,50 +1,80 @@
-"""The names of version 0.1: what its stores and experiments call our classes and their settings.
+"""Names of today and of version 0.1: how the signatures in old stores and experiments are read.
 
-A class of ours is signed by its public name, ``moela.MOELA``, which says nothing about the module
-that it lives in. Version 0.1 signed it by its module, and with the attributes that it had then.
-What it wrote is read with the tables below. Where it kept a digest only, `signature` makes that
-digest again, as version 0.1 would have made it of the object at hand.
+A class of ours is signed by its public name, ``moela.MOELA``, whichever module it is defined in.
+Version 0.1 signed it by its module and with the attributes of that time (see `version_0_1`). The
+tables below translate. If version 0.1 stored only a digest of a value, `signature` computes that
+digest again, as version 0.1 would have computed it for the same value.
 
-Extend the tables together with a change of names:
+Whenever you change a name, extend the tables in the same commit:
 
-- A module moves: nothing to do.
-- A class gets another name, or two classes become one: a line in `RENAMED_CLASSES`.
-- A public attribute gets another name: a line in `RENAMED`, under the class that sets it.
-- A public attribute is new, or becomes public: a line in `ADDED`, with the value at which the
-  object does what it did in version 0.1.
-- A public attribute is gone, or becomes private: a line in `DROPPED`, with the value that an object
-  of today stands for, or `ANY` where it only repeated what other attributes say.
-- Several attributes become one: two functions in `COMBINED`.
+- You move a class to another module: nothing to do.
+- You rename a class: add a line to `RENAMED_CLASSES`.
+- You merge several classes into one: add a line to `MERGED_CLASSES`.
+- You rename a public attribute: add a line to `RENAMED`, under the class that sets it.
+- You add a public attribute, or make one public: add a line to `ADDED`, with the value at which the
+  object behaves as in version 0.1.
+- You remove a public attribute, or make one private: add a line to `DROPPED`, with the value whose
+  behavior the object has kept. Use `ANY` if the attribute only repeated other attributes.
+- You merge several attributes into one: add two functions to `COMBINED`.
 
-A line holds for subclasses, too. Where a file is only shown or compared, and no object of its
-classes was signed in the same process, the bases of a class are not known, and a line under the
-class itself is needed. Classes are named as they are today, and so
-are attributes, but for those in `DROPPED`. Values are plain data: lists, not tuples.
+Use the names of today for classes and attributes; only `DROPPED` names attributes as version 0.1
+did. Write values as plain data: lists, not tuples. A line holds for subclasses, too, as long as the
+class was signed in the same process. Files are also read without that (for comparisons); for a
+subclass of ours, repeat the line under the subclass itself.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, Final
+
+from moela.provenance.version_0_1 import CLASSES, STATE, STATE_OF_ALL
+
+if TYPE_CHECKING:
+    from moela.provenance.signature import Json, Signature
 
 PACKAGES: Final = frozenset(["moela", "problems", "moe_costmodel"])
 
 Combine = Callable[[dict[str, Any]], dict[str, Any]]
 
 ANY: Final = object()
-"""In `DROPPED`: whatever value version 0.1 has stored is accepted."""
+"""In `DROPPED`: any value that version 0.1 has stored is accepted."""
 
 RENAMED_CLASSES: dict[str, str] = {
     "moela.Duplicates": "moela.Seen",
+    "problems.OrdinalProblem": "problems.LadderProblem",
     "problems.NoCEvaluation": "problems.Evaluation",
 }
-"""The public name of a class today: the one that it would have had in version 0.1."""
+"""By public name of a class today: its public name in version 0.1."""
+
+MERGED_CLASSES: dict[str, tuple[str, ...]] = {
+    "problems.LayerCrossover": (
+        "problems.LadderCrossover",
+        "problems.PlacementCrossover",
+        "problems.DeploymentCrossover",
+    ),
+    "problems.MoveMutation": (
+        "problems.LadderMutation",
+        "problems.PlacementMutation",
+        "problems.DeploymentMutation",
+    ),
+    "problems.StartSampling": (
+        "problems.LadderSampling",
+        "problems.PlacementSampling",
+        "problems.DeploymentSampling",
+    ),
+}
+"""By public name of a class today: the classes of version 0.1 that it replaces.
+
+The attribute ``_name_in_0_1`` of an object names the class that it had in version 0.1.
+"""
 
 _NEIGHBORS = {"n_neighbors": "n_neighbours"}
+_MATING = {"prob_neighbor_mating": "prob_neighbour_mating", "scalarization": "scalarisation"}
 RENAMED: dict[str, dict[str, str]] = {
-    "moela.BatchMOEAD": _NEIGHBORS
-    | {"prob_neighbor_mating": "prob_neighbour_mating", "scalarization": "scalarisation"},
+    "moela.BatchMOEAD": _NEIGHBORS | _MATING,
     "moela.MOELA": _NEIGHBORS | {"ref_point": "reference"},
     "moela.MOMAD": _NEIGHBORS
     | {
@@ -54,15 +84,18 @@ RENAMED: dict[str, dict[str, str]] = {
     },
     "moela.MOOS": _NEIGHBORS,
     "moela.MOOSTAGE": _NEIGHBORS | {"n_model_neighbors": "n_model_neighbours"},
-    "moela.PublishedMOELA": _NEIGHBORS
-    | {"prob_neighbor_mating": "prob_neighbour_mating", "scalarization": "scalarisation"},
+    "moela.PublishedMOELA": _NEIGHBORS | _MATING,
+    "problems.ExpertBuffering": {"aggregate": "over", "nominal": "named"},
+    "problems.ExpertPlacement": {"aggregate": "over"},
+    "problems.GatingThresholds": {"aggregate": "over", "nominal": "named"},
+    "problems.MoEDeployment": {"aggregate": "over", "batch_sizes": "batches"},
 }
-"""By class: the name of an attribute today, and the one in version 0.1."""
+"""By class: the name of an attribute today, and its name in version 0.1."""
 
-ADDED: dict[str, dict[str, Any]] = {}
+ADDED: dict[str, dict[str, object]] = {}
 """By class: an attribute that version 0.1 did not have, and the value that means the same."""
 
-DROPPED: dict[str, dict[str, Any]] = {
+DROPPED: dict[str, dict[str, object]] = {
     "moela.MOELA": {
         "descend": "auto",
         "kicks": True,
@@ -70,8 +103,9 @@ DROPPED: dict[str, dict[str, Any]] = {
         "prob_neighbour_mating": 0.9,
         "scalarisation": "chebyshev",
     },
+    "problems.MoEDeployment": {"best_policy": ANY, "layout": ANY, "levels": ANY, "placed": ANY},
 }
-"""By class: an attribute of version 0.1, as it was called then, and the value that is accepted."""
+"""By class: an attribute that only version 0.1 had, and the value that is accepted."""
 
 _MODELS = {
     "starts": "start_model",
@@ -116,116 +150,13 @@ def _one_models(settings: dict[str, Any]) -> dict[str, Any]:
 COMBINED: dict[str, tuple[Combine, Combine]] = {"moela.MOELA": (_four_models, _one_models)}
 """By class: from the attributes of today to those of version 0.1, and back."""
 
-# Written from version 0.1, module by module, and not to be changed, but that a class which is gone
-# without a successor is deleted. Only classes that can be part of a setting.
-_HOMES = {
-    "moela.algorithm": "MOELA",
-    "moela.base": "ArchiveAlgorithm",
-    "moela.encode": "Encoder",
-    "moela.operators": "Operators",
-    "moela.published": "PublishedMOELA",
-    "moela.recording": "External",
-    "moela.rivals.batch_moead": "BatchMOEAD",
-    "moela.rivals.momad": "MOMAD",
-    "moela.rivals.moo_stage": "MOOSTAGE",
-    "moela.rivals.moos": "MOOS",
-    "moela.seen": "Seen",
-    "moela.termination": "ElapsedTime",
-    "moela.testing.toys": (
-        "ToyReal ToyInteger ToyBinary ToyPermutation ToyConstrained ToyInfeasible ToyMixed"
-    ),
-    "problems.classic.base": "ClassicProblem",
-    "problems.classic.bit_operators": "BitSampling BitCrossover BitMutation",
-    "problems.classic.designs": "Assignment Packing BitString",
-    "problems.classic.front": "KnownFront",
-    "problems.classic.knapsack": "MultiObjectiveKnapsack",
-    "problems.classic.knapsack_operators": (
-        "GreedySampling GreedyRepair PackingCrossover PackingMutation"
-    ),
-    "problems.classic.mnk": "MNKLandscape",
-    "problems.classic.permutation_operators": "PermutationSampling CycleCrossover ExchangeMutation",
-    "problems.classic.qap": "MultiObjectiveQAP",
-    "problems.moe.base": "MoEProblem",
-    "problems.moe.buffering": "BufferPlan ExpertBuffering",
-    "problems.moe.deployment": "MoEDeployment",
-    "problems.moe.deployment_layout": "Part Layout",
-    "problems.moe.deployment_operators": (
-        "DeploymentSampling DeploymentCrossover DeploymentMutation"
-    ),
-    "problems.moe.deployment_setup": "Placed",
-    "problems.moe.gate_levels": "GateLevels",
-    "problems.moe.gating": "GatePlan GatingThresholds",
-    "problems.moe.ladders": "LadderProblem Ladders LadderSampling LadderCrossover LadderMutation",
-    "problems.moe.measured_quality": "MeasuredLoss",
-    "problems.moe.placement": "ExpertPlacement",
-    "problems.moe.placement_operators": "PlacementSampling PlacementCrossover PlacementMutation",
-    "problems.moe.placement_starts": "StartMaker",
-    "problems.noc.design": "Design",
-    "problems.noc.evaluation": "Evaluation",
-    "problems.noc.features": "FeaturePlan Counts",
-    "problems.noc.moves": "Network",
-    "problems.noc.operators": "NoCSampling NoCCrossover NoCMutation",
-    "problems.noc.pe_type": "PEType",
-    "problems.noc.platform": "Platform",
-    "problems.noc.problem": "NoC3D",
-    "problems.noc.stack": "ThermalStack",
-    "problems.noc.tables": "Tables",
-    "moe_costmodel.apply": "PlannedLayer AppliedPlan",
-    "moe_costmodel.balance_search": "OptimalPlacement",
-    "moe_costmodel.buffer_cost": "BufferCost",
-    "moe_costmodel.buffering": "ExpertStream MissCurves",
-    "moe_costmodel.characterise": "TraceDescription",
-    "moe_costmodel.deployment": "DeploymentModel",
-    "moe_costmodel.deployment_layers": "Steps LayerChoice LayerSteps LayerCosts",
-    "moe_costmodel.evaluation": "Evaluation",
-    "moe_costmodel.export": "Export",
-    "moe_costmodel.families": "Family",
-    "moe_costmodel.gate_rules": "GateRule",
-    "moe_costmodel.hardware": "Link Hardware",
-    "moe_costmodel.latency": "ShapeError FitReport Prediction LatencyModel",
-    "moe_costmodel.latency_estimators": "RoundsModel Estimator",
-    "moe_costmodel.latency_features": "Points Roofline",
-    "moe_costmodel.layer_table": "LayerTable",
-    "moe_costmodel.measurements": "Record Measurements",
-    "moe_costmodel.objectives": "Objective Predicted",
-    "moe_costmodel.placement": "Placement",
-    "moe_costmodel.plan": "Plan",
-    "moe_costmodel.quality": "GateMass LossUnderRule LossMeter",
-    "moe_costmodel.shapes": "LayerShape",
-    "moe_costmodel.step": "RestOfModel MemoryModel StepModel",
-    "moe_costmodel.tables": "Peaks KernelTable",
-    "moe_costmodel.trace": "RoutingTrace",
-    "moe_costmodel.verify": "Verified",
-    "moe_costmodel.work": "Work",
-}
-# Version 0.1 took for settings what these had made of them before the first evaluation. Named as
-# they were then.
-_STATE_OF_ALL = "front n_answered seen"
-_STATE = {
-    "moela.BatchMOEAD": "frame members waiting",
-    "moela.MOELA": (
-        "assistance describe descends_on evolution kicking log n_regions ranking region restarting "
-        "screen searches starts turns unsettled whole"
-    ),
-    "moela.MOMAD": "exploring frame home_of members phase promising searches",
-    "moela.MOOS": "frame leaves n_splits searched searches sweep_best sweep_depth",
-    "moela.MOOSTAGE": "examples frame model n_fitted n_learned n_rows searches",
-    "moela.PublishedMOELA": (
-        "children_left clusters forest frame generation home labels rows searches searches_due "
-        "subproblems visited"
-    ),
-}
-CLASSES = {
-    f"{module.partition('.')[0]}.{name}": module
-    for module, names in _HOMES.items()
-    for name in names.split()
-}
 _OURS = re.compile(rf"({'|'.join(sorted(PACKAGES))})(?:\.[a-z_][a-z_0-9]*)+\.(_*[A-Z][\w.]*)")
-# The classes of ours that a class is or comes from, by the name that it is signed with.
+# By the name with which a class was signed in this process: its own name and those of its bases,
+# as far as they are ours.
 _BASES: dict[str, tuple[str, ...]] = {}
 
 
-def public_name(kind: Any) -> str:
+def public_name(kind: type | FunctionType) -> str:
     """Return the name of a class or function: without its module if it is one of ours."""
     module = str(getattr(kind, "__module__", None))
     package = module.partition(".")[0]
@@ -235,21 +166,27 @@ def public_name(kind: Any) -> str:
     return name
 
 
-def old_name(kind: Any) -> str:
-    """Return the name that version 0.1 would have signed a class or function with."""
+def old_name(kind: type | FunctionType, value: object = None) -> str:
+    """Return the name that version 0.1 would have signed a class or function with.
+
+    `value` is the object of the class, if there is one.
+    """
     name = public_name(kind)
     old = RENAMED_CLASSES.get(name, name)
+    if name in MERGED_CLASSES:
+        old = getattr(value, "_name_in_0_1", MERGED_CLASSES[name][0])
     module = CLASSES.get(old, getattr(kind, "__module__", None))
     qualname = kind.__qualname__ if old == name else old.partition(".")[2]
     return f"{module}.{qualname}"
 
 
-def old_settings(kind: type, settings: Mapping[str, Any]) -> dict[str, Any]:
+def old_settings(kind: type, settings: Mapping[str, Json]) -> dict[str, Json]:
     """Return the attributes of an object, as plain data, as version 0.1 would have signed them."""
     bases = _bases(kind)
+    settings = dict(settings)
     for base in bases:
         if base in COMBINED:
-            settings = COMBINED[base][0](dict(settings))
+            settings = COMBINED[base][0](settings)
     names, added, dropped = (_merged(table, bases) for table in (RENAMED, ADDED, DROPPED))
     old = {
         names.get(key, key): value
@@ -271,23 +208,26 @@ def modern(value: Any) -> Any:
     name = read.get("class")
     if not isinstance(name, str):
         return read
+    # Operators of pymoo have the name of their class as an attribute, too.
+    if read.get("name") == str(value["class"]).rpartition(".")[2]:
+        read["name"] = name.rpartition(".")[2]
     bases = _BASES.get(name, (name,))
     if isinstance(read.get("settings"), dict):
-        return read | {"settings": _renamed(read["settings"], bases)}
-    return _renamed(read, bases)
+        return read | {"settings": _modern_settings(read["settings"], bases)}
+    return _modern_settings(read, bases)
 
 
-def without_digests(signature: dict[str, Any]) -> dict[str, Any]:
-    """Return the signature of something of ours without its digests, which hold names of old.
+def without_digests(signature: Signature) -> Signature:
+    """Return the signature of an object of ours without its digests, which depend on old names.
 
-    Where two such are equal, their problems are of one version, and that tells them apart.
+    Two problems with equal remaining signatures are the same, since they have the same version.
     """
     ours = str(signature.get("class")).partition(".")[0] in PACKAGES
     return _without_digests(signature) if ours else signature
 
 
-def _without_digests(signature: dict[str, Any]) -> dict[str, Any]:
-    kept = {}
+def _without_digests(signature: Signature) -> Signature:
+    kept: Signature = {}
     for key, value in signature.items():
         if isinstance(value, dict):
             kept[key] = _without_digests(value)
@@ -301,17 +241,19 @@ def _modern_name(text: str) -> str:
     if match is None:
         return text
     old = f"{match[1]}.{match[2]}"
-    return next((new for new, was in RENAMED_CLASSES.items() if was == old), old)
+    pairs = [*RENAMED_CLASSES.items()]
+    pairs += [(new, was) for new, several in MERGED_CLASSES.items() for was in several]
+    return next((new for new, was in pairs if was == old), old)
 
 
-def _renamed(settings: dict[str, Any], bases: tuple[str, ...]) -> dict[str, Any]:
+def _modern_settings(settings: Mapping[str, Json], bases: tuple[str, ...]) -> dict[str, Json]:
     today = {old: new for new, old in _merged(RENAMED, bases).items()}
     dropped = _merged(DROPPED, bases)
     state: set[str] = set()
     for base in bases:
-        own = _STATE.get(RENAMED_CLASSES.get(base, base))
+        own = STATE.get(RENAMED_CLASSES.get(base, base))
         if own is not None:
-            state.update(_STATE_OF_ALL.split(), own.split())
+            state.update(STATE_OF_ALL.split(), own.split())
     read = _merged(ADDED, bases) | {
         today.get(key, key): value
         for key, value in settings.items()

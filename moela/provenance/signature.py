@@ -1,23 +1,30 @@
-"""What a problem and an algorithm are, as plain data: equal for the same call, nameable if not."""
+"""Signatures of problems and algorithms: JSON data that is equal for the same call.
+
+The differences between two signatures can be listed by name.
+"""
 
 from __future__ import annotations
 
 import json
 import math
-import platform
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import Enum
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+from pymoo.core.algorithm import Algorithm
+from pymoo.core.problem import Problem
 
 from moela.provenance import renames
 
-# What changes while a run goes on, or says only how it is shown or carried out.
+Json: TypeAlias = "dict[str, Json] | list[Json] | str | float | int | bool | None"
+Signature = dict[str, Any]
+
+# Attributes that change during a run, or that only control how it is displayed or carried out.
 # fmt: off
 _ALGORITHM_STATE = frozenset([
     "problem", "termination", "output", "display", "callback", "archive", "save_history",
@@ -35,12 +42,13 @@ _MAX_TEXT = 200
 _UNKNOWN = object()
 
 
-def of_problem(problem: Any, *, old: bool = False) -> dict[str, Any]:
+def of_problem(problem: Problem, *, old: bool = False) -> Signature:
     """Return the signature of a problem: class, sizes, bounds, version, settings.
 
     The settings are the public attributes of the object, large ones as a digest of their content;
-    attributes that start with an underscore are taken for caches. Code is not looked at, which is
-    what ``problem.version`` is for. A problem with a method ``signature()`` is asked instead.
+    attributes that start with an underscore are taken for caches. If the problem has a method
+    ``signature()``, its answer replaces the attributes. Code is not part of a signature; that is
+    the purpose of ``problem.version``.
 
     With ``old``, names and digests are those of version 0.1; see `differences`.
     """
@@ -59,7 +67,7 @@ def of_problem(problem: Any, *, old: bool = False) -> dict[str, Any]:
     }
 
 
-def of_algorithm(algorithm: Any, *, old: bool = False) -> dict[str, Any]:
+def of_algorithm(algorithm: Algorithm | None, *, old: bool = False) -> Signature:
     """Return the signature of an algorithm: class and settings, without the state of the run.
 
     With ``old``, names and digests are those of version 0.1; see `differences`.
@@ -73,47 +81,35 @@ def of_algorithm(algorithm: Any, *, old: bool = False) -> dict[str, Any]:
     return {"class": _name(type(algorithm), old), "settings": settings}
 
 
-def versions() -> dict[str, str]:
-    """Return the versions that a run's last bits may depend on."""
-    from importlib import metadata
-
-    found = {"python": platform.python_version(), "platform": platform.platform()}
-    for package in ("moela", "pymoo", "numpy", "scipy", "scikit-learn", "numba"):
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def dump(signature: Any) -> str:
-    """Return a signature as JSON that is equal exactly when the signature is."""
+def dump(signature: object) -> str:
+    """Return a signature as JSON text; two texts are equal exactly if the signatures are."""
     return json.dumps(signature, sort_keys=True, separators=(",", ":"))
 
 
-def differences(old: Any, new: Any, name: str, before: Any = _UNKNOWN) -> list[str]:
-    """Name what differs between two signatures, a line each: ``problem.version: '1' -> '2'``.
+def differences(old: object, new: object, name: str, before: object = _UNKNOWN) -> list[str]:
+    """List the differences between two signatures as lines: ``problem.version: '1' -> '2'``.
 
     Parameters
     ----------
     old : dict
-        As it was stored, maybe by version 0.1.
+        The stored signature, possibly written by version 0.1.
     new : dict
-        Of what is there now.
+        The signature of the object at hand.
     name : str
-        What they are signatures of.
+        Start of each line.
     before : dict, optional
-        Of what is there now, with ``old=True``. What was stored may equal either.
+        The signature of the object at hand, made with ``old=True``. The stored one may equal either
+        of the two.
     """
     before = new if before is _UNKNOWN else renames.modern(before)
     return list(_differences(renames.modern(old), new, name, before))
 
 
-def _differences(old: Any, new: Any, name: str, before: Any) -> Iterator[str]:
+def _differences(old: object, new: object, name: str, before: object) -> Iterator[str]:
     if not (isinstance(old, dict) and isinstance(new, dict)):
         if old not in (new, before):
             yield f"{name}: {old!r} -> {new!r}"
-    elif old.get("class") != new.get("class"):  # whose settings have little in common
+    elif old.get("class") != new.get("class"):  # two classes: their settings have little in common
         yield f"{name}.class: {old.get('class')!r} -> {new.get('class')!r}"
     else:
         known = before if isinstance(before, dict) else {}
@@ -122,7 +118,7 @@ def _differences(old: Any, new: Any, name: str, before: Any) -> Iterator[str]:
             yield from _differences(old.get(key), new.get(key), f"{name}.{key}", inner)
 
 
-def _settings(obj: Any, skip: frozenset[str], old: bool) -> dict[str, Any]:
+def _settings(obj: object, skip: frozenset[str], old: bool) -> dict[str, Json]:
     own = getattr(obj, "signature", None)
     if callable(own):
         return {"signature": _short(_plain(own(), old=old))}
@@ -136,14 +132,14 @@ def _settings(obj: Any, skip: frozenset[str], old: bool) -> dict[str, Any]:
     return {key: _short(value) for key, value in settings.items()}
 
 
-def _name(kind: Any, old: bool = False) -> str:
+def _name(kind: Any, old: bool = False, value: object = None) -> str:
     if isinstance(kind, ModuleType):
         return kind.__name__
-    return renames.old_name(kind) if old else renames.public_name(kind)
+    return renames.old_name(kind, value) if old else renames.public_name(kind)
 
 
-def _short(value: Any) -> Any:
-    """Replace what is long by a digest, but keep names, so that a difference can be named."""
+def _short(value: Json) -> Json:
+    """Replace long values by a digest, but keep their names, so that a difference can be named."""
     if isinstance(value, dict):
         return {key: _short(inner) for key, inner in value.items()}
     text = dump(value)
@@ -152,8 +148,8 @@ def _short(value: Any) -> Any:
     return "digest " + blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def _plain(value: Any, depth: int = 0, above: tuple[int, ...] = (), old: bool = False) -> Any:
-    """Return a value as JSON-able data that two processes agree upon (no addresses, no order)."""
+def _plain(value: Any, depth: int = 0, above: tuple[int, ...] = (), old: bool = False) -> Json:
+    """Return a value as JSON data that is the same in any process (no addresses, no set order)."""
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, bool | int | str):
@@ -165,7 +161,7 @@ def _plain(value: Any, depth: int = 0, above: tuple[int, ...] = (), old: bool = 
     if isinstance(value, Path):
         return str(value)
     if depth >= _MAX_DEPTH or id(value) in above:
-        return _name(type(value), old)
+        return _name(type(value), old, value)
     down = (depth + 1, (*above, id(value)), old)
 
     if isinstance(value, np.ndarray):
@@ -180,12 +176,12 @@ def _plain(value: Any, depth: int = 0, above: tuple[int, ...] = (), old: bool = 
     if isinstance(value, dict):
         return {str(k): _plain(v, *down) for k, v in value.items()}
     if isinstance(value, set | frozenset):
-        return sorted(dump(_plain(v, *down)) for v in value)
+        return [*sorted(dump(_plain(v, *down)) for v in value)]
     if isinstance(value, type | ModuleType):
         return _name(value, old)
     if isinstance(value, partial):
         return [_plain(v, *down) for v in (value.func, value.args, value.keywords)]
-    if hasattr(value, "__qualname__"):  # functions and methods: by name, with what they hold
+    if hasattr(value, "__qualname__"):  # functions and methods: by name, with the values they hold
         cells = [cell.cell_contents for cell in getattr(value, "__closure__", None) or ()]
         held = [getattr(value, "__defaults__", None), cells, getattr(value, "__self__", None)]
         return [_name(value, old), *(_plain(v, *down) for v in held)]
@@ -199,7 +195,7 @@ def _plain(value: Any, depth: int = 0, above: tuple[int, ...] = (), old: bool = 
     return _object(value, *down)
 
 
-def _object(value: Any, depth: int, above: tuple[int, ...], old: bool) -> Any:
+def _object(value: object, depth: int, above: tuple[int, ...], old: bool) -> Json:
     slots = [s for k in type(value).__mro__ for s in _as_tuple(getattr(k, "__slots__", ()))]
     state = {s: getattr(value, s) for s in slots if hasattr(value, s) and not s.startswith("_")}
     state.update(getattr(value, "__dict__", {}))
@@ -211,10 +207,13 @@ def _object(value: Any, depth: int, above: tuple[int, ...], old: bool) -> Any:
         for k, v in sorted(state.items())
         if not k.startswith("_") and k != "cache"
     }
+    name = _name(type(value), old, value)
     if old:
         public = renames.old_settings(type(value), public)
-    return {"class": _name(type(value), old), **public}
+        if public.get("name") == type(value).__qualname__:  # an operator of pymoo
+            public["name"] = name.rpartition(".")[2]
+    return {"class": name, **public}
 
 
-def _as_tuple(slots: Any) -> tuple[str, ...]:
+def _as_tuple(slots: str | Iterable[str]) -> tuple[str, ...]:
     return (slots,) if isinstance(slots, str) else tuple(slots)

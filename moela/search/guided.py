@@ -19,7 +19,7 @@ from moela.search.local_search import LocalSearches, add_tries, mark_exhausted, 
 from moela.search.perturbation import Perturbation
 from moela.search.restarts import Restart
 from moela.search.screening import Screening
-from moela.search.settings import Settings
+from moela.search.settings import SearchSettings
 from moela.search.starts import pick_starts, start_features
 
 # Pareto local search ranks this many times fewer candidates than a search does, since it looks
@@ -36,7 +36,7 @@ class GuidedSearch:
     ----------
     context : SearchContext
     models : Models
-    settings : Settings
+    settings : SearchSettings
     n_searches : int
         Number of local searches side by side.
     patience : int
@@ -57,7 +57,7 @@ class GuidedSearch:
         self,
         context: SearchContext,
         models: Models,
-        settings: Settings,
+        settings: SearchSettings,
         n_searches: int,
         patience: int,
     ) -> None:

@@ -26,7 +26,7 @@ from moela.search.guided import GuidedSearch
 from moela.search.preselection import Preselection
 from moela.search.published import PublishedMOELA
 from moela.search.restarts import Restart
-from moela.search.settings import DEFAULT, REPLACED, SETTING_NAMES, Settings
+from moela.search.settings import DEFAULT, REPLACED, SETTING_NAMES, SearchSettings
 
 PARTS: tuple[Part, ...] = ("evolution", "search", "pareto")
 # Default batch size of evolution and Pareto local search; smaller while each evaluation improves
@@ -123,7 +123,7 @@ class MOELA(ArchiveAlgorithm):
     """
 
     _replaced_parameters = REPLACED
-    _settings: Settings = DEFAULT
+    _settings: SearchSettings = DEFAULT
 
     def __init__(
         self,
@@ -160,7 +160,7 @@ class MOELA(ArchiveAlgorithm):
 
     @classmethod
     def _tuned(cls, **parameters: Any) -> MOELA:
-        """Return MOELA with other `Settings`, for ablations; takes its parameters as well."""
+        """Return MOELA with other `SearchSettings`, for ablations; takes its parameters as well."""
         changed = {name: parameters.pop(name) for name in SETTING_NAMES & parameters.keys()}
         algorithm = cls(**parameters)
         algorithm._settings = replace(DEFAULT, **changed)

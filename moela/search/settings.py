@@ -1,4 +1,4 @@
-"""Settings of MOELA that are not parameters, with the evidence for them."""
+"""SearchSettings of MOELA that are not parameters, with the evidence for them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from moela.core.scaling import SCALARIZATIONS, Scalarization
 
 
 @dataclass(frozen=True)
-class Settings:
+class SearchSettings:
     """Constants of MOELA that its ablations vary; see `MOELA._tuned`.
 
     Attributes
@@ -50,8 +50,8 @@ class Settings:
         count("MOELA", "n_candidates", self.n_candidates)
 
 
-DEFAULT: Final = Settings()
-SETTING_NAMES: Final = frozenset(field.name for field in fields(Settings))
+DEFAULT: Final = SearchSettings()
+SETTING_NAMES: Final = frozenset(field.name for field in fields(SearchSettings))
 
 
 _CONSTANT = "It is not a parameter any more, but a constant: {}."

@@ -1,8 +1,8 @@
 """Classic combinatorial problems with several objectives, seeded, with exact fronts where possible.
 
-`MultiObjectiveQAP`, `MultiObjectiveKnapsack` and `MNKLandscape` are pymoo problems against which
-an optimizer can be judged: small instances are solved exactly, public instance files can be read,
-and each brings operators and neighbors of its own. Each module lists its references.
+`MultiObjectiveQAP`, `MultiObjectiveKnapsack` and `MNKLandscape` are pymoo problems for judging
+optimizers. Small instances are solved exactly, public instance files can be read, and each problem
+has its own operators and neighbors. Each module lists its references.
 """
 
 from problems.classic.front import KnownFront

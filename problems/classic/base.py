@@ -1,61 +1,91 @@
-"""What the classic problems share: identity, reference point, exact and known fronts."""
+"""Base class of the classic problems: files, reference point, exact and known fronts."""
 
 from __future__ import annotations
 
-import hashlib
 from abc import abstractmethod
-from typing import Any
+from pathlib import Path
+from typing import ClassVar, Self
 
 import moocore
 import numpy as np
-from pymoo.core.problem import Problem
+from numpy.typing import ArrayLike, NDArray
+from pymoo.core.operator import Operator
 
-from problems._arrays import Floats
-from problems._checks import setting_error
+from problems._arrays import Bools, Floats
+from problems._checks import check_int, check_random_state, setting_error
+from problems._problem import DesignProblem, Scalar
 from problems.classic.front import KnownFront
 
-__all__ = ["ClassicProblem", "reference_point"]
+__all__ = ["BitProblem", "ClassicProblem"]
 
 
-class ClassicProblem(Problem):
+class ClassicProblem(DesignProblem[Scalar]):
     """Base of the classic problems; see `MultiObjectiveQAP` and its siblings.
 
-    Attributes
+    Parameters
     ----------
-    ref_point : ndarray of float, shape [n_obj]
-        A point that is worse than what a search is after, to score hypervolume against.
-    ref_point_source : str
-        Where `ref_point` comes from.
-    version : str
-        Changes when the evaluation does: kind, version of the formula, and a digest of the
-        instance's numbers.
+    instance : str
+        Name for displays and saved designs.
+    known_front : KnownFront or None
+        Front known from elsewhere. It sets the reference point: the nadir plus `_margin` times the
+        range of the front. An objective in which the front has no range takes the bound.
+    bound : float array [n_obj]
+        Reference point if no front is known.
+    bound_source : str
+        Origin of the bound.
+    **settings
+        Parameters of pymoo's Problem.
     """
 
-    ref_point: Floats
-    ref_point_source: str
-    version: str
+    _margin: ClassVar[float] = 0.1
+    _operators: ClassVar[tuple[type[Operator], ...]]
 
     def __init__(
         self,
         *,
         instance: str,
         known_front: KnownFront | None,
-        **settings: Any,
+        bound: Floats,
+        bound_source: str,
+        **settings: object,
     ) -> None:
         super().__init__(**settings)
-        if known_front is not None:
-            F = known_front.F
-            if F.ndim != 2 or F.shape[1] != self.n_obj or not len(F) or not np.isfinite(F).all():
-                raise setting_error(
-                    type(self).__name__,
-                    "known_front",
-                    f"finite, with F of shape [n, {self.n_obj}]",
-                    F.shape,
-                )
         self.instance = instance
         self._known_front = known_front
         self._exact_front: KnownFront | None = None
         self._solved = False
+        self.ref_point, self.ref_point_source = bound, bound_source
+        if known_front is None:
+            return
+        F = known_front.F
+        if F.ndim != 2 or F.shape[1] != self.n_obj or not len(F) or not np.isfinite(F).all():
+            expected = f"finite, with F of shape [n, {self.n_obj}]"
+            raise setting_error(type(self).__name__, "known_front", expected, F.shape)
+        nadir = F.max(axis=0)
+        span = nadir - F.min(axis=0)
+        self.ref_point = np.where(span > 0, nadir + self._margin * span, bound)
+        range_added = f" plus {self._margin:g} of its range" if self._margin else ""
+        self.ref_point_source = "nadir of the known front" + range_added
+        if not np.all(span > 0):
+            self.ref_point_source += f"; where that front has no range: {bound_source}"
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Self:
+        """Read an instance in the format that the class documents.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the file is malformed. The message names the file, the line, and what was expected.
+        """
+        return cls(instance=Path(path).stem, **cls._read(path))  # type: ignore[arg-type]
+
+    @classmethod
+    @abstractmethod
+    def _read(cls, path: str | Path) -> dict[str, object]:
+        """Return the constructor's parameters that a file holds."""
 
     def name(self) -> str:
         """Return the class name and the instance, as pymoo's displays show it."""
@@ -63,7 +93,7 @@ class ClassicProblem(Problem):
 
     @property
     def known_front_source(self) -> str | None:
-        """Where `pareto_front()` comes from (a file, a computation), or None where unknown yet."""
+        """Origin of `pareto_front()`, a file or a computation; None if the front is not known."""
         front = self._known_front or self._exact_front
         return None if front is None else front.source
 
@@ -74,8 +104,8 @@ class ClassicProblem(Problem):
     def exact_front(self) -> KnownFront | None:
         """Return the exact front by computation, or None beyond the limits of the class.
 
-        The result, None included, is kept, so that a second call costs nothing. A front that came
-        with the instance plays no part in it.
+        The result is kept, also if it is None, so that a second call costs nothing. A front that
+        came with the instance is not used.
         """
         if not self._solved:
             self._exact_front = self._solve()
@@ -85,11 +115,11 @@ class ClassicProblem(Problem):
     def _front(self) -> KnownFront | None:
         return self._known_front if self._known_front is not None else self.exact_front()
 
-    def _calc_pareto_front(self, *args: Any, **kwargs: Any) -> Floats | None:
+    def _calc_pareto_front(self, *args: object, **kwargs: object) -> Floats | None:
         front = self._front()
         return None if front is None else front.F.copy()
 
-    def _calc_pareto_set(self, *args: Any, **kwargs: Any) -> np.ndarray[Any, Any] | None:
+    def _calc_pareto_set(self, *args: object, **kwargs: object) -> NDArray[np.generic] | None:
         front = self._front()
         if front is not None and front.X is None:
             front = self.exact_front()
@@ -97,57 +127,52 @@ class ClassicProblem(Problem):
 
     @property
     def best_known_hypervolume(self) -> float | None:
-        """Hypervolume of the front against `ref_point`; None where no front is known."""
+        """Hypervolume of the front against `ref_point`; None if no front is known."""
         front = self._front()
         if front is None:
             return None
         return float(moocore.hypervolume(front.F, ref=self.ref_point))
 
-    def _set_identity(self, kind: str, formula: int, *arrays: np.ndarray[Any, Any]) -> None:
-        digest = hashlib.sha256()
-        for array in arrays:
-            digest.update(repr((array.shape, array.dtype.str)).encode())
-            digest.update(np.ascontiguousarray(array).tobytes())
-        self.version = f"{kind}-{formula}-{digest.hexdigest()[:12]}"
+    def operators(self) -> dict[str, Operator]:
+        """Return new operators for ``NSGA2(**problem.operators())``."""
+        names = ("sampling", "crossover", "mutation", "repair")
+        return {name: make() for name, make in zip(names, self._operators, strict=False)}
 
-    def neighbors(
-        self, x: np.ndarray[Any, Any], k: int, random_state: np.random.Generator
-    ) -> np.ndarray[Any, Any]:
-        """Return `k` neighbors of one design; see `neighbors_many`.
+    def neighbors_many(
+        self, X: ArrayLike, k: int, random_state: np.random.Generator
+    ) -> NDArray[Scalar]:
+        """Return `k` neighbors of each design [n_designs, n_var], [n_designs, k, n_var].
 
-        Parameters
-        ----------
-        x : ndarray, shape [n_var]
-        k : int
-        random_state : numpy.random.Generator
-
-        Returns
-        -------
-        ndarray, shape [k, n_var]
+        The class documents how neighbors differ from their design.
         """
-        return self.neighbors_many(np.asarray(x)[None], k, random_state)[0]
+        check_int("neighbors_many", "k", k, 1)
+        rng = check_random_state("neighbors_many", random_state)
+        return self._neighbors(self._designs(X), k, rng)
 
     @abstractmethod
-    def neighbors_many(
-        self, X: np.ndarray[Any, Any], k: int, random_state: np.random.Generator
-    ) -> np.ndarray[Any, Any]:
-        """Return `k` neighbors of each design, shape [len(X), k, n_var]."""
+    def _designs(self, X: ArrayLike) -> NDArray[Scalar]:
+        """Return X as designs of the problem's type, or raise if an entry is illegal."""
+
+    @abstractmethod
+    def _neighbors(
+        self, designs: NDArray[Scalar], k: int, rng: np.random.Generator
+    ) -> NDArray[Scalar]:
+        """Return `k` neighbors of each design."""
 
 
-def reference_point(
-    front: KnownFront | None, bound: Floats, bound_source: str, *, margin: float
-) -> tuple[Floats, str]:
-    """Return a reference point and its source.
+class BitProblem(ClassicProblem[np.bool_]):
+    """Base of the problems whose designs are strings of bits."""
 
-    Where a front came with the instance: its nadir plus `margin` times its range; an objective in
-    which that front has no range takes the bound. Else the bound in every objective.
-    """
-    if front is None:
-        return bound.copy(), bound_source
-    nadir = front.F.max(axis=0)
-    span = nadir - front.F.min(axis=0)
-    point = np.where(span > 0, nadir + margin * span, bound)
-    text = "nadir of the known front" + (f" plus {margin:g} of its range" if margin else "")
-    if not np.all(span > 0):
-        text += f"; where that front has no range: {bound_source}"
-    return point, text
+    def __init__(self, *, n_var: int, **settings: object) -> None:
+        super().__init__(n_var=n_var, xl=0, xu=1, vtype=bool, **settings)  # type: ignore[arg-type]
+
+    def _designs(self, X: ArrayLike) -> Bools:
+        array = np.asarray(X)
+        designs = np.ascontiguousarray(array, dtype=bool)
+        if array.dtype != bool and not np.array_equal(designs, array):
+            row = int(np.argwhere(designs != array)[0, 0])
+            raise ValueError(
+                f"A design of {self.name()} must hold 0 and 1 only. Got {array[row]} in row {row} "
+                "instead."
+            )
+        return designs

@@ -1,4 +1,4 @@
-"""Decoded designs of the classic problems: print them, save them as JSON, load them again."""
+"""Decoded designs of the classic problems, which can be printed, and saved as JSON."""
 
 from __future__ import annotations
 
@@ -6,21 +6,27 @@ import json
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self, get_args, get_origin, get_type_hints
+from typing import ClassVar, Self, get_args, get_origin, get_type_hints
 
 import numpy as np
+
+from problems._arrays import Bools, Ints
 
 __all__ = ["Assignment", "BitString", "Packing"]
 
 
+@dataclass(frozen=True)
 class _Saved:
-    """Saving and loading of a frozen dataclass of ints, floats, strings and tuples of them."""
+    """Base of the designs: frozen dataclasses of ints, floats, strings and tuples of these."""
 
     FORMAT: ClassVar[str]
 
+    instance: str
+    version: str
+
     def save(self, path: str | Path) -> None:
         """Write the design to a JSON file."""
-        fields = {"format": self.FORMAT, **asdict(self)}  # type: ignore[call-overload]
+        fields = {"format": self.FORMAT, **asdict(self)}
         Path(path).write_text(json.dumps(fields, indent=1) + "\n", encoding="utf-8")
 
     @classmethod
@@ -30,7 +36,7 @@ class _Saved:
         Raises
         ------
         ValueError
-            If the file is not JSON, is of another format, or a field is missing, unknown, of the
+            If the file is not JSON, has another format, or a field is missing, unknown, of the
             wrong type or out of range. The message names the file and the field.
         """
         try:
@@ -38,8 +44,8 @@ class _Saved:
         except ValueError as error:  # both of JSON and of UTF-8
             raise ValueError(f"{path}: expected a JSON file, got: {error}.") from error
         if not isinstance(fields, dict) or fields.get("format") != cls.FORMAT:
-            came = fields.get("format") if isinstance(fields, dict) else type(fields).__name__
-            raise ValueError(f"{path}: expected 'format' {cls.FORMAT!r}, got {came!r} instead.")
+            got = fields.get("format") if isinstance(fields, dict) else type(fields).__name__
+            raise ValueError(f"{path}: expected 'format' {cls.FORMAT!r}, got {got!r} instead.")
         del fields["format"]
         kinds = {k: v for k, v in get_type_hints(cls).items() if get_origin(v) is not ClassVar}
         if set(fields) != set(kinds):
@@ -47,60 +53,56 @@ class _Saved:
                 f"{path}: expected the fields {sorted(kinds)}, got {sorted(fields)} instead."
             )
         values = {key: _checked(path, key, fields[key], kind) for key, kind in kinds.items()}
-        design = cls(**values)
-        problem = design._complaint()
-        if problem:
-            raise ValueError(f"{path}: {problem}")
+        design = cls(**values)  # type: ignore[arg-type]
+        complaint = design._complaint()
+        if complaint:
+            raise ValueError(f"{path}: {complaint}")
         return design
 
     def _complaint(self) -> str | None:
         return None
 
 
-def _checked(path: str | Path, key: str, value: Any, kind: Any) -> Any:
-    def fits(v: Any, k: type) -> bool:
-        if k is float:
-            return type(v) in (int, float) and abs(v) <= sys.float_info.max
-        return type(v) is k
+def _checked(path: str | Path, key: str, value: object, kind: type) -> object:
+    """Return the value of a field of type `kind`, with a list as a tuple, or raise."""
+    is_tuple = get_origin(kind) is tuple
+    item = get_args(kind)[0] if is_tuple else kind
+    entries = value if isinstance(value, list) else [value]
+    if isinstance(value, list) == is_tuple and all(_fits(entry, item) for entry in entries):
+        converted = tuple(item(entry) for entry in entries)
+        return converted if is_tuple else converted[0]
+    expected = f"a list of {item.__name__}" if is_tuple else item.__name__
+    raise ValueError(f"{path}, field {key!r}: expected {expected}, got {value!r} instead.")
 
-    if get_origin(kind) is tuple:
-        (item, _) = get_args(kind)
-        if isinstance(value, list) and all(fits(v, item) for v in value):
-            return tuple(item(v) for v in value)
-        raise ValueError(
-            f"{path}, field {key!r}: expected a list of {item.__name__}, got {value!r} instead."
-        )
-    if not fits(value, kind):
-        raise ValueError(f"{path}, field {key!r}: expected {kind.__name__}, got {value!r} instead.")
-    return kind(value)
+
+def _fits(value: object, kind: type) -> bool:
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return abs(value) <= sys.float_info.max
+    return type(value) is kind
 
 
 @dataclass(frozen=True)
 class Assignment(_Saved):
-    """Facilities assigned to locations, a solution of a QAP.
+    """Assignment of facilities to locations, a solution of a QAP.
 
     Attributes
     ----------
-    instance : str
-        Name of the instance.
-    version : str
-        `version` of the problem that evaluated it.
+    instance, version : str
+        Name of the instance, and `version` of the problem that evaluated the assignment.
     locations : tuple of int, length n
-        The location, from 0, of each facility.
+        Location, from 0, of each facility.
     costs : tuple of float, length n_obj
-        Flow times distance of each objective.
+        Sum of flow times distance in each objective.
     """
 
     FORMAT: ClassVar[str] = "qap-assignment"
 
-    instance: str
-    version: str
     locations: tuple[int, ...]
     costs: tuple[float, ...]
 
     @property
-    def x(self) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """The design as the problem takes it, shape [n]."""
+    def x(self) -> Ints:
+        """Design vector of the problem, shape [n]."""
         return np.array(self.locations, dtype=np.int64)
 
     def __str__(self) -> str:
@@ -116,26 +118,24 @@ class Assignment(_Saved):
 
 @dataclass(frozen=True)
 class Packing(_Saved):
-    """Items packed into a knapsack.
+    """Selection of items for a knapsack.
 
     Attributes
     ----------
     instance, version : str
-        Name of the instance, and `version` of the problem that evaluated it.
+        Name of the instance, and `version` of the problem that evaluated the packing.
     n_items : int
-        How many items there were to choose from.
+        Number of items to choose from.
     items : tuple of int
-        The chosen items, from 0, ascending.
+        Chosen items, from 0, ascending.
     weight, capacity : int
-        Total weight of the chosen items, and what is allowed.
+        Total weight of the chosen items, and its limit.
     values : tuple of float, length n_obj
         Total value of each objective, to be maximized (the problem's F is the negative).
     """
 
     FORMAT: ClassVar[str] = "knapsack-packing"
 
-    instance: str
-    version: str
     n_items: int
     items: tuple[int, ...]
     weight: int
@@ -143,15 +143,15 @@ class Packing(_Saved):
     values: tuple[float, ...]
 
     @property
-    def x(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """The design as the problem takes it, shape [n_items]."""
+    def x(self) -> Bools:
+        """Design vector of the problem, shape [n_items]."""
         chosen = np.zeros(self.n_items, dtype=bool)
         chosen[list(self.items)] = True
         return chosen
 
     @property
     def feasible(self) -> bool:
-        """Whether the weight is within the capacity."""
+        """True if the weight is within the capacity."""
         return self.weight <= self.capacity
 
     def __str__(self) -> str:
@@ -171,12 +171,12 @@ class Packing(_Saved):
 
 @dataclass(frozen=True)
 class BitString(_Saved):
-    """A point of an MNK-landscape.
+    """Point of an MNK-landscape.
 
     Attributes
     ----------
     instance, version : str
-        Name of the instance, and `version` of the problem that evaluated it.
+        Name of the instance, and `version` of the problem that evaluated the point.
     bits : tuple of int, length n
         0 or 1 each.
     fitness : tuple of float, length n_obj
@@ -185,14 +185,12 @@ class BitString(_Saved):
 
     FORMAT: ClassVar[str] = "mnk-bits"
 
-    instance: str
-    version: str
     bits: tuple[int, ...]
     fitness: tuple[float, ...]
 
     @property
-    def x(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """The design as the problem takes it, shape [n]."""
+    def x(self) -> Bools:
+        """Design vector of the problem, shape [n]."""
         return np.array(self.bits, dtype=bool)
 
     def __str__(self) -> str:

@@ -1,30 +1,30 @@
-"""Exact fronts: the incremental filter that enumeration uses, and fronts that are known."""
+"""Known Pareto fronts, and the filter for non-dominated points."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
-from problems._arrays import Floats
+from problems._arrays import Floats, Ints
 
-__all__ = ["KnownFront", "insert_point", "nondominated", "sorted_front"]
+__all__ = ["KnownFront", "nondominated", "sorted_front"]
 
 
 @dataclass(frozen=True)
 class KnownFront:
-    """A Pareto front known before any search, and where it comes from.
+    """A Pareto front that is known before any search, and its source.
 
     Attributes
     ----------
     F : ndarray of float, shape [n, n_obj]
-        The objective values, minimized, non-dominated, sorted by column.
+        Non-dominated objective values, minimized, sorted by column.
     source : str
-        Who says so: a file, a paper, or the method that computed it.
+        A file, a paper, or the method that computed the front.
     X : ndarray, shape [n, n_var], or None
-        One design for each row of `F`, where known.
+        One design for each row of `F`, if known.
 
     Examples
     --------
@@ -37,10 +37,10 @@ class KnownFront:
 
     F: Floats
     source: str
-    X: np.ndarray[Any, Any] | None = None
+    X: NDArray[np.generic] | None = None
 
 
-def sorted_front(F: Floats, X: np.ndarray[Any, Any] | None, source: str) -> KnownFront:
+def sorted_front(F: Floats, X: NDArray[np.generic] | None, source: str) -> KnownFront:
     """Return the non-dominated rows of `F` (and their `X`) without repeats, sorted by column."""
     F = np.ascontiguousarray(F, dtype=np.float64)
     keep = nondominated(F)
@@ -49,58 +49,8 @@ def sorted_front(F: Floats, X: np.ndarray[Any, Any] | None, source: str) -> Know
 
 
 @njit(cache=True, nogil=True)
-def insert_point(archive, tags, count, f, tag):  # type: ignore[no-untyped-def]
-    """Insert `f` into the first `count` rows of `archive` unless a row is as good everywhere.
-
-    Parameters
-    ----------
-    archive : ndarray of float, shape [capacity, n_obj]
-        Mutually non-dominated points, minimized; changed in place.
-    tags : ndarray of int, shape [capacity, n_tag]
-        What belongs to each point (a design); moves with it.
-    count : int
-        Rows in use.
-    f : ndarray of float, shape [n_obj]
-    tag : ndarray of int, shape [n_tag]
-
-    Returns
-    -------
-    int
-        Rows in use afterwards, or -1 where `f` belongs in and `archive` is full.
-    """
-    m = f.shape[0]
-    i = 0
-    while i < count:
-        row_better, f_better = False, False
-        for k in range(m):
-            if archive[i, k] < f[k]:
-                row_better = True
-            elif archive[i, k] > f[k]:
-                f_better = True
-        if not f_better:
-            if i > 0:  # what dominates one candidate tends to dominate the next: look there first
-                j = i // 2
-                for k in range(m):
-                    archive[i, k], archive[j, k] = archive[j, k], archive[i, k]
-                for k in range(tags.shape[1]):
-                    tags[i, k], tags[j, k] = tags[j, k], tags[i, k]
-            return count
-        if row_better:
-            i += 1
-        else:
-            count -= 1
-            archive[i] = archive[count]
-            tags[i] = tags[count]
-    if count == archive.shape[0]:
-        return -1
-    archive[count] = f
-    tags[count] = tag
-    return count + 1
-
-
-@njit(cache=True, nogil=True)
 def _filter_sorted(F):  # type: ignore[no-untyped-def]
-    # Rows come in lexicographic order: none can dominate an earlier one.
+    # Rows are in lexicographic order, so that none can dominate an earlier one.
     n, m = F.shape
     kept = np.empty(n, dtype=np.int64)
     count = 0
@@ -138,7 +88,7 @@ def _filter_sorted_two(F):  # type: ignore[no-untyped-def]
     return kept[:count]
 
 
-def nondominated(F: Floats) -> np.ndarray[Any, np.dtype[np.int64]]:
+def nondominated(F: Floats) -> Ints:
     """Return the indices of the non-dominated rows of `F`, one for each distinct point.
 
     Complexity: O(n log n) for two objectives, O(n * front) for more.

@@ -1,4 +1,4 @@
-"""Line-wise reading of instance files whose errors name file, line, expected and came."""
+"""Line-wise reading of instance files with errors that name the file and the line."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ _SHOWN = 60
 
 
 class LineReader:
-    """The non-empty lines of a text file, read one at a time with checks.
+    """Reads the non-empty lines of a text file one at a time, with checks.
 
     Parameters
     ----------
     path : str or Path
-        The file. Nothing in it is ever executed.
 
     Raises
     ------
@@ -49,7 +48,7 @@ class LineReader:
             raise ValueError(f"{self.path}: expected an instance, got an empty file.")
 
     def error(self, expected: str, got: object, *, back: int = 1) -> ValueError:
-        """Return an error about the line read `back` calls ago (0: the line to come)."""
+        """Return an error about the line read `back` calls ago (0: the next line)."""
         at = self._next - back
         line = self._lines[at][0] if at < len(self._lines) else self._last
         shown = str(got)
@@ -58,11 +57,11 @@ class LineReader:
 
     @property
     def done(self) -> bool:
-        """Whether every line has been read."""
+        """True if every line has been read."""
         return self._next >= len(self._lines)
 
     def line(self, expected: str) -> str:
-        """Return the next line; `expected` says what it should hold, for the error."""
+        """Return the next line, or raise with the text `expected` at the end of the file."""
         if self.done:
             raise self.error(expected, "the end of the file", back=0)
         self._next += 1
@@ -92,14 +91,14 @@ class LineReader:
         low: float = 0.0,
         high: float = math.inf,
     ) -> list[float]:
-        """Return `tokens` of the line just read as numbers, each in [low, high]."""
+        """Return `tokens` of the line read last as numbers, each in [low, high]."""
         values = []
         kind = "a whole number" if whole else "a number"
         for column, token in enumerate(tokens, start=1):
             try:
                 value = float(token)
             except ValueError:
-                raise self.error(f"{expected}: {kind} as entry {column}", repr(token)) from None
+                value = math.nan
             if not math.isfinite(value) or (whole and (value != int(value) or value > 2**53)):
                 raise self.error(f"{expected}: {kind} as entry {column}", repr(token))
             if not low <= value <= high:

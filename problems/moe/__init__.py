@@ -1,4 +1,4 @@
-"""Deployment of Mixture-of-Experts models: gating thresholds, buffering, placement, all jointly."""
+"""Deployment of Mixture-of-Experts models: gating, buffering and placement, alone and jointly."""
 
 from problems.moe.buffering.problem import BufferPlan, ExpertBuffering
 from problems.moe.deployment.problem import MoEDeployment

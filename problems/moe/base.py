@@ -1,66 +1,72 @@
-"""What the deployment problems share: rows, names, identity, windows of traffic."""
+"""Base class of the deployment problems, and checks of traffic and names that they share."""
 
 from __future__ import annotations
 
-import hashlib
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pymoo.core.problem import Problem
+from pymoo.core.operator import Operator
 
 from moe_costmodel import RoutingTrace
-from moe_costmodel._checks import invalid, one_of
 from problems._arrays import Floats, Ints
+from problems._checks import check_choice, setting_error
+from problems._problem import DesignProblem
+from problems.moe.operators import LayerCrossover, MoveMutation, StartSampling
 
-__all__ = ["OVER", "Floats", "Ints", "MoEProblem", "as_windows", "checked_names", "combine"]
+__all__ = [
+    "AGGREGATES",
+    "MoEProblem",
+    "aggregated",
+    "as_windows",
+    "checked_front",
+    "checked_names",
+    "evenly",
+    "exchanged",
+]
 
 
-OVER = ("mean", "worst")
-"""How a value over several windows of traffic becomes one."""
+AGGREGATES = ("mean", "worst")
+"""How a value that differs between windows of traffic becomes one."""
 
 
-class MoEProblem(Problem):
-    """Base of the deployment problems: integer rows, all objectives minimized.
+class MoEProblem(DesignProblem[np.int64]):
+    """Base of the deployment problems: designs are integer rows, all objectives are minimized.
 
     Attributes
     ----------
     objective_names : tuple of str
     feature_names : tuple of str
         The columns of ``features``.
-    ref_point : float array [n_obj]
-        A point worse than what a search is after, to score hypervolume against.
-    ref_point_source : str
-        Where it comes from.
-    version : str
-        Changes when an evaluation would: it stands for the code, the traffic and the settings.
     """
 
     objective_names: tuple[str, ...]
     feature_names: tuple[str, ...] = ()
-    ref_point: Floats
-    ref_point_source: str
-    version: str
+    _family_in_0_1: ClassVar[str]
+    """Beginning of the names of the operators in version 0.1, which had operators per problem."""
+    _mutation: ClassVar[tuple[float, int]]
+    """Probability and largest number of moves of the mutation."""
+    _sample_moves: ClassVar[int]
+    """Moves at most of a sampled design that is not a start."""
 
-    def _set_identity(self, kind: str, formula: int, *parts: Any) -> None:
-        digest = hashlib.sha256()
-        for part in parts:
-            if isinstance(part, np.ndarray):
-                digest.update(repr((part.shape, part.dtype.str)).encode())
-                digest.update(np.ascontiguousarray(part).tobytes())
-            else:
-                digest.update(repr(part).encode())
-        self.version = f"{kind}-{formula}-{digest.hexdigest()[:16]}"
+    def __init__(self, xl: ArrayLike, xu: ArrayLike, n_ieq_constr: int = 0) -> None:
+        super().__init__(
+            n_var=len(np.asarray(xl)),
+            n_obj=len(self.objective_names),
+            n_ieq_constr=n_ieq_constr,
+            xl=np.asarray(xl, dtype=float),
+            xu=np.asarray(xu, dtype=float),
+            vtype=int,
+        )
 
     def _rows(self, X: ArrayLike) -> Ints:
-        """Return X as int64 rows [n, n_var]; a ValueError says what is wrong."""
+        """Return X as int64 rows [n, n_var]; the ValueError names the first entry that is wrong."""
         owner = type(self).__name__
-        array = np.asarray(X)
-        array = array[None] if array.ndim == 1 else array
+        array = np.atleast_2d(X)
         if array.ndim != 2 or array.shape[1] != self.n_var:
-            raise invalid(owner, "X", f"shape {np.shape(X)}", f"of shape [n, {self.n_var}]")
+            raise setting_error(owner, "X", f"of shape [n, {self.n_var}]", np.shape(X))
         if array.dtype.kind not in "iu":
             try:
                 whole = array.astype(np.int64)
@@ -68,94 +74,152 @@ class MoEProblem(Problem):
             except (TypeError, ValueError):
                 exact = False
             if not exact:
-                raise invalid(owner, "X", f"dtype {array.dtype}", "whole numbers")
+                raise setting_error(owner, "X", "whole numbers", array.dtype)
             array = whole
         rows: Ints = array.astype(np.int64, copy=False)
         outside = np.argwhere((rows < self.xl) | (rows > self.xu))
         if len(outside):
             i, j = (int(value) for value in outside[0])
-            raise invalid(
-                owner,
-                "X",
-                f"{rows[i, j]} in row {i}",
-                f"from {self.xl[j]:g} to {self.xu[j]:g} in column {j}",
-            )
+            span = f"from {self.xl[j]:g} to {self.xu[j]:g} in column {j} (see row {i})"
+            raise setting_error(owner, "X", span, int(rows[i, j]))
         return rows
 
+    def _row(self, x: ArrayLike) -> Ints:
+        """Return one design as rows [1, n_var]."""
+        return self._rows(np.reshape(x, (1, -1)))
+
+    def _by_name(self, F: Floats) -> dict[str, float]:
+        """Return objectives [n_obj] by name."""
+        return dict(zip(self.objective_names, F.tolist(), strict=True))
+
     def check(self, X: ArrayLike) -> None:
-        """Check rows of X, [n, n_var] or [n_var]; a ValueError names the first that is illegal."""
+        """Check designs, [n, n_var] or [n_var]; the ValueError names the first illegal entry."""
         self._rows(X)
 
-    def neighbors(self, x: ArrayLike, k: int, random_state: np.random.Generator) -> Ints:
-        """Return k designs one move away from x, [k, n_var]; see ``neighbors_many``."""
-        return self.neighbors_many(np.reshape(x, (1, -1)), k, random_state)[0]
+    def operators(self) -> dict[str, Operator]:
+        """Return new sampling, crossover and mutation, for ``NSGA2(**problem.operators())``."""
+        operators: dict[str, Operator] = {
+            "sampling": StartSampling(),
+            "crossover": LayerCrossover(),
+            "mutation": MoveMutation(*self._mutation),
+        }
+        for kind, operator in operators.items():
+            operator._name_in_0_1 = f"problems.{self._family_in_0_1}{kind.capitalize()}"
+        return operators
+
+    def sampled(self, n_samples: int, random_state: np.random.Generator) -> Ints:
+        """Return `n_samples` designs: starts, and mixtures of two starts that were moved a little.
+
+        Two thirds are starts if there are enough.
+        """
+        starts = self.starts()
+        plain = evenly(starts, max(1, 2 * n_samples // 3))
+        pairs = random_state.integers(0, len(starts), (2, n_samples - len(plain)))
+        mixed = self.mixed(starts[pairs[0]], starts[pairs[1]], random_state)[0]
+        return np.concatenate(
+            (plain, self.moved(mixed, random_state, max_moves=self._sample_moves))
+        )
+
+    def moved(self, X: Ints, random_state: np.random.Generator, *, max_moves: int = 1) -> Ints:
+        """Return each row after 1 to `max_moves` legal moves, each number equally likely."""
+        out = np.ascontiguousarray(X).copy()
+        n_moves = random_state.integers(1, max_moves + 1, len(out))
+        for i in range(max_moves):
+            self._move(out, np.flatnonzero(n_moves > i), random_state)
+        return out
+
+    def neighbors_many(self, X: ArrayLike, k: int, random_state: np.random.Generator) -> Ints:
+        """Return `k` designs one move away from each row of X, [n, k, n_var]."""
+        rows = self._rows(X)
+        return self.moved(np.repeat(rows, k, axis=0), random_state).reshape(-1, k, self.n_var)
 
     @abstractmethod
-    def neighbors_many(self, X: ArrayLike, k: int, random_state: np.random.Generator) -> Ints:
-        """Return k neighbors of each row of X, [n, k, n_var]."""
+    def _move(self, X: Ints, chosen: Ints, random_state: np.random.Generator) -> None:
+        """Make one move in each row whose index is in `chosen`; change X in place."""
+
+    @abstractmethod
+    def mixed(self, A: Ints, B: Ints, random_state: np.random.Generator) -> tuple[Ints, Ints]:
+        """Return two recombinations of each pair of rows of A and B, both [n, n_var]."""
 
     @abstractmethod
     def starts(self) -> Ints:
-        """Return the plans that a person would try first, as rows [n, n_var]."""
+        """Return the designs that an engineer would try first, [n, n_var]."""
+
+
+def evenly(rows: Ints, most: int) -> Ints:
+    """Return the rows, or `most` of them, evenly spaced, if there are more."""
+    n = min(len(rows), most)
+    return rows[np.linspace(0, len(rows) - 1, n).round().astype(np.int64)]
+
+
+def exchanged(A: Ints, B: Ints, swap: ArrayLike) -> tuple[Ints, Ints]:
+    """Return A and B with their entries exchanged where `swap` is true."""
+    return np.where(swap, B, A), np.where(swap, A, B)
 
 
 def as_windows(
     trace: RoutingTrace | Sequence[RoutingTrace], owner: str, *, tokens: bool = True
 ) -> list[RoutingTrace]:
-    """Return one or several traces of one model as a list.
+    """Return one trace, or several of the same model, as a list.
 
     Parameters
     ----------
     trace : RoutingTrace or sequence of RoutingTrace
         Windows or domains of the traffic.
     owner : str
-        Whose parameter it is, for messages.
+        Class whose parameter it is, for messages.
     tokens : bool
-        Whether load-only traces are refused.
+        Whether the choices of each token are needed, so that load-only traces are refused.
 
     Raises
     ------
     ValueError
-        If there is none, one is no trace, they are of different models, or a load-only one comes
-        where choices are needed.
+        If there is no trace, the traces are of different models, or tokens are missing.
     """
     listed = [trace] if isinstance(trace, RoutingTrace) else trace
     several = isinstance(listed, Sequence) and len(listed) > 0
     if not several or not all(isinstance(item, RoutingTrace) for item in listed):
-        raise invalid(owner, "trace", repr(trace), "a RoutingTrace or a sequence of them")
+        raise setting_error(owner, "trace", "a RoutingTrace or a sequence of them", trace)
     listed = list(listed)
-    first = listed[0]
+    size = (listed[0].n_layers, listed[0].n_experts)
     for item in listed:
-        if (item.n_layers, item.n_experts) != (first.n_layers, first.n_experts):
-            raise invalid(
+        if (item.n_layers, item.n_experts) != size:
+            raise setting_error(
                 owner,
                 "trace",
-                f"{item.n_layers} of {item.n_experts} in {item.source!r}",
-                f"of one model: {first.n_layers} layers of {first.n_experts} experts",
+                f"of one model, {size} layers and experts (see {item.source!r})",
+                (item.n_layers, item.n_experts),
             )
         if tokens and item.is_load_only:
-            raise invalid(
+            raise setting_error(
                 owner,
                 "trace",
-                f"loads only in {item.source!r}",
-                "a trace with the choices of each token (SGLang: mode per_token)",
+                "a trace of each token's choices (SGLang: mode per_token), not of loads only",
+                item.source,
             )
     return listed
 
 
-def combine(values: Floats, over: str) -> Floats:
-    """Return the mean or the largest over windows, the first axis; all values are minimized."""
-    one_of("the problem", "over", over, OVER)
-    return values.mean(axis=0) if over == "mean" else values.max(axis=0)
+def aggregated(values: Floats, aggregate: str) -> Floats:
+    """Return the mean or the largest of minimized values over windows, which are the first axis."""
+    return values.mean(axis=0) if aggregate == "mean" else values.max(axis=0)
+
+
+def checked_front(F: ArrayLike, n_obj: int, owner: str) -> Floats:
+    """Return F as floats [n, n_obj], or raise if it has another shape or no rows."""
+    array = np.asarray(F, dtype=float)
+    if array.ndim != 2 or array.shape[1] != n_obj or len(array) == 0:
+        raise setting_error(owner, "F", f"of shape [n, {n_obj}]", array.shape)
+    return array
 
 
 def checked_names(
-    names: Sequence[str], known: Any, owner: str, parameter: str = "objectives"
+    names: Sequence[str], known: Collection[str], owner: str, parameter: str = "objectives"
 ) -> tuple[str, ...]:
-    """Return names as a tuple; a ValueError says which is unknown or there twice."""
+    """Return names as a tuple; the ValueError tells which is unknown, or that one is repeated."""
     listed = tuple(names)
     if not listed or len(set(listed)) < len(listed):
-        raise invalid(owner, parameter, list(listed), "different names, at least one")
+        raise setting_error(owner, parameter, "different names, at least one", list(listed))
     for name in listed:
-        one_of(owner, parameter, name, known)
+        check_choice(owner, parameter, name, tuple(known))
     return listed

@@ -1,110 +1,125 @@
-"""Operators and moves on ladders: integers whose neighboring values mean nearly the same."""
+"""Problems with ordinal variables: integers whose neighboring values mean nearly the same."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from pymoo.core.crossover import Crossover
-from pymoo.core.mutation import Mutation
-from pymoo.core.sampling import Sampling
 
-from problems._arrays import Ints
-from problems.moe.base import MoEProblem
+from problems._arrays import Bools, Ints
+from problems.moe.base import MoEProblem, evenly, exchanged
 
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+__all__ = ["OrdinalProblem", "Variables", "step"]
 
-__all__ = [
-    "LadderCrossover",
-    "LadderMutation",
-    "LadderProblem",
-    "LadderSampling",
-    "Ladders",
-    "climb",
-]
-
+# Shares of the moves: one variable; then one up and another down; then all together.
 _SINGLE, _TRADE = 0.55, 0.9
 
 
-class LadderProblem(MoEProblem):
-    """A problem whose variables are rungs of ladders, but for some that are names.
+@dataclass(frozen=True, eq=False)
+class Variables:
+    """Bounds of integer variables, and which of them have no order.
 
     Attributes
     ----------
-    named : bool array [n_var]
+    xl, xu : int array [n_var]
+        Lowest and highest values.
+    nominal : bool array [n_var]
         Variables whose values have no order.
     """
 
-    named: NDArray[np.bool_]
+    xl: Ints
+    xu: Ints
+    nominal: Bools
+
+
+class OrdinalProblem(MoEProblem):
+    """A problem with ordinal variables, and possibly a few nominal ones.
+
+    Most neighbors differ by one or a few steps in one variable. In others, one variable goes up and
+    another down, or all go up or down together.
+
+    Attributes
+    ----------
+    nominal : bool array [n_var]
+        Variables whose values have no order.
+    """
+
+    nominal: Bools
+    _family_in_0_1 = "Ladder"
+    _mutation = 0.8, 3
+
+    @property
+    def _variables(self) -> Variables:
+        return Variables(self.xl.astype(np.int64), self.xu.astype(np.int64), self.nominal)
 
     def repaired(self, X: Ints, random_state: np.random.Generator) -> Ints:
-        """Return rows that keep the rules; by default X itself."""
+        """Return rows that satisfy the constraints; by default X itself."""
         return X
 
-    def operators(self) -> dict[str, Any]:
-        """Return fresh sampling, crossover and mutation, as ``NSGA2(**problem.operators())``."""
-        return {
-            "sampling": LadderSampling(),
-            "crossover": LadderCrossover(),
-            "mutation": LadderMutation(),
-        }
+    def _move(self, X: Ints, chosen: Ints, random_state: np.random.Generator) -> None:
+        if len(chosen):
+            X[chosen] = self._stepped(X[chosen], random_state)
 
-    def moved(self, X: Ints, random_state: np.random.Generator) -> Ints:
+    def _stepped(self, X: Ints, random_state: np.random.Generator) -> Ints:
         """Return each row after one legal move, never the row itself."""
-        out = self.repaired(climb(X, self, random_state), random_state)
+        out = self.repaired(step(X, self._variables, random_state), random_state)
         same = (out == X).all(axis=1)
         if same.any():
-            # Only a rule can undo a move, and going down a rung never breaks one.
-            out[same] = _step_down(X[same], self, random_state)
+            # Only the repair can undo a move, and a step down never needs a repair.
+            out[same] = _step_down(X[same], self._variables, random_state)
         return out
 
-    def neighbors_many(self, X: ArrayLike, k: int, random_state: np.random.Generator) -> Ints:
-        """Return k neighbors of each row of X, [n, k, n_var].
+    def sampled(self, n_samples: int, random_state: np.random.Generator) -> Ints:
+        """Return `n_samples` designs: half of them starts if there are enough, then noisy starts.
 
-        Most go a rung or a few up or down one ladder; others go up one and down another, which
-        trades between them, or move all ladders together.
+        The noise spreads the sample beyond designs that are uniform over the layers.
         """
-        rows = self._rows(X)
-        return self.moved(np.repeat(rows, k, axis=0), random_state).reshape(len(rows), k, -1)
+        starts, bounds = self.starts(), self._variables
+        plain = evenly(starts, (n_samples + 1) // 2)
+        base = starts[random_state.integers(0, len(starts), n_samples - len(plain))]
+        noise = random_state.normal(size=base.shape) * 0.15 * (self.xu - self.xl)
+        noise = np.rint(noise).astype(np.int64)
+        noise[:, self.nominal] = 0
+        noisy = np.clip(base + noise, bounds.xl, bounds.xu)
+        return np.concatenate((plain, self.repaired(noisy, random_state)))
+
+    def mixed(self, A: Ints, B: Ints, random_state: np.random.Generator) -> tuple[Ints, Ints]:
+        """Return two recombinations of each pair of rows of A and B, both [n, n_var].
+
+        In half of the pairs, each variable comes from either parent; in the others, ordinal
+        variables lie between those of the parents.
+        """
+        children = np.stack(exchanged(A, B, random_state.random(A.shape) < 0.5))
+        share = random_state.random(len(A))[:, None]
+        between = np.rint(np.stack((A + share * (B - A), B + share * (A - B)))).astype(np.int64)
+        between[:, :, self.nominal] = children[:, :, self.nominal]
+        blend = random_state.random(len(A)) < 0.5
+        children[:, blend] = between[:, blend]
+        first, second = self.repaired(children.reshape(-1, A.shape[1]), random_state).reshape(
+            children.shape
+        )
+        return first, second
 
 
-class Ladders(Protocol):
-    """Bounds of integer variables, and which of them have no order."""
-
-    @property
-    def xl(self) -> Any:
-        """Lowest values, [n_var]."""
-
-    @property
-    def xu(self) -> Any:
-        """Highest values, [n_var]."""
-
-    @property
-    def named(self) -> NDArray[np.bool_]:
-        """Variables without order, [n_var]."""
-
-
-def _step_down(X: Ints, problem: Ladders, random_state: np.random.Generator) -> Ints:
-    """Go down one rung somewhere; where all are at the bottom, change a name instead."""
+def _step_down(X: Ints, variables: Variables, random_state: np.random.Generator) -> Ints:
+    """Lower one variable by 1 in each row; if all are lowest, change a nominal one instead."""
     out = X.copy()
-    can = (X > problem.xl) & ~problem.named
-    can = np.where(can.any(axis=1, keepdims=True), can, problem.named & (problem.xu > problem.xl))
+    xl, xu, nominal = variables.xl, variables.xu, variables.nominal
+    can = (X > xl) & ~nominal
+    can = np.where(can.any(axis=1, keepdims=True), can, nominal & (xu > xl))
     at = np.where(can, random_state.random(X.shape), -1.0).argmax(axis=1)
     rows = np.arange(len(X))
-    low, high = problem.xl.astype(np.int64)[at], problem.xu.astype(np.int64)[at]
     value = X[rows, at]
-    out[rows, at] = np.where(value > low, value - 1, high)
+    out[rows, at] = np.where(value > xl[at], value - 1, xu[at])
     return out
 
 
-def climb(X: Ints, problem: Ladders, random_state: np.random.Generator) -> Ints:
-    """Return each row after one move within the bounds, [n, n_var]."""
+def step(X: Ints, variables: Variables, random_state: np.random.Generator) -> Ints:
+    """Return each row of X after one move within the bounds, [n, n_var]."""
     n = len(X)
-    low, high = problem.xl.astype(np.int64), problem.xu.astype(np.int64)
+    low, high, nominal = variables.xl, variables.xu, variables.nominal
     free = np.flatnonzero(high > low)
-    ladders = free[~problem.named[free]]
+    ordinal = free[~nominal[free]]
     out = X.copy()
     rows = np.arange(n)
     kind = random_state.random(n)
@@ -118,112 +133,17 @@ def climb(X: Ints, problem: Ladders, random_state: np.random.Generator) -> Ints:
     span = (high - low)[at]
     shift_by = 1 + np.floor(random_state.random(n) * span).astype(np.int64)
     others = low[at] + (X[rows, at] - low[at] + shift_by) % (span + 1)
-    value = np.where(problem.named[at], others, np.clip(stepped, low[at], high[at]))
-    out[rows, at] = value
-    if len(ladders) > 1:
-        trade = (kind >= _SINGLE) & (kind < _TRADE) & ~problem.named[at]
-        partner = ladders[random_state.integers(0, len(ladders), n)]
+    out[rows, at] = np.where(nominal[at], others, np.clip(stepped, low[at], high[at]))
+    if len(ordinal) > 1:
+        trade = (kind >= _SINGLE) & (kind < _TRADE) & ~nominal[at]
+        partner = ordinal[random_state.integers(0, len(ordinal), n)]
         trade &= partner != at
         moved = np.clip(X[rows, partner] + np.where(up, -size, size), low[partner], high[partner])
         out[rows[trade], partner[trade]] = moved[trade]
         together = kind >= _TRADE
         shift = np.where(up, 1, -1)[:, None]
-        shifted = np.clip(X[:, ladders] + shift, low[ladders], high[ladders])
-        together &= (shifted != X[:, ladders]).any(axis=1)
+        shifted = np.clip(X[:, ordinal] + shift, low[ordinal], high[ordinal])
+        together &= (shifted != X[:, ordinal]).any(axis=1)
         out[together] = X[together]
-        out[np.ix_(together, ladders)] = shifted[together]
+        out[np.ix_(together, ordinal)] = shifted[together]
     return out
-
-
-class LadderSampling(Sampling):
-    """The problem's starts, evenly picked where there are more than wanted; then variations."""
-
-    def _do(
-        self,
-        problem: LadderProblem,
-        n_samples: int,
-        *args: Any,
-        random_state: np.random.Generator,
-        **kwargs: Any,
-    ) -> Ints:
-        starts = problem.starts()
-        # Half of the sample is varied, so that it spreads beyond what is uniform over the layers.
-        n_plain = min(len(starts), (n_samples + 1) // 2)
-        plain = starts[np.linspace(0, len(starts) - 1, n_plain).round().astype(np.int64)]
-        n_varied = n_samples - n_plain
-        base = starts[random_state.integers(0, len(starts), n_varied)]
-        span = (problem.xu - problem.xl)[None]
-        noise = np.rint(random_state.normal(size=base.shape) * 0.15 * span).astype(np.int64)
-        noise[:, problem.named] = 0
-        low, high = problem.xl.astype(np.int64), problem.xu.astype(np.int64)
-        varied = problem.repaired(np.clip(base + noise, low, high), random_state)
-        return np.concatenate((plain, varied))
-
-
-class LadderCrossover(Crossover):
-    """Children take each variable from one parent, or lie between them, half of the pairs each.
-
-    Parameters
-    ----------
-    prob : float
-        Chance that a pair is recombined at all.
-    """
-
-    def __init__(self, prob: float = 0.9, **kwargs: Any) -> None:
-        super().__init__(2, 2, prob=prob, vtype=np.int64, **kwargs)
-
-    def _do(
-        self,
-        problem: LadderProblem,
-        X: Ints,
-        *args: Any,
-        random_state: np.random.Generator,
-        **kwargs: Any,
-    ) -> Ints:
-        A, B = X[0].astype(np.int64), X[1].astype(np.int64)
-        swap = random_state.random(A.shape) < 0.5
-        children = np.stack((np.where(swap, B, A), np.where(swap, A, B)))
-        share = random_state.random(len(A))[:, None]
-        between = np.rint(np.stack((A + share * (B - A), B + share * (A - B)))).astype(np.int64)
-        between[:, :, problem.named] = children[:, :, problem.named]
-        blend = random_state.random(len(A)) < 0.5
-        children[:, blend] = between[:, blend]
-        flat = problem.repaired(children.reshape(-1, A.shape[1]), random_state)
-        return flat.reshape(children.shape)
-
-
-class LadderMutation(Mutation):
-    """One or a few moves.
-
-    Parameters
-    ----------
-    prob : float
-        Chance that a design is mutated at all.
-    max_moves : int
-        Each mutated design gets 1 to ``max_moves`` moves, equally likely.
-    """
-
-    def __init__(self, prob: float = 0.8, max_moves: int = 3, **kwargs: Any) -> None:
-        super().__init__(prob=prob, vtype=np.int64, **kwargs)
-        if max_moves < 1:
-            raise ValueError(
-                f"The 'max_moves' parameter of LadderMutation must be >= 1. Got {max_moves} "
-                "instead."
-            )
-        self.max_moves = int(max_moves)
-
-    def _do(
-        self,
-        problem: LadderProblem,
-        X: Ints,
-        *args: Any,
-        random_state: np.random.Generator,
-        **kwargs: Any,
-    ) -> Ints:
-        out = X.astype(np.int64)
-        moves = random_state.integers(1, self.max_moves + 1, len(out))
-        for i in range(self.max_moves):
-            due = moves > i
-            if due.any():
-                out[due] = problem.moved(out[due], random_state)
-        return out

@@ -105,7 +105,7 @@ def tuning_set() -> dict[str, Any]:
         found["qap-20"] = partial(MultiObjectiveQAP.random, n_facilities=20, seed=1)
         found["knapsack-100"] = partial(MultiObjectiveKnapsack.random, n_items=100, seed=1)
     for n, k, m in ((18, 4, 2), (64, 4, 2), (64, 8, 3), (100, 2, 5)):
-        found[f"mnk-{n}-{k}-{m}"] = partial(MNKLandscape.random, n=n, k=k, n_objectives=m, seed=1)
+        found[f"mnk-{n}-{k}-{m}"] = partial(MNKLandscape.random, n=n, k=k, n_obj=m, seed=1)
     return found
 
 

@@ -39,15 +39,15 @@ def rate(work: Callable[[], Any], items: int, seconds: float = 0.4) -> float:
 def instances() -> list[Any]:
     """Return the problems to time."""
     problems: list[Any] = [
-        MultiObjectiveQAP.random(n_facilities=n, n_objectives=m, seed=1)
+        MultiObjectiveQAP.random(n_facilities=n, n_obj=m, seed=1)
         for n, m in ((10, 2), (30, 3), (100, 2))
     ]
     problems += [
-        MultiObjectiveKnapsack.random(n_items=n, n_objectives=m, seed=1)
+        MultiObjectiveKnapsack.random(n_items=n, n_obj=m, seed=1)
         for n, m in ((100, 2), (100, 3), (500, 2))
     ]
     problems += [
-        MNKLandscape.random(n=n, k=k, n_objectives=m, seed=1)
+        MNKLandscape.random(n=n, k=k, n_obj=m, seed=1)
         for n, k, m in ((18, 4, 2), (100, 4, 2), (100, 10, 5))
     ]
     return problems
@@ -86,12 +86,12 @@ def main() -> None:
     small: list[Any] = [
         MultiObjectiveQAP.random(n_facilities=9, correlation=-0.5, seed=1),
         MultiObjectiveQAP.random(n_facilities=10, correlation=-0.5, seed=1),
-        MultiObjectiveQAP.random(n_facilities=10, n_objectives=3, correlation=-0.5, seed=1),
+        MultiObjectiveQAP.random(n_facilities=10, n_obj=3, correlation=-0.5, seed=1),
         MultiObjectiveKnapsack.random(n_items=100, correlation=-0.5, seed=1),
         MultiObjectiveKnapsack.random(n_items=200, seed=1),
-        MultiObjectiveKnapsack.random(n_items=40, n_objectives=3, seed=1),
-        MNKLandscape.random(n=18, k=4, n_objectives=2, seed=1),
-        MNKLandscape.random(n=18, k=4, n_objectives=3, rho=-0.4, seed=1),
+        MultiObjectiveKnapsack.random(n_items=40, n_obj=3, seed=1),
+        MNKLandscape.random(n=18, k=4, n_obj=2, seed=1),
+        MNKLandscape.random(n=18, k=4, n_obj=3, rho=-0.4, seed=1),
     ]
     folder = os.environ.get("MOELA_DATA")
     if folder:
@@ -105,7 +105,7 @@ def main() -> None:
     for tiny in (  # compile first
         MultiObjectiveQAP.random(n_facilities=3),
         MultiObjectiveKnapsack.random(n_items=5),
-        MultiObjectiveKnapsack.random(n_items=5, n_objectives=3),
+        MultiObjectiveKnapsack.random(n_items=5, n_obj=3),
     ):
         tiny.exact_front()
     for problem in small:

@@ -99,19 +99,18 @@ def kill_workers(n_eval, every):
     ended = threading.Event()
     kills = []
 
-    def killer(evaluator):
+    def killer():
         while not ended.wait(rng.exponential(every)):
-            live = evaluator._live
-            if live is None or live.runner is None:
-                continue
-            processes = list(live.runner._state.processes)
+            # The children of this process are the workers of its only evaluator.
+            files = Path("/proc/self/task").glob("*/children")
+            processes = [int(pid) for file in files for pid in file.read_text().split()]
             if processes:
-                pid = processes[rng.integers(len(processes))]._process.pid
+                pid = processes[rng.integers(len(processes))]
                 os.kill(pid, signal.SIGKILL)
                 kills.append(pid)
 
     with Evaluator(n_jobs=2) as evaluator:
-        thread = threading.Thread(target=killer, args=(evaluator,))
+        thread = threading.Thread(target=killer, daemon=True)
         thread.start()
         result = minimize(
             Logged(seconds=0.01),

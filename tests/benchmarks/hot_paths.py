@@ -108,7 +108,7 @@ def test_deployment_evaluation(benchmark, kept):
     """A deployment with half of its experts resident: buffers are replayed, layer by layer."""
     problem, rng = MoEDeployment.example(memory_budget=np.inf), np.random.default_rng(1)
     layout = problem.layout
-    base = problem.base_row(problem.placed.rows["spread"])
+    base = problem.layout.base_row(problem.layout.placed.rows["spread"])
     base[layout.capacities] = problem.xu[layout.capacities] // 2
     near = iter(one_layer_changed(problem, base, 1_000, rng))
     problem.evaluate(base[None])

@@ -47,12 +47,12 @@ def placement(data: Any, seed: int, budget: int) -> str:
     rows = [["trace, devices", "anti-correlation", "greedy = replicate-and-pack", "swaps",
              "spread pairs", "MOELA from these", "swaps on the scored half"]]  # fmt: skip
     # Compilation is not timed.
-    small = ExpertPlacement.example(devices=2)
+    small = ExpertPlacement.example(n_devices=2)
     swap_search(small.windows[0].loads(4), 2, random_state=seed)
     for domain, devices in product(DOMAINS, (4, 8)):
         seen, unseen = routing(data, domain).split()
         fitted, scored = seen.loads(4), unseen.loads(4)
-        problem, made = timed(partial(ExpertPlacement, seen, devices=devices))
+        problem, made = timed(partial(ExpertPlacement, seen, n_devices=devices))
         start = problem.named_starts["anti-correlation"]
         swaps, took = timed(
             lambda f=fitted, d=devices, s=start: swap_search(f, d, start=s, random_state=seed)
@@ -87,7 +87,7 @@ def workloads(data: Any, layers: slice) -> str:
         picked = sets if len(sets) <= 6 else [sets[i] for i in range(0, len(sets), len(sets) // 6)]
         both = []
         for chosen in picked:
-            problem = ExpertPlacement([traces[i] for i in chosen], devices=32, replicas=replicas)
+            problem = ExpertPlacement([traces[i] for i in chosen], n_devices=32, replicas=replicas)
             ours = [p for name, p in problem.named_starts.items() if name.startswith("spread")][-1]
             packed = replicate_and_pack(
                 np.concatenate([loads[i] for i in chosen]), 32, n_replicas=replicas
@@ -112,7 +112,7 @@ def buffering(data: Any) -> str:
     for domain, batch in product(DOMAINS, (1, 4, 16)):
         seen, unseen = (
             ExpertBuffering(
-                half, expert_bytes=1.0, miss_seconds=1.0, devices=4, batch_size=batch,
+                half, expert_bytes=1.0, miss_seconds=1.0, n_devices=4, batch_size=batch,
                 objectives=("memory_bytes", "miss_mean_s"),
             )
             for half in routing(data, domain).split()
@@ -166,17 +166,17 @@ def speed(data: Any) -> str:
     def make() -> MoEDeployment:
         shape = LayerShape(n_experts=64, k=6, d_model=2048, d_ffn=1408, gated=True, dtype="float16")
         return MoEDeployment(
-            routing(data, "intent"), example_hardware(), example_latency(), shape=shape, devices=4,
-            memory_budget=float("inf"),
+            routing(data, "intent"), example_hardware(), example_latency(), shape=shape,
+            n_devices=4, memory_budget=float("inf"),
         )  # fmt: skip
 
     problem, fresh = make(), make()
     rng = np.random.default_rng(0)
     layout = problem.layout
     rows = [["sequences per step", "steps", "cold", "one part of one layer changed", "all cached"]]
-    for i, batch in enumerate(problem.batches):
-        base = problem.base_row(problem.placed.rows["spread"])
-        base[layout.batch], base[layout.capacities] = i, 8
+    for i, batch in enumerate(problem.batch_sizes):
+        base = problem.layout.base_row(problem.layout.placed.rows["spread"])
+        base[layout.batch_size], base[layout.capacities] = i, 8
         cold = np.repeat(base[None], 10, axis=0)
         slots = cold[:, layout.slots].reshape(10, layout.n_layers, -1)
         cold[:, layout.slots] = rng.permuted(slots, axis=2).reshape(10, -1)
@@ -199,5 +199,5 @@ def one_layer_changed(problem: MoEDeployment, base: Any, n: int, rng: Any) -> An
     changed = (near[:, layout.gates] != base[layout.gates]).sum(axis=1)
     kept = near[:, layout.capacities] != base[layout.capacities]
     changed += kept.reshape(n, layout.n_layers, -1).any(axis=2).sum(axis=1)
-    whole = [layout.policy, layout.batch]
+    whole = [layout.policy, layout.batch_size]
     return near[(near[:, whole] == base[whole]).all(axis=1) & (changed <= 1)]

@@ -53,7 +53,7 @@ def problems() -> dict[str, Any]:
         "noc, 3 objectives": NoC3D.example("bfs", objectives=3),
         "qap 20": MultiObjectiveQAP.random(n_facilities=20, seed=1),
         "knapsack 100": MultiObjectiveKnapsack.random(n_items=100, seed=1),
-        "mnk 100": MNKLandscape.random(n=100, k=4, n_objectives=2, rho=0.0, seed=1),
+        "mnk 100": MNKLandscape.random(n=100, k=4, n_obj=2, rho=0.0, seed=1),
         "zdt1": get_problem("zdt1"),
     }
 

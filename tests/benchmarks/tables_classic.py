@@ -61,7 +61,7 @@ def families() -> list[tuple[int, bool, dict[str, Any]]]:
     kc10 = {name: path for name, path in qap.items() if name.startswith("KC10")}
     mnk = {
         f"mnk-{n}-{k}-{m} rho {rho:g}": partial(
-            MNKLandscape.random, n=n, k=k, n_objectives=m, rho=rho, seed=1
+            MNKLandscape.random, n=n, k=k, n_obj=m, rho=rho, seed=1
         )
         for n, k, m, rho in ((18, 4, 2, 0.0), (18, 4, 3, -0.4), (100, 4, 2, 0.0), (100, 8, 3, 0.2))
     }

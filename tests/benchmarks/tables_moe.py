@@ -139,12 +139,12 @@ def algorithms(data: Any, arguments: Any) -> str:
 
 def _buffering(trace: Any) -> ExpertBuffering:
     return ExpertBuffering(
-        trace("intent"), expert_bytes=1.0, miss_seconds=1.0, devices=4, batch_size=4
+        trace("intent"), expert_bytes=1.0, miss_seconds=1.0, n_devices=4, batch_size=4
     )
 
 
 def _placement(trace: Any) -> ExpertPlacement:
-    return ExpertPlacement(trace("intent").head(), devices=8)
+    return ExpertPlacement(trace("intent").head(), n_devices=8)
 
 
 def slow_link(**settings: Any) -> MoEDeployment:
@@ -168,7 +168,7 @@ def slow_link(**settings: Any) -> MoEDeployment:
     latency = LatencyModel.fit(plain, method="linear", hardware=hardware)
     defaults: dict[str, Any] = {
         "rest": example_rest(), "memory": example_memory(),
-        "memory_budget": float("inf"), "devices": 4,
+        "memory_budget": float("inf"), "n_devices": 4,
     }  # fmt: skip
     return MoEDeployment(RoutingTrace.example(), hardware, latency, **(defaults | settings))
 
@@ -207,13 +207,13 @@ def one_after_another(problem: MoEDeployment, budget: int, seed: int) -> Any:
     """
     quarter, layout = budget // 4, problem.layout
     trace = problem.windows
-    middle = problem.batches[len(problem.batches) // 2]
+    middle = problem.batch_sizes[len(problem.batch_sizes) // 2]
 
     def solved(single: Problem) -> Any:
         return minimize(single, MOELA(), ("n_eval", quarter), seed=seed)
 
     gating = solved(GatingThresholds(trace, rule="top-p"))
-    placed = ExpertPlacement(trace, devices=layout.n_devices, batch_size=middle)
+    placed = ExpertPlacement(trace, n_devices=layout.n_devices, batch_size=middle)
     res = solved(placed)
     slots = placed.canonical(res.X[res.F[:, 0].argmin()]).astype(int)
     buffers = ExpertBuffering(
@@ -221,7 +221,7 @@ def one_after_another(problem: MoEDeployment, budget: int, seed: int) -> Any:
         placement=placed.decode(slots), batch_size=middle,
     )  # fmt: skip
     kept = solved(buffers)
-    n_batches = len(problem.batches)
+    n_batches = len(problem.batch_sizes)
     side = max(2, int(np.sqrt(quarter / n_batches)))
     rungs = _along(gating.X[gating.F[:, 0].argsort()], side)
     sizes = _along(kept.X[kept.F[:, 0].argsort()], side - 1)
@@ -229,8 +229,8 @@ def one_after_another(problem: MoEDeployment, budget: int, seed: int) -> Any:
     for batch in range(n_batches):
         for rung in rungs:
             for size in [None, *sizes]:
-                row = problem.base_row(slots)
-                row[layout.batch], row[layout.gates] = batch, rung
+                row = problem.layout.base_row(slots)
+                row[layout.batch_size], row[layout.gates] = batch, rung
                 if size is not None:
                     row[layout.capacities] = size[:-1]
                     row[layout.policy] = problem.policies.index(buffers.policies[int(size[-1])])

@@ -24,14 +24,16 @@ PROBLEMS = {type(problem).__name__: problem for problem in [*toy_problems(), Toy
     "MW7": get_problem("mw7"),
     "NoC3D, 5 objectives": NoC3D.example(),
     "NoC3D, as released": NoC3D.example(objectives=3, model="released"),
-    "QAP": MultiObjectiveQAP.random(n_facilities=9, n_objectives=3, seed=1),
-    "knapsack": MultiObjectiveKnapsack.random(n_items=30, n_objectives=3, seed=1),
-    "MNK": MNKLandscape.random(n=12, n_objectives=2, k=3, seed=1),
+    "QAP": MultiObjectiveQAP.random(n_facilities=9, n_obj=3, seed=1),
+    "knapsack": MultiObjectiveKnapsack.random(n_items=30, n_obj=3, seed=1),
+    "MNK": MNKLandscape.random(n=12, n_obj=2, k=3, seed=1),
     "gating": GatingThresholds.example(rule="any"),
-    "buffering": ExpertBuffering.example(devices=2, budget_bytes=2_000_000),
-    "placement": ExpertPlacement.example(devices=8, nodes=2, replicas=8),
-    "deployment": MoEDeployment.example(devices=2, replicas=2),
-    "deployment, two nodes": MoEDeployment.example(devices=4, nodes=2, over="worst", slo_s=0.1),
+    "buffering": ExpertBuffering.example(n_devices=2, budget_bytes=2_000_000),
+    "placement": ExpertPlacement.example(n_devices=8, n_nodes=2, replicas=8),
+    "deployment": MoEDeployment.example(n_devices=2, replicas=2),
+    "deployment, two nodes": MoEDeployment.example(
+        n_devices=4, n_nodes=2, aggregate="worst", slo_s=0.1
+    ),
 }
 
 

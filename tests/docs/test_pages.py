@@ -129,6 +129,18 @@ def test_table_of_comparing_can_be_compared(tmp_path):
     assert [len(comparison.front(algorithm=name)) for name in comparison.algorithms] == [2, 1]
 
 
+def test_numbers_and_words_are_plain():
+    # A number that begins with its point is easily read as the end of a sentence.
+    unclear = re.compile(r"(?<![\w.])\.\d|\bsome \d|\bbit by bit\b|\bper cent\b")
+    found = [
+        f"{page.relative_to(ROOT)}: {line}"
+        for page in PAGES
+        for line in text_of(page).splitlines()
+        if unclear.search(line)
+    ]
+    assert found == []
+
+
 # ------------------------------------------------------------------------------ links and titles
 
 

@@ -15,24 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Inputs:
-    """The inputs, read or measured.
+    """The inputs, read or measured."""
 
-    Attributes
-    ----------
-    problem : MoEDeployment
-        On the traffic that is planned for.
-    unseen : RoutingTrace or None
-        Held-out traffic to check plans on.
-    kernels : Measurements or None
-        None if a table of another machine was given.
-    notes : list of str
-        Caveats for the reader of the result.
-    """
-
-    problem: MoEDeployment
-    unseen: RoutingTrace | None
-    kernels: Measurements | None
-    notes: list[str]
+    problem: MoEDeployment  # on the traffic that is planned for
+    unseen: RoutingTrace | None  # held-out traffic to check plans on
+    kernels: Measurements | None  # None if a table of another machine was given
+    notes: list[str]  # caveats for the reader of the result
 
 
 def read(arguments: argparse.Namespace) -> Inputs:
@@ -95,11 +83,11 @@ def read(arguments: argparse.Namespace) -> Inputs:
     if arguments.objectives:
         settings["objectives"] = arguments.objectives
     problem = MoEDeployment(
-        planned, hardware, latency, devices=devices, nodes=nodes, shape=shape, decide=decide,
-        rule=arguments.rule, replicas=arguments.replicas, over=arguments.aggregate,
+        planned, hardware, latency, n_devices=devices, n_nodes=nodes, shape=shape, decide=decide,
+        rule=arguments.rule, replicas=arguments.replicas, aggregate=arguments.aggregate,
         memory_budget=None if arguments.memory_gib is None else arguments.memory_gib * 2**30,
         slo_s=None if arguments.slo_ms is None else arguments.slo_ms / 1e3,
-        max_quality_loss=arguments.max_quality_loss, batches=arguments.batch_sizes, **settings,
+        max_quality_loss=arguments.max_quality_loss, batch_sizes=arguments.batch_sizes, **settings,
     )  # fmt: skip
     return Inputs(problem, unseen, kernels, notes)
 

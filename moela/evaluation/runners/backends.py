@@ -1,258 +1,122 @@
-"""Evaluating through joblib (threads, loky, dask) and on a ray cluster."""
+"""The choice of a backend: its name is checked, and its runner made."""
 
 from __future__ import annotations
 
-import pickle
-import sys
-import traceback
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from functools import lru_cache
-from hashlib import blake2b
-from typing import Any
+from dataclasses import dataclass
 
-from moela.evaluation.runners.call import evaluate
-from moela.evaluation.runners.outcome import CRASH_RETRIES, EvaluationError, Outcome, unloadable
-from moela.evaluation.runners.supervisor import Job
+from moela._checks import require
+from moela.evaluation.runners.call import ProblemCall, dumps
+from moela.evaluation.runners.joblib import JoblibRunner, configured
+from moela.evaluation.runners.ray import RayRunner
+from moela.evaluation.runners.runner import Runner, SerialRunner
+from moela.evaluation.runners.supervisor import Supervisor
 
-
-class JoblibRunner:
-    """Threads, loky, dask or whatever else is registered with joblib.
-
-    Parameters
-    ----------
-    problem : Problem
-    backend : str or None
-        Name of a joblib backend; None takes the one of ``joblib.parallel_config``.
-    n_jobs : int or None
-    retries : int
-    threads : int or None
-        BLAS and OpenMP threads per worker.
-    kwargs : dict
-        Passed to a problem with ``requires_kwargs``; needs threads.
-    """
-
-    def __init__(
-        self,
-        problem: Any,
-        *,
-        backend: str | None,
-        n_jobs: int | None,
-        retries: int,
-        threads: int | None,
-        kwargs: dict[str, Any],
-    ):
-        self.backend = backend
-        self.n_jobs = n_jobs
-        self.threads = threads
-        self.retries = retries
-        self.problem = problem
-        self.kwargs = kwargs
-        self._payload: bytes | None = None
-
-    def run(
-        self, jobs: Sequence[Job], X: Any, names: Sequence[str]
-    ) -> Iterator[tuple[Job, list[Outcome]]]:
-        """Yield each job as it ends; on a backend that cannot tell, after each wave of jobs."""
-        import joblib
-
-        with _config(self.backend):
-            probe = joblib.Parallel(n_jobs=self.n_jobs)
-            backend = probe._backend
-            workers = backend.effective_n_jobs(probe.n_jobs)
-        # With one worker joblib evaluates here, unless the worker is that of a cluster.
-        here = workers == 1 and getattr(backend, "default_n_jobs", 1) == 1
-        in_process = here or getattr(backend, "supports_sharedmem", False)
-        streams = backend.supports_return_generator
-        calls = [self._call(job, X, names, in_process) for job in jobs]
-
-        wave = len(calls) if streams else 4 * workers
-        options = {"return_as": "generator_unordered"} if streams else {}
-        limit = limited_threads(self.threads) if in_process else nullcontext()
-        try:
-            with (
-                limit,
-                _config(self.backend),
-                joblib.Parallel(n_jobs=self.n_jobs, **options) as parallel,
-            ):
-                for start in range(0, len(calls), wave):
-                    answers = parallel(calls[start : start + wave])
-                    try:
-                        for answer in answers:  # noqa: UP028 (would close it on an early end)
-                            yield answer
-                    finally:
-                        _give_up(answers)
-        except Exception as error:
-            if type(error).__name__ not in _LOST_WORKERS:
-                raise
-            raise EvaluationError(
-                f"A worker process died ({error}), and {self.backend or 'joblib'} cannot say which "
-                "design it had in hand. What a store has is safe: make the same call again, with "
-                'backend="processes" where workers are known to die.'
-            ) from error
-
-    def _call(self, job: Job, X: Any, names: Sequence[str], in_process: bool) -> Any:
-        import joblib
-
-        rows = X[list(job)]
-        if in_process:
-            return joblib.delayed(_evaluate_here)(
-                self.problem, job, rows, names, self.retries, self.threads, self.kwargs
-            )
-        if self._payload is None:
-            self._payload = dumps(self.problem, self.retries, self.threads)
-        # As bytes, so that no backend keeps an array on the one worker that may die with it.
-        task = pickle.dumps((job, rows, list(names)))
-        return joblib.delayed(_evaluate_there)(self._payload, task)
-
-    def cancel(self) -> int:
-        """Return 0: jobs handed to joblib end when the generator is closed."""
-        return 0
-
-    def close(self) -> None:
-        """Do nothing: joblib looks after its workers."""
+PROCESSES = "processes"
+THREADS = "threads"
+_ALIASES = {"threading": THREADS, "supervised": PROCESSES, "sequential": "serial"}
+_JOBLIB_NAMES = {THREADS: "threading"}
 
 
-class RayRunner:
-    """Tasks on a ray cluster; ray itself tries a task again whose worker or node died.
+@dataclass(frozen=True)
+class Backend:
+    """The settings that choose a runner, with the meaning of those of `moela.Evaluator`."""
 
-    Parameters
-    ----------
-    problem : Problem
-    retries : int
-    threads : int or None
-        BLAS and OpenMP threads per worker.
-    """
-
-    def __init__(self, problem: Any, *, retries: int, threads: int | None):
-        import ray
-
-        if not ray.is_initialized():
-            ray.init()
-        self._payload = ray.put(dumps(problem, retries, threads))
-        self._remote = ray.remote(_evaluate_there).options(max_retries=CRASH_RETRIES)
-
-    def run(
-        self, jobs: Sequence[Job], X: Any, names: Sequence[str]
-    ) -> Iterator[tuple[Job, list[Outcome]]]:
-        """Yield each job as it ends."""
-        import ray
-
-        waiting = [
-            self._remote.remote(self._payload, pickle.dumps((job, X[list(job)], list(names))))
-            for job in jobs
-        ]
-        try:
-            while waiting:
-                ready, waiting = ray.wait(waiting)
-                yield ray.get(ready[0])
-        except ray.exceptions.WorkerCrashedError as error:
-            raise EvaluationError(
-                f"An evaluation ended its ray worker {CRASH_RETRIES + 1} times ({error})."
-            ) from error
-        finally:
-            for reference in waiting:
-                ray.cancel(reference)
-
-    def cancel(self) -> int:
-        """Return 0: what goes on is canceled when the generator is closed."""
-        return 0
-
-    def close(self) -> None:
-        """Do nothing: the cluster is the user's."""
+    name: str | None
+    n_jobs: int | None
+    timeout: float | None
 
 
-def dumps(problem: Any, retries: int, threads: int | None) -> bytes:
-    """Pickle a problem for a worker, classes of the running script by value.
+def check_backend(backend: str | None, timeout: float | None) -> str | None:
+    """Return a backend by its usual name, ready to be used.
 
     Raises
     ------
-    EvaluationError
-        The problem cannot be pickled.
     ValueError
-        The problem wants the algorithm at every evaluation.
+        The backend is not known, or cannot end an evaluation after a timeout.
+    ImportError
+        The package that the backend needs is missing.
     """
-    if getattr(problem, "requires_kwargs", False):
-        raise ValueError(
-            f"{type(problem).__name__} has requires_kwargs=True: it wants the algorithm itself at "
-            "every evaluation, which cannot be sent to other processes. Use n_jobs=1 or "
-            'backend="threads".'
-        )
-    import cloudpickle  # type: ignore[import-untyped, unused-ignore]
-
-    try:
-        return cloudpickle.dumps((problem, retries, threads))
-    except Exception as error:
-        raise EvaluationError(
-            f"{type(problem).__name__} cannot be sent to another process ({error}). Keep open "
-            "files, locks and connections out of it (open them where _evaluate needs them), or use "
-            'n_jobs=1 or backend="threads".'
-        ) from error
-
-
-def limited_threads(threads: int | None) -> AbstractContextManager[Any]:
-    """Return a context in which BLAS and OpenMP use so many threads in this process."""
-    if threads is None:
-        return nullcontext()
-    return _controller(len(sys.modules)).limit(limits=threads)
-
-
-@lru_cache(maxsize=1)
-def _controller(_modules: int) -> Any:
-    # Looking for libraries takes a while, so only after something was imported.
-    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped, unused-ignore]
-
-    return ThreadpoolController()
-
-
-def _evaluate_here(
-    problem: Any,
-    job: Job,
-    X: Any,
-    names: Sequence[str],
-    retries: int,
-    threads: int | None,
-    kwargs: dict[str, Any],
-) -> tuple[Job, list[Outcome]]:
-    with limited_threads(threads):  # OpenMP keeps a limit per thread, other than BLAS
-        return job, evaluate(problem, X, names, retries, kwargs)
-
-
-def _evaluate_there(payload: bytes, task: bytes) -> tuple[Job, list[Outcome]]:
-    problem, retries, threads = _loaded(blake2b(payload).digest(), payload)
-    job, X, names = pickle.loads(task)
-    with limited_threads(threads):
-        return job, evaluate(problem, X, names, retries)
-
-
-_last_problem: dict[bytes, Any] = {}
-
-
-def _loaded(digest: bytes, payload: bytes) -> Any:
-    if digest not in _last_problem:
-        _last_problem.clear()
-        try:
-            _last_problem[digest] = pickle.loads(payload)
-        except Exception:
-            raise unloadable(traceback.format_exc()) from None
-    return _last_problem[digest]
-
-
-_LOST_WORKERS = frozenset({"TerminatedWorkerError", "BrokenProcessPool", "KilledWorker"})
-
-
-def _give_up(answers: Any) -> None:
-    """Close a generator of joblib without its warning that tasks are canceled, as they shall."""
-    if hasattr(answers, "close"):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            answers.close()
-
-
-def _config(backend: str | None) -> AbstractContextManager[Any]:
     if backend is None:
-        return nullcontext()
+        return None
+    name = _ALIASES.get(backend, backend)
+    if name not in (PROCESSES, "serial", THREADS, "ray", "dask"):
+        import joblib
+
+        expected = "None, 'processes', 'threads', 'serial', 'loky', 'dask', 'ray' or a name "
+        known = name in joblib.parallel.BACKENDS
+        require("Evaluator", "backend", backend, known, expected + "registered with joblib")
+    if timeout is not None and name != PROCESSES:
+        raise ValueError(
+            "The 'timeout' parameter of Evaluator must be None unless backend is 'processes' or "
+            f"None, since other backends cannot end an evaluation. Got backend={backend!r} and "
+            f"timeout={timeout!r} instead. On a cluster, let the simulator end itself in time."
+        )
+    if name in ("dask", "ray"):
+        _register(name)
+    return name
+
+
+def make_runner(call: ProblemCall, backend: Backend) -> Runner:
+    """Return the runner for these settings and a surrounding ``joblib.parallel_config``.
+
+    Without a name, evaluations stay in this process for one job and go to supervised processes for
+    more, or to the backend of a surrounding ``joblib.parallel_config``.
+    """
+    name, n_jobs = backend.name, backend.n_jobs
+    if name is None and backend.timeout is None:
+        configured_name, configured_jobs = configured()
+        if configured_name == "ray":
+            name = "ray"
+        elif configured_name is not None:
+            return JoblibRunner(call, backend=None, n_jobs=n_jobs)
+        n_jobs = configured_jobs if n_jobs is None else n_jobs
+
+    workers = effective_jobs(n_jobs)
+    if name == "serial" or (name is None and workers == 1 and backend.timeout is None):
+        return SerialRunner(call)
+    if name == "ray":
+        return RayRunner(call)
+    if name is None or name == PROCESSES:
+        return Supervisor(
+            dumps(call),
+            n_workers=workers,
+            timeout=backend.timeout,
+            retries=call.retries,
+            threads=call.threads,
+        )
+    # By default, a cluster uses all its workers.
+    n_jobs = -1 if n_jobs is None and name == "dask" else n_jobs
+    return JoblibRunner(call, backend=_JOBLIB_NAMES.get(name, name), n_jobs=n_jobs)
+
+
+def effective_jobs(n_jobs: int | None) -> int:
+    """Return the number of workers that ``n_jobs`` means on this machine (-1: one per core)."""
+    if n_jobs is None:
+        return 1
+    if n_jobs > 0:
+        return n_jobs
     import joblib
 
-    return joblib.parallel_config(backend=backend)
+    return max(1, joblib.cpu_count() + 1 + n_jobs)
+
+
+def _register(name: str) -> None:
+    try:
+        if name == "ray":
+            from ray.util.joblib import register_ray
+
+            register_ray()  # type: ignore[no-untyped-call, unused-ignore]
+        else:
+            import distributed
+
+            distributed.get_client()
+    except ImportError as error:
+        raise ImportError(
+            f"backend={name!r} needs the package {error.name!r}: pip install 'moela[cluster]'."
+        ) from error
+    except ValueError as error:
+        raise ValueError(
+            "backend='dask' needs an existing client, but there is none. Make one first: "
+            "`from distributed import Client; client = Client('scheduler-address:8786')`, or "
+            "`Client()` for the cores of this machine."
+        ) from error

@@ -1,43 +1,78 @@
-"""Calling a problem and checking what it answers; this is the code that runs in the workers."""
+"""Calling a problem, here or in another process, and checking its output."""
 
 from __future__ import annotations
 
 import os
+import pickle
 import socket
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 from pymoo.core.problem import Problem
 
-from moela.evaluation.runners.outcome import ERROR, INVALID, OK, Outcome
+from moela._arrays import Designs
+from moela._threads import limited_threads
+from moela.evaluation.runners.outcome import (
+    ERROR,
+    INVALID,
+    OK,
+    EvaluationError,
+    Outcome,
+    Values,
+    unloadable,
+)
+
+Job = tuple[int, ...]
+"""Rows of a batch that are evaluated together."""
+
+Answer = tuple[Job, list[Outcome]]
+"""A job, or a part of one, with an outcome per row."""
 
 _HOST = socket.gethostname()
+_NONE: Mapping[str, object] = {}
 
 
 def worker_name() -> str:
-    """Return host and process, as recorded beside each evaluation."""
+    """Return host and process, as recorded with each evaluation."""
     return f"{_HOST}:{os.getpid()}"
 
 
+@dataclass(frozen=True)
+class ProblemCall:
+    """A problem, and the settings with which its designs are evaluated."""
+
+    problem: Problem
+    retries: int = 0  # of a design that fails
+    threads: int | None = None  # of BLAS and OpenMP; None leaves the number to the libraries
+    kwargs: Mapping[str, object] = field(default_factory=dict)  # see `evaluate`
+
+    def __call__(self, X: Designs, names: Sequence[str]) -> list[Outcome]:
+        """Evaluate the rows of X within the limit of threads; see `evaluate`."""
+        with limited_threads(self.threads):
+            return evaluate(self.problem, X, names, self.retries, self.kwargs)
+
+
 def evaluate(
-    problem: Any,
-    X: Any,
+    problem: Problem,
+    X: Designs,
     names: Sequence[str],
     retries: int = 0,
-    kwargs: dict[str, Any] | None = None,
+    kwargs: Mapping[str, object] = _NONE,
 ) -> list[Outcome]:
-    """Evaluate the rows of X together; where that raises, one by one, to find the culprit.
+    """Evaluate the rows of X together; if that raises, one by one, to find the row that fails.
 
     Parameters
     ----------
     problem : pymoo Problem
     X : ndarray [n, n_var], or object array of n dictionaries (mixed variables)
     names : sequence of str
-        What to compute, as pymoo's ``evaluate_values_of``.
+        Values to compute, as pymoo's ``evaluate_values_of``.
     retries : int
         How often a row that fails is tried again.
     kwargs : dict, optional
@@ -46,16 +81,16 @@ def evaluate(
     Returns
     -------
     list of n Outcome
-        It never raises an ``Exception`` of the problem's.
+        An ``Exception`` of the problem becomes an outcome and is never raised.
     """
     n = len(X)
     start = time.perf_counter()
     try:
-        outcomes = _rows(problem, X, names, kwargs or {})
+        outcomes = _rows(problem, X, names, kwargs)
     except _NoAnswerError as error:
         outcomes = [Outcome(INVALID, error=str(error)) for _ in range(n)]
         retries = 0
-    except (Exception, SystemExit):  # a script's way to give up, called as a function
+    except (Exception, SystemExit):  # a script that is called as a function may exit
         if n > 1:
             return [evaluate(problem, X[i : i + 1], names, retries, kwargs)[0] for i in range(n)]
         outcomes = [Outcome(ERROR, error=traceback.format_exc())]
@@ -73,10 +108,12 @@ def evaluate(
 
 
 class _NoAnswerError(ValueError):
-    """What the problem gave has a wrong shape or is missing; single rows would fare no better."""
+    """An output is missing or has a wrong shape; evaluating row by row would not help."""
 
 
-def _rows(problem: Any, X: Any, names: Sequence[str], kwargs: dict[str, Any]) -> list[Outcome]:
+def _rows(
+    problem: Problem, X: Designs, names: Sequence[str], kwargs: Mapping[str, object]
+) -> list[Outcome]:
     n = len(X)
     kind = type(problem)
     if kind.evaluate is Problem.evaluate and kind.do is Problem.do:
@@ -87,22 +124,26 @@ def _rows(problem: Any, X: Any, names: Sequence[str], kwargs: dict[str, Any]) ->
     for name, column in columns.items():
         if len(column) != n:
             raise _NoAnswerError(
-                f"{_title(problem)} gave {len(column)} rows of {name} for {n} designs."
+                f"{_title(problem)} must give a row of {name} per design. Got {len(column)} rows "
+                f"for {n} designs instead."
             )
     return [_row(problem, {name: column[i] for name, column in columns.items()}) for i in range(n)]
 
 
 def _checked(
-    problem: Problem, X: Any, names: Sequence[str], kwargs: dict[str, Any]
-) -> dict[str, Any]:
-    """Do as ``Problem.evaluate`` does, with a look at the raw shapes in between.
+    problem: Problem, X: Designs, names: Sequence[str], kwargs: Mapping[str, object]
+) -> Values:
+    """Do as ``Problem.evaluate`` does, but check the raw shapes in between.
 
-    pymoo reshapes whatever has the right number of elements, so that a transposed F goes through
-    unseen, and it fills what was never set with infinity.
+    pymoo reshapes any array with the right number of elements, so that a transposed F is accepted
+    silently, and it fills outputs that were never set with infinity.
     """
     if isinstance(X, np.ndarray) and X.dtype != object and X.shape[1] != problem.n_var:
-        raise _NoAnswerError(f"{_title(problem)} has {problem.n_var} variables. Got {X.shape[1]}.")
-    kwargs = kwargs if problem.requires_kwargs else {}
+        raise _NoAnswerError(
+            f"A design of {_title(problem)} must have {problem.n_var} variables. "
+            f"Got {X.shape[1]} instead."
+        )
+    kwargs = kwargs if problem.requires_kwargs else _NONE
     raw: dict[str, Any] = dict.fromkeys(names)
     if problem.elementwise:
         problem._evaluate_elementwise(X, raw, **kwargs)
@@ -113,14 +154,14 @@ def _checked(
     for name, width in widths.items():
         if name in names and raw.get(name) is None and width > 0:
             raise _NoAnswerError(
-                f'{_title(problem)} never set out["{name}"]; its _evaluate must set it for every '
+                f'{_title(problem)} never set out["{name}"]. Its _evaluate must set it for every '
                 "design."
             )
     for name, width in widths.items():
         if raw.get(name) is not None:
             _check_shape(problem, name, raw[name], len(X), width)
 
-    out: dict[str, Any] = {}
+    out: Values = {}
     for name, value in problem._format_dict(raw, len(X), names).items():
         array = np.array(value)
         if problem.replace_nan_values_by is not None:
@@ -134,7 +175,7 @@ def _checked(
     return out
 
 
-def _check_shape(problem: Problem, name: str, value: Any, n: int, width: int) -> None:
+def _check_shape(problem: Problem, name: str, value: ArrayLike, n: int, width: int) -> None:
     if isinstance(value, list):  # pymoo takes a list as a list of columns
         value = np.column_stack(value) if value else np.empty((n, 0))
     shape = np.shape(value)
@@ -149,7 +190,7 @@ def _check_shape(problem: Problem, name: str, value: Any, n: int, width: int) ->
         )
 
 
-def _row(problem: Any, values: dict[str, NDArray[Any]]) -> Outcome:
+def _row(problem: Problem, values: Values) -> Outcome:
     F = values.get("F")
     if F is not None and not np.all(np.isfinite(F)):
         return Outcome(
@@ -163,19 +204,59 @@ def _row(problem: Any, values: dict[str, NDArray[Any]]) -> Outcome:
     return Outcome(OK, values)
 
 
-def _title(problem: Any) -> str:
+def _title(problem: Problem) -> str:
     return type(problem).__name__
 
 
-def single_threaded_environment(threads: int) -> dict[str, str]:
-    """Return the environment variables that hold BLAS, OpenMP and numba to so many threads."""
-    names = (
-        "OMP_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "BLIS_NUM_THREADS",
-        "VECLIB_MAXIMUM_THREADS",
-        "NUMEXPR_NUM_THREADS",
-        "NUMBA_NUM_THREADS",
-    )
-    return dict.fromkeys(names, str(threads))
+# ---- other processes ---------------------------------------------------------------------------
+
+_last_call: dict[bytes, ProblemCall] = {}
+
+
+def dumps(call: ProblemCall) -> bytes:
+    """Pickle a problem and its settings for workers, classes of the running script by value.
+
+    Raises
+    ------
+    EvaluationError
+        The problem cannot be pickled.
+    ValueError
+        The problem needs the algorithm at every evaluation.
+    """
+    name = _title(call.problem)
+    if getattr(call.problem, "requires_kwargs", False):
+        raise ValueError(
+            f"{name} has requires_kwargs=True: it needs the algorithm itself at every evaluation, "
+            'which cannot be sent to other processes. Use n_jobs=1 or backend="threads".'
+        )
+    import cloudpickle  # type: ignore[import-untyped, unused-ignore]
+
+    try:
+        return cloudpickle.dumps(call)
+    except Exception as error:
+        raise EvaluationError(
+            f"{name} cannot be sent to another process ({error}). Keep open files, locks and "
+            "connections out of it (open them in _evaluate), or use n_jobs=1 or "
+            'backend="threads".'
+        ) from error
+
+
+def task(job: Job, X: Designs, names: Sequence[str]) -> bytes:
+    """Return the designs of a job as bytes.
+
+    As bytes, because a backend may keep an array on a single worker, which may die with it.
+    """
+    return pickle.dumps((job, X[list(job)], list(names)))
+
+
+def evaluate_remotely(payload: bytes, task: bytes) -> Answer:
+    """Evaluate a task in a worker, which keeps the last problem that it was sent."""
+    digest = blake2b(payload).digest()
+    if digest not in _last_call:
+        _last_call.clear()
+        try:
+            _last_call[digest] = pickle.loads(payload)
+        except Exception:
+            raise unloadable(traceback.format_exc()) from None
+    job, X, names = pickle.loads(task)
+    return job, _last_call[digest](X, names)

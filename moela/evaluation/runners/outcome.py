@@ -1,4 +1,4 @@
-"""What an evaluation can come to, and how a failed one looks to an algorithm."""
+"""Evaluation statuses, and the objective values that represent a failed evaluation."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pymoo.core.individual import Individual
 from pymoo.core.population import Population
+from pymoo.core.problem import Problem
+
+from moela._arrays import Bools
 
 OK = "ok"
 ERROR = "error"
@@ -18,21 +21,30 @@ TIMEOUT = "timeout"
 CRASHED = "crashed"
 SKIPPED = "skipped"
 
-FAILURES = frozenset({ERROR, INVALID, TIMEOUT, CRASHED})
+_HAPPENED = {
+    ERROR: "raised an exception",
+    INVALID: "returned invalid values",
+    TIMEOUT: "exceeded its timeout",
+    CRASHED: "killed its worker process",
+}
+FAILURES = frozenset(_HAPPENED)
 
 # pymoo's algorithms read F of every individual, and on a problem without constraints they never
-# look at CV. So a failure carries a number there that every real design dominates. It is finite,
-# and its square is too, so that norms and scalarizations of it neither overflow nor give NaN.
+# look at CV. So a failure has an F that every real design dominates. It is finite, and so is its
+# square, so that norms and scalarizations of it neither overflow nor give NaN.
 PENALTY = 1e100
 
-# A worker that dies (killed by the system, a segmentation fault) says nothing about the design it
-# had in hand, so the design is tried again this many times before the blame falls on it.
+# If a worker dies (killed by the system, a segmentation fault), the crash may have nothing to do
+# with the design in hand. It is retried this many times before it counts as crashed.
 CRASH_RETRIES = 2
+
+Values = dict[str, NDArray[Any]]
+"""Outputs of one evaluation by name."""
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of one design.
+    """The result of evaluating one design.
 
     Attributes
     ----------
@@ -40,20 +52,20 @@ class Outcome:
         ``"ok"``, or one of the failures ``"error"`` (the evaluation raised), ``"invalid"`` (it gave
         NaN, infinity, a wrong shape or nothing), ``"timeout"``, ``"crashed"`` (its worker died).
     values : dict of str to ndarray
-        One row per name: ``F`` [n_obj], ``G`` [n_ieq_constr], ``H`` [n_eq_constr] and whatever else
-        the problem put into ``out``. Empty for a failure.
+        ``F`` [n_obj], ``G`` [n_ieq_constr], ``H`` [n_eq_constr] and everything else that the
+        problem put into ``out``. Empty for a failure.
     error : str or None
-        The traceback of the worker, or what was wrong with the values.
+        The traceback of the worker, or a description of the invalid values.
     duration : float
-        Seconds that the evaluation took, those of tries that failed included.
+        Seconds that the evaluation took, including failed tries.
     worker : str
         Host and process that computed it.
     attempts : int
-        How often it was tried.
+        Number of tries.
     """
 
     status: str
-    values: dict[str, NDArray[Any]] = field(default_factory=dict)
+    values: Values = field(default_factory=dict)
     error: str | None = None
     duration: float = 0.0
     worker: str = ""
@@ -70,33 +82,27 @@ class EvaluationError(RuntimeError):
     status : str
         How it failed, see :class:`Outcome`.
     traceback : str
-        The traceback of the worker, or what was wrong with the values.
+        The traceback of the worker, or a description of the invalid values.
     """
 
-    def __init__(self, message: str, X: Any = None, status: str = ERROR, traceback: str = ""):
+    def __init__(self, message: str, X: object = None, status: str = ERROR, traceback: str = ""):
         super().__init__(message)
         self.X = X
         self.status = status
         self.traceback = traceback
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return type(self), (str(self), self.X, self.status, self.traceback)
 
 
-def failure(X: Any, outcome: Outcome) -> EvaluationError:
-    """Return the error that tells of a failed evaluation: what, where, and what can be done."""
+def failure(X: object, outcome: Outcome) -> EvaluationError:
+    """Return the error for a failed evaluation: the design, the reason, and the remedies."""
     tries = f" in {outcome.attempts} tries" if outcome.attempts > 1 else ""
-    what = {
-        ERROR: "raised an exception",
-        INVALID: "gave values that are not an answer",
-        TIMEOUT: "ran out of time",
-        CRASHED: "ended its worker process",
-    }[outcome.status]
     error = outcome.error or ""
     return EvaluationError(
-        f"The evaluation of a design {what}{tries}.\n"
+        f"The evaluation of a design {_HAPPENED[outcome.status]}{tries}.\n"
         f"Design: {_brief(X)}\nWorker: {outcome.worker}\n{error.rstrip()}\n"
-        'Mend the problem and make the same call again, or pass on_error="infeasible" to go on '
+        'Fix the problem and make the same call again, or pass on_error="infeasible" to go on '
         "without such designs.",
         X=X,
         status=outcome.status,
@@ -105,22 +111,22 @@ def failure(X: Any, outcome: Outcome) -> EvaluationError:
 
 
 def unloadable(problem_traceback: str) -> EvaluationError:
-    """Return the error that tells of a worker in which the problem cannot be unpickled."""
+    """Return the error for a worker in which the problem cannot be unpickled."""
     return EvaluationError(
-        "A worker process cannot load the problem. Define it in a module that can be imported "
-        "there, or in the script that is run, and keep open files and locks out of it; or use "
-        f'backend="threads".\n{problem_traceback.rstrip()}',
+        "A worker process cannot load the problem. Define the problem in a module that the worker "
+        "can import, or in the script that is run, and keep open files and locks out of it. "
+        f'Otherwise use backend="threads".\n{problem_traceback.rstrip()}',
         traceback=problem_traceback,
     )
 
 
-def mark(individual: Individual, status: str, problem: Any, error: str | None = None) -> None:
-    """Make an individual look as a failure looks: infeasible and dominated by everything.
+def mark(individual: Individual, status: str, problem: Problem, error: str | None = None) -> None:
+    """Mark an individual as failed: infeasible and dominated by every real design.
 
-    F, G and H hold :data:`PENALTY`, CV too, also where the problem has no constraints, and the
-    status and the traceback are in ``individual.data``. An algorithm of ours leaves it out of ideal
-    point, archive and model by :func:`failed`; one of pymoo's finds it infeasible where it asks,
-    and worse than any real design where it does not.
+    F, G and H hold :data:`PENALTY`, and so does CV, even if the problem has no constraints. The
+    status and the traceback are in ``individual.data``. Our algorithms exclude it from ideal point,
+    archive and models by :func:`failed`. An algorithm of pymoo's sees an infeasible individual if
+    it checks feasibility, and one worse than any real design if it does not.
     """
     individual.F = np.full(problem.n_obj, PENALTY)
     individual.G = np.full(problem.n_ieq_constr, PENALTY)
@@ -131,8 +137,8 @@ def mark(individual: Individual, status: str, problem: Any, error: str | None = 
     individual.evaluated.update(("F", "G", "H"))
 
 
-def apply(individual: Individual, outcome: Outcome, names: Sequence[str], problem: Any) -> None:
-    """Give an individual the answer to its design: values, or the looks of a failure."""
+def apply(individual: Individual, outcome: Outcome, names: Sequence[str], problem: Problem) -> None:
+    """Set the outcome on an individual: its values, or the marks of a failure."""
     if outcome.status != OK:
         mark(individual, outcome.status, problem, outcome.error)
         return
@@ -144,8 +150,8 @@ def apply(individual: Individual, outcome: Outcome, names: Sequence[str], proble
     individual.evaluated.update(outcome.values)
 
 
-def failed(pop: Population) -> NDArray[np.bool_]:
-    """Return which individuals carry no answer: failed, or left out because the budget was spent.
+def failed(pop: Population) -> Bools:
+    """Return which individuals have no objective values: failed, or skipped beyond the budget.
 
     Parameters
     ----------
@@ -154,8 +160,8 @@ def failed(pop: Population) -> NDArray[np.bool_]:
     Returns
     -------
     ndarray of bool, shape [n]
-        True where F must not be read. An individual that :class:`moela.Evaluator` never saw is
-        taken at its word (False).
+        True if F must not be read. Always False for an individual that no
+        :class:`moela.Evaluator` has evaluated.
 
     Examples
     --------
@@ -167,6 +173,6 @@ def failed(pop: Population) -> NDArray[np.bool_]:
     return np.array([ind.data.get("status", OK) != OK for ind in pop], dtype=bool)
 
 
-def _brief(X: Any) -> str:
+def _brief(X: object) -> str:
     text = np.array2string(X, threshold=60, precision=17) if isinstance(X, np.ndarray) else repr(X)
     return text if len(text) <= 2000 else text[:2000] + " ..."

@@ -1,9 +1,9 @@
-"""The process in which a supervised evaluation runs: ``python -m moela.evaluation.runners.worker``.
+"""The process of supervised evaluations: ``python -m moela.evaluation.runners.worker``.
 
-It reads tasks from its standard input and answers on its standard output, both as pickles from and
-to the process that started it; whatever the evaluation prints goes to standard error. It lives in a
-process group of its own, and ends that group, simulators that the evaluation started included, as
-soon as the process that started it is gone.
+The worker reads tasks from standard input and answers on standard output, both as pickles from and
+to its supervisor. Output of the evaluations goes to standard error. The worker has its own process
+group. It ends that group, including simulators that an evaluation started, as soon as the
+supervisor is gone.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ import struct
 import sys
 import threading
 import traceback
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 _HEADER = struct.Struct("<Q")
 
 
-def send(stream: BinaryIO, message: Any) -> None:
+def send(stream: IO[bytes], message: object) -> None:
     """Write one message; raises OSError if the other side is gone."""
     data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
     stream.write(_HEADER.pack(len(data)) + data)
     stream.flush()
 
 
-def receive(stream: BinaryIO) -> Any:
+def receive(stream: IO[bytes]) -> Any:
     """Read one message; raises EOFError if the other side is gone."""
     head = stream.read(_HEADER.size)
     if len(head) < _HEADER.size:
@@ -51,8 +51,8 @@ def main() -> None:
         setup = receive(tasks)
         sys.path[:] = setup["path"]
         _restore(setup["python_path"])
-        problem, retries, threads = pickle.loads(setup["payload"])
-        _limit(threads)
+        call = pickle.loads(setup["payload"])
+        _limit(call.threads)
         from moela.evaluation.runners.call import evaluate
     except EOFError:
         return
@@ -61,14 +61,14 @@ def main() -> None:
         return
     try:
         send(answers, None)
-    except OSError:  # who started it is gone already
+    except OSError:  # the supervisor is gone already
         _end()
 
     waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(tasks, waiting), daemon=True).start()
     while True:
         for X, names in waiting.get():
-            outcomes = evaluate(problem, X, names, retries)
+            outcomes = evaluate(call.problem, X, names, call.retries)
             try:
                 send(answers, outcomes)
             except OSError:
@@ -78,7 +78,7 @@ def main() -> None:
 
 
 def _restore(python_path: str | None) -> None:
-    """Leave to programs that the evaluation starts the PYTHONPATH that the user has set."""
+    """Restore the user's PYTHONPATH, for programs that an evaluation starts."""
     os.environ.pop("PYTHONPATH", None)
     if python_path is not None:
         os.environ["PYTHONPATH"] = python_path
@@ -91,8 +91,8 @@ def _limit(threads: int | None) -> None:
         threadpool_limits(threads)
 
 
-def _read(tasks: BinaryIO, waiting: queue.SimpleQueue[Any]) -> None:
-    """Pass tasks on; end the process, in the middle of an evaluation too, when they end."""
+def _read(tasks: IO[bytes], waiting: queue.SimpleQueue[Any]) -> None:
+    """Pass tasks on; when their stream ends, end the process, even during an evaluation."""
     try:
         while True:
             waiting.put(receive(tasks))

@@ -1,1 +1,1 @@
-"""The SQLite store of evaluations: writing it, reading it, and its keys."""
+"""The SQLite store of evaluations: writing, reading, and keys of designs."""

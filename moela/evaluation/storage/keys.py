@@ -1,4 +1,4 @@
-"""Designs as bytes: the key by which one is recognized, and the form in which it is stored."""
+"""Designs as bytes: the key that identifies a design, and the form in which it is stored."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
+from pymoo.core.problem import Problem
+
+from moela._arrays import Designs
+from moela.provenance.signature import Json
 
 _KINDS = {"f": "<f8", "i": "<i8", "u": "<i8", "b": "|b1"}
 
 
-def encode(x: Any) -> bytes:
-    """Return a design as bytes that hold it exactly and that no code needs to run to read.
+def encode(x: object) -> bytes:
+    """Return a design as bytes that hold it exactly and can be read without running any code.
 
     Parameters
     ----------
@@ -43,17 +47,17 @@ def decode(data: bytes) -> Any:
     return _untagged(json.loads(data))
 
 
-def keys_of(problem: Any, X: Any) -> list[bytes]:
+def keys_of(problem: Problem, X: Designs) -> list[bytes]:
     """Return the key of every row of X: two rows are one design if their keys are equal.
 
-    Where the problem has ``canonical``, it says which X mean the same design.
+    If the problem has ``canonical``, rows that it maps to the same values are one design.
     """
     if hasattr(problem, "canonical"):
         X = problem.canonical(X)
     return [blake2b(encode(x), digest_size=16).digest() for x in X]
 
 
-def checksum(values: Iterable[Any]) -> int:
+def checksum(values: Iterable[object]) -> int:
     """Return a checksum of the values of a stored row: numbers, strings, bytes and None."""
     total = 0
     for value in values:
@@ -67,7 +71,7 @@ def pack(arrays: Mapping[str, NDArray[Any]]) -> bytes | None:
     Raises
     ------
     TypeError
-        An array is not one of numbers, booleans or strings; it would need a pickle.
+        An array holds something other than numbers, booleans or strings; it would need a pickle.
     """
     if not arrays:
         return None
@@ -76,7 +80,7 @@ def pack(arrays: Mapping[str, NDArray[Any]]) -> bytes | None:
         array = np.asarray(value)
         if array.dtype.kind not in "fiubcUS":
             raise TypeError(
-                f'out["{name}"] holds objects ({array.dtype}), which a store cannot keep. Give '
+                f'out["{name}"] holds objects ({array.dtype}), which a store cannot keep. Use '
                 "numbers, booleans or strings."
             )
         array = np.ascontiguousarray(array).reshape(array.shape)
@@ -91,22 +95,22 @@ def unpack(data: bytes | None) -> dict[str, NDArray[Any]]:
         return {}
     head, _, body = data.partition(b"\0")
     arrays: dict[str, NDArray[Any]] = {}
-    at = 0
+    start = 0
     for name, kind, shape in json.loads(head):
         dtype = np.dtype(kind)
-        size = dtype.itemsize * math.prod(shape)
-        arrays[name] = np.frombuffer(body[at : at + size], dtype=dtype).reshape(shape).copy()
-        at += size
+        end = start + dtype.itemsize * math.prod(shape)
+        arrays[name] = np.frombuffer(body[start:end], dtype=dtype).reshape(shape).copy()
+        start = end
     return arrays
 
 
-def _tagged(value: Any) -> Any:
+def _tagged(value: object) -> Json:
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
-        return {"f": value.hex()}  # exact, and apart from an integer of the same value
+        return {"f": value.hex()}  # exact, and distinct from an integer of the same value
     if isinstance(value, Mapping):
         return {"d": {str(k): _tagged(v) for k, v in value.items()}}
     if isinstance(value, np.ndarray):
@@ -119,7 +123,7 @@ def _tagged(value: Any) -> Any:
     )
 
 
-def _untagged(value: Any) -> Any:
+def _untagged(value: Any) -> object:
     if isinstance(value, list):
         return [_untagged(v) for v in value]
     if isinstance(value, dict):

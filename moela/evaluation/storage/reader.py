@@ -1,4 +1,4 @@
-"""EvaluationStore: reading what runs have left in a store file."""
+"""EvaluationStore: reading the runs in a store file."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 
+from moela._arrays import Design, Floats
 from moela.evaluation.runners.outcome import OK
 from moela.evaluation.storage import keys
-from moela.evaluation.storage.journal import COLUMNS, RunRow, intact, read_runs
-from moela.evaluation.storage.sqlite import (
-    StoreError,
-    check_contents,
-    check_header,
-    owner_alive,
-    translated,
-)
+from moela.evaluation.storage.errors import StoreError
+from moela.evaluation.storage.schema import COLUMNS, RunRow, read_row, read_runs
+from moela.evaluation.storage.sqlite import check_contents, check_header, owner_alive, translated
 from moela.provenance import renames
+from moela.provenance.signature import Json, Signature
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class StoredRun:
     """One run of a store.
 
     Attributes
@@ -56,15 +56,15 @@ class Run:
     state : str
         ``"done"`` (its budget is spent), ``"running"`` (a process of this host has it),
         ``"stopped"`` (before its budget was spent) or ``"ended"`` (it has no budget, so nothing
-        says whether it had come to its end).
+        says whether it was complete).
     """
 
     id: int
     created: str
     updated: str
-    problem: dict[str, Any]
-    algorithm: dict[str, Any]
-    settings: dict[str, Any]
+    problem: Signature
+    algorithm: Signature
+    settings: dict[str, Json]
     versions: dict[str, str]
     seed: int | None
     seed_drawn: bool
@@ -77,17 +77,18 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
+class StoredEvaluation:
     """One recorded evaluation.
 
     Attributes
     ----------
     run, n, batch : int
-        Its run, its place among the answers of the run and the call of the evaluator, from 0.
+        Its run, its position among the answers of the run, and the position of the evaluator's
+        call, each starting at 0.
     X : ndarray [n_var] or dict
     F, G, H : ndarray [n_obj], [n_ieq_constr], [n_eq_constr], or None for a failure
     extra : dict of str to ndarray
-        Whatever else the problem put into ``out``.
+        Everything else that the problem put into ``out``.
     status : str
         ``"ok"`` or how it failed.
     error : str or None
@@ -104,10 +105,10 @@ class Evaluation:
     run: int
     n: int
     batch: int
-    X: Any
-    F: NDArray[np.float64] | None
-    G: NDArray[np.float64] | None
-    H: NDArray[np.float64] | None
+    X: Design
+    F: Floats | None
+    G: Floats | None
+    H: Floats | None
     extra: dict[str, NDArray[Any]]
     status: str
     error: str | None
@@ -118,7 +119,7 @@ class Evaluation:
 
 
 class EvaluationStore:
-    """Read a store that :class:`moela.Evaluator` writes; while it is being written, too.
+    """Read a store that :class:`moela.Evaluator` writes, also while it is being written.
 
     Parameters
     ----------
@@ -128,7 +129,7 @@ class EvaluationStore:
     Raises
     ------
     StoreError
-        The file does not exist, is damaged, is no store, or is of a newer version.
+        The file does not exist, is damaged, is no store, or is of another version.
 
     Examples
     --------
@@ -153,10 +154,10 @@ class EvaluationStore:
 
     def _connect(self) -> sqlite3.Connection:
         uri = self.path.as_uri() + "?mode=ro"
-        # Reading takes part in the log beside the file; where that can neither be opened nor made
-        # (a read-only folder) and there is no log, nobody is writing.
-        logs = self.path.with_name(self.path.name + "-wal")
-        if not os.access(self.path.parent, os.W_OK) and not logs.exists():
+        # A reader needs the log beside the file. In a read-only folder it can neither open nor make
+        # one; if there is none, nobody is writing and the reader can do without.
+        log = self.path.with_name(self.path.name + "-wal")
+        if not os.access(self.path.parent, os.W_OK) and not log.exists():
             uri += "&immutable=1"
         return sqlite3.connect(uri, uri=True, timeout=60.0)
 
@@ -171,8 +172,8 @@ class EvaluationStore:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def runs(self) -> list[Run]:
-        """Return the runs, oldest first; none where the first is only about to begin."""
+    def runs(self) -> list[StoredRun]:
+        """Return the runs, oldest first; an empty list if the first one is about to begin."""
         if self._is_empty():
             return []
         with translated(self.path):
@@ -185,7 +186,7 @@ class EvaluationStore:
             }
             return [_run(row, *counts.get(row.id, (0, 0, 0, 0.0))) for row in read_runs(self._db)]
 
-    def evaluations(self, run: int | None = None) -> Iterator[Evaluation]:
+    def evaluations(self, run: int | None = None) -> Iterator[StoredEvaluation]:
         """Yield the evaluations of a run, or of all runs, in the order in which they ended.
 
         Raises
@@ -201,11 +202,11 @@ class EvaluationStore:
             cursor = self._db.execute(
                 f"SELECT {COLUMNS} FROM evaluations {where} ORDER BY id", values
             )
-            for line in cursor:
-                _, number, n, batch, _, x, f, g, h, extra, *rest, _ = intact(line)
-                F, G, H = (None if b is None else np.frombuffer(b, "<f8") for b in (f, g, h))
-                more = keys.unpack(extra)
-                yield Evaluation(number, n, batch, keys.decode(x), F, G, H, more, *rest)
+            for row in map(read_row, cursor):
+                o, extra = row.outcome, dict(row.outcome.values)
+                X, (F, G, H) = keys.decode(row.x), (extra.pop(name, None) for name in "FGH")
+                how = (o.status, o.error, o.duration, o.worker, o.attempts, row.elapsed)
+                yield StoredEvaluation(row.run, row.n, row.batch, X, F, G, H, extra, *how)
 
     def population(self, run: int | None = None) -> Population:
         """Return the successful evaluations as evaluated individuals, each design once.
@@ -220,23 +221,23 @@ class EvaluationStore:
         ValueError
             There is no such run, or the runs have different numbers of objectives.
         """
-        found: dict[bytes, Individual] = {}
+        individuals: dict[bytes, Individual] = {}
         sizes = set()
         for e in self.evaluations(run):
             if e.status == OK and e.F is not None:
                 sizes.add(len(e.F))
-                found.setdefault(keys.encode(e.X), _individual(e))
+                individuals.setdefault(keys.encode(e.X), _individual(e))
         if len(sizes) > 1:
             raise ValueError(
                 f"The 'run' parameter of population must name one run of {self.path}, since its "
                 f"runs have different numbers of objectives: {sorted(sizes)}."
             )
-        return Population(list(found.values()))
+        return Population(list(individuals.values()))
 
     def front(self, run: int | None = None) -> Population:
         """Return the feasible non-dominated designs as evaluated individuals.
 
-        Given to an algorithm as ``sampling``, they start a new run from what the old one found.
+        Passed to an algorithm as ``sampling``, they start a new run from the results of the old.
         """
         pop = self.population(run)
         if len(pop):
@@ -247,12 +248,12 @@ class EvaluationStore:
             pop = pop[is_nondominated(pop.get("F"), keep_weakly=True)]
         return pop
 
-    def to_frame(self, run: int | None = None) -> Any:
+    def to_frame(self, run: int | None = None) -> DataFrame:
         """Return the evaluations as a pandas DataFrame.
 
         Columns: run, n, batch, one per variable (``x0``, ... or their names), ``f0``, ...,
-        ``g0``, ..., ``h0``, ..., what else the problem gave, status, error, duration [s], worker,
-        attempts, elapsed [s].
+        ``g0``, ..., ``h0``, ..., everything else that the problem gave, status, error,
+        duration [s], worker, attempts, elapsed [s].
 
         Raises
         ------
@@ -278,6 +279,57 @@ class EvaluationStore:
                 f"The 'run' parameter must be one of the runs {ids} of {self.path}. Got {run!r} "
                 "instead."
             )
+
+
+def _run(row: RunRow, n_fresh: int, n_failed: int, last: int, elapsed: float) -> StoredRun:
+    # The row of the run is updated only about once a second; its evaluations may be newer.
+    n_eval = max(row.n_eval, last)
+    if row.budget is not None and n_eval >= row.budget:
+        state = "done"
+    elif owner_alive(row.owner, others_only=False):
+        state = "running"
+    else:
+        state = "ended" if row.budget is None else "stopped"
+    return StoredRun(
+        id=row.id,
+        created=row.created,
+        updated=row.updated,
+        problem=renames.modern(json.loads(row.problem)),
+        algorithm=renames.modern(json.loads(row.algorithm)),
+        settings=json.loads(row.settings),
+        versions=json.loads(row.versions),
+        seed=int(row.seed) if row.seed is not None and row.seed.isdigit() else None,
+        seed_drawn=row.seed_drawn,
+        n_eval=n_eval,
+        budget=row.budget,
+        n_fresh=n_fresh,
+        n_failed=n_failed,
+        elapsed=max(row.elapsed, elapsed),
+        state=state,
+    )
+
+
+def _individual(e: StoredEvaluation) -> Individual:
+    individual = Individual(X=e.X)
+    for name, value in (("F", e.F), ("G", e.G), ("H", e.H)):
+        if value is not None:
+            individual.set(name, np.array(value))
+    for name, value in e.extra.items():
+        individual.set(name, value)
+    individual.data["status"] = OK
+    individual.evaluated.update(("F", "G", "H", *e.extra))
+    return individual
+
+
+def _flat(e: StoredEvaluation) -> dict[str, object]:
+    line: dict[str, object] = {"run": e.run, "n": e.n, "batch": e.batch}
+    line |= e.X if isinstance(e.X, dict) else {f"x{i}": v for i, v in enumerate(e.X)}
+    for name, value in (("f", e.F), ("g", e.G), ("h", e.H)):
+        line |= {f"{name}{i}": v for i, v in enumerate(() if value is None else value)}
+    line |= {name: value if np.ndim(value) else value.item() for name, value in e.extra.items()}
+    for name in ("status", "error", "duration", "worker", "attempts", "elapsed"):
+        line[name] = getattr(e, name)
+    return line
 
 
 def describe_runs(path: str | os.PathLike[str]) -> list[str]:
@@ -308,7 +360,6 @@ def describe_runs(path: str | os.PathLike[str]) -> list[str]:
     heading = ("run", "state", "problem", "algorithm", "seed", "evaluations", "computed", "failed")
     table: list[tuple[str, ...]] = [(*heading, "running time", "last batch (UTC)")]
     for run in runs:
-        done = f"{run.n_eval}" if run.budget is None else f"{run.n_eval}/{run.budget}"
         seed = "-" if run.seed is None else f"{run.seed}" + (" (drawn)" if run.seed_drawn else "")
         table.append(
             (
@@ -317,7 +368,7 @@ def describe_runs(path: str | os.PathLike[str]) -> list[str]:
                 _title(run.problem),
                 _title(run.algorithm),
                 seed,
-                done,
+                f"{run.n_eval}" if run.budget is None else f"{run.n_eval}/{run.budget}",
                 str(run.n_fresh),
                 str(run.n_failed),
                 _duration(run.elapsed),
@@ -331,59 +382,8 @@ def describe_runs(path: str | os.PathLike[str]) -> list[str]:
     ]
 
 
-def _run(row: RunRow, n_fresh: int, n_failed: int, last: int, elapsed: float) -> Run:
-    row.n_eval = max(row.n_eval, last)  # the run itself is written down once a second only
-    row.elapsed = max(row.elapsed, elapsed)
-    if row.budget is not None and row.n_eval >= row.budget:
-        state = "done"
-    elif owner_alive(row.owner, others_only=False):
-        state = "running"
-    else:
-        state = "ended" if row.budget is None else "stopped"
-    return Run(
-        id=row.id,
-        created=row.created,
-        updated=row.updated,
-        problem=renames.modern(json.loads(row.problem)),
-        algorithm=renames.modern(json.loads(row.algorithm)),
-        settings=json.loads(row.settings),
-        versions=json.loads(row.versions),
-        seed=int(row.seed) if row.seed is not None and row.seed.isdigit() else None,
-        seed_drawn=row.seed_drawn,
-        n_eval=row.n_eval,
-        budget=row.budget,
-        n_fresh=n_fresh,
-        n_failed=n_failed,
-        elapsed=row.elapsed,
-        state=state,
-    )
-
-
-def _individual(e: Evaluation) -> Individual:
-    individual = Individual(X=e.X)
-    for name, value in (("F", e.F), ("G", e.G), ("H", e.H)):
-        if value is not None:
-            individual.set(name, np.array(value))
-    for name, value in e.extra.items():
-        individual.set(name, value)
-    individual.data["status"] = OK
-    individual.evaluated.update(("F", "G", "H", *e.extra))
-    return individual
-
-
-def _flat(e: Evaluation) -> dict[str, Any]:
-    line: dict[str, Any] = {"run": e.run, "n": e.n, "batch": e.batch}
-    line |= e.X if isinstance(e.X, dict) else {f"x{i}": v for i, v in enumerate(e.X)}
-    for name, value in (("f", e.F), ("g", e.G), ("h", e.H)):
-        line |= {f"{name}{i}": v for i, v in enumerate(() if value is None else value)}
-    line |= {name: value if np.ndim(value) else value.item() for name, value in e.extra.items()}
-    for name in ("status", "error", "duration", "worker", "attempts", "elapsed"):
-        line[name] = getattr(e, name)
-    return line
-
-
-def _title(signature: dict[str, Any]) -> str:
-    return (signature.get("class") or "-").rpartition(".")[2]
+def _title(signature: Signature) -> str:
+    return str(signature.get("class") or "-").rpartition(".")[2]
 
 
 def _duration(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""SQLite files: whether one is a store, and what its errors mean to the user."""
+"""SQLite files: whether one is a store, and its errors in terms of the store."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-APPLICATION_ID = 0x4D4F4541
-SCHEMA_VERSION = 2
+from moela.evaluation.storage.errors import StoreError
+from moela.evaluation.storage.schema import APPLICATION_ID, SCHEMA_VERSION
+
 BUSY_SECONDS = 60.0
-
-
-class StoreError(RuntimeError):
-    """A store cannot be read or written; the message says why and what to do."""
+_START = b"SQLite format 3\0"
 
 
 def check_header(path: Path) -> None:
@@ -24,15 +22,16 @@ def check_header(path: Path) -> None:
     if path.is_dir():
         raise StoreError(f"The store {path} is a folder. Name a file instead.")
     try:
-        head = path.read_bytes()[:16] if path.stat().st_size < 16 else _head(path)
+        with path.open("rb") as file:
+            start = file.read(len(_START))
     except FileNotFoundError:
         return
     except OSError as error:
         raise StoreError(f"The store {path} cannot be read: {error}.") from error
-    if head and head != b"SQLite format 3\0":
+    if start and start != _START:
         raise StoreError(
-            f"The file {path} is not a store: it does not start as an SQLite file does. It was "
-            "left as it is; choose another name, or restore it if it was a store."
+            f"The file {path} is not a store: it does not start like an SQLite file. It was not "
+            "changed. Choose another name, or restore the file if it was a store."
         )
 
 
@@ -41,14 +40,15 @@ def check_contents(db: sqlite3.Connection, path: Path) -> None:
     tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID and tables:
         raise StoreError(
-            f"The file {path} is an SQLite database of another program. It was left as it is; "
-            "choose another name for the store."
+            f"The file {path} is an SQLite database of another program. It was not changed. "
+            "Choose another name for the store."
         )
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if tables and version != SCHEMA_VERSION:
         raise StoreError(
-            f"The store {path} has version {version}; this moela knows version {SCHEMA_VERSION}. "
-            "It was left as it is; install the moela that wrote it, or choose another name."
+            f"The store {path} has version {version}, but this moela reads version "
+            f"{SCHEMA_VERSION}. It was not changed. Install the moela that wrote it, or choose "
+            "another name."
         )
     verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
@@ -63,33 +63,39 @@ def translated(path: Path) -> Iterator[None]:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise StoreError(_damaged(path, str(error))) from error
     except sqlite3.Error as error:
-        text = str(error)
-        if "full" in text:
-            message = (
-                f"There is no room left for the store {path}. Every evaluation committed so far is "
-                "safe in it; free some space and make the same call again."
-            )
-        elif "readonly" in text or "unable to open" in text:
-            message = (
-                f"The store {path} cannot be written ({text}). The folder must be writable too, "
-                "since SQLite keeps its log beside the file."
-            )
-        elif "malformed" in text or "not a database" in text or "decode" in text:
-            message = _damaged(path, text)
-        elif "locked" in text:
-            message = (
-                f"Another process has been writing to the store {path} for {BUSY_SECONDS:.0f} "
-                "seconds without a pause. Make the same call again once it has ended."
-            )
-        else:
-            message = (
-                f"The store {path} failed: {text}. Every evaluation committed so far is safe in it."
-            )
-        raise StoreError(message) from error
+        raise StoreError(_explained(path, str(error))) from error
+
+
+def _explained(path: Path, text: str) -> str:
+    if "full" in text:
+        return (
+            f"The disk has no room left for the store {path}. Every evaluation committed so far is "
+            "safe in it. Free some space and make the same call again."
+        )
+    if "readonly" in text or "unable to open" in text:
+        return (
+            f"The store {path} cannot be written ({text}). Its folder must be writable too, since "
+            "SQLite keeps its log beside the file."
+        )
+    if "malformed" in text or "not a database" in text or "decode" in text:
+        return _damaged(path, text)
+    if "locked" in text:
+        return (
+            f"Another process has been writing to the store {path} for {BUSY_SECONDS:.0f} seconds "
+            "without a pause. Make the same call again once it has ended."
+        )
+    return f"The store {path} failed: {text}. Every evaluation committed so far is safe in it."
+
+
+def _damaged(path: Path, details: str) -> str:
+    return (
+        f"The store {path} is damaged ({details}). It was not changed. Save its readable part with "
+        f"`sqlite3 {path.name} .recover | sqlite3 saved.db`, or restore a copy."
+    )
 
 
 def owner() -> str:
-    """Return host and process, by which a run knows who writes it."""
+    """Return host and process, which a run records as its writer."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
@@ -111,15 +117,3 @@ def owner_alive(name: str | None, others_only: bool = True) -> bool:
     except OSError:
         return False
     return True
-
-
-def _damaged(path: Path, what: str) -> str:
-    return (
-        f"The store {path} is damaged ({what}). It was left as it is. Save what can be read with "
-        f"`sqlite3 {path.name} .recover | sqlite3 saved.db`, or restore a copy."
-    )
-
-
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(16)

@@ -8,23 +8,23 @@ import sqlite3
 import threading
 import time
 from contextlib import suppress
-from typing import Any
 
-INSERT = (
-    "INSERT INTO evaluations (run, n, batch, key, x, f, g, h, extra, status, error, duration, "
-    "worker, attempts, elapsed, checksum) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
-)
+from moela.evaluation.storage.schema import WRITTEN
+
+_INSERT = f"INSERT INTO evaluations ({WRITTEN}) VALUES ({','.join('?' * len(WRITTEN.split(', ')))})"
 _SYNC_SECONDS = 1.0
 
-# Rows that come faster than this are committed together; one that comes alone waits for nothing.
+# Rows that come faster than this are committed together; a single one is not delayed.
 _COMMIT_SECONDS = 0.01
+
+Values = tuple[object, ...]
 
 
 class Writer:
     """Commits rows in the order in which they come, as many at once as are waiting.
 
-    The connection is used by the thread between :meth:`put` and :meth:`flush`, by the caller
-    otherwise.
+    The thread uses the connection between :meth:`put` and :meth:`flush`, the caller at all other
+    times.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class Writer:
     def __init__(self, db: sqlite3.Connection):
         self._db = db
         self._pid = os.getpid()
-        self._rows: queue.SimpleQueue[tuple[Any, ...] | None] = queue.SimpleQueue()
+        self._rows: queue.SimpleQueue[Values | None] = queue.SimpleQueue()
         self._changed = threading.Condition()
         self._pending = 0
         self._hurry = False
@@ -43,7 +43,7 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._synced = float("-inf")
 
-    def put(self, row: tuple[Any, ...]) -> None:
+    def put(self, row: Values) -> None:
         """Hand over the values of a row; raises the error of an earlier one."""
         self._raise()
         if self._thread is None:
@@ -64,7 +64,7 @@ class Writer:
         self._raise()
 
     def begin(self) -> None:
-        """Begin a transaction, one that waits for the disk if the last such is a while ago."""
+        """Begin a transaction; about once a second, one whose commit waits for the disk."""
         now = time.monotonic()
         due = now - self._synced >= _SYNC_SECONDS
         self._db.execute(f"PRAGMA synchronous = {'FULL' if due else 'NORMAL'}")
@@ -73,13 +73,13 @@ class Writer:
         self._db.execute("BEGIN IMMEDIATE")
 
     def rollback(self) -> None:
-        """Take back an open transaction."""
+        """Undo an open transaction."""
         if self._db.in_transaction:
             with suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
 
     def close(self) -> None:
-        """Commit what is waiting, end the thread and close the connection."""
+        """Commit the waiting rows, end the thread and close the connection."""
         if os.getpid() != self._pid:  # a fork must not touch the file of its parent
             return
         if self._thread is not None:
@@ -117,16 +117,16 @@ class Writer:
                 self._failure = self._failure or failure
                 self._changed.notify_all()
 
-    def _commit(self, rows: list[tuple[Any, ...]]) -> Exception | None:
+    def _commit(self, rows: list[Values]) -> Exception | None:
         try:
             self.begin()
-            self._db.executemany(INSERT, rows)
+            self._db.executemany(_INSERT, rows)
             self._db.execute("COMMIT")
-        except Exception as error:  # whatever it is: who waits for the rows must hear of it
+        except Exception as error:  # of any kind, since a caller in flush() waits for it
             self.rollback()
             if len(rows) == 1:
                 return error
-            # Where the disk fills up, as many as still fit are kept: each may have cost hours.
+            # If the disk fills up, as many rows as still fit are kept: each may have cost hours.
             half = len(rows) // 2
             return self._commit(rows[:half]) or self._commit(rows[half:])
         return None

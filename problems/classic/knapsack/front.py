@@ -1,4 +1,4 @@
-"""The exact front of a multi-objective knapsack, by dynamic programming with bounds.
+"""Exact front of a multi-objective knapsack by dynamic programming with bounds.
 
 References
 ----------
@@ -10,12 +10,10 @@ References
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import njit
 
-from problems._arrays import Bools, Ints
+from problems._arrays import Bools, Floats, Ints
 from problems.classic.front import nondominated
 
 __all__ = ["solve"]
@@ -25,18 +23,13 @@ N_MIXES = 33
 
 
 def solve(
-    weights: Ints,
-    values: Ints,
-    capacity: int,
-    known: Bools,
-    *,
-    max_states: int,
+    weights: Ints, values: Ints, capacity: int, known: Bools, *, max_states: int
 ) -> tuple[Ints, Bools] | None:
     """Return the values [n_front, m] of the exact front and a packing [n_front, n] of each point.
 
     Items are decided one by one. A state (weight so far, values so far) is dropped [NU69, BHV09]
-    where another is no heavier and no worse, and where bounds show that no completion of it
-    leaves the region that the known packings dominate.
+    if another state is no heavier and no worse, or if bounds show that every completion of the
+    state stays in the region that the known packings dominate.
 
     Parameters
     ----------
@@ -44,9 +37,9 @@ def solve(
     values : ndarray of int, shape [n, m], to be maximized
     capacity : int
     known : ndarray of bool, shape [n_known, n]
-        Feasible packings; the better they are, the more states the bounds drop.
+        Feasible packings. The better they are, the more states the bounds drop.
     max_states : int
-        Give up, and return None, when more states than this are alive.
+        Limit on the number of states; None is returned if it is exceeded.
     """
     m = values.shape[1]
     order = _item_order(weights, values)
@@ -89,7 +82,7 @@ def _item_order(weights: Ints, values: Ints) -> Ints:
     return np.argsort(ranks.sum(axis=1), kind="stable")
 
 
-def _mixes(m: int, scale: Ints) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _mixes(m: int, scale: Ints) -> Floats:
     """Return weightings [n_mixes, m] of the objectives; the first m are the objectives alone."""
     alone = np.eye(m)
     if m == 2:
@@ -98,10 +91,10 @@ def _mixes(m: int, scale: Ints) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.vstack([alone, (np.ones(m) / m / scale)[None]])
 
 
-def _best_mixes(reached: Ints, mixes: np.ndarray[Any, np.dtype[np.float64]]) -> Ints:
-    """Return for each corner between known points the mix that the best known point exceeds least.
+def _best_mixes(reached: Ints, mixes: Floats) -> Ints:
+    """Return the mix that the best known point exceeds least at each corner between known points.
 
-    That mix is likely to be the one whose bound excludes the corner.
+    The bound of that mix is the most likely to exclude the corner.
     """
     first = np.concatenate([[-1], reached[:, 0]])
     second = np.concatenate([reached[:, 1], [-1]])
@@ -110,10 +103,8 @@ def _best_mixes(reached: Ints, mixes: np.ndarray[Any, np.dtype[np.float64]]) -> 
     return np.argmin(slack / np.maximum((reached @ mixes.T).max(axis=0), 1e-12), axis=1)
 
 
-def _relaxations(
-    weights: Ints, values: Ints, mixes: np.ndarray[Any, np.dtype[np.float64]]
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Return cumulated weights and mixed values [n_mixes, n_left + 1], best ratio first."""
+def _relaxations(weights: Ints, values: Ints, mixes: Floats) -> tuple[Floats, Floats]:
+    """Return cumulative weights and mixed values [n_mixes, n_left + 1], best ratio first."""
     total_w = np.zeros((len(mixes), len(weights) + 1))
     total_v = np.zeros((len(mixes), len(weights) + 1))
     for row, mix in enumerate(mixes):
@@ -126,7 +117,7 @@ def _relaxations(
 
 @njit(cache=True, nogil=True)
 def _relaxed(room, total_w, total_v):  # type: ignore[no-untyped-def]
-    """Return the most that items can add within `room` when the last one may be cut."""
+    """Return the largest value that items add within `room` if the last one may be split."""
     low, high = 0, total_w.shape[0] - 1
     while low < high:
         middle = (low + high + 1) // 2
@@ -142,9 +133,9 @@ def _relaxed(room, total_w, total_v):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _hopeless(w, v, capacity, mixes, total_w, total_v, reached, best_mix, bound):  # type: ignore[no-untyped-def]
-    """Whether no completion of a state leaves the region that `reached` dominates.
+    """Return whether every completion of a state stays in the region that `reached` dominates.
 
-    `bound` is scratch of length n_mixes.
+    `bound` is scratch space of length n_mixes.
     """
     m = v.shape[0]
     room = capacity - w
@@ -162,8 +153,8 @@ def _hopeless(w, v, capacity, mixes, total_w, total_v, reached, best_mix, bound)
                 return True
         return False
     for a in range(m, mixes.shape[0]):
-        bound[a] = -1.0  # computed when first asked for
-    # Corner p lies between known points p-1 and p; what leaves the region exceeds some corner.
+        bound[a] = -1.0  # computed on first use
+    # Corner p lies between known points p-1 and p. A point outside the region exceeds some corner.
     n = reached.shape[0]
     low, high = 0, n
     while low < high:  # the first corner whose second value the state may exceed
@@ -198,7 +189,7 @@ def _hopeless(w, v, capacity, mixes, total_w, total_v, reached, best_mix, bound)
 def _step(  # type: ignore[no-untyped-def]
     state_w, state_v, state_bits, item, w, v, capacity, mixes, total_w, total_v, reached, best_mix
 ):
-    """Return the states after `item` was left out or taken, lightest first, hopeless ones gone."""
+    """Return the states after `item` was left out or taken, lightest first and none hopeless."""
     n, m = state_v.shape
     words = state_bits.shape[1]
     left = 0
@@ -227,7 +218,7 @@ def _step(  # type: ignore[no-untyped-def]
             a += 1
             weight = state_w[s]
             if weight + left <= capacity:
-                continue  # all that is left fits, so leaving an item out gains nothing
+                continue  # all remaining items fit, so that leaving one out gains nothing
             for k in range(m):
                 candidate[k] = state_v[s, k]
         if _hopeless(

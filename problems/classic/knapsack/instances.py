@@ -19,9 +19,8 @@ OWNER = "MultiObjectiveKnapsack.random"
 
 
 def random_instance(
-    *,
     n_items: int,
-    n_objectives: int,
+    n_obj: int,
     correlation: float,
     max_value: int,
     max_weight: int,
@@ -30,7 +29,7 @@ def random_instance(
 ) -> tuple[Ints, Ints, int]:
     """Return weights [n], values [n, m] and capacity; see `MultiObjectiveKnapsack.random`."""
     n = check_int(OWNER, "n_items", n_items, 1)
-    m = check_int(OWNER, "n_objectives", n_objectives, 1)
+    m = check_int(OWNER, "n_obj", n_obj, 1)
     check_correlation(OWNER, "correlation", correlation, m)
     check_int(OWNER, "max_value", max_value, 1, 10**9)
     check_int(OWNER, "max_weight", max_weight, 1, 10**9)
@@ -45,12 +44,12 @@ def random_instance(
 def read_instance(path: str | Path) -> tuple[Ints, Ints, int, KnownFront | None]:
     """Return weights [n], values [n, m], capacity and the front of a `.in` file, if it has one.
 
-    The front in the file is of values to maximize; it comes back negated, as the problem's F.
+    The file holds values to maximize; the returned front holds their negatives, as F does.
     """
     reader = LineReader(path)
     n, m = map(int, reader.numbers("the numbers of items and objectives", 2, low=1))
     capacity = int(reader.numbers("the capacity", 1)[0])
-    rows = []  # no array yet: a header alone must not claim the memory
+    rows = []  # no array: the memory for it must not be allocated for a header alone
     for i in range(n):
         rows.append(reader.numbers(f"weight and {m} values of item {i + 1} of {n}", m + 1))
     items = np.array(rows, dtype=np.int64)
@@ -72,22 +71,18 @@ def read_instance(path: str | Path) -> tuple[Ints, Ints, int, KnownFront | None]
     points = np.array(rows)
     kept = nondominated(-points)
     if len(kept) != count:
-        odd = min(set(range(count)) - set(kept.tolist()))
+        extra = min(set(range(count)) - set(kept.tolist()))
         raise ValueError(
-            f"{reader.path}: expected {count} different non-dominated points, got point {odd + 1} "
-            "of the front, which is repeated or dominated."
+            f"{reader.path}: expected {count} different non-dominated points, got point "
+            f"{extra + 1} of the front, which is repeated or dominated."
         )
     return weights, values, capacity, sorted_front(-points, None, f"file {reader.path.name}")
 
 
 def write_instance(
-    path: str | Path,
-    weights: Ints,
-    values: Ints,
-    capacity: int,
-    front: KnownFront | None,
+    path: str | Path, weights: Ints, values: Ints, capacity: int, front: KnownFront | None
 ) -> None:
-    """Write a `.in` file, with the front where given, that `read_instance` reads back."""
+    """Write a `.in` file, with the front if there is one, that `read_instance` reads back."""
     lines = [f"{len(weights)} {values.shape[1]}", str(capacity)]
     lines += [
         f"{w} {' '.join(map(str, row))}"

@@ -1,4 +1,4 @@
-"""Compiled loops of the multi-objective knapsack: greedy filling, repair, exchange moves."""
+"""Compiled loops of the knapsack: greedy filling, repair, exchange moves."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["exchange", "fill", "repair"]
 # chosen: bool [rows, n]; weights: int64 [n]; orders: int64 [n_orders, n], items best first.
 
 
-OWN = 0.75  # share of exchanges and repairs that go by the order a packing itself is closest to
+OWN = 0.75  # share of exchanges and repairs that use the order to which a packing is closest
 
 
 @njit(cache=True, nogil=True)
@@ -58,7 +58,7 @@ def fill(chosen, weights, capacity, orders):  # type: ignore[no-untyped-def]
 def repair(chosen, weights, capacity, orders, ranks, picks):  # type: ignore[no-untyped-def]
     """Drop the worst items of each row until it fits, then add what fits, by orders[picks[r]].
 
-    A pick of -1 stands for the order that the row itself is closest to.
+    A pick of -1 stands for the order to which the row is closest.
     """
     banned = np.zeros(chosen.shape[1], dtype=np.bool_)
     for r in range(chosen.shape[0]):
@@ -78,10 +78,10 @@ def repair(chosen, weights, capacity, orders, ranks, picks):  # type: ignore[no-
 def exchange(chosen, weights, capacity, orders, ranks, uniforms, out):  # type: ignore[no-untyped-def]
     """Write to out[row, c] the row with one or two items out, another in, and refilled.
 
-    A random order says which items are good: of two random items the worse one leaves, of two
-    random others the better one enters. What was taken out is tried last in the refill. `ranks`
-    [n_orders, n] holds the place of each item in each order, `uniforms` has shape [rows, k, 16].
-    The rows must be feasible.
+    A random order tells good items from bad ones: of two random items the worse one leaves, of two
+    random others the better one enters. Items that left are tried last in the refill. `ranks`
+    [n_orders, n] holds the position of each item in each order; `uniforms` has the shape
+    [rows, k, 16]. The rows must be feasible.
     """
     rows, n = chosen.shape
     inside = np.empty(n, dtype=np.int64)
@@ -125,7 +125,7 @@ def exchange(chosen, weights, capacity, orders, ranks, uniforms, out):  # type: 
                 item = inside[at]
                 left -= 1
                 inside[at] = inside[left]
-                inside[left] = item  # what was dropped gathers at the end
+                inside[left] = item  # dropped items gather at the end
                 y[item] = False
                 banned[item] = True
                 room += weights[item]
@@ -133,8 +133,8 @@ def exchange(chosen, weights, capacity, orders, ranks, uniforms, out):  # type: 
             if entering >= 0:
                 y[entering] = True
             room = _fill_row(y, banned, weights, room, orders[pick])
-            # Nothing else filled the room of what was dropped last, so it may come back, and the
-            # result is maximal; with another item in it, it differs from where it started.
+            # No other item fits now, so dropped items may return, which makes the result maximal.
+            # It contains another item and so differs from the row.
             for a in range(left, n_in):
                 banned[inside[a]] = False
                 if weights[inside[a]] <= room:

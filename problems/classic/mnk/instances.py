@@ -19,13 +19,11 @@ MAX_K = 20
 _HEADER = "a line 'p rMNK rho M N K'"
 
 
-def random_instance(
-    *, n: int, k: int, n_objectives: int, rho: float, seed: int
-) -> tuple[Ints, Floats]:
+def random_instance(*, n: int, k: int, n_obj: int, rho: float, seed: int) -> tuple[Ints, Floats]:
     """Return links [m, n, k + 1] and tables [m, n, 2^(k+1)]; see `MNKLandscape.random`."""
     n = check_int(OWNER, "n", n, 1)
     k = check_int(OWNER, "k", k, 0, min(n - 1, MAX_K))
-    m = check_int(OWNER, "n_objectives", n_objectives, 1)
+    m = check_int(OWNER, "n_obj", n_obj, 1)
     check_correlation(OWNER, "rho", rho, m)
     rng = np.random.default_rng(check_int(OWNER, "seed", seed, 0))
     links = np.empty((n, k + 1), dtype=np.int64)
@@ -55,7 +53,7 @@ def read_instance(path: str | Path) -> tuple[Ints, Floats, float]:
             f"M={m}, N={n}, K={k}",
         )
     _section(reader, "links")
-    rows = []  # no array yet: a header alone must not claim the memory
+    rows = []  # no array: the memory for it must not be allocated for a header alone
     for i in range(n):
         for j in range(k + 1):
             what = f"link {j} of bit {i} for {m} objectives"

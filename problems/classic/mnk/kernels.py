@@ -1,4 +1,4 @@
-"""Compiled loops of the MNK-landscapes: evaluation, bit flips."""
+"""Compiled loops of the MNK-landscapes: evaluation and bit flips."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def evaluate(X, links, tables, out):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def flip_neighbors(X, uniforms, out):  # type: ignore[no-untyped-def]
-    """Write to out[row, c] the row with one bit flipped, each bit once; then two bits.
+    """Write to out[row, c] the row with one bit flipped, each bit once, and then with two bits.
 
     `uniforms` has shape [rows, k, 2].
     """

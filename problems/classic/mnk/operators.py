@@ -1,40 +1,25 @@
-"""Operators on bit strings: sampling, uniform crossover, bit-flip mutation."""
+"""Operators on bit strings: sampling and bit-flip mutation."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from pymoo.core.crossover import Crossover
+from numpy.random import Generator
 from pymoo.core.mutation import Mutation
 from pymoo.core.sampling import Sampling
 
 from problems._arrays import Bools
+from problems.classic.base import BitProblem
 
-__all__ = ["BitCrossover", "BitMutation", "BitSampling"]
+__all__ = ["BitMutation", "BitSampling"]
 
 
 class BitSampling(Sampling):
     """Uniformly random bit strings."""
 
     def _do(
-        self, problem: Any, n_samples: int, *args: Any, random_state: Any = None, **kwargs: Any
+        self, problem: BitProblem, n_samples: int, *, random_state: Generator, **kw: object
     ) -> Bools:
-        return np.asarray(random_state.random((n_samples, problem.n_var)) < 0.5)
-
-
-class BitCrossover(Crossover):
-    """Uniform crossover: each bit of a child from either parent, the other child the other."""
-
-    def __init__(self, prob: float = 0.9) -> None:
-        super().__init__(2, 2, prob=prob)
-
-    def _do(
-        self, problem: Any, X: Any, *args: Any, random_state: Any = None, **kwargs: Any
-    ) -> Bools:
-        parents = np.asarray(X).astype(bool)
-        first = random_state.random(parents.shape[1:]) < 0.5
-        return np.where(first, parents, parents[::-1])
+        return random_state.random((n_samples, problem.n_var)) < 0.5
 
 
 class BitMutation(Mutation):
@@ -43,11 +28,9 @@ class BitMutation(Mutation):
     def __init__(self, prob: float = 1.0) -> None:
         super().__init__(prob=prob)
 
-    def _do(
-        self, problem: Any, X: Any, *args: Any, random_state: Any = None, **kwargs: Any
-    ) -> Bools:
+    def _do(self, problem: object, X: Bools, *, random_state: Generator, **kw: object) -> Bools:
         bits = np.asarray(X).astype(bool)
         flips = random_state.random(bits.shape) < 1.0 / bits.shape[1]
-        lazy = ~flips.any(axis=1)
-        flips[lazy, random_state.integers(bits.shape[1], size=int(lazy.sum()))] = True
-        return np.asarray(bits ^ flips)
+        unchanged = ~flips.any(axis=1)
+        flips[unchanged, random_state.integers(bits.shape[1], size=int(unchanged.sum()))] = True
+        return bits ^ flips

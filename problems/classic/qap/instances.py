@@ -9,82 +9,81 @@ from pathlib import Path
 import numpy as np
 
 from problems._arrays import Floats
-from problems._checks import check_choice, check_int, check_real, setting_error
+from problems._checks import check_int, check_real, setting_error
 from problems.classic.correlated import pulled_uniforms
 from problems.classic.front import KnownFront, nondominated, sorted_front
 from problems.classic.qap.kernels import costs
 from problems.classic.textfile import LineReader
 
-__all__ = ["random_instance", "read_front", "read_instance", "write_instance"]
+__all__ = [
+    "OWNER",
+    "clustered_points",
+    "correlations",
+    "read_front",
+    "read_instance",
+    "real_like_pairs",
+    "symmetric",
+    "uniform_pairs",
+    "write_instance",
+]
 
 
 OWNER = "MultiObjectiveQAP.random"
 _HEADER = re.compile(r"facilities\s*[=:]?\s*(\d+)\s+objectives\s*[=:]?\s*(\d+)\b", re.IGNORECASE)
 
 
-def random_instance(
-    *,
-    n_facilities: int,
-    n_objectives: int,
-    kind: str,
-    correlation: float | Sequence[float],
+def uniform_pairs(
+    n: int, pulls: Sequence[float], max_distance: int, max_flow: int, rng: np.random.Generator
+) -> list[Floats]:
+    """Return distances, and flows of each objective, of the pairs of facilities [n(n-1)/2]."""
+    check_int(OWNER, "max_distance", max_distance, 1)
+    check_int(OWNER, "max_flow", max_flow, 1)
+    n_pairs = n * (n - 1) // 2
+    distances = 1.0 + np.floor(max_distance * rng.random(n_pairs))
+    first = rng.random(n_pairs)
+    variates = [first] + [pulled_uniforms(first, c, rng) for c in pulls]
+    return [distances] + [np.minimum(1.0 + np.floor(max_flow * v), max_flow) for v in variates]
+
+
+def real_like_pairs(
+    points: Floats,
+    pulls: Sequence[float],
     overlap: float,
-    max_distance: int,
-    max_flow: int,
     flow_exponents: tuple[float, float],
-    cluster_radius: float,
-    cluster_size: int,
-    point_radius: float,
-    seed: int,
-) -> tuple[Floats, Floats]:
-    """Return distances [n, n] and flows [m, n, n]; see `MultiObjectiveQAP.random`."""
-    n = check_int(OWNER, "n_facilities", n_facilities, 2)
-    m = check_int(OWNER, "n_objectives", n_objectives, 1)
-    check_choice(OWNER, "kind", kind, ("uniform", "real-like"))
-    pulls = _correlations(correlation, m)
-    rng = np.random.default_rng(check_int(OWNER, "seed", seed, 0))
-    upper = np.triu_indices(n, 1)
-    n_pairs = len(upper[0])
-    if kind == "uniform":
-        check_int(OWNER, "max_distance", max_distance, 1)
-        check_int(OWNER, "max_flow", max_flow, 1)
-        pair_distances = 1.0 + np.floor(max_distance * rng.random(n_pairs))
-        first = rng.random(n_pairs)
-        variates = [first] + [pulled_uniforms(first, c, rng) for c in pulls]
-        pair_flows = [np.minimum(1.0 + np.floor(max_flow * v), max_flow) for v in variates]
-    else:
-        check_real(OWNER, "overlap", overlap, 0.0, 1.0)
-        low, high = _exponents(flow_exponents)
-        points = _clustered_points(n, cluster_radius, cluster_size, point_radius, rng)
-        gaps = points[upper[0]] - points[upper[1]]
-        pair_distances = np.floor(np.hypot(gaps[:, 0], gaps[:, 1]))
-        first = rng.random(n_pairs)
-        pair_flows = [np.floor(10.0 ** (low + (high - low) * first))]
-        for c in pulls:
-            shared = rng.random(n_pairs) <= overlap
-            pulled = np.floor(10.0 ** (low + (high - low) * pulled_uniforms(first, c, rng)))
-            # Outside the overlap a flow stands exactly where the first matrix has none.
-            apart = np.where(pair_flows[0] == 0, np.floor(10.0 ** (high * rng.random(n_pairs))), 0)
-            pair_flows.append(np.where(shared, pulled, apart))
-    distance = np.zeros((n, n))
-    flows = np.zeros((m, n, n))
-    distance[upper] = pair_distances
-    for flow, pairs in zip(flows, pair_flows, strict=True):
-        flow[upper] = pairs
-    return distance + distance.T, flows + flows.transpose(0, 2, 1)
+    rng: np.random.Generator,
+) -> list[Floats]:
+    """Return distances, and flows of each objective, of the pairs of points [n(n-1)/2]."""
+    check_real(OWNER, "overlap", overlap, 0.0, 1.0)
+    low, high = _exponents(flow_exponents)
+    upper = np.triu_indices(len(points), 1)
+    gaps = points[upper[0]] - points[upper[1]]
+    distances = np.floor(np.hypot(gaps[:, 0], gaps[:, 1]))
+    first = rng.random(len(gaps))
+    flows = [np.floor(10.0 ** (low + (high - low) * first))]
+    for c in pulls:
+        shared = rng.random(len(gaps)) <= overlap
+        pulled = np.floor(10.0 ** (low + (high - low) * pulled_uniforms(first, c, rng)))
+        # Outside the overlap, a flow exists exactly where the first matrix has none.
+        apart = np.where(flows[0] == 0, np.floor(10.0 ** (high * rng.random(len(gaps)))), 0)
+        flows.append(np.where(shared, pulled, apart))
+    return [distances, *flows]
 
 
-def _correlations(correlation: float | Sequence[float], n_objectives: int) -> list[float]:
+def symmetric(n: int, values: Floats) -> Floats:
+    """Return the symmetric matrix [n, n] with zero diagonal of the values of its pairs."""
+    matrix = np.zeros((n, n))
+    matrix[np.triu_indices(n, 1)] = values
+    return matrix + matrix.T
+
+
+def correlations(correlation: float | Sequence[float], n_obj: int) -> list[float]:
+    """Return one checked correlation for each objective after the first."""
     if isinstance(correlation, int | float | np.number):
-        return [check_real(OWNER, "correlation", correlation, -1.0, 1.0)] * (n_objectives - 1)
+        return [check_real(OWNER, "correlation", correlation, -1.0, 1.0)] * (n_obj - 1)
     values = list(correlation)
-    if len(values) != n_objectives - 1:
-        raise setting_error(
-            OWNER,
-            "correlation",
-            f"one number, or {n_objectives - 1} (one for each objective after the first)",
-            values,
-        )
+    if len(values) != n_obj - 1:
+        expected = f"one number, or {n_obj - 1} (one for each objective after the first)"
+        raise setting_error(OWNER, "correlation", expected, values)
     return [check_real(OWNER, "correlation", value, -1.0, 1.0) for value in values]
 
 
@@ -98,22 +97,20 @@ def _exponents(flow_exponents: tuple[float, float]) -> tuple[float, float]:
     return low, high
 
 
-def _clustered_points(
+def clustered_points(
     n: int, cluster_radius: float, cluster_size: int, point_radius: float, rng: np.random.Generator
 ) -> Floats:
+    """Return points [n, 2] with whole coordinates in clusters; see `MultiObjectiveQAP.random`."""
     check_real(OWNER, "cluster_radius", cluster_radius, 0.0, 1e6)
     check_real(OWNER, "point_radius", point_radius, 0.0, 1e6)
     check_int(OWNER, "cluster_size", cluster_size, 1)
-    points = np.empty((n, 2))
-    done = 0
-    while done < n:
+    points: list[Floats] = []
+    while len(points) < n:
         center = np.floor(cluster_radius * rng.random()) * _direction(rng)
-        for _ in range(min(int(rng.integers(1, cluster_size + 1)), n - done)):
-            points[done] = np.trunc(
-                center + np.floor(point_radius * rng.random()) * _direction(rng)
-            )
-            done += 1
-    return points
+        for _ in range(min(int(rng.integers(1, cluster_size + 1)), n - len(points))):
+            offset = np.floor(point_radius * rng.random()) * _direction(rng)
+            points.append(np.trunc(center + offset))
+    return np.array(points)
 
 
 def _direction(rng: np.random.Generator) -> Floats:
@@ -132,7 +129,7 @@ def read_instance(path: str | Path) -> tuple[Floats, Floats]:
     n, m = int(match[1]), int(match[2])
     if n < 2 or m < 1:
         raise reader.error("at least 2 facilities and 1 objective", f"{n} and {m}")
-    rows = []  # no array yet: a header alone must not claim the memory
+    rows = []  # no array: the memory for it must not be allocated for a header alone
     for number in range(m + 1):
         what = "the distance matrix" if number == 0 else f"flow matrix {number} of {m}"
         for row in range(n):
@@ -159,7 +156,7 @@ def _number(value: float) -> str:
 
 
 def read_front(path: str | Path, distance: Floats, flows: Floats) -> KnownFront:
-    """Return the front of a `.PO` file, every line of which is evaluated again.
+    """Return the front of a `.PO` file after an evaluation of each line.
 
     A line holds the location (from 1) of each facility, then the objective values.
     """
@@ -178,9 +175,9 @@ def read_front(path: str | Path, distance: Floats, flows: Floats) -> KnownFront:
         if costs(x[None], distance, flow, value) >= 0:
             raise reader.error(f"a permutation of 1 to {n}", " ".join(tokens[:n]))
         if not np.allclose(value[0], f, rtol=1e-12, atol=0.0):
-            was = " ".join(_number(v) for v in value[0])
+            own = " ".join(_number(v) for v in value[0])
             raise reader.error(
-                f"the costs {was} that the instance gives this assignment", " ".join(tokens[n:])
+                f"the costs {own} that the instance gives this assignment", " ".join(tokens[n:])
             )
         X.append(x)
         F.append(f)

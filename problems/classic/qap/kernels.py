@@ -5,42 +5,40 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from problems.classic.front import insert_point
-
 __all__ = ["costs", "enumerate_front", "swap_neighbors"]
 
 # distance [n, n]; flow [n, n, m], objectives last so that the inner loop runs over memory.
 
 
 @njit(cache=True, nogil=True)
-def _is_permutation(x, seen):  # type: ignore[no-untyped-def]
+def _is_permutation(x, used):  # type: ignore[no-untyped-def]
     n = x.shape[0]
-    seen[:] = False
+    used[:] = False
     for i in range(n):
-        if x[i] < 0 or x[i] >= n or seen[x[i]]:
+        if x[i] < 0 or x[i] >= n or used[x[i]]:
             return False
-        seen[x[i]] = True
+        used[x[i]] = True
     return True
 
 
 @njit(cache=True, nogil=True)
 def costs(X, distance, flow, out):  # type: ignore[no-untyped-def]
-    """Write sum_ij distance[x_i, x_j] * flow[i, j, k] to out[row, k], O(n^2 m) a row.
+    """Write sum_ij distance[x_i, x_j] * flow[i, j, k] to out[row, k], O(n^2 m) per row.
 
-    Returns the first row of X that is no permutation, or -1.
+    Return the first row of X that is no permutation, or -1.
     """
     rows, n = X.shape
     m = flow.shape[2]
-    seen = np.zeros(n, dtype=np.bool_)
+    used = np.zeros(n, dtype=np.bool_)
     for r in range(rows):
-        if not _is_permutation(X[r], seen):
+        if not _is_permutation(X[r], used):
             return r
         for k in range(m):
             out[r, k] = 0.0
         for i in range(n):
-            near = distance[X[r, i]]
+            row = distance[X[r, i]]
             for j in range(n):
-                d = near[X[r, j]]
+                d = row[X[r, j]]
                 for k in range(m):
                     out[r, k] += d * flow[i, j, k]
     return -1
@@ -78,7 +76,7 @@ def swap_neighbors(X, uniforms, out):  # type: ignore[no-untyped-def]
                 a = int(uniforms[r, c, 1] * n)
                 b = (a + 1 + int(uniforms[r, c, 2] * (n - 1))) % n
                 if a in (i, j) and b in (i, j):
-                    b = (b + 1) % n  # not the same pair again, which would lead back
+                    b = (b + 1) % n  # the same pair again would undo the exchange
                     if b == a:
                         b = (b + 1) % n
                 i, j = a, b
@@ -99,16 +97,66 @@ def _dominated(f, archive, count):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def enumerate_front(distance, flow, capacity):  # type: ignore[no-untyped-def]
-    """Return the exact front and one assignment a point by depth-first enumeration.
+def _insert_point(archive, tags, count, f, tag):  # type: ignore[no-untyped-def]
+    """Insert `f` into the first `count` rows of `archive` unless a row is as good everywhere.
 
-    Facilities are placed one after the other. Costs are non-negative, so a partial cost is a
-    lower bound, and a branch whose partial cost is already dominated holds no new point.
+    Parameters
+    ----------
+    archive : ndarray of float, shape [capacity, n_obj]
+        Mutually non-dominated points, minimized; changed in place.
+    tags : ndarray of int, shape [capacity, n_tag]
+        Design of each point; moves with the point.
+    count : int
+        Rows in use.
+    f : ndarray of float, shape [n_obj]
+    tag : ndarray of int, shape [n_tag]
+
+    Returns
+    -------
+    int
+        Rows in use afterwards, or -1 if `f` must be added and `archive` is full.
+    """
+    m = f.shape[0]
+    i = 0
+    while i < count:
+        row_better, f_better = False, False
+        for k in range(m):
+            if archive[i, k] < f[k]:
+                row_better = True
+            elif archive[i, k] > f[k]:
+                f_better = True
+        if not f_better:
+            if i > 0:  # a point that dominates a candidate tends to dominate the next: move it up
+                j = i // 2
+                for k in range(m):
+                    archive[i, k], archive[j, k] = archive[j, k], archive[i, k]
+                for k in range(tags.shape[1]):
+                    tags[i, k], tags[j, k] = tags[j, k], tags[i, k]
+            return count
+        if row_better:
+            i += 1
+        else:
+            count -= 1
+            archive[i] = archive[count]
+            tags[i] = tags[count]
+    if count == archive.shape[0]:
+        return -1
+    archive[count] = f
+    tags[count] = tag
+    return count + 1
+
+
+@njit(cache=True, nogil=True)
+def enumerate_front(distance, flow, capacity):  # type: ignore[no-untyped-def]
+    """Return the exact front and one assignment per point by depth-first enumeration.
+
+    Facilities are placed one after the other. Costs are non-negative, so that a partial cost is a
+    lower bound, and a branch whose partial cost is dominated contains no new point.
 
     Returns
     -------
     F : ndarray of float, shape [n_front, m]
-    X : ndarray of int, shape [n_front, n]; both empty where the front outgrew `capacity`.
+    X : ndarray of int, shape [n_front, n]; both empty if the front outgrew `capacity`.
     """
     n = distance.shape[0]
     m = flow.shape[2]
@@ -136,11 +184,11 @@ def enumerate_front(distance, flow, capacity):  # type: ignore[no-untyped-def]
             own = distance[location, location] * flow[depth, depth, k]
             partial[depth + 1, k] = partial[depth, k] + own
         for j in range(depth):
-            there, back = distance[location, x[j]], distance[x[j], location]
+            to, back = distance[location, x[j]], distance[x[j], location]
             for k in range(m):
-                partial[depth + 1, k] += there * flow[depth, j, k] + back * flow[j, depth, k]
+                partial[depth + 1, k] += to * flow[depth, j, k] + back * flow[j, depth, k]
         if depth == n - 1:
-            count = insert_point(archive, tags, count, partial[n], x)
+            count = _insert_point(archive, tags, count, partial[n], x)
             if count < 0:
                 return archive[:0], tags[:0]
         elif not _dominated(partial[depth + 1], archive, count):

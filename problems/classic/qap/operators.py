@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import njit
+from numpy.random import Generator
 from pymoo.core.crossover import Crossover
 from pymoo.core.mutation import Mutation
+from pymoo.core.problem import Problem
 from pymoo.core.sampling import Sampling
 
 from problems._arrays import Ints
+from problems._checks import setting_error
 
 __all__ = ["CycleCrossover", "ExchangeMutation", "PermutationSampling"]
 
@@ -19,10 +20,9 @@ class PermutationSampling(Sampling):
     """Uniformly random permutations of 0..n_var-1."""
 
     def _do(
-        self, problem: Any, n_samples: int, *args: Any, random_state: Any = None, **kwargs: Any
+        self, problem: Problem, n_samples: int, *, random_state: Generator, **kw: object
     ) -> Ints:
-        rows = np.tile(np.arange(problem.n_var), (n_samples, 1))
-        return np.asarray(random_state.permuted(rows, axis=1))
+        return random_state.permuted(np.tile(np.arange(problem.n_var), (n_samples, 1)), axis=1)
 
 
 @njit(cache=True, nogil=True)
@@ -45,19 +45,17 @@ def _cycle_children(parents, uniforms, out):  # type: ignore[no-untyped-def]
 
 
 class CycleCrossover(Crossover):
-    """Every position of a child comes from one of its parents, so what they share stays.
+    """Cycle crossover of Oliver, Smith and Holland (1987), with a random parent for each cycle.
 
-    The cycle crossover of Oliver, Smith and Holland (1987), each cycle at random: the positions
-    fall into cycles inside which the parents hold the same values; each cycle goes to the first
-    child from a random parent, and to the second child from the other.
+    The positions fall into cycles within which the parents hold the same values. The first child
+    takes each cycle from a random parent, the second child from the other. Every position of a
+    child thus comes from one of its parents, and shared positions are kept.
     """
 
     def __init__(self, prob: float = 1.0) -> None:
         super().__init__(2, 2, prob=prob)
 
-    def _do(
-        self, problem: Any, X: Ints, *args: Any, random_state: Any = None, **kwargs: Any
-    ) -> Ints:
+    def _do(self, problem: object, X: Ints, *, random_state: Generator, **kw: object) -> Ints:
         parents = np.ascontiguousarray(X, dtype=np.int64)
         out = np.empty_like(parents)
         _cycle_children(parents, random_state.random(parents.shape[1:]), out)
@@ -81,23 +79,18 @@ class ExchangeMutation(Mutation):
     Parameters
     ----------
     prob : float
-        Probability that a design is mutated at all.
+        Probability that a design is mutated.
     more : float
-        After each exchange, the probability of one more (at most eight in all).
+        Probability of another exchange after each, up to eight in total.
     """
 
     def __init__(self, prob: float = 1.0, more: float = 0.3) -> None:
         super().__init__(prob=prob)
         if not 0.0 <= more < 1.0:
-            raise ValueError(
-                "The 'more' parameter of ExchangeMutation must be at least 0 and below 1. "
-                f"Got {more!r} instead."
-            )
+            raise setting_error("ExchangeMutation", "more", "at least 0 and below 1", more)
         self.more = more
 
-    def _do(
-        self, problem: Any, X: Ints, *args: Any, random_state: Any = None, **kwargs: Any
-    ) -> Ints:
+    def _do(self, problem: object, X: Ints, *, random_state: Generator, **kw: object) -> Ints:
         X = np.ascontiguousarray(X, dtype=np.int64)
         counts = np.minimum(random_state.geometric(1.0 - self.more, size=len(X)), 8)
         out = np.empty_like(X)

@@ -14,22 +14,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from problems._arrays import Floats, Ints
-from problems._checks import check_array, check_int, check_random_state, setting_error
-from problems.classic.base import ClassicProblem, reference_point
+from problems._checks import check_array, check_choice, check_int, setting_error
+from problems.classic.base import ClassicProblem
 from problems.classic.designs import Assignment
 from problems.classic.front import KnownFront, sorted_front
 from problems.classic.qap import instances
 from problems.classic.qap.kernels import costs, enumerate_front, swap_neighbors
-from problems.classic.qap.operators import (
-    CycleCrossover,
-    ExchangeMutation,
-    PermutationSampling,
-)
+from problems.classic.qap.operators import CycleCrossover, ExchangeMutation, PermutationSampling
 
 __all__ = ["MultiObjectiveQAP"]
 
@@ -37,7 +34,7 @@ __all__ = ["MultiObjectiveQAP"]
 _FRONT_CAPACITY = 200_000
 
 
-class MultiObjectiveQAP(ClassicProblem):
+class MultiObjectiveQAP(ClassicProblem[np.int64]):
     """Assign n facilities to n locations so that several flows travel little [KC03].
 
     A design x is a permutation: x[i] is the location, from 0, of facility i. Objective k is
@@ -46,13 +43,13 @@ class MultiObjectiveQAP(ClassicProblem):
     Parameters
     ----------
     distance : array_like, shape [n, n]
-        Distance between locations; finite, non-negative, need not be symmetric.
+        Distances between locations: finite, non-negative, not necessarily symmetric.
     flow : array_like, shape [n_obj, n, n]
-        Flow between facilities, one matrix an objective; finite, non-negative.
+        Flows between facilities, one matrix per objective: finite, non-negative.
     instance : str
         Name for displays and saved designs.
     known_front : KnownFront, optional
-        A front known from elsewhere, which `pareto_front()` then returns.
+        Front known from elsewhere, which `pareto_front()` then returns.
 
     Raises
     ------
@@ -62,43 +59,49 @@ class MultiObjectiveQAP(ClassicProblem):
 
     Notes
     -----
-    ``pareto_front()`` returns the front of the file, where one came with it, else the exact front
-    by enumeration for n up to `EXACT_N`, else None. `known_front_source` says which.
+    The crossover is the cycle crossover [OSH87]. In a neighbor, two facilities exchange their
+    locations. The neighbors of a design are different
+    up to all n(n-1)/2; any beyond those are two exchanges away.
+
+    ``pareto_front()`` returns the front of the file if there is one, else the exact front by
+    enumeration for n up to `EXACT_N`, else None. `known_front_source` tells the source.
 
     ``ref_point`` is the nadir of the front that came with the instance plus a tenth of its range.
-    Where none came, or an objective has no range on it, it is a bound that no assignment exceeds:
-    the largest distances paired with the largest flows (rearrangement inequality).
+    Without such a front, or in objectives in which it has no range, it is a bound that no
+    assignment exceeds: the largest distances paired with the largest flows (rearrangement
+    inequality).
 
     Examples
     --------
-    >>> problem = MultiObjectiveQAP.random(n_facilities=7, n_objectives=2, correlation=-0.5, seed=1)
+    >>> problem = MultiObjectiveQAP.random(n_facilities=7, n_obj=2, correlation=-0.5, seed=1)
     >>> problem.pareto_front().shape[1]
     2
     """
 
     EXACT_N = 11
+    _operators = (PermutationSampling, CycleCrossover, ExchangeMutation)
 
     def __init__(
         self,
         *,
-        distance: Any,
-        flow: Any,
+        distance: ArrayLike,
+        flow: ArrayLike,
         instance: str = "custom",
         known_front: KnownFront | None = None,
     ) -> None:
-        self.distance = check_array("MultiObjectiveQAP", "distance", distance, (None, None))
+        owner = "MultiObjectiveQAP"
+        self.distance = check_array(owner, "distance", distance, (None, None))
         n = len(self.distance)
         if self.distance.shape != (n, n) or n < 2:
-            raise setting_error(
-                "MultiObjectiveQAP",
-                "distance",
-                "a square matrix of at least 2 locations",
-                self.distance.shape,
-            )
-        self.flow = check_array("MultiObjectiveQAP", "flow", flow, (None, n, n))
+            expected = "a square matrix of at least 2 locations"
+            raise setting_error(owner, "distance", expected, self.distance.shape)
+        self.flow = check_array(owner, "flow", flow, (None, n, n))
+        ascending = np.sort(self.distance, axis=None)
         super().__init__(
             instance=instance,
             known_front=known_front,
+            bound=np.array([ascending @ np.sort(matrix, axis=None) for matrix in self.flow]),
+            bound_source="largest distances on largest flows, a bound",
             n_var=n,
             n_obj=len(self.flow),
             xl=0,
@@ -106,19 +109,14 @@ class MultiObjectiveQAP(ClassicProblem):
             vtype=int,
         )
         self._flow_last = np.ascontiguousarray(self.flow.transpose(1, 2, 0))
-        self._set_identity("qap", 1, self.distance, self.flow)
-        ascending = np.sort(self.distance, axis=None)
-        bound = np.array([ascending @ np.sort(matrix, axis=None) for matrix in self.flow])
-        self.ref_point, self.ref_point_source = reference_point(
-            known_front, bound, "largest distances on largest flows, a bound", margin=0.1
-        )
+        self._set_version("qap", 1, self.distance, self.flow, n_digits=12)
 
     @classmethod
     def random(
         cls,
         *,
         n_facilities: int = 20,
-        n_objectives: int = 2,
+        n_obj: int = 2,
         kind: str = "uniform",
         correlation: float | Sequence[float] = 0.0,
         overlap: float = 0.7,
@@ -130,75 +128,70 @@ class MultiObjectiveQAP(ClassicProblem):
         point_radius: float = 100.0,
         seed: int = 0,
     ) -> Self:
-        """Return a random symmetric instance after the two generators of [KC03].
+        """Return a random symmetric instance of one of the two generators of [KC03].
 
         Parameters
         ----------
-        n_facilities, n_objectives : int
+        n_facilities, n_obj : int
         kind : {"uniform", "real-like"}
-            Uniform: distances and flows uniform on 1..max. Real-like: distances between points in
-            clusters in the plane, flows that are mostly zero or small and rarely large [T95].
+            Uniform: distances and flows are uniform on 1..max. Real-like: distances between points
+            in clusters in the plane; flows are mostly zero or small and rarely large [T95].
         correlation : float in [-1, 1], or one for each objective after the first
-            How strongly flows follow those of the first objective: the generators' own setting,
-            monotone in the Pearson correlation but not equal to it.
+            Strength with which flows follow those of the first objective. It is monotone in the
+            Pearson correlation but not equal to it, as in the published generators.
         overlap : float in [0, 1]
-            Real-like only: share of flows that follow the first matrix; the rest is zero where
-            the first matrix is not, and the other way round.
+            Real-like only: fraction of flows that follow the first matrix. The others are zero
+            exactly where the first matrix is not.
         max_distance, max_flow : int
             Uniform only.
         flow_exponents : (A, B), A < B
             Real-like only: a flow is floor(10 ** u) with u uniform on [A, B].
         cluster_radius, cluster_size, point_radius : float, int, float
-            Real-like only: clusters of up to `cluster_size` points, their centers within
-            `cluster_radius` of the origin, their points within `point_radius` of the center
+            Real-like only: clusters of up to `cluster_size` points, with centers within
+            `cluster_radius` of the origin and points within `point_radius` of their center
             (M, K and m of the published generator).
         seed : int
-            Same settings, same instance.
+            The same settings give the same instance.
 
         Raises
         ------
         ValueError
             If a setting is out of range.
         """
-        distance, flow = instances.random_instance(
-            n_facilities=n_facilities,
-            n_objectives=n_objectives,
-            kind=kind,
-            correlation=correlation,
-            overlap=overlap,
-            max_distance=max_distance,
-            max_flow=max_flow,
-            flow_exponents=flow_exponents,
-            cluster_radius=cluster_radius,
-            cluster_size=cluster_size,
-            point_radius=point_radius,
-            seed=seed,
-        )
-        instance = f"{kind}-{n_facilities}-{n_objectives}-seed{seed}"
-        return cls(distance=distance, flow=flow, instance=instance)
+        n = check_int(instances.OWNER, "n_facilities", n_facilities, 2)
+        m = check_int(instances.OWNER, "n_obj", n_obj, 1)
+        check_choice(instances.OWNER, "kind", kind, ("uniform", "real-like"))
+        pulls = instances.correlations(correlation, m)
+        rng = np.random.default_rng(check_int(instances.OWNER, "seed", seed, 0))
+        if kind == "uniform":
+            pairs = instances.uniform_pairs(n, pulls, max_distance, max_flow, rng)
+        else:
+            points = instances.clustered_points(n, cluster_radius, cluster_size, point_radius, rng)
+            pairs = instances.real_like_pairs(points, pulls, overlap, flow_exponents, rng)
+        distance, *flow = (instances.symmetric(n, values) for values in pairs)
+        return cls(distance=distance, flow=flow, instance=f"{kind}-{n}-{m}-seed{seed}")
 
     @classmethod
     def from_file(cls, path: str | Path, *, front: str | Path | None = None) -> Self:
         """Read an instance in the public mQAP format [KC03].
 
-        A header with the numbers of facilities and objectives, the distance matrix, then one flow
-        matrix an objective, one matrix row a line.
+        The format is a header with the numbers of facilities and objectives, the distance matrix,
+        and one flow matrix per objective, with one matrix row per line.
 
         Parameters
         ----------
         path : str or Path
             The `.dat` file.
         front : str or Path, optional
-            Its Pareto set: lines of locations (from 1) and objective values. Unless given, a file
-            of the same name ending in `.PO` is read where there is one. Every line is evaluated
-            again.
+            File of its Pareto set: lines of locations (from 1) and objective values, each of which
+            is evaluated again. By default the file of the same name ending in `.PO`, if it exists.
 
         Raises
         ------
         FileNotFoundError
-            If `path`, or `front` where given, does not exist.
+            If `path` or `front` does not exist.
         ValueError
-            If a file is malformed; the message names file, line, what was expected and what came.
+            If a file is malformed. The message names the file, the line, and what was expected.
         """
         distance, flow = instances.read_instance(path)
         beside = Path(path).with_suffix(".PO")
@@ -211,7 +204,7 @@ class MultiObjectiveQAP(ClassicProblem):
         """Write the instance in the format that `from_file` reads."""
         instances.write_instance(path, self.distance, self.flow)
 
-    def _evaluate(self, X: Any, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+    def _evaluate(self, X: ArrayLike, out: dict[str, Floats], *args: object, **kw: object) -> None:
         designs = self._designs(X)
         out["F"] = np.empty((len(designs), self.n_obj))
         bad = costs(designs, self.distance, self._flow_last, out["F"])
@@ -221,9 +214,9 @@ class MultiObjectiveQAP(ClassicProblem):
                 f"Got {designs[bad].tolist()} in row {bad} instead."
             )
 
-    def _designs(self, X: Any) -> Ints:
+    def _designs(self, X: ArrayLike) -> Ints:
         array = np.asarray(X)
-        with np.errstate(invalid="ignore"):  # NaN casts to something; told below
+        with np.errstate(invalid="ignore"):  # NaN becomes some integer; refused below
             designs = np.ascontiguousarray(array, dtype=np.int64)
         if array.dtype.kind == "f" and not np.array_equal(designs, array):
             raise ValueError(f"A design of {self.name()} must hold whole numbers only.")
@@ -235,58 +228,22 @@ class MultiObjectiveQAP(ClassicProblem):
         F, X = enumerate_front(self.distance, self._flow_last, _FRONT_CAPACITY)
         if len(F) == 0:
             return None
-        # Evaluated again: the enumeration adds in another order, which shows in the last digit of
-        # costs that are not whole.
+        # Evaluated again, because the enumeration adds in another order, which changes the last
+        # digit of costs that are not whole.
         costs(X, self.distance, self._flow_last, F)
         return sorted_front(F, X, "enumeration")
 
-    def operators(self) -> dict[str, Any]:
-        """Return sampling, crossover [OSH87] and mutation for pymoo's algorithms."""
-        return {
-            "sampling": PermutationSampling(),
-            "crossover": CycleCrossover(),
-            "mutation": ExchangeMutation(),
-        }
-
-    def neighbors_many(
-        self, X: np.ndarray[Any, Any], k: int, random_state: np.random.Generator
-    ) -> Ints:
-        """Return `k` neighbors of each design: two facilities exchange their locations.
-
-        The neighbors of a design differ from each other up to all n(n-1)/2; any beyond that are
-        two exchanges away.
-
-        Parameters
-        ----------
-        X : ndarray of int, shape [n_designs, n]
-        k : int
-        random_state : numpy.random.Generator
-
-        Returns
-        -------
-        ndarray of int, shape [n_designs, k, n]
-        """
-        check_int("neighbors_many", "k", k, 1)
-        rng = check_random_state("neighbors_many", random_state)
-        designs = self._designs(X)
+    def _neighbors(self, designs: Ints, k: int, rng: np.random.Generator) -> Ints:
         out = np.empty((len(designs), k, self.n_var), dtype=np.int64)
         swap_neighbors(designs, rng.random((len(designs), k, 3)), out)
         return out
 
-    def features(self, X: np.ndarray[Any, Any]) -> Floats:
-        """Return who is where, one column a pair, for learned models.
+    def features(self, X: ArrayLike) -> Floats:
+        """Return the location of each facility in one-hot encoding, [n_designs, n * n].
 
-        Nothing of the costs is in it: they take as long as an evaluation, and a model that saw
-        them would evaluate without being charged.
-
-        Parameters
-        ----------
-        X : ndarray of int, shape [n_designs, n]
-
-        Returns
-        -------
-        ndarray of float, shape [n_designs, n * n]
-            1 in column ``n * i + l`` where facility i is at location l, else 0.
+        Column ``n * i + l`` is 1 if facility i is at location l. The features contain no costs,
+        which would take as long as an evaluation: a model that saw them would evaluate designs
+        without being charged for it.
         """
         designs = self._designs(X)
         n = self.n_var
@@ -294,12 +251,12 @@ class MultiObjectiveQAP(ClassicProblem):
         out[np.arange(len(designs))[:, None], np.arange(n) * n + designs] = 1.0
         return out
 
-    def decode(self, x: np.ndarray[Any, Any]) -> Assignment:
+    def decode(self, x: ArrayLike) -> Assignment:
         """Return the assignment that the design [n] stands for, with its costs."""
-        designs = self._designs(np.asarray(x)[None])
+        (locations,) = designs = self._designs(np.reshape(x, (1, -1)))
         return Assignment(
             instance=self.instance,
             version=self.version,
-            locations=tuple(int(v) for v in designs[0]),
+            locations=tuple(int(v) for v in locations),
             costs=tuple(float(v) for v in self.evaluate(designs)[0]),
         )

@@ -1,4 +1,4 @@
-"""The compiled parts of buffering: steps that wait for copies, and slots given up one by one."""
+"""Compiled loops of buffering: waiting times of steps, and slots given up one by one."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from problems._arrays import Floats, Ints
+
 __all__ = ["exchange", "give_up", "waiting_steps"]
 
 
 @numba.njit(cache=True)
 def waiting_steps(
-    misses: NDArray[np.uint16],
-    kept: NDArray[np.int64],
-    policy: NDArray[np.int64],
-    mean: NDArray[np.float64],
-    tail: NDArray[np.float64],
+    misses: NDArray[np.uint16], kept: Ints, policy: Ints, mean: Floats, tail: Floats
 ) -> None:
-    """Write the mean and the 99th percentile of the copies that steps wait for.
+    """Write the mean and the 99th percentile of the copies that a step waits for.
 
     Parameters
     ----------
@@ -25,7 +23,7 @@ def waiting_steps(
     kept : int array [n, n_layers, n_devices]
     policy : int array [n]
     mean, tail : float array [n]
-        Written. The percentile is the smallest value that 99 % of the steps stay within.
+        Output. The percentile is the smallest value that 99 % of the steps do not exceed.
     """
     n_layers, n_devices, n_steps = misses.shape[1], misses.shape[2], misses.shape[4]
     rank = max(0, int(np.ceil(0.99 * n_steps)) - 1)
@@ -46,23 +44,21 @@ def waiting_steps(
 
 
 @numba.njit(cache=True)
-def give_up(
-    misses: NDArray[np.uint16], kept: NDArray[np.int64], per_device: bool
-) -> NDArray[np.int64]:
-    """Give up slots one by one, always where the steps then wait least, down to one a layer.
+def give_up(misses: NDArray[np.uint16], kept: Ints, per_device: bool) -> Ints:
+    """Give up slots one by one, each where the steps then wait least, down to one per layer.
 
     Parameters
     ----------
     misses : uint16 array [n_layers, n_devices, n_capacities, n_steps]
     kept : int array [n_layers, n_devices]
-        Slots at first.
+        Initial slots.
     per_device : bool
-        Whether devices give up a slot in different layers. Each gives up one in every round.
+        Whether devices may give up slots in different layers. Each gives up one per round.
 
     Returns
     -------
     int array [n, n_layers, n_devices]
-        From the first slots to one a layer.
+        From the initial slots to one per layer.
     """
     n_layers, n_devices = kept.shape
     kept = kept.copy()
@@ -75,7 +71,7 @@ def give_up(
     out = np.empty((rounds + 1, n_layers, n_devices), dtype=np.int64)
     out[0] = kept
     for i in range(1, rounds + 1):
-        # The fullest devices decide about the memory, so only they have to give something up.
+        # The fullest devices determine the memory, so only they have to give something up.
         slots = kept.sum(axis=0)
         fullest = slots.max()
         for column in range(n_columns):
@@ -93,14 +89,14 @@ def give_up(
 
 
 @numba.njit(cache=True)
-def exchange(misses: NDArray[np.uint16], kept: NDArray[np.int64], most: NDArray[np.int64]) -> None:
-    """Move slots from layer to layer of a device while the steps then wait less; changes `kept`.
+def exchange(misses: NDArray[np.uint16], kept: Ints, most: Ints) -> None:
+    """Move slots between layers of a device while that shortens the steps; changes `kept`.
 
     Parameters
     ----------
     misses : uint16 array [n_layers, n_devices, n_capacities, n_steps]
     kept, most : int array [n_layers, n_devices]
-        Slots, and how many there may be.
+        Slots, and the largest number of them.
     """
     n_layers, n_devices = kept.shape
     price = np.empty((n_layers, n_devices))
@@ -109,7 +105,7 @@ def exchange(misses: NDArray[np.uint16], kept: NDArray[np.int64], most: NDArray[
         for device in range(n_devices):
             price[layer, device] = _waits(misses[layer], kept[layer], device, -1, most[layer])
             gain[layer, device] = -_waits(misses[layer], kept[layer], device, 1, most[layer])
-    # Each move lowers the waiting, so this ends; the bound is for layers by the hundred.
+    # Each move shortens the waiting, so the loop ends; the bound is for hundreds of layers.
     for _ in range(4 * n_layers * n_devices):
         best, giver, taker, where = 1e-9, -1, -1, -1
         for device in range(n_devices):
@@ -127,33 +123,31 @@ def exchange(misses: NDArray[np.uint16], kept: NDArray[np.int64], most: NDArray[
 
 
 @numba.njit(cache=True)
-def _waits(
-    misses: NDArray[np.uint16],
-    kept: NDArray[np.int64],
-    device: int,
-    change: int,
-    most: NDArray[np.int64],
-) -> float:
-    """Return how much longer the steps wait for a layer in which a device has more, or less."""
-    after = kept.copy()
-    after[device] += change
-    if after[device] < 1 or after[device] > most[device]:
-        return np.inf
+def _longer(misses: NDArray[np.uint16], kept: Ints, after: Ints) -> int:
+    """Return how much longer the steps wait for a layer if capacities `kept` become `after`."""
     n_devices, _, n_steps = misses.shape
     total = 0
     for step in range(n_steps):
         before, then = 0, 0
-        for d in range(n_devices):
-            before = max(before, int(misses[d, kept[d] - 1, step]))
-            then = max(then, int(misses[d, after[d] - 1, step]))
+        for device in range(n_devices):
+            before = max(before, int(misses[device, kept[device] - 1, step]))
+            then = max(then, int(misses[device, after[device] - 1, step]))
         total += then - before
-    return float(total)
+    return total
 
 
 @numba.njit(cache=True)
-def _price(
-    misses: NDArray[np.uint16], kept: NDArray[np.int64], column: int, per_device: bool
-) -> float:
+def _waits(misses: NDArray[np.uint16], kept: Ints, device: int, change: int, most: Ints) -> float:
+    """Return how much longer the steps wait for a layer if a device's capacity changes."""
+    after = kept.copy()
+    after[device] += change
+    if after[device] < 1 or after[device] > most[device]:
+        return np.inf
+    return float(_longer(misses, kept, after))
+
+
+@numba.njit(cache=True)
+def _price(misses: NDArray[np.uint16], kept: Ints, column: int, per_device: bool) -> float:
     """Return how much longer the steps wait for a layer that keeps one slot less."""
     n_devices, _, n_steps = misses.shape
     after = kept.copy()
@@ -163,17 +157,10 @@ def _price(
         after = np.maximum(after - 1, 1)
     if after.min() < 1 or (after == kept).all():
         return np.inf
-    total = 0
-    for step in range(n_steps):
-        before, then = 0, 0
-        for device in range(n_devices):
-            before = max(before, int(misses[device, kept[device] - 1, step]))
-            then = max(then, int(misses[device, after[device] - 1, step]))
-        total += then - before
-    # A slot of a device that the others outwait is free now, but not when they give up theirs.
+    # A slot of a device that waits for the others is free now, but not once they give up theirs.
     own = 0
     for step in range(n_steps):
         for device in range(n_devices):
             own += misses[device, after[device] - 1, step]
             own -= misses[device, kept[device] - 1, step]
-    return total + 0.2 * own / n_devices
+    return _longer(misses, kept, after) + 0.2 * own / n_devices

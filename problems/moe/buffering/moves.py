@@ -1,33 +1,35 @@
-"""The move that only buffers have: every device gives up, or gets, a slot."""
+"""Move of buffers: each device changes one capacity, all up or all down."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from problems._arrays import Ints
+from problems.moe.ordinal import Variables
 
 __all__ = ["move_round"]
 
 
 def move_round(
-    X: Ints, low: Ints, high: Ints, n_layers: int, random_state: np.random.Generator
+    X: Ints, variables: Variables, n_layers: int, random_state: np.random.Generator
 ) -> Ints:
     """Return rows in which each device changed one capacity, all up or all down.
 
-    The fullest device decides about the memory, so that devices change their size together.
+    The fullest device determines the memory, so that devices have to change their size together.
 
     Parameters
     ----------
     X : int array [n, n_layers * n_columns + 1]
-        Capacities, the columns of a layer side by side; then the policy, which stays.
-    low, high : int array [n_layers * n_columns + 1]
+        Capacities, with the columns of a layer side by side; then the policy, which stays.
+    variables : Variables
+        Bounds of the columns.
     n_layers : int
     """
     n_columns = (X.shape[1] - 1) // n_layers
     at = random_state.integers(0, n_layers, (len(X), n_columns)) * n_columns
     at += np.arange(n_columns)
-    step = np.where(random_state.random(len(X)) < 0.5, 1, -1)[:, None]
+    change = np.where(random_state.random(len(X)) < 0.5, 1, -1)[:, None]
     rows = np.arange(len(X))[:, None]
     out = X.copy()
-    out[rows, at] = np.clip(X[rows, at] + step, low[at], high[at])
+    out[rows, at] = np.clip(X[rows, at] + change, variables.xl[at], variables.xu[at])
     return out

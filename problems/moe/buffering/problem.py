@@ -1,4 +1,4 @@
-"""How many experts to keep in fast memory, layer by layer, as a pymoo problem."""
+"""Number of experts to keep in fast memory, layer by layer, as a pymoo problem."""
 
 from __future__ import annotations
 
@@ -10,22 +10,36 @@ import moocore
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from moe_costmodel import POLICIES, Hardware, LayerShape, Placement, RoutingTrace, miss_curves
-from moe_costmodel._checks import count, invalid, one_of
+from moe_costmodel import (
+    POLICIES,
+    Hardware,
+    LayerShape,
+    Placement,
+    RoutingTrace,
+    contiguous,
+    miss_curves,
+)
 from moe_costmodel.example.measured import EXAMPLE_LINK, example_shape
 from moe_costmodel.latency.buffer_cost import BufferCost
 from problems._arrays import Floats, Ints
-from problems.moe.base import as_windows, checked_names, combine
+from problems._checks import check_choice, check_int, check_real, setting_error
+from problems.moe.base import (
+    AGGREGATES,
+    aggregated,
+    as_windows,
+    checked_names,
+    evenly,
+)
 from problems.moe.buffering.kernels import exchange, give_up, waiting_steps
 from problems.moe.buffering.moves import move_round
-from problems.moe.ordinal import LadderProblem
+from problems.moe.ordinal import OrdinalProblem
 
-__all__ = ["BufferPlan", "ExpertBuffering"]
+__all__ = ["ONLINE_POLICIES", "BufferPlan", "ExpertBuffering"]
 
 _MOST_STARTS = 40
 
 EVALUATION = 1
-"""Counts up whenever the same design would get other objectives than before."""
+"""Version of the evaluation: increased whenever a design gets other objectives than before."""
 
 OBJECTIVES = {
     "memory_bytes": "experts kept on the fullest device",
@@ -33,17 +47,20 @@ OBJECTIVES = {
     "miss_p99_s": "99th percentile of that time",
 }
 
+ONLINE_POLICIES = tuple(name for name in POLICIES if name != "min")
+"""Policies that a running system can follow: all but "min", which knows the future."""
+
 
 @dataclass(frozen=True, eq=False)
 class BufferPlan:
-    """Buffers of the layers, as decided and as predicted.
+    """Buffers of all layers with their predicted objectives.
 
     Attributes
     ----------
     capacities : int array [n_layers, n_devices]
-        Experts kept.
+        Experts that each device keeps of each layer.
     policy : str
-        One of :data:`moe_costmodel.POLICIES`.
+        Eviction policy, one of :data:`moe_costmodel.POLICIES`.
     objectives : dict of str to float
 
     Examples
@@ -65,44 +82,47 @@ class BufferPlan:
         return "\n".join([f"policy {self.policy}: {POLICIES[self.policy]}", *values, *rows])
 
 
-class ExpertBuffering(LadderProblem):
-    """Pick buffer sizes and what leaves a full buffer, all objectives minimized.
+class ExpertBuffering(OrdinalProblem):
+    """Choose how many experts stay in fast memory, and which leave it; all objectives minimized.
 
-    A row of X holds the experts that each device keeps of each layer, devices of a layer side by
-    side (one column a layer without `per_device`), then the index of the policy in ``policies``.
-    A layer waits for the device that has most to copy; the layers of a step follow one another.
-    Copies are charged in full, nothing hides them (``MoEDeployment`` knows what does).
+    A row of X holds the number of experts that each device keeps of each layer, with the devices
+    of a layer side by side (one column per layer if `per_device` is false), and then the index of
+    the eviction policy in ``policies``. A layer waits for the device with most experts to copy,
+    and the layers of a step follow one another. Copies are charged in full: nothing hides them
+    (``MoEDeployment`` models overlap).
 
     Parameters
     ----------
     trace : RoutingTrace or sequence of RoutingTrace
-        Several are windows or domains of the traffic; each starts with empty buffers.
+        Recorded routing. Several traces are windows or domains of the traffic; each starts with
+        empty buffers.
     expert_bytes : float
         Size of one expert.
     miss_seconds : float
         Time to copy one expert into fast memory.
     placement : Placement, optional
-        Which device holds which expert, without replicas; by default contiguous.
-    devices : int
-        Of that default.
+        Device of each expert, without replicas; by default contiguous.
+    n_devices : int
+        Number of devices of the default placement.
     batch_size : int
         Sequences decoded together (decode) or tokens of a step (prefill).
     mode : {"decode", "prefill"}
     policies : sequence of str
-        To choose from; by default all but "min", which sees the future.
+        Eviction policies to choose from; by default all but "min", which knows the future.
     per_device : bool
         Whether devices may keep different numbers of experts of a layer.
     budget_bytes : float, optional
-        Most memory for experts on one device; a constraint that the operators keep.
+        Limit for the experts on one device: a constraint that the operators satisfy.
     objectives : sequence of str
         Of "memory_bytes", "miss_mean_s", "miss_p99_s".
-    over : {"mean", "worst"}
-        How several windows become one.
+    aggregate : {"mean", "worst"}
+        How the values of several windows become one.
 
     Raises
     ------
     ValueError
-        A parameter is wrong, or no buffers fit the budget; then it says what would.
+        If a parameter is out of range, or no buffers fit the budget; the message then names the
+        smallest budget that works.
 
     References
     ----------
@@ -111,7 +131,7 @@ class ExpertBuffering(LadderProblem):
     Examples
     --------
     >>> from problems.moe import ExpertBuffering
-    >>> problem = ExpertBuffering.example(devices=2)
+    >>> problem = ExpertBuffering.example(n_devices=2)
     >>> problem.n_var, problem.objective_names
     (13, ('memory_bytes', 'miss_mean_s', 'miss_p99_s'))
     """
@@ -123,45 +143,40 @@ class ExpertBuffering(LadderProblem):
         expert_bytes: float,
         miss_seconds: float,
         placement: Placement | None = None,
-        devices: int = 1,
+        n_devices: int = 1,
         batch_size: int = 4,
         mode: str = "decode",
         policies: Sequence[str] | None = None,
         per_device: bool = True,
         budget_bytes: float | None = None,
         objectives: Sequence[str] = tuple(OBJECTIVES),
-        over: str = "mean",
+        aggregate: str = "mean",
     ) -> None:
         owner = "ExpertBuffering"
         self.windows = as_windows(trace, owner)
         first = self.windows[0]
-        for name, value in (("expert_bytes", expert_bytes), ("miss_seconds", miss_seconds)):
-            if not 0 < value < float("inf"):
-                raise invalid(owner, name, value, "a positive number")
+        self.expert_bytes = check_real(owner, "expert_bytes", expert_bytes, 0.0, above=True)
+        self.miss_seconds = check_real(owner, "miss_seconds", miss_seconds, 0.0, above=True)
         self.objective_names = checked_names(objectives, OBJECTIVES, owner)
-        self.policies = (
-            tuple(name for name in POLICIES if name != "min")
-            if policies is None
-            else checked_names(policies, POLICIES, owner, "policies")
-        )
-        count(owner, "batch_size", batch_size)
+        self.policies = ONLINE_POLICIES
+        if policies is not None:
+            self.policies = checked_names(policies, POLICIES, owner, "policies")
+        check_int(owner, "batch_size", batch_size, 1)
         if placement is None:
-            from moe_costmodel import contiguous
-
-            devices = count(owner, "devices", devices)
-            if devices > first.n_experts or first.n_experts % devices:
-                raise invalid(owner, "devices", devices, f"a divisor of {first.n_experts} experts")
-            placement = contiguous(first.n_layers, first.n_experts, devices)
-        self.placement = placement
-        self.expert_bytes, self.miss_seconds = float(expert_bytes), float(miss_seconds)
-        self.over, self.per_device = over, bool(per_device)
-        if budget_bytes is not None and not 0 < budget_bytes < float("inf"):
-            raise invalid(owner, "budget_bytes", budget_bytes, "a positive number, or None")
-        self.budget_bytes = None if budget_bytes is None else float(budget_bytes)
+            check_int(owner, "n_devices", n_devices, 1)
+            if first.n_experts % n_devices:
+                expected = f"a divisor of {first.n_experts} experts"
+                raise setting_error(owner, "n_devices", expected, n_devices)
+            placement = contiguous(first.n_layers, first.n_experts, n_devices)
+        self.placement, self.per_device = placement, bool(per_device)
+        self.aggregate = check_choice(owner, "aggregate", aggregate, AGGREGATES)
+        self.budget_bytes = None
+        if budget_bytes is not None:
+            self.budget_bytes = check_real(owner, "budget_bytes", budget_bytes, 0.0, above=True)
         device_of = placement.device_of()
         self._shape = (first.n_layers, placement.n_devices)
         held = (device_of[:, :, None] == np.arange(placement.n_devices)).sum(axis=1)
-        # The misses of every step, for every policy and capacity, [policy, layer, device, c, step].
+        # Misses of each step, [policy, layer, device, capacity, step], window by window.
         self._misses = []
         for window in self.windows:
             curves = miss_curves(
@@ -172,39 +187,36 @@ class ExpertBuffering(LadderProblem):
             self._misses.append(
                 np.ascontiguousarray(steps.transpose(0, 2, 3, 4, 1).astype(np.uint16))
             )
-        # Misses in the mean over the steps, [policy, layer, device, capacity].
-        self._mean = combine(np.stack([m.mean(axis=4) for m in self._misses]), "mean")
+        # Mean misses of a step, [policy, layer, device, capacity].
+        self._mean = np.mean([m.mean(axis=4) for m in self._misses], axis=0)
         n_capacities = self._shape[0] * (self._shape[1] if self.per_device else 1)
         most = held.ravel() if self.per_device else held.max(axis=1)
         super().__init__(
-            n_var=n_capacities + 1,
-            n_obj=len(self.objective_names),
+            np.append(np.ones(n_capacities), 0.0),
+            np.append(most, len(self.policies) - 1.0),
             n_ieq_constr=int(self.budget_bytes is not None),
-            xl=np.append(np.ones(n_capacities), 0.0),
-            xu=np.append(most, len(self.policies) - 1.0).astype(float),
-            vtype=int,
         )
-        self.named = np.arange(self.n_var) == n_capacities
+        self.nominal = np.arange(self.n_var) == n_capacities
         self.budget_slots = self._shape[0] * int(most.max())
         if self.budget_bytes is not None:
             self.budget_slots = int(self.budget_bytes // self.expert_bytes)
             if self.budget_slots < self._shape[0]:
                 least = self._shape[0] * self.expert_bytes
-                raise invalid(
+                raise setting_error(
                     owner,
                     "budget_bytes",
-                    f"{self.budget_bytes:.6g}",
                     f"at least {least:.6g}, one expert of each of {self._shape[0]} layers "
-                    "(fewer bytes an expert, or more devices of a split expert, would lower that)",
+                    "(smaller experts, or experts split over devices, lower that)",
+                    self.budget_bytes,
                 )
         self.feature_names = (
             "slots of the fullest device",
             "slots in all",
             *(f"misses {i}" for i in range(self._shape[0])),
         )
-        self._set_identity(
+        self._set_version(
             "buffers", EVALUATION, *self._misses, self.expert_bytes, self.miss_seconds,
-            self.policies, self.objective_names, over, self.per_device, self.budget_bytes,
+            self.policies, self.objective_names, aggregate, self.per_device, self.budget_bytes,
         )  # fmt: skip
         corners = np.concatenate(
             [[np.append(xs, p) for p in range(len(self.policies))]
@@ -221,12 +233,9 @@ class ExpertBuffering(LadderProblem):
         shape: LayerShape,
         **settings: Any,
     ) -> ExpertBuffering:
-        """Make the problem with sizes of a layer, and the link that a machine copies over.
+        """Return the problem for a layer's sizes and the machine's link "slow_to_fast".
 
-        Raises
-        ------
-        ValueError
-            If the hardware has no link "slow_to_fast".
+        A ValueError is raised if the hardware has no such link.
         """
         cost = BufferCost.of_link(hardware.link("slow_to_fast"))
         return cls(
@@ -235,22 +244,21 @@ class ExpertBuffering(LadderProblem):
         )  # fmt: skip
 
     @classmethod
-    def example(cls, domain: str = "code", *, devices: int = 1, **settings: Any) -> ExpertBuffering:
-        """Make the problem of the packaged example trace, its experts behind a PCIe 3 link."""
-        shape = example_shape()
+    def example(cls, domain: str = "code", **settings: Any) -> ExpertBuffering:
+        """Return the problem of the packaged example trace, with experts behind a PCIe 3 link."""
+        n_bytes = example_shape().expert_bytes
         return cls(
             RoutingTrace.example(domain),  # type: ignore[arg-type]
-            expert_bytes=shape.expert_bytes,
-            miss_seconds=EXAMPLE_LINK.seconds(shape.expert_bytes), devices=devices, **settings,
+            expert_bytes=n_bytes, miss_seconds=EXAMPLE_LINK.seconds(n_bytes), **settings,
         )  # fmt: skip
 
     # ------------------------------------------------------------------------------- evaluation
 
-    def _evaluate(self, x: ArrayLike, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+    def _evaluate(self, x: ArrayLike, out: dict[str, Floats], *args: object, **kw: object) -> None:
         rows = self._rows(x)
         out["F"] = self._values(rows)
         if self.budget_bytes is not None:
-            slots = self.capacities(rows).sum(axis=1).max(axis=1)
+            slots = self._fullest(rows)
             out["G"] = (slots[:, None] - self.budget_slots) / self.budget_slots
 
     def capacities(self, X: ArrayLike) -> Ints:
@@ -259,10 +267,14 @@ class ExpertBuffering(LadderProblem):
         shape = (len(rows), *self._shape)
         return np.broadcast_to(rows.reshape(len(rows), self._shape[0], -1), shape)
 
+    def _fullest(self, rows: Ints) -> Ints:
+        """Return the experts kept on the fullest device, [n]."""
+        return self.capacities(rows).sum(axis=1).max(axis=1)
+
     def _values(self, rows: Ints) -> Floats:
         mean, tail = self._waiting(rows)
         values = {
-            "memory_bytes": self.capacities(rows).sum(axis=1).max(axis=1) * self.expert_bytes,
+            "memory_bytes": self._fullest(rows) * self.expert_bytes,
             "miss_mean_s": mean * self.miss_seconds,
             "miss_p99_s": tail * self.miss_seconds,
         }
@@ -275,12 +287,12 @@ class ExpertBuffering(LadderProblem):
         mean, tail = np.empty((2, len(self.windows), len(rows)))
         for w, misses in enumerate(self._misses):
             waiting_steps(misses, kept, policy, mean[w], tail[w])
-        return combine(mean, self.over), combine(tail, self.over)
+        return aggregated(mean, self.aggregate), aggregated(tail, self.aggregate)
 
-    # ------------------------------------------------------------------- what a search can use
+    # ------------------------------------------------------------------- used by the search
 
     def repaired(self, X: Ints, random_state: np.random.Generator) -> Ints:
-        """Return rows within the budget: one slot after another is given up, anywhere."""
+        """Return rows within the budget; slots are given up one by one in random layers."""
         if self.budget_bytes is None:
             return X
         out = X.copy()
@@ -293,13 +305,11 @@ class ExpertBuffering(LadderProblem):
                     column[can[random_state.integers(len(can))]] -= 1
         return out
 
-    def moved(self, X: Ints, random_state: np.random.Generator) -> Ints:
-        """Return each row after one move; a third are those of ``buffer_moves``."""
-        out = super().moved(X, random_state)
-        low, high = self.xl.astype(np.int64), self.xu.astype(np.int64)
-        together = self.repaired(
-            move_round(X, low, high, self._shape[0], random_state), random_state
-        )
+    def _stepped(self, X: Ints, random_state: np.random.Generator) -> Ints:
+        """Return each row after one move; in a third, all devices change a capacity together."""
+        out = super()._stepped(X, random_state)
+        together = move_round(X, self._variables, self._shape[0], random_state)
+        together = self.repaired(together, random_state)
         chosen = (random_state.random(len(X)) < 0.33) & (together != X).any(axis=1)
         out[chosen] = together[chosen]
         return out
@@ -307,8 +317,8 @@ class ExpertBuffering(LadderProblem):
     def marginal(self, policy: str) -> Ints:
         """Return buffers from full to smallest that give up the slots that are missed least.
 
-        Slot by slot, from all resident: each device in a layer of its own, or all devices in the
-        same; of these two and equal buffers, the best for each number of slots.
+        Slots are given up one by one, each device in a layer of its own, or all devices in the
+        same layer. The best of these two and of equal buffers is returned for each number of slots.
 
         Parameters
         ----------
@@ -318,9 +328,9 @@ class ExpertBuffering(LadderProblem):
         Returns
         -------
         int array [n, n_var]
-            A row for each number of slots on the fullest device, from all to one a layer.
+            A row for each number of slots on the fullest device, from all to one per layer.
         """
-        code = self.policies.index(one_of("marginal", "policy", policy, self.policies))
+        code = self.policies.index(check_choice("marginal", "policy", policy, self.policies))
         misses = self._joined(code)
         most = np.ascontiguousarray(self.capacities(np.append(self.xu[:-1], code)[None])[0])
         tried = [give_up(misses, most, False)]
@@ -331,17 +341,17 @@ class ExpertBuffering(LadderProblem):
         kept += [np.clip(size, low, high)[None] for size in range(1, int(high.max()) + 1)]
         rows = np.concatenate(kept)
         rows = np.column_stack((rows, np.full(len(rows), code)))
-        slots = self.capacities(rows).sum(axis=1).max(axis=1)
+        slots = self._fullest(rows)
         order = np.lexsort((self._waiting(rows)[0], -slots))
         first = np.append(True, np.diff(slots[order]) != 0)
-        found: Ints = rows[order][first]
-        return found
+        best: Ints = rows[order][first]
+        return best
 
     def polished(self, X: ArrayLike) -> Ints:
         """Return rows in which no slot is worth more in another layer of its device, same shape.
 
-        Slots are exchanged between layers, two at a time, while the steps then wait less in the
-        mean; memory stays what it is. Takes milliseconds a row.
+        Slots move from layer to layer while that shortens the mean step; the memory stays the
+        same. This takes milliseconds per row.
         """
         rows = self._rows(X).copy()
         if self.per_device:
@@ -360,25 +370,22 @@ class ExpertBuffering(LadderProblem):
         return np.concatenate([window[code] for window in self._misses], axis=3)
 
     def starts(self) -> Ints:
-        """Return the best of equal and of marginal buffers under every policy, smallest first."""
+        """Return the non-dominated ones of equal and marginal buffers, smallest first, polished."""
         paths = [self.marginal(policy) for policy in self.policies]
         rows = np.concatenate(paths)
         if self.budget_bytes is not None:
-            within = self.capacities(rows).sum(axis=1).max(axis=1) <= self.budget_slots
-            rows = rows[within]
+            rows = rows[self._fullest(rows) <= self.budget_slots]
         rows = rows[moocore.is_nondominated(self._values(rows), keep_weakly=False)]
-        slots = self.capacities(rows).sum(axis=1).max(axis=1)
-        rows = rows[slots.argsort(kind="stable")]
-        picked = np.linspace(0, len(rows) - 1, min(len(rows), _MOST_STARTS)).round().astype(int)
-        return self.polished(rows[picked])
+        rows = rows[self._fullest(rows).argsort(kind="stable")]
+        return self.polished(evenly(rows, _MOST_STARTS))
 
     def equal_capacity(self, size: int, policy: str = "paper") -> Ints:
-        """Return the row of the same capacity everywhere, [n_var]: the paper's, to compare with."""
-        code = self.policies.index(one_of("equal_capacity", "policy", policy, self.policies))
+        """Return the row [n_var] with the same capacity everywhere: the baseline of the paper."""
+        code = self.policies.index(check_choice("equal_capacity", "policy", policy, self.policies))
         return np.append(np.clip(size, self.xl[:-1], self.xu[:-1]), code).astype(np.int64)
 
     def features(self, X: ArrayLike) -> Floats:
-        """Return slots, and the mean misses of each layer's worst device, [n, 2 + n_layers]."""
+        """Return slots, and mean misses of each layer's worst device, [n, 2 + n_layers]."""
         rows = self._rows(X)
         kept = self.capacities(rows)
         layer, device = np.arange(self._shape[0])[:, None], np.arange(self._shape[1])
@@ -387,7 +394,7 @@ class ExpertBuffering(LadderProblem):
         return np.column_stack((slots.max(axis=1), slots.sum(axis=1), misses)).astype(float)
 
     def decode(self, x: ArrayLike) -> BufferPlan:
-        """Return the buffers of one row, with what they give."""
-        row = self._rows(np.reshape(x, (1, -1)))
-        values = dict(zip(self.objective_names, self._values(row)[0].tolist(), strict=True))
-        return BufferPlan(self.capacities(row)[0].copy(), self.policies[row[0, -1]], values)
+        """Return the buffers of one design with their objectives."""
+        row = self._row(x)
+        objectives = self._by_name(self._values(row)[0])
+        return BufferPlan(self.capacities(row)[0].copy(), self.policies[row[0, -1]], objectives)

@@ -1,183 +1,213 @@
-"""What the columns of a joint deployment mean, and the moves on each part of them."""
+"""Columns of a joint deployment, what their values stand for, and the moves on each part."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from numpy.typing import NDArray
 
+from moe_costmodel import Decision, DeploymentModel, GateRule, Placement
 from problems._arrays import Floats, Ints
+from problems.moe.base import exchanged
 from problems.moe.buffering.moves import move_round
-from problems.moe.ordinal import climb
-from problems.moe.placement.kernels import DRAWS, move_rows
+from problems.moe.deployment.setup import Placed
+from problems.moe.gating.levels import GateLevels
+from problems.moe.ordinal import Variables, step
+from problems.moe.placement.kernels import FEATURES
 
-__all__ = ["PARTS", "Layout", "Part"]
+__all__ = ["PARTS", "Layout"]
 
 PARTS = ("gates", "buffers", "batch", "placement")
-"""What is decided. "buffers" holds the capacities and the policy."""
+"""Parts of a deployment that can be decided. "buffers" are the capacities and the policy."""
 
-_JUMP = 0.3
+# Probability of a jump to known settings, of a change of all buffers together, and of each part.
+_JUMP, _ROUND = 0.3, 0.33
 _WEIGHTS = {"gates": 0.3, "buffers": 0.25, "batch": 0.15, "placement": 0.3}
 
 
-@dataclass(frozen=True)
-class Part:
-    """Ladders of one part, as ``problems.moe.ordinal`` moves them."""
-
-    columns: slice
-    xl: Ints
-    xu: Ints
-    named: NDArray[np.bool_]
-
-
-@dataclass(frozen=True, eq=False)
 class Layout:
-    """Columns of a row: a gate rung a layer, capacities, policy, batch, and slots.
+    """Columns of a row: a gate level per layer, capacities, policy, batch size, and slots.
 
     Parameters
     ----------
-    n_layers, n_devices, n_experts, n_slots : int
-    n_columns : int
-        Capacities of a layer: one a device, or one for all.
-    n_levels, n_policies, n_batches : int
+    model : DeploymentModel
+    placed : Placed
+        Placements to start from.
+    levels : GateLevels or None
+        None if no gates are decided.
+    policies : tuple of str
+    batch_sizes : tuple of int
     decide : tuple of str
-        Of :data:`PARTS`; the others are pinned by their bounds.
-    fixed : int array [n_var]
-        What is pinned where it is not decided.
-    mean : float array [n_layers, n_experts]
-        Mean shares, for moves from hot devices.
-    current : bool array [n_layers, n_experts, n_devices]
-    library : int array [n, n_layers * n_slots]
-        Placements that layers may be taken from.
+        Parts that are decided, of :data:`PARTS`; the bounds of the others leave them no choice.
+    per_device : bool
+        Whether a layer has one capacity per device, or one for all devices.
+
+    Attributes
+    ----------
+    gates, capacities, slots : slice
+        Columns of the gate levels, of the experts kept (layer by layer), and of the expert in each
+        slot (by layer and device).
+    policy, batch_size : int
+        Columns of the indices of eviction policy and batch size.
+    xl, xu : int array [n_var]
+        Bounds.
+    n_local, n_columns : int
+        Slots of a layer on one device, and capacities of a layer.
+    best_policy : str
+        The policy that misses least in general.
     known : dict of str to int array [n, columns of the part]
-        Whole settings of "gates" and "buffers" that moves may jump to.
+        Complete settings of "gates" and "buffers" that moves may jump to.
     """
 
-    n_layers: int
-    n_devices: int
-    n_experts: int
-    n_slots: int
-    n_columns: int
-    n_levels: int
-    n_policies: int
-    n_batches: int
-    decide: tuple[str, ...]
-    fixed: Ints
-    mean: Floats
-    current: NDArray[np.bool_]
-    library: Ints
-    known: dict[str, Ints]
-
-    @property
-    def gates(self) -> slice:
-        """Rungs."""
-        return slice(0, self.n_layers)
-
-    @property
-    def capacities(self) -> slice:
-        """Experts kept, layer by layer."""
-        return slice(self.n_layers, self.n_layers * (1 + self.n_columns))
-
-    @property
-    def policy(self) -> int:
-        """Index of the policy."""
-        return self.capacities.stop
-
-    @property
-    def batch(self) -> int:
-        """Index of the batch size."""
-        return self.policy + 1
-
-    @property
-    def slots(self) -> slice:
-        """Experts by layer and device."""
-        return slice(self.batch + 1, self.batch + 1 + self.n_layers * self.n_slots)
-
-    @property
-    def n_var(self) -> int:
-        """Columns in all."""
-        return self.slots.stop
-
-    def bounds(self) -> tuple[Ints, Ints]:
-        """Return the lowest and highest values, [n_var] each."""
-        low = np.zeros(self.n_var, dtype=np.int64)
-        high = np.full(self.n_var, self.n_experts - 1)
-        high[self.gates] = self.n_levels - 1
-        low[self.capacities] = 1
-        high[self.capacities] = self.n_slots // self.n_devices
-        high[self.policy] = self.n_policies - 1
-        high[self.batch] = self.n_batches - 1
-        columns = {
+    def __init__(
+        self,
+        model: DeploymentModel,
+        placed: Placed,
+        levels: GateLevels | None,
+        policies: tuple[str, ...],
+        batch_sizes: tuple[int, ...],
+        *,
+        decide: tuple[str, ...],
+        per_device: bool,
+    ) -> None:
+        self.model, self.placed, self.levels = model, placed, levels
+        self.policies, self.batch_sizes, self.decide = policies, batch_sizes, decide
+        self.best_policy = "inactive-lfu" if "inactive-lfu" in policies else policies[0]
+        self.n_layers, self.n_experts = placed.slots.mean.shape
+        self.n_devices, self.n_slots = model.n_devices, len(placed.today) // self.n_layers
+        self.n_local = self.n_slots // self.n_devices
+        self.n_columns = self.n_devices if per_device else 1
+        self.gates = slice(0, self.n_layers)
+        self.capacities = slice(self.n_layers, self.n_layers * (1 + self.n_columns))
+        self.policy: int = self.capacities.stop
+        self.batch_size = self.policy + 1
+        self.slots = slice(self.batch_size + 1, self.batch_size + 1 + self.n_layers * self.n_slots)
+        self.known: dict[str, Ints] = {} if levels is None else {"gates": levels.path()}
+        self._columns = {
             "gates": self.gates,
             "buffers": slice(self.capacities.start, self.policy + 1),
-            "batch": slice(self.batch, self.batch + 1),
+            "batch": slice(self.batch_size, self.batch_size + 1),
             "placement": self.slots,
         }
-        for name in set(PARTS) - set(self.decide):
-            low[columns[name]] = high[columns[name]] = self.fixed[columns[name]]
-        return low, high
+        self._set_bounds()
+        self._movable = {}
+        for name, columns in self._columns.items():
+            low, high = self.xl[columns], self.xu[columns]
+            if name in decide and name != "placement" and (low < high).any():
+                nominal = np.zeros(len(low), dtype=bool)
+                nominal[-1] = name == "buffers"
+                self._movable[name] = Variables(low, high, nominal)
+        self._rules: list[list[GateRule | None]] = []
+        if levels is not None:
+            # A rule that keeps all experts on this traffic counts as no rule.
+            keeps_all = (levels.experts == model.traces[0].k).all(axis=0)
+            self._rules = [
+                [None if whole else rule for rule, whole in zip(rules, row, strict=True)]
+                for rules, row in zip(levels.rules, keeps_all, strict=True)
+            ]
 
-    def parts(self) -> dict[str, Part]:
-        """Return the ladders that can move, by part; "placement" has none."""
-        low, high = self.bounds()
-        found = {}
-        for name, columns, named_last in (
-            ("gates", self.gates, False),
-            ("buffers", slice(self.capacities.start, self.policy + 1), True),
-            ("batch", slice(self.batch, self.batch + 1), False),
-        ):
-            if name in self.decide and (high[columns] > low[columns]).any():
-                named = np.zeros(columns.stop - columns.start, dtype=bool)
-                named[-1] = named_last
-                found[name] = Part(columns, low[columns], high[columns], named)
-        return found
+    def _set_bounds(self) -> None:
+        """Set the bounds, and the values of columns that are not decided."""
+        n_var = self.slots.stop
+        self.xl, self.xu = np.zeros(n_var, dtype=np.int64), np.full(n_var, self.n_experts - 1)
+        self.xu[self.gates] = 0 if self.levels is None else self.levels.n_levels - 1
+        self.xl[self.capacities], self.xu[self.capacities] = 1, self.n_local
+        self.xu[self.policy] = len(self.policies) - 1
+        self.xu[self.batch_size] = len(self.batch_sizes) - 1
+        self._fixed = self.xu.copy()
+        self._fixed[self.policy] = self.policies.index(self.best_policy)
+        self._fixed[self.batch_size] = 0
+        self._fixed[self.slots] = self.placed.today
+        for name, columns in self._columns.items():
+            if name not in self.decide:
+                self.xl[columns] = self.xu[columns] = self._fixed[columns]
 
-    def choices(self) -> list[str]:
-        """Return the parts that moves choose among."""
-        return [*self.parts(), *(["placement"] if "placement" in self.decide else [])]
+    def base_row(self, slots: Ints) -> Ints:
+        """Return the row [n_var] of a placement [n_layers * n_slots] with nothing else decided."""
+        row = self._fixed.copy()
+        row[self.slots] = slots
+        return row
 
-    def moved(self, X: Ints, random_state: np.random.Generator, *, max_moves: int = 1) -> Ints:
-        """Return each row after 1 to `max_moves` moves, each in one part."""
-        out = np.ascontiguousarray(X.copy())
-        parts, names = self.parts(), self.choices()
+    def decision(self, row: Ints) -> Decision:
+        """Return the decision that a row [n_var] stands for."""
+        gates = [rules[level] for rules, level in zip(self._rules, row, strict=False)]
+        return Decision(
+            placement=Placement(row[self.slots].reshape(self.n_layers, -1), self.n_devices),
+            batch_size=self.batch_sizes[int(row[self.batch_size])],
+            gates=tuple(gates) or (None,) * self.n_layers,
+            capacities=row[self.capacities].reshape(self.n_layers, -1),
+            policy=self.policies[int(row[self.policy])],
+        )
+
+    def canonical(self, rows: Ints) -> Ints:
+        """Return rows with ascending slots on each device, and the first policy if all resident."""
+        out = rows.copy()
+        slots = out[:, self.slots].reshape(len(out), -1, self.n_local)
+        out[:, self.slots] = np.sort(slots, axis=2).reshape(len(out), -1)
+        if "buffers" in self.decide:
+            resident = (out[:, self.capacities] == self.n_local).all(axis=1)
+            out[resident, self.policy] = 0
+        return out
+
+    def feature_names(self) -> tuple[str, ...]:
+        """Return the names of the columns of `features`."""
+        layers = range(self.n_layers)
+        return (
+            *(f"{name} {i}" for name in ("experts", "mass lost", "slots") for i in layers),
+            "slots of the fullest device", "log batch", "one over batch", *FEATURES,
+            *(f"policy {name}" for name in self.policies),
+        )  # fmt: skip
+
+    def features(self, rows: Ints) -> Floats:
+        """Return the features of rows [n, n_var], [n, 3 n_layers + 9 + n_policies]."""
+        n = len(rows)
+        gates = (np.zeros((n, self.n_layers)),) * 2
+        if self.levels is not None:
+            gates = self.levels.at(rows[:, self.gates])
+        kept = rows[:, self.capacities].reshape(n, self.n_layers, self.n_columns)
+        batch_size = np.array(self.batch_sizes, dtype=float)[rows[:, self.batch_size]]
+        return np.column_stack(
+            (
+                *gates, kept.mean(axis=2), kept.sum(axis=1).max(axis=1),
+                np.log(batch_size), 1.0 / batch_size,
+                self.placed.slots.features(rows[:, self.slots]),
+                np.eye(len(self.policies))[rows[:, self.policy]],
+            )
+        )  # fmt: skip
+
+    def move(self, X: Ints, chosen: Ints, random_state: np.random.Generator) -> None:
+        """Make one move, in one part, in each row whose index is in `chosen`; change X in place."""
+        names = [*self._movable, *(["placement"] if "placement" in self.decide else [])]
         weights = np.array([_WEIGHTS[name] for name in names])
-        moves = random_state.integers(1, max_moves + 1, len(out))
-        for i in range(max_moves):
-            picked = random_state.choice(len(names), len(out), p=weights / weights.sum())
-            for which, name in enumerate(names):
-                at = np.flatnonzero((moves > i) & (picked == which))
-                if len(at) == 0:
-                    continue
-                if name == "placement":
-                    rows = np.ascontiguousarray(out[at, self.slots])
-                    draws = random_state.random((len(at), DRAWS))
-                    move_rows(
-                        rows, self.n_layers, self.n_devices, self.mean, self.current, self.library,
-                        draws, self.n_slots > self.n_experts,
-                    )  # fmt: skip
-                    out[at, self.slots] = rows
-                    continue
-                part = parts[name]
-                rows = out[at, part.columns]
-                changed = climb(rows, part, random_state)
-                if name == "buffers":
-                    together = move_round(rows, part.xl, part.xu, self.n_layers, random_state)
-                    use = (random_state.random(len(at)) < 0.33) & (together != rows).any(axis=1)
-                    changed[use] = together[use]
-                known = self.known.get(name)
-                if known is not None and len(known):
-                    jump = random_state.random(len(at)) < _JUMP
-                    others = known[random_state.integers(0, len(known), len(at))]
-                    jump &= (others != rows).any(axis=1)
-                    changed[jump] = others[jump]
-                out[at, part.columns] = changed
+        picked = random_state.choice(len(names), len(X), p=weights / weights.sum())[chosen]
+        for i, name in enumerate(names):
+            at = chosen[picked == i]
+            if len(at) == 0:
+                continue
+            columns = self._columns[name]
+            if name == "placement":
+                X[at, columns] = self.placed.slots.moved(X[at, columns], random_state)
+            else:
+                X[at, columns] = self._moved_part(name, X[at, columns], random_state)
+
+    def _moved_part(self, name: str, rows: Ints, random_state: np.random.Generator) -> Ints:
+        """Return the columns of a part after one move, [n, columns of the part]."""
+        variables, n = self._movable[name], len(rows)
+        out = step(rows, variables, random_state)
+        if name == "buffers":
+            together = move_round(rows, variables, self.n_layers, random_state)
+            use = (random_state.random(n) < _ROUND) & (together != rows).any(axis=1)
+            out[use] = together[use]
+        known = self.known.get(name)
+        if known is not None and len(known):
+            jump = random_state.random(n) < _JUMP
+            others = known[random_state.integers(0, len(known), n)]
+            jump &= (others != rows).any(axis=1)
+            out[jump] = others[jump]
         return out
 
     def mixed(self, A: Ints, B: Ints, random_state: np.random.Generator) -> tuple[Ints, Ints]:
-        """Exchange layers, policy and batch between rows of A and B, both [n, n_var].
+        """Exchange layers, policy and batch size between rows of A and B, both [n, n_var].
 
-        A layer's rung, capacities and slots stay together.
+        The level, capacities and slots of a layer stay together.
         """
         n = len(A)
         share = random_state.random((n, 1))
@@ -185,6 +215,6 @@ class Layout:
         swap = np.empty(A.shape, dtype=bool)
         swap[:, self.gates] = layers
         swap[:, self.capacities] = np.repeat(layers, self.n_columns, axis=1)
-        swap[:, self.policy : self.batch + 1] = random_state.random((n, 2)) < 0.5
+        swap[:, self.policy : self.batch_size + 1] = random_state.random((n, 2)) < 0.5
         swap[:, self.slots] = np.repeat(layers, self.n_slots, axis=1)
-        return np.where(swap, B, A), np.where(swap, A, B)
+        return exchanged(A, B, swap)

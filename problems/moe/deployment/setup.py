@@ -1,4 +1,4 @@
-"""What a joint deployment is set up from: names, batch sizes, and the placements to start with."""
+"""Parts that a joint deployment is set up from: names, limits, batch sizes and first placements."""
 
 from __future__ import annotations
 
@@ -6,94 +6,72 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from moe_costmodel import OBJECTIVES, DeploymentModel, LayerShape, Placement, RoutingTrace
-from moe_costmodel._checks import invalid
-from problems._arrays import Floats, Ints
+from moe_costmodel.example.measured import example_shape
+from problems._arrays import Ints
+from problems._checks import setting_error
 from problems.moe.base import checked_names
 from problems.moe.placement.checks import current_or_default, slots_of_layer
+from problems.moe.placement.moves import Slots
 from problems.moe.placement.pair_search import pairs_of_tokens, second_moments
 from problems.moe.placement.starts import StartMaker
 
 __all__ = [
     "SECONDS_PER_TOKEN",
     "Placed",
-    "batch_sizes",
+    "checked_batch_sizes",
+    "checked_limits",
     "named_objectives",
     "placements",
     "shape_of",
 ]
 
+OWNER = "MoEDeployment"
 SECONDS_PER_TOKEN = "seconds_per_token"
-"""What "tokens_per_s" becomes, since all objectives are minimized: one over it."""
+"""Objective that stands for "tokens_per_s": its reciprocal, because objectives are minimized."""
 
 _LEAST_STEPS = 16
 
 
 @dataclass(frozen=True, eq=False)
 class Placed:
-    """Placements, and what they were made from.
+    """Placements that a search starts from.
 
     Attributes
     ----------
     rows : dict of str to int array [n_layers * n_slots]
-        By name; "spread" is the one that evens out the devices most.
+        Placements by name; "spread" evens out the devices most.
     today : int array [n_layers * n_slots]
-        What a deployment has that does not decide the placement.
-    current : bool array [n_layers, n_experts, n_devices]
-        Where experts are now.
-    mean : float array [n_layers, n_experts]
-        Mean shares of a step.
-    moments, together : float array [n_layers, n_experts, n_experts]
-        See ``problems.moe.placement.pair_search``.
+        Placement of deployments that do not decide it.
+    slots : Slots
+        Features and moves of placements.
     """
 
     rows: dict[str, Ints]
     today: Ints
-    current: NDArray[np.bool_]
-    mean: Floats
-    moments: Floats
-    together: Floats
-
-    @property
-    def n_slots(self) -> int:
-        """Slots of a layer."""
-        return len(self.today) // len(self.mean)
+    slots: Slots
 
 
 def placements(
     model: DeploymentModel,
-    windows: Sequence[RoutingTrace],
     *,
-    batch: int,
+    batch_size: int,
     replicas: int,
     current: Placement | None,
     decided: bool,
 ) -> Placed:
-    """Make the placements that a search starts from, no expert twice on a device.
+    """Return the placements that a search starts from, with no expert twice on a device.
 
-    Parameters
-    ----------
-    model : DeploymentModel
-    windows : sequence of RoutingTrace
-    batch : int
-        Batch size whose steps are evened out.
-    replicas : int
-    current : Placement or None
-    decided : bool
-        Whether the placement is decided; else today's is the only one.
-
-    Raises
-    ------
-    ValueError
-        If the slots do not divide, or today's placement does not fit.
+    They even out steps of `batch_size`. Unless the placement is `decided`, the current one is the
+    only one. A ValueError is raised if the devices do not divide the slots, or the current
+    placement does not fit.
     """
-    owner, first = "MoEDeployment", windows[0]
-    n_layers, n_experts, n_devices = first.n_layers, first.n_experts, model.n_devices
-    n_slots = slots_of_layer(n_experts, replicas, n_devices, owner)
-    loads = np.concatenate([w.loads(batch, model.mode) for w in windows])  # type: ignore[arg-type]
-    moments = np.mean([second_moments(w, batch, model.mode) for w in windows], axis=0)
+    windows = model.traces
+    n_layers, n_experts, n_devices = windows[0].n_layers, windows[0].n_experts, model.n_devices
+    n_slots = slots_of_layer(n_experts, replicas, n_devices, OWNER)
+    loads = np.concatenate([w.loads(batch_size, model.mode) for w in windows])  # type: ignore[arg-type]
+    moments = np.mean([second_moments(w, batch_size, model.mode) for w in windows], axis=0)
     together = pairs_of_tokens(windows) if model.n_nodes > 1 else np.zeros_like(moments)
     maker = StartMaker(
         loads=loads.astype(np.float64), moments=moments, together=together,
@@ -102,63 +80,77 @@ def placements(
     named = maker.named()
     best = [name for name in named if name.startswith("spread")][-1]
     if replicas:
-        # Some fill devices up with second copies, which would waste memory here.
+        # The others fill devices up with second copies, which would waste memory in a deployment.
         kept = [name for name in named if name.startswith(("replicate", "tokens", best))]
         named = {name: maker.apart(named[name]) for name in kept}
     packed = named["replicate-and-pack"]
-    found = current_or_default(current, (n_layers, n_experts, n_devices), packed, owner)
-    if found.n_slots > n_slots:
-        raise invalid(owner, "current", found.n_slots, f"of at most {n_slots} slots a layer")
-    today = found.physical_to_logical if found.n_slots == n_slots else packed
+    running = current_or_default(current, (n_layers, n_experts, n_devices), packed, OWNER)
+    if running.n_slots > n_slots:
+        expected = f"of at most {n_slots} slots per layer"
+        raise setting_error(OWNER, "current", expected, running.n_slots)
+    today = running.physical_to_logical if running.n_slots == n_slots else packed
     rows = {"current": today, **named, "spread": named[best]}
     if not decided:
         rows = {"current": today, "spread": today}
-    return Placed(
-        {name: slots.reshape(-1) for name, slots in rows.items()},
-        today.reshape(-1), found.on_device() > 0, maker.mean, moments, together,
+    flat = {name: slots.reshape(-1) for name, slots in rows.items()}
+    slots = Slots(
+        n_devices, model.n_nodes, maker.mean, moments, together, running.on_device() > 0,
+        library=np.array(list(flat.values())), apart=replicas > 0,
     )  # fmt: skip
+    return Placed(flat, today.reshape(-1), slots)
 
 
 def named_objectives(names: Sequence[str]) -> tuple[str, ...]:
-    """Return checked names; "tokens_per_s" becomes what is minimized."""
+    """Return checked names, with "tokens_per_s" replaced by its minimized form."""
     renamed = [SECONDS_PER_TOKEN if name == "tokens_per_s" else name for name in names]
     known = [SECONDS_PER_TOKEN, *(name for name, o in OBJECTIVES.items() if not o.maximize)]
-    return checked_names(renamed, known, "MoEDeployment")
+    return checked_names(renamed, known, OWNER)
 
 
 def shape_of(windows: Sequence[RoutingTrace], shape: LayerShape | None) -> LayerShape:
     """Return the sizes of a layer; those of the packaged example are known."""
     if shape is not None:
         return shape
-    from moe_costmodel.example.measured import example_shape
-
     example = example_shape()
     of_example = all(window.source.startswith("example model") for window in windows)
     if of_example and windows[0].n_experts == example.n_experts:
         return example
-    raise invalid(
-        "MoEDeployment",
-        "shape",
-        shape,
-        "a LayerShape with the sizes of the model's MoE layer, which a trace does not hold",
-    )
+    expected = "a LayerShape with the sizes of the model's MoE layer, which a trace does not hold"
+    raise setting_error(OWNER, "shape", expected, shape)
 
 
-def batch_sizes(model: DeploymentModel, batches: Sequence[int] | None) -> tuple[int, ...]:
-    """Return checked batch sizes; by default powers of two that make enough steps to judge by."""
-    most = model.max_batch
-    if batches is None:
+def checked_batch_sizes(
+    model: DeploymentModel, batch_sizes: Sequence[int] | None
+) -> tuple[int, ...]:
+    """Return checked batch sizes; by default powers of two that leave enough steps to evaluate."""
+    most = model.max_batch_size
+    if batch_sizes is None:
         powers = [2**i for i in range(int(np.log2(most)) + 1)]
         return tuple(b for b in powers if b == 1 or model.n_steps(b) >= _LEAST_STEPS)
-    listed = tuple(batches)
+    listed = list(batch_sizes)
     whole = all(isinstance(b, int | np.integer) and not isinstance(b, bool) for b in listed)
-    if not listed or not whole or min(listed) < 1 or list(listed) != sorted(set(listed)):
-        raise invalid("MoEDeployment", "batches", list(listed), "ascending positive integers")
+    if not listed or not whole or min(listed) < 1 or listed != sorted(set(listed)):
+        raise setting_error(OWNER, "batch_sizes", "ascending positive integers", listed)
     if max(listed) > most:
-        raise invalid(
-            "MoEDeployment",
-            "batches",
-            max(listed),
-            f"at most {most}, of which every window has a full step",
-        )
+        expected = f"at most {most}, so that every window has a full step"
+        raise setting_error(OWNER, "batch_sizes", expected, max(listed))
     return tuple(int(b) for b in listed)
+
+
+def checked_limits(
+    memory_budget: float, slo_s: float | None, max_quality_loss: float | None
+) -> dict[str, float]:
+    """Return the finite limits by objective."""
+    limits = {}
+    for parameter, name, value in (
+        ("memory_budget", "memory_bytes", memory_budget),
+        ("slo_s", "step_p99_s", slo_s),
+        ("max_quality_loss", "quality_loss", max_quality_loss),
+    ):
+        if value is None or value == float("inf"):
+            continue
+        # A deployment can lose no quality at all, but it cannot take no time or no memory.
+        if not (value > 0 or (value == 0 and name == "quality_loss")):
+            raise setting_error(OWNER, parameter, "a positive number", value)
+        limits[name] = float(value)
+    return limits

@@ -1,4 +1,4 @@
-"""Ladders of gating thresholds: rules from hard to none, and what each keeps of a trace."""
+"""Levels of gating thresholds: rules from hard to none, and what each keeps of a trace."""
 
 from __future__ import annotations
 
@@ -6,45 +6,42 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from moe_costmodel import GateRule, RoutingTrace, keep_mask
-from moe_costmodel._checks import invalid, one_of
-from problems._arrays import Floats
+from problems._arrays import Floats, Ints
+from problems._checks import check_choice, setting_error
 
 __all__ = ["KINDS", "GateLevels", "default_rules"]
 
+_VALUES = {
+    "top-p": (0.2, 0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0),
+    "skip": (0.9, 0.8, 0.7, 0.6, 0.5, 0.45, 0.4, 0.35, 0.3, 0.25, 0.2, 0.15, 0.1, 0.05, 0.0),
+}
 KINDS = ("top-p", "skip", "top-k", "any")
-"""What a ladder is made of: one kind of rule, or all of them."""
-
-_TOP_P = (0.2, 0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
-_SKIP = (0.9, 0.8, 0.7, 0.6, 0.5, 0.45, 0.4, 0.35, 0.3, 0.25, 0.2, 0.15, 0.1, 0.05, 0.0)
+"""Kinds of rules that levels can be made of; "any" is all of them together."""
 
 
-def default_rules(kind: str, k: int) -> tuple[GateRule, ...]:
-    """Return the rules of a ladder; `kind` is one of :data:`KINDS`, `k` the model's experts."""
-    one_of("GatingThresholds", "rule", kind, KINDS)
-    ladders: dict[str, list[GateRule]] = {
-        "top-p": [GateRule("top-p", value) for value in _TOP_P],
-        "skip": [GateRule("skip", value) for value in _SKIP],
-        "top-k": [GateRule("top-k", value) for value in range(1, k + 1)],
-    }
-    chosen = ladders.values() if kind == "any" else [ladders[kind]]
-    return tuple(rule for ladder in chosen for rule in ladder)
+def default_rules(kind: str, k: int, owner: str = "GatingThresholds") -> tuple[GateRule, ...]:
+    """Return the rules of a kind, one of :data:`KINDS`, for a model that routes to `k` experts."""
+    check_choice(owner, "rule", kind, KINDS)
+    values = _VALUES | {"top-k": tuple(range(1, k + 1))}
+    kinds = values if kind == "any" else (kind,)
+    return tuple(GateRule(name, value) for name in kinds for value in values[name])  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
 class GateLevels:
-    """What each rule of a ladder does to each layer of each window.
+    """Effect of each rule on each layer of each window.
 
     Attributes
     ----------
     rules : tuple of tuple of GateRule
-        Of each layer, from the one that keeps the fewest experts to the one that keeps the most.
+        Rules of each layer, from the one that keeps the fewest experts to the one that keeps the
+        most.
     experts : float array [n_windows, n_layers, n_levels]
-        Mean experts a token.
+        Mean experts per token.
     lost : float array [n_windows, n_layers, n_levels]
-        Share of the routers' weight that is dropped.
+        Fraction of the routers' weight that is dropped.
     """
 
     rules: tuple[tuple[GateRule, ...], ...]
@@ -58,7 +55,7 @@ class GateLevels:
         rules: Sequence[GateRule],
         owner: str = "GatingThresholds",
     ) -> GateLevels:
-        """Apply every rule to every layer; `owner` is whose parameters they are, for messages.
+        """Apply every rule to every layer; `owner` is the class to name in messages.
 
         Raises
         ------
@@ -66,16 +63,16 @@ class GateLevels:
             If a trace has no weights, or there are fewer than two rules.
         """
         if len(rules) < 2:
-            raise invalid(owner, "rules", len(rules), "at least two GateRules")
+            raise setting_error(owner, "rules", "at least two GateRules", len(rules))
         for trace in windows:
             if not trace.has_weights:
                 remedy = '; or leave "gates" out of `decide`' * (owner == "MoEDeployment")
-                raise invalid(
+                raise setting_error(
                     owner,
                     "trace",
-                    f"none in {trace.source!r}",
-                    "one with the weights of the choices, since thresholds compare them "
+                    "one with the weights of the choices, which thresholds compare "
                     f"(RoutingTrace.record keeps them{remedy})",
+                    trace.source,
                 )
         experts, lost = _kept(windows, [rules] * windows[0].n_layers)
         order = np.lexsort((-lost.mean(axis=0), experts.mean(axis=0)), axis=-1)
@@ -87,24 +84,34 @@ class GateLevels:
 
     @classmethod
     def fixed(cls, windows: Sequence[RoutingTrace], rules: Sequence[GateRule]) -> GateLevels:
-        """Return ladders of one rung, a rule for each layer."""
+        """Return a single level, with one rule per layer."""
         single = [(rule,) for rule in rules]
         return cls(tuple(single), *_kept(windows, single))
 
     @property
     def n_levels(self) -> int:
-        """Rungs of the ladder."""
+        """Number of levels."""
         return self.experts.shape[2]
 
-    def path(self) -> NDArray[np.int64]:
-        """Return levels from none dropped to most, dropping next what costs least weight an expert.
+    def picked(self, row: Ints) -> tuple[GateRule, ...]:
+        """Return the rule of each layer at the levels `row` [n_layers]."""
+        return tuple(rules[int(v)] for rules, v in zip(self.rules, row, strict=True))
 
-        Layer by layer only the lower convex hull of weight lost over experts is gone along, so
-        that no mix of layers loses less for the same experts at the corners of the path.
+    def at(self, rows: Ints) -> tuple[Floats, Floats]:
+        """Return mean experts and weight lost at the levels `rows`, each [n, n_layers]."""
+        layers = np.arange(len(self.rules))
+        return self.experts.mean(axis=0)[layers, rows], self.lost.mean(axis=0)[layers, rows]
+
+    def path(self) -> Ints:
+        """Return designs that drop ever more, at each step where an expert costs least weight.
+
+        In each layer, only the lower convex hull of weight lost over experts is followed, so that
+        no mix of layers loses less weight for the same experts at the corners of the path.
 
         Returns
         -------
         int array [n, n_layers]
+            Levels, from nothing dropped to the most.
         """
         experts, lost = self.experts.mean(axis=0), self.lost.mean(axis=0)
         steps = []
@@ -116,7 +123,7 @@ class GateLevels:
                 price[fewer <= 1e-12] = np.inf
                 if not np.isfinite(price).any():
                     break
-                # Of equally cheap steps the longest.
+                # The longest of equally cheap steps.
                 following = int(price.argmin())
                 steps.append((float(price[following]), layer, following))
                 at = following
@@ -136,10 +143,10 @@ def _kept(
     shape = (len(windows), len(rules), len(rules[0]))
     experts, lost = np.empty(shape), np.empty(shape)
     for w, trace in enumerate(windows):
-        for layer, ladder in enumerate(rules):
+        for layer, levels in enumerate(rules):
             weights = np.asarray(trace.topk_weights[:, layer], dtype=np.float64)
             total = max(float(weights.sum()), np.finfo(float).tiny)
-            for v, rule in enumerate(ladder):
+            for v, rule in enumerate(levels):
                 kept = keep_mask(weights, rule)
                 experts[w, layer, v] = kept.sum() / len(kept)
                 lost[w, layer, v] = max(0.0, 1.0 - float(weights[kept].sum()) / total)

@@ -1,18 +1,22 @@
-"""Measured loss of a model under thresholds, as the quality of a deployment."""
+"""Measured loss of a model under gating thresholds, as the quality of a deployment."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from moe_costmodel import GateRule
 from moe_costmodel.gating.quality import LossMeter
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
 
 __all__ = ["MeasuredLoss"]
 
 
 class MeasuredLoss:
-    """Loss over the model without thresholds, in nats a token; what was measured is kept.
+    """Loss under thresholds minus the loss without, in nats per token; values are kept.
 
     Parameters
     ----------
@@ -30,15 +34,26 @@ class MeasuredLoss:
     0.0
     """
 
-    def __init__(self, model: Any, batches: Iterable[Any]) -> None:
+    def __init__(self, model: Module, batches: Iterable[Tensor]) -> None:
         self._meter = LossMeter(model, batches)
-        self._known: dict[tuple[GateRule | None, ...], float] = {}
-        self.full_loss = self._meter(GateRule.keep_all())[0]
+        self._known: dict[tuple[GateRule, ...], tuple[float, float]] = {}
+        self.full_loss, _ = self.measured([None] * self.n_layers)
+
+    @property
+    def n_layers(self) -> int:
+        """Number of MoE layers of the model."""
+        return self._meter.n_layers
 
     def __call__(self, gates: Sequence[GateRule | None]) -> float:
-        """Return the loss of one rule a layer (None drops nothing) minus that of none."""
-        rules = tuple(gates)
+        """Return the additional loss under one rule per layer (None drops nothing)."""
+        return self.measured(gates)[0] - self.full_loss
+
+    def measured(self, gates: Sequence[GateRule | None]) -> tuple[float, float]:
+        """Return the loss and the mean experts per token under one rule per layer."""
+        rules = tuple(GateRule.keep_all() if rule is None else rule for rule in gates)
         if rules not in self._known:
-            found = self._meter([GateRule.keep_all() if r is None else r for r in rules])
-            self._known[rules] = found[0] - self.full_loss
+            self._known[rules] = self._meter(rules)
         return self._known[rules]
+
+    def __getstate__(self) -> dict[str, object]:
+        return self.__dict__ | {"_known": {}}

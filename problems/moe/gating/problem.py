@@ -5,42 +5,48 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from moe_costmodel import GateRule, LatencyModel, LayerShape, RoutingTrace, keep_choices
-from moe_costmodel._checks import count, invalid
 from problems._arrays import Floats, Ints
-from problems.moe.base import as_windows, checked_names, combine
+from problems._checks import check_choice, check_int, setting_error
+from problems.moe.base import AGGREGATES, aggregated, as_windows, checked_names
 from problems.moe.gating.levels import GateLevels, default_rules
-from problems.moe.ordinal import LadderProblem
+from problems.moe.gating.measured_quality import MeasuredLoss
+from problems.moe.ordinal import OrdinalProblem
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from torch import Tensor
+    from torch.nn import Module
 
 __all__ = ["GatePlan", "GatingThresholds"]
 
 EVALUATION = 1
-"""Counts up whenever the same design would get other objectives than before."""
+"""Version of the evaluation: increased whenever a design gets other objectives than before."""
 
 OBJECTIVES = {
-    "compute": "mean experts a token and layer",
-    "latency": "mean seconds of the MoE layers of a step",
-    "p99_latency": "99th percentile of the seconds of the MoE layers of a step",
-    "quality_loss": "gate mass lost (a share), or measured loss (nats a token)",
+    "compute": "mean experts per token and layer",
+    "latency": "mean time of the MoE layers of a step (s)",
+    "p99_latency": "99th percentile of the time of the MoE layers of a step (s)",
+    "quality_loss": "fraction of gate mass dropped, or measured loss (nats per token)",
 }
 
 
 @dataclass(frozen=True)
 class GatePlan:
-    """Thresholds of the layers, as decided and as predicted.
+    """Gating thresholds of all layers with their predicted objectives.
 
     Attributes
     ----------
     rules : tuple of GateRule
-        One a layer.
+        One per layer.
     objectives : dict of str to float
     quality_kind : str
-        What "quality_loss" is.
+        How "quality_loss" was determined.
 
     Examples
     --------
@@ -61,39 +67,41 @@ class GatePlan:
         return "\n".join([*lines, f"quality_loss is {self.quality_kind}", *layers])
 
 
-class GatingThresholds(LadderProblem):
-    """Pick a threshold for the router of each layer, all objectives minimized.
+class GatingThresholds(OrdinalProblem):
+    """Choose a gating threshold for the router of each layer; all objectives are minimized.
 
-    A row of X holds a rung for each layer, from the rule that keeps the fewest experts to the one
-    that keeps the most; ``levels.rules[layer][rung]`` is the rule.
+    A threshold drops experts that a token hardly needs. A row of X holds one level per layer, from
+    the rule that keeps the fewest experts to the rule that keeps the most; the rule of a level is
+    ``levels.rules[layer][level]``.
 
     Parameters
     ----------
     trace : RoutingTrace or sequence of RoutingTrace
-        With the weights of the choices; several are windows or domains of the traffic.
+        Recorded routing with the weights of the choices. Several traces are windows or domains of
+        the traffic.
     rule : {"top-p", "skip", "top-k", "any"}
-        What the ladder is made of. "any" mixes all three, and so has every fixed k of each layer
-        among its designs; a serving engine may know only one kind.
+        Kind of rule that the levels are made of. "any" mixes all three and so includes every fixed
+        k per layer, but a serving engine may support one kind only.
     rules : sequence of GateRule, optional
-        A ladder of your own instead.
+        Rules to choose from, instead of those of `rule`.
     objectives : sequence of str
-        Of "compute" (mean experts a token and layer), "latency", "p99_latency" (seconds of the MoE
-        layers of a step), and "quality_loss".
+        Of "compute" (mean experts per token and layer), "latency" and "p99_latency" (seconds of
+        the MoE layers of a step), and "quality_loss".
     model : Module, optional
-        Whose loss is measured. Without one, quality is the gate mass lost; ``quality_kind`` says
-        which it is. "compute" is then counted in the model too, where dropping experts in one
-        layer changes the routing of the next.
+        Model whose loss under thresholds is measured. "compute" is then counted in the model, too,
+        because experts dropped in one layer change the routing of the next. Without a model,
+        "quality_loss" is the fraction of gate mass that is dropped.
     batches : iterable of Tensor (batch, length), int64, optional
-        Text to measure the loss on, for `model`.
+        Text on which the loss of `model` is measured.
     latency : LatencyModel, optional
-        Wanted for the latencies.
+        Required for "latency" and "p99_latency".
     shape : LayerShape, optional
-        An MoE layer, for `latency`.
+        Sizes of an MoE layer; required for "latency" and "p99_latency".
     batch_size : int
-        Tokens (prefill) or sequences (decode) of a step, for `latency`.
+        Sequences decoded together (decode) or tokens of a step (prefill), for `latency`.
     mode : {"prefill", "decode"}
-    over : {"mean", "worst"}
-        How several windows become one.
+    aggregate : {"mean", "worst"}
+        How the values of several windows become one.
 
     Attributes
     ----------
@@ -104,7 +112,7 @@ class GatingThresholds(LadderProblem):
     Raises
     ------
     ValueError
-        A parameter is wrong, or something that an objective needs is not there.
+        If a parameter is out of range, or an objective needs a parameter that is missing.
 
     References
     ----------
@@ -125,77 +133,48 @@ class GatingThresholds(LadderProblem):
         rule: str = "any",
         rules: Sequence[GateRule] | None = None,
         objectives: Sequence[str] = ("compute", "quality_loss"),
-        model: Any = None,
-        batches: Iterable[Any] | None = None,
+        model: Module | None = None,
+        batches: Iterable[Tensor] | None = None,
         latency: LatencyModel | None = None,
         shape: LayerShape | None = None,
         batch_size: int = 16,
         mode: str = "decode",
-        over: str = "mean",
+        aggregate: str = "mean",
     ) -> None:
         owner = "GatingThresholds"
         self.windows = as_windows(trace, owner)
         self.objective_names = names = checked_names(objectives, OBJECTIVES, owner)
-        self.over = over
-        first = self.windows[0]
-        self.k = first.k
+        self.aggregate = check_choice(owner, "aggregate", aggregate, AGGREGATES)
+        n_layers, self.k = self.windows[0].n_layers, self.windows[0].k
         self.levels = GateLevels.of(
             self.windows, default_rules(rule, self.k) if rules is None else tuple(rules)
         )
-        self._measure: Any = None
+        self._loss: MeasuredLoss | None = None
         self.quality_kind = "gate mass lost"
         if model is not None:
-            from moe_costmodel.gating.quality import LossMeter
-
-            self._measure = LossMeter(model, [] if batches is None else batches)
+            self._loss = MeasuredLoss(model, [] if batches is None else batches)
             self.quality_kind = "measured loss"
-            if self._measure.n_layers != first.n_layers:
-                raise invalid(
-                    owner,
-                    "model",
-                    self._measure.n_layers,
-                    f"of the trace's {first.n_layers} MoE layers",
-                )
-        self._known: dict[tuple[GateRule, ...], tuple[float, float]] = {}
+            if self._loss.n_layers != n_layers:
+                expected = f"of the trace's {n_layers} MoE layers"
+                raise setting_error(owner, "model", expected, self._loss.n_layers)
         self._seconds: list[Floats] = []
         self._timing: tuple[LatencyModel, LayerShape, int, str] | None = None
         if {"latency", "p99_latency"} & set(names):
-            if latency is None or shape is None:
-                raise invalid(
-                    owner,
-                    "latency",
-                    f"{latency!r} and shape {shape!r}",
-                    "a LatencyModel, with the 'shape' of a layer, for an objective of time",
-                )
-            if (shape.n_experts, shape.n_local) != (first.n_experts, first.n_experts):
-                raise invalid(
-                    owner,
-                    "shape",
-                    f"{shape.n_experts}, {shape.n_local} local",
-                    f"of {first.n_experts} experts, all local",
-                )
-            size = count(owner, "batch_size", batch_size)
-            self._timing = (latency, shape, size, mode)
+            self._timing = self._checked_timing(latency, shape, batch_size, mode)
             self._seconds = self._step_seconds(self.levels)
-        super().__init__(
-            n_var=first.n_layers,
-            n_obj=len(names),
-            xl=np.zeros(first.n_layers),
-            xu=np.full(first.n_layers, self.levels.n_levels - 1.0),
-            vtype=int,
-        )
-        self.named = np.zeros(self.n_var, dtype=bool)
+        super().__init__(np.zeros(n_layers), np.full(n_layers, self.levels.n_levels - 1))
+        self.nominal = np.zeros(self.n_var, dtype=bool)
         self.feature_names = (
             *(f"experts {i}" for i in range(self.n_var)),
             *(f"mass lost {i}" for i in range(self.n_var)),
         )
-        self._set_identity(
+        self._set_version(
             "gates", EVALUATION, self.levels.rules, self.levels.experts, self.levels.lost, names,
-            over, self.quality_kind, *self._seconds,
-            # The loss with everything kept stands for model and text.
-            None if self._measure is None else self._measured((GateRule.keep_all(),) * self.n_var),
+            aggregate, self.quality_kind, *self._seconds,
+            # The loss without thresholds identifies model and text.
+            None if self._loss is None else self._loss.measured([None] * n_layers),
         )  # fmt: skip
-        # The hardest rules lose most, and keeping all takes most: the two corners of the box.
+        # Dropping all that can be dropped has the largest loss, dropping nothing the largest cost.
         ends = self._objectives(self._rows(np.stack((self.xl, self.xu))))
         self.ref_point = ends.max(axis=0) * 1.05 + 1e-9
         self.ref_point_source = "the worse of dropping all that can be dropped and nothing, + 5 %"
@@ -204,44 +183,57 @@ class GatingThresholds(LadderProblem):
     def example(
         cls, domain: str = "code", *, measured: bool = False, n_excerpts: int = 4, **settings: Any
     ) -> GatingThresholds:
-        """Make the problem of the packaged example model.
+        """Return the problem of the packaged example model.
 
         Parameters
         ----------
         domain : {"code", "prose"}
         measured : bool
-            Measure the loss on the model (needs torch and safetensors; tens of milliseconds for
-            each design), instead of the gate mass lost.
+            Measure the loss of the model (needs torch and safetensors; tens of milliseconds per
+            design) instead of the gate mass that is dropped.
         n_excerpts : int
-            Pieces of unseen text to measure on.
+            Number of texts, unseen in training, to measure the loss on.
         **settings
-            Of the constructor.
+            Parameters of the constructor.
         """
-        trace = RoutingTrace.example(domain)  # type: ignore[arg-type]
         if measured:
             from moe_costmodel.example import load_model
             from moe_costmodel.example.record import excerpts
 
             settings |= {"model": load_model(), "batches": excerpts(domain, n=n_excerpts)}
-        return cls(trace, **settings)
+        return cls(RoutingTrace.example(domain), **settings)  # type: ignore[arg-type]
 
     # ------------------------------------------------------------------------------- evaluation
 
+    def _checked_timing(
+        self, latency: LatencyModel | None, shape: LayerShape | None, batch_size: int, mode: str
+    ) -> tuple[LatencyModel, LayerShape, int, str]:
+        owner, n_experts = "GatingThresholds", self.windows[0].n_experts
+        if latency is None:
+            raise setting_error(owner, "latency", "a LatencyModel if time is an objective", latency)
+        if shape is None:
+            raise setting_error(owner, "shape", "a LayerShape if time is an objective", shape)
+        if (shape.n_experts, shape.n_local) != (n_experts, n_experts):
+            expected = f"of {n_experts} experts, all local"
+            raise setting_error(owner, "shape", expected, (shape.n_experts, shape.n_local))
+        return latency, shape, check_int(owner, "batch_size", batch_size, 1), mode
+
     def _step_seconds(self, levels: GateLevels) -> list[Floats]:
-        """Return the seconds of each layer on each rung, [n_layers, n_levels, n_steps] a window."""
+        """Return the seconds of each layer and level, [n_layers, n_levels, n_steps] by window."""
         assert self._timing is not None
-        latency, shape, size, mode = self._timing
+        latency, shape, batch_size, mode = self._timing
         table = latency.table(shape)
         out = []
         for window in self.windows:
-            rungs = []
+            seconds = []
             for v in range(levels.n_levels):
-                keep = keep_choices(window, [ladder[v] for ladder in levels.rules])
-                rungs.append(table.seconds(window.loads(size, mode, keep=keep)).T)  # type: ignore[arg-type]
-            out.append(np.stack(rungs, axis=1))
+                keep = keep_choices(window, [rules[v] for rules in levels.rules])
+                loads = window.loads(batch_size, mode, keep=keep)  # type: ignore[arg-type]
+                seconds.append(table.seconds(loads).T)
+            out.append(np.stack(seconds, axis=1))
         return out
 
-    def _evaluate(self, x: ArrayLike, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+    def _evaluate(self, x: ArrayLike, out: dict[str, Floats], *args: object, **kw: object) -> None:
         out["F"] = self._objectives(self._rows(x))
 
     def _objectives(self, rows: Ints) -> Floats:
@@ -250,44 +242,38 @@ class GatingThresholds(LadderProblem):
     def _values(self, levels: GateLevels, seconds: list[Floats], rows: Ints) -> Floats:
         layers = np.arange(self.n_var)
         values: dict[str, Floats] = {}
-        if self._measure is None:
-            lost = levels.lost[:, layers, rows].mean(axis=2)
-            values["quality_loss"] = combine(lost, self.over)
-            values["compute"] = combine(levels.experts[:, layers, rows].mean(axis=2), self.over)
+        if self._loss is None:
+            for name, table in (("quality_loss", levels.lost), ("compute", levels.experts)):
+                mean = table[:, layers, rows].mean(axis=2)
+                values[name] = aggregated(mean, self.aggregate)
         else:
-            pairs = [self._measured(_picked(levels, row)) for row in rows]
+            pairs = [self._loss.measured(levels.picked(row)) for row in rows]
             values["quality_loss"], values["compute"] = np.array(pairs).reshape(-1, 2).T
         if seconds:
             steps = [[window[layers, row].sum(axis=0) for row in rows] for window in seconds]
             mean = np.array([[step.mean() for step in window] for window in steps])
             tail = np.array([[np.quantile(step, 0.99) for step in window] for window in steps])
-            values["latency"] = combine(mean, self.over)
-            values["p99_latency"] = combine(tail, self.over)
+            values["latency"] = aggregated(mean, self.aggregate)
+            values["p99_latency"] = aggregated(tail, self.aggregate)
         return np.stack([values[name] for name in self.objective_names], axis=1)
-
-    def _measured(self, rules: tuple[GateRule, ...]) -> tuple[float, float]:
-        """Return the loss and the mean experts under rules; what was measured is kept."""
-        if rules not in self._known:
-            self._known[rules] = self._measure(rules)
-        return self._known[rules]
 
     def fixed_k_front(self) -> Floats:
         """Return the objectives of keeping the 1, 2, ... k heaviest experts everywhere, [k, n_obj].
 
-        The baseline that every threshold must beat; `plot` draws it beside a front.
+        Thresholds are worth using only if they beat this baseline; `plot` draws it beside a front.
         """
         return np.concatenate(
             [self.objectives_of([GateRule("top-k", k)] * self.n_var) for k in range(1, self.k + 1)]
         )
 
-    def plot(self, F: ArrayLike, path: str | Path | None = None) -> Any:
-        """Draw a front [n, n_obj] with the curve of a fixed k beside it; return the Figure."""
-        from problems.moe.deployment.pictures import plot_gates
+    def plot(self, F: ArrayLike, path: str | Path | None = None) -> Figure:
+        """Draw a front [n, n_obj] and the curve of fixed k; save the Figure if `path` is given."""
+        from problems.moe.gating.pictures import plot_gates
 
         return plot_gates(self, F, path)
 
     def objectives_of(self, rules: Sequence[GateRule]) -> Floats:
-        """Return the objectives of any rules, one a layer, on the ladder or not, [1, n_obj].
+        """Return the objectives [1, n_obj] of any rules, one per layer, also of other levels.
 
         Raises
         ------
@@ -295,40 +281,28 @@ class GatingThresholds(LadderProblem):
             If the number of rules is wrong.
         """
         if len(rules) != self.n_var:
-            raise invalid("objectives_of", "rules", len(rules), f"{self.n_var}, one a layer")
+            raise setting_error(
+                "objectives_of", "rules", f"{self.n_var}, one per layer", len(rules)
+            )
         levels = GateLevels.fixed(self.windows, rules)
         seconds = self._step_seconds(levels) if self._seconds else []
         return self._values(levels, seconds, np.zeros((1, self.n_var), dtype=np.int64))
 
-    # ------------------------------------------------------------------- what a search can use
+    # ----------------------------------------------------------------------- used by the search
 
     def starts(self) -> Ints:
-        """Return every rung as the rule of all layers, and rungs by price; see ``levels.path``.
-
-        Sorted by mean experts.
-        """
+        """Return designs sorted by mean experts: each rule in all layers, and ``levels.path``."""
         uniform = np.repeat(np.arange(self.levels.n_levels)[:, None], self.n_var, axis=1)
         rows = np.unique(np.concatenate((uniform, self.levels.path())), axis=0)
-        experts = self.levels.experts.mean(axis=0)[np.arange(self.n_var), rows].sum(axis=1)
+        experts = self.levels.at(rows)[0].sum(axis=1)
         return rows[experts.argsort(kind="stable")]
 
     def features(self, X: ArrayLike) -> Floats:
-        """Return mean experts and gate mass lost, layer by layer, [n, 2 n_var]."""
-        rows = self._rows(X)
-        layers = np.arange(self.n_var)
-        experts, lost = self.levels.experts.mean(axis=0), self.levels.lost.mean(axis=0)
-        return np.concatenate((experts[layers, rows], lost[layers, rows]), axis=1)
+        """Return mean experts and gate mass lost of each layer, [n, 2 n_var]."""
+        return np.concatenate(self.levels.at(self._rows(X)), axis=1)
 
     def decode(self, x: ArrayLike) -> GatePlan:
-        """Return the rules of one row, with what they give."""
-        row = self._rows(np.reshape(x, (1, -1)))
-        F = self._objectives(row)[0]
-        named = dict(zip(self.objective_names, F.tolist(), strict=True))
-        return GatePlan(_picked(self.levels, row[0]), named, self.quality_kind)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_known": {}}
-
-
-def _picked(levels: GateLevels, row: Ints) -> tuple[GateRule, ...]:
-    return tuple(ladder[int(v)] for ladder, v in zip(levels.rules, row, strict=True))
+        """Return the rules of one design with their objectives."""
+        row = self._row(x)
+        objectives = self._by_name(self._objectives(row)[0])
+        return GatePlan(self.levels.picked(row[0]), objectives, self.quality_kind)

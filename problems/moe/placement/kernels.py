@@ -1,19 +1,28 @@
-"""The compiled parts of placement: the busiest device of every step, features, and moves."""
+"""Compiled loops of placement: the busiest device of every step, features, and moves."""
 
 from __future__ import annotations
 
 import numba
 import numpy as np
-from numpy.typing import NDArray
 
-from problems._arrays import Floats, Ints
+from problems._arrays import Bools, Floats, Ints
 
-__all__ = ["busiest", "describe", "move_rows"]
+__all__ = ["DRAWS", "FEATURES", "busiest", "describe", "move_rows"]
 
+
+FEATURES = (
+    "mean square share",
+    "largest mean share",
+    "largest root mean square share",
+    "experts migrated",
+    "experts held",
+    "pairs on one node",
+)
+"""The columns that `describe` writes."""
 
 TRIES = 6
 DRAWS = 5 * TRIES
-"""Uniform numbers that a move may use."""
+"""Uniform numbers that a move may use, five for each try."""
 
 
 @numba.njit(cache=True)
@@ -41,17 +50,17 @@ def busiest(shares: Floats, slots: Ints, n_devices: int, bounds: Ints, out: Floa
         load[:] = 0.0
         for slot in range(device * n_local, (device + 1) * n_local):
             expert = slots[slot]
-            part = 1.0 / copies[expert]
+            split = 1.0 / copies[expert]
             row = shares[expert]
             for step in range(n_steps):
-                load[step] += part * row[step]
+                load[step] += split * row[step]
         for step in range(n_steps):
             most[step] = max(most[step], load[step])
     for window in range(len(bounds) - 1):
-        part_ = most[bounds[window] : bounds[window + 1]]
-        rank = max(0, int(np.ceil(0.99 * len(part_))) - 1)
-        out[0, window] = part_.mean()
-        out[1, window] = np.partition(part_, rank)[rank]
+        steps = most[bounds[window] : bounds[window + 1]]
+        rank = max(0, int(np.ceil(0.99 * len(steps))) - 1)
+        out[0, window] = steps.mean()
+        out[1, window] = np.partition(steps, rank)[rank]
 
 
 @numba.njit(cache=True)
@@ -63,19 +72,19 @@ def describe(
     moments: Floats,
     mean: Floats,
     together: Floats,
-    current: NDArray[np.bool_],
+    current: Bools,
     out: Floats,
 ) -> None:
-    """Write what a placement is like, [n, 6], summed over layers.
+    """Add the features of each placement, summed over layers, to `out` [n, 6].
 
-    The columns are those of ``ExpertPlacement.feature_names``.
+    The columns are :data:`FEATURES`.
     """
     n_experts = mean.shape[1]
     n_slots = rows.shape[1] // n_layers
     n_local = n_slots // n_devices
     per_node = n_slots // n_nodes
     copies = np.zeros(n_experts)
-    here = np.zeros(n_experts, dtype=np.bool_)
+    counted = np.zeros(n_experts, dtype=np.bool_)
     for i in range(len(rows)):
         for layer in range(n_layers):
             slots = rows[i, layer * n_slots : (layer + 1) * n_slots]
@@ -92,13 +101,13 @@ def describe(
                     row = moments[layer, a]
                     for t in range(first, last):
                         square += row[slots[t]] / (copies[a] * copies[slots[t]])
-                    if not here[a]:
-                        here[a] = True
+                    if not counted[a]:
+                        counted[a] = True
                         out[i, 4] += 1.0
                         if not current[layer, a, device]:
                             out[i, 3] += 1.0
                 for s in range(first, last):
-                    here[slots[s]] = False
+                    counted[slots[s]] = False
                 out[i, 0] += square
                 hottest = max(hottest, load)
                 widest = max(widest, square)
@@ -118,7 +127,7 @@ def move_rows(
     n_layers: int,
     n_devices: int,
     mean: Floats,
-    current: NDArray[np.bool_],
+    current: Bools,
     library: Ints,
     draws: Floats,
     apart: bool,
@@ -129,9 +138,9 @@ def move_rows(
     ----------
     rows : int array [n, n_layers * n_slots]
     mean : float array [n_layers, n_experts]
-        Mean shares; hot devices are found with them.
+        Mean shares, which tell the device with most load.
     current : bool array [n_layers, n_experts, n_devices]
-        Where experts are now.
+        Devices of the experts in the current placement.
     library : int array [n_library, n_layers * n_slots]
         Placements that layers may be taken from.
     draws : float array [n, DRAWS]
@@ -155,7 +164,7 @@ def move_rows(
             if kind < 0.15:
                 done = _from_library(slots, library, layer, n_slots, u[2])
             elif kind < 0.3:
-                done = _send_home(slots, n_devices, current[layer], u[2], apart)
+                done = _send_back(slots, n_devices, current[layer], u[2], apart)
             elif kind < 0.5 and n_slots > n_experts:
                 done = _recopy(slots, n_devices, copies, mean[layer], u[2:], apart)
             else:
@@ -171,7 +180,7 @@ def _holds(slots: Ints, device: int, n_local: int, expert: int) -> bool:
 
 @numba.njit(cache=True)
 def _twins(slots: Ints, a: int, b: int, n_local: int) -> bool:
-    """Say whether swapping two slots would put two copies of an expert on one device."""
+    """Return whether swapping two slots would put two copies of an expert on one device."""
     return _holds(slots, b // n_local, n_local, slots[a]) or _holds(
         slots, a // n_local, n_local, slots[b]
     )
@@ -179,13 +188,7 @@ def _twins(slots: Ints, a: int, b: int, n_local: int) -> bool:
 
 @numba.njit(cache=True)
 def _swap_slots(
-    slots: Ints,
-    n_devices: int,
-    copies: Ints,
-    mean: Floats,
-    from_hot: bool,
-    u: Floats,
-    apart: bool,
+    slots: Ints, n_devices: int, copies: Ints, mean: Floats, from_hot: bool, u: Floats, apart: bool
 ) -> bool:
     """Swap a slot of the hottest (or any) device with one of another device."""
     n_local = len(slots) // n_devices
@@ -239,10 +242,8 @@ def _recopy(
 
 
 @numba.njit(cache=True)
-def _send_home(
-    slots: Ints, n_devices: int, current: NDArray[np.bool_], u: float, apart: bool
-) -> bool:
-    """Swap an expert that has left its device back, so that less has to be migrated."""
+def _send_back(slots: Ints, n_devices: int, current: Bools, u: float, apart: bool) -> bool:
+    """Swap an expert back to its current device, so that less has to be migrated."""
     n_local = len(slots) // n_devices
     start = int(u * len(slots))
     for offset in range(len(slots)):
@@ -251,13 +252,13 @@ def _send_home(
         if current[slots[a], device]:
             continue
         for b in range(len(slots)):
-            # One that does not belong where it is, but here.
-            there = b // n_local
+            # An expert whose current device is this one, not the one that it is on.
+            other = b // n_local
             if (
-                there != device
+                other != device
                 and slots[b] != slots[a]
                 and current[slots[b], device]
-                and not current[slots[b], there]
+                and not current[slots[b], other]
                 and not (apart and _twins(slots, a, b, n_local))
             ):
                 slots[a], slots[b] = slots[b], slots[a]

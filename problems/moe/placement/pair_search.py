@@ -1,11 +1,12 @@
-"""Placements from second moments: which experts are busy together decides where they may sit.
+"""Placements from second moments: experts that are busy together are put on different devices.
 
-The largest share of a step on one device is small where the devices' shares vary little around the
-mean, so the sum over devices of their mean square share is minimized. That is a quadratic form in
-the second moments of the experts' shares, a sum over pairs of experts on one device, and a swap of
-two experts costs a few additions however many steps were recorded. In decoding, the tokens of a
-step come from different sequences, so that the moments of a step follow from those of single
-tokens: a trace then says far more than the steps that its sequences happened to form.
+The largest share of a step on one device is small if the devices' shares vary little around the
+mean, so the sum over devices of their mean square share is minimized. That sum is a quadratic form
+in the second moments of the experts' shares, a sum over pairs of experts on one device. A swap of
+two experts therefore costs a few additions, however many steps were recorded. In decoding, the
+tokens of a step come from different sequences, so that the moments of a step follow from those of
+single tokens. A trace then holds more information than the steps that its sequences happened to
+form.
 """
 
 from __future__ import annotations
@@ -19,7 +20,26 @@ from numpy.typing import NDArray
 from moe_costmodel import RoutingTrace
 from problems._arrays import Floats, Ints
 
-__all__ = ["copies_of", "descend", "pairs_of_tokens", "second_moments", "spread_pairs", "swap_path"]
+__all__ = [
+    "copies_of",
+    "descend",
+    "pairs_of_tokens",
+    "second_moments",
+    "shares_of",
+    "spread_pairs",
+    "swap_path",
+]
+
+
+def shares_of(loads: NDArray[np.generic]) -> Floats:
+    """Return each expert's share of its layer's load in a step, equal shares if there is no load.
+
+    Loads and shares have the shape [n_steps, n_layers, n_experts].
+    """
+    loads = loads.astype(np.float64)
+    total = loads.sum(axis=2, keepdims=True)
+    equal = np.full_like(loads, 1.0 / loads.shape[2])
+    return np.divide(loads, total, out=equal, where=total > 0)
 
 
 def second_moments(trace: RoutingTrace, batch_size: int, mode: str) -> Floats:
@@ -28,11 +48,11 @@ def second_moments(trace: RoutingTrace, batch_size: int, mode: str) -> Floats:
     Parameters
     ----------
     trace : RoutingTrace
-        A load-only one has its own steps.
+        A load-only trace has steps of its own.
     batch_size : int
         Sequences decoded together, or tokens of a step.
     mode : {"decode", "prefill"}
-        Decoding takes the tokens of a step as independent; else the recorded steps count.
+        In decoding, the tokens of a step are independent; else the recorded steps are used.
     """
     n_layers, n_experts = trace.n_layers, trace.n_experts
     out = np.empty((n_layers, n_experts, n_experts))
@@ -47,30 +67,28 @@ def second_moments(trace: RoutingTrace, batch_size: int, mode: str) -> Floats:
             out[layer] = (square - outer) / batch_size + outer
         return out
     loads = trace.loads() if trace.is_load_only else trace.loads(batch_size, "prefill")
-    loads = loads.astype(np.float64)
-    total = loads.sum(axis=2, keepdims=True)
-    shares = np.divide(loads, total, out=np.full_like(loads, 1.0 / n_experts), where=total > 0)
+    shares = shares_of(loads)
     for layer in range(n_layers):
         out[layer] = shares[:, layer].T @ shares[:, layer] / len(shares)
     return out
 
 
 def pairs_of_tokens(windows: Sequence[RoutingTrace]) -> Floats:
-    """Return how often two experts serve one token, 0 with itself; the mean over windows.
+    """Return how often two experts serve one token, the mean over windows, 0 on the diagonal.
 
-    [n_layers, n_experts, n_experts], in the units of `second_moments`.
+    The result is [n_layers, n_experts, n_experts], in the units of `second_moments`.
     """
-    found: Floats = np.mean([second_moments(window, 1, "decode") for window in windows], axis=0)
-    index = np.arange(found.shape[1])
-    found[:, index, index] = 0.0
-    return found
+    pairs: Floats = np.mean([second_moments(window, 1, "decode") for window in windows], axis=0)
+    index = np.arange(pairs.shape[1])
+    pairs[:, index, index] = 0.0
+    return pairs
 
 
 def copies_of(mean: Floats, n_replicas: int, most: int) -> Ints:
-    """Return the copies of each expert: again and again of the one with most load a copy.
+    """Return the number of copies of each expert, each replica given to the most loaded copy.
 
-    As DeepSeek's EPLB replicates, but for `most`, the copies of one expert that are of use: one a
-    device.
+    DeepSeek's EPLB replicates in this way, but without the limit `most`: a second copy on the same
+    device is of no use.
     """
     copies = np.ones(len(mean), dtype=np.int64)
     for _ in range(n_replicas):
@@ -85,24 +103,22 @@ def spread_pairs(
     random_state: np.random.Generator,
     *,
     restarts: int | None = None,
-    start: Ints | None = None,
 ) -> tuple[Ints, float]:
     """Spread slots over devices so that the devices' mean square shares are least.
 
-    First improvement over all pairs of slots, in random order, from several starts.
+    Local search takes the first improvement over all pairs of slots, in random order, from several
+    starts.
 
     Parameters
     ----------
     moments : float array [n_experts, n_experts]
-        Of one layer; see `second_moments`. Any symmetric matrix of pair costs will do.
+        Moments of one layer, see `second_moments`, or any symmetric matrix of pair costs.
     experts : int array [n_slots]
         The expert of each slot; an expert with c slots has 1 / c of its load in each.
     n_devices : int
         Divides the slots.
     restarts : int, optional
-        By default as many as take about the time of 200 on 64 slots.
-    start : int array [n_slots], optional
-        Devices of the slots in the first start; by default random as in the others.
+        By default as many as take about the time of 200 restarts on 64 slots.
 
     Returns
     -------
@@ -118,9 +134,8 @@ def spread_pairs(
     cost = moments[np.ix_(experts, experts)] * np.outer(weight, weight)
     first, second = np.triu_indices(n, 1)
     best, devices = np.inf, np.arange(n) % n_devices
-    for i in range(restarts):
-        drawn = random_state.permutation(n) % n_devices
-        device = start.copy() if start is not None and i == 0 else drawn
+    for _ in range(restarts):
+        device = random_state.permutation(n) % n_devices
         order = random_state.permutation(len(first))
         value = descend(cost, device, n_devices, first[order], second[order])
         if value < best:
@@ -129,13 +144,7 @@ def spread_pairs(
 
 
 @numba.njit(cache=True)
-def descend(
-    cost: NDArray[np.float64],
-    device: NDArray[np.int64],
-    n_devices: int,
-    first: NDArray[np.int64],
-    second: NDArray[np.int64],
-) -> float:
+def descend(cost: Floats, device: Ints, n_devices: int, first: Ints, second: Ints) -> float:
     """Swap pairs of slots while that lowers the cost; changes `device`, returns the cost."""
     n = len(device)
     pull = _pulls(cost, device, n_devices)
@@ -157,12 +166,10 @@ def descend(
 
 
 @numba.njit(cache=True)
-def swap_path(
-    cost: NDArray[np.float64], device: NDArray[np.int64], n_devices: int, longest: int
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def swap_path(cost: Floats, device: Ints, n_devices: int, longest: int) -> tuple[Ints, Floats]:
     """Take the best swap up to `longest` times; return the pairs [n, 2] and what each gained [n].
 
-    Changes `device` to where the path ends.
+    Change `device` to the end of the path.
     """
     n = len(device)
     pull = _pulls(cost, device, n_devices)
@@ -184,9 +191,7 @@ def swap_path(
 
 
 @numba.njit(cache=True)
-def _pulls(
-    cost: NDArray[np.float64], device: NDArray[np.int64], n_devices: int
-) -> NDArray[np.float64]:
+def _pulls(cost: Floats, device: Ints, n_devices: int) -> Floats:
     """Return the cost between each slot and each device, [n_slots, n_devices]."""
     n = len(device)
     pull = np.zeros((n, n_devices))
@@ -197,27 +202,15 @@ def _pulls(
 
 
 @numba.njit(cache=True)
-def _change(
-    cost: NDArray[np.float64],
-    pull: NDArray[np.float64],
-    device: NDArray[np.int64],
-    a: int,
-    b: int,
-) -> float:
+def _change(cost: Floats, pull: Floats, device: Ints, a: int, b: int) -> float:
     da, db = device[a], device[b]
-    there = pull[a, db] + pull[b, da] - 2.0 * cost[a, b]
-    here = pull[a, da] - cost[a, a] + pull[b, db] - cost[b, b]
-    return 2.0 * (there - here)
+    after = pull[a, db] + pull[b, da] - 2.0 * cost[a, b]
+    before = pull[a, da] - cost[a, a] + pull[b, db] - cost[b, b]
+    return 2.0 * (after - before)
 
 
 @numba.njit(cache=True)
-def _swap(
-    cost: NDArray[np.float64],
-    pull: NDArray[np.float64],
-    device: NDArray[np.int64],
-    a: int,
-    b: int,
-) -> None:
+def _swap(cost: Floats, pull: Floats, device: Ints, a: int, b: int) -> None:
     da, db = device[a], device[b]
     for slot in range(len(device)):
         moved = cost[slot, b] - cost[slot, a]

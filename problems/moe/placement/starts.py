@@ -1,4 +1,4 @@
-"""Placements that a search starts from: the classic ones, spread pairs, and paths from today's."""
+"""Placements that a search starts from: classic ones, spread pairs, and paths from the current."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from moe_costmodel import Placement, anti_correlation, greedy, replicate_and_pack
 from problems._arrays import Floats, Ints
-from problems.moe.placement.pair_search import copies_of, spread_pairs, swap_path
+from problems.moe.placement.pair_search import copies_of, shares_of, spread_pairs, swap_path
 
 __all__ = ["StartMaker"]
 
@@ -38,38 +38,36 @@ class StartMaker:
         self.loads, self.moments, self.together = loads, moments, together
         self.n_devices, self.n_nodes, self.n_replicas = n_devices, n_nodes, n_replicas
         self.n_layers, self.n_experts = loads.shape[1:]
-        total = loads.sum(axis=2, keepdims=True)
-        shares = np.divide(
-            loads, total, out=np.full(loads.shape, 1.0 / self.n_experts), where=total > 0
-        )
-        self.mean: Floats = shares.mean(axis=0)
+        self.mean: Floats = shares_of(loads).mean(axis=0)
 
     def named(self) -> dict[str, Ints]:
         """Return the placements that have a name, each [n_layers, n_slots].
 
-        Where experts do not divide over the devices, those without replicas are left out.
+        If the devices do not divide the experts, placements without replicas are left out.
         """
-        found = {"replicate-and-pack": self._packed()}
+        placements = {"replicate-and-pack": self._packed()}
         if self.n_experts % self.n_devices == 0:
             plain = np.tile(np.arange(self.n_experts), (self.n_layers, 1))
-            found = {
+            placements = {
                 "contiguous": self.padded(plain),
                 "greedy": self.padded(greedy(self.loads, self.n_devices).physical_to_logical),
                 "anti-correlation": self.padded(
                     anti_correlation(self.loads, self.n_devices).physical_to_logical
                 ),
-                **found,
+                **placements,
             }
         rng = np.random.default_rng(0)
         for n_replicas in self._replica_counts():
             name = "spread pairs" + (f", {n_replicas} replicas" if self.n_replicas else "")
-            found[name] = self.padded(self.spread(self.moments, n_replicas, rng))
+            placements[name] = self.padded(self.spread(self.moments, n_replicas, rng))
         if self.n_nodes > 1 and self.together.any():
             scale = np.abs(self.moments).sum() / max(float(np.abs(self.together).sum()), 1e-300)
             for weight in (0.02, 0.1, 0.5, 2.0):
                 mixed = self.moments - weight * scale * self.together
-                found[f"tokens on one node, {weight:g}"] = self.padded(self.by_node(mixed, rng))
-        return found
+                placements[f"tokens on one node, {weight:g}"] = self.padded(
+                    self.by_node(mixed, rng)
+                )
+        return placements
 
     def _packed(self) -> Ints:
         n_nodes = self.n_nodes if self.n_replicas % self.n_nodes == 0 else 1
@@ -86,7 +84,10 @@ class StartMaker:
         return [legal[i] for i in picked]
 
     def padded(self, slots: Ints) -> Ints:
-        """Fill each device up with second copies of what it has, which take no memory."""
+        """Return slots with the empty ones of a device filled with second copies of its experts.
+
+        Second copies take no memory.
+        """
         n_local = (self.n_experts + self.n_replicas) // self.n_devices
         by_device = slots.reshape(self.n_layers, self.n_devices, -1)
         short = n_local - by_device.shape[2]
@@ -97,7 +98,7 @@ class StartMaker:
     def apart(self, slots: Ints) -> Ints:
         """Return slots [n_layers, n_slots] in which no device has two copies of an expert.
 
-        Engines make no use of those, and exports refuse them.
+        Serving engines cannot use such copies, and exports refuse them.
         """
         out = slots.copy()
         n_local = out.shape[1] // self.n_devices
@@ -110,7 +111,7 @@ class StartMaker:
         return out
 
     def _part(self, row: Ints, device: int, i: int, mean: Floats) -> None:
-        """Swap a second copy with another device's expert; where none fits, copy another one."""
+        """Swap a second copy with another device's expert; if none fits, copy another expert."""
         expert = row[device, i]
         for other in range(self.n_devices):
             if other != device and expert not in row[other]:
@@ -125,28 +126,29 @@ class StartMaker:
 
     def spread(self, moments: Floats, n_replicas: int, rng: np.random.Generator) -> Ints:
         """Spread experts and replicas so that devices are alike; see ``pair_search``."""
-        out = []
-        for layer in range(self.n_layers):
-            copies = copies_of(self.mean[layer], n_replicas, self.n_devices)
-            experts = np.repeat(np.arange(self.n_experts), copies)
-            out.append(spread_pairs(moments[layer], experts, self.n_devices, rng)[0])
-        return np.stack(out)
+        layers = enumerate(self._experts(n_replicas))
+        return np.stack(
+            [spread_pairs(moments[i], experts, self.n_devices, rng)[0] for i, experts in layers]
+        )
+
+    def _experts(self, n_replicas: int) -> list[Ints]:
+        """Return the experts of each layer, each as often as it has copies."""
+        experts = np.arange(self.n_experts)
+        copies = [copies_of(mean, n_replicas, self.n_devices) for mean in self.mean]
+        return [np.repeat(experts, n) for n in copies]
 
     def by_node(self, cost: Floats, rng: np.random.Generator) -> Ints:
         """Group experts by node at least cost of pairs, and spread each group over its devices."""
-        n_replicas = self._replica_counts()[-1]
         each = self.n_devices // self.n_nodes
         out = []
-        for layer in range(self.n_layers):
-            copies = copies_of(self.mean[layer], n_replicas, self.n_devices)
-            experts = np.repeat(np.arange(self.n_experts), copies)
+        for layer, experts in enumerate(self._experts(self._replica_counts()[-1])):
             slots, _ = spread_pairs(cost[layer], experts, self.n_nodes, rng)
             groups = slots.reshape(self.n_nodes, -1)
-            weight = 1.0 / copies
+            weight = 1.0 / np.bincount(experts)
             scaled = self.moments[layer] * np.outer(weight, weight)
             row = []
             for group in groups:
-                # Each slot is a thing of its own here: copies were weighed already.
+                # Each slot counts as an expert of its own, since the weights account for copies.
                 local, _ = spread_pairs(
                     scaled[np.ix_(group, group)], np.arange(len(group)), each, rng, restarts=5
                 )
@@ -155,9 +157,9 @@ class StartMaker:
         return np.stack(out)
 
     def path_from(self, current: Placement) -> Ints:
-        """Return placements ever further from today's, [n, n_layers, n_slots].
+        """Return placements ever further from the current one, [n, n_layers, n_slots].
 
-        Swaps that even out the devices most come first, over all layers.
+        The swaps that even out the devices most come first, over all layers.
         """
         base = current.physical_to_logical
         n_slots = base.shape[1]
@@ -168,16 +170,16 @@ class StartMaker:
             weight = 1.0 / np.bincount(experts, minlength=self.n_experts)[experts]
             cost = self.moments[layer][np.ix_(experts, experts)] * np.outer(weight, weight)
             pairs, gains = swap_path(cost, device.copy(), self.n_devices, _LONGEST)
-            # A swap can't come before those that it builds on, so it is worth what they allow.
+            # A swap cannot precede the swaps that it builds on, so it ranks no higher than they.
             for i, gain in enumerate(np.minimum.accumulate(gains)):
                 steps.append((-float(gain), i, layer, int(pairs[i, 0]), int(pairs[i, 1])))
         steps.sort(key=lambda step: (step[0], step[2], step[1]))
-        where = np.tile(device, (self.n_layers, 1))
+        devices = np.tile(device, (self.n_layers, 1))
         cuts = set(np.unique(np.geomspace(1, max(len(steps), 1), 24).round().astype(int)))
         out = []
         for done, (_, _, layer, a, b) in enumerate(steps, start=1):
-            where[layer, [a, b]] = where[layer, [b, a]]
+            devices[layer, [a, b]] = devices[layer, [b, a]]
             if done in cuts:
-                order = np.argsort(where, axis=1, kind="stable")
+                order = np.argsort(devices, axis=1, kind="stable")
                 out.append(np.take_along_axis(base, order, axis=1))
         return np.array(out, dtype=np.int64).reshape(-1, self.n_layers, n_slots)

@@ -59,24 +59,13 @@ class PEType:
         tiles = None
         if allowed_tiles is not None:
             tiles = tuple(sorted(set(check_ints(owner, "allowed_tiles", allowed_tiles, 0))))
-        object.__setattr__(self, "name", name)
-        object.__setattr__(self, "count", count)
-        object.__setattr__(self, "power", powers)
-        object.__setattr__(self, "allowed_tiles", tiles)
+        vars(self).update(name=name, count=count, power=powers, allowed_tiles=tiles)
 
 
 def pe_types_of(value: object) -> tuple[PEType, ...]:
-    """Return the types of a platform, from PETypes or from plain data.
+    """Return the types of a platform from PETypes or plain data; ValueError for anything else.
 
-    Parameters
-    ----------
-    value : sequence of PEType, list of objects, or mapping from name to object
-        An object has count, power and optionally allowed_tiles; in a list also its name.
-
-    Raises
-    ------
-    ValueError
-        It is none of these.
+    Plain data is a list of objects with the fields of PEType, or a mapping from name to the others.
     """
     entries = value
     if isinstance(value, Mapping):

@@ -11,7 +11,7 @@ import numpy as np
 from problems._arrays import Floats, Ints
 from problems.noc.evaluation.kernel import evaluate_batch
 from problems.noc.evaluation.legality import first_illegal
-from problems.noc.evaluation.metrics import EXTRA, NEEDS_LOADS, PER_APPLICATION, UNITS, extra_metric
+from problems.noc.evaluation.metrics import EXTRA, NEEDS_LOADS, PER_APPLICATION, extra_metric
 from problems.noc.evaluation.objectives import OBJECTIVES, latency_flows
 from problems.noc.evaluation.thermal import thermal_batch
 
@@ -27,15 +27,7 @@ LOADS_AT_ONCE = 2**21
 
 
 class NoCEvaluation:
-    """Evaluates rows of X on one platform under given applications.
-
-    Parameters
-    ----------
-    platform : Platform
-    traffic : float array [n_apps, n_tiles, n_tiles]
-    model : {"published", "released"}
-    aggregate : {"mean", "worst"}
-    """
+    """Evaluates rows of X on a platform under applications, [n_apps, n_tiles, n_tiles]."""
 
     def __init__(self, platform: Platform, traffic: Floats, model: str, aggregate: str) -> None:
         self.platform = platform
@@ -55,12 +47,6 @@ class NoCEvaluation:
         # A running sum, so that the last bits do not depend on how numpy groups terms.
         return np.cumsum(np.where(own, 0.0, self.traffic), axis=2)[:, :, -1].copy()
 
-    def available(self) -> list[str]:
-        """Return the names of all metrics that the platform has."""
-        platform = self.platform
-        both = platform.pes_of(platform.core_type) and platform.pes_of(platform.cache_type)
-        return [name for name in UNITS if both or name != "latency"]
-
     def values(self, rows: Ints, names: Sequence[str]) -> Floats | None:
         """Return metrics by name under each application, [n, n_apps, n_names].
 
@@ -69,42 +55,32 @@ class NoCEvaluation:
         n_apps = len(self.traffic)
         out = np.empty((len(rows), n_apps, len(names)))
         with_loads = not NEEDS_LOADS.isdisjoint(names)
-        step = max(len(rows), 1)
-        if with_loads:
-            step = max(LOADS_AT_ONCE // (2 * n_apps * self.platform.n_links), 1)
+        step = LOADS_AT_ONCE // (2 * n_apps * self.platform.n_links) if with_loads else len(rows)
+        step = max(step, 1)
         for i in range(0, len(rows), step):
             part = rows[i : i + step]
             if not set(EXTRA).isdisjoint(names):
                 # So that sums of loads do not depend on the order of the links in a row.
                 part = part.copy()
                 part[:, self.platform.n_tiles :].sort(axis=1)
-            result = self.run(part, with_loads=with_loads, latency="latency" in names)
+            result = self.run(part, names, with_loads=with_loads)
             if result is None:
                 return None
             F, loads = result
+            objectives = dict(zip(OBJECTIVES, F.transpose(2, 0, 1), strict=True))
+            extra = (self.platform, part, loads, objectives["energy"], self.traffic)
             for k, name in enumerate(names):
-                if name in OBJECTIVES:
-                    out[i : i + step, :, k] = F[:, :, OBJECTIVES.index(name)]
-                else:
-                    energy = F[:, :, OBJECTIVES.index("energy")]
-                    out[i : i + step, :, k] = extra_metric(
-                        name, self.platform, part, loads, energy, self.traffic
-                    )
+                known = name in objectives
+                out[i : i + step, :, k] = objectives[name] if known else extra_metric(name, *extra)
         return out
 
     def run(
-        self, rows: Ints, *, with_loads: bool = False, latency: bool = False
+        self, rows: Ints, names: Sequence[str] = (), *, with_loads: bool = False
     ) -> tuple[Floats, Floats] | None:
         """Return the objectives and, if they are wanted, the loads of all links.
 
-        Returns
-        -------
-        F : float array [n, n_apps, 5]
-            The objectives of ``OBJECTIVES``; latency is 0 unless it is wanted.
-        loads : float array [n, n_apps, n_links, 2]
-            Loads by direction; no rows unless ``with_loads``.
-
-        The result is None if a row is illegal.
+        The objectives are [n, n_apps, 5]; latency and thermal are arbitrary unless named. The loads
+        by direction are [n, n_apps, n_links, 2]. The result is None if a row is illegal.
         """
         tables = self.platform.tables
         if first_illegal(rows, tables) >= 0:
@@ -113,23 +89,24 @@ class NoCEvaluation:
         F = np.empty((len(rows), n_apps, len(OBJECTIVES)))
         loads = np.empty((len(rows) if with_loads else 0, n_apps, self.platform.n_links, 2))
         none = np.empty(0, dtype=np.int64)
-        flows = self.flows if latency else (none, none, np.empty((n_apps, 0)))
-        # Arrays may be read-only memory maps in a worker process.
+        flows = self.flows if "latency" in names else (none, none, np.empty((n_apps, 0)))
+        # The traffic may be a read-only memory map in a worker process.
         traffic = np.require(self.traffic, requirements=["C", "W", "E"])
-        sent = np.require(self.sent, requirements=["C", "W", "E"])
         released = self.model == "released"
-        if not evaluate_batch(rows, tables, traffic, sent, *flows, released, F, loads):
+        if not evaluate_batch(rows, tables, traffic, self.sent, *flows, released, F, loads):
             return None
-        heat = np.empty(len(rows))
-        thermal_batch(rows, tables, released, heat)
-        F[:, :, OBJECTIVES.index("thermal")] = heat[:, None]
+        if "thermal" in names:
+            heat = np.empty(len(rows))
+            resistances = (tables.layer_resistance, tables.base_resistance)
+            parts = (tables.level, tables.stack, tables.power)
+            thermal_batch(rows, *parts, *resistances, released, heat)
+            F[:, :, OBJECTIVES.index("thermal")] = heat[:, None]
         return F, loads
 
     def units(self, mesh: Floats, names: Sequence[str]) -> Floats:
         """Return the divisors of values before aggregation, [n_apps, n_names].
 
-        These are the values of the mesh, or 1 if a metric does not depend on the traffic or there
-        is only one application.
+        They are the mesh's values; 1 for one application, or a metric independent of traffic.
         """
         relative = np.array([len(mesh) > 1 and name in PER_APPLICATION for name in names])
         return np.where(relative & (mesh > 0), mesh, 1.0)

@@ -23,15 +23,8 @@ __all__ = ["check_constraints", "least_hops", "lower_bounds", "refuse_unreachabl
 
 
 def check_constraints(constraints: Mapping[str, float] | None) -> dict[str, float]:
-    """Return constraints as a new dict from metric to the largest value allowed.
-
-    Raises
-    ------
-    ValueError
-        A metric is unknown or a limit is not a finite number.
-    """
-    if constraints is None:
-        return {}
+    """Return constraints as a new dict; ValueError for unknown metrics or limits not finite."""
+    constraints = {} if constraints is None else constraints
     expected = f"a mapping from names among {tuple(UNITS)} to the largest value allowed"
     require("NoC3D", "constraints", constraints, isinstance(constraints, Mapping), expected)
     for name, limit in constraints.items():
@@ -46,17 +39,12 @@ def refuse_unreachable(
 ) -> None:
     """Raise a ValueError that names every limit that no design of the platform can reach.
 
-    Parameters
-    ----------
-    limits : mapping
-        As ``check_constraints`` returns it.
-    platform : Platform
-    traffic, counted : float array [n_apps, n_tiles, n_tiles]
-        As in ``lower_bounds``, for each application.
+    ``traffic`` and ``counted`` [n_apps, n_tiles, n_tiles] are as in ``lower_bounds``.
     """
+    if not limits:
+        return
     unreachable = []
-    apps = zip(traffic, counted, strict=True) if limits else ()
-    bounds = [lower_bounds(platform, flows, weights) for flows, weights in apps]
+    bounds = [lower_bounds(platform, *app) for app in zip(traffic, counted, strict=True)]
     for name, limit in limits.items():
         bound = max(one[name] for one in bounds)
         # A design may reach the bound, except for rounding.
@@ -70,12 +58,8 @@ def refuse_unreachable(
 def lower_bounds(platform: Platform, traffic: Floats, counted: Floats) -> dict[str, float]:
     """Return a lower bound of each metric over all designs of the platform.
 
-    Parameters
-    ----------
-    platform : Platform
-    traffic : float array [n_tiles, n_tiles]
-    counted : float array [n_tiles, n_tiles]
-        The weight of the path delay of each flow in "latency".
+    ``traffic`` and ``counted`` are [n_tiles, n_tiles]; ``counted`` holds the weight of the path
+    delay of each flow in "latency".
     """
     n, n_links, cap = platform.n_tiles, platform.n_links, platform.max_degree
     sent, received = sent_and_received(traffic)

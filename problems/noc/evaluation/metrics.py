@@ -124,17 +124,10 @@ def extra_metric(
 ) -> Floats:
     """Return a metric of ``EXTRA`` for legal rows, [n, n_apps].
 
-    Parameters
-    ----------
-    name : str
-    platform : Platform
-    rows : int array [n, n_var]
-        Canonical, so that sums do not depend on the order of the links in a row.
-    loads : float array [n, n_apps, n_links, 2]
-        Used only by the metrics of ``NEEDS_LOADS``.
-    energy : float array [n, n_apps]
-        The energy objective.
-    traffic : float array [n_apps, n_tiles, n_tiles]
+    The rows must be canonical, so that sums do not depend on the order of their links. The
+    ``loads`` [n, n_apps, n_links, 2] are used only by the metrics of ``NEEDS_LOADS``. The
+    ``energy`` [n, n_apps] is the objective of that name, and ``traffic`` is [n_apps, n_tiles,
+    n_tiles].
     """
     n_apps = len(traffic)
     if name == "peak_load":

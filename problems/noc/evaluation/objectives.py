@@ -62,23 +62,10 @@ def check_objectives(objectives: int | Sequence[str]) -> tuple[str, ...]:
 
 
 def latency_flows(traffic: Floats, platform: Platform, model: str) -> tuple[Ints, Ints, Floats]:
-    """Return the flows that count for latency, and the weights of their path delays.
+    """Return the flows that count for latency: source [n], target [n], and weight [n_apps, n].
 
-    Parameters
-    ----------
-    traffic : float array [n_apps, n_tiles, n_tiles]
-    platform : Platform
-    model : str
-
-    Returns
-    -------
-    tuple
-        Source [n], target [n], weight [n_apps, n].
-
-    Raises
-    ------
-    ValueError
-        The platform has no cores or no caches.
+    The weight multiplies the delay of the path. ``traffic`` is [n_apps, n_tiles, n_tiles]. A
+    ValueError tells that the platform has no cores or no caches.
     """
     n = platform.n_tiles
     cores = platform.pes_of(platform.core_type)
@@ -87,15 +74,11 @@ def latency_flows(traffic: Floats, platform: Platform, model: str) -> tuple[Ints
     expected = f"one with the types {types[0]!r} and {types[1]!r}, which 'latency' needs"
     present = [kind.name for kind in platform.pe_types]
     require("NoC3D", "platform", present, cores and caches, expected)
-    is_core = np.isin(np.arange(n), cores)
-    is_cache = np.isin(np.arange(n), caches)
+    is_core, is_cache = (np.isin(np.arange(n), kind) for kind in (cores, caches))
+    counts = np.outer(is_core, is_cache) | np.outer(is_cache, is_core)
+    share = 1.0 / (len(cores) * len(caches))
     if model == "released":
-        either = is_core | is_cache
-        counts = np.outer(either, either)
-        share = 1.0
-    else:
-        counts = np.outer(is_core, is_cache) | np.outer(is_cache, is_core)
-        share = 1.0 / (len(cores) * len(caches))
+        counts, share = np.outer(is_core | is_cache, is_core | is_cache), 1.0
     flows = np.argwhere(counts & (traffic > 0).any(axis=0) & ~np.eye(n, dtype=bool))
     # Contiguous copies: numba would compile again for strided views.
     source, target = flows[:, 0].copy(), flows[:, 1].copy()

@@ -17,19 +17,19 @@ INSTANCES: dict[str, Any] = {
     "qap": {
         "uniform": partial(MultiObjectiveQAP.random, n_facilities=8, seed=1),
         "correlated": partial(
-            MultiObjectiveQAP.random, n_facilities=7, n_objectives=3, correlation=0.4, seed=2
+            MultiObjectiveQAP.random, n_facilities=7, n_obj=3, correlation=0.4, seed=2
         ),
         "real-like": partial(MultiObjectiveQAP.random, n_facilities=8, kind="real-like", seed=3),
     },
     "knapsack": {
         "two": partial(MultiObjectiveKnapsack.random, n_items=40, seed=1),
         "three": partial(
-            MultiObjectiveKnapsack.random, n_items=15, n_objectives=3, correlation=-0.3, seed=2
+            MultiObjectiveKnapsack.random, n_items=15, n_obj=3, correlation=-0.3, seed=2
         ),
     },
     "mnk": {
         "two": partial(MNKLandscape.random, n=14, k=3, seed=1),
-        "three": partial(MNKLandscape.random, n=12, k=5, n_objectives=3, rho=0.5, seed=2),
+        "three": partial(MNKLandscape.random, n=12, k=5, n_obj=3, rho=0.5, seed=2),
     },
 }
 CLASSES = {"qap": MultiObjectiveQAP, "knapsack": MultiObjectiveKnapsack, "mnk": MNKLandscape}

@@ -71,7 +71,7 @@ def n_phases(algorithm: MOELA) -> int:
 
 def devices(n: int, nodes: int | None = None) -> dict[str, Any]:
     """Return how many devices, on how many nodes, a problem of the MoE family has."""
-    return {"devices": n} if nodes is None else {"devices": n, "nodes": nodes}
+    return {"n_devices": n} if nodes is None else {"n_devices": n, "n_nodes": nodes}
 
 
 def replicas(n: int) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def replicas(n: int) -> dict[str, Any]:
 
 def moe_aggregate(by: str) -> dict[str, Any]:
     """Return how several windows of traffic become one, in the MoE family."""
-    return {"over": by}
+    return {"aggregate": by}
 
 
 def normalized(wanted: bool) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def normalized(wanted: bool) -> dict[str, Any]:
 
 def batch(n: int) -> dict[str, Any]:
     """Return the batch size of a deployment that is evaluated."""
-    return {"batch": n}
+    return {"batch_size": n}
 
 
 # ------------------------------------------------------------------------------- methods and more

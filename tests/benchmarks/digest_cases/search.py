@@ -29,7 +29,7 @@ PROBLEMS: dict[str, Make] = {
     "noc-5": partial(NoC3D.example, "bfs", objectives=5),
     "qap": qap,
     "qap-long": partial(MultiObjectiveQAP.random, n_facilities=20, correlation=0.5, seed=9),
-    "qap-3": partial(MultiObjectiveQAP.random, n_facilities=12, n_objectives=3, seed=4),
+    "qap-3": partial(MultiObjectiveQAP.random, n_facilities=12, n_obj=3, seed=4),
     "knapsack": partial(MultiObjectiveKnapsack.random, n_items=60, seed=2),
     "mnk": partial(MNKLandscape.random, n=40, k=4, rho=-0.2, seed=1),
     "zdt1": partial(get_problem, "zdt1", n_var=10),

@@ -21,7 +21,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def script():
-    """Run a script in a process of its own and return the process, finished or not."""
+    """Run a script in a process of its own; return its output, or the process without `wait`."""
     started = []
 
     def run(text, *arguments, wait=True, **options):
@@ -50,11 +50,11 @@ def script():
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that only evaluations and tests move on, in the place of the real one."""
+    """A clock that only evaluations and tests advance, in place of the real one."""
     from evaluation_cases import Clock
 
     Clock.now = 0.0
-    for module in ("evaluator", "termination", "progress"):
+    for module in ("session", "termination", "progress"):
         monkeypatch.setattr(f"moela.evaluation.{module}.time", Clock())
     return Clock
 

@@ -1,13 +1,86 @@
-"""Problems for the tests of the evaluator: well-behaved ones, and ones that fail in every way."""
+"""Problems for the tests of the evaluator, runs of them, and the processes that evaluate them."""
 
 import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import numpy as np
+from pymoo.algorithms.moo.nsga2 import NSGA2
+from pymoo.core.population import Population
 from pymoo.core.problem import ElementwiseProblem, Problem
 from pymoo.core.variable import Binary, Choice, Integer, Real
+from pymoo.optimize import minimize
+
+from moela.evaluation.evaluator import Evaluator
+from moela.evaluation.storage.reader import EvaluationStore
+
+# ---- runs ----------------------------------------------------------------------------------------
+
+
+def designs(n, n_var=6, seed=0):
+    return np.random.default_rng(seed).random((n, n_var))
+
+
+def evaluate(problem, X, **settings):
+    """Evaluate designs with an evaluator of these settings, which is closed then."""
+    with Evaluator(**settings) as evaluator:
+        return evaluator.eval(problem, Population.new(X=X))
+
+
+def solve(problem, n_eval=100, *, algorithm=None, seed=1, options=None, **settings):
+    """Run an algorithm with an evaluator of these settings; the result has that evaluator."""
+    with Evaluator(**settings) as evaluator:
+        result = minimize(
+            problem,
+            algorithm or NSGA2(pop_size=20),
+            ("n_eval", n_eval),
+            seed=seed,
+            evaluator=evaluator,
+            **(options or {}),
+        )
+    result.evaluator = evaluator
+    return result
+
+
+def stored(path, run=None):
+    """Return the evaluations in a store."""
+    with EvaluationStore(path) as reader:
+        return list(reader.evaluations(run))
+
+
+# ---- processes -----------------------------------------------------------------------------------
+
+
+def wait_for(condition, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def worker_pids():
+    """Return the worker processes that this process has started and that still run."""
+    children = [file.read_text().split() for file in Path("/proc/self/task").glob("*/children")]
+    return {int(pid) for pids in children for pid in pids if alive(pid) and _is_worker(pid)}
+
+
+def _is_worker(pid):
+    try:
+        return "runners.worker" in Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return False
+
+
+# ---- problems ------------------------------------------------------------------------------------
 
 
 def zdt(x):
@@ -25,6 +98,10 @@ class Rows(Problem):
     def _evaluate(self, X, out, *args, **kwargs):
         self._sizes.append(len(X))
         out["F"] = zdt(X) * (1 + len(X) * 1e-15)
+
+    def chunks(self):
+        """Return the numbers of rows that were evaluated together."""
+        return self._sizes
 
 
 class One(ElementwiseProblem):
@@ -99,6 +176,9 @@ class Failing(One):
                 time.sleep(0.01)
         elif self.how == "die":
             os.kill(os.getpid(), signal.SIGKILL)
+
+    def fix(self):
+        self._below = 0.0
 
     def _repeated(self, x):
         if self._marker is None:
@@ -185,6 +265,14 @@ class Extra(One):
         super()._evaluate(x, out)
         out["temperature"] = x * 100
         out["steps"] = 7
+
+
+class Remembering(One):
+    """Tells the process that evaluated each design."""
+
+    def _evaluate(self, x, out, *args, **kwargs):
+        super()._evaluate(x, out)
+        out["pid"] = os.getpid()
 
 
 class Threads(One):

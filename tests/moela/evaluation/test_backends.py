@@ -1,4 +1,4 @@
-"""Where evaluations are computed does not change what comes out, and workers may die."""
+"""The backend does not change the result, and workers may die."""
 
 import os
 import signal
@@ -8,26 +8,31 @@ import time
 import joblib
 import numpy as np
 import pytest
-from evaluation_cases import Failing, One, Rows, Threads
+from evaluation_cases import (
+    Failing,
+    One,
+    Remembering,
+    Rows,
+    Threads,
+    alive,
+    designs,
+    evaluate,
+    solve,
+    stored,
+    wait_for,
+    worker_pids,
+)
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.core.population import Population
-from pymoo.optimize import minimize
 
 from moela.evaluation.evaluator import Evaluator
 from moela.evaluation.runners.outcome import EvaluationError
 from moela.evaluation.runners.runner import make_jobs
 
 
-def solve(problem, evaluator, n_eval=100):
-    with evaluator:
-        return minimize(
-            problem, NSGA2(pop_size=20), ("n_eval", n_eval), seed=1, evaluator=evaluator
-        )
-
-
 @pytest.fixture(scope="module")
 def serial():
-    return {kind: solve(kind(), Evaluator()).F for kind in (One, Rows)}
+    return {kind: solve(kind()).F for kind in (One, Rows)}
 
 
 @pytest.mark.parametrize("problem", [One, Rows])
@@ -43,38 +48,49 @@ def serial():
     ids=str,
 )
 def test_the_result_is_the_same_bit_for_bit(serial, problem, settings):
-    np.testing.assert_array_equal(solve(problem(), Evaluator(**settings)).F, serial[problem])
+    np.testing.assert_array_equal(solve(problem(), **settings).F, serial[problem])
 
 
 @pytest.mark.parametrize("problem", [One, Rows])
 def test_joblibs_parallel_config_is_honored(serial, problem):
-    seen = []
+    threads = []
 
     class Watched(problem):
         def _evaluate(self, X, out, *args, **kwargs):
-            seen.append(threading.current_thread().name)
+            threads.append(threading.current_thread().name)
             super()._evaluate(X, out)
 
     with joblib.parallel_config(backend="threading", n_jobs=2):
-        result = solve(Watched(), Evaluator())
+        result = solve(Watched())
     np.testing.assert_array_equal(result.F, serial[problem])
-    assert threading.main_thread().name not in seen
+    assert threading.main_thread().name not in threads
 
 
-def test_n_jobs_of_parallel_config_alone_means_processes(serial):
-    with joblib.parallel_config(n_jobs=2):
-        evaluator = Evaluator()
-        evaluator.eval(One(), Population.new(X=np.random.default_rng(0).random((4, 6))))
-        assert type(evaluator._live.runner).__name__ == "Supervisor"
-        evaluator.close()
+def test_n_jobs_of_parallel_config_alone_means_processes():
+    with joblib.parallel_config(n_jobs=2), Evaluator() as evaluator:
+        evaluator.eval(One(), Population.new(X=designs(4)))
+        assert len(worker_pids()) == 2
+
+
+def test_vectorized_problems_are_evaluated_in_parallel_too():
+    threads = []
+
+    class Watched(Rows):
+        def _evaluate(self, X, out, *args, **kwargs):
+            threads.append(threading.current_thread().name)
+            time.sleep(0.01)
+            super()._evaluate(X, out)
+
+    solve(Watched(), 200, algorithm=NSGA2(pop_size=64), n_jobs=2, backend="threads")
+    assert threading.main_thread().name not in threads
+    assert len(set(threads)) > 1
 
 
 def test_chunks_do_not_depend_on_the_workers():
-    X = np.random.default_rng(0).random((40, 6))
     for settings in ({}, {"n_jobs": 2, "backend": "threads"}, {"n_jobs": 3, "backend": "threads"}):
         problem = Rows()
-        Evaluator(**settings).eval(problem, Population.new(X=X))
-        assert sorted(problem._sizes) == [8, 16, 16]
+        evaluate(problem, designs(40), **settings)
+        assert sorted(problem.chunks()) == [8, 16, 16]
     assert make_jobs([3, 5, 8], 2) == [(3, 5), (8,)]
 
 
@@ -82,63 +98,63 @@ def test_chunks_do_not_depend_on_the_workers():
 def test_evaluations_do_not_oversubscribe_the_cores(settings):
     import sklearn.ensemble  # noqa: F401  (brings OpenMP, whose limit is one per thread)
 
-    with Evaluator(**settings) as evaluator:
-        pop = evaluator.eval(Threads(), Population.new(X=np.random.default_rng(0).random((4, 6))))
+    pop = evaluate(Threads(), designs(4), **settings)
     assert set(pop.get("threads")) == {1}
 
 
 def test_workers_stay_warm_between_batches_and_end_with_the_evaluator():
     with Evaluator(n_jobs=2, dedupe=False) as evaluator:
-        problem = One(seconds=0.05)
-        used = []
+        problem = Remembering(seconds=0.05)
         for _ in range(2):
-            evaluator.eval(problem, Population.new(X=np.random.default_rng(0).random((4, 6))))
-            used.append(set(evaluator._live.runner._state.processes))
-        processes = used[1]
-        assert used[0] <= processes
-        assert len(processes) == 2
-    for process in processes:
-        assert process._process.poll() is not None
+            pop = evaluator.eval(problem, Population.new(X=designs(4)))
+            workers = worker_pids()
+            assert set(pop.get("pid")) <= workers
+        assert len(workers) == 2
+    assert not worker_pids()
 
 
 def test_workers_end_when_the_evaluator_is_dropped():
     evaluator = Evaluator(n_jobs=2)
-    problem = One()
-    evaluator.eval(problem, Population.new(X=np.random.default_rng(0).random((4, 6))))
-    processes = list(evaluator._live.runner._state.processes)
+    evaluator.eval(One(), Population.new(X=designs(4)))
+    assert worker_pids()
     del evaluator
-    assert all(process._process.poll() is not None for process in processes)
+    assert not worker_pids()
 
 
-def test_a_killed_worker_costs_only_the_evaluation_in_hand(tmp_path, log):
+def test_killed_workers_cost_only_the_evaluations_in_hand(tmp_path):
     file = tmp_path / "evaluated"
     problem = One(log=str(file), seconds=0.02)
-    evaluator = Evaluator(n_jobs=2)
-    X = np.random.default_rng(0).random((60, 6))
-    evaluator.eval(problem, Population.new(X=X[:2]))
-    state = evaluator._live.runner._state
+    X = designs(60)
     killed = []
 
-    def kill():
-        for evaluated in (12, 27, 42):
-            wait_for(lambda n=evaluated: len(file.read_text().split()) >= n and state.busy)
-            with state.changed:
-                victims = [process._process.pid for process in state.busy.values()]
-                if victims:
-                    os.kill(victims[0], signal.SIGKILL)
-                    killed.append(victims[0])
+    def done():
+        return len(file.read_text().split())
 
-    thread = threading.Thread(target=kill)
-    thread.start()
-    pop = evaluator.eval(problem, Population.new(X=X))
-    thread.join()
-    evaluator.close()
-    np.testing.assert_array_equal(
-        pop.get("F"), Evaluator().eval(One(), Population.new(X=X)).get("F")
-    )
-    assert killed
-    # What was finished before a kill was not computed a second time.
-    assert len(file.read_text().split()) <= 60 + 3
+    def kill():
+        for goal in (12, 27, 42):
+            wait_for(lambda n=goal: done() >= n and worker_pids())
+            victim = min(worker_pids())
+            os.kill(victim, signal.SIGKILL)
+            killed.append(victim)
+            wait_for(lambda victim=victim: not alive(victim))
+
+    with Evaluator(n_jobs=2) as evaluator:
+        evaluator.eval(problem, Population.new(X=X[:2]))
+        thread = threading.Thread(target=kill)
+        thread.start()
+        pop = evaluator.eval(problem, Population.new(X=X))
+        thread.join()
+    np.testing.assert_array_equal(pop.get("F"), evaluate(One(), X).get("F"))
+    assert len(killed) == 3
+    # Evaluations that were finished before a kill were not computed a second time.
+    assert done() <= 60 + len(killed)
+
+
+def test_a_run_survives_workers_that_an_evaluation_kills(tmp_path):
+    problem = Failing("die", below=np.inf, marker=str(tmp_path), most=4)
+    result = solve(problem, 40, n_jobs=2)
+    assert len(list(tmp_path.iterdir())) >= 4  # as many workers died
+    np.testing.assert_array_equal(result.F, solve(One(), 40).F)
 
 
 def test_a_problem_of_the_running_script_needs_no_guard(script):
@@ -167,7 +183,7 @@ def test_a_problem_that_cannot_be_sent_is_named():
     problem = One()
     problem.lock = threading.Lock()
     with pytest.raises(EvaluationError, match="One cannot be sent to another process"):
-        Evaluator(n_jobs=2).eval(problem, Population.new(X=np.random.default_rng(0).random((2, 6))))
+        evaluate(problem, designs(2), n_jobs=2)
 
 
 class _Unloadable(One):
@@ -177,12 +193,10 @@ class _Unloadable(One):
 
 def test_a_problem_that_a_worker_cannot_load_is_named():
     with pytest.raises(EvaluationError, match=r"cannot load the problem(.|\n)*no license server"):
-        Evaluator(n_jobs=2).eval(
-            _Unloadable(), Population.new(X=np.random.default_rng(0).random((2, 6)))
-        )
+        evaluate(_Unloadable(), designs(2), n_jobs=2)
 
 
-def test_a_problem_that_wants_the_algorithm_stays_here():
+def test_a_problem_that_needs_the_algorithm_stays_in_this_process():
     class Wants(One):
         def __init__(self):
             super().__init__()
@@ -192,17 +206,16 @@ def test_a_problem_that_wants_the_algorithm_stays_here():
             super()._evaluate(x, out)
             out["generation"] = algorithm.n_iter
 
-    assert len(solve(Wants(), Evaluator()).F)
-    assert len(solve(Wants(), Evaluator(n_jobs=2, backend="threads")).F)
+    assert len(solve(Wants()).F)
+    assert len(solve(Wants(), n_jobs=2, backend="threads").F)
     for backend in ("processes", "loky"):
         with pytest.raises(ValueError, match="requires_kwargs"):
-            solve(Wants(), Evaluator(n_jobs=2, backend=backend))
+            solve(Wants(), n_jobs=2, backend=backend)
 
 
 def test_loky_says_that_it_lost_a_worker():
-    X = np.random.default_rng(3).random((12, 6))
     with pytest.raises(EvaluationError, match="loky cannot say which design"):
-        Evaluator(n_jobs=2, backend="loky").eval(Failing("die"), Population.new(X=X))
+        evaluate(Failing("die"), designs(12, seed=3), n_jobs=2, backend="loky")
 
 
 def test_importing_the_evaluator_imports_nothing_heavy(script):
@@ -216,27 +229,21 @@ def test_importing_the_evaluator_imports_nothing_heavy(script):
     assert out.strip() == "[]"
 
 
-def test_an_interrupt_ends_the_workers_and_keeps_what_was_finished(store):
-    from moela.evaluation.storage.reader import EvaluationStore
-
+def test_an_interrupt_ends_the_workers_and_keeps_finished_evaluations(store):
     store.touch()
     evaluator = Evaluator(n_jobs=2, store=store)
-    X = np.random.default_rng(0).random((40, 6))
+    X = designs(40)
     X[20:, 0] = 0.1  # these hang
-    pids = []
-
-    def done():
-        with EvaluationStore(store) as reader:
-            return len(list(reader.evaluations()))
+    pids = set()
 
     def interrupt():
         try:
-            wait_for(lambda: done() > 3)
-            pids.extend(p._process.pid for p in evaluator._live.runner._state.processes)
+            wait_for(lambda: len(stored(store)) > 3)
+            pids.update(worker_pids())
         finally:
             signal.raise_signal(signal.SIGINT)
 
-    # A shell starts what runs in its background with interrupts ignored.
+    # A shell starts background processes with interrupts ignored.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     thread = threading.Thread(target=interrupt)
     thread.start()
@@ -246,14 +253,13 @@ def test_an_interrupt_ends_the_workers_and_keeps_what_was_finished(store):
     finally:
         thread.join()
         signal.signal(signal.SIGINT, before)
+    assert len(pids) == 2
     wait_for(lambda: not any(alive(pid) for pid in pids))
-    assert pids
-    finished = done()
+    finished = len(stored(store))
     assert 3 < finished <= 20
-    again = Evaluator(store=store)
-    again.eval(Failing("hang", below=0.0), Population.new(X=X))
-    assert again.n_fresh == 40 - finished
-    again.close()
+    with Evaluator(store=store) as again:
+        again.eval(Failing("hang", below=0.0), Population.new(X=X))
+        assert again.n_fresh == 40 - finished
 
 
 def test_workers_end_when_the_process_that_started_them_is_killed(script, tmp_path):
@@ -261,12 +267,8 @@ def test_workers_end_when_the_process_that_started_them_is_killed(script, tmp_pa
     process = script(
         """
         import sys
-        import numpy as np
-        from pymoo.core.population import Population
-        from evaluation_cases import Simulator
-        from moela.evaluation.evaluator import Evaluator
-        X = np.random.default_rng(0).random((4, 6))
-        Evaluator(n_jobs=2).eval(Simulator(log=sys.argv[1]), Population.new(X=X))
+        from evaluation_cases import Simulator, designs, evaluate
+        evaluate(Simulator(log=sys.argv[1]), designs(4), n_jobs=2)
         """,
         file,
         wait=False,
@@ -276,18 +278,3 @@ def test_workers_end_when_the_process_that_started_them_is_killed(script, tmp_pa
     process.wait()
     pids = [int(pid) for pid in file.read_text().split()]
     wait_for(lambda: not any(alive(pid) for pid in pids))
-
-
-def alive(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def wait_for(condition, seconds=120):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""Clusters by name: real local ones of two worker processes, one of which is killed."""
+"""Evaluation on clusters: local ones of two worker processes, one of which is killed."""
 
 import os
 import signal
@@ -8,22 +8,12 @@ import warnings
 import joblib
 import numpy as np
 import pytest
-from evaluation_cases import Failing, One, Rows
-from pymoo.algorithms.moo.nsga2 import NSGA2
-from pymoo.core.population import Population
-from pymoo.optimize import minimize
+from evaluation_cases import Failing, One, Remembering, Rows, designs, evaluate, solve, stored
 
-from moela.evaluation.evaluator import Evaluator
 from moela.evaluation.runners.outcome import EvaluationError
-from moela.evaluation.storage.reader import EvaluationStore
 
 # Neither package is free of its own warnings at start and end.
 pytestmark = pytest.mark.filterwarnings("default")
-
-
-def solve(problem, **settings):
-    with Evaluator(**settings) as evaluator:
-        return minimize(problem, NSGA2(pop_size=20), ("n_eval", 100), seed=1, evaluator=evaluator)
 
 
 @pytest.fixture(scope="module")
@@ -59,14 +49,6 @@ def ray():
     ray.shutdown()
 
 
-class Remembering(One):
-    """Tells the process that evaluated each design."""
-
-    def _evaluate(self, x, out, *args, **kwargs):
-        super()._evaluate(x, out)
-        out["pid"] = os.getpid()
-
-
 class Killed(Remembering):
     """Ends the worker that has begun a certain evaluation, once, as the system may."""
 
@@ -92,10 +74,8 @@ def test_dask_gives_the_same_result_bit_for_bit(dask, problem):
 
 
 def test_dask_is_honored_in_parallel_config(dask):
-    with joblib.parallel_config(backend="dask"), Evaluator() as evaluator:
-        pop = evaluator.eval(
-            Remembering(), Population.new(X=np.random.default_rng(0).random((8, 6)))
-        )
+    with joblib.parallel_config(backend="dask"):
+        pop = evaluate(Remembering(), designs(8))
     assert os.getpid() not in set(pop.get("pid"))
 
 
@@ -103,9 +83,9 @@ def assert_it_survives(problem, store, folder, **settings):
     """The result is that of a serial run, though a worker dies in the middle."""
     result = solve(problem, store=store, **settings)
     np.testing.assert_array_equal(result.F, solve(One()).F)
-    with EvaluationStore(store) as reader:
-        workers = {int(e.extra["pid"]) for e in reader.evaluations()}
-        assert reader.runs()[0].n_fresh == 100
+    evaluations = stored(store)
+    workers = {int(e.extra["pid"]) for e in evaluations}
+    assert len(evaluations) == 100
     assert (folder / "victim").exists()
     assert workers - {int((folder / "victim").read_text())}  # others went on
 
@@ -142,10 +122,8 @@ def test_ray_is_honored_in_parallel_config(ray):
     from ray.util.joblib import register_ray
 
     register_ray()
-    with joblib.parallel_config(backend="ray"), Evaluator() as evaluator:
-        pop = evaluator.eval(
-            Remembering(), Population.new(X=np.random.default_rng(0).random((8, 6)))
-        )
+    with joblib.parallel_config(backend="ray"):
+        pop = evaluate(Remembering(), designs(8))
     assert os.getpid() not in set(pop.get("pid"))
 
 

@@ -1,4 +1,4 @@
-"""The evaluator as pymoo sees it: counting, budgets, copies, answers known before."""
+"""The evaluator in pymoo's algorithms: counting, budgets, copies, known answers."""
 
 import copy
 import os
@@ -7,7 +7,19 @@ import warnings
 
 import numpy as np
 import pytest
-from evaluation_cases import Extra, Failing, Links, Mixed, Noisy, One, Rows
+from evaluation_cases import (
+    Extra,
+    Failing,
+    Links,
+    Mixed,
+    Noisy,
+    One,
+    Remembering,
+    Rows,
+    designs,
+    evaluate,
+    worker_pids,
+)
 from pymoo.algorithms.moo.moead import MOEAD
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.algorithms.soo.nonconvex.ga import GA
@@ -22,6 +34,7 @@ from pymoo.util.ref_dirs import get_reference_directions
 
 from moela.evaluation.evaluator import Evaluator
 from moela.evaluation.runners.outcome import EvaluationError, failed
+from moela.search.moela import MOELA
 
 
 def solve(problem, evaluator=None, n_eval=200, algorithm=None, seed=1, **kwargs):
@@ -39,19 +52,18 @@ def test_the_result_is_that_of_pymoos_own_evaluator(name):
 
 
 @pytest.mark.parametrize("n_eval", [7, 20, 50, 119])
-def test_nsga2_never_exceeds_its_evaluations(n_eval):
+@pytest.mark.parametrize("kind", ["NSGA2", "MOEAD", "MOELA"])
+def test_the_budget_is_never_exceeded(kind, n_eval):
+    directions = get_reference_directions("uniform", 2, n_partitions=6)
+    algorithm = {
+        "NSGA2": NSGA2(pop_size=20),
+        "MOEAD": MOEAD(directions),
+        "MOELA": MOELA(n_subproblems=20),
+    }[kind]
     problem, evaluator = Rows(), Evaluator(dedupe=False)
-    result = solve(problem, evaluator, n_eval)
-    assert evaluator.n_eval == n_eval == sum(problem._sizes) == evaluator.n_fresh
+    result = solve(problem, evaluator, n_eval, algorithm)
+    assert evaluator.n_eval == n_eval == sum(problem.chunks()) == evaluator.n_fresh
     assert not failed(result.opt).any()
-
-
-def test_moead_takes_the_evaluator_and_never_exceeds_its_evaluations():
-    algorithm = MOEAD(get_reference_directions("uniform", 2, n_partitions=9))
-    evaluator = Evaluator()
-    result = solve(One(), evaluator, 57, algorithm)
-    assert evaluator.n_eval == 57
-    assert np.all(result.F < 1e10)
 
 
 def test_an_initial_population_larger_than_the_budget_is_cut():
@@ -64,19 +76,19 @@ def test_an_initial_population_larger_than_the_budget_is_cut():
 
 def test_a_design_seen_before_is_not_computed_again_but_counts():
     problem, evaluator = Rows(), Evaluator()
-    X = np.random.default_rng(0).random((8, 6))
+    X = designs(8)
     first = evaluator.eval(problem, Population.new(X=X))
     again = evaluator.eval(problem, Population.new(X=np.vstack([X[::-1], X[:2]])))
-    assert sum(problem._sizes) == 8
+    assert sum(problem.chunks()) == 8
     assert (evaluator.n_eval, evaluator.n_fresh) == (18, 8)
     np.testing.assert_array_equal(again.get("F")[:8], first.get("F")[::-1])
 
 
 def test_the_same_design_twice_in_a_batch_is_computed_once():
     problem, evaluator = Rows(), Evaluator()
-    X = np.random.default_rng(0).random((4, 6))
+    X = designs(4)
     pop = evaluator.eval(problem, Population.new(X=np.vstack([X, X, X])))
-    assert problem._sizes == [4]
+    assert problem.chunks() == [4]
     np.testing.assert_array_equal(pop.get("F")[:4], pop.get("F")[4:8])
     pop[0].F[0] = 5.0  # answers are not shared between individuals
     assert pop[4].F[0] != 5.0
@@ -112,7 +124,7 @@ def test_mixed_variables_are_recognized():
 
 def test_what_else_a_problem_gives_comes_back_for_known_designs_too():
     evaluator = Evaluator()
-    X = np.random.default_rng(0).random((2, 6))
+    X = designs(2)
     for _ in range(2):
         pop = evaluator.eval(Extra(), Population.new(X=X))
         np.testing.assert_array_equal(pop.get("temperature"), X * 100)
@@ -121,7 +133,7 @@ def test_what_else_a_problem_gives_comes_back_for_known_designs_too():
 
 def test_individuals_that_are_evaluated_are_left_alone():
     evaluator, problem = Evaluator(), Rows()
-    pop = evaluator.eval(problem, Population.new(X=np.random.default_rng(0).random((4, 6))))
+    pop = evaluator.eval(problem, Population.new(X=designs(4)))
     evaluator.eval(problem, pop)
     assert evaluator.n_eval == 4
     evaluator.eval(problem, pop, skip_already_evaluated=False)
@@ -143,9 +155,9 @@ def test_uncounted_evaluations_are_not_counted():
 
 
 def test_the_callback_sees_every_batch():
-    seen = []
-    solve(One(), Evaluator(callback=lambda pop: seen.append(len(pop))), 60)
-    assert seen == [20, 20, 20]
+    sizes = []
+    solve(One(), Evaluator(callback=lambda pop: sizes.append(len(pop))), 60)
+    assert sizes == [20, 20, 20]
 
 
 def test_a_second_run_with_the_same_evaluator_starts_counting_anew():
@@ -171,13 +183,47 @@ def test_an_evaluator_inside_the_algorithm_is_copied_with_it():
     assert first.algorithm.evaluator.n_eval == 60
 
 
+@pytest.mark.parametrize("backend", ["processes", "threads", "loky"])
+@pytest.mark.parametrize("algorithm", [NSGA2(pop_size=20), MOELA(n_subproblems=20)], ids=type)
+def test_an_algorithm_goes_on_from_a_pickle_between_ask_and_tell(algorithm, backend):
+    def start():
+        return copy.deepcopy(algorithm).setup(
+            One(), termination=("n_eval", 60), seed=1, evaluator=Evaluator(2, backend)
+        )
+
+    first, whole = start(), start()
+    whole.run()
+    first.next()
+    infills = first.ask()
+    saved = pickle.dumps((first, infills))
+    first.evaluator.close()
+    twin, infills = pickle.loads(saved)
+    twin.evaluator.eval(twin.problem, infills, algorithm=twin)
+    twin.tell(infills)
+    twin.run()
+    np.testing.assert_array_equal(twin.pop.get("F"), whole.pop.get("F"))
+    assert twin.evaluator.n_eval == 60
+
+
+def test_copies_in_a_history_share_the_known_answers(store):
+    def sizes(**settings):
+        result = solve(One(), Evaluator(**settings), 400, save_history=True)
+        copies = [entry.evaluator for entry in result.history]
+        assert len(copies) >= 19
+        return len(pickle.dumps(copies)), len(pickle.dumps(copies[-1]))
+
+    together, single = sizes()
+    assert together < 2 * single  # not shared, 19 of them would average half the last one each
+    _, single = sizes(store=store)
+    assert single < 2000  # 995 bytes measured: with a store, no answers are kept in memory
+
+
 def test_a_copy_holds_no_handle_and_goes_on_by_itself(store):
     evaluator = Evaluator(n_jobs=2, store=store)
     algorithm = NSGA2(pop_size=20)
     algorithm.setup(One(), termination=("n_eval", 100), seed=1, evaluator=evaluator)
     algorithm.next()
     for twin in (copy.deepcopy(algorithm), pickle.loads(pickle.dumps(algorithm))):
-        assert twin.evaluator._live is None
         twin.run()
         assert twin.evaluator.n_eval == 100
     algorithm.run()
@@ -227,7 +273,7 @@ def test_what_raised_is_not_taken_for_known():
     for _ in range(2):
         with pytest.raises(EvaluationError):
             evaluator.eval(problem, pop)
-    problem._below = 0.0
+    problem.fix()
     assert evaluator.eval(problem, pop)[0].get("status") == "ok"
 
 
@@ -246,11 +292,11 @@ def test_a_search_inside_an_algorithm_belongs_to_its_run():
     evaluator = Evaluator()
     algorithm = Memetic(pop_size=20)
     algorithm.setup(One(), termination=("n_eval", 100), seed=1, evaluator=evaluator)
-    seen = []
+    counts = []
     while algorithm.has_next():
         algorithm.next()
-        seen.append(evaluator.n_eval)
-    assert seen == [20, 50, 70, 90, 100]
+        counts.append(evaluator.n_eval)
+    assert counts == [20, 50, 70, 90, 100]
 
 
 def test_a_problem_that_changes_with_time_is_not_answered_from_memory():
@@ -270,8 +316,8 @@ def test_a_problem_that_changes_with_time_is_not_answered_from_memory():
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_fork_leaves_workers_and_store_of_its_parent_alone(store):
-    evaluator, problem = Evaluator(n_jobs=2, store=store), One()
-    X = np.random.default_rng(0).random((8, 6))
+    evaluator, problem = Evaluator(n_jobs=2, store=store), Remembering()
+    X = designs(8)
     evaluator.eval(problem, Population.new(X=X[:4]))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of forking beside threads
@@ -280,9 +326,9 @@ def test_a_fork_leaves_workers_and_store_of_its_parent_alone(store):
         evaluator.close()
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
-    runner = evaluator._live.runner
-    evaluator.eval(problem, Population.new(X=X))
-    assert evaluator._live.runner is runner
+    workers = worker_pids()
+    pop = evaluator.eval(problem, Population.new(X=X))
+    assert set(pop.get("pid")) <= workers == worker_pids()
     assert evaluator.n_fresh == 8
     evaluator.close()
 
@@ -294,6 +340,5 @@ def test_programs_that_an_evaluation_starts_get_the_users_python_path(monkeypatc
             out["path"] = os.environ.get("PYTHONPATH", "")
 
     monkeypatch.setenv("PYTHONPATH", "/their/own")
-    with Evaluator(n_jobs=1, backend="processes") as evaluator:
-        pop = evaluator.eval(Path(), Population.new(X=np.full((1, 6), 0.5)))
+    pop = evaluate(Path(), designs(1), n_jobs=1, backend="processes")
     assert pop[0].get("path") == "/their/own"

@@ -1,10 +1,23 @@
-"""Evaluations that raise, hang, die or answer nonsense: one clear error, or never the best."""
+"""Evaluations that raise, hang, die or give invalid values: one clear error, or never the best."""
 
 import time
 
 import numpy as np
 import pytest
-from evaluation_cases import Failing, One, Rows, RowsFailing, Simulator, Transposed
+from evaluation_cases import (
+    Failing,
+    One,
+    Rows,
+    RowsFailing,
+    Simulator,
+    Transposed,
+    alive,
+    designs,
+    evaluate,
+    solve,
+    stored,
+    wait_for,
+)
 from pymoo.algorithms.moo.moead import MOEAD
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.algorithms.moo.nsga3 import NSGA3
@@ -13,19 +26,13 @@ from pymoo.core.population import Population
 from pymoo.optimize import minimize
 from pymoo.termination.default import DefaultMultiObjectiveTermination
 from pymoo.util.ref_dirs import get_reference_directions
-from test_backends import alive, wait_for
 
 from moela.evaluation.evaluator import Evaluator
 from moela.evaluation.runners.outcome import PENALTY, EvaluationError, failed
+from moela.search.moela import MOELA
 
-X = np.random.default_rng(3).random((12, 6))
+X = designs(12, seed=3)
 BAD = X[:, 0] < 0.3
-
-
-def evaluate(problem, evaluator, X=X):
-    with evaluator:
-        return evaluator.eval(problem, Population.new(X=X))
-
 
 STATUS = {
     "raise": "error",
@@ -37,7 +44,7 @@ STATUS = {
     "hang": "timeout",
     "die": "crashed",
 }
-WORDS = {
+MESSAGE = {
     "raise": "ZeroDivisionError: the simulator broke",
     "exit": "SystemExit: the simulator gave up",
     "nan": r"gave F = \[nan  0.\]: objectives must be finite",
@@ -53,8 +60,8 @@ NEEDS = {"hang": {"timeout": 1.0}, "die": {"n_jobs": 1, "backend": "processes"}}
 @pytest.mark.parametrize("how", STATUS)
 def test_a_failure_raises_with_the_design_and_what_happened(how):
     assert BAD.any()
-    with pytest.raises(EvaluationError, match=WORDS[how]) as caught:
-        evaluate(Failing(how), Evaluator(**NEEDS.get(how, {})))
+    with pytest.raises(EvaluationError, match=MESSAGE[how]) as caught:
+        evaluate(Failing(how), X, **NEEDS.get(how, {}))
     assert caught.value.status == STATUS[how]
     assert caught.value.X[0] < 0.3
     assert np.array2string(caught.value.X[:1], precision=17)[1:-1] in str(caught.value)
@@ -62,8 +69,8 @@ def test_a_failure_raises_with_the_design_and_what_happened(how):
 
 @pytest.mark.parametrize("how", STATUS)
 def test_a_failure_can_be_infeasible_instead(how):
-    evaluator = Evaluator(on_error="infeasible", **NEEDS.get(how, {}))
-    pop = evaluate(Failing(how), evaluator)
+    with Evaluator(on_error="infeasible", **NEEDS.get(how, {})) as evaluator:
+        pop = evaluator.eval(Failing(how), Population.new(X=X))
     np.testing.assert_array_equal(failed(pop), BAD)
     np.testing.assert_array_equal(pop.get("status") == STATUS[how], BAD)
     np.testing.assert_array_equal(pop.get("FEAS")[:, 0], ~BAD)
@@ -76,12 +83,15 @@ def test_a_failure_can_be_infeasible_instead(how):
 
 
 @pytest.mark.parametrize("n_ieq_constr", [0, 1])
-@pytest.mark.parametrize("kind", [NSGA2, NSGA3, MOEAD, SMSEMOA])
+@pytest.mark.parametrize("kind", [NSGA2, NSGA3, MOEAD, SMSEMOA, MOELA])
 def test_a_failure_is_never_the_best(kind, n_ieq_constr):
     if kind is MOEAD and n_ieq_constr:
         pytest.skip("pymoo's MOEA/D takes no constraints")
     directions = get_reference_directions("uniform", 2, n_partitions=15)
-    algorithm = kind(directions) if kind in (MOEAD, NSGA3) else kind(pop_size=16)
+    if kind is MOELA:
+        algorithm = MOELA(n_subproblems=16, n_searches=5)
+    else:
+        algorithm = kind(directions) if kind in (MOEAD, NSGA3) else kind(pop_size=16)
     # Half of the space fails, the half with the best first objective.
     problem = Failing("raise", below=0.5, n_ieq_constr=n_ieq_constr)
     ideals = []
@@ -90,30 +100,19 @@ def test_a_failure_is_never_the_best(kind, n_ieq_constr):
         feasible = algorithm.opt.get("F")[algorithm.opt.get("FEAS")[:, 0]]
         ideals.append(feasible.min(axis=0, initial=PENALTY))
 
-    result = minimize(
-        problem,
-        algorithm,
-        ("n_eval", 400),
-        seed=1,
-        callback=watch,
-        evaluator=Evaluator(on_error="infeasible"),
+    result = solve(
+        problem, 400, algorithm=algorithm, options={"callback": watch}, on_error="infeasible"
     )
     assert not failed(result.opt).any()
     assert np.all(result.F < 100)
     assert np.all(result.X[:, 0] >= 0.5)
     assert np.min(ideals) >= 0
-    # The failures are outlived, too, as soon as there are enough real designs.
+    # As soon as there are enough real designs, no failure is left in the population.
     assert not failed(result.pop).any()
 
 
 def test_a_run_in_which_all_fail_has_no_result():
-    result = minimize(
-        Failing("raise", below=2.0),
-        NSGA2(pop_size=10),
-        ("n_eval", 30),
-        seed=1,
-        evaluator=Evaluator(on_error="infeasible"),
-    )
+    result = solve(Failing("raise", below=2.0), 30, on_error="infeasible")
     assert result.F is None
     assert failed(result.pop).all()
 
@@ -130,22 +129,21 @@ def test_the_display_and_the_default_termination_do_not_see_failures(capsys):
         evaluator=Evaluator(on_error="infeasible"),
     )
     assert "E+1" not in capsys.readouterr().out
-    seen = termination.f.termination.data
-    assert np.all(seen["nadir"] < 100)
+    data = termination.f.termination.data
+    assert np.all(data["nadir"] < 100)
 
 
 @pytest.mark.parametrize("how", ["raise", "nan", "hang", "die"])
 def test_a_failure_is_tried_again(how, tmp_path):
     problem = Failing(how, marker=str(tmp_path))
-    needs = NEEDS.get(how, {})
-    pop = evaluate(problem, Evaluator(retries=1, **needs))
+    pop = evaluate(problem, X, retries=1, **NEEDS.get(how, {}))
     assert not failed(pop).any()
-    np.testing.assert_array_equal(pop.get("F"), evaluate(One(), Evaluator()).get("F"))
+    np.testing.assert_array_equal(pop.get("F"), evaluate(One(), X).get("F"))
 
 
 def test_a_timeout_ends_what_the_evaluation_started(tmp_path):
     file = tmp_path / "pids"
-    pop = evaluate(Simulator(log=str(file)), Evaluator(timeout=1.0, on_error="infeasible"), X[:2])
+    pop = evaluate(Simulator(log=str(file)), X[:2], timeout=1.0, on_error="infeasible")
     assert failed(pop).all()
     pids = [int(pid) for pid in file.read_text().split()]
     assert len(pids) == 2
@@ -154,21 +152,21 @@ def test_a_timeout_ends_what_the_evaluation_started(tmp_path):
 
 @pytest.mark.parametrize("settings", [{}, {"n_jobs": 2}, {"n_jobs": 2, "backend": "threads"}])
 def test_one_bad_row_of_a_vectorized_problem_costs_only_itself(settings):
-    pop = evaluate(RowsFailing(), Evaluator(on_error="infeasible", **settings))
+    pop = evaluate(RowsFailing(), X, on_error="infeasible", **settings)
     np.testing.assert_array_equal(failed(pop), X[:, 0] < 0.1)
     good = ~failed(pop)
-    np.testing.assert_allclose(pop.get("F")[good], evaluate(Rows(), Evaluator()).get("F")[good])
+    np.testing.assert_allclose(pop.get("F")[good], evaluate(Rows(), X).get("F")[good])
 
 
 def test_a_crash_in_a_chunk_costs_only_the_row_that_did_it():
-    problem = Failing("die")
-    pop = evaluate(problem, Evaluator(chunk_size=12, backend="processes", on_error="infeasible"))
+    settings = {"chunk_size": 12, "backend": "processes", "on_error": "infeasible"}
+    pop = evaluate(Failing("die"), X, **settings)
     np.testing.assert_array_equal(failed(pop), BAD)
 
 
 def test_a_transposed_f_is_not_reshaped_silently():
     with pytest.raises(EvaluationError, match=r'must set out\["F"\] to \[16, 2\].*shape \(2, 16\)'):
-        evaluate(Transposed(), Evaluator(), np.random.default_rng(0).random((16, 6)))
+        evaluate(Transposed(), designs(16))
 
 
 def test_a_constraint_that_is_nan_is_a_failure_and_one_that_is_infinite_is_infeasible():
@@ -180,7 +178,7 @@ def test_a_constraint_that_is_nan_is_a_failure_and_one_that_is_infinite_is_infea
             super()._evaluate(x, out)
             out["G"] = [np.nan if x[0] < 0.3 else np.inf]
 
-    pop = evaluate(Constrained(), Evaluator(on_error="infeasible"))
+    pop = evaluate(Constrained(), X, on_error="infeasible")
     np.testing.assert_array_equal(failed(pop), BAD)
     assert not pop.get("FEAS").any()
 
@@ -192,7 +190,7 @@ def test_a_constraint_that_is_never_set_is_named():
             out.pop("G")
 
     with pytest.raises(EvaluationError, match=r'never set out\["G"\]'):
-        evaluate(Forgetful(n_ieq_constr=1), Evaluator())
+        evaluate(Forgetful(n_ieq_constr=1), X)
 
 
 def test_a_design_that_failed_is_not_tried_again_but_counts():
@@ -207,15 +205,13 @@ def test_an_individual_that_failed_once_can_succeed_later():
     problem = Failing("raise")
     evaluator = Evaluator(on_error="infeasible", dedupe=False)
     pop = evaluator.eval(problem, Population.new(X=X))
-    problem._below = 0.0
+    problem.fix()
     evaluator.eval(problem, pop, skip_already_evaluated=False)
     assert not failed(pop).any()
     assert pop.get("FEAS").all()
 
 
 def test_a_failure_lets_those_in_hand_finish_and_records_them(store):
-    from moela.evaluation.storage.reader import EvaluationStore
-
     class Slow(Failing):
         def _evaluate(self, x, out, *args, **kwargs):
             time.sleep(0.0 if x[0] < 0.3 else 1.0)
@@ -224,18 +220,17 @@ def test_a_failure_lets_those_in_hand_finish_and_records_them(store):
     good = X[~BAD][:8]
     rows = np.vstack([good[:1], X[BAD][:1], good[1:]])
     with pytest.raises(EvaluationError):
-        evaluate(Slow("raise"), Evaluator(n_jobs=2, store=store), rows)
-    with EvaluationStore(store) as reader:
-        statuses = [e.status for e in reader.evaluations()]
+        evaluate(Slow("raise"), rows, n_jobs=2, store=store)
+    statuses = [e.status for e in stored(store)]
     assert statuses.count("error") == 1
-    assert 1 <= statuses.count("ok") < len(good)  # the one in hand, but not all that wait
+    assert 1 <= statuses.count("ok") < len(good)  # the one in progress, but not all that wait
 
 
 def test_the_error_survives_a_pickle():
     import pickle
 
     with pytest.raises(EvaluationError) as caught:
-        evaluate(Failing("raise"), Evaluator())
+        evaluate(Failing("raise"), X)
     twin = pickle.loads(pickle.dumps(caught.value))
     assert str(twin) == str(caught.value)
     assert twin.status == "error"

@@ -1,4 +1,4 @@
-"""The same call again goes on with the run, bit by bit; another call is noticed and named."""
+"""The same call continues a run, bit for bit; another call is noticed and named."""
 
 import copy
 import os
@@ -7,24 +7,25 @@ import signal
 import sqlite3
 import time
 from collections import Counter
+from contextlib import suppress
 
 import numpy as np
 import pytest
-from evaluation_cases import Failing, Mixed, Noisy, One, Rows
+from evaluation_cases import Failing, Mixed, Noisy, One, Rows, designs, stored, wait_for
+from evaluation_cases import solve as solve_with
 from pymoo.algorithms.moo.moead import MOEAD
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.core.mixed import MixedVariableGA
 from pymoo.core.population import Population
 from pymoo.operators.survival.rank_and_crowding import RankAndCrowding
-from pymoo.optimize import minimize
 from pymoo.util.ref_dirs import get_reference_directions
-from test_backends import wait_for
 
 from moela.evaluation.evaluator import Evaluator
 from moela.evaluation.runners.outcome import EvaluationError, failed
-from moela.evaluation.storage.journal import StoreMismatchError
+from moela.evaluation.storage.errors import StoreError, StoreMismatchError
+from moela.evaluation.storage.journal import Journal
 from moela.evaluation.storage.reader import EvaluationStore
-from moela.evaluation.storage.sqlite import StoreError
+from moela.search.moela import MOELA
 
 
 def nsga2(**kwargs):
@@ -39,31 +40,31 @@ def mixed():
     return MixedVariableGA(pop_size=20, survival=RankAndCrowding())
 
 
+def moela():
+    return MOELA(n_subproblems=20, n_searches=5)
+
+
 class Stop(Exception):
     pass
 
 
-def solve(problem, store=None, n_eval=120, seed=1, algorithm=None, stop_after=None, **settings):
-    """Run; with ``stop_after``, break off after so many evaluations, in the middle of a batch."""
-    evaluator = Evaluator(store=store, **settings)
-    if stop_after is not None:
-        keep = evaluator._keep
+def solve(problem, store=None, n_eval=120, **settings):
+    return solve_with(problem, n_eval, store=store, **settings)
 
-        def counted(*args):
-            if evaluator.n_fresh >= stop_after:
-                raise Stop
-            keep(*args)
 
-        evaluator._keep = counted
-    with evaluator:
-        try:
-            result = minimize(
-                problem, algorithm or nsga2(), ("n_eval", n_eval), seed=seed, evaluator=evaluator
-            )
-        except Stop:
-            return None
-    result.evaluator = evaluator
-    return result
+def solve_until(problem, store, stop_after, **settings):
+    """Run, but stop before another evaluation is recorded, in the middle of a batch."""
+    add, recorded = Journal.add, []
+
+    def counted(*args):
+        if len(recorded) >= stop_after:
+            raise Stop
+        recorded.append(args)
+        add(*args)
+
+    with pytest.MonkeyPatch.context() as patch, suppress(Stop):
+        patch.setattr(Journal, "add", counted)
+        solve(problem, store, **settings)
 
 
 def assert_same(a, b):
@@ -74,9 +75,11 @@ def assert_same(a, b):
 
 
 @pytest.mark.parametrize("stop_after", [1, 19, 20, 47, 113])
-@pytest.mark.parametrize(("problem", "algorithm"), [(One, nsga2), (One, moead), (Mixed, mixed)])
-def test_a_broken_run_is_resumed_bit_by_bit(store, problem, algorithm, stop_after):
-    solve(problem(), store, algorithm=algorithm(), stop_after=stop_after)
+@pytest.mark.parametrize(
+    ("problem", "algorithm"), [(One, nsga2), (One, moead), (One, moela), (Mixed, mixed)]
+)
+def test_a_broken_run_is_resumed_bit_for_bit(store, problem, algorithm, stop_after):
+    solve_until(problem(), store, stop_after, algorithm=algorithm())
     resumed = solve(problem(), store, algorithm=algorithm())
     whole = solve(problem(), algorithm=algorithm())
     assert_same(resumed, whole)
@@ -86,7 +89,7 @@ def test_a_broken_run_is_resumed_bit_by_bit(store, problem, algorithm, stop_afte
 @pytest.mark.parametrize("stop_after", [16, 52, 68])
 def test_a_vectorized_problem_is_resumed_in_the_same_chunks(store, stop_after):
     # Rows gives a row other last bits in a chunk of another size.
-    solve(Rows(), store, stop_after=stop_after)
+    solve_until(Rows(), store, stop_after)
     assert_same(solve(Rows(), store), solve(Rows()))
 
 
@@ -106,20 +109,16 @@ def test_a_run_can_be_prolonged(store):
 
 
 def test_a_run_is_resumed_with_other_workers(store):
-    solve(One(), store, stop_after=50)
+    solve_until(One(), store, 50)
     assert_same(solve(One(), store, n_jobs=2), solve(One()))
 
 
 RUN = """
     import sys
-    from pymoo.algorithms.moo.nsga2 import NSGA2
-    from pymoo.optimize import minimize
-    from evaluation_cases import One
-    from moela.evaluation.evaluator import Evaluator
+    from evaluation_cases import One, solve
     store, log, n_jobs = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    with Evaluator(store=store, n_jobs=n_jobs, recheck=False) as evaluator:
-        minimize(One(log=log, seconds=0.012), NSGA2(pop_size=20), ("n_eval", 120), seed=1,
-                 evaluator=evaluator)
+    problem = One(log=log, seconds=0.012)
+    solve(problem, 120, store=store, n_jobs=n_jobs, recheck=False)
 """
 
 
@@ -140,24 +139,22 @@ def test_kill_9_at_random_moments_loses_nothing(script, store, tmp_path, n_jobs)
         process.wait()
         time.sleep(0.1)  # its workers notice
         once = Counter(log.read_text().split())
-        with EvaluationStore(store) as reader:
-            now = {e.X.tobytes().hex() for e in reader.evaluations()}
+        now = {e.X.tobytes().hex() for e in stored(store)}
         assert committed <= now
         committed = now
         frozen = {key: once[key] for key in now}
     script(RUN, store, log, n_jobs)
     final = Counter(log.read_text().split())
     assert all(final[key] == n for key, n in frozen.items())  # nothing committed was done again
-    with EvaluationStore(store) as reader:
-        keys = [e.X.tobytes() for e in reader.evaluations()]
-        assert len(keys) == len(set(keys))
+    keys = [e.X.tobytes() for e in stored(store)]
+    assert len(keys) == len(set(keys))
     result = solve(One(), store)
     assert result.evaluator.n_fresh == 0
     assert_same(result, solve(One()))
 
 
 class InTurn(One):
-    """Row i goes on only when so many rows of its batch are in the store already."""
+    """Row i waits until all earlier rows of its batch but those in hand are in the store."""
 
     def __init__(self, store, in_hand):
         super().__init__()
@@ -165,11 +162,7 @@ class InTurn(One):
         self._in_hand = in_hand
 
     def _evaluate(self, x, out, *args, **kwargs):
-        def committed():
-            with EvaluationStore(self._store) as reader:
-                return sum(1 for _ in reader.evaluations())
-
-        wait_for(lambda: committed() > x[0] - self._in_hand)
+        wait_for(lambda: len(stored(self._store)) > x[0] - self._in_hand)
         super()._evaluate(x, out)
 
 
@@ -182,7 +175,7 @@ def test_each_evaluation_is_committed_as_it_ends_not_with_its_batch(store, setti
     in_hand = settings.get("n_jobs", 1)
     problem = InTurn(store, in_hand)
     problem.xu[:] = 10.0
-    X = np.random.default_rng(0).random((10, 6))
+    X = designs(10)
     X[:, 0] = np.arange(10)
     with Evaluator(store=store, **settings) as evaluator:
         evaluator.eval(problem, Population.new(X=X))
@@ -205,12 +198,12 @@ def test_failures_are_replayed_or_tried_again(store):
     again = solve(Failing("raise"), store, n_eval=40, **settings)
     assert again.evaluator.n_fresh == 0
     assert_same(again, first)
-    mended = solve(Failing("raise", below=0.0), store, n_eval=20, retry_failed=True, **settings)
-    assert not failed(mended.pop).any()
-    assert 0 < mended.evaluator.n_fresh <= n_failed
+    fixed = solve(Failing("raise", below=0.0), store, n_eval=20, retry_failed=True, **settings)
+    assert not failed(fixed.pop).any()
+    assert 0 < fixed.evaluator.n_fresh <= n_failed
 
 
-def test_what_raised_is_tried_again_after_it_was_mended(store):
+def test_an_evaluation_that_raised_is_tried_again_after_a_fix(store):
     with pytest.raises(EvaluationError):
         solve(Failing("raise"), store)
     assert_same(solve(Failing("raise", below=0.0), store), solve(One()))
@@ -316,7 +309,7 @@ def test_a_run_without_a_seed_records_the_one_it_drew(store):
     with EvaluationStore(store) as reader:
         (run,) = reader.runs()
     assert run.seed_drawn
-    with pytest.raises(StoreMismatchError, match=f"Pass seed={run.seed} to go on"):
+    with pytest.raises(StoreMismatchError, match=f"Pass seed={run.seed} to continue it"):
         solve(One(), store, seed=None)
     again = solve(One(), store, seed=run.seed)
     assert again.evaluator.n_fresh == 0
@@ -377,7 +370,7 @@ def test_an_algorithm_that_does_not_repeat_itself_is_noticed(store, log):
 
 
 def test_ask_and_tell_by_hand_resumes_too(store):
-    X = np.random.default_rng(0).random((10, 6))
+    X = designs(10)
     with Evaluator(store=store) as evaluator:
         evaluator.eval(One(), Population.new(X=X))
     with Evaluator(store=store) as evaluator:
@@ -404,7 +397,7 @@ def test_other_versions_are_mentioned(store, log):
 
 
 def test_one_evaluator_with_a_store_keeps_to_one_problem(store):
-    X = np.random.default_rng(0).random((2, 6))
+    X = designs(2)
     with Evaluator(store=store) as evaluator:
         evaluator.eval(One(), Population.new(X=X))
         with pytest.raises(StoreError, match=r"problem\.version: None -> '2'"):

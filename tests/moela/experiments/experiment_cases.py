@@ -9,9 +9,7 @@ from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.core.problem import Problem
 from pymoo.core.variable import Choice, Integer, Real
 
-from moela.experiments.run import (
-    External,
-)
+from moela.experiments.run import External
 
 REF = {"toy": [1.1, 1.1]}
 

@@ -1,4 +1,4 @@
-"""Experiments: what is run, and what is recorded of it."""
+"""Experiments: the runs that are made, and their records."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ def numbered(problem):
 
 
 def test_everything_evaluated_is_recorded_in_order():
-    seen = []
+    evaluated = []
 
     class Watched(Toy):
         def _evaluate(self, X, out, *args, **kwargs):
             super()._evaluate(X, out)
-            seen.append(out["F"].copy())
+            evaluated.append(out["F"].copy())
 
     for make in (MOELA, nsga2, External(draw), lambda p: MOEAD(
         get_reference_directions("uniform", 2, n_partitions=9)
     )):  # fmt: skip
-        seen.clear()
+        evaluated.clear()
         (run,) = run_experiment({"toy": Watched()}, {"it": make}, [3], 130).runs
         assert run.n_eval == 130
-        np.testing.assert_array_equal(run.F, np.concatenate(seen)[:130])
+        np.testing.assert_array_equal(run.F, np.concatenate(evaluated)[:130])
         np.testing.assert_array_equal(run.F[moocore.is_nondominated(run.F)], run.front_F)
         np.testing.assert_array_equal(Toy().evaluate(run.front_X), run.front_F)
 
@@ -176,12 +176,15 @@ def test_a_failed_run_is_named_or_skipped(tmp_path, n_jobs):
         ({"problems": {"a": 3}}, r"problem 'a' must be a pymoo Problem.* Got 3"),
         ({"problems": {"a": lambda: 3}}, r"problem 'a' must be .* Got 3"),
         ({"algorithms": [NSGA2]}, r"'algorithms' .* a dict by name"),
-        ({"algorithms": {"a": NSGA3}}, r"algorithm 'a' .* which needs more; use lambda problem"),
+        (
+            {"algorithms": {"a": NSGA3}},
+            r"algorithm 'a' .* needs more arguments. Use lambda",
+        ),
         ({"algorithms": {"a": lambda: None}}, r"algorithm 'a' must be a function that returns"),
         ({"seeds": 0}, r"'seeds' .* Got 0"),
         ({"seeds": [1, 1]}, r"'seeds' .* different integers"),
         ({"budget": 0}, r"'budget' .* positive number of evaluations. Got 0"),
-        ({"budget": {"b": 10}}, r"'budget' .* one for 'a' too"),
+        ({"budget": {"b": 10}}, r"'budget' .* a number for 'a'"),
         ({"n_jobs": 0}, r"'n_jobs' .* Got 0"),
         ({"on_mismatch": "mix"}, r"'on_mismatch' .* raise, rerun. Got 'mix'"),
         ({"on_error": "mix"}, r"'on_error' .* raise, skip. Got 'mix'"),

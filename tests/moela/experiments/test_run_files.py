@@ -1,4 +1,4 @@
-"""Runs that are kept in files: resumed, told apart, and refused where damaged."""
+"""Runs in files: resumed, distinguished, and refused if damaged."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_the_second_call_computes_nothing_and_more_seeds_only_the_new_ones(tmp_p
         (Toy(), nsga2, "NSGA2"),
     ],
 )
-def test_runs_of_something_else_are_named(tmp_path, problem, algorithm, named):
+def test_runs_of_another_problem_or_algorithm_are_named(tmp_path, problem, algorithm, named):
     first = run_experiment({"toy": Toy()}, {"it": External(draw)}, 1, 50, store=tmp_path)
     before = first.runs[0].F
     with pytest.raises(StoreMismatchError) as raised:
@@ -137,7 +137,7 @@ def test_a_loaded_run_can_be_saved_elsewhere(tmp_path, results):
     np.testing.assert_array_equal(again.runs[0].F, back.runs[0].F)
 
 
-def test_files_of_strangers_are_refused(tmp_path, results):
+def test_other_and_damaged_files_are_refused(tmp_path, results):
     run = results.runs[0]
     good = run.save(tmp_path / "") if (tmp_path / "").exists() else None
     assert good is not None
@@ -217,7 +217,7 @@ def test_keys_that_differ_have_different_files():
     assert len({key.file_name for key in keys}) == len(keys)
 
 
-def test_code_is_told_apart_from_comments(tmp_path, monkeypatch):
+def test_code_counts_and_comments_do_not(tmp_path, monkeypatch):
     package = tmp_path / "pack_of_code"
     package.mkdir()
     (package / "__init__.py").write_text("")

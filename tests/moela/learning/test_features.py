@@ -26,9 +26,7 @@ class Assignment(Problem):
 
     def __init__(self, n=12):
         super().__init__(n_var=n, n_obj=2, xl=0, xu=n - 1, vtype=int)
-        self.inner = MultiObjectiveQAP.random(
-            n_facilities=n, n_objectives=2, correlation=0.0, seed=1
-        )
+        self.inner = MultiObjectiveQAP.random(n_facilities=n, n_obj=2, correlation=0.0, seed=1)
 
     def _evaluate(self, X, out, *args, **kwargs):
         out["F"] = self.inner.evaluate(X.astype(int), return_values_of=["F"])
@@ -72,7 +70,7 @@ def test_long_permutations_would_take_too_many_columns():
 
 
 def test_features_of_the_problem_come_first():
-    qap = MultiObjectiveQAP.random(n_facilities=5, n_objectives=2, correlation=0.0, seed=1)
+    qap = MultiObjectiveQAP.random(n_facilities=5, n_obj=2, correlation=0.0, seed=1)
     qap.features = lambda X: np.zeros((len(X), 2))
     assert described(qap, [[0, 1, 2, 3, 4]], [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0]]).shape == (1, 2)
 

@@ -19,8 +19,8 @@ from moela.learning.move_model import MoveModel
 from moela.learning.move_ranking import MoveRanking
 from problems import MNKLandscape, MultiObjectiveQAP, NoC3D
 
-QAP = MultiObjectiveQAP.random(n_facilities=9, n_objectives=2, correlation=0.0, seed=1)
-MNK = MNKLandscape.random(n=16, k=3, n_objectives=2, rho=0.0, seed=1)
+QAP = MultiObjectiveQAP.random(n_facilities=9, n_obj=2, correlation=0.0, seed=1)
+MNK = MNKLandscape.random(n=16, k=3, n_obj=2, rho=0.0, seed=1)
 
 
 def permutations(n, rng, size=9):

@@ -23,7 +23,7 @@ class Box(Problem):
 
 @pytest.fixture
 def evolution():
-    """Return an evolution of twenty sub-problems, a unit frame and a generator."""
+    """Return an evolution of twenty sub-problems with a unit normalization."""
     problem, rng = Box(), np.random.default_rng(1)
     subproblems = Subproblems(simplex_weights(20, 2, rng), 5, "chebyshev")
     unit = Normalization(2, bounds=(np.zeros(2), np.ones(2)))

@@ -135,7 +135,7 @@ def test_small_space_is_searched_to_the_end_without_hanging():
 
 
 def test_constraints_come_first():
-    problem = MultiObjectiveKnapsack.random(n_items=30, n_objectives=2, seed=1)
+    problem = MultiObjectiveKnapsack.random(n_items=30, n_obj=2, seed=1)
     result = run(problem, MOELA())
     assert (result.CV <= 0).all()
 
@@ -165,7 +165,7 @@ def test_published_goes_through_its_phases():
         ("n_neighbors", 1.5),
         ("n_searches", 0),
         ("patience", 0),
-        ("batch_size", -1),
+        ("batch_size", 0),
         ("models", "none"),
         ("restarts", 1.5),
         ("shares", {"luck": 1}),

@@ -217,7 +217,7 @@ def test_answers_from_before_a_restart_count_for_the_result_only():
 
 
 def test_a_copy_goes_on_through_restarts_as_the_original_does():
-    problem = MultiObjectiveQAP.random(n_facilities=7, n_objectives=2, seed=2)
+    problem = MultiObjectiveQAP.random(n_facilities=7, n_obj=2, seed=2)
     algorithm = MOELA()
     algorithm.setup(problem, termination=("n_eval", 2500), seed=3)
     while algorithm.n_phases == 1:

@@ -15,29 +15,39 @@ from pymoo.optimize import minimize
 from problems.classic import KnownFront, MultiObjectiveQAP
 from tests.problems.classic import slow
 
+SETTINGS = {
+    "MultiObjectiveQAP": ("distance", "flow"),
+    "MultiObjectiveKnapsack": ("weights", "values", "capacity"),
+    "MNKLandscape": ("links", "tables"),
+}
+
 
 def sample(problem, n, rng):
     return problem.operators()["sampling"].do(problem, n, random_state=rng).get("X")
 
 
+def objectives(problem, X):
+    return problem.evaluate(X, return_as_dictionary=True)["F"]
+
+
 def test_values_equal_the_plain_formula(problem, rng):
     X = sample(problem, 20, rng)
-    F = problem.evaluate(X, return_as_dictionary=True)["F"]
+    F = objectives(problem, X)
     assert pytest.approx(np.array([slow.values(problem, x) for x in X]), rel=1e-12) == F
 
 
 def test_a_row_evaluates_alike_alone_and_in_a_batch(problem, rng):
     X = sample(problem, 20, rng)
-    F = problem.evaluate(X, return_as_dictionary=True)["F"]
+    F = objectives(problem, X)
     for x, f in zip(X, F, strict=True):
-        np.testing.assert_array_equal(problem.evaluate(x, return_as_dictionary=True)["F"], f)
+        np.testing.assert_array_equal(objectives(problem, x), f)
 
 
 def test_numbers_of_another_type_evaluate_alike(problem, rng):
     X = sample(problem, 5, rng)
-    F = problem.evaluate(X, return_as_dictionary=True)["F"]
+    F = objectives(problem, X)
     for kind in (float, np.int32, np.int64):
-        other = problem.evaluate(X.astype(kind), return_as_dictionary=True)["F"]
+        other = objectives(problem, X.astype(kind))
         np.testing.assert_array_equal(other, F)
 
 
@@ -61,7 +71,7 @@ def test_source_of_the_front_is_told(problem):
 
 
 def test_ref_point_is_worse_than_every_design_and_scores_the_front(problem, rng):
-    F = problem.evaluate(sample(problem, 200, rng), return_as_dictionary=True)["F"]
+    F = objectives(problem, sample(problem, 200, rng))
     assert np.all(problem.ref_point >= F.max(axis=0))
     assert problem.ref_point_source
     expected = moocore.hypervolume(problem.pareto_front(), ref=problem.ref_point)
@@ -72,29 +82,23 @@ def test_ref_point_is_worse_than_every_design_and_scores_the_front(problem, rng)
 def test_a_known_front_comes_first_and_sets_the_reference(problem):
     exact = problem.exact_front()
     known = KnownFront(exact.F, "somebody's paper")
-    again = copy.copy(problem)
-    settings = {
-        "MultiObjectiveQAP": ("distance", "flow"),
-        "MultiObjectiveKnapsack": ("weights", "values", "capacity"),
-        "MNKLandscape": ("links", "tables"),
-    }[type(problem).__name__]
-    again = type(problem)(known_front=known, **{s: getattr(problem, s) for s in settings})
+    settings = {name: getattr(problem, name) for name in SETTINGS[type(problem).__name__]}
+    again = type(problem)(known_front=known, **settings)
     np.testing.assert_array_equal(again.pareto_front(), exact.F)
     assert again.known_front_source == "somebody's paper"
     margin = 0.0 if type(problem).__name__ == "MultiObjectiveKnapsack" else 0.1
     span = np.ptp(exact.F, axis=0)
     assert np.all(span > 0)
     np.testing.assert_allclose(again.ref_point, exact.F.max(axis=0) + margin * span)
-    np.testing.assert_array_equal(
-        again.evaluate(again.pareto_set(), return_as_dictionary=True)["F"], exact.F
-    )
+    np.testing.assert_array_equal(objectives(again, again.pareto_set()), exact.F)
 
 
 def test_sampling_is_legal_and_varied(problem, rng):
     X = sample(problem, 60, rng)
     assert X.shape == (60, problem.n_var)
     assert all(slow.is_legal(problem, x) for x in X)
-    assert len(np.unique(X, axis=0)) > 8
+    # The smallest knapsack has the fewest packings that greedy filling reaches: 33 of 60 differ.
+    assert len(np.unique(X, axis=0)) > 16
 
 
 def test_crossover_and_mutation_are_legal_and_change_no_parent(problem, rng):
@@ -108,7 +112,8 @@ def test_crossover_and_mutation_are_legal_and_change_no_parent(problem, rng):
     crossed = off.get("X").copy()
     off = operators["mutation"].do(problem, off, random_state=rng)
     assert all(slow.is_legal(problem, x) for x in off.get("X"))
-    assert np.mean(np.any(off.get("X") != crossed, axis=1)) > 0.7
+    # Measured: 0.98 to 1; exchanges of a permutation can undo one another.
+    assert np.mean(np.any(off.get("X") != crossed, axis=1)) > 0.9
     np.testing.assert_array_equal(pop.get("X"), before)
 
 
@@ -169,19 +174,20 @@ def test_neighbors_need_a_generator_and_a_count(problem, rng):
 
 
 def test_walks_over_neighbors_reach_the_whole_front(problem, rng):
-    # Walks that keep what is not dominated; rugged landscapes need a few of them.
-    found = []
+    # Walks keep all non-dominated designs; rugged landscapes need several walks.
+    fronts = []
     for _ in range(8):
         X = sample(problem, 20, rng)
         for _ in range(25):
             near = problem.neighbors_many(X, 20, rng).reshape(-1, problem.n_var)
             X = np.unique(np.vstack([X, near]), axis=0)
-            F = problem.evaluate(X, return_as_dictionary=True)["F"]
+            F = objectives(problem, X)
             X = X[moocore.is_nondominated(F, keep_weakly=True)]
-        found.append(problem.evaluate(X, return_as_dictionary=True)["F"])
-    points = np.vstack(found)
+        fronts.append(objectives(problem, X))
+    points = np.vstack(fronts)
     front = problem.pareto_front()
     hit = np.mean([np.any(np.all(np.isclose(points, f), axis=1)) for f in front])
+    # Measured: 1 for all six instances; 5 % are left for other random numbers.
     assert hit >= 0.95
 
 
@@ -194,11 +200,12 @@ def test_features_are_compact_finite_and_tell_designs_apart(problem, rng):
     assert len(features) == len(X)
     assert np.isfinite(features).all()
     assert features.shape[1] <= max(1 + 10 * problem.n_obj, problem.n_var**2)
+    # Measured: all differ. Only knapsacks could give two designs the same bands.
     assert len(np.unique(features, axis=0)) > len(X) // 2
 
 
 def test_qap_features_say_who_is_where():
-    problem = MultiObjectiveQAP.random(n_facilities=4, n_objectives=2, seed=1)
+    problem = MultiObjectiveQAP.random(n_facilities=4, n_obj=2, seed=1)
     (features,) = problem.features(np.array([[2, 0, 3, 1]]))
     np.testing.assert_array_equal(features.reshape(4, 4).argmax(axis=1), [2, 0, 3, 1])
     assert features.sum() == 4
@@ -230,7 +237,8 @@ def test_nsga2_runs_with_the_operators_and_comes_near_the_front(problem):
     reached = moocore.hypervolume(runs[0].F, ref=problem.ref_point)
     # Only an initial model of each run is kept by pymoo; the problem itself must not change.
     assert pickle.dumps({k: v for k, v in vars(problem).items() if k != "cache"}) == before
-    assert reached >= 0.95 * problem.best_known_hypervolume
+    # Measured with three seeds: at least 0.999.
+    assert reached >= 0.98 * problem.best_known_hypervolume
 
 
 def test_designs_print_save_and_load(problem, rng, tmp_path):

@@ -22,7 +22,7 @@ def test_same_seed_same_instance(cls):
 @pytest.mark.parametrize("correlation", [-1.0, -0.8, 0.0, 0.3, 0.8, 1.0])
 def test_uniform_qap_flows_follow_the_first_objective(correlation):
     problem = MultiObjectiveQAP.random(
-        n_facilities=60, n_objectives=3, correlation=correlation, max_flow=50, seed=1
+        n_facilities=60, n_obj=3, correlation=correlation, max_flow=50, seed=1
     )
     off = ~np.eye(60, dtype=bool)
     assert (problem.distance[off].min(), problem.distance[off].max()) == (1, 100)
@@ -34,17 +34,16 @@ def test_uniform_qap_flows_follow_the_first_objective(correlation):
         assert np.all(np.diag(flow) == 0)
     for later in problem.flow[1:]:
         r = np.corrcoef(problem.flow[0][off], later[off])[0, 1]
-        if correlation == 0:
-            assert abs(r) < 0.1
-        else:
-            assert np.sign(r) == np.sign(correlation)
-            assert abs(r) > 0.2
-        if abs(correlation) == 1:
-            assert abs(r) > 0.999
+        # Measured: 0.34 for 0.3, 0.94 for 0.8, and 0.02 for 0, less than a standard error.
+        low, high = {0.0: (-0.1, 0.1), 0.3: (0.2, 0.5), 0.8: (0.9, 0.97), 1.0: (0.999, 1.0001)}[
+            abs(correlation)
+        ]
+        assert low < (r if correlation >= 0 else -r) < high
 
 
 def test_uniform_qap_correlation_is_that_of_the_published_instances(data):
-    # The public KC10 instance with the setting -0.8 has a Pearson correlation of about -0.92.
+    # Measured: -0.920 in the public instance of 45 pairs, -0.938 here; the standard error of the
+    # first is 0.024.
     public = MultiObjectiveQAP.from_file(data / "mqap" / "KC10-2fl-3uni.dat")
     upper = np.triu_indices(10, 1)
     theirs = np.corrcoef(*(flow[upper] for flow in public.flow))[0, 1]
@@ -60,7 +59,8 @@ def test_real_like_qap_has_sparse_heavy_flows_and_metric_distances():
     )
     upper = np.triu_indices(50, 1)
     for flow in problem.flow:
-        # 10 ** u is below 1, so floored to 0, for a third of u uniform on [-2, 4].
+        # 10 ** u is below 1, so floored to 0, for a third of u uniform on [-2, 4]; 0.06 is 4.5
+        # standard errors of 1,225 pairs. The largest of them falls short of 10 ** 4 by 0.6 %.
         assert np.mean(flow[upper] == 0) == pytest.approx(1 / 3, abs=0.06)
         assert 5000 < flow.max() <= 10**4
     d = problem.distance
@@ -86,13 +86,16 @@ def test_clusters_bring_points_together():
     alone = MultiObjectiveQAP.random(**spread, cluster_size=1, seed=1)
     grouped = MultiObjectiveQAP.random(**spread, cluster_size=10, seed=1)
     upper = np.triu_indices(40, 1)
-    assert np.mean(grouped.distance[upper] <= 10) > 3 * np.mean(alone.distance[upper] <= 10)
+    # Measured: 0.15 of the pairs, and none.
+    assert np.mean(grouped.distance[upper] <= 10) > 0.1
+    assert np.mean(alone.distance[upper] <= 10) < 0.03
 
 
 @pytest.mark.parametrize(
     ("m", "rho"), [(2, -1.0), (2, -0.6), (2, 0.5), (3, -0.48), (4, 0.9), (3, 1)]
 )
 def test_correlated_uniforms_are_uniform_and_correlated(m, rho):
+    # The tolerances are three to four standard errors of 20,000 variates.
     U = correlated_uniforms(20_000, m, rho, np.random.default_rng(1))
     assert U.shape == (20_000, m)
     for column in U.T:
@@ -116,7 +119,8 @@ def test_pulled_uniforms_are_truncated_normals(c):
     q = pulled_uniforms(v, c, np.random.default_rng(1))
     assert (q >= 0).all()
     assert (q <= 1).all()
-    # By rejection, as the published generators draw them.
+    # By rejection, as the published generators draw them; at least 50,000 are kept, so that 0.01 is
+    # four standard errors of a quantile.
     rng = np.random.default_rng(2)
     trial = rng.random(400_000)
     spread = 1 - math.sqrt(abs(c))
@@ -129,9 +133,10 @@ def test_pulled_uniforms_are_truncated_normals(c):
 @pytest.mark.parametrize(("m", "correlation"), [(2, 0.0), (2, -0.9), (2, 0.9), (3, -0.45)])
 def test_random_knapsacks_have_the_correlation_and_the_capacity(m, correlation):
     problem = MultiObjectiveKnapsack.random(
-        n_items=4000, n_objectives=m, correlation=correlation, max_value=300, max_weight=50, seed=1
+        n_items=4000, n_obj=m, correlation=correlation, max_value=300, max_weight=50, seed=1
     )
     R = np.corrcoef(problem.values.T)
+    # The standard error of 4,000 items is 0.016 at most.
     np.testing.assert_allclose(R[np.triu_indices(m, 1)], correlation, atol=0.04)
     assert (problem.values.min(), problem.values.max()) == (1, 300)
     assert (problem.weights.min(), problem.weights.max()) == (1, 50)
@@ -139,7 +144,7 @@ def test_random_knapsacks_have_the_correlation_and_the_capacity(m, correlation):
 
 
 def test_mnk_links_are_the_bit_itself_and_k_different_others():
-    problem = MNKLandscape.random(n=30, k=6, n_objectives=3, rho=0.2, seed=1)
+    problem = MNKLandscape.random(n=30, k=6, n_obj=3, rho=0.2, seed=1)
     assert problem.links.shape == (3, 30, 7)
     assert np.all(problem.links == problem.links[0])
     for i, row in enumerate(problem.links[0]):
@@ -151,7 +156,7 @@ def test_mnk_links_are_the_bit_itself_and_k_different_others():
 BAD = [
     (MultiObjectiveQAP, {"n_facilities": 1}, "'n_facilities'.*at least 2. Got 1 instead"),
     (MultiObjectiveQAP, {"n_facilities": True}, "'n_facilities'.*integer.*Got True"),
-    (MultiObjectiveQAP, {"n_objectives": 0}, "'n_objectives'"),
+    (MultiObjectiveQAP, {"n_obj": 0}, "'n_obj'"),
     (MultiObjectiveQAP, {"kind": "real"}, "'kind'.*one of 'uniform', 'real-like'. Got 'real'"),
     (MultiObjectiveQAP, {"correlation": 1.5}, "'correlation'.*from -1 to 1. Got 1.5"),
     (MultiObjectiveQAP, {"correlation": [0.1, 0.2]}, "'correlation'.*one number, or 1"),
@@ -166,12 +171,12 @@ BAD = [
     ),
     (MultiObjectiveQAP, {"kind": "real-like", "cluster_size": 0}, "'cluster_size'"),
     (MultiObjectiveKnapsack, {"n_items": 2.0}, "'n_items'.*integer.*Got 2.0"),
-    (MultiObjectiveKnapsack, {"n_objectives": 3, "correlation": -0.5}, "at least -0.4826 for 3"),
+    (MultiObjectiveKnapsack, {"n_obj": 3, "correlation": -0.5}, "at least -0.4826 for 3"),
     (MultiObjectiveKnapsack, {"tightness": float("nan")}, "'tightness'.*Got nan"),
     (MultiObjectiveKnapsack, {"max_value": 0}, "'max_value'"),
     (MNKLandscape, {"n": 5, "k": 5}, "'k'.*from 0 to 4. Got 5"),
     (MNKLandscape, {"rho": "high"}, "'rho'.*Got 'high'"),
-    (MNKLandscape, {"n_objectives": 4, "rho": -0.4}, "'rho'.*at least -0.3198 for 4 objectives"),
+    (MNKLandscape, {"n_obj": 4, "rho": -0.4}, "'rho'.*at least -0.3198 for 4 objectives"),
 ]
 
 

@@ -24,7 +24,7 @@ def replayed(trace, devices, kept, policy, batch):
 @pytest.mark.parametrize("devices", [1, 4])
 @pytest.mark.parametrize("per_device", [True, False])
 def test_objectives_are_those_of_a_replay(devices, per_device):
-    problem = ExpertBuffering.example(devices=devices, per_device=per_device, batch_size=8)
+    problem = ExpertBuffering.example(n_devices=devices, per_device=per_device, batch_size=8)
     trace = RoutingTrace.example("code")
     rng = np.random.default_rng(2)
     X = rng.integers(problem.xl, problem.xu + 1, (6, problem.n_var))
@@ -38,7 +38,7 @@ def test_objectives_are_those_of_a_replay(devices, per_device):
 
 
 def test_all_resident_misses_each_expert_once():
-    problem = ExpertBuffering.example(devices=1)
+    problem = ExpertBuffering.example(n_devices=1)
     x = problem.xu.astype(int)
     loads = RoutingTrace.example("code").loads(4)
     first_uses = (loads.sum(axis=0) > 0).sum()
@@ -48,7 +48,7 @@ def test_all_resident_misses_each_expert_once():
 
 
 def test_operators_and_moves_keep_the_budget():
-    problem = ExpertBuffering.example(devices=2, budget_bytes=30 * example_shape().expert_bytes)
+    problem = ExpertBuffering.example(n_devices=2, budget_bytes=30 * example_shape().expert_bytes)
     rng = np.random.default_rng(3)
     operators = problem.operators()
     pop = operators["sampling"](problem, 40, random_state=rng)
@@ -62,7 +62,7 @@ def test_operators_and_moves_keep_the_budget():
 
 
 def test_marginal_buffers_beat_equal_ones_of_the_same_memory():
-    problem = ExpertBuffering.example(devices=4, objectives=("memory_bytes", "miss_mean_s"))
+    problem = ExpertBuffering.example(n_devices=4, objectives=("memory_bytes", "miss_mean_s"))
     F = problem.evaluate(problem.marginal("inactive-lfu"))
     assert (np.diff(F[:, 0]) < 0).all()
     for size in range(1, 9):
@@ -72,7 +72,7 @@ def test_marginal_buffers_beat_equal_ones_of_the_same_memory():
 
 
 def test_starts_are_not_dominated():
-    problem = ExpertBuffering.example(devices=2)
+    problem = ExpertBuffering.example(n_devices=2)
     F = problem.evaluate(problem.starts())
     for f in F:
         assert not ((F <= f).all(axis=1) & (F < f).any(axis=1)).any()
@@ -85,7 +85,7 @@ def test_never_above_the_papers_policy_with_equal_buffers(domain):
     trace = RoutingTrace.load(folder / f"deepseek-v2-lite-{domain}.npz")
     for batch in (4, 16):
         problem = ExpertBuffering(
-            trace, expert_bytes=1.0, miss_seconds=1.0, devices=4, batch_size=batch,
+            trace, expert_bytes=1.0, miss_seconds=1.0, n_devices=4, batch_size=batch,
             objectives=("memory_bytes", "miss_mean_s"), policies=("paper", "inactive-lfu"),
         )  # fmt: skip
         ours = problem.evaluate(problem.marginal("inactive-lfu"))
@@ -97,10 +97,10 @@ def test_never_above_the_papers_policy_with_equal_buffers(domain):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"devices": 5}, "devices.*divisor of 32"),
-        ({"devices": 64}, "devices.*divisor of 32"),
+        ({"n_devices": 5}, "n_devices.*divisor of 32"),
+        ({"n_devices": 64}, "n_devices.*divisor of 32"),
         ({"budget_bytes": 1000.0}, "budget_bytes.*at least 368640"),
-        ({"budget_bytes": float("nan")}, "budget_bytes.*positive.*nan"),
+        ({"budget_bytes": float("nan")}, "budget_bytes.*above 0.*nan"),
         ({"policies": ("guess",)}, "policies.*guess"),
         ({"objectives": ("speed",)}, "objectives.*speed"),
         ({"batch_size": 0}, "batch_size"),

@@ -20,7 +20,7 @@ def problem():
 def sample(problem, n=20, seed=0):
     rng = np.random.default_rng(seed)
     pop = problem.operators()["sampling"](problem, n, random_state=rng)
-    return problem.layout.moved(pop.get("X").astype(int), rng, max_moves=20)
+    return problem.moved(pop.get("X").astype(int), rng, max_moves=20)
 
 
 def test_values_are_those_of_the_plan(problem):
@@ -50,7 +50,7 @@ def test_a_plan_of_the_front_saves_exports_and_checks(problem, tmp_path):
     again = Plan.load(plan.save(tmp_path / "plan.json"))
     assert again == plan
     plan.to_sglang(tmp_path / "experts.json")
-    assert "step_p99_s" in str(plan.check(RoutingTrace.example("prose")))
+    assert "step_p99_s" in str(problem.check_plan(plan, RoutingTrace.example("prose")))
 
 
 def test_what_is_not_decided_stays(problem):
@@ -58,34 +58,34 @@ def test_what_is_not_decided_stays(problem):
     X = sample(fixed)
     layout = fixed.layout
     assert (X[:, layout.capacities] == 8).all()
-    assert (X[:, layout.slots] == fixed.placed.today).all()
+    assert (X[:, layout.slots] == fixed.layout.placed.today).all()
     assert len(np.unique(X[:, layout.gates])) > 1
     plan = fixed.decode(X[0])
     assert not plan.is_buffered
 
 
 def test_no_expert_sits_twice_on_a_device():
-    replicated = MoEDeployment.example(devices=2, replicas=4)
+    replicated = MoEDeployment.example(n_devices=2, replicas=4)
     for x in sample(replicated, 40):
         assert replicated.decode(x).placement.on_device().max() == 1
 
 
 def test_policy_does_not_matter_where_all_are_resident(problem):
-    row = problem.base_row(problem.placed.rows["spread"])
+    row = problem.layout.base_row(problem.layout.placed.rows["spread"])
     others = np.repeat(row[None], len(problem.policies), axis=0)
     others[:, problem.layout.policy] = np.arange(len(problem.policies))
     assert len(np.unique(problem.canonical(others), axis=0)) == 1
     assert problem.decided(row)[1] == "all resident"
 
 
-def test_over_the_worst_window_is_never_better_than_the_mean():
+def test_the_worst_window_is_never_better_than_the_mean():
     windows = [RoutingTrace.example("code"), RoutingTrace.example("prose")]
     both = [
         MoEDeployment(
-            windows, example_hardware(), example_latency(), devices=4, over=over,
-            batches=(2, 8), objectives=("tokens_per_s", "step_p99_s", "quality_loss"),
+            windows, example_hardware(), example_latency(), n_devices=4, aggregate=aggregate,
+            batch_sizes=(2, 8), objectives=("tokens_per_s", "step_p99_s", "quality_loss"),
         )
-        for over in ("mean", "worst")
+        for aggregate in ("mean", "worst")
     ]  # fmt: skip
     X = sample(both[0])
     mean, worst = (p.evaluate(X, return_values_of=["F"]) for p in both)
@@ -107,12 +107,12 @@ def test_measured_loss_can_be_the_quality():
     from moe_costmodel.example.record import excerpts
     from moe_costmodel.gating.quality import measured_loss
 
-    problem = MoEDeployment.example(measured=True, n_excerpts=1, batches=(4,))
+    problem = MoEDeployment.example(measured=True, n_excerpts=1, batch_sizes=(4,))
     assert problem.quality_kind == "measured loss"
     x = problem.starts()[0]
     x[problem.layout.gates] = [5, 13, 7, 13, 9, 13]
     plan = problem.decode(x)
-    rules = [p or problem.levels.rules[0][-1] for p in plan.gates]
+    rules = [p or problem.layout.levels.rules[0][-1] for p in plan.gates]
     found = measured_loss(load_model(), excerpts("code", n=1), rules)
     said = plan.objectives["quality_loss"].value
     assert said == pytest.approx(found.loss - found.full_loss, abs=1e-6)
@@ -123,9 +123,9 @@ def test_measured_loss_can_be_the_quality():
     [
         ({"memory_budget": 1e6}, r"memory_budget.*at least 2\.6.*more devices"),
         ({"slo_s": 1e-5}, "slo_s.*at least .*hardest thresholds"),
-        ({"devices": 64}, "at most the 32 experts"),
-        ({"batches": (64,)}, "batches.*at most 32"),
-        ({"batches": (4, 2)}, "batches.*ascending"),
+        ({"n_devices": 64}, "at most the 32 experts"),
+        ({"batch_sizes": (64,)}, "batch_sizes.*at most 32"),
+        ({"batch_sizes": (4, 2)}, "batch_sizes.*ascending"),
         ({"replicas": 3}, "replicas.*4 would do"),
         ({"objectives": ("speed",)}, "objectives.*speed"),
         ({"decide": ("luck",)}, "decide.*luck"),
@@ -140,13 +140,14 @@ def test_wrong_settings_are_named(settings, words):
 
 def test_a_trace_without_weights_is_refused_or_leaves_gates_alone():
     trace = RoutingTrace(RoutingTrace.example().topk_ids, n_experts=32, source="bare.npz")
-    shared = {"devices": 4, "shape": example_shape()}
+    shared = {"n_devices": 4, "shape": example_shape()}
     with pytest.raises(ValueError, match=r"of MoEDeployment.*`decide`.*bare\.npz"):
         MoEDeployment(trace, example_hardware(), example_latency(), **shared)
     with pytest.raises(ValueError, match=r"shape.*sizes of the model"):
-        MoEDeployment(trace, example_hardware(), example_latency(), devices=4)
+        MoEDeployment(trace, example_hardware(), example_latency(), n_devices=4)
     MoEDeployment(
-        trace, example_hardware(), example_latency(), decide=("placement",), batches=(1,), **shared
+        trace, example_hardware(), example_latency(), decide=("placement",), batch_sizes=(1,),
+        **shared,
     )  # fmt: skip
 
 
@@ -162,7 +163,7 @@ def test_parts_of_another_kind_are_named():
 
 
 def test_no_loss_at_all_is_a_limit_that_can_be_met():
-    lossless = MoEDeployment.example(max_quality_loss=0, batches=(4,))
+    lossless = MoEDeployment.example(max_quality_loss=0, batch_sizes=(4,))
     F, G = lossless.evaluate(lossless.starts(), return_values_of=["F", "G"])
     assert (F[:, 3] == 0).all()
     gated = lossless.starts()[0]
@@ -176,11 +177,11 @@ def test_a_machine_without_a_link_is_named():
 
     bare = replace(example_hardware(), links={})
     with pytest.raises(ValueError, match="device_to_device"):
-        MoEDeployment(RoutingTrace.example(), bare, example_latency(), devices=4)
+        MoEDeployment(RoutingTrace.example(), bare, example_latency(), n_devices=4)
 
 
 def test_one_device_has_no_placement_to_decide():
-    single = MoEDeployment.example(devices=1)
+    single = MoEDeployment.example(n_devices=1)
     assert "placement" not in single.layout.decide
     near = single.neighbors(single.starts()[0], 5, np.random.default_rng(0))
-    assert (near[:, single.layout.slots] == single.placed.today).all()
+    assert (near[:, single.layout.slots] == single.layout.placed.today).all()

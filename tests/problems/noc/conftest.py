@@ -9,6 +9,8 @@ import networkx as nx
 import numpy as np
 import pytest
 
+from problems.noc import NoC3D
+
 
 def position(platform, tile):
     x, y, _ = platform.grid
@@ -40,8 +42,8 @@ def paths(graph, placement):
         for target in graph:
             path = [target]
             while path[0] != source:
-                here = path[0]
-                before = [t for t in graph[here] if cost[t] + graph[t][here]["cost"] == cost[here]]
+                tile = path[0]
+                before = [t for t in graph[tile] if cost[t] + graph[t][tile]["cost"] == cost[tile]]
                 path.insert(0, min(before, key=lambda t: placement[t]))
             if len(path) > 1:
                 yield path
@@ -140,6 +142,19 @@ def broken_rules(platform, placement, pairs):
     if not nx.is_connected(graph):
         broken.append("connected")
     return broken
+
+
+@pytest.fixture(scope="module")
+def problem():
+    """Return the paper's chip under synthetic traffic; modules may have another of this name."""
+    return NoC3D.example("bfs")
+
+
+@pytest.fixture(scope="module")
+def rows(problem):
+    """Return 30 designs: the mesh, then shuffled PEs, moved links, and both in turn."""
+    sampling = problem.operators()["sampling"]
+    return sampling.do(problem, 30, random_state=np.random.default_rng(3)).get("X")
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
-"""A packet simulator of its own: Poisson arrivals, fixed routes, one queue a direction of a link.
+"""An independent packet simulator: Poisson arrivals, fixed routes, one queue per link direction.
 
-Written from the model's words alone, with networkx for the routes. Packets keep their length; a
-channel is busy with a packet for its flits, and the head goes on after the cycles of a hop.
+It follows the description of the model, not its code; networkx finds the routes. Packets keep their
+length. A packet occupies a channel for its flits, and its head proceeds after the cycles of a hop.
 """
 
 import heapq
@@ -23,7 +23,7 @@ def routes(design):
     for a, b in design.vertical_links.tolist():
         graph.add_edge(a, b, cost=platform.router_stages + math.ceil(platform.vertical_delay))
     pe = design.placement
-    found = {}
+    tiles = {}
     for source in graph:
         cost = nx.single_source_dijkstra_path_length(graph, source, weight="cost")
         for target in sorted(graph, key=cost.get):
@@ -31,8 +31,8 @@ def routes(design):
                 before = [t for t in graph[target]
                           if cost[t] + graph[t][target]["cost"] == cost[target]]  # fmt: skip
                 parent = min(before, key=lambda t: pe[t])
-                found[source, target] = (*found.get((source, parent), (source,)), target)
-    return graph, found
+                tiles[source, target] = (*tiles.get((source, parent), (source,)), target)
+    return graph, tiles
 
 
 def simulate_packets(design, traffic, n_packets, rng, warm=0.2):

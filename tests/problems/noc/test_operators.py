@@ -69,7 +69,8 @@ def test_ten_thousand_designs_break_no_rule(rules):
     problem = NoC3D.example("bfs")
     X = make(problem, N_DESIGNS, np.random.default_rng(42))
     assert len(X) >= N_DESIGNS
-    assert len(np.unique(X, axis=0)) > 0.9 * len(X)
+    # Measured: 99.7 % differ; a few neighbors and children repeat.
+    assert len(np.unique(X, axis=0)) > 0.98 * len(X)
     assert broken_rows(problem.platform, X, rules).size == 0
     assert np.isfinite(problem.evaluate(X)).all()
 
@@ -173,24 +174,14 @@ def test_no_platform_gets_an_illegal_design(recipe, seed, rules):
     assert np.isfinite(problem.features(X)).all()
 
 
-@pytest.fixture(scope="module")
-def problem():
-    return NoC3D.example("bfs")
-
-
-@pytest.fixture(scope="module")
-def start(problem):
-    return problem.operators()["sampling"]._do(problem, 30, random_state=np.random.default_rng(9))
-
-
-def test_sampling_starts_at_the_mesh_and_mixes(problem, start):
+def test_sampling_starts_at_the_mesh_and_mixes(problem, rows):
     mesh = problem.mesh_row()
-    np.testing.assert_array_equal(start[0], mesh)
-    same_place = (start[:, :64] == mesh[:64]).all(axis=1)
-    same_links = (start[:, 64:] == mesh[64:]).all(axis=1)
+    np.testing.assert_array_equal(rows[0], mesh)
+    same_place = (rows[:, :64] == mesh[:64]).all(axis=1)
+    same_links = (rows[:, 64:] == mesh[64:]).all(axis=1)
     kinds = [(same_place & ~same_links), (~same_place & same_links), (~same_place & ~same_links)]
     assert [int(k.sum()) >= 9 for k in kinds] == [True] * 3
-    assert len(np.unique(start, axis=0)) == len(start)
+    assert len(np.unique(rows, axis=0)) == len(rows)
     assert len(problem.operators()["sampling"]._do(problem, 1, random_state=rng())) == 1
 
 
@@ -201,7 +192,8 @@ def rng(seed=0):
 def test_shuffled_placements_are_spread_over_all_legal_tiles(problem):
     X = problem.operators()["sampling"]._do(problem, 3000, random_state=rng(1))
     shuffled = X[1::3, :64]
-    # PE 0 may sit anywhere: 1000 draws on 64 tiles, 15.6 expected each.
+    # PE 0 may sit anywhere: 1000 draws on 64 tiles, 15.6 expected each with a standard deviation
+    # of 3.9. Measured: 8 to 31.
     counts = np.bincount(np.argmax(shuffled == 0, axis=1), minlength=64)
     assert counts.min() > 2
     assert counts.max() < 40
@@ -224,12 +216,13 @@ def single_move(problem, x, y):
     return None
 
 
-def test_neighbors_are_single_moves_and_all_different(problem, start):
-    x = start[5]
+def test_neighbors_are_single_moves_and_all_different(problem, rows):
+    x = rows[5]
     near = problem.neighbors(x, 400, rng(3))
     moves = [single_move(problem, x, y) for y in near]
     assert set(moves) == {"swap", "link"}
-    assert 120 < moves.count("swap") < 280
+    # 200 expected with a standard deviation of 10, so five of them each way.
+    assert 150 < moves.count("swap") < 250
     assert len(np.unique(near, axis=0)) == 400
 
 
@@ -260,17 +253,17 @@ def test_a_tiny_platform_repeats_moves_rather_than_fails():
     assert (near == [1, 0, 0]).all(axis=1).any()
 
 
-def test_neighbors_of_a_row_do_not_depend_on_the_others(problem, start):
-    many = problem.neighbors_many(start[:4], 6, rng(8))
-    other = problem.neighbors_many(np.concatenate((start[:2], start[10:12])), 6, rng(8))
+def test_neighbors_of_a_row_do_not_depend_on_the_others(problem, rows):
+    many = problem.neighbors_many(rows[:4], 6, rng(8))
+    other = problem.neighbors_many(np.concatenate((rows[:2], rows[10:12])), 6, rng(8))
     assert many.shape == (4, 6, problem.n_var)
     np.testing.assert_array_equal(many[:2], other[:2])
     assert len(np.unique(many.reshape(24, -1), axis=0)) == 24
 
 
-def test_children_are_between_their_parents(problem, start):
+def test_children_are_between_their_parents(problem, rows):
     crossover = problem.operators()["crossover"]
-    parents = np.stack((start[1:15], start[15:29]))
+    parents = np.stack((rows[1:15], rows[15:29]))
     children = crossover._do(problem, parents, random_state=rng(4))
     mixed = 0
     for i in range(14):
@@ -282,7 +275,8 @@ def test_children_are_between_their_parents(problem, start):
             mine = set(child[64:].tolist())
             assert links[0] & links[1] <= mine <= links[0] | links[1]
             mixed += not (np.array_equal(child, a) or np.array_equal(child, b))
-    assert mixed >= 24
+    # Measured: all 28; a child may stay at one of its parents by chance.
+    assert mixed >= 26
 
 
 def test_a_child_of_one_swap_difference_is_one_of_its_parents(problem):
@@ -296,14 +290,15 @@ def test_a_child_of_one_swap_difference_is_one_of_its_parents(problem):
     assert kinds == {tuple(a.tolist()), tuple(b.tolist())}
 
 
-def test_mutation_makes_at_most_the_moves_it_is_told(problem, start):
-    one = NoCMutation(max_moves=1)._do(problem, start, random_state=rng(6))
-    assert all(single_move(problem, x, y) for x, y in zip(start, one, strict=True))
-    many = NoCMutation(max_moves=3)._do(problem, start, random_state=rng(6))
-    distance = (many[:, :64] != start[:, :64]).sum(axis=1) / 2 + np.array(
-        [len(set(y[64:]) - set(x[64:])) for x, y in zip(start, many, strict=True)]
+def test_mutation_makes_at_most_the_moves_it_is_told(problem, rows):
+    one = NoCMutation(max_moves=1)._do(problem, rows, random_state=rng(6))
+    assert all(single_move(problem, x, y) for x, y in zip(rows, one, strict=True))
+    many = NoCMutation(max_moves=3)._do(problem, rows, random_state=rng(6))
+    distance = (many[:, :64] != rows[:, :64]).sum(axis=1) / 2 + np.array(
+        [len(set(y[64:]) - set(x[64:])) for x, y in zip(rows, many, strict=True)]
     )
     assert distance.max() <= 3
+    # All of 1, 2 and 3 moves occur among 30 designs.
     assert len(set(distance.tolist())) > 2
     with pytest.raises(ValueError, match=r"'max_moves' parameter of NoCMutation"):
         NoCMutation(max_moves=0)
@@ -321,8 +316,8 @@ def test_same_seed_same_designs_and_no_global_random_state(problem):
     np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
 
 
-def test_operators_leave_what_they_are_given_alone(problem, start):
-    X = start.copy()
+def test_operators_leave_what_they_are_given_alone(problem, rows):
+    X = rows.copy()
     X.flags.writeable = False
     operators = problem.operators()
     operators["mutation"]._do(problem, X, random_state=rng())
@@ -331,7 +326,7 @@ def test_operators_leave_what_they_are_given_alone(problem, start):
     problem.evaluate(X)
     problem.features(X)
     problem.canonical(X)
-    np.testing.assert_array_equal(X, start)
+    np.testing.assert_array_equal(X, rows)
 
 
 def feed(problem, what, X):
@@ -347,8 +342,8 @@ def feed(problem, what, X):
 
 
 @pytest.mark.parametrize("what", ["neighbors", "mutation", "crossover", "features"])
-def test_compiled_code_never_sees_an_illegal_row(problem, start, what):
-    X = start[:4].copy()
+def test_compiled_code_never_sees_an_illegal_row(problem, rows, what):
+    X = rows[:4].copy()
     X[2, 70] = 10**6
     match = "Row 2 of X breaks a rule: links must be indices from 0 to 479"
     with pytest.raises(ValueError, match=match):

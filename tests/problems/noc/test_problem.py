@@ -16,17 +16,6 @@ from problems.noc import NoC3D, Platform
 from problems.noc.evaluation.kernel import evaluate_batch
 
 
-@pytest.fixture(scope="module")
-def problem():
-    return NoC3D.example("bfs")
-
-
-@pytest.fixture(scope="module")
-def rows(problem):
-    rng = np.random.default_rng(3)
-    return problem.operators()["sampling"]._do(problem, 30, random_state=rng)
-
-
 def test_shape_and_bounds(problem, rows):
     assert (problem.n_var, problem.n_obj, problem.n_constr) == (160, 5, 0)
     assert problem.vtype is int

@@ -1,4 +1,4 @@
-"""What the tables of renames do, and that a name without its module is unique."""
+"""The tables of renames, and the uniqueness of names without their modules."""
 
 import ast
 from collections import defaultdict
@@ -6,44 +6,38 @@ from pathlib import Path
 
 import pytest
 
-from moela.provenance import renames, signature
+from moela.provenance import renames, signature, version_0_1
 
 ROOT = Path(renames.__file__).parents[2]
-# Classes of one package that share a name; none of them is part of a setting.
-SHARED = {
-    "moela.Recorder",
-    "moela.Run",
-    "moela.StoreMismatchError",
-}
 
 
 def public_classes():
-    """Return the modules of every public class of ours, by the name that it is signed with."""
-    found = defaultdict(list)
+    """Return the files of every public class of ours, by the name that it is signed with."""
+    files = defaultdict(list)
     for package in renames.PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
             for node in ast.parse(path.read_text(encoding="utf-8")).body:
                 if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                    found[f"{package}.{node.name}"].append(path)
-    return found
+                    files[f"{package}.{node.name}"].append(path)
+    return files
 
 
 def test_no_two_public_classes_are_signed_alike():
     shared = {name for name, paths in public_classes().items() if len(paths) > 1}
-    assert shared == SHARED
+    assert shared == set()
 
 
 def test_every_class_of_version_0_1_has_a_successor():
-    today = {renames.RENAMED_CLASSES.get(name, name): name for name in public_classes()}
-    assert not set(renames.CLASSES) - set(today), "add the new names to RENAMED_CLASSES"
-    assert not SHARED & set(renames.CLASSES)
+    today = {renames.RENAMED_CLASSES.get(name, name) for name in public_classes()}
+    merged = {old for several in renames.MERGED_CLASSES.values() for old in several}
+    assert not set(version_0_1.CLASSES) - today - merged, "add the new names to RENAMED_CLASSES"
 
 
 # ------------------------------------------------------------------------------ a class, renamed
 
 
 class Old:
-    """As version 0.1 might have had it."""
+    """A class of version 0.1."""
 
     __module__ = "moela.somewhere"
 
@@ -55,7 +49,7 @@ class Old:
 
 
 class New:
-    """The same today: an attribute renamed, one new, one dropped, one made private."""
+    """The class today: an attribute renamed, one new, one dropped, one made private."""
 
     __module__ = "moela.somewhere"
 
@@ -67,11 +61,11 @@ class New:
 
 
 class Derived(New):
-    """By a user."""
+    """A user's class."""
 
 
 class OldDerived(Old):
-    """The same, when it was signed."""
+    """The user's class when it was signed."""
 
 
 @pytest.fixture
@@ -105,7 +99,7 @@ def test_the_same_settings_under_new_names_do_not_differ():
 
 
 @pytest.mark.usefixtures("tables")
-def test_what_differs_is_named_as_it_is_called_today():
+def test_differences_have_the_names_of_today():
     assert differences(as_stored(Old(5)), New()) == ["algorithm.settings.n_neighbors: 5 -> 10"]
     assert differences(as_stored(Old(fast=False)), New()) == [
         "algorithm.settings.fast: False -> None"
@@ -117,7 +111,7 @@ def test_what_differs_is_named_as_it_is_called_today():
 
 
 @pytest.mark.usefixtures("tables")
-def test_names_inside_a_digest_are_those_of_old(monkeypatch):
+def test_digests_are_made_with_the_old_names(monkeypatch):
     monkeypatch.setitem(renames.DROPPED, "moela.New", {"fast": True})
     monkeypatch.delattr(Old, "__init__")
     monkeypatch.delattr(New, "__init__")
@@ -146,7 +140,7 @@ def test_names_inside_a_digest_are_those_of_old(monkeypatch):
 
 
 @pytest.mark.usefixtures("tables")
-def test_a_class_that_users_derived_follows():
+def test_a_line_holds_for_a_class_derived_by_a_user():
     stored = as_stored(OldDerived(5))
     stored["class"] = f"{Derived.__module__}.Derived"
     assert differences(stored, Derived(5)) == []

@@ -1,4 +1,4 @@
-"""What version 0.1 has written goes on with the code of today, whatever is called what by now.
+"""Stores and experiments of version 0.1 continue with the code of today, whatever was renamed.
 
 The files in ``data`` are written by ``write_data.py``. The calls below are those of that script in
 the names of today.
@@ -17,7 +17,6 @@ from pymoo.optimize import minimize
 from pymoo.problems import get_problem
 from user_problem import Beam
 
-import moela.experiments.run
 from moela import (
     MOELA,
     EvaluationStore,
@@ -253,7 +252,7 @@ def test_an_experiment_is_read_and_compared(folder):
 
 
 def test_an_experiment_made_again_names_the_code_that_changed(folder):
-    with pytest.raises(moela.experiments.run.StoreMismatchError) as caught:
+    with pytest.raises(StoreMismatchError) as caught:
         run_experiment({"zdt1": zdt1()}, ALGORITHMS, 2, 100, store=folder)
     message = str(caught.value)
     assert "the code of the algorithm 'MOELA' (moela.MOELA) has changed" in message

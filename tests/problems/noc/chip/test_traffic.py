@@ -100,7 +100,7 @@ def test_a_missing_file_is_named(tmp_path):
         (lambda t: np.where(np.arange(64) == 3, np.nan, t), "row 1, column 4: .* Got nan"),
         (lambda t: -t, "row 1, column 1: .* Got -1.0"),
         (lambda t: t * 1e200, "largest number between 1e-100 and 1e100.* Got 1e\\+200"),
-        (lambda t: [*t.tolist()[:5], ["a"]], "must be an array of numbers"),
+        (lambda t: [*t.tolist()[:5], ["a"]], r"must be numbers \[64, 64\]"),
         (lambda t: t * 0, "some traffic"),
     ],
 )
@@ -120,12 +120,13 @@ def shares(traffic):
 @pytest.mark.parametrize("application", sorted(APPLICATIONS))
 def test_synthetic_traffic_has_the_shares_and_total_of_its_application(application):
     *wanted, total = APPLICATIONS[application]
-    assert sum(wanted) == pytest.approx(100, abs=0.5)
+    assert sum(wanted) == pytest.approx(100)
     traffic = synthetic_traffic(application, Platform.paper_4x4x4(), np.random.default_rng(2))
-    np.testing.assert_allclose(shares(traffic), wanted, atol=0.3)
-    assert traffic.sum() * 2e8 == pytest.approx(total, rel=1e-3)
+    # Counts of flits are rounded. Measured: 1.5e-4 per cent, and 2e-6 of the total.
+    np.testing.assert_allclose(shares(traffic), wanted, atol=1e-3)
+    assert traffic.sum() * 2e8 == pytest.approx(total, rel=1e-5)
     assert np.diag(traffic).sum() == 0
-    # PEs of a class differ, as they do in traces.
+    # PEs of a class differ, as they do in traces. Measured: by a factor of 2.26 or more.
     heavy = np.sort(traffic[8:24].sum(axis=1))
     assert heavy[-1] > 1.5 * heavy[0]
 
@@ -134,7 +135,8 @@ def test_synthetic_traffic_has_the_shares_and_total_of_its_application(applicati
 def test_the_shares_are_those_of_real_traffic(noc_data, app):
     traffic = load_traffic(noc_data / f"{app}_traffic.csv")
     *wanted, total = APPLICATIONS[app]
-    np.testing.assert_allclose(shares(traffic), wanted, atol=1.0)
+    # The table has two or three digits. Measured: 0.053 per cent, and 3.5 % of the total.
+    np.testing.assert_allclose(shares(traffic), wanted, atol=0.1)
     assert traffic.sum() * 2e8 == pytest.approx(total, rel=0.05)
 
 

@@ -9,17 +9,6 @@ from matplotlib.figure import Figure
 from problems.noc import Design, NoC3D, PEType, Platform
 
 
-@pytest.fixture(scope="module")
-def problem():
-    return NoC3D.example("bfs")
-
-
-@pytest.fixture(scope="module")
-def rows(problem):
-    rng = np.random.default_rng(3)
-    return problem.operators()["sampling"]._do(problem, 12, random_state=rng)
-
-
 def test_decode_and_encode_are_inverse(problem, rows):
     for x in rows:
         design = problem.decode(x)

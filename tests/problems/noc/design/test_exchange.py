@@ -10,7 +10,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from problems.noc import Design, NoC3D, Platform, ThermalStack
+from problems.noc import Design, Platform, ThermalStack
 from problems.noc.design.booksim import matched_margins, read_output
 from problems.noc.design.calibration import calibrate
 from problems.noc.design.heat import steady_temperatures
@@ -19,14 +19,8 @@ from problems.noc.design.programs import run_program
 
 
 @pytest.fixture(scope="module")
-def problem():
-    return NoC3D.example("bfs")
-
-
-@pytest.fixture(scope="module")
-def design(problem):
-    rng = np.random.default_rng(3)
-    return problem.decode(problem.operators()["sampling"]._do(problem, 4, random_state=rng)[3])
+def design(problem, rows):
+    return problem.decode(rows[3])
 
 
 def read_anynet(path):
@@ -96,9 +90,11 @@ def test_traffic_is_matched_in_its_margins(problem, design, tmp_path):
     received = np.zeros(64)
     np.add.at(received, [pe_of_tile[nodes[t]] for t in targets], rates / rates.sum())
     wanted = problem.traffic.sum(axis=0) / problem.traffic.sum()
+    # Weights are integers of 10,000 in all, and at least 1.
     np.testing.assert_allclose(received, wanted, atol=2e-4)
     counts = np.bincount([pe_of_tile[r] for r in nodes.values()], minlength=64)
     sent = problem.traffic.sum(axis=1)
+    # One node is for each PE; rounding to whole nodes of 256 takes up to half of one more.
     np.testing.assert_allclose(counts / 256, sent / sent.sum(), atol=1.5 / 64)
     # All nodes together inject what the application sends.
     assert 256 * float(settings["injection_rate"]) == pytest.approx(sent.sum(), rel=1e-6)
@@ -275,6 +271,8 @@ def test_hotspot_is_run_where_it_is_on_the_path(design, tmp_path, monkeypatch):
 def test_booksim_itself_agrees_with_the_model(problem, design, tmp_path):
     result = design.simulate_booksim(tmp_path, traffic=problem.traffic)
     model = problem.measure(problem.encode(design))["packet_latency"][0]
+    # Not measured, since no package has BookSim: five times the error of 3 % against our own packet
+    # simulation (docs/benchmarks/noc_simulators.md).
     assert result.matched_latency == pytest.approx(model, rel=0.15)
 
 
@@ -282,6 +280,8 @@ def test_booksim_itself_agrees_with_the_model(problem, design, tmp_path):
 def test_hotspot_itself_agrees_with_finite_volumes(design, tmp_path):
     temperatures = design.simulate_hotspot(tmp_path)
     slow = steady_temperatures(design)
+    # Not measured, since no package has HotSpot: three times the error of 3.2 % of the rise on its
+    # own example (docs/benchmarks/noc_simulators.md).
     assert temperatures.max() == pytest.approx(slow.max(), rel=0.1)
 
 
@@ -315,8 +315,8 @@ def test_stored_designs_of_the_released_evaluator_survive_csv(noc_data, tmp_path
     ("file", "content", "message"),
     [
         ("p.csv", "1 2 3", r"p.csv: must hold a PE id for each of 64 tiles. Got 3"),
-        ("p.csv", "1 two 3", r"p.csv, line 1, column 2: must be an integer. Got 'two'"),
-        ("p.csv", "1.5", r"p.csv, line 1, column 1: must be an integer. Got '1.5'"),
+        ("p.csv", "1 two 3", r"p.csv, row 1, column 2: must be an integer. Got 'two'"),
+        ("p.csv", "1.5", r"p.csv, row 1, column 1: must be an integer. Got '1.5'"),
         ("p.csv", "nan", r"column 1: must be an integer. Got 'nan'"),
         ("p.csv", "1e300", r"column 1: must be an integer. Got '1e300'"),
         ("p.csv", "0 " * 64, r"p.csv, .*l.csv: A Design breaks a rule: .* each PE once"),
@@ -355,7 +355,8 @@ def test_finite_volumes_keep_their_energy_and_the_order_of_the_stack():
     chip = replace(Platform.paper_4x4x4(), stack=ThermalStack(sink_side=0.03))
     design = Design.mesh(chip)
     coarse, fine = (steady_temperatures(design, cells=c) for c in (1, 3))
-    assert np.abs(coarse / fine - 1).max() < 0.06
+    # Measured: 3.9 %, the error of one cell per tile.
+    assert np.abs(coarse / fine - 1).max() < 0.05
     # All heat leaves through the sink: its mean surface is ambient + power * resistance, and
     # every tile is hotter than that.
     surface = 45 + chip.power.sum() * 0.03
@@ -392,7 +393,8 @@ def test_calibration_finds_the_factors_that_made_the_temperatures(problem):
     designs = [problem.decode(x) for x in X]
     temperatures = [Design(d.placement, d.links, made).temperatures() for d in designs]
     stack, error = calibrate(designs, temperatures)
-    assert error < 1e-3
+    # The fit is exact, up to the stopping rule of the solver. Measured: 2e-12.
+    assert error < 1e-6
     fitted = replace(problem.platform, stack=stack)
     for d, t in zip(designs, temperatures, strict=True):
         assert Design(d.placement, d.links, fitted).temperatures().max() == pytest.approx(t.max())

@@ -11,12 +11,6 @@ def problem():
     return NoC3D.example("gau")
 
 
-@pytest.fixture(scope="module")
-def rows(problem):
-    rng = np.random.default_rng(3)
-    return problem.operators()["sampling"]._do(problem, 9, random_state=rng)
-
-
 def slow_features(problem, x):
     """Compute the features of one design in plain Python, by name."""
     platform, traffic = problem.platform, problem.traffic
@@ -83,6 +77,7 @@ def test_features_agree_with_the_slow_check(problem, rows):
         expected = slow_features(problem, x)
         assert set(expected) <= set(problem.feature_names)
         for name, value in zip(problem.feature_names, values, strict=True):
+            # Rounding of thousands of sums; traffic is exact to 2^-61 of the total.
             assert value == pytest.approx(expected.get(name, 0.0), rel=1e-9, abs=1e-12), name
 
 
@@ -107,7 +102,8 @@ def test_features_say_something_about_the_objectives(problem):
         weights = np.linalg.lstsq(inputs[:400], target[:400], rcond=None)[0]
         rest = target[400:] - inputs[400:] @ weights
         explained = 1 - rest.var() / target[400:].var()
-        assert explained > 0.5, (name, explained)
+        # Measured: 0.85 (energy) to 0.99 (thermal).
+        assert explained > 0.7, (name, explained)
 
 
 TSV_BUDGET = Platform(

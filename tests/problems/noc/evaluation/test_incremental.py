@@ -22,6 +22,7 @@ def test_batches_of_swaps_have_the_bits_of_single_rows(model):
     problem = NoC3D.example("bfs", model=model)
     rng = np.random.default_rng(8)
     groups = swaps_of(problem, rng, 12, 20)
+    # Half of 12 x 20 neighbors are swaps, and each group has its base.
     assert sum(map(len, groups)) > 100
     X = np.concatenate(groups)
     single = np.concatenate([problem.evaluate(x[None]) for x in X])

@@ -95,6 +95,7 @@ def test_designs_keep_to_the_tsv_budget(rules):
     assert (vertical >= problem.platform.n_planar_candidates).all()
     # Which ones is a decision: nearly every site is used somewhere, and sets differ.
     assert len(np.unique(vertical)) == 18
+    # Among 840 designs; a fixed choice would give one set, one per sample 60.
     assert len(np.unique(vertical, axis=0)) > 20
     for x in every[::40]:
         design = problem.decode(x)
@@ -120,6 +121,7 @@ def test_a_budget_gives_the_same_numbers_as_the_same_links_fixed():
         fixed = with_fixed(design)
         same = NoC3D(problem.traffic, platform=fixed)
         row = same.encode(Design(design.placement, design.planar_links, fixed))
+        # The same sums in another order of the links.
         np.testing.assert_allclose(same.evaluate(row), problem.evaluate(x), rtol=1e-12)
         a = dict(zip(problem.feature_names, problem.features(x[None])[0], strict=True))
         b = dict(zip(same.feature_names, same.features(row[None])[0], strict=True))

@@ -107,6 +107,7 @@ def test_every_metric_agrees_with_the_slow_check(problem, rows):
     for i, x in enumerate(rows):
         slow = slow_metrics(problem.decode(x), problem.traffic)
         for name, value in slow.items():
+            # Both add thousands of terms, in other orders.
             assert measured[name][i] == pytest.approx(value, rel=1e-11), name
         # 2 GHz: half a nanosecond a cycle.
         edp = measured["energy"][i] * measured["packet_latency"][i] / 2
@@ -162,7 +163,9 @@ def test_waits_grow_smoothly_past_saturation():
     assert (np.diff(steps) > -1e-9).all()
 
 
-@pytest.mark.parametrize(("load", "tolerance"), [(0.1, 0.02), (0.5, 0.06)])
+# Measured with three seeds: within 0.5 % at a load of 0.1, and within 2.2 % at 0.5, where the model
+# neglects that neighboring queues depend on each other.
+@pytest.mark.parametrize(("load", "tolerance"), [(0.1, 0.015), (0.5, 0.04)])
 def test_packet_latency_is_that_of_a_packet_simulation(load, tolerance):
     problem = NoC3D.example("bfs", objectives=("packet_latency",))
     rng = np.random.default_rng(1)

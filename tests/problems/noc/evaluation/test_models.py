@@ -27,7 +27,8 @@ def test_released_model_reproduces_the_released_evaluator(noc_data, stored, app)
     mine = stored["app"] == app
     assert mine.sum() == 10
     X = stored_rows(problem, stored)[mine]
-    np.testing.assert_allclose(problem.evaluate(X), stored["objectives"][mine], rtol=1e-9)
+    # Measured: 4e-15, the order of sums.
+    np.testing.assert_allclose(problem.evaluate(X), stored["objectives"][mine], rtol=1e-13)
 
 
 @pytest.mark.parametrize(

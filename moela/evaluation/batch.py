@@ -1,0 +1,91 @@
+"""The designs of a batch that have to be computed, and computing them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator, Sequence
+from typing import cast
+
+from pymoo.core.evaluator import Evaluator
+from pymoo.core.individual import Individual
+from pymoo.core.population import Population
+from pymoo.core.problem import Problem
+
+from moela._arrays import Designs
+from moela.evaluation.known import Known
+from moela.evaluation.runners.call import Answer, Job
+from moela.evaluation.runners.outcome import FAILURES, Outcome, failure
+from moela.evaluation.runners.runner import Runner, make_jobs
+
+logger = logging.getLogger("moela.evaluator")
+
+
+def unevaluated(
+    evaluator: Evaluator, pop: Population | Individual, skip: bool | None, names: Sequence[str]
+) -> list[Individual]:
+    """Return the individuals whose named values are still to be evaluated.
+
+    ``skip`` is whether evaluated ones are left out; None takes the evaluator's setting.
+    """
+    if skip is None:
+        skip = evaluator.skip_already_evaluated
+    return [
+        individual
+        for individual in ([pop] if isinstance(pop, Individual) else pop)
+        if not skip or not all(name in individual.evaluated for name in names)
+    ]
+
+
+def jobs_of(known: Known, problem: Problem, chunk_size: int) -> list[Job]:
+    """Return the jobs of a batch that have at least one unknown row."""
+    due = known.due
+    if problem.elementwise:  # the values of a row do not depend on the others of its chunk
+        due = [i for i in due if known.outcomes[i] is None]
+    return [
+        job for job in make_jobs(due, chunk_size) if any(known.outcomes[i] is None for i in job)
+    ]
+
+
+def compute(
+    runner: Runner,
+    jobs: Sequence[Job],
+    X: Designs,
+    names: Sequence[str],
+    known: Known,
+    *,
+    raises: bool,
+) -> Generator[list[tuple[int, Outcome]], None, None]:
+    """Yield the rows that became known with their outcomes, job by job, as the jobs end.
+
+    If ``raises``, a failure ends the batch: no further job begins, and those that had begun are
+    finished.
+
+    Raises
+    ------
+    EvaluationError
+        A row failed and ``raises``.
+    """
+    culprit: tuple[int, Outcome] | None = None
+    announced = False
+    answers = cast("Generator[Answer, None, None]", runner.run(jobs, X, names))
+    try:
+        for job, outcomes in answers:
+            fresh = [
+                (i, o) for i, o in zip(job, outcomes, strict=True) if known.outcomes[i] is None
+            ]
+            for i, outcome in fresh:
+                known.outcomes[i] = outcome
+                if raises and culprit is None and outcome.status in FAILURES:
+                    culprit = i, outcome
+            yield fresh
+            if culprit is not None:
+                running = runner.cancel()
+                if not running:
+                    break
+                if not announced:
+                    logger.error("an evaluation failed; waiting for the %d in progress", running)
+                announced = True
+    finally:
+        answers.close()
+    if culprit is not None:
+        raise failure(X[culprit[0]], culprit[1])

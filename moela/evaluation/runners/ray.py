@@ -1,0 +1,39 @@
+"""Evaluation on a ray cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from moela._arrays import Designs
+from moela.evaluation.runners.call import Answer, Job, ProblemCall, dumps, evaluate_remotely, task
+from moela.evaluation.runners.outcome import CRASH_RETRIES, EvaluationError
+from moela.evaluation.runners.runner import Runner
+
+
+class RayRunner(Runner):
+    """Evaluates in ray tasks; ray retries a task if its worker or node died."""
+
+    def __init__(self, call: ProblemCall):
+        import ray
+
+        if not ray.is_initialized():
+            ray.init()
+        self._payload = ray.put(dumps(call))
+        self._remote = ray.remote(evaluate_remotely).options(max_retries=CRASH_RETRIES)
+
+    def run(self, jobs: Sequence[Job], X: Designs, names: Sequence[str]) -> Iterator[Answer]:
+        """Yield each job as it ends."""
+        import ray
+
+        waiting = [self._remote.remote(self._payload, task(job, X, names)) for job in jobs]
+        try:
+            while waiting:
+                ready, waiting = ray.wait(waiting)
+                yield ray.get(ready[0])
+        except ray.exceptions.WorkerCrashedError as error:
+            raise EvaluationError(
+                f"An evaluation killed its ray worker {CRASH_RETRIES + 1} times ({error})."
+            ) from error
+        finally:
+            for reference in waiting:
+                ray.cancel(reference)

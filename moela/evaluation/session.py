@@ -1,0 +1,109 @@
+"""The handles that an evaluator keeps open for a run: workers, store, progress bar, clock."""
+
+from __future__ import annotations
+
+import os
+import time
+import weakref
+from collections.abc import Sequence
+
+import numpy as np
+from pymoo.core.algorithm import Algorithm
+from pymoo.core.individual import calc_cv
+from pymoo.core.problem import Problem
+
+from moela.evaluation.known import StoredAnswers
+from moela.evaluation.progress import Progress
+from moela.evaluation.runners.backends import Backend, make_runner
+from moela.evaluation.runners.call import ProblemCall
+from moela.evaluation.runners.joblib import configured
+from moela.evaluation.runners.outcome import OK, Outcome
+from moela.evaluation.runners.runner import Runner
+from moela.evaluation.termination import evaluation_budget
+
+# The listing of runs need not be more recent than this.
+_NOTE_SECONDS = 1.0
+
+
+def is_dynamic(problem: Problem) -> bool:
+    """Return whether a problem changes with time, as pymoo's dynamic problems do."""
+    return callable(getattr(problem, "tic", None))
+
+
+class Session:
+    """The handles for one problem in one process; they are never copied or pickled."""
+
+    def __init__(self, problem: Problem, algorithm: Algorithm | None):
+        self.problem = problem
+        self.answers: StoredAnswers | None = None  # with a store
+        self.bar: Progress | None = None  # if it is shown
+        self._algorithm = None if algorithm is None else weakref.ref(algorithm)
+        self._began = time.monotonic()
+        self._pid = os.getpid()
+        self._runner: Runner | None = None
+        self._configuration: object = None
+        self._noted = float("-inf")
+
+    @property
+    def inherited(self) -> bool:
+        """Whether the session belongs to the process from which this one was forked."""
+        return self._pid != os.getpid()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the session began."""
+        return time.monotonic() - self._began
+
+    def is_over(self) -> bool:
+        """Return whether the algorithm has terminated or is gone."""
+        algorithm = None if self._algorithm is None else self._algorithm()
+        return algorithm is None or algorithm.termination.has_terminated()
+
+    def budget(self, algorithm: Algorithm | None) -> int | None:
+        """Return the number of evaluations at which the run ends, if its termination says so.
+
+        An algorithm inside the one of the session does not decide that.
+        """
+        same = self._algorithm is not None and self._algorithm() is algorithm
+        return evaluation_budget(algorithm.termination) if algorithm is not None and same else None
+
+    def runner(self, backend: Backend, call: ProblemCall) -> Runner:
+        """Return the runner; a new one if the configuration of joblib or the problem changed."""
+        configuration = configured()
+        changes = getattr(call.problem, "requires_kwargs", False) or is_dynamic(call.problem)
+        if self._runner is None or self._configuration != configuration or changes:
+            if self._runner is not None:
+                self._runner.close()
+            self._configuration = configuration
+            self._runner = make_runner(call, backend)
+        return self._runner
+
+    def note(self, n_eval: int, elapsed: float, budget: int | None, *, last: bool) -> None:
+        """Write the progress of the run into the store, unless that was done just before."""
+        now = time.monotonic()
+        if self.answers is not None and (last or now - self._noted >= _NOTE_SECONDS):
+            self._noted = now
+            run, journal = self.answers.run, self.answers.journal
+            journal.update_run(run.id, n_eval=n_eval, elapsed=elapsed, budget=budget)
+
+    def show(self, outcomes: Sequence[Outcome]) -> None:
+        """Show outcomes in the progress bar."""
+        if self.bar is not None:
+            feasible = [
+                outcome.values["F"]
+                for outcome in outcomes
+                if outcome.status == OK
+                and calc_cv(G=outcome.values.get("G"), H=outcome.values.get("H")) <= 0
+            ]
+            self.bar.add(len(outcomes), np.array(feasible))
+
+    def close(self) -> None:
+        """End workers, progress bar and connection."""
+        if self.inherited:
+            return
+        if self.bar is not None:
+            self.bar.close()
+        if self._runner is not None:
+            self._runner.close()
+        if self.answers is not None:
+            self.answers.journal.close()
