@@ -96,7 +96,7 @@ def write(out: Path, inputs: Inputs, result: Result, settings: Mapping[str, obje
         problem.decode(front.X[i]).save(out / "plans" / f"{i:04d}.json")
     plan.save(out / "plan.json")
     (out / "plan.txt").write_text(plan.explain() + "\n")
-    exported = _export(plan, out)
+    exported = _export(problem, plan, out)
     checked = _checked(problem, plan, inputs.unseen)
     if checked:
         (out / "check.txt").write_text(checked + "\n")
@@ -161,14 +161,14 @@ def _columns(problem: MoEDeployment, front: FinalFront) -> dict[str, list[object
     return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
 
 
-def _export(plan: Plan, out: Path) -> dict[str, str]:
+def _export(problem: MoEDeployment, plan: Plan, out: Path) -> dict[str, str]:
     """Write the engines' files; return the flags of each engine, or why it has none."""
     makers: dict[str, Callable[[], Export]] = {
         "sglang": lambda: plan.to_sglang(out / "sglang.json"),
         "vllm": lambda: plan.to_vllm(out / "vllm.json"),
         "tensorrt-llm": lambda: plan.to_tensorrt_llm(out / "tensorrt_llm.yaml"),
-        "ktransformers": plan.to_ktransformers,
-        "llama.cpp": plan.to_llamacpp,
+        "ktransformers": lambda: plan.to_ktransformers(evaluate=problem.model.evaluate),
+        "llama.cpp": lambda: plan.to_llamacpp(evaluate=problem.model.evaluate),
     }
     outcomes, pages = {}, []
     for engine, make in makers.items():
