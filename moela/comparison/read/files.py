@@ -54,10 +54,10 @@ def read_front_file(path: Path) -> list[RunDraft]:
     return _with_record(drafts, beside, _record(beside))
 
 
-def read_frame(frame: DataFrame) -> list[RunDraft]:
+def read_frame(table: DataFrame) -> list[RunDraft]:
     """Read the points in a pandas DataFrame, with the columns of `read_front_file`."""
-    heading = [str(name) for name in frame.columns]
-    cells = [["" if v is None else str(v) for v in row] for row in frame.itertuples(index=False)]
+    heading = [str(name) for name in table.columns]
+    cells = [["" if v is None else str(v) for v in row] for row in table.itertuples(index=False)]
     return one_batch(_drafts("a DataFrame", heading, list(enumerate(cells))))
 
 
