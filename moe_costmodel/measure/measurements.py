@@ -33,7 +33,7 @@ KINDS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Record:
-    """One measured point.
+    """A measured point.
 
     Attributes
     ----------

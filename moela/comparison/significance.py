@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sample:
-    """One indicator of the runs of one algorithm on one problem, and their seeds, each [n]."""
+    """Values of an indicator over the runs of an algorithm on a problem, and their seeds, [n]."""
 
     values: Floats
     seeds: tuple[int | None, ...]

@@ -16,7 +16,7 @@ from moela.core.scaling import Normalization
 
 @dataclass
 class SearchContext:
-    """What a search takes place in.
+    """The surroundings of a search: problem, operators, known designs, and random state.
 
     Attributes
     ----------

@@ -20,7 +20,7 @@ _KEY = "origin"
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What an individual carries from the request for it to its answer, as ``ind.get("origin")``.
+    """Origin of a design, on its individual until the answer, as ``ind.get("origin")``.
 
     Attributes
     ----------

@@ -44,7 +44,7 @@ class History:
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """One run of one algorithm on one problem, its front clean: finite, feasible, non-dominated.
+    """A run of an algorithm on a problem, with a clean front: finite, feasible, non-dominated.
 
     Attributes
     ----------
