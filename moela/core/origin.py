@@ -35,7 +35,7 @@ class Origin:
     search: int = -1  # the local search that the design belongs to; -1 for none
     base: Individual | None = None  # Pareto local search: the archived design it is a neighbor of
     features: Floats | None = None  # [d], of the design, for learned models
-    move: Floats | None = None  # [d], these less the features of the design that the move starts at
+    move: Floats | None = None  # [d], difference from the features of the design moved from
     predicted_change: float = float("nan")  # of the scalarized value
 
     def __deepcopy__(self, memo: dict[int, object]) -> Origin:
