@@ -48,11 +48,18 @@ def _group(value: Any) -> str:
     return "Functions" if callable(value) else "Constants"
 
 
+def _shown(item: Any) -> str:
+    """Return the name of a function or of a named item, else its text."""
+    return str(getattr(item, "__name__", None) or getattr(item, "name", None) or item)
+
+
 def _listed(value: Any) -> list[str]:
-    """Return the items of a constant as list items of reStructuredText."""
+    """Return what a constant holds in reStructuredText, with a list item for each of its items."""
     if isinstance(value, Mapping):
-        return [f"- ``{key}``: {text}" for key, text in value.items()]
-    return [f"- ``{item}``" for item in value]
+        return [f"- ``{key}``: {getattr(item, 'words', item)}" for key, item in value.items()]
+    if isinstance(value, tuple):
+        return [f"- ``{_shown(item)}``" for item in value]
+    return [f"``{value!r}``"]
 
 
 def write_reference(app: Any, config: Any) -> None:

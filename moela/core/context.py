@@ -16,7 +16,7 @@ from moela.core.scaling import Normalization
 
 @dataclass
 class SearchContext:
-    """The problem, operators, and state that all parts of a run draw on."""
+    """The surroundings of a search: problem, operators, known designs, and random state."""
 
     problem: Problem
     operators: Operators

@@ -20,7 +20,7 @@ _KEY = "origin"
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The request that an individual answers, carried as ``ind.get("origin")``."""
+    """Origin of a design, on its individual until the answer, as ``ind.get("origin")``."""
 
     part: Part | None = None  # the part of the algorithm that asked; None if it was not ours
     phase: int = 0  # the search phase of MOELA, see `MOELA.n_phases`

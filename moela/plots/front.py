@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from moela.plots.style import COLORS, done, new_figure
+from moela.plots.style import COLORS, new_figure, saved
 from moela.quality.front import largest_box
 
 if TYPE_CHECKING:
@@ -102,4 +102,4 @@ def plot_front(
         axes.grid(alpha=0.3)
     if title:
         figure.suptitle(title)
-    return done(figure, path)
+    return saved(figure, path)

@@ -1,4 +1,4 @@
-"""What the rivals share: new neighbors for their searches, and restarts from the archive."""
+"""Building blocks of the rivals: new neighbors for searches, and restarts from the archive."""
 
 from __future__ import annotations
 
