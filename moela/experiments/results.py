@@ -106,21 +106,15 @@ class ExperimentResults:
         budget: int | None = None,
     ) -> ExperimentResults:
         """Return the runs of these problems, algorithms and budget."""
-
-        def fits(value: str, wanted: str | Sequence[str] | None) -> bool:
-            return wanted is None or (
-                value == wanted if isinstance(wanted, str) else value in wanted
-            )
-
+        problems = [problem] if isinstance(problem, str) else problem
+        algorithms = [algorithm] if isinstance(algorithm, str) else algorithm
         return ExperimentResults(
             run
             for run in self.runs
-            if fits(run.problem, problem)
-            and fits(run.algorithm, algorithm)
+            if (problems is None or run.problem in problems)
+            and (algorithms is None or run.algorithm in algorithms)
             and budget in (None, run.budget)
         )
-
-    # ----------------------------------------------------------------------------------- files
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write every run into a folder as an npz file, and return the folder."""
@@ -134,10 +128,7 @@ class ExperimentResults:
     def load(cls, folder: str | os.PathLike[str]) -> ExperimentResults:
         """Read the runs in a folder that `save` or `run_experiment(store=...)` wrote.
 
-        Raises
-        ------
-        ValueError
-            The folder holds no run, or a damaged file, which the message names.
+        A ValueError says that the folder holds no run, or a damaged file, which the message names.
         """
         files = sorted(Path(folder).glob("*.npz"))
         if not files:
@@ -148,8 +139,6 @@ class ExperimentResults:
         runs.sort(key=lambda run: (run.problem, run.algorithm, run.budget, run.seed))
         return cls(runs)
 
-    # -------------------------------------------------------------------------------- measures
-
     def ref_point(self, problem: str, ref_point: RefPoint = "problem") -> Floats:
         """Return the reference point [M] for a problem.
 
@@ -159,11 +148,6 @@ class ExperimentResults:
         ref_point : "problem", "pooled", array [M], or dict of these by problem
             "problem" is the problem's own, "pooled" is the nadir of the pooled front of all runs
             plus a tenth of its extent.
-
-        Raises
-        ------
-        ValueError
-            The problem has no reference point, or the given one doesn't fit.
         """
         given: ArrayLike | None = (
             ref_point.get(problem, "problem") if isinstance(ref_point, Mapping) else ref_point
@@ -200,12 +184,10 @@ class ExperimentResults:
     ) -> Floats:
         """Return the hypervolume of each seed [n_seeds] after `at` evaluations, or at the end."""
         point = self.ref_point(problem, ref_point)
-        return np.array(
-            [
-                run.hypervolumes([run.n_eval if at is None else at], point)[0]
-                for run in self._runs_of(problem, algorithm)
-            ]
-        )
+        runs = self._runs_of(problem, algorithm)
+        counts = [run.n_eval if at is None else at for run in runs]
+        volumes = [run.hypervolumes([n], point)[0] for run, n in zip(runs, counts, strict=True)]
+        return np.array(volumes)
 
     def hypervolume(
         self, at: int | Sequence[int] | None = None, ref_point: RefPoint = "problem"
@@ -233,15 +215,8 @@ class ExperimentResults:
             checkpoints = [budget] if wanted is None else [n for n in wanted if n <= budget]
             values = np.array([run.hypervolumes(checkpoints, point) for run in runs])
             for n, column in zip(checkpoints, values.T, strict=True):
-                rows.append(
-                    {
-                        "problem": problem,
-                        "algorithm": algorithm,
-                        "evaluations": n,
-                        "n_seeds": len(runs),
-                        **quartiles(column),
-                    }
-                )
+                group = {"problem": problem, "algorithm": algorithm, "evaluations": n}
+                rows.append(group | {"n_seeds": len(runs)} | quartiles(column))
         return Table(rows)
 
     def evaluations_to(
@@ -269,16 +244,9 @@ class ExperimentResults:
             goal = float(target[problem] if isinstance(target, Mapping) else target)
             point = self.ref_point(problem, ref_point)
             needed = np.array([run.evaluations_to(goal, point) for run in runs])
-            rows.append(
-                {
-                    "problem": problem,
-                    "algorithm": algorithm,
-                    "target": goal,
-                    "n_seeds": len(runs),
-                    "reached": int(np.isfinite(needed).sum()),
-                    **quartiles(needed),
-                }
-            )
+            group = {"problem": problem, "algorithm": algorithm, "target": goal}
+            reached = {"n_seeds": len(runs), "reached": int(np.isfinite(needed).sum())}
+            rows.append(group | reached | quartiles(needed))
         return Table(rows)
 
     def table(self, ref_point: RefPoint | None = "problem") -> Table:
@@ -291,10 +259,7 @@ class ExperimentResults:
         rows = []
         for run in self.runs:
             row: Row = {
-                "problem": run.problem,
-                "algorithm": run.algorithm,
-                "seed": run.seed,
-                "budget": run.budget,
+                **vars(run.key),
                 "n_eval": run.n_eval,
                 "front_size": len(run.front_F),
                 "seconds": run.seconds["wall"],
@@ -310,8 +275,6 @@ class ExperimentResults:
         """Return `table` as a pandas DataFrame, one row per run."""
         return self.table(ref_point).to_frame()
 
-    # ------------------------------------------------------------------------------- selecting
-
     def _runs_of(self, problem: str, algorithm: str | None = None) -> tuple[Run, ...]:
         runs = self.select(problem=problem, algorithm=algorithm).runs
         if not runs:
@@ -326,9 +289,8 @@ class ExperimentResults:
         groups: dict[tuple[str, str, int], list[Run]] = {}
         for run in self.runs:
             groups.setdefault((run.problem, run.algorithm, run.budget), []).append(run)
-        order = {name: i for i, name in enumerate(self.problems)}
-        rank = {name: i for i, name in enumerate(self.algorithms)}
+        problems, algorithms = self.problems, self.algorithms
         return sorted(
             ((*key, runs) for key, runs in groups.items()),
-            key=lambda group: (order[group[0]], rank[group[1]], group[2]),
+            key=lambda group: (problems.index(group[0]), algorithms.index(group[1]), group[2]),
         )
