@@ -15,6 +15,7 @@ from moela._arrays import Floats
 from moela._checks import require
 from moela.experiments.files import Run
 from moela.quality.indicators import beyond
+from moela.quality.runs import vector
 from moela.quality.statistics import quartiles
 from moela.quality.table import Row, Table
 
@@ -48,13 +49,8 @@ class ExperimentResults:
     >>> from pymoo.algorithms.moo.nsga2 import NSGA2
     >>> from pymoo.problems import get_problem
     >>> from moela import run_experiment
-    >>> results = run_experiment(
-    ...     {"ZDT1": get_problem("zdt1")},
-    ...     {"NSGA-II": lambda problem: NSGA2(20)},
-    ...     seeds=2,
-    ...     budget=100,
-    ...     progress=False,
-    ... )
+    >>> problems, algorithms = {"ZDT1": get_problem("zdt1")}, {"NSGA-II": lambda _: NSGA2(20)}
+    >>> results = run_experiment(problems, algorithms, seeds=2, budget=100, progress=False)
     >>> results.select(algorithm="NSGA-II").seeds
     [1, 2]
     >>> results.values("ZDT1", "NSGA-II", ref_point=[2.0, 10.0]).shape
@@ -106,13 +102,15 @@ class ExperimentResults:
         budget: int | None = None,
     ) -> ExperimentResults:
         """Return the runs of these problems, algorithms and budget."""
-        problems = [problem] if isinstance(problem, str) else problem
-        algorithms = [algorithm] if isinstance(algorithm, str) else algorithm
+
+        def fits(value: str, wanted: str | Sequence[str] | None) -> bool:
+            return wanted is None or value in ([wanted] if isinstance(wanted, str) else wanted)
+
         return ExperimentResults(
             run
             for run in self.runs
-            if (problems is None or run.problem in problems)
-            and (algorithms is None or run.algorithm in algorithms)
+            if fits(run.problem, problem)
+            and fits(run.algorithm, algorithm)
             and budget in (None, run.budget)
         )
 
@@ -164,11 +162,9 @@ class ExperimentResults:
                 f"The problem {problem!r} has no ref_point of its own. Pass "
                 f'ref_point={{"{problem}": [...]}} or ref_point="pooled".'
             )
-        point = np.asarray(given, dtype=float)
         n_obj = run.front_F.shape[1]
-        fits = point.shape == (n_obj,) and bool(np.isfinite(point).all())
-        require("hypervolume", "ref_point", given, fits, f"{n_obj} finite numbers for {problem!r}")
-        return point
+        expected = f"{n_obj} finite numbers for {problem!r}"
+        return vector("hypervolume", "ref_point", given, n_obj, expected)
 
     def pooled_front(self, problem: str) -> Floats:
         """Return the non-dominated feasible objectives [k, M] of all runs on a problem."""
@@ -209,14 +205,14 @@ class ExperimentResults:
         """
         wanted = None if at is None else sorted({at} if isinstance(at, int) else set(at))
         require("hypervolume", "at", at, wanted is None or min(wanted) >= 1, "positive numbers")
-        rows = []
+        rows: list[Row] = []
         for problem, algorithm, budget, runs in self._groups():
             point = self.ref_point(problem, ref_point)
             checkpoints = [budget] if wanted is None else [n for n in wanted if n <= budget]
             values = np.array([run.hypervolumes(checkpoints, point) for run in runs])
+            names: Row = {"problem": problem, "algorithm": algorithm}
             for n, column in zip(checkpoints, values.T, strict=True):
-                group = {"problem": problem, "algorithm": algorithm, "evaluations": n}
-                rows.append(group | {"n_seeds": len(runs)} | quartiles(column))
+                rows.append(names | {"evaluations": n, "n_seeds": len(runs)} | quartiles(column))
         return Table(rows)
 
     def evaluations_to(
@@ -244,9 +240,9 @@ class ExperimentResults:
             goal = float(target[problem] if isinstance(target, Mapping) else target)
             point = self.ref_point(problem, ref_point)
             needed = np.array([run.evaluations_to(goal, point) for run in runs])
-            group = {"problem": problem, "algorithm": algorithm, "target": goal}
-            reached = {"n_seeds": len(runs), "reached": int(np.isfinite(needed).sum())}
-            rows.append(group | reached | quartiles(needed))
+            row: Row = {"problem": problem, "algorithm": algorithm, "target": goal}
+            row |= {"n_seeds": len(runs), "reached": int(np.isfinite(needed).sum())}
+            rows.append(row | quartiles(needed))
         return Table(rows)
 
     def table(self, ref_point: RefPoint | None = "problem") -> Table:
@@ -286,11 +282,13 @@ class ExperimentResults:
         return runs
 
     def _groups(self) -> list[tuple[str, str, int, list[Run]]]:
-        groups: dict[tuple[str, str, int], list[Run]] = {}
-        for run in self.runs:
-            groups.setdefault((run.problem, run.algorithm, run.budget), []).append(run)
+        """Return runs by problem, algorithm and budget, in the order of these."""
+        groups: dict[tuple[int, int, int], list[Run]] = {}
         problems, algorithms = self.problems, self.algorithms
-        return sorted(
-            ((*key, runs) for key, runs in groups.items()),
-            key=lambda group: (problems.index(group[0]), algorithms.index(group[1]), group[2]),
-        )
+        for run in self.runs:
+            order = problems.index(run.problem), algorithms.index(run.algorithm), run.budget
+            groups.setdefault(order, []).append(run)
+        return [
+            (runs[0].problem, runs[0].algorithm, runs[0].budget, runs)
+            for _, runs in sorted(groups.items())
+        ]

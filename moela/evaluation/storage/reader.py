@@ -38,7 +38,7 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
-    """One run of a store, with signatures and settings as they are compared on resume.
+    """A run in a store, with signatures and settings as they are compared on resume.
 
     Its ``state`` is ``"done"`` (its budget is spent), ``"running"`` (a process of this host has
     it), ``"stopped"`` (before its budget was spent) or ``"ended"`` (it has no budget, so nothing
@@ -64,7 +64,7 @@ class StoredRun:
 
 @dataclass(frozen=True, slots=True)
 class StoredEvaluation:
-    """One recorded evaluation."""
+    """A recorded evaluation."""
 
     run: int
     n: int  # position among the answers of the run, starting at 0
