@@ -204,8 +204,12 @@ class DeploymentModel:
             placement = contiguous(self.n_layers, self.shape.n_experts, self.n_devices)
         if not isinstance(placement, Placement):
             placement = Placement(np.asarray(placement), self.n_devices)
+        slots = ascending(placement)
+        # The check of a placement takes as long as all of `evaluate` on layers in the cache.
+        if not np.array_equal(slots, placement.physical_to_logical):
+            placement = Placement(slots, placement.n_devices)
         return Decision(
-            placement=Placement(ascending(placement), placement.n_devices),
+            placement=placement,
             batch_size=batch_size,
             gates=layer_gates(gates, placement.n_layers, "Decision"),
             capacities=capacities,  # type: ignore[arg-type]
