@@ -77,9 +77,8 @@ def check_array(owner: str, name: str, value: object, shape: tuple[int | None, .
         (size >= 1 if s is None else size == s) for size, s in zip(array.shape, shape, strict=True)
     )
     require(owner, name, array.shape, fits, f"an array of shape {wanted}")
-    _require_entries(
-        owner, name, array, np.isfinite(array) & (array >= 0), "finite and non-negative"
-    )
+    holds = np.isfinite(array) & (array >= 0)
+    _require_entries(owner, name, array, holds, "finite and non-negative")
     return np.ascontiguousarray(array)
 
 

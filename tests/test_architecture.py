@@ -22,9 +22,6 @@ FACADES = {
     ("moe_costmodel/traces/trace.py", "moe_costmodel/traces"): "methods of RoutingTrace",
     ("moe_costmodel/plans/plan.py", "moe_costmodel/plans"): "methods of Plan: save, load, exports",
     ("moela/comparison/comparison.py", "moela/comparison/report"): "Comparison.report",
-    # The command line belongs above everything, but `python -m moela` looks for it here.
-    ("moela/cli.py", "moela/evaluation/runners"): "errors of an evaluation become exit codes",
-    ("moela/cli.py", "moela/evaluation/storage"): "errors of a store become exit codes",
 }
 
 

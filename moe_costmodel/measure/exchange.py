@@ -66,4 +66,5 @@ def _work(backend: str, store: str, rank: int) -> list[tuple[int, list[float]]]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(_work(*sys.argv[1:3], int(sys.argv[3]))) + "\n")
+    _, backend, store, rank = sys.argv
+    sys.stdout.write(json.dumps(_work(backend, store, int(rank))) + "\n")

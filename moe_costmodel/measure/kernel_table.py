@@ -296,7 +296,7 @@ def _expected_work(columns: Columns, exponent: Floats) -> Work:
     for *numbers, power in combinations:
         sizes = [int(number) for number in numbers]
         draws = uniform[:, : sizes[1]]
-        parts.append(_skewed(*sizes, power, draws) if power else _balanced(*sizes))
+        parts.append(_skewed(draws, power, *sizes) if power else _balanced(*sizes))
     return Work.concatenate(parts).take(inverse.ravel())
 
 
@@ -308,7 +308,7 @@ def _balanced(tokens: int, experts: int, k: int, devices: int) -> Work:
     return Work(np.array([rows]), np.array([active]), np.array([max(each, 1.0)]), np.array([tiled]))
 
 
-def _skewed(tokens: int, experts: int, k: int, devices: int, power: float, uniform: Floats) -> Work:
+def _skewed(uniform: Floats, power: float, tokens: int, experts: int, k: int, devices: int) -> Work:
     """Return the mean work of the device with the most rows over fixed draws.
 
     The benchmark draws the popularity of each expert from a power law between 1 and 0.8 times the

@@ -7,10 +7,10 @@ the most accurate measurement for a plan of that model.
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -110,7 +110,7 @@ class StackTimer:
             for capacity in sorted({max(1, shape.n_experts * i // 8) for i in (1, 2, 4, 6, 7)}):
                 skew, kept = random.choice(SKEWS[1:]), random.choice(_KEPT)
                 stack = []
-                for experts, policy in zip(slow, cycle(policies), strict=False):
+                for experts, policy in zip(slow, itertools.cycle(policies), strict=False):
                     buffer = BufferedExperts(experts, capacity, policy=policy, device=x.device)
                     stack.append(self._run(shape, buffer, x, skew, kept))
                 self._stacks.append(stack)

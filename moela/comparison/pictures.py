@@ -50,7 +50,7 @@ def plot_fronts(
     draw: Callable[..., Figure] = getattr(plots, f"plot_{chosen}")
     if chosen == "parallel":
         draw = partial(draw, ideal=scale.ideal, nadir=scale.nadir)
-    fronts = {a: F for a in _fronts(c, name) if len(F := c.front(name, a).F)}
+    fronts = {a: F for a in c.algorithms_on(name) if len(F := c.front(name, a).F)}
     return draw(fronts, scale.names, styles=c.styles, title=name, path=path)
 
 

@@ -60,9 +60,8 @@ def aligned(
         common = sorted(set(a.seeds) & set(b.seeds))  # type: ignore[type-var]
         same = len(common) == len(a.seeds) == len(b.seeds)
         if (paired and common) or (same and len(common) >= at_least):
-            left, right = (
-                np.array([s.values[s.seeds.index(seed)] for seed in common]) for s in (a, b)
-            )
+            left = np.array([a.values[a.seeds.index(seed)] for seed in common])
+            right = np.array([b.values[b.seeds.index(seed)] for seed in common])
             return left, right, True
     elif paired and len(a.values) == len(b.values):
         return a.values, b.values, True
@@ -251,12 +250,11 @@ def ratios(c: Comparison, indicator: str | None = None) -> dict[str, Floats]:
     for group in c.samples(indicator).values():
         if len(group) < len(names):
             continue
-        n = min(len(s.values) for s in group.values())
-        by_seed = all(s.seeded for s in group.values()) and (
-            len({frozenset(s.seeds) for s in group.values()}) == 1
-        )
-        orders = [np.argsort(s.seeds) if by_seed else slice(n) for s in group.values()]
-        table = np.array([s.values[k] for s, k in zip(group.values(), orders, strict=True)])
+        own = list(group.values())
+        n = min(len(s.values) for s in own)
+        by_seed = all(s.seeded for s in own) and len({frozenset(s.seeds) for s in own}) == 1
+        orders = [np.array(s.seeds, float).argsort() if by_seed else slice(n) for s in own]
+        table = np.array([s.values[k] for s, k in zip(own, orders, strict=True)])
         for name, ratio in zip(group, _ratios(table, larger), strict=True):
             parts[name].append(ratio)
     if not parts[names[0]]:

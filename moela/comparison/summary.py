@@ -59,14 +59,12 @@ def _standing(problem: str, name: str, rows: list[Row], tested: Table, alpha: fl
     first = best[0]["algorithm"]
     of_first = [r for r in tested if first in (r["algorithm"], r["rival"])]
     for row in of_first:
-        verdict = row["verdict"]
+        verdict, other, a12 = row["verdict"], row["rival"], row["a12"]
         if verdict == "not tested":
             continue
-        ours = row["algorithm"] == first
-        if not ours and verdict in ("better", "worse"):
-            verdict = "worse" if verdict == "better" else "better"
-        other = row["rival"] if ours else row["algorithm"]
-        a12 = row["a12"] if ours else 1.0 - row["a12"]
+        if row["algorithm"] != first:
+            verdict = {"better": "worse", "worse": "better"}.get(verdict, verdict)
+            other, a12 = row["algorithm"], 1.0 - a12
         rivals[verdict].append((other, f"{p_equals(row['p_holm'])}, A12 = {a12:.2f}"))
     for verdict, phrase in _VERDICTS.items():
         if rivals[verdict]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -263,7 +264,7 @@ class NoC3D(Problem):
     def beside_mesh(
         self, x: ArrayLike | Design, names: Sequence[str] | None = None
     ) -> dict[str, tuple[float, float, float]]:
-        """Compare a design, a row [n_var] or a Design, with the mesh.
+        """Compare a design with the mesh.
 
         Parameters
         ----------
@@ -282,12 +283,10 @@ class NoC3D(Problem):
         rows = np.stack((self._rows(row)[0], self.mesh_row()))
         values = self._values(rows, names)
         units = self._evaluation.units(values[1], names)
-        ours, mesh = self._evaluation.aggregated(values, units)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            change = np.where(mesh != 0, 100.0 * (ours / mesh - 1.0), np.nan)
+        ours, mesh = self._evaluation.aggregated(values, units).tolist()
         return {
-            name: (float(a), float(b), float(c))
-            for name, a, b, c in zip(names, ours, mesh, change, strict=True)
+            name: (a, b, 100.0 * (a / b - 1.0) if b else math.nan)
+            for name, a, b in zip(names, ours, mesh, strict=True)
         }
 
     def plot_beside_mesh(self, x: ArrayLike | Design, names: Sequence[str] | None = None) -> Figure:

@@ -118,7 +118,7 @@ def write(out: Path, problem: NoC3D, result: Result, settings: Mapping[str, Any]
         source = ", ".join(Path(name).name for name in settings["traffic"] or ())
         source = source or f"synthetic {settings['application']}"
         plot_front(
-            front.F, names=front.names, reference=problem.ref_point, reference_name="mesh",
+            front.F, names=front.names, ref_point=problem.ref_point, ref_name="mesh",
             title=f"{len(front)} non-dominated designs, {source}", path=out / "front.png",
         )  # fmt: skip
         files.append("front.png")

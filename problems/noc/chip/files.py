@@ -64,8 +64,9 @@ def read_rows(
         text = Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: must be a text file of numbers. Got {error} instead.") from None
-    lines = enumerate((line.replace(",", " ").split() for line in text.splitlines()), start=1)
-    for i, (number, words) in enumerate(((k, words) for k, words in lines if words), start=1):
+    lines = enumerate(text.replace(",", " ").splitlines(), start=1)
+    filled = ((number, line.split()) for number, line in lines if line.strip())
+    for i, (number, words) in enumerate(filled, start=1):
         place = f"{path}, row {i}" + (f" (line {number})" if number != i else "")
         row = []
         for j, word in enumerate(words, start=1):

@@ -67,11 +67,13 @@ class NoCEvaluation:
             if result is None:
                 return None
             F, loads = result
-            objectives = dict(zip(OBJECTIVES, F.transpose(2, 0, 1), strict=True))
-            extra = (self.platform, part, loads, objectives["energy"], self.traffic)
             for k, name in enumerate(names):
-                known = name in objectives
-                out[i : i + step, :, k] = objectives[name] if known else extra_metric(name, *extra)
+                if name in OBJECTIVES:
+                    metric = F[:, :, OBJECTIVES.index(name)]
+                else:
+                    energy = F[:, :, OBJECTIVES.index("energy")]
+                    metric = extra_metric(name, self.platform, part, loads, energy, self.traffic)
+                out[i : i + step, :, k] = metric
         return out
 
     def run(
@@ -116,5 +118,4 @@ class NoCEvaluation:
         if values.shape[1] == 1:
             return values[:, 0]
         relative = values / units
-        one: Floats = relative.mean(axis=1) if self.aggregate == "mean" else relative.max(axis=1)
-        return one
+        return relative.mean(axis=1) if self.aggregate == "mean" else relative.max(axis=1)

@@ -201,10 +201,7 @@ def route(X: Ints, row: int, tables: Tables, work: Work) -> bool:
             break
     if not (known and update_distances(X[row - 1, :n], placement, work)):
         shortest_paths(placement, work)
-    connected = True
-    for v in range(n):
-        connected = connected and work.dist[v, 0] < FAR
-    return connected
+    return bool(work.dist[:, 0].max() < FAR)
 
 
 @inlined

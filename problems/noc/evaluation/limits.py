@@ -63,8 +63,7 @@ def lower_bounds(platform: Platform, traffic: Floats, counted: Floats) -> dict[s
     """
     n, n_links, cap = platform.n_tiles, platform.n_links, platform.max_degree
     sent, received = sent_and_received(traffic)
-    total = float(sent.sum())
-    hop = float(platform.tables.link_cost.min())
+    total, hop = float(sent.sum()), float(platform.tables.link_cost.min())
     crossing = least_hops(traffic, cap)
     # Every flow crosses at least one router with at least one port.
     energy = crossing * float(platform.tables.link_energy.min()) + total * platform.router_energy
