@@ -340,12 +340,8 @@ class DeploymentModel:
     def error(self, n_local: int) -> tuple[float, float]:
         """Return the lowest and highest ratio of measured to predicted times, at `coverage`."""
         if n_local not in self._errors:
-            one = self.latency.predict(
-                replace(self.shape, n_local=n_local),
-                np.ones((1, n_local)),
-                kernel=self.kernel,
-                coverage=self.coverage,
-            )
+            shape, counts = replace(self.shape, n_local=n_local), np.ones((1, n_local))
+            one = self.latency.predict(shape, counts, kernel=self.kernel, coverage=self.coverage)
             factors = float(one.low[0] / one.seconds[0]), float(one.high[0] / one.seconds[0])
             self._errors[n_local] = min(factors[0], 1.0), max(factors[1], 1.0)
         return self._errors[n_local]
