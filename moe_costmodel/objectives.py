@@ -13,19 +13,9 @@ __all__ = ["OBJECTIVES", "Objective", "Predicted", "quantity"]
 
 @dataclass(frozen=True)
 class Objective:
-    """An objective of deployments.
+    """An objective of deployments."""
 
-    Attributes
-    ----------
-    unit : str
-        "s", "bytes", "tokens/s", or "" for a number without unit.
-    maximize : bool
-        Whether more is better.
-    words : str
-        Description.
-    """
-
-    unit: str
+    unit: str  # "s", "bytes", "tokens/s", or "" for a number without unit
     maximize: bool
     words: str
 
@@ -78,35 +68,34 @@ class Predicted:
     worst: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("value", "low", "high"):
+        for name in ("value", "low", "high", "worst"):
             number = getattr(self, name)
+            if name == "worst" and number is None:
+                number = self.value
             if isinstance(number, bool) or not isinstance(number, int | float | np.number):
                 raise invalid("Predicted", name, repr(number), "a number")
             if not np.isfinite(number):
                 raise invalid("Predicted", name, number, "finite")
             object.__setattr__(self, name, float(number))
-        worst = self.value if self.worst is None else self.worst
-        if isinstance(worst, bool) or not isinstance(worst, int | float | np.number):
-            raise invalid("Predicted", "worst", repr(worst), "a number")
-        if not np.isfinite(worst):
-            raise invalid("Predicted", "worst", worst, "finite")
-        object.__setattr__(self, "worst", float(worst))
         if not self.low <= self.value <= self.high:
-            raise invalid(
-                "Predicted", "value", self.value, f"in its interval {self.low} .. {self.high}"
-            )
+            expected = f"in its interval {self.low} .. {self.high}"
+            raise invalid("Predicted", "value", self.value, expected)
+
+
+_SCALES = {
+    "s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")),
+    "bytes": ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B")),
+}
 
 
 def quantity(value: float, unit: str) -> str:
     """Return a number with its unit, scaled to a readable size."""
-    if unit == "s":
-        for scale, name in ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")):
-            if abs(value) >= scale:
-                return f"{value / scale:.3g} {name}"
-        return f"{value / 1e-6:.3g} us" if value else "0 s"
-    if unit == "bytes":
-        for scale, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
-            if abs(value) >= scale:
-                return f"{value / scale:.3g} {name}"
-        return f"{value:.3g} B"
+    if unit == "s" and not value:
+        return "0 s"
+    for scale, name in _SCALES.get(unit, ()):
+        if abs(value) >= scale:
+            return f"{value / scale:.3g} {name}"
+    if unit in _SCALES:
+        scale, name = _SCALES[unit][-1]
+        return f"{value / scale:.3g} {name}"
     return f"{value:,.0f} {unit}" if unit else f"{value:.4g}"

@@ -108,23 +108,10 @@ class LayerShape:
 def power_law_counts(
     n_tokens: int, shape: LayerShape, exponent: float, random_state: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Draw tokens per expert whose popularity falls as a power of the rank.
+    """Draw the tokens of each expert in a step, (n_experts,).
 
-    Parameters
-    ----------
-    n_tokens : int
-        Tokens of the step.
-    shape : LayerShape
-        Experts and k.
-    exponent : float
-        Popularity of the r-th expert is r ** -exponent; 0 is uniform.
-    random_state : Generator
-        Random number generator.
-
-    Returns
-    -------
-    ndarray of shape (n_experts,), int64
-        Sums to ``n_tokens * k``; no expert above ``n_tokens``.
+    The popularity of the r-th expert is r ** -exponent. The sum is ``n_tokens * k``, and no expert
+    has more than ``n_tokens``.
     """
     popularity = np.arange(1, shape.n_experts + 1, dtype=np.float64) ** -exponent
     random_state.shuffle(popularity)

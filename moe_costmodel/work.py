@@ -17,34 +17,16 @@ TILES = (16, 64, 128)
 
 @dataclass(frozen=True)
 class Work:
-    """Sums over the experts of one device, for any number of steps.
+    """Sums over the experts of one device, for any number of steps; arrays of shape (n,)."""
 
-    Attributes
-    ----------
-    rows : ndarray of shape (n,)
-        Token-expert pairs.
-    active : ndarray of shape (n,)
-        Experts with at least one row.
-    largest : ndarray of shape (n,)
-        Rows of the busiest expert.
-    tiled : ndarray of shape (n, 3)
-        Rows if those of each expert are padded to multiples of 16, 64 and 128, as in kernels.
-    """
-
-    rows: Floats
-    active: Floats
-    largest: Floats
-    tiled: Floats
+    rows: Floats  # token-expert pairs
+    active: Floats  # experts with at least one row
+    largest: Floats  # rows of the busiest expert
+    tiled: Floats  # rows if those of each expert are padded to multiples of TILES, (n, 3)
 
     @classmethod
     def from_counts(cls, counts: ArrayLike) -> Work:
-        """Sum tokens per expert, (..., n_local); leading axes are flattened.
-
-        Raises
-        ------
-        ValueError
-            If the counts are not finite, non-negative numbers.
-        """
+        """Sum tokens per expert, (..., n_local); leading axes are flattened."""
         array = np.asarray(counts)
         if array.ndim == 0 or array.dtype.kind not in "uif" or array.shape[-1] == 0:
             raise invalid("Work", "counts", array.shape, "numbers of shape (..., n_local)")
@@ -63,17 +45,13 @@ class Work:
 
     def take(self, index: Ints | Bools) -> Work:
         """Return some of the steps."""
-        return Work(self.rows[index], self.active[index], self.largest[index], self.tiled[index])
+        return Work(*(column[index] for column in vars(self).values()))
 
     @classmethod
     def concatenate(cls, parts: list[Work]) -> Work:
         """Join several."""
-        return cls(
-            *(
-                np.concatenate([getattr(part, name) for part in parts])
-                for name in ("rows", "active", "largest", "tiled")
-            )
-        )
+        columns = zip(*(vars(part).values() for part in parts), strict=True)
+        return cls(*(np.concatenate(column) for column in columns))
 
 
 def plausible_counts(rows: Floats, active: Floats, largest: Floats) -> Floats:

@@ -29,20 +29,11 @@ _THRASH = 0.5
 
 @dataclass(frozen=True)
 class Compared:
-    """An objective, as the plan predicts it and on the other traffic.
-
-    Attributes
-    ----------
-    name : str
-    old : Predicted
-        Prediction of the plan.
-    new : float
-        Mean over the windows of the other traffic.
-    """
+    """An objective, as the plan predicts it and on the other traffic."""
 
     name: str
     old: Predicted
-    new: float
+    new: float  # mean over the windows of the other traffic
 
     @property
     def ratio(self) -> float:
@@ -60,21 +51,12 @@ class Compared:
 class Switch:
     """Cost of switching from the running plan to the checked one.
 
-    Attributes
-    ----------
-    n_bytes : float
-        Bytes of the experts that must arrive, over all devices.
-    seconds : float
-        Time until the device that waits for the most has them.
-    link : str
-        Link that they arrive over.
-    saved_per_step : float
-        Seconds by which the plan's mean step is shorter than that of the running one, on the
-        other traffic and for as many tokens; negative if it is longer.
+    The plan's mean step is `saved_per_step` seconds shorter than that of the running plan, on the
+    other traffic and for as many tokens; negative if it is longer.
     """
 
-    n_bytes: float
-    seconds: float
+    n_bytes: float  # of the experts that must arrive, over all devices
+    seconds: float  # until the device that waits for the most has them
     link: str
     saved_per_step: float
 
@@ -88,49 +70,24 @@ class Switch:
 
 @dataclass(frozen=True)
 class Advice:
-    """Advice whether a knob is worth its price on the other traffic.
+    """Advice whether a knob is worth its price on the other traffic."""
 
-    Attributes
-    ----------
-    knob : {"buffer", "replicas", "thresholds", "placement"}
-    keep : bool
-        False if the knob should stay off.
-    why : str
-    layers : tuple of int
-        Layers that the advice concerns (positions among the MoE layers); empty for all.
-    """
-
-    knob: str
-    keep: bool
+    knob: str  # "buffer", "replicas", "thresholds" or "placement"
+    keep: bool  # False if the knob should stay off
     why: str
-    layers: tuple[int, ...] = ()
+    layers: tuple[int, ...] = ()  # positions among the MoE layers; empty for all
 
 
 @dataclass(frozen=True)
 class PlanCheck:
-    """Result of :meth:`moe_costmodel.Plan.check`.
+    """Result of :meth:`moe_costmodel.Plan.check`."""
 
-    Attributes
-    ----------
-    source : str
-        The other traffic.
-    drift : ndarray of shape (n_layers,)
-        Share of the load that is on other experts than in the plan's own traffic.
-    objectives : tuple of Compared
-    switch : Switch or None
-        None if no running plan was given.
-    advice : tuple of Advice
-        One for every knob that the plan uses.
-    evaluation : Evaluation
-        The plan on the other traffic.
-    """
-
-    source: str
-    drift: Floats
+    source: str  # of the other traffic
+    drift: Floats  # share of load on other experts than in the plan's own traffic, (n_layers,)
     objectives: tuple[Compared, ...]
-    switch: Switch | None
-    advice: tuple[Advice, ...]
-    evaluation: Evaluation
+    switch: Switch | None  # None if no running plan was given
+    advice: tuple[Advice, ...]  # for every knob that the plan uses
+    evaluation: Evaluation  # of the plan on the other traffic
 
     @property
     def holds(self) -> bool:

@@ -19,12 +19,8 @@ def check_traces(traces: list[RoutingTrace], shape: LayerShape) -> None:
     first = traces[0]
     for trace in traces:
         if trace.is_load_only:
-            raise invalid(
-                "DeploymentModel",
-                "traces",
-                f"{trace!r}",
-                "recorded token by token, since the batch size decides the steps",
-            )
+            expected = "recorded token by token, since the batch size decides the steps"
+            raise invalid("DeploymentModel", "traces", repr(trace), expected)
         sizes = (trace.n_layers, trace.n_experts, trace.k)
         wanted = (first.n_layers, shape.n_experts, shape.k)
         if sizes != wanted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -80,17 +81,15 @@ class Evaluation:
             moe += layer.seconds
         self.moe_seconds: Floats = moe
         self.step_seconds: Floats = moe + rest
-        self._waiting: Floats | None = None
 
-    @property
+    @cached_property
     def waiting_seconds(self) -> Floats:
         """Part of each step that waits for copies of experts, (n_steps,)."""
-        if self._waiting is None:
-            self._waiting = np.zeros(len(self.moe_seconds))
-            for layer in self.layers:
-                if layer.waiting is not None:
-                    self._waiting += layer.waiting
-        return self._waiting
+        waiting = np.zeros(len(self.moe_seconds))
+        for layer in self.layers:
+            if layer.waiting is not None:
+                waiting += layer.waiting
+        return waiting
 
     def _of(self, name: str) -> Floats:
         """Return an objective in every window, computed at the first request."""
@@ -117,15 +116,17 @@ class Evaluation:
         return 1.0 - mass / len(self.layers)
 
     def _timed(self, step: Floats) -> dict[str, Floats]:
-        out = np.empty((len(_TIMED), len(self.bounds) - 1))
-        step_statistics(step, self.bounds, out)
+        out = self._statistics(step)
         out[0] *= self.batch_size
         return dict(zip(_TIMED, out, strict=True))
 
     def _waited(self, waiting: Floats) -> dict[str, Floats]:
+        return dict(zip(_WAITING, self._statistics(waiting)[[1, 3]], strict=True))
+
+    def _statistics(self, seconds: Floats) -> Floats:
         out = np.empty((len(_TIMED), len(self.bounds) - 1))
-        step_statistics(waiting, self.bounds, out)
-        return dict(zip(_WAITING, out[[1, 3]], strict=True))
+        step_statistics(seconds, self.bounds, out)
+        return out
 
     @property
     def values(self) -> dict[str, Floats]:

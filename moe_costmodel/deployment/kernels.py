@@ -23,17 +23,9 @@ def kept_choices(
 ) -> None:
     """Write how many of its heaviest choices each token keeps, and their weight.
 
-    The rules are those of :func:`moe_costmodel.keep_mask`; all keep the heaviest choices.
-
-    Parameters
-    ----------
-    weights : ndarray of shape (n_tokens, k)
-        Heaviest first.
-    total : ndarray of shape (n_tokens,)
-        Sum of each token's weights, added in the order of the trace (as keep_mask does).
-    code : int
-        Code of the rule, in the order of :data:`moe_costmodel.gating.rules.RULES`.
-    kept, mass : ndarray of shape (n_tokens,)
+    The rules are those of :func:`moe_costmodel.keep_mask`, coded in the order of
+    :data:`moe_costmodel.gating.rules.RULES`. `weights`, (n_tokens, k), are heaviest first; their
+    sums `total` were added in the order of the trace, as keep_mask does.
     """
     n, k = weights.shape
     threshold = np.float32(value)
@@ -61,18 +53,10 @@ def kept_choices(
 def step_counts(
     ids: NDArray[np.uint16], kept: NDArray[np.uint8], batch_size: int, out: NDArray[np.int32]
 ) -> None:
-    """Add up the tokens of each expert in each step, [n_steps, n_experts].
+    """Add up the tokens of each expert in each step in `out`, (n_steps, n_experts), of zeros.
 
-    Parameters
-    ----------
-    ids : ndarray of shape (n_steps * batch_size, k)
-        Choices of the tokens, step by step.
-    kept : ndarray of shape (n_steps * batch_size,)
-        How many of the first choices count.
-    batch_size : int
-        Tokens of a step.
-    out : ndarray of shape (n_steps, n_experts)
-        Starts as zeros.
+    `ids` has the choices of the tokens, step by step, (n_steps * batch_size, k), and `kept` how
+    many of the first choices of each token count.
     """
     k = ids.shape[1]
     for step in range(len(out)):
@@ -87,19 +71,9 @@ def step_counts(
 def step_entries(
     ids: NDArray[np.uint16], kept: NDArray[np.uint8], batch_size: int, n_experts: int
 ) -> tuple[Ints, NDArray[np.int32], NDArray[np.int32]]:
-    """List the active experts of each step, ascending, and their tokens.
+    """Return `bounds` of each step, and its active experts, ascending, with their tokens.
 
-    Parameters
-    ----------
-    ids, kept, batch_size
-        As for :func:`step_counts`.
-    n_experts : int
-
-    Returns
-    -------
-    bounds : ndarray of shape (n_steps + 1,)
-    experts, tokens : ndarray
-        Step s has the entries ``bounds[s]`` to ``bounds[s + 1]``.
+    Step s has the entries ``bounds[s]`` to ``bounds[s + 1]``. Parameters as of `step_counts`.
     """
     n_steps = len(ids) // batch_size
     bounds = np.zeros(n_steps + 1, dtype=np.int64)

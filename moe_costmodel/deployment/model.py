@@ -130,16 +130,11 @@ class DeploymentModel:
         check_traces(self.traces, shape)
         self.mode = cast(Mode, one_of(owner, "mode", mode, ("prefill", "decode")))
         self.n_devices = count(owner, "n_devices", n_devices or hardware.n_devices)
-        self.n_nodes = count(
-            owner, "n_nodes", n_nodes or (hardware.n_nodes if n_devices is None else 1)
-        )
+        usual = hardware.n_nodes if n_devices is None else 1
+        self.n_nodes = count(owner, "n_nodes", n_nodes or usual)
         if self.n_devices > shape.n_experts:
-            raise invalid(
-                owner,
-                "n_devices",
-                self.n_devices,
-                f"at most the {shape.n_experts} experts of a layer",
-            )
+            expected = f"at most the {shape.n_experts} experts of a layer"
+            raise invalid(owner, "n_devices", self.n_devices, expected)
         if self.n_devices % self.n_nodes:
             raise invalid(owner, "n_nodes", self.n_nodes, f"a divisor of {self.n_devices} devices")
         if not 0 < coverage < 1:
@@ -148,26 +143,17 @@ class DeploymentModel:
         self.rest = rest or RestOfModel()
         self.memory = memory
         if memory is not None and memory.n_moe_layers != self.n_layers:
-            raise invalid(
-                owner, "memory", memory.n_moe_layers, f"of the traces' {self.n_layers} MoE layers"
-            )
+            expected = f"of the traces' {self.n_layers} MoE layers"
+            raise invalid(owner, "memory", memory.n_moe_layers, expected)
         self.context = context
         self.max_context = max_context or max(int(t.sequence_lengths.max()) for t in self.traces)
         self.quality = quality
         self.quality_kind = "gate mass lost" if quality is None else quality_kind
         self.kernel, self.coverage, self.cache_bytes = kernel, coverage, cache_bytes
         self.name = name or self.traces[0].source
-        self._layers = LayerCosts(
-            self.traces,
-            hardware,
-            latency,
-            shape=shape,
-            mode=self.mode,
-            n_devices=self.n_devices,
-            n_nodes=self.n_nodes,
-            kernel=kernel,
-            cache_bytes=cache_bytes,
-        )
+        shared = ("hardware", "latency", "shape", "mode", "n_devices", "n_nodes", "kernel")
+        settings = {name: getattr(self, name) for name in (*shared, "cache_bytes")}
+        self._layers = LayerCosts(self.traces, **settings)
         self._rest: dict[int, Floats] = {}
         self._errors: dict[int, tuple[float, float]] = {}
 
@@ -205,7 +191,7 @@ class DeploymentModel:
         capacities: ArrayLike | None = None,
         policy: str = "paper",
     ) -> Decision:
-        """Return a decision about this model's deployment; parameters as of :class:`Decision`.
+        """Return a decision about this model's deployment; errors are those of :class:`Decision`.
 
         Parameters
         ----------
@@ -213,18 +199,17 @@ class DeploymentModel:
             By default experts are placed in order of their ids.
         batch_size, gates, capacities, policy
             As for :class:`Decision`.
-
-        Raises
-        ------
-        ValueError
-            If a part is out of its range, or the parts do not fit one another.
         """
         if placement is None:
             placement = contiguous(self.n_layers, self.shape.n_experts, self.n_devices)
         if not isinstance(placement, Placement):
             placement = Placement(np.asarray(placement), self.n_devices)
+        slots = ascending(placement)
+        # The check of a placement takes as long as all of `evaluate` on layers in the cache.
+        if not np.array_equal(slots, placement.physical_to_logical):
+            placement = Placement(slots, placement.n_devices)
         return Decision(
-            placement=Placement(ascending(placement), placement.n_devices),
+            placement=placement,
             batch_size=batch_size,
             gates=layer_gates(gates, placement.n_layers, "Decision"),
             capacities=capacities,  # type: ignore[arg-type]
@@ -290,9 +275,8 @@ class DeploymentModel:
             ]
         for name, expected, actual in rows:
             if expected != actual:
-                raise invalid(
-                    "DeploymentModel", "decision", f"{name} {actual}", f"of {name} {expected}"
-                )
+                got, wanted = f"{name} {actual}", f"of {name} {expected}"
+                raise invalid("DeploymentModel", "decision", got, wanted)
         if decision.has_thresholds:
             self._layers.require_weights()
 
@@ -321,12 +305,9 @@ class DeploymentModel:
     def exchange_seconds(self, rows: ArrayLike) -> Floats:
         """Return the time of an exchange of tokens, one way, (n,).
 
-        Parameters
-        ----------
-        rows : array_like of shape (n, n_devices)
-            Token-expert pairs that each device receives. The device that receives the most
-            decides, or the node that does if its exchange takes longer. Tokens start on all
-            devices alike.
+        `rows`, (n, n_devices), are the token-expert pairs that each device receives. The device
+        that receives the most decides, or the node that does if its exchange takes longer. Tokens
+        start on all devices alike.
         """
         array = np.asarray(rows, dtype=np.float64)
         seconds = np.zeros(len(array))
@@ -359,12 +340,8 @@ class DeploymentModel:
     def error(self, n_local: int) -> tuple[float, float]:
         """Return the lowest and highest ratio of measured to predicted times, at `coverage`."""
         if n_local not in self._errors:
-            one = self.latency.predict(
-                replace(self.shape, n_local=n_local),
-                np.ones((1, n_local)),
-                kernel=self.kernel,
-                coverage=self.coverage,
-            )
+            shape, counts = replace(self.shape, n_local=n_local), np.ones((1, n_local))
+            one = self.latency.predict(shape, counts, kernel=self.kernel, coverage=self.coverage)
             factors = float(one.low[0] / one.seconds[0]), float(one.high[0] / one.seconds[0])
             self._errors[n_local] = min(factors[0], 1.0), max(factors[1], 1.0)
         return self._errors[n_local]

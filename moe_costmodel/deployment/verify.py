@@ -45,31 +45,16 @@ __all__ = ["Verified", "shapes_to_measure", "verify", "verify_table"]
 
 @dataclass(frozen=True)
 class Verified:
-    """Predicted and measured times of a plan.
-
-    Attributes
-    ----------
-    plan : Plan
-    predicted, measured : ndarray of shape (n_steps,)
-        Seconds of the MoE layers that were run, step by step.
-    low, high : float
-        Interval of the predicted mean.
-    layers : tuple of int
-        Positions of the plan's layers that were run.
-    misses : int
-        Copies of experts in one run.
-    spread : float
-        Interquartile range of the repeats of the whole run, divided by their median.
-    """
+    """Predicted and measured times of a plan: seconds of the layers that ran, (n_steps,)."""
 
     plan: Plan
     predicted: Floats
     measured: Floats
-    low: float
+    low: float  # of the interval of the predicted mean
     high: float
-    layers: tuple[int, ...]
-    misses: int
-    spread: float
+    layers: tuple[int, ...]  # positions of the plan's layers that were run
+    misses: int  # copies of experts in one run
+    spread: float  # interquartile range of the repeats of the whole run, divided by their median
 
     @property
     def error(self) -> float:
@@ -184,7 +169,7 @@ def verify(
     random = np.random.default_rng(seed)
     with pinned_threads(hardware.threads), tempfile.TemporaryDirectory() as folder, torch.no_grad():
         runs = [
-            _Run(plan, trace, hardware, n_steps, max_bytes, Path(folder) / f"plan {i}")
+            _Run(plan, trace, hardware.device, n_steps, max_bytes, Path(folder) / f"plan {i}")
             for i, plan in enumerate(plans)
         ]
         timer = None
@@ -226,27 +211,22 @@ class _Run:
         self,
         plan: Plan,
         trace: RoutingTrace,
-        hardware: Hardware,
+        device: str,
         n_steps: int,
         max_bytes: float,
         folder: Path,
     ) -> None:
-        self.plan, self.hardware = plan, hardware
+        self.plan, self.device = plan, device
         sizes = (trace.n_layers, trace.n_experts, trace.k)
         planned = (plan.n_layers, plan.shape.n_experts, plan.shape.k)
         if sizes != planned:
-            raise invalid(
-                "verify",
-                "trace",
-                f"{trace.source} with {sizes}",
-                "of the plan's {} layers, {} experts and {} choices".format(*planned),
-            )
+            expected = "of the plan's {} layers, {} experts and {} choices".format(*planned)
+            raise invalid("verify", "trace", f"{trace.source} with {sizes}", expected)
         a_layer = plan.placement.n_slots * plan.shape.expert_bytes
         n_layers = int(min(plan.n_layers, max_bytes // a_layer))
         if n_layers < 1:
-            raise invalid(
-                "verify", "max_bytes", max_bytes, f"at least a layer's {a_layer:,.0f} bytes"
-            )
+            expected = f"at least a layer's {a_layer:,.0f} bytes"
+            raise invalid("verify", "max_bytes", max_bytes, expected)
         chosen = np.unique(np.linspace(0, plan.n_layers - 1, n_layers).round().astype(int))
         self.layers = tuple(int(i) for i in chosen)
         self.repeats: list[Floats] = []
@@ -255,13 +235,13 @@ class _Run:
 
     def _build(self, trace: RoutingTrace, n_steps: int, folder: Path) -> None:
         """Prepare a call for every step, layer and device."""
-        plan, device = self.plan, self.hardware.device
+        plan, device = self.plan, self.device
         rules = [rule or GateRule.keep_all() for rule in plan.gates]
         keep = keep_choices(trace, rules) if plan.has_thresholds else None
         steps = trace.batches(plan.batch_size, plan.mode)[:n_steps]
         n_local = plan.slots_per_device
-        dtype = getattr(torch, plan.shape.dtype)
-        x = torch.randn(plan.batch_size, plan.shape.d_model, device=device).to(dtype)
+        shape, dtype = plan.shape, getattr(torch, plan.shape.dtype)
+        x = torch.randn(plan.batch_size, shape.d_model, device=device).to(dtype)
         self.buffers: list[BufferedExperts] = []
         self.calls: list[list[list[Callable[[], object]]]] = [[] for _ in steps]
         self.rows = np.zeros((len(steps), len(self.layers), plan.n_devices))
@@ -272,11 +252,11 @@ class _Run:
             for d in range(plan.n_devices):
                 experts = Experts.random(
                     n_local,
-                    plan.shape.d_model,
-                    plan.shape.d_ffn,
+                    shape.d_model,
+                    shape.d_ffn,
                     seed=layer * plan.n_devices + d,
-                    gated=plan.shape.gated,
-                    activation="silu" if plan.shape.gated else "relu",
+                    gated=shape.gated,
+                    activation="silu" if shape.gated else "relu",
                     dtype=dtype,
                     device="cpu" if is_buffered else device,
                 )
@@ -344,13 +324,14 @@ class _Run:
         # The median comes first: the maximum of noisy times is biased upward.
         slowest = np.median(runs, axis=0).max(axis=2).sum(axis=1)
         low, high = np.percentile(whole, [25, 75])
-        error = model.error(plan.slots_per_device)
+        least, most = model.error(plan.slots_per_device)
+        mean = float(predicted.mean())
         return Verified(
             plan,
             predicted,
             slowest + exchange,
-            float(predicted.mean()) * error[0],
-            float(predicted.mean()) * error[1],
+            mean * least,
+            mean * most,
             self.layers,
             sum(buffer.statistics.misses for buffer in self.buffers),
             float((high - low) / np.median(whole)),

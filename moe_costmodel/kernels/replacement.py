@@ -6,7 +6,8 @@ from moe_costmodel._checks import count, one_of
 
 __all__ = ["ONLINE_POLICIES", "Access", "Replacement"]
 
-ONLINE_POLICIES = ("paper", "fifo", "lru", "lfu", "inactive-lfu")
+# Those of moe_costmodel.POLICIES, without "min", which needs the future accesses.
+ONLINE_POLICIES: tuple[str, ...] = ("paper", "fifo", "lru", "lfu", "inactive-lfu")
 
 # (expert, its slot, whether it must be loaded)
 Access = tuple[int, int, bool]

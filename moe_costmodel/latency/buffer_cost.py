@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.optimize import nnls
 
+from moe_costmodel._arrays import Floats, Ints
 from moe_costmodel.hardware import Link
 from moe_costmodel.measure.measurements import Record
 from moe_costmodel.shapes import LayerShape
@@ -55,16 +56,11 @@ class BufferCost:
     def fit(
         cls,
         records: Sequence[Record],
-        layer: Callable[[LayerShape, NDArray[np.int64]], NDArray[np.float64]],
+        layer: Callable[[LayerShape, Ints], Floats],
     ) -> BufferCost:
         """Fit to records of kind "buffered" by non-negative least squares on relative errors.
 
-        Parameters
-        ----------
-        records : sequence of Record
-            Measured runs of steps.
-        layer : callable
-            Predicts the layer itself: (shape, counts [n_steps, n_experts]) -> seconds.
+        `layer` predicts the layer itself: (shape, counts [n_steps, n_experts]) -> seconds.
         """
         rows, seconds = [], []
         for record in records:
@@ -72,37 +68,24 @@ class BufferCost:
                 continue
             counts = np.asarray(record.at["counts"], dtype=np.int64)
             misses = float(record.at["misses"])
-            rows.append(
-                [
-                    float(layer(record.shape, counts).sum()),
-                    float(len(counts)),
-                    float(np.count_nonzero(counts)),
-                    misses,
-                    misses * record.shape.expert_bytes,
-                ]
-            )
+            alone, active = float(layer(record.shape, counts).sum()), np.count_nonzero(counts)
+            copied = misses * record.shape.expert_bytes
+            rows.append([alone, float(len(counts)), float(active), misses, copied])
             seconds.append(record.seconds)
         terms, took = np.array(rows), np.array(seconds)
         size = terms.max(axis=0)
         scaled, _ = nnls(terms / size / took[:, None], np.ones(len(took)))
         return cls(*(float(value) for value in scaled / size))
 
-    def copy_seconds(self, shape: LayerShape, misses: ArrayLike) -> NDArray[np.float64]:
+    def copy_seconds(self, shape: LayerShape, misses: ArrayLike) -> Floats:
         """Return the time of copying missing experts one after the other."""
         each = self.per_miss + self.per_byte * shape.expert_bytes
         return np.asarray(misses, dtype=np.float64) * each
 
-    def layer_seconds(
-        self, seconds: NDArray[np.float64], active: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
+    def layer_seconds(self, seconds: Floats, active: Ints) -> Floats:
         """Return the time of a buffered layer without its copies.
 
-        Parameters
-        ----------
-        seconds : ndarray
-            Time of the layer when all its experts are resident.
-        active : ndarray
-            Experts with tokens.
+        `seconds` is its time if all its experts are resident, and `active` the experts with tokens.
         """
         buffered = self.scale * seconds + self.per_step + self.per_active * active
         return np.where(active > 0, buffered, seconds)

@@ -42,20 +42,11 @@ _WIDTHS = (15, 16)  # columns of `features` that name the model: d_model and d_f
 
 @dataclass(frozen=True)
 class RoundsModel:
-    """A linear model of rounds of tiles, with separate coefficients for each kernel and type.
-
-    Attributes
-    ----------
-    roofline : Roofline
-    by_kind : dict of (float, float, float) to LinearRegression
-        Models by kernel, bytes of a weight, and bytes of an operand.
-    of_all : LinearRegression
-        Model for kinds that were not fitted.
-    """
+    """A linear model of rounds of tiles, with separate coefficients for each kernel and type."""
 
     roofline: Roofline
-    by_kind: dict[_Key, LinearRegression]
-    of_all: LinearRegression
+    by_kind: dict[_Key, LinearRegression]  # by kernel, bytes of a weight and bytes of an operand
+    of_all: LinearRegression  # for kinds that were not fitted
 
     @classmethod
     def fit(cls, points: Points, seconds: Floats, roofline: Roofline) -> RoundsModel:
@@ -83,10 +74,8 @@ def _kinds(points: Points) -> Iterator[tuple[_Key, NDArray[np.int64]]]:
     kinds = np.column_stack([points.kernel, points.width, points.operand])
     known, of_row = np.unique(kinds, axis=0, return_inverse=True)
     for number, (kernel, width, operand) in enumerate(known):
-        yield (
-            (float(kernel), float(width), float(operand)),
-            np.flatnonzero(of_row.ravel() == number),
-        )
+        rows = np.flatnonzero(of_row.ravel() == number)
+        yield (float(kernel), float(width), float(operand)), rows
 
 
 def _tree_features(points: Points, roofline: Roofline, base: Floats) -> Floats:
@@ -98,31 +87,17 @@ def _tree_features(points: Points, roofline: Roofline, base: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Estimator:
-    """A regression of the seconds of steps.
+    """A regression of the seconds of steps."""
 
-    Parameters
-    ----------
-    method : str
-        One of :data:`METHODS`.
-    n_estimators : int
-        Trees of each of the two forests. One forest does not use the model's widths; the mean of
-        both is better on unseen shapes than either.
-    random_state : int
-        Seed.
-    known_peaks : tuple of (float, dict of float to float), optional
-        Bandwidth, and operations per second by bytes of an operand, if a data sheet gives them.
-    units : int
-        Processors of the device that take one tile of a product at a time.
-    parts : tuple
-        Fitted models.
-    """
-
-    method: str
+    method: str  # one of METHODS
+    # Trees of each of the two forests. One forest does not use the model's widths; the mean of both
+    # is better on unseen shapes than either.
     n_estimators: int
     random_state: int
+    # Bandwidth, and operations per second by bytes of an operand, if a data sheet gives them.
     known_peaks: tuple[float, dict[float, float]] | None = None
-    units: int = 1
-    parts: tuple[Any, ...] = ()
+    units: int = 1  # processors of the device that take one tile of a product at a time
+    parts: tuple[Any, ...] = ()  # fitted models
 
     def fit(self, points: Points, seconds: Floats) -> Estimator:
         """Return a fitted copy."""

@@ -27,31 +27,14 @@ _SIZES = ("n_experts", "k", "d_model", "d_ffn", "n_local")
 
 @dataclass(frozen=True)
 class Points:
-    """Steps to be predicted or fitted, one row each.
+    """Steps to be predicted or fitted, one row each; arrays of shape (n,), except `sizes`."""
 
-    Attributes
-    ----------
-    sizes : ndarray of shape (n, 5)
-        n_experts, k, d_model, d_ffn, n_local.
-    width : ndarray of shape (n,)
-        Bytes of a weight.
-    operand : ndarray of shape (n,)
-        Bytes of a value as it enters a product.
-    gated : ndarray of shape (n,)
-        1 if experts are gated, else 0.
-    kernel : ndarray of shape (n,)
-        Code of the kernel.
-    tokens : ndarray of shape (n,)
-        Tokens of the step, over all devices.
-    work : Work
-    """
-
-    sizes: Floats
-    width: Floats
-    operand: Floats
-    gated: Floats
-    kernel: Floats
-    tokens: Floats
+    sizes: Floats  # n_experts, k, d_model, d_ffn and n_local, (n, 5)
+    width: Floats  # bytes of a weight
+    operand: Floats  # bytes of a value as it enters a product
+    gated: Floats  # 1 if experts are gated, else 0
+    kernel: Floats  # code of the kernel
+    tokens: Floats  # of the step, over all devices
     work: Work
 
     @classmethod
@@ -60,30 +43,18 @@ class Points:
     ) -> Points:
         """Look up each row's shape."""
         sizes = np.array([[getattr(s, name) for name in _SIZES] for s in shapes], dtype=np.float64)
-        return cls(
-            sizes[layer],
-            np.array([DTYPE_BYTES[s.dtype] for s in shapes])[layer],
-            np.array([OPERAND_BYTES[s.dtype] for s in shapes])[layer],
-            np.array([float(s.gated) for s in shapes])[layer],
-            kernel.astype(np.float64),
-            tokens.astype(np.float64),
-            work,
-        )
+        kinds = [(DTYPE_BYTES[s.dtype], OPERAND_BYTES[s.dtype], float(s.gated)) for s in shapes]
+        width, operand, gated = np.array(kinds)[layer].T
+        codes, tokens = kernel.astype(np.float64), tokens.astype(np.float64)
+        return cls(sizes[layer], width, operand, gated, codes, tokens, work)
 
     def __len__(self) -> int:
         return len(self.width)
 
     def take(self, index: Ints | Bools) -> Points:
         """Return some of the rows."""
-        return Points(
-            self.sizes[index],
-            self.width[index],
-            self.operand[index],
-            self.gated[index],
-            self.kernel[index],
-            self.tokens[index],
-            self.work.take(index),
-        )
+        columns = {name: values[index] for name, values in vars(self).items() if name != "work"}
+        return Points(**columns, work=self.work.take(index))
 
     @property
     def parameters(self) -> Floats:
@@ -110,24 +81,12 @@ class Points:
 
 @dataclass(frozen=True)
 class Roofline:
-    """Peak rates of a machine.
+    """Peak rates of a machine."""
 
-    Attributes
-    ----------
-    bandwidth : float
-        Bytes per second.
-    peak : dict of float to float
-        Operations per second, by bytes of an operand.
-    floor : float
-        Seconds of the fastest measured step.
-    units : int
-        Processors that take one tile of a product at a time.
-    """
-
-    bandwidth: float
-    peak: dict[float, float]
-    floor: float
-    units: int = 1
+    bandwidth: float  # bytes per second
+    peak: dict[float, float]  # operations per second, by bytes of an operand
+    floor: float  # seconds of the fastest measured step
+    units: int = 1  # processors that take one tile of a product at a time
 
     @classmethod
     def of(
@@ -210,11 +169,8 @@ def rounds(points: Points, roofline: Roofline) -> list[tuple[Floats, Floats]]:
     processor works through the inner width of its product. A last round that is nearly empty takes
     as long as a full one.
     """
-    up, inner, outer = (
-        (1 + points.gated) * points.sizes[:, 3],
-        points.sizes[:, 3],
-        points.sizes[:, 2],
-    )
+    outer, inner = points.sizes[:, 2], points.sizes[:, 3]
+    up = (1 + points.gated) * inner
     lengths = []
     for i, height in enumerate(TILES):
         rows = points.work.tiled[:, i] / height
@@ -276,17 +232,9 @@ def smooth_features(points: Points) -> Floats:
 def outside_of(points: Points, known: Floats) -> list[str]:
     """Return the reasons why some rows are an extrapolation; empty if they are not.
 
-    Parameters
-    ----------
-    points : Points
-        Rows to check.
-    known : ndarray of shape (2, 7)
-        Result of :func:`range_of` for the fitted rows.
-
-    Notes
-    -----
-    Kernels work in tiles whose sides are powers of two. A width that divides by a smaller power
-    than all fitted ones leaves ragged tiles of a kind that was never measured.
+    `known` is the :func:`range_of` the fitted rows. Kernels work in tiles whose sides are powers of
+    two. A width that divides by a smaller power than all fitted ones leaves ragged tiles of a kind
+    that was never measured.
     """
     reasons = []
     for i, name in enumerate(_SIZES):

@@ -25,11 +25,21 @@ _BLOCK = 256
 
 Shorts = NDArray[np.int32]
 Slots = NDArray[np.uint16]
-# Plain tuples, documented at the entry points: numba dispatches on named ones far more slowly.
+# Plain tuples, since numba dispatches on named ones far more slowly.
+# Tokens of each expert, (n_steps, n_experts), unused if there are entries; bounds, experts and
+# tokens of the entries of deployment.kernels.step_entries, which is faster if few experts are
+# active (else empty); first step of each window, (n_windows + 1,), where buffers are empty.
 Traffic = tuple[Shorts, Ints, Shorts, Shorts, Ints]
+# Number of devices and of nodes; latency and bandwidth between devices, and between nodes; width of
+# a token and bytes of an element.
 Machine = tuple[int, int, tuple[float, float, float, float], tuple[float, float]]
+# `active`, `rows` and `log_seconds` of a LayerTable.
 TableAxes = tuple[Floats, Floats, Floats]
+# Slots in the order of their experts: those of expert e are own[first[e]:first[e + 1]]; position of
+# a slot among those of its expert; number of an expert's slots.
 Layout = tuple[Ints, Ints, Ints, Ints]
+# Code of the policy, -1 if the layer is not buffered; experts that each device keeps, (n_devices,);
+# scale of the layer's own time, seconds per step, per active expert and per miss.
 Buffering = tuple[int, Ints, tuple[float, float, float, float]]
 
 
@@ -58,10 +68,7 @@ def _lookup(n: int, total: float, largest: float, table: TableAxes) -> float:
 
 @numba.njit(cache=True)
 def interpolate(counts: NDArray[np.generic], table: TableAxes, out: Floats) -> None:
-    """Write the seconds of each row of tokens per expert, (n, n_local), into `out`, (n,).
-
-    `table` has the arrays `active`, `rows` and `log_seconds` of a LayerTable.
-    """
+    """Write the seconds of each row of tokens per expert, (n, n_local), into `out`, (n,)."""
     for i in range(len(counts)):
         n, total, largest = 0, 0.0, 0.0
         for value in counts[i]:
@@ -84,30 +91,11 @@ def layer_times(
 ) -> int:
     """Write one layer's steps, and return the most rows that a device has in one.
 
-    Parameters
-    ----------
-    traffic : tuple
-        Tokens of each expert, (n_steps, n_experts), unused if there are entries; bounds, experts
-        and tokens of the entries of :func:`moe_costmodel.deployment.kernels.step_entries`, which
-        is faster if few experts are active (else empty); and the first step of each window,
-        (n_windows + 1,). Buffers are empty there.
-    slots : ndarray of shape (n_slots,)
-        Expert of each slot, ascending on each device.
-    machine : tuple
-        Number of devices and of nodes; latency and bandwidth between devices, and between nodes;
-        width of a token and bytes of an element.
-    table : tuple
-        Arrays of the LayerTable; see :func:`interpolate`.
-    memo : ndarray of shape (n_local + 1, most rows + 1, most of one expert + 1)
-        Times already looked up, NaN if unknown; empty to do without. The time in the table depends
-        on these three numbers alone, so a time from here equals that of the table to the bit.
-    buffering : tuple
-        Code of the policy, -1 if the layer is not buffered; experts that each device keeps,
-        (n_devices,); scale of the layer's own time, seconds per step, per active expert and per
-        miss.
-    out : ndarray of shape (3, n_steps)
-        Seconds, the part of them that waits for copies, and the largest share of tokens on a
-        device.
+    `slots` has the expert of each slot, ascending on each device. `memo`, (n_local + 1, most rows
+    + 1, most of one expert + 1), has the times already looked up, NaN if unknown; empty to do
+    without. The time in the table depends on these three numbers alone, so a time from `memo`
+    equals that of the table to the bit. `out`, (3, n_steps), takes the seconds, the part of them
+    that waits for copies, and the largest share of tokens on a device.
     """
     counts, bounds, _, _, windows = traffic
     policy, capacities, cost = buffering
@@ -148,17 +136,7 @@ def layer_times(
 
 @numba.njit(cache=True)
 def _slots_of_experts(slots: Ints, n_experts: int) -> Layout:
-    """Return the slots of each expert.
-
-    Returns
-    -------
-    own, first : ndarray of shape (n_slots,) and (n_experts + 1,)
-        The slots of expert e are ``own[first[e]:first[e + 1]]``.
-    rank : ndarray of shape (n_slots,)
-        Position of a slot among those of its expert.
-    copies : ndarray of shape (n_experts,)
-        Number of an expert's slots.
-    """
+    """Return the slots of each expert; see Layout."""
     first = np.zeros(n_experts + 1, dtype=np.int64)
     for slot in range(len(slots)):
         first[slots[slot] + 1] += 1
@@ -188,16 +166,10 @@ def _assign_entries(
 ) -> None:
     """Assign the active experts of steps begin to end to their slots, and add up their work.
 
-    Parameters
-    ----------
-    turn : int
-        Number of the first step in its window.
-    needed : ndarray of shape (n_devices, n_steps, n_local)
-        Slots of each device that compute, ascending, from 0.
-    load : ndarray of shape (n_devices, n_steps), or (n_devices, 0) if there are no replicas
-        Rows, with an expert's tokens divided evenly among its copies.
-    work : ndarray of shape (3, n_devices, n_steps)
-        Slots that compute, rows, and rows of the busiest slot.
+    `turn` is the number of the first step in its window. The outputs are `needed`, the slots of
+    each device that compute, ascending, from 0, (n_devices, n_steps, n_local); `load`, the rows if
+    an expert's tokens are divided evenly among its copies, (n_devices, n_steps), empty without
+    replicas; and `work`, the slots that compute, rows, and rows of the busiest slot.
     """
     _, bounds, experts, tokens, _ = traffic
     own, first, rank, copies = layout
@@ -303,17 +275,10 @@ def _paper(
 ) -> None:
     """Replay one device's buffer: inactive experts leave first, last in first out.
 
-    Parameters
-    ----------
-    needed : ndarray of shape (n_steps, n_local)
-        Slots that compute in each step, ascending; the first ``n_needed[step]`` count.
-    n_needed, misses : ndarray of shape (n_steps or more,)
-    capacity : int
-    contents : ndarray of shape (4, n_local)
-        Place of each slot, -1 if it is not in the buffer; slot at each place; two more that the
-        policy keeps. Starts as -1 and zeros; goes on from block to block.
-    marks : ndarray of shape (3,)
-        Numbers that the policy keeps, first of them the places in use. Starts as zeros.
+    Of the slots that compute in a step, ``needed[step]``, ascending, the first ``n_needed[step]``
+    count. The state goes on from block to block: `contents`, (4, n_local), has the place of each
+    slot, -1 if it is not in the buffer, the slot at each place, and two rows that the policy keeps;
+    `marks` has three numbers that it keeps, first of them the places in use.
     """
     place, line, stamp, _ = contents  # the line is in the order of loading
     for step in range(len(needed)):

@@ -60,16 +60,9 @@ class LayerTable:
     def build(
         cls, shape: LayerShape, predict: Callable[[Work, Floats], Floats], max_rows: int
     ) -> LayerTable:
-        """Tabulate a predictor.
+        """Tabulate `predict`: (work, tokens of the step) -> seconds.
 
-        Parameters
-        ----------
-        shape : LayerShape
-            The layer.
-        predict : callable
-            (work, tokens of the step) -> seconds.
-        max_rows : int
-            Expected maximum of the rows of one expert.
+        `max_rows` is the expected maximum of the rows of one expert.
         """
         active = np.unique(np.round(np.geomspace(1, shape.n_local, 14)))
         n_largest = int(np.ceil(np.log(max(2, max_rows)) / _STEP)) + 1
@@ -90,17 +83,12 @@ class LayerTable:
         return cls(shape, np.log(active), rows, (above + np.flip(below)) / 2)
 
     def seconds(self, counts: ArrayLike) -> Floats:
-        """Return the time of each step.
+        """Return the time of each step, (...); 0 if no expert has a token.
 
         Parameters
         ----------
         counts : array_like of shape (..., n_local)
             Tokens of each of the device's experts.
-
-        Returns
-        -------
-        ndarray of shape (...)
-            0 if no expert has a token.
 
         Raises
         ------
@@ -109,9 +97,8 @@ class LayerTable:
         """
         array = np.asarray(counts)
         if array.ndim == 0 or array.shape[-1] != self.shape.n_local:
-            raise invalid(
-                "LayerTable", "counts", array.shape, f"of shape (..., {self.shape.n_local})"
-            )
+            expected = f"of shape (..., {self.shape.n_local})"
+            raise invalid("LayerTable", "counts", array.shape, expected)
         flat = np.ascontiguousarray(array.reshape(-1, self.shape.n_local))
         out = np.empty(len(flat))
         interpolate(flat, self.axes, out)

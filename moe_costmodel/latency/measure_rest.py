@@ -25,27 +25,16 @@ def _nothing(x: torch.Tensor, *_: object, **__: object) -> torch.Tensor:
 def without_experts(model: Any) -> Iterator[None]:
     """Replace the experts of a model by functions that return zeros, inside the context.
 
-    Parameters
-    ----------
-    model : Module
-        The packaged example model, or one of Hugging Face whose experts are beside its routers.
-
-    Raises
-    ------
-    ValueError
-        If the model belongs to no known family.
+    A model of no known family, or with its experts elsewhere than beside its routers, is a
+    ValueError.
     """
     if type(model).__name__ == "ExampleModel":
         held = [(block.mlp, "compute") for block in model.model.layers]
     else:
         parents = [model.get_submodule(name.rpartition(".")[0]) for name in find_routers(model)[1]]
         if not all(hasattr(parent, "experts") for parent in parents):
-            raise invalid(
-                "without_experts",
-                "model",
-                type(model).__name__,
-                "one whose experts are beside its routers",
-            )
+            expected = "one whose experts are beside its routers"
+            raise invalid("without_experts", "model", type(model).__name__, expected)
         held = [(parent.experts, "forward") for parent in parents]
     before = [vars(module).get(name) for module, name in held]
     for module, name in held:
@@ -114,15 +103,7 @@ def measure_rest(
 
 
 def decode_step(model: Any, batch_size: int, context: int, **options: Any) -> Callable[[], object]:
-    """Fill a cache, and return a call that decodes one token of every sequence on top of it.
-
-    Parameters
-    ----------
-    model, **options
-        As for :func:`measure_rest`.
-    batch_size, context : int
-        Sequences, and tokens in the cache of each.
-    """
+    """Return a call that decodes a token of `batch_size` sequences, each with `context` cached."""
     device = next(model.parameters()).device
     vocabulary = int(model.config.vocab_size)
     generator = torch.Generator().manual_seed(0)

@@ -27,25 +27,13 @@ _USUAL_UNITS = 132  # processors of a GPU that is not in DEVICE_PEAKS
 
 @dataclass(frozen=True)
 class ShapeError:
-    """Error of predictions of a model shape that the model was not fitted to.
+    """Error of predictions of a model shape that the model was not fitted to."""
 
-    Attributes
-    ----------
-    shape : str
-        n_experts x k x d_model x d_ffn, before the layer is split over devices.
-    n : int
-        Number of points.
-    median, p90 : float
-        Median and 90th percentile of the relative error.
-    outside : list of str
-        Reasons why the shape is an extrapolation from the others; empty if it is not.
-    """
-
-    shape: str
-    n: int
-    median: float
+    shape: str  # n_experts x k x d_model x d_ffn, before the layer is split over devices
+    n: int  # points
+    median: float  # relative error
     p90: float
-    outside: list[str]
+    outside: list[str]  # reasons why the shape is an extrapolation; empty if it is not
 
 
 @dataclass(frozen=True)
@@ -212,10 +200,9 @@ class LatencyModel:
         points, seconds, family, kernels, known_peaks, units = _gather(source)
         if hardware is None and isinstance(source, Measurements):
             hardware = source.hardware
-        if len(np.unique(family)) < 2:
-            raise invalid(
-                "LatencyModel.fit", "source", len(np.unique(family)), "of at least two model shapes"
-            )
+        n_shapes = len(np.unique(family))
+        if n_shapes < 2:
+            raise invalid("LatencyModel.fit", "source", n_shapes, "of at least two model shapes")
         if len(points) > max_points:
             kept = np.random.default_rng(random_state).permutation(len(points))[:max_points]
             points, seconds, family = points.take(kept), seconds[kept], family[kept]
@@ -242,12 +229,10 @@ class LatencyModel:
             report=report,
             hardware=hardware,
         )
-        if isinstance(source, Measurements):
-            buffered = list(source.of("buffered"))
-            if buffered:
-                model.buffer_cost = BufferCost.fit(
-                    buffered, lambda shape, counts: model.table(shape).seconds(counts)
-                )
+        if isinstance(source, Measurements) and (buffered := list(source.of("buffered"))):
+            model.buffer_cost = BufferCost.fit(
+                buffered, lambda shape, counts: model.table(shape).seconds(counts)
+            )
         return model
 
     def table(self, shape: LayerShape, *, kernel: str | None = None) -> LayerTable:
@@ -259,11 +244,6 @@ class LatencyModel:
             The layer on one device.
         kernel : str, optional
             One of :attr:`kernels`; by default the first.
-
-        Raises
-        ------
-        ValueError
-            If the kernel is unknown.
         """
         name = self.kernels[0] if kernel is None else kernel
         one_of("LatencyModel", "kernel", name, self.kernels)
@@ -271,13 +251,8 @@ class LatencyModel:
         if (shape, code) not in self._tables:
 
             def predict(work: Work, tokens: Floats) -> Floats:
-                points = Points.build(
-                    [shape],
-                    np.zeros(len(work), dtype=np.int64),
-                    work,
-                    tokens,
-                    np.full(len(work), code),
-                )
+                first = np.zeros(len(work), dtype=np.int64)
+                points = Points.build([shape], first, work, tokens, np.full(len(work), code))
                 return self._estimator.predict(points)
 
             self._tables[shape, code] = LayerTable.build(shape, predict, self._max_rows)
@@ -334,13 +309,12 @@ class LatencyModel:
             there are misses and the hardware has no link "slow_to_fast".
         """
         one_of("LatencyModel.predict", "extrapolate", extrapolate, ("flag", "refuse"))
+        owner = "LatencyModel.predict"
         if not 0 < coverage < 1:
-            raise invalid("LatencyModel.predict", "coverage", coverage, "between 0 and 1")
+            raise invalid(owner, "coverage", coverage, "between 0 and 1")
         outside = self.outside(shape)
         if outside and extrapolate == "refuse":
-            raise invalid(
-                "LatencyModel.predict", "shape", "; ".join(outside), "inside what was measured"
-            )
+            raise invalid(owner, "shape", "; ".join(outside), "inside what was measured")
         seconds = self.table(shape, kernel=kernel).seconds(counts)
         ratios = self.report.wide_log_ratios if outside else self.report.log_ratios
         low, high = np.exp(np.quantile(ratios, [(1 - coverage) / 2, (1 + coverage) / 2]))
@@ -401,30 +375,19 @@ def _leave_one_out(
         )
         inside[held] = not reasons
         label = "x".join(f"{v:g}" for v in unseen.sizes[:, :4].max(axis=0))
-        errors.append(
-            ShapeError(
-                label,
-                int(held.sum()),
-                float(np.median(error)),
-                float(np.quantile(error, 0.9)),
-                reasons,
-            )
-        )
+        median, p90 = float(np.median(error)), float(np.quantile(error, 0.9))
+        errors.append(ShapeError(label, int(held.sum()), median, p90, reasons))
     near = ratios[inside] if inside.any() else ratios
-    return FitReport(
-        estimator.method,
-        errors,
-        float(np.median(np.abs(np.expm1(-ratios)))),
-        np.sort(near),
-        np.sort(ratios),
-    )
+    median = float(np.median(np.abs(np.expm1(-ratios))))
+    return FitReport(estimator.method, errors, median, np.sort(near), np.sort(ratios))
+
+
+Peaks = tuple[float, dict[float, float]] | None
 
 
 def _gather(
     source: Measurements | KernelTable,
-) -> tuple[
-    Points, Floats, NDArray[np.int64], list[str], tuple[float, dict[float, float]] | None, int
-]:
+) -> tuple[Points, Floats, NDArray[np.int64], list[str], Peaks, int]:
     """Return points, seconds, family, kernels, known peaks and processors of a source."""
     if isinstance(source, KernelTable):
         points = Points.build(
@@ -433,28 +396,20 @@ def _gather(
         peaks, units = None, _USUAL_UNITS
         if source.device in DEVICE_PEAKS:
             known = DEVICE_PEAKS[source.device]
-            peaks = (
-                known.bandwidth,
-                {OPERAND_BYTES[name]: value for name, value in known.operations.items()},
-            )
-            units = known.units
+            operations = {OPERAND_BYTES[name]: rate for name, rate in known.operations.items()}
+            peaks, units = (known.bandwidth, operations), known.units
         return points, source.seconds, source.family, source.kernels, peaks, units
     if not isinstance(source, Measurements):
-        raise invalid(
-            "LatencyModel.fit", "source", type(source).__name__, "Measurements or a KernelTable"
-        )
+        got = type(source).__name__
+        raise invalid("LatencyModel.fit", "source", got, "Measurements or a KernelTable")
     records = [r for r in source.of("layer") if r.shape is not None and sum(r.at["counts"])]
     if not records:
         raise invalid("LatencyModel.fit", "source", "none", "with records of kind 'layer'")
     shapes = sorted({r.shape for r in records if r.shape}, key=str)
     layer = np.array([shapes.index(r.shape) for r in records if r.shape])
-    points = Points.build(
-        shapes,
-        layer,
-        Work.concatenate([Work.from_counts(np.array(r.at["counts"])[None]) for r in records]),
-        np.array([float(r.at["tokens"]) for r in records]),
-        np.zeros(len(records), dtype=np.int64),
-    )
+    work = Work.concatenate([Work.from_counts(np.array(r.at["counts"])[None]) for r in records])
+    tokens = np.array([float(r.at["tokens"]) for r in records])
+    points = Points.build(shapes, layer, work, tokens, np.zeros(len(records), dtype=np.int64))
     family = np.unique(points.sizes[:, :4], axis=0, return_inverse=True)[1].ravel()
     seconds = np.array([record.seconds for record in records])
     return points, seconds, family, ["dynamic gating"], None, 1

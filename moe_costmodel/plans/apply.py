@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from types import TracebackType
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,7 +21,7 @@ from moe_costmodel.kernels.buffered import BufferedExperts
 from moe_costmodel.kernels.dynamic import dynamic_gating
 from moe_costmodel.kernels.experts import Experts
 from moe_costmodel.traces.families import find_routers
-from moe_costmodel.traces.record import edit_routing
+from moe_costmodel.traces.record import edit_routing, layer_numbers
 
 if TYPE_CHECKING:
     from moe_costmodel.plans.plan import Plan
@@ -32,21 +32,8 @@ __all__ = ["AppliedPlan", "PlannedLayer", "apply"]
 class PlannedLayer:
     """Experts of one layer as a plan places them: on devices, resident or buffered.
 
-    Parameters
-    ----------
-    experts : Experts
-        All experts of the layer.
-    plan : Plan
-    layer : int
-        Position among the plan's layers.
-    device : device, optional
-        Device that the experts run on; by default the one that they are on.
-
-    Attributes
-    ----------
-    buffers : list of BufferedExperts
-        One per device; empty if the layer is not buffered.
-    experts : Experts
+    They run on `device`, by default the one that they are on. `buffers` has one entry per device
+    of the plan, none if the layer is not buffered.
     """
 
     def __init__(
@@ -114,13 +101,7 @@ class PlannedLayer:
 
 
 class AppliedPlan:
-    """A plan that is installed in a model; call :meth:`undo`, or use it as a context manager.
-
-    Attributes
-    ----------
-    plan : Plan
-    layers : list of PlannedLayer
-    """
+    """A plan that is installed in a model; call :meth:`undo`, or use it as a context manager."""
 
     def __init__(self, plan: Plan, layers: list[PlannedLayer], stack: ExitStack) -> None:
         self.plan = plan
@@ -134,22 +115,17 @@ class AppliedPlan:
     def __enter__(self) -> AppliedPlan:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.undo()
 
     def __str__(self) -> str:
-        hits, misses = (sum(getattr(x, n) for x in self.layers) for n in ("hits", "misses"))
-        if not hits + misses:
-            return f"{self.plan.model}: applied to {len(self.layers)} layers"
-        return (
-            f"{self.plan.model}: applied to {len(self.layers)} layers, {misses:,} of "
-            f"{hits + misses:,} needed experts were copied ({misses / (hits + misses):.1%})"
-        )
+        misses = sum(layer.misses for layer in self.layers)
+        needed = misses + sum(layer.hits for layer in self.layers)
+        applied = f"{self.plan.model}: applied to {len(self.layers)} layers"
+        if not needed:
+            return applied
+        share = misses / needed
+        return f"{applied}, {misses:,} of {needed:,} needed experts were copied ({share:.1%})"
 
 
 def apply(plan: Plan, model: Any, *, part: str | None = None) -> AppliedPlan:
@@ -176,70 +152,52 @@ def apply(plan: Plan, model: Any, *, part: str | None = None) -> AppliedPlan:
         If the plan is for another model, or the model belongs to no such family. The message says
         what differs.
     """
-    if type(model).__name__ == "ExampleModel":
-        return _apply_to_example(plan, model)
-    _, routers = find_routers(model, part=part)
-    modules, experts = [], []
-    for name in routers:
-        parent = model.get_submodule(name.rpartition(".")[0])
-        module = getattr(parent, "experts", None)
-        if module is None:
-            raise invalid(
-                "Plan.apply",
-                "model",
-                f"{type(parent).__name__} without them",
-                "one whose experts are beside its routers",
-            )
-        modules.append(module)
-        experts.append(Experts.from_module(module))
-    from moe_costmodel.traces.record import _layer_numbers
-
-    _check(
-        plan,
-        type(model).__name__,
-        experts,
-        [int(router.top_k) for router in routers.values()],
-        tuple(_layer_numbers(list(routers))),
-    )
+    is_example = type(model).__name__ == "ExampleModel"
+    if is_example:
+        blocks = [block.mlp for block in model.model.layers]
+        modules = [block.experts for block in blocks]
+        experts = [
+            Experts(module.gate_up_proj.detach(), module.down_proj.detach(), "silu", True)
+            for module in modules
+        ]
+        k, numbers = [block.k for block in blocks], list(range(len(blocks)))
+    else:
+        _, routers = find_routers(model, part=part)
+        modules = [_experts_beside(model, name) for name in routers]
+        experts = [Experts.from_module(module) for module in modules]
+        k = [int(router.top_k) for router in routers.values()]
+        numbers = layer_numbers(list(routers))
+    _check(plan, type(model).__name__, experts, k, tuple(numbers))
     stack = ExitStack()
     layers = []
     try:
         for i, (module, weights) in enumerate(zip(modules, experts, strict=True)):
             layer = _layer(plan, i, module, weights, stack)
             layers.append(layer)
-            module.forward = _forward_of(layer)
-            stack.callback(delattr, module, "forward")
-        if plan.has_thresholds:
-            stack.enter_context(edit_routing(model, _rule_of(plan), part=part))
+            if is_example:
+                blocks[i].compute = _compute_of(layer, plan, i)
+                stack.callback(delattr, blocks[i], "compute")
+            else:
+                module.forward = _forward_of(layer)
+                stack.callback(delattr, module, "forward")
+        if plan.has_thresholds and not is_example:
+            stack.enter_context(edit_routing(model, partial(_ruled, plan), part=part))
     except BaseException:
         stack.close()
         raise
     return AppliedPlan(plan, layers, stack)
 
 
-def _apply_to_example(plan: Plan, model: Any) -> AppliedPlan:
-    blocks = [block.mlp for block in model.model.layers]
-    experts = [
-        Experts(mlp.experts.gate_up_proj.detach(), mlp.experts.down_proj.detach(), "silu", True)
-        for mlp in blocks
-    ]
-    _check(plan, "ExampleModel", experts, [mlp.k for mlp in blocks], tuple(range(len(blocks))))
-    stack = ExitStack()
-    layers = []
-    rule_of = _rule_of(plan)
-    for i, (mlp, weights) in enumerate(zip(blocks, experts, strict=True)):
-        layer = _layer(plan, i, mlp.experts, weights, stack)
-        layers.append(layer)
-
-        def compute(
-            x: Tensor, weights: Tensor, ids: Tensor, i: int = i, layer: PlannedLayer = layer
-        ) -> Tensor:
-            ids, weights = rule_of(i, ids, weights)
-            return layer(x, ids, weights)
-
-        mlp.compute = compute
-        stack.callback(delattr, mlp, "compute")
-    return AppliedPlan(plan, layers, stack)
+def _experts_beside(model: Any, router: str) -> Any:
+    """Return the module of the experts that a router's name belongs to."""
+    parent = model.get_submodule(router.rpartition(".")[0])
+    if getattr(parent, "experts", None) is None:
+        got, expected = (
+            f"{type(parent).__name__} without them",
+            "one whose experts are beside its routers",
+        )
+        raise invalid("Plan.apply", "model", got, expected)
+    return parent.experts
 
 
 def _layer(plan: Plan, i: int, module: Any, experts: Experts, stack: ExitStack) -> PlannedLayer:
@@ -258,15 +216,20 @@ def _move(parameter: Tensor, device: torch.device) -> None:
     parameter.data = parameter.data.to(device)
 
 
-def _rule_of(plan: Plan) -> Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]]:
-    def rule(layer: int, ids: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        gate = plan.gates[layer]
-        return ids, weights if gate is None else apply_rule(weights, gate)
-
-    return rule
+def _ruled(plan: Plan, layer: int, ids: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the choices of a layer under the plan's threshold."""
+    gate = plan.gates[layer]
+    return ids, weights if gate is None else apply_rule(weights, gate)
 
 
-def _forward_of(layer: PlannedLayer) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+def _compute_of(layer: PlannedLayer, plan: Plan, i: int) -> Callable[..., Tensor]:
+    def compute(x: Tensor, weights: Tensor, ids: Tensor) -> Tensor:
+        return layer(x, *_ruled(plan, i, ids, weights))
+
+    return compute
+
+
+def _forward_of(layer: PlannedLayer) -> Callable[..., Tensor]:
     def forward(hidden_states: Tensor, top_k_index: Tensor, top_k_weights: Tensor) -> Tensor:
         return layer(hidden_states, top_k_index, top_k_weights)
 

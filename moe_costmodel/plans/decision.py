@@ -22,27 +22,14 @@ Gates = GateRule | Sequence[GateRule | None] | None
 
 
 class LayerDecision(NamedTuple):
-    """The decision about one layer, hashable: the layer's step times are stored under it.
+    """The decision about one layer, hashable: the layer's step times are stored under it."""
 
-    Attributes
-    ----------
-    layer : int
-        Position among the MoE layers.
-    gate : GateRule or None
-    batch_size : int
-    policy : str or None
-        None if the layer is not buffered.
-    n_devices : int
-    packed : bytes
-        `capacities` and `slots`, int32.
-    """
-
-    layer: int
+    layer: int  # position among the MoE layers
     gate: GateRule | None
     batch_size: int
-    policy: str | None
+    policy: str | None  # None if the layer is not buffered
     n_devices: int
-    packed: bytes
+    packed: bytes  # `capacities` and `slots`, int32
 
     @property
     def capacities(self) -> Ints:
@@ -56,13 +43,7 @@ class LayerDecision(NamedTuple):
 
 
 def layer_gates(gates: Gates, n_layers: int, owner: str) -> tuple[GateRule | None, ...]:
-    """Return one rule per layer, None for a layer that drops nothing.
-
-    Raises
-    ------
-    ValueError
-        If the number of rules differs from `n_layers`, or one is not a GateRule.
-    """
+    """Return one rule per layer, None for a layer that drops nothing."""
     if gates is None or isinstance(gates, GateRule):
         gates = (gates,) * n_layers
     if len(gates) != n_layers:
@@ -196,7 +177,7 @@ class Decision:
         n, slots = self.n_layers, ascending(self.placement)
         packed = np.concatenate((self.capacities, slots), axis=1, dtype=np.int32)
         row_type = np.dtype((np.void, packed.itemsize * packed.shape[1]))
-        buffered = np.any(self.capacities < self.slots_per_device, axis=1)
+        buffered = (self.capacities < self.slots_per_device).any(axis=1)
         columns = (
             range(n),
             self.gates,

@@ -27,23 +27,12 @@ __all__ = ["Export", "refusal", "to_sglang", "to_tensorrt_llm", "to_vllm"]
 
 @dataclass(frozen=True)
 class Export:
-    """The export of a plan to an engine.
-
-    Attributes
-    ----------
-    engine : str
-    flags : tuple of str
-        Command-line flags, in order.
-    notes : tuple of str
-        Parts of the plan that the engine cannot express, and what that costs.
-    path : Path or None
-        File that was written, if any.
-    """
+    """The export of a plan to an engine."""
 
     engine: str
-    flags: tuple[str, ...]
-    notes: tuple[str, ...]
-    path: Path | None = None
+    flags: tuple[str, ...]  # of the command line, in order
+    notes: tuple[str, ...]  # parts of the plan that the engine cannot express, and their costs
+    path: Path | None = None  # the file that was written, if any
 
     def __str__(self) -> str:
         lines = [f"{self.engine}: {shlex.join(self.flags)}"]
@@ -87,14 +76,10 @@ def _twice(plan: Plan) -> list[str]:
 
 
 def to_sglang(plan: Plan, path: str | Path) -> Export:
-    """Write the placement as SGLang's ``--init-expert-location``.
+    """Write the placement as SGLang's ``--init-expert-location`` (JSON).
 
-    Parameters
-    ----------
-    plan : Plan
-    path : path
-        JSON to write. SGLang indexes the map by the number of the layer within the model, so dense
-        layers have a row, too (experts in order of their ids, and the first ones again).
+    SGLang indexes the map by the number of the layer within the model, so dense layers have a row,
+    too (experts in order of their ids, and the first ones again).
     """
     slots = plan.placement.physical_to_logical
     filler = (np.arange(plan.placement.n_slots) % plan.shape.n_experts).tolist()

@@ -45,24 +45,15 @@ def best_single_capacity(plan: Plan, evaluate: Evaluate | None = None) -> tuple[
     """
     if (plan.capacities == plan.capacities.flat[0]).all():
         return plan, []
-    if evaluate is None:
-        raise invalid(
-            "best_single_capacity", "evaluate", None, "such as a DeploymentModel's evaluate"
-        )
-    own = evaluate(plan)
-    tried = []
-    for capacity in range(1, plan.slots_per_device + 1):
-        candidate = replace(plan, capacities=np.full_like(plan.capacities, capacity))
-        tried.append((candidate, evaluate(candidate)))
-    budget = own["memory_bytes"] * (1 + 1e-9)
-    fitting = [item for item in tried if item[1]["memory_bytes"] <= budget]
-    chosen, costs = min(
-        fitting or tried[:1], key=lambda item: (item[1]["step_mean_s"], -item[0].capacities.flat[0])
-    )
+    candidates = [
+        replace(plan, capacities=np.full_like(plan.capacities, capacity))
+        for capacity in range(1, plan.slots_per_device + 1)
+    ]
+    chosen, price = _fastest(plan, candidates, "memory_bytes", evaluate, "best_single_capacity")
     return chosen, [
         f"one capacity for all layers: {chosen.capacities.flat[0]} of {plan.slots_per_device} "
         f"experts instead of {plan.capacities.min()} to {plan.capacities.max()}, chosen among all "
-        f"that need no more memory; {_price(own, costs)}"
+        f"that need no more memory; {price}"
     ]
 
 
@@ -85,37 +76,48 @@ def best_single_rule(
     own_rules = {rule for rule in plan.gates if rule is not None}
     if len(set(plan.gates)) == 1 and all(rule.kind in kinds for rule in own_rules):
         return plan, []
-    if evaluate is None:
-        raise invalid("best_single_rule", "evaluate", None, "such as a DeploymentModel's evaluate")
-    own = evaluate(plan)
-    candidates: list[GateRule | None] = [None]
+    rules: list[GateRule | None] = [None]
     for kind in kinds:
-        candidates += _grid(kind, plan.shape.k, own_rules)
-    tried = []
-    for rule in candidates:
-        candidate = replace(plan, gates=(rule,) * plan.n_layers)
-        tried.append((candidate, evaluate(candidate)))
-    fitting = [item for item in tried if item[1]["quality_loss"] <= own["quality_loss"] + 1e-12]
-    # A plan without thresholds loses nothing, so at least one candidate fits.
-    chosen, costs = min(fitting or tried[:1], key=lambda item: item[1]["step_mean_s"])
+        rules += _grid(kind, plan.shape.k, own_rules)
+    candidates = [replace(plan, gates=(rule,) * plan.n_layers) for rule in rules]
+    chosen, price = _fastest(plan, candidates, "quality_loss", evaluate, "best_single_rule")
     rule = chosen.gates[0]
     return chosen, [
         f"one threshold for all layers: {'none' if rule is None else rule} instead of "
         f"{len(set(plan.gates))} different ones, chosen among those that lose no more "
-        f"({plan.quality_kind}); {_price(own, costs)}"
+        f"({plan.quality_kind}); {price}"
     ]
 
 
-def _grid(kind: str, k: int, own: set[GateRule]) -> list[GateRule | None]:
-    rules: dict[GateRule, None] = {rule: None for rule in own if rule.kind == kind}
-    k_mins = sorted({rule.k_min for rule in own if rule.kind == kind} or {1})
-    for k_min in k_mins:
-        if kind == "top-k":
-            values = [float(n) for n in range(1, k + 1)]
-        elif kind == "skip":
-            values = [round(0.02 * i, 2) for i in range(1, 51)]
-        else:
-            values = [round(1 - 0.02 * i, 2) for i in range(45)]
+def _fastest(
+    plan: Plan, candidates: list[Plan], limited: str, evaluate: Evaluate | None, owner: str
+) -> tuple[Plan, str]:
+    """Return the fastest candidate that is no worse than the plan in one objective, and its price.
+
+    If none is, the first candidate counts; of equally fast ones, that of the largest capacity.
+    """
+    if evaluate is None:
+        raise invalid(owner, "evaluate", None, "such as a DeploymentModel's evaluate")
+    own = evaluate(plan)
+    tried = [(candidate, evaluate(candidate)) for candidate in candidates]
+    # Equal up to rounding: about the last digits of bytes, and of a loss near 1.
+    limit = own[limited] * (1 + 1e-9) if limited == "memory_bytes" else own[limited] + 1e-12
+    fitting = [item for item in tried if item[1][limited] <= limit]
+    chosen, costs = min(
+        fitting or tried[:1], key=lambda item: (item[1]["step_mean_s"], -item[0].capacities.flat[0])
+    )
+    return chosen, _price(own, costs)
+
+
+def _grid(kind: str, k: int, own: set[GateRule]) -> list[GateRule]:
+    """Return the thresholds of a kind to try: those of the plan, and a grid for each `k_min`."""
+    rules = {rule: None for rule in own if rule.kind == kind}
+    values = {
+        "top-k": [float(n) for n in range(1, k + 1)],
+        "skip": [round(0.02 * i, 2) for i in range(1, 51)],
+        "top-p": [round(1 - 0.02 * i, 2) for i in range(45)],
+    }[kind]
+    for k_min in sorted({rule.k_min for rule in rules} or {1}):
         rules |= {GateRule(kind, value, k_min): None for value in values}  # type: ignore[arg-type]
     return list(rules)
 
@@ -149,13 +151,12 @@ def to_ktransformers(plan: Plan, *, evaluate: Evaluate | None = None) -> Export:
     ValueError
         If the plan has several devices, or `evaluate` is needed and missing.
     """
-    if plan.n_devices > 1:
-        raise refusal(
-            "KTransformers",
-            "on one device, since --kt-num-gpu-experts counts one GPU's experts",
-            f"{plan.n_devices} devices",
-            "plan for one device, or export to SGLang",
-        )
+    _require_one_device(
+        plan,
+        "KTransformers",
+        "on one device, since --kt-num-gpu-experts counts one GPU's experts",
+        "export to SGLang",
+    )
     single, notes = best_single_capacity(plan, evaluate)
     capacity = int(single.capacities.flat[0])
     notes.append(
@@ -167,30 +168,26 @@ def to_ktransformers(plan: Plan, *, evaluate: Evaluate | None = None) -> Export:
     return Export("KTransformers", ("--kt-num-gpu-experts", str(capacity)), tuple(notes))
 
 
+def _require_one_device(plan: Plan, engine: str, expected: str, remedy: str) -> None:
+    if plan.n_devices > 1:
+        raise refusal(
+            engine, expected, f"{plan.n_devices} devices", f"plan for one device, or {remedy}"
+        )
+
+
 def to_llamacpp(plan: Plan, *, evaluate: Evaluate | None = None) -> Export:
     """Return flags of llama.cpp: ``-ser Kmin,t`` (a fork's) and layers of experts on the CPU.
 
-    Parameters
-    ----------
-    plan : Plan
-        On one device. A layer's experts are either all on the GPU or all on the CPU, so a plan
-        that buffers keeps as many whole layers as its memory holds (``--n-cpu-moe``).
-    evaluate : callable, optional
-        ``evaluate(plan)[objective]``, such as a DeploymentModel's `evaluate`; needed if the
-        plan's layers differ.
-
-    Raises
-    ------
-    ValueError
-        If the plan has several devices, or `evaluate` is needed and missing.
+    A layer's experts are either all on the GPU or all on the CPU, so a plan that buffers keeps as
+    many whole layers as its memory holds (``--n-cpu-moe``). Parameters and errors are those of
+    :func:`to_ktransformers`.
     """
-    if plan.n_devices > 1:
-        raise refusal(
-            "llama.cpp",
-            "on one device: it splits layers, not the experts of a layer",
-            f"{plan.n_devices} devices",
-            "plan for one device, or export to SGLang, vLLM or TensorRT-LLM",
-        )
+    _require_one_device(
+        plan,
+        "llama.cpp",
+        "on one device: it splits layers, not the experts of a layer",
+        "export to SGLang, vLLM or TensorRT-LLM",
+    )
     flags: list[str] = []
     notes: list[str] = []
     if plan.has_thresholds:

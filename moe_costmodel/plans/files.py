@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from moe_costmodel._arrays import Ints
+from moe_costmodel._checks import first_where, invalid_field, read_json
 from moe_costmodel.gating.rules import GateRule
 from moe_costmodel.objectives import Predicted
 from moe_costmodel.placement.placement import Placement
@@ -25,21 +27,13 @@ FORMAT = "moe-plan/1"
 # Far above any deployment; a damaged file that claims more would need terabytes.
 MAX_DEVICES = 65_536
 _TEXT = ("model", "mode", "policy", "quality_kind")
+_COUNTS = ("batch_size", "n_devices", "devices_per_node")
 _REQUIRED = (
-    "format",
-    "model",
-    "shape",
-    "mode",
-    "batch_size",
-    "n_devices",
-    "physical_to_logical_map",
-    "capacities",
-    "policy",
-    "gates",
-    "devices_per_node",
-    "layers",
-)
+    "format", "model", "shape", "mode", "batch_size", "n_devices", "physical_to_logical_map",
+    "capacities", "policy", "gates", "devices_per_node", "layers",
+)  # fmt: skip
 _OPTIONAL = ("objectives", "quality_kind", "provenance", "versions")
+_Made = TypeVar("_Made")
 
 
 def to_dict(plan: Plan) -> dict[str, object]:
@@ -74,13 +68,7 @@ def save(plan: Plan, path: str | Path) -> Path:
 
 
 def load(path: str | Path, make: Callable[..., Plan]) -> Plan:
-    """Read what :func:`save` wrote.
-
-    Parameters
-    ----------
-    path : path
-    make : callable
-        Builds the plan from its parameters: the class, which imports this module.
+    """Read what :func:`save` wrote; `make` is the class, which imports this module.
 
     Raises
     ------
@@ -89,10 +77,7 @@ def load(path: str | Path, make: Callable[..., Plan]) -> Plan:
         the actual one.
     """
     source = str(path)
-    try:
-        content = json.loads(Path(path).read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{source}: must be JSON. Got {error} instead.") from error
+    content = read_json(Path(path))
     try:
         return make(**_parameters(content, source))
     except ValueError as error:
@@ -106,11 +91,12 @@ def _parameters(content: Any, source: str) -> dict[str, object]:
     """Return the parameters of the plan in a file's content."""
     if not isinstance(content, dict):
         raise ValueError(f"{source}: must be an object. Got {type(content).__name__} instead.")
+    fault = partial(invalid_field, source)
     if content.get("format") != FORMAT:
-        raise _fault(source, "format", repr(FORMAT), repr(content.get("format")))
+        raise fault("format", repr(content.get("format")), repr(FORMAT))
     for name in _REQUIRED:
         if name not in content:
-            raise _fault(source, name, "present", f"only {sorted(content)}")
+            raise fault(name, f"only {sorted(content)}", "present")
     unknown = sorted(set(content) - {*_REQUIRED, *_OPTIONAL})
     if unknown:
         raise ValueError(
@@ -118,98 +104,67 @@ def _parameters(content: Any, source: str) -> dict[str, object]:
         )
     for name in _TEXT:
         if not isinstance(content.get(name, ""), str):
-            raise _fault(source, name, "text", repr(content[name]))
-    for name in ("batch_size", "n_devices", "devices_per_node"):
+            raise fault(name, repr(content[name]), "text")
+    for name in _COUNTS:
         value = content[name]
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise _fault(source, name, "a positive integer", repr(value))
-    if content["n_devices"] > MAX_DEVICES:
-        raise _fault(source, "n_devices", f"at most {MAX_DEVICES}", content["n_devices"])
-    shape = _shape(content["shape"], source)
-    slots = _table(content["physical_to_logical_map"], "physical_to_logical_map", source)
-    if slots.shape[1] < shape.n_experts or content["n_devices"] > slots.shape[1]:
-        raise _fault(
-            source,
-            "physical_to_logical_map",
-            f"rows of at least {max(shape.n_experts, content['n_devices'])} slots",
-            f"rows of {slots.shape[1]}",
-        )
-    if slots.max() >= shape.n_experts:
-        place = tuple(int(i) for i in np.argwhere(slots >= shape.n_experts)[0])
-        raise _fault(
-            source,
-            "physical_to_logical_map",
-            f"experts in 0 .. {shape.n_experts - 1}",
-            f"{slots[place]} at {place}",
-        )
-    layers = content["layers"]
+            raise fault(name, repr(value), "a positive integer")
+    n_devices = content["n_devices"]
+    if n_devices > MAX_DEVICES:
+        raise fault("n_devices", n_devices, f"at most {MAX_DEVICES}")
+    shape = _build(LayerShape, content["shape"], "shape", "a layer's sizes", source)
+    map_name = "physical_to_logical_map"
+    slots = _table(content[map_name], map_name, source)
+    fewest = max(shape.n_experts, n_devices)
+    if slots.shape[1] < fewest:
+        raise fault(map_name, f"rows of {slots.shape[1]}", f"rows of at least {fewest} slots")
+    if wrong := first_where(slots, slots >= shape.n_experts):
+        raise fault(map_name, wrong, f"experts in 0 .. {shape.n_experts - 1}")
+    layers, gates = content["layers"], content["gates"]
     if not isinstance(layers, list):
-        raise _fault(source, "layers", "a list of layer numbers", repr(layers))
-    return {
-        "model": content["model"],
+        raise fault("layers", repr(layers), "a list of layer numbers")
+    if not isinstance(gates, list) or not gates:
+        raise fault("gates", repr(gates)[:60], "a list, one rule or null per layer")
+    a_rule = "a rule (kind, value, k_min) or null"
+    objectives = content.get("objectives", {})
+    if not isinstance(objectives, dict):
+        raise fault("objectives", repr(objectives)[:60], "an object")
+    as_they_are = {*_TEXT, "batch_size", "devices_per_node", "provenance", "versions"}
+    return {name: value for name, value in content.items() if name in as_they_are} | {
         "shape": shape,
-        "mode": content["mode"],
-        "batch_size": content["batch_size"],
-        "placement": Placement(slots, content["n_devices"]),
+        "placement": Placement(slots, n_devices),
         "capacities": _table(content["capacities"], "capacities", source),
-        "policy": content["policy"],
-        "gates": _gates(content["gates"], source),
-        "devices_per_node": content["devices_per_node"],
+        "gates": tuple(
+            None if rule is None else _build(GateRule, rule, f"gates[{i}]", a_rule, source)
+            for i, rule in enumerate(gates)
+        ),
         "layers": tuple(layers),
-        "objectives": _objectives(content.get("objectives", {}), source),
-        "quality_kind": content.get("quality_kind", "gate mass lost"),
-        "provenance": content.get("provenance", {}),
-        "versions": content.get("versions", {}),
+        "objectives": {
+            name: _build(Predicted, value, f"objectives.{name}", "value, low and high", source)
+            for name, value in objectives.items()
+        },
     }
 
 
-def _fault(source: str, name: str, expected: str, got: object) -> ValueError:
-    return ValueError(f"{source}: field '{name}' must be {expected}. Got {got} instead.")
-
-
-def _shape(content: Any, source: str) -> LayerShape:
+def _build(
+    make: Callable[..., _Made], content: Any, name: str, expected: str, source: str
+) -> _Made:
+    """Return what `make` makes of an object's fields."""
     try:
-        return LayerShape(**dict(content))
+        return make(**dict(content))
     except (TypeError, ValueError) as error:
-        raise _fault(source, "shape", "a layer's sizes", f"{content!r} ({error})") from error
+        raise invalid_field(source, name, f"{content!r} ({error})", expected) from error
 
 
 def _table(content: Any, name: str, source: str) -> Ints:
+    fault = partial(invalid_field, source)
     expected = "a table of integers, one row per layer, all of one length"
     if not isinstance(content, list) or not content:
-        raise _fault(source, name, expected, type(content).__name__)
+        raise fault(name, type(content).__name__, expected)
     for i, row in enumerate(content):
         if not isinstance(row, list) or len(row) != len(content[0]) or not row:
-            raise _fault(source, f"{name}[{i}]", f"a row of {expected}", repr(row)[:60])
+            raise fault(f"{name}[{i}]", repr(row)[:60], f"a row of {expected}")
         for j, value in enumerate(row):
             if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 31:
-                raise _fault(source, f"{name}[{i}][{j}]", "an integer, 0 or more", repr(value)[:60])
+                raise fault(f"{name}[{i}][{j}]", repr(value)[:60], "an integer, 0 or more")
     return np.array(content, dtype=np.int64)
-
-
-def _gates(content: Any, source: str) -> tuple[GateRule | None, ...]:
-    if not isinstance(content, list) or not content:
-        raise _fault(source, "gates", "a list, one rule or null per layer", repr(content)[:60])
-    rules: list[GateRule | None] = []
-    for i, rule in enumerate(content):
-        try:
-            rules.append(None if rule is None else GateRule(**dict(rule)))
-        except (TypeError, ValueError) as error:
-            raise _fault(
-                source, f"gates[{i}]", "a rule (kind, value, k_min) or null", f"{rule!r} ({error})"
-            ) from error
-    return tuple(rules)
-
-
-def _objectives(content: Any, source: str) -> dict[str, Predicted]:
-    if not isinstance(content, dict):
-        raise _fault(source, "objectives", "an object", repr(content)[:60])
-    out = {}
-    for name, value in content.items():
-        try:
-            out[name] = Predicted(**dict(value))
-        except (TypeError, ValueError) as error:
-            raise _fault(
-                source, f"objectives.{name}", "value, low and high", f"{value!r} ({error})"
-            ) from error
-    return out

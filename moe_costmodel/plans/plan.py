@@ -88,34 +88,25 @@ class Plan(Decision):
         if not isinstance(self.shape, LayerShape):
             raise invalid("Plan", "shape", repr(self.shape), "a LayerShape")
         one_of("Plan", "mode", self.mode, ("prefill", "decode"))
-        if self.shape.n_local != self.shape.n_experts:
-            raise invalid(
-                "Plan", "shape", self.shape.n_local, "of the whole layer, n_local = n_experts"
-            )
-        if self.placement.n_experts != self.shape.n_experts:
-            raise invalid(
-                "Plan",
-                "placement",
-                self.placement.n_experts,
-                f"of the layer's {self.shape.n_experts} experts",
-            )
+        n_experts = self.shape.n_experts
+        if self.shape.n_local != n_experts:
+            got = self.shape.n_local
+            raise invalid("Plan", "shape", got, "of the whole layer, n_local = n_experts")
+        if self.placement.n_experts != n_experts:
+            got = self.placement.n_experts
+            raise invalid("Plan", "placement", got, f"of the layer's {n_experts} experts")
         of_node = count("Plan", "devices_per_node", self.devices_per_node or self.n_devices)
         if self.n_devices % of_node:
-            raise invalid(
-                "Plan", "devices_per_node", of_node, f"a divisor of {self.n_devices} devices"
-            )
+            expected = f"a divisor of {self.n_devices} devices"
+            raise invalid("Plan", "devices_per_node", of_node, expected)
         object.__setattr__(self, "devices_per_node", of_node)
         numbers = tuple(self.layers) or tuple(range(self.n_layers))
         good = all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in numbers)
         good = good and all(b > a for a, b in pairwise(numbers))
         if len(numbers) != self.n_layers or not good:
-            raise invalid(
-                "Plan", "layers", list(numbers), f"{self.n_layers} ascending layer numbers"
-            )
+            expected = f"{self.n_layers} ascending layer numbers"
+            raise invalid("Plan", "layers", list(numbers), expected)
         object.__setattr__(self, "layers", numbers)
-        self._check_reports()
-
-    def _check_reports(self) -> None:
         for name, predicted in self.objectives.items():
             one_of("Plan", "objectives", name, OBJECTIVES)
             if not isinstance(predicted, Predicted):

@@ -16,7 +16,7 @@ from moe_costmodel._checks import invalid
 from moe_costmodel.traces.families import Family, RouterOutput, Routing, count_experts, find_routers
 from moe_costmodel.traces.trace import RoutingTrace
 
-__all__ = ["Batch", "edit_routing", "record"]
+__all__ = ["Batch", "edit_routing", "layer_numbers", "record"]
 
 Batch: TypeAlias = Tensor | Mapping[str, Tensor]
 
@@ -82,7 +82,7 @@ def record(
         of_tokens(1).numpy(),
         n_experts=n_experts,
         sequence_lengths=lengths,
-        layers=_layer_numbers(list(routers)),
+        layers=layer_numbers(list(routers)),
         source=source or type(model).__name__,
     )
 
@@ -176,7 +176,7 @@ def _token_mask(arguments: Mapping[str, Tensor], part: str | None) -> Tensor:
     return torch.ones_like(ids, dtype=torch.bool) if mask is None else mask.bool()
 
 
-def _layer_numbers(names: list[str]) -> list[int]:
+def layer_numbers(names: list[str]) -> list[int]:
     """Return the number of each router's block in the model, read from the router's name."""
     numbers = [re.findall(r"(?:layers|block|h)\.(\d+)\.", name) for name in names]
     if all(numbers):

@@ -20,6 +20,7 @@ from moe_costmodel import (
     miss_curves,
 )
 from moe_costmodel.example.measured import EXAMPLE_LINK, example_shape
+from moe_costmodel.kernels.replacement import ONLINE_POLICIES
 from moe_costmodel.latency.buffer_cost import BufferCost
 from problems._arrays import Floats, Ints
 from problems._checks import check_choice, check_int, check_real, setting_error
@@ -34,7 +35,7 @@ from problems.moe.buffering.kernels import exchange, give_up, waiting_steps
 from problems.moe.buffering.moves import move_round
 from problems.moe.ordinal import OrdinalProblem
 
-__all__ = ["ONLINE_POLICIES", "BufferPlan", "ExpertBuffering"]
+__all__ = ["BufferPlan", "ExpertBuffering"]
 
 _MOST_STARTS = 40
 
@@ -46,9 +47,6 @@ OBJECTIVES = {
     "miss_mean_s": "mean time that a step copies missing experts",
     "miss_p99_s": "99th percentile of that time",
 }
-
-ONLINE_POLICIES = tuple(name for name in POLICIES if name != "min")
-"""Policies that a running system can follow: all but "min", which knows the future."""
 
 
 @dataclass(frozen=True, eq=False)

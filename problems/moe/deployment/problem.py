@@ -22,10 +22,10 @@ from moe_costmodel import (
 from moe_costmodel.deployment.check import PlanCheck
 from moe_costmodel.deployment.evaluation import Evaluation
 from moe_costmodel.deployment.fingerprints import sources
+from moe_costmodel.kernels.replacement import ONLINE_POLICIES
 from problems._arrays import Floats, Ints
 from problems._checks import check_choice, setting_error
 from problems.moe.base import AGGREGATES, MoEProblem, as_windows, checked_names
-from problems.moe.buffering.problem import ONLINE_POLICIES
 from problems.moe.deployment.layout import PARTS, Layout
 from problems.moe.deployment.setup import (
     SECONDS_PER_TOKEN,
