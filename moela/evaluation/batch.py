@@ -23,10 +23,7 @@ logger = logging.getLogger("moela.evaluator")
 def unevaluated(
     evaluator: Evaluator, pop: Population | Individual, skip: bool | None, names: Sequence[str]
 ) -> list[Individual]:
-    """Return the individuals whose named values are still to be evaluated.
-
-    ``skip`` is whether evaluated ones are left out; None takes the evaluator's setting.
-    """
+    """Return the individuals to evaluate; ``skip`` leaves out those that have the named values."""
     if skip is None:
         skip = evaluator.skip_already_evaluated
     return [
@@ -57,13 +54,8 @@ def compute(
 ) -> Generator[list[tuple[int, Outcome]], None, None]:
     """Yield the rows that became known with their outcomes, job by job, as the jobs end.
 
-    If ``raises``, a failure ends the batch: no further job begins, and those that had begun are
-    finished.
-
-    Raises
-    ------
-    EvaluationError
-        A row failed and ``raises``.
+    If ``raises``, a failure ends the batch with an EvaluationError: no further job begins, and
+    those that had begun are finished.
     """
     culprit: tuple[int, Outcome] | None = None
     announced = False

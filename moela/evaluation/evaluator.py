@@ -18,14 +18,14 @@ from moela._arrays import Design
 from moela.evaluation import progress, run_identity
 from moela.evaluation.batch import compute, jobs_of, unevaluated
 from moela.evaluation.known import AnswersInMemory, Known, StoredAnswers
-from moela.evaluation.runners.backends import Backend, check_backend
+from moela.evaluation.runners.backends import check_backend
 from moela.evaluation.runners.call import ProblemCall
 from moela.evaluation.runners.outcome import OK, SKIPPED, Outcome, apply, mark
 from moela.evaluation.runners.runner import VECTORIZED_CHUNK, Runner
 from moela.evaluation.session import Session, is_dynamic
 from moela.evaluation.settings import check_settings
 from moela.evaluation.storage.errors import StoreError
-from moela.evaluation.storage.keys import keys_of
+from moela.evaluation.storage.keys import encode, keys_of
 from moela.provenance.signature import Signature, differences, of_problem
 
 logger = logging.getLogger("moela.evaluator")
@@ -68,8 +68,7 @@ class Evaluator(PymooEvaluator):
         SQLite file in which every evaluation is recorded as it ends.
     on_error : {"raise", "infeasible"}
         Whether a failed evaluation raises an :class:`EvaluationError` with the design and the
-        traceback of the worker, or becomes an infeasible individual that is never the best (see
-        :func:`moela.evaluation.runners.outcome.mark`).
+        traceback of the worker, or becomes an infeasible individual that is never the best.
     retries : int
         How often a failed evaluation is tried again first. If a worker dies, its design is retried
         twice regardless of this setting.
@@ -171,8 +170,6 @@ class Evaluator(PymooEvaluator):
         self.n_eval = self.n_fresh = self.n_failed = 0
         self._run = _Run(token)
 
-    # ---- pymoo's interface -----------------------------------------------------------------------
-
     def eval(
         self,
         problem: Problem,
@@ -238,28 +235,21 @@ class Evaluator(PymooEvaluator):
         run = replace(self._run, elapsed=self.elapsed)
         return {**self.__dict__, "_session": None, "_run": run, "_copied": True}
 
-    # ---- the run ---------------------------------------------------------------------------------
-
     def _attach(self, problem: Problem, algorithm: Algorithm | None) -> Session:
         """Return a session for the run of this algorithm in this process."""
         if self._session is not None and self._session.inherited:
             self._session = None
         token = _token(algorithm)
         starts = algorithm is not None and not algorithm.is_initialized and token != self._run.token
-        if not self._begun or (starts and self._is_over()):
+        # Until the last run has ended, a new algorithm is a part of it, such as a local search.
+        over = self._session is None or self._aborted or self._session.is_over()
+        if not self._begun or (starts and over):
             self.close()
             self._reset(token)
             self._begun = True
         if self._session is None or self._session.problem is not problem:
             self._session = self._bind(problem, algorithm)
         return self._session
-
-    def _is_over(self) -> bool:
-        """Return whether the last run has ended, so that a new algorithm begins a new run.
-
-        Until then, the new algorithm is part of that run, such as a local search.
-        """
-        return self._session is None or self._aborted or self._session.is_over()
 
     def _bind(self, problem: Problem, algorithm: Algorithm | None) -> Session:
         run, signature = self._run, of_problem(problem)
@@ -323,9 +313,7 @@ class Evaluator(PymooEvaluator):
         problem = session.problem
         passed = kwargs if getattr(problem, "requires_kwargs", False) else {}
         call = ProblemCall(problem, self.retries, self.inner_max_num_threads, passed)
-        return session.runner(Backend(self.backend, self.n_jobs, self.timeout), call)
-
-    # ---- answers ---------------------------------------------------------------------------------
+        return session.runner(call, self.backend, self.n_jobs, self.timeout)
 
     def _answer(
         self,
@@ -386,8 +374,8 @@ class Evaluator(PymooEvaluator):
             logger.info("an evaluation failed (%s): %s", outcome.status, outcome.error)
         run = self._run
         if session.answers is not None:
-            n = run.n_answered + i
-            session.answers.put(n, run.n_batches, keys[i], x, outcome, self.elapsed)
+            place = (session.answers.run.id, run.n_answered + i, run.n_batches)
+            session.answers.journal.add(*place, keys[i], encode(x), outcome, self.elapsed)
         elif self.dedupe and (outcome.status == OK or self.on_error != "raise"):
             run.memory.put(keys[i], outcome)
 

@@ -8,10 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from moela._arrays import Design
 from moela.evaluation.runners.outcome import OK, Outcome
 from moela.evaluation.storage.journal import Journal
-from moela.evaluation.storage.keys import encode
 from moela.evaluation.storage.schema import Row, RunRow
 
 logger = logging.getLogger("moela.evaluator")
@@ -21,20 +19,14 @@ logger = logging.getLogger("moela.evaluator")
 class Known:
     """The known answers to the rows of a batch, and the rows to compute.
 
-    Attributes
-    ----------
-    outcomes : list of n (Outcome or None)
-    due : list of int
-        The rows that this batch has to compute, or had to when it was first made, in order. Rows
-        that repeat an earlier one, or that an earlier batch has answered, are left out. The chunks
-        of a vectorized problem are cut from these, so that a resumed run cuts them in the same way.
-    elapsed : float
-        Seconds that the run had been running when it gave the newest of the answers.
+    ``due`` lists the rows that this batch has to compute, or had to when it was first made, without
+    repetitions and without rows that an earlier batch has answered. The chunks of a vectorized
+    problem are cut from these, so that a resumed run cuts them in the same way.
     """
 
     outcomes: list[Outcome | None]
     due: list[int] = field(default_factory=list)
-    elapsed: float = 0.0
+    elapsed: float = 0.0  # seconds that the run had been running when it gave the newest answer
 
 
 class AnswersInMemory(dict[bytes, Outcome | bytes]):
@@ -74,27 +66,13 @@ class AnswersInMemory(dict[bytes, Outcome | bytes]):
 class StoredAnswers:
     """Answers in the journal of a run.
 
-    Parameters
-    ----------
-    journal : Journal
-    run : RunRow
-    dedupe : bool
-        Whether a design is known by its key, wherever it was evaluated. Otherwise only the answer
-        at the same position of the same run counts.
-    accept_failures : bool
-        Whether a recorded failure is an answer.
-    retry_failed : bool
-        Whether to retry failures that were recorded before this object was made.
+    With ``dedupe`` a design is known by its key, wherever it was evaluated; otherwise only the
+    answer at the same position of the same run counts. Recorded failures are answers if
+    ``accept_failures``; with ``retry_failed`` only those that are recorded from now on.
     """
 
     def __init__(
-        self,
-        journal: Journal,
-        run: RunRow,
-        *,
-        dedupe: bool,
-        accept_failures: bool,
-        retry_failed: bool,
+        self, journal: Journal, run: RunRow, dedupe: bool, accept_failures: bool, retry_failed: bool
     ):
         self.journal = journal
         self.run = run
@@ -106,35 +84,30 @@ class StoredAnswers:
     def lookup(self, keys: Sequence[bytes], names: Sequence[str], first: int, batch: int) -> Known:
         """Return the known answers at the positions ``first``, ``first + 1``, ... of the run."""
         placed = self._placed(keys, first)
+        known = Known([None] * len(keys))
         if not self.dedupe:
-            known = Known([None] * len(keys), list(range(len(keys))))
-            for i in range(len(keys)):
+            known.due = list(range(len(keys)))
+            for i, key in enumerate(keys):
                 row = placed.get(first + i)
-                if row is not None and row.key == keys[i] and self._usable(row, names):
+                if row is not None and row.key == key and self._usable(row, names):
                     known.outcomes[i] = row.outcome
                     known.elapsed = max(known.elapsed, row.elapsed)
             return known
 
         rows = self.journal.lookup(list(dict.fromkeys(keys)), self.run)
-        known = Known([None] * len(keys))
         earlier: set[bytes] = set()
         for i, key in enumerate(keys):
             row = self._choose(rows.get(key, ()), names)
+            due = row is None
             if row is not None:
                 known.outcomes[i] = row.outcome
                 if row.run == self.run.id:
                     known.elapsed = max(known.elapsed, row.elapsed)
-            of_this_batch = row is not None and row.run == self.run.id and row.batch == batch
-            if (row is None or of_this_batch) and key not in earlier:
+                    due = row.batch == batch
+            if due and key not in earlier:
                 known.due.append(i)
             earlier.add(key)
         return known
-
-    def put(
-        self, n: int, batch: int, key: bytes, x: Design, outcome: Outcome, elapsed: float
-    ) -> None:
-        """Add an answer to the journal."""
-        self.journal.add(self.run.id, n, batch, key, encode(x), outcome, elapsed)
 
     def _placed(self, keys: Sequence[bytes], first: int) -> dict[int, Row]:
         """Return the rows at these positions; warn if the run does not repeat itself."""
@@ -153,9 +126,10 @@ class StoredAnswers:
         return placed
 
     def _choose(self, rows: Sequence[Row], names: Sequence[str]) -> Row | None:
-        own = [row for row in rows if row.run == self.run.id and self._usable(row, names)]
-        others = [row for row in rows if row.run != self.run.id and self._usable(row, names)]
-        return own[0] if own else (others[-1] if others else None)
+        """Return the newest usable row of this run, else the oldest of the others."""
+        usable = [row for row in rows if self._usable(row, names)]
+        own = [row for row in usable if row.run == self.run.id]
+        return next(iter(own or usable[-1:]), None)
 
     def _usable(self, row: Row, names: Sequence[str]) -> bool:
         if row.outcome.status == OK:

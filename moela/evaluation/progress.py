@@ -15,18 +15,9 @@ _MAX_HYPERVOLUME_WORK = 2e7
 
 
 class Progress:
-    """A tqdm bar on standard error.
+    """A tqdm bar on standard error, with the hypervolume so far if there is a ``ref_point``.
 
-    Parameters
-    ----------
-    total : int or None
-        Evaluations at which the run ends, None if that is not known.
-    done : int
-        Evaluations already counted.
-    ref_point : ndarray [n_obj] or None
-        If given, the bar shows the hypervolume of the non-dominated designs so far.
-    every : float
-        Least number of seconds between two hypervolumes; more if computing one takes long.
+    ``every`` is the least number of seconds between two hypervolumes.
     """
 
     def __init__(
@@ -34,9 +25,7 @@ class Progress:
     ) -> None:
         from tqdm import tqdm
 
-        self._bar = tqdm(
-            total=total, initial=done, unit="eval", file=sys.stderr, dynamic_ncols=True, leave=True
-        )
+        self._bar = tqdm(total=total, initial=done, unit="eval", dynamic_ncols=True)
         self._ref = None if ref_point is None else np.asarray(ref_point, dtype=float)
         self._front = np.empty((0, 0 if self._ref is None else len(self._ref)))
         self._every = every

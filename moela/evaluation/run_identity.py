@@ -12,13 +12,14 @@ import numpy as np
 from pymoo.core.algorithm import Algorithm
 from pymoo.core.problem import Problem
 
-from moela.evaluation.runners.outcome import OK, Outcome
+from moela.evaluation.runners.call import worker_name
+from moela.evaluation.runners.outcome import OK
 from moela.evaluation.runners.runner import Runner
 from moela.evaluation.storage import keys
 from moela.evaluation.storage.errors import StoreError, StoreMismatchError
 from moela.evaluation.storage.journal import Journal
 from moela.evaluation.storage.schema import RunIdentity, RunRow
-from moela.evaluation.storage.sqlite import owner, owner_alive
+from moela.evaluation.storage.sqlite import owner_alive
 from moela.provenance import environment, renames
 from moela.provenance.signature import Json, Signature, differences, dump, of_algorithm, of_problem
 
@@ -26,6 +27,11 @@ logger = logging.getLogger("moela.evaluator")
 
 # Another machine or library may round differently; a changed simulator differs by more than this.
 _RECHECK_RTOL = 1e-6
+_ROUNDED = (
+    "an old design of run %d, evaluated again, differs in its last bits: another machine or "
+    "library rounds differently; the run continues, but its results may differ from those of an "
+    "uninterrupted run"
+)
 
 
 class OpenRun(NamedTuple):
@@ -50,13 +56,6 @@ def enter(
     """Open a store and the run in it that this call continues, or begin a new run.
 
     ``run_id`` is the run that the evaluator was in before it was closed, copied or pickled.
-
-    Raises
-    ------
-    StoreError
-        The store does not hold run ``run_id`` with that problem.
-    StoreMismatchError
-        There are runs, but none of this problem, algorithm and seed, and ``on_mismatch="raise"``.
     """
     journal = Journal(store)
     try:
@@ -90,34 +89,20 @@ def seed_of(algorithm: Algorithm | None) -> tuple[str | None, bool]:
 
 
 def recheck(opened: OpenRun, runner: Runner) -> None:
-    """Evaluate the cheapest design of a run again and compare the results.
-
-    Raises
-    ------
-    StoreMismatchError
-        They differ by more than rounding.
-    """
+    """Evaluate the cheapest design of a run again; raise if the result differs."""
     row = opened.journal.cheapest(opened.run.id)
     if row is None:
         return
     x = keys.decode(row.x)
     X = x[None] if isinstance(x, np.ndarray) else np.array([x], dtype=object)
-    ((_, (outcome,)),) = runner.run([(0,)], X, ["F", "G", "H"])
-    _compare(opened, row.outcome, outcome)
-
-
-def _compare(opened: OpenRun, old: Outcome, new: Outcome) -> None:
+    ((_, (new,)),) = runner.run([(0,)], X, ["F", "G", "H"])
+    old = row.outcome
     if new.status == OK:
         pairs = [(old.values[name], new.values[name]) for name in old.values if name in "FGH"]
         if all(np.array_equal(a, b, equal_nan=True) for a, b in pairs):
             return
         if all(np.allclose(b, a, rtol=_RECHECK_RTOL, atol=0, equal_nan=True) for a, b in pairs):
-            logger.warning(
-                "an old design of run %d, evaluated again, differs in its last bits: another "
-                "machine or library rounds differently; the run continues, but its results may "
-                "differ from those of an uninterrupted run",
-                opened.run.id,
-            )
+            logger.warning(_ROUNDED, opened.run.id)
             return
         result = f"F = {new.values['F']} instead of F = {old.values['F']}"
     else:
@@ -209,7 +194,7 @@ def _take_over(journal: Journal, run: RunRow, budget: int | None) -> None:
             run.id,
             "; ".join(changes),
         )
-    journal.update_run(run.id, owner=owner(), budget=budget)
+    journal.update_run(run.id, owner=worker_name(), budget=budget)
     logger.info("run %d in %s continues after %d evaluations", run.id, journal.path, run.n_eval)
 
 

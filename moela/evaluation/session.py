@@ -14,7 +14,7 @@ from pymoo.core.problem import Problem
 
 from moela.evaluation.known import StoredAnswers
 from moela.evaluation.progress import Progress
-from moela.evaluation.runners.backends import Backend, make_runner
+from moela.evaluation.runners.backends import make_runner
 from moela.evaluation.runners.call import ProblemCall
 from moela.evaluation.runners.joblib import configured
 from moela.evaluation.runners.outcome import OK, Outcome
@@ -67,7 +67,9 @@ class Session:
         same = self._algorithm is not None and self._algorithm() is algorithm
         return evaluation_budget(algorithm.termination) if algorithm is not None and same else None
 
-    def runner(self, backend: Backend, call: ProblemCall) -> Runner:
+    def runner(
+        self, call: ProblemCall, backend: str | None, n_jobs: int | None, timeout: float | None
+    ) -> Runner:
         """Return the runner; a new one if the configuration of joblib or the problem changed."""
         configuration = configured()
         changes = getattr(call.problem, "requires_kwargs", False) or is_dynamic(call.problem)
@@ -75,7 +77,7 @@ class Session:
             if self._runner is not None:
                 self._runner.close()
             self._configuration = configuration
-            self._runner = make_runner(call, backend)
+            self._runner = make_runner(call, backend, n_jobs, timeout)
         return self._runner
 
     def note(self, n_eval: int, elapsed: float, budget: int | None, *, last: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from pymoo.core.algorithm import Algorithm
-from pymoo.core.termination import Termination
+from pymoo.core.termination import TerminateIfAll, Termination
 from pymoo.util.misc import time_to_int
 
 from moela._checks import require
@@ -76,14 +76,9 @@ def evaluation_budget(termination: Termination | None) -> int | None:
 
     A collection of criteria counts if the first criterion that is met ends the run.
     """
-    from pymoo.core.termination import TerminateIfAll
-
     if termination is None or isinstance(termination, TerminateIfAll):
         return None
-    own = getattr(termination, "n_max_evals", None)
-    budgets = [own] if own is not None and own != float("inf") else []
-    for criterion in getattr(termination, "criteria", ()):
-        inner = evaluation_budget(criterion)
-        if inner is not None:
-            budgets.append(inner)
-    return int(min(budgets)) if budgets else None
+    budgets = [getattr(termination, "n_max_evals", None)]
+    budgets += map(evaluation_budget, getattr(termination, "criteria", ()))
+    known = [budget for budget in budgets if budget is not None and budget != float("inf")]
+    return int(min(known)) if known else None

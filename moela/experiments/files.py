@@ -20,9 +20,8 @@ from numpy.lib.npyio import NpzFile
 from numpy.typing import ArrayLike, NDArray
 
 from moela._arrays import Designs, Floats, rows
-from moela.experiments.recording import Arrays
 from moela.provenance.environment import Provenance
-from moela.provenance.signature import Json, Signature
+from moela.provenance.signature import Signature
 from moela.quality.anytime import GrowingFront
 
 T = TypeVar("T")
@@ -70,24 +69,6 @@ class Run:
     """A run with all its evaluations.
 
     The large arrays of a run that was loaded are read from its file at each access.
-
-    Attributes
-    ----------
-    key : Key
-        `problem`, `algorithm`, `seed` and `budget`, which are attributes of the run as well.
-    n_eval : int
-        Evaluations recorded, at most `budget`.
-    settings : dict
-        Signatures of problem and algorithm, by which changes are detected.
-    provenance : dict
-        Versions, machine and date; see `moela.provenance.environment`.
-    ref_point : float array [M] or None
-        The problem's own reference point.
-    log : dict
-        The algorithm's `log` of the contributions of its parts, if it has one.
-    seconds : dict
-        ``wall`` and ``cpu`` of the run; ``evaluation_wall`` and ``evaluation_cpu`` of the part
-        inside the problem's evaluation.
     """
 
     def __init__(
@@ -98,28 +79,27 @@ class Run:
         settings: Settings,
         provenance: Provenance,
         seconds: dict[str, float],
-        ref_point: Floats | None,
-        n_eval: int,
-        log: dict[str, Json] | None = None,
+        ref_point: ArrayLike | None,
+        n_eval: int | None = None,
+        log: object = None,
         path: Path | None = None,
     ) -> None:
         self.key = key
         self.problem, self.algorithm = key.problem, key.algorithm
         self.seed, self.budget = key.seed, key.budget
-        self.settings = settings
+        self.settings = settings  # by which changes are detected
         self.provenance = provenance
-        self.seconds = seconds
-        self.ref_point = ref_point
-        self.n_eval = n_eval
-        self.log = {} if log is None else log
+        self.seconds = seconds  # see `record_run`
+        self.ref_point = None if ref_point is None else np.array(ref_point, dtype=float)
+        self.n_eval = len(arrays["F"]) if n_eval is None else n_eval
+        # Values in the log of an algorithm that JSON lacks become text.
+        self.log = json.loads(json.dumps(log, default=str)) if isinstance(log, dict) else {}
         self.path = path
         self._arrays = arrays
         self._volumes: dict[tuple[bytes, int], float] = {}
 
     def __repr__(self) -> str:
         return f"Run({self.key})"
-
-    # ---------------------------------------------------------------------------------- arrays
 
     @property
     def F(self) -> Floats:
@@ -152,8 +132,6 @@ class Run:
         X = self._arrays["front_X"]
         return rows([json.loads(line) for line in X.tolist()]) if X.dtype.kind == "U" else X
 
-    # ------------------------------------------------------------------------------- measures
-
     @property
     def overhead(self) -> float:
         """CPU seconds per evaluation spent outside the problem's evaluation."""
@@ -177,8 +155,6 @@ class Run:
     def evaluations_to(self, target: float, ref_point: Floats) -> float:
         """Return the evaluations until the hypervolume reaches `target`, infinity for never."""
         return GrowingFront(self.scored_F(), ref_point).first(target)
-
-    # ---------------------------------------------------------------------------------- files
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write the run into a folder, completely or not at all, and return the file."""
@@ -208,13 +184,7 @@ class Run:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Run:
-        """Read a run that `save` wrote; its large arrays are read at each access.
-
-        Raises
-        ------
-        ValueError
-            The file isn't such a run, or is damaged. The message names the file and the fault.
-        """
+        """Read a run that `save` wrote; its large arrays are read at each access."""
         path = Path(path)
         arrays = FileArrays(path)
         text = str(arrays["header"])
@@ -226,16 +196,13 @@ class Run:
             actual = header.get("format") if isinstance(header, dict) else type(header).__name__
             raise damaged(path, f"'format' {FORMAT!r} in its header, got {actual!r}")
         try:
-            key = Key(**header["key"])
-            ref_point = header["ref_point"]
-            seconds = {name: float(header["seconds"][name]) for name in _CLOCKS}
             run = cls(
-                key,
+                Key(**header["key"]),
                 arrays,
                 settings=dict(header["settings"]),
                 provenance=cast("Provenance", dict(header["provenance"])),
-                seconds=seconds,
-                ref_point=None if ref_point is None else np.array(ref_point, dtype=float),
+                seconds={name: float(header["seconds"][name]) for name in _CLOCKS},
+                ref_point=header["ref_point"],
                 n_eval=int(header["n_eval"]),
                 log=dict(header.get("log", {})),
                 path=path,
@@ -295,27 +262,4 @@ def damaged(path: Path, expected: str) -> ValueError:
     return ValueError(
         f"{path}: expected {expected}. The file is damaged, or is not a run of an experiment. Move "
         "it to another folder; the next call makes the run again."
-    )
-
-
-def make_run(
-    key: Key,
-    arrays: Arrays,
-    *,
-    settings: Settings,
-    provenance: Provenance,
-    seconds: dict[str, float],
-    ref_point: ArrayLike | None,
-    log: object = None,
-) -> Run:
-    """Return a run that has just been made; values in its log that JSON lacks become text."""
-    return Run(
-        key,
-        arrays,
-        settings=settings,
-        provenance=provenance,
-        seconds=seconds,
-        ref_point=None if ref_point is None else np.asarray(ref_point, dtype=float),
-        n_eval=len(arrays["F"]),
-        log=json.loads(json.dumps(log, default=str)) if isinstance(log, dict) else None,
     )

@@ -62,29 +62,19 @@ def timed_evaluations(problem: Problem) -> Iterator[Clock]:
 
 @dataclass
 class Evaluated:
-    """All evaluations of a run, in order.
-
-    Attributes
-    ----------
-    X : list of designs, [n]
-    F, G, H : lists of float arrays, [n][M], [n][n_ieq_constr], [n][n_eq_constr]
-        NaN for a failed evaluation.
-    """
+    """All evaluations of a run, in order; values are NaN for a failed evaluation."""
 
     X: list[Design] = field(default_factory=list)
-    F: list[Floats] = field(default_factory=list)
-    G: list[Floats] = field(default_factory=list)
-    H: list[Floats] = field(default_factory=list)
+    F: list[Floats] = field(default_factory=list)  # [n][M]
+    G: list[Floats] = field(default_factory=list)  # [n][n_ieq_constr]
+    H: list[Floats] = field(default_factory=list)  # [n][n_eq_constr]
 
     def arrays(self, problem: Problem, budget: int) -> Arrays:
         """Return the first `budget` evaluations as arrays, and their front with its designs.
 
-        Returns
-        -------
-        dict
-            ``F`` [n, M]; ``CV`` [n], ``G`` [n, n_ieq_constr] and ``H`` [n, n_eq_constr] if the
-            problem has constraints; ``front_F`` [k, M] and ``front_X`` [k, n_var] of the feasible
-            non-dominated designs. Designs of mixed variables are JSON texts [k].
+        They are ``F`` [n, M]; ``CV`` [n], ``G`` [n, n_ieq_constr] and ``H`` [n, n_eq_constr] if the
+        problem has constraints; ``front_F`` [k, M] and ``front_X`` [k, n_var] of the feasible
+        non-dominated designs. Designs of mixed variables are JSON texts [k].
         """
         n = min(len(self.F), budget)
         out: Arrays = {"F": np.array(self.F[:n], dtype=float).reshape(n, problem.n_obj)}
@@ -113,28 +103,14 @@ def _designs(X: list[Design], problem: Problem) -> Designs:
 
 
 class RecordingEvaluator(PymooEvaluator):
-    """An evaluator that passes everything to another one and records its answers.
-
-    Parameters
-    ----------
-    inner : pymoo Evaluator, optional
-        The evaluator that is recorded, by default a plain one of pymoo's.
-
-    Attributes
-    ----------
-    evaluated : Evaluated
-    answering : Clock
-        Time in the inner evaluator.
-    recording : Clock
-        Time spent on recording, which is not part of the run's time.
-    """
+    """An evaluator that passes everything to another one and records its answers."""
 
     def __init__(self, inner: PymooEvaluator | None = None) -> None:
         self.inner = PymooEvaluator() if inner is None else inner
         super().__init__()
         self.evaluated = Evaluated()
-        self.answering = Clock()
-        self.recording = Clock()
+        self.answering = Clock()  # time in the inner evaluator
+        self.recording = Clock()  # not part of the run's time
 
     @property
     def n_eval(self) -> int:
@@ -227,65 +203,30 @@ def record_run(
     """Run an algorithm and return all its evaluations within the budget.
 
     pymoo's algorithms finish their generation, so they may evaluate more; evaluations beyond the
-    budget are not returned. BLAS and OpenMP get one thread.
+    budget are not returned. BLAS and OpenMP get one thread. The run changes a pymoo algorithm.
 
-    Parameters
-    ----------
-    problem : Problem
-    algorithm : Algorithm or External
-        A fresh one; a pymoo algorithm is changed by the run.
-    seed, budget : int
-    evaluator : pymoo Evaluator, optional
-        The evaluator of a pymoo algorithm.
-
-    Returns
-    -------
-    arrays : dict
-        See `Evaluated.arrays`.
-    seconds : dict
-        ``wall`` and ``cpu`` of the run, ``evaluation_wall`` and ``evaluation_cpu`` of the part
-        inside `problem.evaluate`. With an evaluator of your own the latter two measure the calls to
-        it, including the time spent waiting for its workers.
+    The first answer is that of `Evaluated.arrays`, the second the seconds: ``wall`` and ``cpu`` of
+    the run, ``evaluation_wall`` and ``evaluation_cpu`` of the part inside `problem.evaluate`. With
+    an `evaluator`, which only a pymoo algorithm uses, the latter two measure the calls to it,
+    including the time spent waiting for its workers.
     """
-    with threadpool_limits(1):
-        if isinstance(algorithm, External):
-            evaluated, total, inside = _run_external(problem, algorithm, seed, budget)
-        else:
-            evaluated, total, inside = _run_pymoo(problem, algorithm, seed, budget, evaluator)
-    seconds = {
-        "wall": total.wall,
-        "cpu": total.cpu,
-        "evaluation_wall": inside.wall,
-        "evaluation_cpu": inside.cpu,
-    }
-    return evaluated.arrays(problem, budget), seconds
-
-
-def _run_pymoo(
-    problem: Problem,
-    algorithm: Algorithm,
-    seed: int,
-    budget: int,
-    evaluator: PymooEvaluator | None,
-) -> tuple[Evaluated, Clock, Clock]:
     total, recorder = Clock(), RecordingEvaluator(evaluator)
     # An evaluator of the caller's may send the problem to other processes, where no clock runs.
-    timing = timed_evaluations(problem) if evaluator is None else nullcontext(recorder.answering)
-    with timing as inside, total.running():
-        algorithm.setup(problem, termination=("n_eval", budget), seed=seed, evaluator=recorder)
-        algorithm.run()
+    inner = evaluator is None or isinstance(algorithm, External)
+    timing = timed_evaluations(problem) if inner else nullcontext(recorder.answering)
+    with threadpool_limits(1), timing as inside, total.running():
+        if isinstance(algorithm, External):
+            answer = algorithm.run(problem, budget, seed, **algorithm.settings)
+        else:
+            algorithm.setup(problem, termination=("n_eval", budget), seed=seed, evaluator=recorder)
+            algorithm.run()
+    if isinstance(algorithm, External):
+        recorder.evaluated = _of_external(answer, problem)
     total.wall -= recorder.recording.wall
     total.cpu -= recorder.recording.cpu
-    return recorder.evaluated, total, inside
-
-
-def _run_external(
-    problem: Problem, external: External, seed: int, budget: int
-) -> tuple[Evaluated, Clock, Clock]:
-    total = Clock()
-    with timed_evaluations(problem) as inside, total.running():
-        answer = external.run(problem, budget, seed, **external.settings)
-    return _of_external(answer, problem), total, inside
+    seconds = {"wall": total.wall, "cpu": total.cpu}
+    seconds |= {"evaluation_wall": inside.wall, "evaluation_cpu": inside.cpu}
+    return recorder.evaluated.arrays(problem, budget), seconds
 
 
 def _of_external(answer: tuple[Any, ...], problem: Problem) -> Evaluated:
@@ -294,8 +235,8 @@ def _of_external(answer: tuple[Any, ...], problem: Problem) -> Evaluated:
     sizes = (problem.n_ieq_constr, problem.n_eq_constr)
     while len(constraints) < 2:
         constraints.append(np.empty((len(F), 0)))
-    expected = [(len(X), problem.n_obj), *((len(X), size) for size in sizes)]
-    shapes = [np.shape(F), *(np.shape(part) for part in constraints[:2])]
+    expected = [(len(X), size) for size in (problem.n_obj, *sizes)]
+    shapes = [np.shape(part) for part in (F, *constraints[:2])]
     if shapes != expected:
         raise ValueError(
             f"An External runner must return X [n], F [n, {problem.n_obj}], G [n, {sizes[0]}] and "

@@ -126,10 +126,7 @@ class ExperimentResults:
     def load(cls, folder: str | os.PathLike[str]) -> ExperimentResults:
         """Read the runs in a folder that `save` or `run_experiment(store=...)` wrote.
 
-        Raises
-        ------
-        ValueError
-            The folder holds no run, or a damaged file, which the message names.
+        A ValueError says that the folder holds no run, or a damaged file, which the message names.
         """
         files = sorted(Path(folder).glob("*.npz"))
         if not files:
@@ -149,11 +146,6 @@ class ExperimentResults:
         ref_point : "problem", "pooled", array [M], or dict of these by problem
             "problem" is the problem's own, "pooled" is the nadir of the pooled front of all runs
             plus a tenth of its extent.
-
-        Raises
-        ------
-        ValueError
-            The problem has no reference point, or the given one doesn't fit.
         """
         given: ArrayLike | None = (
             ref_point.get(problem, "problem") if isinstance(ref_point, Mapping) else ref_point
@@ -188,12 +180,10 @@ class ExperimentResults:
     ) -> Floats:
         """Return the hypervolume of each seed [n_seeds] after `at` evaluations, or at the end."""
         point = self.ref_point(problem, ref_point)
-        return np.array(
-            [
-                run.hypervolumes([run.n_eval if at is None else at], point)[0]
-                for run in self._runs_of(problem, algorithm)
-            ]
-        )
+        runs = self._runs_of(problem, algorithm)
+        counts = [run.n_eval if at is None else at for run in runs]
+        volumes = [run.hypervolumes([n], point)[0] for run, n in zip(runs, counts, strict=True)]
+        return np.array(volumes)
 
     def hypervolume(
         self, at: int | Sequence[int] | None = None, ref_point: RefPoint = "problem"
@@ -265,10 +255,7 @@ class ExperimentResults:
         rows = []
         for run in self.runs:
             row: Row = {
-                "problem": run.problem,
-                "algorithm": run.algorithm,
-                "seed": run.seed,
-                "budget": run.budget,
+                **vars(run.key),
                 "n_eval": run.n_eval,
                 "front_size": len(run.front_F),
                 "seconds": run.seconds["wall"],

@@ -22,20 +22,14 @@ from pymoo.core.problem import Problem
 from moela._checks import one_of, require
 from moela.evaluation.progress import wanted
 from moela.evaluation.storage.errors import StoreMismatchError
-from moela.experiments.files import Key, Run, Settings, make_run
+from moela.experiments.files import Key, Run, Settings
 from moela.experiments.recording import External, record_run
 from moela.experiments.results import ExperimentResults
 from moela.provenance.code import code_of
 from moela.provenance.environment import provenance
 from moela.provenance.signature import differences, of_algorithm, of_problem
 
-__all__ = [
-    "ExperimentError",
-    "ExperimentResults",
-    "External",
-    "StoreMismatchError",
-    "run_experiment",
-]
+__all__ = ["ExperimentError", "ExperimentResults", "External", "run_experiment"]
 
 logger = logging.getLogger("moela.experiment")
 
@@ -165,9 +159,6 @@ def run_experiment(
     return ExperimentResults(runs, failures={str(k): v for k, v in failures.items()})
 
 
-# -------------------------------------------------------------------------------------- planning
-
-
 def _plan(
     problems: Mapping[str, MakeProblem],
     algorithms: Mapping[str, MakeAlgorithm],
@@ -261,9 +252,6 @@ def _sign(problem: Problem, algorithm: Algorithm | External, *, old: bool = Fals
     }
 
 
-# ------------------------------------------------------------------------------------- the store
-
-
 def _stored(tasks: list[_Task], on_mismatch: str) -> dict[Key, Run]:
     """Return the runs of these tasks that are already in the store."""
     runs, stale = {}, []
@@ -315,9 +303,6 @@ def _warn_of_versions(runs: list[Run]) -> None:
         )
 
 
-# ----------------------------------------------------------------------------------- the workers
-
-
 def _execute_all(
     tasks: list[_Task], n_jobs: int, progress: bool | None
 ) -> Generator[tuple[Key, Run | str], None, None]:
@@ -361,7 +346,7 @@ def _execute(task: _Task) -> tuple[Key, Run | str]:
             budget=task.key.budget,
             evaluator=None if task.evaluator is None else task.evaluator(),
         )
-        run = make_run(
+        run = Run(
             task.key,
             arrays,
             settings=task.settings,

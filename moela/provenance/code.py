@@ -12,8 +12,6 @@ from pathlib import Path
 
 from moela.provenance.environment import version_of
 
-_BUILTINS = frozenset(["builtins", "__main__"])
-
 
 def code_of(obj: object) -> dict[str, str]:
     """Return a digest of the sources behind an object or a function, or its package's version.
@@ -26,7 +24,7 @@ def code_of(obj: object) -> dict[str, str]:
         obj = obj.func
     routine = inspect.isroutine(obj)
     kinds = [obj] if routine else [kind for kind in type(obj).__mro__ if kind is not object]
-    modules = sorted({kind.__module__ for kind in kinds} - _BUILTINS)
+    modules = sorted({kind.__module__ for kind in kinds} - {"builtins", "__main__"})
     own = tuple(name for name in modules if _source(name) is not None)
     installed = {name.partition(".")[0] for name in modules if name not in own}
     code = {package: version_of(package, "unknown") for package in sorted(installed)}
@@ -44,30 +42,25 @@ def _source(name: str) -> Path | None:
         return None
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         return None
-    parts = Path(spec.origin).parts
-    stdlib = Path(ast.__file__).parent
-    installed = "site-packages" in parts or "dist-packages" in parts
     path = Path(spec.origin)
-    return None if installed or stdlib in path.parents else path
+    installed = {"site-packages", "dist-packages"} & {*path.parts}
+    return None if installed or Path(ast.__file__).parent in path.parents else path
 
 
 @lru_cache
 def _digest(modules: tuple[str, ...]) -> str:
     packages = {name.partition(".")[0] for name in modules}
-    digest, queue, known = blake2b(digest_size=8), sorted(modules), set(modules)
-    trees = {}
+    digest, queue = blake2b(digest_size=8), list(modules)
+    trees: dict[str, str] = {}
     while queue:
         name = queue.pop()
         path = _source(name)
-        if path is None:
+        if path is None or name in trees:
             continue
         tree = _Essence().visit(ast.parse(path.read_text(encoding="utf-8")))
         trees[name] = ast.dump(tree)
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-        for imported in _imports(tree, package):
-            if imported.partition(".")[0] in packages and imported not in known:
-                known.add(imported)
-                queue.append(imported)
+        queue += [name for name in _imports(tree, package) if name.partition(".")[0] in packages]
     for name in sorted(trees):
         digest.update(f"{name} {trees[name]}\n".encode())
     return digest.hexdigest()

@@ -167,10 +167,7 @@ def public_name(kind: type | FunctionType) -> str:
 
 
 def old_name(kind: type | FunctionType, value: object = None) -> str:
-    """Return the name that version 0.1 would have signed a class or function with.
-
-    `value` is the object of the class, if there is one.
-    """
+    """Return the name that version 0.1 signed a class (of `value`) or a function with."""
     name = public_name(kind)
     old = RENAMED_CLASSES.get(name, name)
     if name in MERGED_CLASSES:

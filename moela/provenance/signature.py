@@ -52,17 +52,15 @@ def of_problem(problem: Problem, *, old: bool = False) -> Signature:
 
     With ``old``, names and digests are those of version 0.1; see `differences`.
     """
-    vars_ = getattr(problem, "vars", None)
+    version = getattr(problem, "version", None)
+    sizes = ("n_var", "n_obj", "n_ieq_constr", "n_eq_constr")
     return {
         "class": _name(type(problem), old),
-        "n_var": int(problem.n_var),
-        "n_obj": int(problem.n_obj),
-        "n_ieq_constr": int(problem.n_ieq_constr),
-        "n_eq_constr": int(problem.n_eq_constr),
+        **{name: int(getattr(problem, name)) for name in sizes},
         "xl": _short(_plain(problem.xl)),
         "xu": _short(_plain(problem.xu)),
-        "vars": _short(_plain(vars_, old=old)),
-        "version": None if getattr(problem, "version", None) is None else str(problem.version),
+        "vars": _short(_plain(getattr(problem, "vars", None), old=old)),
+        "version": None if version is None else str(version),
         "settings": _settings(problem, _PROBLEM_STATE, old),
     }
 
@@ -89,17 +87,8 @@ def dump(signature: object) -> str:
 def differences(old: object, new: object, name: str, before: object = _UNKNOWN) -> list[str]:
     """List the differences between two signatures as lines: ``problem.version: '1' -> '2'``.
 
-    Parameters
-    ----------
-    old : dict
-        The stored signature, possibly written by version 0.1.
-    new : dict
-        The signature of the object at hand.
-    name : str
-        Start of each line.
-    before : dict, optional
-        The signature of the object at hand, made with ``old=True``. The stored one may equal either
-        of the two.
+    `old` is the stored signature, possibly written by version 0.1, and `new` that of the object at
+    hand. `before` is the latter made with ``old=True``: `old` may equal either of the two.
     """
     before = new if before is _UNKNOWN else renames.modern(before)
     return list(_differences(renames.modern(old), new, name, before))

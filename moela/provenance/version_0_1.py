@@ -65,7 +65,7 @@ MODULES = {
     "moe_costmodel.buffering": "ExpertStream MissCurves",
     "moe_costmodel.characterise": "TraceDescription",
     "moe_costmodel.deployment": "DeploymentModel",
-    "moe_costmodel.deployment_layers": "Steps LayerChoice LayerSteps LayerCosts",
+    "moe_costmodel.deployment_layers": "Steps LayerSteps LayerCosts",
     "moe_costmodel.evaluation": "Evaluation",
     "moe_costmodel.export": "Export",
     "moe_costmodel.families": "Family",

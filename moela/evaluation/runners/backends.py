@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from moela._checks import require
-from moela.evaluation.runners.call import ProblemCall, dumps
+from moela.evaluation.runners.call import ProblemCall
 from moela.evaluation.runners.joblib import JoblibRunner, configured
 from moela.evaluation.runners.ray import RayRunner
 from moela.evaluation.runners.runner import Runner, SerialRunner
@@ -17,25 +15,8 @@ _ALIASES = {"threading": THREADS, "supervised": PROCESSES, "sequential": "serial
 _JOBLIB_NAMES = {THREADS: "threading"}
 
 
-@dataclass(frozen=True)
-class Backend:
-    """The settings that choose a runner, with the meaning of those of `moela.Evaluator`."""
-
-    name: str | None
-    n_jobs: int | None
-    timeout: float | None
-
-
 def check_backend(backend: str | None, timeout: float | None) -> str | None:
-    """Return a backend by its usual name, ready to be used.
-
-    Raises
-    ------
-    ValueError
-        The backend is not known, or cannot end an evaluation after a timeout.
-    ImportError
-        The package that the backend needs is missing.
-    """
+    """Return a backend by its usual name, ready to be used."""
     if backend is None:
         return None
     name = _ALIASES.get(backend, backend)
@@ -56,14 +37,15 @@ def check_backend(backend: str | None, timeout: float | None) -> str | None:
     return name
 
 
-def make_runner(call: ProblemCall, backend: Backend) -> Runner:
+def make_runner(
+    call: ProblemCall, name: str | None, n_jobs: int | None, timeout: float | None
+) -> Runner:
     """Return the runner for these settings and a surrounding ``joblib.parallel_config``.
 
     Without a name, evaluations stay in this process for one job and go to supervised processes for
     more, or to the backend of a surrounding ``joblib.parallel_config``.
     """
-    name, n_jobs = backend.name, backend.n_jobs
-    if name is None and backend.timeout is None:
+    if name is None and timeout is None:
         configured_name, configured_jobs = configured()
         if configured_name == "ray":
             name = "ray"
@@ -72,18 +54,12 @@ def make_runner(call: ProblemCall, backend: Backend) -> Runner:
         n_jobs = configured_jobs if n_jobs is None else n_jobs
 
     workers = effective_jobs(n_jobs)
-    if name == "serial" or (name is None and workers == 1 and backend.timeout is None):
+    if name == "serial" or (name is None and workers == 1 and timeout is None):
         return SerialRunner(call)
     if name == "ray":
         return RayRunner(call)
     if name is None or name == PROCESSES:
-        return Supervisor(
-            dumps(call),
-            n_workers=workers,
-            timeout=backend.timeout,
-            retries=call.retries,
-            threads=call.threads,
-        )
+        return Supervisor(call, workers, timeout)
     # By default, a cluster uses all its workers.
     n_jobs = -1 if n_jobs is None and name == "dask" else n_jobs
     return JoblibRunner(call, backend=_JOBLIB_NAMES.get(name, name), n_jobs=n_jobs)

@@ -50,7 +50,7 @@ class ProblemCall:
     problem: Problem
     retries: int = 0  # of a design that fails
     threads: int | None = None  # of BLAS and OpenMP; None leaves the number to the libraries
-    kwargs: Mapping[str, object] = field(default_factory=dict)  # see `evaluate`
+    kwargs: Mapping[str, object] = field(default_factory=dict)  # for one that has requires_kwargs
 
     def __call__(self, X: Designs, names: Sequence[str]) -> list[Outcome]:
         """Evaluate the rows of X within the limit of threads; see `evaluate`."""
@@ -67,21 +67,7 @@ def evaluate(
 ) -> list[Outcome]:
     """Evaluate the rows of X together; if that raises, one by one, to find the row that fails.
 
-    Parameters
-    ----------
-    problem : pymoo Problem
-    X : ndarray [n, n_var], or object array of n dictionaries (mixed variables)
-    names : sequence of str
-        Values to compute, as pymoo's ``evaluate_values_of``.
-    retries : int
-        How often a row that fails is tried again.
-    kwargs : dict, optional
-        Passed on to the problem if it has ``requires_kwargs``.
-
-    Returns
-    -------
-    list of n Outcome
-        An ``Exception`` of the problem becomes an outcome and is never raised.
+    An ``Exception`` of the problem becomes an outcome and is never raised.
     """
     n = len(X)
     start = time.perf_counter()
@@ -152,14 +138,13 @@ def _checked(
 
     widths = {"F": problem.n_obj, "G": problem.n_ieq_constr, "H": problem.n_eq_constr}
     for name, width in widths.items():
-        if name in names and raw.get(name) is None and width > 0:
+        if raw.get(name) is not None:
+            _check_shape(problem, name, raw[name], len(X), width)
+        elif name in names and width > 0:
             raise _NoAnswerError(
                 f'{_title(problem)} never set out["{name}"]. Its _evaluate must set it for every '
                 "design."
             )
-    for name, width in widths.items():
-        if raw.get(name) is not None:
-            _check_shape(problem, name, raw[name], len(X), width)
 
     out: Values = {}
     for name, value in problem._format_dict(raw, len(X), names).items():
@@ -191,16 +176,14 @@ def _check_shape(problem: Problem, name: str, value: ArrayLike, n: int, width: i
 
 
 def _row(problem: Problem, values: Values) -> Outcome:
-    F = values.get("F")
+    F, error = values.get("F"), ""
     if F is not None and not np.all(np.isfinite(F)):
-        return Outcome(
-            INVALID, error=f"{_title(problem)} gave F = {F}: objectives must be finite numbers."
-        )
+        error = f"F = {F}: objectives must be finite numbers."
     for name in ("G", "H"):
-        if name in values and np.any(np.isnan(values[name])):
-            return Outcome(
-                INVALID, error=f"{_title(problem)} gave {name} = {values[name]}, which holds NaN."
-            )
+        if not error and name in values and np.any(np.isnan(values[name])):
+            error = f"{name} = {values[name]}, which holds NaN."
+    if error:
+        return Outcome(INVALID, error=f"{_title(problem)} gave {error}")
     return Outcome(OK, values)
 
 
@@ -208,21 +191,11 @@ def _title(problem: Problem) -> str:
     return type(problem).__name__
 
 
-# ---- other processes ---------------------------------------------------------------------------
-
 _last_call: dict[bytes, ProblemCall] = {}
 
 
 def dumps(call: ProblemCall) -> bytes:
-    """Pickle a problem and its settings for workers, classes of the running script by value.
-
-    Raises
-    ------
-    EvaluationError
-        The problem cannot be pickled.
-    ValueError
-        The problem needs the algorithm at every evaluation.
-    """
+    """Pickle a problem and its settings for workers, classes of the running script by value."""
     name = _title(call.problem)
     if getattr(call.problem, "requires_kwargs", False):
         raise ValueError(
@@ -242,10 +215,8 @@ def dumps(call: ProblemCall) -> bytes:
 
 
 def task(job: Job, X: Designs, names: Sequence[str]) -> bytes:
-    """Return the designs of a job as bytes.
-
-    As bytes, because a backend may keep an array on a single worker, which may die with it.
-    """
+    """Return the designs of a job as bytes."""
+    # A backend may keep an array on a single worker, which may die with it.
     return pickle.dumps((job, X[list(job)], list(names)))
 
 

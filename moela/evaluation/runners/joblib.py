@@ -17,15 +17,9 @@ _LOST_WORKERS = frozenset({"TerminatedWorkerError", "BrokenProcessPool", "Killed
 
 
 class JoblibRunner(Runner):
-    """Evaluates on a backend of joblib.
+    """Evaluates on a backend of joblib; None takes the one of ``joblib.parallel_config``.
 
-    Parameters
-    ----------
-    call : ProblemCall
-        Its `kwargs` need a backend that shares memory.
-    backend : str or None
-        Name of a joblib backend; None takes the one of ``joblib.parallel_config``.
-    n_jobs : int or None
+    The `kwargs` of the call need a backend that shares memory.
     """
 
     def __init__(self, call: ProblemCall, *, backend: str | None, n_jobs: int | None):

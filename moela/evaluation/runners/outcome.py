@@ -46,29 +46,15 @@ Values = dict[str, NDArray[Any]]
 class Outcome:
     """The result of evaluating one design.
 
-    Attributes
-    ----------
-    status : str
-        ``"ok"``, or one of the failures ``"error"`` (the evaluation raised), ``"invalid"`` (it gave
-        NaN, infinity, a wrong shape or nothing), ``"timeout"``, ``"crashed"`` (its worker died).
-    values : dict of str to ndarray
-        ``F`` [n_obj], ``G`` [n_ieq_constr], ``H`` [n_eq_constr] and everything else that the
-        problem put into ``out``. Empty for a failure.
-    error : str or None
-        The traceback of the worker, or a description of the invalid values.
-    duration : float
-        Seconds that the evaluation took, including failed tries.
-    worker : str
-        Host and process that computed it.
-    attempts : int
-        Number of tries.
+    ``values`` holds ``F`` [n_obj], ``G`` [n_ieq_constr], ``H`` [n_eq_constr] and everything else
+    that the problem put into ``out``; it is empty for a failure.
     """
 
     status: str
     values: Values = field(default_factory=dict)
-    error: str | None = None
-    duration: float = 0.0
-    worker: str = ""
+    error: str | None = None  # traceback of the worker, or description of the invalid values
+    duration: float = 0.0  # seconds, including failed tries
+    worker: str = ""  # host and process
     attempts: int = 1
 
 
@@ -80,7 +66,8 @@ class EvaluationError(RuntimeError):
     X : object
         The design: a row [n_var], or a dictionary for mixed variables.
     status : str
-        How it failed, see :class:`Outcome`.
+        ``"error"`` (the evaluation raised), ``"invalid"`` (it gave NaN, infinity, a wrong shape or
+        nothing), ``"timeout"`` or ``"crashed"`` (its worker died).
     traceback : str
         The traceback of the worker, or a description of the invalid values.
     """

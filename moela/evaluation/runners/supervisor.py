@@ -15,11 +15,11 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from moela._arrays import Designs
-from moela.evaluation.runners.call import Answer, Job
+from moela.evaluation.runners.call import Answer, Job, ProblemCall, dumps
 from moela.evaluation.runners.outcome import (
     CRASH_RETRIES,
     CRASHED,
@@ -56,26 +56,11 @@ class _Task:
 class Supervisor(Runner):
     """A fixed number of supervised worker processes, started when first needed, kept until closed.
 
-    Parameters
-    ----------
-    payload : bytes
-        A pickled ProblemCall, whose `retries` and `threads` are those below.
-    timeout : float or None
-        Seconds per design, after which the worker is killed with every process that it started.
-    retries : int
-        How often a design that exceeded the timeout is tried again; the worker counts other errors.
+    After ``timeout`` seconds per design a worker is killed with every process that it started.
     """
 
-    def __init__(
-        self,
-        payload: bytes,
-        *,
-        n_workers: int,
-        timeout: float | None,
-        retries: int,
-        threads: int | None,
-    ):
-        self._state = _State(payload, timeout, retries, threads)
+    def __init__(self, call: ProblemCall, n_workers: int, timeout: float | None):
+        self._state = _State(call, timeout)
         for _ in range(n_workers):
             thread = threading.Thread(target=_serve, args=(self._state,), daemon=True)
             self._state.threads.append(thread)
@@ -84,19 +69,12 @@ class Supervisor(Runner):
         self._closed = weakref.finalize(self, self._state.close)
 
     def run(self, jobs: Sequence[Job], X: Designs, names: Sequence[str]) -> Iterator[Answer]:
-        """Yield each job, or each part of one, as it ends.
-
-        Raises
-        ------
-        EvaluationError
-            A worker cannot be started: the problem cannot be imported or unpickled there.
-        """
+        """Yield each job, or each part of one, as it ends; raises if a worker cannot start."""
         state = self._state
         with state.changed:
             state.todo.extend(_Task(job, X[list(job)], names, state.epoch) for job in jobs)
             state.rows = sum(map(len, jobs))
             state.changed.notify_all()
-        finished = False
         try:
             while state.rows > 0:
                 try:
@@ -107,14 +85,17 @@ class Supervisor(Runner):
                     raise answer
                 state.rows -= len(answer[0])
                 yield answer
-            finished = True
-        finally:
-            if not finished:
-                state.abandon()
+        except BaseException:  # such as the end of this generator
+            state.abandon()
+            raise
 
     def cancel(self) -> int:
         """Drop the jobs that no worker has begun; return how many continue."""
-        return self._state.drop()
+        state = self._state
+        with state.changed:
+            state.rows -= sum(len(task.job) for task in state.todo)
+            state.todo.clear()
+            return len(state.busy)
 
     def close(self) -> None:
         """Kill all workers."""
@@ -124,12 +105,10 @@ class Supervisor(Runner):
 class _State:
     """The state that the supervising threads share."""
 
-    def __init__(
-        self, payload: bytes, timeout: float | None, retries: int, threads: int | None
-    ) -> None:
-        self.setup = WorkerSetup(payload, threads)
+    def __init__(self, call: ProblemCall, timeout: float | None):
+        self.setup = WorkerSetup(dumps(call), call.threads)
         self.timeout = timeout
-        self.retries = retries
+        self.retries = call.retries  # of a design that exceeds it; the worker counts other errors
         self.pid = os.getpid()
         self.changed = threading.Condition()
         self.todo: deque[_Task] = deque()
@@ -142,13 +121,6 @@ class _State:
         self.pace = 1.0  # moving average of the seconds that a task takes
         self.closed = False
 
-    def drop(self) -> int:
-        """Drop the tasks that no process has begun; return the number of busy processes."""
-        with self.changed:
-            self.rows -= sum(len(task.job) for task in self.todo)
-            self.todo.clear()
-            return len(self.busy)
-
     def abandon(self) -> None:
         """Forget the tasks of this run and kill the processes that work on one."""
         with self.changed:
@@ -157,9 +129,7 @@ class _State:
             self.todo.clear()
             for process in self.busy.values():
                 process.kill()
-            with suppress(queue.Empty):
-                while True:
-                    self.done.get_nowait()
+            self.done = queue.SimpleQueue()
 
     def take(self) -> list[_Task]:
         """Wait for work and return the next task, several if they are short; none when closed.

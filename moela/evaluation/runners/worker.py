@@ -50,10 +50,14 @@ def main() -> None:
     try:
         setup = receive(tasks)
         sys.path[:] = setup["path"]
-        _restore(setup["python_path"])
+        os.environ.pop("PYTHONPATH", None)
+        os.environ.update(setup["environment"])
         call = pickle.loads(setup["payload"])
-        _limit(call.threads)
+        from threadpoolctl import threadpool_limits
+
         from moela.evaluation.runners.call import evaluate
+
+        threadpool_limits(call.threads)
     except EOFError:
         return
     except BaseException:
@@ -75,20 +79,6 @@ def main() -> None:
                 _end()
             except Exception:  # something in `out` cannot be pickled
                 send(answers, traceback.format_exc())
-
-
-def _restore(python_path: str | None) -> None:
-    """Restore the user's PYTHONPATH, for programs that an evaluation starts."""
-    os.environ.pop("PYTHONPATH", None)
-    if python_path is not None:
-        os.environ["PYTHONPATH"] = python_path
-
-
-def _limit(threads: int | None) -> None:
-    if threads is not None:
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped, unused-ignore]
-
-        threadpool_limits(threads)
 
 
 def _read(tasks: IO[bytes], waiting: queue.SimpleQueue[Any]) -> None:

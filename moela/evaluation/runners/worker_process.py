@@ -27,7 +27,8 @@ class WorkerSetup:
         self.environment = dict(os.environ)
         if threads is not None:
             self.environment |= thread_environment(threads)
-        self.python_path = self.environment.get("PYTHONPATH")
+        # The user's own path, for programs that an evaluation starts.
+        self.restored = {k: v for k, v in self.environment.items() if k == "PYTHONPATH"}
         self.environment["PYTHONPATH"] = os.pathsep.join(p or os.getcwd() for p in sys.path)
 
 
@@ -48,8 +49,8 @@ class WorkerProcess:
 
     def begin(self, setup: WorkerSetup) -> None:
         """Send the problem and wait until the worker has loaded it."""
-        path, payload = setup.python_path, setup.payload
-        send(self._in, {"path": sys.path, "python_path": path, "payload": payload})
+        message = {"path": sys.path, "environment": setup.restored, "payload": setup.payload}
+        send(self._in, message)
         error = receive(self._out)
         if error is not None:
             raise unloadable(error)

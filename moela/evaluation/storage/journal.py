@@ -11,22 +11,12 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from moela.evaluation.runners.call import worker_name
 from moela.evaluation.runners.outcome import Outcome
-from moela.evaluation.storage import sqlite
+from moela.evaluation.storage import schema, sqlite
 from moela.evaluation.storage.errors import StoreError
-from moela.evaluation.storage.schema import (
-    APPLICATION_ID,
-    COLUMNS,
-    SCHEMA,
-    SCHEMA_VERSION,
-    Row,
-    RunIdentity,
-    RunRow,
-    read_row,
-    read_runs,
-    write_row,
-)
-from moela.evaluation.storage.sqlite import check_contents, check_header, owner, translated
+from moela.evaluation.storage.schema import Row, RunIdentity, RunRow, read_row, read_runs, write_row
+from moela.evaluation.storage.sqlite import check_contents, check_header, translated
 from moela.evaluation.storage.writer import Writer
 from moela.provenance import environment
 from moela.provenance.signature import dump
@@ -37,24 +27,13 @@ _WAL_TRIES = 100
 
 
 class Journal:
-    """A connection to a store file, for reading and writing.
+    """A connection to a store file, for reading and writing; the file is made if it is missing.
 
     Evaluations are written by a thread as soon as they are handed over; those that end within ten
-    milliseconds of each other are committed together.
-
-    Durability: each commit is in the write-ahead log when it is made, so a killed process loses
-    nothing that was committed. At most once a second the log is also forced to the disk, so a
-    power failure takes at most the commits of about one second; it never damages the file.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file; made if it does not exist.
-
-    Raises
-    ------
-    StoreError
-        The folder is missing or read-only, or the file is damaged, no store, or of another version.
+    milliseconds of each other are committed together. Each commit is in the write-ahead log when it
+    is made, so a killed process loses nothing that was committed. At most once a second the log is
+    also forced to the disk, so a power failure takes at most the commits of about one second; it
+    never damages the file.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
@@ -66,10 +45,7 @@ class Journal:
         check_header(self.path)
         with translated(self.path):
             self._db = sqlite3.connect(
-                self.path,
-                timeout=sqlite.BUSY_SECONDS,
-                isolation_level=None,
-                check_same_thread=False,
+                self.path, sqlite.BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
             self._writer = Writer(self._db)
             self._closed = weakref.finalize(self, self._writer.close)
@@ -89,10 +65,10 @@ class Journal:
         self._db.execute("PRAGMA cache_size = -65536")
         self._db.execute("BEGIN IMMEDIATE")
         if not self._db.execute("PRAGMA application_id").fetchone()[0]:
-            for statement in SCHEMA.split(";")[:-1]:
+            for statement in schema.SCHEMA.split(";")[:-1]:
                 self._db.execute(statement)
-            self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            self._db.execute(f"PRAGMA user_version = {schema.SCHEMA_VERSION}")
+            self._db.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
         self._db.execute("COMMIT")
         # A file that may only be read fails here, not after the first evaluation.
         self._db.execute("BEGIN IMMEDIATE")
@@ -120,8 +96,6 @@ class Journal:
         with suppress(sqlite3.Error):
             self._closed()
 
-    # ---- runs ------------------------------------------------------------------------------------
-
     def runs(self) -> list[RunRow]:
         """Return all runs, oldest first."""
         with translated(self.path):
@@ -142,7 +116,7 @@ class Journal:
                 "versions": dump(environment.versions()),
                 "base": self.last_id(),
                 "budget": budget,
-                "owner": owner(),
+                "owner": worker_name(),
             }
             run = self._db.execute(
                 f"INSERT INTO runs ({', '.join(values)}) VALUES ({','.join('?' * len(values))})",
@@ -157,8 +131,6 @@ class Journal:
         with translated(self.path), self._writing():
             self._db.execute(f"UPDATE runs SET {names} WHERE id = ?", (*values.values(), run))
 
-    # ---- evaluations -----------------------------------------------------------------------------
-
     def last_id(self) -> int:
         """Return the id of the newest evaluation in the file, 0 if there is none."""
         with translated(self.path):
@@ -171,61 +143,41 @@ class Journal:
         count too. Later ones do not, so that a resumed run sees the same answers as before.
         """
         rows: dict[bytes, list[Row]] = {}
-        with translated(self.path):
-            for start in range(0, len(keys), _KEYS_PER_QUERY):
-                part = keys[start : start + _KEYS_PER_QUERY]
-                marks = ",".join("?" * len(part))
-                cursor = self._db.execute(
-                    f"SELECT {COLUMNS} FROM evaluations WHERE key IN ({marks}) "
-                    "AND (run = ? OR (id <= ? AND status = 'ok' "
-                    "AND run IN (SELECT id FROM runs WHERE problem = ?))) "
-                    "ORDER BY run = ? DESC, id DESC",
-                    (*part, run.id, run.base, run.problem, run.id),
-                )
-                for row in map(read_row, cursor):
-                    rows.setdefault(row.key, []).append(row)
+        for start in range(0, len(keys), _KEYS_PER_QUERY):
+            part = keys[start : start + _KEYS_PER_QUERY]
+            clause = (
+                f"key IN ({','.join('?' * len(part))}) AND (run = ? OR (id <= ? AND status = 'ok' "
+                "AND run IN (SELECT id FROM runs WHERE problem = ?))) "
+                "ORDER BY run = ? DESC, id DESC"
+            )
+            for row in self._rows(clause, (*part, run.id, run.base, run.problem, run.id)):
+                rows.setdefault(row.key, []).append(row)
         return rows
 
     def answers(self, run: int, first: int, last: int) -> dict[int, Row]:
         """Return the newest row of a run at each position from ``first`` up to ``last``."""
-        with translated(self.path):
-            cursor = self._db.execute(
-                f"SELECT {COLUMNS} FROM evaluations WHERE run = ? AND n >= ? AND n < ? ORDER BY id",
-                (run, first, last),
-            )
-            return {row.n: row for row in map(read_row, cursor)}
+        rows = self._rows("run = ? AND n >= ? AND n < ? ORDER BY id", (run, first, last))
+        return {row.n: row for row in rows}
 
     def cheapest(self, run: int) -> Row | None:
         """Return the successful evaluation of a run that took the least time."""
+        rows = self._rows("run = ? AND status = 'ok' ORDER BY duration, id LIMIT 1", (run,))
+        return rows[0] if rows else None
+
+    def _rows(self, clause: str, values: Sequence[object]) -> list[Row]:
         with translated(self.path):
-            line = self._db.execute(
-                f"SELECT {COLUMNS} FROM evaluations WHERE run = ? AND status = 'ok' "
-                "ORDER BY duration, id LIMIT 1",
-                (run,),
-            ).fetchone()
-            return None if line is None else read_row(line)
+            query = f"SELECT {schema.COLUMNS} FROM evaluations WHERE {clause}"
+            return [read_row(line) for line in self._db.execute(query, values)]
 
     def add(
         self, run: int, n: int, batch: int, key: bytes, x: bytes, outcome: Outcome, elapsed: float
     ) -> None:
-        """Hand over an evaluation, which is committed in the background.
-
-        Raises
-        ------
-        StoreError
-            This or an earlier evaluation cannot be written.
-        """
+        """Hand over an evaluation to commit in the background; raises an earlier one's error."""
         with translated(self.path):
             self._writer.put(write_row(run, n, batch, key, x, outcome, elapsed))
 
     def flush(self) -> None:
-        """Wait until every evaluation handed over is committed.
-
-        Raises
-        ------
-        StoreError
-            One of them cannot be written.
-        """
+        """Wait until every evaluation handed over is committed."""
         with translated(self.path):
             self._writer.flush()
 

@@ -22,16 +22,8 @@ _KINDS = {"f": "<f8", "i": "<i8", "u": "<i8", "b": "|b1"}
 def encode(x: object) -> bytes:
     """Return a design as bytes that hold it exactly and can be read without running any code.
 
-    Parameters
-    ----------
-    x : ndarray [n_var] or dict
-        Real, integer and boolean arrays are written as they are (dtype, then the bytes, little
-        endian), everything else as JSON with the type of each value. ``-0.0`` and ``0.0`` differ.
-
-    Raises
-    ------
-    TypeError
-        A value is neither a number, a boolean, a string, None nor a list of such.
+    Real, integer and boolean arrays [n_var] are written as they are (dtype, then the bytes, little
+    endian), everything else as JSON with the type of each value. ``-0.0`` and ``0.0`` differ.
     """
     if isinstance(x, np.ndarray) and x.dtype.kind in _KINDS:
         kind = _KINDS[x.dtype.kind]
@@ -66,13 +58,7 @@ def checksum(values: Iterable[object]) -> int:
 
 
 def pack(arrays: Mapping[str, NDArray[Any]]) -> bytes | None:
-    """Return named arrays as bytes: a JSON header (name, dtype, shape), a zero byte, the data.
-
-    Raises
-    ------
-    TypeError
-        An array holds something other than numbers, booleans or strings; it would need a pickle.
-    """
+    """Return named arrays as bytes: a JSON header (name, dtype, shape), a zero byte, the data."""
     if not arrays:
         return None
     header, body = [], []

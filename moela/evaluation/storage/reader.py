@@ -25,97 +25,61 @@ from moela.evaluation.storage.schema import COLUMNS, RunRow, read_row, read_runs
 from moela.evaluation.storage.sqlite import check_contents, check_header, owner_alive, translated
 from moela.provenance import renames
 from moela.provenance.signature import Json, Signature
+from moela.quality.table import Table
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+_COLUMNS = (
+    *("run", "state", "problem", "algorithm", "seed", "evaluations", "computed", "failed"),
+    *("running time", "last batch (UTC)"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
-    """A run in a store.
+    """A run in a store, with signatures and settings as they are compared on resume.
 
-    Attributes
-    ----------
-    id : int
-    created, updated : str
-        UTC, ISO 8601; ``updated`` is the end of a batch, at most about a second or one batch ago.
-    problem, algorithm, settings, versions : dict
-        Signatures and settings, as they are compared on resume.
-    seed : int or None
-        None also if it was not a number.
-    seed_drawn : bool
-        Whether no seed was given and one had to be drawn.
-    n_eval : int
-        Designs answered so far.
-    budget : int or None
-        Evaluations at which the run ends, if its termination says so.
-    n_fresh, n_failed : int
-        Evaluations recorded, and how many of them failed.
-    elapsed : float
-        Seconds spent running.
-    state : str
-        ``"done"`` (its budget is spent), ``"running"`` (a process of this host has it),
-        ``"stopped"`` (before its budget was spent) or ``"ended"`` (it has no budget, so nothing
-        says whether it was complete).
+    Its ``state`` is ``"done"`` (its budget is spent), ``"running"`` (a process of this host has
+    it), ``"stopped"`` (before its budget was spent) or ``"ended"`` (it has no budget, so nothing
+    says whether it was complete).
     """
 
     id: int
-    created: str
-    updated: str
+    created: str  # UTC, ISO 8601
+    updated: str  # the end of a batch, at most about a second or one batch ago
     problem: Signature
     algorithm: Signature
     settings: dict[str, Json]
     versions: dict[str, str]
-    seed: int | None
-    seed_drawn: bool
-    n_eval: int
-    budget: int | None
-    n_fresh: int
-    n_failed: int
-    elapsed: float
+    seed: int | None  # None also if it was not a number
+    seed_drawn: bool  # because none was given
+    n_eval: int  # designs answered so far
+    budget: int | None  # evaluations at which the run ends, if its termination says so
+    n_fresh: int  # evaluations recorded
+    n_failed: int  # of these
+    elapsed: float  # seconds spent running
     state: str
 
 
 @dataclass(frozen=True, slots=True)
 class StoredEvaluation:
-    """A recorded evaluation.
-
-    Attributes
-    ----------
-    run, n, batch : int
-        Its run, its position among the answers of the run, and the position of the evaluator's
-        call, each starting at 0.
-    X : ndarray [n_var] or dict
-    F, G, H : ndarray [n_obj], [n_ieq_constr], [n_eq_constr], or None for a failure
-    extra : dict of str to ndarray
-        Everything else that the problem put into ``out``.
-    status : str
-        ``"ok"`` or how it failed.
-    error : str or None
-        The traceback of the worker.
-    duration : float
-        Seconds.
-    worker : str
-        Host and process.
-    attempts : int
-    elapsed : float
-        Seconds that the run had been running when it ended.
-    """
+    """A recorded evaluation."""
 
     run: int
-    n: int
-    batch: int
+    n: int  # position among the answers of the run, starting at 0
+    batch: int  # position of the evaluator's call, starting at 0
     X: Design
-    F: Floats | None
-    G: Floats | None
-    H: Floats | None
-    extra: dict[str, NDArray[Any]]
-    status: str
-    error: str | None
-    duration: float
-    worker: str
+    F: Floats | None  # [n_obj], None for a failure
+    G: Floats | None  # [n_ieq_constr]
+    H: Floats | None  # [n_eq_constr]
+    extra: dict[str, NDArray[Any]]  # everything else that the problem put into ``out``
+    status: str  # "ok" or how it failed
+    error: str | None  # the traceback of the worker
+    duration: float  # seconds
+    worker: str  # host and process
     attempts: int
-    elapsed: float
+    elapsed: float  # seconds that the run had been running when it ended
 
 
 class EvaluationStore:
@@ -130,6 +94,8 @@ class EvaluationStore:
     ------
     StoreError
         The file does not exist, is damaged, is no store, or is of another version.
+    ValueError
+        A method is asked for a run that the store does not hold.
 
     Examples
     --------
@@ -187,14 +153,12 @@ class EvaluationStore:
             return [_run(row, *counts.get(row.id, (0, 0, 0, 0.0))) for row in read_runs(self._db)]
 
     def evaluations(self, run: int | None = None) -> Iterator[StoredEvaluation]:
-        """Yield the evaluations of a run, or of all runs, in the order in which they ended.
-
-        Raises
-        ------
-        ValueError
-            There is no such run.
-        """
-        self._check(run)
+        """Yield the evaluations of a run, or of all runs, in the order in which they ended."""
+        if run is not None and run not in (ids := [row.id for row in self.runs()]):
+            raise ValueError(
+                f"The 'run' parameter must be one of the runs {ids} of {self.path}. Got {run!r} "
+                "instead."
+            )
         if self._is_empty():
             return
         where, values = ("", ()) if run is None else ("WHERE run = ?", (run,))
@@ -211,15 +175,7 @@ class EvaluationStore:
     def population(self, run: int | None = None) -> Population:
         """Return the successful evaluations as evaluated individuals, each design once.
 
-        Parameters
-        ----------
-        run : int, optional
-            One run; by default all, which must then be of problems with the same objectives.
-
-        Raises
-        ------
-        ValueError
-            There is no such run, or the runs have different numbers of objectives.
+        Without a `run`, those of all runs, which must then have the same number of objectives.
         """
         individuals: dict[bytes, Individual] = {}
         sizes = set()
@@ -254,11 +210,6 @@ class EvaluationStore:
         Columns: run, n, batch, one per variable (``x0``, ... or their names), ``f0``, ...,
         ``g0``, ..., ``h0``, ..., everything else that the problem gave, status, error,
         duration [s], worker, attempts, elapsed [s].
-
-        Raises
-        ------
-        ImportError
-            pandas is not installed.
         """
         try:
             import pandas
@@ -269,16 +220,6 @@ class EvaluationStore:
     def _is_empty(self) -> bool:
         with translated(self.path):
             return not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-
-    def _check(self, run: int | None) -> None:
-        if run is None:
-            return
-        ids = [row.id for row in self.runs()]
-        if run not in ids:
-            raise ValueError(
-                f"The 'run' parameter must be one of the runs {ids} of {self.path}. Got {run!r} "
-                "instead."
-            )
 
 
 def _run(row: RunRow, n_fresh: int, n_failed: int, last: int, elapsed: float) -> StoredRun:
@@ -311,11 +252,10 @@ def _run(row: RunRow, n_fresh: int, n_failed: int, last: int, elapsed: float) ->
 
 def _individual(e: StoredEvaluation) -> Individual:
     individual = Individual(X=e.X)
-    for name, value in (("F", e.F), ("G", e.G), ("H", e.H)):
+    values = {"F": e.F, "G": e.G, "H": e.H} | e.extra
+    for name, value in values.items():
         if value is not None:
             individual.set(name, np.array(value))
-    for name, value in e.extra.items():
-        individual.set(name, value)
     individual.data["status"] = OK
     individual.evaluated.update(("F", "G", "H", *e.extra))
     return individual
@@ -356,37 +296,16 @@ def describe_runs(path: str | os.PathLike[str]) -> list[str]:
     ...     print(line)
     """
     with EvaluationStore(path) as store:
-        runs = store.runs()
-    heading = ("run", "state", "problem", "algorithm", "seed", "evaluations", "computed", "failed")
-    table: list[tuple[str, ...]] = [(*heading, "running time", "last batch (UTC)")]
-    for run in runs:
-        seed = "-" if run.seed is None else f"{run.seed}" + (" (drawn)" if run.seed_drawn else "")
-        table.append(
-            (
-                str(run.id),
-                run.state,
-                _title(run.problem),
-                _title(run.algorithm),
-                seed,
-                f"{run.n_eval}" if run.budget is None else f"{run.n_eval}/{run.budget}",
-                str(run.n_fresh),
-                str(run.n_failed),
-                _duration(run.elapsed),
-                run.updated[:19].replace("T", " "),
-            )
-        )
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in table
-    ]
+        rows = [dict(zip(_COLUMNS, _cells(run), strict=True)) for run in store.runs()]
+    return str(Table(rows)).splitlines() if rows else ["  ".join(_COLUMNS)]
 
 
-def _title(signature: Signature) -> str:
-    return str(signature.get("class") or "-").rpartition(".")[2]
-
-
-def _duration(seconds: float) -> str:
-    minutes, whole = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{whole:02}"
+def _cells(run: StoredRun) -> list[str]:
+    """Return the texts of a run in the columns `_COLUMNS`."""
+    kinds = [str(s.get("class") or "-").rpartition(".")[2] for s in (run.problem, run.algorithm)]
+    seed = "-" if run.seed is None else f"{run.seed}" + (" (drawn)" if run.seed_drawn else "")
+    n_eval = f"{run.n_eval}" if run.budget is None else f"{run.n_eval}/{run.budget}"
+    minutes, seconds = divmod(int(run.elapsed), 60)
+    time = f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
+    counts = [n_eval, str(run.n_fresh), str(run.n_failed)]
+    return [str(run.id), run.state, *kinds, seed, *counts, time, run.updated[:19].replace("T", " ")]

@@ -118,13 +118,8 @@ def read_runs(db: sqlite3.Connection) -> list[RunRow]:
 
 
 def read_row(line: tuple[Any, ...]) -> Row:
-    """Return the evaluation in a line of `COLUMNS`.
-
-    Raises
-    ------
-    sqlite3.DatabaseError
-        The checksum is wrong: a byte has changed, which SQLite itself does not notice.
-    """
+    """Return the evaluation in a line of `COLUMNS`."""
+    # SQLite itself does not notice that a byte has changed.
     if keys.checksum(line[1:-1]) != line[-1]:
         raise sqlite3.DatabaseError(f"malformed content of evaluation {line[0]}")
     id_, run, n, batch, key, x, f, g, h, extra, status, *how, elapsed, _ = line
@@ -142,16 +137,13 @@ def write_row(
     """Return an evaluation as the values of the columns in `WRITTEN`."""
     extra = dict(outcome.values)
     f, g, h = (extra.pop(name, None) for name in "FGH")
+    # Lone surrogates, which file names can bring into a traceback, are escaped.
+    error = outcome.error and outcome.error.encode(errors="backslashreplace").decode()
     row = (
         *(run, n, batch, key, x),
         *(None if v is None else np.asarray(v, "<f8").tobytes() for v in (f, g, h)),
         keys.pack(extra),
-        *(outcome.status, _storable(outcome.error), float(outcome.duration), outcome.worker),
+        *(outcome.status, error, float(outcome.duration), outcome.worker),
         *(outcome.attempts, float(elapsed)),
     )
     return (*row, keys.checksum(row))
-
-
-def _storable(error: str | None) -> str | None:
-    """Return a traceback with lone surrogates escaped, which file names can bring into it."""
-    return None if error is None else error.encode(errors="backslashreplace").decode()

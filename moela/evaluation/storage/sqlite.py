@@ -94,13 +94,8 @@ def _damaged(path: Path, details: str) -> str:
     )
 
 
-def owner() -> str:
-    """Return host and process, which a run records as its writer."""
-    return f"{socket.gethostname()}:{os.getpid()}"
-
-
 def owner_alive(name: str | None, others_only: bool = True) -> bool:
-    """Return whether the named owner is a process of this host that still lives.
+    """Return whether the owner, a `worker_name`, is a process of this host that still lives.
 
     With ``others_only`` this process does not count.
     """

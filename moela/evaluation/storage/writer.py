@@ -24,12 +24,7 @@ class Writer:
     """Commits rows in the order in which they come, as many at once as are waiting.
 
     The thread uses the connection between :meth:`put` and :meth:`flush`, the caller at all other
-    times.
-
-    Parameters
-    ----------
-    db : sqlite3.Connection
-        In autocommit mode, and not bound to a thread.
+    times. The connection is in autocommit mode, and not bound to a thread.
     """
 
     def __init__(self, db: sqlite3.Connection):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from moela.experiments.files import Key, make_run
+from moela.experiments.files import Key, Run
 from moela.experiments.recording import Evaluated
 
 
@@ -30,7 +30,7 @@ def recorded(F, *, algorithm="A", seed=1, problem="P", G=None, seconds=1.0, ref_
         [np.array([i, 0.5]) for i in range(n)], list(F), [g[None] for g in G], [np.empty(0)] * n
     )
     clocks = {"wall": seconds, "cpu": seconds, "evaluation_wall": 0.0, "evaluation_cpu": 0.0}
-    return make_run(
+    return Run(
         Key(problem, algorithm, seed, n),
         evaluated.arrays(Plain(F.shape[1]), n),
         settings={"problem": {}, "algorithm": {"code": {}}},

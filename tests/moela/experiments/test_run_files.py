@@ -19,11 +19,11 @@ from experiment_cases import (
 from pymoo.algorithms.moo.nsga3 import NSGA3
 
 from moela import MOELA
+from moela.evaluation.storage.errors import StoreMismatchError
 from moela.experiments.files import Key, Run
 from moela.experiments.run import (
     ExperimentResults,
     External,
-    StoreMismatchError,
     run_experiment,
 )
 from moela.provenance import code
