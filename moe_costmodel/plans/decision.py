@@ -177,7 +177,7 @@ class Decision:
         n, slots = self.n_layers, ascending(self.placement)
         packed = np.concatenate((self.capacities, slots), axis=1, dtype=np.int32)
         row_type = np.dtype((np.void, packed.itemsize * packed.shape[1]))
-        buffered = (self.capacities < self.slots_per_device).any(axis=1)
+        buffered = np.any(self.capacities < self.slots_per_device, axis=1)
         columns = (
             range(n),
             self.gates,
