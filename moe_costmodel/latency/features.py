@@ -249,7 +249,8 @@ def outside_of(points: Points, known: Floats) -> list[str]:
         lowest, width = divisors.min(), points.sizes[divisors.argmin(), column]
         if lowest < fitted:
             reasons.append(
-                f"{name} = {width:g} is divisible by {lowest:g} only, all fitted ones by {fitted:g}"
+                # Part of the fingerprint of a latency model, which stores record: do not reword it.
+                f"{name} = {width:g} divides by {lowest:g} only, all fitted ones by {fitted:g}"
             )
     return reasons
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numba
 import numpy as np
@@ -64,6 +63,8 @@ class Placement:
         divides = slots.shape[1] % n_devices == 0
         require(owner, "n_devices", n_devices, divides, f"a divisor of the {slots.shape[1]} slots")
         object.__setattr__(self, name, slots.astype(np.int64))
+        # Kept, since it is asked for in every evaluation; private, so that stores do not record it.
+        object.__setattr__(self, "_n_experts", int(slots.max()) + 1)
         copies = self.copies
         if not copies.all():
             layer, expert = (int(i) for i in np.argwhere(copies == 0)[0])
@@ -95,10 +96,11 @@ class Placement:
         """Number of slots of a layer, over all devices."""
         return int(self.physical_to_logical.shape[1])
 
-    @cached_property
+    @property
     def n_experts(self) -> int:
         """Number of experts of a layer."""
-        return int(self.physical_to_logical.max()) + 1
+        n_experts: int = self._n_experts  # type: ignore[attr-defined]
+        return n_experts
 
     @property
     def n_replicas(self) -> int:
