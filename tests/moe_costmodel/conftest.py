@@ -1,6 +1,4 @@
-import os
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,14 +14,6 @@ def one_thread():
         import torch
 
         torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="session")
-def shared_data():
-    folder = os.environ.get("MOELA_DATA")
-    if not folder:
-        pytest.skip("MOELA_DATA is not set, so the shared data is not at hand")
-    return Path(folder)
 
 
 @pytest.fixture(scope="session")

@@ -207,11 +207,15 @@ def test_sglang_dump_of_passes_is_a_trace_of_loads(tmp_path):
     ],
 )
 def test_bad_fields_of_a_dump_of_passes_are_named(tmp_path, change, field):
-    dump = pass_dump()
-    dump["records"][1] |= change
-    torch.save(dump, tmp_path / "p.pt")
-    with pytest.raises(ValueError, match=rf"p\.pt: field 'records\[1\]\.{field}'"):
-        RoutingTrace.load(tmp_path / "p.pt")
+    assert_field_is_named(tmp_path / "p.pt", pass_dump(), 1, change, field)
+
+
+def assert_field_is_named(path, dump, number, change, field):
+    """Check that loading a dump with a changed record names the file and the field."""
+    dump["records"][number] |= change
+    torch.save(dump, path)
+    with pytest.raises(ValueError, match=rf"{path.name}: field 'records\[{number}\]\.{field}'"):
+        RoutingTrace.load(path)
 
 
 ODD = st.recursive(
@@ -258,11 +262,7 @@ def test_no_odd_content_of_a_dump_gets_past_the_loader(tmp_path, per_token, wher
     ],
 )
 def test_bad_fields_of_a_detail_dump_are_named(tmp_path, change, field):
-    dump = detail_dump()
-    dump["records"][0] |= change
-    torch.save(dump, tmp_path / "d.pt")
-    with pytest.raises(ValueError, match=rf"d\.pt: field 'records\[0\]\.{field}'"):
-        RoutingTrace.load(tmp_path / "d.pt")
+    assert_field_is_named(tmp_path / "d.pt", detail_dump(), 0, change, field)
 
 
 class Bomb:

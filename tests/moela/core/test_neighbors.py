@@ -4,14 +4,7 @@ import numpy as np
 import pytest
 
 from moela.core.operators import neighbors_of, resolve
-from moela.testing import (
-    ToyBinary,
-    ToyInteger,
-    ToyMixed,
-    ToyPermutation,
-    ToyReal,
-    toy_problems,
-)
+from moela.testing import ToyBinary, ToyInteger, ToyMixed, ToyPermutation, ToyReal, toy_problems
 
 
 def neighbors(problem, n=6, k=40, step=0.1, seed=0):

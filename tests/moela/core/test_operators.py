@@ -14,14 +14,7 @@ from pymoo.operators.repair.rounding import RoundingRepair
 from pymoo.operators.sampling.rnd import BinaryRandomSampling, PermutationRandomSampling
 
 from moela.core.operators import kind_of, resolve
-from moela.testing import (
-    ToyBinary,
-    ToyInteger,
-    ToyMixed,
-    ToyPermutation,
-    ToyReal,
-    toy_problems,
-)
+from moela.testing import ToyBinary, ToyInteger, ToyMixed, ToyPermutation, ToyReal, toy_problems
 
 
 @pytest.mark.parametrize(

@@ -41,10 +41,10 @@ def test_uniform_qap_flows_follow_the_first_objective(correlation):
         assert low < (r if correlation >= 0 else -r) < high
 
 
-def test_uniform_qap_correlation_is_that_of_the_published_instances(data):
+def test_uniform_qap_correlation_is_that_of_the_published_instances(shared_data):
     # Measured: -0.920 in the public instance of 45 pairs, -0.938 here; the standard error of the
     # first is 0.024.
-    public = MultiObjectiveQAP.from_file(data / "mqap" / "KC10-2fl-3uni.dat")
+    public = MultiObjectiveQAP.from_file(shared_data / "mqap" / "KC10-2fl-3uni.dat")
     upper = np.triu_indices(10, 1)
     theirs = np.corrcoef(*(flow[upper] for flow in public.flow))[0, 1]
     big = MultiObjectiveQAP.random(n_facilities=80, correlation=-0.8, seed=1)

@@ -2,8 +2,6 @@
 
 import itertools
 import math
-import os
-from pathlib import Path
 
 import networkx as nx
 import numpy as np
@@ -170,9 +168,6 @@ def rules():
 
 
 @pytest.fixture(scope="session")
-def noc_data():
+def noc_data(shared_data):
     """Return the folder of real traffic and stored designs."""
-    folder = os.environ.get("MOELA_DATA")
-    if not folder:
-        pytest.skip("MOELA_DATA is not set: no real traffic to test against")
-    return Path(folder) / "noc"
+    return shared_data / "noc"

@@ -15,10 +15,9 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("noc")
     chip = Platform(
         grid=(3, 3, 2),
-        pe_types=(
-            PEType(name="CPU", count=3, power=1.0),
-            PEType(name="LLC", count=5, power=1.5),
-            PEType(name="GPU", count=10, power=4.0),
+        pe_types=tuple(
+            PEType(name=name, count=count, power=power)
+            for name, count, power in (("CPU", 3, 1.0), ("LLC", 5, 1.5), ("GPU", 10, 4.0))
         ),
         n_planar_links=20,
         n_vertical_links=4,
