@@ -111,7 +111,7 @@ def test_hardware_here_and_json(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("{", "JSON"),
         ("[]", "object"),
@@ -122,18 +122,15 @@ def test_hardware_here_and_json(tmp_path):
         ('{"name": "x", "memory_bytes": 1, "links": {"warp": {"bandwidth": 1}}}', "warp"),
         ('{"name": "x", "memory_bytes": 1, "links": {"node_to_node": {}}}', "bandwidth"),
         ('{"name": "x", "memory_bytes": 1, "links": {"node_to_node": {"bandwidth": 0}}}', "band"),
-        ('{"name": "x", "memory_bytes": 1, "links": 3}', "h.json"),
+        ('{"name": "x", "memory_bytes": 1, "links": 3}', "file.json"),
     ],
 )
-def test_a_bad_hardware_file_is_named(tmp_path, content, said):
-    path = tmp_path / "h.json"
-    path.write_text(content)
-    with pytest.raises(ValueError, match=rf"h\.json.*{said}|{said}"):
-        Hardware.load(path)
+def test_a_bad_hardware_file_is_named(assert_file_rejected, content, message):
+    assert_file_rejected(Hardware.load, content, message)
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"kind": "dance"}, "kind"),
         ({"repeats": []}, "repeats"),
@@ -149,7 +146,7 @@ def test_a_bad_hardware_file_is_named(tmp_path, content, said):
         ({"shape": {"n_experts": 2, "k": 3, "d_model": 1, "d_ffn": 1}}, "shape"),
     ],
 )
-def test_a_bad_measurements_file_is_named(tmp_path, change, said):
+def test_a_bad_measurements_file_is_named(tmp_path, change, message):
     good = Measurements(
         Hardware(name="x", memory_bytes=1), [Record("copy", {"bytes": 3}, [1.0], SHAPE)]
     )
@@ -157,7 +154,7 @@ def test_a_bad_measurements_file_is_named(tmp_path, change, said):
     content = json.loads(path.read_text())
     content["records"][0] |= change
     path.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=rf"k\.json: field 'records\[0\]': '{said}'"):
+    with pytest.raises(ValueError, match=rf"k\.json: field 'records\[0\]': '{message}'"):
         Measurements.load(path)
     for text in ("[]", "{", '{"records": []}'):
         path.write_text(text)

@@ -121,13 +121,9 @@ def test_booksim_gets_the_traffic(files, run, tmp_path):
         (["--objectives", "edp"], ["--algorithm moela and 1 objectives"]),
     ],
 )
-def test_bad_input_is_one_line_before_any_run(words, expected, tmp_path, capsys):
+def test_bad_input_is_one_line_before_any_run(words, expected, tmp_path, assert_rejected):
     out = tmp_path / "out"
-    assert main(["run", "noc", "--out", str(out), *words]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("moela: ")
-    assert error.count("\n") == 1
-    assert all(word in error for word in expected)
+    assert_rejected(["run", "noc", "--out", out, *words], *expected)
     assert not out.exists()
 
 
