@@ -9,7 +9,7 @@ from tests.moe_costmodel.random_traces import random_trace
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
-    """Small kernels on several threads are slower, and far slower on a busy machine."""
+    """Use one thread: with several, small kernels are slower, above all on a busy machine."""
     if find_spec("torch") is not None:
         import torch
 

@@ -1,4 +1,4 @@
-"""Tiny randomly initialized Hugging Face models of every family; nothing is downloaded."""
+"""Tiny, randomly initialized Hugging Face models of every family, without downloads."""
 
 import torch
 import transformers

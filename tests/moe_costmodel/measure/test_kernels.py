@@ -23,7 +23,8 @@ SHAPE = LayerShape(n_experts=4, k=2, d_model=16, d_ffn=8)
 def test_timing_is_right():
     repeats = time_call(lambda: time.sleep(0.01), min_seconds=0.05)
     assert len(repeats) >= 5
-    # A busy machine wakes a sleeping process some milliseconds late; sleeping takes no CPU time.
+    # A busy machine wakes a process several milliseconds late, hence 30 ms. Sleeping takes no CPU
+    # time; 5 ms is half of the sleep.
     assert 0.01 <= np.median(repeats) < 0.03
     idle = time_call(lambda: time.sleep(0.01), min_seconds=0.0, clock="cpu")
     assert np.median(idle) < 0.005
@@ -33,7 +34,7 @@ def test_timing_is_right():
 def test_timing_on_a_gpu():
     x = torch.randn(2048, 2048, device="cuda")
     repeats = time_call(lambda: x @ x, device="cuda")
-    # 17 GFLOP: from 17 us at 1 PFLOP/s to 86 ms at 0.2 TFLOP/s.
+    # 17 GFLOP take 17 us at 1 PFLOP/s and 86 ms at 0.2 TFLOP/s.
     assert 1e-6 < np.median(repeats) < 0.1
 
 
@@ -174,7 +175,7 @@ JSON = st.recursive(
 )
 @given(st.data())
 def test_no_json_gets_past_the_loaders_unnamed(tmp_path, data):
-    """Put anything anywhere in a good file: it loads, or a ValueError names the file."""
+    """With any value anywhere in a good file, it loads, or a ValueError names the file."""
     hardware = Hardware(
         name="x", memory_bytes=1, links={"slow_to_fast": Link(1.0)}, versions={"python": "3"}
     )

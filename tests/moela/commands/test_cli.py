@@ -1,4 +1,4 @@
-"""The command line: results on disk, and one line with exit code 2 for bad input."""
+"""The command line: files of results, and one line with exit code 2 for bad input."""
 
 from __future__ import annotations
 

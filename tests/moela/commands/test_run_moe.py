@@ -1,4 +1,4 @@
-"""`moela run moe`: results on disk that agree with one another, and bad input in one line."""
+"""`moela run moe`: consistent files of results, and one line of error for bad input."""
 
 from __future__ import annotations
 

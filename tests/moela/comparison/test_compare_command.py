@@ -1,4 +1,4 @@
-"""`moela compare`: a summary, a page, pictures, and one line where the input is at fault."""
+"""`moela compare`: a summary, a page, pictures, and one line of error for bad input."""
 
 from __future__ import annotations
 

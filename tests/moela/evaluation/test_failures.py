@@ -1,4 +1,4 @@
-"""Evaluations that raise, hang, die or give invalid values: one clear error, or never the best."""
+"""Evaluations that raise, hang, die or return invalid values: an error, or the worst values."""
 
 import time
 
@@ -95,7 +95,7 @@ def test_a_failure_is_never_the_best(kind, n_ieq_constr):
     assert np.all(result.F < 100)
     assert np.all(result.X[:, 0] >= 0.5)
     assert np.min(ideals) >= 0
-    # As soon as there are enough real designs, no failure is left in the population.
+    # With enough valid designs, no failed one remains in the population.
     assert not failed(result.pop).any()
 
 

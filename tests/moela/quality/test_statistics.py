@@ -49,7 +49,7 @@ def test_signed_rank_of_scipy():
 
 
 def test_pairs_of_infinite_values():
-    # Nothing feasible on either side is no difference, and on one side it is the largest.
+    # Two runs without feasible designs are equal; one such run is worse than any other.
     a = [np.inf, np.inf, np.inf, np.inf, np.inf, np.inf, 1.0]
     b = [np.inf, 1.0, 2.0, 3.0, 4.0, 5.0, 0.5]
     assert statistics.compare_pairs(a, b) == pytest.approx(2 / 2**6)
@@ -57,6 +57,7 @@ def test_pairs_of_infinite_values():
 
 def test_friedman_of_r():
     ranking = statistics.rank_blocks(-ROUNDING)
+    # R prints this many digits.
     assert ranking.statistic == pytest.approx(11.1429, abs=5e-5)
     assert ranking.p_value == pytest.approx(0.003805, abs=5e-7)
 
@@ -85,6 +86,7 @@ def test_friedman_without_differences():
 )
 def test_critical_difference_of_demsar(k, q):
     ranking = statistics.rank_blocks(np.random.default_rng(k).random((14, k)))
+    # The table has three decimals, so q is within 0.0005, and its factor is at most 1.15.
     assert ranking.critical_difference == pytest.approx(q * (k * (k + 1) / 84) ** 0.5, abs=6e-4)
 
 
@@ -94,6 +96,7 @@ def test_example_of_demsar():
     ranking = statistics.rank_blocks(scores)
     formula = 12 * 14 / 20 * ((ranking.ranks**2).sum() - 4 * 25 / 4)
     assert ranking.statistic == pytest.approx(formula)
+    # The paper gives two decimals.
     assert ranking.critical_difference == pytest.approx(1.25, abs=5e-3)
 
 

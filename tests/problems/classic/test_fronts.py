@@ -23,7 +23,7 @@ def test_enumeration_equals_the_proven_fronts_of_kc10(shared_data, name):
     span = np.ptp(exact.F, axis=0)
     if np.all(span > 0):
         np.testing.assert_allclose(problem.ref_point, exact.F.max(axis=0) + 0.1 * span)
-    else:  # a front of one point has no range to go by
+    else:  # a front of one point has no range
         assert len(exact.F) == 1
         # Measured: 1.54 and 1.59 times the point.
         assert np.all(problem.ref_point > 1.2 * exact.F[0])

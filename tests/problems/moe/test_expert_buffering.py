@@ -1,4 +1,4 @@
-"""Expert buffering: evaluations equal a replay, budgets are kept, the paper's buffers beaten."""
+"""Expert buffering: evaluations equal a replay, budgets hold, better than the paper's buffers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from problems import ExpertBuffering
 
 
 def replayed(trace, devices, kept, policy, batch):
-    """Return mean and 99th percentile of what steps wait for, in misses."""
+    """Return mean and 99th percentile of the misses that steps wait for."""
     loads = trace.loads(batch)
     streams = expert_streams(loads, contiguous(6, 32, devices).device_of(), devices)
     steps = np.sort(replay(streams, kept, policy).max(axis=2).sum(axis=1))

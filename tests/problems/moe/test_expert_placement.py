@@ -1,4 +1,4 @@
-"""Expert placement: values equal the cost model's, moves stay legal, the baselines are beaten."""
+"""Expert placement: values equal the cost model's, moves are legal, better than baselines."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def test_a_missing_expert_is_named(problem):
 
 
 def test_second_moments_of_steps_follow_from_those_of_tokens():
-    # Tokens that were drawn independently: the moments of steps that are formed at random. The
-    # largest difference of the 1,000 steps is 1.1e-3.
+    # The tokens are independent, so the moments are those of randomly formed steps. Measured: the
+    # largest difference over 1,000 steps is 1.1e-3.
     rng = np.random.default_rng(0)
     ids = rng.random((4000, 1, 8)).argsort(axis=2)[:, :, :2]
     trace = RoutingTrace(ids, n_experts=8, sequence_lengths=[1] * 4000)
@@ -114,7 +114,7 @@ def test_swap_path_gains_what_it_says():
 
 
 def test_spread_pairs_finds_the_optimum_of_a_small_case():
-    # Four pairs of experts that are always busy together must be split.
+    # The four pairs of experts that are always busy together must be separated.
     moments = np.eye(8) + np.kron(np.eye(4), [[0, 1], [1, 0]])
     slots, value = spread_pairs(moments, np.arange(8), 2, np.random.default_rng(0), restarts=5)
     assert value == pytest.approx(8.0)
@@ -134,7 +134,7 @@ def test_path_starts_trade_balance_against_migration():
     spread = problem.evaluate(problem.encode(problem.named_starts["spread pairs"])[None])[0]
     half = F[F[:, 1] <= spread[1] / 2]
     today = F[F[:, 1] == 0][0, 0]
-    # Measured: half of the migration brings 80 % of the improvement.
+    # Measured: half of the migration yields 80 % of the improvement.
     assert half[:, 0].min() < today - 0.5 * (today - spread[0])
 
 

@@ -1,4 +1,4 @@
-"""Slow, independent versions of the models and the rules, written from the formulas alone."""
+"""Slow, independent versions of the models and rules, written from the formulas only."""
 
 import itertools
 import math
@@ -34,7 +34,7 @@ def network(platform, pairs):
 
 
 def paths(graph, placement):
-    """Yield every path as a list of tiles, walked back along predecessors of smallest PE id."""
+    """Yield every path as a list of tiles; ties go to the predecessor of the smallest PE id."""
     for source in graph:
         cost = nx.single_source_dijkstra_path_length(graph, source, weight="cost")
         for target in graph:
@@ -48,7 +48,7 @@ def paths(graph, placement):
 
 
 def slow_objectives(platform, traffic, placement, pairs, model):
-    """Evaluate one design in plain Python; all five objectives."""
+    """Return all five objectives of a design, in plain Python."""
     graph = network(platform, pairs)
     kind = {}
     watts = {}
@@ -110,7 +110,7 @@ def slow_thermal(platform, watts, placement, model):
 
 
 def broken_rules(platform, placement, pairs):
-    """Return the rules that a design breaks; empty for a legal one."""
+    """Return the rules that a design breaks; empty for a legal design."""
     n = math.prod(platform.grid)
     x, y, _ = platform.grid
     broken = []
@@ -144,7 +144,7 @@ def broken_rules(platform, placement, pairs):
 
 @pytest.fixture(scope="module")
 def problem():
-    """Return the paper's chip under synthetic traffic; modules may have another of this name."""
+    """Return the paper's chip under synthetic traffic; some modules override this fixture."""
     return NoC3D.example("bfs")
 
 

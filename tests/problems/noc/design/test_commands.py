@@ -1,4 +1,4 @@
-"""The command line about networks-on-chip: platforms, constraints, show and export."""
+"""The command line of networks-on-chip: platforms, constraints, show and export."""
 
 import json
 

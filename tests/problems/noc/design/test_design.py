@@ -71,7 +71,7 @@ def test_the_mesh_prints_its_layers():
 
 
 def broken(name):
-    """Return placement and links that break one rule, and what the message must hold."""
+    """Return placement and links that break one rule, and the message that must follow."""
     mesh = Design.mesh()
     placement, links = mesh.placement.copy(), mesh.links.copy()
     if name == "PE twice":
@@ -217,7 +217,7 @@ def test_tiles_are_colored_by_temperature(problem, rows):
     assert degrees.shape == (64,)
     measured = problem.measure(rows[6:7], ["temperature"])["temperature"][0]
     assert degrees.max() == measured
-    # The top layer is next to the sink: its tiles are the coolest of their stacks.
+    # The top layer is next to the sink, so its tiles are the coolest of their stacks.
     assert (np.diff(degrees.reshape(4, 16), axis=0) < 0).all()
 
     def faces(figure):
