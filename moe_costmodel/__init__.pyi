@@ -118,6 +118,7 @@ from .placement.search import (
 from .placement.search import (
     swap_search as swap_search,
 )
+from .plans.decision import Decision as Decision
 from .plans.plan import Plan as Plan
 from .shapes import LayerShape as LayerShape
 from .traces.describe import (

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from moe_costmodel._arrays import Array, Bools, Floats
 __all__ = [
     "check_fraction",
     "check_loads",
+    "check_nonnegative",
     "count",
     "first_where",
     "invalid",
@@ -69,10 +71,14 @@ def check_loads(owner: str, loads: ArrayLike, *, ndim: int) -> Floats:
         expected = f"a non-empty numeric array of {ndim} dimensions"
         raise invalid(owner, "loads", shape_of(array), expected)
     array = array.astype(np.float64)
-    wrong = first_where(array, ~(np.isfinite(array) & (array >= 0)))
-    if wrong:
-        raise invalid(owner, "loads", wrong, "finite and not negative")
+    check_nonnegative(array, partial(invalid, owner, "loads"))
     return array
+
+
+def check_nonnegative(array: Array, invalid: Callable[[object, str], ValueError]) -> None:
+    """Raise the error of `invalid` about the first entry that is negative, infinite or NaN."""
+    if wrong := first_where(array, ~(np.isfinite(array) & (array >= 0))):
+        raise invalid(wrong, "finite and not negative")
 
 
 def shape_of(array: Array) -> str:

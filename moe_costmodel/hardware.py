@@ -105,9 +105,8 @@ class Hardware:
         owner = "Hardware"
         one_of(owner, "device", self.device, ("cpu", "cuda"))
         require(owner, "name", self.name, isinstance(self.name, str), "text")
-        texts = isinstance(self.versions, dict) and all(
-            isinstance(value, str) for value in self.versions.values()
-        )
+        versions = self.versions.values() if isinstance(self.versions, dict) else [None]
+        texts = all(isinstance(value, str) for value in versions)
         require(owner, "versions", self.versions, texts, "a mapping of text")
         count(owner, "slow_memory_bytes", self.slow_memory_bytes, 0)
         for name in ("memory_bytes", "n_devices", "n_nodes", "threads"):
@@ -128,19 +127,18 @@ class Hardware:
 
         versions = {"python": platform.python_version(), "torch": torch.__version__}
         ram = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        if torch.cuda.is_available():
-            properties = torch.cuda.get_device_properties(0)
-            versions["cuda"] = str(torch.version.cuda)
-            return cls(
-                name=properties.name,
-                device="cuda",
-                n_devices=torch.cuda.device_count(),
-                memory_bytes=properties.total_memory,
-                slow_memory_bytes=ram,
-                threads=threads,
-                versions=versions,
-            )
-        return cls(name=_cpu_name(), memory_bytes=ram, threads=threads, versions=versions)
+        if not torch.cuda.is_available():
+            return cls(name=_cpu_name(), memory_bytes=ram, threads=threads, versions=versions)
+        properties = torch.cuda.get_device_properties(0)
+        return cls(
+            name=properties.name,
+            device="cuda",
+            n_devices=torch.cuda.device_count(),
+            memory_bytes=properties.total_memory,
+            slow_memory_bytes=ram,
+            threads=threads,
+            versions=versions | {"cuda": str(torch.version.cuda)},
+        )
 
     def link(self, name: str) -> Link:
         """Return a link; a ValueError tells how to add a link that the description lacks."""
@@ -161,14 +159,7 @@ class Hardware:
 
     @classmethod
     def load(cls, path: str | Path) -> Hardware:
-        """Read a file that :meth:`save` wrote.
-
-        Raises
-        ------
-        ValueError
-            If the file is not JSON, or a field is missing, unknown or wrong. The message names
-            the file and the field.
-        """
+        """Read a file that :meth:`save` wrote; a ValueError names the file and the wrong field."""
         return cls.from_dict(read_json(Path(path)), source=str(path))
 
     @classmethod

@@ -1,4 +1,4 @@
-"""What a deployment is judged by: the names, units and directions of its objectives."""
+"""Objectives of a deployment: names, units and directions, and their predicted values."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import numpy as np
 
 from moe_costmodel._checks import invalid
 
-__all__ = ["OBJECTIVES", "Objective", "Predicted"]
+__all__ = ["OBJECTIVES", "Objective", "Predicted", "quantity"]
 
 
 @dataclass(frozen=True)
 class Objective:
-    """One thing that a deployment is judged by.
+    """An objective of deployments.
 
     Attributes
     ----------
     unit : str
-        "s", "bytes", "tokens/s", or "" for a share.
+        "s", "bytes", "tokens/s", or "" for a number without unit.
     maximize : bool
         Whether more is better.
     words : str
-        What it is.
+        Description.
     """
 
     unit: str
@@ -31,18 +31,18 @@ class Objective:
 
 
 OBJECTIVES: dict[str, Objective] = {
-    "tokens_per_s": Objective("tokens/s", True, "tokens a second, all devices together"),
+    "tokens_per_s": Objective("tokens/s", True, "tokens per second, all devices together"),
     "step_mean_s": Objective("s", False, "mean time of a step"),
     "step_p50_s": Objective("s", False, "median time of a step"),
     "step_p99_s": Objective("s", False, "time that 99 % of the steps stay within"),
     "memory_bytes": Objective("bytes", False, "memory of the fullest device"),
     "expert_bytes": Objective("bytes", False, "experts kept on the fullest device"),
-    "quality_loss": Objective("", False, "what the thresholds lose"),
+    "quality_loss": Objective("", False, "quality lost by the thresholds"),
     "avg_max_load": Objective("", False, "mean share of a step's tokens on its busiest device"),
     "p99_max_load": Objective("", False, "that share in the worst 1 % of the steps"),
-    "miss_mean_s": Objective("s", False, "mean time a step waits for copies of experts"),
+    "miss_mean_s": Objective("s", False, "mean time that a step waits for copies of experts"),
     "miss_p99_s": Objective("s", False, "waiting time that 99 % of the steps stay within"),
-    "cross_node_bytes": Objective("bytes", False, "bytes between nodes a token, all layers"),
+    "cross_node_bytes": Objective("bytes", False, "bytes between nodes per token, all layers"),
     "replica_bytes": Objective("bytes", False, "replicas on one device"),
 }
 
@@ -56,9 +56,9 @@ class Predicted:
     value : float
         Mean over the windows of traffic.
     low, high : float
-        Interval: the worst and best window, each widened by the error of the cost model.
+        Interval: the lowest and highest window, each widened by the error of the cost model.
     worst : float, optional
-        Of the windows; by default the value.
+        Value of the worst window; by default `value`.
 
     Raises
     ------
@@ -95,3 +95,18 @@ class Predicted:
             raise invalid(
                 "Predicted", "value", self.value, f"in its interval {self.low} .. {self.high}"
             )
+
+
+def quantity(value: float, unit: str) -> str:
+    """Return a number with its unit, scaled to a readable size."""
+    if unit == "s":
+        for scale, name in ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")):
+            if abs(value) >= scale:
+                return f"{value / scale:.3g} {name}"
+        return f"{value / 1e-6:.3g} us" if value else "0 s"
+    if unit == "bytes":
+        for scale, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+            if abs(value) >= scale:
+                return f"{value / scale:.3g} {name}"
+        return f"{value:.3g} B"
+    return f"{value:,.0f} {unit}" if unit else f"{value:.4g}"

@@ -1,12 +1,11 @@
-"""LayerShape: the sizes of an MoE layer, and the counts of its work on one device."""
+"""LayerShape: the sizes of an MoE layer on one device."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from moe_costmodel._checks import count, invalid
 
@@ -45,15 +44,15 @@ class LayerShape:
     Parameters
     ----------
     n_experts : int
-        Experts that the router chooses among.
+        Experts that the router chooses from.
     k : int
-        Experts a token is sent to.
+        Experts per token.
     d_model, d_ffn : int
         Width of the tokens, and inner width of one expert on this device.
     n_local : int, optional
         Experts on this device; by default all.
     gated : bool
-        Whether an expert has a gate (three matrices instead of two).
+        Whether experts have a gate (three matrices instead of two).
     dtype : str
         Type of the weights; a key of :data:`DTYPE_BYTES`.
 
@@ -101,7 +100,7 @@ class LayerShape:
         """Bytes of one expert."""
         return self.parameters * DTYPE_BYTES[self.dtype]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the sizes as a plain dictionary."""
         return asdict(self)
 
@@ -120,7 +119,7 @@ def power_law_counts(
     exponent : float
         Popularity of the r-th expert is r ** -exponent; 0 is uniform.
     random_state : Generator
-        Source of the draws.
+        Random number generator.
 
     Returns
     -------
@@ -132,9 +131,3 @@ def power_law_counts(
     noise = random_state.gumbel(size=(n_tokens, shape.n_experts))
     chosen = np.argpartition(-(np.log(popularity) + noise), shape.k - 1, axis=1)[:, : shape.k]
     return np.bincount(chosen.ravel(), minlength=shape.n_experts)
-
-
-def work_of(counts: ArrayLike) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Return (rows, active experts, rows in whole tiles of 64) of tokens per expert [..., E]."""
-    counts = np.asarray(counts)
-    return counts.sum(axis=-1), (counts > 0).sum(axis=-1), (64 * -(-counts // 64)).sum(axis=-1)

@@ -1,12 +1,13 @@
-"""How much work a step gives the experts of one device, as arrays."""
+"""Work of the experts of one device in a step, as arrays."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from moe_costmodel._arrays import Bools, Floats, Ints
 from moe_costmodel._checks import invalid
 
 __all__ = ["TILES", "Work", "plausible_counts"]
@@ -16,33 +17,33 @@ TILES = (16, 64, 128)
 
 @dataclass(frozen=True)
 class Work:
-    """Sums over the experts of a device, for any number of steps.
+    """Sums over the experts of one device, for any number of steps.
 
     Attributes
     ----------
     rows : ndarray of shape (n,)
         Token-expert pairs.
     active : ndarray of shape (n,)
-        Experts with at least one.
+        Experts with at least one row.
     largest : ndarray of shape (n,)
         Rows of the busiest expert.
     tiled : ndarray of shape (n, 3)
-        Rows when each expert's are filled up to multiples of 16, 64 and 128, as kernels do.
+        Rows if those of each expert are padded to multiples of 16, 64 and 128, as in kernels.
     """
 
-    rows: NDArray[np.float64]
-    active: NDArray[np.float64]
-    largest: NDArray[np.float64]
-    tiled: NDArray[np.float64]
+    rows: Floats
+    active: Floats
+    largest: Floats
+    tiled: Floats
 
     @classmethod
     def from_counts(cls, counts: ArrayLike) -> Work:
-        """Sum up tokens per expert, (..., n_local); leading axes are flattened.
+        """Sum tokens per expert, (..., n_local); leading axes are flattened.
 
         Raises
         ------
         ValueError
-            If the counts are no finite non-negative numbers.
+            If the counts are not finite, non-negative numbers.
         """
         array = np.asarray(counts)
         if array.ndim == 0 or array.dtype.kind not in "uif" or array.shape[-1] == 0:
@@ -60,7 +61,7 @@ class Work:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def take(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> Work:
+    def take(self, index: Ints | Bools) -> Work:
         """Return some of the steps."""
         return Work(self.rows[index], self.active[index], self.largest[index], self.tiled[index])
 
@@ -75,12 +76,10 @@ class Work:
         )
 
 
-def plausible_counts(
-    rows: NDArray[np.float64], active: NDArray[np.float64], largest: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return plausible tokens per expert that have given sums, (n, max(active)).
+def plausible_counts(rows: Floats, active: Floats, largest: Floats) -> Floats:
+    """Return plausible tokens per expert with the given sums, (n, max(active)).
 
-    The busiest of the active experts has `largest` rows; the others share what is left evenly.
+    The busiest active expert has `largest` rows; the others share the remaining rows evenly.
     """
     width = int(active.max())
     rank = np.arange(width)

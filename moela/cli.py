@@ -72,8 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _at_fault(error: Exception) -> bool:
     """Tell whether an error is about the input; any other is a defect, and shows its traceback."""
-    from moela.evaluation.runners.outcome import EvaluationError
-    from moela.evaluation.storage.errors import StoreError
+    from moela import EvaluationError, StoreError
 
     return isinstance(error, ValueError | OSError | StoreError | EvaluationError)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from problems._arrays import Floats, Ints
+from problems._arrays import Bools, Floats, Ints
 
 
 def setting_error(owner: str, name: str, expected: str, got: object) -> ValueError:
@@ -71,36 +71,30 @@ def check_array(owner: str, name: str, value: object, shape: tuple[int | None, .
     try:
         array = np.array(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise setting_error(
-            owner, name, f"an array of numbers of shape {wanted}", type(value).__name__
-        ) from error
+        expected = f"an array of numbers of shape {wanted}"
+        raise setting_error(owner, name, expected, type(value).__name__) from error
     fits = array.ndim == len(shape) and all(
-        (size >= 1 if s is None else size == s) for size, s in zip(array.shape, shape, strict=False)
+        (size >= 1 if s is None else size == s) for size, s in zip(array.shape, shape, strict=True)
     )
-    if not fits:
-        raise setting_error(owner, name, f"an array of shape {wanted}", array.shape)
-    bad = ~np.isfinite(array) | (array < 0)
-    if bad.any():
-        place = tuple(int(i) for i in np.argwhere(bad)[0])
-        raise setting_error(
-            owner, name, f"finite and non-negative (see entry {place})", float(array[place])
-        )
+    require(owner, name, array.shape, fits, f"an array of shape {wanted}")
+    holds = np.isfinite(array) & (array >= 0)
+    _require_entries(owner, name, array, holds, "finite and non-negative")
     return np.ascontiguousarray(array)
 
 
 def check_whole(owner: str, name: str, value: object, shape: tuple[int | None, ...]) -> Ints:
     """Return `value` as non-negative int64 of `shape`, or raise if an entry is not whole."""
     array = check_array(owner, name, value, shape)
-    bad = (array != np.floor(array)) | (array > 2**53)
-    if bad.any():
-        place = tuple(int(i) for i in np.argwhere(bad)[0])
-        raise setting_error(
-            owner,
-            name,
-            f"whole numbers up to 2**53 (scale and round real data; see entry {place})",
-            float(array[place]),
-        )
+    holds = (array == np.floor(array)) & (array <= 2**53)
+    expected = "whole numbers up to 2**53 (scale and round real data)"
+    _require_entries(owner, name, array, holds, expected)
     return np.ascontiguousarray(array, dtype=np.int64)
+
+
+def _require_entries(owner: str, name: str, array: Floats, holds: Bools, expected: str) -> None:
+    if not holds.all():
+        place = tuple(np.argwhere(~holds)[0].tolist())
+        raise setting_error(owner, name, f"{expected}; see entry {place}", float(array[place]))
 
 
 def check_random_state(owner: str, random_state: object) -> np.random.Generator:

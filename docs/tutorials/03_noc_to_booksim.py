@@ -55,8 +55,8 @@ front = front_of(res)
 front_figure = plot_front(
     front.F,
     names=problem.objective_names,
-    reference=problem.ref_point,
-    reference_name="mesh",
+    ref_point=problem.ref_point,
+    ref_name="mesh",
     title=f"{len(front)} non-dominated chips",
 )
 

@@ -66,24 +66,10 @@ class ExpertStream:
     n_experts: int
 
     def events(self, capacities: ArrayLike, policy: str) -> Bools:
-        """Return whether each access misses at each capacity.
+        """Return whether each access misses at each capacity, (n_accesses, n_capacities).
 
-        Parameters
-        ----------
-        capacities : array_like of shape (n_capacities,), integer
-            Numbers of experts that fit, at least 1, in any order.
-        policy : str
-            One of :data:`POLICIES`.
-
-        Returns
-        -------
-        ndarray of shape (n_accesses, n_capacities), bool
-            The first access of an expert always misses, because the buffer is empty at first.
-
-        Raises
-        ------
-        ValueError
-            If a capacity is below 1 or the policy unknown.
+        Capacities are numbers of experts that fit, at least 1, in any order. The first access of an
+        expert always misses, because the buffer is empty at first.
         """
         parts = self._replay(*_checked(capacities, policy))
         flags = [bits[:, None] >> np.arange(n, dtype=np.uint64) & np.uint64(1) for bits, n in parts]
@@ -266,9 +252,8 @@ def miss_curves(
     curves = {}
     for policy in policies:
         steps = np.empty((n_steps, *shape), dtype=np.int32) if per_step else None
-        curves[policy] = MissCurves(
-            policy, capacities, np.empty(shape, dtype=np.int64), accesses, steps
-        )
+        misses = np.empty(shape, dtype=np.int64)
+        curves[policy] = MissCurves(policy, capacities, misses, accesses, steps)
 
     def replay_layer(layer: int) -> None:
         for policy, curve in curves.items():
@@ -327,9 +312,8 @@ def replay(
     for layer, row in enumerate(streams):
         for device, stream in enumerate(row):
             if stream.n_experts:
-                out[:, layer, device] = stream.misses(
-                    capacities[layer, device : device + 1], policy
-                )[:, 0]
+                fits = capacities[layer, device : device + 1]
+                out[:, layer, device] = stream.misses(fits, policy)[:, 0]
     return out
 
 

@@ -1,20 +1,18 @@
-"""A plan on traffic that it has not seen: what holds, what a switch costs, what to leave off."""
+"""Check of a plan on other traffic: its objectives there, the cost of switching, and advice."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from moe_costmodel._arrays import Floats
 from moe_costmodel._checks import invalid
 from moe_costmodel.deployment.evaluation import Evaluation
-from moe_costmodel.hardware import Link
-from moe_costmodel.objectives import OBJECTIVES, Predicted
+from moe_costmodel.objectives import OBJECTIVES, Predicted, quantity
 from moe_costmodel.placement.heuristics import contiguous, greedy
-from moe_costmodel.plans.text import quantity
 
 if TYPE_CHECKING:
     from moe_costmodel.deployment.model import DeploymentModel
@@ -23,23 +21,23 @@ if TYPE_CHECKING:
 
 __all__ = ["Advice", "Compared", "PlanCheck", "Switch", "check"]
 
-# A knob that moves the mean step by less than this is not worth having.
+# A knob that changes the mean step by less than 1 % is not worth having.
 _WORTH = 0.01
-# A layer that waits for copies longer than it computes has a buffer that thrashes.
+# A layer that waits for copies for longer than it computes has a buffer that thrashes.
 _THRASH = 0.5
 
 
 @dataclass(frozen=True)
 class Compared:
-    """One objective, as predicted and on the other traffic.
+    """An objective, as the plan predicts it and on the other traffic.
 
     Attributes
     ----------
     name : str
     old : Predicted
-        What the plan says.
+        Prediction of the plan.
     new : float
-        Mean over the other traffic's windows.
+        Mean over the windows of the other traffic.
     """
 
     name: str
@@ -48,7 +46,7 @@ class Compared:
 
     @property
     def ratio(self) -> float:
-        """New over old; NaN where the old is 0."""
+        """New value divided by the old one; NaN if the old one is 0."""
         return self.new / self.old.value if self.old.value else float("nan")
 
     @property
@@ -60,19 +58,19 @@ class Compared:
 
 @dataclass(frozen=True)
 class Switch:
-    """What it takes to get to the plan from a running one.
+    """Cost of switching from the running plan to the checked one.
 
     Attributes
     ----------
     n_bytes : float
-        Experts that must arrive, over all devices.
+        Bytes of the experts that must arrive, over all devices.
     seconds : float
-        Until the device that waits for the most has them.
+        Time until the device that waits for the most has them.
     link : str
-        Over which they come.
+        Link that they arrive over.
     saved_per_step : float
-        Seconds that the plan's mean step is shorter than that of the running one, on the other
-        traffic, at equal tokens; negative where it is longer.
+        Seconds by which the plan's mean step is shorter than that of the running one, on the
+        other traffic and for as many tokens; negative if it is longer.
     """
 
     n_bytes: float
@@ -82,7 +80,7 @@ class Switch:
 
     @property
     def steps_to_pay(self) -> float:
-        """Steps after which the switch has paid for itself; infinite where it never does."""
+        """Steps after which the switch has paid for itself; infinite if it never does."""
         if not self.seconds:
             return 0.0
         return self.seconds / self.saved_per_step if self.saved_per_step > 0 else float("inf")
@@ -90,16 +88,16 @@ class Switch:
 
 @dataclass(frozen=True)
 class Advice:
-    """Whether a knob is worth its price on the other traffic.
+    """Advice whether a knob is worth its price on the other traffic.
 
     Attributes
     ----------
     knob : {"buffer", "replicas", "thresholds", "placement"}
     keep : bool
-        False where it should stay off.
+        False if the knob should stay off.
     why : str
     layers : tuple of int
-        Layers (by their place among the MoE layers) that it concerns; empty for all.
+        Layers that the advice concerns (positions among the MoE layers); empty for all.
     """
 
     knob: str
@@ -110,25 +108,25 @@ class Advice:
 
 @dataclass(frozen=True)
 class PlanCheck:
-    """What :meth:`moe_costmodel.Plan.check` found.
+    """Result of :meth:`moe_costmodel.Plan.check`.
 
     Attributes
     ----------
     source : str
         The other traffic.
     drift : ndarray of shape (n_layers,)
-        Share of the load that moved to other experts since the plan's own traffic.
+        Share of the load that is on other experts than in the plan's own traffic.
     objectives : tuple of Compared
     switch : Switch or None
-        None where no running plan was given.
+        None if no running plan was given.
     advice : tuple of Advice
-        One for every knob that the plan turns.
+        One for every knob that the plan uses.
     evaluation : Evaluation
         The plan on the other traffic.
     """
 
     source: str
-    drift: NDArray[np.float64]
+    drift: Floats
     objectives: tuple[Compared, ...]
     switch: Switch | None
     advice: tuple[Advice, ...]
@@ -147,7 +145,7 @@ class PlanCheck:
         lines = [
             f"On {self.source} ({self.drift.mean():.0%} of the load is on other experts than in "
             "the plan's traffic):",
-            f"  {'objective':<18}{'planned':>18}{'here':>18}{'ratio':>8}",
+            f"  {'objective':<18}{'planned':>18}{'now':>18}{'ratio':>8}",
         ]
         for row in self.objectives:
             unit = OBJECTIVES[row.name].unit
@@ -173,57 +171,31 @@ class PlanCheck:
 
 
 def check(
+    model: DeploymentModel,
     plan: Plan,
     other: RoutingTrace | Sequence[RoutingTrace],
-    *,
     running: Plan | None = None,
-    deployment: DeploymentModel | None = None,
 ) -> PlanCheck:
-    """Evaluate a plan on traffic that it has not seen.
-
-    Parameters
-    ----------
-    plan : Plan
-    other : RoutingTrace or sequence of RoutingTrace
-        The traffic, or windows of it; of the plan's model.
-    running : Plan, optional
-        What runs now, to say what it costs to switch.
-    deployment : DeploymentModel, optional
-        What evaluates; by default what made the plan (:meth:`Plan.bind` for one that was loaded).
-
-    Raises
-    ------
-    ValueError
-        If nothing evaluates the plan, or plan, traffic and running plan are of different models.
-    """
-    model = deployment or plan.deployment
-    if model is None:
-        raise invalid(
-            "Plan.check",
-            "deployment",
-            None,
-            "a DeploymentModel for a plan that was loaded (its file holds no kernel times)",
-        )
-    here = model.on(other)
-    found = here.evaluate_plan(plan)
+    """Evaluate a plan on other traffic; see :meth:`moe_costmodel.DeploymentModel.check`."""
+    there = model.on(other)
+    evaluation = there.evaluate(plan)
     rows = tuple(
-        Compared(name, old, found[name])
+        Compared(name, old, evaluation[name])
         for name, old in plan.objectives.items()
-        # What a quality measured on a model is here, its traffic does not say.
-        if name != "quality_loss" or plan.quality_kind == here.quality_kind
+        # Traffic does not show the loss that was measured on a model.
+        if name != "quality_loss" or plan.quality_kind == there.quality_kind
     )
-    drift = np.mean([a.drift(b) for a in model.traces for b in here.traces], axis=0)
     return PlanCheck(
-        ", ".join(trace.source for trace in here.traces),
-        drift,
-        rows,
-        None if running is None else _switch(plan, running, here, found),
-        tuple(_advice(plan, model, here, found)),
-        found,
+        source=", ".join(trace.source for trace in there.traces),
+        drift=np.mean([a.drift(b) for a in model.traces for b in there.traces], axis=0),
+        objectives=rows,
+        switch=None if running is None else _switch(plan, running, there, evaluation),
+        advice=tuple(_advice(plan, model, there, evaluation)),
+        evaluation=evaluation,
     )
 
 
-def _switch(plan: Plan, running: Plan, here: DeploymentModel, found: Evaluation) -> Switch:
+def _switch(plan: Plan, running: Plan, there: DeploymentModel, evaluation: Evaluation) -> Switch:
     if (running.shape, running.n_layers) != (plan.shape, plan.n_layers):
         raise invalid(
             "Plan.check",
@@ -242,59 +214,61 @@ def _switch(plan: Plan, running: Plan, here: DeploymentModel, found: Evaluation)
     sizes = arriving.sum(axis=(0, 1)) * plan.shape.expert_bytes
     seconds = 0.0
     if sizes.any():
-        way: Link = here.hardware.link(link)
         on_link = sizes.reshape(plan.n_nodes, -1).sum(axis=1) if link == "node_to_node" else sizes
-        seconds = way.seconds(float(on_link.max()))
+        seconds = there.hardware.link(link).seconds(float(on_link.max()))
     saved = 0.0
     if (running.n_devices, running.mode) == (plan.n_devices, plan.mode):
-        now = here.evaluate_plan(running)
-        saved = plan.batch_size / now["tokens_per_s"] - plan.batch_size / found["tokens_per_s"]
+        now = there.evaluate(running)
+        saved = plan.batch_size / now["tokens_per_s"] - plan.batch_size / evaluation["tokens_per_s"]
     return Switch(float(sizes.sum()), seconds, link, saved)
 
 
 def _advice(
-    plan: Plan, model: DeploymentModel, here: DeploymentModel, found: Evaluation
-) -> list[Advice]:
-    out = []
+    plan: Plan, model: DeploymentModel, there: DeploymentModel, evaluation: Evaluation
+) -> Iterator[Advice]:
     if plan.is_buffered:
-        out.append(_buffer_advice(plan, here, found))
+        yield _buffer_advice(plan, there, evaluation)
     if plan.placement.n_replicas:
-        out.append(_replica_advice(plan, model, here, found))
+        yield _replica_advice(plan, model, there, evaluation)
     if plan.has_thresholds:
-        out.append(_gate_advice(plan, here, found))
+        yield _gate_advice(plan, there, evaluation)
     if plan.n_devices > 1 and not plan.placement.n_replicas:
-        out.append(_placement_advice(plan, here, found))
-    return out
+        yield _placement_advice(plan, there, evaluation)
 
 
-def _buffer_advice(plan: Plan, here: DeploymentModel, found: Evaluation) -> Advice:
-    settings = (plan.gates, None, plan.policy, plan.placement, plan.batch_size)
-    full = here.evaluate(*settings)
-    saved = full["memory_bytes"] - found["memory_bytes"]
-    slower = found["step_mean_s"] / full["step_mean_s"] - 1
+def _gains(evaluation: Evaluation, without: Evaluation) -> tuple[float, float]:
+    """Return the shares by which the busiest device's load and the mean step are lower."""
+    names = "avg_max_load", "step_mean_s"
+    load, step = (1 - evaluation[name] / without[name] for name in names)
+    return load, step
+
+
+def _buffer_advice(plan: Plan, there: DeploymentModel, evaluation: Evaluation) -> Advice:
+    full = there.evaluate(
+        replace(plan, capacities=np.full_like(plan.capacities, plan.slots_per_device))
+    )
+    saved = full["memory_bytes"] - evaluation["memory_bytes"]
+    slower = evaluation["step_mean_s"] / full["step_mean_s"] - 1
     waits = [
         0.0 if layer.waiting is None else float(layer.waiting.sum() / layer.seconds.sum())
-        for layer in found.layers
+        for layer in evaluation.layers
     ]
     thrashing = tuple(i for i, share in enumerate(waits) if share > _THRASH)
-    words = (
-        f"it saves {quantity(saved, 'bytes')} a device and makes the mean step {slower:.0%} longer"
+    why = (
+        f"it saves {quantity(saved, 'bytes')} per device and makes the mean step {slower:.0%} "
+        "longer"
     )
     if saved <= 0:
-        return Advice("buffer", False, f"{words}: nothing is gained")
-    if found["miss_mean_s"] / found["step_mean_s"] > _THRASH:
-        return Advice("buffer", False, f"{words}: it thrashes, steps mostly wait", thrashing)
-    room = here.hardware.memory_bytes
+        return Advice("buffer", False, f"{why}: nothing is gained")
+    if evaluation["miss_mean_s"] / evaluation["step_mean_s"] > _THRASH:
+        return Advice("buffer", False, f"{why}: it thrashes, steps mostly wait", thrashing)
     share = saved / full["memory_bytes"]
-    if slower > share and full["memory_bytes"] <= room:
-        words += f": more than the {share:.0%} of memory that it saves, and all experts fit"
-        return Advice("buffer", False, words, thrashing)
+    if slower > share and full["memory_bytes"] <= there.hardware.memory_bytes:
+        why += f": more than the {share:.0%} of memory that it saves, and all experts fit"
+        return Advice("buffer", False, why, thrashing)
     if thrashing:
-        where = _listed(plan, thrashing)
-        return Advice(
-            "buffer", True, f"{words}, but it thrashes in {where}: more room there", thrashing
-        )
-    return Advice("buffer", True, words)
+        why += f", but it thrashes in {_listed(plan, thrashing)}: more room there"
+    return Advice("buffer", True, why, thrashing)
 
 
 def _listed(plan: Plan, places: Sequence[int]) -> str:
@@ -304,53 +278,49 @@ def _listed(plan: Plan, places: Sequence[int]) -> str:
 
 
 def _replica_advice(
-    plan: Plan, model: DeploymentModel, here: DeploymentModel, found: Evaluation
+    plan: Plan, model: DeploymentModel, there: DeploymentModel, evaluation: Evaluation
 ) -> Advice:
-    loads = np.concatenate([trace.loads(plan.batch_size, plan.mode) for trace in model.traces])  # type: ignore[arg-type]
+    loads = np.concatenate([trace.loads(plan.batch_size, model.mode) for trace in model.traces])
     if plan.shape.n_experts % plan.n_devices:
         return Advice("replicas", True, "without them the experts do not divide over the devices")
     bare = greedy(loads, plan.n_devices)
     capacities = np.minimum(plan.capacities, bare.n_slots // plan.n_devices)
-    without = here.evaluate(plan.gates, capacities, plan.policy, bare, plan.batch_size)
-    less_load = 1 - found["avg_max_load"] / without["avg_max_load"]
-    faster = 1 - found["step_mean_s"] / without["step_mean_s"]
+    without = there.evaluate(replace(plan, placement=bare, capacities=capacities))
+    less_load, faster = _gains(evaluation, without)
     more_memory = plan.placement.n_replicas / plan.shape.n_experts
-    words = (
-        f"they take {more_memory:.0%} more expert memory, and beside a packing without them change "
-        f"the busiest device's load by {-less_load:+.1%} and the mean step by {-faster:+.1%}"
+    why = (
+        f"they take {more_memory:.0%} more expert memory and, compared with a packing without "
+        f"them, change the busiest device's load by {-less_load:+.1%} and the mean step by "
+        f"{-faster:+.1%}"
     )
-    return Advice("replicas", less_load >= more_memory and faster > _WORTH, words)
+    return Advice("replicas", less_load >= more_memory and faster > _WORTH, why)
 
 
-def _gate_advice(plan: Plan, here: DeploymentModel, found: Evaluation) -> Advice:
-    settings = (plan.capacities, plan.policy, plan.placement, plan.batch_size)
-    full = here.evaluate(None, *settings)
-    faster = 1 - found["step_mean_s"] / full["step_mean_s"]
-    loss = found["quality_loss"] - full["quality_loss"]
+def _gate_advice(plan: Plan, there: DeploymentModel, evaluation: Evaluation) -> Advice:
+    full = there.evaluate(replace(plan, gates=(None,) * plan.n_layers))
+    _, faster = _gains(evaluation, full)
+    loss = evaluation["quality_loss"] - full["quality_loss"]
     idle = tuple(
         i
-        for i, (gated, ungated) in enumerate(zip(found.layers, full.layers, strict=True))
+        for i, (gated, ungated) in enumerate(zip(evaluation.layers, full.layers, strict=True))
         if plan.gates[i] is not None
         and gated.mass.mean() < 1
         and gated.seconds.sum() > (1 - _WORTH) * ungated.seconds.sum()
     )
-    words = f"they change the mean step by {-faster:+.1%} for {loss:.3g} {plan.quality_kind}"
+    why = f"they change the mean step by {-faster:+.1%} for {loss:.3g} {plan.quality_kind}"
     if faster < _WORTH and loss > 0:
-        return Advice("thresholds", False, f"{words}: quality for no time", idle)
+        return Advice("thresholds", False, f"{why}: quality for no time", idle)
     if idle:
-        words += f"; in {_listed(plan, idle)} they save no time: leave them off there"
-    return Advice("thresholds", True, words, idle)
+        why += f"; in {_listed(plan, idle)} they save no time: leave them off there"
+    return Advice("thresholds", True, why, idle)
 
 
-def _placement_advice(plan: Plan, here: DeploymentModel, found: Evaluation) -> Advice:
+def _placement_advice(plan: Plan, there: DeploymentModel, evaluation: Evaluation) -> Advice:
     default = contiguous(plan.n_layers, plan.shape.n_experts, plan.n_devices)
-    settings = (plan.gates, plan.capacities, plan.policy, default, plan.batch_size)
-    without = here.evaluate(*settings)
-    less_load = 1 - found["avg_max_load"] / without["avg_max_load"]
-    faster = 1 - found["step_mean_s"] / without["step_mean_s"]
+    less_load, faster = _gains(evaluation, there.evaluate(replace(plan, placement=default)))
     same = np.array_equal(default.on_device(), plan.placement.on_device())
-    words = (
-        f"beside experts in order of their ids it changes the busiest device's load by "
+    why = (
+        "compared with experts in order of their ids it changes the busiest device's load by "
         f"{-less_load:+.1%} and the mean step by {-faster:+.1%}"
     )
-    return Advice("placement", same or faster > 0, words)
+    return Advice("placement", same or faster > 0, why)

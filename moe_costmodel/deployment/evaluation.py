@@ -1,17 +1,16 @@
-"""Evaluation: what a deployment model says of one deployment, and how sure it is of that."""
+"""Evaluation: the objectives of one deployment, window by window, with their intervals."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from moe_costmodel._arrays import Floats
+from moe_costmodel._arrays import Floats, Ints
 from moe_costmodel._checks import one_of
 from moe_costmodel.deployment.kernels import step_statistics
 from moe_costmodel.deployment.layers import LayerSteps
-from moe_costmodel.objectives import OBJECTIVES, Predicted
+from moe_costmodel.objectives import OBJECTIVES, Predicted, quantity
 
 __all__ = ["Evaluation"]
 
@@ -35,25 +34,24 @@ class Evaluation:
         Steps of all windows, one window after the other; and their MoE layers.
     bounds : ndarray of shape (n_windows + 1,)
         Where each window's steps begin.
-    batch : int
+    batch_size : int
         Tokens of a step.
     quality_kind : str
-        What "quality_loss" is.
+        What "quality_loss" measures.
     error : tuple of float
-        Factors between which measured layers were of predicted ones.
+        Lowest and highest ratio of measured to predicted times of a layer.
 
     Examples
     --------
     >>> from moe_costmodel import DeploymentModel, RoutingTrace
-    >>> from moe_costmodel.example import measured as example
+    >>> from moe_costmodel.example import measured
     >>> model = DeploymentModel(
     ...     RoutingTrace.example("code"),
-    ...     example.example_hardware(n_devices=2),
-    ...     example.example_latency(),
-    ...     shape=example.example_shape(),
-    ...     n_devices=2,
+    ...     measured.example_hardware(2),
+    ...     measured.example_latency(),
+    ...     shape=measured.example_shape(),
     ... )
-    >>> evaluation = model.evaluate(batch=16)
+    >>> evaluation = model.evaluate(model.decision(batch_size=16))
     >>> bool(evaluation["step_p99_s"] <= evaluation.worst("step_p99_s"))
     True
     """
@@ -63,8 +61,8 @@ class Evaluation:
         layers: Sequence[LayerSteps],
         *,
         rest: Floats,
-        bounds: NDArray[np.int64],
-        batch: int,
+        bounds: Ints,
+        batch_size: int,
         bytes_of: dict[str, float],
         quality: float | None,
         quality_kind: str,
@@ -72,12 +70,11 @@ class Evaluation:
         error: tuple[float, float],
     ) -> None:
         self.layers = layers
-        self.bounds, self.batch, self.error = bounds, batch, error
+        self.bounds, self.batch_size, self.error = bounds, batch_size, error
         self.quality_kind = quality_kind
         self._quality, self._token_bytes = quality, token_bytes
+        self._bytes_of = bytes_of
         self._values: dict[str, Floats] = {}
-        for name, value in bytes_of.items():
-            self._values[name] = np.full(len(bounds) - 1, value)
         moe = layers[0].seconds.copy()
         for layer in layers[1:]:
             moe += layer.seconds
@@ -87,7 +84,7 @@ class Evaluation:
 
     @property
     def waiting_seconds(self) -> Floats:
-        """What of each step waits for copies of experts, (n_steps,)."""
+        """Part of each step that waits for copies of experts, (n_steps,)."""
         if self._waiting is None:
             self._waiting = np.zeros(len(self.moe_seconds))
             for layer in self.layers:
@@ -96,13 +93,15 @@ class Evaluation:
         return self._waiting
 
     def _of(self, name: str) -> Floats:
-        """Return an objective in every window, computed when it is first asked for."""
+        """Return an objective in every window, computed at the first request."""
         if name not in self._values:
             one_of("Evaluation", "name", name, OBJECTIVES)
             if name in _TIMED:
                 self._values |= self._timed(self.step_seconds)
             elif name in _WAITING:
                 self._values |= self._waited(self.waiting_seconds)
+            elif name in self._bytes_of:
+                self._values[name] = np.full(len(self.bounds) - 1, self._bytes_of[name])
             elif name == "quality_loss":
                 self._values[name] = self._lost()
             else:
@@ -120,7 +119,7 @@ class Evaluation:
     def _timed(self, step: Floats) -> dict[str, Floats]:
         out = np.empty((len(_TIMED), len(self.bounds) - 1))
         step_statistics(step, self.bounds, out)
-        out[0] *= self.batch
+        out[0] *= self.batch_size
         return dict(zip(_TIMED, out, strict=True))
 
     def _waited(self, waiting: Floats) -> dict[str, Floats]:
@@ -145,9 +144,9 @@ class Evaluation:
     def predicted(self, name: str) -> Predicted:
         """Return an objective with its interval.
 
-        The interval goes from the lowest window to the highest; times are widened by the error of
-        the latency model on layers that it was not fitted to (the rest of the step is taken as
-        given).
+        The interval goes from the lowest window to the highest. Times are widened by the error of
+        the latency model on layers that it was not fitted to; the rest of the step is taken to be
+        exact.
         """
         value = self[name]
         ends = [self._of(name)]
@@ -162,8 +161,6 @@ class Evaluation:
         return Predicted(value, min(low, value), max(high, value), self.worst(name))
 
     def __str__(self) -> str:
-        from moe_costmodel.plans.text import quantity
-
         lines = [f"  {'objective':<18}{'mean':>14}{'worst window':>16}"]
         for name, objective in OBJECTIVES.items():
             mean = quantity(self[name], objective.unit)

@@ -1,4 +1,4 @@
-"""Fingerprints: short names of traces, hardware and latency models that change when they do."""
+"""Fingerprints of traces, hardware and latency models, for the record of a plan."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from moe_costmodel.traces.trace import RoutingTrace
 if TYPE_CHECKING:
     from moe_costmodel.deployment.model import DeploymentModel
 
-__all__ = ["of_hardware", "of_latency", "of_trace", "provenance", "versions"]
+__all__ = ["of_hardware", "of_latency", "of_trace", "sources", "versions"]
 
 
 def _short(*parts: bytes) -> str:
@@ -58,8 +58,8 @@ def of_latency(latency: LatencyModel) -> str:
     return _short(*parts)
 
 
-def provenance(deployment: DeploymentModel) -> dict[str, str]:
-    """Return where a deployment's numbers are from."""
+def sources(deployment: DeploymentModel) -> dict[str, str]:
+    """Return the sources of a deployment's numbers: traces, hardware and latency model."""
     out = {
         f"trace {i}": f"{trace.source} ({of_trace(trace)})"
         for i, trace in enumerate(deployment.traces)

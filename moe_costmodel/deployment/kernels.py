@@ -1,8 +1,6 @@
-"""The compiled parts of a deployment's evaluation: what is kept, where it goes, what it takes."""
+"""Compiled parts of a deployment's evaluation: kept choices, loads of steps, statistics."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numba
 import numpy as np
@@ -10,13 +8,7 @@ from numpy.typing import NDArray
 
 from moe_costmodel._arrays import Floats, Ints
 
-__all__ = [
-    "kept_choices",
-    "remote_nodes",
-    "step_counts",
-    "step_entries",
-    "step_statistics",
-]
+__all__ = ["kept_choices", "remote_nodes", "step_counts", "step_entries", "step_statistics"]
 
 
 @numba.njit(cache=True)
@@ -31,16 +23,16 @@ def kept_choices(
 ) -> None:
     """Write how many of its heaviest choices each token keeps, and their weight.
 
-    The rules of :func:`moe_costmodel.keep_mask`, all of which keep the heaviest.
+    The rules are those of :func:`moe_costmodel.keep_mask`; all keep the heaviest choices.
 
     Parameters
     ----------
     weights : ndarray of shape (n_tokens, k)
         Heaviest first.
     total : ndarray of shape (n_tokens,)
-        Sum of each token's weights, added in the trace's order (as keep_mask does).
+        Sum of each token's weights, added in the order of the trace (as keep_mask does).
     code : int
-        Of the rule, in the order of :data:`moe_costmodel.gating.rules.RULES`.
+        Code of the rule, in the order of :data:`moe_costmodel.gating.rules.RULES`.
     kept, mass : ndarray of shape (n_tokens,)
     """
     n, k = weights.shape
@@ -67,39 +59,39 @@ def kept_choices(
 
 @numba.njit(cache=True)
 def step_counts(
-    ids: NDArray[Any], kept: NDArray[np.uint8], size: int, out: NDArray[np.int32]
+    ids: NDArray[np.uint16], kept: NDArray[np.uint8], batch_size: int, out: NDArray[np.int32]
 ) -> None:
     """Add up the tokens of each expert in each step, [n_steps, n_experts].
 
     Parameters
     ----------
-    ids : ndarray of shape (n_steps * size, k)
+    ids : ndarray of shape (n_steps * batch_size, k)
         Choices of the tokens, step by step.
-    kept : ndarray of shape (n_steps * size,)
+    kept : ndarray of shape (n_steps * batch_size,)
         How many of the first choices count.
-    size : int
+    batch_size : int
         Tokens of a step.
     out : ndarray of shape (n_steps, n_experts)
         Starts as zeros.
     """
     k = ids.shape[1]
     for step in range(len(out)):
-        for token in range(step * size, (step + 1) * size):
+        for token in range(step * batch_size, (step + 1) * batch_size):
             n = kept[token]
-            # Adding 0 is quicker than guessing where to stop.
+            # Adding 0 is faster than a branch that is hard to predict.
             for rank in range(k):
                 out[step, ids[token, rank]] += 1 if rank < n else 0
 
 
 @numba.njit(cache=True)
 def step_entries(
-    ids: NDArray[Any], kept: NDArray[np.uint8], size: int, n_experts: int
+    ids: NDArray[np.uint16], kept: NDArray[np.uint8], batch_size: int, n_experts: int
 ) -> tuple[Ints, NDArray[np.int32], NDArray[np.int32]]:
     """List the active experts of each step, ascending, and their tokens.
 
     Parameters
     ----------
-    ids, kept, size
+    ids, kept, batch_size
         As for :func:`step_counts`.
     n_experts : int
 
@@ -109,7 +101,7 @@ def step_entries(
     experts, tokens : ndarray
         Step s has the entries ``bounds[s]`` to ``bounds[s + 1]``.
     """
-    n_steps = len(ids) // size
+    n_steps = len(ids) // batch_size
     bounds = np.zeros(n_steps + 1, dtype=np.int64)
     experts = np.empty(ids.size, dtype=np.int32)
     tokens = np.empty(ids.size, dtype=np.int32)
@@ -117,7 +109,7 @@ def step_entries(
     n = 0
     for step in range(n_steps):
         first = n
-        for token in range(step * size, (step + 1) * size):
+        for token in range(step * batch_size, (step + 1) * batch_size):
             for rank in range(kept[token]):
                 expert = ids[token, rank]
                 if counts[expert] == 0:
@@ -137,9 +129,9 @@ def step_entries(
 
 @numba.njit(cache=True)
 def step_statistics(step: Floats, bounds: Ints, out: Floats) -> None:
-    """Write steps a second, mean, median and 99th percentile, of each window, [4, n_windows].
+    """Write steps per second, mean, median and 99th percentile of each window, [4, n_windows].
 
-    A percentile is the smallest value that so large a share of the steps do not exceed.
+    A percentile is the smallest value that this share of the steps does not exceed.
     """
     for w in range(len(bounds) - 1):
         part = step[bounds[w] : bounds[w + 1]]
@@ -156,15 +148,15 @@ def step_statistics(step: Floats, bounds: Ints, out: Floats) -> None:
 
 @numba.njit(cache=True)
 def remote_nodes(
-    ids: NDArray[Any],
+    ids: NDArray[np.uint16],
     kept: NDArray[np.uint8],
     window: Ints,
     per_node: NDArray[np.bool_],
     out: Floats,
 ) -> None:
-    """Add up the other nodes that tokens are sent to, window by window, over all homes.
+    """Add up the other nodes that tokens are sent to, window by window, over all source nodes.
 
-    As :func:`moe_costmodel.cross_node_traffic` for one layer, of the kept choices.
+    Does for the kept choices of one layer what :func:`moe_costmodel.cross_node_traffic` does.
     """
     n_nodes = per_node.shape[1]
     primary = np.zeros(per_node.shape[0], dtype=np.int64)
@@ -174,10 +166,10 @@ def remote_nodes(
                 primary[expert] = node
     visited = np.zeros(n_nodes, dtype=np.bool_)
     for token in range(len(ids)):
-        for home in range(n_nodes):
+        for source in range(n_nodes):
             visited[:] = False
             for rank in range(kept[token]):
                 expert = ids[token, rank]
-                if not per_node[expert, home] and not visited[primary[expert]]:
+                if not per_node[expert, source] and not visited[primary[expert]]:
                     visited[primary[expert]] = True
                     out[window[token]] += 1

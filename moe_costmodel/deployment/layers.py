@@ -1,9 +1,9 @@
-"""One MoE layer of a deployment on recorded traffic, kept for as long as its choice recurs."""
+"""Steps of one MoE layer on recorded traffic, cached under the decision about the layer."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
@@ -12,32 +12,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moe_costmodel._arrays import Floats, Ints
-from moe_costmodel._checks import invalid
 from moe_costmodel.buffering.replay import POLICIES
-from moe_costmodel.deployment.kernels import (
-    kept_choices,
-    remote_nodes,
-    step_counts,
-    step_entries,
-)
-from moe_costmodel.deployment.layer_kernel import layer_times
+from moe_costmodel.deployment.kernels import kept_choices, remote_nodes, step_counts, step_entries
 from moe_costmodel.gating.rules import RULES, GateRule
 from moe_costmodel.hardware import Hardware
 from moe_costmodel.latency.buffer_cost import BufferCost
+from moe_costmodel.latency.layer_kernel import Machine, TableAxes, Traffic, layer_times
 from moe_costmodel.latency.model import LatencyModel
+from moe_costmodel.plans.decision import LayerDecision
 from moe_costmodel.shapes import DTYPE_BYTES, LayerShape
 from moe_costmodel.traces.trace import Mode, RoutingTrace
 
-__all__ = ["LayerChoice", "LayerCosts", "LayerSteps", "Steps"]
+__all__ = ["LayerCosts", "LayerSteps", "Steps"]
 
 _RULE_CODES = {name: code for code, name in enumerate(RULES)}
 _POLICY_CODES = {name: code for code, name in enumerate(POLICIES)}
 _MEMO_CELLS = 1 << 20
-_MAX_BATCHES = 24
-# Where no more than this part of the experts can be active, they are listed.
-_FEW = 1
-Entries = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]
-_NO_ENTRIES: Entries = (np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int32))
+_MAX_BATCH_SIZES = 24
+_NO_ENTRIES = np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int32)
+Kept = tuple[NDArray[np.uint8], Floats]
+"""Choices that each token keeps, and the share of gate mass that each window keeps."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +42,7 @@ class Steps:
     ----------
     order : ndarray
         Tokens of all windows in the order of their steps, without those of steps that are not full.
-    ids : ndarray of shape (n_layers, n_steps * batch, k)
+    ids : ndarray of shape (n_layers, n_steps * batch_size, k)
         Choices of these tokens, the heaviest first.
     bounds : ndarray of shape (n_windows + 1,), int64
         Window w has the steps ``bounds[w]`` to ``bounds[w + 1]``.
@@ -71,40 +65,15 @@ class Steps:
 
 
 @dataclass(frozen=True)
-class LayerChoice:
-    """What is decided about one layer.
-
-    Attributes
-    ----------
-    layer : int
-    rule : GateRule or None
-    batch : int
-    slots : ndarray of shape (n_slots,), int64
-        Expert of each slot; ascending on each device.
-    capacities : ndarray of shape (n_devices,), int64
-        Experts that each device keeps.
-    policy : str or None
-        None where all are resident.
-    """
-
-    layer: int
-    rule: GateRule | None
-    batch: int
-    slots: Ints
-    capacities: Ints
-    policy: str | None
-
-
-@dataclass(frozen=True)
 class LayerSteps:
-    """One layer, step by step, under one choice.
+    """Steps of one layer under one decision.
 
     Attributes
     ----------
     seconds : ndarray of shape (n_steps,)
         Exchange there and back, and the slowest device in between.
     waiting : ndarray of shape (n_steps,), or None
-        The part of it that waits for experts to be copied; None where all are resident.
+        The part of them that waits for experts to be copied; None if the layer is not buffered.
     share : ndarray of shape (n_steps,)
         Largest share of the step's tokens on one device.
     mass : ndarray of shape (n_windows,)
@@ -127,9 +96,9 @@ class LayerSteps:
 
     @cached_property
     def counted(self) -> Floats:
-        """Mean and 99th percentile of `share`, and other nodes a token, (3, n_windows).
+        """Mean and 99th percentile of `share`, and other nodes per token, (3, n_windows).
 
-        Found when they are first asked for, since that takes as long as the steps themselves.
+        Computed at the first request, since it takes as long as the steps themselves.
         """
         out = np.empty((3, len(self.mass)))
         for w in range(len(self.mass)):
@@ -139,43 +108,41 @@ class LayerSteps:
         out[2] = self.sent()
         return out
 
-    @property
-    def n_bytes(self) -> int:
-        """Memory that keeping it takes."""
-        return 3 * self.seconds.nbytes + 1000
-
 
 class _Cache:
-    """Keeps what was used last, up to a number of bytes; copies of it start empty."""
+    """Least-recently-used cache with a limit in bytes; copies of it start empty.
+
+    An evaluation looks up every layer, and cachetools.LRUCache takes twice as long for that.
+    """
 
     def __init__(self, n_bytes: int) -> None:
         self.limit, self.used = n_bytes, 0
-        self.entries: OrderedDict[Any, tuple[Any, int]] = OrderedDict()
+        self._entries: OrderedDict[Hashable, tuple[object, int]] = OrderedDict()
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"limit": self.limit, "used": 0, "entries": OrderedDict()}
+    def __getstate__(self) -> dict[str, object]:
+        return {"limit": self.limit, "used": 0, "_entries": OrderedDict()}
 
-    def get(self, key: Any) -> Any:
-        found = self.entries.get(key)
-        if found is None:
+    def get(self, key: Hashable) -> Any:
+        entry = self._entries.get(key)
+        if entry is None:
             return None
-        self.entries.move_to_end(key)
-        return found[0]
+        self._entries.move_to_end(key)
+        return entry[0]
 
-    def put(self, key: Any, value: Any, n_bytes: int) -> None:
-        self.entries[key] = value, n_bytes
+    def put(self, key: Hashable, value: object, n_bytes: int) -> None:
+        self._entries[key] = value, n_bytes
         self.used += n_bytes
-        while self.used > self.limit and len(self.entries) > 1:
-            self.used -= self.entries.popitem(last=False)[1][1]
+        while self.used > self.limit and len(self._entries) > 1:
+            self.used -= self._entries.popitem(last=False)[1][1]
 
 
 class LayerCosts:
-    """Evaluates layers on windows of traffic, and remembers them.
+    """Evaluates layers on windows of traffic, and caches them.
 
     Parameters
     ----------
     windows : sequence of RoutingTrace
-        Of the same layers, experts and choices.
+        Traffic with the same layers, experts and choices per token.
     hardware, latency, shape, kernel
         As for :class:`moe_costmodel.DeploymentModel`.
     mode : {"prefill", "decode"}
@@ -209,11 +176,13 @@ class LayerCosts:
         self._sort()
         self._cache = _Cache(cache_bytes)
         self._steps: dict[int, Steps] = {}
-        self._links = self._link_costs()
+        self._tables: dict[int, TableAxes] = {}
+        width = float(shape.d_model), max(DTYPE_BYTES[shape.dtype], 2.0)
+        self._machine: Machine = n_devices, n_nodes, self._link_costs(), width
         self.computed = 0
 
     def _sort(self) -> None:
-        """Order every token's choices by weight, heaviest first, as the rules look at them."""
+        """Sort every token's choices by weight, heaviest first, for the gate rules."""
         ids = np.concatenate([np.asarray(trace.topk_ids) for trace in self.windows])
         ids = ids.astype(np.uint16).transpose(1, 0, 2)
         if not self.has_weights:
@@ -222,7 +191,7 @@ class LayerCosts:
         weights = np.concatenate(
             [np.asarray(trace.topk_weights, dtype=np.float32) for trace in self.windows]
         ).transpose(1, 0, 2)
-        # In float32 and in the trace's order, as keep_mask adds them.
+        # In float32 and in the order of the trace, as keep_mask adds them.
         total = np.zeros(weights.shape[:2], np.float32)
         for j in range(weights.shape[2]):
             total += weights[:, :, j]
@@ -242,161 +211,161 @@ class LayerCosts:
                 values[2 * i : 2 * i + 2] = [link.latency, link.bandwidth]
         return values[0], values[1], values[2], values[3]
 
-    def steps(self, batch: int) -> Steps:
+    def require_weights(self) -> None:
+        """Raise a ValueError if a trace has no weights, which thresholds need."""
+        for trace in self.windows:
+            if not trace.has_weights:
+                trace.topk_weights  # noqa: B018 (raises, and says what to do)
+
+    def steps(self, batch_size: int) -> Steps:
         """Return the steps of a batch size."""
-        if batch not in self._steps:
+        if batch_size not in self._steps:
             of_token, context, bounds = [], [], [0]
             for trace in self.windows:
-                step = trace.steps(batch, self.mode)
+                step = trace.steps(batch_size, self.mode)
                 n = int(step.max()) + 1
                 position = np.concatenate([np.arange(1, m + 1) for m in trace.sequence_lengths])
                 inside = step >= 0
                 context.append(
-                    np.bincount(step[inside], weights=position[inside], minlength=n) / batch
+                    np.bincount(step[inside], weights=position[inside], minlength=n) / batch_size
                 )
                 of_token.append(np.where(inside, step + bounds[-1], -1))
                 bounds.append(bounds[-1] + n)
             of_all = np.concatenate(of_token)
             order = np.argsort(of_all, kind="stable")[np.count_nonzero(of_all < 0) :]
-            if len(self._steps) >= _MAX_BATCHES:
+            if len(self._steps) >= _MAX_BATCH_SIZES:
                 del self._steps[next(iter(self._steps))]
-            self._steps[batch] = Steps(
+            self._steps[batch_size] = Steps(
                 order, self._ids[:, order], np.array(bounds), np.concatenate(context)
             )
-        return self._steps[batch]
+        return self._steps[batch_size]
 
-    def kept(self, layer: int, rule: GateRule | None) -> tuple[NDArray[np.uint8], Floats]:
+    def kept(self, layer: int, rule: GateRule | None) -> Kept:
         """Return how many choices each token keeps, and the share of mass kept in each window."""
-        found: tuple[NDArray[np.uint8], Floats] | None = self._cache.get((layer, rule))
-        if found is None:
-            kept = np.full(len(self._window), self._ids.shape[2], dtype=np.uint8)
-            share = np.ones(len(self.windows))
-            if rule is not None:
-                mass = np.empty(len(self._window), dtype=np.float32)
-                kept_choices(
-                    self._weights[layer],
-                    self._totals[layer],
-                    _RULE_CODES[rule.kind],
-                    float(rule.value),
-                    rule.k_min,
-                    kept,
-                    mass,
-                )
-                all_of_it = self._mass[layer]
-                np.divide(self._by_window(mass), all_of_it, out=share, where=all_of_it > 0)
-            found = kept, share
-            self._cache.put((layer, rule), found, kept.nbytes + 500)
-        return found
+        stored: Kept | None = self._cache.get((layer, rule))
+        if stored is not None:
+            return stored
+        kept = np.full(len(self._window), self._ids.shape[2], dtype=np.uint8)
+        share = np.ones(len(self.windows))
+        if rule is not None:
+            mass = np.empty(len(self._window), dtype=np.float32)
+            kept_choices(
+                self._weights[layer],
+                self._totals[layer],
+                _RULE_CODES[rule.kind],
+                float(rule.value),
+                rule.k_min,
+                kept,
+                mass,
+            )
+            total = self._mass[layer]
+            np.divide(self._by_window(mass), total, out=share, where=total > 0)
+        self._cache.put((layer, rule), (kept, share), kept.nbytes + 500)
+        return kept, share
 
-    def _by_window(self, values: NDArray[Any]) -> Floats:
+    def _by_window(self, values: NDArray[np.generic]) -> Floats:
         """Add up values of tokens, (n_windows,)."""
         return np.add.reduceat(values, self._first_tokens, dtype=np.float64)
 
     def mean_experts(self, layer: int, rule: GateRule | None) -> Floats:
-        """Return the mean experts a token in each window."""
+        """Return the mean number of experts per token in each window."""
         return self._by_window(self.kept(layer, rule)[0]) / self._n_tokens
 
-    def _loads(self, choice: LayerChoice) -> tuple[NDArray[np.int32], Entries]:
-        """Return the tokens of each expert in each step, or, where few are active, of those."""
-        key = (choice.layer, choice.rule, choice.batch)
-        found: tuple[NDArray[np.int32], Entries] | None = self._cache.get(key)
-        if found is None:
-            steps, n_experts = self.steps(choice.batch), self.shape.n_experts
-            kept = self.kept(choice.layer, choice.rule)[0][steps.order]
-            ids = steps.ids[choice.layer]
-            if _FEW * choice.batch * self.shape.k <= n_experts:
-                found = (
-                    np.zeros((0, n_experts), dtype=np.int32),
-                    step_entries(ids, kept, choice.batch, n_experts),
-                )
+    def _traffic(self, layer: int, gate: GateRule | None, batch_size: int) -> Traffic:
+        """Return the tokens of each expert in each step; if few are active, of those only."""
+        key = (layer, gate, batch_size)
+        traffic: Traffic | None = self._cache.get(key)
+        if traffic is None:
+            steps, n_experts = self.steps(batch_size), self.shape.n_experts
+            kept = self.kept(layer, gate)[0][steps.order]
+            ids = steps.ids[layer]
+            if batch_size * self.shape.k <= n_experts:
+                counts = np.zeros((0, n_experts), dtype=np.int32)
+                entries = step_entries(ids, kept, batch_size, n_experts)
             else:
-                found = np.zeros((steps.n, n_experts), dtype=np.int32), _NO_ENTRIES
-                step_counts(ids, kept, choice.batch, found[0])
-            n_bytes = found[0].nbytes + sum(part.nbytes for part in found[1])
-            self._cache.put(key, found, n_bytes + 500)
-        return found
+                counts, entries = np.zeros((steps.n, n_experts), dtype=np.int32), _NO_ENTRIES
+                step_counts(ids, kept, batch_size, counts)
+            traffic = counts, *entries, steps.bounds
+            self._cache.put(key, traffic, 500 + sum(part.nbytes for part in traffic[:4]))
+        return traffic
 
-    def find(self, key: bytes) -> LayerSteps | None:
-        """Return the layer that was put under a key, if it is still there."""
-        found: LayerSteps | None = self._cache.get(key)
-        return found
-
-    def compute(self, key: bytes, choice: LayerChoice) -> LayerSteps:
-        """Return a layer under a choice, and keep it under a key.
+    def layer(self, decision: LayerDecision) -> LayerSteps:
+        """Return the steps of a layer, computed if they are not in the cache.
 
         Raises
         ------
         ValueError
-            If some expert has no slot, or nothing says what a copy costs.
+            If the layer is buffered and the cost of a copy is unknown.
         """
-        slots, layer = choice.slots, choice.layer
-        copies = np.bincount(slots, minlength=self.shape.n_experts)
-        if not copies.all():
-            raise invalid(
-                "DeploymentModel.evaluate",
-                "placement",
-                f"none for expert {int(np.argmin(copies))} of layer {layer}",
-                "complete, every expert in a slot of every layer",
-            )
+        stored: LayerSteps | None = self._cache.get(decision)
+        return self._compute(decision) if stored is None else stored
+
+    def _compute(self, decision: LayerDecision) -> LayerSteps:
+        slots, policy = decision.slots, decision.policy
         n_local = len(slots) // self.n_devices
-        steps = self.steps(choice.batch)
-        table = self.latency.table(replace(self.shape, n_local=n_local), kernel=self.kernel)
+        steps = self.steps(decision.batch_size)
         out = np.empty((3, steps.n))
         most_rows = layer_times(
-            *self._loads(choice),
-            steps.bounds,
+            self._traffic(decision.layer, decision.gate, decision.batch_size),
             slots,
-            self.n_devices,
-            self.n_nodes,
-            choice.capacities,
-            -1 if choice.policy is None else _POLICY_CODES[choice.policy],
-            (table.active, table.rows, table.log_seconds),
-            self._memo(steps, n_local, choice.batch),
-            (1.0, 0.0, 0.0, 0.0) if choice.policy is None else self._copy_costs(),
-            self._links,
-            (float(self.shape.d_model), max(DTYPE_BYTES[self.shape.dtype], 2.0)),
+            self._machine,
+            self._table(n_local),
+            self._memo(steps, n_local, decision.batch_size),
+            (
+                -1 if policy is None else _POLICY_CODES[policy],
+                decision.capacities,
+                (1.0, 0.0, 0.0, 0.0) if policy is None else self._copy_costs,
+            ),
             out,
         )
-        found = LayerSteps(
+        computed = LayerSteps(
             out[0],
-            None if choice.policy is None else out[1],
+            None if policy is None else out[1],
             out[2],
-            self.kept(layer, choice.rule)[1],
+            self.kept(decision.layer, decision.gate)[1],
             int(most_rows),
             steps.bounds,
-            partial(self._sent, choice),
+            partial(self._sent, decision),
         )
-        self._cache.put(key, found, found.n_bytes)
+        self._cache.put(decision, computed, 3 * out[0].nbytes + 1000)
         self.computed += 1
-        return found
+        return computed
 
-    def _memo(self, steps: Steps, n_local: int, batch: int) -> Floats:
+    def _table(self, n_local: int) -> TableAxes:
+        if n_local not in self._tables:
+            shape = replace(self.shape, n_local=n_local)
+            self._tables[n_local] = self.latency.table(shape, kernel=self.kernel).axes
+        return self._tables[n_local]
+
+    def _memo(self, steps: Steps, n_local: int, batch_size: int) -> Floats:
         if n_local not in steps.memo:
-            shape = (n_local + 1, batch * min(self.shape.k, n_local) + 1, batch + 1)
+            shape = (n_local + 1, batch_size * min(self.shape.k, n_local) + 1, batch_size + 1)
             dense = np.prod(shape, dtype=float) <= _MEMO_CELLS
             steps.memo[n_local] = np.full(shape if dense else (0, 0, 0), np.nan)
         return steps.memo[n_local]
 
     @property
     def copy_cost(self) -> BufferCost:
-        """What copies cost: as measured, or as the link says."""
+        """Cost of copies: measured if buffered layers were, else that of the link."""
         if self.latency.buffer_cost is not None:
             return self.latency.buffer_cost
         return BufferCost.of_link((self.latency.hardware or self.hardware).link("slow_to_fast"))
 
+    @cached_property
     def _copy_costs(self) -> tuple[float, float, float, float]:
         cost = self.copy_cost
         each = float(cost.copy_seconds(self.shape, 1))
         return cost.scale, cost.per_step, cost.per_active, each
 
-    def _sent(self, choice: LayerChoice) -> Floats:
-        """Return the other nodes that a token is sent to on average in each window."""
+    def _sent(self, decision: LayerDecision) -> Floats:
+        """Return the number of other nodes that a token is sent to, its mean in each window."""
         remote = np.zeros(len(self.windows))
         if self.n_nodes > 1:
-            node = np.arange(len(choice.slots)) // (len(choice.slots) // self.n_nodes)
+            slots = decision.slots
+            node = np.arange(len(slots)) // (len(slots) // self.n_nodes)
             per_node = np.zeros((self.shape.n_experts, self.n_nodes), dtype=np.bool_)
-            per_node[choice.slots, node] = True
-            kept = self.kept(choice.layer, choice.rule)[0]
-            remote_nodes(self._ids[choice.layer], kept, self._window, per_node, remote)
+            per_node[slots, node] = True
+            kept = self.kept(decision.layer, decision.gate)[0]
+            remote_nodes(self._ids[decision.layer], kept, self._window, per_node, remote)
         mean: Floats = remote / (self._n_tokens * self.n_nodes)
         return mean

@@ -1,9 +1,9 @@
-"""Verifying plans: their layers run for real, on this machine, predicted against measured.
+"""Verification of plans: their layers run on this machine, and measured times are compared.
 
-The layers of a plan are built at its shape with random weights, and the choices that a trace
-recorded go through them, step by step, with the plan's thresholds, placement and buffers. Every
-device is run in turn and the slowest counts; what devices exchange is not measured here, so it is
-added as the hardware's links have it. The rest of the model is left out on both sides.
+The layers of a plan are built with its shape and random weights. The choices of a recorded trace
+run through them, step by step, with the plan's thresholds, placement and buffers. The devices run
+one after another and the slowest counts. Exchanges between devices are not measured; their time is
+computed from the links of the hardware. The rest of the model is left out on both sides.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from moe_costmodel._arrays import Floats
+from moe_costmodel._arrays import Bools, Floats, Ints
 from moe_costmodel._checks import count, invalid, one_of
 from moe_costmodel.deployment.model import DeploymentModel
 from moe_costmodel.gating.quality import keep_choices
@@ -30,7 +30,7 @@ from moe_costmodel.kernels.replacement import Replacement
 from moe_costmodel.latency.model import LatencyModel
 from moe_costmodel.measure.stack import StackTimer
 from moe_costmodel.measure.timing import clock_of, pinned_threads
-from moe_costmodel.plans.text import quantity
+from moe_costmodel.objectives import quantity
 from moe_costmodel.shapes import LayerShape
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ __all__ = ["Verified", "shapes_to_measure", "verify", "verify_table"]
 
 @dataclass(frozen=True)
 class Verified:
-    """One plan, predicted and measured.
+    """Predicted and measured times of a plan.
 
     Attributes
     ----------
@@ -55,11 +55,11 @@ class Verified:
     low, high : float
         Interval of the predicted mean.
     layers : tuple of int
-        Which of the plan's layers were run.
+        Positions of the plan's layers that were run.
     misses : int
-        Copies of experts in a run.
+        Copies of experts in one run.
     spread : float
-        Interquartile range of the repeats of the whole run, over their median.
+        Interquartile range of the repeats of the whole run, divided by their median.
     """
 
     plan: Plan
@@ -82,13 +82,13 @@ class Verified:
         return bool(self.low <= self.measured.mean() <= self.high)
 
 
-def verify_table(found: Sequence[Verified]) -> str:
-    """Return what was found as a table, with the median error."""
+def verify_table(verified: Sequence[Verified]) -> str:
+    """Return a table of the comparisons, with the median error."""
     lines = [
         f"{'plan':<52}{'layers':>7}{'steps':>7}{'predicted':>12}{'measured':>12}{'error':>8}"
         f"{'spread':>8}  interval"
     ]
-    for item in found:
+    for item in verified:
         p = item.plan
         name = f"{p.model[:20]} B={p.batch_size}"
         if p.n_devices > 1:
@@ -104,20 +104,16 @@ def verify_table(found: Sequence[Verified]) -> str:
             f"{item.spread:>8.1%}  {quantity(item.low, 's')} .. {quantity(item.high, 's')}"
             f"{'' if item.inside else ' (outside)'}"
         )
-    errors = [item.error for item in found]
+    errors = [item.error for item in verified]
     lines.append(f"median error {np.median(errors):.1%}, largest {max(errors):.1%}")
     return "\n".join(lines)
 
 
 def shapes_to_measure(plans: Sequence[Plan]) -> list[LayerShape]:
-    """Return layers whose measurement says what the plans take, (at least two).
+    """Return the layers to measure for the plans, at least two.
 
-    A plan's layer as one device has it, and narrower ones, since a latency model is fitted to
-    several shapes; all of them routed among the experts that they hold.
-
-    Parameters
-    ----------
-    plans : sequence of Plan
+    These are the layer of each plan as one device has it, and narrower ones, since a latency model
+    is fitted to several shapes. All of them route among the experts that they hold.
     """
     shapes: dict[LayerShape, None] = {}
     for plan in plans:
@@ -142,32 +138,31 @@ def verify(
     clock: str = "wall",
     seed: int = 0,
 ) -> list[Verified]:
-    """Run plans for real and compare.
+    """Run plans on this machine and compare the times with predictions.
 
     Parameters
     ----------
     plans : sequence of Plan
-        Points of a front.
+        Plans to run.
     trace : RoutingTrace
         Traffic of the plans' model.
     hardware : Hardware
         This machine.
     latency : LatencyModel, optional
-        Fitted to measurements of this machine. By default one is fitted to stacks of layers of
-        the plans' shapes (:class:`moe_costmodel.measure.stack.StackTimer`), with routing drawn at
-        random, that are timed in turns with the plans: a machine that others use is never the same
-        twice.
+        Model fitted to measurements of this machine. By default one is fitted to stacks of layers
+        of the plans' shapes (:class:`moe_costmodel.measure.stack.StackTimer`) with random routing.
+        They are timed alternately with the plans, because the load of a shared machine changes.
     n_steps : int
         Steps of the trace, from its beginning (buffers are empty then).
     repeats : int
-        Of the whole run; the median of each call counts.
+        Repeats of the whole run; the median of each call counts.
     max_bytes : float
-        Weights that are built at most; a model that is larger is run with as many of its layers,
-        spread evenly, and predicted with the same.
+        Limit on the weights that are built. Of a larger model, as many layers as fit, spread
+        evenly, are run and predicted.
     clock : {"wall", "cpu"}
-        Elapsed time or that of this process; give that of the latency model's measurements.
+        Elapsed time or that of this process; use that of the latency model's measurements.
     seed : int
-        Of routing drawn and of the order of plans.
+        Seed of the random routing and of the order of plans.
 
     Returns
     -------
@@ -225,7 +220,7 @@ def _sizes(plans: Sequence[Plan]) -> list[int]:
 
 
 class _Run:
-    """One plan's layers, and the steps that go through them."""
+    """Layers of a plan, and the steps that run through them."""
 
     def __init__(
         self,
@@ -263,18 +258,16 @@ class _Run:
         plan, device = self.plan, self.hardware.device
         rules = [rule or GateRule.keep_all() for rule in plan.gates]
         keep = keep_choices(trace, rules) if plan.has_thresholds else None
-        steps = trace.batches(plan.batch_size, plan.mode)[:n_steps]  # type: ignore[arg-type]
+        steps = trace.batches(plan.batch_size, plan.mode)[:n_steps]
         n_local = plan.slots_per_device
         dtype = getattr(torch, plan.shape.dtype)
         x = torch.randn(plan.batch_size, plan.shape.d_model, device=device).to(dtype)
         self.buffers: list[BufferedExperts] = []
-        self.calls: list[list[list[Callable[[], Any]]]] = [[] for _ in steps]
+        self.calls: list[list[list[Callable[[], object]]]] = [[] for _ in steps]
         self.rows = np.zeros((len(steps), len(self.layers), plan.n_devices))
         for place, layer in enumerate(self.layers):
-            slots = np.sort(
-                plan.placement.physical_to_logical[layer].reshape(plan.n_devices, -1), axis=1
-            ).ravel()
-            is_buffered = bool((plan.capacities[layer] < n_local).any())
+            slots = plan.by_layer[layer].slots
+            is_buffered = plan.by_layer[layer].policy is not None
             parts: list[tuple[Experts, BufferedExperts | None]] = []
             for d in range(plan.n_devices):
                 experts = Experts.random(
@@ -302,12 +295,13 @@ class _Run:
                 local = _deal(ids, kept, slots, n_local, number)
                 device_of = local[local >= 0] // n_local
                 self.rows[number, place] = np.bincount(device_of, minlength=plan.n_devices)
-                calls = []
+                calls: list[Callable[[], object]] = []
                 for d, (experts, buffer) in enumerate(parts):
-                    here = local // n_local == d
-                    places = torch.from_numpy(np.where(here, local % n_local, 0)).to(device)
-                    weights = torch.from_numpy(here / ids.shape[1]).float().to(device)
-                    calls.append(_call(x, places, weights, experts, buffer))
+                    on_device = local // n_local == d
+                    places = torch.from_numpy(np.where(on_device, local % n_local, 0)).to(device)
+                    weights = torch.from_numpy(on_device / ids.shape[1]).float().to(device)
+                    run = partial(dynamic_gating, experts=experts) if buffer is None else buffer
+                    calls.append(partial(run, x, places, weights))
                 self.calls[number].append(calls)
 
     def once(self, now: Callable[[], float]) -> Floats:
@@ -338,16 +332,16 @@ class _Run:
             n_nodes=plan.n_nodes,
             name=plan.model,
         )
-        found = model.evaluate_plan(plan)
+        evaluation = model.evaluate(plan)
         n_steps = len(self.calls)
         predicted = np.zeros(n_steps)
         exchange = np.zeros(n_steps)
         for place, i in enumerate(self.layers):
-            predicted += found.layers[i].seconds[:n_steps]
+            predicted += evaluation.layers[i].seconds[:n_steps]
             exchange += 2 * model.exchange_seconds(self.rows[:, place])
         runs = np.stack(self.repeats)
         whole = runs.sum(axis=(1, 2, 3))
-        # The median first: the largest of noisy times is too large.
+        # The median comes first: the maximum of noisy times is biased upward.
         slowest = np.median(runs, axis=0).max(axis=2).sum(axis=1)
         low, high = np.percentile(whole, [25, 75])
         error = model.error(plan.slots_per_device)
@@ -363,13 +357,7 @@ class _Run:
         )
 
 
-def _deal(
-    ids: NDArray[np.int64],
-    kept: NDArray[np.bool_],
-    slots: NDArray[np.int64],
-    n_local: int,
-    step: int,
-) -> NDArray[np.int64]:
+def _deal(ids: Ints, kept: Bools, slots: Ints, n_local: int, step: int) -> Ints:
     """Return the slot that computes each choice, (S, k); -1 for those that are dropped."""
     out = np.full(ids.shape, -1, dtype=np.int64)
     for expert in np.unique(ids[kept]):
@@ -377,15 +365,3 @@ def _deal(
         where = np.flatnonzero((ids == expert) & kept)
         out.flat[where] = own[(np.arange(len(where)) + step) % len(own)]
     return out
-
-
-def _call(
-    x: torch.Tensor,
-    ids: torch.Tensor,
-    weights: torch.Tensor,
-    experts: Experts,
-    buffer: BufferedExperts | None,
-) -> Callable[[], Any]:
-    if buffer is not None:
-        return lambda: buffer(x, ids, weights)
-    return lambda: dynamic_gating(x, ids, weights, experts)

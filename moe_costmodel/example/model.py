@@ -23,34 +23,12 @@ KVCache = list[tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True, kw_only=True)
 class ExampleConfig:
-    """Sizes of the example model.
+    """Sizes of the example model, under their names in the configuration of Mixtral."""
 
-    Parameters
-    ----------
-    vocab_size : int
-        Number of tokens; 256, because a token is a byte.
-    hidden_size : int
-        Width of the residual stream.
-    intermediate_size : int
-        Width of one expert.
-    num_hidden_layers : int
-        Number of blocks; every block has an MoE layer.
-    num_attention_heads : int
-        Number of attention heads.
-    num_local_experts : int
-        Experts in each layer.
-    num_experts_per_tok : int
-        Experts that each token is sent to.
-    rope_theta : float
-        Base of the rotary position embedding.
-    rms_norm_eps : float
-        Added to the mean square before its root.
-    """
-
-    vocab_size: int = 256
+    vocab_size: int = 256  # a token is a byte
     hidden_size: int = 128
-    intermediate_size: int = 40
-    num_hidden_layers: int = 6
+    intermediate_size: int = 40  # inner width of one expert
+    num_hidden_layers: int = 6  # each with an MoE layer
     num_attention_heads: int = 4
     num_local_experts: int = 32
     num_experts_per_tok: int = 4
@@ -60,16 +38,6 @@ class ExampleConfig:
     def to_dict(self) -> dict[str, float]:
         """Return the settings as a plain dictionary."""
         return asdict(self)
-
-
-class _RMSNorm(nn.Module):
-    def __init__(self, width: int, eps: float) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(width))
-        self.eps = eps
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x, (x.shape[-1],), self.weight, self.eps)
 
 
 class _Attention(nn.Module):
@@ -110,10 +78,19 @@ class _Attention(nn.Module):
         return self.o_proj(mixed.transpose(1, 2).reshape(batch, length, width)), k, v
 
 
-class _Router(nn.Module):
+class _TopKRouter(nn.Module):
+    """A router with the outputs and the kind of name that :mod:`moe_costmodel.traces` expects."""
+
     def __init__(self, config: ExampleConfig) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(config.num_local_experts, config.hidden_size))
+        self.num_experts, self.k = config.num_local_experts, config.num_experts_per_tok
+        self.weight = nn.Parameter(torch.empty(self.num_experts, config.hidden_size))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return (probabilities [S, E], weights [S, k], expert ids [S, k]) of tokens [S, D]."""
+        probabilities = F.linear(x, self.weight).float().softmax(dim=-1)
+        weights, ids = probabilities.topk(self.k, dim=-1)
+        return probabilities, weights / weights.sum(dim=-1, keepdim=True), ids
 
 
 class _Experts(nn.Module):
@@ -131,21 +108,15 @@ class _MoE(nn.Module):
     def __init__(self, config: ExampleConfig) -> None:
         super().__init__()
         self.k = config.num_experts_per_tok
-        self.gate = _Router(config)
+        self.gate = _TopKRouter(config)
         self.experts = _Experts(config)
-
-    def route(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return (probabilities [S, E], weights [S, k], expert ids [S, k]) of tokens [S, D]."""
-        probabilities = F.linear(x, self.gate.weight).float().softmax(dim=-1)
-        weights, ids = probabilities.topk(self.k, dim=-1)
-        return probabilities, weights / weights.sum(dim=-1, keepdim=True), ids
 
     def compute(self, x: Tensor, weights: Tensor, ids: Tensor) -> Tensor:
         """Return the weighted sum of the chosen experts' outputs; weight 0 is not computed."""
         kept = weights.reshape(-1) > 0
-        expert = ids.reshape(-1).masked_fill(~kept, self.gate.weight.shape[0])
+        expert = ids.reshape(-1).masked_fill(~kept, self.gate.num_experts)
         order = expert.argsort(stable=True)[: int(kept.sum())]
-        counts = torch.bincount(expert[order], minlength=self.gate.weight.shape[0]).tolist()
+        counts = torch.bincount(expert[order], minlength=self.gate.num_experts).tolist()
         token = order // ids.shape[1]
         outputs = []
         for part, up, down in zip(
@@ -166,9 +137,9 @@ class _MoE(nn.Module):
 class _Block(nn.Module):
     def __init__(self, config: ExampleConfig) -> None:
         super().__init__()
-        self.input_layernorm = _RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.input_layernorm = nn.RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.self_attn = _Attention(config)
-        self.post_attention_layernorm = _RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.post_attention_layernorm = nn.RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.mlp = _MoE(config)
 
 
@@ -177,17 +148,11 @@ class _Trunk(nn.Module):
         super().__init__()
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         self.layers = nn.ModuleList(_Block(config) for _ in range(config.num_hidden_layers))
-        self.norm = _RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.norm = nn.RMSNorm(config.hidden_size, config.rms_norm_eps)
 
 
 class ExampleModel(nn.Module):
-    """A small MoE language model over bytes.
-
-    Parameters
-    ----------
-    config : ExampleConfig
-        Sizes.
-    """
+    """A small MoE language model over bytes."""
 
     def __init__(self, config: ExampleConfig | None = None) -> None:
         super().__init__()
@@ -206,17 +171,17 @@ class ExampleModel(nn.Module):
 
     def forward(
         self,
-        tokens: Tensor,
+        input_ids: Tensor,
         *,
         cache: KVCache | None = None,
         gate: Gate | None = None,
         balance: list[Tensor] | None = None,
     ) -> Tensor:
-        """Return the logits of the next byte.
+        """Return the logits of the next byte, (batch, length, vocab_size).
 
         Parameters
         ----------
-        tokens : Tensor of shape (batch, length), int64
+        input_ids : Tensor of shape (batch, length), int64
             Bytes.
         cache : list, optional
             Keys and values of the previous tokens, one pair per layer; extended in place. An empty
@@ -227,21 +192,16 @@ class ExampleModel(nn.Module):
             computed.
         balance : list, optional
             Receives one load-balancing loss per layer (Switch Transformers, eq. 4).
-
-        Returns
-        -------
-        Tensor of shape (batch, length, vocab_size)
         """
-        batch, length = tokens.shape
-        x = self.model.embed_tokens(tokens)
+        x = self.model.embed_tokens(input_ids)
         for i, block in enumerate(cast("list[_Block]", self.model.layers)):
             past = cache[i] if cache is not None and i < len(cache) else None
             mixed, keys, values = block.self_attn(block.input_layernorm(x), past)
             if cache is not None:
                 cache[i : i + 1] = [(keys, values)]
             x = x + mixed
-            flat = block.post_attention_layernorm(x).reshape(batch * length, -1)
-            probabilities, weights, ids = block.mlp.route(flat)
+            flat = block.post_attention_layernorm(x).flatten(0, 1)
+            probabilities, weights, ids = block.mlp.gate(flat)
             if balance is not None:
                 share = torch.bincount(ids.reshape(-1), minlength=probabilities.shape[1])
                 share = share / share.sum()

@@ -24,27 +24,10 @@ _SKIPPED = {"__pycache__", "idlelib", "lib2to3", "site-packages", "test", "tests
 
 
 def documents(domain: str, *, held_out: bool) -> list[bytes]:
-    """Return the documents of a domain, in a fixed order.
+    """Return the documents of a domain in UTF-8, in a fixed order.
 
-    Parameters
-    ----------
-    domain : str
-        ``"prose"`` (help topics) or ``"code"`` (library source).
-    held_out : bool
-        True returns the tenth of the documents that was held out of training. Membership depends
-        only on the name of the document, so that it is the same in every CPython version.
-
-    Returns
-    -------
-    list of bytes
-        UTF-8 text, one entry per document.
-
-    Raises
-    ------
-    ValueError
-        If `domain` is unknown.
-    FileNotFoundError
-        If the interpreter comes without the source of its library.
+    `held_out` selects the tenth of the documents that was held out of training. Membership depends
+    only on the name of the document, so that it is the same in every CPython version.
     """
     one_of("documents", "domain", domain, DOMAINS)
     if domain == "prose":
@@ -63,17 +46,7 @@ def documents(domain: str, *, held_out: bool) -> list[bytes]:
 def corpus(domain: str, *, held_out: bool) -> NDArray[np.uint8]:
     """Return a domain as one array of bytes, its documents joined by a zero byte.
 
-    Parameters
-    ----------
-    domain : str
-        ``"prose"`` or ``"code"``.
-    held_out : bool
-        Whether to return the held-out documents or the others.
-
-    Returns
-    -------
-    ndarray of shape (n_bytes,), uint8
-        Each byte is a token of the example model.
+    Each byte is a token of the example model; parameters as for :func:`documents`.
     """
     return np.frombuffer(b"\0".join(documents(domain, held_out=held_out)), dtype=np.uint8)
 

@@ -55,9 +55,8 @@ def draw(
 def held_out_loss(model: ExampleModel, text: NDArray[np.uint8], n_windows: int = 32) -> float:
     """Return the mean negative log-likelihood (nats a byte) on evenly spaced windows."""
     starts = np.linspace(0, len(text) - LENGTH - 1, n_windows).astype(int)
-    rows = torch.from_numpy(
-        np.stack([text[start : start + LENGTH + 1] for start in starts]).astype(np.int64)
-    )
+    windows = np.lib.stride_tricks.sliding_window_view(text, LENGTH + 1)
+    rows = torch.from_numpy(windows[starts].astype(np.int64))
     logits = model(rows[:, :-1])
     return float(F.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten()))
 

@@ -115,12 +115,10 @@ class LossUnderRule:
 def _per_layer(rules: Rules, n_layers: int, owner: str) -> list[GateRule]:
     if isinstance(rules, GateRule):
         return [rules] * n_layers
-    listed = list(rules)
-    if len(listed) != n_layers:
-        raise invalid(
-            owner, "rules", len(listed), f"one GateRule, or one for each of {n_layers} layers"
-        )
-    return listed
+    if len(rules) != n_layers:
+        expected = f"one GateRule, or one for each of {n_layers} layers"
+        raise invalid(owner, "rules", len(rules), expected)
+    return list(rules)
 
 
 def keep_choices(trace: RoutingTrace, rules: Rules) -> Bools:
@@ -227,18 +225,7 @@ def measured_loss(model: Module, batches: Iterable[Tensor], rules: Rules) -> Los
 class LossMeter:
     """Measures loss and kept experts on the same batches under any rules.
 
-    Parameters
-    ----------
-    model, batches
-        As for :func:`measured_loss`.
-
-    Attributes
-    ----------
-    n_layers, k : int
-        MoE layers of the model, and experts of a token.
-    n_tokens : int
-        Predicted tokens.
-
+    `n_layers` and `k` are those of the model; `n_tokens` counts the predicted tokens.
     """
 
     def __init__(self, model: Module, batches: Iterable[Tensor]) -> None:
@@ -247,15 +234,8 @@ class LossMeter:
         if not batches:
             raise invalid("measured_loss", "batches", "none", "at least one of length 2")
         self.n_tokens = sum(batch.shape[0] * (batch.shape[1] - 1) for batch in batches)
-        self.is_example = type(model).__name__ == "ExampleModel"
-        if self.is_example:
-            self.n_layers = int(model.config.num_hidden_layers)
-            self.k = int(model.config.num_experts_per_tok)
-        else:
-            from moe_costmodel.traces.record import record
-
-            trace = record(model, [batches[0][:1, :2]])
-            self.n_layers, self.k = trace.n_layers, trace.k
+        trace = RoutingTrace.record(model, [batches[0][:1, :2]])
+        self.n_layers, self.k = trace.n_layers, trace.k
 
     def __call__(self, rules: Rules) -> tuple[float, float]:
         """Return the loss (nats per token), and the mean experts per token and layer."""
@@ -274,22 +254,9 @@ class LossMeter:
             routed += len(weights)
             return ids, changed
 
-        def gate(layer: int, weights: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
-            return edit(layer, ids, weights)[1], ids
-
-        def logits_of(batch: Tensor) -> Tensor:
-            if self.is_example:
-                return self.model(batch[:, :-1], gate=gate)
-            with edit_routing(self.model, edit):
-                return self.model(batch[:, :-1]).logits
-
-        with torch.no_grad():
+        with torch.no_grad(), edit_routing(self.model, edit):
             for batch in self.batches:
-                total += float(
-                    F.cross_entropy(
-                        logits_of(batch).flatten(0, 1).float(),
-                        batch[:, 1:].flatten(),
-                        reduction="sum",
-                    )
-                )
+                answer = self.model(batch[:, :-1])
+                logits = getattr(answer, "logits", answer).flatten(0, 1).float()
+                total += float(F.cross_entropy(logits, batch[:, 1:].flatten(), reduction="sum"))
         return total / self.n_tokens, kept / routed

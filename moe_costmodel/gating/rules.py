@@ -81,9 +81,8 @@ class GateRule:
         return cls("skip", 0.0)
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.value:g}" + (
-            f", at least {self.k_min}" if self.k_min > 1 else ""
-        )
+        at_least = f", at least {self.k_min}" if self.k_min > 1 else ""
+        return f"{self.kind} {self.value:g}{at_least}"
 
 
 def keep_mask(weights: ArrayLike, rule: GateRule) -> Bools:
@@ -171,17 +170,6 @@ def device_mask(weights: Tensor, rule: GateRule) -> Tensor:
 
     The sums run over the k choices one by one, as in `_keep`: a parallel sum would round
     differently, and keep other choices.
-
-    Parameters
-    ----------
-    weights : Tensor of shape (..., k), float32
-        Weights of each token's choices, in any order.
-    rule : GateRule
-        The rule.
-
-    Returns
-    -------
-    Tensor of the shape of `weights`, bool
     """
     import torch
 

@@ -13,27 +13,16 @@ from torch.nn import functional as F
 from moe_costmodel._checks import one_of
 from moe_costmodel.kernels.experts import Experts, check_layer
 
-__all__ = ["PRODUCTS", "combine", "dynamic_gating", "expert_products", "sort_by_expert"]
+__all__ = ["combine", "dynamic_gating", "expert_products", "sort_by_expert"]
 
-PRODUCTS = ("auto", "grouped", "loop")
+Product = Callable[[Tensor, Tensor, Experts], Tensor]
 _fastest: dict[tuple[object, ...], str] = {}
 
 
 def sort_by_expert(ids: Tensor, weights: Tensor, n_experts: int) -> tuple[Tensor, Tensor]:
-    """Return the kept choices sorted by expert, and the number of choices of each expert.
+    """Return the choices of weight above 0 sorted by expert, and their number for each expert.
 
-    Parameters
-    ----------
-    ids, weights : Tensor of shape (S, k)
-        Chosen experts and their weights; choices of weight 0 are left out.
-    n_experts : int
-        Number of experts.
-
-    Returns
-    -------
-    order : Tensor of shape (n_kept,), int64
-        Flat indices into (S, k).
-    counts : Tensor of shape (n_experts,), int64
+    The choices are flat indices into `ids` and `weights`, both (S, k); all results are int64.
     """
     expert = ids.reshape(-1)
     # Narrow keys sort several times faster, if there are enough of them.
@@ -76,7 +65,7 @@ def expert_products(
     >>> expert_products(torch.ones(3, 8), torch.tensor([2, 0, 1, 0]), experts, product="loop").shape
     torch.Size([3, 8])
     """
-    one_of("expert_products", "product", product, PRODUCTS)
+    one_of("expert_products", "product", product, ("auto", *_RUN))
     if not len(tokens):
         return torch.empty_like(tokens)
     if product == "auto":
@@ -101,17 +90,13 @@ def _grouped(tokens: Tensor, counts: Tensor, experts: Experts) -> Tensor:
     return F.grouped_mm(experts.inner(hidden), experts.down.transpose(1, 2), offs=ends)
 
 
-_RUN: dict[str, Callable[[Tensor, Tensor, Experts], Tensor]] = {"loop": _loop, "grouped": _grouped}
+_RUN: dict[str, Product] = {"loop": _loop, "grouped": _grouped}
 
 
 def _choose(tokens: Tensor, counts: Tensor, experts: Experts) -> str:
     """Return the faster product for this kind of call, measured once."""
-    key = (
-        tokens.device.type,
-        tokens.dtype,
-        tuple(experts.up.shape),
-        len(tokens).bit_length(),
-    )
+    size = len(tokens).bit_length()
+    key = (tokens.device.type, tokens.dtype, tuple(experts.up.shape), size)
     if key not in _fastest:
         if not hasattr(F, "grouped_mm") or tokens.dtype == torch.float64:
             _fastest[key] = "loop"
@@ -120,23 +105,17 @@ def _choose(tokens: Tensor, counts: Tensor, experts: Experts) -> str:
             # Some devices lack the grouped product of some types.
             with contextlib.suppress(RuntimeError):
                 seconds["grouped"] = _best_of(_grouped, tokens, counts, experts)
-            _fastest[key] = min(seconds, key=lambda name: seconds[name])
+            _fastest[key] = min(seconds, key=seconds.__getitem__)
     return _fastest[key]
 
 
-def _best_of(
-    run: Callable[[Tensor, Tensor, Experts], Tensor],
-    tokens: Tensor,
-    counts: Tensor,
-    experts: Experts,
-    repeats: int = 4,
-) -> float:
+def _best_of(product: Product, tokens: Tensor, counts: Tensor, experts: Experts) -> float:
     # On the CPU, other processes do not disturb the time of this process.
     clock = time.perf_counter if tokens.is_cuda else time.process_time
     seconds = []
-    for _ in range(repeats):
+    for _ in range(4):
         started = clock()
-        run(tokens, counts, experts)
+        product(tokens, counts, experts)
         if tokens.is_cuda:
             torch.cuda.synchronize(tokens.device)
         seconds.append(clock() - started)
@@ -144,12 +123,7 @@ def _best_of(
 
 
 def dynamic_gating(
-    x: Tensor,
-    ids: Tensor,
-    weights: Tensor,
-    experts: Experts,
-    *,
-    product: str = "auto",
+    x: Tensor, ids: Tensor, weights: Tensor, experts: Experts, *, product: str = "auto"
 ) -> Tensor:
     """Compute an MoE layer by dynamic gating (arXiv 2303.06182, section 4).
 
@@ -196,14 +170,8 @@ def dynamic_gating(
 def combine(computed: Tensor, order: Tensor, weights: Tensor) -> Tensor:
     """Return the weighted sum of each token's outputs, (S, d_model).
 
-    Parameters
-    ----------
-    computed : Tensor of shape (n, d_model)
-        Outputs of experts.
-    order : Tensor of shape (n,), int64
-        Flat index into (S, k) of the choice of each row.
-    weights : Tensor of shape (S, k)
-        Weights of the choices; 0 for choices without a row.
+    Row i of `computed` (n, d_model) is the output for the choice ``order[i]``, a flat index into
+    `weights` (S, k); other choices have weight 0.
     """
     if not len(order):
         return computed.new_zeros(len(weights), computed.shape[1])
@@ -211,9 +179,5 @@ def combine(computed: Tensor, order: Tensor, weights: Tensor) -> Tensor:
     # row point at row 0 with weight 0.
     row_of = torch.zeros(weights.numel(), dtype=torch.int64, device=order.device)
     row_of[order] = torch.arange(len(order), device=order.device)
-    return F.embedding_bag(
-        row_of.view_as(weights),
-        computed,
-        mode="sum",
-        per_sample_weights=weights.to(computed.dtype),
-    )
+    weights, rows = weights.to(computed.dtype), row_of.view_as(weights)
+    return F.embedding_bag(rows, computed, mode="sum", per_sample_weights=weights)

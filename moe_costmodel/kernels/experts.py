@@ -15,7 +15,11 @@ from moe_costmodel._checks import invalid, one_of, require
 
 __all__ = ["ACTIVATIONS", "Experts", "check_layer", "reference"]
 
-ACTIVATIONS = ("gelu", "relu", "silu")
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": F.gelu,
+    "relu": torch.relu_,
+    "silu": F.silu,
+}
 
 
 @dataclass(frozen=True)
@@ -56,12 +60,8 @@ class Experts:
         inner = self.down.shape[-1] * (2 if self.gated else 1)
         expected = (self.down.shape[0], inner, self.down.shape[1])
         if self.down.ndim != 3 or tuple(self.up.shape) != expected:
-            raise invalid(
-                "Experts",
-                "up",
-                f"shape {tuple(self.up.shape)}",
-                f"of shape {expected}, to fit 'down' of shape {tuple(self.down.shape)}",
-            )
+            fits = f"of shape {expected}, to fit 'down' of shape {tuple(self.down.shape)}"
+            raise invalid("Experts", "up", f"shape {tuple(self.up.shape)}", fits)
 
     @classmethod
     def random(
@@ -87,16 +87,8 @@ class Experts:
     def from_module(cls, module: Module) -> Experts:
         """Return the experts of a Hugging Face module; the weights are shared.
 
-        Parameters
-        ----------
-        module : Module
-            An experts module of transformers 5 with ``gate_up_proj`` and ``down_proj`` (Mixtral,
-            OLMoE, Qwen-MoE, DeepSeek and others).
-
-        Raises
-        ------
-        ValueError
-            If the module has another layout, or an unknown activation.
+        The module must be that of the experts in transformers 5, with ``gate_up_proj`` and
+        ``down_proj`` (Mixtral, OLMoE, Qwen-MoE, DeepSeek and others).
         """
         owner, layout = "Experts.from_module", {"has_gate": True, "is_concatenated": True}
         layout |= dict.fromkeys(("has_bias", "is_transposed", "has_post_expert_norm"), False)
@@ -155,13 +147,7 @@ class Experts:
 
     @classmethod
     def map_file(cls, path: str | Path) -> Experts:
-        """Map the weights that :meth:`save` wrote; a page is read from disk when it is used.
-
-        Raises
-        ------
-        ValueError
-            If the file was not written by :meth:`save`.
-        """
+        """Map the weights that :meth:`save` wrote; a page is read from disk when it is used."""
         from safetensors import SafetensorError, safe_open
 
         try:
@@ -178,10 +164,11 @@ class Experts:
 
     def inner(self, hidden: Tensor) -> Tensor:
         """Return the activation of the output of the first layer, which may be overwritten."""
+        activate = ACTIVATIONS[self.activation]
         if self.gated:
             gate, value = hidden.chunk(2, dim=-1)
-            return _ACTIVATE[self.activation](gate).mul_(value)
-        return _ACTIVATE[self.activation](hidden)
+            return activate(gate).mul_(value)
+        return activate(hidden)
 
     def product(self, expert: int, x: Tensor) -> Tensor:
         """Return the output of one expert for tokens [n, d_model]."""
@@ -191,17 +178,6 @@ class Experts:
         """Return the outputs of all experts, each for its own slots, [n_experts, n, d_model]."""
         hidden = self.inner(torch.bmm(slots, self.up.transpose(1, 2)))
         return torch.bmm(hidden, self.down.transpose(1, 2))
-
-
-def _relu_in_place(x: Tensor) -> Tensor:
-    return x.relu_()
-
-
-_ACTIVATE: dict[str, Callable[[Tensor], Tensor]] = {
-    "relu": _relu_in_place,
-    "gelu": F.gelu,
-    "silu": F.silu,
-}
 
 
 def check_layer(x: Tensor, ids: Tensor, weights: Tensor, experts: Experts) -> None:

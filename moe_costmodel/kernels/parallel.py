@@ -8,7 +8,7 @@ from torch import Tensor
 
 from moe_costmodel._checks import invalid, require
 from moe_costmodel.kernels.buffered import BufferedExperts
-from moe_costmodel.kernels.dynamic import combine, expert_products
+from moe_costmodel.kernels.dynamic import combine, expert_products, sort_by_expert
 from moe_costmodel.kernels.experts import Experts, check_layer
 
 __all__ = ["ExpertParallel"]
@@ -59,9 +59,8 @@ class ExpertParallel:
         rank = dist.get_rank(group)
         local = experts.slow if isinstance(experts, BufferedExperts) else experts
         if len(device_of) == 0 or int(device_of.min()) < 0 or int(device_of.max()) >= self.world:
-            raise invalid(
-                "ExpertParallel", "device_of", device_of.tolist(), f"ranks in 0 .. {self.world - 1}"
-            )
+            expected = f"ranks in 0 .. {self.world - 1}"
+            raise invalid("ExpertParallel", "device_of", device_of.tolist(), expected)
         n_local = int((device_of == rank).sum())
         expected = f"such that rank {rank} holds its {local.n_experts} experts"
         require("ExpertParallel", "device_of", n_local, n_local == local.n_experts, expected)
@@ -79,13 +78,8 @@ class ExpertParallel:
         All processes of the group must call, each with its own tokens (there may be none).
         """
         check_layer(x, ids, weights, self._local)
-        n_experts, k = len(self._place_of), ids.shape[1]
-        place = torch.where(
-            weights.reshape(-1) > 0, self._place_of[ids.reshape(-1).long()], n_experts
-        )
-        order = place.argsort(stable=True)
-        counts = torch.bincount(place, minlength=n_experts + 1)[:n_experts]
-        order = order[: int(counts.sum())]
+        n_experts = len(self._place_of)
+        order, counts = sort_by_expert(self._place_of[ids.long()], weights, n_experts)
         outgoing = [int(part.sum()) for part in torch.split(counts, self._held)]
 
         own = self._held[self._rank]
@@ -96,13 +90,9 @@ class ExpertParallel:
         totals = by_source.sum(dim=0)
 
         received = x.new_empty(sum(incoming), x.shape[1])
+        sent = x.index_select(0, order // ids.shape[1])
         exchange = dist.all_to_all_single(
-            received,
-            x.index_select(0, order // k),
-            incoming,
-            outgoing,
-            group=self.group,
-            async_op=True,
+            received, sent, incoming, outgoing, group=self.group, async_op=True
         )
         if isinstance(self.experts, BufferedExperts):
             plan = self.experts.plan(totals.tolist())

@@ -15,14 +15,8 @@ Access = tuple[int, int, bool]
 class Replacement:
     """State of a buffer under one of :data:`moe_costmodel.POLICIES`, without the experts' weights.
 
-    Belady's MIN is not available, because it needs the future accesses.
-
-    Parameters
-    ----------
-    capacity : int
-        Number of slots.
-    policy : str
-        One of :data:`ONLINE_POLICIES`.
+    Belady's MIN is not available, because it needs the future accesses. `capacity` is the number
+    of slots.
     """
 
     def __init__(self, capacity: int, policy: str) -> None:

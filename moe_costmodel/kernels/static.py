@@ -35,12 +35,7 @@ def dispatch_positions(ids: Tensor, weights: Tensor, n_experts: int) -> Tensor:
 
 
 def static_gating(
-    x: Tensor,
-    ids: Tensor,
-    weights: Tensor,
-    experts: Experts,
-    *,
-    capacity_factor: float = 1.0,
+    x: Tensor, ids: Tensor, weights: Tensor, experts: Experts, *, capacity_factor: float = 1.0
 ) -> Tensor:
     """Compute an MoE layer by static gating (arXiv 2303.06182, section 2; fairseq's method).
 

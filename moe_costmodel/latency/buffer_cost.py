@@ -1,4 +1,4 @@
-"""BufferCost: what a layer takes when its experts are buffered, beside the layer itself."""
+"""BufferCost: the time that buffered experts add to a layer."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ __all__ = ["BufferCost"]
 
 @dataclass(frozen=True)
 class BufferCost:
-    """Seconds of a buffered layer: scale x the layer's own + the terms below.
+    """Seconds of a buffered layer: scale x the seconds of the layer itself + the terms below.
 
     Attributes
     ----------
     scale : float
-        Experts that run one after another are slower or faster than a grouped product.
+        Ratio of experts that run one after another to a grouped product.
     per_step : float
-        Seconds of every step.
+        Seconds per step.
     per_active : float
-        Seconds of every active expert (keeping book).
+        Seconds per active expert, for bookkeeping.
     per_miss, per_byte : float
-        Seconds of a copy, and of each of its bytes.
+        Seconds per copy, and per byte of it.
 
     Examples
     --------
@@ -48,7 +48,7 @@ class BufferCost:
 
     @classmethod
     def of_link(cls, link: Link) -> BufferCost:
-        """Return what a link alone says: copies cost its time, and nothing else is added."""
+        """Return the cost of copies over a link, and no other cost."""
         return cls(per_miss=link.latency, per_byte=1.0 / link.bandwidth)
 
     @classmethod
@@ -62,9 +62,9 @@ class BufferCost:
         Parameters
         ----------
         records : sequence of Record
-            Runs of steps.
+            Measured runs of steps.
         layer : callable
-            Predicts the layer itself: seconds of (shape, counts [n_steps, n_experts]).
+            Predicts the layer itself: (shape, counts [n_steps, n_experts]) -> seconds.
         """
         rows, seconds = [], []
         for record in records:
@@ -84,8 +84,8 @@ class BufferCost:
             seconds.append(record.seconds)
         terms, took = np.array(rows), np.array(seconds)
         size = terms.max(axis=0)
-        found, _ = nnls(terms / size / took[:, None], np.ones(len(took)))
-        return cls(*(float(value) for value in found / size))
+        scaled, _ = nnls(terms / size / took[:, None], np.ones(len(took)))
+        return cls(*(float(value) for value in scaled / size))
 
     def copy_seconds(self, shape: LayerShape, misses: ArrayLike) -> NDArray[np.float64]:
         """Return the time of copying missing experts one after the other."""

@@ -1,4 +1,4 @@
-"""The regressions that a latency model chooses from: linear, smooth, trees, and their mean."""
+"""Regressions that a latency model chooses from: linear, smooth, trees, and their mean."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ from moe_costmodel.latency.features import (
 __all__ = ["METHODS", "Estimator"]
 
 METHODS: dict[str, str] = {
-    "linear": "overhead, experts, bytes and operations, each with a coefficient from 0",
+    "linear": "overhead, experts, bytes and operations, with non-negative coefficients",
     "smooth": "the linear model, times a Gaussian process of the step's size",
     "trees": "a roofline (on GPUs: rounds of tiles), times extra trees of many views of a step",
     "blend": "the geometric mean of the three",
 }
 _Key = tuple[float, float, float]
-_MOST_SMOOTH = 1500  # a Gaussian process takes the cube of its points
+_MOST_SMOOTH = 1500  # the time of a Gaussian process grows with the cube of its points
 _WIDTHS = (15, 16)  # columns of `features` that name the model: d_model and d_ffn
 
 
 @dataclass(frozen=True)
 class RoundsModel:
-    """A linear model of rounds of tiles, with coefficients of each kernel and type of its own.
+    """A linear model of rounds of tiles, with separate coefficients for each kernel and type.
 
     Attributes
     ----------
     roofline : Roofline
     by_kind : dict of (float, float, float) to LinearRegression
-        By kernel, bytes of a weight, and bytes of an operand.
+        Models by kernel, bytes of a weight, and bytes of an operand.
     of_all : LinearRegression
-        For kinds that were not fitted.
+        Model for kinds that were not fitted.
     """
 
     roofline: Roofline
@@ -59,7 +59,7 @@ class RoundsModel:
 
     @classmethod
     def fit(cls, points: Points, seconds: Floats, roofline: Roofline) -> RoundsModel:
-        """Fit with coefficients from 0, on relative errors."""
+        """Fit non-negative coefficients to relative errors."""
 
         def line(rows: NDArray[np.int64]) -> LinearRegression:
             model = LinearRegression(positive=True, fit_intercept=False)
@@ -79,18 +79,18 @@ class RoundsModel:
 
 
 def _kinds(points: Points) -> Iterator[tuple[_Key, NDArray[np.int64]]]:
-    """Yield each kernel, weight and operand that occur, and their rows."""
+    """Yield each combination of kernel, weight and operand, and its rows."""
     kinds = np.column_stack([points.kernel, points.width, points.operand])
-    found, of_row = np.unique(kinds, axis=0, return_inverse=True)
-    for number, (kernel, width, operand) in enumerate(found):
+    known, of_row = np.unique(kinds, axis=0, return_inverse=True)
+    for number, (kernel, width, operand) in enumerate(known):
         yield (
             (float(kernel), float(width), float(operand)),
             np.flatnonzero(of_row.ravel() == number),
         )
 
 
-def _seen(points: Points, roofline: Roofline, base: Floats) -> Floats:
-    """Return what trees see: the features, and how far rounds of tiles are above the roofline."""
+def _tree_features(points: Points, roofline: Roofline, base: Floats) -> Floats:
+    """Return the features of trees, with the ratio of rounds of tiles to the roofline on GPUs."""
     if roofline.units == 1:
         return features(points, roofline)
     return np.column_stack([features(points, roofline), np.log(base / roofline.seconds(points))])
@@ -105,16 +105,16 @@ class Estimator:
     method : str
         One of :data:`METHODS`.
     n_estimators : int
-        Trees of each of the two forests; one of them does not see the model's widths, and their
-        mean is better on unseen shapes than either.
+        Trees of each of the two forests. One forest does not use the model's widths; the mean of
+        both is better on unseen shapes than either.
     random_state : int
         Seed.
     known_peaks : tuple of (float, dict of float to float), optional
-        Bandwidth, and operations a second by bytes of an operand, where a data sheet gives them.
+        Bandwidth, and operations per second by bytes of an operand, if a data sheet gives them.
     units : int
         Processors of the device that take one tile of a product at a time.
     parts : tuple
-        What was fitted.
+        Fitted models.
     """
 
     method: str
@@ -131,17 +131,17 @@ class Estimator:
             return replace(self, parts=tuple(part.fit(points, seconds) for part in blended))
         roofline = Roofline.of(points, seconds, self.known_peaks, self.units)
         if self.method == "trees":
-            # A processor on its own works through its tiles one by one; there are no rounds.
+            # A single processor works through its tiles one by one; there are no rounds.
             best = RoundsModel.fit(points, seconds, roofline) if self.units > 1 else roofline
             base = best.seconds(points)
-            seen = _seen(points, roofline, base)
+            columns = _tree_features(points, roofline, base)
             target = np.log(seconds / base)
             forests = []
-            for columns in (seen, np.delete(seen, _WIDTHS, axis=1)):
+            for part in (columns, np.delete(columns, _WIDTHS, axis=1)):
                 forest = ExtraTreesRegressor(
                     self.n_estimators, max_features=1.0, random_state=self.random_state
                 )
-                forests.append(forest.fit(columns, target))
+                forests.append(forest.fit(part, target))
             return replace(self, parts=(roofline, best, *forests))
         # Rows are divided by their time, so that relative errors are minimized.
         linear = LinearRegression(positive=True, fit_intercept=False)
@@ -165,9 +165,9 @@ class Estimator:
         roofline = self.parts[0]
         if self.method == "trees":
             base = self.parts[1].seconds(points)
-            seen = _seen(points, roofline, base)
-            logs = self.parts[2].predict(seen)
-            logs = (logs + self.parts[3].predict(np.delete(seen, _WIDTHS, axis=1))) / 2
+            columns = _tree_features(points, roofline, base)
+            logs = self.parts[2].predict(columns)
+            logs = (logs + self.parts[3].predict(np.delete(columns, _WIDTHS, axis=1))) / 2
             return np.asarray(np.exp(logs) * base)
         seconds = np.asarray(self.parts[1].predict(terms(points, roofline)))
         if self.method == "smooth":

@@ -1,4 +1,4 @@
-"""What the latency model knows of a step: roofline times and sizes, as features and as terms."""
+"""Features and terms of the latency model: roofline times and sizes of a step."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from moe_costmodel._arrays import Floats
+from moe_costmodel._arrays import Bools, Floats, Ints
 from moe_costmodel.shapes import DTYPE_BYTES, OPERAND_BYTES, LayerShape
 from moe_costmodel.work import TILES, Work
 
@@ -39,7 +38,7 @@ class Points:
     operand : ndarray of shape (n,)
         Bytes of a value as it enters a product.
     gated : ndarray of shape (n,)
-        1 where experts are gated.
+        1 if experts are gated, else 0.
     kernel : ndarray of shape (n,)
         Code of the kernel.
     tokens : ndarray of shape (n,)
@@ -57,23 +56,15 @@ class Points:
 
     @classmethod
     def build(
-        cls,
-        shapes: Sequence[LayerShape],
-        layer: NDArray[np.int64],
-        work: Work,
-        tokens: Floats,
-        kernel: NDArray[np.int64],
+        cls, shapes: Sequence[LayerShape], layer: Ints, work: Work, tokens: Floats, kernel: Ints
     ) -> Points:
         """Look up each row's shape."""
         sizes = np.array([[getattr(s, name) for name in _SIZES] for s in shapes], dtype=np.float64)
-        width = np.array([DTYPE_BYTES[s.dtype] for s in shapes])
-        operand = np.array([OPERAND_BYTES[s.dtype] for s in shapes])
-        gated = np.array([float(s.gated) for s in shapes])
         return cls(
             sizes[layer],
-            width[layer],
-            operand[layer],
-            gated[layer],
+            np.array([DTYPE_BYTES[s.dtype] for s in shapes])[layer],
+            np.array([OPERAND_BYTES[s.dtype] for s in shapes])[layer],
+            np.array([float(s.gated) for s in shapes])[layer],
             kernel.astype(np.float64),
             tokens.astype(np.float64),
             work,
@@ -82,7 +73,7 @@ class Points:
     def __len__(self) -> int:
         return len(self.width)
 
-    def take(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> Points:
+    def take(self, index: Ints | Bools) -> Points:
         """Return some of the rows."""
         return Points(
             self.sizes[index],
@@ -119,16 +110,16 @@ class Points:
 
 @dataclass(frozen=True)
 class Roofline:
-    """What the machine can do at best.
+    """Peak rates of a machine.
 
     Attributes
     ----------
     bandwidth : float
-        Bytes a second.
+        Bytes per second.
     peak : dict of float to float
-        Operations a second, by bytes of an operand.
+        Operations per second, by bytes of an operand.
     floor : float
-        Seconds that the smallest step takes.
+        Seconds of the fastest measured step.
     units : int
         Processors that take one tile of a product at a time.
     """
@@ -146,7 +137,7 @@ class Roofline:
         known: tuple[float, dict[float, float]] | None = None,
         units: int = 1,
     ) -> Roofline:
-        """Take the known peaks, else the best that was measured."""
+        """Return the known peaks, or else the best rates that were measured."""
         floor = float(seconds.min())
         if known is not None:
             return cls(known[0], known[1], floor, units)
@@ -158,13 +149,13 @@ class Roofline:
         return cls(float((moved / seconds).max()), peak, floor, units)
 
     def peaks(self, points: Points) -> Floats:
-        """Return the peak of each row's type (the nearest known one for an unknown)."""
+        """Return the peak of each row's type; that of the nearest known type for an unknown one."""
         known = np.array(sorted(self.peak))
         nearest = known[np.abs(np.log(points.operand[:, None] / known)).argmin(axis=1)]
         return np.array([self.peak[float(w)] for w in nearest])
 
     def seconds(self, points: Points) -> Floats:
-        """Return the time that memory or arithmetic needs at least, plus the floor."""
+        """Return the minimum time of memory or arithmetic, whichever is longer, plus the floor."""
         memory = (points.weight_bytes + points.activation_bytes) / self.bandwidth
         return np.maximum(memory, points.operations / self.peaks(points)) + self.floor
 
@@ -172,8 +163,8 @@ class Roofline:
 def features(points: Points, roofline: Roofline) -> Floats:
     """Return the features of trees, (n, 24 or 32): times and sizes in logarithms.
 
-    Trees look for steps like the one in question; many overlapping views of its size make alike
-    steps of different models look alike.
+    Trees look for similar steps; many overlapping measures of size make similar steps of
+    different models comparable.
     """
     work, sizes = points.work, points.sizes
     peak = roofline.peaks(points)
@@ -213,25 +204,25 @@ def features(points: Points, roofline: Roofline) -> Floats:
 
 
 def rounds(points: Points, roofline: Roofline) -> list[tuple[Floats, Floats]]:
-    """Return how long both products are in steps of a tile, for six sizes of tiles.
+    """Return the length of both products in steps of a tile, for six sizes of tiles.
 
-    Tiles of the result are dealt out to the device's processors in rounds; in a round each works
-    through the inner width of its product. A last round that is nearly empty takes as long as a
-    full one.
+    The tiles of a result are assigned to the device's processors in rounds; in a round each
+    processor works through the inner width of its product. A last round that is nearly empty takes
+    as long as a full one.
     """
     up, inner, outer = (
         (1 + points.gated) * points.sizes[:, 3],
         points.sizes[:, 3],
         points.sizes[:, 2],
     )
-    found = []
+    lengths = []
     for i, height in enumerate(TILES):
         rows = points.work.tiled[:, i] / height
         for width in (64, 128):
             first = np.ceil(rows * np.ceil(up / width) / roofline.units) * outer
             second = np.ceil(rows * np.ceil(outer / width) / roofline.units) * inner
-            found.append((first, second))
-    return found
+            lengths.append((first, second))
+    return lengths
 
 
 def round_terms(points: Points, roofline: Roofline) -> Floats:
@@ -283,19 +274,19 @@ def smooth_features(points: Points) -> Floats:
 
 
 def outside_of(points: Points, known: Floats) -> list[str]:
-    """Say which sizes of some rows are beyond those known, (2, 5) lowest and highest.
+    """Return the reasons why some rows are an extrapolation; empty if they are not.
 
     Parameters
     ----------
     points : Points
-        Rows in question.
+        Rows to check.
     known : ndarray of shape (2, 7)
-        What :func:`range_of` says of the fitted rows.
+        Result of :func:`range_of` for the fitted rows.
 
     Notes
     -----
     Kernels work in tiles whose sides are powers of two. A width that divides by a smaller power
-    than any fitted one leaves ragged tiles of a kind that was never seen.
+    than all fitted ones leaves ragged tiles of a kind that was never measured.
     """
     reasons = []
     for i, name in enumerate(_SIZES):
@@ -310,7 +301,7 @@ def outside_of(points: Points, known: Floats) -> list[str]:
         lowest, width = divisors.min(), points.sizes[divisors.argmin(), column]
         if lowest < fitted:
             reasons.append(
-                f"{name} = {width:g} divides by {lowest:g} only, all fitted ones by {fitted:g}"
+                f"{name} = {width:g} is divisible by {lowest:g} only, all fitted ones by {fitted:g}"
             )
     return reasons
 

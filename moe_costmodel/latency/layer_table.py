@@ -1,16 +1,16 @@
-"""LayerTable: a layer's time for any tokens per expert, as a small table that never falls."""
+"""LayerTable: the time of a layer for any tokens per expert, as a small monotone table."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numba
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from moe_costmodel._arrays import Floats
 from moe_costmodel._checks import invalid
+from moe_costmodel.latency.layer_kernel import TableAxes, interpolate
 from moe_costmodel.shapes import LayerShape
 from moe_costmodel.work import Work, plausible_counts
 
@@ -23,9 +23,9 @@ _STEP = 0.25 * np.log(2.0)  # between neighbors of the axes of rows
 class LayerTable:
     """Seconds of a layer on one device, by active experts, rows, and rows of the busiest expert.
 
-    A token more, wherever it goes, lowers none of the three, and the table never falls along any of
-    them; so the time of a layer never falls when tokens are added. Values in between are
-    interpolated in logarithms; values beyond the most rows of an expert go on in proportion.
+    An additional token lowers none of the three, and the table never falls along any of them, so
+    the time of a layer never falls if tokens are added. Values in between are interpolated in
+    logarithms; beyond the most rows of an expert, values grow in proportion.
 
     Attributes
     ----------
@@ -51,6 +51,11 @@ class LayerTable:
     rows: Floats
     log_seconds: Floats
 
+    @property
+    def axes(self) -> TableAxes:
+        """The arrays, as compiled kernels take them."""
+        return self.active, self.rows, self.log_seconds
+
     @classmethod
     def build(
         cls, shape: LayerShape, predict: Callable[[Work, Floats], Floats], max_rows: int
@@ -62,9 +67,9 @@ class LayerTable:
         shape : LayerShape
             The layer.
         predict : callable
-            Seconds of (work, tokens of the step).
+            (work, tokens of the step) -> seconds.
         max_rows : int
-            Most rows that one expert is expected to get.
+            Expected maximum of the rows of one expert.
         """
         active = np.unique(np.round(np.geomspace(1, shape.n_local, 14)))
         n_largest = int(np.ceil(np.log(max(2, max_rows)) / _STEP)) + 1
@@ -77,8 +82,7 @@ class LayerTable:
         work = Work.from_counts(plausible_counts(cells[:, 1], cells[:, 0], cells[:, 2]))
         tokens = cells[:, 1] / shape.k * shape.n_experts / shape.n_local
         logs = np.log(predict(work, tokens))[of_cell.ravel()].reshape(grid.shape[:-1])
-        # Where the predictor falls, half of the fall is taken off its upper end, half is put on
-        # its lower one.
+        # If the predictor falls, half of the fall is subtracted above and half is added below.
         above, below = logs, np.flip(logs)
         for axis in range(3):
             above = np.maximum.accumulate(above, axis=axis)
@@ -96,12 +100,12 @@ class LayerTable:
         Returns
         -------
         ndarray of shape (...)
-            0 where no expert has a token.
+            0 if no expert has a token.
 
         Raises
         ------
         ValueError
-            If the last axis is not that of the layer's experts.
+            If the last axis is not as long as the number of the layer's experts.
         """
         array = np.asarray(counts)
         if array.ndim == 0 or array.shape[-1] != self.shape.n_local:
@@ -110,55 +114,17 @@ class LayerTable:
             )
         flat = np.ascontiguousarray(array.reshape(-1, self.shape.n_local))
         out = np.empty(len(flat))
-        _interpolate(flat, self.active, self.rows, self.log_seconds, out)
+        interpolate(flat, self.axes, out)
         return out.reshape(array.shape[:-1])
 
 
 def _possible(cells: Floats) -> Floats:
-    """Return (active, rows, largest), n x 3, raised to the nearest steps that there are.
+    """Return (active, rows, largest), n x 3, raised to the nearest possible steps.
 
-    Every active expert has a row at least, the busiest no fewer than the mean, and the others one
-    each beside it.
+    Every active expert has at least one row, and the busiest at least the mean.
     """
     active, rows, largest = cells.T
     rows = np.maximum(rows, active + largest - 1)
-    # More than this is never looked up, but as a corner.
+    # More rows are only looked up as a corner of an interpolation.
     rows = np.minimum(rows, active * largest.max())
     return np.stack([active, rows, np.maximum(largest, rows / active)], axis=1)
-
-
-@numba.njit(cache=True)
-def _interpolate(
-    counts: NDArray[np.int64],
-    active: Floats,
-    rows: Floats,
-    table: Floats,
-    out: Floats,
-) -> None:
-    n_active, n_rows, n_largest = table.shape
-    step = rows[1] - rows[0]
-    for i in range(len(counts)):
-        n, total, largest = 0, 0.0, 0.0
-        for value in counts[i]:
-            if value > 0:
-                n += 1
-                total += value
-                largest = max(largest, value)
-        if n == 0:
-            out[i] = 0.0
-            continue
-        x, y, z = np.log(n), np.log(total), np.log(max(largest, 1.0))
-        beyond = max(0.0, z - step * (n_largest - 1))
-        y, z = max(0.0, y - beyond) / step, (z - beyond) / step
-        a = min(max(np.searchsorted(active, x) - 1, 0), max(n_active - 2, 0))
-        a1 = min(a + 1, n_active - 1)
-        fa = (x - active[a]) / (active[a1] - active[a]) if a1 > a else 0.0
-        b, c = min(int(y), n_rows - 2), min(int(z), n_largest - 2)
-        fb, fc = min(y - b, 1.0), z - c
-        value = 0.0
-        for da in range(2):
-            for db in range(2):
-                for dc in range(2):
-                    share = (fa if da else 1 - fa) * (fb if db else 1 - fb) * (fc if dc else 1 - fc)
-                    value += share * table[a1 if da else a, b + db, c + dc]
-        out[i] = np.exp(value + beyond)

@@ -1,4 +1,4 @@
-"""Timing a model without its experts: what a step takes beside its MoE layers."""
+"""Timing of a model without its experts: the time of a step beside its MoE layers."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from moe_costmodel.traces.families import find_routers
 __all__ = ["decode_step", "measure_rest", "without_experts"]
 
 
-def _nothing(x: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+def _nothing(x: torch.Tensor, *_: object, **__: object) -> torch.Tensor:
     return torch.zeros_like(x)
 
 
 @contextmanager
 def without_experts(model: Any) -> Iterator[None]:
-    """Let the experts of a model answer with zeros at once, while the context lasts.
+    """Replace the experts of a model by functions that return zeros, inside the context.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def without_experts(model: Any) -> Iterator[None]:
     Raises
     ------
     ValueError
-        If the model is of no known family.
+        If the model belongs to no known family.
     """
     if type(model).__name__ == "ExampleModel":
         held = [(block.mlp, "compute") for block in model.model.layers]
@@ -63,16 +63,16 @@ def without_experts(model: Any) -> Iterator[None]:
 def measure_rest(
     model: Any,
     *,
-    batches: Sequence[int] = (1, 4, 16),
+    batch_sizes: Sequence[int] = (1, 4, 16),
     contexts: Sequence[int] = (16, 128, 512),
     min_seconds: float = 0.1,
     clock: str = "wall",
     threads: int = 1,
     **options: Any,
 ) -> RestOfModel:
-    """Time decode steps of a model without its experts, and fit what is left of a step.
+    """Time decode steps of a model without its experts, and fit the rest of the model to them.
 
-    That is attention with its KV cache, dense layers and shared experts, routers, norms,
+    The rest is attention with its KV cache, dense layers and shared experts, routers, norms,
     embeddings, and the head.
 
     Parameters
@@ -80,12 +80,12 @@ def measure_rest(
     model : Module
         The packaged example model, or a causal language model of Hugging Face whose experts are
         beside its routers.
-    batches, contexts : sequence of int
+    batch_sizes, contexts : sequence of int
         Sequences that are decoded together, and tokens in the cache of each.
     min_seconds, clock, threads
-        As for :func:`moe_costmodel.measure.timing.time_call`, point by point.
+        As for :func:`moe_costmodel.measure.timing.time_call`, for each point.
     **options
-        Given to every call of the model.
+        Passed to every call of the model.
 
     Returns
     -------
@@ -95,48 +95,44 @@ def measure_rest(
     Raises
     ------
     ValueError
-        If a size is not positive, or the model is of no known family.
+        If a size is not positive, or the model belongs to no known family.
     """
-    for name, sizes in (("batches", batches), ("contexts", contexts)):
+    for name, sizes in (("batch_sizes", batch_sizes), ("contexts", contexts)):
         for size in sizes:
             count("measure_rest", name, size)
     device = next(model.parameters()).device
-    points = [(batch, context) for batch in batches for context in contexts]
+    points = [(size, context) for size in batch_sizes for context in contexts]
     with without_experts(model), torch.no_grad():
         seconds = []
-        for batch, context in points:
-            step = decode_step(model, batch, context, **options)
+        for size, context in points:
+            step = decode_step(model, size, context, **options)
             repeats = time_call(
-                step,
-                device=device.type,
-                min_seconds=min_seconds,
-                clock=clock,
-                threads=threads,
+                step, device=device.type, min_seconds=min_seconds, clock=clock, threads=threads
             )
             seconds.append(float(torch.tensor(repeats, dtype=torch.float64).median()))
-    return RestOfModel.from_times([b for b, _ in points], [c for _, c in points], seconds)
+    return RestOfModel.from_times([size for size, _ in points], [c for _, c in points], seconds)
 
 
-def decode_step(model: Any, batch: int, context: int, **options: Any) -> Callable[[], Any]:
+def decode_step(model: Any, batch_size: int, context: int, **options: Any) -> Callable[[], object]:
     """Fill a cache, and return a call that decodes one token of every sequence on top of it.
 
     Parameters
     ----------
     model, **options
         As for :func:`measure_rest`.
-    batch, context : int
+    batch_size, context : int
         Sequences, and tokens in the cache of each.
     """
     device = next(model.parameters()).device
     vocabulary = int(model.config.vocab_size)
     generator = torch.Generator().manual_seed(0)
-    tokens = torch.randint(vocabulary, (batch, context + 1), generator=generator).to(device)
+    tokens = torch.randint(vocabulary, (batch_size, context + 1), generator=generator).to(device)
     before, last = tokens[:, :-1], tokens[:, -1:]
     if type(model).__name__ == "ExampleModel":
-        filled: list[Any] = []
+        filled: list[torch.Tensor] = []
         model(before, cache=filled, **options)
         return lambda: model(last, cache=list(filled), **options)
-    # transformers renamed it in the course of its version 5.
+    # transformers 5 renamed the parameter in one of its minor versions.
     known = inspect.signature(type(model).forward).parameters
     name = "cache" if "cache" in known else "past_key_values"
     cache = model(before, use_cache=True, **options)[name]

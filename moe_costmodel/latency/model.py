@@ -1,4 +1,4 @@
-"""LatencyModel: what a step of an MoE layer takes, learned from measurements."""
+"""LatencyModel: the time of a step of an MoE layer, learned from measurements."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from moe_costmodel.work import Work
 
 __all__ = ["FitReport", "LatencyModel", "Prediction", "ShapeError"]
 
-_USUAL_UNITS = 132  # of a GPU that is not in DEVICE_PEAKS
+_USUAL_UNITS = 132  # processors of a GPU that is not in DEVICE_PEAKS
 
 
 @dataclass(frozen=True)
 class ShapeError:
-    """How well a model shape is predicted by a model that never saw it.
+    """Error of predictions of a model shape that the model was not fitted to.
 
     Attributes
     ----------
     shape : str
         n_experts x k x d_model x d_ffn, before the layer is split over devices.
     n : int
-        Points.
+        Number of points.
     median, p90 : float
-        Of the relative error.
+        Median and 90th percentile of the relative error.
     outside : list of str
-        Why the shape is an extrapolation from the others; empty where it is not.
+        Reasons why the shape is an extrapolation from the others; empty if it is not.
     """
 
     shape: str
@@ -60,15 +60,14 @@ class FitReport:
     median : float
         Median relative error over all points of all shapes.
     log_ratios : ndarray
-        Sorted log(measured / predicted) of the points of shapes that are no extrapolation.
+        Sorted log(measured / predicted) of the points of shapes that are not extrapolations.
     wide_log_ratios : ndarray
-        The same of all shapes.
+        The same for all shapes.
 
     Examples
     --------
     >>> from moe_costmodel.example.measured import example_latency
-    >>> report = example_latency().report
-    >>> 0 < report.median < 1
+    >>> 0 < example_latency().report.median < 1
     True
     """
 
@@ -80,7 +79,7 @@ class FitReport:
 
     @property
     def worst_inside(self) -> float:
-        """Median error of the worst shape that is no extrapolation (NaN if all are)."""
+        """Largest median error of the shapes that are not extrapolations (NaN if all are)."""
         inside = [shape.median for shape in self.shapes if not shape.outside]
         return max(inside) if inside else float("nan")
 
@@ -107,10 +106,9 @@ class Prediction:
     seconds, low, high : ndarray
         Median, and the bounds of the interval.
     coverage : float
-        Share of measured steps of unseen shapes that fell into such an interval.
+        Share of measured steps of unseen shapes that are in such an interval.
     outside : list of str
-        Why this is an extrapolation; empty where it is not. The interval is then that of all
-        shapes, extrapolated ones included.
+        Reasons why this is an extrapolation, whose interval is that of all shapes; else empty.
 
     Examples
     --------
@@ -130,24 +128,23 @@ class Prediction:
 class LatencyModel:
     """Predicts the time of an MoE layer on one device from tokens per expert and misses.
 
-    Make one with :meth:`fit`.
+    Create one with :meth:`fit`.
 
     Attributes
     ----------
     report : FitReport
         Leave-one-shape-out errors.
     hardware : Hardware or None
-        Whose link "slow_to_fast" is charged for misses, where no buffered layer was measured.
+        Machine whose link "slow_to_fast" is charged for misses, if no buffered layer was measured.
     buffer_cost : BufferCost or None
-        What buffering costs, where buffered layers were measured.
+        Cost of buffering, if buffered layers were measured.
 
     Examples
     --------
-    >>> from moe_costmodel.example.measured import example_measurements, example_shape
     >>> from moe_costmodel import LatencyModel
+    >>> from moe_costmodel.example.measured import example_measurements, example_shape
     >>> latency = LatencyModel.fit(example_measurements())
-    >>> prediction = latency.predict(example_shape(), [4] * 8 + [0] * 24)
-    >>> bool(prediction.low <= prediction.seconds <= prediction.high)
+    >>> bool(latency.predict(example_shape(), [4] * 8 + [0] * 24).seconds > 0)
     True
     """
 
@@ -184,23 +181,23 @@ class LatencyModel:
         max_points: int = 30_000,
         random_state: int = 0,
     ) -> LatencyModel:
-        """Learn from measurements of this machine or from a table of another.
+        """Fit to measurements of this machine or to a table of another.
 
         Parameters
         ----------
         source : Measurements or KernelTable
-            With at least two model shapes.
+            Data of at least two model shapes.
         method : {"auto", "linear", "smooth", "trees", "blend"}
             One of :data:`moe_costmodel.latency.estimators.METHODS`, or the one with the lowest
             leave-one-shape-out error.
         hardware : Hardware, optional
-            Whose links are charged for misses; by default that of the measurements.
+            Machine whose links are charged for misses; by default that of the measurements.
         n_estimators : int, optional
-            Trees of each forest; by default 40, and 20 for a table, which has points in plenty.
+            Trees of each forest; by default 40, or 20 for a table, which has more points.
         max_points : int
-            A random part of this size is used of a larger table.
+            Size of the random part of a larger table that is used.
         random_state : int
-            Seed of trees and parts.
+            Seed of the trees and of the random part.
 
         Returns
         -------
@@ -254,7 +251,7 @@ class LatencyModel:
         return model
 
     def table(self, shape: LayerShape, *, kernel: str | None = None) -> LayerTable:
-        """Return the layer's times as a table: fast, and never falling as tokens are added.
+        """Return the times of a layer as a table: fast, and monotone in the tokens.
 
         Parameters
         ----------
@@ -287,7 +284,7 @@ class LatencyModel:
         return self._tables[shape, code]
 
     def outside(self, shape: LayerShape) -> list[str]:
-        """Say why a layer is an extrapolation; empty where it is not."""
+        """Return the reasons why a layer is an extrapolation; empty if it is not."""
         one = Work.from_counts(np.ones((1, shape.n_local)))
         zero = np.zeros(1, dtype=np.int64)
         reasons = outside_of(Points.build([shape], zero, one, np.ones(1), zero), self._known)
@@ -315,16 +312,16 @@ class LatencyModel:
         counts : array_like of shape (..., n_local)
             Tokens of each of the device's experts, after thresholds.
         misses : array_like of shape (...), integer, optional
-            Where the layer's experts are buffered: those that each step has to copy from slow
-            memory (0 is a buffered step that found them all).
+            Experts that each step has to copy from slow memory, if the layer's experts are
+            buffered (0 for a buffered step without a miss).
         overlapped : array_like of shape (...), float
-            Seconds of each step during which copies are hidden (the token exchange).
+            Seconds of each step that copies overlap with (the token exchange).
         kernel : str, optional
             One of :attr:`kernels`; by default the first.
         coverage : float
-            Of the interval, between 0 and 1.
+            Coverage of the interval, between 0 and 1.
         extrapolate : {"flag", "refuse"}
-            What to do with a layer outside what was measured.
+            Whether a layer outside the measured range is flagged or refused.
 
         Returns
         -------
@@ -369,7 +366,7 @@ class LatencyModel:
         return seconds + np.maximum(copying, 0.0)
 
     def copy_seconds(self, shape: LayerShape, misses: ArrayLike) -> Floats:
-        """Return the time of copying missing experts, one after the other, (...)."""
+        """Return the time of copying missing experts one after another, (...)."""
         missing = np.asarray(misses, dtype=np.float64)
         if not missing.any():
             return np.zeros(missing.shape)
@@ -397,11 +394,10 @@ def _leave_one_out(
         ratios[held] = np.log(seconds[held] / predicted)
         error = np.abs(predicted / seconds[held] - 1)
         unseen = points.take(held)
-        # A family's layers are split in many ways; its own sizes decide where it belongs.
+        # The layers of a family are split in many ways; its full sizes decide.
         whole = unseen.take(unseen.sizes[:, 4] == unseen.sizes[:, 4].max())
         reasons = outside_of(
-            whole.take(whole.sizes[:, 3] == whole.sizes[:, 3].max()),
-            range_of(points.take(~held)),
+            whole.take(whole.sizes[:, 3] == whole.sizes[:, 3].max()), range_of(points.take(~held))
         )
         inside[held] = not reasons
         label = "x".join(f"{v:g}" for v in unseen.sizes[:, :4].max(axis=0))
@@ -427,12 +423,7 @@ def _leave_one_out(
 def _gather(
     source: Measurements | KernelTable,
 ) -> tuple[
-    Points,
-    Floats,
-    NDArray[np.int64],
-    list[str],
-    tuple[float, dict[float, float]] | None,
-    int,
+    Points, Floats, NDArray[np.int64], list[str], tuple[float, dict[float, float]] | None, int
 ]:
     """Return points, seconds, family, kernels, known peaks and processors of a source."""
     if isinstance(source, KernelTable):

@@ -1,4 +1,4 @@
-"""A whole step: MoE layers on several devices, the rest of the model, and the memory it takes."""
+"""Time and memory of a whole step: MoE layers on several devices, and the rest of the model."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ class RestOfModel:
     Parameters
     ----------
     per_step : float
-        Seconds of a step, whatever its size.
+        Seconds of a step of any size.
     per_token : float
-        Seconds more for each token of the step.
+        Additional seconds for each token of the step.
     per_token_context : float
-        Seconds more for each token and each token of context that it attends to (reading the KV
-        cache).
+        Additional seconds for each token and each token of context that it attends to (reading
+        the KV cache).
 
     Raises
     ------
     ValueError
-        If one is negative or not finite.
+        If a parameter is negative or not finite.
 
     Examples
     --------
@@ -56,7 +56,7 @@ class RestOfModel:
 
     @classmethod
     def fit(cls, measurements: Measurements, *, d_model: int, n_layers: int) -> RestOfModel:
-        """Fit to measured attention (records of kind "rest") of a width.
+        """Fit to measured attention of one width (records of kind "rest").
 
         Parameters
         ----------
@@ -70,7 +70,7 @@ class RestOfModel:
         Raises
         ------
         ValueError
-            If no such width was measured.
+            If no attention of this width was measured.
         """
         n_layers = count("RestOfModel.fit", "n_layers", n_layers)
         rows = [r for r in measurements.of("rest") if r.shape and r.shape.d_model == d_model]
@@ -91,32 +91,32 @@ class RestOfModel:
         Parameters
         ----------
         tokens, context, seconds : array_like of shape (n,)
-            Tokens of each step, context that each of them attends to, and what the step took.
+            Tokens of each step, context that each of them attends to, and seconds of the step.
 
         Raises
         ------
         ValueError
-            If there is no step, or a number is not finite, negative, or no time at all.
+            If there is no step, a number is negative or not finite, or a time is 0.
         """
         took = np.asarray(seconds, dtype=np.float64)
         if took.ndim != 1 or not took.size:
-            raise invalid("RestOfModel.from_times", "seconds", took.shape, "one a step")
+            raise invalid("RestOfModel.from_times", "seconds", took.shape, "one per step")
         steps = np.stack(
             [np.broadcast_to(np.asarray(v, float), took.shape) for v in (tokens, context)]
         )
         if not (np.isfinite(steps).all() and np.isfinite(took).all()):
-            raise invalid("RestOfModel.from_times", "seconds", took, "finite, as all")
+            raise invalid("RestOfModel.from_times", "seconds", took, "finite, like all numbers")
         if steps.min() < 0 or took.min() <= 0:
             raise invalid("RestOfModel.from_times", "seconds", took.min(), "positive")
         terms = np.stack([np.ones_like(took), steps[0], steps[0] * steps[1]], axis=1)
-        # Columns are scaled to alike sizes; rows divided by their time, for relative errors.
+        # Columns are scaled to similar sizes, and rows divided by their time for relative errors.
         size = np.maximum(terms.max(axis=0), np.finfo(float).tiny)
-        found, _ = nnls(terms / size / took[:, None], np.ones_like(took))
-        a, b, c = (float(value) for value in found / size)
+        scaled, _ = nnls(terms / size / took[:, None], np.ones_like(took))
+        a, b, c = (float(value) for value in scaled / size)
         return cls(per_step=a, per_token=b, per_token_context=c)
 
     def seconds(self, tokens: ArrayLike, context: ArrayLike) -> Floats:
-        """Return the time of steps of so many tokens, each attending to so much context."""
+        """Return the time of steps of `tokens` tokens that attend to `context` tokens each."""
         tokens, context = np.asarray(tokens, float), np.asarray(context, float)
         return self.per_step + tokens * (self.per_token + self.per_token_context * context)
 
@@ -132,12 +132,12 @@ class MemoryModel:
     n_moe_layers : int
         MoE layers.
     rest_parameters : int
-        Weights of everything but the experts that the device holds.
+        Weights on the device, without those of experts.
     n_attention_layers : int
         Layers with a KV cache.
     kv_width : int
-        Values that a token keeps per layer: 2 x key-value heads x head size (what is cached, for
-        compressed caches).
+        Values that a token keeps per layer: 2 x key-value heads x head size (of a compressed
+        cache, the values that are cached).
     kv_dtype : str
         Type of the cache.
 
@@ -148,7 +148,7 @@ class MemoryModel:
     >>> memory = MemoryModel(
     ...     shape=shape, n_moe_layers=4, rest_parameters=10_000, n_attention_layers=4, kv_width=128
     ... )
-    >>> float(memory.kv_bytes(batch=2, context=100))
+    >>> float(memory.kv_bytes(batch_size=2, context=100))
     204800.0
     """
 
@@ -169,7 +169,7 @@ class MemoryModel:
 
     @property
     def weight_bytes(self) -> float:
-        """Bytes of the weights beside the experts."""
+        """Bytes of the weights without those of experts."""
         return self.rest_parameters * DTYPE_BYTES[self.shape.dtype]
 
     def expert_bytes(self, resident: ArrayLike, replicas: ArrayLike = 0) -> Floats:
@@ -180,7 +180,7 @@ class MemoryModel:
         resident : array_like of shape (..., n_moe_layers)
             Experts (buffer slots) that the device keeps of each layer.
         replicas : array_like, broadcast to `resident`
-            Replicated ones beside them.
+            Replicas beside them.
         """
         slots = np.asarray(resident, float) + np.asarray(replicas, float)
         if slots.shape[-1:] != (self.n_moe_layers,):
@@ -189,9 +189,9 @@ class MemoryModel:
             )
         return slots.sum(axis=-1) * self.shape.expert_bytes
 
-    def kv_bytes(self, batch: ArrayLike, context: ArrayLike) -> Floats:
-        """Return the bytes of the KV cache of `batch` sequences of `context` tokens."""
-        tokens = np.asarray(batch, float) * np.asarray(context, float)
+    def kv_bytes(self, batch_size: ArrayLike, context: ArrayLike) -> Floats:
+        """Return the bytes of the KV cache of `batch_size` sequences of `context` tokens."""
+        tokens = np.asarray(batch_size, float) * np.asarray(context, float)
         return tokens * self.n_attention_layers * self.kv_width * DTYPE_BYTES[self.kv_dtype]
 
     def activation_bytes(
@@ -202,7 +202,7 @@ class MemoryModel:
         capacity_factor: float = 1.0,
         kept: float | None = None,
     ) -> Floats:
-        """Return the peak of one MoE layer's activations (layers follow one another).
+        """Return the peak of the activations of one MoE layer; layers run one after another.
 
         Parameters
         ----------
@@ -213,9 +213,9 @@ class MemoryModel:
             its (tokens, experts, capacity) mask as weights, as zeros and ones, and, while it
             combines, as the copy that the product makes; and every expert's full capacity.
         capacity_factor : float
-            Of static gating.
+            Capacity factor of static gating.
         kept : float, optional
-            Mean experts a token under a threshold; by default all k.
+            Mean number of experts per token under a threshold; by default all k.
         """
         one_of("MemoryModel", "gating", gating, ("dynamic", "static"))
         s = self.shape
@@ -237,17 +237,17 @@ class MemoryModel:
 class StepModel:
     """Predicts steps of a model: its MoE layers, exchanges, copies, and the rest.
 
-    Layers are separable: :meth:`layer_seconds` of one depends on that layer alone, and a step is
-    their sum and the rest.
+    Layers are independent: :meth:`layer_seconds` of a layer depends on that layer alone, and a
+    step is the sum of the layers and the rest.
 
     Parameters
     ----------
     latency : LatencyModel
-        Of the experts.
+        Latency model of the experts.
     shape : LayerShape
         An MoE layer on one device.
     hardware : Hardware
-        Whose link "device_to_device" carries the tokens where there is more than one device.
+        Machine whose link "device_to_device" carries the tokens between devices.
     rest : RestOfModel
         Everything else.
     kernel : str, optional
@@ -256,12 +256,12 @@ class StepModel:
     Examples
     --------
     >>> from moe_costmodel import StepModel
-    >>> from moe_costmodel.example import measured as example
+    >>> from moe_costmodel.example import measured
     >>> model = StepModel(
-    ...     latency=example.example_latency(),
-    ...     shape=example.example_shape(),
-    ...     hardware=example.example_hardware(n_devices=1),
-    ...     rest=example.example_rest(),
+    ...     latency=measured.example_latency(),
+    ...     shape=measured.example_shape(),
+    ...     hardware=measured.example_hardware(1),
+    ...     rest=measured.example_rest(),
     ... )
     >>> few, many = model.layer_seconds([[[1] * 4 + [0] * 28], [[8] * 32]])
     >>> bool(few < many)
@@ -280,8 +280,8 @@ class StepModel:
         Parameters
         ----------
         counts : array_like of shape (..., n_devices, n_local)
-            Tokens of each expert. The device that receives the most decides; tokens start on all
-            devices alike, so a share 1 / n_devices of them is there already.
+            Tokens of each expert. The device that receives the most decides. Tokens start on all
+            devices alike, so a share of 1 / n_devices of them does not travel.
         """
         array = np.asarray(counts)
         n_devices = array.shape[-2]
@@ -300,13 +300,13 @@ class StepModel:
         counts : array_like of shape (..., n_devices, n_local)
             Tokens of each device's experts.
         misses : array_like of shape (..., n_devices), integer, optional
-            Where experts are buffered: those that each device copies in. The copies are hidden
-            behind the exchange as far as that takes (arXiv 2303.06182, section 5).
+            Experts that each device copies in, if experts are buffered. Copies overlap with the
+            exchange (arXiv 2303.06182, section 5).
 
         Returns
         -------
         ndarray of shape (...)
-            There and back, and the slowest device in between.
+            Exchange there and back, and the slowest device in between.
         """
         array = np.asarray(counts)
         exchange = self.exchange_seconds(array)

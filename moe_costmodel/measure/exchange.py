@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -19,33 +18,17 @@ _REPEATS = 15
 
 
 def measure_exchange(*, backend: str = "gloo", timeout: float = 120.0) -> list[Record]:
-    """Time the exchange of several sizes between two processes.
+    """Time the exchange of several sizes between two processes, for at most `timeout` seconds.
 
-    Parameters
-    ----------
-    backend : {"gloo", "nccl"}
-        gloo runs on CPUs; nccl needs two GPUs.
-    timeout : float
-        Seconds after which the measurement is given up.
-
-    Returns
-    -------
-    list of Record
-        Records of kind "all_to_all"; "bytes" are sent by each process to the other.
-
-    Raises
-    ------
-    RuntimeError
-        If a process fails; the message ends with its error.
+    The backend gloo runs on CPUs, and nccl needs two GPUs. Each process sends the "bytes" of a
+    record to the other one. If a process fails, the RuntimeError ends with its error.
     """
     with tempfile.TemporaryDirectory() as folder:
         store = str(Path(folder) / "store")
-        command = [sys.executable, "-m", __name__, "--backend", backend, "--store", store, "--rank"]
+        command = [sys.executable, "-m", __name__, backend, store]
+        pipe = subprocess.PIPE
         workers = [
-            subprocess.Popen(
-                [*command, str(rank)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-            )
-            for rank in range(2)
+            subprocess.Popen([*command, rank], stdout=pipe, stderr=pipe, text=True) for rank in "01"
         ]
         try:
             outputs = [worker.communicate(timeout=timeout) for worker in workers]
@@ -58,7 +41,7 @@ def measure_exchange(*, backend: str = "gloo", timeout: float = 120.0) -> list[R
     return [Record("all_to_all", {"bytes": size}, repeats) for size, repeats in timings]
 
 
-def _work(rank: int, backend: str, store: str) -> list[tuple[int, list[float]]]:
+def _work(backend: str, store: str, rank: int) -> list[tuple[int, list[float]]]:
     import torch
     import torch.distributed as dist
 
@@ -83,9 +66,5 @@ def _work(rank: int, backend: str, store: str) -> list[tuple[int, list[float]]]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rank", type=int, required=True)
-    parser.add_argument("--backend", required=True)
-    parser.add_argument("--store", required=True)
-    options = parser.parse_args()
-    sys.stdout.write(json.dumps(_work(options.rank, options.backend, options.store)) + "\n")
+    _, backend, store, rank = sys.argv
+    sys.stdout.write(json.dumps(_work(backend, store, int(rank))) + "\n")

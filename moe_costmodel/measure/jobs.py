@@ -101,14 +101,11 @@ def choices_of(counts: Ints, n_tokens: int) -> tuple[Tensor, Tensor]:
     The sorted choices are dealt out in turn. No token gets an expert twice, because no expert has
     more than n_tokens. Unused entries of the last column have weight 0.
     """
-    flat = np.repeat(np.arange(len(counts)), counts)
+    flat = torch.from_numpy(np.repeat(np.arange(len(counts)), counts))
     k = -(-len(flat) // n_tokens)
-    ids = np.zeros(n_tokens * k, dtype=np.int64)
-    ids[: len(flat)] = flat
-    weights = np.zeros(n_tokens * k, dtype=np.float32)
-    weights[: len(flat)] = 1.0 / k
-    dealt = [np.ascontiguousarray(values.reshape(k, n_tokens).T) for values in (ids, weights)]
-    return torch.from_numpy(dealt[0]), torch.from_numpy(dealt[1])
+    unused = (0, n_tokens * k - len(flat))
+    ids, weights = F.pad(flat, unused), F.pad(torch.full(flat.shape, 1.0 / k), unused)
+    return ids.view(k, n_tokens).t().contiguous(), weights.view(k, n_tokens).t().contiguous()
 
 
 def jobs_of(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
+from scipy import ndimage
 
 from moe_costmodel._arrays import Array, Bools, Floats, Ints
 from moe_costmodel.shapes import DTYPE_BYTES, LayerShape
@@ -17,21 +19,11 @@ __all__ = ["DEVICE_PEAKS", "KernelTable", "Peaks"]
 
 @dataclass(frozen=True)
 class Peaks:
-    """Peak rates of a device, from its data sheet.
+    """Peak rates of a device, from its data sheet."""
 
-    Attributes
-    ----------
-    bandwidth : float
-        Bytes per second of the memory.
-    operations : dict of str to float
-        Dense operations per second, by type.
-    units : int
-        Number of processors, each of which computes one tile of a product at a time.
-    """
-
-    bandwidth: float
-    operations: dict[str, float]
-    units: int
+    bandwidth: float  # bytes per second of the memory
+    operations: dict[str, float]  # dense operations per second, by type
+    units: int  # processors, each of which computes one tile of a product at a time
 
 
 DEVICE_PEAKS: dict[str, Peaks] = {
@@ -52,7 +44,6 @@ _NUMBERS = (
     "moe_ep_size",
 )
 _TEXTS = ("device", "kernel_source", "moe_dtype", "distribution")
-_EXPONENTS = {"balanced": 0.0, "uniform": 0.0}
 _SLOPE = 1.25
 Columns: TypeAlias = dict[str, Array]
 
@@ -147,9 +138,8 @@ class KernelTable:
         if not keep.any():
             raise _invalid(path, "device", devices, f"{device!r} in some row")
         columns = {name: values[keep] for name, values in columns.items()}
-        dropped = {}
         good = np.isfinite(columns["latency"]) & (columns["latency"] > 0)
-        dropped["latency"] = int((~good).sum())
+        dropped = {"latency": int((~good).sum())}
         if not good.any():
             raise _invalid(path, "latency", "none such", "finite and above zero in some row")
         columns = _merged({name: values[good] for name, values in columns.items()})
@@ -237,26 +227,22 @@ def _read(path: Path) -> Columns:
         kind = column.type
         if column.null_count:
             raise _invalid(path, name, f"{column.null_count} missing values", "without gaps")
-        if name in _TEXTS:
-            if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-                raise _invalid(path, name, f"type {kind}", "text")
-            columns[name] = column.to_numpy().astype(str)
-            continue
-        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
-            raise _invalid(path, name, f"type {kind}", "numbers")
-        columns[name] = column.to_numpy()
-        if name == "latency":
-            columns[name] = columns[name].astype(np.float64)
-        elif pa.types.is_floating(kind):
-            whole = np.isfinite(columns[name]) & (columns[name] == np.floor(columns[name]))
-            if not whole.all():
-                raise _invalid(path, name, columns[name][~whole][0], "integers")
+        is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+        is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+        if not (is_text if name in _TEXTS else is_number):
+            raise _invalid(path, name, f"type {kind}", "text" if name in _TEXTS else "numbers")
+        columns[name] = column.to_numpy().astype(str) if is_text else column.to_numpy()
+    columns["latency"] = columns["latency"].astype(np.float64)
     if not len(columns["latency"]):
         raise _invalid(path, "latency", "none", "of at least one row")
     for name in _NUMBERS:
-        if columns[name].min() < 1 or columns[name].max() > 2**31:
-            raise _invalid(path, name, f"{columns[name].min()} .. {columns[name].max()}", "from 1")
-        columns[name] = columns[name].astype(np.int64)
+        values = columns[name]
+        whole = np.isfinite(values) & (values == np.floor(values))
+        if not whole.all():
+            raise _invalid(path, name, values[~whole][0], "integers")
+        if values.min() < 1 or values.max() > 2**31:
+            raise _invalid(path, name, f"{values.min()} .. {values.max()}", "from 1")
+        columns[name] = values.astype(np.int64)
     if (columns["topk"] > columns["num_experts"]).any():
         raise _invalid(path, "topk", "more in some row", "at most num_experts")
     if (columns["num_experts"] % columns["moe_ep_size"]).any():
@@ -271,36 +257,31 @@ def _read(path: Path) -> Columns:
 
 def _merged(columns: Columns) -> Columns:
     """Merge repeated points by the median of their latencies."""
-    names = [name for name in columns if name != "latency"]
+    first, group = _groups(columns, "latency")
+    merged = {name: values[first] for name, values in columns.items()}
+    merged["latency"] = ndimage.median(columns["latency"], group, np.arange(len(first)))
+    return merged
+
+
+def _groups(columns: Columns, *ignored: str) -> tuple[Ints, Ints]:
+    """Return the first row of each group of rows that differ in `ignored` only, and all groups."""
+    names = [name for name in columns if name not in ignored]
     codes = np.column_stack([np.unique(columns[n], return_inverse=True)[1] for n in names])
     _, first, group = np.unique(codes, axis=0, return_index=True, return_inverse=True)
-    group = group.ravel()
-    order = np.lexsort((columns["latency"], group))
-    bounds = np.searchsorted(group[order], np.arange(len(first) + 1))
-    ordered = columns["latency"][order]
-    low = ordered[(bounds[:-1] + bounds[1:] - 1) // 2]
-    high = ordered[(bounds[:-1] + bounds[1:]) // 2]
-    merged = {name: columns[name][first] for name in names}
-    merged["latency"] = (low + high) / 2
-    return merged
+    return first, group.ravel()
 
 
 def _exponents(path: Path, distribution: Array) -> Floats:
     """Return the exponent of each row's distribution: 0 if balanced, a if power_law_a[_eplb]."""
     exponent = np.zeros(len(distribution))
     for name in np.unique(distribution):
-        base = str(name).removesuffix("_eplb")
-        if base in _EXPONENTS:
-            value = _EXPONENTS[base]
-        else:
-            try:
+        base, value = str(name).removesuffix("_eplb"), 0.0
+        if base not in ("balanced", "uniform"):
+            with suppress(ValueError):
                 value = float(base.removeprefix("power_law_"))
-            except ValueError:
-                value = -1.0
             if not base.startswith("power_law_") or not 0 < value < 10:
-                raise _invalid(
-                    path, "distribution", repr(name), "balanced, uniform or power_law_<exponent>"
-                )
+                expected = "balanced, uniform or power_law_<exponent>"
+                raise _invalid(path, "distribution", repr(name), expected)
         exponent[distribution == name] = value
     return exponent
 
@@ -312,11 +293,10 @@ def _expected_work(columns: Columns, exponent: Floats) -> Work:
     combinations, inverse = np.unique(keys, axis=0, return_inverse=True)
     uniform = np.random.default_rng(0).random((24, int(columns["num_experts"].max())))
     parts = []
-    for tokens, experts, k, devices, power in combinations:
-        sizes = int(tokens), int(experts), int(k), int(devices)
-        parts.append(
-            _balanced(*sizes) if power == 0 else _skewed(*sizes, power, uniform[:, : sizes[1]])
-        )
+    for *numbers, power in combinations:
+        sizes = [int(number) for number in numbers]
+        draws = uniform[:, : sizes[1]]
+        parts.append(_skewed(draws, power, *sizes) if power else _balanced(*sizes))
     return Work.concatenate(parts).take(inverse.ravel())
 
 
@@ -328,14 +308,7 @@ def _balanced(tokens: int, experts: int, k: int, devices: int) -> Work:
     return Work(np.array([rows]), np.array([active]), np.array([max(each, 1.0)]), np.array([tiled]))
 
 
-def _skewed(
-    tokens: int,
-    experts: int,
-    k: int,
-    devices: int,
-    power: float,
-    uniform: Floats,
-) -> Work:
+def _skewed(uniform: Floats, power: float, tokens: int, experts: int, k: int, devices: int) -> Work:
     """Return the mean work of the device with the most rows over fixed draws.
 
     The benchmark draws the popularity of each expert from a power law between 1 and 0.8 times the
@@ -374,16 +347,11 @@ def _impossible(columns: Columns, exponent: Floats, work: Work, device: str) -> 
 
 def _falling(columns: Columns) -> Bools:
     """Return the rows that take far longer than the same layer with more tokens."""
-    names = [name for name in columns if name not in ("latency", "num_tokens")]
-    codes = np.column_stack([np.unique(columns[n], return_inverse=True)[1] for n in names])
-    group = np.unique(codes, axis=0, return_inverse=True)[1].ravel()
-    order = np.lexsort((columns["num_tokens"], group))
-    latency, same = columns["latency"][order], group[order]
-    falling = np.zeros(len(order), dtype=bool)
-    least_later = np.inf
-    for i in range(len(order) - 1, -1, -1):
-        if i + 1 == len(order) or same[i + 1] != same[i]:
-            least_later = np.inf
-        falling[order[i]] = latency[i] > _SLOPE * least_later
-        least_later = min(least_later, latency[i])
+    first, group = _groups(columns, "latency", "num_tokens")
+    latency = columns["latency"]
+    falling = np.zeros(len(latency), dtype=bool)
+    least = np.full(len(first), np.inf)  # latency of each group for more tokens
+    for row in np.argsort(columns["num_tokens"])[::-1]:
+        falling[row] = latency[row] > _SLOPE * least[group[row]]
+        least[group[row]] = min(least[group[row]], latency[row])
     return falling

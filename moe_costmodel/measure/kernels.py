@@ -16,7 +16,7 @@ from moe_costmodel._arrays import Floats
 from moe_costmodel._checks import invalid, one_of
 from moe_costmodel.hardware import Hardware, Link
 from moe_costmodel.measure.exchange import measure_exchange
-from moe_costmodel.measure.jobs import Job, jobs_of
+from moe_costmodel.measure.jobs import jobs_of
 from moe_costmodel.measure.measurements import KINDS, Measurements, Record
 from moe_costmodel.measure.timing import pinned_threads, time_call
 from moe_costmodel.shapes import LayerShape
@@ -101,21 +101,21 @@ def measure_kernels(
         if not isinstance(getattr(torch, dtype, None), torch.dtype):
             raise invalid("measure_kernels", "dtypes", repr(dtype), "names of torch types")
     if not shapes or not tokens or not budget_s > 0:
-        raise invalid(
-            "measure_kernels", "shapes", shapes, "not empty, nor tokens, with a positive budget"
-        )
+        expected = "not empty, nor tokens, with a positive budget"
+        raise invalid("measure_kernels", "shapes", shapes, expected)
     for kind in kinds:
         one_of("measure_kernels", "kinds", kind, KINDS)
     random = np.random.default_rng(random_state)
     records: list[Record] = []
     notes: list[str] = []
     with pinned_threads(hardware.threads), tempfile.TemporaryDirectory() as folder:
-        jobs: list[Job] = []
-        for shape in shapes:
-            for dtype in dtypes:
-                sized = replace(shape, dtype=dtype)
-                jobs += jobs_of(sized, hardware, tokens, random, Path(folder), rotate_bytes)
-        jobs = [job for job in jobs if job.kind in kinds]
+        layers = [replace(shape, dtype=dtype) for shape in shapes for dtype in dtypes]
+        jobs = [
+            job
+            for layer in layers
+            for job in jobs_of(layer, hardware, tokens, random, Path(folder), rotate_bytes)
+            if job.kind in kinds
+        ]
         if "all_to_all" in kinds:
             several = hardware.device == "cuda" and torch.cuda.device_count() > 1
             records += measure_exchange(backend="nccl" if several else "gloo")

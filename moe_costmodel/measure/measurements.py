@@ -33,7 +33,7 @@ KINDS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Record:
-    """One measured point.
+    """A measured point.
 
     Attributes
     ----------
@@ -110,7 +110,7 @@ class Measurements:
     def save(self, path: str | Path) -> Path:
         """Write as JSON."""
         path = Path(path)
-        path.write_text(json.dumps(asdict(self), indent=None) + "\n")
+        path.write_text(json.dumps(asdict(self)) + "\n")
         return path
 
     @classmethod
@@ -134,14 +134,7 @@ class Measurements:
 
     @classmethod
     def load(cls, path: str | Path) -> Measurements:
-        """Read a file that :meth:`save` wrote.
-
-        Raises
-        ------
-        ValueError
-            If the file is not JSON, or a field is missing or wrong. The message names the file and
-            the field.
-        """
+        """Read a file that :meth:`save` wrote; a ValueError names the file and the wrong field."""
         path = Path(path)
         content = read_json(path)
         if not isinstance(content, dict) or not isinstance(content.get("records"), list):
@@ -169,10 +162,7 @@ def _record(content: object, source: str) -> Record:
     kind, repeats, at, shape = (fields.get(name) for name in ("kind", "repeats", "at", "shape"))
     if kind not in list(KINDS):
         raise invalid("kind", kind if fields else content, f"one of {sorted(KINDS)}")
-    positive = isinstance(repeats, list) and all(
-        isinstance(r, int | float) and not isinstance(r, bool) and math.isfinite(r) and r > 0
-        for r in repeats
-    )
+    positive = isinstance(repeats, list) and all(0 < _number(r) < math.inf for r in repeats)
     if not repeats or not positive:
         raise invalid("repeats", repeats, "positive seconds")
     if not isinstance(at, dict):
@@ -184,13 +174,16 @@ def _record(content: object, source: str) -> Record:
         raise ValueError(f"{source}: 'shape' must be a layer's sizes. {error}") from error
     for name in _NEEDED[kind]:
         value = at.get(name)
-        number = -1.0 if isinstance(value, bool) or not isinstance(value, int | float) else value
         if name == "counts":
             if not _fits(value, kind, layer):
                 raise invalid("at.counts", value, "tokens of each of the layer's experts")
-        elif not 0 <= number < float("inf"):
+        elif not 0 <= _number(value) < math.inf:
             raise invalid(f"at.{name}", value, "a number from 0")
     return Record(kind, at, [float(r) for r in repeats], layer)
+
+
+def _number(value: object) -> float:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else -1.0
 
 
 def _fits(value: object, kind: str, shape: LayerShape | None) -> bool:

@@ -7,6 +7,7 @@ the most accurate measurement for a plan of that model.
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -51,31 +52,11 @@ class _Point:
 
 
 class StackTimer:
-    """Stacks of layers that are timed in turns.
+    """Stacks of `n_layers` layers, one or more for each shape, that are timed in turns.
 
-    Parameters
-    ----------
-    hardware : Hardware
-        Description of this machine.
-    shapes : sequence of LayerShape
-        Layers to measure; each has a stack of its own.
-    n_layers : int
-        Number of layers of a stack.
-    folder : path
-        Empty folder for the files that are the slow memory of a CPU.
-    tokens : sequence of int
-        Numbers of tokens in a step.
-    policies : sequence of str
-        Policies of the buffers, which take different times to choose an expert.
-    clock : {"wall", "cpu"}
-        Elapsed time, or the time of the process (CPU only).
-    random_state : Generator or int, optional
-        Source of routing and order.
-
-    Raises
-    ------
-    ValueError
-        If there is no shape or size, or a parameter is out of its range.
+    The files that are the slow memory of a CPU go into an empty folder. `tokens` are the sizes of
+    steps, and `policies` those of the buffers, which take different times to choose an expert.
+    `clock` is as for :func:`moe_costmodel.measure.timing.time_call`. Routing and order are random.
     """
 
     def __init__(
@@ -128,13 +109,10 @@ class StackTimer:
                     self._stacks.append(stack)
             for capacity in sorted({max(1, shape.n_experts * i // 8) for i in (1, 2, 4, 6, 7)}):
                 skew, kept = random.choice(SKEWS[1:]), random.choice(_KEPT)
-                buffers = [
-                    BufferedExperts(
-                        experts, capacity, policy=policies[i % len(policies)], device=x.device
-                    )
-                    for i, experts in enumerate(slow)
-                ]
-                stack = [self._run(shape, buffer, x, skew, kept) for buffer in buffers]
+                stack = []
+                for experts, policy in zip(slow, itertools.cycle(policies), strict=False):
+                    buffer = BufferedExperts(experts, capacity, policy=policy, device=x.device)
+                    stack.append(self._run(shape, buffer, x, skew, kept))
                 self._stacks.append(stack)
         for experts in slow:
             copy = copy_call(experts, [int(random.integers(shape.n_experts))], device)
@@ -178,17 +156,10 @@ class StackTimer:
 def measure_stack(
     hardware: Hardware, shapes: Sequence[LayerShape], *, repeats: int = 9, **options: object
 ) -> Measurements:
-    """Measure layers, resident and buffered, in stacks.
+    """Measure layers, resident and buffered, in stacks; `options` are those of StackTimer.
 
-    Parameters
-    ----------
-    hardware, shapes
-        As for :class:`StackTimer`.
-    repeats : int
-        Number of turns. All points are timed in each turn, so that a machine that slows down
-        affects all of them.
-    **options
-        The other parameters of :class:`StackTimer`; `n_layers` is required.
+    All points are timed in each of the `repeats` turns, so that a machine that slows down affects
+    all of them.
     """
     count("measure_stack", "repeats", repeats)
     with pinned_threads(hardware.threads), tempfile.TemporaryDirectory() as folder:

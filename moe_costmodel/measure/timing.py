@@ -32,14 +32,14 @@ def pinned_threads(n: int) -> Iterator[None]:
 
 def clock_of(name: str, device: str) -> Callable[[], float]:
     """Return a clock that reads seconds after the device has finished its work."""
-    if device == "cuda":
+    if device != "cuda":
+        return time.perf_counter if name == "wall" else time.process_time
 
-        def synchronized() -> float:
-            torch.cuda.synchronize()
-            return time.perf_counter()
+    def synchronized() -> float:
+        torch.cuda.synchronize()
+        return time.perf_counter()
 
-        return synchronized
-    return time.perf_counter if name == "wall" else time.process_time
+    return synchronized
 
 
 def time_call(
@@ -52,30 +52,17 @@ def time_call(
 ) -> list[float]:
     """Time a call repeatedly after a warm-up, and return the seconds of every repeat.
 
-    Parameters
-    ----------
-    call : callable
-        Called under ``torch.no_grad``.
-    device : {"cpu", "cuda"}
-        On a GPU, CUDA events are recorded around each call. On the CPU,
-        :class:`torch.utils.benchmark.Timer` runs blocks of calls.
-    min_seconds : float
-        Total time of the repeats, of which there are at least five.
-    clock : {"wall", "cpu"}
-        CPU only: elapsed time, or the time of this process, which other processes disturb less.
-    threads : int
-        Number of threads that torch may use (CPU).
+    There are at least five repeats, which take `min_seconds` together. On a GPU, CUDA events are
+    recorded around each call. On the CPU, :class:`torch.utils.benchmark.Timer` runs blocks of calls
+    with `threads` threads of torch; the clock "wall" reads the elapsed time, and "cpu" the time of
+    this process, which other processes disturb less.
     """
     one_of("time_call", "clock", clock, CLOCKS)
     with torch.no_grad():
         if device == "cuda":
             return _time_cuda(call, min_seconds)
-        timer = Timer(
-            "call()",
-            globals={"call": call},
-            num_threads=threads,
-            timer=clock_of(clock, device),
-        )
+        now = clock_of(clock, device)
+        timer = Timer("call()", globals={"call": call}, num_threads=threads, timer=now)
         # Blocks chosen by Timer grow until the clock takes a ten-thousandth of them, which costs
         # more than a point's budget for small kernels. A two-hundredth is lost in the noise.
         once = timer.timeit(1).median

@@ -79,9 +79,8 @@ def greedy(loads: ArrayLike, n_devices: int) -> Placement:
     [[0, 1, 1, 0]]
     """
     array, n_devices = _even("greedy", loads, n_devices)
-    return Placement(
-        np.stack([_pack_slots(mean, n_devices) for mean in array.mean(axis=0)]), n_devices
-    )
+    slots = [_pack_slots(mean, n_devices) for mean in array.mean(axis=0)]
+    return Placement(np.stack(slots), n_devices)
 
 
 def anti_correlation(loads: ArrayLike, n_devices: int, *, weight: float = 0.5) -> Placement:
@@ -179,37 +178,28 @@ def replicate_and_pack(
         ("n_nodes", n_nodes, n_devices),
         ("n_groups", n_groups, n_experts),
     ):
-        remainder = dividend % divisor
-        if remainder:
+        if remainder := dividend % divisor:
             expected = f"such that {divisor} divides {dividend}"
             raise invalid(owner, name, f"a remainder of {remainder}", expected)
-    slots = [
-        _replicate_layer(mean, n_devices, n_replicas, n_groups, n_nodes)
-        for mean in array.mean(axis=0)
-    ]
-    return Placement(np.stack(slots), n_devices)
-
-
-def _replicate_layer(
-    load: Floats, n_devices: int, n_replicas: int, n_groups: int, n_nodes: int
-) -> Ints:
-    size = len(load) // n_groups
-    node_groups = _pack_slots(load.reshape(n_groups, size).sum(axis=1), n_nodes)
-    per_node = node_groups.reshape(n_nodes, -1)
-    extra = n_replicas // n_nodes
+    members = np.arange(n_experts).reshape(n_groups, -1)
     slots = []
-    for groups in per_node:
-        members = (groups[:, None] * size + np.arange(size)).ravel()
-        copies = np.ones(len(members), dtype=np.int64)
-        physical = list(range(len(members)))
-        for _ in range(extra):
-            hottest = int((load[members] / copies).argmax())
-            copies[hottest] += 1
-            physical.append(hottest)
-        local = np.array(physical)
-        packed = _pack_slots(load[members][local] / copies[local], n_devices // n_nodes)
-        slots.append(members[local[packed]])
-    return np.concatenate(slots)
+    for mean in array.mean(axis=0):
+        groups = _pack_slots(mean[members].sum(axis=1), n_nodes).reshape(n_nodes, -1)
+        for held in members[groups].reshape(n_nodes, -1):
+            slots.append(_replicate(held, mean, n_replicas // n_nodes, n_devices // n_nodes))
+    return Placement(np.concatenate(slots).reshape(array.shape[1], -1), n_devices)
+
+
+def _replicate(experts: Ints, load: Floats, n_replicas: int, n_devices: int) -> Ints:
+    """Return the slots of a node's experts, with copies of the hottest, packed onto devices."""
+    copies = np.ones(len(experts), dtype=np.int64)
+    local = list(range(len(experts)))
+    for _ in range(n_replicas):
+        hottest = int((load[experts] / copies).argmax())
+        copies[hottest] += 1
+        local.append(hottest)
+    packed = _pack_slots((load[experts] / copies)[local], n_devices)
+    return experts[np.array(local)[packed]]
 
 
 @numba.njit(cache=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numba
 import numpy as np
@@ -63,9 +64,9 @@ class Placement:
         divides = slots.shape[1] % n_devices == 0
         require(owner, "n_devices", n_devices, divides, f"a divisor of the {slots.shape[1]} slots")
         object.__setattr__(self, name, slots.astype(np.int64))
-        missing = np.argwhere(self.copies == 0)
-        if len(missing):
-            layer, expert = (int(i) for i in missing[0])
+        copies = self.copies
+        if not copies.all():
+            layer, expert = (int(i) for i in np.argwhere(copies == 0)[0])
             expected = "complete, every expert in a slot of every layer"
             raise invalid(owner, name, f"none for expert {expert} of layer {layer}", expected)
 
@@ -73,10 +74,7 @@ class Placement:
     def from_devices(cls, device_of: ArrayLike, n_devices: int) -> Placement:
         """Return the placement without replicas that puts expert e of layer l on device_of[l, e].
 
-        Raises
-        ------
-        ValueError
-            If the devices do not hold equally many experts.
+        All devices must hold equally many experts.
         """
         devices = np.atleast_2d(np.asarray(device_of))
         sizes = np.stack([(devices == d).sum(axis=1) for d in range(n_devices)], axis=1)
@@ -97,7 +95,7 @@ class Placement:
         """Number of slots of a layer, over all devices."""
         return int(self.physical_to_logical.shape[1])
 
-    @property
+    @cached_property
     def n_experts(self) -> int:
         """Number of experts of a layer."""
         return int(self.physical_to_logical.max()) + 1
@@ -110,7 +108,10 @@ class Placement:
     @property
     def copies(self) -> Ints:
         """Copies of each expert, (n_layers, n_experts)."""
-        return self.on_device().sum(axis=2)
+        n_cells = self.n_layers * self.n_experts
+        first = np.arange(0, n_cells, self.n_experts)[:, None]
+        cells = (self.physical_to_logical + first).ravel()
+        return np.bincount(cells, minlength=n_cells).reshape(self.n_layers, self.n_experts)
 
     def on_device(self) -> Ints:
         """Return the copies of each expert on each device, (n_layers, n_experts, n_devices)."""
@@ -130,21 +131,9 @@ class Placement:
         return self.on_device().argmax(axis=2)
 
     def device_loads(self, loads: ArrayLike) -> Floats:
-        """Return the number of tokens that each device computes.
+        """Return the tokens that each device computes, (n_steps, n_layers, n_devices).
 
-        Parameters
-        ----------
-        loads : array_like of shape (n_steps, n_layers, n_experts)
-            Tokens of each expert in each step.
-
-        Returns
-        -------
-        ndarray of shape (n_steps, n_layers, n_devices)
-
-        Raises
-        ------
-        ValueError
-            If the loads have other layers or experts.
+        The loads are the tokens of each expert in each step, (n_steps, n_layers, n_experts).
         """
         array = check_loads("device_loads", loads, ndim=3)
         if array.shape[1:] != (self.n_layers, self.n_experts):

@@ -94,12 +94,13 @@ def optimal_placement(
     cost = np.concatenate([np.zeros(n_binary), np.full(n_steps, 1.0 / n_steps)])
     one_device = sparse.kron(sparse.eye(n_experts), np.ones((1, n_devices)))
     room = sparse.kron(np.ones((1, n_experts)), sparse.eye(n_devices))
-    assignment = sparse.vstack([one_device, room]).tocsr()
-    assignment = sparse.hstack([assignment, sparse.csr_matrix((n_experts + n_devices, n_steps))])
-    wanted = np.concatenate([np.ones(n_experts), np.full(n_devices, n_experts // n_devices)])
     device_load = sparse.kron(share, sparse.eye(n_devices))
     step_max = sparse.kron(sparse.eye(n_steps), np.ones((n_devices, 1)))
-    below_max = sparse.hstack([device_load, -step_max])
+    rows = sparse.bmat([[one_device, None], [room, None], [device_load, -step_max]], format="csr")
+    most = np.repeat(
+        [1.0, n_experts // n_devices, 0.0], [n_experts, n_devices, n_steps * n_devices]
+    )
+    least = np.where(most > 0, most, -np.inf)
     lower = np.zeros(n_binary + n_steps)
     lower[n_binary:] = 1.0 / n_devices
     upper = np.ones(n_binary + n_steps)
@@ -110,10 +111,7 @@ def optimal_placement(
         cost,
         integrality=np.concatenate([np.ones(n_binary), np.zeros(n_steps)]),
         bounds=Bounds(lower, upper),
-        constraints=[
-            LinearConstraint(assignment.tocsr(), wanted, wanted),
-            LinearConstraint(below_max.tocsr(), -np.inf, 0.0),
-        ],
+        constraints=LinearConstraint(rows, least, most),
         options={"time_limit": time_limit},
     )
     if result.x is None:
@@ -123,10 +121,8 @@ def optimal_placement(
         )
     device = result.x[:n_binary].reshape(n_experts, n_devices).argmax(axis=1)
     value = float((share @ np.eye(n_devices)[device]).max(axis=1).mean())
-    bound = result.mip_dual_bound if result.mip_dual_bound is not None else 1.0 / n_devices
-    return OptimalPlacement(
-        Placement.from_devices(device[None], n_devices), value, max(float(bound), 1.0 / n_devices)
-    )
+    bound = max(float(result.mip_dual_bound or 0.0), 1.0 / n_devices)
+    return OptimalPlacement(Placement.from_devices(device[None], n_devices), value, bound)
 
 
 def swap_search(
@@ -192,13 +188,7 @@ def swap_search(
 
 
 @numba.njit(cache=True)
-def _sweep(
-    shares: Floats,
-    device: Ints,
-    n_devices: int,
-    first: Ints,
-    second: Ints,
-) -> bool:
+def _sweep(shares: Floats, device: Ints, n_devices: int, first: Ints, second: Ints) -> bool:
     """Try every pair once; keep the swaps that lower the summed largest shares of all steps."""
     n_experts, n_steps = shares.shape
     load = np.zeros((n_devices, n_steps))

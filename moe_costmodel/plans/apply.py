@@ -1,8 +1,8 @@
-"""Applying a plan to a model in this process: its thresholds, and its buffered experts.
+"""Application of a plan to a model in this process: thresholds and buffered experts.
 
-A router's choices are edited by a hook; the experts module of every layer computes what is left of
-them by dynamic gating, out of the plan's buffers where it has any. All devices of the plan are one
-here, each with buffers of its own.
+A hook edits the choices of a router. The experts module of every layer then computes the remaining
+choices by dynamic gating, from the plan's buffers if the layer is buffered. All devices of the plan
+run on one device here, each with its own buffers.
 """
 
 from __future__ import annotations
@@ -30,40 +30,35 @@ __all__ = ["AppliedPlan", "PlannedLayer", "apply"]
 
 
 class PlannedLayer:
-    """One layer's experts as a plan has them: on devices, resident or buffered.
+    """Experts of one layer as a plan places them: on devices, resident or buffered.
 
     Parameters
     ----------
     experts : Experts
-        All of the layer.
+        All experts of the layer.
     plan : Plan
     layer : int
-        Which of the plan's layers.
+        Position among the plan's layers.
     device : device, optional
-        Where the experts run; by default where they are.
+        Device that the experts run on; by default the one that they are on.
 
     Attributes
     ----------
     buffers : list of BufferedExperts
-        One a device; empty where every device keeps all of its experts.
+        One per device; empty if the layer is not buffered.
     experts : Experts
     """
 
     def __init__(
-        self,
-        experts: Experts,
-        plan: Plan,
-        layer: int,
-        device: torch.device | str | None = None,
+        self, experts: Experts, plan: Plan, layer: int, device: torch.device | str | None = None
     ) -> None:
         self.experts = experts
         self.buffers: list[BufferedExperts] = []
         where = torch.device(device or experts.up.device)
-        capacities = plan.capacities[layer]
-        if (capacities < plan.slots_per_device).any():
+        if plan.by_layer[layer].policy is not None:
             self.buffers = [
                 BufferedExperts(experts, int(capacity), policy=plan.policy, device=where)
-                for capacity in capacities
+                for capacity in plan.capacities[layer]
             ]
         held = torch.as_tensor(plan.placement.on_device()[layer], device=where)
         self._copies = held.sum(dim=1)
@@ -92,7 +87,7 @@ class PlannedLayer:
     def device_of(self, ids: Tensor, weights: Tensor) -> Tensor:
         """Return the device that computes each choice, (S, k).
 
-        An expert's tokens are dealt out to its copies in turn; each step begins one copy later.
+        The copies of an expert take turns with its tokens; each step begins one copy later.
         """
         copies = self._copies[ids]
         if self._devices.shape[1] == 1:
@@ -119,7 +114,7 @@ class PlannedLayer:
 
 
 class AppliedPlan:
-    """A plan in a model; :meth:`undo` it, or use it as a context manager.
+    """A plan that is installed in a model; call :meth:`undo`, or use it as a context manager.
 
     Attributes
     ----------
@@ -133,7 +128,7 @@ class AppliedPlan:
         self._stack = stack
 
     def undo(self) -> None:
-        """Put everything back; doing so twice changes nothing."""
+        """Restore the model; further calls change nothing."""
         self._stack.close()
 
     def __enter__(self) -> AppliedPlan:
@@ -166,8 +161,8 @@ def apply(plan: Plan, model: Any, *, part: str | None = None) -> AppliedPlan:
     model : Module
         A Hugging Face model of a family that can be steered
         (:func:`moe_costmodel.edit_routing`), or the packaged example model. It answers
-        without gradients as long as the plan is applied. On a GPU, the experts of buffered layers
-        are moved to the CPU's memory, and back when the plan is undone.
+        without gradients while the plan is applied. On a GPU, the experts of buffered layers are
+        moved to the memory of the CPU, and back when the plan is undone.
     part : {"encoder", "decoder"}, optional
         Which half of an encoder-decoder model.
 
@@ -178,7 +173,8 @@ def apply(plan: Plan, model: Any, *, part: str | None = None) -> AppliedPlan:
     Raises
     ------
     ValueError
-        If the model is another than the plan's, or of no such family; it says what differs.
+        If the plan is for another model, or the model belongs to no such family. The message says
+        what differs.
     """
     if type(model).__name__ == "ExampleModel":
         return _apply_to_example(plan, model)
@@ -249,8 +245,7 @@ def _apply_to_example(plan: Plan, model: Any) -> AppliedPlan:
 def _layer(plan: Plan, i: int, module: Any, experts: Experts, stack: ExitStack) -> PlannedLayer:
     """Return a planned layer; a buffered one's experts leave the GPU until the plan is undone."""
     device = experts.up.device
-    buffered = bool((plan.capacities[i] < plan.slots_per_device).any())
-    if buffered and device.type == "cuda":
+    if plan.by_layer[i].policy is not None and device.type == "cuda":
         experts = experts.to("cpu")
         for name, held in (("gate_up_proj", experts.up), ("down_proj", experts.down)):
             parameter = getattr(module, name)
@@ -259,7 +254,7 @@ def _layer(plan: Plan, i: int, module: Any, experts: Experts, stack: ExitStack) 
     return PlannedLayer(experts, plan, i, device)
 
 
-def _move(parameter: Any, device: torch.device) -> None:
+def _move(parameter: Tensor, device: torch.device) -> None:
     parameter.data = parameter.data.to(device)
 
 
@@ -281,7 +276,7 @@ def _forward_of(layer: PlannedLayer) -> Callable[[Tensor, Tensor, Tensor], Tenso
 def _check(
     plan: Plan, model: str, experts: list[Experts], k: list[int], numbers: tuple[int, ...]
 ) -> None:
-    """Complain about a model that the plan was not made for."""
+    """Raise a ValueError if the plan was made for another model."""
     s = plan.shape
     rows: list[tuple[str, object, object]] = [
         ("MoE layers", plan.n_layers, len(experts)),
@@ -295,11 +290,11 @@ def _check(
             ("inner width", s.d_ffn, weights.d_ffn),
             ("gated experts", s.gated, weights.gated),
         ]
-    for name, planned, found in rows:
-        if planned != found:
+    for name, planned, actual in rows:
+        if planned != actual:
             raise invalid(
                 "Plan.apply",
                 "model",
-                f"{model}, with {name} {found}",
+                f"{model}, with {name} {actual}",
                 f"the plan's ({plan.model}), with {name} {planned}",
             )

@@ -1,7 +1,7 @@
-"""Exports: a plan as the files of serving engines, and what each of them cannot say.
+"""Exports: a plan as files of serving engines, with notes on what each cannot express.
 
-SGLang reads where experts are from ``--init-expert-location`` (JSON with
-``physical_to_logical_map``), TensorRT-LLM from its load balancer's YAML (``num_slots`` and
+SGLang reads the placement from ``--init-expert-location`` (JSON with
+``physical_to_logical_map``), TensorRT-LLM from the YAML of its load balancer (``num_slots`` and
 ``initial_global_assignments``). vLLM has only a proposal, ``expert_map_path``, so its file is
 marked as one. The engines that take flags are in :mod:`moe_costmodel.plans.export_flags`.
 """
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from moe_costmodel.plans.text import quantity
+from moe_costmodel.objectives import quantity
 
 if TYPE_CHECKING:
     from moe_costmodel.plans.plan import Plan
@@ -27,7 +27,7 @@ __all__ = ["Export", "refusal", "to_sglang", "to_tensorrt_llm", "to_vllm"]
 
 @dataclass(frozen=True)
 class Export:
-    """What an engine was given.
+    """The export of a plan to an engine.
 
     Attributes
     ----------
@@ -35,9 +35,9 @@ class Export:
     flags : tuple of str
         Command-line flags, in order.
     notes : tuple of str
-        What the engine cannot be told, and what that costs.
+        Parts of the plan that the engine cannot express, and what that costs.
     path : Path or None
-        File that was written.
+        File that was written, if any.
     """
 
     engine: str
@@ -57,7 +57,7 @@ def refusal(engine: str, expected: str, got: object, remedy: str) -> ValueError:
 
 
 def lost(plan: Plan, knobs: Sequence[str]) -> list[str]:
-    """Say what a plan decides that an engine without these knobs is not told."""
+    """Return notes on the decisions of a plan that an engine without these knobs ignores."""
     notes = []
     if "buffer" in knobs and plan.is_buffered:
         kept = int(plan.capacities.sum(axis=0).max()) * plan.shape.expert_bytes
@@ -75,7 +75,7 @@ def lost(plan: Plan, knobs: Sequence[str]) -> list[str]:
 
 
 def _twice(plan: Plan) -> list[str]:
-    """Note copies of an expert beside one another, which take memory and balance nothing."""
+    """Return notes on copies of an expert on one device, which take memory for nothing."""
     twice = np.argwhere(plan.placement.on_device() > 1)
     if not len(twice):
         return []
@@ -93,8 +93,8 @@ def to_sglang(plan: Plan, path: str | Path) -> Export:
     ----------
     plan : Plan
     path : path
-        JSON to write. SGLang indexes the map by the layer's number within the model, so that
-        dense layers have a row too (experts in order of their ids, and the first ones again).
+        JSON to write. SGLang indexes the map by the number of the layer within the model, so dense
+        layers have a row, too (experts in order of their ids, and the first ones again).
     """
     slots = plan.placement.physical_to_logical
     filler = (np.arange(plan.placement.n_slots) % plan.shape.n_experts).tolist()

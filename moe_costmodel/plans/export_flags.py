@@ -1,23 +1,21 @@
 """Exports as flags: engines that take one number for all layers get the best single one.
 
-The number is chosen by evaluating, not by averaging: the deployment model that made the plan
-evaluates every candidate (or a callback does), and the export says what the single number costs
-beside the plan.
+Every candidate number is evaluated, by :meth:`moe_costmodel.DeploymentModel.evaluate` or another
+function, and the export notes what the single number costs compared with the plan.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from moe_costmodel._checks import invalid, one_of
 from moe_costmodel.gating.rules import GateRule
-from moe_costmodel.objectives import OBJECTIVES
+from moe_costmodel.objectives import quantity
 from moe_costmodel.plans.export_files import Export, refusal
-from moe_costmodel.plans.text import quantity
 
 if TYPE_CHECKING:
     from moe_costmodel.plans.plan import Plan
@@ -25,59 +23,41 @@ if TYPE_CHECKING:
 __all__ = ["Costs", "best_single_capacity", "best_single_rule", "to_ktransformers", "to_llamacpp"]
 
 
-@dataclass(frozen=True)
-class Costs:
-    """What a candidate takes: seconds of the mean step, bytes a device, and quality lost."""
+class Costs(Protocol):
+    """Objectives of a candidate, by name: "step_mean_s", "memory_bytes" and "quality_loss"."""
 
-    step: float
-    memory: float
-    quality: float
+    def __getitem__(self, name: str, /) -> float: ...
 
 
 Evaluate = Callable[["Plan"], Costs]
 
 
-def _evaluator(plan: Plan, evaluate: Evaluate | None, owner: str) -> Evaluate:
-    if evaluate is not None:
-        return evaluate
-    model = plan.deployment
-    if model is None:
-        raise invalid(
-            owner,
-            "evaluate",
-            None,
-            "a function of a plan for one that was loaded (or bind a DeploymentModel to it)",
-        )
-
-    def by_model(candidate: Plan) -> Costs:
-        found = model.evaluate_plan(candidate)
-        return Costs(found["step_mean_s"], found["memory_bytes"], found["quality_loss"])
-
-    return by_model
-
-
 def best_single_capacity(plan: Plan, evaluate: Evaluate | None = None) -> tuple[Plan, list[str]]:
     """Return the plan with one capacity for all layers and devices, and what that costs.
 
-    Of the capacities that need no more memory than the plan, the one with the shortest mean step,
-    of equals the largest; where every one needs more, the smallest.
+    Among the capacities that need no more memory than the plan, the one with the shortest mean
+    step is chosen, the largest if several are equal; if all need more memory, the smallest.
 
     Raises
     ------
     ValueError
-        If nothing evaluates candidates.
+        If `evaluate` is needed and missing.
     """
     if (plan.capacities == plan.capacities.flat[0]).all():
         return plan, []
-    evaluate = _evaluator(plan, evaluate, "best_single_capacity")
+    if evaluate is None:
+        raise invalid(
+            "best_single_capacity", "evaluate", None, "such as a DeploymentModel's evaluate"
+        )
     own = evaluate(plan)
-    found = []
+    tried = []
     for capacity in range(1, plan.slots_per_device + 1):
         candidate = replace(plan, capacities=np.full_like(plan.capacities, capacity))
-        found.append((candidate, evaluate(candidate)))
-    fitting = [item for item in found if item[1].memory <= own.memory * (1 + 1e-9)]
+        tried.append((candidate, evaluate(candidate)))
+    budget = own["memory_bytes"] * (1 + 1e-9)
+    fitting = [item for item in tried if item[1]["memory_bytes"] <= budget]
     chosen, costs = min(
-        fitting or found[:1], key=lambda item: (item[1].step, -item[0].capacities.flat[0])
+        fitting or tried[:1], key=lambda item: (item[1]["step_mean_s"], -item[0].capacities.flat[0])
     )
     return chosen, [
         f"one capacity for all layers: {chosen.capacities.flat[0]} of {plan.slots_per_device} "
@@ -91,13 +71,13 @@ def best_single_rule(
 ) -> tuple[Plan, list[str]]:
     """Return the plan with one gating rule for all layers, and what that costs.
 
-    Of the rules that lose no more quality than the plan, the one with the shortest mean step;
-    candidates are a grid of thresholds and the plan's own.
+    Among the rules that lose no more quality than the plan, the one with the shortest mean step
+    is chosen. Candidates are a grid of thresholds, and those of the plan.
 
     Raises
     ------
     ValueError
-        If nothing evaluates candidates, or a kind is unknown.
+        If `evaluate` is needed and missing, or a kind is unknown.
     """
     kinds = tuple(kinds)
     for kind in kinds:
@@ -105,18 +85,19 @@ def best_single_rule(
     own_rules = {rule for rule in plan.gates if rule is not None}
     if len(set(plan.gates)) == 1 and all(rule.kind in kinds for rule in own_rules):
         return plan, []
-    evaluate = _evaluator(plan, evaluate, "best_single_rule")
+    if evaluate is None:
+        raise invalid("best_single_rule", "evaluate", None, "such as a DeploymentModel's evaluate")
     own = evaluate(plan)
     candidates: list[GateRule | None] = [None]
     for kind in kinds:
         candidates += _grid(kind, plan.shape.k, own_rules)
-    found = []
+    tried = []
     for rule in candidates:
         candidate = replace(plan, gates=(rule,) * plan.n_layers)
-        found.append((candidate, evaluate(candidate)))
-    fitting = [item for item in found if item[1].quality <= own.quality + 1e-12]
-    # No threshold at all loses nothing, so something always fits.
-    chosen, costs = min(fitting or found[:1], key=lambda item: item[1].step)
+        tried.append((candidate, evaluate(candidate)))
+    fitting = [item for item in tried if item[1]["quality_loss"] <= own["quality_loss"] + 1e-12]
+    # A plan without thresholds loses nothing, so at least one candidate fits.
+    chosen, costs = min(fitting or tried[:1], key=lambda item: item[1]["step_mean_s"])
     rule = chosen.gates[0]
     return chosen, [
         f"one threshold for all layers: {'none' if rule is None else rule} instead of "
@@ -140,15 +121,16 @@ def _grid(kind: str, k: int, own: set[GateRule]) -> list[GateRule | None]:
 
 
 def _price(own: Costs, costs: Costs) -> str:
-    step = costs.step / own.step - 1
-    parts = [
-        f"the mean step is {quantity(costs.step, OBJECTIVES['step_mean_s'].unit)} instead of "
-        f"{quantity(own.step, 's')} ({step:+.1%})",
-        f"memory {quantity(costs.memory, 'bytes')} instead of {quantity(own.memory, 'bytes')}",
-    ]
-    if costs.quality != own.quality:
-        parts.append(f"quality lost {costs.quality:.4g} instead of {own.quality:.4g}")
-    return ", ".join(parts)
+    step, before = costs["step_mean_s"], own["step_mean_s"]
+    memory, lost = costs["memory_bytes"], costs["quality_loss"]
+    price = (
+        f"the mean step is {quantity(step, 's')} instead of {quantity(before, 's')} "
+        f"({step / before - 1:+.1%}), memory {quantity(memory, 'bytes')} instead of "
+        f"{quantity(own['memory_bytes'], 'bytes')}"
+    )
+    if lost != own["quality_loss"]:
+        price += f", quality lost {lost:.4g} instead of {own['quality_loss']:.4g}"
+    return price
 
 
 def to_ktransformers(plan: Plan, *, evaluate: Evaluate | None = None) -> Export:
@@ -159,12 +141,13 @@ def to_ktransformers(plan: Plan, *, evaluate: Evaluate | None = None) -> Export:
     plan : Plan
         On one device.
     evaluate : callable, optional
-        ``evaluate(plan) -> Costs``; by default the deployment model that made the plan.
+        ``evaluate(plan)[objective]``, such as a DeploymentModel's `evaluate`; needed if the
+        plan's layers differ.
 
     Raises
     ------
     ValueError
-        If the plan has several devices, or nothing evaluates candidates.
+        If the plan has several devices, or `evaluate` is needed and missing.
     """
     if plan.n_devices > 1:
         raise refusal(
@@ -193,12 +176,13 @@ def to_llamacpp(plan: Plan, *, evaluate: Evaluate | None = None) -> Export:
         On one device. A layer's experts are either all on the GPU or all on the CPU, so a plan
         that buffers keeps as many whole layers as its memory holds (``--n-cpu-moe``).
     evaluate : callable, optional
-        ``evaluate(plan) -> Costs``; by default the deployment model that made the plan.
+        ``evaluate(plan)[objective]``, such as a DeploymentModel's `evaluate`; needed if the
+        plan's layers differ.
 
     Raises
     ------
     ValueError
-        If the plan has several devices, or nothing evaluates candidates.
+        If the plan has several devices, or `evaluate` is needed and missing.
     """
     if plan.n_devices > 1:
         raise refusal(

@@ -1,15 +1,16 @@
-"""Plans as JSON: what is written, and a reader that trusts nothing it finds."""
+"""Plans as JSON files; the reader checks every field."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from moe_costmodel._arrays import Ints
 from moe_costmodel.gating.rules import GateRule
 from moe_costmodel.objectives import Predicted
 from moe_costmodel.placement.placement import Placement
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["FORMAT", "load", "save", "to_dict"]
 
 FORMAT = "moe-plan/1"
-# Far above any deployment; a damaged file that claims more would ask for terabytes.
+# Far above any deployment; a damaged file that claims more would need terabytes.
 MAX_DEVICES = 65_536
 _TEXT = ("model", "mode", "policy", "quality_kind")
-_NEEDED = (
+_REQUIRED = (
     "format",
     "model",
     "shape",
@@ -41,7 +42,7 @@ _NEEDED = (
 _OPTIONAL = ("objectives", "quality_kind", "provenance", "versions")
 
 
-def to_dict(plan: Plan) -> dict[str, Any]:
+def to_dict(plan: Plan) -> dict[str, object]:
     """Return a plan as plain values."""
     shape = {k: v for k, v in plan.shape.to_dict().items() if k != "n_local"}
     return {
@@ -72,37 +73,48 @@ def save(plan: Plan, path: str | Path) -> Path:
     return path
 
 
-def load(path: str | Path) -> Plan:
+def load(path: str | Path, make: Callable[..., Plan]) -> Plan:
     """Read what :func:`save` wrote.
+
+    Parameters
+    ----------
+    path : path
+    make : callable
+        Builds the plan from its parameters: the class, which imports this module.
 
     Raises
     ------
     ValueError
-        If the file is no plan; it names file and field, what was expected, and what came.
+        If the file is not a plan. The message names the file, the field, the expected value and
+        the actual one.
     """
-    path = Path(path)
+    source = str(path)
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(Path(path).read_bytes())
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: must be JSON. Got {error} instead.") from error
-    return from_dict(content, source=str(path))
+        raise ValueError(f"{source}: must be JSON. Got {error} instead.") from error
+    try:
+        return make(**_parameters(content, source))
+    except ValueError as error:
+        message = str(error)
+        if message.startswith(source):
+            raise
+        raise ValueError(f"{source}: {message}") from error
 
 
-def from_dict(content: Any, *, source: str) -> Plan:
-    """Build a plan from plain values; errors name `source`."""
-    from moe_costmodel.plans.plan import Plan
-
+def _parameters(content: Any, source: str) -> dict[str, object]:
+    """Return the parameters of the plan in a file's content."""
     if not isinstance(content, dict):
         raise ValueError(f"{source}: must be an object. Got {type(content).__name__} instead.")
     if content.get("format") != FORMAT:
         raise _fault(source, "format", repr(FORMAT), repr(content.get("format")))
-    for name in _NEEDED:
+    for name in _REQUIRED:
         if name not in content:
             raise _fault(source, name, "present", f"only {sorted(content)}")
-    unknown = sorted(set(content) - {*_NEEDED, *_OPTIONAL})
+    unknown = sorted(set(content) - {*_REQUIRED, *_OPTIONAL})
     if unknown:
         raise ValueError(
-            f"{source}: fields must be among {sorted({*_NEEDED, *_OPTIONAL})}. Got {unknown} too."
+            f"{source}: fields must be among {sorted({*_REQUIRED, *_OPTIONAL})}. Got {unknown} too."
         )
     for name in _TEXT:
         if not isinstance(content.get(name, ""), str):
@@ -133,26 +145,22 @@ def from_dict(content: Any, *, source: str) -> Plan:
     layers = content["layers"]
     if not isinstance(layers, list):
         raise _fault(source, "layers", "a list of layer numbers", repr(layers))
-    try:
-        return Plan(
-            model=content["model"],
-            shape=shape,
-            mode=content["mode"],
-            batch_size=content["batch_size"],
-            placement=Placement(slots, content["n_devices"]),
-            capacities=_table(content["capacities"], "capacities", source),
-            policy=content["policy"],
-            gates=_gates(content["gates"], source),
-            devices_per_node=content["devices_per_node"],
-            layers=tuple(layers),
-            objectives=_objectives(content.get("objectives", {}), source),
-            quality_kind=content.get("quality_kind", "gate mass lost"),
-            provenance=content.get("provenance", {}),
-            versions=content.get("versions", {}),
-        )
-    except ValueError as error:
-        text = str(error)
-        raise ValueError(text if text.startswith(source) else f"{source}: {text}") from error
+    return {
+        "model": content["model"],
+        "shape": shape,
+        "mode": content["mode"],
+        "batch_size": content["batch_size"],
+        "placement": Placement(slots, content["n_devices"]),
+        "capacities": _table(content["capacities"], "capacities", source),
+        "policy": content["policy"],
+        "gates": _gates(content["gates"], source),
+        "devices_per_node": content["devices_per_node"],
+        "layers": tuple(layers),
+        "objectives": _objectives(content.get("objectives", {}), source),
+        "quality_kind": content.get("quality_kind", "gate mass lost"),
+        "provenance": content.get("provenance", {}),
+        "versions": content.get("versions", {}),
+    }
 
 
 def _fault(source: str, name: str, expected: str, got: object) -> ValueError:
@@ -166,8 +174,8 @@ def _shape(content: Any, source: str) -> LayerShape:
         raise _fault(source, "shape", "a layer's sizes", f"{content!r} ({error})") from error
 
 
-def _table(content: Any, name: str, source: str) -> NDArray[np.int64]:
-    expected = "a table of integers, a row a layer, all rows alike"
+def _table(content: Any, name: str, source: str) -> Ints:
+    expected = "a table of integers, one row per layer, all of one length"
     if not isinstance(content, list) or not content:
         raise _fault(source, name, expected, type(content).__name__)
     for i, row in enumerate(content):
@@ -181,7 +189,7 @@ def _table(content: Any, name: str, source: str) -> NDArray[np.int64]:
 
 def _gates(content: Any, source: str) -> tuple[GateRule | None, ...]:
     if not isinstance(content, list) or not content:
-        raise _fault(source, "gates", "a list, one rule or null a layer", repr(content)[:60])
+        raise _fault(source, "gates", "a list, one rule or null per layer", repr(content)[:60])
     rules: list[GateRule | None] = []
     for i, rule in enumerate(content):
         try:

@@ -1,43 +1,28 @@
-"""A plan in words: one line, a table, a page."""
+"""Descriptions of a plan: one line, a table, a page."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from moe_costmodel.objectives import OBJECTIVES, Predicted
+from moe_costmodel.objectives import OBJECTIVES, Predicted, quantity
 
 if TYPE_CHECKING:
     from moe_costmodel.plans.plan import Plan
 
-__all__ = ["explain", "quantity", "summary", "table"]
-
-
-def quantity(value: float, unit: str) -> str:
-    """Return a number with its unit, scaled so that it reads well."""
-    if unit == "s":
-        for scale, name in ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")):
-            if abs(value) >= scale:
-                return f"{value / scale:.3g} {name}"
-        return f"{value / 1e-6:.3g} us" if value else "0 s"
-    if unit == "bytes":
-        for scale, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
-            if abs(value) >= scale:
-                return f"{value / scale:.3g} {name}"
-        return f"{value:.3g} B"
-    return f"{value:,.0f} {unit}" if unit else f"{value:.4g}"
+__all__ = ["explain", "summary", "table"]
 
 
 def summary(plan: Plan) -> str:
     """Return a plan in one line."""
     parts = [
         f"{plan.model}: {plan.mode} in steps of {plan.batch_size} on {plan.n_devices} device"
-        + "s" * (plan.n_devices > 1),
+        + "s" * (plan.n_devices > 1)
     ]
     if plan.n_nodes > 1:
         parts[0] += f" of {plan.n_nodes} nodes"
     if plan.placement.n_replicas:
-        parts.append(f"{plan.placement.n_replicas} replicas a layer")
+        parts.append(f"{plan.placement.n_replicas} replicas per layer")
     if plan.is_buffered:
         low, high = int(plan.capacities.min()), int(plan.capacities.max())
         kept = f"{low}" if low == high else f"{low} to {high}"
@@ -52,7 +37,10 @@ def summary(plan: Plan) -> str:
 
 def table(plan: Plan) -> str:
     """Return a plan as a table: its settings layer by layer, and its objectives."""
-    lines = [summary(plan), f"  {'layer':>5}  {'gate':<20}  {'resident a device':<24}  replicated"]
+    lines = [
+        summary(plan),
+        f"  {'layer':>5}  {'gate':<20}  {'resident per device':<24}  replicated",
+    ]
     copies = plan.placement.copies
     for i, number in enumerate(plan.layers):
         row = plan.capacities[i]
@@ -74,7 +62,7 @@ def _line(name: str, predicted: Predicted) -> str:
 
 
 def explain(plan: Plan) -> str:
-    """Return a page in plain words: what to set, what to expect, how sure that is."""
+    """Return a page in plain words: settings, predictions with intervals, and their sources."""
     s = plan.shape
     lines = [
         f"Plan for {plan.model}",
@@ -105,10 +93,10 @@ def explain(plan: Plan) -> str:
             span = f", between {low} and {high}" if low != high else ""
             lines.append(f"- {words}: {value}{span}.")
         lines.append(
-            "The intervals span the windows of traffic that were evaluated (the halves of it, "
-            "where it was one) and the error that the cost model had on layers it was not fitted "
-            "to. Traffic unlike those windows is outside them: plan.check(trace) evaluates the "
-            "plan on it."
+            "The intervals span the windows of traffic that were evaluated (the two halves of a "
+            "single window), widened by the error of the cost model on layers that it was not "
+            "fitted to. They do not cover other traffic: plan.check(trace, deployment=model) "
+            "evaluates the plan on it."
         )
         if plan.quality_kind == "gate mass lost" and plan.has_thresholds:
             lines.append(

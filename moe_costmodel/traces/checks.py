@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from moe_costmodel._arrays import Array, Floats, Ints
-from moe_costmodel._checks import first_where, invalid_field, shape_of
+from moe_costmodel._checks import check_nonnegative, first_where, invalid_field, shape_of
 
 __all__ = [
     "MAX_EXPERTS",
@@ -23,10 +25,7 @@ MAX_EXPERTS = 65_536
 
 def check_ids(ids: Array, n_experts: int, source: str) -> None:
     """Raise unless ids (tokens, layers, k) are integers that name distinct experts of a layer."""
-
-    def invalid(got: object, expected: str) -> ValueError:
-        return invalid_field(source, "topk_ids", got, expected)
-
+    invalid = partial(invalid_field, source, "topk_ids")
     if ids.ndim != 3 or ids.dtype.kind not in "ui":
         expected = "integers of shape (tokens, layers, k), every layer alike"
         raise invalid(shape_of(ids), expected)
@@ -50,21 +49,16 @@ def checked_weights(
 ) -> NDArray[np.floating]:
     """Return the weights, which must be finite floats from 0, one for each id."""
     array = np.asanyarray(weights)
+    invalid = partial(invalid_field, source, "topk_weights")
     if array.shape != ids.shape or array.dtype.kind != "f":
-        expected = f"floats of the shape of topk_ids, {ids.shape}"
-        raise invalid_field(source, "topk_weights", shape_of(array), expected)
-    wrong = first_where(array, ~(np.isfinite(array) & (array >= 0)))
-    if wrong:
-        raise invalid_field(source, "topk_weights", wrong, "finite and not negative")
+        raise invalid(shape_of(array), f"floats of the shape of topk_ids, {ids.shape}")
+    check_nonnegative(array, invalid)
     return array
 
 
 def checked_counts(counts: ArrayLike, source: str) -> Floats:
     """Return counts of shape (steps, layers, experts), which must not be negative or all zero."""
-
-    def invalid(got: object, expected: str) -> ValueError:
-        return invalid_field(source, "logical_count", got, expected)
-
+    invalid = partial(invalid_field, source, "logical_count")
     try:
         array = np.asarray(counts)
         if array.dtype.kind not in "uif":
@@ -76,9 +70,7 @@ def checked_counts(counts: ArrayLike, source: str) -> Floats:
         array = array[None]
     if array.ndim != 3 or array.size == 0:
         raise invalid(shape_of(array), "of shape (steps, layers, experts)")
-    wrong = first_where(array, ~(np.isfinite(array) & (array >= 0)))
-    if wrong:
-        raise invalid(wrong, "finite and not negative")
+    check_nonnegative(array, invalid)
     if not array.any():
         raise invalid("zeros only", "above zero somewhere")
     return array

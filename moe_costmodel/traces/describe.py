@@ -84,11 +84,11 @@ class TraceDescription:
 
     def __str__(self) -> str:
         top = "" if self.k is None else f", top-{self.k}"
-        step = {"recorded": "as recorded", "decode": f"{self.batch_size} sequences per step"}.get(
-            self.mode, f"{self.batch_size} tokens per step"
-        )
+        units = "sequences" if self.mode == "decode" else "tokens"
+        recorded = self.mode == "recorded"
+        step = "as recorded" if recorded else f"{self.batch_size} {units} per step"
         lines = [
-            f"{self.source}",
+            self.source,
             f"  {self.n_layers} layers of {self.n_experts} experts{top}; "
             f"{self.n_steps} steps ({self.mode}: {step})",
             "                                          mean     min     max   (over layers)",
@@ -100,41 +100,34 @@ class TraceDescription:
             "hot experts still hot a step later": self.persistence,
         }
         for name, values in rows.items():
-            if np.isnan(values).all():
-                lines.append(f"  {name:<36}{'-':>8}{'-':>8}{'-':>8}")
-            else:
-                lines.append(
-                    f"  {name:<36}{np.nanmean(values):8.3f}{np.nanmin(values):8.3f}"
-                    f"{np.nanmax(values):8.3f}"
-                )
-        lines.append(
-            f"  ({self.chance_persistence:.1%} of the hot experts would stay hot by chance)"
-        )
-        return "\n".join(lines)
+            known = values[~np.isnan(values)]
+            cells = [f"{f(known):8.3f}" if len(known) else f"{'-':>8}" for f in (np.mean, min, max)]
+            lines.append(f"  {name:<36}{''.join(cells)}")
+        chance = f"{self.chance_persistence:.1%}"
+        return "\n".join([*lines, f"  ({chance} of the hot experts would stay hot by chance)"])
 
     def plot(self) -> Figure:
         """Draw load by layer and expert, sparsity by layer, skew and persistence."""
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(11, 7), layout="constrained")
-        axes = figure.subplots(2, 2)
+        load, inactive, skew, persistence = figure.subplots(2, 2).flat
         figure.suptitle(self.source)
-        image = axes[0, 0].imshow(
-            self.mean_load * self.n_experts, aspect="auto", cmap="viridis", vmin=0
-        )
-        axes[0, 0].set(title="Load over a uniform load", xlabel="expert", ylabel="MoE layer")
-        figure.colorbar(image, ax=axes[0, 0])
+        over = self.mean_load * self.n_experts
+        image = load.imshow(over, aspect="auto", cmap="viridis", vmin=0)
+        load.set(title="Load over a uniform load", xlabel="expert", ylabel="MoE layer")
+        figure.colorbar(image, ax=load)
         position = np.arange(self.n_layers)
-        axes[0, 1].bar(position, self.inactive)
-        axes[0, 1].set(title="Experts inactive in a step", xlabel="MoE layer", ylim=(0, 1))
-        axes[1, 0].plot(position, self.hottest_over_mean, "o-", label="hottest / mean")
-        axes[1, 0].plot(position, self.waste_factor, "s-", label="waste of static gating")
-        axes[1, 0].set(xlabel="MoE layer", title="Skew", ylim=(0, None))
-        axes[1, 0].legend()
-        axes[1, 1].plot(position, self.persistence, "o-", label="this trace")
-        axes[1, 1].axhline(self.chance_persistence, linestyle=":", color="gray", label="by chance")
-        axes[1, 1].set(title="Hot experts hot again", xlabel="MoE layer", ylim=(0, 1))
-        axes[1, 1].legend()
+        inactive.bar(position, self.inactive)
+        inactive.set(title="Experts inactive in a step", xlabel="MoE layer", ylim=(0, 1))
+        skew.plot(position, self.hottest_over_mean, "o-", label="hottest / mean")
+        skew.plot(position, self.waste_factor, "s-", label="waste of static gating")
+        skew.set(xlabel="MoE layer", title="Skew", ylim=(0, None))
+        skew.legend()
+        persistence.plot(position, self.persistence, "o-", label="this trace")
+        persistence.axhline(self.chance_persistence, ls=":", color="gray", label="by chance")
+        persistence.set(title="Hot experts hot again", xlabel="MoE layer", ylim=(0, 1))
+        persistence.legend()
         return figure
 
 
@@ -147,16 +140,9 @@ def describe(
     ----------
     trace : RoutingTrace
         The trace; a load-only trace is described by its recorded steps.
-    batch_size : int, optional
-        Sequences decoded together, or tokens of a prefill step. By default 8 sequences or 256
-        tokens, or all that the trace has if these are fewer.
-    mode : {"prefill", "decode"}
-        How tokens form steps; see :meth:`RoutingTrace.steps`.
-
-    Raises
-    ------
-    ValueError
-        If no step of that size is full.
+    batch_size, mode
+        As for :meth:`RoutingTrace.steps`. By default 8 sequences or 256 tokens, or all that the
+        trace has if these are fewer.
     """
     if trace.is_load_only:
         loads, label, k = trace.loads(batch_size), "recorded", None
@@ -175,10 +161,9 @@ def describe(
     hot = np.argpartition(loads, -n_hot, axis=2)[:, :, -n_hot:]
     is_hot = np.zeros(loads.shape, dtype=bool)
     np.put_along_axis(is_hot, hot, True, axis=2)
+    persistence = np.full(loads.shape[1], np.nan)
     if len(loads) > 1:
         persistence = (is_hot[1:] & is_hot[:-1]).sum(axis=2).mean(axis=0) / n_hot
-    else:
-        persistence = np.full(loads.shape[1], np.nan)
     return TraceDescription(
         source=trace.source,
         n_steps=len(loads),

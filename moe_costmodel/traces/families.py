@@ -37,26 +37,14 @@ def _write_triple(output: RouterOutput, ids: Tensor, weights: Tensor) -> RouterO
 
 @dataclass(frozen=True)
 class Family:
-    """One family of models, and how to read and write the outputs of its routers.
+    """A family of models, and how to read and write (ids, weights) [S, k] in its routers' outputs.
 
-    Attributes
-    ----------
-    name : str
-        Name for messages.
-    routers : tuple of str
-        Class names of the routers in Hugging Face transformers.
-    read : callable
-        Turns a router's output into (ids [S, k], weights [S, k]).
-    write : callable
-        Returns a router's output with other ids and weights.
-    experts : str, optional
-        Class name of the experts, if transformers computes them incorrectly.
-    fix : callable, optional
-        A forward hook that returns the correct output of these experts.
+    If transformers computes the experts incorrectly, `fix` is a forward hook of the class `experts`
+    that returns the correct output.
     """
 
     name: str
-    routers: tuple[str, ...]
+    routers: str  # pattern of the names of their classes
     read: Callable[[RouterOutput], Routing] = _read_triple
     write: Callable[[RouterOutput, Tensor, Tensor], RouterOutput] = _write_triple
     experts: str | None = None
@@ -108,78 +96,37 @@ def _nllb_experts(module: Module, inputs: RouterOutput, output: Tensor) -> Tenso
 
 
 FAMILIES: tuple[Family, ...] = (
-    Family("Mixtral", ("MixtralTopKRouter",)),
-    Family("OLMoE", ("OlmoeTopKRouter", "FlexOlmoTopKRouter")),
+    Family("Mixtral", "MixtralTopKRouter"),
+    Family("OLMoE", "(Olmoe|FlexOlmo)TopKRouter"),
+    Family("Qwen-MoE", "Qwen(2Moe|3Moe|3Next|3VLMoeText|3_5Moe)TopKRouter"),
+    Family("DeepSeek", "Deepseek(V2Topk|V3Topk|V32Topk|V4TopK|V4Hash)Router"),
+    Family("Switch", "SwitchTransformersTop1Router", _read_switch, _write_switch),
     Family(
-        "Qwen-MoE",
-        (
-            "Qwen2MoeTopKRouter",
-            "Qwen3MoeTopKRouter",
-            "Qwen3NextTopKRouter",
-            "Qwen3VLMoeTextTopKRouter",
-            "Qwen3_5MoeTopKRouter",
-        ),
-    ),
-    Family(
-        "DeepSeek",
-        (
-            "DeepseekV2TopkRouter",
-            "DeepseekV3TopkRouter",
-            "DeepseekV32TopkRouter",
-            "DeepseekV4TopKRouter",
-            "DeepseekV4HashRouter",
-        ),
-    ),
-    Family("Switch", ("SwitchTransformersTop1Router",), _read_switch, _write_switch),
-    Family(
-        "NLLB-MoE", ("NllbMoeTop2Router",), _read_nllb, _write_nllb, "NllbMoeExperts", _nllb_experts
+        "NLLB-MoE", "NllbMoeTop2Router", _read_nllb, _write_nllb, "NllbMoeExperts", _nllb_experts
     ),
 )
 # Most other families of transformers 5 return the same triple; names of classes tell their routers.
-_ALIKE = Family("alike", ())
-_ALIKE_NAMES = re.compile(r"(Top[kK]|TokenChoice)Router$")
-_BY_ROUTER = {router: family for family in FAMILIES for router in family.routers}
+_ALIKE = Family("alike", ".*(Top[kK]|TokenChoice)Router")
 
 
 def _family_of(module: Module) -> Family | None:
-    name = type(module).__name__
-    if name in _BY_ROUTER:
-        return _BY_ROUTER[name]
-    return _ALIKE if _ALIKE_NAMES.search(name) else None
+    name, known = type(module).__name__, (*FAMILIES, _ALIKE)
+    return next((family for family in known if re.fullmatch(family.routers, name)), None)
 
 
 def find_routers(model: Module, *, part: str | None = None) -> tuple[Family, dict[str, Module]]:
-    """Return the family of a model, and its routers.
+    """Return the family of a model, and its routers by name, in the model's order.
 
-    Parameters
-    ----------
-    model : Module
-        A Hugging Face MoE model.
-    part : {"encoder", "decoder"}, optional
-        Half of an encoder-decoder model; the two halves see different tokens.
-
-    Returns
-    -------
-    family : Family
-    routers : dict of str to Module
-        By name, in the model's order.
-
-    Raises
-    ------
-    ValueError
-        If the model has no router of a known family, or has two halves and `part` is missing.
+    The encoder and the decoder of a model see different tokens, so that `part` names one of them.
     """
     if part is not None:
         one_of("record", "part", part, ("encoder", "decoder"))
     routers = {name: module for name, module in model.named_modules() if _family_of(module)}
     if not routers:
-        raise invalid(
-            "record",
-            "model",
-            f"{type(model).__name__}, which has none of their routers",
-            f"of a known family ({', '.join(family.name for family in FAMILIES)}), or one with "
-            "routers alike",
-        )
+        got = f"{type(model).__name__}, which has none of their routers"
+        known = ", ".join(family.name for family in FAMILIES)
+        expected = f"of a known family ({known}), or one with routers alike"
+        raise invalid("record", "model", got, expected)
     halves = {half for half in ("encoder", "decoder") for name in routers if f"{half}." in name}
     if len(halves) == 2 and part is None:
         raise invalid("record", "part", None, "'encoder' or 'decoder' for such a model")
@@ -195,13 +142,10 @@ def find_routers(model: Module, *, part: str | None = None) -> tuple[Family, dic
 
 def count_experts(routers: dict[str, Module]) -> int:
     """Return the number of experts of a layer, as stated by a router or its configuration."""
-    counts = []
-    for router in routers.values():
-        for owner in (router, getattr(router, "config", None)):
-            for name in ("num_experts", "num_local_experts", "n_routed_experts"):
-                value = getattr(owner, name, None)
-                if isinstance(value, int):
-                    counts.append(value)
+    names = ("num_experts", "num_local_experts", "n_routed_experts")
+    owners = [owner for r in routers.values() for owner in (r, getattr(r, "config", None))]
+    stated = [getattr(owner, name, None) for owner in owners for name in names]
+    counts = [value for value in stated if isinstance(value, int)]
     if not counts:
         kind = type(next(iter(routers.values()))).__name__
         raise invalid("record", "model", kind, "of routers that state num_experts")

@@ -37,52 +37,25 @@ def load_trace(path: str | Path, *, mmap: bool = False) -> RoutingTrace:
     mmap : bool
         Map ids and weights of an npz from disk instead of reading them; the file must be
         uncompressed (``save(..., compress=False)``).
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If the file is damaged or a field of it is missing or wrong; the message names both.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: the file of the trace does not exist.")
-    readers = {".npz": _load_npz, ".pt": _load_pt, ".json": _load_json}
+    if path.suffix == ".npz":
+        return _load_npz(path, mmap)
+    readers = {".pt": _load_pt, ".json": _load_json}
     if path.suffix not in readers:
         raise ValueError(
-            f"{path}: a trace must be a file ending in one of {sorted(readers)}. "
+            f"{path}: a trace must be a file ending in one of {sorted([*readers, '.npz'])}. "
             f"Got {path.suffix!r} instead."
         )
-    if path.suffix == ".npz":
-        return _load_npz(path, mmap=mmap)
     if mmap:
         raise ValueError(f"{path}: the 'mmap' parameter must be False for this format.")
     return readers[path.suffix](path)
 
 
 def save_trace(trace: RoutingTrace, path: str | Path, *, compress: bool = True) -> Path:
-    """Write a trace as npz.
-
-    Parameters
-    ----------
-    trace : RoutingTrace
-        The trace.
-    path : str or Path
-        File to write; must end in ``.npz``.
-    compress : bool
-        Compress the file. :func:`load_trace` can map uncompressed files from disk.
-
-    Returns
-    -------
-    Path
-        The file.
-
-    Raises
-    ------
-    ValueError
-        If `path` does not end in ``.npz``.
-    """
+    """Write a trace as npz; :func:`load_trace` can map an uncompressed file from disk."""
     path = Path(path)
     if path.suffix != ".npz":
         raise invalid("save", "path", path, "a file that ends in .npz")
@@ -99,7 +72,7 @@ def save_trace(trace: RoutingTrace, path: str | Path, *, compress: bool = True) 
     return path
 
 
-def _load_npz(path: Path, *, mmap: bool = False) -> RoutingTrace:
+def _load_npz(path: Path, mmap: bool) -> RoutingTrace:
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name[:-4] for name in archive.namelist() if name.endswith(".npy")]
@@ -108,32 +81,21 @@ def _load_npz(path: Path, *, mmap: bool = False) -> RoutingTrace:
             f"{path}: must be a complete npz file (a zip of arrays). Got {_message(error)} "
             "instead; the file may have been cut short."
         ) from error
+    fields, source = f"fields {sorted(names)}", str(path)
+    small = {name: _member(path, name) for name in ("sequence_lengths", "layers") if name in names}
     if "topk_ids" not in names:
-        if "logical_count" in names:
-            layers = _member(path, "layers") if "layers" in names else None
-            return RoutingTrace.from_counts(
-                _member(path, "logical_count"), layers=layers, source=str(path)
-            )
-        fields = f"fields {sorted(names)}"
-        raise invalid_field(path, "topk_ids", fields, "present (or logical_count)")
+        if "logical_count" not in names:
+            raise invalid_field(path, "topk_ids", fields, "present (or logical_count)")
+        counts = _member(path, "logical_count")
+        return RoutingTrace.from_counts(counts, layers=small.get("layers"), source=source)
     if "n_experts" not in names:
-        raise invalid_field(path, "n_experts", f"fields {sorted(names)}", "present")
+        raise invalid_field(path, "n_experts", fields, "present")
     n_experts = _member(path, "n_experts")
     if n_experts.ndim != 0 or n_experts.dtype.kind not in "ui" or n_experts < 1:
         raise invalid_field(path, "n_experts", repr(n_experts), "a positive integer")
-    big = {
-        name: _mapped(path, name) if mmap else _member(path, name)
-        for name in ("topk_ids", "topk_weights")
-        if name in names
-    }
-    small = {name: _member(path, name) for name in ("sequence_lengths", "layers") if name in names}
-    return RoutingTrace(
-        big["topk_ids"],
-        big.get("topk_weights"),
-        n_experts=int(n_experts),
-        source=str(path),
-        **small,
-    )
+    big = [name for name in ("topk_ids", "topk_weights") if name in names]
+    routing = [_mapped(path, name) if mmap else _member(path, name) for name in big]
+    return RoutingTrace(*routing, n_experts=int(n_experts), source=source, **small)
 
 
 def _member(path: Path, name: str) -> Array:
@@ -157,12 +119,9 @@ def _mapped(path: Path, name: str) -> Array:
             file.seek(member.header_offset)
             name_length, extra_length = struct.unpack("<26xHH", file.read(30))
             file.seek(member.header_offset + 30 + name_length + extra_length)
-            version = np.lib.format.read_magic(file)
-            read = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
-            }[version]
-            shape, fortran, dtype = read(file)
+            version, npy = np.lib.format.read_magic(file), np.lib.format
+            readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+            shape, fortran, dtype = readers[version](file)
             if dtype.hasobject:
                 raise ValueError("an array of Python objects")
             return np.memmap(path, dtype, "r", file.tell(), shape, order="F" if fortran else "C")

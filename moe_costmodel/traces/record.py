@@ -13,13 +13,7 @@ from torch import Tensor
 from torch.nn import Module
 
 from moe_costmodel._checks import invalid
-from moe_costmodel.traces.families import (
-    Family,
-    RouterOutput,
-    Routing,
-    count_experts,
-    find_routers,
-)
+from moe_costmodel.traces.families import Family, RouterOutput, Routing, count_experts, find_routers
 from moe_costmodel.traces.trace import RoutingTrace
 
 __all__ = ["Batch", "edit_routing", "record"]
@@ -28,19 +22,15 @@ Batch: TypeAlias = Tensor | Mapping[str, Tensor]
 
 
 def record(
-    model: Module,
-    batches: Iterable[Batch],
-    *,
-    part: str | None = None,
-    source: str | None = None,
+    model: Module, batches: Iterable[Batch], *, part: str | None = None, source: str | None = None
 ) -> RoutingTrace:
     """Run a model on batches and return the choices of its routers.
 
     Parameters
     ----------
     model : Module
-        A Hugging Face MoE model of one of :data:`moe_costmodel.FAMILIES`, a model whose routers
-        return the same (logits, weights, indices), or the packaged example model.
+        A Hugging Face MoE model of one of :data:`moe_costmodel.FAMILIES`, or a model whose routers
+        return the same (logits, weights, indices), such as the packaged example model.
     batches : iterable
         Each a Tensor of token ids [batch, length], or a mapping of the model's arguments
         (``input_ids``, ``attention_mask``, ``decoder_input_ids``, ...). Every row is a sequence.
@@ -50,25 +40,14 @@ def record(
     source : str, optional
         Name of the trace; by default the model's class.
 
-    Returns
-    -------
-    RoutingTrace
-        With weights, as the model used them. A choice that the model's own capacity dropped
-        (Switch, NLLB-MoE) is kept with weight 0, since the router asked for it.
-
-    Raises
-    ------
-    ValueError
-        If the model is of no known family, or there is no batch.
-
     Notes
     -----
+    The weights are those that the model used. A choice that the model's own capacity dropped
+    (Switch, NLLB-MoE) is kept with weight 0, since the router asked for it.
+
     transformers 5.24 sends every token of NLLB-MoE to experts 0 and 1. While such a model is
     recorded or edited, its experts are computed as its routers ask.
     """
-    source = source or type(model).__name__
-    if type(model).__name__ == "ExampleModel":
-        return _record_example(model, batches, source)
     family, routers = find_routers(model, part=part)
     collected: dict[str, list[Routing]] = {name: [] for name in routers}
 
@@ -76,7 +55,6 @@ def record(
         collected[name].append((ids.cpu(), weights.float().cpu()))
 
     masks: list[Tensor] = []
-    lengths: list[int] = []
     device = next(model.parameters()).device
     for batch in batches:
         arguments = dict(batch) if isinstance(batch, Mapping) else {"input_ids": batch}
@@ -84,19 +62,28 @@ def record(
             name: value.to(device) if isinstance(value, Tensor) else value
             for name, value in arguments.items()
         }
-        mask = _token_mask(arguments, part)
-        masks.append(mask.flatten())
-        lengths += [n for n in mask.sum(dim=1).tolist() if n]
+        masks.append(_token_mask(arguments, part).cpu())
         # The hooks stay for this call only, because `batches` may run the model to generate text.
         with _hooks(model, family, routers, watch), torch.no_grad():
             model(**arguments)
-    return _assemble(
-        list(collected.values()),
-        masks,
-        lengths,
-        n_experts=count_experts(routers),
+    lengths = [n for mask in masks for n in mask.sum(dim=1).tolist() if n]
+    if not lengths:
+        raise invalid("record", "batches", "none", "at least one batch with a token")
+    is_token = torch.cat([mask.flatten() for mask in masks])
+
+    def of_tokens(which: int) -> Tensor:
+        """Return the ids (0) or weights (1) of all batches, (tokens, layers, k)."""
+        layers = [torch.cat([routing[which] for routing in parts]) for parts in collected.values()]
+        return torch.stack(layers, dim=1)[is_token]
+
+    n_experts = count_experts(routers)
+    return RoutingTrace(
+        of_tokens(0).numpy().astype(np.min_scalar_type(n_experts - 1)),
+        of_tokens(1).numpy(),
+        n_experts=n_experts,
+        sequence_lengths=lengths,
         layers=_layer_numbers(list(routers)),
-        source=source,
+        source=source or type(model).__name__,
     )
 
 
@@ -109,12 +96,12 @@ def edit_routing(
     Parameters
     ----------
     model : Module
-        A Hugging Face model, as for :func:`record`.
+        As for :meth:`RoutingTrace.record`.
     rule : callable
         ``rule(layer, ids [S, k], weights [S, k]) -> (ids, weights)``; the first layer is 0. A
         weight of 0 takes an expert out of the sum, though the model may still compute it.
     part : {"encoder", "decoder"}, optional
-        As for :func:`record`.
+        Half of an encoder-decoder model to edit; required for such a model.
 
     Yields
     ------
@@ -187,53 +174,6 @@ def _token_mask(arguments: Mapping[str, Tensor], part: str | None) -> Tensor:
         raise invalid("record", "batches", list(arguments), f"of mappings with {prefix}input_ids")
     mask = arguments.get(f"{prefix}attention_mask")
     return torch.ones_like(ids, dtype=torch.bool) if mask is None else mask.bool()
-
-
-def _record_example(model: Module, batches: Iterable[Tensor], source: str) -> RoutingTrace:
-    collected: list[list[Routing]] = [[] for _ in range(model.config.num_hidden_layers)]
-
-    def watch(layer: int, weights: Tensor, ids: Tensor) -> Routing:
-        collected[layer].append((ids, weights))
-        return weights, ids
-
-    masks, lengths = [], []
-    with torch.no_grad():
-        for batch in batches:
-            masks.append(torch.ones(batch.numel(), dtype=torch.bool))
-            lengths += [batch.shape[1]] * batch.shape[0]
-            model(batch, gate=watch)
-    return _assemble(
-        collected,
-        masks,
-        lengths,
-        n_experts=model.config.num_local_experts,
-        layers=list(range(len(collected))),
-        source=source,
-    )
-
-
-def _assemble(
-    collected: list[list[Routing]],
-    masks: list[Tensor],
-    lengths: list[int],
-    *,
-    n_experts: int,
-    layers: list[int],
-    source: str,
-) -> RoutingTrace:
-    if not lengths:
-        raise invalid("record", "batches", "none", "at least one batch with a token")
-    mask = torch.cat(masks).cpu()
-    ids = torch.stack([torch.cat([i for i, _ in layer]) for layer in collected], dim=1)[mask]
-    weights = torch.stack([torch.cat([w for _, w in layer]) for layer in collected], dim=1)[mask]
-    return RoutingTrace(
-        ids.numpy().astype(np.min_scalar_type(n_experts - 1)),
-        weights.float().numpy(),
-        n_experts=n_experts,
-        sequence_lengths=lengths,
-        layers=layers,
-        source=source,
-    )
 
 
 def _layer_numbers(names: list[str]) -> list[int]:

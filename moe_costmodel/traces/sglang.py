@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,21 +27,7 @@ def as_array(source: str, field: str, value: object) -> Array:
 
 
 def from_detail_dump(content: Mapping[object, object], *, source: str) -> RoutingTrace:
-    """Return the trace of a dump with one record per forward pass.
-
-    Parameters
-    ----------
-    content : dict
-        ``records`` and ``last_physical_to_logical_map``, as modes *per_token* and *per_pass* write
-        them.
-    source : str
-        Name of the file in messages.
-
-    Raises
-    ------
-    ValueError
-        If a field is missing or wrong. The message names the field.
-    """
+    """Return the trace of a dump in mode *per_token* or *per_pass*; errors name `source`."""
     records = content["records"]
     if not isinstance(records, Sequence) or isinstance(records, str | bytes) or not records:
         raise invalid_field(source, "records", type(records).__name__, "a non-empty list")
@@ -60,15 +47,11 @@ def _tokens(
     records: Sequence[Mapping[str, object]], to_logical: NDArray[np.integer], source: str
 ) -> RoutingTrace:
     """Return the choices of all tokens, ordered by sequence (-1 marks a missing choice)."""
-
-    def invalid(got: object, expected: str) -> ValueError:
-        return invalid_field(source, "topk_ids_of_layer", got, expected)
-
-    passes = [
-        _physical_ids(source, i, record, to_logical.shape) for i, record in enumerate(records)
-    ]
-    if len({ids.shape[2] for ids in passes}) > 1:
-        raise invalid({ids.shape[2] for ids in passes}, "as wide in every record")
+    invalid = partial(invalid_field, source, "topk_ids_of_layer")
+    shape = to_logical.shape
+    passes = [_physical_ids(source, i, record, shape) for i, record in enumerate(records)]
+    if len(widths := {ids.shape[2] for ids in passes}) > 1:
+        raise invalid(widths, "as wide in every record")
     order, lengths = _sequences(source, records, [len(ids) for ids in passes])
     physical = np.concatenate(passes)[order]
     routed_layers = (physical >= 0).any(axis=(0, 2))
@@ -80,12 +63,9 @@ def _tokens(
     if not complete.any():
         raise invalid("a -1 in every token", "complete for some token")
     layers = np.flatnonzero(routed_layers)
-    logical = np.stack(
-        [to_logical[layer][physical[complete, i]] for i, layer in enumerate(layers)], axis=1
-    )
     sequence = np.repeat(np.arange(len(lengths)), lengths)[complete]
     return RoutingTrace(
-        logical,
+        to_logical[layers[:, None], physical[complete]],
         n_experts=int(to_logical.max()) + 1,
         sequence_lengths=np.unique(sequence, return_counts=True)[1],
         layers=layers,
@@ -152,8 +132,8 @@ def _sequences(
             lengths = as_array(source, field, recorded)
             if lengths.dtype.kind not in "ui" or lengths.ndim != 1 or lengths.sum() != size:
                 raise invalid_field(source, field, lengths, f"{size} tokens in all")
-            for part in np.split(np.arange(first, first + size), np.cumsum(lengths)[:-1]):
-                sequences.append(part.tolist())
+            parts = np.split(np.arange(first, first + size), np.cumsum(lengths)[:-1])
+            sequences += [part.tolist() for part in parts]
             slots.clear()
         elif (recorded := record.get("positions")) is None:
             sequences.append(list(range(first, first + size)))
@@ -170,6 +150,5 @@ def _sequences(
                 sequences[sequence].append(first + slot)
                 slots[slot] = (sequence, position)
         first += size
-    sequences = [sequence for sequence in sequences if sequence]
     order = np.array([token for sequence in sequences for token in sequence], dtype=np.int64)
-    return order, np.array([len(sequence) for sequence in sequences], dtype=np.int64)
+    return order, np.array([len(s) for s in sequences if s], dtype=np.int64)

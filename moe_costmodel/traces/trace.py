@@ -10,14 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from moe_costmodel._arrays import Array, Bools, Floats, Ints
-from moe_costmodel._checks import (
-    check_fraction,
-    count,
-    invalid,
-    invalid_field,
-    one_of,
-    shape_of,
-)
+from moe_costmodel._checks import check_fraction, count, invalid, invalid_field, one_of, shape_of
 from moe_costmodel.traces.checks import (
     MAX_EXPERTS,
     check_ids,
@@ -104,47 +97,36 @@ class RoutingTrace:
 
     @classmethod
     def from_counts(
-        cls,
-        logical_count: ArrayLike,
-        *,
-        layers: ArrayLike | None = None,
-        source: str = "trace",
+        cls, logical_count: ArrayLike, *, layers: ArrayLike | None = None, source: str = "trace"
     ) -> RoutingTrace:
-        """Return a load-only trace.
+        """Return a load-only trace; the other parameters are those of the class.
 
         Parameters
         ----------
         logical_count : array_like of shape (n_steps, n_layers, n_experts) or (n_layers, n_experts)
-            Tokens that each expert received in each step (2-dimensional: in the only step).
-        layers : array_like of shape (n_layers,), integer, optional
-            Number of each MoE layer within its model.
-        source : str, optional
-            Name of the trace in messages and plots.
-
-        Raises
-        ------
-        ValueError
-            If the counts are not finite, negative, empty, ragged, or all zero.
+            Tokens that each expert received in each step (2-dimensional: in the only step): finite,
+            not negative, and not all zero.
         """
         counts = checked_counts(logical_count, source)
         trace = cls.__new__(cls)
-        trace.source = source
-        trace.n_experts = counts.shape[2]
-        trace._ids = trace._weights = None
-        trace._counts = counts
+        trace.source, trace.n_experts = source, counts.shape[2]
+        trace._ids, trace._weights, trace._counts = None, None, counts
         trace.sequence_lengths = np.zeros(0, dtype=np.int64)
         trace.layers = checked_layers(layers, counts.shape[1], source)
         return trace
 
     @classmethod
     def load(cls, path: str | Path, *, mmap: bool = False) -> RoutingTrace:
-        """Read a trace from a file; see :func:`moe_costmodel.traces.files.load_trace`."""
+        """Read a trace from a file; see :func:`moe_costmodel.traces.files.load_trace`.
+
+        If the file is damaged, the ValueError names the file and the field.
+        """
         from moe_costmodel.traces.files import load_trace
 
         return load_trace(path, mmap=mmap)
 
     def save(self, path: str | Path, *, compress: bool = True) -> Path:
-        """Write the trace as npz; see :func:`moe_costmodel.traces.files.save_trace`."""
+        """Write the trace as npz; :meth:`load` can map an uncompressed file from disk."""
         from moe_costmodel.traces.files import save_trace
 
         return save_trace(self, path, compress=compress)
@@ -167,15 +149,8 @@ class RoutingTrace:
     def example(cls, domain: Domain = "code") -> RoutingTrace:
         """Return the routing of the packaged example model on text that was held out of training.
 
-        Parameters
-        ----------
-        domain : {"prose", "code"}
-            Help topics, or library source, of CPython.
-
-        Returns
-        -------
-        RoutingTrace
-            6 layers of 32 experts; every token is sent to 4 of them.
+        The text is help topics ("prose") or library source ("code") of CPython. The model has 6
+        layers of 32 experts, and every token is sent to 4 of them.
         """
         one_of("example", "domain", domain, get_args(Domain))
         trace = cls.load(_EXAMPLES / f"trace_{domain}.npz")
@@ -248,23 +223,14 @@ class RoutingTrace:
         return self.split(1.0 - check_fraction("tail", "fraction", fraction))[1]
 
     def split(self, fraction: float = 0.5) -> tuple[RoutingTrace, RoutingTrace]:
-        """Cut the trace in two at a point in time.
+        """Cut the trace in two at a point in time; neither part is empty.
 
         Parameters
         ----------
         fraction : float
-            Share of the tokens (load-only trace: of the steps) in the first part. The cut is at
-            the nearest boundary between sequences; a single sequence is cut inside.
-
-        Returns
-        -------
-        tuple of RoutingTrace
-            The first part and the rest; neither is empty.
-
-        Raises
-        ------
-        ValueError
-            If `fraction` is not strictly between 0 and 1, or there is nothing to cut.
+            Share of the tokens (load-only trace: of the steps) in the first part, strictly between
+            0 and 1. The cut is at the nearest boundary between sequences; a single sequence is cut
+            inside.
         """
         fraction = check_fraction("split", "fraction", fraction)
         n = len(self._counts) if self._counts is not None else self.n_tokens
@@ -282,8 +248,7 @@ class RoutingTrace:
 
     def _part(self, rows: slice, lengths: Ints) -> RoutingTrace:
         if self._counts is not None:
-            part = self._counts[rows]
-            return RoutingTrace.from_counts(part, layers=self.layers, source=self.source)
+            return self.from_counts(self._counts[rows], layers=self.layers, source=self.source)
         # The parent was checked, so a view of its rows needs no second pass over them.
         trace = RoutingTrace.__new__(RoutingTrace)
         trace.__dict__.update(self.__dict__)
@@ -331,8 +296,7 @@ class RoutingTrace:
                 never = f"{self.source} never has {batch_size} {units}"
                 expected = f"at most {most}, since {never} (or use drop_last=False)"
                 raise invalid("steps", "batch_size", batch_size, expected)
-            number = np.where(full, np.cumsum(full) - 1, -1)
-            step = number[step]
+            step = np.where(full, np.cumsum(full) - 1, -1)[step]
         return step
 
     def batches(
@@ -395,18 +359,11 @@ class RoutingTrace:
         return np.divide(total, sums, out=np.zeros_like(total), where=sums > 0)
 
     def drift(self, other: RoutingTrace) -> Floats:
-        """Return the distance between the loads of this trace and another, layer by layer.
+        """Return the distance between the loads of this trace and another, (n_layers,).
 
-        Returns
-        -------
-        ndarray of shape (n_layers,)
-            Total variation distance between the load shares, from 0 (equal) to 1 (disjoint): the
-            share of the traffic that has moved to other experts.
-
-        Raises
-        ------
-        ValueError
-            If the two differ in layers or experts.
+        It is the total variation distance between the load shares, from 0 (equal) to 1 (disjoint):
+        the share of the traffic that has moved to other experts. Both traces must have the same
+        layers and experts.
         """
         if (self.n_layers, self.n_experts) != (other.n_layers, other.n_experts):
             expected = f"of {self.n_layers} layers of {self.n_experts} experts"

@@ -14,27 +14,23 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument(
-        "runs",
-        nargs="+",
-        metavar="[NAME=]PATH",
-        help="folder of an experiment or of `moela run`, store file, or file of points; NAME names "
-        "the algorithm",
-    )
-    parser.add_argument("--html", metavar="FILE", help="report to write, with all pictures")
-    parser.add_argument("--pictures", metavar="DIR", help="folder for the pictures as PNG files")
-    parser.add_argument(
+    add = parser.add_argument
+    add("runs", nargs="+", metavar="[NAME=]PATH", help="folder of an experiment or of `moela run`, "
+        "store file, or file of points; NAME names the algorithm")  # fmt: skip
+    add("--html", metavar="FILE", help="report to write, with all pictures")
+    add("--pictures", metavar="DIR", help="folder for the pictures as PNG files")
+    add(
         "--ref-point",
         metavar="V,V,...",
         help='reference point of the hypervolume, "problem" or "pooled"; default: the problem\'s '
         "own if all runs name it, else pooled; for negative numbers, --ref-point=-1,-2",
     )
-    parser.add_argument("--indicator", help="indicator used in the summary; default: hypervolume")
-    parser.add_argument("--baseline", metavar="NAME", help="algorithm to compare the others with")
-    parser.add_argument("--at", metavar="N", help='evaluations after which to compare, or "common"')
-    parser.add_argument("--archive-size", type=int, metavar="N", help="maximum size of a front")
-    parser.add_argument("--unpaired", action="store_true", help="don't pair runs of equal seeds")
-    parser.add_argument("--alpha", type=float, default=0.05, help="significance level")
+    add("--indicator", help="indicator used in the summary; default: hypervolume")
+    add("--baseline", metavar="NAME", help="algorithm to compare the others with")
+    add("--at", metavar="N", help='evaluations after which to compare, or "common"')
+    add("--archive-size", type=int, metavar="N", help="maximum size of a front")
+    add("--unpaired", action="store_true", help="don't pair runs of equal seeds")
+    add("--alpha", type=float, default=0.05, help="significance level")
 
 
 def run(arguments: argparse.Namespace) -> None:

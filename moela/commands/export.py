@@ -10,11 +10,12 @@ FORMATS = ("booksim", "hotspot", "csv", "graphml", "platform")
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("design", metavar="DESIGN", help="JSON file that Design.save wrote")
-    parser.add_argument("--to", required=True, choices=FORMATS, help="program or format")
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder for the files")
-    parser.add_argument("--traffic", metavar="CSV", help="traffic for BookSim to match")
-    parser.add_argument("--rate", type=float, help="flits that a BookSim node injects per cycle")
+    add = parser.add_argument
+    add("design", metavar="DESIGN", help="JSON file that Design.save wrote")
+    add("--to", required=True, choices=FORMATS, help="program or format")
+    add("--out", required=True, metavar="DIR", help="folder for the files")
+    add("--traffic", metavar="CSV", help="traffic for BookSim to match")
+    add("--rate", type=float, help="flits that a BookSim node injects per cycle")
 
 
 def run(arguments: argparse.Namespace) -> None:

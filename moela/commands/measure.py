@@ -13,23 +13,19 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("--out", type=Path, default=Path("kernels.json"), help="JSON to write")
-    parser.add_argument("--hardware", type=Path, help="JSON of the machine (default: detected)")
-    parser.add_argument(
-        "--shape",
-        action="append",
-        type=parse_shape,
-        metavar="E,K,D,F[,gated]",
-        help="a layer: experts, experts per token, width, inner width; may be repeated",
-    )
-    parser.add_argument("--dtype", action="append", help="torch data type; may be repeated")
-    parser.add_argument("--budget-s", type=float, default=120.0, help="total seconds")
-    parser.add_argument("--threads", type=int, default=1, help="threads of the kernels (CPU)")
-    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
-    parser.add_argument(
-        "--no-exchange", action="store_true", help="skip the exchange between two processes"
-    )
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    # fmt: off
+    add = parser.add_argument
+    add("--out", type=Path, default=Path("kernels.json"), help="JSON to write")
+    add("--hardware", type=Path, help="JSON of the machine (default: detected)")
+    add("--shape", action="append", type=parse_shape, metavar="E,K,D,F[,gated]",
+        help="a layer: experts, experts per token, width, inner width; may be repeated")
+    add("--dtype", action="append", help="torch data type; may be repeated")
+    add("--budget-s", type=float, default=120.0, help="total seconds")
+    add("--threads", type=int, default=1, help="threads of the kernels (CPU)")
+    add("--clock", choices=("wall", "cpu"), default="wall")
+    add("--no-exchange", action="store_true", help="skip the exchange between two processes")
+    add("--quiet", action="store_true", help="no progress bar")
+    # fmt: on
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -38,13 +34,9 @@ def run(arguments: argparse.Namespace) -> None:
     from moe_costmodel.measure.kernels import DEFAULT_SHAPES, measure_kernels
     from moe_costmodel.measure.measurements import KINDS
 
-    hardware = (
-        Hardware.load(arguments.hardware)
-        if arguments.hardware
-        else Hardware.here(threads=arguments.threads)
-    )
+    hardware = Hardware.load(arguments.hardware) if arguments.hardware else None
     measured = measure_kernels(
-        hardware,
+        hardware or Hardware.here(threads=arguments.threads),
         arguments.shape or DEFAULT_SHAPES,
         arguments.dtype or ("float32",),
         arguments.budget_s,

@@ -9,15 +9,12 @@ from moela.quality.table import Table
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("design", metavar="DESIGN", help="JSON file that Design.save wrote")
-    parser.add_argument(
-        "--traffic", nargs="+", metavar="CSV", help="traffic files to evaluate the design under"
-    )
-    parser.add_argument("--model", default="published", help="published or released formulas")
-    parser.add_argument(
-        "--out", metavar="PNG", help="picture to write; with --traffic, the mesh is beside it"
-    )
-    parser.add_argument("--heat", action="store_true", help="color tiles by temperature")
+    add = parser.add_argument
+    add("design", metavar="DESIGN", help="JSON file that Design.save wrote")
+    add("--traffic", nargs="+", metavar="CSV", help="traffic files to evaluate the design under")
+    add("--model", default="published", help="published or released formulas")
+    add("--out", metavar="PNG", help="picture to write; with --traffic, the mesh is beside it")
+    add("--heat", action="store_true", help="color tiles by temperature")
 
 
 def run(arguments: argparse.Namespace) -> None:

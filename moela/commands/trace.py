@@ -15,39 +15,33 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
+    # fmt: off
     actions = parser.add_subparsers(dest="action", required=True)
 
-    describe = actions.add_parser("describe", help="characterize a trace")
-    describe.add_argument("trace", nargs="?", help="file (default: the packaged example)")
-    describe.add_argument("--size", type=int, help="sequences (decode), tokens (prefill)")
-    describe.add_argument("--mode", choices=("decode", "prefill"), default="decode")
-    describe.add_argument("--against", help="another trace, to measure the drift to")
-    describe.add_argument("--json", type=Path, help="write everything as JSON")
-    describe.add_argument("--plot", type=Path, help="write a picture")
+    add = actions.add_parser("describe", help="characterize a trace").add_argument
+    add("trace", nargs="?", help="file (default: the packaged example)")
+    add("--size", type=int, help="sequences (decode), tokens (prefill)")
+    add("--mode", choices=("decode", "prefill"), default="decode")
+    add("--against", help="another trace, to measure the drift to")
+    add("--json", type=Path, help="write everything as JSON")
+    add("--plot", type=Path, help="write a picture")
 
-    convert = actions.add_parser("convert", help="write a trace as npz")
-    convert.add_argument("trace", help="npz, SGLang .pt or JSON counts")
-    convert.add_argument("out", type=Path)
-    convert.add_argument("--uncompressed", action="store_true", help="for memory mapping")
+    add = actions.add_parser("convert", help="write a trace as npz").add_argument
+    add("trace", help="npz, SGLang .pt or JSON counts")
+    add("out", type=Path)
+    add("--uncompressed", action="store_true", help="for memory mapping")
 
-    record = actions.add_parser("record", help="run a Hugging Face model and record it")
-    record.add_argument("model", help="folder of a saved model, or 'example'")
-    record.add_argument("out", type=Path, help="npz to write")
-    record.add_argument("--text", type=Path, action="append", help="text file; may be repeated")
-    record.add_argument("--length", type=int, default=256, help="maximum tokens of a sequence")
-    record.add_argument("--sequences", type=int, default=32, help="maximum number of sequences")
-    record.add_argument(
-        "--part",
-        choices=("encoder", "decoder"),
-        default="encoder",
-        help="half of an encoder-decoder model to record (default: encoder)",
-    )
-    record.add_argument(
-        "--new-tokens",
-        type=int,
-        default=64,
-        help="tokens that the decoder of an encoder-decoder model generates for each sequence",
-    )
+    add = actions.add_parser("record", help="run a Hugging Face model and record it").add_argument
+    add("model", help="folder of a saved model, or 'example'")
+    add("out", type=Path, help="npz to write")
+    add("--text", type=Path, action="append", help="text file; may be repeated")
+    add("--length", type=int, default=256, help="maximum tokens of a sequence")
+    add("--sequences", type=int, default=32, help="maximum number of sequences")
+    add("--part", choices=("encoder", "decoder"), default="encoder",
+        help="half of an encoder-decoder model to record (default: encoder)")
+    add("--new-tokens", type=int, default=64,
+        help="tokens that the decoder of an encoder-decoder model generates for each sequence")
+    # fmt: on
 
 
 def run(arguments: argparse.Namespace) -> None:

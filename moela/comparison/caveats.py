@@ -10,6 +10,8 @@ from moela.quality.runs import ComparedRun, by_problem
 if TYPE_CHECKING:
     from moela.comparison.comparison import Comparison
 
+_REASONS = {"not finite": "not finite", "failed": "from a failed evaluation"}
+
 
 def caveats_of(comparison: Comparison) -> list[str]:
     """Return the caveats of a comparison, problem by problem."""
@@ -18,9 +20,8 @@ def caveats_of(comparison: Comparison) -> list[str]:
         out += _archive_rules(problem, group)
         out += _budgets(problem, group)
         out += _losses(problem, group)
-        present = {run.algorithm for run in group}
-        missing = [a for a in comparison.algorithms if a not in present]
-        if missing:
+        present = comparison.algorithms_on(problem)
+        if missing := [a for a in comparison.algorithms if a not in present]:
             out.append(f"There is no run of {listed(missing)} on {problem}.")
         if comparison.has_history and not comparison.convergence_is_exact(problem):
             out.append(
@@ -70,24 +71,18 @@ def _losses(problem: str, group: list[ComparedRun]) -> list[str]:
     out = []
     for algorithm in dict.fromkeys(run.algorithm for run in group):
         runs = [run for run in group if run.algorithm == algorithm]
-        lost = {
-            "not finite": sum(run.left_out.get("not finite", 0) for run in runs),
-            "from a failed evaluation": sum(run.left_out.get("failed", 0) for run in runs),
-        }
-        for why, n in lost.items():
-            if n:
+        for reason, why in _REASONS.items():
+            if n := sum(run.left_out.get(reason, 0) for run in runs):
                 were = "was" if n == 1 else "were"
                 points = counted(n, "point")
                 out.append(f"Of {algorithm} on {problem}, {points} {why} {were} left out.")
-        borrowed = sum(run.borrowed for run in runs)
-        if borrowed:
+        if borrowed := sum(run.borrowed for run in runs):
             out.append(
                 f"{borrowed:,} results that runs of {algorithm} on {problem} received were known "
                 "before; those from other runs in the store are not in their fronts. "
                 "Use a store for each run, or run_experiment, to compare algorithms."
             )
-        empty = sum(len(run.F) == 0 for run in runs)
-        if empty:
+        if empty := sum(len(run.F) == 0 for run in runs):
             out.append(
                 f"{empty} of {counted(len(runs), 'run')} of {algorithm} on {problem} found no "
                 "feasible point: there the hypervolume is 0, and other indicators are infinite."

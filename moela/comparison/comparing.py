@@ -16,7 +16,7 @@ from moela.comparison.read.dispatch import read
 from moela.comparison.scale import make_scale
 from moela.comparison.settings import INDICATORS, ComparisonSettings, RefPoint
 from moela.quality.front import Front, pooled
-from moela.quality.runs import ComparedRun, History, by_problem, check, clean
+from moela.quality.runs import ComparedRun, History, by_problem, check, clean, traits
 
 
 def compare(
@@ -87,15 +87,9 @@ def compare(
     >>> [round(row["hypervolume"], 3) for row in comparison.table()]
     [0.174, 0.091]
     """
+    known_front = None if reference_front is None else "given"
     settings = ComparisonSettings(
-        ref_point=ref_point,
-        reference_front=None if reference_front is None else "given",
-        indicators=indicators,
-        baseline=baseline,
-        at=at,
-        archive_size=archive_size,
-        paired=paired,
-        alpha=alpha,
+        ref_point, known_front, indicators, baseline, at, archive_size, paired, alpha
     )
     runs = read(results)
     check(runs)
@@ -115,12 +109,8 @@ def compare(
         runs = [run.thinned(archive_size) for run in runs]
     scales, caveats = {}, []
     for problem, group in by_problem(runs):
-        scale, new = make_scale(
-            problem,
-            group,
-            ref_point=_of_problem(ref_point, problem),
-            reference_front=_of_problem(reference_front, problem),
-        )
+        point, known = (_of_problem(given, problem) for given in (ref_point, reference_front))
+        scale, new = make_scale(problem, group, ref_point=point, reference_front=known)
         caveats += new
         if scale is not None:
             scales[problem] = scale
@@ -177,14 +167,7 @@ def _with_model(run: ComparedRun, model: Any) -> ComparedRun:
     fits = getattr(model, "n_obj", n_obj if hasattr(model, "decode") else None) == n_obj
     expected = f"a problem with the {n_obj} objectives of {run.label}"
     require("compare", "problems", model, fits, expected)
-    names = getattr(model, "objective_names", None)
-    own = getattr(model, "ref_point", None)
-    return replace(
-        run,
-        model=model,
-        names=run.names if names is None else tuple(str(n) for n in names),
-        ref_point=run.ref_point if own is None else np.asarray(own, dtype=float),
-    )
+    return replace(run, **traits(model))
 
 
 def _cut(runs: list[ComparedRun], at: int | str) -> list[ComparedRun]:
@@ -209,16 +192,12 @@ def _cut(runs: list[ComparedRun], at: int | str) -> list[ComparedRun]:
                 left_out["failed or infeasible"] = left_out.pop("not finite")
             times = run.times()
             stamps = None if history.seconds is None else history.seconds[:n]
+            history = History(n, partial(np.asarray, F), stamps)
+            seconds = None if times is None or n == 0 else float(times[n - 1])
             out.append(
                 replace(
-                    run,
-                    F=points,
-                    X=None,
-                    evaluated=True,
-                    history=History(n, partial(np.asarray, F), stamps),
-                    n_eval=n,
-                    seconds=None if times is None or n == 0 else float(times[n - 1]),
-                    left_out=left_out,
+                    run, F=points, X=None, evaluated=True, history=history, n_eval=n,
+                    seconds=seconds, left_out=left_out,
                 )
-            )
+            )  # fmt: skip
     return out

@@ -26,27 +26,7 @@ def is_followed_exactly(n_points: int, n_obj: int) -> bool:
 
 
 class ConvergenceCurve:
-    """The convergence of one run.
-
-    Parameters
-    ----------
-    run : ComparedRun
-        With a history.
-    scale : Scale
-    exact : bool
-        Whether to compute hypervolumes of fronts, or estimates along directions.
-
-    Attributes
-    ----------
-    n_eval : int
-    times : float array [n_eval] or None
-        When each evaluation ended, in seconds.
-
-    Raises
-    ------
-    ValueError
-        The evaluations of the run are unknown.
-    """
+    """The convergence of one run: exact hypervolumes of fronts, or estimates along directions."""
 
     def __init__(self, run: ComparedRun, scale: Scale, *, exact: bool) -> None:
         if run.history is None or not run.history.n_eval:
@@ -82,14 +62,8 @@ class DirectionalShares:
     The volume is proportional to the mean, over many directions, of the reach of the dominated
     region from the reference point to the power of the number of objectives (Deng and Zhang 2019).
     One pass over the run gives it after every evaluation, to about 0.003. The directions are the
-    same for every run, so differences between runs are more accurate than that.
-
-    Parameters
-    ----------
-    Z : float array, [n_eval, M]
-        Objectives on the common scale.
-    ref_point : float array, [M]
-        On the common scale.
+    same for every run, so differences between runs are more accurate than that. Objectives
+    [n_eval, M] and reference point [M] are on the common scale.
     """
 
     def __init__(self, Z: Floats, ref_point: Floats) -> None:
@@ -118,12 +92,7 @@ class DirectionalShares:
 def _mean_reaches(gaps: Floats, rays: Floats) -> Floats:
     """Return the mean over rays of the reach to the power of M, after each row [n].
 
-    Parameters
-    ----------
-    gaps : float array, [n, M]
-        Distances from the rows to the reference point.
-    rays : float array, [K, M]
-        Reciprocal components of the directions.
+    `gaps` [n, M] are distances to the reference point, `rays` [K, M] reciprocals of directions.
     """
     n, n_obj = gaps.shape
     reach = np.zeros(len(rays))

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from moela import plots
 from moela._arrays import Floats
 from moela._checks import require
 from moela.comparison.scale import LARGER_IS_BETTER, TITLES
@@ -18,10 +19,9 @@ if TYPE_CHECKING:
     from moela.comparison.comparison import Comparison
 
 _MAX_DIFFERENCES = 3
-_DPI = 130
 
-Captioned = tuple[str, Callable[[], "Figure"]]
-"""A caption, and the function that draws the picture."""
+Captioned = tuple[str, Callable[..., "Figure"]]
+"""A caption, and the function that draws the picture, into the file ``path`` if given."""
 
 Saved = str | Path | None
 
@@ -40,8 +40,6 @@ def plot_fronts(
     path : str or Path, optional
         File to save the picture in.
     """
-    from moela import plots
-
     name = c.only_problem(problem)
     scale = c.scales[name]
     n_obj = len(scale.names)
@@ -52,14 +50,12 @@ def plot_fronts(
     draw: Callable[..., Figure] = getattr(plots, f"plot_{chosen}")
     if chosen == "parallel":
         draw = partial(draw, ideal=scale.ideal, nadir=scale.nadir)
-    fronts = {a: F for a in _fronts(c, name) if len(F := c.front(name, a).F)}
+    fronts = {a: F for a in c.algorithms_on(name) if len(F := c.front(name, a).F)}
     return draw(fronts, scale.names, styles=c.styles, title=name, path=path)
 
 
 def plot_attainment(c: Comparison, problem: str | None = None, path: Saved = None) -> Figure:
     """Draw the region that the runs of each algorithm attain, for two or three objectives."""
-    from moela import plots
-
     name = c.only_problem(problem)
     fronts = {a: runs for a, runs in _fronts(c, name).items() if any(len(F) for F in runs)}
     names = c.scales[name].names
@@ -70,8 +66,6 @@ def plot_attainment_difference(
     c: Comparison, algorithm: str, rival: str, problem: str | None = None, path: Saved = None
 ) -> Figure:
     """Draw where runs of one algorithm attain more often than another's, for two objectives."""
-    from moela import plots
-
     name = c.only_problem(problem)
     fronts = _fronts(c, name)
     for parameter, given in (("algorithm", algorithm), ("rival", rival)):
@@ -85,8 +79,6 @@ def plot_attainment_difference(
 
 def plot_convergence(c: Comparison, problem: str | None = None, path: Saved = None) -> Figure:
     """Draw the hypervolume over evaluations: medians, and bands between the quartiles."""
-    from moela import plots
-
     name = c.only_problem(problem)
     table = c.convergence().where(problem=name)
     return plots.plot_convergence(table, styles=c.styles, title=name, path=path)
@@ -96,11 +88,9 @@ def plot_values(
     c: Comparison, problem: str | None = None, indicator: str | None = None, path: Saved = None
 ) -> Figure:
     """Draw an indicator of each run, algorithms side by side."""
-    from moela import plots
-
     name = c.only_problem(problem)
-    values = {a: c.values(name, a, indicator) for a in _fronts(c, name)}
-    ylabel = axis_title(indicator or c.indicators[0])
+    values = {a: sample.values for a, sample in c.samples(indicator)[name].items()}
+    ylabel = axis_title(c.only_indicator(indicator))
     return plots.plot_values(values, ylabel=ylabel, styles=c.styles, title=name, path=path)
 
 
@@ -112,9 +102,7 @@ def plot_ranks(c: Comparison, indicator: str | None = None, path: Saved = None) 
     ValueError
         There are no blocks to rank within: only one problem, and runs that can't be paired.
     """
-    from moela import plots
-
-    overall = c.ranks(indicator)
+    overall, name = c.ranks(indicator), c.only_indicator(indicator)
     if overall.ranking is None:
         raise ValueError(
             "Mean ranks need two algorithms, and several problems or runs of equal seeds. Got "
@@ -122,7 +110,7 @@ def plot_ranks(c: Comparison, indicator: str | None = None, path: Saved = None) 
             "can't be paired."
         )
     blocks = f"{overall.ranking.n_blocks} {overall.blocks}"
-    title = f"mean ranks by {TITLES[indicator or c.indicators[0]]} over {blocks}"
+    title = f"mean ranks by {TITLES[name]} over {blocks}"
     return plots.plot_ranks(
         overall.algorithms, overall.ranking, styles=c.styles, title=title, path=path
     )
@@ -133,9 +121,7 @@ def plot_profile(c: Comparison, indicator: str | None = None, path: Saved = None
 
     `ratios` defines the instances.
     """
-    from moela import plots
-
-    ratios, name = c.ratios(indicator), indicator or c.indicators[0]
+    ratios, name = c.ratios(indicator), c.only_indicator(indicator)
     label = f"{TITLES[name]}: {'best over own' if LARGER_IS_BETTER[name] else 'times the best'}"
     return plots.plot_profile(ratios, xlabel=label, styles=c.styles, path=path)
 
@@ -212,7 +198,7 @@ def save_pictures(c: Comparison, folder: str | Path) -> list[Path]:
     paths = []
     for name, (_, draw) in named.items():
         paths.append(out / f"{name}.png")
-        draw().savefig(paths[-1], dpi=_DPI)
+        draw(path=paths[-1])
     return paths
 
 
@@ -231,9 +217,10 @@ def file_name(name: str) -> str:
 def _pairs_to_differ(c: Comparison, problem: str) -> list[tuple[str, str]]:
     """Return pairs to draw differences of: the baseline, or the best, with a few others."""
     rows = c.summary().where(problem=problem).rows
-    present = {run.algorithm for run in c.runs if run.problem == problem and len(run.F)}
-    names = [row["algorithm"] for row in rows if row["algorithm"] in present]
-    best = [row["algorithm"] for row in rows if row["best"] and row["algorithm"] in present]
+    present = {run.algorithm for run in c.runs_of(problem) if len(run.F)}
+    rows = [row for row in rows if row["algorithm"] in present]
+    names = [row["algorithm"] for row in rows]
+    best = [row["algorithm"] for row in rows if row["best"]]
     first = c.baseline if c.baseline in names else next(iter(best), None)
     if first is None:
         return []
@@ -242,8 +229,4 @@ def _pairs_to_differ(c: Comparison, problem: str) -> list[tuple[str, str]]:
 
 def _fronts(c: Comparison, problem: str) -> dict[str, list[Floats]]:
     """Return the front of each run on a problem, by algorithm."""
-    out: dict[str, list[Floats]] = {}
-    for run in sorted(c.runs, key=lambda run: c.algorithms.index(run.algorithm)):
-        if run.problem == problem:
-            out.setdefault(run.algorithm, []).append(run.F)
-    return out
+    return {a: [run.F for run in c.runs_of(problem, a)] for a in c.algorithms_on(problem)}

@@ -111,26 +111,13 @@ def make_scale(
     problem: str,
     runs: Sequence[ComparedRun],
     *,
-    ref_point: ArrayLike | None = None,
-    reference_front: ArrayLike | None = None,
+    ref_point: ArrayLike | None,
+    reference_front: ArrayLike | None,
 ) -> tuple[Scale | None, list[str]]:
     """Return the scale of a problem, if any run has a feasible point, and caveats on it.
 
-    Parameters
-    ----------
-    problem : str
-    runs : sequence of ComparedRun
-    ref_point : array [M], "problem", "pooled" or None
-        None is the problem's own if all runs name the same one and some front has a point that is
-        better in every objective; else "pooled", the nadir of the pooled front plus a tenth of its
-        extent.
-    reference_front : array [r, M], optional
-        Known optima, which become part of the pooled front.
-
-    Raises
-    ------
-    ValueError
-        A given point or front doesn't fit the objectives.
+    Without a `ref_point`, the problem's own is used if all runs name the same one and some front
+    has a point that is better in every objective; else the pooled one.
     """
     n_obj, caveats = runs[0].F.shape[1], []
     parts = [run.F for run in runs]
@@ -167,18 +154,10 @@ def make_scale(
             f"IGD+ and epsilon on {problem} are taken against {REFERENCE_SIZE} of the "
             f"{len(pooled)} points of the pooled front, chosen to be far from each other."
         )
-    scale = Scale(
-        problem=problem,
-        ideal=ideal,
-        nadir=nadir,
-        span=span,
-        ref_point=point,
-        rule=rule,
-        reference=reference,
-        pooled_size=len(pooled),
-        exact=exact,
-        names=_names(runs, n_obj),
-    )
+    names = next((o.names for o in runs if o.names and len(o.names) == n_obj), None)
+    names = names or tuple(f"f{j + 1}" for j in range(n_obj))
+    size = len(pooled)
+    scale = Scale(problem, ideal, nadir, span, point, rule, reference, size, exact, names)
     return scale, caveats
 
 
@@ -213,8 +192,3 @@ def _reference_point(
         )
     rule = "the nadir of the pooled front plus a tenth of its extent"
     return indicators.beyond(pooled), rule, caveats
-
-
-def _names(runs: Sequence[ComparedRun], n_obj: int) -> tuple[str, ...]:
-    named = next((o.names for o in runs if o.names and len(o.names) == n_obj), None)
-    return tuple(f"f{j + 1}" for j in range(n_obj)) if named is None else named

@@ -23,11 +23,6 @@ class ComparisonSettings:
     """The parameters of `moela.compare` that determine the numbers; see there.
 
     `reference_front` only says whether one was given.
-
-    Raises
-    ------
-    ValueError
-        A parameter is out of its range.
     """
 
     ref_point: RefPoint = None

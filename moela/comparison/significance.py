@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,16 +25,13 @@ from moela.quality.statistics import (
 )
 from moela.quality.table import Row, Table
 
+if TYPE_CHECKING:
+    from moela.comparison.comparison import Comparison
+
 
 @dataclass(frozen=True)
 class Sample:
-    """One indicator of the runs of one algorithm on one problem.
-
-    Attributes
-    ----------
-    values : float array, [n]
-    seeds : tuple of int or None, [n]
-    """
+    """Values of an indicator over the runs of an algorithm on a problem, and their seeds, [n]."""
 
     values: Floats
     seeds: tuple[int | None, ...]
@@ -43,10 +40,6 @@ class Sample:
     def seeded(self) -> bool:
         """Whether each run has a seed of its own."""
         return None not in self.seeds and len(set(self.seeds)) == len(self.seeds)
-
-
-Samples = Mapping[str, Mapping[str, Sample]]
-"""By problem, then by algorithm."""
 
 
 # With five pairs the smallest p-value of the signed rank test is 0.0625: it could never reject.
@@ -58,19 +51,8 @@ def aligned(
 ) -> tuple[Floats, Floats, bool]:
     """Return two samples in the order of their seeds, and whether they are pairs.
 
-    Parameters
-    ----------
-    a, b : Sample
-    paired : bool or None
-        None: if both samples have the same seeds, at least `at_least`. True: by common seeds, or by
-        position without seeds. False: never.
-    at_least : int
-        Number of pairs from which on samples are paired by default.
-
-    Raises
-    ------
-    ValueError
-        `paired` is True and the samples have nothing to be paired by.
+    By default, samples of the same seeds, at least `at_least`, are pairs. If `paired` is True, runs
+    are paired by common seeds, or by position without seeds.
     """
     if paired is False:
         return a.values, b.values, False
@@ -78,9 +60,8 @@ def aligned(
         common = sorted(set(a.seeds) & set(b.seeds))  # type: ignore[type-var]
         same = len(common) == len(a.seeds) == len(b.seeds)
         if (paired and common) or (same and len(common) >= at_least):
-            left, right = (
-                np.array([s.values[s.seeds.index(seed)] for seed in common]) for s in (a, b)
-            )
+            left = np.array([a.values[a.seeds.index(seed)] for seed in common])
+            right = np.array([b.values[b.seeds.index(seed)] for seed in common])
             return left, right, True
     elif paired and len(a.values) == len(b.values):
         return a.values, b.values, True
@@ -93,31 +74,44 @@ def aligned(
     return a.values, b.values, False
 
 
-def summary_table(samples: Samples, indicator: str) -> Table:
-    """Return medians and quartiles by problem and algorithm; see `Comparison.summary`."""
+def summary(c: Comparison, indicator: str | None = None) -> Table:
+    """Return medians and quartiles over the runs of an algorithm on a problem.
+
+    Columns: ``problem, algorithm, runs, median, q1, q3, best`` (whether no median is better).
+    """
     rows: list[Row] = []
-    for problem, group in samples.items():
+    for problem, group in c.samples(indicator).items():
         block: list[Row] = [
             {"problem": problem, "algorithm": a, "runs": len(s.values), **quartiles(s.values)}
             for a, s in group.items()
         ]
         medians = [row["median"] for row in block]
-        best = max(medians) if LARGER_IS_BETTER[indicator] else min(medians)
+        best = max(medians) if _sign(c, indicator) > 0 else min(medians)
         rows += [row | {"best": row["median"] == best} for row in block]
     return Table(rows)
 
 
-def test_table(
-    samples: Samples, indicator: str, *, baseline: str | None, paired: bool | None, alpha: float
-) -> Table:
-    """Return a row for each pair of algorithms on each problem; see `Comparison.tests`."""
-    sign = 1.0 if LARGER_IS_BETTER[indicator] else -1.0
+def _sign(c: Comparison, indicator: str | None) -> float:
+    """Return 1 if larger values of an indicator are better, else -1."""
+    return 1.0 if LARGER_IS_BETTER[c.only_indicator(indicator)] else -1.0
+
+
+def pairwise_tests(c: Comparison, indicator: str | None = None) -> Table:
+    """Return a table with one row for each pair of algorithms on each problem.
+
+    Columns: ``problem, algorithm, rival, n, n_rival, median, rival_median, test, p_value``
+    (two-sided), ``a12`` (the probability that a run of the algorithm is better than one of the
+    rival), ``effect`` (in a word), ``least_p`` (the smallest p-value that this number of runs
+    can give), ``p_holm`` and ``verdict``. The test is Wilcoxon's: signed rank if runs are
+    paired by seed, rank sum otherwise. Holm's correction is over the pairs on a problem.
+    """
+    sign = _sign(c, indicator)
     rows: list[Row] = []
-    for problem, group in samples.items():
+    for problem, group in c.samples(indicator).items():
         block: list[Row] = []
         ahead: list[float] = []  # positive if the test favors the algorithm
-        for a, b in _pairs(list(group), baseline):
-            x, y, are_pairs = aligned(group[a], group[b], paired)
+        for a, b in _pairs(list(group), c.baseline):
+            x, y, are_pairs = aligned(group[a], group[b], c.paired)
             enough = len(x) >= 2 and len(y) >= 2
             x, y = sign * x, sign * y
             p = (compare_pairs if are_pairs else compare_samples)(x, y) if enough else np.nan
@@ -144,7 +138,7 @@ def test_table(
             row["p_holm"] = p
         for row, direction in zip(block, ahead, strict=True):
             row.setdefault("p_holm", float("nan"))
-            row["verdict"] = _verdict(row["p_holm"], direction, alpha)
+            row["verdict"] = _verdict(row["p_holm"], direction, c.alpha)
         rows += block
     return Table(rows)
 
@@ -163,18 +157,20 @@ def _verdict(p_value: float, direction: float, alpha: float) -> str:
     return "better" if direction > 0 else "worse"
 
 
-def win_table(samples: Samples, indicator: str, names: Sequence[str], paired: bool | None) -> Table:
-    """Return the share of comparisons of runs that each row's algorithm wins.
+def wins(c: Comparison, indicator: str | None = None) -> Table:
+    """Return the share of comparisons of runs that the algorithm of a row wins.
 
-    NaN if two algorithms share no problem. See `Comparison.wins`.
+    Each rival has a column, NaN without a common problem; ``overall`` is the mean over rivals. Runs
+    of equal seeds are compared if they are pairs, else every run with every run. Ties count half,
+    and problems have equal weights.
     """
-    sign = 1.0 if LARGER_IS_BETTER[indicator] else -1.0
+    sign, names, samples = _sign(c, indicator), c.algorithms, c.samples(indicator)
     shares = np.full((len(names), len(names)), np.nan)
     for (i, a), (j, b) in itertools.permutations(enumerate(names), 2):
         won = []
         for group in samples.values():
             if a in group and b in group:
-                x, y, are_pairs = aligned(group[a], group[b], paired)
+                x, y, are_pairs = aligned(group[a], group[b], c.paired)
                 x, y = sign * x, sign * y
                 if are_pairs:
                     won.append(float(((x > y) + 0.5 * (x == y)).mean()))
@@ -214,47 +210,52 @@ class Overall:
     p_value: float
 
 
-def rank_all(samples: Samples, indicator: str, paired: bool | None, alpha: float) -> Overall:
-    """Return mean ranks over problems, or over seeds if there is one problem; see `Overall`."""
-    sign = 1.0 if LARGER_IS_BETTER[indicator] else -1.0
-    groups = list(samples.values())
+def ranks(c: Comparison, indicator: str | None = None) -> Overall:
+    """Return mean ranks and Friedman's test: over problems, or over seeds of one problem."""
+    sign, groups = _sign(c, indicator), list(c.samples(indicator).values())
     names = [name for name in groups[0] if all(name in group for group in groups)]
     if len(names) < 2:
         return Overall(tuple(names), "", None, float("nan"))
     if len(groups) > 1:
         scores = [[sign * quartiles(group[n].values)["median"] for n in names] for group in groups]
-        ranking = rank_blocks(scores, alpha)
+        ranking = rank_blocks(scores, c.alpha)
         return Overall(tuple(names), "problems", ranking, ranking.p_value)
     group = groups[0]
     first = group[names[0]]
-    columns = [aligned(first, group[name], paired, at_least=2) for name in names[1:]]
+    columns = [aligned(first, group[name], c.paired, at_least=2) for name in names[1:]]
     same = {len(x) for x, _, _ in columns}
     if all(pairs for _, _, pairs in columns) and len(same) == 1:
         table = np.column_stack([columns[0][0], *(y for _, y, _ in columns)])
-        ranking = rank_blocks(sign * table, alpha)
+        ranking = rank_blocks(sign * table, c.alpha)
         return Overall(tuple(names), "seeds", ranking, ranking.p_value)
     several = all(len(group[name].values) > 1 for name in names)
     p = compare_groups([group[name].values for name in names]) if several else float("nan")
     return Overall(tuple(names), "", None, p)
 
 
-def performance_ratios(samples: Samples, indicator: str, names: Sequence[str]) -> dict[str, Floats]:
-    """Return how many times worse than the best each algorithm is; see `Comparison.ratios`."""
+def ratios(c: Comparison, indicator: str | None = None) -> dict[str, Floats]:
+    """Return how many times worse than the best algorithm each one is, by instance.
+
+    An instance is a problem and a run: the runs of equal seeds if all algorithms have the same
+    seeds, else the first run of each algorithm, the second, and so on. Problems on which an
+    algorithm has no run are left out.
+
+    Returns
+    -------
+    dict of float array [n_instances] by algorithm
+        At least 1; infinity if a run has no feasible point and another has.
+    """
+    names, larger = c.algorithms, _sign(c, indicator) > 0
     parts: dict[str, list[Floats]] = {name: [] for name in names}
-    for group in samples.values():
+    for group in c.samples(indicator).values():
         if len(group) < len(names):
             continue
-        n = min(len(s.values) for s in group.values())
-        by_seed = all(s.seeded for s in group.values()) and (
-            len({frozenset(s.seeds) for s in group.values()}) == 1
-        )
-        table = np.array(
-            [
-                s.values[np.argsort(np.array(s.seeds, dtype=float))] if by_seed else s.values[:n]
-                for s in group.values()
-            ]
-        )
-        for name, ratio in zip(group, _ratios(table, LARGER_IS_BETTER[indicator]), strict=True):
+        own = list(group.values())
+        n = min(len(s.values) for s in own)
+        by_seed = all(s.seeded for s in own) and len({frozenset(s.seeds) for s in own}) == 1
+        orders = [np.array(s.seeds, float).argsort() if by_seed else slice(n) for s in own]
+        table = np.array([s.values[k] for s, k in zip(own, orders, strict=True)])
+        for name, ratio in zip(group, _ratios(table, larger), strict=True):
             parts[name].append(ratio)
     if not parts[names[0]]:
         raise ValueError("There is no problem on which every algorithm has a run.")

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from moela._arrays import Floats
 from moela.comparison.convergence import ConvergenceCurve, checkpoints
-from moela.comparison.scale import Scale
 from moela.quality.statistics import quartiles
 from moela.quality.table import Row, Table
+
+if TYPE_CHECKING:
+    from moela.comparison.comparison import Comparison
 
 Curves = Mapping[str, Sequence[ConvergenceCurve]]
 """The curve of each run, by algorithm."""
 
 
-def convergence_table(curves: Mapping[str, Curves]) -> Table:
-    """Return medians and quartiles by problem, algorithm and evaluations.
+def convergence(c: Comparison) -> Table:
+    """Return medians and quartiles of the hypervolume's share after numbers of evaluations.
 
-    `Comparison.convergence` documents the columns.
+    Columns: ``problem, algorithm, evaluations, n, median, q1, q3``; 40 checkpoints, spread
+    evenly on a logarithmic axis, up to the shortest run of the algorithm.
+
+    Raises
+    ------
+    ValueError
+        The evaluations of a run are unknown.
     """
     rows = []
-    for problem, group in curves.items():
+    for problem, group in c.curves.items():
         for algorithm, runs in group.items():
             at = checkpoints(min(run.n_eval for run in runs))
             values = np.array([run.shares(at) for run in runs])
@@ -39,18 +48,27 @@ def convergence_table(curves: Mapping[str, Curves]) -> Table:
     return Table(rows)
 
 
-def speedup_table(
-    curves: Mapping[str, Curves], scales: Mapping[str, Scale], baseline: str | None
-) -> Table:
-    """Return one row for each algorithm and rival on each problem.
+def speedup(c: Comparison) -> Table:
+    """Return how much sooner an algorithm reaches the final quality of a rival.
 
-    `Comparison.speedup` documents the columns.
+    The target is the (lower) median of the rival's final hypervolumes. Columns: ``problem,
+    algorithm, rival, target, reached`` (number of runs that reached it) ``, n, evaluations, q1,
+    q3`` (median and quartiles over all runs, infinity for a run that never did),
+    ``rival_evaluations`` (median number after which the rival's own runs first reached it),
+    ``speedup`` (their ratio; NaN if half of the runs never did), and the same in ``seconds``.
+    Seconds are recorded with each evaluation in a store; otherwise a run's time is spread
+    evenly.
+
+    Raises
+    ------
+    ValueError
+        The evaluations of a run are unknown.
     """
     return Table(
         [
-            {"problem": problem, **row, "volume": row["target"] * scales[problem].box}
-            for problem, group in curves.items()
-            for row in _speedups(group, baseline)
+            {"problem": problem, **row, "volume": row["target"] * c.scales[problem].box}
+            for problem, group in c.curves.items()
+            for row in _speedups(group, c.baseline)
         ]
     )
 

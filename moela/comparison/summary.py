@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from moela.comparison.comparison import Comparison
 
 _MAX_RIVALS = 2
+_VERDICTS = {
+    "better": "significantly better than", "worse": "significantly worse than",
+    "not distinguished": "not distinguished from",
+}  # fmt: skip
 
 
 def findings(comparison: Comparison, indicator: str | None = None) -> dict[str, list[str]]:
@@ -51,25 +55,21 @@ def _standing(problem: str, name: str, rows: list[Row], tested: Table, alpha: fl
     verb = "has" if len(best) == 1 else "have"
     better = "largest" if LARGER_IS_BETTER[name] else "least"
     sentence = f"On {problem}, {who} {verb} the {better} median {title}, {worth}."
-    rivals: dict[str, list[tuple[str, str]]] = {"better": [], "worse": [], "not distinguished": []}
+    rivals: dict[str, list[tuple[str, str]]] = {verdict: [] for verdict in _VERDICTS}
     first = best[0]["algorithm"]
     of_first = [r for r in tested if first in (r["algorithm"], r["rival"])]
     for row in of_first:
-        verdict = row["verdict"]
+        verdict, other, a12 = row["verdict"], row["rival"], row["a12"]
         if verdict == "not tested":
             continue
-        ours = row["algorithm"] == first
-        if not ours and verdict in ("better", "worse"):
-            verdict = "worse" if verdict == "better" else "better"
-        other = row["rival"] if ours else row["algorithm"]
-        a12 = row["a12"] if ours else 1.0 - row["a12"]
+        if row["algorithm"] != first:
+            verdict = {"better": "worse", "worse": "better"}.get(verdict, verdict)
+            other, a12 = row["algorithm"], 1.0 - a12
         rivals[verdict].append((other, f"{p_equals(row['p_holm'])}, A12 = {a12:.2f}"))
-    if rivals["better"]:
-        sentence += f" It is significantly better than {_with_notes(rivals['better'])}."
-    if rivals["worse"]:
-        sentence += f" It is significantly worse than {_with_notes(rivals['worse'])}."
+    for verdict, phrase in _VERDICTS.items():
+        if rivals[verdict]:
+            sentence += f" It is {phrase} {_with_notes(rivals[verdict])}."
     if rivals["not distinguished"]:
-        sentence += f" It is not distinguished from {_with_notes(rivals['not distinguished'])}."
         sentence += _power(of_first, len(tested), alpha)
     if not any(rivals.values()):
         sentence += " One run each allows no test; make at least five, with different seeds."
@@ -103,13 +103,12 @@ def _power(rows: list[Row], n_pairs: int, alpha: float) -> str:
 
 
 def _overall(comparison: Comparison, name: str) -> list[str]:
-    overall = comparison.ranks(name)
-    alpha = comparison.alpha
+    overall, alpha = comparison.ranks(name), comparison.alpha
+    differ = "differ" if overall.p_value < alpha else "are not shown to differ"
+    p = p_equals(overall.p_value)
     if overall.ranking is None:
         if math.isnan(overall.p_value):
             return []
-        differ = "differ" if overall.p_value < alpha else "are not shown to differ"
-        p = p_equals(overall.p_value)
         return [
             f"All together, the algorithms {differ} (Kruskal-Wallis over the runs, {p}); "
             "mean ranks need several problems, or runs of equal seeds."
@@ -117,11 +116,9 @@ def _overall(comparison: Comparison, name: str) -> list[str]:
     ranking = overall.ranking
     order = sorted(range(len(overall.algorithms)), key=lambda i: ranking.ranks[i])
     each = listed([f"{overall.algorithms[i]} {ranking.ranks[i]:.2f}" for i in order])
-    differ = "differ" if ranking.p_value < alpha else "are not shown to differ"
     sentence = (
         f"Over {ranking.n_blocks} {overall.blocks}, the mean ranks by {TITLES[name]} are {each}; "
-        f"the algorithms {differ} (Friedman's chi-squared = {ranking.statistic:.2f}, "
-        f"{p_equals(ranking.p_value)})."
+        f"the algorithms {differ} (Friedman's chi-squared = {ranking.statistic:.2f}, {p})."
     )
     groups = [listed([overall.algorithms[i] for i in group]) for group in ranking.groups()]
     if len(order) > 2 and groups:
@@ -213,9 +210,6 @@ _METHODS = {
 }
 
 
-# ------------------------------------------------------------------------------------ a terminal
-
-
 def summary_text(comparison: Comparison) -> str:
     """Return the text that printing a comparison shows."""
     lines = [counts_text(comparison), ""]
@@ -228,7 +222,7 @@ def summary_text(comparison: Comparison) -> str:
     for heading, sentences in findings(comparison).items():
         lines += [heading, *(f"- {sentence}" for sentence in sentences)]
     if comparison.caveats:
-        lines += ["", "Remarks"]
+        lines += ["", "Caveats"]
         lines += [f"- {caveat}" for caveat in comparison.caveats]
     return "\n".join(_harmless(line) for line in lines)
 
@@ -240,12 +234,9 @@ def _harmless(line: str) -> str:
 
 def counts_text(comparison: Comparison) -> str:
     """Return the numbers of algorithms, problems and runs."""
-    counts = [
-        (len(comparison.algorithms), "algorithm"),
-        (len(comparison.problems), "problem"),
-        (len(comparison.runs), "run"),
-    ]
-    return ", ".join(counted(n, noun) for n, noun in counts)
+    c = comparison
+    counts = {"algorithm": len(c.algorithms), "problem": len(c.problems), "run": len(c.runs)}
+    return ", ".join(counted(n, noun) for noun, n in counts.items())
 
 
 def counted(n: int, noun: str) -> str:
@@ -263,19 +254,11 @@ def reference_text(comparison: Comparison, problem: str) -> str:
 
 @dataclass(frozen=True)
 class Spread:
-    """The median of an indicator over runs as text, with as many digits as tell medians apart.
-
-    Attributes
-    ----------
-    median, quartiles : str
-        The quartiles of a single run are empty.
-    is_best : bool
-        Whether no other median is better.
-    """
+    """The median of an indicator over runs as text, with as many digits as tell medians apart."""
 
     median: str
-    quartiles: str
-    is_best: bool
+    quartiles: str  # empty for a single run
+    is_best: bool  # whether no other median is better
 
     @classmethod
     def of(cls, row: Row, rows: list[Row]) -> Spread:
@@ -305,13 +288,8 @@ def medians(comparison: Comparison, problem: str) -> Table:
         name: comparison.summary(name).where(problem=problem) for name in comparison.indicators
     }
     rows = []
-    for algorithm in comparison.algorithms:
-        sizes = [
-            len(run.F) for run in comparison.runs
-            if run.algorithm == algorithm and run.problem == problem
-        ]  # fmt: skip
-        if not sizes:
-            continue
+    for algorithm in comparison.algorithms_on(problem):
+        sizes = [len(run.F) for run in comparison.runs_of(problem, algorithm)]
         row: Row = {
             "algorithm": algorithm,
             "runs": len(sizes),

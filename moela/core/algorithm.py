@@ -24,7 +24,7 @@ from moela._checks import count
 from moela.core.archive import Archive
 from moela.core.context import SearchContext
 from moela.core.duplicates import Duplicates
-from moela.core.operators import Operators, resolve
+from moela.core.operators import KINDS, Operators, resolve
 from moela.core.origin import origin_of, set_origin
 from moela.core.parameters import refuse_unknown
 from moela.core.scaling import Normalization
@@ -49,36 +49,10 @@ class ArchiveAlgorithm(Algorithm):
     individuals, a numpy Generator and scikit-learn models, so that it can be copied and pickled
     between any ask and tell.
 
-    Parameters
-    ----------
-    n_init : int
-        Number of initial designs.
-    sampling : optional
-        Source of the initial designs: a pymoo Sampling; designs as an array [n, n_var] or a list,
-        dictionaries for mixed variables; a Population; the Result of an earlier run, or an
-        `EvaluationStore` or its path, whose front is taken; or a design that the problem can
-        `encode()`. Designs that are already evaluated cost nothing. Missing designs up to `n_init`
-        are sampled. Default: the problem's own, else random by variable type.
-    crossover, mutation, repair : pymoo operators, optional
-        Default: the problem's own (`problem.operators()`), else by variable type.
-    archive_size : int or None
-        Bound on the archive; None keeps every non-dominated design.
-    **kwargs
-        Parameters of pymoo's `Algorithm`.
-
-    Attributes
-    ----------
-    front : Archive
-        The non-dominated of all evaluated designs.
-    context : SearchContext
-        Problem, operators, duplicates, normalization and random state of the run.
-    n_answered : int
-        Evaluations told so far.
-
-    Raises
-    ------
-    TypeError
-        For a parameter that does not exist, with the nearest one that does.
+    Initial designs come from `sampling`: an operator, or designs in any form that `first_designs`
+    reads, to which sampled ones are added up to `n_init`. Operators that are not given are the
+    problem's own (`problem.operators()`), else those for its type of variables. `front` is the
+    archive, bounded by `archive_size`.
     """
 
     def __init__(
@@ -101,27 +75,19 @@ class ArchiveAlgorithm(Algorithm):
         self.archive_size = archive_size
         # The attributes that a run changes, with their values before any run.
         self._before_run = copy.deepcopy({key: getattr(self, key) for key in _RUN_STATE})
-        self._given = {
-            "sampling": sampling,
-            "crossover": crossover,
-            "mutation": mutation,
-            "repair": repair,
-        }
+        self._given = dict(zip(KINDS, (sampling, crossover, mutation, repair), strict=True))
 
     # The problem is not state, and fitted estimators are only ever replaced: histories and
     # checkpoints need no copy of them every time.
     _shared_by_copies: tuple[str, ...] = ("problem",)
     # What to use instead of parameters that do not exist, or no longer; see `refuse_unknown`.
     _replaced_parameters: ClassVar[Mapping[str, str]] = {
-        "n_neighbours": "Use 'n_neighbors'.",
         "pop_size": "The number of initial designs is set by the parameter 'n_subproblems' or "
         "'n_init'.",
         "reference": "Use 'ref_point' if the algorithm has it, else the problem's ref_point.",
     }
     # The attributes that say which algorithm this is, for its signature; known from the setup on.
     _setting_names: frozenset[str] | None = None
-
-    # ------------------------------------------------------------------ for subclasses to define
 
     def _begin(self) -> None:
         """Create the state of a new run; `operators`, `context` and `front` already exist."""
@@ -136,8 +102,6 @@ class ArchiveAlgorithm(Algorithm):
     def _answer_initial(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
         """Process the initial designs; by default like any others."""
         self._answer(pop, F, CV, accepted)
-
-    # ------------------------------------------------------------------------ pymoo's interface
 
     def setup(self, problem: Problem, **kwargs: object) -> ArchiveAlgorithm:
         """Begin a new run on a problem, even if this object has been used for a run before."""
@@ -169,7 +133,7 @@ class ArchiveAlgorithm(Algorithm):
             Normalization(problem.n_obj, getattr(problem, "ref_point", None)),
             self.random_state,
         )
-        self.n_answered = 0
+        self.n_answered = 0  # evaluations told so far
         self._begin()
 
     @property
@@ -229,8 +193,6 @@ class ArchiveAlgorithm(Algorithm):
         result = super().result()
         result.status = self.status
         return result
-
-    # --------------------------------------------------------------------------------- the rest
 
     @property
     def status(self) -> str:
@@ -303,8 +265,7 @@ class ArchiveAlgorithm(Algorithm):
         if len(pop) == 0:
             empty = np.empty((0, self.problem.n_obj))
             return pop, empty, np.empty(0), np.empty(0, dtype=bool)
-        F = self._objectives(pop)
-        CV = self._violations(pop)
+        F, CV = self._objectives(pop), self._violations(pop)
         return pop, F, CV, self.front.add(pop, F, CV)
 
     def _objectives(self, pop: Population) -> Floats:

@@ -13,24 +13,8 @@ class Archive:
 
     Until the first feasible design, the archive holds the designs of least constraint violation;
     afterwards it holds feasible designs only. Of designs with equal objectives, the first one
-    added is kept.
-
-    Parameters
-    ----------
-    n_obj : int
-        Number of objectives M, all minimized.
-    max_size : int or None
-        Largest number of designs kept; None keeps all. The archive may overshoot by a fifth
-        between two thinnings, so that thinning costs little per design.
-
-    Attributes
-    ----------
-    pop : Population, [n]
-        The individuals, with everything attached to them.
-    F : float array, [n, M]
-        Their objectives.
-    CV : float array, [n]
-        Their constraint violations (0 if feasible).
+    added is kept. The archive may overshoot `max_size` by a fifth between two thinnings, so that
+    thinning costs little per design.
     """
 
     def __init__(self, n_obj: int, max_size: int | None = None) -> None:
@@ -42,7 +26,7 @@ class Archive:
         self.max_size = max_size
         self.pop = Population.empty()
         self.F: Floats = np.empty((0, n_obj))
-        self.CV: Floats = np.empty(0)
+        self.CV: Floats = np.empty(0)  # constraint violations, 0 if feasible
 
     def __len__(self) -> int:
         return len(self.F)
@@ -53,20 +37,9 @@ class Archive:
         return len(self) > 0 and bool(self.CV[0] <= 0.0)
 
     def add(self, pop: Population, F: Floats, CV: Floats) -> Bools:
-        """Add evaluated designs.
+        """Add designs with finite objectives F [b, M] and constraint violations CV [b].
 
-        Parameters
-        ----------
-        pop : Population, [b]
-        F : float array, [b, M]
-            Finite objectives.
-        CV : float array, [b]
-            Constraint violations, at least 0.
-
-        Returns
-        -------
-        accepted : bool array, [b]
-            Which of the designs are in the archive now (before any thinning).
+        Returns a mask of the designs that are in the archive now (before any thinning), [b].
         """
         accepted = np.zeros(len(F), dtype=bool)
         if len(F) == 0:
@@ -77,14 +50,12 @@ class Archive:
         candidates = np.flatnonzero(best >= CV)
         if len(self) and best < self.CV[0]:
             self._keep(np.zeros(len(self), dtype=bool))
-        new = F[candidates]
         # Compared with the archive first, which rejects most, then among themselves.
-        candidates = candidates[~weakly_dominated(new, self.F)]
-        new = F[candidates]
-        stay = ~_beaten(new)
-        candidates, new = candidates[stay], new[stay]
+        candidates = candidates[~weakly_dominated(F[candidates], self.F)]
+        candidates = candidates[~_beaten(F[candidates])]
         if len(candidates) == 0:
             return accepted
+        new = F[candidates]
         self._keep(~weakly_dominated(self.F, new))
         self.pop = Population.merge(self.pop, pop[candidates])
         self.F = np.concatenate([self.F, new])

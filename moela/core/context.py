@@ -16,25 +16,14 @@ from moela.core.scaling import Normalization
 
 @dataclass
 class SearchContext:
-    """What a search takes place in.
-
-    Attributes
-    ----------
-    problem : Problem
-    operators : Operators
-        Those of the run, bound to the problem.
-    duplicates : Duplicates
-        The designs asked for so far.
-    normalization : Normalization
-        Scaling of the objectives. An algorithm that restarts puts another one here.
-    random_state : Generator
-        The algorithm's own, so that the order of draws is part of the result.
-    """
+    """The surroundings of a search: problem, operators, known designs, and random state."""
 
     problem: Problem
     operators: Operators
     duplicates: Duplicates
+    # An algorithm that restarts puts another one here.
     normalization: Normalization
+    # The algorithm's own, so that the order of draws is part of the result.
     random_state: np.random.Generator
 
     def children(self, pop: Population, parents: Ints) -> Population:

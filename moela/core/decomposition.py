@@ -24,12 +24,8 @@ def simplex_weights(n: int, n_obj: int, random_state: np.random.Generator) -> Fl
     """Spread n weight vectors over the unit simplex, the M corners first.
 
     The rest are scrambled Sobol points mapped to the simplex by the spacings of their sorted
-    coordinates. Unlike a lattice, these are evenly spread for any n and M.
-
-    Returns
-    -------
-    float array, [n, M]
-        Positive rows that sum to 1; the smallest weights are about 1e-4.
+    coordinates. Unlike a lattice, these are evenly spread for any n and M. Returns positive rows
+    that sum to 1, [n, M].
     """
     corners = np.eye(n_obj)[:n]
     inner = n - len(corners)
@@ -58,24 +54,10 @@ def neighborhoods(W: Floats, size: int) -> Ints:
 
 
 class Subproblems:
-    """The members of the sub-problems, one for each weight vector, and their replacement.
+    """Sub-problems with weights W [n, M], the member of each, and the replacement of members.
 
-    Parameters
-    ----------
-    W : float array, [n, M]
-    n_neighbors : int
-        Size of a neighborhood, including the sub-problem itself.
-    by : str
-        Scalarization; see `scalarize`.
-
-    Attributes
-    ----------
-    pop : Population, [n]
-        The member of each sub-problem.
-    F, CV : float arrays, [n, M] and [n]
-        Objectives and constraint violations of the members.
-    B : int array, [n, n_neighbors]
-        The neighborhood of each sub-problem.
+    `B` [n, n_neighbors] holds the neighborhood of each, itself included; `pop`, `F` [n, M] and
+    `CV` [n] are the members.
     """
 
     def __init__(self, W: Floats, n_neighbors: int, by: Scalarization) -> None:
@@ -134,11 +116,7 @@ class Subproblems:
     ) -> tuple[Ints, Bools]:
         """Choose different parents for each sub-problem: from its neighborhood, or from all.
 
-        Returns
-        -------
-        parents : int array, [b, n_parents]
-        local : bool array, [b]
-            Whether the parents came from the neighborhood.
+        Returns the parents [b, n_parents], and which came from the neighborhood, [b].
         """
         b, size = len(subproblems), self.B.shape[1]
         local = (random_state.random(b) < prob_neighbors) & (size >= n_parents)
@@ -173,22 +151,11 @@ class Subproblems:
         random_state: np.random.Generator,
         n_max: int = 1,
     ) -> int:
-        """Let each child replace members that it is better than.
+        """Let each child replace members that it is better than; return how many are replaced.
 
-        A child is compared with the mating pool that it came from, in random order, and replaces
-        at most `n_max` of its members (Zhang and Li 2007 with the bound of Li and Zhang 2009).
-
-        Parameters
-        ----------
-        subproblems : int array, [b]
-            The sub-problem that each child was made for.
-        local : bool array, [b]
-            Whether its pool is the neighborhood of that sub-problem, or all members.
-
-        Returns
-        -------
-        int
-            Number of members replaced.
+        A child is compared with its mating pool in random order: the neighborhood of the
+        sub-problem that it was made for if it is `local`, else all members. It replaces at most
+        `n_max` of them (Zhang and Li 2007 with the bound of Li and Zhang 2009).
         """
         replaced = 0
         # Most children win nowhere; these are found for all at once.

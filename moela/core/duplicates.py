@@ -13,11 +13,8 @@ from moela._arrays import Bools, Designs
 class Duplicates:
     """A set of designs, as fingerprints of eight bytes each.
 
-    Parameters
-    ----------
-    problem : Problem
-        If it has a method `canonical(X)`, designs with equal canonical forms are duplicates;
-        otherwise designs with equal variables.
+    If the problem has a method `canonical(X)`, designs with equal canonical forms are duplicates;
+    otherwise designs with equal variables.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -55,13 +52,10 @@ class Duplicates:
 
     def first_of_each(self, X: Designs) -> Bools:
         """Mark, in order, each design of X that is neither remembered nor earlier in X."""
-        within: set[int] = set()
-        mask = np.zeros(len(X), dtype=bool)
-        for i, key in enumerate(self.keys(X)):
-            if key not in self._known and key not in within:
-                within.add(key)
-                mask[i] = True
-        return mask
+        keys = self.keys(X)
+        mask = np.array([key not in self._known for key in keys], dtype=bool)
+        first = np.unique(np.array(keys, dtype=np.uint64), return_index=True)[1]
+        return mask & np.isin(np.arange(len(keys)), first)
 
 
 def _fingerprint(x: Designs | dict[str, object]) -> int:

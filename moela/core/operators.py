@@ -29,28 +29,26 @@ from moela._arrays import Bools, Designs, Floats, Ints
 Kind = Literal["real", "integer", "binary", "mixed", "own"]
 Bound = Floats | float
 KINDS = ("sampling", "crossover", "mutation", "repair")
+# Booleans come before integers, whose subclass they are.
+_VTYPES: dict[Kind, tuple[type, ...]] = {
+    "real": (float, np.floating),
+    "binary": (bool, np.bool_),
+    "integer": (int, np.integer),
+}
 
 
 def kind_of(problem: Problem) -> Kind:
     """Return the type of a problem's variables.
 
-    Returns
-    -------
-    str
-        ``mixed`` for problems with explicit `vars` (rows of X are dictionaries), else ``binary``,
-        ``integer`` or ``real`` by `vtype`. A `vtype` of None counts as real, as in pymoo.
+    It is "mixed" for problems with explicit `vars` (rows of X are dictionaries), else "binary",
+    "integer" or "real" by `vtype`. A `vtype` of None counts as real, as in pymoo.
     """
     if getattr(problem, "vars", None):
         return "mixed"
-    vtype = problem.vtype
-    if vtype is None or vtype is float:
-        return "real"
-    if isinstance(vtype, type) and issubclass(vtype, bool | np.bool_):
-        return "binary"
-    if isinstance(vtype, type) and issubclass(vtype, int | np.integer):
-        return "integer"
-    if isinstance(vtype, type) and issubclass(vtype, float | np.floating):
-        return "real"
+    vtype = float if problem.vtype is None else problem.vtype
+    for kind, types in _VTYPES.items():
+        if isinstance(vtype, type) and issubclass(vtype, types):
+            return kind
     raise ValueError(
         f"The 'vtype' of {type(problem).__name__} must be float, int, bool or None. Got {vtype!r} "
         "instead; give the problem an operators() method, or pass sampling=, crossover= and "
@@ -63,53 +61,31 @@ def any_real(problem: Problem) -> bool:
     named = getattr(problem, "vars", None)
     if named:
         return any(isinstance(variable, Real) for variable in named.values())
-    vtype = problem.vtype
-    return vtype is None or (isinstance(vtype, type) and issubclass(vtype, float | np.floating))
+    vtype = float if problem.vtype is None else problem.vtype
+    return isinstance(vtype, type) and issubclass(vtype, _VTYPES["real"])
 
 
 @dataclass
 class Operators:
-    """The operators of one run, bound to one problem.
+    """The operators of one run.
 
-    Attributes
-    ----------
-    sampling : Sampling, array or Population
-        Source of the initial designs.
-    crossover, mutation, repair
-        pymoo operators; for mixed variables `crossover` is None, and `mating` makes the children.
-    kind : str
-        Type of the variables; "own" if the problem or the caller has chosen all operators.
-    default_real : bool
-        Whether crossover and mutation are the defaults for real variables, chosen by nobody.
+    For mixed variables `crossover` is None, and `mating` makes the children.
     """
 
     sampling: Any  # operator or designs
     crossover: Crossover | None
     mutation: Mutation | None
     repair: Repair
-    kind: Kind
+    kind: Kind  # "own" if the problem or the caller has chosen all operators
     mating: MixedVariableMating | None = None
-    default_real: bool = False
+    default_real: bool = False  # crossover and mutation are the defaults for real variables
 
     def children(
-        self,
-        problem: Problem,
-        pop: Population,
-        parents: Ints,
-        random_state: np.random.Generator,
+        self, problem: Problem, pop: Population, parents: Ints, random_state: np.random.Generator
     ) -> Population:
-        """Make one child of each row of `parents`.
+        """Make one unevaluated, repaired child of each row of `parents` [b, n_parents].
 
-        Parameters
-        ----------
-        pop : Population, [n]
-        parents : int array, [b, n_parents]
-            Indices into `pop`; columns beyond the number that the crossover takes are ignored.
-
-        Returns
-        -------
-        Population, [b]
-            Unevaluated and repaired.
+        Parents are indices into `pop`; columns that the crossover does not take are ignored.
         """
         b = len(parents)
         if self.mating is not None:
@@ -119,12 +95,8 @@ class Operators:
         else:
             assert self.crossover is not None
             assert self.mutation is not None
-            off = self.crossover(
-                problem,
-                pop,
-                parents=parents[:, : self.crossover.n_parents],
-                random_state=random_state,
-            )
+            parents = parents[:, : self.crossover.n_parents]
+            off = self.crossover(problem, pop, parents=parents, random_state=random_state)
             # Offspring are in blocks: the first of every mating, then the second of every mating.
             pick = random_state.integers(0, self.crossover.n_offsprings, b)
             off = self.mutation(problem, off[pick * b + np.arange(b)], random_state=random_state)
@@ -144,16 +116,7 @@ def resolve(
     mutation: Mutation | None = None,
     repair: Repair | None = None,
 ) -> Operators:
-    """Choose each operator: the argument, else ``problem.operators()``, else by variable type.
-
-    Raises
-    ------
-    ValueError
-        If the problem's `operators()` names an operator that is not one of sampling, crossover,
-        mutation and repair, or if a type is needed and unknown.
-    TypeError
-        If the problem has a method in the old spelling, `neighbours` or `neighbours_many`.
-    """
+    """Choose each operator: the argument, else ``problem.operators()``, else by variable type."""
     check_spelling(problem)
     own: dict[str, Any] = dict(problem.operators()) if hasattr(problem, "operators") else {}
     unknown = sorted(set(own) - set(KINDS))
@@ -162,23 +125,21 @@ def resolve(
             f"{type(problem).__name__}.operators() must return a dict with keys out of "
             f"{', '.join(KINDS)}. Got {', '.join(map(repr, unknown))} as well; remove them."
         )
-    given = {"sampling": sampling, "crossover": crossover, "mutation": mutation, "repair": repair}
-    chosen = {key: own.get(key) if value is None else value for key, value in given.items()}
+    given = zip(KINDS, (sampling, crossover, mutation, repair), strict=True)
+    chosen: dict[str, Any] = {key: own.get(key) if value is None else value for key, value in given}
 
     complete = all(chosen[key] is not None for key in ("sampling", "crossover", "mutation"))
     kind: Kind = "own" if complete else kind_of(problem)
     default_real = kind == "real" and chosen["crossover"] is None and chosen["mutation"] is None
-    mating = None
-    if kind == "mixed":
-        mating = MixedVariableMating(repair=chosen["repair"])
-    for key, default in _defaults(kind).items():
+    mating = MixedVariableMating(repair=chosen["repair"]) if kind == "mixed" else None
+    for key, default in zip(KINDS, _defaults(kind), strict=True):
         if chosen[key] is None:
             chosen[key] = default
-    if chosen["repair"] is None:
-        chosen["repair"] = NoRepair()
-    if kind == "own" and not getattr(problem, "vars", None):
+    changer = chosen["mutation"]
+    plain = kind == "own" and not getattr(problem, "vars", None)
+    if plain and isinstance(changer, PM) and changer.vtype is None:
         # Moves of local searches still depend on the variables if these are plain numbers.
-        kind = _plain_kind(problem, chosen)
+        kind = "real"
     if kind in ("real", "integer") and not _bounded(problem):
         raise ValueError(
             f"The {kind} variables of {type(problem).__name__} must have finite bounds, which "
@@ -207,36 +168,21 @@ def _bounded(problem: Problem) -> bool:
     return all(limit is not None and bool(np.isfinite(limit).all()) for limit in limits)
 
 
-def _plain_kind(problem: Problem, chosen: dict[str, object]) -> Kind:
-    mutation = chosen["mutation"]
-    return "real" if isinstance(mutation, PM) and mutation.vtype is None else "own"
-
-
-def _defaults(kind: Kind) -> dict[str, Any]:
-    # New ones for each run: pymoo's operators hold state of their own.
+def _defaults(kind: Kind) -> tuple[Any, Any, Any, Repair]:
+    """Return new operators in the order of `KINDS`, since pymoo's hold state of their own."""
     match kind:
         case "real":
-            return {
-                "sampling": FloatRandomSampling(),
-                "crossover": SBX(prob=0.9, eta=15),
-                "mutation": PM(eta=20),
-            }
+            return FloatRandomSampling(), SBX(prob=0.9, eta=15), PM(eta=20), NoRepair()
         case "integer":
-            return {
-                "sampling": IntegerRandomSampling(),
-                "crossover": SBX(prob=1.0, eta=3.0, vtype=float, repair=RoundingRepair()),
-                "mutation": PM(eta=3.0, vtype=float, repair=RoundingRepair()),
-            }
+            crossover = SBX(prob=1.0, eta=3.0, vtype=float, repair=RoundingRepair())
+            mutation = PM(eta=3.0, vtype=float, repair=RoundingRepair())
+            return IntegerRandomSampling(), crossover, mutation, NoRepair()
         case "binary":
-            return {
-                "sampling": BinaryRandomSampling(),
-                "crossover": UX(),
-                "mutation": BitflipMutation(),
-            }
+            return BinaryRandomSampling(), UX(), BitflipMutation(), NoRepair()
         case "mixed":
-            return {"sampling": MixedVariableSampling()}
+            return MixedVariableSampling(), None, None, NoRepair()
         case "own":
-            return {}
+            return None, None, None, NoRepair()
 
 
 def neighbors_of(
@@ -247,22 +193,11 @@ def neighbors_of(
     random_state: np.random.Generator,
     step: Floats | float = 0.1,
 ) -> Designs:
-    """Propose k neighbors of each of n designs.
+    """Propose k neighbors of each of n designs, [n, k, n_var] or [n, k] dictionaries.
 
     The first of these that exists is used: the problem's `neighbors_many(X, k, random_state)`, its
-    `neighbors(x, k, random_state)`, a move by variable type, k mutations.
-
-    Parameters
-    ----------
-    X : array, [n, n_var], or [n] dictionaries for mixed variables
-    k : int
-    step : float, or float array [n]
-        Standard deviation of a move of a real variable, as a fraction of its range. The moves of
-        other types have a fixed size.
-
-    Returns
-    -------
-    array, [n, k, n_var], or [n, k] dictionaries
+    `neighbors(x, k, random_state)`, a move by variable type, k mutations. A move of a real variable
+    has the standard deviation `step` (or [n]), as a fraction of its range.
     """
     if hasattr(problem, "neighbors_many"):
         return np.asarray(problem.neighbors_many(X, k, random_state))
@@ -322,26 +257,20 @@ def _flip(X: Designs, random_state: np.random.Generator) -> Designs:
 
 
 def _move_mixed(
-    X: Designs,
-    variables: dict[str, Variable],
-    steps: Floats,
-    random_state: np.random.Generator,
+    X: Designs, variables: dict[str, Variable], steps: Floats, random_state: np.random.Generator
 ) -> Designs:
     names = list(variables)
     chosen = _chosen(len(X), len(names), random_state)
     moved = np.empty(len(X), dtype=object)
     for i, x in enumerate(X):
-        changed = dict(x)
-        for j in np.flatnonzero(chosen[i]):
-            changed[names[j]] = _move_one(
-                x[names[j]], variables[names[j]], float(steps[i]), random_state
-            )
-        moved[i] = changed
+        moved[i] = dict(x)
+        for name in [names[j] for j in np.flatnonzero(chosen[i])]:
+            moved[i][name] = _move_one(x[name], variables[name], steps[i : i + 1], random_state)
     return moved
 
 
 def _move_one(
-    value: Any, variable: Variable, step: float, random_state: np.random.Generator
+    value: Any, variable: Variable, step: Floats, random_state: np.random.Generator
 ) -> Any:
     match variable:
         case Binary():
@@ -351,14 +280,10 @@ def _move_one(
             return others[random_state.integers(len(others))] if others else value
         case Integer():
             low, high = variable.bounds
-            return int(
-                _move_integer(np.array([[value]]), low, high, np.array([step]), random_state)[0, 0]
-            )
+            return int(_move_integer(np.array([[value]]), low, high, step, random_state).item())
         case Real():
             low, high = variable.bounds
-            return float(
-                _move_real(np.array([[value]]), low, high, np.array([step]), random_state)[0, 0]
-            )
+            return float(_move_real(np.array([[value]]), low, high, step, random_state).item())
     raise ValueError(
         f"A variable must be pymoo's Real, Integer, Binary or Choice. Got "
         f"{type(variable).__name__} instead; give the problem a neighbors() method."

@@ -20,57 +20,23 @@ _KEY = "origin"
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What an individual carries from the request for it to its answer, as ``ind.get("origin")``.
+    """Origin of a design, on its individual until the answer, as ``ind.get("origin")``."""
 
-    Attributes
-    ----------
-    part : str or None
-        The part of the algorithm that asked for the design; None for designs of somebody else.
-    phase : int
-        The search phase of MOELA in which the design was asked for; see `MOELA.n_phases`.
-    already_evaluated : bool
-        Whether the design was given as `sampling` with its objectives, which costs nothing.
-    subproblem : int
-        The sub-problem that the design was made for; -1 for none.
-    from_neighborhood : bool
-        Whether the parents came from the neighborhood of that sub-problem.
-    ignores_constraints : bool
-        Whether the parents were chosen without regard to constraints.
-    mating_operator : int
-        Index into `RealMating.OPERATORS`; -1 for other operators.
-    preselection : int
-        Index into `Preselection.STRATEGIES`; -1 without preselection.
-    chosen_by_model : bool
-        Whether a learned model chose the design among others.
-    chosen_at_random : bool
-        Whether the move was drawn among the candidates, to measure the skill of the move model.
-    search : int
-        The local search that the design belongs to; -1 for none.
-    base : Individual or None
-        The archived design whose neighbor this is, in Pareto local search.
-    features : float array, [d], or None
-        Features of the design, for learned models.
-    move : float array, [d], or None
-        Difference between these features and those of the design that the move starts from.
-    predicted_change : float
-        Predicted change of the scalarized value.
-    """
-
-    part: Part | None = None
-    phase: int = 0
-    already_evaluated: bool = False
-    subproblem: int = -1
-    from_neighborhood: bool = False
-    ignores_constraints: bool = False
-    mating_operator: int = -1
-    preselection: int = -1
-    chosen_by_model: bool = False
-    chosen_at_random: bool = False
-    search: int = -1
-    base: Individual | None = None
-    features: Floats | None = None
-    move: Floats | None = None
-    predicted_change: float = float("nan")
+    part: Part | None = None  # the part of the algorithm that asked; None if it was not ours
+    phase: int = 0  # the search phase of MOELA, see `MOELA.n_phases`
+    already_evaluated: bool = False  # given as `sampling` with its objectives, so it costs nothing
+    subproblem: int = -1  # the one that the design was made for; -1 for none
+    from_neighborhood: bool = False  # the parents are from the neighborhood of that sub-problem
+    ignores_constraints: bool = False  # the parents were chosen without regard to constraints
+    mating_operator: int = -1  # index into `RealMating.OPERATORS`; -1 for other operators
+    preselection: int = -1  # index into `Preselection.STRATEGIES`; -1 without preselection
+    chosen_by_model: bool = False  # a learned model chose the design among others
+    chosen_at_random: bool = False  # drawn among candidates, to measure the skill of the move model
+    search: int = -1  # the local search that the design belongs to; -1 for none
+    base: Individual | None = None  # Pareto local search: the archived design it is a neighbor of
+    features: Floats | None = None  # [d], of the design, for learned models
+    move: Floats | None = None  # [d], difference from the features of the design moved from
+    predicted_change: float = float("nan")  # of the scalarized value
 
     def __deepcopy__(self, memo: dict[int, object]) -> Origin:
         # Everything but `base` is never changed, so copies may share it.
@@ -87,13 +53,7 @@ def origin_of(individual: Individual) -> Origin:
 
 
 def set_origin(pop: Population, **fields: Any) -> None:
-    """Set fields of the origin of each individual of a population.
-
-    Parameters
-    ----------
-    **fields
-        An array or a list holds a value for each individual; all share any other value.
-    """
+    """Set fields of origins: an array or list holds a value for each individual of `pop`."""
     names, columns = list(fields), [_column(value, len(pop)) for value in fields.values()]
     for ind, *values in zip(pop, *columns, strict=True):
         ind.data[_KEY] = replace(origin_of(ind), **dict(zip(names, values, strict=True)))

@@ -20,26 +20,12 @@ _EDGE = 0.02
 
 
 class Normalization:
-    """Scaling of objectives by the running ideal, and by a reference point or the running nadir.
+    """Scaling of objectives, to 0 at the running ideal [M] and 1 at the nadir [M].
 
-    Parameters
-    ----------
-    n_obj : int
-        Number of objectives M.
-    ref_point : array [M] or None
-        A known reference point, such as the objectives of a design to beat. It takes the place of
-        the nadir in each objective in which it is worse than the ideal. Without a reference point,
-        the nadir is that of the non-dominated designs so far, or the worst value met in an
-        objective in which these do not differ.
-    bounds : tuple of arrays [M], optional
-        Fixed (ideal, nadir), for algorithms that were published with such.
-
-    Attributes
-    ----------
-    ideal, nadir : float array, [M]
-        Scaled objectives are 0 at the ideal and 1 at the nadir.
-    worst : float array, [M]
-        The largest value met in each objective.
+    The nadir is that of the non-dominated designs so far, or the worst value met in an objective in
+    which these do not differ. A reference point, such as the objectives of a design to beat, takes
+    its place in each objective in which it is worse than the ideal. `bounds` fixes both, for
+    algorithms that were published with such.
     """
 
     def __init__(
@@ -65,10 +51,7 @@ class Normalization:
     def update(self, F: Floats, archive: Archive) -> bool:
         """Learn from new objectives F [b, M] and from the archive that already holds them.
 
-        Returns
-        -------
-        bool
-            Whether ideal or nadir have changed.
+        Returns whether ideal or nadir have changed.
         """
         if self.fixed or len(archive) == 0:
             return False
@@ -106,22 +89,11 @@ class Normalization:
 
 
 def scalarize(Z: Floats, W: Floats, by: Scalarization) -> Floats:
-    """Combine scaled objectives into one value per weight vector; smaller is better.
+    """Combine scaled objectives Z with weights W, both [..., M]; smaller values [...] are better.
 
-    Parameters
-    ----------
-    Z : float array, [..., M]
-        Scaled objectives, 0 at the ideal and 1 at the nadir or reference point.
-    W : float array, [..., M]
-        Weights, broadcast against Z.
-    by : {"chebyshev", "weighted_sum", "product"}
-        The largest weighted coordinate (Zhang and Li 2007, eq. 5); the weighted sum; or the
-        negative logarithm of the weighted product of the distances to the reference point. For
-        equal weights that product is the hypervolume that the design alone dominates.
-
-    Returns
-    -------
-    float array, [...]
+    "chebyshev" is the largest weighted coordinate (Zhang and Li 2007, eq. 5), "weighted_sum" the
+    sum, and "product" the negative logarithm of the weighted product of the distances to the
+    reference point. For equal weights that product is the hypervolume of the design alone.
     """
     if by == "chebyshev":
         return (W * Z).max(axis=-1)

@@ -18,15 +18,8 @@ class DirectionalVolume:
 
     With V_k the largest distance along ray k that some design still dominates, the hypervolume is
     proportional to the mean of V_k ** M (Deng and Zhang 2019, "Approximating hypervolume and
-    hypervolume contributions using polar coordinate", IEEE TEVC 23(5)). O(K M) per design.
-
-    Parameters
-    ----------
-    n_obj : int
-        Number of objectives M.
-    random_state : Generator
-    n_rays : int
-        Number of rays K.
+    hypervolume contributions using polar coordinate", IEEE TEVC 23(5)). O(K M) per design, for K
+    rays and M objectives.
     """
 
     def __init__(self, n_obj: int, random_state: np.random.Generator, n_rays: int = 200) -> None:
@@ -50,12 +43,9 @@ class DirectionalVolume:
         return float(_power(self._furthest(F, normalization), self.rays.shape[1]).mean())
 
     def add(self, F: Floats, normalization: Normalization) -> Floats:
-        """Add designs one after another and return what each one added.
+        """Add designs F [b, M] one after another; return the growth of the estimate by each, [b].
 
-        Returns
-        -------
-        float array, [b]
-            Growth of the estimate by each row of F [b, M], as a share of the unit ball's part.
+        Like the estimate, it is a share of the unit ball's part.
         """
         if len(F) == 0:
             return np.empty(0)
@@ -63,8 +53,7 @@ class DirectionalVolume:
             np.concatenate([self.reach[None], self._reaches(F, normalization)]), axis=0
         )
         self.reach = reaches[-1]
-        volumes = _power(reaches, self.rays.shape[1]).mean(axis=1)
-        return np.diff(volumes)
+        return np.diff(_power(reaches, self.rays.shape[1]).mean(axis=1))
 
     def gain(self, F: Floats, normalization: Normalization) -> Floats:
         """Return what each design of F [b, M] would add on its own, without adding it: [b]."""

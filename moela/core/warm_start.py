@@ -11,7 +11,7 @@ from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 from pymoo.core.result import Result
 
-from moela._arrays import Designs
+from moela._arrays import Designs, rows
 
 _EXPECTED = (
     "The 'sampling' parameter must be a pymoo Sampling, designs as an array [n, n_var] or a list, "
@@ -23,24 +23,11 @@ _EXPECTED = (
 def first_designs(problem: Problem, sampling: object) -> Population | None:
     """Turn the value of the parameter `sampling` into individuals, or None if it is an operator.
 
-    Parameters
-    ----------
-    problem : Problem
-    sampling : Sampling, or anything that holds designs
-        Designs [n, n_var] or [n_var], dictionaries for mixed variables, objects that the problem's
-        `encode()` understands, or a list of these; a Population; a pymoo Result, of which the
-        optimum is taken; a `moela.EvaluationStore` or its path, of which the front is taken.
-
-    Returns
-    -------
-    Population or None
-        Copies, since a run writes into its individuals. Designs that are already evaluated keep
-        their objectives, which are not checked, and cost nothing.
-
-    Raises
-    ------
-    ValueError
-        `sampling` holds no design, or a design does not fit the problem.
+    It may hold designs [n, n_var] or [n_var], dictionaries for mixed variables, objects that the
+    problem's `encode()` understands, or a list of these; or be a Population, a pymoo Result, of
+    which the optimum is taken, or an `EvaluationStore` or its path, of which the front is taken.
+    Individuals are copies, since a run writes into them. Those that are already evaluated keep
+    their objectives, which are not checked, and cost nothing.
     """
     if is_sampling(sampling):
         return None
@@ -71,7 +58,7 @@ def _read(problem: Problem, sampling: object) -> Population:
             )
         return _read(problem, sampling.opt)
     if isinstance(sampling, Individual):
-        return Population.create(_bare(sampling))
+        sampling = Population.create(sampling)
     if isinstance(sampling, Population):
         return Population.create(*[_bare(ind) for ind in sampling])
     front = getattr(sampling, "front", None)
@@ -94,9 +81,7 @@ def _designs(problem: Problem, sampling: object) -> Designs:
     if isinstance(sampling, list | tuple) and len(sampling):
         sampling = [problem.encode(x) if _encodes(problem, x) else x for x in sampling]
         if isinstance(sampling[0], dict):
-            designs = np.empty(len(sampling), dtype=object)
-            designs[:] = sampling
-            return designs
+            return rows(sampling)
     try:
         X = np.asarray(sampling)
     except ValueError:

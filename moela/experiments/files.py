@@ -67,7 +67,7 @@ def _slug(name: str) -> str:
 
 
 class Run:
-    """One run with all its evaluations.
+    """A run with all its evaluations.
 
     The large arrays of a run that was loaded are read from its file at each access.
 

@@ -15,6 +15,7 @@ from moela._arrays import Floats
 from moela._checks import require
 from moela.experiments.files import Run
 from moela.quality.indicators import beyond
+from moela.quality.runs import vector
 from moela.quality.statistics import quartiles
 from moela.quality.table import Row, Table
 
@@ -48,13 +49,8 @@ class ExperimentResults:
     >>> from pymoo.algorithms.moo.nsga2 import NSGA2
     >>> from pymoo.problems import get_problem
     >>> from moela import run_experiment
-    >>> results = run_experiment(
-    ...     {"ZDT1": get_problem("zdt1")},
-    ...     {"NSGA-II": lambda problem: NSGA2(20)},
-    ...     seeds=2,
-    ...     budget=100,
-    ...     progress=False,
-    ... )
+    >>> problems, algorithms = {"ZDT1": get_problem("zdt1")}, {"NSGA-II": lambda _: NSGA2(20)}
+    >>> results = run_experiment(problems, algorithms, seeds=2, budget=100, progress=False)
     >>> results.select(algorithm="NSGA-II").seeds
     [1, 2]
     >>> results.values("ZDT1", "NSGA-II", ref_point=[2.0, 10.0]).shape
@@ -108,9 +104,7 @@ class ExperimentResults:
         """Return the runs of these problems, algorithms and budget."""
 
         def fits(value: str, wanted: str | Sequence[str] | None) -> bool:
-            return wanted is None or (
-                value == wanted if isinstance(wanted, str) else value in wanted
-            )
+            return wanted is None or value in ([wanted] if isinstance(wanted, str) else wanted)
 
         return ExperimentResults(
             run
@@ -119,8 +113,6 @@ class ExperimentResults:
             and fits(run.algorithm, algorithm)
             and budget in (None, run.budget)
         )
-
-    # ----------------------------------------------------------------------------------- files
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write every run into a folder as an npz file, and return the folder."""
@@ -147,8 +139,6 @@ class ExperimentResults:
         runs = [Run.load(path) for path in files]
         runs.sort(key=lambda run: (run.problem, run.algorithm, run.budget, run.seed))
         return cls(runs)
-
-    # -------------------------------------------------------------------------------- measures
 
     def ref_point(self, problem: str, ref_point: RefPoint = "problem") -> Floats:
         """Return the reference point [M] for a problem.
@@ -180,11 +170,9 @@ class ExperimentResults:
                 f"The problem {problem!r} has no ref_point of its own. Pass "
                 f'ref_point={{"{problem}": [...]}} or ref_point="pooled".'
             )
-        point = np.asarray(given, dtype=float)
         n_obj = run.front_F.shape[1]
-        fits = point.shape == (n_obj,) and bool(np.isfinite(point).all())
-        require("hypervolume", "ref_point", given, fits, f"{n_obj} finite numbers for {problem!r}")
-        return point
+        expected = f"{n_obj} finite numbers for {problem!r}"
+        return vector("hypervolume", "ref_point", given, n_obj, expected)
 
     def pooled_front(self, problem: str) -> Floats:
         """Return the non-dominated feasible objectives [k, M] of all runs on a problem."""
@@ -227,21 +215,14 @@ class ExperimentResults:
         """
         wanted = None if at is None else sorted({at} if isinstance(at, int) else set(at))
         require("hypervolume", "at", at, wanted is None or min(wanted) >= 1, "positive numbers")
-        rows = []
+        rows: list[Row] = []
         for problem, algorithm, budget, runs in self._groups():
             point = self.ref_point(problem, ref_point)
             checkpoints = [budget] if wanted is None else [n for n in wanted if n <= budget]
             values = np.array([run.hypervolumes(checkpoints, point) for run in runs])
+            names: Row = {"problem": problem, "algorithm": algorithm}
             for n, column in zip(checkpoints, values.T, strict=True):
-                rows.append(
-                    {
-                        "problem": problem,
-                        "algorithm": algorithm,
-                        "evaluations": n,
-                        "n_seeds": len(runs),
-                        **quartiles(column),
-                    }
-                )
+                rows.append(names | {"evaluations": n, "n_seeds": len(runs)} | quartiles(column))
         return Table(rows)
 
     def evaluations_to(
@@ -269,16 +250,9 @@ class ExperimentResults:
             goal = float(target[problem] if isinstance(target, Mapping) else target)
             point = self.ref_point(problem, ref_point)
             needed = np.array([run.evaluations_to(goal, point) for run in runs])
-            rows.append(
-                {
-                    "problem": problem,
-                    "algorithm": algorithm,
-                    "target": goal,
-                    "n_seeds": len(runs),
-                    "reached": int(np.isfinite(needed).sum()),
-                    **quartiles(needed),
-                }
-            )
+            row: Row = {"problem": problem, "algorithm": algorithm, "target": goal}
+            row |= {"n_seeds": len(runs), "reached": int(np.isfinite(needed).sum())}
+            rows.append(row | quartiles(needed))
         return Table(rows)
 
     def table(self, ref_point: RefPoint | None = "problem") -> Table:
@@ -310,8 +284,6 @@ class ExperimentResults:
         """Return `table` as a pandas DataFrame, one row per run."""
         return self.table(ref_point).to_frame()
 
-    # ------------------------------------------------------------------------------- selecting
-
     def _runs_of(self, problem: str, algorithm: str | None = None) -> tuple[Run, ...]:
         runs = self.select(problem=problem, algorithm=algorithm).runs
         if not runs:
@@ -323,12 +295,13 @@ class ExperimentResults:
         return runs
 
     def _groups(self) -> list[tuple[str, str, int, list[Run]]]:
-        groups: dict[tuple[str, str, int], list[Run]] = {}
+        """Return runs by problem, algorithm and budget, in the order of these."""
+        groups: dict[tuple[int, int, int], list[Run]] = {}
+        problems, algorithms = self.problems, self.algorithms
         for run in self.runs:
-            groups.setdefault((run.problem, run.algorithm, run.budget), []).append(run)
-        order = {name: i for i, name in enumerate(self.problems)}
-        rank = {name: i for i, name in enumerate(self.algorithms)}
-        return sorted(
-            ((*key, runs) for key, runs in groups.items()),
-            key=lambda group: (order[group[0]], rank[group[1]], group[2]),
-        )
+            order = problems.index(run.problem), algorithms.index(run.algorithm), run.budget
+            groups.setdefault(order, []).append(run)
+        return [
+            (runs[0].problem, runs[0].algorithm, runs[0].budget, runs)
+            for _, runs in sorted(groups.items())
+        ]

@@ -50,7 +50,7 @@ class ExperimentError(RuntimeError):
 
 @dataclass(frozen=True)
 class _Task:
-    """One run to make."""
+    """A run to make."""
 
     key: Key
     problem: MakeProblem

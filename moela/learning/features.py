@@ -18,10 +18,6 @@ class Encoder:
 
     As `encode` does, unless the initial designs are permutations. For these, a column for each
     value and place is 1 if the value is at that place, since the numbers themselves mean nothing.
-
-    Parameters
-    ----------
-    problem : Problem
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -43,12 +39,8 @@ class Encoder:
 
 def _permuted_values(X: Designs) -> Designs | None:
     """Return the values that all rows of X [n, n_var] are permutations of, if they are."""
-    if (
-        X.ndim != 2
-        or X.shape[1] < 3
-        or X.shape[1] ** 2 > _MOST_COLUMNS
-        or X.dtype.kind not in "iuf"
-    ):
+    n = X.shape[-1]
+    if X.ndim != 2 or n < 3 or n * n > _MOST_COLUMNS or X.dtype.kind not in "iuf":
         return None
     values = np.sort(X, axis=1)
     distinct = bool((np.diff(values[0]) > 0).all())
@@ -57,17 +49,9 @@ def _permuted_values(X: Designs) -> Designs | None:
 
 
 def encode(problem: Problem, X: Designs) -> Floats:
-    """Return the problem's `features(X)` if it has that method, else the variables as floats.
+    """Return the problem's `features(X)` if it has that method, else the variables, [n, d].
 
     Numbers are scaled by their bounds if they have any; each option of a choice becomes a column.
-
-    Parameters
-    ----------
-    X : array, [n, n_var], or [n] dictionaries for mixed variables
-
-    Returns
-    -------
-    float array, [n, d]
     """
     if hasattr(problem, "features"):
         return np.asarray(problem.features(X), dtype=float)

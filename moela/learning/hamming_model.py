@@ -31,27 +31,15 @@ class HammingModel(SharedFits):
     spaces", EvoCOP; Zaefferer et al. 2014, "Efficient global optimization for combinatorial
     problems", GECCO). Unlike a linear model of moves, it can predict that the same move pays at one
     design and not at another. Features must be zeros and ones, for which the Hamming distance loses
-    nothing.
-
-    Parameters
-    ----------
-    size : int
-        Number of designs kept, the newest ones. The time of a prediction grows with this number,
-        that of a fit with its cube.
-
-    Attributes
-    ----------
-    window : Window
-        Features and objectives of the designs kept.
-    n_fits : int
+    nothing. The time of a prediction grows with `size`, the number of designs kept, that of a fit
+    with its cube.
     """
 
     _mutable = ("window",)
 
     def __init__(self, size: int = 1500) -> None:
         self.window = Window(size)
-        self.n_fits = 0
-        self._fitted_at = 0
+        self.n_fits = self._fitted_at = 0
         self._centers: Singles = np.empty((0, 0), dtype=np.float32)
 
     @property
@@ -100,19 +88,7 @@ class HammingModel(SharedFits):
         return self._values(self._distances(features))
 
     def changes(self, features: Floats, moves: Floats) -> Floats:
-        """Predict how moves change the objectives.
-
-        Parameters
-        ----------
-        features : float array, [n, d]
-            Features of the designs that the moves start from.
-        moves : float array, [n, k, d]
-            Changes of the features.
-
-        Returns
-        -------
-        float array, [n, k, M]
-        """
+        """Predict how moves [n, k, d] from designs with features [n, d] change F, [n, k, M]."""
         n, k, _ = moves.shape
         before = self._distances(features)
         after = self._distances_after(moves, before).reshape(n * k, -1)

@@ -23,27 +23,11 @@ class MoveModel(SharedFits):
     """Regression of the change of the objectives on the change of the features.
 
     A difference leaves out everything that a design and its neighbor have in common, so that a
-    linear model explains most of the rest. Refits are scheduled by the number of rows, never by
-    time, so that runs are reproducible.
+    linear model explains most of the rest. Only the newest `size` rows are kept, since moves near
+    the front have other effects than at the beginning. The default estimator is ridge regression.
 
-    Parameters
-    ----------
-    estimator : scikit-learn regressor or None
-        Default: ridge regression on standardized differences.
-    size : int
-        Number of rows kept, the newest ones; near the front, moves have other effects than at the
-        beginning.
-
-    Attributes
-    ----------
-    window : Window
-        Changes of features and of objectives, by the newest moves.
-    n_fits : int
-    fitted : scikit-learn regressor or None
-        The estimator as fitted last.
-    skill : float
-        Spearman correlation between predicted and observed changes of the scalarized value, over
-        the newest moves that were chosen at random; NaN until there are enough.
+    `skill` is the Spearman correlation between predicted and observed changes of the scalarized
+    value, over the newest moves that were chosen at random; NaN until there are enough.
     """
 
     _mutable = ("window", "_checks")
@@ -51,8 +35,7 @@ class MoveModel(SharedFits):
     def __init__(self, estimator: Regressor | None = None, size: int = 4000) -> None:
         self.estimator = Ridge(alpha=1.0, fit_intercept=False) if estimator is None else estimator
         self.window = Window(size)
-        self.n_fits = 0
-        self._fitted_at = 0
+        self.n_fits = self._fitted_at = 0
         self.fitted: Regressor | None = None
         self._scale: Floats = np.empty(0)
         self._linear: Floats | None = None

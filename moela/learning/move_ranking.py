@@ -27,29 +27,14 @@ class MoveRanking:
 
     The `MoveModel` is fast and learns much from few moves. The `HammingModel`, for designs
     described by zeros and ones, learns more from many designs. Both predict each move of a local
-    search, and the comparison with the observed changes decides which model is used.
-
-    Parameters
-    ----------
-    estimator : scikit-learn regressor or None
-        The estimator of the move model.
-    hamming : bool
-        Whether the Hamming-kernel model may be used.
-
-    Attributes
-    ----------
-    move_model : MoveModel
-    hamming_model : HammingModel or None
-        None after the first design whose features are not all zeros and ones.
-    uses_hamming : bool
-        Whether the Hamming-kernel model is the one used now.
-    unexplained_ratio : float
-        Fraction of the variance (of ranks) among the newest moves that the Hamming-kernel model
-        leaves unexplained, divided by that of the move model; NaN until there are enough moves.
+    search, and the comparison with the observed changes decides which model is used: by
+    `unexplained_ratio`, the variance (of ranks) among the newest moves that the Hamming-kernel
+    model leaves unexplained, divided by that of the move model; NaN until there are enough moves.
     """
 
     def __init__(self, estimator: Regressor | None = None, *, hamming: bool = True) -> None:
         self.move_model = MoveModel(estimator)
+        # None after the first design whose features are not all zeros and ones.
         self.hamming_model = HammingModel() if hamming else None
         self.uses_hamming = False
         self.unexplained_ratio = float("nan")
@@ -76,13 +61,10 @@ class MoveRanking:
         return False, self.move_model.n_fits
 
     def predict(self, moves: Floats, features: Floats) -> Floats:
-        """Predict the change of the objectives [n, k, M].
+        """Predict the change of the objectives [n, k, M] by moves to k neighbors of n designs.
 
-        Parameters
-        ----------
-        moves, features : float arrays, [n, k, d]
-            Features of the k neighbors of n designs, and their differences from those of the
-            designs.
+        `features` are those of the neighbors, `moves` their differences from the designs', both
+        [n, k, d].
         """
         if self.uses_hamming:
             assert self.hamming_model is not None
@@ -91,13 +73,7 @@ class MoveRanking:
         return self.move_model.predict(moves.reshape(n * k, d)).reshape(n, k, -1)
 
     def predict_both(self, moves: Floats, features: Floats) -> tuple[Floats, Floats]:
-        """Predict the changes of the objectives [b, M] by either model; see `comparable`.
-
-        Parameters
-        ----------
-        moves, features : float arrays, [b, d]
-            Features of neighbors, and their differences from those of the designs.
-        """
+        """Predict the changes of the objectives [b, M] by either model, with inputs [b, d]."""
         assert self.hamming_model is not None
         by_hamming = self.hamming_model.changes(features - moves, moves[:, None])[:, 0]
         return self.move_model.predict(moves), by_hamming
@@ -139,10 +115,7 @@ class MoveRanking:
 
 
 def _unexplained(predicted: Floats, observed: Floats) -> float:
-    """Return the fraction of variance that a linear fit of observed on predicted leaves.
-
-    This is 1 - r^2, but at least `_LEAST_LEFT`.
-    """
+    """Return 1 - r^2, the fraction of variance that a linear fit to the predictions leaves."""
     if np.ptp(predicted) == 0 or np.ptp(observed) == 0:
         return 1.0
     return max(1.0 - float(np.corrcoef(predicted, observed)[0, 1]) ** 2, _LEAST_LEFT)

@@ -21,22 +21,10 @@ class StartModel(SharedFits):
     A row is a finished search: the scaled objectives at the start, the weights, the scalarized
     value, and the features of the start. The target is the value at the end. Objectives are kept
     unscaled, and scaled again at every fit, so that all rows have the same units although the
-    normalization changes.
+    normalization changes. The default estimator is 50 extremely randomized trees.
 
-    Parameters
-    ----------
-    by : str
-        Scalarization that the searches minimize.
-    estimator : scikit-learn regressor or None
-        Default: 50 extremely randomized trees.
-    min_rows : int
-        Number of searches before the first fit.
-
-    Attributes
-    ----------
-    calibration : float
-        Calibration of the predicted gains: slope of the regression of actual on predicted gain over
-        recent searches, clipped to [0, 1]. It is 0 for a model that knows nothing.
+    `calibration` is the slope of the regression of actual on predicted gain over recent searches,
+    clipped to [0, 1]. It is 0 for a model that knows nothing.
     """
 
     _mutable = ("features", "start_F", "end_F", "W", "_checks")
@@ -44,9 +32,7 @@ class StartModel(SharedFits):
     def __init__(
         self, by: Scalarization, estimator: Regressor | None = None, min_rows: int = 20
     ) -> None:
-        self.by = by
-        self.estimator = estimator
-        self.min_rows = min_rows
+        self.by, self.estimator, self.min_rows = by, estimator, min_rows
         self.features: list[Floats] = []
         self.start_F: list[Floats] = []
         self.end_F: list[Floats] = []
@@ -122,5 +108,4 @@ class StartModel(SharedFits):
         self, features: Floats, F: Floats, W: Floats, normalization: Normalization
     ) -> Floats:
         Z = normalization.scale(F)
-        value = scalarize(Z, W, self.by)
-        return np.concatenate([Z, W, value[:, None], features], axis=1)
+        return np.column_stack([Z, W, scalarize(Z, W, self.by), features])

@@ -29,23 +29,8 @@ class Surrogate(SharedFits):
     and penalty with the best leave-one-out correlation on the newest designs (ibid., sec. 5.4.2).
 
     The time of a prediction grows with the number of designs, that of a fit with its cube, so the
-    surrogate stops after `limit` designs.
-
-    Parameters
-    ----------
-    xl, xu : float arrays, [n_var]
-        Bounds.
-    limit : int
-        Number of designs up to which the surrogate is fitted and used.
-
-    Attributes
-    ----------
-    n_fits : int
-    width, penalty : float
-        Kernel width and penalty chosen at the last fit.
-    correlation : float
-        Leave-one-out correlation between predicted and true values on the newest designs, computed
-        at the last fit; mean over the objectives and the violation.
+    surrogate stops after `limit` designs. `correlation` is that of the last fit, averaged over the
+    objectives and the violation.
     """
 
     def __init__(self, xl: Floats, xu: Floats, limit: int) -> None:
@@ -113,9 +98,8 @@ class Surrogate(SharedFits):
             projected = vectors.T @ targets
             for penalty in _PENALTIES:
                 inverse = 1.0 / (np.maximum(values, 0.0) + penalty)
-                residuals = (vectors @ (inverse[:, None] * projected)) / (vectors**2 @ inverse)[
-                    :, None
-                ]
+                diagonal = (vectors**2 @ inverse)[:, None]
+                residuals = vectors @ (inverse[:, None] * projected) / diagonal
                 score = _correlation(targets - residuals, targets)
                 if score > best:
                     best = self.correlation = score

@@ -27,15 +27,9 @@ class SharedFits:
 
 
 class Window(SharedFits):
-    """A sliding window over (input, target) batches.
+    """A sliding window over (input, target) batches, [b, d] and [b, M].
 
-    It keeps at least the newest `size` rows; whole batches are dropped.
-
-    Attributes
-    ----------
-    inputs, targets : lists of float arrays, [b, d] and [b, M]
-    n_rows : int
-        Number of rows added so far, including those dropped.
+    It keeps at least the newest `size` rows; whole batches are dropped. `n_rows` counts these, too.
     """
 
     _mutable = ("inputs", "targets")
@@ -44,8 +38,7 @@ class Window(SharedFits):
         self.size = size
         self.inputs: list[Floats] = []
         self.targets: list[Floats] = []
-        self.n_rows = 0
-        self._n_kept = 0
+        self.n_rows = self._n_kept = 0
 
     def add(self, inputs: Floats, targets: Floats) -> None:
         """Add a batch, [b, d] and [b, M]."""

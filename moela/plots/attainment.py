@@ -4,26 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import moocore
 import numpy as np
 
 from moela._arrays import Floats, Ints
 from moela._checks import require
-from moela.plots.style import (
-    SMALL,
-    TEXT,
-    Look,
-    add_legend,
-    done,
-    dress,
-    lines_for,
-    looks,
-    new_figure,
-    short,
-)
+from moela.plots.style import SMALL, TEXT, Options, Picture, dress, short
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,19 +23,10 @@ _MAX_SETS = 1_000
 
 
 def surfaces(runs: Sequence[Floats], percentiles: Sequence[float]) -> list[Floats]:
-    """Return the points [k, M] that at least these percentages of the runs attain.
+    """Return the points [k, M] that at least these percentages of the runs attain (0: any run).
 
-    Parameters
-    ----------
-    runs : sequence of float arrays, [n, M]
-        One front per run, of two or three objectives. A run without a point attains nothing.
-    percentiles : sequence of float
-        0 means by any run.
-
-    References
-    ----------
-    Fonseca, Guerreiro, Lopez-Ibanez and Paquete 2011, "On the computation of the empirical
-    attainment function" (moocore).
+    A run without a point attains nothing. By moocore: Fonseca, Guerreiro, Lopez-Ibanez and Paquete
+    2011, "On the computation of the empirical attainment function".
     """
     full = [F for F in runs if len(F)]
     out: list[Floats] = []
@@ -68,14 +47,7 @@ def _sets(runs: Sequence[Floats]) -> tuple[Floats, Ints]:
     return np.concatenate(list(runs)), sets
 
 
-def plot_attainment(
-    runs: Runs,
-    names: Sequence[str],
-    *,
-    styles: Mapping[str, Look] | None = None,
-    title: str = "",
-    path: str | Path | None = None,
-) -> Figure:
+def plot_attainment(runs: Runs, names: Sequence[str], **options: Unpack[Options]) -> Figure:
     """Draw the regions that runs attain.
 
     For two objectives, the line is the median attainment surface of an algorithm; the band runs
@@ -87,7 +59,7 @@ def plot_attainment(
     runs : dict of sequence of float array [n, M] by algorithm
     names : sequence of str
         Of the objectives, two or three.
-    styles, title, path
+    **options
         See `plot_2d`.
 
     Returns
@@ -109,17 +81,16 @@ def plot_attainment(
     'mass'
     """
     require("plot_attainment", "names", list(names), len(names) in (2, 3), "two or three")
-    styles = looks(list(runs)) if styles is None else styles
     draw = _draw_bands if len(names) == 2 else _draw_maps
-    return done(draw(runs, names, styles, title), path)
+    return draw(runs, names, **options).done()
 
 
-def _draw_bands(runs: Runs, names: Sequence[str], styles: Mapping[str, Look], title: str) -> Figure:
-    figure = new_figure()
-    axes = figure.subplots()
+def _draw_bands(runs: Runs, names: Sequence[str], **options: Unpack[Options]) -> Picture:
+    picture = Picture(runs, **options)
+    axes = picture.axes(names[0], names[1])
     low, high = _limits([F for fronts in runs.values() for F in fronts])
     for name, fronts in runs.items():
-        look = styles[name]
+        look = picture.styles[name]
         best, median, worst = surfaces(fronts, (0, 50, 100))
         x = np.unique(np.concatenate([[low[0], high[0]], best[:, 0], worst[:, 0]]))
         lower, upper = _stair(best, x, high[1]), _stair(worst, x, high[1])
@@ -128,11 +99,9 @@ def _draw_bands(runs: Runs, names: Sequence[str], styles: Mapping[str, Look], ti
         # Left of the attained region the line is above the picture, so that it enters from above.
         y = _stair(median, x, high[1] + (high[1] - low[1]))
         axes.step(x, y, where="post", color=look.color, ls=look.line, lw=2.6)
-    axes.set_xlim(low[0], high[0])
-    axes.set_ylim(low[1], high[1])
-    dress(axes, names[0], names[1], title)
-    add_legend(figure, axes, lines_for(list(runs), styles, marker=False), list(runs))
-    return figure
+    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+    picture.legend(axes, marker=False)
+    return picture
 
 
 def _stair(points: Floats, x: Floats, outside: float) -> Floats:
@@ -145,7 +114,7 @@ def _stair(points: Floats, x: Floats, outside: float) -> Floats:
     return np.where(index >= 0, least[np.maximum(index, 0)], outside)
 
 
-def _draw_maps(runs: Runs, names: Sequence[str], styles: Mapping[str, Look], title: str) -> Figure:
+def _draw_maps(runs: Runs, names: Sequence[str], **options: Unpack[Options]) -> Picture:
     low, high = _limits([F for fronts in runs.values() for F in fronts])
     x, y = (np.linspace(low[j], high[j], 120) for j in range(2))
     heights = {}
@@ -158,26 +127,26 @@ def _draw_maps(runs: Runs, names: Sequence[str], styles: Mapping[str, Look], tit
         heights[name] = attained
     columns = min(len(runs), 3)
     lines = -(-len(runs) // columns)
-    figure = new_figure(1.6 + 4.0 * columns, 0.6 + 3.9 * lines)
-    grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+    picture = Picture(runs, 1.6 + 4.0 * columns, 0.6 + 3.9 * lines, **options)
+    grid = picture.figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
     for axes, (name, attained) in zip(grid.ravel(), heights.items(), strict=False):
         image = axes.pcolormesh(
             x, y, attained, vmin=low[2], vmax=high[2], cmap="viridis", rasterized=True
         )
         dress(axes)
-        axes.set_title(short(name), fontsize=TEXT, color=styles[name].color, fontweight="bold")
+        color = picture.styles[name].color
+        axes.set_title(short(name), fontsize=TEXT, color=color, fontweight="bold")
     for axes in grid.ravel()[len(runs) :]:
         axes.set_axis_off()
     for axes in grid[-1]:
         axes.set_xlabel(short(names[0], 30), fontsize=TEXT)
     for axes in grid[:, 0]:
         axes.set_ylabel(short(names[1], 30), fontsize=TEXT)
-    bar = figure.colorbar(image, ax=grid)
+    bar = picture.figure.colorbar(image, ax=grid)
     bar.set_label(f"{short(names[2], 24)}, by half of the runs", fontsize=SMALL)
     bar.ax.tick_params(labelsize=SMALL)
-    if title:
-        figure.suptitle(short(title, 70), fontsize=TEXT)
-    return figure
+    picture.add_title()
+    return picture
 
 
 def plot_attainment_difference(
@@ -186,9 +155,7 @@ def plot_attainment_difference(
     names: Sequence[str],
     *,
     labels: Sequence[str],
-    styles: Mapping[str, Look] | None = None,
-    title: str = "",
-    path: str | Path | None = None,
+    **options: Unpack[Options],
 ) -> Figure:
     """Draw the regions that one algorithm's runs attain more often than another's.
 
@@ -200,7 +167,7 @@ def plot_attainment_difference(
         Names of the two objectives.
     labels : sequence of str
         Names of the two algorithms.
-    styles, title, path
+    **options
         See `plot_2d`.
 
     Returns
@@ -230,36 +197,31 @@ def plot_attainment_difference(
 
     expected = "of two objectives"
     require("plot_attainment_difference", "names", list(names), len(names) == 2, expected)
-    styles = looks(list(labels)) if styles is None else styles
-    rectangles = differences(a, b)
-    figure = new_figure()
-    axes = figure.subplots()
+    picture = Picture(labels, **options)
+    axes = picture.axes(names[0], names[1])
     low, high = _limits([*a, *b])
     # Five shades are easy to distinguish.
-    for x0, y0, x1, y1, share in rectangles:
+    for x0, y0, x1, y1, share in differences(a, b):
         step = math.ceil(abs(share) * 5 - 1e-9)
         corner, opposite = np.maximum((x0, y0), low), np.minimum((x1, y1), high)
         if step == 0 or (corner >= opposite).any():
             continue
-        look = styles[labels[0] if share > 0 else labels[1]]
-        width, height = opposite - corner
+        color = picture.styles[labels[0] if share > 0 else labels[1]].color
         axes.add_patch(
-            Rectangle(tuple(corner), width, height, color=look.color, alpha=_strength(step), lw=0)
+            Rectangle(tuple(corner), *(opposite - corner), color=color, alpha=_strength(step), lw=0)
         )
-    axes.set_xlim(low[0], high[0])
-    axes.set_ylim(low[1], high[1])
-    dress(axes, names[0], names[1], title)
+    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
     handles, texts = [], []
     for name in labels:
         for step in (1, 3, 5):
-            handles.append(Patch(color=styles[name].color, alpha=_strength(step), lw=0))
+            handles.append(Patch(color=picture.styles[name].color, alpha=_strength(step), lw=0))
             texts.append(f"{20 * step - 20}–{20 * step} %")
         texts[-3] = f"{short(name)}: {texts[-3]}"
-    figure.legend(
+    picture.figure.legend(
         handles, texts, loc="outside lower center", ncols=2, fontsize=SMALL, frameon=False,
         title="attained by this many more of the runs of", title_fontsize=SMALL,
     )  # fmt: skip
-    return done(figure, path)
+    return picture.done()
 
 
 def _strength(step: int) -> float:
@@ -270,11 +232,6 @@ def differences(a: Sequence[Floats], b: Sequence[Floats]) -> Floats:
     """Return rectangles [k, 5]: x0, y0, x1, y1, and share of a's runs minus share of b's.
 
     The shares are those of the runs that attain the rectangle.
-
-    Raises
-    ------
-    ValueError
-        The numbers of runs have too large a common multiple, or no run has a point.
     """
     for name, runs in (("a", a), ("b", b)):
         some = any(len(F) for F in runs)

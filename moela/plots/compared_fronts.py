@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
 from moela._arrays import Floats
-from moela.plots.style import (
-    SMALL,
-    TEXT,
-    Look,
-    add_legend,
-    done,
-    dress,
-    lines_for,
-    literal,
-    looks,
-    new_figure,
-    scatter_mixed,
-    short,
-)
+from moela.plots.style import SMALL, TEXT, Look, Options, Picture, dress, scatter_mixed, short
 from moela.quality.indicators import extent
 from moela.quality.runs import isolated
 
@@ -36,14 +22,7 @@ _MAX_POINTS, _MAX_LINES = 1_000, 120
 Fronts = Mapping[str, Floats]
 
 
-def plot_2d(
-    fronts: Fronts,
-    names: Sequence[str],
-    *,
-    styles: Mapping[str, Look] | None = None,
-    title: str = "",
-    path: str | Path | None = None,
-) -> Figure:
+def plot_2d(fronts: Fronts, names: Sequence[str], **options: Unpack[Options]) -> Figure:
     """Draw fronts of two objectives, each with the boundary of its dominated region.
 
     Parameters
@@ -51,11 +30,9 @@ def plot_2d(
     fronts : dict of float array [n, 2] by algorithm
     names : sequence of str
         Names of the objectives.
-    styles : dict of Look, optional
-        Default: by the order of the fronts.
-    title : str, optional
-    path : str or Path, optional
-        File to save the picture in.
+    **options
+        ``styles`` are the looks by algorithm, by default in the order of the fronts; ``title`` is
+        written above the picture; ``path`` is the file to save it in.
 
     Returns
     -------
@@ -70,36 +47,24 @@ def plot_2d(
     >>> figure.axes[0].get_xlabel()
     'mass'
     """
-    styles = looks(list(fronts)) if styles is None else styles
-    figure = new_figure()
-    axes = figure.subplots()
+    picture = Picture(fronts, **options)
+    axes = picture.axes(names[0], names[1])
     for name, F in fronts.items():
-        look = styles[name]
-        order = np.lexsort(F.T[::-1])
-        axes.step(
-            F[order, 0], F[order, 1], where="post", lw=1.8, ls=look.line, color=look.color,
-            alpha=0.55,
-        )  # fmt: skip
-    scatter_mixed(axes, [(F[:, 0], F[:, 1], styles[name]) for name, F in fronts.items()], s=38)
-    dress(axes, names[0], names[1], title)
-    add_legend(figure, axes, lines_for(list(fronts), styles), list(fronts))
-    return done(figure, path)
+        x, y = F[np.lexsort(F.T[::-1])].T
+        look = picture.styles[name]
+        axes.step(x, y, where="post", lw=1.8, ls=look.line, color=look.color, alpha=0.55)
+    scatter_mixed(axes, [(*F.T, picture.styles[name]) for name, F in fronts.items()], s=38)
+    picture.legend(axes)
+    return picture.done()
 
 
-def plot_3d(
-    fronts: Fronts,
-    names: Sequence[str],
-    *,
-    styles: Mapping[str, Look] | None = None,
-    title: str = "",
-    path: str | Path | None = None,
-) -> Figure:
+def plot_3d(fronts: Fronts, names: Sequence[str], **options: Unpack[Options]) -> Figure:
     """Draw fronts of three objectives in three dimensions.
 
     Parameters
     ----------
     fronts : dict of float array [n, 3] by algorithm
-    names, styles, title, path
+    names, **options
         See `plot_2d`.
 
     Returns
@@ -116,14 +81,14 @@ def plot_3d(
     """
     from matplotlib.ticker import MaxNLocator
 
-    styles = looks(list(fronts)) if styles is None else styles
-    figure = new_figure(8.0, 7.0)
-    axes = figure.add_subplot(projection="3d")
+    picture = Picture(fronts, 8.0, 7.0, **options)
+    axes = picture.figure.add_subplot(projection="3d")
     for name, F in fronts.items():
-        shown, look = _fewer(F, _MAX_POINTS), styles[name]
+        look = picture.styles[name]
         axes.scatter(
-            *shown.T, s=34, marker=look.marker, color=look.color, alpha=0.75, lw=0, depthshade=False
-        )
+            *_fewer(F, _MAX_POINTS).T, s=34, marker=look.marker, color=look.color, alpha=0.75, lw=0,
+            depthshade=False,
+        )  # fmt: skip
     for axis, name in zip("xyz", names, strict=True):
         getattr(axes, f"set_{axis}label")(short(name, 30), fontsize=TEXT, labelpad=16)
     axes.tick_params(labelsize=SMALL - 1, pad=3)
@@ -132,26 +97,15 @@ def plot_3d(
     # The view from the ideal point, which fronts face.
     axes.view_init(elev=24, azim=38)
     axes.set_box_aspect(None, zoom=0.88)
-    if title:
-        axes.set_title(short(title, 70), fontsize=TEXT)
-    handles = lines_for(list(fronts), styles)
-    for handle in handles:
-        handle.set_linestyle("")
-    labels = [short(name) for name in fronts]
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=3, fontsize=SMALL, frameon=False
-    )
-    return done(figure, path)
+    axes.set_title(short(picture.title, 70), fontsize=TEXT)
+    picture.figure.legend(
+        picture.handles(line=False), [short(name) for name in fronts], fontsize=SMALL,
+        loc="outside lower center", ncols=3, frameon=False,
+    )  # fmt: skip
+    return picture.done()
 
 
-def plot_matrix(
-    fronts: Fronts,
-    names: Sequence[str],
-    *,
-    styles: Mapping[str, Look] | None = None,
-    title: str = "",
-    path: str | Path | None = None,
-) -> Figure:
+def plot_matrix(fronts: Fronts, names: Sequence[str], **options: Unpack[Options]) -> Figure:
     """Draw every pair of objectives, and on the diagonal the distribution of each one.
 
     For any number of objectives.
@@ -159,7 +113,7 @@ def plot_matrix(
     Parameters
     ----------
     fronts : dict of float array [n, M] by algorithm
-    names, styles, title, path
+    names, **options
         See `plot_2d`.
 
     Returns
@@ -174,11 +128,11 @@ def plot_matrix(
     >>> len(figure.axes)
     9
     """
-    styles = looks(list(fronts)) if styles is None else styles
     n_obj = len(names)
     side = max(2.15 * n_obj, 6.5)
-    figure = new_figure(side, side)
-    grid = figure.subplots(n_obj, n_obj, sharex="col", squeeze=False)
+    picture = Picture(fronts, side, side, **options)
+    styles = picture.styles
+    grid = picture.figure.subplots(n_obj, n_obj, sharex="col", squeeze=False)
     size = max(10.0, 15.0 - 0.6 * n_obj)
     shown = {name: _fewer(F, _MAX_POINTS // 2) for name, F in fronts.items()}
     for i in range(n_obj):
@@ -205,14 +159,12 @@ def plot_matrix(
                 axes.set_ylabel(short(names[i], 18), fontsize=size + 1)
             else:
                 axes.tick_params(labelleft=False)
-    handles = lines_for(list(fronts), styles)
-    figure.legend(
-        handles, [short(name) for name in fronts], loc="upper right", fontsize=size + 2,
+    picture.figure.legend(
+        picture.handles(), [short(name) for name in fronts], loc="upper right", fontsize=size + 2,
         frameon=False, bbox_to_anchor=(0.99, 0.93),
     )  # fmt: skip
-    if title:
-        figure.suptitle(short(title, 70), fontsize=size + 3)
-    return done(figure, path)
+    picture.add_title(size + 3)
+    return picture.done()
 
 
 def _ecdf(axes: Axes, values: Floats, look: Look) -> None:
@@ -227,9 +179,7 @@ def plot_parallel(
     *,
     ideal: Floats | None = None,
     nadir: Floats | None = None,
-    styles: Mapping[str, Look] | None = None,
-    title: str = "",
-    path: str | Path | None = None,
+    **options: Unpack[Options],
 ) -> Figure:
     """Draw parallel coordinates, one panel per algorithm and one line per point; down is better.
 
@@ -242,7 +192,7 @@ def plot_parallel(
         Names of the objectives.
     ideal, nadir : float arrays [M], optional
         Objectives drawn at 0 and at 1. Default: the smallest and largest of all fronts.
-    styles, title, path
+    **options
         See `plot_2d`.
 
     Returns
@@ -259,7 +209,6 @@ def plot_parallel(
     >>> len(figure.axes)
     2
     """
-    styles = looks(list(fronts)) if styles is None else styles
     pooled = np.concatenate(list(fronts.values()))
     low = pooled.min(axis=0) if ideal is None else ideal
     high = pooled.max(axis=0) if nadir is None else nadir
@@ -270,29 +219,29 @@ def plot_parallel(
     labels = [short(name, 12) for name in names]
     room = 8.0 if columns == 1 else max(4.6, min(8.0, 0.75 * len(names)))
     turned = 0.125 * len(names) * (1 + max(map(len, labels))) > room
-    figure = new_figure(0.6 + room * columns, 1.2 + (3.7 if turned else 3.2) * lines)
-    grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    height = 1.2 + (3.7 if turned else 3.2) * lines
+    picture = Picture(fronts, 0.6 + room * columns, height, **options)
+    grid = picture.figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
     at = np.arange(len(names))
     for axes, (name, F) in zip(grid, fronts.items(), strict=False):
         Z = (_fewer(F, _MAX_LINES) - low) / span
         alpha = max(0.15, min(0.7, 25 / max(len(Z), 1)))
-        axes.plot(at, Z.T, color=styles[name].color, lw=1.2, alpha=alpha)
+        axes.plot(at, Z.T, color=picture.styles[name].color, lw=1.2, alpha=alpha)
         dress(axes, title=name)
         axes.set_xticks(at, labels)
+    for axes in grid[len(fronts) :]:
+        axes.set_axis_off()
+    for axes in grid[max(0, len(fronts) - columns) : len(fronts)]:
+        axes.tick_params(labelbottom=True)
         if turned:
             axes.tick_params(axis="x", labelrotation=40)
         else:  # inward, away from the panel beside it
             axes.get_xticklabels()[0].set_ha("left")
             axes.get_xticklabels()[-1].set_ha("right")
-    for axes in grid[len(fronts) :]:
-        axes.set_axis_off()
-    for axes in grid[max(0, len(fronts) - columns) : len(fronts)]:
-        axes.tick_params(labelbottom=True)
     for axes in grid[::columns]:
         axes.set_ylabel("0 best, 1 worst", fontsize=SMALL)
-    if title:
-        figure.suptitle(literal(title), fontsize=TEXT)
-    return done(figure, path)
+    picture.add_title()
+    return picture.done()
 
 
 def _fewer(F: Floats, size: int) -> Floats:

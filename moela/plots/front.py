@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from moela.plots.style import COLORS, done, new_figure
+from moela.plots.style import COLORS, new_figure, saved
 from moela.quality.front import largest_box
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ def plot_front(
     F: ArrayLike,
     *,
     names: Sequence[str] | None = None,
-    reference: ArrayLike | None = None,
-    reference_name: str = "reference",
+    ref_point: ArrayLike | None = None,
+    ref_name: str = "reference",
     title: str | None = None,
     path: str | Path | None = None,
 ) -> Figure:
@@ -36,10 +36,10 @@ def plot_front(
         Objectives, minimized.
     names : sequence of str, optional
         Their names.
-    reference : float array [M], optional
+    ref_point : float array [M], optional
         Objectives of a design to compare with. The right panel then shows each objective in percent
         of the reference, else scaled to [0, 1] over the front.
-    reference_name : str
+    ref_name : str
         Name of the reference in the legend.
     title : str, optional
     path : str or Path, optional
@@ -70,7 +70,7 @@ def plot_front(
             f"Got shape {F.shape}{'' if np.isfinite(F).all() else ' with values not finite'}."
         )
     labels = [f"f{j + 1}" for j in range(F.shape[1])] if names is None else list(names)
-    other = None if reference is None else np.asarray(reference, dtype=float)
+    other = None if ref_point is None else np.asarray(ref_point, dtype=float)
     best = largest_box(F, other)
     figure = new_figure(11, 4.4)
     left, right = figure.subplots(1, 2, width_ratios=(1.0, 1.25))
@@ -82,7 +82,7 @@ def plot_front(
         figure.colorbar(points, ax=left, label=labels[2])
     left.plot(*F[best, :2], "o", ms=11, mfc="none", mec=_ORANGE, mew=2, label="largest box")
     if other is not None:
-        left.plot(*other[:2], "*", ms=14, color="black", label=reference_name)
+        left.plot(*other[:2], "*", ms=14, color="black", label=ref_name)
     left.set(xlabel=labels[0], ylabel=labels[1])
     left.locator_params(axis="x", nbins=6)  # more numbers would touch
     if other is None:
@@ -91,8 +91,8 @@ def plot_front(
         right.set_ylabel("share of the front's range")
     else:
         Z = 100.0 * F / other
-        right.axhline(100.0, color="black", lw=1, ls="--", label=reference_name)
-        right.set_ylabel(f"% of the {reference_name}")
+        right.axhline(100.0, color="black", lw=1, ls="--", label=ref_name)
+        right.set_ylabel(f"% of the {ref_name}")
     at = np.arange(F.shape[1])
     right.plot(at, Z.T, color=_GRAY, lw=0.6, alpha=max(0.08, min(0.6, 30 / len(F))))
     right.plot(at, Z[best], color=_ORANGE, lw=2.5, marker="o", label="largest box")
@@ -102,4 +102,4 @@ def plot_front(
         axes.grid(alpha=0.3)
     if title:
         figure.suptitle(title)
-    return done(figure, path)
+    return saved(figure, path)

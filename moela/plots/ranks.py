@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
 from moela._arrays import Floats
-from moela.plots.style import SMALL, TEXT, Look, done, dress, looks, new_figure, short
+from moela.plots.style import SMALL, TEXT, Options, Picture, short
 from moela.quality.statistics import AverageRanks
 
 if TYPE_CHECKING:
@@ -17,12 +16,7 @@ if TYPE_CHECKING:
 
 
 def plot_values(
-    values: Mapping[str, Floats],
-    *,
-    ylabel: str = "hypervolume (share)",
-    styles: Mapping[str, Look] | None = None,
-    title: str = "",
-    path: str | Path | None = None,
+    values: Mapping[str, Floats], *, ylabel: str = "hypervolume (share)", **options: Unpack[Options]
 ) -> Figure:
     """Draw one point per run, and a box from quartile to quartile with the median in it.
 
@@ -31,7 +25,7 @@ def plot_values(
     values : dict of float array [n_runs] by algorithm
         Infinite values are left out, and their number is written above.
     ylabel : str
-    styles, title, path
+    **options
         See `plot_2d`.
 
     Returns
@@ -46,54 +40,36 @@ def plot_values(
     >>> figure.axes[0].get_ylabel()
     'hypervolume (share)'
     """
-    names = list(values)
-    styles = looks(names) if styles is None else styles
-    figure = new_figure(max(5.5, 2.0 + 1.3 * len(names)))
-    axes = figure.subplots()
-    for i, name in enumerate(names):
-        look, shown = styles[name], values[name][np.isfinite(values[name])]
+    picture = Picture(values, max(5.5, 2.0 + 1.3 * len(values)), **options)
+    names = picture.names
+    axes = picture.axes("", ylabel)
+    for i, (name, own) in enumerate(values.items()):
+        look, shown = picture.styles[name], own[np.isfinite(own)]
         # Side by side in the order of the runs, so that pictures are reproducible.
         offset = np.linspace(-0.16, 0.16, len(shown)) if len(shown) > 1 else np.zeros(len(shown))
         axes.scatter(
-            i + offset,
-            shown,
-            s=46,
-            marker=look.marker,
-            color=look.color,
-            lw=0,
-            alpha=0.85,
+            i + offset, shown, s=46, marker=look.marker, color=look.color, lw=0, alpha=0.85,
             zorder=3,
-        )
+        )  # fmt: skip
         if len(shown) > 1:
             q1, median, q3 = np.quantile(shown, [0.25, 0.5, 0.75])
             axes.bar(i, q3 - q1, 0.56, q1, color=look.color, alpha=0.22, zorder=1)
             axes.hlines(median, i - 0.28, i + 0.28, color=look.color, lw=3, zorder=2)
-        lost = len(values[name]) - len(shown)
-        if lost:
+        if lost := len(own) - len(shown):
             axes.annotate(
                 f"{lost} infinite", (i, 1.0), xycoords=("data", "axes fraction"), ha="center",
                 va="bottom", fontsize=SMALL,
             )  # fmt: skip
-    dress(axes, "", ylabel, title)
     axes.grid(visible=False, axis="x")
     axes.set_xticks(range(len(names)), [short(name, 22) for name in names])
     axes.set_xlim(-0.6, len(names) - 0.4)
     if len(names) > 4 or max(len(name) for name in names) > 12:
-        axes.tick_params(axis="x", labelrotation=25)
         for label in axes.get_xticklabels():
-            label.set_horizontalalignment("right")
-            label.set_rotation_mode("anchor")
-    return done(figure, path)
+            label.set(rotation=25, ha="right", rotation_mode="anchor")
+    return picture.done()
 
 
-def plot_ranks(
-    names: Sequence[str],
-    ranking: AverageRanks,
-    *,
-    styles: Mapping[str, Look] | None = None,
-    title: str = "",
-    path: str | Path | None = None,
-) -> Figure:
+def plot_ranks(names: Sequence[str], ranking: AverageRanks, **options: Unpack[Options]) -> Figure:
     """Draw mean ranks on a line, and bars over groups without significant differences.
 
     Parameters
@@ -101,7 +77,7 @@ def plot_ranks(
     names : sequence of str, [k]
     ranking : AverageRanks
         See `rank_blocks`.
-    styles, title, path
+    **options
         See `plot_2d`.
 
     Returns
@@ -121,11 +97,9 @@ def plot_ranks(
     >>> len(figure.axes)
     1
     """
-    styles = looks(list(names)) if styles is None else styles
     k = len(names)
     order = np.argsort(ranking.ranks, kind="stable")
-    left = list(order[: (k + 1) // 2])
-    right = list(order[(k + 1) // 2 :][::-1])
+    left, right = order[: (k + 1) // 2], order[(k + 1) // 2 :][::-1]
     groups = ranking.groups()
     depth = 0.45 * max(len(left), len(right)) + 0.3 * len(groups)
     texts = [
@@ -133,13 +107,12 @@ def plot_ranks(
     ]
     # Five inches for the ranks, and room for the longest name on either side.
     room = 0.6 + 0.125 * max(map(len, texts))
-    figure = new_figure(5.0 + 2 * room, 2.1 + 1.05 * depth)
-    axes = figure.subplots()
+    picture = Picture(names, 5.0 + 2 * room, 2.1 + 1.05 * depth, **options)
+    axes = picture.figure.subplots()
     axes.set_axis_off()
     inch = (k - 1) / 5.0
     margin = room * inch
-    axes.set_xlim(1 - margin, k + margin)
-    axes.set_ylim(-depth - 0.35, 1.25)
+    axes.set(xlim=(1 - margin, k + margin), ylim=(-depth - 0.35, 1.25))
     axes.hlines(0, 1, k, color="black", lw=1.8)
     for rank in range(1, k + 1):
         axes.vlines(rank, 0, 0.12, color="black", lw=1.8)
@@ -157,13 +130,12 @@ def plot_ranks(
     for side, column, edge in ((-1, left, 1 - 0.4 * inch), (1, right, k + 0.4 * inch)):
         for row, i in enumerate(column):
             y, rank = base - 0.3 - 0.45 * row, ranking.ranks[i]
-            color = styles[names[i]].color
-            axes.plot([rank, rank, edge], [0, y, y], color=color, lw=2.2)
-            axes.plot(rank, 0, styles[names[i]].marker, color=color, ms=10, clip_on=False)
+            look = picture.styles[names[i]]
+            axes.plot([rank, rank, edge], [0, y, y], color=look.color, lw=2.2)
+            axes.plot(rank, 0, look.marker, color=look.color, ms=10, clip_on=False)
             axes.text(
-                edge + 0.06 * side * inch, y, texts[i], fontsize=TEXT, color=color, va="center",
-                ha="right" if side < 0 else "left",
+                edge + 0.06 * side * inch, y, texts[i], fontsize=TEXT, color=look.color,
+                va="center", ha="right" if side < 0 else "left",
             )  # fmt: skip
-    if title:
-        axes.set_title(short(title, 70), fontsize=TEXT)
-    return done(figure, path)
+    axes.set_title(short(picture.title, 70), fontsize=TEXT)
+    return picture.done()

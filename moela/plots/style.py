@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from moela._arrays import Floats
 
 if TYPE_CHECKING:
-    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
@@ -30,7 +29,7 @@ DPI = 130
 
 @dataclass(frozen=True)
 class Look:
-    """Color, marker and line of an algorithm: two never share all three.
+    """Color, marker and line of an algorithm.
 
     Attributes
     ----------
@@ -99,11 +98,10 @@ def new_figure(width: float = 8.0, height: float = 5.6) -> Figure:
 
 
 def dress(axes: Axes, xlabel: str = "", ylabel: str = "", title: str = "") -> None:
-    """Set the labels, font sizes and grid of axes; labels are literal text."""
+    """Set the labels, title, font sizes and grid of axes; labels are literal text."""
     axes.set_xlabel(short(xlabel, 60), fontsize=TEXT)
     axes.set_ylabel(short(ylabel, 60), fontsize=TEXT)
-    if title:
-        axes.set_title(short(title, 70), fontsize=TEXT)
+    axes.set_title(short(title, 70), fontsize=TEXT)
     axes.tick_params(labelsize=SMALL)
     for axis in (axes.xaxis, axes.yaxis):
         axis.get_offset_text().set_fontsize(SMALL)
@@ -114,37 +112,8 @@ def dress(axes: Axes, xlabel: str = "", ylabel: str = "", title: str = "") -> No
             axes.spines[side].set_visible(False)
 
 
-def add_legend(
-    figure: Figure,
-    axes: Axes,
-    handles: Sequence[Artist],
-    labels: Sequence[str],
-    loc: Corner = "best",
-) -> None:
-    """Put a short legend inside the axes, and a long one beside them."""
-    names = [short(label) for label in labels]
-    if len(names) <= 4 and max(map(len, names)) <= 22:
-        axes.legend(handles, names, loc=loc, fontsize=SMALL, framealpha=0.85, edgecolor="none")
-    else:
-        width, height = figure.get_size_inches()
-        # As wide as its longest entry, so that the axes keep their room.
-        figure.set_size_inches(width + 0.9 + 0.115 * max(map(len, names)), height)
-        figure.legend(
-            handles, names, loc="outside right upper", fontsize=SMALL, framealpha=0.85,
-            edgecolor="none",
-        )  # fmt: skip
-
-
 def scatter_mixed(axes: Axes, parts: Sequence[tuple[Floats, Floats, Look]], **kinds: Any) -> None:
-    """Draw the points of several algorithms in layers, so that none covers all the others.
-
-    Parameters
-    ----------
-    axes : matplotlib Axes
-    parts : sequence of (x [n], y [n], look)
-    **kinds
-        Passed to ``axes.scatter``.
-    """
+    """Draw points (x, y, look) in layers, so that no algorithm covers all the others."""
     layers = 8
     for layer in range(layers):
         for x, y, look in parts:
@@ -154,28 +123,77 @@ def scatter_mixed(axes: Axes, parts: Sequence[tuple[Floats, Floats, Look]], **ki
             )  # fmt: skip
 
 
-def lines_for(
-    names: Sequence[str], styles: Mapping[str, Look], *, marker: bool = True
-) -> list[Line2D]:
-    """Return the legend entries of algorithms."""
-    from matplotlib.lines import Line2D
-
-    return [
-        Line2D(
-            [],
-            [],
-            color=styles[name].color,
-            ls=styles[name].line,
-            marker=styles[name].marker if marker else "",
-            ms=8,
-            lw=2.4,
-        )
-        for name in names
-    ]
-
-
-def done(figure: Figure, path: str | Path | None) -> Figure:
+def saved(figure: Figure, path: str | Path | None) -> Figure:
     """Save a figure if a path is given, and return it."""
     if path is not None:
         figure.savefig(path, dpi=DPI)
     return figure
+
+
+class Options(TypedDict, total=False):
+    """Options of every function that draws algorithms; `plot_2d` describes them."""
+
+    styles: Mapping[str, Look] | None
+    title: str
+    path: str | Path | None
+
+
+class Picture:
+    """A figure, in inches, of these algorithms, with the options of `plot_2d`."""
+
+    def __init__(
+        self,
+        names: Iterable[str],
+        width: float = 8.0,
+        height: float = 5.6,
+        *,
+        styles: Mapping[str, Look] | None = None,
+        title: str = "",
+        path: str | Path | None = None,
+    ) -> None:
+        self.names = list(names)
+        self.styles = looks(self.names) if styles is None else styles
+        self.title = title
+        self.path = path
+        self.figure = new_figure(width, height)
+
+    def axes(self, xlabel: str, ylabel: str) -> Axes:
+        """Return the only axes of the picture, with labels and title."""
+        axes = self.figure.subplots()
+        dress(axes, xlabel, ylabel, self.title)
+        return axes
+
+    def add_title(self, size: float = TEXT) -> None:
+        """Write the title above all axes."""
+        if self.title:
+            self.figure.suptitle(short(self.title, 70), fontsize=size)
+
+    def handles(self, *, marker: bool = True, line: bool = True) -> list[Line2D]:
+        """Return the legend entries of the algorithms."""
+        from matplotlib.lines import Line2D
+
+        return [
+            Line2D(
+                [], [], color=look.color, ls=look.line if line else "",
+                marker=look.marker if marker else "", ms=8, lw=2.4,
+            )
+            for look in (self.styles[name] for name in self.names)
+        ]  # fmt: skip
+
+    def legend(self, axes: Axes, loc: Corner = "best", *, marker: bool = True) -> None:
+        """Put a short legend inside the axes, and a long one beside them."""
+        handles, names = self.handles(marker=marker), [short(name) for name in self.names]
+        if len(names) <= 4 and max(map(len, names)) <= 22:
+            axes.legend(handles, names, loc=loc, fontsize=SMALL, framealpha=0.85, edgecolor="none")
+            return
+        width, height = self.figure.get_size_inches()
+        # As wide as its longest entry, so that the axes keep their room.
+        self.figure.set_size_inches(width + 0.9 + 0.115 * max(map(len, names)), height)
+        self.figure.legend(
+            handles, names, loc="outside right upper", fontsize=SMALL, framealpha=0.85,
+            edgecolor="none",
+        )  # fmt: skip
+
+    def done(self) -> Figure:
+        """Save the figure if a path is given, and return it."""
+        return saved(self.figure, self.path)

@@ -18,20 +18,9 @@ _HAIR = 1.0 - 1e-12
 class GrowingFront:
     """The exact hypervolume of the first n rows of a table, for any n.
 
-    The fronts of earlier queries are kept, so that a new query only adds the rows since the last
-    smaller one.
-
-    Parameters
-    ----------
-    F : float array, [n, M]
-        Minimized objectives, in order of evaluation. Rows that aren't better than the reference
-        point in every objective add nothing; nor do rows with NaN.
-    ref_point : float array, [M]
-
-    References
-    ----------
-    Fonseca, Paquete and Lopez-Ibanez 2006, "An improved dimension-sweep algorithm for the
-    hypervolume indicator" (moocore).
+    Rows of F [n, M] that aren't better than the reference point [M] in every objective add nothing;
+    nor do rows with NaN. The fronts of earlier queries are kept, so that a new query only adds the
+    rows since the last smaller one.
     """
 
     def __init__(self, F: Floats, ref_point: Floats) -> None:
@@ -46,17 +35,9 @@ class GrowingFront:
         self._volumes: list[float] = [0.0]
 
     def volumes(self, at: Sequence[int]) -> Floats:
-        """Return the hypervolume of the first n rows, for each n.
+        """Return the hypervolume of the first n rows, for each n in any order, [len(at)].
 
-        Parameters
-        ----------
-        at : sequence of int
-            In any order; numbers beyond the last row mean all rows.
-
-        Returns
-        -------
-        float array, [len(at)]
-            In the product of the objectives' units.
+        Numbers beyond the last row mean all rows.
         """
         # In ascending order, each front extends the one before it.
         volumes = {n: self._volume(int(np.searchsorted(self._at, n, "right"))) for n in sorted(at)}

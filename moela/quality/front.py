@@ -81,8 +81,6 @@ class Front:
     def __repr__(self) -> str:
         return f"Front({len(self)} points, {len(self.names)} objectives)"
 
-    # -------------------------------------------------------------------------------- as a table
-
     def table(self) -> Table:
         """Return a table with one row per point: label (if any), objectives, variables."""
         rows: list[Row] = []
@@ -120,8 +118,6 @@ class Front:
             missing = "designs" if self.X is None else "problem with a decode()"
             raise ValueError(f"This front has no {missing}. Pass X= and problem= to Front.")
         return decode(self.X[i])
-
-    # ---------------------------------------------------------------------------------- choosing
 
     def scaled(self) -> Floats:
         """Return the objectives scaled to [0, 1] over the front; 0 if all values are the same."""
@@ -252,11 +248,8 @@ class Front:
             In the product of the objectives' units.
         """
         self._need_points()
-        n_obj = len(self.names)
-        point = beyond(self.F)
-        if ref_point is not None:
-            expected = f"{n_obj} finite numbers"
-            point = vector("contributions", "ref_point", ref_point, n_obj, expected)
+        n_obj, given = len(self.names), beyond(self.F) if ref_point is None else ref_point
+        point = vector("contributions", "ref_point", given, n_obj, f"{n_obj} finite numbers")
         return indicators.contributions(self.F, point)
 
     def _need_points(self) -> None:

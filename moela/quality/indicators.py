@@ -34,27 +34,11 @@ def is_exact(n_points: int, n_obj: int) -> bool:
 def hypervolume(F: ArrayLike, ref_point: ArrayLike, *, exact: bool | None = None) -> float:
     """Return the volume that a front dominates, up to a reference point.
 
-    Points that aren't better than the reference point in every objective add nothing.
-
-    Parameters
-    ----------
-    F : float array, [n, M]
-        An empty front has volume 0.
-    ref_point : float array, [M]
-    exact : bool, optional
-        Default: by `is_exact`. An approximate value averages 262,144 directions of a deterministic
-        low-discrepancy sequence; its relative error was below 0.0004 on fronts of up to 6
-        objectives and below 0.003 on those of up to 12.
-
-    Returns
-    -------
-    float
-        In the product of the objectives' units.
-
-    Raises
-    ------
-    ValueError
-        The shapes don't fit.
+    Points of F [n, M] that aren't better than the reference point [M] in every objective add
+    nothing. The value is exact or approximate as asked for, by default by `is_exact`. An
+    approximate value averages 262,144 directions of a deterministic low-discrepancy sequence; its
+    relative error was below 0.0004 on fronts of up to 6 objectives and below 0.003 on those of up
+    to 12.
 
     References
     ----------
@@ -62,9 +46,8 @@ def hypervolume(F: ArrayLike, ref_point: ArrayLike, *, exact: bool | None = None
     hypervolume indicator". Approximate: Deng and Zhang 2019, "Approximating hypervolume and
     hypervolume contributions using polar coordinate". moocore implements both.
     """
-    points, reference = _table("hypervolume", F, least=1), np.asarray(ref_point, dtype=float)
-    fits = reference.shape == (points.shape[1],)
-    require("hypervolume", "ref_point", ref_point, fits, f"{points.shape[1]} numbers")
+    points = _table("hypervolume", F, least=1)
+    reference = _point("hypervolume", "ref_point", ref_point, points)
     inside = points[(points < reference).all(axis=1)]
     if len(inside) == 0:
         return 0.0
@@ -76,33 +59,19 @@ def hypervolume(F: ArrayLike, ref_point: ArrayLike, *, exact: bool | None = None
 def contributions(F: ArrayLike, ref_point: ArrayLike, *, exact: bool | None = None) -> Floats:
     """Return the volume that each point dominates and no other point does, up to a reference point.
 
-    Points that aren't better than the reference point in every objective contribute 0.
-
-    Parameters
-    ----------
-    F : float array, [n, M]
-        Mutually non-dominated.
-    ref_point : float array, [M]
-    exact : bool, optional
-        Default: if it takes a few seconds at most, by `EXACT_CONTRIBUTIONS_UP_TO`. An approximate
-        value averages 4,096 directions from the point, the same for every point. Half of these
-        values were within 0.03 of the exact ones in up to 8 objectives, and within 0.06 in 10.
-
-    Returns
-    -------
-    float array, [n]
-        In the product of the objectives' units.
+    The points F [n, M] are mutually non-dominated; those that aren't better than the reference
+    point [M] in every objective contribute 0. Values [n] are exact by default if that takes a few
+    seconds at most, by `EXACT_CONTRIBUTIONS_UP_TO`. An approximate value averages 4,096 directions
+    from the point, the same for every point. Half of these values were within 0.03 of the exact
+    ones in up to 8 objectives, and within 0.06 in 10.
 
     References
     ----------
     Exact: moocore. Approximate: Shang, Ishibuchi and Ni 2020, "R2-based hypervolume contribution
     approximation".
     """
-    points, reference = _table("contributions", F), np.asarray(ref_point, dtype=float)
-    n_obj = points.shape[1]
-    require(
-        "contributions", "ref_point", ref_point, reference.shape == (n_obj,), f"{n_obj} numbers"
-    )
+    points = _table("contributions", F)
+    reference, n_obj = _point("contributions", "ref_point", ref_point, points), points.shape[1]
     out = np.zeros(len(points))
     inside = np.flatnonzero((points < reference).all(axis=1))
     if len(inside) == 0:
@@ -124,12 +93,7 @@ def contributions(F: ArrayLike, ref_point: ArrayLike, *, exact: bool | None = No
 def _alone(room: Floats, rays: Floats) -> Floats:
     """Return the mean over rays of the M-th power of the length that a point dominates alone, [n].
 
-    Parameters
-    ----------
-    room : float array, [n, M]
-        Distances from the points to the reference point.
-    rays : float array, [K, M]
-        Reciprocal components of the directions.
+    `room` [n, M] are distances to the reference point, `rays` [K, M] reciprocals of directions.
     """
     n, n_obj = room.shape
     out = np.zeros(n)
@@ -153,36 +117,20 @@ def _alone(room: Floats, rays: Floats) -> Floats:
 
 
 def igd_plus(F: ArrayLike, reference: ArrayLike) -> float:
-    """Return the mean distance from points of a reference front to what the front dominates.
+    """Return the mean distance from points of a reference front [r, M] to what F [n, M] dominates.
 
-    Parameters
-    ----------
-    F : float array, [n, M]
-        The distance of an empty front is infinite.
-    reference : float array, [r, M]
-
-    References
-    ----------
-    Ishibuchi, Masuda, Tanigaki and Nojima 2015, "Modified distance calculation in generational
-    distance and inverted generational distance".
+    Infinite for an empty front. Ishibuchi, Masuda, Tanigaki and Nojima 2015, "Modified distance
+    calculation in generational distance and inverted generational distance".
     """
     points, targets = _table("igd_plus", F), _table("igd_plus", reference)
     return float(moocore.igd_plus(points, ref=targets)) if len(points) else float("inf")
 
 
 def epsilon(F: ArrayLike, reference: ArrayLike) -> float:
-    """Return the distance that a front must be moved to weakly dominate a reference front.
+    """Return the distance that F [n, M] must be moved to weakly dominate a reference front [r, M].
 
-    Parameters
-    ----------
-    F : float array, [n, M]
-        The value of an empty front is infinite.
-    reference : float array, [r, M]
-
-    References
-    ----------
-    Additive epsilon of Zitzler, Thiele, Laumanns, Fonseca and Grunert da Fonseca 2003,
-    "Performance assessment of multiobjective optimizers".
+    Infinite for an empty front. Additive epsilon of Zitzler, Thiele, Laumanns, Fonseca and Grunert
+    da Fonseca 2003, "Performance assessment of multiobjective optimizers".
     """
     points, targets = _table("epsilon", F), _table("epsilon", reference)
     return float(moocore.epsilon_additive(points, ref=targets)) if len(points) else float("inf")
@@ -192,26 +140,18 @@ def r2(F: ArrayLike, ideal: ArrayLike, *, n_directions: int | None = None) -> fl
     """Return the expected weighted Chebyshev distance of a front to an ideal point.
 
     R2 is the expectation, over weight vectors w uniform on the simplex, of
-    min over points of max over objectives of w_i (f_i - ideal_i).
-
-    Parameters
-    ----------
-    F : float array, [n, M]
-        The value of an empty front is infinite.
-    ideal : float array, [M]
-        At least as good as every point in every objective.
-    n_directions : int, optional
-        Number of quasi-random weight vectors, the same for every front. Default: exact for two
-        objectives, 4096 for more, which was within 0.4 % for 3 to 10 objectives.
+    min over points of max over objectives of w_i (f_i - ideal_i), infinite for an empty front. The
+    ideal [M] is at least as good as every point of F [n, M] in every objective. By default the
+    value is exact for two objectives, and for more it averages 4096 quasi-random weight vectors,
+    the same for every front, which was within 0.4 % for 3 to 10 objectives.
 
     References
     ----------
     Hansen and Jaszkiewicz 1998, "Evaluating the quality of approximations to the non-dominated
     set"; exact for two objectives: Schäpermeier and Kerschke 2025, "Exact R2" (moocore).
     """
-    points, origin = _table("r2", F), np.asarray(ideal, dtype=float)
-    n_obj = points.shape[1]
-    require("r2", "ideal", ideal, origin.shape == (n_obj,), f"{n_obj} numbers")
+    points = _table("r2", F)
+    origin, n_obj = _point("r2", "ideal", ideal, points), points.shape[1]
     if len(points) == 0:
         return float("inf")
     if n_directions is None and n_obj == 2:
@@ -230,19 +170,10 @@ def r2(F: ArrayLike, ideal: ArrayLike, *, n_directions: int | None = None) -> fl
 
 
 def extent(F: ArrayLike) -> Floats:
-    """Return the extent of a front in each objective, to scale objectives by.
+    """Return the positive extent [M] of a front F [n >= 1, M], to scale objectives by.
 
     If all points are equal in an objective, to one part in 10^12, the result is their magnitude, or
     1 if that is 0.
-
-    Parameters
-    ----------
-    F : float array, [n >= 1, M]
-
-    Returns
-    -------
-    float array, [M]
-        Positive.
     """
     points = _table("extent", F)
     low, high = points.min(axis=0), points.max(axis=0)
@@ -252,17 +183,7 @@ def extent(F: ArrayLike) -> Floats:
 
 
 def beyond(F: ArrayLike) -> Floats:
-    """Return a reference point for a front, its nadir plus a tenth of its extent.
-
-    Parameters
-    ----------
-    F : float array, [n >= 1, M]
-        Mutually non-dominated.
-
-    Returns
-    -------
-    float array, [M]
-    """
+    """Return a reference point [M] for a front [n, M]: its nadir plus a tenth of its extent."""
     return np.asarray(np.max(_table("beyond", F), axis=0) + 0.1 * extent(F))
 
 
@@ -309,3 +230,10 @@ def _table(owner: str, F: ArrayLike, least: int = 2) -> Floats:
     fits = points.ndim == 2 and points.shape[1] >= least
     require(owner, "F", points.shape, fits, f"of shape [n, M] with M at least {least}")
     return points
+
+
+def _point(owner: str, name: str, given: ArrayLike, points: Floats) -> Floats:
+    """Return a parameter as a point [M] with the objectives of other points [n, M]."""
+    point, n_obj = np.asarray(given, dtype=float), points.shape[1]
+    require(owner, name, given, point.shape == (n_obj,), f"{n_obj} numbers")
+    return point

@@ -33,13 +33,8 @@ class Decoder(Protocol):
 class History:
     """Everything that a run evaluated, in order.
 
-    Attributes
-    ----------
-    n_eval : int
-    load : callable
-        Returns the objectives [n_eval, M], NaN for designs that failed or are infeasible.
-    seconds : float array [n_eval] or None
-        When each evaluation ended, from the start of the run; None if unknown.
+    `load` returns the objectives [n_eval, M], NaN for designs that failed or are infeasible;
+    `seconds` [n_eval] are the times from the start of the run to the end of each evaluation.
     """
 
     n_eval: int
@@ -49,7 +44,7 @@ class History:
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """One run of one algorithm on one problem, its front clean: finite, feasible, non-dominated.
+    """A run of an algorithm on a problem, with a clean front: finite, feasible, non-dominated.
 
     Attributes
     ----------
@@ -132,21 +127,8 @@ def clean(
 ) -> tuple[Floats, NDArray[Any] | None, dict[str, int]]:
     """Return the finite, feasible, non-dominated points, their designs, and counts of the others.
 
-    Parameters
-    ----------
-    owner : str
-        Whose points these are, for messages.
-    F : array, [n, M]
-        Minimized. Rows with a NaN or +infinity are failed evaluations and are left out.
-    CV : array [n], optional
-        Constraint violation, positive for infeasible designs.
-    X : array [n] or [n, n_var], optional
-
-    Raises
-    ------
-    ValueError
-        F isn't a table of numbers, holds -infinity or numbers beyond 1e300, or X or CV have
-        another length.
+    `owner` names the points F [n, M] in messages. Rows with a NaN or +infinity are failed
+    evaluations, those with a positive constraint violation CV [n] are infeasible.
     """
     points = numbers(owner, F)
     beyond = np.isneginf(points) | (np.isfinite(points) & (np.abs(points) > _LARGEST))
@@ -211,6 +193,17 @@ def vector(owner: str, name: str, given: ArrayLike, n: int, expected: str) -> Fl
     return values
 
 
+def traits(problem: object) -> dict[str, Any]:
+    """Return the attributes of a run that its problem determines, as far as it has them."""
+    names, point = getattr(problem, "objective_names", None), getattr(problem, "ref_point", None)
+    known: dict[str, Any] = {"model": problem} if hasattr(problem, "decode") else {}
+    if names is not None:
+        known["names"] = tuple(map(str, names))
+    if point is not None:
+        known["ref_point"] = np.asarray(point, dtype=float)
+    return known
+
+
 def designs_array(X: Designs) -> NDArray[Any]:
     """Return designs as an array [n, n_var], or [n] of dictionaries for mixed variables."""
     if len(X) and isinstance(X[0], dict):
@@ -226,14 +219,9 @@ def _short(value: object) -> str:
 
 
 def isolated(Z: Floats, size: int) -> Ints:
-    """Choose rows of Z [n, M] far from each other: each next one is farthest from those before it.
+    """Choose rows of Z [n, M] far from each other, and return their indices [size], ascending.
 
-    The best row of each objective comes first. O(size n M).
-
-    Returns
-    -------
-    int array, [size]
-        Indices of the rows, ascending.
+    The best row of each objective comes first; each next one is farthest from those before it.
     """
     chosen = list(dict.fromkeys(Z.argmin(axis=0).tolist()))
     distance = np.full(len(Z), np.inf)
@@ -250,13 +238,7 @@ def isolated(Z: Floats, size: int) -> Ints:
 
 
 def check(runs: list[ComparedRun]) -> None:
-    """Raise an error if runs can't be compared with each other.
-
-    Raises
-    ------
-    ValueError
-        Two runs on a problem have different numbers of objectives, or two have the same seed.
-    """
+    """Raise a ValueError if two runs on a problem differ in their objectives or share a seed."""
     for problem, group in by_problem(runs):
         first = group[0]
         for other in group[1:]:

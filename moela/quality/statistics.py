@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import comb
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -25,16 +26,8 @@ def quartiles(values: Floats) -> dict[str, float]:
 def compare_samples(a: ArrayLike, b: ArrayLike) -> float:
     """Return the two-sided p-value of Wilcoxon's rank sum test for two independent samples.
 
-    Exact without ties, else by the normal approximation, corrected for ties.
-
-    Parameters
-    ----------
-    a, b : float arrays, [n], [m]
-
-    References
-    ----------
-    Mann and Whitney 1947, "On a test of whether one of two random variables is stochastically
-    larger than the other".
+    Exact without ties, else by the normal approximation, corrected for ties (Mann and Whitney 1947,
+    "On a test of whether one of two random variables is stochastically larger than the other").
     """
     from scipy.stats import mannwhitneyu
 
@@ -54,38 +47,34 @@ def compare_pairs(a: ArrayLike, b: ArrayLike) -> float:
     """
     from scipy.stats import wilcoxon
 
-    x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
-    differs = x != y  # before subtracting, since infinity minus infinity is NaN
-    difference = x[differs] - y[differs]
-    if len(difference) == 0:
-        return 1.0
-    return float(wilcoxon(difference).pvalue)
+    changes = _changes(a, b)
+    return float(wilcoxon(changes).pvalue) if len(changes) else 1.0
 
 
 def pair_balance(a: ArrayLike, b: ArrayLike) -> float:
     """Return the rank-biserial correlation of pairs: 1 if `a` is always above `b`, -1 if below.
 
     It is the balance of the ranks that Wilcoxon's signed rank test sums, so it gives the direction
-    of that test.
-
-    References
-    ----------
-    Kerby 2014, "The simple difference formula: an approach to teaching nonparametric correlation".
+    of that test (Kerby 2014, "The simple difference formula: an approach to teaching nonparametric
+    correlation").
     """
     from scipy.stats import rankdata
 
+    changes = _changes(a, b)
+    ranks = rankdata(np.abs(changes))
+    return float((np.sign(changes) * ranks).sum() / ranks.sum()) if len(ranks) else 0.0
+
+
+def _changes(a: ArrayLike, b: ArrayLike) -> Floats:
+    """Return the differences of the pairs that differ."""
     x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
-    differs = x != y
-    difference = x[differs] - y[differs]
-    ranks = rankdata(np.abs(difference))
-    return float((np.sign(difference) * ranks).sum() / ranks.sum()) if len(ranks) else 0.0
+    differs = x != y  # before subtracting, since infinity minus infinity is NaN
+    return np.asarray(x[differs] - y[differs])
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Return p-values adjusted for several tests by Holm's step-down procedure.
 
-    References
-    ----------
     Holm 1979, "A simple sequentially rejective multiple test procedure".
     """
     p = np.asarray(p_values, dtype=float)
@@ -93,23 +82,15 @@ def holm(p_values: Sequence[float]) -> list[float]:
     steps = (len(p) - np.arange(len(p))) * p[order]
     adjusted = np.empty(len(p))
     adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
-    return [float(v) for v in adjusted]
+    return list(map(float, adjusted))
 
 
 def effect_size(a: ArrayLike, b: ArrayLike) -> float:
     """Return Vargha and Delaney's A12, the probability that a value of `a` is above one of `b`.
 
-    Ties count half: 0.5 is no difference, 1 means that all of `a` is above all of `b`.
-
-    Parameters
-    ----------
-    a, b : float arrays, [n], [m]
-        May hold infinities, but no NaN.
-
-    References
-    ----------
-    Vargha and Delaney 2000, "A critique and improvement of the CL common language effect size
-    statistics of McGraw and Wong".
+    Ties count half: 0.5 is no difference, 1 means that all of `a` is above all of `b`. Infinities
+    are compared like numbers. Vargha and Delaney 2000, "A critique and improvement of the CL common
+    language effect size statistics of McGraw and Wong".
     """
     x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     for name, values in (("a", x), ("b", y)):
@@ -171,17 +152,8 @@ class AverageRanks:
 def rank_blocks(scores: ArrayLike, alpha: float = 0.05) -> AverageRanks:
     """Rank algorithms within blocks and test whether their mean ranks differ.
 
-    Parameters
-    ----------
-    scores : float array, [n, k]
-        One row per block (a problem or a seed), one column per algorithm. Larger is better.
-    alpha : float
-        Significance level of the critical difference.
-
-    Raises
-    ------
-    ValueError
-        `scores` has fewer than two columns, no row, or a NaN.
+    Scores [n, k] have a row per block (a problem or a seed) and a column per algorithm; larger is
+    better. `alpha` is the significance level of the critical difference.
 
     References
     ----------
@@ -215,8 +187,6 @@ def rank_blocks(scores: ArrayLike, alpha: float = 0.05) -> AverageRanks:
 def compare_groups(groups: Sequence[ArrayLike]) -> float:
     """Return the p-value of the Kruskal-Wallis test for independent samples; 1 if all are equal.
 
-    References
-    ----------
     Kruskal and Wallis 1952, "Use of ranks in one-criterion variance analysis".
     """
     from scipy.stats import kruskal
@@ -227,15 +197,5 @@ def compare_groups(groups: Sequence[ArrayLike]) -> float:
 
 
 def least_p_value(n: int, m: int, paired: bool) -> float:
-    """Return the smallest two-sided p-value that this number of runs can give.
-
-    Parameters
-    ----------
-    n, m : int
-        Numbers of runs of the two samples; n pairs if they are paired.
-    paired : bool
-        True for Wilcoxon's signed rank test, False for his rank sum test.
-    """
-    from math import comb
-
+    """Return the smallest p-value that n pairs, or n and m unpaired runs, can give."""
     return min(1.0, 2.0 / (2**n if paired else comb(n + m, n)))

@@ -87,13 +87,8 @@ class BatchMOEAD(ArchiveAlgorithm):
     ) -> None:
         count("BatchMOEAD", "n_subproblems", n_subproblems, at_least=2)
         super().__init__(n_init=n_subproblems, archive_size=archive_size, **kwargs)
-        require(
-            "BatchMOEAD",
-            "prob_neighbor_mating",
-            prob_neighbor_mating,
-            0.0 <= prob_neighbor_mating <= 1.0,
-            "between 0 and 1",
-        )
+        p = prob_neighbor_mating
+        require("BatchMOEAD", "prob_neighbor_mating", p, 0.0 <= p <= 1.0, "between 0 and 1")
         one_of("BatchMOEAD", "scalarization", scalarization, SCALARIZATIONS)
         self.n_subproblems = n_subproblems
         self.n_neighbors = count("BatchMOEAD", "n_neighbors", n_neighbors)

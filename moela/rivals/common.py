@@ -1,4 +1,4 @@
-"""What the rivals share: new neighbors for their searches, and restarts from the archive."""
+"""Building blocks of the rivals: new neighbors for searches, and restarts from the archive."""
 
 from __future__ import annotations
 
@@ -26,25 +26,11 @@ def new_neighbors(
     part: Part,
     step: Floats | None = None,
 ) -> Population:
-    """Propose up to k neighbors of each design that were not asked for before.
+    """Propose up to k neighbors, not asked for before, of the design X of each search, [s].
 
     A duplicate is moved on, until it is new or was moved too often. Without that, searches in small
-    spaces would stand still on local optima whose neighbors are known.
-
-    Parameters
-    ----------
-    X : sequence of designs, [s]
-    searches : int array, [s]
-        The search of each, for the origins of its neighbors.
-    part : str
-        The part that asks, for the origins.
-    step : float array, [s], optional
-        Step size of real variables. Default: drawn for each neighbor.
-
-    Returns
-    -------
-    Population, [at most s * k]
-        Grouped by search. Fewer than s * k if all designs that were reached are duplicates.
+    spaces would stand still on local optima whose neighbors are known. The step size of real
+    variables, [s], is drawn for each neighbor by default. Neighbors are grouped by search.
     """
     rng, context = algorithm.random_state, algorithm.context
     source = np.repeat(np.arange(len(X)), k)
@@ -52,10 +38,7 @@ def new_neighbors(
     new_X: list[Design] = []
     sources: list[Ints] = []
     for _ in range(_MOVES):
-        if step is None:
-            steps = 10.0 ** rng.uniform(*_STEP_LOG10, len(source))
-        else:
-            steps = step[source]
+        steps = 10.0 ** rng.uniform(*_STEP_LOG10, len(source)) if step is None else step[source]
         moved = context.neighbors(moved, 1, steps)[:, 0]
         new = context.duplicates.claim(moved)
         new_X.extend(moved[new])

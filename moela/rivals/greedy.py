@@ -20,33 +20,17 @@ from moela.rivals.phv import contributions, scaled_reference
 
 @dataclass
 class Search:
-    """State of one search.
-
-    Attributes
-    ----------
-    id : int
-        Identifies the search on the origins of its neighbors.
-    x : array, [n_var] or a dictionary
-        The incumbent, with its objectives `F` [M] and its constraint violation `CV`.
-    met : float array, [k, M]
-        Objectives of the non-dominated designs that the search has met, all of violation `CV`.
-    path : list
-        All incumbents, beginning with the start.
-    steps, fails : int
-        Number of moves; rounds of neighbors in a row without a move.
-    gain : float
-        Hypervolume that the moves have added, in the normalization at each move.
-    """
+    """State of one search, which the origins of its neighbors name by its `id`."""
 
     id: int
-    x: Design
-    F: Floats
-    CV: float
-    met: Floats
-    path: list[Design] = field(default_factory=list)
-    steps: int = 0
-    fails: int = 0
-    gain: float = 0.0
+    x: Design  # the incumbent
+    F: Floats  # [M], its objectives
+    CV: float  # its constraint violation
+    met: Floats  # [k, M], non-dominated objectives that the search has met, all of violation `CV`
+    path: list[Design] = field(default_factory=list)  # all incumbents, beginning with the start
+    steps: int = 0  # number of moves
+    fails: int = 0  # rounds of neighbors in a row without a move
+    gain: float = 0.0  # hypervolume that the moves have added, in the normalization at each move
 
 
 class GreedySearches:
@@ -54,15 +38,8 @@ class GreedySearches:
 
     Feasibility comes first: a neighbor of smaller constraint violation is better whatever its
     objectives. Beyond the reference point no design adds hypervolume, so a search there minimizes
-    its distance to the reference box instead.
-
-    Parameters
-    ----------
-    n_obj : int
-    max_steps : int
-        Number of moves that ends a search.
-    patience : int
-        Number of rounds of neighbors without a move that ends a search.
+    its distance to the reference box instead. `max_steps` moves, or `patience` rounds of neighbors
+    without a move, end a search.
     """
 
     def __init__(self, n_obj: int, max_steps: int, patience: int = 1) -> None:
@@ -95,21 +72,10 @@ class GreedySearches:
         normalization: Normalization,
         archive: Archive,
     ) -> list[Search]:
-        """Move each search to its best evaluated neighbor, and end those that cannot move.
+        """Move each search to its best evaluated neighbor; return those that end now.
 
-        Parameters
-        ----------
-        ids : int array, [b]
-            The search of each neighbor; ids of searches that have ended are ignored.
-        X, F, CV : arrays [b, n_var], [b, M], [b]
-        archive : Archive
-            The archive that hypervolume is added to. It holds the neighbors already, so they are
-            compared with its state at the previous call.
-
-        Returns
-        -------
-        list of Search
-            Those that end now.
+        Neighbors [b] of searches that have ended are ignored. The archive that hypervolume is added
+        to holds the neighbors already, so they are compared with its state at the previous call.
         """
         ended = []
         ref = scaled_reference(normalization)
@@ -121,9 +87,8 @@ class GreedySearches:
             if search is None:
                 continue
             rows = np.flatnonzero(ids == id_)
-            self._move(
-                search, [X[int(row)] for row in rows], F[rows], CV[rows], normalization, ref, front
-            )
+            near = [X[int(row)] for row in rows]
+            self._move(search, near, F[rows], CV[rows], normalization, ref, front)
             if search.fails >= self.patience or search.steps >= self.max_steps:
                 ended.append(self.end(search))
         self.remember(archive)
@@ -176,10 +141,10 @@ class GreedyAlgorithm(ArchiveAlgorithm):
     def __init__(
         self,
         *,
-        n_init: int,
-        n_neighbors: int,
-        max_steps: int,
-        archive_size: int | None,
+        n_init: int = 50,
+        n_neighbors: int = 5,
+        max_steps: int = 15,
+        archive_size: int | None = 500,
         **kwargs: object,
     ) -> None:
         super().__init__(n_init=n_init, archive_size=archive_size, **kwargs)

@@ -134,11 +134,9 @@ class MOMAD(ArchiveAlgorithm):
     def _answer_initial(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
         self.normalization.update_feasible(F, CV, self.front)
         self.members.populate(pop, F, CV, self.normalization)
-        self._keep_promising(pop, accepted)
+        self.promising.extend(pop[accepted])
         subproblems = np.arange(len(self.members))
         self._begin_searches(self.members.pop, self.members.F, self.members.CV, subproblems)
-
-    # ---------------------------------------------------------------------------------------- ask
 
     def _ask(self) -> Population:
         for _ in range(10):
@@ -155,12 +153,11 @@ class MOMAD(ArchiveAlgorithm):
 
     def _moves(self) -> Population:
         """Propose one neighbor for each running search; none when all have ended."""
-        if len(self.searches):
-            pop = new_neighbors(
-                self, list(self.searches.X), self.searches.ids, 1, "search", self.searches.step
-            )
+        running = self.searches
+        if len(running):
+            pop = new_neighbors(self, list(running.X), running.ids, 1, "search", running.step)
             # A search without new neighbors ends.
-            self._end_searches(~np.isin(self.searches.ids, origins(pop, "search")))
+            self._end_searches(~np.isin(running.ids, origins(pop, "search")))
             if len(pop):
                 return pop
         self.phase = "explore"
@@ -172,10 +169,8 @@ class MOMAD(ArchiveAlgorithm):
         size = max(len(self.members) // self.n_explore_neighbors, 1)
         while self.exploring:
             chunk, self.exploring = self.exploring[:size], self.exploring[size:]
-            no_search = np.full(len(chunk), -1)
-            pop = new_neighbors(
-                self, [ind.X for ind in chunk], no_search, self.n_explore_neighbors, "explore"
-            )
+            X, no_search = [ind.X for ind in chunk], np.full(len(chunk), -1)
+            pop = new_neighbors(self, X, no_search, self.n_explore_neighbors, "explore")
             if len(pop):
                 return pop
         self.phase = "restart"
@@ -201,8 +196,6 @@ class MOMAD(ArchiveAlgorithm):
         self.exploring = [left[i] for i in order]
         self.promising = []
 
-    # ------------------------------------------------------------------------------------- answer
-
     def _answer(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
         self.normalization.update_feasible(F, CV, self.front)
         ids, subproblems = (origins(pop, name, np.int64) for name in ("search", "subproblem"))
@@ -210,26 +203,15 @@ class MOMAD(ArchiveAlgorithm):
         starts = np.flatnonzero(asked_by(pop, "restart") & (subproblems >= 0))
         subproblems[moves] = [self.subproblem_of.get(id_, -1) for id_ in ids[moves].tolist()]
         self.members.replace(
-            pop,
-            F,
-            CV,
-            subproblems,
-            subproblems >= 0,
-            self.normalization,
-            self.random_state,
+            pop, F, CV, subproblems, subproblems >= 0, self.normalization, self.random_state,
             self.n_replace,
-        )
-        self._keep_promising(pop, accepted)
+        )  # fmt: skip
+        self.promising.extend(pop[accepted])
         if len(moves):
-            finished = self.searches.receive(
-                ids[moves], pop[moves], F[moves], CV[moves], self.normalization
-            )
-            self._end_searches(finished)
+            answers = ids[moves], pop[moves], F[moves], CV[moves]
+            self._end_searches(self.searches.receive(*answers, self.normalization))
         if len(starts):
             self._begin_searches(pop[starts], F[starts], CV[starts], subproblems[starts])
-
-    def _keep_promising(self, pop: Population, accepted: Bools) -> None:
-        self.promising.extend(pop[accepted])
 
     def _begin_searches(self, pop: Population, F: Floats, CV: Floats, subproblems: Ints) -> None:
         W = self.members.W[subproblems]

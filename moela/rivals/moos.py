@@ -13,22 +13,12 @@ from moela.rivals.greedy import GreedyAlgorithm, Search
 
 @dataclass(eq=False)
 class Interval:
-    """A box of weight vectors, a leaf of the tree.
+    """A box of weight vectors, a leaf of the tree."""
 
-    Attributes
-    ----------
-    low, high : float array, [M]
-        Bounds of the box, inside [0, 1].
-    depth : int
-        Number of splits above the box.
-    value : float
-        Hypervolume added by the search with the weights at its center.
-    """
-
-    low: Floats
+    low: Floats  # [M], bounds of the box, inside [0, 1]
     high: Floats
-    depth: int
-    value: float
+    depth: int  # number of splits above the box
+    value: float  # hypervolume added by the search with the weights at its center
 
     def weights(self) -> Floats:
         """Return the center of the box, scaled to sum 1."""
@@ -103,23 +93,6 @@ class MOOS(GreedyAlgorithm):
     1000
     """
 
-    def __init__(
-        self,
-        *,
-        n_init: int = 50,
-        n_neighbors: int = 5,
-        max_steps: int = 15,
-        archive_size: int | None = 500,
-        **kwargs: object,
-    ) -> None:
-        super().__init__(
-            n_init=n_init,
-            n_neighbors=n_neighbors,
-            max_steps=max_steps,
-            archive_size=archive_size,
-            **kwargs,
-        )
-
     def _begin(self) -> None:
         super()._begin()
         n_obj = self.problem.n_obj
@@ -157,6 +130,5 @@ class MOOS(GreedyAlgorithm):
         self.n_splits += 1
         for third in leaf.thirds():
             values = self.normalization.scalarize(self.front.F, third.weights(), "chebyshev")
-            start = int(values.argmin())
-            search = self._start_from_front(start)
+            search = self._start_from_front(int(values.argmin()))
             self.searched[search.id] = third

@@ -31,25 +31,12 @@ def hypervolume(Z: Floats, ref: Floats) -> float:
 
 
 def contributions(Z: Floats, front: Floats, ref: Floats) -> Floats:
-    """Return the hypervolume that each row of Z would add to a front on its own.
+    """Return the hypervolume that each row of Z [b, M] would add to a front [n, M] on its own.
 
     A point adds the box between itself and the reference point, less the part of it that the front
     dominates. Only the front limited to that box is measured, and most of its points become
     dominated when they are limited. This is exact, and many times cheaper than two hypervolumes
     (Bradstreet, While and Barone 2008; IEEE TEC 12(6), 714-723).
-
-    Parameters
-    ----------
-    Z : float array, [b, M]
-        Points to judge, minimized.
-    front : float array, [n, M]
-        Any points, which may be dominated.
-    ref : float array, [M]
-        Reference point; points that are not below it in each objective add nothing.
-
-    Returns
-    -------
-    float array, [b]
     """
     gains = np.zeros(len(Z))
     inside = (ref > Z).all(axis=1)
@@ -57,9 +44,7 @@ def contributions(Z: Floats, front: Floats, ref: Floats) -> Floats:
     for i in np.flatnonzero(inside):
         box = float(np.prod(ref - Z[i]))
         limited = np.maximum(front, Z[i])
-        gains[i] = max(box - hypervolume(_minimal(limited), ref), 0.0)
+        if len(limited) > 1:
+            limited = limited[moocore.is_nondominated(limited, keep_weakly=False)]
+        gains[i] = max(box - hypervolume(limited, ref), 0.0)
     return gains
-
-
-def _minimal(P: Floats) -> Floats:
-    return P[moocore.is_nondominated(P, keep_weakly=False)] if len(P) > 1 else P

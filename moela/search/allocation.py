@@ -19,13 +19,7 @@ class Allocation:
     Each part has a base share. If the shares adapt, it is multiplied by the hypervolume gained per
     recent evaluation of that part relative to the mean over the parts, clipped to [0.1, 10]. The
     part that is furthest behind its share is next (stride scheduling, Waldspurger and Weihl 1995).
-
-    Parameters
-    ----------
-    base : dict of float by part
-        Relative shares; parts without a share, or with zero, get no evaluations.
-    adapt : bool
-        Whether the shares follow the gains.
+    Parts without a base share, or with zero, get no evaluations.
     """
 
     def __init__(self, base: Mapping[str, float], *, adapt: bool) -> None:

@@ -37,22 +37,6 @@ class Evolution:
     feasibility first would keep it out of (cf. Tian et al. 2021, "A coevolutionary framework for
     constrained multi-objective optimization problems", IEEE TEVC 25(1)). Real variables with
     default operators are mated by `RealMating`, where a surrogate may choose the offspring.
-
-    Parameters
-    ----------
-    context : SearchContext
-    subproblems : Subproblems
-    prob_neighbor_mating : float
-        Probability that parents come from a neighborhood rather than from all members.
-    preselection : Preselection or None
-        Chooses offspring of real variables; None evaluates every child.
-
-    Attributes
-    ----------
-    relaxed : Subproblems or None
-        The members that ignore constraints; None if no design has violated any.
-    sources : OperatorSelection
-        Selects the members that parents come from: 0 for `subproblems`, 1 for `relaxed`.
     """
 
     def __init__(
@@ -65,7 +49,9 @@ class Evolution:
         self.context = context
         self.subproblems = subproblems
         self.prob_neighbor_mating = prob_neighbor_mating
+        # The members that ignore constraints; None if no design has violated any.
         self.relaxed: Subproblems | None = None
+        # Selects the members that parents come from: 0 for `subproblems`, 1 for `relaxed`.
         self.sources = OperatorSelection([0.5, 0.5], p_min=0.1)
         self.mating = RealMating() if context.operators.default_real else None
         self.preselection = preselection if self.mating is not None else None
@@ -78,10 +64,8 @@ class Evolution:
             self.relaxed = self.subproblems.twin()
             self.relaxed.populate(pop, F, np.zeros(len(F)), normalization, one_to_one=True)
 
-    # ---------------------------------------------------------------------------------- asking
-
     def children(self, size: int, front: Archive) -> Population:
-        """Make up to `size` unevaluated children, with the way they were made on their origins.
+        """Make up to `size` unevaluated children.
 
         Duplicates are made again, but only a few times, since small spaces run out; if there is
         nothing new, the last children are returned.
@@ -140,9 +124,8 @@ class Evolution:
         if self.relaxed is not None:
             free = origins(pop, "ignores_constraints", bool)
             CV[free] = 0.0
-            gain[free] = _reductions(self.relaxed, F[free], repeated[free], normalization).max(
-                axis=1
-            )
+            reductions = _reductions(self.relaxed, F[free], repeated[free], normalization)
+            gain[free] = reductions.max(axis=1)
         shape = len(subproblems), n_each
         return pop[self.preselection.pick(gain.reshape(shape), CV.reshape(shape))]
 
@@ -176,20 +159,12 @@ class Evolution:
             )
             pop = self.context.repaired(children)
         set_origin(
-            pop,
-            subproblem=subproblems,
-            ignores_constraints=source == 1,
-            mating_operator=operator,
+            pop, subproblem=subproblems, ignores_constraints=source == 1, mating_operator=operator
         )
         return pop
 
     def _close_in_archive(self, n: int, front: Archive) -> Floats:
-        """Choose n archived designs, each with partners among those closest to it.
-
-        Returns
-        -------
-        float array, [n, 4, n_var]
-        """
+        """Choose n archived designs, each with 3 partners among those closest: [n, 4, n_var]."""
         rng = self.context.random_state
         Z = self.context.normalization.scale(front.F)
         base = rng.integers(len(front), size=n)
@@ -199,8 +174,6 @@ class Evolution:
         group = np.column_stack([base, close[np.arange(n)[:, None], columns]])
         X = rows([ind.X for ind in front.pop[group.ravel()]]).astype(float)
         return X.reshape(*group.shape, -1)
-
-    # --------------------------------------------------------------------------------- answers
 
     def answer(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
         """Let evaluated designs [b] replace members near the sub-problem that they suit best."""
@@ -248,13 +221,10 @@ class Evolution:
 def improvement(
     sub: Subproblems, F: Floats, CV: Floats, subproblems: Ints, normalization: Normalization
 ) -> Floats:
-    """Return the largest relative improvement by each design on a member near its sub-problem.
+    """Return the largest relative improvement by each design on a member near its sub-problem, [b].
 
-    Returns
-    -------
-    float array, [b]
-        Relative reduction of the scalarized value, or of the violation if the member is
-        infeasible; in [0, 1].
+    It is the relative reduction of the scalarized value, or of the violation if the member is
+    infeasible; in [0, 1].
     """
     violation = sub.CV[sub.B[subproblems]]
     of_value = _reductions(sub, F, subproblems, normalization)

@@ -31,27 +31,9 @@ class GuidedSearch:
     """Local searches and Pareto local search of MOELA, with the models that guide them.
 
     The models persist through restarts, the searches do not.
-
-    Parameters
-    ----------
-    context : SearchContext
-    models : Models
-    settings : SearchSettings
-    n_searches : int
-        Number of local searches side by side.
-    patience : int
-        Number of failures in a row that ends a search.
-
-    Attributes
-    ----------
-    searches : LocalSearches
-        Available after `aim`.
-    move_ranking : MoveRanking or None
-    start_model : StartModel or None
-    perturbation : Perturbation
-    pick_starts : callable
-        Picks the designs that searches start from; see `moela.search.starts.pick_starts`.
     """
+
+    searches: LocalSearches  # set by `aim`
 
     def __init__(
         self,
@@ -89,8 +71,6 @@ class GuidedSearch:
         """End all searches, and forget which perturbations have paid."""
         self.searches.drop(np.ones(len(self.searches), dtype=bool))
         self.perturbation = Perturbation(self.context, used=self.settings.perturbation)
-
-    # ---------------------------------------------------------------------------------- asking
 
     def propose(self, front: Archive, batch_size: int) -> Population:
         """Return the most promising neighbors of each running search; none if nothing is new.
@@ -168,8 +148,6 @@ class GuidedSearch:
             set_origin(pop, features=self.encoder(X))
         return pop
 
-    # -------------------------------------------------------------------------------- answers
-
     def train_on_moves(self, pop: Population, F: Floats) -> None:
         """Update the move-ranking models with the observed effects of the evaluated moves [b].
 
@@ -187,10 +165,11 @@ class GuidedSearch:
             return
         pop, after, position = pop[is_move], F[is_move], position[is_move]
         own = of_search[is_move]
+        bases = [origin_of(ind).base for ind in pop]
         before = np.array(
             [
-                searches.F[at] if mine else origin_of(ind).base.F  # type: ignore[union-attr]
-                for ind, at, mine in zip(pop, position, own, strict=True)
+                searches.F[at] if base is None else base.F
+                for at, base in zip(position, bases, strict=True)
             ]
         )
         self.move_ranking.add_moves(origins(pop, "move"), after - before)

@@ -21,68 +21,31 @@ class LocalSearches:
     Each search minimizes a scalarization with its own weights and moves to the first better
     neighbor. It ends after `patience` failures in a row or `max_gains` improvements. Answers are
     matched by search id, so a search without an answer just proposes another neighbor.
-
-    Parameters
-    ----------
-    n_obj : int
-        Number of objectives M.
-    by : str
-        Scalarization to minimize; see `moela.core.scaling.scalarize`.
-    patience : int
-        Number of failures in a row that ends a search.
-    max_gains : int or None
-        Number of improvements that ends a search; None sets no limit.
-
-    Attributes
-    ----------
-    ids : int array, [s]
-        The running searches, in ascending order.
-    pop : Population, [s]
-        The incumbent of each search, with its objectives `F` [s, M] and violation `CV` [s].
-    W : float array, [s, M]
-        The weights of each search.
-    fails, gains, cost : int arrays, [s]
-        Failures in a row, improvements, and evaluations so far.
-    step : float array, [s]
-        Step size for real variables, as a fraction of their range.
-    features : float array, [s, d]
-        Features of the incumbents, for learned models; d may be 0.
-    start, start_F : float arrays, [s, e] and [s, M]
-        Inputs of the start model, and objectives, of the design that each search started from.
-    perturbation : int array, [s]
-        Kind of perturbation that the search begins with, an index into `Perturbation.KINDS`; 0 for
-        none.
-    pending : bool array, [s]
-        Whether that perturbation has not been evaluated yet. The search continues from the
-        perturbed design, even if it is worse.
-    entered : int array, [s]
-        Number of evaluated neighbors that entered the archive.
-    predicted_gain : float array, [s]
-        Reduction of the scalarized value that the start model predicts; NaN without a prediction.
     """
 
-    ids: Ints
-    pop: Population
-    F: Floats
-    CV: Floats
-    W: Floats
-    fails: Ints
-    gains: Ints
-    cost: Ints
-    step: Floats
-    features: Floats
-    start: Floats
-    start_F: Floats
-    perturbation: Ints
+    # Of each of s running searches:
+    ids: Ints  # in ascending order
+    pop: Population  # incumbents
+    F: Floats  # [s, M], their objectives
+    CV: Floats  # their constraint violations
+    W: Floats  # [s, M], weights
+    fails: Ints  # failures in a row
+    gains: Ints  # improvements
+    cost: Ints  # evaluations
+    step: Floats  # step size for real variables, as a fraction of their range
+    features: Floats  # [s, d], of the incumbents, for learned models; d may be 0
+    start: Floats  # [s, e], inputs of the start model for the designs that searches started from
+    start_F: Floats  # [s, M], objectives of these designs
+    perturbation: Ints  # kind that the search begins with, an index into `Perturbation.KINDS`
+    # The perturbed design is not evaluated yet. The search continues from it, even if it is worse.
     pending: Bools
-    entered: Ints
-    predicted_gain: Floats
+    entered: Ints  # evaluated neighbors that entered the archive
+    predicted_gain: Floats  # reduction of the scalarized value by the start model, or NaN
 
     def __init__(
         self, n_obj: int, by: Scalarization, patience: int, max_gains: int | None = None
     ) -> None:
-        self.by, self.patience = by, patience
-        self.max_gains = max_gains
+        self.by, self.patience, self.max_gains = by, patience, max_gains
         self.next_id = 0
         self.ids = np.empty(0, dtype=np.int64)
         no_F = np.empty((0, n_obj))
@@ -149,22 +112,9 @@ class LocalSearches:
     ) -> Bools:
         """Move each search to its best evaluated neighbor if that improves on the incumbent.
 
-        Parameters
-        ----------
-        ids : int array, [b]
-            The search that each neighbor belongs to. Several may belong to one search; ids of
-            searches that have ended are ignored.
-        pop, F, CV : arrays, [b, ...]
-            The evaluated neighbors.
-        features : float array, [b, d], optional
-            Their features, if models need them.
-        accepted : bool array, [b], optional
-            Which of them entered the archive.
-
-        Returns
-        -------
-        finished : bool array, [s]
-            Which of the running searches end now; see `drop`.
+        `ids` [b] holds the search of each neighbor. Several neighbors may belong to one search, and
+        those of searches that have ended are ignored. `accepted` [b] marks the neighbors that
+        entered the archive. Returns which of the running searches end now, [s]; see `drop`.
         """
         if len(self) == 0:
             return np.zeros(0, dtype=bool)
@@ -190,11 +140,10 @@ class LocalSearches:
         self.fails += tried
         self.step[answered] *= np.where(wins, _GROW, _SHRINK ** tried[answered])
         np.clip(self.step, _STEP_MIN, _STEP_MAX, out=self.step)
-        won = answered[wins]
-        self.pop[won], self.F[won] = pop[chosen[wins]], F[chosen[wins]]
-        self.CV[won] = CV[chosen[wins]]
+        won, new = answered[wins], chosen[wins]
+        self.pop[won], self.F[won], self.CV[won] = pop[new], F[new], CV[new]
         if features is not None:
-            self.features[won] = features[chosen[wins]]
+            self.features[won] = features[new]
         self.fails[won] = 0
         self.gains[answered[wins & ~perturbed]] += 1
         self._start_from_incumbent(answered[perturbed])

@@ -89,15 +89,6 @@ class MOELA(ArchiveAlgorithm):
     n_phases : int
         Number of search phases so far, counting the first, each restart and each return to the
         full archive.
-    evolution : Evolution
-    guided : GuidedSearch
-    allocation : Allocation
-    preselection : Preselection or None
-    main, current : Restart
-        The state since the beginning of the run, whose archive is `front`, and that of the present
-        phase, which may be the same.
-    awaiting_initial : bool
-        Whether the initial designs of the present phase have yet to be evaluated.
 
     Raises
     ------
@@ -168,19 +159,15 @@ class MOELA(ArchiveAlgorithm):
         algorithm.tuned = changed  # type: ignore[attr-defined]
         return algorithm
 
-    # ------------------------------------------------------------------------------ the state
-
     def _begin(self) -> None:
         problem, context, rng = self.problem, self.context, self.random_state
         self._weights = simplex_weights(self.n_subproblems, problem.n_obj, rng)
         if not isinstance(self.ref_point, str):
             context.normalization = Normalization(problem.n_obj, self.ref_point)
-        self.main = self.current = Restart(
-            self.front,
-            context.normalization,
-            DirectionalVolume(problem.n_obj, rng),
-            min_evaluations=_LEAST_GROUPS * self.n_init,
-        )
+        volume = DirectionalVolume(problem.n_obj, rng)
+        least = _LEAST_GROUPS * self.n_init
+        # The state since the beginning of the run, whose archive is `front`, and of this phase.
+        self.main = self.current = Restart(self.front, context.normalization, volume, least)
         self.n_phases, self.awaiting_initial = 1, True
         self.restarting = not any_real(problem) if self.restarts == "auto" else self.restarts
         models = self.models if isinstance(self.models, Models) else Models()
@@ -225,8 +212,6 @@ class MOELA(ArchiveAlgorithm):
             self.normalization.ref_point = point = None
         self.guided.aim("weighted_sum" if point is None else "product")
 
-    # -------------------------------------------------------------------------------- restarts
-
     def _leave(self) -> None:
         """End a phase that stagnates: restart, or after a restart return to the full archive."""
         if self.current is self.main:
@@ -248,8 +233,6 @@ class MOELA(ArchiveAlgorithm):
         self.n_phases += 1
         self._form_parts()
         self.guided.restart()
-
-    # ---------------------------------------------------------------------------------- asking
 
     def _ask(self) -> Population:
         if self.awaiting_initial:
@@ -278,8 +261,6 @@ class MOELA(ArchiveAlgorithm):
         size = self.batch_size or (_BATCH_WITH_SURROGATE if with_surrogate else _BATCH)
         return self.evolution.children(size, self.current.archive)
 
-    # -------------------------------------------------------------------------------- answers
-
     def _answer_initial(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
         self._aim(F)
         if self.operators.kind == "own":
@@ -299,11 +280,8 @@ class MOELA(ArchiveAlgorithm):
         else:
             self._answer_restart(pop, F, CV)
         forget_details(pop)
-        if (
-            self.restarting
-            and not self.awaiting_initial
-            and self.current.stagnates(self.n_answered)
-        ):
+        may_restart = self.restarting and not self.awaiting_initial
+        if may_restart and self.current.stagnates(self.n_answered):
             self._leave()
 
     def _train(self, pop: Population, F: Floats, CV: Floats) -> None:

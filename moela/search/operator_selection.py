@@ -17,16 +17,8 @@ class OperatorSelection:
 
     Probability matching (Thierens 2005, "An adaptive pursuit strategy for allocating operator
     probabilities", GECCO): an operator's quality is a running mean of its rewards, and its
-    probability is ``p_min + (1 - n * p_min) * quality / sum(qualities)``.
-
-    Parameters
-    ----------
-    quality : sequence of float
-        Initial quality of each of n operators, in [0, 1].
-    p_min : float
-        Least probability of an operator, so that one without rewards is tried again.
-    rate : float
-        Adaptation rate: weight of the newest reward in the running mean.
+    probability is ``p_min + (1 - n * p_min) * quality / sum(qualities)``. Qualities are in [0, 1].
+    `rate` is the weight of the newest reward in the running mean.
     """
 
     def __init__(self, quality: Sequence[float], p_min: float, rate: float = 0.02) -> None:

@@ -26,19 +26,12 @@ class Perturbation:
     good for the weights of the search, as in genetic local search (Jaszkiewicz 2002, "Genetic local
     search for multi-objective combinatorial optimization", EJOR 137(1)). Each kind, and none, is
     used according to its rewards, for at least 5 % of the searches.
-
-    Parameters
-    ----------
-    context : SearchContext
-    used : bool
-        Whether there are perturbations at all.
     """
 
     KINDS = ("none", "moves", "crossover")
 
     def __init__(self, context: SearchContext, *, used: bool) -> None:
-        self.context = context
-        self.used = used
+        self.context, self.used = context, used
         self.selection = OperatorSelection(_QUALITY, p_min=0.05, rate=0.1)
 
     def draw(self, n: int) -> Ints:
@@ -50,12 +43,8 @@ class Perturbation:
     def perturb(self, searches: LocalSearches, front: Archive) -> tuple[Ints, Designs]:
         """Make the pending perturbations.
 
-        Returns
-        -------
-        at : int array, [b]
-            Positions of the searches that are perturbed.
-        X : array, [b, n_var] or [b] dictionaries
-            The perturbed designs, which count as asked for from now on.
+        Returns the positions [b] of the perturbed searches, and the perturbed designs [b], which
+        count as asked for from now on.
         """
         context, rng = self.context, self.context.random_state
         at = np.flatnonzero(searches.pending)

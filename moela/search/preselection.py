@@ -34,17 +34,6 @@ class Preselection:
     used (cf. Jin 2011, "Surrogate-assisted evolutionary computation: recent advances and future
     challenges", Swarm and Evolutionary Computation 1(2), on pre-selection and on generation-based
     control).
-
-    Parameters
-    ----------
-    surrogate : Surrogate
-
-    Attributes
-    ----------
-    n_each : int
-        Number of children of which the best is chosen.
-    selection : OperatorSelection
-        Selects among `STRATEGIES`.
     """
 
     STRATEGIES = ("plain", "best", "evolved")
@@ -73,10 +62,7 @@ class Preselection:
     def pick(self, gain: Floats, CV: Floats) -> Ints:
         """Pick from each row [n, n_each] the least violation CV, then the largest gain.
 
-        Returns
-        -------
-        int array, [n]
-            Indices into all n * n_each, row after row.
+        Returns indices into all n * n_each, row after row: [n].
         """
         n, k = gain.shape
         order = np.lexsort((-gain, CV), axis=1)
@@ -88,16 +74,8 @@ class Preselection:
         """Evolve the members of all N sub-problems for some generations on the surrogate.
 
         A child replaces the member of the neighboring sub-problem that it suits best, if the
-        surrogate predicts it to be better there, feasibility first.
-
-        Returns
-        -------
-        X : float array, [N, n_var]
-            The evolved members, unevaluated.
-        operator : int array, [N]
-            The mating operator that made each last.
-        changed : bool array, [N]
-            Which of them differ from the members.
+        surrogate predicts it to be better there, feasibility first. Returns the evolved members
+        [N, n_var], the mating operator that made each last, and which differ from the members.
         """
         rng, n = context.random_state, len(sub)
         xl, xu = context.problem.xl, context.problem.xu

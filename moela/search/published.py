@@ -80,17 +80,12 @@ class PublishedMOELA(ArchiveAlgorithm):
         bounds: tuple[ArrayLike, ArrayLike] | None = None,
         **kwargs: Any,
     ) -> None:
-        n_subproblems = count(
-            "PublishedMOELA", "n_subproblems", n_subproblems, at_least=_N_CLUSTERS
-        )
-        count("PublishedMOELA", "n_children", n_children)
+        count("PublishedMOELA", "n_subproblems", n_subproblems, at_least=_N_CLUSTERS)
         super().__init__(n_init=n_subproblems, **kwargs)
-        self.n_subproblems = n_subproblems
-        self.n_neighbors = n_neighbors
+        self.n_subproblems, self.n_neighbors = n_subproblems, n_neighbors
         self.prob_neighbor_mating = prob_neighbor_mating
-        self.n_children = n_children
-        self.patience = patience
-        self.max_gains = max_gains
+        self.n_children = count("PublishedMOELA", "n_children", n_children)
+        self.patience, self.max_gains = patience, max_gains
         self.n_random_generations = n_random_generations
         self.bounds = bounds
 
@@ -120,8 +115,6 @@ class PublishedMOELA(ArchiveAlgorithm):
         if ref_point is not None:
             return np.zeros(self.problem.n_obj), ref_point
         return F.min(axis=0), F.max(axis=0)
-
-    # ---------------------------------------------------------------------------------- asking
 
     def _ask(self) -> Population:
         if self.children_left == 0 and not self.searches_due and len(self.searches) == 0:
@@ -168,8 +161,6 @@ class PublishedMOELA(ArchiveAlgorithm):
     def _inputs(self, pop: Population, F: Floats, W: Floats) -> Floats:
         features = encode(self.problem, rows(pop.get("X")))
         return np.concatenate([self.normalization.scale(F), W, features], axis=1)
-
-    # -------------------------------------------------------------------------------- answers
 
     def _answer_initial(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
         self.context.normalization = Normalization(F.shape[1], bounds=self._fixed_bounds(F))

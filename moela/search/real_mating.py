@@ -48,22 +48,10 @@ class RealMating:
         random_state: np.random.Generator,
         n_each: int = 1,
     ) -> tuple[Floats, Ints]:
-        """Make one child of each base.
+        """Make one child of each base [b, n_var] and its partners [b, 3, n_var], within bounds.
 
-        Parameters
-        ----------
-        base : float array, [b, n_var]
-        partners : float array, [b, 3, n_var]
-        xl, xu : float arrays, [n_var]
-            Bounds, which the children keep.
-        n_each : int
-            Number of consecutive children made by the same operator; a divisor of b.
-
-        Returns
-        -------
-        children : float array, [b, n_var]
-        operator : int array, [b]
-            The operator that made each child, an index into `OPERATORS`.
+        The same operator makes `n_each` consecutive children. Returns the children, and the
+        operator that made each, as an index into `OPERATORS`.
         """
         rng = random_state
         operator = self.selection.draw(len(base) // n_each, rng).repeat(n_each)

@@ -22,17 +22,7 @@ _REGRET = 3
 class Restart:
     """State of one restart: its archive since the initial designs, and the scales for it.
 
-    Parameters
-    ----------
-    archive, normalization, volume
-        All of them empty at first.
-    min_evaluations : int
-        Evaluations before the first test for stagnation.
-
-    Attributes
-    ----------
-    n_entered : int
-        Number of designs that have entered the archive.
+    The first test for stagnation comes after `min_evaluations`.
     """
 
     def __init__(
@@ -45,7 +35,7 @@ class Restart:
         self.archive, self.normalization, self.volume = archive, normalization, volume
         self.min_evaluations = min_evaluations
         self._most_infeasible = float("inf")
-        self.n_entered = 0
+        self.n_entered = 0  # designs that have entered the archive
         self._left: tuple[int, Floats, int, Floats] | None = None
         self.begin(0)
 
@@ -63,22 +53,11 @@ class Restart:
         return fresh
 
     def take(self, F: Floats, CV: Floats, accepted: Bools, *, first: bool = False) -> Floats:
-        """Account for designs [b] that have just been added to the archive.
+        """Account for designs [b] that the archive has just accepted or rejected.
 
-        Parameters
-        ----------
-        F, CV : float arrays, [b, M] and [b]
-        accepted : bool array, [b]
-            Which of them the archive has accepted.
-        first : bool
-            Whether these are the initial designs; then infeasible ones count for the
-            normalization, too.
-
-        Returns
-        -------
-        float array, [b]
-            (Estimated) hypervolume gained by each design, in units of the objectives, so that gains
-            add up although the normalization changes.
+        Of the `first` ones, infeasible ones count for the normalization, too. Returns the estimated
+        hypervolume gained by each [b], in units of the objectives, so that gains add up although
+        the normalization changes.
         """
         self.n_entered += int(accepted.sum())
         if first:
@@ -93,8 +72,6 @@ class Restart:
         unit = np.prod(self.normalization.nadir - self.normalization.ideal)
         gains[useful] = unit * self.volume.add(F[useful], self.normalization)
         return gains
-
-    # -------------------------------------------------------------------------------- stagnation
 
     def begin(self, n_eval: int) -> None:
         """Measure gains from here on, after `n_eval` evaluations of the run."""

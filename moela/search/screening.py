@@ -23,64 +23,34 @@ _CANDIDATES_PER_PICK = 5
 
 @dataclass
 class Candidates:
-    """Neighbors of n designs, k each.
-
-    Attributes
-    ----------
-    X : sequence of n arrays, [k, n_var] or [k] dictionaries
-    features, moves : sequences of n float arrays, [k, d]
-        Features of the neighbors, and differences from those of the designs; d = 0 if nothing is
-        learned.
-    change : float array, [n, k, M]
-        Predicted change of the objectives; zero without a model.
-    at_random : bool array, [n]
-        Designs whose move is chosen at random.
-    ranked : bool
-        Whether a model has predicted the changes.
-    pools : list of n _Pool, or None
-        Candidates that are kept for later; `Screening.pick` marks those that it looks at.
-    """
+    """Neighbors of n designs, k each."""
 
     X: Sequence[Designs] | Designs
-    features: Sequence[Floats] | Floats
-    moves: Sequence[Floats] | Floats
-    change: Floats
-    at_random: Bools
-    ranked: bool
-    pools: list[_Pool] | None = None
+    features: Sequence[Floats] | Floats  # [n, k, d]; d = 0 if nothing is learned
+    moves: Sequence[Floats] | Floats  # [n, k, d], these less the features of the designs
+    change: Floats  # [n, k, M], predicted for the objectives; zero without a model
+    at_random: Bools  # [n], designs whose move is chosen at random
+    ranked: bool  # a model has predicted the changes
+    pools: list[_Pool] | None = None  # [n], kept for later; `pick` marks the candidates looked at
 
 
 @dataclass
 class _Pool:
-    """Candidates [k, ...] around the incumbent of a search.
-
-    `change` [k, M] is predicted by the fit that `fit_id` names. `used` [k] marks candidates already
-    looked at; `spent` is set if no other is predicted to be better than the incumbent.
-    """
+    """Candidates [k, ...] around the incumbent of a search."""
 
     X: Designs
     features: Floats
     moves: Floats
-    used: Bools
-    change: Floats
+    used: Bools  # candidates already looked at
+    change: Floats  # predicted by the fit that `fit_id` names
     fit_id: tuple[bool, int] | None = None
-    spent: bool = False
+    spent: bool = False  # no other candidate is predicted to be better than the incumbent
 
 
 class Screening:
     """Proposes neighbors and picks those that a learned model ranks first.
 
-    Parameters
-    ----------
-    context : SearchContext
-    encoder : Encoder
-        Computes features for the models.
-    model : MoveRanking or None
-        None picks neighbors in random order.
-    needs_features : bool
-        Whether features are needed even without a model.
-    n_candidates : int
-        Number of neighbors generated and ranked around a search's incumbent.
+    Without a model it picks neighbors in random order, with features if other models need them.
     """
 
     def __init__(
@@ -124,10 +94,8 @@ class Screening:
             moves = near_features - features[:, None]
             unknown = np.empty((k, self.context.problem.n_obj))
             for i, at in enumerate(np.flatnonzero(missing)):
-                used = np.zeros(k, dtype=bool)
-                self._pools[incumbents[at]] = _Pool(
-                    near[i], near_features[i], moves[i], used, unknown
-                )
+                parts = near[i], near_features[i], moves[i], np.zeros(k, dtype=bool)
+                self._pools[incumbents[at]] = _Pool(*parts, unknown)
         pools = [self._pools[key] for key in incumbents]
         self._predict([pool for pool in pools if pool.fit_id != self.model.fit_id])
         return Candidates(
@@ -185,13 +153,8 @@ class Screening:
     ) -> tuple[Population, tuple[Ints, Ints]]:
         """Pick up to `width` new candidates of each design, by smallest rank [n, k] first.
 
-        Returns
-        -------
-        pop : Population, [b]
-            Unevaluated; the origins hold `features`, `move`, `chosen_at_random` and
-            `chosen_by_model`.
-        at : tuple of int arrays, [b] and [b]
-            The design that each belongs to, and its number among the candidates.
+        Returns unevaluated individuals [b], the design that each belongs to, and its number among
+        the candidates.
         """
         rank = np.where(found.at_random[:, None], 0.0, rank)
         if found.pools is not None:
@@ -222,11 +185,8 @@ class Screening:
     ) -> tuple[list[tuple[int, int]], Bools]:
         """Find the first `width` new candidates of each design in this order [n, k].
 
-        Returns
-        -------
-        taken : list of (design, candidate), sorted
-        looked : bool array, [n, k]
-            The candidates looked at, which are duplicates or taken.
+        Returns sorted pairs (design, candidate), and which candidates were looked at, since they
+        are duplicates or taken: [n, k].
         """
         n, k = order.shape
         duplicates = self.context.duplicates
@@ -240,10 +200,8 @@ class Screening:
             columns = order[waiting, start:stop]
             near = [found.X[row][ahead] for row, ahead in zip(waiting, columns, strict=True)]
             keys = duplicates.keys(np.concatenate(near))
-            places = [
-                (row, c) for row, cs in zip(waiting, columns.tolist(), strict=True) for c in cs
-            ]
-            for (row, column), key in zip(places, keys, strict=True):
+            waiting = np.repeat(waiting, columns.shape[1]).tolist()
+            for row, column, key in zip(waiting, columns.ravel().tolist(), keys, strict=True):
                 if wanted[row] == 0:
                     continue
                 looked[row, column] = True

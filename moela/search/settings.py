@@ -1,4 +1,4 @@
-"""SearchSettings of MOELA that are not parameters, with the evidence for them."""
+"""Settings of MOELA that are not parameters, with the evidence for them."""
 
 from __future__ import annotations
 
@@ -11,33 +11,24 @@ from moela.core.scaling import SCALARIZATIONS, Scalarization
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """Constants of MOELA that its ablations vary; see `MOELA._tuned`.
+    """Constants of MOELA that its ablations vary; see `MOELA._tuned`."""
 
-    Attributes
-    ----------
-    prob_neighbor_mating : float
-        Probability that parents come from a neighborhood rather than from all members: .9, as in
-        MOEA/D-DE (Li and Zhang 2009).
-    scalarization : str
-        Scalarization by which children replace members: Chebyshev, as in MOEA/D (Zhang and Li
-        2007), which reaches every part of a front.
-    descend : "auto" or str
-        Scalarization that local searches minimize. "auto" uses the product of the distances to the
-        reference point, which aims at hypervolume, if there is one; else the weighted sum.
-    perturbation : bool
-        Whether some local searches begin from a perturbed design. Without, runs of 20,000
-        evaluations ended with 102 % of the hypervolume on five problems, and runs of 5,000 with
-        104 % on ten, neither significantly (docs/benchmarks/ablations.md).
-    n_candidates : int
-        Number of neighbors generated and ranked around a search's incumbent. New neighbors are
-        generated once a fifth have been looked at. Pareto local search ranks a tenth as many (half
-        as many if the Hamming-kernel model is used) and evaluates the best one.
-    """
-
+    # Probability that parents come from a neighborhood rather than from all members, as in
+    # MOEA/D-DE (Li and Zhang 2009).
     prob_neighbor_mating: float = 0.9
+    # Children replace members by this, as in MOEA/D (Zhang and Li 2007). Chebyshev reaches every
+    # part of a front.
     scalarization: Scalarization = "chebyshev"
+    # Local searches minimize this. "auto" uses the product of the distances to the reference point,
+    # which aims at hypervolume, if there is one; else the weighted sum.
     descend: Scalarization | Literal["auto"] = "auto"
+    # Whether some local searches begin from a perturbed design. Without, runs of 20,000 evaluations
+    # ended with 102 % of the hypervolume on five problems, and runs of 5,000 with 104 % on ten,
+    # neither significantly (docs/benchmarks/ablations.md).
     perturbation: bool = True
+    # Neighbors generated and ranked around a search's incumbent. New ones are generated once a
+    # fifth have been looked at. Pareto local search ranks a tenth as many (half as many if the
+    # Hamming-kernel model is used) and evaluates the best one.
     n_candidates: int = 100
 
     def __post_init__(self) -> None:
@@ -54,13 +45,14 @@ DEFAULT: Final = SearchSettings()
 SETTING_NAMES: Final = frozenset(field.name for field in fields(SearchSettings))
 
 
+_MODELS = "Use models=Models({}=...), or models=None for no learned models."
 _CONSTANT = "It is not a parameter any more, but a constant: {}."
 REPLACED: Final = {
     "reference": "Use 'ref_point'.",
-    "start_model": "Use models=Models(starts=...), or models=None for no learned models.",
-    "move_model": "Use models=Models(moves=...), or models=None for no learned models.",
-    "landscape": "Use models=Models(hamming=...).",
-    "surrogate_size": "Use models=Models(surrogate_size=...), or models=None.",
+    "start_model": _MODELS.format("starts"),
+    "move_model": _MODELS.format("moves"),
+    "landscape": _MODELS.format("hamming"),
+    "surrogate_size": _MODELS.format("surrogate_size"),
     "kicks": _CONSTANT.format("some local searches begin from a perturbed design"),
     "descend": _CONSTANT.format(
         "local searches minimize the product of the distances to the reference point if there is "

@@ -32,11 +32,8 @@ def pick_starts(
     start in ten is drawn from the shortlist at random, so that the model also learns about starts
     that it would not pick. Exhausted designs, without new neighbors, are left out.
 
-    Returns
-    -------
-    chosen : int array, [n], or [0] if every archived design is exhausted
-    predicted : float array, [n] or [0]
-        The gain that the model predicts for each search; NaN without a model.
+    Returns the designs [n], and the gain that the model predicts for each search, NaN without a
+    model [n]; both are [0] if every archived design is exhausted.
     """
     fresh = np.flatnonzero([not is_exhausted(ind) for ind in front.pop])
     if len(fresh) == 0:
@@ -68,11 +65,7 @@ def shortlist(
 ) -> tuple[Ints, Floats]:
     """List the ten (or all) best of F [m, M] for each row of weights W [n, M], best first.
 
-    Returns
-    -------
-    members : int array, [n, k]
-    values : float array, [n, k]
-        Their scalarized values.
+    Returns their indices and their scalarized values, both [n, k].
     """
     value = normalization.scalarize(F[None], W[:, None], by)
     order = value.argsort(axis=1, kind="stable")[:, :_SHORTLIST]
@@ -80,12 +73,6 @@ def shortlist(
 
 
 def start_features(encoder: Encoder, front: Archive, members: Ints) -> Floats:
-    """Return the inputs of the start model: features, and the number of neighbors evaluated.
-
-    Returns
-    -------
-    float array, [b, d + 1]
-    """
+    """Return the start model's inputs: features, and log of neighbors evaluated, [b, d + 1]."""
     pop = front.pop[members]
-    tried = np.log1p(tries_of(pop))
-    return np.column_stack([encoder(rows([ind.X for ind in pop])), tried])
+    return np.column_stack([encoder(rows([ind.X for ind in pop])), np.log1p(tries_of(pop))])

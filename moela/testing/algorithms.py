@@ -31,6 +31,7 @@ from moela.testing.drive import (
     evaluate,
     global_state_unchanged,
     key,
+    other_global_state,
     run,
     run_check,
     set_up,
@@ -42,9 +43,8 @@ _T = TypeVar("_T")
 
 AlgorithmCheck = Callable[[MakeAlgorithm, Problem], None]
 
-N_EVAL = (
-    101  # enough for every phase of a small algorithm, and a prime, so not a multiple of a batch
-)
+# Enough for every phase of a small algorithm, and a prime, so not a multiple of a batch.
+N_EVAL = 101
 
 
 def check_budget(make: MakeAlgorithm, problem: Problem) -> None:
@@ -82,14 +82,10 @@ def check_other_seed(make: MakeAlgorithm, problem: Problem) -> None:
 
 def check_global_random_state(make: MakeAlgorithm, problem: Problem) -> None:
     """Check that no global random state is read or advanced."""
-    before = np.random.get_state()  # noqa: NPY002
     with global_state_unchanged("A run"):
         first = run(make, problem, 64)[1]
-    np.random.seed(12345)  # noqa: NPY002
-    try:
+    with other_global_state():
         second = run(make, problem, 64)[1]
-    finally:
-        np.random.set_state(before)  # noqa: NPY002
     _assert_same(first, second, "Two runs under different global random states")
 
 
@@ -101,7 +97,7 @@ def check_ask_and_tell(make: MakeAlgorithm, problem: Problem) -> None:
     drive(algorithm, problem, recorder)
     _assert_same(direct, recorder, "minimize() and ask and tell")
     F = algorithm.result().F
-    same = np.array_equal(res.F, F) if res.F is not None else F is None
+    same = F is None if res.F is None else np.array_equal(res.F, F)
     assert same, "minimize() and ask and tell must give the same front."
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -56,6 +56,27 @@ def global_state_unchanged(name: str) -> Iterator[None]:
     untouched = np.array_equal(before[1], after[1]) and before[2] == after[2]
     assert untouched, f"{name} must leave numpy's global random state alone. It advanced."
     assert random.getstate() == plain, f"{name} must leave Python's random state alone."
+
+
+@contextmanager
+def other_global_state() -> Iterator[None]:
+    """Seed the global random states differently, and restore them."""
+    before, plain = np.random.get_state(), random.getstate()  # noqa: NPY002
+    np.random.seed(987)  # noqa: NPY002
+    random.seed(987)
+    try:
+        yield
+    finally:
+        np.random.set_state(before)  # noqa: NPY002
+        random.setstate(plain)
+
+
+@contextmanager
+def designs_unchanged(X: Iterable[Design], name: str) -> Iterator[None]:
+    """Check that no design of X is changed."""
+    before = [key(x) for x in X]
+    yield
+    assert [key(x) for x in X] == before, f"{name} must not change X."
 
 
 class Recorder(Evaluator):
@@ -139,10 +160,7 @@ def drive(
 ) -> None:
     """Ask, evaluate and tell until the run ends.
 
-    Parameters
-    ----------
-    answer : callable
-        Receives the number of the ask and the evaluated designs; returns those to tell.
+    `answer` receives the number of the ask and the evaluated designs, and returns those to tell.
     """
     for step in range(_LIMIT):
         if not algorithm.has_next():

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
-import random
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +16,14 @@ from pymoo.optimize import minimize
 
 from moela._arrays import Designs, Floats, rows
 from moela.core.operators import check_spelling, neighbors_of, resolve
-from moela.testing.drive import global_state_unchanged, key, run_check, unskipped
+from moela.testing.drive import (
+    designs_unchanged,
+    global_state_unchanged,
+    key,
+    other_global_state,
+    run_check,
+    unskipped,
+)
 
 ProblemCheck = Callable[[Problem], None]
 
@@ -59,10 +64,11 @@ def check_rows_are_independent(problem: Problem) -> None:
 def check_evaluation_changes_nothing(problem: Problem) -> None:
     """Check that an evaluation changes neither X nor the values of a later evaluation."""
     X = _designs(problem)
-    before = [key(x) for x in X]
-    first = _evaluated(problem, _frozen(X))
-    second = _evaluated(problem, X)
-    assert [key(x) for x in X] == before, "evaluate() must not change X."
+    frozen = X.copy()
+    frozen.flags.writeable = False
+    first = _evaluated(problem, frozen)
+    with designs_unchanged(X, "evaluate()"):
+        second = _evaluated(problem, X)
     for name in ("F", "G", "H"):
         assert np.array_equal(first[name], second[name]), f"The same X must give the same {name}."
 
@@ -70,12 +76,10 @@ def check_evaluation_changes_nothing(problem: Problem) -> None:
 def check_operators_are_legal(problem: Problem) -> None:
     """Check that sampling, crossover, mutation and repair return legal designs only."""
     rng = np.random.default_rng(3)
-    operators = resolve(problem)
     pop = _sampled(problem, 4 * _N, rng)
     _assert_legal(problem, pop.get("X"), "sampling")
     for generation in range(4):
-        parents = rng.integers(0, len(pop), (4 * _N, max(operators.n_parents, 2)))
-        pop = operators.children(problem, pop, parents, rng)
+        pop = _children(problem, pop, rng)
         what = f"crossover and mutation, generation {generation + 1},"
         _assert_legal(problem, pop.get("X"), what)
 
@@ -83,11 +87,9 @@ def check_operators_are_legal(problem: Problem) -> None:
 def check_operators_leave_parents(problem: Problem) -> None:
     """Check that making children does not change their parents."""
     rng = np.random.default_rng(4)
-    operators = resolve(problem)
     pop = _sampled(problem, _N, rng)
     before = [key(ind.X) for ind in pop]
-    parents = rng.integers(0, _N, (_N, max(operators.n_parents, 2)))
-    operators.children(problem, pop, parents, rng)
+    _children(problem, pop, rng)
     assert [key(ind.X) for ind in pop] == before, "crossover and mutation must not change parents."
 
 
@@ -96,18 +98,16 @@ def check_operators_randomness(problem: Problem) -> None:
 
     def everything(seed: int) -> list[str]:
         rng = np.random.default_rng(seed)
-        operators = resolve(problem)
         pop = _sampled(problem, _N, rng)
-        parents = rng.integers(0, _N, (_N, max(operators.n_parents, 2)))
-        children = operators.children(problem, pop, parents, rng)
-        near = neighbors_of(problem, operators, pop.get("X"), 2, rng)
+        children = _children(problem, pop, rng)
+        near = neighbors_of(problem, resolve(problem), pop.get("X"), 2, rng)
         return [
             key(x) for x in (*pop.get("X"), *children.get("X"), *near.reshape(-1, *near.shape[2:]))
         ]
 
     with global_state_unchanged("Operators"):
         first = everything(7)
-    with _other_global_state():
+    with other_global_state():
         second = everything(7)
     assert first == second, (
         "Operators must give the same designs for the same random_state. They differ; something "
@@ -142,19 +142,16 @@ def check_neighbors_many(problem: Problem) -> None:
     if not hasattr(problem, "neighbors_many"):
         return
     X = _designs(problem)
-    before = [key(x) for x in X]
-    near = np.asarray(problem.neighbors_many(X, 3, np.random.default_rng(1)))
+    with designs_unchanged(X, "neighbors_many()"):
+        near = np.asarray(problem.neighbors_many(X, 3, np.random.default_rng(1)))
     expected = (len(X), 3, *X.shape[1:])
     assert near.shape == expected, (
         f"neighbors_many(X, 3) must have shape {expected}. Got {near.shape} instead."
     )
-    assert [key(x) for x in X] == before, "neighbors_many() must not change X."
     _assert_legal(problem, near.reshape(-1, *X.shape[1:]), "neighbors_many()")
-    for i, group in enumerate(near):
-        for other in group:
-            assert key(other) != before[i], (
-                f"neighbors_many() must differ from X. Row {i} does not."
-            )
+    for i, (x, group) in enumerate(zip(X, near, strict=True)):
+        same = key(x) in [key(other) for other in group]
+        assert not same, f"neighbors_many() must differ from X. Row {i} does not."
 
 
 def check_canonical(problem: Problem) -> None:
@@ -162,9 +159,8 @@ def check_canonical(problem: Problem) -> None:
     if not hasattr(problem, "canonical"):
         return
     X = _designs(problem)
-    before = [key(x) for x in X]
-    once = np.asarray(problem.canonical(X))
-    assert [key(x) for x in X] == before, "canonical() must not change X."
+    with designs_unchanged(X, "canonical()"):
+        once = np.asarray(problem.canonical(X))
     assert once.shape == X.shape, f"canonical(X) must have shape {X.shape}. Got {once.shape}."
     twice = np.asarray(problem.canonical(once))
     assert [key(x) for x in once] == [key(x) for x in twice], "canonical() must be idempotent."
@@ -192,8 +188,8 @@ def check_features(problem: Problem) -> None:
     if not hasattr(problem, "features"):
         return
     X = _designs(problem)
-    before = [key(x) for x in X]
-    features = np.asarray(problem.features(X))
+    with designs_unchanged(X, "features()"):
+        features = np.asarray(problem.features(X))
     assert features.ndim == 2 and len(features) == len(X), (  # noqa: PT018
         f"features(X) must have shape ({len(X)}, d). Got {features.shape} instead."
     )
@@ -201,7 +197,6 @@ def check_features(problem: Problem) -> None:
         f"features(X) must be floats. Got {features.dtype} instead."
     )
     assert np.isfinite(features).all(), "features(X) must be finite."
-    assert [key(x) for x in X] == before, "features() must not change X."
     alone = np.concatenate([np.asarray(problem.features(X[i : i + 1])) for i in range(len(X))])
     assert np.array_equal(alone, features), (
         f"features(X) must not depend on the batch. Row {_first_difference(alone, features)} does."
@@ -302,6 +297,12 @@ def _sampled(problem: Problem, n: int, rng: np.random.Generator) -> Population:
     return operators.repair(problem, pop, random_state=rng)
 
 
+def _children(problem: Problem, pop: Population, rng: np.random.Generator) -> Population:
+    operators = resolve(problem)
+    parents = rng.integers(0, len(pop), (len(pop), max(operators.n_parents, 2)))
+    return operators.children(problem, pop, parents, rng)
+
+
 def _designs(problem: Problem) -> Designs:
     return rows(list(_sampled(problem, _N, np.random.default_rng(0)).get("X")))
 
@@ -309,12 +310,6 @@ def _designs(problem: Problem) -> Designs:
 def _evaluated(problem: Problem, X: Designs) -> dict[str, Floats]:
     out = problem.evaluate(X, return_values_of=["F", "G", "H"], return_as_dictionary=True)
     return {name: np.asarray(out[name], dtype=float) for name in ("F", "G", "H")}
-
-
-def _frozen(X: Designs) -> Designs:
-    X = X.copy()
-    X.flags.writeable = False
-    return X
 
 
 def _assert_legal(problem: Problem, X: Designs, what: str) -> None:
@@ -354,15 +349,3 @@ def _assert_legal_mixed(variables: dict[str, Variable], x: dict[str, Any], what:
 
 def _first_difference(A: Designs, B: Designs) -> int:
     return int(np.flatnonzero((A != B).any(axis=1))[0])
-
-
-@contextmanager
-def _other_global_state() -> Iterator[None]:
-    before, plain = np.random.get_state(), random.getstate()  # noqa: NPY002
-    np.random.seed(987)  # noqa: NPY002
-    random.seed(987)
-    try:
-        yield
-    finally:
-        np.random.set_state(before)  # noqa: NPY002
-        random.setstate(plain)

@@ -204,11 +204,4 @@ def toy_problems() -> list[Problem]:
     >>> [type(problem).__name__ for problem in toy_problems()]
     ['ToyReal', 'ToyInteger', 'ToyBinary', 'ToyPermutation', 'ToyConstrained', 'ToyMixed']
     """
-    return [
-        ToyReal(),
-        ToyInteger(),
-        ToyBinary(),
-        ToyPermutation(),
-        ToyConstrained(),
-        ToyMixed(),
-    ]
+    return [ToyReal(), ToyInteger(), ToyBinary(), ToyPermutation(), ToyConstrained(), ToyMixed()]

@@ -84,35 +84,23 @@ def new_network(tables: Tables) -> Network:
 
 
 @compiled
-def connect(network: Network, tables: Tables, c: int) -> None:
-    """Add link c."""
-    a, b = tables.link_a[c], tables.link_b[c]
-    network.neighbor[a, network.degree[a]] = b
-    network.neighbor[b, network.degree[b]] = a
-    network.degree[a] += 1
-    network.degree[b] += 1
-    if c < tables.n_candidates:
-        network.used[c] = 1
-
-
-@compiled
-def forget(network: Network, a: int, b: int) -> None:
-    """Remove b from the list of a."""
-    last = network.degree[a] - 1
-    for k in range(last):
-        if network.neighbor[a, k] == b:
-            network.neighbor[a, k] = network.neighbor[a, last]
-            break
-    network.degree[a] = last
-
-
-@compiled
-def disconnect(network: Network, tables: Tables, c: int) -> None:
-    """Remove chosen link c."""
-    a, b = tables.link_a[c], tables.link_b[c]
-    forget(network, a, b)
-    forget(network, b, a)
-    network.used[c] = 0
+def replace(network: Network, tables: Tables, old: int, new: int) -> None:
+    """Replace a chosen link by a candidate."""
+    neighbor, degree = network.neighbor, network.degree
+    a, b = tables.link_a[old], tables.link_b[old]
+    for end, other in ((a, b), (b, a)):
+        degree[end] -= 1
+        for k in range(degree[end]):
+            if neighbor[end, k] == other:
+                neighbor[end, k] = neighbor[end, degree[end]]
+                break
+    a, b = tables.link_a[new], tables.link_b[new]
+    neighbor[a, degree[a]] = b
+    neighbor[b, degree[b]] = a
+    degree[a] += 1
+    degree[b] += 1
+    network.used[old] = 0
+    network.used[new] = 1
 
 
 @compiled
@@ -123,7 +111,6 @@ def load_links(network: Network, tables: Tables, links: Ints) -> None:
     used.fill(0)
     degree.fill(0)
     n_fixed = link_a.size - n_candidates
-    # Without ``connect``, since a call for each link takes three times as long.
     for k in range(n_fixed + links.size):
         c = n_candidates + k if k < n_fixed else links[k - n_fixed]
         a, b = link_a[c], link_b[c]
@@ -137,10 +124,9 @@ def load_links(network: Network, tables: Tables, links: Ints) -> None:
 
 @compiled
 def may_replace(network: Network, tables: Tables, old: int, new: int) -> bool:
-    """Return whether link ``new`` can replace link ``old``.
+    """Return whether an unused link can replace another of its kind.
 
-    It must be unused, planar or vertical like the old one, and leave every router within the degree
-    cap and the network connected.
+    Every router must stay within the degree cap, and the network connected.
     """
     planar = tables.n_planar_candidates
     if network.used[new] == 1 or (old < planar) != (new < planar):
@@ -149,8 +135,7 @@ def may_replace(network: Network, tables: Tables, old: int, new: int) -> bool:
     a, b = tables.link_a[old], tables.link_b[old]
     c, d = tables.link_a[new], tables.link_b[new]
     for end in (c, d):
-        freed = 1 if end in (a, b) else 0
-        if degree[end] - freed >= tables.max_degree:
+        if degree[end] - (end in (a, b)) >= tables.max_degree:
             return False
     # The network stays connected if a path leads from a to b without the old link, or if the new
     # link joins the tiles that a reaches to the others.
@@ -217,50 +202,41 @@ def draw_link_move(links: Ints, network: Network, tables: Tables, state: Seeds) 
         for _ in range(ATTEMPTS):
             position = draw(state, links.size)
             n_planar = tables.n_planar_candidates
-            if links[position] < n_planar:
-                new = draw(state, n_planar)
-            else:
-                new = n_planar + draw(state, tables.n_candidates - n_planar)
+            planar = links[position] < n_planar
+            low, high = (0, n_planar) if planar else (n_planar, tables.n_candidates)
+            new = low + draw(state, high - low)
             if may_replace(network, tables, links[position], new):
                 return position, new
     return -1, -1
 
 
 @compiled
-def move_link(links: Ints, network: Network, tables: Tables, position: int, new: int) -> None:
-    """Replace a link in the row and in its network."""
-    disconnect(network, tables, links[position])
-    connect(network, tables, new)
-    replace_sorted(links, position, new)
-
-
-@compiled
-def random_moves(row: Ints, network: Network, tables: Tables, n_moves: int, state: Seeds) -> None:
-    """Apply moves, each a swap or a link move with equal probability."""
-    n = tables.pe_type.size
-    placement, links = row[:n], row[n:]
-    for _ in range(n_moves):
-        if draw(state, 2) == 0:
-            a, b = draw_swap(placement, tables, state)
-            if a >= 0:
-                placement[a], placement[b] = placement[b], placement[a]
-        else:
-            position, new = draw_link_move(links, network, tables, state)
-            if new >= 0:
-                move_link(links, network, tables, position, new)
+def move_link(links: Ints, network: Network, tables: Tables, state: Seeds) -> None:
+    """Replace a random link in the row and in its network, if any may be replaced."""
+    position, new = draw_link_move(links, network, tables, state)
+    if new >= 0:
+        replace(network, tables, links[position], new)
+        replace_sorted(links, position, new)
 
 
 @compiled
 def mutate_batch(X: Ints, tables: Tables, max_moves: int, seeds: Seeds, out: Ints) -> None:
-    """Fill ``out`` with the rows of X after 1 to ``max_moves`` moves each."""
+    """Fill ``out`` with the rows of X after 1 to ``max_moves`` moves of PEs or links each."""
     n = tables.pe_type.size
     network = new_network(tables)
     state = np.empty(1, np.uint64)
     for i in range(X.shape[0]):
         state[0] = seeds[i]
         copy_canonical(X[i], n, out[i])
-        load_links(network, tables, out[i, n:])
-        random_moves(out[i], network, tables, 1 + draw(state, max_moves), state)
+        placement, links = out[i, :n], out[i, n:]
+        load_links(network, tables, links)
+        for _ in range(1 + draw(state, max_moves)):
+            if draw(state, 2) == 1:
+                move_link(links, network, tables, state)
+                continue
+            a, b = draw_swap(placement, tables, state)
+            if a >= 0:
+                placement[a], placement[b] = placement[b], placement[a]
 
 
 @compiled
@@ -291,16 +267,10 @@ def neighbors_batch(X: Ints, tables: Tables, seeds: Seeds, out: Ints) -> None:
                 else:
                     a, b = draw_link_move(links, network, tables, state)
                     move = n * n + a * tables.n_candidates + b
-                if a < 0:
-                    continue
-                new = True
-                for m in range(j):
-                    if made[m] == move:
-                        new = False
+                if a >= 0:
+                    made[j] = move
+                    if move not in made[:j]:
                         break
-                made[j] = move
-                if new:
-                    break
             if a >= 0:
                 if swap:
                     out[i, j, a], out[i, j, b] = placement[b], placement[a]
@@ -312,8 +282,7 @@ def neighbors_batch(X: Ints, tables: Tables, seeds: Seeds, out: Ints) -> None:
 def sample_batch(mesh: Ints, tables: Tables, seeds: Seeds, out: Ints) -> None:
     """Fill ``out`` with the mesh, then in turn with shuffled PEs, moved links, and both.
 
-    A shuffle is a long chain of random legal swaps. The number of link moves is from 1 to half the
-    number of links.
+    A shuffle is a long chain of random legal swaps. At most half of the links move.
     """
     n = tables.pe_type.size
     network = new_network(tables)
@@ -322,31 +291,27 @@ def sample_batch(mesh: Ints, tables: Tables, seeds: Seeds, out: Ints) -> None:
         copy_row(mesh, out[i])
         state[0] = seeds[i]
         placement, links = out[i, :n], out[i, n:]
-        kind = i % 3
-        if i > 0 and kind != 2:
+        if i > 0 and i % 3 != 2:
             for _ in range(8 * n):
                 a, b = draw(state, n), draw(state, n)
                 p, q = tables.pe_type[placement[a]], tables.pe_type[placement[b]]
                 if tables.allowed[p, b] and tables.allowed[q, a]:
                     placement[a], placement[b] = placement[b], placement[a]
-        if i > 0 and kind != 1:
+        if i > 0 and i % 3 != 1:
             load_links(network, tables, links)
             for _ in range(1 + draw(state, max(links.size // 2, 1))):
-                position, new = draw_link_move(links, network, tables, state)
-                if new >= 0:
-                    move_link(links, network, tables, position, new)
+                move_link(links, network, tables, state)
 
 
 @compiled
-def recombine_placement(
-    child: Ints, other: Ints, tables: Tables, tile_of: Ints, tiles: Ints, state: Seeds
-) -> None:
+def recombine_placement(child: Ints, other: Ints, tables: Tables, state: Seeds) -> None:
     """Walk part of the way from one placement to another by swaps.
 
     Each swap gives one tile the PE of the other parent, so tiles on which the parents agree never
     change. A swap is skipped if the displaced PE may not sit on the other tile.
     """
     n = child.size
+    tile_of, tiles = np.empty(n, np.int64), np.empty(n, np.int64)
     differing = 0
     for t in range(n):
         tile_of[child[t]] = t
@@ -365,16 +330,11 @@ def recombine_placement(
 
 @compiled
 def recombine_links(
-    child: Ints,
-    other: Ints,
-    network: Network,
-    tables: Tables,
-    mine: Ints,
-    theirs: Ints,
-    state: Seeds,
+    child: Ints, other: Ints, network: Network, tables: Tables, state: Seeds
 ) -> None:
     """Exchange some of the links that only one parent has; common links stay."""
     load_links(network, tables, child)
+    mine, theirs = np.empty(child.size, np.int64), np.empty(child.size, np.int64)
     n_mine, n_theirs = 0, 0
     for c in other:
         if network.used[c] == 0:
@@ -395,8 +355,7 @@ def recombine_links(
         for _ in range(4):
             j = draw(state, n_mine)
             if may_replace(network, tables, mine[j], theirs[i]):
-                disconnect(network, tables, mine[j])
-                connect(network, tables, theirs[i])
+                replace(network, tables, mine[j], theirs[i])
                 n_mine -= 1
                 mine[j] = mine[n_mine]
                 break
@@ -413,12 +372,8 @@ def recombine_batch(A: Ints, B: Ints, tables: Tables, seeds: Seeds, out: Ints) -
     n = tables.pe_type.size
     network = new_network(tables)
     state = np.empty(1, np.uint64)
-    tile_of = np.empty(n, np.int64)
-    tiles = np.empty(n, np.int64)
-    mine = np.empty(tables.n_chosen, np.int64)
-    theirs = np.empty(tables.n_chosen, np.int64)
     for i in range(A.shape[0]):
         copy_row(A[i], out[i])
         state[0] = seeds[i]
-        recombine_placement(out[i, :n], B[i, :n], tables, tile_of, tiles, state)
-        recombine_links(out[i, n:], B[i, n:], network, tables, mine, theirs, state)
+        recombine_placement(out[i, :n], B[i, :n], tables, state)
+        recombine_links(out[i, n:], B[i, n:], network, tables, state)

@@ -40,8 +40,8 @@ class NoCSampling(Sampling):
 
     def _do(self, problem: NoC3D, n_samples: int, *, random_state: Generator, **_: object) -> Ints:
         out = np.empty((n_samples, problem.n_var), dtype=np.int64)
-        mesh = problem.mesh_row()
-        sample_batch(mesh, problem.platform.tables, draw_seeds(random_state, n_samples), out)
+        seeds = draw_seeds(random_state, n_samples)
+        sample_batch(problem.mesh_row(), problem.platform.tables, seeds, out)
         return out
 
 

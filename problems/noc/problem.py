@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -30,6 +32,7 @@ from problems.noc.evaluation.evaluation import AGGREGATES, NoCEvaluation
 from problems.noc.evaluation.features import FeaturePlan, features_batch
 from problems.noc.evaluation.legality import first_illegal
 from problems.noc.evaluation.limits import check_constraints, refuse_unreachable
+from problems.noc.evaluation.metrics import UNITS
 from problems.noc.evaluation.objectives import MODELS, check_objectives
 from problems.noc.moves import neighbors_batch
 from problems.noc.operators import NoCCrossover, NoCMutation, NoCSampling, draw_seeds
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["NoC3D"]
+
+Result = TypeVar("Result")
 
 EVALUATION = 1
 """Version of the evaluation; increased whenever a design gets other objectives than before."""
@@ -55,8 +60,8 @@ class NoC3D(Problem):
     ----------
     traffic : float array-like [n_tiles, n_tiles], or a sequence of them
         Traffic from PE i to PE j, in flits per cycle (the objectives of the paper accept any unit;
-        energy is per that unit). The diagonal never enters the network. Several matrices are
-        several applications that one design has to serve.
+        energy is per that unit); the diagonal never enters the network. Several matrices are
+        applications that one design has to serve.
     platform : Platform, optional
         By default the 4 x 4 x 4 chip of the paper.
     objectives : {3, 4, 5} or sequence of str
@@ -69,12 +74,11 @@ class NoC3D(Problem):
         ``problems.noc.evaluation.objectives``.
     constraints : mapping from name to float, optional
         Largest value allowed of any objective by name, such as ``{"temperature": 85, "peak_load":
-        1}``, in each application. A row of G is value / limit - 1 (value - limit if the limit is 0
-        or less).
+        1}``, in each application. A row of G is value / limit - 1 (value - limit if limit <= 0).
     aggregate : {"mean", "worst"}
-        How the values of several applications become one objective. Each value is first divided by
-        that of the mesh under the same application, since the totals of applications differ by
-        orders of magnitude. Objectives that do not depend on traffic keep their unit.
+        How the values of several applications become one objective. Values that depend on traffic
+        are first divided by those of the mesh under the same application, since the totals of
+        applications differ by orders of magnitude.
     held_out : float array-like [n_tiles, n_tiles], optional
         An application that does not count for the objectives.
 
@@ -89,17 +93,12 @@ class NoC3D(Problem):
     held_out : NoC3D or None
         The same problem under the held-out application alone, to evaluate the final designs.
     version : str
-        Hash of all that determines an evaluation: the model, the version of the code, the platform,
-        the traffic and the objectives.
+        Hash of all that determines an evaluation.
 
     Raises
     ------
     ValueError
         A parameter is wrong, or no design can meet a constraint.
-
-    References
-    ----------
-    See ``problems.noc.chip.platform`` and ``problems.noc.evaluation.metrics``.
 
     Examples
     --------
@@ -125,10 +124,12 @@ class NoC3D(Problem):
         self.aggregate = check_choice("NoC3D", "aggregate", aggregate, AGGREGATES)
         self.objective_names = check_objectives(objectives)
         self.constraints = check_constraints(constraints)
+        # The names of the objectives come first.
+        self._wanted = list(dict.fromkeys((*self.objective_names, *self.constraints)))
         self._traffic = check_applications(traffic, platform.n_tiles)
         self._evaluation = NoCEvaluation(platform, self._traffic, model, aggregate)
         counted = np.zeros_like(self._traffic)
-        if "latency" in (*self.objective_names, *self.constraints):
+        if "latency" in self._wanted:
             source, target, weight = self._evaluation.flows
             counted[:, source, target] = weight
         refuse_unreachable(self.constraints, platform, self._traffic, counted)
@@ -165,20 +166,13 @@ class NoC3D(Problem):
         held_out: str | Path | None = None,
         **settings: Any,
     ) -> NoC3D:
-        """Make the problem from one or several traffic files.
-
-        See ``load_traffic``, and ``NoC3D`` for the other settings.
-        """
+        """Make the problem from traffic files; see ``load_traffic`` and ``NoC3D``."""
         platform = _platform_of(platform, "from_traffic")
         paths = [path] if isinstance(path, str | Path) else list(path)
         require("from_traffic", "path", paths, paths, "one traffic file or more")
-
-        def read(file: str | Path) -> Floats:
-            return load_traffic(file, n=platform.n_tiles, scale=scale)
-
+        read = partial(load_traffic, n=platform.n_tiles, scale=scale)
         other = None if held_out is None else read(held_out)
-        traffic = read(paths[0]) if len(paths) == 1 else np.stack([read(p) for p in paths])
-        return cls(traffic, platform=platform, held_out=other, **settings)
+        return cls([read(p) for p in paths], platform=platform, held_out=other, **settings)
 
     @classmethod
     def example(
@@ -206,11 +200,8 @@ class NoC3D(Problem):
 
     @property
     def traffic(self) -> Floats:
-        """Traffic from PE i to PE j, float [n_tiles, n_tiles]; read-only.
-
-        With several applications [n_apps, n_tiles, n_tiles].
-        """
-        view = self._traffic[0] if len(self._traffic) == 1 else self._traffic.view()
+        """Traffic between PEs, [n_tiles, n_tiles] or [n_apps, n_tiles, n_tiles]; read-only."""
+        view = (self._traffic[0] if len(self._traffic) == 1 else self._traffic).view()
         view.flags.writeable = False
         return view
 
@@ -225,36 +216,36 @@ class NoC3D(Problem):
         return f"noc-{EVALUATION}-{self.model}-{digest.hexdigest()[:16]}"
 
     def _evaluate(self, x: ArrayLike, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
-        names = self.objective_names
-        wanted = list(dict.fromkeys((*names, *self.constraints)))
-        values = self._values(self._rows(x), wanted)
-        # The names of the objectives come first.
-        out["F"] = self._evaluation.aggregated(values[..., : len(names)], self._unit)
+        values = self._values(self._rows(x), self._wanted)
+        out["F"] = self._evaluation.aggregated(values[..., : self.n_obj], self._unit)
         if self.constraints:
             limits = np.array(list(self.constraints.values()))
-            worst = values[..., [wanted.index(name) for name in self.constraints]].max(axis=1)
+            columns = [self._wanted.index(name) for name in self.constraints]
+            worst = values[..., columns].max(axis=1)
             out["G"] = (worst - limits) / np.where(limits > 0, limits, 1.0)
 
     def _values(self, rows: Ints, names: Sequence[str]) -> Floats:
         """Return metrics by name under each application, [n, n_apps, n_names]."""
-        values = self._evaluation.values(rows, names)
-        if values is None:
-            raise self._refusal(rows)
-        return values
+        return self._accepted(rows, self._evaluation.values(rows, names))
 
-    def _refusal(self, rows: Ints) -> Exception:
-        """Raise the error of the first row that breaks a rule; return one if none does."""
-        self.check(rows)
-        return AssertionError("The kernel refused rows that break no rule.")
+    def _accepted(self, rows: Ints, result: Result | None) -> Result:
+        """Return the result for some rows, or raise the error of the row that makes it None."""
+        if result is None:
+            self.check(rows)
+            raise AssertionError("The kernel refused rows that break no rule.")
+        return result
 
     @property
     def metric_names(self) -> tuple[str, ...]:
         """Names of the possible objectives and constraints on this platform."""
-        return tuple(self._evaluation.available())
+        platform = self.platform
+        both = platform.pes_of(platform.core_type) and platform.pes_of(platform.cache_type)
+        return tuple(name for name in UNITS if both or name != "latency")
 
-    def _check_names(self, names: Sequence[str], owner: str) -> None:
+    def _known(self, names: Sequence[str], owner: str) -> Sequence[str]:
         unknown = sorted(set(names) - set(self.metric_names))
         require(owner, "names", unknown, not unknown, f"from {self.metric_names}")
+        return names
 
     def measure(self, X: ArrayLike, names: Sequence[str] | None = None) -> dict[str, Floats]:
         """Return metrics by name, objectives or not, each float [n], or [n, n_apps].
@@ -265,8 +256,7 @@ class NoC3D(Problem):
         names : sequence of str, optional
             Names from ``metric_names``; by default all.
         """
-        names = self.metric_names if names is None else names
-        self._check_names(names, "measure")
+        names = self.metric_names if names is None else self._known(names, "measure")
         values = self._values(self._rows(X), names)
         values = values[:, 0] if len(self._traffic) == 1 else values
         return {name: values[..., k] for k, name in enumerate(names)}
@@ -289,18 +279,14 @@ class NoC3D(Problem):
             Several applications are aggregated as in the objectives.
         """
         row = self.encode(x) if isinstance(x, Design) else np.reshape(x, -1)
-        if names is None:
-            names = list(dict.fromkeys((*self.objective_names, *self.constraints)))
-        self._check_names(names, "beside_mesh")
+        names = self._wanted if names is None else self._known(names, "beside_mesh")
         rows = np.stack((self._rows(row)[0], self.mesh_row()))
         values = self._values(rows, names)
         units = self._evaluation.units(values[1], names)
-        ours, mesh = self._evaluation.aggregated(values, units)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            change = np.where(mesh != 0, 100.0 * (ours / mesh - 1.0), np.nan)
+        ours, mesh = self._evaluation.aggregated(values, units).tolist()
         return {
-            name: (float(a), float(b), float(c))
-            for name, a, b, c in zip(names, ours, mesh, change, strict=True)
+            name: (a, b, 100.0 * (a / b - 1.0) if b else math.nan)
+            for name, a, b in zip(names, ours, mesh, strict=True)
         }
 
     def plot_beside_mesh(self, x: ArrayLike | Design, names: Sequence[str] | None = None) -> Figure:
@@ -327,9 +313,7 @@ class NoC3D(Problem):
         order. With several applications [n, n_apps, n_links] or [n_apps, n_links].
         """
         loads = self.channel_loads(X).sum(axis=-1)
-        if len(self._traffic) == 1:
-            loads = loads[..., 0, :]
-        return loads
+        return loads[..., 0, :] if len(self._traffic) == 1 else loads
 
     def channel_loads(self, X: ArrayLike) -> Floats:
         """Return loads by direction, [n, n_apps, n_links, 2], or without n for one row.
@@ -337,18 +321,13 @@ class NoC3D(Problem):
         The first direction is from the tile with the smaller index to the other.
         """
         rows = self._rows(X)
-        result = self._evaluation.run(rows, with_loads=True)
-        if result is None:
-            raise self._refusal(rows)
-        return result[1] if np.ndim(X) == 2 else result[1][0]
+        _, loads = self._accepted(rows, self._evaluation.run(rows, with_loads=True))
+        return loads if np.ndim(X) == 2 else loads[0]
 
     def check(self, X: ArrayLike) -> None:
         """Check rows of X, [n, n_var] or [n_var].
 
-        Raises
-        ------
-        ValueError
-            A row breaks a rule; the message names the first such row, the rule and the place.
+        A ValueError names the first row that breaks a rule, the rule and the place.
         """
         for i, row in enumerate(self._rows(X)):
             broken = broken_row(self.platform, row)
@@ -359,13 +338,9 @@ class NoC3D(Problem):
                 )
 
     def legal_rows(self, X: ArrayLike) -> Ints:
-        """Return X as int64 rows [n, n_var] that compiled code can take.
+        """Return X as int64 rows [n, n_var] for compiled code; ValueError if a row breaks a rule.
 
-        Raises
-        ------
-        ValueError
-            A row breaks a rule. Only ``check`` looks at connectedness, which compiled code does not
-            need.
+        Only ``check`` looks at connectedness, which compiled code does not need.
         """
         rows = self._rows(X)
         if first_illegal(rows, self.platform.tables) >= 0:
@@ -386,24 +361,18 @@ class NoC3D(Problem):
 
     def operators(self) -> dict[str, Sampling | Crossover | Mutation]:
         """Return fresh sampling, crossover and mutation, as ``NSGA2(**problem.operators())``."""
-        return {
-            "sampling": NoCSampling(),
-            "crossover": NoCCrossover(),
-            "mutation": NoCMutation(),
-        }
+        return {"sampling": NoCSampling(), "crossover": NoCCrossover(), "mutation": NoCMutation()}
 
     def neighbors(self, x: ArrayLike, k: int, random_state: np.random.Generator) -> Ints:
-        """Return k different designs one move away from x, [k, n_var].
-
-        A move swaps two PEs of different type or moves one planar link, with equal chances. Moves
-        repeat only if the platform leaves fewer than k.
-        """
+        """Return k neighbors of the design x [n_var], [k, n_var]; see ``neighbors_many``."""
         return self.neighbors_many(np.reshape(x, (1, -1)), k, random_state)[0]
 
     def neighbors_many(self, X: ArrayLike, k: int, random_state: np.random.Generator) -> Ints:
-        """Return k different neighbors of each row of X, [n, k, n_var].
+        """Return k different designs one move away from each row of X, [n, k, n_var].
 
-        The neighbors of a row depend on the row and its position in X, not on the other rows.
+        A move swaps two PEs of different type or moves one planar link, with equal chances. Moves
+        repeat only if the platform leaves fewer than k. The neighbors of a row depend on the row
+        and its position in X, not on the other rows.
         """
         rows = self.legal_rows(X)
         k = check_int("neighbors", "k", k, 0)
@@ -418,7 +387,7 @@ class NoC3D(Problem):
         are not counted again, so consecutive neighbors of one design take the least time.
         """
         rows = self.legal_rows(X)
-        out = np.empty((len(rows), self._plan.n_features))
+        out = np.empty((len(rows), len(self.feature_names)))
         features_batch(rows, self.platform.tables, self._plan, out)
         return out
 

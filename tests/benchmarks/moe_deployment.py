@@ -15,6 +15,8 @@ import numpy as np
 
 from moe_costmodel.deployment.model import DeploymentModel
 from moe_costmodel.gating.rules import GateRule
+from moe_costmodel.placement.placement import Placement
+from moe_costmodel.plans.decision import Decision
 from moe_costmodel.shapes import LayerShape
 from moe_costmodel.traces.trace import RoutingTrace
 from tests.benchmarks import tables
@@ -26,12 +28,18 @@ N_DEVICES, POLICIES = 4, ("paper", "lru", "inactive-lfu")
 def drawn(random, policy, batch):
     gates = [GateRule("skip", round(v, 3)) for v in random.uniform(0, 0.5, 26)]
     placement = np.stack([random.permutation(64) for _ in range(26)])
-    return gates, random.integers(4, 17, (26, N_DEVICES)), policy, placement, batch
+    return {
+        "placement": placement,
+        "batch_size": batch,
+        "gates": gates,
+        "capacities": random.integers(4, 17, (26, N_DEVICES)),
+        "policy": policy,
+    }
 
 
 def one_changed(design, random):
-    gates, capacities, policy, placement, batch = design
-    gates, capacities, placement = list(gates), capacities.copy(), placement.copy()
+    gates, capacities = list(design["gates"]), design["capacities"].copy()
+    placement = design["placement"].copy()
     layer, part = random.integers(26), random.integers(3)
     if part == 0:
         gates[layer] = GateRule("skip", round(random.uniform(0, 0.5), 3))
@@ -39,13 +47,18 @@ def one_changed(design, random):
         capacities[layer] = random.integers(4, 17, N_DEVICES)
     else:
         placement[layer] = random.permutation(64)
-    return gates, capacities, policy, placement, batch
+    return design | {"gates": gates, "capacities": capacities, "placement": placement}
+
+
+def evaluate(model, design):
+    placement = Placement(design["placement"], N_DEVICES)
+    return model.evaluate(Decision(**design | {"placement": placement}))
 
 
 def rate(model, designs):
     started = time.process_time()
     for design in designs:
-        model.evaluate(*design)["tokens_per_s"]
+        evaluate(model, design)["tokens_per_s"]
     return len(designs) / (time.process_time() - started)
 
 
@@ -63,14 +76,14 @@ def main():
     for batch in (1, 4, 16, 64):
         for policy in POLICIES:
             model = fresh()
-            model.evaluate(*drawn(random, policy, batch))  # compiles, and sorts the steps
+            evaluate(model, drawn(random, policy, batch))  # compiles, and sorts the steps
             cold = [drawn(random, policy, batch) for _ in range(8)]
             chain = [cold[-1]]
             while len(chain) < 101:
                 chain.append(one_changed(chain[-1], random))
             rates = rate(model, cold), rate(model, chain[1:]), rate(model, [chain[-1]] * 200)
-            same = fresh().evaluate(*chain[-1]).step_seconds
-            assert np.array_equal(model.evaluate(*chain[-1]).step_seconds, same)
+            same = evaluate(fresh(), chain[-1]).step_seconds
+            assert np.array_equal(evaluate(model, chain[-1]).step_seconds, same)
             print(
                 f"{batch:>5} {model.n_steps(batch):>6} {policy:<14}"
                 f"{rates[0]:>8.0f}{rates[1]:>13.0f}{rates[2]:>9.0f}"

@@ -47,8 +47,14 @@ def front(model, random):
         if model.n_devices > 1:
             placement = np.stack([random.permutation(32) for _ in range(6)])
         batch = int(random.choice([1, 2, 3, 4, 6, 8, 12, 16]))
-        design = (gates, capacities, str(random.choice(POLICIES)), placement, batch)
-        result = model.evaluate(*design)
+        design = model.decision(
+            placement=placement,
+            batch_size=batch,
+            gates=gates,
+            capacities=capacities,
+            policy=str(random.choice(POLICIES)),
+        )
+        result = model.evaluate(design)
         designs.append(design)
         values.append((-result["tokens_per_s"], result["memory_bytes"], result["quality_loss"]))
     f, first = np.unique(np.array(values), axis=0, return_index=True)
@@ -78,7 +84,7 @@ def main():
         designs = front(model, random)
         n_front += len(designs)
         chosen = np.linspace(0, len(designs) - 1, arguments.points // 2).round().astype(int)
-        plans += [model.plan(*designs[i]) for i in np.unique(chosen)]
+        plans += [model.plan(designs[i]) for i in np.unique(chosen)]
     verified = verify(plans, trace, machine, n_steps=24, repeats=arguments.repeats, clock="cpu")
     each = np.concatenate([np.abs(v.predicted / v.measured - 1) for v in verified])
     about = (

@@ -49,3 +49,13 @@ def latency(*, buffered=False, links=tuple(LINKS)):
                 at = {"tokens": n_tokens, "counts": counts.tolist(), "capacity": 2}
                 records.append(Record("buffered", at | {"misses": misses}, [took], shape))
     return LatencyModel.fit(Measurements(hardware(links=links), records, "cpu"), method="linear")
+
+
+def evaluated(model, **decided):
+    """Evaluate a decision, given as the parameters of DeploymentModel.decision."""
+    return model.evaluate(model.decision(**decided))
+
+
+def planned(model, **decided):
+    """Plan a decision, given as the parameters of DeploymentModel.decision."""
+    return model.plan(model.decision(**decided))

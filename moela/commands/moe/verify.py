@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("plans", nargs="+", type=Path, metavar="PLAN", help="JSON of Plan.save")
-    parser.add_argument("--trace", type=Path, help="routing to replay (default: the example)")
-    parser.add_argument(
-        "--kernels",
-        type=Path,
-        help="JSON of `moela measure` on this machine (default: measured between the plans)",
-    )
-    parser.add_argument("--steps", type=int, default=24, help="steps of every plan to run")
-    parser.add_argument("--repeats", type=int, default=7, help="repetitions; the median is taken")
-    parser.add_argument("--max-gib", type=float, default=2.0, help="upper limit on the weights")
-    parser.add_argument("--threads", type=int, default=1, help="threads of the kernels (CPU)")
-    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
-    parser.add_argument("--seed", type=int, default=0, help="of the routing and the order")
-    parser.add_argument("--out", type=Path, help="write the table's numbers as JSON too")
+    # fmt: off
+    add = parser.add_argument
+    add("plans", nargs="+", type=Path, metavar="PLAN", help="JSON of Plan.save")
+    add("--trace", type=Path, help="routing to replay (default: the example)")
+    add("--kernels", type=Path,
+        help="JSON of `moela measure` on this machine (default: measured between the plans)")
+    add("--steps", type=int, default=24, help="steps of every plan to run")
+    add("--repeats", type=int, default=7, help="repetitions; the median is taken")
+    add("--max-gib", type=float, default=2.0, help="upper limit on the weights")
+    add("--threads", type=int, default=1, help="threads of the kernels (CPU)")
+    add("--clock", choices=("wall", "cpu"), default="wall")
+    add("--seed", type=int, default=0, help="of the routing and the order")
+    add("--out", type=Path, help="write the table's numbers as JSON too")
+    # fmt: on
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -60,16 +60,9 @@ def run(arguments: argparse.Namespace) -> None:
     elif any(plan.n_devices > 1 for plan in plans):
         hardware = _with_exchange(hardware)
     verified = verify(
-        plans,
-        trace,
-        hardware,
-        latency,
-        n_steps=arguments.steps,
-        repeats=arguments.repeats,
-        max_bytes=arguments.max_gib * 2**30,
-        clock=clock,
-        seed=arguments.seed,
-    )
+        plans, trace, hardware, latency, n_steps=arguments.steps, repeats=arguments.repeats,
+        max_bytes=arguments.max_gib * 2**30, clock=clock, seed=arguments.seed,
+    )  # fmt: skip
     print(f"{hardware.name}, {', '.join(f'{k} {v}' for k, v in hardware.versions.items())}")
     print(verify_table(verified))
     for path, item in zip(arguments.plans, verified, strict=True):

@@ -28,53 +28,39 @@ _LONGEST_TABLE = 12
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    inputs = parser.add_argument_group("inputs")
-    inputs.add_argument(
-        "--trace", nargs="+", metavar="NPZ",
-        help="recorded routing of one or more windows or domains (default: the packaged example)",
-    )  # fmt: skip
-    inputs.add_argument("--hardware", metavar="JSON", help="the machine (default: this one)")
-    inputs.add_argument(
-        "--kernels", metavar="FILE",
-        help="JSON of `moela measure`, or a parquet of aiconfigurator (default: measured now)",
-    )  # fmt: skip
-    inputs.add_argument(
-        "--fit", default="auto", help="latency model: auto, linear, smooth, trees, blend"
-    )
-    inputs.add_argument(
-        "--shape", type=parse_shape, metavar="E,K,D,F[,gated]", help="the model's MoE layer"
-    )
-    inputs.add_argument("--dtype", default="float32", help="type of the weights, for --shape")
-    inputs.add_argument(
-        "--devices", type=int, help="number of devices (default: the hardware's; without a file, 4)"
-    )
-    inputs.add_argument("--nodes", type=int, help="number of nodes of the devices")
-    inputs.add_argument("--mode", choices=("decode", "prefill"), default="decode")
-    inputs.add_argument("--holdout", type=float, default=0.25, help="share of the last "
-                        "trace that is held out to check plans with")  # fmt: skip
-    limits = parser.add_argument_group("objectives and limits")
-    limits.add_argument(
-        "--slo-ms", type=float, help="upper limit on the 99th-percentile step time (ms)"
-    )
-    limits.add_argument(
-        "--memory-gib", type=float, help="memory of a device (default: the hardware's)"
-    )
-    limits.add_argument("--max-quality-loss", type=float, help="upper limit on the quality loss")
-    limits.add_argument("--objectives", nargs="+", metavar="NAME", help="objectives to minimize")
-    limits.add_argument(
-        "--aggregate", choices=("mean", "worst"), default="mean", help="mean or worst of windows"
-    )
-    limits.add_argument(
-        "--batch-sizes", type=int, nargs="+", metavar="N", help="batch sizes to choose from"
-    )
-    limits.add_argument("--replicas", type=int, default=0, help="slots beyond one per expert")
-    limits.add_argument("--rule", default="top-p", help="gate rule: top-p, skip, top-k or any")
+    # fmt: off
+    add = parser.add_argument_group("inputs").add_argument
+    add("--trace", nargs="+", metavar="NPZ",
+        help="recorded routing of one or more windows or domains (default: the packaged example)")
+    add("--hardware", metavar="JSON", help="the machine (default: this one)")
+    add("--kernels", metavar="FILE",
+        help="JSON of `moela measure`, or a parquet of aiconfigurator (default: measured now)")
+    add("--fit", default="auto", help="latency model: auto, linear, smooth, trees, blend")
+    add("--shape", type=parse_shape, metavar="E,K,D,F[,gated]", help="the model's MoE layer")
+    add("--dtype", default="float32", help="type of the weights, for --shape")
+    add("--devices", type=int,
+        help="number of devices (default: the hardware's; without a file, 4)")
+    add("--nodes", type=int, help="number of nodes of the devices")
+    add("--mode", choices=("decode", "prefill"), default="decode")
+    add("--holdout", type=float, default=0.25,
+        help="share of the last trace that is held out to check plans with")
+    add = parser.add_argument_group("objectives and limits").add_argument
+    add("--slo-ms", type=float, help="upper limit on the 99th-percentile step time (ms)")
+    add("--memory-gib", type=float, help="memory of a device (default: the hardware's)")
+    add("--max-quality-loss", type=float, help="upper limit on the quality loss")
+    add("--objectives", nargs="+", metavar="NAME", help="objectives to minimize")
+    add("--aggregate", choices=("mean", "worst"), default="mean", help="mean or worst of windows")
+    add("--batch-sizes", type=int, nargs="+", metavar="N", help="batch sizes to choose from")
+    add("--replicas", type=int, default=0, help="slots beyond one per expert")
+    add("--rule", default="top-p", help="gate rule: top-p, skip, top-k or any")
     algorithms = [name for name in ALGORITHMS if name != "moead"]
     add_options(parser, algorithms, evals=3000, out="plan")
-    parser.add_argument("--measure-s", type=float, default=12.0, help="seconds for measuring")
-    parser.add_argument("--threads", type=int, default=1, help="threads of the kernels (CPU)")
-    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
-    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    add = parser.add_argument
+    add("--measure-s", type=float, default=12.0, help="seconds for measuring")
+    add("--threads", type=int, default=1, help="threads of the kernels (CPU)")
+    add("--clock", choices=("wall", "cpu"), default="wall")
+    add("--quiet", action="store_true", help="no progress bars")
+    # fmt: on
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -110,7 +96,7 @@ def write(out: Path, inputs: Inputs, result: Result, settings: Mapping[str, obje
         problem.decode(front.X[i]).save(out / "plans" / f"{i:04d}.json")
     plan.save(out / "plan.json")
     (out / "plan.txt").write_text(plan.explain() + "\n")
-    exported = _export(plan, out)
+    exported = _export(problem, plan, out)
     checked = _checked(problem, plan, inputs.unseen)
     if checked:
         (out / "check.txt").write_text(checked + "\n")
@@ -175,14 +161,14 @@ def _columns(problem: MoEDeployment, front: FinalFront) -> dict[str, list[object
     return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
 
 
-def _export(plan: Plan, out: Path) -> dict[str, str]:
+def _export(problem: MoEDeployment, plan: Plan, out: Path) -> dict[str, str]:
     """Write the engines' files; return the flags of each engine, or why it has none."""
     makers: dict[str, Callable[[], Export]] = {
         "sglang": lambda: plan.to_sglang(out / "sglang.json"),
         "vllm": lambda: plan.to_vllm(out / "vllm.json"),
         "tensorrt-llm": lambda: plan.to_tensorrt_llm(out / "tensorrt_llm.yaml"),
-        "ktransformers": plan.to_ktransformers,
-        "llama.cpp": plan.to_llamacpp,
+        "ktransformers": lambda: plan.to_ktransformers(evaluate=problem.model.evaluate),
+        "llama.cpp": lambda: plan.to_llamacpp(evaluate=problem.model.evaluate),
     }
     outcomes, pages = {}, []
     for engine, make in makers.items():

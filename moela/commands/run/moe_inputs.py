@@ -15,24 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Inputs:
-    """The inputs, read or measured.
+    """The inputs, read or measured."""
 
-    Attributes
-    ----------
-    problem : MoEDeployment
-        On the traffic that is planned for.
-    unseen : RoutingTrace or None
-        Held-out traffic to check plans on.
-    kernels : Measurements or None
-        None if a table of another machine was given.
-    notes : list of str
-        Caveats for the reader of the result.
-    """
-
-    problem: MoEDeployment
-    unseen: RoutingTrace | None
-    kernels: Measurements | None
-    notes: list[str]
+    problem: MoEDeployment  # on the traffic that is planned for
+    unseen: RoutingTrace | None  # held-out traffic to check plans on
+    kernels: Measurements | None  # None if a table of another machine was given
+    notes: list[str]  # caveats for the reader of the result
 
 
 def read(arguments: argparse.Namespace) -> Inputs:

@@ -22,31 +22,23 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument(
-        "--platform", metavar="JSON", help="platform file, or 4x4x4 (default), 8x8, 8x8x4, 10x10x10"
-    )
-    parser.add_argument(
-        "--traffic", nargs="+", metavar="CSV",
-        help="traffic files, one per application, with one row per source PE",
-    )  # fmt: skip
-    parser.add_argument(
-        "--held-out", metavar="CSV", help="application used only to evaluate the final front"
-    )
-    parser.add_argument("--aggregate", default="mean", help="mean or worst of several applications")
-    parser.add_argument(
-        "--application", default="bfs",
-        help="application that the synthetic traffic imitates, without --traffic",
-    )  # fmt: skip
-    parser.add_argument(
-        "--objectives", nargs="+", default=["5"], metavar="NAME",
-        help="3, 4 or 5, or names such as latency energy temperature",
-    )  # fmt: skip
-    parser.add_argument(
-        "--constraint", action="append", metavar="LIMIT",
-        help="limit such as 'temperature<=85'; may be repeated",
-    )  # fmt: skip
-    parser.add_argument("--model", default="published", help="published or released formulas")
+    # fmt: off
+    add = parser.add_argument
+    add("--platform", metavar="JSON",
+        help="platform file, or 4x4x4 (default), 8x8, 8x8x4, 10x10x10")
+    add("--traffic", nargs="+", metavar="CSV",
+        help="traffic files, one per application, with one row per source PE")
+    add("--held-out", metavar="CSV", help="application used only to evaluate the final front")
+    add("--aggregate", default="mean", help="mean or worst of several applications")
+    add("--application", default="bfs",
+        help="application that the synthetic traffic imitates, without --traffic")
+    add("--objectives", nargs="+", default=["5"], metavar="NAME",
+        help="3, 4 or 5, or names such as latency energy temperature")
+    add("--constraint", action="append", metavar="LIMIT",
+        help="limit such as 'temperature<=85'; may be repeated")
+    add("--model", default="published", help="published or released formulas")
     add_options(parser, ALGORITHMS, evals=20_000, out="front")
+    # fmt: on
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -106,13 +98,9 @@ def write(out: Path, problem: NoC3D, result: Result, settings: Mapping[str, Any]
     best = largest_box(front.F, problem.ref_point)
     problem.decode(front.X[best]).save(out / "best.json")
     below = {name: -change for name, (_, _, change) in problem.beside_mesh(front.X[best]).items()}
+    percent = {name: round(change, 2) for name, change in below.items() if math.isfinite(change)}
     more: dict[str, object] = {
-        "best": front.row(best)
-        | {
-            "percent_below_mesh": {
-                name: round(change, 2) for name, change in below.items() if math.isfinite(change)
-            }
-        },
+        "best": front.row(best) | {"percent_below_mesh": percent},
         "constraints": problem.constraints,
     }
     held_out = None
@@ -130,7 +118,7 @@ def write(out: Path, problem: NoC3D, result: Result, settings: Mapping[str, Any]
         source = ", ".join(Path(name).name for name in settings["traffic"] or ())
         source = source or f"synthetic {settings['application']}"
         plot_front(
-            front.F, names=front.names, reference=problem.ref_point, reference_name="mesh",
+            front.F, names=front.names, ref_point=problem.ref_point, ref_name="mesh",
             title=f"{len(front)} non-dominated designs, {source}", path=out / "front.png",
         )  # fmt: skip
         files.append("front.png")

@@ -18,22 +18,7 @@ Values = Sequence[object]
 
 
 class FinalFront:
-    """The non-dominated designs of a search, sorted by objectives.
-
-    Parameters
-    ----------
-    result : Result
-        With at least one design.
-    names : sequence of str
-        Of the objectives.
-    ref_point : float array, [M]
-
-    Attributes
-    ----------
-    F : float array, [n, M]
-    X : int array, [n, n_var]
-    names : list of str
-    """
+    """The non-dominated designs of a search: objectives F [n, M] in ascending order, designs X."""
 
     def __init__(self, result: Result, names: Sequence[str], ref_point: Floats) -> None:
         F, X = np.atleast_2d(result.F), np.atleast_2d(result.X)

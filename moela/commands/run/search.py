@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pymoo.core.algorithm import Algorithm
@@ -20,14 +20,13 @@ def add_options(
     parser: argparse.ArgumentParser, algorithms: Sequence[str], *, evals: int, out: str
 ) -> None:
     """Add the options of a search, with default numbers of evaluations and folder."""
-    parser.add_argument(
-        "--algorithm", choices=algorithms, default="moela", help="optimization algorithm"
-    )
-    parser.add_argument("--evals", type=int, default=evals, help="number of designs to evaluate")
-    parser.add_argument("--seed", type=int, default=1, help="random seed")
-    parser.add_argument("--jobs", type=int, default=1, help="workers; -1 for one per core")
-    parser.add_argument("--store", metavar="DB", help="SQLite file to record and resume from")
-    parser.add_argument("--out", metavar="DIR", default=out, help="folder for the results")
+    add = parser.add_argument
+    add("--algorithm", choices=algorithms, default="moela", help="optimization algorithm")
+    add("--evals", type=int, default=evals, help="number of designs to evaluate")
+    add("--seed", type=int, default=1, help="random seed")
+    add("--jobs", type=int, default=1, help="workers; -1 for one per core")
+    add("--store", metavar="DB", help="SQLite file to record and resume from")
+    add("--out", metavar="DIR", default=out, help="folder for the results")
 
 
 def check_evals(arguments: argparse.Namespace) -> None:
@@ -61,14 +60,11 @@ def make_algorithm(name: str, problem: Problem) -> Algorithm:
     from moela import MOELA
     from moela.rivals import MOOS, MOOSTAGE
 
-    if name == "moela":
-        return MOELA()
-    if name == "moela-published":
-        return MOELA.published()
-    if name == "moos":
-        return MOOS()
-    if name == "moo-stage":
-        return MOOSTAGE()
+    own: dict[str, Callable[[], Algorithm]] = {
+        "moela": MOELA, "moela-published": MOELA.published, "moos": MOOS, "moo-stage": MOOSTAGE
+    }  # fmt: skip
+    if name in own:
+        return own[name]()
     if name == "ga":
         from pymoo.algorithms.soo.nonconvex.ga import GA
 

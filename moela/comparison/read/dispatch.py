@@ -35,28 +35,16 @@ ACCEPTED = (
 
 
 def read(results: object) -> list[ComparedRun]:
-    """Return the runs in any accepted object.
-
-    Parameters
-    ----------
-    results
-        See `moela.compare`.
-
-    Raises
-    ------
-    ValueError
-        Something in it isn't accepted, or problems can't be distinguished.
-    """
+    """Return the runs in any object that `moela.compare` accepts, with names."""
     if isinstance(results, Mapping):
-        nested = bool(results) and all(_is_by_name(value) for value in results.values())
-        if nested:
+        if not all(_is_by_name(value) for value in results.values()):
+            drafts = _by_algorithm(results)
+        else:
             drafts = [
                 replace(draft, problem=str(problem), kind=("", ""))
                 for problem, group in results.items()
                 for draft in _by_algorithm(group)
             ]
-        else:
-            drafts = _by_algorithm(results)
     elif isinstance(results, list | tuple | np.ndarray) and _is_list_of_runs(results):
         drafts = _apart([_drafts(item) for item in results])
     else:
@@ -75,10 +63,9 @@ def _by_algorithm(group: Mapping[object, object]) -> list[RunDraft]:
     out = []
     for name, value in group.items():
         drafts = _drafts(value)
-        kinds = {(draft.algorithm, draft.maker) for draft in drafts}
         if not drafts:
             raise ValueError(f"There is no run of {name!r}. Leave it out, or pass {ACCEPTED}.")
-        if len(kinds) == 1:
+        if len({(draft.algorithm, draft.maker) for draft in drafts}) == 1:
             out += [replace(draft, algorithm=str(name), maker="") for draft in drafts]
         else:
             out += [replace(draft, algorithm=f"{name}: {draft.algorithm}") for draft in drafts]
@@ -146,9 +133,6 @@ def _seed(value: object) -> int:
             f"{value!r} instead. Use {{algorithm: runs}} or {{problem: {{algorithm: runs}}}}."
         )
     return int(value)
-
-
-# ------------------------------------------------------------------------------------------- names
 
 
 def _apart(groups: list[list[RunDraft]]) -> list[RunDraft]:

@@ -16,31 +16,17 @@ from moela.quality.runs import ComparedRun, Designs, clean
 class RunDraft:
     """A run whose names may still be missing.
 
-    Attributes
-    ----------
-    run : ComparedRun
-        With empty names.
-    problem, algorithm : str or None
-        None if unknown.
-    kind : tuple of str
-        Class, sizes and version of the problem; then its settings, if known. They tell problems of
-        the same class apart.
-    maker : str
-        Settings of the algorithm, if known, which tell algorithms of the same class apart.
-    batch : object
-        Identity of what was read together: without a name, the runs of a batch belong to one
-        algorithm.
-    title : tuple of str
-        Name of the file and of the folders above it, innermost first: a name of last resort.
+    `kind` and `maker` tell problems and algorithms of the same class apart. Without a name, the
+    runs of a batch, which were read together, belong to one algorithm.
     """
 
-    run: ComparedRun
+    run: ComparedRun  # with empty names
     problem: str | None = None
     algorithm: str | None = None
-    kind: tuple[str, str] = ("", "")
-    maker: str = ""
+    kind: tuple[str, str] = ("", "")  # class, sizes and version of the problem; then its settings
+    maker: str = ""  # settings of the algorithm
     batch: object = field(default_factory=object)
-    title: tuple[str, ...] = ()
+    title: tuple[str, ...] = ()  # name of last resort: file and folders, innermost first
 
 
 def one_batch(drafts: Iterable[RunDraft]) -> list[RunDraft]:
@@ -58,18 +44,9 @@ def nameless(
     owner: str = "",
     **known: Any,
 ) -> ComparedRun:
-    """Return a run without names from its points.
+    """Return a run without names from its points, cleaned, and its other `known` attributes.
 
-    Parameters
-    ----------
-    F, CV, X
-        As in `clean`.
-    source : str
-        Where the run was read from.
-    owner : str
-        Name of the run in messages. Default: the source.
-    **known
-        Further attributes of `ComparedRun`.
+    Messages call it by its owner, or else by its source.
     """
     points, designs, left_out = clean(owner or source, F, CV, X)
     fields: dict[str, Any] = {"seed": None, "left_out": left_out} | known

@@ -35,12 +35,7 @@ def read_front_file(path: Path) -> list[RunDraft]:
     the run of each row; a column without a name is an index; and the other columns are objectives,
     or only those named ``f0``, ``f1``, ..., if there are any. A ``run.json`` beside a
     ``front.csv``, as `moela run` writes it, is read, too. An array in a ``.npy`` file is [n, M] or,
-    for s runs, [s, n, M].
-
-    Raises
-    ------
-    ValueError
-        The file is no such table; the message names file, line, and expected and actual content.
+    for s runs, [s, n, M]. Errors name the file, the line, and expected and actual content.
     """
     if path.suffix == ".npy":
         return one_batch(RunDraft(nameless(F, str(path))) for F in _array(path))
@@ -59,10 +54,10 @@ def read_front_file(path: Path) -> list[RunDraft]:
     return _with_record(drafts, beside, _record(beside))
 
 
-def read_frame(frame: DataFrame) -> list[RunDraft]:
+def read_frame(table: DataFrame) -> list[RunDraft]:
     """Read the points in a pandas DataFrame, with the columns of `read_front_file`."""
-    heading = [str(name) for name in frame.columns]
-    cells = [["" if v is None else str(v) for v in row] for row in frame.itertuples(index=False)]
+    heading = [str(name) for name in table.columns]
+    cells = [["" if v is None else str(v) for v in row] for row in table.itertuples(index=False)]
     return one_batch(_drafts("a DataFrame", heading, list(enumerate(cells))))
 
 
@@ -230,9 +225,8 @@ def _with_record(drafts: list[RunDraft], path: Path, record: dict[str, Any]) -> 
         ref_point = np.array([_number(path, "ref_point", v) for v in given.values()])
         if ref_point.shape != (n_obj,):
             raise ValueError(f"{path}: ref_point: expected {n_obj} numbers, got {len(ref_point)}.")
-    seconds, algorithm, name = (
-        record.get("seconds"), settings.get("algorithm"), problem.get("name")
-    )  # fmt: skip
+    seconds, name = record.get("seconds"), problem.get("name")
+    algorithm = settings.get("algorithm")
     seed = _whole(path, "settings.seed", settings.get("seed"))
     known: dict[str, Any] = {
         "n_eval": _whole(path, "n_eval", record.get("n_eval")),

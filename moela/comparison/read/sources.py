@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pymoo.core.individual import Individual, calc_cv
 from pymoo.core.population import Population
-from pymoo.core.problem import Problem
 from pymoo.core.result import Result
 
 from moela._arrays import Floats, rows
@@ -25,7 +24,7 @@ from moela.experiments import files
 from moela.experiments.results import ExperimentResults
 from moela.provenance import renames
 from moela.quality.front import Front
-from moela.quality.runs import Decoder, History
+from moela.quality.runs import History, traits
 
 # A store with more is taken for damaged.
 _MAX_OBJECTIVES, _MAX_ROWS = 1_000, 100_000_000
@@ -33,11 +32,8 @@ _MAX_OBJECTIVES, _MAX_ROWS = 1_000, 100_000_000
 
 def of_front(front: Front) -> RunDraft:
     """Return a Front with its designs, names and problem."""
-    model = _decoder(front.problem)
+    model = traits(front.problem).get("model")
     return RunDraft(nameless(front.F, "a Front", X=front.X, names=front.names, model=model))
-
-
-# ---------------------------------------------------------------------------------- pymoo's result
 
 
 def of_result(result: Result) -> RunDraft:
@@ -51,7 +47,8 @@ def of_result(result: Result) -> RunDraft:
         )
     name = type(algorithm).__name__ if algorithm is not None else None
     n_obj, history = int(problem.n_obj), None
-    evaluated = [ind for step in result.history or () for ind in _asked(step)]
+    asked = [step.pop if step.off is None else step.off for step in result.history or ()]
+    evaluated = [ind for population in asked if population is not None for ind in population]
     if evaluated:
         F, CV, X = _individuals(evaluated, n_obj)
         scored = np.where(CV[:, None] <= 0, F, np.nan)
@@ -62,8 +59,6 @@ def of_result(result: Result) -> RunDraft:
         CV = np.zeros(0) if empty else np.asarray(result.CV, dtype=float).reshape(len(F))
         several = [result.X] if isinstance(result.X, dict) else result.X
         X = np.empty((0, problem.n_var)) if empty else rows(several)
-    names = getattr(problem, "objective_names", None)
-    own = getattr(problem, "ref_point", None)
     # An unbounded archive of ours holds the non-dominated part of everything evaluated.
     unbounded = isinstance(algorithm, ArchiveAlgorithm) and algorithm.archive_size is None
     n_eval = getattr(getattr(algorithm, "evaluator", None), "n_eval", None)
@@ -79,33 +74,20 @@ def of_result(result: Result) -> RunDraft:
         history=history,
         n_eval=len(F) if evaluated else n_eval,
         seconds=result.exec_time,
-        names=None if names is None else tuple(str(n) for n in names),
-        ref_point=None if own is None else np.asarray(own, dtype=float),
-        model=_decoder(problem),
+        **traits(problem),
     )
     title = type(problem).__name__
     kind = kind_of(title, problem.n_var, n_obj, getattr(problem, "version", None))
     return RunDraft(run, title, name, (kind, ""))
 
 
-def _asked(step: Any) -> Iterable[Individual]:
-    asked = step.off if step.off is not None else step.pop
-    return asked if asked is not None else ()
-
-
 def _individuals(individuals: list[Individual], n_obj: int) -> tuple[Floats, Floats, NDArray[Any]]:
     lost = np.full(n_obj, np.nan)
     wrong = [bool(np.any(failed(Population([ind])))) or len(ind.F) != n_obj for ind in individuals]
-    F = [lost if bad else ind.F for ind, bad in zip(individuals, wrong, strict=True)]
-    CV = [0.0 if bad else float(ind.CV[0]) for ind, bad in zip(individuals, wrong, strict=True)]
+    checked = list(zip(individuals, wrong, strict=True))
+    F = [lost if bad else ind.F for ind, bad in checked]
+    CV = [0.0 if bad else float(ind.CV[0]) for ind, bad in checked]
     return np.array(F, dtype=float), np.array(CV), rows([ind.X for ind in individuals])
-
-
-def _decoder(problem: Problem | object) -> Decoder | None:
-    return problem if hasattr(problem, "decode") else None
-
-
-# ------------------------------------------------------------------------------------ experiments
 
 
 def of_run(run: files.Run) -> RunDraft:
@@ -131,16 +113,12 @@ def of_experiment(results: ExperimentResults) -> list[RunDraft]:
     budgets: dict[tuple[str, str], set[int]] = {}
     for run in results.runs:
         budgets.setdefault((run.problem, run.algorithm), set()).add(run.budget)
-    out = []
-    for run in results.runs:
-        draft = of_run(run)
-        if len(budgets[run.problem, run.algorithm]) > 1:
-            draft = replace(draft, algorithm=f"{run.algorithm} @{run.budget}")
-        out.append(draft)
-    return out
-
-
-# ------------------------------------------------------------------------------------------ stores
+    return [
+        replace(of_run(run), algorithm=f"{run.algorithm} @{run.budget}")
+        if len(budgets[run.problem, run.algorithm]) > 1
+        else of_run(run)
+        for run in results.runs
+    ]
 
 
 def of_store(store: EvaluationStore) -> list[RunDraft]:
@@ -211,9 +189,6 @@ def _of_stored(store: EvaluationStore, run: StoredRun, *, after_others: bool) ->
 
 def _class_name(signature: Mapping[str, object]) -> str:
     return str(signature.get("class") or "algorithm").rpartition(".")[2]
-
-
-# ------------------------------------------------------------------------------------------- paths
 
 
 def of_path(path: Path) -> list[RunDraft]:

@@ -27,8 +27,6 @@ _SYMBOLS = {
     "o": "circle", "s": "square", "^": "triangle-up", "D": "diamond", "v": "triangle-down",
     "P": "cross", "X": "x", "*": "star",
 }  # fmt: skip
-
-
 # Plotly has fewer symbols in three dimensions.
 _SOLID = {"circle", "square", "diamond", "cross", "x"}
 
@@ -36,16 +34,12 @@ _SOLID = {"circle", "square", "diamond", "cross", "x"}
 def problem_data(comparison: Comparison, problem: str) -> dict[str, Any]:
     """Return the points of a problem as JSON data, and the choices among them.
 
-    Returns
-    -------
-    dict
-        ``names, ideal, span, algorithms`` (with their look), ``points``: ``a`` (number of the
-        algorithm), ``f``, ``x`` and ``brief`` (the design, whole and shortened), ``decoded``; and
-        ``choices``: rows with ``why`` and ``point``.
+    Its keys are ``names, ideal, span, algorithms`` (with their look), ``points``: ``a`` (number of
+    the algorithm), ``f``, ``x`` and ``brief`` (the design, whole and shortened), ``decoded``; and
+    ``choices``: rows with ``why`` and ``point``.
     """
     scale = comparison.scales[problem]
-    present = {run.algorithm for run in comparison.runs if run.problem == problem}
-    algorithms = [a for a in comparison.algorithms if a in present]
+    algorithms = comparison.algorithms_on(problem)
     pooled = comparison.front(problem)
     choices = _choices(pooled, scale.ref_point)
     wanted: dict[tuple[str, bytes], list[str]] = {}

@@ -9,8 +9,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
-from importlib import metadata, resources
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +28,7 @@ from moela.comparison.summary import (
     p_text,
     reference_text,
 )
-from moela.provenance.environment import provenance
+from moela.provenance.environment import provenance, version_of
 from moela.quality.table import Row, Table, text
 
 if TYPE_CHECKING:
@@ -43,28 +42,12 @@ _MAX_SOURCES, _MAX_KNOWN = 200, 20
 def write_report(
     comparison: Comparison, path: str | os.PathLike[str], *, title: str = "Comparison"
 ) -> Path:
-    """Write a comparison as one HTML file that needs no network.
+    """Write a comparison as one HTML file that needs no network, whole or not at all.
 
     The page has findings in words, tables, pictures, and fronts in which hovering over a point
     shows its design and clicking on it shows the whole design, with ``decode(x)`` if the problem
     has that. Text from data is escaped, never run, and the page's policy allows only its own two
     scripts.
-
-    Parameters
-    ----------
-    comparison : Comparison
-    path : path
-        Written whole or not at all.
-    title : str
-
-    Returns
-    -------
-    pathlib.Path
-
-    Raises
-    ------
-    ImportError
-        If jinja2 or plotly isn't installed (they come with ``pip install moela[report]``).
     """
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -106,17 +89,19 @@ def write_report(
 
 def _render(templates: Environment, comparison: Comparison, **page: object) -> str:
     made = provenance()
-    versions = made["versions"]
-    assert isinstance(versions, dict)
-    machine = made["machine"]
-    assert isinstance(machine, dict)
-    versions = versions | {name: metadata.version(name) for name in ("matplotlib", "plotly")}
+    versions = made["versions"] | {name: version_of(name) for name in ("matplotlib", "plotly")}
     several = len(comparison.problems) > 1
     sources = sorted({run.source for run in comparison.runs if run.source})
     table = comparison.table()
     data = [problem_data(comparison, problem) for problem in comparison.problems]
-    choices = [d.pop("choices") for d in data]
-    together = len(comparison.algorithms) > 1
+    sections = [
+        _problem(comparison, problem) | {"choices": own.pop("choices")}
+        for problem, own in zip(comparison.problems, data, strict=True)
+    ]
+    together = None
+    if len(comparison.algorithms) > 1:
+        pictures = _drawn(pictures_of_all(comparison).values())
+        together = {"wins": comparison.wins(), "pictures": pictures}
     return templates.get_template("page.html").render(
         **page,
         version=__version__,
@@ -135,24 +120,13 @@ def _render(templates: Environment, comparison: Comparison, **page: object) -> s
         indicator=TITLES[comparison.indicators[0]],
         findings=findings(comparison),
         caveats=comparison.caveats,
-        problems=[
-            _problem(comparison, problem) | {"choices": rows}
-            for problem, rows in zip(comparison.problems, choices, strict=True)
-        ],
-        together={
-            "wins": comparison.wins(),
-            "pictures": _drawn(pictures_of_all(comparison).values()),
-        }
-        if together
-        else None,
+        problems=sections,
+        together=together,
         runs=table,
         runs_text=counted(len(table), "run"),
         methods=methods(comparison),
-        settings={
-            f.name: _plain(getattr(comparison.settings, f.name))
-            for f in fields(comparison.settings)
-        },
-        made_with={"date": made["date"], "python": made["python"], **versions, **machine},
+        settings={name: _plain(value) for name, value in vars(comparison.settings).items()},
+        made_with={"date": made["date"], "python": made["python"], **versions, **made["machine"]},
         sources=sources[:_MAX_SOURCES],
         sources_text=counted(len(sources), "source"),
         known=_known(comparison),
@@ -175,13 +149,11 @@ def _policy(*scripts: str) -> str:
     )
 
 
-# ---------------------------------------------------------------------------------------- sections
-
-
 def _problem(comparison: Comparison, problem: str) -> dict[str, object]:
     """Return the contents of the section of a problem."""
     scale = comparison.scales[problem]
-    ranges = zip(scale.names, scale.ideal, scale.nadir, scale.ref_point, strict=True)
+    columns = ("objective", "best", "worst", "reference point")
+    points = (point.tolist() for point in (scale.ideal, scale.nadir, scale.ref_point))
     reference = reference_text(comparison, problem)
     speedups = None
     if comparison.has_history and len(comparison.algorithms) > 1:
@@ -195,37 +167,28 @@ def _problem(comparison: Comparison, problem: str) -> dict[str, object]:
         "speedups": speedups,
         "pictures": _drawn(pictures_of_problem(comparison, problem).values()),
         "scale": Table(
-            [
-                {
-                    "objective": name,
-                    "best": float(ideal),
-                    "worst": float(nadir),
-                    "reference point": float(ref_point),
-                }
-                for name, ideal, nadir, ref_point in ranges
-            ]
+            [dict(zip(columns, row, strict=True)) for row in zip(scale.names, *points, strict=True)]
         ),
     }
 
 
 def _tests(table: Table) -> Table:
-    return Table(
-        [
-            {
-                "algorithm": row["algorithm"],
-                "rival": row["rival"],
-                "runs": f"{row['n']} and {row['n_rival']}",
-                "median": row["median"],
-                "median of rival": row["rival_median"],
-                "A12": f"{row['a12']:.2f}, {row['effect']}",
-                "test": row["test"],
-                "p": _known_or_dash(row["p_value"], p_text),
-                "p (Holm)": _known_or_dash(row["p_holm"], p_text),
-                "verdict": row["verdict"],
-            }
-            for row in table
-        ]
-    )
+    rows: list[Row] = [
+        {
+            "algorithm": row["algorithm"],
+            "rival": row["rival"],
+            "runs": f"{row['n']} and {row['n_rival']}",
+            "median": row["median"],
+            "median of rival": row["rival_median"],
+            "A12": f"{row['a12']:.2f}, {row['effect']}",
+            "test": row["test"],
+            "p": _known_or_dash(row["p_value"], p_text),
+            "p (Holm)": _known_or_dash(row["p_holm"], p_text),
+            "verdict": row["verdict"],
+        }
+        for row in table
+    ]
+    return Table(rows)
 
 
 def _speedups(table: Table) -> Table:
@@ -237,6 +200,7 @@ def _speedups(table: Table) -> Table:
         quartiles = " to ".join(
             f"{row[q]:,.0f}" if math.isfinite(row[q]) else "never" for q in ("q1", "q3")
         )
+        seconds = f"{text(row['seconds'])}, {text(row['rival_seconds'])}"
         rows.append(
             {
                 "algorithm": row["algorithm"],
@@ -246,9 +210,7 @@ def _speedups(table: Table) -> Table:
                 "after": f"{row['evaluations']:,.0f} ({quartiles})" if reached else "–",
                 "rival after": f"{row['rival_evaluations']:,.0f}",
                 "times sooner": _known_or_dash(row["speedup"], "{:.3g}".format),
-                "seconds, rival's": f"{text(row['seconds'])}, {text(row['rival_seconds'])}"
-                if timed
-                else "–",
+                "seconds, rival's": seconds if timed else "–",
                 "times sooner by seconds": _known_or_dash(row["speedup_seconds"], "{:.3g}".format),
             }
         )
@@ -259,22 +221,16 @@ def _known_or_dash(value: float, form: Callable[[float], str]) -> str:
     return form(value) if math.isfinite(value) else "–"
 
 
-@dataclass(frozen=True)
-class _Picture:
-    caption: str
-    png: str
-    width: int
-
-
-def _drawn(pictures: Iterable[Captioned]) -> list[_Picture]:
+def _drawn(pictures: Iterable[Captioned]) -> list[dict[str, object]]:
     """Draw pictures, and encode them to be part of the page."""
-    out = []
+    out: list[dict[str, object]] = []
     for caption, draw in pictures:
         buffer, figure = io.BytesIO(), draw()
         figure.savefig(buffer, dpi=100)
         # The usual width is half of the page.
         width = min(1120, round(67 * figure.get_size_inches()[0]))
-        out.append(_Picture(caption, base64.b64encode(buffer.getvalue()).decode(), width))
+        png = base64.b64encode(buffer.getvalue()).decode()
+        out.append({"caption": caption, "png": png, "width": width})
     return out
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
-    """One run of a store.
+    """A run in a store.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ class StoredRun:
 
 @dataclass(frozen=True, slots=True)
 class StoredEvaluation:
-    """One recorded evaluation.
+    """A recorded evaluation.
 
     Attributes
     ----------

@@ -74,7 +74,7 @@ class RunIdentity:
 
 @dataclass(slots=True)
 class RunRow:
-    """One run, with its signatures as the JSON text that was stored."""
+    """A run, with its signatures as the JSON text that was stored."""
 
     id: int
     created: str
@@ -94,7 +94,7 @@ class RunRow:
 
 @dataclass(slots=True)
 class Row:
-    """One evaluation: its position, its design as stored, and its outcome."""
+    """An evaluation: its position, its design as stored, and its outcome."""
 
     id: int
     run: int

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
-
 import numpy as np
 
-from moe_costmodel import DeploymentModel, GateRule
+from moe_costmodel import Decision, DeploymentModel, GateRule, Placement
 from problems._arrays import Floats, Ints
 from problems.moe.base import exchanged
 from problems.moe.buffering.moves import move_round
@@ -15,7 +13,7 @@ from problems.moe.gating.levels import GateLevels
 from problems.moe.ordinal import Variables, step
 from problems.moe.placement.kernels import FEATURES
 
-__all__ = ["PARTS", "Layout", "Settings"]
+__all__ = ["PARTS", "Layout"]
 
 PARTS = ("gates", "buffers", "batch", "placement")
 """Parts of a deployment that can be decided. "buffers" are the capacities and the policy."""
@@ -23,16 +21,6 @@ PARTS = ("gates", "buffers", "batch", "placement")
 # Probability of a jump to known settings, of a change of all buffers together, and of each part.
 _JUMP, _ROUND = 0.3, 0.33
 _WEIGHTS = {"gates": 0.3, "buffers": 0.25, "batch": 0.15, "placement": 0.3}
-
-
-class Settings(TypedDict):
-    """A deployment as the parameters of ``DeploymentModel.evaluate``."""
-
-    gates: list[GateRule | None] | None
-    capacities: Ints
-    policy: str
-    placement: Ints
-    batch: int
 
 
 class Layout:
@@ -138,17 +126,16 @@ class Layout:
         row[self.slots] = slots
         return row
 
-    def settings(self, row: Ints) -> Settings:
-        """Return a row [n_var] as the parameters of ``DeploymentModel.evaluate``."""
-        kept = row[self.capacities].reshape(self.n_layers, -1)
+    def decision(self, row: Ints) -> Decision:
+        """Return the decision that a row [n_var] stands for."""
         gates = [rules[level] for rules, level in zip(self._rules, row, strict=False)]
-        return {
-            "gates": gates or None,
-            "capacities": np.broadcast_to(kept, (self.n_layers, self.n_devices)),
-            "policy": self.policies[int(row[self.policy])],
-            "placement": row[self.slots].reshape(self.n_layers, -1),
-            "batch": self.batch_sizes[int(row[self.batch_size])],
-        }
+        return Decision(
+            placement=Placement(row[self.slots].reshape(self.n_layers, -1), self.n_devices),
+            batch_size=self.batch_sizes[int(row[self.batch_size])],
+            gates=tuple(gates) or (None,) * self.n_layers,
+            capacities=row[self.capacities].reshape(self.n_layers, -1),
+            policy=self.policies[int(row[self.policy])],
+        )
 
     def canonical(self, rows: Ints) -> Ints:
         """Return rows with ascending slots on each device, and the first policy if all resident."""

@@ -21,7 +21,7 @@ from moe_costmodel import (
 )
 from moe_costmodel.deployment.check import PlanCheck
 from moe_costmodel.deployment.evaluation import Evaluation
-from moe_costmodel.deployment.fingerprints import provenance
+from moe_costmodel.deployment.fingerprints import sources
 from problems._arrays import Floats, Ints
 from problems._checks import check_choice, setting_error
 from problems.moe.base import AGGREGATES, MoEProblem, as_windows, checked_names
@@ -193,7 +193,7 @@ class MoEDeployment(MoEProblem):
         self.constraint_names = tuple(self._limits)
         super().__init__(layout.xl, layout.xu, n_ieq_constr=len(self._limits))
         self._set_version(
-            "deployment", EVALUATION, sorted(provenance(self.model).items()),
+            "deployment", EVALUATION, sorted(sources(self.model).items()),
             self.objective_names, self._limits, aggregate, self.policies, self.batch_sizes,
             layout.xl, layout.xu, None if levels is None else levels.rules,
         )  # fmt: skip
@@ -304,7 +304,7 @@ class MoEDeployment(MoEProblem):
         return F, G
 
     def _evaluation(self, row: Ints) -> Evaluation:
-        return self.model.evaluate(**self._layout.settings(row))
+        return self.model.evaluate(self._layout.decision(row))
 
     def _value(self, evaluation: Evaluation, name: str) -> float:
         wanted = "tokens_per_s" if name == SECONDS_PER_TOKEN else name
@@ -323,12 +323,12 @@ class MoEDeployment(MoEProblem):
         The policy is "all resident" if nothing is buffered.
         """
         row = self._row(x)[0]
-        settings = self._layout.settings(row)
-        resident = bool((settings["capacities"] == self._layout.n_local).all())
+        decision = self._layout.decision(row)
         experts = float(self.windows[0].k)
         if self._layout.levels is not None:
             experts = float(self._layout.levels.at(row[self._layout.gates])[0].mean())
-        return settings["batch"], "all resident" if resident else settings["policy"], experts
+        policy = decision.policy if decision.is_buffered else "all resident"
+        return decision.batch_size, policy, experts
 
     def intervals(self, X: ArrayLike) -> Floats:
         """Return the interval of each objective, lowest and highest value, [n, n_obj, 2].
@@ -339,7 +339,7 @@ class MoEDeployment(MoEProblem):
         rows = self._rows(X)
         out = np.empty((len(rows), len(self.objective_names), 2))
         for i, row in enumerate(rows):
-            predicted = self.model.predict(**self._layout.settings(row))
+            predicted = self.model.predict(self._layout.decision(row))
             for j, name in enumerate(self.objective_names):
                 if name == SECONDS_PER_TOKEN:
                     rate = predicted["tokens_per_s"]
@@ -395,4 +395,4 @@ class MoEDeployment(MoEProblem):
         """Return one design as a Plan: settings, and predicted objectives with their intervals."""
         row = self._row(x)
         self.check(row)
-        return self.model.plan(**self._layout.settings(self._layout.canonical(row)[0]))
+        return self.model.plan(self._layout.decision(self._layout.canonical(row)[0]))

@@ -123,7 +123,7 @@ def checked_batch_sizes(
     model: DeploymentModel, batch_sizes: Sequence[int] | None
 ) -> tuple[int, ...]:
     """Return checked batch sizes; by default powers of two that leave enough steps to evaluate."""
-    most = model.max_batch
+    most = model.max_batch_size
     if batch_sizes is None:
         powers = [2**i for i in range(int(np.log2(most)) + 1)]
         return tuple(b for b in powers if b == 1 or model.n_steps(b) >= _LEAST_STEPS)

@@ -62,39 +62,33 @@ def check_vertical_links(pairs: object, grid: Grid) -> tuple[tuple[int, int], ..
 def check_buildable(platform: Platform) -> None:
     """Check that the links can connect the chip, and that the reference design is legal.
 
-    Raises
-    ------
-    ValueError
-        The platform cannot be built. The message names every reason that is known, and the
-        numbers of the platform that matter.
+    A ValueError names every known reason why not, and the numbers of the platform that matter.
     """
     n, planar, degree = platform.n_tiles, platform.n_planar_links, platform.max_degree
     fixed = platform.vertical_array
-    budget = platform.n_vertical_links
-    vertical = len(fixed) if budget is None else budget
     numbers = (
-        f"{n} tiles, {planar} planar and {vertical} vertical links, max_degree {degree}, "
-        f"max_length {platform.max_length}"
+        f"{n} tiles, {planar} planar and {platform.n_links - planar} vertical links, "
+        f"max_degree {degree}, max_length {platform.max_length}"
     )
     pieces = int(components(n, fixed).max()) + 1
     used = np.bincount(fixed.ravel(), minlength=n)
     ports = int(np.maximum(degree - used, 0).sum())
-    chosen = platform.n_chosen
-    n_candidates = platform.n_planar_candidates
-    joining, kind = ("vertical links", "planar") if budget is None else ("fixed links", "chosen")
+    most, ends = platform.n_planar_candidates, 2 * platform.n_chosen
+    joining, kind = ("fixed", "chosen") if platform.n_vertical_links else ("vertical", "planar")
     apart = components(n, np.concatenate((fixed, platform.candidates))).any()
-    faults = {
-        f"tile {int(used.argmax())} alone has {used.max()} vertical links": used.max() > degree,
-        f"joining the {pieces} pieces that the {joining} leave takes {pieces - 1} {kind} "
-        "links or more": chosen < pieces - 1,
-        f"routers have {ports} ports left for {kind} links, which need {2 * chosen}": 2 * chosen
-        > ports,
-        f"there are only {n_candidates} pairs of tiles that a planar link may join": planar
-        > n_candidates,
-        f"no set of {kind} links joins all tiles": apart,
-    }
-    if any(faults.values()):
-        reasons = "; ".join(reason for reason, holds in faults.items() if holds)
+    faults = (
+        (used.max() > degree, f"tile {used.argmax()} alone has {used.max()} vertical links"),
+        (
+            platform.n_chosen < pieces - 1,
+            f"joining the {pieces} pieces that the {joining} links leave takes {pieces - 1} {kind} "
+            "links or more",
+        ),
+        (ends > ports, f"routers have {ports} ports left for {kind} links, which need {ends}"),
+        (planar > most, f"there are only {most} pairs of tiles that a planar link may join"),
+        (apart, f"no set of {kind} links joins all tiles"),
+    )
+    reasons = "; ".join(reason for holds, reason in faults if holds)
+    if reasons:
         raise ValueError(
             f"The links of Platform must be able to connect it. Got {numbers} instead: {reasons}."
         )
@@ -105,7 +99,7 @@ def check_buildable(platform: Platform) -> None:
     types = platform.pe_type[placement]
     wrong = np.flatnonzero(~platform.allowed[types, np.arange(n)])
     if wrong.size:
-        tile = int(wrong[0])
+        tile = wrong[0]
         got = f"{platform.pe_types[types[tile]].name} {placement[tile]} on tile {tile}"
         expected = "a placement of every PE where its type may sit"
         raise setting_error("Platform", "mesh_placement", expected, got)

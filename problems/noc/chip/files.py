@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
-__all__ = ["JSONFile", "check_fields", "numbered_lines"]
+__all__ = ["JSONFile", "check_fields", "read_rows"]
 
 
 class JSONFile:
@@ -51,16 +52,28 @@ def check_fields(
     return data
 
 
-def numbered_lines(path: str | Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield the number and the words of each line of a text file that is not blank.
+def read_rows(
+    path: str | Path, holds: Callable[[float], bool], expected: str
+) -> Iterator[tuple[str, list[float]]]:
+    """Yield the place and the numbers of each line of a text file that is not blank.
 
-    Commas count as white space.
+    Commas count as white space. A ValueError names file, row and column of an entry that is no
+    number or does not hold.
     """
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: must be a text file of numbers. Got {error} instead.") from None
-    for number, line in enumerate(text.splitlines(), start=1):
-        words = line.replace(",", " ").split()
-        if words:
-            yield number, words
+    lines = enumerate(text.replace(",", " ").splitlines(), start=1)
+    filled = ((number, line.split()) for number, line in lines if line.strip())
+    for i, (number, words) in enumerate(filled, start=1):
+        place = f"{path}, row {i}" + (f" (line {number})" if number != i else "")
+        row = []
+        for j, word in enumerate(words, start=1):
+            try:
+                row.append(float(word))
+            except ValueError:
+                row.append(math.nan)
+            if not holds(row[-1]):
+                raise ValueError(f"{place}, column {j}: must be {expected}. Got {word!r} instead.")
+        yield place, row

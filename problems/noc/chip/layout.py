@@ -60,12 +60,8 @@ def mesh_links(grid: Grid, candidates: Ints, vertical: Ints, n_links: int, max_d
     """Return the planar links of the reference design as sorted candidate indices, [n_links].
 
     The shortest links that connect the tiles come first, then the shortest others. With as many
-    links as there are neighboring tiles in the layers, the result is the mesh.
-
-    Raises
-    ------
-    ValueError
-        The degree cap leaves no way to place the links.
+    links as there are neighboring tiles in the layers, the result is the mesh. A ValueError tells
+    that the degree cap leaves no way to place the links.
     """
     n = int(np.prod(grid))
     order = np.lexsort((np.arange(len(candidates)), link_lengths(grid, candidates)))
@@ -111,9 +107,7 @@ def mesh_verticals(grid: Grid, sites: Ints, n_links: int) -> Ints:
         nearest[order] = -1.0
         order.append(int(nearest.argmax()))
         nearest = np.minimum(nearest, ((place - place[order[-1]]) ** 2).sum(axis=1))
-    rank = np.empty(x * y, dtype=np.int64)
-    rank[order] = np.arange(x * y)
-    by_pillar = np.lexsort((level, rank[stack]))
+    by_pillar = np.lexsort((level, np.argsort(order)[stack]))
     first = [int(by_pillar[np.flatnonzero(level[by_pillar] == k)[0]]) for k in range(z - 1)]
     rest = [s for s in by_pillar.tolist() if s not in set(first)]
     return np.sort(np.array((first + rest)[:n_links], dtype=np.int64))
@@ -122,10 +116,7 @@ def mesh_verticals(grid: Grid, sites: Ints, n_links: int) -> Ints:
 def mesh_placement(pe_type: Ints, allowed: Bools) -> Ints:
     """Return a legal placement, PE id per tile, as close to the order of the ids as possible.
 
-    Raises
-    ------
-    ValueError
-        The allowed tiles of the types leave no way to place all PEs.
+    A ValueError tells that the allowed tiles of the types leave no way to place all PEs.
     """
     # Half of the package's import time, for few platforms.
     from scipy.optimize import linear_sum_assignment
@@ -140,6 +131,4 @@ def mesh_placement(pe_type: Ints, allowed: Bools) -> Ints:
             "The 'allowed_tiles' of the types of Platform must leave a tile for every PE. "
             f"Got no place for {int(blocked[rows, columns].sum())} of {n} PEs instead."
         )
-    placement = np.empty(n, dtype=np.int64)
-    placement[columns] = rows
-    return placement
+    return rows[np.argsort(columns)]

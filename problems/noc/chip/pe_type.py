@@ -59,17 +59,13 @@ class PEType:
         tiles = None
         if allowed_tiles is not None:
             tiles = tuple(sorted(set(check_ints(owner, "allowed_tiles", allowed_tiles, 0))))
-        object.__setattr__(self, "name", name)
-        object.__setattr__(self, "count", count)
-        object.__setattr__(self, "power", powers)
-        object.__setattr__(self, "allowed_tiles", tiles)
+        vars(self).update(name=name, count=count, power=powers, allowed_tiles=tiles)
 
 
 def pe_types_of(value: object) -> tuple[PEType, ...]:
     """Return the types of a platform from PETypes or plain data; ValueError for anything else.
 
-    Plain data is a list of objects with name, count, power and optionally allowed_tiles, or a
-    mapping from name to such an object without the name.
+    Plain data is a list of objects with the fields of PEType, or a mapping from name to the others.
     """
     entries = value
     if isinstance(value, Mapping):

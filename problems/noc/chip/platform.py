@@ -72,16 +72,10 @@ class Platform(JSONFile):
         Longest planar link, Euclidean, in tile pitches; by default without limit.
     router_stages : int
         Cycles in a router.
-    planar_delay : float
-        Cycles of a planar link per tile pitch; the total of a link is rounded up.
-    vertical_delay : float
-        Cycles of a vertical link, rounded up.
-    router_energy : float
-        Per router port and unit of traffic.
-    planar_energy : float
-        Per tile pitch and unit of traffic; the length is rounded up.
-    vertical_energy : float
-        Per vertical link and unit of traffic.
+    planar_delay, vertical_delay : float
+        Cycles of a planar link per tile pitch, and of a vertical link; each link is rounded up.
+    router_energy, planar_energy, vertical_energy : float
+        Per unit of traffic and router port, tile pitch (the length rounded up), vertical link.
     layer_resistance, base_resistance : float
         R_j and R_b, in K/W, of the thermal model of Cong et al. (ICCAD 2004) in the "thermal"
         objective. The paper does not give its values, so the defaults are our choice. The
@@ -90,10 +84,8 @@ class Platform(JSONFile):
         Dies and package, for "temperature" and for HotSpot.
     frequency : float
         Clock of the network, in Hz.
-    flit_width : int
-        Bits.
-    packet_flits : int
-        Mean length of a packet in flits.
+    flit_width, packet_flits : int
+        Bits of a flit, and mean length of a packet in flits.
     packet_cv : float
         Coefficient of variation of the packet length; 0 if all are equally long.
     link_capacity : float
@@ -191,8 +183,7 @@ class Platform(JSONFile):
             clean["mesh_placement"] = placement
         check_choice("Platform", "sink", self.sink, ("top", "bottom"))
         check_types(pe_types, grid)
-        for name, checked in clean.items():
-            object.__setattr__(self, name, checked)
+        vars(self).update(clean)
         # This computes the reference design, so that a chip that cannot be built fails when it is
         # described and not when a run starts.
         check_buildable(self)
@@ -202,8 +193,7 @@ class Platform(JSONFile):
         """Return the chip of the MOELA paper: 8 CPUs, 16 LLCs and 40 GPUs on 4 x 4 x 4 tiles.
 
         It has 144 links, 48 of them vertical, routers with at most 8 ports, and no last-level cache
-        on the eight interior tiles. Powers are those of the released code (PE 0 runs the main
-        thread).
+        on the eight interior tiles.
         """
         return cls.preset("4x4x4")
 
@@ -253,16 +243,14 @@ class Platform(JSONFile):
 
         The planar ones in ascending order, then, with a TSV budget, the vertical ones.
         """
+        n_chosen = None if self.n_vertical_links else 0
         planar = link_candidates(self.grid, self.max_length)
-        if self.n_vertical_links is None:
-            return planar
-        return np.concatenate((planar, self._vertical_sites))
+        return np.concatenate((planar, self._vertical_sites[:n_chosen]))
 
     @cached_property
     def n_planar_candidates(self) -> int:
         """Number of the planar candidates."""
-        sites = 0 if self.n_vertical_links is None else len(self._vertical_sites)
-        return len(self.candidates) - sites
+        return len(self.candidates) - len(self._vertical_sites) + len(self.vertical_array)
 
     @cached_property
     def vertical_array(self) -> Ints:
@@ -281,10 +269,9 @@ class Platform(JSONFile):
     def candidate_index(self, pairs: Ints) -> Ints:
         """Return the index of each tile pair [n, 2] among the candidates, -1 for other pairs."""
         weights = np.array([self.n_tiles, 1])
-        codes = self.candidates @ weights
+        # No pair has code -1, which stands for no candidate.
+        codes = np.append(self.candidates @ weights, -1)
         wanted = np.sort(pairs, axis=1) @ weights
-        if not len(codes):
-            return np.full(len(wanted), -1)
         order = np.argsort(codes)
         index = order[np.minimum(np.searchsorted(codes, wanted, sorter=order), len(codes) - 1)]
         return np.where(codes[index] == wanted, index, -1)
@@ -302,12 +289,9 @@ class Platform(JSONFile):
     @cached_property
     def allowed(self) -> Bools:
         """True if a PE of the type may sit on the tile, [n_types, n_tiles]."""
-        allowed = np.ones((len(self.pe_types), self.n_tiles), dtype=bool)
-        for i, kind in enumerate(self.pe_types):
-            if kind.allowed_tiles is not None:
-                allowed[i] = False
-                allowed[i, list(kind.allowed_tiles)] = True
-        return allowed
+        tiles = np.arange(self.n_tiles)
+        sets = (tiles if t.allowed_tiles is None else t.allowed_tiles for t in self.pe_types)
+        return np.stack([np.isin(tiles, allowed) for allowed in sets])
 
     @cached_property
     def mesh(self) -> tuple[Ints, Ints]:
@@ -319,16 +303,11 @@ class Platform(JSONFile):
         n_planar = self.n_planar_candidates
         chosen = np.empty(0, dtype=np.int64)
         if self.n_vertical_links is not None:
-            chosen = n_planar + mesh_verticals(
-                self.grid, self._vertical_sites, self.n_vertical_links
-            )
-        planar = mesh_links(
-            self.grid,
-            self.candidates[:n_planar],
-            np.concatenate((self.vertical_array, self.candidates[chosen])),
-            self.n_planar_links,
-            self.max_degree,
-        )
+            sites = self._vertical_sites
+            chosen = n_planar + mesh_verticals(self.grid, sites, self.n_vertical_links)
+        vertical = np.concatenate((self.vertical_array, self.candidates[chosen]))
+        candidates, n_links = self.candidates[:n_planar], self.n_planar_links
+        planar = mesh_links(self.grid, candidates, vertical, n_links, self.max_degree)
         return placement, np.concatenate((planar, chosen))
 
     @cached_property

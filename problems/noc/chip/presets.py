@@ -39,19 +39,13 @@ class PlatformSettings(TypedDict):
 
 
 def preset_settings(name: str) -> PlatformSettings:
-    """Return settings with as many planar links as a mesh has, and the powers of the paper's code.
-
-    Parameters
-    ----------
-    name : str
-        A key of `PRESETS`.
-    """
+    """Return settings with the planar links of a mesh, and the powers of the paper's code."""
     grid, spreading_factor = PRESETS[name]
     x, y, z = grid
+    tiles = range(x * y * z)
+    types = [ROW[t % 8] for t in tiles]
     if x % 4 == y % 4 == 0:
-        types = [BLOCK[t // x % y % 4][t % x % 4] for t in range(x * y * z)]
-    else:
-        types = [ROW[t % 8] for t in range(x * y * z)]
+        types = [BLOCK[t // x % y % 4][t % x % 4] for t in tiles]
     cpus, llcs, gpus = (types.count(letter) for letter in "CLG")
     ids = {
         "C": iter(range(cpus)),

@@ -1,12 +1,4 @@
-"""The thermal stack of a chip: dies, bonds, package, and the constants of the stack model.
-
-References
-----------
-.. [1] J. Cong, J. Wei, Y. Zhang, "A thermal-driven floorplanning algorithm for 3D ICs",
-   ICCAD 2004.
-.. [2] R. Zhang, M. R. Stan, K. Skadron, "HotSpot 6.0: Validation, Acceleration and Extension",
-   University of Virginia, Tech. Report CS-2015-04, 2015.
-"""
+"""The thermal stack of a chip: dies, bonds, package, and the constants of the stack model."""
 
 from __future__ import annotations
 
@@ -22,7 +14,7 @@ __all__ = ["ThermalStack"]
 class ThermalStack:
     """Dies of silicon, each with a bond towards the heat sink, under spreader, sink and air.
 
-    Materials and package are by default those of the examples of HotSpot 6.0, except the
+    Materials and package are by default those of the examples of HotSpot 6.0 [1]_, except the
     convection: 0.03 K/W (liquid) instead of 0.1 (air), since the powers of the released MOELA code
     add up to 274 W. The tile pitch is our choice. The spreading factor is fitted to finite volumes
     (``problems.noc.design.heat``) on designs of the 4 x 4 x 4 chip, not to HotSpot;
@@ -51,6 +43,11 @@ class ThermalStack:
         The resistance of spreader and sink under a chip of side s is this factor divided by
         (``metal_conductivity`` s); a square source on a half-space has about 0.5.
 
+    References
+    ----------
+    .. [1] R. Zhang, M. R. Stan, K. Skadron, "HotSpot 6.0: Validation, Acceleration and Extension",
+       University of Virginia, Tech. Report CS-2015-04, 2015.
+
     Examples
     --------
     >>> from problems.noc import Platform, ThermalStack
@@ -77,12 +74,9 @@ class ThermalStack:
     spreading_factor: float = 0.32
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            low = -273.15 if field.name == "ambient" else 0.0
-            value = check_real(
-                "ThermalStack", field.name, getattr(self, field.name), low, above=True
-            )
-            object.__setattr__(self, field.name, value)
+        for name, value in vars(self).items():
+            low = -273.15 if name == "ambient" else 0.0
+            vars(self)[name] = check_real("ThermalStack", name, value, low, above=True)
 
     @classmethod
     def of(cls, value: object) -> ThermalStack:

@@ -23,57 +23,25 @@ Seeds = NDArray[np.uint64]
 
 
 class Tables(NamedTuple):
-    """Arrays of one platform; links are the candidates, then the vertical links of every design.
+    """Arrays of one platform; links are the candidates, then the vertical links of every design."""
 
-    Attributes
-    ----------
-    n_planar, max_degree : int
-        Planar links of a design, and the degree cap.
-    n_chosen : int
-        Links that a design chooses: planar ones and, with a TSV budget, vertical ones after them.
-    n_candidates, n_planar_candidates : int
-        Number of candidates, and of the planar ones, which come first.
-    link_a, link_b : int64 [n_candidates + n_vertical]
-        The two tiles.
-    link_cost : uint16 [same]
-        Routing cost: cycles of one hop over the link, including the router.
-    link_energy : float64 [same]
-        Energy of the link per unit of traffic.
-    vertical_degree : int64 [n_tiles]
-        Vertical links that each tile has in every design.
-    pe_type : int64 [n_tiles]
-        Type of each PE.
-    type_count : int64 [n_types]
-        PEs of each type.
-    allowed : bool [n_types, n_tiles]
-        Whether a type may sit on a tile.
-    power : float64 [n_tiles]
-        Watts of each PE.
-    stack, level : int64 [n_tiles]
-        Stack (x, y) of each tile, and its layer counted from the heat sink, 0 first.
-    place : int64 [n_tiles, 3]
-        x, y, z of each tile.
-    router_energy, layer_resistance, base_resistance : float
-        As in the platform.
-    """
-
-    n_planar: int
+    n_planar: int  # planar links of a design
     max_degree: int
-    n_chosen: int
+    n_chosen: int  # links that a design chooses: planar, then, with a TSV budget, vertical ones
     n_candidates: int
-    n_planar_candidates: int
-    link_a: Ints
-    link_b: Ints
-    link_cost: Words
-    link_energy: Floats
-    vertical_degree: Ints
-    pe_type: Ints
-    type_count: Ints
-    allowed: Bools
-    power: Floats
-    stack: Ints
-    level: Ints
-    place: Ints
+    n_planar_candidates: int  # they come first
+    link_a: Ints  # [n_candidates + n_vertical] the first tile of each link
+    link_b: Ints  # [same] the second
+    link_cost: Words  # [same] cycles of one hop over the link, including the router
+    link_energy: Floats  # [same] energy per unit of traffic
+    vertical_degree: Ints  # [n_tiles] vertical links that each tile has in every design
+    pe_type: Ints  # [n_tiles] type of each PE
+    type_count: Ints  # [n_types] PEs of each type
+    allowed: Bools  # [n_types, n_tiles] whether a type may sit on a tile
+    power: Floats  # [n_tiles] watts of each PE
+    stack: Ints  # [n_tiles] stack (x, y) of each tile
+    level: Ints  # [n_tiles] layer of each tile counted from the heat sink, 0 first
+    place: Ints  # [n_tiles, 3] x, y, z of each tile
     router_energy: float
     layer_resistance: float
     base_resistance: float

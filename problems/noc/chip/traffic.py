@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from problems._arrays import Floats
 from problems._checks import check_choice, check_real, setting_error
-from problems.noc.chip.files import numbered_lines
+from problems.noc.chip.files import read_rows
 
 if TYPE_CHECKING:
     from problems.noc.chip.platform import Platform
@@ -91,10 +91,9 @@ def check_applications(traffic: ArrayLike | Sequence[Floats], n: int) -> Floats:
         several = several and all(isinstance(t, np.ndarray) and t.ndim == 2 for t in traffic)  # type: ignore[union-attr]
     if not several:
         return check_traffic(traffic, n)[None]
-    applications = [check_traffic(t, n, f"traffic[{i}]") for i, t in enumerate(traffic)]  # type: ignore[arg-type]
-    if not applications:
+    if not len(traffic):  # type: ignore[arg-type]
         raise ValueError("traffic: must hold one application or more. Got none.")
-    return np.stack(applications)
+    return np.stack([check_traffic(t, n, f"traffic[{i}]") for i, t in enumerate(traffic)])  # type: ignore[arg-type]
 
 
 def load_traffic(path: str | Path, *, n: int = 64, scale: float = RELEASED_SCALE) -> Floats:
@@ -128,31 +127,18 @@ def load_traffic(path: str | Path, *, n: int = 64, scale: float = RELEASED_SCALE
     """
     check_real("load_traffic", "scale", scale, 0.0, above=True)
     rows: list[list[float]] = []
-    for i, (number, words) in enumerate(numbered_lines(path), start=1):
-        place = f"{path}, row {i}" + (f" (line {number})" if number != i else "")
-        values = []
-        for j, word in enumerate(words, start=1):
-            try:
-                value = float(word)
-            except ValueError:
-                value = math.nan
-            if not 0 <= value < math.inf:
-                raise ValueError(
-                    f"{place}, column {j}: must be a finite number >= 0. Got {word!r} instead."
-                )
-            values.append(value)
-        if len(values) != n:
-            raise ValueError(
-                f"{place}: must have {n} columns, one for every PE of the platform. "
-                f"Got {len(values)} instead."
-            )
-        rows.append(values)
-    if len(rows) != n:
-        raise ValueError(
-            f"{path}: must have {n} rows, one for every PE of the platform. "
-            f"Got {len(rows)} instead."
-        )
+    for place, row in read_rows(path, lambda value: 0 <= value < math.inf, "a finite number >= 0"):
+        _check_count(place, "columns", len(row), n)
+        rows.append(row)
+    _check_count(path, "rows", len(rows), n)
     return check_traffic(np.array(rows) / scale, n, str(path))
+
+
+def _check_count(place: str | Path, kind: str, count: int, n: int) -> None:
+    if count != n:
+        raise ValueError(
+            f"{place}: must have {n} {kind}, one for every PE of the platform. Got {count} instead."
+        )
 
 
 def synthetic_traffic(

@@ -53,16 +53,15 @@ UNLOADED = 100.0
 """A run at the load divided by this number counts as free of queues."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class BookSimResult:
     """Results of BookSim.
 
     Attributes
     ----------
-    packet_latency : float
-        Mean cycles per packet at the given load, under the traffic that BookSim simulates.
-    zero_load : float
-        The same at a hundredth of the load.
+    packet_latency, zero_load : float
+        Mean cycles per packet at the given load and at a hundredth of it, under the traffic that
+        BookSim simulates.
     hops : float
         Routers per packet.
     matched_latency : float or None
@@ -73,7 +72,7 @@ class BookSimResult:
     packet_latency: float
     zero_load: float
     hops: float
-    matched_latency: float | None = None
+    matched_latency: float | None
 
 
 def matched_margins(traffic: Floats, nodes: int) -> tuple[Ints, Ints, float]:
@@ -85,9 +84,10 @@ def matched_margins(traffic: Floats, nodes: int) -> tuple[Ints, Ints, float]:
     """
     sent, received = sent_and_received(traffic)
     # Largest remainders, after one node for each PE.
-    share = sent / sent.sum() * max(nodes - sent.size, 0)
+    free = nodes - sent.size
+    share = sent / sent.sum() * free
     counts = np.floor(share).astype(np.int64)
-    short = max(nodes - sent.size, 0) - int(counts.sum())
+    short = free - int(counts.sum())
     counts[np.argsort(-(share - counts), kind="stable")[:short]] += 1
     counts += 1
     weights = np.rint(received / received.sum() * 10_000).astype(np.int64)
@@ -195,44 +195,33 @@ def simulate_booksim(
     loaded = config.read_text(encoding="ascii")
     rate = float(re.search(r"injection_rate = (\S+);", loaded)[1])  # type: ignore[index]
     idle = config.with_name("booksim_idle.cfg")
-    idle.write_text(
-        re.sub(r"injection_rate = \S+;", f"injection_rate = {_decimal(rate / UNLOADED)};", loaded),
-        encoding="ascii",
+    unloaded = f"injection_rate = {_decimal(rate / UNLOADED)};"
+    idle.write_text(re.sub(r"injection_rate = \S+;", unloaded, loaded), encoding="ascii")
+    (latency, hops), (zero_load, _) = (
+        read_output(run_program("BookSim", [binary, file.name], config.parent, timeout_s)[1])
+        for file in (config, idle)
     )
-    latency, hops = _run(binary, config, timeout_s)
-    zero_load, _ = _run(binary, idle, timeout_s)
     matched = None
     if traffic is not None:
         sent, _ = sent_and_received(np.asarray(traffic, dtype=np.float64))
         crossing = float((design.link_loads(traffic) * design.hop_cycles()).sum())
         without_queues = crossing / sent.sum() + design.platform.packet_flits - 1
         matched = without_queues + latency - zero_load
-    return BookSimResult(
-        packet_latency=latency, zero_load=zero_load, hops=hops, matched_latency=matched
-    )
+    return BookSimResult(latency, zero_load, hops, matched)
 
 
 def read_output(text: str) -> tuple[float, float]:
-    """Return mean packet latency and mean hops from the output of BookSim.
-
-    Raises
-    ------
-    RuntimeError
-        The numbers are missing, or the network was saturated.
-    """
-    # A deadlock ends the same way, or not at all.
-    if "Simulation unstable" in text:
-        raise RuntimeError(
-            "BookSim says that the network is saturated at this load. It printed last: "
-            f"{text[-300:]!r}"
-        )
+    """Return mean packet latency and mean hops from the output of BookSim, or a RuntimeError."""
     latency = re.findall(r"Packet latency average = ([0-9.eE+-]+)", text)
     hops = re.findall(r"Hops average = ([0-9.eE+-]+)", text)
-    if not latency or not hops:
-        raise RuntimeError(
-            "BookSim must print 'Packet latency average' and 'Hops average'. It printed last: "
-            f"{text[-300:]!r}"
-        )
+    fault = ""
+    # A deadlock ends the same way, or not at all.
+    if "Simulation unstable" in text:
+        fault = "says that the network is saturated at this load"
+    elif not latency or not hops:
+        fault = "must print 'Packet latency average' and 'Hops average'"
+    if fault:
+        raise RuntimeError(f"BookSim {fault}. It printed last: {text[-300:]!r}")
     return float(latency[-1]), float(hops[-1])
 
 
@@ -242,11 +231,6 @@ def _decimal(value: float) -> str:
     return text if set(text) & set(".e") else f"{text}.0"
 
 
-def _run(binary: str, config: Path, timeout_s: float) -> tuple[float, float]:
-    _, printed = run_program("BookSim", [binary, config.name], config.parent, timeout_s)
-    return read_output(printed)
-
-
 def _anynet(design: Design, counts: Ints) -> str:
     """Return the topology: a line per router with its nodes, neighbors and cycles of a hop.
 
@@ -254,10 +238,9 @@ def _anynet(design: Design, counts: Ints) -> str:
     that direction only.
     """
     first = np.concatenate(([0], np.cumsum(counts)))
-    cycles = design.hop_cycles().tolist()
-    hops = [(*pair, c) for pair, c in zip(design.all_links().tolist(), cycles, strict=True)]
+    hops = np.column_stack((design.all_links(), design.hop_cycles())).tolist()
     neighbors: list[list[str]] = [[] for _ in design.placement]
-    for a, b, c in sorted(hops + [(b, a, c) for a, b, c in hops]):
+    for a, b, c in sorted(hops + [[b, a, c] for a, b, c in hops]):
         neighbors[a].append(f"router {b} {c}")
     lines = []
     for tile, pe in enumerate(design.placement.tolist()):
@@ -272,6 +255,5 @@ def _hotspots(counts: Ints, weights: Ints) -> str:
     # Scaled up, so that a weight divided among the nodes of a PE keeps two more digits.
     share = np.rint(weights[nodes] * 100 / counts[nodes]).astype(np.int64)
     targets = np.flatnonzero(share > 0).tolist()
-    listed = ",".join(map(str, targets))
-    rates = ",".join(str(share[node]) for node in targets)
+    listed, rates = (",".join(map(str, values)) for values in (targets, share[targets]))
     return f"hotspot({{{{{listed}}},{{{rates}}}}})"

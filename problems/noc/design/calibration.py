@@ -44,16 +44,16 @@ def calibrate(
     Returns
     -------
     stack : ThermalStack
-        With ``layer_factor`` and ``spreading_factor`` fitted by least squares of the relative error
-        of the peak rise. Use it as ``dataclasses.replace(platform, stack=stack)``.
+        With the factors fitted by least squares of the relative error of the peak rise. Use it as
+        ``dataclasses.replace(platform, stack=stack)``.
     error : float
         Mean absolute value of that relative error.
 
     Raises
     ------
     ValueError
-        There are fewer than two designs or several platforms, the temperatures do not fit the
-        designs, or ``layer_factor`` is not above 0.
+        The designs are fewer than two or of several platforms, the temperatures do not fit them,
+        or ``layer_factor`` is not above 0.
 
     Examples
     --------

@@ -101,10 +101,7 @@ class Design(JSONFile):
         return self.all_links()[self.platform.n_planar_links :]
 
     def plot(
-        self,
-        loads: ArrayLike | None = None,
-        *,
-        temperature: bool | ArrayLike = False,
+        self, loads: ArrayLike | None = None, *, temperature: bool | ArrayLike = False
     ) -> Figure:
         """Draw the layers side by side; see ``problems.noc.design.drawing.draw_layers``."""
         # Drawing is rare, and matplotlib takes long to import.
@@ -126,18 +123,14 @@ class Design(JSONFile):
 
     def hop_cycles(self) -> Ints:
         """Return the cycles of a hop over each link of ``all_links()``, [n_links]."""
-        tables = self.platform.tables
-        fixed = np.arange(tables.n_candidates, tables.link_cost.size)
-        index = np.concatenate((self.platform.candidate_index(self.links), fixed))
-        return tables.link_cost[index].astype(np.int64)
+        costs = self.platform.tables.link_cost.astype(np.int64)
+        chosen = costs[self.platform.candidate_index(self.links)]
+        return np.concatenate((chosen, costs[len(self.platform.candidates) :]))
 
     def link_loads(self, traffic: ArrayLike) -> Floats:
         """Return the load of each link of ``all_links()``, both directions together, [n_links].
 
-        Parameters
-        ----------
-        traffic : float array-like [n_tiles, n_tiles]
-            Flits per cycle from PE i to PE j.
+        The traffic [n_tiles, n_tiles] is in flits per cycle from PE i to PE j.
         """
         flows = check_traffic(traffic, self.platform.n_tiles)
         evaluation = NoCEvaluation(self.platform, flows[None], "published", "mean")
@@ -179,10 +172,9 @@ class Design(JSONFile):
     def from_dict(cls, data: object) -> Design:
         """Make a design from the result of ``to_dict``; ValueError names the fault."""
         values = check_fields("design", data, {"format"})
-        if values["format"] != FORMAT:
-            raise ValueError(
-                f"A design must have the format {FORMAT!r}. Got {values['format']!r} instead."
-            )
+        got = values["format"]
+        if got != FORMAT:
+            raise ValueError(f"A design must have the format {FORMAT!r}. Got {got!r} instead.")
         check_fields("design", values, {"platform", "placement", "links"})
         return cls(values["placement"], values["links"], Platform.from_dict(values["platform"]))
 
@@ -203,28 +195,21 @@ class Design(JSONFile):
         return f"Design({x}x{y}x{z}, {len(self.planar_links)} planar links)"
 
     def __str__(self) -> str:
-        x, y, z = self.platform.grid
-        lengths = np.ceil(np.round(link_lengths(self.platform.grid, self.planar_links), 9)).astype(
-            int
-        )
-        counts = ", ".join(
-            f"{count} of length {length}"
-            for length, count in enumerate(np.bincount(lengths).tolist())
-            if count
-        )
-        degree = np.bincount(self.all_links().ravel(), minlength=self.platform.n_tiles)
-        lines = [
-            f"{self!r}: {counts or 'none'} (rounded up); "
-            f"{degree.min()} to {degree.max()} links per router"
-        ]
-        kinds = [self.platform.pe_types[k].name for k in self.platform.pe_type[self.placement]]
-        cells = [f"{k}{p}" for k, p in zip(kinds, self.placement.tolist(), strict=True)]
+        platform, planar = self.platform, self.planar_links
+        x, y, _ = platform.grid
+        lengths = np.ceil(np.round(link_lengths(platform.grid, planar), 9)).astype(int)
+        each = zip(*np.unique(lengths, return_counts=True), strict=True)
+        counts = ", ".join(f"{count} of length {length}" for length, count in each)
+        degree = np.bincount(self.all_links().ravel(), minlength=platform.n_tiles)
+        ports = f"{degree.min()} to {degree.max()} links per router"
+        lines = [f"{self!r}: {counts or 'none'} (rounded up); {ports}"]
+        cells = [f"{platform.pe_types[platform.pe_type[p]].name}{p}" for p in self.placement]
         width = max(map(len, cells)) + 1
-        layer = self.planar_links[:, 0] // (x * y)
-        for level in range(z):
-            lines.append(f"layer {level}, {int((layer == level).sum())} planar links")
-            for row in range(y):
-                start = level * x * y + row * x
-                line = "".join(cell.ljust(width) for cell in cells[start : start + x])
-                lines.append("  " + line.rstrip())
+        layer = planar[:, 0] // (x * y)
+        for start in range(0, platform.n_tiles, x):
+            if start % (x * y) == 0:
+                level = start // (x * y)
+                lines.append(f"layer {level}, {int((layer == level).sum())} planar links")
+            line = "".join(cell.ljust(width) for cell in cells[start : start + x])
+            lines.append("  " + line.rstrip())
         return "\n".join(lines)

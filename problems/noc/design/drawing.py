@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import ListedColormap, LogNorm, Normalize
+from matplotlib.colors import Colormap, ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure, FigureBase, SubFigure
 from matplotlib.patches import Circle, FancyArrowPatch, Patch, Rectangle
 from numpy.typing import ArrayLike
@@ -39,7 +39,8 @@ def draw_layers(
     """Draw the layers of a design, bottom first.
 
     PEs are colored by type, or by temperature. Lines are planar links; a dot in the corner of a
-    tile is a vertical link to the layer above.
+    tile is a vertical link to the layer above. The figure belongs to no window: save it with
+    ``savefig``, or show it in a notebook.
 
     Parameters
     ----------
@@ -50,26 +51,16 @@ def draw_layers(
     temperature : bool or float array-like [n_tiles]
         True colors tiles by ``design.temperatures()``; an array holds other degrees Celsius, such
         as those of ``design.simulate_hotspot(folder)``.
-
-    Returns
-    -------
-    matplotlib Figure
-        It belongs to no window: save it with ``savefig``, or show it in a notebook.
-
-    Raises
-    ------
-    ValueError
-        The loads are not one finite number per link, or the temperatures one per tile.
     """
     values = None if loads is None else _numbers(loads, design.platform.n_links, "loads", "link")
-    degrees = _degrees(design, temperature)
+    if isinstance(temperature, bool | np.bool_):
+        degrees = design.temperatures() if temperature else None
+    else:
+        degrees = _numbers(temperature, design.platform.n_tiles, "temperature", "tile")
     figure = Figure(figsize=_size(design.platform), layout="constrained")
-    scale = None if values is None else Normalize(0.0, float(values.max()) or 1.0)
-    heat = None if degrees is None else Normalize(float(degrees.min()), float(degrees.max()))
-    axes = _panel(figure, design, values, scale, degrees, heat)
+    _panel(figure, design, values, degrees)
     if degrees is None:
         _legend(figure, design.platform)
-    _color_bars(figure, axes, scale, heat)
     return figure
 
 
@@ -89,15 +80,12 @@ def draw_beside(
     figure = Figure(figsize=(wide + 4.2, 2 * high), layout="constrained")
     halves = figure.subfigures(1, 2, width_ratios=(wide, 4.2))
     left, right = cast("Sequence[SubFigure]", halves)
-    scale = Normalize(0.0, float(max(loads.max(), mesh_loads.max())) or 1.0)
+    highest = float(max(loads.max(), mesh_loads.max()))
     upper, lower = cast("Sequence[SubFigure]", left.subfigures(2, 1))
-    for part, name, one, values in (
-        (upper, "mesh", mesh, mesh_loads),
-        (lower, "design", design, loads),
-    ):
-        part.suptitle(name, fontsize=11, fontweight="bold")
-        axes = _panel(part, one, values, scale, None, None)
-        _color_bars(part, axes, scale, None)
+    upper.suptitle("mesh", fontsize=11, fontweight="bold")
+    lower.suptitle("design", fontsize=11, fontweight="bold")
+    _panel(upper, mesh, mesh_loads, highest=highest)
+    _panel(lower, design, loads, highest=highest)
     _legend(lower, design.platform)
 
     ax = right.subplots()
@@ -173,60 +161,54 @@ def _panel(
     figure: FigureBase,
     design: Design,
     loads: Floats | None,
-    scale: Normalize | None,
-    degrees: Floats | None,
-    heat: Normalize | None,
-) -> list[Axes]:
-    """Draw the layers into a figure or subfigure; return the axes."""
+    degrees: Floats | None = None,
+    highest: float | None = None,
+) -> None:
+    """Draw the layers and the color bars; ``highest`` is the top of the scale of the loads."""
     platform = design.platform
     x, y, z = platform.grid
     columns = min(z, COLUMNS)
     axes = figure.subplots(math.ceil(z / columns), columns, squeeze=False).ravel().tolist()
     for ax in axes:
         ax.set_axis_off()
+    if loads is not None:
+        scale = Normalize(0.0, (float(loads.max()) if highest is None else highest) or 1.0)
+        _color_bar(figure, axes, scale, LOADS, "link load, flits per cycle")
+    if degrees is not None:
+        heat = Normalize(float(degrees.min()), float(degrees.max()))
+        _color_bar(figure, axes, heat, HEAT, "degrees C")
     font = 7 if max(x, y) <= 5 else 5
     place = positions(platform.grid)
     for tile, pe in enumerate(design.placement.tolist()):
         ax = axes[place[tile, 2]]
         left, top = (place[tile, :2] - TILE / 2).tolist()
         kind = platform.pe_type[pe]
-        face = TYPES(kind % 9)
-        if degrees is not None and heat is not None:
-            face = HEAT(float(heat(degrees[tile])))
+        face = TYPES(kind % 9) if degrees is None else HEAT(float(heat(degrees[tile])))
         ax.add_patch(Rectangle((left, top), TILE, TILE, facecolor=face, ec="0.3", zorder=2))
         label = f"{platform.pe_types[kind].name}\n{pe}"
         # The weights are those of luma in ITU-R BT.601.
         ink = "white" if np.dot(face[:3], (0.299, 0.587, 0.114)) < 0.5 else "black"
-        ax.text(
-            *place[tile, :2], label, ha="center", va="center", fontsize=font, color=ink, zorder=4
-        )
+        style = {"ha": "center", "va": "center", "fontsize": font, "color": ink}
+        ax.text(*place[tile, :2], label, zorder=4, **style)
 
     def color(k: int) -> str | tuple[float, ...]:
-        return "0.35" if loads is None or scale is None else LOADS(scale(loads[k]))
+        return "0.35" if loads is None else LOADS(scale(loads[k]))
 
     planar = design.planar_links
     lengths = link_lengths(platform.grid, planar)
     for k, ((a, b), length) in enumerate(zip(planar.tolist(), lengths, strict=True)):
         # Long links bend around the tiles between their ends.
-        short = length == 1
+        shrink, bend, order = (0, 0.0, 1) if length == 1 else (9, 0.18, 3)
         line = FancyArrowPatch(
-            tuple(place[a, :2]),
-            tuple(place[b, :2]),
-            arrowstyle="-",
-            shrinkA=0 if short else 9,
-            shrinkB=0 if short else 9,
-            connectionstyle=f"arc3,rad={0.0 if short else 0.18}",
-            color=color(k),
-            linewidth=1.6,
-            zorder=1 if short else 3,
+            *map(tuple, place[[a, b], :2]), arrowstyle="-", shrinkA=shrink, shrinkB=shrink,
+            connectionstyle=f"arc3,rad={bend}", color=color(k), linewidth=1.6, zorder=order,
             alpha=0.85,
-        )
+        )  # fmt: skip
         axes[place[a, 2]].add_patch(line)
     for k, (a, _) in enumerate(design.vertical_links.tolist(), start=len(planar)):
         corner = (place[a, 0] + TILE / 2, place[a, 1] - TILE / 2)
-        axes[place[a, 2]].add_patch(
-            Circle(corner, 0.09, facecolor=color(k), edgecolor="0.2", linewidth=0.5, zorder=5)
-        )
+        dot = Circle(corner, 0.09, facecolor=color(k), edgecolor="0.2", linewidth=0.5, zorder=5)
+        axes[place[a, 2]].add_patch(dot)
     layer = place[planar[:, 0], 2]
     for k, ax in enumerate(axes[:z]):
         ax.set_xlim(-0.7, x - 0.3)
@@ -236,7 +218,6 @@ def _panel(
         if z > 1 and k == (z - 1 if platform.sink == "top" else 0):
             title += " (heat sink)"
         ax.set_title(title, fontsize=9)
-    return axes
 
 
 def _legend(figure: FigureBase, platform: Platform) -> None:
@@ -247,22 +228,11 @@ def _legend(figure: FigureBase, platform: Platform) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
 
 
-def _color_bars(
-    figure: FigureBase, axes: list[Axes], scale: Normalize | None, heat: Normalize | None
+def _color_bar(
+    figure: FigureBase, axes: list[Axes], norm: Normalize, colors: Colormap, label: str
 ) -> None:
-    for norm, colors, label in (
-        (scale, LOADS, "link load, flits per cycle"),
-        (heat, HEAT, "degrees C"),
-    ):
-        if norm is not None:
-            mappable = ScalarMappable(norm=norm, cmap=colors)
-            figure.colorbar(mappable, ax=axes, label=label, fraction=0.03)
-
-
-def _degrees(design: Design, temperature: bool | ArrayLike) -> Floats | None:
-    if isinstance(temperature, (bool, np.bool_)):
-        return design.temperatures() if temperature else None
-    return _numbers(temperature, design.platform.n_tiles, "temperature", "tile")
+    mappable = ScalarMappable(norm=norm, cmap=colors)
+    figure.colorbar(mappable, ax=axes, label=label, fraction=0.03)
 
 
 def _numbers(values: ArrayLike, count: int, name: str, owner: str) -> Floats:

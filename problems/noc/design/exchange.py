@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
-from xml.sax.saxutils import escape, quoteattr
+from xml.sax.saxutils import escape
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from problems._arrays import Ints
 from problems._checks import setting_error
-from problems.noc.chip.files import numbered_lines
+from problems.noc.chip.files import read_rows
 from problems.noc.chip.layout import link_lengths
 
 if TYPE_CHECKING:
@@ -27,27 +27,20 @@ __all__ = ["read_csv", "write_csv", "write_graphml"]
 
 def write_csv(design: Design, placement: str | Path, links: str | Path) -> None:
     """Write a placement file (one line of PE ids) and a links file (a tile pair per line)."""
-    Path(placement).write_text(
-        ",".join(map(str, design.placement.tolist())) + "\n", encoding="ascii"
-    )
-    lines = [f"{a},{b}" for a, b in design.all_links().tolist()]
-    Path(links).write_text("\n".join(lines) + "\n", encoding="ascii")
+    for path, rows in ((placement, [design.placement]), (links, design.all_links())):
+        lines = [",".join(map(str, row.tolist())) for row in rows]
+        Path(path).write_text("\n".join(lines) + "\n", encoding="ascii")
 
 
 def read_csv(placement: str | Path, links: str | Path, platform: Platform) -> tuple[Ints, Ints]:
     """Return placement [n_tiles] and chosen links [n_chosen, 2] of two files.
 
     The links file holds tile pairs in any order and direction, with or without the vertical links
-    that every design has. It may also be a square adjacency matrix of n_tiles rows.
-
-    Raises
-    ------
-    ValueError
-        An entry is not an integer, or the shape is wrong; the message names file, line and column.
+    that every design has. It may also be a square adjacency matrix of n_tiles rows. A ValueError
+    names file and place of an entry that is no integer, or a wrong shape.
     """
     n = platform.n_tiles
-    numbers = _integers(placement)
-    tiles = [value for row in numbers for value in row]
+    tiles = [value for row in _integers(placement) for value in row]
     if len(tiles) != n:
         raise ValueError(
             f"{placement}: must hold a PE id for each of {n} tiles. Got {len(tiles)} instead."
@@ -69,21 +62,10 @@ def read_csv(placement: str | Path, links: str | Path, platform: Platform) -> tu
 
 
 def _integers(path: str | Path) -> list[list[int]]:
-    rows = []
-    for line, words in numbered_lines(path):
-        row = []
-        for column, word in enumerate(words, start=1):
-            try:
-                value = float(word)
-            except ValueError:
-                value = float("nan")
-            if value != int(value if abs(value) < 2**31 else 2**31):
-                raise ValueError(
-                    f"{path}, line {line}, column {column}: must be an integer. Got {word!r}."
-                )
-            row.append(int(value))
-        rows.append(row)
-    return rows
+    def whole(value: float) -> bool:
+        return abs(value) < 2**31 and value == int(value)
+
+    return [list(map(int, row)) for _, row in read_rows(path, whole, "an integer")]
 
 
 def write_graphml(design: Design, path: str | Path, loads: ArrayLike | None = None) -> None:
@@ -104,16 +86,13 @@ def write_graphml(design: Design, path: str | Path, loads: ArrayLike | None = No
         '<graphml xmlns="http://graphml.graphdrawing.org/xmlns">',
     ]
     for name, (kind, form) in keys.items():
-        lines.append(
-            f'<key id="{name}" for="{kind}" attr.name="{name}" attr.type={quoteattr(form)}/>'
-        )
+        lines.append(f'<key id="{name}" for="{kind}" attr.name="{name}" attr.type="{form}"/>')
     lines.append('<graph id="noc" edgedefault="undirected">')
     for tile, pe in enumerate(design.placement.tolist()):
         x, y, z = platform.position(tile)
-        kind = platform.pe_types[int(platform.pe_type[pe])].name
-        data = {"pe": pe, "power": float(platform.power[pe]), "x": x, "y": y, "z": z}
-        inner = "".join(f'<data key="{k}">{v}</data>' for k, v in data.items())
-        lines.append(f'<node id="{tile}">{inner}<data key="type">{escape(kind)}</data></node>')
+        kind = escape(platform.pe_types[int(platform.pe_type[pe])].name)
+        node = {"pe": pe, "power": float(platform.power[pe]), "x": x, "y": y, "z": z, "type": kind}
+        lines.append(f'<node id="{tile}">{_data(node)}</node>')
     links = design.all_links()
     lengths = link_lengths(platform.grid, links).tolist()
     cycles = design.hop_cycles().tolist()
@@ -123,9 +102,12 @@ def write_graphml(design: Design, path: str | Path, loads: ArrayLike | None = No
         raise setting_error("to_graphml", "loads", expected, values.shape)
     for k, (a, b) in enumerate(links.tolist()):
         vertical = str(k >= platform.n_planar_links).lower()
-        inner = f'<data key="length">{lengths[k]}</data><data key="cycles">{cycles[k]}</data>'
-        inner += f'<data key="vertical">{vertical}</data>'
+        edge = {"length": lengths[k], "cycles": cycles[k], "vertical": vertical}
         if values is not None:
-            inner += f'<data key="load">{float(values[k])!r}</data>'
-        lines.append(f'<edge source="{a}" target="{b}">{inner}</edge>')
+            edge["load"] = float(values[k])
+        lines.append(f'<edge source="{a}" target="{b}">{_data(edge)}</edge>')
     Path(path).write_text("\n".join([*lines, "</graph>", "</graphml>"]) + "\n", encoding="utf-8")
+
+
+def _data(values: dict[str, object]) -> str:
+    return "".join(f'<data key="{name}">{value}</data>' for name, value in values.items())

@@ -97,18 +97,17 @@ def steady_rises(
 
     size = np.broadcast_arrays(np.array(dz)[:, None, None], dy[None, :, None], dx[None, None, :])
     index = np.arange(conductivity.size).reshape(shape)
+    k = conductivity.ravel()
     rows, columns, values = [], [], []
-    diagonal = np.zeros(conductivity.size)
+    diagonal = np.zeros(k.size)
     for axis in range(3):
         area = size[(axis + 1) % 3] * size[(axis + 2) % 3]
         low = tuple(slice(None, -1) if a == axis else slice(None) for a in range(3))
         high = tuple(slice(1, None) if a == axis else slice(None) for a in range(3))
-        k = conductivity
-        both = (k[low] > 0) & (k[high] > 0)
-        resistance = size[axis][low][both] / (2 * k[low][both])
-        resistance += size[axis][high][both] / (2 * k[high][both])
-        conductance = area[low][both] / resistance
+        both = (conductivity[low] > 0) & (conductivity[high] > 0)
         a, b = index[low][both], index[high][both]
+        length = size[axis].ravel()
+        conductance = area.ravel()[a] / (length[a] / (2 * k[a]) + length[b] / (2 * k[b]))
         rows += [a, b]
         columns += [b, a]
         values += [-conductance, -conductance]
@@ -118,8 +117,8 @@ def steady_rises(
     to_air = stack.convection_resistance * top.sum() / top + dz[-1] / (2 * metal * top)
     diagonal[index[-1].ravel()] += 1.0 / to_air.ravel()
 
-    used = np.flatnonzero(conductivity.ravel() > 0)
-    new = np.full(conductivity.size, -1)
+    used = np.flatnonzero(k > 0)
+    new = np.full(k.size, -1)
     new[used] = np.arange(used.size)
     rows.append(used)
     columns.append(used)
@@ -128,7 +127,7 @@ def steady_rises(
         (np.concatenate(values), (new[np.concatenate(rows)], new[np.concatenate(columns)])),
         shape=(used.size, used.size),
     ).tocsc()
-    rise = np.zeros(conductivity.size)
+    rise = np.zeros(k.size)
     rise[used] = spsolve(matrix, heat.ravel()[used])
     dies: Floats = rise.reshape(shape)[: 2 * n_dies : 2][:, chip_y][:, :, chip_x]
     return dies
@@ -140,11 +139,8 @@ def _widths(n_chip: int, width: float, spreader: float, sink: float) -> tuple[Fl
     rim = _graded((spreader - n_chip * width) / 2, width)
     edge = _graded((sink - spreader) / 2, rim[-1] if rim.size else width)
     widths = np.concatenate((edge[::-1], rim[::-1], inner, rim, edge))
-    place = np.arange(widths.size)
-    outside = edge.size + rim.size
-    chip_cells = (place >= outside) & (place < outside + n_chip)
-    spreader_cells = (place >= edge.size) & (place < widths.size - edge.size)
-    return widths, chip_cells, spreader_cells
+    place = np.minimum(np.arange(widths.size), np.arange(widths.size)[::-1])
+    return widths, place >= edge.size + rim.size, place >= edge.size
 
 
 def _graded(length: float, first: float) -> Floats:

@@ -25,7 +25,7 @@ KELVIN = 273.15
 
 
 def write_hotspot(design: Design, folder: str | Path) -> Path:
-    """Write ``layer*.flp``, ``stack.lcf``, ``power.ptrace`` and ``hotspot.config``.
+    """Write ``layer*.flp``, ``stack.lcf`` and ``power.ptrace``; return ``hotspot.config``.
 
     Parameters
     ----------
@@ -34,11 +34,6 @@ def write_hotspot(design: Design, folder: str | Path) -> Path:
         Created if missing. Start HotSpot in it as ``hotspot -c hotspot.config
         -f layer0.flp -p power.ptrace -grid_layer_file stack.lcf -model_type grid
         -steady_file steady.txt``.
-
-    Returns
-    -------
-    Path
-        The configuration.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -47,30 +42,23 @@ def write_hotspot(design: Design, folder: str | Path) -> Path:
     stack = platform.stack
     names = unit_names(design)
     pitch = stack.tile_pitch
-    order = layers_from_afar(design)
     layers, header, watts = [], [], []
-    for position, layer in enumerate(order):
+    die = (stack.silicon_heat, stack.silicon_resistivity, stack.silicon_thickness)
+    bond = (stack.bond_heat, stack.bond_resistivity, stack.bond_thickness)
+    for position, layer in enumerate(layers_from_afar(design)):
         tiles = range(layer * x * y, (layer + 1) * x * y)
         file = f"layer{layer}.flp"
-        (folder / file).write_text(
-            "".join(
-                f"{names[t]}\t{pitch:.9g}\t{pitch:.9g}\t{t % x * pitch:.9g}"
-                f"\t{t // x % y * pitch:.9g}\n"
-                for t in tiles
-            ),
-            encoding="ascii",
-        )
-        die = (stack.silicon_heat, stack.silicon_resistivity, stack.silicon_thickness)
-        bond = (stack.bond_heat, stack.bond_resistivity, stack.bond_thickness)
-        layers.append(_layer(2 * position, "Y", die, file))
-        layers.append(_layer(2 * position + 1, "N", bond, file))
+        places = ((names[t], (pitch, pitch, t % x * pitch, t // x % y * pitch)) for t in tiles)
+        units = ("\t".join((name, *map(_text, place))) + "\n" for name, place in places)
+        (folder / file).write_text("".join(units), encoding="ascii")
+        for number, power, material in ((2 * position, "Y", die), (2 * position + 1, "N", bond)):
+            layers.append("\n".join((str(number), "Y", power, *map(_text, material), file)) + "\n")
         header += [names[t] for t in tiles]
-        watts += [f"{platform.power[design.placement[t]]:.9g}" for t in tiles]
+        watts += [_text(platform.power[design.placement[t]]) for t in tiles]
     (folder / "stack.lcf").write_text("\n".join(layers), encoding="ascii")
     power = "\t".join(header) + "\n" + "\t".join(watts) + "\n"
     (folder / "power.ptrace").write_text(power, encoding="ascii")
-    wide = max(x, y) * pitch
-    spreader = max(stack.spreader_side, wide)
+    spreader = max(stack.spreader_side, max(x, y) * pitch)
     settings = {
         "t_chip": stack.silicon_thickness,
         "k_chip": 1.0 / stack.silicon_resistivity,
@@ -90,7 +78,7 @@ def write_hotspot(design: Design, folder: str | Path) -> Path:
         "grid_rows": _cells(y),
         "grid_cols": _cells(x),
     }
-    text = "".join(f"-{name}\t{value:.9g}\n" for name, value in settings.items())
+    text = "".join(f"-{name}\t{_text(value)}\n" for name, value in settings.items())
     text += "-model_type\tgrid\n-grid_layer_file\tstack.lcf\n"
     config = folder / "hotspot.config"
     config.write_text(text, encoding="ascii")
@@ -98,18 +86,7 @@ def write_hotspot(design: Design, folder: str | Path) -> Path:
 
 
 def simulate_hotspot(design: Design, folder: str | Path, *, timeout_s: float = 600.0) -> Floats:
-    """Write the files, run HotSpot on them, and read the steady temperatures.
-
-    Parameters
-    ----------
-    design, folder
-        As in ``write_hotspot``.
-    timeout_s : float
-
-    Returns
-    -------
-    float array [n_tiles]
-        Degrees Celsius of each tile, averaged over it.
+    """Run HotSpot on the files of ``write_hotspot``; return degrees Celsius of tiles, [n_tiles].
 
     Raises
     ------
@@ -137,10 +114,7 @@ def simulate_hotspot(design: Design, folder: str | Path, *, timeout_s: float = 6
 def read_steady(design: Design, path: str | Path) -> Floats:
     """Return degrees Celsius of each tile from a steady-state file of HotSpot, [n_tiles].
 
-    Raises
-    ------
-    ValueError
-        A tile has no temperature; the message names file and unit.
+    A ValueError names file and unit of a tile without a temperature.
     """
     celsius: dict[str, float] = {}
     for line in Path(path).read_text(encoding="utf-8").splitlines():
@@ -158,12 +132,9 @@ def read_steady(design: Design, path: str | Path) -> Floats:
 def unit_names(design: Design) -> list[str]:
     """Return the name of each tile in HotSpot's files: type, PE, tile."""
     kinds = design.platform.pe_types
-    index = design.platform.pe_type[design.placement]
-    safe = [re.sub(r"\W", "_", kinds[k].name) for k in index.tolist()]
-    return [
-        f"{kind}{pe}_t{t}"
-        for t, (kind, pe) in enumerate(zip(safe, design.placement.tolist(), strict=True))
-    ]
+    safe = [re.sub(r"\W", "_", kind.name) for kind in kinds]
+    types = design.platform.pe_type
+    return [f"{safe[types[pe]]}{pe}_t{t}" for t, pe in enumerate(design.placement.tolist())]
 
 
 def layers_from_afar(design: Design) -> list[int]:
@@ -172,10 +143,8 @@ def layers_from_afar(design: Design) -> list[int]:
     return layers if design.platform.sink == "top" else layers[::-1]
 
 
-def _layer(number: int, power: str, material: tuple[float, float, float], file: str) -> str:
-    heat, resistivity, thickness = material
-    numbers = [f"{value:.9g}" for value in (heat, resistivity, thickness)]
-    return "\n".join([str(number), "Y", power, *numbers, file]) + "\n"
+def _text(value: float) -> str:
+    return f"{value:.9g}"
 
 
 def _cells(tiles: int) -> int:

@@ -13,11 +13,7 @@ __all__ = ["find_program", "run_program"]
 def find_program(title: str, names: Sequence[str], without: str) -> str:
     """Return the path of a program, under any of its names.
 
-    Raises
-    ------
-    FileNotFoundError
-        None of them is on the PATH; the message names ``without``, the call that writes the input
-        of the program.
+    A FileNotFoundError names ``without``, the call that writes the input of the program.
     """
     path = next(filter(None, map(shutil.which, names)), None)
     if path is None:
@@ -33,10 +29,7 @@ def run_program(
 ) -> tuple[int, str]:
     """Run a program in a folder; return its exit code and its output.
 
-    Raises
-    ------
-    RuntimeError
-        It did not end in time; the message ends with its last output.
+    A RuntimeError tells that it did not end in time, and what it printed last.
     """
     try:
         finished = subprocess.run(

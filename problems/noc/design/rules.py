@@ -66,23 +66,18 @@ def _broken_placement(platform: Platform, placement: Ints) -> str | None:
         return f"'placement' must hold one PE id for each of {n} tiles. Got shape {placement.shape}"
     outside = np.flatnonzero((placement < 0) | (placement >= n))
     if outside.size:
-        tile = int(outside[0])
-        return (
-            f"'placement' must hold PE ids from 0 to {n - 1}. Got {placement[tile]} on tile {tile}"
-        )
+        got = f"{placement[outside[0]]} on tile {outside[0]}"
+        return f"'placement' must hold PE ids from 0 to {n - 1}. Got {got}"
     counts = np.bincount(placement, minlength=n)
     if counts.max() > 1:
         pe = int(counts.argmax())
-        tiles = np.flatnonzero(placement == pe).tolist()
+        got = f"PE {pe} on tiles {np.flatnonzero(placement == pe).tolist()}"
         absent = np.flatnonzero(counts == 0).tolist()
-        return (
-            f"'placement' must place each PE once. Got PE {pe} on tiles {tiles} and no tile for "
-            f"PEs {absent}"
-        )
+        return f"'placement' must place each PE once. Got {got} and no tile for PEs {absent}"
     kinds = platform.pe_type[placement]
     wrong = np.flatnonzero(~platform.allowed[kinds, np.arange(n)])
     if wrong.size:
-        tile = int(wrong[0])
+        tile = wrong[0]
         kind = platform.pe_types[kinds[tile]]
         return (
             f"'placement' must keep each {kind.name} on a tile allowed for it "
@@ -100,24 +95,17 @@ def _broken_links(platform: Platform, pairs: Ints) -> str | None:
         return f"'links' must hold tile pairs, shape [{wanted}, 2]. Got shape {pairs.shape}"
     if len(pairs) != wanted:
         return f"'links' must hold {wanted} {kind}. Got {len(pairs)}"
-    outside = np.flatnonzero((pairs < 0).any(axis=1) | (pairs >= n).any(axis=1))
+    outside = np.flatnonzero(((pairs < 0) | (pairs >= n)).any(axis=1))
     if outside.size:
-        k = int(outside[0])
-        return (
-            f"'links' must join tiles from 0 to {n - 1}. Got {tuple(pairs[k].tolist())} as link {k}"
-        )
+        got = f"{tuple(pairs[outside[0]].tolist())} as link {outside[0]}"
+        return f"'links' must join tiles from 0 to {n - 1}. Got {got}"
     chosen = platform.candidate_index(pairs)
     wrong = np.flatnonzero(chosen < 0)
     if wrong.size:
-        k = int(wrong[0])
-        limit = (
-            "" if platform.max_length is None else f" at most {platform.max_length} pitches apart"
-        )
+        got = f"{tuple(pairs[wrong[0]].tolist())} as link {wrong[0]}"
+        limit = f" at most {platform.max_length} pitches apart" if platform.max_length else ""
         above = "" if platform.n_vertical_links is None else ", or a pair of vertical_links"
-        return (
-            f"'links' must join two different tiles of one layer{limit}{above}. "
-            f"Got {tuple(pairs[k].tolist())} as link {k}"
-        )
+        return f"'links' must join two different tiles of one layer{limit}{above}. Got {got}"
     _, index, counts = np.unique(chosen, return_index=True, return_counts=True)
     if counts.max(initial=0) > 1:
         pair = tuple(pairs[index[counts > 1][0]].tolist())

@@ -11,7 +11,7 @@ import numpy as np
 from problems._arrays import Floats, Ints
 from problems.noc.evaluation.kernel import evaluate_batch
 from problems.noc.evaluation.legality import first_illegal
-from problems.noc.evaluation.metrics import EXTRA, NEEDS_LOADS, PER_APPLICATION, UNITS, extra_metric
+from problems.noc.evaluation.metrics import EXTRA, NEEDS_LOADS, PER_APPLICATION, extra_metric
 from problems.noc.evaluation.objectives import OBJECTIVES, latency_flows
 from problems.noc.evaluation.thermal import thermal_batch
 
@@ -27,15 +27,7 @@ LOADS_AT_ONCE = 2**21
 
 
 class NoCEvaluation:
-    """Evaluates rows of X on one platform under given applications.
-
-    Parameters
-    ----------
-    platform : Platform
-    traffic : float array [n_apps, n_tiles, n_tiles]
-    model : {"published", "released"}
-    aggregate : {"mean", "worst"}
-    """
+    """Evaluates rows of X on a platform under applications, [n_apps, n_tiles, n_tiles]."""
 
     def __init__(self, platform: Platform, traffic: Floats, model: str, aggregate: str) -> None:
         self.platform = platform
@@ -55,12 +47,6 @@ class NoCEvaluation:
         # A running sum, so that the last bits do not depend on how numpy groups terms.
         return np.cumsum(np.where(own, 0.0, self.traffic), axis=2)[:, :, -1].copy()
 
-    def available(self) -> list[str]:
-        """Return the names of all metrics that the platform has."""
-        platform = self.platform
-        both = platform.pes_of(platform.core_type) and platform.pes_of(platform.cache_type)
-        return [name for name in UNITS if both or name != "latency"]
-
     def values(self, rows: Ints, names: Sequence[str]) -> Floats | None:
         """Return metrics by name under each application, [n, n_apps, n_names].
 
@@ -69,9 +55,8 @@ class NoCEvaluation:
         n_apps = len(self.traffic)
         out = np.empty((len(rows), n_apps, len(names)))
         with_loads = not NEEDS_LOADS.isdisjoint(names)
-        step = max(len(rows), 1)
-        if with_loads:
-            step = max(LOADS_AT_ONCE // (2 * n_apps * self.platform.n_links), 1)
+        step = LOADS_AT_ONCE // (2 * n_apps * self.platform.n_links) if with_loads else len(rows)
+        step = max(step, 1)
         for i in range(0, len(rows), step):
             part = rows[i : i + step]
             if not set(EXTRA).isdisjoint(names):
@@ -84,12 +69,11 @@ class NoCEvaluation:
             F, loads = result
             for k, name in enumerate(names):
                 if name in OBJECTIVES:
-                    out[i : i + step, :, k] = F[:, :, OBJECTIVES.index(name)]
+                    metric = F[:, :, OBJECTIVES.index(name)]
                 else:
                     energy = F[:, :, OBJECTIVES.index("energy")]
-                    out[i : i + step, :, k] = extra_metric(
-                        name, self.platform, part, loads, energy, self.traffic
-                    )
+                    metric = extra_metric(name, self.platform, part, loads, energy, self.traffic)
+                out[i : i + step, :, k] = metric
         return out
 
     def run(
@@ -97,9 +81,8 @@ class NoCEvaluation:
     ) -> tuple[Floats, Floats] | None:
         """Return the objectives and, if they are wanted, the loads of all links.
 
-        The objectives of ``OBJECTIVES`` are [n, n_apps, 5]; latency and thermal are arbitrary
-        unless they are among the names. The loads by direction are [n, n_apps, n_links, 2], with no
-        rows unless they are wanted. The result is None if a row is illegal.
+        The objectives are [n, n_apps, 5]; latency and thermal are arbitrary unless named. The loads
+        by direction are [n, n_apps, n_links, 2]. The result is None if a row is illegal.
         """
         tables = self.platform.tables
         if first_illegal(rows, tables) >= 0:
@@ -125,8 +108,7 @@ class NoCEvaluation:
     def units(self, mesh: Floats, names: Sequence[str]) -> Floats:
         """Return the divisors of values before aggregation, [n_apps, n_names].
 
-        These are the values of the mesh, or 1 if a metric does not depend on the traffic or there
-        is only one application.
+        They are the mesh's values; 1 for one application, or a metric independent of traffic.
         """
         relative = np.array([len(mesh) > 1 and name in PER_APPLICATION for name in names])
         return np.where(relative & (mesh > 0), mesh, 1.0)
@@ -136,5 +118,4 @@ class NoCEvaluation:
         if values.shape[1] == 1:
             return values[:, 0]
         relative = values / units
-        one: Floats = relative.mean(axis=1) if self.aggregate == "mean" else relative.max(axis=1)
-        return one
+        return relative.mean(axis=1) if self.aggregate == "mean" else relative.max(axis=1)

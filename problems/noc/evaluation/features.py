@@ -12,6 +12,7 @@ features still have the same bits in every batch.
 from __future__ import annotations
 
 import math
+from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -27,42 +28,18 @@ __all__ = ["FeaturePlan", "features_batch"]
 
 
 class FeaturePlan(NamedTuple):
-    """Constants of the features of one platform and traffic.
+    """Constants of the features of one platform and traffic, which is in whole units."""
 
-    Attributes
-    ----------
-    volume : int64 [n_tiles, n_tiles]
-        Traffic between two PEs, both directions together, in whole units.
-    ends : int64 [n_tiles]
-        Traffic that starts or ends at each PE, in the same units.
-    share : float64 [n_tiles]
-        `ends` as a share of all traffic.
-    everything : int
-        All traffic, in the same units.
-    grid : int64 [3]
-    length : int64 [n_planar_candidates]
-        Length of each planar candidate, rounded up.
-    longest : int
-    first_of_type : int64 [n_types + 1]
-        First PE of each type; PEs of a type have consecutive ids.
-    pair_class : int64 [n_types, n_types]
-        Column of two types with traffic between them, -1 for others.
-    pair_volume : int64 [n_pair_classes]
-        Traffic between each such pair of types.
-    n_features : int
-    """
-
-    volume: Ints
-    ends: Ints
-    share: Floats
-    everything: int
-    grid: Ints
-    length: Ints
-    longest: int
-    first_of_type: Ints
-    pair_class: Ints
-    pair_volume: Ints
-    n_features: int
+    volume: Ints  # [n_tiles, n_tiles] traffic between two PEs, both directions together
+    ends: Ints  # [n_tiles] traffic that starts or ends at each PE
+    share: Floats  # [n_tiles] `ends` as a share of all traffic
+    everything: int  # all traffic
+    grid: Ints  # [3]
+    length: Ints  # [n_planar_candidates] length of each planar candidate, rounded up
+    longest: int  # the largest of them
+    first_of_type: Ints  # [n_types + 1] first PE of each type; ids of a type are consecutive
+    pair_class: Ints  # [n_types, n_types] column of two types with traffic, -1 for others
+    pair_volume: Ints  # [n_pair_classes] traffic between each such pair of types
 
     @classmethod
     def of(cls, platform: Platform, traffic: Floats) -> tuple[FeaturePlan, tuple[str, ...]]:
@@ -74,14 +51,13 @@ class FeaturePlan(NamedTuple):
         pair_class = np.full((len(kinds), len(kinds)), -1)
         volumes: list[int] = []
         pairs: list[str] = []
-        for a in range(len(kinds)):
-            for b in range(a, len(kinds)):
-                block = volume[np.ix_(platform.pe_type == a, platform.pe_type == b)]
-                total = int(block.sum()) // (2 if a == b else 1)
-                if total > 0:
-                    pair_class[a, b] = pair_class[b, a] = len(volumes)
-                    volumes.append(total)
-                    pairs.append(f"{kinds[a]}-{kinds[b]}")
+        for a, b in combinations_with_replacement(range(len(kinds)), 2):
+            block = volume[np.ix_(platform.pe_type == a, platform.pe_type == b)]
+            total = int(block.sum()) // (2 if a == b else 1)
+            if total > 0:
+                pair_class[a, b] = pair_class[b, a] = len(volumes)
+                volumes.append(total)
+                pairs.append(f"{kinds[a]}-{kinds[b]}")
         x, y, z = platform.grid
         planar = platform.candidate_lengths[: platform.n_planar_candidates]
         length = np.ceil(np.round(planar, 9)).astype(np.int64)
@@ -98,7 +74,6 @@ class FeaturePlan(NamedTuple):
         names += ["heat peak", "heat spread", "heat deviation"]
         ends = volume.sum(axis=1)
         everything = int(ends.sum()) // 2
-        counts = [kind.count for kind in platform.pe_types]
         plan = cls(
             volume=volume,
             ends=ends,
@@ -107,10 +82,9 @@ class FeaturePlan(NamedTuple):
             grid=np.array(platform.grid, dtype=np.int64),
             length=length,
             longest=longest,
-            first_of_type=np.cumsum([0, *counts], dtype=np.int64),
+            first_of_type=np.cumsum([0, *platform.tables.type_count], dtype=np.int64),
             pair_class=pair_class,
             pair_volume=np.array(volumes, dtype=np.int64),
-            n_features=len(names),
         )
         return plan, tuple(names)
 
@@ -122,45 +96,20 @@ def whole_units(between: Floats, most: int) -> Ints:
 
 
 class Counts(NamedTuple):
-    """Counts of one design, updated for the next one.
+    """Counts of one design, updated for the next one."""
 
-    Attributes
-    ----------
-    pe : int64 [n_tiles]
-        PE on each tile, -1 at first.
-    place : int64 [3, n_tiles]
-        Position of each PE; at first all are at the origin.
-    kinds : int64 [n_levels, n_types]
-        PEs of each type in each layer.
-    distance : int64 [n_pair_classes]
-        Traffic of each pair of types times its grid distance.
-    cut_traffic : int64 [3, widest]
-        Traffic across each cut of the chip.
-    links : int64 [n_chosen]
-        As in the row; -1 at first.
-    degree : int64 [n_tiles]
-    layers, lengths : int64 [n_levels], [longest + 1]
-        Planar links in each layer, and of each length.
-    cut_links : int64 [3, widest]
-        Links across each cut of the chip.
-    heat : float64 [n_levels, n_stacks]
-        Scratch: watts.
-    load : float64 [n_tiles]
-        Scratch: traffic of each router by port.
-    """
-
-    pe: Ints
-    place: Ints
-    kinds: Ints
-    distance: Ints
-    cut_traffic: Ints
-    links: Ints
-    degree: Ints
-    layers: Ints
-    lengths: Ints
-    cut_links: Ints
-    heat: Floats
-    load: Floats
+    pe: Ints  # [n_tiles] PE on each tile, -1 at first
+    place: Ints  # [3, n_tiles] position of each PE; at first all are at the origin
+    kinds: Ints  # [n_levels, n_types] PEs of each type in each layer
+    distance: Ints  # [n_pair_classes] traffic of each pair of types times its grid distance
+    cut_traffic: Ints  # [3, widest] traffic across each cut of the chip
+    links: Ints  # [n_chosen] as in the row; -1 at first
+    degree: Ints  # [n_tiles]
+    layers: Ints  # [n_levels] planar links in each layer
+    lengths: Ints  # [longest + 1] planar links of each length
+    cut_links: Ints  # [3, widest] links across each cut of the chip
+    heat: Floats  # [n_levels, n_stacks] scratch: watts
+    load: Floats  # [n_tiles] scratch: traffic of each router by port
 
 
 @compiled
@@ -200,8 +149,7 @@ def new_counts(tables: Tables, plan: FeaturePlan) -> Counts:
 def count_links(links: Ints, tables: Tables, plan: FeaturePlan, counts: Counts) -> None:
     """Update the counts to other links.
 
-    Both lists are walked as if they were ascending. If they are not, some links are removed and
-    added again, which leaves the counts right.
+    If the links are not ascending, some are removed and added again, with the same counts.
     """
     link_a, link_b, place, length = tables.link_a, tables.link_b, tables.place, plan.length
     before, degree, cut_links = counts.links, counts.degree, counts.cut_links

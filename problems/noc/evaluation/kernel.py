@@ -31,48 +31,21 @@ MOST_MOVED = 4
 
 
 class Work(NamedTuple):
-    """The network and the routes of one design, and scratch.
+    """The network and the routes of one design, and scratch."""
 
-    Attributes
-    ----------
-    degree : int64 [n]
-        Number of neighbors of each node.
-    neighbor, link_of : int64 [n, max_degree]
-        PE ids of the neighbors, descending, and the positions of the links in the design: the
-        chosen links first, then those that every design has.
-    cost : uint16 [n, max_degree]
-        Costs of these links.
-    dist : uint16 [n, n]
-        dist[v, s] is the cost of the path from s to v, ``FAR`` if there is none.
-    slot : uint16 [n, n]
-        slot[v, s] is the position, in the list of v, of its parent in the shortest-path tree of s.
-    arc_load : float64 [n, max_degree]
-        Traffic that enters v through its k-th link.
-    load : float64 [n_links]
-        Traffic over each link, both directions together.
-    nodes, others : int64 [n]
-        Scratch.
-    start : int64 [longest path cost + 1]
-        Scratch: where each distance starts among the sorted nodes.
-    below : float64 [n]
-        Scratch: flow into a subtree.
-    strip : uint16 [STRIP, n]
-        Scratch: slots of some sources, or rows of `dist`.
-    """
-
-    degree: Ints
-    neighbor: Ints
-    link_of: Ints
-    cost: Words
-    dist: Words
-    slot: Words
-    arc_load: Floats
-    load: Floats
-    nodes: Ints
-    others: Ints
-    start: Ints
-    below: Floats
-    strip: Words
+    degree: Ints  # [n] number of neighbors of each node
+    neighbor: Ints  # [n, max_degree] PE ids of the neighbors, descending
+    link_of: Ints  # [n, max_degree] positions of these links in the design, chosen links first
+    cost: Words  # [n, max_degree] costs of these links
+    dist: Words  # [n, n] dist[v, s] is the cost of the path from s to v, ``FAR`` if there is none
+    slot: Words  # [n, n] slot[v, s] is the position in the list of v of its parent in the tree of s
+    arc_load: Floats  # [n, max_degree] traffic that enters v through its k-th link
+    load: Floats  # [n_links] traffic over each link, both directions together
+    nodes: Ints  # [n] scratch
+    others: Ints  # [n] scratch
+    start: Ints  # [longest path cost + 1] scratch: start of each distance among sorted nodes
+    below: Floats  # [n] scratch: flow into a subtree
+    strip: Words  # [STRIP, n] scratch: slots of some sources, or rows of `dist`
 
 
 @inlined
@@ -110,8 +83,7 @@ def build_graph(placement: Ints, chosen: Ints, tables: Tables, work: Work) -> No
     degree.fill(0)
     for k in range(work.load.size):
         c = table_index(chosen, k, tables.n_candidates)
-        a = placement[tables.link_a[c]]
-        b = placement[tables.link_b[c]]
+        a, b = placement[tables.link_a[c]], placement[tables.link_b[c]]
         neighbor[a, degree[a]] = b
         link_of[a, degree[a]] = k
         cost[a, degree[a]] = tables.link_cost[c]
@@ -155,8 +127,7 @@ def shortest_paths(order: Ints, work: Work) -> None:
         changed_at[v] = 1
         done_at[v] = 0
     tick = 1
-    forward = True
-    busy = True
+    forward = busy = True
     while busy:
         busy = False
         for i in range(n):
@@ -230,10 +201,7 @@ def route(X: Ints, row: int, tables: Tables, work: Work) -> bool:
             break
     if not (known and update_distances(X[row - 1, :n], placement, work)):
         shortest_paths(placement, work)
-    connected = True
-    for v in range(n):
-        connected = connected and work.dist[v, 0] < FAR
-    return connected
+    return bool(work.dist[:, 0].max() < FAR)
 
 
 @inlined
@@ -261,12 +229,10 @@ def tree_flows(sources: range, first: float, traffic: Floats, parent: Words, wor
     """Send the traffic of some sources along their shortest-path trees.
 
     Flows are pushed up from the farthest node to the source, so that a source costs O(n) rather
-    than the sum of its path lengths. Nodes are sorted by counting: distances are small integers,
-    and a sort without comparisons has no branches to mispredict.
-
-    Row i of ``parent`` [len(sources), n] holds the slots of all nodes in the tree of the i-th
-    source. Return ``first`` plus, over the flows, traffic times the degree of the first router
-    after the source.
+    than the sum of its path lengths. Nodes are sorted by counting, which has no branches to
+    mispredict. Row i of ``parent`` [len(sources), n] holds the slots of all nodes in the tree of
+    the i-th source. Return ``first`` plus, over the flows, traffic times the degree of the first
+    router after the source.
     """
     degree, neighbor, dist, arc_load = work.degree, work.neighbor, work.dist, work.arc_load
     order, start, below = work.nodes, work.start, work.below
@@ -329,12 +295,9 @@ def link_statistics(
 ) -> tuple[float, float, float, float]:
     """Fill in the loads of all links, given what each PE sends into the network [n].
 
-    Returns
-    -------
-    mean, squares, energy, routers : float
-        Mean load, sum of squared deviations, energy of the links, and traffic times ports summed
-        over routers. Sums go through the neighbor lists, not through the row, so that the order of
-        the links in a row changes no bit. Each link counts at its end with the larger id.
+    Return the mean load, the sum of squared deviations, the energy of the links, and traffic times
+    ports summed over routers. Sums go through the neighbor lists, not through the row, so that the
+    order of the links in a row changes no bit. Each link counts at its end with the larger id.
     """
     degree, neighbor, link_of = work.degree, work.neighbor, work.link_of
     arc_load, load = work.arc_load, work.load
@@ -346,8 +309,7 @@ def link_statistics(
             load[link_of[v, k]] += arc_load[v, k]
             through += arc_load[v, k]
         routers += degree[v] * through
-    total = 0.0
-    energy = 0.0
+    total, energy, squares = 0.0, 0.0, 0.0
     for v in range(degree.size):
         for k in range(degree[v]):
             if neighbor[v, k] < v:
@@ -356,7 +318,6 @@ def link_statistics(
                 c = table_index(chosen, link, tables.n_candidates)
                 energy += load[link] * tables.link_energy[c]
     mean = total / load.size
-    squares = 0.0
     for v in range(degree.size):
         for k in range(degree[v]):
             if neighbor[v, k] < v:
@@ -390,25 +351,12 @@ def evaluate_batch(
 ) -> bool:
     """Evaluate rows of X that break no rule, each by itself; return whether all are connected.
 
-    Parameters
-    ----------
-    X : int64 array [n, n_tiles + n_chosen]
-    tables : Tables
-    traffic : float64 array [n_apps, n_tiles, n_tiles]
-        Traffic from PE i to PE j in each application; routing is common to all.
-    sent : float64 array [n_apps, n_tiles]
-        Traffic of each PE into the network.
-    pair_i, pair_j : int64 array [n_pairs]
-        Flows that count for latency.
-    pair_weight : float64 array [n_apps, n_pairs]
-        The weight of the path delay of each flow.
-    released : bool
-        Use the model of the released code instead of the published one.
-    F : float64 array [n, n_apps, 4 or more]
-        Filled: mean, deviation, latency and energy.
-    loads : float64 array [n, n_apps, n_links, 2]
-        Filled: the load of every link from its first tile to its second, and back; the chosen links
-        in the order of the row, then those of every design. May have no rows.
+    ``traffic`` [n_apps, n_tiles, n_tiles] goes from PE i to PE j, and ``sent`` [n_apps, n_tiles]
+    into the network. The flows ``pair_i``, ``pair_j`` [n_pairs] count for latency, their path
+    delays with ``pair_weight`` [n_apps, n_pairs]. ``released`` means the model of the released
+    code. Fills ``F`` [n, n_apps, 4 or more] with mean, deviation, latency and energy, and, if it
+    has rows, ``loads`` [n, n_apps, n_links, 2] with the load of every link from its first tile to
+    its second, and back; the chosen links in the order of the row, then those of every design.
     """
     n = tables.pe_type.size
     work = new_work(tables)

@@ -5,49 +5,38 @@ from __future__ import annotations
 import numpy as np
 
 from problems._arrays import Ints
-from problems.noc.chip.jit import compiled, inlined
+from problems.noc.chip.jit import compiled
 from problems.noc.chip.tables import Tables
 
 __all__ = ["first_illegal"]
 
 
-@inlined
-def is_legal(row: Ints, tables: Tables, degree: Ints, used: Ints) -> bool:
-    """Return whether a row of X keeps every rule other than connectedness.
-
-    ``degree`` [n_tiles] and ``used`` [max(n_tiles, n_candidates)] are scratch.
-    """
-    n = tables.pe_type.size
-    used.fill(0)
-    for t in range(n):
-        p = row[t]
-        if p < 0 or p >= n or used[p] == 1 or not tables.allowed[tables.pe_type[p], t]:
-            return False
-        used[p] = 1
-    used.fill(0)
-    for t in range(n):
-        degree[t] = tables.vertical_degree[t]
-    for k in range(tables.n_chosen):
-        c = row[n + k]
-        if c < 0 or c >= tables.n_candidates or used[c] == 1:
-            return False
-        if (c < tables.n_planar_candidates) != (k < tables.n_planar):
-            return False
-        used[c] = 1
-        a, b = tables.link_a[c], tables.link_b[c]
-        degree[a] += 1
-        degree[b] += 1
-        if degree[a] > tables.max_degree or degree[b] > tables.max_degree:
-            return False
-    return True
-
-
 @compiled
 def first_illegal(X: Ints, tables: Tables) -> int:
     """Return the first row that breaks a rule other than connectedness, or -1."""
-    degree = np.empty(tables.pe_type.size, np.int64)
-    used = np.empty(max(tables.pe_type.size, tables.n_candidates), np.int64)
+    n = tables.pe_type.size
+    degree = np.empty(n, np.int64)
+    used = np.empty(max(n, tables.n_candidates), np.int64)
     for i in range(X.shape[0]):
-        if not is_legal(X[i], tables, degree, used):
-            return i
+        row = X[i]
+        used.fill(0)
+        for t in range(n):
+            p = row[t]
+            if p < 0 or p >= n or used[p] == 1 or not tables.allowed[tables.pe_type[p], t]:
+                return i
+            used[p] = 1
+            degree[t] = tables.vertical_degree[t]
+        used.fill(0)
+        for k in range(tables.n_chosen):
+            c = row[n + k]
+            if c < 0 or c >= tables.n_candidates or used[c] == 1:
+                return i
+            if (c < tables.n_planar_candidates) != (k < tables.n_planar):
+                return i
+            used[c] = 1
+            a, b = tables.link_a[c], tables.link_b[c]
+            degree[a] += 1
+            degree[b] += 1
+            if degree[a] > tables.max_degree or degree[b] > tables.max_degree:
+                return i
     return -1

@@ -23,15 +23,8 @@ __all__ = ["check_constraints", "least_hops", "lower_bounds", "refuse_unreachabl
 
 
 def check_constraints(constraints: Mapping[str, float] | None) -> dict[str, float]:
-    """Return constraints as a new dict from metric to the largest value allowed.
-
-    Raises
-    ------
-    ValueError
-        A metric is unknown or a limit is not a finite number.
-    """
-    if constraints is None:
-        return {}
+    """Return constraints as a new dict; ValueError for unknown metrics or limits not finite."""
+    constraints = {} if constraints is None else constraints
     expected = f"a mapping from names among {tuple(UNITS)} to the largest value allowed"
     require("NoC3D", "constraints", constraints, isinstance(constraints, Mapping), expected)
     for name, limit in constraints.items():
@@ -48,9 +41,10 @@ def refuse_unreachable(
 
     ``traffic`` and ``counted`` [n_apps, n_tiles, n_tiles] are as in ``lower_bounds``.
     """
+    if not limits:
+        return
     unreachable = []
-    apps = zip(traffic, counted, strict=True) if limits else ()
-    bounds = [lower_bounds(platform, flows, weights) for flows, weights in apps]
+    bounds = [lower_bounds(platform, *app) for app in zip(traffic, counted, strict=True)]
     for name, limit in limits.items():
         bound = max(one[name] for one in bounds)
         # A design may reach the bound, except for rounding.
@@ -69,8 +63,7 @@ def lower_bounds(platform: Platform, traffic: Floats, counted: Floats) -> dict[s
     """
     n, n_links, cap = platform.n_tiles, platform.n_links, platform.max_degree
     sent, received = sent_and_received(traffic)
-    total = float(sent.sum())
-    hop = float(platform.tables.link_cost.min())
+    total, hop = float(sent.sum()), float(platform.tables.link_cost.min())
     crossing = least_hops(traffic, cap)
     # Every flow crosses at least one router with at least one port.
     energy = crossing * float(platform.tables.link_energy.min()) + total * platform.router_energy

@@ -74,15 +74,11 @@ def latency_flows(traffic: Floats, platform: Platform, model: str) -> tuple[Ints
     expected = f"one with the types {types[0]!r} and {types[1]!r}, which 'latency' needs"
     present = [kind.name for kind in platform.pe_types]
     require("NoC3D", "platform", present, cores and caches, expected)
-    is_core = np.isin(np.arange(n), cores)
-    is_cache = np.isin(np.arange(n), caches)
+    is_core, is_cache = (np.isin(np.arange(n), kind) for kind in (cores, caches))
+    counts = np.outer(is_core, is_cache) | np.outer(is_cache, is_core)
+    share = 1.0 / (len(cores) * len(caches))
     if model == "released":
-        either = is_core | is_cache
-        counts = np.outer(either, either)
-        share = 1.0
-    else:
-        counts = np.outer(is_core, is_cache) | np.outer(is_cache, is_core)
-        share = 1.0 / (len(cores) * len(caches))
+        counts, share = np.outer(is_core | is_cache, is_core | is_cache), 1.0
     flows = np.argwhere(counts & (traffic > 0).any(axis=0) & ~np.eye(n, dtype=bool))
     # Contiguous copies: numba would compile again for strided views.
     source, target = flows[:, 0].copy(), flows[:, 1].copy()

@@ -5,43 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from problems._arrays import Floats, Ints
-from problems.noc.chip.jit import compiled, inlined
+from problems.noc.chip.jit import compiled
 
 __all__ = ["thermal_batch"]
-
-
-@inlined
-def thermal(watts: Floats, layer: float, base: float, released: bool) -> float:
-    """Return the thermal objective, given watts [n_levels, n_stacks], level 0 next to the sink.
-
-    The published model multiplies the peak rise of the stack model in K by the largest spread
-    within a layer in K, where T(n, k) = sum_{i<=k} P(n, i) * (sum_{j<=i} R_j + R_b), k counted from
-    the heat sink. The released model sums, over stacks, the integer part of power times resistance
-    to the sink. ``watts`` is overwritten.
-    """
-    n_levels, n_stacks = watts.shape
-    if released:
-        total = 0.0
-        for s in range(n_stacks):
-            heat = 0.0
-            for k in range(n_levels):
-                heat += watts[k, s] * layer * (k + 1)
-            total += np.floor(heat)
-        return total
-    peak = 0.0
-    spread = 0.0
-    for k in range(n_levels):
-        hot, cold = -np.inf, np.inf
-        resistance = (k + 1) * layer + base
-        for s in range(n_stacks):
-            watts[k, s] *= resistance
-            if k > 0:
-                watts[k, s] += watts[k - 1, s]
-            hot = max(hot, watts[k, s])
-            cold = min(cold, watts[k, s])
-        peak = max(peak, hot)
-        spread = max(spread, hot - cold)
-    return peak * spread
 
 
 @compiled
@@ -55,12 +21,38 @@ def thermal_batch(
     released: bool,
     out: Floats,
 ) -> None:
-    """Fill ``out`` [n] with the thermal objective of each row of X, by either model.
+    """Fill ``out`` [n] with the thermal objective of each row of X.
 
-    Only the fields of the platform's `Tables` that matter, since every field takes time to pass.
+    The published model multiplies the peak rise of the stack model in K by the largest spread
+    within a layer in K, where T(n, k) = sum_{i<=k} P(n, i) * (sum_{j<=i} R_j + R_b), k counted from
+    the heat sink. The released model sums, over stacks, the integer part of power times resistance
+    to the sink. Only the fields of the platform's `Tables` that matter are passed, since every
+    field takes time.
     """
-    watts = np.zeros((level.max() + 1, stack.max() + 1), np.float64)
+    n_levels, n_stacks = level.max() + 1, stack.max() + 1
+    watts = np.zeros((n_levels, n_stacks), np.float64)
     for i in range(X.shape[0]):
         for t in range(level.size):
             watts[level[t], stack[t]] = power[X[i, t]]
-        out[i] = thermal(watts, layer, base, released)
+        if released:
+            out[i] = 0.0
+            for s in range(n_stacks):
+                heat = 0.0
+                for k in range(n_levels):
+                    heat += watts[k, s] * layer * (k + 1)
+                out[i] += np.floor(heat)
+            continue
+        peak = 0.0
+        spread = 0.0
+        for k in range(n_levels):
+            hot, cold = -np.inf, np.inf
+            resistance = (k + 1) * layer + base
+            for s in range(n_stacks):
+                watts[k, s] *= resistance
+                if k > 0:
+                    watts[k, s] += watts[k - 1, s]
+                hot = max(hot, watts[k, s])
+                cold = min(cold, watts[k, s])
+            peak = max(peak, hot)
+            spread = max(spread, hot - cold)
+        out[i] = peak * spread

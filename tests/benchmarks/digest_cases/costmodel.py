@@ -292,7 +292,7 @@ def deployments() -> dict[str, Any]:
     ):
         size = 8 if name == "decode" else 50
         for kind, choice in choices.items():
-            evaluation = model.evaluate(**choice, **names.batch(size))
+            evaluation = model.evaluate(model.decision(**choice, **names.batch(size)))
             parts[f"{name} {kind}"] = [
                 [evaluation.values[key] for key in OBJECTIVES],
                 [evaluation.worst(key) for key in OBJECTIVES],
@@ -306,10 +306,11 @@ def deployments() -> dict[str, Any]:
             model.mean_experts(RULES[0]),
             model.exchange_seconds([[3, 1, 2, 5], [0, 0, 9, 1]]),
             model.n_steps(size),
-            model.max_batch,
+            model.max_batch_size,
         ]
-    plan = deployment_of(("code",)).plan(**choices["gates"], **names.batch(8))
-    check = plan.check(trace("prose"))
+    model = deployment_of(("code",))
+    plan = model.plan(model.decision(**choices["gates"], **names.batch(8)))
+    check = model.check(plan, trace("prose"))
     return parts | {
         "plan": [[p.value, p.low, p.high, p.worst] for p in plan.objectives.values()],
         "check": [check.drift, [[c.old.value, c.new, c.ratio] for c in check.objectives]],
@@ -319,19 +320,18 @@ def deployments() -> dict[str, Any]:
 def exports() -> dict[str, Any]:
     """Return the files for serving engines, and a plan that was written and read."""
     model = deployment_of(("code",))
-    plan = model.plan(
-        placement=replicate_and_pack(loads(), 4, n_replicas=8), capacities=6, **names.batch(8)
-    )
+    replicated = replicate_and_pack(loads(), 4, n_replicas=8)
+    plan = model.plan(model.decision(placement=replicated, capacities=6, **names.batch(8)))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         back = plan.load(plan.save(folder / "plan.json"))
-        full = model.plan(placement=greedy(loads(), 4), **names.batch(8))
+        full = model.plan(model.decision(placement=greedy(loads(), 4), **names.batch(8)))
         full.to_sglang(folder / "sglang.json")
         text = (folder / "sglang.json").read_text()
     return {
         "sglang": text,
         "plan": [back.capacities, back.placement.physical_to_logical, back.policy],
-        "again": model.evaluate_plan(back).step_seconds,
+        "again": model.evaluate(back).step_seconds,
     }
 
 

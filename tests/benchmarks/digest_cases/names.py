@@ -91,7 +91,7 @@ def normalized(wanted: bool) -> dict[str, Any]:
 
 def batch(n: int) -> dict[str, Any]:
     """Return the argument for the batch size of a deployment."""
-    return {"batch": n}
+    return {"batch_size": n}
 
 
 # ------------------------------------------------------------------------------- methods and more

@@ -12,7 +12,7 @@ from moe_costmodel.placement.heuristics import greedy, replicate_and_pack
 from moe_costmodel.placement.placement import Placement, avg_max_load, cross_node_traffic
 from moe_costmodel.shapes import LayerShape
 from moe_costmodel.traces.trace import RoutingTrace
-from tests.moe_costmodel.machines import hardware, latency
+from tests.moe_costmodel.machines import evaluated, hardware, latency, planned
 from tests.moe_costmodel.random_traces import random_trace
 
 SHAPE = LayerShape(n_experts=8, k=2, d_model=64, d_ffn=48, gated=True)
@@ -82,8 +82,22 @@ def test_steps_equal_a_full_replay_to_the_bit(windows, rng, mode, buffered, poli
         n_local = placement.n_slots // 2
         capacities = rng.integers(1, n_local + 1, size=(3, 2))
         capacities[1] = n_local
-        found = model.evaluate(RULES, capacities, policy, placement, batch)
-        again = model.evaluate(RULES, capacities, policy, placement, batch)
+        found = evaluated(
+            model,
+            gates=RULES,
+            capacities=capacities,
+            policy=policy,
+            placement=placement,
+            batch_size=batch,
+        )
+        again = evaluated(
+            model,
+            gates=RULES,
+            capacities=capacities,
+            policy=policy,
+            placement=placement,
+            batch_size=batch,
+        )
         expected = [
             full_replay(model, trace, RULES, capacities, policy, placement, batch)
             for trace in windows
@@ -100,33 +114,36 @@ def test_steps_equal_a_full_replay_to_the_bit(windows, rng, mode, buffered, poli
 
 def test_the_interval_of_one_window_spans_its_halves(windows):
     model = model_of(windows[0])
-    settings = (RULES, np.full((3, 2), 3), "lfu", None, 2)
-    found, whole = model.predict(*settings), model.evaluate(*settings)
+    decision = model.decision(gates=RULES, capacities=3, policy="lfu", batch_size=2)
+    found, whole = model.predict(decision), model.evaluate(decision)
     assert model.halves is not None
-    halves = model.halves.evaluate(*settings)
+    halves = model.halves.evaluate(decision)
     for name in ("avg_max_load", "quality_loss", "step_p99_s"):
         assert found[name].value == whole[name]
         assert found[name].low <= halves.values[name].min() < halves.values[name].max()
         assert halves.values[name].max() <= found[name].high
     # Several windows are not cut, nor is a trace whose halves cannot fill the batch.
     assert model_of(windows).halves is None
-    assert model.predict(batch=4)["avg_max_load"].low == model.evaluate(batch=4)["avg_max_load"]
+    large = model.decision(batch_size=4)
+    assert (
+        model.predict(large)["avg_max_load"].low == evaluated(model, batch_size=4)["avg_max_load"]
+    )
 
 
 def test_one_changed_layer_costs_one_layer(windows):
     model = model_of(windows)
     capacities = np.full((3, 2), 3)
-    model.evaluate(RULES, capacities, "paper", None, 4)
+    evaluated(model, gates=RULES, capacities=capacities, batch_size=4)
     before = model.layers_computed
     assert before == 3
     capacities[1, 0] = 2
-    found = model.evaluate(RULES, capacities, "paper", None, 4)
+    found = evaluated(model, gates=RULES, capacities=capacities, batch_size=4)
     assert model.layers_computed == 4
-    fresh = model_of(windows).evaluate(RULES, capacities, "paper", None, 4)
+    fresh = evaluated(model_of(windows), gates=RULES, capacities=capacities, batch_size=4)
     assert np.array_equal(found.step_seconds, fresh.step_seconds)
     # The order of the slots of a device has no effect.
     shuffled = np.tile([3, 1, 2, 0, 4, 5, 7, 6], (3, 1))
-    model.evaluate(RULES, capacities, "paper", shuffled, 4)
+    evaluated(model, gates=RULES, capacities=capacities, placement=shuffled, batch_size=4)
     assert model.layers_computed == 4
 
 
@@ -135,10 +152,10 @@ def test_a_small_cache_changes_nothing_but_the_work(windows, rng):
     for _ in range(20):
         capacities = rng.integers(1, 4, size=(3, 2))
         batch = int(rng.integers(1, 5))
-        a = small.evaluate(RULES, capacities, "lfu", None, batch)
-        b = large.evaluate(RULES, capacities, "lfu", None, batch)
+        a = evaluated(small, gates=RULES, capacities=capacities, policy="lfu", batch_size=batch)
+        b = evaluated(large, gates=RULES, capacities=capacities, policy="lfu", batch_size=batch)
         assert np.array_equal(a.step_seconds, b.step_seconds)
-        assert small._layers._cache.used <= 2000 + 3000
+        assert small._layers._cache.used <= 2000 + 3000  # at least one entry is kept
     assert small.layers_computed > large.layers_computed
 
 
@@ -146,7 +163,7 @@ def test_counted_objectives_are_those_of_the_parts(windows):
     model = model_of(windows[:1], n_devices=4, n_nodes=2)
     loads = windows[0].loads(4)
     placement = replicate_and_pack(loads, 4, n_replicas=4)
-    found = model.evaluate(None, None, "paper", placement, 4)
+    found = evaluated(model, placement=placement, batch_size=4)
     assert found["avg_max_load"] == pytest.approx(avg_max_load(placement, loads).mean())
     per_token = cross_node_traffic(windows[0], placement, 2).sum() * 2 * SHAPE.d_model * 4
     assert found["cross_node_bytes"] == pytest.approx(per_token)
@@ -154,15 +171,15 @@ def test_counted_objectives_are_those_of_the_parts(windows):
     assert found["expert_bytes"] == 3 * 3 * SHAPE.expert_bytes
     assert found["quality_loss"] == 0
     assert found["miss_mean_s"] == 0
-    found = model.evaluate(GateRule("skip", 0.6), None, "paper", placement, 4)
+    found = evaluated(model, gates=GateRule("skip", 0.6), placement=placement, batch_size=4)
     mass = gate_mass(windows[0], GateRule("skip", 0.6))
     assert found["quality_loss"] == pytest.approx(1 - mass.mass.mean())
     assert model.mean_experts(GateRule("skip", 0.6)) == pytest.approx(mass.experts.mean())
 
 
 def test_nodes_slow_the_exchange(windows):
-    one = model_of(windows, n_devices=4).evaluate(batch=4)
-    two = model_of(windows, n_devices=4, n_nodes=2).evaluate(batch=4)
+    one = evaluated(model_of(windows, n_devices=4), batch_size=4)
+    two = evaluated(model_of(windows, n_devices=4, n_nodes=2), batch_size=4)
     assert (two.step_seconds > one.step_seconds).all()
 
 
@@ -171,12 +188,11 @@ def test_memory_grows_with_batch_and_context(windows):
         shape=SHAPE, n_moe_layers=3, rest_parameters=1000, n_attention_layers=4, kv_width=32
     )
     model = model_of(windows, memory=memory, max_context=100)
-    small, large = model.evaluate(batch=1), model.evaluate(batch=4)
+    small, large = evaluated(model, batch_size=1), evaluated(model, batch_size=4)
     kv = 3 * 100 * 4 * 32 * 2 / 2
     assert large["memory_bytes"] - small["memory_bytes"] >= kv
-    tight = model.evaluate(None, 1, "paper", None, 4)
+    tight = evaluated(model, capacities=1, batch_size=4)
     assert tight["memory_bytes"] < large["memory_bytes"]
-    assert model.least_memory(4) <= tight["memory_bytes"]
     assert tight["expert_bytes"] == 3 * SHAPE.expert_bytes
     assert tight["miss_mean_s"] > 0
     assert tight["step_mean_s"] > large["step_mean_s"]
@@ -192,15 +208,15 @@ def test_activations_are_those_of_the_memory_model(windows):
 
 def test_measured_quality_is_used_and_named(windows):
     model = model_of(windows, quality=lambda gates: 0.25 * sum(g is not None for g in gates))
-    found = model.evaluate(RULES, batch=2)
+    found = evaluated(model, gates=RULES, batch_size=2)
     assert (found["quality_loss"], found.quality_kind) == (0.5, "measured loss")
-    assert model_of(windows).evaluate(RULES, batch=2).quality_kind == "gate mass lost"
+    assert evaluated(model_of(windows), gates=RULES, batch_size=2).quality_kind == "gate mass lost"
 
 
 def test_plans_carry_intervals_and_provenance(windows, tmp_path):
     model = model_of(windows)
-    plan = model.plan(RULES, 2, "lru", None, 4)
-    found = model.evaluate(RULES, 2, "lru", None, 4)
+    plan = planned(model, gates=RULES, capacities=2, policy="lru", batch_size=4)
+    found = evaluated(model, gates=RULES, capacities=2, policy="lru", batch_size=4)
     for name, predicted in plan.objectives.items():
         assert predicted.value == found[name]
         assert predicted.low <= predicted.value <= predicted.high
@@ -210,10 +226,10 @@ def test_plans_carry_intervals_and_provenance(windows, tmp_path):
     assert "trace 1" in plan.provenance
     path = plan.save(tmp_path / "plan.json")
     assert plan.load(path) == plan
-    again = model.evaluate_plan(plan)
+    again = model.evaluate(plan)
     assert np.array_equal(again.step_seconds, found.step_seconds)
     with pytest.raises(ValueError, match="of mode prefill"):
-        model_of(windows, mode="prefill").evaluate_plan(plan)
+        model_of(windows, mode="prefill").evaluate(plan)
 
 
 @pytest.mark.parametrize(
@@ -237,17 +253,17 @@ def test_a_wrong_setting_is_named_before_the_run(windows, settings, message):
 def test_traces_that_cannot_be_used_are_named(windows):
     bare = RoutingTrace(windows[0].topk_ids, n_experts=8, sequence_lengths=[30, 30])
     model = model_of(bare)
-    model.evaluate(None, 2, "paper", None, 2)
-    model.evaluate(GateRule.keep_all(), 2, "paper", None, 2)
+    evaluated(model, capacities=2, batch_size=2)
+    evaluated(model, gates=GateRule.keep_all(), capacities=2, batch_size=2)
     with pytest.raises(ValueError, match="field 'topk_weights' is needed"):
-        model.evaluate(GateRule("top-k", 1), 2, "paper", None, 2)
+        evaluated(model, gates=GateRule("top-k", 1), capacities=2, batch_size=2)
     with pytest.raises(ValueError, match="token by token"):
         model_of(RoutingTrace.from_counts(windows[0].loads(4)))
     with pytest.raises(ValueError, match="at least one RoutingTrace"):
         model_of([])
     with pytest.raises(ValueError, match="never has 6 sequences"):
-        model_of(windows).evaluate(batch=6)
-    assert model_of(windows).max_batch == 5
+        evaluated(model_of(windows), batch_size=6)
+    assert model_of(windows).max_batch_size == 5
 
 
 @pytest.mark.parametrize(
@@ -257,14 +273,14 @@ def test_traces_that_cannot_be_used_are_named(windows):
         ({"capacities": [[1, 2]]}, "'capacities' parameter"),
         ({"capacities": 1.5}, "'capacities' parameter"),
         ({"policy": "mru"}, "'policy' parameter"),
-        ({"gates": [None]}, "3, one a layer"),
-        ({"batch": 0}, "'batch' parameter"),
-        ({"placement": np.zeros((3, 8), int)}, "none for expert 1 of layer 0"),
-        ({"placement": np.full((3, 8), 8)}, "experts 0 .. 7"),
-        ({"placement": np.zeros((3, 9), int)}, "as many on each of 2"),
-        ({"placement": Placement(np.tile(np.arange(8), (3, 1)), 4)}, "on 2 devices"),
+        ({"gates": [None]}, "one per layer, 3"),
+        ({"batch_size": 0}, "'batch_size' parameter"),
+        ({"placement": np.zeros((3, 8), int)}, "of experts 8"),
+        ({"placement": np.full((3, 8), 8)}, "none for expert 0"),
+        ({"placement": np.zeros((3, 9), int)}, "a divisor of the 9 slots"),
+        ({"placement": Placement(np.tile(np.arange(8), (3, 1)), 4)}, "of devices 2"),
     ],
 )
 def test_a_wrong_choice_is_named(windows, changes, message):
     with pytest.raises(ValueError, match=message):
-        model_of(windows).evaluate(**{"batch": 2, **changes})
+        evaluated(model_of(windows), **{"batch_size": 2, **changes})

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tests.moe_costmodel.machines import SHAPE, hardware, latency
+from tests.moe_costmodel.machines import SHAPE, hardware, latency, planned
 from tests.moe_costmodel.random_traces import random_trace
 
 pytest.importorskip("torch")
@@ -22,8 +22,10 @@ def test_plans_run_for_real_with_the_misses_that_were_replayed(trace):
     model = DeploymentModel(trace, hardware(), latency(), shape=SHAPE, n_devices=2)
     rules = (GateRule("skip", 0.5), None, GateRule("top-p", 0.8))
     plans = [
-        model.plan(rules, [[2, 3], [4, 4], [1, 4]], "lfu", None, 3),
-        model.plan(None, None, "paper", None, 5),
+        planned(
+            model, gates=rules, capacities=[[2, 3], [4, 4], [1, 4]], policy="lfu", batch_size=3
+        ),
+        planned(model, batch_size=5),
     ]
     found = verify(plans, trace, hardware(), latency(), n_steps=10, repeats=2, clock="cpu")
     buffered, resident = found
@@ -35,7 +37,7 @@ def test_plans_run_for_real_with_the_misses_that_were_replayed(trace):
     for item, plan in zip(found, plans, strict=True):
         assert item.plan is plan
         assert item.layers == (0, 1, 2)
-        expected = model.evaluate_plan(plan).moe_seconds[:10]
+        expected = model.evaluate(plan).moe_seconds[:10]
         assert np.allclose(item.predicted, expected)
         assert (item.measured > 0).all()
         assert item.low < item.predicted.mean() < item.high
@@ -46,18 +48,18 @@ def test_plans_run_for_real_with_the_misses_that_were_replayed(trace):
 
 def test_a_large_model_is_run_with_some_of_its_layers(trace):
     model = DeploymentModel(trace, hardware(), latency(), shape=SHAPE)
-    plan = model.plan(batch=4)
+    plan = planned(model, batch_size=4)
     two = 2 * 8 * SHAPE.expert_bytes
     (found,) = verify([plan], trace, hardware(), latency(), n_steps=4, repeats=1, max_bytes=two)
     assert found.layers == (0, 2)
-    layers = model.evaluate_plan(plan).layers
+    layers = model.evaluate(plan).layers
     assert np.array_equal(found.predicted, layers[0].seconds[:4] + layers[2].seconds[:4])
     with pytest.raises(ValueError, match="'max_bytes' parameter"):
         verify([plan], trace, hardware(), latency(), max_bytes=10)
 
 
 def test_what_cannot_be_verified_is_named(trace, rng):
-    plan = DeploymentModel(trace, hardware(), latency(), shape=SHAPE).plan(batch=4)
+    plan = planned(DeploymentModel(trace, hardware(), latency(), shape=SHAPE), batch_size=4)
     with pytest.raises(ValueError, match="at least one Plan"):
         verify([], trace, hardware(), latency())
     with pytest.raises(ValueError, match="8 experts"):

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from tests.moe_costmodel.machines import SHAPE, hardware, latency
+from tests.moe_costmodel.machines import SHAPE, hardware, latency, planned
 from tests.moe_costmodel.random_traces import random_trace
 
 pytest.importorskip("torch")
@@ -54,7 +54,7 @@ def test_a_stack_measures_layers_and_buffers(tmp_path):
 
 def test_kernels_are_timed_in_turns_with_the_plans(trace):
     model = DeploymentModel(trace, hardware(), latency(), shape=SHAPE)
-    plans = [model.plan(None, c, "lfu", None, 2) for c in (None, 3)]
+    plans = [planned(model, capacities=c, policy="lfu", batch_size=2) for c in (None, 3)]
     found = verify(plans, trace, Hardware.here(), n_steps=6, repeats=2, clock="cpu")
     # The speed of this machine is unknown, so the test only checks that both times are of the same
     # order: 5 leaves room for a busy machine, and excludes wrong units and repeated work.
@@ -64,7 +64,7 @@ def test_kernels_are_timed_in_turns_with_the_plans(trace):
 
 def test_the_command_prints_and_writes(trace, tmp_path, capsys):
     model = DeploymentModel(trace, hardware(), latency(), shape=SHAPE)
-    path = model.plan(None, 3, "lfu", None, 2).save(tmp_path / "plan.json")
+    path = planned(model, capacities=3, policy="lfu", batch_size=2).save(tmp_path / "plan.json")
     trace_path = trace.save(tmp_path / "trace.npz")
     out = tmp_path / "out.json"
     words = ["moe", "verify", str(path), "--trace", str(trace_path), "--steps", "4"]

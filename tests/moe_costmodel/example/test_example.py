@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
-from moe_costmodel import RoutingTrace  # noqa: E402
+from moe_costmodel import RoutingTrace, edit_routing  # noqa: E402
 from moe_costmodel.example import (  # noqa: E402
     excerpts,
     load_model,
@@ -130,3 +130,15 @@ def test_training_learns_and_repeats(tmp_path, monkeypatch):
     assert curves[0][-1]["train"] < curves[0][0]["train"]
     weights = [(tmp_path / n / "model.safetensors").read_bytes() for n in "ab"]
     assert weights[0] == weights[1]
+
+
+def test_routing_is_edited_as_that_of_any_model(model):
+    tokens = torch.arange(30)[None]
+
+    def first_only(layer, i, w):
+        return i, w * torch.tensor([1.0, 0.0, 0.0, 0.0])
+
+    with edit_routing(model, first_only):
+        edited = model(tokens)
+    assert torch.equal(edited, model(tokens, gate=lambda n, w, i: first_only(n, i, w)[::-1]))
+    assert not torch.equal(edited, model(tokens))

@@ -38,7 +38,7 @@ def test_experts_return_zeros_within_the_context(model):
 
 
 def test_the_rest_is_measured(model):
-    rest = measure_rest(model, batches=(1, 3), contexts=(4, 9), min_seconds=1e-3, clock="cpu")
+    rest = measure_rest(model, batch_sizes=(1, 3), contexts=(4, 9), min_seconds=1e-3, clock="cpu")
     assert rest.seconds(2, 8) > 0
     assert rest.per_step > 0
     with pytest.raises(ValueError, match="'contexts'"):

@@ -7,10 +7,10 @@ from moe_costmodel.deployment.model import DeploymentModel
 from moe_costmodel.gating.rules import GateRule
 from moe_costmodel.placement.heuristics import replicate_and_pack
 from moe_costmodel.placement.placement import Placement
-from moe_costmodel.plans.export_flags import Costs, best_single_capacity, best_single_rule
+from moe_costmodel.plans.export_flags import best_single_capacity, best_single_rule
 from moe_costmodel.plans.plan import Plan
 from moe_costmodel.shapes import LayerShape
-from tests.moe_costmodel.machines import hardware, latency
+from tests.moe_costmodel.machines import evaluated, hardware, latency, planned
 from tests.moe_costmodel.random_traces import random_trace
 
 SHAPE = LayerShape(n_experts=8, k=2, d_model=64, d_ffn=48, gated=True)
@@ -27,8 +27,13 @@ def model_of(trace, **settings):
 
 def on_four(trace):
     placement = replicate_and_pack(trace.loads(4), 4, n_replicas=4)
-    return model_of(trace, n_devices=4).plan(
-        (GateRule("skip", 0.4), None, None), 2, "lru", placement, 4
+    return planned(
+        model_of(trace, n_devices=4),
+        gates=(GateRule("skip", 0.4), None, None),
+        capacities=2,
+        policy="lru",
+        placement=placement,
+        batch_size=4,
     )
 
 
@@ -98,30 +103,34 @@ def test_copies_beside_one_another_are_noted(tmp_path):
 
 def test_one_capacity_is_the_best_that_fits_not_the_mean(trace):
     model = model_of(trace)
-    plan = model.plan(None, [2, 6, 7], "lfu", None, 3)
-    single, notes = best_single_capacity(plan)
+    plan = planned(model, capacities=[2, 6, 7], policy="lfu", batch_size=3)
+    single, notes = best_single_capacity(plan, model.evaluate)
     chosen = int(single.capacities[0, 0])
     budget = plan.objectives["memory_bytes"].value
-    steps = {c: model.evaluate(None, c, "lfu", None, 3) for c in range(1, 9)}
+    steps = {c: evaluated(model, capacities=c, policy="lfu", batch_size=3) for c in range(1, 9)}
     fitting = {c: e for c, e in steps.items() if e["memory_bytes"] <= budget}
     assert chosen == min(fitting, key=lambda c: fitting[c]["step_mean_s"])
     assert f"one capacity for all layers: {chosen} of 8 experts instead of 2 to 7" in notes[0]
-    export = plan.to_ktransformers()
+    export = plan.to_ktransformers(evaluate=model.evaluate)
     assert export.flags == ("--kt-num-gpu-experts", str(chosen))
     assert "on the CPU" in export.notes[1]
-    uniform = model.plan(None, 3, "lfu", None, 3)
+    uniform = planned(model, capacities=3, policy="lfu", batch_size=3)
     assert best_single_capacity(uniform) == (uniform, [])
 
 
-def test_a_callback_can_choose_and_a_loaded_plan_needs_one(trace, tmp_path):
-    plan = model_of(trace).plan(None, [2, 6, 7], "lfu", None, 3)
+def test_a_callback_can_choose_and_one_is_needed(trace, tmp_path):
+    plan = planned(model_of(trace), capacities=[2, 6, 7], policy="lfu", batch_size=3)
     loaded = Plan.load(plan.save(tmp_path / "p.json"))
     with pytest.raises(ValueError, match="'evaluate' parameter"):
         loaded.to_ktransformers()
 
     def evaluate(candidate):
         kept = candidate.capacities
-        return Costs(abs(float(kept.mean()) - 3.9), 1.0 if (kept < 7).all() else 9.0, 0.0)
+        return {
+            "step_mean_s": abs(float(kept.mean()) - 3.9),
+            "memory_bytes": 1.0 if (kept < 7).all() else 9.0,
+            "quality_loss": 0.0,
+        }
 
     assert loaded.to_ktransformers(evaluate=evaluate).flags[1] == "4"
 
@@ -129,27 +138,27 @@ def test_a_callback_can_choose_and_a_loaded_plan_needs_one(trace, tmp_path):
 def test_one_threshold_loses_no_more_than_the_plan(trace):
     model = model_of(trace)
     gates = (GateRule("skip", 0.8), None, GateRule("top-p", 0.6))
-    plan = model.plan(gates, None, "paper", None, 3)
-    single, notes = best_single_rule(plan)
-    found, own = model.evaluate_plan(single), model.evaluate_plan(plan)
+    plan = planned(model, gates=gates, batch_size=3)
+    single, notes = best_single_rule(plan, evaluate=model.evaluate)
+    found, own = model.evaluate(single), model.evaluate(plan)
     assert found["quality_loss"] <= own["quality_loss"]
     assert len(set(single.gates)) == 1
     rule = single.gates[0]
     worse = GateRule("skip", rule.value + 0.04)
-    more = model.evaluate(worse, None, "paper", None, 3)
+    more = evaluated(model, gates=worse, batch_size=3)
     assert more["quality_loss"] > own["quality_loss"]
     assert "one threshold for all layers" in notes[0]
-    export = plan.to_llamacpp()
+    export = plan.to_llamacpp(evaluate=model.evaluate)
     assert export.flags == ("-ser", f"1,{rule.value:g}")
     assert any("fork" in note for note in export.notes)
 
 
 def test_llamacpp_keeps_whole_layers(trace):
-    plan = model_of(trace).plan(None, [4, 4, 7], "lfu", None, 3)
+    plan = planned(model_of(trace), capacities=[4, 4, 7], policy="lfu", batch_size=3)
     export = plan.to_llamacpp()
     assert export.flags == ("--n-cpu-moe", "2")  # 15 of 24 slots are one whole layer
     assert "1 of 3 on the GPU" in export.notes[0]
-    assert model_of(trace).plan(batch=3).to_llamacpp().flags == ()
+    assert planned(model_of(trace), batch_size=3).to_llamacpp().flags == ()
 
 
 def test_engines_of_one_device_refuse_several(trace):

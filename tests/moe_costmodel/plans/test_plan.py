@@ -1,4 +1,6 @@
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,6 +8,7 @@ import pytest
 from moe_costmodel.gating.rules import GateRule
 from moe_costmodel.objectives import Predicted
 from moe_costmodel.placement.placement import Placement
+from moe_costmodel.plans.decision import Decision
 from moe_costmodel.plans.plan import Plan
 from moe_costmodel.shapes import LayerShape
 
@@ -47,12 +50,38 @@ def test_a_saved_plan_comes_back_whole(tmp_path):
 
 
 def test_defaults_keep_everything():
-    plan = example(capacities=None, gates=(), layers=(), objectives={})
+    plan = example(capacities=None, gates=None, layers=(), objectives={})
     assert not plan.is_buffered
     assert not plan.has_thresholds
     assert plan.capacities.tolist() == [[5, 5], [5, 5]]
     assert plan.layers == (0, 1)
     assert (plan.n_nodes, plan.devices_per_node) == (1, 2)
+
+
+def test_a_plan_of_the_version_before_is_read():
+    path = Path(__file__).parent / "data" / "plan_of_0_1.json"  # written by DeploymentModel.plan
+    plan = Plan.load(path)
+    assert plan.to_dict() == json.loads(path.read_text())
+    assert (plan.n_layers, plan.n_devices, plan.n_nodes) == (3, 4, 2)
+    assert plan.gates == (GateRule("skip", 0.4), None, None)
+    assert plan.capacities.tolist() == [[2, 3, 1, 3], [3, 3, 3, 3], [1, 2, 3, 1]]
+
+
+def test_decisions_are_equal_by_layer():
+    decision = Decision(placement=Placement(SLOTS, 2), gates=GateRule("skip", 0.3), capacities=3)
+    turned = [row[4::-1] + row[:4:-1] for row in SLOTS]  # other order, same devices
+    same = replace(decision, placement=Placement(turned, 2))
+    assert decision == same
+    assert hash(decision) == hash(same)
+    # The rule that keeps everything is no rule, and a policy without a buffer is none.
+    gates = [GateRule("skip", 0.3), GateRule.keep_all()]
+    less = replace(decision, gates=gates, capacities=[5, 3])
+    again = replace(decision, gates=[gates[0], None], capacities=[[5, 5], [3, 3]], policy="lru")
+    assert less.by_layer[0] == again.by_layer[0]
+    assert less.by_layer[1] != again.by_layer[1]
+    assert less.by_layer[1].gate is None
+    assert less.by_layer[1].capacities.tolist() == [3, 3]
+    assert less.by_layer[1].slots.tolist() == [3, 4, 5, 6, 7, 0, 1, 2, 7, 7]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +92,7 @@ def test_defaults_keep_everything():
         ({"policy": "min"}, "'policy' parameter of Plan"),
         ({"capacities": [[3, 6], [2, 4]]}, "from 1 to the 5 slots.*6 at layer 0, device 1"),
         ({"capacities": [[3, 5]]}, r"of shape \(2, 2\)"),
-        ({"gates": (None,)}, "one a layer, 2"),
+        ({"gates": (None,)}, "one per layer, 2"),
         ({"gates": (None, 0.3)}, "GateRules or None"),
         ({"devices_per_node": 3}, "a divisor of 2 devices"),
         ({"layers": (3, 1)}, "ascending"),
@@ -130,7 +159,7 @@ def test_a_missing_field_and_no_json_are_named(tmp_path):
 
 def test_words():
     plan = example()
-    assert "2 replicas a layer" in plan.summary()
+    assert "2 replicas per layer" in plan.summary()
     assert "2 to 5 of 5 experts resident (inactive-lfu)" in plan.summary()
     page = plan.explain()
     assert "time that 99 % of the steps stay within: 2 ms, between 1 ms and 3 ms." in page

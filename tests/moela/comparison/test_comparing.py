@@ -99,7 +99,7 @@ def test_dominated_infeasible_repeated_and_failed_points_go_first():
     assert "1 point not finite was left out" in " ".join(points.caveats)
 
 
-def test_same_archive_rule_or_a_remark():
+def test_same_archive_rule_or_a_caveat():
     from pymoo.algorithms.moo.nsga2 import NSGA2
     from pymoo.optimize import minimize
     from pymoo.problems import get_problem

@@ -43,6 +43,16 @@ def test_every_picture_is_drawn(n_obj, tmp_path):
     assert expected <= names
 
 
+@pytest.mark.parametrize("n_algorithms", [1, 4, 7])
+def test_parallel_coordinates_of_any_number_of_algorithms(n_algorithms, tmp_path):
+    figure = made(3, n_algorithms, runs=1).plot_fronts(kind="parallel", path=tmp_path / "lines.png")
+    assert is_png(tmp_path / "lines.png")
+    drawn = [axes for axes in figure.axes if axes.get_lines()]
+    assert len(drawn) == n_algorithms
+    # Panels without one below them name the objectives.
+    assert [label.get_text() for label in drawn[-1].get_xticklabels()] == ["f1", "f2", "f3"]
+
+
 def test_many_algorithms_have_looks_of_their_own():
     names = [f"a{k}" for k in range(20)]
     all_looks = looks(names)

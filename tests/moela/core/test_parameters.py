@@ -22,7 +22,7 @@ class Own(ArchiveAlgorithm):
     [
         (MOELA, "batchsize", "Did you mean 'batch_size'"),
         (MOELA.published, "n_child", "Did you mean 'n_children'"),
-        (MOOS, "n_neighbours", "Use 'n_neighbors'"),
+        (MOOS, "n_neighbours", "Did you mean 'n_neighbors'"),
         (MOOSTAGE, "n_model_neighbours", "Did you mean 'n_model_neighbors'"),
         (MOMAD, "n_kicks", "Use 'n_perturbation_moves'"),
         (MOMAD, "n_explore_neighbours", "Did you mean 'n_explore_neighbors'"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -159,7 +161,7 @@ def test_balance_of_pairs():
 
 
 def test_verdict_follows_the_test_not_the_effect_of_unpaired_runs():
-    from moela.comparison.significance import Sample, test_table
+    from moela.comparison.significance import Sample, pairwise_tests
 
     # Above in eleven of twelve seeds, and once far below: A12, which knows no pairs, is below 0.5.
     seeds = tuple(range(12))
@@ -167,7 +169,11 @@ def test_verdict_follows_the_test_not_the_effect_of_unpaired_runs():
     values = rival + 0.1
     values[11] = -5.0
     samples = {"P": {"a": Sample(values, seeds), "b": Sample(rival, seeds)}}
-    rows = test_table(samples, "hypervolume", baseline=None, paired=None, alpha=0.05).rows
+    comparison = SimpleNamespace(
+        samples=lambda name: samples, only_indicator=lambda name: "hypervolume",
+        baseline=None, paired=None, alpha=0.05,
+    )  # fmt: skip
+    rows = pairwise_tests(comparison).rows
     assert rows[0]["a12"] < 0.5
     assert rows[0]["p_holm"] < 0.05
     assert rows[0]["verdict"] == "better"

@@ -182,7 +182,7 @@ def test_settings_out_of_range_are_named(setting, value):
     ("parameter", "expected"),
     [
         ("patiense", "Did you mean 'patience'"),
-        ("n_neighbours", "Use 'n_neighbors'"),
+        ("n_neighbours", "Did you mean 'n_neighbors'"),
         ("reference", "Use 'ref_point'"),
         ("start_model", r"Use models=Models\(starts="),
         ("move_model", r"Use models=Models\(moves="),

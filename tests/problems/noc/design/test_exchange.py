@@ -315,8 +315,8 @@ def test_stored_designs_of_the_released_evaluator_survive_csv(noc_data, tmp_path
     ("file", "content", "message"),
     [
         ("p.csv", "1 2 3", r"p.csv: must hold a PE id for each of 64 tiles. Got 3"),
-        ("p.csv", "1 two 3", r"p.csv, line 1, column 2: must be an integer. Got 'two'"),
-        ("p.csv", "1.5", r"p.csv, line 1, column 1: must be an integer. Got '1.5'"),
+        ("p.csv", "1 two 3", r"p.csv, row 1, column 2: must be an integer. Got 'two'"),
+        ("p.csv", "1.5", r"p.csv, row 1, column 1: must be an integer. Got '1.5'"),
         ("p.csv", "nan", r"column 1: must be an integer. Got 'nan'"),
         ("p.csv", "1e300", r"column 1: must be an integer. Got '1e300'"),
         ("p.csv", "0 " * 64, r"p.csv, .*l.csv: A Design breaks a rule: .* each PE once"),
