@@ -1,4 +1,4 @@
-"""The layout keeps its promises: import order, circles, sizes of folders, words, complexity."""
+"""Rules of the layout: import order, import circles, sizes of folders, words, complexity."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def tree(path: Path) -> ast.Module:
 def imports(path: Path) -> Iterator[tuple[str, bool]]:
     """Yield each module of ours that a file imports, and whether a function does so.
 
-    What only type checkers import does not count. An `__init__` of a public package is a facade:
-    its names come from where the facade takes them.
+    Imports for type checkers only are left out. An `__init__` of a public package is a facade: an
+    import of it counts as one of the module that the facade takes the name from.
     """
     known = modules()
 
@@ -151,16 +151,16 @@ def test_no_folder_is_crowded():
 
 # ----------------------------------------------------------------------------------------- words
 
-# Private words of earlier versions, each with a term of the field in its place (CHANGELOG.md). None
-# may be part of a name.
+# Private words of earlier versions, which terms of the field have replaced (CHANGELOG.md). No name
+# may contain one.
 GONE_WORDS = frozenset([
     "kick", "kicks", "kicking", "turns", "credit", "credits", "seen", "assistance", "assisted",
     "teaching", "teach", "ladder", "ladders", "remark", "remarks", "growth", "home",
     "homes", "way", "ways", "landscape", "told", "came",
 ])  # fmt: skip
-# Names that are gone though their words are the field's elsewhere, as in `to_frame`.
+# Removed names whose words are terms of the field in other names, such as `to_frame`.
 GONE_NAMES = frozenset(["Frame", "frame", "Region", "region"])
-# Public names of the field that hold such a word.
+# Public names of the field that contain such a word.
 KEPT = frozenset(["MNKLandscape"])
 
 
@@ -212,7 +212,7 @@ def test_docstrings_do_not_begin_with_a_riddle():
 # The linter holds Python functions to a complexity of 20; it skips the files of compiled kernels,
 # whose loops cannot be handed to numpy.
 MOST_COMPLEX = 25
-# A file fits in a head. The few that are longer hold one class or one kernel that is read whole.
+# The few longer files hold one class or one kernel that is read as a whole.
 MOST_LINES = 460
 # Values that pymoo, scikit-learn, or a user's object leave untyped.
 MOST_ANY = 450

@@ -3,8 +3,8 @@
     python -m tests.benchmarks.ablations --budget 5000 --seeds 5 --out docs/benchmarks/ablations.md
 
 Rows are added to the page, which may hold runs of several versions, budgets, and stores. The shared
-instances are used if MOELA_DATA is set, else generated ones only. `--algorithms` picks variants,
-`--problems` picks problems. An interrupted run resumes.
+instances are used if MOELA_DATA is set, otherwise only generated instances. `--algorithms` picks
+variants, `--problems` picks problems. An interrupted run resumes.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class RandomStarts(MOELA):
 
 
 def tuned(**settings: Any) -> Any:
-    """Return a function that makes a variant with other values of constants of MOELA."""
+    """Return a function that makes MOELA with other values of its constants."""
     return partial(MOELA._tuned, **settings)
 
 
@@ -45,7 +45,7 @@ def variants() -> dict[str, Any]:
     """Return the default and its variants, by name."""
     fixed = {"evolution": 0.15, "search": 0.55, "pareto": 0.3}
     no_models = Models(starts=None, moves=None)
-    found: dict[str, Any] = {
+    makers: dict[str, Any] = {
         tables.OURS: MOELA,
         "no move model": partial(MOELA, models=Models(moves=None)),
         "no Hamming-kernel model": partial(MOELA, models=Models(hamming=False)),
@@ -65,48 +65,48 @@ def variants() -> dict[str, Any]:
     }
     for search in (0.3, 0.5, 0.7, 0.9):
         shares = {"evolution": 1 - search, "search": search}
-        found[f"evolution and {search} search"] = partial(MOELA, shares=shares)
+        makers[f"evolution and {search} search"] = partial(MOELA, shares=shares)
     for pareto in (0.1, 0.3, 0.5):
         shares = {"evolution": 0.1, "search": 0.9 - pareto, "pareto": pareto}
-        found[f"{pareto} Pareto search"] = partial(MOELA, shares=shares)
+        makers[f"{pareto} Pareto search"] = partial(MOELA, shares=shares)
     for by in SCALARIZATIONS:
-        found[f"descend {by}"] = tuned(descend=by)
-        found[f"replace {by}"] = tuned(scalarization=by)
+        makers[f"descend {by}"] = tuned(descend=by)
+        makers[f"replace {by}"] = tuned(scalarization=by)
     for n in (10, 25, 50, 200):
-        found[f"{n} candidates"] = tuned(n_candidates=n)
+        makers[f"{n} candidates"] = tuned(n_candidates=n)
     for size in (50, 100, 300, 1000):
-        found[f"archive {size}"] = partial(MOELA, archive_size=size)
+        makers[f"archive {size}"] = partial(MOELA, archive_size=size)
     for patience in (5, 10, 40, 80):
-        found[f"patience {patience}"] = partial(MOELA, patience=patience)
+        makers[f"patience {patience}"] = partial(MOELA, patience=patience)
     for n in (1, 2, 3, 10, 20):
-        found[f"{n} searches"] = partial(MOELA, n_searches=n)
+        makers[f"{n} searches"] = partial(MOELA, n_searches=n)
     for size in (20, 50):
-        found[f"batches of {size}"] = partial(MOELA, batch_size=size)
-    return found
+        makers[f"batches of {size}"] = partial(MOELA, batch_size=size)
+    return makers
 
 
 def tuning_set() -> dict[str, Any]:
     """Return functions that make the problems, by name."""
-    found: dict[str, Any] = {}
+    makers: dict[str, Any] = {}
     folder = os.environ.get("MOELA_DATA")
     if folder:
         data = Path(folder)
         for m in (3, 5):
             for path in sorted((data / "noc").glob("*_traffic.csv")):
                 name = f"noc-{path.stem.removesuffix('_traffic')}-{m}"
-                found[name] = partial(NoC3D.from_traffic, path, objectives=m)
+                makers[name] = partial(NoC3D.from_traffic, path, objectives=m)
         for path in sorted((data / "mqap").glob("*.dat")):
-            found[path.stem] = partial(MultiObjectiveQAP.from_file, path)
+            makers[path.stem] = partial(MultiObjectiveQAP.from_file, path)
         for path in sorted((data / "knapsack").glob("random-?D-?00*.in")):
-            found[f"knapsack-{path.stem}"] = partial(MultiObjectiveKnapsack.from_file, path)
+            makers[f"knapsack-{path.stem}"] = partial(MultiObjectiveKnapsack.from_file, path)
     else:
         for m in (3, 5):
-            found[f"noc-example-{m}"] = partial(NoC3D.example, "bfs", objectives=m)
-        found["qap-20"] = partial(MultiObjectiveQAP.random, n_facilities=20, seed=1)
-        found["knapsack-100"] = partial(MultiObjectiveKnapsack.random, n_items=100, seed=1)
+            makers[f"noc-example-{m}"] = partial(NoC3D.example, "bfs", objectives=m)
+        makers["qap-20"] = partial(MultiObjectiveQAP.random, n_facilities=20, seed=1)
+        makers["knapsack-100"] = partial(MultiObjectiveKnapsack.random, n_items=100, seed=1)
     for n, k, m in ((18, 4, 2), (64, 4, 2), (64, 8, 3), (100, 2, 5)):
-        found[f"mnk-{n}-{k}-{m}"] = partial(MNKLandscape.random, n=n, k=k, n_obj=m, seed=1)
-    return found
+        makers[f"mnk-{n}-{k}-{m}"] = partial(MNKLandscape.random, n=n, k=k, n_obj=m, seed=1)
+    return makers
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """The page of ablations: tables that each run of `ablations` adds its rows to.
 
-Rows are told apart by variant, version of the code, evaluations and seeds. A run replaces the rows
-that have the same four, and keeps the others as they are on the page.
+Variant, version of the code, evaluations and seeds identify a row. A run replaces the rows that
+agree in all four, and keeps the others as they are on the page.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def update(page: str, results: ExperimentResults, budget: int) -> str:
     results : ExperimentResults
         Runs of the default and of variants, all with this budget.
     budget : int
-        Evaluations of a run.
+        Evaluations of each run.
     """
     points = {name: _reference(results, name) for name in results.problems}
     scored = tables.Report(results, points)
@@ -88,12 +88,12 @@ def merge(
     contributions: Sequence[Row],
     runs: Sequence[str],
 ) -> str:
-    """Return the page with these rows, in place of those that have the same key."""
+    """Return the page with these rows, which replace rows with the same key."""
     sections = tables.sections_of(page)
     families = [*rows_of(sections.get(BY_FAMILY, "")), *by_family]
     ratios = _merged([*rows_of(sections.get(BY_PROBLEM, "")), *by_problem], KEY)
     problems = sorted({name for row in ratios for name in row} - set(KEY), key=_order)
-    found = {
+    tables_by_title = {
         BY_FAMILY: _table(
             list({tuple(row[k] for k in KEY): row for row in families}.values()),
             [*KEY, *FAMILIES, *VERDICT],
@@ -108,12 +108,12 @@ def merge(
         ),
         RUNS: "\n".join(dict.fromkeys([*_bullets(sections.get(RUNS, "")), *runs])),
     }
-    texts = {t: f"{ABOUT[t]}\n\n{text}".strip() for t, text in found.items() if text}
+    texts = {t: f"{ABOUT[t]}\n\n{text}".strip() for t, text in tables_by_title.items() if text}
     return tables.with_sections(page or HEAD, texts, list(ABOUT))
 
 
 def unchanged(results: ExperimentResults) -> str:
-    """Name the variants that evaluated exactly what the default did, run by run.
+    """Return a note that names the variants that evaluated exactly what the default did.
 
     A ratio of 1 of such a variant says nothing about the part.
     """
@@ -178,7 +178,7 @@ def _contributions(results: ExperimentResults, run: Row) -> list[Row]:
             for part in PARTS
             if logs and all({"n_eval", "hypervolume"} <= set(log.get(part, {})) for log in logs)
         }
-        # What screening chose is contained in search and pareto.
+        # Designs that screening chose are counted in search or pareto, too.
         total = sum((s for part, s in sums.items() if part != "screening"), np.zeros(2))
         shares = {part: 100 * s / np.maximum(total, 1e-300) for part, s in sums.items()}
         if shares:
@@ -197,7 +197,7 @@ def family_of(problem: str) -> str:
 
 
 def rows_of(text: str) -> list[Row]:
-    """Return the rows of all Markdown tables in a text, empty cells left out."""
+    """Return the rows of all Markdown tables in a text, without empty cells."""
     rows: list[Row] = []
     heads: list[str] = []
     for line in text.splitlines():
@@ -218,11 +218,11 @@ def _bullets(text: str) -> list[str]:
 
 def _merged(rows: Iterable[Row], key: Sequence[str]) -> list[Row]:
     """Return one row for each key, with the cells of all rows that have it."""
-    found: dict[tuple[str, ...], Row] = {}
+    merged: dict[tuple[str, ...], Row] = {}
     for row in rows:
         index = tuple(row[name] for name in key)
-        found[index] = found.get(index, {}) | row
-    return list(found.values())
+        merged[index] = merged.get(index, {}) | row
+    return list(merged.values())
 
 
 def _table(rows: Sequence[Row], columns: Sequence[str]) -> str:

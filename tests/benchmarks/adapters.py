@@ -2,10 +2,10 @@
 
     X, F, G = run_adapter("pygmo-nsga2", problem, n_eval=10_000, seed=1)
 
-None of these libraries is a dependency; an absent one raises `ImportError`. All start from the
-same designs: those that the problem's `operators()["sampling"]` draws for the seed, else uniform
-ones. Where the problem has a repair, every design is repaired before it is evaluated, as pymoo's
-algorithms do, and the repaired design is what counts.
+None of these libraries is a dependency; a missing library raises `ImportError`. All start from the
+same designs: those that the problem's `operators()["sampling"]` draws for the seed, or uniform
+designs if the problem has no operators. If the problem has a repair, every design is repaired
+before it is evaluated, as pymoo's algorithms do, and the repaired design is recorded.
 
 | adapter        | real   | integer  | binary   | permutation | choice, mixed | constraints |
 |----------------|--------|----------|----------|-------------|---------------|-------------|
@@ -16,9 +16,9 @@ algorithms do, and the repaired design is what counts.
 | optuna-gp      | native | native   | native   | keys        | native        | native      |
 | jmetal-nsga2   | native | native   | native   | native      | no            | native      |
 
-keys: a real number for each position, whose order is the permutation. native*: as an integer from
-0 to 1. A problem with constraints runs under pygmo only where its repair makes every design
-feasible, which is checked at every evaluation; equality constraints run under none.
+keys: a real number for each position; their order is the permutation. native*: as an integer from
+0 to 1. A problem with constraints runs under pygmo only if its repair makes every design feasible,
+which is checked at every evaluation. No adapter supports equality constraints.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ def run_adapter(
         One of `ADAPTERS`.
     problem : pymoo.core.problem.Problem
     n_eval : int
-        Evaluations, at least 8; exactly so many come back.
+        Number of evaluations to record, at least 8.
     seed : int
     pop_size : int
-        Population size, and number of start designs; lowered to `n_eval`. pygmo's NSGA-II needs a
-        multiple of 4, to which it is lowered.
+        Population size, and number of start designs; at most `n_eval` of them are used. pygmo's
+        NSGA-II needs a multiple of 4, so the size is rounded down.
 
     Returns
     -------
@@ -88,7 +88,7 @@ def run_adapter(
 
 
 def variable_type(problem: Any) -> str:
-    """Return what the variables are: real, integer, binary, permutation or mixed."""
+    """Return the type of the variables: real, integer, binary, permutation or mixed."""
     if getattr(problem, "vars", None) is not None:
         return "mixed"
     if problem.vtype is bool:
@@ -106,7 +106,7 @@ def variable_type(problem: Any) -> str:
 
 
 def start_designs(problem: Any, n: int, seed: int) -> list[Any]:
-    """Return `n` designs as the problem samples them, else uniform ones."""
+    """Return `n` designs of the problem's own sampling, or uniform designs if it has none."""
     rng = np.random.default_rng(seed)
     if hasattr(problem, "operators"):
         pop = problem.operators()["sampling"].do(problem, n, random_state=rng)
@@ -125,7 +125,7 @@ def start_designs(problem: Any, n: int, seed: int) -> list[Any]:
 
 
 class Recorder:
-    """Evaluates designs one by one, repaired where the problem can, and keeps the first n_eval."""
+    """Repairs and evaluates designs one by one, and keeps the first `n_eval`."""
 
     def __init__(self, problem: Any, n_eval: int) -> None:
         self.problem = problem
@@ -142,8 +142,8 @@ class Recorder:
         return len(self.X) >= self.n_eval
 
     def evaluate(self, x: Any) -> tuple[Any, Any, Any]:
-        """Return the design that counts, and its F and G; past n_eval, nothing is evaluated."""
-        if self.full:  # a library that must finish its generation: it learns nothing from it
+        """Return the repaired design, its F and its G; nothing is evaluated after `n_eval`."""
+        if self.full:  # the library must finish its generation: give it the last result again
             return x, self.F[-1], self.G[-1]
         if self.repair is not None:
             from pymoo.core.population import Population
@@ -158,13 +158,13 @@ class Recorder:
         return x, self.F[-1], self.G[-1]
 
     def result(self) -> tuple[Any, Any, Any]:
-        """Return X, F and G of everything recorded."""
+        """Return X, F and G of all recorded evaluations."""
         mixed = isinstance(self.X[0], dict)
         X = np.array(self.X, dtype=object) if mixed else np.array(self.X)
         return X, np.array(self.F), np.array(self.G)
 
     def __deepcopy__(self, memo: Any) -> Recorder:
-        return self  # libraries that copy their problem must still write to one record
+        return self  # a library may copy its problem; all copies write to this record
 
 
 def _keys(permutation: Any) -> np.ndarray[Any, Any]:
@@ -178,7 +178,7 @@ def _keys(permutation: Any) -> np.ndarray[Any, Any]:
 
 
 class _PygmoProblem:
-    """A pymoo problem as pygmo takes one: numbers within bounds, the last `n_whole` whole."""
+    """A pymoo problem in the form that pygmo expects: bounded numbers, integers if `whole`."""
 
     def __init__(self, recorder: Recorder, kind: str, whole: bool) -> None:
         self.recorder = recorder
@@ -258,7 +258,7 @@ def _run_optuna(algorithm: str, recorder: Recorder, start: list[Any], seed: int)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # experimental settings, each announced
+            warnings.simplefilter("ignore")  # Optuna warns of each experimental setting
             if algorithm == "nsga2":
                 sampler: Any = optuna.samplers.NSGAIISampler(
                     population_size=max(2, len(start)), seed=seed, constraints_func=constraints
@@ -345,7 +345,7 @@ def _run_jmetal(algorithm: str, recorder: Recorder, start: list[Any], seed: int)
     }
     if kind not in operators:
         raise ValueError(f"The jMetalPy adapter cannot handle {kind} variables.")
-    # jMetalPy draws from the global generators: seeded for the run, and put back after it.
+    # jMetalPy draws from the global generators: seed them for the run, and restore them after it.
     python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002
@@ -383,8 +383,8 @@ def _jmetal_problem(recorder: Recorder, kind: str) -> Any:
     class Permutation(PermutationSolution):  # type: ignore[misc]
         """A permutation that jMetalPy's own operators can change.
 
-        They swap entries in place, and `PermutationSolution.variables` hands out a copy, so that
-        every child would be one of the first designs.
+        These operators swap entries in place, but `PermutationSolution.variables` returns a copy,
+        so that without this class every child would be one of the first designs.
         """
 
         @property
@@ -396,7 +396,7 @@ def _jmetal_problem(recorder: Recorder, kind: str) -> Any:
             self._variables = list(values)
 
     class JMetalProblem(Problem):  # type: ignore[misc]
-        """A pymoo problem as jMetalPy takes one."""
+        """A pymoo problem in the form that jMetalPy expects."""
 
         def number_of_variables(self) -> int:
             return int(problem.n_var)
@@ -432,7 +432,7 @@ def _jmetal_problem(recorder: Recorder, kind: str) -> Any:
             x, f, g = recorder.evaluate(np.array(solution.variables, dtype=dtype))
             solution.variables = np.asarray(x).tolist()
             solution.objectives = [float(v) for v in f]
-            # jMetalPy's sign: below 0 is a violation.
+            # In jMetalPy a constraint below 0 is violated.
             solution.constraints = [-float(v) for v in g]
             return solution
 

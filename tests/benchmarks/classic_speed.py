@@ -1,33 +1,31 @@
-"""Rates of the classic problems: evaluations, neighbors, offspring, and times of exact fronts.
-
-Run from the repository's root; takes about a minute:
+"""Speed of the classic problems: evaluations, neighbors, offspring, and exact fronts.
 
     python -m tests.benchmarks.classic_speed
 
-Where MOELA_DATA is set, its instances are timed too. Times are CPU times of one process.
+Takes about a minute. If MOELA_DATA is set, its instances are timed, too. Times are CPU times of one
+process.
 """
 
 from __future__ import annotations
 
 import os
-import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 from pymoo.core.population import Population
 
 from problems.classic import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP
+from tests.benchmarks import tables
 
 BATCH = 200
 NEIGHBORS = 10
 
 
 def rate(work: Callable[[], Any], items: int, seconds: float = 0.4) -> float:
-    """Return items a CPU second, compilation left out."""
+    """Return items per CPU second, without the first call, which compiles."""
     work()
     rounds, start = 0, time.process_time()
     while time.process_time() - start < seconds:
@@ -55,8 +53,9 @@ def instances() -> list[Any]:
 
 def main() -> None:
     """Print the two tables."""
-    print(f"Python {platform.python_version()}, numpy {np.__version__}, numba {numba.__version__}")
-    print(f"\nper CPU second, in batches of {BATCH}; neighbors {NEIGHBORS} a design\n")
+    tables.script_parser(__doc__).parse_args()
+    print(tables.machine())
+    print(f"\nper CPU second, in batches of {BATCH}; {NEIGHBORS} neighbors per design\n")
     print(f"{'problem':58} {'evaluations':>12} {'neighbors':>12} {'offspring':>12}")
     for problem in instances():
         rng = np.random.default_rng(1)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from pymoo.algorithms.moo.nsga2 import NSGA2
 
 from moela import MOELA, compare, run_experiment
 from problems import MultiObjectiveQAP
+from tests.benchmarks import tables
 
 ALGORITHMS = {
     "MOELA": MOELA,
@@ -18,7 +18,9 @@ ALGORITHMS = {
 
 
 def main() -> None:
-    folder = Path(sys.argv[1])
+    parser = tables.script_parser(__doc__)
+    parser.add_argument("folder", type=Path, help="folder for the pictures")
+    folder = parser.parse_args().folder
     problem = MultiObjectiveQAP.random(n_facilities=25)
     results = run_experiment({"mQAP": problem}, ALGORITHMS, 9, 4_000, store=".benchmarks/page")
     comparison = compare(results, problems={"mQAP": problem})

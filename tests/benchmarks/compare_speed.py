@@ -1,12 +1,12 @@
-"""Time comparisons: `python -m tests.benchmarks.compare_speed`.
+"""Time of comparisons: `python -m tests.benchmarks.compare_speed`.
 
-First 200 fronts of 500 points in five objectives (ten algorithms, twenty seeds), on one core; then
-how long one exact hypervolume takes, by objectives, at the sizes up to which it is exact.
+Compares 200 fronts of 500 points in five objectives (ten algorithms, twenty seeds) on one core.
+Then measures the time of one hypervolume by number of objectives, exact and approximate, for the
+largest front whose hypervolume `compare` computes exactly.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import time
 
@@ -16,30 +16,35 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 
 from moela import compare
-from moela.provenance.environment import provenance
 from moela.quality import indicators
+from tests.benchmarks import tables
 
 
 def sphere(n: int, n_obj: int, rng: np.random.Generator, radius: float = 1.0) -> np.ndarray:
-    """Points of a concave front, mutually non-dominated: the hard case for every indicator."""
+    """Return points of a concave front, all non-dominated: the hardest case for the indicators."""
     Z = np.abs(rng.normal(size=(n, n_obj)))
     return radius * (2.0 - Z / np.linalg.norm(Z, axis=1, keepdims=True))
 
 
-def clocked(what, *arguments):
-    """Return what a call returns, and the seconds of CPU and of wall time that it took."""
+def clocked(call, *arguments):
+    """Return the result of a call, its CPU seconds, and its wall seconds."""
     wall, cpu = time.perf_counter(), time.process_time()
-    answer = what(*arguments)
-    return answer, time.process_time() - cpu, time.perf_counter() - wall
+    result = call(*arguments)
+    return result, time.process_time() - cpu, time.perf_counter() - wall
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = tables.script_parser(__doc__)
     parser.add_argument("--points", type=int, default=500)
     parser.add_argument("--objectives", type=int, default=5)
     parser.add_argument("--algorithms", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--spread", type=float, default=0.0, help="of the algorithms' radii")
+    parser.add_argument(
+        "--spread",
+        type=float,
+        default=0.0,
+        help="difference between the radii of two algorithms",
+    )
     arguments = parser.parse_args()
     rng = np.random.default_rng(1)
     fronts = {
@@ -49,8 +54,7 @@ def main() -> None:
         }
         for k in range(arguments.algorithms)
     }
-    made = provenance()
-    print(f"{made['date']}, {made['machine']}, {made['versions']}")
+    print(tables.machine())
     comparison, cpu, wall = clocked(compare, fronts)
     scale = comparison.scales["problem"]
     print(

@@ -1,9 +1,8 @@
 """Memory of a run of a million evaluations: an archive of 200, with or without a store.
 
-python tests/benchmarks/evaluator_memory.py [--evaluations 1000000] [--no-store] [--moela]
+python -m tests.benchmarks.evaluator_memory [--evaluations 1000000] [--no-store] [--moela]
 """
 
-import argparse
 import os
 import resource
 import tempfile
@@ -13,22 +12,22 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from evaluator_machine import machine
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.optimize import minimize
 from pymoo.problems import get_problem
 from pymoo.util.archive import MultiObjectiveArchive
 
 from moela import MOELA, Evaluator
+from tests.benchmarks import tables
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    parser = tables.script_parser(__doc__)
     parser.add_argument("--evaluations", type=int, default=1_000_000)
     parser.add_argument("--no-store", action="store_true")
-    parser.add_argument("--moela", action="store_true", help="MOELA in the place of NSGA2")
+    parser.add_argument("--moela", action="store_true", help="MOELA instead of NSGA2")
     options = parser.parse_args()
-    print(machine())
+    print(tables.machine())
     if options.moela:
         algorithm = MOELA(archive_size=200)
     else:
@@ -41,11 +40,11 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         store = None if options.no_store else Path(folder) / "run.db"
         start = time.perf_counter()
-        told = [start]
+        printed = [start]
 
-        def tell(algorithm):
-            if time.perf_counter() - told[-1] >= 10.0:
-                told.append(time.perf_counter())
+        def report(algorithm):
+            if time.perf_counter() - printed[-1] >= 10.0:
+                printed.append(time.perf_counter())
                 print(
                     f"{algorithm.evaluator.n_eval:>9} evaluations, peak {megabytes():.0f} MB, "
                     f"{time.perf_counter() - start:.0f} s",
@@ -59,7 +58,7 @@ def main():
                 ("n_eval", options.evaluations),
                 seed=1,
                 evaluator=evaluator,
-                callback=tell,
+                callback=report,
             )
         size = store.stat().st_size / 2**20 if store else 0
         print(

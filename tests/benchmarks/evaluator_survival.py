@@ -1,6 +1,6 @@
 """Killed runs and killed workers: count evaluations that are lost or repeated.
 
-python tests/benchmarks/evaluator_survival.py [--kills 50] [--evaluations 1000]
+python -m tests.benchmarks.evaluator_survival [--kills 50] [--evaluations 1000]
 """
 
 import argparse
@@ -18,19 +18,20 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
-from evaluator_machine import machine, table
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.core.problem import ElementwiseProblem
 from pymoo.optimize import minimize
 
 from moela.evaluation.evaluator import Evaluator
 from moela.evaluation.storage.reader import EvaluationStore
+from tests.benchmarks import tables
 
+MODULE = "tests.benchmarks.evaluator_survival"
 N_EVAL = 2000
 
 
 class Logged(ElementwiseProblem):
-    """Writes every design that it evaluates into a file."""
+    """Writes every evaluated design into a file."""
 
     def __init__(self, log=None, seconds=0.0):
         super().__init__(n_var=10, n_obj=2, xl=0.0, xu=1.0)
@@ -60,15 +61,19 @@ def run(store=None, log=None, seconds=0.0, n_jobs=None, n_eval=N_EVAL):
 
 
 def kill_runs(kills, n_jobs):
-    """Kill a run so many times, at random moments; return what was lost and done twice."""
+    """Kill a run at random moments and resume it; count lost and repeated evaluations.
+
+    Returns how many committed evaluations were lost, how many were repeated, how many others were
+    repeated, and whether the final population is that of an undisturbed run.
+    """
     rng = np.random.default_rng(n_jobs)
     lost = twice = 0
     with tempfile.TemporaryDirectory() as folder:
         store, log = Path(folder) / "run.db", Path(folder) / "log"
         log.touch()
-        command = [sys.executable, __file__, "--child", store, log, str(n_jobs)]
+        command = [sys.executable, "-m", MODULE, "--child", store, log, str(n_jobs)]
         committed, before = set(), Counter()
-        # Moments spread over the whole run, start and end of a batch as likely as any other.
+        # The moments are uniform over the whole run, at any point of a batch.
         for goal in np.sort(rng.integers(1, N_EVAL, size=kills)):
             process = subprocess.Popen(command)
             while process.poll() is None and log.read_text().count("\n") < goal:
@@ -94,14 +99,18 @@ def kill_runs(kills, n_jobs):
 
 
 def kill_workers(n_eval, every):
-    """Kill workers at random while a run goes on; return kills and whether the front is right."""
+    """Kill workers at random moments of a run.
+
+    Returns the numbers of kills, of finished and of failed evaluations, and whether the final
+    population is that of an undisturbed run.
+    """
     rng = np.random.default_rng(1)
     ended = threading.Event()
     kills = []
 
     def killer():
         while not ended.wait(rng.exponential(every)):
-            # The children of this process are the workers of its only evaluator.
+            # All child processes are workers, because this process has only one evaluator.
             files = Path("/proc/self/task").glob("*/children")
             processes = [int(pid) for file in files for pid in file.read_text().split()]
             if processes:
@@ -127,24 +136,24 @@ def kill_workers(n_eval, every):
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    parser = tables.script_parser(__doc__)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--evaluations", type=int, default=1000)
-    parser.add_argument("--child", nargs=3)
+    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         store, log, n_jobs = options.child
         run(store, log, 0.001, int(n_jobs))
         return
-    print(machine())
-    rows = []
+    print(f"{tables.machine()}; load {os.getloadavg()[0]:.1f} at the start")
+    rows = [("test", "outcome")]
     for n_jobs in (1, 2) if options.kills else ():
         lost, twice, again, same = kill_runs(options.kills, n_jobs)
         rows.append(
             (
                 f"kill -9 at {options.kills} random moments, {n_jobs} worker(s)",
-                f"committed evaluations lost {lost}, done twice {twice} "
-                f"(in hand or not yet committed and so made again: {again}), "
+                f"committed evaluations lost {lost}, repeated {twice} "
+                f"(running or not yet committed, and so repeated: {again}), "
                 f"final population {'bit-identical' if same else 'DIFFERENT'}",
             )
         )
@@ -156,7 +165,7 @@ def main():
             f"{'bit-identical' if same else 'DIFFERENT'}",
         )
     )
-    print(table(("test", "outcome"), rows))
+    print(tables.markdown(rows))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
 """Cost of the evaluator: two workers against one, a store against none.
 
-    python tests/benchmarks/evaluator_timing.py [--repeats 7]
+    python -m tests.benchmarks.evaluator_timing [--repeats 7]
 
-Every figure is a ratio of two timings taken alternately in the same run, so that other load on the
-machine hits both. "waiting" evaluations sleep, as one that calls a simulator does, and show what
-the evaluator itself adds even on a busy machine; "computing" ones keep a core busy and need two
-idle cores. CPU times are printed beside them, since other load changes those little.
+Every figure is a ratio of two timings that alternate in the same run, so that other load on the
+machine affects both. "Waiting" evaluations sleep, like a call of a simulator, and show the overhead
+of the evaluator even on a busy machine. "Computing" evaluations keep a core busy and need two idle
+cores. CPU times are printed as well, because other load changes them little.
 """
 
-import argparse
 import os
 import resource
 import statistics
@@ -20,15 +19,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
-from evaluator_machine import machine, table
 from pymoo.core.population import Population
 from pymoo.core.problem import ElementwiseProblem
 
 from moela.evaluation.evaluator import Evaluator
+from tests.benchmarks import tables
 
 
 class Timed(ElementwiseProblem):
-    """An evaluation of a given time, spent waiting or computing."""
+    """Evaluations of a given duration, spent waiting or computing."""
 
     def __init__(self, seconds, compute):
         super().__init__(n_var=10, n_obj=2, xl=0.0, xu=1.0)
@@ -47,7 +46,7 @@ class Timed(ElementwiseProblem):
 
 
 def seconds(problem, evaluator, batch, rng, total):
-    """Time ``total`` evaluations in batches."""
+    """Return the wall seconds of ``total`` evaluations in batches."""
     start = time.perf_counter()
     for _ in range(total // batch):
         evaluator.eval(problem, Population.new(X=rng.random((batch, 10))))
@@ -55,7 +54,7 @@ def seconds(problem, evaluator, batch, rng, total):
 
 
 def scaling(batch, compute, repeats, total=200):
-    """Return the speed-up of two warm workers over one process, and of two cold ones."""
+    """Return the speed-ups of two warm workers over one process, and of two new workers."""
     rng = np.random.default_rng(1)
     problem = Timed(0.01, compute)
     warm, cold = [], []
@@ -70,7 +69,7 @@ def scaling(batch, compute, repeats, total=200):
 
 
 def scaling_by_cpu(batch, total=1000):
-    """Return the speed-up that the CPU time spent would allow on two cores with nothing else."""
+    """Return the speed-up that the CPU times imply for two idle cores."""
     problem, rng = Timed(0.01, True), np.random.default_rng(1)
     with Evaluator(backend="serial") as one:
         before = time.process_time()
@@ -78,7 +77,7 @@ def scaling_by_cpu(batch, total=1000):
         serial = time.process_time() - before
 
     def spent(n):
-        """Return the CPU time of this process and its workers for so many evaluations."""
+        """Return the CPU time of this process and its workers for n evaluations."""
         own, children = time.process_time(), resource.getrusage(resource.RUSAGE_CHILDREN)
         with Evaluator(n_jobs=2) as two:
             seconds(problem, two, batch, rng, n)
@@ -86,11 +85,11 @@ def scaling_by_cpu(batch, total=1000):
         workers = after.ru_utime + after.ru_stime - children.ru_utime - children.ru_stime
         return time.process_time() - own + workers
 
-    return 2 * serial / (spent(2 * total) - spent(total))  # without what starting workers takes
+    return 2 * serial / (spent(2 * total) - spent(total))  # the difference leaves the start out
 
 
 def overhead(kind, compute, repeats, batch=100, total=1000):
-    """Return how much longer 1 ms evaluations take with a store, by the clock and in CPU time."""
+    """Return ratios of times with and without a store for 1 ms evaluations, wall and CPU."""
     ratios, cpu = [], []
     problem = Timed(0.001, compute)
     settings = {"n_jobs": 2} if kind == "two workers" else {}
@@ -106,17 +105,17 @@ def overhead(kind, compute, repeats, batch=100, total=1000):
                     )
                     spent[store] = time.process_time() - before
             ratios.append(took[store] / took[None])
-            # Against the time of the evaluations themselves, wherever they were spent.
+            # Relative to the time of the evaluations, in whichever process they ran.
             cpu.append(1 + (spent[store] - spent[None]) / (0.001 * total))
     return ratios, cpu
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    parser = tables.script_parser(__doc__)
     parser.add_argument("--repeats", type=int, default=7)
     repeats = parser.parse_args().repeats
-    print(machine())
-    rows = []
+    print(f"{tables.machine()}; load {os.getloadavg()[0]:.1f} at the start")
+    rows = [("measured", "median (range)", "goal", "also")]
     for compute in (False, True):
         how = "computing" if compute else "waiting"
         for batch, bar in ((50, 1.5), (100, 1.8), (200, 1.8)):
@@ -140,7 +139,7 @@ def main():
                     f"by CPU time {statistics.median(cpu):.3f}",
                 )
             )
-    print(table(("measured", "median (range)", "goal", "also"), rows))
+    print(tables.markdown(rows))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Times of the hot paths, kept run by run so that a slowdown shows.
+"""Times of the hot paths, kept for each run so that a slowdown is visible.
 
     python -m pytest tests/benchmarks/hot_paths.py --benchmark-only --benchmark-autosave
     python -m pytest tests/benchmarks/hot_paths.py --benchmark-only --benchmark-compare
 
-Its name keeps it out of the tests: times depend on what else the machine does, so that no bound on
-them belongs there. The result of each case is checked, so that no failing case is timed.
+The file name keeps it out of the test suite: times depend on other load on the machine, so that a
+test cannot bound them. The result of each case is checked, so that no failing case is timed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def chip():
 
 @pytest.fixture(scope="module")
 def chips(chip):
-    """Designs some way from the mesh, as a search meets them."""
+    """Designs a few moves away from sampled ones, like those that a search evaluates."""
     rng = np.random.default_rng(1)
     rows = chip.operators()["sampling"](chip, BATCH, random_state=rng).get("X")
     for _ in range(5):
@@ -55,7 +55,7 @@ def test_noc_neighbors(benchmark, chip, chips):
 
 @pytest.mark.parametrize("max_size", [None, 200])
 def test_archive_add(benchmark, max_size):
-    """Three objectives, 2,000 designs in batches of ten, of which about 400 stay non-dominated."""
+    """Time 2,000 designs of three objectives in batches of ten; about 400 are non-dominated."""
     rng = np.random.default_rng(1)
     F = np.abs(rng.normal(size=(2_000, 3)))
     F *= (1 + 0.2 * rng.random((2_000, 1))) / np.linalg.norm(F, axis=1, keepdims=True)
@@ -75,13 +75,13 @@ def test_archive_add(benchmark, max_size):
 ALGORITHMS = {
     "MOELA": MOELA,
     "MOELA, models off": lambda: MOELA(models=None),
-    "NSGA-II": lambda problem: NSGA2(pop_size=50, **problem.operators()),  # what to compare with
+    "NSGA-II": lambda problem: NSGA2(pop_size=50, **problem.operators()),  # the yardstick
 }
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_algorithm_overhead(benchmark, name):
-    """A run of 1,000 evaluations that cost next to nothing: what is left is the algorithm."""
+    """Time a run of 1,000 cheap evaluations, so that most of the time is the algorithm's own."""
     problem = MultiObjectiveQAP.random(n_facilities=20, seed=1)
     make = ALGORITHMS[name]
 
@@ -94,7 +94,7 @@ def test_algorithm_overhead(benchmark, name):
 
 
 def test_miss_curves(benchmark):
-    """Every policy at every capacity, for one sequence a step on two devices."""
+    """Time every policy at every capacity, for one sequence per step on two devices."""
     trace = RoutingTrace.example("code")
     loads = trace.loads(8)
     device_of = np.arange(trace.n_experts) * 2 // trace.n_experts
@@ -105,17 +105,17 @@ def test_miss_curves(benchmark):
 
 @pytest.mark.parametrize("kept", [True, False], ids=["one layer changed", "from nothing"])
 def test_deployment_evaluation(benchmark, kept):
-    """A deployment with half of its experts resident: buffers are replayed, layer by layer."""
+    """Time a deployment with half of the experts resident, whose buffers must be replayed."""
     problem, rng = MoEDeployment.example(memory_budget=np.inf), np.random.default_rng(1)
     layout = problem.layout
     base = problem.layout.base_row(problem.layout.placed.rows["spread"])
     base[layout.capacities] = problem.xu[layout.capacities] // 2
-    near = iter(one_layer_changed(problem, base, 1_000, rng))
+    neighbors = iter(one_layer_changed(problem, base, 1_000, rng))
     problem.evaluate(base[None])
 
     def setup():
         owner = problem if kept else MoEDeployment.example(memory_budget=np.inf)
-        return (owner, next(near)[None]), {}
+        return (owner, next(neighbors)[None]), {}
 
     F = benchmark.pedantic(
         lambda owner, X: owner.evaluate(X, return_as_dictionary=True)["F"],

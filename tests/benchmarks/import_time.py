@@ -2,26 +2,27 @@
 
     python -m tests.benchmarks.import_time
 
-Fresh processes take turns, so that what else the machine does hits all alike; what counts is the
-ratio of the medians of CPU time (user and system), which hardly depends on who else is running.
-Ends with status 1 where a ratio is at or above ``--limit``.
+The imports run in new processes, in alternation, so that other load on the machine affects all
+alike. The result is the ratio of the median CPU times (user and system). Exits with status 1 if the
+ratio of moela is at or above ``--limit``.
 """
 
 from __future__ import annotations
 
-import argparse
 import resource
 import subprocess
 import sys
 
 import numpy as np
 
+from tests.benchmarks import tables
+
 BASE = "from pymoo.optimize import minimize; from pymoo.algorithms.moo.nsga2 import NSGA2"
 IMPORTS = ("import moela", "import problems", "import moe_costmodel")
 
 
 def cpu_seconds(statement: str) -> float:
-    """Return the CPU time of a fresh Python that runs a statement."""
+    """Return the CPU time of a new Python process that runs a statement."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, "-W", "error", "-c", statement], check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -29,12 +30,12 @@ def cpu_seconds(statement: str) -> float:
 
 
 def main() -> int:
-    """Measure, print, and say whether moela is within the limit."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    """Measure and print; return 0 if moela is within the limit, else 1."""
+    parser = tables.script_parser(__doc__)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--limit", type=float, default=1.2, help="of moela to pymoo")
+    parser.add_argument(
+        "--limit", type=float, default=1.2, help="limit of the ratio of moela to pymoo"
+    )
     arguments = parser.parse_args()
     statements = (BASE, *IMPORTS)
     for statement in statements:  # compiles modules and fills the file cache

@@ -1,4 +1,4 @@
-"""Goals of the deployment problems on the shared traces; parts of the page of tables_moe."""
+"""Goals of the deployment problems on the shared traces: sections of the page of tables_moe."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ def routing(data: Any, domain: str) -> RoutingTrace:
 
 
 def timed(make: Callable[[], Any]) -> tuple[Any, float]:
-    """Return what a function returns, and its process time."""
+    """Return the result of a call, and its process time."""
     start = time.process_time()
-    found = make()
-    return found, time.process_time() - start
+    result = make()
+    return result, time.process_time() - start
 
 
 def placement(data: Any, seed: int, budget: int) -> str:
     """Return Avg Max Load on the unseen half, relative to anti-correlation, with seconds."""
     rows = [["trace, devices", "anti-correlation", "greedy = replicate-and-pack", "swaps",
              "spread pairs", "MOELA from these", "swaps on the scored half"]]  # fmt: skip
-    # Compilation is not timed.
+    # A first call compiles, so that compilation is not timed.
     small = ExpertPlacement.example(n_devices=2)
     swap_search(small.windows[0].loads(4), 2, random_state=seed)
     for domain, devices in product(DOMAINS, (4, 8)):
@@ -60,17 +60,17 @@ def placement(data: Any, seed: int, budget: int) -> str:
         res, searched = timed(lambda p=problem: minimize(p, MOELA(), ("n_eval", budget), seed=seed))
         best = problem.decode(res.X[res.F[:, 0].argmin()])
         spread = problem.named_starts["spread pairs"]
-        told = swap_search(scored, devices, start=spread, random_state=seed)
+        bound = swap_search(scored, devices, start=spread, random_state=seed)
         base = avg_max_load(start, scored).mean()
 
-        def share(found: Any, scored: Any = scored, base: float = base) -> str:
-            return f"{avg_max_load(found, scored).mean() / base - 1:+.1%}"
+        def share(placement: Any, scored: Any = scored, base: float = base) -> str:
+            return f"{avg_max_load(placement, scored).mean() / base - 1:+.1%}"
 
         rows.append(
             [f"{domain}, {devices}", f"{base:.4f}", share(problem.named_starts["greedy"]),
              f"{share(swaps)} ({took:.1f} s)",
              f"{share(spread)} ({made:.1f} s, all starts)",
-             f"{share(best)} (+{searched:.1f} s)", share(told)]
+             f"{share(best)} (+{searched:.1f} s)", share(bound)]
         )  # fmt: skip
     return markdown(rows)
 
@@ -88,12 +88,12 @@ def workloads(data: Any, layers: slice) -> str:
         both = []
         for chosen in picked:
             problem = ExpertPlacement([traces[i] for i in chosen], n_devices=32, replicas=replicas)
-            ours = [p for name, p in problem.named_starts.items() if name.startswith("spread")][-1]
+            spread = [p for n, p in problem.named_starts.items() if n.startswith("spread")][-1]
             packed = replicate_and_pack(
                 np.concatenate([loads[i] for i in chosen]), 32, n_replicas=replicas
             )
             other = np.concatenate([loads[i] for i in range(len(paths)) if i not in chosen])
-            both.append([balancedness(p, other).mean() for p in (packed, ours)])
+            both.append([balancedness(p, other).mean() for p in (packed, spread)])
         scores = np.array(both)
         gain = scores[:, 1] - scores[:, 0]
         rows.append(
@@ -105,7 +105,7 @@ def workloads(data: Any, layers: slice) -> str:
 
 
 def buffering(data: Any) -> str:
-    """Return the mean miss time of the second half over that of the paper's buffers of its size."""
+    """Return mean miss times of the second half, relative to the paper's buffers of equal size."""
     sizes = (4, 8, 12)
     rows = [["trace, sequences per step",
              *(f"{size} of 16: ours (equal sizes, clairvoyant)" for size in sizes)]]  # fmt: skip
@@ -127,17 +127,17 @@ def buffering(data: Any) -> str:
             paper = unseen.evaluate(unseen.equal_capacity(size)[None])[0]
             row = seen.polished(path[memory == paper[0]][0])
             tried = np.array([row, unseen.equal_capacity(size, "inactive-lfu")])
-            found = unseen.evaluate(tried)
-            assert (found[:, 0] <= paper[0]).all()
+            values = unseen.evaluate(tried)
+            assert (values[:, 0] <= paper[0]).all()
             best = replay(streams, np.full((26, 4), size), "min").max(axis=2).sum(axis=1).mean()
-            ours, equal = found[:, 1] / paper[1] - 1
-            cells.append(f"{ours:+.1%} ({equal:+.1%}, {best / paper[1] - 1:+.1%})")
+            varied, equal = values[:, 1] / paper[1] - 1
+            cells.append(f"{varied:+.1%} ({equal:+.1%}, {best / paper[1] - 1:+.1%})")
         rows.append([f"{domain}, {batch}", *cells])
     return markdown(rows)
 
 
 def thresholds(seed: int, budget: int, n_excerpts: int) -> str:
-    """Return measured loss of fronts beside that of every choice of k for each layer."""
+    """Return how fronts of MOELA compare with all choices of k for each layer, in measured loss."""
     rows = [["domain, rule", "best k per layer: points", "MOELA is below", "equal", "above",
              "largest excess, nats"]]  # fmt: skip
     for domain in ("prose", "code"):
@@ -150,8 +150,8 @@ def thresholds(seed: int, budget: int, n_excerpts: int) -> str:
                 domain, measured=True, n_excerpts=n_excerpts, rule=rule
             )
             res = minimize(problem, MOELA(), ("n_eval", budget), seed=seed)
-            ours = np.array([res.F[res.F[:, 0] <= f[0] + 1e-9, 1].min(initial=np.inf) for f in F])
-            excess = ours - F[:, 1]
+            loss = np.array([res.F[res.F[:, 0] <= f[0] + 1e-9, 1].min(initial=np.inf) for f in F])
+            excess = loss - F[:, 1]
             rows.append(
                 [f"{domain}, {rule}", str(len(F)), str((excess < -1e-9).sum()),
                  str((np.abs(excess) <= 1e-9).sum()), str((excess > 1e-9).sum()),
@@ -181,23 +181,23 @@ def speed(data: Any) -> str:
         slots = cold[:, layout.slots].reshape(10, layout.n_layers, -1)
         cold[:, layout.slots] = rng.permuted(slots, axis=2).reshape(10, -1)
         problem.evaluate(base[None])
-        near = one_layer_changed(problem, base, 300, rng)
+        neighbors = one_layer_changed(problem, base, 300, rng)
         rates = []
-        for X in (cold, near, near):
+        for X in (cold, neighbors, neighbors):
             _, took = timed(partial(problem.evaluate, X))
             rates.append(f"{len(X) / took:,.0f}")
-        assert np.array_equal(problem.evaluate(near[-1:]), fresh.evaluate(near[-1:]))
+        assert np.array_equal(problem.evaluate(neighbors[-1:]), fresh.evaluate(neighbors[-1:]))
         rows.append([str(batch), f"{problem.model.n_steps(batch):,}", *rates])
     return markdown(rows)
 
 
 def one_layer_changed(problem: MoEDeployment, base: Any, n: int, rng: Any) -> Any:
-    """Return those of n neighbors of a row in which one part of one layer changed, [m, n_var]."""
+    """Draw n neighbors of a row; return those that change one part of one layer, [m, n_var]."""
     layout = problem.layout
-    near = problem.neighbors(base, n, rng)
-    # All layers at once, the policy or the batch size are no change of one layer.
-    changed = (near[:, layout.gates] != base[layout.gates]).sum(axis=1)
-    kept = near[:, layout.capacities] != base[layout.capacities]
+    neighbors = problem.neighbors(base, n, rng)
+    # Changes of the policy, the batch size, or all layers at once are left out.
+    changed = (neighbors[:, layout.gates] != base[layout.gates]).sum(axis=1)
+    kept = neighbors[:, layout.capacities] != base[layout.capacities]
     changed += kept.reshape(n, layout.n_layers, -1).any(axis=2).sum(axis=1)
     whole = [layout.policy, layout.batch_size]
-    return near[(near[:, whole] == base[whole]).all(axis=1) & (changed <= 1)]
+    return neighbors[(neighbors[:, whole] == base[whole]).all(axis=1) & (changed <= 1)]

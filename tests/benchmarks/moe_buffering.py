@@ -1,24 +1,22 @@
-"""Miss rates on the shared DeepSeek-V2-Lite traces, and how long all miss curves take.
+"""Miss rates on the shared DeepSeek-V2-Lite traces, and the time of all miss curves.
 
-Run: ``MOELA_DATA=... python tests/benchmarks/moe_buffering.py``
+MOELA_DATA=... python -m tests.benchmarks.moe_buffering
 """
 
 from __future__ import annotations
 
-import os
-import platform
 import time
-from pathlib import Path
 
-import numba
 import numpy as np
 
 from moe_costmodel import POLICIES, RoutingTrace, expert_streams, miss_curves, replay
+from tests.benchmarks import tables
 
 
 def main():
-    data = Path(os.environ["MOELA_DATA"])
-    print(f"{platform.machine()}, numpy {np.__version__}, numba {numba.__version__}")
+    tables.script_parser(__doc__).parse_args()
+    data = tables.data_folder()
+    print(tables.machine())
     device_of = np.arange(64) // 16
     for domain in ("intent", "translation"):
         trace = RoutingTrace.load(data / f"routing/deepseek-v2-lite-{domain}.npz")

@@ -1,16 +1,15 @@
-"""Deployments evaluated a second on one core: all layers new, one layer changed, none changed.
+"""Deployments evaluated per second on one core: all layers new, one layer changed, none changed.
 
-DeepSeek-V2-Lite's routing (26 layers of 64 experts, 8,222 tokens), four devices, every layer with a
-threshold, a placement and buffers of its own; the made-up kernel times do not matter for speed.
-Every evaluation is exact: a sample is compared, to the bit, with a model that has kept nothing.
-Run: ``MOELA_DATA=... python -m tests.benchmarks.moe_deployment``
+    MOELA_DATA=... python -m tests.benchmarks.moe_deployment
+
+DeepSeek-V2-Lite's routing (26 layers of 64 experts, 8,222 tokens) on four devices. Every layer has
+its own threshold, placement and buffers. The kernel times are made up, which does not change the
+speed. A sample of the results is compared, bit for bit, with a model whose cache is empty.
 """
 
 from __future__ import annotations
 
-import os
 import time
-from pathlib import Path
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from moe_costmodel.placement.placement import Placement
 from moe_costmodel.plans.decision import Decision
 from moe_costmodel.shapes import LayerShape
 from moe_costmodel.traces.trace import RoutingTrace
+from tests.benchmarks import tables
 from tests.moe_costmodel.machines import hardware, latency
 
 N_DEVICES, POLICIES = 4, ("paper", "lru", "inactive-lfu")
@@ -40,10 +40,10 @@ def drawn(random, policy, batch):
 def one_changed(design, random):
     gates, capacities = list(design["gates"]), design["capacities"].copy()
     placement = design["placement"].copy()
-    layer, what = random.integers(26), random.integers(3)
-    if what == 0:
+    layer, part = random.integers(26), random.integers(3)
+    if part == 0:
         gates[layer] = GateRule("skip", round(random.uniform(0, 0.5), 3))
-    elif what == 1:
+    elif part == 1:
         capacities[layer] = random.integers(4, 17, N_DEVICES)
     else:
         placement[layer] = random.permutation(64)
@@ -63,7 +63,8 @@ def rate(model, designs):
 
 
 def main():
-    path = Path(os.environ["MOELA_DATA"]) / "routing/deepseek-v2-lite-intent.npz"
+    tables.script_parser(__doc__).parse_args()
+    path = tables.data_folder() / "routing/deepseek-v2-lite-intent.npz"
     trace = RoutingTrace.load(path)
     shape = LayerShape(n_experts=64, k=6, d_model=128, d_ffn=64, gated=True)
     random = np.random.default_rng(0)

@@ -1,13 +1,13 @@
 """Dynamic gating against its bare products, static gating, and transformers' own experts.
 
-Prints one table a comparison. Everything is interleaved in one run: each round times every
-contender once, and ratios are taken within the round, so that a drifting machine cancels out.
-Run: ``python tests/benchmarks/moe_gating.py``
+    python -m tests.benchmarks.moe_gating
+
+Prints one table per comparison. Each round times every alternative once, and ratios are formed
+within a round, so that changes in the speed of the machine cancel out.
 """
 
 from __future__ import annotations
 
-import platform
 import time
 
 import numpy as np
@@ -22,9 +22,11 @@ from moe_costmodel.kernels import (
     static_gating,
 )
 from moe_costmodel.kernels.dynamic import sort_by_expert
+from tests.benchmarks import tables
 
-# The paper's experts, k and capacity factor; width and tokens scaled to one CPU thread. Routing is
-# skewed as the paper describes its workloads: MT's decoder leaves about 75 % of the experts idle.
+# Number of experts, k and capacity factor are the paper's; width and tokens are scaled to one CPU
+# thread. Routing is as skewed as the paper describes it: about 75 % of the experts of MT's decoder
+# are idle.
 WORKLOADS = {
     "LM": {"E": 512, "k": 2, "C": 0.05, "S": 1024, "D": 256, "F": 1024, "skew": 1.0, "v2": 6.2},
     "MT encoder": {
@@ -52,7 +54,7 @@ PAPER_MEMORY = {"LM": 0.796, "MT encoder": 0.442, "MT decoder": 0.442}
 
 
 def rounds(calls, n):
-    """Time every call once a round; returns {name: [seconds]} of process time."""
+    """Time every call once per round; return {name: [seconds]} of process time."""
     took = {name: [] for name in calls}
     for name in calls:
         calls[name]()
@@ -65,7 +67,7 @@ def rounds(calls, n):
 
 
 def skewed_routing(S, E, k, skew, seed=0):
-    """Return choices whose popularity falls as a power of the rank; weights sum to 1."""
+    """Return choices of experts whose popularity is a power of their rank; weights sum to 1."""
     generator = torch.Generator().manual_seed(seed)
     popularity = torch.arange(1, E + 1).float().pow(-skew)[torch.randperm(E, generator=generator)]
     gumbel = -torch.log(-torch.log(torch.rand(S, E, generator=generator)))
@@ -85,8 +87,8 @@ def against_static():
             one_static(name, label, skew, **workload)
 
 
-def scale_matters():
-    """The ratio to static gating depends on how the LM is scaled down: show it, not one point."""
+def at_other_scales():
+    """Print the ratio to static gating at several scales of the LM, on which it depends."""
     print("\nthe LM's E, k and C at other scales")
     for S in (256, 512, 1024, 2048):
         for D in (128, 256):
@@ -145,7 +147,7 @@ def one_of_transformers(E, k, D, F, S):
     x = torch.randn(S, D, generator=torch.Generator().manual_seed(1))
     ids, weights = route(x, torch.randn(E, D, generator=torch.Generator().manual_seed(2)), k)
 
-    def theirs(name):
+    def implementation(name):
         def call():
             config._experts_implementation = name
             return module(x, ids, weights)
@@ -153,7 +155,7 @@ def one_of_transformers(E, k, D, F, S):
         return call
 
     calls = {"ours": lambda: dynamic_gating(x, ids, weights, experts)}
-    calls |= {name: theirs(name) for name in ("eager", "grouped_mm", "batched_mm")}
+    calls |= {name: implementation(name) for name in ("eager", "grouped_mm", "batched_mm")}
     expected = calls["eager"]()
     for name, call in calls.items():
         assert torch.allclose(call(), expected, atol=1e-4), name
@@ -169,10 +171,15 @@ def one_of_transformers(E, k, D, F, S):
     )
 
 
-if __name__ == "__main__":
+def main():
+    tables.script_parser(__doc__).parse_args()
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
-    print(f"{platform.processor() or platform.machine()}, torch {torch.__version__}")
+    print(tables.machine("torch", "transformers"))
     against_static()
-    scale_matters()
+    at_other_scales()
     against_transformers()
+
+
+if __name__ == "__main__":
+    main()

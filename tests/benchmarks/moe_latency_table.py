@@ -1,31 +1,33 @@
 """Leave-one-shape-out error of the latency model on the shared H100 table, or on another one.
 
-Run: ``MOELA_DATA=... python tests/benchmarks/moe_latency_table.py [points [table.parquet]]``; by
-default 30,000 points, as `LatencyModel.fit` takes; "all" takes several times as long.
+    MOELA_DATA=... python -m tests.benchmarks.moe_latency_table [points [table.parquet]]
+
+The model is fitted to 30,000 points by default, like `LatencyModel.fit`. "all" takes several times
+as long.
 """
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
-import sklearn
 
 from moe_costmodel.latency.model import LatencyModel
 from moe_costmodel.measure.kernel_table import KernelTable
+from tests.benchmarks import tables
 
 
 def main():
-    if len(sys.argv) > 2:
-        path = Path(sys.argv[2])
-    else:
-        path = Path(os.environ["MOELA_DATA"]) / "kernels/h100_sxm-sglang-0.5.10-moe_perf.parquet"
+    parser = tables.script_parser(__doc__)
+    parser.add_argument("points", nargs="?", default="30000", help="points of the fit, or 'all'")
+    parser.add_argument("table", nargs="?", type=Path, help="table of kernels to use instead")
+    arguments = parser.parse_args()
+    points, path = arguments.points, arguments.table
+    if path is None:
+        path = tables.data_folder() / "kernels/h100_sxm-sglang-0.5.10-moe_perf.parquet"
     table = KernelTable.from_aiconfigurator(path)
-    points = sys.argv[1] if len(sys.argv) > 1 else "30000"
-    print(f"scikit-learn {sklearn.__version__}; {table}")
+    print(f"{tables.machine()}; {table}")
     start = time.process_time()
     model = LatencyModel.fit(table, max_points=len(table) if points == "all" else int(points))
     report = model.report
@@ -48,8 +50,8 @@ def main():
         ):
             counts[i, : int(active)] = largest
         if len(counts):
-            found = model.predict(shape, counts, kernel=table.kernels[0]).seconds
-            tabulated.append(np.abs(found / table.seconds[even] - 1))
+            predicted = model.predict(shape, counts, kernel=table.kernels[0]).seconds
+            tabulated.append(np.abs(predicted / table.seconds[even] - 1))
     error = np.median(np.concatenate(tabulated))
     print(f"monotone table against measured, shapes it was fitted to: {error:.2%}")
 

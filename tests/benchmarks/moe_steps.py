@@ -1,14 +1,15 @@
 """Predicted against measured steps on this machine: held-out shapes, thresholds, buffer sizes.
 
-Measures layers of ten shapes, fits the latency model to all but one at a time, and predicts that
-one: whole layers (with the fewer choices that thresholds leave) and runs through buffers of
-several sizes. Process time, so that other work on the machine disturbs less.
-Run: ``python tests/benchmarks/moe_steps.py [budget in seconds]``
+    python -m tests.benchmarks.moe_steps [budget in seconds [measurements]]
+
+Measures layers of ten shapes. For each shape in turn, fits the latency model to the other nine and
+predicts the one left out: whole layers (also with the fewer choices that thresholds keep) and runs
+through buffers of several sizes. Times are process times, which other load affects less. A budget
+of 0 loads the measurements from the file; any other budget saves them to it.
 """
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from moe_costmodel.latency.model import LatencyModel
 from moe_costmodel.measure.kernels import measure_kernels
 from moe_costmodel.measure.measurements import Measurements
 from moe_costmodel.shapes import LayerShape
+from tests.benchmarks import tables
 
 SHAPES = [
     LayerShape(n_experts=e, k=k, d_model=d, d_ffn=f, gated=True)
@@ -37,19 +39,22 @@ TOKENS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 
 def main():
-    budget = float(sys.argv[1]) if len(sys.argv) > 1 else 240.0
-    if budget > 0:
+    parser = tables.script_parser(__doc__)
+    parser.add_argument("budget", nargs="?", type=float, default=240.0, help="seconds to measure")
+    parser.add_argument("file", nargs="?", type=Path, help="file of the measurements")
+    arguments = parser.parse_args()
+    if arguments.budget > 0:
         measured = measure_kernels(
             shapes=SHAPES,
             tokens=TOKENS,
-            budget_s=budget,
+            budget_s=arguments.budget,
             kinds=("layer", "buffered", "copy"),
             clock="cpu",
         )
-        if len(sys.argv) > 2:
-            measured.save(Path(sys.argv[2]))
+        if arguments.file:
+            measured.save(arguments.file)
     else:
-        measured = Measurements.load(sys.argv[2])
+        measured = Measurements.load(arguments.file)
     print(measured.hardware.name, measured.hardware.versions, measured.date, measured.notes)
     spread = np.median([record.spread for record in measured.records])
     print(f"{len(measured.records)} points, median spread of repeats {spread:.1%}")

@@ -1,20 +1,24 @@
-"""Load every table of MoE kernels below a folder, and report which could be read.
+"""Load every table of MoE kernels below a folder, and report which of them could be read.
 
-`pip download aiconfigurator-core` and unpack it to get the published ones.
-Run: ``python tests/benchmarks/moe_tables.py FOLDER``
+    python -m tests.benchmarks.moe_tables FOLDER
+
+For the published tables, run `pip download aiconfigurator-core` and unpack the archive.
 """
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 
 from moe_costmodel import KernelTable
+from tests.benchmarks import tables
 
 
 def main():
-    paths = sorted(Path(sys.argv[1]).rglob("*moe_perf.parquet"))
+    parser = tables.script_parser(__doc__)
+    parser.add_argument("folder", type=Path, help="folder with the tables")
+    folder = parser.parse_args().folder
+    paths = sorted(folder.rglob("*moe_perf.parquet"))
     loaded, devices, types = 0, set(), set()
     for path in paths:
         start = time.process_time()
@@ -26,7 +30,7 @@ def main():
         loaded += 1
         devices.add(table.device)
         types |= {shape.dtype for shape in table.shapes}
-        print(f"{path.relative_to(sys.argv[1])}: {table}, {time.process_time() - start:.1f} s")
+        print(f"{path.relative_to(folder)}: {table}, {time.process_time() - start:.1f} s")
     print(f"{loaded} of {len(paths)} tables: {sorted(devices)}; {sorted(types)}")
 
 

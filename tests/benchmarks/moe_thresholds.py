@@ -1,6 +1,6 @@
-"""Measured loss of the example model under thresholds, beside a fixed k of the same mean.
+"""Measured loss of the example model under thresholds, compared with a fixed k of the same mean.
 
-Run: ``python tests/benchmarks/moe_thresholds.py``
+python -m tests.benchmarks.moe_thresholds
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import torch
 from moe_costmodel import GateRule, RoutingTrace, gate_mass, measured_loss
 from moe_costmodel.example import load_model
 from moe_costmodel.example.record import excerpts
+from tests.benchmarks import tables
 
 RULES = [
     GateRule("skip", 0.2),
@@ -22,18 +23,19 @@ RULES = [
 
 
 def main():
+    tables.script_parser(__doc__).parse_args()
     torch.set_num_threads(1)
-    print(f"torch {torch.__version__}; nats a byte on 16 excerpts of unseen text")
+    print(f"{tables.machine('torch')}; nats per byte on 16 excerpts of held-out text")
     print("domain  rule         experts   loss    fixed k   all 4     gate mass   fixed k")
     model = load_model()
     for domain in ("prose", "code"):
         batches = list(excerpts(domain, n=16))
         trace = RoutingTrace.record(model, batches)
         for rule in RULES:
-            found, mass = measured_loss(model, batches, rule), gate_mass(trace, rule)
+            loss, mass = measured_loss(model, batches, rule), gate_mass(trace, rule)
             print(
-                f"{domain:<7} {rule!s:<12} {found.experts:>6.2f}  {found.loss:>8.4f} "
-                f"{found.equal_k_loss:>8.4f} {found.full_loss:>8.4f} {mass.mass.mean():>10.1%} "
+                f"{domain:<7} {rule!s:<12} {loss.experts:>6.2f}  {loss.loss:>8.4f} "
+                f"{loss.equal_k_loss:>8.4f} {loss.full_loss:>8.4f} {mass.mass.mean():>10.1%} "
                 f"{mass.equal_k_mass.mean():>9.1%}"
             )
 

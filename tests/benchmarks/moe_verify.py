@@ -1,17 +1,17 @@
-"""Points of a front re-measured on this machine: predicted against measured steps.
+"""Predicted against measured steps for points of a front, on this machine.
+
+    python -m tests.benchmarks.moe_verify [points of the front [repeats [page to write]]]
 
 Draws deployments of the example model at random (thresholds, buffers, policies, batch sizes; one
-device, and two with placements), keeps those that no other beats in tokens a second, memory and
-gate mass lost, and runs points spread along that front for real, in turns with the kernels that
-the prediction is fitted to. Process time, so that other work on the machine disturbs less. What
-two devices exchange is not measured: its link is made up, and the same on both sides.
-Run: ``python -m tests.benchmarks.moe_verify [points of the front] [repeats] [page to write]``
+device, and two with placements) and keeps the non-dominated ones in tokens per second, memory and
+gate mass lost. Points spread along this front are then executed, alternating with the kernels that
+the prediction is fitted to. Times are process times, which other load affects less. The exchange
+between two devices is not measured: predicted and measured times contain the same made-up link.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -32,7 +32,7 @@ N_DRAWN = 1500
 
 
 def front(model, random):
-    """Draw deployments and return those that none beats, from the lightest to the heaviest."""
+    """Draw deployments and return the non-dominated ones, in order of memory."""
     designs, values = [], []
     for _ in range(N_DRAWN):
         n_local = 32 // model.n_devices
@@ -54,23 +54,26 @@ def front(model, random):
             capacities=capacities,
             policy=str(random.choice(POLICIES)),
         )
-        found = model.evaluate(design)
+        result = model.evaluate(design)
         designs.append(design)
-        values.append((-found["tokens_per_s"], found["memory_bytes"], found["quality_loss"]))
+        values.append((-result["tokens_per_s"], result["memory_bytes"], result["quality_loss"]))
     f, first = np.unique(np.array(values), axis=0, return_index=True)
     designs = [designs[i] for i in first]
-    beaten = [((f <= row).all(axis=1) & (f < row).any(axis=1)).any() for row in f]
-    kept = np.flatnonzero(~np.array(beaten))
+    dominated = [((f <= row).all(axis=1) & (f < row).any(axis=1)).any() for row in f]
+    kept = np.flatnonzero(~np.array(dominated))
     return [designs[i] for i in kept[np.argsort(f[kept, 1])]]
 
 
 def main():
-    n_points = int(sys.argv[1]) if len(sys.argv) > 1 else 10
-    repeats = int(sys.argv[2]) if len(sys.argv) > 2 else 5
+    parser = tables.script_parser(__doc__)
+    parser.add_argument("points", nargs="?", type=int, default=10, help="points of the front")
+    parser.add_argument("repeats", nargs="?", type=int, default=5)
+    parser.add_argument("page", nargs="?", help="Markdown file to write")
+    arguments = parser.parse_args()
     trace = RoutingTrace.example("code")
-    here = replace(Hardware.here(), links={"device_to_device": Link(1e10, 1e-5)})
+    machine = replace(Hardware.here(), links={"device_to_device": Link(1e10, 1e-5)})
     narrow = LayerShape(n_experts=32, k=4, d_model=128, d_ffn=20, gated=True)
-    measured = measure_stack(here, [SHAPE, narrow], n_layers=6, repeats=3, clock="cpu")
+    measured = measure_stack(machine, [SHAPE, narrow], n_layers=6, repeats=3, clock="cpu")
     latency = LatencyModel.fit(measured)
     random = np.random.default_rng(1)
     plans, n_front = [], 0
@@ -80,21 +83,22 @@ def main():
         )
         designs = front(model, random)
         n_front += len(designs)
-        chosen = np.linspace(0, len(designs) - 1, n_points // 2).round().astype(int)
+        chosen = np.linspace(0, len(designs) - 1, arguments.points // 2).round().astype(int)
         plans += [model.plan(designs[i]) for i in np.unique(chosen)]
-    found = verify(plans, trace, here, n_steps=24, repeats=repeats, clock="cpu")
-    each = np.concatenate([np.abs(v.predicted / v.measured - 1) for v in found])
+    verified = verify(plans, trace, machine, n_steps=24, repeats=arguments.repeats, clock="cpu")
+    each = np.concatenate([np.abs(v.predicted / v.measured - 1) for v in verified])
     about = (
-        f"{len(found)} of {n_front} points of two fronts, out of {2 * N_DRAWN} deployments of the "
-        "example model. They alternate with the kernels that the prediction is fitted to. Process "
-        f"time, load average {os.getloadavg()[0]:.1f}, torch {here.versions.get('torch')}."
+        f"{len(verified)} of {n_front} points of two fronts, out of {2 * N_DRAWN} deployments of "
+        "the example model. They alternate with the kernels that the prediction is fitted to. "
+        f"Process time, load average {os.getloadavg()[0]:.1f}, "
+        f"torch {machine.versions.get('torch')}."
     )
     page = [
         tables.header("Predicted against measured steps", "tests.benchmarks.moe_verify", about),
-        f"```\n{verify_table(found)}\nsingle steps: median error {np.median(each):.1%}, "
+        f"```\n{verify_table(verified)}\nsingle steps: median error {np.median(each):.1%}, "
         f"90 % within {np.quantile(each, 0.9):.1%}\n```",
     ]
-    tables.finish(page, sys.argv[3] if len(sys.argv) > 3 else None)
+    tables.finish(page, arguments.page)
 
 
 if __name__ == "__main__":

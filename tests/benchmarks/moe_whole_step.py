@@ -1,17 +1,16 @@
 """Whole decode steps of the example model, predicted against measured.
 
-The model runs with its MoE layers computed by dynamic gating, or through buffers, on held-out text:
-batches, contexts, thresholds and buffers of several sizes. The prediction is the sum of its layers
-(a latency model fitted to layers of three shapes in stacks, with routing drawn at random) and of
-the rest (measured on the model without its experts). Everything takes turns, round by round, and
-medians count, so that a machine that slows down disturbs all alike. Process time, one thread.
-Run: ``python tests/benchmarks/moe_whole_step.py [rounds]``
+    python -m tests.benchmarks.moe_whole_step [rounds]
+
+The model runs on held-out text, with its MoE layers computed by dynamic gating or through buffers,
+for several batch sizes, contexts, thresholds and buffer sizes. The prediction is the sum of its MoE
+layers (a latency model fitted to stacks of layers of three shapes, with random routing) and of the
+rest (measured on the model without its experts). All cases alternate, round by round, and medians
+are compared, so that a slowdown of the machine affects all alike. Process time, one thread.
 """
 
 from __future__ import annotations
 
-import platform
-import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -25,6 +24,7 @@ from moe_costmodel.example.text import corpus
 from moe_costmodel.kernels import BufferedExperts, Experts, apply_rule, dynamic_gating
 from moe_costmodel.latency.measure_rest import decode_step, without_experts
 from moe_costmodel.measure.stack import StackTimer
+from tests.benchmarks import tables
 
 SHAPE = LayerShape(n_experts=32, k=4, d_model=128, d_ffn=40, gated=True)
 RULES = {"all": None, "top-p .8": GateRule("top-p", 0.8), "skip .35": GateRule("skip", 0.35)}
@@ -42,7 +42,7 @@ def seconds_of(call):
 
 
 class Case:
-    """Some steps of the model under a rule, through buffers or not."""
+    """Some steps of the model under a rule, with or without buffers."""
 
     def __init__(self, model, experts, tokens, filled, rule, capacity, context):
         self.model, self.experts, self.tokens, self.filled = model, experts, tokens, filled
@@ -75,24 +75,26 @@ class Case:
         self.took.append(self.run(gate_of(self.rule)))
 
     def counts(self):
-        """Run once more, watching what the rule keeps: (steps, layers, experts)."""
-        seen = []
+        """Run once more and count the choices that the rule keeps: (steps, layers, experts)."""
+        counts = []
         plain = gate_of(self.rule)
 
         def gate(layer, weights, ids):
             changed, _ = plain(layer, weights, ids)
-            seen.append(np.bincount(ids[changed > 0].numpy(), minlength=32))
+            counts.append(np.bincount(ids[changed > 0].numpy(), minlength=32))
             return changed, ids
 
         self.run(gate)
-        return np.array(seen).reshape(STEPS, len(self.experts), 32)
+        return np.array(counts).reshape(STEPS, len(self.experts), 32)
 
 
 def main():
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 9
+    parser = tables.script_parser(__doc__)
+    parser.add_argument("rounds", nargs="?", type=int, default=9)
+    rounds = parser.parse_args().rounds
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
-    print(f"{platform.machine()}, torch {torch.__version__}, {time.strftime('%Y-%m-%d')}")
+    print(tables.machine("torch"))
     model = load_model()
     experts = [
         Experts(b.mlp.experts.gate_up_proj.detach(), b.mlp.experts.down_proj.detach(), "silu", True)

@@ -2,14 +2,13 @@
 
     python -m tests.benchmarks.noc_edp --budget 5000 --seeds 3 --out docs/benchmarks/noc_edp.md
 
-Needs MOELA_DATA. All search on the five objectives of the paper; the design of least EDP is looked
-for in all that a run evaluated. Where BookSim is on the PATH, the delay of that design is taken
-from a simulation too.
+Needs MOELA_DATA. All algorithms search on the five objectives of the paper. The result of a run is
+the lowest EDP of all designs that it evaluated. If BookSim is on the PATH, the delay of that design
+is simulated, too.
 """
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import tempfile
 from functools import partial
@@ -28,7 +27,7 @@ BOOKSIM = bool(shutil.which("booksim") or shutil.which("booksim2"))
 
 
 class Watched(NoC3D):
-    """The problem, keeping the design of least EDP of all that are evaluated."""
+    """The problem, which keeps the design with the lowest EDP of all evaluated designs."""
 
     best = np.inf
     best_row: Any = None
@@ -42,7 +41,7 @@ class Watched(NoC3D):
 
 
 def algorithms(pop: int) -> dict[str, tuple[Any, Any]]:
-    """Return name -> (what makes the algorithm of a problem, objectives)."""
+    """Return name -> (function of the problem that makes the algorithm, objectives)."""
     return {
         "MOELA": (lambda _: MOELA(), 5),
         "MOOS": (lambda _: MOOS(), 5),
@@ -53,7 +52,7 @@ def algorithms(pop: int) -> dict[str, tuple[Any, Any]]:
 
 
 def simulated(problem: NoC3D, row: Any) -> float:
-    """Return EDP with the delay from BookSim."""
+    """Return the EDP with the delay from BookSim."""
     with tempfile.TemporaryDirectory() as folder:
         result = problem.decode(row).simulate_booksim(folder, traffic=problem.traffic)
     energy = problem.measure(row, ["energy"])["energy"][0]
@@ -63,7 +62,7 @@ def simulated(problem: NoC3D, row: Any) -> float:
 
 def main() -> None:
     """Make the runs and the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = tables.script_parser(__doc__)
     parser.add_argument("--budget", type=int, default=5000, help="evaluations of each run")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--pop", type=int, default=50, help="sub-problems of MOEA/D")

@@ -1,18 +1,18 @@
-"""Scaling of NoC3D: threads against processes, from 64 to 1,000 tiles, memory of a worker.
+"""Scaling of NoC3D: from 64 to 1,000 tiles, threads against processes, memory of a worker.
 
-Run it as ``python -m tests.benchmarks.noc_growth``, on Linux. Times are CPU times, the best of
-several rounds, except those of threads and processes, which are wall times.
+    python -m tests.benchmarks.noc_growth
+
+Runs on Linux only. Times are CPU times, the best of several rounds, except those of threads and
+processes, which are wall times.
 """
 
 import os
 import pickle
-import platform as machine
 import subprocess
 import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import version
 from pathlib import Path
 from threading import Barrier
 
@@ -20,6 +20,8 @@ import numpy as np
 
 from problems.noc import NoC3D, Platform
 from problems.noc.evaluation.metrics import UNITS
+from tests.benchmarks import tables
+from tests.benchmarks.noc_speed import best
 
 ROUNDS = 7
 TILES = {"4x4x4": 400, "8x8": 400, "8x8x4": 60, "10x10x10": 8}
@@ -42,7 +44,7 @@ import pickle, re, sys
 with open(sys.argv[1], "rb") as file:
     problem, X = pickle.load(file)
 problem.evaluate(X)
-# Not ru_maxrss, which starts at what the parent had.
+# Not ru_maxrss, which starts at the value of the parent process.
 print(int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024)
 """
 
@@ -57,19 +59,8 @@ def designs(problem, n, seed=0):
     return np.concatenate(children)[:n]
 
 
-def best(work, rounds=ROUNDS):
-    """Return the least CPU seconds of a call."""
-    work()
-    times = []
-    for _ in range(rounds):
-        begin = time.process_time()
-        work()
-        times.append(time.process_time() - begin)
-    return min(times)
-
-
 def report_growth():
-    """Print time per design by tiles, and the exponents between the sizes."""
+    """Print the time per design by number of tiles, and the exponents between the sizes."""
     print("\n| chip | tiles | us, five objectives | us, all metrics | designs/s | exponent |")
     print("|---|---|---|---|---|---|")
     before = None
@@ -77,8 +68,8 @@ def report_growth():
         problem = NoC3D.example("bfs", platform=Platform.preset(name))
         every = NoC3D(problem.traffic, platform=problem.platform, objectives=tuple(UNITS))
         X = designs(problem, n)
-        seconds = best(lambda p=problem, X=X: p.evaluate(X)) / len(X)
-        whole = best(lambda p=every, X=X: p.evaluate(X)) / len(X)
+        seconds = best(lambda p=problem, X=X: p.evaluate(X), ROUNDS) / len(X)
+        whole = best(lambda p=every, X=X: p.evaluate(X), ROUNDS) / len(X)
         tiles = problem.platform.n_tiles
         exponent = ""
         if before and tiles > before[0]:
@@ -92,7 +83,7 @@ def report_growth():
 
 
 def report_threads():
-    """Print what two threads do beside two processes of their own, in designs per second."""
+    """Print the rates of two threads and of two processes, in designs per second."""
     problem = NoC3D.example("bfs")
     halves = [designs(problem, 4000, seed) for seed in (1, 2)]
     barrier = Barrier(2)
@@ -138,7 +129,7 @@ def report_threads():
 
 
 def report_incremental():
-    """Print what swaps cost where the row before has the same links, and where it has not."""
+    """Print the times of swaps whose previous row has the same links, and has others."""
     print(
         "\n| chip | us, swaps of several designs in turn | us, those of a design together | ratio |"
     )
@@ -149,17 +140,17 @@ def report_incremental():
         X = designs(problem, 2 * n)[:n]
         rng = np.random.default_rng(0)
         swaps = []
-        for base, near in zip(X, problem.neighbors_many(X, 40, rng), strict=True):
-            swaps.append(near[(near[:, tiles:] == base[tiles:]).all(axis=1)][:8])
+        for base, neighbors in zip(X, problem.neighbors_many(X, 40, rng), strict=True):
+            swaps.append(neighbors[(neighbors[:, tiles:] == base[tiles:]).all(axis=1)][:8])
         together = np.concatenate(swaps)
         in_turn = np.stack(swaps, axis=1).reshape(together.shape)
-        apart = best(lambda p=problem, r=in_turn: p.evaluate(r)) / len(in_turn)
-        near = best(lambda p=problem, r=together: p.evaluate(r)) / len(together)
-        print(f"| {name} | {1e6 * apart:,.1f} | {1e6 * near:,.1f} | {near / apart:.2f} |")
+        apart = best(lambda p=problem, r=in_turn: p.evaluate(r), ROUNDS) / len(in_turn)
+        grouped = best(lambda p=problem, r=together: p.evaluate(r), ROUNDS) / len(together)
+        print(f"| {name} | {1e6 * apart:,.1f} | {1e6 * grouped:,.1f} | {grouped / apart:.2f} |")
 
 
 def report_memory():
-    """Print the peak memory of a fresh process that gets a problem and evaluates it."""
+    """Print the peak memory of a new process that receives a problem and evaluates designs."""
     print("\n| chip | MB at most, of which imports and machine code are most |")
     print("|---|---|")
     for name in ("4x4x4", "10x10x10"):
@@ -175,8 +166,8 @@ def report_memory():
 
 
 def main():
-    print(f"{machine.processor() or machine.machine()}, {os.cpu_count()} CPUs, {machine.system()}")
-    print(f"Python {machine.python_version()}, numpy {version('numpy')}, numba {version('numba')}")
+    tables.script_parser(__doc__).parse_args()
+    print(tables.machine())
     report_growth()
     report_incremental()
     report_threads()

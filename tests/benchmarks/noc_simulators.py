@@ -2,16 +2,15 @@
 
     python -m tests.benchmarks.noc_simulators --out docs/benchmarks/noc_simulators.md
 
-* the wait in queues against a simulation of packets, event by event, on the same routes;
+* the wait in queues against an event-driven simulation of packets on the same routes;
 * the stack model of temperature against finite volumes of chip and package, and its calibration;
 * BookSim and HotSpot, if they are on the PATH;
-* finite volumes against the steady temperatures that HotSpot's distribution ships with its ev6
-  example: ``--hotspot-example DIR``, a folder with ev6.flp, gcc.ptrace and gcc.steady.
+* finite volumes against the steady temperatures in HotSpot's distribution for its ev6 example:
+  ``--hotspot-example DIR``, a folder with ev6.flp, gcc.ptrace and gcc.steady.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import shutil
@@ -32,7 +31,7 @@ LOADS = (0.05, 0.2, 0.4, 0.6, 0.8)
 
 
 def varied_designs(platform: Platform, seed: int, n_sampled: int = 12) -> list[Design]:
-    """Return sampled designs and ever cooler ones, so that hot stacks and cool ones are there."""
+    """Return sampled designs and increasingly cool ones, so that hot and cool stacks occur."""
     problem = NoC3D.example("bfs", platform=platform, objectives=("temperature",))
     rng = np.random.default_rng(seed)
     X = problem.operators()["sampling"]._do(problem, n_sampled, random_state=rng)
@@ -40,10 +39,10 @@ def varied_designs(platform: Platform, seed: int, n_sampled: int = 12) -> list[D
     x = X[1]
     best = problem.evaluate(x[None])[0, 0]
     for step in range(240):
-        near = problem.neighbors(x, 20, rng)
-        F = problem.evaluate(near)[:, 0]
+        neighbors = problem.neighbors(x, 20, rng)
+        F = problem.evaluate(neighbors)[:, 0]
         if F.min() <= best:
-            x, best = near[F.argmin()], F.min()
+            x, best = neighbors[F.argmin()], F.min()
         if step % 20 == 19:
             designs.append(problem.decode(x))
     return designs
@@ -58,20 +57,20 @@ def report_queues(designs: int, packets: int) -> None:
     print("| busiest queue | model, cycles | simulated | without queues | error |")
     print("|---|---|---|---|---|")
     for load in LOADS:
-        ours, theirs, idle = [], [], []
+        modeled, simulated, idle = [], [], []
         for x in X:
             sent, received = sent_and_received(problem.traffic)
             peak = problem.measure(x, ["peak_load"])["peak_load"][0]
             peak = max(peak, sent.max(), received.max())
             scaled = problem.under(problem.traffic * (load / peak))
-            ours.append(scaled.measure(x, ["packet_latency"])["packet_latency"][0])
+            modeled.append(scaled.measure(x, ["packet_latency"])["packet_latency"][0])
             design = scaled.decode(x)
-            theirs.append(simulate_packets(design, scaled.traffic, packets, rng))
+            simulated.append(simulate_packets(design, scaled.traffic, packets, rng))
             empty = problem.under(problem.traffic * (1e-6 / peak))
             idle.append(empty.measure(x, ["packet_latency"])["packet_latency"][0])
-        model, simulated, free = np.mean(ours), np.mean(theirs), np.mean(idle)
-        error = 100 * (model / simulated - 1)
-        print(f"| {load} | {model:.2f} | {simulated:.2f} | {free:.2f} | {error:+.1f} % |")
+        model, packet, free = np.mean(modeled), np.mean(simulated), np.mean(idle)
+        error = 100 * (model / packet - 1)
+        print(f"| {load} | {model:.2f} | {packet:.2f} | {free:.2f} | {error:+.1f} % |")
 
 
 def report_temperature() -> None:
@@ -124,20 +123,20 @@ def report_example(folder: Path, cells: int = 80) -> None:
         y, x = (part.reshape(cells, 8).mean(axis=1) for part in parts)
         cover[name] = np.outer(y, x) / np.outer(y, x).sum()
         heat += power[name] * cover[name]
-    # The package of the example: air instead of liquid.
+    # The package of the example is cooled by air instead of liquid.
     stack = ThermalStack(convection_resistance=0.1)
     rises = steady_rises(heat[None], side / cells, stack)[0]
-    ours = np.array([318.15 + (rises * cover[name]).sum() for name in units])
-    theirs = np.array([kelvin[name] for name in units])
-    peak = (ours.max() - 318.15) / (theirs.max() - 318.15) - 1
+    volumes = np.array([318.15 + (rises * cover[name]).sum() for name in units])
+    hotspot = np.array([kelvin[name] for name in units])
+    peak = (volumes.max() - 318.15) / (hotspot.max() - 318.15) - 1
     print("\n## Finite volumes against HotSpot's ev6 example\n")
-    differences = np.abs(ours - theirs)
+    differences = np.abs(volumes - hotspot)
     print(
         f"{heat.sum():.1f} W in {len(units)} units, power averaged over the rows of the trace "
-        f"({len(watts)}). Hottest unit {ours.max():.1f} K, HotSpot {theirs.max():.1f} K "
+        f"({len(watts)}). Hottest unit {volumes.max():.1f} K, HotSpot {hotspot.max():.1f} K "
         f"({100 * peak:+.1f} % of the rise); difference over the units {differences.mean():.2f} K "
         f"on average, at most {differences.max():.2f} K; correlation "
-        f"{np.corrcoef(ours, theirs)[0, 1]:.3f}."
+        f"{np.corrcoef(volumes, hotspot)[0, 1]:.3f}."
     )
 
 
@@ -150,23 +149,23 @@ def report_simulators() -> None:
     with tempfile.TemporaryDirectory() as folder:
         if shutil.which("booksim") or shutil.which("booksim2"):
             for x in X:
-                got = problem.decode(x).simulate_booksim(folder, traffic=problem.traffic)
+                result = problem.decode(x).simulate_booksim(folder, traffic=problem.traffic)
                 model = problem.measure(x, ["packet_latency"])["packet_latency"][0]
-                print(f"BookSim {got.matched_latency:.2f}, model {model:.2f} cycles")
+                print(f"BookSim {result.matched_latency:.2f}, model {model:.2f} cycles")
         else:
             print("booksim is not on the PATH and was not run.")
         if shutil.which("hotspot"):
             for x in X:
                 design = problem.decode(x)
-                got = design.simulate_hotspot(folder).max()
-                print(f"HotSpot {got:.1f}, model {design.temperatures().max():.1f} C")
+                peak = design.simulate_hotspot(folder).max()
+                print(f"HotSpot {peak:.1f}, model {design.temperatures().max():.1f} C")
         else:
             print("hotspot is not on the PATH and was not run.")
 
 
 def main() -> None:
     """Make the report."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = tables.script_parser(__doc__)
     parser.add_argument("--designs", type=int, default=4, help="designs for the queues")
     parser.add_argument("--packets", type=int, default=60_000, help="packets of each simulation")
     parser.add_argument("--hotspot-example", type=Path, metavar="DIR")

@@ -1,18 +1,18 @@
 """Speed of NoC3D on one core: evaluation, operators and start, as ratios within one run.
 
-Run it as ``python -m tests.benchmarks.noc_speed``; with MOELA_DATA set, stored designs and real
-traffic are timed too. Times are CPU times, the best of several rounds, except where it says
-otherwise. Threads, larger chips and memory: ``tests.benchmarks.noc_growth``.
+    python -m tests.benchmarks.noc_speed
+
+If MOELA_DATA is set, the stored designs under real traffic are timed, too. Times are CPU times, the
+best of several rounds, unless wall time is named. ``tests.benchmarks.noc_growth`` measures threads,
+larger chips and memory.
 """
 
 import itertools
 import os
-import platform as machine
 import subprocess
 import sys
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 import networkx as nx
@@ -21,8 +21,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import dijkstra
 
 from problems.noc import NoC3D
+from tests.benchmarks import tables
 
-ROUNDS = 5
 RELEASED_PER_SECOND = 2.5  # the released evaluator, on two cores
 
 START = """
@@ -43,11 +43,11 @@ print(imported - begin, evaluated - imported, time.perf_counter() - evaluated)
 """
 
 
-def best(work):
-    """Return the least CPU seconds of a call."""
+def best(work, rounds=5):
+    """Return the lowest CPU seconds of a call."""
     work()
     times = []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         begin = time.process_time()
         work()
         times.append(time.process_time() - begin)
@@ -55,7 +55,7 @@ def best(work):
 
 
 def report_rates(sets, stored):
-    """Print designs per second for sets of designs under both models; return the random rate."""
+    """Print designs per second for sets of designs under both models."""
     print(f"\n{'designs per second, one core':34}{'published':>12}{'released':>12}{'mean us':>10}")
     rates = {}
     for name, (problems, X) in sets.items():
@@ -70,7 +70,7 @@ def report_rates(sets, stored):
 
 
 def loads_with_networkx(problem, design):
-    """Route one design with networkx and load its links (ties as they fall)."""
+    """Route one design with networkx and add up its link loads; ties are broken arbitrarily."""
     graph = nx.Graph()
     graph.add_weighted_edges_from(link_costs(problem, design))
     load = {}
@@ -84,7 +84,7 @@ def loads_with_networkx(problem, design):
 
 
 def loads_with_scipy(problem, design):
-    """Route one design with scipy.sparse.csgraph; load its links by walking all paths at once."""
+    """Route one design with scipy.sparse.csgraph; add up its link loads along all paths at once."""
     n = problem.platform.n_tiles
     a, b, cost = np.array(link_costs(problem, design)).T
     a, b = a.astype(int), b.astype(int)
@@ -92,14 +92,14 @@ def loads_with_scipy(problem, design):
     _, before = dijkstra(graph, return_predecessors=True)
     flow = problem.traffic[np.ix_(design.placement, design.placement)]
     load = np.zeros((n, n))
-    source, here = (part.ravel() for part in np.indices((n, n)))
+    source, tile = (part.ravel() for part in np.indices((n, n)))
     weight = flow.ravel()
     while source.size:
-        previous = before[source, here]
+        previous = before[source, tile]
         going = previous >= 0
-        source, here, weight, previous = (v[going] for v in (source, here, weight, previous))
-        np.add.at(load, (previous, here), weight)
-        here = previous
+        source, tile, weight, previous = (v[going] for v in (source, tile, weight, previous))
+        np.add.at(load, (previous, tile), weight)
+        tile = previous
     return load.sum() / problem.platform.n_links
 
 
@@ -114,27 +114,27 @@ def link_costs(problem, design):
 
 
 def report_other_tools(problem, X):
-    """Print how much faster the kernel is than general graph libraries on the same designs."""
+    """Print how much slower general graph libraries are on the same designs."""
     designs = [problem.decode(x) for x in X[:10]]
-    mine = best(lambda: problem.evaluate(X)) / len(X)
+    kernel = best(lambda: problem.evaluate(X)) / len(X)
     print("\nrouting and link loads alone, against all five objectives here")
     for name, route in (("networkx", loads_with_networkx), ("scipy csgraph", loads_with_scipy)):
         begin = time.process_time()
         means = [route(problem, design) for design in designs]
-        theirs = (time.process_time() - begin) / len(designs)
-        # Link means differ where ties are broken otherwise, but not by much.
+        seconds = (time.process_time() - begin) / len(designs)
+        # Means differ a little, because each library breaks ties in another way.
         np.testing.assert_allclose(means, problem.evaluate(X[:10])[:, 0], rtol=0.05)
-        print(f"{name:20}{1 / theirs:10,.0f} designs/s   {theirs / mine:8,.0f} times slower")
+        print(f"{name:20}{1 / seconds:10,.0f} designs/s   {seconds / kernel:8,.0f} times slower")
 
 
 def report_variation(problem, X):
-    """Print what the operators cost beside an evaluation."""
+    """Print the times of the operators relative to an evaluation."""
     operators = problem.operators()
     rng = np.random.default_rng(1)
     half = len(X) // 2
     evaluation = best(lambda: problem.evaluate(X)) / len(X)
     related = operators["mutation"]._do(problem, X, random_state=rng)
-    near = problem.neighbors_many(X[: len(X) // 20], 20, rng).reshape(-1, problem.n_var)
+    neighbors = problem.neighbors_many(X[: len(X) // 20], 20, rng).reshape(-1, problem.n_var)
     work = {
         "sampling": lambda: operators["sampling"]._do(problem, len(X), random_state=rng),
         "mutation": lambda: operators["mutation"]._do(problem, X, random_state=rng),
@@ -146,7 +146,7 @@ def report_variation(problem, X):
         ),
         "neighbors, 20 at a time": lambda: problem.neighbors_many(X[: len(X) // 20], 20, rng),
         "features, unrelated designs": lambda: problem.features(X),
-        "features, 20 neighbors at a time": lambda: problem.features(near),
+        "features, 20 neighbors at a time": lambda: problem.features(neighbors),
         "canonical": lambda: problem.canonical(X),
     }
     print(f"\n{'per design':34}{'us':>8}{'of an evaluation':>20}")
@@ -157,7 +157,7 @@ def report_variation(problem, X):
 
 
 def report_batches(problem, X):
-    """Print the price of small batches."""
+    """Print the time per design in small batches relative to one large batch."""
     whole = best(lambda: problem.evaluate(X))
     print("\nbatch size, time per design against one batch of", len(X))
     for size in (1, 15, 50, 200):
@@ -168,7 +168,7 @@ def report_batches(problem, X):
 
 
 def report_start():
-    """Print the wall time of a first start, which compiles, and of a second, which does not."""
+    """Print the wall times of a first start, which compiles, and of a second start."""
     print(f"\n{'seconds of wall time':24}{'import':>10}{'evaluation':>12}{'operators':>11}")
     with tempfile.TemporaryDirectory() as cache:
         environment = os.environ | {"NUMBA_CACHE_DIR": cache}
@@ -185,9 +185,8 @@ def report_start():
 
 
 def main():
-    print(f"{machine.processor() or machine.machine()}, {os.cpu_count()} CPUs, {machine.system()}")
-    names = ("numpy", "numba", "pymoo", "scipy", "networkx")
-    print(f"Python {machine.python_version()},", ", ".join(f"{n} {version(n)}" for n in names))
+    tables.script_parser(__doc__).parse_args()
+    print(tables.machine("networkx"))
     both = [NoC3D.example("bfs", model=model) for model in ("published", "released")]
     problem = both[0]
     rng = np.random.default_rng(0)
@@ -210,7 +209,7 @@ def main():
             for links in stored["links"]
         ]
         rows = np.concatenate((stored["placement"], planar), axis=1).astype(np.int64)
-        # Whole rounds of all 50: the same design twice in a row would flatter the rate.
+        # Tiled, because a design that follows itself is evaluated faster: its routes are reused.
         sets["the 50 stored designs, real traffic"] = (real, np.tile(rows, (40, 1)))
     report_rates(sets, bool(data))
     report_variation(problem, X)

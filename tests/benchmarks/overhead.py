@@ -8,7 +8,6 @@ affects all alike; compare the ratios. Uses the bundled synthetic traffic.
 
 from __future__ import annotations
 
-import argparse
 import time
 from functools import partial
 from typing import Any
@@ -59,11 +58,9 @@ def problems() -> dict[str, Any]:
 
 
 def main() -> None:
-    """Time and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--budget", type=int, default=5000, help="evaluations of a run")
+    """Measure the times and write the page."""
+    parser = tables.script_parser(__doc__)
+    parser.add_argument("--budget", type=int, default=5000, help="evaluations of each run")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--problems", nargs="+", metavar="NAME")
     parser.add_argument("--algorithms", nargs="+", metavar="NAME")
@@ -83,18 +80,18 @@ def main() -> None:
         )
     ]
     for name, problem in chosen.items():
-        parts += [f"## {name}\n", turns(problem, kinds, arguments.budget, arguments.rounds)]
+        parts += [f"## {name}\n", times(problem, kinds, arguments.budget, arguments.rounds)]
     if arguments.long:
         parts += [
             f"## A run of {arguments.long:,} evaluations, noc, 5 objectives\n",
-            growth(arguments.long),
+            by_length(arguments.long),
         ]
     tables.finish(parts, arguments.out)
 
 
-def turns(problem: Any, kinds: dict[str, Any], budget: int, rounds: int) -> str:
-    """Return the table of one problem."""
-    for make in kinds.values():  # compile, import and fill caches first
+def times(problem: Any, kinds: dict[str, Any], budget: int, rounds: int) -> str:
+    """Return the table of one problem; the algorithms alternate."""
+    for make in kinds.values():  # the first run compiles, imports and fills caches
         record_run(problem, make_algorithm("", make, problem), seed=0, budget=min(400, budget))
     outside: dict[str, list[float]] = {name: [] for name in kinds}
     inside: dict[str, list[float]] = {name: [] for name in kinds}
@@ -119,8 +116,8 @@ def turns(problem: Any, kinds: dict[str, Any], budget: int, rounds: int) -> str:
     return tables.markdown(rows)
 
 
-def growth(budget: int) -> str:
-    """Return how the total grows with the evaluations, and the speed with two workers."""
+def by_length(budget: int) -> str:
+    """Return the times of runs of increasing length, and of the longest with two workers."""
     problem = NoC3D.example("bfs", objectives=5)
     rows = [["run", "wall seconds", "CPU seconds", "of it outside the problem", "us/evaluation"]]
     for n in (budget // 8, budget // 4, budget // 2, budget):

@@ -1,7 +1,7 @@
-"""The algorithms of the benchmark tables, by name, all from the same start sampling.
+"""The algorithms of the benchmark tables, by name, all with the same initial sampling.
 
-Each is a function of the problem that returns a fresh algorithm with the problem's own operators;
-where a problem has none, pymoo's defaults for real variables.
+Each is a function of the problem that returns a fresh algorithm with the problem's own operators,
+or with pymoo's defaults for real variables if the problem has none.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def directions(n_obj: int, n: int) -> Any:
 
 
 def operators(problem: Any, *, repair: bool = True) -> dict[str, Any]:
-    """Return the problem's operators; an empty dict where it has none."""
+    """Return the problem's operators; empty if it has none."""
     own = dict(problem.operators()) if hasattr(problem, "operators") else {}
     if not repair:
         own.pop("repair", None)
@@ -79,16 +79,16 @@ def adapted(problem: Any, n_eval: int, seed: int, *, name: str, pop: int) -> tup
 
 
 def pymoo_rivals(pop: int, *, constrained: bool = False) -> dict[str, Make]:
-    """Return pymoo's algorithms that take microseconds an evaluation."""
-    found: dict[str, Make] = {
+    """Return pymoo's algorithms that take microseconds per evaluation."""
+    makers: dict[str, Make] = {
         "NSGA-II": partial(nsga2, pop=pop),
         "NSGA-III": partial(nsga3, pop=pop),
         "MOEA/D": partial(moead, pop=pop),
         "AGE-MOEA-II": partial(age2, pop=pop),
     }
     if constrained:
-        del found["MOEA/D"]  # pymoo's takes no constraints
-    return found
+        del makers["MOEA/D"]  # pymoo's MOEA/D does not support constraints
+    return makers
 
 
 def our_rivals() -> dict[str, Make]:
@@ -102,16 +102,16 @@ def our_rivals() -> dict[str, Make]:
 
 
 def slow_rivals(pop: int) -> dict[str, Make]:
-    """Return what takes milliseconds an evaluation, for a smaller budget.
+    """Return the algorithms that take milliseconds per evaluation, for a smaller budget.
 
-    The released MOELA does on large designs: it fits a forest to all that its searches visited,
-    every variable of it, in every generation.
+    The released MOELA is slow on large designs: in every generation it fits a forest to all
+    designs that its searches visited, with every variable as a feature.
     """
     return {"SMS-EMOA": partial(sms, pop=pop), "MOELA published": MOELA.published}
 
 
 def other_libraries(*names: str, pop: int) -> dict[str, External]:
-    """Return optimizers of other libraries, those of them that are installed."""
+    """Return the optimizers of other libraries that are installed."""
     from importlib.util import find_spec
 
     titles = {

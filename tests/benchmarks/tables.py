@@ -1,4 +1,4 @@
-"""Parts that the benchmark tables share: arguments, resumable runs, and Markdown reports."""
+"""Parts that the benchmarks share: arguments, resumable runs, and Markdown reports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from moela.experiments.results import RefPoint, quartiles
 from moela.experiments.run import ExperimentResults, run_experiment
-from moela.provenance.environment import provenance
+from moela.provenance.environment import provenance, version_of
 from moela.quality.statistics import compare_pairs, compare_samples, holm, rank_blocks
 from moela.quality.table import Table
 
@@ -24,7 +24,7 @@ OURS = "MOELA"
 
 
 def parser(description: str | None, *, budget: int, store: str) -> argparse.ArgumentParser:
-    """Return the arguments that every table has."""
+    """Return the argument parser that all tables share."""
     out = argparse.ArgumentParser(
         description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
@@ -42,21 +42,28 @@ def parser(description: str | None, *, budget: int, store: str) -> argparse.Argu
     return out
 
 
+def script_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return an argument parser whose help shows the description as it is laid out."""
+    return argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
 def rank_sums(results: ExperimentResults, algorithm: str, ref_point: RefPoint) -> Table:
-    """Compare an algorithm with each other one on each problem, by hypervolume and rank sum test.
+    """Compare an algorithm with each rival on each problem, by hypervolume and rank sum test.
 
     The published pages compare raw hypervolumes of independent runs, at the smaller of the two
-    budgets; Holm's correction is over the rivals on a problem.
+    budgets. Holm's correction is over the rivals on a problem.
     """
     rows = []
     for problem in results.problems:
-        mine = results.select(problem=problem, algorithm=algorithm).runs
+        own_runs = results.select(problem=problem, algorithm=algorithm).runs
         block: list[dict[str, Any]] = []
         for rival in results.algorithms:
-            theirs = results.select(problem=problem, algorithm=rival).runs
-            if rival == algorithm or not theirs:
+            rival_runs = results.select(problem=problem, algorithm=rival).runs
+            if rival == algorithm or not rival_runs:
                 continue
-            n = min(run.budget for run in (*mine, *theirs))
+            n = min(run.budget for run in (*own_runs, *rival_runs))
             a, b = (results.values(problem, name, n, ref_point) for name in (algorithm, rival))
             median, rival_median = float(np.median(a)), float(np.median(b))
             if rival_median > 0:
@@ -91,7 +98,7 @@ def data_folder() -> Path:
 
 
 def pick(known: Mapping[str, Any], names: Sequence[str] | None, *always: str) -> dict[str, Any]:
-    """Return the entries with these names; all without names."""
+    """Return the entries with these names, or all of them if `names` is None."""
     if names is None:
         return dict(known)
     return {name: value for name, value in known.items() if name in (*names, *always)}
@@ -104,7 +111,7 @@ def run(
     arguments: argparse.Namespace,
     budget: int | None = None,
 ) -> ExperimentResults:
-    """Make the runs that are missing, those of slow algorithms with a smaller budget."""
+    """Make the missing runs; slow algorithms get the smaller of the two budgets."""
     budget = arguments.budget if budget is None else budget
     logging.basicConfig(level=logging.WARNING)
     logging.getLogger("moela.experiment").setLevel(logging.INFO)
@@ -134,18 +141,24 @@ def header(title: str, module: str, about: str) -> str:
 
 def made_with(module: str) -> str:
     """Return the line that names date, command, machine and versions of a report."""
+    date = provenance()["date"][:10]
+    command = f"python -m {module} {shlex.join(sys.argv[1:])}"
+    return f"Made on {date} by `{command}`, on {machine()}.\n"
+
+
+def machine(*packages: str) -> str:
+    """Return processor, system, and versions as text, with those of further packages."""
     made = provenance()
-    machine: Any = made["machine"]
-    versions: Any = made["versions"]
+    computer = made["machine"]
+    versions = made["versions"] | {package: version_of(package) for package in packages}
     return (
-        f"Made on {str(made['date'])[:10]} by `python -m {module} {shlex.join(sys.argv[1:])}`, on "
-        f"{machine['processor']}, {machine['cores']} cores, {machine['system']}; "
-        f"Python {made['python']}, {', '.join(f'{k} {v}' for k, v in versions.items())}.\n"
+        f"{computer['processor']}, {computer['cores']} cores, {computer['system']}; "
+        f"Python {made['python']}, {', '.join(f'{k} {v}' for k, v in versions.items())}"
     )
 
 
 def with_sections(page: str, sections: Mapping[str, str], order: Sequence[str]) -> str:
-    """Return a page with sections put in place of those of the same heading.
+    """Return a page in which these sections replace those of the same heading.
 
     Parameters
     ----------
@@ -154,12 +167,12 @@ def with_sections(page: str, sections: Mapping[str, str], order: Sequence[str]) 
     sections : dict of str to str
         Text by heading, without the heading.
     order : sequence of str
-        Headings in the order of the page; those that the page has beside them come last.
+        Headings in the order of the page. Other headings of the page come last.
     """
     head = f"\n{page}".split("\n## ")[0]
-    found = {t: text.strip() for t, text in (sections_of(page) | dict(sections)).items()}
-    titles = [t for t in order if t in found] + [t for t in found if t not in order]
-    parts = [head.strip(), *(f"## {title}\n\n{found[title]}" for title in titles)]
+    texts = {t: text.strip() for t, text in (sections_of(page) | dict(sections)).items()}
+    titles = [t for t in order if t in texts] + [t for t in texts if t not in order]
+    parts = [head.strip(), *(f"## {title}\n\n{texts[title]}" for title in titles)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -169,7 +182,7 @@ def sections_of(page: str) -> dict[str, str]:
 
 
 def version(results: ExperimentResults) -> str:
-    """Return the hash of the sources of our algorithm that the runs were made with."""
+    """Return the hash of the MOELA sources that the runs were made with."""
     digests = {
         str(run.settings["algorithm"]["code"].get("sources", "installed"))
         for run in results.select(algorithm=OURS).runs
@@ -178,7 +191,7 @@ def version(results: ExperimentResults) -> str:
 
 
 def sources(results: ExperimentResults) -> str:
-    """Return a line with the hash of the sources of our algorithm."""
+    """Return a line with the hash of MOELA's sources."""
     digests = version(results)
     return f"Version of {OURS} (hash of its sources): {digests}.\n" if digests else ""
 
@@ -194,14 +207,14 @@ def finish(parts: Iterable[str], out: str | None) -> None:
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows of cells, the first of them the heads, as a Markdown table."""
+    """Return rows of cells as a Markdown table; the first row is the heading."""
     lines = [f"| {' | '.join(row)} |" for row in rows]
     lines.insert(1, "|" + " --- |" * len(rows[0]))
     return "\n".join(lines) + "\n"
 
 
 def tests_note(seeds: int) -> str:
-    """Name the tests, and the smallest p-value that they can give with so many seeds."""
+    """Return a note on the tests and on their smallest possible p-value for this many seeds."""
     least = 2.0 / math.comb(2 * seeds, seeds)
     return (
         "The tests are two-sided Wilcoxon rank sum tests over seeds, with Holm's correction over "
@@ -222,11 +235,11 @@ class Report:
     ----------
     results : ExperimentResults
     ref_point
-        Of the hypervolumes; see `ExperimentResults.ref_point`.
+        Reference point of the hypervolumes; see `ExperimentResults.ref_point`.
     scale : dict of float by problem
         Divisor of the hypervolumes of a problem; 1 if none is given.
     digits : int
-        After the point.
+        Digits after the decimal point.
     """
 
     def __init__(
@@ -243,27 +256,27 @@ class Report:
 
     def values(self, problem: str, algorithm: str, at: int | None = None) -> Any:
         """Return the scaled hypervolume of each seed."""
-        found = self.results.values(problem, algorithm, at, self.ref_point)
-        return found / self.scale.get(problem, 1.0)
+        volumes = self.results.values(problem, algorithm, at, self.ref_point)
+        return volumes / self.scale.get(problem, 1.0)
 
     def budget(self, problem: str, algorithm: str) -> int:
-        """Return the evaluations that an algorithm had; 0 if it has no run."""
+        """Return the budget of an algorithm's runs, 0 if it has none."""
         runs = self.results.select(problem=problem, algorithm=algorithm).runs
         return runs[0].budget if runs else 0
 
     def rivals(self, problem: str, *, slow: bool = False) -> list[str]:
-        """Return the algorithms with our budget on a problem, or those with a smaller one."""
-        mine = self.budget(problem, OURS)
+        """Return the rivals with MOELA's budget on a problem, or those with a smaller budget."""
+        full = self.budget(problem, OURS)
         budgets = {a: self.budget(problem, a) for a in self.results.algorithms if a != OURS}
-        return [a for a, n in budgets.items() if n and (n < mine) == slow]
+        return [a for a, n in budgets.items() if n and (n < full) == slow]
 
     def best_rival(self, problem: str) -> str | None:
-        """Return the rival of highest median, None if there is no rival."""
+        """Return the rival with the highest median, or None if a problem has no rival."""
         rivals = self.rivals(problem)
         return max(rivals, key=lambda a: np.median(self.values(problem, a)), default=None)
 
     def standing(self, problems: Sequence[str], at: Sequence[int] = ()) -> list[str]:
-        """Return all tables of problems that are scored alike, without empty ones."""
+        """Return all tables for problems with the same scoring; empty tables are left out."""
         best = "MOELA's evaluations to the best rival's final hypervolume:"
         released = "MOELA's evaluations to the final hypervolume of the released algorithm:"
         return [
@@ -278,9 +291,10 @@ class Report:
     # ----------------------------------------------------------------------------------- parts
 
     def cells(self, problems: Sequence[str], at: int | None = None) -> str:
-        """Return medians (quartiles), the best of each problem in bold.
+        """Return medians (quartiles), with the best of each problem in bold.
 
-        Without `at` each algorithm is taken at its own budget; the best is that of equal budgets.
+        Without `at`, each algorithm is measured at its own budget. Only algorithms with MOELA's
+        budget can be the best.
         """
         rows = [["algorithm", *problems]]
         medians: dict[str, dict[str, float]] = {p: {} for p in problems}
@@ -288,31 +302,31 @@ class Report:
         for problem in problems:
             full = self.budget(problem, OURS) if at is None else at
             for algorithm in self.results.algorithms:
-                had = self.budget(problem, algorithm)
-                if not had or (at is not None and had < at):
+                budget = self.budget(problem, algorithm)
+                if not budget or (at is not None and budget < at):
                     continue
                 q = quartiles(self.values(problem, algorithm, at))
-                note = "" if had >= full else f" @{had}"
+                note = "" if budget >= full else f" @{budget}"
                 shown[problem][algorithm] = (
                     f"{self._number(q['median'])}{note} "
                     f"({self._number(q['q1'])}–{self._number(q['q3'])})"
                 )
-                if had >= full:
+                if budget >= full:
                     medians[problem][algorithm] = q["median"]
         for algorithm in self.results.algorithms:
             row = [algorithm]
             for problem in problems:
                 cell = shown[problem].get(algorithm, "")
                 best = max(medians[problem].values(), default=0.0)
-                mine = medians[problem].get(algorithm)
-                wins = mine is not None and mine >= best > 0
+                median = medians[problem].get(algorithm)
+                wins = median is not None and median >= best > 0
                 row.append(f"**{cell}**" if wins else cell)
             if any(row[1:]):
                 rows.append(row)
         return markdown(rows)
 
     def against(self, problems: Sequence[str]) -> str:
-        """Return our place on each problem, the best rival, and the significant differences."""
+        """Return MOELA's place on each problem, the best rival, and significant differences."""
         rows = [
             ["problem", "place", "best rival", "ratio to it", "p (Holm)", "significantly better"]
         ]  # fmt: skip
@@ -320,9 +334,9 @@ class Report:
             best = self.best_rival(problem)
             if best is None:
                 continue
-            mine = float(np.median(self.values(problem, OURS)))
+            median = float(np.median(self.values(problem, OURS)))
             others = [float(np.median(self.values(problem, a))) for a in self.rivals(problem)]
-            place = 1 + sum(v > mine for v in others)
+            place = 1 + sum(v > median for v in others)
             compared = rank_sums(self.results.select(problem=problem), OURS, self.ref_point)
             better = [r for r in compared if r["p_holm"] < 0.05 and r["ratio"] > 1]
             of_best = compared.where(rival=best).rows[0]
@@ -341,7 +355,7 @@ class Report:
         return markdown(rows) if len(rows) > 1 else ""
 
     def slow(self, problems: Sequence[str]) -> str:
-        """Return the comparison with rivals of a smaller budget, at that budget."""
+        """Return the comparison with each rival of a smaller budget, at that budget."""
         rows = [["problem", "rival", "evaluations", OURS, "rival", "ratio", "p (Holm)"]]
         for problem in problems:
             for rival in self.rivals(problem, slow=True):
@@ -362,7 +376,7 @@ class Report:
         return markdown(rows) if len(rows) > 1 else ""
 
     def race(self, problems: Sequence[str], rivals: Sequence[str] | None = None) -> str:
-        """Return our evaluations to the median final hypervolume of the best of these rivals."""
+        """Return MOELA's evaluations to the median final hypervolume of the best rival."""
         rows = [["problem", "rival", "its hypervolume", "evaluations", "share", "speed-up"]]
         for problem in problems:
             names = self.rivals(problem) if rivals is None else list(rivals)
@@ -371,8 +385,8 @@ class Report:
                 continue
             best = max(names, key=lambda a: np.median(self.values(problem, a)))
             goal = float(np.median(self.results.values(problem, best, None, self.ref_point)))
-            ours = self.results.select(problem=problem, algorithm=OURS)
-            (row,) = ours.evaluations_to(goal, self.ref_point).rows
+            own_runs = self.results.select(problem=problem, algorithm=OURS)
+            (row,) = own_runs.evaluations_to(goal, self.ref_point).rows
             budget, needed = self.budget(problem, best), row["median"]
             goal_cell = self._number(goal / self.scale.get(problem, 1.0))
             if not np.isfinite(needed):
@@ -392,7 +406,7 @@ class Report:
         return markdown(rows) if len(rows) > 1 else ""
 
     def progress(self, problems: Sequence[str], at: Sequence[int]) -> str:
-        """Return our medians after these numbers of evaluations."""
+        """Return MOELA's medians after these numbers of evaluations."""
         if not at:
             return ""
         rows = [["problem", *(f"{n:,}" for n in at)]]
@@ -412,7 +426,7 @@ class Report:
         return markdown(rows)
 
     def overall(self, problems: Sequence[str]) -> str:
-        """Return mean ranks over the problems, and a signed rank test of medians by problem."""
+        """Return mean ranks over the problems, and signed rank tests of the medians by problem."""
         names = [
             a for a in self.results.algorithms
             if all(self.budget(p, a) >= self.budget(p, OURS) for p in problems)

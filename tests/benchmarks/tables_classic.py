@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.tables_classic --seeds 7 --out docs/benchmarks/classic.md
 
-Needs MOELA_DATA. Budgets are those of the instances (5,000 for KC10 and the MNK-landscapes of 18
-bits, else 50,000), or --budget where that is smaller. An interrupted run resumes.
+Needs MOELA_DATA. The budget is 5,000 evaluations for KC10 and the MNK-landscapes of 18 bits and
+50,000 for the other instances, or --budget if that is smaller. An interrupted run resumes.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ def main() -> None:
                 slow |= rivals.other_libraries("optuna-nsga2", "optuna-tpe", pop=arguments.pop)
             budget = min(limit, arguments.budget)
             results = results + tables.run(chosen, algorithms, slow, arguments, budget)
-    # Two pages differ only in the rivals, and need two titles.
+    # Two pages differ only in the rivals, so the title names them.
     title = "Classic combinatorial problems"
     title += ", against other libraries" if arguments.optuna else ""
     tables.finish(report(results, arguments.seeds, title), arguments.out)
 
 
 def families() -> list[tuple[int, bool, dict[str, Any]]]:
-    """Return (budget, whether constrained, problems by name)."""
+    """Return (budget, constrained or not, problems by name) of each family."""
     data = tables.data_folder()
     qap = {path.stem: path for path in sorted((data / "mqap").glob("*.dat"))}
     knapsack = {path.stem: path for path in sorted((data / "knapsack").glob("random-?D-?00*.in"))}
@@ -149,7 +149,7 @@ def coverage(results: ExperimentResults, problems: list[str], fronts: Mapping[st
         for problem in problems:
             shares = []
             for run in results.select(problem=problem, algorithm=algorithm).runs:
-                # An exact point can't be dominated, so if it was evaluated it is on the front.
+                # An exact point is never dominated, so if it was evaluated, it is on the front.
                 gap = np.abs(fronts[problem][:, None] - run.front_F[None])
                 close = gap <= 1e-9 * np.abs(fronts[problem][:, None]) + 1e-12
                 shares.append(close.all(axis=2).any(axis=1).mean())

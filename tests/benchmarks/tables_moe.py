@@ -1,9 +1,9 @@
-"""MOELA and rivals on the deployment of Mixture-of-Experts models, and measures of the plans.
+"""MOELA and its rivals on the deployment of Mixture-of-Experts models, and measures of the plans.
 
     MOELA_DATA=... python -m tests.benchmarks.tables_moe --out docs/benchmarks/moe_problems.md
 
-Needs MOELA_DATA and torch. ``--parts`` makes some sections and leaves the others of the page as
-they are. Interrupted tables of algorithms resume.
+Needs MOELA_DATA and torch. ``--parts`` replaces some sections of the page and keeps the others. An
+interrupted comparison of algorithms resumes.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def main() -> None:
     page = HEAD
     for part in arguments.parts:
         text = makers[part]() + "\n" + tables.made_with(MODULE)
-        # Read only now: other parts may have been made meanwhile.
+        # Read after the part is made, because another process may have written other parts.
         if arguments.out and Path(arguments.out).is_file():
             page = Path(arguments.out).read_text(encoding="utf-8")
         page = tables.with_sections(page, {TITLES[part]: text}, list(TITLES.values()))
@@ -162,7 +162,7 @@ def slow_link(**settings: Any) -> MoEDeployment:
     measured = example_measurements()
     hardware = example_hardware()
     hardware = replace(hardware, links=hardware.links | {"slow_to_fast": Link(1e8, 1e-5)})
-    # Without buffered layers, copies cost what the link says.
+    # Without measurements of buffered layers, the cost of copies follows from the link alone.
     rest = [record for record in measured.records if record.kind != "buffered"]
     plain = Measurements(hardware, rest, measured.clock, measured.date, measured.notes)
     latency = LatencyModel.fit(plain, method="linear", hardware=hardware)
@@ -174,7 +174,7 @@ def slow_link(**settings: Any) -> MoEDeployment:
 
 
 def joint(arguments: Any) -> str:
-    """Return hypervolumes of the joint search and of one problem after another."""
+    """Return the hypervolumes of the joint search and of searching one problem after another."""
     rows = [["problem", "one after another", "joint search", "ratio", "seeds above"]]
     for name, make in (
         ("deployment", partial(MoEDeployment.example, memory_budget=float("inf"))),
@@ -200,10 +200,10 @@ def joint(arguments: Any) -> str:
 
 
 def one_after_another(problem: MoEDeployment, budget: int, seed: int) -> Any:
-    """Return the front of combinations of what the single problems found, [n, n_obj].
+    """Return the front of combinations of the results of the single problems, [n, n_obj].
 
-    Each single problem is searched with a quarter of the budget, in the order of arXiv 2303.06182:
-    thresholds (there: the gating), buffers, placement. Then combinations are evaluated.
+    Each single problem is searched with a quarter of the budget: thresholds, placement, buffers,
+    the three parts that arXiv 2303.06182 optimizes one by one. Then combinations are evaluated.
     """
     quarter, layout = budget // 4, problem.layout
     trace = problem.windows
@@ -241,6 +241,7 @@ def one_after_another(problem: MoEDeployment, budget: int, seed: int) -> Any:
 
 
 def _along(X: Any, n: int) -> Any:
+    """Return up to n rows at even distances."""
     return X[np.linspace(0, len(X) - 1, min(n, len(X))).round().astype(int)].astype(int)
 
 

@@ -3,8 +3,8 @@
     python -m tests.benchmarks.tables_noc --objectives 5 --budget 20000 --seeds 5 \
         --out docs/benchmarks/noc.md
 
-Needs MOELA_DATA. An interrupted run resumes. `--model released --problems bfs-5` gives
-the raw-unit table of the released evaluator.
+Needs MOELA_DATA. An interrupted run resumes. `--model released --problems bfs-5` makes the table of
+the released evaluator in raw units.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ def main() -> None:
     results = tables.run(problems, algorithms, slow, arguments)
 
     released = arguments.model == "released"
-    # The published formulas in percent of the box between zero and the mesh, which no front fills.
+    # Percent of the box between zero and the mesh, which no front fills.
     boxes = {run.problem: run.ref_point for run in results.runs if run.ref_point is not None}
     scale = {} if released else {name: np.prod(box) / 100 for name, box in boxes.items()}
     report = tables.Report(results, scale=scale, digits=3)
-    # Two pages differ only in the rivals, and need two titles.
+    # Two pages differ only in the rivals, so the title names them.
     against = ", against the released MOELA" if arguments.algorithms == ["MOELA published"] else ""
     unit = "raw units" if released else "percent of the box between zero and the mesh"
     parts = [

@@ -2,13 +2,12 @@
 
     python -m tests.benchmarks.tables_smooth --seeds 7 --out docs/benchmarks/smooth.md
 
-An interrupted run resumes. `--problems zdt1 zdt2` picks some. After few
-evaluations no run is near a front, so `--reference random` takes its reference point from random
-designs:
+An interrupted run resumes. `--problems zdt1 zdt2` picks problems. After few evaluations no run is
+close to a front, so `--reference random` derives the reference point from random designs:
 
     python -m tests.benchmarks.tables_smooth --budget 300 --reference random --pop 50
 
-`--optuna` runs Optuna's samplers, too, of which its Gaussian processes need torch.
+`--optuna` also runs Optuna's samplers; its Gaussian processes need torch.
 """
 
 from __future__ import annotations
@@ -31,25 +30,25 @@ from tests.benchmarks import rivals, tables
 
 FAMILIES = ("zdt", "dtlz", "wfg", "mw", "scaled")
 SCALE = 1000.0
-# Reference points of the hypervolumes, and the number of random designs of the second.
+# Choices of the reference point of the hypervolumes.
 REFERENCES = {
     "front": "The reference point is the front's nadir plus a tenth of its range.",
     "random": "The reference point is the nadir of the non-dominated among 1,000 random designs.",
 }
 N_RANDOM = 1000
-# Fronts that pymoo would fetch from the network: a benchmark must come out the same without one.
+# pymoo downloads the fronts of these problems; a benchmark must not depend on the network.
 DOWNLOADED = frozenset(["mw5", "mw7", "mw9", "mw10", "mw11", "mw13", "mw14"])
 
 
 class Wrapped(Problem):
-    """A problem of pymoo, by name, whose subclasses change a part of it.
+    """A problem of pymoo, for subclasses that change a part of it.
 
     Parameters
     ----------
     name : str
-        Of the problem, for pymoo's `get_problem`.
+        Name of the problem for pymoo's `get_problem`.
     **settings
-        Of that problem.
+        Settings of the problem for `get_problem`.
     """
 
     def __init__(self, name: str, **settings: Any) -> None:
@@ -79,8 +78,8 @@ class Scaled(Wrapped):
 class Inside(Wrapped):
     """An MW problem, evaluated just inside its upper bounds.
 
-    On the bound itself rounding puts some of its square roots below zero, and pymoo's version
-    answers NaN.
+    On the bounds, rounding errors make some arguments of square roots negative, and pymoo's version
+    returns NaN.
     """
 
     def _evaluate(self, x: Any, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
@@ -116,7 +115,7 @@ def exact_front(problem: Any) -> Any:
     if isinstance(problem, Scaled):
         front = exact_front(problem.inner)
         return None if front is None else front * problem.factor
-    # pymoo's default samples are sparse; how to ask for more differs from problem to problem.
+    # pymoo's default samples are sparse; the setting for more points depends on the problem.
     dense = get_reference_directions("das-dennis", problem.n_obj, n_partitions=40)
     attempts: list[dict[str, Any]] = [{"n_pareto_points": 1000}, {"ref_dirs": dense}, {}]
     for settings in attempts if problem.n_obj == 3 else (attempts[0], attempts[2]):
@@ -205,7 +204,7 @@ def main() -> None:
 def _reference(
     problems: Mapping[str, Any], points: dict[str, Any], scale: dict[str, float], by: str
 ) -> None:
-    """Add reference point and hypervolume of the known fronts of these problems."""
+    """Add reference point and hypervolume of the problems whose front is known."""
     for name, problem in problems.items():
         front = exact_front(problem)
         if front is None:

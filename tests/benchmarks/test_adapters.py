@@ -56,7 +56,7 @@ CANNOT = {
     ("jmetal-nsga2", "mixed"),
 }
 
-# About a second an evaluation.
+# Adapters that take about a second per evaluation.
 SLOW = {"optuna-gp"}
 
 
@@ -85,20 +85,21 @@ def test_every_evaluation_is_recorded(adapter, kind):
     out = problem.evaluate(X, return_as_dictionary=True)
     np.testing.assert_array_equal(out["F"], F)
     start = start_designs(problem, 20, 1)
-    told = [str(x) for x in start]
-    assert sorted(str(x) for x in X[:20]) == sorted(told)
+    names = [str(x) for x in start]
+    assert sorted(str(x) for x in X[:20]) == sorted(names)
     if kind == "repaired":
         assert np.all(G <= 0)
     else:
-        # An optimizer whose operators change nothing would be no rival.
-        assert len({str(x) for x in X[20:]} - set(told)) >= 10
+        # An optimizer whose operators change nothing would find no new design. A third of the 30
+        # designs after the start, 12 of them with Optuna's Gaussian processes, leaves a margin.
+        assert len({str(x) for x in X[20:]} - set(names)) >= 10
     again = run_adapter(adapter, problem, n, 1, pop_size=20)
     np.testing.assert_array_equal(again[1], F)
     other = run_adapter(adapter, problem, n, 2, pop_size=20)
     assert not np.array_equal(other[1], F)
 
 
-def test_optimizers_get_better_than_their_start(adapter):
+def test_optimizers_improve_on_their_start(adapter):
     problem = PROBLEMS["real"]()
     _, F, _ = run_adapter(adapter, problem, 60 if adapter in SLOW else 160, 1, pop_size=40)
     volume = [moocore.hypervolume(part, ref=[1.1, 6.0]) for part in (F[:40], F)]

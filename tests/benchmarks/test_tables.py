@@ -1,4 +1,4 @@
-"""The benchmark tables say what the runs were, and no variant is the default in disguise."""
+"""The benchmark tables agree with their runs, and every variant differs from the default."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ def test_places_and_significance(results):
     rows = cells(tables.Report(results).against(["a"]))
     assert rows[2][:3] == ["a", "1 of 2", "worse"]
     assert float(rows[2][3]) > 1
-    # 5 against 5 without overlap: 2 / 252, twice that for two rivals.
+    # 5 against 5 without overlap: p = 2 / 252, times two for two rivals; the table has 4 digits.
     assert float(rows[2][4]) == pytest.approx(2 * 2 / 252, abs=5e-5)
     assert rows[2][5] == "2 of 2"
 
 
-def test_a_worse_algorithm_is_said_to_be_worse():
+def test_a_worse_algorithm_is_reported_as_worse():
     renamed = run_experiment(
         {"a": Plain()},
         {
@@ -92,10 +92,11 @@ def test_the_race_counts_evaluations_to_the_rivals_median(results):
     curves = [run.hypervolumes(list(range(1, BUDGET + 1)), np.array([2.0, 2.0])) for run in runs]
     needed = [1 + int(np.argmax(curve >= goal)) for curve in curves]
     assert row[3].startswith(f"{np.median(needed):,.0f} (")
+    # The table has three digits.
     assert float(row[4]) == pytest.approx(np.median(needed) / BUDGET, abs=1e-3)
 
 
-def test_slow_rivals_are_met_at_their_budget(results):
+def test_slow_rivals_are_compared_at_their_budget(results):
     row = cells(tables.Report(results).slow(["a"]))[2]
     assert row[1:3] == ["slow", "40"]
     assert row[3] == f"{np.median(results.values('a', 'MOELA', 40)):.2f}"
@@ -106,7 +107,7 @@ def test_rank_sums_name_each_rival(results):
     assert [row["rival"] for row in table] == ["worse", "slow"]
     worse, slow = table
     assert worse["ratio"] > 1
-    assert worse["p_value"] == pytest.approx(2 / 252)  # 5 against 5, no overlap: 10 over 5 ways
+    assert worse["p_value"] == pytest.approx(2 / 252)  # no overlap; 252 is 10 over 5
     assert worse["p_holm"] == pytest.approx(4 / 252)
     assert slow["evaluations"] == BUDGET // 2
     assert slow["median"] == np.median(results.values("a", "MOELA", BUDGET // 2))
@@ -165,7 +166,7 @@ def test_a_variant_that_changed_nothing_is_named(results):
     assert ablations_page.unchanged(results.select(budget=BUDGET)) == ""
 
 
-def test_scaled_problems_are_the_same_problem():
+def test_a_scaled_problem_multiplies_its_first_objective():
     plain, scaled = (
         tables_smooth.families()["dtlz"]["dtlz2"](),
         tables_smooth.Scaled("dtlz2", n_obj=3),
@@ -181,7 +182,7 @@ def test_empty_results_make_no_tables():
     assert tables.Report(ExperimentResults([])).against([]) == ""
 
 
-def test_a_section_takes_the_place_of_the_one_of_its_name():
+def test_a_section_replaces_the_section_of_its_name():
     page = tables.with_sections("# Top\n\nwords\n", {"B": "two", "Z": "last"}, ["A", "B"])
     assert page == "# Top\n\nwords\n\n## B\n\ntwo\n\n## Z\n\nlast\n"
     again = tables.with_sections(page, {"B": "new\n", "A": "one"}, ["A", "B"])
@@ -189,7 +190,7 @@ def test_a_section_takes_the_place_of_the_one_of_its_name():
     assert tables.with_sections(again, {}, ["A", "B"]) == again
 
 
-def test_the_page_of_ablations_takes_runs_one_after_another():
+def test_the_page_of_ablations_collects_the_rows_of_several_runs():
     kinds = {"MOELA": External(draw, {"spread": 0.5}), "no model": External(draw, {"spread": 1.0})}
     first = run_experiment({"mnk-a": Plain(), "KC1": Plain()}, kinds, SEEDS, BUDGET)
     second = run_experiment({"mnk-a": Plain()}, kinds, SEEDS, 2 * BUDGET)
@@ -203,5 +204,5 @@ def test_the_page_of_ablations_takes_runs_one_after_another():
     rows = ablations_page.rows_of(tables.sections_of(both)["By family"])
     assert [row["evaluations"] for row in rows] == ["80", "160"]
     assert [("qap" in row, "mnk" in row) for row in rows] == [(True, True), (False, True)]
-    # A run that is made again takes the place of its own rows.
+    # A repeated run replaces its own rows.
     assert ablations_page.update(both, first, BUDGET) == both

@@ -1,4 +1,4 @@
-"""The examples in docstrings run, and print what they show."""
+"""The examples in docstrings run and print the output that they show."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_examples_print_what_they_show(folder, tmp_path, monkeypatch):
     for name, text in EXAMPLES[folder].items():
         if "import torch" in text and find_spec("torch") is None:
             continue
-        # Expected and actual output of a failure are printed.
+        # A failure prints the expected and the actual output.
         result = doctest.testmod(import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE)
         assert result.attempted > 0, name
         if result.failed:

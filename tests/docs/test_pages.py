@@ -1,4 +1,4 @@
-"""The code, names, numbers, and links on the pages are those of the library."""
+"""The code, names, numbers, and links on the pages agree with the library."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_table_of_comparing_can_be_compared(tmp_path):
 
 
 def test_numbers_and_words_are_plain():
-    # A number that begins with its point is easily read as the end of a sentence.
+    # A number without a digit before its point is easily misread as the end of a sentence.
     unclear = re.compile(r"(?<![\w.])\.\d|\bsome \d|\bbit by bit\b|\bper cent\b")
     found = [
         f"{page.relative_to(ROOT)}: {line}"

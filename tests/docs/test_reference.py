@@ -20,7 +20,7 @@ ERRORS = {
     for name, value in PUBLIC.items()
     if inspect.isclass(value) and issubclass(value, Exception)
 }
-# Users get these from other calls, which their docstrings name, and never construct them.
+# Users do not construct these objects, but get them from other calls, which their docstrings name.
 MADE_BY_OTHERS = {"moe_costmodel.Evaluation", "moe_costmodel.LatencyModel"}
 
 

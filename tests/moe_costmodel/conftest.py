@@ -1,6 +1,4 @@
-import os
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,19 +9,11 @@ from tests.moe_costmodel.random_traces import random_trace
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
-    """Small kernels on several threads are slower, and far slower on a busy machine."""
+    """Use one thread: with several, small kernels are slower, above all on a busy machine."""
     if find_spec("torch") is not None:
         import torch
 
         torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="session")
-def shared_data():
-    folder = os.environ.get("MOELA_DATA")
-    if not folder:
-        pytest.skip("MOELA_DATA is not set, so the shared data is not at hand")
-    return Path(folder)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""A made-up machine whose kernels follow a formula, so that nothing need be measured."""
+"""A made-up machine whose kernel times follow a formula, so that no test must measure."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from moe_costmodel.latency.model import LatencyModel
 from moe_costmodel.measure.measurements import Measurements, Record
 from moe_costmodel.shapes import LayerShape, power_law_counts
 
+SHAPE = LayerShape(n_experts=8, k=2, d_model=32, d_ffn=16, gated=True)
 LINKS = {
     "slow_to_fast": Link(1e9, 1e-5),
     "device_to_device": Link(2e9, 2e-5),

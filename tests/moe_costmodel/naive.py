@@ -1,4 +1,4 @@
-"""Naive simulators, written for clarity, that the fast code is compared with."""
+"""Simple simulators for comparison with the fast code."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def decode_steps(lengths, size):
-    """Continuous batching, one token of every slot a step."""
+    """Return the tokens of each step under continuous batching, one per slot."""
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
     waiting = [list(range(s, s + n)) for s, n in zip(starts, lengths, strict=True)]
     slots = [[] for _ in range(size)]
@@ -24,7 +24,7 @@ def decode_steps(lengths, size):
 
 
 def misses(steps, capacity, policy):
-    """Replay one buffer; `steps` is a list of lists of experts. Returns a flag per access."""
+    """Replay one buffer on steps, a list of lists of experts; return a flag per access."""
     accesses = [e for step in steps for e in step]
     buffer = []  # in order of loading
     last, count = {}, {}
@@ -59,7 +59,7 @@ def victim(buffer, policy, active, last, count, future):
 
 
 def packing(weights, n_bins):
-    """Heaviest first, lightest bin with room; returns the bin of each item."""
+    """Put items, heaviest first, into the lightest bin with room; return the bin of each item."""
     room = len(weights) // n_bins
     bins = [[] for _ in range(n_bins)]
     for item in sorted(range(len(weights)), key=lambda i: (-weights[i], i)):

@@ -6,7 +6,7 @@ from moe_costmodel import RoutingTrace
 
 
 def random_trace(rng, *, n_tokens=60, n_layers=2, k=2, n_experts=8, lengths=None):
-    """A skewed random trace with weights."""
+    """Return a skewed random trace with weights."""
     popularity = rng.dirichlet(np.full(n_experts, 0.6), size=n_layers)
     noise = rng.gumbel(size=(n_tokens, n_layers, n_experts))
     ids = np.argsort(-(np.log(popularity + 1e-9) + noise), axis=2)[:, :, :k]

@@ -10,6 +10,9 @@ from moela.commands import trace as trace_command
 COMMANDS = {"measure": measure, "trace": trace_command}
 
 torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+from tests.moe_costmodel import tiny_models  # noqa: E402
 
 
 def run(name, *words):
@@ -58,31 +61,17 @@ def test_record_the_example_on_a_text(tmp_path):
 
 
 def save_tokenizer(folder):
-    transformers = pytest.importorskip("transformers")
     tokenizers = pytest.importorskip("tokenizers")
     words = {word: i for i, word in enumerate(["[UNK]", "a", "b", "c"])}
     tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
     transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
-    return transformers
 
 
 def test_record_a_saved_model(tmp_path):
     folder = tmp_path / "model"
-    transformers = save_tokenizer(folder)
-    config = transformers.MixtralConfig(
-        vocab_size=4,
-        hidden_size=8,
-        intermediate_size=8,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        num_local_experts=4,
-        num_experts_per_tok=2,
-        bos_token_id=None,
-        eos_token_id=None,
-    )
-    transformers.MixtralForCausalLM(config).save_pretrained(folder)
+    save_tokenizer(folder)
+    tiny_models.build("mixtral").save_pretrained(folder)
     text = tmp_path / "text.txt"
     text.write_text("a b c a b c a")
     out = tmp_path / "r.npz"
@@ -90,25 +79,11 @@ def test_record_a_saved_model(tmp_path):
     assert RoutingTrace.load(out).sequence_lengths.tolist() == [5, 2]
 
 
-@pytest.mark.filterwarnings("ignore")  # the model's own
+@pytest.mark.filterwarnings("ignore")  # the model's constructor warns
 def test_record_both_halves_of_an_encoder_decoder_model(tmp_path):
     folder = tmp_path / "model"
-    transformers = save_tokenizer(folder)
-    config = transformers.SwitchTransformersConfig(
-        vocab_size=4,
-        d_model=8,
-        d_kv=4,
-        d_ff=8,
-        num_layers=2,
-        num_decoder_layers=2,
-        num_heads=2,
-        num_experts=4,
-        num_sparse_encoder_layers=1,
-        num_sparse_decoder_layers=1,
-        decoder_start_token_id=0,
-        eos_token_id=None,
-    )
-    transformers.SwitchTransformersForConditionalGeneration(config).save_pretrained(folder)
+    save_tokenizer(folder)
+    tiny_models.switch().save_pretrained(folder)
     text = tmp_path / "text.txt"
     text.write_text("a b c a b c a")
     options = ("--text", text, "--length", 5, "--new-tokens", 3)

@@ -1,4 +1,4 @@
-"""Tiny randomly initialized Hugging Face models of every family; nothing is downloaded."""
+"""Tiny, randomly initialized Hugging Face models of every family, without downloads."""
 
 import torch
 import transformers
@@ -58,7 +58,7 @@ MODELS = {
         "mlp.gate",
         [0, 1, 2],
     ),
-    # Not of a family that is named, but its routers answer alike.
+    # Its family has no entry of its own; its routers return the same values as those of others.
     "glm4": ("Glm4Moe", DEEPSEEK | {"head_dim": 8}, "mlp.gate", [1, 2]),
     "gpt-oss": (
         "GptOss",
@@ -69,7 +69,31 @@ MODELS = {
 }
 
 
+def switch():
+    """Return an encoder-decoder model with top-1 routing and capacities."""
+    torch.manual_seed(0)
+    config = transformers.SwitchTransformersConfig(
+        vocab_size=50, d_model=16, d_kv=8, d_ff=24, num_layers=4, num_decoder_layers=4, num_heads=2,
+        num_experts=6, num_sparse_encoder_layers=2, num_sparse_decoder_layers=2, expert_capacity=2,
+        decoder_start_token_id=0, eos_token_id=None,
+    )  # fmt: skip
+    return transformers.SwitchTransformersForConditionalGeneration(config).eval()
+
+
+def nllb():
+    """Return an encoder-decoder model with top-2 routing."""
+    torch.manual_seed(0)
+    config = transformers.NllbMoeConfig(
+        vocab_size=50, d_model=16, encoder_layers=4, decoder_layers=4, encoder_ffn_dim=24,
+        decoder_ffn_dim=24, encoder_attention_heads=2, decoder_attention_heads=2,
+        encoder_sparse_step=2, decoder_sparse_step=2, num_experts=6, expert_capacity=64,
+        max_position_embeddings=64,
+    )  # fmt: skip
+    return transformers.NllbMoeForConditionalGeneration(config).eval()
+
+
 def build(name):
+    """Return a decoder of a family, with random weights."""
     family, settings, *_ = MODELS[name]
     torch.manual_seed(0)
     config = getattr(transformers, f"{family}Config")(**settings)

@@ -1,4 +1,4 @@
-"""Compiled functions are compiled again after a change of any function that they call."""
+"""A change of any called function makes compiled functions compile again."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def compiled(module):
 
 @pytest.mark.parametrize("name", MODULES)
 def test_compiled_callees_are_in_the_file_of_their_caller(name):
-    # numba's cache notices changes of one file only, that of the caller.
+    # numba's cache checks only the file of the calling function.
     module = importlib.import_module(name)
     functions = compiled(module)
     elsewhere = {

@@ -1,4 +1,4 @@
-"""Assignment, knapsack and landscape: instances, exact fronts, operators."""
+"""Cases of the classic problems: instances, exact fronts, operators."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from problems import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP
 
-from .running import looked_at
+from .running import parts_of
 
 INSTANCES: dict[str, Any] = {
     "qap": {
@@ -37,7 +37,7 @@ DATA = {"qap": ("distance", "flow"), "knapsack": ("weights", "values"), "mnk": (
 
 
 def family(kind: str) -> dict[str, Any]:
-    """Return instances of a kind: their data, all that they have, and their exact fronts."""
+    """Return the data, evaluations, operators and exact fronts of instances of a kind."""
     parts: dict[str, Any] = {}
     for name, make in INSTANCES[kind].items():
         problem = make()
@@ -47,7 +47,7 @@ def family(kind: str) -> dict[str, Any]:
         X = problem.operators()["sampling"](problem, 6, random_state=np.random.default_rng(8)).get(
             "X"
         )
-        parts[name] = looked_at(problem)
+        parts[name] = parts_of(problem)
         parts[f"{name} data"] = [getattr(problem, word) for word in DATA[kind]]
         parts[f"{name} from a file"] = back.evaluate(X)
         parts[f"{name} front"] = [exact.F, exact.X, problem.best_known_hypervolume]
@@ -55,7 +55,7 @@ def family(kind: str) -> dict[str, Any]:
 
 
 def written_and_read(problem: Any, kind: str) -> Any:
-    """Return an instance as its file gives it back."""
+    """Return an instance after writing it to a file and reading it."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "instance.dat"
         problem.to_file(path)
@@ -63,7 +63,7 @@ def written_and_read(problem: Any, kind: str) -> Any:
 
 
 def knapsack_repair() -> dict[str, Any]:
-    """Return packings that are too heavy, repaired; and items by value for weight."""
+    """Return repaired versions of packings that are too heavy, and items by efficiency."""
     problem = MultiObjectiveKnapsack.random(n_items=50, seed=4)
     X = np.random.default_rng(5).random((10, 50)) < 0.7
     orders = problem.greedy_orders(np.random.default_rng(6).dirichlet([1, 1], size=8))

@@ -1,4 +1,4 @@
-"""Experiments, comparisons, indicators, and choosing from a front: numbers only."""
+"""Cases of experiments, comparisons, indicators, and choosing from a front: numbers only."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ INDICATORS = ("hypervolume", "igd_plus", "epsilon", "r2")
 
 @cache
 def experiment() -> ExperimentResults:
-    """Return three algorithms on three problems over six seeds, saved and read."""
+    """Return an experiment of three algorithms, three problems and six seeds, read from files."""
     problems = {
         "mnk": MNKLandscape.random(n=20, k=3, seed=1),
         "dtlz2": get_problem("dtlz2", n_var=6, n_obj=3),
@@ -44,12 +44,12 @@ def experiment() -> ExperimentResults:
 
 @cache
 def folder() -> tempfile.TemporaryDirectory[str]:
-    """Return where the runs lie, as long as this process lives."""
+    """Return the folder of the runs, which exists until this process ends."""
     return tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
 
 
 def runs() -> dict[str, Any]:
-    """Return what every run of the experiment evaluated, and its measures."""
+    """Return the evaluations of every run of the experiment, and measures of them."""
     results = experiment()
     pooled = "pooled"
     middle = {p: np.median(results.values(p, "MOOS", None, pooled)) for p in results.problems}
@@ -65,21 +65,21 @@ def runs() -> dict[str, Any]:
 
 def comparison(**settings: Any) -> dict[str, Any]:
     """Return the numbers of a comparison."""
-    found = compare(experiment(), indicators=INDICATORS, **settings)
+    result = compare(experiment(), indicators=INDICATORS, **settings)
     parts: dict[str, Any] = {
-        "table": numbers_of(found.table(), without=TIMES),
-        "convergence": numbers_of(found.convergence()),
-        "speedup": numbers_of(found.speedup(), without=TIMES),
-        "fronts": [found.front(problem).F for problem in found.problems],
-        "scales": [[s.ideal, s.nadir, s.ref_point, s.reference] for s in found.scales.values()],
+        "table": numbers_of(result.table(), without=TIMES),
+        "convergence": numbers_of(result.convergence()),
+        "speedup": numbers_of(result.speedup(), without=TIMES),
+        "fronts": [result.front(problem).F for problem in result.problems],
+        "scales": [[s.ideal, s.nadir, s.ref_point, s.reference] for s in result.scales.values()],
     }
     for name in INDICATORS:
-        overall = found.ranks(name)
+        overall = result.ranks(name)
         ranking = overall.ranking
         parts[name] = [
-            numbers_of(found.summary(name)),
-            numbers_of(found.tests(name)),
-            numbers_of(found.wins(name)),
+            numbers_of(result.summary(name)),
+            numbers_of(result.tests(name)),
+            numbers_of(result.wins(name)),
             overall.p_value,
             None if ranking is None else [ranking.ranks, ranking.statistic, ranking.p_value,
                                           ranking.critical_difference],
@@ -88,13 +88,13 @@ def comparison(**settings: Any) -> dict[str, Any]:
 
 
 def one_problem() -> dict[str, Any]:
-    """Return the numbers of a comparison on one problem, of plain arrays too."""
-    found = compare(experiment().select(problem="mnk"))
-    ranking = found.ranks().ranking
+    """Return the numbers of comparisons on one problem: of runs and of plain arrays."""
+    result = compare(experiment().select(problem="mnk"))
+    ranking = result.ranks().ranking
     rng = np.random.default_rng(3)
     plain = compare({name: [sphere(rng, 15, 4) for _ in range(4)] for name in "ABC"})
     return {
-        "tests": numbers_of(found.tests()),
+        "tests": numbers_of(result.tests()),
         "ranks": None if ranking is None else [ranking.ranks, ranking.p_value],
         "plain": [numbers_of(plain.table(), without=TIMES), numbers_of(plain.tests())],
     }
@@ -107,7 +107,7 @@ def sphere(rng: Any, n: int, n_obj: int) -> Any:
 
 
 def measures() -> dict[str, Any]:
-    """Return the indicators of fronts of two to nine objectives, exact and not."""
+    """Return exact and approximate indicators of fronts of two to nine objectives."""
     rng = np.random.default_rng(4)
     parts: dict[str, Any] = {}
     for n_obj in (2, 3, 5, 9):
@@ -126,7 +126,7 @@ def measures() -> dict[str, Any]:
 
 
 def choosing() -> dict[str, Any]:
-    """Return what is chosen from fronts of two to five objectives."""
+    """Return the points chosen from fronts of two to five objectives."""
     rng = np.random.default_rng(5)
     parts: dict[str, Any] = {}
     for n_obj in (2, 3, 5):

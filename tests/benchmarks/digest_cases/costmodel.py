@@ -1,4 +1,4 @@
-"""The cost model without torch: traces, rules, buffers, placements, times, deployments."""
+"""Cases of the cost model without torch: traces, rules, buffers, placements, deployments."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def loads() -> Any:
 
 
 def traces() -> dict[str, Any]:
-    """Return what can be said of the packaged traces, and of one that was written and read."""
+    """Return statistics of the packaged traces, and of a trace that was written and read."""
     code, prose = trace(), trace("prose")
     first, second = code.split(0.3)
     with tempfile.TemporaryDirectory() as folder:
@@ -91,33 +91,33 @@ def traces() -> dict[str, Any]:
 
 
 def weights() -> Any:
-    """Return weights of choices, ties and zeros among them."""
+    """Return weights of choices, some of which are ties or zeros."""
     rng = np.random.default_rng(2)
     W = rng.dirichlet(np.ones(8) / 2, size=300)
     return np.concatenate((W, np.round(W, 1), np.full((2, 8), 0.125), np.zeros((1, 8))))
 
 
 def gate_rules() -> dict[str, Any]:
-    """Return what rules keep of weights, and of a trace."""
+    """Return the choices that rules keep, of given weights and of a trace."""
     W, code = weights().astype(np.float32), trace()
     mixed = [RULES[i % len(RULES)] for i in range(code.n_layers)]
     parts: dict[str, Any] = {"masks": [keep_mask(W, rule) for rule in RULES]}
     parts["masks of float64"] = [keep_mask(weights(), rule) for rule in RULES]
     parts["choices"] = [keep_choices(code, RULES[0]), keep_choices(code, mixed)]
-    found = [gate_mass(code, rules) for rules in (*RULES, mixed)]
-    parts["mass"] = [[g.experts, g.mass, g.fixed_k_mass, g.equal_k_mass] for g in found]
+    masses = [gate_mass(code, rules) for rules in (*RULES, mixed)]
+    parts["mass"] = [[g.experts, g.mass, g.fixed_k_mass, g.equal_k_mass] for g in masses]
     parts["loads"] = code.loads(8, keep=keep_choices(code, mixed))
     return parts
 
 
 def gate_rules_of_16_bits() -> dict[str, Any]:
-    """Return what rules keep of weights of 16 bits."""
+    """Return the choices that rules keep of 16-bit weights."""
     W = weights().astype(np.float16)
     return {"masks": [keep_mask(W, rule) for rule in RULES]}
 
 
 def buffers() -> dict[str, Any]:
-    """Return misses of every policy at every capacity, and step by step."""
+    """Return the misses of every policy at every capacity, in total and by step."""
     n_devices = 2
     device_of = np.arange(trace().n_experts) * n_devices // trace().n_experts
     curves = miss_curves(loads(), device_of, n_devices)
@@ -134,7 +134,7 @@ def buffers() -> dict[str, Any]:
 
 
 def placements() -> dict[str, Any]:
-    """Return placements by every rule, and what they are worth."""
+    """Return the placements of all heuristics, and measures of them."""
     code, n = trace(), 4
     best = optimal_placement(loads()[:12, 0, :8], 2)
     made = {
@@ -170,7 +170,7 @@ def placements() -> dict[str, Any]:
 
 
 def latency() -> dict[str, Any]:
-    """Return times that are predicted from the packaged measurements, by every method."""
+    """Return the times that every method predicts from the packaged measurements."""
     measured = moe_example.example_measurements()
     shape = moe_example.example_shape()
     far = LayerShape(n_experts=64, k=8, d_model=1024, d_ffn=512, gated=True)
@@ -178,14 +178,14 @@ def latency() -> dict[str, Any]:
     parts: dict[str, Any] = {}
     for method in ("linear", "smooth", "trees", "blend"):
         model = LatencyModel.fit(measured, method=method, n_estimators=8)
-        found = [
+        predictions = [
             model.predict(shape, counts),
             model.predict(shape, counts, misses=misses, overlapped=1e-5, coverage=0.5),
             model.predict(far, np.tile(counts, 2)),
         ]
         table, report = model.table(shape), model.report
         parts[method] = [
-            [[p.seconds, p.low, p.high, len(p.outside)] for p in found],
+            [[p.seconds, p.low, p.high, len(p.outside)] for p in predictions],
             [report.median, report.log_ratios, report.wide_log_ratios, report.worst_inside],
             [[s.n, s.median, s.p90] for s in report.shapes],
             [table.active, table.rows, table.log_seconds],
@@ -194,7 +194,7 @@ def latency() -> dict[str, Any]:
 
 
 def latency_of_a_table() -> dict[str, Any]:
-    """Return times that are predicted from a made-up table of kernels, in the format of others."""
+    """Return the times predicted from a made-up table of kernels in the published format."""
     rng = np.random.default_rng(3)
     rows = []
     for d_model, d_ffn, k, n_experts in ((2048, 768, 8, 128), (4096, 1536, 4, 64)):
@@ -221,15 +221,15 @@ def latency_of_a_table() -> dict[str, Any]:
         table = KernelTable.from_aiconfigurator(path)
     model = LatencyModel.fit(table, n_estimators=6)
     shape = table.shapes[0]
-    found = model.predict(shape, rng.integers(0, 40, (5, shape.n_local)))
+    predicted = model.predict(shape, rng.integers(0, 40, (5, shape.n_local)))
     return {
         "table": [table.tokens, table.seconds, table.layer, table.family, table.kernel],
-        "predicted": [found.seconds, found.low, found.high, model.report.log_ratios],
+        "predicted": [predicted.seconds, predicted.low, predicted.high, model.report.log_ratios],
     }
 
 
 def steps() -> dict[str, Any]:
-    """Return time and memory of whole steps."""
+    """Return the time and memory of whole steps."""
     shape, memory = moe_example.example_shape(), moe_example.example_memory()
     hardware, rest = moe_example.example_hardware(4, 2), moe_example.example_rest()
     latency = moe_example.example_latency()
@@ -275,7 +275,7 @@ def deployment_of(domains: tuple[str, ...], **settings: Any) -> DeploymentModel:
 
 
 def deployments() -> dict[str, Any]:
-    """Return what a few explicit choices give, on one window and on two."""
+    """Return the evaluations of a few decisions, on one window and on two."""
     choices: dict[str, dict[str, Any]] = {
         "nothing": {},
         "gates": {"gates": GateRule("top-p", 0.7)},
@@ -292,14 +292,14 @@ def deployments() -> dict[str, Any]:
     ):
         size = 8 if name == "decode" else 50
         for kind, choice in choices.items():
-            found = model.evaluate(model.decision(**choice, **names.batch(size)))
+            evaluation = model.evaluate(model.decision(**choice, **names.batch(size)))
             parts[f"{name} {kind}"] = [
-                [found.values[key] for key in OBJECTIVES],
-                [found.worst(key) for key in OBJECTIVES],
-                [[p.value, p.low, p.high] for p in map(found.predicted, OBJECTIVES)],
-                found.step_seconds,
-                found.moe_seconds,
-                found.waiting_seconds,
+                [evaluation.values[key] for key in OBJECTIVES],
+                [evaluation.worst(key) for key in OBJECTIVES],
+                [[p.value, p.low, p.high] for p in map(evaluation.predicted, OBJECTIVES)],
+                evaluation.step_seconds,
+                evaluation.moe_seconds,
+                evaluation.waiting_seconds,
             ]
         parts[name] = [
             model.quality_loss(RULES[0]),
@@ -318,7 +318,7 @@ def deployments() -> dict[str, Any]:
 
 
 def exports() -> dict[str, Any]:
-    """Return the placements that serving engines read, and a plan that was written and read."""
+    """Return the files for serving engines, and a plan that was written and read."""
     model = deployment_of(("code",))
     replicated = replicate_and_pack(loads(), 4, n_replicas=8)
     plan = model.plan(model.decision(placement=replicated, capacities=6, **names.batch(8)))

@@ -1,4 +1,4 @@
-"""What a digest is made of: exact bytes, in a fixed order."""
+"""Digests of values: a hash of their exact bytes, in a fixed order."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _SIZE = 16
 def digest(value: Any) -> str:
     """Return the hex digest of numbers, arrays, texts, and lists and dictionaries of these.
 
-    Integers and floats count as 64 bits wide, but for float32, which is told apart. Arrays of
-    objects, such as designs of mixed variables, count as lists.
+    Integers and floats are hashed as 64-bit numbers, float32 as such. Arrays of objects, such as
+    designs of mixed variables, are hashed as lists.
 
     Raises
     ------
     TypeError
-        If something has no bytes of its own, such as an object of the library.
+        If a value is of another type, such as an object of the library.
     """
     state = hashlib.blake2b(digest_size=_SIZE)
     _feed(state, value)
@@ -56,7 +56,7 @@ def _feed(state: Any, value: Any) -> None:
 
 
 def numbers_of(rows: Any, *, without: tuple[str, ...] = ()) -> list[list[Any]]:
-    """Return the numbers of a table, row by row; no texts, and no columns that have such a word."""
+    """Return the numbers of a table by row, except in columns whose name has one of the words."""
     return [
         [
             value

@@ -1,4 +1,4 @@
-"""The evaluator: stores, interruptions, workers; and what is read from a store."""
+"""Cases of the evaluator: stores, interruptions, workers, failures."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ N_EVAL, KILLED_AT = 300, 170
 
 
 class Mortal(ElementwiseProblem):
-    """Two objectives, a constraint, and a process that is killed at some evaluation."""
+    """Two objectives and a constraint; kills its process at a given evaluation."""
 
     version = "1"
 
@@ -45,8 +45,8 @@ class Mortal(ElementwiseProblem):
         out["G"] = [0.2 - x[0] - x[1]]
 
 
-class Moody(ElementwiseProblem):
-    """Fails for a fifth of the designs, and answers with a NaN for some more."""
+class Failing(ElementwiseProblem):
+    """Raises for a fifth of the designs, and returns NaN for others."""
 
     def __init__(self) -> None:
         super().__init__(n_var=6, n_obj=2, xl=0.0, xu=1.0)
@@ -58,7 +58,7 @@ class Moody(ElementwiseProblem):
 
 
 def run_in_store(path: str, killed_at: int | None = None) -> dict[str, Any]:
-    """Run for so long, on a store; the evaluator's counts are those of this process."""
+    """Run on a store, up to the evaluation at which the process is killed, if any."""
     with Evaluator(store=path) as evaluator:
         return solve(
             Mortal(killed_at), MOELA(n_subproblems=20), N_EVAL, seed=3, evaluator=evaluator
@@ -66,37 +66,37 @@ def run_in_store(path: str, killed_at: int | None = None) -> dict[str, Any]:
 
 
 def stored(path: Path) -> dict[str, Any]:
-    """Return what a store holds, in the order in which it was asked for."""
+    """Return the content of a store; evaluations in the order of the requests."""
     with EvaluationStore(path) as store:
-        found = sorted(store.evaluations(), key=lambda e: e.n)
+        evaluations = sorted(store.evaluations(), key=lambda e: e.n)
         population, front = store.population(), store.front()
         runs = [
             [run.seed, run.n_eval, run.budget, run.n_fresh, run.n_failed] for run in store.runs()
         ]
     return {
         "runs": runs,
-        "evaluations": [[e.n, e.batch, e.X, e.F, e.G, e.status] for e in found],
+        "evaluations": [[e.n, e.batch, e.X, e.F, e.G, e.status] for e in evaluations],
         "population": np.sort(population.get("F"), axis=0),
         "stored front": np.sort(front.get("F"), axis=0),
     }
 
 
 def killed_and_resumed() -> dict[str, Any]:
-    """Return a run that was killed and went on, which is the run that was left alone."""
+    """Return a run that was killed and resumed; check that it equals an undisturbed run."""
     code = (
         "import sys; from tests.benchmarks.digest_cases.evaluation import run_in_store; "
         f"run_in_store(sys.argv[1], {KILLED_AT})"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
     with tempfile.TemporaryDirectory() as folder:
-        calm, rough = Path(folder) / "calm.db", Path(folder) / "rough.db"
-        words = [sys.executable, "-c", code, str(rough)]
+        whole, killed = Path(folder) / "whole.db", Path(folder) / "killed.db"
+        words = [sys.executable, "-c", code, str(killed)]
         ended = subprocess.run(words, env=environment, cwd=ROOT, check=False)
         assert ended.returncode == -signal.SIGKILL, f"the run ended with {ended.returncode}"
-        with EvaluationStore(rough) as store:
-            assert list(store.evaluations()), "nothing was kept of the run that was killed"
-        parts = [run_in_store(str(path)) | {"store": stored(path)} for path in (calm, rough)]
-        assert digest(parts[0]) == digest(parts[1]), "the run that was killed ended elsewhere"
+        with EvaluationStore(killed) as store:
+            assert list(store.evaluations()), "the killed run left no evaluation in the store"
+        parts = [run_in_store(str(path)) | {"store": stored(path)} for path in (whole, killed)]
+        assert digest(parts[0]) == digest(parts[1]), "the resumed run has another result"
         return parts[0]
 
 
@@ -112,16 +112,16 @@ def workers(**options: Any) -> dict[str, Any]:
 
 
 def failures() -> dict[str, Any]:
-    """Return a run on a problem of which some evaluations fail."""
+    """Return a run in which some evaluations fail."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run.db"
         with Evaluator(store=path, on_error="infeasible") as evaluator:
-            parts = solve(Moody(), MOELA(n_subproblems=20), 250, seed=3, evaluator=evaluator)
+            parts = solve(Failing(), MOELA(n_subproblems=20), 250, seed=3, evaluator=evaluator)
         return parts | {"failed": evaluator.n_failed, "store": stored(path)}
 
 
 def from_a_store() -> dict[str, Any]:
-    """Return what mixed designs are in a store, and a run that goes on from its front."""
+    """Return a run that starts from a stored front, and stores with and without mixed designs."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run.db"
         with Evaluator(store=path) as evaluator:

@@ -1,4 +1,4 @@
-"""What torch computes: gating, thresholds, buffered experts, the packaged model."""
+"""Cases that need torch: gating, thresholds, buffered experts, the packaged model."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ RULES = (GateRule("top-p", 0.6), GateRule("skip", 0.5), GateRule("top-k", 2))
 
 
 def plain(tensor: Any) -> Any:
-    """Return a tensor as an array; 16 bits wide ones as float32, which holds them exactly."""
+    """Return a tensor as an array; 16-bit values become float32, which holds them exactly."""
     return (tensor.float() if tensor.dtype.itemsize == 2 else tensor).detach().numpy()
 
 
 def layer(dtype: Any, *, gated: bool) -> tuple[Any, ...]:
-    """Return tokens, choices, their weights, and experts."""
+    """Return tokens, choices, their weights, and experts of a layer."""
     import torch
 
     from moe_costmodel.kernels import Experts, route
@@ -33,7 +33,7 @@ def layer(dtype: Any, *, gated: bool) -> tuple[Any, ...]:
 
 
 def gating() -> dict[str, Any]:
-    """Return the outputs of all kernels, but for a choice of product that goes by time."""
+    """Return the outputs of all kernels, except those that choose a product by its time."""
     import torch
 
     from moe_costmodel.kernels import (
@@ -71,7 +71,7 @@ def gating() -> dict[str, Any]:
 
 
 def sixteen_bits() -> dict[str, Any]:
-    """Return rules on weights of 16 bits, and the kernels that follow."""
+    """Return the choices that rules keep of 16-bit weights, and outputs of the kernels on them."""
     import torch
 
     from moe_costmodel.kernels import apply_rule, reference, route
@@ -89,7 +89,7 @@ def sixteen_bits() -> dict[str, Any]:
 
 
 def buffered() -> dict[str, Any]:
-    """Return outputs, hits and misses of buffered experts over a few steps."""
+    """Return the outputs, hits and misses of buffered experts over a few steps."""
     import torch
 
     from moe_costmodel.kernels import BufferedExperts
@@ -99,17 +99,17 @@ def buffered() -> dict[str, Any]:
     parts = {}
     for policy in ("paper", "lru"):
         kernel = BufferedExperts(experts, 3, policy=policy)
-        found = []
+        outputs = []
         for start in range(0, 36, 4):
             rows = slice(start, start + 4)
-            found.append(plain(kernel(x[rows], ids[rows], weights[rows])))
+            outputs.append(plain(kernel(x[rows], ids[rows], weights[rows])))
         counts = kernel.statistics
-        parts[policy] = [found, [counts.steps, counts.hits, counts.misses, counts.bytes_copied]]
+        parts[policy] = [outputs, [counts.steps, counts.hits, counts.misses, counts.bytes_copied]]
     return parts
 
 
 def packaged_model() -> dict[str, Any]:
-    """Return routing and loss of the packaged model, with rules and without."""
+    """Return the routing and loss of the packaged model, with and without rules."""
     import torch
 
     from moe_costmodel.example import load_model

@@ -1,4 +1,4 @@
-"""The four problems of Mixture-of-Experts deployment."""
+"""Cases of the four problems of Mixture-of-Experts deployment."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from problems import ExpertBuffering, ExpertPlacement, GatingThresholds, MoEDepl
 
 from . import names
 from .names import MOELA, moe_example
-from .running import drawn, looked_at, solve, values
+from .running import parts_of, sampled, solve, values
 
 
 def windows() -> list[RoutingTrace]:
@@ -35,9 +35,9 @@ def gating() -> dict[str, Any]:
         batch_size=8,
         **names.moe_aggregate("worst"),
     )
-    X = drawn(timed, 10).get("X")
+    X = sampled(timed, 10).get("X")
     plan = problem.decode(problem.starts()[3])
-    return looked_at(problem) | {
+    return parts_of(problem) | {
         "timed": values(timed, X),
         "fixed k": [problem.fixed_k_front(), timed.fixed_k_front()],
         "rules": problem.objectives_of([GateRule("top-p", 0.7)] * problem.n_var),
@@ -47,11 +47,11 @@ def gating() -> dict[str, Any]:
 
 
 def measured_quality() -> dict[str, Any]:
-    """Return objectives of which one is the measured loss of the packaged model."""
+    """Return objectives that include the measured loss of the packaged model."""
     parts: dict[str, Any] = {}
     for name, family in (("gating", GatingThresholds), ("deployment", MoEDeployment)):
         problem = family.example(measured=True, n_excerpts=1)
-        X = drawn(problem, 5).get("X")
+        X = sampled(problem, 5).get("X")
         parts[name] = [values(problem, X), problem.ref_point]
     return parts
 
@@ -59,10 +59,10 @@ def measured_quality() -> dict[str, Any]:
 def buffering() -> dict[str, Any]:
     problem = ExpertBuffering.example()
     wide = ExpertBuffering.example("prose", batch_size=8, **names.devices(2))
-    X = drawn(problem, 5).get("X")
+    X = sampled(problem, 5).get("X")
     plan = problem.decode(X[0])
-    return looked_at(problem) | {
-        "two devices": looked_at(wide, 6),
+    return parts_of(problem) | {
+        "two devices": parts_of(wide, 6),
         "capacities": [problem.capacities(X), problem.polished(X), problem.marginal("lru")],
         "equal": problem.equal_capacity(4),
         "decoded": [plan.capacities, plan.policy, list(plan.objectives.values())],
@@ -79,9 +79,9 @@ def placement() -> dict[str, Any]:
         **names.replicas(4),
         **names.moe_aggregate("worst"),
     )
-    decoded = problem.decode(drawn(problem, 2).get("X")[1])
-    return looked_at(problem) | {
-        "replicas": looked_at(copied, 6),
+    decoded = problem.decode(sampled(problem, 2).get("X")[1])
+    return parts_of(problem) | {
+        "replicas": parts_of(copied, 6),
         "decoded": [decoded.physical_to_logical, decoded.n_devices, problem.encode(decoded)],
         "run": solve(problem, MOELA(), 300),
         "run with replicas": solve(copied, MOELA(), 200),
@@ -90,7 +90,7 @@ def placement() -> dict[str, Any]:
 
 def deployment() -> dict[str, Any]:
     problem = MoEDeployment.example()
-    parts = looked_at(problem, 8)
+    parts = parts_of(problem, 8)
     X = parts["sampling"]
     plan = problem.decode(X[0])
     today = problem.today()
@@ -112,7 +112,7 @@ def deployment() -> dict[str, Any]:
 
 
 def other_deployments() -> dict[str, Any]:
-    """Return deployments with limits, on nodes, with replicas, and with less to decide."""
+    """Return deployments with limits, nodes, replicas, and fewer decisions."""
     problem = MoEDeployment(
         windows(),
         moe_example.example_hardware(4, 2),
@@ -128,8 +128,8 @@ def other_deployments() -> dict[str, Any]:
     )
     gates = MoEDeployment.example("prose", decide=("gates", "batch"), memory_budget=np.inf)
     return {
-        "nodes": looked_at(problem, 6),
-        "gates and batch": looked_at(gates, 6),
+        "nodes": parts_of(problem, 6),
+        "gates and batch": parts_of(gates, 6),
         "run": solve(problem, MOELA(), 150),
     }
 

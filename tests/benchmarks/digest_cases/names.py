@@ -1,6 +1,6 @@
-"""Every name of the library that the cases use and that may change, so that it changes here only.
+"""Names of the library that the cases use and that may change, so that they change here only.
 
-Settings are given as dictionaries, to be unpacked; functions stand for methods.
+Settings are dictionaries of keyword arguments. Functions stand for methods.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ __all__ = ["MOELA", "indicators", "moe_example"]
 # ----------------------------------------------------------------------------- settings of MOELA
 
 MODELS_OFF: dict[str, Any] = {"models": None}
-"""No learned model at all."""
+"""No learned models."""
 
 NO_HAMMING_MODEL: dict[str, Any] = {"models": Models(hamming=False)}
-"""Moves are ranked by the move model alone."""
+"""Only the move model ranks moves."""
 
 NO_SURROGATE: dict[str, Any] = {"models": Models(surrogate_size=0)}
-"""Evolution chooses its children without a model of the objectives."""
+"""Evolution selects its offspring without surrogates of the objectives."""
 
 tuned = MOELA._tuned
 """Make MOELA with settings that are not parameters."""
@@ -32,37 +32,37 @@ NO_PERTURBATION: dict[str, Any] = {"perturbation": False}
 
 
 def neighborhood(n: int) -> dict[str, Any]:
-    """Return the size of a neighborhood of sub-problems."""
+    """Return the setting of the neighborhood size of sub-problems."""
     return {"n_neighbors": n}
 
 
 def near_mating(share: float) -> dict[str, Any]:
-    """Return how likely parents come from a neighborhood; for MOELA, a setting."""
+    """Return the setting of the probability of mating within a neighborhood."""
     return {"prob_neighbor_mating": share}
 
 
 def scalarization(by: str) -> dict[str, Any]:
-    """Return by which scalar children replace members; for MOELA, a setting."""
+    """Return the setting of the scalarization by which offspring replace members."""
     return {"scalarization": by}
 
 
 def ref_point(point: Any) -> dict[str, Any]:
-    """Return the point to beat."""
+    """Return the setting of the reference point."""
     return {"ref_point": point}
 
 
 def tried_neighbors(n: int) -> dict[str, Any]:
-    """Return how many neighbors a rival's search tries in a step."""
+    """Return the setting of the number of neighbors that a rival evaluates in a step."""
     return {"n_neighbors": n}
 
 
 def explored_neighbors(n: int) -> dict[str, Any]:
-    """Return how many neighbors MOMAD looks at around an archived design."""
+    """Return the setting of the number of neighbors of an archived design that MOMAD evaluates."""
     return {"n_explore_neighbors": n}
 
 
 def n_phases(algorithm: MOELA) -> int:
-    """Return the number of search phases: the first, restarts, and returns."""
+    """Return the number of search phases: the first, restarts, and returns from restarts."""
     return algorithm.n_phases
 
 
@@ -70,27 +70,27 @@ def n_phases(algorithm: MOELA) -> int:
 
 
 def devices(n: int, nodes: int | None = None) -> dict[str, Any]:
-    """Return how many devices, on how many nodes, a problem of the MoE family has."""
+    """Return the settings of the numbers of devices and nodes of a MoE problem."""
     return {"n_devices": n} if nodes is None else {"n_devices": n, "n_nodes": nodes}
 
 
 def replicas(n: int) -> dict[str, Any]:
-    """Return how many replicas of experts may be placed."""
+    """Return the setting of the number of replicas of experts."""
     return {"replicas": n}
 
 
 def moe_aggregate(by: str) -> dict[str, Any]:
-    """Return how several windows of traffic become one, in the MoE family."""
+    """Return the setting of the aggregation over windows of traffic."""
     return {"aggregate": by}
 
 
 def normalized(wanted: bool) -> dict[str, Any]:
-    """Return whether a token's weights are scaled to sum up to 1."""
+    """Return the setting for scaling the weights of a token to a sum of 1."""
     return {"normalize": wanted}
 
 
 def batch(n: int) -> dict[str, Any]:
-    """Return the batch size of a deployment that is evaluated."""
+    """Return the argument for the batch size of a deployment."""
     return {"batch_size": n}
 
 

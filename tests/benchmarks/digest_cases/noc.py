@@ -1,4 +1,4 @@
-"""Networks-on-chip: designs, their objectives and metrics, moves, heat, exports."""
+"""Cases of networks-on-chip: designs, objectives and metrics, moves, heat, exports."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from problems.noc import (
 )
 
 from .names import MOELA
-from .running import drawn, looked_at, solve, values
+from .running import parts_of, sampled, solve, values
 
 APPLICATIONS = ("bfs", "bp", "gau", "hotspot", "kmeans", "nw", "pf", "sc", "srad")
 
 
 def problem_of(**settings: Any) -> dict[str, Any]:
-    """Return what a problem has, and what can be measured of some designs."""
+    """Return the evaluations, operators and features of a problem, and metrics of its designs."""
     problem = NoC3D.example("bfs", **settings)
-    X = drawn(problem, 8, seed=5).get("X")
+    X = sampled(problem, 8, seed=5).get("X")
     design = problem.decode(X[0])
-    return looked_at(problem) | {
+    return parts_of(problem) | {
         "metrics": list(problem.measure(X).values()),
         "loads": [problem.link_loads(X[:3]), problem.channel_loads(X[:3])],
         "mesh": [problem.mesh_row(), list(problem.beside_mesh(X[1]).values())],
@@ -39,10 +39,10 @@ def problem_of(**settings: Any) -> dict[str, Any]:
 
 
 def all_metrics() -> dict[str, Any]:
-    """Return every metric as an objective at once, with and without constraints."""
+    """Return evaluations with all metrics as objectives, with and without constraints."""
     names = NoC3D.example("bfs").metric_names
     free = NoC3D.example("gau", objectives=names)
-    X = drawn(free, 30).get("X")
+    X = sampled(free, 30).get("X")
     limits = {name: float(np.quantile(v, 0.9)) for name, v in free.measure(X).items()}
     held = NoC3D.example("gau", objectives=3, constraints=limits)
     return {
@@ -54,14 +54,14 @@ def all_metrics() -> dict[str, Any]:
 
 
 def several_applications() -> dict[str, Any]:
-    """Return objectives under several applications, and under one that is held out."""
+    """Return objectives under several applications, and under a held-out application."""
     platform = Platform.paper_4x4x4()
     rng = np.random.default_rng(3)
     traffic = [synthetic_traffic(name, platform, rng) for name in APPLICATIONS]
     parts: dict[str, Any] = {"traffic": traffic}
     for by in ("mean", "worst"):
         problem = NoC3D(traffic[:3], aggregate=by, held_out=traffic[3])
-        X = drawn(problem, 10).get("X")
+        X = sampled(problem, 10).get("X")
         assert problem.held_out is not None
         parts[by] = [values(problem, X), values(problem.held_out, X), problem.features(X)]
         parts[f"{by} metrics"] = list(problem.measure(X).values())
@@ -69,7 +69,7 @@ def several_applications() -> dict[str, Any]:
 
 
 def platforms() -> dict[str, Any]:
-    """Return designs of other platforms: flat, larger, and with vertical links to choose."""
+    """Return designs of other platforms: flat, larger, and with a choice of vertical links."""
     small = Platform.paper_4x4x4().to_dict() | {"n_vertical_links": 40, "max_length": 2.5}
     made = {
         "mesh": Platform.mesh_8x8(),
@@ -79,7 +79,7 @@ def platforms() -> dict[str, Any]:
     parts: dict[str, Any] = {}
     for name, platform in made.items():
         problem = NoC3D.example("hotspot", platform=platform, objectives=5)
-        parts[name] = looked_at(problem, 6)
+        parts[name] = parts_of(problem, 6)
         parts[f"{name} tables"] = [
             platform.candidates, platform.candidate_lengths, platform.power, list(platform.mesh),
         ]  # fmt: skip
@@ -87,9 +87,9 @@ def platforms() -> dict[str, Any]:
 
 
 def exports() -> dict[str, Any]:
-    """Return the files of other programs, and what comes back from them."""
+    """Return the exported files, and designs and traffic read from them."""
     problem = NoC3D.example("bfs")
-    X = drawn(problem, 3, seed=6).get("X")
+    X = sampled(problem, 3, seed=6).get("X")
     design = problem.decode(X[2])
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -115,9 +115,9 @@ def exports() -> dict[str, Any]:
 
 
 def heat() -> dict[str, Any]:
-    """Return temperatures by both models, and one of them calibrated by the other."""
+    """Return temperatures of both models, and the calibration of the stack model."""
     problem = NoC3D.example("bfs")
-    designs = [problem.decode(x) for x in drawn(problem, 3, seed=7).get("X")]
+    designs = [problem.decode(x) for x in sampled(problem, 3, seed=7).get("X")]
     steady = [steady_temperatures(design, cells=1, sink_layers=2) for design in designs]
     stack, error = calibrate(designs, steady)
     return {

@@ -1,4 +1,4 @@
-"""Runs, and what the problems of all families are looked at by."""
+"""Helpers of the cases: runs of algorithms, and the common parts of all problems."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from . import names
 
 
 class Mixed(ElementwiseProblem):
-    """Two objectives of a real, an integer, a binary and a choice."""
+    """Two objectives of a real, an integer, a binary and a categorical variable."""
 
     def __init__(self) -> None:
         variables = {
@@ -36,7 +36,7 @@ class Mixed(ElementwiseProblem):
 
 
 class Tours(Problem):
-    """Two lengths of a round trip of twelve towns; operators of its own, but no neighbors."""
+    """Two lengths of a round trip of twelve towns; has operators, but no neighbors."""
 
     def __init__(self) -> None:
         rng = np.random.default_rng(5)
@@ -57,7 +57,7 @@ class Tours(Problem):
 
 
 class Recorder:
-    """A pymoo evaluator that keeps what is evaluated, batch by batch."""
+    """A pymoo evaluator that keeps the evaluated designs of each batch."""
 
     def __init__(self) -> None:
         self.batches: list[Any] = []
@@ -70,7 +70,7 @@ class Recorder:
 def solve(
     problem: Problem, algorithm: Any, n_eval: int, *, seed: int = 1, evaluator: Any = None
 ) -> dict[str, Any]:
-    """Run an algorithm; return its front, and all that it evaluated, batch by batch."""
+    """Run an algorithm; return its front, and the evaluated designs of each batch."""
     recorder = Recorder()
     res = minimize(
         problem,
@@ -84,7 +84,7 @@ def solve(
 
 
 def outcome(algorithm: Any) -> dict[str, Any]:
-    """Return what an algorithm has found, and what it says of its parts."""
+    """Return the best designs of an algorithm, and the log of its parts."""
     best = algorithm.opt
     log = getattr(algorithm, "log", {})
     return {
@@ -93,16 +93,16 @@ def outcome(algorithm: Any) -> dict[str, Any]:
     }
 
 
-def drawn(problem: Problem, n: int, seed: int = 1) -> Any:
-    """Return n designs of the problem's own sampling."""
+def sampled(problem: Problem, n: int, seed: int = 1) -> Any:
+    """Return n designs of the problem's sampling."""
     sampling = problem.operators()["sampling"]
     return sampling(problem, n, random_state=np.random.default_rng(seed))
 
 
-def looked_at(problem: Any, n: int = 12) -> dict[str, Any]:
-    """Return what all of our problems have: evaluation, operators, neighbors, features."""
+def parts_of(problem: Any, n: int = 12) -> dict[str, Any]:
+    """Return the common parts of all problems: evaluation, operators, neighbors, features."""
     operators = problem.operators()
-    pop = drawn(problem, n)
+    pop = sampled(problem, n)
     X = pop.get("X")
     parents = np.arange(n).reshape(-1, 2)
     crossed = operators["crossover"](
@@ -119,17 +119,17 @@ def looked_at(problem: Any, n: int = 12) -> dict[str, Any]:
         "neighbors": [names.neighbors(problem, X[0], 7, rng) for _ in range(2)],
         "neighbors of many": names.neighbors_many(problem, X, 3, rng),
     }
-    near = parts["neighbors of many"].reshape(-1, problem.n_var)
-    parts["evaluation of neighbors"] = values(problem, near)
+    neighbors = parts["neighbors of many"].reshape(-1, problem.n_var)
+    parts["evaluation of neighbors"] = values(problem, neighbors)
     for name in ("features", "canonical"):
         if hasattr(problem, name):
-            parts[name] = [getattr(problem, name)(X), getattr(problem, name)(near)]
+            parts[name] = [getattr(problem, name)(X), getattr(problem, name)(neighbors)]
     if hasattr(problem, "starts"):
         parts["starts"] = [problem.starts(), values(problem, problem.starts())]
     return parts
 
 
 def values(problem: Problem, X: Any) -> list[Any]:
-    """Return objectives and constraints of designs."""
+    """Return the objectives and constraints of designs."""
     out = problem.evaluate(X, return_as_dictionary=True)
     return [out["F"], out.get("G"), out.get("H")]

@@ -1,4 +1,4 @@
-"""Runs of MOELA and of its rivals."""
+"""Cases of runs of MOELA and of its rivals."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ PROBLEMS: dict[str, Make] = {
     "mixed": Mixed,
     "tours": Tours,
 }
-"""Problems that MOELA runs on as it comes."""
+"""Problems that MOELA runs on with its defaults."""
 
 BUDGETS = {"qap-long": 2000, "zdt1": 300, "dtlz2": 300, "bnh": 300, "mw7": 300, "mixed": 300}
 
@@ -85,19 +85,19 @@ def settings() -> dict[str, Any]:
 
 
 def restarts(wanted: Any) -> dict[str, Any]:
-    """Return a run that ceases to gain soon."""
+    """Return a run that stagnates early."""
     problem = MNKLandscape.random(n=12, k=2, seed=1)
     algorithm = MOELA(n_subproblems=10, restarts=wanted, termination=("n_eval", 800))
     recorder = Recorder()
     algorithm.setup(problem, seed=1, evaluator=recorder.evaluator)
     algorithm.run()
     n = names.n_phases(algorithm)
-    assert n >= 3 if wanted else n == 1, f"{n} phases: this case is no use any more"
+    assert n >= 3 if wanted else n == 1, f"{n} phases: the case no longer tests restarts"
     return outcome(algorithm) | {"regions": n, "evaluated": recorder.batches}
 
 
 def ask_and_tell() -> dict[str, Any]:
-    """Return a run that is asked for batches, and told what they are worth."""
+    """Return a run through `ask` and `tell`."""
     problem, batches = qap(), []
     algorithm = MOELA(batch_size=12)
     algorithm.setup(problem, termination=("n_eval", 400), seed=7)
@@ -110,7 +110,7 @@ def ask_and_tell() -> dict[str, Any]:
 
 
 def from_given_designs() -> dict[str, Any]:
-    """Return runs that begin from designs, from a population, and from a result."""
+    """Return runs that begin from given designs and from an evaluated population."""
     problem = qap()
     X = np.stack([np.random.default_rng(s).permutation(15) for s in range(8)])
     first = MOELA(sampling=X)
@@ -164,7 +164,7 @@ RIVALS: dict[str, dict[str, Make]] = {
 
 
 def rival(name: str) -> dict[str, Any]:
-    """Return runs of a rival: as it comes on two problems, and with other settings."""
+    """Return runs of a rival with its defaults and with other settings."""
     made = RIVALS[name]
     parts = {kind: solve(qap(), make(), 400) for kind, make in made.items()}
     parts["noc"] = solve(PROBLEMS["noc-3"](), made["small"](), 250)

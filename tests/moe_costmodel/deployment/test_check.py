@@ -76,6 +76,7 @@ def test_a_switch_charges_what_must_arrive(traces):
     assert switch.seconds == pytest.approx(2e-5 + busiest / 2e9)
     fresh = model_of(traces[1])
     saved = evaluated(fresh, batch_size=4)["step_mean_s"] - fresh.evaluate(plan)["step_mean_s"]
+    # The tolerance is for a saving that is a small difference of large step times.
     assert switch.saved_per_step == pytest.approx(saved, rel=1e-3)
     assert plan.check(traces[1], deployment=model, running=plan).switch.seconds == 0
     if saved > 0:
@@ -92,8 +93,7 @@ def test_a_buffer_that_thrashes_is_named(traces):
     found = advice_of(tight, "buffer")
     assert not found.keep
     assert "thrashes" in found.why
-    # It slows steps down by more than the memory that it saves, which is only worth it where the
-    # experts would not fit.
+    # The buffer saves memory but slows steps down, which pays only if the experts would not fit.
     roomy = planned(model, capacities=7, policy="lfu", batch_size=4)
     found = advice_of(roomy.check(traces[1], deployment=model), "buffer")
     assert not found.keep
@@ -101,7 +101,7 @@ def test_a_buffer_that_thrashes_is_named(traces):
     needed = int(evaluated(model, batch_size=4)["memory_bytes"])
     model.hardware = replace(model.hardware, memory_bytes=needed - 1)
     assert advice_of(roomy.check(traces[1], deployment=model), "buffer").keep
-    # One layer that thrashes does not condemn the others.
+    # Only the layer that thrashes is named.
     mixed = planned(model, capacities=[1, 8, 8], policy="fifo", batch_size=4).check(
         traces[1], deployment=model
     )

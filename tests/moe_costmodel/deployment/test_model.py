@@ -35,7 +35,7 @@ def model_of(windows, *, links=("slow_to_fast", "device_to_device", "node_to_nod
 
 
 def full_replay(model, trace, rules, capacities, policy, placement, batch):
-    """Seconds of every step, from the published parts, with nothing kept."""
+    """Return the seconds of every step from the published parts, without a cache."""
     rules = [rule or GateRule.keep_all() for rule in rules]
     keep = keep_choices(trace, rules)
     loads = trace.loads(batch, model.mode, keep=keep)
@@ -122,7 +122,7 @@ def test_the_interval_of_one_window_spans_its_halves(windows):
         assert found[name].value == whole[name]
         assert found[name].low <= halves.values[name].min() < halves.values[name].max()
         assert halves.values[name].max() <= found[name].high
-    # Neither several windows nor a batch that halves can't fill are cut.
+    # Several windows are not cut, nor is a trace whose halves cannot fill the batch.
     assert model_of(windows).halves is None
     large = model.decision(batch_size=4)
     assert (
@@ -141,7 +141,7 @@ def test_one_changed_layer_costs_one_layer(windows):
     assert model.layers_computed == 4
     fresh = evaluated(model_of(windows), gates=RULES, capacities=capacities, batch_size=4)
     assert np.array_equal(found.step_seconds, fresh.step_seconds)
-    # The order of a device's slots is no choice.
+    # The order of the slots of a device has no effect.
     shuffled = np.tile([3, 1, 2, 0, 4, 5, 7, 6], (3, 1))
     evaluated(model, gates=RULES, capacities=capacities, placement=shuffled, batch_size=4)
     assert model.layers_computed == 4

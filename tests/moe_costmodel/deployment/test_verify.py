@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tests.moe_costmodel.machines import hardware, latency, planned
+from tests.moe_costmodel.machines import SHAPE, hardware, latency, planned
 from tests.moe_costmodel.random_traces import random_trace
 
 pytest.importorskip("torch")
@@ -11,9 +11,6 @@ from moe_costmodel.deployment.model import DeploymentModel
 from moe_costmodel.deployment.verify import verify, verify_table
 from moe_costmodel.gating.quality import keep_choices
 from moe_costmodel.gating.rules import GateRule
-from moe_costmodel.shapes import LayerShape
-
-SHAPE = LayerShape(n_experts=8, k=2, d_model=32, d_ffn=16, gated=True)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from tests.moe_costmodel.machines import hardware, latency, planned
+from tests.moe_costmodel.machines import SHAPE, hardware, latency, planned
 from tests.moe_costmodel.random_traces import random_trace
 
 pytest.importorskip("torch")
@@ -16,8 +16,6 @@ from moe_costmodel.measure.measurements import Measurements
 from moe_costmodel.measure.stack import measure_stack
 from moe_costmodel.shapes import LayerShape
 from moela.cli import main
-
-SHAPE = LayerShape(n_experts=8, k=2, d_model=32, d_ffn=16, gated=True)
 
 
 @pytest.fixture
@@ -58,7 +56,8 @@ def test_kernels_are_timed_in_turns_with_the_plans(trace):
     model = DeploymentModel(trace, hardware(), latency(), shape=SHAPE)
     plans = [planned(model, capacities=c, policy="lfu", batch_size=2) for c in (None, 3)]
     found = verify(plans, trace, Hardware.here(), n_steps=6, repeats=2, clock="cpu")
-    # Which machine this is, no test can say; that they speak of the same things, it can.
+    # The speed of this machine is unknown, so the test only checks that both times are of the same
+    # order: 5 leaves room for a busy machine, and excludes wrong units and repeated work.
     for item in found:
         assert 0.2 < item.predicted.mean() / item.measured.mean() < 5
 

@@ -18,7 +18,8 @@ from tests.moe_costmodel.random_traces import random_trace
 )
 def test_published_mass_on_deepseek(deepseek, rule, experts, mass):
     found = gate_mass(deepseek["intent"], rule)
-    # Published with two and three digits. A fixed k keeps at most 0.011 less or 0.002 more.
+    # The published values have two and three decimals. A fixed k keeps at most 0.011 less or 0.002
+    # more.
     assert found.experts.mean() == pytest.approx(experts, abs=0.005)
     assert found.mass.mean() == pytest.approx(mass, abs=0.002)
     assert found.equal_k_mass.mean() == pytest.approx(found.mass.mean(), abs=0.015)
@@ -69,14 +70,16 @@ def test_measured_loss_of_the_example_in_both_implementations():
     rules = [GateRule("skip", beta) for beta in (0.0, 0.2, 0.3, 0.4, 0.5, 0.6)]
     own = measured_loss(model, batches, rules)
     other = measured_loss(to_transformers(model), batches, rules)
-    # The two differ by 4e-8 nats and in no expert; a near-tie may fall otherwise elsewhere.
+    # Measured: 4e-8 nats, and the same experts. Another machine may break near-ties otherwise.
     assert own.loss == pytest.approx(other.loss, abs=1e-3)
     assert own.experts == pytest.approx(other.experts, abs=0.01)
+    # More than one and fewer than all four experts.
     assert 1.0 < own.experts < 4.0
     assert own.full_loss < own.loss < own.fixed_k_loss[0]
     assert (np.diff(own.fixed_k_loss) < 0).all()
     assert own.n_tokens == sum(b.numel() - 1 for b in batches)
     everything = measured_loss(model, batches, GateRule.keep_all())
+    # The same computation, so only float32 rounding could differ.
     assert everything.loss == pytest.approx(own.full_loss, abs=1e-6)
     with pytest.raises(ValueError, match="'rules'"):
         measured_loss(model, batches, rules[:2])

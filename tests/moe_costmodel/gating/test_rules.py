@@ -23,7 +23,7 @@ RULE_IDS = [f"{rule.kind}-{rule.value:g}-{rule.k_min}" for rule in RULES]
 
 
 def weights_of(k):
-    """Return random weights (n, k), most of them unsorted, and ties of all kinds."""
+    """Return random weights (n, k), most of them unsorted, with ties of all kinds."""
     random = np.random.default_rng(k)
     drawn = random.dirichlet(np.ones(k), size=400)
     return np.concatenate(
@@ -38,7 +38,7 @@ def weights_of(k):
 
 
 def naive(row, rule):
-    """Return which weights of a token are kept, from the definition, in float32."""
+    """Return which weights of a token are kept by the definition, in float32."""
     row = row.astype(np.float32)
     total = np.float32(0)
     for weight in row:

@@ -107,7 +107,7 @@ def test_all_choices_dropped_gives_zero(kernel):
 
 @pytest.mark.parametrize("kernel", ["padded", "dynamic-loop", "buffered"])
 def test_skipped_experts_cost_nothing(kernel):
-    """An expert that only dropped choices name is never touched: its weights may be garbage."""
+    """An expert that has only dropped choices is never computed: its weights may be NaN."""
     x, ids, weights, experts = layer(k=4)
     weights = torch.where(ids == 5, 0.0, weights)
     clean = KERNELS[kernel](x, ids, weights, experts)
@@ -140,6 +140,7 @@ def test_static_gating_holds_far_more_memory():
     slots = 8 * 64 * (16 + 24) * 4
     assert static > mask + slots
     # Measured: 29 792 and 464 512 bytes.
+    # A quarter leaves a margin of four.
     assert dynamic < static / 4
     assert dynamic >= 2 * 64 * (16 + 24) * 4
 
@@ -153,6 +154,7 @@ def test_peak_memory_counts_what_lives_together():
         for _ in range(3):
             torch.zeros(1000).add_(1)
 
+    # At most the tensor of one turn and that of the next are alive at the same time.
     assert peak_activation_bytes(in_turn) <= 2 * one
 
 

@@ -31,7 +31,7 @@ WORKER = textwrap.dedent("""
             for local in (own, buffered):
                 got = ExpertParallel(local, device_of)(x, ids, weights)
                 assert got.shape == x.shape
-                # As for the other kernels in float32, whose error is at most 3e-7.
+                # As in test_kernels: the errors of the kernels in float32 are at most 3e-7.
                 assert torch.allclose(got.double(), expected, atol=1e-5), (rank, n_tokens)
         assert buffered.statistics.misses > 0
     try:

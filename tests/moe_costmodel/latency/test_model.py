@@ -13,7 +13,7 @@ BANDWIDTH, PEAK = 2e10, 5e10
 
 
 def truth(shape, counts):
-    """A machine: an overhead, a cost an expert, weights read once, arithmetic."""
+    """Return the times of a made-up machine: overhead, cost per expert, weights, arithmetic."""
     counts = np.asarray(counts)
     active, rows = (counts > 0).sum(axis=-1), counts.sum(axis=-1)
     return (
@@ -79,6 +79,7 @@ def test_an_unseen_shape_is_predicted(model):
     )
     found = model.predict(UNSEEN, counts)
     error = np.abs(found.seconds / truth(UNSEEN, counts) - 1)
+    # Measured: 0.0017. The noise of the measurements is small, and the formula is within the model.
     assert np.median(error) < 0.05
     assert not found.outside
     assert (found.low < found.seconds).all()
@@ -87,7 +88,7 @@ def test_an_unseen_shape_is_predicted(model):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_interval_covers_what_it_says(measured, method):
-    """Fitted without a shape, so that the interval faces what it was not made from."""
+    """Fit without a shape, so that the interval is tested on data it was not made from."""
     inside, width = [], []
     for held in (SHAPES[1], SHAPES[4], SHAPES[5]):
         rest = [r for r in measured.records if r.shape != held]
@@ -99,6 +100,8 @@ def test_the_interval_covers_what_it_says(measured, method):
         seconds = np.array([r.seconds for r in records])
         inside.append((seconds > found.low) & (seconds < found.high))
         width.append(found.high / found.low)
+    # The intended coverage is 0.8. Measured: 0.74 (linear) to 0.81 (trees) of 42 points, whose
+    # standard error is 0.06; widths are 1.03 (linear, smooth), 1.10 (blend) and 1.31 (trees).
     assert 0.55 < np.mean(inside) <= 1.0
     assert np.median(width) < (1.3 if method in ("linear", "smooth") else 2.5)
 
@@ -107,6 +110,7 @@ def test_leave_one_shape_out_is_reported(measured):
     linear = LatencyModel.fit(measured, method="linear").report
     trees = LatencyModel.fit(measured, method="trees", n_estimators=10).report
     auto = LatencyModel.fit(measured, n_estimators=10).report
+    # Measured: 0.007 and 0.052.
     assert linear.median < 0.02
     assert linear.median < trees.median < 0.2
     assert auto.method != "trees"
@@ -141,7 +145,7 @@ def test_more_tokens_never_take_less(measured, method):
     spread = np.tril(np.ones((16, 16), int)) * 8
     assert (np.diff(table.seconds(spread)) >= 0).all()
     assert table.seconds(np.zeros(16, int)) == 0.0
-    # One token more, to any expert, of any step.
+    # One more token, for any expert in any step.
     before = np.stack(
         [
             random.multinomial(n, random.dirichlet(np.ones(16) * skew))
@@ -211,6 +215,7 @@ def test_bad_parameters_are_named(measured, call, parameter):
 
 def test_the_rest_of_the_model_is_fitted(measured):
     rest = RestOfModel.fit(measured, d_model=64, n_layers=3)
+    # The measurements are exact, so that the fit is exact up to rounding.
     assert rest.per_step == pytest.approx(3e-5, rel=1e-6)
     assert rest.per_token == pytest.approx(6e-6, rel=1e-6)
     assert rest.per_token_context == pytest.approx(9e-8, rel=1e-6)
@@ -230,9 +235,9 @@ def test_a_step_is_the_sum_of_its_layers_and_the_rest(measured, model, rng):
     layers = step.layer_seconds(counts, misses)
     total = step.seconds(counts, misses, tokens=16, context=100)
     assert total == pytest.approx(layers.sum(axis=1) + 1e-3 + 16e-5)
-    # Layer by layer gives the same: they are separable.
+    # The layers are separable, so that one layer alone has the same times.
     assert step.layer_seconds(counts[:, 1], misses[:, 1]) == pytest.approx(layers[:, 1])
-    # One layer by hand.
+    # The first layer, computed by hand.
     table, link = model.table(local), measured.hardware.links["device_to_device"]
     exchange = link.seconds(counts[0, 0].sum(axis=1).max() / 2 * 96 * 4)
     copying = misses[0, 0] * (1e-5 + local.expert_bytes / 1e9)
@@ -276,6 +281,7 @@ def test_modeled_activations_are_those_of_the_kernels(gated):
     dynamic = peak_activation_bytes(
         lambda: dynamic_gating(x, ids, weights, experts, product="grouped")
     )
+    # Measured: 1 % below for dynamic gating, 7 % and 13 % above for static gating.
     assert memory.activation_bytes(256) == pytest.approx(dynamic, rel=0.15)
     static = peak_activation_bytes(
         lambda: static_gating(x, ids, weights, experts, capacity_factor=0.5)
@@ -289,10 +295,11 @@ def test_the_shared_table_can_be_fitted(shared_data):
         shared_data / "kernels/h100_sxm-trtllm-1.3.0rc10-wideep_moe_perf.parquet"
     )
     model = LatencyModel.fit(table, n_estimators=10, max_points=1500)
+    # Measured: 0.128; the fit is deterministic.
     assert model.report.median < 0.15
     shape = table.shapes[0]
     found = model.predict(shape, np.full((3, shape.n_local), [[1], [8], [64]]))
-    assert (np.diff(found.seconds) >= 0).all()  # reading the weights may take all the time at first
+    assert (np.diff(found.seconds) >= 0).all()  # equal while reading the weights takes all the time
     assert found.seconds[2] > found.seconds[0]
     with pytest.raises(ValueError, match="slow_to_fast"):
         model.predict(shape, np.ones((1, shape.n_local), int), misses=1)

@@ -46,7 +46,7 @@ def test_rows_become_work(tmp_path):
     assert table.work.rows[balanced] == 4096 * 8 / 2
     assert table.work.active[balanced] == 64
     assert table.work.largest[balanced] == 256
-    # The busier of two devices has more than half, and a hotter hottest expert.
+    # The busier of two devices has more than half of the tokens, and the hottest expert.
     assert table.work.rows[skewed] > table.work.rows[balanced]
     # Measured: 13.4 times.
     assert table.work.largest[skewed] > 3 * table.work.largest[balanced]
@@ -177,6 +177,6 @@ def test_the_shared_tables_load(shared_data):
     table = KernelTable.from_aiconfigurator(
         shared_data / "kernels/h100_sxm-trtllm-1.3.0rc10-wideep_moe_perf.parquet"
     )
-    # 31 shapes; 95 of 3348 rows fall.
+    # 31 shapes. 95 of the 3,348 rows are dropped, 2.8 %.
     assert len(table.shapes) > 10
     assert 0 < table.dropped["falling"] < 0.05 * len(table)

@@ -61,7 +61,7 @@ def test_metrics_by_hand():
 def test_cross_node_traffic_by_hand():
     trace = RoutingTrace(np.array([[[0, 1]], [[0, 3]]]), n_experts=4)
     spread = Placement.from_devices([[0, 0, 1, 1]], 2)
-    # Token 0 needs node 0 only, token 1 both; half of the tokens start on either node.
+    # Token 0 needs node 0 only, token 1 both nodes. Half of the tokens start on each node.
     assert cross_node_traffic(trace, spread, 2).tolist() == [(0.5 + 1.0) / 2]
     assert cross_node_traffic(trace, spread, 1).tolist() == [0.0]
     everywhere = Placement(np.array([[0, 1, 2, 3, 0, 1, 2, 3]]), 2)
@@ -104,7 +104,7 @@ def test_the_optimum_is_that_of_enumeration(rng):
     )
     found = optimal_placement(loads, 2)
     assert found.value == pytest.approx(best)
-    # HiGHS stops at a relative gap of 1e-4.
+    # HiGHS stops at a relative gap of 1e-4; the tolerance is ten times that.
     assert found.bound == pytest.approx(best, rel=1e-3)
     assert found.gap < 1e-3
     assert avg_max_load(found.placement, loads[:, None])[0] == pytest.approx(best)

@@ -28,7 +28,7 @@ def test_description_of_real_traffic(deepseek):
     few, many = (deepseek["intent"].describe(size) for size in (1, 16))
     assert few.inactive.mean() == pytest.approx(1 - 6 / 64)
     assert many.inactive.mean() < few.inactive.mean()
-    # The lowest layer has 3.66 times the persistence of chance.
+    # Measured: the lowest layer has 3.66 times the persistence of chance.
     assert (many.persistence > 2 * many.chance_persistence).all()
     assert "26 layers of 64 experts, top-6" in str(many)
     json.dumps(many.to_dict(), allow_nan=False)

@@ -125,7 +125,7 @@ def test_sglang_stat_dump(tmp_path):
 
 
 def detail_dump():
-    """A dense layer, an MoE layer with a swapped map; one prefill of 3 + 2, two decode passes."""
+    """Return a dump of a prefill and two decode passes; the map of its MoE layer is swapped."""
     to_logical = torch.tensor([[0, 1, 2, 3], [3, 2, 1, 0]])
 
     def routed(rows, width=3):
@@ -162,14 +162,15 @@ def test_sglang_detail_dump_is_mapped_and_sequenced(tmp_path):
     trace = RoutingTrace.load(tmp_path / "d.pt")
     assert trace.layers.tolist() == [1]
     assert (trace.n_experts, trace.k, trace.has_weights) == (4, 2, False)
-    # Prefill 3 and 2 tokens; slot 0 decodes positions 3, 4; slot 1 position 2, then a new request.
+    # A prefill of 3 and 2 tokens. Then slot 0 decodes positions 3 and 4; slot 1 decodes position 2,
+    # then a new request.
     assert trace.sequence_lengths.tolist() == [3, 2, 2, 1, 1]
     expected = [[3, 2], [3, 1], [3, 0], [2, 1], [2, 0], [1, 0], [2, 3], [0, 2], [3, 1]]
     assert trace.topk_ids[:, 0].tolist() == expected
 
 
 def pass_dump():
-    """Two passes over a dense layer and an MoE layer of 3 experts, expert 2 of which has a copy."""
+    """Return a dump of two passes: a dense layer, and one of 3 experts, one of which has a copy."""
     return {
         "last_physical_to_logical_map": torch.tensor([[0, 1, 2, 2], [2, 1, 0, 2]]),
         "records": [
@@ -208,8 +209,8 @@ ODD = st.recursive(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.booleans(), st.sampled_from(["map", "records", "record", "field"]), st.data())
-def test_no_odd_content_of_a_dump_gets_past_the_loader(tmp_path, per_token, where, data):
-    """Well-formed files whose fields hold anything that weights_only lets through."""
+def test_dumps_with_odd_values_load_or_are_named(tmp_path, per_token, where, data):
+    """A dump with any value that weights_only accepts loads, or a ValueError names the file."""
     dump = detail_dump() if per_token else pass_dump()
     odd = data.draw(ODD)
     if where == "map":
@@ -276,7 +277,7 @@ def test_a_pt_that_needs_code_is_refused(tmp_path, capsys):
 )
 @example(229, 7, ".npz", True)  # numpy reads a header with Python's tokenizer
 def test_no_corruption_gets_past_the_loader(tmp_path, seed, n_flips, suffix, mmap):
-    """Whatever bytes change, loading gives a valid trace or a ValueError that names the file."""
+    """After any change of bytes, a file loads as a valid trace or a ValueError names it."""
     random = np.random.default_rng(seed)
     path = tmp_path / f"fuzzed{suffix}"
     trace = random_trace(random, n_tokens=12, lengths=[5, 7])

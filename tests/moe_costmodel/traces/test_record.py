@@ -1,4 +1,4 @@
-"""Recording from tiny randomly initialized models of every family; nothing is downloaded."""
+"""Recording from tiny, randomly initialized models of every family, without downloads."""
 
 import warnings
 
@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
+pytest.importorskip("transformers")
 
 from moe_costmodel import RoutingTrace  # noqa: E402
 from moe_costmodel.traces.families import find_routers  # noqa: E402
 from moe_costmodel.traces.record import edit_routing  # noqa: E402
-from tests.moe_costmodel.tiny_models import MODELS, build, ids  # noqa: E402
+from tests.moe_costmodel.tiny_models import MODELS, build, ids, nllb, switch  # noqa: E402
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -23,7 +23,7 @@ def test_decoder_families(name):
     assert trace.layers.tolist() == MODELS[name][3]
     assert trace.n_experts == 8
     assert not any(m._forward_hooks for m in model.modules())
-    # The last router's choice, from its own input, by hand.
+    # The choices of the last router, computed from its input.
     routers = find_routers(model)[1]
     name_of, router = list(routers.items())[-1]
     assert MODELS[name][2] in name_of
@@ -34,7 +34,7 @@ def test_decoder_families(name):
         handle.remove()
         _, weights, chosen = router(seen[0].reshape(-1, 16))
     assert np.array_equal(trace.topk_ids[:14, -1], chosen.numpy())
-    # Weights of float32 below 1: a few units in the last place.
+    # The weights are float32 numbers below 1: 1e-6 is about ten units in their last place.
     assert np.allclose(trace.topk_weights[:14, -1], weights.numpy(), atol=1e-6)
 
 
@@ -46,45 +46,6 @@ def test_padding_is_left_out():
     alone = RoutingTrace.record(model, [tokens[:1, :3], tokens[1:]])
     assert trace.sequence_lengths.tolist() == [3, 5]
     assert np.array_equal(trace.topk_ids, alone.topk_ids)
-
-
-def switch():
-    torch.manual_seed(0)
-    config = transformers.SwitchTransformersConfig(
-        vocab_size=50,
-        d_model=16,
-        d_kv=8,
-        d_ff=24,
-        num_layers=4,
-        num_decoder_layers=4,
-        num_heads=2,
-        num_experts=6,
-        num_sparse_encoder_layers=2,
-        num_sparse_decoder_layers=2,
-        expert_capacity=2,
-        decoder_start_token_id=0,
-    )
-    return transformers.SwitchTransformersForConditionalGeneration(config).eval()
-
-
-def nllb():
-    torch.manual_seed(0)
-    config = transformers.NllbMoeConfig(
-        vocab_size=50,
-        d_model=16,
-        encoder_layers=4,
-        decoder_layers=4,
-        encoder_ffn_dim=24,
-        decoder_ffn_dim=24,
-        encoder_attention_heads=2,
-        decoder_attention_heads=2,
-        encoder_sparse_step=2,
-        decoder_sparse_step=2,
-        num_experts=6,
-        expert_capacity=64,
-        max_position_embeddings=64,
-    )
-    return transformers.NllbMoeForConditionalGeneration(config).eval()
 
 
 @pytest.mark.parametrize(("make", "k"), [(switch, 1), (nllb, 2)])
@@ -110,10 +71,10 @@ def test_encoder_decoder_families(make, k):
     ranked = logits.reshape(-1, 6).argsort(dim=-1, descending=True)[:, :k]
     assert np.array_equal(encoder.topk_ids[:, 0], ranked.numpy())
     if family.name == "NLLB-MoE":
-        # The two weights are normalized in float32.
+        # The two weights are normalized in float32, whose rounding error is 1e-7.
         assert np.allclose(encoder.topk_weights[:, 0].sum(axis=1), 1.0, atol=1e-5)
         assert np.array_equal(mask.argmax(dim=-1).numpy(), encoder.topk_ids[:, 0, 0])
-    else:  # a capacity of 2 a sequence drops some of 7 tokens to 6 experts
+    else:  # a capacity of 2 per sequence drops some of the 7 tokens
         routed = mask.reshape(-1, 6).sum(dim=1).bool().numpy()
         assert 0 < routed.sum() < 14
         assert np.array_equal(encoder.topk_weights[:, 0, 0] > 0, routed)
@@ -132,8 +93,8 @@ def test_encoder_decoder_families(make, k):
     assert not torch.allclose(elsewhere, plain)
 
 
-def test_experts_of_nllb_compute_what_its_router_asks():
-    """transformers itself sends all its tokens to experts 0 and 1."""
+def test_nllb_uses_the_experts_that_its_router_chooses():
+    """transformers itself sends all tokens of this model to experts 0 and 1."""
     from transformers.models.nllb_moe.modeling_nllb_moe import NllbMoeSparseMLP
 
     with warnings.catch_warnings():
@@ -147,6 +108,7 @@ def test_experts_of_nllb_compute_what_its_router_asks():
         expected = (combine[:, :, None] * each).sum(dim=1) * (1 - layer.experts.moe_token_dropout)
         routed = []
         with edit_routing(layer, lambda number, i, w: routed.append((i, w)) or (i, w)):
+            # Sums of a few float32 products in another order; the rounding error is 1e-7.
             assert torch.allclose(layer(x)[0], expected, atol=1e-6)
     assert torch.allclose(combine.gather(1, routed[0][0]), routed[0][1])
 
@@ -168,7 +130,7 @@ def test_editing_changes_the_model_and_leaves_no_trace(name):
         assert torch.equal(model(tokens).logits, plain)
 
 
-def test_what_cannot_be_recorded_is_named():
+def test_models_that_cannot_be_recorded_are_named():
     class OddTopKRouter(torch.nn.Linear):
         def forward(self, x):
             return super().forward(x), x

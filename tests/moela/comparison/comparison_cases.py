@@ -1,4 +1,4 @@
-"""Runs made by hand, whose indicators can be worked out on paper."""
+"""Small runs whose indicators can be computed by hand."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from moela.experiments.recording import Evaluated
 
 
 class Plain:
-    """A problem as far as recording a run needs one."""
+    """The attributes of a problem that recording a run needs."""
 
     n_ieq_constr = 1
     n_eq_constr = 0
@@ -22,7 +22,7 @@ class Plain:
 
 
 def recorded(F, *, algorithm="A", seed=1, problem="P", G=None, seconds=1.0, ref_point=None):
-    """An experiment's run that evaluated these points in this order; the design is the number."""
+    """Return a run that evaluated these points in this order; each design is its position."""
     F = np.asarray(F, dtype=float)
     n = len(F)
     G = np.zeros(n) if G is None else np.asarray(G, dtype=float)
@@ -41,6 +41,6 @@ def recorded(F, *, algorithm="A", seed=1, problem="P", G=None, seconds=1.0, ref_
 
 
 def sphere(n, n_obj, rng, radius=1.0):
-    """Points of a concave front, mutually non-dominated."""
+    """Return points of a concave front, all non-dominated."""
     Z = np.abs(rng.normal(size=(n, n_obj)))
     return radius * (2.0 - Z / np.linalg.norm(Z, axis=1, keepdims=True))

@@ -1,4 +1,4 @@
-"""What these tests compare is importable by them."""
+"""Makes the helper modules of these tests importable."""
 
 import sys
 from pathlib import Path

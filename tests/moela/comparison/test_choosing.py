@@ -11,7 +11,7 @@ from moela import Front, compare
 from problems import MultiObjectiveKnapsack
 
 with warnings.catch_warnings():
-    # pymoo imports from a place that scipy is about to close.
+    # pymoo imports a name that scipy has deprecated.
     warnings.simplefilter("ignore", DeprecationWarning)
     from pymoo.mcdm.pseudo_weights import PseudoWeights
 
@@ -31,7 +31,7 @@ def test_points_are_cleaned_with_their_designs():
 
 def test_knee_by_hand():
     made = Front(ELBOW)
-    # Below the line f1 + f2 = 1 by 0.7 / sqrt(2) at its deepest.
+    # The knee lies 0.7 / sqrt(2) below the line f1 + f2 = 1.
     np.testing.assert_allclose(made.bulges(), np.array([0, 0.5, 0.7, 0.35, 0]) / 2**0.5, atol=1e-12)
     assert made.knees().tolist() == [2]
     assert Front([[1.0, 2.0]]).knees().tolist() == [0]
@@ -61,8 +61,9 @@ def test_concave_front_has_no_bulge():
     sphere = Z / np.linalg.norm(Z, axis=1, keepdims=True)
     made = Front([*np.eye(3).tolist(), *sphere.tolist()])
     assert made.bulges().max() == pytest.approx(0.0, abs=1e-9)
+    # The middle of the sphere lies (sqrt(3) - 1) / sqrt(3) = 0.42 above the plane.
     assert made.bulges().min() < -0.3
-    # A far outlier in an objective is no knee.
+    # An outlier in one objective is no knee.
     outlier = Front([*made.F.tolist(), [-1e-6, 1.6, 0.5]])
     assert outlier.bulges().argmax() != len(outlier) - 1
 
@@ -84,7 +85,7 @@ def test_pseudo_weights_by_hand_and_as_pymoo():
 def test_aspirations():
     made = Front(ELBOW)
     assert made.by_reference([0.1, 0.4]).tolist() == [1]
-    # One that can be had is surpassed by as much as possible in the worse of the objectives.
+    # A reachable aspiration is exceeded as much as possible in the worse of the objectives.
     assert made.by_reference([0.7, 0.6]).tolist() == [2]
     assert made.by_reference([0.0, 0.0], n=2).tolist() == [2, 1]
     scaled = Front(np.array(ELBOW) * [1e6, 1.0])
@@ -110,7 +111,7 @@ def test_approximate_contributions_are_near_the_exact_ones(n_obj, n):
     F = front(n, n_obj).F * 10.0 ** np.arange(n_obj)
     point = 2.1 * 10.0 ** np.arange(n_obj)
     exact, near = (contributions(F, point, exact=how) for how in (True, False))
-    # The documented 0.03 to 0.06 in up to 10 objectives; at most 0.018 on these fronts.
+    # The documented error is 0.03 to 0.06 in up to 10 objectives; on these fronts at most 0.018.
     assert np.median(np.abs(near / exact - 1.0)) < 0.05
     assert near.sum() == pytest.approx(exact.sum(), rel=0.05)
     assert near.argmax() == exact.argmax()

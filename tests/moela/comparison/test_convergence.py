@@ -103,10 +103,11 @@ def test_estimate_along_directions_is_near_the_exact_curve(n_obj):
     run, scale = comparison.runs[0], comparison.scales["P"]
     exact, along = (ConvergenceCurve(run, scale, exact=kind) for kind in (True, False))
     at = [1, 5, 50, 200, 399, 400]
-    # The documented 0.003 of the volume; the largest error is 0.0041 of 0.67, at five objectives.
+    # The documented error is 0.003 of the volume. The largest error of these curves is 0.0041 at a
+    # value of 0.67, for five objectives.
     np.testing.assert_allclose(along.shares(at), exact.shares(at), rtol=0.005, atol=3e-3)
     target = 0.8 * exact.shares([400])[0]
-    # Both curves reach the target in the same evaluation on these runs.
+    # Measured: both curves reach the target in the same evaluation.
     assert along.evaluations_to(target) == pytest.approx(exact.evaluations_to(target), rel=0.05)
     assert along.evaluations_to(1.1) == exact.evaluations_to(1.1) == np.inf
     assert along.evaluations_to(0.0) == exact.evaluations_to(0.0) == 1.0
@@ -117,7 +118,7 @@ def test_long_runs_are_estimated_and_a_caveat_says_so():
     comparison = compare([cases.recorded(cases.sphere(600, 5, rng), seed=s) for s in (1, 2)])
     assert "estimated along 4,096 directions" in " ".join(comparison.caveats)
     last = comparison.convergence().rows[-1]
-    # 0.0022 on these runs.
+    # Measured: 0.0022.
     assert last["median"] == pytest.approx(np.median(comparison.values("P", "A")), rel=5e-3)
 
 

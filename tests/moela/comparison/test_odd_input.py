@@ -1,4 +1,4 @@
-"""Input as people really have it, odd types, tables and numbers: an answer or a clear error."""
+"""Input of unusual types, tables and numbers gives a result or a clear error."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_data_frames_are_tables(tmp_path):
     plain = compare({"A": pandas.DataFrame({"cost": [0, 1], "delay": [1, 0], "x0": [7, 8]})})
     assert plain.scales["problem"].names == ("cost", "delay")
     assert plain.runs[0].X.tolist() == [[7.0], [8.0]]
-    # What a front writes can be read again, from memory and from a file.
+    # A front can be read from its own output, in memory and in a file.
     front = compare({"A": A, "B": [[1.0, 1.0]]}).front()
     front.to_frame().to_csv(tmp_path / "front.csv", index=False)
     for source in (front.to_frame(), tmp_path / "front.csv"):
@@ -167,6 +167,7 @@ def test_indicators_do_not_depend_on_units(power):
     scaled = compare({name: F * units for name, F in runs.items()}).table()
     for a, b in zip(plain, scaled, strict=True):
         for name in ("hypervolume", "igd_plus", "epsilon", "r2"):
+            # Scaling by powers of ten rounds in the last digit of float64, 1e-16.
             assert a[name] == pytest.approx(b[name], rel=1e-9)
 
 
@@ -181,7 +182,7 @@ def test_extent_and_reference_by_hand():
     F = [[1.0, 5.0, 0.0], [3.0, 5.0, 0.0]]
     assert extent(F).tolist() == [2.0, 5.0, 1.0]
     np.testing.assert_allclose(beyond(F), [3.2, 5.5, 0.1])
-    # An extent that is nothing but rounding is none.
+    # An extent within rounding errors counts as none.
     assert extent([[1.0, 1e6], [0.0, 1e6 + 1e-9]]).tolist() == [1.0, 1e6 + 1e-9]
 
 

@@ -1,4 +1,4 @@
-"""Pictures: what they show, same looks everywhere, names taken as they are."""
+"""Pictures: their content, a common style, names shown literally."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_colors_are_those_of_the_algorithm_in_every_picture():
     ):
         drawn = {line.get_color() for axes in figure.axes for line in axes.get_lines()}
         assert expected <= drawn | {"#0072B2"}, drawn
-    # Also where an algorithm has no run on one of the problems.
+    # Also if an algorithm has no run on one of the problems.
     two = compare({"P": {"A": [[1.0, 2.0]], "B": [[2.0, 1.0]]}, "Q": {"B": [[1.0, 1.0]]}})
     assert two.plot_fronts("Q").axes[0].get_lines()[0].get_color() == two.colors["B"]
 
@@ -81,7 +81,7 @@ def test_colors_are_told_apart_by_the_color_blind():
         rgb = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
         return np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
 
-    # Vienot, Brettel and Mollon 1999: how protanopes and deuteranopes see linear RGB.
+    # Vienot, Brettel and Mollon 1999: linear RGB as protanopes and deuteranopes see it.
     protan = np.array([[0.11238, 0.88762, 0], [0.11238, 0.88762, 0], [0.00401, -0.00401, 1]])
     deutan = np.array([[0.29275, 0.70725, 0], [0.29275, 0.70725, 0], [-0.02234, 0.02234, 1]])
     for view in (np.eye(3), protan, deutan):

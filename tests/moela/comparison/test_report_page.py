@@ -1,4 +1,4 @@
-"""The report: one file, no network, text as text; hovered and clicked in a headless browser."""
+"""The report: one file, no network, escaped text; used in a headless browser."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EVIL = "</script><script>document.title='broken'</script><img src=x onerror=aler
 
 
 class Decoder:
-    """A problem as far as a report needs one."""
+    """The attributes of a problem that a report needs."""
 
     n_obj = 3
     objective_names = ("cost", "delay", EVIL)
@@ -33,7 +33,7 @@ class Decoder:
 
 
 class Links(HTMLParser):
-    """Every address in a page, in whatever attribute."""
+    """Collects every address in a page, in any attribute."""
 
     def __init__(self):
         super().__init__()
@@ -158,7 +158,7 @@ def test_missing_packages_are_named(tmp_path, monkeypatch, module):
 
 # ------------------------------------------------------------------------------------ in a browser
 
-# Seconds: a page takes two, and much longer where others have the processor.
+# Seconds. A page takes two, and much longer on a busy machine.
 PATIENCE = 180
 
 
@@ -279,7 +279,7 @@ def test_rows_of_designs_to_look_at_pick_them(browser, page):
     opened(browser, page)
     rows = browser.find_elements("css selector", "tr[data-point]")
     points = [int(row.get_attribute("data-point")) for row in rows]
-    # The first one is there at once, so that a page shows what can be seen on it.
+    # The first point is shown at once, as an example of the content of the panel.
     text = picked(browser, points[0]).find_element("css selector", ".decoded")
     assert text.get_attribute("textContent").startswith("design number")
     other = next(k for k, point in enumerate(points) if point != points[0])
@@ -293,7 +293,7 @@ def test_rows_of_designs_to_look_at_pick_them(browser, page):
 
 @pytest.mark.parametrize("width", [1280, 640])
 def test_page_is_as_wide_as_its_window(browser, page, width):
-    # From an empty page, so that nothing is drawn again at every size in between.
+    # The size changes on an empty page, so that plots are not drawn again at every size in between.
     browser.get("about:blank")
     browser.set_window_size(width, 1000)
     try:
@@ -301,7 +301,7 @@ def test_page_is_as_wide_as_its_window(browser, page, width):
         script = "return [document.documentElement.scrollWidth, window.innerWidth]"
         scrolled, inner = browser.execute_script(script)
         assert scrolled <= inner
-        # Nothing of a plot is drawn over the border around it.
+        # No part of a plot is drawn over its border.
         for frame in browser.find_elements("css selector", ".frame"):
             drawn = frame.find_element("css selector", ".plot-container").size
             assert drawn["width"] <= frame.size["width"] - 2

@@ -16,7 +16,7 @@ from moela.testing import ToyConstrained, ToyMixed, ToyReal
 
 
 class RandomChildren(ArchiveAlgorithm):
-    """The least that an algorithm can be: children of random archive members."""
+    """A minimal algorithm: its offspring have random archive members as parents."""
 
     def _ask(self):
         parents = self.random_state.integers(0, len(self.front), (8, 2))

@@ -14,14 +14,7 @@ from pymoo.operators.repair.rounding import RoundingRepair
 from pymoo.operators.sampling.rnd import BinaryRandomSampling, PermutationRandomSampling
 
 from moela.core.operators import kind_of, resolve
-from moela.testing import (
-    ToyBinary,
-    ToyInteger,
-    ToyMixed,
-    ToyPermutation,
-    ToyReal,
-    toy_problems,
-)
+from moela.testing import ToyBinary, ToyInteger, ToyMixed, ToyPermutation, ToyReal, toy_problems
 
 
 @pytest.mark.parametrize(
@@ -106,7 +99,7 @@ def test_one_child_for_each_mating_with_traits_of_its_parents(problem):
 
 
 def test_children_belong_to_their_row():
-    # Rows whose parents are one and the same zero or one string: all but the mutation is known.
+    # Both parents are the same string of zeros or ones, so that only the mutation changes a child.
     problem, rng = ToyBinary(), np.random.default_rng(0)
     operators = resolve(problem)
     pop = operators.sampling(problem, 2, random_state=rng)

@@ -10,18 +10,18 @@ from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 from pymoo.core.problem import ElementwiseProblem
-from pymoo.core.variable import Choice, Integer, Real
 from pymoo.optimize import minimize
 from pymoo.problems import get_problem
 
 from moela import MOELA, EvaluationStore, Evaluator
 from moela.core.origin import origins
 from moela.rivals import MOOS
+from moela.testing import ToyMixed
 from problems import NoC3D
 
 
 def begin(problem, sampling, budget=60, **settings):
-    """Run a little; return the algorithm and the designs of its first batch."""
+    """Start a run; return the algorithm and the designs of its first batch."""
     algorithm = MOELA(sampling=sampling, **settings)
     algorithm.setup(problem, termination=("n_eval", budget), seed=3)
     first = algorithm.ask()
@@ -89,28 +89,14 @@ def _some(problem):
     return sampling(problem, 1, random_state=np.random.default_rng(0))[0].X
 
 
-class Mixed(ElementwiseProblem):
-    """Two objectives of mixed variables."""
-
-    def __init__(self):
-        variables = {
-            "a": Real(bounds=(0, 1)),
-            "b": Integer(bounds=(0, 5)),
-            "c": Choice(options=["x", "y"]),
-        }
-        super().__init__(vars=variables, n_obj=2)
-
-    def _evaluate(self, x, out, *args, **kwargs):
-        out["F"] = [x["a"] + x["b"], (1 - x["a"]) + (x["c"] == "x")]
-
-
 def test_dictionaries_are_designs_of_mixed_variables():
-    design = {"a": 0.25, "b": 3, "c": "y"}
+    design = {"width": 0.25, "layers": 3, "sealed": True, "metal": "tin"}
     for given in (design, [design]):
-        _, first = begin(Mixed(), given)
+        _, first = begin(ToyMixed(), given)
         assert first[0].X == design
-    with pytest.raises(ValueError, match=r"dictionary with the variables a, b, c. Got \{'a': 1\}"):
-        begin(Mixed(), {"a": 1})
+    names = "width, layers, sealed, metal"
+    with pytest.raises(ValueError, match=rf"with the variables {names}. Got \{{'width': 1\}}"):
+        begin(ToyMixed(), {"width": 1})
 
 
 def test_rivals_take_the_same(earlier):

@@ -1,4 +1,4 @@
-"""The problems that these tests evaluate are importable in workers and scripts, too."""
+"""Fixtures of the evaluator's tests; their problems are importable in workers and scripts."""
 
 import logging
 import os
@@ -21,7 +21,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def script():
-    """Run a script in a process of its own; return its output, or the process without `wait`."""
+    """Run a script in a new process; return its output, or the process if not `wait`."""
     started = []
 
     def run(text, *arguments, wait=True, **options):
@@ -50,7 +50,7 @@ def script():
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that only evaluations and tests advance, in place of the real one."""
+    """Replace the real clock by one that only evaluations and tests advance."""
     from evaluation_cases import Clock
 
     Clock.now = 0.0

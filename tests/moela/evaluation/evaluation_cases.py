@@ -30,7 +30,7 @@ def evaluate(problem, X, **settings):
 
 
 def solve(problem, n_eval=100, *, algorithm=None, seed=1, options=None, **settings):
-    """Run an algorithm with an evaluator of these settings; the result has that evaluator."""
+    """Run an algorithm with an evaluator of these settings, which the result holds."""
     with Evaluator(**settings) as evaluator:
         result = minimize(
             problem,
@@ -89,7 +89,7 @@ def zdt(x):
 
 
 class Rows(Problem):
-    """Vectorized; the last bits of a row depend on the batch, as those of a BLAS product do."""
+    """Vectorized; the last bits of a row depend on the batch, as in a BLAS product."""
 
     def __init__(self, n_var=6):
         super().__init__(n_var=n_var, n_obj=2, xl=0.0, xu=1.0)
@@ -105,7 +105,7 @@ class Rows(Problem):
 
 
 class One(ElementwiseProblem):
-    """Elementwise; writes one line per evaluation into a file if it is given one."""
+    """Elementwise; writes one line per evaluation into a file, if one is given."""
 
     def __init__(self, n_var=6, log=None, seconds=0.0, shift=0.0, version=None, n_ieq_constr=0):
         super().__init__(n_var=n_var, n_obj=2, n_ieq_constr=n_ieq_constr, xl=0.0, xu=1.0)
@@ -127,7 +127,7 @@ class One(ElementwiseProblem):
 
 
 class Clock:
-    """Stands still but for what :class:`Ticking` and the tests add to it."""
+    """A clock that only :class:`Ticking` and the tests advance."""
 
     now = 0.0
 
@@ -136,7 +136,7 @@ class Clock:
 
 
 class Ticking(One):
-    """An evaluation takes its seconds by that clock."""
+    """Each evaluation takes some seconds of that clock."""
 
     def _evaluate(self, x, out, *args, **kwargs):
         seconds, self._seconds = self._seconds, 0.0
@@ -146,7 +146,7 @@ class Ticking(One):
 
 
 class Failing(One):
-    """Fails, in a way that can be chosen, where x[0] lies below a threshold."""
+    """Fails, in a chosen way, if x[0] is below a threshold."""
 
     def __init__(self, how, below=0.3, marker=None, most=None, **kwargs):
         super().__init__(**kwargs)
@@ -192,7 +192,7 @@ class Failing(One):
 
 
 class RowsFailing(Rows):
-    """Vectorized, and raises for the whole batch where one row is bad."""
+    """Vectorized; raises for the whole batch if one row is bad."""
 
     def _evaluate(self, X, out, *args, **kwargs):
         super()._evaluate(X, out)
@@ -206,7 +206,7 @@ class Transposed(Rows):
 
 
 class Simulator(One):
-    """Starts an external program that hangs, as a simulator may."""
+    """Starts an external program that hangs, like a stuck simulator."""
 
     def _evaluate(self, x, out, *args, **kwargs):
         process = subprocess.Popen(["sleep", "1000"])
@@ -216,7 +216,7 @@ class Simulator(One):
 
 
 class Noisy(ElementwiseProblem):
-    """A measurement: never the same twice."""
+    """A noisy measurement, different at every evaluation."""
 
     def __init__(self):
         super().__init__(n_var=3, n_obj=2, xl=0.0, xu=1.0)
@@ -259,7 +259,7 @@ class Links(Problem):
 
 
 class Extra(One):
-    """Gives more than F: arrays that the algorithm or the user wants back."""
+    """Returns more than F: arrays that the algorithm or the user needs."""
 
     def _evaluate(self, x, out, *args, **kwargs):
         super()._evaluate(x, out)
@@ -268,7 +268,7 @@ class Extra(One):
 
 
 class Remembering(One):
-    """Tells the process that evaluated each design."""
+    """Returns the id of the process that evaluated each design."""
 
     def _evaluate(self, x, out, *args, **kwargs):
         super()._evaluate(x, out)
@@ -276,7 +276,7 @@ class Remembering(One):
 
 
 class Threads(One):
-    """Says how many threads BLAS may use where it is evaluated."""
+    """Returns the number of threads that BLAS may use in the evaluating process."""
 
     def _evaluate(self, x, out, *args, **kwargs):
         from threadpoolctl import threadpool_info

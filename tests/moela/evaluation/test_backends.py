@@ -1,4 +1,4 @@
-"""The backend does not change the result, and workers may die."""
+"""Backends: equal results, and recovery from workers that die."""
 
 import os
 import signal
@@ -146,7 +146,7 @@ def test_killed_workers_cost_only_the_evaluations_in_hand(tmp_path):
         thread.join()
     np.testing.assert_array_equal(pop.get("F"), evaluate(One(), X).get("F"))
     assert len(killed) == 3
-    # Evaluations that were finished before a kill were not computed a second time.
+    # Evaluations that were finished before a kill are not repeated.
     assert done() <= 60 + len(killed)
 
 

@@ -1,4 +1,4 @@
-"""Evaluation on clusters: local ones of two worker processes, one of which is killed."""
+"""Evaluation on local clusters of two worker processes, one of which is killed."""
 
 import os
 import signal
@@ -50,7 +50,7 @@ def ray():
 
 
 class Killed(Remembering):
-    """Ends the worker that has begun a certain evaluation, once, as the system may."""
+    """Kills the worker of a certain evaluation, once."""
 
     def __init__(self, folder, at):
         super().__init__()
@@ -80,7 +80,7 @@ def test_dask_is_honored_in_parallel_config(dask):
 
 
 def assert_it_survives(problem, store, folder, **settings):
-    """The result is that of a serial run, though a worker dies in the middle."""
+    """Check that the result equals that of a serial run, although a worker is killed."""
     result = solve(problem, store=store, **settings)
     np.testing.assert_array_equal(result.F, solve(One()).F)
     evaluations = stored(store)

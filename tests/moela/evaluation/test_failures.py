@@ -1,23 +1,11 @@
-"""Evaluations that raise, hang, die or give invalid values: one clear error, or never the best."""
+"""Evaluations that raise, hang, die or return invalid values: an error, or the worst values."""
 
 import time
 
+import evaluation_cases as cases
 import numpy as np
 import pytest
-from evaluation_cases import (
-    Failing,
-    One,
-    Rows,
-    RowsFailing,
-    Simulator,
-    Transposed,
-    alive,
-    designs,
-    evaluate,
-    solve,
-    stored,
-    wait_for,
-)
+from evaluation_cases import One, alive, designs, evaluate, solve, stored, wait_for
 from pymoo.algorithms.moo.moead import MOEAD
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.algorithms.moo.nsga3 import NSGA3
@@ -61,7 +49,7 @@ NEEDS = {"hang": {"timeout": 1.0}, "die": {"n_jobs": 1, "backend": "processes"}}
 def test_a_failure_raises_with_the_design_and_what_happened(how):
     assert BAD.any()
     with pytest.raises(EvaluationError, match=MESSAGE[how]) as caught:
-        evaluate(Failing(how), X, **NEEDS.get(how, {}))
+        evaluate(cases.Failing(how), X, **NEEDS.get(how, {}))
     assert caught.value.status == STATUS[how]
     assert caught.value.X[0] < 0.3
     assert np.array2string(caught.value.X[:1], precision=17)[1:-1] in str(caught.value)
@@ -70,7 +58,7 @@ def test_a_failure_raises_with_the_design_and_what_happened(how):
 @pytest.mark.parametrize("how", STATUS)
 def test_a_failure_can_be_infeasible_instead(how):
     with Evaluator(on_error="infeasible", **NEEDS.get(how, {})) as evaluator:
-        pop = evaluator.eval(Failing(how), Population.new(X=X))
+        pop = evaluator.eval(cases.Failing(how), Population.new(X=X))
     np.testing.assert_array_equal(failed(pop), BAD)
     np.testing.assert_array_equal(pop.get("status") == STATUS[how], BAD)
     np.testing.assert_array_equal(pop.get("FEAS")[:, 0], ~BAD)
@@ -93,7 +81,7 @@ def test_a_failure_is_never_the_best(kind, n_ieq_constr):
     else:
         algorithm = kind(directions) if kind in (MOEAD, NSGA3) else kind(pop_size=16)
     # Half of the space fails, the half with the best first objective.
-    problem = Failing("raise", below=0.5, n_ieq_constr=n_ieq_constr)
+    problem = cases.Failing("raise", below=0.5, n_ieq_constr=n_ieq_constr)
     ideals = []
 
     def watch(algorithm):
@@ -107,12 +95,12 @@ def test_a_failure_is_never_the_best(kind, n_ieq_constr):
     assert np.all(result.F < 100)
     assert np.all(result.X[:, 0] >= 0.5)
     assert np.min(ideals) >= 0
-    # As soon as there are enough real designs, no failure is left in the population.
+    # With enough valid designs, no failed one remains in the population.
     assert not failed(result.pop).any()
 
 
 def test_a_run_in_which_all_fail_has_no_result():
-    result = solve(Failing("raise", below=2.0), 30, on_error="infeasible")
+    result = solve(cases.Failing("raise", below=2.0), 30, on_error="infeasible")
     assert result.F is None
     assert failed(result.pop).all()
 
@@ -120,7 +108,7 @@ def test_a_run_in_which_all_fail_has_no_result():
 def test_the_display_and_the_default_termination_do_not_see_failures(capsys):
     termination = DefaultMultiObjectiveTermination(n_max_gen=30)
     minimize(
-        Failing("nan", below=0.4),
+        cases.Failing("nan", below=0.4),
         NSGA2(pop_size=20),
         termination,
         seed=1,
@@ -135,7 +123,7 @@ def test_the_display_and_the_default_termination_do_not_see_failures(capsys):
 
 @pytest.mark.parametrize("how", ["raise", "nan", "hang", "die"])
 def test_a_failure_is_tried_again(how, tmp_path):
-    problem = Failing(how, marker=str(tmp_path))
+    problem = cases.Failing(how, marker=str(tmp_path))
     pop = evaluate(problem, X, retries=1, **NEEDS.get(how, {}))
     assert not failed(pop).any()
     np.testing.assert_array_equal(pop.get("F"), evaluate(One(), X).get("F"))
@@ -143,7 +131,7 @@ def test_a_failure_is_tried_again(how, tmp_path):
 
 def test_a_timeout_ends_what_the_evaluation_started(tmp_path):
     file = tmp_path / "pids"
-    pop = evaluate(Simulator(log=str(file)), X[:2], timeout=1.0, on_error="infeasible")
+    pop = evaluate(cases.Simulator(log=str(file)), X[:2], timeout=1.0, on_error="infeasible")
     assert failed(pop).all()
     pids = [int(pid) for pid in file.read_text().split()]
     assert len(pids) == 2
@@ -152,21 +140,21 @@ def test_a_timeout_ends_what_the_evaluation_started(tmp_path):
 
 @pytest.mark.parametrize("settings", [{}, {"n_jobs": 2}, {"n_jobs": 2, "backend": "threads"}])
 def test_one_bad_row_of_a_vectorized_problem_costs_only_itself(settings):
-    pop = evaluate(RowsFailing(), X, on_error="infeasible", **settings)
+    pop = evaluate(cases.RowsFailing(), X, on_error="infeasible", **settings)
     np.testing.assert_array_equal(failed(pop), X[:, 0] < 0.1)
     good = ~failed(pop)
-    np.testing.assert_allclose(pop.get("F")[good], evaluate(Rows(), X).get("F")[good])
+    np.testing.assert_allclose(pop.get("F")[good], evaluate(cases.Rows(), X).get("F")[good])
 
 
 def test_a_crash_in_a_chunk_costs_only_the_row_that_did_it():
     settings = {"chunk_size": 12, "backend": "processes", "on_error": "infeasible"}
-    pop = evaluate(Failing("die"), X, **settings)
+    pop = evaluate(cases.Failing("die"), X, **settings)
     np.testing.assert_array_equal(failed(pop), BAD)
 
 
 def test_a_transposed_f_is_not_reshaped_silently():
     with pytest.raises(EvaluationError, match=r'must set out\["F"\] to \[16, 2\].*shape \(2, 16\)'):
-        evaluate(Transposed(), designs(16))
+        evaluate(cases.Transposed(), designs(16))
 
 
 def test_a_constraint_that_is_nan_is_a_failure_and_one_that_is_infinite_is_infeasible():
@@ -194,7 +182,7 @@ def test_a_constraint_that_is_never_set_is_named():
 
 
 def test_a_design_that_failed_is_not_tried_again_but_counts():
-    problem, evaluator = Failing("raise"), Evaluator(on_error="infeasible")
+    problem, evaluator = cases.Failing("raise"), Evaluator(on_error="infeasible")
     for _ in range(2):
         evaluator.eval(problem, Population.new(X=X))
     assert (evaluator.n_eval, evaluator.n_fresh) == (24, 12)
@@ -202,7 +190,7 @@ def test_a_design_that_failed_is_not_tried_again_but_counts():
 
 
 def test_an_individual_that_failed_once_can_succeed_later():
-    problem = Failing("raise")
+    problem = cases.Failing("raise")
     evaluator = Evaluator(on_error="infeasible", dedupe=False)
     pop = evaluator.eval(problem, Population.new(X=X))
     problem.fix()
@@ -212,7 +200,7 @@ def test_an_individual_that_failed_once_can_succeed_later():
 
 
 def test_a_failure_lets_those_in_hand_finish_and_records_them(store):
-    class Slow(Failing):
+    class Slow(cases.Failing):
         def _evaluate(self, x, out, *args, **kwargs):
             time.sleep(0.0 if x[0] < 0.3 else 1.0)
             super()._evaluate(x, out)
@@ -230,7 +218,7 @@ def test_the_error_survives_a_pickle():
     import pickle
 
     with pytest.raises(EvaluationError) as caught:
-        evaluate(Failing("raise"), X)
+        evaluate(cases.Failing("raise"), X)
     twin = pickle.loads(pickle.dumps(caught.value))
     assert str(twin) == str(caught.value)
     assert twin.status == "error"

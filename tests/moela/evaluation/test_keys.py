@@ -1,4 +1,4 @@
-"""Designs as bytes: exact, and never two designs under one key; signatures."""
+"""Keys of designs: exact and unique bytes; signatures."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The same call continues a run, bit for bit; another call is noticed and named."""
+"""The same call continues a run, bit for bit; another call raises an error."""
 
 import copy
 import os
@@ -53,7 +53,7 @@ def solve(problem, store=None, n_eval=120, **settings):
 
 
 def solve_until(problem, store, stop_after, **settings):
-    """Run, but stop before another evaluation is recorded, in the middle of a batch."""
+    """Run, and stop before a given evaluation is recorded, in the middle of a batch."""
     add, recorded = Journal.add, []
 
     def counted(*args):
@@ -154,7 +154,7 @@ def test_kill_9_at_random_moments_loses_nothing(script, store, tmp_path, n_jobs)
 
 
 class InTurn(One):
-    """Row i waits until all earlier rows of its batch but those in hand are in the store."""
+    """Row i waits until the store has all earlier rows of its batch that are not running."""
 
     def __init__(self, store, in_hand):
         super().__init__()

@@ -1,4 +1,4 @@
-"""The store file: its contents, and the errors if it cannot be used."""
+"""The store file: its content, and errors for files that cannot be used."""
 
 import contextlib
 import os

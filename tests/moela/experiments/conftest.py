@@ -1,4 +1,4 @@
-"""Runs that several tests of experiments look at, and their problems, importable by them."""
+"""Runs that several tests of experiments share; their problems are importable."""
 
 import sys
 from pathlib import Path

@@ -29,7 +29,7 @@ class Toy(Problem):
 
 
 class Scarce(Toy):
-    """Feasible only where x0 is at most a half."""
+    """Feasible only if x0 is at most 0.5."""
 
     def __init__(self):
         super().__init__()
@@ -41,7 +41,7 @@ class Scarce(Toy):
 
 
 class Broken(Toy):
-    """Raises for seeds of its user's choice."""
+    """Raises for chosen seeds."""
 
     def __init__(self, bad=()):
         super().__init__()

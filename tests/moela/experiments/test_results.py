@@ -1,4 +1,4 @@
-"""What results say: hypervolumes, evaluations to a target, comparisons, frames."""
+"""Results: hypervolumes, evaluations to a target, comparisons, data frames."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs in files: resumed, distinguished, and refused if damaged."""
+"""Files of runs: resumed, told from other runs, and refused if damaged."""
 
 from __future__ import annotations
 

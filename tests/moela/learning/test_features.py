@@ -22,7 +22,7 @@ PERMUTED = {
 
 
 class Assignment(Problem):
-    """A QAP that says nothing of its features or moves."""
+    """A QAP without features or moves of its own."""
 
     def __init__(self, n=12):
         super().__init__(n_var=n, n_obj=2, xl=0, xu=n - 1, vtype=int)

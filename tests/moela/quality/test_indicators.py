@@ -1,4 +1,4 @@
-"""Indicators against values by hand and against brute force that shares no code with them."""
+"""Indicators against values by hand and against independent brute force."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STAIRS = np.array([[1.0, 3.0], [2.0, 2.0], [3.0, 1.0]])
 
 
 def brute_volume(F, reference):
-    """The union of boxes by inclusion and exclusion."""
+    """Return the volume of a union of boxes by inclusion and exclusion."""
     total = 0.0
     for k in range(1, len(F) + 1):
         for subset in itertools.combinations(F, k):
@@ -36,7 +36,7 @@ def brute_epsilon(F, reference):
 
 
 def test_hypervolume_by_hand():
-    # Boxes to (4, 4): columns of width 1 and heights 1, 2, 3.
+    # The boxes up to (4, 4) are columns of width 1 and heights 1, 2 and 3.
     assert indicators.hypervolume(STAIRS, [4, 4]) == 6.0
     assert indicators.hypervolume([[1.0, 2.0]], [4, 4]) == 6.0
     assert indicators.hypervolume([[1.0, 2.0, 3.0]], [2, 4, 6]) == 6.0
@@ -62,7 +62,7 @@ def test_against_brute_force(n_obj):
 
 def test_igd_plus_and_epsilon_by_hand():
     reference = np.array([[0.0, 2.0], [2.0, 0.0]])
-    # (1, 1) is 1 beyond each in one objective and better in the other.
+    # (1, 1) is worse than each point by 1 in one objective, and better in the other.
     assert indicators.igd_plus([[1.0, 1.0]], reference) == 1.0
     assert indicators.epsilon([[1.0, 1.0]], reference) == 1.0
     assert indicators.epsilon(reference - 0.5, reference) == -0.5
@@ -76,7 +76,7 @@ def test_approximate_volume_is_near_the_exact_one(n_obj):
     F /= np.linalg.norm(F, axis=1, keepdims=True)
     point = np.full(n_obj, 1.1)
     exact = indicators.hypervolume(F, point, exact=True)
-    # The documented error; 0.00001 in 3, 0.0002 in 5, and 0.0013 in 8 objectives on these fronts.
+    # The documented error is 0.003. Measured: 1e-5 in 3, 2e-4 in 5, and 0.0013 in 8 objectives.
     assert indicators.hypervolume(F, point, exact=False) == pytest.approx(exact, rel=3e-3)
 
 
@@ -113,7 +113,7 @@ def test_general_r2_agrees_with_random_directions(n_obj):
     best = np.full(len(weights), np.inf)
     for f in F:
         best = np.minimum(best, (weights * f).max(axis=1))
-    # Five standard errors of the 40,000 random directions, which are at most 0.002 of the mean.
+    # 0.01 is five standard errors of the 40,000 random directions, each at most 0.002 of the mean.
     assert indicators.r2(F, np.zeros(n_obj)) == pytest.approx(best.mean(), rel=0.01)
 
 

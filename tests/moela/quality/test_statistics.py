@@ -7,17 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from moela.quality.statistics import (
-    compare_groups,
-    compare_pairs,
-    compare_samples,
-    effect_size,
-    holm,
-    least_p_value,
-    magnitude,
-    pair_balance,
-    rank_blocks,
-)
+from moela.quality import statistics
 
 # Hollander and Wolfe 1973, p. 140: times to round first base, 22 players, three methods; the
 # example of friedman.test in R.
@@ -37,36 +27,39 @@ def test_rank_sum_of_r():
     # Hollander and Wolfe 1973, p. 69: permeability of a membrane; wilcox.test(x, y).
     x = [0.80, 0.83, 1.89, 1.04, 1.45, 1.38, 1.91, 1.64, 0.73, 1.46]
     y = [1.15, 0.88, 0.90, 0.74, 1.21]
-    assert compare_samples(x, y) == pytest.approx(0.2544123, abs=5e-8)
+    assert statistics.compare_samples(x, y) == pytest.approx(0.2544123, abs=5e-8)
 
 
 def test_rank_sum_of_scipy():
     # The example of mannwhitneyu: ages at diagnosis of diabetes.
-    assert compare_samples([19, 22, 16, 29, 24], [20, 11, 17, 12]) == pytest.approx(1 / 9)
+    assert statistics.compare_samples([19, 22, 16, 29, 24], [20, 11, 17, 12]) == pytest.approx(
+        1 / 9
+    )
 
 
 def test_signed_rank_of_r():
     # Hollander and Wolfe 1973, p. 29: depression scales; wilcox.test(paired = TRUE).
     first = [1.83, 0.50, 1.62, 2.48, 1.68, 1.88, 1.55, 3.06, 1.30]
     second = [0.878, 0.647, 0.598, 2.05, 1.06, 1.29, 1.06, 3.14, 1.29]
-    assert compare_pairs(first, second) == pytest.approx(0.0390625)
+    assert statistics.compare_pairs(first, second) == pytest.approx(0.0390625)
 
 
 def test_signed_rank_of_scipy():
     # The example of wilcoxon: heights of cross- and self-fertilized plants.
     d = np.array([6, 8, 14, 16, 23, 24, 28, 29, 41, -48, 49, 56, 60, -67, 75])
-    assert compare_pairs(d, np.zeros(len(d))) == pytest.approx(0.041259765625)
+    assert statistics.compare_pairs(d, np.zeros(len(d))) == pytest.approx(0.041259765625)
 
 
 def test_pairs_of_infinite_values():
-    # Nothing feasible on either side is no difference, and on one side it is the largest.
+    # Two runs without feasible designs are equal; one such run is worse than any other.
     a = [np.inf, np.inf, np.inf, np.inf, np.inf, np.inf, 1.0]
     b = [np.inf, 1.0, 2.0, 3.0, 4.0, 5.0, 0.5]
-    assert compare_pairs(a, b) == pytest.approx(2 / 2**6)
+    assert statistics.compare_pairs(a, b) == pytest.approx(2 / 2**6)
 
 
 def test_friedman_of_r():
-    ranking = rank_blocks(-ROUNDING)
+    ranking = statistics.rank_blocks(-ROUNDING)
+    # R prints this many digits.
     assert ranking.statistic == pytest.approx(11.1429, abs=5e-5)
     assert ranking.p_value == pytest.approx(0.003805, abs=5e-7)
 
@@ -75,14 +68,14 @@ def test_friedman_of_scipy():
     before = [72, 96, 88, 92, 74, 76, 82]
     at_once = [120, 120, 132, 120, 101, 96, 112]
     later = [76, 95, 104, 96, 84, 72, 76]
-    ranking = rank_blocks(np.column_stack([before, at_once, later]))
+    ranking = statistics.rank_blocks(np.column_stack([before, at_once, later]))
     assert ranking.statistic == pytest.approx(10.57142857142857)
     assert ranking.p_value == pytest.approx(0.005063414171757498)
     assert ranking.ranks.argmin() == 1
 
 
 def test_friedman_without_differences():
-    ranking = rank_blocks(np.ones((4, 3)))
+    ranking = statistics.rank_blocks(np.ones((4, 3)))
     assert ranking.statistic == 0.0
     assert ranking.p_value == 1.0
     assert ranking.ranks.tolist() == [2.0, 2.0, 2.0]
@@ -94,37 +87,41 @@ def test_friedman_without_differences():
     [(2, 1.960), (3, 2.343), (4, 2.569), (5, 2.728), (6, 2.850), (8, 3.031), (10, 3.164)],
 )
 def test_critical_difference_of_demsar(k, q):
-    ranking = rank_blocks(np.random.default_rng(k).random((14, k)))
+    ranking = statistics.rank_blocks(np.random.default_rng(k).random((14, k)))
+    # The table has three decimals, so q is within 0.0005, and its factor is at most 1.15.
     assert ranking.critical_difference == pytest.approx(q * (k * (k + 1) / 84) ** 0.5, abs=6e-4)
 
 
 def test_example_of_demsar():
     # Demsar 2006, section 3.2.2: the statistic of untied ranks, four algorithms on 14 data sets.
     scores = np.random.default_rng(5).permuted(np.tile(np.arange(4.0), (14, 1)), axis=1)
-    ranking = rank_blocks(scores)
+    ranking = statistics.rank_blocks(scores)
     formula = 12 * 14 / 20 * ((ranking.ranks**2).sum() - 4 * 25 / 4)
     assert ranking.statistic == pytest.approx(formula)
+    # The paper gives two decimals.
     assert ranking.critical_difference == pytest.approx(1.25, abs=5e-3)
 
 
 def test_groups_are_the_largest_ones():
-    ranking = rank_blocks(np.tile(np.arange(4.0), (30, 1)))
+    ranking = statistics.rank_blocks(np.tile(np.arange(4.0), (30, 1)))
     assert ranking.groups() == []
-    close = rank_blocks(np.tile(np.arange(4.0), (4, 1)))
+    close = statistics.rank_blocks(np.tile(np.arange(4.0), (4, 1)))
     # Ranks 4, 3, 2, 1 and a difference of 2.35: the first three, and the last three.
     assert close.groups() == [(3, 2, 1), (2, 1, 0)]
 
 
 def test_holm_of_r():
     # p.adjust(c(.01, .04, .03, .005, .5), "holm")
-    assert holm([0.01, 0.04, 0.03, 0.005, 0.5]) == pytest.approx([0.04, 0.09, 0.09, 0.025, 0.5])
+    assert statistics.holm([0.01, 0.04, 0.03, 0.005, 0.5]) == pytest.approx(
+        [0.04, 0.09, 0.09, 0.025, 0.5]
+    )
 
 
 def test_kruskal_of_r():
     # Hollander and Wolfe 1973, p. 116: mucociliary efficiency; kruskal.test.
     groups = [[2.9, 3.0, 2.5, 2.6, 3.2], [3.8, 2.7, 4.0, 2.4], [2.8, 3.4, 3.7, 2.2, 2.0]]
-    assert compare_groups(groups) == pytest.approx(0.6799648, abs=5e-8)
-    assert compare_groups([[1.0, 1.0], [1.0]]) == 1.0
+    assert statistics.compare_groups(groups) == pytest.approx(0.6799648, abs=5e-8)
+    assert statistics.compare_groups([[1.0, 1.0], [1.0]]) == 1.0
 
 
 def test_ties_as_in_r():
@@ -148,19 +145,19 @@ def test_ties_as_in_r():
             [6, 4, 1, 1],
         ]
     )
-    ranking = rank_blocks(table)
+    ranking = statistics.rank_blocks(table)
     assert ranking.statistic == pytest.approx(0.9160305344)
     assert ranking.p_value == pytest.approx(0.8215576499)
-    assert compare_groups(table.T[:3]) == pytest.approx(0.9713623037)
-    assert compare_samples(table[:, 0], table[:, 1]) == pytest.approx(0.8656545343)
+    assert statistics.compare_groups(table.T[:3]) == pytest.approx(0.9713623037)
+    assert statistics.compare_samples(table[:, 0], table[:, 1]) == pytest.approx(0.8656545343)
 
 
 def test_balance_of_pairs():
     # Of the plants in scipy's example of wilcoxon, ranks of 96 are above and of 24 below.
     d = np.array([6, 8, 14, 16, 23, 24, 28, 29, 41, -48, 49, 56, 60, -67, 75])
-    assert pair_balance(d, np.zeros(len(d))) == pytest.approx((96 - 24) / 120)
-    assert pair_balance([1.0, 2.0], [1.0, 2.0]) == 0.0
-    assert pair_balance([np.inf, 1.0], [np.inf, 0.0]) == 1.0
+    assert statistics.pair_balance(d, np.zeros(len(d))) == pytest.approx((96 - 24) / 120)
+    assert statistics.pair_balance([1.0, 2.0], [1.0, 2.0]) == 0.0
+    assert statistics.pair_balance([np.inf, 1.0], [np.inf, 0.0]) == 1.0
 
 
 def test_verdict_follows_the_test_not_the_effect_of_unpaired_runs():
@@ -184,9 +181,9 @@ def test_verdict_follows_the_test_not_the_effect_of_unpaired_runs():
 
 def test_effect_size_by_hand():
     # Of 3 x 2 pairs, 3 are above and 1 is a tie.
-    assert effect_size([1.0, 2.0, 4.0], [2.0, 1.5]) == pytest.approx((3 + 0.5) / 6)
-    assert effect_size([2.0, 3.0], [0.0, 1.0]) == 1.0
-    assert effect_size([np.inf], [np.inf]) == 0.5
+    assert statistics.effect_size([1.0, 2.0, 4.0], [2.0, 1.5]) == pytest.approx((3 + 0.5) / 6)
+    assert statistics.effect_size([2.0, 3.0], [0.0, 1.0]) == 1.0
+    assert statistics.effect_size([np.inf], [np.inf]) == 0.5
 
 
 @pytest.mark.parametrize(
@@ -194,20 +191,22 @@ def test_effect_size_by_hand():
     [(0.5, "negligible"), (0.56, "small"), (0.64, "medium"), (0.71, "large"), (0.29, "large")],
 )
 def test_words_of_vargha_and_delaney(a12, word):
-    assert magnitude(a12) == word
+    assert statistics.magnitude(a12) == word
 
 
 def test_least_p_values():
-    assert least_p_value(5, 5, paired=False) == pytest.approx(
-        compare_samples(range(5), range(5, 10))
+    assert statistics.least_p_value(5, 5, paired=False) == pytest.approx(
+        statistics.compare_samples(range(5), range(5, 10))
     )
-    assert least_p_value(6, 6, paired=True) == pytest.approx(compare_pairs(range(1, 7), [0] * 6))
+    assert statistics.least_p_value(6, 6, paired=True) == pytest.approx(
+        statistics.compare_pairs(range(1, 7), [0] * 6)
+    )
 
 
 def test_what_cannot_be_ranked_is_named():
     with pytest.raises(ValueError, match="scores"):
-        rank_blocks([[1.0], [2.0]])
+        statistics.rank_blocks([[1.0], [2.0]])
     with pytest.raises(ValueError, match="NaN"):
-        rank_blocks([[1.0, np.nan]])
+        statistics.rank_blocks([[1.0, np.nan]])
     with pytest.raises(ValueError, match="effect_size"):
-        effect_size([], [1.0])
+        statistics.effect_size([], [1.0])

@@ -19,7 +19,7 @@ NAMES = ("MOOS", "MOOSTAGE", "MOMAD", "BatchMOEAD")
 
 
 def front_of_everything(problem):
-    """The exact front of the 40,320 permutations of the toy assignment problem."""
+    """Return the exact front of the 40,320 permutations of the toy assignment problem."""
     from itertools import permutations
 
     F = problem.evaluate(np.array(list(permutations(range(8)))))

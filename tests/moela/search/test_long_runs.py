@@ -1,4 +1,4 @@
-"""MOELA on an Evaluator: killed, resumed, failing and parallel runs are the undisturbed run."""
+"""MOELA on an Evaluator: killed, resumed and parallel runs equal the undisturbed run."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ if __name__ == "__main__":
 """
 
 
-class Moody(ElementwiseProblem):
-    """Fails for a fifth of the designs, and answers with a NaN for some more."""
+class Unreliable(ElementwiseProblem):
+    """Raises for a fifth of the designs, and returns NaN for others."""
 
     def __init__(self):
         super().__init__(n_var=6, n_obj=2, xl=0.0, xu=1.0)
@@ -112,7 +112,7 @@ def test_resumed_run_computes_nothing_twice(tmp_path):
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_failures_train_nothing_and_are_never_the_best():
-    result = solve(Moody(), Evaluator(on_error="infeasible"), 400)
+    result = solve(Unreliable(), Evaluator(on_error="infeasible"), 400)
     algorithm = result.algorithm
     assert algorithm.evaluator.n_failed > 0
     assert (result.X[:, 1] <= 0.8).all()

@@ -17,7 +17,7 @@ from problems import MultiObjectiveKnapsack, NoC3D
 
 
 class Linear(Problem):
-    """Choose bits; both objectives are sums over the chosen: a linear model can know all of it."""
+    """Bits whose objectives are sums over the bits that are set, which a linear model can learn."""
 
     def __init__(self):
         super().__init__(n_var=60, n_obj=2, xl=0, xu=1, vtype=bool)
@@ -51,7 +51,8 @@ def test_log_accounts_for_every_evaluation():
 def test_shares_are_kept():
     shares = {"evolution": 1, "search": 2, "pareto": 1}
     log = run(get_problem("zdt1"), MOELA(shares=shares), 1050).algorithm.log
-    # A batch, at most 20, may be on top; 1,000 evaluations follow the initial 50.
+    # The shares divide the 1,000 evaluations after the initial 50. A part may exceed its share by
+    # one batch, which is at most 20.
     assert log["search"]["n_eval"] == pytest.approx(500, abs=25)
     assert log["evolution"]["n_eval"] == pytest.approx(250, abs=25)
     assert log["pareto"]["n_eval"] == pytest.approx(250, abs=25)
@@ -154,7 +155,7 @@ def test_published_goes_through_its_phases():
     algorithm = run(problem, MOELA.published(**settings), 900).algorithm
     assert algorithm.generation > 2
     assert algorithm.forest.n_estimators == 100
-    # Two a cluster at first, then one.
+    # Two designs of each cluster first, then one.
     assert algorithm.searches.next_id >= 12 + 6
 
 
@@ -219,7 +220,7 @@ def test_history_copies_neither_problem_nor_models():
     assert first.problem is last.problem is problem
     models = [past.guided.move_ranking.move_model for past in result.history]
     assert models[-2] is not models[-1]
-    # There are as many models as there were fits, not as there are entries.
+    # The history shares one model per fit; it does not copy the model for each entry.
     fitted = {id(model.fitted) for model in models}
     # Measured: 13 fits in 89 entries.
     assert 1 < len(fitted) < len(result.history) / 2

@@ -110,12 +110,12 @@ def test_the_perturbed_design_becomes_the_incumbent(problem):
     assert searches.F[:, 0].tolist() == [0.9, 0.2]
 
 
-def test_the_kind_that_pays_is_drawn_more_often(problem):
+def test_the_kind_with_larger_gains_is_drawn_more_often(problem):
     context = SearchContext(
         problem, resolve(problem), Duplicates(problem), Normalization(2), np.random.default_rng(0)
     )
     perturbation = Perturbation(context, used=True)
-    # Expected: 0.76 of 2,000, by the initial qualities; the standard deviation is 19.
+    # Expected from the initial qualities: 0.76 of 2,000, with a standard deviation of 19.
     assert np.bincount(perturbation.draw(2000), minlength=3)[0] > 1200
     for _ in range(50):
         perturbation.learn(np.arange(3), np.array([0.0, 0.1, 0.6]))

@@ -57,7 +57,8 @@ def test_strategies_that_pay_are_used_more_often(preselection):
     for better, worse in pairwise([BEST, EVOLVED, PLAIN]):
         for _ in range(2):
             preselection.learn(strategies, np.where(strategies == better, 0.5, 0.0))
-        # Measured: 0.80 at p_min = 0.1; the other shares are about 0.1.
+        # Measured: 0.80 for the best one. The others have p_min = 0.1, whose standard error among
+        # 3,000 is 0.0055, so that 0.07 is five of them below.
         assert shares()[better] > 0.6
         assert 0.07 < shares()[worse]
 
@@ -91,10 +92,10 @@ def test_members_evolve_to_what_is_best_for_their_subproblems(preselection):
     assert evolved[:, 1].mean() < 0.05
     before = scalarize(normalization.scale(F), sub.W, sub.by)
     after = scalarize(normalization.scale(objectives(evolved)), sub.W, sub.by)
-    # Measured: 0.26.
+    # Measured: the mean falls to 0.26 of its value before.
     assert after.mean() < 0.7 * before.mean()
     assert (evolved[:, 2] < 0.82).all()
-    # The members themselves are evaluated designs, and stay.
+    # The members themselves are evaluated designs, so they do not change.
     np.testing.assert_array_equal(np.array([ind.X for ind in sub.pop]), X)
 
 

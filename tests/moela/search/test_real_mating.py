@@ -27,7 +27,7 @@ def test_children_keep_the_bounds_and_reach_them():
         operator, [RealMating.OPERATORS.index("step"), RealMating.OPERATORS.index("copy")]
     )
     changed = (children != base).sum(axis=1)
-    # Measured: 1.5 of 3 variables; one always, the others with probability 1/6 or 1/3.
+    # Measured: 1.5 of 3 variables. One always changes, the others with probability 1/6 or 1/3.
     assert changed[few].mean() < 2.0
 
 
@@ -68,7 +68,7 @@ def test_improvement_is_a_share_of_the_nearest_members_value():
 
 
 class BehindAWall(Problem):
-    """The front lies at x = 0, behind ground that breaks the constraint."""
+    """The front lies at x = 0, behind an infeasible region."""
 
     def __init__(self):
         super().__init__(n_var=4, n_obj=2, n_ieq_constr=1, xl=0.0, xu=1.0)
@@ -87,7 +87,7 @@ def test_evolution_crosses_infeasible_ground():
 
 
 def test_a_step_finds_a_value_that_no_parent_has():
-    """Where all parents sit at the wrong end of a variable, small steps would never leave it."""
+    """If all parents have the same wrong value of a variable, small steps never leave it."""
     rng = np.random.default_rng(3)
     xl, xu = np.zeros(2), np.ones(2)
     mating = RealMating()

@@ -24,7 +24,7 @@ from problems import MultiObjectiveQAP
 
 
 class TwoBasins(Problem):
-    """Bits: everything leads to all zeros, but much better designs lie around another string."""
+    """Bits: all slopes lead to zeros only, but much better designs lie around another string."""
 
     def __init__(self):
         super().__init__(n_var=30, n_obj=2, xl=0, xu=1, vtype=bool)
@@ -39,7 +39,7 @@ class TwoBasins(Problem):
 
 
 class Tiny(Problem):
-    """Three choices each of four variables: 81 designs, all of them soon known."""
+    """Four variables of three values: 81 designs, which a run evaluates quickly."""
 
     def __init__(self):
         super().__init__(n_var=4, n_obj=2, xl=0, xu=2, vtype=int)
@@ -80,7 +80,7 @@ def test_a_restart_that_gains_nothing_any_more_stagnates():
     restart.begin(50)
     assert not any(restart.stagnates(n) for n in range(51, 150))
     take(restart, [0.2, 0.2])
-    # The last third of the evaluations still has the step from 0.5 to 0.2 in it.
+    # The step from 0.5 to 0.2 is within the last third of the evaluations.
     assert not any(restart.stagnates(n) for n in range(150, 180))
     assert any(restart.stagnates(n) for n in range(180, 400))
 
@@ -101,7 +101,7 @@ def test_what_breaks_constraints_is_no_gain():
     restart.begin(0)
     assert not any(restart.stagnates(n) for n in range(1, 5000, 7))
     take(restart, [0.9, 0.9])
-    # The first that breaks none is a gain, although those that did were better.
+    # The first feasible design is a gain, although infeasible ones had better objectives.
     assert not any(restart.stagnates(n) for n in range(5000, 6500))
 
 
@@ -120,7 +120,7 @@ def test_the_next_stay_is_longer_where_leaving_did_not_pay(found_elsewhere, leas
     restart.begin(0)
     take(restart, [0.1, 0.1])
     restart.stagnates(60)
-    # A little is still being gained as it is left.
+    # The restart ends while it still has a small gain.
     take(restart, [0.0999, 0.0999])
     assert restart.stagnates(100)
     take(restart, [found_elsewhere, found_elsewhere])
@@ -201,7 +201,7 @@ def test_answers_from_before_a_restart_count_for_the_result_only():
         algorithm.tell(infills=asked)
     assert algorithm.awaiting_initial
     assert algorithm.current is not algorithm.main
-    # The restart knows nothing yet, and late answers from before do not change that.
+    # The restart has no designs yet, and late answers from before do not add any.
     late[0].X[:] = problem.hidden
     algorithm.evaluator.eval(problem, late)
     algorithm.tell(infills=late)

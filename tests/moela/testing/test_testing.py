@@ -1,4 +1,4 @@
-"""The conformance checks find what they are meant to find: each is shown a culprit."""
+"""Each conformance check finds the fault that it is for."""
 
 from __future__ import annotations
 

@@ -1,22 +1,11 @@
-"""Shared data and small instances for the tests of the classic problems."""
+"""Small instances for the tests of the classic problems."""
 
 from __future__ import annotations
-
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from problems.classic import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP
-
-
-@pytest.fixture(scope="session")
-def data():
-    folder = os.environ.get("MOELA_DATA")
-    if not folder:
-        pytest.skip("MOELA_DATA is not set: no shared instances to read")
-    return Path(folder)
 
 
 @pytest.fixture

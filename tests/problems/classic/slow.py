@@ -1,4 +1,4 @@
-"""The three problems written again, slowly and plainly, to check the fast ones against."""
+"""Simple, slow versions of the three problems, to check the fast ones."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def values(problem, x):
 
 
 def legal_designs(problem):
-    """Every legal, feasible design."""
+    """Return every legal, feasible design."""
     if type(problem).__name__ == "MultiObjectiveQAP":
         yield from itertools.permutations(range(problem.n_var))
         return
@@ -56,7 +56,7 @@ def legal_designs(problem):
 
 
 def front(points):
-    """The set of non-dominated points, by comparing each with each."""
+    """Return the set of non-dominated points by comparing all pairs."""
     points = set(map(tuple, points))
     return {
         p
@@ -66,7 +66,7 @@ def front(points):
 
 
 def is_legal(problem, x):
-    """Whether `x` is what operators may return: a permutation, or bits, feasible and maximal."""
+    """Return whether operators may return `x`: a permutation, or bits, feasible and maximal."""
     if type(problem).__name__ == "MultiObjectiveQAP":
         return sorted(int(v) for v in x) == list(range(problem.n_var))
     if x.dtype != bool or len(x) != problem.n_var:

@@ -1,4 +1,4 @@
-"""Bad arrays, designs and files: every error says where, what was expected and what came."""
+"""Errors for bad arrays, designs and files name the place, the expected and the given value."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_the_good_files_read(tmp_path):
         [-6.0, -8.0],
     ]
     mnk = read(MNKLandscape, tmp_path, MNK)
-    # Bit 0 is the lowest of its own index: x = 10 reads entries 1 of bit 0 and 2 of bit 1.
+    # A bit is the lowest one of its own index: x = 10 reads entry 1 of bit 0 and entry 2 of bit 1.
     np.testing.assert_allclose(mnk.evaluate(np.array([1, 0])), [-0.4, -0.5])
     assert mnk.rho == 0.5
 

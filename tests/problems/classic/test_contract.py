@@ -1,4 +1,4 @@
-"""What every classic problem promises: values, fronts, operators, neighbors, copies, pymoo."""
+"""The contract of all classic problems: values, fronts, operators, neighbors, copies, pymoo."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_sampling_is_legal_and_varied(problem, rng):
     X = sample(problem, 60, rng)
     assert X.shape == (60, problem.n_var)
     assert all(slow.is_legal(problem, x) for x in X)
-    # The smallest knapsack has the fewest packings that greedy filling reaches: 33 of 60 differ.
+    # Greedy filling reaches the fewest packings on the smallest knapsack: 33 of 60 differ.
     assert len(np.unique(X, axis=0)) > 16
 
 
@@ -174,7 +174,7 @@ def test_neighbors_need_a_generator_and_a_count(problem, rng):
 
 
 def test_walks_over_neighbors_reach_the_whole_front(problem, rng):
-    # Walks keep all non-dominated designs; rugged landscapes need several walks.
+    # A walk keeps all non-dominated designs. Rugged landscapes need several walks.
     fronts = []
     for _ in range(8):
         X = sample(problem, 20, rng)

@@ -13,8 +13,8 @@ from problems.classic.front import nondominated
 
 
 @pytest.mark.parametrize("name", ["KC10-2fl-1rl", "KC10-2fl-2uni", "KC10-2fl-3uni", "KC10-2fl-4rl"])
-def test_enumeration_equals_the_proven_fronts_of_kc10(data, name):
-    problem = MultiObjectiveQAP.from_file(data / "mqap" / f"{name}.dat")
+def test_enumeration_equals_the_proven_fronts_of_kc10(shared_data, name):
+    problem = MultiObjectiveQAP.from_file(shared_data / "mqap" / f"{name}.dat")
     assert problem.known_front_source == f"file {name}.PO"
     exact = problem.exact_front()
     assert exact.source == "enumeration"
@@ -23,7 +23,7 @@ def test_enumeration_equals_the_proven_fronts_of_kc10(data, name):
     span = np.ptp(exact.F, axis=0)
     if np.all(span > 0):
         np.testing.assert_allclose(problem.ref_point, exact.F.max(axis=0) + 0.1 * span)
-    else:  # a front of one point has no range to go by
+    else:  # a front of one point has no range
         assert len(exact.F) == 1
         # Measured: 1.54 and 1.59 times the point.
         assert np.all(problem.ref_point > 1.2 * exact.F[0])
@@ -31,8 +31,8 @@ def test_enumeration_equals_the_proven_fronts_of_kc10(data, name):
 
 
 @pytest.mark.parametrize("name", ["KC20-2fl-1rl", "KC20-2fl-2uni", "KC30-3fl-1rl"])
-def test_large_qaps_have_no_known_front(data, name):
-    problem = MultiObjectiveQAP.from_file(data / "mqap" / f"{name}.dat")
+def test_large_qaps_have_no_known_front(shared_data, name):
+    problem = MultiObjectiveQAP.from_file(shared_data / "mqap" / f"{name}.dat")
     assert problem.pareto_front() is None
     assert problem.pareto_set() is None
     assert problem.nadir_point() is None
@@ -52,8 +52,8 @@ def test_large_qaps_have_no_known_front(data, name):
         "random-4D-25_7",
     ],
 )
-def test_dynamic_programming_equals_the_fronts_in_the_files(data, name):
-    problem = MultiObjectiveKnapsack.from_file(data / "knapsack" / f"{name}.in")
+def test_dynamic_programming_equals_the_fronts_in_the_files(shared_data, name):
+    problem = MultiObjectiveKnapsack.from_file(shared_data / "knapsack" / f"{name}.in")
     assert problem.known_front_source == f"file {name}.in"
     exact = problem.exact_front()
     assert exact.source == "dynamic programming"
@@ -65,17 +65,17 @@ def test_dynamic_programming_equals_the_fronts_in_the_files(data, name):
     np.testing.assert_array_equal(problem.ref_point, front.max(axis=0))
 
 
-def test_a_large_knapsack_with_three_objectives_has_the_front_of_its_file_only(data, monkeypatch):
+def test_the_front_of_a_large_knapsack_is_that_of_its_file_only(shared_data, monkeypatch):
     monkeypatch.setattr(MultiObjectiveKnapsack, "MAX_STATES_MANY", 2000)
-    problem = MultiObjectiveKnapsack.from_file(data / "knapsack" / "random-3D-100_1.in")
+    problem = MultiObjectiveKnapsack.from_file(shared_data / "knapsack" / "random-3D-100_1.in")
     assert problem.pareto_front().shape == (7895, 3)
     assert problem.exact_front() is None
     assert problem.pareto_set() is None
 
 
 @pytest.mark.parametrize("name", ["random-2D-100_1", "random-2D-200_1"])
-def test_two_hundred_samples_come_close_to_the_front(data, name):
-    problem = MultiObjectiveKnapsack.from_file(data / "knapsack" / f"{name}.in")
+def test_two_hundred_samples_come_close_to_the_front(shared_data, name):
+    problem = MultiObjectiveKnapsack.from_file(shared_data / "knapsack" / f"{name}.in")
     rng = np.random.default_rng(1)
     pop = problem.operators()["sampling"].do(problem, 200, random_state=rng)
     F = problem.evaluate(pop.get("X"))[0]

@@ -41,16 +41,16 @@ def test_uniform_qap_flows_follow_the_first_objective(correlation):
         assert low < (r if correlation >= 0 else -r) < high
 
 
-def test_uniform_qap_correlation_is_that_of_the_published_instances(data):
+def test_uniform_qap_correlation_is_that_of_the_published_instances(shared_data):
     # Measured: -0.920 in the public instance of 45 pairs, -0.938 here; the standard error of the
     # first is 0.024.
-    public = MultiObjectiveQAP.from_file(data / "mqap" / "KC10-2fl-3uni.dat")
+    public = MultiObjectiveQAP.from_file(shared_data / "mqap" / "KC10-2fl-3uni.dat")
     upper = np.triu_indices(10, 1)
-    theirs = np.corrcoef(*(flow[upper] for flow in public.flow))[0, 1]
+    published = np.corrcoef(*(flow[upper] for flow in public.flow))[0, 1]
     big = MultiObjectiveQAP.random(n_facilities=80, correlation=-0.8, seed=1)
     upper = np.triu_indices(80, 1)
-    ours = np.corrcoef(*(flow[upper] for flow in big.flow))[0, 1]
-    assert ours == pytest.approx(theirs, abs=0.05)
+    generated = np.corrcoef(*(flow[upper] for flow in big.flow))[0, 1]
+    assert generated == pytest.approx(published, abs=0.05)
 
 
 def test_real_like_qap_has_sparse_heavy_flows_and_metric_distances():
@@ -59,8 +59,8 @@ def test_real_like_qap_has_sparse_heavy_flows_and_metric_distances():
     )
     upper = np.triu_indices(50, 1)
     for flow in problem.flow:
-        # 10 ** u is below 1, so floored to 0, for a third of u uniform on [-2, 4]; 0.06 is 4.5
-        # standard errors of 1,225 pairs. The largest of them falls short of 10 ** 4 by 0.6 %.
+        # A third of u, uniform on [-2, 4], gives 10 ** u < 1, which is floored to 0. 0.06 is 4.5
+        # standard errors of 1,225 pairs. Their largest flow is 0.6 % below 10 ** 4.
         assert np.mean(flow[upper] == 0) == pytest.approx(1 / 3, abs=0.06)
         assert 5000 < flow.max() <= 10**4
     d = problem.distance

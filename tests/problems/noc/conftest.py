@@ -1,9 +1,7 @@
-"""Slow, independent versions of the models and the rules, written from the formulas alone."""
+"""Slow, independent versions of the models and rules, written from the formulas only."""
 
 import itertools
 import math
-import os
-from pathlib import Path
 
 import networkx as nx
 import numpy as np
@@ -36,7 +34,7 @@ def network(platform, pairs):
 
 
 def paths(graph, placement):
-    """Yield every path as a list of tiles, walked back along predecessors of smallest PE id."""
+    """Yield every path as a list of tiles; ties go to the predecessor of the smallest PE id."""
     for source in graph:
         cost = nx.single_source_dijkstra_path_length(graph, source, weight="cost")
         for target in graph:
@@ -50,7 +48,7 @@ def paths(graph, placement):
 
 
 def slow_objectives(platform, traffic, placement, pairs, model):
-    """Evaluate one design in plain Python; all five objectives."""
+    """Return all five objectives of a design, in plain Python."""
     graph = network(platform, pairs)
     kind = {}
     watts = {}
@@ -112,7 +110,7 @@ def slow_thermal(platform, watts, placement, model):
 
 
 def broken_rules(platform, placement, pairs):
-    """Return the rules that a design breaks; empty for a legal one."""
+    """Return the rules that a design breaks; empty for a legal design."""
     n = math.prod(platform.grid)
     x, y, _ = platform.grid
     broken = []
@@ -146,7 +144,7 @@ def broken_rules(platform, placement, pairs):
 
 @pytest.fixture(scope="module")
 def problem():
-    """Return the paper's chip under synthetic traffic; modules may have another of this name."""
+    """Return the paper's chip under synthetic traffic; some modules override this fixture."""
     return NoC3D.example("bfs")
 
 
@@ -170,9 +168,6 @@ def rules():
 
 
 @pytest.fixture(scope="session")
-def noc_data():
+def noc_data(shared_data):
     """Return the folder of real traffic and stored designs."""
-    folder = os.environ.get("MOELA_DATA")
-    if not folder:
-        pytest.skip("MOELA_DATA is not set: no real traffic to test against")
-    return Path(folder) / "noc"
+    return shared_data / "noc"

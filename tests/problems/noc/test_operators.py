@@ -9,7 +9,7 @@ N_DESIGNS = 10_000
 
 
 def make(problem, n, rng):
-    """Make n designs by every way that the problem has, each from the ones before."""
+    """Make n designs by each operator in turn, each from the previous ones."""
     operators = problem.operators()
     X = operators["sampling"]._do(problem, max(n // 10, 4), random_state=rng)
     made = [X]
@@ -25,7 +25,7 @@ def make(problem, n, rng):
 
 
 def broken_rows(platform, X, rules):
-    """Check rows fast where numpy can, slowly by sample; return the broken ones."""
+    """Check all rows with numpy and a sample with the slow rules; return the illegal rows."""
     n = platform.n_tiles
     placement, planar = X[:, :n], X[:, n:]
     bad = (np.sort(placement, axis=1) != np.arange(n)).any(axis=1)
@@ -95,7 +95,7 @@ def test_the_check_itself_sees_every_rule_broken(rules, rule):
         pairs = [[0, t] for t in range(1, 16) if t not in (4, 5, 6)] + pairs
         pairs = pairs[:96]
     elif rule == "connected":
-        # Tile 0 loses both planar links, its vertical one keeps it in: cut a whole stack off.
+        # A tile without planar links keeps its vertical one, so a whole stack must be cut off.
         stack = {0, 16, 32, 48}
         kept = [p for p in pairs if not stack & set(p)]
         spare = [p for p in platform.candidates.tolist() if not stack & set(p) and p not in kept]
@@ -111,7 +111,7 @@ def test_the_check_itself_sees_every_rule_broken(rules, rule):
 
 
 def platforms():
-    """Return small platforms, tight ones among them, some of which cannot be built."""
+    """Return small platforms with tight limits, some of which have no legal design."""
 
     def build(grid, share, degree, types, blocked, length, cut):
         n = int(np.prod(grid))
@@ -130,7 +130,7 @@ def platforms():
             kinds.append(PEType(name="GPU", count=left, power=6.0))
         layer = grid[0] * grid[1]
         vertical = [(t, t + layer) for t in range(n - layer) if t not in cut]
-        # Between as few links as the connection needs and as many as routers have room for.
+        # From the fewest links that connect all tiles to the most that routers have ports for.
         used = np.bincount(np.array(vertical, dtype=int).ravel(), minlength=n)
         pieces = n - len(vertical)
         most = min(int((degree - used).sum()) // 2, n * (layer - 1) // 2)
@@ -203,7 +203,7 @@ def test_shuffled_placements_are_spread_over_all_legal_tiles(problem):
 
 
 def single_move(problem, x, y):
-    """Return "swap" or "link" where y is one move from x, else None."""
+    """Return "swap" or "link" if y is one move from x, else None."""
     n = problem.platform.n_tiles
     tiles = np.flatnonzero(x[:n] != y[:n])
     old, new = set(x[n:].tolist()), set(y[n:].tolist())

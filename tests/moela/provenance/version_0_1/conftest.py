@@ -1,4 +1,4 @@
-"""The user's problem of the stored runs is importable under the name that it had."""
+"""Makes the user's problem of the stored runs importable under its stored name."""
 
 import sys
 from pathlib import Path

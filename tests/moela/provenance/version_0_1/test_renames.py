@@ -1,4 +1,4 @@
-"""The tables of renames, and the uniqueness of names without their modules."""
+"""Tables of renamed classes, and the uniqueness of class names without their modules."""
 
 import ast
 from collections import defaultdict

@@ -17,6 +17,7 @@ from pymoo.optimize import minimize
 from pymoo.problems import get_problem
 from user_problem import Beam
 
+import problems
 from moela import (
     MOELA,
     EvaluationStore,
@@ -28,16 +29,6 @@ from moela import (
     run_experiment,
 )
 from moela.rivals import MOMAD, MOOS, MOOSTAGE, BatchMOEAD
-from problems import (
-    ExpertBuffering,
-    ExpertPlacement,
-    GatingThresholds,
-    MNKLandscape,
-    MoEDeployment,
-    MultiObjectiveKnapsack,
-    MultiObjectiveQAP,
-    NoC3D,
-)
 from problems.noc import Platform
 
 DATA = Path(__file__).parent / "data"
@@ -48,15 +39,15 @@ def zdt1():
 
 
 def qap():
-    return MultiObjectiveQAP.random(n_facilities=8)
+    return problems.MultiObjectiveQAP.random(n_facilities=8)
 
 
 def knapsack():
-    return MultiObjectiveKnapsack.random(n_items=20)
+    return problems.MultiObjectiveKnapsack.random(n_items=20)
 
 
 def mnk():
-    return MNKLandscape.random(n=12)
+    return problems.MNKLandscape.random(n=12)
 
 
 def moela_10(problem):
@@ -65,11 +56,11 @@ def moela_10(problem):
 
 # File, run, problem, algorithm.
 RUNS = [
-    ("problems", 1, NoC3D.example, moela_10),
-    ("problems", 2, MoEDeployment.example, moela_10),
-    ("problems", 3, ExpertPlacement.example, lambda p: NSGA2(pop_size=8, **p.operators())),
-    ("problems", 4, ExpertBuffering.example, lambda p: MOELA.published(n_subproblems=8)),
-    ("problems", 5, GatingThresholds.example, moela_10),
+    ("problems", 1, problems.NoC3D.example, moela_10),
+    ("problems", 2, problems.MoEDeployment.example, moela_10),
+    ("problems", 3, problems.ExpertPlacement.example, lambda p: NSGA2(pop_size=8, **p.operators())),
+    ("problems", 4, problems.ExpertBuffering.example, lambda p: MOELA.published(n_subproblems=8)),
+    ("problems", 5, problems.GatingThresholds.example, moela_10),
     ("classic", 1, qap, lambda p: MOELA(n_subproblems=20)),
     ("classic", 2, knapsack, lambda p: MOOS(n_init=20)),
     ("classic", 3, mnk, lambda p: MOOSTAGE(n_init=20)),
@@ -133,7 +124,7 @@ def test_the_module_of_an_algorithm_does_not_matter(old, tmp_path, monkeypatch, 
     new = tmp_path / "new.db"
     solve(qap(), MOELA(n_subproblems=20), 40, new)
     monkeypatch.setattr(MOELA, "__module__", elsewhere)
-    monkeypatch.setattr(MultiObjectiveQAP, "__module__", "problems.elsewhere")
+    monkeypatch.setattr(problems.MultiObjectiveQAP, "__module__", "problems.elsewhere")
     for store in (new, old("classic")):
         before = len(EvaluationStore(store).runs())
         solve(qap(), MOELA(n_subproblems=20), 50, store)
@@ -154,7 +145,7 @@ def test_the_modules_of_what_a_setting_holds_do_not_matter(old, monkeypatch):
 
 
 def test_another_run_in_an_old_file_knows_its_evaluations(old):
-    store, problem = old("problems"), NoC3D.example()
+    store, problem = old("problems"), problems.NoC3D.example()
     first = next(iter(EvaluationStore(store).evaluations(1)))
     other = NSGA2(pop_size=4, sampling=np.array([first.X] * 4), eliminate_duplicates=False)
     fresh = solve(problem, other, 4, store, seed=2, on_mismatch="new").evaluator.n_fresh
@@ -198,9 +189,9 @@ def test_a_changed_part_of_a_digest_is_noticed(old):
 
 
 def test_old_and_new_runs_are_compared_as_of_one_problem(old, tmp_path):
-    solve(NoC3D.example(), MOELA(n_subproblems=10), 20, tmp_path / "new.db", seed=2)
+    solve(problems.NoC3D.example(), MOELA(n_subproblems=10), 20, tmp_path / "new.db", seed=2)
     path = tmp_path / "old.db"
-    solve(NoC3D.example(), MOELA(n_subproblems=10), 25, old("problems").rename(path))
+    solve(problems.NoC3D.example(), MOELA(n_subproblems=10), 25, old("problems").rename(path))
     only = EvaluationStore(path)
     assert only.runs()[0].problem["class"] == "problems.NoC3D"
     outcomes = compare([path, tmp_path / "new.db"]).runs

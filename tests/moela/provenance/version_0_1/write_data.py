@@ -1,10 +1,10 @@
-"""Writes the files in ``data``: what version 0.1 leaves of runs that were stopped.
+"""Writes the files in ``data``: stores and experiments of stopped runs of version 0.1.
 
-Only version 0.1 may run it, the last commit whose stores sign MOELA as ``moela.algorithm.MOELA``:
+It runs on version 0.1 only, whose stores sign MOELA as ``moela.algorithm.MOELA``:
 
     PYTHONPATH=/path/to/version/0.1 python write_data.py
 
-It keeps the names of that version, so it is not changed together with what the tests run.
+The script uses the names of that version, so it does not change with the library.
 """
 
 import platform
@@ -41,7 +41,7 @@ class Stop(Exception):
 
 
 class Stopping(Callback):
-    """Breaks a run off once it has evaluated so many designs."""
+    """Stops a run after a number of evaluations."""
 
     def __init__(self, after):
         super().__init__()

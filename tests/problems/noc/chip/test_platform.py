@@ -217,7 +217,7 @@ def test_types_that_do_not_fit_their_tiles_are_named():
     ("text", "message"),
     [
         ("[]", "must be a JSON object. Got list"),
-        ("{", "chip.json: "),
+        ("{", "file.json: "),
         ('{"grid": [2, 2, 2], "n_planar_links": 6}', r"missing \['pe_types'\]"),
         (
             '{"grid": [2, 2, 2], "n_planar_links": 6, "pe_types": [], "color": 1}',
@@ -228,12 +228,8 @@ def test_types_that_do_not_fit_their_tiles_are_named():
         ('{"grid": null, "n_planar_links": 6, "pe_types": []}', "'grid'"),
     ],
 )
-def test_a_wrong_platform_file_is_named(tmp_path, text, message):
-    path = tmp_path / "chip.json"
-    path.write_text(text)
-    with pytest.raises(ValueError, match=message) as error:
-        Platform.load(path)
-    assert str(path) in str(error.value)
+def test_a_wrong_platform_file_is_named(assert_file_rejected, text, message):
+    assert_file_rejected(Platform.load, text, message)
 
 
 def test_the_slowest_hops_that_are_allowed_do_not_overflow():

@@ -71,7 +71,7 @@ def test_the_mesh_prints_its_layers():
 
 
 def broken(name):
-    """Return placement and links that break one rule, and what the message must hold."""
+    """Return placement and links that break one rule, and the message that must follow."""
     mesh = Design.mesh()
     placement, links = mesh.placement.copy(), mesh.links.copy()
     if name == "PE twice":
@@ -176,16 +176,12 @@ def test_whole_floats_are_taken_for_integers():
         ("[]", "A design must be a JSON object. Got list"),
         ('{"format": "other"}', "Got 'other'"),
         ('{"format": "moela-noc-design-1", "links": []}', r"missing \['placement', 'platform'\]"),
-        ("not json", "design.json"),
-        ("[" * 100_000, "design.json"),
+        ("not json", "file.json"),
+        ("[" * 100_000, "file.json"),
     ],
 )
-def test_a_wrong_design_file_is_named(tmp_path, text, message):
-    path = tmp_path / "design.json"
-    path.write_text(text)
-    with pytest.raises(ValueError, match=message) as error:
-        Design.load(path)
-    assert str(path) in str(error.value)
+def test_a_wrong_design_file_is_named(assert_file_rejected, text, message):
+    assert_file_rejected(Design.load, text, message)
 
 
 def test_a_design_of_another_platform_is_not_encoded(problem):
@@ -221,7 +217,7 @@ def test_tiles_are_colored_by_temperature(problem, rows):
     assert degrees.shape == (64,)
     measured = problem.measure(rows[6:7], ["temperature"])["temperature"][0]
     assert degrees.max() == measured
-    # The top layer is next to the sink: its tiles are the coolest of their stacks.
+    # The top layer is next to the sink, so its tiles are the coolest of their stacks.
     assert (np.diff(degrees.reshape(4, 16), axis=0) < 0).all()
 
     def faces(figure):

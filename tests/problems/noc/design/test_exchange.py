@@ -1,4 +1,4 @@
-"""Files for BookSim, HotSpot, the released code and graph programs, checked word by word."""
+"""Files for BookSim, HotSpot, the released code and graph programs, checked field by field."""
 
 import re
 import shutil
@@ -24,7 +24,7 @@ def design(problem, rows):
 
 
 def read_anynet(path):
-    """Return routers of nodes, and latency by (router, router), as BookSim's parser reads them."""
+    """Return routers of nodes and latencies by (router, router), read like BookSim's parser."""
     nodes, hops = {}, {}
     for line in path.read_text().splitlines():
         words = line.split()
@@ -66,7 +66,7 @@ def test_anynet_has_every_link_both_ways_with_the_cycles_of_the_model(design, tm
     assert settings["network_file"] == "network.anynet"
     assert settings["routing_function"] == "min"
     assert settings["traffic"] == "uniform"
-    # BookSim takes a number without a point or an exponent for an integer, which a rate is not.
+    # BookSim reads a number without a point or exponent as an integer, so a rate needs one.
     assert re.fullmatch(r"\d*\.\d+|[\d.]+e-\d+", settings["injection_rate"])
     assert float(settings["injection_rate"]) == 0.02
     full = settings_of(design.to_booksim(tmp_path / "full", injection_rate=1))
@@ -90,11 +90,11 @@ def test_traffic_is_matched_in_its_margins(problem, design, tmp_path):
     received = np.zeros(64)
     np.add.at(received, [pe_of_tile[nodes[t]] for t in targets], rates / rates.sum())
     wanted = problem.traffic.sum(axis=0) / problem.traffic.sum()
-    # Weights are integers of 10,000 in all, and at least 1.
+    # Weights are integers of at least 1 with a sum of 10,000.
     np.testing.assert_allclose(received, wanted, atol=2e-4)
     counts = np.bincount([pe_of_tile[r] for r in nodes.values()], minlength=64)
     sent = problem.traffic.sum(axis=1)
-    # One node is for each PE; rounding to whole nodes of 256 takes up to half of one more.
+    # Each PE has one node; rounding to whole nodes, of 256 in all, adds up to half a node.
     np.testing.assert_allclose(counts / 256, sent / sent.sum(), atol=1.5 / 64)
     # All nodes together inject what the application sends.
     assert 256 * float(settings["injection_rate"]) == pytest.approx(sent.sum(), rel=1e-6)
@@ -291,7 +291,7 @@ def test_released_csv_files_are_read_and_written(design, tmp_path):
     assert len(placement.read_text().split(",")) == 64
     assert len(links.read_text().splitlines()) == 144
     assert Design.from_csv(placement, links) == design
-    # Without the vertical links, turned round, and parted by spaces.
+    # Without vertical links, with reversed ends, and separated by spaces.
     links.write_text("\n".join(f"{b} {a}" for a, b in design.planar_links.tolist()))
     assert Design.from_csv(placement, links) == design
     matrix = np.zeros((64, 64), dtype=int)
@@ -369,7 +369,7 @@ def test_finite_volumes_keep_their_energy_and_the_order_of_the_stack():
 
 
 def test_a_single_column_of_heat_is_that_of_the_formula():
-    # As wide as its sink, so that heat has nowhere to spread: resistances in series.
+    # The chip is as wide as its sink, so that heat does not spread: resistances in series.
     side = 2e-3
     stack = ThermalStack(tile_pitch=side, spreader_side=side, sink_side=side,
                          convection_resistance=5.0)  # fmt: skip

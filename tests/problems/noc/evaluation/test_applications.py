@@ -1,4 +1,4 @@
-"""Several applications that one design serves, and one held out."""
+"""Designs for several applications, and a held-out application."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def test_objectives_are_aggregated_relative_to_the_mesh(matrices, rows, aggregat
     alone = [NoC3D(t, objectives=NAMES) for t in matrices]
     ratio = np.stack([p.evaluate(rows) / p.ref_point for p in alone])
     expected = ratio.mean(axis=0) if aggregate == "mean" else ratio.max(axis=0)
-    # No application changes the temperature, so it keeps its unit.
+    # The application does not change the temperature, which therefore keeps its unit.
     expected[:, 2] = alone[0].evaluate(rows)[:, 2]
     np.testing.assert_allclose(together.evaluate(rows), expected, rtol=1e-12)
     np.testing.assert_array_equal(together.ref_point[[0, 1, 3]], 1.0)

@@ -89,7 +89,7 @@ def test_features_are_few_named_and_blind_to_the_order_of_links(problem, rows):
     np.testing.assert_allclose(problem.features(shuffled), problem.features(rows), rtol=1e-12)
 
 
-def test_features_say_something_about_the_objectives(problem):
+def test_features_predict_the_objectives(problem):
     # A linear model on half of the designs must explain most of the variance on the other half.
     rng = np.random.default_rng(5)
     X = problem.operators()["sampling"]._do(problem, 800, random_state=rng)
@@ -129,7 +129,7 @@ def test_features_have_the_same_bits_in_every_batch(platform, scale):
     n = platform.n_tiles
     X = problem.operators()["sampling"]._do(problem, 8, random_state=rng)
     X = np.concatenate((X, problem.neighbors_many(X, 12, rng).reshape(-1, problem.n_var), X[:3]))
-    # Links in any order; planar ones stay before the vertical ones.
+    # The order of links does not matter; planar links come before vertical ones.
     loose = X[:20].copy()
     planar = slice(n, n + platform.n_planar_links)
     loose[:, planar] = rng.permuted(loose[:, planar], axis=1)

@@ -1,4 +1,4 @@
-"""Rows that share links with the row before are routed in less time, and to the same bits."""
+"""Incremental routing: rows that share links with the previous row give the same bits."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from problems.noc import NoC3D, Platform
 
 
 def swaps_of(problem, rng, n_bases, k):
-    """Return designs and swaps of them, those of one design in a row."""
+    """Return designs and swaps of them; the swaps of a design follow one another."""
     n = problem.platform.n_tiles
     X = problem.operators()["sampling"]._do(problem, n_bases, random_state=rng)
     groups = []
@@ -41,7 +41,7 @@ def test_chains_of_moves_and_repeats_have_the_bits_of_single_rows():
     for step in range(60):
         x = problem.neighbors(x, 1, rng)[0]
         if step % 7 == 0:
-            # More tiles differ than the short way takes.
+            # More tiles differ than the incremental update handles.
             x = problem.operators()["mutation"]._do(problem, x[None], random_state=rng)[0]
             x[:64] = rng.permutation(x[:64])
         rows.append(x)

@@ -1,4 +1,4 @@
-"""Other chips than the paper's: presets, TSV budgets, and the conformance of what they make."""
+"""Chips other than the paper's: presets, TSV budgets, and conformance of their problems."""
 
 import pickle
 from dataclasses import replace
@@ -93,9 +93,9 @@ def test_designs_keep_to_the_tsv_budget(rules):
     np.testing.assert_array_equal(every, problem.canonical(every))
     vertical = every[:, 57:]
     assert (vertical >= problem.platform.n_planar_candidates).all()
-    # Which ones is a decision: nearly every site is used somewhere, and sets differ.
+    # The sites are part of the design: nearly every site is used, and sets differ.
     assert len(np.unique(vertical)) == 18
-    # Among 840 designs; a fixed choice would give one set, one per sample 60.
+    # Of 840 designs. A fixed choice would give one set, and one choice per sample would give 60.
     assert len(np.unique(vertical, axis=0)) > 20
     for x in every[::40]:
         design = problem.decode(x)
@@ -107,7 +107,7 @@ def test_designs_keep_to_the_tsv_budget(rules):
 
 
 def with_fixed(design):
-    """Return the platform on which the vertical links of a design are no choice."""
+    """Return the platform on which the vertical links of a design are fixed."""
     vertical = design.vertical_links.tolist()
     return replace(design.platform, n_vertical_links=None, vertical_links=vertical)
 

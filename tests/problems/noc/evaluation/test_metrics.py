@@ -1,4 +1,4 @@
-"""Objectives beyond the five of the paper, against the formulas walked path by path."""
+"""Objectives beyond the five of the paper, against their formulas, path by path."""
 
 import itertools
 import math
@@ -51,7 +51,7 @@ def rows(problem):
 
 
 def slow_metrics(design, traffic):
-    """Walk every path of one design in plain Python."""
+    """Return the metrics of a design, path by path, in plain Python."""
     platform = design.platform
     graph, paths = routes(design)
     pe = design.placement
@@ -196,7 +196,7 @@ def test_least_hops_are_those_of_networks_that_reach_the_moore_bound(degree, gra
     hops = np.array([[nx.shortest_path_length(graph, i, j) for j in range(n)] for i in range(n)])
     even = np.ones((n, n)) + 5 * np.eye(n)
     assert least_hops(even, degree) == hops.sum()
-    # Traffic that falls with the distance is all it can do.
+    # Traffic that falls with the distance allows no more.
     assert least_hops(1.0 / (1 + hops), degree) == pytest.approx((hops / (1 + hops)).sum())
     uneven = np.random.default_rng(0).random((n, n))
     assert least_hops(uneven, degree) < (uneven * hops).sum()

@@ -27,7 +27,7 @@ def test_released_model_reproduces_the_released_evaluator(noc_data, stored, app)
     mine = stored["app"] == app
     assert mine.sum() == 10
     X = stored_rows(problem, stored)[mine]
-    # Measured: 4e-15, the order of sums.
+    # Measured: 4e-15, because sums have another order.
     np.testing.assert_allclose(problem.evaluate(X), stored["objectives"][mine], rtol=1e-13)
 
 
@@ -97,7 +97,7 @@ def test_other_platforms_agree_with_the_slow_check(slow, model):
 
 
 def chain(model="published", **traffic):
-    """Return a 3 x 1 x 1 chip CPU - GPU - LLC, whose numbers can be had by hand."""
+    """Return a 3 x 1 x 1 chip CPU - GPU - LLC, whose values can be computed by hand."""
     platform = Platform(
         grid=(3, 1, 1),
         pe_types=(

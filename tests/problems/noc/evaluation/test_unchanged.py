@@ -1,4 +1,4 @@
-"""The default platform keeps giving the same bits: tables and stores of earlier runs rest on it."""
+"""The default platform gives the same bits as before, on which earlier stores depend."""
 
 import hashlib
 
@@ -36,7 +36,7 @@ def digest(array):
 
 @pytest.fixture(scope="module")
 def traffic():
-    # Exact in binary, so that no library's rounding decides.
+    # Exact in binary, so that the result does not depend on rounding.
     i, j = np.indices((64, 64))
     return ((37 * i + 11 * j + i * j) % 97) / 256.0
 
@@ -67,5 +67,5 @@ def test_designs_and_their_values_are_bit_for_bit_those_of_the_first_release(tra
     F = problem.evaluate(mutants)
     assert F[0].tolist() == first
     assert digest(F) == whole
-    # Stores of earlier runs are found by it.
+    # It identifies the stores of earlier runs.
     assert problem.version == version

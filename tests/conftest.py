@@ -1,0 +1,46 @@
+"""Fixtures of all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """Return the folder of the shared instances."""
+    folder = os.environ.get("MOELA_DATA")
+    if not folder:
+        pytest.skip("MOELA_DATA is not set, so the shared instances cannot be read")
+    return Path(folder)
+
+
+@pytest.fixture
+def assert_rejected(capsys):
+    """Return a check that a command line ends with one line of error and exit code 2."""
+    from moela.cli import main
+
+    def check(arguments, *words):
+        assert main([str(argument) for argument in arguments]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("moela: ")
+        assert error.count("\n") == 1
+        assert all(word in error for word in words)
+
+    return check
+
+
+@pytest.fixture
+def assert_file_rejected(tmp_path):
+    """Return a check that loading a file with a bad text names the file and the fault."""
+
+    def check(load, text, message):
+        path = tmp_path / "file.json"
+        path.write_text(text)
+        with pytest.raises(ValueError, match=message) as error:
+            load(path)
+        assert str(path) in str(error.value)
+
+    return check
