@@ -85,7 +85,7 @@ print(plan.explain())
 # traffic before you deploy it. The check says which predictions hold, and which knobs to leave
 # alone.
 
-print(plan.check(tomorrow))
+print(problem.check_plan(plan, tomorrow))
 
 # %%
 # Out to the engine
