@@ -215,7 +215,7 @@ MOST_COMPLEX = 25
 # The few longer files hold one class or one kernel that is read as a whole.
 MOST_LINES = 460
 # Values that pymoo, scikit-learn, or a user's object leave untyped.
-MOST_ANY = 450
+MOST_ANY = 200
 
 
 def test_no_function_is_too_complex():
