@@ -12,7 +12,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Design = NDArray[Any] | dict[str, Any]
-"""One design: numbers [n_var], or a dictionary for mixed variables."""
+"""A design: numbers [n_var], or a dictionary for mixed variables."""
 Designs = NDArray[Any]
 """Designs of one problem: numbers [n, n_var], or an object array [n] of dictionaries."""
 

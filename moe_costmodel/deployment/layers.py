@@ -83,8 +83,7 @@ class LayerSteps:
 class _Cache:
     """Least-recently-used cache with a limit in bytes; copies of it start empty.
 
-    An evaluation looks up every layer. With cachetools.LRUCache, looking them up took 9.1 instead
-    of 7.2 microseconds, and a chain of search steps 5 % longer.
+    An evaluation looks up every layer, and `cachetools.LRUCache` is slower at that.
     """
 
     def __init__(self, n_bytes: int) -> None:

@@ -48,7 +48,7 @@ _NAMES = frozenset(field.name for field in fields(Origin))
 
 
 def _changed(origin: Origin, values: dict[str, Any]) -> Origin:
-    # `dataclasses.replace` takes four times as long, and origins are changed for every evaluation.
+    # `dataclasses.replace` calls the constructor, which is slow, and every evaluation comes here.
     changed = object.__new__(Origin)
     changed.__dict__.update(origin.__dict__, **values)
     return changed

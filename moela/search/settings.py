@@ -62,4 +62,4 @@ REPLACED: Final = {
     **dict.fromkeys(["scalarization", "scalarisation"], _CONSTANT.format('"chebyshev"')),
     **dict.fromkeys(["prob_neighbor_mating", "prob_neighbour_mating"], _CONSTANT.format("0.9")),
 }
-"""What to use instead of the parameters that MOELA had in version 0.1."""
+"""Replacements of the parameters that MOELA had in version 0.1."""

@@ -18,7 +18,7 @@ from moela.search.starts import pick_starts, shortlist
 
 
 class Line(Problem):
-    """One variable, two objectives."""
+    """A problem of one variable and two objectives."""
 
     def __init__(self):
         super().__init__(n_var=1, n_obj=2, xl=0.0, xu=1.0)
