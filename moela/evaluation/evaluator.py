@@ -15,12 +15,24 @@ from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 
 from moela._arrays import Design
+from moela._checks import instance
 from moela.evaluation import progress, run_identity
 from moela.evaluation.batch import compute, jobs_of, unevaluated
+from moela.evaluation.checks import check_budget, check_problem
 from moela.evaluation.known import AnswersInMemory, Known, StoredAnswers
+from moela.evaluation.marks import Marks
+from moela.evaluation.optimum import leave_out_failures
 from moela.evaluation.runners.backends import check_backend
 from moela.evaluation.runners.call import ProblemCall
-from moela.evaluation.runners.outcome import OK, SKIPPED, Outcome, apply, mark
+from moela.evaluation.runners.outcome import (
+    FAILURES,
+    INFINITE,
+    OK,
+    SKIPPED,
+    Outcome,
+    apply,
+    infinite_warning,
+)
 from moela.evaluation.runners.runner import VECTORIZED_CHUNK, Runner
 from moela.evaluation.session import Session, is_dynamic
 from moela.evaluation.settings import check_settings
@@ -42,6 +54,8 @@ class _Run:
     n_batches: int = 0
     elapsed: float = 0.0  # seconds before the current session
     memory: AnswersInMemory = field(default_factory=AnswersInMemory)
+    marks: Marks | None = None  # what failures have in the place of objectives
+    warned: bool = False  # of an infinite objective
 
 
 class Evaluator(PymooEvaluator):
@@ -68,7 +82,8 @@ class Evaluator(PymooEvaluator):
         SQLite file in which every evaluation is recorded as it ends.
     on_error : {"raise", "infeasible"}
         Whether a failed evaluation raises an :class:`EvaluationError` with the design and the
-        traceback of the worker, or becomes an infeasible individual that is never the best.
+        traceback of the worker, or becomes an infeasible individual that is never the best. A
+        design with an infinite objective becomes one either way, with one warning a run.
     retries : int
         How often a failed evaluation is tried again first. If a worker dies, its design is retried
         twice regardless of this setting.
@@ -190,14 +205,19 @@ class Evaluator(PymooEvaluator):
         algorithm = kwargs.get("algorithm")
         try:
             session = self._attach(problem, algorithm)
+            marks = self._run.marks
+            assert marks is not None
             budget = session.budget(algorithm)
             if count_evals and budget is not None:
                 room = max(0, budget - self.n_eval)
                 for ind in todo[room:]:
-                    mark(ind, SKIPPED, problem)
+                    marks.put_on(ind, SKIPPED)
                 todo = todo[:room]
             if todo:
                 self._answer(session, todo, names, kwargs, budget)
+            marks.update([pop] if isinstance(pop, Individual) else pop, algorithm)
+            if marks.in_use and algorithm is not None:
+                leave_out_failures(algorithm, marks)
         except BaseException:
             self._aborted = True
             self.close()
@@ -237,6 +257,7 @@ class Evaluator(PymooEvaluator):
 
     def _attach(self, problem: Problem, algorithm: Algorithm | None) -> Session:
         """Return a session for the run of this algorithm in this process."""
+        instance("Evaluator.eval", "problem", problem)
         if self._session is not None and self._session.inherited:
             self._session = None
         token = _token(algorithm)
@@ -252,6 +273,8 @@ class Evaluator(PymooEvaluator):
         return self._session
 
     def _bind(self, problem: Problem, algorithm: Algorithm | None) -> Session:
+        check_problem("Evaluator.eval", problem)
+        check_budget(getattr(algorithm, "termination", None))
         run, signature = self._run, of_problem(problem)
         same_run = run.token is not None and run.token == _token(algorithm)
         if self._copied and run.signature is not None and same_run:
@@ -265,7 +288,9 @@ class Evaluator(PymooEvaluator):
                     "A stored run must keep to one problem, but the problem has changed in "
                     f"{'; '.join(changes)}. Use a new Evaluator for each problem."
                 )
-            run.memory = AnswersInMemory()
+            run.memory, run.marks = AnswersInMemory(), None
+        if run.marks is None:
+            run.marks = Marks(problem)
         if is_dynamic(problem) and self.dedupe:
             raise ValueError(
                 f"{type(problem).__name__} changes with time, so a known design may have other "
@@ -324,7 +349,8 @@ class Evaluator(PymooEvaluator):
         budget: int | None,
     ) -> None:
         """Set the outcome of its design on each individual."""
-        problem = session.problem
+        problem, run = session.problem, self._run
+        assert run.marks is not None
         X = Population(individuals).get("X")
         keys = keys_of(problem, X) if self.dedupe or session.answers else []
         known = self._lookup(session, keys, names, len(X))
@@ -345,13 +371,23 @@ class Evaluator(PymooEvaluator):
                 if session.answers is not None:
                     session.answers.journal.flush()
         first = {key: i for i, key in reversed(list(enumerate(keys)))} if self.dedupe else {}
+        n_infinite, infinite = 0, ""
         for i, individual in enumerate(individuals):
             answer = known.outcomes[i] or known.outcomes[first[keys[i]]]
             assert answer is not None
-            apply(individual, answer, names, problem)
-            self.n_failed += answer.status != OK
-        self._run.n_answered += len(individuals)
-        self._run.n_batches += 1
+            if answer.status == OK:
+                apply(individual, answer, names)
+                continue
+            run.marks.put_on(individual, answer.status, answer.error)
+            self.n_failed += 1
+            if answer.status == INFINITE:
+                n_infinite += 1
+                infinite = infinite or answer.error or ""
+        run.n_answered += len(individuals)
+        run.n_batches += 1
+        if infinite and not run.warned:
+            run.warned = True
+            logger.warning("%s", infinite_warning(infinite, n_infinite, run.n_answered))
 
     def _lookup(self, session: Session, keys: list[bytes], names: list[str], n: int) -> Known:
         run, problem = self._run, session.problem
@@ -376,7 +412,7 @@ class Evaluator(PymooEvaluator):
         if session.answers is not None:
             place = (session.answers.run.id, run.n_answered + i, run.n_batches)
             session.answers.journal.add(*place, keys[i], encode(x), outcome, self.elapsed)
-        elif self.dedupe and (outcome.status == OK or self.on_error != "raise"):
+        elif self.dedupe and (outcome.status not in FAILURES or self.on_error != "raise"):
             run.memory.put(keys[i], outcome)
 
 
