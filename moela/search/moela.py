@@ -84,8 +84,9 @@ class MOELA(ArchiveAlgorithm):
     log : dict
         Contribution of each part ("initial", "evolution", "search", "pareto"): evaluations
         (`n_eval`), designs that entered the archive (`accepted`), and the hypervolume gained
-        (estimated, in units of the objectives, infinite if too large for a float; `hypervolume`). "screening" holds the same for the
-        designs chosen by a learned model, which are counted in their parts, too.
+        (estimated, in units of the objectives; `hypervolume`, infinite if that is no float).
+        "screening" holds the same for the designs chosen by a learned model, which are counted in
+        their parts, too.
     n_phases : int
         Number of search phases so far, counting the first, each restart and each return to the
         full archive.
