@@ -12,11 +12,16 @@ from moela._arrays import Floats, Ints
 from moela._checks import count, require
 from moela.quality import indicators
 from moela.quality.indicators import beyond, extent
+from moela.quality.magnitude import divided, exponents
 from moela.quality.runs import ComparedRun, Designs, clean, designs_array, numbers, vector
 from moela.quality.table import Row, Table
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+
+# Scaled distances to an aspiration count as this at most.
+_FARTHEST = 1e100
 
 
 class Front:
@@ -227,7 +232,8 @@ class Front:
         n_obj = len(self.names)
         wanted = vector("by_reference", "point", point, n_obj, f"{n_obj} finite numbers")
         n = count("by_reference", "n", n)
-        short = (self.F - wanted) / extent(self.F)
+        with np.errstate(over="ignore"):
+            short = np.clip((self.F - wanted) / extent(self.F), -_FARTHEST, _FARTHEST)
         achieved = short.max(axis=1) + 1e-3 * short.sum(axis=1)
         return np.argsort(achieved, kind="stable")[:n]
 
@@ -281,7 +287,8 @@ def largest_box(F: ArrayLike, ref_point: ArrayLike | None = None) -> int:
     corner = F.max(axis=0) if ref_point is None else np.asarray(ref_point, dtype=float)
     if not (F < corner).all(axis=1).any():
         corner = F.max(axis=0)
-    sides = np.maximum(corner - F, 0.0)
+    by = exponents(len(corner), F, corner)
+    sides = np.maximum(divided(corner, by) - divided(F, by), 0.0)
     scale = sides.max(axis=0)
     return int((sides / np.where(scale > 0, scale, 1.0)).prod(axis=1).argmax())
 
