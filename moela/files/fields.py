@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from moela.files.guard import invalid_file
+from moela.files.guard import brief, invalid_file
 
 __all__ = ["number_in", "object_in", "text_in", "whole_in"]
 
@@ -24,7 +24,7 @@ def number_in(
         number = math.inf
     if not math.isfinite(number) or not low <= number <= high:
         span = _span(low, high, -math.inf, math.inf)
-        raise invalid_file(path, value, f"a finite number{span}", field)
+        raise invalid_file(path, brief(value), f"a finite number{span}", field)
     return number
 
 
@@ -34,21 +34,21 @@ def whole_in(
     """Return the value of a field if it is an integer from low to high."""
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         span = _span(low, high, _SMALLEST, _LARGEST) or " of 64 bits"
-        raise invalid_file(path, value, f"an integer{span}", field)
+        raise invalid_file(path, brief(value), f"an integer{span}", field)
     return value
 
 
 def text_in(path: str | Path, field: str, value: object) -> str:
     """Return the value of a field if it is a text."""
     if not isinstance(value, str):
-        raise invalid_file(path, value, "a text", field)
+        raise invalid_file(path, brief(value), "a text", field)
     return value
 
 
 def object_in(path: str | Path, field: str, value: object) -> dict[str, object]:
     """Return the value of a field if it is a JSON object."""
     if not isinstance(value, dict):
-        raise invalid_file(path, value, "a JSON object", field)
+        raise invalid_file(path, brief(value), "a JSON object", field)
     return value
 
 
