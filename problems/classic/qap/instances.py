@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from moela.files.guard import brief, invalid_file
-from problems._arrays import Floats
+from problems._arrays import Floats, Ints
 from problems._checks import check_int, check_real, setting_error
 from problems.classic.correlated import pulled_uniforms
 from problems.classic.front import KnownFront, sorted_front
@@ -169,7 +169,8 @@ def read_front(path: str | Path, distance: Floats, flows: Floats) -> KnownFront:
     reader = LineReader(path)
     m, n = flows.shape[:2]
     flow = np.ascontiguousarray(flows.transpose(1, 2, 0))
-    X, F = [], []
+    X: list[Ints] = []
+    F: list[Floats] = []
     value = np.empty((1, m))
     most = min(MAX_POINTS, max(1, _MAX_OPERATIONS // (m * n * n)))
     expected = f"{n} locations from 1 to {n}, then {m} objective values"
