@@ -16,7 +16,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from moela.files.guard import check_size, invalid_file, open_file
+from moela.files.guard import brief, check_size, invalid_file, open_file
 
 __all__ = ["ArraysFile", "open_arrays", "read_array"]
 
@@ -53,13 +53,29 @@ class ArraysFile(Mapping[str, NDArray[Any]]):
         check_size(path, sum(m.file_size for m in self._members.values()), "arrays")
 
     def __getitem__(self, name: str) -> NDArray[Any]:
+        with self._open(name) as (file, size):
+            return _read(file, size, self._path, name)
+
+    @contextmanager
+    def _open(self, name: str) -> Iterator[tuple[IO[bytes], int]]:
+        """Open an array; yield its bytes and how many they are."""
         member = self._members.get(name)
         if member is None:
-            raise invalid_file(self._path, f"arrays {sorted(self._members)}", "present", name)
+            raise invalid_file(
+                self._path, f"arrays {brief(sorted(self._members))}", "present", name
+            )
         if member.compress_type not in _METHODS or member.flag_bits & 1:
             raise invalid_file(self._path, "another compression or a password", _EXPECTED, name)
-        with _translated(self._path, name), self._archive.open(member) as file:
-            return _read(file, member.file_size, self._path, name)
+        with _translated(self._path, name):
+            file = self._archive.open(member)
+        with file:
+            yield file, member.file_size
+
+    def form(self, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        """Return shape and dtype of an array, from its header alone."""
+        with self._open(name) as (file, _), _translated(self._path, name):
+            shape, _, dtype, _ = _header(file)
+            return shape, dtype
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._members)

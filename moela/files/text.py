@@ -19,6 +19,7 @@ _MARKS = {
     b"\xfe\xff": "UTF-16",
 }  # fmt: skip
 _LINE = re.compile(r"[^\r\n]*")
+_MOST_LEVELS = 64  # of lists and objects in each other
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 # Bytes that a list or object, a key, and a value take at most in CPython, apart from long texts.
 _BYTES = {"[": 90, "{": 90, ":": 60, ",": 36}
@@ -102,7 +103,25 @@ def parse_json(text: str, source: str | Path, field: str = "") -> object:
         raise invalid_file(source, "half of a surrogate pair", "JSON in UTF-8", field) from None
     except ValueError as error:  # includes integers of more digits than Python reads
         raise invalid_file(source, str(error), "JSON", field) from None
+    if _is_deep(value):
+        raise invalid_file(source, "lists or objects nested too deeply", "JSON", field)
     return value
+
+
+def _is_deep(value: object) -> bool:
+    """Tell whether a value is nested so deeply that programs which walk it may fail."""
+    level = [value]
+    for _ in range(_MOST_LEVELS):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, list | dict)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, list | dict)
+        ]
+        if not level:
+            return False
+    return True
 
 
 class _TwiceError(Exception):
