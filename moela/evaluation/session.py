@@ -54,9 +54,14 @@ class Session:
         """Seconds since the session began."""
         return time.monotonic() - self._began
 
+    @property
+    def algorithm(self) -> Algorithm | None:
+        """The algorithm of the run, if there is one and it still exists."""
+        return None if self._algorithm is None else self._algorithm()
+
     def is_over(self) -> bool:
         """Return whether the algorithm has terminated or is gone."""
-        algorithm = None if self._algorithm is None else self._algorithm()
+        algorithm = self.algorithm
         return algorithm is None or algorithm.termination.has_terminated()
 
     def budget(self, algorithm: Algorithm | None) -> int | None:
