@@ -1,7 +1,9 @@
 """Problems for the tests of the evaluator, runs of them, and the processes that evaluate them."""
 
+import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import time
 from pathlib import Path
@@ -15,6 +17,7 @@ from pymoo.optimize import minimize
 
 from moela.evaluation.evaluator import Evaluator
 from moela.evaluation.storage.reader import EvaluationStore
+from moela.evaluation.storage.rows import update_run
 
 # ---- runs ----------------------------------------------------------------------------------------
 
@@ -48,6 +51,12 @@ def stored(path, run=None):
     """Return the evaluations in a store."""
     with EvaluationStore(path) as reader:
         return list(reader.evaluations(run))
+
+
+def edit_run(path, run=1, **columns):
+    """Set columns of a stored run, and their checksums, as an editor that knows the format."""
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        update_run(db, run, columns)
 
 
 # ---- processes -----------------------------------------------------------------------------------
