@@ -64,6 +64,8 @@ class Writer:
         self._uncopied = 0
         self._newest = self._expected = 0
         self._rescued = False
+        self._words = ""  # of the failure
+        self._safe = 0
         self._copy_each = False
 
     # ---- for the owner of the writer -------------------------------------------------------------
@@ -99,19 +101,14 @@ class Writer:
             with self.lock:
                 self._look(now=True)
         if self.failure is not None:
-            self._told = True
-            if isinstance(self.failure, StoreError):
-                raise self.failure
-            failure, self.failure = self.failure, None  # of one row, which the next may not have
-            raise failure
+            raise self._tell()
 
     def explain(self, error: Exception) -> Exception:
         """Return the error for an operation of the owner that failed with an error of SQLite."""
         with self.lock:
             if self.failure is None:
                 self._look(now=True)
-            self._told = True
-            return self.failure or StoreError(explained(self.path, error))
+            return StoreError(explained(self.path, error)) if self.failure is None else self._tell()
 
     def begin(self) -> None:
         """Begin a transaction; about once a second, one whose commit waits for the disk."""
@@ -146,9 +143,23 @@ class Writer:
 
     def untold(self) -> Exception | None:
         """Return a failure that nobody has got yet."""
-        failure = None if self._told else self.failure
+        return None if self._told or self.failure is None else self._tell()
+
+    def _tell(self) -> Exception:
+        """Return the failure, with the number of evaluations that are safe by now."""
+        failure = self.failure
+        assert failure is not None
         self._told = True
+        if isinstance(failure, StoreError):
+            with self.lock:
+                return StoreError(self._message())
+        self.failure = None  # of one row, which the next may not have
         return failure
+
+    def _message(self) -> str:
+        with suppress(sqlite3.Error):  # the connection may be closed
+            self._safe = self._count()
+        return self._words.format(n=self._safe)
 
     # ---- the thread ------------------------------------------------------------------------------
 
@@ -261,16 +272,15 @@ class Writer:
         """Bring everything to safety after an incident, and say what happened."""
         if incident.loss in (Loss.LOG, Loss.READ_ONLY) and self._save_in_place(incident):
             remedy = {
-                Loss.LOG: "All {} evaluations are in the store itself. Make the same call again.",
-                Loss.READ_ONLY: "All {} evaluations are safe in it. Make it writable and make the "
+                Loss.LOG: "All {n} evaluations are in the store itself. Make the same call again.",
+                Loss.READ_ONLY: "All {n} evaluations are safe in it. Make it writable and make the "
                 "same call again.",
-            }[incident.loss].format(self._count())
+            }[incident.loss]
             self._copy_each = incident.loss is Loss.LOG
         else:
             remedy = self._rescue(incident.loss, ())
-        self._tell(
-            f"The store {self.path} {incident.words} while a run was writing to it. {remedy}"
-        )
+        what = f"The store {self.path} {incident.words} while a run was writing to it."
+        self._stop(f"{_literal(what)} {remedy}")
 
     def _fail(self, error: sqlite3.Error, unsafe: list[Values]) -> None:
         """Bring rows that could not be committed to safety."""
@@ -278,12 +288,14 @@ class Writer:
         if self._rescued:  # the files were the reason, and the rest is safe now
             self._commit(unsafe)
             return
-        text = self.failure or explained(self.path, error)
-        self._tell(f"{text} {self._rescue(None, unsafe)}")
+        text = explained(self.path, error) if self.failure is None else self._message()
+        self._stop(f"{_literal(text)} {self._rescue(None, unsafe)}")
 
-    def _tell(self, text: str) -> None:
-        self.failure, self._told = StoreError(text), False
-        logger.error("%s", text)
+    def _stop(self, words: str) -> None:
+        """Set the failure; `words` may hold ``{n}``, the number of evaluations that are safe."""
+        self._words = words
+        self.failure, self._told = StoreError(words), False
+        logger.error("%s", self._message())
 
     def _save_in_place(self, incident: Incident) -> bool:
         """Copy a log that has lost its name into the file; return whether all is in the file."""
@@ -315,20 +327,19 @@ class Writer:
         try:
             db = reopen(rescued)
         except sqlite3.Error as error:  # pragma: no cover (the file has just been written)
-            return f"{rescued.n} evaluations are in {rescued.path} ({error})."
+            return _literal(f"{rescued.n} evaluations are in {rescued.path} ({error}).")
         old, self.db, self._rescued = self.db, db, True
         if loss is not None:
             self._abandon(old, loss)
         else:
             old.close()
-        which = (
-            f"All {rescued.n} evaluations"
-            if rescued.complete
-            else f"{rescued.n} of {expected} evaluations, those that were in memory or can be read,"
-        )
-        return (
-            f"{which} are in {rescued.path}. To go on from these, rename that file to {self.path} "
-            "and make the same call again."
+        which = "All {n} evaluations"
+        if not rescued.complete:
+            lost = expected - rescued.n
+            which = f"{{n}} evaluations, all but {lost} that were not in memory and cannot be read,"
+        return f"{which} are in " + _literal(
+            f"{rescued.path}. To go on from these, rename that file to {self.path} and make the "
+            "same call again."
         )
 
     def _abandon(self, db: sqlite3.Connection, loss: Loss) -> None:
@@ -350,6 +361,10 @@ class Writer:
         for file in ours:
             with suppress(OSError):
                 file.unlink()
+
+
+def _literal(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 def _empty_log(db: sqlite3.Connection) -> bool:

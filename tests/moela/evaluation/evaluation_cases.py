@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -9,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.core.population import Population
 from pymoo.core.problem import ElementwiseProblem, Problem
@@ -87,6 +89,24 @@ def _is_worker(pid):
         return "runners.worker" in Path(f"/proc/{pid}/cmdline").read_text()
     except OSError:
         return False
+
+
+@contextlib.contextmanager
+def file_system(folder, options):
+    """Mount a small file system of its own, which takes the rights of a superuser."""
+    folder.mkdir()
+    mount = shutil.which("mount")
+    command = [mount, "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    if (
+        mount is None
+        or os.geteuid() != 0
+        or subprocess.run(command, capture_output=True).returncode
+    ):
+        pytest.skip("a file system of its own cannot be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 # ---- problems ------------------------------------------------------------------------------------

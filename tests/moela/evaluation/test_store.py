@@ -1,14 +1,22 @@
 """The store file: its content, and errors for files that cannot be used."""
 
-import contextlib
 import os
-import shutil
 import sqlite3
 import subprocess
 
 import numpy as np
 import pytest
-from evaluation_cases import Extra, Failing, Links, Mixed, One, designs, evaluate, stored
+from evaluation_cases import (
+    Extra,
+    Failing,
+    Links,
+    Mixed,
+    One,
+    designs,
+    evaluate,
+    file_system,
+    stored,
+)
 from evaluation_cases import solve as solve_with
 from pymoo.core.individual import Individual
 from pymoo.core.population import Population
@@ -279,24 +287,6 @@ def test_a_missing_folder_and_a_folder_are_named(tmp_path):
         fill(tmp_path)
     with pytest.raises(StoreError, match="There is no store"):
         EvaluationStore(tmp_path / "run.db")
-
-
-@contextlib.contextmanager
-def file_system(folder, options):
-    """Mount a small file system of its own, which takes the rights of a superuser."""
-    folder.mkdir()
-    mount = shutil.which("mount")
-    command = [mount, "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
-    if (
-        mount is None
-        or os.geteuid() != 0
-        or subprocess.run(command, capture_output=True).returncode
-    ):
-        pytest.skip("a file system of its own cannot be mounted here")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def test_a_full_disk_stops_the_run_and_keeps_what_was_committed(tmp_path):
