@@ -49,6 +49,7 @@ class Watch:
         self.path = path
         self._main = os.stat(path)
         self._log = _stat(log_of(path))
+        self._log_header = _header(log_of(path))
         self._index = _stat(index_of(path))
         self._run = run  # number and time of creation of a run in the file
         self._newest = 0
@@ -58,9 +59,10 @@ class Watch:
 
     def saved(self, newest: int) -> None:
         """Take note that the file itself has the evaluations up to an id now."""
-        with suppress(OSError):
-            self._main = os.stat(self.path)
-        self._newest, self._has_run = newest, True
+        with suppress(OSError, *_FAULTS):
+            main = os.stat(self.path)
+            if self._newest_saved() >= newest:
+                self._main, self._newest, self._has_run = main, newest, True
 
     def look(self) -> Incident | None:
         """Return what has happened to the files since they were last looked at."""
@@ -102,17 +104,23 @@ class Watch:
                 how = "was deleted" if now is None else "was replaced"
                 return Incident(Loss.LOG, f"has lost a part: its file {file.name} {how}")
             if file == log:
-                if (now.st_size < old.st_size and not self._was_copied(now.st_size)) or not (
-                    _is_log(file, now.st_size)
-                ):
+                if not self._log_goes_on(now):
                     words = f"has lost a part: its log {file.name} was cut or overwritten"
                     return Incident(Loss.CONTENT, words)
                 self._log = now
         return None
 
-    def _was_copied(self, size: int) -> bool:
-        """Return whether another process has emptied the log after copying it into the file."""
-        return not size and self.holds(self.committed)
+    def _log_goes_on(self, now: os.stat_result) -> bool:
+        """Return whether the log has only grown, or was begun anew after it had been copied."""
+        assert self._log is not None
+        if not now.st_size:  # by another process, which has emptied it
+            self._log_header = b""
+            return not self._log.st_size or self.holds(self.committed)
+        header = _header(log_of(self.path))
+        if not header.startswith(_LOG_MAGIC):
+            return False
+        begun, self._log_header = header != self._log_header, header
+        return begun or now.st_size >= self._log.st_size
 
     def _gone(self) -> str:
         if not self.path.parent.is_dir():
@@ -178,15 +186,13 @@ def _same(a: os.stat_result, b: os.stat_result) -> bool:
     return (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino)
 
 
-def _is_log(path: Path, size: int) -> bool:
-    """Return whether a log is empty or starts as one."""
-    if not size:
-        return True
+def _header(log: Path) -> bytes:
+    """Return the header of a log, which has other numbers each time it is begun anew."""
     try:
-        with path.open("rb") as file:  # SQLite has no locks on its log that closing it would end
-            return file.read(len(_LOG_MAGIC)) == _LOG_MAGIC
+        with log.open("rb") as file:  # SQLite has no locks on its log that closing it would end
+            return file.read(32)
     except OSError:
-        return False
+        return b""
 
 
 def _name_now(file: os.stat_result) -> str | None:
@@ -195,5 +201,5 @@ def _name_now(file: os.stat_result) -> str | None:
         with suppress(OSError):
             if _same(os.stat(link), file):
                 name = os.readlink(link)
-                return None if name.endswith(" (deleted)") else name
+                return name if _same(os.stat(name), file) else None
     return None

@@ -106,7 +106,8 @@ def file_system(folder, options):
     try:
         yield folder
     finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
+        if folder.is_mount():  # unless the test has unmounted it
+            subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 # ---- problems ------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """A store that is deleted, replaced or damaged while a run writes to it: nothing known is lost."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -17,6 +18,10 @@ from pymoo.core.population import Population
 from moela.evaluation.evaluator import Evaluator
 from moela.evaluation.storage.errors import StoreError
 from moela.evaluation.storage.reader import EvaluationStore
+from moela.evaluation.storage.rescue import rescue
+from moela.evaluation.storage.rows import read_runs
+from moela.evaluation.storage.schema import COLUMNS
+from moela.evaluation.storage.sqlite import connect
 
 N_EVAL = 120
 
@@ -186,9 +191,9 @@ IN_PLACE = {
 
 
 def disturb(store, how, at=50, **settings):
-    """Run until something is done to the store; return the error, and what was evaluated by then."""
+    """Run until something is done to the store; return the error, and what was known by then."""
     older = store.parent.parent / "older.db"
-    solve(Disturbed(), store, n_eval=20)
+    solve(Disturbed(), store, n_eval=20, on_mismatch="new")
     shutil.copy(store, older)
     problem = Disturbed(lambda: how(store, older), at)
     with pytest.raises(StoreError) as caught:
@@ -228,7 +233,6 @@ def test_a_store_that_has_not_lost_its_file_keeps_everything_in_it(store, how):
     assert not list(store.parent.glob("*rescued*"))
     store.chmod(0o644)
     assert_resumed(store, error, known)
-    assert not log_of(store).exists()
 
 
 @pytest.mark.parametrize("how", [replace_by_text, replace_by_older, overwrite_by_older, cut, empty])
@@ -361,19 +365,25 @@ def test_a_store_with_other_runs_is_rescued_with_them(store):
     assert solve(Disturbed(), store, n_eval=30).evaluator.n_fresh == 0
 
 
-def test_what_is_known_of_a_large_damaged_store_is_kept(store):
-    # The pages that are gone have been in no memory of this process; the rest can be read.
+def test_of_a_damaged_store_that_was_in_no_memory_the_rest_is_kept(store):
     solve(Disturbed(), store, n_eval=3000)
-    with pytest.raises(StoreError, match=r"\d+ evaluations, all but \d+ that") as caught:
-        solve(Disturbed(lambda: cut(store, None)), store, seed=2, on_mismatch="new")
-    shutil.move(rescued_in(caught.value), store)
-    with EvaluationStore(store) as reader:
-        first, second = (len(list(reader.evaluations(run.id))) for run in reader.runs())
-    assert second >= 50
-    assert first > 1000
-    np.testing.assert_array_equal(
-        solve(Disturbed(), store, n_eval=300).F, solve(Disturbed(), n_eval=300).F
-    )
+    with EvaluationStore(store) as reader, contextlib.closing(connect(store)) as db:
+        runs = {run.id: run for run in read_runs(db)}
+        lines = db.execute(f"SELECT {COLUMNS} FROM evaluations WHERE id > 2990").fetchall()
+        whole = {e.n: e.F.tobytes() for e in reader.evaluations()}
+        db.execute("PRAGMA cache_size = 1")
+        cut(store, None)
+        rescued = rescue(db, store, runs, lines, 3000, 3000)
+    assert not rescued.complete
+    kept = {e.n: e.F.tobytes() for e in stored(rescued.path)}
+    assert rescued.n == len(kept)
+    assert 500 < len(kept) < 2900  # 1,470 measured: half of the file, and what was in memory
+    assert kept.items() <= whole.items()
+    assert set(range(2990, 3000)) <= kept.keys()
+    shutil.move(rescued.path, store)
+    result = solve(Disturbed(), store, n_eval=3000)
+    assert result.evaluator.n_fresh == 3000 - len(kept)
+    assert {e.n: e.F.tobytes() for e in stored(store)} == whole
 
 
 def test_the_copy_of_another_process_is_no_incident(store, script):
@@ -397,7 +407,7 @@ def test_the_copy_of_another_process_is_no_incident(store, script):
 
 
 def test_a_full_disk_and_the_rows_that_had_no_room(tmp_path):
-    with file_system(tmp_path / "small", "size=3m") as folder:
+    with file_system(tmp_path / "small", "size=1m") as folder:
         path = folder / "run.db"
         with pytest.raises(StoreError, match=r"no room left .*All (\d+) evaluations") as caught:
             solve(Disturbed(), path, n_eval=5000)
@@ -423,10 +433,7 @@ def test_an_unmounted_file_system(tmp_path):
             StoreError, match=r"was deleted or moved.*All \d+ evaluations"
         ) as caught:
             solve(Disturbed(unmount), path)
-        rescued = rescued_in(caught.value)
-        assert len(stored(rescued)) >= 50
-        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(folder)], check=True)
-        shutil.move(rescued, path) if rescued.exists() else None
+        assert len(stored(rescued_in(caught.value))) >= 50
 
 
 @pytest.mark.parametrize("how", [unlink, rename, replace_by_older, unlink_folder])
