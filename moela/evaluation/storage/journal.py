@@ -25,6 +25,9 @@ from moela.evaluation.storage.sqlite import (
     check_contents,
     check_file,
     connect,
+    has_log_of_another,
+    index_of,
+    log_of,
     translated,
 )
 from moela.evaluation.storage.writer import Writer
@@ -56,6 +59,8 @@ class Journal:
                 f"The folder of the store {self.path} does not exist. Make it, or choose another."
             )
         check_file(self.path)
+        if has_log_of_another(self.path):
+            self._set_log_aside()
         self._sizes: dict[int, dict[str, int]] = {}  # of the problem of each run
         self._named: set[str] = set()  # what could not be stored, and has been told
         with translated(self.path):
@@ -66,6 +71,17 @@ class Journal:
             except BaseException:
                 self._closed()
                 raise
+
+    def _set_log_aside(self) -> None:
+        for file in (log_of(self.path), index_of(self.path)):
+            with suppress(FileNotFoundError):
+                file.rename(file.with_name(file.name + ".old"))
+        logger.warning(
+            "the log beside the store %s was of another file that had this name; it is renamed to "
+            "%s.old",
+            self.path,
+            log_of(self.path).name,
+        )
 
     @property
     def _db(self) -> sqlite3.Connection:

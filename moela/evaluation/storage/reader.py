@@ -28,6 +28,8 @@ from moela.evaluation.storage.sqlite import (
     check_file,
     connect,
     explained,
+    has_log_of_another,
+    index_of,
     log_of,
     owner_alive,
     within,
@@ -122,6 +124,12 @@ class EvaluationStore:
         if not self.path.exists():
             raise StoreError(f"There is no store {self.path}.")
         check_file(self.path)
+        if has_log_of_another(self.path):
+            log = log_of(self.path).name
+            raise StoreError(
+                f"The log {log} beside the store {self.path} is of another file that had this "
+                f"name. Move {log} and {index_of(self.path).name} away."
+            )
         with self._translated():
             self._file = os.stat(self.path)
             self._db = self._connect()

@@ -142,6 +142,8 @@ def _salvage(db: sqlite3.Connection, part: Path, runs: Mapping[int, RunRow], new
         schema.create(copy)
         numbers = set(runs)
         with suppress(DamagedError, *SQLITE_ERRORS):
+            # So that SQLite reads what is left of a file that is shorter than its header says.
+            db.execute("PRAGMA writable_schema = ON")
             for run in read_runs(db):
                 insert_run(copy, _columns(run))
                 numbers.add(run.id)

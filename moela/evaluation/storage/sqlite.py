@@ -8,13 +8,15 @@ import socket
 import sqlite3
 import stat
 import time
+import weakref
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from moela.evaluation.storage import schema
 from moela.evaluation.storage.errors import DamagedError, StoreError
 from moela.evaluation.storage.schema import APPLICATION_ID, OLDEST_VERSION, SCHEMA_VERSION
+from moela.files.guard import open_file
 
 BUSY_SECONDS = 60.0
 # What the sqlite3 module raises for damaged files, and for values larger than the memory.
@@ -28,7 +30,42 @@ _BYTES_PER_SECOND = 5e6
 # Nothing that is read can be larger than the file, so SQLite need not make room for more.
 _LEAST_LENGTH = 2**26
 _STEPS = 100_000  # of SQLite between two looks at the clock
+_MAGIC = b"SQLite format 3\0"
+_WITHOUT_LOG = b"\x01\x01"
 _KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+
+
+class _Connection(sqlite3.Connection):
+    """A connection that is known by the file that it has open."""
+
+    file: tuple[int, int] = (0, 0)
+
+    def close(self) -> None:
+        """Close the connection."""
+        super().close()
+        _connections.discard(self)
+
+
+_connections: weakref.WeakSet[_Connection] = weakref.WeakSet()
+
+
+def has_log_of_another(path: Path) -> bool:
+    """Return whether the log beside a store was left by another file that had its name.
+
+    SQLite would take it for a log of the store, and damage it. A rescued copy has no log and says
+    so in its header.
+    """
+    try:
+        file = path.stat()
+        if not log_of(path).stat().st_size or any(
+            db.file == (file.st_dev, file.st_ino) for db in [*_connections]
+        ):
+            return False  # to read the file here would end the locks of that connection
+        with open_file(path) as stream:
+            header = stream.read(20)
+    except (OSError, ValueError):
+        return False
+    return header.startswith(_MAGIC) and header[18:20] == _WITHOUT_LOG
 
 
 def check_file(path: Path) -> None:
@@ -71,10 +108,15 @@ def connect(path: Path, options: str = "") -> sqlite3.Connection:
         BUSY_SECONDS,
         isolation_level=None,
         check_same_thread=False,
+        factory=_Connection,
         uri=True,
     )
     # Bytes that are no text are told by the check of their field.
     db.text_factory = _text
+    with suppress(OSError):
+        file = path.stat()
+        db.file = (file.st_dev, file.st_ino)
+        _connections.add(db)
     for pragma in ("trusted_schema = OFF", "cell_size_check = ON"):
         db.execute(f"PRAGMA {pragma}")
     if "mode=ro" in options:  # a file from a stranger

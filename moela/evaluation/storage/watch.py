@@ -61,11 +61,24 @@ class Watch:
         """Take note that the file itself has the evaluations up to an id now."""
         with suppress(OSError, *_FAULTS):
             main = os.stat(self.path)
-            if self._newest_saved() >= newest:
+            shrunk = main.st_size < self._main.st_size or _blocks(main) < _blocks(self._main)
+            if self._newest_saved() >= newest and not shrunk:
                 self._main, self._newest, self._has_run = main, newest, True
+            else:  # somebody may have cut the file in this moment: all of it is looked at next time
+                self._next_pages = 0.0
 
-    def look(self) -> Incident | None:
-        """Return what has happened to the files since they were last looked at."""
+    def look(self, *, closely: bool = False) -> Incident | None:
+        """Return what has happened to the files since they were last looked at.
+
+        To look `closely` takes some milliseconds more, and must precede each copy of the log.
+        """
+        incident = self._look_at_file() or self._look_at_log(closely)
+        if incident is not None and incident.loss is Loss.LOG:
+            # The file may have gone with its log, in this moment.
+            return self._look_at_file() or incident
+        return incident
+
+    def _look_at_file(self) -> Incident | None:
         path, old = self.path, self._main
         try:
             new = os.stat(path)
@@ -81,7 +94,7 @@ class Watch:
             self._main = new
         if old.st_mode & 0o222 and not new.st_mode & 0o222:
             return Incident(Loss.READ_ONLY, "was made read-only")
-        return self._look_at_log()
+        return None
 
     def is_ours(self, file: Path) -> bool:
         """Return whether a file beside the store is the one that the open store uses."""
@@ -94,7 +107,7 @@ class Watch:
             return self._newest_saved() >= newest
         return False
 
-    def _look_at_log(self) -> Incident | None:
+    def _look_at_log(self, closely: bool) -> Incident | None:
         log = log_of(self.path)
         for file, old in ((log, self._log), (index_of(self.path), self._index)):
             now = _stat(file)
@@ -104,7 +117,7 @@ class Watch:
                 how = "was deleted" if now is None else "was replaced"
                 return Incident(Loss.LOG, f"has lost a part: its file {file.name} {how}")
             if file == log:
-                if not self._log_goes_on(now):
+                if not self._log_goes_on(now) or (closely and not _is_gapless(file)):
                     words = f"has lost a part: its log {file.name} was cut or overwritten"
                     return Incident(Loss.CONTENT, words)
                 self._log = now
@@ -182,6 +195,10 @@ def _stat(path: Path) -> os.stat_result | None:
         return None
 
 
+def _blocks(file: os.stat_result) -> int:
+    return getattr(file, "st_blocks", 0)
+
+
 def _same(a: os.stat_result, b: os.stat_result) -> bool:
     return (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino)
 
@@ -193,6 +210,29 @@ def _header(log: Path) -> bytes:
             return file.read(32)
     except OSError:
         return b""
+
+
+def _is_gapless(log: Path) -> bool:
+    """Return whether all frames of a log, up to the last one of it, belong to it.
+
+    If somebody cuts the log, SQLite goes on writing where it was, and leaves a gap of zeros.
+    """
+    header = _header(log)
+    step = 24 + int.from_bytes(header[8:12], "big")  # a frame is its header and a page
+    salts = header[16:24]
+    try:
+        with log.open("rb", buffering=0) as file:
+            n = (os.fstat(file.fileno()).st_size - 32) // step
+            ours = []
+            for i in range(n):
+                file.seek(32 + i * step + 8)
+                ours.append(file.read(8) == salts)
+    except OSError:
+        return False
+    # Frames behind the last one of ours are left from before the log was begun anew.
+    while ours and not ours[-1]:
+        ours.pop()
+    return all(ours)
 
 
 def _name_now(file: os.stat_result) -> str | None:

@@ -99,7 +99,7 @@ class Writer:
         """Raise the failure, if there is one; with `now`, look at the files first."""
         if now:
             with self.lock:
-                self._look(now=True)
+                self._look(now=True, closely=True)
         if self.failure is not None:
             raise self._tell()
 
@@ -107,7 +107,7 @@ class Writer:
         """Return the error for an operation of the owner that failed with an error of SQLite."""
         with self.lock:
             if self.failure is None:
-                self._look(now=True)
+                self._look(now=True, closely=True)
             return StoreError(explained(self.path, error)) if self.failure is None else self._tell()
 
     def begin(self) -> None:
@@ -137,7 +137,7 @@ class Writer:
             self._thread.join()
             self._thread = None
         with self.lock:
-            self._look(now=True)
+            self._look(now=True, closely=True)
             self._watch = None
             self.db.close()
 
@@ -241,7 +241,7 @@ class Writer:
 
     # ---- the files -------------------------------------------------------------------------------
 
-    def _look(self, *, now: bool = False) -> None:
+    def _look(self, *, now: bool = False, closely: bool = False) -> None:
         """Look at the files, once a second or `now`; copy the log into the file if it is due."""
         time_ = time.monotonic()
         due = now or time_ - self._looked >= _LOOK_SECONDS
@@ -250,12 +250,13 @@ class Writer:
         self._looked = time_
         if self._watch is None or isinstance(self.failure, StoreError):
             return
-        incident = self._watch.look()
+        copies = self._uncopied >= _COPY_ROWS or (
+            self._uncopied > 0 and time_ - self._copied >= _COPY_SECONDS
+        )
+        incident = self._watch.look(closely=copies or closely)
         if incident is not None:
             self._lose(incident)
-        elif self._uncopied >= _COPY_ROWS or (
-            self._uncopied and time_ - self._copied >= _COPY_SECONDS
-        ):
+        elif copies:
             self._copy_log()
 
     def _copy_log(self) -> None:
@@ -284,7 +285,7 @@ class Writer:
 
     def _fail(self, error: sqlite3.Error, unsafe: list[Values]) -> None:
         """Bring rows that could not be committed to safety."""
-        self._look(now=True)
+        self._look(now=True, closely=True)
         if self._rescued:  # the files were the reason, and the rest is safe now
             self._commit(unsafe)
             return
@@ -319,9 +320,9 @@ class Writer:
         expected = self._expected + len(unsafe)
         rescued = rescue(self.db, self.path, self.runs, lines, self._newest, expected)
         if rescued is None:
-            lost = f"{len(unsafe)}" if loss is None else "Some of its"
+            missing = f"{len(unsafe)}" if loss is None else "Some of its"
             return (
-                f"{lost} evaluations are lost, since a copy of the store could be made neither "
+                f"{missing} evaluations are lost, since a copy of the store could be made neither "
                 "beside it nor in the temporary folder."
             )
         try:
