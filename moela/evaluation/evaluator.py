@@ -220,15 +220,15 @@ class Evaluator(PymooEvaluator):
                 todo = todo[:room]
             if todo:
                 self._answer(session, todo, names, kwargs, budget)
+            if count_evals:
+                self.n_eval += len(todo)
+            spent = budget is not None and self.n_eval >= budget
+            session.note(self.n_eval, self.elapsed, budget, last=spent)
         except BaseException:
             self._aborted = True
             self.close()
             raise
         self._aborted = False
-        if count_evals:
-            self.n_eval += len(todo)
-        spent = budget is not None and self.n_eval >= budget
-        session.note(self.n_eval, self.elapsed, budget, last=spent)
         if spent:
             self.close()
 
@@ -323,6 +323,7 @@ class Evaluator(PymooEvaluator):
             on_mismatch=self.on_mismatch,
         )
         self._run.id = opened.run.id
+        opened.journal.watch(opened.run)
         session.answers = StoredAnswers(
             opened.journal,
             opened.run,
@@ -356,6 +357,8 @@ class Evaluator(PymooEvaluator):
         problem = session.problem
         X = Population(individuals).get("X")
         keys = keys_of(problem, X) if self.dedupe or session.answers else []
+        if session.answers is not None:
+            session.answers.journal.check_designs(X)
         known = self._lookup(session, keys, names, len(X))
         if session.bar is not None:
             session.bar.total(budget)
@@ -369,6 +372,9 @@ class Evaluator(PymooEvaluator):
                     for i, outcome in rows:
                         self._keep(session, i, keys, X[i], outcome)
                     session.show([outcome for _, outcome in rows])
+                    # Evaluations in progress are finished and kept, wherever that is possible.
+                    if session.store_failed and not runner.cancel():
+                        break
             finally:
                 fresh.close()
                 if session.answers is not None:
