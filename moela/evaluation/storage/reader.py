@@ -66,6 +66,7 @@ class StoredRun:
 class StoredEvaluation:
     """A recorded evaluation."""
 
+    id: int  # ascending in the order in which evaluations were recorded
     run: int
     n: int  # position among the answers of the run, starting at 0
     batch: int  # position of the evaluator's call, starting at 0
@@ -152,8 +153,12 @@ class EvaluationStore:
             }
             return [_run(row, *counts.get(row.id, (0, 0, 0, 0.0))) for row in read_runs(self._db)]
 
-    def evaluations(self, run: int | None = None) -> Iterator[StoredEvaluation]:
-        """Yield the evaluations of a run, or of all runs, in the order in which they ended."""
+    def evaluations(self, run: int | None = None, *, after: int = 0) -> Iterator[StoredEvaluation]:
+        """Yield the evaluations of a run, or of all runs, in the order in which they ended.
+
+        Only those whose id is larger than `after` are read, so that a growing store can be
+        followed.
+        """
         if run is not None and run not in (ids := [row.id for row in self.runs()]):
             raise ValueError(
                 f"The 'run' parameter must be one of the runs {ids} of {self.path}. Got {run!r} "
@@ -161,16 +166,16 @@ class EvaluationStore:
             )
         if self._is_empty():
             return
-        where, values = ("", ()) if run is None else ("WHERE run = ?", (run,))
+        where, values = ("", (after,)) if run is None else ("AND run = ?", (after, run))
         with translated(self.path):
             cursor = self._db.execute(
-                f"SELECT {COLUMNS} FROM evaluations {where} ORDER BY id", values
+                f"SELECT {COLUMNS} FROM evaluations WHERE id > ? {where} ORDER BY id", values
             )
             for row in map(read_row, cursor):
                 o, extra = row.outcome, dict(row.outcome.values)
                 X, (F, G, H) = keys.decode(row.x), (extra.pop(name, None) for name in "FGH")
                 how = (o.status, o.error, o.duration, o.worker, o.attempts, row.elapsed)
-                yield StoredEvaluation(row.run, row.n, row.batch, X, F, G, H, extra, *how)
+                yield StoredEvaluation(row.id, row.run, row.n, row.batch, X, F, G, H, extra, *how)
 
     def population(self, run: int | None = None) -> Population:
         """Return the successful evaluations as evaluated individuals, each design once.
