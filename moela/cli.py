@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -40,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 on success; 2 for invalid input, with one line on standard error; 130 when interrupted.
+        0 on success; 2 for invalid input, with one line on standard error; 130 when interrupted;
+        141 if the reader of its output is gone.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     chosen = next((key for key in COMMANDS if tuple(words[: len(key)]) == key), None)
@@ -54,6 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("moela: interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except ModuleNotFoundError as error:
         extra = EXTRAS.get((error.name or "").partition(".")[0])
         if extra is None:

@@ -15,7 +15,8 @@ from moela._version import __version__
 from moela.comparison.report.data import design_text, finite
 from moela.comparison.report.page import part
 from moela.evaluation.storage.errors import StoreError
-from moela.watch.follow import Follower, Snapshot
+from moela.watch.follow import Follower
+from moela.watch.state import Snapshot
 from moela.watch.terminal import duration
 
 _HOST = "127.0.0.1"

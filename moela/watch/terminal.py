@@ -8,7 +8,8 @@ import time
 from typing import TextIO
 
 from moela.evaluation.storage.errors import StoreError
-from moela.watch.follow import Follower, Snapshot
+from moela.watch.follow import Follower
+from moela.watch.state import Snapshot
 
 _BARS = "▁▂▃▄▅▆▇█"
 _HOME, _CLEAR_LINE, _CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"

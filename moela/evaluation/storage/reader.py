@@ -25,15 +25,9 @@ from moela.evaluation.storage.schema import COLUMNS, RunRow, read_row, read_runs
 from moela.evaluation.storage.sqlite import check_contents, check_header, owner_alive, translated
 from moela.provenance import renames
 from moela.provenance.signature import Json, Signature
-from moela.quality.table import Table
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-
-_COLUMNS = (
-    *("run", "state", "problem", "algorithm", "seed", "evaluations", "computed", "failed"),
-    *("running time", "last batch (UTC)"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +216,31 @@ class EvaluationStore:
             raise ImportError("to_frame needs pandas: pip install 'moela[report]'.") from error
         return pandas.DataFrame([_flat(e) for e in self.evaluations(run)])
 
+    def to_optuna(self, path: str | os.PathLike[str]) -> Path:
+        """Write each run as a study of Optuna, which ``optuna-dashboard PATH`` opens.
+
+        Parameters
+        ----------
+        path : str or Path
+            The journal file of Optuna to make, such as ``"run.log"``.
+
+        Returns
+        -------
+        Path
+            The file. Failed evaluations are failed trials with their status and error; constraints
+            are where Optuna's samplers look for them, equality constraints by absolute value.
+
+        Raises
+        ------
+        ImportError
+            optuna isn't installed.
+        FileExistsError
+            The file exists.
+        """
+        from moela.evaluation.storage.optuna import write_studies
+
+        return write_studies(self, path)
+
     def _is_empty(self) -> bool:
         with translated(self.path):
             return not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
@@ -275,42 +294,3 @@ def _flat(e: StoredEvaluation) -> dict[str, object]:
     for name in ("status", "error", "duration", "worker", "attempts", "elapsed"):
         line[name] = getattr(e, name)
     return line
-
-
-def describe_runs(path: str | os.PathLike[str]) -> list[str]:
-    """Return a table of the runs of a store as lines of text, the first being the heading.
-
-    Parameters
-    ----------
-    path : str or Path
-        The store's file.
-
-    Returns
-    -------
-    list of str
-
-    Raises
-    ------
-    StoreError
-        There is no such store, or the file is none.
-
-    Examples
-    --------
-    >>> from moela import describe_runs
-    >>> for line in describe_runs("run.db"):  # doctest: +SKIP
-    ...     print(line)
-    """
-    with EvaluationStore(path) as store:
-        rows = [dict(zip(_COLUMNS, _cells(run), strict=True)) for run in store.runs()]
-    return str(Table(rows)).splitlines() if rows else ["  ".join(_COLUMNS)]
-
-
-def _cells(run: StoredRun) -> list[str]:
-    """Return the texts of a run in the columns `_COLUMNS`."""
-    kinds = [str(s.get("class") or "-").rpartition(".")[2] for s in (run.problem, run.algorithm)]
-    seed = "-" if run.seed is None else f"{run.seed}" + (" (drawn)" if run.seed_drawn else "")
-    n_eval = f"{run.n_eval}" if run.budget is None else f"{run.n_eval}/{run.budget}"
-    minutes, seconds = divmod(int(run.elapsed), 60)
-    time = f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
-    counts = [n_eval, str(run.n_fresh), str(run.n_failed)]
-    return [str(run.id), run.state, *kinds, seed, *counts, time, run.updated[:19].replace("T", " ")]
