@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ def run(arguments: argparse.Namespace) -> None:
 
     if not arguments.every > 0:
         raise ValueError(f"--every must be a positive number of seconds. Got {arguments.every}.")
+    if hasattr(os, "nice") and not arguments.once:
+        os.nice(10)  # the run comes first
     follower = Follower(arguments.store, arguments.run)
     try:
         if arguments.serve:

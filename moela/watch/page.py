@@ -17,7 +17,7 @@ from moela.comparison.report.page import part
 from moela.evaluation.storage.errors import StoreError
 from moela.watch.follow import Follower
 from moela.watch.state import Snapshot
-from moela.watch.terminal import duration
+from moela.watch.terminal import PAUSE_PER_SECOND, duration
 
 _HOST = "127.0.0.1"
 # A page may ask as often as it likes; the store is read again after this many seconds.
@@ -77,8 +77,7 @@ class WatchServer(ThreadingHTTPServer):
             self._asked = False
             value = _state(self._follower)
             seconds = time.monotonic() - start
-            # At most a fifth of the time goes into reading a long run.
-            pause = max(_LEAST_SECONDS, 4 * seconds)
+            pause = max(_LEAST_SECONDS, PAUSE_PER_SECOND * seconds)
             value["pause_ms"] = round(1000 * pause)
             self.state = json.dumps(finite(value), allow_nan=False).encode()
             self._due = time.monotonic() + pause

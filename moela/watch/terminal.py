@@ -11,6 +11,8 @@ from moela.evaluation.storage.errors import StoreError
 from moela.watch.follow import Follower
 from moela.watch.state import Snapshot
 
+# Seconds of sleep for each second of reading.
+PAUSE_PER_SECOND = 40.0
 _BARS = "▁▂▃▄▅▆▇█"
 _HOME, _CLEAR_LINE, _CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 _HIDE, _SHOW, _OTHER_SCREEN, _OWN_SCREEN = "\x1b[?25l", "\x1b[?25h", "\x1b[?1049h", "\x1b[?1049l"
@@ -88,8 +90,8 @@ def watch(
             shown = [line + _CLEAR_LINE for line in [*lines, "", "Ctrl-C ends watching."]]
             out.write(_HOME + "\n".join(shown[: size.lines - 1]) + _CLEAR_BELOW)
             out.flush()
-            # Reading may take a while on a long run; at most a fifth of the time goes into it.
-            time.sleep(max(every, 4 * (time.monotonic() - start)))
+            # Reading takes longer the longer the run is; the run shall not be slowed down.
+            time.sleep(max(every, PAUSE_PER_SECOND * (time.monotonic() - start)))
     except KeyboardInterrupt:
         pass
     finally:

@@ -2,12 +2,14 @@
 
 python -m tests.benchmarks.watch_cost [--evaluations 20000] [--pairs 5]
 
-Both processes share one core, so that the time of the watching process counts, too.
+Both processes share one core, so that the time of the watching process counts, too. The script
+needs the command `script` of Linux, which gives the view a terminal.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -36,14 +38,19 @@ def timed(folder: Path, n_eval: int, watched: bool) -> float:
         if not start:  # the first batch compiles
             start = time.monotonic()
             if watched:
-                command = [sys.executable, "-m", "tests.benchmarks.watch_cost", "--watch", store]
-                watcher = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+                # The view draws only on a terminal.
+                command = f"{sys.executable} -m moela watch {store}"
+                watcher = subprocess.Popen(
+                    ["script", "-qfc", command, os.devnull],
+                    stdout=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
 
     with Evaluator(store=store, callback=begin) as evaluator:
         minimize(NoC3D.example(), MOELA(), ("n_eval", n_eval), seed=1, evaluator=evaluator)
     seconds = time.monotonic() - start
     if watcher is not None:
-        watcher.kill()
+        os.killpg(watcher.pid, signal.SIGKILL)
         watcher.wait()
     return seconds
 
@@ -53,18 +60,7 @@ def main() -> None:
     parser = tables.script_parser(__doc__)
     parser.add_argument("--evaluations", type=int, default=20_000)
     parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--watch", type=Path)
     options = parser.parse_args()
-    if options.watch:
-        from moela.watch.follow import Follower
-        from moela.watch.terminal import lines_of
-
-        follower = Follower(options.watch)
-        while True:
-            start = time.monotonic()
-            if (snapshot := follower.refresh()) is not None:
-                print(*lines_of(snapshot), sep="\n")
-            time.sleep(max(2.0, 4 * (time.monotonic() - start)))
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     print(tables.machine())

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pymoo.core.individual import Individual
+from pymoo.core.individual import Individual, calc_cv
 from pymoo.core.population import Population
 
 from moela._arrays import Design, Floats
@@ -75,6 +75,20 @@ class StoredEvaluation:
     worker: str  # host and process
     attempts: int
     elapsed: float  # seconds that the run had been running when it ended
+
+
+class Recorded(NamedTuple):
+    """The parts of a recorded evaluation that are needed to follow a run."""
+
+    id: int
+    n: int
+    x: bytes  # the design; see `keys.decode`
+    F: Floats | None
+    feasible: bool
+    status: str
+    error: str | None
+    worker: str
+    elapsed: float
 
 
 class EvaluationStore:
@@ -170,6 +184,22 @@ class EvaluationStore:
                 X, (F, G, H) = keys.decode(row.x), (extra.pop(name, None) for name in "FGH")
                 how = (o.status, o.error, o.duration, o.worker, o.attempts, row.elapsed)
                 yield StoredEvaluation(row.id, row.run, row.n, row.batch, X, F, G, H, extra, *how)
+
+    def follow(self, run: int, after: int = 0) -> Iterator[Recorded]:
+        """Yield the evaluations of a run whose id is larger than `after`, read only in part.
+
+        This takes a tenth of the time of `evaluations`, since checksums are not verified.
+        """
+        query = (
+            "SELECT id, n, x, f, g, h, status, error, worker, elapsed FROM evaluations "
+            "WHERE id > ? AND run = ? ORDER BY id"
+        )
+        with translated(self.path):
+            for id_, n, x, f, g, h, *how in self._db.execute(query, (after, run)):
+                F, G, H = (None if v is None else np.frombuffer(v, "<f8") for v in (f, g, h))
+                bad = G is not None and len(G) and G.max() > 0
+                bad = bad or (H is not None and len(H) and calc_cv(H=H) > 0)
+                yield Recorded(id_, n, x, F, not bad, *how)
 
     def population(self, run: int | None = None) -> Population:
         """Return the successful evaluations as evaluated individuals, each design once.

@@ -57,15 +57,15 @@ def test_a_growing_run_is_read_once(tmp_path):
     before = follower.refresh()
     assert before.n_eval == 60
     read = []
-    evaluations = EvaluationStore.evaluations
+    follow = EvaluationStore.follow
 
-    def counted(self, run=None, *, after=0):
-        for row in evaluations(self, run, after=after):
+    def counted(self, run, after=0):
+        for row in follow(self, run, after):
             read.append(row.n)
             yield row
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(EvaluationStore, "evaluations", counted)
+        patch.setattr(EvaluationStore, "follow", counted)
         assert follower.refresh().n_eval == 60
         assert read == []
         cases.run(path, 140, budget=200)
