@@ -20,9 +20,6 @@ from .evaluation.storage.errors import StoreMismatchError as StoreMismatchError
 from .evaluation.storage.reader import (
     EvaluationStore as EvaluationStore,
 )
-from .evaluation.storage.reader import (
-    describe_runs as describe_runs,
-)
 from .evaluation.termination import ElapsedTime as ElapsedTime
 from .experiments.run import (
     ExperimentResults as ExperimentResults,
@@ -37,3 +34,4 @@ from .learning.models import Models as Models
 from .plots.front import plot_front as plot_front
 from .quality.front import Front as Front
 from .search.moela import MOELA as MOELA
+from .watch.listing import describe_runs as describe_runs
