@@ -1,0 +1,145 @@
+"""The algorithm of a run: MOELA by default, or any algorithm of pymoo."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable
+
+from pymoo.core.algorithm import Algorithm
+from pymoo.core.initialization import Initialization
+from pymoo.core.population import Population
+from pymoo.core.problem import Problem
+
+from moela.core.algorithm import ArchiveAlgorithm
+from moela.functions.model.words import listed, nearest, of_kind
+from moela.search.moela import MOELA
+
+# Initial designs of a single-objective search.
+_POP_SIZE = 30
+
+
+def _nsga2() -> type[Algorithm]:
+    from pymoo.algorithms.moo.nsga2 import NSGA2
+
+    return NSGA2  # type: ignore[no-any-return]
+
+
+def _nsga3() -> type[Algorithm]:
+    from pymoo.algorithms.moo.nsga3 import NSGA3
+
+    return NSGA3  # type: ignore[no-any-return]
+
+
+def _moead() -> type[Algorithm]:
+    from pymoo.algorithms.moo.moead import MOEAD
+
+    return MOEAD  # type: ignore[no-any-return]
+
+
+def _ga() -> type[Algorithm]:
+    from pymoo.algorithms.soo.nonconvex.ga import GA
+
+    return GA  # type: ignore[no-any-return]
+
+
+def _de() -> type[Algorithm]:
+    from pymoo.algorithms.soo.nonconvex.de import DE
+
+    return DE  # type: ignore[no-any-return]
+
+
+NAMES: dict[str, Callable[[], type[Algorithm]]] = {
+    "moela": lambda: MOELA,
+    "nsga2": _nsga2,
+    "nsga3": _nsga3,
+    "moead": _moead,
+    "ga": _ga,
+    "de": _de,
+}
+
+
+def choose(
+    given: object, problem: Problem, start: Population | None, batch_size: int | None
+) -> Algorithm:
+    """Return the algorithm of a run, with its first designs.
+
+    Parameters
+    ----------
+    given : None, str, class or Algorithm
+        As `moela.minimize` takes it.
+    problem : Problem
+    start : Population or None
+        Designs to begin with.
+    batch_size : int or None
+        Of MOELA.
+    """
+    if isinstance(given, str):
+        name = given.lower().replace("-", "").replace("_", "")
+        if name not in NAMES:
+            raise ValueError(
+                f"The 'algorithm' parameter must be one of {listed(NAMES)}, or an algorithm of "
+                f"pymoo. Got {given!r} instead.{nearest(name, NAMES)}"
+            )
+        given = NAMES[name]()
+    if given is None:
+        given = MOELA if problem.n_obj > 1 else _single(problem)
+    if inspect.isclass(given) and issubclass(given, Algorithm):
+        algorithm = _made(given, problem, batch_size)
+    elif isinstance(given, Algorithm):
+        # The object belongs to the caller, who may use it again.
+        algorithm = copy.deepcopy(given)
+    else:
+        raise TypeError(
+            "The 'algorithm' parameter must be an algorithm of pymoo, such as moela.MOELA() or "
+            f"NSGA2(pop_size=50), or one of {listed(NAMES)}. Got {of_kind(given)} instead."
+        )
+    if problem.n_obj == 1 and isinstance(algorithm, ArchiveAlgorithm):
+        raise ValueError(
+            f"{type(algorithm).__name__} needs at least two objectives. Got one; leave out "
+            "'algorithm', or pass 'ga' or 'de'."
+        )
+    if start is not None:
+        _begin_with(algorithm, start)
+    return algorithm
+
+
+def _single(problem: Problem) -> type[Algorithm]:
+    """Return the class for one objective: differential evolution for numbers, else a GA."""
+    numbers = problem.vtype is float and not getattr(problem, "vars", None)
+    return _de() if numbers else _ga()
+
+
+def _made(kind: type[Algorithm], problem: Problem, batch_size: int | None) -> Algorithm:
+    """Return an algorithm of a class, with the operators of the problem."""
+    if issubclass(kind, ArchiveAlgorithm):
+        sized = {"batch_size": batch_size} if batch_size is not None else {}
+        return kind(**sized)
+    operators = problem.operators() if hasattr(problem, "operators") else {}
+    parameters = inspect.signature(kind.__init__).parameters
+    if "ref_dirs" in parameters:
+        operators["ref_dirs"] = _directions(problem.n_obj)
+    elif problem.n_obj == 1 and "pop_size" in parameters:
+        operators["pop_size"] = _POP_SIZE
+    return kind(**operators)
+
+
+def _directions(n_obj: int) -> object:
+    from pymoo.util.ref_dirs import get_reference_directions
+
+    # About a hundred directions, as pymoo's guides use.
+    n = {2: 99, 3: 12, 4: 7, 5: 5}.get(n_obj, 3)
+    return get_reference_directions("das-dennis", n_obj, n_partitions=n)
+
+
+def _begin_with(algorithm: Algorithm, start: Population) -> None:
+    if isinstance(algorithm, ArchiveAlgorithm):
+        algorithm._given["sampling"] = start
+        return
+    initialization = getattr(algorithm, "initialization", None)
+    if not isinstance(initialization, Initialization):
+        raise ValueError(
+            f"The 'start' parameter cannot be used with {type(algorithm).__name__}, which takes no "
+            "first designs. Leave it out, or use MOELA."
+        )
+    initialization.sampling = start
