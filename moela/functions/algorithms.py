@@ -16,7 +16,7 @@ from moela.functions.model.words import listed, nearest, of_kind
 from moela.search.moela import MOELA
 
 # Initial designs of a single-objective search.
-_POP_SIZE = 30
+_POP_SIZE = 20
 
 
 def _nsga2() -> type[Algorithm]:
@@ -75,7 +75,9 @@ def choose(
         Of MOELA.
     """
     if isinstance(given, str):
-        name = given.lower().replace("-", "").replace("_", "")
+        name = (
+            given.lower().replace("-", "").replace("_", "").replace("iii", "3").replace("ii", "2")
+        )
         if name not in NAMES:
             raise ValueError(
                 f"The 'algorithm' parameter must be one of {listed(NAMES)}, or an algorithm of "

@@ -8,7 +8,8 @@ from pymoo.core.individual import Individual
 from pymoo.core.problem import Problem
 
 from moela.evaluation.runners.outcome import EvaluationError
-from moela.functions.model.outputs import OutputError
+from moela.evaluation.storage.errors import StoreMismatchError
+from moela.functions.model.outputs import own_message
 from moela.functions.model.view import ProblemView
 from moela.functions.model.words import design_text
 
@@ -61,7 +62,13 @@ def _failure(
     return EvaluationError(message, X=design, status=status, traceback=traceback)
 
 
-def own_message(traceback: str) -> str:
-    """Return the message of an OutputError at the end of a traceback, else an empty text."""
-    mark = f"{OutputError.__module__}.{OutputError.__qualname__}: "
-    return traceback.rpartition(mark)[2].strip() if mark in traceback else ""
+def mismatch(error: StoreMismatchError) -> StoreMismatchError:
+    """Return the error of a store that holds another run, with advice for `moela.minimize`."""
+    message = str(error)
+    found, mark, _ = message.partition("\nTo continue that run, undo these changes.")
+    if not mark:
+        return error
+    return StoreMismatchError(
+        f"{found}\nTo continue that run, undo these changes. To begin another run, name another "
+        "file: store='other.db'. To begin it with the designs of an earlier result, pass start=result."
+    )

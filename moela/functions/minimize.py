@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Literal, TypeAlias
 
+import numpy as np
 from pymoo.core.algorithm import Algorithm
 from pymoo.core.individual import Individual
 from pymoo.core.population import Population
@@ -19,21 +20,22 @@ from moela._checks import count
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.evaluation.evaluator import Evaluator
 from moela.evaluation.runners.outcome import OK, EvaluationError
-from moela.evaluation.storage.errors import StoreError
+from moela.evaluation.storage.errors import StoreError, StoreMismatchError
 from moela.evaluation.termination import ElapsedTime
 from moela.functions import algorithms
-from moela.functions.calls import checked_call
-from moela.functions.describe import understanding
 from moela.functions.durations import seconds, shown_seconds
-from moela.functions.failures import all_failed, in_words
+from moela.functions.failures import all_failed, in_words, mismatch
+from moela.functions.model.calls import checked_call
 from moela.functions.model.outputs import ConstraintSpec, ObjectiveSpec
-from moela.functions.model.problem import PlainFunction, RefPoint
+from moela.functions.model.problem import FunctionProblem, PlainFunction, RefPoint
 from moela.functions.model.problem import problem as make_problem
 from moela.functions.model.reading import VariableSpec, warnings_of
+from moela.functions.model.view import ProblemView
 from moela.functions.model.words import of_kind
-from moela.functions.results.result import MinimizeResult, evaluated, last_line
+from moela.functions.results.result import MinimizeResult, evaluated, reason_of
 from moela.functions.starts import filled, start_designs
 from moela.functions.stopping import Interrupts
+from moela.search.moela import MOELA
 
 Callback: TypeAlias = "Callable[[MinimizeResult], object]"
 AlgorithmChoice: TypeAlias = "str | Algorithm | type[Algorithm]"
@@ -41,6 +43,8 @@ AlgorithmChoice: TypeAlias = "str | Algorithm | type[Algorithm]"
 _LOG = logging.getLogger(__name__)
 # If the first evaluations all fail, and there are at least this many, the run ends with an error.
 _ALL_FAILED = 10
+# Designs that MOELA evaluates at a time by default, at least.
+_BATCH = 5
 
 
 @checked_call
@@ -211,6 +215,7 @@ class _Run:
         self.individuals: list[Individual] = []
         self.n_ok = 0
         self.stopped = False
+        self.failure: EvaluationError | None = None  # if all have failed
         self._warned = False
 
     @property
@@ -228,11 +233,12 @@ class _Run:
             self._warned = True
             _LOG.warning(
                 "an evaluation failed (%s) for the design %r; the run goes on without such designs",
-                last_line(failed[0].data.get("error")) or failed[0].data.get("status"),
-                MinimizeResult(self.problem, failed[:1])._view.design(failed[0].X),
+                reason_of(failed[0]),
+                ProblemView(self.problem).design(failed[0].X),
             )
         if self.n_ok == 0 and self.n >= _ALL_FAILED:
-            raise all_failed(self.problem, self.individuals)
+            self.failure = all_failed(self.problem, self.individuals)
+            raise self.failure
         if self.callback is not None and new:
             so_far = MinimizeResult(
                 self.problem, self.individuals, ending=f"{self.n:,} evaluations"
@@ -248,7 +254,11 @@ def _loop(
         while algorithm.has_next():
             try:
                 algorithm.next()
+            except StoreMismatchError as error:
+                raise mismatch(error) from None
             except EvaluationError as error:
+                if error is run.failure:
+                    raise
                 if interrupts.stopped:  # a program that the user's Ctrl-C ended as well
                     return "stopped by Ctrl-C"
                 raise in_words(run.problem, error) from None
@@ -283,7 +293,9 @@ def _problem(function: object, given: Mapping[str, object]) -> Problem:
 def _check(
     seed: object, store: object, callback: object, budget: int | None, limit: float | None
 ) -> None:
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
+    if seed is not None and (
+        isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0
+    ):
         raise TypeError(
             "The 'seed' parameter of minimize must be an integer of at least 0, or None. Got "
             f"{of_kind(seed)} instead."
@@ -337,6 +349,15 @@ def _advice(store: object) -> str:
     return f"To go on, make the same call again: {os.fspath(store)} holds what was evaluated."  # type: ignore[call-overload]
 
 
+def _understanding(problem: Problem) -> str:
+    if isinstance(problem, FunctionProblem):
+        return problem.describe()
+    return (
+        f"{problem.name()}: {problem.n_var} variables, {problem.n_obj} objectives, "
+        f"{problem.n_constr} constraints"
+    )
+
+
 def _say(
     problem: Problem,
     algorithm: Algorithm,
@@ -353,5 +374,9 @@ def _say(
     parts += [f"seed {'drawn' if seed is None else seed}"]
     parts += [] if n_jobs in (None, 1) else [f"{n_jobs} workers" if n_jobs != -1 else "all cores"]
     parts += [] if store is None else [f"store {store}"]
-    sys.stdout.write(understanding(problem) + "\n  " + ", ".join(parts) + "\n")
+    if isinstance(algorithm, MOELA) and algorithm.batch_size is None and (n_jobs or 1) > _BATCH:
+        parts.append(
+            f"of which {_BATCH} work at a time: pass batch_size={n_jobs} to keep all of them busy"
+        )
+    sys.stdout.write(_understanding(problem) + "\n  " + ", ".join(parts) + "\n")
     sys.stdout.flush()

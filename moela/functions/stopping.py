@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import TypeAlias
 
 Handler: TypeAlias = "object"
@@ -44,7 +44,7 @@ class Interrupts:
             signal.signal(signal.SIGINT, self._before)  # type: ignore[arg-type]
             self._installed = False
 
-    def _handle(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, *details: object) -> None:
         if self.stopped:
             raise KeyboardInterrupt(f"Stopped at once. {self.advice}")
         self.stopped = True

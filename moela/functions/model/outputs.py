@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
-from pymoo.core.individual import Individual
 
 from moela._arrays import Floats
 from moela.functions.model.variables import is_number
@@ -27,8 +26,10 @@ _SENSES |= {"maximise": -1.0}
 # An equality holds within this share of its value, or within this number if the value is 0.
 EQUALITY_TOLERANCE = 1e-4
 
-# Names with a meaning of their own in pymoo and in stores, beyond the attributes of individuals.
-_RESERVED = frozenset(["X", "status", "error", "origin", "tries", "exhausted", "n_gen", "n_iter"])
+# Begins the names of outputs on individuals and in stores.
+PREFIX = "out."
+# Comes before the design in messages.
+WHERE = " for the design "
 
 
 class OutputError(ValueError):
@@ -162,8 +163,8 @@ def read_constraints(given: object, objectives: Iterable[Objective]) -> tuple[Co
             )
         if low is not None and high is not None and low > high:
             raise ValueError(
-                f"The constraint {name!r} must be (low, high) with low <= high. Got ({low!r}, "
-                f"{high!r}) instead; did you mean ({high!r}, {low!r})?"
+                f"The constraint {name!r} must be (low, high) with low <= high. Got "
+                f"{tuple(bounds)!r} instead; did you mean {tuple(bounds)[::-1]!r}?"
             )
         constraints.append(Constraint(name, low, high))
     return tuple(constraints)
@@ -209,7 +210,7 @@ class Outputs:
         OutputError
             Something is missing or is no number; the message names the design.
         """
-        where = f"for the design {design_text(design)}"
+        where = f"{WHERE}{design_text(design)}"
         named = self._named(returned, where, function)
         values = [self._number(named[name], name, where, function) for name in self.names]
         m = len(self.objectives)
@@ -238,7 +239,7 @@ class Outputs:
         expected = f"{function} (vectorized) must return a dictionary of arrays {example}"
         if not isinstance(returned, Mapping):
             raise OutputError(
-                f"{expected}. Got {of_kind(returned)} for {n} designs.{_mistake(returned)}"
+                f"{expected}. Got {of_kind(returned)} for {_designs(n)}.{_mistake(returned)}"
             )
         columns = {}
         for name, value in returned.items():
@@ -246,7 +247,7 @@ class Outputs:
             if column.ndim == 0 or len(column) != n:
                 raise OutputError(
                     f"{expected}, each with one value per design. Got shape {column.shape} of "
-                    f"{name!r} for {n} designs."
+                    f"{name!r} for {_designs(n)}."
                 )
             columns[str(name)] = column
         return [{name: column[i] for name, column in columns.items()} for i in range(n)]
@@ -261,7 +262,7 @@ class Outputs:
             if missing:
                 others = [str(key) for key in returned if key not in names]
                 raise OutputError(
-                    f"{expected}. Got no {missing[0]!r} but {listed(returned)} {where}."
+                    f"{expected}. Got no {missing[0]!r} but {listed(returned)}{where}."
                     f"{_renamed(missing[0], others)}"
                 )
             return {str(key): value for key, value in returned.items()}
@@ -276,7 +277,7 @@ class Outputs:
                 f"{expected}, or {n} number{'s' * (n != 1)} in this order. Got {len(returned)} "
                 f"{where}: {of_kind(returned)}."
             )
-        raise OutputError(f"{expected}. Got {of_kind(returned)} {where}.{_mistake(returned)}")
+        raise OutputError(f"{expected}. Got {of_kind(returned)}{where}.{_mistake(returned)}")
 
     def _number(self, value: object, name: str, where: str, function: str) -> float:
         kind = "objective" if name in [o.name for o in self.objectives] else "constraint"
@@ -299,7 +300,11 @@ class Outputs:
             return self._number(single, name, where, function)
         elif isinstance(value, list | tuple | np.ndarray):
             advice = " Return one number, such as the mean or the largest."
-        raise OutputError(f"{expected}. Got {of_kind(value)} {where}.{advice}")
+        raise OutputError(f"{expected}. Got {of_kind(value)}{where}.{advice}")
+
+
+def _designs(n: int) -> str:
+    return "1 design" if n == 1 else f"{n} designs"
 
 
 def _single(value: object) -> object:
@@ -343,8 +348,15 @@ def _kept(value: object) -> object:
 
 
 def stored_name(name: str) -> str:
-    """Return the name under which an output is kept beside F and G."""
-    return f"{name}_" if name in _RESERVED or hasattr(_EMPTY, name) else name
+    """Return the name under which an output is kept on individuals and in stores.
+
+    The prefix keeps it apart from the names that algorithms give to data of their own, such as
+    pymoo's "index" and "rank".
+    """
+    return PREFIX + name
 
 
-_EMPTY = Individual()
+def own_message(traceback: str) -> str:
+    """Return the message of an OutputError at the end of a traceback, else an empty text."""
+    mark = f"{OutputError.__module__}.{OutputError.__qualname__}: "
+    return traceback.rpartition(mark)[2].strip() if mark in traceback else ""

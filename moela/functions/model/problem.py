@@ -19,6 +19,7 @@ from pymoo.operators.mutation.inversion import InversionMutation
 from pymoo.operators.sampling.rnd import BinaryRandomSampling, PermutationRandomSampling
 
 from moela._arrays import Design, Designs, Floats
+from moela.functions.model.calls import checked_call
 from moela.functions.model.operators import DesignRepair, DesignSampling, permutation_moves
 from moela.functions.model.outputs import (
     ConstraintSpec,
@@ -29,10 +30,11 @@ from moela.functions.model.outputs import (
 )
 from moela.functions.model.reading import VariableSpec, read_variables
 from moela.functions.model.space import DesignSpace, is_binary
-from moela.functions.model.variables import Permutation, Variable, is_number
+from moela.functions.model.variables import Permutation, Variable, is_number, only_if
 from moela.functions.model.words import listed, nearest, of_kind
 
 # The function of one design, or of a batch of designs; users annotate theirs as they like.
+CALLED = "The function was called with"
 PlainFunction: TypeAlias = "Callable[..., object]"
 RefPoint: TypeAlias = "Mapping[str, float] | Sequence[float]"
 
@@ -99,6 +101,23 @@ class FunctionProblem(Problem):
         """Return the name of the function."""
         return name_of(self.function)
 
+    def __repr__(self) -> str:
+        return self.describe()
+
+    def describe(self) -> str:
+        """Return what variables, objectives and constraints mean, a line for each."""
+        width = max(map(len, self.variables))
+        lines = [f"{self.name()}:"]
+        for name, variable in self.variables.items():
+            lines.append(f"  {name:<{width}}  {variable.describe()}{only_if(variable.when)}")
+        for sense, verb in (("min", "minimize"), ("max", "maximize")):
+            names = [goal.name for goal in self.outputs.objectives if goal.sense == sense]
+            if names:
+                lines.append(f"  {verb} {', '.join(names)}")
+        if self.outputs.constraints:
+            lines.append(f"  with {'; '.join(c.describe() for c in self.outputs.constraints)}")
+        return "\n".join(lines)
+
     def operators(self) -> dict[str, Sampling | Crossover | Mutation | Repair]:
         """Return operators that make legal designs only, for any pymoo algorithm."""
         return {"sampling": DesignSampling(self._space), "repair": DesignRepair(self._space)}
@@ -129,11 +148,20 @@ class FunctionProblem(Problem):
         try:
             returned = self.function(dict(design))
         except Exception as error:
-            error.add_note(f"The function was called with {design!r}.")
+            error.add_note(f"{CALLED} {design!r}.{self._absent(error)}")
             raise
         answer = self.outputs.read(returned, design, self.name())
         out["F"], out["G"] = answer.F, answer.G
         out |= answer.extra
+
+    def _absent(self, error: Exception) -> str:
+        """Return a sentence about the variable that a KeyError misses, or an empty text."""
+        name = error.args[0] if isinstance(error, KeyError) and error.args else None
+        if not isinstance(name, str):
+            return ""
+        if name in self.variables:
+            return f" The variable {name!r} exists{only_if(self.variables[name].when).lstrip(',')}."
+        return nearest(name, self.variables)
 
     def _evaluate_elementwise(
         self, X: Designs, out: dict[str, object], *args: object, **kwargs: object
@@ -221,6 +249,7 @@ class PermutationFunctionProblem(FunctionProblem):
         super()._evaluate_batch(self._keys(X), out)
 
 
+@checked_call
 def problem(
     function: PlainFunction,
     *,

@@ -360,6 +360,12 @@ def condition(owner: str, when: Conditions | None) -> Condition:
     return tuple(values.items())
 
 
+def only_if(conditions: Condition) -> str:
+    """Return the conditions of a variable in words, or an empty text."""
+    texts = [f"{name} is {' or '.join(map(shown, values))}" for name, values in conditions]
+    return f", only if {' and '.join(texts)}" if texts else ""
+
+
 def _identical(a: object, b: object) -> bool:
     return a is b
 

@@ -9,10 +9,8 @@ from pymoo.core.individual import Individual
 from pymoo.core.problem import Problem
 
 from moela._arrays import Design, Floats
-from moela.functions.model.outputs import Constraint, stored_name
+from moela.functions.model.outputs import PREFIX, Constraint
 from moela.functions.model.problem import FunctionProblem
-
-_NUMBERS = frozenset(["F", "G", "H", "dF", "dG", "dH", "ddF", "ddG", "ddH", "CV", "X"])
 
 
 class ProblemView:
@@ -64,15 +62,15 @@ class ProblemView:
         if self.own is None:
             G = np.asarray(individual.G).tolist() if self.problem.n_ieq_constr else []
             return {f"g{j + 1}": value for j, value in enumerate(G)}
-        kept = {name: individual.get(name) for name in individual.evaluated - _NUMBERS}
-        found: dict[str, object] = {}
-        for constraint in self.constraints:
-            found[constraint.name] = _scalar(kept.pop(stored_name(constraint.name), None))
-        for name in sorted(kept):
-            base = name[:-1]
-            original = base if name.endswith("_") and stored_name(base) == name else name
-            found[original] = _scalar(kept[name])
-        return found
+        kept = {
+            name.removeprefix(PREFIX): _scalar(value)
+            for name, value in individual.data.items()
+            if name.startswith(PREFIX)
+        }
+        first = {
+            constraint.name: kept.pop(constraint.name, None) for constraint in self.constraints
+        }
+        return first | dict(sorted(kept.items()))
 
 
 def _scalar(value: object) -> object:

@@ -17,6 +17,8 @@ from pymoo.core.problem import Problem
 
 from moela._arrays import Bools, Floats
 from moela.evaluation.runners.outcome import OK, SKIPPED
+from moela.functions.model.outputs import WHERE, own_message
+from moela.functions.model.problem import CALLED
 from moela.functions.model.view import ProblemView
 from moela.functions.results.explain import Explanation
 from moela.functions.results.front import Candidate, DesignFront, aligned
@@ -139,10 +141,14 @@ class MinimizeResult:
         found = []
         for n, individual in enumerate(self._individuals):
             if not self._ok[n]:
-                status = str(individual.data.get("status"))
-                error = last_line(individual.data.get("error")) or status
-                design = self._view.design(individual.X)
-                found.append({"n": n, "status": status, "error": error, "design": design})
+                found.append(
+                    {
+                        "n": n,
+                        "status": str(individual.data.get("status")),
+                        "error": reason_of(individual),
+                        "design": self._view.design(individual.X),
+                    }
+                )
         return found
 
     @property
@@ -218,7 +224,7 @@ class MinimizeResult:
                 row = dict(design)
             row["feasible"] = bool(self._ok[n]) and bool(self._violations[n] <= 0)
             row["status"] = str(individual.data.get("status", OK))
-            row["error"] = last_line(individual.data.get("error"))
+            row["error"] = "" if self._ok[n] else reason_of(individual)
             rows.append(row)
         return Table(aligned(rows))
 
@@ -318,11 +324,12 @@ def evaluated(population: Sequence[Individual]) -> list[Individual]:
     return [ind for ind in population if ind.data.get("status", OK) != SKIPPED]
 
 
-def last_line(error: object) -> str:
-    """Return the last line of a traceback, without notes that follow it."""
-    lines = [line for line in str(error or "").splitlines() if line.strip()]
-    lines = [line for line in lines if not line.startswith("The function was called with ")]
-    return lines[-1].strip() if lines else ""
+def reason_of(individual: Individual) -> str:
+    """Return why an evaluation failed, on one line and without the design."""
+    error = str(individual.data.get("error") or "")
+    lines = [line for line in error.splitlines() if line.strip() and not line.startswith(CALLED)]
+    last = own_message(error).splitlines() or lines[-1:] or [str(individual.data.get("status"))]
+    return last[0].partition(WHERE)[0].strip().rstrip(".")
 
 
 def _plain(value: object) -> object:
