@@ -70,5 +70,6 @@ def mismatch(error: StoreMismatchError) -> StoreMismatchError:
         return error
     return StoreMismatchError(
         f"{found}\nTo continue that run, undo these changes. To begin another run, name another "
-        "file: store='other.db'. To begin it with the designs of an earlier result, pass start=result."
+        "file: store='other.db'. To begin it with the designs of an earlier result, pass "
+        "start=result."
     )

@@ -29,7 +29,7 @@ from moela.functions.model.calls import checked_call
 from moela.functions.model.outputs import ConstraintSpec, ObjectiveSpec
 from moela.functions.model.problem import FunctionProblem, PlainFunction, RefPoint
 from moela.functions.model.problem import problem as make_problem
-from moela.functions.model.reading import VariableSpec, warnings_of
+from moela.functions.model.reading import warnings_of
 from moela.functions.model.view import ProblemView
 from moela.functions.model.words import of_kind
 from moela.functions.results.result import MinimizeResult, evaluated, reason_of
@@ -51,7 +51,7 @@ _BATCH = 5
 def minimize(
     function: PlainFunction | Problem,
     *,
-    variables: Mapping[str, VariableSpec] | None = None,
+    variables: Mapping[str, object] | None = None,
     objectives: ObjectiveSpec | None = None,
     constraints: ConstraintSpec | None = None,
     n_eval: int | None = None,
@@ -188,7 +188,12 @@ def minimize(
         _say(problem, chosen, budget, limit, seed, n_jobs, store)
     for note in warnings_of(getattr(problem, "variables", {})):
         _LOG.warning(note)
-    chosen.setup(problem, termination=_termination(budget, limit), seed=seed, evaluator=evaluator)
+    chosen.setup(
+        problem,
+        termination=_termination(budget, limit),
+        seed=None if seed is None else int(seed),
+        evaluator=evaluator,
+    )
     with Interrupts(advice) as interrupts:
         ending = _loop(chosen, evaluator, run, interrupts)
     if ending is None:

@@ -28,7 +28,7 @@ from moela.functions.model.outputs import (
     read_constraints,
     read_objectives,
 )
-from moela.functions.model.reading import VariableSpec, read_variables
+from moela.functions.model.reading import read_variables
 from moela.functions.model.space import DesignSpace, is_binary
 from moela.functions.model.variables import Permutation, Variable, is_number, only_if
 from moela.functions.model.words import listed, nearest, of_kind
@@ -253,7 +253,7 @@ class PermutationFunctionProblem(FunctionProblem):
 def problem(
     function: PlainFunction,
     *,
-    variables: Mapping[str, VariableSpec],
+    variables: Mapping[str, object],
     objectives: ObjectiveSpec,
     constraints: ConstraintSpec | None = None,
     vectorized: bool = False,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from enum import Enum
-from typing import TypeAlias
 
 import numpy as np
 
@@ -22,9 +21,6 @@ from moela.functions.model.variables import (
     real,
 )
 from moela.functions.model.words import listed, nearest, of_kind, shown
-
-VariableSpec: TypeAlias = "Variable | type | range | Iterable[object]"
-"""A variable as users write it."""
 
 _FORMS = (
     "(0.0, 1.0) for a real number, (5, 25) for an integer, a list of options, bool, "

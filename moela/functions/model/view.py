@@ -11,6 +11,7 @@ from pymoo.core.problem import Problem
 from moela._arrays import Design, Floats
 from moela.functions.model.outputs import PREFIX, Constraint
 from moela.functions.model.problem import FunctionProblem
+from moela.quality.table import Row
 
 
 class ProblemView:
@@ -44,7 +45,7 @@ class ProblemView:
         """Return "min" or "max" for each objective."""
         return ["min" if sign > 0 else "max" for sign in self.signs]
 
-    def design(self, x: Design) -> dict[str, object]:
+    def design(self, x: Design) -> Row:
         """Return a design as a dictionary of its variables."""
         if self.own is not None:
             return self.own.decode(x)
@@ -57,7 +58,7 @@ class ProblemView:
         values = (self.signs * np.asarray(individual.F, dtype=float)).tolist()
         return dict(zip(self.names, values, strict=True))
 
-    def others(self, individual: Individual) -> dict[str, object]:
+    def others(self, individual: Individual) -> Row:
         """Return the constraints and all other outputs of an evaluated individual."""
         if self.own is None:
             G = np.asarray(individual.G).tolist() if self.problem.n_ieq_constr else []

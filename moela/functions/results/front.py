@@ -38,9 +38,9 @@ class Candidate:
     """
 
     index: int
-    design: dict[str, object]
+    design: Row
     objectives: dict[str, float]
-    others: dict[str, object]
+    others: Row
     feasible: bool = True
 
     def __repr__(self) -> str:
@@ -114,7 +114,7 @@ class DesignFront:
         kind = "designs" if self.feasible else "infeasible designs"
         return f"DesignFront({len(self)} {kind}; {goals})"
 
-    def decode(self, i: int) -> dict[str, object]:
+    def decode(self, i: int) -> Row:
         """Return the design at position i as a dictionary of its variables."""
         return self.designs[self._index(i)]
 

@@ -113,7 +113,7 @@ class MinimizeResult:
         return DesignFront(self._view, [self._individuals[i] for i in order], feasible)
 
     @property
-    def designs(self) -> list[dict[str, object]]:
+    def designs(self) -> list[Row]:
         """The designs of the front, as dictionaries of the variables."""
         return self.front.designs
 
@@ -136,9 +136,9 @@ class MinimizeResult:
         return self.front[0]
 
     @property
-    def failures(self) -> list[dict[str, object]]:
+    def failures(self) -> list[Row]:
         """The failed evaluations: `n`, `status`, the last line of the `error`, and the `design`."""
-        found = []
+        found: list[Row] = []
         for n, individual in enumerate(self._individuals):
             if not self._ok[n]:
                 found.append(
