@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from pymoo.core.individual import Individual
@@ -17,6 +18,21 @@ _GO_ON = (
     "Fix the function and make the same call again, or pass on_error='infeasible' to go on without "
     "such designs."
 )
+_OTHER_FILE = (
+    "begin another run in another file, store='other.db', with start=result if it shall begin with "
+    "the designs of an earlier result."
+)
+# Where the advice of a store's errors begins, and what it is for `moela.minimize`.
+_STORE_ADVICE = {
+    "To continue that run, undo these changes.": (
+        f"\nTo continue that run, undo these changes. Otherwise {_OTHER_FILE}"
+    ),
+    ", or on_mismatch='new'": ".",
+    "The evaluation has changed since.": (
+        f". The function has changed since: {_OTHER_FILE} If the function gives another result "
+        "each time, pass noisy=True."
+    ),
+}
 _HAPPENED = {
     "error": "raised an exception",
     "timeout": "exceeded its timeout",
@@ -62,14 +78,17 @@ def _failure(
     return EvaluationError(message, X=design, status=status, traceback=traceback)
 
 
-def mismatch(error: StoreMismatchError) -> StoreMismatchError:
-    """Return the error of a store that holds another run, with advice for `moela.minimize`."""
+def of_same_problem(error: StoreMismatchError) -> bool:
+    """Return whether a store holds a run of the same problem by another algorithm or seed."""
+    changes = re.findall(r"^  (problem|algorithm|seed|settings)\b", str(error), flags=re.MULTILINE)
+    return bool(changes) and "problem" not in changes
+
+
+def in_other_words(error: StoreMismatchError) -> StoreMismatchError:
+    """Return the error of a store that holds something else, with advice for `moela.minimize`."""
     message = str(error)
-    found, mark, _ = message.partition("\nTo continue that run, undo these changes.")
-    if not mark:
-        return error
-    return StoreMismatchError(
-        f"{found}\nTo continue that run, undo these changes. To begin another run, name another "
-        "file: store='other.db'. To begin it with the designs of an earlier result, pass "
-        "start=result."
-    )
+    for mark, advice in _STORE_ADVICE.items():
+        found, mark, _ = message.partition(mark)
+        if mark:
+            return StoreMismatchError(found.rstrip(" .,;") + advice)
+    return error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import sys
@@ -24,7 +25,7 @@ from moela.evaluation.storage.errors import StoreError, StoreMismatchError
 from moela.evaluation.termination import ElapsedTime
 from moela.functions import algorithms
 from moela.functions.durations import seconds, shown_seconds
-from moela.functions.failures import all_failed, in_words, mismatch
+from moela.functions.failures import all_failed, in_other_words, in_words, of_same_problem
 from moela.functions.model.calls import checked_call
 from moela.functions.model.outputs import ConstraintSpec, ObjectiveSpec
 from moela.functions.model.problem import FunctionProblem, PlainFunction, RefPoint
@@ -65,6 +66,7 @@ def minimize(
     start: object = None,
     ref_point: RefPoint | None = None,
     vectorized: bool = False,
+    noisy: bool = False,
     version: str | None = None,
     algorithm: AlgorithmChoice | None = None,
     batch_size: int | None = None,
@@ -119,6 +121,9 @@ def minimize(
         A value of each objective to beat, in the order of `objectives`.
     vectorized : bool
         Whether the function takes a dictionary of arrays [n] and returns one.
+    noisy : bool
+        Whether the same design may have other results next time. Known designs are then evaluated
+        again, instead of answered from memory or store.
     version : str, optional
         A text to change when the results of the function change for a reason that its code does not
         show, so that a store does not mix old results with new ones.
@@ -180,33 +185,39 @@ def minimize(
         chosen.initialization.sampling = filled(problem, begin, size, seed)
     advice = _advice(store)
     run = _Run(problem, callback, on_error)
-    evaluator = Evaluator(
-        n_jobs, backend, store=store, on_error=on_error, retries=retries, timeout=timeout,
-        progress=progress, callback=run.keep,
-    )  # fmt: skip
     if verbose:
         _say(problem, chosen, budget, limit, seed, n_jobs, store)
     for note in warnings_of(getattr(problem, "variables", {})):
         _LOG.warning(note)
-    chosen.setup(
-        problem,
-        termination=_termination(budget, limit),
-        seed=None if seed is None else int(seed),
-        evaluator=evaluator,
-    )
     with Interrupts(advice) as interrupts:
-        ending = _loop(chosen, evaluator, run, interrupts)
-    if ending is None:
-        used = f"{run.n:,} evaluations"
-        ending = (
-            f"done after {used}" if budget and run.n >= budget else f"time is over after {used}"
-        )
-        advice = ""
-    elif budget:
-        ending = f"{ending} after {run.n:,} of {budget:,} evaluations"
+        for on_mismatch in ("raise", "new"):
+            evaluator = Evaluator(
+                n_jobs, backend, store=store, on_error=on_error, retries=retries, timeout=timeout,
+                dedupe=not noisy, on_mismatch=on_mismatch, progress=progress, callback=run.keep,
+            )  # fmt: skip
+            solver = copy.deepcopy(chosen)
+            solver.setup(
+                problem,
+                termination=_termination(budget, limit),
+                seed=None if seed is None else int(seed),
+                evaluator=evaluator,
+            )
+            try:
+                stopped = _loop(solver, evaluator, run, interrupts)
+            except StoreMismatchError as error:
+                # Another algorithm or seed uses what the store holds of the same problem.
+                if on_mismatch == "new" or not of_same_problem(error):
+                    raise in_other_words(error) from None
+            else:
+                break
+    of_budget = f" of {budget:,}" if budget and stopped else ""
+    ending = f"after {run.n:,}{of_budget} evaluations"
+    if stopped:
+        ending = f"{stopped} {ending}"
     else:
-        ending = f"{ending} after {run.n:,} evaluations"
-    result = MinimizeResult(problem, run.individuals, chosen, ending=ending, advice=advice)
+        ending = f"{'done' if budget and run.n >= budget else 'time is over'} {ending}"
+        advice = ""
+    result = MinimizeResult(problem, run.individuals, solver, ending=ending, advice=advice)
     if run.n and not any(ind.data.get("status", OK) == OK for ind in run.individuals):
         raise all_failed(problem, run.individuals)
     return result
@@ -259,17 +270,15 @@ def _loop(
         while algorithm.has_next():
             try:
                 algorithm.next()
-            except StoreMismatchError as error:
-                raise mismatch(error) from None
             except EvaluationError as error:
                 if error is run.failure:
                     raise
                 if interrupts.stopped:  # a program that the user's Ctrl-C ended as well
                     return "stopped by Ctrl-C"
                 raise in_words(run.problem, error) from None
-            if interrupts.stopped:
+            if interrupts.stopped and algorithm.has_next():
                 return "stopped by Ctrl-C"
-            if run.stopped:
+            if run.stopped and algorithm.has_next():
                 return "stopped by the callback"
     return None
 

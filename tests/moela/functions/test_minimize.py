@@ -254,6 +254,60 @@ def test_a_store_of_another_run_says_what_differs(tmp_path):
     assert "Evaluator" not in message
 
 
+def test_another_seed_uses_what_a_store_holds(tmp_path):
+    log = tmp_path / "calls"
+
+    def counted(d):
+        with log.open("a") as file:
+            file.write(".")
+        return d["i"], -d["i"]
+
+    settings = {"variables": {"i": (1, 30)}, "objectives": ["a", "b"], **QUIET}
+    for seed, algorithm in ((1, None), (2, None), (2, "nsga2")):
+        moela.minimize(
+            counted,
+            **settings,
+            store=tmp_path / "run.db",
+            n_eval=60,
+            seed=seed,
+            algorithm=algorithm,
+        )
+    assert log.stat().st_size <= 30 + 3
+    with EvaluationStore(tmp_path / "run.db") as reader:
+        assert [run.seed for run in reader.runs()] == [1, 2, 2]
+
+
+def test_a_changed_function_is_noticed(tmp_path):
+    state = tmp_path / "state"
+
+    def changing(d):
+        return line(d) | {"a": d["x"] + float(state.read_text())}
+
+    state.write_text("0")
+    settings = LINE | QUIET | {"store": tmp_path / "run.db"}
+    moela.minimize(changing, **settings, n_eval=20)
+    state.write_text("1")
+    with pytest.raises(StoreMismatchError, match="begin another run") as caught:
+        moela.minimize(changing, **settings, n_eval=40)
+    assert "noisy=True" in str(caught.value)
+    assert "recheck" not in str(caught.value)
+
+
+def test_noisy_functions(tmp_path):
+    calls = []
+
+    def noisy(d):
+        calls.append(d["n"])
+        return d["n"] + len(calls), -d["n"]
+
+    settings = dict(variables={"n": (1, 4)}, objectives=["a", "b"], n_eval=30, **QUIET)
+    moela.minimize(noisy, noisy=True, **settings)
+    assert len(calls) == 30
+    calls.clear()
+    moela.minimize(noisy, **settings)
+    assert len(calls) <= 4
+
+
 def failing(d):
     if d["x"] > 0.5:
         raise RuntimeError("too hot")
