@@ -10,6 +10,11 @@ from moela._arrays import Floats, Ints
 from moela.functions.model.variables import Boolean, Choice, Integer, Permutation, Real, Variable
 
 
+# Decimals of logarithms. numpy's last digits depend on the length of an array, and those of the
+# logarithm of an exponential are lost; equal designs must have equal codes.
+_LOG_DIGITS = 12
+
+
 class Code(Protocol):
     """The code of one variable: `width` numbers between the bounds `low` and `high` [width]."""
 
@@ -50,6 +55,10 @@ def code_of(variable: Variable) -> Code:
     raise TypeError(f"There is no code for a {type(variable).__name__}.")
 
 
+def _logarithms(values: Floats) -> Floats:
+    return np.asarray(np.round(np.log(values), _LOG_DIGITS))
+
+
 class _Scaled:
     """Bounds, and features that are scaled by them."""
 
@@ -80,11 +89,11 @@ class _LogRealCode(_Scaled):
     """A real number is coded by its logarithm; bounds are exact."""
 
     def __init__(self, variable: Real) -> None:
-        super().__init__(np.log(variable.low), np.log(variable.high))
+        super().__init__(*_logarithms(np.array([variable.low, variable.high])))
         self._low, self._high = variable.low, variable.high
 
     def settle(self, A: Floats) -> Floats:
-        return np.clip(A, self.low, self.high)
+        return np.clip(np.round(A, _LOG_DIGITS), self.low, self.high)
 
     def values(self, A: Floats) -> list[object]:
         numbers = np.clip(np.exp(A[:, 0]), self._low, self._high)
@@ -93,7 +102,7 @@ class _LogRealCode(_Scaled):
         return list(numbers.tolist())
 
     def encode(self, value: object) -> Floats:
-        return np.log(np.array([value], dtype=float))
+        return _logarithms(np.array([value], dtype=float))
 
 
 class _IntegerCode(_Scaled):
@@ -121,17 +130,17 @@ class _LogIntegerCode(_Scaled):
     """An integer is coded by its logarithm."""
 
     def __init__(self, low: int, high: int) -> None:
-        super().__init__(np.log(low - 0.5), np.log(high + 0.5))
+        super().__init__(*_logarithms(np.array([low - 0.5, high + 0.5])))
         self._low, self._high = low, high
 
     def settle(self, A: Floats) -> Floats:
-        return np.log(np.clip(np.rint(np.exp(A)), self._low, self._high))
+        return _logarithms(np.clip(np.rint(np.exp(A)), self._low, self._high))
 
     def values(self, A: Floats) -> list[object]:
         return list(np.rint(np.exp(A[:, 0])).astype(np.int64).tolist())
 
     def encode(self, value: object) -> Floats:
-        return np.log(np.array([value], dtype=float))
+        return _logarithms(np.array([value], dtype=float))
 
 
 class _BooleanCode(_Scaled):

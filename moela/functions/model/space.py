@@ -74,7 +74,8 @@ class DesignSpace:
         if self.conditional:
             for name, exists in self.exists(X).items():
                 X[~exists, self.slices[name]] = self._middle[name]
-        return X
+        # Adding zero turns -0.0, which rounding makes, into 0.0.
+        return X + 0.0
 
     def decode(self, X: Designs) -> list[dict[str, object]]:
         """Return the designs X [n, n_var] as dictionaries of the variables that exist."""
