@@ -12,7 +12,7 @@ from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 
 from moela.core.algorithm import ArchiveAlgorithm
-from moela.functions.model.words import listed, nearest, of_kind
+from moela.quality.words import listed, nearest, of_kind
 from moela.search.moela import MOELA
 
 # Initial designs of a single-objective search.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from moela.functions.model.variables import is_number
-from moela.functions.model.words import of_kind
+from moela.quality.words import of_kind
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(d|h|m|s)[a-z]*\.?\s*,?")

@@ -12,7 +12,7 @@ from moela.evaluation.runners.outcome import EvaluationError
 from moela.evaluation.storage.errors import StoreMismatchError
 from moela.functions.model.outputs import own_message
 from moela.functions.model.view import ProblemView
-from moela.functions.model.words import design_text
+from moela.quality.words import design_text
 
 _GO_ON = (
     "Fix the function and make the same call again, or pass on_error='infeasible' to go on without "

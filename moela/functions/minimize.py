@@ -32,10 +32,10 @@ from moela.functions.model.problem import FunctionProblem, PlainFunction, RefPoi
 from moela.functions.model.problem import problem as make_problem
 from moela.functions.model.reading import warnings_of
 from moela.functions.model.view import ProblemView
-from moela.functions.model.words import of_kind
 from moela.functions.results.result import MinimizeResult, evaluated, reason_of
 from moela.functions.starts import filled, start_designs
 from moela.functions.stopping import Interrupts
+from moela.quality.words import of_kind
 from moela.search.moela import MOELA
 
 Callback: TypeAlias = "Callable[[MinimizeResult], object]"

@@ -14,8 +14,8 @@ from moela.core.operators import resolve
 from moela.core.warm_start import first_designs
 from moela.functions.model.problem import FunctionProblem
 from moela.functions.model.variables import plain
-from moela.functions.model.words import of_kind
 from moela.functions.results.result import MinimizeResult
+from moela.quality.words import of_kind
 
 # Designs taken of an earlier result, far from each other; as many as MOELA begins with.
 _MOST = 50

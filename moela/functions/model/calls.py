@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from moela.functions.model.words import nearest
+from moela.quality.words import nearest
 
 P = ParamSpec("P")
 T = TypeVar("T")

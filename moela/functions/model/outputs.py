@@ -12,7 +12,7 @@ import numpy as np
 
 from moela._arrays import Floats
 from moela.functions.model.variables import is_number
-from moela.functions.model.words import design_text, listed, nearest, number, of_kind
+from moela.quality.words import design_text, listed, nearest, number, of_kind
 
 ObjectiveSpec: TypeAlias = "str | Iterable[str] | Mapping[str, str]"
 """Objectives as users write them."""
@@ -25,6 +25,9 @@ _SENSES |= {"maximise": -1.0}
 
 # An equality holds within this share of its value, or within this number if the value is 0.
 EQUALITY_TOLERANCE = 1e-4
+
+# A value this close to a bound, relative to the scale of the constraint, is at its limit.
+_ACTIVE = 0.01
 
 # Begins the names of outputs on individuals and in stores.
 PREFIX = "out."
@@ -80,6 +83,15 @@ class Constraint:
             return self.high - self.low
         bound = self.high if self.low is None else self.low
         return abs(bound or 0.0) or 1.0
+
+    def standing(self, value: float) -> str:
+        """Return in a sentence how far a value is from the bounds."""
+        gap = self.violation(value)
+        if gap > 0:
+            words = "violates"
+        else:
+            words = "is at the limit of" if gap > -_ACTIVE else "satisfies"
+        return f"It {words} {self.describe()}: {number(value)}."
 
     def violation(self, value: float) -> float:
         """Return a number that is at most 0 if the value satisfies the constraint."""

@@ -31,7 +31,7 @@ from moela.functions.model.outputs import (
 from moela.functions.model.reading import read_variables
 from moela.functions.model.space import DesignSpace, is_binary
 from moela.functions.model.variables import Permutation, Variable, is_number, only_if
-from moela.functions.model.words import listed, nearest, of_kind
+from moela.quality.words import listed, nearest, of_kind
 
 # The function of one design, or of a batch of designs; users annotate theirs as they like.
 CALLED = "The function was called with"

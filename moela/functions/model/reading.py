@@ -20,7 +20,7 @@ from moela.functions.model.variables import (
     plain,
     real,
 )
-from moela.functions.model.words import listed, nearest, of_kind, shown
+from moela.quality.words import listed, nearest, of_kind, shown
 
 _FORMS = (
     "(0.0, 1.0) for a real number, (5, 25) for an integer, a list of options, bool, "

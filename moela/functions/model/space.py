@@ -10,7 +10,7 @@ from moela._arrays import Bools, Designs, Floats
 from moela.functions.model.codes import Code, code_of
 from moela.functions.model.reading import order_of
 from moela.functions.model.variables import Boolean, Permutation, Variable
-from moela.functions.model.words import design_text, listed, nearest, of_kind
+from moela.quality.words import design_text, listed, nearest, of_kind
 
 # The value that stands for an absent number or object in a batch of designs.
 _ABSENT_NUMBER, _ABSENT_OBJECT = float("nan"), None

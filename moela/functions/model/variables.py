@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from moela.functions.model.words import number, of_kind, shown
+from moela.quality.words import number, of_kind, shown
 
 Condition: TypeAlias = "tuple[tuple[str, tuple[object, ...]], ...]"
 """Names of other variables with the values for which a variable exists."""

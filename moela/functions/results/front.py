@@ -11,10 +11,10 @@ from pymoo.core.individual import Individual
 
 from moela._arrays import Floats
 from moela.functions.model.view import ProblemView
-from moela.functions.model.words import listed, nearest, number, of_kind
-from moela.functions.results.explain import Explanation, explain
+from moela.quality.explain import Explanation, explain
 from moela.quality.front import Front
 from moela.quality.table import Row, Table, text
+from moela.quality.words import listed, nearest, number, of_kind
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -167,7 +167,7 @@ class DesignFront:
         """
         self._need_designs()
         values = self._vector("point", point, None) * self._view.signs
-        return self[0 if len(self) == 1 else int(self._points().by_reference(values)[0])]
+        return self[0 if len(self) == 1 else self._points().by_reference(values)]
 
     def explain(self, which: int | Candidate = 0) -> Explanation:
         """Return in words what a design gives up for what, and what sets it apart.
@@ -178,14 +178,18 @@ class DesignFront:
             Position on the front, or what `knee`, `by_weights` or `by_reference` returned.
         """
         i = self._index(which.index if isinstance(which, Candidate) else which)
+        others = self[i].others
+        notes = [
+            constraint.standing(float(others[constraint.name]))
+            for constraint in self._view.constraints
+        ]
         return explain(
-            i, self.F, self._view.signs, self.names, self.designs,
-            knee=self._knee(), others=self[i].others, constraints=self._view.constraints,
-        )  # fmt: skip
+            i, self.F, self._view.signs, self.names, self.designs, knee=self._knee(), notes=notes
+        )
 
     def _knee(self) -> int:
         self._need_designs()
-        return 0 if len(self) == 1 else int(self._points().knees()[0])
+        return 0 if len(self) == 1 else self._points().knee()
 
     def _points(self) -> Front:
         return Front(self._minimized, names=self.names)

@@ -20,8 +20,8 @@ from moela.evaluation.runners.outcome import OK, SKIPPED
 from moela.functions.model.outputs import WHERE, own_message
 from moela.functions.model.problem import CALLED
 from moela.functions.model.view import ProblemView
-from moela.functions.results.explain import Explanation
 from moela.functions.results.front import Candidate, DesignFront, aligned
+from moela.quality.explain import Explanation
 from moela.quality.table import Row, Table, text
 
 if TYPE_CHECKING:

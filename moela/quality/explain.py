@@ -7,16 +7,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from moela._arrays import Floats
-from moela.functions.model.outputs import Constraint
-from moela.functions.model.words import number, shown
+from moela.quality.words import number, shown
 
 # Variables and neighbors that are named at most.
 _MOST_VARIABLES, _MOST_NEIGHBORS = 4, 2
 # A variable is named if it differs from the median of the front by this share of its range there,
 # or if at most this share of the front has the same value.
 _FAR, _RARE = 0.25, 0.5
-# A constraint is called active if the design is this close to its bound, relative to its scale.
-_ACTIVE = 0.01
 
 
 class Explanation(str):
@@ -36,10 +33,12 @@ def explain(
     designs: Sequence[Mapping[str, object]],
     *,
     knee: int,
-    others: Mapping[str, object],
-    constraints: Sequence[Constraint],
+    notes: Sequence[str] = (),
 ) -> Explanation:
-    """Explain design i of a front with objectives F [n, n_obj] in their own signs."""
+    """Explain design i of a front with objectives F [n, n_obj] in their own signs.
+
+    `notes` are sentences to add, such as those on constraints.
+    """
     n = len(F)
     lines = [f"Design {i} of {n} on the front: {_values(designs[i])}", ""]
     for j, name in enumerate(names):
@@ -57,9 +56,8 @@ def explain(
                 lines.append(
                     f"Against its neighbor, design {k}: {_trade(F[i], F[k], signs, names)}."
                 )
-    notes = [_distance(c, others.get(c.name)) for c in constraints]
-    if any(notes):
-        lines += ["", *[note for note in notes if note]]
+    if notes:
+        lines += ["", *notes]
     apart = _apart(i, designs)
     if apart:
         lines += ["", "It differs from most of the front in: " + "; ".join(apart) + "."]
@@ -124,18 +122,6 @@ def _neighbors(i: int, F: Floats, signs: Floats) -> list[int]:
     distances = ((Z - Z[i]) ** 2).sum(axis=1)
     distances[i] = np.inf
     return [int(k) for k in distances.argsort(kind="stable")[:_MOST_NEIGHBORS] if k != i]
-
-
-def _distance(constraint: Constraint, value: object) -> str:
-    """Return how far a design is from the bounds of a constraint."""
-    if not isinstance(value, int | float):
-        return ""
-    gap = constraint.violation(float(value))
-    if gap > 0:
-        return f"It violates {constraint.describe()}: {number(float(value))}."
-    if gap > -_ACTIVE:
-        return f"It is at the limit of {constraint.describe()}: {number(float(value))}."
-    return f"It satisfies {constraint.describe()}: {number(float(value))}."
 
 
 def _apart(i: int, designs: Sequence[Mapping[str, object]]) -> list[str]:
