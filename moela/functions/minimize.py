@@ -179,7 +179,7 @@ def minimize(
     budget = None if n_eval is None else count("minimize", "n_eval", n_eval)
     _check(seed, store, callback, budget, limit)
     begin = start_designs(problem, start)
-    chosen = algorithms.choose(algorithm, problem, begin, batch_size)
+    chosen = algorithms.choose(algorithm, problem, begin, batch_size, budget)
     if begin is not None and not isinstance(chosen, ArchiveAlgorithm):
         size = int(getattr(chosen, "pop_size", None) or len(begin))
         chosen.initialization.sampling = filled(problem, begin, size, seed)

@@ -11,6 +11,7 @@ from pymoo.core.problem import Problem
 from moela._arrays import Design, Floats
 from moela.functions.model.outputs import PREFIX, Constraint
 from moela.functions.model.problem import FunctionProblem
+from moela.functions.model.variables import plain
 from moela.quality.table import Row
 
 
@@ -50,7 +51,7 @@ class ProblemView:
         if self.own is not None:
             return self.own.decode(x)
         if isinstance(x, Mapping):
-            return dict(x)
+            return {name: plain(value) for name, value in x.items()}
         return {f"x{j}": value for j, value in enumerate(np.asarray(x).tolist())}
 
     def objectives(self, individual: Individual) -> dict[str, float]:

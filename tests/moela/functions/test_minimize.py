@@ -17,6 +17,8 @@ import pandas
 import pytest
 from function_cases import LINE, QUIET, SINK, line, sink
 from pymoo.algorithms.moo.nsga2 import NSGA2
+from pymoo.core.problem import ElementwiseProblem
+from pymoo.core.variable import Choice, Integer, Real
 from pymoo.problems import get_problem
 
 import moela
@@ -169,6 +171,28 @@ def test_pymoo_problems():
     assert again.n_eval == 60
     problem = moela.problem(sink, **SINK)
     assert objectives_of(moela.minimize(problem, n_eval=60, **QUIET)) == objectives_of(run())
+
+
+@pytest.mark.parametrize("algorithm", [None, "nsga2", "ga"])
+@pytest.mark.parametrize("kind", ["dictionaries", "integers"])
+def test_other_variables_of_pymoo(kind, algorithm):
+    named = {"n": Integer(bounds=(0, 9)), "s": Choice(options=["a", "b"]), "x": Real(bounds=(0, 1))}
+
+    class Named(ElementwiseProblem):
+        def __init__(self, **settings):
+            super().__init__(n_obj=1 if algorithm == "ga" else 2, **settings)
+
+        def _evaluate(self, x, out, *args, **kwargs):
+            f = x["n"] + x["x"] + (x["s"] == "b") if isinstance(x, dict) else float(x.sum())
+            out["F"] = [f, -f][: self.n_obj]
+
+    settings = (
+        {"vars": named} if kind == "dictionaries" else {"n_var": 3, "xl": 0, "xu": 9, "vtype": int}
+    )
+    result = moela.minimize(Named(**settings), n_eval=60, algorithm=algorithm, **QUIET)
+    for design in result.designs:
+        assert set(design) == (set(named) if kind == "dictionaries" else {"x0", "x1", "x2"})
+        assert isinstance(design.get("n", design.get("x0")), int)
 
 
 def test_vectorized():

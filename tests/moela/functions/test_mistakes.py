@@ -291,7 +291,7 @@ def test_variable_that_does_not_exist_in_the_design():
 
 def test_all_failed_although_failures_are_allowed():
     message = message_of(lambda d: None, on_error="infeasible")
-    says(message, "All of the first 20 evaluations failed", "Got None", "Fix the function")
+    says(message, "All of the first 10 evaluations failed", "Got None", "Fix the function")
     message = message_of(lambda d: 1 / 0, on_error="infeasible", algorithm=NSGA2(15))
     says(message, "All of the first 15 evaluations failed", "ZeroDivisionError")
 
