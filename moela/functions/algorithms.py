@@ -109,6 +109,11 @@ def choose(
             "The 'algorithm' parameter must be an algorithm of pymoo, such as moela.MOELA() or "
             f"NSGA2(pop_size=50), or one of {listed(NAMES)}. Got {of_kind(given)} instead."
         )
+    if batch_size is not None and getattr(algorithm, "batch_size", None) != batch_size:
+        raise ValueError(
+            "The 'batch_size' parameter of minimize is one of MOELA. Got it together with "
+            f"{type(algorithm).__name__}; set the size of its batches on the algorithm itself."
+        )
     if problem.n_obj == 1 and isinstance(algorithm, ArchiveAlgorithm):
         raise ValueError(
             f"{type(algorithm).__name__} needs at least two objectives. Got one; leave out "

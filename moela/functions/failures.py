@@ -43,8 +43,11 @@ _HAPPENED = {
 
 def in_words(problem: Problem, error: EvaluationError) -> EvaluationError:
     """Return the error of an evaluation with the design as the function got it."""
-    if error.X is None:  # a worker could not load the function
-        return error
+    if error.X is None:  # the function could not be sent to a worker, or not be loaded there
+        title = ProblemView(problem).title
+        message = str(error).replace(type(problem).__name__, title)
+        message = message.replace("open them in _evaluate", f"open them in {title}")
+        return EvaluationError(message, traceback=error.traceback)
     return _failure(problem, error.X, error.status, error.traceback, _GO_ON)
 
 

@@ -104,6 +104,9 @@ class FunctionProblem(Problem):
     def __repr__(self) -> str:
         return self.describe()
 
+    def __str__(self) -> str:
+        return self.describe()
+
     def describe(self) -> str:
         """Return what variables, objectives and constraints mean, a line for each."""
         width = max(map(len, self.variables))

@@ -67,7 +67,7 @@ def _draw_progress(axes: Axes, values: Floats, ok: Bools, sign: float, label: st
     low, high = np.quantile(sign * values[at], [0.0, 0.9])
     margin = 0.05 * (high - low) or 1.0
     axes.set_ylim(*sorted((sign * (low - margin), sign * (high + margin))))
-    axes.legend(frameon=False, fontsize=SMALL)
+    axes.legend(fontsize=SMALL, framealpha=0.85, edgecolor="none")
 
 
 def _draw_plane(
@@ -96,7 +96,7 @@ def _draw_plane(
             *front[knee, :2], "o", ms=12, mfc="none", mec=_ORANGE, mew=2.2, label="knee", zorder=4
         )
     axes.locator_params(axis="x", nbins=6)
-    axes.legend(frameon=False, fontsize=SMALL)
+    axes.legend(fontsize=SMALL, framealpha=0.85, edgecolor="none")
 
 
 def _draw_parallel(
@@ -113,5 +113,5 @@ def _draw_parallel(
     axes.plot(at, drawn.T, color=_BLUE, lw=0.7, alpha=max(0.1, min(0.6, 30 / len(drawn))))
     if knee is not None:
         axes.plot(at, Z[knee], color=_ORANGE, lw=2.5, marker="o", label="knee")
-        axes.legend(frameon=False, fontsize=SMALL)
+        axes.legend(fontsize=SMALL, framealpha=0.85, edgecolor="none")
     axes.set_xticks(at, [short(label, 18) for label in labels])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import numpy as np
 import pytest
@@ -146,6 +147,11 @@ def test_constraints(constraints, words):
         ({"on_error": "ignore"}, ("'on_error'", "'raise', 'infeasible'", "'ignore'")),
         ({"algorithm": "nsga22"}, ("'algorithm'", "Did you mean 'nsga2'?")),
         ({"algorithm": 3}, ("'algorithm'", "NSGA2(pop_size=50)", "Got 3")),
+        ({"batch_size": 0}, ("'batch_size'", "at least 1", "Got 0")),
+        ({"batch_size": 8, "algorithm": "nsga2"}, ("'batch_size'", "NSGA2")),
+        ({"backend": "thread"}, ("'backend'", "'thread'")),
+        ({"n_jobs": "2"}, ("'n_jobs'", "integer", "'2'")),
+        ({"variables": [("x", 0.0, 1.0)]}, ("'variables'", "dictionary")),
         ({"objectives": "a", "algorithm": "moela"}, ("at least two objectives", "'de'")),
         ({"callback": 5}, ("'callback'", "function", "Got 5")),
         ({"ref_point": [1]}, ("'ref_point'", "'a', 'b'", "[1]")),
@@ -276,6 +282,16 @@ def test_exceptions_come_with_the_design_and_the_traceback():
     message = message_of(broken)
     says(message, "broken raised an exception for the design {'x': ", "ZeroDivisionError")
     says(message, "1 / 0", "on_error='infeasible'")
+
+
+def test_functions_that_workers_cannot_get():
+    lock = threading.Lock()
+
+    def guarded(d):
+        with lock:
+            return line(d)
+
+    says(message_of(guarded, n_jobs=2), "guarded", "another process", "open them in guarded")
 
 
 def test_misspelled_variable_in_the_function():
