@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+from contextlib import suppress
 from types import TracebackType
 from typing import TypeAlias
 
@@ -48,8 +49,10 @@ class Interrupts:
         if self.stopped:
             raise KeyboardInterrupt(f"Stopped at once. {self.advice}")
         self.stopped = True
-        sys.stderr.write(
-            "\nStopping after the batch in hand; press Ctrl-C again to stop at once. "
-            f"{self.advice}\n"
-        )
-        sys.stderr.flush()
+        # A signal in the middle of another line of output must not fail.
+        with suppress(RuntimeError):
+            sys.stderr.write(
+                "\nStopping after the batch in hand; press Ctrl-C again to stop at once. "
+                f"{self.advice}\n"
+            )
+            sys.stderr.flush()

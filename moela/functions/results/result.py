@@ -13,6 +13,7 @@ import moocore
 import numpy as np
 from pymoo.core.algorithm import Algorithm
 from pymoo.core.individual import Individual
+from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 
 from moela._arrays import Bools, Floats
@@ -87,6 +88,11 @@ class MinimizeResult:
     def n_eval(self) -> int:
         """Number of evaluated designs, failures included."""
         return len(self._individuals)
+
+    @property
+    def population(self) -> Population:
+        """Everything evaluated, in order, as pymoo's individuals; all objectives minimized."""
+        return Population.create(*self._individuals)
 
     @property
     def feasible(self) -> bool:

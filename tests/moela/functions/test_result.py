@@ -150,5 +150,11 @@ def test_files(result, tmp_path):
 
 
 def test_results_go_into_comparisons(result):
-    comparison = moela.compare({"one": result.front.F, "two": 1.1 * result.front.F})
-    assert comparison.algorithms == ["one", "two"]
+    rival = moela.minimize(sink, **SINK, **QUIET, n_eval=120, algorithm="nsga2")
+    comparison = moela.compare([result, rival])
+    assert comparison.algorithms == ["MOELA", "NSGA2"]
+    assert list(comparison.scales) == ["sink"]
+    assert comparison.scales["sink"].names == ("mass", "rise")
+    assert len(comparison.front(algorithm="MOELA")) == len(result.front)
+    assert comparison.front(algorithm="MOELA").decode(0) in result.designs
+    assert len(result.population) == 120
