@@ -44,6 +44,8 @@ AlgorithmChoice: TypeAlias = "str | Algorithm | type[Algorithm]"
 _LOG = logging.getLogger(__name__)
 # If the first evaluations all fail, and there are at least this many, the run ends with an error.
 _ALL_FAILED = 10
+# Designs of a batch that a vectorized function gets at once; no batch is larger.
+_WHOLE = 1_000_000
 # Designs that MOELA evaluates at a time by default, at least.
 _BATCH = 5
 
@@ -120,7 +122,8 @@ def minimize(
     ref_point : dict by name or sequence, optional
         A value of each objective to beat, in the order of `objectives`.
     vectorized : bool
-        Whether the function takes a dictionary of arrays [n] and returns one.
+        Whether the function takes a dictionary of arrays [n] and returns one. It gets a whole batch
+        at a time, or with several workers up to 16 designs.
     noisy : bool
         Whether the same design may have other results next time. Known designs are then evaluated
         again, instead of answered from memory or store.
@@ -192,8 +195,8 @@ def minimize(
     with Interrupts(advice) as interrupts:
         for on_mismatch in ("raise", "new"):
             evaluator = Evaluator(
-                n_jobs, backend, store=store, on_error=on_error, retries=retries, timeout=timeout,
-                dedupe=not noisy, on_mismatch=on_mismatch, progress=progress, callback=run.keep,
+                n_jobs, backend, _chunk_size(problem, n_jobs), store=store, on_error=on_error,
+                retries=retries, timeout=timeout, dedupe=not noisy, on_mismatch=on_mismatch, progress=progress, callback=run.keep,
             )  # fmt: skip
             solver = copy.deepcopy(chosen)
             solver.setup(
@@ -281,6 +284,14 @@ def _loop(
             if run.stopped and algorithm.has_next():
                 return "stopped by the callback"
     return None
+
+
+def _chunk_size(problem: Problem, n_jobs: int | None) -> int | str:
+    """Return how many designs a function gets at a time: all of a batch if it takes batches."""
+    alone = n_jobs in (None, 1)
+    return (
+        _WHOLE if isinstance(problem, FunctionProblem) and problem.vectorized and alone else "auto"
+    )
 
 
 def _problem(function: object, given: Mapping[str, object]) -> Problem:

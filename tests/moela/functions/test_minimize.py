@@ -132,7 +132,7 @@ def test_equalities():
         variables={"x": (0, 10), "y": (0, 10)},
         objectives=["a", "b"],
         constraints={"sum": (10, 10)},
-        n_eval=150,
+        n_eval=99,
         **QUIET,
     )
     assert len(result) > 4
@@ -196,16 +196,18 @@ def test_other_variables_of_pymoo(kind, algorithm):
 
 
 def test_vectorized():
-    result = run(
-        lambda d: {
-            "mass": d["height"],
-            "rise": 1 / d["height"] + d["fins"],
-            "noise": 30 + 0 * d["fan"],
-        },
-        vectorized=True,
-    )
-    assert result.n_eval == 60
+    sizes = []
+
+    def batch(d):
+        sizes.append(len(d["height"]))
+        rise = 1 / d["height"] + d["fins"]
+        return {"mass": d["height"], "rise": rise, "noise": 30 + 0 * d["fan"]}
+
+    result = run(batch, vectorized=True, n_eval=120)
+    assert result.n_eval == sum(sizes) == 120
+    assert sizes[0] == 50
     assert result.front[0].objectives["mass"] < 0.02
+    assert objectives_of(run(batch, vectorized=True, n_eval=120, n_jobs=2)) == objectives_of(result)
 
 
 # -------------------------------------------------------------------------------- first designs
@@ -224,7 +226,7 @@ def test_first_designs_are_evaluated_first():
 
 
 def test_starting_from_a_result():
-    before = run(n_eval=200)
+    before = run(n_eval=120)
     after = run(start=before, seed=3)
     known = {tuple(f) for f in objectives_of(before)}
     frame = after.to_frame(all=True)
