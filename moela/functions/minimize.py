@@ -196,7 +196,8 @@ def minimize(
         for on_mismatch in ("raise", "new"):
             evaluator = Evaluator(
                 n_jobs, backend, _chunk_size(problem, n_jobs), store=store, on_error=on_error,
-                retries=retries, timeout=timeout, dedupe=not noisy, on_mismatch=on_mismatch, progress=progress, callback=run.keep,
+                retries=retries, timeout=timeout, dedupe=not noisy, on_mismatch=on_mismatch,
+                progress=progress, callback=run.keep,
             )  # fmt: skip
             solver = copy.deepcopy(chosen)
             solver.setup(
