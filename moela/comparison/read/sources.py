@@ -17,19 +17,20 @@ from pymoo.core.result import Result
 
 from moela._arrays import Floats, rows
 from moela.comparison.read.drafts import RunDraft, kind_of, nameless
-from moela.comparison.read.files import read_front_file
+from moela.comparison.read.files import MOST_OBJECTIVES, read_front_file
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.evaluation.runners.outcome import OK, failed
 from moela.evaluation.storage.reader import EvaluationStore, StoredRun
 from moela.experiments import files
 from moela.experiments.results import ExperimentResults
+from moela.files.guard import open_file
 from moela.functions.results.result import MinimizeResult
 from moela.provenance import renames
 from moela.quality.front import Front
 from moela.quality.runs import History, traits
 
 # A store with more is taken for damaged.
-_MAX_OBJECTIVES, _MAX_ROWS = 1_000, 100_000_000
+_MAX_OBJECTIVES, _MAX_ROWS = MOST_OBJECTIVES, 100_000_000
 
 
 def of_front(front: Front) -> RunDraft:
@@ -106,7 +107,7 @@ def of_run(run: files.Run) -> RunDraft:
         run.front_F,
         str(run.key) if run.path is None else str(run.path),
         X=run.front_X,
-        owner=str(run.key),
+        owner=str(run.key) if run.path is None else f"{run.key} in {run.path}",
         seed=run.seed,
         evaluated=True,
         history=History(run.n_eval, run.scored_F),
@@ -214,7 +215,7 @@ def of_path(path: Path) -> list[RunDraft]:
         )
     if not path.exists():
         raise ValueError(f"There is no file or folder {path}.")
-    with path.open("rb") as file:
+    with open_file(path) as file:
         start = file.read(16)
     if start.startswith(b"SQLite format 3\0"):
         with EvaluationStore(path) as store:

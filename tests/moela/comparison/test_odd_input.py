@@ -90,10 +90,13 @@ def test_tables_as_other_programs_write_them(tmp_path, text):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("cost,delay\n1,2\n3,x\n", "line 3, column 'delay': expected a number, got 'x'"),
-        ("f1,f1\n1,2\n", "'f1' twice"),
-        ("seed,a,b\n1.5,1,2\n", "seed: expected an integer, got '1.5'"),
-        ("algorithm,a\nA,1\n", "at least two columns"),
+        ("cost,delay\n1,2\n3,x\n", "field 'line 3, column \"delay\"' must be a number. Got 'x'"),
+        ("f1,f1\n1,2\n", "field 'heading, \"f1\"' must be one column of this name. Got two"),
+        ("seed,a,b\n1.5,1,2\n", "field 'line 2, column \"seed\"' must be an integer. Got '1.5'"),
+        (
+            "algorithm,a\nA,1\n",
+            "field 'heading' must be 2 to 255 columns .* Got 1 of 2 columns",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_table_is_said(tmp_path, text, words):
