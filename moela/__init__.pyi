@@ -30,6 +30,24 @@ from .experiments.run import (
 from .experiments.run import (
     run_experiment as run_experiment,
 )
+from .functions.minimize import minimize as minimize
+from .functions.model.problem import problem as problem
+from .functions.model.variables import (
+    boolean as boolean,
+)
+from .functions.model.variables import (
+    choice as choice,
+)
+from .functions.model.variables import (
+    integer as integer,
+)
+from .functions.model.variables import (
+    permutation as permutation,
+)
+from .functions.model.variables import (
+    real as real,
+)
+from .functions.results.result import MinimizeResult as MinimizeResult
 from .learning.models import Models as Models
 from .plots.front import plot_front as plot_front
 from .quality.front import Front as Front

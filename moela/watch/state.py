@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 import numpy as np
+from pymoo.core.individual import calc_cv
 
 from moela._arrays import Design, Floats
 from moela.comparison.report.data import finite
 from moela.evaluation.runners.outcome import OK
-from moela.evaluation.storage.keys import decode
-from moela.evaluation.storage.reader import EvaluationStore, Recorded, StoredRun
+from moela.evaluation.storage.reader import EvaluationStore, StoredEvaluation, StoredRun
 from moela.quality.indicators import hypervolume
 
 # The worst values among this many designs make the reference point of the hypervolume.
@@ -76,9 +76,9 @@ class RunState:
         self._recent: deque[tuple[int, float]] = deque(maxlen=_RATE_WINDOW)
         self._n_answered = 0
         self._waiting: list[Floats] = []
-        self._feasible: list[tuple[Floats, bytes]] = []  # new since the last front
+        self._feasible: list[tuple[Floats, Design]] = []  # new since the last front
         self._front: Floats = np.empty((0, 0))
-        self._designs: list[bytes] = []  # of the front
+        self._designs: list[Design] = []  # of the front
         self._ref_point: Floats | None = None
         self._curve: list[tuple[int, float]] = []
 
@@ -87,7 +87,7 @@ class RunState:
         # Long runs are read in pieces, each a point of the curve.
         step = max(1, run.n_fresh // (_MOST_CURVE_POINTS // 2))
         since = 0
-        for evaluation in store.follow(run.id, self._last):
+        for evaluation in store.evaluations(run.id, after=self._last):
             self._last = evaluation.id
             self._add(evaluation)
             since += 1
@@ -97,7 +97,7 @@ class RunState:
         if since:
             self._measure()
 
-    def _add(self, evaluation: Recorded) -> None:
+    def _add(self, evaluation: StoredEvaluation) -> None:
         self._n_answered = max(self._n_answered, evaluation.n + 1)
         self._recent.append((evaluation.n, evaluation.elapsed))
         self._workers[evaluation.worker] += 1
@@ -108,8 +108,8 @@ class RunState:
             self._waiting.append(evaluation.F)
             if len(self._waiting) >= _REFERENCE_DESIGNS:
                 self._ref_point = np.max(self._waiting, axis=0)
-        if evaluation.feasible:
-            self._feasible.append((evaluation.F, evaluation.x))
+        if _is_feasible(evaluation):
+            self._feasible.append((evaluation.F, evaluation.X))
 
     def _measure(self) -> None:
         """Add the new designs to the front, and a point to the curve."""
@@ -164,7 +164,7 @@ class RunState:
             names=_names(run, n_obj),
             best=best.tolist(),
             front=self._front[shown].tolist(),
-            designs=[decode(x) for x in self._designs[shown]],
+            designs=self._designs[shown],
             n_front=len(self._front),
             ref_point=ref_point.tolist(),
             curve=_shares(self._curve, ref_point, best),
@@ -196,6 +196,13 @@ def _shares(
     if not (np.isfinite(box) and box > 0):
         return []
     return [(n, volume / box) for n, volume in curve]
+
+
+def _is_feasible(evaluation: StoredEvaluation) -> bool:
+    G, H = evaluation.G, evaluation.H
+    if G is not None and len(G) and G.max() > 0:
+        return False
+    return H is None or len(H) == 0 or bool(calc_cv(H=H) <= 0)
 
 
 def _names(run: StoredRun, n_obj: int) -> list[str]:

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pymoo.core.individual import Individual, calc_cv
+from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 
 from moela._arrays import Design, Floats
@@ -91,20 +91,6 @@ class StoredEvaluation:
     worker: str  # host and process
     attempts: int
     elapsed: float  # seconds that the run had been running when it ended
-
-
-class Recorded(NamedTuple):
-    """The parts of a recorded evaluation that are needed to follow a run."""
-
-    id: int
-    n: int
-    x: bytes  # the design; see `keys.decode`
-    F: Floats | None
-    feasible: bool
-    status: str
-    error: str | None
-    worker: str
-    elapsed: float
 
 
 class EvaluationStore:
@@ -232,27 +218,6 @@ class EvaluationStore:
                 F, G, H = (extra.pop(name, None) for name in "FGH")
                 how = (o.status, o.error, o.duration, o.worker, o.attempts, row.elapsed)
                 yield StoredEvaluation(row.id, row.run, row.n, row.batch, X, F, G, H, extra, *how)
-
-    def follow(self, run: int, after: int = 0) -> Iterator[Recorded]:
-        """Yield the evaluations of a run whose id is larger than `after`, designs as bytes.
-
-        This takes a third of the time of `evaluations`.
-        """
-        query = (
-            f"SELECT {COLUMNS} FROM evaluations NOT INDEXED WHERE id > ? AND run = ? ORDER BY id"
-        )
-        with self._translated():
-            known = (rows.sizes_of(row) for row in rows.read_runs(self._db) if row.id == run)
-            sizes = next(known, None)
-            for line in () if sizes is None else self._db.execute(query, (after, run)):
-                row = rows.read_row(line, sizes)
-                o = row.outcome
-                F, G, H = (o.values.get(name) for name in "FGH")
-                bad = G is not None and len(G) > 0 and G.max() > 0
-                bad = bad or (H is not None and len(H) > 0 and calc_cv(H=H) > 0)
-                yield Recorded(
-                    row.id, row.n, row.x, F, not bad, o.status, o.error, o.worker, row.elapsed
-                )
 
     def population(self, run: int | None = None) -> Population:
         """Return the successful evaluations as evaluated individuals, each design once.

@@ -57,15 +57,15 @@ def test_a_growing_run_is_read_once(tmp_path):
     before = follower.refresh()
     assert before.n_eval == 60
     read = []
-    follow = EvaluationStore.follow
+    evaluations = EvaluationStore.evaluations
 
-    def counted(self, run, after=0):
-        for row in follow(self, run, after):
+    def counted(self, run=None, *, after=0):
+        for row in evaluations(self, run, after=after):
             read.append(row.n)
             yield row
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(EvaluationStore, "follow", counted)
+        patch.setattr(EvaluationStore, "evaluations", counted)
         assert follower.refresh().n_eval == 60
         assert read == []
         cases.run(path, 140, budget=200)
