@@ -29,6 +29,7 @@ from moela.core.operators import KINDS, Operators, resolve
 from moela.core.origin import origin_of, set_origin
 from moela.core.parameters import refuse_unknown
 from moela.core.scaling import Normalization
+from moela.core.units import Units
 from moela.core.warm_start import first_designs, is_sampling, put_inside
 from moela.evaluation.checks import CheckedEvaluator, check_budget, check_problem
 from moela.evaluation.marks import Marks
@@ -48,6 +49,10 @@ _RUN_STATE = (
     "archive", "data", "display", "history", "is_initialized", "n_iter", "off", "opt", "pop",
     "start_time", "termination",
 )  # fmt: skip
+
+
+# What underflows inside an algorithm, such as a kernel between distant designs, is as good as 0.
+_QUIET = np.errstate(under="ignore")
 
 
 class _ClassGiven:
@@ -127,7 +132,10 @@ class ArchiveAlgorithm(Algorithm):
         raise NotImplementedError
 
     def _answer(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
-        """Process evaluated designs [b]; `accepted` marks those that entered the archive."""
+        """Process evaluated designs [b], F and CV in working units.
+
+        `accepted` marks those that entered the archive.
+        """
 
     def _answer_initial(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
         """Process the initial designs; by default like any others."""
@@ -158,13 +166,15 @@ class ArchiveAlgorithm(Algorithm):
                 "algorithm for it."
             )
         self.operators: Operators = resolve(problem, **self._given)
-        self.front = Archive(problem.n_obj, self.archive_size)
+        units = Units()
+        self.front = Archive(problem.n_obj, self.archive_size, units)
         self.context = SearchContext(
             problem,
             self.operators,
             Duplicates(problem),
-            Normalization(problem.n_obj, getattr(problem, "ref_point", None)),
+            Normalization(problem.n_obj, getattr(problem, "ref_point", None), units=units),
             self.random_state,
+            units,
         )
         self.n_answered = 0  # evaluations told so far
         self._n_infinite = (
@@ -182,6 +192,7 @@ class ArchiveAlgorithm(Algorithm):
     def _initialize_infill(self) -> Population:
         return self._within_budget(self._sample())
 
+    @_QUIET
     def _initialize_advance(self, infills: Population | None = None, **kwargs: object) -> None:
         taken = self._take(infills)
         if len(self.front):
@@ -198,9 +209,11 @@ class ArchiveAlgorithm(Algorithm):
         self._has_begun, self._example = True, None
         self._answer_initial(pop, F, CV, accepted)
 
+    @_QUIET
     def _infill(self) -> Population:
         return self._within_budget(self._ask() if self._has_begun else self._resample(again=True))
 
+    @_QUIET
     def _advance(self, infills: Population | None = None, **kwargs: object) -> None:
         taken = self._take(infills)
         if self._has_begun:
@@ -327,7 +340,7 @@ class ArchiveAlgorithm(Algorithm):
         return drawn
 
     def _take(self, infills: Population | None) -> tuple[Population, Floats, Floats, Bools]:
-        """Check and count answers, drop failed evaluations, and archive the rest."""
+        """Check, count and archive answers; return those that have not failed, in working units."""
         if infills is None:
             raise ValueError(
                 f"{type(self).__name__}.tell() needs the evaluated population: "
@@ -343,7 +356,10 @@ class ArchiveAlgorithm(Algorithm):
         if not self._has_begun and len(pop) == 0:
             failure = infills[0] if len(infills) else Individual()
             self._example = _example(self.problem, failure)
-        return pop, F, CV, self.front.add(pop, F, CV)
+        accepted, units = self.front.add(pop, F, CV), self.context.units
+        if len(pop):
+            units.see(F, CV, self.front.F)
+        return pop, units.objectives(F), units.violations(CV), accepted
 
     def _set_aside(self, pop: Population, F: Floats) -> None:
         """Let designs with infinite objectives F [b, M] count as failed, and warn once a run."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from moela.evaluation.batch import compute, jobs_of, unevaluated
 from moela.evaluation.checks import check_budget, check_problem
 from moela.evaluation.known import AnswersInMemory, Known, StoredAnswers
 from moela.evaluation.marks import Marks
+from moela.evaluation.one_thread import OneThread
 from moela.evaluation.optimum import leave_out_failures
 from moela.evaluation.runners.backends import check_backend
 from moela.evaluation.runners.call import ProblemCall
@@ -88,8 +89,10 @@ class Evaluator(PymooEvaluator):
         How often a failed evaluation is tried again first. If a worker dies, its design is retried
         twice regardless of this setting.
     timeout : float, optional
-        Seconds per design, after which an evaluation is killed with every process that it started.
-        Needs supervised processes.
+        Seconds per design, after which an evaluation is killed with every process that it started,
+        except those that have left its process group (``os.setsid``). On Windows only the worker
+        itself is killed; programs that the evaluation started go on. Needs supervised processes.
+        Only a timeout ends an evaluation that hangs or that has been stopped (``SIGSTOP``).
     dedupe : bool
         Whether known designs are answered from memory or store. They count towards ``n_eval`` like
         any other. Use False for noisy measurements.
@@ -129,6 +132,9 @@ class Evaluator(PymooEvaluator):
         The store cannot be used; the message says why.
     EvaluationError
         An evaluation failed and ``on_error="raise"``.
+    RuntimeError
+        Two threads use the object at once, or a second run begins in another thread before the
+        first has ended. Make one Evaluator for each run; several may share a store file.
 
     Examples
     --------
@@ -176,6 +182,7 @@ class Evaluator(PymooEvaluator):
         check_settings(vars(self))
         self.backend = check_backend(backend, timeout)
         self._session: Session | None = None
+        self._one_thread = OneThread()
         self._aborted = False
         self._begun = False
         self._copied = False
@@ -201,7 +208,25 @@ class Evaluator(PymooEvaluator):
         ``get("status") == "skipped"``.
         """
         names = list(self.evaluate_values_of if evaluate_values_of is None else evaluate_values_of)
-        todo = unevaluated(self, pop, skip_already_evaluated, names)
+        with self._one_thread:
+            self._check_thread(kwargs.get("algorithm"))
+            individuals = [pop] if isinstance(pop, Individual) else pop
+            todo = unevaluated(self, pop, skip_already_evaluated, names)
+            self._evaluate(problem, individuals, todo, names, count_evals, kwargs)
+        if self.callback:
+            self.callback(Population.create(pop) if isinstance(pop, Individual) else pop)
+        return pop
+
+    def _evaluate(
+        self,
+        problem: Problem,
+        individuals: Iterable[Individual],
+        todo: list[Individual],
+        names: list[str],
+        count_evals: bool,
+        kwargs: dict[str, object],
+    ) -> None:
+        """Evaluate those of the individuals that are due, and mark what has failed among all."""
         algorithm = kwargs.get("algorithm")
         try:
             session = self._attach(problem, algorithm)
@@ -215,26 +240,24 @@ class Evaluator(PymooEvaluator):
                 todo = todo[:room]
             if todo:
                 self._answer(session, todo, names, kwargs, budget)
-            marks.update([pop] if isinstance(pop, Individual) else pop, algorithm)
+            marks.update(individuals, algorithm)
             if marks.in_use and algorithm is not None:
                 leave_out_failures(algorithm, marks)
+            if count_evals:
+                self.n_eval += len(todo)
+            spent = budget is not None and self.n_eval >= budget
+            session.note(self.n_eval, self.elapsed, budget, last=spent)
         except BaseException:
             self._aborted = True
             self.close()
             raise
         self._aborted = False
-        if count_evals:
-            self.n_eval += len(todo)
-        spent = budget is not None and self.n_eval >= budget
-        session.note(self.n_eval, self.elapsed, budget, last=spent)
         if spent:
             self.close()
-        if self.callback:
-            self.callback(Population.create(pop) if isinstance(pop, Individual) else pop)
-        return pop
 
     def close(self) -> None:
         """Release workers, progress bar and connection; they are opened again when needed."""
+        self._one_thread.check_close()
         session, self._session = self._session, None
         if session is not None:
             self._run.elapsed += session.seconds
@@ -249,11 +272,20 @@ class Evaluator(PymooEvaluator):
     @property
     def elapsed(self) -> float:
         """Seconds that the run has been running, without the time between its processes."""
-        return self._run.elapsed + (0.0 if self._session is None else self._session.seconds)
+        session = self._session  # another thread may close it
+        return self._run.elapsed + (0.0 if session is None else session.seconds)
 
     def __getstate__(self) -> dict[str, object]:
         run = replace(self._run, elapsed=self.elapsed)
         return {**self.__dict__, "_session": None, "_run": run, "_copied": True}
+
+    def _check_thread(self, algorithm: Algorithm | None) -> None:
+        """Raise RuntimeError if this call belongs to a second run, in another thread."""
+        session, first = self._session, None
+        if session is not None and not (session.inherited or self._aborted or session.is_over()):
+            first = session.algorithm
+        inside = algorithm is not None and _token(algorithm) != self._run.token
+        self._one_thread.check_run(first, inside=inside)
 
     def _attach(self, problem: Problem, algorithm: Algorithm | None) -> Session:
         """Return a session for the run of this algorithm in this process."""
@@ -319,6 +351,7 @@ class Evaluator(PymooEvaluator):
             on_mismatch=self.on_mismatch,
         )
         self._run.id = opened.run.id
+        opened.journal.watch(opened.run)
         session.answers = StoredAnswers(
             opened.journal,
             opened.run,
@@ -353,6 +386,8 @@ class Evaluator(PymooEvaluator):
         assert run.marks is not None
         X = Population(individuals).get("X")
         keys = keys_of(problem, X) if self.dedupe or session.answers else []
+        if session.answers is not None:
+            session.answers.journal.check_designs(X)
         known = self._lookup(session, keys, names, len(X))
         if session.bar is not None:
             session.bar.total(budget)
@@ -366,6 +401,9 @@ class Evaluator(PymooEvaluator):
                     for i, outcome in rows:
                         self._keep(session, i, keys, X[i], outcome)
                     session.show([outcome for _, outcome in rows])
+                    # Evaluations in progress are finished and kept, wherever that is possible.
+                    if session.store_failed and not runner.cancel():
+                        break
             finally:
                 fresh.close()
                 if session.answers is not None:

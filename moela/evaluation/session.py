@@ -54,9 +54,19 @@ class Session:
         """Seconds since the session began."""
         return time.monotonic() - self._began
 
+    @property
+    def algorithm(self) -> Algorithm | None:
+        """The algorithm of the run, if there is one and it still exists."""
+        return None if self._algorithm is None else self._algorithm()
+
+    @property
+    def store_failed(self) -> bool:
+        """Whether the store was deleted or damaged, or cannot be written any more."""
+        return self.answers is not None and self.answers.journal.failed
+
     def is_over(self) -> bool:
         """Return whether the algorithm has terminated or is gone."""
-        algorithm = None if self._algorithm is None else self._algorithm()
+        algorithm = self.algorithm
         return algorithm is None or algorithm.termination.has_terminated()
 
     def budget(self, algorithm: Algorithm | None) -> int | None:
@@ -87,6 +97,8 @@ class Session:
             self._noted = now
             run, journal = self.answers.run, self.answers.journal
             journal.update_run(run.id, n_eval=n_eval, elapsed=elapsed, budget=budget)
+            if last:
+                journal.flush(last=True)
 
     def show(self, outcomes: Sequence[Outcome]) -> None:
         """Show outcomes in the progress bar."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import pickle
 import socket
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -18,6 +19,7 @@ from pymoo.core.problem import Problem
 
 from moela._arrays import Designs
 from moela._threads import limited_threads
+from moela.evaluation.runners.forks import SameProcess
 from moela.evaluation.runners.outcome import (
     ERROR,
     FAILURES,
@@ -30,6 +32,7 @@ from moela.evaluation.runners.outcome import (
     infinite_objective,
     unloadable,
 )
+from moela.evaluation.runners.transport import MOST_BYTES, TOO_LARGE, pack
 
 Job = tuple[int, ...]
 """Rows of a batch that are evaluated together."""
@@ -39,6 +42,7 @@ Answer = tuple[Job, list[Outcome]]
 
 _HOST = socket.gethostname()
 _NONE: Mapping[str, object] = {}
+_IMMUTABLE = (bool, int, float, complex, str, bytes, np.generic, type(None))
 
 
 def worker_name() -> str:
@@ -70,16 +74,20 @@ def evaluate(
 ) -> list[Outcome]:
     """Evaluate the rows of X together; if that raises, one by one, to find the row that fails.
 
-    An ``Exception`` of the problem becomes an outcome and is never raised.
+    An ``Exception`` of the problem becomes an outcome and is never raised. A child that the problem
+    forks and that returns to here is ended. The problem gets copies of the rows, and its outputs
+    are copied, so that it can change neither later.
     """
     n = len(X)
     start = time.perf_counter()
     try:
-        outcomes = _rows(problem, X, names, kwargs)
+        with SameProcess():
+            outcomes = _rows(problem, _copied(X), names, kwargs)
     except NoAnswerError as error:
         outcomes = [Outcome(INVALID, error=str(error)) for _ in range(n)]
         retries = 0
-    except (Exception, SystemExit):  # a script that is called as a function may exit
+    # A script that is called as a function may exit, and a generator may have been closed.
+    except (Exception, SystemExit, GeneratorExit):
         if n > 1:
             return [evaluate(problem, X[i : i + 1], names, retries, kwargs)[0] for i in range(n)]
         outcomes = [Outcome(ERROR, error=traceback.format_exc())]
@@ -105,14 +113,18 @@ def _rows(
 ) -> list[Outcome]:
     n = len(X)
     out = outputs(problem, X, names, kwargs)
-    columns = {name: np.asarray(value) for name, value in out.items() if value is not None}
+    # A problem may give the same array each time and change it.
+    columns = {name: np.array(value) for name, value in out.items() if value is not None}
     for name, column in columns.items():
         if len(column) != n:
             raise NoAnswerError(
                 f"{_title(problem)} must give a row of {name} per design. Got {len(column)} rows "
                 f"for {n} designs instead."
             )
-    return [_row(problem, {name: column[i] for name, column in columns.items()}) for i in range(n)]
+    return [
+        _row(problem, {name: _kept(column[i]) for name, column in columns.items()})
+        for i in range(n)
+    ]
 
 
 def outputs(
@@ -146,10 +158,13 @@ def _checked(
         )
     kwargs = kwargs if problem.requires_kwargs else _NONE
     raw: dict[str, Any] = dict.fromkeys(names)
-    if problem.elementwise:
-        problem._evaluate_elementwise(X, raw, **kwargs)
-    else:
+    if not problem.elementwise:
         problem._evaluate_vectorized(X, raw, **kwargs)
+    elif len(X) > 1 and type(problem)._evaluate_elementwise is Problem._evaluate_elementwise:
+        _evaluate_rows(problem, X, raw, kwargs)
+    else:
+        problem._evaluate_elementwise(X, raw, **kwargs)
+    raw = dict(raw)  # a thread that the problem left behind may go on to set outputs
 
     widths = {"F": problem.n_obj, "G": problem.n_ieq_constr, "H": problem.n_eq_constr}
     for name, width in widths.items():
@@ -173,6 +188,53 @@ def _checked(
     if problem.callback is not None:
         problem.callback(X, out)
     return out
+
+
+def _evaluate_rows(
+    problem: Problem, X: Designs, raw: dict[str, Any], kwargs: Mapping[str, object]
+) -> None:
+    """Do as pymoo's ``_evaluate_elementwise`` does, but copy the outputs of a row before the next.
+
+    A problem may set the same array for each row and change it.
+    """
+    evaluate_row = _Copying(problem.elementwise_func(problem, (), kwargs))
+    for row in problem.elementwise_runner(evaluate_row, X):
+        for name, value in row.items():
+            if raw.get(name) is None:
+                raw[name] = []
+            raw[name].append(value)
+    for name, values in raw.items():
+        if values is not None:
+            raw[name] = np.array(values)
+
+
+@dataclass(frozen=True)
+class _Copying:
+    """A function of a design that copies its outputs; picklable, since a pool may call it."""
+
+    function: Callable[[Any], Mapping[str, Any]]
+
+    def __call__(self, x: object) -> dict[str, Any]:
+        return {name: _copied(value) for name, value in self.function(x).items()}
+
+
+def _copied(value: Any) -> Any:
+    """Return a copy of a value, or the value itself if it cannot be copied."""
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        return value.copy()
+    if isinstance(value, _IMMUTABLE):
+        return value
+    try:
+        return copy.deepcopy(value)
+    except Exception:
+        return value
+
+
+def _kept(value: Any) -> Any:
+    """Return a value of one row as an outcome holds it."""
+    if not isinstance(value, np.ndarray | np.generic) or value.dtype.hasobject:
+        return _copied(value)
+    return TOO_LARGE if value.nbytes > MOST_BYTES else value  # numbers have been copied already
 
 
 def _check_shape(problem: Problem, name: str, value: ArrayLike, n: int, width: int) -> None:
@@ -209,6 +271,8 @@ def _title(problem: Problem) -> str:
 
 
 _last_call: dict[bytes, ProblemCall] = {}
+Packed = tuple[Job, bytes]
+"""A job with its outcomes as `transport.pack` packs them."""
 
 
 def dumps(call: ProblemCall) -> bytes:
@@ -237,14 +301,19 @@ def task(job: Job, X: Designs, names: Sequence[str]) -> bytes:
     return pickle.dumps((job, X[list(job)], list(names)))
 
 
-def evaluate_remotely(payload: bytes, task: bytes) -> Answer:
+def evaluate_remotely(payload: bytes, task: bytes) -> Packed:
     """Evaluate a task in a worker, which keeps the last problem that it was sent."""
     digest = blake2b(payload).digest()
-    if digest not in _last_call:
-        _last_call.clear()
+    call = _last_call.get(digest)
+    if call is None:
         try:
-            _last_call[digest] = pickle.loads(payload)
+            with SameProcess():
+                call = pickle.loads(payload)
         except Exception:
             raise unloadable(traceback.format_exc()) from None
+        _last_call.clear()  # a worker may have several threads, so none reads it a second time
+        _last_call[digest] = call
     job, X, names = pickle.loads(task)
-    return job, _last_call[digest](X, names)
+    outcomes = call(X, names)
+    with SameProcess():  # an object may fork as it is pickled
+        return job, pack(outcomes)
