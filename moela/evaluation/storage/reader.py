@@ -36,7 +36,6 @@ from moela.evaluation.storage.sqlite import (
 )
 from moela.provenance import renames
 from moela.provenance.signature import Json, Signature
-from moela.quality.table import Table
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -44,10 +43,6 @@ if TYPE_CHECKING:
 _COUNTS = (
     "SELECT run, count(*), sum(status != 'ok'), max(n), max(elapsed) "
     "FROM evaluations NOT INDEXED GROUP BY run"
-)
-_COLUMNS = (
-    *("run", "state", "problem", "algorithm", "seed", "evaluations", "computed", "failed"),
-    *("running time", "last batch (UTC)"),
 )
 
 
@@ -81,6 +76,7 @@ class StoredRun:
 class StoredEvaluation:
     """A recorded evaluation."""
 
+    id: int  # ascending in the order in which evaluations were recorded
     run: int
     n: int  # position among the answers of the run, starting at 0
     batch: int  # position of the evaluator's call, starting at 0
@@ -196,8 +192,12 @@ class EvaluationStore:
                 raise DamagedError("runs", unknown[0], "id", "the row is missing")
             return [_run(row, *counts.get(row.id, (0, 0, -1, 0.0))) for row in found]
 
-    def evaluations(self, run: int | None = None) -> Iterator[StoredEvaluation]:
-        """Yield the evaluations of a run, or of all runs, in the order in which they ended."""
+    def evaluations(self, run: int | None = None, *, after: int = 0) -> Iterator[StoredEvaluation]:
+        """Yield the evaluations of a run, or of all runs, in the order in which they ended.
+
+        Only those whose id is larger than `after` are read, so that a growing store can be
+        followed.
+        """
         if run is not None and run not in (ids := [row.id for row in self.runs()]):
             raise ValueError(
                 f"The 'run' parameter must be one of the runs {ids} of {self.path}. Got {run!r} "
@@ -205,8 +205,8 @@ class EvaluationStore:
             )
         if self._is_empty():
             return
-        where, values = ("", ()) if run is None else ("WHERE run = ?", (run,))
-        query = f"SELECT {COLUMNS} FROM evaluations NOT INDEXED {where} ORDER BY id"
+        where, values = ("", (after,)) if run is None else ("AND run = ?", (after, run))
+        query = f"SELECT {COLUMNS} FROM evaluations NOT INDEXED WHERE id > ? {where} ORDER BY id"
         with self._translated():
             sizes = {row.id: rows.sizes_of(row) for row in rows.read_runs(self._db)}
             for line in self._db.execute(query, values):
@@ -217,7 +217,7 @@ class EvaluationStore:
                 X = rows.design_of(row, sizes[row.run])
                 F, G, H = (extra.pop(name, None) for name in "FGH")
                 how = (o.status, o.error, o.duration, o.worker, o.attempts, row.elapsed)
-                yield StoredEvaluation(row.run, row.n, row.batch, X, F, G, H, extra, *how)
+                yield StoredEvaluation(row.id, row.run, row.n, row.batch, X, F, G, H, extra, *how)
 
     def population(self, run: int | None = None) -> Population:
         """Return the successful evaluations as evaluated individuals, each design once.
@@ -263,6 +263,31 @@ class EvaluationStore:
         except ImportError as error:
             raise ImportError("to_frame needs pandas: pip install 'moela[report]'.") from error
         return pandas.DataFrame([_flat(e) for e in self.evaluations(run)])
+
+    def to_optuna(self, path: str | os.PathLike[str]) -> Path:
+        """Write each run as a study of Optuna, which ``optuna-dashboard PATH`` opens.
+
+        Parameters
+        ----------
+        path : str or Path
+            The journal file of Optuna to make, such as ``"run.log"``.
+
+        Returns
+        -------
+        Path
+            The file. Failed evaluations are failed trials with their status and error; constraints
+            are where Optuna's samplers look for them, equality constraints by absolute value.
+
+        Raises
+        ------
+        ImportError
+            optuna isn't installed.
+        FileExistsError
+            The file exists.
+        """
+        from moela.evaluation.storage.optuna import write_studies
+
+        return write_studies(self, path)
 
     def _is_empty(self) -> bool:
         self._check_same_file()
@@ -347,42 +372,3 @@ def _flat(e: StoredEvaluation) -> dict[str, object]:
     for name in ("status", "error", "duration", "worker", "attempts", "elapsed"):
         line[name] = getattr(e, name)
     return line
-
-
-def describe_runs(path: str | os.PathLike[str]) -> list[str]:
-    """Return a table of the runs of a store as lines of text, the first being the heading.
-
-    Parameters
-    ----------
-    path : str or Path
-        The store's file.
-
-    Returns
-    -------
-    list of str
-
-    Raises
-    ------
-    StoreError
-        There is no such store, or the file is none.
-
-    Examples
-    --------
-    >>> from moela import describe_runs
-    >>> for line in describe_runs("run.db"):  # doctest: +SKIP
-    ...     print(line)
-    """
-    with EvaluationStore(path) as store:
-        rows = [dict(zip(_COLUMNS, _cells(run), strict=True)) for run in store.runs()]
-    return str(Table(rows)).splitlines() if rows else ["  ".join(_COLUMNS)]
-
-
-def _cells(run: StoredRun) -> list[str]:
-    """Return the texts of a run in the columns `_COLUMNS`."""
-    kinds = [str(s.get("class") or "-").rpartition(".")[2] for s in (run.problem, run.algorithm)]
-    seed = "-" if run.seed is None else f"{run.seed}" + (" (drawn)" if run.seed_drawn else "")
-    n_eval = f"{run.n_eval}" if run.budget is None else f"{run.n_eval}/{run.budget}"
-    minutes, seconds = divmod(int(run.elapsed), 60)
-    time = f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
-    counts = [n_eval, str(run.n_fresh), str(run.n_failed)]
-    return [str(run.id), run.state, *kinds, seed, *counts, time, run.updated[:19].replace("T", " ")]

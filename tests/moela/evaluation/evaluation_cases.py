@@ -197,6 +197,8 @@ class Failing(One):
             out["F"] = [np.nan, 0.0]
         elif self.how == "inf":
             out["F"] = [-np.inf, 0.0]
+        elif self.how == "plus":
+            out["F"] = [np.inf, 0.0]
         elif self.how == "shape":
             out["F"] = [0.0, 0.0, 0.0]
         elif self.how == "unset":

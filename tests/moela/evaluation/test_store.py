@@ -24,8 +24,9 @@ from pymoo.core.population import Population
 from moela.evaluation.evaluator import Evaluator
 from moela.evaluation.storage.errors import StoreError
 from moela.evaluation.storage.journal import Journal
-from moela.evaluation.storage.reader import EvaluationStore, describe_runs
+from moela.evaluation.storage.reader import EvaluationStore
 from moela.evaluation.storage.schema import SCHEMA_VERSION
+from moela.watch.listing import describe_runs
 
 X = designs(12)
 
