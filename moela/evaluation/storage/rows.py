@@ -10,7 +10,7 @@ from zlib import crc32
 
 import numpy as np
 
-from moela.evaluation.runners.outcome import FAILURES, OK, Outcome
+from moela.evaluation.runners.outcome import FAILURES, INFINITE, OK, Outcome
 from moela.evaluation.storage import keys, values
 from moela.evaluation.storage.errors import DamagedError, StoreError
 from moela.evaluation.storage.schema import SCHEMA_VERSION, WRITTEN, Row, RunRow
@@ -45,7 +45,7 @@ _EVALUATION_TYPES: dict[str, tuple[type, ...]] = {
     "elapsed": _SECONDS,
     "checksum": _COUNT,
 }
-_STATUSES = FAILURES | {OK}
+_STATUSES = FAILURES | {OK, INFINITE}
 _MOST_LEVELS = 100
 MOST_SECONDS = 1e12
 MOST_COUNT = 2**62  # so that one more is an integer of SQLite, too

@@ -20,7 +20,9 @@ from pymoo.optimize import minimize
 
 from moela import EvaluationStore, Evaluator, compare, describe_runs
 from moela.evaluation.storage import keys
+from moela.evaluation.storage.errors import StoreError
 from moela.evaluation.storage.rows import EVALUATION_COLUMNS, RUN_COLUMNS, run_checksums
+from tests.benchmarks.survival.loader import Loader
 
 Db = sqlite3.Connection
 
@@ -80,17 +82,22 @@ def _read(path: Path, run: Callable[[EvaluationStore], object]) -> object:
         return run(store)
 
 
-LOADERS: dict[str, Callable[[Path], object]] = {
-    "runs": lambda path: _read(path, lambda store: store.runs()),
-    "evaluations": lambda path: _read(path, lambda store: list(store.evaluations())),
-    "front": lambda path: _read(path, lambda store: store.front(1)),
-    "to_frame": lambda path: _read(path, lambda store: store.to_frame()),
-    "describe_runs": describe_runs,
-    "compare": lambda path: compare(path),
-    "resume": lambda path: solve(path, n_eval=60),
-    "resume of mixed variables": lambda path: solve(path, Gear, n_eval=60),
-}
-"""What reads a store; the last two write to it."""
+def _loader(name: str, load: Callable[[Path], object]) -> Loader:
+    return Loader(
+        f"store: {name}", lambda folder: make_source(folder / "run.db"), load, (StoreError,)
+    )
+
+
+LOADERS = [
+    _loader("runs", lambda path: _read(path, lambda store: store.runs())),
+    _loader("evaluations", lambda path: _read(path, lambda store: list(store.evaluations()))),
+    _loader("front", lambda path: _read(path, lambda store: store.front(1))),
+    _loader("to_frame", lambda path: _read(path, lambda store: store.to_frame())),
+    _loader("describe_runs", describe_runs),
+    _loader("compare", compare),
+    _loader("resume", lambda path: solve(path, n_eval=60)),
+    _loader("resume mixed", lambda path: solve(path, Gear, n_eval=60)),
+]
 
 
 def mutate(source: Path, target: Path, rng: np.random.Generator) -> str:
