@@ -95,7 +95,7 @@ def parse_json(text: str, source: str | Path, field: str = "") -> object:
         if _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()
     except _TwiceError as error:
-        place = f"{field}: {error}" if field else str(error)
+        place = f"{field}: {error}" if field else str(error) or "(empty)"
         raise invalid_file(source, "two of this name", "a key only once", place) from None
     except RecursionError:
         raise invalid_file(source, "lists or objects nested too deeply", "JSON", field) from None

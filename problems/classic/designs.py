@@ -51,7 +51,9 @@ class _Saved:
         kinds = {k: v for k, v in get_type_hints(cls).items() if get_origin(v) is not ClassVar}
         if odd := sorted(set(fields) ^ set(kinds)):
             got = "none" if odd[0] in kinds else "a field that designs lack"
-            raise invalid_file(path, got, f"one of {sorted(kinds)}, each of them once", odd[0])
+            raise invalid_file(
+                path, got, f"one of {sorted(kinds)}, each of them once", odd[0] or "(empty)"
+            )
         values = {key: _checked(path, key, fields[key], kind) for key, kind in kinds.items()}
         design = cls(**values)  # type: ignore[arg-type]
         if fault := design._fault():

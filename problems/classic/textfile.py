@@ -11,8 +11,8 @@ from moela.files.text import lines_of, number_of, read_text
 
 __all__ = ["MAX_OBJECTIVES", "MAX_POINTS", "LineReader"]
 
-MAX_OBJECTIVES = 1_000
-"""Largest number of objectives of an instance file."""
+MAX_OBJECTIVES = 255
+"""Largest number of objectives of an instance file, and that of moocore."""
 MAX_POINTS = 200_000
 """Largest number of points of a front in a file; to filter more would take minutes."""
 

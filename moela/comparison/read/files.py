@@ -27,7 +27,7 @@ _VARIABLE = re.compile(r"x_?\d+$", re.IGNORECASE)
 _LABELS = ("algorithm", "problem", "seed")
 _INDEX = re.compile(r"(Unnamed: \d+)?$")
 # Files with more are taken for damaged.
-MOST_OBJECTIVES, MOST_RUNS = 1_000, 10_000
+MOST_OBJECTIVES, MOST_RUNS = 255, 10_000  # moocore takes no more objectives
 _OBJECTIVE = re.compile(r"f_?\d+$", re.IGNORECASE)
 
 
@@ -68,9 +68,9 @@ def _array(path: Path) -> list[Floats]:
     F = read_array(path)
     check_count(path, F.size, "cells")
     fits = F.dtype.kind in "fiu" and F.ndim in (2, 3) and 2 <= F.shape[-1] <= MOST_OBJECTIVES
-    if not fits or (F.ndim == 3 and len(F) > MOST_RUNS):
+    if not fits or (F.ndim == 3 and not 1 <= len(F) <= MOST_RUNS):
         expected = (
-            f"an array of numbers, [n, M] or [s, n, M], M from 2 to {MOST_OBJECTIVES}, s up to "
+            f"an array of numbers, [n, M] or [s, n, M], M from 2 to {MOST_OBJECTIVES}, s from 1 to "
             f"{MOST_RUNS:,}"
         )
         raise invalid_file(path, f"{F.dtype} of shape {F.shape}", expected)

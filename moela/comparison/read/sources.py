@@ -16,7 +16,7 @@ from pymoo.core.result import Result
 
 from moela._arrays import Floats, rows
 from moela.comparison.read.drafts import RunDraft, kind_of, nameless
-from moela.comparison.read.files import read_front_file
+from moela.comparison.read.files import MOST_OBJECTIVES, read_front_file
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.evaluation.runners.outcome import OK, failed
 from moela.evaluation.storage.reader import EvaluationStore, StoredRun
@@ -28,7 +28,7 @@ from moela.quality.front import Front
 from moela.quality.runs import History, traits
 
 # A store with more is taken for damaged.
-_MAX_OBJECTIVES, _MAX_ROWS = 1_000, 100_000_000
+_MAX_OBJECTIVES, _MAX_ROWS = MOST_OBJECTIVES, 100_000_000
 
 
 def of_front(front: Front) -> RunDraft:

@@ -95,7 +95,7 @@ def test_tables_as_other_programs_write_them(tmp_path, text):
         ("seed,a,b\n1.5,1,2\n", "field 'line 2, column \"seed\"' must be an integer. Got '1.5'"),
         (
             "algorithm,a\nA,1\n",
-            "field 'heading' must be 2 to 1000 columns .* Got 1 of 2 columns",
+            "field 'heading' must be 2 to 255 columns .* Got 1 of 2 columns",
         ),
     ],
 )

@@ -221,8 +221,8 @@ def test_illegal_designs_are_refused(problem):
     ("cls", "text"),
     [
         (MultiObjectiveQAP, "facilities = 99999999 objectives = 9\n0 1\n"),
-        (MultiObjectiveKnapsack, "9999999999 999\n5\n1 2\n"),
-        (MNKLandscape, "p rMNK 0 999 999999999 20\np links\n0 1\n"),
+        (MultiObjectiveKnapsack, "9999999999 99\n5\n1 2\n"),
+        (MNKLandscape, "p rMNK 0 99 999999999 20\np links\n0 1\n"),
     ],
 )
 def test_a_header_alone_claims_no_memory(cls, text, tmp_path):
