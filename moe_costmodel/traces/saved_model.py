@@ -17,8 +17,8 @@ __all__ = ["load_saved_model"]
 _T = TypeVar("_T")
 # Numbers by which the constructor of a model loops.
 _LOOPS = re.compile(r"(n|num|encoder|decoder)_.*(layers?|experts)$")
-# Packed weights of four bits are saved eight to a number; beside them are tied embeddings and tables
-# of positions.
+# Weights of four bits are saved eight to a number. Tied embeddings and tables of
+# positions are not saved.
 _TIMES, _BESIDE = 16, 2**24
 
 
@@ -59,8 +59,8 @@ def load_saved_model(folder: str | Path) -> tuple[Any, Any]:
     held = sum(math.prod(shape) for shape in weights)
     size, most = _named(path, described), _TIMES * held + _BESIDE
     if size > most:
-        expected = f"a model of about the {held:,} parameters that are saved"
-        raise invalid_file(path, f"one of {size:,}", expected)
+        expected = f"at most {most:,} parameters, since {held:,} are saved"
+        raise invalid_file(path, f"a model of {size:,}", expected)
     tokenizer = _named(folder, lambda: AutoTokenizer.from_pretrained(folder, **options))
     model = _named(
         folder, lambda: loader.from_pretrained(folder, use_safetensors=True, **options).eval()
@@ -111,4 +111,4 @@ def _named(path: Path, make: Callable[[], _T]) -> _T:
     except BaseException as error:
         first = next(iter(str(error).splitlines()), "")
         got = f"{type(error).__name__}: {first}"
-        raise invalid_file(path, got, "saved by save_pretrained of transformers") from error
+        raise invalid_file(path, got, "a complete file or folder of save_pretrained") from error
