@@ -15,9 +15,9 @@ from pymoo.core.problem import Problem
 from moela.evaluation.runners.call import worker_name
 from moela.evaluation.runners.outcome import OK
 from moela.evaluation.runners.runner import Runner
-from moela.evaluation.storage import keys
 from moela.evaluation.storage.errors import StoreError, StoreMismatchError
 from moela.evaluation.storage.journal import Journal
+from moela.evaluation.storage.rescue import rescued_copies
 from moela.evaluation.storage.schema import RunIdentity, RunRow
 from moela.evaluation.storage.sqlite import owner_alive
 from moela.provenance import environment, renames
@@ -57,6 +57,13 @@ def enter(
 
     ``run_id`` is the run that the evaluator was in before it was closed, copied or pickled.
     """
+    copies = rescued_copies(store) if on_mismatch == "raise" and run_id is None else []
+    if copies and not store.exists():
+        raise StoreError(
+            f"There is no store {store}, but a copy that was rescued when it was deleted or "
+            f"damaged: {copies[-1]}. Rename it to {store.name} to continue its runs, or move it "
+            "away, or pass on_mismatch='new', to begin with an empty store."
+        )
     journal = Journal(store)
     try:
         if run_id is not None:
@@ -93,7 +100,7 @@ def recheck(opened: OpenRun, runner: Runner) -> None:
     row = opened.journal.cheapest(opened.run.id)
     if row is None:
         return
-    x = keys.decode(row.x)
+    x = opened.journal.design_of(row)
     X = x[None] if isinstance(x, np.ndarray) else np.array([x], dtype=object)
     ((_, (new,)),) = runner.run([(0,)], X, ["F", "G", "H"])
     old = row.outcome

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from moela.evaluation.storage.reader import EvaluationStore, StoredRun
 from moela.experiments import files
 from moela.experiments.results import ExperimentResults
 from moela.files.guard import open_file
+from moela.functions.results.result import MinimizeResult
 from moela.provenance import renames
 from moela.quality.front import Front
 from moela.quality.runs import History, traits
@@ -80,6 +82,14 @@ def of_result(result: Result) -> RunDraft:
     title = type(problem).__name__
     kind = kind_of(title, problem.n_var, n_obj, getattr(problem, "version", None))
     return RunDraft(run, title, name, (kind, ""))
+
+
+def of_minimize(result: MinimizeResult) -> RunDraft:
+    """Return the run of a call of `moela.minimize`, with all evaluations."""
+    run = Result()
+    run.problem, run.algorithm, run.exec_time = result.problem, result.algorithm, None
+    run.history = [SimpleNamespace(pop=None, off=result.population)]
+    return replace(of_result(run), problem=result.problem.name())
 
 
 def _individuals(individuals: list[Individual], n_obj: int) -> tuple[Floats, Floats, NDArray[Any]]:

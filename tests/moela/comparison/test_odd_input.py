@@ -139,7 +139,7 @@ def test_files_are_called_by_their_names(tmp_path):
     ("call", "words"),
     [
         (lambda: compare({"A": np.array([[1 + 2j, 2.0]])}), "numbers"),
-        (lambda: compare({"A": [[1e305, 2.0]]}), "between -1e"),
+        (lambda: compare({"A": [[1e308, 2.0]]}), "between -1e"),
         (lambda: compare({"A": A}, ["a", 1]), "ref_point"),
         (lambda: compare({"A": A}, [np.inf, 1]), "finite"),
         (lambda: compare({"A": A}, reference_front=[[np.nan, 1.0]]), "at least one finite point"),
