@@ -25,6 +25,7 @@ from moela.evaluation.storage.schema import RunIdentity, RunRow
 from moela.evaluation.storage.sqlite import owner_alive
 from moela.provenance import environment, renames
 from moela.provenance.content import Content, Doubts, Fingerprint, content_of, doubts
+from moela.provenance.scalars import Arrays
 from moela.provenance.signature import Json, Signature, differences, dump, of_algorithm, of_problem
 
 logger = logging.getLogger("moela.evaluator")
@@ -60,7 +61,7 @@ class Signed(NamedTuple):
 
 def sign(problem: Problem) -> Signed:
     """Return a problem with its signature and its content."""
-    arrays: dict[int, str] = {}
+    arrays: Arrays = {}
     content = content_of(problem, arrays)
     return Signed(problem, of_problem(problem, arrays=arrays), content)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import importlib.util
 import inspect
+import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from hashlib import blake2b
 from importlib import metadata
@@ -16,9 +17,10 @@ from typing import Any, NamedTuple
 
 from moela.provenance import functions  # noqa: F401 (it registers how functions are digested)
 from moela.provenance.environment import version_of
-from moela.provenance.sources import is_installed
+from moela.provenance.sources import is_installed, is_ours
 from moela.provenance.walk import BEYOND, Walk, digest, text
 
+_SUFFIXES = (".py", *EXTENSION_SUFFIXES, *BYTECODE_SUFFIXES)
 UNKNOWN = "unknown"
 """What version 0.1 wrote if the version of a package could not be found."""
 
@@ -70,14 +72,34 @@ class _Source(NamedTuple):
 
 @lru_cache(maxsize=10_000)
 def _file(name: str) -> Path | None:
-    """Return the file of a module, None if it has none or is built in."""
+    """Return the file of a module, None if it has none or is built in; nothing is imported."""
+    loaded = sys.modules.get(name)
+    if loaded is not None:
+        spec = getattr(loaded, "__spec__", None)
+        file = getattr(spec, "origin", None) if getattr(spec, "has_location", False) else None
+        file = file or getattr(loaded, "__file__", None)
+        return None if file is None else Path(file)
+    top, _, rest = name.partition(".")
     try:
-        spec = importlib.util.find_spec(name)
+        spec = importlib.util.find_spec(top)
     except (ImportError, ValueError, AttributeError):
         return None
-    if spec is None or spec.origin is None or not spec.has_location:
+    if spec is None:
         return None
-    return Path(spec.origin)
+    if not rest:
+        return Path(spec.origin) if spec.origin is not None and spec.has_location else None
+    return _below(spec.submodule_search_locations or (), rest.split("."))
+
+
+def _below(folders: Iterable[str], parts: Sequence[str]) -> Path | None:
+    """Return the file of a module in the folders of its top-level package."""
+    for folder in folders:
+        base = Path(folder, *parts)
+        names = [base / "__init__", base]
+        for path in (n.with_name(n.name + suffix) for n in names for suffix in _SUFFIXES):
+            if path.is_file():
+                return path
+    return None
 
 
 def _source(name: str) -> _Source | None:
@@ -153,25 +175,51 @@ class _Essence(ast.NodeTransformer):
         return self.generic_visit(node)
 
 
+@lru_cache(maxsize=1000)
+def code_of_ours(module: str) -> dict[str, str]:
+    """Return the same for a module of ours, quickly: comments and docstrings count, too."""
+    if _source(module) is None:
+        return {module.partition(".")[0]: _version(module)}
+    whole, queue, found = blake2b(digest_size=8), [module], {}
+    while queue:
+        name = queue.pop()
+        source = None if name in found else _source(name)
+        if source is not None and is_ours(name):
+            found[name] = source.path.read_bytes()
+            for base, names in _IMPORT.findall(found[name].decode()):
+                queue += [base, *(f"{base}.{name}" for name in re.findall(r"\w+", names))]
+    for name in sorted(found):
+        whole.update(name.encode() + b"\n" + found[name])
+    return {"files": whole.hexdigest()}
+
+
+# Our modules import each other by full name, at any depth of indentation.
+_IMPORT = re.compile(r"^\s*from ([\w.]+) import (\([^)]*\)|[^\n]*)", re.MULTILINE)
+
+
 # ---- installed packages --------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=1000)
 def _version(module: str) -> str:
     """Return the version of the distribution that a module comes from, or a digest of its files."""
     package = module.partition(".")[0]
-    file = _file(module)
-    if file is not None:
-        for name in _distributions(package):
-            if _lists(name, str(file)):
-                return version_of(name, UNKNOWN)
-    return _folder_digest(package)
+    name = _distribution(package, str(_file(module)))
+    return _folder_digest(package) if name is None else version_of(name, UNKNOWN)
 
 
-@lru_cache(maxsize=1000)
-def _distributions(package: str) -> tuple[str, ...]:
-    """Return the names of the distributions that may have a package, likely ones first."""
-    names = [package] if version_of(package, "") else []
-    return tuple(dict.fromkeys([*names, *_by_package().get(package, ())]))
+@lru_cache(maxsize=10_000)
+def _distribution(package: str, file: str) -> str | None:
+    """Return the name of the distribution to which a file of an installed package belongs."""
+    try:
+        # Most have the name of their package, and to read all of the others takes a second.
+        home = metadata.distribution(package).locate_file(package)
+    except metadata.PackageNotFoundError:
+        pass
+    else:
+        if str(home) in (file.rpartition(".")[0], *map(str, Path(file).parents)):
+            return package
+    return next((name for name in _by_package().get(package, ()) if _lists(name, file)), None)
 
 
 @lru_cache(maxsize=1)
@@ -179,16 +227,11 @@ def _by_package() -> dict[str, list[str]]:
     return {name: sorted(set(found)) for name, found in metadata.packages_distributions().items()}
 
 
-@lru_cache(maxsize=10_000)
 def _lists(distribution: str, file: str) -> bool:
-    try:
-        found = metadata.distribution(distribution)
-    except metadata.PackageNotFoundError:
-        return False
-    listed = found.files
-    if listed is None:  # of a distribution without a record, the top-level package decides
+    found = metadata.distribution(distribution)
+    if found.files is None:  # without a record, the name of the package decides
         return True
-    return any(str(found.locate_file(path)) == file for path in listed)
+    return any(str(found.locate_file(path)) == file for path in found.files)
 
 
 @lru_cache(maxsize=1000)
@@ -197,12 +240,11 @@ def _folder_digest(package: str) -> str:
     spec = importlib.util.find_spec(package)
     if spec is None:
         return UNKNOWN
-    suffixes = (".py", *EXTENSION_SUFFIXES, *BYTECODE_SUFFIXES)
     whole = blake2b(digest_size=8)
     for folder in spec.submodule_search_locations or [str(spec.origin)]:
         base = Path(folder)
         for path in sorted(base.rglob("*")) if base.is_dir() else [base]:
-            if path.name.endswith(suffixes) and "__pycache__" not in path.parts:
+            if path.name.endswith(_SUFFIXES) and "__pycache__" not in path.parts:
                 whole.update(f"{path.relative_to(base).as_posix()}\n".encode())
                 whole.update(blake2b(path.read_bytes()).digest())
     return f"files {whole.hexdigest()}"

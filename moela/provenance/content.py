@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 from pymoo.core.problem import Problem
 
 from moela.provenance import libraries, values  # noqa: F401 (they register what they know)
-from moela.provenance.code import code_of
+from moela.provenance.code import code_of, code_of_ours
+from moela.provenance.scalars import Arrays
 from moela.provenance.signature import NO_CONTENT
 from moela.provenance.sources import is_library, is_ours
 from moela.provenance.walk import BEYOND, CODE, Walk, digest, visible_state
@@ -123,13 +124,13 @@ def python() -> str:
     return ".".join(platform.python_version_tuple()[:2])
 
 
-def content_of(problem: Problem, arrays: dict[int, str] | None = None) -> Content:
+def content_of(problem: Problem, arrays: Arrays | None = None) -> Content:
     """Return the digests of everything that a problem holds.
 
     If it has a method ``signature()``, its answer stands for the attributes. Attributes of our own
     classes that start with an underscore follow from the others and from ``version``.
 
-    `arrays` receives the digests of plain arrays by their ids.
+    `arrays` receives the digests of plain arrays.
     """
     walk = Walk(problem)
     if arrays is not None:
@@ -180,8 +181,11 @@ def _code_of_class(walk: Walk, problem: Problem) -> Iterable[Any]:
 
 
 def _sources(problem: Problem) -> dict[str, str]:
+    home = type(problem).__module__
+    if is_ours(home):
+        return code_of_ours(home)
     code = code_of(problem)
-    if type(problem).__module__.partition(".")[0] != "pymoo":
+    if home.partition(".")[0] != "pymoo":
         code.pop("pymoo", None)  # only the base class
     return code
 

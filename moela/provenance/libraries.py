@@ -258,7 +258,7 @@ WHOLE |= {
     "torch.nn.modules.module.Module": _torch_module,
     "torch.jit._script.ScriptModule": _script,
     "torch.jit._script.RecursiveScriptModule": _script,
-    "torch.jit.ScriptFunction": _script,
+    "torch.jit.torch.jit.ScriptFunction": _script,
     "torch._C.ScriptFunction": _script,
     "torch.ScriptObject": _script_object,
     "torch._C.Generator": lambda walk, value: walk.visit(value.get_state()),

@@ -17,6 +17,10 @@ _LONG = 64
 _NAN = np.float64("nan")
 
 
+Arrays = dict[int, tuple[object, str]]
+"""By id: a plain array, so that its id stays its own, and the digest of its bytes."""
+
+
 def integer(value: int) -> bytes:
     """Return the token of an integer."""
     return b"i%s;" % hex(value).encode()  # decimal digits of huge ones are refused by Python

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from enum import Enum
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from types import MappingProxyType, ModuleType
+from types import ModuleType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -20,7 +20,7 @@ from pymoo.core.algorithm import Algorithm
 from pymoo.core.problem import Problem
 
 from moela.provenance import renames
-from moela.provenance.scalars import bytes_digest
+from moela.provenance.scalars import Arrays, bytes_digest
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | float | int | bool | None"
 Signature = dict[str, Any]
@@ -44,11 +44,10 @@ NO_CONTENT = _PROBLEM_STATE - {"xl", "xu", "vars"}
 _MAX_DEPTH = 8
 _MAX_TEXT = 200
 _UNKNOWN = object()
+_NO_ARRAYS: Arrays = {}
 
 
-def of_problem(
-    problem: Problem, *, old: bool = False, arrays: Mapping[int, str] = MappingProxyType({})
-) -> Signature:
+def of_problem(problem: Problem, *, old: bool = False, arrays: Arrays = _NO_ARRAYS) -> Signature:
     """Return the signature of a problem: class, sizes, bounds, version, settings.
 
     The settings are the public attributes of the object in a form that can be read and compared by
@@ -56,7 +55,7 @@ def of_problem(
     the attributes. `content` sees more: everything that the problem holds, and its code.
 
     With ``old``, names and digests are those of version 0.1; see `differences`. `arrays` holds
-    digests of arrays by their ids, if `content` has made them.
+    the digests of arrays that `content` has made.
     """
     version = getattr(problem, "version", None)
     sizes = ("n_var", "n_obj", "n_ieq_constr", "n_eq_constr")
@@ -116,7 +115,7 @@ def _differences(old: object, new: object, name: str, before: object) -> Iterato
 
 
 def _settings(
-    obj: object, skip: frozenset[str], old: bool, arrays: Mapping[int, str] = MappingProxyType({})
+    obj: object, skip: frozenset[str], old: bool, arrays: Arrays = _NO_ARRAYS
 ) -> dict[str, Json]:
     own = getattr(obj, "signature", None)
     if callable(own):
@@ -152,7 +151,7 @@ def _plain(
     depth: int = 0,
     above: tuple[int, ...] = (),
     old: bool = False,
-    arrays: Mapping[int, str] = MappingProxyType({}),
+    arrays: Arrays = _NO_ARRAYS,
 ) -> Json:
     """Return a value as JSON data that is the same in any process (no addresses, no set order)."""
     if isinstance(value, np.generic):
@@ -172,7 +171,8 @@ def _plain(
     if isinstance(value, np.ndarray):
         if value.dtype == object or value.size <= 16:
             return [_plain(v, *down) for v in value.tolist()] if value.ndim else str(value)
-        digest = arrays.get(id(value)) or bytes_digest(value)
+        known = arrays.get(id(value))
+        digest = known[1] if known and known[0] is value else bytes_digest(value)
         return f"{value.dtype.str}{list(value.shape)} {digest}"
     if isinstance(value, np.random.Generator):
         return _plain(value.bit_generator.state, *down)
@@ -200,9 +200,7 @@ def _plain(
     return _object(value, *down)
 
 
-def _object(
-    value: object, depth: int, above: tuple[int, ...], old: bool, arrays: Mapping[int, str]
-) -> Json:
+def _object(value: object, depth: int, above: tuple[int, ...], old: bool, arrays: Arrays) -> Json:
     slots = [s for k in type(value).__mro__ for s in _as_tuple(getattr(k, "__slots__", ()))]
     state = {s: getattr(value, s) for s in slots if hasattr(value, s) and not s.startswith("_")}
     state.update(getattr(value, "__dict__", {}))

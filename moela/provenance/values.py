@@ -120,21 +120,26 @@ def _c_library(walk: Walk, value: Any) -> bytes:
 
 
 def _array(walk: Walk, value: NDArray[Any]) -> bytes:
+    simple = type(value) is np.ndarray and value.size > 16 and value.dtype.itemsize <= 8
+    if not simple or value.dtype.hasobject or value.dtype.names is not None:
+        return _items(walk, value)
+    known = walk.arrays.get(id(value))
+    if known is None or known[0] is not value:
+        known = walk.arrays[id(value)] = (value, bytes_digest(value))
+    return digest(text(value.dtype.str), walk.visit(value.shape), text(known[1]))
+
+
+def _items(walk: Walk, value: NDArray[Any]) -> bytes:
     plain = np.asarray(value)
     kind = plain.dtype
     parts = [text(kind.str), walk.visit(plain.shape)]
     if kind.names is not None:
         for name in kind.names:  # not the bytes between the fields, which nobody has set
-            parts += [text(name), _array(walk, plain[name])]
+            parts += [text(name), _items(walk, plain[name])]
     elif kind.hasobject or kind.kind == "T":
         parts += walk.items(plain.reshape(-1).tolist())
-    elif plain.size <= 16 or type(value) is not np.ndarray or kind.itemsize > 8:
-        parts.append(text(bytes_digest(_significant(plain))))
     else:
-        known = walk.arrays.get(id(value))
-        if known is None:
-            known = walk.arrays[id(value)] = bytes_digest(plain)
-        parts.append(text(known))
+        parts.append(text(bytes_digest(_significant(plain))))
     return digest(*parts)
 
 
@@ -150,11 +155,11 @@ def _significant(value: NDArray[Any]) -> NDArray[Any]:
 def _masked(walk: Walk, value: Any) -> bytes:
     walk.note("", BEYOND)
     data, mask = np.ma.getdata(value), np.ma.getmaskarray(value)
-    return digest(_array(walk, data), _array(walk, mask), walk.visit(value.fill_value))
+    return digest(_items(walk, data), _items(walk, mask), walk.visit(value.fill_value))
 
 
 def _scalar(walk: Walk, value: Any) -> bytes:
-    return _array(walk, np.asarray(value))
+    return _items(walk, np.asarray(value))
 
 
 def _bits(walk: Walk, value: Any) -> bytes:
@@ -207,7 +212,7 @@ WHOLE |= {
     "_ctypes._Pointer": refused,
     "_ctypes.CFuncPtr": refused,
     "ctypes.CDLL": _c_library,
-    "numpy.memmap": _array,
+    "numpy.memmap": _items,
     "numpy.ma.MaskedArray": _masked,
     "numpy.ma.core.MaskedArray": _masked,
     "numpy.generic": _scalar,

@@ -15,11 +15,12 @@ from functools import cached_property, lru_cache
 from hashlib import blake2b
 from types import FunctionType
 from typing import Any, Final, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from moela.provenance import renames
-from moela.provenance.scalars import ATOMS, integer, packed, text
+from moela.provenance.scalars import ATOMS, Arrays, integer, packed, text
 from moela.provenance.sources import is_library, is_ours
 
 HIDDEN: Final = "hidden"
@@ -29,6 +30,7 @@ BEYOND: Final = "beyond"
 # Each level takes about three frames of Python's stack, of which a caller may have used some.
 MAX_DEPTH = 100
 _OLD_DEPTH = 8  # of version 0.1
+_MAX_PATH = 100  # characters
 _MAX_NOTES = 200  # of one object; more are kept as one
 
 
@@ -71,7 +73,7 @@ class Walk:
         self.root = root
         self.unseen: dict[str, str] = {}  # by path: the type of what cannot be seen
         self.notes: list[Note] = []  # of the object being visited
-        self.arrays: dict[int, str] = {}  # digests of the bytes of plain arrays, by id
+        self.arrays: Arrays = {}
         self.path: list[str] = []
         # By id: the object, so that its id stays its own, its token and its notes.
         self._memo: dict[int, tuple[object, bytes, list[Note]]] = {}
@@ -80,7 +82,7 @@ class Walk:
         self._open: dict[int, int] = {}
         self._here = self._lowest = 0
         self._depth = 0
-        self._handlers: dict[type, Handler] = {}
+        self._kinds: dict[type, tuple[bytes, Handler]] = {}
 
     def visit(self, value: object) -> bytes:
         """Return the token of a value: its digest, or a short value itself."""
@@ -88,6 +90,10 @@ class Walk:
         atom = ATOMS.get(kind)
         if atom is not None:
             return atom(value)
+        if kind is tuple or kind is list:
+            flat = _flat(value)
+            if flat is not None:
+                return flat
         known = self._memo.get(id(value))
         if known is not None:
             self.notes.extend(known[2])
@@ -113,7 +119,8 @@ class Walk:
             self.note("", BEYOND)
         n_steps = len(self.path)
         try:
-            token = digest(text(class_name(kind)), self._handler(kind)(self, value))
+            name, handler = self._kinds.get(kind) or self._kind(kind)
+            token = digest(name, handler(self, value))
         except Exception:  # whatever objects of others raise if they are looked at
             del self.path[n_steps:]
             self._lowest, self.notes = position, []
@@ -134,15 +141,17 @@ class Walk:
         self.notes.extend(notes)
         return token
 
-    def _handler(self, kind: type) -> Handler:
-        if kind not in self._handlers:
-            self._handlers[kind] = handler_of(kind)
-        return self._handlers[kind]
+    def _kind(self, kind: type) -> tuple[bytes, Handler]:
+        found = text(class_name(kind)), handler_of(kind)
+        self._kinds[kind] = found
+        return found
 
     def refuse(self, value: object, reason: str = "") -> bytes:
         """Note that a value cannot be seen into, and return a token without its content."""
         name = class_name(type(value))
-        self.unseen.setdefault("".join(self.path), f"{name}, {reason}" if reason else name)
+        path = "".join(self.path)
+        path = path if len(path) <= _MAX_PATH else f"{path[:_MAX_PATH]}..."
+        self.unseen.setdefault(path, f"{name}, {reason}" if reason else name)
         self.note("", BEYOND)
         return b"?" + text(name)
 
@@ -213,22 +222,29 @@ class Walk:
         """
         kind = type(value)
         library, ours = is_library(kind.__module__), is_ours(kind.__module__)
-        tokens = []
+        derived = _cached_properties(kind)
+        tokens, outer = [], self.notes
         for name, inner in sorted(state):
-            derived = isinstance(_static(kind, name), cached_property)
-            if library and not ours and (derived or name in _NO_CONTENT):
+            if library and not ours and (name in derived or name in _NO_CONTENT):
                 continue
-            private = (ours or not library) and (name[:1] == "_" or name == "cache" or derived)
+            private = (ours or not library) and (
+                name[:1] == "_" or name == "cache" or name in derived
+            )
             if private and ours and not isinstance(inner, FunctionType):
                 continue
-            with self.step(f".{name}"):
-                token = self.visit(inner)
-                if private:
-                    self.note("", HIDDEN, token)
-                if private or name[:1] == "_":
-                    self.note("", BEYOND)
-            if not private:
+            self.notes = []
+            self.path.append(where := f".{name}")
+            token = self.visit(inner)
+            self.path.pop()
+            for note in self.notes:
+                outer.append(Note(where + note.where, note.channel, note.digest))
+            if private:
+                outer.append(Note(where, HIDDEN, token))
+            else:
                 tokens += [text(name), token]
+            if private or name[:1] == "_":
+                outer.append(Note(where, BEYOND, b""))
+        self.notes = outer
         return digest(b"attributes", *tokens)
 
 
@@ -263,8 +279,30 @@ def class_code(walk: Walk, kind: type) -> None:
         walk.visit(kind)
 
 
-def _static(kind: type, name: str) -> object:
-    return next((vars(base)[name] for base in kind.__mro__ if name in vars(base)), None)
+_CACHED: WeakKeyDictionary[type, frozenset[str]] = WeakKeyDictionary()
+
+
+def _cached_properties(kind: type) -> frozenset[str]:
+    names = _CACHED.get(kind)
+    if names is None:
+        found: set[str] = set()
+        for base in reversed(kind.__mro__):
+            for name, value in vars(base).items():
+                (found.add if isinstance(value, cached_property) else found.discard)(name)
+        names = _CACHED[kind] = frozenset(found)
+    return names
+
+
+def _flat(value: Sequence[Any]) -> bytes | None:
+    """Return the token of a list or tuple of simple values, None if it is not such."""
+    tag = b"list" if type(value) is list else b"tuple"
+    short = packed(value)
+    if short is not None:
+        return digest(tag, short)
+    try:
+        return digest(tag, *[ATOMS[type(inner)](inner) for inner in value])
+    except KeyError:
+        return None
 
 
 def handler_of(kind: type) -> Handler:
