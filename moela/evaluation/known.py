@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from moela.evaluation.runners.outcome import OK, Outcome
+from moela.evaluation.runners.outcome import FAILURES, OK, Outcome
 from moela.evaluation.storage.journal import Journal
 from moela.evaluation.storage.schema import Row, RunRow
 
@@ -152,7 +152,8 @@ class StoredAnswers:
     def _usable(self, row: Row, names: Sequence[str]) -> bool:
         if row.outcome.status == OK:
             return _covers(row.outcome, names)
-        return self.accept_failures and row.id > self.opened
+        accepted = self.accept_failures or row.outcome.status not in FAILURES
+        return accepted and row.id > self.opened
 
 
 def _covers(outcome: Outcome, names: Sequence[str]) -> bool:

@@ -11,7 +11,6 @@ from pymoo.core.individual import calc_cv
 
 from moela.evaluation.runners.outcome import OK, Outcome
 from moela.evaluation.runners.runner import Runner
-from moela.evaluation.storage import keys
 from moela.evaluation.storage.errors import StoreMismatchError
 from moela.evaluation.storage.journal import Journal
 from moela.evaluation.storage.schema import Row, RunRow
@@ -35,7 +34,7 @@ def recheck(journal: Journal, run: RunRow, runner: Runner, n_more: int = 0) -> N
         return
     drawn = sample(journal, run.id, journal.last_id(), n_more, salt=str(run.id))
     rows = [cheapest, *(row for row in drawn if row.id != cheapest.id)]
-    difference, rounded = compare(rows, runner)
+    difference, rounded = compare(journal, rows, runner)
     if difference:
         raise StoreMismatchError(
             f"A design of run {run.id} in {journal.path}, evaluated again, has another result: "
@@ -74,13 +73,13 @@ def _feasible(outcome: Outcome) -> bool:
     return bool(calc_cv(G=outcome.values.get("G"), H=outcome.values.get("H")) <= 0)
 
 
-def compare(rows: Sequence[Row], runner: Runner) -> tuple[str, bool]:
+def compare(journal: Journal, rows: Sequence[Row], runner: Runner) -> tuple[str, bool]:
     """Evaluate stored designs again.
 
     Return the first difference, empty if there is none, and whether last bits differ.
     """
     rounded = False
-    designs = [keys.decode(row.x) for row in rows]
+    designs = [journal.design_of(row) for row in rows]
     for row, x in zip(rows, designs, strict=True):
         X = x[None] if isinstance(x, np.ndarray) else np.array([x], dtype=object)
         ((_, (new,)),) = runner.run([(0,)], X, ["F", "G", "H"])

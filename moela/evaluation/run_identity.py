@@ -21,6 +21,7 @@ from moela.evaluation.runners.call import worker_name
 from moela.evaluation.runners.runner import Runner
 from moela.evaluation.storage.errors import StoreError, StoreMismatchError
 from moela.evaluation.storage.journal import Journal
+from moela.evaluation.storage.rescue import rescued_copies
 from moela.evaluation.storage.schema import RunIdentity, RunRow
 from moela.evaluation.storage.sqlite import owner_alive
 from moela.provenance import environment, renames
@@ -93,6 +94,13 @@ def enter(
 
     ``run_id`` is the run that the evaluator was in before it was closed, copied or pickled.
     """
+    copies = rescued_copies(store) if on_mismatch == "raise" and run_id is None else []
+    if copies and not store.exists():
+        raise StoreError(
+            f"There is no store {store}, but a copy that was rescued when it was deleted or "
+            f"damaged: {copies[-1]}. Rename it to {store.name} to continue its runs, or move it "
+            "away, or pass on_mismatch='new', to begin with an empty store."
+        )
     journal = Journal(store)
     try:
         if run_id is not None:
@@ -159,7 +167,7 @@ def trusted(opened: OpenRun, source: int, runner: Runner | None) -> bool:
     if runner is not None:
         salt = f"{opened.run.id} {opened.run.seed}"
         rows = rechecks.sample(opened.journal, source, opened.run.base, state, salt)
-        difference, _ = rechecks.compare(rows, runner)
+        difference, _ = rechecks.compare(opened.journal, rows, runner)
         opened.sources[source] = difference or 0
         _keep_sources(opened)
     if difference:

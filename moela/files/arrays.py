@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import math
 import os
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,12 +16,15 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from moela.files.guard import check_size, invalid_file, open_file
+from moela.files.guard import brief, check_size, invalid_file, open_file
 
 __all__ = ["ArraysFile", "open_arrays", "read_array"]
 
 # Longer headers than this are no header of an array of numbers or text.
 _HEADER_BYTES = 10_000
+# Room for the names of about five thousand arrays; zipfile keeps half a kilobyte for each.
+_DIRECTORY_BYTES = 2**19
+_PIECE = 2**20  # bytes read at once
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _EXPECTED = "a complete numpy array without Python objects"
 
@@ -34,7 +39,7 @@ class ArraysFile(Mapping[str, NDArray[Any]]):
     """The arrays of an open ``.npz`` file, each read when it is asked for.
 
     The sizes of all arrays together are checked first. Errors are ValueErrors that name the file
-    and the array.
+    and the array. An array that is read holds no Python objects and is writable.
     """
 
     def __init__(self, archive: zipfile.ZipFile, path: str | Path) -> None:
@@ -48,13 +53,29 @@ class ArraysFile(Mapping[str, NDArray[Any]]):
         check_size(path, sum(m.file_size for m in self._members.values()), "arrays")
 
     def __getitem__(self, name: str) -> NDArray[Any]:
+        with self._open(name) as (file, size):
+            return _read(file, size, self._path, name)
+
+    @contextmanager
+    def _open(self, name: str) -> Iterator[tuple[IO[bytes], int]]:
+        """Open an array; yield its bytes and how many they are."""
         member = self._members.get(name)
         if member is None:
-            raise invalid_file(self._path, f"arrays {sorted(self._members)}", "present", name)
+            raise invalid_file(
+                self._path, f"arrays {brief(sorted(self._members))}", "present", name
+            )
         if member.compress_type not in _METHODS or member.flag_bits & 1:
             raise invalid_file(self._path, "another compression or a password", _EXPECTED, name)
-        with _translated(self._path, name), self._archive.open(member) as file:
-            return _read(file, member.file_size, self._path, name)
+        with _translated(self._path, name):
+            file = self._archive.open(member)
+        with file:
+            yield file, member.file_size
+
+    def form(self, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        """Return shape and dtype of an array, from its header alone."""
+        with self._open(name) as (file, _), _translated(self._path, name):
+            shape, _, dtype, _ = _header(file)
+            return shape, dtype
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._members)
@@ -67,13 +88,35 @@ class ArraysFile(Mapping[str, NDArray[Any]]):
 def open_arrays(path: str | Path) -> Iterator[ArraysFile]:
     """Open a ``.npz`` file; a ValueError names the file if it is none."""
     with open_file(path) as file:
+        limited = _Limited(file)
         try:
-            archive = zipfile.ZipFile(file)
+            archive = zipfile.ZipFile(limited)  # type: ignore[arg-type]
         # A damaged directory of a zip file raises errors of many kinds.
         except Exception as error:
+            _raise_of_disk(error)
             raise invalid_file(path, _words(error), "a complete npz file") from error
+        limited.most = None
         with archive:
             yield ArraysFile(archive, path)
+
+
+class _Limited:
+    """A file that refuses to read more at once than a directory of a zip file may take."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.most: int | None = _DIRECTORY_BYTES
+        self.seek, self.tell, self._file = file.seek, file.tell, file
+
+    def seekable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        if self.most is None:
+            return self._file.read(size)
+        data = self._file.read(self.most + 1 if size < 0 else min(size, self.most + 1))
+        if len(data) > self.most:
+            raise ValueError(f"a directory of more than {self.most:,} bytes")
+        return data
 
 
 def _read(file: IO[bytes], size: int, path: str | Path, field: str) -> NDArray[Any]:
@@ -83,14 +126,23 @@ def _read(file: IO[bytes], size: int, path: str | Path, field: str) -> NDArray[A
     if dtype.hasobject:
         raise invalid_file(path, f"dtype {dtype}", _EXPECTED, field)
     count = math.prod(shape)
-    fits = dtype.itemsize > 0 and all(n >= 0 for n in shape)
+    # An array without numbers may have an axis of any length, over which no program can loop.
+    fits = dtype.itemsize > 0 and all(0 <= n <= max(count, _HEADER_BYTES) for n in shape)
     if not fits or start + count * dtype.itemsize != size:
         got = f"{size - start} bytes for shape {shape}, dtype {dtype}"
         raise invalid_file(path, got, _EXPECTED, field)
     check_size(path, size, "arrays", field)
     with _translated(path, field):
-        array = np.frombuffer(bytearray(file.read()), dtype, count)
-        return array.reshape(shape, order="F" if fortran else "C")
+        # Memory that is not written to is not taken, so a file that ends early takes none.
+        data = np.empty(count * dtype.itemsize, dtype=np.uint8)
+        view, done = data.data, 0
+        while part := file.read(min(_PIECE, len(view) - done)):
+            view[done : done + len(part)] = part
+            done += len(part)
+        # At its end, zipfile compares the checksum.
+        if done < len(view) or file.read(1):
+            raise EOFError(f"{done} bytes for shape {shape}, dtype {dtype}")
+        return data.view(dtype).reshape(shape, order="F" if fortran else "C")
 
 
 def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
@@ -108,7 +160,9 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]
     start.seek(8)
     numpy = np.lib.format
     reader = numpy.read_array_header_1_0 if version == (1, 0) else numpy.read_array_header_2_0
-    shape, fortran, dtype = reader(start, max_header_size=_HEADER_BYTES)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # that of odd literals, and of headers of Python 2
+        shape, fortran, dtype = reader(start, max_header_size=_HEADER_BYTES)
     return shape, fortran, dtype, begin
 
 
@@ -118,7 +172,14 @@ def _translated(path: str | Path, field: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        _raise_of_disk(error)
         raise invalid_file(path, _words(error), _EXPECTED, field) from error
+
+
+def _raise_of_disk(error: Exception) -> None:
+    """Raise an error of the disk as it is, since the file may be good."""
+    if isinstance(error, OSError) and error.errno == errno.EIO:
+        raise error
 
 
 def _words(error: Exception) -> str:

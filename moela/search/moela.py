@@ -84,8 +84,9 @@ class MOELA(ArchiveAlgorithm):
     log : dict
         Contribution of each part ("initial", "evolution", "search", "pareto"): evaluations
         (`n_eval`), designs that entered the archive (`accepted`), and the hypervolume gained
-        (estimated, in units of the objectives; `hypervolume`). "screening" holds the same for the
-        designs chosen by a learned model, which are counted in their parts, too.
+        (estimated, in units of the objectives; `hypervolume`, infinite if that is no float).
+        "screening" holds the same for the designs chosen by a learned model, which are counted in
+        their parts, too.
     n_phases : int
         Number of search phases so far, counting the first, each restart and each return to the
         full archive.
@@ -163,7 +164,9 @@ class MOELA(ArchiveAlgorithm):
         problem, context, rng = self.problem, self.context, self.random_state
         self._weights = simplex_weights(self.n_subproblems, problem.n_obj, rng)
         if not isinstance(self.ref_point, str):
-            context.normalization = Normalization(problem.n_obj, self.ref_point)
+            context.normalization = Normalization(
+                problem.n_obj, self.ref_point, units=context.units
+            )
         volume = DirectionalVolume(problem.n_obj, rng)
         least = _LEAST_GROUPS * self.n_init
         # The state since the beginning of the run, whose archive is `front`, and of this phase.
@@ -209,7 +212,8 @@ class MOELA(ArchiveAlgorithm):
         point = self.normalization.ref_point
         automatic = isinstance(self.ref_point, str)
         if automatic and point is not None and (point > F).all(axis=1).mean() > 0.5:
-            self.normalization.ref_point = point = None
+            self.normalization.forget_ref_point()
+            point = None
         self.guided.aim("weighted_sum" if point is None else "product")
 
     def _leave(self) -> None:
@@ -224,7 +228,8 @@ class MOELA(ArchiveAlgorithm):
         """Continue from the archive of all designs."""
         self._enter(self.main)
         self.awaiting_initial = False
-        self.evolution.populate(self.front.pop, self.front.F, self.front.CV)
+        front = self.front
+        self.evolution.populate(front.pop, front.working_F, front.working_CV)
         self.current.begin(self.n_answered)
 
     def _enter(self, restart: Restart) -> None:
@@ -289,7 +294,7 @@ class MOELA(ArchiveAlgorithm):
         self.guided.train_on_designs(pop, F)
         if self.preselection is not None:
             X = rows([ind.X for ind in pop]).astype(float)
-            self.preselection.surrogate.add(X, F, CV)
+            self.preselection.surrogate.add(X, F, CV, self.normalization)
 
     def _answer_restart(self, pop: Population, F: Floats, CV: Floats) -> None:
         """Process designs asked for since the restart; earlier ones count for the result only."""
@@ -330,7 +335,7 @@ class MOELA(ArchiveAlgorithm):
             mine = chosen if name == "screening" else asked_by(pop, name)
             entry["n_eval"] += int(mine.sum())
             entry["accepted"] += int(accepted[mine].sum())
-            entry["hypervolume"] += float(gains[mine].sum())
+            entry["hypervolume"] += self.context.units.volume(float(gains[mine].sum()))
 
 
 def _check(shares: object, restarts: object, models: object) -> None:
