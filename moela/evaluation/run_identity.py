@@ -25,18 +25,17 @@ from moela.evaluation.storage.rescue import rescued_copies
 from moela.evaluation.storage.schema import RunIdentity, RunRow
 from moela.evaluation.storage.sqlite import owner_alive
 from moela.provenance import environment, renames
-from moela.provenance.content import Content, Doubts, Fingerprint, content_of, doubts
+from moela.provenance.content import CONTENT, Content, Doubts, Fingerprint, compare, content_of
 from moela.provenance.scalars import Arrays
 from moela.provenance.signature import Json, Signature, differences, dump, of_algorithm, of_problem
 
 logger = logging.getLogger("moela.evaluator")
 
-# Where the JSON of a problem keeps its content, and the runs whose results may be reused.
-_CONTENT, _REUSED = "content", "reused"
+# Where the JSON of a problem keeps the runs whose results may be reused.
+_REUSED = "reused"
 # Designs of another run that are evaluated again before its results are used: one if nothing speaks
 # against it, more if only the `version` of the problem says that it is the same.
 _CHECKS, _MORE_CHECKS = 1, 2
-_MAX_STATES = 20  # of one attribute that changes while a run goes on
 
 
 @dataclass
@@ -143,7 +142,7 @@ def begin_again(opened: OpenRun, signed: Signed, budget: int | None) -> OpenRun:
     run = opened.run
     logger.warning("run %d is not continued, and none of its results are reused", run.id)
     identity = RunIdentity(
-        {**signed.signature, _CONTENT: signed.content.record()},
+        {**signed.signature, CONTENT: signed.content.record()},
         json.loads(run.algorithm),
         run.seed,
         run.seed_drawn,
@@ -184,17 +183,12 @@ def trusted(opened: OpenRun, source: int, runner: Runner | None) -> bool:
 def remember(opened: OpenRun, content: Content) -> None:
     """Keep the digests of what has changed in the problem while the run was going on."""
     problem = _stored_problem(opened)
-    record = problem.get(_CONTENT)
+    record = problem.get(CONTENT)
     if record is None:
         return
-    first = record["hidden"] | record["seen"]
-    states, changed = record.setdefault("states", {}), False
-    for name, digest in content.states().items():
-        known = states.get(name, [])
-        if digest != first.get(name) and digest not in known and len(known) < _MAX_STATES:
-            states[name], changed = [*known, digest], True
-    if changed:
-        opened.journal.update_run(opened.run.id, problem=dump(problem))
+    changed = content.remembered(record)
+    if changed is not None:
+        opened.journal.update_run(opened.run.id, problem=dump(problem | {CONTENT: changed}))
 
 
 # ---- which run it is -----------------------------------------------------------------------------
@@ -222,7 +216,8 @@ def _open(
     """
     runs = journal.runs()
     wanted = json.loads(dump(asdict(identity)))
-    problems = _compared_problems(runs, wanted["problem"], before["problem"], content)
+    stored = [json.loads(run.problem) for run in runs]
+    problems = compare(stored, wanted["problem"], before["problem"], content, "problem")
     matches = [
         _Match(run, [*lines, *_other_differences(run, wanted, before)], about)
         for run, (lines, about) in zip(runs, problems, strict=True)
@@ -244,7 +239,7 @@ def _open(
     # One spelling per file, in which readers group the runs.
     problem = _as_stored([run.problem for run in runs], identity.problem, before["problem"])
     maker = _as_stored([run.algorithm for run in runs], identity.algorithm, before["algorithm"])
-    problem = {**problem, _CONTENT: content.record()}
+    problem = {**problem, CONTENT: content.record()}
     sources = _sources(list(zip(runs, problems, strict=True)), versioned)
     _say_what_is_unseen(content, versioned)
     _say_what_is_not_reused(list(zip(runs, problems, strict=True)), sources)
@@ -259,44 +254,6 @@ def _begin(
     run = journal.start_run(replace(identity, problem=problem), budget)
     logger.info("run %d begins in %s (seed %s)", run.id, journal.path, run.seed)
     return OpenRun(run, journal, False, sources=sources)
-
-
-def _compared_problems(
-    runs: Sequence[RunRow], wanted: Signature, before: Signature, content: Content
-) -> list[tuple[list[str], Doubts]]:
-    """Return the differences of each stored problem from the one at hand, and the doubts."""
-    records = [json.loads(run.problem).get(_CONTENT) for run in runs]
-    stored = [renames.without_content(json.loads(run.problem)) for run in runs]
-    lines = [differences(problem, wanted, "problem", before) for problem in stored]
-    relatives = [
-        record
-        for record, changes in zip(records, lines, strict=True)
-        if record is not None and not [line for line in changes if not _is_content(line)]
-    ]
-    out = []
-    for record, changes in zip(records, lines, strict=True):
-        about = doubts(record, content, relatives)
-        if record is not None:
-            changes = _named(changes, about.changed)
-        out.append((changes, replace(about, changed=())))
-    return out
-
-
-def _is_content(line: str) -> bool:
-    return line.startswith(("problem.settings.", "problem.xl:", "problem.xu:", "problem.vars"))
-
-
-def _named(lines: list[str], changed: Sequence[str]) -> list[str]:
-    """Return the lines about sizes and version, and a line or more for each changed attribute."""
-    out = [line for line in lines if not _is_content(line)]
-    for name in changed:
-        attribute = name.removeprefix("problem.")
-        starts = tuple(
-            f"problem.{home}{attribute}{end}" for home in ("settings.", "") for end in (":", ".")
-        )
-        shown = [line for line in lines if line.startswith(starts)]
-        out += shown or [f"problem.settings.{attribute}: its content has changed"]
-    return out
 
 
 def _relevant(about: Doubts, versioned: bool) -> Doubts:

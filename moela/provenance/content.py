@@ -8,25 +8,29 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from types import FunctionType
 from typing import Any, NamedTuple
 
 from pymoo.core.problem import Problem
 
-from moela.provenance import libraries, values  # noqa: F401 (they register what they know)
+from moela.provenance import libraries, renames, values  # noqa: F401 (they register what they know)
 from moela.provenance.code import code_of, code_of_ours
 from moela.provenance.scalars import Arrays
-from moela.provenance.signature import NO_CONTENT
+from moela.provenance.signature import NO_CONTENT, Signature, differences
 from moela.provenance.sources import is_library, is_ours
 from moela.provenance.walk import BEYOND, CODE, Walk, digest, visible_state
 
 Record = dict[str, Any]
 """A `Content` as JSON data."""
 
+CONTENT = "content"
+"""Where the signature of a stored problem keeps its `Record`."""
+
 _MAX_NAMES = 300
+_MAX_STATES = 20  # of one attribute that changes while a run goes on
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,16 @@ class Content:
         texts = [json.dumps(part, sort_keys=True) for part in (record["seen"], record)]
         seen, whole = (_hex(text.encode()) for text in texts)
         return Fingerprint(seen, whole, bool(self.unseen))
+
+    def remembered(self, record: Record) -> Record | None:
+        """Return a stored record with what has changed since by itself, None if nothing has."""
+        first = record["hidden"] | record["seen"]
+        states = dict(record.get("states", {}))
+        for name, state in self.states().items():
+            known = states.get(name, [])
+            if state != first.get(name) and state not in known and len(known) < _MAX_STATES:
+                states[name] = [*known, state]
+        return None if states == record.get("states", {}) else {**record, "states": states}
 
     def states(self) -> dict[str, str]:
         """Return the digests of all that may change while a problem is evaluated."""
@@ -251,3 +265,42 @@ def _linked(
         left = [group for group in left if not group & reached]
         reached.update(*found)
     return bool(states(old) & reached)
+
+
+def compare(
+    stored: Sequence[Signature], wanted: Signature, before: Signature, content: Content, name: str
+) -> list[tuple[list[str], Doubts]]:
+    """Compare stored signatures of problems, with their contents, with the problem at hand.
+
+    Return for each the differences that make it another problem, as lines that begin with `name`,
+    and the doubts that remain if there are none. `before` is as in `signature.differences`.
+    """
+    records = [problem.get(CONTENT) for problem in stored]
+    lines = [
+        differences(renames.without_content(problem), wanted, name, before) for problem in stored
+    ]
+    starts = tuple(f"{name}.{part}" for part in ("settings.", "xl:", "xu:", "vars"))
+    relatives = [
+        record
+        for record, changes in zip(records, lines, strict=True)
+        if record is not None and all(line.startswith(starts) for line in changes)
+    ]
+    out = []
+    for record, changes in zip(records, lines, strict=True):
+        about = doubts(record, content, relatives)
+        if record is not None:
+            rest = [line for line in changes if not line.startswith(starts)]
+            changes = [*rest, *_named(changes, about.changed, name)]
+        out.append((changes, replace(about, changed=())))
+    return out
+
+
+def _named(lines: Iterable[str], changed: Iterable[str], name: str) -> Iterator[str]:
+    """Yield the lines about each changed attribute, or one that only names it."""
+    for path in changed:
+        attribute = path.removeprefix("problem.")
+        starts = tuple(
+            f"{name}.{home}{attribute}{end}" for home in ("settings.", "") for end in ":."
+        )
+        shown = [line for line in lines if line.startswith(starts)]
+        yield from shown or [f"{name}.settings.{attribute}: its content has changed"]

@@ -219,6 +219,7 @@ def _generator(walk: Walk, value: Any) -> bytes:
 
 
 def refused(walk: Walk, value: object) -> bytes:
+    """Note that a value cannot be seen into."""
     return walk.refuse(value)
 
 

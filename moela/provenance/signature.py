@@ -43,6 +43,7 @@ NO_CONTENT = _PROBLEM_STATE - {"xl", "xu", "vars"}
 
 _MAX_DEPTH = 8
 _MAX_TEXT = 200
+_MAX_BITS = 10_000
 _UNKNOWN = object()
 _NO_ARRAYS: Arrays = {}
 
@@ -156,6 +157,8 @@ def _plain(
     """Return a value as JSON data that is the same in any process (no addresses, no set order)."""
     if isinstance(value, np.generic):
         value = value.item()
+    if isinstance(value, int) and value.bit_length() > _MAX_BITS:
+        return hex(value)  # Python refuses to write so many decimal digits
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):

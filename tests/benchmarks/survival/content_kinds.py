@@ -306,7 +306,7 @@ pairs(
     library_of_c=library_of_c,
     generator=lambda v: (i + v for i in range(3)),
     iterator=lambda v: iter([1, 2, v]),
-    open_file=lambda v: open(["/dev/null", "/dev/zero"][v], "rb"),
+    open_file=lambda v: open(["/dev/null", "/dev/zero"][v], "rb"),  # noqa: SIM115
     generator_of_python=lambda v: random.Random(v),
     generator_of_numpy=lambda v: np.random.default_rng(v),
     old_generator_of_numpy=lambda v: np.random.RandomState(v),
