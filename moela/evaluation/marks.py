@@ -51,7 +51,7 @@ class Marks:
         self._CV = WeakValueDictionary[int, Floats]()
         self._G: Floats = np.ones(problem.n_ieq_constr)
         self._H: Floats = np.ones(problem.n_eq_constr)
-        self.n_seen = 0  # real designs
+        self.n_real = 0  # real designs
         self.in_use = False  # whether there has been a failure
         self.reported = False  # whether the log says that everything failed
         self._best = np.full(problem.n_obj, np.inf)
@@ -111,7 +111,7 @@ class Marks:
         before = self._extremes()
         F = np.array([individual.F for individual in real], dtype=float)
         F = F[np.isfinite(F).all(axis=1)]
-        self.n_seen += len(F)
+        self.n_real += len(F)
         self._best = np.minimum(self._best, F.min(axis=0, initial=np.inf))
         self._worst = np.maximum(self._worst, F.max(axis=0, initial=-np.inf))
         if len(self._G) + len(self._H):
@@ -136,7 +136,7 @@ class Marks:
 
     def _place_F(self, key: int, F: Floats) -> None:
         best, worst = self._best, self._worst
-        if self.n_seen == 0:
+        if self.n_real == 0:
             best = worst = np.full(len(worst), _BEFORE_ANY)
         F[:] = _beyond(best, worst, key / 2**32)
 

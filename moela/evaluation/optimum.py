@@ -82,7 +82,7 @@ class _ResultWithoutFailures(_Method):
     def __call__(self) -> Result:
         algorithm = self.algorithm
         result = type(algorithm).result(algorithm)
-        if self.marks.n_seen == 0 and not self.marks.reported:
+        if self.marks.n_real == 0 and not self.marks.reported:
             self.marks.reported = True
             logger.warning(
                 "%s found no design that did not fail. The get('status') and get('error') of its "

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from pymoo.algorithms.moo.nsga2 import NSGA2
+from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 from pymoo.core.variable import Choice, Real
 from pymoo.operators.crossover.sbx import SBX
@@ -135,7 +136,7 @@ def test_classes_in_place_of_instances(evaluator):
     with pytest.raises(TypeError, match=words.format("MOELA", "Evaluator", "Evaluator")):
         minimize(ZDT1(), MOELA(), ("n_eval", 60), evaluator=Evaluator)
     with pytest.raises(TypeError, match=words.format("Evaluator.eval", "ZDT1", "ZDT1")):
-        Evaluator().eval(ZDT1, None)
+        Evaluator().eval(ZDT1, Population.new(X=np.zeros((1, 30))))
 
 
 @pytest.mark.parametrize("n_eval", [0, -3, 0.5, float("nan")])
