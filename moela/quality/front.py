@@ -127,7 +127,8 @@ class Front:
     def scaled(self) -> Floats:
         """Return the objectives scaled to [0, 1] over the front; 0 if all values are the same."""
         self._need_points()
-        return np.asarray((self.F - self.F.min(axis=0)) / extent(self.F))
+        with np.errstate(under="ignore"):
+            return np.asarray((self.F - self.F.min(axis=0)) / extent(self.F))
 
     def knees(self, n: int = 1) -> Ints:
         """Return the points at which the front bulges most toward the ideal, strongest first.
@@ -232,7 +233,7 @@ class Front:
         n_obj = len(self.names)
         wanted = vector("by_reference", "point", point, n_obj, f"{n_obj} finite numbers")
         n = count("by_reference", "n", n)
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", under="ignore"):
             short = np.clip((self.F - wanted) / extent(self.F), -_FARTHEST, _FARTHEST)
         achieved = short.max(axis=1) + 1e-3 * short.sum(axis=1)
         return np.argsort(achieved, kind="stable")[:n]
