@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from moela.evaluation.storage.reader import EvaluationStore, StoredRun
 from moela.experiments import files
 from moela.experiments.results import ExperimentResults
 from moela.files.guard import open_file
+from moela.functions.results.result import MinimizeResult
 from moela.provenance import renames
 from moela.quality.front import Front
 from moela.quality.runs import History, traits
@@ -82,6 +84,14 @@ def of_result(result: Result) -> RunDraft:
     return RunDraft(run, title, name, (kind, ""))
 
 
+def of_minimize(result: MinimizeResult) -> RunDraft:
+    """Return the run of a call of `moela.minimize`, with all evaluations."""
+    run = Result()
+    run.problem, run.algorithm, run.exec_time = result.problem, result.algorithm, None
+    run.history = [SimpleNamespace(pop=None, off=result.population)]
+    return replace(of_result(run), problem=result.problem.name())
+
+
 def _individuals(individuals: list[Individual], n_obj: int) -> tuple[Floats, Floats, NDArray[Any]]:
     lost = np.full(n_obj, np.nan)
     wrong = [bool(np.any(failed(Population([ind])))) or len(ind.F) != n_obj for ind in individuals]
@@ -127,7 +137,7 @@ def of_store(store: EvaluationStore) -> list[RunDraft]:
     out: list[RunDraft] = []
     earlier: set[str] = set()
     for run in store.runs():
-        problem = json.dumps(run.problem, sort_keys=True)
+        problem = json.dumps(renames.without_content(run.problem), sort_keys=True)
         if run.n_eval:
             out.append(_of_stored(store, run, after_others=problem in earlier))
             earlier.add(problem)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import pickle
 import socket
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -18,15 +19,20 @@ from pymoo.core.problem import Problem
 
 from moela._arrays import Designs
 from moela._threads import limited_threads
+from moela.evaluation.runners.forks import SameProcess
 from moela.evaluation.runners.outcome import (
     ERROR,
+    FAILURES,
+    INFINITE,
     INVALID,
     OK,
     EvaluationError,
     Outcome,
     Values,
+    infinite_objective,
     unloadable,
 )
+from moela.evaluation.runners.transport import MOST_BYTES, TOO_LARGE, pack
 
 Job = tuple[int, ...]
 """Rows of a batch that are evaluated together."""
@@ -36,6 +42,7 @@ Answer = tuple[Job, list[Outcome]]
 
 _HOST = socket.gethostname()
 _NONE: Mapping[str, object] = {}
+_IMMUTABLE = (bool, int, float, complex, str, bytes, np.generic, type(None))
 
 
 def worker_name() -> str:
@@ -67,16 +74,20 @@ def evaluate(
 ) -> list[Outcome]:
     """Evaluate the rows of X together; if that raises, one by one, to find the row that fails.
 
-    An ``Exception`` of the problem becomes an outcome and is never raised.
+    An ``Exception`` of the problem becomes an outcome and is never raised. A child that the problem
+    forks and that returns to here is ended. The problem gets copies of the rows, and its outputs
+    are copied, so that it can change neither later.
     """
     n = len(X)
     start = time.perf_counter()
     try:
-        outcomes = _rows(problem, X, names, kwargs)
-    except _NoAnswerError as error:
+        with SameProcess():
+            outcomes = _rows(problem, _copied(X), names, kwargs)
+    except NoAnswerError as error:
         outcomes = [Outcome(INVALID, error=str(error)) for _ in range(n)]
         retries = 0
-    except (Exception, SystemExit):  # a script that is called as a function may exit
+    # A script that is called as a function may exit, and a generator may have been closed.
+    except (Exception, SystemExit, GeneratorExit):
         if n > 1:
             return [evaluate(problem, X[i : i + 1], names, retries, kwargs)[0] for i in range(n)]
         outcomes = [Outcome(ERROR, error=traceback.format_exc())]
@@ -85,7 +96,7 @@ def evaluate(
     for i, outcome in enumerate(outcomes):
         outcome.duration = seconds
         outcome.worker = worker_name()
-        if outcome.status != OK and retries > 0:
+        if outcome.status in FAILURES and retries > 0:
             again = evaluate(problem, X[i : i + 1], names, retries - 1, kwargs)[0]
             again.duration += seconds
             again.attempts += 1
@@ -93,7 +104,7 @@ def evaluate(
     return outcomes
 
 
-class _NoAnswerError(ValueError):
+class NoAnswerError(ValueError):
     """An output is missing or has a wrong shape; evaluating row by row would not help."""
 
 
@@ -101,19 +112,35 @@ def _rows(
     problem: Problem, X: Designs, names: Sequence[str], kwargs: Mapping[str, object]
 ) -> list[Outcome]:
     n = len(X)
-    kind = type(problem)
-    if kind.evaluate is Problem.evaluate and kind.do is Problem.do:
-        out = _checked(problem, X, names, kwargs)
-    else:
-        out = problem.evaluate(X, return_values_of=list(names), return_as_dictionary=True, **kwargs)
-    columns = {name: np.asarray(value) for name, value in out.items() if value is not None}
+    out = outputs(problem, X, names, kwargs)
+    # A problem may give the same array each time and change it.
+    columns = {name: np.array(value) for name, value in out.items() if value is not None}
     for name, column in columns.items():
         if len(column) != n:
-            raise _NoAnswerError(
+            raise NoAnswerError(
                 f"{_title(problem)} must give a row of {name} per design. Got {len(column)} rows "
                 f"for {n} designs instead."
             )
-    return [_row(problem, {name: column[i] for name, column in columns.items()}) for i in range(n)]
+    return [
+        _row(problem, {name: _kept(column[i]) for name, column in columns.items()})
+        for i in range(n)
+    ]
+
+
+def outputs(
+    problem: Problem, X: Designs, names: Sequence[str], kwargs: Mapping[str, object]
+) -> Values:
+    """Evaluate as ``problem.evaluate`` does, but raise a NoAnswerError for a wrong raw shape.
+
+    The shapes are not seen if the class of the problem overrides ``evaluate`` or ``do``.
+    """
+    kind = type(problem)
+    if kind.evaluate is Problem.evaluate and kind.do is Problem.do:
+        return _checked(problem, X, names, kwargs)
+    values: Values = problem.evaluate(
+        X, return_values_of=list(names), return_as_dictionary=True, **kwargs
+    )
+    return values
 
 
 def _checked(
@@ -125,23 +152,26 @@ def _checked(
     silently, and it fills outputs that were never set with infinity.
     """
     if isinstance(X, np.ndarray) and X.dtype != object and X.shape[1] != problem.n_var:
-        raise _NoAnswerError(
+        raise NoAnswerError(
             f"A design of {_title(problem)} must have {problem.n_var} variables. "
             f"Got {X.shape[1]} instead."
         )
     kwargs = kwargs if problem.requires_kwargs else _NONE
     raw: dict[str, Any] = dict.fromkeys(names)
-    if problem.elementwise:
-        problem._evaluate_elementwise(X, raw, **kwargs)
-    else:
+    if not problem.elementwise:
         problem._evaluate_vectorized(X, raw, **kwargs)
+    elif len(X) > 1 and type(problem)._evaluate_elementwise is Problem._evaluate_elementwise:
+        _evaluate_rows(problem, X, raw, kwargs)
+    else:
+        problem._evaluate_elementwise(X, raw, **kwargs)
+    raw = dict(raw)  # a thread that the problem left behind may go on to set outputs
 
     widths = {"F": problem.n_obj, "G": problem.n_ieq_constr, "H": problem.n_eq_constr}
     for name, width in widths.items():
         if raw.get(name) is not None:
             _check_shape(problem, name, raw[name], len(X), width)
         elif name in names and width > 0:
-            raise _NoAnswerError(
+            raise NoAnswerError(
                 f'{_title(problem)} never set out["{name}"]. Its _evaluate must set it for every '
                 "design."
             )
@@ -160,6 +190,53 @@ def _checked(
     return out
 
 
+def _evaluate_rows(
+    problem: Problem, X: Designs, raw: dict[str, Any], kwargs: Mapping[str, object]
+) -> None:
+    """Do as pymoo's ``_evaluate_elementwise`` does, but copy the outputs of a row before the next.
+
+    A problem may set the same array for each row and change it.
+    """
+    evaluate_row = _Copying(problem.elementwise_func(problem, (), kwargs))
+    for row in problem.elementwise_runner(evaluate_row, X):
+        for name, value in row.items():
+            if raw.get(name) is None:
+                raw[name] = []
+            raw[name].append(value)
+    for name, values in raw.items():
+        if values is not None:
+            raw[name] = np.array(values)
+
+
+@dataclass(frozen=True)
+class _Copying:
+    """A function of a design that copies its outputs; picklable, since a pool may call it."""
+
+    function: Callable[[Any], Mapping[str, Any]]
+
+    def __call__(self, x: object) -> dict[str, Any]:
+        return {name: _copied(value) for name, value in self.function(x).items()}
+
+
+def _copied(value: Any) -> Any:
+    """Return a copy of a value, or the value itself if it cannot be copied."""
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        return value.copy()
+    if isinstance(value, _IMMUTABLE):
+        return value
+    try:
+        return copy.deepcopy(value)
+    except Exception:
+        return value
+
+
+def _kept(value: Any) -> Any:
+    """Return a value of one row as an outcome holds it."""
+    if not isinstance(value, np.ndarray | np.generic) or value.dtype.hasobject:
+        return _copied(value)
+    return TOO_LARGE if value.nbytes > MOST_BYTES else value  # numbers have been copied already
+
+
 def _check_shape(problem: Problem, name: str, value: ArrayLike, n: int, width: int) -> None:
     if isinstance(value, list):  # pymoo takes a list as a list of columns
         value = np.column_stack(value) if value else np.empty((n, 0))
@@ -170,20 +247,22 @@ def _check_shape(problem: Problem, name: str, value: ArrayLike, n: int, width: i
         fits.add((width,))
     if shape not in fits and flat not in fits and not (width == 0 and 0 in shape):
         per_row = f"[{n}, {width}] for {n} designs" if n > 1 else f"{width} values for a design"
-        raise _NoAnswerError(
+        raise NoAnswerError(
             f'{_title(problem)} must set out["{name}"] to {per_row}. Got shape {shape} instead.'
         )
 
 
 def _row(problem: Problem, values: Values) -> Outcome:
     F, error = values.get("F"), ""
-    if F is not None and not np.all(np.isfinite(F)):
+    if F is not None and np.any(np.isnan(F)):
         error = f"F = {F}: objectives must be finite numbers."
     for name in ("G", "H"):
         if not error and name in values and np.any(np.isnan(values[name])):
             error = f"{name} = {values[name]}, which holds NaN."
     if error:
         return Outcome(INVALID, error=f"{_title(problem)} gave {error}")
+    if F is not None and not np.all(np.isfinite(F)):
+        return Outcome(INFINITE, error=infinite_objective(_title(problem), F))
     return Outcome(OK, values)
 
 
@@ -192,6 +271,8 @@ def _title(problem: Problem) -> str:
 
 
 _last_call: dict[bytes, ProblemCall] = {}
+Packed = tuple[Job, bytes]
+"""A job with its outcomes as `transport.pack` packs them."""
 
 
 def dumps(call: ProblemCall) -> bytes:
@@ -220,14 +301,19 @@ def task(job: Job, X: Designs, names: Sequence[str]) -> bytes:
     return pickle.dumps((job, X[list(job)], list(names)))
 
 
-def evaluate_remotely(payload: bytes, task: bytes) -> Answer:
+def evaluate_remotely(payload: bytes, task: bytes) -> Packed:
     """Evaluate a task in a worker, which keeps the last problem that it was sent."""
     digest = blake2b(payload).digest()
-    if digest not in _last_call:
-        _last_call.clear()
+    call = _last_call.get(digest)
+    if call is None:
         try:
-            _last_call[digest] = pickle.loads(payload)
+            with SameProcess():
+                call = pickle.loads(payload)
         except Exception:
             raise unloadable(traceback.format_exc()) from None
+        _last_call.clear()  # a worker may have several threads, so none reads it a second time
+        _last_call[digest] = call
     job, X, names = pickle.loads(task)
-    return job, _last_call[digest](X, names)
+    outcomes = call(X, names)
+    with SameProcess():  # an object may fork as it is pickled
+        return job, pack(outcomes)

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from moela._arrays import Designs
 from moela._threads import limited_threads
-from moela.evaluation.runners.call import Answer, Job, ProblemCall, dumps, evaluate_remotely, task
+from moela.evaluation.runners.call import (
+    Answer,
+    Job,
+    Packed,
+    ProblemCall,
+    dumps,
+    evaluate_remotely,
+    task,
+)
 from moela.evaluation.runners.outcome import EvaluationError
 from moela.evaluation.runners.runner import Runner
+from moela.evaluation.runners.transport import unpack
 
 _LOST_WORKERS = frozenset({"TerminatedWorkerError", "BrokenProcessPool", "KilledWorker"})
 
@@ -23,12 +32,14 @@ class JoblibRunner(Runner):
     """
 
     def __init__(self, call: ProblemCall, *, backend: str | None, n_jobs: int | None):
-        self.call = call
+        super().__init__(call)
         self.backend = backend
         self.n_jobs = n_jobs
         self._payload: bytes | None = None
 
-    def run(self, jobs: Sequence[Job], X: Designs, names: Sequence[str]) -> Iterator[Answer]:
+    def _answers(
+        self, jobs: Sequence[Job], X: Designs, names: Sequence[str]
+    ) -> Generator[Answer, None, None]:
         """Yield each job as it ends, or after each wave of jobs if the backend cannot stream."""
         import joblib
 
@@ -54,8 +65,8 @@ class JoblibRunner(Runner):
                 for start in range(0, len(calls), wave):
                     answers = parallel(calls[start : start + wave])
                     try:
-                        for answer in answers:  # noqa: UP028 (would close it on an early end)
-                            yield answer
+                        for job, outcomes in answers:
+                            yield job, unpack(outcomes) if not in_process else outcomes
                     finally:
                         _close(answers)
         except Exception as error:
@@ -69,7 +80,7 @@ class JoblibRunner(Runner):
 
     def _delayed(
         self, job: Job, X: Designs, names: Sequence[str], in_process: bool
-    ) -> tuple[Callable[..., Answer], tuple[object, ...], dict[str, object]]:
+    ) -> tuple[Callable[..., Answer | Packed], tuple[object, ...], dict[str, object]]:
         import joblib
 
         if in_process:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 from moela._arrays import Designs
 from moela.evaluation.runners.call import Answer, Job, ProblemCall, dumps, evaluate_remotely, task
 from moela.evaluation.runners.outcome import CRASH_RETRIES, EvaluationError
 from moela.evaluation.runners.runner import Runner
+from moela.evaluation.runners.transport import unpack
 
 
 class RayRunner(Runner):
     """Evaluates in ray tasks; ray retries a task if its worker or node died."""
 
     def __init__(self, call: ProblemCall):
+        super().__init__(call)
         import ray
 
         if not ray.is_initialized():
@@ -21,7 +23,9 @@ class RayRunner(Runner):
         self._payload = ray.put(dumps(call))
         self._remote = ray.remote(evaluate_remotely).options(max_retries=CRASH_RETRIES)
 
-    def run(self, jobs: Sequence[Job], X: Designs, names: Sequence[str]) -> Iterator[Answer]:
+    def _answers(
+        self, jobs: Sequence[Job], X: Designs, names: Sequence[str]
+    ) -> Generator[Answer, None, None]:
         """Yield each job as it ends."""
         import ray
 
@@ -29,7 +33,8 @@ class RayRunner(Runner):
         try:
             while waiting:
                 ready, waiting = ray.wait(waiting)
-                yield ray.get(ready[0])
+                job, outcomes = ray.get(ready[0])
+                yield job, unpack(outcomes)
         except ray.exceptions.WorkerCrashedError as error:
             raise EvaluationError(
                 f"An evaluation killed its ray worker {CRASH_RETRIES + 1} times ({error})."

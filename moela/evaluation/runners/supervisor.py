@@ -14,16 +14,16 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from moela._arrays import Designs
 from moela.evaluation.runners.call import Answer, Job, ProblemCall, dumps
+from moela.evaluation.runners.frames import RefusedError
 from moela.evaluation.runners.outcome import (
     CRASH_RETRIES,
     CRASHED,
-    ERROR,
     TIMEOUT,
     EvaluationError,
     Outcome,
@@ -34,6 +34,7 @@ from moela.evaluation.runners.worker_process import WorkerProcess, WorkerSetup
 logger = logging.getLogger("moela.evaluator")
 
 _START_TRIES = 10
+_IDLE_DEATHS = 10  # of the workers that were to take a task, before it began
 
 # A worker is given tasks for this many seconds at once, so that it need not wait for each.
 _GROUP_SECONDS = 0.04
@@ -50,6 +51,7 @@ class _Task:
     epoch: int
     crashes: int = 0
     timeouts: int = 0
+    idle_deaths: int = 0
     seconds: float = 0.0
 
 
@@ -60,6 +62,7 @@ class Supervisor(Runner):
     """
 
     def __init__(self, call: ProblemCall, n_workers: int, timeout: float | None):
+        super().__init__(call)
         self._state = _State(call, timeout)
         for _ in range(n_workers):
             thread = threading.Thread(target=_serve, args=(self._state,), daemon=True)
@@ -68,7 +71,9 @@ class Supervisor(Runner):
         # The threads hold the state but not this object, so that dropping it ends them.
         self._closed = weakref.finalize(self, self._state.close)
 
-    def run(self, jobs: Sequence[Job], X: Designs, names: Sequence[str]) -> Iterator[Answer]:
+    def _answers(
+        self, jobs: Sequence[Job], X: Designs, names: Sequence[str]
+    ) -> Generator[Answer, None, None]:
         """Yield each job, or each part of one, as it ends; raises if a worker cannot start."""
         state = self._state
         with state.changed:
@@ -80,6 +85,10 @@ class Supervisor(Runner):
                 try:
                     answer = state.done.get(timeout=0.5)
                 except queue.Empty:
+                    if state.closed:
+                        raise RuntimeError(
+                            "The Evaluator was closed during an evaluation, which was ended."
+                        ) from None
                     continue
                 if isinstance(answer, Exception):
                     raise answer
@@ -238,30 +247,31 @@ def _attempt(state: _State, process: WorkerProcess, group: list[_Task]) -> bool:
     """Give tasks to a process, answer them one by one, return whether the process is usable."""
     try:
         process.send([(task.X, task.names) for task in group])
-    except OSError:  # it died while idle, so not because of these tasks
-        state.put_back(group)
+    except OSError as error:  # it died while idle, so not because of these tasks
+        _lost_idle(state, process, group, error)
         return False
     for k, task in enumerate(group):
+        lost: Exception | None = None
+        outcomes: list[Outcome] = []
+        usable = False
         with _deadline(state, process, task) as overdue:
             start = time.perf_counter()
             try:
-                outcomes = process.receive()
-            except (EOFError, OSError):
-                outcomes = None
+                outcomes, usable = process.receive(len(task.job))
+            except (EOFError, OSError) as error:
+                lost = error
         seconds = time.perf_counter() - start
-        if outcomes is None:
+        if lost is not None:
             task.seconds += seconds
             state.put_back(group[k + 1 :])
-            _lost(state, process, task, overdue.is_set())
+            _lost(state, process, task, None if overdue.is_set() else lost)
             return False
-        if isinstance(outcomes, str):
-            outcomes = [Outcome(ERROR, error=outcomes, worker=process.name) for _ in task.job]
         for outcome in outcomes:
             outcome.attempts += task.crashes + task.timeouts
             outcome.duration += task.seconds / len(task.job)
         state.pace = 0.8 * state.pace + 0.2 * seconds
         state.answer(task, (task.job, outcomes))
-        if overdue.is_set():  # it was killed at the moment when it answered
+        if overdue.is_set() or not usable:  # killed as it answered, or without a pipe for tasks
             state.put_back(group[k + 1 :])
             return False
     return True
@@ -288,21 +298,47 @@ def _deadline(state: _State, process: WorkerProcess, task: _Task) -> Iterator[th
         timer.cancel()
 
 
-def _lost(state: _State, process: WorkerProcess, task: _Task, overdue: bool) -> None:
-    """Handle a task whose process is gone: retry it, split it, or let it fail."""
+def _lost_idle(state: _State, process: WorkerProcess, group: list[_Task], error: OSError) -> None:
+    """Return tasks that a process could not take to the queue; raise after too many tries."""
+    if state.gone(group[0]):
+        return
+    logger.warning("worker process %s was lost while it was idle: %s", process.name, error)
+    group[0].idle_deaths += 1
+    if group[0].idle_deaths < _IDLE_DEATHS:
+        state.put_back(group)
+    else:
+        raise EvaluationError(
+            f"{_IDLE_DEATHS} worker processes ended before they were given a design ({error}), "
+            "perhaps because of threads or processes that the problem starts."
+        )
+
+
+def _lost(state: _State, process: WorkerProcess, task: _Task, error: Exception | None) -> None:
+    """Handle a task whose process is gone: retry it, split it, or let it fail.
+
+    ``error`` is what its pipe gave in place of an answer, None if it exceeded its timeout.
+    """
     if state.gone(task):
         return
-    if overdue:
+    if error is None:
         task.timeouts += 1
         again = task.timeouts <= state.retries
-        status, error = TIMEOUT, f"It took longer than {state.timeout} seconds and was killed."
+        status, text = TIMEOUT, f"It took longer than {state.timeout} seconds and was killed."
     else:
         task.crashes += 1
         again = task.crashes <= CRASH_RETRIES
-        status, error = CRASHED, f"Its worker process ended with {process.end()}."
+        if isinstance(error, RefusedError):
+            process.end()
+            what = f"gave an answer that is refused ({error})"
+            text = f"Its worker process did not answer as asked ({error}) and was ended."
+        else:
+            what = "died during an evaluation"
+            text = f"Its worker process ended with {process.end(lost=True)}."
+        status = CRASHED
         logger.warning(
-            "worker process %s died during an evaluation; %s",
+            "worker process %s %s; %s",
             process.name,
+            what,
             "the evaluation is tried again" if again else "the evaluation counts as crashed",
         )
     if len(task.job) > 1:
@@ -313,5 +349,5 @@ def _lost(state: _State, process: WorkerProcess, task: _Task, overdue: bool) -> 
         state.put_back([task])
     else:
         attempts = task.crashes + task.timeouts
-        outcome = Outcome(status, {}, error, task.seconds, process.name, attempts)
+        outcome = Outcome(status, {}, text, task.seconds, process.name, attempts)
         state.answer(task, (task.job, [outcome]))
