@@ -97,7 +97,8 @@ def _powers_of_two(pool: Parallel, options: Options) -> Iterator[Bar]:
         n = len(names) * len(chosen)
         value = f"{n - len(faults)} of {n} runs equal, bit for bit"
         yield Bar(
-            f"{algorithm} on objectives times 2^e, |e| to 830, constraints e from -830 to {MOST_BINARY}",
+            f"{algorithm} on objectives times 2^e, |e| to 830, and constraints, e from -830 to "
+            f"{MOST_BINARY}",
             value + "".join(f"; {fault}" for fault in faults[:3]),
             "all",
             not faults,
@@ -115,7 +116,8 @@ def _powers_of_ten(pool: Parallel, options: Options) -> Bar:
     ratios = {job: medians[job] / medians[job[0], 0] - 1.0 for job in jobs if job[1] != 0}
     worst = max(ratios, key=lambda job: abs(ratios[job]))
     return Bar(
-        f"MOELA on objectives times 10^e, |e| to 250, constraints e from -250 to {MOST_DECIMAL}: median hypervolume of "
+        f"MOELA on objectives times 10^e, |e| to 250, and constraints, e from -250 to "
+        f"{MOST_DECIMAL}: median hypervolume of "
         f"{N_SEEDS} seeds, {len(ratios)} problems and scales",
         f"largest deviation {100 * ratios[worst]:+.2f} % ({worst[0]}, e = {worst[1]})",
         "within 1 %",
