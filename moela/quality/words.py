@@ -39,3 +39,14 @@ def of_kind(value: object) -> str:
 def design_text(design: Mapping[str, object]) -> str:
     """Return a design as the dictionary that the function gets, floats with all their digits."""
     return shown(dict(design))
+
+
+def duration(seconds: float | None) -> str:
+    """Return seconds as hours, minutes and seconds: ``1:02:03``, ``2:03``, or ``5 s``."""
+    if seconds is None:
+        return "unknown"
+    whole = round(seconds)
+    hours, minutes = divmod(whole // 60, 60)
+    if hours:
+        return f"{hours}:{minutes:02}:{whole % 60:02}"
+    return f"{minutes}:{whole % 60:02}" if minutes else f"{whole} s"

@@ -58,17 +58,6 @@ def sparkline(curve: list[tuple[int, float]], width: int) -> str:
     return "".join(bars)
 
 
-def duration(seconds: float | None) -> str:
-    """Return seconds as hours, minutes and seconds: ``1:02:03``, ``2:03``, or ``5 s``."""
-    if seconds is None:
-        return "unknown"
-    whole = round(seconds)
-    hours, minutes = divmod(whole // 60, 60)
-    if hours:
-        return f"{hours}:{minutes:02}:{whole % 60:02}"
-    return f"{minutes}:{whole % 60:02}" if minutes else f"{whole} s"
-
-
 def watch(
     follower: Follower, *, every: float = 2.0, once: bool = False, out: TextIO | None = None
 ) -> None:
