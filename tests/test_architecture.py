@@ -173,6 +173,7 @@ OTHER_READERS = {
     "moe_costmodel/example/packaged.py": "weights that are packaged",
     "moe_costmodel/example/text.py": "sources of the interpreter's library",
     "moe_costmodel/hardware.py": "/proc/cpuinfo",
+    "moela/provenance/values.py": "a loaded library of C, for its digest",
     "moe_costmodel/kernels/experts.py": "mapped after the door has seen the file",
     "moe_costmodel/measure/parquet.py": "bytes that the door has read",
     "moe_costmodel/traces/files.py": "mapped after the door has seen the file",

@@ -42,7 +42,6 @@ class Session:
         self.problem = problem
         self.answers: StoredAnswers | None = None  # with a store
         self.opened: OpenRun | None = None  # the run of those answers
-        self.n_fresh = 0  # designs computed in this session
         self.bar: Progress | None = None  # if it is shown
         self._algorithm = None if algorithm is None else weakref.ref(algorithm)
         self._began = time.monotonic()
@@ -124,10 +123,11 @@ class Session:
             return
         if self.bar is not None:
             self.bar.close()
+        evaluated = self._runner is not None
         if self._runner is not None:
             self._runner.close()
         if self.answers is not None:
-            if self.opened is not None and self.n_fresh:
+            if self.opened is not None and evaluated:
                 # What a problem has changed in itself is no change of the problem.
                 with suppress(StoreError):
                     run_identity.remember(self.opened, content_of(self.problem))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from moela.provenance.functions import refused
 from moela.provenance.scalars import ATOMS, bytes_digest, integer, text
-from moela.provenance.walk import BEYOND, PART, WHOLE, Walk, class_code, digest
+from moela.provenance.walk import BEYOND, PART, WHOLE, Handler, Walk, class_code, digest
 
 _POINTERS = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_wchar_p, ctypes.py_object)
 _CALLED = (ctypes._Pointer, ctypes._CFuncPtr)  # type: ignore[attr-defined, unused-ignore]
@@ -182,7 +182,7 @@ def _vectorized(walk: Walk, value: Any) -> bytes:
     return walk.attributes(value, state.items())
 
 
-WHOLE |= {
+_WHOLE: dict[str, Handler] = {
     "enum.Enum": _enum,
     "types.MappingProxyType": _ordered,
     "builtins.mappingproxy": _ordered,
@@ -226,7 +226,8 @@ WHOLE |= {
     "numpy.nditer": refused,
     "numpy.flatiter": refused,
 }
-PART |= {
+WHOLE |= _WHOLE
+_PART: dict[str, Handler] = {
     "builtins.list": _list,
     "builtins.tuple": _list,
     "builtins.dict": _dict,
@@ -240,3 +241,4 @@ PART |= {
     for kind, atom in ATOMS.items()
     if kind in (int, float, complex, str, bytes)
 }
+PART |= _PART
