@@ -19,8 +19,8 @@ from moela.files.guard import brief, check_size, invalid_file
 __all__ = ["array_in", "known_in", "made_in", "named_in", "place_of"]
 
 _Made = TypeVar("_Made")
-_NUMBERS = {True: {int}, False: {int, float}}
-_LISTS = {list, tuple}
+_NUMBERS: dict[bool, set[type]] = {True: {int}, False: {int, float}}
+_LISTS: set[type] = {list, tuple}
 
 
 def place_of(field: str, name: str) -> str:
@@ -62,7 +62,7 @@ def made_in(
     `at_most` limits some of its numbers. Only a file has such limits: a damaged or made-up one
     could name numbers that no program can work with.
     """
-    found = known_in(source, field, content, *_parameters(make))
+    found = known_in(source, field, content, *_parameters(make))  # type: ignore[arg-type]
     for name, most in (at_most or {}).items():
         value = found.get(name, 0)
         if isinstance(value, int) and value > most:
@@ -82,7 +82,8 @@ def named_in(source: str | Path, field: str, make: Callable[[], _Made]) -> _Made
 @cache
 def _parameters(make: type[Any]) -> tuple[list[str], list[str]]:
     """Return the required and the optional parameters of a dataclass."""
-    required, optional = [], []
+    required: list[str] = []
+    optional: list[str] = []
     for item in fields(make):
         free = item.default is not MISSING or item.default_factory is not MISSING
         (optional if free else required).append(item.name)
@@ -134,6 +135,10 @@ def array_in(
         source, field, shape, level, lambda v: type(v) is int and not -(2**63) <= v < 2**63,
         "a number of 64 bits",
     )  # fmt: skip
+
+
+def _is_given(value: object) -> bool:
+    return value is not None
 
 
 def _depth(ndim: Collection[int]) -> str:
