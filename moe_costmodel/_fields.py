@@ -110,11 +110,10 @@ def array_in(
         if len(shape) == max(ndim):
             raise _wrong(source, field, shape, level, lambda v: True, _depth(ndim))
         if min(lengths) == 0 or min(lengths) < max(lengths):
-            length = lengths[0] or 1
-            expected = f"a list of {length}, like the first" if lengths[0] else "a list of numbers"
-            raise _wrong(
-                source, field, shape, level, lambda v, length=length: len(v) != length, expected
-            )
+            first = lengths[0]
+            expected = f"a list of {first}, like the first" if first else "a list of numbers"
+            bad = [item if len(item) != (first or 1) else None for item in level]
+            raise _wrong(source, field, shape, bad, lambda v: v is not None, expected)
         check_size(source, 8 * len(level) * lengths[0], "arrays", field)
         shape.append(lengths[0])
         level = list(chain.from_iterable(level))
@@ -135,10 +134,6 @@ def array_in(
         source, field, shape, level, lambda v: type(v) is int and not -(2**63) <= v < 2**63,
         "a number of 64 bits",
     )  # fmt: skip
-
-
-def _is_given(value: object) -> bool:
-    return value is not None
 
 
 def _depth(ndim: Collection[int]) -> str:
