@@ -230,7 +230,7 @@ class ArchiveAlgorithm(Algorithm):
             _LOG.warning("%s found %s.", type(self).__name__, self.status)
 
     def _post_advance(self) -> None:
-        display = self.display
+        display: Any = self.display
         if len(self.front) == 0:
             # Its columns would count and measure the failed design.
             self.display = _no_display

@@ -366,7 +366,9 @@ def _flat(e: StoredEvaluation) -> dict[str, object]:
     for name, value in (("f", e.F), ("g", e.G), ("h", e.H)):
         line |= {f"{name}{i}": v for i, v in enumerate(() if value is None else value)}
     for name, value in e.extra.items():
-        line[name] = value.item() if isinstance(value, np.generic) else value
+        value = value.item() if isinstance(value, np.generic) else value
+        # Half characters have no place in the columns of pandas.
+        line[name] = rows.storable(value) if isinstance(value, str) else value
     for name in ("status", "error", "duration", "worker", "attempts", "elapsed"):
         line[name] = getattr(e, name)
     return line

@@ -10,7 +10,7 @@ from zlib import crc32
 
 import numpy as np
 
-from moela.evaluation.runners.outcome import FAILURES, OK, Outcome
+from moela.evaluation.runners.outcome import FAILURES, INFINITE, OK, Outcome
 from moela.evaluation.storage import keys, values
 from moela.evaluation.storage.errors import DamagedError, StoreError
 from moela.evaluation.storage.schema import SCHEMA_VERSION, WRITTEN, Row, RunRow
@@ -45,7 +45,7 @@ _EVALUATION_TYPES: dict[str, tuple[type, ...]] = {
     "elapsed": _SECONDS,
     "checksum": _COUNT,
 }
-_STATUSES = FAILURES | {OK}
+_STATUSES = FAILURES | {OK, INFINITE}
 _MOST_LEVELS = 100
 MOST_SECONDS = 1e12
 MOST_COUNT = 2**62  # so that one more is an integer of SQLite, too
@@ -251,7 +251,7 @@ def write_row(
             )
         blobs.append(None if numbers is None else numbers.tobytes())
     f, g, h = blobs
-    error, worker = outcome.error and _storable(_cut(outcome.error)), _storable(outcome.worker)
+    error, worker = outcome.error and storable(_cut(outcome.error)), storable(outcome.worker)
     room -= sum(len(v) for v in (key, x, f, g, h, worker) if v) + 4 * len(error or "") + 1000
     rest = {name: v for name, v in outcome.values.items() if name not in main}
     packed = values.pack(rest, room)
@@ -268,7 +268,8 @@ def write_row(
     return (*row, keys.checksum(row)), packed.left_out
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
+    """Return a text without what SQLite and pandas cannot keep in a column of texts."""
     # Lone surrogates, which file names can bring into a traceback, are escaped. SQLite's own
     # functions would end a text at a zero character.
     return text.encode(errors="backslashreplace").decode().replace("\0", "\\x00")

@@ -203,20 +203,27 @@ def _of_field(field: tuple[Any, ...]) -> list[Json]:
     return [list(name) if isinstance(name, tuple) else name, inner, *(list(s) for s in shape)]
 
 
-def _dtype(described: Any, level: int = 0) -> np.dtype[Any]:
+def _dtype(described: Any) -> np.dtype[Any]:
     """Return the dtype for its description; nothing but numbers, times, strings and records."""
+    return np.lib.format.descr_to_dtype(_descr(described))  # takes unnamed fields for padding
+
+
+def _descr(described: Any, level: int = 0) -> Any:
+    """Return a description of a dtype as numpy writes it, after a check."""
     if isinstance(described, str):
         if not (_DTYPE.fullmatch(described) or _TIME.fullmatch(described)):
             raise ValueError(f"{described[:100]!r} is no dtype of stored arrays")
-        return np.dtype(described)
-    if not isinstance(described, list) or level > 8:
+        return described
+    if not isinstance(described, list) or not described or level > 8:
         raise ValueError(f"{str(described)[:100]} is no dtype of stored arrays")
-    fields: list[Any] = []
-    for name, kind, *shape in described:
-        inner = _dtype(kind, level + 1)
-        full = tuple(name) if isinstance(name, list) else name
-        fields.append((full, inner, *(tuple(_sizes(s)) for s in shape)))
-    return np.lib.format.descr_to_dtype(fields)  # takes unnamed fields for padding
+    return [
+        (
+            tuple(name) if isinstance(name, list) else name,
+            _descr(kind, level + 1),
+            *(tuple(_sizes(s)) for s in shape),
+        )
+        for name, kind, *shape in described
+    ]
 
 
 def _sizes(shape: Any) -> list[int]:

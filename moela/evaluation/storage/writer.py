@@ -254,10 +254,12 @@ class Writer:
             self._uncopied > 0 and time_ - self._copied >= _COPY_SECONDS
         )
         incident = self._watch.look(closely=copies or closely)
+        if incident is None and copies:
+            self._copy_log()
+        if incident is None and (copies or closely):
+            incident = self._watch.look_at_pages(now=closely)
         if incident is not None:
             self._lose(incident)
-        elif copies:
-            self._copy_log()
 
     def _copy_log(self) -> None:
         assert self._watch is not None

@@ -65,6 +65,7 @@ _PLACE = re.compile(
     r"|The '[^']+' (parameter )?of"  # of a class that is made from the file
     r"|\bmust have the fields"
     r"|\bmust print '"  # a line of a program's output
+    r"|SQLite (file|database)"  # the structure of a store, below its tables
     r"|'[a-z_]+' must"  # a rule of a design
     r"|The links of Platform"
 )
