@@ -154,8 +154,9 @@ class EvaluationStore:
             self._check_same_file()
             if "readonly" in str(error):  # and a reader must not roll it back
                 raise StoreError(
-                    f"The SQLite file {self.path} holds an unfinished transaction of a process that "
-                    "was killed. The next run that writes to it repairs it: make the same call again."
+                    f"The SQLite file {self.path} holds an unfinished transaction of a process "
+                    "that was killed. The next run that writes to it repairs it: make the same "
+                    "call again."
                 ) from error
             raise StoreError(explained(self.path, error)) from error
 
