@@ -13,7 +13,7 @@ import numpy as np
 from moela.evaluation.runners.outcome import FAILURES, INFINITE, OK, Outcome
 from moela.evaluation.storage import keys, values
 from moela.evaluation.storage.errors import DamagedError, StoreError
-from moela.evaluation.storage.schema import SCHEMA_VERSION, WRITTEN, Row, RunRow
+from moela.evaluation.storage.schema import SCHEMA_VERSION, WRITTEN, Line, Row, RunRow
 from moela.files.text import parse_json
 from moela.provenance.signature import Json
 
@@ -62,14 +62,14 @@ def read_runs(db: sqlite3.Connection) -> list[RunRow]:
     return [run for run, _ in _runs(db)]
 
 
-def _runs(db: sqlite3.Connection) -> list[tuple[RunRow, tuple[Any, ...]]]:
+def _runs(db: sqlite3.Connection) -> list[tuple[RunRow, Line]]:
     version = db.execute("PRAGMA user_version").fetchone()[0]
     names = (*RUN_COLUMNS, "checksums") if version >= SCHEMA_VERSION else RUN_COLUMNS
     lines = db.execute(f"SELECT {', '.join(names)} FROM runs ORDER BY id").fetchall()
     return [(_read_run(line), line[: len(RUN_COLUMNS)]) for line in lines]
 
 
-def _read_run(line: tuple[Any, ...]) -> RunRow:
+def _read_run(line: Line) -> RunRow:
     number = line[0]
     _check_types("runs", number, _RUN_TYPES, line)
     if len(line) > len(RUN_COLUMNS):
@@ -177,7 +177,7 @@ def update_run(db: sqlite3.Connection, number: int, columns: Mapping[str, object
 # ------------------------------------------------------------------------------------ evaluations
 
 
-def read_row(line: tuple[Any, ...], sizes: Mapping[str, int]) -> Row:
+def read_row(line: Line, sizes: Mapping[str, int]) -> Row:
     """Return the evaluation in a line of `COLUMNS`; `sizes` has the `n_obj`, ... of its problem."""
     number = line[0]
     _check_types("evaluations", number, _EVALUATION_TYPES, line)

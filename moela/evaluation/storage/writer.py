@@ -11,11 +11,10 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from moela.evaluation.storage.errors import StoreError
 from moela.evaluation.storage.rescue import Kept, reopen, rescue
-from moela.evaluation.storage.schema import COLUMNS, RunRow
+from moela.evaluation.storage.schema import COLUMNS, Line, RunRow
 from moela.evaluation.storage.sqlite import explained, index_of, log_of
 from moela.evaluation.storage.watch import Incident, Loss, Watch
 
@@ -33,7 +32,7 @@ _LOOK_SECONDS = 0.9
 _COPY_ROWS = 2000
 _COPY_SECONDS = 10.0
 
-Values = tuple[Any, ...]
+Values = Line  # without an id
 
 
 class Writer:
