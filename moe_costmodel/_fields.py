@@ -25,6 +25,7 @@ _LISTS = {list, tuple}
 
 def place_of(field: str, name: str) -> str:
     """Return the place of a key within a field, such as ``a.b``."""
+    name = name or '""'
     return f"{field}.{name}" if field else name
 
 

@@ -170,13 +170,13 @@ OTHER_READERS = {
     "moela/provenance/code.py": "sources of modules that are imported",
     "moela/provenance/environment.py": "/proc/cpuinfo",
     "moela/comparison/report/page.py": "parts of the page, which are packaged",
-    "moela/commands/trace.py": "transformers reads the folder of a model",
     "moe_costmodel/example/packaged.py": "weights that are packaged",
     "moe_costmodel/example/text.py": "sources of the interpreter's library",
     "moe_costmodel/hardware.py": "/proc/cpuinfo",
     "moe_costmodel/kernels/experts.py": "mapped after the door has seen the file",
     "moe_costmodel/measure/parquet.py": "bytes that the door has read",
     "moe_costmodel/traces/files.py": "mapped after the door has seen the file",
+    "moe_costmodel/traces/saved_model.py": "transformers reads a folder that the door has seen",
     "moe_costmodel/traces/members.py": "a file that the door has opened",
 }
 

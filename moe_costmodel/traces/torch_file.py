@@ -30,7 +30,7 @@ _DTYPES = {
     "IntStorage": "<i4", "ShortStorage": "<i2", "CharStorage": "<i1", "ByteStorage": "<u1",
     "BoolStorage": "?",
 }  # fmt: skip
-_EXPECTED = "plain tensors and containers, as torch.save writes them"
+_EXPECTED = "a complete file of torch.save, with plain tensors and containers only"
 # A byte of a pickle can become an empty list or dictionary of 64 bytes.
 _BYTES_OF_VALUES = 64
 _FEW_BITS = 2**31  # keys above may all have the same hash, and then take quadratic time
@@ -65,7 +65,7 @@ def read_torch(path: str | Path) -> object:
     with open_file(path) as file:
         # Not a zip: torch wrote pickles and tar files before version 1.6.
         if file.read(4) != b"PK\3\4":
-            raise invalid_file(path, "another format", f"{_EXPECTED} (a zip file)")
+            raise invalid_file(path, "another format than a zip file", _EXPECTED)
         members = stored_members(file, path, _EXPECTED)
         check_size(path, os.fstat(file.fileno()).st_size, "arrays")
         folders = [name for name in members if name.count("/") == 1 and name.endswith("/data.pkl")]

@@ -6,20 +6,25 @@ import os
 import time
 import weakref
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 from pymoo.core.algorithm import Algorithm
 from pymoo.core.problem import Problem
 
+from moela.evaluation import run_identity
 from moela.evaluation.known import StoredAnswers
 from moela.evaluation.progress import Progress
+from moela.evaluation.run_identity import OpenRun
 from moela.evaluation.runners.backends import make_runner
 from moela.evaluation.runners.call import ProblemCall
 from moela.evaluation.runners.joblib import configured
 from moela.evaluation.runners.outcome import OK, Outcome
 from moela.evaluation.runners.runner import Runner
 from moela.evaluation.runners.violation import violation
+from moela.evaluation.storage.errors import StoreError
 from moela.evaluation.termination import evaluation_budget
+from moela.provenance.content import content_of
 
 # The listing of runs need not be more recent than this.
 _NOTE_SECONDS = 1.0
@@ -36,6 +41,8 @@ class Session:
     def __init__(self, problem: Problem, algorithm: Algorithm | None):
         self.problem = problem
         self.answers: StoredAnswers | None = None  # with a store
+        self.opened: OpenRun | None = None  # the run of those answers
+        self.n_fresh = 0  # designs computed in this session
         self.bar: Progress | None = None  # if it is shown
         self._algorithm = None if algorithm is None else weakref.ref(algorithm)
         self._began = time.monotonic()
@@ -120,4 +127,8 @@ class Session:
         if self._runner is not None:
             self._runner.close()
         if self.answers is not None:
+            if self.opened is not None and self.n_fresh:
+                # What a problem has changed in itself is no change of the problem.
+                with suppress(StoreError):
+                    run_identity.remember(self.opened, content_of(self.problem))
             self.answers.journal.close()
