@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +15,6 @@ from moela.evaluation.runners.outcome import FAILURES, INFINITE, OK, Outcome
 from moela.evaluation.storage import keys, values
 from moela.evaluation.storage.errors import DamagedError, StoreError
 from moela.evaluation.storage.schema import SCHEMA_VERSION, WRITTEN, Line, Row, RunRow
-from moela.files.text import parse_json
 from moela.provenance.signature import Json
 
 RUN_COLUMNS = tuple(RunRow.__dataclass_fields__)
@@ -89,7 +89,7 @@ def _read_run(line: Line) -> RunRow:
 
 def _check_signature(name: str, text: str) -> None:
     """Raise ValueError if a text is no JSON object such as moela writes."""
-    value = parse_json(text, "the text")
+    value = json.loads(text)
     if not isinstance(value, dict):
         raise ValueError("must be a JSON object")
     _check_depth(value)
@@ -122,7 +122,7 @@ def _check_depth(value: Json) -> None:
 
 def sizes_of(run: RunRow) -> dict[str, int]:
     """Return the numbers of variables, objectives and constraints of the problem of a run."""
-    signature: Any = parse_json(run.problem, "the text")
+    signature: Any = json.loads(run.problem)
     names = ["n_obj", "n_ieq_constr", "n_eq_constr"]
     if signature.get("vars") is None:  # a dictionary may have other variables
         names.append("n_var")

@@ -56,6 +56,8 @@ def pack(values: Mapping[str, Value], room: float = math.inf) -> Packed:
         try:
             if not isinstance(name, str):
                 raise _CannotKeepError(f"a key of type {type(name).__name__}")
+            if not _is_whole(name):
+                raise _CannotKeepError("a key with half of a character")
             entry = writer.entry(name, value)
             size = writer.size + len(json.dumps(entry)) + 2
             if size > room:
@@ -142,7 +144,9 @@ class _Writer:
             return {"i": hex(value)} if abs(value) > 2**63 else int(value)
         if isinstance(value, str):
             self._count(len(value))
-            return str(value)
+            if _is_whole(value):
+                return str(value)
+            return {"s": value.encode("utf-16-le", "surrogatepass").hex()}  # half of a character
         if isinstance(value, float):
             return {"f": value.hex()}
         if isinstance(value, complex):
@@ -151,7 +155,7 @@ class _Writer:
             self._count(2 * len(value))
             return {"b": value.hex()}
         if isinstance(value, Mapping):
-            if all(isinstance(key, str) for key in value):
+            if all(isinstance(key, str) and _is_whole(key) for key in value):
                 return {"d": {str(key): self._tree(v, level + 1) for key, v in value.items()}}
             pairs = [[self._key(key, level), self._tree(v, level + 1)] for key, v in value.items()]
             return {"m": [*pairs]}
@@ -271,6 +275,8 @@ class _Reader:
         match tag, inner:
             case "f", str():
                 return float.fromhex(inner)
+            case "s", str():
+                return bytes.fromhex(inner).decode("utf-16-le", "surrogatepass")
             case "i", str():
                 return int(inner, 16)
             case "c", [str(real), str(imag)]:
@@ -321,6 +327,15 @@ def _objects(items: list[Value]) -> Array:
     for i, item in enumerate(items):  # an assignment of all at once would look into the items
         array[i] = item
     return array
+
+
+def _is_whole(text: str) -> bool:
+    """Return whether a text has no lone surrogate, which JSON in UTF-8 has no room for."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _type_name(value: object) -> str:
