@@ -164,9 +164,9 @@ OURS = frozenset(["read_text", "read_bytes", "read_array", "read_json"])
 # Modules that read otherwise, each with its reason.
 OTHER_READERS = {
     "moela/evaluation/runners/worker.py": "pipes of its own process",
-    "moela/evaluation/storage/journal.py": "SQLite opens its files itself",
-    "moela/evaluation/storage/reader.py": "SQLite opens its files itself",
-    "moela/evaluation/storage/sqlite.py": "the header of an SQLite file",
+    "moela/evaluation/storage/rescue.py": "SQLite opens its files itself",
+    "moela/evaluation/storage/sqlite.py": "SQLite opens its files itself",
+    "moela/evaluation/storage/watch.py": "the log of a store that this process has open",
     "moela/provenance/code.py": "sources of modules that are imported",
     "moela/provenance/environment.py": "/proc/cpuinfo",
     "moela/comparison/report/page.py": "parts of the page, which are packaged",

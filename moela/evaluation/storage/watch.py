@@ -22,7 +22,7 @@ _LOG_MAGIC = b"\x37\x7f\x06"
 
 
 class Loss(Enum):
-    """What an incident has done to a store."""
+    """The effect of an incident on a store."""
 
     MOVED = "the file at the path is not the one that is open"
     CONTENT = "the open file, or its log, holds something else now"
