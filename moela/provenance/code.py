@@ -23,7 +23,7 @@ from moela.provenance.walk import BEYOND, Walk, digest
 
 _SUFFIXES = (".py", *EXTENSION_SUFFIXES, *BYTECODE_SUFFIXES)
 UNKNOWN = "unknown"
-"""What version 0.1 wrote if the version of a package could not be found."""
+"""The text that version 0.1 wrote if the version of a package could not be found."""
 
 
 def code_of(obj: object) -> dict[str, str]:
