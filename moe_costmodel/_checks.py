@@ -2,65 +2,86 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from moe_costmodel._arrays import Array, Bools, Floats
+from moela.files.guard import brief
 
 __all__ = [
+    "InvalidParameter",
     "check_fraction",
     "check_loads",
     "check_nonnegative",
+    "check_number",
     "count",
     "first_where",
     "invalid",
-    "invalid_field",
     "one_of",
-    "read_json",
     "require",
     "shape_of",
 ]
 
 
-def invalid(owner: str, name: str, got: object, expected: str) -> ValueError:
+class InvalidParameter(ValueError):
+    """The error for a bad parameter, with its parts, from which loaders of files name a field."""
+
+    name: str
+    got: str
+    expected: str
+
+
+def invalid(owner: str, name: str, got: object, expected: str) -> InvalidParameter:
     """Return the error for a bad parameter; `got` is its value, or words about it."""
-    return ValueError(f"The '{name}' parameter of {owner} must be {expected}. Got {got} instead.")
-
-
-def invalid_field(source: str | Path, field: str, got: object, expected: str) -> ValueError:
-    """Return the error for a bad field of a file; arguments as for :func:`invalid`."""
-    return ValueError(f"{source}: field '{field}' must be {expected}. Got {got} instead.")
+    # Values of a file may be nested deeply, or have any number of digits.
+    words = brief(got) if isinstance(got, int | list | tuple | dict | set) else str(got)
+    error = InvalidParameter(
+        f"The '{name}' parameter of {owner} must be {expected}. Got {words} instead."
+    )
+    error.name, error.got, error.expected = name, words, expected
+    return error
 
 
 def require(owner: str, name: str, value: object, holds: bool, expected: str) -> None:
     """Raise the error for a bad parameter unless `holds`."""
     if not holds:
-        raise invalid(owner, name, repr(value), expected)
+        raise invalid(owner, name, brief(value), expected)
 
 
 def count(owner: str, name: str, value: object, at_least: int = 1) -> int:
     """Return a parameter that must be an integer of at least `at_least`."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < at_least:
-        raise invalid(owner, name, repr(value), f"an integer of at least {at_least}")
+        raise invalid(owner, name, brief(value), f"an integer of at least {at_least}")
     return int(value)
+
+
+def check_number(owner: str, name: str, value: object, expected: str = "a finite number") -> float:
+    """Return a parameter that must be a finite number, as a float."""
+    number = np.nan
+    if isinstance(value, int | float | np.number) and not isinstance(value, bool):
+        with suppress(OverflowError, TypeError):  # an integer beyond all floats; complex numbers
+            number = float(value)
+    if not np.isfinite(number):
+        raise invalid(owner, name, brief(value), expected)
+    return number
 
 
 def check_fraction(owner: str, name: str, value: object) -> float:
     """Return a parameter that must be a number strictly between 0 and 1."""
-    number = float(value) if isinstance(value, int | float | np.number) else 0.0
-    require(owner, name, value, 0.0 < number < 1.0, "a number strictly between 0 and 1")
+    expected = "a number strictly between 0 and 1"
+    number = check_number(owner, name, value, expected)
+    require(owner, name, value, 0.0 < number < 1.0, expected)
     return number
 
 
 def one_of(owner: str, name: str, value: str, known: Collection[str]) -> str:
     """Return a parameter that must be one of some names."""
-    if value not in known:
-        raise invalid(owner, name, repr(value), f"one of {', '.join(sorted(known))}")
+    if not isinstance(value, str) or value not in known:
+        raise invalid(owner, name, brief(value), f"one of {', '.join(sorted(known))}")
     return value
 
 
@@ -88,16 +109,7 @@ def shape_of(array: Array) -> str:
 
 def first_where(array: Array, bad: Bools) -> str:
     """Return the first bad entry and its place, as words for an error; empty if none is bad."""
-    places = np.argwhere(bad)
-    if not len(places):
+    if not bad.any():
         return ""
-    place = tuple(int(i) for i in places[0])
+    place = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
     return f"{array[place]} at {place}"
-
-
-def read_json(path: Path) -> object:
-    """Return the content of a JSON file; a ValueError that names the file if it is damaged."""
-    try:
-        return json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: must be JSON. Got {error} instead.") from error

@@ -8,11 +8,20 @@ import platform
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from moe_costmodel._checks import count, invalid, invalid_field, one_of, read_json, require
+from moe_costmodel._checks import check_number, count, invalid, one_of, require
+from moe_costmodel._fields import made_in, place_of
+from moela.files.fields import object_in, text_in
+from moela.files.text import read_json
 
 __all__ = ["Hardware", "Link"]
 
+_CPUINFO = Path("/proc/cpuinfo")
 LINKS = ("slow_to_fast", "device_to_device", "node_to_node")
+# Of files. Threads: torch starts them all; the others are far above any machine.
+_AT_MOST = {
+    "memory_bytes": 2**63 - 1, "slow_memory_bytes": 2**63 - 1, "n_devices": 65_536,
+    "threads": 4096,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -37,10 +46,12 @@ class Link:
     latency: float = 0.0
 
     def __post_init__(self) -> None:
-        positive = 0 < self.bandwidth < float("inf")
-        require("Link", "bandwidth", self.bandwidth, positive, "a positive number of bytes/s")
-        holds = 0 <= self.latency < float("inf")
-        require("Link", "latency", self.latency, holds, "a number of seconds, 0 or more")
+        expected = "a positive number of bytes/s"
+        bandwidth = check_number("Link", "bandwidth", self.bandwidth, expected)
+        require("Link", "bandwidth", self.bandwidth, bandwidth > 0, expected)
+        expected = "a number of seconds, 0 or more"
+        latency = check_number("Link", "latency", self.latency, expected)
+        require("Link", "latency", self.latency, latency >= 0, expected)
 
     def seconds(self, n_bytes: float) -> float:
         """Return the time of one message."""
@@ -105,29 +116,45 @@ class Hardware:
         owner = "Hardware"
         one_of(owner, "device", self.device, ("cpu", "cuda"))
         require(owner, "name", self.name, isinstance(self.name, str), "text")
-        versions = self.versions.values() if isinstance(self.versions, dict) else [None]
-        texts = all(isinstance(value, str) for value in versions)
+        texts = isinstance(self.versions, dict) and all(
+            isinstance(item, str) for pair in self.versions.items() for item in pair
+        )
         require(owner, "versions", self.versions, texts, "a mapping of text")
         count(owner, "slow_memory_bytes", self.slow_memory_bytes, 0)
         for name in ("memory_bytes", "n_devices", "n_nodes", "threads"):
             count(owner, name, getattr(self, name))
         divides = self.n_devices % self.n_nodes == 0
         require(owner, "n_nodes", self.n_nodes, divides, f"a divisor of {self.n_devices}")
-        unknown = set(self.links) - set(LINKS)
-        if unknown:
-            raise invalid(owner, "links", sorted(unknown), f"among {LINKS}")
+        is_mapping = isinstance(self.links, dict)
+        unknown = sorted(set(self.links) - set(LINKS), key=str) if is_mapping else self.links
+        if unknown or not is_mapping:
+            raise invalid(owner, "links", unknown, f"among {LINKS}")
 
     @classmethod
-    def here(cls, *, threads: int = 1) -> Hardware:
+    def here(cls, *, threads: int = 1, memory_bytes: int | None = None) -> Hardware:
         """Return a description of this machine: its GPUs if torch finds any, otherwise its CPU.
 
         The links are left out; :func:`moe_costmodel.measure_kernels` measures them.
+
+        Parameters
+        ----------
+        threads : int
+            CPU threads that run a kernel.
+        memory_bytes : int, optional
+            The machine's memory without that of GPUs; by default what the system tells. A system
+            that does not tell it raises a ValueError, unless there are GPUs.
         """
         import torch
 
         versions = {"python": platform.python_version(), "torch": torch.__version__}
-        ram = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        ram = _memory_of_machine() if memory_bytes is None else memory_bytes
         if not torch.cuda.is_available():
+            if ram is None:
+                raise ValueError(
+                    f"The memory of this machine is unknown: {platform.system() or 'its system'} "
+                    "does not tell it. Give Hardware.here(memory_bytes=...), or describe the "
+                    "machine in JSON (Hardware.save)."
+                )
             return cls(name=_cpu_name(), memory_bytes=ram, threads=threads, versions=versions)
         properties = torch.cuda.get_device_properties(0)
         return cls(
@@ -135,7 +162,7 @@ class Hardware:
             device="cuda",
             n_devices=torch.cuda.device_count(),
             memory_bytes=properties.total_memory,
-            slow_memory_bytes=ram,
+            slow_memory_bytes=ram or 0,
             threads=threads,
             versions=versions | {"cuda": str(torch.version.cuda)},
         )
@@ -154,36 +181,66 @@ class Hardware:
     def save(self, path: str | Path) -> Path:
         """Write the description as JSON."""
         path = Path(path)
-        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+        path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
         return path
 
     @classmethod
     def load(cls, path: str | Path) -> Hardware:
         """Read a file that :meth:`save` wrote; a ValueError names the file and the wrong field."""
-        return cls.from_dict(read_json(Path(path)), source=str(path))
+        return cls.from_dict(read_json(path), source=path)
 
     @classmethod
-    def from_dict(cls, content: object, *, source: str) -> Hardware:
-        """Return the hardware that a dictionary describes; errors name `source`."""
-        if not isinstance(content, dict):
-            raise ValueError(f"{source}: must be an object. Got {type(content).__name__} instead.")
-        for missing in {"name", "memory_bytes"} - set(content):
-            raise invalid_field(source, missing, sorted(content), "present")
-        fields = set(cls.__dataclass_fields__)
-        unknown = sorted(set(content) - fields)
-        if unknown:
-            raise ValueError(f"{source}: fields must be among {sorted(fields)}. Got {unknown} too.")
-        try:
-            links = {name: Link(**link) for name, link in content.get("links", {}).items()}
-            return cls(**(content | {"links": links}))
-        except (TypeError, ValueError, AttributeError) as error:
-            raise ValueError(f"{source}: {error}") from error
+    def from_dict(cls, content: object, *, source: str | Path, field: str = "") -> Hardware:
+        """Return the hardware that a dictionary describes; errors name `source` and `field`."""
+        found = object_in(source, field, content)
+        place = place_of(field, "links")
+        links = {
+            name: made_in(source, place_of(place, name), link, Link)
+            for name, link in object_in(source, place, found.get("links", {})).items()
+        }
+        place = place_of(field, "versions")
+        versions = {
+            name: text_in(source, place_of(place, name), version)
+            for name, version in object_in(source, place, found.get("versions", {})).items()
+        }
+        made = found | {"links": links, "versions": versions}
+        return made_in(source, field, made, cls, _AT_MOST)
+
+
+def _memory_of_machine() -> int | None:
+    """Return the bytes of the machine's memory; None if the system does not tell."""
+    try:
+        size = int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, ValueError, OSError):  # AttributeError: Windows has no sysconf
+        size = _memory_of_windows()
+    return size if size > 0 else None
+
+
+def _memory_of_windows() -> int:
+    """Return the bytes of memory that Windows tells of; 0 on other systems."""
+    import ctypes
+
+    class Status(ctypes.Structure):
+        _fields_ = (
+            ("length", ctypes.c_uint32),
+            ("load", ctypes.c_uint32),
+            *((f"bytes_{i}", ctypes.c_ulonglong) for i in range(7)),  # the first: all memory
+        )
+
+    status = Status(length=ctypes.sizeof(Status))
+    try:
+        known = ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))  # type: ignore[attr-defined]
+    except (AttributeError, OSError):
+        return 0
+    return int(status.bytes_0) if known else 0
 
 
 def _cpu_name() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+    try:
+        text = _CPUINFO.read_text(encoding="utf-8", errors="replace")
+    except OSError:  # Windows, macOS
+        text = ""
+    for line in text.splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine() or "unknown CPU"

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from moe_costmodel._checks import invalid
+from moe_costmodel._checks import check_number, invalid
 
 __all__ = ["OBJECTIVES", "Objective", "Predicted", "quantity"]
 
@@ -72,11 +70,7 @@ class Predicted:
             number = getattr(self, name)
             if name == "worst" and number is None:
                 number = self.value
-            if isinstance(number, bool) or not isinstance(number, int | float | np.number):
-                raise invalid("Predicted", name, repr(number), "a number")
-            if not np.isfinite(number):
-                raise invalid("Predicted", name, number, "finite")
-            object.__setattr__(self, name, float(number))
+            object.__setattr__(self, name, check_number("Predicted", name, number))
         if not self.low <= self.value <= self.high:
             expected = f"in its interval {self.low} .. {self.high}"
             raise invalid("Predicted", "value", self.value, expected)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from moe_costmodel._checks import count, invalid
+from moe_costmodel._checks import count, invalid, one_of
+from moe_costmodel._fields import made_in
+from moela.files.guard import brief
 
-__all__ = ["DTYPE_BYTES", "OPERAND_BYTES", "LayerShape", "power_law_counts"]
+__all__ = ["DTYPE_BYTES", "MAX_EXPERTS", "OPERAND_BYTES", "LayerShape", "power_law_counts"]
+
+# Of traces and files: far above any model. A damaged file that claims more would need terabytes.
+MAX_EXPERTS = 65_536
+_MAX_WIDTH = 2**31
 
 # Bytes of a weight, scales included where blocks of 16 (nvfp4) or 32 (mxfp4) share one of 8 bits.
 DTYPE_BYTES: dict[str, float] = {
@@ -80,15 +87,13 @@ class LayerShape:
     def __post_init__(self) -> None:
         for name in ("n_experts", "k", "d_model", "d_ffn"):
             count("LayerShape", name, getattr(self, name))
-        if self.n_local == 0:
+        if count("LayerShape", "n_local", self.n_local, 0) == 0:
             object.__setattr__(self, "n_local", self.n_experts)
-        count("LayerShape", "n_local", self.n_local)
         if self.k > self.n_experts:
             raise invalid("LayerShape", "k", self.k, f"at most n_experts = {self.n_experts}")
         if not isinstance(self.gated, bool):
-            raise invalid("LayerShape", "gated", repr(self.gated), "True or False")
-        if self.dtype not in list(DTYPE_BYTES):
-            raise invalid("LayerShape", "dtype", self.dtype, f"one of {sorted(DTYPE_BYTES)}")
+            raise invalid("LayerShape", "gated", brief(self.gated), "True or False")
+        one_of("LayerShape", "dtype", self.dtype, DTYPE_BYTES)
 
     @property
     def parameters(self) -> int:
@@ -103,6 +108,14 @@ class LayerShape:
     def to_dict(self) -> dict[str, object]:
         """Return the sizes as a plain dictionary."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: object, *, source: str | Path, field: str) -> LayerShape:
+        """Return the shape that a field of a file describes; errors name `source` and `field`."""
+        most = {"n_experts": MAX_EXPERTS, "n_local": MAX_EXPERTS}
+        return made_in(
+            source, field, content, cls, most | dict.fromkeys(("d_model", "d_ffn"), _MAX_WIDTH)
+        )
 
 
 def power_law_counts(

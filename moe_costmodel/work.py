@@ -54,12 +54,11 @@ class Work:
         return cls(*(np.concatenate(column) for column in columns))
 
 
-def plausible_counts(rows: Floats, active: Floats, largest: Floats) -> Floats:
-    """Return plausible tokens per expert with the given sums, (n, max(active)).
+def plausible_counts(rows: Floats, active: Floats, largest: Floats, width: int) -> Floats:
+    """Return plausible tokens per expert with the given sums, (n, width).
 
     The busiest active expert has `largest` rows; the others share the remaining rows evenly.
     """
-    width = int(active.max())
     rank = np.arange(width)
     other = (rows - largest) / np.maximum(active - 1, 1)
     counts = np.where(rank < active[:, None], other[:, None], 0.0)

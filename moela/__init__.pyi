@@ -20,9 +20,6 @@ from .evaluation.storage.errors import StoreMismatchError as StoreMismatchError
 from .evaluation.storage.reader import (
     EvaluationStore as EvaluationStore,
 )
-from .evaluation.storage.reader import (
-    describe_runs as describe_runs,
-)
 from .evaluation.termination import ElapsedTime as ElapsedTime
 from .experiments.run import (
     ExperimentResults as ExperimentResults,
@@ -33,7 +30,26 @@ from .experiments.run import (
 from .experiments.run import (
     run_experiment as run_experiment,
 )
+from .functions.minimize import minimize as minimize
+from .functions.model.problem import problem as problem
+from .functions.model.variables import (
+    boolean as boolean,
+)
+from .functions.model.variables import (
+    choice as choice,
+)
+from .functions.model.variables import (
+    integer as integer,
+)
+from .functions.model.variables import (
+    permutation as permutation,
+)
+from .functions.model.variables import (
+    real as real,
+)
+from .functions.results.result import MinimizeResult as MinimizeResult
 from .learning.models import Models as Models
 from .plots.front import plot_front as plot_front
 from .quality.front import Front as Front
 from .search.moela import MOELA as MOELA
+from .watch.listing import describe_runs as describe_runs

@@ -27,3 +27,12 @@ def count(owner: str, name: str, value: Any, at_least: int = 1) -> int:
 def one_of(owner: str, name: str, value: object, known: tuple[str, ...]) -> None:
     """Check a parameter that must be one of some names."""
     require(owner, name, value, value in known, f"one of {', '.join(known)}")
+
+
+def instance(owner: str, name: str, value: object) -> None:
+    """Check that a parameter is not a class, which is easily given instead of an object."""
+    if isinstance(value, type):
+        raise TypeError(
+            f"The '{name}' parameter of {owner} must be an instance. Got the class "
+            f"{value.__name__} instead; call it: {value.__name__}()."
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -16,6 +17,7 @@ COMMANDS = {
     ("show",): ("moela.commands.show", "show a network-on-chip design"),
     ("export",): ("moela.commands.export", "write a network-on-chip design for another program"),
     ("runs",): ("moela.commands.runs", "list the runs in a store"),
+    ("watch",): ("moela.commands.watch", "watch a run while another process makes it"),
     ("compare",): ("moela.commands.compare", "compare experiments, stores and fronts"),
     ("measure",): ("moela.commands.measure", "time MoE kernels on this machine"),
     ("moe", "verify"): ("moela.commands.moe.verify", "run deployment plans and compare times"),
@@ -39,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 on success; 2 for invalid input, with one line on standard error; 130 when interrupted.
+        0 on success; 2 for invalid input, with one line on standard error; 130 when interrupted;
+        141 if the reader of its output is gone.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     chosen = next((key for key in COMMANDS if tuple(words[: len(key)]) == key), None)
@@ -53,6 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("moela: interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except ModuleNotFoundError as error:
         extra = EXTRAS.get((error.name or "").partition(".")[0])
         if extra is None:

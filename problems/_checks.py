@@ -8,12 +8,15 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from moela.files.guard import brief
 from problems._arrays import Bools, Floats, Ints
 
 
 def setting_error(owner: str, name: str, expected: str, got: object) -> ValueError:
     """Return the one form of parameter error."""
-    return ValueError(f"The {name!r} parameter of {owner} must be {expected}. Got {got!r} instead.")
+    return ValueError(
+        f"The {name!r} parameter of {owner} must be {expected}. Got {brief(got)} instead."
+    )
 
 
 def require(owner: str, name: str, value: object, holds: object, expected: str) -> None:
@@ -70,7 +73,7 @@ def check_array(owner: str, name: str, value: object, shape: tuple[int | None, .
     wanted = "[" + ", ".join("n" if s is None else str(s) for s in shape) + "]"
     try:
         array = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         expected = f"an array of numbers of shape {wanted}"
         raise setting_error(owner, name, expected, type(value).__name__) from error
     fits = array.ndim == len(shape) and all(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,31 @@ def assert_file_rejected(tmp_path):
         assert str(path) in str(error.value)
 
     return check
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Return a headless Chromium."""
+    webdriver = pytest.importorskip(
+        "selenium.webdriver", reason="needs selenium: pip install 'moela[test]'"
+    )
+    binary = next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
+    driver = shutil.which("chromedriver")
+    if binary is None or driver is None:
+        pytest.skip("needs Chromium and its driver: apt-get install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for argument in (
+        "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,1000",
+        "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
+    ):  # fmt: skip
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    from selenium.webdriver.chrome.service import Service
+
+    opened = webdriver.Chrome(options=options, service=Service(driver))
+    opened.set_page_load_timeout(180)  # seconds; a page takes two on an idle machine
+    yield opened
+    opened.quit()

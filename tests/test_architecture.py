@@ -148,6 +148,107 @@ def test_no_folder_is_crowded():
     assert {name: n for name, n in counts.items() if n > MOST_MODULES} == {}
 
 
+# ----------------------------------------------------------------------------------------- files
+
+# Calls that open a file for reading, or read one, by the last part of their name. Files are read
+# through moela/files, which refuses pipes, large content, and damage by name.
+READERS = frozenset([
+    "open", "fdopen", "read_text", "read_bytes", "load", "loadtxt", "genfromtxt", "fromfile",
+    "memmap", "open_memmap", "read_array", "read_csv", "read_table", "read_parquet", "ParquetFile",
+    "read_json", "read_excel", "read_datasets", "ZipFile", "TarFile", "FileIO", "safe_open",
+    "load_file", "connect", "from_pretrained", "fileinput", "parse",
+])  # fmt: skip
+LIBRARIES = frozenset(["np", "numpy", "torch", "json", "pickle", "joblib", "tomllib", "ET", "pd"])
+# Functions of the door, which are called by their bare names, and methods of our classes.
+OURS = frozenset(["read_text", "read_bytes", "read_array", "read_json"])
+# Modules that read otherwise, each with its reason.
+OTHER_READERS = {
+    "moela/evaluation/runners/worker.py": "pipes of its own process",
+    "moela/evaluation/storage/journal.py": "SQLite opens its files itself",
+    "moela/evaluation/storage/reader.py": "SQLite opens its files itself",
+    "moela/evaluation/storage/sqlite.py": "the header of an SQLite file",
+    "moela/provenance/code.py": "sources of modules that are imported",
+    "moela/provenance/environment.py": "/proc/cpuinfo",
+    "moela/comparison/report/page.py": "parts of the page, which are packaged",
+    "moe_costmodel/example/packaged.py": "weights that are packaged",
+    "moe_costmodel/example/text.py": "sources of the interpreter's library",
+    "moe_costmodel/hardware.py": "/proc/cpuinfo",
+    "moe_costmodel/kernels/experts.py": "mapped after the door has seen the file",
+    "moe_costmodel/measure/parquet.py": "bytes that the door has read",
+    "moe_costmodel/traces/files.py": "mapped after the door has seen the file",
+    "moe_costmodel/traces/saved_model.py": "transformers reads a folder that the door has seen",
+    "moe_costmodel/traces/members.py": "a file that the door has opened",
+}
+
+
+def called(node: ast.Call) -> str:
+    """Return the dotted name of a called function, as far as it is one."""
+    return ast.unparse(node.func) if isinstance(node.func, ast.Name | ast.Attribute) else ""
+
+
+def mode_of(node: ast.Call) -> str:
+    """Return the mode in which a call of `open` opens its file."""
+    given = [*node.args, *(k.value for k in node.keywords if k.arg == "mode")]
+    modes = [a.value for a in given if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+    return next((mode for mode in modes if re.fullmatch(r"[rwxa][bt+]*", mode)), "r")
+
+
+def reads(node: ast.Call) -> bool:
+    """Tell whether a call reads a file otherwise than through the door."""
+    name = called(node)
+    owner, _, last = name.rpartition(".")
+    if last not in READERS or (last in OURS and not owner):
+        return False
+    if last == "open":
+        return "r" in mode_of(node)
+    # Our own classes and modules have functions of these names, too.
+    return last not in ("load", "parse", "read_csv") or owner in LIBRARIES
+
+
+@cache
+def calls() -> list[tuple[str, ast.Call]]:
+    """Return every call of the packages, and the module in which it stands, except of the door."""
+    found = []
+    for path in modules().values():
+        name = path.relative_to(ROOT).as_posix()
+        if not name.startswith("moela/files/"):
+            found += [(name, n) for n in ast.walk(tree(path)) if isinstance(n, ast.Call)]
+    return found
+
+
+def test_files_are_read_through_the_door():
+    found = {f"{name}:{node.lineno}: {called(node)}" for name, node in calls() if reads(node)}
+    assert sorted(f for f in found if f.partition(":")[0] not in OTHER_READERS) == []
+
+
+def test_modules_that_read_otherwise_do():
+    assert sorted(set(OTHER_READERS) - {name for name, node in calls() if reads(node)}) == []
+
+
+def test_the_test_of_readers_sees_them():
+    for text in (
+        "open(p)", "open(p, 'rb')", "p.open()", "p.open(mode='r+')", "io.open(p)", "p.read_text()",
+        "np.load(p)", "json.load(f)", "numpy.loadtxt(p)", "zipfile.ZipFile(p)", "torch.load(p)",
+        "sqlite3.connect(p)", "pq.read_table(p)", "os.open(p, 0)", "Path(p).read_bytes()",
+    ):  # fmt: skip
+        assert any(reads(n) for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Call)), text
+    for text in ("open(p, 'w')", "p.open('wb')", "read_text(p)", "Plan.load(p)", "json.loads(t)"):
+        assert not any(reads(n) for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Call)), text
+
+
+def test_text_is_read_and_written_in_a_stated_encoding():
+    """The default differs between systems: on Windows it is no UTF-8."""
+    found = set()
+    for name, node in calls():
+        last = called(node).rpartition(".")[2]
+        text = last in ("read_text", "write_text") and "." in called(node)
+        text |= last == "open" and called(node) != "os.open" and "b" not in mode_of(node)
+        text &= not (last == "open" and called(node).startswith(("self", "tarfile", "zipfile")))
+        if text and "encoding" not in {k.arg for k in node.keywords}:
+            found.add(f"{name}:{node.lineno}: {called(node)}")
+    assert sorted(found) == []
+
+
 # ----------------------------------------------------------------------------------------- words
 
 # Private words of earlier versions, which terms of the field have replaced (CHANGELOG.md). No name

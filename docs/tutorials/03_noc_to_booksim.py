@@ -67,7 +67,7 @@ front_figure = plot_front(
 # `moela.Front` offers several ways to choose. At a knee, giving up more of one objective gains
 # little of another.
 
-knee = front.knees()[0]
+knee = front.knee()
 design = problem.decode(front.X[knee])
 print(design)
 for name, (value, mesh, change) in problem.beside_mesh(design).items():

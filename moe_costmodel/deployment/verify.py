@@ -8,7 +8,6 @@ computed from the links of the hardware. The rest of the model is left out on bo
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -29,7 +28,7 @@ from moe_costmodel.kernels.experts import Experts
 from moe_costmodel.kernels.replacement import Replacement
 from moe_costmodel.latency.model import LatencyModel
 from moe_costmodel.measure.stack import StackTimer
-from moe_costmodel.measure.timing import clock_of, pinned_threads
+from moe_costmodel.measure.timing import clock_of, pinned_threads, scratch_folder
 from moe_costmodel.objectives import quantity
 from moe_costmodel.shapes import LayerShape
 
@@ -167,19 +166,23 @@ def verify(
         raise invalid("verify", "hardware", "cuda", "of this machine, which has no GPU")
     now = clock_of(clock, hardware.device)
     random = np.random.default_rng(seed)
-    with pinned_threads(hardware.threads), tempfile.TemporaryDirectory() as folder, torch.no_grad():
+    with (
+        pinned_threads(hardware.threads),
+        scratch_folder() as folder,
+        torch.no_grad(),
+    ):
         runs = [
-            _Run(plan, trace, hardware.device, n_steps, max_bytes, Path(folder) / f"plan {i}")
+            _Run(plan, trace, hardware.device, n_steps, max_bytes, folder / f"plan {i}")
             for i, plan in enumerate(plans)
         ]
         timer = None
         if latency is None:
-            (Path(folder) / "stacks").mkdir()
+            (folder / "stacks").mkdir()
             timer = StackTimer(
                 hardware,
                 shapes_to_measure(plans),
                 n_layers=max(len(run.layers) for run in runs),
-                folder=Path(folder) / "stacks",
+                folder=folder / "stacks",
                 tokens=_sizes(plans),
                 policies=sorted({plan.policy for plan in plans}),
                 clock=clock,

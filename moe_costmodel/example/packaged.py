@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from moe_costmodel._checks import one_of
+from moela.files.text import read_json
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -20,8 +20,7 @@ _DATA = Path(__file__).parent / "data"
 
 def config() -> dict[str, int]:
     """Return the sizes of the packaged model, without loading torch."""
-    sizes: dict[str, int] = json.loads((_DATA / "config.json").read_text())
-    return sizes
+    return cast("dict[str, int]", read_json(_DATA / "config.json"))
 
 
 def trace_path(domain: Literal["prose", "code"]) -> Path:
@@ -59,8 +58,7 @@ def loss_curve() -> dict[str, object]:
     >>> sorted(loss_curve())[:3]
     ['balance_coefficient', 'batch', 'code_share']
     """
-    record: dict[str, object] = json.loads((_DATA / "loss.json").read_text())
-    return record
+    return cast("dict[str, object]", read_json(_DATA / "loss.json"))
 
 
 def load_model() -> ExampleModel:

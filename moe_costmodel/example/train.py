@@ -116,7 +116,8 @@ def write(
     """Write the current weights, sizes and loss curve."""
     weights = {name: value.half().contiguous() for name, value in model.state_dict().items()}
     save_file(weights, out / "model.safetensors")
-    (out / "config.json").write_text(json.dumps(model.config.to_dict(), indent=1) + "\n")
+    config = json.dumps(model.config.to_dict(), indent=1)
+    (out / "config.json").write_text(config + "\n", encoding="utf-8")
     record = {
         "how": f"python -m moe_costmodel.example.train --steps {n_steps} --seed {seed} --out .",
         "text": "pydoc topics and standard library source of the CPython below, a tenth held out",
@@ -132,7 +133,7 @@ def write(
         "cpu_seconds": round(time.process_time() - started),
         "curve": curve,
     }
-    (out / "loss.json").write_text(json.dumps(record, indent=1) + "\n")
+    (out / "loss.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def main() -> None:

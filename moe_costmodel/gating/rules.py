@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from moe_costmodel._arrays import Bools
-from moe_costmodel._checks import count, invalid, one_of, require
+from moe_costmodel._checks import check_number, count, invalid, one_of, require
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -68,6 +68,7 @@ class GateRule:
     def __post_init__(self) -> None:
         one_of("GateRule", "kind", self.kind, RULES)
         count("GateRule", "k_min", self.k_min)
+        check_number("GateRule", "value", self.value)
         expected = {
             "skip": ("in [0, 1]", 0.0 <= self.value <= 1.0),
             "top-p": ("in (0, 1]", 0.0 < self.value <= 1.0),

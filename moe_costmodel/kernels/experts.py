@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn import functional as F
 
-from moe_costmodel._checks import invalid, one_of, require
+from moe_costmodel._checks import InvalidParameter, invalid, one_of, require
+from moela.files.guard import brief, invalid_file, open_file
 
 __all__ = ["ACTIVATIONS", "Experts", "check_layer", "reference"]
 
@@ -20,6 +21,8 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu_,
     "silu": F.silu,
 }
+_TRUTHS = {"True": True, "False": False}
+_HEADER_BYTES = 10_000  # many times the header of two tensors
 
 
 @dataclass(frozen=True)
@@ -147,20 +150,38 @@ class Experts:
 
     @classmethod
     def map_file(cls, path: str | Path) -> Experts:
-        """Map the weights that :meth:`save` wrote; a page is read from disk when it is used."""
+        """Map the weights that :meth:`save` wrote; a page is read from disk when it is used.
+
+        If the file is damaged, the ValueError names the file and the field.
+        """
         from safetensors import SafetensorError, safe_open
 
+        expected = "a complete file of Experts.save"
+        with open_file(path) as opened:
+            # The header is parsed into memory, and the library's own limit is 100 MB.
+            header = int.from_bytes(opened.read(8), "little")
+        if header > _HEADER_BYTES:
+            raise invalid_file(path, f"a header of {header:,} bytes", expected)
         try:
             with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
+                names, metadata = set(file.keys()), file.metadata() or {}
+                for name in ("up", "down"):
+                    if name not in names:
+                        raise invalid_file(path, f"only {sorted(names)}", "present", name)
                 up, down = file.get_tensor("up"), file.get_tensor("down")
-                gated = {"True": True, "False": False}[metadata["gated"]]
-                return cls(up, down, metadata["activation"], gated)
-        except (SafetensorError, KeyError, ValueError) as error:
-            raise ValueError(
-                f"{path}: must be a file written by Experts.save (tensors 'up' and 'down', "
-                f"metadata 'activation' and 'gated'). Got {type(error).__name__}: {error} instead."
-            ) from error
+        except SafetensorError as error:
+            raise invalid_file(path, str(error), expected) from error
+        for name, known in (("activation", ACTIVATIONS), ("gated", _TRUTHS)):
+            if metadata.get(name) not in known:
+                expected = f"one of {', '.join(known)}"
+                raise invalid_file(path, brief(metadata.get(name)), expected, name)
+        if not up.is_floating_point() or up.dtype != down.dtype:
+            got = f"{up.dtype} and {down.dtype}"
+            raise invalid_file(path, got, "floats of one type, like 'down'", "up")
+        try:
+            return cls(up, down, metadata["activation"], _TRUTHS[metadata["gated"]])
+        except InvalidParameter as error:
+            raise invalid_file(path, error.got, error.expected, error.name) from error
 
     def inner(self, hidden: Tensor) -> Tensor:
         """Return the activation of the output of the first layer, which may be overwritten."""

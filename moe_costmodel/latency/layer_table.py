@@ -17,6 +17,7 @@ from moe_costmodel.work import Work, plausible_counts
 __all__ = ["LayerTable"]
 
 _STEP = 0.25 * np.log(2.0)  # between neighbors of the axes of rows
+_PART = 2**23  # counts of experts that are made at once
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,12 @@ class LayerTable:
         cells, of_cell = np.unique(
             np.round(_possible(np.exp(grid.reshape(-1, 3))), 6), axis=0, return_inverse=True
         )
-        work = Work.from_counts(plausible_counts(cells[:, 1], cells[:, 0], cells[:, 2]))
+        # In parts, since a device of thousands of experts would take gigabytes.
+        width = int(cells[:, 0].max())
+        parts = np.array_split(cells, -(-len(cells) * width // _PART))
+        work = Work.concatenate(
+            [Work.from_counts(plausible_counts(p[:, 1], p[:, 0], p[:, 2], width)) for p in parts]
+        )
         tokens = cells[:, 1] / shape.k * shape.n_experts / shape.n_local
         logs = np.log(predict(work, tokens))[of_cell.ravel()].reshape(grid.shape[:-1])
         # If the predictor falls, half of the fall is subtracted above and half is added below.

@@ -406,7 +406,8 @@ def _gather(
     if not records:
         raise invalid("LatencyModel.fit", "source", "none", "with records of kind 'layer'")
     shapes = sorted({r.shape for r in records if r.shape}, key=str)
-    layer = np.array([shapes.index(r.shape) for r in records if r.shape])
+    place = {shape: i for i, shape in enumerate(shapes)}
+    layer = np.array([place[r.shape] for r in records if r.shape])
     work = Work.concatenate([Work.from_counts(np.array(r.at["counts"])[None]) for r in records])
     tokens = np.array([float(r.at["tokens"]) for r in records])
     points = Points.build(shapes, layer, work, tokens, np.zeros(len(records), dtype=np.int64))

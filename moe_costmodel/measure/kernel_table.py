@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -11,8 +10,11 @@ import numpy as np
 from scipy import ndimage
 
 from moe_costmodel._arrays import Array, Bools, Floats, Ints
-from moe_costmodel.shapes import DTYPE_BYTES, LayerShape
+from moe_costmodel.measure.parquet import read_columns
+from moe_costmodel.shapes import DTYPE_BYTES, MAX_EXPERTS, LayerShape
 from moe_costmodel.work import TILES, Work
+from moela.files.guard import check_count, invalid_file
+from moela.files.text import number_of
 
 __all__ = ["DEVICE_PEAKS", "KernelTable", "Peaks"]
 
@@ -129,24 +131,27 @@ class KernelTable:
             range, or no row is left. The message names the file and the column.
         """
         path = Path(path)
-        columns = _read(path)
-        devices = sorted(set(columns["device"].tolist()))
+        columns, texts = _read(path)
+        devices = texts["device"]
+        known = ", ".join(map(repr, devices))
         if device is None and len(devices) > 1:
-            raise _invalid(path, "device", devices, "chosen, since the file has several")
+            raise invalid_file(path, known, "chosen, since the file has several", "device")
         device = devices[0] if device is None else device
-        keep = columns["device"] == device
-        if not keep.any():
-            raise _invalid(path, "device", devices, f"{device!r} in some row")
+        if device not in devices:
+            raise invalid_file(path, known, f"{device!r} in some row", "device")
+        keep = columns["device"] == devices.index(device)
         columns = {name: values[keep] for name, values in columns.items()}
         good = np.isfinite(columns["latency"]) & (columns["latency"] > 0)
         dropped = {"latency": int((~good).sum())}
         if not good.any():
-            raise _invalid(path, "latency", "none such", "finite and above zero in some row")
+            expected = "finite and above zero in some row"
+            raise invalid_file(path, "none such", expected, "latency")
         columns = _merged({name: values[good] for name, values in columns.items()})
-        exponent = _exponents(path, columns["distribution"])
-        work = _expected_work(columns, exponent)
+        exponent = _exponents(path, texts["distribution"])[columns["distribution"]]
+        work = _expected_work(path, columns, exponent)
+        width = np.array([DTYPE_BYTES[name] for name in texts["moe_dtype"]])[columns["moe_dtype"]]
         checks = {
-            "impossible": _impossible(columns, exponent, work, device),
+            "impossible": _impossible(columns, exponent, work, width, device),
             "falling": _falling(columns),
         }
         good = np.ones(len(columns["latency"]), dtype=bool)
@@ -154,17 +159,23 @@ class KernelTable:
             dropped[name] = int((failing & good).sum())
             good &= ~failing
         if not good.any():
-            raise _invalid(path, "latency", f"dropped rows: {dropped}", "plausible in some row")
+            got = f"dropped rows: {dropped}"
+            raise invalid_file(path, got, "plausible in some row", "latency")
         columns = {name: values[good] for name, values in columns.items()}
-        return cls._build(device, columns, work.take(good), dropped)
+        return cls._build(device, columns, texts, work.take(good), dropped)
 
     @classmethod
     def _build(
-        cls, device: str, columns: Columns, work: Work, dropped: dict[str, int]
+        cls,
+        device: str,
+        columns: Columns,
+        texts: dict[str, list[str]],
+        work: Work,
+        dropped: dict[str, int],
     ) -> KernelTable:
         sizes = np.stack([columns[name] for name in _NUMBERS[1:]], axis=1)
-        dtypes, dtype = np.unique(columns["moe_dtype"], return_inverse=True)
-        keys, layer = np.unique(np.column_stack([sizes, dtype]), axis=0, return_inverse=True)
+        kinds = np.column_stack([sizes, columns["moe_dtype"]])
+        keys, layer = np.unique(kinds, axis=0, return_inverse=True)
         shapes = [
             LayerShape(
                 n_experts=int(experts),
@@ -173,7 +184,7 @@ class KernelTable:
                 d_ffn=max(1, int(inner // tp)),
                 n_local=max(1, int(experts // ep)),
                 gated=True,
-                dtype=str(dtypes[code]),
+                dtype=texts["moe_dtype"][code],
             )
             for hidden, inner, k, experts, tp, ep, code in keys
         ]
@@ -185,7 +196,7 @@ class KernelTable:
             layer.ravel(),
             family.ravel(),
             kernel.ravel(),
-            [str(name) for name in kernels],
+            [texts["kernel_source"][code] for code in kernels],
             columns["num_tokens"],
             work,
             columns["latency"] / 1e3,
@@ -200,59 +211,33 @@ class KernelTable:
         )
 
 
-def _invalid(path: Path, column: str, got: object, expected: str) -> ValueError:
-    return ValueError(f"{path}: column '{column}' must be {expected}. Got {got} instead.")
-
-
-def _read(path: Path) -> Columns:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: the file of the table does not exist.")
-    try:
-        table = pq.read_table(path)
-        # Reading does not check that text is UTF-8 and that categories exist.
-        table.validate(full=True)
-        names = table.column_names
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise ValueError(f"{path}: must be a complete parquet file. Got: {error}.") from error
-    columns: Columns = {}
-    for name in (*_NUMBERS, *_TEXTS, "latency"):
-        if name not in names:
-            raise _invalid(path, name, f"columns {names}", "present")
-        column = table.column(name)
-        if pa.types.is_dictionary(column.type):  # pandas writes categories so
-            column = column.cast(column.type.value_type)
-        kind = column.type
-        if column.null_count:
-            raise _invalid(path, name, f"{column.null_count} missing values", "without gaps")
-        is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-        is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
-        if not (is_text if name in _TEXTS else is_number):
-            raise _invalid(path, name, f"type {kind}", "text" if name in _TEXTS else "numbers")
-        columns[name] = column.to_numpy().astype(str) if is_text else column.to_numpy()
+def _read(path: Path) -> tuple[Columns, dict[str, list[str]]]:
+    """Return the columns, those of text as indices, and the values of the columns of text."""
+    columns, texts = read_columns(path, (*_NUMBERS, "latency"), _TEXTS)
     columns["latency"] = columns["latency"].astype(np.float64)
     if not len(columns["latency"]):
-        raise _invalid(path, "latency", "none", "of at least one row")
+        raise invalid_file(path, "none", "of at least one row", "latency")
     for name in _NUMBERS:
         values = columns[name]
         whole = np.isfinite(values) & (values == np.floor(values))
         if not whole.all():
-            raise _invalid(path, name, values[~whole][0], "integers")
-        if values.min() < 1 or values.max() > 2**31:
-            raise _invalid(path, name, f"{values.min()} .. {values.max()}", "from 1")
+            raise invalid_file(path, f"{values[~whole][0]}", "integers", name)
+        most = MAX_EXPERTS if name == "num_experts" else 2**31
+        if values.min() < 1 or values.max() > most:
+            got = f"{values.min()} .. {values.max()}"
+            raise invalid_file(path, got, f"from 1 to {most}", name)
         columns[name] = values.astype(np.int64)
     if (columns["topk"] > columns["num_experts"]).any():
-        raise _invalid(path, "topk", "more in some row", "at most num_experts")
+        raise invalid_file(path, "more in some row", "at most num_experts", "topk")
     if (columns["num_experts"] % columns["moe_ep_size"]).any():
-        raise _invalid(path, "moe_ep_size", "another in some row", "a divisor of num_experts")
-    if columns["num_experts"].max() > 65_536:
-        raise _invalid(path, "num_experts", columns["num_experts"].max(), "at most 65536")
-    unknown = sorted(set(columns["moe_dtype"].tolist()) - set(DTYPE_BYTES))
+        got = "another in some row"
+        raise invalid_file(path, got, "a divisor of num_experts", "moe_ep_size")
+    unknown = sorted(set(texts["moe_dtype"].values) - set(DTYPE_BYTES))
     if unknown:
-        raise _invalid(path, "moe_dtype", unknown, f"among {sorted(DTYPE_BYTES)}")
-    return columns
+        expected = f"among {', '.join(sorted(DTYPE_BYTES))}"
+        raise invalid_file(path, ", ".join(map(repr, unknown)), expected, "moe_dtype")
+    columns |= {name: text.codes for name, text in texts.items()}
+    return columns, {name: text.values for name, text in texts.items()}
 
 
 def _merged(columns: Columns) -> Columns:
@@ -271,26 +256,30 @@ def _groups(columns: Columns, *ignored: str) -> tuple[Ints, Ints]:
     return first, group.ravel()
 
 
-def _exponents(path: Path, distribution: Array) -> Floats:
-    """Return the exponent of each row's distribution: 0 if balanced, a if power_law_a[_eplb]."""
-    exponent = np.zeros(len(distribution))
-    for name in np.unique(distribution):
-        base, value = str(name).removesuffix("_eplb"), 0.0
+def _exponents(path: Path, distributions: list[str]) -> Floats:
+    """Return the exponent of each distribution: 0 if balanced, a if power_law_a[_eplb]."""
+    exponents = []
+    for name in distributions:
+        base, value = name.removesuffix("_eplb"), 0.0
         if base not in ("balanced", "uniform"):
-            with suppress(ValueError):
-                value = float(base.removeprefix("power_law_"))
+            value = number_of(base.removeprefix("power_law_")) or 0.0
             if not base.startswith("power_law_") or not 0 < value < 10:
                 expected = "balanced, uniform or power_law_<exponent>"
-                raise _invalid(path, "distribution", repr(name), expected)
-        exponent[distribution == name] = value
-    return exponent
+                raise invalid_file(path, repr(name), expected, "distribution")
+        exponents.append(value)
+    return np.array(exponents)
 
 
-def _expected_work(columns: Columns, exponent: Floats) -> Work:
+def _expected_work(path: Path, columns: Columns, exponent: Floats) -> Work:
     """Return the work of the busiest device, computed once for each combination of sizes."""
     names = ("num_tokens", "num_experts", "topk", "moe_ep_size")
     keys = np.column_stack([*(columns[name] for name in names), exponent])
     combinations, inverse = np.unique(keys, axis=0, return_inverse=True)
+    # A skewed combination takes draws of all its experts. As measured, it takes as long as
+    # 64 experts at least, and a balanced one takes a quarter of that.
+    skewed = combinations[:, 4] > 0
+    n_draws = 2 * np.where(skewed, np.maximum(combinations[:, 1], 64), 16).sum()
+    check_count(path, int(n_draws), "cells", "num_tokens")
     uniform = np.random.default_rng(0).random((24, int(columns["num_experts"].max())))
     parts = []
     for *numbers, power in combinations:
@@ -325,7 +314,8 @@ def _skewed(uniform: Floats, power: float, tokens: int, experts: int, k: int, de
     counts = np.floor(exact)
     # The largest remainders are rounded up until the counts add up to all choices.
     missing = np.round(tokens * k - counts.sum(axis=1)).astype(int)
-    rank = np.argsort(np.argsort(counts - exact, axis=1), axis=1)
+    order, rank = np.argsort(counts - exact, axis=1), np.empty(counts.shape, dtype=np.int64)
+    np.put_along_axis(rank, order, np.arange(experts)[None], axis=1)
     counts += rank < missing[:, None]
     counts = np.minimum(counts, tokens)
     by_device = counts.reshape(len(counts), devices, -1)
@@ -334,11 +324,13 @@ def _skewed(uniform: Floats, power: float, tokens: int, experts: int, k: int, de
     return Work(*(value.mean(axis=0, keepdims=True) for value in vars(work).values()))
 
 
-def _impossible(columns: Columns, exponent: Floats, work: Work, device: str) -> Bools:
+def _impossible(
+    columns: Columns, exponent: Floats, work: Work, width: Floats, device: str
+) -> Bools:
+    """Return the rows that are faster than the memory; `width` is the bytes of their weights."""
     if device not in DEVICE_PEAKS:
         return np.zeros(len(exponent), dtype=bool)
     bandwidth = DEVICE_PEAKS[device].bandwidth
-    width = np.array([DTYPE_BYTES[name] for name in columns["moe_dtype"]])
     inner = columns["inter_size"] / columns["moe_tp_size"]
     weights = np.floor(work.active) * 3 * columns["hidden_size"] * inner * width
     fastest = weights / (1.1 * bandwidth) * 1e3

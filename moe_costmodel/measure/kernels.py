@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,7 +16,7 @@ from moe_costmodel.hardware import Hardware, Link
 from moe_costmodel.measure.exchange import measure_exchange
 from moe_costmodel.measure.jobs import jobs_of
 from moe_costmodel.measure.measurements import KINDS, Measurements, Record
-from moe_costmodel.measure.timing import pinned_threads, time_call
+from moe_costmodel.measure.timing import pinned_threads, scratch_folder, time_call
 from moe_costmodel.shapes import LayerShape
 
 __all__ = ["DEFAULT_SHAPES", "measure_kernels"]
@@ -108,12 +106,15 @@ def measure_kernels(
     random = np.random.default_rng(random_state)
     records: list[Record] = []
     notes: list[str] = []
-    with pinned_threads(hardware.threads), tempfile.TemporaryDirectory() as folder:
+    with (
+        pinned_threads(hardware.threads),
+        scratch_folder() as folder,
+    ):
         layers = [replace(shape, dtype=dtype) for shape in shapes for dtype in dtypes]
         jobs = [
             job
             for layer in layers
-            for job in jobs_of(layer, hardware, tokens, random, Path(folder), rotate_bytes)
+            for job in jobs_of(layer, hardware, tokens, random, folder, rotate_bytes)
             if job.kind in kinds
         ]
         if "all_to_all" in kinds:

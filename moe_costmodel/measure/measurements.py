@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -12,11 +11,15 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from moe_costmodel._checks import invalid_field, read_json
+from moe_costmodel._checks import first_where
+from moe_costmodel._fields import array_in, known_in
 from moe_costmodel.hardware import Hardware, Link
 from moe_costmodel.shapes import LayerShape
+from moela.files.fields import number_in, object_in, text_in
+from moela.files.guard import brief, invalid_file
+from moela.files.text import read_json
 
-__all__ = ["KINDS", "At", "Measurements", "Record"]
+__all__ = ["KINDS", "At", "Measurements", "Record", "record_in"]
 
 At: TypeAlias = dict[str, Any]  # numbers and nested lists of numbers, as in JSON
 
@@ -110,7 +113,7 @@ class Measurements:
     def save(self, path: str | Path) -> Path:
         """Write as JSON."""
         path = Path(path)
-        path.write_text(json.dumps(asdict(self)) + "\n")
+        path.write_text(json.dumps(asdict(self)) + "\n", encoding="utf-8")
         return path
 
     @classmethod
@@ -135,68 +138,61 @@ class Measurements:
     @classmethod
     def load(cls, path: str | Path) -> Measurements:
         """Read a file that :meth:`save` wrote; a ValueError names the file and the wrong field."""
-        path = Path(path)
-        content = read_json(path)
-        if not isinstance(content, dict) or not isinstance(content.get("records"), list):
-            raise ValueError(f"{path}: field 'records' must be a list of measured points.")
-        hardware = Hardware.from_dict(content.get("hardware"), source=f"{path}: field 'hardware'")
+        content = known_in(
+            path, "", read_json(path), ("hardware", "records"), ("clock", "date", "notes")
+        )
+        hardware = Hardware.from_dict(content["hardware"], source=path, field="hardware")
         records = [
-            _record(record, f"{path}: field 'records[{i}]'")
-            for i, record in enumerate(content["records"])
+            record_in(path, f"records[{i}]", record)
+            for i, record in enumerate(_list_in(path, "records", content["records"]))
         ]
-        notes = content.get("notes", [])
-        if not isinstance(notes, list):
-            raise invalid_field(path, "notes", repr(notes), "a list")
-        texts = {"clock": content.get("clock", "wall"), "date": content.get("date", "")}
-        for name, value in (*texts.items(), *(("notes", note) for note in notes)):
-            if not isinstance(value, str):
-                raise invalid_field(path, name, repr(value), "text")
-        return cls(hardware, records, texts["clock"], texts["date"], notes)
+        notes = [
+            text_in(path, f"notes[{i}]", note)
+            for i, note in enumerate(_list_in(path, "notes", content.get("notes", [])))
+        ]
+        clock = text_in(path, "clock", content.get("clock", "wall"))
+        return cls(hardware, records, clock, text_in(path, "date", content.get("date", "")), notes)
 
 
-def _record(content: object, source: str) -> Record:
-    def invalid(name: str, got: object, expected: str) -> ValueError:
-        return ValueError(f"{source}: '{name}' must be {expected}. Got {got!r} instead.")
+def _list_in(path: str | Path, field: str, value: object) -> list[object]:
+    if not isinstance(value, list):
+        raise invalid_file(path, brief(value), "a list", field)
+    return value
 
-    fields = content if isinstance(content, dict) else {}
-    kind, repeats, at, shape = (fields.get(name) for name in ("kind", "repeats", "at", "shape"))
-    if kind not in list(KINDS):
-        raise invalid("kind", kind if fields else content, f"one of {sorted(KINDS)}")
-    positive = isinstance(repeats, list) and all(0 < _number(r) < math.inf for r in repeats)
-    if not repeats or not positive:
-        raise invalid("repeats", repeats, "positive seconds")
-    if not isinstance(at, dict):
-        raise invalid("at", at, "an object")
-    try:
-        bare = shape is None and kind == "all_to_all"
-        layer = None if bare else LayerShape(**dict(shape or {}))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{source}: 'shape' must be a layer's sizes. {error}") from error
+
+def record_in(path: str | Path, field: str, content: object) -> Record:
+    """Return the record that a field of a file describes; errors name both."""
+    found = known_in(path, field, content, ("kind", "at", "repeats"), ("shape",))
+    kind, at = found["kind"], object_in(path, f"{field}.at", found["at"])
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise invalid_file(path, brief(kind), f"one of {', '.join(KINDS)}", f"{field}.kind")
+    repeats = array_in(path, f"{field}.repeats", found["repeats"], ndim=(1,))
+    for i, seconds in enumerate(repeats.tolist()):
+        number_in(path, f"{field}.repeats[{i}]", seconds, *_SECONDS)
+    layer = None
+    if found.get("shape") is not None or kind != "all_to_all":
+        layer = LayerShape.from_dict(found.get("shape"), source=path, field=f"{field}.shape")
     for name in _NEEDED[kind]:
-        value = at.get(name)
-        if name == "counts":
-            if not _fits(value, kind, layer):
-                raise invalid("at.counts", value, "tokens of each of the layer's experts")
-        elif not 0 <= _number(value) < math.inf:
-            raise invalid(f"at.{name}", value, "a number from 0")
-    return Record(kind, at, [float(r) for r in repeats], layer)
+        place = f"{field}.at.{name}"
+        if name not in at:
+            raise invalid_file(
+                path, f"only {', '.join(map(repr, at))}" if at else "none", "present", place
+            )
+        if name != "counts" or layer is None:
+            number_in(path, place, at[name], 0, _MOST)
+            continue
+        counts = array_in(path, place, at[name], ndim=(2 if kind == "buffered" else 1,))
+        if counts.shape[-1] != layer.n_experts:
+            expected = f"tokens of each of the layer's {layer.n_experts} experts"
+            raise invalid_file(path, f"a list of {counts.shape[-1]}", expected, place)
+        if wrong := first_where(counts, ~((counts >= 0) & (counts <= _MOST))):
+            raise invalid_file(path, wrong, f"from 0 to {_MOST:g}", place)
+    return Record(kind, at, repeats.astype(float).tolist(), layer)
 
 
-def _number(value: object) -> float:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else -1.0
-
-
-def _fits(value: object, kind: str, shape: LayerShape | None) -> bool:
-    """Return whether counts are those of the layer's experts; a run has a list for each step."""
-    try:
-        counts = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        return False
-    if counts.ndim != (2 if kind == "buffered" else 1) or counts.size == 0 or shape is None:
-        return False
-    return counts.shape[-1] == shape.n_experts and bool(((counts >= 0) & (counts < np.inf)).all())
-
-
+# Of files: from a clock tick to years; and tokens or bytes that a float holds exactly.
+_SECONDS = (1e-12, 1e9)
+_MOST = 2**53
 _NEEDED = {
     "products": ("tokens", "counts"),
     "layer": ("tokens", "counts"),

@@ -8,7 +8,6 @@ the most accurate measurement for a plan of that model.
 from __future__ import annotations
 
 import itertools
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +30,7 @@ from moe_costmodel.measure.jobs import (
     step_call,
 )
 from moe_costmodel.measure.measurements import At, Measurements, Record
-from moe_costmodel.measure.timing import CLOCKS, Call, clock_of, pinned_threads
+from moe_costmodel.measure.timing import CLOCKS, Call, clock_of, pinned_threads, scratch_folder
 from moe_costmodel.shapes import LayerShape
 
 __all__ = ["StackTimer", "measure_stack"]
@@ -82,7 +81,7 @@ class StackTimer:
         self._now = clock_of(clock, hardware.device)
         self._stacks: list[list[_Point]] = []
         for number, shape in enumerate(shapes):
-            self._add_stacks(shape, tokens, policies, Path(folder) / str(number))
+            self._add_stacks(shape, tokens, policies, folder / str(number))
 
     def _add_stacks(
         self, shape: LayerShape, tokens: Sequence[int], policies: Sequence[str], folder: Path
@@ -162,7 +161,10 @@ def measure_stack(
     all of them.
     """
     count("measure_stack", "repeats", repeats)
-    with pinned_threads(hardware.threads), tempfile.TemporaryDirectory() as folder:
+    with (
+        pinned_threads(hardware.threads),
+        scratch_folder() as folder,
+    ):
         timer = StackTimer(hardware, shapes, folder=folder, **options)  # type: ignore[arg-type]
         timer.turn(keep=False)
         for _ in range(repeats):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeAlias
 
 import torch
@@ -12,7 +14,7 @@ from torch.utils.benchmark import Timer
 
 from moe_costmodel._checks import one_of
 
-__all__ = ["CLOCKS", "Call", "clock_of", "pinned_threads", "time_call"]
+__all__ = ["CLOCKS", "Call", "clock_of", "pinned_threads", "scratch_folder", "time_call"]
 
 Call: TypeAlias = Callable[[], object]
 CLOCKS = ("wall", "cpu")
@@ -28,6 +30,16 @@ def pinned_threads(n: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Yield a folder that is removed at the end.
+
+    Weights are mapped from files in it, and Windows does not remove a file that is still mapped.
+    """
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 def clock_of(name: str, device: str) -> Callable[[], float]:

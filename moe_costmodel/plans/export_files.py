@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Export", "refusal", "to_sglang", "to_tensorrt_llm", "to_vllm"]
 
+_MOST_CELLS = 2**25  # of a file that is written, which takes about 200 MB
+
 
 @dataclass(frozen=True)
 class Export:
@@ -63,6 +65,11 @@ def lost(plan: Plan, knobs: Sequence[str]) -> list[str]:
     return notes
 
 
+def _write(path: Path, text: str) -> None:
+    # The same bytes on every system: plans are made on one and served on another.
+    path.write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
 def _twice(plan: Plan) -> list[str]:
     """Return notes on copies of an expert on one device, which take memory for nothing."""
     twice = np.argwhere(plan.placement.on_device() > 1)
@@ -81,12 +88,16 @@ def to_sglang(plan: Plan, path: str | Path) -> Export:
     SGLang indexes the map by the number of the layer within the model, so dense layers have a row,
     too (experts in order of their ids, and the first ones again).
     """
-    slots = plan.placement.physical_to_logical
+    slots, n_rows = plan.placement.physical_to_logical, plan.layers[-1] + 1
+    if n_rows * plan.placement.n_slots > _MOST_CELLS:
+        got = f"layer {plan.layers[-1]}, {plan.placement.n_slots} slots a row"
+        expected = f"whose map, a row per layer of the model, has at most {_MOST_CELLS:,} numbers"
+        raise refusal("SGLang", expected, got, "number the layers from 0")
     filler = (np.arange(plan.placement.n_slots) % plan.shape.n_experts).tolist()
     by_number = dict(zip(plan.layers, slots.tolist(), strict=True))
-    rows = [by_number.get(layer, filler) for layer in range(plan.layers[-1] + 1)]
+    rows = [by_number.get(layer, filler) for layer in range(n_rows)]
     path = Path(path)
-    path.write_text(json.dumps({"physical_to_logical_map": rows}) + "\n")
+    _write(path, json.dumps({"physical_to_logical_map": rows}))
     flags = ["--init-expert-location", str(path), "--ep-size", str(plan.n_devices)]
     notes = [*_twice(plan), *lost(plan, ("buffer", "thresholds"))]
     if plan.placement.n_replicas:
@@ -114,7 +125,7 @@ def to_vllm(plan: Plan, path: str | Path) -> Export:
         "layers": list(plan.layers),
         "physical_to_logical_map": plan.placement.physical_to_logical.tolist(),
     }
-    path.write_text(json.dumps(content) + "\n")
+    _write(path, json.dumps(content))
     flags = ["--enable-expert-parallel"]
     if plan.placement.n_replicas:
         settings = {"num_redundant_experts": plan.placement.n_replicas}
@@ -136,7 +147,7 @@ def to_tensorrt_llm(plan: Plan, path: str | Path) -> Export:
         lines.append(f"  {number}: [{', '.join(str(expert) for expert in row)}]")
     # Offline balancing: 0 means that the assignment is never updated while it serves.
     lines.append("layer_updates_per_iter: 0")
-    path.write_text("\n".join(lines) + "\n")
+    _write(path, "\n".join(lines))
     notes = [*_twice(plan), *lost(plan, ("buffer", "thresholds"))]
     return Export(
         "TensorRT-LLM",

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from moe_costmodel._arrays import Ints
-from moe_costmodel._checks import first_where, invalid_field, read_json
+from moe_costmodel._checks import InvalidParameter, first_where
+from moe_costmodel._fields import array_in, known_in, made_in, named_in, place_of
 from moe_costmodel.gating.rules import GateRule
 from moe_costmodel.objectives import Predicted
 from moe_costmodel.placement.placement import Placement
-from moe_costmodel.shapes import LayerShape
+from moe_costmodel.shapes import MAX_EXPERTS, LayerShape
+from moela.files.fields import object_in, text_in, whole_in
+from moela.files.guard import brief, check_size, invalid_file
+from moela.files.text import read_json
 
 if TYPE_CHECKING:
     from moe_costmodel.plans.plan import Plan
@@ -25,15 +26,15 @@ __all__ = ["FORMAT", "load", "save", "to_dict"]
 
 FORMAT = "moe-plan/1"
 # Far above any deployment; a damaged file that claims more would need terabytes.
-MAX_DEVICES = 65_536
+MAX_DEVICES = MAX_LAYERS = MAX_SLOTS = 65_536
 _TEXT = ("model", "mode", "policy", "quality_kind")
-_COUNTS = ("batch_size", "n_devices", "devices_per_node")
+_COUNTS = {"batch_size": 2**31, "n_devices": MAX_DEVICES, "devices_per_node": MAX_DEVICES}
+_RULES = {"k_min": MAX_EXPERTS, "value": MAX_EXPERTS}
 _REQUIRED = (
     "format", "model", "shape", "mode", "batch_size", "n_devices", "physical_to_logical_map",
     "capacities", "policy", "gates", "devices_per_node", "layers",
 )  # fmt: skip
 _OPTIONAL = ("objectives", "quality_kind", "provenance", "versions")
-_Made = TypeVar("_Made")
 
 
 def to_dict(plan: Plan) -> dict[str, object]:
@@ -63,7 +64,7 @@ def save(plan: Plan, path: str | Path) -> Path:
     """Write a plan as JSON, one line a field."""
     path = Path(path)
     lines = [f" {json.dumps(k)}: {json.dumps(v)}" for k, v in to_dict(plan).items()]
-    path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
     return path
 
 
@@ -76,95 +77,78 @@ def load(path: str | Path, make: Callable[..., Plan]) -> Plan:
         If the file is not a plan. The message names the file, the field, the expected value and
         the actual one.
     """
-    source = str(path)
-    content = read_json(Path(path))
-    try:
-        return make(**_parameters(content, source))
-    except ValueError as error:
-        message = str(error)
-        if message.startswith(source):
-            raise
-        raise ValueError(f"{source}: {message}") from error
+    parameters = _parameters(path, read_json(path))
+    return named_in(path, "", lambda: make(**parameters))
 
 
-def _parameters(content: Any, source: str) -> dict[str, object]:
+def _parameters(path: str | Path, value: object) -> dict[str, Any]:
     """Return the parameters of the plan in a file's content."""
-    if not isinstance(content, dict):
-        raise ValueError(f"{source}: must be an object. Got {type(content).__name__} instead.")
-    fault = partial(invalid_field, source)
-    if content.get("format") != FORMAT:
-        raise fault("format", repr(content.get("format")), repr(FORMAT))
-    for name in _REQUIRED:
-        if name not in content:
-            raise fault(name, f"only {sorted(content)}", "present")
-    unknown = sorted(set(content) - {*_REQUIRED, *_OPTIONAL})
-    if unknown:
-        raise ValueError(
-            f"{source}: fields must be among {sorted({*_REQUIRED, *_OPTIONAL})}. Got {unknown} too."
-        )
-    for name in _TEXT:
-        if not isinstance(content.get(name, ""), str):
-            raise fault(name, repr(content[name]), "text")
-    for name in _COUNTS:
-        value = content[name]
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise fault(name, repr(value), "a positive integer")
-    n_devices = content["n_devices"]
-    if n_devices > MAX_DEVICES:
-        raise fault("n_devices", n_devices, f"at most {MAX_DEVICES}")
-    shape = _build(LayerShape, content["shape"], "shape", "a layer's sizes", source)
-    map_name = "physical_to_logical_map"
-    slots = _table(content[map_name], map_name, source)
-    fewest = max(shape.n_experts, n_devices)
-    if slots.shape[1] < fewest:
-        raise fault(map_name, f"rows of {slots.shape[1]}", f"rows of at least {fewest} slots")
-    if wrong := first_where(slots, slots >= shape.n_experts):
-        raise fault(map_name, wrong, f"experts in 0 .. {shape.n_experts - 1}")
-    layers, gates = content["layers"], content["gates"]
-    if not isinstance(layers, list):
-        raise fault("layers", repr(layers), "a list of layer numbers")
-    if not isinstance(gates, list) or not gates:
-        raise fault("gates", repr(gates)[:60], "a list, one rule or null per layer")
-    a_rule = "a rule (kind, value, k_min) or null"
-    objectives = content.get("objectives", {})
-    if not isinstance(objectives, dict):
-        raise fault("objectives", repr(objectives)[:60], "an object")
-    as_they_are = {*_TEXT, "batch_size", "devices_per_node", "provenance", "versions"}
-    return {name: value for name, value in content.items() if name in as_they_are} | {
+    form = value.get("format", FORMAT) if isinstance(value, dict) else FORMAT
+    if form != FORMAT:
+        raise invalid_file(path, brief(form), repr(FORMAT), "format")
+    content = known_in(path, "", value, _REQUIRED, _OPTIONAL)
+    as_they_are: dict[str, object] = {
+        name: text_in(path, name, content[name]) for name in _TEXT if name in content
+    }
+    as_they_are |= {
+        name: whole_in(path, name, content[name], 1, most) for name, most in _COUNTS.items()
+    }
+    for name in ("provenance", "versions"):
+        if name in content:
+            items = object_in(path, name, content[name]).items()
+            as_they_are[name] = {
+                key: text_in(path, place_of(name, key), item) for key, item in items
+            }
+    shape = LayerShape.from_dict(content["shape"], source=path, field="shape")
+    placement = _placement(path, content, shape.n_experts)
+    gates, layers = (_row_per_layer(path, name, content, placement) for name in ("gates", "layers"))
+    del as_they_are["n_devices"]
+    return as_they_are | {
         "shape": shape,
-        "placement": Placement(slots, n_devices),
-        "capacities": _table(content["capacities"], "capacities", source),
+        "placement": placement,
+        "capacities": array_in(path, "capacities", content["capacities"], ndim=(2,), whole=True),
         "gates": tuple(
-            None if rule is None else _build(GateRule, rule, f"gates[{i}]", a_rule, source)
+            None if rule is None else made_in(path, f"gates[{i}]", rule, GateRule, _RULES)
             for i, rule in enumerate(gates)
         ),
-        "layers": tuple(layers),
+        "layers": tuple(
+            whole_in(path, f"layers[{i}]", layer, 0, MAX_LAYERS) for i, layer in enumerate(layers)
+        ),
         "objectives": {
-            name: _build(Predicted, value, f"objectives.{name}", "value, low and high", source)
-            for name, value in objectives.items()
+            name: made_in(path, f"objectives.{name}", predicted, Predicted)
+            for name, predicted in object_in(
+                path, "objectives", content.get("objectives", {})
+            ).items()
         },
     }
 
 
-def _build(
-    make: Callable[..., _Made], content: Any, name: str, expected: str, source: str
-) -> _Made:
-    """Return what `make` makes of an object's fields."""
+def _placement(path: str | Path, content: dict[str, Any], n_experts: int) -> Placement:
+    """Return the placement of a file, which must be of `n_experts` experts."""
+    name, n_devices = "physical_to_logical_map", content["n_devices"]
+    slots: Ints = array_in(path, name, content[name], ndim=(2,), whole=True)
+    n_layers, n_slots = slots.shape
+    fewest = max(n_experts, n_devices)
+    if not fewest <= n_slots <= MAX_SLOTS or n_layers > MAX_LAYERS:
+        expected = f"at most {MAX_LAYERS} rows of {fewest} to {MAX_SLOTS} slots"
+        raise invalid_file(path, f"{n_layers} rows of {n_slots}", expected, name)
+    if wrong := first_where(slots, (slots < 0) | (slots >= n_experts)):
+        raise invalid_file(path, wrong, f"experts in 0 .. {n_experts - 1}", name)
+    if n_slots % n_devices:
+        raise invalid_file(path, n_devices, f"a divisor of the {n_slots} slots", "n_devices")
+    # A plan counts the copies of each expert on each device.
+    check_size(path, 8 * n_layers * n_experts * n_devices, "arrays", name)
     try:
-        return make(**dict(content))
-    except (TypeError, ValueError) as error:
-        raise invalid_field(source, name, f"{content!r} ({error})", expected) from error
+        return Placement(slots, n_devices)
+    except InvalidParameter as error:
+        raise invalid_file(path, error.got, error.expected, name) from error
 
 
-def _table(content: Any, name: str, source: str) -> Ints:
-    fault = partial(invalid_field, source)
-    expected = "a table of integers, one row per layer, all of one length"
-    if not isinstance(content, list) or not content:
-        raise fault(name, type(content).__name__, expected)
-    for i, row in enumerate(content):
-        if not isinstance(row, list) or len(row) != len(content[0]) or not row:
-            raise fault(f"{name}[{i}]", repr(row)[:60], f"a row of {expected}")
-        for j, value in enumerate(row):
-            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 31:
-                raise fault(f"{name}[{i}][{j}]", repr(value)[:60], "an integer, 0 or more")
-    return np.array(content, dtype=np.int64)
+def _row_per_layer(
+    path: str | Path, name: str, content: dict[str, Any], placement: Placement
+) -> list[object]:
+    rows, n_layers = content[name], placement.n_layers
+    if not isinstance(rows, list) or len(rows) != n_layers:
+        got = f"{len(rows)} of them" if isinstance(rows, list) else brief(rows)
+        raise invalid_file(path, got, f"a list, one entry for each of {n_layers} layers", name)
+    return rows

@@ -2,46 +2,69 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from moe_costmodel._arrays import Array, Floats, Ints
-from moe_costmodel._checks import check_nonnegative, first_where, invalid_field, shape_of
+from moe_costmodel._arrays import Array, Bools, Floats, Ints
+from moe_costmodel._checks import check_nonnegative, shape_of
+from moe_costmodel.shapes import MAX_EXPERTS
+from moela.files.guard import invalid_file
 
-__all__ = [
-    "MAX_EXPERTS",
-    "check_ids",
-    "checked_counts",
-    "checked_layers",
-    "checked_lengths",
-    "checked_weights",
-]
+__all__ = ["check_ids", "checked_counts", "checked_layers", "checked_lengths", "checked_weights"]
 
-# Far above any model; a damaged file that claims more would ask for terabytes of counts.
-MAX_EXPERTS = 65_536
+_PART = 2**20  # values that are checked at once, so that a mapped file is not read into memory
+_MOST_PAIRS = 4  # ids of a token that are compared in pairs; sorting is faster for more
+_LAST_LAYER = 2**31 - 1
 
 
 def check_ids(ids: Array, n_experts: int, source: str) -> None:
     """Raise unless ids (tokens, layers, k) are integers that name distinct experts of a layer."""
-    invalid = partial(invalid_field, source, "topk_ids")
+    invalid = partial(invalid_file, source, field="topk_ids")
     if ids.ndim != 3 or ids.dtype.kind not in "ui":
         expected = "integers of shape (tokens, layers, k), every layer alike"
         raise invalid(shape_of(ids), expected)
     if ids.size == 0:
-        raise invalid(ids.shape, "of at least one token, layer and choice")
+        raise invalid(f"shape {ids.shape}", "of at least one token, layer and choice")
     if ids.shape[2] > n_experts:
         raise invalid(f"k = {ids.shape[2]}", f"at most n_experts = {n_experts} a token")
-    if int(ids.min()) < 0 or int(ids.max()) >= n_experts:
-        wrong = first_where(ids, (ids < 0) | (ids >= n_experts))
-        raise invalid(wrong, f"in 0 .. {n_experts - 1}")
-    ordered = np.sort(ids, axis=2)
-    twice = (ordered[:, :, 1:] == ordered[:, :, :-1]).any(axis=2)
-    if twice.any():
-        token, layer = (int(i) for i in np.argwhere(twice)[0])
-        got = f"{ids[token, layer].tolist()} at token {token}, layer {layer}"
-        raise invalid(got, "distinct within a token")
+    for first, part in _parts(ids):
+        if int(part.min()) < 0 or int(part.max()) >= n_experts:
+            token, layer, choice = _first((part < 0) | (part >= n_experts))
+            place = (first + token, layer, choice)
+            raise invalid(f"{part[token, layer, choice]} at {place}", f"in 0 .. {n_experts - 1}")
+        twice = _have_twice(part)
+        if twice.any():
+            token, layer = _first(twice)
+            got = f"{part[token, layer].tolist()} at token {first + token}, layer {layer}"
+            raise invalid(got, "distinct within a token")
+
+
+def _have_twice(ids: Array) -> Bools:
+    """Return whether a token has an expert twice, (tokens, layers)."""
+    k = ids.shape[2]
+    if k > _MOST_PAIRS:
+        ordered = np.sort(ids, axis=2)
+        return np.asarray((ordered[:, :, 1:] == ordered[:, :, :-1]).any(axis=2))
+    twice = np.zeros(ids.shape[:2], dtype=np.bool_)
+    for i in range(k):
+        for j in range(i):
+            twice |= ids[:, :, i] == ids[:, :, j]
+    return twice
+
+
+def _parts(array: Array) -> Iterator[tuple[int, Array]]:
+    """Yield runs of tokens and the number of their first one."""
+    rows = max(1, _PART // max(1, array[:1].size))
+    for first in range(0, len(array), rows):
+        yield first, array[first : first + rows]
+
+
+def _first(bad: Bools) -> tuple[int, ...]:
+    """Return the place of the first bad entry."""
+    return tuple(int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
 
 
 def checked_weights(
@@ -49,27 +72,34 @@ def checked_weights(
 ) -> NDArray[np.floating]:
     """Return the weights, which must be finite floats from 0, one for each id."""
     array = np.asanyarray(weights)
-    invalid = partial(invalid_field, source, "topk_weights")
+    invalid = partial(invalid_file, source, field="topk_weights")
     if array.shape != ids.shape or array.dtype.kind != "f":
         raise invalid(shape_of(array), f"floats of the shape of topk_ids, {ids.shape}")
-    check_nonnegative(array, invalid)
+    for first, part in _parts(array):
+        good = np.isfinite(part) & (part >= 0)
+        if not good.all():
+            token, layer, choice = _first(~good)
+            got = f"{part[token, layer, choice]} at {(first + token, layer, choice)}"
+            raise invalid(got, "finite and not negative")
     return array
 
 
 def checked_counts(counts: ArrayLike, source: str) -> Floats:
     """Return counts of shape (steps, layers, experts), which must not be negative or all zero."""
-    invalid = partial(invalid_field, source, "logical_count")
+    invalid = partial(invalid_file, source, field="logical_count")
     try:
         array = np.asarray(counts)
         if array.dtype.kind not in "uif":
             raise ValueError(f"dtype {array.dtype}")
         array = array.astype(np.float64)
     except ValueError as error:
-        raise invalid(error, "a rectangular array of numbers") from error
+        raise invalid(str(error), "a rectangular array of numbers") from error
     if array.ndim == 2:
         array = array[None]
     if array.ndim != 3 or array.size == 0:
         raise invalid(shape_of(array), "of shape (steps, layers, experts)")
+    if array.shape[2] > MAX_EXPERTS:
+        raise invalid(shape_of(array), f"of at most {MAX_EXPERTS} experts")
     check_nonnegative(array, invalid)
     if not array.any():
         raise invalid("zeros only", "above zero somewhere")
@@ -79,11 +109,18 @@ def checked_counts(counts: ArrayLike, source: str) -> Floats:
 def checked_lengths(lengths: ArrayLike, n_tokens: int, source: str) -> Ints:
     """Return the lengths, which must be positive and sum to the number of tokens."""
     array = np.asarray(lengths)
+    invalid = partial(invalid_file, source, field="sequence_lengths")
     if array.ndim != 1 or array.dtype.kind not in "ui" or (array < 1).any():
-        raise invalid_field(source, "sequence_lengths", array, "a list of positive integers")
-    total = sum(array.tolist())
+        got = f"{shape_of(array)}, {array}"
+        raise invalid(got, "a list of positive integers")
+    # Within these bounds the sum cannot overflow.
+    too_long = array[array > n_tokens]
+    if len(array) > n_tokens or len(too_long):
+        got = f"a length of {too_long[0]}" if len(too_long) else f"{len(array)} lengths"
+        raise invalid(got, f"{n_tokens} tokens in all")
+    total = int(array.sum(dtype=np.int64))
     if total != n_tokens:
-        raise invalid_field(source, "sequence_lengths", total, f"{n_tokens} tokens in all")
+        raise invalid(f"{total}", f"{n_tokens} tokens in all")
     return array.astype(np.int64)
 
 
@@ -92,6 +129,9 @@ def checked_layers(layers: ArrayLike | None, n: int, source: str) -> Ints:
     if layers is None:
         return np.arange(n)
     array = np.asarray(layers)
+    invalid = partial(invalid_file, source, field="layers")
     if array.shape != (n,) or array.dtype.kind not in "ui":
-        raise invalid_field(source, "layers", shape_of(array), f"{n} integers")
+        raise invalid(shape_of(array), f"{n} integers")
+    if (array < 0).any() or (array > _LAST_LAYER).any():
+        raise invalid(f"{array.min()} .. {array.max()}", f"in 0 .. {_LAST_LAYER}")
     return array.astype(np.int64)

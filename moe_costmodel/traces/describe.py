@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from moe_costmodel._arrays import Floats, Ints
+from moe_costmodel._arrays import Array, Floats, Ints
 from moe_costmodel._checks import require
+from moe_costmodel.traces.steps import count_choices
 from moe_costmodel.traces.trace import Mode, RoutingTrace
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["TraceDescription", "describe", "static_waste"]
+
+_PART = 2**22  # numbers of loads that are counted at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +135,66 @@ class TraceDescription:
         return figure
 
 
+class _LayerLoads(NamedTuple):
+    """The loads of one layer, step by step, as far as a description needs them."""
+
+    totals: Array  # (n_steps,)
+    hottest: Array  # of the busiest expert, (n_steps,)
+    still_hot: Ints  # hot experts that were hot in the step before, (n_steps - 1,)
+    n_idle: int  # experts without a token, all steps together
+
+    @classmethod
+    def of(cls, parts: Iterable[Array], n_hot: int) -> _LayerLoads:
+        """Sum the loads of a layer, which come in parts of (steps, n_experts)."""
+        totals, hottest, still_hot, n_idle = [], [], [], 0
+        was_hot = None
+        for loads in parts:
+            hot = np.argpartition(loads, -n_hot, axis=1)[:, -n_hot:]
+            is_hot = np.zeros(loads.shape, dtype=bool)
+            np.put_along_axis(is_hot, hot, True, axis=1)
+            before = is_hot if was_hot is None else np.concatenate((was_hot, is_hot))
+            still_hot.append((before[1:] & before[:-1]).sum(axis=1))
+            was_hot = is_hot[-1:]
+            totals.append(loads.sum(axis=1))
+            hottest.append(loads.max(axis=1))
+            n_idle += loads.size - int(np.count_nonzero(loads))
+        return cls(*map(np.concatenate, (totals, hottest, still_hot)), n_idle)
+
+
+def _loads_by_layer(
+    trace: RoutingTrace, batch_size: int | None, mode: Mode
+) -> Iterator[Iterator[Array]]:
+    """Yield the loads of each layer, in parts of (steps, experts).
+
+    The loads of all steps may take far more memory than the trace.
+    """
+    rows = max(1, _PART // trace.n_experts)
+    if trace.is_load_only:
+        loads = trace.loads(batch_size)
+        for i in range(trace.n_layers):
+            yield (loads[first : first + rows, i] for first in range(0, len(loads), rows))
+        return
+    assert batch_size is not None
+    step = trace.steps(batch_size, mode)
+    order = np.argsort(step, kind="stable")[np.count_nonzero(step < 0) :]
+    step = step[order]
+    n_steps = int(step[-1]) + 1
+    trace.check_loads(n_steps, batch_size)
+    firsts = range(0, n_steps, rows)
+    ends = np.searchsorted(step, [*firsts, n_steps])
+
+    def part(layer: int, first: int, tokens: slice) -> Array:
+        out = np.zeros((min(rows, n_steps - first), 1, trace.n_experts), dtype=np.int32)
+        ids = np.ascontiguousarray(trace.topk_ids[order[tokens], layer : layer + 1])
+        keep = np.broadcast_to(np.True_, ids.shape)
+        count_choices(ids, step[tokens] - first, keep, out)
+        return out[:, 0]
+
+    for i in range(trace.n_layers):
+        spans = zip(firsts, ends[:-1].tolist(), ends[1:].tolist(), strict=True)
+        yield (part(i, first, slice(begin, end)) for first, begin, end in spans)
+
+
 def describe(
     trace: RoutingTrace, batch_size: int | None = None, mode: Mode = "decode"
 ) -> TraceDescription:
@@ -145,35 +209,36 @@ def describe(
         trace has if these are fewer.
     """
     if trace.is_load_only:
-        loads, label, k = trace.loads(batch_size), "recorded", None
+        label, k = "recorded", None
     else:
+        label, k = mode, trace.k
         if batch_size is None:
             batch_size = min(8, len(trace.sequence_lengths)) if mode == "decode" else 256
             batch_size = min(batch_size, trace.n_tokens)
-        loads, label, k = trace.loads(batch_size, mode), mode, trace.k
-    # Layers without tokens (dense layers in a published dump) are left out.
-    busy = loads.sum(axis=(0, 2)) > 0
-    loads = loads[:, busy]
-    totals = loads.sum(axis=2)
-    mean = np.maximum(totals / trace.n_experts, np.finfo(float).tiny)
-    hottest = loads.max(axis=2)
     n_hot = max(1, trace.n_experts // 10)
-    hot = np.argpartition(loads, -n_hot, axis=2)[:, :, -n_hot:]
-    is_hot = np.zeros(loads.shape, dtype=bool)
-    np.put_along_axis(is_hot, hot, True, axis=2)
-    persistence = np.full(loads.shape[1], np.nan)
-    if len(loads) > 1:
-        persistence = (is_hot[1:] & is_hot[:-1]).sum(axis=2).mean(axis=0) / n_hot
+    layers = [_LayerLoads.of(parts, n_hot) for parts in _loads_by_layer(trace, batch_size, mode)]
+    # Layers without tokens (dense layers in a published dump) are left out.
+    busy = np.array([layer.totals.any() for layer in layers])
+    layers = [layer for layer in layers if layer.totals.any()]
+    totals, hottest, still_hot = (
+        np.array([getattr(layer, name) for layer in layers]).T
+        for name in ("totals", "hottest", "still_hot")
+    )
+    mean = np.maximum(totals / trace.n_experts, np.finfo(float).tiny)
+    n_steps = len(totals)
+    persistence = np.full(len(layers), np.nan)
+    if n_steps > 1:
+        persistence = still_hot.mean(axis=0) / n_hot
     return TraceDescription(
         source=trace.source,
-        n_steps=len(loads),
-        n_layers=loads.shape[1],
+        n_steps=n_steps,
+        n_layers=len(layers),
         n_experts=trace.n_experts,
         k=k,
         batch_size=batch_size,
         mode=label,
         layers=trace.layers[busy],
-        inactive=(loads == 0).mean(axis=(0, 2)),
+        inactive=np.array([x.n_idle / (n_steps * trace.n_experts) for x in layers]),
         hottest_over_mean=(hottest / mean).mean(axis=0),
         # E C / k with C = max over steps of (hottest / tokens), and k tokens = the total load.
         waste_factor=trace.n_experts * (hottest / np.maximum(totals, 1)).max(axis=0),

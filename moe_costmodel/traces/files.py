@@ -1,22 +1,37 @@
-"""Reading and writing routing traces: npz, SGLang dumps, JSON counts. No file can run code.
-
-A damaged file makes the readers of numpy and torch raise errors of nearly every kind.
-"""
+"""Reading and writing routing traces: npz, SGLang dumps, JSON counts. No file can run code."""
 
 from __future__ import annotations
 
-import struct
-import zipfile
+import io
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from moe_costmodel._arrays import Array
-from moe_costmodel._checks import invalid, invalid_field, read_json
-from moe_costmodel.traces.sglang import as_array, from_detail_dump
+from moe_costmodel._checks import invalid
+from moe_costmodel._fields import array_in
+from moe_costmodel.traces.members import Member, stored_members
+from moe_costmodel.traces.sglang import from_detail_dump, tensor_in
+from moe_costmodel.traces.torch_file import read_torch
 from moe_costmodel.traces.trace import RoutingTrace
+from moela.files.arrays import open_arrays
+from moela.files.guard import brief, check_size, invalid_file, open_file
+from moela.files.text import read_json
 
 __all__ = ["load_trace", "save_trace"]
+
+_ARRAYS = (
+    "topk_ids", "topk_weights", "n_experts", "sequence_lengths", "layers", "logical_count"
+)  # fmt: skip
+_BYTES_OF_TOKEN = 32
+_HEADER_BYTES = 10_000  # longer ones are not those of arrays of numbers
+_READERS = {
+    (1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0
+}  # fmt: skip
 
 
 def load_trace(path: str | Path, *, mmap: bool = False) -> RoutingTrace:
@@ -28,29 +43,26 @@ def load_trace(path: str | Path, *, mmap: bool = False) -> RoutingTrace:
         - ``.npz``: ``topk_ids`` and ``n_experts``, optionally ``topk_weights``,
           ``sequence_lengths`` and ``layers`` (as :func:`save_trace` writes them), or
           ``logical_count``.
-        - ``.pt``: a dump of SGLang's expert distribution recorder, read with
-          ``weights_only=True``. Modes *stat* and *stat_approx* (``logical_count``) and *per_pass*
+        - ``.pt``: a dump of SGLang's expert distribution recorder; only plain containers and
+          dense tensors are read. Modes *stat* and *stat_approx* (``logical_count``) and *per_pass*
           (``records`` with ``global_physical_count``) give a load-only trace; mode *per_token*
           (``records`` with ``topk_ids_of_layer``) one without weights. Physical experts are mapped
           back to logical ones.
         - ``.json``: ``logical_count`` of shape (layers, experts) or (steps, layers, experts).
     mmap : bool
-        Map ids and weights of an npz from disk instead of reading them; the file must be
-        uncompressed (``save(..., compress=False)``).
+        Map the arrays of an npz from disk instead of reading them; the file must be uncompressed
+        (``save(..., compress=False)``), and may be of any size. The arrays of other files may take
+        256 MiB, times the number in the environment variable ``MOELA_FILE_LIMIT_FACTOR``.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: the file of the trace does not exist.")
     if path.suffix == ".npz":
         return _load_npz(path, mmap)
     readers = {".pt": _load_pt, ".json": _load_json}
     if path.suffix not in readers:
-        raise ValueError(
-            f"{path}: a trace must be a file ending in one of {sorted([*readers, '.npz'])}. "
-            f"Got {path.suffix!r} instead."
-        )
+        known = ", ".join(sorted([*readers, ".npz"]))
+        raise invalid_file(path, repr(path.suffix), f"a trace, whose name ends in one of {known}")
     if mmap:
-        raise ValueError(f"{path}: the 'mmap' parameter must be False for this format.")
+        raise invalid("load", "mmap", True, f"False for {path}, which is no npz")
     return readers[path.suffix](path)
 
 
@@ -73,89 +85,88 @@ def save_trace(trace: RoutingTrace, path: str | Path, *, compress: bool = True) 
 
 
 def _load_npz(path: Path, mmap: bool) -> RoutingTrace:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = [name[:-4] for name in archive.namelist() if name.endswith(".npy")]
-    except Exception as error:
-        raise ValueError(
-            f"{path}: must be a complete npz file (a zip of arrays). Got {_message(error)} "
-            "instead; the file may have been cut short."
-        ) from error
-    fields, source = f"fields {sorted(names)}", str(path)
-    small = {name: _member(path, name) for name in ("sequence_lengths", "layers") if name in names}
-    if "topk_ids" not in names:
-        if "logical_count" not in names:
-            raise invalid_field(path, "topk_ids", fields, "present (or logical_count)")
-        counts = _member(path, "logical_count")
-        return RoutingTrace.from_counts(counts, layers=small.get("layers"), source=source)
-    if "n_experts" not in names:
-        raise invalid_field(path, "n_experts", fields, "present")
-    n_experts = _member(path, "n_experts")
+    with _mapped(path) if mmap else open_arrays(path) as file:
+        names = set(file)
+        arrays = {name: file[name] for name in _ARRAYS if name in names}
+    got = f"only {', '.join(map(repr, sorted(names)))}" if names else "none"
+    layers = arrays.get("layers")
+    if "topk_ids" not in arrays:
+        if "logical_count" not in arrays:
+            raise invalid_file(path, got, "present (or logical_count)", "topk_ids")
+        return _of_counts(path, arrays["logical_count"], layers)
+    if "n_experts" not in arrays:
+        raise invalid_file(path, got, "present", "n_experts")
+    n_experts = arrays["n_experts"]
     if n_experts.ndim != 0 or n_experts.dtype.kind not in "ui" or n_experts < 1:
-        raise invalid_field(path, "n_experts", repr(n_experts), "a positive integer")
-    big = [name for name in ("topk_ids", "topk_weights") if name in names]
-    routing = [_mapped(path, name) if mmap else _member(path, name) for name in big]
-    return RoutingTrace(*routing, n_experts=int(n_experts), source=source, **small)
+        raise invalid_file(path, str(n_experts), "a positive integer", "n_experts")
+    ids = arrays["topk_ids"]
+    if not mmap:
+        # Whatever is computed of a trace takes several numbers for each token.
+        check_size(path, _BYTES_OF_TOKEN * len(np.atleast_1d(ids)), "arrays", "topk_ids")
+    return RoutingTrace(
+        ids,
+        arrays.get("topk_weights"),
+        n_experts=int(n_experts),
+        sequence_lengths=arrays.get("sequence_lengths"),
+        layers=layers,
+        source=str(path),
+    )
 
 
-def _member(path: Path, name: str) -> Array:
+def _of_counts(path: Path, counts: Array, layers: Array | None = None) -> RoutingTrace:
+    check_size(path, 8 * counts.size, "arrays", "logical_count")  # counts are kept as floats
+    return RoutingTrace.from_counts(counts, layers=layers, source=str(path))
+
+
+@contextmanager
+def _mapped(path: Path) -> Iterator[Mapping[str, Array]]:
+    """Map the arrays of an uncompressed npz from disk."""
+    with open_file(path) as file:
+        members = stored_members(
+            file, path, "a complete npz, written with compress=False to map it"
+        )
+        yield {
+            name: _map(file, members[f"{name}.npy"], path, name)
+            for name in _ARRAYS
+            if f"{name}.npy" in members
+        }
+
+
+def _map(file: IO[bytes], member: Member, path: Path, name: str) -> Array:
+    expected = "a complete array without Python objects"
+    file.seek(member.start)
+    header = io.BytesIO(file.read(min(member.size, _HEADER_BYTES)))
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return np.asarray(archive[name])
+        reader = _READERS[np.lib.format.read_magic(header)]
+        shape, fortran, dtype = reader(header, max_header_size=_HEADER_BYTES)
+    # numpy reads a header as a Python literal, whose errors are of many kinds.
     except Exception as error:
-        expected = "a complete array without pickles"
-        raise invalid_field(path, name, _message(error), expected) from error
-
-
-def _mapped(path: Path, name: str) -> Array:
-    """Map one uncompressed member of an npz."""
-    try:
-        with zipfile.ZipFile(path) as archive, path.open("rb") as file:
-            member = archive.getinfo(f"{name}.npy")
-            if member.compress_type != zipfile.ZIP_STORED:
-                raise ValueError("a compressed array; save it with compress=False to map it")
-            # The extra field of the local header may have another length than that of the central
-            # directory, so the offset of the data must be read from the local header.
-            file.seek(member.header_offset)
-            name_length, extra_length = struct.unpack("<26xHH", file.read(30))
-            file.seek(member.header_offset + 30 + name_length + extra_length)
-            version, npy = np.lib.format.read_magic(file), np.lib.format
-            readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
-            shape, fortran, dtype = readers[version](file)
-            if dtype.hasobject:
-                raise ValueError("an array of Python objects")
-            return np.memmap(path, dtype, "r", file.tell(), shape, order="F" if fortran else "C")
-    except Exception as error:
-        raise invalid_field(path, name, _message(error), "an uncompressed array") from error
-
-
-def _message(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        got = f"{type(error).__name__}: {error}"
+        raise invalid_file(path, got, expected, name) from error
+    start, count = header.tell(), math.prod(shape)
+    if dtype.hasobject or dtype.itemsize == 0:
+        raise invalid_file(path, f"dtype {dtype}", expected, name)
+    if count < 1 or start + count * dtype.itemsize != member.size:
+        got = f"{member.size - start} bytes for shape {shape}, dtype {dtype}"
+        raise invalid_file(path, got, expected, name)
+    return np.memmap(path, dtype, "r", member.start + start, shape, order="F" if fortran else "C")
 
 
 def _load_json(path: Path) -> RoutingTrace:
     content = read_json(path)
     if not isinstance(content, dict) or "logical_count" not in content:
-        keys = sorted(content) if isinstance(content, dict) else type(content).__name__
-        raise invalid_field(path, "logical_count", keys, "present")
-    return RoutingTrace.from_counts(content["logical_count"], source=str(path))
+        got = f"only {', '.join(map(repr, content))}" if isinstance(content, dict) else content
+        raise invalid_file(path, got, "present", "logical_count")
+    counts = array_in(path, "logical_count", content["logical_count"], ndim=(2, 3))
+    return _of_counts(path, counts)
 
 
 def _load_pt(path: Path) -> RoutingTrace:
-    import torch
-
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ValueError(
-            f"{path}: must be a torch file of plain tensors and containers, readable with "
-            f"weights_only=True. Got {_message(error).splitlines()[0]} instead; the file is "
-            "damaged, or loading it would run code."
-        ) from error
+    content = read_torch(path)
     if isinstance(content, dict) and "logical_count" in content:
-        counts = as_array(str(path), "logical_count", content["logical_count"])
-        return RoutingTrace.from_counts(counts, source=str(path))
+        counts = tensor_in(path, "logical_count", content["logical_count"], ndim=(2, 3))
+        return _of_counts(path, counts)
     if isinstance(content, dict) and "records" in content:
-        return from_detail_dump(content, source=str(path))
-    keys = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
-    raise invalid_field(path, "logical_count", keys, "present (or records)")
+        return from_detail_dump(content, source=path)
+    got = f"only {', '.join(map(brief, content))}" if isinstance(content, dict) else brief(content)
+    raise invalid_file(path, got, "present (or records)", "logical_count")

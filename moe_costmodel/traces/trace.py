@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from moe_costmodel._arrays import Array, Bools, Floats, Ints
-from moe_costmodel._checks import check_fraction, count, invalid, invalid_field, one_of, shape_of
+from moe_costmodel._checks import check_fraction, count, invalid, one_of, shape_of
+from moe_costmodel.shapes import MAX_EXPERTS
 from moe_costmodel.traces.checks import (
-    MAX_EXPERTS,
     check_ids,
     checked_counts,
     checked_layers,
@@ -20,6 +20,7 @@ from moe_costmodel.traces.checks import (
     checked_weights,
 )
 from moe_costmodel.traces.steps import count_choices, decode_steps
+from moela.files.guard import FACTOR_VARIABLE, brief, invalid_file, limit_of
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -84,7 +85,8 @@ class RoutingTrace:
         self.source = source
         self.n_experts = count("RoutingTrace", "n_experts", n_experts)
         if self.n_experts > MAX_EXPERTS:
-            raise invalid_field(source, "n_experts", n_experts, f"at most {MAX_EXPERTS}")
+            expected = f"at most {MAX_EXPERTS}"
+            raise invalid_file(source, brief(n_experts), expected, "n_experts")
         ids = np.asanyarray(topk_ids)
         check_ids(ids, self.n_experts, source)
         self._ids: NDArray[np.integer] | None = ids
@@ -287,7 +289,9 @@ class RoutingTrace:
         if mode == "prefill":
             step = np.arange(n) // batch_size
         else:
-            step = decode_steps(self.sequence_lengths, batch_size)
+            # More slots than sequences stay empty.
+            n_slots = min(batch_size, len(self.sequence_lengths))
+            step = decode_steps(self.sequence_lengths, n_slots)
         if drop_last:
             full = np.bincount(step) == batch_size
             if not full.any():
@@ -340,7 +344,8 @@ class RoutingTrace:
             step = np.zeros(self.n_tokens, dtype=np.int64)
         else:
             step = self.steps(batch_size, mode, drop_last=drop_last)
-        out = np.zeros((int(step.max()) + 1, self.n_layers, self.n_experts), dtype=np.int32)
+        self.check_loads(n_steps := int(step.max()) + 1, batch_size)
+        out = np.zeros((n_steps, self.n_layers, self.n_experts), dtype=np.int32)
         ids = np.ascontiguousarray(self.topk_ids)
         if keep is None:
             keep = np.ones((1, 1, 1), dtype=np.bool_)
@@ -348,6 +353,22 @@ class RoutingTrace:
             raise invalid("loads", "keep", shape_of(keep), f"booleans of shape {ids.shape}")
         count_choices(ids, step, np.broadcast_to(keep, ids.shape), out)
         return out
+
+    def check_loads(self, n_steps: int, batch_size: int | None) -> None:
+        """Raise ValueError if the loads of some steps take too much memory.
+
+        A small file may describe many steps of many experts. The limit is 1 GiB, times the number
+        in the environment variable ``MOELA_FILE_LIMIT_FACTOR``.
+        """
+        a_step, most = self.n_layers * self.n_experts, limit_of("arrays")
+        if n_steps * a_step > most:
+            expected = (
+                f"so large that the trace has at most {most // a_step:,} steps of {self.n_layers} "
+                f"layers of {self.n_experts} experts (the environment variable {FACTOR_VARIABLE} "
+                "multiplies this limit)"
+            )
+            got = f"{batch_size} for {self.source}, which gives {n_steps:,}"
+            raise invalid("loads", "batch_size", got, expected)
 
     def shares(self) -> Floats:
         """Return each expert's share of its layer's load over the whole trace, (layers, experts).

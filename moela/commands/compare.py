@@ -101,13 +101,13 @@ def _noc(about: Mapping[str, Any]) -> NoC3D | None:
 
     settings = about.get("settings", {})
     common = {key: settings[key] for key in ("objectives", "model") if key in settings}
+    traffic = settings.get("traffic")
+    paths = [traffic] if isinstance(traffic, str) else traffic
     try:
-        if settings.get("traffic") is None:
+        if paths is None:
             problem = NoC3D.example(settings.get("application", "bfs"), **common)
-        elif Path(settings["traffic"]).is_file():
-            problem = NoC3D.from_traffic(settings["traffic"], **common)
         else:
-            return None
+            problem = NoC3D.from_traffic(paths, **common)
     except (TypeError, ValueError, OSError):
         return None  # then designs are shown as numbers
     return problem if problem.version == about.get("version") else None

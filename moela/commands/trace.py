@@ -9,6 +9,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from moela.files.guard import read_bytes
+from moela.files.text import read_text
+
 if TYPE_CHECKING:
     from moe_costmodel.traces.trace import RoutingTrace
 
@@ -70,7 +73,7 @@ def _describe(arguments: argparse.Namespace) -> None:
         )
     if arguments.json:
         content = description.to_dict() | {"drift": None if drift is None else drift.tolist()}
-        arguments.json.write_text(json.dumps(content, indent=1) + "\n")
+        arguments.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     if arguments.plot:
         description.plot().savefig(arguments.plot)
 
@@ -100,40 +103,37 @@ def _record(arguments: argparse.Namespace) -> None:
     print(f"{arguments.out}: {trace!r}")
 
 
-def _texts(arguments: argparse.Namespace) -> list[bytes]:
+def _texts(arguments: argparse.Namespace) -> list[str]:
     if not arguments.text:
         raise ValueError("The '--text' option of trace record must name a file. Got none instead.")
-    return [path.read_bytes() for path in arguments.text]
+    return [read_text(path) for path in arguments.text]
 
 
 def _bytes_of(arguments: argparse.Namespace) -> Iterator[Any]:
     import torch
 
-    for text in _texts(arguments):
+    for path in arguments.text:
+        text = read_bytes(path)
         for start in range(0, len(text), arguments.length):
             yield torch.tensor([list(text[start : start + arguments.length])])
 
 
 def _saved_model(arguments: argparse.Namespace) -> tuple[Any, Iterator[Any]]:
     """Load a model and its tokenizer from a folder; nothing is downloaded, none of its code run."""
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+    from moe_costmodel.traces.saved_model import load_saved_model
 
-    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     if not Path(arguments.model).is_dir():
         raise ValueError(
             f"The 'model' argument of trace record must be a folder with a saved model, or "
             f"'example'. Got {arguments.model!r} instead; save a model first (save_pretrained)."
         )
     texts = _texts(arguments)
-    tokenizer: Any = AutoTokenizer.from_pretrained(arguments.model, **options)
-    config: Any = AutoConfig.from_pretrained(arguments.model, **options)
-    two = bool(config.is_encoder_decoder)
-    loader: Any = AutoModelForSeq2SeqLM if two else AutoModelForCausalLM
-    model = loader.from_pretrained(arguments.model, use_safetensors=True, **options).eval()
+    model, tokenizer = load_saved_model(arguments.model)
+    two = bool(model.config.is_encoder_decoder)
 
     def batches() -> Iterator[Any]:
         for text in texts:
-            ids = tokenizer(text.decode(), return_tensors="pt")["input_ids"]
+            ids = tokenizer(text, return_tensors="pt")["input_ids"]
             for part in ids.split(arguments.length, dim=1):
                 yield _with_answer(model, part, arguments.new_tokens) if two else part
 

@@ -16,6 +16,9 @@ from moela.quality.runs import ComparedRun, clean, isolated, vector
 
 # Maximum size of the reference front of IGD+ and epsilon; the most isolated points are kept.
 REFERENCE_SIZE = 2_000
+# Points on the common scale, penalties among them, stay within these powers of two, so that neither
+# squares nor products overflow.
+_FARTHEST, _FARTHEST_PRODUCT = 400, 900
 
 # Direction of each indicator, and its name in sentences.
 LARGER_IS_BETTER = {"hypervolume": True, "igd_plus": False, "epsilon": False, "r2": False}
@@ -64,13 +67,21 @@ class Scale:
 
     @property
     def box(self) -> float:
-        """Volume between ideal and reference point, in the product of the objectives' units."""
-        with np.errstate(over="ignore"):
-            return float(np.prod(np.maximum(self.ref_point - self.ideal, 0.0)))
+        """Volume between ideal and reference point, in the product of the objectives' units.
+
+        NaN if that is too large or too small for a float.
+        """
+        sides = np.maximum(self.ref_point - self.ideal, 0.0)
+        with np.errstate(over="ignore", under="ignore"):
+            volume = float(np.prod(sides))
+        known = np.isfinite(volume) and (volume > 0.0 or not (sides > 0.0).all())
+        return volume if known else float("nan")
 
     def normalize(self, F: Floats) -> Floats:
         """Return points on the common scale: ideal 0, nadir 1."""
-        return np.asarray((F - self.ideal) / self.span)
+        farthest = 2.0 ** min(_FARTHEST, _FARTHEST_PRODUCT // len(self.span))
+        with np.errstate(over="ignore", under="ignore"):
+            return np.clip((F - self.ideal) / self.span, -farthest, farthest)
 
     @property
     def ref_point_on_scale(self) -> Floats:

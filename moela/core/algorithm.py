@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from pymoo.core.algorithm import Algorithm
 from pymoo.core.crossover import Crossover
+from pymoo.core.individual import Individual
 from pymoo.core.mutation import Mutation
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
@@ -20,7 +21,7 @@ from pymoo.core.termination import Termination
 from pymoo.util.display.multi import MultiObjectiveOutput
 
 from moela._arrays import Bools, Floats
-from moela._checks import count
+from moela._checks import count, instance
 from moela.core.archive import Archive
 from moela.core.context import SearchContext
 from moela.core.duplicates import Duplicates
@@ -28,8 +29,18 @@ from moela.core.operators import KINDS, Operators, resolve
 from moela.core.origin import origin_of, set_origin
 from moela.core.parameters import refuse_unknown
 from moela.core.scaling import Normalization
-from moela.core.warm_start import first_designs, is_sampling
-from moela.evaluation.runners.outcome import failed
+from moela.core.units import Units
+from moela.core.warm_start import first_designs, is_sampling, put_inside
+from moela.evaluation.checks import CheckedEvaluator, check_budget, check_problem
+from moela.evaluation.marks import Marks
+from moela.evaluation.runners.outcome import (
+    INFINITE,
+    SKIPPED,
+    failed,
+    infinite_objective,
+    infinite_warning,
+)
+from moela.evaluation.runners.violation import violation_of
 from moela.evaluation.termination import evaluation_budget
 
 _LOG = logging.getLogger(__name__)
@@ -38,6 +49,22 @@ _RUN_STATE = (
     "archive", "data", "display", "history", "is_initialized", "n_iter", "off", "opt", "pop",
     "start_time", "termination",
 )  # fmt: skip
+
+
+# What underflows inside an algorithm, such as a kernel between distant designs, is as good as 0.
+_QUIET = np.errstate(under="ignore")
+
+
+class _ClassGiven:
+    """Says so if `minimize` is given the class of an algorithm, whose `problem` it reads first."""
+
+    def __get__(self, algorithm: object, kind: type) -> object:
+        try:
+            instance("minimize", "algorithm", kind)
+        except TypeError as error:
+            # What a class without the attribute raises, so that `hasattr` still works.
+            raise AttributeError(*error.args) from None
+        raise AssertionError
 
 
 class ArchiveAlgorithm(Algorithm):
@@ -68,14 +95,22 @@ class ArchiveAlgorithm(Algorithm):
     ) -> None:
         # pymoo ignores unknown parameters, so a misspelled one would go unnoticed.
         refuse_unknown(type(self), kwargs)
+        operators = dict(zip(KINDS, (sampling, crossover, mutation, repair), strict=True))
+        for name, value in {**operators, **kwargs}.items():
+            instance(type(self).__name__, name, value)
         kwargs.setdefault("output", MultiObjectiveOutput())
+        kwargs.setdefault("evaluator", CheckedEvaluator())
         super().__init__(**kwargs)
         self.termination: Termination
         self.n_init = count(type(self).__name__, "n_init", n_init, at_least=2)
         self.archive_size = archive_size
         # The attributes that a run changes, with their values before any run.
         self._before_run = copy.deepcopy({key: getattr(self, key) for key in _RUN_STATE})
-        self._given = dict(zip(KINDS, (sampling, crossover, mutation, repair), strict=True))
+        self._given: dict[str, Any] = operators
+
+    problem: Any = _ClassGiven()
+    # The evaluator need not hide failures, since only their status is read.
+    leaves_out_failures = True
 
     # The problem is not state, and fitted estimators are only ever replaced: histories and
     # checkpoints need no copy of them every time.
@@ -97,7 +132,10 @@ class ArchiveAlgorithm(Algorithm):
         raise NotImplementedError
 
     def _answer(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
-        """Process evaluated designs [b]; `accepted` marks those that entered the archive."""
+        """Process evaluated designs [b], F and CV in working units.
+
+        `accepted` marks those that entered the archive.
+        """
 
     def _answer_initial(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
         """Process the initial designs; by default like any others."""
@@ -105,6 +143,8 @@ class ArchiveAlgorithm(Algorithm):
 
     def setup(self, problem: Problem, **kwargs: object) -> ArchiveAlgorithm:
         """Begin a new run on a problem, even if this object has been used for a run before."""
+        check_problem(type(self).__name__, problem)
+        instance(type(self).__name__, "evaluator", kwargs.get("evaluator"))
         if self._setting_names is None:
             # What is set from here on is state of the run.
             self._setting_names = frozenset([*vars(self), "operators"])
@@ -115,6 +155,7 @@ class ArchiveAlgorithm(Algorithm):
             # pymoo changes the object that it is given, which belongs to the caller.
             self.termination = copy.deepcopy(self.termination)
         super().setup(problem, **kwargs)
+        check_budget(self.termination)
         return self
 
     def _setup(self, problem: Problem, **kwargs: object) -> None:
@@ -125,15 +166,22 @@ class ArchiveAlgorithm(Algorithm):
                 "algorithm for it."
             )
         self.operators: Operators = resolve(problem, **self._given)
-        self.front = Archive(problem.n_obj, self.archive_size)
+        units = Units()
+        self.front = Archive(problem.n_obj, self.archive_size, units)
         self.context = SearchContext(
             problem,
             self.operators,
             Duplicates(problem),
-            Normalization(problem.n_obj, getattr(problem, "ref_point", None)),
+            Normalization(problem.n_obj, getattr(problem, "ref_point", None), units=units),
             self.random_state,
+            units,
         )
         self.n_answered = 0  # evaluations told so far
+        self._n_infinite = (
+            0  # of these, designs with an infinite objective that only this class saw
+        )
+        self._has_begun = False  # whether a design has succeeded, so that the search has begun
+        self._example: Population | None = None  # a failed design, until one succeeds
         self._begin()
 
     @property
@@ -144,30 +192,52 @@ class ArchiveAlgorithm(Algorithm):
     def _initialize_infill(self) -> Population:
         return self._within_budget(self._sample())
 
+    @_QUIET
     def _initialize_advance(self, infills: Population | None = None, **kwargs: object) -> None:
-        pop, F, CV, accepted = self._take(infills)
-        if len(self.front) == 0:
-            raise ValueError(
-                f"All of the {self.n_answered} initial designs failed. Check the problem and its "
-                "sampling."
+        taken = self._take(infills)
+        if len(self.front):
+            self._receive_first(*taken)
+        elif self.n_answered:
+            _LOG.warning(
+                "%s has no design to begin with: all of the %d initial designs failed. Others are "
+                "sampled. If that is not what you expect, check the problem and its sampling.",
+                type(self).__name__,
+                self.n_answered,
             )
+
+    def _receive_first(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
+        self._has_begun, self._example = True, None
         self._answer_initial(pop, F, CV, accepted)
 
+    @_QUIET
     def _infill(self) -> Population:
-        return self._within_budget(self._ask())
+        return self._within_budget(self._ask() if self._has_begun else self._resample(again=True))
 
+    @_QUIET
     def _advance(self, infills: Population | None = None, **kwargs: object) -> None:
-        self._answer(*self._take(infills))
+        taken = self._take(infills)
+        if self._has_begun:
+            self._answer(*taken)
+        elif len(self.front):
+            self._receive_first(*taken)
 
     def _set_optimum(self) -> None:
-        self.pop = self.opt = self.front.pop
+        # pymoo's terminations need a design even if none has succeeded.
+        self.pop = self.opt = self.front.pop if len(self.front) else self._example
 
     def _finalize(self) -> None:
-        if len(self.front) and not self.front.feasible:
+        if not self.front.feasible:
             _LOG.warning("%s found %s.", type(self).__name__, self.status)
 
     def _post_advance(self) -> None:
-        super()._post_advance()
+        display: Any = self.display
+        if len(self.front) == 0:
+            # Its columns would count and measure the failed design.
+            self.display = _no_display
+        try:
+            super()._post_advance()
+        finally:
+            self.display = display
         # With ask and tell, somebody else's evaluator may be used; then only this class counts.
         budget = evaluation_budget(self.termination)
         if budget is not None and self.n_answered >= budget:
@@ -190,15 +260,22 @@ class ArchiveAlgorithm(Algorithm):
         ``return_least_infeasible=True`` the non-dominated designs among those of least violation.
         They are on ``result.pop`` either way.
         """
-        result = super().result()
+        opt = self.opt
+        try:
+            self.opt = self.front.pop if self.is_initialized else opt
+            result = super().result()
+        finally:
+            self.opt = opt
         result.status = self.status
         return result
 
     @property
     def status(self) -> str:
         """Summary of the run so far; mentions if no feasible design is known."""
-        if not self.is_initialized or len(self.front) == 0:
+        if not self.is_initialized:
             return "nothing evaluated yet"
+        if len(self.front) == 0:
+            return f"no design that did not fail in {self.n_eval:,} evaluations"
         n = f"{len(self.front)} non-dominated design{'s' if len(self.front) > 1 else ''}"
         if self.front.feasible:
             return f"{n} after {self.n_eval:,} evaluations"
@@ -224,6 +301,7 @@ class ArchiveAlgorithm(Algorithm):
 
     def _sample(self) -> Population:
         pop = first_designs(self.problem, self.operators.sampling)
+        n_given = 0 if pop is None else len(pop)
         if pop is None:
             pop = self._draw(self._sampler(), self.n_init)
         elif len(pop) < self.n_init:
@@ -232,6 +310,9 @@ class ArchiveAlgorithm(Algorithm):
         new = np.array([len(ind.evaluated) == 0 for ind in pop], dtype=bool)
         if new.any():
             pop[new] = self.operators.repair(self.problem, pop[new], random_state=self.random_state)
+        # After the repair, which may be what brings given designs inside.
+        put_inside(self.problem, self.operators, pop[:n_given])
+        new = np.array([len(ind.evaluated) == 0 for ind in pop], dtype=bool)
         set_origin(pop, part="initial", already_evaluated=~new)
         return pop[self.context.duplicates.claim(pop.get("X"))]
 
@@ -241,20 +322,25 @@ class ArchiveAlgorithm(Algorithm):
             return self.operators.sampling
         return resolve(self.problem, **{**self._given, "sampling": None}).sampling
 
-    def _resample(self) -> Population:
-        """Sample `n_init` designs and return the new ones: at least two, or none."""
+    def _resample(self, *, again: bool = False) -> Population:
+        """Sample `n_init` designs and return the new ones: at least two, or none.
+
+        With `again`, those that are not new are returned if there are no others.
+        """
         pop = self._draw(self._sampler(), self.n_init)
         pop = self.operators.repair(self.problem, pop, random_state=self.random_state)
         set_origin(pop, part="initial")
-        pop = pop[self.context.duplicates.claim(pop.get("X"))]
-        return pop if len(pop) > 1 else Population.empty()
+        new = pop[self.context.duplicates.claim(pop.get("X"))]
+        if len(new) > 1:
+            return new
+        return pop if again else Population.empty()
 
     def _draw(self, sampling: Sampling, n: int) -> Population:
         drawn: Population = sampling(self.problem, n, random_state=self.random_state)
         return drawn
 
     def _take(self, infills: Population | None) -> tuple[Population, Floats, Floats, Bools]:
-        """Check and count answers, drop failed evaluations, and archive the rest."""
+        """Check, count and archive answers; return those that have not failed, in working units."""
         if infills is None:
             raise ValueError(
                 f"{type(self).__name__}.tell() needs the evaluated population: "
@@ -262,11 +348,28 @@ class ArchiveAlgorithm(Algorithm):
             )
         self.n_answered += sum(not origin_of(ind).already_evaluated for ind in infills)
         pop = infills[~failed(infills)]
-        if len(pop) == 0:
-            empty = np.empty((0, self.problem.n_obj))
-            return pop, empty, np.empty(0), np.empty(0, dtype=bool)
         F, CV = self._objectives(pop), self._violations(pop)
-        return pop, F, CV, self.front.add(pop, F, CV)
+        finite = np.isfinite(F).all(axis=1)
+        if not finite.all():
+            self._set_aside(pop[~finite], F[~finite])
+            pop, F, CV = pop[finite], F[finite], CV[finite]
+        if not self._has_begun and len(pop) == 0:
+            failure = infills[0] if len(infills) else Individual()
+            self._example = _example(self.problem, failure)
+        accepted, units = self.front.add(pop, F, CV), self.context.units
+        if len(pop):
+            units.see(F, CV, self.front.F)
+        return pop, units.objectives(F), units.violations(CV), accepted
+
+    def _set_aside(self, pop: Population, F: Floats) -> None:
+        """Let designs with infinite objectives F [b, M] count as failed, and warn once a run."""
+        title = type(self.problem).__name__
+        for ind, row in zip(pop, F, strict=True):
+            ind.data["status"], ind.data["error"] = INFINITE, infinite_objective(title, row)
+        if self._n_infinite == 0:
+            first = pop[0].data["error"]
+            _LOG.warning("%s", infinite_warning(first, len(pop), self.n_answered))
+        self._n_infinite += len(pop)
 
     def _objectives(self, pop: Population) -> Floats:
         try:
@@ -274,13 +377,15 @@ class ArchiveAlgorithm(Algorithm):
         except ValueError:
             F = np.empty(0)
         expected = (len(pop), self.problem.n_obj)
+        if len(pop) == 0:
+            return np.empty(expected)
         if F.shape != expected:
             raise ValueError(
                 f"Every told design must have {self.problem.n_obj} objectives, F of shape "
                 f"{expected}. Got {[np.shape(ind.F) for ind in pop[:3]]} for the first ones; "
                 "evaluate the population before tell()."
             )
-        bad = np.argwhere(~np.isfinite(F))
+        bad = np.argwhere(np.isnan(F))
         if len(bad):
             row, column = (int(v) for v in bad[0])
             raise ValueError(
@@ -293,7 +398,7 @@ class ArchiveAlgorithm(Algorithm):
     def _violations(self, pop: Population) -> Floats:
         if not self.problem.has_constraints():
             return np.zeros(len(pop))
-        CV = np.maximum(np.array([ind.CV[0] for ind in pop], dtype=float), 0.0)
+        CV = np.maximum(np.array([violation_of(ind) for ind in pop], dtype=float), 0.0)
         if np.isnan(CV).any():
             row = int(np.flatnonzero(np.isnan(CV))[0])
             raise ValueError(
@@ -301,3 +406,15 @@ class ArchiveAlgorithm(Algorithm):
                 f"design X = {pop[row].X}; fix the problem."
             )
         return CV
+
+
+def _example(problem: Problem, individual: Individual) -> Population:
+    """Return an infeasible copy of a failed design, with objectives that pymoo can read."""
+    copied = Individual(X=individual.X)
+    data = individual.data
+    Marks(problem).put_on(copied, data.get("status", SKIPPED), data.get("error"))
+    return Population.create(copied)
+
+
+def _no_display(algorithm: Algorithm) -> None:
+    """Show nothing."""

@@ -6,6 +6,7 @@ import numpy as np
 from pymoo.core.population import Population
 
 from moela._arrays import Bools, Floats
+from moela.core.units import Units
 
 
 class Archive:
@@ -15,15 +16,19 @@ class Archive:
     afterwards it holds feasible designs only. Of designs with equal objectives, the first one
     added is kept. The archive may overshoot `max_size` by a fifth between two thinnings, so that
     thinning costs little per design.
+
+    Designs are compared by the user's objectives, which no scaling can make equal. `working_F` and
+    `working_CV` are the same designs in the `units` of the run.
     """
 
-    def __init__(self, n_obj: int, max_size: int | None = None) -> None:
+    def __init__(self, n_obj: int, max_size: int | None = None, units: Units | None = None) -> None:
         if max_size is not None and max_size < 2 * n_obj:
             raise ValueError(
                 f"The 'max_size' parameter of Archive must be None or at least 2 * n_obj = "
                 f"{2 * n_obj}. Got {max_size} instead."
             )
         self.max_size = max_size
+        self.units = Units() if units is None else units
         self.pop = Population.empty()
         self.F: Floats = np.empty((0, n_obj))
         self.CV: Floats = np.empty(0)  # constraint violations, 0 if feasible
@@ -35,6 +40,16 @@ class Archive:
     def feasible(self) -> bool:
         """Whether the archive holds feasible designs."""
         return len(self) > 0 and bool(self.CV[0] <= 0.0)
+
+    @property
+    def working_F(self) -> Floats:
+        """Objectives in working units, [n, M]."""
+        return self.units.objectives(self.F)
+
+    @property
+    def working_CV(self) -> Floats:
+        """Constraint violations in working units, [n]."""
+        return self.units.violations(self.CV)
 
     def add(self, pop: Population, F: Floats, CV: Floats) -> Bools:
         """Add designs with finite objectives F [b, M] and constraint violations CV [b].
@@ -62,7 +77,7 @@ class Archive:
         self.CV = np.concatenate([self.CV, CV[candidates]])
         accepted[candidates] = True
         if self.max_size is not None and len(self) > 1.2 * self.max_size:
-            self._keep(spread(self.F, self.max_size))
+            self._keep(spread(self.working_F, self.max_size))
         return accepted
 
     def _keep(self, mask: Bools) -> None:

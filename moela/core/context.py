@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from pymoo.core.population import Population
@@ -12,6 +12,7 @@ from moela._arrays import Designs, Floats, Ints
 from moela.core.duplicates import Duplicates
 from moela.core.operators import Operators, neighbors_of
 from moela.core.scaling import Normalization
+from moela.core.units import Units
 
 
 @dataclass
@@ -25,6 +26,8 @@ class SearchContext:
     normalization: Normalization
     # The algorithm's own, so that the order of draws is part of the result.
     random_state: np.random.Generator
+    # Of all objectives and violations, except those on individuals and in archives.
+    units: Units = field(default_factory=Units)
 
     def children(self, pop: Population, parents: Ints) -> Population:
         """Make one child of each row of `parents`; see `Operators.children`."""

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from moela._arrays import Bools, Floats
 from moela.core.archive import Archive
+from moela.core.units import Units
 
 Scalarization = Literal["chebyshev", "weighted_sum", "product"]
 SCALARIZATIONS: tuple[Scalarization, ...] = ("chebyshev", "weighted_sum", "product")
@@ -17,6 +18,12 @@ SCALARIZATIONS: tuple[Scalarization, ...] = ("chebyshev", "weighted_sum", "produ
 # Closer than this to the edge of the reference box, and beyond it, the tangent replaces the
 # logarithm, so that searches outside the box still know which way leads into it.
 _EDGE = 0.02
+# Scaled values stay within 2^100, which single precision can hold, and within 2^(900 / M), so that
+# products of M of them do not overflow.
+_FARTHEST, _FARTHEST_PRODUCT = 100, 900
+# Models learn from values at most this many times the extent of the front beyond the nadir. Larger
+# ones, such as penalties, would leave them nothing to say about all others.
+_LEARNED = 2.0**10
 
 
 class Normalization:
@@ -25,7 +32,8 @@ class Normalization:
     The nadir is that of the non-dominated designs so far, or the worst value met in an objective in
     which these do not differ. A reference point, such as the objectives of a design to beat, takes
     its place in each objective in which it is worse than the ideal. `bounds` fixes both, for
-    algorithms that were published with such.
+    algorithms that were published with such. Objectives are in working units, reference point and
+    bounds in the user's.
     """
 
     def __init__(
@@ -33,20 +41,37 @@ class Normalization:
         n_obj: int,
         ref_point: ArrayLike | None = None,
         bounds: tuple[ArrayLike, ArrayLike] | None = None,
+        units: Units | None = None,
     ) -> None:
+        self.units = Units() if units is None else units
         self.ideal: Floats = np.full(n_obj, np.inf)
         self.nadir: Floats = np.full(n_obj, -np.inf)
         self.worst: Floats = np.full(n_obj, -np.inf)
         self.fixed = bounds is not None
-        self.ref_point = None if ref_point is None else np.asarray(ref_point, dtype=float)
-        if self.ref_point is not None and self.ref_point.shape != (n_obj,):
+        point = None if ref_point is None else np.asarray(ref_point, dtype=float)
+        if point is not None and point.shape != (n_obj,):
             raise ValueError(
                 f"The reference point must have one value per objective, shape ({n_obj},). "
-                f"Got shape {self.ref_point.shape} instead."
+                f"Got shape {point.shape} instead."
             )
+        self._ref_point = point
         if bounds is not None:
-            self.ideal = np.asarray(bounds[0], dtype=float)
-            self.nadir = np.asarray(bounds[1], dtype=float)
+            low, high = (np.asarray(bound, dtype=float) for bound in bounds)
+            self.ideal, self.nadir = self.units.point(low), self.units.point(high)
+        self._farthest = 2.0 ** min(_FARTHEST, _FARTHEST_PRODUCT // n_obj)
+
+    @property
+    def ref_point(self) -> Floats | None:
+        """The reference point [M] in working units, or None."""
+        return None if self._ref_point is None else self.units.point(self._ref_point)
+
+    def forget_ref_point(self) -> None:
+        """Use the nadir instead from the next update on."""
+        self._ref_point = None
+
+    def fresh(self) -> Normalization:
+        """Return a normalization with the same reference point and units, before any update."""
+        return Normalization(len(self.ideal), self._ref_point, units=self.units)
 
     def update(self, F: Floats, archive: Archive) -> bool:
         """Learn from new objectives F [b, M] and from the archive that already holds them.
@@ -55,18 +80,29 @@ class Normalization:
         """
         if self.fixed or len(archive) == 0:
             return False
+        front = archive.working_F
         ideal = np.minimum(self.ideal, F.min(axis=0)) if len(F) else self.ideal
-        self.worst = np.maximum(self.worst, F.max(axis=0)) if len(F) else self.worst
-        nadir = archive.F.max(axis=0)
+        self.worst = np.maximum(self.worst, self.worst_of(F)) if len(F) else self.worst
+        nadir, worst = self.worst_of(front), self.worst
+        if self.units.some_far:
+            nadir = np.where(np.isfinite(nadir), nadir, front.max(axis=0))
+            worst = np.maximum(worst, nadir)
         # An archive of one design would scale everything to 0, and no search could tell better
         # from worse.
-        nadir = np.where(nadir > archive.F.min(axis=0), nadir, np.maximum(nadir, self.worst))
-        if self.ref_point is not None:
+        nadir = np.where(nadir > front.min(axis=0), nadir, np.maximum(nadir, worst))
+        point = self.ref_point
+        if point is not None:
             # A reference point below the ideal says nothing about the scale of that objective.
-            nadir = np.where(self.ref_point > ideal, self.ref_point, nadir)
+            nadir = np.where(point > ideal, point, nadir)
         changed = not (np.array_equal(ideal, self.ideal) and np.array_equal(nadir, self.nadir))
         self.ideal, self.nadir = ideal, nadir
         return changed
+
+    def worst_of(self, F: Floats) -> Floats:
+        """Return the largest objectives [M] of F [n, M] that are not far away, or -infinity."""
+        if self.units.some_far:
+            F = np.where(self.units.far > F, F, -np.inf)
+        return np.asarray(F.max(axis=0))
 
     def update_feasible(self, F: Floats, CV: Floats, archive: Archive) -> bool:
         """Update with the feasible of new designs [b], or with all while none is feasible."""
@@ -81,7 +117,21 @@ class Normalization:
     def scale(self, F: Floats) -> Floats:
         """Scale objectives [..., M]; an objective that never varied scales to 0."""
         span = self.nadir - self.ideal
-        return (F - self.ideal) / np.where(span > 0, span, np.inf)
+        with np.errstate(over="ignore"):
+            Z = (F - self.ideal) / np.where(span > 0, span, np.inf)
+        np.minimum(Z, self._farthest, out=Z)
+        return np.maximum(Z, -self._farthest, out=Z)
+
+    def learned(self, F: Floats) -> Floats:
+        """Return objectives [..., M] for models to learn from, limited far beyond the nadir."""
+        span = self.nadir - self.ideal
+        return np.minimum(F, np.where(span > 0, self.nadir + _LEARNED * span, np.inf))
+
+    def learned_changes(self, changes: Floats) -> Floats:
+        """Return changes of objectives [..., M] for models to learn from, large ones limited."""
+        span = self.nadir - self.ideal
+        limit = np.where(span > 0, _LEARNED * span, np.inf)
+        return np.clip(changes, -limit, limit)
 
     def scalarize(self, F: Floats, W: Floats, by: Scalarization) -> Floats:
         """Scale objectives F [..., M], then scalarize them with weights W [..., M]: [...]."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 from pymoo.core.individual import Individual
@@ -10,13 +11,20 @@ from pymoo.core.operator import Operator
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 from pymoo.core.result import Result
+from pymoo.core.variable import Binary, BoundedVariable, Choice, Integer, Variable
+from pymoo.operators.crossover.ox import OrderCrossover
+from pymoo.operators.sampling.rnd import PermutationRandomSampling
 
-from moela._arrays import Designs, rows
+from moela._arrays import Design, Designs, rows
+from moela.core.operators import Operators
+
+# A value outside its bounds by this much of their range at most was only rounded.
+_ROUNDING = 1e-9
 
 _EXPECTED = (
     "The 'sampling' parameter must be a pymoo Sampling, designs as an array [n, n_var] or a list, "
-    "a Population, the Result of an earlier run, an EvaluationStore or the path of one, or a "
-    "design object that the problem can encode()"
+    "a DataFrame, a Population, the Result of an earlier run, an EvaluationStore or the path of "
+    "one, or a design object that the problem can encode()"
 )
 
 
@@ -24,19 +32,46 @@ def first_designs(problem: Problem, sampling: object) -> Population | None:
     """Turn the value of the parameter `sampling` into individuals, or None if it is an operator.
 
     It may hold designs [n, n_var] or [n_var], dictionaries for mixed variables, objects that the
-    problem's `encode()` understands, or a list of these; or be a Population, a pymoo Result, of
-    which the optimum is taken, or an `EvaluationStore` or its path, of which the front is taken.
-    Individuals are copies, since a run writes into them. Those that are already evaluated keep
-    their objectives, which are not checked, and cost nothing.
+    problem's `encode()` understands, or a list of these; or be a DataFrame, a Population, a pymoo
+    Result, of which the optimum is taken, or an `EvaluationStore` or its path, of which the front
+    is taken. Individuals are copies, since a run writes into them. Those that are already evaluated
+    keep their objectives, which are not checked, and cost nothing.
     """
     if is_sampling(sampling):
         return None
     pop = _read(problem, sampling)
     if len(pop) == 0:
         raise ValueError(f"{_EXPECTED}, with one design at least. Got none in {sampling!r}.")
-    for ind in pop:
-        _check(problem, ind)
+    for i, ind in enumerate(pop):
+        _check(problem, ind, i)
     return pop
+
+
+def put_inside(problem: Problem, operators: Operators, pop: Population) -> None:
+    """Put given designs into the problem's bounds and types, in place; raise if one is outside.
+
+    A value that misses a bound or an integer by rounding only (1e-9 of the range) is set to it. If
+    the design was already evaluated, it will be evaluated again, since its objectives are those of
+    another design.
+    """
+    variables = getattr(problem, "vars", None)
+    for i, ind in enumerate(pop):
+        before, evaluated = ind.X, bool(ind.evaluated)
+        if variables:
+            X: Design = {
+                name: _value_inside(name, before[name], variable, i)
+                for name, variable in variables.items()
+            }
+            same = before == X
+        else:
+            X = _numbers_inside(problem, operators, before, i)
+            same = np.array_equal(before, X)
+        if evaluated and not same:
+            ind.reset(data=False)
+            ind.data.pop("status", None)
+        ind.X = X
+    if not variables and len(pop):
+        _check_legal(problem, operators, rows([ind.X for ind in pop]))
 
 
 def is_sampling(sampling: object) -> bool:
@@ -76,6 +111,7 @@ def _bare(individual: Individual) -> Individual:
 
 
 def _designs(problem: Problem, sampling: object) -> Designs:
+    sampling = _from_frame(problem, sampling)
     if isinstance(sampling, dict) or _encodes(problem, sampling):
         sampling = [sampling]
     if isinstance(sampling, list | tuple) and len(sampling):
@@ -96,7 +132,8 @@ def _encodes(problem: Problem, design: object) -> bool:
     return callable(getattr(problem, "encode", None)) and not isinstance(design, plain)
 
 
-def _check(problem: Problem, ind: Individual) -> None:
+def _check(problem: Problem, ind: Individual, i: int) -> None:
+    """Check the shape of the i-th given design, and that it holds numbers."""
     variables = getattr(problem, "vars", None)
     if variables:
         if not isinstance(ind.X, dict) or set(ind.X) != set(variables):
@@ -109,8 +146,138 @@ def _check(problem: Problem, ind: Individual) -> None:
             f"A design given as 'sampling' must have the problem's {problem.n_var} variables. Got "
             f"shape {np.shape(ind.X)} instead."
         )
-    if ind.evaluated and np.shape(ind.F) != (problem.n_obj,):
+    else:
+        for j, value in enumerate(ind.X):
+            _check_number(value, j, i)
+    if not ind.evaluated:
+        return
+    for name, size, what in (
+        ("F", problem.n_obj, "objectives"),
+        ("G", problem.n_ieq_constr, "inequality constraints"),
+        ("H", problem.n_eq_constr, "equality constraints"),
+    ):
+        value = getattr(ind, name)
+        if np.shape([] if value is None else value) != (size,):
+            raise ValueError(
+                f"An evaluated design given as 'sampling' must have the problem's {size} {what}. "
+                f"Got {name} = {value} instead; give its X alone to have it evaluated."
+            )
+
+
+def _check_number(value: Any, name: object, i: int) -> None:
+    number = isinstance(value, bool | int | float | np.bool_ | np.integer | np.floating)
+    if not number or np.isnan(value):
+        raise _wrong(i, name, value, "a number")
+
+
+def _wrong(i: int, name: object, value: object, expected: str) -> ValueError:
+    return ValueError(
+        f"Variable {name!r} of design {i} given as 'sampling' must be {expected}. Got {value!r} "
+        "instead; correct the design, or leave it out."
+    )
+
+
+def _numbers_inside(problem: Problem, operators: Operators, X: Designs, i: int) -> Designs:
+    """Return the numbers X [n_var] of the i-th given design inside their bounds."""
+    n, X = problem.n_var, np.asarray(X)
+    xl = np.full(n, -np.inf) if problem.xl is None else np.asarray(problem.xl, dtype=float)
+    xu = np.full(n, np.inf) if problem.xu is None else np.asarray(problem.xu, dtype=float)
+    values = np.asarray(X, dtype=float)
+    slack = _slack(xl, xu)
+    for wrong, bound, word in (
+        (values < xl - slack, xl, "at least"),
+        (values > xu + slack, xu, "at most"),
+    ):
+        for j in np.flatnonzero(wrong)[:1].tolist():
+            raise _wrong(i, j, X[j], f"{word} {bound[j]:g}, its bound")
+    values = np.clip(values, xl, xu)
+    vtype = float if problem.vtype is None else problem.vtype
+    if isinstance(vtype, type) and issubclass(vtype, bool | int | np.bool_ | np.integer):
+        boolean = issubclass(vtype, bool | np.bool_)
+        whole = np.rint(values)
+        wrong = np.abs(values - whole) > _ROUNDING
+        if boolean:
+            wrong |= (whole != 0.0) & (whole != 1.0)
+        for j in np.flatnonzero(wrong)[:1].tolist():
+            raise _wrong(i, j, X[j], "0 or 1" if boolean else "an integer")
+        values = whole
+        # The default operators compute with the type; a problem's own may have another.
+        kinds = {"binary": bool, "integer": int}
+        if operators.kind in kinds and (X.dtype == float or operators.kind == "binary"):
+            return whole.astype(kinds[operators.kind])
+    return X if np.array_equal(values, X) else values
+
+
+def _slack(low: Any, high: Any) -> Any:
+    span = np.subtract(high, low)
+    return _ROUNDING * np.where(np.isfinite(span), span, 0.0)
+
+
+def _value_inside(name: str, value: Any, variable: Variable, i: int) -> Any:
+    """Return a value of a mixed variable of the i-th given design inside its bounds."""
+    if isinstance(variable, Choice):
+        if not any(option == value for option in variable.options):
+            options = ", ".join(map(repr, variable.options))
+            raise _wrong(i, name, value, f"one of {options}")
+        return value
+    if not isinstance(variable, BoundedVariable):
+        return value
+    _check_number(value, name, i)
+    if isinstance(variable, Binary):
+        if value not in (0, 1):
+            raise _wrong(i, name, value, "0 or 1, False or True")
+        return bool(value)
+    low, high = variable.bounds
+    low = -np.inf if low is None else low
+    high = np.inf if high is None else high
+    slack = float(_slack(low, high))
+    if value < low - slack:
+        raise _wrong(i, name, value, f"at least {low:g}, its bound")
+    if value > high + slack:
+        raise _wrong(i, name, value, f"at most {high:g}, its bound")
+    if not isinstance(variable, Integer):
+        return value if low <= value <= high else min(max(value, low), high)
+    if abs(value - round(value)) > _ROUNDING:
+        raise _wrong(i, name, value, "an integer")
+    return round(float(value))
+
+
+def _check_legal(problem: Problem, operators: Operators, X: Designs) -> None:
+    """Check given designs by the rules that the problem itself has beyond bounds."""
+    if callable(getattr(problem, "check", None)):
+        try:
+            problem.check(X)
+        except ValueError as error:
+            raise ValueError(f"Designs given as 'sampling' must be legal. {error}") from error
+        return
+    own = problem.operators().get("sampling") if hasattr(problem, "operators") else None
+    ordered = isinstance(operators.crossover, OrderCrossover)
+    if ordered or isinstance(own, PermutationRandomSampling):
+        expected = np.arange(problem.n_var)
+        for i in np.flatnonzero((np.sort(X, axis=1) != expected).any(axis=1))[:1].tolist():
+            raise ValueError(
+                f"Design {i} given as 'sampling' must be a permutation of 0 to "
+                f"{problem.n_var - 1}. Got {X[i]} instead; correct the design, or leave it out."
+            )
+
+
+def _from_frame(problem: Problem, sampling: Any) -> object:
+    """Turn a DataFrame or one of its rows into designs; return anything else as it is.
+
+    Columns with the names of the variables, or x0, x1, ... as in the frame of a store, are taken if
+    there are any.
+    """
+    columns = getattr(sampling, "columns", getattr(sampling, "index", None))
+    if not callable(getattr(sampling, "to_dict", None)) or columns is None:
+        return sampling
+    variables = getattr(problem, "vars", None)
+    names = list(variables or (f"x{j}" for j in range(problem.n_var)))
+    missing = [str(name) for name in names if name not in columns]
+    if not variables:
+        return np.asarray(sampling if missing else sampling[names])
+    if missing:
         raise ValueError(
-            f"An evaluated design given as 'sampling' must have the problem's {problem.n_obj} "
-            f"objectives. Got F = {ind.F} instead; give its X alone to have it evaluated."
+            "A DataFrame given as 'sampling' must have a column for each variable. It has none for "
+            f"{', '.join(missing)}."
         )
+    return sampling[names].to_dict(*(["records"] if sampling.ndim == 2 else []))

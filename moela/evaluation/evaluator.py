@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,19 +16,33 @@ from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 
 from moela._arrays import Design
+from moela._checks import instance
 from moela.evaluation import progress, run_identity
 from moela.evaluation.batch import compute, jobs_of, unevaluated
+from moela.evaluation.checks import check_budget, check_problem
 from moela.evaluation.known import AnswersInMemory, Known, StoredAnswers
+from moela.evaluation.marks import Marks
 from moela.evaluation.one_thread import OneThread
+from moela.evaluation.optimum import leave_out_failures
+from moela.evaluation.run_identity import OpenRun, Signed
 from moela.evaluation.runners.backends import check_backend
 from moela.evaluation.runners.call import ProblemCall
-from moela.evaluation.runners.outcome import OK, SKIPPED, Outcome, apply, mark
+from moela.evaluation.runners.outcome import (
+    FAILURES,
+    INFINITE,
+    OK,
+    SKIPPED,
+    Outcome,
+    apply,
+    infinite_warning,
+)
 from moela.evaluation.runners.runner import VECTORIZED_CHUNK, Runner
 from moela.evaluation.session import Session, is_dynamic
 from moela.evaluation.settings import check_settings
-from moela.evaluation.storage.errors import StoreError
+from moela.evaluation.storage.errors import StoreError, StoreMismatchError
 from moela.evaluation.storage.keys import encode, keys_of
-from moela.provenance.signature import Signature, differences, of_problem
+from moela.provenance.content import Fingerprint
+from moela.provenance.signature import Signature
 
 logger = logging.getLogger("moela.evaluator")
 
@@ -38,11 +53,14 @@ class _Run:
 
     token: object = None  # identifies the algorithm and its copies
     signature: Signature | None = None  # of the problem
+    fingerprint: Fingerprint | None = None  # of its content
     id: int | None = None  # in the store
     n_answered: int = 0
     n_batches: int = 0
     elapsed: float = 0.0  # seconds before the current session
     memory: AnswersInMemory = field(default_factory=AnswersInMemory)
+    marks: Marks | None = None  # what failures have in the place of objectives
+    warned: bool = False  # of an infinite objective
 
 
 class Evaluator(PymooEvaluator):
@@ -69,7 +87,8 @@ class Evaluator(PymooEvaluator):
         SQLite file in which every evaluation is recorded as it ends.
     on_error : {"raise", "infeasible"}
         Whether a failed evaluation raises an :class:`EvaluationError` with the design and the
-        traceback of the worker, or becomes an infeasible individual that is never the best.
+        traceback of the worker, or becomes an infeasible individual that is never the best. A
+        design with an infinite objective becomes one either way, with one warning a run.
     retries : int
         How often a failed evaluation is tried again first. If a worker dies, its design is retried
         twice regardless of this setting.
@@ -167,6 +186,7 @@ class Evaluator(PymooEvaluator):
         check_settings(vars(self))
         self.backend = check_backend(backend, timeout)
         self._session: Session | None = None
+        self._problem: weakref.ref[Problem] | None = None  # of the last session
         self._one_thread = OneThread()
         self._aborted = False
         self._begun = False
@@ -195,8 +215,9 @@ class Evaluator(PymooEvaluator):
         names = list(self.evaluate_values_of if evaluate_values_of is None else evaluate_values_of)
         with self._one_thread:
             self._check_thread(kwargs.get("algorithm"))
+            individuals = [pop] if isinstance(pop, Individual) else pop
             todo = unevaluated(self, pop, skip_already_evaluated, names)
-            self._evaluate(problem, todo, names, count_evals, kwargs)
+            self._evaluate(problem, individuals, todo, names, count_evals, kwargs)
         if self.callback:
             self.callback(Population.create(pop) if isinstance(pop, Individual) else pop)
         return pop
@@ -204,31 +225,38 @@ class Evaluator(PymooEvaluator):
     def _evaluate(
         self,
         problem: Problem,
+        individuals: Iterable[Individual],
         todo: list[Individual],
         names: list[str],
         count_evals: bool,
         kwargs: dict[str, object],
     ) -> None:
+        """Evaluate those of the individuals that are due, and mark what has failed among all."""
         algorithm = kwargs.get("algorithm")
         try:
             session = self._attach(problem, algorithm)
+            marks = self._run.marks
+            assert marks is not None
             budget = session.budget(algorithm)
             if count_evals and budget is not None:
                 room = max(0, budget - self.n_eval)
                 for ind in todo[room:]:
-                    mark(ind, SKIPPED, problem)
+                    marks.put_on(ind, SKIPPED)
                 todo = todo[:room]
             if todo:
                 self._answer(session, todo, names, kwargs, budget)
+            marks.update(individuals, algorithm)
+            if marks.in_use and algorithm is not None:
+                leave_out_failures(algorithm, marks)
+            if count_evals:
+                self.n_eval += len(todo)
+            spent = budget is not None and self.n_eval >= budget
+            session.note(self.n_eval, self.elapsed, budget, last=spent)
         except BaseException:
             self._aborted = True
             self.close()
             raise
         self._aborted = False
-        if count_evals:
-            self.n_eval += len(todo)
-        spent = budget is not None and self.n_eval >= budget
-        session.note(self.n_eval, self.elapsed, budget, last=spent)
         if spent:
             self.close()
 
@@ -254,7 +282,7 @@ class Evaluator(PymooEvaluator):
 
     def __getstate__(self) -> dict[str, object]:
         run = replace(self._run, elapsed=self.elapsed)
-        return {**self.__dict__, "_session": None, "_run": run, "_copied": True}
+        return {**self.__dict__, "_session": None, "_problem": None, "_run": run, "_copied": True}
 
     def _check_thread(self, algorithm: Algorithm | None) -> None:
         """Raise RuntimeError if this call belongs to a second run, in another thread."""
@@ -266,6 +294,7 @@ class Evaluator(PymooEvaluator):
 
     def _attach(self, problem: Problem, algorithm: Algorithm | None) -> Session:
         """Return a session for the run of this algorithm in this process."""
+        instance("Evaluator.eval", "problem", problem)
         if self._session is not None and self._session.inherited:
             self._session = None
         token = _token(algorithm)
@@ -281,57 +310,86 @@ class Evaluator(PymooEvaluator):
         return self._session
 
     def _bind(self, problem: Problem, algorithm: Algorithm | None) -> Session:
-        run, signature = self._run, of_problem(problem)
+        check_problem("Evaluator.eval", problem)
+        check_budget(getattr(algorithm, "termination", None))
+        run, signed = self._run, run_identity.sign(problem)
         same_run = run.token is not None and run.token == _token(algorithm)
-        if self._copied and run.signature is not None and same_run:
-            # The problem was copied with the evaluator, and its counters or caches may have grown.
-            run.signature["settings"] = signature["settings"]
-        self._copied = False
-        if run.signature is not None and signature != run.signature:
+        copied, self._copied = self._copied and same_run, False
+        # What the problem has changed in itself is no change of the problem.
+        same = copied or (self._problem is not None and self._problem() is problem)
+        self._problem = weakref.ref(problem)
+        if copied and run.signature is not None:
+            run.signature["settings"] = signed.signature["settings"]
+        changes: list[str] = []
+        if run.signature is not None and run.fingerprint is not None:
+            before = None if same else run.fingerprint
+            changes = run_identity.changes(run.signature, before, signed)
+        if changes:
             if run.id is not None:
-                changes = differences(run.signature, signature, "problem")
                 raise StoreError(
                     "A stored run must keep to one problem, but the problem has changed in "
                     f"{'; '.join(changes)}. Use a new Evaluator for each problem."
                 )
-            run.memory = AnswersInMemory()
+            run.memory, run.marks = AnswersInMemory(), None
+        if run.marks is None:
+            run.marks = Marks(problem)
         if is_dynamic(problem) and self.dedupe:
             raise ValueError(
                 f"{type(problem).__name__} changes with time, so a known design may have other "
                 "values now. Use Evaluator(dedupe=False)."
             )
         self.close()
-        run.signature = signature
+        run.signature, run.fingerprint = signed.signature, signed.content.fingerprint()
         self._session = session = Session(problem, algorithm)
         if self.store is not None:
-            self._open(session, self.store, algorithm)
+            self._open(session, self.store, signed, algorithm)
         if progress.wanted(self.progress):
             ref_point = getattr(problem, "ref_point", None)
             session.bar = progress.Progress(session.budget(algorithm), self.n_eval, ref_point)
         return session
 
-    def _open(self, session: Session, store: Path, algorithm: Algorithm | None) -> None:
-        assert self._run.signature is not None
+    def _open(
+        self, session: Session, store: Path, signed: Signed, algorithm: Algorithm | None
+    ) -> None:
+        budget = session.budget(algorithm)
         opened = run_identity.enter(
             store,
             self._run.id,
-            problem=session.problem,
-            signature=self._run.signature,
+            signed=signed,
             algorithm=algorithm,
             settings={"dedupe": self.dedupe, "chunk_size": self._chunk(session.problem)},
-            budget=session.budget(algorithm),
+            budget=budget,
             on_mismatch=self.on_mismatch,
         )
+        self._answer_from(session, opened)
+        if opened.resumed and self.recheck and self.dedupe:
+            try:
+                run_identity.recheck(opened, self._runner(session, {}))
+            except StoreMismatchError as error:
+                if self.on_mismatch != "new" or not opened.doubts:
+                    raise
+                logger.warning("%s", error)
+                self._answer_from(session, run_identity.begin_again(opened, signed, budget))
+
+    def _answer_from(self, session: Session, opened: OpenRun) -> None:
+        """Answer the designs of a session from a run of the store."""
+
+        def trusted(source: int) -> bool:
+            runner = self._runner(session, {}) if self.recheck else None
+            return run_identity.trusted(opened, source, runner)
+
         self._run.id = opened.run.id
+        session.opened = opened
+        opened.journal.watch(opened.run)
         session.answers = StoredAnswers(
             opened.journal,
             opened.run,
             dedupe=self.dedupe,
             accept_failures=self.on_error != "raise",
             retry_failed=self.retry_failed,
+            sources=[run for run, state in opened.sources.items() if isinstance(state, int)],
+            trusted=trusted,
         )
-        if opened.resumed and self.recheck and self.dedupe:
-            run_identity.recheck(opened, self._runner(session, {}))
 
     def _chunk(self, problem: Problem) -> int:
         if self.chunk_size != "auto":
@@ -353,9 +411,12 @@ class Evaluator(PymooEvaluator):
         budget: int | None,
     ) -> None:
         """Set the outcome of its design on each individual."""
-        problem = session.problem
+        problem, run = session.problem, self._run
+        assert run.marks is not None
         X = Population(individuals).get("X")
         keys = keys_of(problem, X) if self.dedupe or session.answers else []
+        if session.answers is not None:
+            session.answers.journal.check_designs(X)
         known = self._lookup(session, keys, names, len(X))
         if session.bar is not None:
             session.bar.total(budget)
@@ -369,18 +430,31 @@ class Evaluator(PymooEvaluator):
                     for i, outcome in rows:
                         self._keep(session, i, keys, X[i], outcome)
                     session.show([outcome for _, outcome in rows])
+                    # Evaluations in progress are finished and kept, wherever that is possible.
+                    if session.store_failed and not runner.cancel():
+                        break
             finally:
                 fresh.close()
                 if session.answers is not None:
                     session.answers.journal.flush()
         first = {key: i for i, key in reversed(list(enumerate(keys)))} if self.dedupe else {}
+        n_infinite, infinite = 0, ""
         for i, individual in enumerate(individuals):
             answer = known.outcomes[i] or known.outcomes[first[keys[i]]]
             assert answer is not None
-            apply(individual, answer, names, problem)
-            self.n_failed += answer.status != OK
-        self._run.n_answered += len(individuals)
-        self._run.n_batches += 1
+            if answer.status == OK:
+                apply(individual, answer, names)
+                continue
+            run.marks.put_on(individual, answer.status, answer.error)
+            self.n_failed += 1
+            if answer.status == INFINITE:
+                n_infinite += 1
+                infinite = infinite or answer.error or ""
+        run.n_answered += len(individuals)
+        run.n_batches += 1
+        if infinite and not run.warned:
+            run.warned = True
+            logger.warning("%s", infinite_warning(infinite, n_infinite, run.n_answered))
 
     def _lookup(self, session: Session, keys: list[bytes], names: list[str], n: int) -> Known:
         run, problem = self._run, session.problem
@@ -399,13 +473,14 @@ class Evaluator(PymooEvaluator):
     ) -> None:
         """Record the outcome of row i of a batch in the store or in memory."""
         self.n_fresh += 1
+        session.n_fresh += 1
         if outcome.status != OK:
             logger.info("an evaluation failed (%s): %s", outcome.status, outcome.error)
         run = self._run
         if session.answers is not None:
             place = (session.answers.run.id, run.n_answered + i, run.n_batches)
             session.answers.journal.add(*place, keys[i], encode(x), outcome, self.elapsed)
-        elif self.dedupe and (outcome.status == OK or self.on_error != "raise"):
+        elif self.dedupe and (outcome.status not in FAILURES or self.on_error != "raise"):
             run.memory.put(keys[i], outcome)
 
 

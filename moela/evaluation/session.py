@@ -6,20 +6,25 @@ import os
 import time
 import weakref
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 from pymoo.core.algorithm import Algorithm
-from pymoo.core.individual import calc_cv
 from pymoo.core.problem import Problem
 
+from moela.evaluation import run_identity
 from moela.evaluation.known import StoredAnswers
 from moela.evaluation.progress import Progress
+from moela.evaluation.run_identity import OpenRun
 from moela.evaluation.runners.backends import make_runner
 from moela.evaluation.runners.call import ProblemCall
 from moela.evaluation.runners.joblib import configured
 from moela.evaluation.runners.outcome import OK, Outcome
 from moela.evaluation.runners.runner import CLOSED, Runner
+from moela.evaluation.runners.violation import violation
+from moela.evaluation.storage.errors import StoreError
 from moela.evaluation.termination import evaluation_budget
+from moela.provenance.content import content_of
 
 # The listing of runs need not be more recent than this.
 _NOTE_SECONDS = 1.0
@@ -36,6 +41,8 @@ class Session:
     def __init__(self, problem: Problem, algorithm: Algorithm | None):
         self.problem = problem
         self.answers: StoredAnswers | None = None  # with a store
+        self.opened: OpenRun | None = None  # the run of those answers
+        self.n_fresh = 0  # designs computed in this session
         self.bar: Progress | None = None  # if it is shown
         self._algorithm = None if algorithm is None else weakref.ref(algorithm)
         self._began = time.monotonic()
@@ -59,6 +66,11 @@ class Session:
     def algorithm(self) -> Algorithm | None:
         """The algorithm of the run, if there is one and it still exists."""
         return None if self._algorithm is None else self._algorithm()
+
+    @property
+    def store_failed(self) -> bool:
+        """Whether the store was deleted or damaged, or cannot be written any more."""
+        return self.answers is not None and self.answers.journal.failed
 
     def is_over(self) -> bool:
         """Return whether the algorithm has terminated or is gone."""
@@ -98,6 +110,8 @@ class Session:
             self._noted = now
             run, journal = self.answers.run, self.answers.journal
             journal.update_run(run.id, n_eval=n_eval, elapsed=elapsed, budget=budget)
+            if last:
+                journal.flush(last=True)
 
     def show(self, outcomes: Sequence[Outcome]) -> None:
         """Show outcomes in the progress bar."""
@@ -106,7 +120,7 @@ class Session:
                 outcome.values["F"]
                 for outcome in outcomes
                 if outcome.status == OK
-                and calc_cv(G=outcome.values.get("G"), H=outcome.values.get("H")) <= 0
+                and violation(outcome.values.get("G"), outcome.values.get("H")) <= 0
             ]
             self.bar.add(len(outcomes), np.array(feasible))
 
@@ -120,4 +134,8 @@ class Session:
         if self._runner is not None:
             self._runner.close()
         if self.answers is not None:
+            if self.opened is not None and self.n_fresh:
+                # What a problem has changed in itself is no change of the problem.
+                with suppress(StoreError):
+                    run_identity.remember(self.opened, content_of(self.problem))
             self.answers.journal.close()

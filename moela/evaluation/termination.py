@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 from pymoo.core.algorithm import Algorithm
@@ -9,6 +10,8 @@ from pymoo.core.termination import TerminateIfAll, Termination
 from pymoo.util.misc import time_to_int
 
 from moela._checks import require
+
+LEAST_BUDGET = "The termination must allow at least one evaluation."
 
 
 class ElapsedTime(Termination):
@@ -80,5 +83,7 @@ def evaluation_budget(termination: Termination | None) -> int | None:
         return None
     budgets = [getattr(termination, "n_max_evals", None)]
     budgets += map(evaluation_budget, getattr(termination, "criteria", ()))
-    known = [budget for budget in budgets if budget is not None and budget != float("inf")]
+    known = [budget for budget in budgets if budget is not None and budget != math.inf]
+    if any(math.isnan(budget) for budget in known):
+        raise ValueError(f"{LEAST_BUDGET} Got n_eval = nan instead.")
     return int(min(known)) if known else None

@@ -5,38 +5,35 @@ from __future__ import annotations
 import json
 import os
 import re
-import struct
-import tokenize
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numpy as np
-from numpy.lib.npyio import NpzFile
 from numpy.typing import ArrayLike, NDArray
 
 from moela._arrays import Designs, Floats, rows
+from moela.files.arrays import open_arrays
+from moela.files.fields import number_in, object_in, text_in, whole_in
+from moela.files.guard import brief, check_size, invalid_file
+from moela.files.text import parse_json
 from moela.provenance.environment import Provenance
 from moela.provenance.signature import Signature
 from moela.quality.anytime import GrowingFront
 
-T = TypeVar("T")
 Array = NDArray[Any]
 Settings = dict[str, Signature]
 """Signatures of problem and algorithm, with digests of their code."""
 
 FORMAT = "moela-run-1"
 _CLOCKS = ("wall", "cpu", "evaluation_wall", "evaluation_cpu")
-# Errors of numpy on a damaged file, which it unzips and whose headers it reads as Python literals.
-_BROKEN = (
-    ValueError, OSError, EOFError, AttributeError, TypeError, NotImplementedError, RuntimeError,
-    OverflowError, MemoryError, SyntaxError, struct.error, tokenize.TokenError, zipfile.BadZipFile,
-    zlib.error,
-)  # fmt: skip
+_ADVICE = (
+    " The file is damaged, or is not a run of an experiment. Move it to another folder; the next "
+    "call makes the run again."
+)
 
 
 @dataclass(frozen=True)
@@ -130,7 +127,12 @@ class Run:
     def front_X(self) -> Designs:
         """Designs [k, n_var] of the front, dictionaries [k] for mixed variables."""
         X = self._arrays["front_X"]
-        return rows([json.loads(line) for line in X.tolist()]) if X.dtype.kind == "U" else X
+        if X.dtype.kind != "U" or X.ndim != 1:
+            return X
+        path = self.path or Path(self.key.file_name)
+        check_size(path, X.size * X.itemsize // 4, "text", "front_X")
+        lines = (parse_json(line, path, f"front_X[{i}]") for i, line in enumerate(X.tolist()))
+        return rows([object_in(path, f"front_X[{i}]", line) for i, line in enumerate(lines)])
 
     @property
     def overhead(self) -> float:
@@ -184,35 +186,51 @@ class Run:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Run:
-        """Read a run that `save` wrote; its large arrays are read at each access."""
+        """Read a run that `save` wrote; its large arrays are read at each access.
+
+        A ValueError names the file and the damaged field, at each access, too.
+        """
         path = Path(path)
-        arrays = FileArrays(path)
-        text = str(arrays["header"])
-        try:
-            header = json.loads(text)
-        except ValueError as error:
-            raise damaged(path, f"a JSON header, got {error}") from error
-        if not isinstance(header, dict) or header.get("format") != FORMAT:
-            actual = header.get("format") if isinstance(header, dict) else type(header).__name__
-            raise damaged(path, f"'format' {FORMAT!r} in its header, got {actual!r}")
-        try:
-            run = cls(
-                Key(**header["key"]),
-                arrays,
-                settings=dict(header["settings"]),
-                provenance=cast("Provenance", dict(header["provenance"])),
-                seconds={name: float(header["seconds"][name]) for name in _CLOCKS},
-                ref_point=header["ref_point"],
-                n_eval=int(header["n_eval"]),
-                log=dict(header.get("log", {})),
-                path=path,
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise damaged(path, f"a complete header, got {error!r}") from error
-        if "F" not in arrays or "front_F" not in arrays or "front_X" not in arrays:
-            raise damaged(path, "the arrays F, front_F and front_X")
-        arrays.n_eval = run.n_eval
+        with _explained(path):
+            arrays = FileArrays(path)
+            header = _read_header(path, str(arrays["header"]))
+            run = cls(arrays=arrays, path=path, **header)
+            arrays.check(run.n_eval, run.ref_point)
         return run
+
+
+def _read_header(path: Path, text: str) -> dict[str, Any]:
+    """Return the parameters of a Run that a header holds."""
+    header = object_in(path, "header", parse_json(text, path, "header"))
+    if header.get("format") != FORMAT:
+        raise invalid_file(path, brief(header.get("format")), repr(FORMAT), "header.format")
+
+    def inside(name: str, default: object = None) -> dict[str, object]:
+        return object_in(path, f"header.{name}", header.get(name, default))
+
+    key, settings, provenance = inside("key"), inside("settings"), inside("provenance")
+    names = {k: text_in(path, f"header.key.{k}", key.get(k)) for k in ("problem", "algorithm")}
+    numbers = {k: whole_in(path, f"header.key.{k}", key.get(k), 0) for k in ("seed", "budget")}
+    for part in ("problem", "algorithm"):
+        object_in(path, f"header.settings.{part}", settings.get(part, {}))
+    versions = object_in(path, "header.provenance.versions", provenance.get("versions", {}))
+    for package, version in versions.items():
+        text_in(path, f"header.provenance.versions.{package}", version)
+    clocks = inside("seconds")
+    point = header.get("ref_point")
+    if point is not None:
+        if not isinstance(point, list):
+            raise invalid_file(path, brief(point), "a list of numbers", "header.ref_point")
+        point = [number_in(path, f"header.ref_point[{i}]", v) for i, v in enumerate(point)]
+    return {
+        "key": Key(**names, **numbers),  # type: ignore[arg-type]
+        "settings": settings,
+        "provenance": provenance,
+        "seconds": {k: number_in(path, f"header.seconds.{k}", clocks.get(k), 0.0) for k in _CLOCKS},
+        "ref_point": point,
+        "n_eval": whole_in(path, "header.n_eval", header.get("n_eval"), 0),
+        "log": inside("log", {}),
+    }
 
 
 class FileArrays(Mapping[str, Array]):
@@ -220,46 +238,70 @@ class FileArrays(Mapping[str, Array]):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.n_eval: int | None = None
-        self.names = self._read(lambda file: tuple(file.files))
+        with open_arrays(path) as file:
+            self.forms = {name: file.form(name) for name in file}
+        header = self.forms.get("header")
+        if header is None or header[0] != () or header[1].kind != "U":
+            raise invalid_file(path, _words(header), "a JSON text", "header")
 
     def __getitem__(self, name: str) -> Array:
-        if name not in self.names:
-            raise damaged(self.path, f"an array {name!r}")
-        array: Array = self._read(lambda file: file[name])
-        wrong_length = name in ("F", "CV", "G", "H") and len(array) != self.n_eval
-        wrong_type = name not in ("header", "front_X") and array.dtype != np.float64
-        if wrong_length or wrong_type:
-            raise damaged(
-                self.path,
-                f"{name!r} to hold float64 numbers of {self.n_eval} evaluations, got "
-                f"{array.dtype} of shape {array.shape}",
-            )
+        with _explained(self.path):
+            with open_arrays(self.path) as file:
+                array = file[name]
+            form = array.shape, array.dtype
+            # The file may have been replaced since it was opened first.
+            if form != self.forms.get(name):
+                raise invalid_file(self.path, _words(form), _words(self.forms.get(name)), name)
         return array
 
     def __contains__(self, name: object) -> bool:
-        return name in self.names
+        return name in self.forms
 
     def __iter__(self) -> Iterator[str]:
-        return (name for name in self.names if name != "header")
+        return (name for name in self.forms if name != "header")
 
     def __len__(self) -> int:
-        return len(self.names) - 1
+        return len(self.forms) - 1
 
-    def _read(self, read: Callable[[NpzFile], T]) -> T:
-        try:
-            # numpy leaves a file open that it cannot read.
-            with self.path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-                return read(file)
-        except FileNotFoundError:
-            raise
-        except _BROKEN as error:
-            raise damaged(self.path, f"an npz file without pickles, got {error}") from error
+    def check(self, n_eval: int, ref_point: Floats | None) -> None:
+        """Check types and shapes of all arrays, from their headers; a ValueError names the bad one.
+
+        They are those of `moela.experiments.recording.Evaluated.arrays`.
+        """
+        _, n_obj = self._shape("F", "float64", (n_eval, None))
+        n_front, _ = self._shape("front_F", "float64", (None, n_obj))
+        for name, shape in (("CV", (n_eval,)), ("G", (n_eval, None)), ("H", (n_eval, None))):
+            if name in self:
+                self._shape(name, "float64", shape)
+        lines = len(self.forms.get("front_X", ((), None))[0]) == 1  # of JSON
+        kind = "texts" if lines else "numbers, booleans or texts"
+        self._shape("front_X", kind, (n_front,) if lines else (n_front, None))
+        if n_obj < 1 or (ref_point is not None and len(ref_point) != n_obj):
+            got = "no objectives" if ref_point is None else len(ref_point)
+            raise invalid_file(self.path, got, f"{n_obj} numbers", "header.ref_point")
+
+    def _shape(self, name: str, kind: str, shape: tuple[int | None, ...]) -> tuple[int, ...]:
+        """Return the shape of an array if it is as wanted; None stands for any length."""
+        known = {"float64": "d", "texts": "U"}.get(kind, "bBhHiIlLqQfdU")
+        actual, dtype = self.forms.get(name, ((), None))
+        fits = dtype is not None and dtype.isnative and dtype.char in known
+        fits = fits and len(actual) == len(shape)
+        if not fits or any(n not in (None, m) for n, m in zip(shape, actual, strict=True)):
+            wanted = ", ".join("n" if n is None else str(n) for n in shape)
+            got = _words(self.forms.get(name))
+            raise invalid_file(self.path, got, f"{kind} of shape [{wanted}]", name)
+        return actual
 
 
-def damaged(path: Path, expected: str) -> ValueError:
-    """Return the error that names a file and what was expected of it."""
-    return ValueError(
-        f"{path}: expected {expected}. The file is damaged, or is not a run of an experiment. Move "
-        "it to another folder; the next call makes the run again."
-    )
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Say at the end of an error about a file what its reader can do."""
+    try:
+        yield
+    except ValueError as error:
+        text = str(error).removesuffix(_ADVICE)
+        raise ValueError(f"{text}{_ADVICE}") from error
+
+
+def _words(form: tuple[tuple[int, ...], np.dtype[Any]] | None) -> str:
+    return "no array" if form is None else f"{form[1]} of shape {list(form[0])}"

@@ -14,14 +14,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pymoo.core.algorithm import Algorithm
 from pymoo.core.evaluator import Evaluator as PymooEvaluator
-from pymoo.core.individual import Individual, calc_cv
+from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 from threadpoolctl import threadpool_limits
 
 from moela._arrays import Design, Designs, Floats, rows
 from moela.evaluation.batch import unevaluated
+from moela.evaluation.checks import CheckedEvaluator
 from moela.evaluation.runners.outcome import OK, SKIPPED
+from moela.evaluation.runners.violation import violation
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -82,7 +84,7 @@ class Evaluated:
         if problem.has_constraints():
             G = np.array(self.G[:n], dtype=float).reshape(n, problem.n_ieq_constr)
             H = np.array(self.H[:n], dtype=float).reshape(n, problem.n_eq_constr)
-            CV = np.array([calc_cv(G=g, H=h) for g, h in zip(G, H, strict=True)]).reshape(n)
+            CV = np.array([violation(g, h) for g, h in zip(G, H, strict=True)]).reshape(n)
             out |= {"CV": CV, "G": G, "H": H}
             feasible &= CV <= 0
         index = np.flatnonzero(feasible)
@@ -106,7 +108,8 @@ class RecordingEvaluator(PymooEvaluator):
     """An evaluator that passes everything to another one and records its answers."""
 
     def __init__(self, inner: PymooEvaluator | None = None) -> None:
-        self.inner = PymooEvaluator() if inner is None else inner
+        self.computing = Clock()  # time in the problem, unless the inner evaluator is the caller's
+        self.inner = CheckedEvaluator(self.computing.running) if inner is None else inner
         super().__init__()
         self.evaluated = Evaluated()
         self.answering = Clock()  # time in the inner evaluator
@@ -212,8 +215,9 @@ def record_run(
     """
     total, recorder = Clock(), RecordingEvaluator(evaluator)
     # An evaluator of the caller's may send the problem to other processes, where no clock runs.
-    inner = evaluator is None or isinstance(algorithm, External)
-    timing = timed_evaluations(problem) if inner else nullcontext(recorder.answering)
+    own = recorder.computing if evaluator is None else recorder.answering
+    external = isinstance(algorithm, External)
+    timing = timed_evaluations(problem) if external else nullcontext(own)
     with threadpool_limits(1), timing as inside, total.running():
         if isinstance(algorithm, External):
             answer = algorithm.run(problem, budget, seed, **algorithm.settings)

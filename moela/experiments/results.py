@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,11 +61,13 @@ class ExperimentResults:
     def __init__(self, runs: Iterable[Run], failures: Mapping[str, str] | None = None) -> None:
         self.runs = tuple(runs)
         self.failures = dict(failures or {})
-        keys = [run.key for run in self.runs]
-        twice = next((key for key in keys if keys.count(key) > 1), None)
+        twice = next((k for k, n in Counter(run.key for run in self.runs).items() if n > 1), None)
         if twice is not None:
+            paths = [str(run.path) for run in self.runs if run.key == twice and run.path]
+            where = f" ({', '.join(paths[:2])})" if paths else ""
             raise ValueError(
-                f"The runs of ExperimentResults must be different. Got {twice} twice instead."
+                f"The runs of ExperimentResults must be different. Got {twice} twice{where} "
+                "instead."
             )
 
     def __len__(self) -> int:

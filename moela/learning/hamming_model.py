@@ -9,7 +9,8 @@ from sklearn.kernel_ridge import KernelRidge
 
 from moela._arrays import Floats
 from moela._threads import one_thread
-from moela.learning.window import SharedFits, Window
+from moela.core.scaling import Normalization
+from moela.learning.window import SharedFits, Window, spread_of
 
 Singles = NDArray[np.float32]
 
@@ -56,16 +57,20 @@ class HammingModel(SharedFits):
         """Add designs with features [b, d] and objectives F [b, M]."""
         self.window.add(features, F)
 
-    def fit_if_due(self, *, used: bool) -> bool:
-        """Refit if enough rows are new, fewer if the model is used; return whether it did."""
+    def fit_if_due(self, normalization: Normalization | None = None, *, used: bool) -> bool:
+        """Refit if enough rows are new, fewer if the model is used; return whether it did.
+
+        The normalization, if given, limits objectives far beyond the nadir.
+        """
         n_rows = self.window.n_rows
         growth = (_GROWTH_USED if used else _GROWTH_IDLE) * min(n_rows, self.window.size)
         if n_rows < max(_MIN_ROWS, self._fitted_at + growth):
             return False
         features, F = self.window.arrays()
+        F = F if normalization is None else normalization.learned(F)
         Z = features.astype(np.float32)
         self._offset = F.mean(axis=0)
-        spread = F.std(axis=0)
+        spread = spread_of(F)
         self._unit = np.where(spread > 0, spread, 1.0)
         # One center per column, the layout that products with sparse moves read.
         self._centers = np.ascontiguousarray(Z.T)

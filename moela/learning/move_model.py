@@ -9,8 +9,9 @@ from sklearn.linear_model import Ridge
 
 from moela._arrays import Floats
 from moela._threads import one_thread
+from moela.core.scaling import Normalization
 from moela.learning.models import Regressor
-from moela.learning.window import SharedFits, Window
+from moela.learning.window import SharedFits, Window, spread_of
 
 _MIN_ROWS = 100
 # Checked moves before the first skill, those that it is computed from, and new ones until the next.
@@ -52,16 +53,22 @@ class MoveModel(SharedFits):
         """Add moves [b, d] and the changes of the objectives [b, M] that they made."""
         self.window.add(moves, changes)
 
-    def fit_if_due(self, new_share: float = 0.1) -> bool:
-        """Refit if the rows have grown by this share of the window; return whether it did."""
+    def fit_if_due(
+        self, new_share: float = 0.1, normalization: Normalization | None = None
+    ) -> bool:
+        """Refit if the rows have grown by this share of the window; return whether it did.
+
+        The normalization, if given, limits changes that are far larger than the front.
+        """
         n_rows = self.window.n_rows
         new = max(20, new_share * min(n_rows, self.window.size))
         if n_rows < _MIN_ROWS or n_rows < self._fitted_at + new:
             return False
         D, C = self.window.arrays()
+        C = C if normalization is None else normalization.learned_changes(C)
         spread = D.std(axis=0)
         self._scale = np.where(spread > 0, spread, np.inf)
-        unit = C.std(axis=0)
+        unit = spread_of(C)
         self._unit = np.where(unit > 0, unit, 1.0)
         # On matrices this small, several BLAS threads gain nothing and lose much on a busy machine.
         with one_thread():

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from moela._arrays import Floats
+from moela.core.scaling import Normalization
 from moela.learning.hamming_model import HammingModel
 from moela.learning.models import Regressor
 from moela.learning.move_model import MoveModel
@@ -78,7 +79,9 @@ class MoveRanking:
         by_hamming = self.hamming_model.changes(features - moves, moves[:, None])[:, 0]
         return self.move_model.predict(moves), by_hamming
 
-    def add_designs(self, features: Floats, F: Floats) -> None:
+    def add_designs(
+        self, features: Floats, F: Floats, normalization: Normalization | None = None
+    ) -> None:
         """Learn from designs with features [b, d] and objectives F [b, M]."""
         if self.hamming_model is None:
             return
@@ -86,15 +89,16 @@ class MoveRanking:
             self.hamming_model, self.uses_hamming = None, False
             return
         self.hamming_model.add(features, F)
-        self.hamming_model.fit_if_due(used=self.uses_hamming)
+        self.hamming_model.fit_if_due(normalization, used=self.uses_hamming)
 
     def add_moves(self, moves: Floats, changes: Floats) -> None:
         """Learn from moves [b, d] and the changes of the objectives [b, M] that they made."""
         self.move_model.add(moves, changes)
 
-    def fit_if_due(self) -> None:
+    def fit_if_due(self, normalization: Normalization | None = None) -> None:
         """Refit the move model if it has learned enough since the last fit."""
-        self.move_model.fit_if_due(_GROWTH_IDLE if self.uses_hamming else _GROWTH)
+        growth = _GROWTH_IDLE if self.uses_hamming else _GROWTH
+        self.move_model.fit_if_due(growth, normalization)
 
     def compare(self, by_move_model: Floats, by_hamming: Floats, observed: Floats) -> None:
         """Compare both models' predicted changes of the scalarized value with the observed, [b].

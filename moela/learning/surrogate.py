@@ -7,7 +7,8 @@ from scipy.linalg import cho_factor, cho_solve
 
 from moela._arrays import Floats
 from moela._threads import one_thread
-from moela.learning.window import SharedFits
+from moela.core.scaling import Normalization
+from moela.learning.window import SharedFits, spread_of
 
 # Designs before the first fit, and relative growth until the next one.
 _MIN_ROWS, _GROWTH = 50, 0.15
@@ -18,6 +19,8 @@ _WIDTHS, _PENALTIES, _NEWEST = (0.3, 1.0, 3.0, 10.0, 30.0), (1e-6, 1e-4, 1e-2), 
 # leave its valley alone, stay below it; there, following a model costs diversity needed later.
 _LEAST_CORRELATION = 0.95
 _NARROW = 1e-12
+# Violations are limited to this multiple of the lower quartile of the positive ones.
+_MOST_VIOLATED = 2.0**10
 
 
 class Surrogate(SharedFits):
@@ -47,8 +50,13 @@ class Surrogate(SharedFits):
         """Whether the surrogate predicts well and has not reached its limit."""
         return self.correlation > _LEAST_CORRELATION and self._n_rows <= self.limit
 
-    def add(self, X: Floats, F: Floats, CV: Floats) -> None:
-        """Add designs X [b, n_var] with objectives F [b, M] and violations CV [b]; maybe refit."""
+    def add(
+        self, X: Floats, F: Floats, CV: Floats, normalization: Normalization | None = None
+    ) -> None:
+        """Add designs X [b, n_var] with objectives F [b, M] and violations CV [b]; maybe refit.
+
+        The normalization, if given, limits objectives far beyond the nadir.
+        """
         self._n_rows += len(X)
         if self._n_rows > self.limit:
             self._X, self._Y = self._X[:0], None
@@ -60,7 +68,7 @@ class Surrogate(SharedFits):
             # On matrices this small, several BLAS threads gain little, and their number would show
             # in the last digits.
             with one_thread():
-                self._fit(self._Y)
+                self._fit(_limited(self._Y, normalization))
 
     def predict(self, X: Floats) -> tuple[Floats, Floats]:
         """Predict objectives [b, M] and violations [b] of designs X [b, n_var]."""
@@ -70,7 +78,7 @@ class Surrogate(SharedFits):
         return Y[:, :-1], np.maximum(Y[:, -1], 0.0)
 
     def _fit(self, Y: Floats) -> None:
-        self._offset, spread = np.median(Y, axis=0), Y.std(axis=0)
+        self._offset, spread = np.median(Y, axis=0), spread_of(Y)
         self._unit = np.where(spread > 0, spread, 1.0)
         targets = (Y - self._offset) / self._unit
         self._center, deviation = self._X.mean(axis=0), self._X.std(axis=0)
@@ -120,6 +128,17 @@ class Surrogate(SharedFits):
     def _kernel(self, distances: Floats) -> Floats:
         distances *= -1.0 / self.width
         return np.asarray(np.exp(distances, out=distances))
+
+
+def _limited(Y: Floats, normalization: Normalization | None) -> Floats:
+    """Limit objectives, and violations in the last column, that are far larger than others."""
+    F, CV = Y[:, :-1], Y[:, -1]
+    if normalization is not None:
+        F = normalization.learned(F)
+    violated = np.sort(CV[CV > 0.0])
+    if len(violated):
+        CV = np.minimum(CV, _MOST_VIOLATED * violated[len(violated) // 4])
+    return np.column_stack([F, CV])
 
 
 def _correlation(predicted: Floats, true: Floats) -> float:

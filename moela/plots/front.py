@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from moela._checks import require
 from moela.plots.style import COLORS, new_figure, saved
 from moela.quality.front import largest_box
 
@@ -52,7 +53,8 @@ def plot_front(
     Raises
     ------
     ValueError
-        If F has no rows, fewer than two objectives, or is not finite.
+        If F has no rows, fewer than two objectives, or is not finite, or if there is not one name
+        and one value of the reference point for each objective.
 
     Examples
     --------
@@ -69,8 +71,14 @@ def plot_front(
             "The 'F' parameter of plot_front must hold finite objectives, shape [n >= 1, M >= 2]. "
             f"Got shape {F.shape}{'' if np.isfinite(F).all() else ' with values not finite'}."
         )
-    labels = [f"f{j + 1}" for j in range(F.shape[1])] if names is None else list(names)
+    m = F.shape[1]
+    labels = [f"f{j + 1}" for j in range(m)] if names is None else list(names)
+    holds = len(labels) == m and not isinstance(names, str)
+    require("plot_front", "names", names, holds, f"{m} names, one for each objective")
     other = None if ref_point is None else np.asarray(ref_point, dtype=float)
+    holds = other is None or (other.shape == (m,) and bool(np.isfinite(other).all()))
+    expected = f"{m} finite numbers, one for each objective"
+    require("plot_front", "ref_point", ref_point, holds, expected)
     best = largest_box(F, other)
     figure = new_figure(11, 4.4)
     left, right = figure.subplots(1, 2, width_ratios=(1.0, 1.25))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moela._arrays import Floats
+from moela.quality.magnitude import divided, exponents, multiplied
 
 # The volume of a front depends on the order of its points in the last bits.
 _HAIR = 1.0 - 1e-12
@@ -20,13 +21,16 @@ class GrowingFront:
 
     Rows of F [n, M] that aren't better than the reference point [M] in every objective add nothing;
     nor do rows with NaN. The fronts of earlier queries are kept, so that a new query only adds the
-    rows since the last smaller one.
+    rows since the last smaller one. Objectives may be of any size; a volume that is too large or
+    too small for a float is a ValueError.
     """
 
     def __init__(self, F: Floats, ref_point: Floats) -> None:
         inside = (F < ref_point).all(axis=1)
-        self._ref_point = ref_point
-        self._F = F[inside]
+        by = exponents(len(ref_point), F[inside], ref_point)
+        # Volumes are kept divided by this power of two.
+        self._exponent = int(by.sum())
+        self._ref_point, self._F = divided(ref_point, by), divided(F[inside], by)
         # Number of rows of F up to and including each row inside.
         self._at = np.flatnonzero(inside) + 1
         # Numbers of rows inside that were queried, the front of each, and its volume.
@@ -41,7 +45,8 @@ class GrowingFront:
         """
         # In ascending order, each front extends the one before it.
         volumes = {n: self._volume(int(np.searchsorted(self._at, n, "right"))) for n in sorted(at)}
-        return np.array([volumes[n] for n in at], dtype=float)
+        found = np.array([volumes[n] for n in at], dtype=float)
+        return multiplied("hypervolume", found, self._exponent)
 
     def first(self, target: float) -> float:
         """Return the number of rows after which the hypervolume first reaches `target`.
@@ -51,7 +56,9 @@ class GrowingFront:
         """
         if target <= 0:
             return 1.0
-        goal, n = target * _HAIR, len(self._F)
+        with np.errstate(over="ignore", under="ignore"):
+            goal = float(np.ldexp(target * _HAIR, -self._exponent))
+        n = len(self._F)
         while self._volumes[-1] < goal:
             if self._marks[-1] == n:
                 return float("inf")

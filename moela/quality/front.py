@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,12 +11,18 @@ from numpy.typing import ArrayLike, NDArray
 from moela._arrays import Floats, Ints
 from moela._checks import count, require
 from moela.quality import indicators
+from moela.quality.explain import Explanation, explain
 from moela.quality.indicators import beyond, extent
+from moela.quality.magnitude import divided, exponents
 from moela.quality.runs import ComparedRun, Designs, clean, designs_array, numbers, vector
 from moela.quality.table import Row, Table
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+
+# Scaled distances to an aspiration count as this at most.
+_FARTHEST = 1e100
 
 
 class Front:
@@ -122,7 +128,12 @@ class Front:
     def scaled(self) -> Floats:
         """Return the objectives scaled to [0, 1] over the front; 0 if all values are the same."""
         self._need_points()
-        return np.asarray((self.F - self.F.min(axis=0)) / extent(self.F))
+        with np.errstate(under="ignore"):
+            return np.asarray((self.F - self.F.min(axis=0)) / extent(self.F))
+
+    def knee(self) -> int:
+        """Return the strongest knee: the point at which the front bulges most; see `knees`."""
+        return int(self.knees()[0])
 
     def knees(self, n: int = 1) -> Ints:
         """Return the points at which the front bulges most toward the ideal, strongest first.
@@ -205,8 +216,14 @@ class Front:
         gap = np.abs(self.pseudo_weights() - wanted / wanted.sum()).sum(axis=1)
         return int(gap.argmin())
 
-    def by_reference(self, point: ArrayLike, n: int = 1) -> Ints:
-        """Return the points that best achieve desired objectives, best first.
+    @overload
+    def by_reference(self, point: ArrayLike, n: None = None) -> int: ...
+
+    @overload
+    def by_reference(self, point: ArrayLike, n: int) -> Ints: ...
+
+    def by_reference(self, point: ArrayLike, n: int | None = None) -> int | Ints:
+        """Return the point that best achieves desired objectives, or the best n of them.
 
         Wierzbicki's achievement is the largest scaled excess over the aspiration in any objective,
         plus a thousandth of the sum of the excesses. An attainable aspiration is surpassed, an
@@ -216,8 +233,9 @@ class Front:
         ----------
         point : float array, [M]
             The aspired objectives, in their units.
-        n : int
-            Number of points.
+        n : int, optional
+            Number of points to return, best first. By default only the best one is returned, as by
+            `knee` and `by_weights`.
 
         References
         ----------
@@ -226,10 +244,34 @@ class Front:
         self._need_points()
         n_obj = len(self.names)
         wanted = vector("by_reference", "point", point, n_obj, f"{n_obj} finite numbers")
-        n = count("by_reference", "n", n)
-        short = (self.F - wanted) / extent(self.F)
+        size = 1 if n is None else count("by_reference", "n", n)
+        with np.errstate(over="ignore", under="ignore"):
+            short = np.clip((self.F - wanted) / extent(self.F), -_FARTHEST, _FARTHEST)
         achieved = short.max(axis=1) + 1e-3 * short.sum(axis=1)
-        return np.argsort(achieved, kind="stable")[:n]
+        best = np.argsort(achieved, kind="stable")
+        return int(best[0]) if n is None else best[:size]
+
+    def explain(self, i: int) -> Explanation:
+        """Return in words what point i gives up for what, and which variables set it apart.
+
+        It is compared with the knee and with its neighbors on the front. Objectives are minimized.
+
+        Parameters
+        ----------
+        i : int
+            Row of `F`, such as `knee` returns.
+
+        Returns
+        -------
+        Explanation
+            A text that shows itself with its line breaks.
+        """
+        self._need_points()
+        holds = isinstance(i, int | np.integer) and 0 <= i < len(self)
+        require("explain", "i", i, bool(holds), f"an integer from 0 to {len(self) - 1}")
+        n, signs = len(self), np.ones(len(self.names))
+        designs: list[Row] = [{}] * n if self.X is None else [_variables(x) for x in self.X]
+        return explain(int(i), self.F, signs, self.names, designs, knee=self.knee())
 
     def contributions(self, ref_point: ArrayLike | None = None) -> Floats:
         """Return the volume [n] that each point dominates and no other point does.
@@ -281,7 +323,8 @@ def largest_box(F: ArrayLike, ref_point: ArrayLike | None = None) -> int:
     corner = F.max(axis=0) if ref_point is None else np.asarray(ref_point, dtype=float)
     if not (F < corner).all(axis=1).any():
         corner = F.max(axis=0)
-    sides = np.maximum(corner - F, 0.0)
+    by = exponents(len(corner), F, corner)
+    sides = np.maximum(divided(corner, by) - divided(F, by), 0.0)
     scale = sides.max(axis=0)
     return int((sides / np.where(scale > 0, scale, 1.0)).prod(axis=1).argmax())
 

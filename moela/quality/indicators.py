@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from moela._arrays import Floats
 from moela._checks import require
+from moela.quality.magnitude import common_exponent, divided, exponents, multiplied
 
 # Largest fronts, by number of objectives, whose hypervolume moocore computes exactly in at most a
 # second, or faster than its approximation; measured by tests/benchmarks/compare_speed.py.
@@ -22,8 +23,6 @@ EXACT_CONTRIBUTIONS_UP_TO = {
 }  # fmt: skip
 _EXACT_BEYOND = 12
 N_DIRECTIONS = 4096
-# Differences of smaller numbers have too few significant digits.
-_LEAST = 1e-300
 
 
 def is_exact(n_points: int, n_obj: int) -> bool:
@@ -40,6 +39,13 @@ def hypervolume(F: ArrayLike, ref_point: ArrayLike, *, exact: bool | None = None
     relative error was below 0.0004 on fronts of up to 6 objectives and below 0.003 on those of up
     to 12.
 
+    Objectives may be of any size: they are scaled by powers of two, which changes no digit.
+
+    Raises
+    ------
+    ValueError
+        The volume is too large or too small for a float.
+
     References
     ----------
     Exact: Fonseca, Paquete and Lopez-Ibanez 2006, "An improved dimension-sweep algorithm for the
@@ -51,9 +57,11 @@ def hypervolume(F: ArrayLike, ref_point: ArrayLike, *, exact: bool | None = None
     inside = points[(points < reference).all(axis=1)]
     if len(inside) == 0:
         return 0.0
-    if is_exact(*inside.shape) if exact is None else exact:
-        return float(moocore.hypervolume(inside, ref=reference))
-    return float(moocore.hv_approx(inside, ref=reference))
+    by = exponents(len(reference), inside, reference)
+    inside, reference = divided(inside, by), divided(reference, by)
+    exact = is_exact(*inside.shape) if exact is None else exact
+    volume = (moocore.hypervolume if exact else moocore.hv_approx)(inside, ref=reference)
+    return float(multiplied("hypervolume", np.array([volume]), int(by.sum()))[0])
 
 
 def contributions(F: ArrayLike, ref_point: ArrayLike, *, exact: bool | None = None) -> Floats:
@@ -64,6 +72,11 @@ def contributions(F: ArrayLike, ref_point: ArrayLike, *, exact: bool | None = No
     seconds at most, by `EXACT_CONTRIBUTIONS_UP_TO`. An approximate value averages 4,096 directions
     from the point, the same for every point. Half of these values were within 0.03 of the exact
     ones in up to 8 objectives, and within 0.06 in 10.
+
+    Raises
+    ------
+    ValueError
+        A volume is too large or too small for a float.
 
     References
     ----------
@@ -76,17 +89,25 @@ def contributions(F: ArrayLike, ref_point: ArrayLike, *, exact: bool | None = No
     inside = np.flatnonzero((points < reference).all(axis=1))
     if len(inside) == 0:
         return out
+    by = exponents(n_obj, points[inside], reference)
+    points, reference = divided(points[inside], by), divided(reference, by)
     few = len(inside) <= EXACT_CONTRIBUTIONS_UP_TO.get(n_obj, _EXACT_BEYOND)
     if few if exact is None else exact:
-        out[inside] = moocore.hv_contributions(points[inside], ref=reference)
-        return out
-    scale = reference - points[inside].min(axis=0)
+        volumes = moocore.hv_contributions(points, ref=reference)
+    else:
+        volumes = _approximate_contributions(points, reference)
+    out[inside] = multiplied("contributions", volumes, int(by.sum()))
+    return out
+
+
+def _approximate_contributions(points: Floats, reference: Floats) -> Floats:
+    n_obj = len(reference)
+    scale = reference - points.min(axis=0)
     rays = 1.0 / sphere_directions(n_obj, N_DIRECTIONS)
-    Z = np.ascontiguousarray((reference - points[inside]) / scale)
+    Z = np.ascontiguousarray((reference - points) / scale)
     # The directions cover one of the 2^M orthants of a ball.
     unit = np.pi ** (n_obj / 2) / gamma(n_obj / 2 + 1) / 2.0**n_obj
-    out[inside] = _alone(Z, rays) * unit * np.prod(scale)
-    return out
+    return np.asarray(_alone(Z, rays) * unit * np.prod(scale))
 
 
 @njit(cache=True)  # type: ignore[misc]
@@ -119,31 +140,40 @@ def _alone(room: Floats, rays: Floats) -> Floats:
 def igd_plus(F: ArrayLike, reference: ArrayLike) -> float:
     """Return the mean distance from points of a reference front [r, M] to what F [n, M] dominates.
 
-    Infinite for an empty front. Ishibuchi, Masuda, Tanigaki and Nojima 2015, "Modified distance
-    calculation in generational distance and inverted generational distance".
+    Infinite for an empty front; a ValueError if the distance is too large for a float. Ishibuchi,
+    Masuda, Tanigaki and Nojima 2015, "Modified distance calculation in generational distance and
+    inverted generational distance".
     """
     points, targets = _table("igd_plus", F), _table("igd_plus", reference)
-    return float(moocore.igd_plus(points, ref=targets)) if len(points) else float("inf")
+    by = common_exponent(points.shape[1], points, targets)
+    points, targets = divided(points, by), divided(targets, by)
+    distance = moocore.igd_plus(points, ref=targets) if len(points) else np.inf
+    return float(multiplied("igd_plus", np.array([distance]), by)[0])
 
 
 def epsilon(F: ArrayLike, reference: ArrayLike) -> float:
     """Return the distance that F [n, M] must be moved to weakly dominate a reference front [r, M].
 
-    Infinite for an empty front. Additive epsilon of Zitzler, Thiele, Laumanns, Fonseca and Grunert
-    da Fonseca 2003, "Performance assessment of multiobjective optimizers".
+    Infinite for an empty front; a ValueError if the distance is too large for a float. Additive
+    epsilon of Zitzler, Thiele, Laumanns, Fonseca and Grunert da Fonseca 2003, "Performance
+    assessment of multiobjective optimizers".
     """
     points, targets = _table("epsilon", F), _table("epsilon", reference)
-    return float(moocore.epsilon_additive(points, ref=targets)) if len(points) else float("inf")
+    by = common_exponent(points.shape[1], points, targets)
+    points, targets = divided(points, by), divided(targets, by)
+    distance = moocore.epsilon_additive(points, ref=targets) if len(points) else np.inf
+    return float(multiplied("epsilon", np.array([distance]), by)[0])
 
 
 def r2(F: ArrayLike, ideal: ArrayLike, *, n_directions: int | None = None) -> float:
     """Return the expected weighted Chebyshev distance of a front to an ideal point.
 
     R2 is the expectation, over weight vectors w uniform on the simplex, of
-    min over points of max over objectives of w_i (f_i - ideal_i), infinite for an empty front. The
-    ideal [M] is at least as good as every point of F [n, M] in every objective. By default the
-    value is exact for two objectives, and for more it averages 4096 quasi-random weight vectors,
-    the same for every front, which was within 0.4 % for 3 to 10 objectives.
+    min over points of max over objectives of w_i (f_i - ideal_i), infinite for an empty front, and
+    a ValueError if it is too large for a float. The ideal [M] is at least as good as every point of
+    F [n, M] in every objective. By default the value is exact for two objectives, and for more it
+    averages 4096 quasi-random weight vectors, the same for every front, which was within 0.4 % for
+    3 to 10 objectives.
 
     References
     ----------
@@ -154,9 +184,18 @@ def r2(F: ArrayLike, ideal: ArrayLike, *, n_directions: int | None = None) -> fl
     origin, n_obj = _point("r2", "ideal", ideal, points), points.shape[1]
     if len(points) == 0:
         return float("inf")
+    by = common_exponent(n_obj, points, origin)
+    points, origin = divided(points, by), divided(origin, by)
     if n_directions is None and n_obj == 2:
-        return float(moocore.r2_exact(points, ref=origin))
-    weights = simplex(n_obj, N_DIRECTIONS if n_directions is None else n_directions)
+        value = float(moocore.r2_exact(points, ref=origin))
+    else:
+        value = _averaged_r2(points, origin, N_DIRECTIONS if n_directions is None else n_directions)
+    return float(multiplied("r2", np.array([value]), by)[0])
+
+
+def _averaged_r2(points: Floats, origin: Floats, n_directions: int) -> float:
+    n_obj = len(origin)
+    weights = simplex(n_obj, n_directions)
     distance = points - origin
     best = np.full(len(weights), np.inf)
     # In blocks, so that the temporaries stay in the processor's cache.
@@ -174,17 +213,32 @@ def extent(F: ArrayLike) -> Floats:
 
     If all points are equal in an objective, to one part in 10^12, the result is their magnitude, or
     1 if that is 0.
+
+    Raises
+    ------
+    ValueError
+        An extent is too large for a float.
     """
     points = _table("extent", F)
     low, high = points.min(axis=0), points.max(axis=0)
+    with np.errstate(over="ignore"):
+        length = high - low
+    fits = bool(np.isfinite(length).all())
+    require("extent", "F", f"{low} to {high}", fits, "numbers whose differences are floats")
     size = np.maximum(np.abs(low), np.abs(high))
-    flat = high - low <= np.maximum(1e-12 * size, _LEAST)
-    return np.where(flat, np.where(size > _LEAST, size, 1.0), high - low)
+    with np.errstate(under="ignore"):
+        flat = length <= 1e-12 * size
+    return np.where(flat, np.where(size > 0, size, 1.0), length)
 
 
 def beyond(F: ArrayLike) -> Floats:
     """Return a reference point [M] for a front [n, M]: its nadir plus a tenth of its extent."""
-    return np.asarray(np.max(_table("beyond", F), axis=0) + 0.1 * extent(F))
+    nadir, length = np.max(_table("beyond", F), axis=0), extent(F)
+    with np.errstate(over="ignore", under="ignore"):
+        point = np.asarray(nadir + 0.1 * length)
+    fits = bool(np.isfinite(point).all())
+    require("beyond", "F", f"up to {nadir}", fits, "numbers below the largest float by a tenth")
+    return point
 
 
 @lru_cache(maxsize=8)

@@ -17,8 +17,8 @@ from moela.quality.indicators import extent
 # Any: a design is an array of whatever type its problem has, or a dict of variables.
 Designs = NDArray[Any] | Sequence[Any]
 
-# Beyond it, the extent of a front might overflow.
-_LARGEST = 1e300
+# Beyond it, the extent of a front, or the reference point beyond its nadir, might overflow.
+_LARGEST = 1e307
 
 
 class Decoder(Protocol):
@@ -131,13 +131,8 @@ def clean(
     evaluations, those with a positive constraint violation CV [n] are infeasible.
     """
     points = numbers(owner, F)
-    beyond = np.isneginf(points) | (np.isfinite(points) & (np.abs(points) > _LARGEST))
-    if beyond.any():
-        row, column = np.argwhere(beyond)[0]
-        raise ValueError(
-            f"The objectives of {owner} must be between -{_LARGEST:g} and {_LARGEST:g}. Got "
-            f"{points[row, column]:g} in row {row}, column {column} instead."
-        )
+    if np.isneginf(points).any():
+        _refuse(owner, points, int(np.isneginf(points).any(axis=1).argmax()))
     lengths = {"CV": None if CV is None else np.size(CV), "X": None if X is None else len(X)}
     for name, n in lengths.items():
         if n not in (None, len(points)):
@@ -157,8 +152,20 @@ def clean(
         counts["dominated"] = int((~weakly).sum())
         counts["repeated"] = int(weakly.sum() - strictly.sum())
         keep = keep[strictly]
+        # Penalties are among the dominated points, and may be as large as they like.
+        beyond = (np.abs(points[keep]) > _LARGEST).any(axis=1)
+        if beyond.any():
+            _refuse(owner, points, int(keep[beyond.argmax()]))
     designs = None if X is None else designs_array(X)[keep]
     return points[keep], designs, {reason: n for reason, n in counts.items() if n}
+
+
+def _refuse(owner: str, points: Floats, row: int) -> None:
+    column = int(np.nanargmax(np.abs(points[row])))
+    raise ValueError(
+        f"The objectives of {owner} must be between -{_LARGEST:g} and {_LARGEST:g}. Got "
+        f"{points[row, column]:g} in row {row}, column {column} instead."
+    )
 
 
 def numbers(owner: str, F: ArrayLike) -> Floats:

@@ -96,7 +96,7 @@ class GreedySearches:
 
     def remember(self, archive: Archive) -> None:
         """Remember the archive for comparison with later answers."""
-        self.known, self.known_CV = archive.F, float(archive.CV[0])
+        self.known, self.known_CV = archive.working_F, float(archive.CV[0])
 
     def _move(
         self,
@@ -190,4 +190,6 @@ class GreedyAlgorithm(ArchiveAlgorithm):
 
     def _start_from_front(self, i: int) -> Search:
         """Begin a search from the i-th archived design."""
-        return self.searches.begin(self.front.pop[i].X, self.front.F[i], float(self.front.CV[i]))
+        front = self.front
+        F, CV = front.working_F[i], float(front.working_CV[i])
+        return self.searches.begin(front.pop[i].X, F, CV)

@@ -129,6 +129,8 @@ class MOOS(GreedyAlgorithm):
         leaf = self.choose_leaf()
         self.n_splits += 1
         for third in leaf.thirds():
-            values = self.normalization.scalarize(self.front.F, third.weights(), "chebyshev")
+            values = self.normalization.scalarize(
+                self.front.working_F, third.weights(), "chebyshev"
+            )
             search = self._start_from_front(int(values.argmin()))
             self.searched[search.id] = third

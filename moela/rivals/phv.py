@@ -20,9 +20,10 @@ def scaled_reference(normalization: Normalization) -> Floats:
     It is 1, the known reference point, in each objective that is scaled by it, and a tenth beyond
     the running nadir in the others.
     """
-    if normalization.ref_point is None:
+    point = normalization.ref_point
+    if point is None:
         return np.full(len(normalization.ideal), 1.0 + _MARGIN)
-    return np.where(normalization.ref_point > normalization.ideal, 1.0, 1.0 + _MARGIN)
+    return np.where(point > normalization.ideal, 1.0, 1.0 + _MARGIN)
 
 
 def hypervolume(Z: Floats, ref: Floats) -> float:

@@ -166,7 +166,7 @@ class Evolution:
     def _close_in_archive(self, n: int, front: Archive) -> Floats:
         """Choose n archived designs, each with 3 partners among those closest: [n, 4, n_var]."""
         rng = self.context.random_state
-        Z = self.context.normalization.scale(front.F)
+        Z = self.context.normalization.scale(front.working_F)
         base = rng.integers(len(front), size=n)
         distance = ((Z[base][:, None] - Z[None]) ** 2).sum(axis=2)
         close = np.argpartition(distance, _N_CLOSE, axis=1)[:, :_N_CLOSE]
@@ -228,7 +228,8 @@ def improvement(
     """
     violation = sub.CV[sub.B[subproblems]]
     of_value = _reductions(sub, F, subproblems, normalization)
-    of_violation = (violation - CV[:, None]) / np.maximum(violation, 1e-12)
+    with np.errstate(over="ignore"):
+        of_violation = (violation - CV[:, None]) / np.where(violation > 0, violation, np.inf)
     share = np.where(violation > 0, of_violation, np.where(CV[:, None] > 0, 0.0, of_value))
     return np.asarray(np.clip(share, 0.0, 1.0).max(axis=1))
 

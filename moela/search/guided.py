@@ -113,7 +113,7 @@ class GuidedSearch:
         uses_hamming = self.move_ranking is not None and self.move_ranking.uses_hamming
         k = self.settings.n_candidates // (_FEWER_WITH_HAMMING if uses_hamming else _FEWER)
         found = self.screening.candidates(X, features, 1, k)
-        F = front.F[members][:, None] + found.change
+        F = front.working_F[members][:, None] + found.change
         gain = restart.volume.gain(F.reshape(-1, F.shape[2]), restart.normalization)
         pop, at = self.screening.pick(found, -gain.reshape(F.shape[:2]), 1)
         set_origin(pop, base=list(base[at[0]]))
@@ -136,7 +136,7 @@ class GuidedSearch:
             start = start_features(self.encoder, front, chosen)
             features = start[:, :-1]
         kinds = self.perturbation.draw(n)
-        F, CV = front.F[chosen], front.CV[chosen]
+        F, CV = front.working_F[chosen], front.working_CV[chosen]
         self.searches.begin(front.pop[chosen], F, CV, W, features, start, kinds, predicted)
 
     def _perturbed(self, front: Archive) -> Population:
@@ -164,18 +164,18 @@ class GuidedSearch:
         if not is_move.any():
             return
         pop, after, position = pop[is_move], F[is_move], position[is_move]
-        own = of_search[is_move]
+        own, units = of_search[is_move], self.context.units
         bases = [origin_of(ind).base for ind in pop]
         before = np.array(
             [
-                searches.F[at] if base is None else base.F
+                searches.F[at] if base is None else units.objectives(np.asarray(base.F, float))
                 for at, base in zip(position, bases, strict=True)
             ]
         )
         self.move_ranking.add_moves(origins(pop, "move"), after - before)
         if own.any():
             self._check_moves(pop[own], position[own], before[own], after[own])
-        self.move_ranking.fit_if_due()
+        self.move_ranking.fit_if_due(self.context.normalization)
 
     def _check_moves(self, pop: Population, position: Ints, before: Floats, after: Floats) -> None:
         """Compare the predicted effects of the moves of searches [b] with the observed ones."""
@@ -208,7 +208,7 @@ class GuidedSearch:
             computed = self.encoder(rows([pop[i].X for i in missing]))
             for i, row in zip(missing, computed, strict=True):
                 features[i] = row
-        self.move_ranking.add_designs(np.array(features), F)
+        self.move_ranking.add_designs(np.array(features), F, self.context.normalization)
 
     def advance(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
         """Advance the searches by their evaluated neighbors [b]."""

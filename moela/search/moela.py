@@ -84,8 +84,9 @@ class MOELA(ArchiveAlgorithm):
     log : dict
         Contribution of each part ("initial", "evolution", "search", "pareto"): evaluations
         (`n_eval`), designs that entered the archive (`accepted`), and the hypervolume gained
-        (estimated, in units of the objectives; `hypervolume`). "screening" holds the same for the
-        designs chosen by a learned model, which are counted in their parts, too.
+        (estimated, in units of the objectives; `hypervolume`, infinite if that is no float).
+        "screening" holds the same for the designs chosen by a learned model, which are counted in
+        their parts, too.
     n_phases : int
         Number of search phases so far, counting the first, each restart and each return to the
         full archive.
@@ -93,9 +94,14 @@ class MOELA(ArchiveAlgorithm):
     Raises
     ------
     ValueError
-        If a parameter is out of range.
+        If a parameter is out of range; at the start of a run, if the problem's bounds cannot be
+        met, if the termination allows no evaluation, or if a design given as `sampling` is outside
+        the bounds.
     TypeError
-        If a parameter does not exist, with the nearest one that does.
+        If a parameter does not exist, with the nearest one that does, or is a class instead of an
+        instance.
+    EvaluationError
+        During a run, if the problem does not set an output, or sets one of a wrong shape.
 
     References
     ----------
@@ -163,7 +169,9 @@ class MOELA(ArchiveAlgorithm):
         problem, context, rng = self.problem, self.context, self.random_state
         self._weights = simplex_weights(self.n_subproblems, problem.n_obj, rng)
         if not isinstance(self.ref_point, str):
-            context.normalization = Normalization(problem.n_obj, self.ref_point)
+            context.normalization = Normalization(
+                problem.n_obj, self.ref_point, units=context.units
+            )
         volume = DirectionalVolume(problem.n_obj, rng)
         least = _LEAST_GROUPS * self.n_init
         # The state since the beginning of the run, whose archive is `front`, and of this phase.
@@ -209,7 +217,8 @@ class MOELA(ArchiveAlgorithm):
         point = self.normalization.ref_point
         automatic = isinstance(self.ref_point, str)
         if automatic and point is not None and (point > F).all(axis=1).mean() > 0.5:
-            self.normalization.ref_point = point = None
+            self.normalization.forget_ref_point()
+            point = None
         self.guided.aim("weighted_sum" if point is None else "product")
 
     def _leave(self) -> None:
@@ -224,7 +233,8 @@ class MOELA(ArchiveAlgorithm):
         """Continue from the archive of all designs."""
         self._enter(self.main)
         self.awaiting_initial = False
-        self.evolution.populate(self.front.pop, self.front.F, self.front.CV)
+        front = self.front
+        self.evolution.populate(front.pop, front.working_F, front.working_CV)
         self.current.begin(self.n_answered)
 
     def _enter(self, restart: Restart) -> None:
@@ -289,7 +299,7 @@ class MOELA(ArchiveAlgorithm):
         self.guided.train_on_designs(pop, F)
         if self.preselection is not None:
             X = rows([ind.X for ind in pop]).astype(float)
-            self.preselection.surrogate.add(X, F, CV)
+            self.preselection.surrogate.add(X, F, CV, self.normalization)
 
     def _answer_restart(self, pop: Population, F: Floats, CV: Floats) -> None:
         """Process designs asked for since the restart; earlier ones count for the result only."""
@@ -330,7 +340,7 @@ class MOELA(ArchiveAlgorithm):
             mine = chosen if name == "screening" else asked_by(pop, name)
             entry["n_eval"] += int(mine.sum())
             entry["accepted"] += int(accepted[mine].sum())
-            entry["hypervolume"] += float(gains[mine].sum())
+            entry["hypervolume"] += self.context.units.volume(float(gains[mine].sum()))
 
 
 def _check(shares: object, restarts: object, models: object) -> None:

@@ -67,7 +67,7 @@ class Perturbation:
     def _crossover(self, searches: LocalSearches, at: Ints, front: Archive) -> Designs:
         """Cross the incumbents of these searches with archived designs: [b, ...]."""
         b, context = len(at), self.context
-        members, _ = shortlist(front.F, context.normalization, searches.W[at], searches.by)
+        members, _ = shortlist(front.working_F, context.normalization, searches.W[at], searches.by)
         k = members.shape[1]
         column = context.random_state.integers(0, k, (b, context.operators.n_parents - 1))
         # The incumbent itself is among the best for its weights.

@@ -108,13 +108,16 @@ class PublishedMOELA(ArchiveAlgorithm):
         self.targets: list[float] = []
         self.forest: RandomForestRegressor | None = None
 
-    def _fixed_bounds(self, F: Floats) -> tuple[ArrayLike, ArrayLike]:
-        if self.bounds is not None:
-            return self.bounds
+    def _fixed_normalization(self, F: Floats) -> Normalization:
+        n_obj, bounds = self.problem.n_obj, self.bounds
         ref_point = getattr(self.problem, "ref_point", None)
-        if ref_point is not None:
-            return np.zeros(self.problem.n_obj), ref_point
-        return F.min(axis=0), F.max(axis=0)
+        if bounds is None and ref_point is not None:
+            bounds = np.zeros(n_obj), ref_point
+        fixed = Normalization(n_obj, bounds=bounds, units=self.context.units)
+        if bounds is None:
+            # F is in working units already.
+            fixed.ideal, fixed.nadir, fixed.fixed = F.min(axis=0), fixed.worst_of(F), True
+        return fixed
 
     def _ask(self) -> Population:
         if self.children_left == 0 and not self.searches_due and len(self.searches) == 0:
@@ -163,7 +166,7 @@ class PublishedMOELA(ArchiveAlgorithm):
         return np.concatenate([self.normalization.scale(F), W, features], axis=1)
 
     def _answer_initial(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
-        self.context.normalization = Normalization(F.shape[1], bounds=self._fixed_bounds(F))
+        self.context.normalization = self._fixed_normalization(F)
         self.subproblems.populate_in_order(pop, F, CV)
 
     def _answer(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:

@@ -17,6 +17,8 @@ _STEP = 1.1
 _RECENT, _LEAST_GAIN, _LEAST_ENTERED = 1.0 / 3.0, 0.03, 0.05
 # Factor on the least number of evaluations if restarting has gained less than staying did.
 _REGRET = 3
+# The volume of a box that is larger counts as this, so that sums of gains stay finite.
+_LARGEST = 2.0**900
 
 
 class Restart:
@@ -46,8 +48,9 @@ class Restart:
         """
         n_obj = self.archive.F.shape[1]
         archive = Archive(n_obj, self.archive.max_size)
-        normalization = Normalization(n_obj, self.normalization.ref_point)
-        fresh = Restart(archive, normalization, self.volume.empty(), self.min_evaluations)
+        fresh = Restart(
+            archive, self.normalization.fresh(), self.volume.empty(), self.min_evaluations
+        )
         fresh._most_infeasible = n_eval
         fresh.begin(n_eval)
         return fresh
@@ -56,7 +59,7 @@ class Restart:
         """Account for designs [b] that the archive has just accepted or rejected.
 
         Of the `first` ones, infeasible ones count for the normalization, too. Returns the estimated
-        hypervolume gained by each [b], in units of the objectives, so that gains add up although
+        hypervolume gained by each [b], in working units, so that gains add up although
         the normalization changes.
         """
         self.n_entered += int(accepted.sum())
@@ -66,10 +69,12 @@ class Restart:
             changed = self.normalization.update_feasible(F, CV, self.archive)
         if changed:
             n_before = max(len(self.archive) - int(accepted.sum()), 0)
-            self.volume.reset(self.archive.F[:n_before], self.normalization)
+            self.volume.reset(self.archive.working_F[:n_before], self.normalization)
         gains = np.zeros(len(F))
         useful = accepted & (CV <= 0)
-        unit = np.prod(self.normalization.nadir - self.normalization.ideal)
+        with np.errstate(over="ignore"):
+            unit = float(np.prod(self.normalization.nadir - self.normalization.ideal))
+        unit = min(unit, _LARGEST)
         gains[useful] = unit * self.volume.add(F[useful], self.normalization)
         return gains
 
@@ -95,11 +100,12 @@ class Restart:
         if self.n_entered - entered_then > _LEAST_ENTERED * (n - n_then):
             return False
         # All fronts in the present normalization; they were found in others.
-        initial, then, now = self._volumes(self._history[0][2], front_then, self.archive.F)
+        front = self.archive.working_F
+        initial, then, now = self._volumes(self._history[0][2], front_then, front)
         stagnant = now - then <= _LEAST_GAIN * (now - initial)
         if stagnant:
             self._compare_with_last_leave(n_eval)
-            self._left = n_eval, self.archive.F, n_eval - n + n_then, front_then
+            self._left = n_eval, front, n_eval - n + n_then, front_then
         return stagnant
 
     def _compare_with_last_leave(self, n_eval: int) -> None:
@@ -107,12 +113,13 @@ class Restart:
         if self._left is None:
             return
         n_left, front_left, n_before, front_before = self._left
-        before, left, now = self._volumes(front_before, front_left, self.archive.F)
+        before, left, now = self._volumes(front_before, front_left, self.archive.working_F)
         if (now - left) / (n_eval - n_left) < (left - before) / (n_left - n_before):
             self.min_evaluations *= _REGRET
 
     def _feasible_front(self) -> Floats:
-        return self.archive.F if self.archive.feasible else self.archive.F[:0]
+        front = self.archive.working_F
+        return front if self.archive.feasible else front[:0]
 
     def _volumes(self, *fronts: Floats) -> list[float]:
         return [self.volume.of(F, self.normalization) for F in fronts]

@@ -39,7 +39,8 @@ def pick_starts(
     if len(fresh) == 0:
         return fresh, np.empty(0)
     n, rng = len(W), context.random_state
-    order, values = shortlist(front.F[fresh], context.normalization, W, by)
+    F = front.working_F
+    order, values = shortlist(F[fresh], context.normalization, W, by)
     listed, k = fresh[order], order.shape[1]
     choice = np.zeros(n, dtype=np.int64)
     predicted = np.full((n, k), np.nan)
@@ -48,7 +49,7 @@ def pick_starts(
             members = listed.ravel()
             ends = model.predict(
                 start_features(encoder, front, members),
-                front.F[members],
+                F[members],
                 W.repeat(k, axis=0),
                 context.normalization,
             ).reshape(n, k)

@@ -80,7 +80,15 @@ class ClassicProblem(DesignProblem[Scalar]):
         ValueError
             If the file is malformed. The message names the file, the line, and what was expected.
         """
-        return cls(instance=Path(path).stem, **cls._read(path))  # type: ignore[arg-type]
+        return cls._of_file(path, **cls._read(path))
+
+    @classmethod
+    def _of_file(cls, path: str | Path, **settings: object) -> Self:
+        """Make the problem from what a file holds; errors name the file."""
+        try:
+            return cls(instance=Path(path).stem, **settings)  # type: ignore[arg-type]
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
 
     @classmethod
     @abstractmethod

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar, Self, get_args, get_origin, get_type_hints
 
 import numpy as np
 
+from moela.files.fields import number_in, text_in, whole_in
+from moela.files.guard import brief, invalid_file, limit_of
+from moela.files.text import read_json
 from problems._arrays import Bools, Ints
 
 __all__ = ["Assignment", "BitString", "Packing"]
@@ -39,46 +42,44 @@ class _Saved:
             If the file is not JSON, has another format, or a field is missing, unknown, of the
             wrong type or out of range. The message names the file and the field.
         """
-        try:
-            fields = json.loads(Path(path).read_text(encoding="utf-8"))
-        except ValueError as error:  # both of JSON and of UTF-8
-            raise ValueError(f"{path}: expected a JSON file, got: {error}.") from error
-        if not isinstance(fields, dict) or fields.get("format") != cls.FORMAT:
-            got = fields.get("format") if isinstance(fields, dict) else type(fields).__name__
-            raise ValueError(f"{path}: expected 'format' {cls.FORMAT!r}, got {got!r} instead.")
+        fields = read_json(path)
+        if not isinstance(fields, dict):
+            raise invalid_file(path, brief(fields), "a JSON object")
+        if fields.get("format") != cls.FORMAT:
+            raise invalid_file(path, brief(fields.get("format")), repr(cls.FORMAT), "format")
         del fields["format"]
         kinds = {k: v for k, v in get_type_hints(cls).items() if get_origin(v) is not ClassVar}
-        if set(fields) != set(kinds):
-            raise ValueError(
-                f"{path}: expected the fields {sorted(kinds)}, got {sorted(fields)} instead."
+        if odd := sorted(set(fields) ^ set(kinds)):
+            got = "none" if odd[0] in kinds else "a field that designs lack"
+            raise invalid_file(
+                path, got, f"one of {sorted(kinds)}, each of them once", odd[0] or "(empty)"
             )
         values = {key: _checked(path, key, fields[key], kind) for key, kind in kinds.items()}
         design = cls(**values)  # type: ignore[arg-type]
-        complaint = design._complaint()
-        if complaint:
-            raise ValueError(f"{path}: {complaint}")
+        if fault := design._fault():
+            raise invalid_file(path, fault[2], fault[1], fault[0])
         return design
 
-    def _complaint(self) -> str | None:
+    def _fault(self) -> tuple[str, str, object] | None:
+        """Return a bad field, what it must be, and its value; None if all fields fit together."""
         return None
 
 
 def _checked(path: str | Path, key: str, value: object, kind: type) -> object:
     """Return the value of a field of type `kind`, with a list as a tuple, or raise."""
-    is_tuple = get_origin(kind) is tuple
-    item = get_args(kind)[0] if is_tuple else kind
-    entries = value if isinstance(value, list) else [value]
-    if isinstance(value, list) == is_tuple and all(_fits(entry, item) for entry in entries):
-        converted = tuple(item(entry) for entry in entries)
-        return converted if is_tuple else converted[0]
-    expected = f"a list of {item.__name__}" if is_tuple else item.__name__
-    raise ValueError(f"{path}, field {key!r}: expected {expected}, got {value!r} instead.")
+    if get_origin(kind) is not tuple:
+        return _CHECKS[kind](path, key, value)
+    if not isinstance(value, list):
+        raise invalid_file(path, brief(value), "a list", key)
+    check = _CHECKS[get_args(kind)[0]]
+    return tuple(check(path, f"{key}[{i}]", entry) for i, entry in enumerate(value))
 
 
-def _fits(value: object, kind: type) -> bool:
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return abs(value) <= sys.float_info.max
-    return type(value) is kind
+_CHECKS: dict[type, Callable[[str | Path, str, object], object]] = {
+    int: whole_in,
+    float: number_in,
+    str: text_in,
+}
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,9 @@ class Assignment(_Saved):
         costs = ", ".join(f"{c:,.10g}" for c in self.costs)
         return f"Assignment of {self.instance}\n  facility->location: {pairs}\n  costs: {costs}"
 
-    def _complaint(self) -> str | None:
+    def _fault(self) -> tuple[str, str, object] | None:
         if sorted(self.locations) != list(range(len(self.locations))):
-            return f"expected 'locations' to be a permutation from 0, got {self.locations} instead."
+            return "locations", "a permutation from 0", self.locations
         return None
 
 
@@ -162,10 +163,13 @@ class Packing(_Saved):
             f"  weight: {self.weight} of {self.capacity}{fit}\n  values: {values}"
         )
 
-    def _complaint(self) -> str | None:
+    def _fault(self) -> tuple[str, str, object] | None:
+        # A design vector has a byte for each item.
+        if not 1 <= self.n_items <= limit_of("arrays"):
+            return "n_items", f"an integer from 1 to {limit_of('arrays')}", self.n_items
         inside = all(0 <= i < self.n_items for i in self.items)
         if not inside or list(self.items) != sorted(set(self.items)):
-            return f"expected 'items' ascending from 0 to {self.n_items - 1}, got {self.items}."
+            return "items", f"ascending from 0 to {self.n_items - 1}", self.items
         return None
 
 
@@ -198,7 +202,5 @@ class BitString(_Saved):
         bits = "".join(map(str, self.bits))
         return f"Point of {self.instance}\n  bits: {bits}\n  fitness: {fitness}"
 
-    def _complaint(self) -> str | None:
-        if not set(self.bits) <= {0, 1}:
-            return f"expected 'bits' of 0 and 1, got {self.bits} instead."
-        return None
+    def _fault(self) -> tuple[str, str, object] | None:
+        return None if set(self.bits) <= {0, 1} else ("bits", "a list of 0 and 1", self.bits)

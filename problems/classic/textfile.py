@@ -6,9 +6,15 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["LineReader"]
+from moela.files.guard import brief, check_count, invalid_file, limit_of
+from moela.files.text import lines_of, number_of, read_text
 
-_SHOWN = 60
+__all__ = ["MAX_OBJECTIVES", "MAX_POINTS", "LineReader"]
+
+MAX_OBJECTIVES = 255
+"""Largest number of objectives of an instance file, and that of moocore."""
+MAX_POINTS = 200_000
+"""Largest number of points of a front in a file; to filter more would take minutes."""
 
 
 class LineReader:
@@ -23,49 +29,51 @@ class LineReader:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is not text, or is empty.
+        If the file is not a regular file of UTF-8 text, too large, or empty.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        if not self.path.is_file():
-            raise FileNotFoundError(f"{self.path}: expected an instance file, found none there.")
-        try:
-            text = self.path.read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise ValueError(
-                f"{self.path}: expected a UTF-8 text file, got bytes that are not "
-                f"(at byte {error.start})."
-            ) from error
-        self._lines = [
-            (number, line.strip())
-            for number, line in enumerate(text.splitlines(), start=1)
-            if line.strip()
-        ]
-        self._last = max(1, len(text.splitlines()))
-        self._next = 0
-        if not self._lines:
-            raise ValueError(f"{self.path}: expected an instance, got an empty file.")
+        filled = lines_of(read_text(self.path))
+        # Not as a list: many short lines take fifty times the size of their text.
+        self._lines = ((number, line.strip()) for number, line in filled if line.strip())
+        self._next = next(self._lines, None)
+        self._number = 1  # of the line read last
+        self._n_cells = 0
+        if self._next is None:
+            raise invalid_file(self.path, "an empty file", "an instance")
 
-    def error(self, expected: str, got: object, *, back: int = 1) -> ValueError:
-        """Return an error about the line read `back` calls ago (0: the next line)."""
-        at = self._next - back
-        line = self._lines[at][0] if at < len(self._lines) else self._last
-        shown = str(got)
-        shown = shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "..."
-        return ValueError(f"{self.path}, line {line}: expected {expected}, got {shown} instead.")
+    def error(self, expected: str, got: object, *, entry: int | None = None) -> ValueError:
+        """Return an error about the line read last, or an entry of it, from 1."""
+        place = f"line {self._number}" + ("" if entry is None else f", entry {entry}")
+        return invalid_file(self.path, got, expected, place)
 
     @property
     def done(self) -> bool:
         """True if every line has been read."""
-        return self._next >= len(self._lines)
+        return self._next is None
 
     def line(self, expected: str) -> str:
         """Return the next line, or raise with the text `expected` at the end of the file."""
-        if self.done:
-            raise self.error(expected, "the end of the file", back=0)
-        self._next += 1
-        return self._lines[self._next - 1][1]
+        if self._next is None:
+            raise self.error(f"followed by {expected}", "the end of the file")
+        self._number, line = self._next
+        self._next = next(self._lines, None)
+        return line
+
+    def words(self, expected: str, count: int) -> list[str]:
+        """Return the `count` words of the next line."""
+        line = self.line(expected)
+        # At most one word too many, since a long line takes twenty times its size as words.
+        check_count(self.path, min(count, len(line)), "cells", f"line {self._number}")
+        words = line.split(None, count)
+        self._n_cells += len(words)
+        if self._n_cells > limit_of("cells"):
+            check_count(self.path, self._n_cells, "cells")
+        if len(words) != count:
+            found = str(len(words)) if len(words) < count else f"more than {count}"
+            raise self.error(f"{expected}: {count} numbers", f"{found}: {brief(line)}")
+        return words
 
     def numbers(
         self,
@@ -77,10 +85,7 @@ class LineReader:
         high: float = math.inf,
     ) -> list[float]:
         """Return the `count` numbers of the next line, each in [low, high]."""
-        tokens = self.line(expected).split()
-        if len(tokens) != count:
-            raise self.error(f"{expected}: {count} numbers", f"{len(tokens)}: {' '.join(tokens)!r}")
-        return self.parse(expected, tokens, whole=whole, low=low, high=high)
+        return self.parse(expected, self.words(expected, count), whole=whole, low=low, high=high)
 
     def parse(
         self,
@@ -90,25 +95,27 @@ class LineReader:
         whole: bool = True,
         low: float = 0.0,
         high: float = math.inf,
+        first: int = 1,
     ) -> list[float]:
-        """Return `tokens` of the line read last as numbers, each in [low, high]."""
+        """Return `tokens` of the line read last as numbers, each in [low, high].
+
+        The first of them is the entry `first` of the line.
+        """
         values = []
         kind = "a whole number" if whole else "a number"
-        for column, token in enumerate(tokens, start=1):
-            try:
-                value = float(token)
-            except ValueError:
+        for column, token in enumerate(tokens, start=first):
+            value = number_of(token)
+            if value is None or not math.isfinite(value):
                 value = math.nan
-            if not math.isfinite(value) or (whole and (value != int(value) or value > 2**53)):
-                raise self.error(f"{expected}: {kind} as entry {column}", repr(token))
+            if value != value or (whole and (value != int(value) or value > 2**53)):
+                raise self.error(f"{expected}: {kind}", brief(token), entry=column)
             if not low <= value <= high:
                 span = f"at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
-                raise self.error(f"{expected}: {kind} {span} as entry {column}", repr(token))
+                raise self.error(f"{expected}: {kind} {span}", brief(token), entry=column)
             values.append(value)
         return values
 
     def end(self) -> None:
         """Raise unless every line has been read."""
         if not self.done:
-            self._next += 1
-            raise self.error("the end of the file", repr(self._lines[self._next - 1][1]))
+            raise self.error("the end of the file", brief(self.line("")))

@@ -47,7 +47,17 @@ def files_in(folder: Path) -> set[str]:
 def test_readme_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run_blocks(ROOT / "README.md")
-    assert {"bfs.db", "design.json", "front.png"} <= files_in(tmp_path)
+    assert {"bfs.db", "design.json", "front.png", "sink.db", "sink.png"} <= files_in(tmp_path)
+
+
+def test_functions_runs(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("pandas")
+    monkeypatch.chdir(tmp_path)
+    run_blocks(DOCS / "functions.md")
+    assert {"sink.db", "front.png", "front.csv"} <= files_in(tmp_path)
+    printed = capsys.readouterr().out
+    assert "fins    integer, 5 to 25" in printed
+    assert "It is the knee" in printed
 
 
 def test_comparing_runs(tmp_path, monkeypatch, capsys):

@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> None:
             }
             for path, item in zip(arguments.plans, verified, strict=True)
         ]
-        arguments.out.write_text(json.dumps(rows, indent=1) + "\n")
+        arguments.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
         print(f"{arguments.out}: written")
 
 

@@ -95,11 +95,11 @@ def write(out: Path, inputs: Inputs, result: Result, settings: Mapping[str, obje
     for i in rows:
         problem.decode(front.X[i]).save(out / "plans" / f"{i:04d}.json")
     plan.save(out / "plan.json")
-    (out / "plan.txt").write_text(plan.explain() + "\n")
+    (out / "plan.txt").write_text(plan.explain() + "\n", encoding="utf-8")
     exported = _export(problem, plan, out)
     checked = _checked(problem, plan, inputs.unseen)
     if checked:
-        (out / "check.txt").write_text(checked + "\n")
+        (out / "check.txt").write_text(checked + "\n", encoding="utf-8")
     today = problem.today()
     front.write_record(
         out / "run.json",
@@ -179,7 +179,7 @@ def _export(problem: MoEDeployment, plan: Plan, out: Path) -> dict[str, str]:
         else:
             outcomes[engine] = " ".join(export.flags)
             pages.append(str(export))
-    (out / "flags.txt").write_text("\n\n".join(pages) + "\n")
+    (out / "flags.txt").write_text("\n\n".join(pages) + "\n", encoding="utf-8")
     return outcomes
 
 

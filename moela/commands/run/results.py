@@ -41,7 +41,7 @@ class FinalFront:
         """Write objectives, further columns, and the variables ``x0, x1, ...`` as CSV."""
         more = columns or {}
         variables = [f"x{i}" for i in range(self.X.shape[1])]
-        with path.open("w", newline="") as file:
+        with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow([*self.names, *more, *variables])
             for i, (f, x) in enumerate(zip(self.F.tolist(), self.X.tolist(), strict=True)):
@@ -70,4 +70,4 @@ class FinalFront:
             **more,
             **provenance(),
         }
-        path.write_text(json.dumps(record, indent=2, default=str) + "\n")
+        path.write_text(json.dumps(record, indent=2, default=str) + "\n", encoding="utf-8")

@@ -16,6 +16,7 @@ from moela.comparison.read.files import read_frame
 from moela.comparison.read.sources import (
     of_experiment,
     of_front,
+    of_minimize,
     of_path,
     of_result,
     of_run,
@@ -24,13 +25,14 @@ from moela.comparison.read.sources import (
 from moela.evaluation.storage.reader import EvaluationStore
 from moela.experiments import files
 from moela.experiments.results import ExperimentResults
+from moela.functions.results.result import MinimizeResult
 from moela.quality.front import Front
 from moela.quality.runs import ComparedRun
 
 ACCEPTED = (
-    "pymoo Results, arrays [n, M], Fronts, DataFrames, runs of an experiment, ExperimentResults, "
-    "EvaluationStores, paths of these, lists of them, or a dict of them by algorithm, or by "
-    "problem and algorithm"
+    "results of moela.minimize, pymoo Results, arrays [n, M], Fronts, DataFrames, runs of an "
+    "experiment, ExperimentResults, EvaluationStores, paths of these, lists of them, or a dict of "
+    "them by algorithm, or by problem and algorithm"
 )
 
 
@@ -82,6 +84,8 @@ def _drafts(value: object) -> list[RunDraft]:
         ]
     if isinstance(value, Result):
         return [of_result(value)]
+    if isinstance(value, MinimizeResult):
+        return [of_minimize(value)]
     if isinstance(value, files.Run):
         return [of_run(value)]
     if isinstance(value, ExperimentResults):

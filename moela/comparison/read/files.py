@@ -1,10 +1,10 @@
-"""Readers of fronts in text files: folders of `moela run`, CSV, and tables with blank lines."""
+"""Readers of fronts in files: folders of `moela run`, CSV, tables with blank lines, arrays."""
 
 from __future__ import annotations
 
-import json
 import re
-from dataclasses import replace
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,11 @@ from numpy.typing import NDArray
 
 from moela._arrays import Floats
 from moela.comparison.read.drafts import RunDraft, kind_of, nameless, one_batch
+from moela.comparison.read.record import with_record
+from moela.files.arrays import read_array
+from moela.files.guard import brief, check_count, invalid_file
+from moela.files.tables import TextTable
+from moela.files.text import number_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -20,125 +25,112 @@ if TYPE_CHECKING:
 _VARIABLE = re.compile(r"x_?\d+$", re.IGNORECASE)
 # Columns that name the run that a row belongs to.
 _LABELS = ("algorithm", "problem", "seed")
-_ABOUT = ("command", "settings", "versions", "date", "machine")
 _INDEX = re.compile(r"(Unnamed: \d+)?$")
+# Files with more are taken for damaged.
+MOST_OBJECTIVES, MOST_RUNS = 255, 10_000  # moocore takes no more objectives
 _OBJECTIVE = re.compile(r"f_?\d+$", re.IGNORECASE)
 
 
 def read_front_file(path: Path) -> list[RunDraft]:
     """Read the sets of points in a text file, or in a numpy file of an array.
 
-    Rows hold numbers, separated by commas, semicolons, tabs or blanks; with semicolons or tabs the
-    decimal sign may be a comma. An empty cell is an unknown value, as NaN is. Lines that start with
-    ``#`` are skipped. A blank line begins the set of another run. With a heading, columns named
-    ``x0``, ``x1``, ... are variables; columns named ``algorithm``, ``problem`` and ``seed`` name
-    the run of each row; a column without a name is an index; and the other columns are objectives,
-    or only those named ``f0``, ``f1``, ..., if there are any. A ``run.json`` beside a
-    ``front.csv``, as `moela run` writes it, is read, too. An array in a ``.npy`` file is [n, M] or,
-    for s runs, [s, n, M]. Errors name the file, the line, and expected and actual content.
+    Rows hold numbers, separated by commas, semicolons, tabs or blanks, the same in the whole file;
+    with semicolons or tabs the decimal sign may be a comma. An empty cell is an unknown value, as
+    NaN is. Lines that start with ``#`` are skipped. A blank line begins the set of another run.
+    With a heading, columns named ``x0``, ``x1``, ... are variables; columns named ``algorithm``,
+    ``problem`` and ``seed`` name the run of each row; a column without a name is an index; and the
+    other columns are objectives, or only those named ``f0``, ``f1``, ..., if there are any.
+
+    A ``run.json`` beside a ``front.csv``, as `moela run` writes it, is read, too. An array in a
+    ``.npy`` file is [n, M] or, for s runs, [s, n, M]. Errors name the file, the line, and expected
+    and actual content.
     """
     if path.suffix == ".npy":
         return one_batch(RunDraft(nameless(F, str(path))) for F in _array(path))
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path}: expected a store, an experiment, or a table of numbers as text. Got a file "
-            f"that is none of these ({error.reason} at byte {error.start})."
-        ) from error
-    heading, sets = _tables(path, lines)
-    drafts = one_batch(draft for rows in sets for draft in _drafts(str(path), heading, rows))
+    heading, sets = _tables(path)
+    drafts = one_batch(draft for table in sets for draft in _drafts(path, heading, table))
     beside = path.with_name("run.json")
     if path.name != "front.csv" or not beside.exists():
         return drafts
-    return _with_record(drafts, beside, _record(beside))
+    return with_record(drafts, beside)
 
 
 def read_frame(table: DataFrame) -> list[RunDraft]:
     """Read the points in a pandas DataFrame, with the columns of `read_front_file`."""
     heading = [str(name) for name in table.columns]
-    cells = [["" if v is None else str(v) for v in row] for row in table.itertuples(index=False)]
-    return one_batch(_drafts("a DataFrame", heading, list(enumerate(cells))))
+    rows = table.itertuples(index=False)
+    columns = [["" if v is None else str(v) for v in column] for column in zip(*rows, strict=True)]
+    cells = _Cells(list(range(len(table))), columns or [[] for _ in heading])
+    return one_batch(_drafts("a DataFrame", heading, cells))
 
 
 def _array(path: Path) -> list[Floats]:
-    try:
-        with path.open("rb") as file:
-            F = np.lib.format.read_array(file, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{path}: expected a numpy array of numbers, got {error}") from error
-    if F.dtype.kind not in "fiu" or F.ndim not in (2, 3):
-        raise ValueError(
-            f"{path}: expected an array of numbers, [n, M] or [s, n, M], got {F.dtype} of shape "
-            f"{F.shape}."
+    F = read_array(path)
+    check_count(path, F.size, "cells")
+    fits = F.dtype.kind in "fiu" and F.ndim in (2, 3) and 2 <= F.shape[-1] <= MOST_OBJECTIVES
+    if not fits or (F.ndim == 3 and not 1 <= len(F) <= MOST_RUNS):
+        expected = (
+            f"an array of numbers, [n, M] or [s, n, M], M from 2 to {MOST_OBJECTIVES}, s from 1 to "
+            f"{MOST_RUNS:,}"
         )
+        raise invalid_file(path, f"{F.dtype} of shape {F.shape}", expected)
     return list(F.astype(float)) if F.ndim == 3 else [F.astype(float)]
 
 
-Rows = list[tuple[int, list[str]]]
-"""The number of each line, and its cells."""
+@dataclass(frozen=True)
+class _Cells:
+    """The cells of a set of rows by column, as texts, and the number of each row's line."""
+
+    lines: list[int]
+    columns: list[list[str]]
 
 
-def _tables(path: Path, lines: list[str]) -> tuple[list[str] | None, list[Rows]]:
+def _tables(path: Path) -> tuple[list[str] | None, list[_Cells]]:
+    """Return the heading of a file, if it has one, and its sets of rows, one or more."""
     heading: list[str] | None = None
-    sets: list[Rows] = [[]]
-    width = None
-    for number, line in enumerate(lines, 1):
-        text = line.strip(" \r\n")
-        if text.startswith("#"):
+    sets: list[_Cells] = []
+    width, begun = 0, False
+    for number, cells in (table := TextTable(path)):
+        if not cells:
+            begun = False
             continue
-        if not text:
-            if sets[-1]:
-                sets.append([])
-            continue
-        cells = _cells(text)
-        if width is None and any(cell and not _is_number(cell) for cell in cells):
+        if width and len(cells) != width:
+            raise table.error(number, f"{len(cells)}: {brief(cells)}", f"{width} values")
+        if not width and any(cell and number_of(cell) is None for cell in cells):
             heading, width = cells, len(cells)
             continue
-        if len(cells) != (width or len(cells)):
-            raise ValueError(f"{path}: line {number}: expected {width} values, got {text[:80]!r}.")
-        width = len(cells)
-        sets[-1].append((number, cells))
-    full = [rows for rows in sets if rows]
-    if not full and heading is None:
-        raise ValueError(f"{path}: expected rows of numbers, got an empty file.")
-    return heading, full or [[]]
+        if not begun:
+            begun, width = True, len(cells)
+            sets.append(_Cells([], [[] for _ in cells]))
+            if len(sets) > MOST_RUNS:
+                raise table.error(number, "one more", f"the end of {MOST_RUNS:,} sets of rows")
+        sets[-1].lines.append(number)
+        for column, cell in zip(sets[-1].columns, cells, strict=True):
+            column.append(cell)
+    if not width:
+        raise invalid_file(path, "an empty file", "rows of numbers")
+    return heading, sets or [_Cells([], [[] for _ in range(width)])]
 
 
-def _cells(text: str) -> list[str]:
-    separator = next((s for s in (";", "\t", ",") if s in text), None)
-    cells = [cell.strip().strip('"') for cell in text.split(separator)]
-    if separator in (";", "\t"):
-        cells = [c.replace(",", ".") if _is_number(c.replace(",", ".")) else c for c in cells]
-    return cells
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
-def _drafts(source: str, heading: list[str] | None, rows: Rows) -> list[RunDraft]:
+def _drafts(source: str | Path, heading: list[str] | None, table: _Cells) -> list[RunDraft]:
     """Return the sets of points in rows under a heading, one per run."""
-    width = len(rows[0][1]) if heading is None else len(heading)
-    labels, objectives, variables = _columns(source, heading, width)
-    groups: dict[tuple[str, ...], Rows] = {}
-    for number, cells in rows:
-        key = tuple(cells[j] for j in labels.values())
-        groups.setdefault(key, []).append((number, cells))
+    labels, objectives, variables = _columns(source, heading, len(table.columns))
+    groups: dict[tuple[str, ...], list[int]] = {}
+    keys = zip(*(table.columns[j] for j in labels.values()), strict=True)
+    for i, key in enumerate(keys if labels else [()] * len(table.lines)):
+        groups.setdefault(key, []).append(i)
+    if len(groups) > MOST_RUNS:
+        raise invalid_file(source, f"{len(groups):,}", f"a table of at most {MOST_RUNS:,} runs")
     names = None if heading is None else tuple(heading[j] for j in objectives)
     out = []
-    for key, group in (groups or {("",) * len(labels): []}).items():
+    for key, rows in (groups or {("",) * len(labels): []}).items():
         # An empty cell is no label.
         own = {name: cell for name, cell in zip(labels, key, strict=True) if cell}
         run = nameless(
-            _numbers(source, group, objectives, heading),
-            source,
-            X=_designs(group, variables) if variables else None,
-            seed=_seed(source, group, own["seed"]) if "seed" in own else None,
+            _numbers(source, table, rows, objectives, heading),
+            str(source),
+            X=_designs(table, rows, variables) if variables else None,
+            seed=_seed(source, table.lines[rows[0]], own["seed"]) if "seed" in own else None,
             names=names,
         )
         problem = own.get("problem")
@@ -147,116 +139,68 @@ def _drafts(source: str, heading: list[str] | None, rows: Rows) -> list[RunDraft
     return out
 
 
-def _seed(source: str, rows: Rows, cell: str) -> int:
-    seed = float(cell) if _is_number(cell) else float("nan")
-    if not seed.is_integer():
-        raise ValueError(
-            f"{source}: line {rows[0][0]}: seed: expected an integer, got {cell[:40]!r}."
-        )
+def _seed(source: str | Path, line: int, cell: str) -> int:
+    seed = number_of(cell)
+    if seed is None or not seed.is_integer() or abs(seed) > 2**53:
+        raise invalid_file(source, brief(cell), "an integer", f'line {line}, column "seed"')
     return int(seed)
 
 
-def _numbers(source: str, rows: Rows, columns: list[int], heading: list[str] | None) -> Floats:
+def _numbers(
+    source: str | Path,
+    table: _Cells,
+    rows: list[int],
+    columns: list[int],
+    heading: list[str] | None,
+) -> Floats:
     out = np.empty((len(rows), len(columns)))
-    for i, (number, cells) in enumerate(rows):
-        for k, j in enumerate(columns):
-            if cells[j] and not _is_number(cells[j]):
-                column = "" if heading is None else f", column {heading[j]!r}"
-                raise ValueError(
-                    f"{source}: line {number}{column}: expected a number, got {cells[j][:40]!r}."
-                )
-            out[i, k] = float(cells[j] or "nan")
+    for k, j in enumerate(columns):
+        column = table.columns[j]
+        for i, row in enumerate(rows):
+            number = number_of(column[row] or "nan")
+            if number is None:
+                name = j + 1 if heading is None else f'"{heading[j]}"'
+                place = f"line {table.lines[row]}, column {name}"
+                raise invalid_file(source, brief(column[row]), "a number", place)
+            out[i, k] = number
     return out
 
 
-def _designs(rows: Rows, columns: list[int]) -> NDArray[Any]:
+def _designs(table: _Cells, rows: list[int], columns: list[int]) -> NDArray[Any]:
     """Return variables as numbers, booleans, or texts."""
-    cells = np.array([[row[j] for j in columns] for _, row in rows], dtype=object)
-    cells = cells.reshape(len(rows), len(columns))
+    cells = np.empty((len(rows), len(columns)), dtype=object)
+    for k, j in enumerate(columns):
+        cells[:, k] = [table.columns[j][row] for row in rows]
     if all(cell in ("True", "False") for cell in cells.flat):
         return np.asarray(cells == "True")
-    if all(not cell or _is_number(cell) for cell in cells.flat):
+    if all(not cell or number_of(cell) is not None for cell in cells.flat):
         return np.where(cells == "", "nan", cells).astype(float)
     return cells
 
 
 def _columns(
-    source: str, heading: list[str] | None, width: int
+    source: str | Path, heading: list[str] | None, width: int
 ) -> tuple[dict[str, int], list[int], list[int]]:
     """Return the columns of labels by name, of objectives, and of variables."""
     if heading is None:
-        return {}, list(range(width)), []
-    twice = next((name for k, name in enumerate(heading) if name and name in heading[:k]), None)
-    if twice is not None:
-        raise ValueError(f"{source}: expected a heading of different names, got {twice!r} twice.")
-    labels = {name.lower(): j for j, name in enumerate(heading) if name.lower() in _LABELS}
-    variables = [j for j, name in enumerate(heading) if _VARIABLE.match(name)]
-    objectives = [j for j, name in enumerate(heading) if _OBJECTIVE.match(name)]
-    if not objectives:
+        labels, objectives, variables = {}, list(range(width)), []
+    else:
+        if twice := [name for name, n in Counter(heading).items() if name and n > 1]:
+            raise invalid_file(source, "two", "one column of this name", f'heading, "{twice[0]}"')
+        labels = {name.lower(): j for j, name in enumerate(heading) if name.lower() in _LABELS}
+        variables = [j for j, name in enumerate(heading) if _VARIABLE.match(name)]
+        objectives = [j for j, name in enumerate(heading) if _OBJECTIVE.match(name)]
         others = {*variables, *labels.values()}
-        objectives = [j for j in range(width) if j not in others and not _INDEX.match(heading[j])]
-    if len(objectives) < 2:
-        raise ValueError(
-            f"{source}: line 1: expected at least two columns of objectives (f0, f1, ..., or any "
-            f"names but x0, x1, ... and {', '.join(_LABELS)}), got {', '.join(heading)[:80]}."
+        objectives = objectives or [
+            j for j in range(width) if j not in others and not _INDEX.match(heading[j])
+        ]
+    if not 2 <= len(objectives) <= MOST_OBJECTIVES:
+        expected = (
+            f"2 to {MOST_OBJECTIVES} columns of objectives (f0, f1, ..., or any names but x0, x1, "
+            f"... and {', '.join(_LABELS)})"
         )
+        got = f"{len(objectives)} of {width} columns"
+        if heading is not None:
+            got += f": {brief(heading)}"
+        raise invalid_file(source, got, expected, "heading")
     return labels, objectives, variables
-
-
-def _record(path: Path) -> dict[str, Any]:
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: expected JSON, got {error}.") from error
-    if not isinstance(record, dict):
-        raise ValueError(f"{path}: expected a JSON object, got {type(record).__name__}.")
-    for name in ("settings", "problem"):
-        if not isinstance(part := record.setdefault(name, {}), dict):
-            raise ValueError(f"{path}: {name}: expected an object, got {type(part).__name__}.")
-    return record
-
-
-def _with_record(drafts: list[RunDraft], path: Path, record: dict[str, Any]) -> list[RunDraft]:
-    """Return runs with the attributes that their run.json names; labels in the table count more."""
-    settings, problem, n_obj = record["settings"], record["problem"], drafts[0].run.F.shape[1]
-    given = record.get("ref_point", record.get("reference"))  # its name in version 0.1
-    ref_point = None
-    if isinstance(given, dict):
-        ref_point = np.array([_number(path, "ref_point", v) for v in given.values()])
-        if ref_point.shape != (n_obj,):
-            raise ValueError(f"{path}: ref_point: expected {n_obj} numbers, got {len(ref_point)}.")
-    seconds, name = record.get("seconds"), problem.get("name")
-    algorithm = settings.get("algorithm")
-    seed = _whole(path, "settings.seed", settings.get("seed"))
-    known: dict[str, Any] = {
-        "n_eval": _whole(path, "n_eval", record.get("n_eval")),
-        "seconds": None if seconds is None else _number(path, "seconds", seconds),
-        "ref_point": ref_point,
-        # MOELA returns everything non-dominated; the others a population or a bounded archive.
-        "evaluated": algorithm in ("moela", "moela-published"),
-        "about": {k: record[k] for k in _ABOUT if k in record}
-        | {"version": problem.get("version")},
-    }
-    out = []
-    for draft in drafts:
-        own = draft.run.seed if draft.run.seed is not None or len(drafts) > 1 else seed
-        title = draft.problem or (None if name is None else str(name))
-        kind = "" if title is None else kind_of(title, 0, n_obj, problem.get("version"))
-        maker = draft.algorithm or (None if algorithm is None else str(algorithm))
-        run = replace(draft.run, seed=own, **known)
-        out.append(replace(draft, run=run, problem=title, algorithm=maker, kind=(kind, "")))
-    return out
-
-
-def _number(path: Path, name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
-        raise ValueError(f"{path}: {name}: expected a finite number, got {str(value)[:40]!r}.")
-    return float(value)
-
-
-def _whole(path: Path, name: str, value: object) -> int | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"{path}: {name}: expected an integer, got {str(value)[:40]!r}.")
-    return value

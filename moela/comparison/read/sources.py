@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,18 +17,20 @@ from pymoo.core.result import Result
 
 from moela._arrays import Floats, rows
 from moela.comparison.read.drafts import RunDraft, kind_of, nameless
-from moela.comparison.read.files import read_front_file
+from moela.comparison.read.files import MOST_OBJECTIVES, read_front_file
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.evaluation.runners.outcome import OK, failed
 from moela.evaluation.storage.reader import EvaluationStore, StoredRun
 from moela.experiments import files
 from moela.experiments.results import ExperimentResults
+from moela.files.guard import open_file
+from moela.functions.results.result import MinimizeResult
 from moela.provenance import renames
 from moela.quality.front import Front
 from moela.quality.runs import History, traits
 
 # A store with more is taken for damaged.
-_MAX_OBJECTIVES, _MAX_ROWS = 1_000, 100_000_000
+_MAX_OBJECTIVES, _MAX_ROWS = MOST_OBJECTIVES, 100_000_000
 
 
 def of_front(front: Front) -> RunDraft:
@@ -81,6 +84,14 @@ def of_result(result: Result) -> RunDraft:
     return RunDraft(run, title, name, (kind, ""))
 
 
+def of_minimize(result: MinimizeResult) -> RunDraft:
+    """Return the run of a call of `moela.minimize`, with all evaluations."""
+    run = Result()
+    run.problem, run.algorithm, run.exec_time = result.problem, result.algorithm, None
+    run.history = [SimpleNamespace(pop=None, off=result.population)]
+    return replace(of_result(run), problem=result.problem.name())
+
+
 def _individuals(individuals: list[Individual], n_obj: int) -> tuple[Floats, Floats, NDArray[Any]]:
     lost = np.full(n_obj, np.nan)
     wrong = [bool(np.any(failed(Population([ind])))) or len(ind.F) != n_obj for ind in individuals]
@@ -96,7 +107,7 @@ def of_run(run: files.Run) -> RunDraft:
         run.front_F,
         str(run.key) if run.path is None else str(run.path),
         X=run.front_X,
-        owner=str(run.key),
+        owner=str(run.key) if run.path is None else f"{run.key} in {run.path}",
         seed=run.seed,
         evaluated=True,
         history=History(run.n_eval, run.scored_F),
@@ -126,7 +137,7 @@ def of_store(store: EvaluationStore) -> list[RunDraft]:
     out: list[RunDraft] = []
     earlier: set[str] = set()
     for run in store.runs():
-        problem = json.dumps(run.problem, sort_keys=True)
+        problem = json.dumps(renames.without_content(run.problem), sort_keys=True)
         if run.n_eval:
             out.append(_of_stored(store, run, after_others=problem in earlier))
             earlier.add(problem)
@@ -204,7 +215,7 @@ def of_path(path: Path) -> list[RunDraft]:
         )
     if not path.exists():
         raise ValueError(f"There is no file or folder {path}.")
-    with path.open("rb") as file:
+    with open_file(path) as file:
         start = file.read(16)
     if start.startswith(b"SQLite format 3\0"):
         with EvaluationStore(path) as store:

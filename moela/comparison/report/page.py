@@ -65,7 +65,7 @@ def write_report(
     )
     templates.filters["shown"] = _shown
     templates.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
-    plotly, script = get_plotlyjs(), _part("page.js")
+    plotly, script = get_plotlyjs(), part("front.js") + part("page.js")
     out = Path(path).expanduser()
     out.parent.mkdir(parents=True, exist_ok=True)
     scratch = out.with_name(f".{out.name}.{os.getpid()}.tmp")
@@ -76,7 +76,7 @@ def write_report(
             comparison,
             title=title,
             policy=_policy(plotly, script),
-            style=Markup(_part("page.css")),
+            style=Markup(part("page.css")),
             plotly=Markup(plotly),
             script=Markup(script),
         )
@@ -134,7 +134,8 @@ def _render(templates: Environment, comparison: Comparison, **page: object) -> s
     )
 
 
-def _part(name: str) -> str:
+def part(name: str) -> str:
+    """Return a file that the page is made of."""
     folder = resources.files("moela.comparison.report")
     return folder.joinpath("parts", name).read_text(encoding="utf-8")
 

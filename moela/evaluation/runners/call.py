@@ -22,11 +22,14 @@ from moela._threads import limited_threads
 from moela.evaluation.runners.forks import SameProcess
 from moela.evaluation.runners.outcome import (
     ERROR,
+    FAILURES,
+    INFINITE,
     INVALID,
     OK,
     EvaluationError,
     Outcome,
     Values,
+    infinite_objective,
     unloadable,
 )
 from moela.evaluation.runners.transport import MOST_BYTES, TOO_LARGE, pack
@@ -80,7 +83,7 @@ def evaluate(
     try:
         with SameProcess():
             outcomes = _rows(problem, _copied(X), names, kwargs)
-    except _NoAnswerError as error:
+    except NoAnswerError as error:
         outcomes = [Outcome(INVALID, error=str(error)) for _ in range(n)]
         retries = 0
     # A script that is called as a function may exit, and a generator may have been closed.
@@ -93,7 +96,7 @@ def evaluate(
     for i, outcome in enumerate(outcomes):
         outcome.duration = seconds
         outcome.worker = worker_name()
-        if outcome.status != OK and retries > 0:
+        if outcome.status in FAILURES and retries > 0:
             again = evaluate(problem, X[i : i + 1], names, retries - 1, kwargs)[0]
             again.duration += seconds
             again.attempts += 1
@@ -101,7 +104,7 @@ def evaluate(
     return outcomes
 
 
-class _NoAnswerError(ValueError):
+class NoAnswerError(ValueError):
     """An output is missing or has a wrong shape; evaluating row by row would not help."""
 
 
@@ -109,16 +112,12 @@ def _rows(
     problem: Problem, X: Designs, names: Sequence[str], kwargs: Mapping[str, object]
 ) -> list[Outcome]:
     n = len(X)
-    kind = type(problem)
-    if kind.evaluate is Problem.evaluate and kind.do is Problem.do:
-        out = _checked(problem, X, names, kwargs)
-    else:
-        out = problem.evaluate(X, return_values_of=list(names), return_as_dictionary=True, **kwargs)
+    out = outputs(problem, X, names, kwargs)
     # A problem may give the same array each time and change it.
     columns = {name: np.array(value) for name, value in out.items() if value is not None}
     for name, column in columns.items():
         if len(column) != n:
-            raise _NoAnswerError(
+            raise NoAnswerError(
                 f"{_title(problem)} must give a row of {name} per design. Got {len(column)} rows "
                 f"for {n} designs instead."
             )
@@ -126,6 +125,22 @@ def _rows(
         _row(problem, {name: _kept(column[i]) for name, column in columns.items()})
         for i in range(n)
     ]
+
+
+def outputs(
+    problem: Problem, X: Designs, names: Sequence[str], kwargs: Mapping[str, object]
+) -> Values:
+    """Evaluate as ``problem.evaluate`` does, but raise a NoAnswerError for a wrong raw shape.
+
+    The shapes are not seen if the class of the problem overrides ``evaluate`` or ``do``.
+    """
+    kind = type(problem)
+    if kind.evaluate is Problem.evaluate and kind.do is Problem.do:
+        return _checked(problem, X, names, kwargs)
+    values: Values = problem.evaluate(
+        X, return_values_of=list(names), return_as_dictionary=True, **kwargs
+    )
+    return values
 
 
 def _checked(
@@ -137,7 +152,7 @@ def _checked(
     silently, and it fills outputs that were never set with infinity.
     """
     if isinstance(X, np.ndarray) and X.dtype != object and X.shape[1] != problem.n_var:
-        raise _NoAnswerError(
+        raise NoAnswerError(
             f"A design of {_title(problem)} must have {problem.n_var} variables. "
             f"Got {X.shape[1]} instead."
         )
@@ -156,7 +171,7 @@ def _checked(
         if raw.get(name) is not None:
             _check_shape(problem, name, raw[name], len(X), width)
         elif name in names and width > 0:
-            raise _NoAnswerError(
+            raise NoAnswerError(
                 f'{_title(problem)} never set out["{name}"]. Its _evaluate must set it for every '
                 "design."
             )
@@ -232,20 +247,22 @@ def _check_shape(problem: Problem, name: str, value: ArrayLike, n: int, width: i
         fits.add((width,))
     if shape not in fits and flat not in fits and not (width == 0 and 0 in shape):
         per_row = f"[{n}, {width}] for {n} designs" if n > 1 else f"{width} values for a design"
-        raise _NoAnswerError(
+        raise NoAnswerError(
             f'{_title(problem)} must set out["{name}"] to {per_row}. Got shape {shape} instead.'
         )
 
 
 def _row(problem: Problem, values: Values) -> Outcome:
     F, error = values.get("F"), ""
-    if F is not None and not np.all(np.isfinite(F)):
+    if F is not None and np.any(np.isnan(F)):
         error = f"F = {F}: objectives must be finite numbers."
     for name in ("G", "H"):
         if not error and name in values and np.any(np.isnan(values[name])):
             error = f"{name} = {values[name]}, which holds NaN."
     if error:
         return Outcome(INVALID, error=f"{_title(problem)} gave {error}")
+    if F is not None and not np.all(np.isfinite(F)):
+        return Outcome(INFINITE, error=infinite_objective(_title(problem), F))
     return Outcome(OK, values)
 
 

@@ -1,4 +1,4 @@
-"""Evaluation statuses, and the objective values that represent a failed evaluation."""
+"""Evaluation statuses, the outcome of one evaluation, and the errors that failures raise."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pymoo.core.individual import Individual
 from pymoo.core.population import Population
-from pymoo.core.problem import Problem
 
-from moela._arrays import Bools
+from moela._arrays import Bools, Floats
+from moela.evaluation.runners.violation import bound_violation
 
 OK = "ok"
 ERROR = "error"
 INVALID = "invalid"
+INFINITE = "infinite"
 TIMEOUT = "timeout"
 CRASHED = "crashed"
 SKIPPED = "skipped"
@@ -27,12 +28,9 @@ _HAPPENED = {
     TIMEOUT: "exceeded its timeout",
     CRASHED: "killed its worker process",
 }
+# The failures that raise with `on_error="raise"`. An infinite objective is not among them, since it
+# is a common way to say that a design is bad.
 FAILURES = frozenset(_HAPPENED)
-
-# pymoo's algorithms read F of every individual, and on a problem without constraints they never
-# look at CV. So a failure has an F that every real design dominates. It is finite, and so is its
-# square, so that norms and scalarizations of it neither overflow nor give NaN.
-PENALTY = 1e100
 
 # If a worker dies (killed by the system, a segmentation fault), the crash may have nothing to do
 # with the design in hand. It is retried this many times before it counts as crashed.
@@ -66,8 +64,8 @@ class EvaluationError(RuntimeError):
     X : object
         The design: a row [n_var], or a dictionary for mixed variables.
     status : str
-        ``"error"`` (the evaluation raised), ``"invalid"`` (it gave NaN, infinity, a wrong shape or
-        nothing), ``"timeout"`` or ``"crashed"`` (its worker died).
+        ``"error"`` (the evaluation raised), ``"invalid"`` (it gave NaN, a wrong shape or nothing),
+        ``"timeout"`` or ``"crashed"`` (its worker died).
     traceback : str
         The traceback of the worker, or a description of the invalid values.
     """
@@ -89,8 +87,8 @@ def failure(X: object, outcome: Outcome) -> EvaluationError:
     return EvaluationError(
         f"The evaluation of a design {_HAPPENED[outcome.status]}{tries}.\n"
         f"Design: {_brief(X)}\nWorker: {outcome.worker}\n{error.rstrip()}\n"
-        'Fix the problem and make the same call again, or pass on_error="infeasible" to go on '
-        "without such designs.",
+        "Fix the problem and make the same call again, or pass "
+        'evaluator=moela.Evaluator(on_error="infeasible") to go on without such designs.',
         X=X,
         status=outcome.status,
         traceback=error,
@@ -107,31 +105,26 @@ def unloadable(problem_traceback: str) -> EvaluationError:
     )
 
 
-def mark(individual: Individual, status: str, problem: Problem, error: str | None = None) -> None:
-    """Mark an individual as failed: infeasible and dominated by every real design.
-
-    F, G and H hold :data:`PENALTY`, and so does CV, even if the problem has no constraints. The
-    status and the traceback are in ``individual.data``. Our algorithms exclude it from ideal point,
-    archive and models by :func:`failed`. An algorithm of pymoo's sees an infeasible individual if
-    it checks feasibility, and one worse than any real design if it does not.
-    """
-    individual.F = np.full(problem.n_obj, PENALTY)
-    individual.G = np.full(problem.n_ieq_constr, PENALTY)
-    individual.H = np.full(problem.n_eq_constr, PENALTY)
-    individual.CV = np.array([PENALTY])
-    individual.data["status"] = status
-    individual.data["error"] = error
-    individual.evaluated.update(("F", "G", "H"))
+def infinite_objective(problem: str, F: Floats) -> str:
+    """Return the description of a design whose objectives F [n_obj] are not all finite."""
+    j = int(np.flatnonzero(~np.isfinite(F))[0])
+    return f"{problem} gave F[{j}] = {F[j]}: a design with an infinite objective counts as failed."
 
 
-def apply(individual: Individual, outcome: Outcome, names: Sequence[str], problem: Problem) -> None:
-    """Set the outcome on an individual: its values, or the marks of a failure."""
-    if outcome.status != OK:
-        mark(individual, outcome.status, problem, outcome.error)
-        return
+def infinite_warning(first: str, n: int, n_eval: int) -> str:
+    """Return the one warning of a run: the first of n such designs among n_eval, and the rule."""
+    return (
+        f"{first} So far, {n} of {n_eval} designs did. The run goes on without such designs, and "
+        "this is its only warning of them."
+    )
+
+
+def apply(individual: Individual, outcome: Outcome, names: Sequence[str]) -> None:
+    """Set the values of a successful outcome on an individual."""
     individual.CV = None  # pymoo keeps the old one otherwise
     for name, value in outcome.values.items():
         individual.set(name, np.array(value) if np.ndim(value) else value)
+    bound_violation(individual)
     individual.data["status"] = OK
     individual.evaluated.update(names)
     individual.evaluated.update(outcome.values)

@@ -9,3 +9,12 @@ class StoreError(RuntimeError):
 
 class StoreMismatchError(StoreError):
     """The stored runs are of another problem, algorithm, seed or code than this call."""
+
+
+class DamagedError(Exception):
+    """A field of a store that holds something else than moela writes."""
+
+    def __init__(self, table: str, row: object, field: str, details: str):
+        super().__init__(f"table {table}, row {row}, field {field}: {details}")
+        self.table = table
+        self.row = row

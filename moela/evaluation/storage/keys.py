@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Any
 from zlib import crc32
 
 import numpy as np
-from numpy.typing import NDArray
 from pymoo.core.problem import Problem
 
 from moela._arrays import Designs
+from moela.files.text import parse_json
 from moela.provenance.signature import Json
 
 _KINDS = {"f": "<f8", "i": "<i8", "u": "<i8", "b": "|b1"}
+_STORED_KINDS = {kind.encode() for kind in _KINDS.values()}
+# A design of mixed variables with a million values; as Python objects it takes up to 1 GB.
+MOST_TEXT = 32 * 2**20
 
 
 def encode(x: object) -> bytes:
@@ -32,11 +34,15 @@ def encode(x: object) -> bytes:
 
 
 def decode(data: bytes) -> Any:
-    """Return the design that :func:`encode` wrote."""
-    if data[:1] in b"<|":
+    """Return the design that :func:`encode` wrote; a ValueError tells what is wrong with it."""
+    if data[:1] in (b"<", b"|"):
         kind, _, rest = data.partition(b"\0")
+        if kind not in _STORED_KINDS:
+            raise ValueError(f"{kind[:20]!r} is no kind of design")
         return np.frombuffer(rest, dtype=kind.decode()).copy()
-    return _untagged(json.loads(data))
+    if len(data) > MOST_TEXT:
+        raise ValueError(f"a design as text must have at most {MOST_TEXT} bytes. Got {len(data)}")
+    return _untagged(parse_json(data.decode(), "the design"))
 
 
 def keys_of(problem: Problem, X: Designs) -> list[bytes]:
@@ -55,39 +61,6 @@ def checksum(values: Iterable[object]) -> int:
     for value in values:
         total = crc32(value if isinstance(value, bytes) else str(value).encode(), total)
     return total
-
-
-def pack(arrays: Mapping[str, NDArray[Any]]) -> bytes | None:
-    """Return named arrays as bytes: a JSON header (name, dtype, shape), a zero byte, the data."""
-    if not arrays:
-        return None
-    header, body = [], []
-    for name, value in arrays.items():
-        array = np.asarray(value)
-        if array.dtype.kind not in "fiubcUS":
-            raise TypeError(
-                f'out["{name}"] holds objects ({array.dtype}), which a store cannot keep. Use '
-                "numbers, booleans or strings."
-            )
-        array = np.ascontiguousarray(array).reshape(array.shape)
-        header.append([name, array.dtype.str, list(array.shape)])
-        body.append(array.tobytes())
-    return json.dumps(header).encode() + b"\0" + b"".join(body)
-
-
-def unpack(data: bytes | None) -> dict[str, NDArray[Any]]:
-    """Return the arrays that :func:`pack` wrote."""
-    if not data:
-        return {}
-    head, _, body = data.partition(b"\0")
-    arrays: dict[str, NDArray[Any]] = {}
-    start = 0
-    for name, kind, shape in json.loads(head):
-        dtype = np.dtype(kind)
-        end = start + dtype.itemsize * math.prod(shape)
-        arrays[name] = np.frombuffer(body[start:end], dtype=dtype).reshape(shape).copy()
-        start = end
-    return arrays
 
 
 def _tagged(value: object) -> Json:
@@ -112,11 +85,13 @@ def _tagged(value: object) -> Json:
 def _untagged(value: Any) -> object:
     if isinstance(value, list):
         return [_untagged(v) for v in value]
-    if isinstance(value, dict):
-        ((tag, inner),) = value.items()
-        if tag == "f":
-            return float.fromhex(inner)
-        if tag == "d":
+    if not isinstance(value, dict):
+        return value
+    match [*value.items()]:
+        case [("f", str(text))]:
+            return float.fromhex(text)
+        case [("d", dict(inner))]:
             return {k: _untagged(v) for k, v in inner.items()}
-        return np.array([_untagged(v) for v in inner], dtype=object)
-    return value
+        case [("a", list(inner))]:
+            return np.array([_untagged(v) for v in inner], dtype=object)
+    raise ValueError(f"{str(value)[:200]} is no value of a design")

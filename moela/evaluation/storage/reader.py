@@ -4,35 +4,45 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 import weakref
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 
 from moela._arrays import Design, Floats
 from moela.evaluation.runners.outcome import OK
-from moela.evaluation.storage import keys
-from moela.evaluation.storage.errors import StoreError
-from moela.evaluation.storage.schema import COLUMNS, RunRow, read_row, read_runs
-from moela.evaluation.storage.sqlite import check_contents, check_header, owner_alive, translated
+from moela.evaluation.storage import keys, rows
+from moela.evaluation.storage.errors import DamagedError, StoreError
+from moela.evaluation.storage.schema import COLUMNS, RunRow
+from moela.evaluation.storage.sqlite import (
+    SQLITE_ERRORS,
+    check_contents,
+    check_file,
+    connect,
+    explained,
+    has_log_of_another,
+    index_of,
+    log_of,
+    owner_alive,
+    within,
+)
 from moela.provenance import renames
 from moela.provenance.signature import Json, Signature
-from moela.quality.table import Table
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-_COLUMNS = (
-    *("run", "state", "problem", "algorithm", "seed", "evaluations", "computed", "failed"),
-    *("running time", "last batch (UTC)"),
+_COUNTS = (
+    "SELECT run, count(*), sum(status != 'ok'), max(n), max(elapsed) "
+    "FROM evaluations NOT INDEXED GROUP BY run"
 )
 
 
@@ -66,6 +76,7 @@ class StoredRun:
 class StoredEvaluation:
     """A recorded evaluation."""
 
+    id: int  # ascending in the order in which evaluations were recorded
     run: int
     n: int  # position among the answers of the run, starting at 0
     batch: int  # position of the evaluator's call, starting at 0
@@ -73,7 +84,7 @@ class StoredEvaluation:
     F: Floats | None  # [n_obj], None for a failure
     G: Floats | None  # [n_ieq_constr]
     H: Floats | None  # [n_eq_constr]
-    extra: dict[str, NDArray[Any]]  # everything else that the problem put into ``out``
+    extra: dict[str, Any]  # everything else that the problem put into ``out``
     status: str  # "ok" or how it failed
     error: str | None  # the traceback of the worker
     duration: float  # seconds
@@ -108,24 +119,56 @@ class EvaluationStore:
         self.path = Path(path).expanduser().absolute()
         if not self.path.exists():
             raise StoreError(f"There is no store {self.path}.")
-        check_header(self.path)
-        with translated(self.path):
+        check_file(self.path)
+        if has_log_of_another(self.path):
+            log = log_of(self.path).name
+            raise StoreError(
+                f"The log {log} beside the store {self.path} is of another file that had this "
+                f"name. Move {log} and {index_of(self.path).name} away."
+            )
+        with self._translated():
+            self._file = os.stat(self.path)
             self._db = self._connect()
             self._closed = weakref.finalize(self, self._db.close)
             try:
-                check_contents(self._db, self.path)
+                # Rows are read from the tables alone, so what the indices say does not matter.
+                check_contents(self._db, self.path, indices=False)
             except BaseException:
                 self._closed()
                 raise
 
     def _connect(self) -> sqlite3.Connection:
-        uri = self.path.as_uri() + "?mode=ro"
+        options = "mode=ro"
         # A reader needs the log beside the file. In a read-only folder it can neither open nor make
         # one; if there is none, nobody is writing and the reader can do without.
-        log = self.path.with_name(self.path.name + "-wal")
-        if not os.access(self.path.parent, os.W_OK) and not log.exists():
-            uri += "&immutable=1"
-        return sqlite3.connect(uri, uri=True, timeout=60.0)
+        if not os.access(self.path.parent, os.W_OK) and not log_of(self.path).exists():
+            options += "&immutable=1"
+        return connect(self.path, options)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Turn errors of SQLite, and damaged content, into a StoreError; as `Journal` does."""
+        try:
+            yield
+        except (DamagedError, OSError, *SQLITE_ERRORS) as error:
+            self._check_same_file()
+            raise StoreError(explained(self.path, error)) from error
+
+    def _check_same_file(self) -> None:
+        """Raise StoreError if the file that is open is not at its path any more."""
+        try:
+            now = os.stat(self.path)
+        except OSError as error:
+            raise StoreError(
+                f"The store {self.path} was deleted, renamed or unmounted since it was opened "
+                f"({error.strerror}). Open it again where it is now."
+            ) from error
+        old = self._file
+        if (now.st_dev, now.st_ino) != (old.st_dev, old.st_ino) or now.st_size < old.st_size:
+            raise StoreError(
+                f"The store {self.path} was replaced by another file, or cut, since it was opened. "
+                "Open it again."
+            )
 
     def close(self) -> None:
         """Close the file."""
@@ -142,18 +185,19 @@ class EvaluationStore:
         """Return the runs, oldest first; an empty list if the first one is about to begin."""
         if self._is_empty():
             return []
-        with translated(self.path):
-            counts = {
-                run: numbers
-                for run, *numbers in self._db.execute(
-                    "SELECT run, count(*), sum(status != 'ok'), max(n) + 1, max(elapsed) "
-                    "FROM evaluations GROUP BY run"
-                )
-            }
-            return [_run(row, *counts.get(row.id, (0, 0, 0, 0.0))) for row in read_runs(self._db)]
+        with self._translated(), within(self._db, self.path):
+            counts = {run: _counts(run, *numbers) for run, *numbers in self._db.execute(_COUNTS)}
+            found = rows.read_runs(self._db)
+            if unknown := sorted(counts.keys() - {row.id for row in found}):
+                raise DamagedError("runs", unknown[0], "id", "the row is missing")
+            return [_run(row, *counts.get(row.id, (0, 0, -1, 0.0))) for row in found]
 
-    def evaluations(self, run: int | None = None) -> Iterator[StoredEvaluation]:
-        """Yield the evaluations of a run, or of all runs, in the order in which they ended."""
+    def evaluations(self, run: int | None = None, *, after: int = 0) -> Iterator[StoredEvaluation]:
+        """Yield the evaluations of a run, or of all runs, in the order in which they ended.
+
+        Only those whose id is larger than `after` are read, so that a growing store can be
+        followed.
+        """
         if run is not None and run not in (ids := [row.id for row in self.runs()]):
             raise ValueError(
                 f"The 'run' parameter must be one of the runs {ids} of {self.path}. Got {run!r} "
@@ -161,16 +205,19 @@ class EvaluationStore:
             )
         if self._is_empty():
             return
-        where, values = ("", ()) if run is None else ("WHERE run = ?", (run,))
-        with translated(self.path):
-            cursor = self._db.execute(
-                f"SELECT {COLUMNS} FROM evaluations {where} ORDER BY id", values
-            )
-            for row in map(read_row, cursor):
+        where, values = ("", (after,)) if run is None else ("AND run = ?", (after, run))
+        query = f"SELECT {COLUMNS} FROM evaluations NOT INDEXED WHERE id > ? {where} ORDER BY id"
+        with self._translated():
+            sizes = {row.id: rows.sizes_of(row) for row in rows.read_runs(self._db)}
+            for line in self._db.execute(query, values):
+                if line[1] not in sizes:
+                    raise DamagedError("evaluations", line[0], "run", f"no run {line[1]!r}")
+                row = rows.read_row(line, sizes[line[1]])
                 o, extra = row.outcome, dict(row.outcome.values)
-                X, (F, G, H) = keys.decode(row.x), (extra.pop(name, None) for name in "FGH")
+                X = rows.design_of(row, sizes[row.run])
+                F, G, H = (extra.pop(name, None) for name in "FGH")
                 how = (o.status, o.error, o.duration, o.worker, o.attempts, row.elapsed)
-                yield StoredEvaluation(row.run, row.n, row.batch, X, F, G, H, extra, *how)
+                yield StoredEvaluation(row.id, row.run, row.n, row.batch, X, F, G, H, extra, *how)
 
     def population(self, run: int | None = None) -> Population:
         """Return the successful evaluations as evaluated individuals, each design once.
@@ -217,14 +264,55 @@ class EvaluationStore:
             raise ImportError("to_frame needs pandas: pip install 'moela[report]'.") from error
         return pandas.DataFrame([_flat(e) for e in self.evaluations(run)])
 
+    def to_optuna(self, path: str | os.PathLike[str]) -> Path:
+        """Write each run as a study of Optuna, which ``optuna-dashboard PATH`` opens.
+
+        Parameters
+        ----------
+        path : str or Path
+            The journal file of Optuna to make, such as ``"run.log"``.
+
+        Returns
+        -------
+        Path
+            The file. Failed evaluations are failed trials with their status and error; constraints
+            are where Optuna's samplers look for them, equality constraints by absolute value.
+
+        Raises
+        ------
+        ImportError
+            optuna isn't installed.
+        FileExistsError
+            The file exists.
+        """
+        from moela.evaluation.storage.optuna import write_studies
+
+        return write_studies(self, path)
+
     def _is_empty(self) -> bool:
-        with translated(self.path):
+        self._check_same_file()
+        with self._translated():
             return not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+
+
+def _counts(
+    run: object, n: object, n_failed: object, last: object, elapsed: object
+) -> tuple[int, int, int, float]:
+    """Return the numbers of the evaluations of a run, after a check of their types."""
+    if type(run) is not int:
+        raise DamagedError("evaluations", "with the largest run", "run", f"{run!r} is no number")
+    where = f"of run {run}"
+    if type(last) is not int or not 0 <= last < rows.MOST_COUNT:
+        raise DamagedError("evaluations", where, "n", f"{str(last)[:50]} is out of range")
+    if type(elapsed) is not float or not 0 <= elapsed < rows.MOST_SECONDS:
+        raise DamagedError("evaluations", where, "elapsed", f"{str(elapsed)[:50]} is out of range")
+    assert isinstance(n, int)
+    return n, n_failed if isinstance(n_failed, int) else 0, last, elapsed
 
 
 def _run(row: RunRow, n_fresh: int, n_failed: int, last: int, elapsed: float) -> StoredRun:
     # The row of the run is updated only about once a second; its evaluations may be newer.
-    n_eval = max(row.n_eval, last)
+    n_eval = max(row.n_eval, last + 1)
     if row.budget is not None and n_eval >= row.budget:
         state = "done"
     elif owner_alive(row.owner, others_only=False):
@@ -235,11 +323,11 @@ def _run(row: RunRow, n_fresh: int, n_failed: int, last: int, elapsed: float) ->
         id=row.id,
         created=row.created,
         updated=row.updated,
-        problem=renames.modern(json.loads(row.problem)),
-        algorithm=renames.modern(json.loads(row.algorithm)),
+        problem=_signature(row, "problem"),
+        algorithm=_signature(row, "algorithm"),
         settings=json.loads(row.settings),
         versions=json.loads(row.versions),
-        seed=int(row.seed) if row.seed is not None and row.seed.isdigit() else None,
+        seed=_number(row.seed),
         seed_drawn=row.seed_drawn,
         n_eval=n_eval,
         budget=row.budget,
@@ -250,12 +338,23 @@ def _run(row: RunRow, n_fresh: int, n_failed: int, last: int, elapsed: float) ->
     )
 
 
+def _number(seed: str | None) -> int | None:
+    return int(seed) if seed is not None and re.fullmatch(r"[0-9]{1,4000}", seed) else None
+
+
+def _signature(row: RunRow, name: str) -> Signature:
+    def read() -> Signature:
+        return renames.modern(json.loads(getattr(row, name)))
+
+    return rows.check_field("runs", row.id, name, read)
+
+
 def _individual(e: StoredEvaluation) -> Individual:
     individual = Individual(X=e.X)
     values = {"F": e.F, "G": e.G, "H": e.H} | e.extra
     for name, value in values.items():
         if value is not None:
-            individual.set(name, np.array(value))
+            individual.set(name, np.array(value) if isinstance(value, np.ndarray) else value)
     individual.data["status"] = OK
     individual.evaluated.update(("F", "G", "H", *e.extra))
     return individual
@@ -266,46 +365,10 @@ def _flat(e: StoredEvaluation) -> dict[str, object]:
     line |= e.X if isinstance(e.X, dict) else {f"x{i}": v for i, v in enumerate(e.X)}
     for name, value in (("f", e.F), ("g", e.G), ("h", e.H)):
         line |= {f"{name}{i}": v for i, v in enumerate(() if value is None else value)}
-    line |= {name: value if np.ndim(value) else value.item() for name, value in e.extra.items()}
+    for name, value in e.extra.items():
+        value = value.item() if isinstance(value, np.generic) else value
+        # Half characters have no place in the columns of pandas.
+        line[name] = rows.storable(value) if isinstance(value, str) else value
     for name in ("status", "error", "duration", "worker", "attempts", "elapsed"):
         line[name] = getattr(e, name)
     return line
-
-
-def describe_runs(path: str | os.PathLike[str]) -> list[str]:
-    """Return a table of the runs of a store as lines of text, the first being the heading.
-
-    Parameters
-    ----------
-    path : str or Path
-        The store's file.
-
-    Returns
-    -------
-    list of str
-
-    Raises
-    ------
-    StoreError
-        There is no such store, or the file is none.
-
-    Examples
-    --------
-    >>> from moela import describe_runs
-    >>> for line in describe_runs("run.db"):  # doctest: +SKIP
-    ...     print(line)
-    """
-    with EvaluationStore(path) as store:
-        rows = [dict(zip(_COLUMNS, _cells(run), strict=True)) for run in store.runs()]
-    return str(Table(rows)).splitlines() if rows else ["  ".join(_COLUMNS)]
-
-
-def _cells(run: StoredRun) -> list[str]:
-    """Return the texts of a run in the columns `_COLUMNS`."""
-    kinds = [str(s.get("class") or "-").rpartition(".")[2] for s in (run.problem, run.algorithm)]
-    seed = "-" if run.seed is None else f"{run.seed}" + (" (drawn)" if run.seed_drawn else "")
-    n_eval = f"{run.n_eval}" if run.budget is None else f"{run.n_eval}/{run.budget}"
-    minutes, seconds = divmod(int(run.elapsed), 60)
-    time = f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
-    counts = [n_eval, str(run.n_fresh), str(run.n_failed)]
-    return [str(run.id), run.state, *kinds, seed, *counts, time, run.updated[:19].replace("T", " ")]

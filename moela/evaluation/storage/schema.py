@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import re
 import sqlite3
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-
-from moela.evaluation.runners.outcome import OK, Outcome
-from moela.evaluation.storage import keys
+from moela.evaluation.runners.outcome import Outcome
 from moela.provenance.signature import Json, Signature
 
 APPLICATION_ID = 0x4D4F4541
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+# Stores of version 2 are read as they are; a writer adds the checksums of the runs.
+OLDEST_VERSION = 2
+ADD_CHECKSUMS = "ALTER TABLE runs ADD COLUMN checksums BLOB NOT NULL DEFAULT x''"
 SCHEMA = """
 CREATE TABLE runs (
     id INTEGER PRIMARY KEY,
@@ -30,7 +29,8 @@ CREATE TABLE runs (
     n_eval INTEGER NOT NULL DEFAULT 0,
     budget INTEGER,
     elapsed REAL NOT NULL DEFAULT 0,
-    owner TEXT                  -- host and process that write it
+    owner TEXT,                 -- host and process that write it
+    checksums BLOB NOT NULL DEFAULT x''   -- of each column before, four bytes
 );
 CREATE TABLE evaluations (
     id INTEGER PRIMARY KEY,
@@ -59,6 +59,28 @@ WRITTEN = (
     "checksum"
 )
 COLUMNS = f"id, {WRITTEN}"
+
+
+def create(db: sqlite3.Connection) -> None:
+    """Make the tables of a new store."""
+    for statement in SCHEMA.split(";")[:-1]:
+        db.execute(statement)
+    db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
+def expected(version: int) -> dict[str, str]:
+    """Return the statements that made the tables and indices of a store, `plain`, by name."""
+    statements = [plain(text) for text in SCHEMA.split(";")[:-1]]
+    if version < SCHEMA_VERSION:
+        statements = [re.sub(r",? checksums BLOB .*\)", ")", text) for text in statements]
+    return {re.findall(r"\w+", text)[2]: text for text in statements}
+
+
+def plain(statement: str) -> str:
+    """Return a statement without comments and with single spaces, for comparisons."""
+    text = " ".join(re.sub(r"--.*", "", statement).split())
+    return re.sub(r" ?([(),]) ?", r"\1 ", text).strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,46 +126,3 @@ class Row:
     x: bytes
     elapsed: float
     outcome: Outcome
-
-
-def read_runs(db: sqlite3.Connection) -> list[RunRow]:
-    """Return all runs of an open store, oldest first."""
-    names = ", ".join(RunRow.__dataclass_fields__)
-    runs = [RunRow(*line) for line in db.execute(f"SELECT {names} FROM runs ORDER BY id")]
-    for run in runs:
-        run.seed_drawn = bool(run.seed_drawn)
-        for text in (run.problem, run.algorithm, run.settings, run.versions):
-            json.loads(text)  # so that damage is noticed now, not where the text is used
-    return runs
-
-
-def read_row(line: tuple[Any, ...]) -> Row:
-    """Return the evaluation in a line of `COLUMNS`."""
-    # SQLite itself does not notice that a byte has changed.
-    if keys.checksum(line[1:-1]) != line[-1]:
-        raise sqlite3.DatabaseError(f"malformed content of evaluation {line[0]}")
-    id_, run, n, batch, key, x, f, g, h, extra, status, *how, elapsed, _ = line
-    values = keys.unpack(extra)
-    for name, blob in (("F", f), ("G", g), ("H", h)):
-        if blob is not None:
-            values[name] = np.frombuffer(blob, "<f8").astype(float)
-    outcome = Outcome(status, values if status == OK else {}, *how)
-    return Row(id_, run, n, batch, key, x, elapsed, outcome)
-
-
-def write_row(
-    run: int, n: int, batch: int, key: bytes, x: bytes, outcome: Outcome, elapsed: float
-) -> tuple[object, ...]:
-    """Return an evaluation as the values of the columns in `WRITTEN`."""
-    extra = dict(outcome.values)
-    f, g, h = (extra.pop(name, None) for name in "FGH")
-    # Lone surrogates, which file names can bring into a traceback, are escaped.
-    error = outcome.error and outcome.error.encode(errors="backslashreplace").decode()
-    row = (
-        *(run, n, batch, key, x),
-        *(None if v is None else np.asarray(v, "<f8").tobytes() for v in (f, g, h)),
-        keys.pack(extra),
-        *(outcome.status, error, float(outcome.duration), outcome.worker),
-        *(outcome.attempts, float(elapsed)),
-    )
-    return (*row, keys.checksum(row))

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from array import array
+from itertools import count
+from math import comb
 from pathlib import Path
 
 import numpy as np
 
+from moela.files.guard import brief, check_size, invalid_file
 from problems._arrays import Ints
 from problems._checks import check_int, check_real
 from problems.classic.correlated import check_correlation, correlated_uniforms
-from problems.classic.front import KnownFront, nondominated, sorted_front
-from problems.classic.textfile import LineReader
+from problems.classic.front import KnownFront, kept_points, sorted_front
+from problems.classic.textfile import MAX_OBJECTIVES, MAX_POINTS, LineReader
 
-__all__ = ["random_instance", "read_instance", "write_instance"]
+__all__ = ["MIN_ORDERS", "n_orders", "random_instance", "read_instance", "write_instance"]
 
 
 OWNER = "MultiObjectiveKnapsack.random"
+MIN_ORDERS = 50
+
+
+def n_orders(n_obj: int) -> int:
+    """Return the number of weightings by which the problem orders its items."""
+    sizes = (comb(steps + n_obj - 1, n_obj - 1) for steps in count(1))
+    return 1 if n_obj == 1 else next(size for size in sizes if size >= MIN_ORDERS)
 
 
 def random_instance(
@@ -48,35 +59,39 @@ def read_instance(path: str | Path) -> tuple[Ints, Ints, int, KnownFront | None]
     """
     reader = LineReader(path)
     n, m = map(int, reader.numbers("the numbers of items and objectives", 2, low=1))
+    if m > MAX_OBJECTIVES:
+        raise reader.error(f"at most {MAX_OBJECTIVES} objectives", m, entry=2)
     capacity = int(reader.numbers("the capacity", 1)[0])
-    rows = []  # no array: the memory for it must not be allocated for a header alone
+    entries = array("d")  # grows: no memory is taken for a header alone
     for i in range(n):
-        rows.append(reader.numbers(f"weight and {m} values of item {i + 1} of {n}", m + 1))
-    items = np.array(rows, dtype=np.int64)
+        entries.extend(reader.numbers(f"weight and {m} values of item {i + 1} of {n}", m + 1))
+    # Orders by value per weight, as indices, and the arrays that they are made of.
+    check_size(path, 40 * n * n_orders(m), "arrays", f"the orders of {n:,} items")
+    items = np.array(entries, dtype=np.int64).reshape(n, m + 1)
     weights, values = items[:, 0].copy(), items[:, 1:].copy()
     if reader.done:
         return weights, values, capacity, None
-    count = int(reader.numbers("the number of points on the front", 1, low=1)[0])
-    rows = []
-    totals = values.sum(axis=0)
-    for i in range(count):
-        what = f"{m} values of point {i + 1} of {count} of the front"
+    n_points = int(
+        reader.numbers("the number of points on the front", 1, low=1, high=MAX_POINTS)[0]
+    )
+    entries = array("d")
+    totals = values.sum(axis=0, dtype=np.float64).tolist()
+    for i in range(n_points):
+        what = f"{m} values of point {i + 1} of {n_points} of the front"
         point = reader.numbers(what, m)
-        if np.any(point > totals):
-            raise reader.error(
-                f"{what}, none over the total {totals.tolist()}", [int(v) for v in point]
-            )
-        rows.append(point)
+        if any(value > total for value, total in zip(point, totals, strict=True)):
+            limits = brief([int(total) for total in totals])
+            raise reader.error(f"{what}, none over the total {limits}", [int(v) for v in point])
+        entries.extend(point)
     reader.end()
-    points = np.array(rows)
-    kept = nondominated(-points)
-    if len(kept) != count:
-        extra = min(set(range(count)) - set(kept.tolist()))
-        raise ValueError(
-            f"{reader.path}: expected {count} different non-dominated points, got point "
-            f"{extra + 1} of the front, which is repeated or dominated."
-        )
-    return weights, values, capacity, sorted_front(-points, None, f"file {reader.path.name}")
+    points = -np.array(entries).reshape(n_points, m)
+    kept = kept_points(points)
+    if len(kept) != n_points:
+        extra = next(i for i, k in enumerate([*kept.tolist(), -1]) if i != k)
+        expected = f"one of {n_points} different non-dominated points"
+        place = f"point {extra + 1} of the front"
+        raise invalid_file(path, "a repeated or dominated one", expected, place)
+    return weights, values, capacity, sorted_front(points, None, f"file {reader.path.name}")
 
 
 def write_instance(

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from problems._arrays import Bools, Floats, Ints
-from problems._checks import check_int, check_whole
+from problems._checks import check_int, check_whole, require
 from problems.classic.base import BitProblem
 from problems.classic.designs import Packing
 from problems.classic.front import KnownFront, nondominated, sorted_front
@@ -39,7 +39,6 @@ __all__ = ["MultiObjectiveKnapsack"]
 
 
 _N_BANDS = 10
-_MIN_ORDERS = 50
 
 
 class MultiObjectiveKnapsack(BitProblem):
@@ -113,6 +112,10 @@ class MultiObjectiveKnapsack(BitProblem):
         self.values = check_whole(owner, "values", values, (len(self.weights), None))
         self.capacity = check_int(owner, "capacity", capacity, 0)
         n, m = self.values.shape
+        for name, totals in (("weights", self.weights[:, None]), ("values", self.values)):
+            largest = float(totals.sum(axis=0, dtype=np.float64).max())
+            expected = "whole numbers of a total up to 2**53, below which floats are exact"
+            require(owner, name, largest, largest <= 2**53, expected)
         super().__init__(
             instance=instance,
             known_front=known_front,
@@ -274,8 +277,8 @@ class MultiObjectiveKnapsack(BitProblem):
 
 
 def _lattice(m: int) -> Floats:
-    """Return at least `_MIN_ORDERS` weightings of m > 1 objectives, evenly over the simplex."""
-    steps = next(s for s in count(1) if comb(s + m - 1, m - 1) >= _MIN_ORDERS)
+    """Return the weightings of m > 1 objectives, evenly over the simplex."""
+    steps = next(s for s in count(1) if comb(s + m - 1, m - 1) >= instances.MIN_ORDERS)
     bars = np.array(list(combinations(range(steps + m - 1), m - 1)))
     edges = np.column_stack([np.full(len(bars), -1), bars, np.full(len(bars), steps + m - 1)])
     return np.asarray((np.diff(edges, axis=1) - 1) / steps)

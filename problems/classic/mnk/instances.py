@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from array import array
 from pathlib import Path
 
 import numpy as np
 
+from moela.files.guard import brief
 from problems._arrays import Floats, Ints
 from problems._checks import check_int
 from problems.classic.correlated import check_correlation, correlated_uniforms
-from problems.classic.textfile import LineReader
+from problems.classic.textfile import MAX_OBJECTIVES, LineReader
 
 __all__ = ["MAX_K", "random_instance", "read_instance", "write_instance"]
 
@@ -40,39 +42,40 @@ def read_instance(path: str | Path) -> tuple[Ints, Floats, float]:
     """Return links, tables and rho of a mocobench file; see `MNKLandscape.from_file`."""
     reader = LineReader(path)
     line = reader.line(_HEADER)
-    while line.split()[0] == "c":
+    while line.split(None, 1)[0] == "c":
         line = reader.line(_HEADER)
-    tokens = line.split()
+    tokens = line.split(None, 6)
     if tokens[:2] != ["p", "rMNK"] or len(tokens) != 6:
-        raise reader.error(_HEADER, repr(line))
-    (rho,) = reader.parse("rho", tokens[2:3], whole=False, low=-1.0, high=1.0)
-    m, n, k = map(int, reader.parse("M, N and K", tokens[3:]))
-    if m < 1 or n < 1 or not 0 <= k <= min(n - 1, MAX_K):
+        raise reader.error(_HEADER, brief(line))
+    (rho,) = reader.parse("rho", tokens[2:3], whole=False, low=-1.0, high=1.0, first=3)
+    m, n, k = map(int, reader.parse("M, N and K", tokens[3:], first=4))
+    if not 1 <= m <= MAX_OBJECTIVES or n < 1 or not 0 <= k <= min(n - 1, MAX_K):
         raise reader.error(
-            f"M and N of at least 1, and K from 0 to N - 1 and at most {MAX_K}",
+            f"M from 1 to {MAX_OBJECTIVES}, N of at least 1, and K from 0 to N - 1 and at most "
+            f"{MAX_K}",
             f"M={m}, N={n}, K={k}",
         )
     _section(reader, "links")
-    rows = []  # no array: the memory for it must not be allocated for a header alone
+    entries = array("d")  # grows: no memory is taken for a header alone
     for i in range(n):
         for j in range(k + 1):
             what = f"link {j} of bit {i} for {m} objectives"
-            rows.append(reader.numbers(what, m, high=n - 1))
-    links = np.array(rows, dtype=np.int64).T.reshape(m, n, k + 1)
+            entries.extend(reader.numbers(what, m, high=n - 1))
+    links = np.array(entries, dtype=np.int64).reshape(-1, m).T.reshape(m, n, k + 1)
     _section(reader, "tables")
-    rows = []
+    entries = array("d")
     for i in range(n):
         for cell in range(1 << (k + 1)):
             what = f"table entry {cell} of bit {i} for {m} objectives"
-            rows.append(reader.numbers(what, m, whole=False, high=1.0))
+            entries.extend(reader.numbers(what, m, whole=False, high=1.0))
     reader.end()
-    return links, np.array(rows).T.reshape(m, n, 1 << (k + 1)), rho
+    return links, np.array(entries).reshape(-1, m).T.reshape(m, n, 1 << (k + 1)), rho
 
 
 def _section(reader: LineReader, name: str) -> None:
     line = reader.line(f"a line 'p {name}'")
-    if line.split() != ["p", name]:
-        raise reader.error(f"a line 'p {name}'", repr(line))
+    if line.split(None, 2) != ["p", name]:
+        raise reader.error(f"a line 'p {name}'", brief(line))
 
 
 def write_instance(path: str | Path, links: Ints, tables: Floats, rho: float) -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from problems._arrays import Floats
+from moela.files.guard import brief, invalid_file
+from problems._arrays import Floats, Ints
 from problems._checks import check_int, check_real, setting_error
 from problems.classic.correlated import pulled_uniforms
-from problems.classic.front import KnownFront, nondominated, sorted_front
+from problems.classic.front import KnownFront, sorted_front
 from problems.classic.qap.kernels import costs
-from problems.classic.textfile import LineReader
+from problems.classic.textfile import MAX_OBJECTIVES, MAX_POINTS, LineReader
 
 __all__ = [
     "OWNER",
@@ -29,7 +31,10 @@ __all__ = [
 
 
 OWNER = "MultiObjectiveQAP.random"
-_HEADER = re.compile(r"facilities\s*[=:]?\s*(\d+)\s+objectives\s*[=:]?\s*(\d+)\b", re.IGNORECASE)
+_HEADER = re.compile(
+    r"facilities\s*[=:]?\s*([0-9]{1,9})\s+objectives\s*[=:]?\s*([0-9]{1,9})\b", re.IGNORECASE
+)
+_MAX_OPERATIONS = 10**9  # of the evaluation of a front: some seconds
 
 
 def uniform_pairs(
@@ -125,17 +130,18 @@ def read_instance(path: str | Path) -> tuple[Floats, Floats]:
     header = reader.line(expected)
     match = _HEADER.search(header)
     if match is None:
-        raise reader.error(expected, repr(header))
+        raise reader.error(expected, brief(header))
     n, m = int(match[1]), int(match[2])
-    if n < 2 or m < 1:
-        raise reader.error("at least 2 facilities and 1 objective", f"{n} and {m}")
-    rows = []  # no array: the memory for it must not be allocated for a header alone
+    if n < 2 or not 1 <= m <= MAX_OBJECTIVES:
+        sizes = f"at least 2 facilities and 1 to {MAX_OBJECTIVES} objectives"
+        raise reader.error(sizes, f"{n} and {m}")
+    entries = array("d")  # grows: no memory is taken for a header alone
     for number in range(m + 1):
         what = "the distance matrix" if number == 0 else f"flow matrix {number} of {m}"
         for row in range(n):
-            rows.append(reader.numbers(f"row {row + 1} of {n} of {what}", n, whole=False))
+            entries.extend(reader.numbers(f"row {row + 1} of {n} of {what}", n, whole=False))
     reader.end()
-    matrices = np.array(rows).reshape(m + 1, n, n)
+    matrices = np.array(entries).reshape(m + 1, n, n)
     return matrices[0], matrices[1:]
 
 
@@ -163,15 +169,17 @@ def read_front(path: str | Path, distance: Floats, flows: Floats) -> KnownFront:
     reader = LineReader(path)
     m, n = flows.shape[:2]
     flow = np.ascontiguousarray(flows.transpose(1, 2, 0))
-    X, F = [], []
+    X: list[Ints] = []
+    F: list[Floats] = []
     value = np.empty((1, m))
+    most = min(MAX_POINTS, max(1, _MAX_OPERATIONS // (m * n * n)))
+    expected = f"{n} locations from 1 to {n}, then {m} objective values"
     while not reader.done:
-        expected = f"{n} locations from 1 to {n}, then {m} objective values"
-        tokens = reader.line(expected).split()
-        if len(tokens) != n + m:
-            raise reader.error(f"{expected}: {n + m} numbers", str(len(tokens)))
-        x = np.array(reader.parse(expected, tokens[:n]), dtype=np.int64) - 1
-        f = np.array(reader.parse(expected, tokens[n:], whole=False))
+        tokens = reader.words(expected, n + m)
+        if len(X) == most:
+            raise reader.error(f"the end of the file after {most:,} points", brief(tokens[0]))
+        x = np.array(reader.parse(expected, tokens[:n], high=n), dtype=np.int64) - 1
+        f = np.array(reader.parse(expected, tokens[n:], whole=False, first=n + 1))
         if costs(x[None], distance, flow, value) >= 0:
             raise reader.error(f"a permutation of 1 to {n}", " ".join(tokens[:n]))
         if not np.allclose(value[0], f, rtol=1e-12, atol=0.0):
@@ -182,9 +190,8 @@ def read_front(path: str | Path, distance: Floats, flows: Floats) -> KnownFront:
         X.append(x)
         F.append(f)
     points = np.array(F)
-    if len(np.unique(points, axis=0)) != len(nondominated(points)):
-        raise ValueError(
-            f"{reader.path}: expected mutually non-dominated points, got {len(points)} of which "
-            f"only {len(nondominated(points))} are."
-        )
-    return sorted_front(points, np.array(X), f"file {reader.path.name}")
+    front = sorted_front(points, np.array(X), f"file {reader.path.name}")
+    if len(front.F) != len(np.unique(points, axis=0)):
+        words = f"{len(points)} of which only {len(front.F)} are"
+        raise invalid_file(path, words, "mutually non-dominated points")
+    return front

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from problems._arrays import Floats, Ints
-from problems._checks import check_array, check_choice, check_int, setting_error
+from problems._checks import check_array, check_choice, check_int, require, setting_error
 from problems.classic.base import ClassicProblem
 from problems.classic.designs import Assignment
 from problems.classic.front import KnownFront, sorted_front
@@ -97,10 +97,14 @@ class MultiObjectiveQAP(ClassicProblem[np.int64]):
             raise setting_error(owner, "distance", expected, self.distance.shape)
         self.flow = check_array(owner, "flow", flow, (None, n, n))
         ascending = np.sort(self.distance, axis=None)
+        with np.errstate(over="ignore"):
+            bound = np.array([ascending @ np.sort(matrix, axis=None) for matrix in self.flow])
+        expected = "small enough that costs are finite; use another unit"
+        require(owner, "flow", float(self.flow.max()), np.isfinite(bound).all(), expected)
         super().__init__(
             instance=instance,
             known_front=known_front,
-            bound=np.array([ascending @ np.sort(matrix, axis=None) for matrix in self.flow]),
+            bound=bound,
             bound_source="largest distances on largest flows, a bound",
             n_var=n,
             n_obj=len(self.flow),
@@ -198,7 +202,7 @@ class MultiObjectiveQAP(ClassicProblem[np.int64]):
         if front is None and beside.is_file():
             front = beside
         known = None if front is None else instances.read_front(front, distance, flow)
-        return cls(distance=distance, flow=flow, instance=Path(path).stem, known_front=known)
+        return cls._of_file(path, distance=distance, flow=flow, known_front=known)
 
     def to_file(self, path: str | Path) -> None:
         """Write the instance in the format that `from_file` reads."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from moela.files.guard import FACTOR_VARIABLE, MIB, limit_of
 from problems._checks import check_ints, require, setting_error
 from problems.noc.chip.layout import Grid, components
 from problems.noc.chip.tables import FAR
@@ -16,7 +17,29 @@ if TYPE_CHECKING:
     from problems.noc.chip.pe_type import PEType
     from problems.noc.chip.platform import Platform
 
-__all__ = ["check_buildable", "check_types", "check_vertical_links"]
+__all__ = ["check_buildable", "check_memory", "check_types", "check_vertical_links"]
+
+# Measured while the reference design is made, for a flat chip and a tower.
+_BYTES_PER_LINK, _BYTES_PER_PAIR = 180, 25
+
+
+def check_memory(grid: object, pe_types: object) -> None:
+    """Check before anything is made that the platform of a file takes no more than an array may.
+
+    A file of a hundred bytes can describe a chip of a billion tiles.
+    """
+    axes = check_ints("Platform", "grid", grid, 1)
+    if len(axes) != 3:
+        return  # the platform names the fault
+    layer, n = axes[0] * axes[1], math.prod(axes)
+    kinds = len(pe_types) if isinstance(pe_types, Sized) else 1
+    size = _BYTES_PER_LINK * axes[2] * (layer * (layer - 1) // 2) + _BYTES_PER_PAIR * n * n
+    limit = limit_of("arrays")
+    expected = (
+        f"small enough to be made in {limit // MIB:,} MiB (the environment variable "
+        f"{FACTOR_VARIABLE} multiplies this limit)"
+    )
+    require("Platform", "grid", list(axes), size + kinds * n <= limit, expected)
 
 
 def check_types(kinds: tuple[PEType, ...], grid: Grid) -> None:
@@ -49,6 +72,8 @@ def check_vertical_links(pairs: object, grid: Grid) -> tuple[tuple[int, int], ..
         f"pairs of tiles one above the other in neighboring layers of grid {grid} "
         f"(second = first + {layer} < {n})"
     )
+    few = not isinstance(pairs, Sized) or len(pairs) <= n
+    require(owner, name, pairs, few, f"at most {n - layer} pairs")
     links = []
     for pair in pairs:
         tiles = sorted(check_ints(owner, name, pair, 0))

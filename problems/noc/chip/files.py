@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
-__all__ = ["JSONFile", "check_fields", "read_rows"]
+from moela.files.guard import brief, invalid_file
+from moela.files.tables import TextTable
+from moela.files.text import number_of, read_json
+
+__all__ = ["JSONFile", "check_fields", "check_whole_list", "read_rows"]
 
 
 class JSONFile:
@@ -30,9 +33,10 @@ class JSONFile:
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Read an object from JSON; a ValueError names the file and the fault."""
+        data = read_json(path)
         try:
-            return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
-        except (ValueError, RecursionError) as error:
+            return cls.from_dict(data)
+        except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
 
 
@@ -41,39 +45,56 @@ def check_fields(
 ) -> dict[str, Any]:
     """Return the fields of a JSON object, or raise if some are missing or not known."""
     if not isinstance(data, dict):
-        raise ValueError(f"A {kind} must be a JSON object. Got {type(data).__name__} instead.")
+        raise ValueError(f"A {kind} must be a JSON object. Got {brief(data)} instead.")
     missing = sorted(required - set(data))
     unknown = sorted(set(data) - known) if known else []
     if missing or unknown:
         raise ValueError(
             f"A {kind} must have the fields {sorted(known or required)}. "
-            f"Got unknown {unknown}, missing {missing} instead."
+            f"Got unknown {brief(unknown)}, missing {missing} instead."
         )
     return data
 
 
+def check_whole_list(owner: str, name: str, values: object, depth: int = 1) -> None:
+    """Check that a value of a JSON file is a list of integers, or a list of such lists.
+
+    numpy would take ``true`` among integers for 1, and more lists for more axes.
+    """
+    if not isinstance(values, list):
+        raise ValueError(f"The '{name}' of {owner} must be a list. Got {brief(values)} instead.")
+    for i, value in enumerate(values):
+        if depth > 1:
+            check_whole_list(owner, f"{name}[{i}]", value, depth - 1)
+            continue
+        whole = type(value) is int or (type(value) is float and value.is_integer())
+        if not whole or abs(value) > 2**53:
+            raise ValueError(
+                f"The '{name}[{i}]' of {owner} must be an integer of at most 2**53. "
+                f"Got {brief(value)} instead."
+            )
+
+
 def read_rows(
-    path: str | Path, holds: Callable[[float], bool], expected: str
+    path: str | Path, holds: Callable[[float], bool], expected: str, most: int
 ) -> Iterator[tuple[str, list[float]]]:
     """Yield the place and the numbers of each line of a text file that is not blank.
 
-    Commas count as white space. A ValueError names file, row and column of an entry that is no
-    number or does not hold.
+    Commas, semicolons, tabs or blanks separate the numbers; a separator may end a line. A
+    ValueError names file, row and column of an entry that is no number or does not hold, or the row
+    after the first ``most``.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: must be a text file of numbers. Got {error} instead.") from None
-    lines = enumerate(text.replace(",", " ").splitlines(), start=1)
-    filled = ((number, line.split()) for number, line in lines if line.strip())
-    for i, (number, words) in enumerate(filled, start=1):
-        place = f"{path}, row {i}" + (f" (line {number})" if number != i else "")
+    filled = ((number, cells) for number, cells in TextTable(path) if cells)
+    for i, (number, cells) in enumerate(filled, start=1):
+        place = f"row {i}" + (f" (line {number})" if number != i else "")
+        if i > most:
+            raise invalid_file(path, "more", f"the end of the file after {most} rows", place)
+        if not cells[-1]:
+            cells.pop()
         row = []
-        for j, word in enumerate(words, start=1):
-            try:
-                row.append(float(word))
-            except ValueError:
-                row.append(math.nan)
-            if not holds(row[-1]):
-                raise ValueError(f"{place}, column {j}: must be {expected}. Got {word!r} instead.")
+        for j, cell in enumerate(cells, start=1):
+            value = number_of(cell)
+            if value is None or not holds(value):
+                raise invalid_file(path, brief(cell), expected, f"{place}, column {j}")
+            row.append(value)
         yield place, row

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass, fields
 
 import numpy as np
 
 from problems._checks import check_int, check_ints, check_real, require, setting_error
+from problems.noc.chip.tables import FAR
 
-__all__ = ["PEType", "pe_types_of"]
+__all__ = ["LARGEST", "PEType", "pe_types_of"]
+
+LARGEST = 1e50
+"""Largest setting of a platform that is no integer, so that metrics are finite."""
+LONGEST_NAME = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,17 +52,21 @@ class PEType:
         power: float | Sequence[float],
         allowed_tiles: Sequence[int] | None = None,
     ) -> None:
-        require("PEType", "name", name, isinstance(name, str) and name, "a non-empty string")
+        fits = isinstance(name, str) and 1 <= len(name) <= LONGEST_NAME and name.isprintable()
+        require("PEType", "name", name, fits, f"1 to {LONGEST_NAME} printable characters")
         owner = f"PEType {name}"
-        count = check_int(owner, "count", count, 1)
+        count = check_int(owner, "count", count, 1, FAR)
         values: Sequence[object] = [power] * count
         if isinstance(power, Sequence | np.ndarray) and not isinstance(power, str):
             values = power
-        powers = tuple(check_real(owner, "power", watts, 0.0) for watts in values)
         expected = f"one number for all or one for each of {count} PEs"
-        require(owner, "power", power, len(powers) == count, expected)
+        require(owner, "power", power, len(values) == count, expected)
+        powers = tuple(check_real(owner, "power", watts, 0.0, LARGEST) for watts in values)
         tiles = None
         if allowed_tiles is not None:
+            # No platform has more tiles.
+            short = not isinstance(allowed_tiles, Sized) or len(allowed_tiles) <= FAR
+            require(owner, "allowed_tiles", allowed_tiles, short, f"at most {FAR} tiles")
             tiles = tuple(sorted(set(check_ints(owner, "allowed_tiles", allowed_tiles, 0))))
         vars(self).update(name=name, count=count, power=powers, allowed_tiles=tiles)
 
@@ -77,6 +86,7 @@ def pe_types_of(value: object) -> tuple[PEType, ...]:
     expected = "a sequence of PEType, or of objects with name, count, power, and allowed_tiles"
     if not isinstance(entries, Sequence) or isinstance(entries, str):
         raise setting_error("Platform", "pe_types", expected, value)
+    require("Platform", "pe_types", value, len(entries) <= FAR, f"at most {FAR} types")
     for entry in entries:
         plain = isinstance(entry, Mapping) and {"name", "count", "power"} <= set(entry) <= known
         require("Platform", "pe_types", value, plain or isinstance(entry, PEType), expected)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sized
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 
@@ -21,7 +22,12 @@ import numpy as np
 
 from problems._arrays import Bools, Floats, Ints
 from problems._checks import check_choice, check_int, check_ints, check_real, require
-from problems.noc.chip.checks import check_buildable, check_types, check_vertical_links
+from problems.noc.chip.checks import (
+    check_buildable,
+    check_memory,
+    check_types,
+    check_vertical_links,
+)
 from problems.noc.chip.files import JSONFile, check_fields
 from problems.noc.chip.layout import (
     Grid,
@@ -31,15 +37,16 @@ from problems.noc.chip.layout import (
     mesh_placement,
     mesh_verticals,
 )
-from problems.noc.chip.pe_type import PEType, pe_types_of
+from problems.noc.chip.pe_type import LARGEST, PEType, pe_types_of
 from problems.noc.chip.presets import PRESETS, preset_settings
 from problems.noc.chip.stack import ThermalStack
-from problems.noc.chip.tables import Tables
+from problems.noc.chip.tables import FAR, Tables
 
 __all__ = ["PEType", "Platform"]
 
-# Numbers must be at least 0, but these integers at least 1, and these floats above 0.
+# Numbers must be at least 0, but these integers at least 1, and these floats at least 1 / LARGEST.
 AT_LEAST_ONE = ("max_degree", "flit_width", "packet_flits", "buffer_flits")
+LARGEST_INT = 2**31 - 1
 POSITIVE = ("frequency", "link_capacity", "bit_area", "wire_pitch")
 
 
@@ -157,15 +164,20 @@ class Platform(JSONFile):
         for name, kind in ((f.name, f.type) for f in fields(self)):
             value = getattr(self, name)
             if kind == "int":
-                clean[name] = check_int("Platform", name, value, int(name in AT_LEAST_ONE))
+                low = int(name in AT_LEAST_ONE)
+                clean[name] = check_int("Platform", name, value, low, LARGEST_INT)
             elif kind == "float":
-                clean[name] = check_real("Platform", name, value, 0.0, above=name in POSITIVE)
+                low_ = 1.0 / LARGEST if name in POSITIVE else 0.0
+                clean[name] = check_real("Platform", name, value, low_, LARGEST)
+            elif kind == "str":
+                require("Platform", name, value, isinstance(value, str), "a text")
         if self.max_length is not None:
             clean["max_length"] = check_real("Platform", "max_length", self.max_length, 1.0)
         axes = check_ints("Platform", "grid", self.grid, 1)
         n = math.prod(axes)
-        expected = "three integers of at least 1 that make two tiles or more"
-        require("Platform", "grid", self.grid, len(axes) == 3 and n >= 2, expected)
+        # A path over more tiles takes more cycles than are counted.
+        expected = f"three integers of at least 1 that make two to {FAR} tiles"
+        require("Platform", "grid", self.grid, len(axes) == 3 and 2 <= n <= FAR, expected)
         clean["grid"] = grid = (axes[0], axes[1], axes[2])
         clean["pe_types"] = pe_types = pe_types_of(self.pe_types)
         clean["stack"] = ThermalStack.of(self.stack)
@@ -176,8 +188,11 @@ class Platform(JSONFile):
             # All of them is no choice.
             clean["n_vertical_links"] = None if budget == high else budget
         if self.mesh_placement is not None:
-            placement = check_ints("Platform", "mesh_placement", self.mesh_placement, 0)
             expected = f"every PE id from 0 to {n - 1} once"
+            given = self.mesh_placement
+            short = not isinstance(given, Sized) or len(given) == n
+            require("Platform", "mesh_placement", given, short, expected)
+            placement = check_ints("Platform", "mesh_placement", given, 0)
             complete = sorted(placement) == list(range(n))
             require("Platform", "mesh_placement", placement, complete, expected)
             clean["mesh_placement"] = placement
@@ -340,4 +355,6 @@ class Platform(JSONFile):
     def from_dict(cls, data: object) -> Platform:
         """Make a platform from the result of ``to_dict``; ValueError names an unknown field."""
         known = {f.name for f in fields(cls)}
-        return cls(**check_fields("platform", data, {"grid", "pe_types", "n_planar_links"}, known))
+        values = check_fields("platform", data, {"grid", "pe_types", "n_planar_links"}, known)
+        check_memory(values["grid"], values["pe_types"])
+        return cls(**values)

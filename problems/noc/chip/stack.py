@@ -75,8 +75,9 @@ class ThermalStack:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            low = -273.15 if name == "ambient" else 0.0
-            vars(self)[name] = check_real("ThermalStack", name, value, low, above=True)
+            # Squares and quotients of the settings are finite.
+            low = -273.15 if name == "ambient" else 1e-30
+            vars(self)[name] = check_real("ThermalStack", name, value, low, 1e30)
 
     @classmethod
     def of(cls, value: object) -> ThermalStack:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from moela.files.guard import invalid_file
 from problems._arrays import Floats
 from problems._checks import check_choice, check_real, setting_error
 from problems.noc.chip.files import read_rows
@@ -53,7 +54,7 @@ def check_traffic(traffic: ArrayLike, n: int, source: str = "traffic") -> Floats
     """
     try:
         values = np.array(traffic, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{source}: must be numbers [{n}, {n}]. Got {error}.") from None
     if values.shape != (n, n):
         raise ValueError(
@@ -127,18 +128,18 @@ def load_traffic(path: str | Path, *, n: int = 64, scale: float = RELEASED_SCALE
     """
     check_real("load_traffic", "scale", scale, 0.0, above=True)
     rows: list[list[float]] = []
-    for place, row in read_rows(path, lambda value: 0 <= value < math.inf, "a finite number >= 0"):
-        _check_count(place, "columns", len(row), n)
+    expected = "a finite number >= 0"
+    for place, row in read_rows(path, lambda value: 0 <= value < math.inf, expected, n):
+        if len(row) != n:
+            wanted = f"{n} columns, one for every PE of the platform"
+            raise invalid_file(path, len(row), wanted, place)
         rows.append(row)
-    _check_count(path, "rows", len(rows), n)
-    return check_traffic(np.array(rows) / scale, n, str(path))
-
-
-def _check_count(place: str | Path, kind: str, count: int, n: int) -> None:
-    if count != n:
-        raise ValueError(
-            f"{place}: must have {n} {kind}, one for every PE of the platform. Got {count} instead."
-        )
+    if len(rows) != n:
+        wanted = f"a table of {n} rows, one for every PE of the platform"
+        raise invalid_file(path, len(rows), wanted)
+    with np.errstate(over="ignore"):  # infinity is refused by its place
+        scaled = np.array(rows) / scale
+    return check_traffic(scaled, n, str(path))
 
 
 def synthetic_traffic(

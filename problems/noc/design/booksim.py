@@ -26,6 +26,7 @@ network-on-chip simulator", ISPASS 2013).
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from moela.files.guard import brief
+from moela.files.text import number_of, read_text
 from problems._arrays import Floats, Ints
 from problems._checks import check_real, setting_error
 from problems.noc.chip.traffic import check_traffic
@@ -192,13 +195,13 @@ def simulate_booksim(
     """
     binary = find_program("BookSim 2", BINARIES, "design.to_booksim(folder)")
     config = write_booksim(design, folder, traffic=traffic, injection_rate=injection_rate)
-    loaded = config.read_text(encoding="ascii")
+    loaded = read_text(config)
     rate = float(re.search(r"injection_rate = (\S+);", loaded)[1])  # type: ignore[index]
     idle = config.with_name("booksim_idle.cfg")
     unloaded = f"injection_rate = {_decimal(rate / UNLOADED)};"
     idle.write_text(re.sub(r"injection_rate = \S+;", unloaded, loaded), encoding="ascii")
     (latency, hops), (zero_load, _) = (
-        read_output(run_program("BookSim", [binary, file.name], config.parent, timeout_s)[1])
+        read_output(run_program("BookSim", [binary, file.name], config.parent, timeout_s)[1], file)
         for file in (config, idle)
     )
     matched = None
@@ -210,19 +213,27 @@ def simulate_booksim(
     return BookSimResult(latency, zero_load, hops, matched)
 
 
-def read_output(text: str) -> tuple[float, float]:
-    """Return mean packet latency and mean hops from the output of BookSim, or a RuntimeError."""
-    latency = re.findall(r"Packet latency average = ([0-9.eE+-]+)", text)
-    hops = re.findall(r"Hops average = ([0-9.eE+-]+)", text)
+def read_output(text: str, source: str | Path) -> tuple[float, float]:
+    """Return mean packet latency and mean hops from the output of BookSim, or a RuntimeError.
+
+    The error names the `source`, the configuration that BookSim was given.
+    """
+    values = []
     fault = ""
+    for title in ("Packet latency average", "Hops average"):
+        words = re.findall(rf"{title} = (\S{{1,40}})", text)
+        value = number_of(words[-1]) if words else None
+        if value is None or not 0.0 <= value < math.inf:
+            fault = fault or f"must print '{title}' with a number >= 0, not {brief(words[-1:])}"
+        else:
+            values.append(value)
     # A deadlock ends the same way, or not at all.
     if "Simulation unstable" in text:
         fault = "says that the network is saturated at this load"
-    elif not latency or not hops:
-        fault = "must print 'Packet latency average' and 'Hops average'"
     if fault:
-        raise RuntimeError(f"BookSim {fault}. It printed last: {text[-300:]!r}")
-    return float(latency[-1]), float(hops[-1])
+        raise RuntimeError(f"{source}: BookSim {fault}. It printed last: {text[-300:]!r}")
+    latency, hops = values
+    return latency, hops
 
 
 def _decimal(value: float) -> str:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from moela.files.guard import brief
 from problems._arrays import Floats, Ints
-from problems.noc.chip.files import JSONFile, check_fields
+from problems.noc.chip.files import JSONFile, check_fields, check_whole_list
 from problems.noc.chip.layout import link_lengths
 from problems.noc.chip.platform import Platform
 from problems.noc.chip.traffic import check_traffic
@@ -67,7 +68,7 @@ class Design(JSONFile):
         self.platform = Platform.paper_4x4x4() if platform is None else platform
         tiles = whole_numbers(placement, "The 'placement' of a Design")
         pairs = whole_numbers(links, "The 'links' of a Design")
-        if pairs.size == 0:
+        if pairs.shape == (0,):
             # The second axis is lost in JSON and in an empty list.
             pairs = pairs.reshape(0, 2)
         broken = broken_rule(self.platform, tiles, pairs)
@@ -174,8 +175,12 @@ class Design(JSONFile):
         values = check_fields("design", data, {"format"})
         got = values["format"]
         if got != FORMAT:
-            raise ValueError(f"A design must have the format {FORMAT!r}. Got {got!r} instead.")
+            raise ValueError(
+                f"The 'format' of a design must be {FORMAT!r}. Got {brief(got)} instead."
+            )
         check_fields("design", values, {"platform", "placement", "links"})
+        check_whole_list("a Design", "placement", values["placement"])
+        check_whole_list("a Design", "links", values["links"], 2)
         return cls(values["placement"], values["links"], Platform.from_dict(values["platform"]))
 
     def __eq__(self, other: object) -> bool:

@@ -1,7 +1,8 @@
 """Designs as files for other programs: placement and links as CSV, and GraphML.
 
 The CSV form is that of the arrays in the released MOELA code: the placement is one PE id per tile,
-the links are tile pairs, including the vertical ones. Commas or white space separate the numbers.
+the links are tile pairs, including the vertical ones. Commas, or another separator of CSV, or white
+space separate the numbers.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 from numpy.typing import ArrayLike
 
+from moela.files.guard import invalid_file
 from problems._arrays import Ints
 from problems._checks import setting_error
 from problems.noc.chip.files import read_rows
@@ -40,32 +42,28 @@ def read_csv(placement: str | Path, links: str | Path, platform: Platform) -> tu
     names file and place of an entry that is no integer, or a wrong shape.
     """
     n = platform.n_tiles
-    tiles = [value for row in _integers(placement) for value in row]
+    tiles = [value for row in _integers(placement, n) for value in row]
     if len(tiles) != n:
-        raise ValueError(
-            f"{placement}: must hold a PE id for each of {n} tiles. Got {len(tiles)} instead."
-        )
-    rows = _integers(links)
+        raise invalid_file(placement, len(tiles), f"a PE id for each of {n} tiles")
+    rows = _integers(links, max(n, platform.n_links))
     if len(rows) == n and all(len(row) == n for row in rows) and n > 2:
         pairs = np.argwhere(np.triu(np.array(rows) | np.array(rows).T, k=1))
     else:
         for i, row in enumerate(rows, start=1):
             if len(row) != 2:
-                raise ValueError(
-                    f"{links}, row {i}: must hold two tiles (or the file {n} rows of {n} numbers). "
-                    f"Got {len(row)} numbers instead."
-                )
+                expected = f"two tiles (or the file {n} rows of {n} numbers)"
+                raise invalid_file(links, f"{len(row)} numbers", expected, f"row {i}")
         pairs = np.array(rows, dtype=np.int64).reshape(-1, 2)
     fixed = {tuple(pair) for pair in platform.vertical_array.tolist()}
     kept = [pair for pair in np.sort(pairs, axis=1).tolist() if tuple(pair) not in fixed]
     return np.array(tiles, dtype=np.int64), np.array(kept, dtype=np.int64).reshape(-1, 2)
 
 
-def _integers(path: str | Path) -> list[list[int]]:
+def _integers(path: str | Path, most: int) -> list[list[int]]:
     def whole(value: float) -> bool:
         return abs(value) < 2**31 and value == int(value)
 
-    return [list(map(int, row)) for _, row in read_rows(path, whole, "an integer")]
+    return [list(map(int, row)) for _, row in read_rows(path, whole, "an integer", most)]
 
 
 def write_graphml(design: Design, path: str | Path, loads: ArrayLike | None = None) -> None:

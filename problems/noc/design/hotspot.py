@@ -7,12 +7,15 @@ with its grid model (R. Zhang, M. R. Stan, K. Skadron, University of Virginia, C
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from moela.files.guard import brief, invalid_file
+from moela.files.text import lines_of, number_of, read_text
 from problems._arrays import Floats
 from problems.noc.design.programs import find_program, run_program
 
@@ -116,16 +119,28 @@ def read_steady(design: Design, path: str | Path) -> Floats:
 
     A ValueError names file and unit of a tile without a temperature.
     """
-    celsius: dict[str, float] = {}
-    for line in Path(path).read_text(encoding="utf-8").splitlines():
-        match = re.fullmatch(r"(?:layer_(\d+)_)?(\S+)\s+([0-9.eE+-]+)", line.strip())
-        # Dies have even numbers, bonds odd ones.
-        if match and int(match[1] or 0) % 2 == 0:
-            celsius[match[2]] = float(match[3]) - KELVIN
     names = unit_names(design)
-    missing = [name for name in names if name not in celsius]
-    if missing:
-        raise ValueError(f"{path}: must hold a temperature for {missing[0]}. Got none.")
+    units = set(names)
+    celsius: dict[str, float] = {}
+    for number, line in lines_of(read_text(path)):
+        words = line.split(None, 2)
+        if not words:
+            continue
+        kelvin = number_of(words[1]) if len(words) == 2 else None
+        if kelvin is None or not 0.0 < kelvin < math.inf:
+            expected = "a unit and its temperature in kelvin"
+            raise invalid_file(path, brief(line.strip()), expected, f"line {number}")
+        match = re.fullmatch(r"layer_([0-9]{1,9})_(\S+)", words[0])
+        layer, unit = (int(match[1]), match[2]) if match else (0, words[0])
+        # Dies have even numbers, bonds odd ones; further units are of the package.
+        if layer % 2 or unit not in units:
+            continue
+        if unit in celsius:
+            raise invalid_file(path, "two", "one temperature", f"line {number}, unit {unit}")
+        celsius[unit] = kelvin - KELVIN
+    missing = next((name for name in names if name not in celsius), None)
+    if missing is not None:
+        raise invalid_file(path, "none", "a temperature", f"unit {missing}")
     return np.array([celsius[name] for name in names])
 
 

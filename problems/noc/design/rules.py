@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from moela.files.guard import brief
 from problems._arrays import Ints
 from problems.noc.chip.layout import components
 
@@ -22,11 +23,11 @@ def whole_numbers(values: ArrayLike, name: str) -> Ints:
         array = np.asarray(values)
         if array.dtype.kind == "O":
             array = array.astype(np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{name} must hold integers. Got {error} instead.") from None
     if array.dtype.kind not in "iuf":
         raise ValueError(f"{name} must hold integers. Got values of type {array.dtype} instead.")
-    if array.dtype.kind == "f":
+    if array.dtype.kind in "uf":
         wrong = np.argwhere(~(np.abs(array) < 2.0**53) | (array != np.rint(array)))
         if len(wrong):
             place = tuple(wrong[0].tolist())
@@ -71,17 +72,18 @@ def _broken_placement(platform: Platform, placement: Ints) -> str | None:
     counts = np.bincount(placement, minlength=n)
     if counts.max() > 1:
         pe = int(counts.argmax())
-        got = f"PE {pe} on tiles {np.flatnonzero(placement == pe).tolist()}"
-        absent = np.flatnonzero(counts == 0).tolist()
+        got = f"PE {pe} on tiles {brief(np.flatnonzero(placement == pe).tolist())}"
+        absent = brief(np.flatnonzero(counts == 0).tolist())
         return f"'placement' must place each PE once. Got {got} and no tile for PEs {absent}"
     kinds = platform.pe_type[placement]
     wrong = np.flatnonzero(~platform.allowed[kinds, np.arange(n)])
     if wrong.size:
         tile = wrong[0]
         kind = platform.pe_types[kinds[tile]]
+        tiles = brief(list(kind.allowed_tiles or ()))
         return (
-            f"'placement' must keep each {kind.name} on a tile allowed for it "
-            f"({list(kind.allowed_tiles or ())}). Got {kind.name} {placement[tile]} on tile {tile}"
+            f"'placement' must keep each {kind.name} on a tile allowed for it ({tiles}). "
+            f"Got {kind.name} {placement[tile]} on tile {tile}"
         )
     return None
 

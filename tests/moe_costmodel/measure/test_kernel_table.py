@@ -65,7 +65,7 @@ def test_sanity_checks_count_what_they_drop(tmp_path):
 @pytest.mark.parametrize("missing", sorted(columns()))
 def test_a_missing_column_is_named(tmp_path, missing):
     path = write(tmp_path / "t.parquet", **{missing: None})
-    with pytest.raises(ValueError, match=rf"t\.parquet: column '{missing}' must be present"):
+    with pytest.raises(ValueError, match=rf"t\.parquet: field '{missing}' must be present"):
         KernelTable.from_aiconfigurator(path)
 
 
@@ -89,7 +89,7 @@ def test_a_missing_column_is_named(tmp_path, missing):
 )
 def test_bad_columns_are_named(tmp_path, changes, column):
     path = write(tmp_path / "t.parquet", **changes)
-    with pytest.raises(ValueError, match=rf"t\.parquet: column '{column}'"):
+    with pytest.raises(ValueError, match=rf"t\.parquet: field '{column}'"):
         KernelTable.from_aiconfigurator(path)
 
 

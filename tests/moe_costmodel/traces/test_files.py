@@ -39,7 +39,7 @@ def test_an_uncompressed_npz_is_mapped_not_read(trace, tmp_path):
     assert isinstance(mapped.topk_weights, np.memmap)
     same(mapped, trace)
     squeezed = trace.save(tmp_path / "z.npz")
-    with pytest.raises(ValueError, match=r"topk_ids.*compress=False"):
+    with pytest.raises(ValueError, match=r"z\.npz: .*compress=False"):
         RoutingTrace.load(squeezed, mmap=True)
 
 
@@ -261,7 +261,7 @@ class Bomb:
 
 def test_a_pt_that_needs_code_is_refused(tmp_path, capsys):
     torch.save({"logical_count": Bomb()}, tmp_path / "evil.pt")
-    with pytest.raises(ValueError, match=r"evil\.pt.*weights_only"):
+    with pytest.raises(ValueError, match=r"evil\.pt: field 'data.pkl'.*Got __builtin__.print"):
         RoutingTrace.load(tmp_path / "evil.pt")
     assert capsys.readouterr().out == ""
 

@@ -37,6 +37,19 @@ def test_knee_by_hand():
     assert Front([[1.0, 2.0]]).knees().tolist() == [0]
 
 
+def test_explanations():
+    made = Front(ELBOW, X=np.arange(10.0).reshape(5, 2), names=("mass", "cost"))
+    knee = made.knee()
+    assert knee == made.by_weights([0.5, 0.5]) == made.by_reference([0.0, 0.0]) == 2
+    assert "It is the knee" in made.explain(knee)
+    text = made.explain(0)
+    assert text.startswith("Design 0 of 5 on the front: x0 = 0, x1 = 1")
+    assert f"Against the knee (design {knee})" in text
+    assert "cost" in text
+    with pytest.raises(ValueError, match="from 0 to 4"):
+        made.explain(5)
+
+
 def test_two_knees_in_two_places():
     x = np.linspace(0.0, 1.0, 81)
     # A straight front with two dents, the deeper one at 0.75.
@@ -84,12 +97,12 @@ def test_pseudo_weights_by_hand_and_as_pymoo():
 
 def test_aspirations():
     made = Front(ELBOW)
-    assert made.by_reference([0.1, 0.4]).tolist() == [1]
+    assert made.by_reference([0.1, 0.4]) == 1
     # A reachable aspiration is exceeded as much as possible in the worse of the objectives.
-    assert made.by_reference([0.7, 0.6]).tolist() == [2]
+    assert made.by_reference([0.7, 0.6]) == 2
     assert made.by_reference([0.0, 0.0], n=2).tolist() == [2, 1]
     scaled = Front(np.array(ELBOW) * [1e6, 1.0])
-    assert scaled.by_reference([0.1e6, 0.4]).tolist() == [1]
+    assert scaled.by_reference([0.1e6, 0.4]) == 1
 
 
 @pytest.mark.parametrize("n_obj", [2, 3, 4])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import json
 import re
-import shutil
 import sys
 from html.parser import HTMLParser
 
@@ -160,33 +159,6 @@ def test_missing_packages_are_named(tmp_path, monkeypatch, module):
 
 # Seconds. A page takes two, and much longer on a busy machine.
 PATIENCE = 180
-
-
-@pytest.fixture(scope="module")
-def browser():
-    webdriver = pytest.importorskip(
-        "selenium.webdriver", reason="needs selenium: pip install 'moela[test]'"
-    )
-    binary = next(
-        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-    )
-    driver = shutil.which("chromedriver")
-    if binary is None or driver is None:
-        pytest.skip("needs Chromium and its driver: apt-get install chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    for argument in (
-        "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,1000",
-        "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
-    ):  # fmt: skip
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    from selenium.webdriver.chrome.service import Service
-
-    opened = webdriver.Chrome(options=options, service=Service(driver))
-    opened.set_page_load_timeout(PATIENCE)
-    yield opened
-    opened.quit()
 
 
 def opened(browser, page):

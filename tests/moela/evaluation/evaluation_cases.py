@@ -1,12 +1,16 @@
 """Problems for the tests of the evaluator, runs of them, and the processes that evaluate them."""
 
+import contextlib
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.core.population import Population
 from pymoo.core.problem import ElementwiseProblem, Problem
@@ -15,6 +19,7 @@ from pymoo.optimize import minimize
 
 from moela.evaluation.evaluator import Evaluator
 from moela.evaluation.storage.reader import EvaluationStore
+from moela.evaluation.storage.rows import update_run
 
 # ---- runs ----------------------------------------------------------------------------------------
 
@@ -50,6 +55,12 @@ def stored(path, run=None):
         return list(reader.evaluations(run))
 
 
+def edit_run(path, run=1, **columns):
+    """Set columns of a stored run, and their checksums, as an editor that knows the format."""
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        update_run(db, run, columns)
+
+
 # ---- processes -----------------------------------------------------------------------------------
 
 
@@ -78,6 +89,25 @@ def _is_worker(pid):
         return "runners.worker" in Path(f"/proc/{pid}/cmdline").read_text()
     except OSError:
         return False
+
+
+@contextlib.contextmanager
+def file_system(folder, options):
+    """Mount a small file system of its own, which takes the rights of a superuser."""
+    folder.mkdir()
+    mount = shutil.which("mount")
+    command = [mount, "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    if (
+        mount is None
+        or os.geteuid() != 0
+        or subprocess.run(command, capture_output=True).returncode
+    ):
+        pytest.skip("a file system of its own cannot be mounted here")
+    try:
+        yield folder
+    finally:
+        if folder.is_mount():  # unless the test has unmounted it
+            subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 # ---- problems ------------------------------------------------------------------------------------
@@ -167,6 +197,8 @@ class Failing(One):
             out["F"] = [np.nan, 0.0]
         elif self.how == "inf":
             out["F"] = [-np.inf, 0.0]
+        elif self.how == "plus":
+            out["F"] = [np.inf, 0.0]
         elif self.how == "shape":
             out["F"] = [0.0, 0.0, 0.0]
         elif self.how == "unset":

@@ -1,17 +1,17 @@
 """The same call continues a run, bit for bit; another call raises an error."""
 
 import copy
+import json
 import os
 import pickle
 import signal
-import sqlite3
 import time
 from collections import Counter
 from contextlib import suppress
 
 import numpy as np
 import pytest
-from evaluation_cases import Failing, Mixed, Noisy, One, Rows, designs, stored, wait_for
+from evaluation_cases import Failing, Mixed, Noisy, One, Rows, designs, edit_run, stored, wait_for
 from evaluation_cases import solve as solve_with
 from pymoo.algorithms.moo.moead import MOEAD
 from pymoo.algorithms.moo.nsga2 import NSGA2
@@ -380,18 +380,16 @@ def test_ask_and_tell_by_hand_resumes_too(store):
 
 def test_a_second_process_in_the_same_run_is_mentioned(script, store, log):
     script(RUN.replace("120", "60").replace("recheck=False", "recheck=True"), store, os.devnull, 1)
-    with sqlite3.connect(store) as db:
-        db.execute("UPDATE runs SET owner = ?", (f"{os.uname().nodename}:{os.getppid()}",))
-    db.close()
+    edit_run(store, owner=f"{os.uname().nodename}:{os.getppid()}")
     solve(One(), store, n_eval=60)
     assert "seems to be written by process" in log.text
 
 
 def test_other_versions_are_mentioned(store, log):
     solve(One(), store, n_eval=20)
-    with sqlite3.connect(store) as db:
-        db.execute("UPDATE runs SET versions = json_set(versions, '$.numpy', '1.0')")
-    db.close()
+    with EvaluationStore(store) as reader:
+        versions = reader.runs()[0].versions
+    edit_run(store, versions=json.dumps(versions | {"numpy": "1.0"}))
     solve(One(), store, n_eval=20)
     assert "versions.numpy: '1.0' ->" in log.text
 

@@ -6,6 +6,8 @@ import functools
 import importlib.util
 import json
 import os
+import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
@@ -151,24 +153,82 @@ def test_other_and_damaged_files_are_refused(tmp_path, results):
             Run.load(good).F  # noqa: B018
         assert str(good) in str(raised.value)
 
+    def changed(**parts):
+        np.savez(good, **{**arrays, **parts})
+
     good.write_bytes(content[: len(content) // 2])
-    refused("expected an npz file without pickles")
+    refused("must be a complete npz file")
     good.write_bytes(b"")
-    refused("expected an npz file without pickles")
-    np.savez(good, **{**arrays, "header": np.array([object()], dtype=object)})
-    refused("expected an npz file without pickles")
-    np.savez(good, **{**arrays, "header": np.array("{}")})
-    refused("expected 'format'")
-    np.savez(good, **{**arrays, "header": np.array("[")})
-    refused("expected a JSON header")
-    np.savez(good, **{**arrays, "header": np.array(json.dumps(header | {"key": {}}))})
-    refused("expected a complete header")
+    refused("must be a complete npz file.* Move it to another folder; the next call makes the run")
+    changed(header=np.array([object()], dtype=object))
+    refused("field 'header' must be a JSON text. Got object")
+    changed(header=np.array("{}"))
+    refused("field 'header.format' must be 'moela-run-1'. Got None")
+    changed(header=np.array("["))
+    refused("field 'header' must be JSON. Got Expecting value")
+    for field, value, words in (
+        ("key", {}, "'header.key.problem' must be a text. Got None"),
+        ("key", header["key"] | {"seed": True}, "'header.key.seed' must be an integer of at least"),
+        ("key", 3, "'header.key' must be a JSON object"),
+        ("n_eval", 1.5, "'header.n_eval' must be an integer of at least 0. Got 1.5"),
+        ("n_eval", 149, r"'F' must be float64 of shape \[149, n\]. Got float64 of shape \[150"),
+        ("seconds", {"wall": float("nan")}, "'header.seconds.wall' must be a finite number"),
+        ("seconds", {"wall": -1.0}, "'header.seconds.wall' must be a finite number of at least 0"),
+        ("ref_point", [1.0, "2"], r"'header.ref_point\[1\]' must be a finite number. Got '2'"),
+        ("ref_point", [1.0], "'header.ref_point' must be 2 numbers. Got 1"),
+        ("provenance", {"versions": {"numpy": []}}, "'header.provenance.versions.numpy' must be"),
+        ("settings", [], "'header.settings' must be a JSON object"),
+        ("log", "x", "'header.log' must be a JSON object. Got 'x'"),
+    ):
+        changed(header=np.array(json.dumps(header | {field: value})))
+        refused(words)
     np.savez(good, **{k: v for k, v in arrays.items() if k != "front_X"})
-    refused("expected the arrays F, front_F and front_X")
-    np.savez(good, **{**arrays, "F": arrays["F"][:-1]})
-    refused("'F' to hold float64 numbers of 150 evaluations")
+    refused(r"'front_X' must be .* Got no array")
+    changed(F=arrays["F"][:-1])
+    refused(r"'F' must be float64 of shape \[150, n\]. Got float64 of shape \[149, 2\]")
+    changed(F=arrays["F"].astype(np.float32))
+    refused(r"'F' must be float64 of shape .* Got float32")
+    changed(front_F=arrays["front_F"][:-1])
+    refused(r"'front_X' must be .* of shape")
+    changed(CV=arrays["F"])
+    refused(r"'CV' must be float64 of shape \[150\]")
     with pytest.raises(ValueError, match="expected a folder with runs"):
         ExperimentResults.load(tmp_path / "nowhere")
+
+
+def test_damage_after_a_run_was_loaded_is_named_at_access(tmp_path, results):
+    path = results.runs[0].save(tmp_path)
+    run, content = Run.load(path), path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match="must be a complete npz file") as raised:
+        run.scored_F()
+    assert str(path) in str(raised.value)
+    with np.load(results.runs[0].save(tmp_path)) as file:
+        np.savez(path, **{**file, "F": np.zeros((3, 2))})
+    with pytest.raises(ValueError, match=r"'F' must be float64 of shape \[150, 2\]. Got .*\[3, 2"):
+        run.F  # noqa: B018
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        run.F  # noqa: B018
+
+
+def test_a_small_file_of_a_large_run_takes_no_memory(tmp_path, results):
+    path = results.runs[0].save(tmp_path)
+    with np.load(path) as file:
+        arrays = dict(file)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w") as member:
+                np.lib.format.write_array(member, array)
+        with archive.open("more.npy", "w") as member:
+            for _ in range(300):
+                member.write(bytes(2**20))
+    assert path.stat().st_size < 2**21
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="must be at most 256 MiB in memory"):
+        Run.load(path)
+    assert tracemalloc.get_traced_memory()[1] < 2**21
+    tracemalloc.stop()
 
 
 def test_whatever_bytes_of_a_run_change_the_error_names_its_file(tmp_path):

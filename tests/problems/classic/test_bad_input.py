@@ -42,15 +42,19 @@ def test_the_good_files_read(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        (QAP, "", "expected an instance, got an empty file"),
-        ("facilities = 3", "places = 3", "line 1: expected a header such as .* got 'places"),
-        ("facilities = 3", "facilities = 1", "line 1: expected at least 2 facilities"),
-        ("1 0 3", "1 0", "line 3: expected row 2 of 3 of the distance matrix: 3 numbers, got 2"),
-        ("1 0 3", "1 x 3", "line 3: .*a number as entry 2, got 'x' instead"),
-        ("1 0 3", "1 nan 3", "line 3: .*a number as entry 2, got 'nan' instead"),
-        ("4 0 6", "4 0 -6", "line 7: .*flow matrix 1 of 2: a number at least 0 as entry 3"),
-        ("1 1 0\n", "", "line 11: expected row 3 of 3 of flow matrix 2 of 2, got the end"),
-        ("1 1 0\n", "1 1 0\n7\n", "line 13: expected the end of the file, got '7'"),
+        (QAP, "", "must be an instance. Got an empty file"),
+        ("facilities = 3", "places = 3", "line 1' must be a header such as .* Got 'places"),
+        ("facilities = 3", "facilities = 1", "line 1' must be at least 2 facilities"),
+        ("1 0 3", "1 0", "line 3' must be row 2 of 3 of the distance matrix: 3 numbers. Got 2"),
+        ("1 0 3", "1 x 3", "line 3, entry 2' must be row 2 .* a number. Got 'x' instead"),
+        ("1 0 3", "1 nan 3", "line 3, entry 2' must be row 2 .* a number. Got 'nan' instead"),
+        ("4 0 6", "4 0 -6", "line 7, entry 3' .*flow matrix 1 of 2: a number at least 0. Got '-6'"),
+        (
+            "1 1 0\n",
+            "",
+            "line 11' must be followed by row 3 of 3 of flow .* Got the end",
+        ),
+        ("1 1 0\n", "1 1 0\n7\n", "line 13' must be the end of the file. Got '7'"),
     ],
 )
 def test_bad_qap_files(tmp_path, old, new, message):
@@ -63,16 +67,19 @@ def test_bad_qap_files(tmp_path, old, new, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("1 2 3 34", "x.PO, line 1: expected 3 locations from 1 to 3, then 2 objective values: 5"),
-        ("1 2 2 64 12", "line 1: expected a permutation of 1 to 3, got 1 2 2 instead"),
-        ("0 1 2 64 12", "line 1: expected a permutation of 1 to 3, got 0 1 2 instead"),
-        ("1 2 3 64 13", "line 1: expected the costs 64 12 that the instance gives"),
-        ("1 2 3 sixty 12", "line 1: .*a number as entry 1, got 'sixty'"),
+        (
+            "1 2 3 34",
+            "x.PO: field 'line 1' must be 3 locations from 1 to 3, then 2 .*: 5",
+        ),
+        ("1 2 2 64 12", "line 1' must be a permutation of 1 to 3. Got 1 2 2 instead"),
+        ("0 1 2 64 12", "line 1' must be a permutation of 1 to 3. Got 0 1 2 instead"),
+        ("1 2 3 64 13", "line 1' must be the costs 64 12 that the instance gives"),
+        ("1 2 3 sixty 12", "line 1, entry 4' .*a number. Got 'sixty'"),
         (
             "1 2 3 64 12\n3 2 1 56 12",
-            "expected mutually non-dominated points, got 2 of which only 1",
+            "must be mutually non-dominated points. Got 2 of which only 1",
         ),
-        ("", "x.PO: expected an instance, got an empty file"),
+        ("", "x.PO: must be an instance. Got an empty file"),
     ],
 )
 def test_bad_pareto_files(tmp_path, text, message):
@@ -84,15 +91,27 @@ def test_bad_pareto_files(tmp_path, text, message):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("3 2\n10", "3 2 1\n10", "line 1: expected the numbers of items and objectives: 2 numbers"),
-        ("3 2\n10", "0 2\n10", "line 1: .*whole number at least 1 as entry 1, got '0'"),
-        ("3 2\n10", "3 2\n1e400", "line 2: expected the capacity: a whole number"),
-        ("5 3 4", "5 3.5 4", "line 4: expected weight and 2 values of item 2 of 3: a whole number"),
-        ("5 3 4", "-5 3 4", "line 4: .*at least 0 as entry 1, got '-5'"),
-        ("8 6\n", "", "line 7: expected 2 values of point 2 of 2 of the front, got the end"),
-        ("8 6\n", "8 60\n", "line 8: .*none over the total .9, 12., got .8, 60."),
-        ("8 6\n", "6 7\n", "expected 2 different non-dominated points, got point 2"),
-        ("8 6\n", "8 6\n1 1\n", "line 9: expected the end of the file, got '1 1'"),
+        ("3 2\n10", "3 2 1\n10", "line 1' must be the numbers of items and objectives: 2 numbers"),
+        ("3 2\n10", "0 2\n10", "line 1, entry 1' .*whole number at least 1. Got '0'"),
+        ("3 2\n10", "3 2\n1e400", "line 2, entry 1' must be the capacity: a whole number"),
+        (
+            "5 3 4",
+            "5 3.5 4",
+            "line 4, entry 2' must be weight .* item 2 of 3: a whole",
+        ),
+        ("5 3 4", "-5 3 4", "line 4, entry 1' .*at least 0. Got '-5'"),
+        (
+            "8 6\n",
+            "",
+            "line 7' must be followed by 2 values of point 2 .* Got the end",
+        ),
+        ("8 6\n", "8 60\n", "line 8' .*none over the total .9, 12.. Got .8, 60."),
+        (
+            "8 6\n",
+            "6 7\n",
+            "'point 2 of the front' must be one of 2 different",
+        ),
+        ("8 6\n", "8 6\n1 1\n", "line 9' must be the end of the file. Got '1 1'"),
     ],
 )
 def test_bad_knapsack_files(tmp_path, old, new, message):
@@ -104,16 +123,20 @@ def test_bad_knapsack_files(tmp_path, old, new, message):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("p rMNK 0.5 2 2 1", "p NK 2 2", "line 2: expected a line 'p rMNK rho M N K', got 'p NK"),
-        ("p rMNK 0.5 2 2 1", "p rMNK 2 2 2 1", "line 2: expected rho: a number from -1 to 1"),
-        ("p rMNK 0.5 2 2 1", "p rMNK 0.5 2 2 2", "line 2: .*K from 0 to N - 1.*got M=2, N=2, K=2"),
-        ("p links", "links", "line 3: expected a line 'p links', got 'links'"),
+        ("p rMNK 0.5 2 2 1", "p NK 2 2", "line 2' must be a line 'p rMNK rho M N K'. Got 'p NK"),
+        (
+            "p rMNK 0.5 2 2 1",
+            "p rMNK 2 2 2 1",
+            "line 2, entry 3' must be rho: .* from -1 to 1",
+        ),
+        ("p rMNK 0.5 2 2 1", "p rMNK 0.5 2 2 2", "line 2' .*K from 0 to N - 1.*Got M=2, N=2, K=2"),
+        ("p links", "links", "line 3' must be a line 'p links'. Got 'links'"),
         (
             "1 1\n1 1",
             "1 1\n2 1",
-            "line 6: expected link 0 of bit 1 .*from 0 to 1 as entry 1, got '2'",
+            "line 6, entry 1' must be link 0 of bit 1 .*from 0 to 1. Got '2'",
         ),
-        ("0.5 0.6", "0.5 1.6", "line 11: expected table entry 2 of bit 0 .*got '1.6'"),
+        ("0.5 0.6", "0.5 1.6", "line 11, entry 2' must be table entry 2 of bit 0 .*Got '1.6'"),
     ],
 )
 def test_bad_mnk_files(tmp_path, old, new, message):
@@ -124,10 +147,10 @@ def test_bad_mnk_files(tmp_path, old, new, message):
 
 @pytest.mark.parametrize("cls", [MultiObjectiveQAP, MultiObjectiveKnapsack, MNKLandscape])
 def test_missing_and_binary_files(cls, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"none.dat: expected an instance file"):
+    with pytest.raises(FileNotFoundError, match=r"none.dat"):
         cls.from_file(tmp_path / "none.dat")
     (tmp_path / "b.dat").write_bytes(b"\x93NUMPY\xff\xfe")
-    with pytest.raises(ValueError, match=r"b.dat: expected a UTF-8 text file"):
+    with pytest.raises(ValueError, match=r"b.dat: must be text in UTF-8"):
         cls.from_file(tmp_path / "b.dat")
 
 
@@ -198,12 +221,12 @@ def test_illegal_designs_are_refused(problem):
     ("cls", "text"),
     [
         (MultiObjectiveQAP, "facilities = 99999999 objectives = 9\n0 1\n"),
-        (MultiObjectiveKnapsack, "9999999999 9999\n5\n1 2\n"),
-        (MNKLandscape, "p rMNK 0 99999 999999999 20\np links\n0 1\n"),
+        (MultiObjectiveKnapsack, "9999999999 99\n5\n1 2\n"),
+        (MNKLandscape, "p rMNK 0 99 999999999 20\np links\n0 1\n"),
     ],
 )
 def test_a_header_alone_claims_no_memory(cls, text, tmp_path):
-    with pytest.raises(ValueError, match=r"line \d: expected .* numbers, got 2"):
+    with pytest.raises(ValueError, match=r"line \d' must be .* numbers. Got 2"):
         read(cls, tmp_path, text)
 
 
@@ -220,10 +243,10 @@ DESIGNS = [
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda f: f.update(format="other"), "expected 'format' '.*', got 'other' instead"),
-        (lambda f: f.pop("version"), "expected the fields"),
-        (lambda f: f.update(more=1), "expected the fields"),
-        (lambda f: f.update(instance=3), "field 'instance': expected str, got 3 instead"),
+        (lambda f: f.update(format="other"), "'format' must be '.*'. Got 'other' instead"),
+        (lambda f: f.pop("version"), "'version' must be one of .* Got none"),
+        (lambda f: f.update(more=1), "'more' must be one of .* Got a field that designs lack"),
+        (lambda f: f.update(instance=3), "field 'instance' must be a text. Got 3 instead"),
     ],
 )
 def test_bad_design_files(design, change, message, tmp_path):
@@ -241,12 +264,20 @@ def test_bad_design_files(design, change, message, tmp_path):
     ("design", "field", "value", "message"),
     [
         (DESIGNS[0], "locations", [0, 0, 1], "permutation"),
-        (DESIGNS[0], "costs", [1.0, None], "field 'costs': expected a list of float"),
-        (DESIGNS[0], "costs", [1.0, float("inf")], "field 'costs': expected a list of float"),
-        (DESIGNS[0], "locations", [0, True, 2], "field 'locations': expected a list of int"),
+        (DESIGNS[0], "costs", [1.0, None], "field 'costs.1.' must be a finite number"),
+        (DESIGNS[0], "costs", [1.0, float("inf")], "field 'costs.1.' must be a finite number"),
+        (
+            DESIGNS[0],
+            "locations",
+            [0, True, 2],
+            "field 'locations.1.' must be an integer .* Got True",
+        ),
         (DESIGNS[1], "items", [3, 0], "ascending"),
         (DESIGNS[1], "items", [0, 4], "ascending from 0 to 3"),
-        (DESIGNS[1], "weight", 1.5, "field 'weight': expected int, got 1.5"),
+        (DESIGNS[1], "n_items", 10**9, "field 'n_items' must be an integer from 1 to 268435456"),
+        (DESIGNS[1], "n_items", -1, "field 'n_items' must be an integer from 1"),
+        (DESIGNS[0], "costs", 3.0, "field 'costs' must be a list. Got 3.0"),
+        (DESIGNS[1], "weight", 1.5, "field 'weight' must be an integer of 64 bits. Got 1.5"),
         (DESIGNS[2], "bits", [0, 2, 1], "of 0 and 1"),
     ],
 )
@@ -262,7 +293,7 @@ def test_bad_design_fields(design, field, value, message, tmp_path):
 
 def test_a_design_file_must_be_json(tmp_path):
     (tmp_path / "d.json").write_text("{'a': 1}")
-    with pytest.raises(ValueError, match=r"d\.json: expected a JSON file"):
+    with pytest.raises(ValueError, match=r"d\.json: must be JSON"):
         Assignment.load(tmp_path / "d.json")
 
 

@@ -31,24 +31,25 @@ def test_a_file_is_read_and_scaled(tmp_path, rows):
 def test_a_wrong_entry_is_named(tmp_path, rows, i, j, word):
     rows[i][j] = word
     path = write(tmp_path / "a.csv", rows)
-    with pytest.raises(ValueError, match=rf"row {i + 1}, column {j + 1}: .* Got '{word}'") as error:
+    words = rf"row {i + 1}, column {j + 1}' must .* Got '{word}'"
+    with pytest.raises(ValueError, match=words) as error:
         NoC3D.from_traffic(path)
     assert str(path) in str(error.value)
 
 
 def test_a_missing_row_is_named(tmp_path, rows):
     path = write(tmp_path / "a.csv", rows[:40] + rows[41:])
-    with pytest.raises(ValueError, match=r"must have 64 rows, .* Got 63") as error:
+    with pytest.raises(ValueError, match=r"must be a table of 64 rows, .* Got 63") as error:
         load_traffic(path)
     assert str(path) in str(error.value)
 
 
 def test_a_row_of_another_length_is_named(tmp_path, rows):
     rows[7] = rows[7][:-1]
-    with pytest.raises(ValueError, match=r"row 8: must have 64 columns, .* Got 63"):
+    with pytest.raises(ValueError, match=r"row 8' must be 64 columns, .* Got 63"):
         load_traffic(write(tmp_path / "a.csv", rows))
     rows[7] = [*rows[7], 1, 2]
-    with pytest.raises(ValueError, match=r"row 8: must have 64 columns, .* Got 65"):
+    with pytest.raises(ValueError, match=r"row 8' must be 64 columns, .* Got 65"):
         load_traffic(write(tmp_path / "a.csv", rows))
 
 
@@ -62,7 +63,7 @@ def test_a_line_number_is_told_where_blank_lines_shift_it(tmp_path, rows):
 
 def test_another_size_is_named(tmp_path):
     path = write(tmp_path / "a.csv", np.ones((16, 16), dtype=int).tolist())
-    with pytest.raises(ValueError, match=r"row 1: must have 64 columns, .* Got 16"):
+    with pytest.raises(ValueError, match=r"row 1' must be 64 columns, .* Got 16"):
         load_traffic(path)
     assert load_traffic(path, n=16).shape == (16, 16)
 

@@ -130,7 +130,7 @@ def test_bad_input_is_one_line_before_any_run(words, expected, tmp_path, assert_
 def test_traffic_of_another_size_is_named(files, tmp_path, capsys):
     words = ["run", "noc", "--traffic", files / "bfs.csv", "--out", tmp_path / "out"]
     assert main(list(map(str, words))) == 2
-    assert "bfs.csv, row 1: must have 64 columns" in capsys.readouterr().err
+    assert "bfs.csv: field 'row 1' must be 64 columns" in capsys.readouterr().err
 
 
 def test_an_application_of_zeros_is_named_before_any_run(files, tmp_path, capsys):

@@ -101,7 +101,7 @@ def broken(name):
         links[7] = (3, -1)
         return placement, links, r"tiles from 0 to 63. Got \(3, -1\) as link 7"
     if name == "no pairs":
-        return placement, links.ravel(), r"tile pairs, shape \[96, 2\]. Got shape \(192,\)"
+        return placement, links.ravel(), r"shape \(192,\)|'links\[0\]' of .* a list"
     if name == "degree":
         # Tile 17 has 3 planar and 2 vertical links; 4 more, taken from the top layer, are too many.
         links[-4:] = [(17, 19), (17, 27), (17, 30), (17, 31)]
@@ -173,7 +173,7 @@ def test_whole_floats_are_taken_for_integers():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[]", "A design must be a JSON object. Got list"),
+        ("[]", r"A design must be a JSON object. Got \[\]"),
         ('{"format": "other"}', "Got 'other'"),
         ('{"format": "moela-noc-design-1", "links": []}', r"missing \['placement', 'platform'\]"),
         ("not json", "file.json"),

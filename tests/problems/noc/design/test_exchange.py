@@ -4,6 +4,7 @@ import re
 import shutil
 import stat
 import sys
+import tracemalloc
 from dataclasses import replace
 
 import networkx as nx
@@ -187,7 +188,15 @@ def test_missing_simulators_are_named(design, tmp_path, monkeypatch):
 
 def test_what_booksim_prints_is_read():
     text = "Packet latency average = 24.1907 (1 samples)\n\tminimum = 9\nHops average = 3.5 (1 sam"
-    assert read_output(text) == (24.1907, 3.5)
+    assert read_output(text, "booksim.cfg") == (24.1907, 3.5)
+
+
+@pytest.mark.parametrize("word", ["nan", "-1", "1e999", "1_0", "e+-", "---"])
+def test_what_booksim_prints_must_be_a_number(word):
+    text = f"Packet latency average = {word} (1 samples)\nHops average = 3.5 (1 samples)"
+    with pytest.raises(RuntimeError, match=r"^out/booksim.cfg: BookSim must print") as error:
+        read_output(text, "out/booksim.cfg")
+    assert word in str(error.value)
 
 
 def read_lcf(path):
@@ -261,8 +270,37 @@ def test_hotspot_is_run_where_it_is_on_the_path(design, tmp_path, monkeypatch):
         design.simulate_hotspot(tmp_path / "out")
     steady = tmp_path / "steady.txt"
     steady.write_text("\n".join(f"layer_0_{n}\t300.0" for n in unit_names(design)[:-1]))
-    with pytest.raises(ValueError, match=r"steady.txt: must hold a temperature for .*_t63"):
+    with pytest.raises(ValueError, match=r"steady.txt: field 'unit .*_t63' must be a temp"):
         read_steady(design, steady)
+    good = "".join(f"layer_0_{n}\t300.0\n" for n in unit_names(design))
+    for line, words in (
+        ("layer_0_x e+-", "field 'line 65' must be a unit and its temperature in kelvin"),
+        ("layer_0_x nan", "field 'line 65' must be a unit"),
+        ("layer_0_x -3", "field 'line 65' must be a unit"),
+        ("layer_0_x 1_0", "field 'line 65' must be a unit"),
+        ("300.0", "field 'line 65' must be a unit"),
+        (good.splitlines()[3], "field 'line 65, unit .*_t3' must be one temperature. Got two"),
+    ):
+        steady.write_text(good + line)
+        with pytest.raises(ValueError, match=words):
+            read_steady(design, steady)
+    steady.write_text(good + "layer_1_bond 299\nhsp_0 298\n")
+    assert read_steady(design, steady).tolist() == pytest.approx([26.85] * 64)
+
+
+def test_the_output_of_a_program_takes_little_memory(tmp_path):
+    words = [sys.executable, "-c", "print('x' * 2**26); print('last')"]
+    tracemalloc.start()
+    code, printed = run_program("Test", words, tmp_path, 60.0)
+    assert tracemalloc.get_traced_memory()[1] < 2**23
+    tracemalloc.stop()
+    assert code == 0
+    assert printed.endswith("x\nlast\n")
+
+
+def test_what_a_program_prints_need_not_be_utf8(tmp_path):
+    words = [sys.executable, "-c", r"import sys; sys.stdout.buffer.write(b'\xff\0 5')"]
+    assert run_program("Test", words, tmp_path, 60.0) == (0, "\ufffd\0 5")
 
 
 @pytest.mark.skipif(
@@ -314,13 +352,13 @@ def test_stored_designs_of_the_released_evaluator_survive_csv(noc_data, tmp_path
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("p.csv", "1 2 3", r"p.csv: must hold a PE id for each of 64 tiles. Got 3"),
-        ("p.csv", "1 two 3", r"p.csv, row 1, column 2: must be an integer. Got 'two'"),
-        ("p.csv", "1.5", r"p.csv, row 1, column 1: must be an integer. Got '1.5'"),
-        ("p.csv", "nan", r"column 1: must be an integer. Got 'nan'"),
-        ("p.csv", "1e300", r"column 1: must be an integer. Got '1e300'"),
+        ("p.csv", "1 2 3", r"p.csv: must be a PE id for each of 64 tiles. Got 3"),
+        ("p.csv", "1 two 3", r"p.csv: field 'row 1, column 2' must be an integer. Got 'two'"),
+        ("p.csv", "1.5", r"p.csv: field 'row 1, column 1' must be an integer. Got '1.5'"),
+        ("p.csv", "nan", r"column 1' must be an integer. Got 'nan'"),
+        ("p.csv", "1e300", r"column 1' must be an integer. Got '1e300'"),
         ("p.csv", "0 " * 64, r"p.csv, .*l.csv: A Design breaks a rule: .* each PE once"),
-        ("l.csv", "0,1\n0,1,2\n", r"l.csv, row 2: must hold two tiles .* Got 3 numbers"),
+        ("l.csv", "0,1\n0,1,2\n", r"l.csv: field 'row 2' must be two tiles .* Got 3 numbers"),
         ("l.csv", "0,1\n", r"l.csv: A Design breaks a rule: .* 96 planar links. Got 1"),
     ],
 )

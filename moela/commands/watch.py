@@ -1,0 +1,51 @@
+"""`moela watch`: a run that another process makes, in the terminal or in a browser."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from moela.watch.follow import Follower
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("store", metavar="DB", help="SQLite file that an Evaluator writes")
+    parser.add_argument("--run", type=int, metavar="N", help="number of the run (default: newest)")
+    parser.add_argument("--every", type=float, default=2.0, metavar="S", help="seconds")
+    parser.add_argument("--once", action="store_true", help="show the state once")
+    parser.add_argument("--serve", action="store_true", help="serve a page on this machine")
+    parser.add_argument("--port", type=int, default=0, help="its port (default: any free one)")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Watch the run until the user interrupts."""
+    from moela.watch.follow import Follower
+    from moela.watch.terminal import watch
+
+    if not arguments.every > 0:
+        raise ValueError(f"--every must be a positive number of seconds. Got {arguments.every}.")
+    if hasattr(os, "nice") and not arguments.once:
+        os.nice(10)  # the run comes first
+    follower = Follower(arguments.store, arguments.run)
+    try:
+        if arguments.serve:
+            follower.refresh()  # so that a file that is no store is refused at once
+            _serve(follower, arguments.port)
+        else:
+            watch(follower, every=arguments.every, once=arguments.once)
+    finally:
+        follower.close()
+
+
+def _serve(follower: Follower, port: int) -> None:
+    from moela.watch.page import WatchServer
+
+    with WatchServer(follower, port) as server:
+        print(f"Open {server.address} in a browser. Ctrl-C ends it.", flush=True)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            return

@@ -1,0 +1,76 @@
+"""The run.json that `moela run` writes beside a front: whose the front is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from moela._arrays import Floats
+from moela.comparison.read.drafts import RunDraft, kind_of
+from moela.files.fields import number_in, object_in, text_in, whole_in
+from moela.files.guard import brief, invalid_file
+from moela.files.text import read_json
+
+__all__ = ["with_record"]
+
+_ABOUT = ("command", "settings", "versions", "date", "machine")
+
+
+def with_record(drafts: list[RunDraft], path: Path) -> list[RunDraft]:
+    """Return runs with the attributes that their run.json names; labels in the table count more.
+
+    A ValueError names the file and the field that is no such attribute.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise invalid_file(path, brief(content), "a JSON object")
+    record: dict[str, object] = content
+    settings = object_in(path, "settings", record.setdefault("settings", {}))
+    problem = object_in(path, "problem", record.setdefault("problem", {}))
+    versions = object_in(path, "versions", record.get("versions", {}))
+    for package, version in versions.items():
+        text_in(path, f"versions.{package}", version)
+    n_obj = drafts[0].run.F.shape[1]
+    name, version = (_text(path, f"problem.{k}", problem.get(k)) for k in ("name", "version"))
+    algorithm = _text(path, "settings.algorithm", settings.get("algorithm"))
+    seed = _whole(path, "settings.seed", settings.get("seed"))
+    seconds = record.get("seconds")
+    known: dict[str, Any] = {
+        "n_eval": _whole(path, "n_eval", record.get("n_eval"), 0),
+        "seconds": None if seconds is None else number_in(path, "seconds", seconds, 0.0),
+        "ref_point": _ref_point(path, record, n_obj),
+        # MOELA returns everything non-dominated; the others a population or a bounded archive.
+        "evaluated": algorithm in ("moela", "moela-published"),
+        "about": {k: record[k] for k in _ABOUT if k in record} | {"version": version},
+    }
+    out = []
+    for draft in drafts:
+        own = draft.run.seed if draft.run.seed is not None or len(drafts) > 1 else seed
+        title = draft.problem or name
+        kind = "" if title is None else kind_of(title, 0, n_obj, version)
+        run = replace(draft.run, seed=own, **known)
+        maker = draft.algorithm or algorithm
+        out.append(replace(draft, run=run, problem=title, algorithm=maker, kind=(kind, "")))
+    return out
+
+
+def _ref_point(path: Path, record: dict[str, object], n_obj: int) -> Floats | None:
+    name = "ref_point" if "ref_point" in record else "reference"  # its name in version 0.1
+    if record.get(name) is None:
+        return None
+    given = object_in(path, name, record[name])
+    values = [number_in(path, f"{name}.{key}", value) for key, value in given.items()]
+    if len(values) != n_obj:
+        raise invalid_file(path, len(values), f"{n_obj} numbers, one per objective", name)
+    return np.array(values)
+
+
+def _text(path: Path, field: str, value: object) -> str | None:
+    return None if value is None else text_in(path, field, value)
+
+
+def _whole(path: Path, field: str, value: object, low: int = -(2**63)) -> int | None:
+    return None if value is None else whole_in(path, field, value, low)

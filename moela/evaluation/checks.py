@@ -1,0 +1,111 @@
+"""Checks of problems and terminations, and an evaluator of pymoo's kind that checks outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import numpy as np
+from pymoo.core.evaluator import Evaluator as PymooEvaluator
+from pymoo.core.population import Population
+from pymoo.core.problem import Problem
+from pymoo.core.termination import Termination
+from pymoo.core.variable import Choice
+
+from moela._arrays import Floats
+from moela._checks import instance
+from moela.evaluation.runners.call import NoAnswerError, outputs, worker_name
+from moela.evaluation.runners.outcome import INVALID, Outcome, failure
+from moela.evaluation.termination import LEAST_BUDGET, evaluation_budget
+
+
+def check_problem(owner: str, problem: Problem) -> None:
+    """Raise if a problem is a class, or if its bounds cannot be met.
+
+    Bounds may be missing or infinite, since some operators need none.
+    """
+    instance(owner, "problem", problem)
+    title = type(problem).__name__
+    variables = getattr(problem, "vars", None)
+    if variables:
+        for name, variable in variables.items():
+            if isinstance(variable, Choice):
+                if len(variable.options) == 0:
+                    raise ValueError(f"The variable {name!r} of {title} must have an option.")
+                continue
+            limits = getattr(variable, "bounds", None)
+            if limits is not None and None not in limits:
+                low, high = (np.array([limit], dtype=float) for limit in limits)
+                _check_order(title, low, high, [f"the lower bound of {name!r}"],
+                             [f"the upper bound of {name!r}"])  # fmt: skip
+        return
+    bounds = {}
+    for name, limit in (("xl", problem.xl), ("xu", problem.xu)):
+        if limit is None:
+            continue
+        bounds[name] = np.asarray(limit, dtype=float)
+        if problem.n_var > 0 and bounds[name].shape != (problem.n_var,):
+            raise ValueError(
+                f"{title} must have a bound {name} for each of its {problem.n_var} variables, "
+                f"shape ({problem.n_var},). Got shape {bounds[name].shape} instead."
+            )
+    n = max(problem.n_var, 0)
+    missing = np.full(n, np.inf)
+    low, high = bounds.get("xl", -missing), bounds.get("xu", missing)
+    if low.shape == high.shape:
+        _check_order(title, low, high, [f"xl[{i}]" for i in range(n)],
+                     [f"xu[{i}]" for i in range(n)])  # fmt: skip
+
+
+def _check_order(
+    title: str, low: Floats, high: Floats, lows: Sequence[str], highs: Sequence[str]
+) -> None:
+    """Check that no bound is NaN, and that none is below the other; the texts name the bounds."""
+    for names, values in ((lows, low), (highs, high)):
+        for i in np.flatnonzero(np.isnan(values))[:1].tolist():
+            raise ValueError(f"The bounds of {title} must be numbers. Got {names[i]} = nan.")
+    for i in np.flatnonzero(low > high)[:1].tolist():
+        raise ValueError(
+            f"Lower bounds of {title} must not be above the upper ones. Got {lows[i]} = {low[i]} "
+            f"and {highs[i]} = {high[i]}; swap them."
+        )
+
+
+def check_budget(termination: Termination | None) -> None:
+    """Raise a ValueError if a termination allows no evaluation."""
+    budget = evaluation_budget(termination)
+    if budget is not None and budget < 1:
+        raise ValueError(f"{LEAST_BUDGET} Got n_eval = {budget} instead.")
+
+
+class CheckedEvaluator(PymooEvaluator):
+    """pymoo's Evaluator, with the checks and messages that :class:`moela.Evaluator` has.
+
+    pymoo reshapes any output with the right number of elements and fills outputs that were never
+    set with infinity. Here both raise an :class:`EvaluationError`. `timer` returns the context in
+    which the problem is called.
+    """
+
+    def __init__(self, timer: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
+        super().__init__()
+        self.timer = timer
+
+    def _eval(
+        self,
+        problem: Problem,
+        pop: Population,
+        evaluate_values_of: Sequence[str],
+        **kwargs: object,
+    ) -> None:
+        X = pop.get("X")
+        try:
+            with self.timer():
+                out = outputs(problem, X, evaluate_values_of, kwargs)
+        except NoAnswerError as error:
+            outcome = Outcome(INVALID, error=str(error), worker=worker_name())
+            raise failure(X[0], outcome) from None
+        for name, values in out.items():
+            if values is not None:
+                pop.set(name, values)
+        for individual in pop:
+            individual.evaluated.update(out)

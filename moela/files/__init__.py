@@ -1,0 +1,1 @@
+"""Reading files that anybody may have written: regular files of limited size, as plain data."""

@@ -1,0 +1,1 @@
+"""Optimizing a plain Python function: variables, a problem, `minimize`, and its result."""

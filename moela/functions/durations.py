@@ -1,0 +1,60 @@
+"""Durations as users write them."""
+
+from __future__ import annotations
+
+import re
+
+from moela.functions.model.variables import is_number
+from moela.quality.words import of_kind
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(d|h|m|s)[a-z]*\.?\s*,?")
+
+
+def seconds(name: str, given: object) -> float | None:
+    """Return a duration in seconds: a number, "90 min", "8h", "1h30m" or "hh:mm:ss"; None stays.
+
+    Raises
+    ------
+    ValueError
+        It is no positive duration.
+    """
+    if given is None:
+        return None
+    value = 0.0
+    if is_number(given):
+        value = float(given)  # type: ignore[arg-type]
+    elif isinstance(given, str):
+        value = _of_text(given.lower().strip())
+    if value <= 0:
+        raise ValueError(
+            f"The '{name}' parameter must be a positive number of seconds, or a text such as "
+            f"'90s', '30 min', '8h' or '01:30:00'. Got {of_kind(given)} instead."
+        )
+    return value
+
+
+def _of_text(text: str) -> float:
+    if re.fullmatch(r"\d+:\d\d:\d\d", text):
+        hours, minutes, rest = map(int, text.split(":"))
+        return 3600.0 * hours + 60.0 * minutes + rest
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return float(text)
+    total, at = 0.0, 0
+    while at < len(text):
+        part = _PART.match(text, at)
+        if part is None:
+            return 0.0
+        total += float(part[1]) * _UNITS[part[2]]
+        at = part.end()
+    return total
+
+
+def shown_seconds(value: float) -> str:
+    """Return a duration in words."""
+    whole = round(value)
+    if whole < 120:
+        return f"{value:.3g} s"
+    if whole < 7200:
+        return f"{whole / 60:.3g} min"
+    return f"{whole / 3600:.3g} h"

@@ -1,0 +1,97 @@
+"""Failed evaluations in the words of the user's function and design."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from pymoo.core.individual import Individual
+from pymoo.core.problem import Problem
+
+from moela.evaluation.runners.outcome import EvaluationError
+from moela.evaluation.storage.errors import StoreMismatchError
+from moela.functions.model.outputs import own_message
+from moela.functions.model.view import ProblemView
+from moela.quality.words import design_text
+
+_GO_ON = (
+    "Fix the function and make the same call again, or pass on_error='infeasible' to go on without "
+    "such designs."
+)
+_OTHER_FILE = (
+    "begin another run in another file, store='other.db', with start=result if it shall begin with "
+    "the designs of an earlier result."
+)
+# Where the advice of a store's errors begins, and what it is for `moela.minimize`.
+_STORE_ADVICE = {
+    "To continue that run, undo these changes.": (
+        f"\nTo continue that run, undo these changes. Otherwise {_OTHER_FILE}"
+    ),
+    ", or on_mismatch='new'": ".",
+    "The evaluation has changed since.": (
+        f". The function has changed since: {_OTHER_FILE} If the function gives another result "
+        "each time, pass noisy=True."
+    ),
+}
+_HAPPENED = {
+    "error": "raised an exception",
+    "timeout": "exceeded its timeout",
+    "crashed": "killed its worker process",
+    "invalid": "returned invalid values",
+}
+
+
+def in_words(problem: Problem, error: EvaluationError) -> EvaluationError:
+    """Return the error of an evaluation with the design as the function got it."""
+    if error.X is None:  # the function could not be sent to a worker, or not be loaded there
+        title = ProblemView(problem).title
+        message = str(error).replace(type(problem).__name__, title)
+        message = message.replace("open them in _evaluate", f"open them in {title}")
+        return EvaluationError(message, traceback=error.traceback)
+    return _failure(problem, error.X, error.status, error.traceback, _GO_ON)
+
+
+def all_failed(problem: Problem, individuals: Sequence[Individual]) -> EvaluationError:
+    """Return the error for a run of which all evaluations have failed, with the first one."""
+    first = individuals[0]
+    return _failure(
+        problem,
+        first.X,
+        str(first.data.get("status")),
+        str(first.data.get("error") or ""),
+        f"All of the first {len(individuals)} evaluations failed, this one first. Fix the function "
+        "and make the same call again.",
+    )
+
+
+def _failure(
+    problem: Problem, x: object, status: str, traceback: str, advice: str
+) -> EvaluationError:
+    view = ProblemView(problem)
+    design = view.design(x)  # type: ignore[arg-type]
+    own = own_message(traceback)
+    if own:
+        message = f"{own}\n{advice}"
+    else:
+        happened = _HAPPENED.get(status, status)
+        message = (
+            f"{view.title} {happened} for the design {design_text(design)}.\n"
+            f"{traceback.rstrip()}\n{advice}"
+        )
+    return EvaluationError(message, X=design, status=status, traceback=traceback)
+
+
+def of_same_problem(error: StoreMismatchError) -> bool:
+    """Return whether a store holds a run of the same problem by another algorithm or seed."""
+    changes = re.findall(r"^  (problem|algorithm|seed|settings)\b", str(error), flags=re.MULTILINE)
+    return bool(changes) and "problem" not in changes
+
+
+def in_other_words(error: StoreMismatchError) -> StoreMismatchError:
+    """Return the error of a store that holds something else, with advice for `moela.minimize`."""
+    message = str(error)
+    for mark, advice in _STORE_ADVICE.items():
+        found, mark, _ = message.partition(mark)
+        if mark:
+            return StoreMismatchError(found.rstrip(" .,;") + advice)
+    return error

@@ -1,0 +1,408 @@
+"""`moela.minimize`: optimize a plain function, or a pymoo problem, in one call."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Literal, TypeAlias
+
+import numpy as np
+from pymoo.core.algorithm import Algorithm
+from pymoo.core.individual import Individual
+from pymoo.core.population import Population
+from pymoo.core.problem import Problem
+from pymoo.core.termination import TerminateIfAny, Termination
+from pymoo.termination.max_eval import MaximumFunctionCallTermination
+
+from moela._checks import count
+from moela.core.algorithm import ArchiveAlgorithm
+from moela.evaluation.evaluator import Evaluator
+from moela.evaluation.runners.outcome import OK, EvaluationError
+from moela.evaluation.storage.errors import StoreError, StoreMismatchError
+from moela.evaluation.termination import ElapsedTime
+from moela.functions import algorithms
+from moela.functions.durations import seconds, shown_seconds
+from moela.functions.failures import all_failed, in_other_words, in_words, of_same_problem
+from moela.functions.model.calls import checked_call
+from moela.functions.model.outputs import ConstraintSpec, ObjectiveSpec
+from moela.functions.model.problem import FunctionProblem, PlainFunction, RefPoint
+from moela.functions.model.problem import problem as make_problem
+from moela.functions.model.reading import warnings_of
+from moela.functions.model.view import ProblemView
+from moela.functions.results.result import MinimizeResult, evaluated, reason_of
+from moela.functions.starts import filled, start_designs
+from moela.functions.stopping import Interrupts
+from moela.quality.words import of_kind
+from moela.search.moela import MOELA
+
+Callback: TypeAlias = "Callable[[MinimizeResult], object]"
+AlgorithmChoice: TypeAlias = "str | Algorithm | type[Algorithm]"
+
+_LOG = logging.getLogger(__name__)
+# If the first evaluations all fail, and there are at least this many, the run ends with an error.
+_ALL_FAILED = 10
+# Designs of a batch that a vectorized function gets at once; no batch is larger.
+_WHOLE = 1_000_000
+# Designs that MOELA evaluates at a time by default, at least.
+_BATCH = 5
+
+
+@checked_call
+def minimize(
+    function: PlainFunction | Problem,
+    *,
+    variables: Mapping[str, object] | None = None,
+    objectives: ObjectiveSpec | None = None,
+    constraints: ConstraintSpec | None = None,
+    n_eval: int | None = None,
+    time_limit: float | str | None = None,
+    seed: int | None = 1,
+    n_jobs: int | None = None,
+    store: str | os.PathLike[str] | None = None,
+    on_error: Literal["raise", "infeasible"] = "raise",
+    timeout: float | None = None,
+    retries: int = 0,
+    start: object = None,
+    ref_point: RefPoint | None = None,
+    vectorized: bool = False,
+    noisy: bool = False,
+    version: str | None = None,
+    algorithm: AlgorithmChoice | None = None,
+    batch_size: int | None = None,
+    backend: str | None = None,
+    callback: Callback | None = None,
+    progress: bool | None = None,
+    verbose: bool = True,
+) -> MinimizeResult:
+    """Find the best trade-offs between the objectives of a plain function.
+
+    Ctrl-C ends the run after the batch in hand and returns the result so far; a second one stops at
+    once. With a `store`, the same call goes on where a run was stopped or killed.
+
+    Parameters
+    ----------
+    function : callable or pymoo Problem
+        Takes a dictionary of the variables and returns a dictionary with a number for each
+        objective and constraint, or these numbers in order. It may return more, which is kept. A
+        pymoo Problem brings its own variables, objectives and constraints.
+    variables : dict by name
+        ``(0.01, 0.06)`` is a real variable, ``(5, 25)`` an integer with both bounds included, a
+        list a choice, `bool` a boolean. See also `moela.real`, `moela.integer`, `moela.choice`,
+        `moela.boolean` and `moela.permutation`.
+    objectives : list of str, str, or dict of "min" or "max" by name
+        Outputs to minimize or maximize. With one objective, pymoo's differential evolution (or its
+        genetic algorithm for booleans and permutations) is used, and the result has a `best`.
+    constraints : dict of (low, high) by name, optional
+        Bounds of outputs; None leaves a side open. ``(x, x)`` means equal to x within 0.01 % of x
+        (within 0.0001 if x is 0).
+    n_eval : int, optional
+        Number of evaluations, failed and repeated ones included. Needed without a `time_limit`.
+    time_limit : float or str, optional
+        Time after which the run ends, with the batch in hand: seconds, "90 min", "8h", "01:30:00".
+        With a `store`, only the time spent running counts.
+    seed : int or None
+        The same seed gives the same result; None draws one.
+    n_jobs : int, optional
+        Worker processes; -1 means one per core. MOELA evaluates five designs at a time; for more
+        workers, set `batch_size` to a multiple of their number.
+    store : str or Path, optional
+        SQLite file in which every evaluation is recorded as it ends.
+    on_error : {"raise", "infeasible"}
+        Whether a failed evaluation ends the run with an EvaluationError, or counts as an infeasible
+        design.
+    timeout : float, optional
+        Seconds after which an evaluation is killed and counts as failed.
+    retries : int
+        How often a failed evaluation is tried again.
+    start : dict, list of dict, DataFrame or MinimizeResult, optional
+        Designs to evaluate first. Random ones are added if they are few.
+    ref_point : dict by name or sequence, optional
+        A value of each objective to beat, in the order of `objectives`.
+    vectorized : bool
+        Whether the function takes a dictionary of arrays [n] and returns one. It gets a whole batch
+        at a time, or with several workers up to 16 designs.
+    noisy : bool
+        Whether the same design may have other results next time. Known designs are then evaluated
+        again, instead of answered from memory or store.
+    version : str, optional
+        A text to change when the results of the function change for a reason that its code does not
+        show, so that a store does not mix old results with new ones.
+    algorithm : str, Algorithm or class, optional
+        "moela" (default), "nsga2", "nsga3", "moead", "ga", "de", or any algorithm of pymoo.
+    batch_size : int, optional
+        Designs per batch of MOELA.
+    backend : str, optional
+        Of `moela.Evaluator`: "threads", "dask", "ray", ...
+    callback : callable, optional
+        Called after each batch with the result so far. If it returns True, the run ends.
+    progress : bool, optional
+        Progress bar; by default one is shown if standard error is a terminal.
+    verbose : bool
+        Whether to print first how each variable was understood.
+
+    Returns
+    -------
+    MinimizeResult
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter is not what it must be; the message says what was expected and what came.
+    EvaluationError
+        An evaluation failed and ``on_error="raise"``, or all of the first evaluations failed.
+    StoreError
+        The store cannot be used; the message says why.
+
+    Examples
+    --------
+    >>> import moela
+    >>> def beam(d):
+    ...     stiffness = {"steel": 210, "pine": 9}[d["material"]] * d["width"] * d["height"] ** 3
+    ...     mass = {"steel": 7.8, "pine": 0.5}[d["material"]] * d["width"] * d["height"]
+    ...     return {"mass": mass, "sag": 1e6 / stiffness}
+    >>> result = moela.minimize(
+    ...     beam,
+    ...     variables={"width": (1, 20), "height": (1.0, 30.0), "material": ["steel", "pine"]},
+    ...     objectives=["mass", "sag"],
+    ...     n_eval=200,
+    ...     verbose=False,
+    ... )
+    >>> len(result.front) > 10
+    True
+    """
+    given = {
+        "variables": variables, "objectives": objectives, "constraints": constraints,
+        "ref_point": ref_point, "version": version, "vectorized": vectorized or None,
+    }  # fmt: skip
+    problem = _problem(function, given)
+    limit = seconds("time_limit", time_limit)
+    budget = None if n_eval is None else count("minimize", "n_eval", n_eval)
+    _check(seed, store, callback, budget, limit)
+    begin = start_designs(problem, start)
+    chosen = algorithms.choose(algorithm, problem, begin, batch_size, budget)
+    if begin is not None and not isinstance(chosen, ArchiveAlgorithm):
+        size = int(getattr(chosen, "pop_size", None) or len(begin))
+        chosen.initialization.sampling = filled(problem, begin, size, seed)
+    advice = _advice(store)
+    run = _Run(problem, callback, on_error)
+    if verbose:
+        _say(problem, chosen, budget, limit, seed, n_jobs, store)
+    for note in warnings_of(getattr(problem, "variables", {})):
+        _LOG.warning(note)
+    with Interrupts(advice) as interrupts:
+        for on_mismatch in ("raise", "new"):
+            evaluator = Evaluator(
+                n_jobs, backend, _chunk_size(problem, n_jobs), store=store, on_error=on_error,
+                retries=retries, timeout=timeout, dedupe=not noisy, on_mismatch=on_mismatch,
+                progress=progress, callback=run.keep,
+            )  # fmt: skip
+            solver = copy.deepcopy(chosen)
+            solver.setup(
+                problem,
+                termination=_termination(budget, limit),
+                seed=None if seed is None else int(seed),
+                evaluator=evaluator,
+            )
+            try:
+                stopped = _loop(solver, evaluator, run, interrupts)
+            except StoreMismatchError as error:
+                # Another algorithm or seed uses what the store holds of the same problem.
+                if on_mismatch == "new" or not of_same_problem(error):
+                    raise in_other_words(error) from None
+            else:
+                break
+    of_budget = f" of {budget:,}" if budget and stopped else ""
+    ending = f"after {run.n:,}{of_budget} evaluations"
+    if stopped:
+        ending = f"{stopped} {ending}"
+    else:
+        ending = f"{'done' if budget and run.n >= budget else 'time is over'} {ending}"
+        advice = ""
+    result = MinimizeResult(problem, run.individuals, solver, ending=ending, advice=advice)
+    if run.n and not any(ind.data.get("status", OK) == OK for ind in run.individuals):
+        raise all_failed(problem, run.individuals)
+    return result
+
+
+class _Run:
+    """The evaluated designs so far."""
+
+    def __init__(self, problem: Problem, callback: Callback | None, on_error: str) -> None:
+        self.problem, self.callback, self.on_error = problem, callback, on_error
+        self.individuals: list[Individual] = []
+        self.n_ok = 0
+        self.stopped = False
+        self.failure: EvaluationError | None = None  # if all have failed
+        self._warned = False
+
+    @property
+    def n(self) -> int:
+        """Number of evaluated designs."""
+        return len(self.individuals)
+
+    def keep(self, batch: Population) -> None:
+        """Add an evaluated batch, report the first failure, and call the user's callback."""
+        new = evaluated(batch)
+        self.individuals += new
+        failed = [ind for ind in new if ind.data.get("status", OK) != OK]
+        self.n_ok += len(new) - len(failed)
+        if failed and not self._warned:
+            self._warned = True
+            _LOG.warning(
+                "an evaluation failed (%s) for the design %r; the run goes on without such designs",
+                reason_of(failed[0]),
+                ProblemView(self.problem).design(failed[0].X),
+            )
+        if self.n_ok == 0 and self.n >= _ALL_FAILED:
+            self.failure = all_failed(self.problem, self.individuals)
+            raise self.failure
+        if self.callback is not None and new:
+            so_far = MinimizeResult(
+                self.problem, self.individuals, ending=f"{self.n:,} evaluations"
+            )
+            self.stopped = self.callback(so_far) is True or self.stopped
+
+
+def _loop(
+    algorithm: Algorithm, evaluator: Evaluator, run: _Run, interrupts: Interrupts
+) -> str | None:
+    """Run the algorithm; return why it was stopped, or None if it came to its end."""
+    with evaluator:
+        while algorithm.has_next():
+            try:
+                algorithm.next()
+            except EvaluationError as error:
+                if error is run.failure:
+                    raise
+                if interrupts.stopped:  # a program that the user's Ctrl-C ended as well
+                    return "stopped by Ctrl-C"
+                raise in_words(run.problem, error) from None
+            if interrupts.stopped and algorithm.has_next():
+                return "stopped by Ctrl-C"
+            if run.stopped and algorithm.has_next():
+                return "stopped by the callback"
+    return None
+
+
+def _chunk_size(problem: Problem, n_jobs: int | None) -> int | str:
+    """Return how many designs a function gets at a time: all of a batch if it takes batches."""
+    alone = n_jobs in (None, 1)
+    return (
+        _WHOLE if isinstance(problem, FunctionProblem) and problem.vectorized and alone else "auto"
+    )
+
+
+def _problem(function: object, given: Mapping[str, object]) -> Problem:
+    """Return the problem to solve, made of a function if it is none."""
+    if isinstance(function, Problem):
+        for name, value in given.items():
+            if value is not None:
+                raise TypeError(
+                    f"The '{name}' parameter of minimize must be left out for a pymoo Problem, "
+                    f"which brings its own. Got {of_kind(value)}; remove it."
+                )
+        return function
+    for name in ("variables", "objectives"):
+        if given[name] is None and callable(function):
+            example = "{'height': (0.01, 0.06)}" if name == "variables" else "['mass', 'rise']"
+            raise TypeError(
+                f"The '{name}' parameter of minimize is needed with a function: {name}={example}. "
+                "Got none."
+            )
+    settings = {name: value for name, value in given.items() if value is not None}
+    return make_problem(function, **settings)  # type: ignore[arg-type]
+
+
+def _check(
+    seed: object, store: object, callback: object, budget: int | None, limit: float | None
+) -> None:
+    if seed is not None and (
+        isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0
+    ):
+        raise TypeError(
+            "The 'seed' parameter of minimize must be an integer of at least 0, or None. Got "
+            f"{of_kind(seed)} instead."
+        )
+    if callback is not None and not callable(callback):
+        raise TypeError(
+            "The 'callback' parameter of minimize must be a function that takes the result so far. "
+            f"Got {of_kind(callback)} instead."
+        )
+    if budget is None and limit is None:
+        raise ValueError(
+            "The 'n_eval' parameter of minimize must be the number of evaluations, or 'time_limit' "
+            "the time to spend: n_eval=600 or time_limit='8h'. Got neither."
+        )
+    if store is None:
+        return
+    if not isinstance(store, str | os.PathLike):
+        raise TypeError(
+            "The 'store' parameter of minimize must be the path of a file, such as 'run.db'. Got "
+            f"{of_kind(store)} instead."
+        )
+    path = os.path.expanduser(store)
+    if os.path.isdir(path):
+        raise StoreError(
+            "The 'store' parameter of minimize must be the path of a file. Got the folder "
+            f"{os.fspath(store)!r} instead; write {os.path.join(os.fspath(store), 'run.db')!r}."
+        )
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise StoreError(
+            f"The 'store' parameter of minimize must lie in a folder that exists. Got "
+            f"{os.fspath(store)!r} instead; make the folder {folder!r} first."
+        )
+
+
+def _termination(budget: int | None, limit: float | None) -> Termination:
+    criteria: list[Termination] = []
+    if budget is not None:
+        criteria.append(MaximumFunctionCallTermination(budget))
+    if limit is not None:
+        criteria.append(ElapsedTime(limit))
+    return criteria[0] if len(criteria) == 1 else TerminateIfAny(*criteria)
+
+
+def _advice(store: object) -> str:
+    if store is None:
+        return (
+            "To go on from a result, pass start=result; to be able to resume, pass store='run.db' "
+            "next time."
+        )
+    return f"To go on, make the same call again: {os.fspath(store)} holds what was evaluated."  # type: ignore[call-overload]
+
+
+def _understanding(problem: Problem) -> str:
+    if isinstance(problem, FunctionProblem):
+        return problem.describe()
+    return (
+        f"{problem.name()}: {problem.n_var} variables, {problem.n_obj} objectives, "
+        f"{problem.n_constr} constraints"
+    )
+
+
+def _say(
+    problem: Problem,
+    algorithm: Algorithm,
+    budget: int | None,
+    limit: float | None,
+    seed: int | None,
+    n_jobs: int | None,
+    store: object,
+) -> None:
+    """Print how the call was understood."""
+    parts = [] if budget is None else [f"{budget:,} evaluations"]
+    parts += [] if limit is None else [f"at most {shown_seconds(limit)}"]
+    parts[0] += f" with {type(algorithm).__name__}"
+    parts += [f"seed {'drawn' if seed is None else seed}"]
+    parts += [] if n_jobs in (None, 1) else [f"{n_jobs} workers" if n_jobs != -1 else "all cores"]
+    parts += [] if store is None else [f"store {store}"]
+    if isinstance(algorithm, MOELA) and algorithm.batch_size is None and (n_jobs or 1) > _BATCH:
+        parts.append(
+            f"of which {_BATCH} work at a time: pass batch_size={n_jobs} to keep all of them busy"
+        )
+    sys.stdout.write(_understanding(problem) + "\n  " + ", ".join(parts) + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,1 @@
+"""The model of a plain function: variables, designs, outputs, and the pymoo problem of them."""

@@ -1,0 +1,182 @@
+"""Reading the variables as users write them: bounds, lists, types, and `when` conditions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from enum import Enum
+
+import numpy as np
+
+from moela.functions.model.variables import (
+    Boolean,
+    Choice,
+    Integer,
+    Variable,
+    choice,
+    equal,
+    integer,
+    is_number,
+    plain,
+    real,
+)
+from moela.quality.words import listed, nearest, of_kind, shown
+
+_FORMS = (
+    "(0.0, 1.0) for a real number, (5, 25) for an integer, a list of options, bool, "
+    "moela.permutation(n), or one of moela.real, moela.integer, moela.choice and moela.boolean"
+)
+
+
+def read_variables(given: object) -> dict[str, Variable]:
+    """Return the variables by name, parents before the variables that depend on them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Something is not a variable; the message says what was expected and what came.
+    """
+    if not isinstance(given, Mapping):
+        raise TypeError(
+            "The 'variables' parameter must be a dictionary from names to variables: "
+            f"{{'height': (0.01, 0.06)}}. Got {of_kind(given)} instead."
+        )
+    if not given:
+        raise ValueError(
+            "The 'variables' parameter must hold at least one variable: "
+            "{'height': (0.01, 0.06)}. Got an empty dictionary instead."
+        )
+    variables = {}
+    for name, spec in given.items():
+        if not isinstance(name, str) or not name.strip():
+            raise TypeError(f"The names of 'variables' must be texts. Got {of_kind(name)} instead.")
+        variables[name] = _read(name, spec)
+    _check_conditions(variables)
+    return variables
+
+
+def _read(name: str, spec: object) -> Variable:
+    try:
+        return _variable(spec)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"Variable {name!r}: {error}") from None
+
+
+def _variable(spec: object) -> Variable:
+    if isinstance(spec, Variable):
+        return spec
+    if spec is bool:
+        return Boolean()
+    if isinstance(spec, type) and issubclass(spec, Enum):
+        return choice(list(spec))
+    if isinstance(spec, range):
+        whole = abs(spec.step) == 1 and len(spec) > 1
+        return integer(min(spec), max(spec)) if whole else choice(spec)
+    if isinstance(spec, tuple) and len(spec) == 2 and all(map(_is_numeric, spec)):
+        low, high = map(plain, spec)
+        if isinstance(low, int) and isinstance(high, int):
+            return integer(low, high)
+        return real(low, high)  # type: ignore[arg-type]
+    if isinstance(spec, list | tuple | np.ndarray):
+        return choice(spec.tolist() if isinstance(spec, np.ndarray) else spec)
+    raise TypeError(f"A variable must be {_FORMS}. Got {of_kind(spec)} instead.{_advice(spec)}")
+
+
+def _is_numeric(value: object) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool | np.bool_)
+
+
+def _advice(spec: object) -> str:
+    """Return a sentence on how to write a variable that was written in another way."""
+    if isinstance(spec, set | frozenset):
+        return f" Write a list, since the order of a set changes: {shown(list(spec))}."
+    if isinstance(spec, str):
+        found = re.findall(r"[-+]?[\d.]+(?:[eE][-+]?\d+)?", spec)
+        bounds = ", ".join(found[:2]) if len(found) >= 2 else "low, high"
+        return f" Write numbers without quotes: ({bounds})."
+    if spec in (int, float) and isinstance(spec, type):
+        return f" Give its bounds: {'(0, 10)' if spec is int else '(0.0, 1.0)'}."
+    if is_number(spec):
+        return " Leave out a variable that has one value only, and set it in the function."
+    if isinstance(spec, Mapping):
+        return " Write bounds as (low, high) and options as a list."
+    return ""
+
+
+def _check_conditions(variables: Mapping[str, Variable]) -> None:
+    for name, variable in variables.items():
+        for parent, values in variable.when:
+            _check_condition(name, parent, values, variables)
+    order_of(variables)
+
+
+def _check_condition(
+    name: str, parent: str, values: tuple[object, ...], variables: Mapping[str, Variable]
+) -> None:
+    if parent not in variables:
+        raise ValueError(
+            f"The 'when' of variable {name!r} must name another variable: {listed(variables)}. Got "
+            f"{parent!r} instead.{nearest(parent, variables)}"
+        )
+    other = variables[parent]
+    if not isinstance(other, Boolean | Choice | Integer):
+        raise ValueError(
+            f"The 'when' of variable {name!r} must name a choice, a boolean or an integer, whose "
+            f"values can be listed. Got {parent!r} instead, which is {other.describe()}."
+        )
+    for value in values:
+        expected = other.problem_with(value)
+        if expected is not None:
+            raise ValueError(
+                f"The 'when' of variable {name!r} must list values of {parent!r}, each {expected}. "
+                f"Got {of_kind(value)} instead."
+            )
+
+
+def order_of(variables: Mapping[str, Variable]) -> list[str]:
+    """Return the names with every variable after those that its `when` names."""
+    order: list[str] = []
+    open_: list[str] = []
+
+    def visit(name: str) -> None:
+        if name in order:
+            return
+        if name in open_:
+            circle = [*open_[open_.index(name) :], name]
+            raise ValueError(
+                f"The 'when' of variables must not form a circle. Got {' -> '.join(circle)}; "
+                "remove one of these conditions."
+            )
+        open_.append(name)
+        for parent, _ in variables[name].when:
+            visit(parent)
+        open_.pop()
+        order.append(name)
+
+    for name in variables:
+        visit(name)
+    return order
+
+
+def holds(value: object, values: tuple[object, ...]) -> bool:
+    """Return whether a value of a parent is among those for which a variable exists."""
+    return any(value is other or equal(value, other) for other in values)
+
+
+def warnings_of(variables: Mapping[str, Variable]) -> list[str]:
+    """Return sentences about variables that may not mean what their author wanted."""
+    notes = []
+    for name, variable in variables.items():
+        if isinstance(variable, Integer) and (variable.low, variable.high) == (0, 1):
+            notes.append(
+                f"{name!r} is an integer that is 0 or 1. Did you mean bool, or (0.0, 1.0) for a "
+                "real number?"
+            )
+        if isinstance(variable, Choice) and len(variable.options) == 2:
+            low, high = variable.options
+            if is_number(low) and is_number(high):
+                notes.append(
+                    f"{name!r} is one of the two values {low!r} and {high!r}. Write ({low!r}, "
+                    f"{high!r}) for bounds."
+                )
+    return notes

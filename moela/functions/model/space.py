@@ -1,0 +1,172 @@
+"""The space of designs: variables with their codes, side by side in one vector of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from moela._arrays import Bools, Designs, Floats
+from moela.functions.model.codes import Code, code_of
+from moela.functions.model.reading import order_of
+from moela.functions.model.variables import Boolean, Permutation, Variable
+from moela.quality.words import design_text, listed, nearest, of_kind
+
+# The value that stands for an absent number or object in a batch of designs.
+_ABSENT_NUMBER, _ABSENT_OBJECT = float("nan"), None
+
+
+class DesignSpace:
+    """Converts between dictionaries of variables and vectors of numbers X [n, n_var].
+
+    A vector holds the code of every variable. A variable that does not exist in a design has the
+    code in the middle of its range, so that equal designs have equal vectors.
+
+    Parameters
+    ----------
+    variables : dict of Variable by name
+    """
+
+    def __init__(self, variables: Mapping[str, Variable]) -> None:
+        self.variables = dict(variables)
+        self._codes: dict[str, Code] = {name: code_of(v) for name, v in variables.items()}
+        ends = np.cumsum([len(code.low) for code in self._codes.values()]).tolist()
+        starts = [0, *ends[:-1]]
+        self.slices = {
+            name: slice(start, end)
+            for name, start, end in zip(variables, starts, ends, strict=True)
+        }
+        self.n_var = ends[-1]
+        self.xl = np.concatenate([code.low for code in self._codes.values()])
+        self.xu = np.concatenate([code.high for code in self._codes.values()])
+        self._middle = {
+            name: code.settle((0.5 * (code.low + code.high))[None])[0]
+            for name, code in self._codes.items()
+        }
+        # Parents come first, since a variable exists only if its parents do.
+        self._conditions = {
+            name: [
+                (parent, np.array([self._codes[parent].encode(value)[0] for value in values]))
+                for parent, values in self.variables[name].when
+            ]
+            for name in order_of(variables)
+        }
+        self.conditional = any(self._conditions.values())
+
+    def exists(self, X: Floats) -> dict[str, Bools]:
+        """Return in which of the settled designs X [n, n_var] each variable exists, [n]."""
+        found: dict[str, Bools] = {}
+        for name, conditions in self._conditions.items():
+            mask = np.ones(len(X), dtype=bool)
+            for parent, codes in conditions:
+                mask &= found[parent] & np.isin(X[:, self.slices[parent].start], codes)
+            found[name] = mask
+        return found
+
+    def settle(self, X: Designs) -> Floats:
+        """Return the design closest to each row of X [n, n_var], as the only vector of it."""
+        X = np.array(X, dtype=float).reshape(-1, self.n_var)
+        if len(X) == 0:
+            return X
+        for name, code in self._codes.items():
+            columns = self.slices[name]
+            X[:, columns] = code.settle(X[:, columns])
+        if self.conditional:
+            for name, exists in self.exists(X).items():
+                X[~exists, self.slices[name]] = self._middle[name]
+        # Adding zero turns -0.0, which rounding makes, into 0.0.
+        return X + 0.0
+
+    def decode(self, X: Designs) -> list[dict[str, object]]:
+        """Return the designs X [n, n_var] as dictionaries of the variables that exist."""
+        X = self.settle(X)
+        exists = self.exists(X) if self.conditional else {}
+        columns = {name: code.values(X[:, self.slices[name]]) for name, code in self._codes.items()}
+        return [
+            {
+                name: values[i]
+                for name, values in columns.items()
+                if name not in exists or exists[name][i]
+            }
+            for i in range(len(X))
+        ]
+
+    def batch(self, X: Designs) -> dict[str, Designs]:
+        """Return the designs X [n, n_var] as an array [n] of values for each variable.
+
+        Permutations have arrays [n, m]. Absent values are NaN among numbers and None among objects.
+        """
+        X = self.settle(X)
+        exists = self.exists(X)
+        out = {}
+        for name, code in self._codes.items():
+            values = code.values(X[:, self.slices[name]])
+            array = _array(values, isinstance(self.variables[name], Permutation))
+            absent = ~exists[name]
+            if absent.any():
+                numeric = array.dtype.kind in "iuf"
+                array = array.astype(float if numeric else object)
+                array[absent] = _ABSENT_NUMBER if numeric else _ABSENT_OBJECT
+            out[name] = array
+        return out
+
+    def encode(self, design: Mapping[str, object]) -> Floats:
+        """Return the vector [n_var] of a design, after checking it.
+
+        Raises
+        ------
+        ValueError
+            A variable is missing, unknown, or has a value that it cannot have.
+        """
+        unknown = [name for name in design if name not in self.variables]
+        if unknown:
+            raise ValueError(
+                f"A design must have the variables {listed(self.variables)}. Got {unknown[0]!r} as "
+                f"well in {design_text(design)}.{nearest(unknown[0], self.variables)}"
+            )
+        x = np.concatenate([self._middle[name] for name in self.variables])
+        for name in self._conditions:
+            if not self.exists(x[None])[name][0]:
+                continue
+            if name not in design:
+                raise ValueError(
+                    f"A design must have the variables {listed(self.variables)}. Got none called "
+                    f"{name!r} in {design_text(design)}; add it."
+                )
+            expected = self.variables[name].problem_with(design[name])
+            if expected is not None:
+                raise ValueError(
+                    f"The variable {name!r} of a design must be {expected}. Got "
+                    f"{of_kind(design[name])} in {design_text(design)}; change it, or the bounds."
+                )
+            x[self.slices[name]] = self._codes[name].encode(design[name])
+        return self.settle(x)[0]
+
+    def features(self, X: Designs) -> Floats:
+        """Return the designs X [n, n_var] as features in [0, 1] for learned models, [n, d]."""
+        X = self.settle(X)
+        return np.concatenate(
+            [code.features(X[:, self.slices[name]]) for name, code in self._codes.items()], axis=1
+        )
+
+    def sample(self, n: int, random_state: np.random.Generator) -> Floats:
+        """Return n random designs [n, n_var]."""
+        return self.settle(self.xl + (self.xu - self.xl) * random_state.random((n, self.n_var)))
+
+
+def is_binary(variables: Mapping[str, Variable]) -> bool:
+    """Return whether all variables are booleans that always exist."""
+    return all(isinstance(v, Boolean) and not v.when for v in variables.values())
+
+
+def _array(values: list[object], nested: bool) -> Designs:
+    """Return values as an array [n], of objects unless all are numbers, booleans or texts."""
+    kinds = {type(value) for value in values}
+    if nested:
+        array = np.array(values)
+        return array if array.dtype.kind in "iufbU" else np.array(values, dtype=object)
+    if kinds <= {bool} or kinds <= {str} or kinds <= {int, float}:
+        return np.array(values)
+    out = np.empty(len(values), dtype=object)
+    out[:] = values
+    return out

@@ -1,0 +1,245 @@
+"""The front of a run as its user sees it, and ways to choose a design from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pymoo.core.individual import Individual
+
+from moela._arrays import Floats
+from moela.functions.model.view import ProblemView
+from moela.quality.explain import Explanation, explain
+from moela.quality.front import Front
+from moela.quality.table import Row, Table, text
+from moela.quality.words import listed, nearest, number, of_kind
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A design of a front, with its objectives and other outputs.
+
+    Attributes
+    ----------
+    index : int
+        Position on the front.
+    design : dict
+        Its variables.
+    objectives : dict of float
+        With their own sign.
+    others : dict
+        Constraints and all other outputs.
+    feasible : bool
+    """
+
+    index: int
+    design: Row
+    objectives: dict[str, float]
+    others: Row
+    feasible: bool = True
+
+    def __repr__(self) -> str:
+        values = [f"{name} {text(value)}" for name, value in self.row().items()]
+        note = "" if self.feasible else " (violates constraints)"
+        return f"Candidate {self.index}: {', '.join(values)}{note}"
+
+    def row(self) -> Row:
+        """Return variables, objectives, and other outputs in one dictionary."""
+        row: Row = dict(self.design)
+        for name, value in (self.objectives | self.others).items():
+            row[f"{name} (output)" if name in self.design else name] = value
+        return row
+
+
+class DesignFront:
+    """Designs of which none is better than another in every objective, best first in the first one.
+
+    Parameters
+    ----------
+    view : ProblemView
+    individuals : sequence of Individual
+        Evaluated, mutually non-dominated; or infeasible ones if no design is feasible.
+    feasible : bool
+
+    Attributes
+    ----------
+    F : float array, [n, n_obj]
+        Objectives with their own sign.
+    names : tuple of str
+        Of the objectives.
+    designs : list of dict
+    feasible : bool
+        False if no design is feasible. The front then holds the designs of least violation.
+    """
+
+    def __init__(
+        self, view: ProblemView, individuals: Sequence[Individual], feasible: bool
+    ) -> None:
+        self._view = view
+        self._individuals = list(individuals)
+        self.names, self.feasible = view.names, feasible
+        self._minimized: Floats = np.array([ind.F for ind in individuals], dtype=float).reshape(
+            -1, len(view.names)
+        )
+        self.F = self._minimized * view.signs
+        self.designs = [view.design(ind.X) for ind in individuals]
+
+    def __len__(self) -> int:
+        return len(self.designs)
+
+    def __iter__(self) -> Iterator[Candidate]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, i: int) -> Candidate:
+        i = self._index(i)
+        individual = self._individuals[i]
+        view = self._view
+        return Candidate(
+            i,
+            self.designs[i],
+            view.objectives(individual),
+            view.others(individual),
+            bool(individual.CV is None or individual.CV[0] <= 0),
+        )
+
+    def __repr__(self) -> str:
+        goals = ", ".join(
+            f"{name} ({sense})" for name, sense in zip(self.names, self._view.senses(), strict=True)
+        )
+        kind = "designs" if self.feasible else "infeasible designs"
+        return f"DesignFront({len(self)} {kind}; {goals})"
+
+    def decode(self, i: int) -> Row:
+        """Return the design at position i as a dictionary of its variables."""
+        return self.designs[self._index(i)]
+
+    def table(self) -> Table:
+        """Return a table with a row per design: variables, objectives, constraints, others."""
+        return Table(aligned([candidate.row() for candidate in self]))
+
+    def to_frame(self) -> DataFrame:
+        """Return a pandas DataFrame with a row per design.
+
+        Raises
+        ------
+        ImportError
+            If pandas isn't installed (it comes with ``pip install moela[report]``).
+        """
+        return self.table().to_frame()
+
+    def knee(self) -> Candidate:
+        """Return the design at which the front bulges most toward the ideal.
+
+        Beyond it, a small gain in one objective costs much in another. With one objective, it is
+        the best design.
+
+        References
+        ----------
+        Das 1999, "On characterizing the 'knee' of the Pareto curve based on normal-boundary
+        intersection".
+        """
+        return self[self._knee()]
+
+    def by_weights(self, weights: Mapping[str, float] | Sequence[float]) -> Candidate:
+        """Return the design whose compromise is closest to some weights of the objectives.
+
+        Parameters
+        ----------
+        weights : dict by name, or sequence in the order of the objectives
+            At least 0; scaled to sum to 1. Objectives that a dictionary leaves out have weight 0.
+        """
+        self._need_designs()
+        values = self._vector("weights", weights, 0.0)
+        return self[0 if len(self) == 1 else self._points().by_weights(values)]
+
+    def by_reference(self, point: Mapping[str, float] | Sequence[float]) -> Candidate:
+        """Return the design that best achieves desired values of the objectives.
+
+        Parameters
+        ----------
+        point : dict by name, or sequence in the order of the objectives
+            Desired values, with the objectives' own sign.
+        """
+        self._need_designs()
+        values = self._vector("point", point, None) * self._view.signs
+        return self[0 if len(self) == 1 else self._points().by_reference(values)]
+
+    def explain(self, which: int | Candidate = 0) -> Explanation:
+        """Return in words what a design gives up for what, and what sets it apart.
+
+        Parameters
+        ----------
+        which : int or Candidate
+            Position on the front, or what `knee`, `by_weights` or `by_reference` returned.
+        """
+        i = self._index(which.index if isinstance(which, Candidate) else which)
+        others = self[i].others
+        notes = [
+            constraint.standing(float(others[constraint.name]))
+            for constraint in self._view.constraints
+        ]
+        return explain(
+            i, self.F, self._view.signs, self.names, self.designs, knee=self._knee(), notes=notes
+        )
+
+    def _knee(self) -> int:
+        self._need_designs()
+        return 0 if len(self) == 1 else self._points().knee()
+
+    def _points(self) -> Front:
+        return Front(self._minimized, names=self.names)
+
+    def _index(self, i: object) -> int:
+        if isinstance(i, bool) or not isinstance(i, int | np.integer):
+            raise TypeError(
+                f"A position on the front must be an integer. Got {of_kind(i)} instead."
+            )
+        if not -len(self) <= i < len(self):
+            raise IndexError(
+                f"A position on the front must be from 0 to {len(self) - 1}. Got {i} instead."
+            )
+        return int(i) % len(self)
+
+    def _vector(self, parameter: str, given: object, default: float | None) -> Floats:
+        n, names = len(self.names), self.names
+        form = f"a number for each of {listed(names)}"
+        if isinstance(given, Mapping):
+            for name in given:
+                if name not in names:
+                    raise ValueError(
+                        f"The '{parameter}' parameter must hold {form}. Got {name!r} instead."
+                        f"{nearest(name, names)}"
+                    )
+            given = [given.get(name, default) for name in names]
+        try:
+            values = np.asarray(given, dtype=float)
+        except (TypeError, ValueError):
+            values = np.empty(0)
+        if values.shape != (n,) or not np.isfinite(values).all():
+            raise ValueError(
+                f"The '{parameter}' parameter must hold {form}. Got {of_kind(given)} instead."
+            )
+        return values
+
+    def _need_designs(self) -> None:
+        if len(self) == 0:
+            raise ValueError("There is no design to choose from: no evaluation succeeded.")
+
+
+def aligned(rows: Sequence[Row]) -> list[Row]:
+    """Return rows with the same columns; what a row lacks is None."""
+    columns = dict.fromkeys(name for row in rows for name in row)
+    return [{name: row.get(name) for name in columns} for row in rows]
+
+
+def summary(values: Mapping[str, object]) -> str:
+    """Return values by name on one line, numbers with six digits."""
+    return ", ".join(
+        f"{name}={number(value) if isinstance(value, float) else repr(value)}"
+        for name, value in values.items()
+    )

@@ -1,0 +1,345 @@
+"""The result of `moela.minimize`: the front, everything evaluated, failures, and pictures."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import moocore
+import numpy as np
+from pymoo.core.algorithm import Algorithm
+from pymoo.core.individual import Individual
+from pymoo.core.population import Population
+from pymoo.core.problem import Problem
+
+from moela._arrays import Bools, Floats
+from moela.evaluation.runners.outcome import OK, SKIPPED
+from moela.functions.model.outputs import WHERE, own_message
+from moela.functions.model.problem import CALLED
+from moela.functions.model.view import ProblemView
+from moela.functions.results.front import Candidate, DesignFront, aligned
+from moela.quality.explain import Explanation
+from moela.quality.table import Row, Table, text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+# Designs that stand for a front while no design is feasible, and rows of a table in a notebook.
+_LEAST_VIOLATING, _SHOWN_ROWS = 5, 10
+
+
+class MinimizeResult:
+    """The outcome of `moela.minimize`.
+
+    Parameters
+    ----------
+    problem : Problem
+    individuals : list of Individual
+        Everything evaluated, in order.
+    algorithm : Algorithm, optional
+    ending : str
+        Why the run ended, in words.
+    advice : str
+        How to go on, in words.
+
+    Attributes
+    ----------
+    problem : Problem
+        The pymoo problem.
+    algorithm : Algorithm or None
+        The algorithm, as it was at the end.
+
+    Examples
+    --------
+    >>> import moela
+    >>> result = moela.minimize(
+    ...     lambda d: {"mass": d["x"], "sag": 1 / d["x"] + d["n"]},
+    ...     variables={"x": (0.1, 2.0), "n": (1, 9)},
+    ...     objectives=["mass", "sag"],
+    ...     n_eval=100,
+    ...     verbose=False,
+    ... )
+    >>> result.n_eval, result.feasible
+    (100, True)
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        individuals: Sequence[Individual],
+        algorithm: Algorithm | None = None,
+        *,
+        ending: str = "",
+        advice: str = "",
+    ) -> None:
+        self.problem, self.algorithm = problem, algorithm
+        self._view = ProblemView(problem)
+        self._individuals = list(individuals)
+        self._ending, self._advice = ending, advice
+
+    # ------------------------------------------------------------------------------- what there is
+
+    @property
+    def n_eval(self) -> int:
+        """Number of evaluated designs, failures included."""
+        return len(self._individuals)
+
+    @property
+    def population(self) -> Population:
+        """Everything evaluated, in order, as pymoo's individuals; all objectives minimized."""
+        return Population.create(*self._individuals)
+
+    @property
+    def feasible(self) -> bool:
+        """Whether some design satisfies all constraints."""
+        return bool(self._ok.any()) and bool((self._violations[self._ok] <= 0).any())
+
+    @cached_property
+    def front(self) -> DesignFront:
+        """The best designs; if none is feasible, those of least violation."""
+        good = np.flatnonzero(self._ok)
+        order = good[self._violations[good].argsort(kind="stable")]
+        feasible = self.feasible
+        if feasible:
+            rows = good[self._violations[good] <= 0]
+            F = np.array([self._individuals[i].F for i in rows], dtype=float)
+            if F.shape[1] == 1:
+                keep = np.array([int(F[:, 0].argmin())])
+            else:
+                keep = np.flatnonzero(moocore.is_nondominated(F))
+                keep = keep[np.lexsort(F[keep].T[::-1])]
+            order = rows[keep]
+        else:
+            order = order[:_LEAST_VIOLATING]
+        return DesignFront(self._view, [self._individuals[i] for i in order], feasible)
+
+    @property
+    def designs(self) -> list[Row]:
+        """The designs of the front, as dictionaries of the variables."""
+        return self.front.designs
+
+    @property
+    def best(self) -> Candidate:
+        """The best design of a run with one objective; else an error that names `knee`.
+
+        Raises
+        ------
+        ValueError
+            There are several objectives, or no evaluation succeeded.
+        """
+        if len(self._view.names) > 1:
+            raise ValueError(
+                f"There is no single best design for the objectives {', '.join(self._view.names)}. "
+                "Use .knee(), .by_weights({...}), .by_reference({...}), or look at .front."
+            )
+        if len(self.front) == 0:
+            raise ValueError("There is no best design: no evaluation succeeded.")
+        return self.front[0]
+
+    @property
+    def failures(self) -> list[Row]:
+        """The failed evaluations: `n`, `status`, the last line of the `error`, and the `design`."""
+        found: list[Row] = []
+        for n, individual in enumerate(self._individuals):
+            if not self._ok[n]:
+                found.append(
+                    {
+                        "n": n,
+                        "status": str(individual.data.get("status")),
+                        "error": reason_of(individual),
+                        "design": self._view.design(individual.X),
+                    }
+                )
+        return found
+
+    @property
+    def status(self) -> str:
+        """How the run ended, what it found, which evaluations failed and why, how to go on."""
+        n = len(self.front)
+        if not self._ok.any():
+            found = "no evaluation succeeded"
+        elif not self.feasible:
+            least = self._violations[self._ok].min()
+            found = (
+                f"no feasible design; the least violation is {least:.4g} (relative to the bounds), "
+                "and .front holds the least violating designs"
+            )
+        elif len(self._view.names) == 1:
+            found = "best: " + ", ".join(
+                f"{name} {text(value)}" for name, value in self.front[0].objectives.items()
+            )
+        else:
+            found = f"{n} design{'s' * (n != 1)} on the front"
+        parts = [f"{self._ending or f'{self.n_eval:,} evaluations'}: {found}"]
+        counts: dict[str, int] = {}
+        for failure in self.failures:
+            reason = str(failure["error"])
+            counts[reason] = counts.get(reason, 0) + 1
+        if counts:
+            reasons = sorted(counts.items(), key=lambda pair: -pair[1])
+            listing = "; ".join(f"{count} x {reason}" for reason, count in reasons[:5])
+            more = f"; and {len(reasons) - 5} other reasons" if len(reasons) > 5 else ""
+            parts.append(f"{sum(counts.values())} failed ({listing}{more})")
+        if self._advice:
+            parts.append(self._advice)
+        return ". ".join(part.rstrip(".") for part in parts) + "."
+
+    def __len__(self) -> int:
+        return len(self.front)
+
+    def __repr__(self) -> str:
+        table = self.front.table()
+        head = Table(table.rows[:_SHOWN_ROWS], table.formats)
+        more = len(table) - len(head)
+        lines = [f"{self._view.title}: {self.status}"]
+        if len(head):
+            lines += ["", str(head)]
+        if more > 0:
+            lines.append(f"... and {more} more: .to_frame() or .designs")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        from moela.functions.results.page import html_of
+
+        return html_of(self, self._view.title, _SHOWN_ROWS)
+
+    # ---------------------------------------------------------------------------------- as a table
+
+    def table(self, *, all: bool = False) -> Table:
+        """Return the front, or with `all` everything evaluated, as a table.
+
+        Columns: variables, objectives, constraints, all other outputs; with `all` also
+        ``feasible``, ``status`` and ``error``.
+        """
+        if not all:
+            return self.front.table()
+        rows: list[Row] = []
+        for n, individual in enumerate(self._individuals):
+            row: Row = {}
+            design = self._view.design(individual.X)
+            if self._ok[n]:
+                objectives = self._view.objectives(individual)
+                others = self._view.others(individual)
+                row = Candidate(n, design, objectives, others).row()
+            else:
+                row = dict(design)
+            row["feasible"] = bool(self._ok[n]) and bool(self._violations[n] <= 0)
+            row["status"] = str(individual.data.get("status", OK))
+            row["error"] = "" if self._ok[n] else reason_of(individual)
+            rows.append(row)
+        return Table(aligned(rows))
+
+    def to_frame(self, *, all: bool = False) -> DataFrame:
+        """Return the front, or with `all` everything evaluated, as a pandas DataFrame.
+
+        Raises
+        ------
+        ImportError
+            If pandas isn't installed (it comes with ``pip install moela[report]``).
+        """
+        return self.table(all=all).to_frame()
+
+    def save(self, path: str | Path, *, all: bool = False) -> Path:
+        """Write the table as a ``.csv`` or ``.json`` file, and return its path.
+
+        Parameters
+        ----------
+        path : str or Path
+        all : bool
+            Whether to write everything evaluated instead of the front.
+        """
+        path = Path(path)
+        table = self.table(all=all)
+        match path.suffix.lower():
+            case ".csv":
+                with path.open("w", newline="", encoding="utf-8") as file:
+                    writer = csv.DictWriter(file, table.columns)
+                    writer.writeheader()
+                    writer.writerows(table.rows)
+            case ".json":
+                content = json.dumps(table.rows, indent=1, default=_plain)
+                path.write_text(content + "\n", encoding="utf-8")
+            case _:
+                raise ValueError(
+                    f"The 'path' parameter of save must end in .csv or .json. Got {path} instead."
+                )
+        return path
+
+    # ------------------------------------------------------------------------- choosing, explaining
+
+    def knee(self) -> Candidate:
+        """Return the design at which the front bulges most; see `DesignFront.knee`."""
+        return self.front.knee()
+
+    def by_weights(self, weights: Mapping[str, float] | Sequence[float]) -> Candidate:
+        """Return the compromise closest to some weights; see `DesignFront.by_weights`."""
+        return self.front.by_weights(weights)
+
+    def by_reference(self, point: Mapping[str, float] | Sequence[float]) -> Candidate:
+        """Return the design that best achieves desired values; see `DesignFront.by_reference`."""
+        return self.front.by_reference(point)
+
+    def explain(self, which: int | Candidate = 0) -> Explanation:
+        """Return in words what a design gives up for what; see `DesignFront.explain`."""
+        return self.front.explain(which)
+
+    # -------------------------------------------------------------------------------------- picture
+
+    def plot(self, *, path: str | Path | None = None, title: str | None = None) -> Figure:
+        """Draw the front among everything evaluated; with one objective, its best value over time.
+
+        Parameters
+        ----------
+        path : str or Path, optional
+            Where to save the picture.
+        title : str, optional
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        from moela.functions.results.picture import plot_result
+
+        view, ok = self._view, self._ok & (self._violations <= 0)
+        F = np.array([ind.F for ind in self._individuals], dtype=float).reshape(-1, len(view.names))
+        return plot_result(
+            F * view.signs, ok, self.front.F, view.signs, view.names,
+            knee=self.knee().index if len(self.front) else None, title=title, path=path,
+        )  # fmt: skip
+
+    # ------------------------------------------------------------------------------------- internal
+
+    @cached_property
+    def _ok(self) -> Bools:
+        return np.array([ind.data.get("status", OK) == OK for ind in self._individuals], dtype=bool)
+
+    @cached_property
+    def _violations(self) -> Floats:
+        return np.array(
+            [0.0 if ind.CV is None else float(ind.CV[0]) for ind in self._individuals], dtype=float
+        )
+
+
+def evaluated(population: Sequence[Individual]) -> list[Individual]:
+    """Return the individuals of a batch that were evaluated, not skipped beyond the budget."""
+    return [ind for ind in population if ind.data.get("status", OK) != SKIPPED]
+
+
+def reason_of(individual: Individual) -> str:
+    """Return why an evaluation failed, on one line and without the design."""
+    error = str(individual.data.get("error") or "")
+    lines = [line for line in error.splitlines() if line.strip() and not line.startswith(CALLED)]
+    last = own_message(error).splitlines() or lines[-1:] or [str(individual.data.get("status"))]
+    return last[0].partition(WHERE)[0].strip().rstrip(".")
+
+
+def _plain(value: object) -> object:
+    """Return a value as JSON has it; what JSON has not becomes its text."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return str(value)

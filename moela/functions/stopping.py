@@ -1,0 +1,58 @@
+"""Stopping a run by Ctrl-C: the first one ends it after the batch in hand, the second at once."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from contextlib import suppress
+from types import TracebackType
+from typing import TypeAlias
+
+Handler: TypeAlias = "object"
+
+
+class Interrupts:
+    """A context in which the first SIGINT only sets `stopped`; the second one interrupts.
+
+    Outside the main thread signals are left alone. `advice` is printed with the first one and is
+    the message of the KeyboardInterrupt that the second one raises.
+    """
+
+    def __init__(self, advice: str) -> None:
+        self.stopped = False
+        self.advice = advice
+        self._before: Handler = None
+        self._installed = False
+
+    def __enter__(self) -> Interrupts:
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.getsignal(signal.SIGINT)
+            # A handler that was not set from Python could not be restored, and an ignored signal
+            # shall stay ignored.
+            if callable(self._before):
+                signal.signal(signal.SIGINT, self._handle)
+                self._installed = True
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._installed:
+            signal.signal(signal.SIGINT, self._before)  # type: ignore[arg-type]
+            self._installed = False
+
+    def _handle(self, *details: object) -> None:
+        if self.stopped:
+            raise KeyboardInterrupt(f"Stopped at once. {self.advice}")
+        self.stopped = True
+        # A signal in the middle of another line of output must not fail.
+        with suppress(RuntimeError):
+            sys.stderr.write(
+                "\nStopping after the batch in hand; press Ctrl-C again to stop at once. "
+                f"{self.advice}\n"
+            )
+            sys.stderr.flush()

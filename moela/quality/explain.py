@@ -1,0 +1,146 @@
+"""Explaining a design: what it gives up for what, against the knee and its neighbors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from moela._arrays import Floats
+from moela.quality.words import number, shown
+
+# Variables and neighbors that are named at most.
+_MOST_VARIABLES, _MOST_NEIGHBORS = 4, 2
+# A variable is named if it differs from the median of the front by this share of its range there,
+# or if at most this share of the front has the same value.
+_FAR, _RARE = 0.25, 0.5
+
+
+class Explanation(str):
+    """A text that shows itself with its line breaks."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def explain(
+    i: int,
+    F: Floats,
+    signs: Floats,
+    names: Sequence[str],
+    designs: Sequence[Mapping[str, object]],
+    *,
+    knee: int,
+    notes: Sequence[str] = (),
+) -> Explanation:
+    """Explain design i of a front with objectives F [n, n_obj] in their own signs.
+
+    `notes` are sentences to add, such as those on constraints.
+    """
+    n = len(F)
+    lines = [f"Design {i} of {n} on the front: {_values(designs[i])}", ""]
+    for j, name in enumerate(names):
+        lines.append(_standing(F[:, j] * signs[j], F[i, j], name, i))
+    if n > 1:
+        lines.append("")
+        if i == knee:
+            lines.append("It is the knee: going on in either direction costs much for little.")
+        else:
+            lines.append(
+                f"Against the knee (design {knee}): {_trade(F[i], F[knee], signs, names)}."
+            )
+        for k in _neighbors(i, F, signs):
+            if k != knee:
+                lines.append(
+                    f"Against its neighbor, design {k}: {_trade(F[i], F[k], signs, names)}."
+                )
+    if notes:
+        lines += ["", *notes]
+    apart = _apart(i, designs)
+    if apart:
+        lines += ["", "It differs from most of the front in: " + "; ".join(apart) + "."]
+    return Explanation("\n".join(lines))
+
+
+def _values(design: Mapping[str, object]) -> str:
+    return ", ".join(
+        f"{name} = {number(value) if isinstance(value, float) else shown(value)}"
+        for name, value in design.items()
+    )
+
+
+def _standing(minimized: Floats, value: float, name: str, i: int) -> str:
+    """Return where a design stands in one objective, all [n] minimized."""
+    n = len(minimized)
+    rank = int((minimized < minimized[i]).sum()) + 1
+    text = f"{name} {number(value)}: "
+    if n == 1:
+        return text + "the only design"
+    span = float(np.ptp(minimized))
+    share = (minimized[i] - minimized.min()) / span if span > 0 else 0.0
+    if rank == 1:
+        return text + f"the best of {n}"
+    return text + f"number {rank} of {n}, {100 * share:.0f} % of the front's range from the best"
+
+
+def _trade(a: Floats, b: Floats, signs: Floats, names: Sequence[str]) -> str:
+    """Return what design a gains and gives up against design b."""
+    gains: list[str] = []
+    losses: list[str] = []
+    for value, other, sign, name in zip(a.tolist(), b.tolist(), signs.tolist(), names, strict=True):
+        if value != other:
+            better = sign * value < sign * other
+            (gains if better else losses).append(_change(value, other, name))
+    if not gains and not losses:
+        return "the same objectives"
+    if not losses:
+        return f"{', '.join(gains)}, at no cost"
+    if not gains:
+        return f"{', '.join(losses)}, and nothing better"
+    return f"{', '.join(gains)}, for {', '.join(losses)}"
+
+
+def _change(value: float, other: float, name: str) -> str:
+    word = "less" if value < other else "more"
+    numbers = f"({number(value)} instead of {number(other)})"
+    if other == 0 or (value < 0) != (other < 0):
+        return f"{number(abs(value - other))} {word} {name} {numbers}"
+    return f"{100 * abs(value - other) / abs(other):.3g} % {word} {name} {numbers}"
+
+
+def _neighbors(i: int, F: Floats, signs: Floats) -> list[int]:
+    """Return the designs next to i on the front: on both sides with two objectives."""
+    minimized = F * signs
+    span = np.ptp(minimized, axis=0)
+    Z = (minimized - minimized.min(axis=0)) / np.where(span > 0, span, 1.0)
+    if F.shape[1] == 2:
+        order = Z[:, 0].argsort(kind="stable").tolist()
+        at = order.index(i)
+        return [order[k] for k in (at - 1, at + 1) if 0 <= k < len(order)]
+    distances = ((Z - Z[i]) ** 2).sum(axis=1)
+    distances[i] = np.inf
+    return [int(k) for k in distances.argsort(kind="stable")[:_MOST_NEIGHBORS] if k != i]
+
+
+def _apart(i: int, designs: Sequence[Mapping[str, object]]) -> list[str]:
+    """Return the variables in which a design differs most from the rest of the front."""
+    found = []
+    for name, value in designs[i].items():
+        values = [design[name] for design in designs if name in design]
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            numbers = np.array(values, dtype=float)
+            span, middle = float(np.ptp(numbers)), float(np.median(numbers))
+            share = abs(value - middle) / span if span > 0 else 0.0
+            if share >= _FAR:
+                side = "high" if value > middle else "low"
+                words = f"{name} is {side}, {number(value)} (median {number(middle)})"
+                found.append((share, words))
+        else:
+            same = sum(other == value for other in values if type(other) is type(value))
+            if same <= _RARE * len(designs):
+                words = f"{name} is {shown(value)}, as in {same} of {len(designs)} designs"
+                found.append((1 - same / len(designs), words))
+    found.sort(key=lambda pair: -pair[0])
+    return [words for _, words in found[:_MOST_VARIABLES]]

@@ -1,0 +1,1 @@
+"""Watching a run through its store, from another process."""

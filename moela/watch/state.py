@@ -1,0 +1,223 @@
+"""The state of a growing run: counts, rate, failures, front and hypervolume."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, deque
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+from pymoo.core.individual import calc_cv
+
+from moela._arrays import Design, Floats
+from moela.comparison.report.data import finite
+from moela.evaluation.runners.outcome import OK
+from moela.evaluation.storage.reader import EvaluationStore, StoredEvaluation, StoredRun
+from moela.quality.indicators import hypervolume
+
+# The worst values among this many designs make the reference point of the hypervolume.
+_REFERENCE_DESIGNS = 50
+# Newest evaluations by which the rate is measured.
+_RATE_WINDOW = 400
+_MOST_CURVE_POINTS, _MOST_REASONS, _MOST_FRONT = 120, 5, 400
+_MOST_TEXT = 160
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The state of a run at one moment, as plain data; see `RunState`."""
+
+    store: str
+    run: int
+    problem: str
+    algorithm: str
+    seed: str  # with " (drawn)" if none was given
+    state: str  # "running", "stopped", "done" or "ended"; see `StoredRun`
+    n_eval: int  # designs answered
+    budget: int | None
+    n_fresh: int  # evaluations computed and recorded
+    n_failed: int
+    elapsed: float  # seconds that the run has been running
+    updated: str  # the end of the last batch, UTC, ISO 8601
+    idle: float  # seconds since then
+    rate: float | None  # designs answered per second of the newest evaluations
+    seconds_left: float | None
+    failures: list[tuple[int, str, str]]  # count, status, last line of the error; most first
+    workers: list[tuple[str, int]]  # name and evaluations; most first
+    names: list[str]  # of the objectives
+    best: list[float]  # of each objective among the feasible designs; empty without any
+    front: list[list[float]]  # feasible non-dominated objectives, at most 400 of them
+    designs: list[Design]  # of these
+    n_front: int
+    ref_point: list[float]  # worst values of the first designs
+    curve: list[tuple[int, float]]  # evaluations, and the share of the box that is dominated
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the snapshot as JSON data; numbers that are not finite are None."""
+        values = asdict(self) | {"hypervolume": self.volume}
+        values["designs"] = [plain_design(x) for x in self.designs]
+        plain: dict[str, object] = finite(values)
+        return plain
+
+    @property
+    def volume(self) -> float | None:
+        """Share of the box between best values and reference point that the front dominates."""
+        return self.curve[-1][1] if self.curve else None
+
+
+class RunState:
+    """The state of one run, which grows with the evaluations that are read from its store."""
+
+    def __init__(self) -> None:
+        self._last = 0  # id of the newest evaluation read
+        self._reasons: Counter[tuple[str, str]] = Counter()
+        self._workers: Counter[str] = Counter()
+        self._recent: deque[tuple[int, float]] = deque(maxlen=_RATE_WINDOW)
+        self._n_answered = 0
+        self._waiting: list[Floats] = []
+        self._feasible: list[tuple[Floats, Design]] = []  # new since the last front
+        self._front: Floats = np.empty((0, 0))
+        self._designs: list[Design] = []  # of the front
+        self._ref_point: Floats | None = None
+        self._curve: list[tuple[int, float]] = []
+
+    def read(self, store: EvaluationStore, run: StoredRun) -> None:
+        """Read the evaluations that are new in the store."""
+        # Long runs are read in pieces, each a point of the curve.
+        step = max(1, run.n_fresh // (_MOST_CURVE_POINTS // 2))
+        since = 0
+        for evaluation in store.evaluations(run.id, after=self._last):
+            self._last = evaluation.id
+            self._add(evaluation)
+            since += 1
+            if since >= step:
+                self._measure()
+                since = 0
+        if since:
+            self._measure()
+
+    def _add(self, evaluation: StoredEvaluation) -> None:
+        self._n_answered = max(self._n_answered, evaluation.n + 1)
+        self._recent.append((evaluation.n, evaluation.elapsed))
+        self._workers[evaluation.worker] += 1
+        if evaluation.status != OK or evaluation.F is None:
+            self._reasons[evaluation.status, _last_line(evaluation.error)] += 1
+            return
+        if self._ref_point is None:
+            self._waiting.append(evaluation.F)
+            if len(self._waiting) >= _REFERENCE_DESIGNS:
+                self._ref_point = np.max(self._waiting, axis=0)
+        if _is_feasible(evaluation):
+            self._feasible.append((evaluation.F, evaluation.X))
+
+    def _measure(self) -> None:
+        """Add the new designs to the front, and a point to the curve."""
+        from moocore import is_nondominated
+
+        if self._feasible:
+            new = np.array([f for f, _ in self._feasible])
+            designs = [*self._designs, *(x for _, x in self._feasible)]
+            self._feasible = []
+            both = new if not len(self._front) else np.vstack([self._front, new])
+            kept = np.flatnonzero(is_nondominated(both))
+            self._front, self._designs = both[kept], [designs[i] for i in kept]
+        if self._ref_point is None or not len(self._front):
+            return
+        inside = self._front[(self._front < self._ref_point).all(axis=1)]
+        volume = float(hypervolume(inside, self._ref_point)) if len(inside) else 0.0
+        if self._curve:
+            volume = max(volume, self._curve[-1][1])
+        self._curve.append((self._n_answered, volume))
+        if len(self._curve) > _MOST_CURVE_POINTS:
+            self._curve = [*self._curve[:-1:2], self._curve[-1]]
+
+    def snapshot(self, store: EvaluationStore, run: StoredRun) -> Snapshot:
+        """Return the state as plain data."""
+        n_eval = max(run.n_eval, self._n_answered)
+        rate = self._rate()
+        left = None
+        if run.budget is not None and rate and run.state == "running":
+            left = max(0, run.budget - n_eval) / rate
+        n_obj = self._front.shape[1] if len(self._front) else int(run.problem.get("n_obj") or 0)
+        best = self._front.min(axis=0) if len(self._front) else np.empty(0)
+        ref_point = np.empty(0) if self._ref_point is None else self._ref_point
+        shown = slice(None, None, max(1, -(-len(self._front) // _MOST_FRONT)))
+        return Snapshot(
+            store=str(store.path),
+            run=run.id,
+            problem=str(run.problem.get("class") or "-").rpartition(".")[2],
+            algorithm=str(run.algorithm.get("class") or "-").rpartition(".")[2],
+            seed="-" if run.seed is None else f"{run.seed}" + (" (drawn)" * run.seed_drawn),
+            state=run.state,
+            n_eval=n_eval,
+            budget=run.budget,
+            n_fresh=run.n_fresh,
+            n_failed=run.n_failed,
+            elapsed=run.elapsed,
+            updated=run.updated,
+            idle=max(0.0, (datetime.now(UTC) - _time(run.updated)).total_seconds()),
+            rate=rate,
+            seconds_left=left,
+            failures=[(n, *key) for key, n in self._reasons.most_common(_MOST_REASONS)],
+            workers=self._workers.most_common(),
+            names=_names(run, n_obj),
+            best=best.tolist(),
+            front=self._front[shown].tolist(),
+            designs=self._designs[shown],
+            n_front=len(self._front),
+            ref_point=ref_point.tolist(),
+            curve=_shares(self._curve, ref_point, best),
+        )
+
+    def _rate(self) -> float | None:
+        """Return answered designs per second over the newest evaluations of this run."""
+        if len(self._recent) < 2:
+            return None
+        numbers, seconds = zip(*self._recent, strict=True)
+        span = max(seconds) - min(seconds)
+        return (max(numbers) - min(numbers)) / span if span > 0 else None
+
+
+def plain_design(x: Design) -> object:
+    """Return a design as JSON data."""
+    if isinstance(x, dict):
+        return {str(k): v.item() if isinstance(v, np.generic) else v for k, v in x.items()}
+    return np.asarray(x).tolist()
+
+
+def _shares(
+    curve: list[tuple[int, float]], ref_point: Floats, best: Floats
+) -> list[tuple[int, float]]:
+    """Scale a curve of volumes to shares of the box from the best values to the reference point."""
+    if not curve or not len(best):
+        return []
+    box = float(np.prod(ref_point - best))
+    if not (np.isfinite(box) and box > 0):
+        return []
+    return [(n, volume / box) for n, volume in curve]
+
+
+def _is_feasible(evaluation: StoredEvaluation) -> bool:
+    G, H = evaluation.G, evaluation.H
+    if G is not None and len(G) and G.max() > 0:
+        return False
+    return H is None or len(H) == 0 or bool(calc_cv(H=H) <= 0)
+
+
+def _names(run: StoredRun, n_obj: int) -> list[str]:
+    given = run.problem.get("settings", {}).get("objective_names")
+    if isinstance(given, list) and len(given) == n_obj:
+        return [str(name) for name in given]
+    return [f"f{j + 1}" for j in range(n_obj)]
+
+
+def _last_line(error: str | None) -> str:
+    """Return the last line of a traceback, without the numbers that differ from case to case."""
+    lines = (error or "").strip().splitlines()
+    text = re.sub(r"0x[0-9a-f]+|-?\d+(\.\d+)?(e[+-]?\d+)?", "#", lines[-1]) if lines else ""
+    return text if len(text) <= _MOST_TEXT else text[:_MOST_TEXT] + " ..."
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)

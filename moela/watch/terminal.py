@@ -1,0 +1,130 @@
+"""The view of a run in a terminal: lines of text that are drawn again and again."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from typing import TextIO
+
+from moela.evaluation.storage.errors import StoreError
+from moela.watch.follow import Follower
+from moela.watch.state import Snapshot
+
+# Seconds of sleep for each second of reading.
+PAUSE_PER_SECOND = 40.0
+_BARS = "▁▂▃▄▅▆▇█"
+_HOME, _CLEAR_LINE, _CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
+_HIDE, _SHOW, _OTHER_SCREEN, _OWN_SCREEN = "\x1b[?25l", "\x1b[?25h", "\x1b[?1049h", "\x1b[?1049l"
+
+
+def lines_of(snapshot: Snapshot, width: int = 80) -> list[str]:
+    """Return the lines that show a snapshot, each at most `width` characters long."""
+    s = snapshot
+    title = f"{s.algorithm} on {s.problem}, seed {s.seed} (run {s.run} of {s.store})"
+    lines = [title, "", _progress(s, width), *_speed(s), ""]
+    if s.best:
+        left = max(len(name) for name in s.names)
+        lines.append(f"{s.n_front:,} non-dominated designs; best values so far:")
+        lines += [f"  {name:<{left}}  {v:.6g}" for name, v in zip(s.names, s.best, strict=True)]
+    else:
+        lines.append("No feasible design so far.")
+    if s.volume is not None:
+        lines += ["", f"hypervolume {100 * s.volume:.2f} % of the box of the first designs"]
+        lines.append(f"  {sparkline(s.curve, max(10, min(60, width - 24)))} {s.curve[-1][0]:,}")
+    if s.failures:
+        lines += ["", f"{s.n_failed:,} failed evaluations:"]
+        lines += [f"  {n:,} x {status}: {text}" for n, status, text in s.failures]
+    if s.workers:
+        shown = ", ".join(f"{name} {n:,}" for name, n in s.workers[:8])
+        more = f" and {len(s.workers) - 8} more" if len(s.workers) > 8 else ""
+        lines += ["", f"evaluations by worker: {shown}{more}"]
+    return [line if len(line) <= width else line[: width - 1] + "…" for line in lines]
+
+
+def sparkline(curve: list[tuple[int, float]], width: int) -> str:
+    """Return a curve as a line of bars, its lowest value the smallest bar and its largest full."""
+    if not curve:
+        return ""
+    first, last = curve[0][0], curve[-1][0]
+    low, high = curve[0][1], curve[-1][1]
+    bars, k = [], 0
+    for i in range(width):
+        n = first + (last - first) * i / max(1, width - 1)
+        while k + 1 < len(curve) and curve[k + 1][0] <= n:
+            k += 1
+        share = (curve[k][1] - low) / (high - low) if high > low else 1.0
+        bars.append(_BARS[round(share * (len(_BARS) - 1))])
+    return "".join(bars)
+
+
+def duration(seconds: float | None) -> str:
+    """Return seconds as hours, minutes and seconds: ``1:02:03``, ``2:03``, or ``5 s``."""
+    if seconds is None:
+        return "unknown"
+    whole = round(seconds)
+    hours, minutes = divmod(whole // 60, 60)
+    if hours:
+        return f"{hours}:{minutes:02}:{whole % 60:02}"
+    return f"{minutes}:{whole % 60:02}" if minutes else f"{whole} s"
+
+
+def watch(
+    follower: Follower, *, every: float = 2.0, once: bool = False, out: TextIO | None = None
+) -> None:
+    """Draw the run again every few seconds, until it is done or the user stops watching.
+
+    Without a terminal, or with `once`, the state is written once.
+    """
+    out = sys.stdout if out is None else out
+    if once or not out.isatty():
+        print("\n".join(_shown(follower, 10_000)), file=out)
+        return
+    out.write(_OTHER_SCREEN + _HIDE)
+    lines: list[str] = []
+    try:
+        while True:
+            start = time.monotonic()
+            size = shutil.get_terminal_size()
+            lines = _shown(follower, size.columns)
+            shown = [line + _CLEAR_LINE for line in [*lines, "", "Ctrl-C ends watching."]]
+            out.write(_HOME + "\n".join(shown[: size.lines - 1]) + _CLEAR_BELOW)
+            out.flush()
+            # Reading takes longer the longer the run is; the run shall not be slowed down.
+            time.sleep(max(every, PAUSE_PER_SECOND * (time.monotonic() - start)))
+    except KeyboardInterrupt:
+        pass
+    finally:
+        out.write(_SHOW + _OWN_SCREEN)
+        print("\n".join(lines), file=out)
+
+
+def _shown(follower: Follower, width: int) -> list[str]:
+    try:
+        snapshot = follower.refresh()
+    except StoreError as error:
+        return [str(error)[: 4 * width], "Waiting for it to come back."]
+    if snapshot is None:
+        return [f"The store {follower.path} has no run yet."]
+    return lines_of(snapshot, width)
+
+
+def _progress(s: Snapshot, width: int) -> str:
+    if s.budget is None:
+        return f"{s.state}: {s.n_eval:,} evaluations, no fixed number to make"
+    share = min(1.0, s.n_eval / s.budget) if s.budget else 1.0
+    room = max(10, min(40, width - 50))
+    full = int(share * room)
+    bar = "█" * full + "░" * (room - full)
+    return f"{bar} {100 * share:.1f} %  {s.n_eval:,} of {s.budget:,}  {s.state}"
+
+
+def _speed(s: Snapshot) -> list[str]:
+    known = s.n_eval - s.n_fresh
+    rate = "unknown" if s.rate is None else f"{s.rate:.3g} per second"
+    lines = [f"computed {s.n_fresh:,}, known already {max(0, known):,}, failed {s.n_failed:,}"]
+    left = f", {duration(s.seconds_left)} left" if s.seconds_left is not None else ""
+    lines.append(f"rate {rate}, running for {duration(s.elapsed)}{left}")
+    if s.state == "running":
+        lines.append(f"last batch {duration(s.idle)} ago")
+    return lines

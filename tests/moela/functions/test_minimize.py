@@ -1,0 +1,532 @@
+"""`moela.minimize`: runs, stores, failures, first designs, and stopping."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pytest
+from function_cases import LINE, QUIET, SINK, line, sink
+from pymoo.algorithms.moo.nsga2 import NSGA2
+from pymoo.core.problem import ElementwiseProblem
+from pymoo.core.variable import Choice, Integer, Real
+from pymoo.problems import get_problem
+
+import moela
+from moela import MOELA, EvaluationError, EvaluationStore, StoreMismatchError
+from moela.functions.durations import seconds
+
+ROOT = Path(__file__).parents[3]
+
+
+def run(function=sink, **changes):
+    return moela.minimize(function, **(SINK | {"n_eval": 60} | QUIET | changes))
+
+
+def objectives_of(result):
+    return result.front.F.tolist()
+
+
+def test_a_run():
+    result = run(n_eval=100)
+    assert result.n_eval == 100
+    assert result.feasible
+    assert result.status.startswith("done after 100 evaluations: ")
+    F = result.front.F
+    assert (np.diff(F[:, 0]) > 0).all()
+    assert (np.diff(F[:, 1]) < 0).all()
+    for candidate in result.front:
+        out = sink(candidate.design)
+        assert candidate.objectives == {"mass": out["mass"], "rise": out["rise"]}
+        assert candidate.others == {"noise": out["noise"], "area": out["area"]}
+        assert candidate.others["noise"] <= 36
+
+
+def test_same_seed_same_result():
+    assert objectives_of(run()) == objectives_of(run()) == objectives_of(run(n_jobs=2))
+    assert objectives_of(run()) != objectives_of(run(seed=2))
+
+
+def test_the_call_prints_how_it_was_understood(capsys):
+    run(verbose=True, n_jobs=2, n_eval=20)
+    printed = capsys.readouterr().out
+    for text in (
+        "sink:", "height  real, 0.01 to 0.06", "fins    integer, 5 to 25", "shape   one of 'round'",
+        "fan     True or False", "minimize mass, rise", "with noise at most 36",
+        "20 evaluations with MOELA, seed 1, 2 workers",
+    ):  # fmt: skip
+        assert text in printed
+    run(n_eval=20)
+    assert capsys.readouterr().out == ""
+
+
+def test_maximized_objectives_keep_their_sign():
+    result = moela.minimize(
+        lambda d: {"cost": d["x"], "yield": 10 * d["x"] ** 0.5},
+        variables={"x": (0.0, 4.0)},
+        objectives={"cost": "min", "yield": "max"},
+        ref_point={"cost": 4, "yield": 0},
+        n_eval=60,
+        **QUIET,
+    )
+    assert result.front.F.min() >= 0
+    assert result.to_frame()["yield"].max() == pytest.approx(20.0, rel=0.02)
+    knee = result.knee()
+    assert knee.objectives["yield"] == pytest.approx(10 * knee.design["x"] ** 0.5)
+    # The bulge of sqrt(x) over the line through its ends is largest at a quarter of the range.
+    assert knee.design["x"] == pytest.approx(1.0, abs=0.3)
+    assert result.by_reference({"cost": 2, "yield": 14}).design["x"] == pytest.approx(2.0, abs=0.4)
+    cheap = result.by_weights({"cost": 1, "yield": 0})
+    assert cheap.objectives["cost"] == result.front.F[:, 0].min()
+    assert "less yield" in result.explain(0)
+
+
+@pytest.mark.parametrize(
+    ("variables", "best"),
+    [
+        ({"x": (0.0, 1.0), "n": (1, 9), "s": ["a", "b"]}, 1.0),
+        ({"x": bool, "n": bool}, 0.0),
+        ({"p": moela.permutation(5)}, 0.0),
+    ],
+)
+def test_one_objective(variables, best):
+    def cost(d):
+        if "p" in d:
+            return float(sum(abs(i - j) for i, j in enumerate(d["p"])))
+        return float(d["x"] + d["n"] + (d.get("s") == "b"))
+
+    result = moela.minimize(cost, variables=variables, objectives="cost", n_eval=300, **QUIET)
+    assert result.best.objectives["cost"] == pytest.approx(best, abs=0.05)
+    assert len(result) == 1
+    assert "best: cost" in result.status
+    assert result.knee() == result.best
+    assert "the only design" in result.explain()
+    assert result.plot().axes[0].get_ylabel() == "cost (min)"
+
+
+def test_one_maximized_objective_with_a_constraint():
+    result = moela.minimize(
+        lambda d: {"area": d["a"] * d["b"], "fence": 2 * (d["a"] + d["b"])},
+        variables={"a": (0.1, 50.0), "b": (0.1, 50.0)},
+        objectives={"area": "max"},
+        constraints={"fence": (None, 40)},
+        n_eval=400,
+        **QUIET,
+    )
+    assert 95 <= result.best.objectives["area"] <= 100
+    assert result.best.others["fence"] <= 40
+
+
+def test_equalities():
+    result = moela.minimize(
+        lambda d: {"a": d["x"] ** 2, "b": d["y"] ** 2, "sum": d["x"] + d["y"]},
+        variables={"x": (0, 10), "y": (0, 10)},
+        objectives=["a", "b"],
+        constraints={"sum": (10, 10)},
+        n_eval=99,
+        **QUIET,
+    )
+    assert len(result) > 4
+    assert {sum(design.values()) for design in result.designs} == {10}
+
+
+def test_no_feasible_design():
+    result = run(constraints={"noise": (None, 10)})
+    assert not result.feasible
+    assert "no feasible design" in result.status
+    assert 0 < len(result.front) <= 5
+    assert result.front[0].others["noise"] == 30
+    assert "violates constraints" in repr(result.knee())
+    assert "It violates noise at most 10" in result.explain()
+    assert "no feasible design" in repr(result)
+    assert "no feasible design" in result._repr_html_()
+
+
+def test_any_algorithm():
+    for algorithm in ("nsga2", "NSGA-III", "moead", NSGA2, NSGA2(20), MOELA(n_subproblems=10)):
+        constraints = {} if algorithm == "moead" else SINK["constraints"]
+        result = run(algorithm=algorithm, constraints=constraints)
+        assert result.n_eval == 60
+        assert len(result) > 1
+    mine = NSGA2(20)
+    run(algorithm=mine)
+    assert mine.problem is None
+
+
+def test_pymoo_problems():
+    result = moela.minimize(get_problem("bnh"), n_eval=60, **QUIET)
+    assert result.front.names == ("f1", "f2")
+    assert set(result.designs[0]) == {"x0", "x1"}
+    assert {"g1", "g2"} <= set(result.to_frame().columns)
+    again = moela.minimize(get_problem("bnh"), n_eval=60, start=result, **QUIET)
+    assert again.n_eval == 60
+    problem = moela.problem(sink, **SINK)
+    assert objectives_of(moela.minimize(problem, n_eval=60, **QUIET)) == objectives_of(run())
+
+
+@pytest.mark.parametrize("algorithm", [None, "nsga2", "ga"])
+@pytest.mark.parametrize("kind", ["dictionaries", "integers"])
+def test_other_variables_of_pymoo(kind, algorithm):
+    named = {"n": Integer(bounds=(0, 9)), "s": Choice(options=["a", "b"]), "x": Real(bounds=(0, 1))}
+
+    class Named(ElementwiseProblem):
+        def __init__(self, **settings):
+            super().__init__(n_obj=1 if algorithm == "ga" else 2, **settings)
+
+        def _evaluate(self, x, out, *args, **kwargs):
+            f = x["n"] + x["x"] + (x["s"] == "b") if isinstance(x, dict) else float(x.sum())
+            out["F"] = [f, -f][: self.n_obj]
+
+    settings = (
+        {"vars": named} if kind == "dictionaries" else {"n_var": 3, "xl": 0, "xu": 9, "vtype": int}
+    )
+    result = moela.minimize(Named(**settings), n_eval=60, algorithm=algorithm, **QUIET)
+    for design in result.designs:
+        assert set(design) == (set(named) if kind == "dictionaries" else {"x0", "x1", "x2"})
+        assert isinstance(design.get("n", design.get("x0")), int)
+
+
+def test_vectorized():
+    sizes = []
+
+    def batch(d):
+        sizes.append(len(d["height"]))
+        rise = 1 / d["height"] + d["fins"]
+        return {"mass": d["height"], "rise": rise, "noise": 30 + 0 * d["fan"]}
+
+    result = run(batch, vectorized=True, n_eval=120)
+    assert result.n_eval == sum(sizes) == 120
+    assert sizes[0] == 50
+    assert result.front[0].objectives["mass"] < 0.02
+    assert objectives_of(run(batch, vectorized=True, n_eval=120, n_jobs=2)) == objectives_of(result)
+
+
+# -------------------------------------------------------------------------------- first designs
+
+
+def test_first_designs_are_evaluated_first():
+    first = {"height": 0.0123, "fins": 7, "shape": "pin", "fan": False}
+    for start in (first, [first], pandas.DataFrame([first | {"mass": 3.0}])):
+        frame = run(start=start).to_frame(all=True)
+        assert frame.loc[0, ["height", "fins", "shape", "fan"]].to_dict() == first
+        assert len(frame) == 60
+    for algorithm in ("nsga2", NSGA2(20)):
+        frame = run(start=[first], algorithm=algorithm).to_frame(all=True)
+        assert (frame["height"] == 0.0123).any()
+        assert len(frame) == 60
+
+
+def test_starting_from_a_result():
+    before = run(n_eval=120)
+    after = run(start=before, seed=3)
+    known = {tuple(f) for f in objectives_of(before)}
+    frame = after.to_frame(all=True)
+    assert sum((m, r) in known for m, r in zip(frame["mass"], frame["rise"], strict=True)) >= 30
+
+
+def test_a_frame_of_conditional_variables():
+    variables = {"fan": bool, "rpm": moela.real(1, 9, when={"fan": True})}
+    settings = dict(variables=variables, objectives=["a", "b"], n_eval=20, **QUIET)
+    result = moela.minimize(lambda d: (d.get("rpm", 0), -d.get("rpm", 0)), **settings)
+    frame = result.to_frame(all=True)
+    assert frame["rpm"].isna().any()
+    again = moela.minimize(lambda d: (d.get("rpm", 0), -d.get("rpm", 0)), start=frame, **settings)
+    assert again.n_eval == 20
+
+
+# -------------------------------------------------------------------------- stores and failures
+
+
+def test_a_store_resumes(tmp_path):
+    log = tmp_path / "calls"
+
+    def counted(d):
+        with log.open("a") as file:
+            file.write(".")
+        return sink(d)
+
+    whole = run(counted, n_eval=80)
+    store = tmp_path / "run.db"
+    run(counted, n_eval=40, store=store)
+    log.unlink()
+    assert objectives_of(run(counted, n_eval=80, store=store)) == objectives_of(whole)
+    # Evaluations of the rest, and one to check that the function still gives the same.
+    assert log.stat().st_size <= 41
+    with EvaluationStore(store) as reader:
+        first = next(reader.evaluations())
+    assert set(first.extra) == {"out.noise", "out.area"}
+    resumed = run(counted, n_eval=80, store=store)
+    assert resumed.front[0].others.keys() == {"noise", "area"}
+
+
+def test_a_store_of_another_run_says_what_differs(tmp_path):
+    store = tmp_path / "run.db"
+    run(store=store)
+    with pytest.raises(StoreMismatchError) as caught:
+        run(store=store, version="2", variables=SINK["variables"] | {"fins": (5, 20)})
+    message = str(caught.value)
+    assert "problem.version: None -> '2'" in message
+    assert "fins" in message
+    assert "store=" in message
+    assert "Evaluator" not in message
+
+
+def test_another_seed_uses_what_a_store_holds(tmp_path):
+    log = tmp_path / "calls"
+
+    def counted(d):
+        with log.open("a") as file:
+            file.write(".")
+        return d["i"], -d["i"]
+
+    settings = {"variables": {"i": (1, 30)}, "objectives": ["a", "b"], **QUIET}
+    for seed, algorithm in ((1, None), (2, None), (2, "nsga2")):
+        moela.minimize(
+            counted,
+            **settings,
+            store=tmp_path / "run.db",
+            n_eval=60,
+            seed=seed,
+            algorithm=algorithm,
+        )
+    assert log.stat().st_size <= 30 + 3
+    with EvaluationStore(tmp_path / "run.db") as reader:
+        assert [run.seed for run in reader.runs()] == [1, 2, 2]
+
+
+def test_a_changed_function_is_noticed(tmp_path):
+    state = tmp_path / "state"
+
+    def changing(d):
+        return line(d) | {"a": d["x"] + float(state.read_text())}
+
+    state.write_text("0")
+    settings = LINE | QUIET | {"store": tmp_path / "run.db"}
+    moela.minimize(changing, **settings, n_eval=20)
+    state.write_text("1")
+    with pytest.raises(StoreMismatchError, match="begin another run") as caught:
+        moela.minimize(changing, **settings, n_eval=40)
+    assert "noisy=True" in str(caught.value)
+    assert "recheck" not in str(caught.value)
+
+
+def test_noisy_functions(tmp_path):
+    calls = []
+
+    def noisy(d):
+        calls.append(d["n"])
+        return d["n"] + len(calls), -d["n"]
+
+    settings = dict(variables={"n": (1, 4)}, objectives=["a", "b"], n_eval=30, **QUIET)
+    moela.minimize(noisy, noisy=True, **settings)
+    assert len(calls) == 30
+    calls.clear()
+    moela.minimize(noisy, **settings)
+    assert len(calls) <= 4
+
+
+def failing(d):
+    if d["x"] > 0.5:
+        raise RuntimeError("too hot")
+    if d["x"] > 0.4:
+        return {"a": d["x"]}
+    return line(d)
+
+
+def test_failures_are_counted_and_reported(caplog):
+    result = moela.minimize(failing, **LINE, n_eval=60, on_error="infeasible", **QUIET)
+    counts = pandas.Series([failure["error"] for failure in result.failures]).value_counts()
+    assert set(counts.index) == {"RuntimeError: too hot", counts.index[-1]} | set(counts.index)
+    assert counts["RuntimeError: too hot"] > 0
+    assert f"{counts.sum()} failed" in result.status
+    assert f"{counts['RuntimeError: too hot']} x RuntimeError: too hot" in result.status
+    assert max(design["x"] for design in result.designs) <= 0.4
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "an evaluation failed" in caplog.text
+    assert "{'x': 0." in caplog.text
+    frame = result.to_frame(all=True)
+    assert (frame["status"] != "ok").sum() == counts.sum() == len(result.failures)
+    assert not frame.loc[frame["status"] != "ok", "feasible"].any()
+
+
+def test_a_failure_raises_with_the_design():
+    with pytest.raises(EvaluationError) as caught:
+        moela.minimize(failing, **LINE, n_eval=60, **QUIET)
+    assert set(caught.value.X) == {"x"}
+    assert caught.value.status == "error"
+
+
+def test_timeouts():
+    def sleepy(d):
+        if d["x"] > 0.8:
+            time.sleep(30)
+        return line(d)
+
+    result = moela.minimize(
+        sleepy, **LINE, n_eval=12, timeout=0.3, n_jobs=2, on_error="infeasible", **QUIET
+    )
+    assert {failure["status"] for failure in result.failures} <= {"timeout"}
+    assert result.n_eval == 12
+
+
+def test_retries():
+    tries = {}
+
+    def flaky(d):
+        tries[d["x"]] = tries.get(d["x"], 0) + 1
+        if tries[d["x"]] == 1:
+            raise OSError("licence server")
+        return line(d)
+
+    result = moela.minimize(flaky, **LINE, n_eval=20, retries=1, **QUIET)
+    assert result.failures == []
+
+
+def test_functions_of_all_kinds_in_workers():
+    class Simulator:
+        def __call__(self, d):
+            return line(d)
+
+        def run(self, d):
+            return line(d)
+
+    def shifted(shift, d):
+        return {"a": d["x"] + shift, "b": 1 - d["x"]}
+
+    offset = 0.0
+    expected = objectives_of(moela.minimize(line, **LINE, n_eval=20, **QUIET))
+    for function in (
+        lambda d: line(d),
+        lambda d: (d["x"] + offset, 1 - d["x"]),
+        partial(shifted, 0.0),
+        Simulator(),
+        Simulator().run,
+    ):
+        result = moela.minimize(function, **LINE, n_eval=20, n_jobs=2, **QUIET)
+        assert objectives_of(result) == expected
+
+
+def test_a_script_needs_no_guard():
+    script = """
+        import moela
+        factor = 2.0
+        def simulate(d):
+            return {"a": factor * d["x"], "b": -d["x"]}
+        print("imported")
+        result = moela.minimize(simulate, variables={"x": (0.0, 1.0)}, objectives=["a", "b"],
+                                n_eval=20, n_jobs=2, verbose=False, progress=False)
+        print(len(result.front))
+    """
+    printed = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert printed.stdout.split() == ["imported", "20"]
+
+
+# ----------------------------------------------------------------------------- limits, stopping
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (90, 90), (1.5, 1.5), ("90", 90), ("90s", 90), ("30 min", 1800), ("8h", 28800),
+        ("1h30m", 5400), ("1 day, 2 hours", 93600), ("01:30:05", 5405), (None, None),
+    ],
+)  # fmt: skip
+def test_durations(given, expected):
+    assert seconds("time_limit", given) == expected
+
+
+def test_time_limits():
+    def slow(d):
+        time.sleep(0.005)
+        return line(d)
+
+    start = time.monotonic()
+    result = moela.minimize(slow, **LINE, time_limit=0.5, **QUIET)
+    assert time.monotonic() - start < 5
+    assert result.n_eval >= 50
+    assert result.status.startswith("time is over after ")
+    both = moela.minimize(slow, **LINE, time_limit="1h", n_eval=20, **QUIET)
+    assert both.status.startswith("done after 20 evaluations")
+
+
+def test_callbacks_see_the_result_and_may_stop():
+    seen = []
+
+    def watch(result):
+        seen.append((result.n_eval, len(result.front)))
+        return result.n_eval >= 60
+
+    result = run(n_eval=500, callback=watch)
+    assert seen[0][0] == 50
+    assert result.status.startswith(f"stopped by the callback after {seen[-1][0]} of 500")
+
+
+def interrupting(at, times=1):
+    calls = []
+
+    def interrupt(d):
+        calls.append(1)
+        if len(calls) in range(at, at + times):
+            os.kill(os.getpid(), signal.SIGINT)
+        return sink(d)
+
+    return interrupt
+
+
+def test_an_interrupt_ends_after_the_batch_in_hand(tmp_path, capsys):
+    before = signal.getsignal(signal.SIGINT)
+    store = tmp_path / "run.db"
+    result = run(interrupting(60), n_eval=300, store=store)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert 60 <= result.n_eval < 100
+    assert result.status.startswith(f"stopped by Ctrl-C after {result.n_eval} of 300 evaluations")
+    assert f"make the same call again: {store}" in result.status
+    assert "press Ctrl-C again to stop at once" in capsys.readouterr().err
+    assert len(result.front) > 5
+
+
+def test_a_second_interrupt_ends_at_once(tmp_path):
+    before = signal.getsignal(signal.SIGINT)
+    store = tmp_path / "run.db"
+    with pytest.raises(KeyboardInterrupt, match="make the same call again"):
+        run(interrupting(20, times=2), n_eval=300, store=store)
+    assert signal.getsignal(signal.SIGINT) is before
+    with EvaluationStore(store) as reader:
+        assert len(list(reader.evaluations())) == 20
+
+
+def test_an_interrupt_that_makes_the_function_fail():
+    def fragile(d):
+        if len(calls) == 55:
+            os.kill(os.getpid(), signal.SIGINT)
+            raise RuntimeError("the simulator was interrupted")
+        calls.append(1)
+        return sink(d)
+
+    calls = []
+    result = run(fragile, n_eval=300)
+    assert result.status.startswith("stopped by Ctrl-C after 55 of 300")
+    assert "start=result" in result.status
+
+
+def test_other_threads_leave_signals_alone():
+    results = []
+    thread = threading.Thread(target=lambda: results.append(run(n_eval=20)))
+    thread.start()
+    thread.join()
+    assert results[0].n_eval == 20

@@ -1,0 +1,252 @@
+"""Problems of plain functions in pymoo's own algorithms."""
+
+from __future__ import annotations
+
+import pickle
+
+import cloudpickle
+import numpy as np
+import pytest
+from function_cases import LINE, SINK, line, sink
+from pymoo.algorithms.moo.nsga2 import NSGA2
+from pymoo.algorithms.moo.nsga3 import NSGA3
+from pymoo.algorithms.moo.rvea import RVEA
+from pymoo.algorithms.moo.sms import SMSEMOA
+from pymoo.algorithms.soo.nonconvex.cmaes import CMAES
+from pymoo.algorithms.soo.nonconvex.de import DE
+from pymoo.algorithms.soo.nonconvex.ga import GA
+from pymoo.algorithms.soo.nonconvex.pso import PSO
+from pymoo.optimize import minimize
+from pymoo.util.ref_dirs import get_reference_directions
+
+import moela
+from moela import MOELA, Evaluator
+from moela.functions.model.outputs import EQUALITY_TOLERANCE
+from moela.rivals import MOMAD, MOOS, MOOSTAGE, BatchMOEAD
+
+MIXES = {
+    "real": {"x": (0.0, 1.0), "y": (-5.0, 5.0)},
+    "integer": {"x": (0, 9), "y": (-5, 5), "z": (1, 100)},
+    "boolean": dict.fromkeys("abcdef", bool),
+    "choice": {"s": list("abc"), "t": [1, 2, 4, 8], "u": [None, "x"]},
+    "permutation": {"p": moela.permutation(6)},
+    "two permutations": {"p": moela.permutation(4), "q": moela.permutation(["x", "z"])},
+    "mixed": {
+        "x": (0.0, 1.0),
+        "n": moela.integer(1, 1000, log=True),
+        "s": ["a", "b", "c"],
+        "b": bool,
+        "p": moela.permutation(4),
+        "r": moela.real(1, 2, when={"b": True}),
+    },
+}
+
+
+def weigh(d):
+    """Two numbers of any design, by which every variable counts."""
+    total = 0.0
+    for k, value in enumerate(d.values()):
+        if isinstance(value, list):
+            total += sum(i * len(str(item)) + (item == value[0]) for i, item in enumerate(value))
+        else:
+            total += (k + 1) * (value if isinstance(value, int | float) else len(str(value)))
+    return {"up": total, "down": -total + len(d), "limit": total % 3}
+
+
+def of_mix(mix, objectives=("up", "down")):
+    return moela.problem(
+        weigh, variables=MIXES[mix], objectives=list(objectives), constraints={"limit": (None, 2.9)}
+    )
+
+
+# pymoo's RVEA divides by the angle between directions, which is 0 for a single point.
+@pytest.mark.filterwarnings("ignore:invalid value encountered in divide:RuntimeWarning")
+@pytest.mark.parametrize("mix", MIXES)
+@pytest.mark.parametrize("algorithm", ["nsga2", "moela", "nsga3", "sms", "rvea", "moos"])
+def test_every_mix_in_algorithms(mix, algorithm):
+    problem = of_mix(mix)
+    ops, dirs = problem.operators(), get_reference_directions("das-dennis", 2, n_partitions=9)
+    made = {
+        "nsga2": lambda: NSGA2(10, **ops),
+        "moela": lambda: MOELA(n_subproblems=10, n_neighbors=4),
+        "nsga3": lambda: NSGA3(dirs, **ops),
+        "sms": lambda: SMSEMOA(10, **ops),
+        "rvea": lambda: RVEA(dirs, **ops),
+        "moos": lambda: MOOS(),
+    }[algorithm]()
+    res = minimize(problem, made, ("n_eval", 60), seed=1)
+    assert res.F is not None
+    for x, f in zip(res.X, res.F, strict=True):
+        design = problem.decode(x)
+        assert set(design) <= set(MIXES[mix])
+        np.testing.assert_allclose(weigh(design)["up"], f[0])
+        np.testing.assert_allclose(
+            np.asarray(problem.encode(design), float),
+            np.asarray(problem.canonical(x[None])[0], float),
+        )
+
+
+@pytest.mark.parametrize("rival", [MOMAD, MOOSTAGE, BatchMOEAD])
+def test_rivals_take_mixed_designs(rival):
+    res = minimize(of_mix("mixed"), rival(), ("n_eval", 80), seed=1)
+    assert len(res.F) > 0
+
+
+@pytest.mark.parametrize("mix", ["real", "integer", "mixed"])
+@pytest.mark.parametrize("algorithm", [GA, DE, PSO, CMAES])
+def test_single_objective_algorithms(mix, algorithm):
+    problem = moela.problem(weigh, variables=MIXES[mix], objectives="up")
+    ops = problem.operators() if algorithm in (GA, DE, PSO) else {}
+    made = algorithm(**ops) if algorithm is CMAES else algorithm(pop_size=10, **ops)
+    res = minimize(problem, made, ("n_eval", 60), seed=1)
+    assert weigh(problem.decode(res.X))["up"] == pytest.approx(res.F[0])
+
+
+def test_operators_that_are_not_the_problems_own():
+    for mix in MIXES:
+        problem = of_mix(mix)
+        res = minimize(problem, NSGA2(10), ("n_eval", 30), seed=1)
+        assert all(problem.decode(x) for x in res.X)
+
+
+def test_maximized_objectives_are_negated():
+    problem = moela.problem(
+        line,
+        variables=LINE["variables"],
+        objectives={"a": "max", "b": "min"},
+        ref_point={"a": 0.2, "b": 2},
+    )
+    np.testing.assert_allclose(problem.evaluate(np.array([[0.25]])), [[-0.25, 0.75]])
+    assert problem.ref_point.tolist() == [-0.2, 2.0]
+    assert problem.objective_names == ("a", "b")
+
+
+def constrained(low, high, value):
+    problem = moela.problem(
+        lambda d: (d["x"], value),
+        variables={"x": (0.0, 1.0)},
+        objectives="x",
+        constraints={"c": (low, high)},
+    )
+    return float(problem.evaluate(np.array([[0.5]]), return_values_of=["G"])[0, 0])
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "value", "violation"),
+    [
+        (None, 33, 33, 0.0),
+        (None, 33, 66, 1.0),
+        (20, None, 10, 0.5),
+        (20, None, 30, -0.5),
+        (10, 20, 25, 0.5),
+        (10, 20, 15, -0.5),
+        (None, 0, 2, 2.0),
+        (5, 5, 5, -EQUALITY_TOLERANCE),
+        (5, 5, 10, 1 - EQUALITY_TOLERANCE),
+        (0, 0, 0.00005, -EQUALITY_TOLERANCE / 2),
+    ],
+)
+def test_constraints(low, high, value, violation):
+    assert constrained(low, high, value) == pytest.approx(violation, abs=1e-12)
+
+
+def test_answers_in_other_forms():
+    for answer in (
+        (1, 2, 3),
+        [1.0, 2.0, 3.0],
+        np.array([1.0, 2.0, 3.0]),
+        {"c": 3, "a": np.float32(1), "b": np.array([2])},
+    ):
+        problem = moela.problem(
+            lambda d, answer=answer: answer,
+            variables={"x": (0.0, 1.0)},
+            objectives=["a", "b"],
+            constraints={"c": (None, 4)},
+        )
+        F, G = problem.evaluate(np.array([[0.5]]))
+        assert F.tolist() == [[1, 2]]
+        assert G.tolist() == [[-0.25]]
+
+
+def test_outputs_beside_the_objectives_are_kept():
+    def varied(d):
+        out = line(d) | {"note": f"x{d['x']:.1f}", "index": 3, "F": 7.0}
+        if d["x"] > 0.5:
+            out |= {"late": True, "profile": [1, 2, 3], "odd": object}
+        return out
+
+    problem = moela.problem(varied, **LINE)
+    out = problem.evaluate(np.array([[0.1], [0.9]]), return_as_dictionary=True)
+    assert out["out.note"].tolist() == ["x0.1", "x0.9"]
+    assert out["out.index"].tolist() == [3, 3]
+    assert out["out.F"].tolist() == [7, 7]
+    assert np.isnan(out["out.late"][0])
+    assert out["out.late"][1] == 1
+    assert out["out.odd"][1] == str(object)
+    minimize(problem, NSGA2(10), ("n_eval", 40), seed=1)
+
+
+def test_pickles():
+    problem = moela.problem(sink, **SINK)
+    again = pickle.loads(pickle.dumps(problem))
+    x = problem.encode({"height": 0.02, "fins": 7, "shape": "pin", "fan": False})
+    np.testing.assert_array_equal(problem.evaluate(x)[0], again.evaluate(x)[0])
+    factor = 3.0
+    closure = moela.problem(lambda d: (factor * d["x"], -d["x"]), **LINE)
+    again = pickle.loads(cloudpickle.dumps(closure))
+    assert again.evaluate(np.array([[0.5]])).tolist() == [[1.5, -0.5]]
+
+
+def test_workers_get_lambdas_and_bound_methods():
+    class Simulator:
+        def __init__(self, factor):
+            self.factor = factor
+
+        def run(self, d):
+            return self.factor * d["x"], -d["x"]
+
+    problem = moela.problem(Simulator(2.0).run, **LINE)
+    evaluator = Evaluator(n_jobs=2, progress=False)
+    res = minimize(problem, NSGA2(10), ("n_eval", 20), seed=1, evaluator=evaluator)
+    np.testing.assert_allclose(res.F[:, 0], -2.0 * res.F[:, 1])
+
+
+def test_vectorized_functions_get_arrays():
+    seen = []
+
+    def batch(d):
+        seen.append(d)
+        return {
+            "a": d["x"] * d["n"],
+            "b": np.where(d["s"] == "hot", 1.0, 0.0) - d["x"],
+            "note": d["s"],
+        }
+
+    problem = moela.problem(
+        batch,
+        variables={"x": (0.0, 1.0), "n": (1, 3), "s": ["hot", "cold"]},
+        objectives=["a", "b"],
+        vectorized=True,
+    )
+    res = minimize(problem, NSGA2(10, **problem.operators()), ("n_eval", 40), seed=1)
+    assert {key: value.shape for key, value in seen[0].items()} == dict.fromkeys("xns", (10,))
+    for x, f in zip(res.X, res.F, strict=True):
+        d = problem.decode(x)
+        np.testing.assert_allclose(f, [d["x"] * d["n"], (d["s"] == "hot") - d["x"]])
+
+
+def test_vectorized_booleans_and_permutations():
+    for variables, first in (({"a": bool, "b": bool}, "a"), ({"p": moela.permutation(5)}, "p")):
+        problem = moela.problem(
+            lambda d, first=first: {
+                "u": d[first].reshape(len(d[first]), -1)[:, 0],
+                "v": np.ones(len(d[first])),
+            },
+            variables=variables,
+            objectives=["u", "v"],
+            vectorized=True,
+        )
+        res = minimize(problem, MOELA(n_subproblems=6, n_neighbors=3), ("n_eval", 30), seed=1)
+        for x, f in zip(res.X, res.F, strict=True):
+            value = problem.decode(x)[first]
+            assert f[0] == (value[0] if isinstance(value, list) else value)

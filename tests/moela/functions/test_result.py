@@ -1,0 +1,160 @@
+"""Results: tables, pictures, choosing, explaining, files."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+
+import numpy as np
+import pytest
+from function_cases import QUIET, SINK, sink
+
+import moela
+
+
+@pytest.fixture(scope="module")
+def result():
+    return moela.minimize(sink, **SINK, **QUIET, n_eval=120)
+
+
+@pytest.fixture(scope="module")
+def three():
+    return moela.minimize(
+        lambda d: {"a": d["x"], "b": d["y"], "c": 1 / (0.1 + d["x"] + d["y"])},
+        variables={"x": (0.0, 1.0), "y": (0.0, 1.0)},
+        objectives={"a": "min", "b": "min", "c": "min"},
+        n_eval=100,
+        **QUIET,
+    )
+
+
+def test_frames(result):
+    frame = result.to_frame()
+    assert list(frame.columns) == [
+        "height",
+        "fins",
+        "shape",
+        "fan",
+        "mass",
+        "rise",
+        "noise",
+        "area",
+    ]
+    assert len(frame) == len(result) == len(result.designs)
+    everything = result.to_frame(all=True)
+    assert len(everything) == 120
+    assert list(everything.columns[-3:]) == ["feasible", "status", "error"]
+    assert result.designs[0] == dict(frame.iloc[0, :4])
+
+
+def test_without_pandas(result, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match=r"pip install 'moela\[report\]'"):
+        result.to_frame()
+    assert len(result.designs) == len(result.table())
+
+
+def test_an_output_with_the_name_of_a_variable():
+    result = moela.minimize(
+        lambda d: (d["x"], -d["x"]),
+        variables={"x": (0.0, 1.0)},
+        objectives=["x", "y"],
+        n_eval=20,
+        **QUIET,
+    )
+    assert list(result.to_frame().columns) == ["x", "x (output)", "y"]
+
+
+def test_text_and_html(result):
+    text = repr(result)
+    assert text.startswith("sink: done after 120 evaluations")
+    assert "height" in text
+    html = result._repr_html_()
+    for part in ("<table>", "<th>mass</th>", "data:image/png;base64,", "more: <code>.to_frame()"):
+        assert part in html
+    assert repr(result.front).startswith(f"DesignFront({len(result)} designs; mass (min)")
+    assert repr(result.knee()).startswith("Candidate ")
+
+
+def test_html_is_escaped():
+    result = moela.minimize(
+        lambda d: (d["<b>"], -d["<b>"]),
+        variables={"<b>": (0.0, 1.0)},
+        objectives=["<i>", "&"],
+        n_eval=20,
+        **QUIET,
+    )
+    html = result._repr_html_()
+    assert "<i>" not in html
+    assert "&lt;b&gt;" in html
+
+
+def test_choices_return_the_same_kind(result):
+    front = result.front
+    for chosen in (
+        result.knee(),
+        result.by_weights([1, 1]),
+        result.by_weights({"mass": 2, "rise": 1}),
+        result.by_reference({"mass": 0.3, "rise": 3}),
+        front[0],
+    ):
+        assert chosen == front[chosen.index]
+        assert front.decode(chosen.index) == chosen.design
+        assert sink(chosen.design)["mass"] == chosen.objectives["mass"]
+    assert front[-1].index == len(front) - 1
+    assert result.by_weights({"mass": 1}).index == 0
+
+
+def test_explanations_agree_with_the_numbers(result):
+    front, knee = result.front, result.knee()
+    text = result.explain(0)
+    assert text.startswith(f"Design 0 of {len(front)}")
+    assert repr(text) == str(text)
+    assert "the best of" in text
+    mass, rise = front.F[0]
+    other_mass, other_rise = front.F[knee.index]
+    share = 100 * (rise - other_rise) / other_rise
+    assert f"{100 * (other_mass - mass) / other_mass:.3g} % less mass" in text
+    assert f"{share:.3g} % more rise" in text
+    assert f"Against the knee (design {knee.index})" in text
+    assert "It satisfies noise at most 36: 30." in text
+    assert "It differs from most of the front in: " in text
+    own = result.explain(knee)
+    assert "It is the knee" in own
+    assert f"design {knee.index - 1}" in own
+    assert f"design {knee.index + 1}" in own
+
+
+def test_explanations_of_many_objectives(three):
+    text = three.explain(3)
+    assert all(f"\n{name} " in text for name in "abc")
+    assert text.count("Against its neighbor") >= 1
+
+
+def test_pictures(result, three, tmp_path):
+    axes = result.plot(path=tmp_path / "front.png", title="A sink").axes
+    assert (axes[0].get_xlabel(), axes[0].get_ylabel()) == ("mass (min)", "rise (min)")
+    assert (tmp_path / "front.png").stat().st_size > 1000
+    assert len(three.plot().axes) == 2
+
+
+def test_files(result, tmp_path):
+    with result.save(tmp_path / "front.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(result)
+    np.testing.assert_array_equal([float(row["mass"]) for row in rows], result.front.F[:, 0])
+    rows = json.loads(result.save(tmp_path / "all.json", all=True).read_text())
+    assert len(rows) == 120
+    assert rows[0]["shape"] in ("round", "pin")
+
+
+def test_results_go_into_comparisons(result):
+    rival = moela.minimize(sink, **SINK, **QUIET, n_eval=120, algorithm="nsga2")
+    comparison = moela.compare([result, rival])
+    assert comparison.algorithms == ["MOELA", "NSGA2"]
+    assert list(comparison.scales) == ["sink"]
+    assert comparison.scales["sink"].names == ("mass", "rise")
+    assert len(comparison.front(algorithm="MOELA")) == len(result.front)
+    assert comparison.front(algorithm="MOELA").decode(0) in result.designs
+    assert len(result.population) == 120
