@@ -48,7 +48,8 @@ class Link:
     def __post_init__(self) -> None:
         expected = "a positive number of bytes/s"
         bandwidth = check_number("Link", "bandwidth", self.bandwidth, expected)
-        require("Link", "bandwidth", self.bandwidth, bandwidth > 0, expected)
+        # The time of a message must be finite, too.
+        require("Link", "bandwidth", self.bandwidth, bandwidth > 1e-9, expected)
         expected = "a number of seconds, 0 or more"
         latency = check_number("Link", "latency", self.latency, expected)
         require("Link", "latency", self.latency, latency >= 0, expected)

@@ -15,7 +15,7 @@ import pickle
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 import numpy as np
 
@@ -117,7 +117,9 @@ def _bytes_of(file: IO[bytes], member: Member, name: str) -> bytes:
 class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
     """Python's own unpickler, reduced to a few instructions; the C version cannot be reduced."""
 
-    dispatch: dict[int, Callable[[Any], None]] = {  # noqa: RUF012 - that of the class above
+    stack: list[Any]  # of the class above, where types are not declared
+    pop_mark: Callable[[], list[Any]]
+    dispatch: ClassVar[dict[int, Callable[[Any], None]]] = {
         getattr(pickle, name)[0]: pickle._Unpickler.dispatch[getattr(pickle, name)[0]]  # type: ignore[attr-defined]
         for name in _PICKLE.split()
     }

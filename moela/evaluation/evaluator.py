@@ -473,7 +473,6 @@ class Evaluator(PymooEvaluator):
     ) -> None:
         """Record the outcome of row i of a batch in the store or in memory."""
         self.n_fresh += 1
-        session.n_fresh += 1
         if outcome.status != OK:
             logger.info("an evaluation failed (%s): %s", outcome.status, outcome.error)
         run = self._run

@@ -148,7 +148,9 @@ def begin_again(opened: OpenRun, signed: Signed, budget: int | None) -> OpenRun:
         run.seed_drawn,
         json.loads(run.settings),
     )
-    others = {k: v for k, v in (_stored_sources(run) or {}).items() if isinstance(v, int)}
+    others: dict[int, int | str] = {
+        k: v for k, v in (_stored_sources(run) or {}).items() if isinstance(v, int)
+    }
     return _begin(opened.journal, identity, budget, others)
 
 

@@ -355,8 +355,10 @@ def _code_differences(
     left_out = {*unknown}
     if stored.get(CONTENT) is None and "bytecode" not in old:  # version 0.1 had no such digest
         left_out.add("bytecode")
-    pairs = ({k: v for k, v in digests.items() if k not in left_out} for digests in (old, code))
-    return differences(*pairs, name), unknown
+    first, second = (
+        {k: v for k, v in digests.items() if k not in left_out} for digests in (old, code)
+    )
+    return differences(first, second, name), unknown
 
 
 def _difference(task: _Task, run: Run) -> str:

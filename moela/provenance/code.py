@@ -17,12 +17,13 @@ from typing import Any, NamedTuple
 
 from moela.provenance import functions  # noqa: F401 (it registers how functions are digested)
 from moela.provenance.environment import version_of
+from moela.provenance.scalars import text
 from moela.provenance.sources import is_installed, is_ours
-from moela.provenance.walk import BEYOND, Walk, digest, text
+from moela.provenance.walk import BEYOND, Walk, digest
 
 _SUFFIXES = (".py", *EXTENSION_SUFFIXES, *BYTECODE_SUFFIXES)
 UNKNOWN = "unknown"
-"""What version 0.1 wrote if the version of a package could not be found."""
+"""The text that version 0.1 wrote if the version of a package could not be found."""
 
 
 def code_of(obj: object) -> dict[str, str]:
@@ -141,8 +142,7 @@ def _read(source: _Source) -> tuple[str, tuple[str, ...]]:
     """Return the essence of a file, and the modules that it imports."""
     if source.path.suffix != ".py":  # compiled
         return blake2b(source.path.read_bytes(), digest_size=16).hexdigest(), ()
-    text = source.path.read_text(encoding="utf-8")
-    tree = _Essence().visit(ast.parse(text))
+    tree = _Essence().visit(ast.parse(source.path.read_text(encoding="utf-8")))
     package = source.module
     if source.path.name != "__init__.py":
         package = package.rpartition(".")[0]

@@ -27,7 +27,7 @@ Record = dict[str, Any]
 """A `Content` as JSON data."""
 
 CONTENT = "content"
-"""Where the signature of a stored problem keeps its `Record`."""
+"""The key under which the signature of a stored problem keeps its `Record`."""
 
 _MAX_NAMES = 300
 _MAX_STATES = 20  # of one attribute that changes while a run goes on

@@ -20,7 +20,17 @@ import numpy as np
 from moela.provenance import renames
 from moela.provenance.scalars import ATOMS, integer, text
 from moela.provenance.sources import is_library, is_library_code
-from moela.provenance.walk import BEYOND, CODE, HIDDEN, PART, WHOLE, Walk, class_name, digest
+from moela.provenance.walk import (
+    BEYOND,
+    CODE,
+    HIDDEN,
+    PART,
+    WHOLE,
+    Handler,
+    Walk,
+    class_name,
+    digest,
+)
 
 _GLOBAL_READS = frozenset(["LOAD_GLOBAL", "LOAD_NAME"])
 # Attributes of a class that say nothing of its behavior, or repeat what is noted anyway.
@@ -218,12 +228,17 @@ def _generator(walk: Walk, value: Any) -> bytes:
     return walk.visit(state)
 
 
+def _code(walk: Walk, value: CodeType) -> bytes:
+    walk.note("", CODE, code_digest(value))
+    return b"code"
+
+
 def refused(walk: Walk, value: object) -> bytes:
     """Note that a value cannot be seen into."""
     return walk.refuse(value)
 
 
-WHOLE |= {
+_WHOLE: dict[str, Handler] = {
     "builtins.function": _function,
     "builtins.method": _fields("__func__", "__self__"),
     "builtins.type": _class,
@@ -235,7 +250,7 @@ WHOLE |= {
     "builtins.classmethod_descriptor": _by_name,
     "builtins.getset_descriptor": _by_name,
     "builtins.member_descriptor": _by_name,
-    "builtins.code": lambda walk, value: walk.note("", CODE, code_digest(value)) or b"code",
+    "builtins.code": _code,
     "builtins.property": _fields("fget", "fset", "fdel"),
     "builtins.staticmethod": _fields("__func__"),
     "builtins.classmethod": _fields("__func__"),
@@ -259,6 +274,8 @@ WHOLE |= {
     "builtins.frame": refused,
     "builtins.traceback": refused,
 }
-PART |= {
+WHOLE |= _WHOLE
+_PART: dict[str, Handler] = {
     "functools.partialmethod": _partial,
 }
+PART |= _PART

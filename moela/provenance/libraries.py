@@ -18,7 +18,7 @@ import numpy as np
 
 from moela.provenance.functions import refused
 from moela.provenance.scalars import bytes_digest, text
-from moela.provenance.walk import BEYOND, WHOLE, Walk, class_code, digest, visible_state
+from moela.provenance.walk import BEYOND, WHOLE, Handler, Walk, class_code, digest, visible_state
 
 # ---- torch ---------------------------------------------------------------------------------------
 
@@ -253,7 +253,7 @@ def _compiled_object(walk: Walk, value: Any) -> bytes:
     return digest(text(kind.class_type.class_name), *tokens, methods)
 
 
-WHOLE |= {
+_WHOLE: dict[str, Handler] = {
     "torch._C.TensorBase": _tensor,
     "torch.nn.modules.module.Module": _torch_module,
     "torch.jit._script.ScriptModule": _script,
@@ -294,3 +294,4 @@ WHOLE |= {
     "_cffi_backend.FFI": refused,
     "cffi.api.FFI": refused,
 }
+WHOLE |= _WHOLE

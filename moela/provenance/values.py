@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from hashlib import blake2b
 from pathlib import Path
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from moela.provenance.functions import refused
 from moela.provenance.scalars import ATOMS, bytes_digest, integer, text
-from moela.provenance.walk import BEYOND, PART, WHOLE, Walk, class_code, digest
+from moela.provenance.walk import BEYOND, PART, WHOLE, Handler, Walk, class_code, digest
 
 _POINTERS = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_wchar_p, ctypes.py_object)
 _CALLED = (ctypes._Pointer, ctypes._CFuncPtr)  # type: ignore[attr-defined, unused-ignore]
@@ -182,7 +182,7 @@ def _vectorized(walk: Walk, value: Any) -> bytes:
     return walk.attributes(value, state.items())
 
 
-WHOLE |= {
+_WHOLE: dict[str, Handler] = {
     "enum.Enum": _enum,
     "types.MappingProxyType": _ordered,
     "builtins.mappingproxy": _ordered,
@@ -226,7 +226,15 @@ WHOLE |= {
     "numpy.nditer": refused,
     "numpy.flatiter": refused,
 }
-PART |= {
+WHOLE |= _WHOLE
+
+
+def _atom_handler(kind: type, atom: Callable[[Any], bytes]) -> Handler:
+    """Return the handler of the part of an object that a built-in type holds."""
+    return lambda walk, value: atom(kind(value))
+
+
+_PART: dict[str, Handler] = {
     "builtins.list": _list,
     "builtins.tuple": _list,
     "builtins.dict": _dict,
@@ -236,7 +244,8 @@ PART |= {
     "collections.defaultdict": _defaultdict,
     "numpy.ndarray": _array,
 } | {
-    f"builtins.{kind.__name__}": lambda walk, value, kind=kind, atom=atom: atom(kind(value))
+    f"builtins.{kind.__name__}": _atom_handler(kind, atom)
     for kind, atom in ATOMS.items()
     if kind in (int, float, complex, str, bytes)
 }
+PART |= _PART

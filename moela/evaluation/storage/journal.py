@@ -134,7 +134,7 @@ class Journal:
         """
         with suppress(sqlite3.Error):
             self._closed()
-        failure = self._writer.untold()
+        failure = self._writer.unraised()
         if failure is not None:
             raise failure
 

@@ -152,6 +152,12 @@ class EvaluationStore:
             yield
         except (DamagedError, OSError, *SQLITE_ERRORS) as error:
             self._check_same_file()
+            if "readonly" in str(error):  # and a reader must not roll it back
+                raise StoreError(
+                    f"The SQLite file {self.path} holds an unfinished transaction of a process "
+                    "that was killed. The next run that writes to it repairs it: make the same "
+                    "call again."
+                ) from error
             raise StoreError(explained(self.path, error)) from error
 
     def _check_same_file(self) -> None:

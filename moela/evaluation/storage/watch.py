@@ -22,7 +22,7 @@ _LOG_MAGIC = b"\x37\x7f\x06"
 
 
 class Loss(Enum):
-    """What an incident has done to a store."""
+    """The effect of an incident on a store."""
 
     MOVED = "the file at the path is not the one that is open"
     CONTENT = "the open file, or its log, holds something else now"
@@ -88,7 +88,10 @@ class Watch:
             return None
         whole = self._is_whole()
         self._next_pages = time.monotonic() + (time.monotonic() - start) / _SHARE
-        return None if whole else Incident(Loss.CONTENT, "was overwritten or cut")
+        if whole:
+            return None
+        # The file may have gone while its pages were looked at.
+        return self._look_at_file() or Incident(Loss.CONTENT, "was overwritten or cut")
 
     def _look_at_file(self) -> Incident | None:
         path, old = self.path, self._main

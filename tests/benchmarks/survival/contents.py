@@ -1,8 +1,8 @@
 """Problems whose content changes between two runs: no result of the old problem may come back.
 
-For each kind of content, one process stores a run. Two others, with other hash seeds and other seeds
-of the run, evaluate the same designs: one for the changed content, one for the same content made
-again.
+For each kind of content, one process stores a run. Two others, with other hash seeds and other
+seeds of the run, evaluate the same designs: one for the changed content, one for the same content
+made again.
 """
 
 from __future__ import annotations

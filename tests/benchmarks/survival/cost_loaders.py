@@ -38,9 +38,17 @@ def mutate(source: Path, target: Path, rng: np.random.Generator) -> str:
     """Write a damaged copy of a file, with damage of their own for the binary formats."""
     structures = {".pt": _torch_damage, ".parquet": _table_damage, ".safetensors": _weights_damage}
     if source.suffix not in structures:
-        return damage.mutate(source, target, rng)
+        try:
+            return damage.mutate(source, target, rng)
+        except ValueError:  # structure that cannot be written, such as a list inside itself
+            changed, what = damage.byte_damage(source.read_bytes(), rng)
+            target.write_bytes(changed)
+            return what
     change = damage.byte_damage if rng.random() < 0.4 else structures[source.suffix]
-    changed, what = change(source.read_bytes(), rng)
+    try:
+        changed, what = change(source.read_bytes(), rng)
+    except ValueError:
+        changed, what = damage.byte_damage(source.read_bytes(), rng)
     target.write_bytes(changed)
     return what
 

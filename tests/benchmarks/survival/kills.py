@@ -195,7 +195,8 @@ def rows(store: Path) -> dict[int, tuple[Any, ...]]:
     """Return the evaluations that are committed, by their position."""
     if not store.exists() or not store.stat().st_size:
         return {}
-    with contextlib.closing(sqlite3.connect(f"{store.as_uri()}?mode=ro", uri=True)) as db:
+    # Not read-only: a kill may leave a first transaction that has to be rolled back.
+    with contextlib.closing(sqlite3.connect(store)) as db:
         try:
             lines = db.execute(f"SELECT {COLUMNS} FROM evaluations ORDER BY id").fetchall()
         except sqlite3.OperationalError as error:

@@ -24,8 +24,6 @@ from tests.benchmarks.survival.bars import Bar, Options
 
 LARGEST = float(np.finfo(float).max)
 N_SEEDS = 7
-# Violations beyond 2^400 grow with their logarithm, so that larger constraints are not scaled ones.
-MOST_BINARY, MOST_DECIMAL = 300, 90
 
 
 @dataclass(frozen=True)
@@ -97,8 +95,7 @@ def _powers_of_two(pool: Parallel, options: Options) -> Iterator[Bar]:
         n = len(names) * len(chosen)
         value = f"{n - len(faults)} of {n} runs equal, bit for bit"
         yield Bar(
-            f"{algorithm} on objectives times 2^e, |e| to 830, and constraints, e from -830 to "
-            f"{MOST_BINARY}",
+            f"{algorithm} on objectives and constraints times 2^e, |e| to 830",
             value + "".join(f"; {fault}" for fault in faults[:3]),
             "all",
             not faults,
@@ -116,8 +113,7 @@ def _powers_of_ten(pool: Parallel, options: Options) -> Bar:
     ratios = {job: medians[job] / medians[job[0], 0] - 1.0 for job in jobs if job[1] != 0}
     worst = max(ratios, key=lambda job: abs(ratios[job]))
     return Bar(
-        f"MOELA on objectives times 10^e, |e| to 250, and constraints, e from -250 to "
-        f"{MOST_DECIMAL}: median hypervolume of "
+        f"MOELA on objectives and constraints times 10^e, |e| to 250: median hypervolume of "
         f"{N_SEEDS} seeds, {len(ratios)} problems and scales",
         f"largest deviation {100 * ratios[worst]:+.2f} % ({worst[0]}, e = {worst[1]})",
         "within 1 %",
@@ -168,9 +164,7 @@ def differing(name: str, algorithm: str, exponents: tuple[Any, ...], seed: int) 
         plain = scaled.Run(problem, make(), case.n_eval, seed)
         for e in exponents:
             powers = np.resize(e, problem.n_obj)
-            other = scaled.times_powers_of_two(
-                problem, powers, min(min(int(powers[-1]), MOST_DECIMAL), MOST_BINARY)
-            )
+            other = scaled.times_powers_of_two(problem, powers, int(powers[-1]))
             run = scaled.Run(other, make(), case.n_eval, seed)
             if not plain.is_scaled(run, powers):
                 faults.append(f"{name}, e = {e}")

@@ -134,7 +134,7 @@ def test_states_that_a_run_has_gone_through_belong_together():
 def test_names_of_doubts_are_words():
     problem = Held(1)
     old = content_of(problem).record() | {"unseen": {"problem.pool": "socket.socket"}}
-    old["hidden"] = {"problem._model": "0"}
+    old["hidden"] = old["hidden"] | {"problem._model": "0"}
     words = doubts(old, content_of(problem)).words()
     assert "problem._model has changed" in words
     assert "problem.pool (socket.socket) cannot be seen into" in words

@@ -27,9 +27,7 @@ def test_run_on_objectives_times_powers_of_two_is_the_same(name):
         plain = scaled.Run(problem, MOELA(**settings), n_eval, 1)
         for e in (-830, (830, -830)):
             powers = np.resize(e, problem.n_obj)
-            other = scaled.times_powers_of_two(
-                problem, powers, min(int(powers[0]), scales.MOST_BINARY)
-            )
+            other = scaled.times_powers_of_two(problem, powers, int(powers[0]))
             assert plain.is_scaled(scaled.Run(other, MOELA(**settings), n_eval, 1), powers), e
 
 
