@@ -15,11 +15,12 @@ from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 
-from moela._arrays import Design
+from moela._arrays import Design, Designs
 from moela._checks import instance
 from moela.evaluation import progress, run_identity
-from moela.evaluation.batch import compute, jobs_of, unevaluated
+from moela.evaluation.batch import compute, hand_out, jobs_of, report_failure, unevaluated
 from moela.evaluation.checks import check_budget, check_problem
+from moela.evaluation.interrupts import Interrupts, store_advice
 from moela.evaluation.known import AnswersInMemory, Known, StoredAnswers
 from moela.evaluation.marks import Marks
 from moela.evaluation.one_thread import OneThread
@@ -29,11 +30,10 @@ from moela.evaluation.runners.backends import check_backend
 from moela.evaluation.runners.call import ProblemCall
 from moela.evaluation.runners.outcome import (
     FAILURES,
-    INFINITE,
     OK,
     SKIPPED,
+    EvaluationError,
     Outcome,
-    apply,
     infinite_warning,
 )
 from moela.evaluation.runners.runner import VECTORIZED_CHUNK, Runner
@@ -61,6 +61,7 @@ class _Run:
     memory: AnswersInMemory = field(default_factory=AnswersInMemory)
     marks: Marks | None = None  # what failures have in the place of objectives
     warned: bool = False  # of an infinite objective
+    failed: bool = False  # whether a warning has told of the first failure
 
 
 class Evaluator(PymooEvaluator):
@@ -106,6 +107,10 @@ class Evaluator(PymooEvaluator):
     on_mismatch : {"raise", "new"}
         Whether to raise or begin a new run if the store holds runs, but none of this problem,
         algorithm and seed.
+    on_interrupt : {"raise", "finish"}
+        With "finish", Ctrl-C ends the run after the batch in hand: the algorithm terminates, and
+        pymoo's ``minimize`` returns the result so far. A second Ctrl-C raises KeyboardInterrupt at
+        once. Only in the main thread.
     recheck : bool
         Whether the cheapest old design is evaluated again and compared when a run is resumed. That
         does not count towards ``n_eval``.
@@ -113,7 +118,8 @@ class Evaluator(PymooEvaluator):
         BLAS and OpenMP threads in each evaluation, the same for every ``n_jobs``, since another
         number may change the last bits; None leaves it to the libraries.
     progress : bool, optional
-        Progress bar; by default one is shown if standard error is a terminal.
+        Progress bar. By default one is shown on a terminal and in a notebook; elsewhere, the logger
+        "moela.progress" gets a line a minute at level INFO. False shows neither.
     callback : callable, optional
         Called with the population after each batch, as in pymoo.
 
@@ -125,6 +131,8 @@ class Evaluator(PymooEvaluator):
         Designs computed by this object.
     n_failed : int
         Answers that were failures.
+    interrupted : bool
+        Whether Ctrl-C has ended the run, with ``on_interrupt="finish"``.
     elapsed : float
         Seconds that the run has been running, including earlier processes that made a part of it.
 
@@ -165,6 +173,7 @@ class Evaluator(PymooEvaluator):
         *,
         retry_failed: bool = False,
         on_mismatch: str = "raise",
+        on_interrupt: str = "raise",
         recheck: bool = True,
         inner_max_num_threads: int | None = 1,
         progress: bool | None = None,
@@ -180,6 +189,7 @@ class Evaluator(PymooEvaluator):
         self.dedupe = dedupe
         self.retry_failed = retry_failed
         self.on_mismatch = on_mismatch
+        self.on_interrupt = on_interrupt
         self.recheck = recheck
         self.inner_max_num_threads = inner_max_num_threads
         self.progress = progress
@@ -195,6 +205,7 @@ class Evaluator(PymooEvaluator):
 
     def _reset(self, token: object) -> None:
         self.n_eval = self.n_fresh = self.n_failed = 0
+        self.interrupted = False
         self._run = _Run(token)
 
     def eval(
@@ -238,26 +249,34 @@ class Evaluator(PymooEvaluator):
             marks = self._run.marks
             assert marks is not None
             budget = session.budget(algorithm)
+            room, n = len(todo), 0
             if count_evals and budget is not None:
                 room = max(0, budget - self.n_eval)
-                for ind in todo[room:]:
-                    marks.put_on(ind, SKIPPED)
-                todo = todo[:room]
+            if session.stopped:  # by Ctrl-C, after the batch before
+                room = 0
+            for ind in todo[room:]:
+                marks.put_on(ind, SKIPPED)
+            todo = todo[:room]
             if todo:
-                self._answer(session, todo, names, kwargs, budget)
+                n = self._answer(session, todo, names, kwargs, budget)
             marks.update(individuals, algorithm)
             if marks.in_use and algorithm is not None:
                 leave_out_failures(algorithm, marks)
             if count_evals:
-                self.n_eval += len(todo)
-            spent = budget is not None and self.n_eval >= budget
-            session.note(self.n_eval, self.elapsed, budget, last=spent)
+                self.n_eval += n
+            session.show_total(self.n_eval)
+            over = budget is not None and self.n_eval >= budget
+            if session.stopped:
+                self.interrupted = True
+                session.terminate(algorithm)
+                over = algorithm is session.algorithm  # one inside it may not know yet
+            session.note(self.n_eval, self.elapsed, budget, last=over)
         except BaseException:
             self._aborted = True
             self.close()
             raise
         self._aborted = False
-        if spent:
+        if over:
             self.close()
 
     def close(self) -> None:
@@ -340,12 +359,12 @@ class Evaluator(PymooEvaluator):
             )
         self.close()
         run.signature, run.fingerprint = signed.signature, signed.content.fingerprint()
-        self._session = session = Session(problem, algorithm)
+        self._session = session = Session(problem, algorithm, self._interrupts())
         if self.store is not None:
             self._open(session, self.store, signed, algorithm)
-        if progress.wanted(self.progress):
-            ref_point = getattr(problem, "ref_point", None)
-            session.bar = progress.Progress(session.budget(algorithm), self.n_eval, ref_point)
+        ref_point = getattr(problem, "ref_point", None)
+        budget = session.budget(algorithm)
+        session.bar = progress.begin(self.progress, budget, self.n_eval, ref_point)
         return session
 
     def _open(
@@ -391,6 +410,13 @@ class Evaluator(PymooEvaluator):
             trusted=trusted,
         )
 
+    def _interrupts(self) -> Interrupts | None:
+        """Return how Ctrl-C is treated in a session; None leaves it alone."""
+        if self.on_interrupt == "raise":
+            return None
+        advice = "To be able to go on, pass Evaluator(store='run.db') next time."
+        return Interrupts(advice if self.store is None else store_advice(self.store), busy=False)
+
     def _chunk(self, problem: Problem) -> int:
         if self.chunk_size != "auto":
             return int(self.chunk_size)
@@ -409,8 +435,8 @@ class Evaluator(PymooEvaluator):
         names: list[str],
         kwargs: dict[str, object],
         budget: int | None,
-    ) -> None:
-        """Set the outcome of its design on each individual."""
+    ) -> int:
+        """Set the outcome of its design on each individual; return how many were answered."""
         problem, run = session.problem, self._run
         assert run.marks is not None
         X = Population(individuals).get("X")
@@ -418,43 +444,56 @@ class Evaluator(PymooEvaluator):
         if session.answers is not None:
             session.answers.journal.check_designs(X)
         known = self._lookup(session, keys, names, len(X))
-        if session.bar is not None:
-            session.bar.total(budget)
-            session.show([outcome for outcome in known.outcomes if outcome is not None])
+        session.show_known(known, budget)
         jobs = jobs_of(known, problem, self._chunk(problem))
         if jobs:
             runner = self._runner(session, kwargs)
             fresh = compute(runner, jobs, X, names, known, raises=self.on_error == "raise")
             try:
-                for rows in fresh:
-                    for i, outcome in rows:
-                        self._keep(session, i, keys, X[i], outcome)
-                    session.show([outcome for _, outcome in rows])
-                    # Evaluations in progress are finished and kept, wherever that is possible.
-                    if session.store_failed and not runner.cancel():
-                        break
+                with session.working():
+                    self._compute(session, runner, fresh, known, keys, X)
+            except EvaluationError:
+                # Programs that evaluations started may have ended by the same Ctrl-C.
+                if not session.stopped:
+                    raise
             finally:
                 fresh.close()
                 if session.answers is not None:
                     session.answers.journal.flush()
-        first = {key: i for i, key in reversed(list(enumerate(keys)))} if self.dedupe else {}
-        n_infinite, infinite = 0, ""
-        for i, individual in enumerate(individuals):
-            answer = known.outcomes[i] or known.outcomes[first[keys[i]]]
-            assert answer is not None
-            if answer.status == OK:
-                apply(individual, answer, names)
-                continue
-            run.marks.put_on(individual, answer.status, answer.error)
-            self.n_failed += 1
-            if answer.status == INFINITE:
-                n_infinite += 1
-                infinite = infinite or answer.error or ""
+        if self.dedupe:
+            known.repeat(keys)
+        handed = hand_out(individuals, known.outcomes, names, run.marks)
+        self.n_failed += handed.n_failed
         run.n_answered += len(individuals)
         run.n_batches += 1
-        if infinite and not run.warned:
+        if handed.infinite and not run.warned:
             run.warned = True
-            logger.warning("%s", infinite_warning(infinite, n_infinite, run.n_answered))
+            text = infinite_warning(handed.infinite, handed.n_infinite, run.n_answered)
+            logger.warning("%s", text)
+        return handed.n_answered
+
+    def _compute(
+        self,
+        session: Session,
+        runner: Runner,
+        fresh: Iterable[list[tuple[int, Outcome]]],
+        known: Known,
+        keys: list[bytes],
+        X: Designs,
+    ) -> None:
+        """Keep the outcomes of a batch as they come."""
+        for rows in fresh:
+            kept = []
+            for i, outcome in rows:
+                if session.stopped and outcome.status in FAILURES:
+                    known.outcomes[i] = None  # perhaps because of the same Ctrl-C
+                    continue
+                self._keep(session, i, keys, X[i], outcome)
+                kept.append(outcome)
+            session.show(kept)
+            # Evaluations in progress are finished and kept, wherever that is possible.
+            if session.store_failed and not runner.cancel():
+                break
 
     def _lookup(self, session: Session, keys: list[bytes], names: list[str], n: int) -> Known:
         run, problem = self._run, session.problem
@@ -473,9 +512,11 @@ class Evaluator(PymooEvaluator):
     ) -> None:
         """Record the outcome of row i of a batch in the store or in memory."""
         self.n_fresh += 1
-        if outcome.status != OK:
-            logger.info("an evaluation failed (%s): %s", outcome.status, outcome.error)
         run = self._run
+        if outcome.status != OK:
+            first = self.on_error != "raise" and outcome.status in FAILURES and not run.failed
+            run.failed = run.failed or first
+            report_failure(session.problem, x, outcome, first=first)
         if session.answers is not None:
             place = (session.answers.run.id, run.n_answered + i, run.n_batches)
             session.answers.journal.add(*place, keys[i], encode(x), outcome, self.elapsed)

@@ -41,6 +41,18 @@ def design_text(design: Mapping[str, object]) -> str:
     return shown(dict(design))
 
 
+def counted(reasons: Mapping[str, int], most: int = 5) -> str:
+    """Return how many evaluations failed and why, the most frequent reasons first.
+
+    >>> counted({"timeout": 1, "ValueError: no mesh": 3})
+    '4 failed (3 x ValueError: no mesh; 1 x timeout)'
+    """
+    ordered = sorted(reasons.items(), key=lambda pair: -pair[1])
+    listing = "; ".join(f"{count} x {reason}" for reason, count in ordered[:most])
+    more = f"; and {len(ordered) - most} other reasons" if len(ordered) > most else ""
+    return f"{sum(reasons.values()):,} failed ({listing}{more})"
+
+
 def duration(seconds: float | None) -> str:
     """Return seconds as hours, minutes and seconds: ``1:02:03``, ``2:03``, or ``5 s``."""
     if seconds is None:

@@ -8,6 +8,7 @@ import time
 from typing import TextIO
 
 from moela.evaluation.storage.errors import StoreError
+from moela.quality.words import duration
 from moela.watch.follow import Follower
 from moela.watch.state import Snapshot
 

@@ -64,5 +64,3 @@ def per_time(rate: float) -> str:
         if rate * factor >= 1:
             return f"{rate * factor:.3g} per {name}"
     return f"{rate * 3600:.3g} per hour"
-
-

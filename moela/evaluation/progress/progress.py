@@ -72,8 +72,13 @@ class Progress:
         if bar or logger.isEnabledFor(logging.INFO):
             self._heartbeat = Heartbeat(self.beat, _BAR_SECONDS if bar else line_seconds)
 
-    def working(self, busy: bool) -> None:
-        """Tell whether evaluations are in progress from now on; the first ones start the clock."""
+    @property
+    def busy(self) -> bool:
+        """Whether evaluations are in progress; the first time starts the clock."""
+        return self._heartbeat is not None and self._heartbeat.busy
+
+    @busy.setter
+    def busy(self, busy: bool) -> None:
         if busy:
             self.pace.begin()
         if self._heartbeat is not None:
@@ -112,9 +117,7 @@ class Progress:
         unit = "evaluations" if self._unit == "eval" else f"{self._unit}s"
         pace = self.pace
         left = None if self._total is None else pace.seconds_left(max(0, self._total - self._done))
-        return describe(
-            self._done, self._total, unit, pace.rate, left, self._n_failed, pace.idle
-        )
+        return describe(self._done, self._total, unit, pace.rate, left, self._n_failed, pace.idle)
 
     def beat(self) -> None:
         """Give a sign of life: another thread calls this every few seconds."""

@@ -24,6 +24,7 @@ from moela.functions.model.view import ProblemView
 from moela.functions.results.front import Candidate, DesignFront, aligned
 from moela.quality.explain import Explanation
 from moela.quality.table import Row, Table, text
+from moela.quality.words import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -181,10 +182,7 @@ class MinimizeResult:
             reason = str(failure["error"])
             counts[reason] = counts.get(reason, 0) + 1
         if counts:
-            reasons = sorted(counts.items(), key=lambda pair: -pair[1])
-            listing = "; ".join(f"{count} x {reason}" for reason, count in reasons[:5])
-            more = f"; and {len(reasons) - 5} other reasons" if len(reasons) > 5 else ""
-            parts.append(f"{sum(counts.values())} failed ({listing}{more})")
+            parts.append(counted(counts))
         if self._advice:
             parts.append(self._advice)
         return ". ".join(part.rstrip(".") for part in parts) + "."
