@@ -20,6 +20,7 @@ from .evaluation.storage.errors import StoreMismatchError as StoreMismatchError
 from .evaluation.storage.reader import (
     EvaluationStore as EvaluationStore,
 )
+from .evaluation.progress.lines import log_to_stderr as log_to_stderr
 from .evaluation.termination import ElapsedTime as ElapsedTime
 from .experiments.run import (
     ExperimentResults as ExperimentResults,

@@ -6,7 +6,7 @@ import logging
 import os
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from pymoo.core.algorithm import Algorithm
@@ -21,11 +21,11 @@ from moela.evaluation import progress, run_identity
 from moela.evaluation.batch import compute, hand_out, jobs_of, report_failure, unevaluated
 from moela.evaluation.checks import check_budget, check_problem
 from moela.evaluation.interrupts import Interrupts, store_advice
-from moela.evaluation.known import AnswersInMemory, Known, StoredAnswers
+from moela.evaluation.known import AnswersInMemory, Known
 from moela.evaluation.marks import Marks
 from moela.evaluation.one_thread import OneThread
 from moela.evaluation.optimum import leave_out_failures
-from moela.evaluation.run_identity import OpenRun, Signed
+from moela.evaluation.run_state import RunState, StoreEntry, token_of
 from moela.evaluation.runners.backends import check_backend
 from moela.evaluation.runners.call import ProblemCall
 from moela.evaluation.runners.outcome import (
@@ -39,29 +39,10 @@ from moela.evaluation.runners.outcome import (
 from moela.evaluation.runners.runner import VECTORIZED_CHUNK, Runner
 from moela.evaluation.session import Session, is_dynamic
 from moela.evaluation.settings import check_settings
-from moela.evaluation.storage.errors import StoreError, StoreMismatchError
+from moela.evaluation.storage.errors import StoreError
 from moela.evaluation.storage.keys import encode, keys_of
-from moela.provenance.content import Fingerprint
-from moela.provenance.signature import Signature
 
 logger = logging.getLogger("moela.evaluator")
-
-
-@dataclass(slots=True)
-class _Run:
-    """The state of a run that copies and pickles of the evaluator keep."""
-
-    token: object = None  # identifies the algorithm and its copies
-    signature: Signature | None = None  # of the problem
-    fingerprint: Fingerprint | None = None  # of its content
-    id: int | None = None  # in the store
-    n_answered: int = 0
-    n_batches: int = 0
-    elapsed: float = 0.0  # seconds before the current session
-    memory: AnswersInMemory = field(default_factory=AnswersInMemory)
-    marks: Marks | None = None  # what failures have in the place of objectives
-    warned: bool = False  # of an infinite objective
-    failed: bool = False  # whether a warning has told of the first failure
 
 
 class Evaluator(PymooEvaluator):
@@ -206,7 +187,7 @@ class Evaluator(PymooEvaluator):
     def _reset(self, token: object) -> None:
         self.n_eval = self.n_fresh = self.n_failed = 0
         self.interrupted = False
-        self._run = _Run(token)
+        self._run = RunState(token)
 
     def eval(
         self,
@@ -308,7 +289,7 @@ class Evaluator(PymooEvaluator):
         session, first = self._session, None
         if session is not None and not (session.inherited or self._aborted or session.is_over()):
             first = session.algorithm
-        inside = algorithm is not None and _token(algorithm) != self._run.token
+        inside = algorithm is not None and token_of(algorithm) != self._run.token
         self._one_thread.check_run(first, inside=inside)
 
     def _attach(self, problem: Problem, algorithm: Algorithm | None) -> Session:
@@ -316,7 +297,7 @@ class Evaluator(PymooEvaluator):
         instance("Evaluator.eval", "problem", problem)
         if self._session is not None and self._session.inherited:
             self._session = None
-        token = _token(algorithm)
+        token = token_of(algorithm)
         starts = algorithm is not None and not algorithm.is_initialized and token != self._run.token
         # Until the last run has ended, a new algorithm is a part of it, such as a local search.
         over = self._session is None or self._aborted or self._session.is_over()
@@ -332,7 +313,7 @@ class Evaluator(PymooEvaluator):
         check_problem("Evaluator.eval", problem)
         check_budget(getattr(algorithm, "termination", None))
         run, signed = self._run, run_identity.sign(problem)
-        same_run = run.token is not None and run.token == _token(algorithm)
+        same_run = run.token is not None and run.token == token_of(algorithm)
         copied, self._copied = self._copied and same_run, False
         # What the problem has changed in itself is no change of the problem.
         same = copied or (self._problem is not None and self._problem() is problem)
@@ -361,54 +342,12 @@ class Evaluator(PymooEvaluator):
         run.signature, run.fingerprint = signed.signature, signed.content.fingerprint()
         self._session = session = Session(problem, algorithm, self._interrupts())
         if self.store is not None:
-            self._open(session, self.store, signed, algorithm)
+            entry = StoreEntry(self, run, session, self._chunk(problem), self._runner)
+            entry.enter(self.store, signed, algorithm)
         ref_point = getattr(problem, "ref_point", None)
         budget = session.budget(algorithm)
         session.bar = progress.begin(self.progress, budget, self.n_eval, ref_point)
         return session
-
-    def _open(
-        self, session: Session, store: Path, signed: Signed, algorithm: Algorithm | None
-    ) -> None:
-        budget = session.budget(algorithm)
-        opened = run_identity.enter(
-            store,
-            self._run.id,
-            signed=signed,
-            algorithm=algorithm,
-            settings={"dedupe": self.dedupe, "chunk_size": self._chunk(session.problem)},
-            budget=budget,
-            on_mismatch=self.on_mismatch,
-        )
-        self._answer_from(session, opened)
-        if opened.resumed and self.recheck and self.dedupe:
-            try:
-                run_identity.recheck(opened, self._runner(session, {}))
-            except StoreMismatchError as error:
-                if self.on_mismatch != "new" or not opened.doubts:
-                    raise
-                logger.warning("%s", error)
-                self._answer_from(session, run_identity.begin_again(opened, signed, budget))
-
-    def _answer_from(self, session: Session, opened: OpenRun) -> None:
-        """Answer the designs of a session from a run of the store."""
-
-        def trusted(source: int) -> bool:
-            runner = self._runner(session, {}) if self.recheck else None
-            return run_identity.trusted(opened, source, runner)
-
-        self._run.id = opened.run.id
-        session.opened = opened
-        opened.journal.watch(opened.run)
-        session.answers = StoredAnswers(
-            opened.journal,
-            opened.run,
-            dedupe=self.dedupe,
-            accept_failures=self.on_error != "raise",
-            retry_failed=self.retry_failed,
-            sources=[run for run, state in opened.sources.items() if isinstance(state, int)],
-            trusted=trusted,
-        )
 
     def _interrupts(self) -> Interrupts | None:
         """Return how Ctrl-C is treated in a session; None leaves it alone."""
@@ -443,7 +382,9 @@ class Evaluator(PymooEvaluator):
         keys = keys_of(problem, X) if self.dedupe or session.answers else []
         if session.answers is not None:
             session.answers.journal.check_designs(X)
-        known = self._lookup(session, keys, names, len(X))
+        known = run.lookup(session, keys, names, len(X), dedupe=self.dedupe)
+        # The run has been running at least as long as it had when it first gave these answers.
+        run.elapsed += max(0.0, known.elapsed - self.elapsed)
         session.show_known(known, budget)
         jobs = jobs_of(known, problem, self._chunk(problem))
         if jobs:
@@ -495,18 +436,6 @@ class Evaluator(PymooEvaluator):
             if session.store_failed and not runner.cancel():
                 break
 
-    def _lookup(self, session: Session, keys: list[bytes], names: list[str], n: int) -> Known:
-        run, problem = self._run, session.problem
-        if session.answers is not None:
-            known = session.answers.lookup(keys, names, run.n_answered, run.n_batches)
-            # The run has been running at least as long as it had when it first gave these answers.
-            run.elapsed += max(0.0, known.elapsed - self.elapsed)
-            return known
-        if self.dedupe:
-            shape = (problem.n_obj, problem.n_ieq_constr, problem.n_eq_constr)
-            return run.memory.lookup(keys, names, shape)
-        return Known([None] * n, list(range(n)))
-
     def _keep(
         self, session: Session, i: int, keys: list[bytes], x: Design, outcome: Outcome
     ) -> None:
@@ -522,8 +451,3 @@ class Evaluator(PymooEvaluator):
             session.answers.journal.add(*place, keys[i], encode(x), outcome, self.elapsed)
         elif self.dedupe and (outcome.status not in FAILURES or self.on_error != "raise"):
             run.memory.put(keys[i], outcome)
-
-
-def _token(algorithm: Algorithm | None) -> object:
-    """Return a value that a run of an algorithm shares with its copies and pickles only."""
-    return getattr(algorithm, "start_time", None)

@@ -24,6 +24,7 @@ class Pace:
         self._n_new = 0  # answers, without those that were in the store before
         # Time, computed evaluations and new answers. The first sample is the beginning.
         self._samples: deque[tuple[float, int, int]] = deque()
+        self._sample_began = 0.0
         self._newest: float | None = None
 
     def begin(self) -> None:
@@ -43,10 +44,11 @@ class Pace:
         now = self._newest = time.monotonic()
         samples = self._samples
         sample = (now, self.n_computed, self._n_new)
-        if len(samples) > 1 and now - samples[-2][0] < _SAMPLE_SECONDS:
+        if len(samples) > 1 and now - self._sample_began < _SAMPLE_SECONDS:
             samples[-1] = sample
             return
         samples.append(sample)
+        self._sample_began = now
         # Once results come, the time to the first one, with the start of workers and compilation,
         # says nothing about the others.
         while len(samples) > 2 and self._covers(samples[1], sample):

@@ -91,10 +91,14 @@ class Progress:
         The k feasible ones have the objectives F [k, n_obj].
         """
         self.pace.known(n - n_replayed)
+        if n_replayed and self._bar is not None and self.pace.n_computed == 0:
+            self._bar.set_description_str("replaying", refresh=False)
         self._add(n, F)
 
     def add(self, n: int, F: Floats, n_failed: int = 0) -> None:
         """Count n evaluations; the k feasible ones of them have the objectives F [k, n_obj]."""
+        if self.pace.n_computed == 0 and self._bar is not None:
+            self._bar.set_description_str("", refresh=False)
         self.pace.computed(n)
         self._n_failed += n_failed
         self._add(n, F)
@@ -182,7 +186,7 @@ def begin(
     """Return the progress to show: None without any, and lines where no bar is wanted."""
     if progress is False:
         return None
-    return Progress(total, done, ref_point, bar=wanted(progress))
+    return Progress(total, done, ref_point, bar=wanted(progress), line_seconds=_LINE_SECONDS)
 
 
 def _bar(pace: Pace, total: int | None, done: int, unit: str) -> tqdm[object]:

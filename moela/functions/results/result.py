@@ -18,8 +18,7 @@ from pymoo.core.problem import Problem
 
 from moela._arrays import Bools, Floats
 from moela.evaluation.runners.outcome import OK, SKIPPED
-from moela.functions.model.outputs import WHERE, own_message
-from moela.functions.model.problem import CALLED
+from moela.functions.model.problem import why
 from moela.functions.model.view import ProblemView
 from moela.functions.results.front import Candidate, DesignFront, aligned
 from moela.quality.explain import Explanation
@@ -330,10 +329,8 @@ def evaluated(population: Sequence[Individual]) -> list[Individual]:
 
 def reason_of(individual: Individual) -> str:
     """Return why an evaluation failed, on one line and without the design."""
-    error = str(individual.data.get("error") or "")
-    lines = [line for line in error.splitlines() if line.strip() and not line.startswith(CALLED)]
-    last = own_message(error).splitlines() or lines[-1:] or [str(individual.data.get("status"))]
-    return last[0].partition(WHERE)[0].strip().rstrip(".")
+    data = individual.data
+    return why(str(data.get("error") or ""), str(data.get("status")))
 
 
 def _plain(value: object) -> object:
