@@ -290,6 +290,12 @@ class ArchiveAlgorithm(Algorithm):
             f"violation, {self.front.CV[0]:.4g}{failures}"
         )
 
+    def __repr__(self) -> str:
+        title = type(self).__name__
+        if self.problem is None:
+            return f"{title}, not run yet"
+        return f"{title} on {type(self.problem).__name__}: {self.status}"
+
     @property
     def n_eval(self) -> int:
         """Number of evaluations so far, counted by the evaluator if it was used."""

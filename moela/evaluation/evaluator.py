@@ -268,6 +268,11 @@ class Evaluator(PymooEvaluator):
             self._run.elapsed += session.seconds
             session.close()
 
+    def __repr__(self) -> str:
+        store = "" if self.store is None else f", store={str(self.store)!r}"
+        counts = f"{self.n_eval:,} evaluations, {self.n_fresh:,} computed, {self.n_failed:,} failed"
+        return f"Evaluator(n_jobs={self.n_jobs}{store}): {counts}"
+
     def __enter__(self) -> Evaluator:
         return self
 

@@ -203,7 +203,7 @@ class MinimizeResult:
     def _repr_html_(self) -> str:
         from moela.functions.results.page import html_of
 
-        return html_of(self, self._view.title, _SHOWN_ROWS)
+        return html_of(self, self._view.title)
 
     # ---------------------------------------------------------------------------------- as a table
 

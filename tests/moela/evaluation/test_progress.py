@@ -161,7 +161,7 @@ def test_designs_that_are_asked_for_again_shorten_the_time_left(pace, clock):
 
 
 def test_answers_from_the_store_do_not_count(monkeypatch, store, clock):
-    solve(Ticking(seconds=0.5), n_eval=1000, store=store)  # half a second each
+    solve(Ticking(seconds=0.5), n_eval=300, store=store)  # half a second each
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
     shown = []
@@ -173,15 +173,15 @@ def test_answers_from_the_store_do_not_count(monkeypatch, store, clock):
         shown.append((evaluator.n_eval, screen.getvalue().rpartition("\r")[2]))
 
     with Evaluator(store=store, callback=look, recheck=False) as evaluator:
-        minimize(Ticking(seconds=0.5), NSGA2(20), ("n_eval", 2000), seed=1, evaluator=evaluator)
+        minimize(Ticking(seconds=0.5), NSGA2(20), ("n_eval", 600), seed=1, evaluator=evaluator)
     for n, line in shown:
-        done = re.search(r"(\d+)/2000 \[.*<([\d:?]+)", line)
+        done = re.search(r"(\d+)/600 \[.*<([\d:?]+)", line)
         assert done is not None
-        if n <= 1000:
+        if n <= 300:
             assert done[2] == "?"
-        elif int(done[1]) > 1100:
+        elif int(done[1]) > 330:
             promised = sum(60**k * int(p) for k, p in enumerate(reversed(done[2].split(":"))))
-            true = 0.5 * (2000 - int(done[1]))
+            true = 0.5 * (600 - int(done[1]))
             assert promised == pytest.approx(true, rel=0.25, abs=1.0)
 
 
