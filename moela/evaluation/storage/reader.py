@@ -75,7 +75,11 @@ class StoredRun:
     state: str
 
     def __repr__(self) -> str:
-        return f"<run {', '.join(f'{value}' for value in self.row().values())}>"
+        row = self.row()
+        return (
+            f"<run {self.id}: {row['algorithm']} on {row['problem']}, seed {row['seed']}, "
+            f"{self.state}, {row['evaluations']} evaluations, {self.n_failed} failed>"
+        )
 
     def row(self) -> Row:
         """Return the run as a row of a table."""
