@@ -86,8 +86,7 @@ def _weights_of(folder: Path) -> Iterator[tuple[int, ...]]:
             if name != "__metadata__":
                 place = f"header.{name}"
                 shape = object_in(path, place, tensor).get("shape")
-                whole = isinstance(shape, list) and all(type(n) is int and n >= 0 for n in shape)
-                if not whole:
+                if not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in shape):
                     raise invalid_file(path, brief(shape), "a list of sizes", f"{place}.shape")
                 yield tuple(shape)
 

@@ -20,7 +20,7 @@ from moela.evaluation.runners.backends import make_runner
 from moela.evaluation.runners.call import ProblemCall
 from moela.evaluation.runners.joblib import configured
 from moela.evaluation.runners.outcome import OK, Outcome
-from moela.evaluation.runners.runner import Runner
+from moela.evaluation.runners.runner import CLOSED, Runner
 from moela.evaluation.runners.violation import violation
 from moela.evaluation.storage.errors import StoreError
 from moela.evaluation.termination import evaluation_budget
@@ -49,6 +49,7 @@ class Session:
         self._runner: Runner | None = None
         self._configuration: object = None
         self._noted = float("-inf")
+        self._closed = False
 
     @property
     def inherited(self) -> bool:
@@ -87,6 +88,8 @@ class Session:
         self, call: ProblemCall, backend: str | None, n_jobs: int | None, timeout: float | None
     ) -> Runner:
         """Return the runner; a new one if the configuration of joblib or the problem changed."""
+        if self._closed:  # by a signal handler, since this batch began
+            raise RuntimeError(CLOSED)
         configuration = configured()
         changes = getattr(call.problem, "requires_kwargs", False) or is_dynamic(call.problem)
         if self._runner is None or self._configuration != configuration or changes:
@@ -94,6 +97,9 @@ class Session:
                 self._runner.close()
             self._configuration = configuration
             self._runner = make_runner(call, backend, n_jobs, timeout)
+            if self._closed:
+                self._runner.close()
+                raise RuntimeError(CLOSED)
         return self._runner
 
     def note(self, n_eval: int, elapsed: float, budget: int | None, *, last: bool) -> None:
@@ -121,6 +127,7 @@ class Session:
         """End workers, progress bar and connection."""
         if self.inherited:
             return
+        self._closed = True
         if self.bar is not None:
             self.bar.close()
         evaluated = self._runner is not None

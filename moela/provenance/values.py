@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from hashlib import blake2b
 from pathlib import Path
@@ -227,6 +227,13 @@ _WHOLE: dict[str, Handler] = {
     "numpy.flatiter": refused,
 }
 WHOLE |= _WHOLE
+
+
+def _atom_handler(kind: type, atom: Callable[[Any], bytes]) -> Handler:
+    """Return the handler of the part of an object that a built-in type holds."""
+    return lambda walk, value: atom(kind(value))
+
+
 _PART: dict[str, Handler] = {
     "builtins.list": _list,
     "builtins.tuple": _list,
@@ -237,7 +244,7 @@ _PART: dict[str, Handler] = {
     "collections.defaultdict": _defaultdict,
     "numpy.ndarray": _array,
 } | {
-    f"builtins.{kind.__name__}": lambda walk, value, kind=kind, atom=atom: atom(kind(value))
+    f"builtins.{kind.__name__}": _atom_handler(kind, atom)
     for kind, atom in ATOMS.items()
     if kind in (int, float, complex, str, bytes)
 }

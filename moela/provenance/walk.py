@@ -90,7 +90,7 @@ class Walk:
         atom = ATOMS.get(kind)
         if atom is not None:
             return atom(value)
-        if kind is tuple or kind is list:
+        if isinstance(value, tuple | list) and kind in (tuple, list):
             flat = _flat(value)
             if flat is not None:
                 return flat
@@ -338,7 +338,8 @@ def _extended(part: Handler) -> Handler:
 def visible_state(value: object) -> dict[str, object]:
     """Return the attributes of an object in its ``__dict__`` and its slots."""
     state: dict[str, object] = {}
-    for name, slot in slots_of(type(value)).items():
+    kind: Any = type(value)
+    for name, slot in slots_of(kind).items():
         try:
             state[name] = slot.__get__(value)
         except AttributeError:  # not set
@@ -351,7 +352,7 @@ def visible_state(value: object) -> dict[str, object]:
 
 
 @lru_cache(maxsize=1000)
-def slots_of(kind: type) -> dict[str, Any]:
+def slots_of(kind: type[Any]) -> dict[str, Any]:
     """Return the slots of a class and its bases by their name, a hidden one by its full name."""
     slots: dict[str, Any] = {}
     for base in kind.__mro__:
@@ -368,7 +369,7 @@ def _is_mangled(name: str) -> bool:
 
 
 @lru_cache(maxsize=1000)
-def _is_transparent(kind: type) -> bool:
+def _is_transparent(kind: type[Any]) -> bool:
     """Return whether instances of a class have no content but their attributes."""
     names = [f"s{i}" for i in range(sum(_n_slots(base) for base in kind.__mro__))]
     if kind.__dictoffset__:
@@ -386,7 +387,7 @@ def _n_slots(base: type) -> int:
 
 
 def _object(walk: Walk, value: object) -> bytes:
-    kind = type(value)
+    kind: Any = type(value)
     class_code(walk, kind)
     state = visible_state(value)
     visible = walk.attributes(value, state.items())

@@ -88,7 +88,10 @@ class Watch:
             return None
         whole = self._is_whole()
         self._next_pages = time.monotonic() + (time.monotonic() - start) / _SHARE
-        return None if whole else Incident(Loss.CONTENT, "was overwritten or cut")
+        if whole:
+            return None
+        # The file may have gone while its pages were looked at.
+        return self._look_at_file() or Incident(Loss.CONTENT, "was overwritten or cut")
 
     def _look_at_file(self) -> Incident | None:
         path, old = self.path, self._main
