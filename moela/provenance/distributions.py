@@ -14,7 +14,7 @@ from typing import NamedTuple
 from moela.provenance.sources import SUFFIXES
 
 UNKNOWN = "unknown"
-"""What stands for the version of a package if it cannot be found."""
+"""The text that stands for a version that cannot be found."""
 
 _FILES = "files "
 
