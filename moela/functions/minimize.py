@@ -31,8 +31,7 @@ from moela.functions.model.outputs import ConstraintSpec, ObjectiveSpec
 from moela.functions.model.problem import FunctionProblem, PlainFunction, RefPoint
 from moela.functions.model.problem import problem as make_problem
 from moela.functions.model.reading import warnings_of
-from moela.functions.model.view import ProblemView
-from moela.functions.results.result import MinimizeResult, evaluated, reason_of
+from moela.functions.results.result import MinimizeResult, evaluated
 from moela.functions.starts import filled, start_designs
 from moela.functions.stopping import Interrupts
 from moela.quality.words import of_kind
@@ -236,7 +235,6 @@ class _Run:
         self.n_ok = 0
         self.stopped = False
         self.failure: EvaluationError | None = None  # if all have failed
-        self._warned = False
 
     @property
     def n(self) -> int:
@@ -244,18 +242,10 @@ class _Run:
         return len(self.individuals)
 
     def keep(self, batch: Population) -> None:
-        """Add an evaluated batch, report the first failure, and call the user's callback."""
+        """Add an evaluated batch, and call the user's callback."""
         new = evaluated(batch)
         self.individuals += new
-        failed = [ind for ind in new if ind.data.get("status", OK) != OK]
-        self.n_ok += len(new) - len(failed)
-        if failed and not self._warned:
-            self._warned = True
-            _LOG.warning(
-                "an evaluation failed (%s) for the design %r; the run goes on without such designs",
-                reason_of(failed[0]),
-                ProblemView(self.problem).design(failed[0].X),
-            )
+        self.n_ok += sum(ind.data.get("status", OK) == OK for ind in new)
         if self.n_ok == 0 and self.n >= _ALL_FAILED:
             self.failure = all_failed(self.problem, self.individuals)
             raise self.failure

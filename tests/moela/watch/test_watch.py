@@ -10,9 +10,10 @@ from moocore import hypervolume
 from moela import EvaluationStore, describe_runs
 from moela.cli import main
 from moela.evaluation.storage.errors import StoreError
+from moela.quality.words import duration
 from moela.watch.follow import Follower
 from moela.watch.listing import failure_lines, snapshots
-from moela.watch.terminal import duration, lines_of, sparkline, watch
+from moela.watch.terminal import lines_of, sparkline, watch
 from tests.moela.watch import watch_cases as cases
 
 
