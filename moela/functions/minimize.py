@@ -32,9 +32,9 @@ from moela.functions.model.problem import FunctionProblem, PlainFunction, RefPoi
 from moela.functions.model.problem import problem as make_problem
 from moela.functions.model.reading import warnings_of
 from moela.functions.model.view import ProblemView
-from moela.functions.results.result import MinimizeResult, evaluated, reason_of
+from moela.functions.results.result import BY_INTERRUPT, MinimizeResult, evaluated, reason_of
 from moela.functions.starts import filled, start_designs
-from moela.functions.stopping import Interrupts
+from moela.functions.stopping import Interrupts, given_advice
 from moela.quality.words import of_kind
 from moela.search.moela import MOELA
 
@@ -278,10 +278,10 @@ def _loop(
                 if error is run.failure:
                     raise
                 if interrupts.stopped:  # a program that the user's Ctrl-C ended as well
-                    return "stopped by Ctrl-C"
+                    return BY_INTERRUPT
                 raise in_words(run.problem, error) from None
             if interrupts.stopped and algorithm.has_next():
-                return "stopped by Ctrl-C"
+                return BY_INTERRUPT
             if run.stopped and algorithm.has_next():
                 return "stopped by the callback"
     return None
@@ -367,6 +367,8 @@ def _termination(budget: int | None, limit: float | None) -> Termination:
 
 
 def _advice(store: object) -> str:
+    if (given := given_advice()) is not None:
+        return given
     if store is None:
         return (
             "To go on from a result, pass start=result; to be able to resume, pass store='run.db' "

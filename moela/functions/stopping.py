@@ -5,11 +5,31 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from types import TracebackType
 from typing import TypeAlias
 
 Handler: TypeAlias = "object"
+
+_ADVICE: ContextVar[str | None] = ContextVar("advice", default=None)
+
+
+@contextmanager
+def advising(text: str) -> Iterator[None]:
+    """Make `moela.minimize` say in these words how to go on after Ctrl-C."""
+    token = _ADVICE.set(text)
+    try:
+        yield
+    finally:
+        _ADVICE.reset(token)
+
+
+def given_advice() -> str | None:
+    """Return the words of `advising`, or None outside of it."""
+    return _ADVICE.get()
+
 
 
 class Interrupts:
