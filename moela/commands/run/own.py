@@ -55,22 +55,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Optimize, and write front.csv, evaluations.csv, best.json, run.json and front.png."""
+    with only_stderr(arguments.json):
+        problem = load_problem(arguments.problem, arguments.set)
     if arguments.evals is None and arguments.time_limit is None:
         raise ValueError(
             "--evals must be the number of evaluations, or --time-limit the time to spend: "
             "--evals 600 or --time-limit 8h. Got neither."
         )
     search.check_evals(arguments)
-    with only_stderr(arguments.json):
-        problem = load_problem(arguments.problem, arguments.set)
-    if isinstance(problem, FunctionProblem):
-        print(problem.describe(), file=sys.stderr)
     start = None if arguments.start is None else read_designs(arguments.start, problem)
     try:
         timeout = seconds("timeout", arguments.timeout)
     except ValueError as error:
         raise ValueError(search.reworded(str(error))) from None
     out = search.make_folder(arguments)
+    if isinstance(problem, FunctionProblem):
+        print(problem.describe(), file=sys.stderr)
     found = search.search(
         problem, arguments, arguments.algorithm,
         start=start, batch_size=arguments.batch_size, timeout=timeout, retries=arguments.retries,
