@@ -15,7 +15,10 @@ from moela.commands.parser import Parser, add_examples
 
 # The module of a command is imported when the command runs, so that `moela --help` is fast.
 COMMANDS = {
-    ("run",): ("moela.commands.run.own", "optimize your own problem or function (FILE.py:NAME)"),
+    ("run",): (
+        "moela.commands.run.own",
+        "optimize your function or problem; also: run noc, run moe",
+    ),
     ("run", "noc"): ("moela.commands.run.noc", "design a 3D network-on-chip manycore"),
     ("run", "moe"): ("moela.commands.run.moe", "plan the deployment of an MoE model"),
     ("show",): ("moela.commands.show", "show a network-on-chip design"),

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     add = parser.add_argument
-    add("runs", nargs="+", metavar="[NAME=]PATH", help="folder of an experiment or of `moela run`, "
-        "store file, or file of points; NAME names the algorithm")  # fmt: skip
+    add("runs", nargs="+", metavar="[NAME=]PATH", help="folder of an experiment or of "
+        "`moela run`, store, or file of points; NAME names the algorithm")  # fmt: skip
     add("--html", metavar="HTML", help="report to write, with all pictures")
     add("--pictures", metavar="DIR", help="folder for the pictures as PNG files")
     add(
         "--ref-point",
         metavar="V,V,...",
-        help='reference point of the hypervolume, "problem" or "pooled"; default: the problem\'s '
-        "own if all runs name it, else pooled; for negative numbers, --ref-point=-1,-2",
+        help='of the hypervolume (--ref-point=-1,-2), "problem" or "pooled" (default: problem if all '
+        "name it)",
     )
     add("--indicator", metavar="NAME", help="indicator used in the summary; default: hypervolume")
     add("--baseline", metavar="NAME", help="algorithm to compare the others with")

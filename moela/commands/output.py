@@ -14,7 +14,7 @@ from dataclasses import asdict, is_dataclass
 import numpy as np
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
+def add_json(parser: argparse._ActionsContainer) -> None:
     """Add the option ``--json``."""
     parser.add_argument("--json", action="store_true", help="print JSON, and all else to stderr")
 

@@ -12,14 +12,19 @@ from moela.quality.words import nearest
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
     """Shows the default of an option, unless there is none or the help text states it."""
 
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28)
+
     def _get_help_string(self, action: argparse.Action) -> str:
-        text = action.help or ""
-        default = action.default
-        hidden = default is None or default is False or default is argparse.SUPPRESS
+        text, default = action.help or "", action.default
+        if isinstance(default, list):
+            default = " ".join(map(str, default))
+        elif isinstance(default, float):
+            default = f"{default:g}"
+        hidden = default in (None, "", argparse.SUPPRESS) or isinstance(default, bool)
         if hidden or "default" in text or not action.option_strings:
             return text
-        shown = " ".join(map(str, default)) if isinstance(default, list) else str(default)
-        return f"{text} (default: {shown})".replace("%", "%%") if text else f"default: {shown}"
+        return f"{text} (default: {default})"
 
 
 class Parser(argparse.ArgumentParser):

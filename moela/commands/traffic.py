@@ -21,9 +21,7 @@ _IDLE, _FULL = 1e-4, 1.0
 _RELEASED_SCALE = 2e8
 
 
-def add_traffic(
-    parser: argparse._ActionsContainer, purpose: str, several: bool = True
-) -> None:
+def add_traffic(parser: argparse._ActionsContainer, purpose: str, several: bool = True) -> None:
     """Add the options ``--traffic`` and ``--scale``."""
     nargs = {"nargs": "+"} if several else {}
     parser.add_argument("--traffic", metavar="CSV", help=purpose, **nargs)  # type: ignore[arg-type]
@@ -32,8 +30,7 @@ def add_traffic(
         type=float,
         default=_RELEASED_SCALE,
         metavar="CYCLES",
-        help="divisor of the traffic files that makes flits per cycle: the cycles of a trace of "
-        "flits, or 1 for flits per cycle",
+        help="divisor of the files' flits; 1 if they hold flits per cycle",
     )
 
 

@@ -31,7 +31,6 @@ def given_advice() -> str | None:
     return _ADVICE.get()
 
 
-
 class Interrupts:
     """A context in which the first SIGINT only sets `stopped`; the second one interrupts.
 

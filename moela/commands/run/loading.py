@@ -132,7 +132,8 @@ def _candidates(module: ModuleType) -> list[str]:
     own = {
         name: value
         for name, value in vars(module).items()
-        if not name.startswith("_") and getattr(value, "__module__", module.__name__) == module.__name__
+        if not name.startswith("_")
+        and getattr(value, "__module__", module.__name__) == module.__name__
     }
     problems = [
         name

@@ -38,20 +38,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     # fmt: off
     add = parser.add_argument_group("inputs").add_argument
     add("--trace", nargs="+", metavar="NPZ",
-        help="recorded routing of one or more windows or domains (default: the packaged example)")
+        help="recorded routing, one file per window (default: the packaged example)")
     add("--hardware", metavar="JSON", help="the machine (default: this one)")
     add("--kernels", metavar="FILE",
-        help="JSON of `moela measure`, or a parquet of aiconfigurator (default: measured now)")
-    add("--fit", default="auto", help="latency model: auto, linear, smooth, trees, blend")
+        help="of `moela measure`, or an aiconfigurator parquet (default: measured now)")
+    add("--fit", default="auto", metavar="NAME",
+        help="latency model: auto, linear, smooth, trees, blend")
     add("--shape", type=parse_shape, metavar="E,K,D,F[,gated]", help="the model's MoE layer")
-    add("--dtype", default="float32", help="type of the weights, for --shape")
+    add("--dtype", default="float32", metavar="TYPE", help="type of the weights, for --shape")
     add("--devices", type=int, metavar="N",
         help="number of devices (default: the hardware's; without a file, 4)")
     add("--nodes", type=int, metavar="N",
         help="number of nodes of the devices (default: the hardware's, or 1)")
     add("--mode", choices=("decode", "prefill"), default="decode", help="phase to plan for")
     add("--holdout", type=float, default=0.25, metavar="SHARE",
-        help="share of the last trace that is held out to check plans with")
+        help="share of the last trace to check plans with")
     add("--measure-s", type=float, default=12.0, metavar="S", help="seconds for measuring kernels")
     add("--threads", type=int, default=1, metavar="N", help="threads of the kernels (CPU)")
     add("--clock", choices=("wall", "cpu"), default="wall",
@@ -63,12 +64,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="memory of a device in GiB (default: the hardware's)")
     add("--max-quality-loss", type=float, metavar="LOSS", help="upper limit on the quality loss")
     add("--objectives", nargs="+", metavar="NAME",
-        help="objectives to minimize (default: seconds per token, step time, memory, quality loss)")
+        help="objectives to minimize (default: time per token and step, memory, loss)")
     add("--aggregate", choices=("mean", "worst"), default="mean", help="mean or worst of windows")
     add("--batch-sizes", type=int, nargs="+", metavar="N",
         help="batch sizes to choose from (default: powers of two)")
     add("--replicas", type=int, default=0, metavar="N", help="slots beyond one per expert")
-    add("--rule", default="top-p", help="gate rule: top-p, skip, top-k or any")
+    add("--rule", default="top-p", metavar="NAME", help="gate rule: top-p, skip, top-k or any")
     # fmt: on
     algorithms = [name for name in ALGORITHMS if name != "moead"]
     add_options(parser, algorithms, evals=3000, out="plan")

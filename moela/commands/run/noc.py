@@ -35,14 +35,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="platform file, or 4x4x4 (default), 8x8, 8x8x4, 10x10x10")
     add_traffic(group, "traffic files, one per application, with one row per source PE")
     add("--held-out", metavar="CSV", help="application used only to evaluate the final front")
-    add("--aggregate", default="mean", help="mean or worst of several applications")
+    add("--aggregate", default="mean", metavar="HOW", help="mean or worst of several applications")
     add("--application", default="bfs", metavar="NAME",
-        help="application that the synthetic traffic imitates, without --traffic")
+        help="application that traffic without --traffic imitates")
     add("--objectives", nargs="+", default=["5"], metavar="NAME",
         help="3, 4 or 5, or names such as latency energy temperature")
     add("--constraint", action="append", metavar="LIMIT",
         help="limit such as 'temperature<=85' (degrees Celsius); may be repeated")
-    add("--model", default="published", help="published or released formulas")
+    add("--model", default="published", metavar="NAME", help="published or released formulas")
     # fmt: on
     add_options(parser, ALGORITHMS, evals=20_000, out="front")
     add_examples(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+
 from moela.commands.output import only_stderr
 from moela.commands.parser import add_examples
 from moela.commands.run import search
@@ -24,15 +25,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "Optimize your own problem or function. `moela run noc` and `moela run moe` optimize the\n"
         "design problems of the library."
     )
-    parser.add_argument("problem", metavar="FILE.py:NAME", help="a pymoo Problem class, an instance "
-        "or a function; also package.module:NAME")  # fmt: skip
+    text = "a function, a pymoo Problem class or an instance; also package.module:NAME"
+    parser.add_argument("problem", metavar="FILE.py:NAME", help=text)
     add_options(parser)
     add_examples(
         parser,
         "moela example function.py",
         "moela run function.py:simulate --evals 300 --out sink/",
         "moela run function.py:simulate --evals 600 --store run.db --jobs 4 --timeout 600",
-        "moela run problem.py:Sink --set n_fins=12 --time-limit 8h --store run.db",
+        "moela run problem.py:Sink --set width=0.2 --time-limit 8h --store run.db",
         "moela run noc --help",
     )
 

@@ -113,9 +113,7 @@ class ResultFolder:
         text = json.dumps(plain(content), indent=2, default=str)
         self.path(name).write_text(text + "\n", encoding="utf-8")
 
-    def write_record(
-        self, command: str, problem: str, version: str | None, **more: object
-    ) -> None:
+    def write_record(self, command: str, problem: str, version: str | None, **more: object) -> None:
         """Write run.json: the settings, the outcome, versions and machine."""
         signs, ref_point, volume = self.result.signs, None, None
         if self.ref_point is not None and self.result.feasible:

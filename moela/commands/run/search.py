@@ -40,8 +40,11 @@ def add_options(
     algorithm: str | None = "moela",
 ) -> None:
     """Add the options of a search, with default numbers of evaluations and folder."""
-    add = parser.add_argument_group("search").add_argument
-    add("--algorithm", choices=algorithms, default=algorithm, help="optimization algorithm")
+    group = parser.add_argument_group("search")
+    add = group.add_argument
+    own = "" if algorithm else " (default: moela; with one objective, de or ga)"
+    add("--algorithm", choices=algorithms, default=algorithm, metavar="NAME",
+        help=f"one of {', '.join(algorithms)}{own}")  # fmt: skip
     add("--evals", type=int, default=evals, metavar="N", help="number of designs to evaluate")
     add("--time-limit", metavar="TIME", help='end after this time: "90 min", "8h", or seconds')
     add("--seed", type=int, default=1, metavar="N", help="random seed")
@@ -49,7 +52,7 @@ def add_options(
     add("--store", metavar="DB", help="SQLite file to record in, and to continue from")
     add("--out", metavar="DIR", default=out, help="folder for the results")
     add("--quiet", action="store_true", help="no progress bars")
-    add_json(parser)
+    add_json(group)
 
 
 def check_evals(arguments: argparse.Namespace) -> None:

@@ -50,7 +50,9 @@ def check_fields(
     for name in data if known else ():
         if name not in known:
             close = get_close_matches(str(name), sorted(known), n=1)
-            advice = f"Did you mean {close[0]!r}?" if close else f"It has {', '.join(sorted(known))}."
+            advice = (
+                f"Did you mean {close[0]!r}?" if close else f"It has {', '.join(sorted(known))}."
+            )
             raise ValueError(f"A {kind} must have no field {brief(name)}. {advice}")
     missing = sorted(required - set(data))
     if missing:

@@ -90,7 +90,9 @@ def pe_types_of(value: object) -> tuple[PEType, ...]:
     require("Platform", "pe_types", value, len(entries) <= FAR, f"at most {FAR} types")
     for i, entry in enumerate(entries):
         if isinstance(entry, Mapping):
-            check_fields(f"PE type (entry {i} of 'pe_types')", entry, {"name", "count", "power"}, known)
+            check_fields(
+                f"PE type (entry {i} of 'pe_types')", entry, {"name", "count", "power"}, known
+            )
         else:
             require("Platform", f"pe_types[{i}]", entry, isinstance(entry, PEType), "an object")
     return tuple(k if isinstance(k, PEType) else PEType(**k) for k in entries)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from problems._checks import check_real, require, setting_error
+from problems._checks import check_real, setting_error
 from problems.noc.chip.files import check_fields
 
 __all__ = ["ThermalStack"]

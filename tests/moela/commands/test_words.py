@@ -32,8 +32,8 @@ def commands(parser):
 
 @pytest.fixture(scope="module")
 def parsers():
-    own = [_parser(("run",))]
-    return [*commands(full_parser()), *commands(own[0])]
+    own = [p for p in commands(_parser(("run",))) if p.prog == "moela run"]
+    return [p for p in commands(full_parser()) if p.prog != "moela run"] + own
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_help_needs_no_heavy_library():
     program = (
         "import sys\nfrom moela.cli import main\n"
         "try: main(['--help'])\nexcept SystemExit: pass\n"
-        "heavy = {'numpy', 'pymoo', 'sklearn', 'torch', 'matplotlib', 'pandas'} & set(sys.modules)\n"
+        "heavy = {'numpy', 'pymoo', 'sklearn', 'torch', 'matplotlib'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.DEVNULL)
@@ -180,7 +180,7 @@ def test_the_example_traffic_fits_the_default_platform_and_scale(tmp_path, monke
     text = np.loadtxt("traffic.csv", delimiter=",") / 2e8
     np.savetxt("rates.csv", text)
     assert main(["show", "design.json", "--traffic", "rates.csv"]) == 0
-    assert "rates.csv: PE 0 " in (error := capsys.readouterr().err)
+    assert "rates.csv: PE 21 sends 5.15e-10 flits per cycle" in (error := capsys.readouterr().err)
     assert "add --scale 1" in error
     words = ["show", "design.json", "--traffic", "rates.csv", "--scale", "1", "--json"]
     assert main(words) == 0
