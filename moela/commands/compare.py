@@ -26,8 +26,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "--ref-point",
         metavar="V,V,...",
-        help='of the hypervolume (--ref-point=-1,-2), "problem" or "pooled" (default: problem if all '
-        "name it)",
+        help='of the hypervolume (--ref-point=-1,-2), "problem" or "pooled" (default: problem if '
+        "all name it)",
     )
     add("--indicator", metavar="NAME", help="indicator used in the summary; default: hypervolume")
     add("--baseline", metavar="NAME", help="algorithm to compare the others with")

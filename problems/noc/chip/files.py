@@ -47,13 +47,11 @@ def check_fields(
     """Return the fields of a JSON object, or raise an error that names a field at fault."""
     if not isinstance(data, Mapping):
         raise ValueError(f"A {kind} must be a JSON object. Got {brief(data)} instead.")
-    for name in data if known else ():
-        if name not in known:
-            close = get_close_matches(str(name), sorted(known), n=1)
-            advice = (
-                f"Did you mean {close[0]!r}?" if close else f"It has {', '.join(sorted(known))}."
-            )
-            raise ValueError(f"A {kind} must have no field {brief(name)}. {advice}")
+    unknown = [name for name in data if known and name not in known]
+    if known and unknown:
+        close = get_close_matches(str(unknown[0]), sorted(known), n=1)
+        advice = f"Did you mean {close[0]!r}?" if close else f"It has {', '.join(sorted(known))}."
+        raise ValueError(f"A {kind} must have no field {brief(unknown[0])}. {advice}")
     missing = sorted(required - set(data))
     if missing:
         fields = f"field{'s' * (len(missing) > 1)} {', '.join(map(repr, missing))}"

@@ -107,6 +107,23 @@ def test_designs_of_a_front_begin_another_run(folder):
     assert any(all(row[name] == first[name] for name in first) for row in later)
 
 
+def test_fronts_of_maximized_objectives_and_any_variables_are_compared(folder, capsys):
+    text = FUNCTION.replace('["mass", "rise"]', '{"mass": "min", "cooled": "max"}')
+    text = text.replace('"rise": 20.0 /', '"cooled": -20.0 /').replace('"fins"', '"seed"')
+    Path("function.py").write_text(text)
+    for seed in (1, 2):
+        words = ["function.py:simulate", "--evals", 60, "--seed", seed, "--quiet"]
+        assert run(*words, "--out", f"run{seed}") == 0
+    capsys.readouterr()
+    assert main(["compare", "run1", "run2", "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert [row["seed"] for row in content["runs"]] == [1, 2]
+    # Nothing is dominated once the maximized objective is turned round.
+    assert [row["points"] for row in content["runs"]] == [
+        len(read_table(Path(f"run{seed}/front.csv"))) for seed in (1, 2)
+    ]
+
+
 def test_a_class_of_problems_with_a_parameter(folder):
     words = ["--evals", 40, "--algorithm", "nsga2", "--out", "a"]
     assert run("problem.py:Sink", "--set", "width=0.2", *words) == 0
