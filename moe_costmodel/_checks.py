@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from moe_costmodel._arrays import Array, Bools, Floats
+from moela.files.guard import brief
 
 __all__ = [
     "InvalidParameter",
@@ -36,23 +37,25 @@ class InvalidParameter(ValueError):
 
 def invalid(owner: str, name: str, got: object, expected: str) -> InvalidParameter:
     """Return the error for a bad parameter; `got` is its value, or words about it."""
+    # Values of a file may be nested deeply, or have any number of digits.
+    words = brief(got) if isinstance(got, int | list | tuple | dict | set) else str(got)
     error = InvalidParameter(
-        f"The '{name}' parameter of {owner} must be {expected}. Got {got} instead."
+        f"The '{name}' parameter of {owner} must be {expected}. Got {words} instead."
     )
-    error.name, error.got, error.expected = name, str(got), expected
+    error.name, error.got, error.expected = name, words, expected
     return error
 
 
 def require(owner: str, name: str, value: object, holds: bool, expected: str) -> None:
     """Raise the error for a bad parameter unless `holds`."""
     if not holds:
-        raise invalid(owner, name, repr(value), expected)
+        raise invalid(owner, name, brief(value), expected)
 
 
 def count(owner: str, name: str, value: object, at_least: int = 1) -> int:
     """Return a parameter that must be an integer of at least `at_least`."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < at_least:
-        raise invalid(owner, name, repr(value), f"an integer of at least {at_least}")
+        raise invalid(owner, name, brief(value), f"an integer of at least {at_least}")
     return int(value)
 
 
@@ -63,7 +66,7 @@ def check_number(owner: str, name: str, value: object, expected: str = "a finite
         with suppress(OverflowError, TypeError):  # an integer beyond all floats; complex numbers
             number = float(value)
     if not np.isfinite(number):
-        raise invalid(owner, name, repr(value), expected)
+        raise invalid(owner, name, brief(value), expected)
     return number
 
 
@@ -78,7 +81,7 @@ def check_fraction(owner: str, name: str, value: object) -> float:
 def one_of(owner: str, name: str, value: str, known: Collection[str]) -> str:
     """Return a parameter that must be one of some names."""
     if not isinstance(value, str) or value not in known:
-        raise invalid(owner, name, repr(value), f"one of {', '.join(sorted(known))}")
+        raise invalid(owner, name, brief(value), f"one of {', '.join(sorted(known))}")
     return value
 
 

@@ -19,12 +19,13 @@ from moela.files.guard import brief, check_size, invalid_file
 __all__ = ["array_in", "known_in", "made_in", "named_in", "place_of"]
 
 _Made = TypeVar("_Made")
-_NUMBERS = {True: {int}, False: {int, float}}
-_LISTS = {list, tuple}
+_NUMBERS: dict[bool, set[type]] = {True: {int}, False: {int, float}}
+_LISTS: set[type] = {list, tuple}
 
 
 def place_of(field: str, name: str) -> str:
     """Return the place of a key within a field, such as ``a.b``."""
+    name = name or '""'
     return f"{field}.{name}" if field else name
 
 
@@ -61,7 +62,7 @@ def made_in(
     `at_most` limits some of its numbers. Only a file has such limits: a damaged or made-up one
     could name numbers that no program can work with.
     """
-    found = known_in(source, field, content, *_parameters(make))
+    found = known_in(source, field, content, *_parameters(make))  # type: ignore[arg-type]
     for name, most in (at_most or {}).items():
         value = found.get(name, 0)
         if isinstance(value, int) and value > most:
@@ -81,7 +82,8 @@ def named_in(source: str | Path, field: str, make: Callable[[], _Made]) -> _Made
 @cache
 def _parameters(make: type[Any]) -> tuple[list[str], list[str]]:
     """Return the required and the optional parameters of a dataclass."""
-    required, optional = [], []
+    required: list[str] = []
+    optional: list[str] = []
     for item in fields(make):
         free = item.default is not MISSING or item.default_factory is not MISSING
         (optional if free else required).append(item.name)
@@ -108,11 +110,10 @@ def array_in(
         if len(shape) == max(ndim):
             raise _wrong(source, field, shape, level, lambda v: True, _depth(ndim))
         if min(lengths) == 0 or min(lengths) < max(lengths):
-            length = lengths[0] or 1
-            expected = f"a list of {length}, like the first" if lengths[0] else "a list of numbers"
-            raise _wrong(
-                source, field, shape, level, lambda v, length=length: len(v) != length, expected
-            )
+            first = lengths[0]
+            expected = f"a list of {first}, like the first" if first else "a list of numbers"
+            bad = [item if len(item) != (first or 1) else None for item in level]
+            raise _wrong(source, field, shape, bad, lambda v: v is not None, expected)
         check_size(source, 8 * len(level) * lengths[0], "arrays", field)
         shape.append(lengths[0])
         level = list(chain.from_iterable(level))

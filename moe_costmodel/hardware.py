@@ -10,11 +10,12 @@ from pathlib import Path
 
 from moe_costmodel._checks import check_number, count, invalid, one_of, require
 from moe_costmodel._fields import made_in, place_of
-from moela.files.fields import object_in
+from moela.files.fields import object_in, text_in
 from moela.files.text import read_json
 
 __all__ = ["Hardware", "Link"]
 
+_CPUINFO = Path("/proc/cpuinfo")
 LINKS = ("slow_to_fast", "device_to_device", "node_to_node")
 # Of files. Threads: torch starts them all; the others are far above any machine.
 _AT_MOST = {
@@ -47,7 +48,8 @@ class Link:
     def __post_init__(self) -> None:
         expected = "a positive number of bytes/s"
         bandwidth = check_number("Link", "bandwidth", self.bandwidth, expected)
-        require("Link", "bandwidth", self.bandwidth, bandwidth > 0, expected)
+        # The time of a message must be finite, too.
+        require("Link", "bandwidth", self.bandwidth, bandwidth > 1e-9, expected)
         expected = "a number of seconds, 0 or more"
         latency = check_number("Link", "latency", self.latency, expected)
         require("Link", "latency", self.latency, latency >= 0, expected)
@@ -197,7 +199,13 @@ class Hardware:
             name: made_in(source, place_of(place, name), link, Link)
             for name, link in object_in(source, place, found.get("links", {})).items()
         }
-        return made_in(source, field, found | {"links": links}, cls, _AT_MOST)
+        place = place_of(field, "versions")
+        versions = {
+            name: text_in(source, place_of(place, name), version)
+            for name, version in object_in(source, place, found.get("versions", {})).items()
+        }
+        made = found | {"links": links, "versions": versions}
+        return made_in(source, field, made, cls, _AT_MOST)
 
 
 def _memory_of_machine() -> int | None:
@@ -230,7 +238,7 @@ def _memory_of_windows() -> int:
 
 def _cpu_name() -> str:
     try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        text = _CPUINFO.read_text(encoding="utf-8", errors="replace")
     except OSError:  # Windows, macOS
         text = ""
     for line in text.splitlines():

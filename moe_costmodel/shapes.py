@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from moe_costmodel._checks import count, invalid
+from moe_costmodel._checks import count, invalid, one_of
 from moe_costmodel._fields import made_in
+from moela.files.guard import brief
 
 __all__ = ["DTYPE_BYTES", "MAX_EXPERTS", "OPERAND_BYTES", "LayerShape", "power_law_counts"]
 
@@ -91,9 +92,8 @@ class LayerShape:
         if self.k > self.n_experts:
             raise invalid("LayerShape", "k", self.k, f"at most n_experts = {self.n_experts}")
         if not isinstance(self.gated, bool):
-            raise invalid("LayerShape", "gated", repr(self.gated), "True or False")
-        if self.dtype not in list(DTYPE_BYTES):
-            raise invalid("LayerShape", "dtype", self.dtype, f"one of {sorted(DTYPE_BYTES)}")
+            raise invalid("LayerShape", "gated", brief(self.gated), "True or False")
+        one_of("LayerShape", "dtype", self.dtype, DTYPE_BYTES)
 
     @property
     def parameters(self) -> int:

@@ -160,23 +160,27 @@ READERS = frozenset([
 ])  # fmt: skip
 LIBRARIES = frozenset(["np", "numpy", "torch", "json", "pickle", "joblib", "tomllib", "ET", "pd"])
 # Functions of the door, which are called by their bare names, and methods of our classes.
-OURS = frozenset(["read_text", "read_bytes", "read_array", "read_json"])
+OURS = frozenset(["read_text", "read_bytes", "read_array", "read_json", "connect"])
 # Modules that read otherwise, each with its reason.
 OTHER_READERS = {
+    "moela/cli.py": "the null device, if the reader of a pipe is gone",
     "moela/evaluation/runners/worker.py": "pipes of its own process",
-    "moela/evaluation/storage/journal.py": "SQLite opens its files itself",
-    "moela/evaluation/storage/reader.py": "SQLite opens its files itself",
-    "moela/evaluation/storage/sqlite.py": "the header of an SQLite file",
+    "moela/evaluation/storage/rescue.py": "SQLite opens its files itself",
+    "moela/evaluation/storage/sqlite.py": "SQLite opens its files itself",
+    "moela/evaluation/storage/watch.py": "the log of a store that this process has open",
     "moela/provenance/code.py": "sources of modules that are imported",
+    "moela/provenance/libraries.py": "an archive in memory that torch has written",
     "moela/provenance/environment.py": "/proc/cpuinfo",
     "moela/comparison/report/page.py": "parts of the page, which are packaged",
-    "moela/commands/trace.py": "transformers reads the folder of a model",
+    "moela/watch/page.py": "parts of the page, which are packaged",
     "moe_costmodel/example/packaged.py": "weights that are packaged",
     "moe_costmodel/example/text.py": "sources of the interpreter's library",
     "moe_costmodel/hardware.py": "/proc/cpuinfo",
+    "moela/provenance/values.py": "a loaded library of C, for its digest",
     "moe_costmodel/kernels/experts.py": "mapped after the door has seen the file",
     "moe_costmodel/measure/parquet.py": "bytes that the door has read",
     "moe_costmodel/traces/files.py": "mapped after the door has seen the file",
+    "moe_costmodel/traces/saved_model.py": "transformers reads a folder that the door has seen",
     "moe_costmodel/traces/members.py": "a file that the door has opened",
 }
 
@@ -315,8 +319,9 @@ def test_docstrings_do_not_begin_with_a_riddle():
 MOST_COMPLEX = 25
 # The few longer files hold one class or one kernel that is read as a whole.
 MOST_LINES = 460
-# Values that pymoo, scikit-learn, or a user's object leave untyped.
-MOST_ANY = 200
+# Values that pymoo, scikit-learn, or a user's object leave untyped. A hundred of them are in the
+# digests of objects of other libraries and in the values of `out` that a store keeps.
+MOST_ANY = 310
 
 
 def test_no_function_is_too_complex():

@@ -156,7 +156,7 @@ class Experts:
         """
         from safetensors import SafetensorError, safe_open
 
-        expected = "a file written by Experts.save"
+        expected = "a complete file of Experts.save"
         with open_file(path) as opened:
             # The header is parsed into memory, and the library's own limit is 100 MB.
             header = int.from_bytes(opened.read(8), "little")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from moe_costmodel._arrays import Ints
-from moela.files.guard import check_count, check_size, invalid_file, read_bytes
+from moela.files.guard import check_count, check_size, invalid_file, open_file
 
 if TYPE_CHECKING:
     from moe_costmodel._arrays import Array
@@ -41,7 +42,9 @@ def read_columns(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    data = read_bytes(path, "arrays")
+    with open_file(path) as opened:
+        check_size(path, size := os.fstat(opened.fileno()).st_size, "arrays")
+        data = opened.read(size)
     names = [*numbers, *texts]
     try:
         file = pq.ParquetFile(pa.BufferReader(data))

@@ -81,7 +81,7 @@ class StackTimer:
         self._now = clock_of(clock, hardware.device)
         self._stacks: list[list[_Point]] = []
         for number, shape in enumerate(shapes):
-            self._add_stacks(shape, tokens, policies, folder / str(number))
+            self._add_stacks(shape, tokens, policies, Path(folder) / str(number))
 
     def _add_stacks(
         self, shape: LayerShape, tokens: Sequence[int], policies: Sequence[str], folder: Path

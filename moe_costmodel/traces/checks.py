@@ -111,8 +111,8 @@ def checked_lengths(lengths: ArrayLike, n_tokens: int, source: str) -> Ints:
     array = np.asarray(lengths)
     invalid = partial(invalid_file, source, field="sequence_lengths")
     if array.ndim != 1 or array.dtype.kind not in "ui" or (array < 1).any():
-        got = f"{shape_of(array)}, {array}"
-        raise invalid(got, "a list of positive integers")
+        # Not the array itself: numpy takes seconds to print one of many dimensions.
+        raise invalid(shape_of(array), "a list of positive integers")
     # Within these bounds the sum cannot overflow.
     too_long = array[array > n_tokens]
     if len(array) > n_tokens or len(too_long):

@@ -158,7 +158,8 @@ class _LayerLoads(NamedTuple):
             totals.append(loads.sum(axis=1))
             hottest.append(loads.max(axis=1))
             n_idle += loads.size - int(np.count_nonzero(loads))
-        return cls(*map(np.concatenate, (totals, hottest, still_hot)), n_idle)
+        join = np.concatenate
+        return cls(join(totals), join(hottest), join(still_hot), n_idle)
 
 
 def _loads_by_layer(

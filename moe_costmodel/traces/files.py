@@ -12,7 +12,7 @@ from typing import IO
 import numpy as np
 
 from moe_costmodel._arrays import Array
-from moe_costmodel._checks import invalid
+from moe_costmodel._checks import invalid, shape_of
 from moe_costmodel._fields import array_in
 from moe_costmodel.traces.members import Member, stored_members
 from moe_costmodel.traces.sglang import from_detail_dump, tensor_in
@@ -98,7 +98,8 @@ def _load_npz(path: Path, mmap: bool) -> RoutingTrace:
         raise invalid_file(path, got, "present", "n_experts")
     n_experts = arrays["n_experts"]
     if n_experts.ndim != 0 or n_experts.dtype.kind not in "ui" or n_experts < 1:
-        raise invalid_file(path, str(n_experts), "a positive integer", "n_experts")
+        got = shape_of(n_experts) if n_experts.ndim else str(n_experts)
+        raise invalid_file(path, got, "a positive integer", "n_experts")
     ids = arrays["topk_ids"]
     if not mmap:
         # Whatever is computed of a trace takes several numbers for each token.

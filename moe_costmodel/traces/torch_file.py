@@ -15,7 +15,7 @@ import pickle
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 import numpy as np
 
@@ -30,7 +30,7 @@ _DTYPES = {
     "IntStorage": "<i4", "ShortStorage": "<i2", "CharStorage": "<i1", "ByteStorage": "<u1",
     "BoolStorage": "?",
 }  # fmt: skip
-_EXPECTED = "plain tensors and containers, as torch.save writes them"
+_EXPECTED = "a complete file of torch.save, with plain tensors and containers only"
 # A byte of a pickle can become an empty list or dictionary of 64 bytes.
 _BYTES_OF_VALUES = 64
 _FEW_BITS = 2**31  # keys above may all have the same hash, and then take quadratic time
@@ -65,7 +65,7 @@ def read_torch(path: str | Path) -> object:
     with open_file(path) as file:
         # Not a zip: torch wrote pickles and tar files before version 1.6.
         if file.read(4) != b"PK\3\4":
-            raise invalid_file(path, "another format", f"{_EXPECTED} (a zip file)")
+            raise invalid_file(path, "another format than a zip file", _EXPECTED)
         members = stored_members(file, path, _EXPECTED)
         check_size(path, os.fstat(file.fileno()).st_size, "arrays")
         folders = [name for name in members if name.count("/") == 1 and name.endswith("/data.pkl")]
@@ -117,7 +117,9 @@ def _bytes_of(file: IO[bytes], member: Member, name: str) -> bytes:
 class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
     """Python's own unpickler, reduced to a few instructions; the C version cannot be reduced."""
 
-    dispatch: dict[int, Callable[[Any], None]] = {  # noqa: RUF012 - that of the class above
+    stack: list[Any]  # of the class above, where types are not declared
+    pop_mark: Callable[[], list[Any]]
+    dispatch: ClassVar[dict[int, Callable[[Any], None]]] = {
         getattr(pickle, name)[0]: pickle._Unpickler.dispatch[getattr(pickle, name)[0]]  # type: ignore[attr-defined]
         for name in _PICKLE.split()
     }

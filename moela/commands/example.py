@@ -165,4 +165,4 @@ EXAMPLES: dict[str, tuple[str, str, Callable[[Path], object]]] = {
         _write_trace,
     ),
 }
-"""What each file holds, a command that takes it, and how it is written, by name."""
+"""By name: content of the file, a command that takes it, and how it is written."""

@@ -149,20 +149,16 @@ def _bytes_of(arguments: argparse.Namespace) -> Iterator[Any]:
 
 def _saved_model(arguments: argparse.Namespace) -> tuple[Any, Iterator[Any]]:
     """Load a model and its tokenizer from a folder; nothing is downloaded, none of its code run."""
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+    from moe_costmodel.traces.saved_model import load_saved_model
 
-    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     if not Path(arguments.model).is_dir():
         raise ValueError(
             f"The 'model' argument of trace record must be a folder with a saved model, or "
             f"'example'. Got {arguments.model!r} instead; save a model first (save_pretrained)."
         )
     texts = _texts(arguments)
-    tokenizer: Any = AutoTokenizer.from_pretrained(arguments.model, **options)
-    config: Any = AutoConfig.from_pretrained(arguments.model, **options)
-    two = bool(config.is_encoder_decoder)
-    loader: Any = AutoModelForSeq2SeqLM if two else AutoModelForCausalLM
-    model = loader.from_pretrained(arguments.model, use_safetensors=True, **options).eval()
+    model, tokenizer = load_saved_model(arguments.model)
+    two = bool(model.config.is_encoder_decoder)
 
     def batches() -> Iterator[Any]:
         for text in texts:

@@ -80,7 +80,7 @@ class Scale:
     def normalize(self, F: Floats) -> Floats:
         """Return points on the common scale: ideal 0, nadir 1."""
         farthest = 2.0 ** min(_FARTHEST, _FARTHEST_PRODUCT // len(self.span))
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", under="ignore"):
             return np.clip((F - self.ideal) / self.span, -farthest, farthest)
 
     @property

@@ -102,6 +102,7 @@ class ArchiveAlgorithm(Algorithm):
         kwargs.setdefault("evaluator", CheckedEvaluator())
         super().__init__(**kwargs)
         self.termination: Termination
+        self.display: object
         self.n_init = count(type(self).__name__, "n_init", n_init, at_least=2)
         self.archive_size = archive_size
         # The attributes that a run changes, with their values before any run.
@@ -230,7 +231,7 @@ class ArchiveAlgorithm(Algorithm):
             _LOG.warning("%s found %s.", type(self).__name__, self.status)
 
     def _post_advance(self) -> None:
-        display = self.display
+        display: object = self.display
         if len(self.front) == 0:
             # Its columns would count and measure the failed design.
             self.display = _no_display

@@ -15,8 +15,7 @@ _REACH = 300
 # A number that all of the first designs share and that is near the largest float marks failures. It
 # says nothing about the size of other numbers.
 _MARK = 2.0**980
-_TOP = np.finfo(float).maxexp - 1
-_TINY = np.finfo(float).tiny
+_LARGEST, _TINY = np.finfo(float).max, np.finfo(float).tiny
 
 
 class Units:
@@ -63,7 +62,8 @@ class Units:
             typical = 0 if _is_mark(column) else _typical_exponent(good)
             self._unknown[j] = False
             self._exponents[j] = 0 if abs(typical) <= _ORDINARY else typical
-            self._limits[j] = np.ldexp(1.0, min(typical + _REACH, _TOP))
+            with np.errstate(over="ignore"):  # to infinity: nothing is too large
+                self._limits[j] = np.ldexp(1.0, typical + _REACH)
             self._same = self._same and self._exponents[j] == 0
 
     @property
@@ -79,7 +79,7 @@ class Units:
         """Return objectives [..., M] in working units, even if none like them has been met."""
         if len(self._limits) == 0:
             return F
-        limits = self._limits[:-1]
+        limits = np.minimum(self._limits[:-1], _LARGEST)
         with np.errstate(under="ignore"):  # to 0, next to typical numbers
             return np.ldexp(np.clip(F, -limits, limits), -self._exponents[:-1])
 
@@ -88,7 +88,7 @@ class Units:
         if self._same:
             return CV
         with np.errstate(under="ignore"):
-            scaled = np.ldexp(np.minimum(CV, self._limits[-1]), -self._exponents[-1])
+            scaled = np.ldexp(np.minimum(CV, min(self._limits[-1], _LARGEST)), -self._exponents[-1])
         return np.where(CV > 0.0, np.maximum(scaled, _TINY), scaled)
 
     def volume(self, volume: float) -> float:

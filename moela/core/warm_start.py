@@ -132,31 +132,6 @@ def _encodes(problem: Problem, design: object) -> bool:
     return callable(getattr(problem, "encode", None)) and not isinstance(design, plain)
 
 
-def _from_frame(problem: Problem, sampling: Any) -> object:
-    """Turn a DataFrame or one of its rows into designs; return anything else as it is.
-
-    If there are columns with the names of the variables, or x0, x1, ... as in the frame of a store,
-    other columns are ignored.
-    """
-    if not callable(getattr(sampling, "to_dict", None)):
-        return sampling
-    columns = getattr(sampling, "columns", getattr(sampling, "index", None))
-    if columns is None:
-        return sampling
-    variables = getattr(problem, "vars", None)
-    names = list(variables or (f"x{i}" for i in range(problem.n_var)))
-    missing = [name for name in names if name not in columns]
-    if missing and variables:
-        raise ValueError(
-            f"A DataFrame given as 'sampling' must have a column for each variable. Got none for "
-            f"{', '.join(map(str, missing))}."
-        )
-    if variables:
-        records = sampling[names].to_dict(**({"orient": "records"} if sampling.ndim == 2 else {}))
-        return [records] if isinstance(records, dict) else records
-    return np.asarray(sampling if missing else sampling[names])
-
-
 def _check(problem: Problem, ind: Individual, i: int) -> None:
     """Check the shape of the i-th given design, and that it holds numbers."""
     variables = getattr(problem, "vars", None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from moela.evaluation.known import AnswersInMemory, Known, StoredAnswers
 from moela.evaluation.marks import Marks
 from moela.evaluation.one_thread import OneThread
 from moela.evaluation.optimum import leave_out_failures
+from moela.evaluation.run_identity import OpenRun, Signed
 from moela.evaluation.runners.backends import check_backend
 from moela.evaluation.runners.call import ProblemCall
 from moela.evaluation.runners.outcome import (
@@ -37,9 +39,10 @@ from moela.evaluation.runners.outcome import (
 from moela.evaluation.runners.runner import VECTORIZED_CHUNK, Runner
 from moela.evaluation.session import Session, is_dynamic
 from moela.evaluation.settings import check_settings
-from moela.evaluation.storage.errors import StoreError
+from moela.evaluation.storage.errors import StoreError, StoreMismatchError
 from moela.evaluation.storage.keys import encode, keys_of
-from moela.provenance.signature import Signature, differences, of_problem
+from moela.provenance.content import Fingerprint
+from moela.provenance.signature import Signature
 
 logger = logging.getLogger("moela.evaluator")
 
@@ -50,6 +53,7 @@ class _Run:
 
     token: object = None  # identifies the algorithm and its copies
     signature: Signature | None = None  # of the problem
+    fingerprint: Fingerprint | None = None  # of its content
     id: int | None = None  # in the store
     n_answered: int = 0
     n_batches: int = 0
@@ -182,6 +186,7 @@ class Evaluator(PymooEvaluator):
         check_settings(vars(self))
         self.backend = check_backend(backend, timeout)
         self._session: Session | None = None
+        self._problem: weakref.ref[Problem] | None = None  # of the last session
         self._one_thread = OneThread()
         self._aborted = False
         self._begun = False
@@ -277,7 +282,7 @@ class Evaluator(PymooEvaluator):
 
     def __getstate__(self) -> dict[str, object]:
         run = replace(self._run, elapsed=self.elapsed)
-        return {**self.__dict__, "_session": None, "_run": run, "_copied": True}
+        return {**self.__dict__, "_session": None, "_problem": None, "_run": run, "_copied": True}
 
     def _check_thread(self, algorithm: Algorithm | None) -> None:
         """Raise RuntimeError if this call belongs to a second run, in another thread."""
@@ -307,15 +312,20 @@ class Evaluator(PymooEvaluator):
     def _bind(self, problem: Problem, algorithm: Algorithm | None) -> Session:
         check_problem("Evaluator.eval", problem)
         check_budget(getattr(algorithm, "termination", None))
-        run, signature = self._run, of_problem(problem)
+        run, signed = self._run, run_identity.sign(problem)
         same_run = run.token is not None and run.token == _token(algorithm)
-        if self._copied and run.signature is not None and same_run:
-            # The problem was copied with the evaluator, and its counters or caches may have grown.
-            run.signature["settings"] = signature["settings"]
-        self._copied = False
-        if run.signature is not None and signature != run.signature:
+        copied, self._copied = self._copied and same_run, False
+        # What the problem has changed in itself is no change of the problem.
+        same = copied or (self._problem is not None and self._problem() is problem)
+        self._problem = weakref.ref(problem)
+        if copied and run.signature is not None:
+            run.signature["settings"] = signed.signature["settings"]
+        changes: list[str] = []
+        if run.signature is not None and run.fingerprint is not None:
+            before = None if same else run.fingerprint
+            changes = run_identity.changes(run.signature, before, signed)
+        if changes:
             if run.id is not None:
-                changes = differences(run.signature, signature, "problem")
                 raise StoreError(
                     "A stored run must keep to one problem, but the problem has changed in "
                     f"{'; '.join(changes)}. Use a new Evaluator for each problem."
@@ -329,28 +339,47 @@ class Evaluator(PymooEvaluator):
                 "values now. Use Evaluator(dedupe=False)."
             )
         self.close()
-        run.signature = signature
+        run.signature, run.fingerprint = signed.signature, signed.content.fingerprint()
         self._session = session = Session(problem, algorithm)
         if self.store is not None:
-            self._open(session, self.store, algorithm)
+            self._open(session, self.store, signed, algorithm)
         if progress.wanted(self.progress):
             ref_point = getattr(problem, "ref_point", None)
             session.bar = progress.Progress(session.budget(algorithm), self.n_eval, ref_point)
         return session
 
-    def _open(self, session: Session, store: Path, algorithm: Algorithm | None) -> None:
-        assert self._run.signature is not None
+    def _open(
+        self, session: Session, store: Path, signed: Signed, algorithm: Algorithm | None
+    ) -> None:
+        budget = session.budget(algorithm)
         opened = run_identity.enter(
             store,
             self._run.id,
-            problem=session.problem,
-            signature=self._run.signature,
+            signed=signed,
             algorithm=algorithm,
             settings={"dedupe": self.dedupe, "chunk_size": self._chunk(session.problem)},
-            budget=session.budget(algorithm),
+            budget=budget,
             on_mismatch=self.on_mismatch,
         )
+        self._answer_from(session, opened)
+        if opened.resumed and self.recheck and self.dedupe:
+            try:
+                run_identity.recheck(opened, self._runner(session, {}))
+            except StoreMismatchError as error:
+                if self.on_mismatch != "new" or not opened.doubts:
+                    raise
+                logger.warning("%s", error)
+                self._answer_from(session, run_identity.begin_again(opened, signed, budget))
+
+    def _answer_from(self, session: Session, opened: OpenRun) -> None:
+        """Answer the designs of a session from a run of the store."""
+
+        def trusted(source: int) -> bool:
+            runner = self._runner(session, {}) if self.recheck else None
+            return run_identity.trusted(opened, source, runner)
+
         self._run.id = opened.run.id
+        session.opened = opened
         opened.journal.watch(opened.run)
         session.answers = StoredAnswers(
             opened.journal,
@@ -358,9 +387,9 @@ class Evaluator(PymooEvaluator):
             dedupe=self.dedupe,
             accept_failures=self.on_error != "raise",
             retry_failed=self.retry_failed,
+            sources=[run for run, state in opened.sources.items() if isinstance(state, int)],
+            trusted=trusted,
         )
-        if opened.resumed and self.recheck and self.dedupe:
-            run_identity.recheck(opened, self._runner(session, {}))
 
     def _chunk(self, problem: Problem) -> int:
         if self.chunk_size != "auto":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -66,16 +66,27 @@ class AnswersInMemory(dict[bytes, Outcome | bytes]):
 class StoredAnswers:
     """Answers in the journal of a run.
 
-    With ``dedupe`` a design is known by its key, wherever it was evaluated; otherwise only the
-    answer at the same position of the same run counts. Recorded failures are answers if
-    ``accept_failures``; with ``retry_failed`` only those that are recorded from now on.
+    With ``dedupe`` a design is known by its key, also if one of the runs in ``sources`` has
+    evaluated it; otherwise only the answer at the same position of the same run counts. Before the
+    first answer of another run is given, ``trusted`` decides whether to use that run. Recorded
+    failures are answers if ``accept_failures``; with ``retry_failed`` only those that are recorded
+    from now on.
     """
 
     def __init__(
-        self, journal: Journal, run: RunRow, dedupe: bool, accept_failures: bool, retry_failed: bool
+        self,
+        journal: Journal,
+        run: RunRow,
+        dedupe: bool,
+        accept_failures: bool,
+        retry_failed: bool,
+        sources: Sequence[int] = (),
+        trusted: Callable[[int], bool] = lambda run: True,
     ):
         self.journal = journal
         self.run = run
+        self.sources = list(sources)
+        self.trusted = trusted
         self.dedupe = dedupe
         self.accept_failures = accept_failures
         self.opened = journal.last_id() if retry_failed else 0
@@ -94,7 +105,7 @@ class StoredAnswers:
                     known.elapsed = max(known.elapsed, row.elapsed)
             return known
 
-        rows = self.journal.lookup(list(dict.fromkeys(keys)), self.run)
+        rows = self.journal.lookup(list(dict.fromkeys(keys)), self.run, self.sources)
         earlier: set[bytes] = set()
         for i, key in enumerate(keys):
             row = self._choose(rows.get(key, ()), names)
@@ -128,8 +139,15 @@ class StoredAnswers:
     def _choose(self, rows: Sequence[Row], names: Sequence[str]) -> Row | None:
         """Return the newest usable row of this run, else the oldest of the others."""
         usable = [row for row in rows if self._usable(row, names)]
-        own = [row for row in usable if row.run == self.run.id]
-        return next(iter(own or usable[-1:]), None)
+        own = next((row for row in usable if row.run == self.run.id), None)
+        if own is not None:
+            return own
+        for row in reversed(usable):
+            if row.run in self.sources:
+                if self.trusted(row.run):
+                    return row
+                self.sources.remove(row.run)
+        return None
 
     def _usable(self, row: Row, names: Sequence[str]) -> bool:
         if row.outcome.status == OK:

@@ -60,14 +60,18 @@ class _OptimumWithoutFailures(_Method):
 
     def __call__(self, *args: object, **kwargs: object) -> None:
         algorithm = self.algorithm
+        before = algorithm.opt
         type(algorithm)._set_optimum(algorithm, *args, **kwargs)
-        opt = algorithm.opt
-        if opt is None or not failed(opt).any():
+        opt = Population.empty() if algorithm.opt is None else algorithm.opt
+        if len(opt) and not failed(opt).any():
             return
         real = opt[~failed(opt)]
         if len(real) == 0 and algorithm.pop is not None:
             pop = Population(list(algorithm.pop))
             real = filter_optimum(pop[~failed(pop)], least_infeasible=True)
+        if real is None and before is not None:
+            # The population has lost all that succeeded.
+            real = before[~failed(before)]
         if real is not None and len(real):
             algorithm.opt = real
 
@@ -78,7 +82,7 @@ class _ResultWithoutFailures(_Method):
     def __call__(self) -> Result:
         algorithm = self.algorithm
         result = type(algorithm).result(algorithm)
-        if self.marks.n_seen == 0 and not self.marks.reported:
+        if self.marks.n_real == 0 and not self.marks.reported:
             self.marks.reported = True
             logger.warning(
                 "%s found no design that did not fail. The get('status') and get('error') of its "

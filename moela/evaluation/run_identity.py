@@ -1,19 +1,23 @@
-"""The identity of a run in a store: whether a call continues a stored run or begins a new one."""
+"""The identity of a run in a store: whether a call continues a stored run or begins a new one.
+
+It also decides of which other runs the evaluations may answer a run: of those whose problem is the
+same as far as can be seen, and whose evaluation still gives the stored results.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import numpy as np
 from pymoo.core.algorithm import Algorithm
 from pymoo.core.problem import Problem
 
+from moela.evaluation import rechecks
 from moela.evaluation.runners.call import worker_name
-from moela.evaluation.runners.outcome import OK
 from moela.evaluation.runners.runner import Runner
 from moela.evaluation.storage.errors import StoreError, StoreMismatchError
 from moela.evaluation.storage.journal import Journal
@@ -21,33 +25,65 @@ from moela.evaluation.storage.rescue import rescued_copies
 from moela.evaluation.storage.schema import RunIdentity, RunRow
 from moela.evaluation.storage.sqlite import owner_alive
 from moela.provenance import environment, renames
+from moela.provenance.content import CONTENT, Content, Doubts, Fingerprint, compare, content_of
+from moela.provenance.scalars import Arrays
 from moela.provenance.signature import Json, Signature, differences, dump, of_algorithm, of_problem
 
 logger = logging.getLogger("moela.evaluator")
 
-# Another machine or library may round differently; a changed simulator differs by more than this.
-_RECHECK_RTOL = 1e-6
-_ROUNDED = (
-    "an old design of run %d, evaluated again, differs in its last bits: another machine or "
-    "library rounds differently; the run continues, but its results may differ from those of an "
-    "uninterrupted run"
-)
+# Where the JSON of a problem keeps the runs whose results may be reused.
+_REUSED = "reused"
+# Designs of another run that are evaluated again before its results are used: one if nothing speaks
+# against it, more if only the `version` of the problem says that it is the same.
+_CHECKS, _MORE_CHECKS = 1, 2
 
 
-class OpenRun(NamedTuple):
-    """A run of a store, its open journal, and whether the run had begun before."""
+@dataclass
+class OpenRun:
+    """A run of a store, its open journal, and what is known of its problem."""
 
     run: RunRow
     journal: Journal
-    resumed: bool
+    resumed: bool  # whether the run had begun before
+    doubts: Doubts = field(default_factory=Doubts)  # whether the problem is still the one stored
+    # By number of another run: the designs to evaluate again before its results are used, or, if
+    # they may not be used, the reason.
+    sources: dict[int, int | str] = field(default_factory=dict)
+
+
+class Signed(NamedTuple):
+    """A problem with its signature and its content."""
+
+    problem: Problem
+    signature: Signature
+    content: Content
+
+
+def sign(problem: Problem) -> Signed:
+    """Return a problem with its signature and its content."""
+    arrays: Arrays = {}
+    content = content_of(problem, arrays)
+    return Signed(problem, of_problem(problem, arrays=arrays), content)
+
+
+def changes(signature: Signature, fingerprint: Fingerprint | None, new: Signed) -> list[str]:
+    """List the differences between two problems of one run.
+
+    Without a fingerprint of the old content, only the signatures are compared.
+    """
+    lines = differences(signature, new.signature, "problem")
+    if lines or fingerprint is None:
+        return lines
+    versioned = new.signature["version"] is not None
+    differs = new.content.fingerprint().differs(fingerprint, versioned=versioned)
+    return ["its content, or parts that cannot be seen into"] if differs else []
 
 
 def enter(
     store: Path,
     run_id: int | None,
     *,
-    problem: Problem,
-    signature: Signature,
+    signed: Signed,
     algorithm: Algorithm | None,
     settings: dict[str, Json],
     budget: int | None,
@@ -67,14 +103,15 @@ def enter(
     journal = Journal(store)
     try:
         if run_id is not None:
-            return OpenRun(_reopen(journal, run_id, signature), journal, True)
+            run = _reopen(journal, run_id, signed.signature)
+            return OpenRun(run, journal, True, sources=_stored_sources(run) or {})
         seed, drawn = seed_of(algorithm)
-        identity = RunIdentity(signature, of_algorithm(algorithm), seed, drawn, settings)
+        identity = RunIdentity(signed.signature, of_algorithm(algorithm), seed, drawn, settings)
         before = {
-            "problem": of_problem(problem, old=True),
+            "problem": of_problem(signed.problem, old=True),
             "algorithm": of_algorithm(algorithm, old=True),
         }
-        return _open(journal, identity, before, budget, on_mismatch)
+        return _open(journal, identity, before, signed.content, budget, on_mismatch)
     except BaseException:
         journal.close()
         raise
@@ -96,36 +133,82 @@ def seed_of(algorithm: Algorithm | None) -> tuple[str | None, bool]:
 
 
 def recheck(opened: OpenRun, runner: Runner) -> None:
-    """Evaluate the cheapest design of a run again; raise if the result differs."""
-    row = opened.journal.cheapest(opened.run.id)
-    if row is None:
-        return
-    x = opened.journal.design_of(row)
-    X = x[None] if isinstance(x, np.ndarray) else np.array([x], dtype=object)
-    ((_, (new,)),) = runner.run([(0,)], X, ["F", "G", "H"])
-    old = row.outcome
-    if new.status == OK:
-        pairs = [(old.values[name], new.values[name]) for name in old.values if name in "FGH"]
-        if all(np.array_equal(a, b, equal_nan=True) for a, b in pairs):
-            return
-        if all(np.allclose(b, a, rtol=_RECHECK_RTOL, atol=0, equal_nan=True) for a, b in pairs):
-            logger.warning(_ROUNDED, opened.run.id)
-            return
-        result = f"F = {new.values['F']} instead of F = {old.values['F']}"
-    else:
-        result = f"it fails now ({new.status}): {new.error}"
-    raise StoreMismatchError(
-        f"A design of run {opened.run.id} in {opened.journal.path}, evaluated again, has another "
-        f"result: {result}. The evaluation has changed since. Give the problem a new 'version' and "
-        "begin a new run with on_mismatch='new'. If the evaluation is noisy, use dedupe=False. To "
-        "continue the run anyway, pass recheck=False."
+    """Evaluate old designs of a resumed run again; raise if a result differs."""
+    rechecks.recheck(opened.journal, opened.run, runner, 1 if opened.doubts else 0)
+
+
+def begin_again(opened: OpenRun, signed: Signed, budget: int | None) -> OpenRun:
+    """Begin a new run in place of one whose problem has turned out to be another one."""
+    run = opened.run
+    logger.warning("run %d is not continued, and none of its results are reused", run.id)
+    identity = RunIdentity(
+        {**signed.signature, CONTENT: signed.content.record()},
+        json.loads(run.algorithm),
+        run.seed,
+        run.seed_drawn,
+        json.loads(run.settings),
     )
+    others: dict[int, int | str] = {
+        k: v for k, v in (_stored_sources(run) or {}).items() if isinstance(v, int)
+    }
+    return _begin(opened.journal, identity, budget, others)
+
+
+def trusted(opened: OpenRun, source: int, runner: Runner | None) -> bool:
+    """Return whether results of another run may be used, after evaluating some of it again.
+
+    Without a runner nothing is evaluated, so that only runs without any doubt are used.
+    """
+    state = opened.sources.get(source, "")
+    if isinstance(state, str):
+        return False
+    if state == 0 or (runner is None and state == _CHECKS):
+        return True
+    difference = "it was not evaluated again, because of recheck=False"
+    if runner is not None:
+        salt = f"{opened.run.id} {opened.run.seed}"
+        rows = rechecks.sample(opened.journal, source, opened.run.base, state, salt)
+        difference, _ = rechecks.compare(opened.journal, rows, runner)
+        opened.sources[source] = difference or 0
+        _keep_sources(opened)
+    if difference:
+        logger.warning(
+            "results of run %d are not reused in run %d: a design of it, evaluated again, has "
+            "another result: %s",
+            source,
+            opened.run.id,
+            difference,
+        )
+    return not difference
+
+
+def remember(opened: OpenRun, content: Content) -> None:
+    """Keep the digests of what has changed in the problem while the run was going on."""
+    problem = _stored_problem(opened)
+    record = problem.get(CONTENT)
+    if record is None:
+        return
+    changed = content.remembered(record)
+    if changed is not None:
+        opened.journal.update_run(opened.run.id, problem=dump(problem | {CONTENT: changed}))
+
+
+# ---- which run it is -----------------------------------------------------------------------------
+
+
+class _Match(NamedTuple):
+    """A stored run, its differences from the call at hand, and the doubts about its problem."""
+
+    run: RunRow
+    changes: list[str]
+    doubts: Doubts
 
 
 def _open(
     journal: Journal,
     identity: RunIdentity,
     before: dict[str, Signature],
+    content: Content,
     budget: int | None,
     on_mismatch: str,
 ) -> OpenRun:
@@ -135,25 +218,124 @@ def _open(
     """
     runs = journal.runs()
     wanted = json.loads(dump(asdict(identity)))
-    compared = [(_differences(run, wanted, before), run) for run in runs]
-    for changes, run in reversed(compared):
-        if not changes:
-            _take_over(journal, run, budget)
-            return OpenRun(run, journal, True)
+    stored = [json.loads(run.problem) for run in runs]
+    problems = compare(stored, wanted["problem"], before["problem"], content, "problem")
+    matches = [
+        _Match(run, [*lines, *_other_differences(run, wanted, before)], about)
+        for run, (lines, about) in zip(runs, problems, strict=True)
+    ]
+    versioned = identity.problem["version"] is not None
+    same = [match for match in reversed(matches) if not match.changes]
+    for match in sorted(same, key=lambda match: bool(_relevant(match.doubts, versioned))):
+        opened = OpenRun(match.run, journal, True, _relevant(match.doubts, versioned))
+        _take_over(opened, budget)
+        sources = _stored_sources(match.run)
+        if sources is None:  # version 0.1 used the runs with the same text
+            earlier = [(r, p) for r, p in zip(runs, problems, strict=True) if r.id < match.run.id]
+            sources = _sources(earlier, versioned)
+        opened.sources = sources
+        return opened
     if runs and on_mismatch == "raise":
+        compared = [(match.changes, match.run) for match in matches]
         raise StoreMismatchError(_mismatch(journal, compared, identity.seed_drawn))
-    # One spelling per file, because evaluations are shared by the stored text of the problem.
+    # One spelling per file, in which readers group the runs.
     problem = _as_stored([run.problem for run in runs], identity.problem, before["problem"])
     maker = _as_stored([run.algorithm for run in runs], identity.algorithm, before["algorithm"])
-    run = journal.start_run(replace(identity, problem=problem, algorithm=maker), budget)
+    problem = {**problem, CONTENT: content.record()}
+    sources = _sources(list(zip(runs, problems, strict=True)), versioned)
+    _say_what_is_unseen(content, versioned)
+    _say_what_is_not_reused(list(zip(runs, problems, strict=True)), sources)
+    identity = replace(identity, problem=problem, algorithm=maker)
+    return _begin(journal, identity, budget, sources)
+
+
+def _begin(
+    journal: Journal, identity: RunIdentity, budget: int | None, sources: dict[int, int | str]
+) -> OpenRun:
+    problem = identity.problem | {_REUSED: {str(run): state for run, state in sources.items()}}
+    run = journal.start_run(replace(identity, problem=problem), budget)
     logger.info("run %d begins in %s (seed %s)", run.id, journal.path, run.seed)
-    return OpenRun(run, journal, False)
+    return OpenRun(run, journal, False, sources=sources)
+
+
+def _relevant(about: Doubts, versioned: bool) -> Doubts:
+    """Return the doubts about a resumed run; a version says the same of what cannot be seen."""
+    return replace(about, unseen=()) if versioned else about
+
+
+# ---- whose results may be used -------------------------------------------------------------------
+
+
+def _sources(
+    runs: Sequence[tuple[RunRow, tuple[list[str], Doubts]]], versioned: bool
+) -> dict[int, int | str]:
+    """Return the runs whose results may be used, and how many designs to evaluate again before."""
+    sources: dict[int, int | str] = {}
+    for run, (changes, about) in runs:
+        if changes:
+            continue
+        only_sources = not replace(about, sources=())
+        if not about:
+            sources[run.id] = _CHECKS
+        elif versioned or only_sources:
+            sources[run.id] = _MORE_CHECKS
+    return sources
+
+
+def _stored_sources(run: RunRow) -> dict[int, int | str] | None:
+    stored = json.loads(run.problem).get(_REUSED)
+    return None if stored is None else {int(key): value for key, value in stored.items()}
+
+
+def _keep_sources(opened: OpenRun) -> None:
+    problem = _stored_problem(opened)
+    problem[_REUSED] = {str(run): state for run, state in opened.sources.items()}
+    opened.journal.update_run(opened.run.id, problem=dump(problem))
+
+
+def _stored_problem(opened: OpenRun) -> dict[str, Any]:
+    run = next(run for run in opened.journal.runs() if run.id == opened.run.id)
+    problem: dict[str, Any] = json.loads(run.problem)
+    return problem
+
+
+def _say_what_is_unseen(content: Content, versioned: bool) -> None:
+    if content.unseen and not versioned:
+        listed = ", ".join(f"{path} ({kind})" for path, kind in [*content.unseen.items()][:5])
+        logger.warning(
+            "the store cannot see into %s: give the problem a 'version' that changes whenever its "
+            "evaluation does, or a method signature(); until then, this run can be resumed, but "
+            "its results are not reused by other runs",
+            listed,
+        )
+
+
+def _say_what_is_not_reused(
+    runs: Sequence[tuple[RunRow, tuple[list[str], Doubts]]], sources: Mapping[int, object]
+) -> None:
+    reasons: dict[str, list[int]] = {}
+    for run, (changes, about) in runs:
+        if not changes and run.id not in sources:
+            reasons.setdefault(about.words(), []).append(run.id)
+    for words, numbers in reasons.items():
+        logger.warning(
+            "results of run %s are not reused: %s. Give the problem a 'version' that changes "
+            "whenever its evaluation does, and it decides",
+            ", ".join(map(str, numbers[:5])),
+            words,
+        )
+
+
+# ---- continuing a run ----------------------------------------------------------------------------
 
 
 def _as_stored(texts: list[str], signature: Signature, before: Signature) -> Signature:
     """Return the first stored signature that is equal to this one, else this one."""
-    stored = (json.loads(text) for text in texts)
-    return next((old for old in stored if not differences(old, signature, "", before)), signature)
+    for text in texts:
+        old = renames.without_content(json.loads(text))
+        if not differences(old, signature, "", before):
+            return old
+    return signature
 
 
 def _reopen(journal: Journal, run_id: int, problem: Signature) -> RunRow:
@@ -167,9 +349,11 @@ def _reopen(journal: Journal, run_id: int, problem: Signature) -> RunRow:
     )
 
 
-def _differences(run: RunRow, wanted: dict[str, Json], before: dict[str, Signature]) -> list[str]:
+def _other_differences(
+    run: RunRow, wanted: dict[str, Json], before: dict[str, Signature]
+) -> list[str]:
+    """Return the differences of a stored run in everything but the problem."""
     stored: dict[str, Json] = {
-        "problem": json.loads(run.problem),
         "algorithm": json.loads(run.algorithm),
         "seed": run.seed,
         "settings": json.loads(run.settings),
@@ -181,7 +365,14 @@ def _differences(run: RunRow, wanted: dict[str, Json], before: dict[str, Signatu
     ]
 
 
-def _take_over(journal: Journal, run: RunRow, budget: int | None) -> None:
+def _take_over(opened: OpenRun, budget: int | None) -> None:
+    journal, run = opened.journal, opened.run
+    if opened.doubts:
+        logger.warning(
+            "run %d continues, although its problem may be another one than when it began: %s",
+            run.id,
+            opened.doubts.words(),
+        )
     if owner_alive(run.owner):
         logger.warning(
             "run %d in %s seems to be written by process %s right now; two processes that make the "

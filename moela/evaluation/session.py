@@ -6,20 +6,25 @@ import os
 import time
 import weakref
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 from pymoo.core.algorithm import Algorithm
 from pymoo.core.problem import Problem
 
+from moela.evaluation import run_identity
 from moela.evaluation.known import StoredAnswers
 from moela.evaluation.progress import Progress
+from moela.evaluation.run_identity import OpenRun
 from moela.evaluation.runners.backends import make_runner
 from moela.evaluation.runners.call import ProblemCall
 from moela.evaluation.runners.joblib import configured
 from moela.evaluation.runners.outcome import OK, Outcome
-from moela.evaluation.runners.runner import Runner
+from moela.evaluation.runners.runner import CLOSED, Runner
 from moela.evaluation.runners.violation import violation
+from moela.evaluation.storage.errors import StoreError
 from moela.evaluation.termination import evaluation_budget
+from moela.provenance.content import content_of
 
 # The listing of runs need not be more recent than this.
 _NOTE_SECONDS = 1.0
@@ -36,6 +41,7 @@ class Session:
     def __init__(self, problem: Problem, algorithm: Algorithm | None):
         self.problem = problem
         self.answers: StoredAnswers | None = None  # with a store
+        self.opened: OpenRun | None = None  # the run of those answers
         self.bar: Progress | None = None  # if it is shown
         self._algorithm = None if algorithm is None else weakref.ref(algorithm)
         self._began = time.monotonic()
@@ -43,6 +49,7 @@ class Session:
         self._runner: Runner | None = None
         self._configuration: object = None
         self._noted = float("-inf")
+        self._closed = False
 
     @property
     def inherited(self) -> bool:
@@ -81,6 +88,8 @@ class Session:
         self, call: ProblemCall, backend: str | None, n_jobs: int | None, timeout: float | None
     ) -> Runner:
         """Return the runner; a new one if the configuration of joblib or the problem changed."""
+        if self._closed:  # by a signal handler, since this batch began
+            raise RuntimeError(CLOSED)
         configuration = configured()
         changes = getattr(call.problem, "requires_kwargs", False) or is_dynamic(call.problem)
         if self._runner is None or self._configuration != configuration or changes:
@@ -88,6 +97,9 @@ class Session:
                 self._runner.close()
             self._configuration = configuration
             self._runner = make_runner(call, backend, n_jobs, timeout)
+            if self._closed:
+                self._runner.close()
+                raise RuntimeError(CLOSED)
         return self._runner
 
     def note(self, n_eval: int, elapsed: float, budget: int | None, *, last: bool) -> None:
@@ -115,9 +127,15 @@ class Session:
         """End workers, progress bar and connection."""
         if self.inherited:
             return
+        self._closed = True
         if self.bar is not None:
             self.bar.close()
+        evaluated = self._runner is not None
         if self._runner is not None:
             self._runner.close()
         if self.answers is not None:
+            if self.opened is not None and evaluated:
+                # What a problem has changed in itself is no change of the problem.
+                with suppress(StoreError):
+                    run_identity.remember(self.opened, content_of(self.problem))
             self.answers.journal.close()

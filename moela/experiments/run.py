@@ -6,11 +6,12 @@ import copy
 import inspect
 import logging
 import os
+import sys
 import traceback
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -25,9 +26,11 @@ from moela.evaluation.storage.errors import StoreMismatchError
 from moela.experiments.files import Key, Run, Settings
 from moela.experiments.recording import External, record_run
 from moela.experiments.results import ExperimentResults
-from moela.provenance.code import code_of
+from moela.provenance import renames
+from moela.provenance.code import UNKNOWN, code_of
+from moela.provenance.content import CONTENT, Content, Doubts, compare, content_of
 from moela.provenance.environment import provenance
-from moela.provenance.signature import differences, of_algorithm, of_problem
+from moela.provenance.signature import Signature, differences, of_algorithm, of_problem
 
 __all__ = ["ExperimentError", "ExperimentResults", "External", "run_experiment"]
 
@@ -51,6 +54,7 @@ class _Task:
     algorithm: MakeAlgorithm
     settings: Settings
     before: Settings  # the settings in the spelling of version 0.1
+    content: Content
     evaluator: MakeEvaluator | None
     store: Path | None
 
@@ -171,18 +175,21 @@ def _plan(
         fits = isinstance(value, Mapping) and len(value) > 0
         require("run_experiment", name, value, fits, "a dict by name that isn't empty")
     numbers = _seeds(seeds)
-    signed: dict[tuple[str, str], tuple[Settings, Settings]] = {}
+    signed: dict[tuple[str, str], tuple[Settings, Settings, Content]] = {}
     budgets = {name: _budget(budget, name) for name in problems}
     for name, given in problems.items():
         problem = make_problem(name, given)
+        content = content_of(problem)
         for kind, make in algorithms.items():
             algorithm = make_algorithm(kind, make, problem)
-            signed[name, kind] = (_sign(problem, algorithm), _sign(problem, algorithm, old=True))
+            settings, before = (_sign(problem, algorithm, old=old) for old in (False, True))
+            settings["problem"][CONTENT] = content.record()
+            signed[name, kind] = settings, before, content
     # Seed by seed, so that an interrupted experiment has runs of every combination.
     for seed in numbers:
-        for (name, kind), (settings, before) in signed.items():
+        for (name, kind), signatures in signed.items():
             key = Key(name, kind, seed, budgets[name])
-            yield _Task(key, problems[name], algorithms[kind], settings, before, evaluator, store)
+            yield _Task(key, problems[name], algorithms[kind], *signatures, evaluator, store)
 
 
 def _seeds(seeds: int | Iterable[int]) -> list[int]:
@@ -254,21 +261,34 @@ def _sign(problem: Problem, algorithm: Algorithm | External, *, old: bool = Fals
 
 def _stored(tasks: list[_Task], on_mismatch: str) -> dict[Key, Run]:
     """Return the runs of these tasks that are already in the store."""
-    runs, stale = {}, []
+    runs, stale, doubtful = {}, [], []
+    loaded: dict[str, list[tuple[_Task, Run]]] = {}
     for task in tasks:
         assert task.store is not None
         path = task.store / task.key.file_name
-        if not path.exists():
-            continue
-        run = Run.load(path)
-        changes = [
-            *differences(vars(run.key), vars(task.key), "run"),
-            *differences(run.settings, task.settings, "settings", task.before),
-        ]
-        if changes:
-            stale.append(f"{path}: {'; '.join(_explained(line, task) for line in changes)}")
-        else:
-            runs[task.key] = run
+        if path.exists():
+            loaded.setdefault(task.key.problem, []).append((task, Run.load(path)))
+    for pairs in loaded.values():
+        for (task, run), (changes, about) in zip(pairs, _compared(pairs), strict=True):
+            if about and not changes:
+                difference = _difference(task, run)
+                if difference:
+                    changes = [f"the problem: {about.words()}; {difference}"]
+                else:
+                    doubtful.append(f"{run.key}: {about.words()}")
+            if changes:
+                lines = "; ".join(_explained(line, task) for line in changes)
+                stale.append(f"{run.path}: {lines}")
+            else:
+                runs[task.key] = run
+    if doubtful:
+        logger.warning(
+            "%d stored runs are used, since designs of their fronts, evaluated again, have the "
+            "same results, although their problem may have changed. The first is %s. Give the "
+            "problem a 'version' that changes whenever its evaluation does",
+            len(doubtful),
+            doubtful[0],
+        )
     if stale and on_mismatch == "raise":
         more = f"\nand {len(stale) - 3} more" if len(stale) > 3 else ""
         raise StoreMismatchError(
@@ -279,6 +299,83 @@ def _stored(tasks: list[_Task], on_mismatch: str) -> dict[Key, Run]:
     if stale:
         logger.info("%d stored runs do not match and are made again", len(stale))
     return runs
+
+
+def _compared(pairs: list[tuple[_Task, Run]]) -> list[tuple[list[str], Doubts]]:
+    """Return the differences of each stored run from its task, and the doubts about its problem."""
+    out = []
+    stored = [dict(run.settings["problem"]) for _, run in pairs]
+    for i, (task, run) in enumerate(pairs):
+        wanted = renames.without_content(task.settings["problem"])
+        before = task.before["problem"]
+        problem = {**stored[i], "code": {}}
+        others = [{**other, "code": {}} for other in stored]
+        changes, about = compare(
+            [problem, *others],
+            {**wanted, "code": {}},
+            {**before, "code": {}},
+            task.content,
+            "settings.problem",
+        )[0]
+        lines, unknown = _code_differences(stored[i], wanted["code"], "settings.problem.code")
+        algorithm = dict(run.settings["algorithm"])
+        now = task.settings["algorithm"]
+        rest, _ = _code_differences(algorithm, now["code"], "settings.algorithm.code")
+        changes = [
+            *differences(vars(run.key), vars(task.key), "run"),
+            *changes,
+            *lines,
+            *differences(
+                {**algorithm, "code": {}},
+                {**now, "code": {}},
+                "settings.algorithm",
+                {**task.before["algorithm"], "code": {}},
+            ),
+            *rest,
+        ]
+        versioned = wanted["version"] is not None
+        # The digests of sources are compared as code.
+        about = replace(about, sources=unknown, unseen=() if versioned else about.unseen)
+        out.append((changes, about))
+    return out
+
+
+def _code_differences(
+    stored: Signature, code: dict[str, str], name: str
+) -> tuple[list[str], tuple[str, ...]]:
+    """Return the differences of code, and the packages whose stored version is not known."""
+    old = {
+        package: version
+        for package, version in dict(stored.get("code", {})).items()
+        if package not in sys.stdlib_module_names
+    }
+    unknown = tuple(
+        package for package, version in old.items() if version == UNKNOWN and package in code
+    )
+    left_out = {*unknown}
+    if stored.get(CONTENT) is None and "bytecode" not in old:  # version 0.1 had no such digest
+        left_out.add("bytecode")
+    first, second = (
+        {k: v for k, v in digests.items() if k not in left_out} for digests in (old, code)
+    )
+    return differences(first, second, name), unknown
+
+
+def _difference(task: _Task, run: Run) -> str:
+    """Evaluate designs of the front of a stored run again; return the first difference."""
+    X, F = run.front_X, run.front_F
+    if not len(X):
+        return "no design of it can be evaluated again, because none is feasible"
+    try:
+        problem = make_problem(task.key.problem, task.problem)
+        for i in sorted({0, len(X) // 2}):
+            x = X[i : i + 1]
+            new = problem.evaluate(x, return_values_of=["F"])
+            if not np.allclose(new, F[i], rtol=1e-6, atol=0, equal_nan=True):
+                return f"a design, evaluated again, has F = {new[0]} instead of F = {F[i]}"
+    except Exception as error:
+        return f"a design, evaluated again, fails: {error!r}"
+    return ""
 
 
 def _explained(line: str, task: _Task) -> str:
@@ -346,10 +443,15 @@ def _execute(task: _Task) -> tuple[Key, Run | str]:
             budget=task.key.budget,
             evaluator=None if task.evaluator is None else task.evaluator(),
         )
+        settings = task.settings
+        # What the problem has changed in itself is no change of the problem.
+        changed = content_of(problem).remembered(settings["problem"][CONTENT])
+        if changed is not None:
+            settings = settings | {"problem": settings["problem"] | {CONTENT: changed}}
         run = Run(
             task.key,
             arrays,
-            settings=task.settings,
+            settings=settings,
             provenance=provenance(),
             seconds=seconds,
             ref_point=getattr(problem, "ref_point", None),

@@ -25,7 +25,8 @@ MIB = 2**20
 FACTOR_VARIABLE = "MOELA_FILE_LIMIT_FACTOR"
 # Text becomes Python objects of up to twenty times its size, arrays may be copied once: reading any
 # file within these limits takes less than 1 GB.
-_LIMITS = {"text": 32 * MIB, "json": 512 * MIB, "arrays": 256 * MIB, "cells": 4_000_000}
+_LIMITS = {"text": 32 * MIB, "json": 512 * MIB, "arrays": 256 * MIB, "cells": 4_000_000,
+           "points": 200_000}  # fmt: skip
 _HINT = f"(the environment variable {FACTOR_VARIABLE} multiplies this limit)"
 _LONGEST = 200
 
@@ -45,8 +46,9 @@ def limit_of(kind: str) -> int:
     """Return the most that a file of a kind may hold or take in memory.
 
     The kinds are ``"text"``, ``"arrays"`` and ``"json"`` (bytes; those of JSON are an estimate of
-    its values in memory), and ``"cells"`` (numbers or words in a text file). The environment
-    variable `FACTOR_VARIABLE` multiplies all limits, for files that are known to be good.
+    its values in memory), ``"cells"`` (numbers or words in a text file), and ``"points"`` (of a
+    front, where the time of its filter grows with their square). The environment variable
+    `FACTOR_VARIABLE` multiplies all limits, for files that are known to be good.
     """
     given = os.environ.get(FACTOR_VARIABLE, "1")
     try:

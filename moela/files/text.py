@@ -18,7 +18,8 @@ _MARKS = {
     b"\xff\xfe\0\0": "UTF-32", b"\0\0\xfe\xff": "UTF-32", b"\xff\xfe": "UTF-16",
     b"\xfe\xff": "UTF-16",
 }  # fmt: skip
-_LINE = re.compile(r"[^\r\n]*")
+_END = re.compile(r"\r\n|\r|\n")
+_PIECE = 2**16  # characters
 _MOST_LEVELS = 64  # of lists and objects in each other
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 # Bytes that a list or object, a key, and a value take at most in CPython, apart from long texts.
@@ -47,13 +48,16 @@ def read_text(path: str | Path) -> str:
 
 def lines_of(text: str) -> Iterator[tuple[int, str]]:
     r"""Yield the number, from 1, and the content of each line; lines end with \n, \r\n or \r."""
-    start = number = 0
+    number, start = 1, 0
+    # A piece at a time: the list of all lines of a file could take fifty times its size.
     while start < len(text):
-        match = _LINE.match(text, start)
-        assert match is not None
-        number, end = number + 1, match.end()
-        yield number, match[0]
-        start = end + (2 if text.startswith("\r\n", end) else 1)
+        match = _END.search(text, start + _PIECE)
+        end = match.end() if match else len(text)
+        lines = text[start:end].replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        if not lines[-1]:
+            lines.pop()  # an end of a line begins no line
+        yield from enumerate(lines, number)
+        number, start = number + len(lines), end
 
 
 def number_of(word: str) -> float | None:

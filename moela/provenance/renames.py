@@ -219,8 +219,17 @@ def without_digests(signature: Signature) -> Signature:
 
     Two problems with equal remaining signatures are the same, since they have the same version.
     """
+    signature = without_content(signature)
     ours = str(signature.get("class")).partition(".")[0] in PACKAGES
     return _without_digests(signature) if ours else signature
+
+
+def without_content(signature: Signature) -> Signature:
+    """Return the signature of a problem as far as version 0.1 wrote it.
+
+    Today's stores add the digests of `content`, and the runs whose results a run reuses.
+    """
+    return {key: value for key, value in signature.items() if key not in ("content", "reused")}
 
 
 def _without_digests(signature: Signature) -> Signature:

@@ -20,6 +20,7 @@ from pymoo.core.algorithm import Algorithm
 from pymoo.core.problem import Problem
 
 from moela.provenance import renames
+from moela.provenance.scalars import Arrays, bytes_digest
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | float | int | bool | None"
 Signature = dict[str, Any]
@@ -37,20 +38,25 @@ _PROBLEM_STATE = frozenset([
     "vars", "version",
 ])
 # fmt: on
+NO_CONTENT = _PROBLEM_STATE - {"xl", "xu", "vars"}
+"""Attributes of a problem that `content` leaves out."""
+
 _MAX_DEPTH = 8
 _MAX_TEXT = 200
+_MAX_BITS = 10_000
 _UNKNOWN = object()
+_NO_ARRAYS: Arrays = {}
 
 
-def of_problem(problem: Problem, *, old: bool = False) -> Signature:
+def of_problem(problem: Problem, *, old: bool = False, arrays: Arrays = _NO_ARRAYS) -> Signature:
     """Return the signature of a problem: class, sizes, bounds, version, settings.
 
-    The settings are the public attributes of the object, large ones as a digest of their content;
-    attributes that start with an underscore are taken for caches. If the problem has a method
-    ``signature()``, its answer replaces the attributes. Code is not part of a signature; that is
-    the purpose of ``problem.version``.
+    The settings are the public attributes of the object in a form that can be read and compared by
+    name, large ones as a digest. If the problem has a method ``signature()``, its answer replaces
+    the attributes. `content` sees more: everything that the problem holds, and its code.
 
-    With ``old``, names and digests are those of version 0.1; see `differences`.
+    With ``old``, names and digests are those of version 0.1; see `differences`. `arrays` holds
+    the digests of arrays that `content` has made.
     """
     version = getattr(problem, "version", None)
     sizes = ("n_var", "n_obj", "n_ieq_constr", "n_eq_constr")
@@ -61,7 +67,7 @@ def of_problem(problem: Problem, *, old: bool = False) -> Signature:
         "xu": _short(_plain(problem.xu)),
         "vars": _short(_plain(getattr(problem, "vars", None), old=old)),
         "version": None if version is None else str(version),
-        "settings": _settings(problem, _PROBLEM_STATE, old),
+        "settings": _settings(problem, _PROBLEM_STATE, old, arrays),
     }
 
 
@@ -96,7 +102,9 @@ def differences(old: object, new: object, name: str, before: object = _UNKNOWN) 
 
 def _differences(old: object, new: object, name: str, before: object) -> Iterator[str]:
     if not (isinstance(old, dict) and isinstance(new, dict)):
-        if old not in (new, before):
+        # As text: True, 1 and 1.0 are equal, but not the same.
+        accepted = [dump(value) for value in (new, before) if value is not _UNKNOWN]
+        if dump(old) not in accepted:
             yield f"{name}: {old!r} -> {new!r}"
     elif old.get("class") != new.get("class"):  # two classes: their settings have little in common
         yield f"{name}.class: {old.get('class')!r} -> {new.get('class')!r}"
@@ -107,12 +115,14 @@ def _differences(old: object, new: object, name: str, before: object) -> Iterato
             yield from _differences(old.get(key), new.get(key), f"{name}.{key}", inner)
 
 
-def _settings(obj: object, skip: frozenset[str], old: bool) -> dict[str, Json]:
+def _settings(
+    obj: object, skip: frozenset[str], old: bool, arrays: Arrays = _NO_ARRAYS
+) -> dict[str, Json]:
     own = getattr(obj, "signature", None)
     if callable(own):
-        return {"signature": _short(_plain(own(), old=old))}
+        return {"signature": _short(_plain(own(), old=old, arrays=arrays))}
     settings = {
-        key: _plain(value, old=old)
+        key: _plain(value, old=old, arrays=arrays)
         for key, value in sorted(vars(obj).items())
         if key not in skip and not key.startswith("_")
     }
@@ -137,10 +147,18 @@ def _short(value: Json) -> Json:
     return "digest " + blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def _plain(value: Any, depth: int = 0, above: tuple[int, ...] = (), old: bool = False) -> Json:
+def _plain(
+    value: Any,
+    depth: int = 0,
+    above: tuple[int, ...] = (),
+    old: bool = False,
+    arrays: Arrays = _NO_ARRAYS,
+) -> Json:
     """Return a value as JSON data that is the same in any process (no addresses, no set order)."""
     if isinstance(value, np.generic):
         value = value.item()
+    if isinstance(value, int) and value.bit_length() > _MAX_BITS:
+        return hex(value)  # Python refuses to write so many decimal digits
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
@@ -151,12 +169,13 @@ def _plain(value: Any, depth: int = 0, above: tuple[int, ...] = (), old: bool = 
         return str(value)
     if depth >= _MAX_DEPTH or id(value) in above:
         return _name(type(value), old, value)
-    down = (depth + 1, (*above, id(value)), old)
+    down = (depth + 1, (*above, id(value)), old, arrays)
 
     if isinstance(value, np.ndarray):
         if value.dtype == object or value.size <= 16:
             return [_plain(v, *down) for v in value.tolist()] if value.ndim else str(value)
-        digest = blake2b(np.ascontiguousarray(value).tobytes(), digest_size=8).hexdigest()
+        known = arrays.get(id(value))
+        digest = known[1] if known and known[0] is value else bytes_digest(value)
         return f"{value.dtype.str}{list(value.shape)} {digest}"
     if isinstance(value, np.random.Generator):
         return _plain(value.bit_generator.state, *down)
@@ -184,7 +203,7 @@ def _plain(value: Any, depth: int = 0, above: tuple[int, ...] = (), old: bool = 
     return _object(value, *down)
 
 
-def _object(value: object, depth: int, above: tuple[int, ...], old: bool) -> Json:
+def _object(value: object, depth: int, above: tuple[int, ...], old: bool, arrays: Arrays) -> Json:
     slots = [s for k in type(value).__mro__ for s in _as_tuple(getattr(k, "__slots__", ()))]
     state = {s: getattr(value, s) for s in slots if hasattr(value, s) and not s.startswith("_")}
     state.update(getattr(value, "__dict__", {}))
@@ -192,7 +211,7 @@ def _object(value: object, depth: int, above: tuple[int, ...], old: bool) -> Jso
         text = repr(value)
         return _name(type(value), old) if " at 0x" in text else text
     public = {
-        k: _plain(v, depth, above, old)
+        k: _plain(v, depth, above, old, arrays)
         for k, v in sorted(state.items())
         if not k.startswith("_") and k != "cache"
     }

@@ -128,7 +128,8 @@ class Front:
     def scaled(self) -> Floats:
         """Return the objectives scaled to [0, 1] over the front; 0 if all values are the same."""
         self._need_points()
-        return np.asarray((self.F - self.F.min(axis=0)) / extent(self.F))
+        with np.errstate(under="ignore"):
+            return np.asarray((self.F - self.F.min(axis=0)) / extent(self.F))
 
     def knee(self) -> int:
         """Return the strongest knee: the point at which the front bulges most; see `knees`."""
@@ -244,7 +245,7 @@ class Front:
         n_obj = len(self.names)
         wanted = vector("by_reference", "point", point, n_obj, f"{n_obj} finite numbers")
         size = 1 if n is None else count("by_reference", "n", n)
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", under="ignore"):
             short = np.clip((self.F - wanted) / extent(self.F), -_FARTHEST, _FARTHEST)
         achieved = short.max(axis=1) + 1e-3 * short.sum(axis=1)
         best = np.argsort(achieved, kind="stable")

@@ -233,7 +233,12 @@ def extent(F: ArrayLike) -> Floats:
 
 def beyond(F: ArrayLike) -> Floats:
     """Return a reference point [M] for a front [n, M]: its nadir plus a tenth of its extent."""
-    return np.asarray(np.max(_table("beyond", F), axis=0) + 0.1 * extent(F))
+    nadir, length = np.max(_table("beyond", F), axis=0), extent(F)
+    with np.errstate(over="ignore", under="ignore"):
+        point = np.asarray(nadir + 0.1 * length)
+    fits = bool(np.isfinite(point).all())
+    require("beyond", "F", f"up to {nadir}", fits, "numbers below the largest float by a tenth")
+    return point
 
 
 @lru_cache(maxsize=8)

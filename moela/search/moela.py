@@ -94,9 +94,14 @@ class MOELA(ArchiveAlgorithm):
     Raises
     ------
     ValueError
-        If a parameter is out of range.
+        If a parameter is out of range; at the start of a run, if the problem's bounds cannot be
+        met, if the termination allows no evaluation, or if a design given as `sampling` is outside
+        the bounds.
     TypeError
-        If a parameter does not exist, with the nearest one that does.
+        If a parameter does not exist, with the nearest one that does, or is a class instead of an
+        instance.
+    EvaluationError
+        During a run, if the problem does not set an output, or sets one of a wrong shape.
 
     References
     ----------

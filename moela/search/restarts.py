@@ -73,7 +73,7 @@ class Restart:
         gains = np.zeros(len(F))
         useful = accepted & (CV <= 0)
         with np.errstate(over="ignore"):
-            unit = np.prod(self.normalization.nadir - self.normalization.ideal)
+            unit = float(np.prod(self.normalization.nadir - self.normalization.ideal))
         unit = min(unit, _LARGEST)
         gains[useful] = unit * self.volume.add(F[useful], self.normalization)
         return gains

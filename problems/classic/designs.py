@@ -11,7 +11,7 @@ from typing import ClassVar, Self, get_args, get_origin, get_type_hints
 import numpy as np
 
 from moela.files.fields import number_in, text_in, whole_in
-from moela.files.guard import brief, invalid_file, limit_of
+from moela.files.guard import brief, check_count, invalid_file, limit_of
 from moela.files.text import read_json
 from problems._arrays import Bools, Ints
 
@@ -71,6 +71,7 @@ def _checked(path: str | Path, key: str, value: object, kind: type) -> object:
         return _CHECKS[kind](path, key, value)
     if not isinstance(value, list):
         raise invalid_file(path, brief(value), "a list", key)
+    check_count(path, len(value), "cells", key)
     check = _CHECKS[get_args(kind)[0]]
     return tuple(check(path, f"{key}[{i}]", entry) for i, entry in enumerate(value))
 

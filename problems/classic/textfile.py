@@ -14,7 +14,7 @@ __all__ = ["MAX_OBJECTIVES", "MAX_POINTS", "LineReader"]
 MAX_OBJECTIVES = 255
 """Largest number of objectives of an instance file, and that of moocore."""
 MAX_POINTS = 200_000
-"""Largest number of points of a front in a file; to filter more would take minutes."""
+"""Largest number of points of a front in a file; the time of a filter grows with their square."""
 
 
 class LineReader:
@@ -39,7 +39,7 @@ class LineReader:
         self._lines = ((number, line.strip()) for number, line in filled if line.strip())
         self._next = next(self._lines, None)
         self._number = 1  # of the line read last
-        self._n_cells = 0
+        self._left = self._most = limit_of("cells")
         if self._next is None:
             raise invalid_file(self.path, "an empty file", "an instance")
 
@@ -64,12 +64,11 @@ class LineReader:
     def words(self, expected: str, count: int) -> list[str]:
         """Return the `count` words of the next line."""
         line = self.line(expected)
+        if count > self._left:
+            check_count(self.path, self._most - self._left + min(count, len(line)), "cells")
         # At most one word too many, since a long line takes twenty times its size as words.
-        check_count(self.path, min(count, len(line)), "cells", f"line {self._number}")
         words = line.split(None, count)
-        self._n_cells += len(words)
-        if self._n_cells > limit_of("cells"):
-            check_count(self.path, self._n_cells, "cells")
+        self._left -= len(words)
         if len(words) != count:
             found = str(len(words)) if len(words) < count else f"more than {count}"
             raise self.error(f"{expected}: {count} numbers", f"{found}: {brief(line)}")

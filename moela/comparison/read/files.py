@@ -81,7 +81,14 @@ def _array(path: Path) -> list[Floats]:
             f"{MOST_RUNS:,}"
         )
         raise invalid_file(path, f"{F.dtype} of shape {F.shape}", expected)
+    _check_points(path, F.shape[-2], F.shape[-1])
     return list(F.astype(float)) if F.ndim == 3 else [F.astype(float)]
+
+
+def _check_points(source: str | Path, n: int, n_obj: int) -> None:
+    """Check the number of points of a run: above four objectives, their filter is quadratic."""
+    if n_obj > 4:
+        check_count(source, n, "points")
 
 
 @dataclass(frozen=True)
@@ -111,9 +118,10 @@ def _tables(path: Path) -> tuple[list[str] | None, list[_Cells]]:
             sets.append(_Cells([], [[] for _ in cells]))
             if len(sets) > MOST_RUNS:
                 raise table.error(number, "one more", f"the end of {MOST_RUNS:,} sets of rows")
-        sets[-1].lines.append(number)
-        for column, cell in zip(sets[-1].columns, cells, strict=True):
-            column.append(cell)
+            lines, appends = sets[-1].lines, [column.append for column in sets[-1].columns]
+        lines.append(number)
+        for append, cell in zip(appends, cells, strict=True):
+            append(cell)
     if not width:
         raise invalid_file(path, "an empty file", "rows of numbers")
     return heading, sets or [_Cells([], [[] for _ in range(width)])]
@@ -129,14 +137,18 @@ def _drafts(
     labels, objectives, variables = _columns(source, heading, len(table.columns))
     groups: dict[tuple[str, ...], list[int]] = {}
     keys = zip(*(table.columns[j] for j in labels.values()), strict=True)
-    for i, key in enumerate(keys if labels else [()] * len(table.lines)):
+    for i, key in enumerate(keys):
         groups.setdefault(key, []).append(i)
-    if len(groups) > MOST_RUNS:
-        raise invalid_file(source, f"{len(groups):,}", f"a table of at most {MOST_RUNS:,} runs")
+        if len(groups) > MOST_RUNS:
+            place = f"line {table.lines[i]}"
+            raise invalid_file(source, "one more", f"of the first {MOST_RUNS:,} runs", place)
+    if table.lines and not labels:
+        groups[()] = list(range(len(table.lines)))
     names = None if heading is None else tuple(heading[j] for j in objectives)
     factors = np.array([(signs or {}).get(name, 1.0) for name in names or ()] or [1.0])
     out = []
     for key, rows in (groups or {("",) * len(labels): []}).items():
+        _check_points(source, len(rows), len(objectives))
         # An empty cell is no label.
         own = {name: cell for name, cell in zip(labels, key, strict=True) if cell}
         run = nameless(

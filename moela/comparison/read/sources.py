@@ -137,7 +137,7 @@ def of_store(store: EvaluationStore) -> list[RunDraft]:
     out: list[RunDraft] = []
     earlier: set[str] = set()
     for run in store.runs():
-        problem = json.dumps(run.problem, sort_keys=True)
+        problem = json.dumps(renames.without_content(run.problem), sort_keys=True)
         if run.n_eval:
             out.append(_of_stored(store, run, after_others=problem in earlier))
             earlier.add(problem)

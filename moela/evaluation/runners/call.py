@@ -226,7 +226,7 @@ def _copied(value: Any) -> Any:
         return value
     try:
         return copy.deepcopy(value)
-    except Exception:
+    except (Exception, SystemExit):  # of the methods of a user's object
         return value
 
 

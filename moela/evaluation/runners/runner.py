@@ -21,6 +21,8 @@ logger = logging.getLogger("moela.evaluator")
 VECTORIZED_CHUNK = 16
 
 
+CLOSED = "The Evaluator was closed during an evaluation, which was ended."
+
 # The keys that were left out are named once for each problem, whose runner may change.
 _named: WeakKeyDictionary[Problem, set[str]] = WeakKeyDictionary()
 

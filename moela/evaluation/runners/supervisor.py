@@ -28,7 +28,7 @@ from moela.evaluation.runners.outcome import (
     EvaluationError,
     Outcome,
 )
-from moela.evaluation.runners.runner import Runner
+from moela.evaluation.runners.runner import CLOSED, Runner
 from moela.evaluation.runners.worker_process import WorkerProcess, WorkerSetup
 
 logger = logging.getLogger("moela.evaluator")
@@ -85,10 +85,6 @@ class Supervisor(Runner):
                 try:
                     answer = state.done.get(timeout=0.5)
                 except queue.Empty:
-                    if state.closed:
-                        raise RuntimeError(
-                            "The Evaluator was closed during an evaluation, which was ended."
-                        ) from None
                     continue
                 if isinstance(answer, Exception):
                     raise answer
@@ -182,6 +178,9 @@ class _State:
             for process in self.processes:
                 process.kill()
             self.changed.notify_all()
+        # A signal handler may have called this while its thread waits for an answer. That wait does
+        # not even time out if the handler takes longer (queue.SimpleQueue in Python 3.11).
+        self.done.put(RuntimeError(CLOSED))
         for thread in self.threads:
             if thread is not threading.current_thread():
                 thread.join(timeout=5.0)
@@ -330,7 +329,7 @@ def _lost(state: _State, process: WorkerProcess, task: _Task, error: Exception |
         if isinstance(error, RefusedError):
             process.end()
             what = f"gave an answer that is refused ({error})"
-            text = f"Its worker process did not answer as asked ({error}) and was ended."
+            text = f"Its worker process gave an answer that is refused ({error})."
         else:
             what = "died during an evaluation"
             text = f"Its worker process ended with {process.end(lost=True)}."

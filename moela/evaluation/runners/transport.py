@@ -44,7 +44,7 @@ def pack(outcomes: list[Outcome]) -> bytes:
     return pickle.dumps(rows, protocol=pickle.HIGHEST_PROTOCOL)
 
 
-def unpack(data: bytes | bytearray) -> list[Outcome]:
+def unpack(data: bytes | memoryview) -> list[Outcome]:
     """Return the outcomes in bytes; a value that cannot be unpickled becomes a `LeftOut`."""
     outcomes: list[Outcome] = pickle.loads(data)
     for outcome in outcomes:

@@ -9,9 +9,9 @@ from pymoo.core.individual import Individual, calc_cv
 
 from moela._arrays import Floats
 
-# Violations beyond this grow with their logarithm only, so that sums, means and squares of them
-# stay finite while a larger one still counts as larger. An infinite one becomes 2^411.
-_LINEAR_UP_TO = 2.0**400
+# Violations beyond this grow with their logarithm only, so that sums and means of thousands of them
+# stay finite while a larger one still counts as larger. An infinite one becomes 2^1011.
+_LINEAR_UP_TO = 2.0**1000
 _EXPONENT_OF_INFINITY = 2447.0
 _NONE = np.empty(0)
 
@@ -19,7 +19,7 @@ _NONE = np.empty(0)
 def violation(G: Floats | None, H: Floats | None) -> float:
     """Return the violation of constraints G [n_ieq_constr] and H [n_eq_constr]; NaN if one is NaN.
 
-    It is pymoo's if that is at most 2^400, and grows with the logarithm of pymoo's beyond.
+    It is pymoo's if that is at most 2^1000, and grows with the logarithm of pymoo's beyond.
     """
     with np.errstate(over="ignore"):
         total = float(calc_cv(G=G, H=H))

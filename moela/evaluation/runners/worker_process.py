@@ -29,7 +29,7 @@ _POSIX = os.name == "posix"
 # A message that has begun goes on within this time, unless its other end is stopped.
 _STALL_SECONDS = 60.0
 # A process that ends closes its pipes this long before its status is known, at most.
-_EXIT_SECONDS = 1.0
+_EXIT_SECONDS = 0.5
 # Without a descriptor that tells the end of a process, it is looked for this often.
 _LOOK_SECONDS = 0.1
 
@@ -122,7 +122,10 @@ class WorkerProcess:
         """
         self._received += 1
         content = self._receive(self._received)
-        outcomes = unpack(content[1:])
+        try:
+            outcomes = unpack(memoryview(content)[1:])
+        except Exception as error:
+            raise frames.RefusedError(f"an answer that cannot be read ({error})") from error
         if len(outcomes) != rows:
             raise frames.RefusedError(f"{len(outcomes)} rows for {rows} designs")
         return outcomes, content[:1] == b"+"

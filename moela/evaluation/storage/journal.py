@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sqlite3
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -133,7 +134,7 @@ class Journal:
         """
         with suppress(sqlite3.Error):
             self._closed()
-        failure = self._writer.untold()
+        failure = self._writer.unraised()
         if failure is not None:
             raise failure
 
@@ -194,21 +195,24 @@ class Journal:
         with self._reading():
             return self._db.execute("SELECT coalesce(max(id), 0) FROM evaluations").fetchone()[0]
 
-    def lookup(self, keys: Sequence[bytes], run: RunRow) -> dict[bytes, list[Row]]:
+    def lookup(
+        self, keys: Sequence[bytes], run: RunRow, sources: Iterable[int]
+    ) -> dict[bytes, list[Row]]:
         """Return the evaluations that may answer these keys, the run's own first, newest first.
 
-        Successful evaluations that other runs of the same problem had made before this run began
-        count too. Later ones do not, so that a resumed run sees the same answers as before.
+        Successful evaluations that the runs in `sources` had made before this run began count too.
+        Later ones do not, so that a resumed run sees the same answers as before.
         """
+        others = json.dumps([*sources])
         rows: dict[bytes, list[Row]] = {}
         for start in range(0, len(keys), _KEYS_PER_QUERY):
             part = keys[start : start + _KEYS_PER_QUERY]
             clause = (
                 f"key IN ({','.join('?' * len(part))}) AND (run = ? OR (id <= ? AND status = 'ok' "
-                "AND run IN (SELECT id FROM runs WHERE problem = ?))) "
+                "AND run IN (SELECT value FROM json_each(?)))) "
                 "ORDER BY run = ? DESC, id DESC"
             )
-            for row in self._rows(clause, (*part, run.id, run.base, run.problem, run.id)):
+            for row in self._rows(clause, (*part, run.id, run.base, others, run.id)):
                 rows.setdefault(row.key, []).append(row)
         return rows
 
@@ -220,6 +224,21 @@ class Journal:
     def cheapest(self, run: int) -> Row | None:
         """Return the successful evaluation of a run that took the least time."""
         rows = self._rows("run = ? AND status = 'ok' ORDER BY duration, id LIMIT 1", (run,))
+        return rows[0] if rows else None
+
+    def newest(self, run: int, last: int) -> int | None:
+        """Return the last position at which a run has an evaluation with an id up to ``last``."""
+        with self._reading():
+            query = "SELECT max(n) FROM evaluations WHERE run = ? AND id <= ?"
+            return self._db.execute(query, (run, last)).fetchone()[0]
+
+    def near(self, run: int, n: int, last: int) -> Row | None:
+        """Return the successful evaluation of a run at position ``n``, or the next one.
+
+        Evaluations with an id after ``last`` are left out.
+        """
+        clause = "run = ? AND n >= ? AND id <= ? AND status = 'ok' ORDER BY n, id LIMIT 1"
+        rows = self._rows(clause, (run, n, last))
         return rows[0] if rows else None
 
     def _rows(self, clause: str, values: Sequence[object]) -> list[Row]:

@@ -12,7 +12,6 @@ import numpy as np
 from pymoo.core.problem import Problem
 
 from moela._arrays import Designs
-from moela.files.text import parse_json
 from moela.provenance.signature import Json
 
 _KINDS = {"f": "<f8", "i": "<i8", "u": "<i8", "b": "|b1"}
@@ -42,7 +41,7 @@ def decode(data: bytes) -> Any:
         return np.frombuffer(rest, dtype=kind.decode()).copy()
     if len(data) > MOST_TEXT:
         raise ValueError(f"a design as text must have at most {MOST_TEXT} bytes. Got {len(data)}")
-    return _untagged(parse_json(data.decode(), "the design"))
+    return _untagged(json.loads(data))
 
 
 def keys_of(problem: Problem, X: Designs) -> list[bytes]:

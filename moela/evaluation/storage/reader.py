@@ -152,6 +152,12 @@ class EvaluationStore:
             yield
         except (DamagedError, OSError, *SQLITE_ERRORS) as error:
             self._check_same_file()
+            if "readonly" in str(error):  # and a reader must not roll it back
+                raise StoreError(
+                    f"The SQLite file {self.path} holds an unfinished transaction of a process "
+                    "that was killed. The next run that writes to it repairs it: make the same "
+                    "call again."
+                ) from error
             raise StoreError(explained(self.path, error)) from error
 
     def _check_same_file(self) -> None:
@@ -366,7 +372,9 @@ def _flat(e: StoredEvaluation) -> dict[str, object]:
     for name, value in (("f", e.F), ("g", e.G), ("h", e.H)):
         line |= {f"{name}{i}": v for i, v in enumerate(() if value is None else value)}
     for name, value in e.extra.items():
-        line[name] = value.item() if isinstance(value, np.generic) else value
+        value = value.item() if isinstance(value, np.generic) else value
+        # Half characters have no place in the columns of pandas.
+        line[name] = rows.storable(value) if isinstance(value, str) else value
     for name in ("status", "error", "duration", "worker", "attempts", "elapsed"):
         line[name] = getattr(e, name)
     return line

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from moela.evaluation.storage import schema
 from moela.evaluation.storage.errors import DamagedError
@@ -21,7 +20,7 @@ from moela.evaluation.storage.rows import (
     read_row,
     read_runs,
 )
-from moela.evaluation.storage.schema import RunRow
+from moela.evaluation.storage.schema import Line, RunRow
 from moela.evaluation.storage.sqlite import SQLITE_ERRORS, connect
 
 # What a process that writes a store keeps of it in memory.
@@ -35,10 +34,10 @@ class Kept:
     """The newest rows that a process has written or read, up to 64 MB of them."""
 
     def __init__(self) -> None:
-        self._lines: dict[int, tuple[Any, ...]] = {}  # in the form of `COLUMNS`, by id
+        self._lines: dict[int, Line] = {}  # in the form of `COLUMNS`, by id
         self._size = 0
 
-    def add(self, lines: Iterable[tuple[Any, ...]]) -> None:
+    def add(self, lines: Iterable[Line]) -> None:
         """Keep rows in the form of `COLUMNS`."""
         for line in lines:
             if line[0] not in self._lines:
@@ -47,7 +46,7 @@ class Kept:
         while self._size > _KEPT_BYTES and len(self._lines) > 1:
             self._size -= _size(self._lines.pop(next(iter(self._lines))))
 
-    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+    def __iter__(self) -> Iterator[Line]:
         return iter(self._lines.values())
 
 
@@ -64,7 +63,7 @@ def rescue(
     db: sqlite3.Connection,
     path: Path,
     runs: Mapping[int, RunRow],
-    lines: Iterable[tuple[Any, ...]],
+    lines: Iterable[Line],
     newest: int,
     expected: int,
 ) -> Rescued | None:
@@ -158,7 +157,7 @@ def _salvage(db: sqlite3.Connection, part: Path, runs: Mapping[int, RunRow], new
         copy.execute("COMMIT")
 
 
-def _readable(db: sqlite3.Connection, newest: int) -> Iterator[tuple[Any, ...]]:
+def _readable(db: sqlite3.Connection, newest: int) -> Iterator[Line]:
     """Yield the rows of a damaged store that can be read, in order."""
     query = f"SELECT {schema.COLUMNS} FROM evaluations NOT INDEXED WHERE id"
     last = 0
@@ -178,7 +177,7 @@ def _readable(db: sqlite3.Connection, newest: int) -> Iterator[tuple[Any, ...]]:
             last += _LINES
 
 
-def _complete(part: Path, runs: Mapping[int, RunRow], lines: Iterable[tuple[Any, ...]]) -> int:
+def _complete(part: Path, runs: Mapping[int, RunRow], lines: Iterable[Line]) -> int:
     """Add the runs and rows from memory that a copy lacks; return its number of evaluations."""
     with closing(sqlite3.connect(part, isolation_level=None)) as copy:
         copy.execute("BEGIN")
@@ -196,7 +195,7 @@ def _complete(part: Path, runs: Mapping[int, RunRow], lines: Iterable[tuple[Any,
     return int(n)
 
 
-def _insert(copy: sqlite3.Connection, line: tuple[Any, ...]) -> None:
+def _insert(copy: sqlite3.Connection, line: Line) -> None:
     marks = ",".join("?" * len(line))
     query = f"INSERT INTO evaluations ({schema.COLUMNS}) VALUES ({marks})"
     try:
@@ -214,7 +213,7 @@ def _is_full(error: Exception) -> bool:
     return "full" in str(error)
 
 
-def _size(line: tuple[Any, ...]) -> int:
+def _size(line: Line) -> int:
     return _ROW_BYTES + sum(len(value) for value in line if isinstance(value, bytes | str))
 
 

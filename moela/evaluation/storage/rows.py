@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
@@ -10,11 +11,10 @@ from zlib import crc32
 
 import numpy as np
 
-from moela.evaluation.runners.outcome import FAILURES, OK, Outcome
+from moela.evaluation.runners.outcome import FAILURES, INFINITE, OK, Outcome
 from moela.evaluation.storage import keys, values
 from moela.evaluation.storage.errors import DamagedError, StoreError
-from moela.evaluation.storage.schema import SCHEMA_VERSION, WRITTEN, Row, RunRow
-from moela.files.text import parse_json
+from moela.evaluation.storage.schema import SCHEMA_VERSION, WRITTEN, Line, Row, RunRow
 from moela.provenance.signature import Json
 
 RUN_COLUMNS = tuple(RunRow.__dataclass_fields__)
@@ -45,7 +45,7 @@ _EVALUATION_TYPES: dict[str, tuple[type, ...]] = {
     "elapsed": _SECONDS,
     "checksum": _COUNT,
 }
-_STATUSES = FAILURES | {OK}
+_STATUSES = FAILURES | {OK, INFINITE}
 _MOST_LEVELS = 100
 MOST_SECONDS = 1e12
 MOST_COUNT = 2**62  # so that one more is an integer of SQLite, too
@@ -62,14 +62,14 @@ def read_runs(db: sqlite3.Connection) -> list[RunRow]:
     return [run for run, _ in _runs(db)]
 
 
-def _runs(db: sqlite3.Connection) -> list[tuple[RunRow, tuple[Any, ...]]]:
+def _runs(db: sqlite3.Connection) -> list[tuple[RunRow, Line]]:
     version = db.execute("PRAGMA user_version").fetchone()[0]
     names = (*RUN_COLUMNS, "checksums") if version >= SCHEMA_VERSION else RUN_COLUMNS
     lines = db.execute(f"SELECT {', '.join(names)} FROM runs ORDER BY id").fetchall()
     return [(_read_run(line), line[: len(RUN_COLUMNS)]) for line in lines]
 
 
-def _read_run(line: tuple[Any, ...]) -> RunRow:
+def _read_run(line: Line) -> RunRow:
     number = line[0]
     _check_types("runs", number, _RUN_TYPES, line)
     if len(line) > len(RUN_COLUMNS):
@@ -89,7 +89,7 @@ def _read_run(line: tuple[Any, ...]) -> RunRow:
 
 def _check_signature(name: str, text: str) -> None:
     """Raise ValueError if a text is no JSON object such as moela writes."""
-    value = parse_json(text, "the text")
+    value = json.loads(text)
     if not isinstance(value, dict):
         raise ValueError("must be a JSON object")
     _check_depth(value)
@@ -122,7 +122,7 @@ def _check_depth(value: Json) -> None:
 
 def sizes_of(run: RunRow) -> dict[str, int]:
     """Return the numbers of variables, objectives and constraints of the problem of a run."""
-    signature: Any = parse_json(run.problem, "the text")
+    signature: Any = json.loads(run.problem)
     names = ["n_obj", "n_ieq_constr", "n_eq_constr"]
     if signature.get("vars") is None:  # a dictionary may have other variables
         names.append("n_var")
@@ -177,7 +177,7 @@ def update_run(db: sqlite3.Connection, number: int, columns: Mapping[str, object
 # ------------------------------------------------------------------------------------ evaluations
 
 
-def read_row(line: tuple[Any, ...], sizes: Mapping[str, int]) -> Row:
+def read_row(line: Line, sizes: Mapping[str, int]) -> Row:
     """Return the evaluation in a line of `COLUMNS`; `sizes` has the `n_obj`, ... of its problem."""
     number = line[0]
     _check_types("evaluations", number, _EVALUATION_TYPES, line)
@@ -251,7 +251,7 @@ def write_row(
             )
         blobs.append(None if numbers is None else numbers.tobytes())
     f, g, h = blobs
-    error, worker = outcome.error and _storable(_cut(outcome.error)), _storable(outcome.worker)
+    error, worker = outcome.error and storable(_cut(outcome.error)), storable(outcome.worker)
     room -= sum(len(v) for v in (key, x, f, g, h, worker) if v) + 4 * len(error or "") + 1000
     rest = {name: v for name, v in outcome.values.items() if name not in main}
     packed = values.pack(rest, room)
@@ -268,7 +268,8 @@ def write_row(
     return (*row, keys.checksum(row)), packed.left_out
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
+    """Return a text without what SQLite and pandas cannot keep in a column of texts."""
     # Lone surrogates, which file names can bring into a traceback, are escaped. SQLite's own
     # functions would end a text at a zero character.
     return text.encode(errors="backslashreplace").decode().replace("\0", "\\x00")

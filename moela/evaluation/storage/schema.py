@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 import sqlite3
 from dataclasses import dataclass
+from typing import Any
 
 from moela.evaluation.runners.outcome import Outcome
 from moela.provenance.signature import Json, Signature
+
+Line = tuple[Any, ...]
+"""The columns of a row as SQLite gives them."""
 
 APPLICATION_ID = 0x4D4F4541
 SCHEMA_VERSION = 3

@@ -95,7 +95,7 @@ def check_file(path: Path) -> None:
             ) from error
         # Without its log, which is not looked at here, a good file may seem damaged.
         if "malformed" not in str(error):
-            raise StoreError(f"The store {path} cannot be read: {error}.") from error
+            raise StoreError(f"The SQLite file {path} cannot be read: {error}.") from error
 
 
 def connect(path: Path, options: str = "") -> sqlite3.Connection:
@@ -152,9 +152,9 @@ def check_contents(db: sqlite3.Connection, path: Path, *, indices: bool = True) 
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if tables and not OLDEST_VERSION <= version <= SCHEMA_VERSION:
             raise StoreError(
-                f"The store {path} has version {version}, but this moela reads versions "
-                f"{OLDEST_VERSION} to {SCHEMA_VERSION}. It was not changed. Install the moela that "
-                "wrote it, or choose another name."
+                f"The store {path} has version {version} (user_version of the SQLite file), but "
+                f"this moela reads versions {OLDEST_VERSION} to {SCHEMA_VERSION}. It was not "
+                "changed. Install the moela that wrote it, or choose another name."
             )
         if not tables:
             return
@@ -244,9 +244,9 @@ def explained(path: Path, error: Exception) -> str:
             "SQLite keeps its log beside the file."
         )
     if "malformed" in text or "not a database" in text or "decode" in text:
-        return _damaged(path, text)
+        return _damaged(path, f"the SQLite file: {text}")
     if "interrupted" in text:
-        return _damaged(path, "reading it takes longer than its size allows")
+        return _damaged(path, "the SQLite file: reading it takes longer than its size allows")
     if "too big" in text:
         return (
             f"A row is too large for the store {path} ({text}). Every evaluation committed so far "
@@ -257,7 +257,10 @@ def explained(path: Path, error: Exception) -> str:
             f"Another process has been writing to the store {path} for {BUSY_SECONDS:.0f} seconds "
             "without a pause. Make the same call again once it has ended."
         )
-    return f"The store {path} failed: {text}. Every evaluation committed so far is safe in it."
+    return (
+        f"The store {path} failed as an SQLite file: {text}. Every evaluation committed so far is "
+        "safe in it."
+    )
 
 
 def _damaged(path: Path, details: str, error: DamagedError | None = None) -> str:

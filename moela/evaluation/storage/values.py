@@ -18,6 +18,11 @@ from numpy.typing import NDArray
 from moela.files.text import parse_json
 from moela.provenance.signature import Json
 
+Value = Any
+"""A value that a problem put into ``out``, or a part of the header that stands for one."""
+Array = NDArray[Any]
+DType = np.dtype[Any]
+
 # Kinds of numpy arrays whose bytes are their values.
 _KINDS = "fiubcUSmMV"
 _DTYPE = re.compile(r"[<>|=]?(b1|[iu][1248]|f(2|4|8|12|16)|c(8|16|24|32)|[USV]\d{1,10})")
@@ -31,11 +36,11 @@ class Packed(NamedTuple):
     """Values as bytes, the same values as they come back, and what was left out with its reason."""
 
     data: bytes | None
-    values: dict[str, Any]
+    values: dict[str, Value]
     left_out: dict[str, str]
 
 
-def pack(values: Mapping[str, Any], room: float = math.inf) -> Packed:
+def pack(values: Mapping[str, Value], room: float = math.inf) -> Packed:
     """Return named values as at most `room` bytes; those that cannot be kept are left out.
 
     Kept are numbers, strings, bytes, booleans, None, lists, tuples and dictionaries of such, numpy
@@ -44,13 +49,15 @@ def pack(values: Mapping[str, Any], room: float = math.inf) -> Packed:
     """
     header: list[Json] = []
     body: list[bytes] = []
-    stored: dict[str, Any] = {}
+    stored: dict[str, Value] = {}
     left_out: dict[str, str] = {}
     for name, value in values.items():
         writer = _Writer(room)
         try:
             if not isinstance(name, str):
                 raise _CannotKeepError(f"a key of type {type(name).__name__}")
+            if not _is_whole(name):
+                raise _CannotKeepError("a key with half of a character")
             entry = writer.entry(name, value)
             size = writer.size + len(json.dumps(entry)) + 2
             if size > room:
@@ -71,7 +78,7 @@ def pack(values: Mapping[str, Any], room: float = math.inf) -> Packed:
     return Packed(json.dumps(header).encode() + b"\0" + b"".join(body), stored, left_out)
 
 
-def unpack(data: bytes | None) -> dict[str, Any]:
+def unpack(data: bytes | None) -> dict[str, Value]:
     """Return the values that :func:`pack` wrote; a ValueError tells what is wrong."""
     if not data:
         return {}
@@ -79,7 +86,7 @@ def unpack(data: bytes | None) -> dict[str, Any]:
     header = parse_json(head.decode(), "the header")
     if not isinstance(header, list):
         raise ValueError(f"the header must be a list. Got a {type(header).__name__} instead")
-    values: dict[str, Any] = {}
+    values: dict[str, Value] = {}
     reader = _Reader(body)
     for entry in header:
         match entry:
@@ -106,7 +113,7 @@ class _Writer:
         self.size = 0
         self.body: list[bytes] = []
 
-    def entry(self, name: str, value: Any) -> Json:
+    def entry(self, name: str, value: Value) -> Json:
         """Return the entry of the header for a value."""
         array = np.asarray(value) if isinstance(value, np.generic) else value
         simple = type(array) is np.ndarray and (array.ndim > 0 or array is not value)
@@ -115,7 +122,7 @@ class _Writer:
             return [name, array.dtype.str, list(array.shape)]
         return [name, self._tree(value, 0)]
 
-    def _append(self, array: NDArray[Any]) -> None:
+    def _append(self, array: Array) -> None:
         self._count(array.nbytes)
         self.body.append(np.ascontiguousarray(array).tobytes())
 
@@ -126,7 +133,7 @@ class _Writer:
                 f"{self.size:,} bytes or more, beyond what a row of a store has room for"
             )
 
-    def _tree(self, value: Any, level: int) -> Json:
+    def _tree(self, value: Value, level: int) -> Json:
         if level > _MOST_LEVELS:
             raise _CannotKeepError(f"values nested in more than {_MOST_LEVELS} levels")
         if value is None or isinstance(value, bool):
@@ -137,7 +144,9 @@ class _Writer:
             return {"i": hex(value)} if abs(value) > 2**63 else int(value)
         if isinstance(value, str):
             self._count(len(value))
-            return str(value)
+            if _is_whole(value):
+                return str(value)
+            return {"s": value.encode("utf-16-le", "surrogatepass").hex()}  # half of a character
         if isinstance(value, float):
             return {"f": value.hex()}
         if isinstance(value, complex):
@@ -146,7 +155,7 @@ class _Writer:
             self._count(2 * len(value))
             return {"b": value.hex()}
         if isinstance(value, Mapping):
-            if all(isinstance(key, str) for key in value):
+            if all(isinstance(key, str) and _is_whole(key) for key in value):
                 return {"d": {str(key): self._tree(v, level + 1) for key, v in value.items()}}
             pairs = [[self._key(key, level), self._tree(v, level + 1)] for key, v in value.items()]
             return {"m": [*pairs]}
@@ -161,7 +170,7 @@ class _Writer:
             raise _CannotKeepError("an array as the key of a dictionary")
         return self._tree(key, level + 1)
 
-    def _array(self, value: Any, level: int) -> Json:
+    def _array(self, value: Value, level: int) -> Json:
         if isinstance(value, np.ma.MaskedArray):
             parts = (np.asarray(value.data), np.ma.getmaskarray(value), value.fill_value)
             return {"k": [self._tree(part, level + 1) for part in parts]}
@@ -178,7 +187,7 @@ class _Writer:
         return {kind: [dtype, [*array.shape]]}
 
 
-def _value(entry: Json, writer: _Writer) -> Any:
+def _value(entry: Json, writer: _Writer) -> Value:
     """Return a value as it will be read."""
     assert isinstance(entry, list)
     reader = _Reader(b"".join(writer.body))
@@ -187,7 +196,7 @@ def _value(entry: Json, writer: _Writer) -> Any:
     return reader.value(entry[1])
 
 
-def _described(dtype: np.dtype[Any]) -> Json:
+def _described(dtype: DType) -> Json:
     """Return a dtype as JSON: its string, or for records a list of names, dtypes and shapes."""
     if dtype.subdtype is not None or dtype.names is None:
         return dtype.str
@@ -197,29 +206,36 @@ def _described(dtype: np.dtype[Any]) -> Json:
     return described
 
 
-def _of_field(field: tuple[Any, ...]) -> list[Json]:
+def _of_field(field: tuple[Value, ...]) -> list[Json]:
     name, kind, *shape = field
     inner: Json = kind if isinstance(kind, str) else [_of_field(f) for f in kind]
     return [list(name) if isinstance(name, tuple) else name, inner, *(list(s) for s in shape)]
 
 
-def _dtype(described: Any, level: int = 0) -> np.dtype[Any]:
+def _dtype(described: Value) -> DType:
     """Return the dtype for its description; nothing but numbers, times, strings and records."""
+    return np.lib.format.descr_to_dtype(_descr(described))  # takes unnamed fields for padding
+
+
+def _descr(described: Value, level: int = 0) -> Value:
+    """Return a description of a dtype as numpy writes it, after a check."""
     if isinstance(described, str):
         if not (_DTYPE.fullmatch(described) or _TIME.fullmatch(described)):
             raise ValueError(f"{described[:100]!r} is no dtype of stored arrays")
-        return np.dtype(described)
-    if not isinstance(described, list) or level > 8:
+        return described
+    if not isinstance(described, list) or not described or level > 8:
         raise ValueError(f"{str(described)[:100]} is no dtype of stored arrays")
-    fields: list[Any] = []
-    for name, kind, *shape in described:
-        inner = _dtype(kind, level + 1)
-        full = tuple(name) if isinstance(name, list) else name
-        fields.append((full, inner, *(tuple(_sizes(s)) for s in shape)))
-    return np.lib.format.descr_to_dtype(fields)  # takes unnamed fields for padding
+    return [
+        (
+            tuple(name) if isinstance(name, list) else name,
+            _descr(kind, level + 1),
+            *(tuple(_sizes(s)) for s in shape),
+        )
+        for name, kind, *shape in described
+    ]
 
 
-def _sizes(shape: Any) -> list[int]:
+def _sizes(shape: Value) -> list[int]:
     if not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in shape):
         raise ValueError(f"{str(shape)[:100]} is no shape of an array")
     return shape
@@ -232,7 +248,7 @@ class _Reader:
         self.body = body
         self.start = 0
 
-    def array(self, described: object, shape: Any) -> NDArray[Any]:
+    def array(self, described: object, shape: Value) -> Array:
         """Return the next array; its size is looked at before memory is taken."""
         dtype = _dtype(described)
         size = math.prod(_sizes(shape)) * dtype.itemsize
@@ -249,7 +265,7 @@ class _Reader:
             _check_characters(part, dtype)
         return np.frombuffer(part, dtype=dtype).reshape(shape).copy()
 
-    def value(self, tree: Any) -> Any:
+    def value(self, tree: Value) -> Value:
         """Return the value of a tree."""
         if isinstance(tree, list):
             return [self.value(inner) for inner in tree]
@@ -259,6 +275,8 @@ class _Reader:
         match tag, inner:
             case "f", str():
                 return float.fromhex(inner)
+            case "s", str():
+                return bytes.fromhex(inner).decode("utf-16-le", "surrogatepass")
             case "i", str():
                 return int(inner, 16)
             case "c", [str(real), str(imag)]:
@@ -283,32 +301,41 @@ class _Reader:
                 return self._masked(data, mask, fill)
         raise ValueError(f"{str(tree)[:200]} is no stored value")
 
-    def _masked(self, data: Any, mask: Any, fill: Any) -> np.ma.MaskedArray[Any, Any]:
+    def _masked(self, data: Value, mask: Value, fill: Value) -> Value:
         values, masked, fill_value = (self.value(part) for part in (data, mask, fill))
         if not isinstance(values, np.ndarray) or np.shape(masked) != values.shape:
             raise ValueError("a masked array must have a mask of its own shape")
-        array: Any = np.ma.MaskedArray(values, mask=masked)
+        array: Value = np.ma.MaskedArray(values, mask=masked)
         array.fill_value = fill_value
         return array
 
 
-def _check_characters(part: bytes, dtype: np.dtype[Any]) -> None:
+def _check_characters(part: bytes, dtype: DType) -> None:
     codes = np.frombuffer(part, np.dtype(np.uint32).newbyteorder(dtype.byteorder))
     if codes.max() > _HIGHEST_CHARACTER:
         raise ValueError(f"{codes.max():#x} is no character")
 
 
-def _fitting(shape: Any, n: int) -> tuple[int, ...]:
+def _fitting(shape: Value, n: int) -> tuple[int, ...]:
     if math.prod(_sizes(shape)) != n:
         raise ValueError(f"an array of shape {str(shape)[:100]} has another size than {n}")
     return tuple(shape)
 
 
-def _objects(items: list[Any]) -> NDArray[Any]:
+def _objects(items: list[Value]) -> Array:
     array = np.empty(len(items), dtype=object)
     for i, item in enumerate(items):  # an assignment of all at once would look into the items
         array[i] = item
     return array
+
+
+def _is_whole(text: str) -> bool:
+    """Return whether a text has no lone surrogate, which JSON in UTF-8 has no room for."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _type_name(value: object) -> str:

@@ -15,15 +15,14 @@ from moela.evaluation.storage.sqlite import SQLITE_ERRORS, connect, index_of, lo
 # Another process that copies its log into the file may make it look damaged for a moment.
 _LOOKS = 4
 _PAUSE_SECONDS = 0.1
-# After another process has changed the file, all its pages are looked at, in at most this share of
-# the time.
-_SHARE = 0.05
+# All pages are looked at after the log was copied into the file, in at most this share of the time.
+_SHARE = 0.02
 _FAULTS = (*SQLITE_ERRORS, LookupError)
 _LOG_MAGIC = b"\x37\x7f\x06"
 
 
 class Loss(Enum):
-    """What an incident has done to a store."""
+    """The effect of an incident on a store."""
 
     MOVED = "the file at the path is not the one that is open"
     CONTENT = "the open file, or its log, holds something else now"
@@ -77,6 +76,22 @@ class Watch:
             # The file may have gone with its log, in this moment.
             return self._look_at_file() or incident
         return incident
+
+    def look_at_pages(self, *, now: bool = False) -> Incident | None:
+        """Look at all pages of the file, `now` or if that has not been done for a while.
+
+        Somebody may have damaged the file while the log was copied into it, when its size and time
+        change anyway.
+        """
+        start = time.monotonic()
+        if not now and start < self._next_pages:
+            return None
+        whole = self._is_whole()
+        self._next_pages = time.monotonic() + (time.monotonic() - start) / _SHARE
+        if whole:
+            return None
+        # The file may have gone while its pages were looked at.
+        return self._look_at_file() or Incident(Loss.CONTENT, "was overwritten or cut")
 
     def _look_at_file(self) -> Incident | None:
         path, old = self.path, self._main

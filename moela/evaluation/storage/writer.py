@@ -11,11 +11,10 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from moela.evaluation.storage.errors import StoreError
 from moela.evaluation.storage.rescue import Kept, reopen, rescue
-from moela.evaluation.storage.schema import COLUMNS, RunRow
+from moela.evaluation.storage.schema import COLUMNS, Line, RunRow
 from moela.evaluation.storage.sqlite import explained, index_of, log_of
 from moela.evaluation.storage.watch import Incident, Loss, Watch
 
@@ -33,7 +32,7 @@ _LOOK_SECONDS = 0.9
 _COPY_ROWS = 2000
 _COPY_SECONDS = 10.0
 
-Values = tuple[Any, ...]
+Values = Line  # without an id
 
 
 class Writer:
@@ -51,7 +50,7 @@ class Writer:
         self.kept = Kept()
         self.runs: dict[int, RunRow] = {}
         self.failure: Exception | None = None
-        self._told = False  # whether somebody has got the failure
+        self._raised = False  # whether somebody has got the failure
         self._pid = os.getpid()
         self._rows: queue.SimpleQueue[Values | None] = queue.SimpleQueue()
         self._changed = threading.Condition()
@@ -141,15 +140,15 @@ class Writer:
             self._watch = None
             self.db.close()
 
-    def untold(self) -> Exception | None:
+    def unraised(self) -> Exception | None:
         """Return a failure that nobody has got yet."""
-        return None if self._told or self.failure is None else self._tell()
+        return None if self._raised or self.failure is None else self._tell()
 
     def _tell(self) -> Exception:
         """Return the failure, with the number of evaluations that are safe by now."""
         failure = self.failure
         assert failure is not None
-        self._told = True
+        self._raised = True
         if isinstance(failure, StoreError):
             with self.lock:
                 return StoreError(self._message())
@@ -204,9 +203,9 @@ class Writer:
                 elif isinstance(failure, sqlite3.Error) and not self._rescued:
                     self._fail(failure, unsafe)
                 elif self.failure is None:
-                    self.failure, self._told = failure, False
+                    self.failure, self._raised = failure, False
             except Exception as error:  # of any kind, since the owner waits for this thread
-                self.failure, self._told = self.failure or error, False
+                self.failure, self._raised = self.failure or error, False
 
     def _commit(self, rows: list[Values]) -> tuple[Exception | None, list[Values]]:
         """Commit rows; return the first error, and the rows that could not be committed."""
@@ -254,10 +253,12 @@ class Writer:
             self._uncopied > 0 and time_ - self._copied >= _COPY_SECONDS
         )
         incident = self._watch.look(closely=copies or closely)
+        if incident is None and copies:
+            self._copy_log()
+        if incident is None and (copies or closely):
+            incident = self._watch.look_at_pages(now=closely)
         if incident is not None:
             self._lose(incident)
-        elif copies:
-            self._copy_log()
 
     def _copy_log(self) -> None:
         assert self._watch is not None
@@ -295,7 +296,7 @@ class Writer:
     def _stop(self, words: str) -> None:
         """Set the failure; `words` may hold ``{n}``, the number of evaluations that are safe."""
         self._words = words
-        self.failure, self._told = StoreError(words), False
+        self.failure, self._raised = StoreError(words), False
         logger.error("%s", self._message())
 
     def _save_in_place(self, incident: Incident) -> bool:

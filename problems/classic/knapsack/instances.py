@@ -62,11 +62,11 @@ def read_instance(path: str | Path) -> tuple[Ints, Ints, int, KnownFront | None]
     if m > MAX_OBJECTIVES:
         raise reader.error(f"at most {MAX_OBJECTIVES} objectives", m, entry=2)
     capacity = int(reader.numbers("the capacity", 1)[0])
+    # Orders by value per weight, as indices, and the arrays that they are made of.
+    check_size(path, 40 * n * n_orders(m), "arrays", "line 1, the orders of the items")
     entries = array("d")  # grows: no memory is taken for a header alone
     for i in range(n):
         entries.extend(reader.numbers(f"weight and {m} values of item {i + 1} of {n}", m + 1))
-    # Orders by value per weight, as indices, and the arrays that they are made of.
-    check_size(path, 40 * n * n_orders(m), "arrays", f"the orders of {n:,} items")
     items = np.array(entries, dtype=np.int64).reshape(n, m + 1)
     weights, values = items[:, 0].copy(), items[:, 1:].copy()
     if reader.done:

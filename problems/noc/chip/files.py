@@ -50,7 +50,7 @@ def check_fields(
     unknown = [name for name in data if known and name not in known]
     if known and unknown:
         close = get_close_matches(str(unknown[0]), sorted(known), n=1)
-        advice = f"Did you mean {close[0]!r}?" if close else f"It has {', '.join(sorted(known))}."
+        advice = f"Did you mean {close[0]!r}?" if close else "Remove it."
         raise ValueError(f"A {kind} must have no field {brief(unknown[0])}. {advice}")
     missing = sorted(required - set(data))
     if missing:

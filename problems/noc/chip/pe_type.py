@@ -94,5 +94,6 @@ def pe_types_of(value: object) -> tuple[PEType, ...]:
                 f"PE type (entry {i} of 'pe_types')", entry, {"name", "count", "power"}, known
             )
         else:
-            require("Platform", f"pe_types[{i}]", entry, isinstance(entry, PEType), "an object")
+            expected = "a PEType, or an object with name, count, power, and allowed_tiles"
+            require("Platform", f"pe_types[{i}]", entry, isinstance(entry, PEType), expected)
     return tuple(k if isinstance(k, PEType) else PEType(**k) for k in entries)

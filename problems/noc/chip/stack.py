@@ -88,7 +88,7 @@ class ThermalStack:
             return value
         if not isinstance(value, Mapping):
             raise setting_error("Platform", "stack", "a ThermalStack or a JSON object", value)
-        return cls(**check_fields("stack", value, set(), {f.name for f in fields(cls)}))
+        return cls(**check_fields("platform's stack", value, set(), {f.name for f in fields(cls)}))
 
     def layer_resistance(self) -> float:
         """Return R_j in K/W, from one layer of a stack of tiles to the next towards the sink."""

@@ -140,7 +140,7 @@ def json_text_damage(text: str, rng: Rng) -> tuple[str, str]:
         elif choice == 3:
             part[:] = part * 100
         elif choice == 4:
-            part[:] = [part]
+            parent[key] = [part]
         else:
             del part[int(rng.integers(len(part))) :]
     elif kind == "deep":

@@ -65,6 +65,7 @@ _PLACE = re.compile(
     r"|The '[^']+' (parameter )?of"  # of a class that is made from the file
     r"|\bmust have (the|no) fields?"
     r"|\bmust print '"  # a line of a program's output
+    r"|SQLite (file|database)"  # the structure of a store, below its tables
     r"|'[a-z_]+' must"  # a rule of a design
     r"|The links of Platform"
 )
@@ -204,16 +205,22 @@ def attack(name: str, seed: int, count: int) -> Tally:
     while first < count:
         command = [sys.executable, "-m", __spec__.name if __spec__ else __name__]
         command += [name, str(seed), str(first), str(count - first)]
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, encoding="utf-8"
-        ) as process:
+        with (
+            tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as printed,
+            subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=printed, text=True, encoding="utf-8"
+            ) as process,
+        ):
             last = _follow(process, tally)
-        if last is None:
-            break
+            printed.seek(0)
+            said = printed.read()
+        number, what, done = last or (first - 1, "", True)
+        if done and number + 1 < count:
+            # Not a loader failed, but what attacks it.
+            raise RuntimeError(f"The attack on {name} ended after mutant {number}:\n{said[-2000:]}")
         # The mutant that the process did not survive counts; the next process goes on behind it.
-        number, what, done = last
         if not done:
-            tally.add(number, what, "ended", "", MOST_SECONDS, 0.0)
+            tally.add(number, what, "ended", said[-200:], MOST_SECONDS, 0.0)
         first = number + 1
     return tally
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from pymoo.core.evaluator import Evaluator
+from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 from pymoo.core.termination import TerminateIfAny
@@ -12,6 +13,8 @@ from pymoo.termination.max_gen import MaximumGenerationTermination
 
 from moela._arrays import rows
 from moela.core.algorithm import ArchiveAlgorithm
+from moela.evaluation.runners.outcome import failed
+from moela.evaluation.runners.violation import violation, violation_of
 from moela.testing import ToyConstrained, ToyMixed, ToyReal
 
 
@@ -95,8 +98,51 @@ def test_tell_before_evaluation_says_so():
         algorithm.tell(infills=algorithm.ask())
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_objectives_that_are_not_finite_are_named(value):
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+def test_infinite_objectives_are_failures_that_are_said_once(value, caplog):
+    algorithm = RandomChildren(n_init=5)
+    algorithm.setup(ToyReal(), seed=1)
+    for _ in range(2):
+        pop = algorithm.ask()
+        Evaluator().eval(algorithm.problem, pop)
+        pop[3].F = np.array([1.0, value])
+        algorithm.tell(infills=pop)
+        assert failed(pop).tolist() == [i == 3 for i in range(len(pop))]
+        assert pop[3] not in set(algorithm.front.pop)
+    assert f"ToyReal gave F[1] = {value}: a design with an infinite objective" in caplog.text
+    assert "So far, 1 of 5 designs did." in caplog.text
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+def test_infinite_constraints_are_constraints(value):
+    algorithm = RandomChildren(n_init=5)
+    algorithm.setup(ToyConstrained(), seed=1)
+    pop = algorithm.ask()
+    Evaluator().eval(algorithm.problem, pop)
+    pop[2].G, pop[2].CV = np.array([value, 1.0]), None
+    algorithm.tell(infills=pop)
+    assert np.isfinite(pop[2].CV).all()
+    assert (pop[2].CV[0] > 1e100) == (value > 0)
+
+
+def test_violations_keep_their_order_whatever_their_size():
+    tiny = [0.0, 5e-324, 1e-200, 1.0, 1e100, 2e120, 1e121, 1e308]
+    sizes = [*tiny, 1.7e308, np.inf]
+    with np.errstate(all="raise", under="ignore"):
+        values = [violation(np.array([-np.inf, G]), np.empty(0)) for G in sizes]
+        two = [violation(np.array([G, G]), np.array([G])) for G in sizes]
+        largest = np.array(values)[-1]
+        assert np.isfinite(largest * largest * 1e6)
+    for order in (values, two):
+        assert sorted(order) == order
+        assert len(set(order)) == len(order)
+    individual = Individual(X=np.zeros(1), G=np.array([1.7e308, 1.7e308]), H=np.array([1e308]))
+    assert violation_of(individual) == violation_of(individual) == individual.CV[0] < values[-1]
+
+
+def test_objectives_that_are_nan_are_named():
+    value = np.nan
     algorithm = RandomChildren(n_init=5)
     algorithm.setup(ToyReal(), seed=1)
     pop = algorithm.ask()

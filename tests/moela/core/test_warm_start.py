@@ -7,16 +7,26 @@ import logging
 import numpy as np
 import pytest
 from pymoo.algorithms.moo.nsga2 import NSGA2
+from pymoo.core.evaluator import Evaluator as PymooEvaluator
 from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 from pymoo.core.problem import ElementwiseProblem
+from pymoo.core.repair import Repair
 from pymoo.optimize import minimize
 from pymoo.problems import get_problem
 
 from moela import MOELA, EvaluationStore, Evaluator
+from moela.core.operators import resolve
 from moela.core.origin import origins
 from moela.rivals import MOOS
-from moela.testing import ToyMixed
+from moela.testing import (
+    ToyBinary,
+    ToyConstrained,
+    ToyInteger,
+    ToyMixed,
+    ToyPermutation,
+    ToyReal,
+)
 from problems import NoC3D
 
 
@@ -123,6 +133,137 @@ def test_rivals_take_the_same(earlier):
 def test_what_is_no_design_is_refused_by_name(given, message):
     with pytest.raises(ValueError, match=message):
         begin(get_problem("zdt1"), given)
+
+
+def changed(X, j, value):
+    X = np.array(X, dtype=type(value) if isinstance(value, str) else None)
+    X[j] = value
+    return X
+
+
+@pytest.mark.parametrize("algorithm", [MOELA, MOOS])
+@pytest.mark.parametrize(
+    ("problem", "design", "message"),
+    [
+        (ToyReal(), changed(np.zeros(5), 2, -1.5), "Variable 2 of design 1 .* at least -1, its"),
+        (ToyReal(), changed(np.zeros(5), 4, 2.0 + 1e-6), "Variable 4 .* at most 2, its bound"),
+        (ToyReal(), changed(np.zeros(5), 0, np.inf), "Variable 0 .* at most 2.* Got .*inf"),
+        (ToyReal(), changed(np.zeros(5), 1, np.nan), "Variable 1 .* a number. Got .*nan"),
+        (ToyReal(), np.array(["a", "0", "0", "0", "0"]), "Variable 0 .* must be a number. Got"),
+        (ToyInteger(), np.array([1.0, 2.5, 3.0, 4.0]), "Variable 1 .* an integer. Got .*2.5"),
+        (ToyInteger(), np.array([1, 2, 3, 21]), "Variable 3 .* at most 20, its bound. Got .*21"),
+        (ToyBinary(), np.arange(14) % 3, "Variable 2 .* at most 1, its bound"),
+        (ToyPermutation(), np.array([0, 1, 2, 3, 4, 5, 6, 6]), "permutation of 0 .. 7"),
+    ],
+)
+def test_designs_outside_are_refused_by_name(algorithm, problem, design, message):
+    inside = problem_design(problem)
+    for given in ([inside, design.tolist()], Population.new(X=[inside, design])):
+        made = algorithm(sampling=given).setup(problem, termination=("n_eval", 60), seed=3)
+        with pytest.raises(ValueError, match=message):
+            made.ask()
+
+
+def problem_design(problem):
+    return resolve(problem).sampling(problem, 1, random_state=np.random.default_rng(0))[0].X
+
+
+def test_a_permutation_is_checked_without_a_check_of_the_problem():
+    class Plain(ToyPermutation):
+        check = None
+
+    with pytest.raises(ValueError, match=r"Design 0 given .* must be a permutation of 0 to 7"):
+        begin(Plain(), np.zeros((1, 8), dtype=int))
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"width": 4.5}, "Variable 'width' of design 0 .* at most 4, its bound. Got 4.5"),
+        ({"width": float("nan")}, "'width' .* a number. Got nan"),
+        ({"width": "wide"}, "'width' .* a number. Got 'wide'"),
+        ({"layers": 0}, "'layers' .* at least 1, its bound. Got 0"),
+        ({"layers": 2.5}, "'layers' .* an integer. Got 2.5"),
+        ({"sealed": 2}, "'sealed' .* 0 or 1, False or True. Got 2"),
+        ({"metal": "gold"}, "'metal' .* one of 'copper', 'tin', 'zinc'. Got 'gold'"),
+    ],
+)
+def test_mixed_values_outside_are_refused_by_name(value, message):
+    design = {"width": 0.25, "layers": 3, "sealed": True, "metal": "tin"}
+    with pytest.raises(ValueError, match=message):
+        begin(ToyMixed(), {**design, **value})
+
+
+def test_what_rounding_puts_outside_is_put_back():
+    problem = ToyReal()  # bounds -1 and 2
+    X = np.array([[-1.0 - 1e-10, 2.0 + 1e-10, 0.0, 1.0, 2.0]])
+    _, first = begin(problem, X)
+    np.testing.assert_array_equal(first[0].X, [-1.0, 2.0, 0.0, 1.0, 2.0])
+    evaluated = PymooEvaluator().eval(problem, Population.new(X=X))
+    algorithm, first = begin(problem, evaluated)
+    np.testing.assert_array_equal(first[0].X, [-1.0, 2.0, 0.0, 1.0, 2.0])
+    np.testing.assert_array_equal(first[0].F, problem.evaluate(first[0].X))
+    assert algorithm.n_eval == len(first), "it is another design, so it is evaluated"
+    mixed = {"width": 4.0 + 1e-10, "layers": 3.0, "sealed": 1, "metal": "tin"}
+    _, first = begin(ToyMixed(), mixed)
+    assert first[0].X == {"width": 4.0, "layers": 3, "sealed": True, "metal": "tin"}
+    assert [type(value) for value in first[0].X.values()] == [float, int, bool, str]
+
+
+def test_given_designs_have_the_type_of_the_variables():
+    _, first = begin(ToyInteger(), np.full((1, 4), 3.0))
+    assert first[0].X.dtype == int
+    _, first = begin(ToyBinary(), np.zeros((1, 14), dtype=int))
+    assert first[0].X.dtype == bool
+
+
+def test_a_repair_may_bring_designs_inside():
+    class ToBounds(Repair):
+        def _do(self, problem, X, **kwargs):
+            return np.clip(X, problem.xl, problem.xu)
+
+    _, first = begin(ToyReal(), np.full((1, 5), 9.0), repair=ToBounds())
+    np.testing.assert_array_equal(first[0].X, np.full(5, 2.0))
+
+
+@pytest.mark.parametrize("how", ["front", "store", "result", "evaluated"])
+def test_evaluated_designs_outside_the_bounds_of_this_problem_are_refused(how, tmp_path):
+    wide, narrow = ToyReal(), ToyReal()
+    narrow.xu = np.full(5, 0.5)
+    evaluator = Evaluator(store=tmp_path / "run.db", progress=False)
+    result = minimize(wide, NSGA2(pop_size=20), ("n_eval", 100), seed=1, evaluator=evaluator)
+    with EvaluationStore(tmp_path / "run.db") as store:
+        given = {
+            "front": store.front(),
+            "store": tmp_path / "run.db",
+            "result": result,
+            "evaluated": result.pop,
+        }[how]
+        with pytest.raises(ValueError, match=r"given as 'sampling' must be at most 0.5, its bound"):
+            begin(narrow, given)
+
+
+def test_an_evaluated_design_needs_its_constraints():
+    given = Individual(X=np.ones(2), F=np.zeros(2), evaluated={"F"})
+    with pytest.raises(ValueError, match=r"2 inequality constraints. Got G = \[\]"):
+        begin(ToyConstrained(), Population.create(given))
+
+
+def test_data_frames_are_designs(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    design = {"width": 0.25, "layers": 3, "sealed": True, "metal": "tin"}
+    table = pandas.DataFrame([design, {**design, "layers": 4}]).assign(price=1.0)
+    for given in (table, table.iloc[0]):
+        _, first = begin(ToyMixed(), given)
+        assert first[0].X == design
+    with pytest.raises(ValueError, match=r"a column for each variable. It has none for layers"):
+        begin(ToyMixed(), table.drop(columns="layers"))
+    X = np.random.default_rng(0).random((3, 5))
+    frames = [pandas.DataFrame(X), pandas.DataFrame(X, columns=[f"x{j}" for j in range(5)])]
+    frames.append(frames[1].assign(f0=1.0))
+    for given in frames:
+        _, first = begin(ToyReal(), given)
+        np.testing.assert_array_equal(np.stack(first[:3].get("X")), X)
 
 
 class Nowhere(ElementwiseProblem):

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from moela.evaluation.storage import keys
+from moela.evaluation.storage import values as stored_values
 from moela.provenance import signature
 
 values = st.one_of(st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(), st.none())
@@ -54,7 +55,7 @@ def test_something_else_is_named():
     )
 )
 def test_named_arrays_come_back_exactly(arrays):
-    back = keys.unpack(keys.pack(arrays))
+    back = stored_values.unpack(stored_values.pack(arrays).data)
     assert back.keys() == arrays.keys()
     for name, array in arrays.items():
         assert back[name].dtype == array.dtype

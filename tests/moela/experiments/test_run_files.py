@@ -288,8 +288,6 @@ def test_code_counts_and_comments_do_not(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
 
     def digest():
-        code._digest.cache_clear()
-        code._source.cache_clear()
         importlib.invalidate_caches()
         from pack_of_code.main import A
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from moela.quality import indicators
+from moela.quality.anytime import GrowingFront
 
 STAIRS = np.array([[1.0, 3.0], [2.0, 2.0], [3.0, 1.0]])
 
@@ -145,3 +146,63 @@ def test_empty_front_is_worst_by_all():
 def test_shapes_that_do_not_fit_are_named(call):
     with pytest.raises(ValueError, match="parameter of"):
         call()
+
+
+SIZES = [-830, 830, (830, -830), (-830, 0, 830)]
+
+
+@pytest.mark.parametrize("e", SIZES)
+@pytest.mark.parametrize("n_obj", [2, 3, 5])
+def test_volumes_of_scaled_objectives_are_scaled_exactly_or_refused(n_obj, e):
+    F = np.random.default_rng(n_obj).random((20, n_obj))
+    F /= np.linalg.norm(F, axis=1, keepdims=True)
+    powers, point = np.resize(e, n_obj), np.full(n_obj, 1.1)
+    total = int(powers.sum())
+    scaled, far = np.ldexp(F, powers), np.ldexp(point, powers)
+    for measure in (indicators.hypervolume, indicators.contributions):
+        for exact in (True, False):
+            if abs(total) > 900:
+                with pytest.raises(ValueError, match="range of floats"):
+                    measure(scaled, far, exact=exact)
+            else:
+                expected = np.ldexp(measure(F, point, exact=exact), total)
+                np.testing.assert_array_equal(measure(scaled, far, exact=exact), expected)
+    growing, plain = GrowingFront(scaled, far), GrowingFront(F, point)
+    if abs(total) <= 900:
+        np.testing.assert_array_equal(
+            growing.volumes([5, 20]), np.ldexp(plain.volumes([5, 20]), total)
+        )
+        target = float(plain.volumes([12])[0])
+        assert growing.first(float(np.ldexp(target, total))) == plain.first(target)
+    else:
+        with pytest.raises(ValueError, match="range of floats"):
+            growing.volumes([5, 20])
+
+
+@pytest.mark.parametrize("e", [-830, -300, 300, 830])
+@pytest.mark.parametrize("n_obj", [2, 3])
+def test_distances_of_scaled_objectives_are_scaled_exactly(n_obj, e):
+    F, other = np.random.default_rng(n_obj).random((2, 20, n_obj))
+    for measure, reference in (
+        (indicators.igd_plus, other),
+        (indicators.epsilon, other),
+        (indicators.r2, np.zeros(n_obj)),
+    ):
+        expected = np.ldexp(measure(F, reference), e)
+        assert measure(np.ldexp(F, e), np.ldexp(reference, e)) == expected
+
+
+def test_what_is_no_float_is_refused():
+    most = np.finfo(float).max
+    for measure in (indicators.igd_plus, indicators.epsilon):
+        with pytest.raises(ValueError, match="range of floats"):
+            measure([[most, 0.0]], [[-most, 0.0]])
+    with pytest.raises(ValueError, match="whose differences are floats"):
+        indicators.extent([[most, 0.0], [-most, 1.0]])
+    with pytest.raises(ValueError, match="below the largest float"):
+        indicators.beyond([[most, 0.0], [0.0, 1.0]])
+
+
+def test_extent_of_tiny_objectives():
+    np.testing.assert_array_equal(indicators.extent([[5e-324, 0.0], [1e-320, 0.0]])[1], 1.0)
+    assert indicators.extent([[5e-324, 0.0], [1e-320, 0.0]])[0] == 1e-320 - 5e-324
