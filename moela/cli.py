@@ -9,9 +9,12 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from moela import __version__
-from moela.commands.parser import Parser, add_examples
+
+if TYPE_CHECKING:
+    from moela.commands.parser import Parser
 
 # The module of a command is imported when the command runs, so that `moela --help` is fast.
 COMMANDS = {
@@ -117,6 +120,8 @@ def _at_fault(error: Exception) -> bool:
 
 def _parser(chosen: tuple[str, ...] | None, full: bool = False) -> argparse.ArgumentParser:
     """Return a parser that knows the chosen command's options, or with `full` those of all."""
+    from moela.commands.parser import Parser, add_examples
+
     parser = Parser(prog="moela", description="Multi-objective optimization of expensive designs.")
     parser.add_argument("--version", action="version", version=f"moela {__version__}")
     add_examples(

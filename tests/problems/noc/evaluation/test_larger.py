@@ -159,7 +159,10 @@ def test_the_reference_of_a_budget_spreads_whole_pillars():
         ({"link_capacity": -1}, "'link_capacity' .* Got -1"),
         ({"packet_flits": 0}, "'packet_flits' .* an integer from 1 to .* Got 0"),
         ({"flit_width": 1.5}, "'flit_width' .* Got 1.5"),
-        ({"pe_types": {"CPU": 3}}, r"'pe_types\[0\]' parameter of Platform must be a PEType, or an object.* Got 3"),
+        (
+            {"pe_types": {"CPU": 3}},
+            r"'pe_types\[0\]' parameter of Platform must be a PEType, or an object.* Got 3",
+        ),
         ({"pe_types": {"A": {"count": 30, "power": 1}}}, "be 27 PEs in all.* Got {'A': 30}"),
         ({"vertical_links": [[0, 27]], "n_vertical_links": None}, "one above the other"),
     ],
