@@ -220,6 +220,7 @@ def minimize(
         ending = f"{stopped} {ending}"
     else:
         ending = f"{'done' if budget and run.n >= budget else 'time is over'} {ending}"
+    if not stopped or given_advice() is not None:  # the command line says it itself
         advice = ""
     result = MinimizeResult(problem, run.individuals, solver, ending=ending, advice=advice)
     if run.n and not any(ind.data.get("status", OK) == OK for ind in run.individuals):
