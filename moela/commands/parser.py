@@ -76,6 +76,16 @@ class Parser(argparse.ArgumentParser):
                 options = [option for option in known if option.startswith("--")]
                 self.error(f"there is no option {name}." + nearest(name, options).replace("'", ""))
 
+    def _get_value(self, action: argparse.Action, arg_string: str) -> object:
+        try:
+            return super()._get_value(action, arg_string)
+        except argparse.ArgumentError:
+            kinds: dict[object, str] = {int: "an integer", float: "a number"}
+            if action.type not in kinds:
+                raise
+            message = f"must be {kinds[action.type]}. Got {arg_string!r} instead"
+            raise argparse.ArgumentError(action, message) from None
+
     def _check_value(self, action: argparse.Action, value: object) -> None:
         choices = [] if action.choices is None else list(map(str, action.choices))
         if choices and str(value) not in choices:

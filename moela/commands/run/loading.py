@@ -79,10 +79,17 @@ def _module_of_file(path: Path) -> ModuleType:
         raise ValueError(f"{path}: must be a file that exists.")
     path = path.resolve()
     name = path.stem
+    for package in _OWN_PACKAGES:
+        hiding = path.parent / f"{package}.py"
+        if hiding.exists():
+            raise ValueError(
+                f"{hiding}: must have another name, since it hides the package {package} in worker "
+                "processes. Rename it."
+            )
     used = sys.modules.get(name)
     if used is not None and getattr(used, "__file__", None) == str(path):
         return used
-    if used is not None or name in _OWN_PACKAGES or not name.isidentifier():
+    if used is not None or not name.isidentifier():
         name = f"user_{''.join(c if c.isalnum() else '_' for c in name)}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:

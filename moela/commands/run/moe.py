@@ -17,7 +17,7 @@ from moela.commands.run.results import ResultFolder
 from moela.commands.run.search import (
     ALGORITHMS,
     add_options,
-    check_evals,
+    check_options,
     make_algorithm,
     make_folder,
     search,
@@ -83,7 +83,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Optimize, and write the front, its best plan with explanations and exports, and pictures."""
-    check_evals(arguments)
+    check_options(arguments)
     out = make_folder(arguments)
     (out / "plans").mkdir(exist_ok=True)
     inputs = read(arguments)

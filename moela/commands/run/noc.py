@@ -13,7 +13,7 @@ from moela.commands.run.results import ResultFolder
 from moela.commands.run.search import (
     ALGORITHMS,
     add_options,
-    check_evals,
+    check_options,
     make_algorithm,
     make_folder,
     search,
@@ -56,7 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Optimize and write front.csv, run.json, front.png and best.json."""
-    check_evals(arguments)
+    check_options(arguments)
     problem = problem_of(arguments)
     check_fits(arguments.algorithm, problem)
     out = make_folder(arguments)

@@ -55,10 +55,12 @@ def add_options(
     add_json(group)
 
 
-def check_evals(arguments: argparse.Namespace) -> None:
-    """Raise a ValueError if there are too few evaluations for a search."""
+def check_options(arguments: argparse.Namespace) -> None:
+    """Raise a ValueError if there are too few evaluations, or the seed or time is no such."""
     if arguments.evals is not None and arguments.evals < 2:
         raise ValueError(f"--evals must be at least 2. Got {arguments.evals} instead.")
+    if arguments.seed < 0:
+        raise ValueError(f"--seed must be an integer of at least 0. Got {arguments.seed} instead.")
     try:
         seconds("time_limit", arguments.time_limit)
     except ValueError as error:
@@ -118,7 +120,9 @@ def advice(arguments: argparse.Namespace) -> str:
 def reworded(message: str) -> str:
     """Return a message about a call of `moela.minimize` with the options in its place."""
     for name, option in _OPTIONS.items():
-        message = re.sub(rf"(The )?'{name}' parameter( of minimize)?", option, message)
+        message = re.sub(
+            rf"(The )?'{name}' parameter( of (minimize|Evaluator|MOELA))?", option, message
+        )
     for name, option in _OPTIONS.items():
         message = re.sub(rf"\b{name}='?([\w.:]+(?: min)?)'?(?=[ ,.;]|$)", rf"{option} \1", message)
     message = message.replace("--noisy True", "--noisy").replace("--start result", "--start")
@@ -129,6 +133,8 @@ def reworded(message: str) -> str:
 def make_folder(arguments: argparse.Namespace) -> Path:
     """Return the folder for the results, made before the search, so that errors come early."""
     out = Path(arguments.out)
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"--out must be a folder. Got the file {out} instead.")
     out.mkdir(parents=True, exist_ok=True)
     return out
 

@@ -12,7 +12,6 @@ from moela.files.tables import TextTable
 from moela.functions.model.problem import FunctionProblem
 from moela.functions.model.variables import Choice
 from moela.quality.table import Row
-from moela.quality.words import nearest
 
 
 def read_designs(path: str | Path, problem: Problem) -> list[Row] | list[list[object]]:
@@ -44,8 +43,9 @@ def read_designs(path: str | Path, problem: Problem) -> list[Row] | list[list[ob
     for name in names:
         column = next((c for c in (f"{name} (variable)", name) if c in heading), None)
         if column is None:
-            got = f"{brief(heading)}.{nearest(name, heading)}"
-            raise invalid_file(path, got, f"a column for each variable, {name!r} too", "heading")
+            raise invalid_file(
+                path, brief(heading), f"a column for each variable, {name!r} too", "heading"
+            )
         places[name] = heading.index(column)
     designs: list[Row] = []
     for number, cells in lines:

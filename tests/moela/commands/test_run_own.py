@@ -152,6 +152,9 @@ def test_an_instance(folder):
         (["function.py:simulate", "--time-limit", "soon"], ["--time-limit", "8h", "'soon'"]),
         (["function.py:simulate", "--evals", "9", "--timeout", "x"], ["--timeout", "'x'"]),
         (["function.py:simulate", "--evals", "9", "--set", "a=1"], ["--set goes with a class"]),
+        (["function.py:simulate", "--evals", "9", "--seed", "-1"], ["--seed", "at least 0", "-1"]),
+        (["function.py:simulate", "--evals", "9", "--out", "bad.csv"], ["--out", "a folder"]),
+        (["sub/moela.py:simulate", "--evals", "9"], ["moela.py", "Rename it"]),
         (["function.py:simulate", "--evals", "9", "--start", "bad.csv"], ["bad.csv", "'height'"]),
         (["function:simulate", "--evals", "9", "--set", "a"], ["--set"]),
         (
@@ -169,6 +172,8 @@ def test_an_instance(folder):
 )
 def test_mistakes_are_one_line_and_say_what_to_do(words, expected, folder, assert_rejected):
     function = "def f(d):\n    return 1, 2\n"
+    Path("sub").mkdir()
+    Path("sub/moela.py").write_text(function)
     Path("bare.py").write_text(f"variable = {{}}\n{function}")
     Path("wrong.py").write_text(f"variables = {{'x': (1, 0)}}\nobjectives = ['a', 'b']\n{function}")
     Path("broken.py").write_text("def f(d):\nreturn\n")

@@ -68,6 +68,12 @@ def test_what_is_too_much_is_named(capsys):
     assert "more than it takes: b.db" in capsys.readouterr().err
 
 
+def test_a_text_for_a_number_is_named(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["run", "noc", "--evals", "many"])
+    assert "--evals: must be an integer. Got 'many' instead." in capsys.readouterr().err
+
+
 def test_help_is_a_line_for_each_option_with_its_default(parsers):
     for parser in parsers:
         text = parser.format_help()
