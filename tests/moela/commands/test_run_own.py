@@ -221,7 +221,7 @@ def wait_for(condition):
 
 def test_ctrl_c_keeps_the_result_and_prints_the_command_that_goes_on(folder, caplog):
     Path("slow.py").write_text(SLOW.replace("SECONDS", "0.05"))
-    words = ["run", "slow.py:simulate", "--evals", "300", "--jobs", "2"]
+    words = ["run", "slow.py:simulate", "--evals", "150", "--jobs", "2"]
     words += ["--store", "run.db", "--out", "a b"]
     running = process(*words)
     wait_for(Path("begun").exists)
@@ -229,16 +229,16 @@ def test_ctrl_c_keeps_the_result_and_prints_the_command_that_goes_on(folder, cap
     out, error = running.communicate(timeout=60)
     assert running.returncode == 130, error
     n = len(read_table(Path("a b/evaluations.csv")))
-    assert 0 < n < 300
+    assert 0 < n < 150
     assert json.loads(Path("a b/run.json").read_text())["n_eval"] == n
-    assert f"stopped by Ctrl-C after {n} of 300 evaluations" in out
+    assert f"stopped by Ctrl-C after {n} of 150 evaluations" in out
     assert "To go on" not in out
     assert error.endswith(f"{(line := f'To go on: moela {shlex.join(words)}')}\n")
     first = read_table(Path("a b/evaluations.csv"))
     Path("fast").touch()
     assert main(shlex.split(line)[4:]) == 0
     again = read_table(Path("a b/evaluations.csv"))
-    assert len(again) == 300
+    assert len(again) == 150
     assert again[:n] == first
     assert "run 1 in" in caplog.text  # it is the same run that goes on
 
