@@ -308,5 +308,5 @@ def test_boolean_designs_are_read_again(tmp_path):
     made, again = (
         run_experiment(problems, {"MOELA": MOELA}, 1, 60, store=tmp_path).runs[0] for _ in range(2)
     )
-    assert again.X.dtype == bool
-    np.testing.assert_array_equal(again.X, made.X)
+    assert again.front_X.dtype == bool
+    np.testing.assert_array_equal(again.front_X, made.front_X)

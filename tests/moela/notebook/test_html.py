@@ -56,7 +56,6 @@ def test_pictures_are_figures_that_show_themselves():
     assert figure._repr_png_().startswith(b"\x89PNG")
 
 
-
 @pytest.mark.parametrize(
     ("make", "expected"),
     [
