@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from pymoo.core.individual import Individual
+from pymoo.core.population import Population
 
 from moela._arrays import Floats
 from moela.functions.model.view import ProblemView
@@ -117,6 +118,11 @@ class DesignFront:
 
     def _repr_html_(self) -> str:
         return html.paragraph(repr(self)) + self.table()._repr_html_()
+
+    @property
+    def population(self) -> Population:
+        """The front as pymoo's individuals; all objectives minimized."""
+        return Population.create(*self._individuals)
 
     def decode(self, i: int) -> Row:
         """Return the design at position i as a dictionary of its variables."""

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 # Designs that stand for a front while no design is feasible, and rows of a table in a notebook.
 _LEAST_VIOLATING, _SHOWN_ROWS = 5, 10
+# The beginning of `ending` after Ctrl-C.
+BY_INTERRUPT = "stopped by Ctrl-C"
 
 
 class MinimizeResult:
@@ -93,6 +95,21 @@ class MinimizeResult:
     def population(self) -> Population:
         """Everything evaluated, in order, as pymoo's individuals; all objectives minimized."""
         return Population.create(*self._individuals)
+
+    @property
+    def ending(self) -> str:
+        """Why the run ended, such as "done after 600 evaluations"."""
+        return self._ending
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C has stopped the run."""
+        return self._ending.startswith(BY_INTERRUPT)
+
+    @property
+    def signs(self) -> Floats:
+        """1 for each minimized objective and -1 for each maximized one, [n_obj]."""
+        return self._view.signs
 
     @property
     def feasible(self) -> bool:

@@ -142,3 +142,5 @@ def test_runs_are_listed(finished, capsys):
     assert (first["n_eval"], second["budget"]) == (200, 400)
     assert first["hypervolume"] == pytest.approx(first["curve"][-1][1])
     assert len(first["designs"]) == len(first["front"])
+    assert main(["watch", str(finished), "--run", "1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["n_eval"] == 200
