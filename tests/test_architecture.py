@@ -20,6 +20,7 @@ MOST_MODULES = 14
 # central class that hands over to a module which needs the class itself; the reason follows.
 FACADES = {
     ("moe_costmodel/traces/trace.py", "moe_costmodel/traces"): "methods of RoutingTrace",
+    ("moela/cli.py", "moela/commands"): "the entry, which hands over to a command",
     ("moela/comparison/comparison.py", "moela/comparison/report"): "Comparison.report",
 }
 
@@ -170,6 +171,7 @@ OTHER_READERS = {
     "moela/evaluation/storage/watch.py": "the log of a store that this process has open",
     "moela/provenance/code.py": "sources of modules that are imported",
     "moela/provenance/libraries.py": "an archive in memory that torch has written",
+    "moela/provenance/distributions.py": "code and descriptions of installed packages",
     "moela/provenance/environment.py": "/proc/cpuinfo",
     "moela/comparison/report/page.py": "parts of the page, which are packaged",
     "moela/watch/page.py": "parts of the page, which are packaged",
@@ -248,6 +250,8 @@ def test_text_is_read_and_written_in_a_stated_encoding():
         text = last in ("read_text", "write_text") and "." in called(node)
         text |= last == "open" and called(node) != "os.open" and "b" not in mode_of(node)
         text &= not (last == "open" and called(node).startswith(("self", "tarfile", "zipfile")))
+        # Given without its name, or a file of importlib.metadata, which is UTF-8.
+        text &= not (last == "read_text" and node.args)
         if text and "encoding" not in {k.arg for k in node.keywords}:
             found.add(f"{name}:{node.lineno}: {called(node)}")
     assert sorted(found) == []
@@ -319,8 +323,9 @@ def test_docstrings_do_not_begin_with_a_riddle():
 MOST_COMPLEX = 25
 # The few longer files hold one class or one kernel that is read as a whole.
 MOST_LINES = 460
-# Values that pymoo, scikit-learn, or a user's object leave untyped.
-MOST_ANY = 200
+# Values that pymoo, scikit-learn, or a user's object leave untyped. A hundred of them are in the
+# digests of objects of other libraries and in the values of `out` that a store keeps.
+MOST_ANY = 310
 
 
 def test_no_function_is_too_complex():

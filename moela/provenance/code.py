@@ -7,23 +7,32 @@ import importlib.util
 import inspect
 import re
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from hashlib import blake2b
-from importlib import metadata
-from importlib.machinery import BYTECODE_SUFFIXES, EXTENSION_SUFFIXES
 from pathlib import Path
+from types import FunctionType, MethodType
 from typing import Any, NamedTuple
 
 from moela.provenance import functions  # noqa: F401 (it registers how functions are digested)
-from moela.provenance.environment import version_of
+from moela.provenance.distributions import Installed, installed
 from moela.provenance.scalars import text
-from moela.provenance.sources import is_installed, is_ours
-from moela.provenance.walk import BEYOND, Walk, digest
+from moela.provenance.sources import (
+    MAIN,
+    SUFFIXES,
+    is_installed,
+    is_library,
+    is_library_class,
+    is_ours,
+)
+from moela.provenance.walk import CODE, HIDDEN, Walk, digest
 
-_SUFFIXES = (".py", *EXTENSION_SUFFIXES, *BYTECODE_SUFFIXES)
-UNKNOWN = "unknown"
-"""The text that version 0.1 wrote if the version of a package could not be found."""
+BYTECODE = "bytecode"
+"""The key of `code_of` for the digest of code without a file."""
+
+GLOBALS = "globals"
+"""The key of `code_of` for values that code without a file reads, which it may also change."""
 
 
 def code_of(obj: object) -> dict[str, str]:
@@ -33,30 +42,60 @@ def code_of(obj: object) -> dict[str, str]:
     the modules that these import from their own packages, without comments and docstrings. The
     code of an installed package is identified by the version of its distribution, or by a digest
     of its files if no distribution lists it. Of a class or function that no file defines, such as
-    those of ``__main__`` and of notebooks, the digest is of its bytecode.
+    those of ``__main__`` and of notebooks, the digests are of its bytecode, and of attributes of
+    classes and global values that it reads.
     """
-    while isinstance(obj, partial):
-        obj = obj.func
-    kinds = [obj] if inspect.isroutine(obj) else [k for k in type(obj).__mro__ if k is not object]
-    code: dict[str, str] = {}
+    versions: dict[str, set[Installed]] = {}
     own, dynamic = [], []
-    for kind in kinds:
-        name = kind.__module__
+    for kind in _kinds(obj):
+        name = getattr(kind, "__module__", None) or "builtins"
         package = name.partition(".")[0]
-        file = _file(name)
-        if package in sys.stdlib_module_names:
+        if package in sys.stdlib_module_names and _is_library(kind, name):
             continue
-        if package == "__main__" or file is None:
-            dynamic.append(kind)
-        elif is_installed(str(file)):
-            code[package] = _version(name)
-        else:
+        file = None if package in MAIN or name == "builtins" else _file(name)
+        if file is not None and is_installed(str(file)):
+            versions.setdefault(package, set()).add(installed(name, str(file)))
+        elif file is not None and _source(name) is not None:
             own.append(name)
+        else:
+            dynamic.append(kind)
+    code = {package: _listed(found) for package, found in versions.items()}
     if own:
         code["sources"] = _digest(tuple(sorted({*own})))
     if dynamic:
-        code["bytecode"] = _bytecode(dynamic)
+        code |= _bytecode(dynamic)
     return dict(sorted(code.items()))
+
+
+def _kinds(obj: object) -> list[Any]:
+    """Return the function, or the class with its bases, whose code an object runs."""
+    while True:
+        wrapped = getattr(obj, "__dict__", {}).get("__wrapped__")
+        if isinstance(obj, partial):
+            obj = obj.func
+        elif wrapped is not None and not inspect.isroutine(obj):  # such as numba's dispatchers
+            obj = wrapped
+        else:
+            break
+    if inspect.isroutine(obj):
+        return [obj]
+    kind = obj if isinstance(obj, type) else type(obj)
+    return [base for base in kind.__mro__ if base is not object]
+
+
+def _is_library(kind: Any, module: str) -> bool:
+    """Return whether a class or function is of the library of its module, not made by ``exec``."""
+    if isinstance(kind, type):
+        return is_library_class(kind)
+    return is_library(module) and not (
+        module == "builtins" and isinstance(kind, FunctionType | MethodType)
+    )
+
+
+def _listed(found: Iterable[Installed]) -> str:
+    """Return the version of a package, or those of all distributions that have a part of it."""
+    first, *rest = sorted(found)
+    return ", ".join(" ".join(one) for one in (first, *rest)) if rest else first.version
 
 
 # ---- sources -------------------------------------------------------------------------------------
@@ -97,7 +136,7 @@ def _below(folders: Iterable[str], parts: Sequence[str]) -> Path | None:
     for folder in folders:
         base = Path(folder, *parts)
         names = [base / "__init__", base]
-        for path in (n.with_name(n.name + suffix) for n in names for suffix in _SUFFIXES):
+        for path in (n.with_name(n.name + suffix) for n in names for suffix in SUFFIXES):
             if path.is_file():
                 return path
     return None
@@ -140,9 +179,13 @@ def _combined(sources: tuple[_Source, ...]) -> str:
 @lru_cache(maxsize=10_000)
 def _read(source: _Source) -> tuple[str, tuple[str, ...]]:
     """Return the essence of a file, and the modules that it imports."""
-    if source.path.suffix != ".py":  # compiled
-        return blake2b(source.path.read_bytes(), digest_size=16).hexdigest(), ()
-    tree = _Essence().visit(ast.parse(source.path.read_text(encoding="utf-8")))
+    content = source.path.read_bytes()
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            tree = ast.parse(content)  # of bytes, which may declare their encoding
+        tree = _Essence().visit(tree)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # compiled, or of other tools
+        return blake2b(content, digest_size=16).hexdigest(), ()
     package = source.module
     if source.path.name != "__init__.py":
         package = package.rpartition(".")[0]
@@ -169,17 +212,17 @@ class _Essence(ast.NodeTransformer):
         constant = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
         return None if constant else node
 
-    def visit_If(self, node: ast.If) -> ast.AST | None:
-        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            return None
-        return self.generic_visit(node)
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        self.generic_visit(node)
+        checking = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        return node.orelse if checking else node
 
 
 @lru_cache(maxsize=1000)
 def code_of_ours(module: str) -> dict[str, str]:
     """Return the same for a module of ours, quickly: comments and docstrings count, too."""
     if _source(module) is None:
-        return {module.partition(".")[0]: _version(module)}
+        return {module.partition(".")[0]: installed(module, str(_file(module))).version}
     whole, queue, found = blake2b(digest_size=8), [module], {}
     while queue:
         name = queue.pop()
@@ -197,64 +240,20 @@ def code_of_ours(module: str) -> dict[str, str]:
 _IMPORT = re.compile(r"^\s*from ([\w.]+) import (\([^)]*\)|[^\n]*)", re.MULTILINE)
 
 
-# ---- installed packages --------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=1000)
-def _version(module: str) -> str:
-    """Return the version of the distribution that a module comes from, or a digest of its files."""
-    package = module.partition(".")[0]
-    name = _distribution(package, str(_file(module)))
-    return _folder_digest(package) if name is None else version_of(name, UNKNOWN)
-
-
-@lru_cache(maxsize=10_000)
-def _distribution(package: str, file: str) -> str | None:
-    """Return the name of the distribution to which a file of an installed package belongs."""
-    try:
-        # Most have the name of their package, and to read all of the others takes a second.
-        home = metadata.distribution(package).locate_file(package)
-    except metadata.PackageNotFoundError:
-        pass
-    else:
-        if str(home) in (file.rpartition(".")[0], *map(str, Path(file).parents)):
-            return package
-    return next((name for name in _by_package().get(package, ()) if _lists(name, file)), None)
-
-
-@lru_cache(maxsize=1)
-def _by_package() -> dict[str, list[str]]:
-    return {name: sorted(set(found)) for name, found in metadata.packages_distributions().items()}
-
-
-def _lists(distribution: str, file: str) -> bool:
-    found = metadata.distribution(distribution)
-    if found.files is None:  # without a record, the name of the package decides
-        return True
-    return any(str(found.locate_file(path)) == file for path in found.files)
-
-
-@lru_cache(maxsize=1000)
-def _folder_digest(package: str) -> str:
-    """Return a digest of all code of a package that no distribution lists."""
-    spec = importlib.util.find_spec(package)
-    if spec is None:
-        return UNKNOWN
-    whole = blake2b(digest_size=8)
-    for folder in spec.submodule_search_locations or [str(spec.origin)]:
-        base = Path(folder)
-        for path in sorted(base.rglob("*")) if base.is_dir() else [base]:
-            if path.name.endswith(_SUFFIXES) and "__pycache__" not in path.parts:
-                whole.update(f"{path.relative_to(base).as_posix()}\n".encode())
-                whole.update(blake2b(path.read_bytes()).digest())
-    return f"files {whole.hexdigest()}"
-
-
 # ---- code without a file -------------------------------------------------------------------------
 
 
-def _bytecode(kinds: Iterable[Any]) -> str:
+def _bytecode(kinds: Iterable[Any]) -> dict[str, str]:
     walk = Walk(None)
     tokens = [walk.visit(kind) for kind in kinds]
-    tokens += [text(n.where) + n.digest for n in walk.notes if n.channel != BEYOND]
+
+    def noted(channel: str) -> list[bytes]:
+        return [text(n.where) + n.digest for n in walk.notes if n.channel == channel]
+
+    code = {BYTECODE: _hex([*tokens, *noted(CODE)])}
+    values = noted(HIDDEN)
+    return code | {GLOBALS: _hex(values)} if values else code
+
+
+def _hex(tokens: Iterable[bytes]) -> str:
     return blake2b(digest(*tokens), digest_size=8).hexdigest()

@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 from pymoo.core.problem import Problem
 
 from moela.provenance import libraries, renames, values  # noqa: F401 (they register what they know)
-from moela.provenance.code import code_of, code_of_ours
+from moela.provenance.code import BYTECODE, GLOBALS, code_of, code_of_ours
 from moela.provenance.scalars import Arrays
 from moela.provenance.signature import NO_CONTENT, Signature, differences
-from moela.provenance.sources import is_library, is_ours
+from moela.provenance.sources import is_library_class, is_ours
 from moela.provenance.walk import BEYOND, CODE, Walk, digest, visible_state
 
 Record = dict[str, Any]
@@ -189,7 +189,7 @@ def content_of(problem: Problem, arrays: Arrays | None = None) -> Content:
 
 def _code_of_class(walk: Walk, problem: Problem) -> Iterable[Any]:
     walk.notes, walk.path = [], ["problem"]
-    if not all(is_library(base.__module__) for base in type(problem).__mro__):
+    if not all(is_library_class(base) for base in type(problem).__mro__):
         walk.visit(type(problem))
     return walk.notes
 
@@ -199,6 +199,8 @@ def _sources(problem: Problem) -> dict[str, str]:
     if is_ours(home):
         return code_of_ours(home)
     code = code_of(problem)
+    for part in (BYTECODE, GLOBALS):  # of a class without a file, which is content
+        code.pop(part, None)
     if home.partition(".")[0] != "pymoo":
         code.pop("pymoo", None)  # only the base class
     return code

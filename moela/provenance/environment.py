@@ -24,7 +24,7 @@ class Provenance(TypedDict):
 def version_of(package: str, missing: str = "not installed") -> str:
     """Return the version of an installed distribution, or `missing`."""
     try:
-        return metadata.version(package)
+        return metadata.version(package) or missing  # None if its description is lost
     except metadata.PackageNotFoundError:
         return missing
 

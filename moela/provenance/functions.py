@@ -19,7 +19,7 @@ import numpy as np
 
 from moela.provenance import renames
 from moela.provenance.scalars import ATOMS, integer, text
-from moela.provenance.sources import is_library, is_library_code
+from moela.provenance.sources import is_library, is_library_class, is_library_code
 from moela.provenance.walk import (
     BEYOND,
     CODE,
@@ -141,7 +141,7 @@ def _note_value(walk: Walk, name: str, value: object) -> None:
 def _class(walk: Walk, kind: type) -> bytes:
     name = text(class_name(kind))
     for base in kind.__mro__:
-        if is_library(base.__module__):
+        if is_library_class(base):
             continue
         for key, value in _class_items(base):
             _note_value(walk, f"class {base.__name__}.{key}", value)

@@ -21,7 +21,7 @@ import numpy as np
 
 from moela.provenance import renames
 from moela.provenance.scalars import ATOMS, Arrays, integer, packed, text
-from moela.provenance.sources import is_library, is_ours
+from moela.provenance.sources import is_library_class, is_ours
 
 HIDDEN: Final = "hidden"
 CODE: Final = "code"
@@ -221,7 +221,7 @@ class Walk:
         apart. Ours keep in them what follows from the public ones.
         """
         kind = type(value)
-        library, ours = is_library(kind.__module__), is_ours(kind.__module__)
+        library, ours = is_library_class(kind), is_ours(kind.__module__)
         derived = _cached_properties(kind)
         tokens, outer = [], self.notes
         for name, inner in sorted(state):
@@ -275,7 +275,7 @@ def class_name(kind: type) -> str:
 
 def class_code(walk: Walk, kind: type) -> None:
     """Note the code of a class that is not a library's, and what it holds itself."""
-    if not all(is_library(base.__module__) for base in kind.__mro__):
+    if not all(is_library_class(base) for base in kind.__mro__):
         walk.visit(kind)
 
 
@@ -408,7 +408,7 @@ def _object(walk: Walk, value: object) -> bytes:
         listed = list(more) if isinstance(more, Iterator) else more
         tokens.append(walk.visit(listed))
     token = digest(*tokens)
-    if is_library(kind.__module__):
+    if is_library_class(kind):
         return digest(visible, token)
     walk.note("", HIDDEN, token)  # an unknown class: its state may differ from process to process
     return visible

@@ -18,7 +18,7 @@ from pymoo.problems import get_problem
 from moela import MOELA, Evaluator, Models
 from moela.experiments.recording import record_run
 from moela.experiments.results import quartiles
-from moela.experiments.run import make_algorithm
+from moela.experiments.tasks import make_algorithm
 from moela.rivals import MOOS, MOOSTAGE
 from problems import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP, NoC3D
 from tests.benchmarks import rivals, tables

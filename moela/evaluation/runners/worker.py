@@ -99,6 +99,8 @@ def main() -> None:
     """Answer tasks until standard input ends."""
     try:
         _work(Pipes())
+    except BrokenPipeError:  # the supervisor was killed
+        _end()
     except BaseException:  # no exit handler or thread of an evaluation may delay the end
         with suppress(BaseException):
             os.write(2, traceback.format_exc().encode(errors="backslashreplace"))

@@ -1,0 +1,143 @@
+"""The runs of an experiment: their problems, algorithms, seeds and budgets, and what signs them."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from pymoo.core.algorithm import Algorithm
+from pymoo.core.evaluator import Evaluator as PymooEvaluator
+from pymoo.core.problem import Problem
+
+from moela._checks import require
+from moela.experiments.files import Key, Settings
+from moela.experiments.recording import External
+from moela.provenance.code import GLOBALS, code_of
+from moela.provenance.content import CONTENT, Content, content_of
+from moela.provenance.signature import of_algorithm, of_problem
+
+MakeProblem: TypeAlias = Problem | Callable[[], Problem]
+MakeAlgorithm: TypeAlias = Callable[..., Algorithm | External] | Algorithm | External
+MakeEvaluator = Callable[[], PymooEvaluator]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A run to make."""
+
+    key: Key
+    problem: MakeProblem
+    algorithm: MakeAlgorithm
+    settings: Settings
+    before: Settings  # the settings in the spelling of version 0.1
+    content: Content
+    evaluator: MakeEvaluator | None
+    store: Path | None
+
+
+def plan(
+    problems: Mapping[str, MakeProblem],
+    algorithms: Mapping[str, MakeAlgorithm],
+    seeds: int | Iterable[int],
+    budget: int | Mapping[str, int],
+    evaluator: MakeEvaluator | None,
+    store: Path | None,
+) -> Iterator[Task]:
+    """Yield the runs of an experiment, seed by seed."""
+    for name, value in (("problems", problems), ("algorithms", algorithms)):
+        fits = isinstance(value, Mapping) and len(value) > 0
+        require("run_experiment", name, value, fits, "a dict by name that isn't empty")
+    numbers = _seeds(seeds)
+    signed: dict[tuple[str, str], tuple[Settings, Settings, Content]] = {}
+    budgets = {name: _budget(budget, name) for name in problems}
+    for name, given in problems.items():
+        problem = make_problem(name, given)
+        content = content_of(problem)
+        for kind, make in algorithms.items():
+            algorithm = make_algorithm(kind, make, problem)
+            settings, before = (_sign(problem, algorithm, old=old) for old in (False, True))
+            settings["problem"][CONTENT] = content.record()
+            signed[name, kind] = settings, before, content
+    # Seed by seed, so that an interrupted experiment has runs of every combination.
+    for seed in numbers:
+        for (name, kind), signatures in signed.items():
+            key = Key(name, kind, seed, budgets[name])
+            yield Task(key, problems[name], algorithms[kind], *signatures, evaluator, store)
+
+
+def _seeds(seeds: int | Iterable[int]) -> list[int]:
+    numbers = list(range(1, seeds + 1)) if isinstance(seeds, int) else [int(s) for s in seeds]
+    fits = len(numbers) > 0 and len(set(numbers)) == len(numbers) and min(numbers) >= 0
+    require("run_experiment", "seeds", seeds, fits, "a positive number, or different integers >= 0")
+    return numbers
+
+
+def _budget(budget: int | Mapping[str, int], problem: str) -> int:
+    if isinstance(budget, Mapping):
+        expected = f"a number, or a dict with a number for {problem!r}"
+        require("run_experiment", "budget", budget, problem in budget, expected)
+        budget = budget[problem]
+    fits = isinstance(budget, int | np.integer) and not isinstance(budget, bool) and budget >= 1
+    require("run_experiment", "budget", budget, fits, "a positive number of evaluations")
+    return int(budget)
+
+
+def make_problem(name: str, given: MakeProblem) -> Problem:
+    """Return the given problem, or the one that the given function returns."""
+    problem = given if isinstance(given, Problem) else given() if callable(given) else None
+    if not isinstance(problem, Problem):
+        raise ValueError(
+            f"The problem {name!r} must be a pymoo Problem, or a function that returns one. Got "
+            f"{given if problem is None else problem!r} instead."
+        )
+    return problem
+
+
+def make_algorithm(name: str, given: MakeAlgorithm, problem: Problem) -> Algorithm | External:
+    """Return a fresh algorithm for a problem, from the given function or as a copy."""
+    if isinstance(given, External):
+        return given
+    if isinstance(given, Algorithm):
+        return copy.deepcopy(given)
+    made = None
+    if callable(given):
+        needed = _needed(given)
+        if needed > (0 if isinstance(given, type) else 1):
+            raise ValueError(
+                f"The algorithm {name!r} must be a function of the problem or of no argument. Got "
+                f"{given!r} instead, which needs more arguments. Use lambda problem: ..."
+            )
+        made = given(problem) if needed else given()
+    if not isinstance(made, Algorithm | External):
+        raise ValueError(
+            f"The algorithm {name!r} must be a function that returns a pymoo Algorithm or an "
+            f"External runner. Got {given if made is None else made!r} instead."
+        )
+    return made
+
+
+def _needed(function: Callable[..., object]) -> int:
+    """Return the number of positional parameters without a default."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = inspect.signature(function).parameters.values()
+    return sum(p.kind in kinds and p.default is inspect.Parameter.empty for p in parameters)
+
+
+def _sign(problem: Problem, algorithm: Algorithm | External, *, old: bool = False) -> Settings:
+    """Return the signatures of problem and algorithm; with ``old`` as version 0.1 wrote them."""
+    code = code_of(problem)
+    code.pop(GLOBALS, None)  # they are part of its content
+    return {
+        "problem": {**of_problem(problem, old=old), "code": code},
+        "algorithm": {**of_algorithm(algorithm, old=old), "code": code_of_algorithm(algorithm)},
+    }
+
+
+def code_of_algorithm(algorithm: Algorithm | External) -> dict[str, str]:
+    """Return the digests of the code of an algorithm."""
+    return code_of(algorithm.run if isinstance(algorithm, External) else algorithm)
