@@ -9,6 +9,7 @@ from .comparison import (
     front_of as front_of,
 )
 from .evaluation.evaluator import Evaluator as Evaluator
+from .evaluation.progress.lines import log_to_stderr as log_to_stderr
 from .evaluation.runners.outcome import (
     EvaluationError as EvaluationError,
 )

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from moela import __version__
 
+if TYPE_CHECKING:
+    from moela.commands.parser import Parser
+
 # The module of a command is imported when the command runs, so that `moela --help` is fast.
 COMMANDS = {
+    ("run",): (
+        "moela.commands.run.own",
+        "optimize your function or problem; also: run noc, run moe",
+    ),
     ("run", "noc"): ("moela.commands.run.noc", "design a 3D network-on-chip manycore"),
     ("run", "moe"): ("moela.commands.run.moe", "plan the deployment of an MoE model"),
     ("show",): ("moela.commands.show", "show a network-on-chip design"),
@@ -22,12 +32,14 @@ COMMANDS = {
     ("measure",): ("moela.commands.measure", "time MoE kernels on this machine"),
     ("moe", "verify"): ("moela.commands.moe.verify", "run deployment plans and compare times"),
     ("trace",): ("moela.commands.trace", "describe, convert or record MoE routing"),
+    ("example",): ("moela.commands.example", "write an example file to start from"),
+    ("completion",): ("moela.commands.completion", "print the completion of bash or zsh"),
 }
 EXTRAS = {
     "torch": "torch", "safetensors": "torch", "transformers": "hf", "pyarrow": "tables",
     "plotly": "report", "jinja2": "report",
 }  # fmt: skip
-GROUPS = {"run": "optimize a design problem", "moe": "work on deployments of MoE models"}
+GROUPS = {"moe": "work on deployments of MoE models"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,18 +55,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         0 on success; 2 for invalid input, with one line on standard error; 130 when interrupted;
         141 if the reader of its output is gone.
+
+    Raises
+    ------
+    SystemExit
+        The words are no command, or ask for help.
+
+    Examples
+    --------
+    >>> from moela.cli import main
+    >>> main(["example", "--list"])  # doctest: +ELLIPSIS
+    platform.json ...
+    0
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    chosen = next((key for key in COMMANDS if tuple(words[: len(key)]) == key), None)
-    parser = _parser(chosen)
-    arguments = parser.parse_args(words)
-    if chosen is None:
-        parser.parse_args([*words, "--help"])
+    chosen = _chosen(words)
+    arguments = _parser(chosen).parse_args(words)
+    assert chosen is not None  # without a command, parsing has ended with an error
+    arguments.words = words
     try:
         _check_names()
-        importlib.import_module(COMMANDS[chosen][0]).run(arguments)  # type: ignore[index]
-    except KeyboardInterrupt:
-        print("moela: interrupted", file=sys.stderr)
+        with _logging():
+            status: int | None = importlib.import_module(COMMANDS[chosen][0]).run(arguments)
+    except KeyboardInterrupt as error:
+        print(f"moela: {error or 'interrupted'}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -73,7 +97,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             about = f"{error.filename}: {error.strerror}."  # without Python's error number
         print(f"moela: {about}", file=sys.stderr)
         return 2
-    return 0
+    return status or 0
+
+
+def full_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands with all their options, for completion."""
+    return _parser(None, full=True)
+
+
+def _chosen(words: Sequence[str]) -> tuple[str, ...] | None:
+    """Return the command that the words begin with, the longest that does."""
+    found = [key for key in COMMANDS if tuple(words[: len(key)]) == key]
+    return max(found, key=len, default=None)
 
 
 def _at_fault(error: Exception) -> bool:
@@ -83,31 +118,57 @@ def _at_fault(error: Exception) -> bool:
     return isinstance(error, ValueError | OSError | StoreError | EvaluationError)
 
 
-class _Defaults(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows the default of an option unless it is none, or its help names it."""
+def _parser(chosen: tuple[str, ...] | None, full: bool = False) -> argparse.ArgumentParser:
+    """Return a parser that knows the chosen command's options, or with `full` those of all."""
+    from moela.commands.parser import Parser, add_examples
 
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        named = "default" in (action.help or "")
-        none = action.default is None or action.default is False
-        return action.help if named or none else super()._get_help_string(action)
-
-
-def _parser(chosen: tuple[str, ...] | None) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="moela", description="Multi-objective optimization of expensive designs."
-    )
+    parser = Parser(prog="moela", description="Multi-objective optimization of expensive designs.")
     parser.add_argument("--version", action="version", version=f"moela {__version__}")
+    add_examples(
+        parser,
+        "moela example function.py",
+        "moela run function.py:simulate --evals 300 --store run.db --out sink/",
+        "moela watch run.db",
+    )
     top = parser.add_subparsers(required=True, metavar="COMMAND")
-    groups = {
-        name: top.add_parser(name, help=text).add_subparsers(required=True, metavar="WHAT")
-        for name, text in GROUPS.items()
-    }
+    first: dict[str, Parser] = {}
+    second: dict[str, argparse._SubParsersAction[Parser]] = {}
     for key, (module, text) in COMMANDS.items():
-        parent = groups[key[0]] if len(key) == 2 else top
-        command = parent.add_parser(key[-1], help=text, formatter_class=_Defaults)
+        head = key[0]
+        if len(key) == 1:
+            first[head] = command = top.add_parser(head, help=text, description=_sentence(text))
+        elif chosen == (head,):
+            continue  # its next word is an argument
+        else:
+            if head not in first:
+                first[head] = top.add_parser(head, help=GROUPS[head])
+            if head not in second:
+                second[head] = first[head].add_subparsers(required=True, metavar="WHAT")
+            command = second[head].add_parser(key[1], help=text, description=_sentence(text))
         if key == chosen:
             importlib.import_module(module).configure(command)
+        elif full:
+            # The first word after `run` is a problem or another command.
+            found = importlib.import_module(module)
+            (found.add_options if key == ("run",) else found.configure)(command)
     return parser
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
+
+@contextmanager
+def _logging() -> Iterator[None]:
+    """Show what the library logs on standard error while a command runs."""
+    logger = logging.getLogger("moela")
+    before = logger.level
+    logging.basicConfig(format="moela: %(message)s", level=logging.WARNING)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _check_names() -> None:

@@ -36,6 +36,11 @@ class DesignProblem(Problem, Generic[Scalar]):
     ref_point_source: str
     version: str
 
+    def __repr__(self) -> str:
+        names = ", ".join(getattr(self, "objective_names", ())) or f"{self.n_obj} objectives"
+        limits = f", {self.n_constr} constraints" if self.n_constr else ""
+        return f"{type(self).__name__}: {self.n_var} variables, minimize {names}{limits}"
+
     def _set_version(self, kind: str, formula: int, *parts: object, n_digits: int = 16) -> None:
         digest = hashlib.sha256()
         for part in parts:

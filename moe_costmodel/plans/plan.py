@@ -13,6 +13,7 @@ from moe_costmodel.objectives import OBJECTIVES, Predicted
 from moe_costmodel.plans import export_files, export_flags, files, text
 from moe_costmodel.plans.decision import Decision
 from moe_costmodel.shapes import LayerShape
+from moela.notebook import html
 
 if TYPE_CHECKING:
     from moe_costmodel.deployment.check import PlanCheck
@@ -150,6 +151,12 @@ class Plan(Decision):
 
     def __str__(self) -> str:
         return text.table(self)
+
+    def __repr__(self) -> str:
+        return f"Plan: {self.summary()}"
+
+    def _repr_html_(self) -> str:
+        return html.lines(str(self))
 
     def summary(self) -> str:
         """Return the plan in one line."""

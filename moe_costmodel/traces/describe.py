@@ -112,9 +112,9 @@ class TraceDescription:
 
     def plot(self) -> Figure:
         """Draw load by layer and expert, sparsity by layer, skew and persistence."""
-        from matplotlib.figure import Figure
+        from moela.notebook.figures import ShownFigure
 
-        figure = Figure(figsize=(11, 7), layout="constrained")
+        figure = ShownFigure(figsize=(11, 7), layout="constrained")
         load, inactive, skew, persistence = figure.subplots(2, 2).flat
         figure.suptitle(self.source)
         over = self.mean_load * self.n_experts

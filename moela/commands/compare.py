@@ -7,7 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from moela.commands.output import add_json, print_json
+from moela.commands.parser import add_examples
+
 if TYPE_CHECKING:
+    from moela.comparison.comparison import Comparison
     from moela.quality.runs import ComparedRun
     from problems import NoC3D
 
@@ -15,22 +19,28 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     add = parser.add_argument
-    add("runs", nargs="+", metavar="[NAME=]PATH", help="folder of an experiment or of `moela run`, "
-        "store file, or file of points; NAME names the algorithm")  # fmt: skip
-    add("--html", metavar="FILE", help="report to write, with all pictures")
+    add("runs", nargs="+", metavar="[NAME=]PATH", help="folder of an experiment or of "
+        "`moela run`, store, or file of points; NAME names the algorithm")  # fmt: skip
+    add("--html", metavar="HTML", help="report to write, with all pictures")
     add("--pictures", metavar="DIR", help="folder for the pictures as PNG files")
     add(
         "--ref-point",
         metavar="V,V,...",
-        help='reference point of the hypervolume, "problem" or "pooled"; default: the problem\'s '
-        "own if all runs name it, else pooled; for negative numbers, --ref-point=-1,-2",
+        help='of the hypervolume (--ref-point=-1,-2), "problem" or "pooled" (default: problem if '
+        "all name it)",
     )
-    add("--indicator", help="indicator used in the summary; default: hypervolume")
+    add("--indicator", metavar="NAME", help="indicator used in the summary; default: hypervolume")
     add("--baseline", metavar="NAME", help="algorithm to compare the others with")
     add("--at", metavar="N", help='evaluations after which to compare, or "common"')
     add("--archive-size", type=int, metavar="N", help="maximum size of a front")
     add("--unpaired", action="store_true", help="don't pair runs of equal seeds")
-    add("--alpha", type=float, default=0.05, help="significance level")
+    add("--alpha", type=float, default=0.05, metavar="P", help="significance level")
+    add_json(parser)
+    add_examples(
+        parser,
+        "moela compare runs/ --html report.html",
+        "moela compare ours=ours.db theirs=front.csv --baseline theirs",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -55,12 +65,29 @@ def run(arguments: argparse.Namespace) -> None:
         paired=False if arguments.unpaired else None,
         alpha=arguments.alpha,
     )
+    pictures = comparison.save_pictures(arguments.pictures) if arguments.pictures else []
+    report = comparison.report(arguments.html) if arguments.html else None
+    if arguments.json:
+        print_json(_numbers(comparison) | {"pictures": list(pictures), "report": report})
+        return
     print(comparison)
-    if arguments.pictures:
-        for path in comparison.save_pictures(arguments.pictures):
-            print(f"picture: {path}")
-    if arguments.html:
-        print(f"\nreport: {comparison.report(arguments.html)}")
+    for path in pictures:
+        print(f"picture: {path}")
+    if report:
+        print(f"\nreport: {report}")
+
+
+def _numbers(comparison: Comparison) -> dict[str, object]:
+    """Return the numbers of a comparison: its runs, summary and tests, as rows of tables."""
+    return {
+        "problems": comparison.problems,
+        "algorithms": comparison.algorithms,
+        "runs": comparison.table().rows,
+        "summary": comparison.summary().rows,
+        "tests": comparison.tests().rows,
+        "ranks": comparison.ranks(),
+        "caveats": comparison.caveats,
+    }
 
 
 def _results(words: list[str]) -> list[Path] | dict[str, list[Path]]:
@@ -107,7 +134,8 @@ def _noc(about: Mapping[str, Any]) -> NoC3D | None:
         if paths is None:
             problem = NoC3D.example(settings.get("application", "bfs"), **common)
         else:
-            problem = NoC3D.from_traffic(paths, **common)
+            scale = {"scale": settings["scale"]} if "scale" in settings else {}
+            problem = NoC3D.from_traffic(paths, **scale, **common)
     except (TypeError, ValueError, OSError):
         return None  # then designs are shown as numbers
     return problem if problem.version == about.get("version") else None

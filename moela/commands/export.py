@@ -5,17 +5,27 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from moela.commands.output import add_json, print_json
+from moela.commands.parser import add_examples
+from moela.commands.traffic import add_traffic, warn_of_traffic
+
 FORMATS = ("booksim", "hotspot", "csv", "graphml", "platform")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     add = parser.add_argument
-    add("design", metavar="DESIGN", help="JSON file that Design.save wrote")
+    add("design", metavar="DESIGN", help="JSON file of a design, such as best.json of a run")
     add("--to", required=True, choices=FORMATS, help="program or format")
     add("--out", required=True, metavar="DIR", help="folder for the files")
-    add("--traffic", metavar="CSV", help="traffic for BookSim to match")
-    add("--rate", type=float, help="flits that a BookSim node injects per cycle")
+    add_traffic(parser, "traffic for BookSim to match", several=False)
+    add("--rate", type=float, metavar="FLITS", help="flits that a BookSim node injects per cycle")
+    add_json(parser)
+    add_examples(
+        parser,
+        "moela export front/best.json --to booksim --traffic traffic.csv --out sim/",
+        "moela export front/best.json --to hotspot --out heat/",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -25,11 +35,13 @@ def run(arguments: argparse.Namespace) -> None:
     design = Design.load(arguments.design)
     out = Path(arguments.out)
     before = set(out.iterdir()) if out.is_dir() else set()
-    traffic = None
-    if arguments.traffic:
-        traffic = load_traffic(arguments.traffic, n=design.platform.n_tiles)
     if arguments.to != "booksim" and (arguments.traffic or arguments.rate):
         raise ValueError(f"--traffic and --rate go with --to booksim. Got --to {arguments.to}.")
+    traffic = None
+    if arguments.traffic:
+        platform, scale = design.platform, arguments.scale
+        traffic = load_traffic(arguments.traffic, n=platform.n_tiles, scale=scale)
+        warn_of_traffic(traffic, platform, scale, [arguments.traffic])
     out.mkdir(parents=True, exist_ok=True)
     if arguments.to == "booksim":
         design.to_booksim(out, traffic=traffic, injection_rate=arguments.rate)
@@ -41,5 +53,8 @@ def run(arguments: argparse.Namespace) -> None:
         design.to_graphml(out / "design.graphml")
     else:
         design.platform.save(out / "platform.json")
-    written = sorted(path.name for path in out.iterdir() if path not in before) or ["as before"]
-    print(f"{out}/: {', '.join(written)}")
+    written = sorted(path.name for path in out.iterdir() if path not in before)
+    if arguments.json:
+        print_json({"out": str(out), "new_files": written})
+        return
+    print(f"{out}/: {', '.join(written or ['as before'])}")

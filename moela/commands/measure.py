@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from moela.commands.output import add_json, print_json
+from moela.commands.parser import add_examples
+
 if TYPE_CHECKING:
     from moe_costmodel.shapes import LayerShape
 
@@ -15,17 +18,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     # fmt: off
     add = parser.add_argument
-    add("--out", type=Path, default=Path("kernels.json"), help="JSON to write")
-    add("--hardware", type=Path, help="JSON of the machine (default: detected)")
+    add("--out", type=Path, default=Path("kernels.json"), metavar="JSON",
+        help="file to write")
+    add("--hardware", type=Path, metavar="JSON", help="the machine (default: detected)")
     add("--shape", action="append", type=parse_shape, metavar="E,K,D,F[,gated]",
         help="a layer: experts, experts per token, width, inner width; may be repeated")
-    add("--dtype", action="append", help="torch data type; may be repeated")
-    add("--budget-s", type=float, default=120.0, help="total seconds")
-    add("--threads", type=int, default=1, help="threads of the kernels (CPU)")
-    add("--clock", choices=("wall", "cpu"), default="wall")
+    add("--dtype", action="append", metavar="TYPE",
+        help="torch data type; may be repeated (default: float32)")
+    add("--budget-s", type=float, default=120.0, metavar="S", help="seconds for all measurements")
+    add("--threads", type=int, default=1, metavar="N", help="threads of the kernels (CPU)")
+    add("--clock", choices=("wall", "cpu"), default="wall",
+        help="time by the clock, or of the process")
     add("--no-exchange", action="store_true", help="skip the exchange between two processes")
     add("--quiet", action="store_true", help="no progress bar")
     # fmt: on
+    add_json(parser)
+    add_examples(
+        parser,
+        "moela measure --budget-s 300 --out kernels.json",
+        "moela measure --shape 64,6,2048,1408,gated --dtype bfloat16 --threads 8",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -45,6 +57,14 @@ def run(arguments: argparse.Namespace) -> None:
         progress=not arguments.quiet and sys.stderr.isatty(),
     )
     measured.save(arguments.out)
+    if arguments.json:
+        print_json(
+            {
+                "out": str(arguments.out), "points": len(measured.records),
+                "hardware": measured.hardware, "notes": measured.notes,
+            }
+        )  # fmt: skip
+        return
     print(f"{arguments.out}: {len(measured.records)} points on {measured.hardware.name}")
     for name, link in sorted(measured.hardware.links.items()):
         print(f"  {name}: {link.bandwidth / 1e9:.2f} GB/s, {link.latency * 1e6:.0f} us")

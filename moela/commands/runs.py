@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 
+from moela.commands.output import add_json, print_json
+from moela.commands.parser import add_examples
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("store", metavar="DB", help="SQLite file that an Evaluator wrote")
     parser.add_argument("--failures", action="store_true", help="count failures by reason")
-    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    add_json(parser)
+    add_examples(parser, "moela runs run.db", "moela runs run.db --failures")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -17,10 +21,7 @@ def run(arguments: argparse.Namespace) -> None:
     from moela.watch.listing import describe_runs, failure_lines, snapshots
 
     if arguments.json:
-        import json
-
-        runs = [snapshot.to_dict() for snapshot in snapshots(arguments.store)]
-        print(json.dumps(runs, indent=2, allow_nan=False))
+        print_json([snapshot.to_dict() for snapshot in snapshots(arguments.store)])
         return
     for line in (failure_lines if arguments.failures else describe_runs)(arguments.store):
         print(line)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from moela.commands.output import add_json, print_json
+from moela.commands.parser import add_examples
 from moela.files.guard import read_bytes
 from moela.files.text import read_text
 
@@ -19,31 +20,44 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     # fmt: off
-    actions = parser.add_subparsers(dest="action", required=True)
+    actions = parser.add_subparsers(dest="action", required=True, metavar="WHAT")
 
-    add = actions.add_parser("describe", help="characterize a trace").add_argument
-    add("trace", nargs="?", help="file (default: the packaged example)")
-    add("--size", type=int, help="sequences (decode), tokens (prefill)")
-    add("--mode", choices=("decode", "prefill"), default="decode")
-    add("--against", help="another trace, to measure the drift to")
-    add("--json", type=Path, help="write everything as JSON")
-    add("--plot", type=Path, help="write a picture")
+    command = actions.add_parser("describe", help="characterize a trace",
+        description="Characterize a trace: loads, inactive experts, correlations, drift.")
+    add = command.add_argument
+    add("trace", nargs="?", metavar="NPZ", help="trace (default: the packaged example)")
+    add("--size", type=int, metavar="N", help="batch size: sequences (decode), tokens (prefill)")
+    add("--mode", choices=("decode", "prefill"), default="decode", help="phase to describe")
+    add("--against", metavar="NPZ", help="another trace, to measure the drift to")
+    add("--plot", type=Path, metavar="PNG", help="write a picture")
+    add_json(command)
+    add_examples(command, "moela trace describe run.npz --size 16 --plot run.png",
+        "moela trace describe monday.npz --against tuesday.npz --json")
 
-    add = actions.add_parser("convert", help="write a trace as npz").add_argument
-    add("trace", help="npz, SGLang .pt or JSON counts")
-    add("out", type=Path)
+    command = actions.add_parser("convert", help="write a trace as npz",
+        description="Write a trace of another program as npz.")
+    add = command.add_argument
+    add("trace", metavar="FILE", help="npz, SGLang .pt or JSON counts")
+    add("out", type=Path, metavar="NPZ", help="file to write")
     add("--uncompressed", action="store_true", help="for memory mapping")
+    add_json(command)
+    add_examples(command, "moela trace convert sglang_dump.pt run.npz")
 
-    add = actions.add_parser("record", help="run a Hugging Face model and record it").add_argument
-    add("model", help="folder of a saved model, or 'example'")
-    add("out", type=Path, help="npz to write")
-    add("--text", type=Path, action="append", help="text file; may be repeated")
-    add("--length", type=int, default=256, help="maximum tokens of a sequence")
-    add("--sequences", type=int, default=32, help="maximum number of sequences")
+    command = actions.add_parser("record", help="run a Hugging Face model and record it",
+        description="Run a Hugging Face model on texts and record its routing.")
+    add = command.add_argument
+    add("model", metavar="MODEL", help="folder of a saved model, or 'example'")
+    add("out", type=Path, metavar="NPZ", help="file to write")
+    add("--text", type=Path, action="append", metavar="TXT", help="text file; may be repeated")
+    add("--length", type=int, default=256, metavar="N", help="maximum tokens of a sequence")
+    add("--sequences", type=int, default=32, metavar="N", help="maximum number of sequences")
     add("--part", choices=("encoder", "decoder"), default="encoder",
-        help="half of an encoder-decoder model to record (default: encoder)")
-    add("--new-tokens", type=int, default=64,
+        help="half of an encoder-decoder model to record")
+    add("--new-tokens", type=int, default=64, metavar="N",
         help="tokens that the decoder of an encoder-decoder model generates for each sequence")
+    add_json(command)
+    add_examples(command, "moela trace record ./my_model run.npz --text prompts.txt",
+        "moela trace record example run.npz")
     # fmt: on
 
 
@@ -62,26 +76,27 @@ def _load(name: str | None) -> RoutingTrace:
 def _describe(arguments: argparse.Namespace) -> None:
     trace = _load(arguments.trace)
     description = trace.describe(arguments.size, arguments.mode)
-    print(description)
-    drift = None
+    drift, other = None, None
     if arguments.against:
         other = _load(arguments.against)
         drift = trace.drift(other)
+    if arguments.plot:
+        description.plot().savefig(arguments.plot)
+    if arguments.json:
+        print_json(description.to_dict() | {"drift": drift})
+        return
+    print(description)
+    if drift is not None and other is not None:
         print(
             f"  drift to {other.source}: {drift.mean():.3f} of the load moves "
             f"({drift.min():.3f} .. {drift.max():.3f} over layers)"
         )
-    if arguments.json:
-        content = description.to_dict() | {"drift": None if drift is None else drift.tolist()}
-        arguments.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    if arguments.plot:
-        description.plot().savefig(arguments.plot)
 
 
 def _convert(arguments: argparse.Namespace) -> None:
     trace = _load(arguments.trace)
     trace.save(arguments.out, compress=not arguments.uncompressed)
-    print(f"{arguments.out}: {trace!r}")
+    _print(trace, arguments)
 
 
 def _record(arguments: argparse.Namespace) -> None:
@@ -100,7 +115,21 @@ def _record(arguments: argparse.Namespace) -> None:
     two = bool(getattr(model.config, "is_encoder_decoder", False))
     trace = RoutingTrace.record(model, batches, part=arguments.part if two else None)
     trace.save(arguments.out)
-    print(f"{arguments.out}: {trace!r}")
+    _print(trace, arguments)
+
+
+def _print(trace: RoutingTrace, arguments: argparse.Namespace) -> None:
+    """Print what was written."""
+    if arguments.json:
+        print_json(
+            {
+                "out": str(arguments.out), "source": trace.source, "layers": trace.n_layers,
+                "experts": trace.n_experts, "k": trace.k, "tokens": trace.n_tokens,
+                "weights": trace.has_weights,
+            }
+        )  # fmt: skip
+    else:
+        print(f"{arguments.out}: {trace!r}")
 
 
 def _texts(arguments: argparse.Namespace) -> list[str]:

@@ -6,6 +6,9 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
+from moela.commands.output import print_json
+from moela.commands.parser import add_examples
+
 if TYPE_CHECKING:
     from moela.watch.follow import Follower
 
@@ -13,11 +16,14 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("store", metavar="DB", help="SQLite file that an Evaluator writes")
-    parser.add_argument("--run", type=int, metavar="N", help="number of the run (default: newest)")
-    parser.add_argument("--every", type=float, default=2.0, metavar="S", help="seconds")
-    parser.add_argument("--once", action="store_true", help="show the state once")
-    parser.add_argument("--serve", action="store_true", help="serve a page on this machine")
-    parser.add_argument("--port", type=int, default=0, help="its port (default: any free one)")
+    add = parser.add_argument
+    add("--run", type=int, metavar="N", help="number of the run (default: newest)")
+    add("--every", type=float, default=2.0, metavar="S", help="seconds between two views")
+    add("--once", action="store_true", help="show the state once")
+    add("--serve", action="store_true", help="serve a page on this machine, for a browser")
+    add("--port", type=int, default=0, metavar="N", help="its port (default: any free one)")
+    add("--json", action="store_true", help="print the state once, as JSON")
+    add_examples(parser, "moela watch run.db", "moela watch run.db --serve --port 8000")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -27,11 +33,14 @@ def run(arguments: argparse.Namespace) -> None:
 
     if not arguments.every > 0:
         raise ValueError(f"--every must be a positive number of seconds. Got {arguments.every}.")
-    if hasattr(os, "nice") and not arguments.once:
+    if hasattr(os, "nice") and not (arguments.once or arguments.json):
         os.nice(10)  # the run comes first
     follower = Follower(arguments.store, arguments.run)
     try:
-        if arguments.serve:
+        if arguments.json:
+            snapshot = follower.refresh()
+            print_json(None if snapshot is None else snapshot.to_dict())
+        elif arguments.serve:
             follower.refresh()  # so that a file that is no store is refused at once
             _serve(follower, arguments.port)
         else:

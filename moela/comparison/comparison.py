@@ -17,6 +17,7 @@ from moela.comparison.convergence import ConvergenceCurve, is_followed_exactly
 from moela.comparison.scale import Scale
 from moela.comparison.significance import Sample
 from moela.comparison.summary import summary_text
+from moela.notebook import html
 from moela.plots import Look, looks
 from moela.quality.front import Front, pooled
 from moela.quality.runs import ComparedRun
@@ -86,6 +87,9 @@ class Comparison:
 
     def __str__(self) -> str:
         return summary_text(self)
+
+    def _repr_html_(self) -> str:
+        return html.paragraph(repr(self)) + html.lines(str(self))
 
     def values(self, problem: str, algorithm: str, indicator: str | None = None) -> Floats:
         """Return an indicator of each run [n_runs], in the order of the runs.

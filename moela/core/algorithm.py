@@ -25,6 +25,7 @@ from moela._checks import count, instance
 from moela.core.archive import Archive
 from moela.core.context import SearchContext
 from moela.core.duplicates import Duplicates
+from moela.core.failures import FailureCounts
 from moela.core.operators import KINDS, Operators, resolve
 from moela.core.origin import origin_of, set_origin
 from moela.core.parameters import refuse_unknown
@@ -181,6 +182,7 @@ class ArchiveAlgorithm(Algorithm):
         self._n_infinite = (
             0  # of these, designs with an infinite objective that only this class saw
         )
+        self._failures = FailureCounts()
         self._has_begun = False  # whether a design has succeeded, so that the search has begun
         self._example: Population | None = None  # a failed design, until one succeeds
         self._begin()
@@ -201,9 +203,11 @@ class ArchiveAlgorithm(Algorithm):
         elif self.n_answered:
             _LOG.warning(
                 "%s has no design to begin with: all of the %d initial designs failed. Others are "
-                "sampled. If that is not what you expect, check the problem and its sampling.",
+                "sampled. If that is not what you expect, check the problem and its sampling. The "
+                "first failure:\n%s",
                 type(self).__name__,
                 self.n_answered,
+                self._failures.first.rstrip(),
             )
 
     def _receive_first(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
@@ -272,18 +276,25 @@ class ArchiveAlgorithm(Algorithm):
 
     @property
     def status(self) -> str:
-        """Summary of the run so far; mentions if no feasible design is known."""
+        """Summary of the run so far: what it found, and which evaluations failed, by reason."""
         if not self.is_initialized:
             return "nothing evaluated yet"
+        failures = f"; {self._failures}" if self._failures else ""
         if len(self.front) == 0:
-            return f"no design that did not fail in {self.n_eval:,} evaluations"
+            return f"no design that did not fail in {self.n_eval:,} evaluations{failures}"
         n = f"{len(self.front)} non-dominated design{'s' if len(self.front) > 1 else ''}"
         if self.front.feasible:
-            return f"{n} after {self.n_eval:,} evaluations"
+            return f"{n} after {self.n_eval:,} evaluations{failures}"
         return (
             f"no feasible design after {self.n_eval:,} evaluations; {n} with the least constraint "
-            f"violation, {self.front.CV[0]:.4g}"
+            f"violation, {self.front.CV[0]:.4g}{failures}"
         )
+
+    def __repr__(self) -> str:
+        title = type(self).__name__
+        if self.problem is None:
+            return f"{title}, not run yet"
+        return f"{title} on {type(self.problem).__name__}: {self.status}"
 
     @property
     def n_eval(self) -> int:
@@ -347,7 +358,12 @@ class ArchiveAlgorithm(Algorithm):
                 f"{type(self).__name__}.tell() needs the evaluated population: "
                 "algorithm.tell(infills=pop). Got None instead."
             )
-        self.n_answered += sum(not origin_of(ind).already_evaluated for ind in infills)
+        # A design that was skipped, beyond the budget or after Ctrl-C, was not evaluated.
+        self.n_answered += sum(
+            not origin_of(ind).already_evaluated and ind.data.get("status") != SKIPPED
+            for ind in infills
+        )
+        self._failures.count(infills)
         pop = infills[~failed(infills)]
         F, CV = self._objectives(pop), self._violations(pop)
         finite = np.isfinite(F).all(axis=1)

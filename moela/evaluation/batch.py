@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 from pymoo.core.evaluator import Evaluator
@@ -11,13 +12,25 @@ from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 
-from moela._arrays import Designs
+from moela._arrays import Design, Designs
 from moela.evaluation.known import Known
+from moela.evaluation.marks import Marks
 from moela.evaluation.runners.call import Answer, Job
-from moela.evaluation.runners.outcome import FAILURES, Outcome, failure
+from moela.evaluation.runners.outcome import (
+    FAILURES,
+    INFINITE,
+    OK,
+    SKIPPED,
+    Outcome,
+    apply,
+    failure,
+    reason,
+)
 from moela.evaluation.runners.runner import Runner, make_jobs
 
 logger = logging.getLogger("moela.evaluator")
+
+_MOST_TEXT = 400
 
 
 def unevaluated(
@@ -81,3 +94,59 @@ def compute(
         answers.close()
     if culprit is not None:
         raise failure(X[culprit[0]], culprit[1])
+
+
+@dataclass(slots=True)
+class HandedOut:
+    """The answers of a batch in numbers."""
+
+    n_answered: int = 0
+    n_failed: int = 0
+    n_infinite: int = 0
+    infinite: str = ""  # description of the first infinite objective
+
+
+def hand_out(
+    individuals: Sequence[Individual],
+    outcomes: Sequence[Outcome | None],
+    names: Sequence[str],
+    marks: Marks,
+) -> HandedOut:
+    """Set outcomes on the individuals of a batch; those without any count as skipped."""
+    handed = HandedOut()
+    for individual, outcome in zip(individuals, outcomes, strict=True):
+        if outcome is None:
+            marks.put_on(individual, SKIPPED)
+            continue
+        handed.n_answered += 1
+        if outcome.status == OK:
+            apply(individual, outcome, names)
+            continue
+        marks.put_on(individual, outcome.status, outcome.error)
+        handed.n_failed += 1
+        if outcome.status == INFINITE:
+            handed.n_infinite += 1
+            handed.infinite = handed.infinite or outcome.error or ""
+    return handed
+
+
+def report_failure(problem: Problem, x: Design, outcome: Outcome, *, first: bool) -> None:
+    """Log a failed evaluation: the first one of a run as a warning, with reason and design.
+
+    A problem may have words of its own for it: ``failure_text(x, error, status)``.
+    """
+    if not first:
+        logger.info("an evaluation failed (%s): %s", outcome.status, outcome.error)
+        return
+    own = getattr(problem, "failure_text", None)
+    if callable(own):
+        text = own(x, outcome.error or "", outcome.status)
+    else:
+        design = " ".join(str(x.tolist() if hasattr(x, "tolist") else x).split())
+        cut = f"{design[:_MOST_TEXT]} ..." if len(design) > _MOST_TEXT else design
+        text = f"({reason(outcome.status, outcome.error)}) for the design {cut}"
+    logger.warning(
+        "an evaluation failed %s; the run goes on without such designs, and later failures are "
+        "logged at level INFO",
+        text,
+    )

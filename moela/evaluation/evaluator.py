@@ -6,7 +6,7 @@ import logging
 import os
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from pymoo.core.algorithm import Algorithm
@@ -15,52 +15,34 @@ from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 
-from moela._arrays import Design
+from moela._arrays import Design, Designs
 from moela._checks import instance
 from moela.evaluation import progress, run_identity
-from moela.evaluation.batch import compute, jobs_of, unevaluated
+from moela.evaluation.batch import compute, hand_out, jobs_of, report_failure, unevaluated
 from moela.evaluation.checks import check_budget, check_problem
-from moela.evaluation.known import AnswersInMemory, Known, StoredAnswers
+from moela.evaluation.interrupts import Interrupts, store_advice
+from moela.evaluation.known import AnswersInMemory, Known
 from moela.evaluation.marks import Marks
 from moela.evaluation.one_thread import OneThread
 from moela.evaluation.optimum import leave_out_failures
-from moela.evaluation.run_identity import OpenRun, Signed
+from moela.evaluation.run_state import RunState, StoreEntry, token_of
 from moela.evaluation.runners.backends import check_backend
 from moela.evaluation.runners.call import ProblemCall
 from moela.evaluation.runners.outcome import (
     FAILURES,
-    INFINITE,
     OK,
     SKIPPED,
+    EvaluationError,
     Outcome,
-    apply,
     infinite_warning,
 )
 from moela.evaluation.runners.runner import VECTORIZED_CHUNK, Runner
 from moela.evaluation.session import Session, is_dynamic
 from moela.evaluation.settings import check_settings
-from moela.evaluation.storage.errors import StoreError, StoreMismatchError
+from moela.evaluation.storage.errors import StoreError
 from moela.evaluation.storage.keys import encode, keys_of
-from moela.provenance.content import Fingerprint
-from moela.provenance.signature import Signature
 
 logger = logging.getLogger("moela.evaluator")
-
-
-@dataclass(slots=True)
-class _Run:
-    """The state of a run that copies and pickles of the evaluator keep."""
-
-    token: object = None  # identifies the algorithm and its copies
-    signature: Signature | None = None  # of the problem
-    fingerprint: Fingerprint | None = None  # of its content
-    id: int | None = None  # in the store
-    n_answered: int = 0
-    n_batches: int = 0
-    elapsed: float = 0.0  # seconds before the current session
-    memory: AnswersInMemory = field(default_factory=AnswersInMemory)
-    marks: Marks | None = None  # what failures have in the place of objectives
-    warned: bool = False  # of an infinite objective
 
 
 class Evaluator(PymooEvaluator):
@@ -106,6 +88,10 @@ class Evaluator(PymooEvaluator):
     on_mismatch : {"raise", "new"}
         Whether to raise or begin a new run if the store holds runs, but none of this problem,
         algorithm and seed.
+    on_interrupt : {"raise", "finish"}
+        With "finish", Ctrl-C ends the run after the batch in hand: the algorithm terminates, and
+        pymoo's ``minimize`` returns the result so far. A second Ctrl-C raises KeyboardInterrupt at
+        once. Only in the main thread.
     recheck : bool
         Whether the cheapest old design is evaluated again and compared when a run is resumed. That
         does not count towards ``n_eval``.
@@ -113,7 +99,8 @@ class Evaluator(PymooEvaluator):
         BLAS and OpenMP threads in each evaluation, the same for every ``n_jobs``, since another
         number may change the last bits; None leaves it to the libraries.
     progress : bool, optional
-        Progress bar; by default one is shown if standard error is a terminal.
+        Progress bar. By default one is shown on a terminal and in a notebook; elsewhere, the logger
+        "moela.progress" gets a line a minute at level INFO. False shows neither.
     callback : callable, optional
         Called with the population after each batch, as in pymoo.
 
@@ -125,6 +112,8 @@ class Evaluator(PymooEvaluator):
         Designs computed by this object.
     n_failed : int
         Answers that were failures.
+    interrupted : bool
+        Whether Ctrl-C has ended the run, with ``on_interrupt="finish"``.
     elapsed : float
         Seconds that the run has been running, including earlier processes that made a part of it.
 
@@ -165,6 +154,7 @@ class Evaluator(PymooEvaluator):
         *,
         retry_failed: bool = False,
         on_mismatch: str = "raise",
+        on_interrupt: str = "raise",
         recheck: bool = True,
         inner_max_num_threads: int | None = 1,
         progress: bool | None = None,
@@ -180,6 +170,7 @@ class Evaluator(PymooEvaluator):
         self.dedupe = dedupe
         self.retry_failed = retry_failed
         self.on_mismatch = on_mismatch
+        self.on_interrupt = on_interrupt
         self.recheck = recheck
         self.inner_max_num_threads = inner_max_num_threads
         self.progress = progress
@@ -195,7 +186,8 @@ class Evaluator(PymooEvaluator):
 
     def _reset(self, token: object) -> None:
         self.n_eval = self.n_fresh = self.n_failed = 0
-        self._run = _Run(token)
+        self.interrupted = False
+        self._run = RunState(token)
 
     def eval(
         self,
@@ -238,26 +230,34 @@ class Evaluator(PymooEvaluator):
             marks = self._run.marks
             assert marks is not None
             budget = session.budget(algorithm)
+            room, n = len(todo), 0
             if count_evals and budget is not None:
                 room = max(0, budget - self.n_eval)
-                for ind in todo[room:]:
-                    marks.put_on(ind, SKIPPED)
-                todo = todo[:room]
+            if session.stopped:  # by Ctrl-C, after the batch before
+                room = 0
+            for ind in todo[room:]:
+                marks.put_on(ind, SKIPPED)
+            todo = todo[:room]
             if todo:
-                self._answer(session, todo, names, kwargs, budget)
+                n = self._answer(session, todo, names, kwargs, budget)
             marks.update(individuals, algorithm)
             if marks.in_use and algorithm is not None:
                 leave_out_failures(algorithm, marks)
             if count_evals:
-                self.n_eval += len(todo)
-            spent = budget is not None and self.n_eval >= budget
-            session.note(self.n_eval, self.elapsed, budget, last=spent)
+                self.n_eval += n
+            session.show_total(self.n_eval)
+            over = budget is not None and self.n_eval >= budget
+            if session.stopped:
+                self.interrupted = True
+                session.terminate(algorithm)
+                over = algorithm is session.algorithm  # one inside it may not know yet
+            session.note(self.n_eval, self.elapsed, budget, last=over)
         except BaseException:
             self._aborted = True
             self.close()
             raise
         self._aborted = False
-        if spent:
+        if over:
             self.close()
 
     def close(self) -> None:
@@ -267,6 +267,11 @@ class Evaluator(PymooEvaluator):
         if session is not None:
             self._run.elapsed += session.seconds
             session.close()
+
+    def __repr__(self) -> str:
+        store = "" if self.store is None else f", store={str(self.store)!r}"
+        counts = f"{self.n_eval:,} evaluations, {self.n_fresh:,} computed, {self.n_failed:,} failed"
+        return f"Evaluator(n_jobs={self.n_jobs}{store}): {counts}"
 
     def __enter__(self) -> Evaluator:
         return self
@@ -289,7 +294,7 @@ class Evaluator(PymooEvaluator):
         session, first = self._session, None
         if session is not None and not (session.inherited or self._aborted or session.is_over()):
             first = session.algorithm
-        inside = algorithm is not None and _token(algorithm) != self._run.token
+        inside = algorithm is not None and token_of(algorithm) != self._run.token
         self._one_thread.check_run(first, inside=inside)
 
     def _attach(self, problem: Problem, algorithm: Algorithm | None) -> Session:
@@ -297,7 +302,7 @@ class Evaluator(PymooEvaluator):
         instance("Evaluator.eval", "problem", problem)
         if self._session is not None and self._session.inherited:
             self._session = None
-        token = _token(algorithm)
+        token = token_of(algorithm)
         starts = algorithm is not None and not algorithm.is_initialized and token != self._run.token
         # Until the last run has ended, a new algorithm is a part of it, such as a local search.
         over = self._session is None or self._aborted or self._session.is_over()
@@ -313,7 +318,7 @@ class Evaluator(PymooEvaluator):
         check_problem("Evaluator.eval", problem)
         check_budget(getattr(algorithm, "termination", None))
         run, signed = self._run, run_identity.sign(problem)
-        same_run = run.token is not None and run.token == _token(algorithm)
+        same_run = run.token is not None and run.token == token_of(algorithm)
         copied, self._copied = self._copied and same_run, False
         # What the problem has changed in itself is no change of the problem.
         same = copied or (self._problem is not None and self._problem() is problem)
@@ -340,56 +345,21 @@ class Evaluator(PymooEvaluator):
             )
         self.close()
         run.signature, run.fingerprint = signed.signature, signed.content.fingerprint()
-        self._session = session = Session(problem, algorithm)
+        self._session = session = Session(problem, algorithm, self._interrupts())
         if self.store is not None:
-            self._open(session, self.store, signed, algorithm)
-        if progress.wanted(self.progress):
-            ref_point = getattr(problem, "ref_point", None)
-            session.bar = progress.Progress(session.budget(algorithm), self.n_eval, ref_point)
+            entry = StoreEntry(self, run, session, self._chunk(problem), self._runner)
+            entry.enter(self.store, signed, algorithm)
+        ref_point = getattr(problem, "ref_point", None)
+        budget = session.budget(algorithm)
+        session.bar = progress.begin(self.progress, budget, self.n_eval, ref_point)
         return session
 
-    def _open(
-        self, session: Session, store: Path, signed: Signed, algorithm: Algorithm | None
-    ) -> None:
-        budget = session.budget(algorithm)
-        opened = run_identity.enter(
-            store,
-            self._run.id,
-            signed=signed,
-            algorithm=algorithm,
-            settings={"dedupe": self.dedupe, "chunk_size": self._chunk(session.problem)},
-            budget=budget,
-            on_mismatch=self.on_mismatch,
-        )
-        self._answer_from(session, opened)
-        if opened.resumed and self.recheck and self.dedupe:
-            try:
-                run_identity.recheck(opened, self._runner(session, {}))
-            except StoreMismatchError as error:
-                if self.on_mismatch != "new" or not opened.doubts:
-                    raise
-                logger.warning("%s", error)
-                self._answer_from(session, run_identity.begin_again(opened, signed, budget))
-
-    def _answer_from(self, session: Session, opened: OpenRun) -> None:
-        """Answer the designs of a session from a run of the store."""
-
-        def trusted(source: int) -> bool:
-            runner = self._runner(session, {}) if self.recheck else None
-            return run_identity.trusted(opened, source, runner)
-
-        self._run.id = opened.run.id
-        session.opened = opened
-        opened.journal.watch(opened.run)
-        session.answers = StoredAnswers(
-            opened.journal,
-            opened.run,
-            dedupe=self.dedupe,
-            accept_failures=self.on_error != "raise",
-            retry_failed=self.retry_failed,
-            sources=[run for run, state in opened.sources.items() if isinstance(state, int)],
-            trusted=trusted,
-        )
+    def _interrupts(self) -> Interrupts | None:
+        """Return how Ctrl-C is treated in a session; None leaves it alone."""
+        if self.on_interrupt == "raise":
+            return None
+        advice = "To be able to go on, pass Evaluator(store='run.db') next time."
+        return Interrupts(advice if self.store is None else store_advice(self.store), busy=False)
 
     def _chunk(self, problem: Problem) -> int:
         if self.chunk_size != "auto":
@@ -409,80 +379,80 @@ class Evaluator(PymooEvaluator):
         names: list[str],
         kwargs: dict[str, object],
         budget: int | None,
-    ) -> None:
-        """Set the outcome of its design on each individual."""
+    ) -> int:
+        """Set the outcome of its design on each individual; return how many were answered."""
         problem, run = session.problem, self._run
         assert run.marks is not None
         X = Population(individuals).get("X")
         keys = keys_of(problem, X) if self.dedupe or session.answers else []
         if session.answers is not None:
             session.answers.journal.check_designs(X)
-        known = self._lookup(session, keys, names, len(X))
-        if session.bar is not None:
-            session.bar.total(budget)
-            session.show([outcome for outcome in known.outcomes if outcome is not None])
+        known = run.lookup(session, keys, names, len(X), dedupe=self.dedupe)
+        # The run has been running at least as long as it had when it first gave these answers.
+        run.elapsed += max(0.0, known.elapsed - self.elapsed)
+        session.show_known(known, budget)
         jobs = jobs_of(known, problem, self._chunk(problem))
         if jobs:
             runner = self._runner(session, kwargs)
             fresh = compute(runner, jobs, X, names, known, raises=self.on_error == "raise")
             try:
-                for rows in fresh:
-                    for i, outcome in rows:
-                        self._keep(session, i, keys, X[i], outcome)
-                    session.show([outcome for _, outcome in rows])
-                    # Evaluations in progress are finished and kept, wherever that is possible.
-                    if session.store_failed and not runner.cancel():
-                        break
+                with session.working():
+                    self._compute(session, runner, fresh, known, keys, X)
+            except EvaluationError:
+                # Programs that evaluations started may have ended by the same Ctrl-C.
+                if not session.stopped:
+                    raise
             finally:
                 fresh.close()
                 if session.answers is not None:
                     session.answers.journal.flush()
-        first = {key: i for i, key in reversed(list(enumerate(keys)))} if self.dedupe else {}
-        n_infinite, infinite = 0, ""
-        for i, individual in enumerate(individuals):
-            answer = known.outcomes[i] or known.outcomes[first[keys[i]]]
-            assert answer is not None
-            if answer.status == OK:
-                apply(individual, answer, names)
-                continue
-            run.marks.put_on(individual, answer.status, answer.error)
-            self.n_failed += 1
-            if answer.status == INFINITE:
-                n_infinite += 1
-                infinite = infinite or answer.error or ""
+        if self.dedupe:
+            known.repeat(keys)
+        handed = hand_out(individuals, known.outcomes, names, run.marks)
+        self.n_failed += handed.n_failed
         run.n_answered += len(individuals)
         run.n_batches += 1
-        if infinite and not run.warned:
+        if handed.infinite and not run.warned:
             run.warned = True
-            logger.warning("%s", infinite_warning(infinite, n_infinite, run.n_answered))
+            text = infinite_warning(handed.infinite, handed.n_infinite, run.n_answered)
+            logger.warning("%s", text)
+        return handed.n_answered
 
-    def _lookup(self, session: Session, keys: list[bytes], names: list[str], n: int) -> Known:
-        run, problem = self._run, session.problem
-        if session.answers is not None:
-            known = session.answers.lookup(keys, names, run.n_answered, run.n_batches)
-            # The run has been running at least as long as it had when it first gave these answers.
-            run.elapsed += max(0.0, known.elapsed - self.elapsed)
-            return known
-        if self.dedupe:
-            shape = (problem.n_obj, problem.n_ieq_constr, problem.n_eq_constr)
-            return run.memory.lookup(keys, names, shape)
-        return Known([None] * n, list(range(n)))
+    def _compute(
+        self,
+        session: Session,
+        runner: Runner,
+        fresh: Iterable[list[tuple[int, Outcome]]],
+        known: Known,
+        keys: list[bytes],
+        X: Designs,
+    ) -> None:
+        """Keep the outcomes of a batch as they come."""
+        for rows in fresh:
+            kept = []
+            for i, outcome in rows:
+                if session.stopped and outcome.status in FAILURES:
+                    known.outcomes[i] = None  # perhaps because of the same Ctrl-C
+                    continue
+                self._keep(session, i, keys, X[i], outcome)
+                kept.append(outcome)
+            session.show(kept)
+            # Evaluations in progress are finished and kept, wherever that is possible.
+            if session.store_failed and not runner.cancel():
+                break
 
     def _keep(
         self, session: Session, i: int, keys: list[bytes], x: Design, outcome: Outcome
     ) -> None:
         """Record the outcome of row i of a batch in the store or in memory."""
         self.n_fresh += 1
-        if outcome.status != OK:
-            logger.info("an evaluation failed (%s): %s", outcome.status, outcome.error)
         run = self._run
+        if outcome.status != OK:
+            first = self.on_error != "raise" and outcome.status in FAILURES and not run.failed
+            run.failed = run.failed or first
+            report_failure(session.problem, x, outcome, first=first)
         if session.answers is not None:
             place = (session.answers.run.id, run.n_answered + i, run.n_batches)
             session.answers.journal.add(*place, keys[i], encode(x), outcome, self.elapsed)
         elif self.dedupe and (outcome.status not in FAILURES or self.on_error != "raise"):
             run.memory.put(keys[i], outcome)
-
-
-def _token(algorithm: Algorithm | None) -> object:
-    """Return a value that a run of an algorithm shares with its copies and pickles only."""
-    return getattr(algorithm, "start_time", None)

@@ -27,6 +27,13 @@ class Known:
     outcomes: list[Outcome | None]
     due: list[int] = field(default_factory=list)
     elapsed: float = 0.0  # seconds that the run had been running when it gave the newest answer
+    n_replayed: int = 0  # answers that were in the store before this session
+
+    def repeat(self, keys: Sequence[bytes]) -> None:
+        """Answer the rows that repeat another one of the batch."""
+        first = {key: i for i, key in reversed(list(enumerate(keys)))}
+        for i, key in enumerate(keys):
+            self.outcomes[i] = self.outcomes[i] or self.outcomes[first[key]]
 
 
 class AnswersInMemory(dict[bytes, Outcome | bytes]):
@@ -89,7 +96,8 @@ class StoredAnswers:
         self.trusted = trusted
         self.dedupe = dedupe
         self.accept_failures = accept_failures
-        self.opened = journal.last_id() if retry_failed else 0
+        self.newest = journal.last_id()  # evaluation that was in the store before
+        self.opened = self.newest if retry_failed else 0
         self._replaying = True
 
     def lookup(self, keys: Sequence[bytes], names: Sequence[str], first: int, batch: int) -> Known:
@@ -103,6 +111,7 @@ class StoredAnswers:
                 if row is not None and row.key == key and self._usable(row, names):
                     known.outcomes[i] = row.outcome
                     known.elapsed = max(known.elapsed, row.elapsed)
+                    known.n_replayed += row.id <= self.newest
             return known
 
         rows = self.journal.lookup(list(dict.fromkeys(keys)), self.run, self.sources)
@@ -112,6 +121,7 @@ class StoredAnswers:
             due = row is None
             if row is not None:
                 known.outcomes[i] = row.outcome
+                known.n_replayed += row.id <= self.newest
                 if row.run == self.run.id:
                     known.elapsed = max(known.elapsed, row.elapsed)
                     due = row.batch == batch

@@ -54,6 +54,7 @@ class Marks:
         self.n_real = 0  # real designs
         self.in_use = False  # whether there has been a failure
         self.reported = False  # whether the log says that everything failed
+        self.first_error = ""  # traceback or description of the first failure
         self._best = np.full(problem.n_obj, np.inf)
         self._worst = np.full(problem.n_obj, -np.inf)
         self._largest_G = np.zeros(problem.n_ieq_constr)
@@ -75,6 +76,7 @@ class Marks:
         individual.data["error"] = error
         individual.evaluated.update(("F", "G", "H"))
         self.in_use = True
+        self.first_error = self.first_error or error or ""
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_F": dict(self._F), "_CV": dict(self._CV)}

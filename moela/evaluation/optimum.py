@@ -86,8 +86,9 @@ class _ResultWithoutFailures(_Method):
             self.marks.reported = True
             logger.warning(
                 "%s found no design that did not fail. The get('status') and get('error') of its "
-                "designs say why.",
+                "designs say why. The first failure:\n%s",
                 type(algorithm).__name__,
+                self.marks.first_error.rstrip(),
             )
         if result.opt is None or not failed(result.opt).any():
             return result

@@ -406,7 +406,7 @@ def _mismatch(journal: Journal, compared: list[tuple[list[str], RunRow]], seed_d
         )
     if seed_drawn:
         changes = [f"{line} (drawn)" if line.startswith("seed:") else line for line in changes]
-    lines = "\n".join(f"  {line}" for line in changes)
+    lines = "\n".join(f"  {line}" for line in _each_once(changes))
     return (
         f"The store {journal.path} does not hold this run. The most similar one, run {run.id}, "
         f"differs (stored -> now):\n{lines}\n"
@@ -416,3 +416,26 @@ def _mismatch(journal: Journal, compared: list[tuple[list[str], RunRow]], seed_d
         "problem. To keep the runs apart, name another file. To start a new run from the results "
         "of an old one, pass sampling=EvaluationStore(path).front() to the algorithm."
     )
+
+
+# Lines about a change that follow from another one, by the beginnings of both.
+_FOLLOWING = {
+    "problem.settings.variables": ("problem.n_var:", "problem.xl:", "problem.xu:"),
+    "problem.n_var:": ("problem.xl:", "problem.xu:"),
+    "problem.settings.outputs": ("problem.n_obj:", "problem.n_ieq_constr:", "problem.n_eq_constr:"),
+}
+
+
+def _each_once(changes: list[str]) -> list[str]:
+    """Return the lines about changes without those that follow from others."""
+    left_out = tuple(
+        line
+        for cause, lines in _FOLLOWING.items()
+        if any(change.startswith(cause) for change in changes)
+        for line in lines
+    )
+    kept = [line for line in changes if not line.startswith(left_out)] if left_out else changes
+    # NSGA2 and others make as many offspring as their population is large.
+    size = "algorithm.settings.pop_size:"
+    value = next((line.removeprefix(size) for line in kept if line.startswith(size)), None)
+    return [line for line in kept if line != f"algorithm.settings.n_offsprings:{value}"]

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import time
 import weakref
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 import numpy as np
 from pymoo.core.algorithm import Algorithm
 from pymoo.core.problem import Problem
 
+from moela._arrays import Floats
 from moela.evaluation import run_identity
-from moela.evaluation.known import StoredAnswers
+from moela.evaluation.interrupts import Interrupts
+from moela.evaluation.known import Known, StoredAnswers
 from moela.evaluation.progress import Progress
 from moela.evaluation.run_identity import OpenRun
 from moela.evaluation.runners.backends import make_runner
@@ -38,11 +40,16 @@ def is_dynamic(problem: Problem) -> bool:
 class Session:
     """The handles for one problem in one process; they are never copied or pickled."""
 
-    def __init__(self, problem: Problem, algorithm: Algorithm | None):
+    def __init__(
+        self, problem: Problem, algorithm: Algorithm | None, interrupts: Interrupts | None = None
+    ):
         self.problem = problem
         self.answers: StoredAnswers | None = None  # with a store
         self.opened: OpenRun | None = None  # the run of those answers
         self.bar: Progress | None = None  # if it is shown
+        self._interrupts = None if algorithm is None else interrupts
+        if self._interrupts is not None:
+            self._interrupts.__enter__()
         self._algorithm = None if algorithm is None else weakref.ref(algorithm)
         self._began = time.monotonic()
         self._pid = os.getpid()
@@ -113,21 +120,54 @@ class Session:
                 journal.flush(last=True)
 
     def show(self, outcomes: Sequence[Outcome]) -> None:
-        """Show outcomes in the progress bar."""
+        """Show computed outcomes as progress."""
         if self.bar is not None:
-            feasible = [
-                outcome.values["F"]
-                for outcome in outcomes
-                if outcome.status == OK
-                and violation(outcome.values.get("G"), outcome.values.get("H")) <= 0
-            ]
-            self.bar.add(len(outcomes), np.array(feasible))
+            n_failed = sum(outcome.status != OK for outcome in outcomes)
+            self.bar.add(len(outcomes), _feasible(outcomes), n_failed)
+
+    def show_known(self, known: Known, budget: int | None) -> None:
+        """Show known answers as progress towards a budget."""
+        if self.bar is not None:
+            self.bar.total(budget)
+            outcomes = [outcome for outcome in known.outcomes if outcome is not None]
+            self.bar.known(len(outcomes), _feasible(outcomes), known.n_replayed)
+
+    def show_total(self, n_eval: int) -> None:
+        """Show how many designs were answered, those that a batch repeats included."""
+        if self.bar is not None:
+            self.bar.answered(n_eval)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether Ctrl-C has asked for the end of the run."""
+        return self._interrupts is not None and self._interrupts.stopped
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Mark the time in which evaluations are in progress, for signals and signs of life."""
+        for part in (self._interrupts, self.bar):
+            if part is not None:
+                part.busy = True
+        try:
+            yield
+        finally:
+            for part in (self._interrupts, self.bar):
+                if part is not None:
+                    part.busy = False
+
+    def terminate(self, algorithm: Algorithm | None) -> None:
+        """End the algorithm of the run, and the one inside it that has just evaluated."""
+        for each in (self.algorithm, algorithm):
+            if each is not None:
+                each.termination.terminate()
 
     def close(self) -> None:
         """End workers, progress bar and connection."""
         if self.inherited:
             return
         self._closed = True
+        if self._interrupts is not None:
+            self._interrupts.__exit__()
         if self.bar is not None:
             self.bar.close()
         evaluated = self._runner is not None
@@ -139,3 +179,15 @@ class Session:
                 with suppress(StoreError):
                     run_identity.remember(self.opened, content_of(self.problem))
             self.answers.journal.close()
+
+
+def _feasible(outcomes: Sequence[Outcome]) -> Floats:
+    """Return the objectives [k, n_obj] of the feasible outcomes."""
+    return np.array(
+        [
+            outcome.values["F"]
+            for outcome in outcomes
+            if outcome.status == OK
+            and violation(outcome.values.get("G"), outcome.values.get("H")) <= 0
+        ]
+    )

@@ -13,6 +13,7 @@ _CHOICES = {
     "progress": (None, False, True),
     "on_error": ("raise", "infeasible"),
     "on_mismatch": ("raise", "new"),
+    "on_interrupt": ("raise", "finish"),
 }
 _RANGES = {
     "n_jobs": "an integer other than 0, or None",

@@ -282,7 +282,7 @@ class FileArrays(Mapping[str, Array]):
 
     def _shape(self, name: str, kind: str, shape: tuple[int | None, ...]) -> tuple[int, ...]:
         """Return the shape of an array if it is as wanted; None stands for any length."""
-        known = {"float64": "d", "texts": "U"}.get(kind, "bBhHiIlLqQfdU")
+        known = {"float64": "d", "texts": "U"}.get(kind, "?bBhHiIlLqQfdU")
         actual, dtype = self.forms.get(name, ((), None))
         fits = dtype is not None and dtype.isnative and dtype.char in known
         fits = fits and len(actual) == len(shape)

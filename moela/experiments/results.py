@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from moela._arrays import Floats
 from moela._checks import require
 from moela.experiments.files import Run
+from moela.notebook import html
 from moela.quality.indicators import beyond
 from moela.quality.runs import vector
 from moela.quality.statistics import quartiles
@@ -81,6 +82,9 @@ class ExperimentResults:
             f"ExperimentResults({len(self.runs)} runs, {len(self.algorithms)} algorithms, "
             f"{len(self.problems)} problems, {len(self.seeds)} seeds)"
         )
+
+    def _repr_html_(self) -> str:
+        return html.paragraph(repr(self)) + self.table(None)._repr_html_()
 
     @property
     def problems(self) -> list[str]:

@@ -31,10 +31,9 @@ from moela.functions.model.outputs import ConstraintSpec, ObjectiveSpec
 from moela.functions.model.problem import FunctionProblem, PlainFunction, RefPoint
 from moela.functions.model.problem import problem as make_problem
 from moela.functions.model.reading import warnings_of
-from moela.functions.model.view import ProblemView
-from moela.functions.results.result import MinimizeResult, evaluated, reason_of
+from moela.functions.results.result import BY_INTERRUPT, MinimizeResult, evaluated
 from moela.functions.starts import filled, start_designs
-from moela.functions.stopping import Interrupts
+from moela.functions.stopping import Interrupts, given_advice
 from moela.quality.words import of_kind
 from moela.search.moela import MOELA
 
@@ -220,6 +219,7 @@ def minimize(
         ending = f"{stopped} {ending}"
     else:
         ending = f"{'done' if budget and run.n >= budget else 'time is over'} {ending}"
+    if not stopped or given_advice() is not None:  # the command line says it itself
         advice = ""
     result = MinimizeResult(problem, run.individuals, solver, ending=ending, advice=advice)
     if run.n and not any(ind.data.get("status", OK) == OK for ind in run.individuals):
@@ -236,7 +236,6 @@ class _Run:
         self.n_ok = 0
         self.stopped = False
         self.failure: EvaluationError | None = None  # if all have failed
-        self._warned = False
 
     @property
     def n(self) -> int:
@@ -244,18 +243,10 @@ class _Run:
         return len(self.individuals)
 
     def keep(self, batch: Population) -> None:
-        """Add an evaluated batch, report the first failure, and call the user's callback."""
+        """Add an evaluated batch, and call the user's callback."""
         new = evaluated(batch)
         self.individuals += new
-        failed = [ind for ind in new if ind.data.get("status", OK) != OK]
-        self.n_ok += len(new) - len(failed)
-        if failed and not self._warned:
-            self._warned = True
-            _LOG.warning(
-                "an evaluation failed (%s) for the design %r; the run goes on without such designs",
-                reason_of(failed[0]),
-                ProblemView(self.problem).design(failed[0].X),
-            )
+        self.n_ok += sum(ind.data.get("status", OK) == OK for ind in new)
         if self.n_ok == 0 and self.n >= _ALL_FAILED:
             self.failure = all_failed(self.problem, self.individuals)
             raise self.failure
@@ -278,10 +269,10 @@ def _loop(
                 if error is run.failure:
                     raise
                 if interrupts.stopped:  # a program that the user's Ctrl-C ended as well
-                    return "stopped by Ctrl-C"
+                    return BY_INTERRUPT
                 raise in_words(run.problem, error) from None
             if interrupts.stopped and algorithm.has_next():
-                return "stopped by Ctrl-C"
+                return BY_INTERRUPT
             if run.stopped and algorithm.has_next():
                 return "stopped by the callback"
     return None
@@ -367,6 +358,8 @@ def _termination(budget: int | None, limit: float | None) -> Termination:
 
 
 def _advice(store: object) -> str:
+    if (given := given_advice()) is not None:
+        return given
     if store is None:
         return (
             "To go on from a result, pass start=result; to be able to resume, pass store='run.db' "

@@ -92,9 +92,9 @@ def short(text: str, size: int = 28) -> str:
 
 def new_figure(width: float = 8.0, height: float = 5.6) -> Figure:
     """Return a new figure without pyplot, which would change the caller's backend and windows."""
-    from matplotlib.figure import Figure
+    from moela.notebook.figures import ShownFigure
 
-    return Figure(figsize=(width, height), layout="constrained")
+    return ShownFigure(figsize=(width, height), layout="constrained")
 
 
 def dress(axes: Axes, xlabel: str = "", ylabel: str = "", title: str = "") -> None:

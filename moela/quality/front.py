@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from moela._arrays import Floats, Ints
 from moela._checks import count, require
+from moela.notebook import html
 from moela.quality import indicators
 from moela.quality.explain import Explanation, explain
 from moela.quality.indicators import beyond, extent
@@ -86,6 +87,9 @@ class Front:
 
     def __repr__(self) -> str:
         return f"Front({len(self)} points, {len(self.names)} objectives)"
+
+    def _repr_html_(self) -> str:
+        return html.paragraph(repr(self)) + self.table()._repr_html_()
 
     def table(self) -> Table:
         """Return a table with one row per point: label (if any), objectives, variables."""

@@ -6,8 +6,13 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from moela.notebook import html
+
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+# Rows that the representation of a long table shows.
+_SHOWN_ROWS = 20
 
 # Any: the columns of a table have different types, which only its documentation names.
 Row = dict[str, Any]
@@ -72,6 +77,18 @@ class Table:
             return ""
         lines = [self.columns, ["---"] * len(self.columns), *self._cells()]
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+    def to_html(self, rest: str = ".to_frame()") -> str:
+        """Return the first rows as an HTML table, and how to get the rest."""
+        return html.table(self.columns, self._cells(), rest=rest)
+
+    def _repr_html_(self) -> str:
+        return self.to_html() if self.rows else html.paragraph("no rows")
+
+    def __repr__(self) -> str:
+        head = str(Table(self.rows[:_SHOWN_ROWS], self.formats))
+        more = len(self) - _SHOWN_ROWS
+        return head + (f"\n... and {more} more: .to_frame()" if more > 0 else "")
 
     def __str__(self) -> str:
         if not self.rows:

@@ -39,3 +39,26 @@ def of_kind(value: object) -> str:
 def design_text(design: Mapping[str, object]) -> str:
     """Return a design as the dictionary that the function gets, floats with all their digits."""
     return shown(dict(design))
+
+
+def counted(reasons: Mapping[str, int], most: int = 5) -> str:
+    """Return how many evaluations failed and why, the most frequent reasons first.
+
+    >>> counted({"timeout": 1, "ValueError: no mesh": 3})
+    '4 failed (3 x ValueError: no mesh; 1 x timeout)'
+    """
+    ordered = sorted(reasons.items(), key=lambda pair: -pair[1])
+    listing = "; ".join(f"{count} x {reason}" for reason, count in ordered[:most])
+    more = f"; and {len(ordered) - most} other reasons" if len(ordered) > most else ""
+    return f"{sum(reasons.values()):,} failed ({listing}{more})"
+
+
+def duration(seconds: float | None) -> str:
+    """Return seconds as hours, minutes and seconds: ``1:02:03``, ``2:03``, or ``5 s``."""
+    if seconds is None:
+        return "unknown"
+    whole = round(seconds)
+    hours, minutes = divmod(whole // 60, 60)
+    if hours:
+        return f"{hours}:{minutes:02}:{whole % 60:02}"
+    return f"{minutes}:{whole % 60:02}" if minutes else f"{whole} s"

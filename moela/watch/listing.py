@@ -6,8 +6,8 @@ import os
 
 from moela.evaluation.storage.reader import EvaluationStore
 from moela.quality.table import Row, Table
+from moela.quality.words import duration
 from moela.watch.state import RunState, Snapshot
-from moela.watch.terminal import duration
 
 _COLUMNS = (
     *("run", "state", "problem", "algorithm", "seed", "evaluations", "computed", "failed"),

@@ -15,9 +15,10 @@ from moela._version import __version__
 from moela.comparison.report.data import design_text, finite
 from moela.comparison.report.page import part
 from moela.evaluation.storage.errors import StoreError
+from moela.quality.words import duration
 from moela.watch.follow import Follower
 from moela.watch.state import Snapshot
-from moela.watch.terminal import PAUSE_PER_SECOND, duration
+from moela.watch.terminal import PAUSE_PER_SECOND
 
 _HOST = "127.0.0.1"
 # A page may ask as often as it likes; the store is read again after this many seconds.

@@ -8,6 +8,7 @@ import time
 from typing import TextIO
 
 from moela.evaluation.storage.errors import StoreError
+from moela.quality.words import duration
 from moela.watch.follow import Follower
 from moela.watch.state import Snapshot
 
@@ -56,17 +57,6 @@ def sparkline(curve: list[tuple[int, float]], width: int) -> str:
         share = (curve[k][1] - low) / (high - low) if high > low else 1.0
         bars.append(_BARS[round(share * (len(_BARS) - 1))])
     return "".join(bars)
-
-
-def duration(seconds: float | None) -> str:
-    """Return seconds as hours, minutes and seconds: ``1:02:03``, ``2:03``, or ``5 s``."""
-    if seconds is None:
-        return "unknown"
-    whole = round(seconds)
-    hours, minutes = divmod(whole // 60, 60)
-    if hours:
-        return f"{hours}:{minutes:02}:{whole % 60:02}"
-    return f"{minutes}:{whole % 60:02}" if minutes else f"{whole} s"
 
 
 def watch(

@@ -8,6 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from moela.commands.output import add_json, plain, print_json
+from moela.commands.parser import add_examples
+
 if TYPE_CHECKING:
     from moe_costmodel.hardware import Hardware
 
@@ -16,18 +19,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     # fmt: off
     add = parser.add_argument
-    add("plans", nargs="+", type=Path, metavar="PLAN", help="JSON of Plan.save")
-    add("--trace", type=Path, help="routing to replay (default: the example)")
-    add("--kernels", type=Path,
+    add("plans", nargs="+", type=Path, metavar="PLAN",
+        help="JSON file of a plan, such as plan.json of a run")
+    add("--trace", type=Path, metavar="NPZ", help="routing to replay (default: the example)")
+    add("--kernels", type=Path, metavar="JSON",
         help="JSON of `moela measure` on this machine (default: measured between the plans)")
-    add("--steps", type=int, default=24, help="steps of every plan to run")
-    add("--repeats", type=int, default=7, help="repetitions; the median is taken")
-    add("--max-gib", type=float, default=2.0, help="upper limit on the weights")
-    add("--threads", type=int, default=1, help="threads of the kernels (CPU)")
-    add("--clock", choices=("wall", "cpu"), default="wall")
-    add("--seed", type=int, default=0, help="of the routing and the order")
-    add("--out", type=Path, help="write the table's numbers as JSON too")
+    add("--steps", type=int, default=24, metavar="N", help="steps of every plan to run")
+    add("--repeats", type=int, default=7, metavar="N", help="repetitions; the median is taken")
+    add("--max-gib", type=float, default=2.0, metavar="GIB",
+        help="upper limit on the weights, in GiB")
+    add("--threads", type=int, default=1, metavar="N", help="threads of the kernels (CPU)")
+    add("--clock", choices=("wall", "cpu"), default="wall",
+        help="time by the clock, or of the process")
+    add("--seed", type=int, default=0, metavar="N", help="of the routing and the order")
+    add("--out", type=Path, metavar="JSON", help="write the table's numbers as JSON, too")
     # fmt: on
+    add_json(parser)
+    add_examples(
+        parser,
+        "moela moe verify plan/plan.json",
+        "moela moe verify plan/plans/*.json --kernels plan/kernels.json --clock cpu",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -63,6 +75,24 @@ def run(arguments: argparse.Namespace) -> None:
         plans, trace, hardware, latency, n_steps=arguments.steps, repeats=arguments.repeats,
         max_bytes=arguments.max_gib * 2**30, clock=clock, seed=arguments.seed,
     )  # fmt: skip
+    rows = [
+        {
+            "plan": str(path),
+            "predicted_s": item.predicted.tolist(),
+            "measured_s": item.measured.tolist(),
+            "interval_s": [item.low, item.high],
+            "layers": list(item.layers),
+            "misses": item.misses,
+            "error": item.error,
+        }
+        for path, item in zip(arguments.plans, verified, strict=True)
+    ]
+    if arguments.out:
+        content = json.dumps(plain(rows), indent=1, allow_nan=False)
+        arguments.out.write_text(content + "\n", encoding="utf-8")
+    if arguments.json:
+        print_json({"hardware": hardware, "plans": rows})
+        return
     print(f"{hardware.name}, {', '.join(f'{k} {v}' for k, v in hardware.versions.items())}")
     print(verify_table(verified))
     for path, item in zip(arguments.plans, verified, strict=True):
@@ -73,19 +103,6 @@ def run(arguments: argparse.Namespace) -> None:
                 f"{item.plan.provenance.get('hardware', 'hardware that it does not name')}"
             )
     if arguments.out:
-        rows = [
-            {
-                "plan": str(path),
-                "predicted_s": item.predicted.tolist(),
-                "measured_s": item.measured.tolist(),
-                "interval_s": [item.low, item.high],
-                "layers": list(item.layers),
-                "misses": item.misses,
-                "error": item.error,
-            }
-            for path, item in zip(arguments.plans, verified, strict=True)
-        ]
-        arguments.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
         print(f"{arguments.out}: written")
 
 

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pymoo.core.result import Result
 
 from moela._arrays import Floats
 from moela.commands.measure import parse_shape
+from moela.commands.parser import add_examples
 from moela.commands.run.moe_inputs import Inputs, read
-from moela.commands.run.results import FinalFront
-from moela.commands.run.search import ALGORITHMS, add_options, check_evals, make_folder, search
+from moela.commands.run.results import ResultFolder
+from moela.commands.run.search import (
+    ALGORITHMS,
+    add_options,
+    check_options,
+    make_algorithm,
+    make_folder,
+    search,
+)
 from moela.quality.front import largest_box
 from moela.quality.table import Row, Table
 
@@ -31,103 +38,112 @@ def configure(parser: argparse.ArgumentParser) -> None:
     # fmt: off
     add = parser.add_argument_group("inputs").add_argument
     add("--trace", nargs="+", metavar="NPZ",
-        help="recorded routing of one or more windows or domains (default: the packaged example)")
+        help="recorded routing, one file per window (default: the packaged example)")
     add("--hardware", metavar="JSON", help="the machine (default: this one)")
     add("--kernels", metavar="FILE",
-        help="JSON of `moela measure`, or a parquet of aiconfigurator (default: measured now)")
-    add("--fit", default="auto", help="latency model: auto, linear, smooth, trees, blend")
+        help="of `moela measure`, or an aiconfigurator parquet (default: measured now)")
+    add("--fit", default="auto", metavar="NAME",
+        help="latency model: auto, linear, smooth, trees, blend")
     add("--shape", type=parse_shape, metavar="E,K,D,F[,gated]", help="the model's MoE layer")
-    add("--dtype", default="float32", help="type of the weights, for --shape")
-    add("--devices", type=int,
+    add("--dtype", default="float32", metavar="TYPE", help="type of the weights, for --shape")
+    add("--devices", type=int, metavar="N",
         help="number of devices (default: the hardware's; without a file, 4)")
-    add("--nodes", type=int, help="number of nodes of the devices")
-    add("--mode", choices=("decode", "prefill"), default="decode")
-    add("--holdout", type=float, default=0.25,
-        help="share of the last trace that is held out to check plans with")
+    add("--nodes", type=int, metavar="N",
+        help="number of nodes of the devices (default: the hardware's, or 1)")
+    add("--mode", choices=("decode", "prefill"), default="decode", help="phase to plan for")
+    add("--holdout", type=float, default=0.25, metavar="SHARE",
+        help="share of the last trace to check plans with")
+    add("--measure-s", type=float, default=12.0, metavar="S", help="seconds for measuring kernels")
+    add("--threads", type=int, default=1, metavar="N", help="threads of the kernels (CPU)")
+    add("--clock", choices=("wall", "cpu"), default="wall",
+        help="time by the clock, or of the process")
     add = parser.add_argument_group("objectives and limits").add_argument
-    add("--slo-ms", type=float, help="upper limit on the 99th-percentile step time (ms)")
-    add("--memory-gib", type=float, help="memory of a device (default: the hardware's)")
-    add("--max-quality-loss", type=float, help="upper limit on the quality loss")
-    add("--objectives", nargs="+", metavar="NAME", help="objectives to minimize")
+    add("--slo-ms", type=float, metavar="MS",
+        help="upper limit on the 99th-percentile step time (ms)")
+    add("--memory-gib", type=float, metavar="GIB",
+        help="memory of a device in GiB (default: the hardware's)")
+    add("--max-quality-loss", type=float, metavar="LOSS", help="upper limit on the quality loss")
+    add("--objectives", nargs="+", metavar="NAME",
+        help="objectives to minimize (default: time per token and step, memory, loss)")
     add("--aggregate", choices=("mean", "worst"), default="mean", help="mean or worst of windows")
-    add("--batch-sizes", type=int, nargs="+", metavar="N", help="batch sizes to choose from")
-    add("--replicas", type=int, default=0, help="slots beyond one per expert")
-    add("--rule", default="top-p", help="gate rule: top-p, skip, top-k or any")
+    add("--batch-sizes", type=int, nargs="+", metavar="N",
+        help="batch sizes to choose from (default: powers of two)")
+    add("--replicas", type=int, default=0, metavar="N", help="slots beyond one per expert")
+    add("--rule", default="top-p", metavar="NAME", help="gate rule: top-p, skip, top-k or any")
+    # fmt: on
     algorithms = [name for name in ALGORITHMS if name != "moead"]
     add_options(parser, algorithms, evals=3000, out="plan")
-    add = parser.add_argument
-    add("--measure-s", type=float, default=12.0, help="seconds for measuring")
-    add("--threads", type=int, default=1, help="threads of the kernels (CPU)")
-    add("--clock", choices=("wall", "cpu"), default="wall")
-    add("--quiet", action="store_true", help="no progress bars")
-    # fmt: on
+    add_examples(
+        parser,
+        "moela run moe --devices 2 --slo-ms 40 --out plan/",
+        "moela run moe --trace t.npz --hardware h.json --shape 64,6,2048,1408,gated --store moe.db",
+        "moela moe verify plan/plan.json",
+    )
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> int:
     """Optimize, and write the front, its best plan with explanations and exports, and pictures."""
-    check_evals(arguments)
+    check_options(arguments)
     out = make_folder(arguments)
     (out / "plans").mkdir(exist_ok=True)
     inputs = read(arguments)
     if inputs.kernels is not None:
         inputs.kernels.save(out / "kernels.json")
     problem = inputs.problem
-    result = search(problem, arguments, progress=False if arguments.quiet else None)
-    if result.X is None:
+    found = search(problem, arguments, make_algorithm(arguments.algorithm, problem))
+    folder = ResultFolder(out, found, arguments, problem.ref_point)
+    if inputs.kernels is not None:
+        folder.files.append("kernels.json")
+    if not folder.result.feasible:
         raise ValueError(
             f"No deployment met all limits ({', '.join(problem.constraint_names)}) in "
-            f"{arguments.evals} evaluations. Relax one, or give more --evals."
+            f"{folder.result.n_eval} evaluations. Relax one, or give more --evals."
         )
-    write(out, inputs, result, vars(arguments) | {"shape": problem.model.shape.to_dict()})
+    return write(folder, inputs)
 
 
-def write(out: Path, inputs: Inputs, result: Result, settings: Mapping[str, object]) -> None:
+def write(folder: ResultFolder, inputs: Inputs) -> int:
     """Write the result of a run into a folder and print a table of it."""
     from problems.moe.deployment.pictures import plot_deployments
 
     problem, limits = inputs.problem, inputs.problem.limits
-    front = FinalFront(result, problem.objective_names, problem.ref_point)
-    best = best_row(front.F, np.array([limits.get(name, np.nan) for name in front.names]))
-    plan = problem.decode(front.X[best])
-    front.write_table(out / "front.csv", _columns(problem, front))
-    shown = np.linspace(0, len(front) - 1, min(len(front), _LONGEST_TABLE)).astype(int)
+    F, X, out = folder.F, folder.X, folder.out
+    best = best_row(F, np.array([limits.get(name, np.nan) for name in folder.names]))
+    plan = problem.decode(X[best])
+    folder.write_front(_columns(problem, folder))
+    shown = np.linspace(0, len(F) - 1, min(len(F), _LONGEST_TABLE)).astype(int)
     rows = sorted({best, *shown.tolist()})
     for i in rows:
-        problem.decode(front.X[i]).save(out / "plans" / f"{i:04d}.json")
-    plan.save(out / "plan.json")
-    (out / "plan.txt").write_text(plan.explain() + "\n", encoding="utf-8")
+        problem.decode(X[i]).save(out / "plans" / f"{i:04d}.json")
+    folder.files.append("plans/")
+    plan.save(folder.path("plan.json"))
+    folder.path("plan.txt").write_text(plan.explain() + "\n", encoding="utf-8")
     exported = _export(problem, plan, out)
     checked = _checked(problem, plan, inputs.unseen)
     if checked:
-        (out / "check.txt").write_text(checked + "\n", encoding="utf-8")
+        folder.path("check.txt").write_text(checked + "\n", encoding="utf-8")
+    if problem.n_obj > 1:
+        plot_deployments(problem, X, F, best, folder.path("front.png"))
     today = problem.today()
-    front.write_record(
-        out / "run.json",
-        command="moela run moe",
-        settings=settings,
-        problem="MoEDeployment",
-        version=problem.version,
+    folder.write_record(
+        "moela run moe",
+        "MoEDeployment",
+        problem.version,
+        shape=problem.model.shape.to_dict(),
         quality_loss=problem.quality_kind,
         limits=limits,
-        today=None if today is None else dict(zip(front.names, today.tolist(), strict=True)),
-        best=front.row(best),
+        today=None if today is None else dict(zip(folder.names, today.tolist(), strict=True)),
+        best=folder.row(best),
         exports=exported,
         notes=inputs.notes,
         plan_provenance=plan.provenance,
     )
-    picture = ""
-    if problem.n_obj > 1:
-        plot_deployments(problem, front.X, front.F, best, out / "front.png")
-        picture = "front.png, "
-    print(_table(problem, front, rows, best))
-    print("(* dominates the largest box)")
-    for note in inputs.notes:
-        print(f"note: {note}")
-    print(f"{len(front)} deployments in {out}/: front.csv, {picture}run.json, plans/")
-    print(f"row {best} in {out}/: plan.json, plan.txt" + (", check.txt" * bool(checked)))
-    for engine, outcome in exported.items():
-        print(f"  {engine}: {outcome}")
-    print(plan.summary())
+    lines: list[object] = [_table(problem, folder, rows, best), "(* dominates the largest box)"]
+    lines += [f"note: {note}" for note in inputs.notes]
+    lines.append(f"{len(F)} deployments in {out}/: {', '.join(folder.files)}")
+    lines.append(f"plan.json is row {best}")
+    lines += [f"  {engine}: {outcome}" for engine, outcome in exported.items()]
+    return folder.finish([*lines, plan.summary()])
 
 
 def best_row(F: Floats, limits: Floats | None = None) -> int:
@@ -148,7 +164,7 @@ def best_row(F: Floats, limits: Floats | None = None) -> int:
     return largest_box(points, ref_point)
 
 
-def _columns(problem: MoEDeployment, front: FinalFront) -> dict[str, list[object]]:
+def _columns(problem: MoEDeployment, front: ResultFolder) -> dict[str, list[object]]:
     """Return the decisions and the intervals of the objectives of every row."""
     rows = []
     for x, interval in zip(front.X, problem.intervals(front.X), strict=True):
@@ -193,7 +209,7 @@ def _checked(problem: MoEDeployment, plan: Plan, unseen: RoutingTrace | None) ->
         return f"not checked on the traffic held out: {error}"
 
 
-def _table(problem: MoEDeployment, front: FinalFront, rows: list[int], best: int) -> Table:
+def _table(problem: MoEDeployment, front: ResultFolder, rows: list[int], best: int) -> Table:
     """Return some rows of the front; a star marks the best one."""
     table = []
     for i in rows:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pymoo.core.result import Result
-
+from moela.commands.parser import add_examples
 from moela.commands.run.noc_inputs import constraints_of, objectives_of, platform_of
-from moela.commands.run.results import FinalFront
-from moela.commands.run.search import ALGORITHMS, add_options, check_evals, make_folder, search
+from moela.commands.run.results import ResultFolder
+from moela.commands.run.search import (
+    ALGORITHMS,
+    add_options,
+    check_options,
+    make_algorithm,
+    make_folder,
+    search,
+)
+from moela.commands.traffic import add_traffic, warn_of_traffic
 from moela.plots.front import plot_front
 from moela.quality.front import largest_box
 
@@ -23,29 +29,48 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     # fmt: off
-    add = parser.add_argument
+    group = parser.add_argument_group("problem")
+    add = group.add_argument
     add("--platform", metavar="JSON",
         help="platform file, or 4x4x4 (default), 8x8, 8x8x4, 10x10x10")
-    add("--traffic", nargs="+", metavar="CSV",
-        help="traffic files, one per application, with one row per source PE")
+    add_traffic(group, "traffic files, one per application, with one row per source PE")
     add("--held-out", metavar="CSV", help="application used only to evaluate the final front")
-    add("--aggregate", default="mean", help="mean or worst of several applications")
-    add("--application", default="bfs",
-        help="application that the synthetic traffic imitates, without --traffic")
+    add("--aggregate", default="mean", metavar="HOW", help="mean or worst of several applications")
+    add("--application", default="bfs", metavar="NAME",
+        help="application that traffic without --traffic imitates")
     add("--objectives", nargs="+", default=["5"], metavar="NAME",
         help="3, 4 or 5, or names such as latency energy temperature")
     add("--constraint", action="append", metavar="LIMIT",
-        help="limit such as 'temperature<=85'; may be repeated")
-    add("--model", default="published", help="published or released formulas")
-    add_options(parser, ALGORITHMS, evals=20_000, out="front")
+        help="limit such as 'temperature<=85' (degrees Celsius); may be repeated")
+    add("--model", default="published", metavar="NAME", help="published or released formulas")
     # fmt: on
+    add_options(parser, ALGORITHMS, evals=20_000, out="front")
+    add_examples(
+        parser,
+        "moela run noc --application kmeans --evals 5000 --out front/",
+        "moela example platform.json && moela example traffic.csv",
+        "moela run noc --platform platform.json --traffic traffic.csv --store noc.db",
+        "moela run noc --objectives latency energy --constraint 'temperature<=85'",
+    )
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> int:
     """Optimize and write front.csv, run.json, front.png and best.json."""
+    check_options(arguments)
+    problem = problem_of(arguments)
+    check_fits(arguments.algorithm, problem)
+    out = make_folder(arguments)
+    found = search(problem, arguments, make_algorithm(arguments.algorithm, problem))
+    folder = ResultFolder(out, found, arguments, problem.ref_point)
+    if not folder.result.feasible and not folder.result.interrupted:
+        raise ValueError(f"no design met the constraints. {closest(problem, folder)}")
+    return write(folder, problem, arguments)
+
+
+def problem_of(arguments: argparse.Namespace) -> NoC3D:
+    """Return the problem that the options describe, and warn of absurd traffic."""
     from problems import NoC3D
 
-    check_evals(arguments)
     common: dict[str, Any] = {
         "platform": platform_of(arguments.platform),
         "objectives": objectives_of(arguments.objectives),
@@ -53,18 +78,18 @@ def run(arguments: argparse.Namespace) -> None:
         "model": arguments.model,
         "aggregate": arguments.aggregate,
     }
-    if arguments.traffic:
-        problem = NoC3D.from_traffic(arguments.traffic, held_out=arguments.held_out, **common)
-    elif arguments.held_out:
+    if arguments.held_out and not arguments.traffic:
         raise ValueError("--held-out goes with --traffic. Got no --traffic.")
-    else:
+    if not arguments.traffic:
         problem = NoC3D.example(arguments.application, **common)
-    check_fits(arguments.algorithm, problem)
-    out = make_folder(arguments)
-    result = search(problem, arguments)
-    if result.X is None:
-        raise ValueError(f"no design met the constraints. {closest(problem, result)}")
-    write(out, problem, result, vars(arguments))
+        sources = [f"synthetic {arguments.application}"]
+        warn_of_traffic(problem.traffic, problem.platform, None, sources)
+        return problem
+    problem = NoC3D.from_traffic(
+        arguments.traffic, held_out=arguments.held_out, scale=arguments.scale, **common
+    )
+    warn_of_traffic(problem.traffic, problem.platform, arguments.scale, arguments.traffic)
+    return problem
 
 
 def check_fits(algorithm: str, problem: NoC3D) -> None:
@@ -80,10 +105,9 @@ def check_fits(algorithm: str, problem: NoC3D) -> None:
         )
 
 
-def closest(problem: NoC3D, result: Result) -> str:
+def closest(problem: NoC3D, folder: ResultFolder) -> str:
     """Return a sentence on the design that violates the constraints least."""
-    best = min(result.pop, key=lambda individual: float(individual.CV[0]))
-    beside = problem.beside_mesh(best.X)
+    beside = problem.beside_mesh(folder.X[0])
     values = [
         f"{name} {beside[name][0]:.5g} against {limit:g}"
         for name, limit in problem.constraints.items()
@@ -91,41 +115,41 @@ def closest(problem: NoC3D, result: Result) -> str:
     return f"Closest came: {', '.join(values)}"
 
 
-def write(out: Path, problem: NoC3D, result: Result, settings: Mapping[str, Any]) -> None:
+def write(folder: ResultFolder, problem: NoC3D, arguments: argparse.Namespace) -> int:
     """Write the result of a run into a folder and print a summary."""
-    front = FinalFront(result, problem.objective_names, problem.ref_point)
-    front.write_table(out / "front.csv")
-    best = largest_box(front.F, problem.ref_point)
-    problem.decode(front.X[best]).save(out / "best.json")
-    below = {name: -change for name, (_, _, change) in problem.beside_mesh(front.X[best]).items()}
+    front = folder.result.front
+    best = largest_box(folder.F, problem.ref_point)
+    folder.write_front()
+    row = folder.X[best]
+    problem.decode(row).save(folder.path("best.json"))
+    below = {name: -change for name, (_, _, change) in problem.beside_mesh(row).items()}
     percent = {name: round(change, 2) for name, change in below.items() if math.isfinite(change)}
     more: dict[str, object] = {
-        "best": front.row(best) | {"percent_below_mesh": percent},
+        "best": folder.row(best) | {"percent_below_mesh": percent},
         "constraints": problem.constraints,
     }
     held_out = None
     if problem.held_out is not None:
-        held_out = problem.held_out.beside_mesh(front.X[best])
+        held_out = problem.held_out.beside_mesh(row)
         more["held_out"] = {
             name: {"best": ours, "mesh": mesh} for name, (ours, mesh, _) in held_out.items()
         }
-    front.write_record(
-        out / "run.json", command="moela run noc", settings=settings, problem="NoC3D",
-        version=problem.version, **more,
-    )  # fmt: skip
-    files = ["front.csv", "run.json", "best.json"]
     if problem.n_obj > 1:
-        source = ", ".join(Path(name).name for name in settings["traffic"] or ())
-        source = source or f"synthetic {settings['application']}"
+        source = ", ".join(Path(name).name for name in arguments.traffic or ())
+        source = source or f"synthetic {arguments.application}"
         plot_front(
-            front.F, names=front.names, ref_point=problem.ref_point, ref_name="mesh",
-            title=f"{len(front)} non-dominated designs, {source}", path=out / "front.png",
+            folder.F, names=folder.names, ref_point=problem.ref_point, ref_name="mesh",
+            title=f"{len(front)} non-dominated designs, {source}", path=folder.path("front.png"),
         )  # fmt: skip
-        files.append("front.png")
-    print(f"{len(front)} designs in {out}/: {', '.join(files)}")
-    print(f"best.json, which dominates the largest box, against the mesh: {_gains(below)}")
+    folder.write_record("moela run noc", "NoC3D", problem.version, **more)
+    kind = "designs" if front.feasible else "designs, which violate constraints,"
+    lines = [
+        f"{len(front)} {kind} in {folder.out}/: {', '.join(folder.files)}",
+        f"best.json, which dominates the largest box, against the mesh: {_gains(below)}",
+    ]
     if held_out is not None:
-        print(f"the same, held out: {_gains({name: -c[2] for name, c in held_out.items()})}")
+        lines.append(f"the same, held out: {_gains({n: -c[2] for n, c in held_out.items()})}")
+    return folder.finish(lines)
 
 
 def _gains(below: dict[str, float]) -> str:

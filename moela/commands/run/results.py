@@ -1,73 +1,156 @@
-"""The files that both `moela run` commands leave: front.csv and run.json."""
+"""The folder of results that all `moela run` commands write: front.csv, run.json, best.json, ..."""
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from pymoo.core.result import Result
 
-from moela._arrays import Floats, Ints
+from moela._arrays import Designs, Floats
+from moela.commands.output import plain, print_json
+from moela.commands.run.search import advice
+from moela.functions.results.result import MinimizeResult
 from moela.provenance.environment import provenance
 from moela.quality.indicators import hypervolume
+from moela.quality.table import Row
 
 Values = Sequence[object]
 
+# Options that say where and how to run, not what.
+_NOT_SETTINGS = ("words", "json", "quiet")
+INTERRUPTED = 130
 
-class FinalFront:
-    """The non-dominated designs of a search: objectives F [n, M] in ascending order, designs X."""
 
-    def __init__(self, result: Result, names: Sequence[str], ref_point: Floats) -> None:
-        F, X = np.atleast_2d(result.F), np.atleast_2d(result.X)
-        order = np.lexsort(F.T[::-1])
-        self.F: Floats = F[order]
-        self.X: Ints = X[order].astype(int)
-        self.names = list(names)
-        self.ref_point = ref_point
-        self._n_eval = int(result.algorithm.evaluator.n_eval)
-        self._seconds = float(result.exec_time)
+class ResultFolder:
+    """The result of a run, and the folder into which it is written.
+
+    Parameters
+    ----------
+    out : Path
+        The folder.
+    found : tuple of MinimizeResult and float
+        The result, and the seconds that it took.
+    arguments : Namespace
+        The options of the command.
+    ref_point : float array [n_obj], optional
+        Reference point of the hypervolume, all objectives minimized.
+
+    Attributes
+    ----------
+    F : float array [n, n_obj]
+        Objectives of the front with their own sign, best first in the first objective.
+    X : array [n, n_var]
+        Its designs.
+    names : list of str
+        Of the objectives.
+    files : list of str
+        Written so far.
+    record : dict
+        The content of run.json.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        found: tuple[MinimizeResult, float],
+        arguments: argparse.Namespace,
+        ref_point: Floats | None = None,
+    ) -> None:
+        self.result, self._seconds = found
+        front = self.result.front
+        self.out, self.ref_point = out, ref_point
+        self.F: Floats = front.F
+        self.names = list(front.names)
+        self.files: list[str] = []
+        self.record: dict[str, object] = {}
+        self._arguments = arguments
+        self._n_var = self.result.problem.n_var
+
+    @property
+    def X(self) -> Designs:
+        """Designs of the front, [n, n_var], integers if the problem's variables are."""
+        X = np.array([individual.X for individual in self.result.front.population])
+        X = X.reshape(-1, self._n_var)
+        return X.astype(int) if self.result.problem.vtype is int else X
 
     def __len__(self) -> int:
         return len(self.F)
+
+    def path(self, name: str) -> Path:
+        """Return the path of a file in the folder, which is listed from now on."""
+        if name not in self.files:
+            self.files.append(name)
+        return self.out / name
 
     def row(self, i: int) -> dict[str, object]:
         """Return row i for the record: its number and objectives."""
         return {"row": i, "objectives": dict(zip(self.names, self.F[i].tolist(), strict=True))}
 
-    def write_table(self, path: Path, columns: Mapping[str, Values] | None = None) -> None:
-        """Write objectives, further columns, and the variables ``x0, x1, ...`` as CSV."""
-        more = columns or {}
-        variables = [f"x{i}" for i in range(self.X.shape[1])]
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow([*self.names, *more, *variables])
-            for i, (f, x) in enumerate(zip(self.F.tolist(), self.X.tolist(), strict=True)):
-                writer.writerow([*f, *(values[i] for values in more.values()), *x])
+    def write_front(self, columns: Mapping[str, Values] | None = None) -> None:
+        """Write front.csv: objectives, further columns, and the variables ``x0, x1, ...``."""
+        rows: list[Row] = []
+        names = [f"x{j}" for j in range(self._n_var)]
+        for i, (f, x) in enumerate(zip(self.F.tolist(), self.X.tolist(), strict=True)):
+            more = {name: values[i] for name, values in (columns or {}).items()}
+            own = dict(zip(self.names, f, strict=True))
+            rows.append(own | more | dict(zip(names, x, strict=True)))
+        self.write_table("front.csv", rows, [*self.names, *(columns or {}), *names])
 
-    def write_record(
-        self,
-        path: Path,
-        *,
-        command: str,
-        settings: Mapping[str, object],
-        problem: str,
-        version: str | None,
-        **more: object,
-    ) -> None:
-        """Write the settings, the outcome, versions and machine as JSON."""
-        record = {
+    def write_table(self, name: str, rows: Sequence[Row], columns: Sequence[str]) -> None:
+        """Write rows as CSV."""
+        with self.path(name).open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def write_json(self, name: str, content: object) -> None:
+        """Write a value as JSON."""
+        text = json.dumps(plain(content), indent=2, default=str)
+        self.path(name).write_text(text + "\n", encoding="utf-8")
+
+    def write_record(self, command: str, problem: str, version: str | None, **more: object) -> None:
+        """Write run.json: the settings, the outcome, versions and machine."""
+        signs, ref_point, volume = self.result.signs, None, None
+        if self.ref_point is not None and self.result.feasible:
+            values = (signs * self.ref_point).tolist()
+            ref_point = dict(zip(self.names, values, strict=True))
+            volume = hypervolume(signs * self.F, self.ref_point, exact=True)
+        senses = ["min" if sign > 0 else "max" for sign in signs]
+        self.record = {
             "command": command,
-            "settings": dict(settings),
-            "problem": {"name": problem, "version": version, "objectives": self.names},
-            "ref_point": dict(zip(self.names, self.ref_point.tolist(), strict=True)),
+            "settings": {k: v for k, v in vars(self._arguments).items() if k not in _NOT_SETTINGS},
+            "problem": {
+                "name": problem, "version": version, "objectives": self.names, "senses": senses
+            },
+            "ref_point": ref_point,
             "front_size": len(self),
-            "n_eval": self._n_eval,
+            "feasible": self.result.feasible,
+            "n_eval": self.result.n_eval,
             "seconds": round(self._seconds, 3),
-            "hypervolume": hypervolume(self.F, self.ref_point, exact=True),
+            "ending": self.result.ending,
+            "hypervolume": volume,
             **more,
             **provenance(),
-        }
-        path.write_text(json.dumps(record, indent=2, default=str) + "\n", encoding="utf-8")
+        }  # fmt: skip
+        self.write_json("run.json", self.record)
+
+    def finish(self, lines: Sequence[object]) -> int:
+        """Print lines of text, or with ``--json`` the record and the files; return the status.
+
+        The status is 130 if Ctrl-C has stopped the run; then the way to go on is printed, too.
+        """
+        if self._arguments.json:
+            print_json(self.record | {"out": str(self.out), "files": self.files})
+        else:
+            for line in lines:
+                print(line)
+        if not self.result.interrupted:
+            return 0
+        message = f"{self.result.ending}; the result so far is in {self.out}/."
+        print(f"moela: {message}\n{advice(self._arguments)}", file=sys.stderr)
+        return INTERRUPTED

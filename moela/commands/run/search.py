@@ -1,56 +1,140 @@
-"""The options of both `moela run` commands that say how to search, and the search itself."""
+"""The options of the `moela run` commands that say how to search, and the search itself."""
 
 from __future__ import annotations
 
 import argparse
+import re
+import shlex
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pymoo.core.algorithm import Algorithm
 from pymoo.core.problem import Problem
-from pymoo.core.result import Result
-from pymoo.optimize import minimize
 
-from moela.evaluation.evaluator import Evaluator
+from moela.commands.output import add_json, only_stderr
+from moela.evaluation.runners.outcome import EvaluationError
+from moela.evaluation.storage.errors import StoreError
+from moela.functions.durations import seconds
+from moela.functions.minimize import minimize
+from moela.functions.results.result import MinimizeResult
+from moela.functions.stopping import advising
 
 ALGORITHMS = ("moela", "moela-published", "moos", "moo-stage", "nsga2", "nsga3", "moead", "ga")
 
+# Parameters of `moela.minimize` and what they are on the command line.
+_OPTIONS = {
+    "n_eval": "--evals", "time_limit": "--time-limit", "seed": "--seed", "n_jobs": "--jobs",
+    "store": "--store", "timeout": "--timeout", "retries": "--retries", "on_error": "--on-error",
+    "algorithm": "--algorithm", "batch_size": "--batch-size", "start": "--start",
+    "noisy": "--noisy", "version": "version",
+}  # fmt: skip
+
 
 def add_options(
-    parser: argparse.ArgumentParser, algorithms: Sequence[str], *, evals: int, out: str
+    parser: argparse.ArgumentParser,
+    algorithms: Sequence[str],
+    *,
+    evals: int | None,
+    out: str,
+    algorithm: str | None = "moela",
 ) -> None:
     """Add the options of a search, with default numbers of evaluations and folder."""
-    add = parser.add_argument
-    add("--algorithm", choices=algorithms, default="moela", help="optimization algorithm")
-    add("--evals", type=int, default=evals, help="number of designs to evaluate")
-    add("--seed", type=int, default=1, help="random seed")
-    add("--jobs", type=int, default=1, help="workers; -1 for one per core")
-    add("--store", metavar="DB", help="SQLite file to record and resume from")
+    group = parser.add_argument_group("search")
+    add = group.add_argument
+    own = "" if algorithm else " (default: moela; with one objective, de or ga)"
+    add("--algorithm", choices=algorithms, default=algorithm, metavar="NAME",
+        help=f"one of {', '.join(algorithms)}{own}")  # fmt: skip
+    add("--evals", type=int, default=evals, metavar="N", help="number of designs to evaluate")
+    add("--time-limit", metavar="TIME", help='end after this time: "90 min", "8h", or seconds')
+    add("--seed", type=int, default=1, metavar="N", help="random seed")
+    add("--jobs", type=int, default=1, metavar="N", help="workers; -1 for one per core")
+    add("--store", metavar="DB", help="SQLite file to record in, and to continue from")
     add("--out", metavar="DIR", default=out, help="folder for the results")
+    add("--quiet", action="store_true", help="no progress bars")
+    add_json(group)
 
 
-def check_evals(arguments: argparse.Namespace) -> None:
-    """Raise a ValueError if there are too few evaluations for a search."""
-    if arguments.evals < 2:
+def check_options(arguments: argparse.Namespace) -> None:
+    """Raise a ValueError if there are too few evaluations, or the seed or time is no such."""
+    if arguments.evals is not None and arguments.evals < 2:
         raise ValueError(f"--evals must be at least 2. Got {arguments.evals} instead.")
+    if arguments.seed < 0:
+        raise ValueError(f"--seed must be an integer of at least 0. Got {arguments.seed} instead.")
+    try:
+        seconds("time_limit", arguments.time_limit)
+    except ValueError as error:
+        raise ValueError(reworded(str(error))) from None
 
 
 def search(
-    problem: Problem, arguments: argparse.Namespace, *, progress: bool | None = None
-) -> Result:
-    """Optimize a problem as the options say."""
-    return minimize(
-        problem,
-        make_algorithm(arguments.algorithm, problem),
-        ("n_eval", arguments.evals),
-        seed=arguments.seed,
-        evaluator=Evaluator(n_jobs=arguments.jobs, store=arguments.store, progress=progress),
-    )
+    problem: Problem,
+    arguments: argparse.Namespace,
+    algorithm: Algorithm | str | None,
+    **settings: object,
+) -> tuple[MinimizeResult, float]:
+    """Optimize a problem as the options say; return the result and the seconds that it took.
+
+    Ctrl-C ends the search after the batch in hand; `ResultFolder.finish` says how to go on.
+    """
+    begin = time.monotonic()
+    with advising(advice(arguments)), only_stderr(True):
+        try:
+            result = minimize(
+                problem,
+                algorithm=algorithm,
+                n_eval=arguments.evals,
+                time_limit=arguments.time_limit,
+                seed=arguments.seed,
+                n_jobs=arguments.jobs,
+                store=arguments.store,
+                progress=False if arguments.quiet else None,
+                verbose=False,
+                **settings,  # type: ignore[arg-type]
+            )
+        except EvaluationError as error:
+            raise EvaluationError(reworded(str(error)), X=error.X, status=error.status) from None
+        except StoreError as error:
+            raise type(error)(reworded(str(error))) from None
+        except ValueError as error:
+            raise ValueError(reworded(str(error))) from error
+    return result, time.monotonic() - begin
+
+
+def advice(arguments: argparse.Namespace) -> str:
+    """Return how to go on after the run was stopped: the command, in words of the shell."""
+    command = shlex.join(["moela", *arguments.words])
+    if arguments.store is not None:
+        return f"To go on: {command}"
+    store = Path(arguments.out) / "run.db"
+    again = f"{command} --store {shlex.quote(str(store))}"
+    if hasattr(arguments, "start"):
+        front = Path(arguments.out) / "front.csv"
+        return (
+            f"To go on from the designs found: {command} --start {shlex.quote(str(front))}\n"
+            f"To be able to continue a run exactly, begin it with a store: {again}"
+        )
+    return f"Nothing was recorded. To be able to continue a run, begin it with a store: {again}"
+
+
+def reworded(message: str) -> str:
+    """Return a message about a call of `moela.minimize` with the options in its place."""
+    for name, option in _OPTIONS.items():
+        message = re.sub(
+            rf"(The )?'{name}' parameter( of (minimize|Evaluator|MOELA))?", option, message
+        )
+    for name, option in _OPTIONS.items():
+        message = re.sub(rf"\b{name}='?([\w.:]+(?: min)?)'?(?=[ ,.;]|$)", rf"{option} \1", message)
+    message = message.replace("--noisy True", "--noisy").replace("--start result", "--start")
+    message = message.replace("pass --", "add --").replace("Leave it out", "Leave the option out")
+    return message.replace("make the same call again", "run the same command again")
 
 
 def make_folder(arguments: argparse.Namespace) -> Path:
     """Return the folder for the results, made before the search, so that errors come early."""
     out = Path(arguments.out)
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"--out must be a folder. Got the file {out} instead.")
     out.mkdir(parents=True, exist_ok=True)
     return out
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from moela._arrays import Floats
 from moela.comparison.read.drafts import RunDraft, kind_of, nameless, one_batch
-from moela.comparison.read.record import with_record
+from moela.comparison.read.record import signs_of, with_record
 from moela.files.arrays import read_array
 from moela.files.guard import brief, check_count, invalid_file
 from moela.files.tables import TextTable
@@ -48,10 +49,16 @@ def read_front_file(path: Path) -> list[RunDraft]:
     if path.suffix == ".npy":
         return one_batch(RunDraft(nameless(F, str(path))) for F in _array(path))
     heading, sets = _tables(path)
-    drafts = one_batch(draft for table in sets for draft in _drafts(path, heading, table))
     beside = path.with_name("run.json")
     if path.name != "front.csv" or not beside.exists():
-        return drafts
+        return one_batch(draft for table in sets for draft in _drafts(path, heading, table))
+    signs = signs_of(beside)
+    if heading is not None and signs and set(signs) <= set(heading):
+        # The other columns are variables and outputs of any name.
+        kept = [j for j, name in enumerate(heading) if name in signs or _VARIABLE.match(name)]
+        heading = [heading[j] for j in kept]
+        sets = [_Cells(table.lines, [table.columns[j] for j in kept]) for table in sets]
+    drafts = one_batch(draft for table in sets for draft in _drafts(path, heading, table, signs))
     return with_record(drafts, beside)
 
 
@@ -120,8 +127,13 @@ def _tables(path: Path) -> tuple[list[str] | None, list[_Cells]]:
     return heading, sets or [_Cells([], [[] for _ in range(width)])]
 
 
-def _drafts(source: str | Path, heading: list[str] | None, table: _Cells) -> list[RunDraft]:
-    """Return the sets of points in rows under a heading, one per run."""
+def _drafts(
+    source: str | Path,
+    heading: list[str] | None,
+    table: _Cells,
+    signs: Mapping[str, float] | None = None,
+) -> list[RunDraft]:
+    """Return the sets of points in rows under a heading, one per run, objectives times signs."""
     labels, objectives, variables = _columns(source, heading, len(table.columns))
     groups: dict[tuple[str, ...], list[int]] = {}
     keys = zip(*(table.columns[j] for j in labels.values()), strict=True)
@@ -133,13 +145,14 @@ def _drafts(source: str | Path, heading: list[str] | None, table: _Cells) -> lis
     if table.lines and not labels:
         groups[()] = list(range(len(table.lines)))
     names = None if heading is None else tuple(heading[j] for j in objectives)
+    factors = np.array([(signs or {}).get(name, 1.0) for name in names or ()] or [1.0])
     out = []
     for key, rows in (groups or {("",) * len(labels): []}).items():
         _check_points(source, len(rows), len(objectives))
         # An empty cell is no label.
         own = {name: cell for name, cell in zip(labels, key, strict=True) if cell}
         run = nameless(
-            _numbers(source, table, rows, objectives, heading),
+            factors * _numbers(source, table, rows, objectives, heading),
             str(source),
             X=_designs(table, rows, variables) if variables else None,
             seed=_seed(source, table.lines[rows[0]], own["seed"]) if "seed" in own else None,

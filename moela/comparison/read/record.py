@@ -14,9 +14,18 @@ from moela.files.fields import number_in, object_in, text_in, whole_in
 from moela.files.guard import brief, invalid_file
 from moela.files.text import read_json
 
-__all__ = ["with_record"]
+__all__ = ["signs_of", "with_record"]
 
 _ABOUT = ("command", "settings", "versions", "date", "machine")
+
+
+def signs_of(path: Path) -> dict[str, float]:
+    """Return 1 for each minimized objective of a run.json by name, and -1 for each maximized one.
+
+    Version 0.1 wrote no senses of objectives, and no columns but objectives and variables; then it
+    is empty.
+    """
+    return _senses(path, _problem(path, read_json(path)))
 
 
 def with_record(drafts: list[RunDraft], path: Path) -> list[RunDraft]:
@@ -29,7 +38,8 @@ def with_record(drafts: list[RunDraft], path: Path) -> list[RunDraft]:
         raise invalid_file(path, brief(content), "a JSON object")
     record: dict[str, object] = content
     settings = object_in(path, "settings", record.setdefault("settings", {}))
-    problem = object_in(path, "problem", record.setdefault("problem", {}))
+    problem = _problem(path, record)
+    senses = _senses(path, problem)
     versions = object_in(path, "versions", record.get("versions", {}))
     for package, version in versions.items():
         text_in(path, f"versions.{package}", version)
@@ -52,8 +62,34 @@ def with_record(drafts: list[RunDraft], path: Path) -> list[RunDraft]:
         title = draft.problem or name
         kind = "" if title is None else kind_of(title, 0, n_obj, version)
         run = replace(draft.run, seed=own, **known)
+        if run.ref_point is not None and senses:
+            signs = np.array([senses.get(name, 1.0) for name in run.names or ()])
+            run = replace(run, ref_point=signs * run.ref_point)
         maker = draft.algorithm or algorithm
         out.append(replace(draft, run=run, problem=title, algorithm=maker, kind=(kind, "")))
+    return out
+
+
+def _problem(path: Path, content: object) -> dict[str, object]:
+    record = content if isinstance(content, dict) else {}
+    return object_in(path, "problem", record.setdefault("problem", {}))
+
+
+def _senses(path: Path, problem: dict[str, object]) -> dict[str, float]:
+    if problem.get("senses") is None:
+        return {}
+    out = {}
+    for field in ("objectives", "senses"):
+        if not isinstance(problem.get(field), list):
+            raise invalid_file(path, brief(problem.get(field)), "a list", f"problem.{field}")
+    names, senses = problem["objectives"], problem["senses"]
+    if len(names) != len(senses):  # type: ignore[arg-type]
+        expected = "as long as the list of objectives"
+        raise invalid_file(path, brief(senses), expected, "problem.senses")
+    for name, sense in zip(names, senses, strict=True):  # type: ignore[call-overload]
+        if sense not in ("min", "max"):
+            raise invalid_file(path, brief(sense), "'min' or 'max'", "problem.senses")
+        out[text_in(path, "problem.objectives", name)] = 1.0 if sense == "min" else -1.0
     return out
 
 

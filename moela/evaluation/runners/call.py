@@ -32,6 +32,7 @@ from moela.evaluation.runners.outcome import (
     infinite_objective,
     unloadable,
 )
+from moela.evaluation.runners.signals import outlive_interrupts
 from moela.evaluation.runners.transport import MOST_BYTES, TOO_LARGE, pack
 
 Job = tuple[int, ...]
@@ -306,6 +307,7 @@ def evaluate_remotely(payload: bytes, task: bytes) -> Packed:
     digest = blake2b(payload).digest()
     call = _last_call.get(digest)
     if call is None:
+        outlive_interrupts()
         try:
             with SameProcess():
                 call = pickle.loads(payload)

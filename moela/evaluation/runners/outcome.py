@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +32,8 @@ _HAPPENED = {
 # The failures that raise with `on_error="raise"`. An infinite objective is not among them, since it
 # is a common way to say that a design is bad.
 FAILURES = frozenset(_HAPPENED)
+
+_MOST_REASON = 200  # characters
 
 # If a worker dies (killed by the system, a segmentation fault), the crash may have nothing to do
 # with the design in hand. It is retried this many times before it counts as crashed.
@@ -117,6 +120,20 @@ def infinite_warning(first: str, n: int, n_eval: int) -> str:
         f"{first} So far, {n} of {n_eval} designs did. The run goes on without such designs, and "
         "this is its only warning of them."
     )
+
+
+def reason(status: str, error: str | None) -> str:
+    r"""Return why an evaluation failed, on one line: the exception of a traceback, or the status.
+
+    >>> reason("error", "Traceback ...\n  File ...\nValueError: no mesh\na note on it")
+    'ValueError: no mesh'
+    """
+    lines = [line for line in (error or "").splitlines() if line.strip()]
+    # The exception follows the frames, which are indented; its notes follow it.
+    frames = [i for i, line in enumerate(lines[:-1]) if line.startswith("  ")]
+    text = lines[frames[-1] + 1] if frames and status == ERROR else lines[-1] if lines else status
+    text = re.sub(r"^(?:\w+\.)+(\w+)", r"\1", text.strip())
+    return text if len(text) <= _MOST_REASON else f"{text[:_MOST_REASON]} ..."
 
 
 def apply(individual: Individual, outcome: Outcome, names: Sequence[str]) -> None:

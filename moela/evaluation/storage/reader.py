@@ -34,8 +34,11 @@ from moela.evaluation.storage.sqlite import (
     owner_alive,
     within,
 )
+from moela.notebook import html
 from moela.provenance import renames
 from moela.provenance.signature import Json, Signature
+from moela.quality.table import Row, Table
+from moela.quality.words import duration
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -70,6 +73,38 @@ class StoredRun:
     n_failed: int  # of these
     elapsed: float  # seconds spent running
     state: str
+
+    def __repr__(self) -> str:
+        row = self.row()
+        return (
+            f"<run {self.id}: {row['algorithm']} on {row['problem']}, seed {row['seed']}, "
+            f"{self.state}, {row['evaluations']} evaluations, {self.n_failed} failed>"
+        )
+
+    def row(self) -> Row:
+        """Return the run as a row of a table."""
+        seed = "-" if self.seed is None else f"{self.seed}" + " (drawn)" * self.seed_drawn
+        return {
+            "run": self.id,
+            "problem": _class(self.problem),
+            "algorithm": _class(self.algorithm),
+            "seed": seed,
+            "state": self.state,
+            "evaluations": f"{self.n_eval:,}" + (f" of {self.budget:,}" if self.budget else ""),
+            "failed": self.n_failed,
+            "running time": duration(self.elapsed),
+            "last batch (UTC)": self.updated[:19].replace("T", " "),
+        }
+
+
+class StoredRuns(list[StoredRun]):
+    """A list of runs that shows itself as a table."""
+
+    def __repr__(self) -> str:
+        return repr(Table([run.row() for run in self])) if self else "[]"
+
+    def _repr_html_(self) -> str:
+        return Table([run.row() for run in self])._repr_html_()
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,16 +222,30 @@ class EvaluationStore:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def runs(self) -> list[StoredRun]:
+    def __repr__(self) -> str:
+        try:
+            n = len(self.runs())
+        except (StoreError, sqlite3.Error):
+            return f"EvaluationStore({str(self.path)!r}), closed or damaged"
+        return f"EvaluationStore({str(self.path)!r}), {n} run{'s' * (n != 1)}"
+
+    def _repr_html_(self) -> str:
+        try:
+            runs = self.runs()._repr_html_()
+        except (StoreError, sqlite3.Error):
+            runs = ""
+        return html.paragraph(repr(self)) + runs
+
+    def runs(self) -> StoredRuns:
         """Return the runs, oldest first; an empty list if the first one is about to begin."""
         if self._is_empty():
-            return []
+            return StoredRuns()
         with self._translated(), within(self._db, self.path):
             counts = {run: _counts(run, *numbers) for run, *numbers in self._db.execute(_COUNTS)}
             found = rows.read_runs(self._db)
             if unknown := sorted(counts.keys() - {row.id for row in found}):
                 raise DamagedError("runs", unknown[0], "id", "the row is missing")
-            return [_run(row, *counts.get(row.id, (0, 0, -1, 0.0))) for row in found]
+            return StoredRuns(_run(row, *counts.get(row.id, (0, 0, -1, 0.0))) for row in found)
 
     def evaluations(self, run: int | None = None, *, after: int = 0) -> Iterator[StoredEvaluation]:
         """Yield the evaluations of a run, or of all runs, in the order in which they ended.
@@ -378,3 +427,8 @@ def _flat(e: StoredEvaluation) -> dict[str, object]:
     for name in ("status", "error", "duration", "worker", "attempts", "elapsed"):
         line[name] = getattr(e, name)
     return line
+
+
+def _class(signature: Signature) -> str:
+    """Return the name of the class of a signature."""
+    return str(signature.get("class") or "-").rpartition(".")[2]

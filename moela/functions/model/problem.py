@@ -22,9 +22,11 @@ from moela._arrays import Design, Designs, Floats
 from moela.functions.model.calls import checked_call
 from moela.functions.model.operators import DesignRepair, DesignSampling, permutation_moves
 from moela.functions.model.outputs import (
+    WHERE,
     ConstraintSpec,
     ObjectiveSpec,
     Outputs,
+    own_message,
     read_constraints,
     read_objectives,
 )
@@ -140,6 +142,10 @@ class FunctionProblem(Problem):
     def encode(self, design: Mapping[str, object]) -> Designs:
         """Return the vector [n_var] of a dictionary of variables, after checking it."""
         return self._space.encode(design)
+
+    def failure_text(self, x: Design, error: str, status: str) -> str:
+        """Return reason and design of a failed evaluation, for a message."""
+        return f"({why(error, status)}) for the design {self.decode(x)!r}"
 
     def _evaluate(
         self, x: Designs, out: dict[str, object], *args: object, **kwargs: object
@@ -422,3 +428,10 @@ def fill_rows(rows: Sequence[Mapping[str, object]], out: dict[str, object]) -> N
             column = np.empty(len(values), dtype=object)
             column[:] = values
             out[name] = column
+
+
+def why(error: str, status: str) -> str:
+    """Return why an evaluation failed, on one line and without the design."""
+    lines = [line for line in error.splitlines() if line.strip() and not line.startswith(CALLED)]
+    last = own_message(error).splitlines() or lines[-1:] or [status]
+    return last[0].partition(WHERE)[0].strip().rstrip(".")

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from pymoo.core.individual import Individual
+from pymoo.core.population import Population
 
 from moela._arrays import Floats
 from moela.functions.model.view import ProblemView
+from moela.notebook import html
 from moela.quality.explain import Explanation, explain
 from moela.quality.front import Front
 from moela.quality.table import Row, Table, text
@@ -113,6 +115,14 @@ class DesignFront:
         )
         kind = "designs" if self.feasible else "infeasible designs"
         return f"DesignFront({len(self)} {kind}; {goals})"
+
+    def _repr_html_(self) -> str:
+        return html.paragraph(repr(self)) + self.table()._repr_html_()
+
+    @property
+    def population(self) -> Population:
+        """The front as pymoo's individuals; all objectives minimized."""
+        return Population.create(*self._individuals)
 
     def decode(self, i: int) -> Row:
         """Return the design at position i as a dictionary of its variables."""

@@ -18,12 +18,12 @@ from pymoo.core.problem import Problem
 
 from moela._arrays import Bools, Floats
 from moela.evaluation.runners.outcome import OK, SKIPPED
-from moela.functions.model.outputs import WHERE, own_message
-from moela.functions.model.problem import CALLED
+from moela.functions.model.problem import why
 from moela.functions.model.view import ProblemView
 from moela.functions.results.front import Candidate, DesignFront, aligned
 from moela.quality.explain import Explanation
 from moela.quality.table import Row, Table, text
+from moela.quality.words import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 # Designs that stand for a front while no design is feasible, and rows of a table in a notebook.
 _LEAST_VIOLATING, _SHOWN_ROWS = 5, 10
+# The beginning of `ending` after Ctrl-C.
+BY_INTERRUPT = "stopped by Ctrl-C"
 
 
 class MinimizeResult:
@@ -93,6 +95,21 @@ class MinimizeResult:
     def population(self) -> Population:
         """Everything evaluated, in order, as pymoo's individuals; all objectives minimized."""
         return Population.create(*self._individuals)
+
+    @property
+    def ending(self) -> str:
+        """Why the run ended, such as "done after 600 evaluations"."""
+        return self._ending
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C has stopped the run."""
+        return self._ending.startswith(BY_INTERRUPT)
+
+    @property
+    def signs(self) -> Floats:
+        """1 for each minimized objective and -1 for each maximized one, [n_obj]."""
+        return self._view.signs
 
     @property
     def feasible(self) -> bool:
@@ -181,10 +198,7 @@ class MinimizeResult:
             reason = str(failure["error"])
             counts[reason] = counts.get(reason, 0) + 1
         if counts:
-            reasons = sorted(counts.items(), key=lambda pair: -pair[1])
-            listing = "; ".join(f"{count} x {reason}" for reason, count in reasons[:5])
-            more = f"; and {len(reasons) - 5} other reasons" if len(reasons) > 5 else ""
-            parts.append(f"{sum(counts.values())} failed ({listing}{more})")
+            parts.append(counted(counts))
         if self._advice:
             parts.append(self._advice)
         return ". ".join(part.rstrip(".") for part in parts) + "."
@@ -206,7 +220,7 @@ class MinimizeResult:
     def _repr_html_(self) -> str:
         from moela.functions.results.page import html_of
 
-        return html_of(self, self._view.title, _SHOWN_ROWS)
+        return html_of(self, self._view.title)
 
     # ---------------------------------------------------------------------------------- as a table
 
@@ -332,10 +346,8 @@ def evaluated(population: Sequence[Individual]) -> list[Individual]:
 
 def reason_of(individual: Individual) -> str:
     """Return why an evaluation failed, on one line and without the design."""
-    error = str(individual.data.get("error") or "")
-    lines = [line for line in error.splitlines() if line.strip() and not line.startswith(CALLED)]
-    last = own_message(error).splitlines() or lines[-1:] or [str(individual.data.get("status"))]
-    return last[0].partition(WHERE)[0].strip().rstrip(".")
+    data = individual.data
+    return why(str(data.get("error") or ""), str(data.get("status")))
 
 
 def _plain(value: object) -> object:

@@ -199,7 +199,7 @@ class MultiObjectiveQAP(ClassicProblem[np.int64]):
         """
         distance, flow = instances.read_instance(path)
         beside = Path(path).with_suffix(".PO")
-        if front is None and beside.is_file():
+        if front is None and beside.exists():
             front = beside
         known = None if front is None else instances.read_front(front, distance, flow)
         return cls._of_file(path, distance=distance, flow=flow, known_front=known)

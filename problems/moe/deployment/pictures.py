@@ -31,8 +31,9 @@ def plot_deployments(
     with its interval. The figure is saved if there is a path. A ValueError is raised if F has
     another shape.
     """
-    from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullFormatter
+
+    from moela.notebook.figures import ShownFigure
 
     names = problem.objective_names
     F = checked_front(F, len(names), "plot_deployments")
@@ -40,7 +41,7 @@ def plot_deployments(
     columns = [_column(name, problem.quality_kind) for name in names]
     interval = problem.intervals(np.asarray(X)[marked])[0]
     today, n = problem.today(), len(names) - 1
-    figure = Figure(figsize=(4.6 * n, 4.2), layout="constrained")
+    figure = ShownFigure(figsize=(4.6 * n, 4.2), layout="constrained")
     for axes, j in zip(figure.subplots(1, n, squeeze=False)[0], range(1, n + 1), strict=True):
         (x_scale, x_label), (y_scale, y_label) = columns[0], columns[j]
         for batch_size in np.unique(batch_sizes):

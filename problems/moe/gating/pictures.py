@@ -24,7 +24,7 @@ def plot_gates(problem: GatingThresholds, F: ArrayLike, path: str | Path | None 
     The figure is saved if there is a path. A ValueError is raised if "quality_loss" is no
     objective, or the only one, or F has another shape.
     """
-    from matplotlib.figure import Figure
+    from moela.notebook.figures import ShownFigure
 
     names = problem.objective_names
     F = checked_front(F, len(names), "plot_gates")
@@ -34,7 +34,7 @@ def plot_gates(problem: GatingThresholds, F: ArrayLike, path: str | Path | None 
             "plot_gates", "problem", "with quality_loss and another objective", list(names)
         )
     fixed, y = problem.fixed_k_front(), names.index("quality_loss")
-    figure = Figure(figsize=(5.5 * len(others), 4.2), layout="constrained")
+    figure = ShownFigure(figsize=(5.5 * len(others), 4.2), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(others), squeeze=False)[0], others, strict=True):
         x = names.index(name)
         scale, unit = (1.0, "experts per token") if name == "compute" else (1e3, "ms")

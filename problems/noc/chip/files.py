@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Self
 
@@ -43,17 +44,19 @@ class JSONFile:
 def check_fields(
     kind: str, data: object, required: set[str], known: set[str] | None = None
 ) -> dict[str, Any]:
-    """Return the fields of a JSON object, or raise if some are missing or not known."""
-    if not isinstance(data, dict):
+    """Return the fields of a JSON object, or raise an error that names a field at fault."""
+    if not isinstance(data, Mapping):
         raise ValueError(f"A {kind} must be a JSON object. Got {brief(data)} instead.")
+    unknown = [name for name in data if known and name not in known]
+    if known and unknown:
+        close = get_close_matches(str(unknown[0]), sorted(known), n=1)
+        advice = f"Did you mean {close[0]!r}?" if close else "Remove it."
+        raise ValueError(f"A {kind} must have no field {brief(unknown[0])}. {advice}")
     missing = sorted(required - set(data))
-    unknown = sorted(set(data) - known) if known else []
-    if missing or unknown:
-        raise ValueError(
-            f"A {kind} must have the fields {sorted(known or required)}. "
-            f"Got unknown {brief(unknown)}, missing {missing} instead."
-        )
-    return data
+    if missing:
+        fields = f"field{'s' * (len(missing) > 1)} {', '.join(map(repr, missing))}"
+        raise ValueError(f"A {kind} must have the {fields}. Got none.")
+    return dict(data)
 
 
 def check_whole_list(owner: str, name: str, values: object, depth: int = 1) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from problems._checks import check_int, check_ints, check_real, require, setting_error
+from problems.noc.chip.files import check_fields
 from problems.noc.chip.tables import FAR
 
 __all__ = ["LARGEST", "PEType", "pe_types_of"]
@@ -87,7 +88,12 @@ def pe_types_of(value: object) -> tuple[PEType, ...]:
     if not isinstance(entries, Sequence) or isinstance(entries, str):
         raise setting_error("Platform", "pe_types", expected, value)
     require("Platform", "pe_types", value, len(entries) <= FAR, f"at most {FAR} types")
-    for entry in entries:
-        plain = isinstance(entry, Mapping) and {"name", "count", "power"} <= set(entry) <= known
-        require("Platform", "pe_types", value, plain or isinstance(entry, PEType), expected)
+    for i, entry in enumerate(entries):
+        if isinstance(entry, Mapping):
+            check_fields(
+                f"PE type (entry {i} of 'pe_types')", entry, {"name", "count", "power"}, known
+            )
+        else:
+            expected = "a PEType, or an object with name, count, power, and allowed_tiles"
+            require("Platform", f"pe_types[{i}]", entry, isinstance(entry, PEType), expected)
     return tuple(k if isinstance(k, PEType) else PEType(**k) for k in entries)

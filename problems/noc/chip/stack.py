@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from problems._checks import check_real, require, setting_error
+from problems._checks import check_real, setting_error
+from problems.noc.chip.files import check_fields
 
 __all__ = ["ThermalStack"]
 
@@ -84,12 +86,9 @@ class ThermalStack:
         """Return a stack from a ThermalStack or from plain data; ValueError if it is neither."""
         if isinstance(value, cls):
             return value
-        known = sorted(f.name for f in fields(cls))
-        expected = f"a ThermalStack or an object with fields from {known}"
-        if not isinstance(value, dict):
-            raise setting_error("Platform", "stack", expected, value)
-        require("Platform", "stack", value, set(value) <= set(known), expected)
-        return cls(**value)
+        if not isinstance(value, Mapping):
+            raise setting_error("Platform", "stack", "a ThermalStack or a JSON object", value)
+        return cls(**check_fields("platform's stack", value, set(), {f.name for f in fields(cls)}))
 
     def layer_resistance(self) -> float:
         """Return R_j in K/W, from one layer of a stack of tiles to the next towards the sink."""

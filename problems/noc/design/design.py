@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from moela.files.guard import brief
+from moela.notebook import html
 from problems._arrays import Floats, Ints
 from problems.noc.chip.files import JSONFile, check_fields, check_whole_list
 from problems.noc.chip.layout import link_lengths
@@ -198,6 +199,9 @@ class Design(JSONFile):
     def __repr__(self) -> str:
         x, y, z = self.platform.grid
         return f"Design({x}x{y}x{z}, {len(self.planar_links)} planar links)"
+
+    def _repr_html_(self) -> str:
+        return html.paragraph(repr(self)) + html.picture(self.plot(), repr(self))
 
     def __str__(self) -> str:
         platform, planar = self.platform, self.planar_links

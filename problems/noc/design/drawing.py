@@ -15,6 +15,7 @@ from matplotlib.figure import Figure, FigureBase, SubFigure
 from matplotlib.patches import Circle, FancyArrowPatch, Patch, Rectangle
 from numpy.typing import ArrayLike
 
+from moela.notebook.figures import ShownFigure
 from problems._arrays import Floats
 from problems._checks import setting_error
 from problems.noc.chip.layout import link_lengths, positions
@@ -57,7 +58,7 @@ def draw_layers(
         degrees = design.temperatures() if temperature else None
     else:
         degrees = _numbers(temperature, design.platform.n_tiles, "temperature", "tile")
-    figure = Figure(figsize=_size(design.platform), layout="constrained")
+    figure = ShownFigure(figsize=_size(design.platform), layout="constrained")
     _panel(figure, design, values, degrees)
     if degrees is None:
         _legend(figure, design.platform)
@@ -77,7 +78,7 @@ def draw_beside(
     ``problem.beside_mesh``.
     """
     wide, high = _size(design.platform)
-    figure = Figure(figsize=(wide + 4.2, 2 * high), layout="constrained")
+    figure = ShownFigure(figsize=(wide + 4.2, 2 * high), layout="constrained")
     halves = figure.subfigures(1, 2, width_ratios=(wide, 4.2))
     left, right = cast("Sequence[SubFigure]", halves)
     highest = float(max(loads.max(), mesh_loads.max()))
@@ -121,7 +122,7 @@ def draw_traffic(traffic: Floats, platform: Platform, titles: Sequence[str] = ()
     n_apps, n = len(traffic), platform.n_tiles
     columns = min(n_apps, 3)
     rows = math.ceil(n_apps / columns)
-    figure = Figure(figsize=(4.2 * columns + 1.0, 4.0 * rows), layout="constrained")
+    figure = ShownFigure(figsize=(4.2 * columns + 1.0, 4.0 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     high = float(traffic.max())
     low = float(traffic[traffic > 0].min())

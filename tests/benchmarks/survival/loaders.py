@@ -15,6 +15,7 @@ from moela.comparison.comparing import compare
 from moela.comparison.read.dispatch import read
 from moela.experiments.files import Run
 from moela.experiments.run import External, run_experiment
+from moela.files.guard import read_bytes
 from problems.classic import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP
 from problems.classic.base import ClassicProblem
 from problems.classic.designs import Assignment, BitString, Packing
@@ -136,7 +137,7 @@ def write_booksim(folder: Path) -> Path:
 
 def load_booksim(path: Path) -> None:
     # As `run_program` decodes the output of a program.
-    text = path.read_bytes().decode("utf-8", errors="replace")
+    text = read_bytes(path).decode("utf-8", errors="replace")
     assert np.isfinite(read_output(text, path)).all()
 
 

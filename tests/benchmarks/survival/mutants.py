@@ -63,7 +63,7 @@ _PLACE = re.compile(
     r"|\b(line|row|column|entry|position|byte|char|index|link|tile|unit|point|evaluation|run|table"
     r"|array|key|seed) '?[\w(\[]"
     r"|The '[^']+' (parameter )?of"  # of a class that is made from the file
-    r"|\bmust have the fields"
+    r"|\bmust have (the|no) fields?"
     r"|\bmust print '"  # a line of a program's output
     r"|SQLite (file|database)"  # the structure of a store, below its tables
     r"|'[a-z_]+' must"  # a rule of a design

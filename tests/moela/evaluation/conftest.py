@@ -54,7 +54,7 @@ def clock(monkeypatch):
     from evaluation_cases import Clock
 
     Clock.now = 0.0
-    for module in ("session", "termination", "progress"):
+    for module in ("session", "termination", "progress.progress", "progress.pace"):
         monkeypatch.setattr(f"moela.evaluation.{module}.time", Clock())
     return Clock
 

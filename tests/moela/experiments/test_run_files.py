@@ -29,6 +29,7 @@ from moela.experiments.run import (
     run_experiment,
 )
 from moela.provenance import code
+from problems import MNKLandscape
 
 CALLS: list[int] = []
 
@@ -300,3 +301,12 @@ def test_code_counts_and_comments_do_not(tmp_path, monkeypatch):
     assert digest() == first
     (package / "helper.py").write_text("def f():\n    return 2\n")
     assert digest() != first
+
+
+def test_boolean_designs_are_read_again(tmp_path):
+    problems = {"mnk": MNKLandscape.random(n=8, k=1, seed=1)}
+    made, again = (
+        run_experiment(problems, {"MOELA": MOELA}, 1, 60, store=tmp_path).runs[0] for _ in range(2)
+    )
+    assert again.front_X.dtype == bool
+    np.testing.assert_array_equal(again.front_X, made.front_X)

@@ -10,9 +10,10 @@ from moocore import hypervolume
 from moela import EvaluationStore, describe_runs
 from moela.cli import main
 from moela.evaluation.storage.errors import StoreError
+from moela.quality.words import duration
 from moela.watch.follow import Follower
 from moela.watch.listing import failure_lines, snapshots
-from moela.watch.terminal import duration, lines_of, sparkline, watch
+from moela.watch.terminal import lines_of, sparkline, watch
 from tests.moela.watch import watch_cases as cases
 
 
@@ -141,3 +142,5 @@ def test_runs_are_listed(finished, capsys):
     assert (first["n_eval"], second["budget"]) == (200, 400)
     assert first["hypervolume"] == pytest.approx(first["curve"][-1][1])
     assert len(first["designs"]) == len(first["front"])
+    assert main(["watch", str(finished), "--run", "1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["n_eval"] == 200

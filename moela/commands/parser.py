@@ -1,0 +1,102 @@
+"""The parser of the command line: suggestions for unknown words, help with defaults, examples."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+from typing import NoReturn
+
+from moela.quality.words import nearest
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Shows the default of an option, unless there is none or the help text states it."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28)
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        text, default = action.help or "", action.default
+        if isinstance(default, list):
+            default = " ".join(map(str, default))
+        elif isinstance(default, float):
+            default = f"{default:g}"
+        hidden = default in (None, "", argparse.SUPPRESS) or isinstance(default, bool)
+        if hidden or "default" in text or not action.option_strings:
+            return text
+        return f"{text} (default: {default})"
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, and name the nearest known option or word.
+
+    Options cannot be shortened: a script with ``--eval`` would change its meaning once there is
+    another option of that beginning.
+    """
+
+    def __init__(
+        self,
+        *,
+        prog: str | None = None,
+        description: str | None = None,
+        epilog: str | None = None,
+        **settings: object,
+    ) -> None:
+        super().__init__(
+            prog=prog,
+            description=description,
+            epilog=epilog,
+            formatter_class=HelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Parse words; an unknown option is an error before a missing argument is."""
+        if args is not None and self._subparsers is None:
+            self._refuse_unknown(args)
+        found, rest = super().parse_known_args(args, namespace)
+        if rest and self._subparsers is None:
+            self.error(f"got more than it takes: {' '.join(rest)}")
+        return found, rest
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with status 2 and one line."""
+        end = "" if message.endswith((".", "?")) else "."
+        self.exit(2, f"{self.prog}: {message}{end} See {self.prog} --help.\n")
+
+    def _refuse_unknown(self, words: Iterable[str]) -> None:
+        known = self._option_string_actions
+        for word in words:
+            if word == "--":
+                return
+            name = word.partition("=")[0]
+            if name.startswith("--") and name not in known:
+                options = [option for option in known if option.startswith("--")]
+                self.error(f"there is no option {name}." + nearest(name, options).replace("'", ""))
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> object:
+        try:
+            return super()._get_value(action, arg_string)
+        except argparse.ArgumentError:
+            kinds: dict[object, str] = {int: "an integer", float: "a number"}
+            if action.type not in kinds:
+                raise
+            message = f"must be {kinds[action.type]}. Got {arg_string!r} instead"
+            raise argparse.ArgumentError(action, message) from None
+
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        choices = [] if action.choices is None else list(map(str, action.choices))
+        if choices and str(value) not in choices:
+            raise argparse.ArgumentError(
+                action,
+                f"must be one of {', '.join(choices)}. Got {value} instead."
+                f"{nearest(value, choices)}",
+            )
+
+
+def add_examples(parser: argparse.ArgumentParser, *commands: str) -> None:
+    """Show commands below the help of a parser."""
+    parser.formatter_class = HelpFormatter
+    parser.epilog = "\n".join(["examples:", *(f"  {command}" for command in commands)])

@@ -1,0 +1,72 @@
+"""Designs to start from: the rows of a CSV file, such as the front.csv of an earlier run."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from pymoo.core.problem import Problem
+
+from moela.files.guard import brief, invalid_file
+from moela.files.tables import TextTable
+from moela.functions.model.problem import FunctionProblem
+from moela.functions.model.variables import Choice
+from moela.quality.table import Row
+
+
+def read_designs(path: str | Path, problem: Problem) -> list[Row] | list[list[object]]:
+    """Return the designs of a table with a column for each variable of a problem.
+
+    Parameters
+    ----------
+    path : str or Path
+        CSV with a heading. An empty cell is a variable that does not exist in that design; columns
+        that are no variables are left out.
+    problem : Problem
+
+    Returns
+    -------
+    list of dict, or for a pymoo Problem whose variables have no names, list of list
+
+    Raises
+    ------
+    ValueError
+        A variable has no column, or a cell is no value; the message names file and line.
+    """
+    table = TextTable(path)
+    lines = ((number, cells) for number, cells in table if cells)
+    _, heading = next(lines, (0, []))
+    named = isinstance(problem, FunctionProblem)
+    variables = list(problem.variables if named else getattr(problem, "vars", None) or ())
+    names = variables or [f"x{j}" for j in range(problem.n_var)]
+    places = {}
+    for name in names:
+        column = next((c for c in (f"{name} (variable)", name) if c in heading), None)
+        if column is None:
+            raise invalid_file(
+                path, brief(heading), f"a column for each variable, {name!r} too", "heading"
+            )
+        places[name] = heading.index(column)
+    designs: list[Row] = []
+    for number, cells in lines:
+        if len(cells) != len(heading):
+            raise table.error(number, f"{len(cells)} cells", f"{len(heading)} cells")
+        design: Row = {}
+        for name, j in places.items():
+            if cells[j]:
+                variable = problem.variables[name] if named else None
+                design[name] = _value(cells[j], variable)
+        designs.append(design)
+    return designs if variables else [list(design.values()) for design in designs]
+
+
+def _value(cell: str, variable: object) -> object:
+    """Return the value that a cell writes; what is no Python literal is a text."""
+    if isinstance(variable, Choice):
+        found = [option for option in variable.options if str(option) == cell]
+        if found:
+            return found[0]
+    try:
+        return ast.literal_eval(cell)
+    except (ValueError, SyntaxError):
+        return cell

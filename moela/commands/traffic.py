@@ -1,0 +1,82 @@
+"""The options for traffic files, and a warning where their unit cannot be meant."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from moela._arrays import Floats
+from moela.commands.output import warn
+
+if TYPE_CHECKING:
+    from problems.noc import Platform
+
+# Shares of what a port carries. The busiest PE of the applications of the MOELA paper sends or
+# receives 0.005 to 3 flits per cycle.
+_IDLE, _FULL = 1e-4, 1.0
+_RELEASED_SCALE = 2e8
+
+
+def add_traffic(parser: argparse._ActionsContainer, purpose: str, several: bool = True) -> None:
+    """Add the options ``--traffic`` and ``--scale``."""
+    nargs = {"nargs": "+"} if several else {}
+    parser.add_argument("--traffic", metavar="CSV", help=purpose, **nargs)  # type: ignore[arg-type]
+    parser.add_argument(
+        "--scale",
+        type=float,
+        default=_RELEASED_SCALE,
+        metavar="CYCLES",
+        help="divisor of the files' flits; 1 if they hold flits per cycle",
+    )
+
+
+def warn_of_traffic(
+    traffic: Floats, platform: Platform, scale: float | None, sources: Sequence[str]
+) -> None:
+    """Print a warning for each application whose busiest port is idle, or takes too much.
+
+    Parameters
+    ----------
+    traffic : float array [n_apps, n, n] or [n, n]
+        In flits per cycle.
+    platform : Platform
+    scale : float or None
+        Divisor that was used; None for synthetic traffic.
+    sources : sequence of str
+        Name of each application.
+    """
+    for matrix, source in zip(np.atleast_3d(traffic.T).T, sources, strict=True):
+        note = traffic_note(matrix, platform, scale)
+        if note is not None:
+            warn(f"{Path(source).name}: {note}")
+
+
+def traffic_note(traffic: Floats, platform: Platform, scale: float | None) -> str | None:
+    """Return what is absurd in the traffic [n, n] of an application, and what to do; or None."""
+    between = traffic - np.diag(np.diag(traffic))
+    sent, received = between.sum(axis=1), between.sum(axis=0)
+    verb = "sends" if sent.max() >= received.max() else "receives"
+    pe = int((sent if verb == "sends" else received).argmax())
+    busiest, capacity = float(max(sent.max(), received.max())), platform.link_capacity
+    head = f"PE {pe} {verb} {busiest:.3g} flits per cycle, the most of all"
+    if busiest < _IDLE * capacity:
+        note = f"{head}, and {between.sum():.3g} are sent in all: the network is idle. "
+        if scale is None:
+            return note.rstrip()
+        if scale > 1:
+            note += "If the file holds flits per cycle, add --scale 1. "
+        return note + "If it holds flits, --scale is the number of cycles of the trace."
+    if busiest > _FULL * capacity:
+        note = f"{head}, but a port takes {capacity:g}: no design can carry this traffic"
+        if scale is None:
+            return f"{note}, and latencies are those of a network that is never full."
+        least = scale * busiest / capacity
+        return (
+            f"{note}. If the file holds flits, --scale is the number of cycles of the trace; from "
+            f"{least:.3g} on, the ports suffice."
+        )
+    return None

@@ -1,0 +1,38 @@
+"""FailureCounts: the failed evaluations of a run by reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from pymoo.core.population import Population
+
+from moela.evaluation.runners.outcome import OK, SKIPPED, reason
+from moela.quality.words import counted
+
+# Different reasons that are counted; the rest counts together.
+_MOST_REASONS = 1000
+
+
+class FailureCounts:
+    """How many evaluations failed for which reason, and the traceback of the first."""
+
+    def __init__(self) -> None:
+        self.first = ""
+        self._reasons: Counter[str] = Counter()
+
+    def count(self, pop: Population) -> None:
+        """Count the failures among evaluated individuals."""
+        for ind in pop:
+            status = ind.data.get("status", OK)
+            if status not in (OK, SKIPPED):
+                error = ind.data.get("error")
+                self.first = self.first or error or status
+                text = reason(status, error)
+                known = text in self._reasons or len(self._reasons) < _MOST_REASONS
+                self._reasons[text if known else "other reasons"] += 1
+
+    def __bool__(self) -> bool:
+        return bool(self._reasons)
+
+    def __str__(self) -> str:
+        return counted(self._reasons)

@@ -1,0 +1,122 @@
+"""The state of a run that copies of an evaluator keep, and the entry of a run into a store."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from pymoo.core.algorithm import Algorithm
+
+from moela.evaluation import run_identity
+from moela.evaluation.known import AnswersInMemory, Known, StoredAnswers
+from moela.evaluation.marks import Marks
+from moela.evaluation.run_identity import OpenRun, Signed
+from moela.evaluation.runners.runner import Runner
+from moela.evaluation.session import Session
+from moela.evaluation.storage.errors import StoreMismatchError
+from moela.provenance.content import Fingerprint
+from moela.provenance.signature import Signature
+
+logger = logging.getLogger("moela.evaluator")
+
+
+@dataclass(slots=True)
+class RunState:
+    """The state of a run that copies and pickles of the evaluator keep."""
+
+    token: object = None  # identifies the algorithm and its copies
+    signature: Signature | None = None  # of the problem
+    fingerprint: Fingerprint | None = None  # of its content
+    id: int | None = None  # in the store
+    n_answered: int = 0
+    n_batches: int = 0
+    elapsed: float = 0.0  # seconds before the current session
+    memory: AnswersInMemory = field(default_factory=AnswersInMemory)
+    marks: Marks | None = None  # what failures have in the place of objectives
+    warned: bool = False  # of an infinite objective
+    failed: bool = False  # whether a warning has told of the first failure
+
+    def lookup(
+        self, session: Session, keys: list[bytes], names: list[str], n: int, *, dedupe: bool
+    ) -> Known:
+        """Return the known answers to a batch of n designs."""
+        problem = session.problem
+        if session.answers is not None:
+            return session.answers.lookup(keys, names, self.n_answered, self.n_batches)
+        if dedupe:
+            shape = (problem.n_obj, problem.n_ieq_constr, problem.n_eq_constr)
+            return self.memory.lookup(keys, names, shape)
+        return Known([None] * n, list(range(n)))
+
+
+class StoreSettings(Protocol):
+    """The settings of an evaluator that matter to its store."""
+
+    dedupe: bool
+    recheck: bool
+    retry_failed: bool
+    on_error: str
+    on_mismatch: str
+
+
+@dataclass(slots=True)
+class StoreEntry:
+    """The entry of a run into a store: the stored run that a session continues or begins."""
+
+    settings: StoreSettings
+    run: RunState
+    session: Session
+    chunk_size: int
+    runner: Callable[[Session, dict[str, object]], Runner]
+
+    def enter(self, store: Path, signed: Signed, algorithm: Algorithm | None) -> None:
+        """Open the store and have the session answer from it, after checking an old design."""
+        settings, session = self.settings, self.session
+        budget = session.budget(algorithm)
+        opened = run_identity.enter(
+            store,
+            self.run.id,
+            signed=signed,
+            algorithm=algorithm,
+            settings={"dedupe": settings.dedupe, "chunk_size": self.chunk_size},
+            budget=budget,
+            on_mismatch=settings.on_mismatch,
+        )
+        self._answer_from(opened)
+        if opened.resumed and settings.recheck and settings.dedupe:
+            try:
+                run_identity.recheck(opened, self.runner(session, {}))
+            except StoreMismatchError as error:
+                if settings.on_mismatch != "new" or not opened.doubts:
+                    raise
+                logger.warning("%s", error)
+                self._answer_from(run_identity.begin_again(opened, signed, budget))
+
+    def _answer_from(self, opened: OpenRun) -> None:
+        """Answer the designs of the session from a run of the store."""
+        settings, session = self.settings, self.session
+
+        def trusted(source: int) -> bool:
+            runner = self.runner(session, {}) if settings.recheck else None
+            return run_identity.trusted(opened, source, runner)
+
+        self.run.id = opened.run.id
+        session.opened = opened
+        opened.journal.watch(opened.run)
+        session.answers = StoredAnswers(
+            opened.journal,
+            opened.run,
+            dedupe=settings.dedupe,
+            accept_failures=settings.on_error != "raise",
+            retry_failed=settings.retry_failed,
+            sources=[run for run, state in opened.sources.items() if isinstance(state, int)],
+            trusted=trusted,
+        )
+
+
+def token_of(algorithm: Algorithm | None) -> object:
+    """Return a value that a run of an algorithm shares with its copies and pickles only."""
+    return getattr(algorithm, "start_time", None)

@@ -1,0 +1,23 @@
+"""Signals in the workers of other libraries."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from types import FrameType
+
+
+def outlive_interrupts() -> None:
+    """Let a worker in the process group of its parent outlive the Ctrl-C that the parent handles.
+
+    Programs that the worker starts still get the signal.
+    """
+    with suppress(AttributeError, ValueError, OSError):  # no such groups, or not the main thread
+        default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if default and os.getpgrp() == os.getpgid(os.getppid()):
+            signal.signal(signal.SIGINT, _ignore)
+
+
+def _ignore(number: int, frame: FrameType | None) -> None:
+    """Do nothing; unlike ``SIG_IGN``, this is not passed on to programs."""

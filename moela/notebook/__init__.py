@@ -1,0 +1,1 @@
+"""How tables and pictures show themselves in notebooks."""

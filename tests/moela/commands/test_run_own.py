@@ -1,0 +1,267 @@
+"""`moela run FILE.py:NAME`: loading, files of results, errors, and stopping by Ctrl-C."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from moela.cli import main
+from moela.commands.example_texts import FUNCTION, PROBLEM
+from moela.commands.run.loading import load_problem
+from moela.commands.run.search import reworded
+
+ROOT = Path(__file__).parents[3]
+# A simulator that leaves a file when it is called, and is slow until there is a file "fast".
+SLOW = "import pathlib, time\n\n" + FUNCTION.replace(
+    "    area =",
+    "    pathlib.Path('begun').touch()\n"
+    "    time.sleep(0 if pathlib.Path('fast').exists() else SECONDS)\n"
+    "    area =",
+    1,
+)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Return a folder with example files, which is the current one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name in ("function", "problem", "slow"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    Path("function.py").write_text(FUNCTION)
+    Path("problem.py").write_text(PROBLEM)
+    return tmp_path
+
+
+def run(*words):
+    return main(["run", *map(str, words)])
+
+
+def read_table(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_function_with_its_names_in_the_file(folder, capsys):
+    assert run("function.py:simulate", "--evals", 80, "--out", "sink") == 0
+    out = folder / "sink"
+    front, everything = read_table(out / "front.csv"), read_table(out / "evaluations.csv")
+    assert list(front[0])[:4] == ["mass", "rise", "height", "fins"]
+    assert all(float(row["noise"]) <= 33 for row in front)
+    assert len(everything) == 80
+    record = json.loads((out / "run.json").read_text())
+    assert (record["n_eval"], record["front_size"]) == (80, len(front))
+    best = json.loads((out / "best.json").read_text())
+    assert best["objectives"] == pytest.approx(record["best"]["objectives"])
+    assert set(best["design"]) == {"height", "fins", "shape", "fan"}
+    assert (out / "front.png").read_bytes().startswith(b"\x89PNG")
+    printed = capsys.readouterr()
+    assert "80 evaluations" in printed.out
+    assert "fins    integer, 5 to 25" in printed.err
+
+
+def test_json_is_all_that_standard_output_gets(folder, capfd):
+    Path("function.py").write_text(FUNCTION + "\nprint('loaded')\n")
+    assert run("function.py:simulate", "--evals", 20, "--json", "--out", "a") == 0
+    printed = json.loads(capfd.readouterr().out)
+    assert printed["n_eval"] == 20
+    assert "front.csv" in printed["files"]
+
+
+# Each time that the file is run, it leaves another file.
+COUNT = """
+import os
+pathlib.Path(f"load_{os.getpid()}_{len(list(pathlib.Path().glob('load_*')))}").touch()
+"""
+
+
+def test_workers_do_not_run_the_file_again(folder):
+    Path("function.py").write_text("import pathlib\n\n" + FUNCTION + COUNT)
+    words = ["function.py:simulate", "--evals", 12, "--jobs", 2, "--out", "a", "--quiet"]
+    assert run(*words) == 0
+    assert len(list(folder.glob("load_*"))) == 1
+
+
+def test_a_store_answers_the_same_command(folder):
+    words = ["function.py:simulate", "--evals", 30, "--store", "run.db"]
+    assert run(*words, "--out", "a") == 0
+    assert run(*words, "--out", "b") == 0
+    assert Path("a/front.csv").read_text() == Path("b/front.csv").read_text()
+
+
+def test_designs_of_a_front_begin_another_run(folder):
+    words = ["function.py:simulate", "--evals", 40, "--quiet"]
+    assert run(*words, "--out", "a") == 0
+    assert run(*words, "--seed", 2, "--out", "b", "--start", "a/front.csv") == 0
+    first = read_table(Path("a/front.csv"))[0]
+    later = read_table(Path("b/evaluations.csv"))[:30]
+    assert any(all(row[name] == first[name] for name in first) for row in later)
+
+
+def test_fronts_of_maximized_objectives_and_any_variables_are_compared(folder, capsys):
+    text = FUNCTION.replace('["mass", "rise"]', '{"mass": "min", "cooled": "max"}')
+    text = text.replace('"rise": 20.0 /', '"cooled": -20.0 /').replace('"fins"', '"seed"')
+    Path("function.py").write_text(text)
+    for seed in (1, 2):
+        words = ["function.py:simulate", "--evals", 60, "--seed", seed, "--quiet"]
+        assert run(*words, "--out", f"run{seed}") == 0
+    capsys.readouterr()
+    assert main(["compare", "run1", "run2", "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert [row["seed"] for row in content["runs"]] == [1, 2]
+    # Nothing is dominated once the maximized objective is turned round.
+    assert [row["points"] for row in content["runs"]] == [
+        len(read_table(Path(f"run{seed}/front.csv"))) for seed in (1, 2)
+    ]
+
+
+def test_a_class_of_problems_with_a_parameter(folder):
+    words = ["--evals", 40, "--algorithm", "nsga2", "--out", "a"]
+    assert run("problem.py:Sink", "--set", "width=0.2", *words) == 0
+    assert list(read_table(Path("a/front.csv"))[0]) == ["mass", "rise", "x0", "x1", "g1"]
+    assert load_problem("problem.py:Sink", ["width=0.2"]).width == 0.2
+
+
+def test_a_module_that_python_finds(folder):
+    assert load_problem("pymoo.problems.multi.zdt:ZDT1", ["n_var=4"]).n_var == 4
+
+
+def test_an_instance(folder):
+    Path("made.py").write_text(PROBLEM + "\nsink = Sink(width=0.3)\n")
+    assert load_problem("made.py:sink").width == 0.3
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["nocc", "--evals", "9"], ["nocc", "FILE.py:NAME", "Did you mean 'noc'?"]),
+        (["nowhere.py:f", "--evals", "9"], ["nowhere.py", "exists"]),
+        (["function.py", "--evals", "9"], ["function.py:simulate"]),
+        (["function.py:simulat", "--evals", "9"], ["'simulat'", "Did you mean simulate?"]),
+        (["function.py:simulate"], ["--evals", "--time-limit", "neither"]),
+        (["function.py:simulate", "--evals", "1"], ["--evals", "at least 2"]),
+        (["function.py:simulate", "--time-limit", "soon"], ["--time-limit", "8h", "'soon'"]),
+        (["function.py:simulate", "--evals", "9", "--timeout", "x"], ["--timeout", "'x'"]),
+        (["function.py:simulate", "--evals", "9", "--set", "a=1"], ["--set goes with a class"]),
+        (["function.py:simulate", "--evals", "9", "--seed", "-1"], ["--seed", "at least 0", "-1"]),
+        (["function.py:simulate", "--evals", "9", "--out", "bad.csv"], ["--out", "a folder"]),
+        (["sub/moela.py:simulate", "--evals", "9"], ["moela.py", "Rename it"]),
+        (["function.py:simulate", "--evals", "9", "--start", "bad.csv"], ["bad.csv", "'height'"]),
+        (["function:simulate", "--evals", "9", "--set", "a"], ["--set"]),
+        (
+            ["problem.py:Sink", "--set", "widht=1", "--evals", "9"],
+            ["widht", "Did you mean 'width'"],
+        ),
+        (["problem.py:Sink", "--set", "width", "--evals", "9"], ["--set must be like", "'width'"]),
+        (["problem.py:np", "--evals", "9"], ["problem.py:np", "It holds Sink"]),
+        (["bare.py:f", "--evals", "9"], ["bare.py", "variables = ", "Did you mean 'variable'?"]),
+        (["wrong.py:f", "--evals", "9"], ["wrong.py", "'x'", "bounds"]),
+        (["broken.py:f", "--evals", "9"], ["broken.py", "cannot be imported", "(line 2)"]),
+        (["raises.py:f", "--evals", "9"], ["raises.py", "ZeroDivisionError", "(line 1)"]),
+        (["nowhere.module:f", "--evals", "9"], ["nowhere.module", "no module 'nowhere'"]),
+    ],
+)
+def test_mistakes_are_one_line_and_say_what_to_do(words, expected, folder, assert_rejected):
+    function = "def f(d):\n    return 1, 2\n"
+    Path("sub").mkdir()
+    Path("sub/moela.py").write_text(function)
+    Path("bare.py").write_text(f"variable = {{}}\n{function}")
+    Path("wrong.py").write_text(f"variables = {{'x': (1, 0)}}\nobjectives = ['a', 'b']\n{function}")
+    Path("broken.py").write_text("def f(d):\nreturn\n")
+    Path("raises.py").write_text("1 / 0\n")
+    Path("bad.csv").write_text("a,b\n1,2\n")
+    assert_rejected(["run", *words], *expected)
+
+
+def test_a_failed_evaluation_names_the_option(folder, capsys):
+    Path("function.py").write_text(
+        FUNCTION.replace("    area =", "    raise OSError('no license')\n    area =")
+    )
+    assert run("function.py:simulate", "--evals", 9) == 2
+    error = capsys.readouterr().err
+    assert "no license" in error
+    assert "run the same command again, or add --on-error infeasible" in error
+
+
+def test_a_store_without_a_folder_is_named(folder, capsys):
+    assert run("function.py:simulate", "--evals", 9, "--store", "no/x.db") == 2
+    error = capsys.readouterr().err
+    assert "moela: --store must lie in a folder that exists. Got 'no/x.db'" in error
+
+
+def test_advice_of_the_library_is_that_of_the_command_line():
+    message = "The 'n_eval' parameter of minimize must be ...: n_eval=600 or time_limit='8h'."
+    assert reworded(message) == "--evals must be ...: --evals 600 or --time-limit 8h."
+    assert reworded("pass noisy=True.") == "add --noisy."
+
+
+def process(*words):
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "moela", *words], env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+
+
+def wait_for(condition):
+    end = time.monotonic() + 60  # a busy machine takes seconds to start Python
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_ctrl_c_keeps_the_result_and_prints_the_command_that_goes_on(folder, caplog):
+    Path("slow.py").write_text(SLOW.replace("SECONDS", "0.05"))
+    words = ["run", "slow.py:simulate", "--evals", "150", "--jobs", "2"]
+    words += ["--store", "run.db", "--out", "a b"]
+    running = process(*words)
+    wait_for(Path("begun").exists)
+    os.killpg(running.pid, signal.SIGINT)
+    out, error = running.communicate(timeout=60)
+    assert running.returncode == 130, error
+    n = len(read_table(Path("a b/evaluations.csv")))
+    assert 0 < n < 150
+    assert json.loads(Path("a b/run.json").read_text())["n_eval"] == n
+    assert f"stopped by Ctrl-C after {n} of 150 evaluations" in out
+    assert "To go on" not in out
+    assert error.endswith(f"{(line := f'To go on: moela {shlex.join(words)}')}\n")
+    first = read_table(Path("a b/evaluations.csv"))
+    Path("fast").touch()
+    assert main(shlex.split(line)[4:]) == 0
+    again = read_table(Path("a b/evaluations.csv"))
+    assert len(again) == 150
+    assert again[:n] == first
+    assert "run 1 in" in caplog.text  # it is the same run that goes on
+
+
+def test_a_second_ctrl_c_stops_at_once(folder):
+    Path("slow.py").write_text(SLOW.replace("SECONDS", "60"))
+    running = process("run", "slow.py:simulate", "--evals", "40", "--out", "a")
+    wait_for(Path("begun").exists)
+    os.kill(running.pid, signal.SIGINT)
+    time.sleep(0.5)
+    os.kill(running.pid, signal.SIGINT)
+    _, error = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert "moela: Stopped at once." in error
+    assert "--store a/run.db" in error
+
+
+def test_ctrl_c_keeps_the_result_of_run_noc(folder):
+    running = process("run", "noc", "--evals", "2000000", "--store", "noc.db", "--out", "front")
+    wait_for(Path("noc.db").exists)
+    time.sleep(1.0)
+    os.kill(running.pid, signal.SIGINT)
+    _, error = running.communicate(timeout=60)
+    assert running.returncode == 130, error
+    assert "To go on: moela run noc --evals 2000000" in error
+    assert {"front.csv", "best.json", "run.json"} <= {p.name for p in Path("front").iterdir()}
