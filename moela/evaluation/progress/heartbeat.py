@@ -18,7 +18,7 @@ _AT_WORK = frozenset(
 
 
 def at_work(stack_frame: FrameType | None) -> bool:
-    """Return whether a stack_frame belongs to a call of a pymoo algorithm that runs."""
+    """Return whether a stack frame belongs to a call of a pymoo algorithm that runs."""
     while stack_frame is not None:
         if stack_frame.f_code in _AT_WORK:
             return True
