@@ -85,12 +85,12 @@ class Interrupts:
             if signal.getsignal(signal.SIGINT) == self._handle:
                 signal.signal(signal.SIGINT, self._before)  # type: ignore[arg-type]
 
-    def _handle(self, number: int, stack: FrameType | None) -> None:
-        if not (self.busy or at_work(stack)):
+    def _handle(self, number: int, stack_frame: FrameType | None) -> None:
+        if not (self.busy or at_work(stack_frame)):
             self._restore()
             before = self._before
             assert callable(before)
-            before(number, stack)
+            before(number, stack_frame)
             return
         if self.stopped:
             raise KeyboardInterrupt(f"Stopped at once. {self.advice}")

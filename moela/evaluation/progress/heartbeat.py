@@ -17,12 +17,12 @@ _AT_WORK = frozenset(
 )
 
 
-def at_work(stack: FrameType | None) -> bool:
-    """Return whether a stack, by its innermost frame, is in a call of a pymoo algorithm that runs."""
-    while stack is not None:
-        if stack.f_code in _AT_WORK:
+def at_work(stack_frame: FrameType | None) -> bool:
+    """Return whether a stack frame belongs to a call of a pymoo algorithm that runs."""
+    while stack_frame is not None:
+        if stack_frame.f_code in _AT_WORK:
             return True
-        stack = stack.f_back
+        stack_frame = stack_frame.f_back
     return False
 
 
