@@ -22,7 +22,7 @@ def log_to_stderr() -> None:
     Examples
     --------
     >>> import moela
-    >>> moela.log_to_stderr()
+    >>> moela.log_to_stderr()  # doctest: +SKIP
     """
     if logger.level == logging.NOTSET or logger.level > logging.INFO:
         logger.setLevel(logging.INFO)
