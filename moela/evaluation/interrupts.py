@@ -78,12 +78,12 @@ class Interrupts:
             if signal.getsignal(signal.SIGINT) == self._handle:
                 signal.signal(signal.SIGINT, self._before)  # type: ignore[arg-type]
 
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        if not (self.busy or at_work(frame)):
+    def _handle(self, number: int, stack_frame: FrameType | None) -> None:
+        if not (self.busy or at_work(stack_frame)):
             self.__exit__()
             before = self._before
             assert callable(before)
-            before(number, frame)
+            before(number, stack_frame)
             return
         if self.stopped:
             raise KeyboardInterrupt(f"Stopped at once. {self.advice}")

@@ -282,10 +282,10 @@ class FileArrays(Mapping[str, Array]):
 
     def _shape(self, name: str, kind: str, shape: tuple[int | None, ...]) -> tuple[int, ...]:
         """Return the shape of an array if it is as wanted; None stands for any length."""
-        known = {"float64": "d", "texts": "U"}.get(kind, "?bBhHiIlLqQfdU")
+        kinds = {"float64": "f", "texts": "U"}.get(kind, "biufU")
         actual, dtype = self.forms.get(name, ((), None))
-        fits = dtype is not None and dtype.isnative and dtype.char in known
-        fits = fits and len(actual) == len(shape)
+        fits = dtype is not None and dtype.isnative and dtype.kind in kinds
+        fits = fits and (kind != "float64" or dtype == np.float64) and len(actual) == len(shape)
         if not fits or any(n not in (None, m) for n, m in zip(shape, actual, strict=True)):
             wanted = ", ".join("n" if n is None else str(n) for n in shape)
             got = _words(self.forms.get(name))

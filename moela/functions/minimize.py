@@ -20,6 +20,7 @@ from pymoo.termination.max_eval import MaximumFunctionCallTermination
 from moela._checks import count
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.evaluation.evaluator import Evaluator
+from moela.evaluation.interrupts import Interrupts, given_advice
 from moela.evaluation.runners.outcome import OK, EvaluationError
 from moela.evaluation.storage.errors import StoreError, StoreMismatchError
 from moela.evaluation.termination import ElapsedTime
@@ -33,7 +34,6 @@ from moela.functions.model.problem import problem as make_problem
 from moela.functions.model.reading import warnings_of
 from moela.functions.results.result import BY_INTERRUPT, MinimizeResult, evaluated
 from moela.functions.starts import filled, start_designs
-from moela.functions.stopping import Interrupts, given_advice
 from moela.quality.words import of_kind
 from moela.search.moela import MOELA
 

@@ -134,6 +134,18 @@ def test_runs_come_back_as_they_were_saved(tmp_path, results):
     )
 
 
+@pytest.mark.parametrize("kind", [bool, np.int64, np.int8, np.uint8, np.float32, float, str])
+def test_designs_of_every_type_come_back(tmp_path, results, kind):
+    path = results.runs[0].save(tmp_path)
+    with np.load(path) as file:
+        arrays = dict(file)
+    X = (arrays["front_X"] > 0.5).astype(kind)
+    np.savez(path, **{**arrays, "front_X": X})
+    back = Run.load(path).front_X
+    assert back.dtype == X.dtype
+    np.testing.assert_array_equal(back, X)
+
+
 def test_a_loaded_run_can_be_saved_elsewhere(tmp_path, results):
     back = ExperimentResults.load(results.save(tmp_path / "a"))
     again = ExperimentResults.load(back.save(tmp_path / "b"))
