@@ -177,6 +177,7 @@ class Evaluator(PymooEvaluator):
         self._session: Session | None = None
         self._problem: weakref.ref[Problem] | None = None  # of the last session
         self._one_thread = OneThread()
+        self.interrupts: Interrupts | None = None  # of a caller that treats Ctrl-C itself
         self._aborted = False
         self._begun = False
         self._copied = False
@@ -246,7 +247,7 @@ class Evaluator(PymooEvaluator):
             session.show_total(self.n_eval)
             over = budget is not None and self.n_eval >= budget
             if session.stopped:
-                self.interrupted = True
+                self.interrupted = not over
                 session.terminate(algorithm)
                 over = algorithm is session.algorithm  # one inside it may not know yet
             session.note(self.n_eval, self.elapsed, budget, last=over)
@@ -285,7 +286,8 @@ class Evaluator(PymooEvaluator):
 
     def __getstate__(self) -> dict[str, object]:
         run = replace(self._run, elapsed=self.elapsed)
-        return {**self.__dict__, "_session": None, "_problem": None, "_run": run, "_copied": True}
+        left_out = dict.fromkeys(("_session", "_problem", "interrupts"))
+        return {**self.__dict__, **left_out, "_run": run, "_copied": True}
 
     def _check_thread(self, algorithm: Algorithm | None) -> None:
         """Raise RuntimeError if this call belongs to a second run, in another thread."""
@@ -328,7 +330,7 @@ class Evaluator(PymooEvaluator):
             )
         run.bind(problem, signed, same=same, copied=copied)
         self.close()
-        self._session = session = Session(problem, algorithm, self._interrupts())
+        self._session = session = Session(problem, algorithm, self._session_interrupts())
         if self.store is not None:
             entry = StoreEntry(self, run, session, self._chunk(problem), self._runner)
             entry.enter(self.store, signed, algorithm)
@@ -337,10 +339,10 @@ class Evaluator(PymooEvaluator):
         session.bar = progress.begin(self.progress, budget, self.n_eval, ref_point)
         return session
 
-    def _interrupts(self) -> Interrupts | None:
+    def _session_interrupts(self) -> Interrupts | None:
         """Return how Ctrl-C is treated in a session; None leaves it alone."""
-        if self.on_interrupt == "raise":
-            return None
+        if self.on_interrupt == "raise" or self.interrupts is not None:
+            return self.interrupts
         advice = "To be able to go on, pass Evaluator(store='run.db') next time."
         return Interrupts(advice if self.store is None else store_advice(self.store), busy=False)
 

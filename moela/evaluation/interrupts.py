@@ -55,9 +55,11 @@ class Interrupts:
         self.busy = busy
         self._before: Handler = None
         self._installed = False
+        self._depth = 0
 
     def __enter__(self) -> Interrupts:
-        if threading.current_thread() is threading.main_thread():
+        self._depth += 1
+        if self._depth == 1 and threading.current_thread() is threading.main_thread():
             self._before = signal.getsignal(signal.SIGINT)
             # A handler that was not set from Python could not be restored, and an ignored signal
             # shall stay ignored.
@@ -72,6 +74,11 @@ class Interrupts:
         error: BaseException | None = None,
         traceback: TracebackType | None = None,
     ) -> None:
+        self._depth = max(0, self._depth - 1)
+        if self._depth == 0:
+            self._restore()
+
+    def _restore(self) -> None:
         if self._installed and threading.current_thread() is threading.main_thread():
             self._installed = False
             # A handler that was set in the meantime stays.
@@ -80,7 +87,7 @@ class Interrupts:
 
     def _handle(self, number: int, stack_frame: FrameType | None) -> None:
         if not (self.busy or at_work(stack_frame)):
-            self.__exit__()
+            self._restore()
             before = self._before
             assert callable(before)
             before(number, stack_frame)
