@@ -21,8 +21,7 @@ from moela.evaluation import progress, run_identity
 from moela.evaluation.batch import compute, hand_out, jobs_of, report_failure, unevaluated
 from moela.evaluation.checks import check_budget, check_problem
 from moela.evaluation.interrupts import Interrupts, store_advice
-from moela.evaluation.known import AnswersInMemory, Known
-from moela.evaluation.marks import Marks
+from moela.evaluation.known import Known
 from moela.evaluation.one_thread import OneThread
 from moela.evaluation.optimum import leave_out_failures
 from moela.evaluation.run_state import RunState, StoreEntry, token_of
@@ -39,7 +38,6 @@ from moela.evaluation.runners.outcome import (
 from moela.evaluation.runners.runner import VECTORIZED_CHUNK, Runner
 from moela.evaluation.session import Session, is_dynamic
 from moela.evaluation.settings import check_settings
-from moela.evaluation.storage.errors import StoreError
 from moela.evaluation.storage.keys import encode, keys_of
 
 logger = logging.getLogger("moela.evaluator")
@@ -325,28 +323,13 @@ class Evaluator(PymooEvaluator):
         # What the problem has changed in itself is no change of the problem.
         same = copied or (self._problem is not None and self._problem() is problem)
         self._problem = weakref.ref(problem)
-        if copied and run.signature is not None:
-            run.signature["settings"] = signed.signature["settings"]
-        changes: list[str] = []
-        if run.signature is not None and run.fingerprint is not None:
-            before = None if same else run.fingerprint
-            changes = run_identity.changes(run.signature, before, signed)
-        if changes:
-            if run.id is not None:
-                raise StoreError(
-                    "A stored run must keep to one problem, but the problem has changed in "
-                    f"{'; '.join(changes)}. Use a new Evaluator for each problem."
-                )
-            run.memory, run.marks = AnswersInMemory(), None
-        if run.marks is None:
-            run.marks = Marks(problem)
         if is_dynamic(problem) and self.dedupe:
             raise ValueError(
                 f"{type(problem).__name__} changes with time, so a known design may have other "
                 "values now. Use Evaluator(dedupe=False)."
             )
+        run.bind(problem, signed, same=same, copied=copied)
         self.close()
-        run.signature, run.fingerprint = signed.signature, signed.content.fingerprint()
         self._session = session = Session(problem, algorithm, self._session_interrupts())
         if self.store is not None:
             entry = StoreEntry(self, run, session, self._chunk(problem), self._runner)

@@ -189,8 +189,9 @@ def content_of(problem: Problem, arrays: Arrays | None = None) -> Content:
 
 def _code_of_class(walk: Walk, problem: Problem) -> Iterable[Any]:
     walk.notes, walk.path = [], ["problem"]
-    if not is_of_libraries(type(problem)):
-        walk.visit(type(problem))
+    kind: Any = type(problem)
+    if not is_of_libraries(kind):
+        walk.visit(kind)
     return walk.notes
 
 

@@ -219,7 +219,7 @@ class Walk:
         Libraries keep their content in private attributes, so those of their classes are not told
         apart. Ours keep in them what follows from the public ones.
         """
-        kind = type(value)
+        kind: Any = type(value)
         library, ours = is_library_class(kind), is_ours(kind.__module__)
         derived = _cached_properties(kind)
         tokens, outer = [], self.notes
@@ -272,7 +272,7 @@ def class_name(kind: type) -> str:
     return renames.public_name(kind)
 
 
-def class_code(walk: Walk, kind: type) -> None:
+def class_code(walk: Walk, kind: Any) -> None:
     """Note the code of a class that is not a library's, and what it holds itself."""
     if not is_of_libraries(kind):
         walk.visit(kind)

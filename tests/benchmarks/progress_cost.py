@@ -2,8 +2,8 @@
 
 Run ``python -m tests.benchmarks.progress_cost``. A run of 1,000 evaluations of 10 ms is resumed to
 2,000; the time left that the bar shows is compared with the time that is really left. The cost is
-the time spent in the calls of progress, as a share of the same run's time, so that other work on the
-machine counts on both sides.
+the time spent in the calls of progress, as a share of the same run's time, so that other work on
+the machine counts on both sides.
 """
 
 from __future__ import annotations
