@@ -116,13 +116,16 @@ class StoreEntry:
         )
         self._answer_from(opened)
         if opened.resumed and settings.recheck and settings.dedupe:
+            session.opened = None  # until then, the run keeps nothing of this problem
             try:
                 run_identity.recheck(opened, self.runner(session, {}))
             except StoreMismatchError as error:
                 if settings.on_mismatch != "new" or not opened.doubts:
                     raise
                 logger.warning("%s", error)
-                self._answer_from(run_identity.begin_again(opened, signed, budget))
+                opened = run_identity.begin_again(opened, signed, budget)
+                self._answer_from(opened)
+            session.opened = opened
 
     def _answer_from(self, opened: OpenRun) -> None:
         """Answer the designs of the session from a run of the store."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from moela.evaluation.storage.errors import StoreError
 from moela.evaluation.storage.reader import EvaluationStore, StoredRun
-from moela.watch.state import RunState, Snapshot
+from moela.watch.state import Snapshot, WatchedRun
 
 
 class Follower:
@@ -33,7 +33,7 @@ class Follower:
         self._wanted = run
         self._store: EvaluationStore | None = None
         self._opened = (0, 0)
-        self._states: dict[int, RunState] = {}
+        self._states: dict[int, WatchedRun] = {}
 
     def close(self) -> None:
         """Close the store."""
@@ -53,7 +53,7 @@ class Follower:
         run = self._run(self._store)
         if run is None:
             return None
-        state = self._states.setdefault(run.id, RunState())
+        state = self._states.setdefault(run.id, WatchedRun())
         state.read(self._store, run)
         return state.snapshot(self._store, run)
 

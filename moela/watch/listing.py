@@ -7,7 +7,7 @@ import os
 from moela.evaluation.storage.reader import EvaluationStore
 from moela.quality.table import Row, Table
 from moela.quality.words import duration
-from moela.watch.state import RunState, Snapshot
+from moela.watch.state import Snapshot, WatchedRun
 
 _COLUMNS = (
     *("run", "state", "problem", "algorithm", "seed", "evaluations", "computed", "failed"),
@@ -20,7 +20,7 @@ def snapshots(path: str | os.PathLike[str]) -> list[Snapshot]:
     out = []
     with EvaluationStore(path) as store:
         for run in store.runs():
-            state = RunState()
+            state = WatchedRun()
             state.read(store, run)
             out.append(state.snapshot(store, run))
     return out

@@ -26,7 +26,7 @@ _MOST_TEXT = 160
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The state of a run at one moment, as plain data; see `RunState`."""
+    """The state of a run at one moment, as plain data; see `WatchedRun`."""
 
     store: str
     run: int
@@ -66,7 +66,7 @@ class Snapshot:
         return self.curve[-1][1] if self.curve else None
 
 
-class RunState:
+class WatchedRun:
     """The state of one run, which grows with the evaluations that are read from its store."""
 
     def __init__(self) -> None:
