@@ -21,8 +21,7 @@ from moela.evaluation import progress, run_identity
 from moela.evaluation.batch import compute, hand_out, jobs_of, report_failure, unevaluated
 from moela.evaluation.checks import check_budget, check_problem
 from moela.evaluation.interrupts import Interrupts, store_advice
-from moela.evaluation.known import AnswersInMemory, Known
-from moela.evaluation.marks import Marks
+from moela.evaluation.known import Known
 from moela.evaluation.one_thread import OneThread
 from moela.evaluation.optimum import leave_out_failures
 from moela.evaluation.run_state import RunState, StoreEntry, token_of
@@ -39,7 +38,6 @@ from moela.evaluation.runners.outcome import (
 from moela.evaluation.runners.runner import VECTORIZED_CHUNK, Runner
 from moela.evaluation.session import Session, is_dynamic
 from moela.evaluation.settings import check_settings
-from moela.evaluation.storage.errors import StoreError
 from moela.evaluation.storage.keys import encode, keys_of
 
 logger = logging.getLogger("moela.evaluator")
@@ -179,6 +177,7 @@ class Evaluator(PymooEvaluator):
         self._session: Session | None = None
         self._problem: weakref.ref[Problem] | None = None  # of the last session
         self._one_thread = OneThread()
+        self.interrupts: Interrupts | None = None  # of a caller that treats Ctrl-C itself
         self._aborted = False
         self._begun = False
         self._copied = False
@@ -248,7 +247,7 @@ class Evaluator(PymooEvaluator):
             session.show_total(self.n_eval)
             over = budget is not None and self.n_eval >= budget
             if session.stopped:
-                self.interrupted = True
+                self.interrupted = not over
                 session.terminate(algorithm)
                 over = algorithm is session.algorithm  # one inside it may not know yet
             session.note(self.n_eval, self.elapsed, budget, last=over)
@@ -287,7 +286,8 @@ class Evaluator(PymooEvaluator):
 
     def __getstate__(self) -> dict[str, object]:
         run = replace(self._run, elapsed=self.elapsed)
-        return {**self.__dict__, "_session": None, "_problem": None, "_run": run, "_copied": True}
+        left_out = dict.fromkeys(("_session", "_problem", "interrupts"))
+        return {**self.__dict__, **left_out, "_run": run, "_copied": True}
 
     def _check_thread(self, algorithm: Algorithm | None) -> None:
         """Raise RuntimeError if this call belongs to a second run, in another thread."""
@@ -323,29 +323,14 @@ class Evaluator(PymooEvaluator):
         # What the problem has changed in itself is no change of the problem.
         same = copied or (self._problem is not None and self._problem() is problem)
         self._problem = weakref.ref(problem)
-        if copied and run.signature is not None:
-            run.signature["settings"] = signed.signature["settings"]
-        changes: list[str] = []
-        if run.signature is not None and run.fingerprint is not None:
-            before = None if same else run.fingerprint
-            changes = run_identity.changes(run.signature, before, signed)
-        if changes:
-            if run.id is not None:
-                raise StoreError(
-                    "A stored run must keep to one problem, but the problem has changed in "
-                    f"{'; '.join(changes)}. Use a new Evaluator for each problem."
-                )
-            run.memory, run.marks = AnswersInMemory(), None
-        if run.marks is None:
-            run.marks = Marks(problem)
         if is_dynamic(problem) and self.dedupe:
             raise ValueError(
                 f"{type(problem).__name__} changes with time, so a known design may have other "
                 "values now. Use Evaluator(dedupe=False)."
             )
+        run.bind(problem, signed, same=same, copied=copied)
         self.close()
-        run.signature, run.fingerprint = signed.signature, signed.content.fingerprint()
-        self._session = session = Session(problem, algorithm, self._interrupts())
+        self._session = session = Session(problem, algorithm, self._session_interrupts())
         if self.store is not None:
             entry = StoreEntry(self, run, session, self._chunk(problem), self._runner)
             entry.enter(self.store, signed, algorithm)
@@ -354,10 +339,10 @@ class Evaluator(PymooEvaluator):
         session.bar = progress.begin(self.progress, budget, self.n_eval, ref_point)
         return session
 
-    def _interrupts(self) -> Interrupts | None:
+    def _session_interrupts(self) -> Interrupts | None:
         """Return how Ctrl-C is treated in a session; None leaves it alone."""
-        if self.on_interrupt == "raise":
-            return None
+        if self.on_interrupt == "raise" or self.interrupts is not None:
+            return self.interrupts
         advice = "To be able to go on, pass Evaluator(store='run.db') next time."
         return Interrupts(advice if self.store is None else store_advice(self.store), busy=False)
 

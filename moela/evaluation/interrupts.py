@@ -55,9 +55,11 @@ class Interrupts:
         self.busy = busy
         self._before: Handler = None
         self._installed = False
+        self._depth = 0
 
     def __enter__(self) -> Interrupts:
-        if threading.current_thread() is threading.main_thread():
+        self._depth += 1
+        if self._depth == 1 and threading.current_thread() is threading.main_thread():
             self._before = signal.getsignal(signal.SIGINT)
             # A handler that was not set from Python could not be restored, and an ignored signal
             # shall stay ignored.
@@ -72,18 +74,23 @@ class Interrupts:
         error: BaseException | None = None,
         traceback: TracebackType | None = None,
     ) -> None:
+        self._depth = max(0, self._depth - 1)
+        if self._depth == 0:
+            self._restore()
+
+    def _restore(self) -> None:
         if self._installed and threading.current_thread() is threading.main_thread():
             self._installed = False
             # A handler that was set in the meantime stays.
             if signal.getsignal(signal.SIGINT) == self._handle:
                 signal.signal(signal.SIGINT, self._before)  # type: ignore[arg-type]
 
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        if not (self.busy or at_work(frame)):
-            self.__exit__()
+    def _handle(self, number: int, stack_frame: FrameType | None) -> None:
+        if not (self.busy or at_work(stack_frame)):
+            self._restore()
             before = self._before
             assert callable(before)
-            before(number, frame)
+            before(number, stack_frame)
             return
         if self.stopped:
             raise KeyboardInterrupt(f"Stopped at once. {self.advice}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pymoo.core.algorithm import Algorithm
+from pymoo.core.problem import Problem
 
 from moela.evaluation import run_identity
 from moela.evaluation.known import AnswersInMemory, Known, StoredAnswers
@@ -16,7 +17,7 @@ from moela.evaluation.marks import Marks
 from moela.evaluation.run_identity import OpenRun, Signed
 from moela.evaluation.runners.runner import Runner
 from moela.evaluation.session import Session
-from moela.evaluation.storage.errors import StoreMismatchError
+from moela.evaluation.storage.errors import StoreError, StoreMismatchError
 from moela.provenance.content import Fingerprint
 from moela.provenance.signature import Signature
 
@@ -38,6 +39,34 @@ class RunState:
     marks: Marks | None = None  # what failures have in the place of objectives
     warned: bool = False  # of an infinite objective
     failed: bool = False  # whether a warning has told of the first failure
+
+    def bind(self, problem: Problem, signed: Signed, *, same: bool, copied: bool) -> None:
+        """Continue with a problem, which may be another one than before if there is no store.
+
+        Parameters
+        ----------
+        same : bool
+            Whether it is the same object as before, or one in a copy of the run. Its content may
+            then have changed by itself.
+        copied : bool
+            Whether the run has been copied since.
+        """
+        if copied and self.signature is not None:
+            self.signature["settings"] = signed.signature["settings"]
+        changes: list[str] = []
+        if self.signature is not None and self.fingerprint is not None:
+            before = None if same else self.fingerprint
+            changes = run_identity.changes(self.signature, before, signed)
+        if changes:
+            if self.id is not None:
+                raise StoreError(
+                    "A stored run must keep to one problem, but the problem has changed in "
+                    f"{'; '.join(changes)}. Use a new Evaluator for each problem."
+                )
+            self.memory, self.marks = AnswersInMemory(), None
+        if self.marks is None:
+            self.marks = Marks(problem)
+        self.signature, self.fingerprint = signed.signature, signed.content.fingerprint()
 
     def lookup(
         self, session: Session, keys: list[bytes], names: list[str], n: int, *, dedupe: bool

@@ -145,15 +145,15 @@ class Session:
     @contextmanager
     def working(self) -> Iterator[None]:
         """Mark the time in which evaluations are in progress, for signals and signs of life."""
-        for part in (self._interrupts, self.bar):
-            if part is not None:
-                part.busy = True
+        parts = [part for part in (self._interrupts, self.bar) if part is not None]
+        before = [part.busy for part in parts]
+        for part in parts:
+            part.busy = True
         try:
             yield
         finally:
-            for part in (self._interrupts, self.bar):
-                if part is not None:
-                    part.busy = False
+            for part, busy in zip(parts, before, strict=True):
+                part.busy = busy
 
     def terminate(self, algorithm: Algorithm | None) -> None:
         """End the algorithm of the run, and the one inside it that has just evaluated."""

@@ -16,7 +16,7 @@ from pymoo.core.algorithm import Algorithm
 from pymoo.core.problem import Problem
 
 from moela._checks import one_of, require
-from moela.evaluation.progress import wanted
+from moela.evaluation.progress import begin
 from moela.experiments.files import Key, Run, Settings
 from moela.experiments.recording import External, record_run
 from moela.experiments.results import ExperimentResults
@@ -176,16 +176,19 @@ def _execute_all(
         with parallel_config(backend="loky", inner_max_num_threads=1):
             parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)
             outcomes = parallel(delayed(_execute)(task) for task in tasks)
-    shown: Iterable[tuple[Key, Run | str]] = outcomes
-    if wanted(progress):
-        from tqdm import tqdm
-
-        shown = tqdm(outcomes, total=len(tasks), unit="run")
+    shown = begin(progress, len(tasks), 0, unit="run")
     try:
-        for key, outcome in shown:
-            logger.info("%s %s", key, "done" if isinstance(outcome, Run) else "failed")
+        if shown is not None:
+            shown.busy = True
+        for key, outcome in outcomes:
+            done = isinstance(outcome, Run)
+            logger.info("%s %s", key, "done" if done else "failed")
+            if shown is not None:
+                shown.add(1, np.empty((0, 0)), n_failed=int(not done))
             yield key, outcome
     finally:
+        if shown is not None:
+            shown.close()
         # joblib warns of the runs that it drops, as a caller who stops early intends.
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".* tasks which were still being processed")

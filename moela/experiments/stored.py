@@ -82,21 +82,18 @@ class _Compared(NamedTuple):
 
 
 def _compared(pairs: list[tuple[Task, Run]]) -> list[_Compared]:
-    """Compare each stored run with its task."""
+    """Compare each stored run of a problem with its task."""
     out = []
-    stored = [dict(run.settings["problem"]) for _, run in pairs]
-    for i, (task, run) in enumerate(pairs):
-        wanted = renames.without_content(task.settings["problem"])
-        before = task.before["problem"]
-        problem = {**stored[i], "code": {}}
-        others = [{**other, "code": {}} for other in stored]
-        changes, about = compare(
-            [problem, *others],
-            {**wanted, "code": {}},
-            {**before, "code": {}},
-            task.content,
-            "settings.problem",
-        )[0]
+    first = pairs[0][0]  # the others have the same problem
+    wanted = renames.without_content(first.settings["problem"])
+    problems = compare(
+        [{**run.settings["problem"], "code": {}} for _, run in pairs],
+        {**wanted, "code": {}},
+        {**first.before["problem"], "code": {}},
+        first.content,
+        "settings.problem",
+    )
+    for (task, run), (changes, about) in zip(pairs, problems, strict=True):
         lines, unknown = _code_differences(run, "problem", wanted["code"])
         algorithm = dict(run.settings["algorithm"])
         now = task.settings["algorithm"]

@@ -20,6 +20,7 @@ from pymoo.termination.max_eval import MaximumFunctionCallTermination
 from moela._checks import count
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.evaluation.evaluator import Evaluator
+from moela.evaluation.interrupts import Interrupts, given_advice, store_advice
 from moela.evaluation.runners.outcome import OK, EvaluationError
 from moela.evaluation.storage.errors import StoreError, StoreMismatchError
 from moela.evaluation.termination import ElapsedTime
@@ -33,7 +34,6 @@ from moela.functions.model.problem import problem as make_problem
 from moela.functions.model.reading import warnings_of
 from moela.functions.results.result import BY_INTERRUPT, MinimizeResult, evaluated
 from moela.functions.starts import filled, start_designs
-from moela.functions.stopping import Interrupts, given_advice
 from moela.quality.words import of_kind
 from moela.search.moela import MOELA
 
@@ -198,6 +198,7 @@ def minimize(
                 retries=retries, timeout=timeout, dedupe=not noisy, on_mismatch=on_mismatch,
                 progress=progress, callback=run.keep,
             )  # fmt: skip
+            evaluator.interrupts = interrupts
             solver = copy.deepcopy(chosen)
             solver.setup(
                 problem,
@@ -271,7 +272,7 @@ def _loop(
                 if interrupts.stopped:  # a program that the user's Ctrl-C ended as well
                     return BY_INTERRUPT
                 raise in_words(run.problem, error) from None
-            if interrupts.stopped and algorithm.has_next():
+            if evaluator.interrupted or (interrupts.stopped and algorithm.has_next()):
                 return BY_INTERRUPT
             if run.stopped and algorithm.has_next():
                 return "stopped by the callback"
@@ -365,7 +366,7 @@ def _advice(store: object) -> str:
             "To go on from a result, pass start=result; to be able to resume, pass store='run.db' "
             "next time."
         )
-    return f"To go on, make the same call again: {os.fspath(store)} holds what was evaluated."  # type: ignore[call-overload]
+    return store_advice(store)  # type: ignore[arg-type]
 
 
 def _understanding(problem: Problem) -> str:

@@ -20,8 +20,8 @@ from moela.provenance import libraries, renames, values  # noqa: F401 (they regi
 from moela.provenance.code import BYTECODE, GLOBALS, code_of, code_of_ours
 from moela.provenance.scalars import Arrays
 from moela.provenance.signature import NO_CONTENT, Signature, differences
-from moela.provenance.sources import is_library_class, is_ours
-from moela.provenance.walk import BEYOND, CODE, Walk, digest, visible_state
+from moela.provenance.sources import is_ours
+from moela.provenance.walk import BEYOND, CODE, Walk, digest, is_of_libraries, visible_state
 
 Record = dict[str, Any]
 """A `Content` as JSON data."""
@@ -189,8 +189,9 @@ def content_of(problem: Problem, arrays: Arrays | None = None) -> Content:
 
 def _code_of_class(walk: Walk, problem: Problem) -> Iterable[Any]:
     walk.notes, walk.path = [], ["problem"]
-    if not all(is_library_class(base) for base in type(problem).__mro__):
-        walk.visit(type(problem))
+    kind: Any = type(problem)
+    if not is_of_libraries(kind):
+        walk.visit(kind)
     return walk.notes
 
 

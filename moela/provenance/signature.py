@@ -44,6 +44,8 @@ NO_CONTENT = _PROBLEM_STATE - {"xl", "xu", "vars"}
 _MAX_DEPTH = 8
 _MAX_TEXT = 200
 _MAX_BITS = 10_000
+_MAX_SHORT = 16  # characters whose text is below _MAX_TEXT, however they are escaped
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 _UNKNOWN = object()
 _NO_ARRAYS: Arrays = {}
 
@@ -87,7 +89,7 @@ def of_algorithm(algorithm: Algorithm | None, *, old: bool = False) -> Signature
 
 def dump(signature: object) -> str:
     """Return a signature as JSON text; two texts are equal exactly if the signatures are."""
-    return json.dumps(signature, sort_keys=True, separators=(",", ":"))
+    return _ENCODER.encode(signature)
 
 
 def differences(old: object, new: object, name: str, before: object = _UNKNOWN) -> list[str]:
@@ -141,6 +143,10 @@ def _short(value: Json) -> Json:
     """Replace long values by a digest, but keep their names, so that a difference can be named."""
     if isinstance(value, dict):
         return {key: _short(inner) for key, inner in value.items()}
+    if value is None or isinstance(value, float | bool):
+        return value
+    if isinstance(value, str) and len(value) <= _MAX_SHORT:
+        return value
     text = dump(value)
     if len(text) <= _MAX_TEXT:
         return value

@@ -15,7 +15,6 @@ from functools import cached_property, lru_cache
 from hashlib import blake2b
 from types import FunctionType
 from typing import Any, Final, NamedTuple
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -220,7 +219,7 @@ class Walk:
         Libraries keep their content in private attributes, so those of their classes are not told
         apart. Ours keep in them what follows from the public ones.
         """
-        kind = type(value)
+        kind: Any = type(value)
         library, ours = is_library_class(kind), is_ours(kind.__module__)
         derived = _cached_properties(kind)
         tokens, outer = [], self.notes
@@ -273,24 +272,25 @@ def class_name(kind: type) -> str:
     return renames.public_name(kind)
 
 
-def class_code(walk: Walk, kind: type) -> None:
+def class_code(walk: Walk, kind: Any) -> None:
     """Note the code of a class that is not a library's, and what it holds itself."""
-    if not all(is_library_class(base) for base in kind.__mro__):
+    if not is_of_libraries(kind):
         walk.visit(kind)
 
 
-_CACHED: WeakKeyDictionary[type, frozenset[str]] = WeakKeyDictionary()
+@lru_cache(maxsize=1000)
+def is_of_libraries(kind: type[Any]) -> bool:
+    """Return whether a class and its bases are of libraries."""
+    return all(is_library_class(base) for base in kind.__mro__)
 
 
-def _cached_properties(kind: type) -> frozenset[str]:
-    names = _CACHED.get(kind)
-    if names is None:
-        found: set[str] = set()
-        for base in reversed(kind.__mro__):
-            for name, value in vars(base).items():
-                (found.add if isinstance(value, cached_property) else found.discard)(name)
-        names = _CACHED[kind] = frozenset(found)
-    return names
+@lru_cache(maxsize=1000)
+def _cached_properties(kind: type[Any]) -> frozenset[str]:
+    names: set[str] = set()
+    for base in reversed(kind.__mro__):
+        for name, value in vars(base).items():
+            (names.add if isinstance(value, cached_property) else names.discard)(name)
+    return frozenset(names)
 
 
 def _flat(value: Sequence[Any]) -> bytes | None:

@@ -13,12 +13,12 @@ from pymoo.core.algorithm import Algorithm
 from pymoo.core.problem import Problem
 
 from moela.commands.output import add_json, only_stderr
+from moela.evaluation.interrupts import advising
 from moela.evaluation.runners.outcome import EvaluationError
 from moela.evaluation.storage.errors import StoreError
 from moela.functions.durations import seconds
 from moela.functions.minimize import minimize
 from moela.functions.results.result import MinimizeResult
-from moela.functions.stopping import advising
 
 ALGORITHMS = ("moela", "moela-published", "moos", "moo-stage", "nsga2", "nsga3", "moead", "ga")
 

@@ -17,12 +17,12 @@ _AT_WORK = frozenset(
 )
 
 
-def at_work(frame: FrameType | None) -> bool:
-    """Return whether a frame belongs to a call of a pymoo algorithm that runs."""
-    while frame is not None:
-        if frame.f_code in _AT_WORK:
+def at_work(stack_frame: FrameType | None) -> bool:
+    """Return whether a stack frame belongs to a call of a pymoo algorithm that runs."""
+    while stack_frame is not None:
+        if stack_frame.f_code in _AT_WORK:
             return True
-        frame = frame.f_back
+        stack_frame = stack_frame.f_back
     return False
 
 

@@ -181,12 +181,18 @@ class Progress:
 
 
 def begin(
-    progress: bool | None, total: int | None, done: int, ref_point: ArrayLike | None = None
+    progress: bool | None,
+    total: int | None,
+    done: int,
+    ref_point: ArrayLike | None = None,
+    *,
+    unit: str = "eval",
 ) -> Progress | None:
     """Return the progress to show: None without any, and lines where no bar is wanted."""
     if progress is False:
         return None
-    return Progress(total, done, ref_point, bar=wanted(progress), line_seconds=_LINE_SECONDS)
+    bar = wanted(progress)
+    return Progress(total, done, ref_point, bar=bar, unit=unit, line_seconds=_LINE_SECONDS)
 
 
 def _bar(pace: Pace, total: int | None, done: int, unit: str) -> tqdm[object]:

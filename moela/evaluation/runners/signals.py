@@ -19,5 +19,5 @@ def outlive_interrupts() -> None:
             signal.signal(signal.SIGINT, _ignore)
 
 
-def _ignore(number: int, frame: FrameType | None) -> None:
+def _ignore(number: int, stack_frame: FrameType | None) -> None:
     """Do nothing; unlike ``SIG_IGN``, this is not passed on to programs."""

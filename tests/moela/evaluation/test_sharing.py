@@ -1,5 +1,7 @@
 """Runs of one store share results only if their problems are the same, as far as can be seen."""
 
+import importlib
+
 import numpy as np
 import pytest
 from evaluation_cases import One, designs, solve, stored
@@ -7,14 +9,16 @@ from pymoo.algorithms.moo.nsga2 import NSGA2
 
 from moela.evaluation.storage.errors import StoreMismatchError
 from moela.evaluation.storage.reader import EvaluationStore
+from tests.moela.provenance.layouts import install, process
 
 
 def same_designs(problem, store, seed, n=20, **settings):
     """Evaluate the same designs in a run of another seed; return how many were reused."""
     algorithm = NSGA2(pop_size=n, sampling=designs(n))
     result = solve(
-        problem, n, algorithm=algorithm, seed=seed, store=store, on_mismatch="new", **settings
-    )
+        problem, n, algorithm=algorithm, seed=seed, store=store,
+        **{"on_mismatch": "new", **settings},
+    )  # fmt: skip
     return n - result.evaluator.n_fresh
 
 
@@ -155,3 +159,35 @@ def test_another_problem_in_one_evaluator_is_not_answered_from_memory():
         second = evaluator.eval(One(shift=1.0), Population.new(X=X)).get("F")
         assert evaluator.n_fresh == 10
     np.testing.assert_allclose(second - first, 1.0)
+
+
+PACKAGED = """
+import numpy as np
+from pymoo.core.problem import ElementwiseProblem
+
+class Beam(ElementwiseProblem):
+    def __init__(self):
+        super().__init__(n_var=6, n_obj=2, xl=0.0, xu=1.0)
+
+    def _evaluate(self, x, out, *args, **kwargs):
+        out["F"] = [x[0], 1 - x[0] + x[1:].sum() + 0.0]
+"""
+
+
+def test_another_version_of_an_installed_problem_is_rechecked(store, tmp_path, log):
+    site = tmp_path / "site-packages"
+
+    def reused(version, seed, text=PACKAGED, **settings):
+        install(site, "quite-different", version, {"pack_of_beams/__init__.py": text})
+        with process(site):
+            problem = importlib.import_module("pack_of_beams").Beam()
+            return same_designs(problem, store, seed, **settings)
+
+    other = PACKAGED.replace("+ 0.0", "+ 0.5")
+    assert reused("1.0", 1) == 0
+    assert reused("1.1", 2) == 20
+    assert reused("2.0", 3, other) == 0
+    assert "results of run 1 are not reused in run 3" in log.text
+    with pytest.raises(StoreMismatchError, match="has another result"):
+        reused("2.0", 1, other, on_mismatch="raise")
+    assert "problem (pack_of_beams) comes from other sources or versions" in log.text

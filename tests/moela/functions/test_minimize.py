@@ -530,3 +530,19 @@ def test_other_threads_leave_signals_alone():
     thread.start()
     thread.join()
     assert results[0].n_eval == 20
+
+
+def test_failures_after_an_interrupt_are_not_recorded(tmp_path):
+    def fragile(d):
+        calls.append(1)
+        if len(calls) == 57:
+            os.kill(os.getpid(), signal.SIGINT)
+            raise RuntimeError("the simulator was interrupted")
+        return sink(d)
+
+    calls = []
+    store = tmp_path / "run.db"
+    result = run(fragile, n_eval=100, store=store, on_error="infeasible")
+    assert result.failures == []
+    with EvaluationStore(store) as reader:
+        assert {evaluation.status for evaluation in reader.evaluations()} == {"ok"}

@@ -11,7 +11,7 @@ import moela
 import problems
 from moela.notebook import html
 from moela.notebook.figures import ShownFigure
-from moela.plots import plot_front
+from moela.plots.front import plot_front
 from moela.quality.front import Front
 from moela.quality.table import Table
 from moela.rivals import MOOS
@@ -63,7 +63,7 @@ def test_pictures_are_figures_that_show_themselves():
         (lambda: MOOS(), "MOOS, not run yet"),
         (lambda: moela.Evaluator(n_jobs=2),
          "Evaluator(n_jobs=2): 0 evaluations, 0 computed, 0 failed"),
-        (lambda: problems.MultiObjectiveQAP.random(6),
+        (lambda: problems.MultiObjectiveQAP.random(n_facilities=6),
          "MultiObjectiveQAP: 6 variables, minimize 2 objectives"),
     ],
 )  # fmt: skip

@@ -80,5 +80,5 @@ def _forget() -> None:
 
 
 def _is_below(module: ModuleType, folders: tuple[str, ...]) -> bool:
-    places = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
+    places = [vars(module).get("__file__"), *vars(module).get("__path__", ())]
     return any(str(place).startswith(folders) for place in places if folders)
