@@ -42,17 +42,20 @@ _ADDRESS_SPACE = 8 * 2**30
 Mutate = Callable[[Path, Path, np.random.Generator], str]
 
 
-def tables() -> dict[str, tuple[Loader, Mutate]]:
-    """Return the loaders of all modules that exist, by name, with what damages their files."""
-    found: dict[str, tuple[Loader, Mutate]] = {}
+def loaders() -> Iterator[tuple[Loader, Mutate]]:
+    """Yield the loaders of all modules, with what damages their files.
+
+    A module is imported when its loaders are asked for: some import torch.
+    """
     for name in MODULES:
-        full = f"tests.benchmarks.survival.{name}"
-        if importlib.util.find_spec(full) is None:
-            continue
-        module = importlib.import_module(full)
+        module = importlib.import_module(f"tests.benchmarks.survival.{name}")
         mutate = getattr(module, "mutate", damage.mutate)
-        found |= {loader.name: (loader, mutate) for loader in module.LOADERS}
-    return found
+        yield from ((loader, mutate) for loader in module.LOADERS)
+
+
+def loader_of(name: str) -> tuple[Loader, Mutate]:
+    """Return the loader of a name, with what damages its files."""
+    return next(pair for pair in loaders() if pair[0].name == name)
 
 
 # ----------------------------------------------------------------------------------- one mutant
@@ -112,7 +115,7 @@ def mutants(
 
     Yields number, damage, outcome and message. A mutant depends on the seed and its number only.
     """
-    loader, mutate = tables()[name]
+    loader, mutate = loader_of(name)
     (good := folder / "good").mkdir()
     source = loader.write(good)
     outcome, text = attempt(loader, source)
@@ -251,7 +254,7 @@ def _follow(process: subprocess.Popen[str], tally: Tally) -> tuple[int, str, boo
 def bars(options: Options) -> Iterator[Bar]:
     """Yield a bar for each loader."""
     count = options.share(N_MUTANTS, at_least=30)
-    names = list(tables())
+    names = [loader.name for loader, _ in loaders()]
     with ThreadPoolExecutor(options.processes) as pool:
         for tally in pool.map(lambda name: attack(name, options.seed, count), names):
             for example in tally.examples[:10]:

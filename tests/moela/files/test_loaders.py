@@ -80,7 +80,7 @@ def make_odd(kind: str, path: Path) -> None:
             os.chdir(here)
 
 
-def in_time(call, seconds: float = 20.0) -> BaseException | None:
+def in_time(call, seconds: float = 50.0) -> BaseException | None:
     """Call a function in a thread, and return its error; fail if it waits for ever."""
     errors: list[BaseException | None] = []
 
@@ -119,10 +119,7 @@ def test_what_is_no_regular_file_is_refused_by_its_name(loader, kind, tmp_path):
         ["show", "FILE"], ["export", "FILE", "--to", "csv", "--out", "OUT"], ["compare", "FILE"],
         ["compare", "FILE", "FILE"], ["compare", "name=FILE"], ["runs", "FILE"],
         ["run", "noc", "--traffic", "FILE", "--out", "OUT"],
-        ["run", "noc", "--platform", "FILE", "--out", "OUT"], ["trace", "describe", "FILE"],
-        ["run", "moe", "--trace", "FILE", "--out", "OUT"],
-        ["run", "moe", "--hardware", "FILE", "--out", "OUT"],
-        ["run", "moe", "--kernels", "FILE", "--out", "OUT"], ["moe", "verify", "FILE"],
+        ["run", "noc", "--platform", "FILE", "--out", "OUT"],
     ],
     ids=" ".join,
 )  # fmt: skip

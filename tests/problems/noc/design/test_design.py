@@ -175,7 +175,10 @@ def test_whole_floats_are_taken_for_integers():
     [
         ("[]", r"A design must be a JSON object. Got \[\]"),
         ('{"format": "other"}', "Got 'other'"),
-        ('{"format": "moela-noc-design-1", "links": []}', r"missing \['placement', 'platform'\]"),
+        (
+            '{"format": "moela-noc-design-1", "links": []}',
+            "the fields 'placement', 'platform'",
+        ),
         ("not json", "file.json"),
         ("[" * 100_000, "file.json"),
     ],
