@@ -58,6 +58,11 @@ class Outcome:
     worker: str = ""  # host and process
     attempts: int = 1
 
+    def __post_init__(self) -> None:
+        # Lone surrogates, which file names can bring into a traceback, break logs and files.
+        if self.error is not None:
+            self.error = self.error.encode(errors="backslashreplace").decode()
+
 
 class EvaluationError(RuntimeError):
     """An evaluation failed and ``on_error="raise"``.
