@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -180,9 +181,13 @@ class Design(JSONFile):
                 f"The 'format' of a design must be {FORMAT!r}. Got {brief(got)} instead."
             )
         check_fields("design", values, {"platform", "placement", "links"})
+        if not isinstance(platform := values["platform"], Mapping):
+            raise ValueError(
+                f"The 'platform' of a design must be a JSON object. Got {brief(platform)} instead."
+            )
         check_whole_list("a Design", "placement", values["placement"])
         check_whole_list("a Design", "links", values["links"], 2)
-        return cls(values["placement"], values["links"], Platform.from_dict(values["platform"]))
+        return cls(values["placement"], values["links"], Platform.from_dict(platform))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Design):

@@ -179,6 +179,10 @@ def test_whole_floats_are_taken_for_integers():
             '{"format": "moela-noc-design-1", "links": []}',
             "the fields 'placement', 'platform'",
         ),
+        (
+            '{"format": "moela-noc-design-1", "links": [], "placement": [], "platform": [null]}',
+            r"The 'platform' of a design must be a JSON object. Got \[None\]",
+        ),
         ("not json", "file.json"),
         ("[" * 100_000, "file.json"),
     ],
