@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     --------
     >>> from moela.cli import main
     >>> main(["example", "--list"])  # doctest: +ELLIPSIS
-    platform.json ...
+    function.py ...
     0
     """
     words = list(sys.argv[1:] if argv is None else argv)

@@ -145,6 +145,7 @@ class EvaluationStore:
 
     Examples
     --------
+    >>> from moela import EvaluationStore
     >>> with EvaluationStore("run.db") as store:  # doctest: +SKIP
     ...     warm = store.front()
     ...     minimize(problem, NSGA2(sampling=warm), ("n_eval", 1000), seed=2)
