@@ -267,7 +267,8 @@ class ArchiveAlgorithm(Algorithm):
         """
         opt = self.opt
         try:
-            self.opt = self.front.pop if self.is_initialized else opt
+            if self.is_initialized and len(self.front) == 0:
+                self.opt = self.front.pop  # instead of a failed design
             result = super().result()
         finally:
             self.opt = opt

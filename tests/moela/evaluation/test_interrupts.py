@@ -43,9 +43,11 @@ def finish(problem, n_eval=200, **settings):
 
 @pytest.fixture(autouse=True)
 def handler():
-    before = signal.getsignal(signal.SIGINT)
-    yield before
-    assert signal.getsignal(signal.SIGINT) is before
+    # A shell that starts the tests in the background has the signal ignored.
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signal.signal(signal.SIGINT, inherited)
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)

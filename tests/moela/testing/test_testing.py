@@ -120,7 +120,7 @@ class ChangesTheProblem(Small):
 
 class CannotBeginAgain(Small):
     def setup(self, problem, **kwargs):
-        return super(BatchMOEAD.__mro__[1], self).setup(problem, **kwargs)
+        return self if self.problem is not None else super().setup(problem, **kwargs)
 
 
 class HidesTheInfeasible(Small):
