@@ -14,11 +14,11 @@ import importlib
 import json
 import os
 import re
-import selectors
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 import warnings
@@ -37,6 +37,7 @@ from tests.benchmarks.survival.loader import Loader
 MODULES = ("loaders", "cost_loaders", "store_mutants")
 N_MUTANTS = 2_000
 MOST_SECONDS, MOST_MIB = 10.0, 1024.0
+_MAKING_SECONDS = 300.0
 # A process that needs more address space is broken anyway; threads reserve some, too.
 _ADDRESS_SPACE = 8 * 2**30
 
@@ -232,23 +233,24 @@ def attack(name: str, seed: int, count: int) -> Tally:
 def _follow(process: subprocess.Popen[str], tally: Tally) -> tuple[int, str, bool] | None:
     """Read the lines of a process until it ends or a mutant takes too long."""
     assert process.stdout is not None
-    selector = selectors.DefaultSelector()
-    selector.register(process.stdout, selectors.EVENT_READ)
+    # Before the first mutant, the process imports and compiles; between two, it makes the next one.
+    deadline, ended = [time.monotonic() + _MAKING_SECONDS], threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.2):
+            if time.monotonic() > deadline[0]:
+                process.kill()
+
+    threading.Thread(target=watch, daemon=True).start()
     last: tuple[int, str, bool] | None = None
-    while True:
-        # Before the first mutant, the process imports and compiles.
-        limit = 4 * MOST_SECONDS if last is not None else 300.0
-        if not selector.select(limit):
-            process.kill()
-            break
-        line = process.stdout.readline()
-        if not line:
-            break
+    for line in process.stdout:
         number, what, outcome, text, seconds, mib = json.loads(line)
         last = number, what, bool(outcome)
+        deadline[0] = time.monotonic() + (_MAKING_SECONDS if outcome else 4 * MOST_SECONDS)
         if outcome:
             tally.add(number, what, outcome, text, seconds, mib)
     process.wait()
+    ended.set()
     return last
 
 
