@@ -36,6 +36,7 @@ DEVICE_PEAKS: dict[str, Peaks] = {
     "NVIDIA B200": Peaks(8e12, {"bfloat16": 2250e12, "fp8": 4500e12, "nvfp4": 9000e12}, 148),
     "NVIDIA GB200": Peaks(8e12, {"bfloat16": 2500e12, "fp8": 5000e12, "nvfp4": 10000e12}, 148),
 }
+_LONGEST = 1e12  # milliseconds; what takes longer was not measured
 _NUMBERS = (
     "num_tokens",
     "hidden_size",
@@ -117,7 +118,7 @@ class KernelTable:
             Repeated points are merged by their median. A row that fails one of these checks is
             dropped, and counted in `dropped`:
 
-            - *latency*: finite and above zero;
+            - *latency*: above zero, and below 10^12 ms;
             - *impossible*: not faster than the memory can read the weights of the active experts
               of a balanced step (known devices only, with a tolerance of 10 %);
             - *falling*: at most 1.25 times the latency of the same layer for more tokens.
@@ -141,10 +142,10 @@ class KernelTable:
             raise invalid_file(path, known, f"{device!r} in some row", "device")
         keep = columns["device"] == devices.index(device)
         columns = {name: values[keep] for name, values in columns.items()}
-        good = np.isfinite(columns["latency"]) & (columns["latency"] > 0)
+        good = (columns["latency"] < _LONGEST) & (columns["latency"] > 0)
         dropped = {"latency": int((~good).sum())}
         if not good.any():
-            expected = "finite and above zero in some row"
+            expected = f"above zero and below {_LONGEST:g} in some row"
             raise invalid_file(path, "none such", expected, "latency")
         columns = _merged({name: values[good] for name, values in columns.items()})
         exponent = _exponents(path, texts["distribution"])[columns["distribution"]]

@@ -110,4 +110,5 @@ def _named(path: Path, make: Callable[[], _T]) -> _T:
     except BaseException as error:
         first = next(iter(str(error).splitlines()), "")
         got = f"{type(error).__name__}: {first}"
-        raise invalid_file(path, got, "a complete file or folder of save_pretrained") from error
+        expected = "a complete file or folder of save_pretrained"
+        raise invalid_file(path, got, expected, "config or weights") from error

@@ -13,6 +13,7 @@ from pymoo.core.individual import calc_cv
 from moela._arrays import Design, Floats
 from moela.comparison.report.data import finite
 from moela.evaluation.runners.outcome import OK
+from moela.evaluation.storage.errors import StoreError
 from moela.evaluation.storage.reader import EvaluationStore, StoredEvaluation, StoredRun
 from moela.quality.indicators import hypervolume
 
@@ -156,7 +157,7 @@ class WatchedRun:
             n_failed=run.n_failed,
             elapsed=run.elapsed,
             updated=run.updated,
-            idle=max(0.0, (datetime.now(UTC) - _time(run.updated)).total_seconds()),
+            idle=_idle(store, run),
             rate=rate,
             seconds_left=left,
             failures=[(n, *key) for key, n in self._reasons.most_common(_MOST_REASONS)],
@@ -219,5 +220,13 @@ def _last_line(error: str | None) -> str:
     return text if len(text) <= _MOST_TEXT else text[:_MOST_TEXT] + " ..."
 
 
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)
+def _idle(store: EvaluationStore, run: StoredRun) -> float:
+    """Return the seconds since the last batch of a run."""
+    try:
+        since = datetime.now(UTC) - datetime.fromisoformat(run.updated)
+    except (TypeError, ValueError):  # another text, or a time without a zone
+        raise StoreError(
+            f"The store {store.path} is damaged (table runs, row {run.id}, field updated: "
+            f"{run.updated!r} is no time in UTC)."
+        ) from None
+    return max(0.0, since.total_seconds())
