@@ -10,7 +10,7 @@ from pathlib import Path
 
 from moela.files.guard import check_size, invalid_file, read_bytes
 
-__all__ = ["lines_of", "number_of", "parse_json", "read_json", "read_text"]
+__all__ = ["is_deep", "lines_of", "number_of", "parse_json", "read_json", "read_text"]
 
 _EXPECTED = "text in UTF-8"
 # UTF-32 first: its mark begins with that of UTF-16.
@@ -107,15 +107,15 @@ def parse_json(text: str, source: str | Path, field: str = "") -> object:
         raise invalid_file(source, "half of a surrogate pair", "JSON in UTF-8", field) from None
     except ValueError as error:  # includes integers of more digits than Python reads
         raise invalid_file(source, str(error), "JSON", field) from None
-    if _is_deep(value):
+    if is_deep(value, _MOST_LEVELS):
         raise invalid_file(source, "lists or objects nested too deeply", "JSON", field)
     return value
 
 
-def _is_deep(value: object) -> bool:
-    """Tell whether a value is nested so deeply that programs which walk it may fail."""
+def is_deep(value: object, most: int) -> bool:
+    """Return whether lists and dictionaries are nested in more than `most` levels."""
     level = [value]
-    for _ in range(_MOST_LEVELS):
+    for _ in range(most):
         level = [
             inner
             for outer in level

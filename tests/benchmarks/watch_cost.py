@@ -1,4 +1,4 @@
-"""What watching costs a run: its duration with and without `moela watch`, in alternating pairs.
+"""Cost of watching a run: its duration with and without `moela watch`, in alternating pairs.
 
 python -m tests.benchmarks.watch_cost [--evaluations 20000] [--pairs 5]
 

@@ -15,7 +15,7 @@ from moela.evaluation.runners.outcome import FAILURES, INFINITE, OK, Outcome
 from moela.evaluation.storage import keys, values
 from moela.evaluation.storage.errors import DamagedError, StoreError
 from moela.evaluation.storage.schema import SCHEMA_VERSION, WRITTEN, Line, Row, RunRow
-from moela.provenance.signature import Json
+from moela.files.text import is_deep
 
 RUN_COLUMNS = tuple(RunRow.__dataclass_fields__)
 EVALUATION_COLUMNS = ("id", *WRITTEN.split(", "))
@@ -92,7 +92,8 @@ def _check_signature(name: str, text: str) -> None:
     value = json.loads(text)
     if not isinstance(value, dict):
         raise ValueError("must be a JSON object")
-    _check_depth(value)
+    if is_deep(value, _MOST_LEVELS):
+        raise ValueError(f"is nested in more than {_MOST_LEVELS} levels")
     if name == "versions":
         if not all(isinstance(v, str) for v in value.values()):
             raise ValueError("must hold versions as text")
@@ -105,19 +106,6 @@ def _check_signature(name: str, text: str) -> None:
             size = value.get(key, 0)
             if type(size) is not int or not 0 <= size < 2**31:
                 raise ValueError(f"must hold a number {key}")
-
-
-def _check_depth(value: Json) -> None:
-    level: list[Json] = [value]
-    for _ in range(_MOST_LEVELS):
-        level = [
-            inner
-            for outer in level
-            if isinstance(outer, dict | list)
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-        ]
-    if level:
-        raise ValueError(f"is nested in more than {_MOST_LEVELS} levels")
 
 
 def sizes_of(run: RunRow) -> dict[str, int]:

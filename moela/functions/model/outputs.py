@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -372,3 +372,21 @@ def own_message(traceback: str) -> str:
     """Return the message of an OutputError at the end of a traceback, else an empty text."""
     mark = f"{OutputError.__module__}.{OutputError.__qualname__}: "
     return traceback.rpartition(mark)[2].strip() if mark in traceback else ""
+
+
+def number_of_each(names: Sequence[str]) -> str:
+    """Return the expected form of a vector over these objectives, as words for an error."""
+    return f"a number for each of {listed(names)}"
+
+
+def in_order(
+    parameter: str, given: Mapping[str, object], names: Sequence[str], default: object = None
+) -> list[object]:
+    """Return the values of a dictionary in the order of the objectives; refuse other names."""
+    for name in given:
+        if name not in names:
+            raise ValueError(
+                f"The '{parameter}' parameter must hold {number_of_each(names)}. Got {name!r} as "
+                f"well.{nearest(name, names)}"
+            )
+    return [given.get(name, default) for name in names]

@@ -26,6 +26,8 @@ from moela.functions.model.outputs import (
     ConstraintSpec,
     ObjectiveSpec,
     Outputs,
+    in_order,
+    number_of_each,
     own_message,
     read_constraints,
     read_objectives,
@@ -33,7 +35,7 @@ from moela.functions.model.outputs import (
 from moela.functions.model.reading import read_variables
 from moela.functions.model.space import DesignSpace, is_binary
 from moela.functions.model.variables import Permutation, Variable, is_number, only_if
-from moela.quality.words import listed, nearest, of_kind
+from moela.quality.words import nearest, of_kind
 
 # The function of one design, or of a batch of designs; users annotate theirs as they like.
 CALLED = "The function was called with"
@@ -396,15 +398,9 @@ def _ref_point(given: object, outputs: Outputs) -> Floats | None:
         return None
     goals = outputs.objectives
     names = [goal.name for goal in goals]
-    form = f"a number for each of {listed(names)}"
+    form = number_of_each(names)
     if isinstance(given, Mapping):
-        for name in given:
-            if name not in names:
-                raise ValueError(
-                    f"The 'ref_point' parameter must hold {form}. Got {name!r} as well."
-                    f"{nearest(name, names)}"
-                )
-        values = [given.get(name) for name in names]
+        values = in_order("ref_point", given, names)
     elif isinstance(given, Iterable) and not isinstance(given, str | set | frozenset):
         values = list(given)
     else:

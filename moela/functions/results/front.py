@@ -11,12 +11,13 @@ from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 
 from moela._arrays import Floats
+from moela.functions.model.outputs import in_order, number_of_each
 from moela.functions.model.view import ProblemView
 from moela.notebook import html
 from moela.quality.explain import Explanation, explain
 from moela.quality.front import Front
 from moela.quality.table import Row, Table, text
-from moela.quality.words import listed, nearest, number, of_kind
+from moela.quality.words import number, of_kind
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -217,15 +218,9 @@ class DesignFront:
 
     def _vector(self, parameter: str, given: object, default: float | None) -> Floats:
         n, names = len(self.names), self.names
-        form = f"a number for each of {listed(names)}"
+        form = number_of_each(names)
         if isinstance(given, Mapping):
-            for name in given:
-                if name not in names:
-                    raise ValueError(
-                        f"The '{parameter}' parameter must hold {form}. Got {name!r} instead."
-                        f"{nearest(name, names)}"
-                    )
-            given = [given.get(name, default) for name in names]
+            given = in_order(parameter, given, names, default)
         try:
             values = np.asarray(given, dtype=float)
         except (TypeError, ValueError):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Bar:
-    """One line of the benchmark's report."""
+    """A claim of the benchmark, with its figure and whether it holds."""
 
     what: str
     value: str

@@ -78,7 +78,7 @@ class Logged(ElementwiseProblem):
 
 @dataclass
 class Tally:
-    """What the kills of one combination have done."""
+    """Counts of lost, repeated and different evaluations after the kills of a combination."""
 
     kills: int = 0
     lost: int = 0  # committed evaluations that were gone or changed afterwards

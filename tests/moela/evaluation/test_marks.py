@@ -1,4 +1,4 @@
-"""What pymoo's algorithms see of failed designs, and what they return."""
+"""Failed designs as pymoo's algorithms see them, and results without them."""
 
 import copy
 import logging
