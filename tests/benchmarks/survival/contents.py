@@ -24,7 +24,7 @@ from pymoo.optimize import minimize
 
 from moela import Evaluator
 from tests.benchmarks.survival.bars import Bar, Options
-from tests.benchmarks.survival.content_kinds import KINDS
+from tests.benchmarks.survival.kinds import KINDS
 
 N_DESIGNS = 6
 ROOT = Path(__file__).parents[3]

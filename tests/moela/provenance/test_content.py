@@ -11,7 +11,7 @@ from pymoo.core.problem import Problem
 from moela.provenance import signature
 from moela.provenance.content import Content, content_of, doubts
 from moela.provenance.walk import MAX_DEPTH
-from tests.benchmarks.survival.content_kinds import KINDS, Held, compiled
+from tests.benchmarks.survival.kinds import KINDS, Held, compiled
 
 BOTH = [
     (name, private) for name, kind in KINDS.items() for private in (False, True)[: 2 - kind.whole]
