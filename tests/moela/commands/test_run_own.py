@@ -204,12 +204,25 @@ def test_advice_of_the_library_is_that_of_the_command_line():
     assert reworded("pass noisy=True.") == "add --noisy."
 
 
-def process(*words):
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "moela", *words], env=environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-    )  # fmt: skip
+@pytest.fixture
+def process():
+    """Return a function that starts a command; what still runs after the test is killed."""
+    begun = []
+
+    def start(*words):
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        running = subprocess.Popen(
+            [sys.executable, "-m", "moela", *words], env=environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        )  # fmt: skip
+        begun.append(running)
+        return running
+
+    yield start
+    for running in begun:
+        if running.poll() is None:
+            os.killpg(running.pid, signal.SIGKILL)
+        running.communicate()
 
 
 def wait_for(condition):
@@ -219,7 +232,7 @@ def wait_for(condition):
         time.sleep(0.05)
 
 
-def test_ctrl_c_keeps_the_result_and_prints_the_command_that_goes_on(folder, caplog):
+def test_ctrl_c_keeps_the_result_and_prints_the_command_that_goes_on(folder, process, caplog):
     Path("slow.py").write_text(SLOW.replace("SECONDS", "0.05"))
     words = ["run", "slow.py:simulate", "--evals", "150", "--jobs", "2"]
     words += ["--store", "run.db", "--out", "a b"]
@@ -243,7 +256,7 @@ def test_ctrl_c_keeps_the_result_and_prints_the_command_that_goes_on(folder, cap
     assert "run 1 in" in caplog.text  # it is the same run that goes on
 
 
-def test_a_second_ctrl_c_stops_at_once(folder):
+def test_a_second_ctrl_c_stops_at_once(folder, process):
     Path("slow.py").write_text(SLOW.replace("SECONDS", "60"))
     running = process("run", "slow.py:simulate", "--evals", "40", "--out", "a")
     wait_for(Path("begun").exists)
@@ -256,7 +269,7 @@ def test_a_second_ctrl_c_stops_at_once(folder):
     assert "--store a/run.db" in error
 
 
-def test_ctrl_c_keeps_the_result_of_run_noc(folder):
+def test_ctrl_c_keeps_the_result_of_run_noc(folder, process):
     running = process("run", "noc", "--evals", "2000000", "--store", "noc.db", "--out", "front")
     wait_for(Path("noc.db").exists)
     time.sleep(1.0)

@@ -43,11 +43,9 @@ def finish(problem, n_eval=200, **settings):
 
 @pytest.fixture(autouse=True)
 def handler():
-    # A shell that starts the tests in the background has the signal ignored.
-    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield signal.default_int_handler
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    signal.signal(signal.SIGINT, inherited)
+    before = signal.getsignal(signal.SIGINT)
+    yield before
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
