@@ -20,7 +20,13 @@ from pymoo.operators.sampling.rnd import BinaryRandomSampling, PermutationRandom
 
 from moela._arrays import Design, Designs, Floats
 from moela.functions.model.calls import checked_call
-from moela.functions.model.operators import DesignRepair, DesignSampling, permutation_moves
+from moela.functions.model.operators import (
+    DesignCrossover,
+    DesignMutation,
+    DesignRepair,
+    DesignSampling,
+    permutation_moves,
+)
 from moela.functions.model.outputs import (
     WHERE,
     ConstraintSpec,
@@ -126,8 +132,17 @@ class FunctionProblem(Problem):
         return "\n".join(lines)
 
     def operators(self) -> dict[str, Sampling | Crossover | Mutation | Repair]:
-        """Return operators that make legal designs only, for any pymoo algorithm."""
-        return {"sampling": DesignSampling(self._space), "repair": DesignRepair(self._space)}
+        """Return operators that make legal designs only, for genetic algorithms of pymoo.
+
+        Differential evolution and particle swarms make their children themselves; give them
+        `sampling` and `repair` only.
+        """
+        return {
+            "sampling": DesignSampling(self._space),
+            "crossover": DesignCrossover(self._space),
+            "mutation": DesignMutation(self._space),
+            "repair": DesignRepair(self._space),
+        }
 
     def canonical(self, X: Designs) -> Designs:
         """Return designs [n, n_var] in the one form that equal designs share."""
