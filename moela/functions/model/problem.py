@@ -41,6 +41,7 @@ from moela.functions.model.outputs import (
 from moela.functions.model.reading import read_variables
 from moela.functions.model.space import DesignSpace, is_binary
 from moela.functions.model.variables import Permutation, Variable, is_number, only_if
+from moela.provenance.signature import LAMBDA
 from moela.quality.words import nearest, of_kind
 
 # The function of one design, or of a batch of designs; users annotate theirs as they like.
@@ -365,7 +366,7 @@ def name_of(function: object) -> str:
     """Return the name of a function for messages."""
     inner = getattr(function, "func", function)  # of a functools.partial
     name = getattr(inner, "__name__", None)
-    return "the function" if name == "<lambda>" else str(name or type(inner).__name__)
+    return LAMBDA if name == "<lambda>" else str(name or type(inner).__name__)
 
 
 def check_function(function: object, vectorized: bool = False) -> None:
