@@ -28,6 +28,10 @@ COMMANDS = {
     ("export",): ("moela.commands.export", "write a network-on-chip design for another program"),
     ("runs",): ("moela.commands.runs", "list the runs in a store"),
     ("watch",): ("moela.commands.watch", "watch a run while another process makes it"),
+    ("explain",): (
+        "moela.commands.explain",
+        "explain a design of a run, and which variables matter",
+    ),
     ("compare",): ("moela.commands.compare", "compare experiments, stores and fronts"),
     ("measure",): ("moela.commands.measure", "time MoE kernels on this machine"),
     ("moe", "verify"): ("moela.commands.moe.verify", "run deployment plans and compare times"),

@@ -61,6 +61,7 @@ class FunctionProblem(Problem):
     ----------
     function : callable
     variables : dict of Variable by name
+    variable_names : tuple of str
     outputs : Outputs
         Objectives and constraints.
     vectorized : bool
@@ -93,6 +94,7 @@ class FunctionProblem(Problem):
         )
         self.function = function
         self.variables = dict(variables)
+        self.variable_names = tuple(variables)  # in the order of the columns
         self.outputs = outputs
         self.vectorized = vectorized
         self.ref_point = ref_point
