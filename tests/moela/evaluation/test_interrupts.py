@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 
+import joblib
 import numpy as np
 import pytest
 from evaluation_cases import One, designs, solve, stored
@@ -176,3 +177,16 @@ def test_a_run_in_another_thread_leaves_signals_alone():
     thread.start()
     thread.join()
     assert results[0].evaluator.n_eval == 60
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_backends_that_evaluate_in_this_process_leave_its_handler(n_jobs, monkeypatch):
+    # As in a program that a script starts.
+    monkeypatch.setattr(os, "getpgrp", lambda: os.getpgid(os.getppid()))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with joblib.parallel_config(backend="sequential", n_jobs=n_jobs):
+            solve(One(), 40)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
