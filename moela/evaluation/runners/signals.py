@@ -7,7 +7,6 @@ import signal
 from contextlib import suppress
 from types import FrameType
 
-
 _senders: set[int] = set()
 
 
