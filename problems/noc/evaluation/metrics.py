@@ -8,6 +8,8 @@ metric         unit                        formula
 packet_latency cycles                      mean over packets: hops, waits in queues, serialization
 peak_load      flits/cycle                 largest load of a link in one direction; the traffic can
                                            grow by capacity / peak_load until that link saturates
+port_load      flits/cycle                 largest traffic of a PE into or out of the network, the
+                                           same for every design; a port takes the link capacity
 temperature    degrees Celsius             ambient + peak rise of the stack model [1]_, with R_j
                                            and R_b of ``platform.stack``
 edp            energy unit * ns            energy times packet_latency
@@ -45,11 +47,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from problems._arrays import Floats, Ints
+from problems.noc.chip.traffic import busiest_port, sent_and_received
 
 if TYPE_CHECKING:
     from problems.noc.chip.platform import Platform
 
 __all__ = [
+    "CAPACITY_BOUND",
     "EXTRA",
     "NEEDS_LOADS",
     "PER_APPLICATION",
@@ -57,7 +61,6 @@ __all__ = [
     "end_waits",
     "extra_metric",
     "router_area",
-    "sent_and_received",
     "temperature_rises",
     "waiting_time",
 ]
@@ -70,6 +73,7 @@ UNITS = {
     "thermal": "K2",
     "packet_latency": "cycles",
     "peak_load": "flits/cycle",
+    "port_load": "flits/cycle",
     "temperature": "degrees C",
     "edp": "energy units/cycle * ns",
     "wire_length": "tile pitches",
@@ -77,15 +81,26 @@ UNITS = {
 }
 """Every possible objective or constraint, with its unit."""
 
-EXTRA = ("packet_latency", "peak_load", "temperature", "edp", "wire_length", "router_area")
+EXTRA = (
+    "packet_latency",
+    "peak_load",
+    "port_load",
+    "temperature",
+    "edp",
+    "wire_length",
+    "router_area",
+)
 """Metrics that this module computes; the kernel computes the others."""
 
 NEEDS_LOADS = frozenset({"packet_latency", "peak_load", "edp"})
 
 PER_APPLICATION = frozenset(
-    {"mean", "deviation", "latency", "energy", "packet_latency", "peak_load", "edp"}
+    {"mean", "deviation", "latency", "energy", "packet_latency", "peak_load", "port_load", "edp"}
 )
 """Metrics that depend on the traffic."""
+
+CAPACITY_BOUND = frozenset({"packet_latency", "peak_load", "edp"})
+"""Metrics that mean little if a port has to take more than it can."""
 
 LAST_EXACT = 0.95
 """Utilization above which the waiting time follows its tangent."""
@@ -113,12 +128,6 @@ def end_waits(traffic: Floats, platform: Platform) -> float:
     return float((ends * waiting_time(ends, platform)).sum() / sent.sum())
 
 
-def sent_and_received(traffic: Floats) -> tuple[Floats, Floats]:
-    """Return the traffic of each PE into the network and out of it, two float [n_tiles]."""
-    inside = np.diag(traffic)
-    return traffic.sum(axis=1) - inside, traffic.sum(axis=0) - inside
-
-
 def extra_metric(
     name: str, platform: Platform, rows: Ints, loads: Floats, energy: Floats, traffic: Floats
 ) -> Floats:
@@ -130,6 +139,8 @@ def extra_metric(
     n_tiles].
     """
     n_apps = len(traffic)
+    if name == "port_load":
+        return np.repeat([[busiest_port(t)[2] for t in traffic]], len(rows), axis=0)
     if name == "peak_load":
         return loads.max(axis=(2, 3), initial=0.0)
     if name == "packet_latency":
