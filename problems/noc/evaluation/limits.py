@@ -90,6 +90,7 @@ def lower_bounds(platform: Platform, traffic: Floats, counted: Floats) -> dict[s
         "peak_load": float(peak_load),
         "port_load": busiest_port(traffic)[2],
         "temperature": platform.stack.ambient + _coolest(platform),
+        "peak_temperature": platform.stack.ambient,
         "edp": energy * latency * (1e9 / platform.frequency),
         "wire_length": float(lengths[: platform.n_planar_links].sum()),
         "router_area": float(router_area(platform, degree).sum()),
