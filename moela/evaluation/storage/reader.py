@@ -36,7 +36,7 @@ from moela.evaluation.storage.sqlite import (
 )
 from moela.notebook import html
 from moela.provenance import renames
-from moela.provenance.signature import Json, Signature
+from moela.provenance.signature import Json, Signature, shown_name
 from moela.quality.table import Row, Table
 from moela.quality.words import duration
 
@@ -86,8 +86,8 @@ class StoredRun:
         seed = "-" if self.seed is None else f"{self.seed}" + " (drawn)" * self.seed_drawn
         return {
             "run": self.id,
-            "problem": _class(self.problem),
-            "algorithm": _class(self.algorithm),
+            "problem": shown_name(self.problem),
+            "algorithm": shown_name(self.algorithm),
             "seed": seed,
             "state": self.state,
             "evaluations": f"{self.n_eval:,}" + (f" of {self.budget:,}" if self.budget else ""),
@@ -428,8 +428,3 @@ def _flat(e: StoredEvaluation) -> dict[str, object]:
     for name in ("status", "error", "duration", "worker", "attempts", "elapsed"):
         line[name] = getattr(e, name)
     return line
-
-
-def _class(signature: Signature) -> str:
-    """Return the name of the class of a signature."""
-    return str(signature.get("class") or "-").rpartition(".")[2]

@@ -20,7 +20,13 @@ from pymoo.operators.sampling.rnd import BinaryRandomSampling, PermutationRandom
 
 from moela._arrays import Design, Designs, Floats
 from moela.functions.model.calls import checked_call
-from moela.functions.model.operators import DesignRepair, DesignSampling, permutation_moves
+from moela.functions.model.operators import (
+    DesignCrossover,
+    DesignMutation,
+    DesignRepair,
+    DesignSampling,
+    permutation_moves,
+)
 from moela.functions.model.outputs import (
     WHERE,
     ConstraintSpec,
@@ -35,6 +41,7 @@ from moela.functions.model.outputs import (
 from moela.functions.model.reading import read_variables
 from moela.functions.model.space import DesignSpace, is_binary
 from moela.functions.model.variables import Permutation, Variable, is_number, only_if
+from moela.provenance.signature import LAMBDA
 from moela.quality.words import nearest, of_kind
 
 # The function of one design, or of a batch of designs; users annotate theirs as they like.
@@ -126,8 +133,17 @@ class FunctionProblem(Problem):
         return "\n".join(lines)
 
     def operators(self) -> dict[str, Sampling | Crossover | Mutation | Repair]:
-        """Return operators that make legal designs only, for any pymoo algorithm."""
-        return {"sampling": DesignSampling(self._space), "repair": DesignRepair(self._space)}
+        """Return operators that make legal designs only, for genetic algorithms of pymoo.
+
+        Differential evolution and particle swarms make their children themselves; give them
+        `sampling` and `repair` only.
+        """
+        return {
+            "sampling": DesignSampling(self._space),
+            "crossover": DesignCrossover(self._space),
+            "mutation": DesignMutation(self._space),
+            "repair": DesignRepair(self._space),
+        }
 
     def canonical(self, X: Designs) -> Designs:
         """Return designs [n, n_var] in the one form that equal designs share."""
@@ -350,7 +366,7 @@ def name_of(function: object) -> str:
     """Return the name of a function for messages."""
     inner = getattr(function, "func", function)  # of a functools.partial
     name = getattr(inner, "__name__", None)
-    return "the function" if name == "<lambda>" else str(name or type(inner).__name__)
+    return LAMBDA if name == "<lambda>" else str(name or type(inner).__name__)
 
 
 def check_function(function: object, vectorized: bool = False) -> None:
