@@ -295,7 +295,7 @@ def _loop(
     return None
 
 
-def _chunk_size(problem: Problem, n_jobs: int | None) -> int | str:
+def _chunk_size(problem: Problem, n_jobs: int | None) -> int | Literal["auto"]:
     """Return how many designs a function gets at a time: all of a batch if it takes batches."""
     alone = n_jobs in (None, 1)
     return (
