@@ -73,6 +73,10 @@ from .measure.measurements import (
 from .measure.measurements import (
     Record as Record,
 )
+from .models.attention import Attention as Attention
+from .models.shape import Block as Block
+from .models.shape import Experts as Experts
+from .models.shape import ModelShape as ModelShape
 from .objectives import (
     OBJECTIVES as OBJECTIVES,
 )
