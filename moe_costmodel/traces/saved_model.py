@@ -31,7 +31,8 @@ def load_saved_model(folder: str | Path) -> tuple[Any, Any]:
     ------
     ValueError
         If a file is no regular file or damaged, or ``config.json`` describes a model that is much
-        larger than its weights. The message names the file.
+        larger than its weights, or has weights that are missing or of another shape. The message
+        names the file.
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
@@ -62,10 +63,23 @@ def load_saved_model(folder: str | Path) -> tuple[Any, Any]:
         expected = f"at most {most:,} parameters, since {held:,} are saved"
         raise invalid_file(path, f"a model of {size:,}", expected)
     tokenizer = _named(folder, lambda: AutoTokenizer.from_pretrained(folder, **options))
-    model = _named(
-        folder, lambda: loader.from_pretrained(folder, use_safetensors=True, **options).eval()
+    # Sizes that differ are told below with their names; transformers only logs these.
+    options |= {"use_safetensors": True, "ignore_mismatched_sizes": True}
+    model, report = _named(
+        path, lambda: loader.from_pretrained(folder, output_loading_info=True, **options)
     )
-    return model, tokenizer
+    _check_weights(path, report)
+    return model.eval(), tokenizer
+
+
+def _check_weights(path: Path, report: dict[str, Any]) -> None:
+    """Refuse a model some of whose weights transformers would leave at random values."""
+    for name, saved, size in sorted(report["mismatched_keys"]):
+        got = f"a model with {name} of shape {tuple(size)}"
+        raise invalid_file(path, got, f"a model with the saved shape {tuple(saved)}", name)
+    for name in sorted(report["missing_keys"]):
+        got = f"a model that needs {name}, which is not in the folder"
+        raise invalid_file(path, got, "a model whose weights are all saved", name)
 
 
 def _weights_of(folder: Path) -> Iterator[tuple[int, ...]]:
