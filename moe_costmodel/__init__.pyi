@@ -56,6 +56,15 @@ from .latency.model import (
 from .latency.model import (
     Prediction as Prediction,
 )
+from .latency.measure_rest import (
+    MeasuredModel as MeasuredModel,
+)
+from .latency.measure_rest import (
+    measure_model as measure_model,
+)
+from .latency.measure_rest import (
+    measure_rest as measure_rest,
+)
 from .latency.step import (
     MemoryModel as MemoryModel,
 )
