@@ -56,6 +56,15 @@ from .latency.model import (
 from .latency.model import (
     Prediction as Prediction,
 )
+from .latency.measure_rest import (
+    MeasuredModel as MeasuredModel,
+)
+from .latency.measure_rest import (
+    measure_model as measure_model,
+)
+from .latency.measure_rest import (
+    measure_rest as measure_rest,
+)
 from .latency.step import (
     MemoryModel as MemoryModel,
 )
@@ -73,6 +82,10 @@ from .measure.measurements import (
 from .measure.measurements import (
     Record as Record,
 )
+from .models.attention import Attention as Attention
+from .models.shape import Block as Block
+from .models.shape import Experts as Experts
+from .models.shape import ModelShape as ModelShape
 from .objectives import (
     OBJECTIVES as OBJECTIVES,
 )

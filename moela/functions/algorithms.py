@@ -142,7 +142,8 @@ def _made(
         sizes = {} if batch_size is None else {"batch_size": batch_size}
         if kind is MOELA and budget is not None and budget < _FEW:
             sizes["n_subproblems"] = _FEW_SUBPROBLEMS
-        return kind(**sizes)
+        make: Callable[..., Algorithm] = kind  # each has its own parameters
+        return make(**sizes)
     parameters = inspect.signature(kind.__init__).parameters
     settings = _operators(problem)
     if kind is NAMES["de"]():  # it makes its children in its own way

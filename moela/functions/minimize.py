@@ -17,7 +17,9 @@ from pymoo.core.problem import Problem
 from pymoo.core.termination import TerminateIfAny, Termination
 from pymoo.termination.max_eval import MaximumFunctionCallTermination
 
-from moela._checks import count
+from moela._checks import count, require
+from moela.asynchronous import loop
+from moela.asynchronous.evaluator import ArrivalEvaluator
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.evaluation.evaluator import Evaluator
 from moela.evaluation.interrupts import Interrupts, given_advice, store_advice
@@ -72,6 +74,7 @@ def minimize(
     algorithm: AlgorithmChoice | None = None,
     batch_size: int | None = None,
     backend: str | None = None,
+    asynchronous: bool = False,
     callback: Callback | None = None,
     progress: bool | None = None,
     verbose: bool = True,
@@ -135,6 +138,11 @@ def minimize(
         Designs per batch of MOELA.
     backend : str, optional
         Of `moela.Evaluator`: "threads", "dask", "ray", ...
+    asynchronous : bool
+        Whether workers never wait for each other: a new design is asked for as soon as one of them
+        is free. Use it with several workers if evaluations take unequal times. The result depends
+        on the order in which evaluations end; with a `store`, the same call and number of workers
+        repeat that order.
     callback : callable, optional
         Called after each batch with the result so far. If it returns True, the run ends.
     progress : bool, optional
@@ -185,6 +193,9 @@ def minimize(
     if begin is not None and not isinstance(chosen, ArchiveAlgorithm):
         size = int(getattr(chosen, "pop_size", None) or len(begin))
         chosen.initialization.sampling = filled(problem, begin, size, seed)
+    require("minimize", "asynchronous", asynchronous, isinstance(asynchronous, bool), "a boolean")
+    if asynchronous:
+        loop.prepare(chosen)
     advice = _advice(store)
     run = _Run(problem, callback, on_error)
     if verbose:
@@ -193,7 +204,8 @@ def minimize(
         _LOG.warning(note)
     with Interrupts(advice) as interrupts:
         for on_mismatch in ("raise", "new"):
-            evaluator = Evaluator(
+            make_evaluator = ArrivalEvaluator if asynchronous else Evaluator
+            evaluator = make_evaluator(
                 n_jobs, backend, _chunk_size(problem, n_jobs), store=store, on_error=on_error,
                 retries=retries, timeout=timeout, dedupe=not noisy, on_mismatch=on_mismatch,
                 progress=progress, callback=run.keep,
@@ -262,10 +274,14 @@ def _loop(
     algorithm: Algorithm, evaluator: Evaluator, run: _Run, interrupts: Interrupts
 ) -> str | None:
     """Run the algorithm; return why it was stopped, or None if it came to its end."""
+    going = True
     with evaluator:
-        while algorithm.has_next():
+        while going and algorithm.has_next():
             try:
-                algorithm.next()
+                if isinstance(evaluator, ArrivalEvaluator):
+                    going = loop.run(algorithm, evaluator, lambda: run.stopped)
+                else:
+                    algorithm.next()
             except EvaluationError as error:
                 if error is run.failure:
                     raise
@@ -279,7 +295,7 @@ def _loop(
     return None
 
 
-def _chunk_size(problem: Problem, n_jobs: int | None) -> int | str:
+def _chunk_size(problem: Problem, n_jobs: int | None) -> int | Literal["auto"]:
     """Return how many designs a function gets at a time: all of a batch if it takes batches."""
     alone = n_jobs in (None, 1)
     return (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import logging
 import re
 from collections import Counter
 from importlib import import_module
@@ -11,30 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from moela import compare
+from moela import MinimizeResult, compare
 from moela.quality import indicators
 from problems.noc import Platform, synthetic_traffic
 from problems.noc.evaluation.metrics import UNITS
+from tests.docs.blocks import DOCS, RECIPES, ROOT, blocks_of, run_blocks, text_of
 
-ROOT = Path(__file__).parents[2]
-DOCS = ROOT / "docs"
-PAGES = [*ROOT.glob("*.md"), *DOCS.glob("*.md"), *(DOCS / "benchmarks").glob("*.md")]
-
-
-def text_of(page: Path) -> str:
-    return page.read_text(encoding="utf-8")
-
-
-def blocks_of(page: Path) -> list[str]:
-    """Return the blocks of Python on a page."""
-    return re.findall(r"```python\n(.*?)```", text_of(page), flags=re.DOTALL)
-
-
-def run_blocks(page: Path) -> dict[str, object]:
-    """Run the blocks of a page one after another; return the names that they define."""
-    names: dict[str, object] = {"__name__": page.stem}
-    exec(compile("\n".join(blocks_of(page)), str(page), "exec"), names)
-    return names
+PAGES = [
+    *ROOT.glob("*.md"),
+    *(page for folder in (".", "benchmarks", "recipes") for page in (DOCS / folder).glob("*.md")),
+]
 
 
 def files_in(folder: Path) -> set[str]:
@@ -58,6 +45,36 @@ def test_functions_runs(tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert "fins    integer, 5 to 25" in printed
     assert "It is the knee" in printed
+
+
+@pytest.mark.parametrize("page", RECIPES, ids=lambda page: page.stem)
+def test_recipe_runs(page, tmp_path, monkeypatch):
+    code = "\n".join(blocks_of(page))
+    for package in ("pandas", "plotly", "distributed", "optuna"):
+        if package in code:
+            pytest.importorskip(package)
+    monkeypatch.chdir(tmp_path)
+    root = logging.getLogger()
+    handlers, levels = root.handlers[:], (root.level, logging.getLogger("moela").level)
+    try:
+        names = run_blocks(page)
+    finally:
+        for handler in set(root.handlers) - set(handlers):
+            handler.close()
+        root.handlers[:] = handlers
+        root.setLevel(levels[0])
+        logging.getLogger("moela").setLevel(levels[1])
+    for result in (value for value in names.values() if isinstance(value, MinimizeResult)):
+        assert len(result.front) > 0
+
+
+def test_recipes_are_short_and_listed():
+    index = text_of(DOCS / "recipes" / "index.md")
+    for page in RECIPES:
+        title = text_of(page).partition("\n")[0].removeprefix("# ")
+        assert f"[{title}]({page.name})" in index
+        assert re.search(rf"^{page.stem}$", index, flags=re.MULTILINE)
+        assert len("\n".join(blocks_of(page)).splitlines()) <= 32
 
 
 def test_comparing_runs(tmp_path, monkeypatch, capsys):

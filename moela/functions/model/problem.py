@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 from pymoo.core.crossover import Crossover
+from pymoo.core.individual import Individual
 from pymoo.core.mutation import Mutation
 from pymoo.core.problem import Problem
 from pymoo.core.repair import Repair
@@ -162,6 +163,26 @@ class FunctionProblem(Problem):
     def encode(self, design: Mapping[str, object]) -> Designs:
         """Return the vector [n_var] of a dictionary of variables, after checking it."""
         return self._space.encode(design)
+
+    def record(self, individual: Individual, returned: object) -> None:
+        """Write what the function returned for a design into its individual, for ask and tell.
+
+        Parameters
+        ----------
+        individual : Individual
+            Asked from an algorithm of pymoo or moela.
+        returned : dict or sequence
+            Objectives and constraints in your own units and signs, as the function returns them.
+
+        Raises
+        ------
+        OutputError
+            A ValueError: something is missing or is no number; the message names the design.
+        """
+        answer = self.outputs.read(returned, self.decode(individual.X), self.name())
+        for key, value in {"F": answer.F, "G": answer.G, **answer.extra}.items():
+            individual.set(key, value)
+        individual.evaluated.update(("F", "G"))
 
     def failure_text(self, x: Design, error: str, status: str) -> str:
         """Return reason and design of a failed evaluation, for a message."""

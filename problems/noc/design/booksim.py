@@ -39,9 +39,8 @@ from moela.files.guard import brief
 from moela.files.text import number_of, read_text
 from problems._arrays import Floats, Ints
 from problems._checks import check_real, setting_error
-from problems.noc.chip.traffic import check_traffic
+from problems.noc.chip.traffic import check_traffic, sent_and_received
 from problems.noc.design.programs import find_program, run_program
-from problems.noc.evaluation.metrics import sent_and_received
 
 if TYPE_CHECKING:
     from problems.noc.design.design import Design
