@@ -14,6 +14,7 @@ from moela._checks import count, require
 from moela.explanation.columns import Column, columns_of
 from moela.explanation.forest import DesignForest, Measured, fitted, measure, trusted
 from moela.explanation.slices import Slice, slice_of
+from moela.heartbeat.working import long_work
 from moela.notebook import html
 from moela.quality.table import Row, Table
 from moela.quality.words import nearest
@@ -83,6 +84,7 @@ class Importances:
     (True, True)
     """
 
+    @long_work("measuring importances of variables")
     def __init__(
         self,
         designs: Sequence[Mapping[str, object]],
@@ -173,6 +175,7 @@ class Importances:
 
         return plot_importances(self, title=title, path=path)
 
+    @long_work("drawing slices")
     def plot_slices(
         self,
         variables: Sequence[str] | None = None,

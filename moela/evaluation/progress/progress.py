@@ -14,6 +14,7 @@ from moela.evaluation.progress.heartbeat import Heartbeat
 from moela.evaluation.progress.lines import describe, logger
 from moela.evaluation.progress.pace import Pace
 from moela.evaluation.progress.screen import bar_class, wanted
+from moela.heartbeat.working import spoke
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -125,6 +126,7 @@ class Progress:
 
     def beat(self) -> None:
         """Give a sign of life: another thread calls this every few seconds."""
+        spoke()
         if self._bar is not None:
             self._bar.refresh()
         else:
