@@ -148,9 +148,9 @@ def _variables(about: Mapping[str, object], settings: Mapping[str, object]) -> d
     given, names = settings["variables"], settings["variable_names"]
     if not isinstance(given, dict) or not isinstance(names, list) or set(names) != set(given):
         raise ValueError("no variables")
-    widths = [_width(given[name]) for name in names]
-    missing = int(about["n_var"]) - sum(width or 0 for width in widths)  # type: ignore[call-overload]
-    widths = [missing if width is None else width for width in widths]
+    stored = [_width(given[name]) for name in names]
+    missing = int(about["n_var"]) - sum(width or 0 for width in stored)  # type: ignore[call-overload]
+    widths = [missing if width is None else width for width in stored]
     starts = np.cumsum([0, *widths]).tolist()
     upper = about.get("xu")
     found: dict[str, Variable] = {}
