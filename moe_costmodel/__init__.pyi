@@ -92,6 +92,24 @@ from .objectives import (
 from .objectives import (
     Predicted as Predicted,
 )
+from .offloading.replay import (
+    OFFLOAD_POLICIES as OFFLOAD_POLICIES,
+)
+from .offloading.replay import (
+    Admission as Admission,
+)
+from .offloading.replay import (
+    OffloadCurves as OffloadCurves,
+)
+from .offloading.replay import (
+    OffloadEvents as OffloadEvents,
+)
+from .offloading.replay import (
+    offload_curves as offload_curves,
+)
+from .offloading.replay import (
+    offload_events as offload_events,
+)
 from .placement.heuristics import (
     anti_correlation as anti_correlation,
 )
