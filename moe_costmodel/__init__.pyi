@@ -81,6 +81,15 @@ from .objectives import (
 )
 from .offloading.bound import least_seconds as least_seconds
 from .offloading.cost import MissCost as MissCost
+from .offloading.headroom import (
+    Headroom as Headroom,
+)
+from .offloading.headroom import (
+    HeadroomRow as HeadroomRow,
+)
+from .offloading.headroom import (
+    headroom as headroom,
+)
 from .offloading.planner import (
     OffloadPlan as OffloadPlan,
 )

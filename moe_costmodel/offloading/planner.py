@@ -24,7 +24,7 @@ _RULES = (
     *(Admission(margin=margin) for margin in (2.0, 4.0, 6.0, 9.0, 12.0, 20.0)),
 )
 _GUARDS = (None, 1.1, 1.2, 1.3)
-_GUARD_TOKENS = 48
+_GUARD_TOKENS = 32
 """Tokens whose expected misses must come on top before a guard opens. Within a domain, sequences of
 60 to 300 tokens that miss a fifth more than the mean are common, and must not open it."""
 _WEIGHTS = (0.0, 30.0)
@@ -206,8 +206,9 @@ def plan_offload(
                 found.setdefault((division, *candidate), {})[name] = value
     static = found["equal", "lfu", 0.0, STATIC, None]
     least = min(found[division, "lfu", 0.0, STATIC, None]["same"] for division in divisions)
-    most = max((1.0 + _SURE) * least, (1.0 - _SURE) * static["same"])
-    allowed = {key: value for key, value in found.items() if value["same"] <= most}
+    # Of the seconds above the base, which a plan can change.
+    most = max((1.0 + _SURE) * (least - cost.base), (1.0 - _SURE) * (static["same"] - cost.base))
+    allowed = {k: value for k, value in found.items() if value["same"] - cost.base <= most + 1e-15}
     aim = "drifted" if drift else "same"
     division, policy, weight, rule, guard = min(allowed, key=lambda key: allowed[key][aim])
     final = _divisions(whole, slots)[division]
