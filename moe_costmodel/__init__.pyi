@@ -92,6 +92,23 @@ from .objectives import (
 from .objectives import (
     Predicted as Predicted,
 )
+from .offloading.bound import least_seconds as least_seconds
+from .offloading.cost import MissCost as MissCost
+from .offloading.headroom import (
+    Headroom as Headroom,
+)
+from .offloading.headroom import (
+    HeadroomRow as HeadroomRow,
+)
+from .offloading.headroom import (
+    headroom as headroom,
+)
+from .offloading.planner import (
+    OffloadPlan as OffloadPlan,
+)
+from .offloading.planner import (
+    plan_offload as plan_offload,
+)
 from .offloading.replay import (
     OFFLOAD_POLICIES as OFFLOAD_POLICIES,
 )

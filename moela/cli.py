@@ -36,6 +36,10 @@ COMMANDS = {
     ("compare",): ("moela.commands.compare", "compare experiments, stores and fronts"),
     ("measure",): ("moela.commands.measure", "time MoE kernels on this machine"),
     ("moe", "verify"): ("moela.commands.moe.verify", "run deployment plans and compare times"),
+    ("moe", "headroom"): (
+        "moela.commands.moe.headroom",
+        "what keeping some experts in fast memory would bring",
+    ),
     ("trace",): ("moela.commands.trace", "describe, convert or record MoE routing"),
     ("example",): ("moela.commands.example", "write an example file to start from"),
     ("completion",): ("moela.commands.completion", "print the completion of bash or zsh"),

@@ -130,26 +130,12 @@ def fill(bits: np.uint64, filled: Ints, capacities: Ints) -> np.uint64:
 
 
 @numba.njit(cache=True, nogil=True)
-def watch(
-    missed: Bits, first: int, last: int, guarded: np.uint64, limit: Floats, height: float,
-    above: Floats,
-) -> np.uint64:  # fmt: skip
-    """Update the sums of misses above the limit (CUSUM); return the settings that exceed `height`.
-
-    Page, Continuous inspection schemes, Biometrika 41 (1954).
-    """
-    opened, c = _NONE, np.uint64(0)
-    while guarded >> c:
-        if guarded >> c & _ONE:
-            for i in range(first, last):
-                above[c] += float(missed[i] >> c & _ONE) - limit[c]
-            above[c] = max(0.0, above[c])
-            if above[c] > height:
-                opened |= _ONE << c
-        c += _ONE
-        if c == np.uint64(64):
-            break
-    return opened
+def still_closed(closed: np.uint64, opens: Ints, step: int) -> np.uint64:
+    """Return the settings among `closed` whose uploads begin after a step."""
+    for c in range(len(opens)):
+        if opens[c] <= step:
+            closed &= ~(_ONE << np.uint64(c))
+    return closed
 
 
 @numba.njit(cache=True, nogil=True)
@@ -266,8 +252,7 @@ def _evict(
 def ordered_events(
     ids: Ints, bounds: Ints, capacities: Ints, policy: int, growth_rate: float,
     order: Ints, key: Floats, warm: bool, first: Bits, margins: Floats, groups: Bits,
-    rate: Floats, limited: Bools, guarded: np.uint64, limit: Floats, height: float,
-    missed: Bits, uploaded: Bits,
+    rate: Floats, limited: Bools, opens: Ints, missed: Bits, uploaded: Bits,
 ) -> None:  # fmt: skip
     """Write into `missed` and `uploaded` [n_accesses] the settings, as bits, of each access.
 
@@ -291,9 +276,8 @@ def ordered_events(
         Margins above zero in descending order, and the settings of each.
     rate, limited : float64, bool array [n_settings]
         Uploads a step, and whether they are limited.
-    guarded : uint64
-        Settings that upload only after their misses have exceeded `limit` [n_settings], a share of
-        the accesses, by `height` in sum.
+    opens : int64 array [n_settings]
+        Step in which uploads begin.
     """
     n_experts, n_settings = len(order), len(capacities)
     everywhere = _ALL >> np.uint64(64 - n_settings)
@@ -325,8 +309,8 @@ def ordered_events(
     for group in groups:
         with_margin |= group
     needed_in = np.full(n_experts, -1, dtype=np.int64)
-    budget, above = np.zeros(n_settings), np.zeros(n_settings)
-    rationed = _NONE
+    budget = np.zeros(n_settings)
+    rationed, closed = _NONE, everywhere
     for c in range(n_settings):
         if limited[c]:
             rationed |= _ONE << np.uint64(c)
@@ -352,12 +336,12 @@ def ordered_events(
                 key[expert] = step
             else:
                 key[expert] += unit
-        if guarded:
-            guarded &= ~watch(missed, begin, end, guarded, limit, height, above)
         # Those of the event are above all others, or sorted among all.
         low = n_experts if policy == _LRU or policy == _INACTIVE_LFU else 0
         _reorder(order, key, some, step, needed_in, low)
-        may = everywhere & ~guarded
+        if closed:
+            closed = still_closed(closed, opens, step)
+        may = everywhere & ~closed
         if rationed:
             may &= refill(budget, rate) | ~rationed
         rank = n_experts
@@ -467,8 +451,7 @@ def _replace(
 @numba.njit(cache=True, nogil=True)
 def queue_events(
     ids: Ints, bounds: Ints, capacities: Ints, policy: int, order: Ints, warm: bool,
-    first: Bits, rate: Floats, limited: Bools, guarded: np.uint64, limit: Floats, height: float,
-    missed: Bits, uploaded: Bits,
+    first: Bits, rate: Floats, limited: Bools, opens: Ints, missed: Bits, uploaded: Bits,
 ) -> None:  # fmt: skip
     """Do the same for policies in which each setting has a queue of its own, in order of loading.
 
@@ -489,8 +472,8 @@ def queue_events(
             for i in range(filled[c]):
                 queues[c, i] = order[n_experts - filled[c] + i]
                 resident[queues[c, i]] |= _ONE << np.uint64(c)
-    budget, above = np.zeros((2, n_settings))
-    rationed = _NONE
+    budget = np.zeros(n_settings)
+    rationed, closed = _NONE, everywhere
     for c in range(n_settings):
         if limited[c]:
             rationed |= _ONE << np.uint64(c)
@@ -503,9 +486,9 @@ def queue_events(
             bits = everywhere & ~resident[expert]
             missed[i], uploaded[i] = bits, _NONE
             admitted[expert] = admit(bits, left, expert)
-        if guarded:
-            guarded &= ~watch(missed, begin, end, guarded, limit, height, above)
-        may = everywhere & ~guarded
+        if closed:
+            closed = still_closed(closed, opens, step)
+        may = everywhere & ~closed
         if rationed:
             may &= refill(budget, rate) | ~rationed
         for i in range(begin, end):

@@ -58,9 +58,6 @@ _CODES = {name: code for code, name in enumerate(OFFLOAD_POLICIES)}
 _QUEUES = frozenset(["fifo", "least-stale", "paper"])
 _COUNTING = frozenset(["lfu", "decay"])
 _MOST_MISSES = 64
-_GUARD_HEIGHT = 16.0
-"""Misses above the limit, in sum, that open a guard: a tenth of a percent of layers open it in 1,000
-steps without drift (geometric tail of the sum; `limit` lies a quarter above the expected share)."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +74,8 @@ class Admission:
     per_step : float
         Uploads of a layer in a step at most. Below 1, one in every ``1 / per_step`` steps; 0 for a
         static list.
-    guard : float, optional
-        Upload nothing until misses exceed `guard` times the share that the first contents promise
-        (a cumulative sum of the excess; Page, Biometrika 41, 1954). It needs a start. None: upload
-        from the beginning.
+    opens : int
+        Step in which uploads begin: until then the first contents stay.
 
     Raises
     ------
@@ -91,13 +86,13 @@ class Admission:
     --------
     >>> from moe_costmodel import Admission
     >>> Admission(after=2, per_step=0.5)
-    Admission(after=2, margin=0.0, per_step=0.5, guard=None)
+    Admission(after=2, margin=0.0, per_step=0.5, opens=0)
     """
 
     after: int = 1
     margin: float = 0.0
     per_step: float = math.inf
-    guard: float | None = None
+    opens: int = 0
 
     def __post_init__(self) -> None:
         count("Admission", "after", self.after)
@@ -108,9 +103,7 @@ class Admission:
         if self.per_step != math.inf:
             rate = check_number("Admission", "per_step", self.per_step, "a number of at least 0")
             require("Admission", "per_step", self.per_step, rate >= 0, "at least 0")
-        if self.guard is not None:
-            guard = check_number("Admission", "guard", self.guard)
-            require("Admission", "guard", self.guard, guard >= 1, "at least 1, or None")
+        count("Admission", "opens", self.opens, at_least=0)
 
     def __str__(self) -> str:
         if self.per_step == 0:
@@ -122,8 +115,8 @@ class Admission:
             parts.append(f"at most {self.per_step:g} a layer and step")
         elif self.per_step < 1:
             parts.append(f"one in {1 / self.per_step:.3g} steps of a layer")
-        if self.guard is not None:
-            parts.append(f"once misses exceed {self.guard:g} times the plan")
+        if self.opens:
+            parts.append(f"from step {self.opens} on")
         return ", ".join(parts)
 
 
@@ -203,19 +196,17 @@ class _Settings:
         self.capacities, self.admissions = capacities, admissions
         n_bits = max((rule.after - 1).bit_length() for rule in admissions)
         self.first = np.zeros(n_bits, dtype=np.uint64)
-        self.guarded = np.uint64(0)
         groups: dict[float, np.uint64] = {}
         for bit, rule in zip(bits, admissions, strict=True):
             for plane in range(n_bits):
                 if (rule.after - 1) >> plane & 1:
                     self.first[plane] |= bit
-            if rule.guard is not None:
-                self.guarded |= bit
             if rule.margin > 0:
                 groups[rule.margin] = groups.get(rule.margin, np.uint64(0)) | bit
         self.margins = np.array(sorted(groups, reverse=True), dtype=np.float64)
         self.groups = np.array([groups[m] for m in self.margins.tolist()], dtype=np.uint64)
         self.rate = np.array([min(rule.per_step, 1e9) for rule in admissions])
+        self.opens = np.array([rule.opens for rule in admissions], dtype=np.int64)
         self.limited = np.array([rule.per_step != math.inf for rule in admissions])
 
     def replay(
@@ -226,12 +217,7 @@ class _Settings:
         missed, uploaded = np.empty((2, len(stream.ids)), dtype=np.uint64)
         rates = np.zeros(n) if start is None else start
         order = np.argsort(-rates, kind="stable")[::-1].astype(np.int64)
-        limit = np.zeros(len(self.capacities))
-        if start is not None and rates.sum() > 0:
-            kept = np.append(0.0, np.cumsum(rates[order[::-1]]))
-            share = 1.0 - kept[np.minimum(self.capacities, n)] / kept[-1]
-            limit = share * np.array([rule.guard or 1.0 for rule in self.admissions])
-        common = (self.rate, self.limited, self.guarded, limit, _GUARD_HEIGHT, missed, uploaded)
+        common = (self.rate, self.limited, self.opens, missed, uploaded)
         code, warm = _CODES[policy], start is not None
         if policy in _QUEUES:
             queue_events(
@@ -282,8 +268,7 @@ def offload_events(
     Raises
     ------
     ValueError
-        If a parameter is wrong, or an admission needs what is not there: a margin without a policy
-        that counts, or a guard without a start.
+        If a parameter is wrong, or an admission has a margin but the policy does not count.
 
     Examples
     --------
@@ -297,7 +282,7 @@ def offload_events(
     owner = "offload_events"
     sizes = _checked_capacities(owner, capacities)
     one_of(owner, "policy", policy, OFFLOAD_POLICIES)
-    _check_admissions(owner, [policy], admissions, start is not None)
+    _check_admissions(owner, [policy], admissions)
     rates = None
     if start is not None:
         rates = _checked_start(owner, start, [stream])[0]
@@ -366,7 +351,7 @@ def offload_curves(
     sizes = _checked_capacities(owner, capacities)
     for policy in policies:
         one_of(owner, "policies", policy, OFFLOAD_POLICIES)
-    _check_admissions(owner, policies, admissions, start is not None)
+    _check_admissions(owner, policies, admissions)
     rates = None if start is None else _checked_start(owner, start, streams)
     weight = check_number(owner, "start_weight", start_weight)
     require(owner, "start_weight", start_weight, weight >= 0, "at least 0")
@@ -434,7 +419,7 @@ def _checked_capacities(owner: str, capacities: ArrayLike) -> Ints:
 
 
 def _check_admissions(
-    owner: str, policies: Sequence[str], admissions: Sequence[Admission], has_start: bool
+    owner: str, policies: Sequence[str], admissions: Sequence[Admission]
 ) -> None:
     require(owner, "admissions", admissions, len(admissions) > 0, "at least one Admission")
     for rule in admissions:
@@ -442,8 +427,6 @@ def _check_admissions(
         if rule.margin > 0 and not _COUNTING.issuperset(policies):
             expected = f"without a margin for policies other than {', '.join(sorted(_COUNTING))}"
             raise invalid(owner, "admissions", rule, expected)
-        if rule.guard is not None and not has_start:
-            raise invalid(owner, "admissions", rule, "without a guard if there is no start")
 
 
 def _checked_start(owner: str, start: ArrayLike, streams: Sequence[ExpertStream]) -> Floats:

@@ -27,10 +27,6 @@ class _Simulator:
         self.resident = [] if start is None else best[:capacity][::-1]  # in order of loading
         self.missed = dict.fromkeys(range(n_experts), 0)
         self.budget = 0.0
-        self.guard_open, self.above = rule.guard is None, 0.0
-        total = sum(rates)
-        kept = sum(sorted(rates, reverse=True)[:capacity])
-        self.limit = (1.0 - kept / total) * (rule.guard or 1.0) if total else 0.0
 
     def priority(self, expert, step, active):
         """Return what sorts experts, lowest first."""
@@ -57,16 +53,13 @@ class _Simulator:
                 self.missed[e] += 1
                 if self.missed[e] >= self.rule.after:
                     ready.append(e)
-        if not self.guard_open:
-            self.above = max(0.0, self.above + sum(missed.values()) - self.limit * len(active))
-            self.guard_open = self.above > 16.0
         rate = self.rule.per_step
         self.budget = min(self.budget + rate, max(1.0, rate)) if rate < math.inf else math.inf
         uploaded = set()
         if self.policy not in QUEUES:
             ready.sort(key=lambda e: self.priority(e, number, active), reverse=True)
         for e in ready:
-            if not self.guard_open or self.budget < 1.0:
+            if number < self.rule.opens or self.budget < 1.0:
                 break
             if len(self.resident) >= self.capacity:
                 victim = self.victim(e, number, active, uploaded)

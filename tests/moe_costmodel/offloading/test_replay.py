@@ -26,12 +26,12 @@ def traffic(draw):
 
 
 @st.composite
-def rules(draw, margin, guard):
+def rules(draw, margin):
     return Admission(
         after=draw(st.integers(1, 5)),
         margin=draw(st.sampled_from([0.0, 1.0, 2.5])) if margin else 0.0,
         per_step=draw(st.sampled_from([math.inf, 0.0, 0.3, 1.0, 2.0])),
-        guard=draw(st.sampled_from([None, 1.0, 1.3])) if guard else None,
+        opens=draw(st.sampled_from([0, 3])),
     )
 
 
@@ -50,7 +50,7 @@ def test_every_event_is_that_of_a_naive_simulator(policy, data):
     if warm:
         start = data.draw(st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0]), min_size=n, max_size=n))
     margin = policy in COUNTING
-    admissions = data.draw(st.lists(rules(margin, warm), min_size=1, max_size=4))
+    admissions = data.draw(st.lists(rules(margin), min_size=1, max_size=4))
     capacities = data.draw(st.lists(st.integers(1, n + 1), min_size=1, max_size=4))
     how = {"half_life": 3.0, "start_weight": data.draw(st.sampled_from([0.0, 2.0]))}
     events = offload_events(
