@@ -56,6 +56,15 @@ from .latency.model import (
 from .latency.model import (
     Prediction as Prediction,
 )
+from .latency.measure_rest import (
+    MeasuredModel as MeasuredModel,
+)
+from .latency.measure_rest import (
+    measure_model as measure_model,
+)
+from .latency.measure_rest import (
+    measure_rest as measure_rest,
+)
 from .latency.step import (
     MemoryModel as MemoryModel,
 )
@@ -73,11 +82,33 @@ from .measure.measurements import (
 from .measure.measurements import (
     Record as Record,
 )
+from .models.attention import Attention as Attention
+from .models.shape import Block as Block
+from .models.shape import Experts as Experts
+from .models.shape import ModelShape as ModelShape
 from .objectives import (
     OBJECTIVES as OBJECTIVES,
 )
 from .objectives import (
     Predicted as Predicted,
+)
+from .offloading.replay import (
+    OFFLOAD_POLICIES as OFFLOAD_POLICIES,
+)
+from .offloading.replay import (
+    Admission as Admission,
+)
+from .offloading.replay import (
+    OffloadCurves as OffloadCurves,
+)
+from .offloading.replay import (
+    OffloadEvents as OffloadEvents,
+)
+from .offloading.replay import (
+    offload_curves as offload_curves,
+)
+from .offloading.replay import (
+    offload_events as offload_events,
 )
 from .placement.heuristics import (
     anti_correlation as anti_correlation,

@@ -100,6 +100,9 @@ class Platform(JSONFile):
         traffic file by the cycles of its trace.
     buffer_flits : int
         Flits that the buffers of a router port hold.
+    energy_unit : float
+        Joules of one unit of energy. The power of routers and links, spread over their tiles, then
+        counts in "peak_temperature"; by default it is not stated and does not.
     bit_area, wire_pitch : float
         For the router area: mm2 of a buffered bit, mm between two wires of the crossbar.
     sink : {"top", "bottom"}
@@ -158,6 +161,7 @@ class Platform(JSONFile):
     buffer_flits: int = 16
     bit_area: float = 1e-6
     wire_pitch: float = 2e-4
+    energy_unit: float = 0.0
 
     def __post_init__(self) -> None:
         clean: dict[str, object] = {}
@@ -349,6 +353,10 @@ class Platform(JSONFile):
             default = ThermalStack() if name == "stack" else getattr(Platform, name)
             if getattr(self, name) == default:
                 del data[name]
+        if isinstance(stack := data.get("stack"), dict):
+            for name in ("response_factor", "package_offset"):
+                if stack[name] == getattr(ThermalStack, name):
+                    del stack[name]
         return data
 
     @classmethod

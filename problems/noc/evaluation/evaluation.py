@@ -54,7 +54,8 @@ class NoCEvaluation:
         """
         n_apps = len(self.traffic)
         out = np.empty((len(rows), n_apps, len(names)))
-        with_loads = not NEEDS_LOADS.isdisjoint(names)
+        needed = NEEDS_LOADS if self.platform.energy_unit else NEEDS_LOADS - {"peak_temperature"}
+        with_loads = not needed.isdisjoint(names)
         step = LOADS_AT_ONCE // (2 * n_apps * self.platform.n_links) if with_loads else len(rows)
         step = max(step, 1)
         for i in range(0, len(rows), step):

@@ -8,8 +8,12 @@ metric         unit                        formula
 packet_latency cycles                      mean over packets: hops, waits in queues, serialization
 peak_load      flits/cycle                 largest load of a link in one direction; the traffic can
                                            grow by capacity / peak_load until that link saturates
+port_load      flits/cycle                 largest traffic of a PE into or out of the network, the
+                                           same for every design; a port takes the link capacity
 temperature    degrees Celsius             ambient + peak rise of the stack model [1]_, with R_j
                                            and R_b of ``platform.stack``
+peak_temper    degrees Celsius             "peak_temperature": ambient + peak rise of the finite
+ature                                      volumes, fitted to HotSpot
 edp            energy unit * ns            energy times packet_latency
 wire_length    tile pitches                sum over planar links, Euclidean
 router_area    mm2                         crossbars and buffers of all routers
@@ -45,11 +49,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from problems._arrays import Floats, Ints
+from problems.noc.chip.traffic import busiest_port, sent_and_received
+from problems.noc.evaluation.volumes import peak_rises, response_matrix
 
 if TYPE_CHECKING:
     from problems.noc.chip.platform import Platform
 
 __all__ = [
+    "CAPACITY_BOUND",
     "EXTRA",
     "NEEDS_LOADS",
     "PER_APPLICATION",
@@ -57,7 +64,6 @@ __all__ = [
     "end_waits",
     "extra_metric",
     "router_area",
-    "sent_and_received",
     "temperature_rises",
     "waiting_time",
 ]
@@ -70,22 +76,37 @@ UNITS = {
     "thermal": "K2",
     "packet_latency": "cycles",
     "peak_load": "flits/cycle",
+    "port_load": "flits/cycle",
     "temperature": "degrees C",
+    "peak_temperature": "degrees C",
     "edp": "energy units/cycle * ns",
     "wire_length": "tile pitches",
     "router_area": "mm2",
 }
 """Every possible objective or constraint, with its unit."""
 
-EXTRA = ("packet_latency", "peak_load", "temperature", "edp", "wire_length", "router_area")
+EXTRA = (
+    "packet_latency",
+    "peak_load",
+    "port_load",
+    "temperature",
+    "peak_temperature",
+    "edp",
+    "wire_length",
+    "router_area",
+)
 """Metrics that this module computes; the kernel computes the others."""
 
-NEEDS_LOADS = frozenset({"packet_latency", "peak_load", "edp"})
+NEEDS_LOADS = frozenset({"packet_latency", "peak_load", "edp", "peak_temperature"})
+"""Metrics that need them; "peak_temperature" only if the platform states ``energy_unit``."""
 
 PER_APPLICATION = frozenset(
-    {"mean", "deviation", "latency", "energy", "packet_latency", "peak_load", "edp"}
+    {"mean", "deviation", "latency", "energy", "packet_latency", "peak_load", "port_load", "edp"}
 )
 """Metrics that depend on the traffic."""
+
+CAPACITY_BOUND = frozenset({"packet_latency", "peak_load", "edp"})
+"""Metrics that mean little if a port has to take more than it can."""
 
 LAST_EXACT = 0.95
 """Utilization above which the waiting time follows its tangent."""
@@ -113,12 +134,6 @@ def end_waits(traffic: Floats, platform: Platform) -> float:
     return float((ends * waiting_time(ends, platform)).sum() / sent.sum())
 
 
-def sent_and_received(traffic: Floats) -> tuple[Floats, Floats]:
-    """Return the traffic of each PE into the network and out of it, two float [n_tiles]."""
-    inside = np.diag(traffic)
-    return traffic.sum(axis=1) - inside, traffic.sum(axis=0) - inside
-
-
 def extra_metric(
     name: str, platform: Platform, rows: Ints, loads: Floats, energy: Floats, traffic: Floats
 ) -> Floats:
@@ -130,6 +145,8 @@ def extra_metric(
     n_tiles].
     """
     n_apps = len(traffic)
+    if name == "port_load":
+        return np.repeat([[busiest_port(t)[2] for t in traffic]], len(rows), axis=0)
     if name == "peak_load":
         return loads.max(axis=(2, 3), initial=0.0)
     if name == "packet_latency":
@@ -137,6 +154,8 @@ def extra_metric(
     if name == "edp":
         cycles = _packet_latency(platform, rows, loads, traffic)
         return energy * cycles * (1e9 / platform.frequency)
+    if name == "peak_temperature":
+        return peak_temperatures(platform, rows, loads, traffic)
     if name == "temperature":
         peaks = temperature_rises(platform, rows[:, : platform.n_tiles]).max(axis=(1, 2))
         values = platform.stack.ambient + peaks
@@ -160,6 +179,47 @@ def temperature_rises(platform: Platform, placement: Ints) -> Floats:
     r, base = platform.stack.layer_resistance(), platform.stack.base_resistance(x * y)
     resistance = (np.arange(z) + 1) * r + base
     return np.cumsum(power * resistance[:, None], axis=1)
+
+
+def peak_temperatures(platform: Platform, rows: Ints, loads: Floats, traffic: Floats) -> Floats:
+    """Return the temperature of the hottest tile in degrees Celsius, [n, n_apps].
+
+    Parameters as in ``extra_metric``. The loads count only if the platform states ``energy_unit``.
+    """
+    n, ambient = platform.n_tiles, platform.stack.ambient
+    response = response_matrix(platform)
+    placement = np.ascontiguousarray(rows[:, :n])
+    if platform.energy_unit == 0:
+        peaks = np.empty(len(rows))
+        peak_rises(placement, platform.power, np.ascontiguousarray(response.T), peaks)
+        return np.repeat(ambient + peaks[:, None], len(traffic), axis=1)
+    watts = platform.power[placement][:, None] + network_power(platform, rows, loads, traffic)
+    peak: Floats = ambient + (watts @ response.T).max(axis=2)
+    return peak
+
+
+def network_power(platform: Platform, rows: Ints, loads: Floats, traffic: Floats) -> Floats:
+    """Return the power of routers and links on each tile in W, [n, n_apps, n_tiles].
+
+    A link heats its two tiles alike. Parameters as in ``extra_metric``.
+    """
+    n, tables = platform.n_tiles, platform.tables
+    n_apps, n_links = len(traffic), platform.n_links
+    fixed = np.arange(len(platform.candidates), tables.link_a.size)
+    links = np.concatenate((rows[:, n:], np.tile(fixed, (len(rows), 1))), axis=1)
+    a, b = tables.link_a[links], tables.link_b[links]
+    on_link = loads.sum(axis=3) * tables.link_energy[links][:, None] / 2.0
+    sent = np.array([sent_and_received(t)[0] for t in traffic])
+    through = sent[:, rows[:, :n]].transpose(1, 0, 2).copy()
+    wires = np.zeros((len(rows), n_apps, n))
+    row, app = np.ogrid[: len(rows), :n_apps]
+    for k in range(n_links):
+        for tile, entering in ((b[:, k, None], 0), (a[:, k, None], 1)):
+            through[row, app, tile] += loads[:, :, k, entering]
+            wires[row, app, tile] += on_link[:, :, k]
+    routers = platform.router_energy * _degrees(platform, rows)[:, None] * through
+    power: Floats = (routers + wires) * (platform.energy_unit * platform.frequency)
+    return power
 
 
 def router_area(platform: Platform, degree: Ints) -> Floats:

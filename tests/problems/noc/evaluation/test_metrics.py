@@ -95,6 +95,7 @@ def slow_metrics(design, traffic):
     return {
         "packet_latency": latency,
         "peak_load": max(load.values()),
+        "port_load": max(off.sum(axis=0).max(), off.sum(axis=1).max()),
         "temperature": platform.stack.ambient + hottest,
         "wire_length": sum(lengths),
         "router_area": area,
