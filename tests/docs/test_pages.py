@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import moela
 from moela import MinimizeResult, compare
 from moela.quality import indicators
 from problems.noc import Platform, synthetic_traffic
@@ -201,6 +202,12 @@ def test_links_lead_somewhere():
             if not target.startswith("http") and not (page.parent / target).exists():
                 broken.append(f"{page.relative_to(ROOT)}: {target}")
     assert broken == []
+
+
+def test_the_version_is_the_same_everywhere():
+    assert f"\nversion: {moela.__version__}\n" in text_of(ROOT / "CITATION.cff")
+    first = re.search(r"^## (.+)$", text_of(ROOT / "CHANGELOG.md"), flags=re.MULTILINE)
+    assert first.group(1) in ("Unreleased", moela.__version__)
 
 
 def test_titles_differ():
