@@ -95,7 +95,9 @@ def wide_ep_step(
     if halves == 2:
         # Kernels of high throughput take processors away from the computation beside them.
         slower = 1 / (1 - _SMS / model.tables.gpu.n_processors) if prefill else 1.0
-        computed = [sum(o.seconds for o in part) * slower for part in (parts.attention, parts.experts)]
+        computed = [
+            sum(o.seconds for o in part) * slower for part in (parts.attention, parts.experts)
+        ]
         whole = two_batch_seconds(
             computed[0], parts.dispatch.seconds, computed[1], parts.combine.seconds, n_layers
         )
@@ -160,7 +162,9 @@ class _WideRun:
         tokens = n * self.length if self.prefill else n
         nodes = max(1.0, self.n_devices / self.model.tables.gpu.n_per_node)
         found = [
-            self.tables.exchange(experts, d, tokens, nodes=nodes, phase=phase, fast=not self.prefill)
+            self.tables.exchange(
+                experts, d, tokens, nodes=nodes, phase=phase, fast=not self.prefill
+            )
             for phase in ("dispatch", "combine")
         ]
         mixed = self.tables.experts(

@@ -53,7 +53,9 @@ class WideTables:
         "power_law_1.01_eplb" and others, with their slots.
         """
         found = self._cut_experts(experts, d_model, n_slots, prefill, distribution)
-        return None if found is None else found.time("wide experts", moe_ep_size=ep, num_tokens=tokens)
+        return (
+            None if found is None else found.time("wide experts", moe_ep_size=ep, num_tokens=tokens)
+        )
 
     def exchange(
         self, experts: Experts, d_model: int, tokens: float, *, nodes: float, phase: str, fast: bool

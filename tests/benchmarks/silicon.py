@@ -139,7 +139,9 @@ def main(arguments):
         words = "time per token" if target == "tpot" else "time to first token"
         bars.append((f"{words}, median error", np.median(error), f"at most {most:.0%}"))
         if target == "tpot":
-            bars.append((f"{words}, median of the pairs' medians", np.median(medians), "at most 12%"))
+            bars.append(
+                (f"{words}, median of the pairs' medians", np.median(medians), "at most 12%")
+            )
             bars.append((f"{words}, 90 % intervals hold", inside.mean(), "85% to 95%"))
             least = min(inside[groups == g].mean() for g in np.unique(groups))
             bars.append((f"{words}, least of a pair", least, "at least 60%"))

@@ -42,7 +42,9 @@ def throughputs():
         # How much hangs on the balance of loads.
         for balancedness in (0.7, 0.9, 1.0):
             step = wide_ep_step(model, shape, balancedness=balancedness, **case)
-            print(f"{name}, balancedness {balancedness}: {tokens / step.seconds:,.0f} tokens/s a node")
+            print(
+                f"{name}, balancedness {balancedness}: {tokens / step.seconds:,.0f} tokens/s a node"
+            )
     return found
 
 
