@@ -64,8 +64,7 @@ def penalized(
     """
 
     def penalty(X: Any, F: Floats) -> Floats:
-        rows = np.asarray(X, dtype=float)
-        rows = rows if rows.ndim > 1 else rows[None]
+        rows = np.atleast_2d(_numbers(X))
         place = rows @ (0.37 + 0.61 * (np.arange(rows.shape[1]) % 7)) + 0.618 * bands
         bad = place % 1.0 < share
         F = np.array(F, dtype=float)
@@ -79,6 +78,15 @@ def penalized(
         return F
 
     return changed(problem, lambda F: F, penalty=penalty)
+
+
+def _numbers(X: Any) -> Floats:
+    """Return the variables that are numbers, of a design or of several."""
+    if isinstance(X, dict):
+        return np.array([v for v in X.values() if isinstance(v, int | float | np.number)], float)
+    if isinstance(X[0], dict):
+        return np.array([_numbers(x) for x in X])
+    return np.asarray(X, dtype=float)
 
 
 def _table(values: Any) -> Floats:

@@ -62,7 +62,7 @@ STEADY = (
     "zdt1", "dtlz2, 3 objectives", "dtlz2, 5 objectives", "bnh, constrained", "mixed variables",
     "qap", "knapsack", "mnk", "noc, 3 objectives",
 )  # fmt: skip
-PENALIZED = ("zdt1", "dtlz2, 3 objectives", "qap", "knapsack", "mnk")
+PENALIZED = ("zdt1", "dtlz2, 3 objectives", "mixed variables", "qap", "knapsack", "mnk")
 
 ALGORITHMS: dict[str, Callable[[], Any]] = {
     "MOELA": MOELA,
