@@ -10,8 +10,8 @@ import numpy as np
 
 from problems._arrays import Floats, Ints
 from problems.noc.evaluation.kernel import evaluate_batch
-from problems.noc.evaluation.legality import first_illegal
 from problems.noc.evaluation.latency import waits_batch
+from problems.noc.evaluation.legality import first_illegal
 from problems.noc.evaluation.metrics import (
     EXTRA,
     NEEDS_LOADS,

@@ -5,10 +5,10 @@ Geo/G/1: the mean wait is rho (S2 - 1) / (2 (1 - rho)), where rho is the load of
 cycles that a packet takes and S2 = E[S^2] / E[S].
 
 **Merging.** Packets that come over one channel are already spaced, so they never wait for each
-other; what a channel adds is the wait among its inputs. For equal packets, the waits of all channels
-of a tree towards a root add up to the wait at a root that gets all packets at once [1]_. So a
-channel of load rho adds the wait of one queue of that load, less the waits that each input of load
-r would have alone:
+other; what a channel adds is the wait among its inputs. For equal packets, the waits of all
+channels of a tree towards a root add up to the wait at a root that gets all packets at once [1]_.
+So a channel of load rho adds the wait of one queue of that load, less the waits that each input of
+load r would have alone:
 
     rho W = (S2 rho^2 - sum r^2) / (2 (1 - rho)) - sum (S2 - 1) r^2 / (2 (1 - r)),
 
