@@ -2,11 +2,14 @@
 
 import functools
 
+import numpy as np
 import pytest
 
 import moela
 from moela.evaluation.storage.reader import EvaluationStore
 from moela.watch.follow import Follower
+from moela.watch.page import _data
+from moela.watch.terminal import lines_of
 
 
 def simulate(d):
@@ -53,3 +56,28 @@ def test_tables_name_the_function(tmp_path, function, name):
     follower = Follower(path)
     assert follower.refresh().problem == name
     follower.close()
+
+
+def test_values_have_the_signs_and_names_of_the_function(tmp_path):
+    path = tmp_path / "run.db"
+    result = moela.minimize(
+        lambda d: {"yield": d["x"] * (1 + d["tool"].index("b")), "cost": d["x"]},
+        variables={"x": (1.0, 2.0), "tool": ["ab", "b"], "order": moela.permutation(3)},
+        objectives={"yield": "max", "cost": "min"},
+        n_eval=60,
+        store=path,
+        verbose=False,
+        progress=False,
+    )
+    follower = Follower(path)
+    snapshot = follower.refresh()
+    follower.close()
+    assert snapshot.titles() == ["yield (max)", "cost"]
+    assert snapshot.best == [result.front.F[:, 0].max(), result.front.F[:, 1].min()]
+    assert sorted(map(tuple, snapshot.front)) == sorted(map(tuple, result.front.F.tolist()))
+    assert set(snapshot.designs[0]) == {"x", "tool", "order"}
+    data = _data(snapshot)
+    scaled = (np.array(snapshot.front) - data["ideal"]) / data["span"]
+    assert (scaled.min(), scaled.max()) == (0.0, 1.0)
+    assert any("yield (max)" in line for line in lines_of(snapshot))
+    assert "tool = " in data["points"][0]["x"]
