@@ -1,0 +1,1 @@
+"""MOELA's learned local search for algorithms of pymoo and for Optuna."""
