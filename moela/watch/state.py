@@ -15,6 +15,7 @@ from moela.comparison.report.data import finite
 from moela.evaluation.runners.outcome import OK
 from moela.evaluation.storage.errors import StoreError
 from moela.evaluation.storage.reader import EvaluationStore, StoredEvaluation, StoredRun
+from moela.provenance.signature import shown_name
 from moela.quality.indicators import hypervolume
 
 # The worst values among this many designs make the reference point of the hypervolume.
@@ -147,8 +148,8 @@ class WatchedRun:
         return Snapshot(
             store=str(store.path),
             run=run.id,
-            problem=str(run.problem.get("class") or "-").rpartition(".")[2],
-            algorithm=str(run.algorithm.get("class") or "-").rpartition(".")[2],
+            problem=shown_name(run.problem),
+            algorithm=shown_name(run.algorithm),
             seed="-" if run.seed is None else f"{run.seed}" + (" (drawn)" * run.seed_drawn),
             state=run.state,
             n_eval=n_eval,

@@ -1,5 +1,6 @@
 """Deployment of Mixture-of-Experts models: gating, buffering and placement, alone and jointly."""
 
+from problems.moe import _needs as _needs
 from problems.moe.buffering.problem import BufferPlan, ExpertBuffering
 from problems.moe.deployment.problem import MoEDeployment
 from problems.moe.gating.measured_quality import MeasuredLoss

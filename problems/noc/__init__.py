@@ -3,7 +3,7 @@
 from problems.noc.chip.pe_type import PEType
 from problems.noc.chip.platform import Platform
 from problems.noc.chip.stack import ThermalStack
-from problems.noc.chip.traffic import load_traffic, synthetic_traffic
+from problems.noc.chip.traffic import OverloadWarning, load_traffic, synthetic_traffic
 from problems.noc.design.calibration import calibrate
 from problems.noc.design.design import Design
 from problems.noc.design.heat import steady_temperatures
@@ -16,6 +16,7 @@ __all__ = [
     "NoCCrossover",
     "NoCMutation",
     "NoCSampling",
+    "OverloadWarning",
     "PEType",
     "Platform",
     "ThermalStack",

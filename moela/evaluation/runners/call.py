@@ -32,7 +32,7 @@ from moela.evaluation.runners.outcome import (
     infinite_objective,
     unloadable,
 )
-from moela.evaluation.runners.signals import outlive_interrupts
+from moela.evaluation.runners.signals import note_sender, outlive_interrupts
 from moela.evaluation.runners.transport import MOST_BYTES, TOO_LARGE, pack
 
 Job = tuple[int, ...]
@@ -287,6 +287,7 @@ def dumps(call: ProblemCall) -> bytes:
         )
     import cloudpickle  # type: ignore[import-untyped, unused-ignore]
 
+    note_sender()
     try:
         return cloudpickle.dumps(call)
     except Exception as error:
