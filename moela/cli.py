@@ -36,6 +36,10 @@ COMMANDS = {
     ("compare",): ("moela.commands.compare", "compare experiments, stores and fronts"),
     ("measure",): ("moela.commands.measure", "time MoE kernels on this machine"),
     ("moe", "verify"): ("moela.commands.moe.verify", "run deployment plans and compare times"),
+    ("moe", "headroom"): (
+        "moela.commands.moe.headroom",
+        "what keeping some experts in fast memory would bring",
+    ),
     ("trace",): ("moela.commands.trace", "describe, convert or record MoE routing"),
     ("example",): ("moela.commands.example", "write an example file to start from"),
     ("completion",): ("moela.commands.completion", "print the completion of bash or zsh"),
@@ -188,11 +192,10 @@ def _signs_of_life(
 
 
 def _check_names() -> None:
-    """Raise an error if a problems.py of the user's hides our package of that name."""
-    problems = importlib.import_module("problems")
-    if not hasattr(problems, "NoC3D"):
-        raise ValueError(
-            "another module named 'problems' hides the one that belongs to moela: "
-            f"{getattr(problems, '__file__', None) or list(problems.__path__)}. Rename it, or run "
-            "from another folder."
-        )
+    """Raise an error if a module of the user's hides one of our packages."""
+    from moela.files.packages import hidden
+
+    for package in ("problems", "moe_costmodel"):
+        advice = hidden(package)
+        if advice is not None:
+            raise ValueError(advice)

@@ -137,7 +137,9 @@ class AttentionTimes:
 
     def _build_delta(self, phase: str) -> list[Slice]:
         numbers = ("batch_size", "seq_len", "num_k_heads", "head_k_dim", "num_v_heads", "latency")
-        rows = list(self._tables.read("linear_attention", "gdn", numbers, ("phase", "kernel_source")))
+        rows = list(
+            self._tables.read("linear_attention", "gdn", numbers, ("phase", "kernel_source"))
+        )
         axes = ("num_v_heads", "batch_size")
         if phase == "context":
             axes = ("num_v_heads", "seq_len", "batch_size")

@@ -105,9 +105,7 @@ class ExpertTimes:
         assert best is not None
         return best
 
-    def _build(
-        self, experts: Experts, d_model: int, tp: int, ep: int, dtype: str
-    ) -> list[_Kernel]:
+    def _build(self, experts: Experts, d_model: int, tp: int, ep: int, dtype: str) -> list[_Kernel]:
         asked = (d_model, experts.d_ffn, experts.k, experts.n_experts, tp, ep)
         types = _EQUALS.get(dtype, (dtype,))
         found = [self._nearest(asked, name) for name in types]
@@ -171,6 +169,7 @@ def _shapes(table: Table, dtype: str) -> Floats:
 
 def _distances(shapes: Floats, asked: tuple[int, ...]) -> Floats:
     """Return logarithmic distances of shapes: per expert and per device."""
+
     def features(sizes: Floats) -> Floats:
         hidden, inter, k, n, tp, ep = sizes.T
         return np.log(np.column_stack([hidden, inter / tp, k, n / ep, np.sqrt(n)]))

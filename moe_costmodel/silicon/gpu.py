@@ -17,6 +17,9 @@ _UNITS = {
     "fp8": "fp8", "fp8_block": "fp8", "w4afp8": "fp8", "w4a8_mxfp4_mxfp8": "fp8", "nvfp4": "fp4",
 }  # fmt: skip
 
+# Streaming multiprocessors by generation, of the largest chip.
+_PROCESSORS = {80: 108, 89: 142, 90: 132, 100: 148, 103: 148, 120: 188}
+
 
 @dataclass(frozen=True)
 class Gpu:
@@ -51,6 +54,11 @@ class Gpu:
     node_bandwidth: float
     network_bandwidth: float
     generation: int
+
+    @property
+    def n_processors(self) -> int:
+        """Streaming multiprocessors."""
+        return _PROCESSORS.get(self.generation, 132)
 
     def product_bound(self, m: float, n: float, k: float, dtype: str) -> float:
         """Return the least seconds of a product (m, k) x (k, n) (roofline)."""

@@ -60,6 +60,8 @@ def _node(axes: Floats, ratio: Floats) -> _Node:
     ends: Ints = np.append(starts[1:], len(axes))
     pieces = [slice(a, b) for a, b in zip(starts, ends, strict=True)]
     if axes.shape[1] == 1:
+        if len(values) == len(ratio):
+            return _Node(list(values), ratio.tolist())
         return _Node(list(values), [float(np.median(ratio[piece])) for piece in pieces])
     return _Node(list(values), [_node(axes[piece, 1:], ratio[piece]) for piece in pieces])
 

@@ -84,7 +84,10 @@ def _gpu(folder: Path, name: str) -> Gpu:
     except yaml.YAMLError as error:
         raise invalid_file(path, str(error), "a file of YAML") from error
     found = object_in(path, "", content)
-    chip, node = object_in(path, "gpu", found.get("gpu")), object_in(path, "node", found.get("node"))
+    chip, node = (
+        object_in(path, "gpu", found.get("gpu")),
+        object_in(path, "node", found.get("node")),
+    )
 
     def number(part: Mapping[str, object], field: str, name: str, default: float = 0.0) -> float:
         value = part.get(name, default or None)

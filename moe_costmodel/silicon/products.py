@@ -32,7 +32,9 @@ class Products:
         self._tables = tables
         self._grid = cache(self._build)
 
-    def time(self, m: float, n: float, k: float, dtype: str, operator: str = "gemm") -> OperatorTime:
+    def time(
+        self, m: float, n: float, k: float, dtype: str, operator: str = "gemm"
+    ) -> OperatorTime:
         """Return the time of a product (m, k) x (k, n)."""
         own = self._time(m, n, k, dtype, operator, self._tables.backend)
         others = [b for b in BACKENDS if b != self._tables.backend]

@@ -354,7 +354,10 @@ class _Run:
             yield self._product(t, queries + latent, d, "attention", name)
         if self.n:
             # Each head is multiplied with its part of the latent, before and after attention.
-            for inner, outer in ((shape.head_dim, shape.kv_rank), (shape.kv_rank, shape.v_head_dim)):
+            for inner, outer in (
+                (shape.head_dim, shape.kv_rank),
+                (shape.kv_rank, shape.v_head_dim),
+            ):
                 time = self._product(self.n, outer, inner, "attention", "latent products")
                 gpu = self.model.tables.gpu
                 bound = 2.0 * heads * inner * outer / gpu.bandwidth

@@ -9,9 +9,12 @@ from problems.noc.design.design import Design
 from problems.noc.design.heat import steady_temperatures
 from problems.noc.operators import NoCCrossover, NoCMutation, NoCSampling
 from problems.noc.problem import NoC3D
+from problems.noc.simulation.simulate import CONTROL_AND_DATA, LoadSweep, SimulationResult
 
 __all__ = [
+    "CONTROL_AND_DATA",
     "Design",
+    "LoadSweep",
     "NoC3D",
     "NoCCrossover",
     "NoCMutation",
@@ -19,6 +22,7 @@ __all__ = [
     "OverloadWarning",
     "PEType",
     "Platform",
+    "SimulationResult",
     "ThermalStack",
     "calibrate",
     "load_traffic",

@@ -36,7 +36,7 @@ from problems.noc.evaluation.evaluation import AGGREGATES, NoCEvaluation
 from problems.noc.evaluation.features import FeaturePlan, features_batch
 from problems.noc.evaluation.legality import first_illegal
 from problems.noc.evaluation.limits import check_constraints, refuse_unreachable
-from problems.noc.evaluation.metrics import CAPACITY_BOUND, UNITS
+from problems.noc.evaluation.metrics import CAPACITY_BOUND, NEEDS_WAITS, UNITS
 from problems.noc.evaluation.objectives import MODELS, check_objectives
 from problems.noc.moves import neighbors_batch
 from problems.noc.operators import NoCCrossover, NoCMutation, NoCSampling, draw_seeds
@@ -50,6 +50,9 @@ Result = TypeVar("Result")
 
 EVALUATION = 1
 """Version of the evaluation; increased whenever a design gets other objectives than before."""
+
+WAITS = "waits-2"
+"""Version of the waiting times, for problems that need them."""
 
 
 class NoC3D(Problem):
@@ -228,6 +231,8 @@ class NoC3D(Problem):
         digest.update(repr(self.objective_names).encode())
         if self.constraints:
             digest.update(repr(self.constraints).encode())
+        if not NEEDS_WAITS.isdisjoint(self._wanted):
+            digest.update(WAITS.encode())
         if len(self._traffic) > 1:
             digest.update(f"{len(self._traffic)} {self.aggregate}".encode())
         return f"noc-{EVALUATION}-{self.model}-{digest.hexdigest()[:16]}"
@@ -338,7 +343,7 @@ class NoC3D(Problem):
         The first direction is from the tile with the smaller index to the other.
         """
         rows = self._rows(X)
-        _, loads = self._accepted(rows, self._evaluation.run(rows, with_loads=True))
+        _, loads, _ = self._accepted(rows, self._evaluation.run(rows, with_loads=True))
         return loads if np.ndim(X) == 2 else loads[0]
 
     def check(self, X: ArrayLike) -> None:

@@ -1,7 +1,8 @@
 """Whether mypy and pyright accept the README and the recipes, and refuse misspelt parameters.
 
-Run ``python -m tests.benchmarks.typing_recipes``. It needs ``pip install mypy pyright optuna``. Each
-block of Python is a program of its own, checked with the default settings.
+Run ``python -m tests.benchmarks.typing_recipes``. It needs ``pip install mypy pyright``, and the
+extras that the recipes import. Each block of Python is a program of its own, checked with the
+default settings.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ timed, in turns with the measurement. Process time, one thread.
 
 from __future__ import annotations
 
+import inspect
 import json
 import time
 from pathlib import Path
@@ -42,13 +43,17 @@ class Case:
         from transformers import DynamicCache
 
         took = []
+        # transformers 5 renamed the parameter in one of its minor versions.
+        known = inspect.signature(type(self.model).forward).parameters
+        name = "cache" if "cache" in known else "past_key_values"
         with self.plan.apply(self.model):
             cache = DynamicCache(config=self.model.config)
-            self.model(self.tokens[:, :CONTEXT], past_key_values=cache, use_cache=True)
+            options = {name: cache, "use_cache": True}
+            self.model(self.tokens[:, :CONTEXT], **options)
             for step in range(STEPS):
                 column = self.tokens[:, CONTEXT + step : CONTEXT + step + 1]
                 started = time.process_time()
-                self.model(column, past_key_values=cache, use_cache=True)
+                self.model(column, **options)
                 took.append(time.process_time() - started)
         self.took.append(took[2:])
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import moela
 from moela import MinimizeResult, compare
 from moela.quality import indicators
 from problems.noc import Platform, synthetic_traffic
@@ -156,6 +157,26 @@ def test_table_of_comparing_can_be_compared(tmp_path):
     assert [len(comparison.front(algorithm=name)) for name in comparison.algorithms] == [2, 1]
 
 
+def test_reasons_on_the_landing_page_stand_in_their_evidence():
+    shares = [
+        float(share)
+        for table in text_of(DOCS / "benchmarks" / "other_libraries.md").split("\n\n")
+        if "| share |" in table
+        for share in re.findall(r"\| (0\.\d+) \| [\d.]+x \|", table)
+    ]
+    everything = text_of(DOCS / "benchmarks" / "smooth.md").partition("## All problems")[2]
+    ranks = [float(rank) for rank in re.findall(r"^\| .*? \| (\d\.\d\d) \|", everything, re.M)]
+    assert len(shares) == 5
+    assert len(ranks) == 6  # of the algorithms that take constraints
+    for page in (ROOT / "README.md", DOCS / "index.md"):
+        text = " ".join(text_of(page).split())
+        assert f"{100 * min(shares):.0f} to {100 * max(shares):.0f} %" in text
+        assert f"ean rank {ranks[0]:.1f}" in text or f"was {ranks[0]:.1f} over 38" in text
+        assert f"the next {ranks[1]:.1f}" in text or f"the next was {ranks[1]:.1f}" in text
+        assert "1,005" in text
+    assert "1,005 kills" in text_of(DOCS / "evaluation.md")
+
+
 def test_numbers_and_words_are_plain():
     # A number without a digit before its point is easily misread as the end of a sentence.
     unclear = re.compile(r"(?<![\w.])\.\d|\bsome \d|\bbit by bit\b|\bper cent\b")
@@ -181,6 +202,12 @@ def test_links_lead_somewhere():
             if not target.startswith("http") and not (page.parent / target).exists():
                 broken.append(f"{page.relative_to(ROOT)}: {target}")
     assert broken == []
+
+
+def test_the_version_is_the_same_everywhere():
+    assert f"\nversion: {moela.__version__}\n" in text_of(ROOT / "CITATION.cff")
+    first = re.search(r"^## (.+)$", text_of(ROOT / "CHANGELOG.md"), flags=re.MULTILINE)
+    assert first.group(1) in ("Unreleased", moela.__version__)
 
 
 def test_titles_differ():

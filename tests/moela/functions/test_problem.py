@@ -309,3 +309,35 @@ def test_vectorized_booleans_and_permutations():
         for x, f in zip(res.X, res.F, strict=True):
             value = problem.decode(x)[first]
             assert f[0] == (value[0] if isinstance(value, list) else value)
+
+
+def test_answers_can_be_recorded_by_hand_and_some_left_out():
+    def measure(d):
+        return {"yield": d["x"] * d["n"], "cost": d["n"] + d["x"] ** 2, "heat": d["n"] * 1.0}
+
+    problem = moela.problem(
+        measure,
+        variables={"x": (0.0, 1.0), "n": (1, 9)},
+        objectives={"yield": "max", "cost": "min"},
+        constraints={"heat": (None, 7)},
+    )
+    algorithm = MOELA(n_subproblems=8, n_neighbors=3, batch_size=4)
+    algorithm.setup(problem, termination=("n_eval", 60), seed=1)
+    told = []
+    while algorithm.has_next():
+        batch = algorithm.ask()
+        if len(batch) > 1:  # the last one could not be measured
+            batch = batch[:-1]
+        for individual in batch:
+            problem.record(individual, measure(problem.decode(individual.X)))
+        algorithm.tell(batch)
+        told.extend(batch)
+    result = moela.MinimizeResult(problem, told)
+    evaluated = Evaluator().eval(problem, Population.new(X=[ind.X for ind in told]))
+    for ours, theirs in zip(told, evaluated, strict=True):
+        assert ours.evaluated >= {"F", "G"}
+        assert (ours.F.tolist(), ours.G.tolist()) == (theirs.F.tolist(), theirs.G.tolist())
+    assert len(result.front) > 2
+    assert all(candidate.objectives["yield"] >= 0 for candidate in result.front)
+    with pytest.raises(ValueError, match="'heat'"):
+        problem.record(told[0], {"yield": 1.0, "cost": 2.0})
