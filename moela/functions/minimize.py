@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -17,7 +18,9 @@ from pymoo.core.problem import Problem
 from pymoo.core.termination import TerminateIfAny, Termination
 from pymoo.termination.max_eval import MaximumFunctionCallTermination
 
-from moela._checks import count
+from moela._checks import count, require
+from moela.asynchronous import loop
+from moela.asynchronous.evaluator import ArrivalEvaluator
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.evaluation.evaluator import Evaluator
 from moela.evaluation.interrupts import Interrupts, given_advice, store_advice
@@ -34,6 +37,7 @@ from moela.functions.model.problem import problem as make_problem
 from moela.functions.model.reading import warnings_of
 from moela.functions.results.result import BY_INTERRUPT, MinimizeResult, evaluated
 from moela.functions.starts import filled, start_designs
+from moela.heartbeat.working import working
 from moela.quality.words import of_kind
 from moela.search.moela import MOELA
 
@@ -72,6 +76,7 @@ def minimize(
     algorithm: AlgorithmChoice | None = None,
     batch_size: int | None = None,
     backend: str | None = None,
+    asynchronous: bool = False,
     callback: Callback | None = None,
     progress: bool | None = None,
     verbose: bool = True,
@@ -135,6 +140,11 @@ def minimize(
         Designs per batch of MOELA.
     backend : str, optional
         Of `moela.Evaluator`: "threads", "dask", "ray", ...
+    asynchronous : bool
+        Whether workers never wait for each other: a new design is asked for as soon as one of them
+        is free. Use it with several workers if evaluations take unequal times. The result depends
+        on the order in which evaluations end; with a `store`, the same call and number of workers
+        repeat that order.
     callback : callable, optional
         Called after each batch with the result so far. If it returns True, the run ends.
     progress : bool, optional
@@ -185,15 +195,20 @@ def minimize(
     if begin is not None and not isinstance(chosen, ArchiveAlgorithm):
         size = int(getattr(chosen, "pop_size", None) or len(begin))
         chosen.initialization.sampling = filled(problem, begin, size, seed)
+    require("minimize", "asynchronous", asynchronous, isinstance(asynchronous, bool), "a boolean")
+    if asynchronous:
+        loop.prepare(chosen)
     advice = _advice(store)
     run = _Run(problem, callback, on_error)
     if verbose:
         _say(problem, chosen, budget, limit, seed, n_jobs, store)
     for note in warnings_of(getattr(problem, "variables", {})):
         _LOG.warning(note)
-    with Interrupts(advice) as interrupts:
+    signs = nullcontext() if progress is False else working("optimizing")
+    with signs, Interrupts(advice) as interrupts:
         for on_mismatch in ("raise", "new"):
-            evaluator = Evaluator(
+            make_evaluator = ArrivalEvaluator if asynchronous else Evaluator
+            evaluator = make_evaluator(
                 n_jobs, backend, _chunk_size(problem, n_jobs), store=store, on_error=on_error,
                 retries=retries, timeout=timeout, dedupe=not noisy, on_mismatch=on_mismatch,
                 progress=progress, callback=run.keep,
@@ -262,10 +277,14 @@ def _loop(
     algorithm: Algorithm, evaluator: Evaluator, run: _Run, interrupts: Interrupts
 ) -> str | None:
     """Run the algorithm; return why it was stopped, or None if it came to its end."""
+    going = True
     with evaluator:
-        while algorithm.has_next():
+        while going and algorithm.has_next():
             try:
-                algorithm.next()
+                if isinstance(evaluator, ArrivalEvaluator):
+                    going = loop.run(algorithm, evaluator, lambda: run.stopped)
+                else:
+                    algorithm.next()
             except EvaluationError as error:
                 if error is run.failure:
                     raise
@@ -279,7 +298,7 @@ def _loop(
     return None
 
 
-def _chunk_size(problem: Problem, n_jobs: int | None) -> int | str:
+def _chunk_size(problem: Problem, n_jobs: int | None) -> int | Literal["auto"]:
     """Return how many designs a function gets at a time: all of a batch if it takes batches."""
     alone = n_jobs in (None, 1)
     return (

@@ -1,5 +1,6 @@
 """Deployment of Mixture-of-Experts models: gating, buffering and placement, alone and jointly."""
 
+from problems.moe import _needs as _needs
 from problems.moe.buffering.plan import BufferPlan
 from problems.moe.buffering.problem import ExpertBuffering
 from problems.moe.buffering.rules import OffloadRule
