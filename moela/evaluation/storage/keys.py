@@ -56,10 +56,7 @@ def keys_of(problem: Problem, X: Designs) -> list[bytes]:
 
 def checksum(values: Iterable[object]) -> int:
     """Return a checksum of the values of a stored row: numbers, strings, bytes and None."""
-    total = 0
-    for value in values:
-        total = crc32(value if isinstance(value, bytes) else str(value).encode(), total)
-    return total
+    return crc32(b"".join([v if type(v) is bytes else str(v).encode() for v in values]))
 
 
 def _tagged(value: object) -> Json:

@@ -255,17 +255,20 @@ class EvaluationStore:
         Only those whose id is larger than `after` are read, so that a growing store can be
         followed.
         """
-        if run is not None and run not in (ids := [row.id for row in self.runs()]):
+        sizes = {}
+        if not self._is_empty():
+            with self._translated():
+                sizes = {row.id: rows.sizes_of(row) for row in rows.read_runs(self._db)}
+        if run is not None and run not in sizes:
             raise ValueError(
-                f"The 'run' parameter must be one of the runs {ids} of {self.path}. Got {run!r} "
-                "instead."
+                f"The 'run' parameter must be one of the runs {list(sizes)} of {self.path}. Got "
+                f"{run!r} instead."
             )
-        if self._is_empty():
-            return
         where, values = ("", (after,)) if run is None else ("AND run = ?", (after, run))
         query = f"SELECT {COLUMNS} FROM evaluations NOT INDEXED WHERE id > ? {where} ORDER BY id"
+        if self._is_empty():
+            return
         with self._translated():
-            sizes = {row.id: rows.sizes_of(row) for row in rows.read_runs(self._db)}
             for line in self._db.execute(query, values):
                 if line[1] not in sizes:
                     raise DamagedError("evaluations", line[0], "run", f"no run {line[1]!r}")
