@@ -47,15 +47,6 @@ from .hardware import (
 )
 from .latency.buffer_cost import BufferCost as BufferCost
 from .latency.layer_table import LayerTable as LayerTable
-from .latency.model import (
-    FitReport as FitReport,
-)
-from .latency.model import (
-    LatencyModel as LatencyModel,
-)
-from .latency.model import (
-    Prediction as Prediction,
-)
 from .latency.measure_rest import (
     MeasuredModel as MeasuredModel,
 )
@@ -64,6 +55,15 @@ from .latency.measure_rest import (
 )
 from .latency.measure_rest import (
     measure_rest as measure_rest,
+)
+from .latency.model import (
+    FitReport as FitReport,
+)
+from .latency.model import (
+    LatencyModel as LatencyModel,
+)
+from .latency.model import (
+    Prediction as Prediction,
 )
 from .latency.step import (
     MemoryModel as MemoryModel,
@@ -177,7 +177,31 @@ from .placement.search import (
 )
 from .plans.decision import Decision as Decision
 from .plans.plan import Plan as Plan
+from .serving.profile import ProfiledKernels as ProfiledKernels
+from .serving.requests import Request as Request
+from .serving.requests import poisson_requests as poisson_requests
+from .serving.requests import read_requests as read_requests
+from .serving.scheduler import RankLoad as RankLoad
+from .serving.scheduler import Scheduler as Scheduler
+from .serving.scheduler import ServedRequests as ServedRequests
+from .serving.scheduler import simulate as simulate
 from .shapes import LayerShape as LayerShape
+from .silicon.calibration import CalibratedTimes as CalibratedTimes
+from .silicon.calibration import CalibrationData as CalibrationData
+from .silicon.calibration import ServingCalibration as ServingCalibration
+from .silicon.layout import Layout as Layout
+from .silicon.memory import GpuMemory as GpuMemory
+from .silicon.memory import gpu_memory as gpu_memory
+from .silicon.sample import ServingPoint as ServingPoint
+from .silicon.sample import read_sample as read_sample
+from .silicon.serving import ServingEstimate as ServingEstimate
+from .silicon.serving import compose_serving as compose_serving
+from .silicon.step import Chunk as Chunk
+from .silicon.step import SiliconModel as SiliconModel
+from .silicon.step import StepTime as StepTime
+from .silicon.tables.package import gpu_names as gpu_names
+from .silicon.tables.reader import OperatorTime as OperatorTime
+from .silicon.wide_ep import wide_ep_step as wide_ep_step
 from .traces.describe import (
     TraceDescription as TraceDescription,
 )
@@ -187,25 +211,3 @@ from .traces.describe import (
 from .traces.families import FAMILIES as FAMILIES
 from .traces.record import edit_routing as edit_routing
 from .traces.trace import RoutingTrace as RoutingTrace
-from .serving.profile import ProfiledKernels as ProfiledKernels
-from .serving.requests import Request as Request
-from .serving.requests import poisson_requests as poisson_requests
-from .serving.requests import read_requests as read_requests
-from .serving.scheduler import RankLoad as RankLoad
-from .serving.scheduler import Scheduler as Scheduler
-from .serving.scheduler import ServedRequests as ServedRequests
-from .serving.scheduler import simulate as simulate
-from .silicon.calibration import CalibratedTimes as CalibratedTimes
-from .silicon.calibration import CalibrationData as CalibrationData
-from .silicon.calibration import ServingCalibration as ServingCalibration
-from .silicon.layout import Layout as Layout
-from .silicon.package import gpu_names as gpu_names
-from .silicon.sample import ServingPoint as ServingPoint
-from .silicon.sample import read_sample as read_sample
-from .silicon.serving import ServingEstimate as ServingEstimate
-from .silicon.serving import compose_serving as compose_serving
-from .silicon.step import Chunk as Chunk
-from .silicon.step import SiliconModel as SiliconModel
-from .silicon.step import StepTime as StepTime
-from .silicon.tables import OperatorTime as OperatorTime
-from .silicon.wide_ep import wide_ep_step as wide_ep_step

@@ -15,7 +15,7 @@ from moela.files.guard import check_count, check_size, invalid_file, open_file
 if TYPE_CHECKING:
     from moe_costmodel._arrays import Array
 
-__all__ = ["Texts", "read_columns"]
+__all__ = ["Texts", "column_names", "read_columns"]
 
 _EXPECTED = "a complete parquet file"
 _LONGEST_TEXT = 200
@@ -30,6 +30,18 @@ class Texts(NamedTuple):
 
     values: list[str]
     codes: Ints
+
+
+def column_names(path: str | Path) -> list[str]:
+    """Return the names of the columns of a parquet file."""
+    import pyarrow.parquet as pq
+
+    with open_file(path) as opened:
+        check_size(path, os.fstat(opened.fileno()).st_size, "arrays")
+        try:
+            return list(pq.ParquetFile(opened).schema_arrow.names)
+        except _errors() as error:
+            raise invalid_file(path, str(error), _EXPECTED) from error
 
 
 def read_columns(

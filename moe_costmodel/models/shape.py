@@ -91,6 +91,13 @@ class Block:
     ------
     ValueError
         If a size is not a positive integer.
+
+    Examples
+    --------
+    >>> from moe_costmodel import Attention, Block
+    >>> attention = Attention(n_heads=32, n_kv_heads=8, head_dim=128)
+    >>> Block(n_layers=32, attention=attention, d_ffn=14336).n_layers
+    32
     """
 
     n_layers: int

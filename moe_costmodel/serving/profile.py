@@ -11,14 +11,16 @@ from moe_costmodel._arrays import Floats
 from moe_costmodel._checks import count
 from moe_costmodel.models.shape import ModelShape
 from moe_costmodel.serving.scheduler import RankLoad
-from moe_costmodel.silicon.exchange import Exchanges
-from moe_costmodel.silicon.experts import active_experts
-from moe_costmodel.silicon.grid import Grid
+from moe_costmodel.silicon.operators.exchange import Exchanges
+from moe_costmodel.silicon.operators.experts import active_experts
+from moe_costmodel.silicon.tables.grid import Grid
 from moela.files.tables import TextTable
 
 __all__ = ["ProfiledKernels"]
 
 _LAYER = ("layernorm", "layernorm", "qkv_proj", "qk_norm", "rotary_emb", "o_proj")
+_EXPERTS = ("tokens", "activated_experts", "time_us")
+_ATTENTION = ("prefill_chunk", "kv_prefill", "n_decode", "kv_decode", "time_us")
 _ONCE = ("embedding", "final_layernorm")
 
 
@@ -46,6 +48,14 @@ class ProfiledKernels:
         If a table does not exist.
     ValueError
         If a table is damaged, or the model has no experts.
+
+    Examples
+    --------
+    >>> from moe_costmodel import Chunk, ModelShape, ProfiledKernels, RankLoad
+    >>> shape = ModelShape.from_config("profile/config.json")  # doctest: +SKIP
+    >>> timer = ProfiledKernels("profile", shape)  # doctest: +SKIP
+    >>> timer([RankLoad(64, 1000.0, (Chunk(512),))])  # doctest: +SKIP
+    0.0537
     """
 
     def __init__(
@@ -65,10 +75,8 @@ class ProfiledKernels:
         self._exchanges = exchanges
         self._dense = _by_layer(folder / "dense.csv", "tokens")
         self._once = _by_layer(folder / "per_sequence.csv", "sequences")
-        names = ("tokens", "activated_experts", "time_us")
-        self._experts = _grid(folder / "moe.csv", names)
-        names = ("prefill_chunk", "kv_prefill", "n_decode", "kv_decode", "time_us")
-        self._attention = _grid(folder / "attention.csv", names)
+        self._experts = _grid(folder / "moe.csv", _EXPERTS)
+        self._attention = _grid(folder / "attention.csv", _ATTENTION)
 
     def __call__(self, loads: Sequence[RankLoad]) -> float:
         """Return the seconds of a step of all ranks."""
@@ -102,7 +110,8 @@ class ProfiledKernels:
         experts, n = self._chosen, self._n_ranks
         tokens = sum(load.tokens for load in loads)
         local = experts.n_experts / n
-        active = float(active_experts(float(tokens), experts.k, experts.n_experts, local))
+        every = np.asarray(tokens, dtype=np.float64)
+        active = float(active_experts(every, experts.k, experts.n_experts, local))
         # A rank has its share of all choices, as many as so many tokens have.
         seconds = _at(self._experts, max(tokens / n, 1.0), max(active, 1.0))
         if n > 1 and self._exchanges is not None:

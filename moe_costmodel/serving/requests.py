@@ -21,7 +21,7 @@ _OUTPUT = ("output_tokens", "output_toks", "completion_tokens")
 
 @dataclass(frozen=True)
 class Request:
-    """One request.
+    """A request.
 
     Parameters
     ----------
@@ -75,6 +75,11 @@ def read_requests(path: str | Path) -> list[Request]:
         If the file does not exist.
     ValueError
         If a line is damaged, or the file holds none.
+
+    Examples
+    --------
+    >>> from moe_costmodel import read_requests
+    >>> requests = read_requests("requests.jsonl")  # doctest: +SKIP
     """
     rows: list[tuple[float, int, int]] = []
     for number, line in lines_of(read_text(path)):
@@ -127,6 +132,14 @@ def poisson_requests(
     ------
     ValueError
         If a number is not positive.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moe_costmodel import poisson_requests
+    >>> rng = np.random.default_rng(0)
+    >>> len(poisson_requests(10.0, 300, 1024, 128, random_state=rng))
+    300
     """
     owner = "poisson_requests"
     if check_number(owner, "rate", rate) <= 0:

@@ -77,6 +77,12 @@ class Scheduler:
     ------
     ValueError
         If a number is out of range.
+
+    Examples
+    --------
+    >>> from moe_costmodel import Scheduler
+    >>> Scheduler(max_num_seqs=128, max_num_batched_tokens=2048, n_ranks=2).n_ranks
+    2
     """
 
     max_num_seqs: int = 256
@@ -113,6 +119,14 @@ class ServedRequests:
         Data-parallel rank that served the request.
     n_steps : int
         Steps of the simulation.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moe_costmodel import ServedRequests
+    >>> one = np.ones(1)
+    >>> ServedRequests(one, one, one, np.zeros(1, dtype=np.int64), 1).n_steps
+    1
     """
 
     ttft: Floats
@@ -209,6 +223,14 @@ def simulate(
     ------
     ValueError
         If there are no requests.
+
+    Examples
+    --------
+    >>> from moe_costmodel import Request, Scheduler, simulate
+    >>> requests = [Request(0.0, 100, 11), Request(0.0, 100, 11)]
+    >>> served = simulate(requests, Scheduler(), lambda loads: 0.01)
+    >>> served.ttft, served.tpot
+    (array([0.01, 0.01]), array([0.01, 0.01]))
     """
     if not requests:
         raise invalid("simulate", "requests", "none", "at least one request")
@@ -223,9 +245,9 @@ def simulate(
     def compose() -> tuple[list[RankLoad], list[_Sequence]]:
         while arriving and requests[arriving[0]].arrival <= now:
             i = arriving.popleft()
-            rank = min(range(len(ranks)), key=lambda r: ranks[r].burden)
-            served_by[i] = rank
-            ranks[rank].waiting.append(_Sequence(i, requests[i]))
+            place = min(range(len(ranks)), key=lambda r: ranks[r].burden)
+            served_by[i] = place
+            ranks[place].waiting.append(_Sequence(i, requests[i]))
         loads, gaining = [], []
         for rank in ranks:
             load, gains = rank.compose(settings)

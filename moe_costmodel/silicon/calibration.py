@@ -10,18 +10,20 @@ import numpy as np
 from moe_costmodel._arrays import Floats, Ints
 from moe_costmodel._checks import check_fraction, invalid, one_of
 from moe_costmodel.silicon.features import features_of
-from moe_costmodel.silicon.package import gpu_named
 from moe_costmodel.silicon.sample import ServingPoint
 from moe_costmodel.silicon.serving import ServingEstimate
+from moe_costmodel.silicon.tables.package import gpu_named
 
 __all__ = ["CalibratedTimes", "CalibrationData", "ServingCalibration"]
 
 TARGETS = ("tpot", "ttft")
 _TREES = 100
 _FOLDS = 4
-# Width of an interval: trees that disagree and composed times far outside the tables widen it.
-_FLOOR = 0.15
-_PER_OUTSIDE = 0.15
+# Width of an interval: it grows with the disagreement of the trees, with the share of time that
+# other requests' prompts take, and with the extrapolation of the composed times.
+_FLOOR, _PER_SPREAD, _PER_SHARE, _PER_OUTSIDE = 0.5, 0.5, 1.0, 0.3
+# A new pair may differ from all others, so a fifth of the misses is kept in reserve.
+_RESERVE = 0.2
 _FAR = 5.0  # logarithm of the largest extrapolation that counts
 _FEW_REQUESTS = 8
 
@@ -30,7 +32,7 @@ _FEW_REQUESTS = 8
 class CalibrationData:
     """Serving points as arrays.
 
-    Attributes
+    Parameters
     ----------
     features : ndarray of shape (n, n_features)
         What is known before a measurement.
@@ -50,6 +52,11 @@ class CalibrationData:
         Logarithm of the largest extrapolation of the composed times.
     moe, known : ndarray of shape (n,), bool
         Whether the model has experts, and whether the division over GPUs is known.
+
+    Examples
+    --------
+    >>> from moe_costmodel import CalibrationData
+    >>> data = CalibrationData.of(points, estimates)  # doctest: +SKIP
     """
 
     features: Floats
@@ -115,7 +122,22 @@ class CalibrationData:
 
 @dataclass(frozen=True)
 class CalibratedTimes:
-    """Predicted seconds of systems, with intervals; arrays of shape (n,)."""
+    """Predicted seconds of systems, with intervals.
+
+    Parameters
+    ----------
+    seconds : ndarray of shape (n,)
+        Predictions.
+    low, high : ndarray of shape (n,)
+        Ends of the intervals.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moe_costmodel import CalibratedTimes
+    >>> CalibratedTimes(np.array([1.0]), np.array([0.8]), np.array([1.2])).seconds
+    array([1.])
+    """
 
     seconds: Floats
     low: Floats
@@ -128,7 +150,8 @@ class ServingCalibration:
     Extremely randomized trees (Geurts et al. 2006) predict the logarithm of measured over composed
     time. Intervals are conformal (Lei et al. 2018): their width is a quantile of the errors on
     pairs of architecture and GPU that were left out, each pair counting alike, in units that grow
-    with the disagreement of the trees and with the extrapolation of the composed times.
+    with the disagreement of the trees, with the share of time that prompts of other requests take,
+    and with the extrapolation of the composed times.
 
     Parameters
     ----------
@@ -144,6 +167,11 @@ class ServingCalibration:
     ------
     ValueError
         If the target is unknown, or the coverage not between 0 and 1.
+
+    Examples
+    --------
+    >>> from moe_costmodel import ServingCalibration
+    >>> times = ServingCalibration("tpot").fit(data).predict(data)  # doctest: +SKIP
     """
 
     def __init__(
@@ -187,7 +215,8 @@ class ServingCalibration:
             error = np.abs(np.log(data.measured[self.target][rows[out]]) - middle)
             scores[out] = error / scale
         counts = np.bincount(data.groups[rows])[data.groups[rows]]
-        self.width = _weighted_quantile(scores, 1.0 / counts, self.coverage)
+        level = self.coverage + _RESERVE * (1 - self.coverage)
+        self.width = _weighted_quantile(scores, 1.0 / counts, level)
         self._learn(data, rows)
         return self
 
@@ -234,8 +263,9 @@ class ServingCalibration:
         """Return the logarithm of the time, and the scale of its error."""
         every = np.array([tree.predict(data.features[rows]) for tree in self._trees.estimators_])
         middle = np.log(self._base(data, rows)) + every.mean(axis=0)
-        scale = _FLOOR + every.std(axis=0) + _PER_OUTSIDE * data.outside[rows]
-        return middle, scale
+        prompts = np.exp(data.features[rows, data.names.index("share")])
+        scale = _FLOOR + _PER_SPREAD * every.std(axis=0) + _PER_OUTSIDE * data.outside[rows]
+        return middle, scale + _PER_SHARE * prompts / (1 + prompts)
 
 
 def _weighted_quantile(values: Floats, weights: Floats, level: float) -> float:

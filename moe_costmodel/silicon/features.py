@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 from moe_costmodel.shapes import DTYPE_BYTES
-from moe_costmodel.silicon.gpu import Gpu
-from moe_costmodel.silicon.package import version_key
 from moe_costmodel.silicon.sample import ServingPoint
 from moe_costmodel.silicon.serving import ServingEstimate
 from moe_costmodel.silicon.step import StepTime
-from moe_costmodel.silicon.tables import BACKENDS
+from moe_costmodel.silicon.tables.gpu import Gpu
+from moe_costmodel.silicon.tables.package import version_key
+from moe_costmodel.silicon.tables.reader import BACKENDS
 
 __all__ = ["features_of", "version_number"]
 

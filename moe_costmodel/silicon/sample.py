@@ -8,7 +8,7 @@ from pathlib import Path
 
 from moe_costmodel.models.shape import ModelShape
 from moe_costmodel.silicon.layout import Layout
-from moe_costmodel.silicon.package import silicon_root
+from moe_costmodel.silicon.tables.package import silicon_root
 from moela.files.guard import invalid_file
 from moela.files.text import number_of, read_text
 
@@ -39,7 +39,7 @@ _PARTS = ("attention", "dense", "experts", "shared")
 
 @dataclass(frozen=True, kw_only=True)
 class ServingPoint:
-    """One measured point of a serving system.
+    """A measured point of a serving system.
 
     Attributes
     ----------
@@ -62,6 +62,12 @@ class ServingPoint:
         Mean seconds to the first token, and per later token.
     year : float
         When it was measured, as a year with fraction; 0 if unknown.
+
+    Examples
+    --------
+    >>> from moe_costmodel import ServingPoint, read_sample
+    >>> isinstance(read_sample()[0], ServingPoint)  # doctest: +SKIP
+    True
     """
 
     name: str
@@ -92,9 +98,9 @@ def read_sample(root: str | Path | None = None) -> list[ServingPoint]:
 
     - Requests in flight are those that ``silicon_data_source`` names. `batch_size` is the same in
       most rows; where attention is data-parallel, it is that of one rank.
-    - Where `moe_tp_size` = `moe_ep_size` = w > 1 and `tp_size` or `attention_dp_size` is w * w, both
-      degrees were multiplied: the system had w GPUs and expert parallelism w. The ids of such rows
-      (``tpW_epW``) say so, and rows that are otherwise equal have the same times.
+    - Where `moe_tp_size` = `moe_ep_size` = w > 1 and `tp_size` or `attention_dp_size` is w * w, the
+      two degrees were multiplied: the system had w GPUs and expert parallelism w. The ids of such
+      rows (``tpW_epW``) say so, and rows that are otherwise equal have the same times.
     - Where `attention_dp_size` = `tp_size` = w and `moe_ep_size` = w * w (vLLM): w GPUs.
     - Null `attention_dp_size`: as many as ``moe_tp_size * moe_ep_size / tp_size``, or as many times
       as the concurrency exceeds `batch_size`; else one.
@@ -119,6 +125,12 @@ def read_sample(root: str | Path | None = None) -> list[ServingPoint]:
         If the package is not installed and no folder is given.
     ValueError
         If the file is damaged.
+
+    Examples
+    --------
+    >>> from moe_costmodel import read_sample
+    >>> len(read_sample())  # doctest: +SKIP
+    3619
     """
     folder = silicon_root(root)
     path = folder / "silicon_sample.csv"

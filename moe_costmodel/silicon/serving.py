@@ -32,6 +32,13 @@ class ServingEstimate:
         Running sequences of each data-parallel rank.
     input_tokens, output_tokens : int
         Tokens of each prompt and answer.
+
+    Examples
+    --------
+    >>> from moe_costmodel import ServingEstimate
+    >>> from moe_costmodel.silicon.step import StepTime
+    >>> ServingEstimate(StepTime(()), StepTime(()), 4, 1024, 128).prefill_share
+    0.0
     """
 
     decode: StepTime
@@ -105,6 +112,18 @@ def compose_serving(
     ------
     ValueError
         If a number is not a positive integer.
+
+    Examples
+    --------
+    >>> from moe_costmodel import Layout, ModelShape, SiliconModel, compose_serving
+    >>> model = SiliconModel("h200_sxm", "sglang")  # doctest: +SKIP
+    >>> shape = ModelShape.from_config("config.json")  # doctest: +SKIP
+    >>> print(
+    ...     compose_serving(
+    ...         model, shape, Layout(tp=8, moe_tp=8), concurrency=64, input_tokens=1024,
+    ...         output_tokens=1024,
+    ...     ).tpot
+    ... )  # doctest: +SKIP
     """
     for name, value in (("concurrency", concurrency), ("input_tokens", input_tokens),
                         ("output_tokens", output_tokens)):  # fmt: skip

@@ -9,13 +9,13 @@ from pathlib import Path
 from moe_costmodel._checks import check_number, count, invalid, one_of, require
 from moe_costmodel.models.attention import Attention
 from moe_costmodel.models.shape import Block, Experts, ModelShape
-from moe_costmodel.silicon.attention import AttentionTimes
-from moe_costmodel.silicon.exchange import Exchanges
-from moe_costmodel.silicon.experts import ExpertTimes
 from moe_costmodel.silicon.layout import Layout
-from moe_costmodel.silicon.package import gpu_named
-from moe_costmodel.silicon.products import Products
-from moe_costmodel.silicon.tables import BACKENDS, OperatorTime, Tables
+from moe_costmodel.silicon.operators.attention import AttentionTimes
+from moe_costmodel.silicon.operators.exchange import Exchanges
+from moe_costmodel.silicon.operators.experts import ExpertTimes
+from moe_costmodel.silicon.operators.products import Products
+from moe_costmodel.silicon.tables.package import gpu_named
+from moe_costmodel.silicon.tables.reader import BACKENDS, OperatorTime, Tables
 
 __all__ = ["Chunk", "SiliconModel", "StepTime"]
 
@@ -301,16 +301,18 @@ class _Run:
             width, d = block.d_ffn / self.layout.tp, self.shape.d_model
             yield self._product(self.tokens, 2 * width, d, "dense", "dense")
             yield self._product(self.tokens, d, width, "dense", "dense")
-            yield self._sum()
+            yield from self._sum()
 
     def _passes(self) -> OperatorTime:
         gpu = self.model.tables.gpu
         seconds = _PASSES * self.tokens * self.shape.d_model * 2.0 / gpu.bandwidth
         return OperatorTime("norms", seconds + 2 * _SMALL_KERNEL, "bound", "data sheet")
 
-    def _sum(self) -> OperatorTime:
+    def _sum(self) -> Iterator[OperatorTime]:
+        if self.layout.tp == 1:
+            return
         time = self.model._exchanges.all_reduce(self.tokens * self.shape.d_model, self.layout.tp)
-        return OperatorTime("exchange sum", time.seconds, time.kernel, time.source, time.outside)
+        yield OperatorTime("exchange sum", time.seconds, time.kernel, time.source, time.outside)
 
     # --------------------------------------------------------------------------------- attention
 
@@ -326,7 +328,7 @@ class _Run:
             yield from self._mix(shape, heads, kv_heads)
             inner = products[1][0] / tp
             yield self._product(self.tokens, d, inner, "attention", "projections")
-        yield self._sum()
+        yield from self._sum()
 
     def _mix(self, shape: Attention, heads: int, kv_heads: int) -> Iterator[OperatorTime]:
         """Yield the attention itself: of running sequences, and of chunks."""
@@ -405,7 +407,7 @@ class _Run:
             dtype=self.shape.dtypes["experts"],
         )  # fmt: skip
         if layout.dp == 1:
-            yield self._sum()
+            yield from self._sum()
             return
         n = layout.tp * layout.dp
         for name in ("all_gather", "reduce_scatter"):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from moe_costmodel._checks import check_number, count, require
 from moe_costmodel.models.shape import ModelShape
+from moe_costmodel.silicon.operators.wide import _SMS, WideTables
 from moe_costmodel.silicon.step import SiliconModel, StepTime
-from moe_costmodel.silicon.tables import OperatorTime
-from moe_costmodel.silicon.wide_tables import _SMS, WideTables
+from moe_costmodel.silicon.tables.reader import OperatorTime
 
 __all__ = ["two_batch_seconds", "wide_ep_step"]
 
@@ -77,6 +77,15 @@ def wide_ep_step(
     ValueError
         If the model has no latent attention or no experts, if the GPU has no tables of wide expert
         parallelism, or if a number is out of range.
+
+    Examples
+    --------
+    >>> from moe_costmodel import ModelShape, SiliconModel, wide_ep_step
+    >>> shape = ModelShape.from_config("config.json")  # doctest: +SKIP
+    >>> step = wide_ep_step(
+    ...     SiliconModel("h100_sxm", "sglang"), shape, n_devices=72, n_sequences=256, length=2000,
+    ...     prefill=False,
+    ... )  # doctest: +SKIP
     """
     owner = "wide_ep_step"
     for name, value in (("n_devices", n_devices), ("n_sequences", n_sequences), ("length", length)):

@@ -30,8 +30,9 @@ def observed(folder):
     rows.sort(key=lambda row: row["arrival_time"])
     arrival = np.array([row["arrival_time"] for row in rows])
     queued, first, last = (
-        np.array([row[name] for row in rows]) for name in ("queued_ts", "first_token_ts", "last_token_ts")
-    )  # fmt: skip
+        np.array([row[name] for row in rows])
+        for name in ("queued_ts", "first_token_ts", "last_token_ts")
+    )
     # Two clocks: the shortest way from arrival to queue took no time.
     arrival = arrival + (queued - arrival).min()
     more = np.array([row["output_toks"] - 1 for row in rows])
@@ -39,9 +40,9 @@ def observed(folder):
 
 
 def exchanges():
-    from moe_costmodel.silicon.exchange import Exchanges
-    from moe_costmodel.silicon.package import gpu_named
-    from moe_costmodel.silicon.tables import Tables
+    from moe_costmodel.silicon.operators.exchange import Exchanges
+    from moe_costmodel.silicon.tables.package import gpu_named
+    from moe_costmodel.silicon.tables.reader import Tables
 
     try:
         return Exchanges(Tables(gpu_named("rtx_pro_6000_server"), "vllm"))
@@ -82,9 +83,8 @@ def main():
     ttft, tpot = observed(folder)
     bare = simulate(requests, Scheduler(**settings), timer)
     rest = slice(FITTED, None)
-    print(
-        f"kernels and NCCL alone: time per token {np.mean(bare.tpot[rest]) / np.mean(tpot[rest]) - 1:+.1%}"
-    )
+    alone = np.mean(bare.tpot[rest]) / np.mean(tpot[rest]) - 1
+    print(f"kernels and NCCL alone: time per token {alone:+.1%}")
     host = fit(requests, timer, float(np.mean(tpot[:FITTED])), **settings)
     served = simulate(requests, Scheduler(host_seconds=host, **settings), timer)
     print(f"host: {host * 1e3:.2f} ms a step, fitted to the first {FITTED} requests; "

@@ -2,10 +2,11 @@
 
     python -m tests.benchmarks.wide_ep
 
-The published system: nodes of 8 H100, inputs of 2,000 tokens; prefill on 4 nodes (EP32, up to 16,384
-tokens a device a step), decode on 9 nodes (EP72, 256 sequences a device), both with two-batch
-overlap. No constant is fitted to the two numbers. The balancedness is that of EPLB's placement with
-copies on traffic that it was not made for (tests/benchmarks/moe_placement, DeepSeek-V3's loads).
+The published system: nodes of 8 H100, inputs of 2,000 tokens; prefill on 4 nodes (EP32, up to
+16,384 tokens a device a step), decode on 9 nodes (EP72, 256 sequences a device), both with
+two-batch overlap. No constant is fitted to the two numbers. The balancedness is that of a placement
+with copies by EPLB on traffic that it was not made for, as tests/benchmarks/moe_placement measures
+it on published loads of DeepSeek-V3.
 
 A second table leaves each point of TensorRT-LLM's tables of wide expert parallelism out, between
 its neighbors with more and with fewer tokens.
@@ -19,8 +20,8 @@ PUBLISHED = {"decode EP72": 22.3e3, "prefill EP32": 52.3e3}
 
 
 def throughputs():
-    from moe_costmodel.silicon.package import silicon_root
     from moe_costmodel.silicon.step import SiliconModel
+    from moe_costmodel.silicon.tables.package import silicon_root
     from moe_costmodel.silicon.wide_ep import wide_ep_step
 
     configs = silicon_root().parent / "model_configs"
@@ -50,8 +51,8 @@ def throughputs():
 
 def leave_one_out():
     """Return errors of interpolation between neighbors, each kind of rows by itself."""
-    from moe_costmodel.silicon.package import gpu_named, gpu_names
-    from moe_costmodel.silicon.tables import Tables
+    from moe_costmodel.silicon.tables.package import gpu_named, gpu_names
+    from moe_costmodel.silicon.tables.reader import Tables
 
     keys = ("hidden_size", "inter_size", "num_experts", "num_slots", "moe_ep_size")
     errors = []
@@ -80,12 +81,12 @@ def main():
         print(f"skipped: {error}")
         return
     errors = leave_one_out()
-    print(f"\nwide experts, leave-one-out over {len(errors)} points: median {np.median(errors):.1%}, "
-          f"mean {errors.mean():.1%}")  # fmt: skip
+    median, mean = np.median(errors), errors.mean()
+    print(f"\nwide experts, {len(errors)} points left out: median {median:.1%}, mean {mean:.1%}")
     for name, published in PUBLISHED.items():
         error = found[name] / published - 1
-        print(f"bar: {name}, {found[name]:,.0f} tokens/s a node ({error:+.1%} of {published:,.0f}), "
-              "must be within 25%")  # fmt: skip
+        value = f"{found[name]:,.0f} tokens/s a node ({error:+.1%} of {published:,.0f})"
+        print(f"bar: {name}, {value}, must be within 25%")
     print(f"bar: leave-one-out of wide experts, mean {errors.mean():.1%}, at most 6.2%")
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from moe_costmodel._arrays import Array, Floats
-from moe_costmodel.silicon.grid import Grid
-from moe_costmodel.silicon.tables import OperatorTime, Table
+from moe_costmodel.silicon.tables.grid import Grid
+from moe_costmodel.silicon.tables.reader import OperatorTime, Table
 
-__all__ = ["Slice", "cut", "fastest"]
+__all__ = ["Bound", "Slice", "bound_at", "cut", "fastest"]
 
 Bound = Callable[[Mapping[str, Floats]], Floats]
 
@@ -32,10 +32,15 @@ class Slice:
         """Return the time at a point; all coordinates are at least 1."""
         values = {name: max(float(point[name]), 1.0) for name in self.axes}
         found = self.grid.at([values[name] for name in self.axes])
-        bound = float(self.bound({name: np.float64(v) for name, v in values.items()}))
+        bound = bound_at(self.bound, **values)
         seconds = found.ratio * bound * self.scale
         outside = found.outside * self.outside
         return OperatorTime(operator, seconds, self.kernel, self.source, outside)
+
+
+def bound_at(bound: Bound, **point: float) -> float:
+    """Return a bound at a single point."""
+    return float(bound({name: np.asarray(v, dtype=np.float64) for name, v in point.items()}))
 
 
 def cut(

@@ -11,10 +11,10 @@ from moe_costmodel._arrays import Array, Floats
 from moe_costmodel.models.attention import Attention
 from moe_costmodel.models.shape import Experts
 from moe_costmodel.shapes import DTYPE_BYTES
-from moe_costmodel.silicon.experts import active_experts
-from moe_costmodel.silicon.gpu import Gpu
-from moe_costmodel.silicon.slices import Bound, Slice, cut
-from moe_costmodel.silicon.tables import OperatorTime, Table, Tables
+from moe_costmodel.silicon.operators.experts import active_experts
+from moe_costmodel.silicon.tables.gpu import Gpu
+from moe_costmodel.silicon.tables.reader import OperatorTime, Table, Tables
+from moe_costmodel.silicon.tables.slices import Bound, Slice, cut
 
 __all__ = ["WideTables"]
 

@@ -62,7 +62,7 @@ class Gpu:
 
     def product_bound(self, m: float, n: float, k: float, dtype: str) -> float:
         """Return the least seconds of a product (m, k) x (k, n) (roofline)."""
-        return float(self.product_bounds(np.float64(m), np.float64(n), np.float64(k), dtype))
+        return float(self.product_bounds(np.array(m), np.array(n), np.array(k), dtype))
 
     def product_bounds(self, m: Floats, n: Floats, k: Floats, dtype: str) -> Floats:
         """Return the least seconds of products, one each."""

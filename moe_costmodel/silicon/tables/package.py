@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from moe_costmodel._checks import invalid
-from moe_costmodel.silicon.gpu import Gpu
+from moe_costmodel.silicon.tables.gpu import Gpu
 from moela.files.fields import number_in, object_in, text_in, whole_in
 from moela.files.guard import invalid_file
 from moela.files.text import read_text
@@ -65,6 +65,12 @@ def gpu_names(root: str | Path | None = None) -> list[str]:
     Returns
     -------
     list of str
+
+    Examples
+    --------
+    >>> from moe_costmodel import gpu_names
+    >>> gpu_names()[:2]  # doctest: +SKIP
+    ['a100_sxm', 'a30']
     """
     folder = silicon_root(root)
     return sorted(

@@ -6,9 +6,9 @@ from functools import cache
 
 import numpy as np
 
-from moe_costmodel.silicon.grid import Grid
-from moe_costmodel.silicon.slices import fastest
-from moe_costmodel.silicon.tables import BACKENDS, OperatorTime, Tables
+from moe_costmodel.silicon.tables.grid import Grid
+from moe_costmodel.silicon.tables.reader import BACKENDS, OperatorTime, Tables
+from moe_costmodel.silicon.tables.slices import fastest
 
 __all__ = ["Products"]
 

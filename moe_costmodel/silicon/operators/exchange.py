@@ -8,8 +8,8 @@ from functools import cache
 import numpy as np
 
 from moe_costmodel._arrays import Floats
-from moe_costmodel.silicon.slices import Bound, Slice, cut
-from moe_costmodel.silicon.tables import OperatorTime, Tables
+from moe_costmodel.silicon.tables.reader import OperatorTime, Tables
+from moe_costmodel.silicon.tables.slices import Bound, Slice, bound_at, cut
 
 __all__ = ["Exchanges"]
 
@@ -43,8 +43,7 @@ class Exchanges:
             return OperatorTime(name, 0.0, "none", "none")
         found = self._nccl(name)
         if found is None:
-            point = {"num_gpus": np.float64(n_gpus), "message_size": np.float64(values)}
-            seconds = float(self._bound(name)(point))
+            seconds = bound_at(self._bound(name), num_gpus=n_gpus, message_size=values)
             return OperatorTime(name, seconds, "bound", "none", float("inf"))
         return found.time(name, num_gpus=n_gpus, message_size=values)
 

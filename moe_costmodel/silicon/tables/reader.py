@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from moe_costmodel._arrays import Array, Bools
-from moe_costmodel.measure.parquet import read_columns
-from moe_costmodel.silicon.gpu import Gpu
-from moe_costmodel.silicon.package import version_key
+from moe_costmodel.measure.parquet import column_names, read_columns
+from moe_costmodel.silicon.tables.gpu import Gpu
+from moe_costmodel.silicon.tables.package import version_key
 
 __all__ = ["BACKENDS", "OperatorTime", "Table", "Tables"]
 
@@ -23,7 +23,7 @@ BACKENDS = ("trtllm", "sglang", "vllm")
 class OperatorTime:
     """Time of one operator of a step.
 
-    Attributes
+    Parameters
     ----------
     operator : str
         Its name, such as "moe" or "attention".
@@ -35,6 +35,12 @@ class OperatorTime:
         Engine and version of the table.
     outside : float
         Factor by which the call lies beyond what was measured; 1 within.
+
+    Examples
+    --------
+    >>> from moe_costmodel import OperatorTime
+    >>> OperatorTime("moe", 1e-4, "cutlass", "trtllm 1.3").times(58).seconds
+    0.0058000000000000005
     """
 
     operator: str
@@ -110,13 +116,7 @@ class Tables:
 def _table(
     path: Path, numbers: tuple[str, ...], texts: tuple[str, ...], source: str
 ) -> Table | None:
-    import pyarrow.parquet as pq
-
-    from moela.files.guard import open_file
-
-    with open_file(path) as file:
-        names = set(pq.ParquetFile(file).schema_arrow.names)
-    if not names.issuperset((*numbers, *texts)):
+    if not set(column_names(path)).issuperset((*numbers, *texts)):
         return None
     values, words = read_columns(path, numbers, texts)
     columns: dict[str, Array] = dict(values)

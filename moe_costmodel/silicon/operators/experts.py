@@ -10,10 +10,10 @@ import numpy as np
 from moe_costmodel._arrays import Array, Floats
 from moe_costmodel.models.shape import Experts
 from moe_costmodel.shapes import DTYPE_BYTES
-from moe_costmodel.silicon.gpu import Gpu
-from moe_costmodel.silicon.grid import Grid
-from moe_costmodel.silicon.slices import fastest
-from moe_costmodel.silicon.tables import OperatorTime, Table, Tables
+from moe_costmodel.silicon.tables.gpu import Gpu
+from moe_costmodel.silicon.tables.grid import Grid
+from moe_costmodel.silicon.tables.reader import OperatorTime, Table, Tables
+from moe_costmodel.silicon.tables.slices import fastest
 
 __all__ = ["ExpertTimes", "active_experts"]
 
@@ -52,7 +52,7 @@ class _Rows:
 
 @dataclass(frozen=True)
 class _Kernel:
-    """One kernel's times over tokens, as multiples of the bound."""
+    """Times of a kernel over tokens, as multiples of the bound."""
 
     grid: Grid
     dtype: str
@@ -61,7 +61,7 @@ class _Kernel:
     outside: float
 
 
-def active_experts(tokens: Floats | float, k: int, n_experts: int, n_local: float) -> Floats:
+def active_experts(tokens: Floats, k: int, n_experts: int, n_local: Floats | float) -> Floats:
     """Return the expected number of experts of a device with a token, under uniform routing."""
     return n_local * (1.0 - (1.0 - k / n_experts) ** np.maximum(tokens, 0.0))
 
@@ -92,12 +92,14 @@ class ExpertTimes:
         asked = (d_model, experts.d_ffn, experts.k, experts.n_experts, tp, ep)
         gpu = self._tables.gpu
         if not found:
-            bound = float(_bound(gpu, asked, dtype, np.float64(tokens)))
+            bound = float(_bound(gpu, asked, dtype, np.asarray(tokens, dtype=np.float64)))
             return OperatorTime("moe", bound, "bound", "none", float("inf"))
         best: OperatorTime | None = None
         for kernel in found:
             point = kernel.grid.at([max(tokens, 1.0)])
-            seconds = point.ratio * float(_bound(gpu, asked, kernel.dtype, np.float64(tokens)))
+            seconds = point.ratio * float(
+                _bound(gpu, asked, kernel.dtype, np.asarray(tokens, dtype=np.float64))
+            )
             outside = point.outside * kernel.outside
             time = OperatorTime("moe", seconds, kernel.name, kernel.source, outside)
             if best is None or time.seconds < best.seconds:

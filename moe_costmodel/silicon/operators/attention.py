@@ -10,9 +10,9 @@ import numpy as np
 from moe_costmodel._arrays import Floats
 from moe_costmodel.models.attention import Attention
 from moe_costmodel.shapes import DTYPE_BYTES
-from moe_costmodel.silicon.gpu import Gpu
-from moe_costmodel.silicon.slices import Bound, Slice, cut
-from moe_costmodel.silicon.tables import OperatorTime, Tables
+from moe_costmodel.silicon.tables.gpu import Gpu
+from moe_costmodel.silicon.tables.reader import OperatorTime, Tables
+from moe_costmodel.silicon.tables.slices import Bound, Slice, bound_at, cut
 
 __all__ = ["AttentionTimes"]
 
@@ -38,9 +38,8 @@ class AttentionTimes:
             return self._delta(shape, "context", heads, n, length)
         found = self._slice(shape, "context", heads, kv_heads, kv_dtype)
         if found is None:
-            seconds = float(_prefill_bound(self._tables.gpu, shape, heads, kv_heads)(
-                {"batch_size": np.float64(n), "isl": np.float64(length)}
-            ))  # fmt: skip
+            bound = _prefill_bound(self._tables.gpu, shape, heads, kv_heads)
+            seconds = bound_at(bound, batch_size=n, isl=length)
             return OperatorTime(operator, seconds, "bound", "none", float("inf"))
         return found.time(operator, batch_size=n, isl=length, num_heads=heads)
 
@@ -77,7 +76,7 @@ class AttentionTimes:
             context = kept
         if found is None:
             bound = _decode_bound(self._tables.gpu, shape, heads, kv_heads, kv_dtype)
-            seconds = float(bound({"batch_size": np.float64(n), "step": np.float64(kept)}))
+            seconds = bound_at(bound, batch_size=n, step=kept)
             return OperatorTime(operator, seconds, "bound", "none", float("inf"))
         # Tables of windows hold the whole context as coordinate.
         return found.time(operator, batch_size=n, step=context, num_heads=heads)
@@ -140,7 +139,7 @@ class AttentionTimes:
         rows = list(
             self._tables.read("linear_attention", "gdn", numbers, ("phase", "kernel_source"))
         )
-        axes = ("num_v_heads", "batch_size")
+        axes: tuple[str, ...] = ("num_v_heads", "batch_size")
         if phase == "context":
             axes = ("num_v_heads", "seq_len", "batch_size")
         found = []
@@ -161,7 +160,11 @@ def _prefill_bound(gpu: Gpu, shape: Attention, heads: int, kv_heads: int) -> Bou
     keys, values = shape.head_dim + shape.rope_dim, shape.v_head_dim
 
     def bound(point: Mapping[str, Floats]) -> Floats:
-        n, length, h = point["batch_size"], point["isl"], point.get("num_heads", np.float64(heads))
+        n, length, h = (
+            point["batch_size"],
+            point["isl"],
+            point.get("num_heads", np.asarray(heads, dtype=np.float64)),
+        )
         seen = length * (length + 1) / 2
         if shape.window or shape.index_topk:
             seen = np.minimum(seen, length * (shape.window or shape.index_topk))
@@ -181,7 +184,7 @@ def _decode_bound(gpu: Gpu, shape: Attention, heads: int, kv_heads: int, kv_dtyp
 
     def bound(point: Mapping[str, Floats]) -> Floats:
         n, context = point["batch_size"], point["step"]
-        h = point.get("num_heads", np.float64(heads))
+        h = point.get("num_heads", np.asarray(heads, dtype=np.float64))
         kept = np.minimum(context, shape.window) if shape.window else context
         each = 2 * shape.kv_rank + shape.rope_dim if latent else shape.head_dim + shape.v_head_dim
         operations = 2.0 * n * h * kept * each

@@ -1,0 +1,1 @@
+"""Operators of a step: products, attention, experts, exchanges."""

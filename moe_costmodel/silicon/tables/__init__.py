@@ -1,0 +1,1 @@
+"""Tables of kernels measured on GPUs: finding, reading, and interpolating them."""
