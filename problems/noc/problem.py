@@ -74,7 +74,8 @@ class NoC3D(Problem):
         3 is mean and deviation of the link load and latency; 4 adds energy, 5 thermal. Also names
         in any order: "mean", "deviation", "latency", "energy", "thermal", and those of
         ``problems.noc.evaluation.metrics``: "packet_latency", "peak_load", "port_load",
-        "temperature", "peak_temperature", "edp", "wire_length", "router_area".
+        "temperature", "peak_temperature", "edp", "wire_length", "router_area",
+        "virtual_layers".
     model : {"published", "released"}
         The formulas of the paper, or those of its released code, quirks included: see
         ``problems.noc.evaluation.objectives``.
