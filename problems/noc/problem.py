@@ -18,6 +18,7 @@ from pymoo.core.mutation import Mutation
 from pymoo.core.problem import Problem
 from pymoo.core.sampling import Sampling
 
+from moela.heartbeat.working import long_work
 from problems._arrays import Floats, Ints
 from problems._checks import check_choice, check_int, require, setting_error
 from problems.noc.chip.platform import Platform
@@ -121,6 +122,7 @@ class NoC3D(Problem):
     (160, 3)
     """
 
+    @long_work("building the network-on-chip problem")
     def __init__(
         self,
         traffic: ArrayLike | Sequence[Floats],

@@ -39,6 +39,7 @@ from numpy.typing import ArrayLike
 
 from moela.files.guard import brief
 from moela.files.text import number_of
+from moela.heartbeat.working import long_work
 from problems._arrays import Floats, Ints
 from problems._checks import check_int, check_real, setting_error
 from problems.noc.chip.traffic import check_traffic, sent_and_received
@@ -209,6 +210,7 @@ def write_booksim(
     return path
 
 
+@long_work("simulating a network by BookSim")
 def simulate_booksim(
     design: Design,
     folder: str | Path,

@@ -16,6 +16,7 @@ import numpy as np
 
 from moela.files.guard import brief, invalid_file
 from moela.files.text import lines_of, number_of, read_text
+from moela.heartbeat.working import long_work
 from problems._arrays import Floats
 from problems.noc.design.programs import find_program, run_program
 from problems.noc.design.readme import hotspot_text, write_readme
@@ -95,6 +96,7 @@ def write_hotspot(design: Design, folder: str | Path) -> Path:
     return config
 
 
+@long_work("simulating temperatures by HotSpot")
 def simulate_hotspot(design: Design, folder: str | Path, *, timeout_s: float = 600.0) -> Floats:
     """Run HotSpot on the files of ``write_hotspot``; return degrees Celsius of tiles, [n_tiles].
 
