@@ -35,7 +35,7 @@ from problems.noc.design.rules import broken_row, whole_numbers
 from problems.noc.evaluation.evaluation import AGGREGATES, NoCEvaluation
 from problems.noc.evaluation.features import FeaturePlan, features_batch
 from problems.noc.evaluation.legality import first_illegal
-from problems.noc.evaluation.limits import check_constraints, refuse_unreachable
+from problems.noc.evaluation.limits import check_constraints, refuse_unreachable, shared_part
 from problems.noc.evaluation.metrics import CAPACITY_BOUND, NEEDS_WAITS, UNITS
 from problems.noc.evaluation.objectives import MODELS, check_objectives
 from problems.noc.moves import neighbors_batch
@@ -299,7 +299,9 @@ class NoC3D(Problem):
         -------
         dict
             Metric -> value, value of the mesh, change in per cent (NaN if that of the mesh is 0).
-            Several applications are aggregated as in the objectives.
+            Several applications are aggregated as in the objectives. The percentage leaves out
+            the part that every design has alike: waits of packets in the queues of the PEs, their
+            length, and the ambient temperature.
         """
         row = self.encode(x) if isinstance(x, Design) else np.reshape(x, -1)
         names = self._wanted if names is None else self._known(names, "beside_mesh")
@@ -307,9 +309,15 @@ class NoC3D(Problem):
         values = self._values(rows, names)
         units = self._evaluation.units(values[1], names)
         ours, mesh = self._evaluation.aggregated(values, units).tolist()
+        alike = np.array(
+            [[shared_part(name, self.platform, t) for name in names] for t in self._traffic]
+        )
+        if len(alike) > 1 and self.aggregate == "worst":
+            alike[:] = 0.0  # the worst application may be another one for each design
+        part = self._evaluation.aggregated(alike[None], units)[0].tolist()
         return {
-            name: (a, b, 100.0 * (a / b - 1.0) if b else math.nan)
-            for name, a, b in zip(names, ours, mesh, strict=True)
+            name: (a, b, 100.0 * (a - b) / (b - c) if b != c else math.nan)
+            for name, a, b, c in zip(names, ours, mesh, part, strict=True)
         }
 
     def plot_beside_mesh(self, x: ArrayLike | Design, names: Sequence[str] | None = None) -> Figure:
