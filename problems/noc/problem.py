@@ -27,15 +27,15 @@ from problems.noc.chip.traffic import (
     OverloadWarning,
     check_applications,
     load_traffic,
-    overload,
     synthetic_traffic,
+    warn_of_overload,
 )
 from problems.noc.design.design import Design
 from problems.noc.design.rules import broken_row, whole_numbers
 from problems.noc.evaluation.evaluation import AGGREGATES, NoCEvaluation
 from problems.noc.evaluation.features import FeaturePlan, features_batch
 from problems.noc.evaluation.legality import first_illegal
-from problems.noc.evaluation.limits import check_constraints, refuse_unreachable, shared_part
+from problems.noc.evaluation.limits import check_constraints, refuse_unreachable
 from problems.noc.evaluation.metrics import CAPACITY_BOUND, NEEDS_WAITS, UNITS
 from problems.noc.evaluation.objectives import MODELS, check_objectives
 from problems.noc.moves import neighbors_batch
@@ -309,14 +309,9 @@ class NoC3D(Problem):
         values = self._values(rows, names)
         units = self._evaluation.units(values[1], names)
         ours, mesh = self._evaluation.aggregated(values, units).tolist()
-        alike = np.array(
-            [[shared_part(name, self.platform, t) for name in names] for t in self._traffic]
-        )
-        if len(alike) > 1 and self.aggregate == "worst":
-            alike[:] = 0.0  # the worst application may be another one for each design
-        part = self._evaluation.aggregated(alike[None], units)[0].tolist()
+        part = self._evaluation.alike(names, units)
         return {
-            name: (a, b, 100.0 * (a - b) / (b - c) if b != c else math.nan)
+            name: (a, b, 100.0 * ((a - c) / (b - c) - 1.0) if b != c else math.nan)
             for name, a, b, c in zip(names, ours, mesh, part, strict=True)
         }
 
@@ -445,18 +440,6 @@ class NoC3D(Problem):
         if not isinstance(design, Design) or design.platform != self.platform:
             raise setting_error("encode", "design", "a Design of the problem's platform", design)
         return design.row()
-
-
-def warn_of_overload(
-    traffic: Sequence[Floats] | Floats, capacity: float, sources: Sequence[str] = ()
-) -> None:
-    """Warn of each application that no design can carry, with the PE and its flits per cycle."""
-    for i, matrix in enumerate(traffic):
-        note = overload(matrix, capacity)
-        if note is not None:
-            source = sources[i] if sources else f"traffic[{i}]" if len(traffic) > 1 else "traffic"
-            advice = "divide it by the cycles of its trace ('scale'), or limit 'port_load'"
-            warnings.warn(f"{source}: {note}; {advice}.", OverloadWarning, stacklevel=3)
 
 
 def _platform_of(value: Platform | None, owner: str) -> Platform:

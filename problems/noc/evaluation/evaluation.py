@@ -12,6 +12,7 @@ from problems._arrays import Floats, Ints
 from problems.noc.evaluation.kernel import evaluate_batch
 from problems.noc.evaluation.latency import waits_batch
 from problems.noc.evaluation.legality import first_illegal
+from problems.noc.evaluation.limits import shared_part
 from problems.noc.evaluation.metrics import (
     EXTRA,
     NEEDS_LOADS,
@@ -149,3 +150,13 @@ class NoCEvaluation:
             return values[:, 0]
         relative = values / units
         return relative.mean(axis=1) if self.aggregate == "mean" else relative.max(axis=1)
+
+    def alike(self, names: Sequence[str], units: Floats) -> list[float]:
+        """Return the part of aggregated values that every design has alike, [n_names].
+
+        It is 0 for the worst of several applications, which may be another one for each design.
+        """
+        if len(self.traffic) > 1 and self.aggregate == "worst":
+            return [0.0] * len(names)
+        parts = [[shared_part(name, self.platform, t) for name in names] for t in self.traffic]
+        return self.aggregated(np.array([parts]), units)[0].tolist()
