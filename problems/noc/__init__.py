@@ -5,6 +5,7 @@ from problems.noc.chip.platform import Platform
 from problems.noc.chip.stack import ThermalStack
 from problems.noc.chip.traffic import OverloadWarning, load_traffic, synthetic_traffic
 from problems.noc.design.calibration import calibrate
+from problems.noc.design.deadlock import DeadlockProof
 from problems.noc.design.design import Design
 from problems.noc.design.heat import steady_temperatures
 from problems.noc.operators import NoCCrossover, NoCMutation, NoCSampling
@@ -13,6 +14,7 @@ from problems.noc.simulation.simulate import CONTROL_AND_DATA, LoadSweep, Simula
 
 __all__ = [
     "CONTROL_AND_DATA",
+    "DeadlockProof",
     "Design",
     "LoadSweep",
     "NoC3D",

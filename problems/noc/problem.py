@@ -27,8 +27,8 @@ from problems.noc.chip.traffic import (
     OverloadWarning,
     check_applications,
     load_traffic,
-    overload,
     synthetic_traffic,
+    warn_of_overload,
 )
 from problems.noc.design.design import Design
 from problems.noc.design.rules import broken_row, whole_numbers
@@ -75,7 +75,8 @@ class NoC3D(Problem):
         3 is mean and deviation of the link load and latency; 4 adds energy, 5 thermal. Also names
         in any order: "mean", "deviation", "latency", "energy", "thermal", and those of
         ``problems.noc.evaluation.metrics``: "packet_latency", "peak_load", "port_load",
-        "temperature", "peak_temperature", "edp", "wire_length", "router_area".
+        "temperature", "peak_temperature", "edp", "wire_length", "router_area",
+        "virtual_layers".
     model : {"published", "released"}
         The formulas of the paper, or those of its released code, quirks included: see
         ``problems.noc.evaluation.objectives``.
@@ -298,7 +299,9 @@ class NoC3D(Problem):
         -------
         dict
             Metric -> value, value of the mesh, change in per cent (NaN if that of the mesh is 0).
-            Several applications are aggregated as in the objectives.
+            Several applications are aggregated as in the objectives. The percentage leaves out
+            the part that every design has alike: waits of packets in the queues of the PEs, their
+            length, and the ambient temperature.
         """
         row = self.encode(x) if isinstance(x, Design) else np.reshape(x, -1)
         names = self._wanted if names is None else self._known(names, "beside_mesh")
@@ -306,9 +309,10 @@ class NoC3D(Problem):
         values = self._values(rows, names)
         units = self._evaluation.units(values[1], names)
         ours, mesh = self._evaluation.aggregated(values, units).tolist()
+        part = self._evaluation.alike(names, units)
         return {
-            name: (a, b, 100.0 * (a / b - 1.0) if b else math.nan)
-            for name, a, b in zip(names, ours, mesh, strict=True)
+            name: (a, b, 100.0 * ((a - c) / (b - c) - 1.0) if b != c else math.nan)
+            for name, a, b, c in zip(names, ours, mesh, part, strict=True)
         }
 
     def plot_beside_mesh(self, x: ArrayLike | Design, names: Sequence[str] | None = None) -> Figure:
@@ -436,18 +440,6 @@ class NoC3D(Problem):
         if not isinstance(design, Design) or design.platform != self.platform:
             raise setting_error("encode", "design", "a Design of the problem's platform", design)
         return design.row()
-
-
-def warn_of_overload(
-    traffic: Sequence[Floats] | Floats, capacity: float, sources: Sequence[str] = ()
-) -> None:
-    """Warn of each application that no design can carry, with the PE and its flits per cycle."""
-    for i, matrix in enumerate(traffic):
-        note = overload(matrix, capacity)
-        if note is not None:
-            source = sources[i] if sources else f"traffic[{i}]" if len(traffic) > 1 else "traffic"
-            advice = "divide it by the cycles of its trace ('scale'), or limit 'port_load'"
-            warnings.warn(f"{source}: {note}; {advice}.", OverloadWarning, stacklevel=3)
 
 
 def _platform_of(value: Platform | None, owner: str) -> Platform:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ __all__ = [
     "overload",
     "sent_and_received",
     "synthetic_traffic",
+    "warn_of_overload",
 ]
 
 RELEASED_SCALE = 2e8
@@ -87,6 +89,18 @@ def overload(traffic: Floats, capacity: float) -> str | None:
         f"PE {pe} {verb} {flits:.3g} flits per cycle, the most of all, but a port takes "
         f"{capacity:g}: no design can carry this traffic"
     )
+
+
+def warn_of_overload(
+    traffic: Sequence[Floats] | Floats, capacity: float, sources: Sequence[str] = ()
+) -> None:
+    """Warn of each application that no design can carry, with the PE and its flits per cycle."""
+    for i, matrix in enumerate(traffic):
+        note = overload(matrix, capacity)
+        if note is not None:
+            source = sources[i] if sources else f"traffic[{i}]" if len(traffic) > 1 else "traffic"
+            advice = "divide it by the cycles of its trace ('scale'), or limit 'port_load'"
+            warnings.warn(f"{source}: {note}; {advice}.", OverloadWarning, stacklevel=3)
 
 
 def check_traffic(traffic: ArrayLike, n: int, source: str = "traffic") -> Floats:

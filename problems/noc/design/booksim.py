@@ -43,6 +43,7 @@ from moela.heartbeat.working import long_work
 from problems._arrays import Floats, Ints
 from problems._checks import check_int, check_real, setting_error
 from problems.noc.chip.traffic import check_traffic, sent_and_received
+from problems.noc.design.deadlock import prove_deadlock_free
 from problems.noc.design.programs import find_program, run_program
 from problems.noc.design.readme import booksim_text, write_readme
 from problems.noc.evaluation.routes import cycles_along, hop_matrix, paths_of
@@ -204,7 +205,8 @@ def write_booksim(
         distance = margins_distance(matrix, counts, weights)
         model = _without_queues(design, matrix)
     buffers = (channel_depth(design), platform.virtual_channels)
-    write_readme(folder, booksim_text(idle.latency, model, idle.hops, *buffers, distance))
+    proof = str(prove_deadlock_free(design, "booksim"))
+    write_readme(folder, booksim_text(idle.latency, model, idle.hops, *buffers, distance, proof))
     return path
 
 
@@ -248,8 +250,10 @@ def simulate_booksim(
     hops: list[float] = []
     error = math.inf
     while len(latencies) < MOST_RUNS and (len(latencies) < FEWEST_RUNS or error > wanted):
-        settings = {"traffic": traffic, "injection_rate": injection_rate}
-        config = write_booksim(design, folder, seed=seed + len(latencies), **settings)
+        next_seed = seed + len(latencies)
+        config = write_booksim(
+            design, folder, traffic=traffic, injection_rate=injection_rate, seed=next_seed
+        )
         _, text = run_program("BookSim", [binary, config.name], config.parent, timeout_s)
         latency, routers = read_output(text, config)
         latencies.append(latency)

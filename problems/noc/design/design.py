@@ -17,6 +17,7 @@ from problems.noc.chip.layout import link_lengths
 from problems.noc.chip.platform import Platform
 from problems.noc.chip.traffic import check_traffic
 from problems.noc.design import booksim, exchange, hotspot
+from problems.noc.design.deadlock import prove_deadlock_free
 from problems.noc.design.rules import broken_rule, whole_numbers
 from problems.noc.evaluation.evaluation import NoCEvaluation
 from problems.noc.evaluation.metrics import temperature_rises
@@ -154,6 +155,7 @@ class Design(JSONFile):
     # Methods that stand in the module of their file format.
     to_booksim = booksim.write_booksim
     simulate_booksim = booksim.simulate_booksim
+    deadlock_proof = prove_deadlock_free
     simulate = simulate_design
     load_sweep = sweep_loads
     to_hotspot = hotspot.write_hotspot

@@ -13,7 +13,13 @@ def write_readme(folder: Path, text: str) -> None:
 
 
 def booksim_text(
-    idle: float, model: float, hops: float, depth: int, channels: int, distance: float | None
+    idle: float,
+    model: float,
+    hops: float,
+    depth: int,
+    channels: int,
+    distance: float | None,
+    proof: str,
 ) -> str:
     """Return the text for BookSim.
 
@@ -29,6 +35,8 @@ def booksim_text(
         Flits of a virtual channel, and virtual channels of a port.
     distance : float or None
         Total-variation distance of the file's traffic from the application's; None without one.
+    proof : str
+        Sentence on the deadlock of BookSim's routes.
     """
     text = f"""A network-on-chip for BookSim 2. Start it in this folder:
 
@@ -47,6 +55,11 @@ At the rate of booksim.cfg, packets also wait, and the latency is larger.
 Each port has {channels} virtual channels of {depth} flits. A place in a buffer is free again
 after twice the latency of the link plus five cycles; shorter buffers throttle long links.
 """
+    text += f"""
+{proof}
+Stock BookSim has no layers: where more than one is needed, all its virtual channels are shared, and
+it may deadlock near saturation.
+"""
     if distance is None:
         return text + "\nThe traffic is uniform.\n"
     return (
@@ -57,8 +70,6 @@ talks to whom, and a part of the packets goes to their own router. The total-var
 from the application's traffic is {distance:.2f} (0 is equal, 1 is disjoint). Under the
 application's own traffic the latency without waiting is {model:.2f} cycles by the model.
 Design.simulate takes the true matrix.
-
-Shortest-path routing on an irregular network may deadlock near saturation.
 """
     )
 

@@ -12,6 +12,7 @@ from problems._arrays import Floats, Ints
 from problems.noc.evaluation.kernel import evaluate_batch
 from problems.noc.evaluation.latency import waits_batch
 from problems.noc.evaluation.legality import first_illegal
+from problems.noc.evaluation.limits import shared_part
 from problems.noc.evaluation.metrics import (
     EXTRA,
     NEEDS_LOADS,
@@ -110,15 +111,16 @@ class NoCEvaluation:
         F = np.empty((len(rows), n_apps, len(OBJECTIVES)))
         loads = np.empty((len(rows) if with_loads else 0, n_apps, self.platform.n_links, 2))
         n, ports = self.platform.n_tiles, self.platform.max_degree + 1
-        turns = np.empty((len(rows) if with_waits else 0, n_apps, n, ports, ports))
-        wirings = np.empty((len(turns), n, ports - 1, 3), dtype=np.int64)
+        transits = np.empty((len(rows) if with_waits else 0, n_apps, n, ports, ports))
+        wirings = np.empty((len(transits), n, ports - 1, 3), dtype=np.int64)
         none = np.empty(0, dtype=np.int64)
         flows = self.flows if "latency" in names else (none, none, np.empty((n_apps, 0)))
         # The traffic may be a read-only memory map in a worker process.
         traffic = np.require(self.traffic, requirements=["C", "W", "E"])
         released = self.model == "released"
-        out = (F, loads, turns, wirings)
-        if not evaluate_batch(rows, tables, traffic, self.sent, *flows, released, *out):
+        if not evaluate_batch(
+            rows, tables, traffic, self.sent, *flows, released, F, loads, transits, wirings
+        ):
             return None
         if "thermal" in names:
             heat = np.empty(len(rows))
@@ -126,12 +128,12 @@ class NoCEvaluation:
             parts = (tables.level, tables.stack, tables.power)
             thermal_batch(rows, *parts, *resistances, released, heat)
             F[:, :, OBJECTIVES.index("thermal")] = heat[:, None]
-        waits = np.empty((len(turns), n_apps))
+        waits = np.empty((len(transits), n_apps))
         if with_waits:
             platform = self.platform
             packet = (platform.packet_flits, second_moment(platform), flit_sharing(platform))
             buffers = (platform.virtual_channels, platform.channel_flits or 0)
-            waits_batch(turns, wirings, platform.link_capacity, *packet, *buffers, waits)
+            waits_batch(transits, wirings, platform.link_capacity, *packet, *buffers, waits)
         return F, loads, waits
 
     def units(self, mesh: Floats, names: Sequence[str]) -> Floats:
@@ -148,3 +150,13 @@ class NoCEvaluation:
             return values[:, 0]
         relative = values / units
         return relative.mean(axis=1) if self.aggregate == "mean" else relative.max(axis=1)
+
+    def alike(self, names: Sequence[str], units: Floats) -> list[float]:
+        """Return the part of aggregated values that every design has alike, [n_names].
+
+        It is 0 for the worst of several applications, which may be another one for each design.
+        """
+        if len(self.traffic) > 1 and self.aggregate == "worst":
+            return [0.0] * len(names)
+        parts = [[shared_part(name, self.platform, t) for name in names] for t in self.traffic]
+        return self.aggregated(np.array([parts]), units)[0].tolist()

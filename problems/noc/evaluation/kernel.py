@@ -290,7 +290,7 @@ def send_traffic(traffic: Floats, work: Work) -> float:
 
 
 @inlined
-def count_turns(traffic: Floats, work: Work, turn: Floats, wiring: Ints) -> None:
+def count_transits(traffic: Floats, work: Work, turn: Floats, wiring: Ints) -> None:
     """Fill in the flows of each router from input to output, and where its outputs lead.
 
     ``turn`` [n, max_degree + 1, max_degree + 1] holds flows by places in the list of neighbors; the
@@ -398,7 +398,7 @@ def evaluate_batch(
     released: bool,
     F: Floats,
     loads: Floats,
-    turns: Floats,
+    transits: Floats,
     wirings: Ints,
 ) -> bool:
     """Evaluate rows of X that break no rule, each by itself; return whether all are connected.
@@ -409,8 +409,8 @@ def evaluate_batch(
     code. Fills ``F`` [n, n_apps, 4 or more] with mean, deviation, latency and energy, and, if it
     has rows, ``loads`` [n, n_apps, n_links, 2] with the load of every link from its first tile to
     its second, and back; the chosen links in the order of the row, then those of every design. If
-    they have rows, ``turns`` [n, n_apps, ...] and ``wirings`` [n, ...] are filled as by
-    ``count_turns``.
+    they have rows, ``transits`` [n, n_apps, ...] and ``wirings`` [n, ...] are filled as by
+    ``count_transits``.
     """
     n = tables.pe_type.size
     work = new_work(tables)
@@ -424,8 +424,8 @@ def evaluate_batch(
             mean, squares, energy, routers = link_statistics(chosen, sent[app], tables, work)
             if loads.shape[0] > 0:
                 store_loads(placement, chosen, tables, work, loads[row, app])
-            if turns.shape[0] > 0:
-                count_turns(traffic[app], work, turns[row, app], wirings[row])
+            if transits.shape[0] > 0:
+                count_transits(traffic[app], work, transits[row, app], wirings[row])
             latency = 0.0
             for p in range(pair_i.size):
                 latency += pair_weight[app, p] * work.dist[pair_j[p], pair_i[p]]

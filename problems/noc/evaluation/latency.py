@@ -58,7 +58,7 @@ SWEEPS, STEPS = 4, 6
 
 
 @inlined
-def growth(rho: float) -> float:
+def queueing(rho: float) -> float:
     """Return rho^2 / (1 - rho), continued along its tangent."""
     x = min(rho, LAST_EXACT)
     value = x * x / (1.0 - x)
@@ -71,12 +71,12 @@ def injection_wait(load: Floats, second: float) -> float:
     """Return loads times waits, summed over queues of nodes [n], per unit of capacity."""
     total = 0.0
     for rho in load:
-        total += 0.5 * max(second - 1.0, 0.0) * growth(rho)
+        total += 0.5 * max(second - 1.0, 0.0) * queueing(rho)
     return total
 
 
 @inlined
-def late_credit(rate: float, room: float, packets: int) -> float:
+def buffer_wait(rate: float, room: float, packets: int) -> float:
     """Return E[(room - t)+] for t the sum of some exponential times of a rate."""
     mean = rate * room
     if mean < 1e-12:
@@ -108,16 +108,16 @@ def merge_waits(turn: Floats, wiring: Ints, second: float, sharing: float, merge
                 if r > 0.0:
                     rho += r
                     squares += r * r
-                    alone += growth(r)
+                    alone += queueing(r)
             free = 1.0 - min(rho, LAST_EXACT)
-            wait = second * growth(rho) - squares / free - max(second - 1.0, 0.0) * alone
+            wait = second * queueing(rho) - squares / free - max(second - 1.0, 0.0) * alone
             merge[u, o] = 0.5 * sharing * max(wait, 0.0)
             total += merge[u, o]
     return total
 
 
 @inlined
-def credit_waits(
+def buffer_waits(
     turn: Floats,
     wiring: Ints,
     service: float,
@@ -163,7 +163,7 @@ def credit_waits(
                 wait = late[u, o]
                 for _ in range(STEPS):
                     a = rate / max(1.0 - rate * (service + wait), 0.02)
-                    wait = 0.5 * (wait + late_credit(min(a, 5.0), room, packets))
+                    wait = 0.5 * (wait + buffer_wait(min(a, 5.0), room, packets))
                 spread = 1.0 - 0.5 * squares / rho**2
                 # More than the credits let through: a queue that grows with the load.
                 share = rho * (2.0 * hop + CREDIT_CYCLES) / (n_vc * depth)
@@ -175,7 +175,7 @@ def credit_waits(
 
 @compiled
 def waits_batch(
-    turns: Floats,
+    transits: Floats,
     wirings: Ints,
     capacity: float,
     flits: int,
@@ -189,7 +189,7 @@ def waits_batch(
 
     Parameters
     ----------
-    turns : float array [n, n_apps, n_tiles, ports, ports]
+    transits : float array [n, n_apps, n_tiles, ports, ports]
         Flits per cycle of each router from each input to each output; the last port is the PE.
     wirings : int array [n, n_tiles, ports - 1, 3]
         Of each output: next router, its input, cycles of the hop (0 for no link).
@@ -203,24 +203,24 @@ def waits_batch(
         Virtual channels and their flits; depth 0 stands for any number.
     out : float array [n, n_apps]
     """
-    n, most = turns.shape[2], turns.shape[3]
+    n, most = transits.shape[2], transits.shape[3]
     merge, late = np.empty((n, most)), np.zeros((n, most))
     turn = np.empty((n, most, most))
     load = np.empty(n)
     service = flits / capacity
     packets = max(depth // flits, 1)
-    for row in range(turns.shape[0]):
-        for app in range(turns.shape[1]):
-            turn[:] = turns[row, app]
+    for row in range(transits.shape[0]):
+        for app in range(transits.shape[1]):
+            turn[:] = transits[row, app]
             turn /= capacity
             for u in range(n):
                 load[u] = turn[u, most - 1].sum()
             total = 0.0
             for u in range(n):
-                total += 0.5 * max(second - 1.0, 0.0) * growth(load[u])
+                total += 0.5 * max(second - 1.0, 0.0) * queueing(load[u])
             total += merge_waits(turn, wirings[row], second, sharing, merge)
             if depth > 0:
-                total += credit_waits(
+                total += buffer_waits(
                     turn, wirings[row], service, n_vc, depth, packets, merge, late
                 )
             out[row, app] = capacity * total

@@ -20,7 +20,7 @@ from problems.noc.evaluation.metrics import UNITS, end_waits, router_area
 if TYPE_CHECKING:
     from problems.noc.chip.platform import Platform
 
-__all__ = ["check_constraints", "least_hops", "lower_bounds", "refuse_unreachable"]
+__all__ = ["check_constraints", "least_hops", "lower_bounds", "refuse_unreachable", "shared_part"]
 
 
 def check_constraints(constraints: Mapping[str, float] | None) -> dict[str, float]:
@@ -93,8 +93,21 @@ def lower_bounds(platform: Platform, traffic: Floats, counted: Floats) -> dict[s
         "peak_temperature": platform.stack.ambient,
         "edp": energy * latency * (1e9 / platform.frequency),
         "wire_length": float(lengths[: platform.n_planar_links].sum()),
+        "virtual_layers": 1.0,
         "router_area": float(router_area(platform, degree).sum()),
     }
+
+
+def shared_part(name: str, platform: Platform, traffic: Floats) -> float:
+    """Return the part of a metric that every design has alike.
+
+    For packets these are their waits in the queues of the PEs and their length, for temperatures
+    the ambient; 0 for others.
+    """
+    if name == "packet_latency":
+        serial = (platform.packet_flits - 1) / platform.link_capacity
+        return serial + end_waits(traffic, platform)
+    return platform.stack.ambient if name in ("temperature", "peak_temperature") else 0.0
 
 
 def least_hops(traffic: Floats, degree: int) -> float:

@@ -17,6 +17,7 @@ ature                                      volumes, fitted to HotSpot
 edp            energy unit * ns            energy times packet_latency
 wire_length    tile pitches                sum over planar links, Euclidean
 router_area    mm2                         crossbars and buffers of all routers
+virtual_layers layers                      that keep the shortest paths free of deadlock (LASH)
 ============== =========================== ======================================================
 
 **Waiting.** See ``problems.noc.evaluation.latency``: queues of nodes, of channels that merge, and
@@ -45,7 +46,9 @@ import numpy as np
 
 from problems._arrays import Floats, Ints
 from problems.noc.chip.traffic import busiest_port, sent_and_received
+from problems.noc.evaluation.deadlock import layers_of
 from problems.noc.evaluation.latency import injection_wait
+from problems.noc.evaluation.routes import hop_matrix, paths_of_trees, shortest_trees
 from problems.noc.evaluation.volumes import peak_rises, response_matrix
 
 if TYPE_CHECKING:
@@ -80,6 +83,7 @@ UNITS = {
     "edp": "energy units/cycle * ns",
     "wire_length": "tile pitches",
     "router_area": "mm2",
+    "virtual_layers": "layers",
 }
 """Every possible objective or constraint, with its unit."""
 
@@ -92,6 +96,7 @@ EXTRA = (
     "edp",
     "wire_length",
     "router_area",
+    "virtual_layers",
 )
 """Metrics that this module computes; the kernel computes the others."""
 
@@ -166,6 +171,8 @@ def extra_metric(
     elif name == "wire_length":
         planar = rows[:, platform.n_tiles : platform.n_tiles + platform.n_planar_links]
         values = platform.candidate_lengths[planar].sum(axis=1)
+    elif name == "virtual_layers":
+        values = virtual_layers(platform, rows)
     else:
         values = router_area(platform, _degrees(platform, rows)).sum(axis=1)
     return np.repeat(values[:, None], n_apps, axis=1)
@@ -232,6 +239,19 @@ def router_area(platform: Platform, degree: Ints) -> Floats:
     side = ports * platform.flit_width * platform.wire_pitch
     buffers = ports * platform.port_flits * platform.flit_width * platform.bit_area
     return side * side + buffers
+
+
+def virtual_layers(platform: Platform, rows: Ints) -> Floats:
+    """Return the virtual layers that the shortest paths of each design need, [n]."""
+    n, tables = platform.n_tiles, platform.tables
+    fixed = np.arange(len(platform.candidates), tables.link_a.size)
+    values = np.empty(len(rows))
+    for i, row in enumerate(rows):
+        links = np.concatenate((row[n:], fixed))
+        pairs = np.stack((tables.link_a[links], tables.link_b[links]), axis=1)
+        cost = hop_matrix(n, pairs, tables.link_cost[links].astype(np.int64))
+        values[i] = layers_of(paths_of_trees(shortest_trees(cost, row[:n], False)), cost)[0]
+    return values
 
 
 def _degrees(platform: Platform, rows: Ints) -> Ints:

@@ -151,7 +151,7 @@ def _solve(power: Floats, width: float, stack: ThermalStack, sink_layers: int) -
     for die in range(n_dies):
         conductivity[2 * die][on_chip] = 1.0 / stack.silicon_resistivity
         conductivity[2 * die + 1][on_chip] = 1.0 / stack.bond_resistivity
-        heat[:, 2 * die][:, *on_chip] = power[:, die]
+        heat[:, 2 * die, on_chip[0], on_chip[1]] = power[:, die]
     metal = stack.metal_conductivity
     on_spreader = np.ix_(np.flatnonzero(spread_y), np.flatnonzero(spread_x))
     conductivity[2 * n_dies][on_spreader] = metal

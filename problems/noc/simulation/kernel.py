@@ -70,7 +70,7 @@ RUNNING, SATURATED, DEADLOCKED = 0, 1, 2
 
 
 class Network(NamedTuple):
-    """What does not change during a simulation."""
+    """Routers, channels, paths and traffic of a simulation."""
 
     delay: Ints  # [n_channels] cycles of each channel
     target: Ints  # [n_channels] router at the end of each channel
@@ -94,7 +94,7 @@ class State(NamedTuple):
     clock: Ints  # [6] cycle, status, packets in sources, last movement, free packets, flits inside
     buffer: Int32s  # [n_ports, v, depth] 4 * packet + 2 * (head) + (tail) of each flit
     begin: Int32s  # [n_ports, v] place of the first flit
-    count: Int32s  # [n_ports, v] flits in the buffer
+    held: Int32s  # [n_ports, v] flits in the buffer
     filled: Int32s  # [n_ports] flits of the input port
     resident: Int32s  # [n] flits of the router
     out: Int32s  # [n_ports, v] output port of the packet at the head; -1 without a channel
@@ -170,7 +170,7 @@ def create_packets(net: Network, state: State, t: int, rng: np.random.Generator)
 @inlined
 def inject(net: Network, state: State, t: int) -> None:
     """Send at most one flit of each node towards its router."""
-    n_channels, n_vc = net.delay.size, state.count.shape[1]
+    n_channels, n_vc = net.delay.size, state.held.shape[1]
     horizon = state.wheel_count.size
     for i in range(net.rate.size):
         packet = state.queue_first[i]
@@ -213,14 +213,14 @@ def inject(net: Network, state: State, t: int) -> None:
 @inlined
 def arrive(net: Network, state: State, t: int) -> None:
     """Put the flits and the credits that arrive in this cycle into their buffers."""
-    n_channels, n_vc, depth = net.delay.size, state.count.shape[1], state.buffer.shape[2]
+    n_channels, n_vc, depth = net.delay.size, state.held.shape[1], state.buffer.shape[2]
     slot = t % state.wheel_count.size
     for k in range(state.wheel_count[slot]):
         place = state.wheel_port[slot, k]
         port, vc = place // n_vc, place % n_vc
-        end = (state.begin[port, vc] + state.count[port, vc]) % depth
+        end = (state.begin[port, vc] + state.held[port, vc]) % depth
         state.buffer[port, vc, end] = state.wheel[slot, k]
-        state.count[port, vc] += 1
+        state.held[port, vc] += 1
         state.filled[port] += 1
         router = net.target[port] if port < n_channels else port - n_channels
         state.resident[router] += 1
@@ -234,7 +234,7 @@ def arrive(net: Network, state: State, t: int) -> None:
 @inlined
 def allocate_channels(net: Network, state: State, router: int, t: int) -> None:
     """Give free virtual channels of output ports to packets whose head is first in a buffer."""
-    n_vc = state.count.shape[1]
+    n_vc = state.held.shape[1]
     asking = state.asking
     n_asking = 0
     for a in range(net.n_inputs[router]):
@@ -242,7 +242,7 @@ def allocate_channels(net: Network, state: State, router: int, t: int) -> None:
         if state.filled[port] == 0:
             continue
         for v in range(n_vc):
-            if state.count[port, v] > 0 and state.out_vc[port, v] < 0:
+            if state.held[port, v] > 0 and state.out_vc[port, v] < 0:
                 packet = state.buffer[port, v, state.begin[port, v]] >> 2
                 state.out[port, v] = net.path[state.hop[packet]]
                 asking[n_asking] = a * n_vc + v
@@ -287,7 +287,7 @@ def allocate_channels(net: Network, state: State, router: int, t: int) -> None:
 @inlined
 def request_switch(net: Network, state: State, router: int, t: int) -> bool:
     """Fill in `wish`: the virtual channel that each input offers each output; False if none."""
-    n_vc, wish = state.count.shape[1], state.wish
+    n_vc, wish = state.held.shape[1], state.wish
     n_ports = net.n_inputs[router]
     found = False
     for a in range(n_ports):
@@ -298,7 +298,7 @@ def request_switch(net: Network, state: State, router: int, t: int) -> bool:
             continue
         for k in range(n_vc):
             v = (state.turn[port] + k) % n_vc
-            if state.count[port, v] == 0 or state.out_vc[port, v] < 0 or state.since[port, v] == t:
+            if state.held[port, v] == 0 or state.out_vc[port, v] < 0 or state.since[port, v] == t:
                 continue
             out = state.out[port, v]
             if state.credit[out, state.out_vc[port, v]] > 0:
@@ -312,12 +312,12 @@ def request_switch(net: Network, state: State, router: int, t: int) -> bool:
 @inlined
 def move_flit(net: Network, state: State, router: int, port: int, v: int, t: int) -> int:
     """Send the first flit of a buffer over the switch; return its code if it leaves, else -1."""
-    n_channels, n_vc, depth = net.delay.size, state.count.shape[1], state.buffer.shape[2]
+    n_channels, n_vc, depth = net.delay.size, state.held.shape[1], state.buffer.shape[2]
     horizon = state.wheel_count.size
     out, w = state.out[port, v], state.out_vc[port, v]
     code = state.buffer[port, v, state.begin[port, v]]
     state.begin[port, v] = (state.begin[port, v] + 1) % depth
-    state.count[port, v] -= 1
+    state.held[port, v] -= 1
     state.filled[port] -= 1
     state.resident[router] -= 1
     state.credit[out, w] -= 1
@@ -399,7 +399,7 @@ def run_cycles(
                     v = state.wish[a, b]
                     state.grant[router, b] = (a + 1) % n_ports
                     state.accept[port] = (b + 1) % n_ports
-                    state.turn[port] = (v + 1) % state.count.shape[1]
+                    state.turn[port] = (v + 1) % state.held.shape[1]
                     clock[3] = t
                     code = move_flit(net, state, router, port, v, t)
                     if code >= 0:

@@ -109,7 +109,7 @@ def new_state(net: Network, n_vc: int, depth: int, rng: np.random.Generator) -> 
         clock=np.zeros(6, dtype=np.int64),
         buffer=zeros(n_ports, n_vc, depth),
         begin=zeros(n_ports, n_vc),
-        count=zeros(n_ports, n_vc),
+        held=zeros(n_ports, n_vc),
         filled=zeros(n_ports),
         resident=zeros(n),
         out=zeros(n_ports, n_vc),

@@ -285,3 +285,13 @@ def test_a_metric_that_needs_types_says_so(traffic):
     assert "latency" not in problem.measure(problem.mesh_row())
     with pytest.raises(ValueError, match=r"'names' parameter of measure .* Got \['latency'\]"):
         problem.measure(problem.mesh_row(), ["latency"])
+
+
+def test_percentages_leave_out_what_every_design_has(problem, rows):
+    names = ["packet_latency", "temperature", "energy", "port_load"]
+    beside = problem.beside_mesh(rows[3], names)
+    for name, shared in (("temperature", 30.0), ("energy", 0.0), ("port_load", 0.0)):
+        ours, mesh, change = beside[name]
+        assert change == pytest.approx(100 * ((ours - shared) / (mesh - shared) - 1), abs=1e-9)
+    ours, mesh, change = beside["packet_latency"]
+    assert abs(change) > abs(100 * (ours / mesh - 1))

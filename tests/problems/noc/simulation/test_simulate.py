@@ -98,7 +98,7 @@ def test_a_sweep_ends_at_saturation(mesh):
     [
         ({"load": 0}, "'load' parameter of simulate"),
         ({"classes": {"a": 3}}, "'classes' parameter of simulate"),
-        ({"routing": "xy"}, "'routing' parameter of simulate"),
+        ({"routing": "xy"}, "'routing' parameter"),
         ({"standard_error": 0.0}, "'standard_error' parameter"),
     ],
 )

@@ -1,0 +1,85 @@
+"""Virtual layers of routes, against networkx and by the paths themselves."""
+
+import itertools
+
+import networkx as nx
+import numpy as np
+import pytest
+
+from problems.noc import Design, NoC3D, Platform
+from problems.noc.evaluation.routes import paths_of
+
+CHIP = Platform(
+    grid=(3, 3, 2),
+    pe_types={"CPU": {"count": 8, "power": 2.0}, "LLC": {"count": 10, "power": 1.0}},
+    n_planar_links=24,
+)
+
+
+@pytest.fixture(scope="module")
+def designs():
+    problem = NoC3D(np.ones((18, 18)), platform=CHIP, objectives=("mean",))
+    X = problem.operators()["sampling"]._do(problem, 4, random_state=np.random.default_rng(5))
+    return [problem.decode(x) for x in X]
+
+
+def all_paths(design, routing):
+    paths = paths_of(design, routing)
+    for s, t in np.ndindex(paths.start.shape):
+        first = paths.start[s, t]
+        yield s, t, paths.tiles[first : first + paths.length[s, t]].tolist()
+
+
+@pytest.mark.parametrize("routing", ["model", "booksim", "up_down"])
+def test_every_layer_is_proven(designs, routing):
+    for design in designs:
+        proof = design.deadlock_proof(routing)
+        assert proof.free
+        place = {tuple(pair): k for k, pair in enumerate(proof.channels.tolist())}
+        graphs = [nx.DiGraph() for _ in range(proof.n_layers)]
+        for s, t, path in all_paths(design, routing):
+            assert (path[0], path[-1]) == (s, t)
+            along = [place[pair] for pair in itertools.pairwise(path)]
+            layer = proof.layer[s, t]
+            graphs[layer].add_edges_from(itertools.pairwise(along))
+            assert (np.diff(proof.order[layer][along]) > 0).all()
+        assert all(nx.is_directed_acyclic_graph(graph) for graph in graphs)
+
+
+def test_up_down_needs_no_layers_and_takes_longer(designs):
+    for design in designs:
+        shortest, tree = design.deadlock_proof("model"), design.deadlock_proof("up_down")
+        assert tree.n_layers == 1
+        assert tree.hop_cycles >= shortest.hop_cycles
+
+
+def test_routes_of_booksim_are_shortest(designs):
+    for design in designs:
+        cycles = [design.deadlock_proof(r).hop_cycles for r in ("model", "booksim")]
+        assert cycles[0] == pytest.approx(cycles[1], rel=1e-12)
+
+
+def test_dimension_order_is_for_meshes(designs):
+    proof = Design.mesh(CHIP).deadlock_proof("dimension_order")
+    assert proof.free
+    assert proof.n_layers == 1
+    assert "free of deadlock in one virtual layer" in str(proof)
+    with pytest.raises(ValueError, match=r"links between all neighboring tiles; see link"):
+        designs[3].deadlock_proof("dimension_order")
+
+
+def test_layers_are_a_metric_and_a_limit(designs):
+    problem = NoC3D(np.ones((18, 18)), platform=CHIP, constraints={"virtual_layers": 1})
+    rows = np.array([problem.encode(design) for design in designs])
+    layers = problem.measure(rows, ["virtual_layers"])["virtual_layers"]
+    assert layers.tolist() == [d.deadlock_proof().n_layers for d in designs]
+    G = problem.evaluate(rows, return_values_of=["G"])
+    np.testing.assert_array_equal(G[:, 0], layers - 1)
+
+
+def test_an_export_names_the_proof(designs, tmp_path):
+    designs[0].to_booksim(tmp_path)
+    text = (tmp_path / "README.txt").read_text()
+    assert str(designs[0].deadlock_proof("booksim")) in text
+    # Without load the latency of the file is exact.
+    assert "Packet latency average" in text
