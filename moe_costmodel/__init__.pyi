@@ -47,15 +47,6 @@ from .hardware import (
 )
 from .latency.buffer_cost import BufferCost as BufferCost
 from .latency.layer_table import LayerTable as LayerTable
-from .latency.model import (
-    FitReport as FitReport,
-)
-from .latency.model import (
-    LatencyModel as LatencyModel,
-)
-from .latency.model import (
-    Prediction as Prediction,
-)
 from .latency.measure_rest import (
     MeasuredModel as MeasuredModel,
 )
@@ -64,6 +55,15 @@ from .latency.measure_rest import (
 )
 from .latency.measure_rest import (
     measure_rest as measure_rest,
+)
+from .latency.model import (
+    FitReport as FitReport,
+)
+from .latency.model import (
+    LatencyModel as LatencyModel,
+)
+from .latency.model import (
+    Prediction as Prediction,
 )
 from .latency.step import (
     MemoryModel as MemoryModel,
@@ -177,16 +177,6 @@ from .placement.search import (
 )
 from .plans.decision import Decision as Decision
 from .plans.plan import Plan as Plan
-from .shapes import LayerShape as LayerShape
-from .traces.describe import (
-    TraceDescription as TraceDescription,
-)
-from .traces.describe import (
-    static_waste as static_waste,
-)
-from .traces.families import FAMILIES as FAMILIES
-from .traces.record import edit_routing as edit_routing
-from .traces.trace import RoutingTrace as RoutingTrace
 from .serving.profile import ProfiledKernels as ProfiledKernels
 from .serving.requests import Request as Request
 from .serving.requests import poisson_requests as poisson_requests
@@ -195,6 +185,7 @@ from .serving.scheduler import RankLoad as RankLoad
 from .serving.scheduler import Scheduler as Scheduler
 from .serving.scheduler import ServedRequests as ServedRequests
 from .serving.scheduler import simulate as simulate
+from .shapes import LayerShape as LayerShape
 from .silicon.calibration import CalibratedTimes as CalibratedTimes
 from .silicon.calibration import CalibrationData as CalibrationData
 from .silicon.calibration import ServingCalibration as ServingCalibration
@@ -209,3 +200,12 @@ from .silicon.step import SiliconModel as SiliconModel
 from .silicon.step import StepTime as StepTime
 from .silicon.tables import OperatorTime as OperatorTime
 from .silicon.wide_ep import wide_ep_step as wide_ep_step
+from .traces.describe import (
+    TraceDescription as TraceDescription,
+)
+from .traces.describe import (
+    static_waste as static_waste,
+)
+from .traces.families import FAMILIES as FAMILIES
+from .traces.record import edit_routing as edit_routing
+from .traces.trace import RoutingTrace as RoutingTrace
