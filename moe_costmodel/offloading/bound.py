@@ -16,7 +16,9 @@ __all__ = ["least_seconds"]
 
 
 @numba.njit(cache=True, nogil=True)
-def _cheapest(ids: Ints, bounds: Ints, n_experts: int, miss: float, upload: float, rent: float):
+def _cheapest(
+    ids: Ints, bounds: Ints, n_experts: int, miss: float, upload: float, rent: float
+) -> float:
     """Return the least cost of one layer if a resident expert costs `rent` in every step.
 
     Without the limit on slots, experts are separable. For each, a dynamic program over its uses

@@ -184,7 +184,9 @@ def loss_with_cache(
     )
     require("loss_with_cache", "batches", len(sequences), good, "sequences of shape (1, 2 or more)")
     _, routers = find_routers(model)
-    states: dict[str, list[Ints | int]] = {}
+    # Time of the last use of each expert, -1 if it is not resident, and the last time of all.
+    used_at: dict[str, Ints] = {}
+    clocks: dict[str, int] = {}
     misses, accesses = 0, 0
 
     def hook_of(name: str):  # type: ignore[no-untyped-def]
@@ -200,11 +202,11 @@ def loss_with_cache(
                 probabilities = probabilities.softmax(-1)
             flat = probabilities.reshape(-1, probabilities.shape[-1]).double().cpu().numpy()
             k = ids.shape[-1]
-            state = states.setdefault(name, [np.full(flat.shape[1], -1, dtype=np.int64), 0])
+            used = used_at.setdefault(name, np.full(flat.shape[1], -1, dtype=np.int64))
             chosen = np.empty((len(flat), k), dtype=np.int64)
             factor = 1.0 / (1.0 - gating.tolerance)
-            missed, state[1] = _choose(
-                flat, k, gating.keep, factor, slots, state[0], state[1], chosen
+            missed, clocks[name] = _choose(
+                flat, k, gating.keep, factor, slots, used, clocks.get(name, 0), chosen
             )
             misses += missed
             accesses += chosen.size

@@ -89,18 +89,17 @@ class MissCost:
             require("MissCost.fit", name, shape_of(values), good, expected)
         missed, uploaded, took = rows
         require("MissCost.fit", "seconds", took.min(), bool(took.min() > 0), "above 0")
-        best = (np.inf, cls(base=float(took.mean()), per_miss=0.0, per_upload=0.0))
-        for free in np.unique(np.append(0.0, uploaded[:-1])):
+        fits = []
+        for free in np.unique(np.append(0.0, uploaded)).tolist():
             beyond = np.maximum(0.0, uploaded - free)
             terms = np.column_stack((np.ones(len(took)), missed, beyond))
             size = np.maximum(terms.max(axis=0), 1e-300)
             scaled, error = nnls(terms / size / took[:, None], np.ones(len(took)))
             base, per_miss, per_upload = (float(value) for value in scaled / size)
-            # A threshold is another parameter, and has to earn it.
-            if error < (0.9 if best[0] < np.inf else 1.0) * best[0]:
-                fitted = cls(base, per_miss, per_upload, float(free) * per_upload)
-                best = (float(error), fitted)
-        return best[1]
+            fits.append((float(error), cls(base, per_miss, per_upload, free * per_upload)))
+        line, best = fits[0], min(fits, key=lambda fit: fit[0])
+        # A threshold is another parameter, and has to earn it.
+        return best[1] if best[0] < 0.9 * line[0] - 1e-9 else line[1]
 
     def step_seconds(self, misses: ArrayLike, uploads: ArrayLike) -> Floats:
         """Return the seconds of steps with these misses and uploads, which broadcast."""

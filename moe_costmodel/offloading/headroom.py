@@ -259,5 +259,5 @@ def _row(
 ) -> tuple[HeadroomRow, Floats]:
     """Return the row of one size, and the seconds of all, from (n_steps, n_sizes)."""
     seconds = np.asarray(cost.step_seconds(misses, uploads)).mean(axis=0)
-    means = (float(values[:, at].mean()) for values in (misses, uploads))
-    return HeadroomRow(name, *means, float(seconds[at])), seconds
+    missed, uploaded = (float(values[:, at].mean()) for values in (misses, uploads))
+    return HeadroomRow(name, missed, uploaded, float(seconds[at])), seconds

@@ -16,7 +16,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from moe_costmodel._arrays import Bools, Floats, Ints
+from moe_costmodel._arrays import Floats, Ints
 
 __all__ = ["replay_events"]
 
@@ -59,13 +59,13 @@ def restart(left: Bits, expert: int, first: Bits, bits: np.uint64) -> None:
 
 
 @numba.njit(cache=True, nogil=True)
-def refill(budget: Floats, rate: Floats) -> np.uint64:
+def refill(budget: Floats, rate: Floats, limited: Ints) -> np.uint64:
     """Add what a step may upload to the budgets; return the settings that may upload at least one.
 
     A budget that is not used is kept for later steps, but never more than one step's or one upload.
     """
     may = _NONE
-    for c in range(len(rate)):
+    for c in limited:
         budget[c] = min(budget[c] + rate[c], max(1.0, rate[c]))
         if budget[c] >= 1.0:
             may |= _ONE << np.uint64(c)
@@ -371,7 +371,7 @@ def _begin_warm(
 def replay_events(
     ids: Ints, bounds: Ints, following: Ints, capacities: Ints, policy: int, unit_factor: float,
     order: Ints, key: Floats, warm: bool, first: Bits, margins: Floats, groups: Bits, rate: Floats,
-    limited: Bools, opens: Ints, over: Bits, missed: Bits, uploaded: Bits,
+    limited: Ints, opens: Ints, over: Bits, missed: Bits, uploaded: Bits,
 ) -> None:  # fmt: skip
     """Write into `missed` and `uploaded` [n_accesses] the settings, as bits, of each access.
 
@@ -395,8 +395,10 @@ def replay_events(
         Misses before an upload, less one, as bits of all settings.
     margins, groups : float64, uint64 array [n_margins]
         Margins above zero in descending order, and the settings of each.
-    rate, limited : float64, bool array [n_settings]
-        Uploads a step, and whether they are limited.
+    rate : float64 array [n_settings]
+        Uploads a step.
+    limited : int64 array [n_limited]
+        Settings in which they are limited.
     opens : int64 array [n_settings]
         Step in which uploads begin.
     over : uint64 array [n_bits]
@@ -412,9 +414,8 @@ def replay_events(
     needed_in = np.full(n_experts, -1, dtype=np.int64)
     budget, full = np.zeros(n_settings), _NONE
     rationed, closed = _NONE, everywhere
-    for c in range(n_settings):
-        if limited[c]:
-            rationed |= _ONE << np.uint64(c)
+    for c in limited:
+        rationed |= _ONE << np.uint64(c)
     if warm:
         full = _begin_warm(order, capacities, filled, resident, queues)
     # Experts of an event are above all others in these policies, else sorted among all.
@@ -443,7 +444,7 @@ def replay_events(
             closed = still_closed(closed, opens, step)
         may = everywhere & ~closed
         if rationed:
-            may &= refill(budget, rate) | ~rationed
+            may &= refill(budget, rate, limited) | ~rationed
         if policy >= _FIFO:
             _upload_queued(
                 some, begin, step, policy, may, capacities, filled, resident, admitted, queues,

@@ -223,7 +223,7 @@ def plan_offload(
 
 def _divisions(uses: Floats, slots: int) -> dict[str, Ints]:
     """Return the divisions of the slots among layers that are tried."""
-    equal, by_use = equal_slots(*uses.shape, slots), slots_by_use(uses, slots)
+    equal, by_use = equal_slots(uses.shape[0], uses.shape[1], slots), slots_by_use(uses, slots)
     # Halfway, each layer rounded down, and those of the largest rest up.
     doubled = equal + by_use
     half = doubled // 2

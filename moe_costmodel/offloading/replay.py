@@ -207,7 +207,7 @@ class _Settings:
         self.groups = np.array([groups[m] for m in self.margins.tolist()], dtype=np.uint64)
         self.rate = np.array([min(rule.per_step, 1e9) for rule in admissions])
         self.opens = np.array([rule.opens for rule in admissions], dtype=np.int64)
-        self.limited = np.array([rule.per_step != math.inf for rule in admissions])
+        self.limited = np.flatnonzero([rule.per_step != math.inf for rule in admissions])
 
     def replay(
         self,

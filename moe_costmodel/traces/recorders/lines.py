@@ -94,7 +94,7 @@ def load_field(content: object) -> str | None:
 
 def of_load_lines(contents: Sequence[object], source: str | Path) -> Recorded:
     """Return the loads of JSON lines, each with those of one step, [n_layers, n_experts]."""
-    steps = []
+    steps: list[Array] = []
     for i, content in enumerate(contents):
         line = object_in(source, f"[{i}]", content)
         name = load_field(line)

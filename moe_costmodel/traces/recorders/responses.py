@@ -50,7 +50,7 @@ def of_responses(contents: Sequence[object], source: str | Path, sizes: Sizes) -
         damaged, or of another model than the first.
     """
     sequences: list[tuple[str, Array]] = []
-    programs = set()
+    programs: set[str] = set()
     for i, content in enumerate(contents):
         place = f"[{i}]" if len(contents) > 1 else ""
         found = list(

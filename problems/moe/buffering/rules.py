@@ -16,8 +16,10 @@ from moe_costmodel import (
     RoutingTrace,
     offload_curves,
 )
-from problems._arrays import Floats, Ints
+from problems._arrays import Floats
 from problems._checks import check_choice, check_real, setting_error
+
+Counts = NDArray[np.integer]
 
 __all__ = ["DEFAULT_RULES", "OffloadRule", "charged_misses", "checked_rules"]
 
@@ -78,7 +80,7 @@ class OffloadRule:
             parts.append(f"prefetch of {self.recall:.0%} at a precision of {self.precision:.0%}")
         return "; ".join(parts)
 
-    def seconds(self, misses: Ints, uploads: Ints, cost: MissCost, hidden: float) -> Floats:
+    def seconds(self, misses: Counts, uploads: Counts, cost: MissCost, hidden: float) -> Floats:
         """Return the seconds that misses and uploads add, of which `hidden` of copies are free."""
         missed, copies = misses.astype(np.float64), uploads.astype(np.float64)
         if self.precision is not None:
