@@ -110,6 +110,7 @@ class PlanCheck:
             ratio = "" if np.isnan(row.ratio) else f"{row.ratio:.2f}"
             note = "" if row.inside else "  outside its interval"
             lines.append(f"  {row.name:<18}{old:>18}{new:>18}{ratio:>8}{note}")
+        lines += [f"  times are extrapolated: {reason}" for reason in self.evaluation.outside]
         if self.switch is not None:
             s = self.switch
             pays = (

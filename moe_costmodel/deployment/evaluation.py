@@ -39,8 +39,10 @@ class Evaluation:
         Tokens of a step.
     quality_kind : str
         What "quality_loss" measures.
-    error : tuple of float
-        Lowest and highest ratio of measured to predicted times of a layer.
+    error : tuple of two pairs of float
+        Lowest and highest ratio of measured to predicted times, of MoE layers and of the rest.
+    outside : list of str
+        Reasons why times are extrapolated; empty if they are not.
 
     Examples
     --------
@@ -68,11 +70,13 @@ class Evaluation:
         quality: float | None,
         quality_kind: str,
         token_bytes: float,
-        error: tuple[float, float],
+        error: tuple[tuple[float, float], tuple[float, float]],
+        outside: Sequence[str] = (),
     ) -> None:
         self.layers = layers
         self.bounds, self.batch_size, self.error = bounds, batch_size, error
         self.quality_kind = quality_kind
+        self.outside = list(outside)
         self._quality, self._token_bytes = quality, token_bytes
         self._bytes_of = bytes_of
         self._values: dict[str, Floats] = {}
@@ -146,14 +150,14 @@ class Evaluation:
         """Return an objective with its interval.
 
         The interval goes from the lowest window to the highest. Times are widened by the error of
-        the latency model on layers that it was not fitted to; the rest of the step is taken to be
-        exact.
+        the latency model on layers that it was not fitted to, and further if they are extrapolated.
+        The rest of the step is taken to be exact unless it is extrapolated.
         """
         value = self[name]
         ends = [self._of(name)]
-        for factor in self.error:
+        for factor, of_rest in zip(*self.error, strict=True):
             if name in _TIMED:
-                rest = self.step_seconds - self.moe_seconds
+                rest = of_rest * (self.step_seconds - self.moe_seconds)
                 ends.append(self._timed(rest + factor * self.moe_seconds)[name])
             elif name in _WAITING:
                 ends.append(self._waited(factor * self.waiting_seconds)[name])
@@ -167,4 +171,5 @@ class Evaluation:
             mean = quantity(self[name], objective.unit)
             worst = quantity(self.worst(name), objective.unit)
             lines.append(f"  {name:<18}{mean:>14}{worst:>16}")
+        lines += [f"  extrapolated: {reason}" for reason in self.outside]
         return "\n".join(lines)

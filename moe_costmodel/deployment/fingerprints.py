@@ -53,8 +53,9 @@ def of_latency(latency: LatencyModel) -> str:
     report = latency.report
     parts = [report.method.encode(), report.wide_log_ratios.tobytes()]
     parts += [json.dumps(asdict(shape), sort_keys=True).encode() for shape in report.shapes]
-    if latency.buffer_cost is not None:
-        parts.append(json.dumps(asdict(latency.buffer_cost), sort_keys=True).encode())
+    for cost in (latency.buffer_cost, latency.rule_cost):
+        if cost is not None:
+            parts.append(json.dumps(asdict(cost), sort_keys=True).encode())
     return _short(*parts)
 
 

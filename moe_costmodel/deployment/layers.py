@@ -268,6 +268,8 @@ class LayerCosts:
             ),
             out,
         )
+        if decision.gate is not None:
+            out[0] += self.latency.rule_seconds(decision.batch_size, self.shape.k)
         computed = LayerSteps(
             out[0],
             None if policy is None else out[1],

@@ -28,6 +28,7 @@ from moe_costmodel.plans.decision import Decision, Gates, ascending, layer_gates
 from moe_costmodel.plans.plan import Plan
 from moe_costmodel.shapes import DTYPE_BYTES, LayerShape
 from moe_costmodel.traces.trace import Mode, RoutingTrace
+from moela.heartbeat.working import long_work
 
 __all__ = ["DeploymentModel", "Evaluation"]
 
@@ -35,6 +36,7 @@ _SETTINGS = (
     "hardware", "latency", "shape", "mode", "n_devices", "n_nodes", "rest", "memory", "context",
     "max_context", "quality", "quality_kind", "kernel", "coverage", "name", "cache_bytes",
 )  # fmt: skip
+Errors = tuple[tuple[float, float], tuple[float, float]]
 Quality = Callable[[tuple[GateRule | None, ...]], float]
 
 
@@ -103,6 +105,7 @@ class DeploymentModel:
     True
     """
 
+    @long_work("building the model of a deployment")
     def __init__(
         self,
         traces: RoutingTrace | Sequence[RoutingTrace],
@@ -155,7 +158,7 @@ class DeploymentModel:
         settings = {name: getattr(self, name) for name in (*shared, "cache_bytes")}
         self._layers = LayerCosts(self.traces, **settings)
         self._rest: dict[int, Floats] = {}
-        self._errors: dict[int, tuple[float, float]] = {}
+        self._errors: dict[tuple[int, int, bool], tuple[list[str], Errors]] = {}
 
     @property
     def n_layers(self) -> int:
@@ -256,7 +259,8 @@ class DeploymentModel:
             quality=None if self.quality is None else float(self.quality(decision.gates)),
             quality_kind=self.quality_kind,
             token_bytes=2 * self.shape.d_model * max(DTYPE_BYTES[self.shape.dtype], 2.0),
-            error=self.error(decision.slots_per_device),
+            error=self.error(decision),
+            outside=self.outside(decision),
         )
 
     def _check_fit(self, decision: Decision) -> None:
@@ -337,14 +341,38 @@ class DeploymentModel:
             total += self.memory.weight_bytes + kv / self.n_devices
         return float(total)
 
-    def error(self, n_local: int) -> tuple[float, float]:
-        """Return the lowest and highest ratio of measured to predicted times, at `coverage`."""
-        if n_local not in self._errors:
-            shape, counts = replace(self.shape, n_local=n_local), np.ones((1, n_local))
-            one = self.latency.predict(shape, counts, kernel=self.kernel, coverage=self.coverage)
-            factors = float(one.low[0] / one.seconds[0]), float(one.high[0] / one.seconds[0])
-            self._errors[n_local] = min(factors[0], 1.0), max(factors[1], 1.0)
-        return self._errors[n_local]
+    def outside(self, decision: Decision) -> list[str]:
+        """Return the reasons why times of a deployment are extrapolated; empty if they are not.
+
+        Layers, numbers of tokens and contexts that were not measured are named, and thresholds if
+        the time of applying a gate rule was not measured.
+        """
+        return list(self._certainty(decision)[0])
+
+    def error(self, decision: Decision) -> Errors:
+        """Return the lowest and highest ratio of measured to predicted times, at `coverage`.
+
+        The first pair is that of MoE layers, the second that of the rest of the step, which is taken
+        to be exact unless it is extrapolated; then it may be from half as long to twice as long.
+        """
+        return self._certainty(decision)[1]
+
+    def _certainty(self, decision: Decision) -> tuple[list[str], Errors]:
+        """Return `outside` and `error`, which depend on little of a decision."""
+        n_local, batch_size = decision.slots_per_device, decision.batch_size
+        key = n_local, batch_size, decision.has_thresholds
+        if key not in self._errors:
+            layers = self.latency.outside(replace(self.shape, n_local=n_local), batch_size)
+            context = self.context
+            if context is None:
+                context = float(np.mean(self._layers.steps(batch_size).context))
+            rest = self.rest.outside(batch_size, context, mode=self.mode)
+            low, high = self.latency.error(self.coverage, layers)
+            if decision.has_thresholds and self.latency.rule_cost is None:
+                layers.append("the time of applying a gate rule was not measured")
+            of_rest = (0.5, 2.0) if rest else (1.0, 1.0)
+            self._errors[key] = [*layers, *rest], ((min(low, 1.0), max(high, 1.0)), of_rest)
+        return self._errors[key]
 
     def predict(self, decision: Decision) -> dict[str, Predicted]:
         """Return every objective with its interval: the latency model's error, and the windows.
@@ -394,6 +422,7 @@ class DeploymentModel:
             layers=tuple(int(n) for n in self.traces[0].layers),
             objectives=self.predict(decision),
             quality_kind=self.quality_kind,
+            outside=tuple(self.outside(decision)),
             provenance=sources(self),
             versions=versions(),
         )
@@ -431,6 +460,6 @@ class DeploymentModel:
         if batch_size not in self._rest:
             steps = self._layers.steps(batch_size)
             context = steps.context if self.context is None else np.float64(self.context)
-            seconds = self.rest.seconds(batch_size, context)
+            seconds = self.rest.seconds(batch_size, context, mode=self.mode)
             self._rest[batch_size] = np.broadcast_to(seconds, steps.n)
         return self._rest[batch_size]

@@ -31,6 +31,7 @@ from moe_costmodel.measure.stack import StackTimer
 from moe_costmodel.measure.timing import clock_of, pinned_threads, scratch_folder
 from moe_costmodel.objectives import quantity
 from moe_costmodel.shapes import LayerShape
+from moela.heartbeat.working import long_work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +55,7 @@ class Verified:
     layers: tuple[int, ...]  # positions of the plan's layers that were run
     misses: int  # copies of experts in one run
     spread: float  # interquartile range of the repeats of the whole run, divided by their median
+    outside: tuple[str, ...] = ()  # reasons why the prediction is extrapolated
 
     @property
     def error(self) -> float:
@@ -87,7 +89,10 @@ def verify_table(verified: Sequence[Verified]) -> str:
             f"{quantity(float(item.measured.mean()), 's'):>12}{item.error:>8.1%}"
             f"{item.spread:>8.1%}  {quantity(item.low, 's')} .. {quantity(item.high, 's')}"
             f"{'' if item.inside else ' (outside)'}"
+            f"{', extrapolated' if item.outside else ''}"
         )
+    reasons = dict.fromkeys(reason for item in verified for reason in item.outside)
+    lines += [f"extrapolated: {reason}" for reason in reasons]
     errors = [item.error for item in verified]
     lines.append(f"median error {np.median(errors):.1%}, largest {max(errors):.1%}")
     return "\n".join(lines)
@@ -110,6 +115,7 @@ def shapes_to_measure(plans: Sequence[Plan]) -> list[LayerShape]:
     return list(shapes)
 
 
+@long_work("verifying plans")
 def verify(
     plans: Sequence[Plan],
     trace: RoutingTrace,
@@ -119,7 +125,7 @@ def verify(
     n_steps: int = 24,
     repeats: int = 7,
     max_bytes: float = 2 << 30,
-    clock: str = "wall",
+    clock: str = "cpu",
     seed: int = 0,
 ) -> list[Verified]:
     """Run plans on this machine and compare the times with predictions.
@@ -143,8 +149,9 @@ def verify(
     max_bytes : float
         Limit on the weights that are built. Of a larger model, as many layers as fit, spread
         evenly, are run and predicted.
-    clock : {"wall", "cpu"}
-        Elapsed time or that of this process; use that of the latency model's measurements.
+    clock : {"cpu", "wall"}
+        The time of this process, which other processes disturb less, or the elapsed time; use that
+        of the latency model's measurements.
     seed : int
         Seed of the random routing and of the order of plans.
 
@@ -327,7 +334,7 @@ class _Run:
         # The median comes first: the maximum of noisy times is biased upward.
         slowest = np.median(runs, axis=0).max(axis=2).sum(axis=1)
         low, high = np.percentile(whole, [25, 75])
-        least, most = model.error(plan.slots_per_device)
+        (least, most), _ = model.error(plan)
         mean = float(predicted.mean())
         return Verified(
             plan,
@@ -338,6 +345,7 @@ class _Run:
             self.layers,
             sum(buffer.statistics.misses for buffer in self.buffers),
             float((high - low) / np.median(whole)),
+            tuple(evaluation.outside),
         )
 
 

@@ -151,6 +151,11 @@ def apply_rule(weights: Tensor, rule: GateRule) -> Tensor:
     import torch
 
     single = weights.detach().float()
+    if weights.is_cpu and weights.dtype != torch.float64 and not weights.requires_grad:
+        flat = single.reshape(-1, weights.shape[-1]).numpy()
+        scaled = np.empty(flat.shape, dtype=np.float32)
+        _scale(flat, _CODES[rule.kind], float(rule.value), rule.k_min, scaled)
+        return torch.from_numpy(scaled).view(weights.shape).to(weights.dtype)
     if weights.is_cpu:
         mask = torch.from_numpy(keep_mask(single.numpy(), rule))
     else:  # a copy to the CPU would wait for the device
@@ -192,27 +197,61 @@ def device_mask(weights: Tensor, rule: GateRule) -> Tensor:
 
 @numba.njit(cache=True)
 def _keep(weights: NDArray[np.float32], code: int, value: float, k_min: int, kept: Bools) -> None:
-    n, k = weights.shape
+    """Write which choices of each token (n, k) are kept."""
+    order = np.empty(weights.shape[1], dtype=np.int64)
+    for token in range(len(weights)):
+        _keep_of(weights[token], code, value, k_min, order, kept[token])
+
+
+@numba.njit(cache=True)
+def _scale(
+    weights: NDArray[np.float32], code: int, value: float, k_min: int, out: NDArray[np.float32]
+) -> None:
+    """Write the weights (n, k), 0 if dropped, the others scaled to their token's sum."""
+    k = weights.shape[1]
     order = np.empty(k, dtype=np.int64)
-    threshold = np.float32(value)
-    for token in range(n):
+    kept = np.empty(k, dtype=np.bool_)
+    for token in range(len(weights)):
         row = weights[token]
-        total = np.float32(0.0)
-        for j in range(k):
+        _keep_of(row, code, value, k_min, order, kept)
+        # Sums in descending order do not depend on the order of the choices.
+        total, rest = np.float32(0.0), np.float32(0.0)
+        for j in order:
             total += row[j]
-            place = j
-            while place > 0 and row[order[place - 1]] < row[j]:
-                order[place] = order[place - 1]
-                place -= 1
-            order[place] = j
-        before = np.float32(0.0)
-        for rank in range(k):
-            j = order[rank]
-            if code == 0:
-                keep = row[j] >= threshold * row[order[0]]
-            elif code == 1:
-                keep = before < threshold * total
-            else:
-                keep = rank < value
-            kept[token, j] = keep or rank < k_min
-            before += row[j]
+            rest += row[j] if kept[j] else np.float32(0.0)
+        # A token whose weights are all 0 keeps them.
+        scale = total / max(rest, np.float32(1e-30))
+        for j in range(k):
+            out[token, j] = row[j] * scale if kept[j] else np.float32(0.0)
+
+
+@numba.njit(cache=True)
+def _keep_of(
+    row: NDArray[np.float32],
+    code: int,
+    value: float,
+    k_min: int,
+    order: NDArray[np.int64],
+    kept: Bools,
+) -> None:
+    """Write one token's choices in descending order, and which of them are kept."""
+    threshold = np.float32(value)
+    total = np.float32(0.0)
+    for j in range(len(row)):
+        total += row[j]
+        place = j
+        while place > 0 and row[order[place - 1]] < row[j]:
+            order[place] = order[place - 1]
+            place -= 1
+        order[place] = j
+    before = np.float32(0.0)
+    for rank in range(len(row)):
+        j = order[rank]
+        if code == 0:
+            keep = row[j] >= threshold * row[order[0]]
+        elif code == 1:
+            keep = before < threshold * total
+        else:
+            keep = rank < value
+        kept[j] = keep or rank < k_min
+        before += row[j]

@@ -6,12 +6,14 @@ import contextlib
 import time
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from moe_costmodel._checks import one_of
 from moe_costmodel.kernels.experts import Experts, check_layer
+from moe_costmodel.kernels.sorting import rows_of, sort_choices
 
 __all__ = ["combine", "dynamic_gating", "expert_products", "sort_by_expert"]
 
@@ -25,6 +27,10 @@ def sort_by_expert(ids: Tensor, weights: Tensor, n_experts: int) -> tuple[Tensor
     The choices are flat indices into `ids` and `weights`, both (S, k); all results are int64.
     """
     expert = ids.reshape(-1)
+    if expert.is_cpu:
+        kept = (weights.detach().reshape(-1) > 0).numpy()
+        sorted_, of_expert = sort_choices(expert.numpy(), kept, n_experts)
+        return torch.from_numpy(sorted_), torch.from_numpy(of_expert)
     # Narrow keys sort several times faster, if there are enough of them.
     narrow = torch.int16 if n_experts < torch.iinfo(torch.int16).max else torch.int32
     kept = weights.reshape(-1) > 0
@@ -51,7 +57,8 @@ def expert_products(
         The layer's weights.
     product : {"auto", "grouped", "loop"}
         ``torch.nn.functional.grouped_mm``, or a loop over the experts that have tokens. "auto"
-        takes the faster one, measured once for each device, dtype, and size (to a factor of two).
+        takes the faster one, measured once for each device, dtype, and size, and on a CPU for each
+        number of active experts (both to a factor of two).
 
     Returns
     -------
@@ -74,13 +81,23 @@ def expert_products(
 
 
 def _loop(tokens: Tensor, counts: Tensor, experts: Experts) -> Tensor:
-    out = torch.empty_like(tokens)
-    end = 0
-    for expert, count in enumerate(counts.tolist()):
-        if count:
-            start, end = end, end + count
-            hidden = experts.inner(tokens[start:end] @ experts.up[expert].t())
-            torch.mm(hidden, experts.down[expert].t(), out=out[start:end])
+    """Compute the active experts one after another, both layers in their own loop.
+
+    The activation of all rows is then one operation, and an expert costs two products and nothing
+    else. If few experts are active, that is faster than a grouped product, whose time on a CPU
+    grows with all experts.
+    """
+    up, down = experts.transposed
+    sizes = counts.tolist()
+    active = [expert for expert, size in enumerate(sizes) if size]
+    rows = [sizes[expert] for expert in active]
+    hidden = tokens.new_empty(len(tokens), experts.up.shape[1])
+    for expert, x, y in zip(active, tokens.split(rows), hidden.split(rows), strict=True):
+        torch.mm(x, up[expert], out=y)
+    out = tokens.new_empty(len(tokens), experts.d_model)
+    inner = experts.inner(hidden)
+    for expert, x, y in zip(active, inner.split(rows), out.split(rows), strict=True):
+        torch.mm(x, down[expert], out=y)
     return out
 
 
@@ -96,7 +113,10 @@ _RUN: dict[str, Product] = {"loop": _loop, "grouped": _grouped}
 def _choose(tokens: Tensor, counts: Tensor, experts: Experts) -> str:
     """Return the faster product for this kind of call, measured once."""
     size = len(tokens).bit_length()
-    key = (tokens.device.type, tokens.dtype, tuple(experts.up.shape), size)
+    # Counting the active experts would wait for a GPU, where the grouped product is the faster one
+    # however many there are.
+    active = int(np.count_nonzero(counts.numpy())).bit_length() if counts.is_cpu else 0
+    key = (tokens.device.type, tokens.dtype, tuple(experts.up.shape), size, active)
     if key not in _fastest:
         if not hasattr(F, "grouped_mm") or tokens.dtype == torch.float64:
             _fastest[key] = "loop"
@@ -177,7 +197,10 @@ def combine(computed: Tensor, order: Tensor, weights: Tensor) -> Tensor:
         return computed.new_zeros(len(weights), computed.shape[1])
     # embedding_bag does the inverse indexing and the weighted sum in one pass. Choices without a
     # row point at row 0 with weight 0.
-    row_of = torch.zeros(weights.numel(), dtype=torch.int64, device=order.device)
-    row_of[order] = torch.arange(len(order), device=order.device)
+    if order.is_cpu:
+        row_of = torch.from_numpy(rows_of(order.numpy(), weights.numel()))
+    else:
+        row_of = torch.zeros(weights.numel(), dtype=torch.int64, device=order.device)
+        row_of[order] = torch.arange(len(order), device=order.device)
     weights, rows = weights.to(computed.dtype), row_of.view_as(weights)
     return F.embedding_bag(rows, computed, mode="sum", per_sample_weights=weights)

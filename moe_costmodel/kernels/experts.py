@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -105,6 +106,12 @@ class Experts:
         known = [a for a in ACTIVATIONS if a in name]
         require(owner, "module", name, bool(known), f"activated by one of {', '.join(ACTIVATIONS)}")
         return cls(module.gate_up_proj.detach(), module.down_proj.detach(), known[0], gated=True)
+
+    @cached_property
+    def transposed(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Views of each expert's first layer, (d_model, inner), and second, (d_ffn, d_model)."""
+        up, down = self.up.unbind(0), self.down.unbind(0)
+        return [matrix.t() for matrix in up], [matrix.t() for matrix in down]
 
     @property
     def n_experts(self) -> int:

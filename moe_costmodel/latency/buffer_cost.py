@@ -57,10 +57,14 @@ class BufferCost:
         cls,
         records: Sequence[Record],
         layer: Callable[[LayerShape, Ints], Floats],
+        *,
+        copies: Sequence[Record] = (),
     ) -> BufferCost:
         """Fit to records of kind "buffered" by non-negative least squares on relative errors.
 
-        `layer` predicts the layer itself: (shape, counts [n_steps, n_experts]) -> seconds.
+        `layer` predicts the layer itself: (shape, counts [n_steps, n_experts]) -> seconds. Copies
+        alone, records of kind "copy", count for a twentieth of the buffered layers all together:
+        without them, noise could make copies seem free.
         """
         rows, seconds = [], []
         for record in records:
@@ -72,9 +76,16 @@ class BufferCost:
             copied = misses * record.shape.expert_bytes
             rows.append([alone, float(len(counts)), float(active), misses, copied])
             seconds.append(record.seconds)
+        weight = np.ones(len(rows))
+        alone_copied = [(r.at["bytes"], r.seconds) for r in copies]
+        if alone_copied:
+            share = np.sqrt(0.05 * len(rows) / len(alone_copied))
+            weight = np.append(weight, np.full(len(alone_copied), share))
+            rows += [[0.0, 0.0, 0.0, 1.0, float(n)] for n, _ in alone_copied]
+            seconds += [took for _, took in alone_copied]
         terms, took = np.array(rows), np.array(seconds)
-        size = terms.max(axis=0)
-        scaled, _ = nnls(terms / size / took[:, None], np.ones(len(took)))
+        size = np.maximum(terms.max(axis=0), np.finfo(float).tiny)
+        scaled, _ = nnls(terms / size / took[:, None] * weight[:, None], weight)
         return cls(*(float(value) for value in scaled / size))
 
     def copy_seconds(self, shape: LayerShape, misses: ArrayLike) -> Floats:

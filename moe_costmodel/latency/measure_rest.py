@@ -1,24 +1,47 @@
-"""Timing of a model without its experts: the time of a step beside its MoE layers."""
+"""Measurement of a model on this machine: its layers as they run in it, and the rest of a step."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 
-from moe_costmodel._checks import count, invalid
+from moe_costmodel.hardware import Hardware, Link
+from moe_costmodel.latency.model_timer import Layer, ModelTimer, StepCall, replaced_layers
 from moe_costmodel.latency.step import RestOfModel
-from moe_costmodel.measure.timing import time_call
-from moe_costmodel.traces.families import find_routers
+from moe_costmodel.measure.jobs import copy_call
+from moe_costmodel.measure.measurements import Measurements, Record
+from moe_costmodel.measure.timing import pinned_threads, time_call
+from moe_costmodel.shapes import LayerShape
+from moela.heartbeat.working import long_work
 
-__all__ = ["decode_step", "measure_rest", "without_experts"]
+__all__ = ["MeasuredModel", "measure_model", "measure_rest", "without_experts"]
+
+_LEAST_TURNS = 3
 
 
-def _nothing(x: torch.Tensor, *_: object, **__: object) -> torch.Tensor:
-    return torch.zeros_like(x)
+@dataclass(frozen=True)
+class MeasuredModel:
+    """Measurements of a model that ran on this machine.
+
+    Attributes
+    ----------
+    measurements : Measurements
+        Its layers, resident and buffered, and its gate rules: for :meth:`LatencyModel.fit`.
+    rest : RestOfModel
+        The rest of its steps, for decode and prefill.
+    shape : LayerShape
+        Sizes of an MoE layer.
+    """
+
+    measurements: Measurements
+    rest: RestOfModel
+    shape: LayerShape
 
 
 @contextmanager
@@ -28,41 +51,30 @@ def without_experts(model: Any) -> Iterator[None]:
     A model of no known family, or with its experts elsewhere than beside its routers, is a
     ValueError.
     """
-    if type(model).__name__ == "ExampleModel":
-        held = [(block.mlp, "compute") for block in model.model.layers]
-    else:
-        parents = [model.get_submodule(name.rpartition(".")[0]) for name in find_routers(model)[1]]
-        if not all(hasattr(parent, "experts") for parent in parents):
-            expected = "one whose experts are beside its routers"
-            raise invalid("without_experts", "model", type(model).__name__, expected)
-        held = [(parent.experts, "forward") for parent in parents]
-    before = [vars(module).get(name) for module, name in held]
-    for module, name in held:
-        vars(module)[name] = _nothing
-    try:
+
+    def nothing(layer: int, own: Layer) -> Layer:
+        return lambda x, ids, weights: torch.zeros_like(x)
+
+    with replaced_layers(model, nothing):
         yield
-    finally:
-        for (module, name), value in zip(held, before, strict=True):
-            if value is None:
-                del vars(module)[name]
-            else:
-                vars(module)[name] = value
 
 
+@long_work("measuring the rest of a model")
 def measure_rest(
     model: Any,
     *,
     batch_sizes: Sequence[int] = (1, 4, 16),
     contexts: Sequence[int] = (16, 128, 512),
-    min_seconds: float = 0.1,
-    clock: str = "wall",
+    prompts: Sequence[int] = (64, 256, 1024),
+    budget_s: float = 10.0,
+    clock: str = "cpu",
     threads: int = 1,
     **options: Any,
 ) -> RestOfModel:
-    """Time decode steps of a model without its experts, and fit the rest of the model to them.
+    """Time decode steps and prompts of a model, and fit what they take beside the MoE layers.
 
     The rest is attention with its KV cache, dense layers and shared experts, routers, norms,
-    embeddings, and the head.
+    embeddings, and the head. The model runs as it is, and the time of its experts is subtracted.
 
     Parameters
     ----------
@@ -70,56 +82,148 @@ def measure_rest(
         The packaged example model, or a causal language model of Hugging Face whose experts are
         beside its routers.
     batch_sizes, contexts : sequence of int
-        Sequences that are decoded together, and tokens in the cache of each.
-    min_seconds, clock, threads
-        As for :func:`moe_costmodel.measure.timing.time_call`, for each point.
+        Sequences that are decoded together, and tokens in the cache of each; none to leave decode
+        out.
+    prompts : sequence of int
+        Lengths of the prompts that prefill is fitted to; none to leave prefill out.
+    budget_s : float
+        Seconds to measure; at least three repeats of some steps are taken.
+    clock : {"cpu", "wall"}
+        The time of this process, which other processes disturb less, or the elapsed time.
+    threads : int
+        Threads of torch.
     **options
         Passed to every call of the model.
 
     Returns
     -------
     RestOfModel
-        For :class:`moe_costmodel.StepModel`.
+        For :class:`moe_costmodel.StepModel` and :class:`moe_costmodel.DeploymentModel`.
 
     Raises
     ------
     ValueError
         If a size is not positive, or the model belongs to no known family.
     """
-    for name, sizes in (("batch_sizes", batch_sizes), ("contexts", contexts)):
-        for size in sizes:
-            count("measure_rest", name, size)
-    device = next(model.parameters()).device
-    points = [(size, context) for size in batch_sizes for context in contexts]
-    with without_experts(model), torch.no_grad():
-        seconds = []
-        for size, context in points:
-            step = decode_step(model, size, context, **options)
-            repeats = time_call(
-                step, device=device.type, min_seconds=min_seconds, clock=clock, threads=threads
-            )
-            seconds.append(float(torch.tensor(repeats, dtype=torch.float64).median()))
-    return RestOfModel.from_times([size for size, _ in points], [c for _, c in points], seconds)
+    with pinned_threads(threads):
+        started = time.perf_counter()
+        timer = ModelTimer(
+            model, batch_sizes=batch_sizes, contexts=contexts, prompts=prompts, routing=False,
+            clock=clock, **options,
+        )  # fmt: skip
+        timer.run(started + budget_s, at_least=_LEAST_TURNS)
+    return _fitted(timer.rest())
 
 
-def decode_step(model: Any, batch_size: int, context: int, **options: Any) -> Callable[[], object]:
-    """Return a call that decodes a token of `batch_size` sequences, each with `context` cached."""
-    device = next(model.parameters()).device
-    vocabulary = int(model.config.vocab_size)
-    generator = torch.Generator().manual_seed(0)
-    tokens = torch.randint(vocabulary, (batch_size, context + 1), generator=generator).to(device)
-    before, last = tokens[:, :-1], tokens[:, -1:]
-    if type(model).__name__ == "ExampleModel":
-        filled: list[torch.Tensor] = []
-        model(before, cache=filled, **options)
-        return lambda: model(last, cache=list(filled), **options)
-    # transformers 5 renamed the parameter in one of its minor versions.
-    known = inspect.signature(type(model).forward).parameters
-    name = "cache" if "cache" in known else "past_key_values"
-    cache = model(before, use_cache=True, **options)[name]
+@long_work("measuring a model")
+def measure_model(
+    model: Any,
+    hardware: Hardware | None = None,
+    *,
+    batch_sizes: Sequence[int] = (1, 2, 4, 8, 16, 32),
+    contexts: Sequence[int] = (16, 128, 512),
+    prompts: Sequence[int] = (64, 256, 1024),
+    policies: Sequence[str] = ("paper", "lfu"),
+    budget_s: float = 60.0,
+    clock: str = "cpu",
+    random_state: np.random.Generator | int | None = 0,
+    **options: Any,
+) -> MeasuredModel:
+    """Measure a model as it runs on this machine: MoE layers, gate rules, buffers, and the rest.
 
-    def call() -> None:
-        model(last, **{name: cache}, use_cache=True, **options)
-        cache.crop(-1)
+    The layers are timed inside the model, since they take longer there than alone, with drawn
+    routing of several skews, with and without gate rules. Measure the sizes of steps that a plan
+    will have: predictions beyond them are flagged.
 
-    return call
+    Parameters
+    ----------
+    model : Module
+        The packaged example model, or a causal language model of Hugging Face whose experts are
+        beside its routers. It takes part as it is; at most 7/8 of its experts are allocated beside
+        it, for buffers.
+    hardware : Hardware, optional
+        Description of this machine; by default :meth:`Hardware.here` with one thread.
+    batch_sizes, contexts : sequence of int
+        Sequences that are decoded together, and tokens in the cache of each; none to leave decode
+        out.
+    prompts : sequence of int
+        Lengths of prompts; none to leave prefill out.
+    policies : sequence of str
+        Eviction policies of buffers; none to leave buffers out.
+    budget_s : float
+        Seconds to measure. If they do not suffice for three repeats of all steps, evenly spread
+        ones are left out, and the notes of the measurements say so.
+    clock : {"cpu", "wall"}
+        The time of this process, which other processes disturb less, or the elapsed time.
+    random_state : Generator or int, optional
+        Source of routing and order.
+    **options
+        Passed to every call of the model.
+
+    Returns
+    -------
+    MeasuredModel
+
+    Raises
+    ------
+    ValueError
+        If a size is not positive, or the model belongs to no known family.
+
+    Examples
+    --------
+    >>> from moe_costmodel import DeploymentModel, LatencyModel, RoutingTrace, measure_model
+    >>> from moe_costmodel.example import load_model
+    >>> found = measure_model(load_model(), budget_s=20)  # doctest: +SKIP
+    >>> deployment = DeploymentModel(
+    ...     RoutingTrace.example(),
+    ...     found.measurements.hardware,
+    ...     LatencyModel.fit(found.measurements),
+    ...     shape=found.shape,
+    ...     rest=found.rest,
+    ... )  # doctest: +SKIP
+    """
+    hardware = hardware or Hardware.here(threads=1)
+    started = time.perf_counter()
+    with pinned_threads(hardware.threads):
+        timer = ModelTimer(
+            model, batch_sizes=batch_sizes, contexts=contexts, prompts=prompts, policies=policies,
+            clock=clock, random_state=random_state, **options,
+        )  # fmt: skip
+        notes = timer.run(started + budget_s, at_least=_LEAST_TURNS)
+        return measured_by(timer, hardware, notes)
+
+
+def measured_by(timer: ModelTimer, hardware: Hardware, notes: list[str]) -> MeasuredModel:
+    """Return what a timer has measured on `hardware` in all its turns."""
+    records = list(timer.records())
+    links = {}
+    if any(record.kind == "buffered" for record in records):
+        records += (copies := _copies(timer, hardware))
+        rate = np.median([record.at["bytes"] / record.seconds for record in copies])
+        links["slow_to_fast"] = Link(bandwidth=float(rate))
+    measured = Measurements.taken_now(
+        hardware, records, links=links, clock=timer.clock, notes=notes
+    )
+    return MeasuredModel(measured, _fitted(timer.rest()), timer.shape)
+
+
+def _copies(timer: ModelTimer, hardware: Hardware) -> list[Record]:
+    """Time copies of experts from slow into fast memory."""
+    out = []
+    for experts in timer.experts:
+        call = copy_call(experts, range(experts.n_experts), hardware.device)
+        repeats = time_call(call, device=hardware.device, min_seconds=0.01, clock=timer.clock)
+        out.append(Record("copy", {"bytes": timer.shape.expert_bytes}, repeats, timer.shape))
+    return out
+
+
+def _fitted(steps: list[tuple[StepCall, float]]) -> RestOfModel:
+    """Fit decode and prefill; if there is only one of them, it stands for both."""
+    fitted = {}
+    for mode in ("decode", "prefill"):
+        rows = [(s.tokens, s.context, took) for s, took in steps if s.mode == mode]
+        if rows:
+            fitted[mode] = RestOfModel.from_times(*zip(*rows, strict=True))
+    if "decode" not in fitted:
+        return replace(fitted["prefill"], prefill=fitted["prefill"])
+    return replace(fitted["decode"], prefill=fitted.get("prefill"))

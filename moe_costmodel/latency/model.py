@@ -15,19 +15,25 @@ from moe_costmodel.latency.buffer_cost import BufferCost
 from moe_costmodel.latency.estimators import METHODS, Estimator
 from moe_costmodel.latency.features import Points, outside_of, range_of
 from moe_costmodel.latency.layer_table import LayerTable
+from moe_costmodel.latency.rule_cost import RuleCost
 from moe_costmodel.measure.kernel_table import DEVICE_PEAKS, KernelTable
 from moe_costmodel.measure.measurements import Measurements
 from moe_costmodel.shapes import DTYPE_BYTES, OPERAND_BYTES, LayerShape
 from moe_costmodel.work import Work
+from moela.heartbeat.working import long_work
 
 __all__ = ["FitReport", "LatencyModel", "Prediction", "ShapeError"]
 
+_WIDER = 2.0  # times the interval of an extrapolation, whose error is not known
 _USUAL_UNITS = 132  # processors of a GPU that is not in DEVICE_PEAKS
 
 
 @dataclass(frozen=True)
 class ShapeError:
-    """Error of predictions of a model shape that the model was not fitted to."""
+    """Error of predictions of a group of points that the model was not fitted to.
+
+    The groups are model shapes, or, if a single shape was measured, its numbers of tokens.
+    """
 
     shape: str  # n_experts x k x d_model x d_ffn, before the layer is split over devices
     n: int  # points
@@ -38,7 +44,7 @@ class ShapeError:
 
 @dataclass(frozen=True)
 class FitReport:
-    """Leave-one-shape-out errors of a latency model.
+    """Leave-one-shape-out errors of a latency model (leave-one-size-out of a single shape).
 
     Attributes
     ----------
@@ -72,9 +78,10 @@ class FitReport:
         return max(inside) if inside else float("nan")
 
     def __str__(self) -> str:
+        left_out = "size" if any(" tokens" in shape.shape for shape in self.shapes) else "shape"
         lines = [
-            f"{self.method}: leave-one-shape-out error, median {self.median:.1%}, "
-            f"worst shape inside the model {self.worst_inside:.1%}",
+            f"{self.method}: leave-one-{left_out}-out error, median {self.median:.1%}, "
+            f"worst {left_out} inside the model {self.worst_inside:.1%}",
             f"  {'experts x k x d_model x d_ffn':<30}{'points':>8}{'median':>9}{'p90':>9}",
         ]
         for shape in self.shapes:
@@ -126,6 +133,8 @@ class LatencyModel:
         Machine whose link "slow_to_fast" is charged for misses, if no buffered layer was measured.
     buffer_cost : BufferCost or None
         Cost of buffering, if buffered layers were measured.
+    rule_cost : RuleCost or None
+        Cost of applying a gate rule, if rules were measured.
 
     Examples
     --------
@@ -143,22 +152,27 @@ class LatencyModel:
         known: Floats,
         widths: set[float],
         max_rows: int,
+        tokens: tuple[float, float],
         kernels: Sequence[str],
         report: FitReport,
         hardware: Hardware | None,
         buffer_cost: BufferCost | None = None,
+        rule_cost: RuleCost | None = None,
     ) -> None:
         self._estimator = estimator
         self._known = known
         self._widths = widths
         self._max_rows = max_rows
+        self.tokens = tokens
         self.kernels = list(kernels)
         self.report = report
         self.hardware = hardware
         self.buffer_cost = buffer_cost
+        self.rule_cost = rule_cost
         self._tables: dict[tuple[LayerShape, int], LayerTable] = {}
 
     @classmethod
+    @long_work("fitting a latency model")
     def fit(
         cls,
         source: Measurements | KernelTable,
@@ -167,6 +181,7 @@ class LatencyModel:
         hardware: Hardware | None = None,
         n_estimators: int | None = None,
         max_points: int = 30_000,
+        max_error: float = 0.3,
         random_state: int = 0,
     ) -> LatencyModel:
         """Fit to measurements of this machine or to a table of another.
@@ -174,7 +189,7 @@ class LatencyModel:
         Parameters
         ----------
         source : Measurements or KernelTable
-            Data of at least two model shapes.
+            Data of at least two model shapes, or of one in steps of several sizes.
         method : {"auto", "linear", "smooth", "trees", "blend"}
             One of :data:`moe_costmodel.latency.estimators.METHODS`, or the one with the lowest
             leave-one-shape-out error.
@@ -184,6 +199,8 @@ class LatencyModel:
             Trees of each forest; by default 40, or 20 for a table, which has more points.
         max_points : int
             Size of the random part of a larger table that is used.
+        max_error : float
+            Largest median error, leaving one shape (or size) out, with which a model is returned.
         random_state : int
             Seed of the trees and of the random part.
 
@@ -194,15 +211,20 @@ class LatencyModel:
         Raises
         ------
         ValueError
-            If the source has no layer, or fewer than two shapes, or the method is unknown.
+            If the source has no layer, or a single shape in steps of a single size, or the method is
+            unknown; if the median error is above `max_error`; or if the copies of experts cost
+            nothing, which a busy machine can seem to show. The message says what to do.
         """
         one_of("LatencyModel.fit", "method", method, ("auto", *METHODS))
         points, seconds, family, kernels, known_peaks, units = _gather(source)
         if hardware is None and isinstance(source, Measurements):
             hardware = source.hardware
-        n_shapes = len(np.unique(family))
-        if n_shapes < 2:
-            raise invalid("LatencyModel.fit", "source", n_shapes, "of at least two model shapes")
+        if family.max() == 0:
+            # Of a single shape, sizes of steps are left out in turn.
+            family = np.unique(points.tokens, return_inverse=True)[1].ravel()
+            if family.max() == 0:
+                expected = "of at least two model shapes, or of steps of two sizes"
+                raise invalid("LatencyModel.fit", "source", "one of each", expected)
         if len(points) > max_points:
             kept = np.random.default_rng(random_state).permutation(len(points))[:max_points]
             points, seconds, family = points.take(kept), seconds[kept], family[kept]
@@ -219,21 +241,54 @@ class LatencyModel:
             estimator = Estimator(name, n_estimators, random_state, known_peaks, units)
             fitted.append((estimator, _leave_one_out(estimator, points, seconds, family)))
         estimator, report = min(fitted, key=lambda item: item[1].median)
+        if not report.median <= max_error:
+            raise ValueError(
+                f"LatencyModel.fit must predict the measured times within {max_error:.0%}, by the "
+                f"median of what is left out. Got {report.median:.1%} ({report.method}) instead, "
+                "so plans made with it would be guesses. Measure again on a quieter machine or "
+                "with process time (clock='cpu'), with a larger budget, or in the model itself "
+                "(moe_costmodel.measure_model); or pass max_error= to take it as it is."
+            )
         estimator = estimator.fit(points, seconds)
         model = cls(
             estimator=estimator,
             known=range_of(points),
             widths=set(points.width.tolist()),
             max_rows=int(points.work.largest.max()),
+            tokens=(float(points.tokens.min()), float(points.tokens.max())),
             kernels=kernels,
             report=report,
             hardware=hardware,
         )
-        if isinstance(source, Measurements) and (buffered := list(source.of("buffered"))):
-            model.buffer_cost = BufferCost.fit(
-                buffered, lambda shape, counts: model.table(shape).seconds(counts)
-            )
+        if isinstance(source, Measurements):
+            model._fit_costs(source)
         return model
+
+    def _fit_costs(self, source: Measurements) -> None:
+        """Fit the costs of buffers and rules, if they were measured."""
+        if rules := list(source.of("rule")):
+            self.rule_cost = RuleCost.fit(rules)
+        buffered = list(source.of("buffered"))
+        if not buffered:
+            return
+        cost = BufferCost.fit(
+            buffered,
+            lambda shape, counts: self.table(shape).seconds(counts),
+            copies=list(source.of("copy")),
+        )
+        if not (cost.per_miss or cost.per_byte) and any(r.at["misses"] for r in buffered):
+            raise ValueError(
+                "LatencyModel.fit must find that copies of experts cost time. Got buffered layers "
+                "that take no longer with misses than without instead, so buffers would seem "
+                "free. Measure again on a quieter machine or with process time (clock='cpu'), with "
+                "a larger budget; or leave the records of kind 'buffered' out, and the link "
+                "'slow_to_fast' of the hardware is charged."
+            )
+        self.buffer_cost = cost
+
+    def rule_seconds(self, tokens: float, k: int) -> float:
+        """Return the time of applying a gate rule to a step; 0 if no rule was measured."""
+        return 0.0 if self.rule_cost is None else self.rule_cost.seconds(tokens, k)
 
     def table(self, shape: LayerShape, *, kernel: str | None = None) -> LayerTable:
         """Return the times of a layer as a table: fast, and monotone in the tokens.
@@ -258,13 +313,29 @@ class LatencyModel:
             self._tables[shape, code] = LayerTable.build(shape, predict, self._max_rows)
         return self._tables[shape, code]
 
-    def outside(self, shape: LayerShape) -> list[str]:
-        """Return the reasons why a layer is an extrapolation; empty if it is not."""
+    def outside(self, shape: LayerShape, tokens: ArrayLike | None = None) -> list[str]:
+        """Return the reasons why a layer is an extrapolation; empty if it is not.
+
+        Parameters
+        ----------
+        shape : LayerShape
+            The layer on one device.
+        tokens : array_like, optional
+            Tokens of steps, over all devices. Up to 1.25 times the most that were measured are not
+            an extrapolation.
+        """
         one = Work.from_counts(np.ones((1, shape.n_local)))
         zero = np.zeros(1, dtype=np.int64)
         reasons = outside_of(Points.build([shape], zero, one, np.ones(1), zero), self._known)
         if DTYPE_BYTES[shape.dtype] not in self._widths:
             reasons.append(f"no weights of {DTYPE_BYTES[shape.dtype]:g} bytes were measured")
+        if tokens is not None and np.size(tokens):
+            (low, high), steps = self.tokens, np.asarray(tokens, dtype=np.float64)
+            if steps.max() > 1.25 * high or steps.min() < low / 1.25:
+                step = steps.max() if steps.max() > 1.25 * high else steps.min()
+                reasons.append(
+                    f"layers were measured in steps of {low:g} to {high:g} tokens, not of {step:g}"
+                )
         return reasons
 
     def predict(
@@ -312,15 +383,31 @@ class LatencyModel:
         owner = "LatencyModel.predict"
         if not 0 < coverage < 1:
             raise invalid(owner, "coverage", coverage, "between 0 and 1")
-        outside = self.outside(shape)
+        # Rows are those of this device, so that their mean over devices gives the step's tokens.
+        array = np.asarray(counts)
+        rows = array.sum(axis=-1) * (shape.n_experts / shape.n_local)
+        busiest = array.max(axis=-1, initial=0)
+        # Under a threshold, the choices that are kept say less of the tokens than the busiest one.
+        steps = np.maximum(rows / shape.k, busiest)
+        outside = self.outside(shape, steps[steps >= self.tokens[0]])
         if outside and extrapolate == "refuse":
             raise invalid(owner, "shape", "; ".join(outside), "inside what was measured")
         seconds = self.table(shape, kernel=kernel).seconds(counts)
-        ratios = self.report.wide_log_ratios if outside else self.report.log_ratios
-        low, high = np.exp(np.quantile(ratios, [(1 - coverage) / 2, (1 + coverage) / 2]))
+        low, high = self.error(coverage, outside)
         if misses is not None:
             seconds = self.buffered_seconds(shape, counts, misses, overlapped, kernel=kernel)
         return Prediction(seconds, low * seconds, high * seconds, coverage, outside)
+
+    def error(self, coverage: float, outside: Sequence[str] = ()) -> tuple[float, float]:
+        """Return the ratios of measured to predicted times between which `coverage` of them are.
+
+        If there are reasons why a prediction is `outside`, these are the ratios of all points that
+        were left out, extrapolations among them, and the interval is twice as wide (in logarithms).
+        """
+        ratios = self.report.wide_log_ratios if outside else self.report.log_ratios
+        ends = np.quantile(ratios, [(1 - coverage) / 2, (1 + coverage) / 2])
+        low, high = np.exp(ends * (_WIDER if outside else 1.0))
+        return float(low), float(high)
 
     def buffered_seconds(
         self,
@@ -375,6 +462,11 @@ def _leave_one_out(
         )
         inside[held] = not reasons
         label = "x".join(f"{v:g}" for v in unseen.sizes[:, :4].max(axis=0))
+        if len(np.unique(points.sizes[:, :4], axis=0)) == 1:
+            tokens, fitted = unseen.tokens[0], points.tokens[~held]
+            label += f", {tokens:g} tokens"
+            if not fitted.min() <= tokens <= fitted.max():
+                reasons.append(f"the others have {fitted.min():g} to {fitted.max():g} tokens")
         median, p90 = float(np.median(error)), float(np.quantile(error, 0.9))
         errors.append(ShapeError(label, int(held.sum()), median, p90, reasons))
     near = ratios[inside] if inside.any() else ratios

@@ -18,6 +18,9 @@ from moe_costmodel.shapes import DTYPE_BYTES, LayerShape
 __all__ = ["MemoryModel", "RestOfModel", "StepModel"]
 
 
+_COSTS = ("per_step", "per_token", "per_token_context")
+
+
 @dataclass(frozen=True, kw_only=True)
 class RestOfModel:
     """Seconds of everything but the MoE layers: attention, dense layers, embeddings.
@@ -31,6 +34,10 @@ class RestOfModel:
     per_token_context : float
         Additional seconds for each token and each token of context that it attends to (reading
         the KV cache).
+    prefill : RestOfModel, optional
+        Seconds of steps of prefill, if they were measured; by default those of decode.
+    measured : tuple of two pairs of float, optional
+        Smallest and largest numbers of tokens, and of context, of the steps that were measured.
 
     Raises
     ------
@@ -48,9 +55,12 @@ class RestOfModel:
     per_step: float = 0.0
     per_token: float = 0.0
     per_token_context: float = 0.0
+    prefill: RestOfModel | None = None
+    measured: tuple[tuple[float, float], tuple[float, float]] | None = None
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
+        for name in _COSTS:
+            value = getattr(self, name)
             if not 0 <= value < float("inf"):
                 raise invalid("RestOfModel", name, value, "seconds, 0 or more")
 
@@ -82,7 +92,8 @@ class RestOfModel:
             [r.at["context"] for r in rows],
             [r.seconds for r in rows],
         )
-        return cls(**{name: n_layers * value for name, value in vars(layer).items()})
+        costs = {name: n_layers * getattr(layer, name) for name in _COSTS}
+        return cls(**costs, measured=layer.measured)
 
     @classmethod
     def from_times(cls, tokens: ArrayLike, context: ArrayLike, seconds: ArrayLike) -> RestOfModel:
@@ -113,10 +124,39 @@ class RestOfModel:
         size = np.maximum(terms.max(axis=0), np.finfo(float).tiny)
         scaled, _ = nnls(terms / size / took[:, None], np.ones_like(took))
         a, b, c = (float(value) for value in scaled / size)
-        return cls(per_step=a, per_token=b, per_token_context=c)
+        low, high = steps.min(axis=1).tolist(), steps.max(axis=1).tolist()
+        ranges = (low[0], high[0]), (low[1], high[1])
+        return cls(per_step=a, per_token=b, per_token_context=c, measured=ranges)
 
-    def seconds(self, tokens: ArrayLike, context: ArrayLike) -> Floats:
+    def outside(self, tokens: float, context: float, *, mode: str = "decode") -> list[str]:
+        """Return the reasons why a step is an extrapolation; empty if it is not.
+
+        A factor of 1.25 beyond the measured tokens and of 2 beyond the measured context, whose part
+        of a step is small, is not one.
+        """
+        model = self
+        if mode == "prefill":
+            if self.prefill is None:
+                is_measured = self.measured is not None
+                return ["the rest of the model was measured in decode only"] if is_measured else []
+            model = self.prefill
+        if model.measured is None:
+            return []
+        reasons = []
+        for name, value, (low, high), slack in zip(
+            ("tokens", "context"), (tokens, context), model.measured, (1.25, 2.0), strict=True
+        ):
+            if value < low / slack or value > high * slack:
+                reasons.append(
+                    f"the rest of the model was measured for {low:g} to {high:g} {name} in a "
+                    f"step of {mode}, not for {value:g}"
+                )
+        return reasons
+
+    def seconds(self, tokens: ArrayLike, context: ArrayLike, *, mode: str = "decode") -> Floats:
         """Return the time of steps of `tokens` tokens that attend to `context` tokens each."""
+        if mode == "prefill" and self.prefill is not None:
+            return self.prefill.seconds(tokens, context)
         tokens, context = np.asarray(tokens, float), np.asarray(context, float)
         return self.per_step + tokens * (self.per_token + self.per_token_context * context)
 

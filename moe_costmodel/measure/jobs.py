@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -30,9 +31,11 @@ __all__ = [
     "Job",
     "choices_of",
     "copy_call",
+    "draw_choices",
     "jobs_of",
     "layer_call",
     "random_experts",
+    "share_buffers",
     "slow_experts",
     "step_call",
 ]
@@ -93,6 +96,28 @@ def copy_call(slow: Experts, ids: Sequence[int], device: str) -> Call:
         down.copy_(slow.down[expert], non_blocking=True)
 
     return call
+
+
+def draw_choices(
+    n_tokens: int, shape: LayerShape, skew: float, random: np.random.Generator
+) -> tuple[Ints, NDArray[np.float32]]:
+    """Return ids and weights (n_tokens, k) of random choices, heaviest first.
+
+    The popularity of experts is a power law of exponent `skew`. A token's weights sum to 1.
+    """
+    popularity = np.arange(1, shape.n_experts + 1) ** -skew
+    random.shuffle(popularity)
+    noise = random.gumbel(size=(n_tokens, shape.n_experts))
+    ids = np.argsort(-(np.log(popularity) + noise), axis=1)[:, : shape.k]
+    weights = -np.sort(-random.dirichlet(np.ones(shape.k), size=n_tokens), axis=1)
+    return np.ascontiguousarray(ids), weights.astype(np.float32)
+
+
+def share_buffers(buffers: Sequence[BufferedExperts], fast: Sequence[Experts]) -> None:
+    """Let each buffer use the first experts of a larger fast memory, so that many share one."""
+    for buffer, memory in zip(buffers, fast, strict=True):
+        slots = buffer.fast.n_experts
+        buffer.fast = replace(memory, up=memory.up[:slots], down=memory.down[:slots])
 
 
 def choices_of(counts: Ints, n_tokens: int) -> tuple[Tensor, Tensor]:

@@ -18,6 +18,7 @@ from moe_costmodel.measure.jobs import jobs_of
 from moe_costmodel.measure.measurements import KINDS, Measurements, Record
 from moe_costmodel.measure.timing import pinned_threads, scratch_folder, time_call
 from moe_costmodel.shapes import LayerShape
+from moela.heartbeat.working import long_work
 
 __all__ = ["DEFAULT_SHAPES", "measure_kernels"]
 
@@ -33,6 +34,7 @@ DEFAULT_SHAPES = (
 _TOKENS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 
+@long_work("measuring kernels")
 def measure_kernels(
     hardware: Hardware | None = None,
     shapes: Sequence[LayerShape] = DEFAULT_SHAPES,

@@ -32,6 +32,7 @@ from moe_costmodel.measure.jobs import (
 from moe_costmodel.measure.measurements import At, Measurements, Record
 from moe_costmodel.measure.timing import CLOCKS, Call, clock_of, pinned_threads, scratch_folder
 from moe_costmodel.shapes import LayerShape
+from moela.heartbeat.working import long_work
 
 __all__ = ["StackTimer", "measure_stack"]
 
@@ -152,6 +153,7 @@ class StackTimer:
         )
 
 
+@long_work("measuring stacks of layers")
 def measure_stack(
     hardware: Hardware, shapes: Sequence[LayerShape], *, repeats: int = 9, **options: object
 ) -> Measurements:

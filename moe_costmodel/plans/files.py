@@ -34,7 +34,7 @@ _REQUIRED = (
     "format", "model", "shape", "mode", "batch_size", "n_devices", "physical_to_logical_map",
     "capacities", "policy", "gates", "devices_per_node", "layers",
 )  # fmt: skip
-_OPTIONAL = ("objectives", "quality_kind", "provenance", "versions")
+_OPTIONAL = ("objectives", "quality_kind", "outside", "provenance", "versions")
 
 
 def to_dict(plan: Plan) -> dict[str, object]:
@@ -55,6 +55,7 @@ def to_dict(plan: Plan) -> dict[str, object]:
         "physical_to_logical_map": plan.placement.physical_to_logical.tolist(),
         "objectives": {name: asdict(value) for name, value in plan.objectives.items()},
         "quality_kind": plan.quality_kind,
+        "outside": list(plan.outside),
         "provenance": dict(plan.provenance),
         "versions": dict(plan.versions),
     }
@@ -99,6 +100,13 @@ def _parameters(path: str | Path, value: object) -> dict[str, Any]:
             as_they_are[name] = {
                 key: text_in(path, place_of(name, key), item) for key, item in items
             }
+    if "outside" in content:
+        reasons = content["outside"]
+        if not isinstance(reasons, list):
+            raise invalid_file(path, brief(reasons), "a list of texts", "outside")
+        as_they_are["outside"] = tuple(
+            text_in(path, f"outside[{i}]", reason) for i, reason in enumerate(reasons)
+        )
     shape = LayerShape.from_dict(content["shape"], source=path, field="shape")
     placement = _placement(path, content, shape.n_experts)
     gates, layers = (_row_per_layer(path, name, content, placement) for name in ("gates", "layers"))

@@ -47,6 +47,9 @@ class Plan(Decision):
     quality_kind : str
         What "quality_loss" measures: "gate mass lost", or "measured loss" (nats per token more
         than the model without thresholds).
+    outside : sequence of str
+        Reasons why predicted times are extrapolated beyond what was measured; empty if they are
+        not.
     provenance : dict of str to str
         Sources of the prediction: fingerprints and names of traces, hardware and latency model.
     versions : dict of str to str
@@ -78,6 +81,7 @@ class Plan(Decision):
     layers: tuple[int, ...] = ()
     objectives: dict[str, Predicted] = field(default_factory=dict)
     quality_kind: str = "gate mass lost"
+    outside: tuple[str, ...] = ()
     provenance: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
 
@@ -112,6 +116,9 @@ class Plan(Decision):
             one_of("Plan", "objectives", name, OBJECTIVES)
             if not isinstance(predicted, Predicted):
                 raise invalid("Plan", "objectives", repr(predicted), "Predicted values")
+        object.__setattr__(self, "outside", tuple(self.outside))
+        if not all(isinstance(reason, str) for reason in self.outside):
+            raise invalid("Plan", "outside", repr(self.outside), "a sequence of texts")
         for name in ("provenance", "versions"):
             mapping = getattr(self, name)
             if not isinstance(mapping, dict) or not all(

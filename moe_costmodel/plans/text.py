@@ -32,6 +32,8 @@ def summary(plan: Plan) -> str:
     for name in ("tokens_per_s", "step_p99_s", "memory_bytes", "quality_loss"):
         if name in plan.objectives:
             parts.append(f"{name} {quantity(plan.objectives[name].value, OBJECTIVES[name].unit)}")
+    if plan.outside:
+        parts.append("times are extrapolated")
     return "; ".join(parts)
 
 
@@ -52,6 +54,7 @@ def table(plan: Plan) -> str:
     if plan.objectives:
         lines.append(f"  {'objective':<18} {'predicted':>17}  interval")
         lines += [f"  {name:<18} {_line(name, p)}" for name, p in plan.objectives.items()]
+        lines += [f"  times are extrapolated: {reason}" for reason in plan.outside]
     return "\n".join(lines)
 
 
@@ -98,6 +101,7 @@ def explain(plan: Plan) -> str:
             "fitted to. They do not cover other traffic: plan.check(trace, deployment=model) "
             "evaluates the plan on it."
         )
+        lines += [f"Times are extrapolated: {reason}." for reason in plan.outside]
         if plan.quality_kind == "gate mass lost" and plan.has_thresholds:
             lines.append(
                 "Gate mass is not quality: measure the loss of the model under these thresholds "

@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from pymoo.core.algorithm import Algorithm
 from pymoo.core.evaluator import Evaluator as PymooEvaluator
@@ -146,16 +147,16 @@ class Evaluator(PymooEvaluator):
         self,
         n_jobs: int | None = None,
         backend: str | None = None,
-        chunk_size: int | str = "auto",
+        chunk_size: int | Literal["auto"] = "auto",
         store: str | os.PathLike[str] | None = None,
-        on_error: str = "raise",
+        on_error: Literal["raise", "infeasible"] = "raise",
         retries: int = 0,
         timeout: float | None = None,
         dedupe: bool = True,
         *,
         retry_failed: bool = False,
-        on_mismatch: str = "raise",
-        on_interrupt: str = "raise",
+        on_mismatch: Literal["raise", "new"] = "raise",
+        on_interrupt: Literal["raise", "finish"] = "raise",
         recheck: bool = True,
         inner_max_num_threads: int | None = 1,
         progress: bool | None = None,

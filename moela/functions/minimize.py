@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -36,6 +37,7 @@ from moela.functions.model.problem import problem as make_problem
 from moela.functions.model.reading import warnings_of
 from moela.functions.results.result import BY_INTERRUPT, MinimizeResult, evaluated
 from moela.functions.starts import filled, start_designs
+from moela.heartbeat.working import working
 from moela.quality.words import of_kind
 from moela.search.moela import MOELA
 
@@ -202,7 +204,8 @@ def minimize(
         _say(problem, chosen, budget, limit, seed, n_jobs, store)
     for note in warnings_of(getattr(problem, "variables", {})):
         _LOG.warning(note)
-    with Interrupts(advice) as interrupts:
+    signs = nullcontext() if progress is False else working("optimizing")
+    with signs, Interrupts(advice) as interrupts:
         for on_mismatch in ("raise", "new"):
             make_evaluator = ArrivalEvaluator if asynchronous else Evaluator
             evaluator = make_evaluator(
@@ -295,7 +298,7 @@ def _loop(
     return None
 
 
-def _chunk_size(problem: Problem, n_jobs: int | None) -> int | str:
+def _chunk_size(problem: Problem, n_jobs: int | None) -> int | Literal["auto"]:
     """Return how many designs a function gets at a time: all of a batch if it takes batches."""
     alone = n_jobs in (None, 1)
     return (

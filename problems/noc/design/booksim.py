@@ -37,11 +37,11 @@ from numpy.typing import ArrayLike
 
 from moela.files.guard import brief
 from moela.files.text import number_of, read_text
+from moela.heartbeat.working import long_work
 from problems._arrays import Floats, Ints
 from problems._checks import check_real, setting_error
-from problems.noc.chip.traffic import check_traffic
+from problems.noc.chip.traffic import check_traffic, sent_and_received
 from problems.noc.design.programs import find_program, run_program
-from problems.noc.evaluation.metrics import sent_and_received
 
 if TYPE_CHECKING:
     from problems.noc.design.design import Design
@@ -169,6 +169,7 @@ def write_booksim(
     return path
 
 
+@long_work("simulating a network by BookSim")
 def simulate_booksim(
     design: Design,
     folder: str | Path,

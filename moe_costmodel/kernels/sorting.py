@@ -1,0 +1,49 @@
+"""Compiled sorting of a step's choices on the CPU, where each torch operation costs microseconds.
+
+A decode step of a small layer takes some 200 us on one core. The torch operations that sort its
+choices took a fifth of that, more when a threshold had dropped some.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from moe_costmodel._arrays import Bools, Ints
+
+__all__ = ["rows_of", "sort_choices"]
+
+
+@numba.njit(cache=True)
+def sort_choices(expert: NDArray[np.integer], kept: Bools, n_experts: int) -> tuple[Ints, Ints]:
+    """Return the kept choices sorted by expert, in their order within an expert, and the counts.
+
+    `expert` and `kept` have shape (n,); the results have shapes (n_kept,) and (n_experts,).
+    """
+    counts = np.zeros(n_experts, dtype=np.int64)
+    n_kept = 0
+    for i in range(len(expert)):
+        if kept[i]:
+            counts[expert[i]] += 1
+            n_kept += 1
+    place = np.empty(n_experts, dtype=np.int64)
+    begin = 0
+    for e in range(n_experts):
+        place[e] = begin
+        begin += counts[e]
+    order = np.empty(n_kept, dtype=np.int64)
+    for i in range(len(expert)):
+        if kept[i]:
+            order[place[expert[i]]] = i
+            place[expert[i]] += 1
+    return order, counts
+
+
+@numba.njit(cache=True)
+def rows_of(order: Ints, n: int) -> Ints:
+    """Return the position of each of `n` choices in `order`, 0 if a choice is not in it."""
+    row = np.zeros(n, dtype=np.int64)
+    for i in range(len(order)):
+        row[order[i]] = i
+    return row
