@@ -59,7 +59,9 @@ def prefill_step(model: Any, n_tokens: int, **options: Any) -> StepCall:
     tokens = _random_tokens(model, 1, n_tokens)
     if not _is_example(model):
         options = {"use_cache": True} | options
-    return StepCall("prefill", n_tokens, (n_tokens + 1) / 2, lambda: model(tokens, **options))
+    return StepCall(
+        "prefill", n_tokens, (n_tokens + 1) / 2, lambda: model(tokens, **options)
+    )
 
 
 def decode_step(model: Any, batch_size: int, context: int, **options: Any) -> StepCall:

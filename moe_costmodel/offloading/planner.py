@@ -217,7 +217,9 @@ def plan_offload(
         "static": static["same"],
         "static drifted": static["drifted"],
     }
-    return OffloadPlan(policy, rule, guard, final, whole, weight, _HALF_LIFE, batch_size, predicted)
+    return OffloadPlan(
+        policy, rule, guard, final, whole, weight, _HALF_LIFE, batch_size, predicted
+    )
 
 
 def _divisions(uses: Floats, slots: int) -> dict[str, Ints]:

@@ -389,7 +389,9 @@ def offload_curves(
     return curves
 
 
-def _parts(capacities: Ints, admissions: Sequence[Admission]) -> list[tuple[slice, _Settings]]:
+def _parts(
+    capacities: Ints, admissions: Sequence[Admission]
+) -> list[tuple[slice, _Settings]]:
     """Return all pairs of capacity and admission, 64 at a time."""
     n = len(admissions)
     total = len(capacities) * n
@@ -416,7 +418,9 @@ def _checked_capacities(owner: str, capacities: ArrayLike) -> Ints:
     return array.astype(np.int64)
 
 
-def _check_admissions(owner: str, policies: Sequence[str], admissions: Sequence[Admission]) -> None:
+def _check_admissions(
+    owner: str, policies: Sequence[str], admissions: Sequence[Admission]
+) -> None:
     require(owner, "admissions", admissions, len(admissions) > 0, "at least one Admission")
     for rule in admissions:
         require(owner, "admissions", rule, isinstance(rule, Admission), "a list of Admission")

@@ -94,12 +94,8 @@ def main() -> None:
     for name in columns[1:]:
         print(f"bar: plan, {name}, {of_best}, {ratios[1, name]:.3f}, 1.000 (aim 0.900)")
     others = [value for key, value in static_ratios.items() if key[1] not in columns or key[0] > 1]
-    print(
-        f"bar: plan, other halves and batch sizes, most of a static list, {max(others):.3f}, 1.000"
-    )
-    print(
-        f"mean of the best fixed row over {len(ratios)} cases: {np.mean(list(ratios.values())):.3f}"
-    )
+    print(f"bar: plan, other halves and batch sizes, most of a static list, {max(others):.3f}, 1.000")
+    print(f"mean of the best fixed row over {len(ratios)} cases: {np.mean(list(ratios.values())):.3f}")
 
 
 if __name__ == "__main__":

@@ -39,9 +39,7 @@ def address_of(url: str) -> str:
         parts = urlsplit(text if full else f"http://{text}")
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise invalid(
-            "record", "url", url, f"an address such as 127.0.0.1:8000 ({error})"
-        ) from None
+        raise invalid("record", "url", url, f"an address such as 127.0.0.1:8000 ({error})") from None
     if parts.scheme not in ("http", "https") or not host or parts.username is not None:
         raise invalid("record", "url", brief(url), "an address such as http://127.0.0.1:8000")
     if not _is_here(host) and not (full and port is not None):
