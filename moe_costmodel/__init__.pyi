@@ -93,6 +93,15 @@ from .objectives import (
     Predicted as Predicted,
 )
 from .offloading.bound import least_seconds as least_seconds
+from .offloading.cache_aware import (
+    CacheAwareGating as CacheAwareGating,
+)
+from .offloading.cache_aware import (
+    LossWithCache as LossWithCache,
+)
+from .offloading.cache_aware import (
+    loss_with_cache as loss_with_cache,
+)
 from .offloading.cost import MissCost as MissCost
 from .offloading.headroom import (
     Headroom as Headroom,

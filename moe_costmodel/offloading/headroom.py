@@ -103,9 +103,9 @@ class Headroom:
         best, most = 1.0 - plan / static, 1.0 - self.rows[_BOUND].seconds / static
         if best >= _WORTH:
             return (
-                f"Build it: the plan takes {best:.0%} less time than a static list of the same size "
-                f"({_milliseconds(plan)} instead of {_milliseconds(static)} a step); no plan can "
-                f"save more than {most:.0%}."
+                f"Build it: the plan takes {best:.0%} less time than a static list of the same "
+                f"size ({_milliseconds(plan)} instead of {_milliseconds(static)} a step); no plan "
+                f"can save more than {most:.0%}."
             )
         if most < _WORTH:
             return (
@@ -125,7 +125,9 @@ class Headroom:
             f"  {'':34s}{'misses':>9s}{'uploads':>9s}{'ms':>9s}{'tokens/s':>10s}",
         ]
         for row in self.rows.values():
-            known = [f"{v:9.2f}" if np.isfinite(v) else f"{'':9s}" for v in (row.misses, row.uploads)]
+            known = [
+                f"{v:9.2f}" if np.isfinite(v) else f"{'':9s}" for v in (row.misses, row.uploads)
+            ]
             rate = self.batch_size / row.seconds
             lines.append(f"  {row.name:34s}{''.join(known)}{row.seconds * 1e3:9.3f}{rate:10.1f}")
         return "\n".join([*lines, f"plan: {str(self.plan).splitlines()[0]}", self.verdict()])
@@ -227,8 +229,12 @@ def headroom(
         found = offload_curves(
             streams, sizes_, policies=[policy], admissions=[rule], start=uses, per_step=True
         )[policy]
-        assert found.step_misses is not None and found.step_uploads is not None
-        misses, uploads = found.step_misses[..., 0].sum(axis=1), found.step_uploads[..., 0].sum(axis=1)
+        assert found.step_misses is not None
+        assert found.step_uploads is not None
+        misses, uploads = (
+            found.step_misses[..., 0].sum(axis=1),
+            found.step_uploads[..., 0].sum(axis=1),
+        )
         rows[name], curves[name] = _row(name, misses, uploads, cost, at)
         if policy == "min":
             # Whatever MIN misses has to be uploaded before it is needed.

@@ -1,8 +1,9 @@
 """Compiled replays of offloaded experts: up to 64 settings of size and admission at once.
 
-The settings are the bits of an integer: bit c of a miss says that the c-th setting misses. In the
-policies of this file, the order in which experts leave depends on the traffic alone. All settings
-share one list of experts in that order, and one pass over the list finds the victims of all.
+The settings are the bits of an integer: bit c of a miss says that the c-th setting misses. In most
+policies, the order in which experts leave depends on the traffic alone. All settings then share
+one list of experts in that order, and one pass over the list finds the victims of all. In the
+others, each setting has a queue of its own, in order of loading.
 
 An event is all that one layer needs in one step. Its misses are those of the experts that were not
 resident when it began. Counters are updated next, and then experts that missed are uploaded,
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from moe_costmodel._arrays import Bools, Floats, Ints
 
-__all__ = ["ordered_events", "totals"]
+__all__ = ["replay_events"]
 
 Bits = NDArray[np.uint64]
 Queues = NDArray[np.int16]
@@ -31,25 +32,6 @@ _DE_BRUIJN = np.uint64(0x03F79D71B4CB0A89)
 _POSITIONS = np.zeros(64, dtype=np.int64)
 for _i in range(64):
     _POSITIONS[(int(_DE_BRUIJN) << _i & (2**64 - 1)) >> 58] = _i
-
-
-@numba.njit(cache=True, nogil=True)
-def totals(bits: Bits, n_settings: int) -> Ints:
-    """Count the bits of each setting over all accesses, [n_settings]."""
-    planes = np.zeros(64, dtype=np.uint64)
-    for word in bits:
-        carry, plane = word, 0
-        while carry:
-            both = planes[plane] & carry
-            planes[plane] ^= carry
-            carry = both
-            plane += 1
-    out = np.zeros(n_settings, dtype=np.int64)
-    for plane in range(63):
-        for c in range(n_settings):
-            if planes[plane] >> np.uint64(c) & _ONE:
-                out[c] += 1 << plane
-    return out
 
 
 @numba.njit(cache=True, nogil=True)
@@ -91,28 +73,17 @@ def refill(budget: Floats, rate: Floats) -> np.uint64:
 
 
 @numba.njit(cache=True, nogil=True)
-def spend(bits: np.uint64, budget: Floats) -> np.uint64:
-    """Take one upload from the budgets of some settings; return those that have none left."""
+def spend(bits: np.uint64, budget: Floats, uploads: float) -> np.uint64:
+    """Take uploads from the budgets of some settings; return those that have none left."""
     spent, c = _NONE, np.uint64(0)
     while bits:
         if bits & _ONE:
-            budget[c] -= 1.0
+            budget[c] -= uploads
             if budget[c] < 1.0:
                 spent |= _ONE << c
         bits >>= _ONE
         c += _ONE
     return spent
-
-
-@numba.njit(cache=True, nogil=True)
-def refund(bits: np.uint64, budget: Floats) -> None:
-    """Give one upload back to the budgets of some settings."""
-    c = np.uint64(0)
-    while bits:
-        if bits & _ONE:
-            budget[c] += 1.0
-        bits >>= _ONE
-        c += _ONE
 
 
 @numba.njit(cache=True, nogil=True)
@@ -136,20 +107,6 @@ def still_closed(closed: np.uint64, opens: Ints, step: int) -> np.uint64:
         if opens[c] <= step:
             closed &= ~(_ONE << np.uint64(c))
     return closed
-
-
-@numba.njit(cache=True, nogil=True)
-def _next_step(ids: Ints, bounds: Ints, n_experts: int) -> Ints:
-    """Return the step in which the expert of each access is needed next, [n_accesses]."""
-    n_steps = len(bounds) - 1
-    following = np.empty(len(ids), dtype=np.int64)
-    position = np.full(n_experts, n_steps, dtype=np.int64)
-    for step in range(n_steps - 1, -1, -1):
-        for i in range(bounds[step], bounds[step + 1]):
-            following[i] = position[ids[i]]
-        for i in range(bounds[step], bounds[step + 1]):
-            position[ids[i]] = step
-    return following
 
 
 @numba.njit(cache=True, nogil=True)
@@ -236,7 +193,7 @@ def _evict(
             continue
         leaving = out & resident[expert]
         if out & ~leaving & rationed:
-            refund(out & ~leaving & rationed, budget)
+            spend(out & ~leaving & rationed, budget, -1.0)
         resident[expert] &= ~out
         pending[expert] &= ~out
         restart(left, expert, first, leaving)
@@ -249,157 +206,61 @@ def _evict(
 
 
 @numba.njit(cache=True, nogil=True)
-def ordered_events(
-    ids: Ints, bounds: Ints, capacities: Ints, policy: int, growth_rate: float,
-    order: Ints, key: Floats, warm: bool, first: Bits, margins: Floats, groups: Bits,
-    rate: Floats, limited: Bools, opens: Ints, missed: Bits, uploaded: Bits,
-) -> None:  # fmt: skip
-    """Write into `missed` and `uploaded` [n_accesses] the settings, as bits, of each access.
-
-    Parameters
-    ----------
-    ids, bounds : int64 array [n_accesses], [n_steps + 1]
-        As in ExpertStream.
-    capacities : int64 array [n_settings]
-    policy : int
-    growth_rate : float
-        Factor of the unit of counts in each step ("decay"), at least 1.
-    order : int64 array [n_experts]
-        Experts by priority, lowest first; changed.
-    key : float64 array [n_experts]
-        Counts to begin with; changed.
-    warm : bool
-        Begin with the highest experts of `order` resident, instead of empty.
-    first : uint64 array [n_bits]
-        Misses before an upload, less one, as bits of all settings.
-    margins, groups : float64, uint64 array [n_margins]
-        Margins above zero in descending order, and the settings of each.
-    rate, limited : float64, bool array [n_settings]
-        Uploads a step, and whether they are limited.
-    opens : int64 array [n_settings]
-        Step in which uploads begin.
-    """
-    n_experts, n_settings = len(order), len(capacities)
-    everywhere = _ALL >> np.uint64(64 - n_settings)
-    resident = np.zeros(n_experts, dtype=np.uint64)
-    left = np.empty((n_experts, len(first)), dtype=np.uint64)
-    left[:] = first
-    filled, full = np.zeros(n_settings, dtype=np.int64), _NONE
-    following = np.zeros(0, dtype=np.int64)
-    if policy == _MIN:
-        following = _next_step(ids, bounds, n_experts)
-        _first_uses(ids, bounds, order, key)
-    if warm:
-        for c in range(n_settings):
-            filled[c] = min(capacities[c], n_experts)
-            for rank in range(n_experts - filled[c], n_experts):
-                resident[order[rank]] |= _ONE << np.uint64(c)
-            if filled[c] == capacities[c]:
-                full |= _ONE << np.uint64(c)
-    admitted = np.zeros(n_experts, dtype=np.uint64)
-    pending = np.zeros(n_experts, dtype=np.uint64)
-    most, n_bits = 1, 0
-    for step in range(len(bounds) - 1):
-        most = max(most, bounds[step + 1] - bounds[step])
-    while most:
-        n_bits += 1
-        most >>= 1
-    over, some_over = np.zeros(n_bits, dtype=np.uint64), False
+def _upload_highest(
+    some: Ints, first_access: int, wanted: int, may: np.uint64, full: np.uint64, order: Ints,
+    key: Floats, unit: float, capacities: Ints, filled: Ints, resident: Bits, admitted: Bits,
+    pending: Bits, over: Bits, left: Bits, first: Bits, margins: Floats, groups: Bits,
+    rationed: np.uint64, budget: Floats, uploaded: Bits,
+) -> np.uint64:  # fmt: skip
+    """Upload the admitted experts of an event by priority; return the settings that are full."""
     with_margin = _NONE
     for group in groups:
         with_margin |= group
-    needed_in = np.full(n_experts, -1, dtype=np.int64)
-    budget = np.zeros(n_settings)
-    rationed, closed = _NONE, everywhere
-    for c in range(n_settings):
-        if limited[c]:
-            rationed |= _ONE << np.uint64(c)
-    unit = 1.0
-    for step in range(len(bounds) - 1):
-        begin, end = bounds[step], bounds[step + 1]
-        unit *= growth_rate
-        if unit > _LARGEST_UNIT:
-            key /= unit
-            unit = 1.0
-        some, wanted = ids[begin:end], 0
-        for i in range(begin, end):
-            expert = ids[i]
-            bits = everywhere & ~resident[expert]
-            missed[i], uploaded[i] = bits, _NONE
-            needed_in[expert] = step
-            if bits:
-                admitted[expert] = admit(bits, left, expert)
-                wanted += admitted[expert] != _NONE
-            if policy == _MIN:  # unique, so that experts needed in the same step have an order
-                key[expert] = -(float(following[i]) * n_experts + expert)
-            elif policy == _LRU:
-                key[expert] = step
-            else:
-                key[expert] += unit
-        # Those of the event are above all others, or sorted among all.
-        low = n_experts if policy == _LRU or policy == _INACTIVE_LFU else 0
-        _reorder(order, key, some, step, needed_in, low)
-        if closed:
-            closed = still_closed(closed, opens, step)
-        may = everywhere & ~closed
-        if rationed:
-            may &= refill(budget, rate) | ~rationed
-        rank = n_experts
-        while wanted:
-            rank -= 1
-            expert = order[rank]
-            bits = admitted[expert]
-            if not bits:
-                continue
-            wanted -= 1
-            admitted[expert] = _NONE
-            bits &= may
-            gained = bits & ~full
-            full |= fill(gained, filled, capacities)
-            bits &= ~gained
-            compared = bits & with_margin
-            if compared:
-                bits &= ~compared
-                gained |= _exchange(
-                    order, rank, compared, resident, left, first, key, unit, margins, groups
-                )
-            pending[expert] = gained | bits
-            # Settings whose budget this expert would take, unless it is evicted at once.
-            may &= ~spend(pending[expert] & rationed, budget)
-            plane = 0
-            while bits:
-                both = over[plane] & bits
-                over[plane] ^= bits
-                bits = both
-                plane += 1
-                some_over = True
-        if some_over:
-            _evict(order, over, resident, pending, left, first, rationed, budget)
-            some_over = False
-        for i in range(begin, end):
-            expert = ids[i]
-            gained = pending[expert]
-            if gained:
-                pending[expert] = _NONE
-                resident[expert] |= gained
-                restart(left, expert, first, gained)
-                uploaded[i] = gained
-        if policy == _INACTIVE_LFU:
-            _reorder(order, key, some, step, needed_in, 0)
+    rank, some_over = len(order), False
+    while wanted:
+        rank -= 1
+        expert = order[rank]
+        bits = admitted[expert]
+        if not bits:
+            continue
+        wanted -= 1
+        admitted[expert] = _NONE
+        bits &= may
+        gained = bits & ~full
+        full |= fill(gained, filled, capacities)
+        bits &= ~gained
+        compared = bits & with_margin
+        if compared:
+            bits &= ~compared
+            gained |= _exchange(
+                order, rank, compared, resident, left, first, key, unit, margins, groups
+            )
+        pending[expert] = gained | bits
+        # Budgets that this expert takes, unless it is evicted at once.
+        may &= ~spend(pending[expert] & rationed, budget, 1.0)
+        plane = 0
+        while bits:
+            both = over[plane] & bits
+            over[plane] ^= bits
+            bits = both
+            plane += 1
+            some_over = True
+    if some_over:
+        _evict(order, over, resident, pending, left, first, rationed, budget)
+    for i in range(len(some)):
+        gained = pending[some[i]]
+        if gained:
+            pending[some[i]] = _NONE
+            resident[some[i]] |= gained
+            restart(left, some[i], first, gained)
+            uploaded[first_access + i] = gained
+    return full
 
 
 @numba.njit(cache=True, nogil=True)
-def _first_uses(ids: Ints, bounds: Ints, order: Ints, key: Floats) -> None:
-    """Set the keys of MIN at the beginning of a replay, and sort the order by them."""
-    n = len(order)
-    for expert in range(n):
-        key[expert] = -(float(len(bounds)) * n + expert)
-    for step in range(len(bounds) - 2, -1, -1):
-        for i in range(bounds[step], bounds[step + 1]):
-            key[ids[i]] = -(float(step) * n + ids[i])
-    sorted_ = np.argsort(key, kind="mergesort")
-    for rank in range(n):
-        order[rank] = sorted_[rank]
+def _position(bit: np.uint64) -> int:
+    """Return the position of the only bit that is set (multiplication by a de Bruijn sequence)."""
+    return _POSITIONS[bit * _DE_BRUIJN >> np.uint64(58)]
 
 
 @numba.njit(cache=True, nogil=True)
@@ -449,81 +310,150 @@ def _replace(
 
 
 @numba.njit(cache=True, nogil=True)
-def queue_events(
-    ids: Ints, bounds: Ints, capacities: Ints, policy: int, order: Ints, warm: bool,
-    first: Bits, rate: Floats, limited: Bools, opens: Ints, missed: Bits, uploaded: Bits,
+def _upload_queued(
+    some: Ints, first_access: int, step: int, policy: int, may: np.uint64, capacities: Ints,
+    filled: Ints, resident: Bits, admitted: Bits, queues: Queues, heads: Ints, loads: Ints,
+    needed_in: Ints, left: Bits, first: Bits, rationed: np.uint64, budget: Floats, uploaded: Bits,
 ) -> None:  # fmt: skip
-    """Do the same for policies in which each setting has a queue of its own, in order of loading.
+    """Upload the admitted experts of an event in policies with a queue for each setting.
 
     An expert that this event needs does not leave for another one of the same event.
     """
+    loads[:] = 0
+    for i in range(len(some)):
+        expert = some[i]
+        bits, gained = admitted[expert] & may, _NONE
+        admitted[expert] = _NONE
+        while bits:
+            bit = bits & (~bits + _ONE)
+            c = _position(bit)
+            bits ^= bit
+            if filled[c] < capacities[c]:
+                queues[c, filled[c]] = expert
+                filled[c] += 1
+            else:
+                n, head = filled[c], heads[c]
+                before = _victim(queues, c, n, head, policy, needed_in, step, loads[c])
+                if before < 0:
+                    continue
+                victim = _replace(queues, c, n, head, before, policy, expert)
+                if policy != _PAPER:
+                    heads[c] = head + 1 if head + 1 < n else 0
+                resident[victim] &= ~bit
+                restart(left, victim, first, bit)
+            loads[c] += 1
+            gained |= bit
+        if gained:
+            resident[expert] |= gained
+            restart(left, expert, first, gained)
+            uploaded[first_access + i] = gained
+            may &= ~spend(gained & rationed, budget, 1.0)
+
+
+@numba.njit(cache=True, nogil=True)
+def _begin_warm(
+    order: Ints, capacities: Ints, filled: Ints, resident: Bits, queues: Queues
+) -> np.uint64:
+    """Make the highest experts of the order resident; return the settings that are full."""
+    n_experts, full = len(order), _NONE
+    for c in range(len(capacities)):
+        filled[c] = min(capacities[c], n_experts)
+        for i in range(filled[c]):
+            expert = order[n_experts - filled[c] + i]
+            queues[c, i] = expert
+            resident[expert] |= _ONE << np.uint64(c)
+        if filled[c] == capacities[c]:
+            full |= _ONE << np.uint64(c)
+    return full
+
+
+@numba.njit(cache=True, nogil=True)
+def replay_events(
+    ids: Ints, bounds: Ints, following: Ints, capacities: Ints, policy: int, unit_factor: float,
+    order: Ints, key: Floats, warm: bool, first: Bits, margins: Floats, groups: Bits, rate: Floats,
+    limited: Bools, opens: Ints, over: Bits, missed: Bits, uploaded: Bits,
+) -> None:  # fmt: skip
+    """Write into `missed` and `uploaded` [n_accesses] the settings, as bits, of each access.
+
+    Parameters
+    ----------
+    ids, bounds : int64 array [n_accesses], [n_steps + 1]
+        As in ExpertStream.
+    following : int64 array [n_accesses]
+        Step in which the expert of each access is needed next ("min").
+    capacities : int64 array [n_settings]
+    policy : int
+    unit_factor : float
+        Factor of the unit of counts in each step ("decay"), at least 1.
+    order : int64 array [n_experts]
+        Experts by priority, lowest first; changed.
+    key : float64 array [n_experts]
+        Counts to begin with; changed.
+    warm : bool
+        Begin with the highest experts of `order` resident, instead of empty.
+    first : uint64 array [n_bits]
+        Misses before an upload, less one, as bits of all settings.
+    margins, groups : float64, uint64 array [n_margins]
+        Margins above zero in descending order, and the settings of each.
+    rate, limited : float64, bool array [n_settings]
+        Uploads a step, and whether they are limited.
+    opens : int64 array [n_settings]
+        Step in which uploads begin.
+    over : uint64 array [n_bits]
+        Zeros, as many as the number of experts of an event has bits.
+    """
     n_experts, n_settings = len(order), len(capacities)
     everywhere = _ALL >> np.uint64(64 - n_settings)
-    resident = np.zeros(n_experts, dtype=np.uint64)
+    resident, admitted, pending = np.zeros((3, n_experts), dtype=np.uint64)
     left = np.empty((n_experts, len(first)), dtype=np.uint64)
     left[:] = first
-    queues = np.zeros((n_settings, max(1, min(n_experts, capacities.max()))), dtype=np.int16)
-    filled, heads = np.zeros((2, n_settings), dtype=np.int64)
-    loaded_in, loads = np.full((2, n_settings), -1, dtype=np.int64)
+    filled, heads, loads = np.zeros((3, n_settings), dtype=np.int64)
+    queues = np.zeros((n_settings, min(n_experts, capacities.max())), dtype=np.int16)
     needed_in = np.full(n_experts, -1, dtype=np.int64)
-    if warm:
-        for c in range(n_settings):
-            filled[c] = min(capacities[c], n_experts)
-            for i in range(filled[c]):
-                queues[c, i] = order[n_experts - filled[c] + i]
-                resident[queues[c, i]] |= _ONE << np.uint64(c)
-    budget = np.zeros(n_settings)
+    budget, full = np.zeros(n_settings), _NONE
     rationed, closed = _NONE, everywhere
     for c in range(n_settings):
         if limited[c]:
             rationed |= _ONE << np.uint64(c)
-    admitted = np.zeros(n_experts, dtype=np.uint64)
+    if warm:
+        full = _begin_warm(order, capacities, filled, resident, queues)
+    # Experts of an event are above all others in these policies, else sorted among all.
+    low = n_experts if policy == _LRU or policy == _INACTIVE_LFU else 0  # noqa: SIM109
+    unit = 1.0
     for step in range(len(bounds) - 1):
         begin, end = bounds[step], bounds[step + 1]
+        unit *= unit_factor
+        if unit > _LARGEST_UNIT:
+            key /= unit
+            unit = 1.0
+        some, wanted = ids[begin:end], 0
         for i in range(begin, end):
             expert = ids[i]
-            needed_in[expert] = step
             bits = everywhere & ~resident[expert]
             missed[i], uploaded[i] = bits, _NONE
-            admitted[expert] = admit(bits, left, expert)
+            needed_in[expert] = step
+            if bits:
+                admitted[expert] = admit(bits, left, expert)
+                wanted += admitted[expert] != _NONE
+            if policy == _MIN:  # unique, so that experts needed in the same step have an order
+                key[expert] = -(float(following[i]) * n_experts + expert)
+            else:
+                key[expert] = step if policy == _LRU else key[expert] + unit
         if closed:
             closed = still_closed(closed, opens, step)
         may = everywhere & ~closed
         if rationed:
             may &= refill(budget, rate) | ~rationed
-        for i in range(begin, end):
-            expert = ids[i]
-            bits, gained = admitted[expert] & may, _NONE
-            while bits:
-                bit = bits & (~bits + _ONE)
-                c = _position(bit)
-                bits ^= bit
-                if loaded_in[c] != step:
-                    loaded_in[c], loads[c] = step, 0
-                if filled[c] < capacities[c]:
-                    queues[c, filled[c]] = expert
-                    filled[c] += 1
-                else:
-                    n, head = filled[c], heads[c]
-                    before = _victim(queues, c, n, head, policy, needed_in, step, loads[c])
-                    if before < 0:
-                        continue
-                    victim = _replace(queues, c, n, head, before, policy, expert)
-                    if policy != _PAPER:
-                        heads[c] = head + 1 if head + 1 < n else 0
-                    resident[victim] &= ~bit
-                    restart(left, victim, first, bit)
-                loads[c] += 1
-                gained |= bit
-            if gained:
-                resident[expert] |= gained
-                restart(left, expert, first, gained)
-                uploaded[i] = gained
-                if gained & rationed:
-                    may &= ~spend(gained & rationed, budget)
-
-
-@numba.njit(cache=True, nogil=True)
-def _position(bit: np.uint64) -> int:
-    """Return the position of the only bit that is set (multiplication by a de Bruijn sequence)."""
-    return _POSITIONS[bit * _DE_BRUIJN >> np.uint64(58)]
+        if policy >= _FIFO:
+            _upload_queued(
+                some, begin, step, policy, may, capacities, filled, resident, admitted, queues,
+                heads, loads, needed_in, left, first, rationed, budget, uploaded,
+            )  # fmt: skip
+            continue
+        _reorder(order, key, some, step, needed_in, low)
+        full = _upload_highest(
+            some, begin, wanted, may, full, order, key, unit, capacities, filled, resident,
+            admitted, pending, over, left, first, margins, groups, rationed, budget, uploaded,
+        )  # fmt: skip
+        if policy == _INACTIVE_LFU:
+            _reorder(order, key, some, step, needed_in, 0)

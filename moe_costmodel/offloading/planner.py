@@ -30,8 +30,8 @@ _GUARD_TOKENS = 32
 _WEIGHTS = (0.0, 30.0)
 _HALF_LIFE = 2048.0
 _SURE = 0.002
-"""On traffic like that of its fit, a plan takes this share less than a static list of equal slots, or
-at most this share more than the best static list."""
+"""On traffic like that of its fit, a plan takes this share less time than a static list of equal
+slots, or at most this share more than the best static list."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +152,8 @@ def plan_offload(
 
     Candidates are fitted on the first half of the trace and replayed on the second half twice: as
     it is, and with layers exchanged and their experts renamed at random, which stands for traffic
-    that prefers other experts. Among the candidates that are no slower than a static list of equal slots
+    that prefers other experts. Among the candidates that are no slower than a static list of equal
+    slots
     on the former, the plan is the fastest on the latter. It is then fitted on the whole trace.
 
     Parameters
@@ -217,9 +218,7 @@ def plan_offload(
         "static": static["same"],
         "static drifted": static["drifted"],
     }
-    return OffloadPlan(
-        policy, rule, guard, final, whole, weight, _HALF_LIFE, batch_size, predicted
-    )
+    return OffloadPlan(policy, rule, guard, final, whole, weight, _HALF_LIFE, batch_size, predicted)
 
 
 def _divisions(uses: Floats, slots: int) -> dict[str, Ints]:
@@ -337,7 +336,8 @@ def replay_slots(
             [stream], slots[i : i + 1], policies=[policy], admissions=admissions,
             start=start[i : i + 1], start_weight=start_weight, half_life=half_life, per_step=True,
         )[policy]  # fmt: skip
-        assert curve.step_misses is not None and curve.step_uploads is not None
+        assert curve.step_misses is not None
+        assert curve.step_uploads is not None
         misses += curve.step_misses[:, 0, 0]
         uploads += curve.step_uploads[:, 0, 0]
     return misses, uploads

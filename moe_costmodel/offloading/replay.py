@@ -32,7 +32,8 @@ from moe_costmodel._arrays import Bools, Floats, Ints
 from moe_costmodel._checks import check_number, count, invalid, one_of, require
 from moe_costmodel.buffering.kernels import sum_by_step
 from moe_costmodel.buffering.replay import ExpertStream
-from moe_costmodel.offloading.kernels import ordered_events, queue_events, totals
+from moe_costmodel.offloading.counting import first_uses, next_steps, totals
+from moe_costmodel.offloading.kernels import replay_events
 
 __all__ = [
     "OFFLOAD_POLICIES",
@@ -55,7 +56,6 @@ OFFLOAD_POLICIES: dict[str, str] = {
     "paper": "last in, first out among the experts that the step does not need (arXiv 2303.06182)",
 }
 _CODES = {name: code for code, name in enumerate(OFFLOAD_POLICIES)}
-_QUEUES = frozenset(["fifo", "least-stale", "paper"])
 _COUNTING = frozenset(["lfu", "decay"])
 _MOST_MISSES = 64
 
@@ -210,24 +210,29 @@ class _Settings:
         self.limited = np.array([rule.per_step != math.inf for rule in admissions])
 
     def replay(
-        self, stream: ExpertStream, policy: str, start: Floats | None, weight: float, growth: float
+        self,
+        stream: ExpertStream,
+        policy: str,
+        start: Floats | None,
+        weight: float,
+        unit_factor: float,
     ) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
         """Return the bits of misses and of uploads of each access."""
         n = stream.n_experts
         missed, uploaded = np.empty((2, len(stream.ids)), dtype=np.uint64)
         rates = np.zeros(n) if start is None else start
         order = np.argsort(-rates, kind="stable")[::-1].astype(np.int64)
-        common = (self.rate, self.limited, self.opens, missed, uploaded)
-        code, warm = _CODES[policy], start is not None
-        if policy in _QUEUES:
-            queue_events(
-                stream.ids, stream.bounds, self.capacities, code, order, warm, self.first, *common
-            )
-        else:
-            ordered_events(
-                stream.ids, stream.bounds, self.capacities, code, growth, order, rates * weight,
-                warm, self.first, self.margins, self.groups, *common,
-            )  # fmt: skip
+        key, following = rates * weight, np.zeros(0, dtype=np.int64)
+        if policy == "min":
+            following = next_steps(stream.ids, stream.bounds, n)
+            first_uses(stream.ids, stream.bounds, order, key)
+        n_bits = int(np.diff(stream.bounds).max(initial=1)).bit_length()
+        over = np.zeros(n_bits, dtype=np.uint64)
+        replay_events(
+            stream.ids, stream.bounds, following, self.capacities, _CODES[policy], unit_factor,
+            order, key, start is not None, self.first, self.margins, self.groups, self.rate,
+            self.limited, self.opens, over, missed, uploaded,
+        )  # fmt: skip
         return missed, uploaded
 
 
@@ -286,11 +291,11 @@ def offload_events(
     rates = None
     if start is not None:
         rates = _checked_start(owner, start, [stream])[0]
-    growth = _growth(owner, policy, half_life)
+    unit_factor = _unit_factor(owner, policy, half_life)
     shape = (len(stream.ids), len(sizes), len(admissions))
     missed, uploaded = np.empty((2, *shape), dtype=np.bool_)
     for part, settings in _parts(sizes, admissions):
-        bits = settings.replay(stream, policy, rates, start_weight, growth)
+        bits = settings.replay(stream, policy, rates, start_weight, unit_factor)
         shifts = np.arange(len(settings.capacities), dtype=np.uint64)
         for out, words in zip((missed, uploaded), bits, strict=True):
             flags = (words[:, None] >> shifts & np.uint64(1)).astype(np.bool_)
@@ -366,13 +371,13 @@ def offload_curves(
             policy, sizes, tuple(admissions), sums[0], sums[1], accesses, n_steps, *steps
         )
     parts = list(_parts(sizes, admissions))
-    growths = {policy: _growth(owner, policy, half_life) for policy in policies}
+    factors = {policy: _unit_factor(owner, policy, half_life) for policy in policies}
 
     def replay_stream(i: int) -> None:
         start_of = None if rates is None else rates[i]
         for policy, curve in curves.items():
             for part, settings in parts:
-                bits = settings.replay(streams[i], policy, start_of, weight, growths[policy])
+                bits = settings.replay(streams[i], policy, start_of, weight, factors[policy])
                 n = len(settings.capacities)
                 sums = ((curve.misses, curve.step_misses), (curve.uploads, curve.step_uploads))
                 for words, (total, steps) in zip(bits, sums, strict=True):
@@ -389,9 +394,7 @@ def offload_curves(
     return curves
 
 
-def _parts(
-    capacities: Ints, admissions: Sequence[Admission]
-) -> list[tuple[slice, _Settings]]:
+def _parts(capacities: Ints, admissions: Sequence[Admission]) -> list[tuple[slice, _Settings]]:
     """Return all pairs of capacity and admission, 64 at a time."""
     n = len(admissions)
     total = len(capacities) * n
@@ -404,7 +407,7 @@ def _parts(
     return parts
 
 
-def _growth(owner: str, policy: str, half_life: float) -> float:
+def _unit_factor(owner: str, policy: str, half_life: float) -> float:
     """Return the factor by which the unit of counts grows in a step."""
     steps = check_number(owner, "half_life", half_life)
     require(owner, "half_life", half_life, steps >= 1, "at least 1")
@@ -418,9 +421,7 @@ def _checked_capacities(owner: str, capacities: ArrayLike) -> Ints:
     return array.astype(np.int64)
 
 
-def _check_admissions(
-    owner: str, policies: Sequence[str], admissions: Sequence[Admission]
-) -> None:
+def _check_admissions(owner: str, policies: Sequence[str], admissions: Sequence[Admission]) -> None:
     require(owner, "admissions", admissions, len(admissions) > 0, "at least one Admission")
     for rule in admissions:
         require(owner, "admissions", rule, isinstance(rule, Admission), "a list of Admission")

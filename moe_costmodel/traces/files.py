@@ -43,9 +43,7 @@ _READERS = {
 }  # fmt: skip
 
 
-def load_trace(
-    path: str | Path, *, mmap: bool = False, sizes: Sizes | None = None
-) -> RoutingTrace:
+def load_trace(path: str | Path, *, mmap: bool = False, sizes: Sizes | None = None) -> RoutingTrace:
     """Read a routing trace.
 
     Parameters

@@ -172,7 +172,8 @@ def _print(trace: RoutingTrace, arguments: argparse.Namespace, kind: str = "") -
         print_json(
             {
                 "out": str(arguments.out), "source": trace.source, "layers": trace.n_layers,
-                "experts": trace.n_experts, "k": None if trace.is_load_only else trace.k, "tokens": trace.n_tokens,
+                "experts": trace.n_experts, "k": None if trace.is_load_only else trace.k,
+                "tokens": trace.n_tokens,
                 "weights": trace.has_weights, **({"format": kind} if kind else {}),
             }
         )  # fmt: skip
@@ -202,8 +203,8 @@ def _saved_model(arguments: argparse.Namespace) -> tuple[Any, Iterator[Any]]:
     if arguments.model is None or not Path(arguments.model).is_dir():
         raise ValueError(
             f"The 'model' argument of trace record must be a folder with a saved model, or "
-            f"'example' (or name a server with --url). Got {arguments.model!r} instead; save a model "
-            "first (save_pretrained)."
+            f"'example' (or name a server with --url). Got {arguments.model!r} instead; save a "
+            "model first (save_pretrained)."
         )
     texts = _texts(arguments)
     model, tokenizer = load_saved_model(arguments.model)

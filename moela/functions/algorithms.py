@@ -123,6 +123,14 @@ def choose(
             f"{type(algorithm).__name__} needs at least two objectives. Got one; leave out "
             "'algorithm', or pass 'ga' or 'de'."
         )
+    single = any(
+        base.__module__.startswith("pymoo.algorithms.soo") for base in type(algorithm).__mro__
+    )
+    if problem.n_obj > 1 and single:
+        raise ValueError(
+            f"The 'algorithm' parameter of minimize must suit {problem.n_obj} objectives. Got "
+            f"{type(algorithm).__name__}, which takes one. Leave 'algorithm' out, or pass 'nsga2'."
+        )
     if start is not None:
         _begin_with(algorithm, start)
     return algorithm
@@ -226,3 +234,19 @@ def _begin_with(algorithm: Algorithm, start: Population) -> None:
             "first designs. Leave it out, or use MOELA."
         )
     initialization.sampling = start
+
+
+def unsuitable(algorithm: Algorithm, problem: Problem, error: AssertionError) -> Exception:
+    """Return the error for an algorithm of pymoo that stops with an assertion, else that itself."""
+    step = error.__traceback__
+    while step is not None and step.tb_next is not None:
+        step = step.tb_next
+    place = "" if step is None else str(step.tb_frame.f_globals.get("__name__"))
+    if not place.startswith("pymoo."):
+        return error
+    objectives = f"{problem.n_obj} objective{'s' * (problem.n_obj != 1)}"
+    return ValueError(
+        f"The 'algorithm' parameter of minimize must suit the problem, which has {objectives} and "
+        f"{problem.n_constr} constraints. Got {type(algorithm).__name__}, which says: {error} "
+        "Leave 'algorithm' out for one that does."
+    )

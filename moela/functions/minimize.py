@@ -30,7 +30,7 @@ from moela.evaluation.termination import ElapsedTime
 from moela.functions import algorithms
 from moela.functions.durations import seconds, shown_seconds
 from moela.functions.failures import all_failed, in_other_words, in_words, of_same_problem
-from moela.functions.model.calls import checked_call
+from moela.functions.model.calls import checked_call, takes_one
 from moela.functions.model.outputs import ConstraintSpec, ObjectiveSpec
 from moela.functions.model.problem import FunctionProblem, PlainFunction, RefPoint
 from moela.functions.model.problem import problem as make_problem
@@ -66,7 +66,7 @@ def minimize(
     n_jobs: int | None = None,
     store: str | os.PathLike[str] | None = None,
     on_error: Literal["raise", "infeasible"] = "raise",
-    timeout: float | None = None,
+    timeout: float | str | None = None,
     retries: int = 0,
     start: object = None,
     ref_point: RefPoint | None = None,
@@ -117,8 +117,9 @@ def minimize(
     on_error : {"raise", "infeasible"}
         Whether a failed evaluation ends the run with an EvaluationError, or counts as an infeasible
         design.
-    timeout : float, optional
-        Seconds after which an evaluation is killed and counts as failed.
+    timeout : float or str, optional
+        Time after which an evaluation is killed and counts as failed: seconds, or a text as for
+        `time_limit`.
     retries : int
         How often a failed evaluation is tried again.
     start : dict, list of dict, DataFrame or MinimizeResult, optional
@@ -187,7 +188,7 @@ def minimize(
         "ref_point": ref_point, "version": version, "vectorized": vectorized or None,
     }  # fmt: skip
     problem = _problem(function, given)
-    limit = seconds("time_limit", time_limit)
+    limit, timeout = seconds("time_limit", time_limit), seconds("timeout", timeout)
     budget = None if n_eval is None else count("minimize", "n_eval", n_eval)
     _check(seed, store, callback, budget, limit)
     begin = start_designs(problem, start)
@@ -215,14 +216,16 @@ def minimize(
             )  # fmt: skip
             evaluator.interrupts = interrupts
             solver = copy.deepcopy(chosen)
-            solver.setup(
-                problem,
-                termination=_termination(budget, limit),
-                seed=None if seed is None else int(seed),
-                evaluator=evaluator,
-            )
             try:
+                solver.setup(
+                    problem,
+                    termination=_termination(budget, limit),
+                    seed=None if seed is None else int(seed),
+                    evaluator=evaluator,
+                )
                 stopped = _loop(solver, evaluator, run, interrupts)
+            except AssertionError as error:
+                raise algorithms.unsuitable(solver, problem, error) from error
             except StoreMismatchError as error:
                 # Another algorithm or seed uses what the store holds of the same problem.
                 if on_mismatch == "new" or not of_same_problem(error):
@@ -308,7 +311,19 @@ def _chunk_size(problem: Problem, n_jobs: int | None) -> int | Literal["auto"]:
 
 def _problem(function: object, given: Mapping[str, object]) -> Problem:
     """Return the problem to solve, made of a function if it is none."""
+    if isinstance(function, type) and issubclass(function, Problem):
+        raise TypeError(
+            f"The 'function' parameter of minimize must be a function or a pymoo Problem. Got the "
+            f"class {function.__name__} instead; make an object of it: {function.__name__}(...)."
+        )
     if isinstance(function, Problem):
+        if not hasattr(function, "n_obj"):
+            kind = type(function).__name__
+            raise TypeError(
+                f"The 'function' parameter of minimize must be a pymoo Problem that knows its "
+                f"variables and objectives. Got a {kind} without; call super().__init__(n_var=..., "
+                f"n_obj=..., xl=..., xu=...) in {kind}.__init__."
+            )
         for name, value in given.items():
             if value is not None:
                 raise TypeError(
@@ -341,6 +356,11 @@ def _check(
         raise TypeError(
             "The 'callback' parameter of minimize must be a function that takes the result so far. "
             f"Got {of_kind(callback)} instead."
+        )
+    if callback is not None and not takes_one(callback):
+        raise TypeError(
+            "The 'callback' parameter of minimize must take one argument, the result so far. Got "
+            f"{of_kind(callback)}; write def {getattr(callback, '__name__', 'callback')}(result):."
         )
     if budget is None and limit is None:
         raise ValueError(

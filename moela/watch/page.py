@@ -12,9 +12,10 @@ from importlib import resources
 import numpy as np
 
 from moela._version import __version__
-from moela.comparison.report.data import design_text, finite
+from moela.comparison.report.data import design_text
 from moela.comparison.report.page import part
 from moela.evaluation.storage.errors import StoreError
+from moela.quality.json_data import finite
 from moela.quality.words import duration
 from moela.watch.follow import Follower
 from moela.watch.state import Snapshot

@@ -11,14 +11,13 @@ import numpy as np
 from pymoo.core.individual import calc_cv
 
 from moela._arrays import Design, Floats
-from moela.comparison.report.data import finite
 from moela.evaluation.runners.outcome import OK
 from moela.evaluation.storage.errors import StoreError
 from moela.evaluation.storage.reader import EvaluationStore, StoredEvaluation, StoredRun
 from moela.functions.model.view import ProblemView
 from moela.functions.results.stored import stored_problem
 from moela.provenance.signature import shown_name
-from moela.quality.indicators import hypervolume
+from moela.quality.json_data import finite
 
 # The worst values among this many designs make the reference point of the hypervolume.
 _REFERENCE_DESIGNS = 50
@@ -26,6 +25,8 @@ _REFERENCE_DESIGNS = 50
 _RATE_WINDOW = 400
 _MOST_CURVE_POINTS, _MOST_REASONS, _MOST_FRONT = 120, 5, 400
 _MOST_TEXT = 160
+# Fronts up to this size, of values up to this one, need no approximation and no scaling.
+_PLAIN_OBJECTIVES, _PLAIN_POINTS, _PLAIN_VALUE = 5, 2000, 1e30
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ class WatchedRun:
         if self._ref_point is None or not len(self._front):
             return
         inside = self._front[(self._front < self._ref_point).all(axis=1)]
-        volume = float(hypervolume(inside, self._ref_point)) if len(inside) else 0.0
+        volume = _volume(inside, self._ref_point)
         if self._curve:
             volume = max(volume, self._curve[-1][1])
         self._curve.append((self._n_answered, volume))
@@ -216,6 +217,21 @@ def _is_feasible(evaluation: StoredEvaluation) -> bool:
     if G is not None and len(G) and G.max() > 0:
         return False
     return H is None or len(H) == 0 or bool(calc_cv(H=H) <= 0)
+
+
+def _volume(F: Floats, ref_point: Floats) -> float:
+    """Return the hypervolume of points F [n, n_obj] that are better than the reference point."""
+    if len(F) == 0:
+        return 0.0
+    values = np.abs(np.concatenate([F.ravel(), ref_point]))
+    if F.shape[1] <= _PLAIN_OBJECTIVES and len(F) <= _PLAIN_POINTS and values.max() < _PLAIN_VALUE:
+        from moocore import hypervolume
+
+        return float(hypervolume(F, ref=ref_point))
+    # It takes any size and number, but compiles parts; loading these takes half a second.
+    from moela.quality.indicators import hypervolume as any_hypervolume
+
+    return float(any_hypervolume(F, ref_point))
 
 
 def _design(view: ProblemView, x: Design) -> Design:

@@ -1,8 +1,9 @@
 """Compare plans of offloaded experts with fixed rules: `python -m tests.benchmarks.offload_plans`.
 
-All 26 layers of DeepSeek-V2-Lite, 32 of 64 experts resident, the published cost of a miss and of an
-upload. Numbers are milliseconds of a step above the base. Each row is fitted on the first traffic of
-a column and scored on the second. `bound` is a lower bound for every plan that knows the future.
+All 26 layers of DeepSeek-V2-Lite, 32 of 64 experts resident, the published cost of a miss and an
+upload. Numbers are milliseconds of a step above the base. Each row is fitted on the first traffic
+of a column and scored on the second. `bound` is a lower bound for every plan, also for those that
+know the future.
 """
 
 from __future__ import annotations
@@ -94,8 +95,12 @@ def main() -> None:
     for name in columns[1:]:
         print(f"bar: plan, {name}, {of_best}, {ratios[1, name]:.3f}, 1.000 (aim 0.900)")
     others = [value for key, value in static_ratios.items() if key[1] not in columns or key[0] > 1]
-    print(f"bar: plan, other halves and batch sizes, most of a static list, {max(others):.3f}, 1.000")
-    print(f"mean of the best fixed row over {len(ratios)} cases: {np.mean(list(ratios.values())):.3f}")
+    print(
+        f"bar: plan, other halves and batch sizes, most of a static list, {max(others):.3f}, 1.000"
+    )
+    print(
+        f"mean of the best fixed row over {len(ratios)} cases: {np.mean(list(ratios.values())):.3f}"
+    )
 
 
 if __name__ == "__main__":

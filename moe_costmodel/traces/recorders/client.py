@@ -39,7 +39,9 @@ def address_of(url: str) -> str:
         parts = urlsplit(text if full else f"http://{text}")
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise invalid("record", "url", url, f"an address such as 127.0.0.1:8000 ({error})") from None
+        raise invalid(
+            "record", "url", url, f"an address such as 127.0.0.1:8000 ({error})"
+        ) from None
     if parts.scheme not in ("http", "https") or not host or parts.username is not None:
         raise invalid("record", "url", brief(url), "an address such as http://127.0.0.1:8000")
     if not _is_here(host) and not (full and port is not None):
@@ -68,7 +70,8 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
+# No proxy either: what is asked of this machine stays on it.
+_send = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect).open
 
 
 def ask_server(
@@ -126,7 +129,7 @@ def _call(url: str, body: dict[str, object] | None, timeout: float) -> object:
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
     expected = "the address of a running vLLM or SGLang server"
     try:
-        with _OPENER.open(request, timeout=timeout) as response:
+        with _send(request, timeout=timeout) as response:
             text = _text(response)
     except urllib.error.HTTPError as error:
         words = brief(error.read(300).decode("utf-8", "replace"))

@@ -75,7 +75,13 @@ def read_llama_csv(path: Path, sizes: Sizes) -> Recorded:
     found_sizes = Sizes(sizes.n_experts, sizes.n_layers, k)
     recorded = joined(path, "llama.cpp CSV", sequences, found_sizes)
     return Recorded(
-        recorded.format, recorded.ids, None, recorded.lengths, None, sizes.n_experts, layers.tolist()
+        recorded.format,
+        recorded.ids,
+        None,
+        recorded.lengths,
+        None,
+        sizes.n_experts,
+        layers.tolist(),
     )
 
 
@@ -134,7 +140,9 @@ def of_lab_lines(contents: Sequence[object], source: str | Path) -> Recorded:
         place = f"line {i}, selected_experts"
         chosen = array_in(source, place, event.get("selected_experts"), ndim=(1,), whole=True)
         weights = event.get("selected_probabilities") or []
-        events.append((position, layer, chosen.tolist(), weights if isinstance(weights, list) else []))
+        events.append(
+            (position, layer, chosen.tolist(), weights if isinstance(weights, list) else [])
+        )
     if not events:
         raise invalid_file(source, "no events", "at least one routing_selection")
     return _of_events(events, source, n_experts)
@@ -164,6 +172,4 @@ def _of_events(
     weights = None
     if all(len(row) == k for token in shares for row in token):
         weights = array_in(source, "selected_probabilities", shares, ndim=(3,)).astype(np.float64)
-    return Recorded(
-        "moe-cache-lab JSON lines", ids, None, [len(ids)], weights, n_experts, layers
-    )
+    return Recorded("moe-cache-lab JSON lines", ids, None, [len(ids)], weights, n_experts, layers)

@@ -90,5 +90,8 @@ def joined(
         raise invalid_file(source, "no tokens", "at least one token", sequences[0][0])
     check_size(source, sum(8 * ids.size + 32 * len(ids) for ids in full), "arrays", sequences[0][0])
     return Recorded(
-        name, ids=np.concatenate(full), lengths=[len(ids) for ids in full], n_experts=sizes.n_experts
+        name,
+        ids=np.concatenate(full),
+        lengths=[len(ids) for ids in full],
+        n_experts=sizes.n_experts,
     )

@@ -53,7 +53,9 @@ def of_responses(contents: Sequence[object], source: str | Path, sizes: Sizes) -
     programs = set()
     for i, content in enumerate(contents):
         place = f"[{i}]" if len(contents) > 1 else ""
-        found = list(_of_response(object_in(source, place or "response", content), place, source, sizes))
+        found = list(
+            _of_response(object_in(source, place or "response", content), place, source, sizes)
+        )
         if not found:
             raise invalid_file(source, "none", _MISSING, f"{place}.{_FIELD}".lstrip("."))
         programs.update(program for program, _, _ in found)

@@ -1,4 +1,4 @@
-"""`moela moe headroom`: what keeping some experts in fast memory would bring, before it is built."""
+"""`moela moe headroom`: the gain of keeping some experts in fast memory, before it is built."""
 
 from __future__ import annotations
 

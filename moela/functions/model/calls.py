@@ -89,3 +89,16 @@ def check_function(function: object, vectorized: bool = False) -> None:
             f"The 'function' parameter must take one argument, {what}. Got {name}{signature} "
             f"instead; write def {name}(d): and d['x'], or pass lambda d: {name}(**d)."
         ) from None
+
+
+def takes_one(function: Callable[..., object]) -> bool:
+    """Return whether a function can be called with one argument; True if that is not known."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # of a builtin
+        return True
+    try:
+        signature.bind(None)
+    except TypeError:
+        return False
+    return True

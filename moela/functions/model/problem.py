@@ -156,7 +156,13 @@ class FunctionProblem(Problem):
 
     def decode(self, x: Design) -> dict[str, object]:
         """Return a design [n_var] as the dictionary that the function gets."""
-        return self._space.decode(np.asarray(x)[None])[0]
+        x = np.asarray(x)
+        if x.shape != (self.n_var,):
+            raise ValueError(
+                f"The 'x' parameter of decode must be one design, {self.n_var} numbers. Got shape "
+                f"{x.shape} instead; pass a row, such as res.X[0]."
+            )
+        return self._space.decode(x[None])[0]
 
     def encode(self, design: Mapping[str, object]) -> Designs:
         """Return the vector [n_var] of a dictionary of variables, after checking it."""

@@ -18,6 +18,7 @@ from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 
 from moela._arrays import Bools, Floats
+from moela._checks import in_folder
 from moela.evaluation.runners.outcome import OK, SKIPPED
 from moela.evaluation.storage.reader import EvaluationStore
 from moela.functions.model.problem import why
@@ -311,7 +312,7 @@ class MinimizeResult:
         all : bool
             Whether to write everything evaluated instead of the front.
         """
-        path = Path(path)
+        path = in_folder("save", path)
         table = self.table(all=all)
         match path.suffix.lower():
             case ".csv":

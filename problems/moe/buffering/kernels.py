@@ -15,9 +15,7 @@ Misses = NDArray[np.uint16] | NDArray[np.float32]
 
 
 @numba.njit(cache=True)
-def waiting_steps(
-    misses: Misses, kept: Ints, policy: Ints, mean: Floats, tail: Floats
-) -> None:
+def waiting_steps(misses: Misses, kept: Ints, policy: Ints, mean: Floats, tail: Floats) -> None:
     """Write the mean and the 99th percentile of the copies that a step waits for.
 
     Parameters

@@ -7,7 +7,7 @@ from typing import Any
 
 import moocore
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from moe_costmodel import (
     POLICIES,
@@ -108,7 +108,8 @@ class ExpertBuffering(OrdinalProblem):
 
     References
     ----------
-    arXiv 2303.06182, section 5; policies: ``moe_costmodel.replay``, ``moe_costmodel.offload_curves``.
+    arXiv 2303.06182, section 5; policies: ``moe_costmodel.replay`` and
+    ``moe_costmodel.offload_curves``.
 
     Examples
     --------

@@ -137,7 +137,8 @@ def charged_misses(
                     admissions=[rules[i].admission for i in numbers],
                     start=None if start is None else start[layer : layer + 1], per_step=True,
                 )[policy]  # fmt: skip
-                assert curves.step_misses is not None and curves.step_uploads is not None
+                assert curves.step_misses is not None
+                assert curves.step_uploads is not None
                 for place, i in enumerate(numbers):
                     seconds = rules[i].seconds(
                         curves.step_misses[:, 0, :, place], curves.step_uploads[:, 0, :, place],

@@ -19,7 +19,8 @@ from moela.files.text import lines_of, number_of, read_text
 from moela.heartbeat.working import long_work
 from problems._arrays import Floats
 from problems.noc.design.programs import find_program, run_program
-from problems.noc.evaluation.volumes import layers_from_afar
+from problems.noc.design.readme import hotspot_text, write_readme
+from problems.noc.evaluation.volumes import layers_from_afar, response_matrix
 
 if TYPE_CHECKING:
     from problems.noc.design.design import Design
@@ -87,6 +88,11 @@ def write_hotspot(design: Design, folder: str | Path) -> Path:
     text += "-model_type\tgrid\n-grid_layer_file\tstack.lcf\n"
     config = folder / "hotspot.config"
     config.write_text(text, encoding="ascii")
+    power_of_tiles = platform.power[design.placement]
+    rises = response_matrix(platform) @ power_of_tiles
+    hottest = names[int(rises.argmax())]
+    peak = stack.ambient + float(rises.max())
+    write_readme(folder, hotspot_text(peak, hottest, float(power_of_tiles.sum())))
     return config
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from problems._arrays import Ints
+from problems._arrays import Floats, Ints
 from problems._checks import check_choice
 from problems.noc.chip.jit import compiled
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ROUTINGS",
     "Paths",
+    "cycles_along",
     "hop_matrix",
     "paths_of",
     "paths_of_tables",
@@ -154,3 +155,11 @@ def paths_of(design: Design, routing: str) -> Paths:
     cost = hop_matrix(design.platform.n_tiles, design.all_links(), design.hop_cycles())
     trees = shortest_trees(cost, design.placement, routing == "booksim")
     return paths_of_tables(trees) if routing == "booksim" else paths_of_trees(trees)
+
+
+def cycles_along(cost: Ints, paths: Paths) -> Floats:
+    """Return the cycles of all hops of each path, [n, n]; ``cost`` is that of ``hop_matrix``."""
+    steps = np.append(cost[paths.tiles[:-1], paths.tiles[1:]], 0)
+    along = np.concatenate(([0], np.cumsum(steps)))
+    cycles: Floats = (along[paths.start + paths.length - 1] - along[paths.start]).astype(np.float64)
+    return cycles

@@ -20,7 +20,7 @@ from problems._checks import (
 )
 from problems.noc.chip.traffic import busiest_port, check_traffic
 from problems.noc.evaluation.latency import CREDIT_CYCLES
-from problems.noc.evaluation.routes import hop_matrix, paths_of
+from problems.noc.evaluation.routes import cycles_along, hop_matrix, paths_of
 from problems.noc.simulation.kernel import DEADLOCKED, ENDS, PER_ROUTER, RUNNING, SATURATED
 from problems.noc.simulation.run import Batches, network_of, new_state
 
@@ -174,7 +174,7 @@ def simulate_design(
     state = new_state(net, platform.virtual_channels, depth, rng)
     batches = Batches(net, state, rng)
     status = batches.run(error, most)
-    zero = float((by_tile * _unloaded(cost, paths.start, paths.length, paths.tiles)).sum())
+    zero = float((by_tile * cycles_along(cost, paths)).sum())
     zero = float(zero / by_tile.sum() + np.dot(shares, flits) / np.sum(shares) - 1.0)
     counts, cycles, routers = batches.totals.T
     done = status == RUNNING and counts.sum() > 0
@@ -226,14 +226,6 @@ def _check_classes(
         share = check_real("simulate", f"classes[{name!r}][1]", value[1], 0.0, above=True)
         shares.append(share)
     return list(classes), flits, shares
-
-
-def _unloaded(cost: np.ndarray, start: np.ndarray, length: np.ndarray, tiles: np.ndarray) -> Floats:
-    """Return the cycles of all hops of each path, [n, n]."""
-    steps = np.append(cost[tiles[:-1], tiles[1:]], 0)
-    along = np.concatenate(([0], np.cumsum(steps)))
-    cycles: Floats = (along[start + length - 1] - along[start]).astype(np.float64)
-    return cycles
 
 
 @dataclass(frozen=True)

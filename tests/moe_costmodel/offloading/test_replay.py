@@ -9,8 +9,6 @@ from moe_costmodel import (
     OFFLOAD_POLICIES,
     Admission,
     ExpertStream,
-    expert_streams,
-    offload_curves,
     offload_events,
 )
 from tests.moe_costmodel.offloading import naive
@@ -53,9 +51,7 @@ def test_every_event_is_that_of_a_naive_simulator(policy, data):
     admissions = data.draw(st.lists(rules(margin), min_size=1, max_size=4))
     capacities = data.draw(st.lists(st.integers(1, n + 1), min_size=1, max_size=4))
     how = {"half_life": 3.0, "start_weight": data.draw(st.sampled_from([0.0, 2.0]))}
-    events = offload_events(
-        stream_of(n, steps), capacities, policy, admissions, start=start, **how
-    )
+    events = offload_events(stream_of(n, steps), capacities, policy, admissions, start=start, **how)
     for i, capacity in enumerate(capacities):
         for j, rule in enumerate(admissions):
             expected = naive.replay(

