@@ -18,6 +18,7 @@ PACKAGES = (
     "problems.noc",
     "problems.moe",
     "problems.classic",
+    "problems.engineering",
     "moe_costmodel",
     "moe_costmodel.kernels",
     "moe_costmodel.example",

@@ -7,6 +7,7 @@ from pymoo.problems import get_problem
 
 import moela
 import problems
+import problems.engineering
 from moela.testing import PROBLEM_CHECKS, ToyInfeasible, toy_problems
 
 
@@ -57,6 +58,7 @@ PROBLEMS = (
         "NoC3D, as released": problems.NoC3D.example(objectives=3, model="released"),
         "QAP": problems.MultiObjectiveQAP.random(n_facilities=9, n_obj=3, seed=1),
         "knapsack": problems.MultiObjectiveKnapsack.random(n_items=30, n_obj=3, seed=1),
+        "spring": problems.engineering.HelicalSpring(),
         "MNK": problems.MNKLandscape.random(n=12, n_obj=2, k=3, seed=1),
         "gating": problems.GatingThresholds.example(rule="any"),
         "buffering": problems.ExpertBuffering.example(n_devices=2, budget_bytes=2_000_000),

@@ -1,0 +1,91 @@
+"""Base class of the engineering problems: named variables, objectives, constraints."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+from pymoo.core.problem import Problem
+from pymoo.core.variable import Real, Variable
+
+from problems._arrays import Floats
+from problems.engineering.best_known import BEST_KNOWN
+
+Values = Mapping[str, Floats]
+Outputs = tuple[Sequence[Floats], Sequence[Floats]]
+"""Objectives, and constraints that are satisfied if <= 0; each is [n]."""
+
+
+class EngineeringProblem(Problem):
+    """A design problem with named variables.
+
+    If all variables are real, a design is a row of numbers [n_var]. Otherwise it is a dictionary,
+    as in pymoo's mixed-variable problems; `vars` holds its variables.
+
+    Attributes
+    ----------
+    variables : dict of pymoo Variable by name
+        Real, Integer, or Choice among the sizes of a catalog.
+    objective_names : tuple of str
+        All minimized.
+    constraint_names : tuple of str
+        Each constraint is satisfied if its value is at most 0.
+    ref_point : float array [n_obj]
+        The nadir of the best-known front, plus a tenth of its range.
+    best_hypervolume : float
+        Hypervolume of the best-known front for `ref_point`.
+    ref_point_source : str
+        How both were computed.
+    version : str
+        Identifies the formulas.
+    """
+
+    variables: ClassVar[dict[str, Variable]]
+    objective_names: ClassVar[tuple[str, ...]]
+    constraint_names: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self) -> None:
+        variables = self.variables
+        settings: dict[str, object] = {"vars": variables}
+        if all(isinstance(variable, Real) for variable in variables.values()):
+            low, high = np.array([variable.bounds for variable in variables.values()]).T
+            settings = {"n_var": len(variables), "xl": low, "xu": high, "vtype": float}
+        n_obj, n_constraints = len(self.objective_names), len(self.constraint_names)
+        super().__init__(n_obj=n_obj, n_ieq_constr=n_constraints, **settings)
+        kind = type(self).__name__
+        self.version = f"{kind}-1"
+        best = BEST_KNOWN.get(kind)
+        self.ref_point: Floats | None = None if best is None else np.array(best[0])
+        self.best_hypervolume = None if best is None else best[1]
+        self.ref_point_source = (
+            "nadir of the best-known front plus a tenth of its range; the front is the best of "
+            "runs of several algorithms (python -m tests.benchmarks.engineering_fronts)"
+        )
+
+    def __repr__(self) -> str:
+        names = ", ".join(self.objective_names)
+        limits = f", {self.n_constr} constraints" if self.n_constr else ""
+        return f"{type(self).__name__}: {self.n_var} variables, minimize {names}{limits}"
+
+    def values(self, X: ArrayLike) -> dict[str, Floats]:
+        """Return designs, [n, n_var] or [n] dictionaries, as an array [n] for each variable."""
+        designs = np.asarray(X)
+        if designs.dtype == object:
+            return {
+                name: np.array([float(x[name]) for x in designs.ravel()]) for name in self.variables
+            }
+        rows = designs.reshape(-1, self.n_var).astype(float)
+        return dict(zip(self.variables, rows.T, strict=True))
+
+    def _evaluate(self, X: ArrayLike, out: dict[str, Floats], *args: object, **kw: object) -> None:
+        objectives, constraints = self._formulas(self.values(X))
+        out["F"] = np.column_stack(objectives)
+        if self.constraint_names:
+            out["G"] = np.column_stack(constraints)
+
+    @abstractmethod
+    def _formulas(self, v: Values) -> Outputs:
+        """Return objectives and constraints of designs, with the names of the variables."""
