@@ -47,15 +47,6 @@ from .hardware import (
 )
 from .latency.buffer_cost import BufferCost as BufferCost
 from .latency.layer_table import LayerTable as LayerTable
-from .latency.model import (
-    FitReport as FitReport,
-)
-from .latency.model import (
-    LatencyModel as LatencyModel,
-)
-from .latency.model import (
-    Prediction as Prediction,
-)
 from .latency.measure_rest import (
     MeasuredModel as MeasuredModel,
 )
@@ -64,6 +55,15 @@ from .latency.measure_rest import (
 )
 from .latency.measure_rest import (
     measure_rest as measure_rest,
+)
+from .latency.model import (
+    FitReport as FitReport,
+)
+from .latency.model import (
+    LatencyModel as LatencyModel,
+)
+from .latency.model import (
+    Prediction as Prediction,
 )
 from .latency.step import (
     MemoryModel as MemoryModel,

@@ -32,6 +32,7 @@ KINDS: dict[str, str] = {
     "copy": "a copy of an expert from slow to fast memory",
     "all_to_all": "an exchange of tokens by two processes",
     "rest": "attention and projections of one layer, with its KV cache",
+    "step": "a whole step of a model without its MoE layers (prefill is 1 for a prompt, else 0)",
 }
 
 
@@ -203,4 +204,5 @@ _NEEDED = {
     "copy": ("bytes",),
     "all_to_all": ("bytes",),
     "rest": ("batch", "context", "tokens"),
+    "step": ("tokens", "context", "prefill"),
 }

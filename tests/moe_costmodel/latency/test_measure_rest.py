@@ -38,9 +38,14 @@ def test_experts_return_zeros_within_the_context(model):
 
 
 def test_the_rest_is_measured(model):
-    rest = measure_rest(model, batch_sizes=(1, 3), contexts=(4, 9), min_seconds=1e-3, clock="cpu")
+    rest = measure_rest(model, batch_sizes=(1, 3), contexts=(4, 9), prompts=(8, 40), budget_s=0.01)
     assert rest.seconds(2, 8) > 0
     assert rest.per_step > 0
+    assert rest.seconds(20, 10, mode="prefill") > 0
+    assert not rest.outside(2, 8)
+    assert not rest.outside(20, 10, mode="prefill")
+    assert "8 to 40 tokens" in rest.outside(400, 10, mode="prefill")[0]
+    assert "4 to 9 context" in rest.outside(2, 100)[0]
     with pytest.raises(ValueError, match="'contexts'"):
         measure_rest(model, contexts=(0,))
 
