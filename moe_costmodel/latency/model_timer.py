@@ -370,7 +370,7 @@ class ModelTimer:
         """Yield the layers of all points: kinds "layer", "rule" and "buffered"."""
         for point in self._points:
             n = point.n_local
-            shape = replace(self.shape, n_experts=n, n_local=n, k=min(self.shape.k, n))
+            shape = replace(self.shape, n_local=n)
             seconds = np.stack(point.seconds)  # (repeats, 3, layers)
             tokens = point.step.tokens
             for layer in range(len(self.experts)):

@@ -184,8 +184,8 @@ def record_in(path: str | Path, field: str, content: object) -> Record:
             number_in(path, place, at[name], 0, _MOST)
             continue
         counts = array_in(path, place, at[name], ndim=(2 if kind == "buffered" else 1,))
-        if counts.shape[-1] != layer.n_experts:
-            expected = f"tokens of each of the layer's {layer.n_experts} experts"
+        if counts.shape[-1] != layer.n_local:
+            expected = f"tokens of each of the layer's {layer.n_local} experts"
             raise invalid_file(path, f"a list of {counts.shape[-1]}", expected, place)
         if wrong := first_where(counts, ~((counts >= 0) & (counts <= _MOST))):
             raise invalid_file(path, wrong, f"from 0 to {_MOST:g}", place)

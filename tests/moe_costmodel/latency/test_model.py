@@ -243,11 +243,12 @@ def test_a_fit_that_makes_no_sense_is_refused(measured):
         LatencyModel.fit(Measurements(measured.hardware, noisy, "cpu"), method="linear")
     shape, layers = SHAPES[0], list(measured.of("layer"))
     buffered = []
-    for misses in (1, 20):
+    for misses, slower in ((1, 1.2), (5, 1.1), (20, 1.0)):
         counts = [power_law_counts(4, shape, 0.0, random).tolist()] * 4
         at = {"tokens": 4, "counts": counts, "capacity": 2, "misses": misses}
-        # More misses, and yet no more time.
-        buffered.append(Record("buffered", at, [4 * float(truth(shape, counts[0]))], shape))
+        # More misses, and yet less time.
+        took = slower * 4 * float(truth(shape, counts[0]))
+        buffered.append(Record("buffered", at, [took], shape))
     with pytest.raises(ValueError, match="copies of experts cost time"):
         LatencyModel.fit(Measurements(measured.hardware, layers + buffered, "cpu"), method="linear")
 
