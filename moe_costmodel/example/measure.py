@@ -1,8 +1,8 @@
 """Measure the packaged kernel times: ``python -m moe_costmodel.example.measure --out FOLDER``.
 
 Layers, gate rules, buffers and the rest of a step are timed in the example model itself, also the
-parts of a layer that 2 and 4 devices have; every other layer is kept. The exchange between two processes is kept from the
-packaged file unless ``--exchange`` measures it again.
+parts of a layer that 2 and 4 devices have; every other layer is kept. The exchange between two
+processes is taken from the packaged file unless ``--exchange`` measures it again.
 """
 
 from __future__ import annotations
