@@ -28,6 +28,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "numpydoc",
     "myst_parser",
+    "sphinx_design",
     "sphinx_gallery.gen_gallery",
     "sphinxcontrib.bibtex",
     "public_names",
@@ -73,6 +74,8 @@ html_theme = "pydata_sphinx_theme"
 html_title = "moela"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_favicon = "_static/favicon.svg"
+html_context = {"default_mode": "auto"}  # light or dark as the reader's system
 html_show_sourcelink = False
 html_sidebars = {"how_to_choose": [], "reproduction": []}  # pages without subpages
 html_theme_options = {

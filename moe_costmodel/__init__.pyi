@@ -82,11 +82,59 @@ from .measure.measurements import (
 from .measure.measurements import (
     Record as Record,
 )
+from .models.attention import Attention as Attention
+from .models.shape import Block as Block
+from .models.shape import Experts as Experts
+from .models.shape import ModelShape as ModelShape
 from .objectives import (
     OBJECTIVES as OBJECTIVES,
 )
 from .objectives import (
     Predicted as Predicted,
+)
+from .offloading.bound import least_seconds as least_seconds
+from .offloading.cache_aware import (
+    CacheAwareGating as CacheAwareGating,
+)
+from .offloading.cache_aware import (
+    LossWithCache as LossWithCache,
+)
+from .offloading.cache_aware import (
+    loss_with_cache as loss_with_cache,
+)
+from .offloading.cost import MissCost as MissCost
+from .offloading.headroom import (
+    Headroom as Headroom,
+)
+from .offloading.headroom import (
+    HeadroomRow as HeadroomRow,
+)
+from .offloading.headroom import (
+    headroom as headroom,
+)
+from .offloading.planner import (
+    OffloadPlan as OffloadPlan,
+)
+from .offloading.planner import (
+    plan_offload as plan_offload,
+)
+from .offloading.replay import (
+    OFFLOAD_POLICIES as OFFLOAD_POLICIES,
+)
+from .offloading.replay import (
+    Admission as Admission,
+)
+from .offloading.replay import (
+    OffloadCurves as OffloadCurves,
+)
+from .offloading.replay import (
+    OffloadEvents as OffloadEvents,
+)
+from .offloading.replay import (
+    offload_curves as offload_curves,
+)
+from .offloading.replay import (
+    offload_events as offload_events,
 )
 from .placement.heuristics import (
     anti_correlation as anti_correlation,
@@ -129,7 +177,29 @@ from .placement.search import (
 )
 from .plans.decision import Decision as Decision
 from .plans.plan import Plan as Plan
+from .serving.profile import ProfiledKernels as ProfiledKernels
+from .serving.requests import Request as Request
+from .serving.requests import poisson_requests as poisson_requests
+from .serving.requests import read_requests as read_requests
+from .serving.scheduler import RankLoad as RankLoad
+from .serving.scheduler import Scheduler as Scheduler
+from .serving.scheduler import ServedRequests as ServedRequests
+from .serving.scheduler import simulate as simulate
 from .shapes import LayerShape as LayerShape
+from .silicon.calibration import CalibratedTimes as CalibratedTimes
+from .silicon.calibration import CalibrationData as CalibrationData
+from .silicon.calibration import ServingCalibration as ServingCalibration
+from .silicon.layout import Layout as Layout
+from .silicon.package import gpu_names as gpu_names
+from .silicon.sample import ServingPoint as ServingPoint
+from .silicon.sample import read_sample as read_sample
+from .silicon.serving import ServingEstimate as ServingEstimate
+from .silicon.serving import compose_serving as compose_serving
+from .silicon.step import Chunk as Chunk
+from .silicon.step import SiliconModel as SiliconModel
+from .silicon.step import StepTime as StepTime
+from .silicon.tables import OperatorTime as OperatorTime
+from .silicon.wide_ep import wide_ep_step as wide_ep_step
 from .traces.describe import (
     TraceDescription as TraceDescription,
 )

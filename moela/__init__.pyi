@@ -51,6 +51,7 @@ from .functions.model.variables import (
 from .functions.results.result import MinimizeResult as MinimizeResult
 from .learning.models import Models as Models
 from .plots.front import plot_front as plot_front
+from .plugins.learned_local_search import LearnedLocalSearch as LearnedLocalSearch
 from .quality.front import Front as Front
 from .search.moela import MOELA as MOELA
 from .watch.listing import describe_runs as describe_runs

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,3 +38,14 @@ def instance(owner: str, name: str, value: object) -> None:
             f"The '{name}' parameter of {owner} must be an instance. Got the class "
             f"{value.__name__} instead; call it: {value.__name__}()."
         )
+
+
+def in_folder(owner: str, path: str | os.PathLike[str]) -> Path:
+    """Return the path of a file to write, whose folder must exist."""
+    found = Path(path)
+    if not found.parent.is_dir():
+        raise FileNotFoundError(
+            f"The 'path' parameter of {owner} must lie in a folder that exists. Got {found} "
+            f"instead; make the folder {found.parent} first."
+        )
+    return found

@@ -8,10 +8,11 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from moela import __version__
+from moela.heartbeat.working import working
 
 if TYPE_CHECKING:
     from moela.commands.parser import Parser
@@ -28,13 +29,23 @@ COMMANDS = {
     ("export",): ("moela.commands.export", "write a network-on-chip design for another program"),
     ("runs",): ("moela.commands.runs", "list the runs in a store"),
     ("watch",): ("moela.commands.watch", "watch a run while another process makes it"),
+    ("explain",): (
+        "moela.commands.explain",
+        "explain a design of a run, and which variables matter",
+    ),
     ("compare",): ("moela.commands.compare", "compare experiments, stores and fronts"),
     ("measure",): ("moela.commands.measure", "time MoE kernels on this machine"),
     ("moe", "verify"): ("moela.commands.moe.verify", "run deployment plans and compare times"),
+    ("moe", "headroom"): (
+        "moela.commands.moe.headroom",
+        "what keeping some experts in fast memory would bring",
+    ),
     ("trace",): ("moela.commands.trace", "describe, convert or record MoE routing"),
     ("example",): ("moela.commands.example", "write an example file to start from"),
     ("completion",): ("moela.commands.completion", "print the completion of bash or zsh"),
 }
+# The view of a run draws itself again and again.
+_WITHOUT_SIGNS = frozenset([("watch",)])
 EXTRAS = {
     "torch": "torch", "safetensors": "torch", "transformers": "hf", "pyarrow": "tables",
     "plotly": "report", "jinja2": "report",
@@ -75,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.words = words
     try:
         _check_names()
-        with _logging():
+        with _logging(), _signs_of_life(chosen, arguments):
             status: int | None = importlib.import_module(COMMANDS[chosen][0]).run(arguments)
     except KeyboardInterrupt as error:
         print(f"moela: {error or 'interrupted'}", file=sys.stderr)
@@ -171,12 +182,20 @@ def _logging() -> Iterator[None]:
         logger.setLevel(before)
 
 
+def _signs_of_life(
+    chosen: tuple[str, ...], arguments: argparse.Namespace
+) -> AbstractContextManager[None]:
+    """Return a context that gives a sign of life every minute, unless that is not wanted."""
+    if chosen in _WITHOUT_SIGNS or getattr(arguments, "quiet", False):
+        return nullcontext()
+    return working(f"moela {' '.join(chosen)}")
+
+
 def _check_names() -> None:
-    """Raise an error if a problems.py of the user's hides our package of that name."""
-    problems = importlib.import_module("problems")
-    if not hasattr(problems, "NoC3D"):
-        raise ValueError(
-            "another module named 'problems' hides the one that belongs to moela: "
-            f"{getattr(problems, '__file__', None) or list(problems.__path__)}. Rename it, or run "
-            "from another folder."
-        )
+    """Raise an error if a module of the user's hides one of our packages."""
+    from moela.files.packages import hidden
+
+    for package in ("problems", "moe_costmodel"):
+        advice = hidden(package)
+        if advice is not None:
+            raise ValueError(advice)

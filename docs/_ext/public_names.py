@@ -11,6 +11,7 @@ from typing import Any
 PACKAGES = (
     "moela",
     "moela.plots",
+    "moela.plugins",
     "moela.rivals",
     "moela.testing",
     "problems",

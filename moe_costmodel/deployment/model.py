@@ -28,6 +28,7 @@ from moe_costmodel.plans.decision import Decision, Gates, ascending, layer_gates
 from moe_costmodel.plans.plan import Plan
 from moe_costmodel.shapes import DTYPE_BYTES, LayerShape
 from moe_costmodel.traces.trace import Mode, RoutingTrace
+from moela.heartbeat.working import long_work
 
 __all__ = ["DeploymentModel", "Evaluation"]
 
@@ -104,6 +105,7 @@ class DeploymentModel:
     True
     """
 
+    @long_work("building the model of a deployment")
     def __init__(
         self,
         traces: RoutingTrace | Sequence[RoutingTrace],

@@ -32,6 +32,7 @@ from moe_costmodel.measure.stack import StackTimer
 from moe_costmodel.measure.timing import clock_for, clock_of, pinned_threads, scratch_folder
 from moe_costmodel.objectives import quantity
 from moe_costmodel.shapes import LayerShape
+from moela.heartbeat.working import long_work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,6 +116,7 @@ def shapes_to_measure(plans: Sequence[Plan]) -> list[LayerShape]:
     return list(shapes)
 
 
+@long_work("verifying plans")
 def verify(
     plans: Sequence[Plan],
     trace: RoutingTrace,

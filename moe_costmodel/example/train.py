@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from moe_costmodel.example.model import ExampleConfig, ExampleModel
 from moe_costmodel.example.text import DOMAINS, corpus
+from moela.heartbeat.working import long_work
 
 LENGTH = 256
 BATCH = 8
@@ -69,6 +70,7 @@ def optimizer_of(model: ExampleModel) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=PEAK_RATE, betas=(0.9, 0.95))
 
 
+@long_work("training the example model")
 def train(*, n_steps: int, seed: int, out: Path, every: int = 250) -> None:
     """Train and write the model; see the module's docstring."""
     torch.set_num_threads(1)

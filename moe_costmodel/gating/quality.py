@@ -12,6 +12,7 @@ from moe_costmodel._arrays import Bools, Floats
 from moe_costmodel._checks import invalid
 from moe_costmodel.gating.rules import GateRule, apply_rule, keep_mask
 from moe_costmodel.traces.trace import RoutingTrace
+from moela.heartbeat.working import long_work
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -184,6 +185,7 @@ def gate_mass(trace: RoutingTrace, rules: Rules) -> GateMass:
     )
 
 
+@long_work("measuring the loss under gate rules")
 def measured_loss(model: Module, batches: Iterable[Tensor], rules: Rules) -> LossUnderRule:
     """Measure the loss of a causal language model whose routers follow gate rules.
 

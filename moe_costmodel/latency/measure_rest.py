@@ -19,6 +19,7 @@ from moe_costmodel.measure.jobs import copy_call
 from moe_costmodel.measure.measurements import Measurements, Record
 from moe_costmodel.measure.timing import clock_for, pinned_threads, time_call
 from moe_costmodel.shapes import LayerShape
+from moela.heartbeat.working import long_work
 
 __all__ = ["MeasuredModel", "measure_model", "measure_rest", "without_experts"]
 
@@ -58,6 +59,7 @@ def without_experts(model: Any) -> Iterator[None]:
         yield
 
 
+@long_work("measuring the rest of a model")
 def measure_rest(
     model: Any,
     *,
@@ -116,6 +118,7 @@ def measure_rest(
     return RestOfModel.fit(measured, d_model=timer.d_model, n_layers=1)
 
 
+@long_work("measuring a model")
 def measure_model(
     model: Any,
     hardware: Hardware | None = None,

@@ -21,6 +21,7 @@ from moe_costmodel.measure.kernel_table import DEVICE_PEAKS, KernelTable
 from moe_costmodel.measure.measurements import Measurements
 from moe_costmodel.shapes import DTYPE_BYTES, OPERAND_BYTES, LayerShape
 from moe_costmodel.work import Work
+from moela.heartbeat.working import long_work
 
 __all__ = ["FitReport", "LatencyModel", "Prediction", "ShapeError"]
 
@@ -108,6 +109,7 @@ class LatencyModel:
         self._tables: dict[tuple[LayerShape, int], LayerTable] = {}
 
     @classmethod
+    @long_work("fitting a latency model")
     def fit(
         cls,
         source: Measurements | KernelTable,

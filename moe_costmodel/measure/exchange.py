@@ -13,6 +13,7 @@ from moe_costmodel.measure.measurements import Record, record_in
 from moe_costmodel.measure.timing import scratch_folder
 from moela.files.guard import brief, invalid_file
 from moela.files.text import parse_json
+from moela.heartbeat.working import long_work
 
 __all__ = ["measure_exchange"]
 
@@ -20,6 +21,7 @@ _SIZES = (1 << 10, 1 << 14, 1 << 17, 1 << 20, 1 << 22)
 _REPEATS = 15
 
 
+@long_work("measuring the exchange between processes")
 def measure_exchange(*, backend: str = "gloo", timeout: float = 120.0) -> list[Record]:
     """Time the exchange of several sizes between two processes, for at most `timeout` seconds.
 

@@ -24,6 +24,7 @@ from moe_costmodel.measure.timing import (
     time_call,
 )
 from moe_costmodel.shapes import LayerShape
+from moela.heartbeat.working import long_work
 
 __all__ = ["DEFAULT_SHAPES", "links_of", "measure_kernels"]
 
@@ -39,6 +40,7 @@ DEFAULT_SHAPES = (
 _TOKENS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 
+@long_work("measuring kernels")
 def measure_kernels(
     hardware: Hardware | None = None,
     shapes: Sequence[LayerShape] = DEFAULT_SHAPES,

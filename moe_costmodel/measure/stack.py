@@ -37,6 +37,7 @@ from moe_costmodel.measure.jobs import (
 from moe_costmodel.measure.measurements import At, Measurements, Record
 from moe_costmodel.measure.timing import Call, clock_for, clock_of, pinned_threads, scratch_folder
 from moe_costmodel.shapes import LayerShape
+from moela.heartbeat.working import long_work
 
 __all__ = ["StackTimer", "measure_stack"]
 
@@ -223,6 +224,7 @@ def _parts_of(memory: _Memory, shape: LayerShape) -> _Memory:
     )
 
 
+@long_work("measuring stacks of layers")
 def measure_stack(
     hardware: Hardware, shapes: Sequence[LayerShape], *, repeats: int = 9, **options: object
 ) -> Measurements:

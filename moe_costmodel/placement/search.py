@@ -14,6 +14,7 @@ from moe_costmodel._arrays import Floats, Ints
 from moe_costmodel._checks import check_loads, count, invalid
 from moe_costmodel.placement.heuristics import greedy
 from moe_costmodel.placement.placement import Placement, even_devices, shares
+from moela.heartbeat.working import long_work
 
 __all__ = ["OptimalPlacement", "optimal_placement", "swap_search"]
 
@@ -50,6 +51,7 @@ class OptimalPlacement:
         return max(0.0, (self.value - self.bound) / self.value)
 
 
+@long_work("searching the optimal placement")
 def optimal_placement(
     loads: ArrayLike, n_devices: int, *, time_limit: float = 60.0
 ) -> OptimalPlacement:
@@ -125,6 +127,7 @@ def optimal_placement(
     return OptimalPlacement(Placement.from_devices(device[None], n_devices), value, bound)
 
 
+@long_work("searching a placement")
 def swap_search(
     loads: ArrayLike,
     n_devices: int,

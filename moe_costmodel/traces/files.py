@@ -1,4 +1,4 @@
-"""Reading and writing routing traces: npz, SGLang dumps, JSON counts. No file can run code."""
+"""Reading and writing routing traces: npz, and formats of other programs. No file can run code."""
 
 from __future__ import annotations
 
@@ -15,14 +15,23 @@ from moe_costmodel._arrays import Array
 from moe_costmodel._checks import invalid, shape_of
 from moe_costmodel._fields import array_in
 from moe_costmodel.traces.members import Member, stored_members
+from moe_costmodel.traces.recorders.lines import (
+    LAB_FORMAT,
+    load_field,
+    of_lab_lines,
+    of_load_lines,
+    read_llama_csv,
+)
+from moe_costmodel.traces.recorders.recorded import Recorded, Sizes, joined
+from moe_costmodel.traces.recorders.responses import is_response, of_responses
 from moe_costmodel.traces.sglang import from_detail_dump, tensor_in
 from moe_costmodel.traces.torch_file import read_torch
 from moe_costmodel.traces.trace import RoutingTrace
-from moela.files.arrays import open_arrays
+from moela.files.arrays import open_arrays, read_array
 from moela.files.guard import brief, check_size, invalid_file, open_file
-from moela.files.text import read_json
+from moela.files.text import lines_of, parse_json, read_text
 
-__all__ = ["load_trace", "save_trace"]
+__all__ = ["load_trace", "read_trace", "save_trace", "trace_of"]
 
 _ARRAYS = (
     "topk_ids", "topk_weights", "n_experts", "sequence_lengths", "layers", "logical_count"
@@ -34,7 +43,7 @@ _READERS = {
 }  # fmt: skip
 
 
-def load_trace(path: str | Path, *, mmap: bool = False) -> RoutingTrace:
+def load_trace(path: str | Path, *, mmap: bool = False, sizes: Sizes | None = None) -> RoutingTrace:
     """Read a routing trace.
 
     Parameters
@@ -43,27 +52,103 @@ def load_trace(path: str | Path, *, mmap: bool = False) -> RoutingTrace:
         - ``.npz``: ``topk_ids`` and ``n_experts``, optionally ``topk_weights``,
           ``sequence_lengths`` and ``layers`` (as :func:`save_trace` writes them), or
           ``logical_count``.
+        - ``.npy``: integers of shape (tokens, layers, k), such as routed experts of vLLM.
         - ``.pt``: a dump of SGLang's expert distribution recorder; only plain containers and
           dense tensors are read. Modes *stat* and *stat_approx* (``logical_count``) and *per_pass*
           (``records`` with ``global_physical_count``) give a load-only trace; mode *per_token*
           (``records`` with ``topk_ids_of_layer``) one without weights. Physical experts are mapped
           back to logical ones.
-        - ``.json``: ``logical_count`` of shape (layers, experts) or (steps, layers, experts).
+        - ``.json`` or ``.jsonl``: ``logical_count`` of shape (layers, experts) or (steps, layers,
+          experts); responses of vLLM or SGLang with routed experts; lines of moe-cache-lab; lines
+          of vLLM's expert loads.
+        - ``.csv``: rows ``layer,expert`` of llama.cpp's moe-trace.
     mmap : bool
         Map the arrays of an npz from disk instead of reading them; the file must be uncompressed
         (``save(..., compress=False)``), and may be of any size. The arrays of other files may take
         256 MiB, times the number in the environment variable ``MOELA_FILE_LIMIT_FACTOR``.
+    sizes : Sizes, optional
+        Sizes of the model, where a format does not hold them. Without the number of experts, it is
+        one more than the largest id.
     """
+    return read_trace(path, mmap=mmap, sizes=sizes)[0]
+
+
+def read_trace(
+    path: str | Path, *, mmap: bool = False, sizes: Sizes | None = None
+) -> tuple[RoutingTrace, str]:
+    """Read a routing trace, and name its format; parameters as for :func:`load_trace`."""
     path = Path(path)
     if path.suffix == ".npz":
-        return _load_npz(path, mmap)
-    readers = {".pt": _load_pt, ".json": _load_json}
-    if path.suffix not in readers:
-        known = ", ".join(sorted([*readers, ".npz"]))
+        return _load_npz(path, mmap), "npz"
+    if path.suffix not in (".pt", ".json", ".jsonl", ".csv", ".npy"):
+        known = ".csv, .json, .jsonl, .npy, .npz, .pt"
         raise invalid_file(path, repr(path.suffix), f"a trace, whose name ends in one of {known}")
     if mmap:
         raise invalid("load", "mmap", True, f"False for {path}, which is no npz")
-    return readers[path.suffix](path)
+    if path.suffix == ".pt":
+        return _load_pt(path), "SGLang dump"
+    recorded = _read_recorded(path, sizes or Sizes())
+    return trace_of(recorded, path), recorded.format
+
+
+def trace_of(recorded: Recorded, source: str | Path) -> RoutingTrace:
+    """Return the trace of what a reader of another program's files has found."""
+    if recorded.counts is not None:
+        return _of_counts(Path(source), recorded.counts)
+    ids = recorded.ids
+    assert ids is not None
+    n_experts = recorded.n_experts or max(int(ids.max()) + 1, ids.shape[2])
+    return RoutingTrace(
+        ids.astype(np.min_scalar_type(n_experts)) if ids.min() >= 0 else ids,
+        recorded.weights,
+        n_experts=n_experts,
+        sequence_lengths=recorded.lengths,
+        layers=recorded.layers,
+        source=str(source),
+    )
+
+
+def _read_recorded(path: Path, sizes: Sizes) -> Recorded:
+    """Find the format of a text file or array by its content, and read it."""
+    if path.suffix == ".csv":
+        return read_llama_csv(path, sizes)
+    if path.suffix == ".npy":
+        ids = read_array(path)
+        if ids.ndim != 3 or ids.dtype.kind not in "ui":
+            raise invalid_file(path, shape_of(ids), "integers of shape (tokens, layers, k)")
+        return joined(path, "array of routed experts", [("array", ids.astype(np.int64))], sizes)
+    contents = _json_values(path)
+    first = contents[0]
+    if isinstance(first, dict) and first.get("format") == LAB_FORMAT:
+        return of_lab_lines(contents, path)
+    if is_response(first):
+        return of_responses(contents, path, sizes)
+    if len(contents) > 1 and load_field(first):
+        return of_load_lines(contents, path)
+    if len(contents) == 1 and isinstance(first, dict) and "logical_count" in first:
+        counts = array_in(path, "logical_count", first["logical_count"], ndim=(2, 3))
+        return Recorded("JSON of counts", counts=counts)
+    got = f"only {', '.join(map(repr, first))}" if isinstance(first, dict) else first
+    expected = (
+        "present (or routed_experts of vLLM and SGLang, expert_load of vLLM, or lines of "
+        "moe-cache-lab)"
+    )
+    raise invalid_file(path, got, expected, "logical_count")
+
+
+def _json_values(path: Path) -> list[object]:
+    """Return the values of a JSON file: one, those of a list, or one a line."""
+    text = read_text(path)
+    lines = [(number, line) for number, line in lines_of(text) if line.strip()]
+    first = lines[0][1].strip() if lines else ""
+    if path.suffix == ".jsonl" or (len(lines) > 1 and first[:1] == "{" and first[-1:] == "}"):
+        if not lines:
+            raise invalid_file(path, "an empty file", "a JSON value a line")
+        return [parse_json(line, path, f"line {number}") for number, line in lines]
+    content = parse_json(text, path)
+    if isinstance(content, list) and content and isinstance(content[0], dict):
+        return list(content)
+    return [content]
 
 
 def save_trace(trace: RoutingTrace, path: str | Path, *, compress: bool = True) -> Path:
@@ -151,15 +236,6 @@ def _map(file: IO[bytes], member: Member, path: Path, name: str) -> Array:
         got = f"{member.size - start} bytes for shape {shape}, dtype {dtype}"
         raise invalid_file(path, got, expected, name)
     return np.memmap(path, dtype, "r", member.start + start, shape, order="F" if fortran else "C")
-
-
-def _load_json(path: Path) -> RoutingTrace:
-    content = read_json(path)
-    if not isinstance(content, dict) or "logical_count" not in content:
-        got = f"only {', '.join(map(repr, content))}" if isinstance(content, dict) else content
-        raise invalid_file(path, got, "present", "logical_count")
-    counts = array_in(path, "logical_count", content["logical_count"], ndim=(2, 3))
-    return _of_counts(path, counts)
 
 
 def _load_pt(path: Path) -> RoutingTrace:

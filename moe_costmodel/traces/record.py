@@ -15,12 +15,14 @@ from torch.nn import Module
 from moe_costmodel._checks import invalid
 from moe_costmodel.traces.families import Family, RouterOutput, Routing, count_experts, find_routers
 from moe_costmodel.traces.trace import RoutingTrace
+from moela.heartbeat.working import long_work
 
 __all__ = ["Batch", "edit_routing", "layer_numbers", "record"]
 
 Batch: TypeAlias = Tensor | Mapping[str, Tensor]
 
 
+@long_work("recording a routing trace")
 def record(
     model: Module, batches: Iterable[Batch], *, part: str | None = None, source: str | None = None
 ) -> RoutingTrace:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from moela.files.fields import object_in
 from moela.files.guard import brief, check_size, invalid_file, open_file
-from moela.files.text import parse_json, read_json
+from moela.files.text import read_json
 
 __all__ = ["load_saved_model"]
 
@@ -31,13 +31,14 @@ def load_saved_model(folder: str | Path) -> tuple[Any, Any]:
     ------
     ValueError
         If a file is no regular file or damaged, or ``config.json`` describes a model that is much
-        larger than its weights. The message names the file.
+        larger than its weights, or has weights that are missing or of another shape. The message
+        names the file.
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
     folder = Path(folder)
-    weights = list(_weights_of(folder))
+    paths, weights = _weights_of(folder)
     if not weights:
         raise invalid_file(folder, "none", "a folder with a saved model", "*.safetensors")
     path = folder / "config.json"
@@ -62,33 +63,53 @@ def load_saved_model(folder: str | Path) -> tuple[Any, Any]:
         expected = f"at most {most:,} parameters, since {held:,} are saved"
         raise invalid_file(path, f"a model of {size:,}", expected)
     tokenizer = _named(folder, lambda: AutoTokenizer.from_pretrained(folder, **options))
-    model = _named(
-        folder, lambda: loader.from_pretrained(folder, use_safetensors=True, **options).eval()
+    # Sizes that differ are told below with their names; transformers only logs these.
+    options |= {"use_safetensors": True, "ignore_mismatched_sizes": True}
+    model, report = _named(
+        path,
+        lambda: loader.from_pretrained(folder, output_loading_info=True, **options),
+        f"the description of the weights in {_listed(paths)}",
     )
-    return model, tokenizer
+    _check_weights(path, paths, report)
+    return model.eval(), tokenizer
 
 
-def _weights_of(folder: Path) -> Iterator[tuple[int, ...]]:
-    """Yield the shapes of the saved weights, and check that all files of the folder are regular."""
+def _check_weights(path: Path, paths: list[Path], report: dict[str, Any]) -> None:
+    """Refuse a model some of whose weights transformers would leave at random values."""
+    for name, saved, size in sorted(report["mismatched_keys"]):
+        expected = f"of the shape {tuple(saved)}, as in {_listed(paths)}"
+        raise invalid_file(path, f"the shape {tuple(size)}", expected, name)
+    for name in sorted(report["missing_keys"]):
+        raise invalid_file(path, "no such weight", f"saved in {_listed(paths)}", name)
+
+
+def _listed(paths: list[Path]) -> str:
+    return str(paths[0]) if len(paths) == 1 else f"{paths[0]} to {paths[-1].name}"
+
+
+def _weights_of(folder: Path) -> tuple[list[Path], list[tuple[int, ...]]]:
+    """Return the files of the weights and all shapes; check that all of the folder is regular."""
+    from safetensors import safe_open
+
+    paths: list[Path] = []
+    shapes: list[tuple[int, ...]] = []
     for path in sorted(folder.iterdir()):
         if path.is_dir():
             continue
         with open_file(path) as file:
             if path.suffix != ".safetensors":
                 continue
-            length = int.from_bytes(file.read(8), "little")
-            check_size(path, length, "text", "header")
-            try:
-                text = file.read(length).decode("utf-8")
-            except UnicodeDecodeError as error:
-                raise invalid_file(path, str(error), "text in UTF-8", "header") from None
-        for name, tensor in object_in(path, "header", parse_json(text, path, "header")).items():
-            if name != "__metadata__":
-                place = f"header.{name}"
-                shape = object_in(path, place, tensor).get("shape")
-                if not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in shape):
-                    raise invalid_file(path, brief(shape), "a list of sizes", f"{place}.shape")
-                yield tuple(shape)
+            # The reader would take the memory that a damaged length asks for.
+            check_size(path, int.from_bytes(file.read(8), "little"), "text", "header")
+
+        def read(path: Path = path) -> list[tuple[int, ...]]:
+            with safe_open(path, framework="pt") as tensors:
+                names = list(tensors.keys())
+                return [tuple(tensors.get_slice(name).get_shape()) for name in names]
+
+        shapes += _named(path, read, "a complete safetensors file", "header")
+        paths.append(path)
+    return paths, shapes
 
 
 def _numbers(value: object, field: str) -> Iterator[tuple[str, int]]:
@@ -100,7 +121,12 @@ def _numbers(value: object, field: str) -> Iterator[tuple[str, int]]:
         yield field, value
 
 
-def _named(path: Path, make: Callable[[], _T]) -> _T:
+def _named(
+    path: Path,
+    make: Callable[[], _T],
+    expected: str = "a complete file or folder of save_pretrained",
+    field: str = "config or weights",
+) -> _T:
     """Return what transformers makes; its errors about damaged files are of nearly every kind."""
     try:
         return make()
@@ -110,5 +136,4 @@ def _named(path: Path, make: Callable[[], _T]) -> _T:
     except BaseException as error:
         first = next(iter(str(error).splitlines()), "")
         got = f"{type(error).__name__}: {first}"
-        expected = "a complete file or folder of save_pretrained"
-        raise invalid_file(path, got, expected, "config or weights") from error
+        raise invalid_file(path, got, expected, field) from error

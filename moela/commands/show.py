@@ -6,7 +6,7 @@ import argparse
 
 from moela.commands.output import add_json, print_json
 from moela.commands.parser import add_examples
-from moela.commands.traffic import add_traffic, warn_of_traffic
+from moela.commands.traffic import add_traffic, quiet, warn_of_traffic
 from moela.quality.table import Row, Table
 
 
@@ -34,10 +34,11 @@ def run(arguments: argparse.Namespace) -> None:
     design = Design.load(arguments.design)
     figure, rows = None, list[Row]()
     if arguments.traffic:
-        problem = NoC3D.from_traffic(
-            arguments.traffic, platform=design.platform, objectives=("mean",),
-            model=arguments.model, scale=arguments.scale,
-        )  # fmt: skip
+        with quiet():
+            problem = NoC3D.from_traffic(
+                arguments.traffic, platform=design.platform, objectives=("mean",),
+                model=arguments.model, scale=arguments.scale,
+            )  # fmt: skip
         warn_of_traffic(problem.traffic, problem.platform, arguments.scale, arguments.traffic)
         names = problem.metric_names
         rows = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from moela.commands.output import add_json, print_json
 from moela.commands.parser import add_examples
 from moela.files.guard import read_bytes
-from moela.files.text import read_text
+from moela.files.text import lines_of, read_text
 
 if TYPE_CHECKING:
+    from moe_costmodel.traces.recorders.recorded import Sizes
     from moe_costmodel.traces.trace import RoutingTrace
 
 
@@ -35,18 +36,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "moela trace describe monday.npz --against tuesday.npz --json")
 
     command = actions.add_parser("convert", help="write a trace as npz",
-        description="Write a trace of another program as npz.")
+        description="Write a trace of another program as npz. The format is found by itself: "
+        "responses of vLLM and SGLang with routed experts, their arrays (.npy), vLLM's load lines, "
+        "SGLang's dumps, llama.cpp's CSV, lines of moe-cache-lab, counts.")
     add = command.add_argument
-    add("trace", metavar="FILE", help="npz, SGLang .pt or JSON counts")
+    add("trace", metavar="FILE", help=".json, .jsonl, .csv, .npy, .pt or .npz")
     add("out", type=Path, metavar="NPZ", help="file to write")
+    _add_sizes(add)
     add("--uncompressed", action="store_true", help="for memory mapping")
     add_json(command)
-    add_examples(command, "moela trace convert sglang_dump.pt run.npz")
+    add_examples(command, "moela trace convert sglang_dump.pt run.npz",
+        "moela trace convert responses.jsonl run.npz --experts 128")
 
-    command = actions.add_parser("record", help="run a Hugging Face model and record it",
-        description="Run a Hugging Face model on texts and record its routing.")
+    command = actions.add_parser("record", help="record a Hugging Face model or a running server",
+        description="Run a Hugging Face model on texts and record its routing, or ask a running "
+        "vLLM or SGLang server (started with --enable-return-routed-experts) for it.")
     add = command.add_argument
-    add("model", metavar="MODEL", help="folder of a saved model, or 'example'")
+    add("model", nargs="?", metavar="MODEL", help="folder of a saved model, or 'example'")
     add("out", type=Path, metavar="NPZ", help="file to write")
     add("--text", type=Path, action="append", metavar="TXT", help="text file; may be repeated")
     add("--length", type=int, default=256, metavar="N", help="maximum tokens of a sequence")
@@ -55,10 +61,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="half of an encoder-decoder model to record")
     add("--new-tokens", type=int, default=64, metavar="N",
         help="tokens that the decoder of an encoder-decoder model generates for each sequence")
+    add("--url", metavar="URL", help="running server, in place of a model; on another machine only "
+        "by its full address")
+    add("--prompts", type=Path, metavar="FILE", help="prompts for the server, one a line")
+    _add_sizes(add)
     add_json(command)
-    add_examples(command, "moela trace record ./my_model run.npz --text prompts.txt",
+    add_examples(command, "moela trace record --url http://127.0.0.1:8000 --prompts p.txt run.npz",
+        "moela trace record ./my_model run.npz --text prompts.txt",
         "moela trace record example run.npz")
     # fmt: on
+
+
+def _add_sizes(add: Callable[..., object]) -> None:
+    """Add options for sizes of the model that some formats do not hold."""
+    add("--experts", type=int, metavar="N", help="experts of a layer (default: largest id + 1)")
+    add("--layers", type=int, metavar="N", help="MoE layers of the model, for SGLang's responses")
+    add("--top-k", type=int, metavar="K", help="experts of a token, for SGLang's responses")
+
+
+def _sizes(arguments: argparse.Namespace) -> Sizes:
+    from moe_costmodel.traces.recorders.recorded import Sizes
+
+    return Sizes(arguments.experts, arguments.layers, arguments.top_k)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -94,14 +118,19 @@ def _describe(arguments: argparse.Namespace) -> None:
 
 
 def _convert(arguments: argparse.Namespace) -> None:
-    trace = _load(arguments.trace)
+    from moe_costmodel.traces.files import read_trace
+
+    trace, kind = read_trace(arguments.trace, sizes=_sizes(arguments))
     trace.save(arguments.out, compress=not arguments.uncompressed)
-    _print(trace, arguments)
+    _print(trace, arguments, kind)
 
 
 def _record(arguments: argparse.Namespace) -> None:
     from moe_costmodel.traces.trace import RoutingTrace
 
+    if arguments.url is not None:
+        _record_server(arguments)
+        return
     if arguments.model == "example":
         from moe_costmodel.example import load_model
         from moe_costmodel.example.record import excerpts
@@ -118,18 +147,38 @@ def _record(arguments: argparse.Namespace) -> None:
     _print(trace, arguments)
 
 
-def _print(trace: RoutingTrace, arguments: argparse.Namespace) -> None:
-    """Print what was written."""
+def _record_server(arguments: argparse.Namespace) -> None:
+    from moe_costmodel.traces.files import trace_of
+    from moe_costmodel.traces.recorders.client import ask_server
+
+    if arguments.prompts is None or arguments.model is not None:
+        raise ValueError(
+            "trace record --url takes --prompts with a file, and no MODEL. See moela trace record "
+            "--help."
+        )
+    prompts = [line for _, line in lines_of(read_text(arguments.prompts)) if line.strip()]
+    recorded = ask_server(
+        arguments.url, prompts[: arguments.sequences], new_tokens=arguments.new_tokens,
+        sizes=_sizes(arguments),
+    )  # fmt: skip
+    trace = trace_of(recorded, arguments.url)
+    trace.save(arguments.out)
+    _print(trace, arguments, recorded.format)
+
+
+def _print(trace: RoutingTrace, arguments: argparse.Namespace, kind: str = "") -> None:
+    """Print what was written, and the format that it came from."""
     if arguments.json:
         print_json(
             {
                 "out": str(arguments.out), "source": trace.source, "layers": trace.n_layers,
-                "experts": trace.n_experts, "k": trace.k, "tokens": trace.n_tokens,
-                "weights": trace.has_weights,
+                "experts": trace.n_experts, "k": None if trace.is_load_only else trace.k,
+                "tokens": trace.n_tokens,
+                "weights": trace.has_weights, **({"format": kind} if kind else {}),
             }
         )  # fmt: skip
     else:
-        print(f"{arguments.out}: {trace!r}")
+        print(f"{arguments.out}: {trace!r}{f', from {kind}' if kind else ''}")
 
 
 def _texts(arguments: argparse.Namespace) -> list[str]:
@@ -151,10 +200,11 @@ def _saved_model(arguments: argparse.Namespace) -> tuple[Any, Iterator[Any]]:
     """Load a model and its tokenizer from a folder; nothing is downloaded, none of its code run."""
     from moe_costmodel.traces.saved_model import load_saved_model
 
-    if not Path(arguments.model).is_dir():
+    if arguments.model is None or not Path(arguments.model).is_dir():
         raise ValueError(
             f"The 'model' argument of trace record must be a folder with a saved model, or "
-            f"'example'. Got {arguments.model!r} instead; save a model first (save_pretrained)."
+            f"'example' (or name a server with --url). Got {arguments.model!r} instead; save a "
+            "model first (save_pretrained)."
         )
     texts = _texts(arguments)
     model, tokenizer = load_saved_model(arguments.model)

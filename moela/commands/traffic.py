@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +17,9 @@ from moela.commands.output import warn
 if TYPE_CHECKING:
     from problems.noc import Platform
 
-# Shares of what a port carries. The busiest PE of the applications of the MOELA paper sends or
+# Share of what a port carries. The busiest PE of the applications of the MOELA paper sends or
 # receives 0.005 to 3 flits per cycle.
-_IDLE, _FULL = 1e-4, 1.0
+_IDLE = 1e-4
 _RELEASED_SCALE = 2e8
 
 
@@ -32,6 +34,16 @@ def add_traffic(parser: argparse._ActionsContainer, purpose: str, several: bool 
         metavar="CYCLES",
         help="divisor of the files' flits; 1 if they hold flits per cycle",
     )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Suppress the library's warning of overload, since ``warn_of_traffic`` says more."""
+    from problems.noc.chip.traffic import OverloadWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OverloadWarning)
+        yield
 
 
 def warn_of_traffic(
@@ -57,21 +69,24 @@ def warn_of_traffic(
 
 def traffic_note(traffic: Floats, platform: Platform, scale: float | None) -> str | None:
     """Return what is absurd in the traffic [n, n] of an application, and what to do; or None."""
-    between = traffic - np.diag(np.diag(traffic))
-    sent, received = between.sum(axis=1), between.sum(axis=0)
-    verb = "sends" if sent.max() >= received.max() else "receives"
-    pe = int((sent if verb == "sends" else received).argmax())
-    busiest, capacity = float(max(sent.max(), received.max())), platform.link_capacity
-    head = f"PE {pe} {verb} {busiest:.3g} flits per cycle, the most of all"
+    from problems.noc.chip.traffic import busiest_port, overload
+
+    capacity = platform.link_capacity
+    pe, verb, busiest = busiest_port(traffic)
     if busiest < _IDLE * capacity:
-        note = f"{head}, and {between.sum():.3g} are sent in all: the network is idle. "
+        total = traffic.sum() - np.trace(traffic)
+        note = (
+            f"PE {pe} {verb} {busiest:.3g} flits per cycle, the most of all, and {total:.3g} are "
+            "sent in all: the network is idle. "
+        )
         if scale is None:
             return note.rstrip()
         if scale > 1:
             note += "If the file holds flits per cycle, add --scale 1. "
         return note + "If it holds flits, --scale is the number of cycles of the trace."
-    if busiest > _FULL * capacity:
-        note = f"{head}, but a port takes {capacity:g}: no design can carry this traffic"
+    note_of_ports = overload(traffic, capacity)
+    if note_of_ports is not None:
+        note = note_of_ports
         if scale is None:
             return f"{note}, and latencies are those of a network that is never full."
         least = scale * busiest / capacity

@@ -37,6 +37,8 @@ def run(arguments: argparse.Namespace) -> None:
         os.nice(10)  # the run comes first
     follower = Follower(arguments.store, arguments.run)
     try:
+        if arguments.once:
+            follower.refresh()  # so that a file that is no store is refused
         if arguments.json:
             snapshot = follower.refresh()
             print_json(None if snapshot is None else snapshot.to_dict())

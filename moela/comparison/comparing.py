@@ -15,10 +15,12 @@ from moela.comparison.comparison import Comparison
 from moela.comparison.read.dispatch import read
 from moela.comparison.scale import make_scale
 from moela.comparison.settings import INDICATORS, ComparisonSettings, RefPoint
+from moela.heartbeat.working import long_work
 from moela.quality.front import Front, pooled
 from moela.quality.runs import ComparedRun, History, by_problem, check, clean, traits
 
 
+@long_work("comparing runs")
 def compare(
     results: object,
     ref_point: RefPoint = None,

@@ -17,6 +17,7 @@ from moela.comparison.convergence import ConvergenceCurve, is_followed_exactly
 from moela.comparison.scale import Scale
 from moela.comparison.significance import Sample
 from moela.comparison.summary import summary_text
+from moela.heartbeat.working import long_work
 from moela.notebook import html
 from moela.plots import Look, looks
 from moela.quality.front import Front, pooled
@@ -240,6 +241,7 @@ class Comparison:
     plot_profile = pictures.plot_profile
     save_pictures = pictures.save_pictures
 
+    @long_work("writing a report")
     def report(self, path: str | Path, *, title: str = "Comparison") -> Path:
         """Write a page with all results: one HTML file that needs no network.
 

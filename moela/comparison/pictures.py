@@ -12,6 +12,7 @@ from moela import plots
 from moela._arrays import Floats
 from moela._checks import require
 from moela.comparison.scale import LARGER_IS_BETTER, TITLES
+from moela.heartbeat.working import long_work
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -186,6 +187,7 @@ def pictures_of_all(c: Comparison) -> dict[str, Captioned]:
     return out
 
 
+@long_work("drawing pictures")
 def save_pictures(c: Comparison, folder: str | Path) -> list[Path]:
     """Write every available picture into a folder as PNG files, and return their paths."""
     out = Path(folder).expanduser()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import numpy as np
 from pymoo.core.algorithm import Algorithm
@@ -28,7 +28,7 @@ from moela.core.duplicates import Duplicates
 from moela.core.failures import FailureCounts
 from moela.core.operators import KINDS, Operators, resolve
 from moela.core.origin import origin_of, set_origin
-from moela.core.parameters import refuse_unknown
+from moela.core.parameters import PymooParameters, refuse_unknown
 from moela.core.scaling import Normalization
 from moela.core.units import Units
 from moela.core.warm_start import first_designs, is_sampling, put_inside
@@ -92,7 +92,7 @@ class ArchiveAlgorithm(Algorithm):
         mutation: Mutation | None = None,
         repair: Repair | None = None,
         archive_size: int | None = None,
-        **kwargs: object,
+        **kwargs: Unpack[PymooParameters],
     ) -> None:
         # pymoo ignores unknown parameters, so a misspelled one would go unnoticed.
         refuse_unknown(type(self), kwargs)
@@ -159,6 +159,10 @@ class ArchiveAlgorithm(Algorithm):
         super().setup(problem, **kwargs)
         check_budget(self.termination)
         return self
+
+    def ask(self) -> Population:
+        """Return the designs to evaluate next; pass them to `tell` with their objectives."""
+        return super().ask()
 
     def _setup(self, problem: Problem, **kwargs: object) -> None:
         if problem.n_obj < 2:

@@ -96,7 +96,11 @@ class Subproblems:
         order = np.lexsort((values, np.broadcast_to(CV, values.shape)), axis=1)
         index = order[:, 0]
         if one_to_one or CV.max() > 0.0:
-            paired, design = linear_sum_assignment(values)
+            # Next to penalties of 2^100 a sum would lose all differences among the other designs.
+            limited = normalization.scalarize(
+                normalization.learned(F)[None], self.W[:, None], self.by
+            )
+            paired, design = linear_sum_assignment(limited)
             index[paired] = design
         self._assign(index, pop, F, CV)
 

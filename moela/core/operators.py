@@ -116,7 +116,11 @@ def resolve(
     mutation: Mutation | None = None,
     repair: Repair | None = None,
 ) -> Operators:
-    """Choose each operator: the argument, else ``problem.operators()``, else by variable type."""
+    """Choose each operator: the argument, else ``problem.operators()``, else by variable type.
+
+    An operator with a true attribute `yields_to_real_mating` is left out: it is for algorithms that
+    have no mating of their own for vectors of real numbers.
+    """
     check_spelling(problem)
     own: dict[str, Any] = dict(problem.operators()) if hasattr(problem, "operators") else {}
     unknown = sorted(set(own) - set(KINDS))
@@ -127,6 +131,9 @@ def resolve(
         )
     given = zip(KINDS, (sampling, crossover, mutation, repair), strict=True)
     chosen: dict[str, Any] = {key: own.get(key) if value is None else value for key, value in given}
+    for key, operator in chosen.items():
+        if getattr(operator, "yields_to_real_mating", False):
+            chosen[key] = None
 
     complete = all(chosen[key] is not None for key in ("sampling", "crossover", "mutation"))
     kind: Kind = "own" if complete else kind_of(problem)

@@ -1,14 +1,48 @@
-"""Errors for parameters that an algorithm does not have."""
+"""Parameters that all algorithms share, and errors for those that an algorithm does not have."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Collection, Iterator
 from difflib import get_close_matches
+from typing import TypedDict
 
 from pymoo.core.algorithm import Algorithm
+from pymoo.core.crossover import Crossover
+from pymoo.core.mutation import Mutation
+from pymoo.core.repair import Repair
 
 PYMOO = frozenset(inspect.signature(Algorithm.__init__).parameters) - {"self", "kwargs"}
+
+
+class PymooParameters(TypedDict, total=False):
+    """Parameters of pymoo's `Algorithm`, so that type checkers find misspelt ones."""
+
+    termination: object
+    output: object
+    display: object
+    callback: object
+    archive: object
+    return_least_infeasible: bool
+    save_history: bool
+    verbose: bool
+    seed: int | None
+    evaluator: object
+
+
+class AlgorithmParameters(PymooParameters, total=False):
+    """The operators of an algorithm, and the parameters of pymoo's `Algorithm`."""
+
+    sampling: object
+    crossover: Crossover | None
+    mutation: Mutation | None
+    repair: Repair | None
+
+
+class ArchiveParameters(AlgorithmParameters, total=False):
+    """The same, for algorithms that have no default of their own for the archive's size."""
+
+    archive_size: int | None
 
 
 def refuse_unknown(kind: type, given: Collection[str]) -> None:

@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from pymoo.core.algorithm import Algorithm
 from pymoo.core.evaluator import Evaluator as PymooEvaluator
@@ -139,20 +140,23 @@ class Evaluator(PymooEvaluator):
     (200, 0)
     """
 
+    # Whether the store keeps designs in the order in which their evaluations end.
+    by_arrival = False
+
     def __init__(
         self,
         n_jobs: int | None = None,
         backend: str | None = None,
-        chunk_size: int | str = "auto",
+        chunk_size: int | Literal["auto"] = "auto",
         store: str | os.PathLike[str] | None = None,
-        on_error: str = "raise",
+        on_error: Literal["raise", "infeasible"] = "raise",
         retries: int = 0,
         timeout: float | None = None,
         dedupe: bool = True,
         *,
         retry_failed: bool = False,
-        on_mismatch: str = "raise",
-        on_interrupt: str = "raise",
+        on_mismatch: Literal["raise", "new"] = "raise",
+        on_interrupt: Literal["raise", "finish"] = "raise",
         recheck: bool = True,
         inner_max_num_threads: int | None = 1,
         progress: bool | None = None,
@@ -419,7 +423,8 @@ class Evaluator(PymooEvaluator):
                 if session.stopped and outcome.status in FAILURES:
                     known.outcomes[i] = None  # perhaps because of the same Ctrl-C
                     continue
-                self._keep(session, i, keys, X[i], outcome)
+                place = self._run.n_answered + i, self._run.n_batches
+                self._keep(session, place, keys[i] if keys else b"", X[i], outcome)
                 kept.append(outcome)
             session.show(kept)
             # Evaluations in progress are finished and kept, wherever that is possible.
@@ -427,9 +432,9 @@ class Evaluator(PymooEvaluator):
                 break
 
     def _keep(
-        self, session: Session, i: int, keys: list[bytes], x: Design, outcome: Outcome
+        self, session: Session, place: tuple[int, int], key: bytes, x: Design, outcome: Outcome
     ) -> None:
-        """Record the outcome of row i of a batch in the store or in memory."""
+        """Record an outcome in the store, with its position and batch in the run, or in memory."""
         self.n_fresh += 1
         run = self._run
         if outcome.status != OK:
@@ -437,7 +442,7 @@ class Evaluator(PymooEvaluator):
             run.failed = run.failed or first
             report_failure(session.problem, x, outcome, first=first)
         if session.answers is not None:
-            place = (session.answers.run.id, run.n_answered + i, run.n_batches)
-            session.answers.journal.add(*place, keys[i], encode(x), outcome, self.elapsed)
+            number = session.answers.run.id
+            session.answers.journal.add(number, *place, key, encode(x), outcome, self.elapsed)
         elif self.dedupe and (outcome.status not in FAILURES or self.on_error != "raise"):
-            run.memory.put(keys[i], outcome)
+            run.memory.put(key, outcome)

@@ -130,6 +130,20 @@ class StoredAnswers:
             earlier.add(key)
         return known
 
+    def recorded(self) -> list[Row]:
+        """Return the usable rows of this run, in the order in which their evaluations ended."""
+        return [row for row in self.journal.arrivals(self.run.id) if self._usable(row, ())]
+
+    def settle(self) -> None:
+        """Decide now, not before their first answer, which of the other runs to use."""
+        self.sources = [run for run in self.sources if self.trusted(run)]
+
+    def of_others(self, key: bytes, names: Sequence[str]) -> Outcome | None:
+        """Return the outcome of a design that another run has evaluated, if it may be used."""
+        rows = self.journal.lookup([key], self.run, self.sources).get(key, ())
+        row = self._choose([row for row in rows if row.run != self.run.id], names)
+        return None if row is None else row.outcome
+
     def _placed(self, keys: Sequence[bytes], first: int) -> dict[int, Row]:
         """Return the rows at these positions; warn if the run does not repeat itself."""
         if self.dedupe and not self._replaying:

@@ -420,7 +420,12 @@ def _mismatch(journal: Journal, compared: list[tuple[list[str], RunRow]], seed_d
 
 # Lines about a change that follow from another one, by the beginnings of both.
 _FOLLOWING = {
-    "problem.settings.variables": ("problem.n_var:", "problem.xl:", "problem.xu:"),
+    "problem.settings.variables": (
+        "problem.settings.variable_names",
+        "problem.n_var:",
+        "problem.xl:",
+        "problem.xu:",
+    ),
     "problem.n_var:": ("problem.xl:", "problem.xu:"),
     "problem.settings.outputs": ("problem.n_obj:", "problem.n_ieq_constr:", "problem.n_eq_constr:"),
 }

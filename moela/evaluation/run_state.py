@@ -19,7 +19,7 @@ from moela.evaluation.runners.runner import Runner
 from moela.evaluation.session import Session
 from moela.evaluation.storage.errors import StoreError, StoreMismatchError
 from moela.provenance.content import Fingerprint
-from moela.provenance.signature import Signature
+from moela.provenance.signature import Json, Signature
 
 logger = logging.getLogger("moela.evaluator")
 
@@ -89,6 +89,7 @@ class StoreSettings(Protocol):
     retry_failed: bool
     on_error: str
     on_mismatch: str
+    by_arrival: bool
 
 
 @dataclass(slots=True)
@@ -105,12 +106,15 @@ class StoreEntry:
         """Open the store and have the session answer from it, after checking an old design."""
         settings, session = self.settings, self.session
         budget = session.budget(algorithm)
+        identity: dict[str, Json] = {"dedupe": settings.dedupe, "chunk_size": self.chunk_size}
+        if settings.by_arrival:
+            identity["order"] = "arrival"
         opened = run_identity.enter(
             store,
             self.run.id,
             signed=signed,
             algorithm=algorithm,
-            settings={"dedupe": settings.dedupe, "chunk_size": self.chunk_size},
+            settings=identity,
             budget=budget,
             on_mismatch=settings.on_mismatch,
         )

@@ -31,6 +31,7 @@ from moela.experiments.tasks import (
     make_problem,
     plan,
 )
+from moela.heartbeat.working import long_work
 from moela.provenance.code import GLOBALS
 from moela.provenance.content import CONTENT, content_of
 from moela.provenance.environment import provenance
@@ -44,6 +45,7 @@ class ExperimentError(RuntimeError):
     """A run of an experiment failed; the message names it and carries its traceback."""
 
 
+@long_work("running an experiment")
 def run_experiment(
     problems: Mapping[str, MakeProblem],
     algorithms: Mapping[str, MakeAlgorithm],

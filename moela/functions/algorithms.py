@@ -6,14 +6,17 @@ import copy
 import inspect
 from collections.abc import Callable
 
+from pymoo.algorithms.base.genetic import GeneticAlgorithm
 from pymoo.core.algorithm import Algorithm
 from pymoo.core.initialization import Initialization
 from pymoo.core.mixed import MixedVariableDuplicateElimination, MixedVariableMating
+from pymoo.core.operator import Operator
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
+from pymoo.core.repair import NoRepair
 
 from moela.core.algorithm import ArchiveAlgorithm
-from moela.core.operators import KINDS, resolve
+from moela.core.operators import KINDS, kind_of, resolve
 from moela.quality.words import listed, nearest, of_kind
 from moela.search.moela import MOELA
 
@@ -104,6 +107,7 @@ def choose(
     elif isinstance(given, Algorithm):
         # The object belongs to the caller, who may use it again.
         algorithm = copy.deepcopy(given)
+        _suit(algorithm, given, problem)
     else:
         raise TypeError(
             "The 'algorithm' parameter must be an algorithm of pymoo, such as moela.MOELA() or "
@@ -118,6 +122,14 @@ def choose(
         raise ValueError(
             f"{type(algorithm).__name__} needs at least two objectives. Got one; leave out "
             "'algorithm', or pass 'ga' or 'de'."
+        )
+    single = any(
+        base.__module__.startswith("pymoo.algorithms.soo") for base in type(algorithm).__mro__
+    )
+    if problem.n_obj > 1 and single:
+        raise ValueError(
+            f"The 'algorithm' parameter of minimize must suit {problem.n_obj} objectives. Got "
+            f"{type(algorithm).__name__}, which takes one. Leave 'algorithm' out, or pass 'nsga2'."
         )
     if start is not None:
         _begin_with(algorithm, start)
@@ -138,7 +150,8 @@ def _made(
         sizes = {} if batch_size is None else {"batch_size": batch_size}
         if kind is MOELA and budget is not None and budget < _FEW:
             sizes["n_subproblems"] = _FEW_SUBPROBLEMS
-        return kind(**sizes)
+        make: Callable[..., Algorithm] = kind  # each has its own parameters
+        return make(**sizes)
     parameters = inspect.signature(kind.__init__).parameters
     settings = _operators(problem)
     if kind is NAMES["de"]():  # it makes its children in its own way
@@ -148,6 +161,46 @@ def _made(
     elif problem.n_obj == 1 and "pop_size" in parameters:
         settings["pop_size"] = _POP_SIZE
     return kind(**settings)
+
+
+def _suit(algorithm: Algorithm, given: Algorithm, problem: Problem) -> None:
+    """Replace the operators that `given` has by default, if they are not for these variables.
+
+    `algorithm` is the copy to change. pymoo's default operators are for real numbers; each is the
+    same object in every algorithm of a class.
+    """
+    if isinstance(algorithm, ArchiveAlgorithm) or not isinstance(algorithm, GeneticAlgorithm):
+        return
+    if not hasattr(problem, "operators") and kind_of(problem) == "real":
+        return
+    suitable = _operators(problem)
+    defaults = _defaults(type(given))
+    if given.initialization.sampling in defaults:
+        algorithm.initialization.sampling = suitable["sampling"]
+    if isinstance(given.repair, NoRepair) and "repair" in suitable:
+        for part in (algorithm, algorithm.initialization, algorithm.mating):
+            part.repair = suitable["repair"]
+    parts = [getattr(given.mating, name, None) for name in ("crossover", "mutation")]
+    if "mating" in suitable:
+        if all(part in defaults for part in parts):
+            algorithm.mating = suitable["mating"]
+            algorithm.eliminate_duplicates = suitable["eliminate_duplicates"]
+            algorithm.initialization.eliminate_duplicates = suitable["eliminate_duplicates"]
+        return
+    for name, part in zip(("crossover", "mutation"), parts, strict=True):
+        if part in defaults:
+            setattr(algorithm.mating, name, suitable[name])
+
+
+def _defaults(kind: type[Algorithm]) -> list[object]:
+    """Return the operators that are default values of the parameters of a class and its bases."""
+    return [
+        parameter.default
+        for base in kind.__mro__
+        if "__init__" in vars(base)
+        for parameter in inspect.signature(base.__init__).parameters.values()  # type: ignore[misc]
+        if isinstance(parameter.default, Operator)
+    ]
 
 
 def _operators(problem: Problem) -> dict[str, object]:
@@ -181,3 +234,19 @@ def _begin_with(algorithm: Algorithm, start: Population) -> None:
             "first designs. Leave it out, or use MOELA."
         )
     initialization.sampling = start
+
+
+def unsuitable(algorithm: Algorithm, problem: Problem, error: AssertionError) -> Exception:
+    """Return the error for an algorithm of pymoo that stops with an assertion, else that itself."""
+    step = error.__traceback__
+    while step is not None and step.tb_next is not None:
+        step = step.tb_next
+    place = "" if step is None else str(step.tb_frame.f_globals.get("__name__"))
+    if not place.startswith("pymoo."):
+        return error
+    objectives = f"{problem.n_obj} objective{'s' * (problem.n_obj != 1)}"
+    return ValueError(
+        f"The 'algorithm' parameter of minimize must suit the problem, which has {objectives} and "
+        f"{problem.n_constr} constraints. Got {type(algorithm).__name__}, which says: {error} "
+        "Leave 'algorithm' out for one that does."
+    )

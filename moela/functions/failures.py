@@ -11,6 +11,7 @@ from pymoo.core.problem import Problem
 from moela.evaluation.runners.outcome import EvaluationError
 from moela.evaluation.storage.errors import StoreMismatchError
 from moela.functions.model.outputs import own_message
+from moela.functions.model.problem import FunctionProblem
 from moela.functions.model.view import ProblemView
 from moela.quality.words import design_text
 
@@ -48,7 +49,10 @@ def in_words(problem: Problem, error: EvaluationError) -> EvaluationError:
         message = str(error).replace(type(problem).__name__, title)
         message = message.replace("open them in _evaluate", f"open them in {title}")
         return EvaluationError(message, traceback=error.traceback)
-    return _failure(problem, error.X, error.status, error.traceback, _GO_ON)
+    advice = _GO_ON
+    if not isinstance(problem, FunctionProblem):
+        advice = advice.replace("the function", f"{type(problem).__name__}._evaluate")
+    return _failure(problem, error.X, error.status, error.traceback, advice)
 
 
 def all_failed(problem: Problem, individuals: Sequence[Individual]) -> EvaluationError:

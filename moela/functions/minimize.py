@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -17,7 +18,9 @@ from pymoo.core.problem import Problem
 from pymoo.core.termination import TerminateIfAny, Termination
 from pymoo.termination.max_eval import MaximumFunctionCallTermination
 
-from moela._checks import count
+from moela._checks import count, require
+from moela.asynchronous import loop
+from moela.asynchronous.evaluator import ArrivalEvaluator
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.evaluation.evaluator import Evaluator
 from moela.evaluation.interrupts import Interrupts, given_advice, store_advice
@@ -27,13 +30,14 @@ from moela.evaluation.termination import ElapsedTime
 from moela.functions import algorithms
 from moela.functions.durations import seconds, shown_seconds
 from moela.functions.failures import all_failed, in_other_words, in_words, of_same_problem
-from moela.functions.model.calls import checked_call
+from moela.functions.model.calls import checked_call, takes_one
 from moela.functions.model.outputs import ConstraintSpec, ObjectiveSpec
 from moela.functions.model.problem import FunctionProblem, PlainFunction, RefPoint
 from moela.functions.model.problem import problem as make_problem
 from moela.functions.model.reading import warnings_of
 from moela.functions.results.result import BY_INTERRUPT, MinimizeResult, evaluated
 from moela.functions.starts import filled, start_designs
+from moela.heartbeat.working import working
 from moela.quality.words import of_kind
 from moela.search.moela import MOELA
 
@@ -62,7 +66,7 @@ def minimize(
     n_jobs: int | None = None,
     store: str | os.PathLike[str] | None = None,
     on_error: Literal["raise", "infeasible"] = "raise",
-    timeout: float | None = None,
+    timeout: float | str | None = None,
     retries: int = 0,
     start: object = None,
     ref_point: RefPoint | None = None,
@@ -72,6 +76,7 @@ def minimize(
     algorithm: AlgorithmChoice | None = None,
     batch_size: int | None = None,
     backend: str | None = None,
+    asynchronous: bool = False,
     callback: Callback | None = None,
     progress: bool | None = None,
     verbose: bool = True,
@@ -112,8 +117,9 @@ def minimize(
     on_error : {"raise", "infeasible"}
         Whether a failed evaluation ends the run with an EvaluationError, or counts as an infeasible
         design.
-    timeout : float, optional
-        Seconds after which an evaluation is killed and counts as failed.
+    timeout : float or str, optional
+        Time after which an evaluation is killed and counts as failed: seconds, or a text as for
+        `time_limit`.
     retries : int
         How often a failed evaluation is tried again.
     start : dict, list of dict, DataFrame or MinimizeResult, optional
@@ -135,6 +141,11 @@ def minimize(
         Designs per batch of MOELA.
     backend : str, optional
         Of `moela.Evaluator`: "threads", "dask", "ray", ...
+    asynchronous : bool
+        Whether workers never wait for each other: a new design is asked for as soon as one of them
+        is free. Use it with several workers if evaluations take unequal times. The result depends
+        on the order in which evaluations end; with a `store`, the same call and number of workers
+        repeat that order.
     callback : callable, optional
         Called after each batch with the result so far. If it returns True, the run ends.
     progress : bool, optional
@@ -177,7 +188,7 @@ def minimize(
         "ref_point": ref_point, "version": version, "vectorized": vectorized or None,
     }  # fmt: skip
     problem = _problem(function, given)
-    limit = seconds("time_limit", time_limit)
+    limit, timeout = seconds("time_limit", time_limit), seconds("timeout", timeout)
     budget = None if n_eval is None else count("minimize", "n_eval", n_eval)
     _check(seed, store, callback, budget, limit)
     begin = start_designs(problem, start)
@@ -185,29 +196,36 @@ def minimize(
     if begin is not None and not isinstance(chosen, ArchiveAlgorithm):
         size = int(getattr(chosen, "pop_size", None) or len(begin))
         chosen.initialization.sampling = filled(problem, begin, size, seed)
+    require("minimize", "asynchronous", asynchronous, isinstance(asynchronous, bool), "a boolean")
+    if asynchronous:
+        loop.prepare(chosen)
     advice = _advice(store)
     run = _Run(problem, callback, on_error)
     if verbose:
         _say(problem, chosen, budget, limit, seed, n_jobs, store)
     for note in warnings_of(getattr(problem, "variables", {})):
         _LOG.warning(note)
-    with Interrupts(advice) as interrupts:
+    signs = nullcontext() if progress is False else working("optimizing")
+    with signs, Interrupts(advice) as interrupts:
         for on_mismatch in ("raise", "new"):
-            evaluator = Evaluator(
+            make_evaluator = ArrivalEvaluator if asynchronous else Evaluator
+            evaluator = make_evaluator(
                 n_jobs, backend, _chunk_size(problem, n_jobs), store=store, on_error=on_error,
                 retries=retries, timeout=timeout, dedupe=not noisy, on_mismatch=on_mismatch,
                 progress=progress, callback=run.keep,
             )  # fmt: skip
             evaluator.interrupts = interrupts
             solver = copy.deepcopy(chosen)
-            solver.setup(
-                problem,
-                termination=_termination(budget, limit),
-                seed=None if seed is None else int(seed),
-                evaluator=evaluator,
-            )
             try:
+                solver.setup(
+                    problem,
+                    termination=_termination(budget, limit),
+                    seed=None if seed is None else int(seed),
+                    evaluator=evaluator,
+                )
                 stopped = _loop(solver, evaluator, run, interrupts)
+            except AssertionError as error:
+                raise algorithms.unsuitable(solver, problem, error) from error
             except StoreMismatchError as error:
                 # Another algorithm or seed uses what the store holds of the same problem.
                 if on_mismatch == "new" or not of_same_problem(error):
@@ -262,10 +280,14 @@ def _loop(
     algorithm: Algorithm, evaluator: Evaluator, run: _Run, interrupts: Interrupts
 ) -> str | None:
     """Run the algorithm; return why it was stopped, or None if it came to its end."""
+    going = True
     with evaluator:
-        while algorithm.has_next():
+        while going and algorithm.has_next():
             try:
-                algorithm.next()
+                if isinstance(evaluator, ArrivalEvaluator):
+                    going = loop.run(algorithm, evaluator, lambda: run.stopped)
+                else:
+                    algorithm.next()
             except EvaluationError as error:
                 if error is run.failure:
                     raise
@@ -279,7 +301,7 @@ def _loop(
     return None
 
 
-def _chunk_size(problem: Problem, n_jobs: int | None) -> int | str:
+def _chunk_size(problem: Problem, n_jobs: int | None) -> int | Literal["auto"]:
     """Return how many designs a function gets at a time: all of a batch if it takes batches."""
     alone = n_jobs in (None, 1)
     return (
@@ -289,7 +311,19 @@ def _chunk_size(problem: Problem, n_jobs: int | None) -> int | str:
 
 def _problem(function: object, given: Mapping[str, object]) -> Problem:
     """Return the problem to solve, made of a function if it is none."""
+    if isinstance(function, type) and issubclass(function, Problem):
+        raise TypeError(
+            f"The 'function' parameter of minimize must be a function or a pymoo Problem. Got the "
+            f"class {function.__name__} instead; make an object of it: {function.__name__}(...)."
+        )
     if isinstance(function, Problem):
+        if not hasattr(function, "n_obj"):
+            kind = type(function).__name__
+            raise TypeError(
+                f"The 'function' parameter of minimize must be a pymoo Problem that knows its "
+                f"variables and objectives. Got a {kind} without; call super().__init__(n_var=..., "
+                f"n_obj=..., xl=..., xu=...) in {kind}.__init__."
+            )
         for name, value in given.items():
             if value is not None:
                 raise TypeError(
@@ -322,6 +356,11 @@ def _check(
         raise TypeError(
             "The 'callback' parameter of minimize must be a function that takes the result so far. "
             f"Got {of_kind(callback)} instead."
+        )
+    if callback is not None and not takes_one(callback):
+        raise TypeError(
+            "The 'callback' parameter of minimize must take one argument, the result so far. Got "
+            f"{of_kind(callback)}; write def {getattr(callback, '__name__', 'callback')}(result):."
         )
     if budget is None and limit is None:
         raise ValueError(

@@ -79,7 +79,7 @@ class StartModel(SharedFits):
             return False
         W = np.array(self.W)
         inputs = self._inputs(np.array(self.features), np.array(self.start_F), W, normalization)
-        ends = normalization.scalarize(np.array(self.end_F), W, self.by)
+        ends = normalization.scalarize(normalization.learned(np.array(self.end_F)), W, self.by)
         seed = int(random_state.integers(2**31))
         if self.estimator is None:
             model = ExtraTreesRegressor(50, min_samples_leaf=2, random_state=seed)

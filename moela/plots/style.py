@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from moela._arrays import Floats
+from moela._checks import in_folder
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -126,7 +127,7 @@ def scatter_mixed(axes: Axes, parts: Sequence[tuple[Floats, Floats, Look]], **ki
 def saved(figure: Figure, path: str | Path | None) -> Figure:
     """Save a figure if a path is given, and return it."""
     if path is not None:
-        figure.savefig(path, dpi=DPI)
+        figure.savefig(in_folder("the picture", path), dpi=DPI)
     return figure
 
 

@@ -50,6 +50,33 @@ _UNKNOWN = object()
 _NO_ARRAYS: Arrays = {}
 
 
+LAMBDA = "the function"
+"""The name of a function that has none."""
+
+
+def shown_name(signature: Signature) -> str:
+    """Return the name of a problem or algorithm for people: its class, or that of its function.
+
+    >>> shown_name({"class": "moela.MOELA"})
+    'MOELA'
+    >>> function = ["sink.simulate", None, [], None]
+    >>> shown_name({"class": "moela.FunctionProblem", "settings": {"function": function}})
+    'simulate'
+    """
+    name = str(signature.get("class") or "-").rpartition(".")[2]
+    settings = signature.get("settings")
+    if name.endswith("FunctionProblem") and isinstance(settings, dict):
+        function = settings.get("function")
+        while isinstance(function, list) and function:  # also one with some arguments set
+            function = function[0]
+        if isinstance(function, dict):  # an object that can be called
+            function = function.get("class")
+        if isinstance(function, str):
+            last = function.rpartition(".")[2]
+            return LAMBDA if last == "<lambda>" else last or name
+    return name
+
+
 def of_problem(problem: Problem, *, old: bool = False, arrays: Arrays = _NO_ARRAYS) -> Signature:
     """Return the signature of a problem: class, sizes, bounds, version, settings.
 

@@ -50,25 +50,47 @@ def explain(
         else:
             lines.append(
                 f"Against the knee (design {knee}): {_trade(F[i], F[knee], signs, names)}."
+                f"{_differences(designs[i], designs[knee])}"
             )
         for k in _neighbors(i, F, signs):
             if k != knee:
                 lines.append(
                     f"Against its neighbor, design {k}: {_trade(F[i], F[k], signs, names)}."
+                    f"{_differences(designs[i], designs[k])}"
                 )
     if notes:
         lines += ["", *notes]
     apart = _apart(i, designs)
     if apart:
         lines += ["", "It differs from most of the front in: " + "; ".join(apart) + "."]
+    elif n > 1 and designs[i]:
+        lines += ["", "No variable sets it apart from most of the front."]
     return Explanation("\n".join(lines))
 
 
 def _values(design: Mapping[str, object]) -> str:
-    return ", ".join(
-        f"{name} = {number(value) if isinstance(value, float) else shown(value)}"
-        for name, value in design.items()
-    )
+    return ", ".join(f"{name} = {_value(value)}" for name, value in design.items())
+
+
+def _value(value: object) -> str:
+    return number(value) if isinstance(value, float) else shown(value)
+
+
+def _differences(design: Mapping[str, object], other: Mapping[str, object]) -> str:
+    """Return a sentence on the variables that differ between two designs, or an empty text."""
+    found = []
+    for name in [*design, *(name for name in other if name not in design)]:
+        here, there = name in design, name in other
+        if not here or not there:
+            value = _value((design if here else other)[name])
+            found.append(f"{name} ({value}, only in {'this' if here else 'that'} one)")
+        elif _value(design[name]) != _value(other[name]):
+            found.append(f"{name} ({_value(design[name])} instead of {_value(other[name])})")
+    if not found:
+        return ""
+    more = len(found) - _MOST_VARIABLES
+    rest = f" and {more} more" if more > 0 else ""
+    return f" The designs differ in {', '.join(found[:_MOST_VARIABLES])}{rest}."
 
 
 def _standing(minimized: Floats, value: float, name: str, i: int) -> str:

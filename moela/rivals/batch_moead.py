@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import numpy as np
 from pymoo.core.population import Population
 
@@ -10,6 +12,7 @@ from moela._checks import count, one_of, require
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.core.decomposition import Subproblems, simplex_weights
 from moela.core.origin import origins
+from moela.core.parameters import AlgorithmParameters
 from moela.core.scaling import SCALARIZATIONS, Scalarization
 
 # Number of attempts to replace children that are duplicates.
@@ -83,7 +86,7 @@ class BatchMOEAD(ArchiveAlgorithm):
         batch_size: int | None = None,
         scalarization: Scalarization = "chebyshev",
         archive_size: int | None = 500,
-        **kwargs: object,
+        **kwargs: Unpack[AlgorithmParameters],
     ) -> None:
         count("BatchMOEAD", "n_subproblems", n_subproblems, at_least=2)
         super().__init__(n_init=n_subproblems, archive_size=archive_size, **kwargs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Unpack
 
 import numpy as np
 from pymoo.core.population import Population
@@ -13,6 +14,7 @@ from moela._checks import count
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.core.archive import Archive, weakly_dominated
 from moela.core.origin import origins
+from moela.core.parameters import AlgorithmParameters
 from moela.core.scaling import Normalization
 from moela.rivals.common import new_neighbors, restarts
 from moela.rivals.phv import contributions, scaled_reference
@@ -145,7 +147,7 @@ class GreedyAlgorithm(ArchiveAlgorithm):
         n_neighbors: int = 5,
         max_steps: int = 15,
         archive_size: int | None = 500,
-        **kwargs: object,
+        **kwargs: Unpack[AlgorithmParameters],
     ) -> None:
         super().__init__(n_init=n_init, archive_size=archive_size, **kwargs)
         self.n_neighbors = count(type(self).__name__, "n_neighbors", n_neighbors)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Unpack
 
 import numpy as np
 from pymoo.core.individual import Individual
@@ -13,6 +13,7 @@ from moela._checks import count, one_of
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.core.decomposition import Subproblems, simplex_weights
 from moela.core.origin import Part, asked_by, origins, set_origin
+from moela.core.parameters import AlgorithmParameters
 from moela.core.scaling import SCALARIZATIONS, Scalarization
 from moela.rivals.common import new_neighbors, restarts
 from moela.search.local_search import LocalSearches
@@ -103,7 +104,7 @@ class MOMAD(ArchiveAlgorithm):
         n_replace: int = 2,
         scalarization: Scalarization = "weighted_sum",
         archive_size: int | None = 500,
-        **kwargs: object,
+        **kwargs: Unpack[AlgorithmParameters],
     ) -> None:
         count("MOMAD", "n_subproblems", n_subproblems, at_least=2)
         super().__init__(n_init=n_subproblems, archive_size=archive_size, **kwargs)

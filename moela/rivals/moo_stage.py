@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import numpy as np
 from pymoo.core.population import Population
 from sklearn.ensemble import RandomForestRegressor
@@ -9,6 +11,7 @@ from sklearn.ensemble import RandomForestRegressor
 from moela._arrays import Bools, Designs, Floats, rows
 from moela._checks import count
 from moela.core.origin import asked_by, set_origin
+from moela.core.parameters import AlgorithmParameters
 from moela.learning.features import encode
 from moela.learning.window import Window
 from moela.rivals.greedy import GreedyAlgorithm, Search
@@ -98,7 +101,7 @@ class MOOSTAGE(GreedyAlgorithm):
         n_trees: int = 50,
         max_rows: int = 2000,
         archive_size: int | None = 500,
-        **kwargs: object,
+        **kwargs: Unpack[AlgorithmParameters],
     ) -> None:
         super().__init__(
             n_init=n_init,

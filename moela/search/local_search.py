@@ -163,9 +163,10 @@ class LocalSearches:
             self.start[at, : self.features.shape[1]] = self.features[at]
 
     def gained(self, normalization: Normalization) -> Floats:
-        """Return by how much each search has lowered its scalarized value, [s]."""
-        before = normalization.scalarize(self.start_F, self.W, self.by)
-        return before - normalization.scalarize(self.F, self.W, self.by)
+        """Return by how much each search has lowered its scalarized value, as learned, [s]."""
+        start, end = (normalization.learned(F) for F in (self.start_F, self.F))
+        before = normalization.scalarize(start, self.W, self.by)
+        return before - normalization.scalarize(end, self.W, self.by)
 
     def drop(self, finished: Bools) -> None:
         """Remove searches, marked in [s]."""

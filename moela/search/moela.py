@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,6 +16,7 @@ from moela.core.algorithm import ArchiveAlgorithm
 from moela.core.decomposition import Subproblems, simplex_weights
 from moela.core.operators import any_real
 from moela.core.origin import Part, asked_by, forget_details, origins, set_origin
+from moela.core.parameters import AlgorithmParameters
 from moela.core.scaling import Normalization
 from moela.core.volume import DirectionalVolume
 from moela.learning.models import NO_MODELS, Models
@@ -135,7 +136,7 @@ class MOELA(ArchiveAlgorithm):
         batch_size: int | None = None,
         models: Models | Literal["auto"] | None = "auto",
         archive_size: int | None = None,
-        **kwargs: object,
+        **kwargs: Unpack[AlgorithmParameters],
     ) -> None:
         _check(shares, restarts, models)
         n_subproblems = count("MOELA", "n_subproblems", n_subproblems, at_least=2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,6 +15,7 @@ from moela._checks import count
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.core.decomposition import Subproblems, random_weights
 from moela.core.origin import asked_by, origins, set_origin
+from moela.core.parameters import ArchiveParameters
 from moela.core.scaling import Normalization
 from moela.learning.features import encode
 from moela.search.local_search import LocalSearches
@@ -78,7 +79,7 @@ class PublishedMOELA(ArchiveAlgorithm):
         max_gains: int = 15,
         n_random_generations: int = 11,
         bounds: tuple[ArrayLike, ArrayLike] | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[ArchiveParameters],
     ) -> None:
         count("PublishedMOELA", "n_subproblems", n_subproblems, at_least=_N_CLUSTERS)
         super().__init__(n_init=n_subproblems, **kwargs)

@@ -53,7 +53,8 @@ def pick_starts(
                 W.repeat(k, axis=0),
                 context.normalization,
             ).reshape(n, k)
-            predicted = values - ends
+            start_F = context.normalization.learned(F[listed])
+            predicted = context.normalization.scalarize(start_F, W[:, None], by) - ends
             choice = (values - model.calibration * predicted).argmin(axis=1)
         drawn = rng.random(n) < _PROB_RANDOM
         choice = np.where(drawn, rng.integers(0, k, n), choice)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from moela.evaluation.storage.reader import EvaluationStore
+from moela.heartbeat.working import long_work
 from moela.quality.table import Row, Table
 from moela.quality.words import duration
 from moela.watch.state import Snapshot, WatchedRun
@@ -15,6 +16,7 @@ _COLUMNS = (
 )
 
 
+@long_work("reading the runs of a store")
 def snapshots(path: str | os.PathLike[str]) -> list[Snapshot]:
     """Return the state of each run of a store, oldest first."""
     out = []

@@ -12,9 +12,10 @@ from importlib import resources
 import numpy as np
 
 from moela._version import __version__
-from moela.comparison.report.data import design_text, finite
+from moela.comparison.report.data import design_text
 from moela.comparison.report.page import part
 from moela.evaluation.storage.errors import StoreError
+from moela.quality.json_data import finite
 from moela.quality.words import duration
 from moela.watch.follow import Follower
 from moela.watch.state import Snapshot
@@ -143,7 +144,12 @@ def _state(follower: Follower) -> dict[str, object]:
 
 def _data(s: Snapshot) -> dict[str, object]:
     F = np.array(s.front).reshape(len(s.front), -1)
-    ideal = F.min(axis=0) if len(F) else np.zeros(len(s.names))
+    best = {"min": np.min, "max": np.max}
+    ideal = (
+        np.array([best[sense](F[:, j]) for j, sense in enumerate(s.senses)])
+        if len(F)
+        else np.zeros(len(s.names))
+    )
     span = np.ptp(F, axis=0) if len(F) else np.zeros(len(s.names))
     return {
         "title": f"{s.algorithm} on {s.problem}, seed {s.seed}",
@@ -154,9 +160,13 @@ def _data(s: Snapshot) -> dict[str, object]:
         "share": s.n_eval / s.budget if s.budget else None,
         "tiles": _tiles(s),
         "algorithm": s.algorithm,
-        "names": s.names,
+        "names": s.titles(),
         "ideal": ideal.tolist(),
-        "span": np.where(span > 0, span, 1.0).tolist(),
+        # Negative for a maximized objective, so that 0 is the best and 1 the worst.
+        "span": [
+            (-1.0 if sense == "max" else 1.0) * (value if value > 0 else 1.0)
+            for value, sense in zip(span.tolist(), s.senses, strict=True)
+        ],
         "points": [
             {"a": 0, "f": f, "x": design_text(x), "decoded": None}
             for f, x in zip(s.front, s.designs, strict=True)
@@ -180,4 +190,4 @@ def _tiles(s: Snapshot) -> list[tuple[str, str]]:
     ]
     if s.volume is not None and math.isfinite(s.volume):
         tiles.append(("hypervolume", f"{100 * s.volume:.2f} %"))
-    return tiles + [(f"best {n}", f"{v:.6g}") for n, v in zip(s.names, s.best, strict=True)]
+    return tiles + [(f"best {n}", f"{v:.6g}") for n, v in zip(s.titles(), s.best, strict=True)]

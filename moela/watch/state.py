@@ -11,11 +11,13 @@ import numpy as np
 from pymoo.core.individual import calc_cv
 
 from moela._arrays import Design, Floats
-from moela.comparison.report.data import finite
 from moela.evaluation.runners.outcome import OK
 from moela.evaluation.storage.errors import StoreError
 from moela.evaluation.storage.reader import EvaluationStore, StoredEvaluation, StoredRun
-from moela.quality.indicators import hypervolume
+from moela.functions.model.view import ProblemView
+from moela.functions.results.stored import stored_problem
+from moela.provenance.signature import shown_name
+from moela.quality.json_data import finite
 
 # The worst values among this many designs make the reference point of the hypervolume.
 _REFERENCE_DESIGNS = 50
@@ -23,6 +25,8 @@ _REFERENCE_DESIGNS = 50
 _RATE_WINDOW = 400
 _MOST_CURVE_POINTS, _MOST_REASONS, _MOST_FRONT = 120, 5, 400
 _MOST_TEXT = 160
+# Fronts up to this size, of values up to this one, need no approximation and no scaling.
+_PLAIN_OBJECTIVES, _PLAIN_POINTS, _PLAIN_VALUE = 5, 2000, 1e30
 
 
 @dataclass(frozen=True)
@@ -47,9 +51,10 @@ class Snapshot:
     failures: list[tuple[int, str, str]]  # count, status, last line of the error; most first
     workers: list[tuple[str, int]]  # name and evaluations; most first
     names: list[str]  # of the objectives
+    senses: list[str]  # "min" or "max" for each
     best: list[float]  # of each objective among the feasible designs; empty without any
     front: list[list[float]]  # feasible non-dominated objectives, at most 400 of them
-    designs: list[Design]  # of these
+    designs: list[Design]  # of these; of plain functions as dictionaries
     n_front: int
     ref_point: list[float]  # worst values of the first designs
     curve: list[tuple[int, float]]  # evaluations, and the share of the box that is dominated
@@ -61,6 +66,11 @@ class Snapshot:
         plain: dict[str, object] = finite(values)
         return plain
 
+    def titles(self) -> list[str]:
+        """Return the names of the objectives; of maximized ones it is said."""
+        pairs = zip(self.names, self.senses, strict=True)
+        return [f"{name} (max)" if sense == "max" else name for name, sense in pairs]
+
     @property
     def volume(self) -> float | None:
         """Share of the box between best values and reference point that the front dominates."""
@@ -71,6 +81,7 @@ class WatchedRun:
     """The state of one run, which grows with the evaluations that are read from its store."""
 
     def __init__(self) -> None:
+        self._view: ProblemView | None = None
         self._last = 0  # id of the newest evaluation read
         self._reasons: Counter[tuple[str, str]] = Counter()
         self._workers: Counter[str] = Counter()
@@ -126,7 +137,7 @@ class WatchedRun:
         if self._ref_point is None or not len(self._front):
             return
         inside = self._front[(self._front < self._ref_point).all(axis=1)]
-        volume = float(hypervolume(inside, self._ref_point)) if len(inside) else 0.0
+        volume = _volume(inside, self._ref_point)
         if self._curve:
             volume = max(volume, self._curve[-1][1])
         self._curve.append((self._n_answered, volume))
@@ -140,15 +151,16 @@ class WatchedRun:
         left = None
         if run.budget is not None and rate and run.state == "running":
             left = max(0, run.budget - n_eval) / rate
-        n_obj = self._front.shape[1] if len(self._front) else int(run.problem.get("n_obj") or 0)
+        view = self._view = self._view or ProblemView(stored_problem(run))
+        signs = view.signs if self._front.shape[1] in (0, len(view.signs)) else np.ones(1)
         best = self._front.min(axis=0) if len(self._front) else np.empty(0)
         ref_point = np.empty(0) if self._ref_point is None else self._ref_point
         shown = slice(None, None, max(1, -(-len(self._front) // _MOST_FRONT)))
         return Snapshot(
             store=str(store.path),
             run=run.id,
-            problem=str(run.problem.get("class") or "-").rpartition(".")[2],
-            algorithm=str(run.algorithm.get("class") or "-").rpartition(".")[2],
+            problem=shown_name(run.problem),
+            algorithm=shown_name(run.algorithm),
             seed="-" if run.seed is None else f"{run.seed}" + (" (drawn)" * run.seed_drawn),
             state=run.state,
             n_eval=n_eval,
@@ -162,12 +174,13 @@ class WatchedRun:
             seconds_left=left,
             failures=[(n, *key) for key, n in self._reasons.most_common(_MOST_REASONS)],
             workers=self._workers.most_common(),
-            names=_names(run, n_obj),
-            best=best.tolist(),
-            front=self._front[shown].tolist(),
-            designs=self._designs[shown],
+            names=list(view.names),
+            senses=view.senses(),
+            best=(best * signs).tolist() if len(best) else [],
+            front=(self._front[shown] * signs).tolist() if len(self._front) else [],
+            designs=[_design(view, x) for x in self._designs[shown]],
             n_front=len(self._front),
-            ref_point=ref_point.tolist(),
+            ref_point=(ref_point * signs).tolist() if len(ref_point) else [],
             curve=_shares(self._curve, ref_point, best),
         )
 
@@ -206,11 +219,24 @@ def _is_feasible(evaluation: StoredEvaluation) -> bool:
     return H is None or len(H) == 0 or bool(calc_cv(H=H) <= 0)
 
 
-def _names(run: StoredRun, n_obj: int) -> list[str]:
-    given = run.problem.get("settings", {}).get("objective_names")
-    if isinstance(given, list) and len(given) == n_obj:
-        return [str(name) for name in given]
-    return [f"f{j + 1}" for j in range(n_obj)]
+def _volume(F: Floats, ref_point: Floats) -> float:
+    """Return the hypervolume of points F [n, n_obj] that are better than the reference point."""
+    if len(F) == 0:
+        return 0.0
+    values = np.abs(np.concatenate([F.ravel(), ref_point]))
+    if F.shape[1] <= _PLAIN_OBJECTIVES and len(F) <= _PLAIN_POINTS and values.max() < _PLAIN_VALUE:
+        from moocore import hypervolume
+
+        return float(hypervolume(F, ref=ref_point))
+    # It takes any size and number, but compiles parts; loading these takes half a second.
+    from moela.quality.indicators import hypervolume as any_hypervolume
+
+    return float(any_hypervolume(F, ref_point))
+
+
+def _design(view: ProblemView, x: Design) -> Design:
+    """Return a design as its function gets it; of other problems as it is stored."""
+    return view.design(x) if view.own is not None else x
 
 
 def _last_line(error: str | None) -> str:

@@ -25,9 +25,10 @@ def lines_of(snapshot: Snapshot, width: int = 80) -> list[str]:
     title = f"{s.algorithm} on {s.problem}, seed {s.seed} (run {s.run} of {s.store})"
     lines = [title, "", _progress(s, width), *_speed(s), ""]
     if s.best:
-        left = max(len(name) for name in s.names)
+        names = s.titles()
+        left = max(map(len, names))
         lines.append(f"{s.n_front:,} non-dominated designs; best values so far:")
-        lines += [f"  {name:<{left}}  {v:.6g}" for name, v in zip(s.names, s.best, strict=True)]
+        lines += [f"  {name:<{left}}  {v:.6g}" for name, v in zip(names, s.best, strict=True)]
     else:
         lines.append("No feasible design so far.")
     if s.volume is not None:

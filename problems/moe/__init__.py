@@ -1,6 +1,9 @@
 """Deployment of Mixture-of-Experts models: gating, buffering and placement, alone and jointly."""
 
-from problems.moe.buffering.problem import BufferPlan, ExpertBuffering
+from problems.moe import _needs as _needs
+from problems.moe.buffering.plan import BufferPlan
+from problems.moe.buffering.problem import ExpertBuffering
+from problems.moe.buffering.rules import OffloadRule
 from problems.moe.deployment.problem import MoEDeployment
 from problems.moe.gating.measured_quality import MeasuredLoss
 from problems.moe.gating.problem import GatePlan, GatingThresholds
@@ -14,4 +17,5 @@ __all__ = [
     "GatingThresholds",
     "MeasuredLoss",
     "MoEDeployment",
+    "OffloadRule",
 ]

@@ -3,21 +3,26 @@
 from problems.noc.chip.pe_type import PEType
 from problems.noc.chip.platform import Platform
 from problems.noc.chip.stack import ThermalStack
-from problems.noc.chip.traffic import load_traffic, synthetic_traffic
+from problems.noc.chip.traffic import OverloadWarning, load_traffic, synthetic_traffic
 from problems.noc.design.calibration import calibrate
 from problems.noc.design.design import Design
 from problems.noc.design.heat import steady_temperatures
 from problems.noc.operators import NoCCrossover, NoCMutation, NoCSampling
 from problems.noc.problem import NoC3D
+from problems.noc.simulation.simulate import CONTROL_AND_DATA, LoadSweep, SimulationResult
 
 __all__ = [
+    "CONTROL_AND_DATA",
     "Design",
+    "LoadSweep",
     "NoC3D",
     "NoCCrossover",
     "NoCMutation",
     "NoCSampling",
+    "OverloadWarning",
     "PEType",
     "Platform",
+    "SimulationResult",
     "ThermalStack",
     "calibrate",
     "load_traffic",

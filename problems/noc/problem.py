@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,13 +18,16 @@ from pymoo.core.mutation import Mutation
 from pymoo.core.problem import Problem
 from pymoo.core.sampling import Sampling
 
+from moela.heartbeat.working import long_work
 from problems._arrays import Floats, Ints
 from problems._checks import check_choice, check_int, require, setting_error
 from problems.noc.chip.platform import Platform
 from problems.noc.chip.traffic import (
     RELEASED_SCALE,
+    OverloadWarning,
     check_applications,
     load_traffic,
+    overload,
     synthetic_traffic,
 )
 from problems.noc.design.design import Design
@@ -32,7 +36,7 @@ from problems.noc.evaluation.evaluation import AGGREGATES, NoCEvaluation
 from problems.noc.evaluation.features import FeaturePlan, features_batch
 from problems.noc.evaluation.legality import first_illegal
 from problems.noc.evaluation.limits import check_constraints, refuse_unreachable
-from problems.noc.evaluation.metrics import UNITS
+from problems.noc.evaluation.metrics import CAPACITY_BOUND, NEEDS_WAITS, UNITS
 from problems.noc.evaluation.objectives import MODELS, check_objectives
 from problems.noc.moves import neighbors_batch
 from problems.noc.operators import NoCCrossover, NoCMutation, NoCSampling, draw_seeds
@@ -46,6 +50,9 @@ Result = TypeVar("Result")
 
 EVALUATION = 1
 """Version of the evaluation; increased whenever a design gets other objectives than before."""
+
+WAITS = "waits-2"
+"""Version of the waiting times, for problems that need them."""
 
 
 class NoC3D(Problem):
@@ -67,8 +74,8 @@ class NoC3D(Problem):
     objectives : {3, 4, 5} or sequence of str
         3 is mean and deviation of the link load and latency; 4 adds energy, 5 thermal. Also names
         in any order: "mean", "deviation", "latency", "energy", "thermal", and those of
-        ``problems.noc.evaluation.metrics``: "packet_latency", "peak_load", "temperature", "edp",
-        "wire_length", "router_area".
+        ``problems.noc.evaluation.metrics``: "packet_latency", "peak_load", "port_load",
+        "temperature", "peak_temperature", "edp", "wire_length", "router_area".
     model : {"published", "released"}
         The formulas of the paper, or those of its released code, quirks included: see
         ``problems.noc.evaluation.objectives``.
@@ -100,6 +107,12 @@ class NoC3D(Problem):
     ValueError
         A parameter is wrong, or no design can meet a constraint.
 
+    Warns
+    -----
+    OverloadWarning
+        A PE sends or receives more than its port takes: of traffic files always, of arrays if an
+        objective or constraint depends on the capacity of the links.
+
     Examples
     --------
     >>> from problems.noc import NoC3D
@@ -108,6 +121,7 @@ class NoC3D(Problem):
     (160, 3)
     """
 
+    @long_work("building the network-on-chip problem")
     def __init__(
         self,
         traffic: ArrayLike | Sequence[Floats],
@@ -133,6 +147,8 @@ class NoC3D(Problem):
             source, target, weight = self._evaluation.flows
             counted[:, source, target] = weight
         refuse_unreachable(self.constraints, platform, self._traffic, counted)
+        if not CAPACITY_BOUND.isdisjoint(self._wanted):
+            warn_of_overload(self._traffic, platform.link_capacity)
         # Each of several applications has the same weight, whatever its total.
         combined = self._traffic[0]
         if len(self._traffic) > 1:
@@ -172,7 +188,11 @@ class NoC3D(Problem):
         require("from_traffic", "path", paths, paths, "one traffic file or more")
         read = partial(load_traffic, n=platform.n_tiles, scale=scale)
         other = None if held_out is None else read(held_out)
-        return cls([read(p) for p in paths], platform=platform, held_out=other, **settings)
+        traffic = [read(p) for p in paths]
+        warn_of_overload(traffic, platform.link_capacity, [str(p) for p in paths])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", OverloadWarning)  # said above, with the names of files
+            return cls(traffic, platform=platform, held_out=other, **settings)
 
     @classmethod
     def example(
@@ -211,6 +231,8 @@ class NoC3D(Problem):
         digest.update(repr(self.objective_names).encode())
         if self.constraints:
             digest.update(repr(self.constraints).encode())
+        if not NEEDS_WAITS.isdisjoint(self._wanted):
+            digest.update(WAITS.encode())
         if len(self._traffic) > 1:
             digest.update(f"{len(self._traffic)} {self.aggregate}".encode())
         return f"noc-{EVALUATION}-{self.model}-{digest.hexdigest()[:16]}"
@@ -321,7 +343,7 @@ class NoC3D(Problem):
         The first direction is from the tile with the smaller index to the other.
         """
         rows = self._rows(X)
-        _, loads = self._accepted(rows, self._evaluation.run(rows, with_loads=True))
+        _, loads, _ = self._accepted(rows, self._evaluation.run(rows, with_loads=True))
         return loads if np.ndim(X) == 2 else loads[0]
 
     def check(self, X: ArrayLike) -> None:
@@ -414,6 +436,18 @@ class NoC3D(Problem):
         if not isinstance(design, Design) or design.platform != self.platform:
             raise setting_error("encode", "design", "a Design of the problem's platform", design)
         return design.row()
+
+
+def warn_of_overload(
+    traffic: Sequence[Floats] | Floats, capacity: float, sources: Sequence[str] = ()
+) -> None:
+    """Warn of each application that no design can carry, with the PE and its flits per cycle."""
+    for i, matrix in enumerate(traffic):
+        note = overload(matrix, capacity)
+        if note is not None:
+            source = sources[i] if sources else f"traffic[{i}]" if len(traffic) > 1 else "traffic"
+            advice = "divide it by the cycles of its trace ('scale'), or limit 'port_load'"
+            warnings.warn(f"{source}: {note}; {advice}.", OverloadWarning, stacklevel=3)
 
 
 def _platform_of(value: Platform | None, owner: str) -> Platform:

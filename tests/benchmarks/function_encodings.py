@@ -7,6 +7,7 @@
 - one-hot: the same, but an unordered choice has a number for each option; the largest one wins.
 - vars: pymoo's `vars`, with dictionaries as designs.
 - own: the vector of the first code with a crossover and a mutation for each type of variable.
+- reals (NSGA-II only): the first code with pymoo's operators for real numbers.
 
 Hypervolumes are divided by that of all fronts together, with the reference point at their nadir
 plus a tenth of their extent. Medians over seeds.
@@ -321,6 +322,9 @@ def run(case: str, code: str, algorithm: str, seed: int, budgets: list[int]) -> 
         chosen: Any = MOELA()
     elif code == "vars":
         chosen = MixedVariableGA(pop_size=50, survival=RankAndCrowding())
+    elif code == "reals":
+        own = made.operators()
+        chosen = NSGA2(50, sampling=own["sampling"], repair=own["repair"])
     else:
         chosen = NSGA2(50, **made.operators())
     evaluator = Evaluator(callback=keep)
@@ -343,7 +347,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     args = parser.parse_args()
     columns = [(code, "MOELA") for code in args.codes]
-    columns += [(code, "NSGA-II") for code in args.codes if code != "one-hot"]
+    columns += [(code, "NSGA-II") for code in [*args.codes, "reals"] if code != "one-hot"]
     print("| problem | evaluations |", " | ".join(f"{a}, {c}" for c, a in columns), "|")
     print("|---|---|" + "---|" * len(columns))
     for case in args.cases:

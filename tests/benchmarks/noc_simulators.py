@@ -21,9 +21,9 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from problems.noc import Design, NoC3D, Platform, ThermalStack
+from problems.noc.chip.traffic import sent_and_received
 from problems.noc.design.calibration import calibrate
 from problems.noc.design.heat import steady_rises, steady_temperatures
-from problems.noc.evaluation.metrics import sent_and_received
 from tests.benchmarks import tables
 from tests.problems.noc.packets import simulate_packets
 

@@ -1,15 +1,17 @@
-"""How well the time left is promised on a resumed run, and what showing progress costs.
+"""How well the time left is promised, and what showing progress costs.
 
-Run ``python -m tests.benchmarks.progress_cost``. A run of 1,000 evaluations of 10 ms is resumed to
-2,000; the time left that the bar shows is compared with the time that is really left. The cost is
-the time spent in the calls of progress, as a share of the same run's time, so that other work on
-the machine counts on both sides.
+    python -m tests.benchmarks.progress_cost [--quick]
+
+A run of evaluations of 10 ms is followed from its begin, or resumed after a third; the time left
+that progress promises is compared with the time that is really left. Time is that of the process
+plus 10 ms an evaluation, without waiting, so that other work on the machine does not count. The
+cost is the time spent in the calls of progress, as a share of the same run's time.
 """
 
 from __future__ import annotations
 
+import argparse
 import io
-import re
 import tempfile
 import time
 from contextlib import redirect_stderr
@@ -20,56 +22,76 @@ from pymoo.core.problem import ElementwiseProblem
 from pymoo.optimize import minimize
 
 from moela import MOELA, Evaluator
-from moela.evaluation.progress import Progress
+from moela.evaluation.progress import Progress, pace
 
 SECONDS = 0.01
+MOST_ERROR, MOST_COST = 0.25, 0.02
 MOMENTS = (0.1, 0.25, 0.5, 0.75)
+
+
+class Clock:
+    """The time of this process and of evaluations that did not really wait."""
+
+    def __init__(self):
+        self.slept = 0.0
+
+    def monotonic(self):
+        """Return seconds, as `time.monotonic` does."""
+        return time.process_time() + self.slept
+
+    def sleep(self, seconds):
+        """Let the time pass at once."""
+        self.slept += seconds
 
 
 class Waiting(ElementwiseProblem):
     """Two objectives after some seconds of waiting."""
 
-    def __init__(self, seconds: float):
+    def __init__(self, seconds: float, sleep=time.sleep):
         super().__init__(n_var=10, n_obj=2, xl=0.0, xu=1.0)
         self.ref_point = [1.1, 11.0]
-        self._seconds = seconds
+        self._seconds, self._sleep = seconds, sleep
 
     def _evaluate(self, x, out, *args, **kwargs):
-        time.sleep(self._seconds)
+        self._sleep(self._seconds)
         out["F"] = [x[0], 1.0 + x[1:].sum() - x[0] ** 2]
 
 
 class Screen(io.StringIO):
-    """A terminal that remembers when it was written to."""
-
-    def __init__(self):
-        super().__init__()
-        self.written = []
+    """A terminal."""
 
     def isatty(self):
         return True
 
-    def write(self, text):
-        self.written.append((time.monotonic(), text))
-        return len(text)
 
-
-def promises(make):
+def promises(make, n_done, total):
     """Return the share of the rest that is done, promised and true seconds left, at moments."""
-    with tempfile.TemporaryDirectory() as folder:
-        store = Path(folder) / "run.db"
-        first = Evaluator(store=store, progress=False)
-        minimize(Waiting(SECONDS), make(), ("n_eval", 1000), seed=1, evaluator=first)
-        screen = Screen()
-        with redirect_stderr(screen):
-            evaluator = Evaluator(store=store)
-            minimize(Waiting(SECONDS), make(), ("n_eval", 2000), seed=1, evaluator=evaluator)
-        end = time.monotonic()
+    clock, seen, add = Clock(), [], Progress.add
+
+    def watched(progress, *args):
+        add(progress, *args)
+        left = progress.pace.seconds_left(total - progress._done)
+        seen.append((clock.monotonic(), progress._done, left))
+
+    def solve(n_eval, evaluator):
+        problem = Waiting(SECONDS, clock.sleep)
+        minimize(problem, make(), ("n_eval", n_eval), seed=1, evaluator=evaluator)
+
+    Progress.add, pace.time = watched, clock
+    try:
+        with tempfile.TemporaryDirectory() as folder, redirect_stderr(Screen()):
+            store = Path(folder) / "run.db"
+            if n_done:
+                solve(n_done, Evaluator(store=store, progress=False))
+            seen.clear()
+            solve(total, Evaluator(store=store))
+            end = clock.monotonic()
+    finally:
+        Progress.add, pace.time = add, time
     found, due = [], list(MOMENTS)
-    for moment, text in screen.written:
-        shown = re.search(r"(\d+)/2000 \[\S+<(\d+):(\d+)", text)
-        if shown and due and int(shown[1]) >= 1000 + 1000 * due[0]:
-            found.append((due.pop(0), 60 * int(shown[2]) + int(shown[3]), end - moment))
+    for now, done, left in seen:
+        if due and done >= n_done + (total - n_done) * due[0]:
+            found.append((due.pop(0), left, end - now))
     return found
 
 
@@ -101,16 +123,28 @@ def cost(seconds, n_eval, bar):
 
 
 def main():
-    """Print both measurements."""
-    for make in (lambda: NSGA2(50), MOELA):
-        print(f"{type(make()).__name__}, resumed at 1,000 of 2,000")
-        for share, promised, true in promises(make):
-            print(f"  {share:.0%} of the rest done: promised {promised} s, true {true:.1f} s")
+    """Print both measurements and the bars."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true")
+    quick = parser.parse_args().quick
+    errors, shares = [], []
+    for n_done, total in ((300, 900),) if quick else ((0, 1000), (300, 900), (1000, 3000)):
+        for make in (lambda: NSGA2(50), MOELA):
+            begin = f"resumed at {n_done:,}" if n_done else "from its begin"
+            print(f"{type(make()).__name__}, {begin}, of {total:,}")
+            for share, promised, true in promises(make, n_done, total):
+                errors.append(abs(promised / true - 1))
+                print(
+                    f"  {share:.0%} of the rest done: promised {promised:.1f} s, true {true:.1f} s"
+                )
     for seconds, n_eval in ((0.001, 3000), (0.01, 600)):
         for bar in (True, False):
-            micro, share = cost(seconds, n_eval, bar)
+            micro, share = cost(seconds, n_eval // (3 if quick else 1), bar)
+            shares.append(share)
             kind = "bar with hypervolume" if bar else "log"
             print(f"{1000 * seconds:g} ms, {kind}: {micro:.0f} us per evaluation, {share:.2%}")
+    print(f"bar: largest error of the time left, {max(errors):.0%}, at most {MOST_ERROR:.0%}")
+    print(f"bar: evaluations of 10 ms, {max(shares[2:]):.2%}, at most {MOST_COST:.0%}")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import logging
 import re
 from collections import Counter
 from importlib import import_module
@@ -11,30 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from moela import compare
+import moela
+from moela import MinimizeResult, compare
 from moela.quality import indicators
 from problems.noc import Platform, synthetic_traffic
 from problems.noc.evaluation.metrics import UNITS
+from tests.docs.blocks import DOCS, RECIPES, ROOT, blocks_of, run_blocks, text_of
 
-ROOT = Path(__file__).parents[2]
-DOCS = ROOT / "docs"
-PAGES = [*ROOT.glob("*.md"), *DOCS.glob("*.md"), *(DOCS / "benchmarks").glob("*.md")]
-
-
-def text_of(page: Path) -> str:
-    return page.read_text(encoding="utf-8")
-
-
-def blocks_of(page: Path) -> list[str]:
-    """Return the blocks of Python on a page."""
-    return re.findall(r"```python\n(.*?)```", text_of(page), flags=re.DOTALL)
-
-
-def run_blocks(page: Path) -> dict[str, object]:
-    """Run the blocks of a page one after another; return the names that they define."""
-    names: dict[str, object] = {"__name__": page.stem}
-    exec(compile("\n".join(blocks_of(page)), str(page), "exec"), names)
-    return names
+PAGES = [
+    *ROOT.glob("*.md"),
+    *(page for folder in (".", "benchmarks", "recipes") for page in (DOCS / folder).glob("*.md")),
+]
 
 
 def files_in(folder: Path) -> set[str]:
@@ -58,6 +46,36 @@ def test_functions_runs(tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert "fins    integer, 5 to 25" in printed
     assert "It is the knee" in printed
+
+
+@pytest.mark.parametrize("page", RECIPES, ids=lambda page: page.stem)
+def test_recipe_runs(page, tmp_path, monkeypatch):
+    code = "\n".join(blocks_of(page))
+    for package in ("pandas", "plotly", "distributed", "optuna"):
+        if package in code:
+            pytest.importorskip(package)
+    monkeypatch.chdir(tmp_path)
+    root = logging.getLogger()
+    handlers, levels = root.handlers[:], (root.level, logging.getLogger("moela").level)
+    try:
+        names = run_blocks(page)
+    finally:
+        for handler in set(root.handlers) - set(handlers):
+            handler.close()
+        root.handlers[:] = handlers
+        root.setLevel(levels[0])
+        logging.getLogger("moela").setLevel(levels[1])
+    for result in (value for value in names.values() if isinstance(value, MinimizeResult)):
+        assert len(result.front) > 0
+
+
+def test_recipes_are_short_and_listed():
+    index = text_of(DOCS / "recipes" / "index.md")
+    for page in RECIPES:
+        title = text_of(page).partition("\n")[0].removeprefix("# ")
+        assert f"[{title}]({page.name})" in index
+        assert re.search(rf"^{page.stem}$", index, flags=re.MULTILINE)
+        assert len("\n".join(blocks_of(page)).splitlines()) <= 32
 
 
 def test_comparing_runs(tmp_path, monkeypatch, capsys):
@@ -139,6 +157,26 @@ def test_table_of_comparing_can_be_compared(tmp_path):
     assert [len(comparison.front(algorithm=name)) for name in comparison.algorithms] == [2, 1]
 
 
+def test_reasons_on_the_landing_page_stand_in_their_evidence():
+    shares = [
+        float(share)
+        for table in text_of(DOCS / "benchmarks" / "other_libraries.md").split("\n\n")
+        if "| share |" in table
+        for share in re.findall(r"\| (0\.\d+) \| [\d.]+x \|", table)
+    ]
+    everything = text_of(DOCS / "benchmarks" / "smooth.md").partition("## All problems")[2]
+    ranks = [float(rank) for rank in re.findall(r"^\| .*? \| (\d\.\d\d) \|", everything, re.M)]
+    assert len(shares) == 5
+    assert len(ranks) == 6  # of the algorithms that take constraints
+    for page in (ROOT / "README.md", DOCS / "index.md"):
+        text = " ".join(text_of(page).split())
+        assert f"{100 * min(shares):.0f} to {100 * max(shares):.0f} %" in text
+        assert f"ean rank {ranks[0]:.1f}" in text or f"was {ranks[0]:.1f} over 38" in text
+        assert f"the next {ranks[1]:.1f}" in text or f"the next was {ranks[1]:.1f}" in text
+        assert "1,005" in text
+    assert "1,005 kills" in text_of(DOCS / "evaluation.md")
+
+
 def test_numbers_and_words_are_plain():
     # A number without a digit before its point is easily misread as the end of a sentence.
     unclear = re.compile(r"(?<![\w.])\.\d|\bsome \d|\bbit by bit\b|\bper cent\b")
@@ -164,6 +202,12 @@ def test_links_lead_somewhere():
             if not target.startswith("http") and not (page.parent / target).exists():
                 broken.append(f"{page.relative_to(ROOT)}: {target}")
     assert broken == []
+
+
+def test_the_version_is_the_same_everywhere():
+    assert f"\nversion: {moela.__version__}\n" in text_of(ROOT / "CITATION.cff")
+    first = re.search(r"^## (.+)$", text_of(ROOT / "CHANGELOG.md"), flags=re.MULTILINE)
+    assert first.group(1) in ("Unreleased", moela.__version__)
 
 
 def test_titles_differ():

@@ -24,6 +24,7 @@ OPTIONAL = ("constraints", "ref_point", "vectorized", "version")
 # Further commands after `moela run`.
 _COMMANDS = ("noc", "moe")
 _OWN_PACKAGES = ("moela", "problems", "moe_costmodel")
+_HOME = Path(__file__).parents[3]  # the folder that holds them
 
 
 def load_problem(word: str, settings: Sequence[str] = ()) -> Problem:
@@ -80,12 +81,12 @@ def _module_of_file(path: Path) -> ModuleType:
     path = path.resolve()
     name = path.stem
     for package in _OWN_PACKAGES:
-        hiding = path.parent / f"{package}.py"
-        if hiding.exists():
-            raise ValueError(
-                f"{hiding}: must have another name, since it hides the package {package} in worker "
-                "processes. Rename it."
-            )
+        for hiding in (path.parent / f"{package}.py", path.parent / package / "__init__.py"):
+            if hiding.exists() and not hiding.samefile(_HOME / package / "__init__.py"):
+                raise ValueError(
+                    f"{hiding}: must have another name, since it hides the package {package} in "
+                    "worker processes. Rename it."
+                )
     used = sys.modules.get(name)
     if used is not None and getattr(used, "__file__", None) == str(path):
         return used

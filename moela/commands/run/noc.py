@@ -18,7 +18,7 @@ from moela.commands.run.search import (
     make_folder,
     search,
 )
-from moela.commands.traffic import add_traffic, warn_of_traffic
+from moela.commands.traffic import add_traffic, quiet, warn_of_traffic
 from moela.plots.front import plot_front
 from moela.quality.front import largest_box
 
@@ -81,13 +81,15 @@ def problem_of(arguments: argparse.Namespace) -> NoC3D:
     if arguments.held_out and not arguments.traffic:
         raise ValueError("--held-out goes with --traffic. Got no --traffic.")
     if not arguments.traffic:
-        problem = NoC3D.example(arguments.application, **common)
+        with quiet():
+            problem = NoC3D.example(arguments.application, **common)
         sources = [f"synthetic {arguments.application}"]
         warn_of_traffic(problem.traffic, problem.platform, None, sources)
         return problem
-    problem = NoC3D.from_traffic(
-        arguments.traffic, held_out=arguments.held_out, scale=arguments.scale, **common
-    )
+    with quiet():
+        problem = NoC3D.from_traffic(
+            arguments.traffic, held_out=arguments.held_out, scale=arguments.scale, **common
+        )
     warn_of_traffic(problem.traffic, problem.platform, arguments.scale, arguments.traffic)
     return problem
 

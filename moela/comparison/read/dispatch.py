@@ -38,6 +38,11 @@ ACCEPTED = (
 
 def read(results: object) -> list[ComparedRun]:
     """Return the runs in any object that `moela.compare` accepts, with names."""
+    if isinstance(results, list | tuple | dict) and not results:
+        raise ValueError(
+            "The 'results' parameter of compare must hold at least one run. Got an empty "
+            f"{type(results).__name__} instead."
+        )
     if isinstance(results, Mapping):
         if not all(_is_by_name(value) for value in results.values()):
             drafts = _by_algorithm(results)

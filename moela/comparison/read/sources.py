@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,8 +23,10 @@ from moela.evaluation.storage.reader import EvaluationStore, StoredRun
 from moela.experiments import files
 from moela.experiments.results import ExperimentResults
 from moela.files.guard import open_file
+from moela.functions.model.problem import FunctionProblem
 from moela.functions.results.result import MinimizeResult
 from moela.provenance import renames
+from moela.provenance.signature import shown_name
 from moela.quality.front import Front
 from moela.quality.runs import History, traits
 
@@ -79,7 +80,8 @@ def of_result(result: Result) -> RunDraft:
         seconds=result.exec_time,
         **traits(problem),
     )
-    title = type(problem).__name__
+    plain = isinstance(problem, FunctionProblem)
+    title = problem.name() if plain else type(problem).__name__
     kind = kind_of(title, problem.n_var, n_obj, getattr(problem, "version", None))
     return RunDraft(run, title, name, (kind, ""))
 
@@ -191,15 +193,11 @@ def _of_stored(store: EvaluationStore, run: StoredRun, *, after_others: bool) ->
     )
     if run.n_failed:
         compared = replace(compared, left_out={**compared.left_out, "failed": run.n_failed})
-    title = _class_name(run.problem)
+    title = shown_name(run.problem)
     kind = kind_of(title, run.problem.get("n_var", 0), n_obj, run.problem.get("version"))
     settings = json.dumps(renames.without_digests(run.problem), sort_keys=True)
     maker = json.dumps(renames.without_digests(run.algorithm), sort_keys=True)
-    return RunDraft(compared, title, _class_name(run.algorithm), (kind, settings), maker)
-
-
-def _class_name(signature: Mapping[str, object]) -> str:
-    return str(signature.get("class") or "algorithm").rpartition(".")[2]
+    return RunDraft(compared, title, shown_name(run.algorithm), (kind, settings), maker)
 
 
 def of_path(path: Path) -> list[RunDraft]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from moela._version import __version__
 from moela.comparison.pictures import Captioned, pictures_of_all, pictures_of_problem
-from moela.comparison.report.data import finite, problem_data
+from moela.comparison.report.data import problem_data
 from moela.comparison.scale import TITLES
 from moela.comparison.summary import (
     counted,
@@ -29,6 +29,7 @@ from moela.comparison.summary import (
     reference_text,
 )
 from moela.provenance.environment import provenance, version_of
+from moela.quality.json_data import finite
 from moela.quality.table import Row, Table, text
 
 if TYPE_CHECKING:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections import deque
 
-# The rate is that of the newest evaluations: at least this many seconds and this many of them.
+# The rate is that of the newest evaluations: at least this many seconds and this many of them, or
+# the newer half of a session of at least that many. Algorithms that learn become slower at first.
 _WINDOW_SECONDS, _WINDOW_EVALUATIONS = 60.0, 100
+_HALF_EVALUATIONS = 50
 # Evaluations that end within this time are one sample: parallel ones often end together.
 _SAMPLE_SECONDS = 0.2
 
@@ -24,13 +26,14 @@ class Pace:
         self._n_new = 0  # answers, without those that were in the store before
         # Time, computed evaluations and new answers. The first sample is the beginning.
         self._samples: deque[tuple[float, int, int]] = deque()
-        self._sample_began = 0.0
+        self._began = self._sample_began = 0.0
         self._newest: float | None = None
 
     def begin(self) -> None:
         """Start the clock if it does not run: an evaluation is about to be computed."""
         if not self._samples:
-            self._samples.append((time.monotonic(), self.n_computed, self._n_new))
+            self._began = time.monotonic()
+            self._samples.append((self._began, self.n_computed, self._n_new))
 
     def known(self, n: int) -> None:
         """Count n new answers that needed no evaluation."""
@@ -84,7 +87,8 @@ class Pace:
             start = samples[1]
         return start, end
 
-    @staticmethod
-    def _covers(start: tuple[float, int, int], end: tuple[float, int, int]) -> bool:
-        long = end[0] - start[0] >= _WINDOW_SECONDS
-        return long and end[1] - start[1] >= _WINDOW_EVALUATIONS
+    def _covers(self, start: tuple[float, int, int], end: tuple[float, int, int]) -> bool:
+        seconds, n = end[0] - start[0], end[1] - start[1]
+        if seconds >= _WINDOW_SECONDS and n >= _WINDOW_EVALUATIONS:
+            return True
+        return n >= _HALF_EVALUATIONS and seconds >= 0.5 * (end[0] - self._began)

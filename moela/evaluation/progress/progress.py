@@ -14,6 +14,7 @@ from moela.evaluation.progress.heartbeat import Heartbeat
 from moela.evaluation.progress.lines import describe, logger
 from moela.evaluation.progress.pace import Pace
 from moela.evaluation.progress.screen import bar_class, wanted
+from moela.heartbeat.working import spoke
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _MAX_HYPERVOLUME_WORK = 2e7
 # New designs are added to the front when the hypervolume is due, or when they are this many.
 _MOST_WAITING = 2000
+_WITH_TIME_LEFT = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{left}, {rate_fmt}{postfix}]"
 # Seconds between lines in the log, and between updates of a bar while no evaluation ends.
 _LINE_SECONDS, _BAR_SECONDS = 60.0, 5.0
 
@@ -108,6 +110,7 @@ class Progress:
         self._total = total
         if self._bar is not None and self._bar.total != total:
             self._bar.total = total
+            self._bar.bar_format = None if total is None else _WITH_TIME_LEFT
             self._bar.refresh()
 
     def answered(self, n: int) -> None:
@@ -125,6 +128,7 @@ class Progress:
 
     def beat(self) -> None:
         """Give a sign of life: another thread calls this every few seconds."""
+        spoke()
         if self._bar is not None:
             self._bar.refresh()
         else:
@@ -199,16 +203,17 @@ def _bar(pace: Pace, total: int | None, done: int, unit: str) -> tqdm[object]:
     """Return a bar that shows the rate and the time left of a pace."""
 
     class Bar(bar_class()):  # type: ignore[misc]
-        """A bar with our rate, since tqdm's own counts what a store answers."""
+        """A bar with our rate and time left, since tqdm's own count what a store answers."""
 
         @property
         def format_dict(self) -> dict[str, object]:
             values: dict[str, object] = super().format_dict
             values["initial"] = values["n"]  # so that tqdm has no rate of its own
-            left = None if self.total is None else max(0, self.total - self.n)
-            time_left = None if not left else pace.seconds_left(left)
-            # The time left that tqdm shows is that of the rate.
-            values["rate"] = left / time_left if left and time_left else pace.rate
+            values["rate"] = pace.rate
+            left = None if self.total is None else pace.seconds_left(max(0, self.total - self.n))
+            # tqdm cuts seconds off, which takes a tenth off the last seconds of a run.
+            values["left"] = "?" if left is None else self.format_interval(round(left))
             return values
 
-    return Bar(total=total, initial=done, unit=unit, dynamic_ncols=True)
+    form = None if total is None else _WITH_TIME_LEFT
+    return Bar(total=total, initial=done, unit=unit, dynamic_ncols=True, bar_format=form)

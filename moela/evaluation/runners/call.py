@@ -32,7 +32,7 @@ from moela.evaluation.runners.outcome import (
     infinite_objective,
     unloadable,
 )
-from moela.evaluation.runners.signals import outlive_interrupts
+from moela.evaluation.runners.signals import note_sender, outlive_interrupts
 from moela.evaluation.runners.transport import MOST_BYTES, TOO_LARGE, pack
 
 Job = tuple[int, ...]
@@ -255,14 +255,15 @@ def _check_shape(problem: Problem, name: str, value: ArrayLike, n: int, width: i
 
 def _row(problem: Problem, values: Values) -> Outcome:
     F, error = values.get("F"), ""
-    if F is not None and np.any(np.isnan(F)):
+    finite = F is None or np.isfinite(F).all()
+    if not finite and np.isnan(F).any():
         error = f"F = {F}: objectives must be finite numbers."
     for name in ("G", "H"):
-        if not error and name in values and np.any(np.isnan(values[name])):
+        if not error and np.size(values.get(name, ())) and np.isnan(values[name]).any():
             error = f"{name} = {values[name]}, which holds NaN."
     if error:
         return Outcome(INVALID, error=f"{_title(problem)} gave {error}")
-    if F is not None and not np.all(np.isfinite(F)):
+    if F is not None and not finite:
         return Outcome(INFINITE, error=infinite_objective(_title(problem), F))
     return Outcome(OK, values)
 
@@ -286,6 +287,7 @@ def dumps(call: ProblemCall) -> bytes:
         )
     import cloudpickle  # type: ignore[import-untyped, unused-ignore]
 
+    note_sender()
     try:
         return cloudpickle.dumps(call)
     except Exception as error:

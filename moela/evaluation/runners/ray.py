@@ -23,6 +23,10 @@ class RayRunner(Runner):
         self._payload = ray.put(dumps(call))
         self._remote = ray.remote(evaluate_remotely).options(max_retries=CRASH_RETRIES)
 
+    def submit(self, task: bytes) -> object:
+        """Begin the evaluation of a task; return the reference to its answer."""
+        return self._remote.remote(self._payload, task)
+
     def _answers(
         self, jobs: Sequence[Job], X: Designs, names: Sequence[str]
     ) -> Generator[Answer, None, None]:

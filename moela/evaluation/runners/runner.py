@@ -12,6 +12,7 @@ from pymoo.core.problem import Problem
 from moela._arrays import Designs
 from moela._threads import limited_threads
 from moela.evaluation.runners.call import Answer, Job, ProblemCall, evaluate
+from moela.evaluation.runners.outcome import Outcome
 from moela.evaluation.runners.transport import LeftOut
 
 logger = logging.getLogger("moela.evaluator")
@@ -41,14 +42,18 @@ class Runner(ABC):
         answers = self._answers(jobs, X, names)
         try:
             for job, outcomes in answers:
-                for outcome in outcomes:
-                    for name, value in list(outcome.values.items()):
-                        if isinstance(value, LeftOut):
-                            del outcome.values[name]
-                            self._name(name, value.reason)
-                yield job, outcomes
+                yield job, self.kept(outcomes)
         finally:
             answers.close()
+
+    def kept(self, outcomes: list[Outcome]) -> list[Outcome]:
+        """Remove the values that could not be kept from outcomes; a warning names the key."""
+        for outcome in outcomes:
+            for name, value in list(outcome.values.items()):
+                if isinstance(value, LeftOut):
+                    del outcome.values[name]
+                    self._name(name, value.reason)
+        return outcomes
 
     @abstractmethod
     def _answers(

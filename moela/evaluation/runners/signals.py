@@ -7,12 +7,24 @@ import signal
 from contextlib import suppress
 from types import FrameType
 
+_senders: set[int] = set()
+
+
+def note_sender() -> None:
+    """Note that this process sends evaluations: Ctrl-C is meant for it.
+
+    Some backends of joblib evaluate in the very process that sends.
+    """
+    _senders.add(os.getpid())
+
 
 def outlive_interrupts() -> None:
     """Let a worker in the process group of its parent outlive the Ctrl-C that the parent handles.
 
     Programs that the worker starts still get the signal.
     """
+    if os.getpid() in _senders:
+        return
     with suppress(AttributeError, ValueError, OSError):  # no such groups, or not the main thread
         default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
         if default and os.getpgrp() == os.getpgid(os.getppid()):

@@ -94,6 +94,32 @@ class Supervisor(Runner):
             state.abandon()
             raise
 
+    @property
+    def n_workers(self) -> int:
+        """Number of worker processes."""
+        return len(self._state.threads)
+
+    def submit(self, job: Job, X: Designs, names: Sequence[str]) -> None:
+        """Hand over a job outside of a batch: its rows, with designs X [len(job), ...]."""
+        state = self._state
+        with state.changed:
+            state.todo.append(_Task(job, X, names, state.epoch))
+            state.changed.notify()
+
+    def poll(self, timeout: float) -> Answer | None:
+        """Wait for the answer to a submitted job; None if none comes within so many seconds."""
+        try:
+            answer = self._state.done.get(timeout=timeout)
+        except queue.Empty:
+            return None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def abandon(self) -> None:
+        """Forget all jobs, and kill the processes that work on one."""
+        self._state.abandon()
+
     def cancel(self) -> int:
         """Drop the jobs that no worker has begun; return how many continue."""
         state = self._state

@@ -45,6 +45,8 @@ def violation_of(individual: Individual) -> float:
 def bound_violation(individual: Individual) -> None:
     """Set the violation of an individual if pymoo's would be infinite or huge."""
     G, H = individual.G, individual.H
+    if len(G) == 0 and len(H) == 0:
+        return
     largest = max(np.max(G, initial=0.0), np.max(np.abs(H), initial=0.0))
     if largest > _LINEAR_UP_TO / 1e6:
         violation_of(individual)

@@ -221,6 +221,10 @@ class Journal:
         rows = self._rows("run = ? AND n >= ? AND n < ? ORDER BY id", (run, first, last))
         return {row.n: row for row in rows}
 
+    def arrivals(self, run: int) -> list[Row]:
+        """Return all rows of a run in the order in which their evaluations ended."""
+        return self._rows("run = ? ORDER BY id", (run,))
+
     def cheapest(self, run: int) -> Row | None:
         """Return the successful evaluation of a run that took the least time."""
         rows = self._rows("run = ? AND status = 'ok' ORDER BY duration, id LIMIT 1", (run,))

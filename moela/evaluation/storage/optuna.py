@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from moela.evaluation.runners.outcome import OK
+from moela.provenance.signature import shown_name
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -59,7 +60,7 @@ def write_studies(store: EvaluationStore, path: str | os.PathLike[str]) -> Path:
         n_obj = int(run.problem["n_obj"])
         study = optuna.create_study(
             storage=storage,
-            study_name=f"run {run.id}: {_class(run.algorithm)} on {_class(run.problem)}",
+            study_name=f"run {run.id}: {shown_name(run.algorithm)} on {shown_name(run.problem)}",
             directions=["minimize"] * n_obj,
             sampler=optuna.samplers.RandomSampler(),
         )
@@ -132,7 +133,3 @@ def _distributions(run: StoredRun, rows: list[dict[str, Any]]) -> dict[str, Base
             choices = [*dict.fromkeys([*([False, True] if kinds == {bool} else []), *values])]
             out[name] = CategoricalDistribution(choices)
     return out
-
-
-def _class(signature: Mapping[str, Any]) -> str:
-    return str(signature.get("class") or "-").rpartition(".")[2]

@@ -34,9 +34,10 @@ from moela.evaluation.storage.sqlite import (
     owner_alive,
     within,
 )
+from moela.heartbeat.working import long_work
 from moela.notebook import html
 from moela.provenance import renames
-from moela.provenance.signature import Json, Signature
+from moela.provenance.signature import Json, Signature, shown_name
 from moela.quality.table import Row, Table
 from moela.quality.words import duration
 
@@ -86,8 +87,8 @@ class StoredRun:
         seed = "-" if self.seed is None else f"{self.seed}" + " (drawn)" * self.seed_drawn
         return {
             "run": self.id,
-            "problem": _class(self.problem),
-            "algorithm": _class(self.algorithm),
+            "problem": shown_name(self.problem),
+            "algorithm": shown_name(self.algorithm),
             "seed": seed,
             "state": self.state,
             "evaluations": f"{self.n_eval:,}" + (f" of {self.budget:,}" if self.budget else ""),
@@ -275,6 +276,7 @@ class EvaluationStore:
                 how = (o.status, o.error, o.duration, o.worker, o.attempts, row.elapsed)
                 yield StoredEvaluation(row.id, row.run, row.n, row.batch, X, F, G, H, extra, *how)
 
+    @long_work("reading a store")
     def population(self, run: int | None = None) -> Population:
         """Return the successful evaluations as evaluated individuals, each design once.
 
@@ -307,6 +309,7 @@ class EvaluationStore:
             pop = pop[is_nondominated(pop.get("F"), keep_weakly=True)]
         return pop
 
+    @long_work("reading a store")
     def to_frame(self, run: int | None = None) -> DataFrame:
         """Return the evaluations as a pandas DataFrame.
 
@@ -320,6 +323,7 @@ class EvaluationStore:
             raise ImportError("to_frame needs pandas: pip install 'moela[report]'.") from error
         return pandas.DataFrame([_flat(e) for e in self.evaluations(run)])
 
+    @long_work("reading a store")
     def to_optuna(self, path: str | os.PathLike[str]) -> Path:
         """Write each run as a study of Optuna, which ``optuna-dashboard PATH`` opens.
 
@@ -428,8 +432,3 @@ def _flat(e: StoredEvaluation) -> dict[str, object]:
     for name in ("status", "error", "duration", "worker", "attempts", "elapsed"):
         line[name] = getattr(e, name)
     return line
-
-
-def _class(signature: Signature) -> str:
-    """Return the name of the class of a signature."""
-    return str(signature.get("class") or "-").rpartition(".")[2]

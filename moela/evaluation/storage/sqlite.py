@@ -105,7 +105,7 @@ def connect(path: Path, options: str = "") -> sqlite3.Connection:
     """
     db = sqlite3.connect(
         path.as_uri() + ("?" + options if options else ""),
-        BUSY_SECONDS,
+        timeout=BUSY_SECONDS,
         isolation_level=None,
         check_same_thread=False,
         factory=_Connection,

@@ -1,4 +1,4 @@
-"""Errors for calls with parameters that a function does not have, or without ones that it needs."""
+"""Checks of functions that users pass, and of calls with parameters that a function lacks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from moela.quality.words import nearest
+from moela.provenance.signature import LAMBDA
+from moela.quality.words import nearest, of_kind
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -42,3 +43,62 @@ def checked_call(function: Callable[P, T]) -> Callable[P, T]:
         return function(*args, **kwargs)
 
     return checked
+
+
+def name_of(function: object) -> str:
+    """Return the name of a function for messages."""
+    inner = getattr(function, "func", function)  # of a functools.partial
+    name = getattr(inner, "__name__", None)
+    return LAMBDA if name == "<lambda>" else str(name or type(inner).__name__)
+
+
+def check_function(function: object, vectorized: bool = False) -> None:
+    """Raise a TypeError unless a function can be called with one dictionary."""
+    what = "a dictionary of arrays" if vectorized else "a dictionary of the variables"
+    form = f"a function that takes {what} and returns a dictionary of numbers"
+    if not callable(function):
+        raise TypeError(
+            f"The 'function' parameter must be {form}. Got {of_kind(function)} instead."
+        )
+    if inspect.isclass(function):
+        raise TypeError(
+            f"The 'function' parameter must be {form}. Got the class {function.__name__} instead; "
+            f"pass a method of an object: {function.__name__}(...).method."
+        )
+    call = getattr(function, "func", function)
+    call = call if inspect.isroutine(call) else getattr(call, "__call__", call)  # noqa: B004
+    if inspect.iscoroutinefunction(call):
+        raise TypeError(
+            f"The 'function' parameter must be {form}. Got the async function "
+            f"{name_of(function)} instead; wrap it: lambda d: asyncio.run({name_of(function)}(d))."
+        )
+    if inspect.isgeneratorfunction(call):
+        raise TypeError(
+            f"The 'function' parameter must be {form}. Got the generator {name_of(function)} "
+            "instead; use return instead of yield."
+        )
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # of a builtin
+        return
+    try:
+        signature.bind({})
+    except TypeError:
+        name = name_of(function)
+        raise TypeError(
+            f"The 'function' parameter must take one argument, {what}. Got {name}{signature} "
+            f"instead; write def {name}(d): and d['x'], or pass lambda d: {name}(**d)."
+        ) from None
+
+
+def takes_one(function: Callable[..., object]) -> bool:
+    """Return whether a function can be called with one argument; True if that is not known."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # of a builtin
+        return True
+    try:
+        signature.bind(None)
+    except TypeError:
+        return False
+    return True

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
 from pymoo.core.crossover import Crossover
+from pymoo.core.individual import Individual
 from pymoo.core.mutation import Mutation
 from pymoo.core.problem import Problem
 from pymoo.core.repair import Repair
@@ -19,8 +19,14 @@ from pymoo.operators.mutation.inversion import InversionMutation
 from pymoo.operators.sampling.rnd import BinaryRandomSampling, PermutationRandomSampling
 
 from moela._arrays import Design, Designs, Floats
-from moela.functions.model.calls import checked_call
-from moela.functions.model.operators import DesignRepair, DesignSampling, permutation_moves
+from moela.functions.model.calls import check_function, checked_call, name_of
+from moela.functions.model.operators import (
+    DesignCrossover,
+    DesignMutation,
+    DesignRepair,
+    DesignSampling,
+    permutation_moves,
+)
 from moela.functions.model.outputs import (
     WHERE,
     ConstraintSpec,
@@ -54,6 +60,7 @@ class FunctionProblem(Problem):
     ----------
     function : callable
     variables : dict of Variable by name
+    variable_names : tuple of str
     outputs : Outputs
         Objectives and constraints.
     vectorized : bool
@@ -86,6 +93,7 @@ class FunctionProblem(Problem):
         )
         self.function = function
         self.variables = dict(variables)
+        self.variable_names = tuple(variables)  # in the order of the columns
         self.outputs = outputs
         self.vectorized = vectorized
         self.ref_point = ref_point
@@ -126,8 +134,17 @@ class FunctionProblem(Problem):
         return "\n".join(lines)
 
     def operators(self) -> dict[str, Sampling | Crossover | Mutation | Repair]:
-        """Return operators that make legal designs only, for any pymoo algorithm."""
-        return {"sampling": DesignSampling(self._space), "repair": DesignRepair(self._space)}
+        """Return operators that make legal designs only, for genetic algorithms of pymoo.
+
+        Differential evolution and particle swarms make their children themselves; give them
+        `sampling` and `repair` only.
+        """
+        return {
+            "sampling": DesignSampling(self._space),
+            "crossover": DesignCrossover(self._space),
+            "mutation": DesignMutation(self._space),
+            "repair": DesignRepair(self._space),
+        }
 
     def canonical(self, X: Designs) -> Designs:
         """Return designs [n, n_var] in the one form that equal designs share."""
@@ -139,11 +156,37 @@ class FunctionProblem(Problem):
 
     def decode(self, x: Design) -> dict[str, object]:
         """Return a design [n_var] as the dictionary that the function gets."""
-        return self._space.decode(np.asarray(x)[None])[0]
+        x = np.asarray(x)
+        if x.shape != (self.n_var,):
+            raise ValueError(
+                f"The 'x' parameter of decode must be one design, {self.n_var} numbers. Got shape "
+                f"{x.shape} instead; pass a row, such as res.X[0]."
+            )
+        return self._space.decode(x[None])[0]
 
     def encode(self, design: Mapping[str, object]) -> Designs:
         """Return the vector [n_var] of a dictionary of variables, after checking it."""
         return self._space.encode(design)
+
+    def record(self, individual: Individual, returned: object) -> None:
+        """Write what the function returned for a design into its individual, for ask and tell.
+
+        Parameters
+        ----------
+        individual : Individual
+            Asked from an algorithm of pymoo or moela.
+        returned : dict or sequence
+            Objectives and constraints in your own units and signs, as the function returns them.
+
+        Raises
+        ------
+        OutputError
+            A ValueError: something is missing or is no number; the message names the design.
+        """
+        answer = self.outputs.read(returned, self.decode(individual.X), self.name())
+        for key, value in {"F": answer.F, "G": answer.G, **answer.extra}.items():
+            individual.set(key, value)
+        individual.evaluated.update(("F", "G"))
 
     def failure_text(self, x: Design, error: str, status: str) -> str:
         """Return reason and design of a failed evaluation, for a message."""
@@ -344,52 +387,6 @@ def problem(
         ref_point=_ref_point(ref_point, outputs),
         version=None if version is None else str(version),
     )
-
-
-def name_of(function: object) -> str:
-    """Return the name of a function for messages."""
-    inner = getattr(function, "func", function)  # of a functools.partial
-    name = getattr(inner, "__name__", None)
-    return "the function" if name == "<lambda>" else str(name or type(inner).__name__)
-
-
-def check_function(function: object, vectorized: bool = False) -> None:
-    """Raise a TypeError unless a function can be called with one dictionary."""
-    what = "a dictionary of arrays" if vectorized else "a dictionary of the variables"
-    form = f"a function that takes {what} and returns a dictionary of numbers"
-    if not callable(function):
-        raise TypeError(
-            f"The 'function' parameter must be {form}. Got {of_kind(function)} instead."
-        )
-    if inspect.isclass(function):
-        raise TypeError(
-            f"The 'function' parameter must be {form}. Got the class {function.__name__} instead; "
-            f"pass a method of an object: {function.__name__}(...).method."
-        )
-    call = getattr(function, "func", function)
-    call = call if inspect.isroutine(call) else getattr(call, "__call__", call)  # noqa: B004
-    if inspect.iscoroutinefunction(call):
-        raise TypeError(
-            f"The 'function' parameter must be {form}. Got the async function "
-            f"{name_of(function)} instead; wrap it: lambda d: asyncio.run({name_of(function)}(d))."
-        )
-    if inspect.isgeneratorfunction(call):
-        raise TypeError(
-            f"The 'function' parameter must be {form}. Got the generator {name_of(function)} "
-            "instead; use return instead of yield."
-        )
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):  # of a builtin
-        return
-    try:
-        signature.bind({})
-    except TypeError:
-        name = name_of(function)
-        raise TypeError(
-            f"The 'function' parameter must take one argument, {what}. Got {name}{signature} "
-            f"instead; write def {name}(d): and d['x'], or pass lambda d: {name}(**d)."
-        ) from None
 
 
 def _ref_point(given: object, outputs: Outputs) -> Floats | None:

@@ -54,6 +54,11 @@ class ProblemView:
             return {name: plain(value) for name, value in x.items()}
         return {f"x{j}": value for j, value in enumerate(np.asarray(x).tolist())}
 
+    def logarithmic(self) -> list[str]:
+        """Return the names of the variables that are searched in the logarithm."""
+        known = {} if self.own is None else self.own.variables
+        return [name for name, variable in known.items() if getattr(variable, "log", False)]
+
     def objectives(self, individual: Individual) -> dict[str, float]:
         """Return the objectives of an evaluated individual with their own sign."""
         values = (self.signs * np.asarray(individual.F, dtype=float)).tolist()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +18,9 @@ from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 
 from moela._arrays import Bools, Floats
+from moela._checks import in_folder
 from moela.evaluation.runners.outcome import OK, SKIPPED
+from moela.evaluation.storage.reader import EvaluationStore
 from moela.functions.model.problem import why
 from moela.functions.model.view import ProblemView
 from moela.functions.results.front import Candidate, DesignFront, aligned
@@ -28,6 +31,8 @@ from moela.quality.words import counted
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
+
+    from moela.explanation.importances import Importances
 
 # Designs that stand for a front while no design is feasible, and rows of a table in a notebook.
 _LEAST_VIOLATING, _SHOWN_ROWS = 5, 10
@@ -83,6 +88,46 @@ class MinimizeResult:
         self._view = ProblemView(problem)
         self._individuals = list(individuals)
         self._ending, self._advice = ending, advice
+
+    @classmethod
+    def from_store(
+        cls, store: str | os.PathLike[str] | EvaluationStore, run: int | None = None
+    ) -> MinimizeResult:
+        """Return what a run in a store has evaluated, without its function.
+
+        Parameters
+        ----------
+        store : str, Path or EvaluationStore
+        run : int, optional
+            Number of the run; default the one with the newest batch.
+
+        Returns
+        -------
+        MinimizeResult
+            Its problem knows variables and outputs, but cannot be evaluated.
+
+        Raises
+        ------
+        StoreError
+            The file does not exist, is no store, or has no run yet.
+        ValueError
+            The store does not hold the run.
+
+        Examples
+        --------
+        >>> import moela
+        >>> moela.MinimizeResult.from_store("run.db").importances()  # doctest: +SKIP
+        """
+        from moela.functions.results.stored import read_run
+
+        if isinstance(store, EvaluationStore):
+            found, problem, individuals = read_run(store, run)
+        else:
+            with EvaluationStore(store) as opened:
+                found, problem, individuals = read_run(opened, run)
+        of = "" if found.budget is None else f" of {found.budget:,}"
+        ending = f"run {found.id}, {found.state} after {found.n_eval:,}{of} evaluations"
+        return cls(problem, individuals, ending=ending)
 
     # ------------------------------------------------------------------------------- what there is
 
@@ -267,7 +312,7 @@ class MinimizeResult:
         all : bool
             Whether to write everything evaluated instead of the front.
         """
-        path = Path(path)
+        path = in_folder("save", path)
         table = self.table(all=all)
         match path.suffix.lower():
             case ".csv":
@@ -301,6 +346,41 @@ class MinimizeResult:
     def explain(self, which: int | Candidate = 0) -> Explanation:
         """Return in words what a design gives up for what; see `DesignFront.explain`."""
         return self.front.explain(which)
+
+    def importances(self, *, random_state: int = 0) -> Importances:
+        """Return which variables the objectives depend on, among the designs evaluated.
+
+        Parameters
+        ----------
+        random_state : int
+            Seed of the forests and of the designs held out.
+
+        Returns
+        -------
+        Importances
+            It prints as a table, and has `plot` and `plot_slices`.
+
+        Raises
+        ------
+        ValueError
+            There are fewer than 30 different designs without failure.
+        """
+        from moela.explanation.importances import Importances
+
+        good = np.flatnonzero(self._ok)
+        view, individuals = self._view, [self._individuals[i] for i in good]
+        F = np.array([ind.F for ind in individuals], dtype=float).reshape(-1, len(view.names))
+        chosen = {id(individual) for individual in self.front._individuals}
+        return Importances(
+            [view.design(individual.X) for individual in individuals],
+            F * view.signs,
+            view.names,
+            senses=view.signs.tolist(),
+            title=view.title,
+            log=view.logarithmic(),
+            front=np.array([id(individual) in chosen for individual in individuals], dtype=bool),
+            random_state=random_state,
+        )
 
     # -------------------------------------------------------------------------------------- picture
 

@@ -13,7 +13,7 @@
   function table(id, heads, rows, none) {
     const box = at(id);
     box.replaceChildren();
-    if (!rows.length) { element("caption", none, box); return; }
+    if (!rows.length) { element("td", none, box.insertRow()); return; }
     const head = box.createTHead().insertRow();
     for (const name of heads) element("th", name, head);
     const body = box.createTBody();

@@ -8,18 +8,19 @@ from numpy.typing import NDArray
 
 from problems._arrays import Floats, Ints
 
-__all__ = ["exchange", "give_up", "waiting_steps"]
+__all__ = ["Misses", "exchange", "give_up", "waiting_steps"]
+
+# Copies, or costs of steps in units of a miss.
+Misses = NDArray[np.uint16] | NDArray[np.float32]
 
 
 @numba.njit(cache=True)
-def waiting_steps(
-    misses: NDArray[np.uint16], kept: Ints, policy: Ints, mean: Floats, tail: Floats
-) -> None:
+def waiting_steps(misses: Misses, kept: Ints, policy: Ints, mean: Floats, tail: Floats) -> None:
     """Write the mean and the 99th percentile of the copies that a step waits for.
 
     Parameters
     ----------
-    misses : uint16 array [n_policies, n_layers, n_devices, n_capacities, n_steps]
+    misses : uint16 or float32 array [n_policies, n_layers, n_devices, n_capacities, n_steps]
     kept : int array [n, n_layers, n_devices]
     policy : int array [n]
     mean, tail : float array [n]
@@ -27,8 +28,9 @@ def waiting_steps(
     """
     n_layers, n_devices, n_steps = misses.shape[1], misses.shape[2], misses.shape[4]
     rank = max(0, int(np.ceil(0.99 * n_steps)) - 1)
-    steps = np.empty(n_steps, dtype=np.int64)
-    most = np.empty(n_steps, dtype=np.uint16)
+    # Sums of counts are exact in float64, too.
+    steps = np.empty(n_steps)
+    most = np.empty(n_steps, dtype=misses.dtype)
     for i in range(len(kept)):
         steps[:] = 0
         for layer in range(n_layers):
@@ -44,12 +46,12 @@ def waiting_steps(
 
 
 @numba.njit(cache=True)
-def give_up(misses: NDArray[np.uint16], kept: Ints, per_device: bool) -> Ints:
+def give_up(misses: Misses, kept: Ints, per_device: bool) -> Ints:
     """Give up slots one by one, each where the steps then wait least, down to one per layer.
 
     Parameters
     ----------
-    misses : uint16 array [n_layers, n_devices, n_capacities, n_steps]
+    misses : uint16 or float32 array [n_layers, n_devices, n_capacities, n_steps]
     kept : int array [n_layers, n_devices]
         Initial slots.
     per_device : bool
@@ -89,12 +91,12 @@ def give_up(misses: NDArray[np.uint16], kept: Ints, per_device: bool) -> Ints:
 
 
 @numba.njit(cache=True)
-def exchange(misses: NDArray[np.uint16], kept: Ints, most: Ints) -> None:
+def exchange(misses: Misses, kept: Ints, most: Ints) -> None:
     """Move slots between layers of a device while that shortens the steps; changes `kept`.
 
     Parameters
     ----------
-    misses : uint16 array [n_layers, n_devices, n_capacities, n_steps]
+    misses : uint16 or float32 array [n_layers, n_devices, n_capacities, n_steps]
     kept, most : int array [n_layers, n_devices]
         Slots, and the largest number of them.
     """
@@ -123,31 +125,31 @@ def exchange(misses: NDArray[np.uint16], kept: Ints, most: Ints) -> None:
 
 
 @numba.njit(cache=True)
-def _longer(misses: NDArray[np.uint16], kept: Ints, after: Ints) -> int:
+def _longer(misses: Misses, kept: Ints, after: Ints) -> float:
     """Return how much longer the steps wait for a layer if capacities `kept` become `after`."""
     n_devices, _, n_steps = misses.shape
-    total = 0
+    total = 0.0
     for step in range(n_steps):
-        before, then = 0, 0
+        before, then = 0.0, 0.0
         for device in range(n_devices):
-            before = max(before, int(misses[device, kept[device] - 1, step]))
-            then = max(then, int(misses[device, after[device] - 1, step]))
+            before = max(before, misses[device, kept[device] - 1, step])
+            then = max(then, misses[device, after[device] - 1, step])
         total += then - before
     return total
 
 
 @numba.njit(cache=True)
-def _waits(misses: NDArray[np.uint16], kept: Ints, device: int, change: int, most: Ints) -> float:
+def _waits(misses: Misses, kept: Ints, device: int, change: int, most: Ints) -> float:
     """Return how much longer the steps wait for a layer if a device's capacity changes."""
     after = kept.copy()
     after[device] += change
     if after[device] < 1 or after[device] > most[device]:
         return np.inf
-    return float(_longer(misses, kept, after))
+    return _longer(misses, kept, after)
 
 
 @numba.njit(cache=True)
-def _price(misses: NDArray[np.uint16], kept: Ints, column: int, per_device: bool) -> float:
+def _price(misses: Misses, kept: Ints, column: int, per_device: bool) -> float:
     """Return how much longer the steps wait for a layer that keeps one slot less."""
     n_devices, _, n_steps = misses.shape
     after = kept.copy()
@@ -158,7 +160,7 @@ def _price(misses: NDArray[np.uint16], kept: Ints, column: int, per_device: bool
     if after.min() < 1 or (after == kept).all():
         return np.inf
     # A slot of a device that waits for the others is free now, but not once they give up theirs.
-    own = 0
+    own = 0.0
     for step in range(n_steps):
         for device in range(n_devices):
             own += misses[device, after[device] - 1, step]

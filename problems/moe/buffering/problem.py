@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import moocore
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from moe_costmodel import (
     POLICIES,
     Hardware,
     LayerShape,
+    MissCost,
     Placement,
     RoutingTrace,
     contiguous,
+    expert_streams,
     miss_curves,
 )
 from moe_costmodel.example.measured import EXAMPLE_LINK, example_shape
@@ -31,11 +32,13 @@ from problems.moe.base import (
     checked_names,
     evenly,
 )
-from problems.moe.buffering.kernels import exchange, give_up, waiting_steps
+from problems.moe.buffering.kernels import Misses, exchange, give_up, waiting_steps
 from problems.moe.buffering.moves import move_round
+from problems.moe.buffering.plan import BufferPlan
+from problems.moe.buffering.rules import OffloadRule, charged_misses, checked_rules
 from problems.moe.ordinal import OrdinalProblem
 
-__all__ = ["BufferPlan", "ExpertBuffering"]
+__all__ = ["ExpertBuffering"]
 
 _MOST_STARTS = 40
 
@@ -49,37 +52,6 @@ OBJECTIVES = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class BufferPlan:
-    """Buffers of all layers with their predicted objectives.
-
-    Attributes
-    ----------
-    capacities : int array [n_layers, n_devices]
-        Experts that each device keeps of each layer.
-    policy : str
-        Eviction policy, one of :data:`moe_costmodel.POLICIES`.
-    objectives : dict of str to float
-
-    Examples
-    --------
-    >>> from problems.moe import ExpertBuffering
-    >>> problem = ExpertBuffering.example()
-    >>> plan = problem.decode(problem.xu)
-    >>> plan.capacities.shape
-    (6, 1)
-    """
-
-    capacities: Ints
-    policy: str
-    objectives: dict[str, float]
-
-    def __str__(self) -> str:
-        values = [f"{name} {value:.6g}" for name, value in self.objectives.items()]
-        rows = [f"layer {i}: {row.tolist()}" for i, row in enumerate(self.capacities)]
-        return "\n".join([f"policy {self.policy}: {POLICIES[self.policy]}", *values, *rows])
-
-
 class ExpertBuffering(OrdinalProblem):
     """Choose how many experts stay in fast memory, and which leave it; all objectives minimized.
 
@@ -89,6 +61,10 @@ class ExpertBuffering(OrdinalProblem):
     and the layers of a step follow one another. Copies are charged in full: nothing hides them
     (``MoEDeployment`` models overlap).
 
+    With a `cost`, misses may be computed where their weights lie, and uploads are chosen: the last
+    variable is then the index of a rule in ``rules``, and the times are those that misses and
+    uploads add to a step.
+
     Parameters
     ----------
     trace : RoutingTrace or sequence of RoutingTrace
@@ -96,8 +72,8 @@ class ExpertBuffering(OrdinalProblem):
         empty buffers.
     expert_bytes : float
         Size of one expert.
-    miss_seconds : float
-        Time to copy one expert into fast memory.
+    miss_seconds : float, optional
+        Time to copy one expert into fast memory; needed without a `cost`.
     placement : Placement, optional
         Device of each expert, without replicas; by default contiguous.
     n_devices : int
@@ -115,6 +91,14 @@ class ExpertBuffering(OrdinalProblem):
         Of "memory_bytes", "miss_mean_s", "miss_p99_s".
     aggregate : {"mean", "worst"}
         How the values of several windows become one.
+    cost : MissCost, optional
+        Cost of misses and uploads; its `hidden` time is shared out among the layers.
+    rules : sequence of OffloadRule, optional
+        Rules to choose from if there is a `cost`: where a miss is computed, policy, admission,
+        static list, prefetch.
+    start : RoutingTrace, optional
+        Traffic whose most used experts are resident at first, for one device and a `cost`. By
+        default buffers begin empty.
 
     Raises
     ------
@@ -124,7 +108,8 @@ class ExpertBuffering(OrdinalProblem):
 
     References
     ----------
-    arXiv 2303.06182, section 5; policies: ``moe_costmodel.replay``.
+    arXiv 2303.06182, section 5; policies: ``moe_costmodel.replay`` and
+    ``moe_costmodel.offload_curves``.
 
     Examples
     --------
@@ -139,7 +124,7 @@ class ExpertBuffering(OrdinalProblem):
         trace: RoutingTrace | Sequence[RoutingTrace],
         *,
         expert_bytes: float,
-        miss_seconds: float,
+        miss_seconds: float | None = None,
         placement: Placement | None = None,
         n_devices: int = 1,
         batch_size: int = 4,
@@ -149,16 +134,24 @@ class ExpertBuffering(OrdinalProblem):
         budget_bytes: float | None = None,
         objectives: Sequence[str] = tuple(OBJECTIVES),
         aggregate: str = "mean",
+        cost: MissCost | None = None,
+        rules: Sequence[OffloadRule] | None = None,
+        start: RoutingTrace | None = None,
     ) -> None:
         owner = "ExpertBuffering"
         self.windows = as_windows(trace, owner)
         first = self.windows[0]
         self.expert_bytes = check_real(owner, "expert_bytes", expert_bytes, 0.0, above=True)
+        self.rules = checked_rules(cost, rules, miss_seconds, policies, start)
+        if cost is not None:
+            miss_seconds = cost.per_miss or cost.per_upload or cost.base
         self.miss_seconds = check_real(owner, "miss_seconds", miss_seconds, 0.0, above=True)
         self.objective_names = checked_names(objectives, OBJECTIVES, owner)
         self.policies = ONLINE_POLICIES
         if policies is not None:
             self.policies = checked_names(policies, POLICIES, owner, "policies")
+        if self.rules:
+            self.policies = tuple(str(rule) for rule in self.rules)
         check_int(owner, "batch_size", batch_size, 1)
         if placement is None:
             check_int(owner, "n_devices", n_devices, 1)
@@ -175,11 +168,20 @@ class ExpertBuffering(OrdinalProblem):
         self._shape = (first.n_layers, placement.n_devices)
         held = (device_of[:, :, None] == np.arange(placement.n_devices)).sum(axis=1)
         # Misses of each step, [policy, layer, device, capacity, step], window by window.
-        self._misses = []
+        self._misses: list[Misses] = []
         for window in self.windows:
+            loads = window.loads(None if window.is_load_only else batch_size, mode)  # type: ignore[arg-type]
+            if cost is not None:
+                streams = expert_streams(loads, device_of, placement.n_devices)
+                self._misses.append(
+                    charged_misses(
+                        streams, self.rules, int(held.max()), cost, self.miss_seconds,
+                        self._start_of(start, batch_size, mode),
+                    )
+                )  # fmt: skip
+                continue
             curves = miss_curves(
-                window.loads(None if window.is_load_only else batch_size, mode),  # type: ignore[arg-type]
-                device_of, placement.n_devices, policies=self.policies, per_step=True,
+                loads, device_of, placement.n_devices, policies=self.policies, per_step=True,
             )  # fmt: skip
             steps = np.stack([np.asarray(curves[name].per_step) for name in self.policies])
             self._misses.append(
@@ -212,9 +214,11 @@ class ExpertBuffering(OrdinalProblem):
             "slots in all",
             *(f"misses {i}" for i in range(self._shape[0])),
         )
+        more = () if cost is None else (repr(cost),)
         self._set_version(
             "buffers", EVALUATION, *self._misses, self.expert_bytes, self.miss_seconds,
             self.policies, self.objective_names, aggregate, self.per_device, self.budget_bytes,
+            *more,
         )  # fmt: skip
         corners = np.concatenate(
             [[np.append(xs, p) for p in range(len(self.policies))]
@@ -222,6 +226,18 @@ class ExpertBuffering(OrdinalProblem):
         )  # fmt: skip
         self.ref_point = self._values(self._rows(corners)).max(axis=0) * 1.05
         self.ref_point_source = "the worst of one expert a buffer and all experts resident, + 5 %"
+
+    def _start_of(self, start: RoutingTrace | None, batch_size: int, mode: str) -> Floats | None:
+        """Return the uses of each expert in a step of the traffic that buffers begin with."""
+        if start is None:
+            return None
+        size = (self.windows[0].n_layers, self.windows[0].n_experts)
+        if self._shape[1] > 1 or (start.n_layers, start.n_experts) != size:
+            expected = f"a trace of {size[0]} layers of {size[1]} experts, and one device"
+            raise setting_error("ExpertBuffering", "start", expected, start)
+        loads = start.loads(None if start.is_load_only else batch_size, mode)  # type: ignore[arg-type]
+        uses: Floats = (loads > 0).mean(axis=0)
+        return uses
 
     @classmethod
     def of_hardware(
@@ -245,9 +261,11 @@ class ExpertBuffering(OrdinalProblem):
     def example(cls, domain: str = "code", **settings: Any) -> ExpertBuffering:
         """Return the problem of the packaged example trace, with experts behind a PCIe 3 link."""
         n_bytes = example_shape().expert_bytes
+        if "cost" not in settings:
+            settings["miss_seconds"] = EXAMPLE_LINK.seconds(n_bytes)
         return cls(
             RoutingTrace.example(domain),  # type: ignore[arg-type]
-            expert_bytes=n_bytes, miss_seconds=EXAMPLE_LINK.seconds(n_bytes), **settings,
+            expert_bytes=n_bytes, **settings,
         )  # fmt: skip
 
     # ------------------------------------------------------------------------------- evaluation
@@ -360,7 +378,7 @@ class ExpertBuffering(OrdinalProblem):
                 row[:-1] = kept.ravel()
         return rows.reshape(np.shape(X))
 
-    def _joined(self, code: int) -> NDArray[np.uint16]:
+    def _joined(self, code: int) -> Misses:
         """Return the misses under a policy, [n_layers, n_devices, n_capacities, n_steps]."""
         if len(self._misses) == 1:
             return self._misses[0][code]
@@ -395,4 +413,6 @@ class ExpertBuffering(OrdinalProblem):
         """Return the buffers of one design with their objectives."""
         row = self._row(x)
         objectives = self._by_name(self._values(row)[0])
-        return BufferPlan(self.capacities(row)[0].copy(), self.policies[row[0, -1]], objectives)
+        rule = self.rules[row[0, -1]] if self.rules else None
+        policy = rule.policy if rule else self.policies[row[0, -1]]
+        return BufferPlan(self.capacities(row)[0].copy(), policy, objectives, rule)

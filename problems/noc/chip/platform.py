@@ -45,7 +45,7 @@ from problems.noc.chip.tables import FAR, Tables
 __all__ = ["PEType", "Platform"]
 
 # Numbers must be at least 0, but these integers at least 1, and these floats at least 1 / LARGEST.
-AT_LEAST_ONE = ("max_degree", "flit_width", "packet_flits", "buffer_flits")
+AT_LEAST_ONE = ("max_degree", "flit_width", "packet_flits", "buffer_flits", "virtual_channels")
 LARGEST_INT = 2**31 - 1
 POSITIVE = ("frequency", "link_capacity", "bit_area", "wire_pitch")
 
@@ -99,7 +99,16 @@ class Platform(JSONFile):
         Flits that a link takes per cycle and direction. Traffic is in flits per cycle: divide a
         traffic file by the cycles of its trace.
     buffer_flits : int
-        Flits that the buffers of a router port hold.
+        Flits that the buffers of a router port hold, for its area; if ``channel_flits`` is stated,
+        ``virtual_channels`` times that.
+    virtual_channels : int
+        Virtual channels of a router port.
+    channel_flits : int, optional
+        Flits that the buffer of a virtual channel holds. By default it covers the credit loop,
+        twice the hop plus five cycles, so that no packet waits for credits alone.
+    energy_unit : float
+        Joules of one unit of energy. The power of routers and links, spread over their tiles, then
+        counts in "peak_temperature"; by default it is not stated and does not.
     bit_area, wire_pitch : float
         For the router area: mm2 of a buffered bit, mm between two wires of the crossbar.
     sink : {"top", "bottom"}
@@ -158,6 +167,9 @@ class Platform(JSONFile):
     buffer_flits: int = 16
     bit_area: float = 1e-6
     wire_pitch: float = 2e-4
+    energy_unit: float = 0.0
+    virtual_channels: int = 4
+    channel_flits: int | None = None
 
     def __post_init__(self) -> None:
         clean: dict[str, object] = {}
@@ -171,6 +183,9 @@ class Platform(JSONFile):
                 clean[name] = check_real("Platform", name, value, low_, LARGEST)
             elif kind == "str":
                 require("Platform", name, value, isinstance(value, str), "a text")
+        if self.channel_flits is not None:
+            given_flits = self.channel_flits
+            clean["channel_flits"] = check_int("Platform", "channel_flits", given_flits, 1, 2**20)
         if self.max_length is not None:
             clean["max_length"] = check_real("Platform", "max_length", self.max_length, 1.0)
         axes = check_ints("Platform", "grid", self.grid, 1)
@@ -325,6 +340,13 @@ class Platform(JSONFile):
         planar = mesh_links(self.grid, candidates, vertical, n_links, self.max_degree)
         return placement, np.concatenate((planar, chosen))
 
+    @property
+    def port_flits(self) -> int:
+        """Flits that the buffers of a router port hold."""
+        if self.channel_flits is None:
+            return self.buffer_flits
+        return self.virtual_channels * self.channel_flits
+
     @cached_property
     def tables(self) -> Tables:
         """The platform as arrays for compiled functions."""
@@ -349,6 +371,10 @@ class Platform(JSONFile):
             default = ThermalStack() if name == "stack" else getattr(Platform, name)
             if getattr(self, name) == default:
                 del data[name]
+        if isinstance(stack := data.get("stack"), dict):
+            for name in ("response_factor", "package_offset"):
+                if stack[name] == getattr(ThermalStack, name):
+                    del stack[name]
         return data
 
     @classmethod

@@ -44,6 +44,12 @@ class ThermalStack:
     spreading_factor : float
         The resistance of spreader and sink under a chip of side s is this factor divided by
         (``metal_conductivity`` s); a square source on a half-space has about 0.5.
+    response_factor : float
+        "peak_temperature" is that of finite volumes, times this factor, less ``package_offset``
+        K per watt of the chip. Both are fitted to the peaks of HotSpot 6.0 on 88 designs of the
+        4 x 4 x 4 chip with 274 W, where its rise is 0.954 times that of the volumes less 2.6 K.
+    package_offset : float
+        K/W.
 
     References
     ----------
@@ -74,11 +80,14 @@ class ThermalStack:
     ambient: float = 45.0
     layer_factor: float = 1.0
     spreading_factor: float = 0.32
+    # From here on, fields were added later.
+    response_factor: float = 0.954
+    package_offset: float = 0.0095
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             # Squares and quotients of the settings are finite.
-            low = -273.15 if name == "ambient" else 1e-30
+            low = {"ambient": -273.15, "package_offset": 0.0}.get(name, 1e-30)
             vars(self)[name] = check_real("ThermalStack", name, value, low, 1e30)
 
     @classmethod

@@ -21,9 +21,13 @@ if TYPE_CHECKING:
 __all__ = [
     "APPLICATIONS",
     "RELEASED_SCALE",
+    "OverloadWarning",
+    "busiest_port",
     "check_applications",
     "check_traffic",
     "load_traffic",
+    "overload",
+    "sent_and_received",
     "synthetic_traffic",
 ]
 
@@ -45,6 +49,44 @@ APPLICATIONS: dict[str, tuple[float, float, float, float, float]] = {
     "srad": (99.1, 0.2, 0.1, 0.6, 1e8),
 }
 """Application -> CPU-LLC, GPU-LLC, GPU-GPU and CPU-CPU share in per cent, total of a file."""
+
+
+class OverloadWarning(UserWarning):
+    """Some PE sends or receives more than its port takes, whatever the design.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from problems.noc import OverloadWarning
+    >>> warnings.simplefilter("error", OverloadWarning)  # doctest: +SKIP
+    """
+
+
+def sent_and_received(traffic: Floats) -> tuple[Floats, Floats]:
+    """Return the traffic of each PE into the network and out of it, two float [n_tiles]."""
+    inside = np.diag(traffic)
+    return traffic.sum(axis=1) - inside, traffic.sum(axis=0) - inside
+
+
+def busiest_port(traffic: Floats) -> tuple[int, str, float]:
+    """Return the PE that sends or receives most, "sends" or "receives", and flits per cycle."""
+    sent, received = sent_and_received(traffic)
+    verb, flits = ("sends", sent) if sent.max() >= received.max() else ("receives", received)
+    return int(flits.argmax()), verb, float(flits.max())
+
+
+def overload(traffic: Floats, capacity: float) -> str | None:
+    """Return the PE whose port cannot take its part of the traffic [n, n], and the numbers.
+
+    The result is None if every port can. A port takes ``capacity`` flits per cycle each way.
+    """
+    pe, verb, flits = busiest_port(traffic)
+    if flits <= capacity:
+        return None
+    return (
+        f"PE {pe} {verb} {flits:.3g} flits per cycle, the most of all, but a port takes "
+        f"{capacity:g}: no design can carry this traffic"
+    )
 
 
 def check_traffic(traffic: ArrayLike, n: int, source: str = "traffic") -> Floats:

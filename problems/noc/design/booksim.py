@@ -9,10 +9,12 @@ by weights (its "hotspot" pattern). So the export matches the margins of an appl
 
 BookSim then simulates the independent matrix, sent[i] * received[j] / total, which loses who talks
 to whom. So the latency of an application has two parts: hops and wires come from the model under
-the true matrix, and the wait in queues from BookSim, as the difference between a run at the load of
-the application and a run at a hundredth of it:
+the true matrix, and the wait in queues from BookSim:
 
-    latency = model without queues(true matrix) + BookSim(load) - BookSim(load / 100)
+    latency = model without queues(true matrix) + BookSim(load) - BookSim without queues
+
+The last term is computed exactly; see ``exact_idle``. ``Design.simulate`` needs none of this: it
+takes the true matrix.
 
 BookSim routes by the latency of links alone, the model by links and router stages. For both to take
 the same routes (except ties), the latency of a link in the file is that of the whole hop. The
@@ -30,18 +32,22 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from moela.files.guard import brief
-from moela.files.text import number_of, read_text
+from moela.files.text import number_of
+from moela.heartbeat.working import long_work
 from problems._arrays import Floats, Ints
-from problems._checks import check_real, setting_error
-from problems.noc.chip.traffic import check_traffic
+from problems._checks import check_int, check_real, setting_error
+from problems.noc.chip.traffic import check_traffic, sent_and_received
 from problems.noc.design.programs import find_program, run_program
-from problems.noc.evaluation.metrics import sent_and_received
+from problems.noc.design.readme import booksim_text, write_readme
+from problems.noc.evaluation.routes import cycles_along, hop_matrix, paths_of
+from problems.noc.simulation.kernel import ENDS, PER_ROUTER
+from problems.noc.simulation.simulate import channel_depth
 
 if TYPE_CHECKING:
     from problems.noc.design.design import Design
@@ -52,8 +58,18 @@ BINARIES = ("booksim", "booksim2")
 NODES_PER_ROUTER = 4
 """Nodes of a PE on average if traffic is matched; more match better but take longer to simulate."""
 
-UNLOADED = 100.0
-"""A run at the load divided by this number counts as free of queues."""
+FEWEST_PACKETS = 10_000
+"""Packets of each sampling period of BookSim."""
+
+FEWEST_RUNS, MOST_RUNS = 3, 12
+"""Runs with different seeds, for a standard error."""
+
+
+class Idle(NamedTuple):
+    """Means without waiting under the traffic that BookSim simulates."""
+
+    latency: float  # cycles, as BookSim counts them
+    hops: float  # routers per packet
 
 
 @dataclass(frozen=True)
@@ -62,20 +78,29 @@ class BookSimResult:
 
     Attributes
     ----------
-    packet_latency, zero_load : float
-        Mean cycles per packet at the given load and at a hundredth of it, under the traffic that
-        BookSim simulates.
+    packet_latency : float
+        Mean cycles per packet under the traffic that BookSim simulates, over all runs.
+    zero_load : float
+        The exact mean without any waiting under that traffic.
     hops : float
         Routers per packet.
     matched_latency : float or None
-        Cycles under the true traffic: the model without queues plus the difference of the two
-        runs. None without traffic.
+        Cycles under the true traffic, approximately: the model without queues plus BookSim's
+        waiting under traffic with the same margins. None without traffic.
+    standard_error : float
+        Of ``packet_latency``, from runs with different seeds.
+    distance : float or None
+        Total-variation distance of the traffic that BookSim simulates from the true one, 0 to 1.
+    runs : int
     """
 
     packet_latency: float
     zero_load: float
     hops: float
     matched_latency: float | None
+    standard_error: float
+    distance: float | None
+    runs: int
 
 
 def matched_margins(traffic: Floats, nodes: int) -> tuple[Ints, Ints, float]:
@@ -104,6 +129,7 @@ def write_booksim(
     *,
     traffic: ArrayLike | None = None,
     injection_rate: float | None = None,
+    seed: int = 0,
 ) -> Path:
     """Write ``network.anynet`` and ``booksim.cfg`` and return the path of the latter.
 
@@ -116,6 +142,8 @@ def write_booksim(
         Flits per cycle from PE i to PE j; its margins are matched. Uniform by default.
     injection_rate : float, optional
         Flits that a node injects per cycle; by default 0.02, or the rate that matches the traffic.
+    seed : int
+        Of BookSim's random numbers.
 
     Raises
     ------
@@ -127,8 +155,11 @@ def write_booksim(
     n = platform.n_tiles
     counts = np.ones(n, dtype=np.int64)
     pattern, rate = "uniform", 0.02
+    matrix = None
+    received = np.ones(n, dtype=np.int64)
     if traffic is not None:
         matrix = check_traffic(traffic, n)
+        np.fill_diagonal(matrix, 0.0)
         counts, weights, rate = matched_margins(matrix, NODES_PER_ROUTER * n)
         pattern = _hotspots(counts, weights)
         if injection_rate is None and rate > 1:
@@ -141,7 +172,6 @@ def write_booksim(
         rate = check_real("to_booksim", "injection_rate", injection_rate, 0.0, 1.0, above=True)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "network.anynet").write_text(_anynet(design, counts), encoding="ascii")
-    buffer = max(platform.buffer_flits // 4, 1)
     settings = {
         "topology": "anynet",
         "network_file": "network.anynet",
@@ -150,8 +180,9 @@ def write_booksim(
         "injection_rate": _decimal(rate),
         "injection_rate_uses_flits": "1",
         "packet_size": str(platform.packet_flits),
-        "num_vcs": "4",
-        "vc_buf_size": str(buffer),
+        "num_vcs": str(platform.virtual_channels),
+        # By default, what the credit loop of the longest hop takes.
+        "vc_buf_size": str(channel_depth(design)),
         # The shortest pipeline: the stages are in the latency of the links.
         "routing_delay": "0",
         "vc_alloc_delay": "1",
@@ -160,31 +191,49 @@ def write_booksim(
         "credit_delay": "1",
         "sim_type": "latency",
         "warmup_periods": "3",
-        "sample_period": "10000",
+        "sample_period": str(max(10_000, _period(rate * counts.sum() / platform.packet_flits))),
         "sim_count": "1",
+        "seed": str(check_int("to_booksim", "seed", seed, 0, 2**31 - 1)),
     }
     text = "".join(f"{name} = {value};\n" for name, value in settings.items())
     path = folder / "booksim.cfg"
     path.write_text(text, encoding="ascii")
+    idle = exact_idle(design, received if traffic is None else weights, counts)
+    model, distance = idle.latency - PER_ROUTER * idle.hops - ENDS, None
+    if matrix is not None:
+        distance = margins_distance(matrix, counts, weights)
+        model = _without_queues(design, matrix)
+    buffers = (channel_depth(design), platform.virtual_channels)
+    write_readme(folder, booksim_text(idle.latency, model, idle.hops, *buffers, distance))
     return path
 
 
+@long_work("simulating a network by BookSim")
 def simulate_booksim(
     design: Design,
     folder: str | Path,
     *,
     traffic: ArrayLike | None = None,
     injection_rate: float | None = None,
+    seed: int = 0,
+    standard_error: float = 0.3,
     timeout_s: float = 600.0,
 ) -> BookSimResult:
-    """Write the files, run BookSim at the load and at a hundredth of it, and read its output.
+    """Write the files, run BookSim with several seeds, and read its output.
+
+    The latency without waiting is computed exactly, not simulated.
 
     Parameters
     ----------
     design, folder, traffic, injection_rate
         As in ``write_booksim``.
+    seed : int
+        Of the first run; the next ones have the next seeds.
+    standard_error : float
+        Runs end once the mean over at least three has this standard error in cycles, or after
+        twelve; the result says what was reached.
     timeout_s : float
-        For each of the two runs.
+        For each run.
 
     Raises
     ------
@@ -194,23 +243,66 @@ def simulate_booksim(
         BookSim failed, saturated or ran out of time; the message ends with its last output.
     """
     binary = find_program("BookSim 2", BINARIES, "design.to_booksim(folder)")
-    config = write_booksim(design, folder, traffic=traffic, injection_rate=injection_rate)
-    loaded = read_text(config)
-    rate = float(re.search(r"injection_rate = (\S+);", loaded)[1])  # type: ignore[index]
-    idle = config.with_name("booksim_idle.cfg")
-    unloaded = f"injection_rate = {_decimal(rate / UNLOADED)};"
-    idle.write_text(re.sub(r"injection_rate = \S+;", unloaded, loaded), encoding="ascii")
-    (latency, hops), (zero_load, _) = (
-        read_output(run_program("BookSim", [binary, file.name], config.parent, timeout_s)[1], file)
-        for file in (config, idle)
-    )
-    matched = None
+    wanted = check_real("simulate_booksim", "standard_error", standard_error, 0.0, above=True)
+    latencies: list[float] = []
+    hops: list[float] = []
+    error = math.inf
+    while len(latencies) < MOST_RUNS and (len(latencies) < FEWEST_RUNS or error > wanted):
+        settings = {"traffic": traffic, "injection_rate": injection_rate}
+        config = write_booksim(design, folder, seed=seed + len(latencies), **settings)
+        _, text = run_program("BookSim", [binary, config.name], config.parent, timeout_s)
+        latency, routers = read_output(text, config)
+        latencies.append(latency)
+        hops.append(routers)
+        if len(latencies) > 1:
+            error = float(np.std(latencies, ddof=1) / math.sqrt(len(latencies)))
+    mean = float(np.mean(latencies))
+    matched = distance = None
+    n = design.platform.n_tiles
+    counts = weights = np.ones(n, dtype=np.int64)
     if traffic is not None:
-        sent, _ = sent_and_received(np.asarray(traffic, dtype=np.float64))
-        crossing = float((design.link_loads(traffic) * design.hop_cycles()).sum())
-        without_queues = crossing / sent.sum() + design.platform.packet_flits - 1
-        matched = without_queues + latency - zero_load
-    return BookSimResult(latency, zero_load, hops, matched)
+        matrix = check_traffic(traffic, n)
+        np.fill_diagonal(matrix, 0.0)
+        counts, weights, _ = matched_margins(matrix, NODES_PER_ROUTER * n)
+        distance = margins_distance(matrix, counts, weights)
+    idle = exact_idle(design, weights, counts)
+    if traffic is not None:
+        matched = _without_queues(design, matrix) + mean - idle.latency
+    runs = len(latencies)
+    routers = float(np.mean(hops))
+    return BookSimResult(mean, idle.latency, routers, matched, error, distance, runs)
+
+
+def exact_idle(design: Design, weights: Ints, counts: Ints) -> Idle:
+    """Return the exact means of BookSim at no load, given its destinations and nodes per PE.
+
+    A packet takes the cycles of its hops, three more in each router, three at the ends, and one for
+    each further flit.
+    """
+    n = design.platform.n_tiles
+    cost = hop_matrix(n, design.all_links(), design.hop_cycles())
+    paths = paths_of(design, "booksim")
+    pe = design.placement
+    if (weights == 1).all() and (counts == 1).all():
+        share = np.ones((n, n))  # BookSim's uniform pattern includes the node itself
+    else:
+        share = np.outer(counts[pe], weights[pe]).astype(np.float64)
+    share /= share.sum()
+    routers = paths.length.astype(np.float64)
+    cycles = cycles_along(cost, paths) + PER_ROUTER * routers
+    further = ENDS + design.platform.packet_flits - 1
+    return Idle(float((share * cycles).sum()) + further, float((share * routers).sum()))
+
+
+def margins_distance(matrix: Floats, counts: Ints, weights: Ints) -> float:
+    """Return the total-variation distance of matched traffic from the true matrix [n, n]."""
+    matched = np.outer(counts, weights).astype(np.float64)
+    return float(np.abs(matched / matched.sum() - matrix / matrix.sum()).sum() / 2.0)
+
+
+def _without_queues(design: Design, matrix: Floats) -> float:
+    crossing = float((design.link_loads(matrix) * design.hop_cycles()).sum())
+    return crossing / float(matrix.sum()) + design.platform.packet_flits - 1
 
 
 def read_output(text: str, source: str | Path) -> tuple[float, float]:
@@ -234,6 +326,11 @@ def read_output(text: str, source: str | Path) -> tuple[float, float]:
         raise RuntimeError(f"{source}: BookSim {fault}. It printed last: {text[-300:]!r}")
     latency, hops = values
     return latency, hops
+
+
+def _period(packets_per_cycle: float) -> int:
+    """Return cycles in which enough packets are created."""
+    return min(math.ceil(FEWEST_PACKETS / packets_per_cycle), 10_000_000)
 
 
 def _decimal(value: float) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from moela.heartbeat.working import long_work
 from problems._arrays import Floats
 from problems._checks import check_real, setting_error
 from problems.noc.chip.stack import ThermalStack
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["calibrate"]
 
 
+@long_work("calibrating by a simulator")
 def calibrate(
     designs: Sequence[Design],
     temperatures: Sequence[ArrayLike],

@@ -20,6 +20,7 @@ from problems.noc.design import booksim, exchange, hotspot
 from problems.noc.design.rules import broken_rule, whole_numbers
 from problems.noc.evaluation.evaluation import NoCEvaluation
 from problems.noc.evaluation.metrics import temperature_rises
+from problems.noc.simulation.simulate import simulate_design, sweep_loads
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -135,16 +136,26 @@ class Design(JSONFile):
 
         The traffic [n_tiles, n_tiles] is in flits per cycle from PE i to PE j.
         """
+        loads: Floats = self.channel_loads(traffic).sum(axis=-1)
+        return loads
+
+    def channel_loads(self, traffic: ArrayLike) -> Floats:
+        """Return the load of each link of ``all_links()`` by direction, [n_links, 2].
+
+        The first direction is from the tile with the smaller index to the other. The traffic
+        [n_tiles, n_tiles] is in flits per cycle from PE i to PE j.
+        """
         flows = check_traffic(traffic, self.platform.n_tiles)
         evaluation = NoCEvaluation(self.platform, flows[None], "published", "mean")
         result = evaluation.run(self.row()[None], with_loads=True)
         assert result is not None, "A design keeps all rules."
-        loads: Floats = result[1].sum(axis=-1)[0, 0]
-        return loads
+        return result[1][0, 0]
 
     # Methods that stand in the module of their file format.
     to_booksim = booksim.write_booksim
     simulate_booksim = booksim.simulate_booksim
+    simulate = simulate_design
+    load_sweep = sweep_loads
     to_hotspot = hotspot.write_hotspot
     simulate_hotspot = hotspot.simulate_hotspot
     to_csv = exchange.write_csv

@@ -16,8 +16,11 @@ import numpy as np
 
 from moela.files.guard import brief, invalid_file
 from moela.files.text import lines_of, number_of, read_text
+from moela.heartbeat.working import long_work
 from problems._arrays import Floats
 from problems.noc.design.programs import find_program, run_program
+from problems.noc.design.readme import hotspot_text, write_readme
+from problems.noc.evaluation.volumes import layers_from_afar, response_matrix
 
 if TYPE_CHECKING:
     from problems.noc.design.design import Design
@@ -48,7 +51,7 @@ def write_hotspot(design: Design, folder: str | Path) -> Path:
     layers, header, watts = [], [], []
     die = (stack.silicon_heat, stack.silicon_resistivity, stack.silicon_thickness)
     bond = (stack.bond_heat, stack.bond_resistivity, stack.bond_thickness)
-    for position, layer in enumerate(layers_from_afar(design)):
+    for position, layer in enumerate(layers_from_afar(platform)):
         tiles = range(layer * x * y, (layer + 1) * x * y)
         file = f"layer{layer}.flp"
         places = ((names[t], (pitch, pitch, t % x * pitch, t // x % y * pitch)) for t in tiles)
@@ -85,9 +88,15 @@ def write_hotspot(design: Design, folder: str | Path) -> Path:
     text += "-model_type\tgrid\n-grid_layer_file\tstack.lcf\n"
     config = folder / "hotspot.config"
     config.write_text(text, encoding="ascii")
+    power_of_tiles = platform.power[design.placement]
+    rises = response_matrix(platform) @ power_of_tiles
+    hottest = names[int(rises.argmax())]
+    peak = stack.ambient + float(rises.max())
+    write_readme(folder, hotspot_text(peak, hottest, float(power_of_tiles.sum())))
     return config
 
 
+@long_work("simulating temperatures by HotSpot")
 def simulate_hotspot(design: Design, folder: str | Path, *, timeout_s: float = 600.0) -> Floats:
     """Run HotSpot on the files of ``write_hotspot``; return degrees Celsius of tiles, [n_tiles].
 
@@ -150,12 +159,6 @@ def unit_names(design: Design) -> list[str]:
     safe = [re.sub(r"\W", "_", kind.name) for kind in kinds]
     types = design.platform.pe_type
     return [f"{safe[types[pe]]}{pe}_t{t}" for t, pe in enumerate(design.placement.tolist())]
-
-
-def layers_from_afar(design: Design) -> list[int]:
-    """Return the layers of tiles, the one farthest from the heat sink first."""
-    layers = list(range(design.platform.grid[2]))
-    return layers if design.platform.sink == "top" else layers[::-1]
 
 
 def _text(value: float) -> str:

@@ -10,8 +10,17 @@ import numpy as np
 
 from problems._arrays import Floats, Ints
 from problems.noc.evaluation.kernel import evaluate_batch
+from problems.noc.evaluation.latency import waits_batch
 from problems.noc.evaluation.legality import first_illegal
-from problems.noc.evaluation.metrics import EXTRA, NEEDS_LOADS, PER_APPLICATION, extra_metric
+from problems.noc.evaluation.metrics import (
+    EXTRA,
+    NEEDS_LOADS,
+    NEEDS_WAITS,
+    PER_APPLICATION,
+    extra_metric,
+    flit_sharing,
+    second_moment,
+)
 from problems.noc.evaluation.objectives import OBJECTIVES, latency_flows
 from problems.noc.evaluation.thermal import thermal_batch
 
@@ -54,35 +63,45 @@ class NoCEvaluation:
         """
         n_apps = len(self.traffic)
         out = np.empty((len(rows), n_apps, len(names)))
-        with_loads = not NEEDS_LOADS.isdisjoint(names)
-        step = LOADS_AT_ONCE // (2 * n_apps * self.platform.n_links) if with_loads else len(rows)
-        step = max(step, 1)
+        needed = NEEDS_LOADS if self.platform.energy_unit else NEEDS_LOADS - {"peak_temperature"}
+        with_loads = not needed.isdisjoint(names)
+        with_waits = not NEEDS_WAITS.isdisjoint(names)
+        size = 2 * self.platform.n_links * with_loads
+        size += self.platform.n_tiles * (self.platform.max_degree + 1) ** 2 * with_waits
+        step = max(LOADS_AT_ONCE // (n_apps * size), 1) if size else max(len(rows), 1)
         for i in range(0, len(rows), step):
             part = rows[i : i + step]
             if not set(EXTRA).isdisjoint(names):
                 # So that sums of loads do not depend on the order of the links in a row.
                 part = part.copy()
                 part[:, self.platform.n_tiles :].sort(axis=1)
-            result = self.run(part, names, with_loads=with_loads)
+            result = self.run(part, names, with_loads=with_loads, with_waits=with_waits)
             if result is None:
                 return None
-            F, loads = result
+            F, loads, waits = result
             for k, name in enumerate(names):
                 if name in OBJECTIVES:
                     metric = F[:, :, OBJECTIVES.index(name)]
                 else:
                     energy = F[:, :, OBJECTIVES.index("energy")]
-                    metric = extra_metric(name, self.platform, part, loads, energy, self.traffic)
+                    parts = (part, loads, waits, energy, self.traffic)
+                    metric = extra_metric(name, self.platform, *parts)
                 out[i : i + step, :, k] = metric
         return out
 
     def run(
-        self, rows: Ints, names: Sequence[str] = (), *, with_loads: bool = False
-    ) -> tuple[Floats, Floats] | None:
-        """Return the objectives and, if they are wanted, the loads of all links.
+        self,
+        rows: Ints,
+        names: Sequence[str] = (),
+        *,
+        with_loads: bool = False,
+        with_waits: bool = False,
+    ) -> tuple[Floats, Floats, Floats] | None:
+        """Return the objectives and, if they are wanted, the loads of all links, and waits.
 
         The objectives are [n, n_apps, 5]; latency and thermal are arbitrary unless named. The loads
-        by direction are [n, n_apps, n_links, 2]. The result is None if a row is illegal.
+        by direction are [n, n_apps, n_links, 2], the waits as in ``waits_batch``. The result is
+        None if a row is illegal.
         """
         tables = self.platform.tables
         if first_illegal(rows, tables) >= 0:
@@ -90,12 +109,16 @@ class NoCEvaluation:
         n_apps = len(self.traffic)
         F = np.empty((len(rows), n_apps, len(OBJECTIVES)))
         loads = np.empty((len(rows) if with_loads else 0, n_apps, self.platform.n_links, 2))
+        n, ports = self.platform.n_tiles, self.platform.max_degree + 1
+        turns = np.empty((len(rows) if with_waits else 0, n_apps, n, ports, ports))
+        wirings = np.empty((len(turns), n, ports - 1, 3), dtype=np.int64)
         none = np.empty(0, dtype=np.int64)
         flows = self.flows if "latency" in names else (none, none, np.empty((n_apps, 0)))
         # The traffic may be a read-only memory map in a worker process.
         traffic = np.require(self.traffic, requirements=["C", "W", "E"])
         released = self.model == "released"
-        if not evaluate_batch(rows, tables, traffic, self.sent, *flows, released, F, loads):
+        out = (F, loads, turns, wirings)
+        if not evaluate_batch(rows, tables, traffic, self.sent, *flows, released, *out):
             return None
         if "thermal" in names:
             heat = np.empty(len(rows))
@@ -103,7 +126,13 @@ class NoCEvaluation:
             parts = (tables.level, tables.stack, tables.power)
             thermal_batch(rows, *parts, *resistances, released, heat)
             F[:, :, OBJECTIVES.index("thermal")] = heat[:, None]
-        return F, loads
+        waits = np.empty((len(turns), n_apps))
+        if with_waits:
+            platform = self.platform
+            packet = (platform.packet_flits, second_moment(platform), flit_sharing(platform))
+            buffers = (platform.virtual_channels, platform.channel_flits or 0)
+            waits_batch(turns, wirings, platform.link_capacity, *packet, *buffers, waits)
+        return F, loads, waits
 
     def units(self, mesh: Floats, names: Sequence[str]) -> Floats:
         """Return the divisors of values before aggregation, [n_apps, n_names].

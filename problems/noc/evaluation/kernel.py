@@ -290,6 +290,56 @@ def send_traffic(traffic: Floats, work: Work) -> float:
 
 
 @inlined
+def count_turns(traffic: Floats, work: Work, turn: Floats, wiring: Ints) -> None:
+    """Fill in the flows of each router from input to output, and where its outputs lead.
+
+    ``turn`` [n, max_degree + 1, max_degree + 1] holds flows by places in the list of neighbors; the
+    last place is the PE. ``wiring`` [n, max_degree, 3] holds the next router, the place of this one
+    in its list, and the cycles of the hop, 0 where a router has fewer neighbors.
+    """
+    degree, neighbor, dist, slot = work.degree, work.neighbor, work.dist, work.slot
+    order, start, below = work.nodes, work.start, work.below
+    n, pe = degree.size, turn.shape[1] - 1
+    turn[:] = 0.0
+    wiring[:] = 0
+    for v in range(n):
+        for k in range(degree[v]):
+            u = neighbor[v, k]
+            for j in range(degree[u]):
+                if neighbor[u, j] == v:
+                    wiring[v, k, 1] = j
+            wiring[v, k, 0] = u
+            wiring[v, k, 2] = work.cost[v, k]
+    for s in range(n):
+        farthest = np.uint16(0)
+        for v in range(n):
+            farthest = max(farthest, dist[s, v])
+        for d in range(farthest + 1):
+            start[d] = 0
+        for v in range(n):
+            below[v] = traffic[s, v]
+            start[dist[s, v]] += 1
+        place = 0
+        for d in range(farthest, -1, -1):
+            count = start[d]
+            start[d] = place
+            place += count
+        for v in range(n):
+            order[start[dist[s, v]]] = v
+            start[dist[s, v]] += 1
+        for i in range(n - 1):
+            v = order[i]
+            k = slot[v, s]
+            u = neighbor[v, k]
+            if traffic[s, v] > 0.0:
+                turn[v, k, pe] += traffic[s, v]
+            if below[v] > 0.0:
+                entry = pe if u == s else int(slot[u, s])
+                turn[u, entry, wiring[v, k, 1]] += below[v]
+                below[u] += below[v]
+
+
+@inlined
 def link_statistics(
     chosen: Ints, sent: Floats, tables: Tables, work: Work
 ) -> tuple[float, float, float, float]:
@@ -348,6 +398,8 @@ def evaluate_batch(
     released: bool,
     F: Floats,
     loads: Floats,
+    turns: Floats,
+    wirings: Ints,
 ) -> bool:
     """Evaluate rows of X that break no rule, each by itself; return whether all are connected.
 
@@ -356,7 +408,9 @@ def evaluate_batch(
     delays with ``pair_weight`` [n_apps, n_pairs]. ``released`` means the model of the released
     code. Fills ``F`` [n, n_apps, 4 or more] with mean, deviation, latency and energy, and, if it
     has rows, ``loads`` [n, n_apps, n_links, 2] with the load of every link from its first tile to
-    its second, and back; the chosen links in the order of the row, then those of every design.
+    its second, and back; the chosen links in the order of the row, then those of every design. If
+    they have rows, ``turns`` [n, n_apps, ...] and ``wirings`` [n, ...] are filled as by
+    ``count_turns``.
     """
     n = tables.pe_type.size
     work = new_work(tables)
@@ -370,6 +424,8 @@ def evaluate_batch(
             mean, squares, energy, routers = link_statistics(chosen, sent[app], tables, work)
             if loads.shape[0] > 0:
                 store_loads(placement, chosen, tables, work, loads[row, app])
+            if turns.shape[0] > 0:
+                count_turns(traffic[app], work, turns[row, app], wirings[row])
             latency = 0.0
             for p in range(pair_i.size):
                 latency += pair_weight[app, p] * work.dist[pair_j[p], pair_i[p]]

@@ -14,7 +14,8 @@ import numpy as np
 
 from problems._arrays import Floats
 from problems._checks import require, setting_error
-from problems.noc.evaluation.metrics import UNITS, end_waits, router_area, sent_and_received
+from problems.noc.chip.traffic import busiest_port, sent_and_received
+from problems.noc.evaluation.metrics import UNITS, end_waits, router_area
 
 if TYPE_CHECKING:
     from problems.noc.chip.platform import Platform
@@ -49,7 +50,11 @@ def refuse_unreachable(
         bound = max(one[name] for one in bounds)
         # A design may reach the bound, except for rounding.
         if limit < bound - 1e-9 * abs(bound):
-            unreachable.append(f"{name} is at least {bound:.4g} {UNITS[name]} in every design")
+            text = f"{name} is at least {bound:.4g} {UNITS[name]} in every design"
+            if name == "port_load":
+                pe, verb, _ = busiest_port(max(traffic, key=lambda t: busiest_port(t)[2]))
+                text = f"PE {pe} {verb} {bound:.4g} {UNITS[name]} in every design"
+            unreachable.append(text)
     if unreachable:
         expected = f"within reach of the platform ({'; '.join(unreachable)})"
         raise setting_error("NoC3D", "constraints", expected, dict(limits))
@@ -83,7 +88,9 @@ def lower_bounds(platform: Platform, traffic: Floats, counted: Floats) -> dict[s
         "thermal": 0.0,
         "packet_latency": latency,
         "peak_load": float(peak_load),
+        "port_load": busiest_port(traffic)[2],
         "temperature": platform.stack.ambient + _coolest(platform),
+        "peak_temperature": platform.stack.ambient,
         "edp": energy * latency * (1e9 / platform.frequency),
         "wire_length": float(lengths[: platform.n_planar_links].sum()),
         "router_area": float(router_area(platform, degree).sum()),

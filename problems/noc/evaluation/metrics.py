@@ -8,24 +8,23 @@ metric         unit                        formula
 packet_latency cycles                      mean over packets: hops, waits in queues, serialization
 peak_load      flits/cycle                 largest load of a link in one direction; the traffic can
                                            grow by capacity / peak_load until that link saturates
+port_load      flits/cycle                 largest traffic of a PE into or out of the network, the
+                                           same for every design; a port takes the link capacity
 temperature    degrees Celsius             ambient + peak rise of the stack model [1]_, with R_j
                                            and R_b of ``platform.stack``
+peak_temper    degrees Celsius             "peak_temperature": ambient + peak rise of the finite
+ature                                      volumes, fitted to HotSpot
 edp            energy unit * ns            energy times packet_latency
 wire_length    tile pitches                sum over planar links, Euclidean
 router_area    mm2                         crossbars and buffers of all routers
 ============== =========================== ======================================================
 
-**Waiting.** Every direction of a link is an M/G/1 queue: Poisson arrivals of packets at rate
-lambda = load / packet_flits, service S = packet_flits / capacity on average with the coefficient of
-variation cv of the packet length. The mean wait is that of Pollaczek and Khinchine,
-W = lambda E[S^2] / (2 (1 - rho)) = rho E[S] (1 + cv^2) / (2 (1 - rho)) (Kleinrock [2]_, section
-5.6; Dally and Towles [3]_, chapter 23, use it for networks with cv = 0). Queues count as
-independent, and blocking by full buffers is omitted, so the model is for light to medium load.
-Injection and ejection of each PE are queues too. Beyond a utilization of 0.95 the wait follows its
-tangent, so that it stays finite for a saturated design and grows with the saturation.
+**Waiting.** See ``problems.noc.evaluation.latency``: queues of nodes, of channels that merge, and
+waits for credits if the platform states the depth of its virtual channels. All waits that two
+packets cause each other count once, however many channels they share.
 
 **Router area.** A crossbar of P ports of W wires is a square of side P W times the wire pitch, and
-each port has ``buffer_flits`` flits of buffer (Balfour and Dally [4]_). The PE has a port too. The
+each port has ``port_flits`` flits of buffer (Balfour and Dally [4]_). The PE has a port too. The
 platform sets the areas of a bit and of a wire; their defaults are our choice.
 
 References
@@ -45,21 +44,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from problems._arrays import Floats, Ints
+from problems.noc.chip.traffic import busiest_port, sent_and_received
+from problems.noc.evaluation.latency import injection_wait
+from problems.noc.evaluation.volumes import peak_rises, response_matrix
 
 if TYPE_CHECKING:
     from problems.noc.chip.platform import Platform
 
 __all__ = [
+    "CAPACITY_BOUND",
     "EXTRA",
     "NEEDS_LOADS",
+    "NEEDS_WAITS",
     "PER_APPLICATION",
     "UNITS",
     "end_waits",
     "extra_metric",
+    "flit_sharing",
     "router_area",
-    "sent_and_received",
+    "second_moment",
     "temperature_rises",
-    "waiting_time",
 ]
 
 UNITS = {
@@ -70,73 +74,92 @@ UNITS = {
     "thermal": "K2",
     "packet_latency": "cycles",
     "peak_load": "flits/cycle",
+    "port_load": "flits/cycle",
     "temperature": "degrees C",
+    "peak_temperature": "degrees C",
     "edp": "energy units/cycle * ns",
     "wire_length": "tile pitches",
     "router_area": "mm2",
 }
 """Every possible objective or constraint, with its unit."""
 
-EXTRA = ("packet_latency", "peak_load", "temperature", "edp", "wire_length", "router_area")
+EXTRA = (
+    "packet_latency",
+    "peak_load",
+    "port_load",
+    "temperature",
+    "peak_temperature",
+    "edp",
+    "wire_length",
+    "router_area",
+)
 """Metrics that this module computes; the kernel computes the others."""
 
-NEEDS_LOADS = frozenset({"packet_latency", "peak_load", "edp"})
+NEEDS_LOADS = frozenset({"packet_latency", "peak_load", "edp", "peak_temperature"})
+"""Metrics that need them; "peak_temperature" only if the platform states ``energy_unit``."""
+
+NEEDS_WAITS = frozenset({"packet_latency", "edp"})
 
 PER_APPLICATION = frozenset(
-    {"mean", "deviation", "latency", "energy", "packet_latency", "peak_load", "edp"}
+    {"mean", "deviation", "latency", "energy", "packet_latency", "peak_load", "port_load", "edp"}
 )
 """Metrics that depend on the traffic."""
 
-LAST_EXACT = 0.95
-"""Utilization above which the waiting time follows its tangent."""
+CAPACITY_BOUND = frozenset({"packet_latency", "peak_load", "edp"})
+"""Metrics that mean little if a port has to take more than it can."""
 
 
-def waiting_time(load: Floats, platform: Platform) -> Floats:
-    """Return the mean wait in cycles before a channel with a load in flits/cycle, same shape."""
-    rho = load / platform.link_capacity
-    service = platform.packet_flits / platform.link_capacity
-    factor = service * (1.0 + platform.packet_cv**2) / 2.0
-    exact = np.minimum(rho, LAST_EXACT)
-    # The derivative of rho / (1 - rho) is 1 / (1 - rho)^2.
-    slope = 1.0 / (1.0 - LAST_EXACT) ** 2
-    waits: Floats = factor * (exact / (1.0 - exact) + slope * (rho - exact))
-    return waits
+def second_moment(platform: Platform) -> float:
+    """Return E[S^2] / E[S] of the cycles S that a packet takes in a channel."""
+    return platform.packet_flits / platform.link_capacity * (1.0 + platform.packet_cv**2)
+
+
+def flit_sharing(platform: Platform) -> float:
+    """Return how much longer packets wait where routers take their flits in turn."""
+    flits = platform.packet_flits
+    return max((2.0 - 2.0 / (flits * (flits + 1.0))) / (1.0 + platform.packet_cv**2), 1.0)
 
 
 def end_waits(traffic: Floats, platform: Platform) -> float:
-    """Return the mean wait of a packet at injection and ejection, in cycles.
+    """Return the mean wait of a packet at injection, in cycles.
 
     It depends on the traffic [n_tiles, n_tiles] in flits/cycle, not on the design.
     """
-    sent, received = sent_and_received(traffic)
-    ends = np.concatenate((sent, received))
-    return float((ends * waiting_time(ends, platform)).sum() / sent.sum())
-
-
-def sent_and_received(traffic: Floats) -> tuple[Floats, Floats]:
-    """Return the traffic of each PE into the network and out of it, two float [n_tiles]."""
-    inside = np.diag(traffic)
-    return traffic.sum(axis=1) - inside, traffic.sum(axis=0) - inside
+    sent, _ = sent_and_received(traffic)
+    capacity = platform.link_capacity
+    waits = injection_wait(sent / capacity, second_moment(platform))
+    return float(capacity * waits / sent.sum())
 
 
 def extra_metric(
-    name: str, platform: Platform, rows: Ints, loads: Floats, energy: Floats, traffic: Floats
+    name: str,
+    platform: Platform,
+    rows: Ints,
+    loads: Floats,
+    waits: Floats,
+    energy: Floats,
+    traffic: Floats,
 ) -> Floats:
     """Return a metric of ``EXTRA`` for legal rows, [n, n_apps].
 
     The rows must be canonical, so that sums do not depend on the order of their links. The
     ``loads`` [n, n_apps, n_links, 2] are used only by the metrics of ``NEEDS_LOADS``. The
-    ``energy`` [n, n_apps] is the objective of that name, and ``traffic`` is [n_apps, n_tiles,
+    ``waits`` [n, n_apps] of ``waits_batch`` only by those of ``NEEDS_WAITS``. The ``energy`` [n,
+    n_apps] is the objective of that name, and ``traffic`` is [n_apps, n_tiles,
     n_tiles].
     """
     n_apps = len(traffic)
+    if name == "port_load":
+        return np.repeat([[busiest_port(t)[2] for t in traffic]], len(rows), axis=0)
     if name == "peak_load":
         return loads.max(axis=(2, 3), initial=0.0)
     if name == "packet_latency":
-        return _packet_latency(platform, rows, loads, traffic)
+        return _packet_latency(platform, rows, loads, waits, traffic)
     if name == "edp":
-        cycles = _packet_latency(platform, rows, loads, traffic)
+        cycles = _packet_latency(platform, rows, loads, waits, traffic)
         return energy * cycles * (1e9 / platform.frequency)
+    if name == "peak_temperature":
+        return peak_temperatures(platform, rows, loads, traffic)
     if name == "temperature":
         peaks = temperature_rises(platform, rows[:, : platform.n_tiles]).max(axis=(1, 2))
         values = platform.stack.ambient + peaks
@@ -162,11 +185,52 @@ def temperature_rises(platform: Platform, placement: Ints) -> Floats:
     return np.cumsum(power * resistance[:, None], axis=1)
 
 
+def peak_temperatures(platform: Platform, rows: Ints, loads: Floats, traffic: Floats) -> Floats:
+    """Return the temperature of the hottest tile in degrees Celsius, [n, n_apps].
+
+    Parameters as in ``extra_metric``. The loads count only if the platform states ``energy_unit``.
+    """
+    n, ambient = platform.n_tiles, platform.stack.ambient
+    response = response_matrix(platform)
+    placement = np.ascontiguousarray(rows[:, :n])
+    if platform.energy_unit == 0:
+        peaks = np.empty(len(rows))
+        peak_rises(placement, platform.power, np.ascontiguousarray(response.T), peaks)
+        return np.repeat(ambient + peaks[:, None], len(traffic), axis=1)
+    watts = platform.power[placement][:, None] + network_power(platform, rows, loads, traffic)
+    peak: Floats = ambient + (watts @ response.T).max(axis=2)
+    return peak
+
+
+def network_power(platform: Platform, rows: Ints, loads: Floats, traffic: Floats) -> Floats:
+    """Return the power of routers and links on each tile in W, [n, n_apps, n_tiles].
+
+    A link heats its two tiles alike. Parameters as in ``extra_metric``.
+    """
+    n, tables = platform.n_tiles, platform.tables
+    n_apps, n_links = len(traffic), platform.n_links
+    fixed = np.arange(len(platform.candidates), tables.link_a.size)
+    links = np.concatenate((rows[:, n:], np.tile(fixed, (len(rows), 1))), axis=1)
+    a, b = tables.link_a[links], tables.link_b[links]
+    on_link = loads.sum(axis=3) * tables.link_energy[links][:, None] / 2.0
+    sent = np.array([sent_and_received(t)[0] for t in traffic])
+    through = sent[:, rows[:, :n]].transpose(1, 0, 2).copy()
+    wires = np.zeros((len(rows), n_apps, n))
+    row, app = np.ogrid[: len(rows), :n_apps]
+    for k in range(n_links):
+        for tile, entering in ((b[:, k, None], 0), (a[:, k, None], 1)):
+            through[row, app, tile] += loads[:, :, k, entering]
+            wires[row, app, tile] += on_link[:, :, k]
+    routers = platform.router_energy * _degrees(platform, rows)[:, None] * through
+    power: Floats = (routers + wires) * (platform.energy_unit * platform.frequency)
+    return power
+
+
 def router_area(platform: Platform, degree: Ints) -> Floats:
     """Return the area in mm2 of routers with ``degree`` links and a port for the PE, same shape."""
     ports = degree + 1.0
     side = ports * platform.flit_width * platform.wire_pitch
-    buffers = ports * platform.buffer_flits * platform.flit_width * platform.bit_area
+    buffers = ports * platform.port_flits * platform.flit_width * platform.bit_area
     return side * side + buffers
 
 
@@ -179,13 +243,13 @@ def _degrees(platform: Platform, rows: Ints) -> Ints:
     return counts + tables.vertical_degree
 
 
-def _packet_latency(platform: Platform, rows: Ints, loads: Floats, traffic: Floats) -> Floats:
+def _packet_latency(
+    platform: Platform, rows: Ints, loads: Floats, waits: Floats, traffic: Floats
+) -> Floats:
     tables = platform.tables
     cost = tables.link_cost.astype(np.float64)
     fixed = np.broadcast_to(cost[tables.n_candidates :], (len(rows), len(platform.vertical_array)))
     hop = np.concatenate((cost[rows[:, platform.n_tiles :]], fixed), axis=1)[:, None, :, None]
-    crossing = (loads * (hop + waiting_time(loads, platform))).sum(axis=(2, 3))
+    crossing = (loads * hop).sum(axis=(2, 3)) + waits
     total = np.array([sent_and_received(t)[0].sum() for t in traffic])
-    ends = np.array([end_waits(t, platform) for t in traffic])
-    serial = (platform.packet_flits - 1) / platform.link_capacity
-    return crossing / total + serial + ends
+    return crossing / total + (platform.packet_flits - 1) / platform.link_capacity

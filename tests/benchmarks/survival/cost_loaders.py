@@ -374,6 +374,10 @@ def write_saved_model(folder: Path) -> Path:
     return folder / "config.json"
 
 
+def write_saved_weights(folder: Path) -> Path:
+    return write_saved_model(folder).with_name("model.safetensors")
+
+
 def load_model(path: Path) -> None:
     load_saved_model(path.parent)
 
@@ -393,4 +397,5 @@ LOADERS = [
     Loader("plan", write_plan, load_plan),
     Loader("experts", write_experts, load_experts),
     Loader("saved model", write_saved_model, load_model),
+    Loader("weights of a saved model", write_saved_weights, load_model),
 ]

@@ -54,16 +54,19 @@ def times_powers_of_ten(problem: Problem, exponents: Any, of_constraints: int = 
     return changed(problem, lambda F: F * scale, lambda G: G * 10.0**of_constraints)
 
 
-def penalized(problem: Problem, value: float, share: float, columns: Any = slice(None)) -> Problem:
+def penalized(
+    problem: Problem, value: float, share: float, columns: Any = slice(None), bands: int = 0
+) -> Problem:
     """Return a problem that sets objectives to a penalty for about this share of the designs.
 
-    The designs are in bands across the space, so that neighbors often share their fate.
+    The designs are in bands across the space, so that neighbors often share their fate. Each number
+    of `bands` moves them elsewhere.
     """
 
     def penalty(X: Any, F: Floats) -> Floats:
-        rows = np.asarray(X, dtype=float)
-        rows = rows if rows.ndim > 1 else rows[None]
-        bad = (rows @ (0.37 + 0.61 * (np.arange(rows.shape[1]) % 7))) % 1.0 < share
+        rows = np.atleast_2d(_numbers(X))
+        place = rows @ (0.37 + 0.61 * (np.arange(rows.shape[1]) % 7)) + 0.618 * bands
+        bad = place % 1.0 < share
         F = np.array(F, dtype=float)
         if F.ndim == 1:
             if bad[0]:
@@ -75,6 +78,15 @@ def penalized(problem: Problem, value: float, share: float, columns: Any = slice
         return F
 
     return changed(problem, lambda F: F, penalty=penalty)
+
+
+def _numbers(X: Any) -> Floats:
+    """Return the variables that are numbers, of a design or of several."""
+    if isinstance(X, dict):
+        return np.array([v for v in X.values() if isinstance(v, int | float | np.number)], float)
+    if isinstance(X[0], dict):
+        return np.array([_numbers(x) for x in X])
+    return np.asarray(X, dtype=float)
 
 
 def _table(values: Any) -> Floats:

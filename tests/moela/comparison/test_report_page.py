@@ -263,7 +263,7 @@ def test_rows_of_designs_to_look_at_pick_them(browser, page):
     picked(browser, points[0])
 
 
-@pytest.mark.parametrize("width", [1280, 640])
+@pytest.mark.parametrize("width", [1280, 640, 390])
 def test_page_is_as_wide_as_its_window(browser, page, width):
     # The size changes on an empty page, so that plots are not drawn again at every size in between.
     browser.get("about:blank")

@@ -69,6 +69,27 @@ def test_neighborhoods_of_any_size(n, size, shape):
     assert neighborhoods(random_weights(n, 2, np.random.default_rng(0)), size).shape == shape
 
 
+@pytest.mark.parametrize("by", ["weighted_sum", "chebyshev", "product"])
+@pytest.mark.parametrize("penalty", [1e12, 1e100, 1e308])
+@pytest.mark.parametrize("columns", [[0], [-1], [0, 2]])
+def test_penalties_do_not_blur_the_pairing_of_other_designs(penalty, columns, by):
+    rng = np.random.default_rng(7)
+    F, n = rng.random((24, 3)), 24
+    normalization = Normalization(3, bounds=([0.0] * 3, [1.0] * 3))
+    bad = np.arange(n) % 3 == 0
+    F[np.ix_(bad, columns)] = penalty * rng.uniform(0.5, 1.0, (bad.sum(), len(columns)))
+    sub = Subproblems(simplex_weights(n, 3, rng), 5, by)
+    pop = Population.new("X", np.arange(n)[:, None])
+    sub.populate(pop, F, np.zeros(n), normalization, one_to_one=True)
+    members = np.array([ind.X[0] for ind in sub.pop])
+    assert sorted(members) == list(range(n))
+    # No two of the other designs would do better if they changed places.
+    others = np.flatnonzero(~bad[members])
+    values = normalization.scalarize(sub.F[others][None], sub.W[others][:, None], by)
+    own = np.diag(values)
+    assert (values + values.T >= own + own[:, None] - 1e-6).all()
+
+
 class TestNormalization:
     def test_ends_at_the_nadir_of_the_front(self):
         normalization = Normalization(2)

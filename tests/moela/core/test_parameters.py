@@ -6,6 +6,7 @@ import pytest
 
 from moela import MOELA
 from moela.core.algorithm import ArchiveAlgorithm
+from moela.core.parameters import PYMOO, PymooParameters
 from moela.rivals import MOMAD, MOOS, MOOSTAGE, BatchMOEAD
 
 
@@ -45,3 +46,7 @@ def test_all_parameters_are_listed():
         MOELA(luck=1)
     assert "'luck'. The parameters of MOELA are n_subproblems, n_neighbors" in str(caught.value)
     assert "n_init" not in str(caught.value)
+
+
+def test_type_checkers_know_the_parameters_of_pymoo():
+    assert frozenset(PymooParameters.__annotations__) == PYMOO

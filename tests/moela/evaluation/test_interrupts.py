@@ -12,6 +12,7 @@ from pymoo.core.population import Population
 from pymoo.core.problem import ElementwiseProblem
 
 from moela.evaluation.evaluator import Evaluator
+from moela.evaluation.runners.call import ProblemCall, dumps, evaluate_remotely, task
 from moela.search.moela import MOELA
 
 ALGORITHMS = {"NSGA2": lambda: NSGA2(20), "MOELA": lambda: MOELA(n_subproblems=20)}
@@ -176,3 +177,14 @@ def test_a_run_in_another_thread_leaves_signals_alone():
     thread.start()
     thread.join()
     assert results[0].evaluator.n_eval == 60
+
+
+def test_a_process_that_evaluates_what_it_sent_keeps_its_handler(monkeypatch):
+    # Dask does so once its workers are lost; the groups are those of a program started by a script.
+    monkeypatch.setattr(os, "getpgrp", lambda: os.getpgid(os.getppid()))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        evaluate_remotely(dumps(ProblemCall(One())), task((0,), designs(1, 5), ["F"]))
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -47,6 +47,13 @@ def often(request, monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The rows and the last population of a run that nothing disturbs."""
+    path = tmp_path_factory.mktemp("whole") / "run.db"
+    return solve(Disturbed(), path).pop, rows(path)
+
+
 class Disturbed(One):
     """Does something to the store in the middle of an evaluation."""
 
@@ -211,38 +218,38 @@ def disturb(store, how, at=50, **settings):
     return caught.value, 20 + problem.count()
 
 
-def assert_resumed(store, error, known):
+def assert_resumed(store, error, known, whole):
     """Resume the run as the error says; its end is that of an undisturbed one, to the last bit."""
     rescued = rescued_in(error)
     if rescued is not None:
         store.parent.mkdir(exist_ok=True)
         shutil.move(rescued, store)
     assert len(stored(store)) == known
-    resumed, whole = solve(Disturbed(), store), solve(Disturbed(), store.parent / "whole.db")
-    np.testing.assert_array_equal(resumed.pop.get("X"), whole.pop.get("X"))
-    np.testing.assert_array_equal(resumed.pop.get("F"), whole.pop.get("F"))
-    assert rows(store) == rows(store.parent / "whole.db")
+    resumed, (pop, evaluations) = solve(Disturbed(), store), whole
+    np.testing.assert_array_equal(resumed.pop.get("X"), pop.get("X"))
+    np.testing.assert_array_equal(resumed.pop.get("F"), pop.get("F"))
+    assert rows(store) == evaluations
     assert resumed.evaluator.n_fresh == N_EVAL - known
 
 
 @pytest.mark.parametrize("how", RESCUED, ids=lambda how: how.__name__)
-def test_everything_known_is_kept_in_a_new_file(store, how):
+def test_everything_known_is_kept_in_a_new_file(store, how, whole):
     error, known = disturb(store, how)
     assert re.search(f"The store .*run.db .*{RESCUED[how]}", str(error))
     assert "rename that file" in str(error)
     assert rescued_in(error).name == "run.db.rescued-1.db"
     assert f"All {known} evaluations" in str(error)
-    assert_resumed(store, error, known)
+    assert_resumed(store, error, known, whole)
 
 
 @pytest.mark.parametrize("how", IN_PLACE, ids=lambda how: how.__name__)
-def test_a_store_that_has_not_lost_its_file_keeps_everything_in_it(store, how):
+def test_a_store_that_has_not_lost_its_file_keeps_everything_in_it(store, how, whole):
     error, known = disturb(store, how)
     assert re.search(f"The store .*run.db .*{IN_PLACE[how]}", str(error))
     assert re.search(f"All {known} evaluations are (in the store itself|safe in it)", str(error))
     assert not list(store.parent.glob("*rescued*"))
     store.chmod(0o644)
-    assert_resumed(store, error, known)
+    assert_resumed(store, error, known, whole)
 
 
 @pytest.mark.parametrize("how", [replace_by_text, replace_by_older, overwrite_by_older, cut, empty])

@@ -16,6 +16,7 @@ from pymoo.algorithms.soo.nonconvex.cmaes import CMAES
 from pymoo.algorithms.soo.nonconvex.de import DE
 from pymoo.algorithms.soo.nonconvex.ga import GA
 from pymoo.algorithms.soo.nonconvex.pso import PSO
+from pymoo.core.population import Population
 from pymoo.optimize import minimize
 from pymoo.util.ref_dirs import get_reference_directions
 
@@ -97,9 +98,67 @@ def test_rivals_take_mixed_designs(rival):
 def test_single_objective_algorithms(mix, algorithm):
     problem = moela.problem(weigh, variables=MIXES[mix], objectives="up")
     ops = problem.operators() if algorithm in (GA, DE, PSO) else {}
+    if algorithm in (DE, PSO):  # they make their children themselves
+        ops = {name: ops[name] for name in ("sampling", "repair")}
     made = algorithm(**ops) if algorithm is CMAES else algorithm(pop_size=10, **ops)
     res = minimize(problem, made, ("n_eval", 60), seed=1)
     assert weigh(problem.decode(res.X))["up"] == pytest.approx(res.F[0])
+
+
+@pytest.mark.parametrize("mix", MIXES)
+def test_operators_make_legal_designs_of_every_type(mix):
+    problem, rng = of_mix(mix), np.random.default_rng(3)
+    ops = problem.operators()
+    pop = ops["sampling"](problem, 200, random_state=rng)
+    parents = rng.integers(0, 200, (100, 2))
+    children = ops["crossover"](problem, pop, parents=parents, random_state=rng)
+    children = ops["mutation"](problem, children, random_state=rng)
+    if "repair" in ops:
+        children = ops["repair"](problem, children, random_state=rng)
+    X = np.array([child.X for child in children], dtype=float)
+    np.testing.assert_array_equal(X, np.asarray(problem.canonical(X), float))
+    # Every variable of every type changes now and then.
+    before = np.array([ind.X for ind in pop[parents[:, 0]]], dtype=float)
+    assert ((X[:100] != before).any(axis=0)).all()
+
+
+def test_crossover_keeps_orders_and_options_of_the_parents():
+    problem = moela.problem(
+        weigh,
+        variables={"order": moela.permutation(8), "tool": list("abcdefgh"), "x": (0.0, 1.0)},
+        objectives=["up", "down"],
+    )
+    a = problem.encode({"order": [0, 1, 2, 3, 4, 5, 6, 7], "tool": "a", "x": 0.1})
+    b = problem.encode({"order": [0, 1, 2, 3, 4, 5, 6, 7], "tool": "h", "x": 0.1})
+    pop, parents = Population.new("X", np.array([a, b])), np.array([[0, 1]] * 50)
+    off = problem.operators()["crossover"](
+        problem, pop, parents=parents, random_state=np.random.default_rng(1)
+    )
+    designs = [problem.decode(child.X) for child in off]
+    assert {d["tool"] for d in designs} == {"a", "h"}
+    assert all(d["order"] == list(range(8)) for d in designs)
+
+
+def test_variables_that_begin_to_exist_in_a_child_are_drawn():
+    problem = moela.problem(
+        weigh,
+        variables={"fan": bool, "rpm": moela.real(0.0, 1.0, when={"fan": True})},
+        objectives=["up", "down"],
+    )
+    rng = np.random.default_rng(1)
+    pop = Population.new("X", np.tile(problem.encode({"fan": False}), (300, 1)))
+    ops = problem.operators()
+    off = ops["repair"](problem, ops["mutation"](problem, pop, random_state=rng))
+    speeds = [d["rpm"] for d in map(problem.decode, off.get("X")) if "rpm" in d]
+    # A code in the middle of the range would give them all the value 0.5.
+    assert len({round(speed, 6) for speed in speeds}) > 50
+
+
+def test_moela_keeps_its_own_mating():
+    problem = of_mix("mixed")
+    algorithm = MOELA(n_subproblems=10, **problem.operators())
+    minimize(problem, algorithm, ("n_eval", 20), seed=1, copy_algorithm=False)
+    assert algorithm.operators.default_real
 
 
 def test_operators_that_are_not_the_problems_own():
@@ -250,3 +309,35 @@ def test_vectorized_booleans_and_permutations():
         for x, f in zip(res.X, res.F, strict=True):
             value = problem.decode(x)[first]
             assert f[0] == (value[0] if isinstance(value, list) else value)
+
+
+def test_answers_can_be_recorded_by_hand_and_some_left_out():
+    def measure(d):
+        return {"yield": d["x"] * d["n"], "cost": d["n"] + d["x"] ** 2, "heat": d["n"] * 1.0}
+
+    problem = moela.problem(
+        measure,
+        variables={"x": (0.0, 1.0), "n": (1, 9)},
+        objectives={"yield": "max", "cost": "min"},
+        constraints={"heat": (None, 7)},
+    )
+    algorithm = MOELA(n_subproblems=8, n_neighbors=3, batch_size=4)
+    algorithm.setup(problem, termination=("n_eval", 60), seed=1)
+    told = []
+    while algorithm.has_next():
+        batch = algorithm.ask()
+        if len(batch) > 1:  # the last one could not be measured
+            batch = batch[:-1]
+        for individual in batch:
+            problem.record(individual, measure(problem.decode(individual.X)))
+        algorithm.tell(batch)
+        told.extend(batch)
+    result = moela.MinimizeResult(problem, told)
+    evaluated = Evaluator().eval(problem, Population.new(X=[ind.X for ind in told]))
+    for ours, theirs in zip(told, evaluated, strict=True):
+        assert ours.evaluated >= {"F", "G"}
+        assert (ours.F.tolist(), ours.G.tolist()) == (theirs.F.tolist(), theirs.G.tolist())
+    assert len(result.front) > 2
+    assert all(candidate.objectives["yield"] >= 0 for candidate in result.front)
+    with pytest.raises(ValueError, match="'heat'"):
+        problem.record(told[0], {"yield": 1.0, "cost": 2.0})

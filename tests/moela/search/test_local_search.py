@@ -46,6 +46,15 @@ def test_the_best_of_several_is_taken(normalization):
     assert searches.cost.tolist() == [3]
 
 
+def test_the_gain_of_a_search_that_leaves_a_penalty_behind_is_limited(normalization):
+    searches, _ = started([[1e300, 0.5], [0.5, 0.5]])
+    receive(searches, [0, 1], [[0.5, 0.5], [0.25, 0.5]], normalization)
+    gained = searches.gained(normalization)
+    # Half of 1024 extents beyond the nadir, from which all learned models learn at most.
+    assert 500.0 < gained[0] < 520.0
+    assert gained[1] == 0.125
+
+
 def test_each_search_follows_its_own_weights(normalization):
     searches, _ = started([[0.5, 0.5]] * 2, W=[[1.0, 0.0], [0.0, 1.0]])
     receive(searches, [0, 1], [[0.4, 0.9], [0.4, 0.9]], normalization)

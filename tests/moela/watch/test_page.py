@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
+import moela
 from tests.moela.watch import watch_cases as cases
 
 pytest.importorskip("plotly", reason="the page needs plotly: pip install 'moela[report]'")
@@ -73,8 +74,19 @@ def test_only_this_host_and_these_files_are_served(finished):
             caught.value.close()
 
 
+POINT = """
+const plot = document.querySelector('.plot'), full = plot._fullLayout, trace = plot.data[0];
+const i = Math.floor(trace.x.length / 2);
+plot.scrollIntoView({block: 'center', behavior: 'instant'});
+const box = plot.getBoundingClientRect();
+return [box.left + full.xaxis._offset + full.xaxis.d2p(trace.x[i]),
+        box.top + full.yaxis._offset + full.yaxis.d2p(trace.y[i]), trace.customdata[i]];
+"""
+
+
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_page_shows_a_run_and_updates(browser, tmp_path, width):
+    from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.support.ui import WebDriverWait
 
     def wait(script):
@@ -104,10 +116,48 @@ def test_the_page_shows_a_run_and_updates(browser, tmp_path, width):
                 )
                 == "1"
             )
+            # A click on a point shows its design.
+            x, y, point = browser.execute_script(POINT)
+            pointer = ActionChains(browser)
+            pointer.w3c_actions.pointer_action.move_to_location(int(x), int(y)).click()
+            pointer.perform()
+            wait(f"return document.querySelector('.picked').dataset.point === '{point}'")
+            assert browser.find_element("css selector", ".picked .design").text.startswith("[")
             scrolled, inner = browser.execute_script(
                 "return [document.documentElement.scrollWidth, window.innerWidth]"
             )
             assert scrolled <= inner
+        severe = [e["message"] for e in browser.get_log("browser") if e["level"] == "SEVERE"]
+        assert severe == []
+    finally:
+        browser.get("about:blank")
+        browser.set_window_size(1280, 1000)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_run_without_failures_says_so_on_a_line(browser, tmp_path, width):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    path = tmp_path / "run.db"
+    moela.minimize(
+        lambda d: (d["x"], 1 - d["x"]),
+        variables={"x": (0.0, 1.0)},
+        objectives={"yield": "max", "cost": "min"},
+        n_eval=60,
+        store=path,
+        verbose=False,
+        progress=False,
+    )
+    browser.set_window_size(width, 1000)
+    try:
+        with serving(path) as address:
+            browser.get(address)
+            ready = "return document.documentElement.dataset.evaluations === '60'"
+            WebDriverWait(browser, PATIENCE).until(lambda b: b.execute_script(ready))
+            table = browser.find_element("id", "failures")
+            assert table.text == "No evaluation has failed."
+            assert table.size["height"] < 60  # a letter a line makes it ten times as high
+            assert "best yield (max)" in browser.find_element("id", "tiles").text
         severe = [e["message"] for e in browser.get_log("browser") if e["level"] == "SEVERE"]
         assert severe == []
     finally:

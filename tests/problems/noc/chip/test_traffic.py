@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from problems.noc import NoC3D, PEType, Platform, load_traffic, synthetic_traffic
+from problems.noc import (
+    NoC3D,
+    OverloadWarning,
+    PEType,
+    Platform,
+    load_traffic,
+    synthetic_traffic,
+)
 from problems.noc.chip.traffic import APPLICATIONS
 
 
@@ -162,3 +169,33 @@ def test_synthetic_traffic_leaves_out_absent_types():
     )
     with pytest.raises(ValueError, match=r"types CPU, LLC and GPU .* Got \['DSP'\]"):
         synthetic_traffic("bfs", lonely, np.random.default_rng(0))
+
+
+def overloaded():
+    traffic = np.full((64, 64), 1e-4)
+    traffic[3, 7], traffic[4, 7] = 1.2, 0.6
+    return traffic
+
+
+def test_traffic_that_no_design_can_carry_is_named(tmp_path):
+    path = tmp_path / "app.csv"
+    np.savetxt(path, overloaded())
+    with pytest.warns(OverloadWarning, match=r"app\.csv: PE 7 receives 1\.81 flits"):
+        NoC3D.from_traffic(path, scale=1.0)
+    with pytest.warns(OverloadWarning, match="PE 7 receives"):
+        NoC3D(overloaded(), objectives=("packet_latency", "energy"))
+
+
+def test_objectives_without_a_capacity_take_any_unit():
+    NoC3D(overloaded())
+
+
+def test_limit_of_the_ports_names_the_pe():
+    with pytest.raises(ValueError, match=r"PE 7 receives 1\.806 flits/cycle in every design"):
+        NoC3D(overloaded(), constraints={"port_load": 1.0})
+
+
+def test_port_load_counts_both_ways():
+    problem = NoC3D(overloaded(), objectives=("mean",))
+    value = problem.measure(problem.mesh_row(), ["port_load"])["port_load"]
+    np.testing.assert_allclose(value, 1.8 + 61e-4)

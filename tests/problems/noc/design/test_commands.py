@@ -79,8 +79,18 @@ def test_a_design_is_shown_in_words_numbers_and_pictures(files, run, capsys):
 @pytest.mark.parametrize(
     ("target", "names"),
     [
-        ("booksim", {"booksim.cfg", "network.anynet"}),
-        ("hotspot", {"hotspot.config", "stack.lcf", "power.ptrace", "layer0.flp", "layer1.flp"}),
+        ("booksim", {"README.txt", "booksim.cfg", "network.anynet"}),
+        (
+            "hotspot",
+            {
+                "README.txt",
+                "hotspot.config",
+                "stack.lcf",
+                "power.ptrace",
+                "layer0.flp",
+                "layer1.flp",
+            },
+        ),
         ("csv", {"placement.csv", "links.csv"}),
         ("graphml", {"design.graphml"}),
         ("platform", {"platform.json"}),

@@ -1,0 +1,1 @@
+"""Sizes of whole models, read from their config.json."""

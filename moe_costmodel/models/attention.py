@@ -1,0 +1,142 @@
+"""Attention: the mixing of tokens in one layer, its parameters and its cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from moe_costmodel._checks import count, one_of
+
+__all__ = ["ATTENTION_KINDS", "Attention"]
+
+ATTENTION_KINDS = ("gqa", "mla", "linear")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attention:
+    """Sizes of the attention of one layer.
+
+    Parameters
+    ----------
+    kind : {"gqa", "mla", "linear"}
+        Grouped-query attention (multi-head and multi-query included), multi-head latent attention
+        (DeepSeek-V2, arXiv 2405.04434), or a gated delta net (arXiv 2412.06464), whose state does
+        not grow with the context.
+    n_heads, n_kv_heads : int
+        Heads of queries, and of keys and values; of a gated delta net heads of values and of keys.
+    head_dim, v_head_dim : int
+        Width of a key and of a value; of latent attention without the rotated part.
+    q_rank, kv_rank, rope_dim : int
+        Latent attention: ranks of queries (0 if they have none) and of keys and values, and the
+        width of the rotated part.
+    window : int
+        Tokens that a query looks back on; 0 if it sees all.
+    index_heads, index_dim, index_topk : int
+        Sparse attention with an indexer (DeepSeek-V3.2): its heads, their width, and the tokens
+        that each query keeps. 0 without an indexer.
+    gated : bool
+        Whether the output is multiplied by a gate that is as wide as the queries.
+    extra : int
+        Further parameters: biases, sinks, norms of queries and keys.
+    conv_kernel : int
+        Width of the convolution of a gated delta net.
+
+    Raises
+    ------
+    ValueError
+        If a size is not a positive integer, or the kind unknown.
+
+    Examples
+    --------
+    >>> from moe_costmodel import Attention
+    >>> attention = Attention(n_heads=32, n_kv_heads=8, head_dim=128)
+    >>> attention.parameters(4096), attention.cache_values
+    (41943040, 2048)
+    """
+
+    kind: str = "gqa"
+    n_heads: int
+    n_kv_heads: int
+    head_dim: int
+    v_head_dim: int = 0
+    q_rank: int = 0
+    kv_rank: int = 0
+    rope_dim: int = 0
+    window: int = 0
+    index_heads: int = 0
+    index_dim: int = 0
+    index_topk: int = 0
+    gated: bool = False
+    extra: int = 0
+    conv_kernel: int = 0
+
+    def __post_init__(self) -> None:
+        one_of("Attention", "kind", self.kind, ATTENTION_KINDS)
+        for name in ("n_heads", "n_kv_heads", "head_dim"):
+            count("Attention", name, getattr(self, name))
+        if count("Attention", "v_head_dim", self.v_head_dim, 0) == 0:
+            object.__setattr__(self, "v_head_dim", self.head_dim)
+        for name in ("q_rank", "rope_dim", "window", "extra", "conv_kernel"):
+            count("Attention", name, getattr(self, name), 0)
+        for name in ("index_heads", "index_dim", "index_topk"):
+            count("Attention", name, getattr(self, name), 0)
+        count("Attention", "kv_rank", self.kv_rank, int(self.kind == "mla"))
+
+    @property
+    def query_width(self) -> int:
+        """Width of all queries of a token."""
+        return self.n_heads * (self.head_dim + self.rope_dim)
+
+    @property
+    def output_width(self) -> int:
+        """Width of the heads' outputs of a token, before the last product."""
+        return self.n_heads * self.v_head_dim
+
+    @property
+    def cache_values(self) -> int:
+        """Values that each further token of context adds to the cache of this layer."""
+        if self.kind == "linear":
+            return 0
+        if self.kind == "mla":
+            return self.kv_rank + self.rope_dim + self.index_dim
+        return self.n_kv_heads * (self.head_dim + self.v_head_dim)
+
+    @property
+    def state_values(self) -> int:
+        """Values of a sequence that do not grow with its context (gated delta net)."""
+        if self.kind != "linear":
+            return 0
+        state = self.n_heads * self.head_dim * self.v_head_dim
+        return state + self._conv_width * max(self.conv_kernel - 1, 0)
+
+    @property
+    def _conv_width(self) -> int:
+        return 2 * self.n_kv_heads * self.head_dim + self.output_width
+
+    def parameters(self, d_model: int) -> int:
+        """Return the number of weights of one layer for tokens of width `d_model`."""
+        return sum(rows * columns for rows, columns in self.products(d_model)) + self.extra
+
+    def products(self, d_model: int) -> list[tuple[int, int]]:
+        """Return the inner and outer width of each dense product, (inputs, outputs).
+
+        Those that latent attention multiplies each head with (from the latent to keys and values)
+        are among them as one product.
+        """
+        if self.kind == "linear":
+            inputs = self._conv_width + self.output_width + 2 * self.n_heads
+            return [(d_model, inputs), (self.output_width, d_model)]
+        if self.kind == "mla":
+            queries = [(d_model, self.query_width)]
+            if self.q_rank:
+                queries = [(d_model, self.q_rank), (self.q_rank, self.query_width)]
+            index: list[tuple[int, int]] = []
+            if self.index_heads:
+                inner = self.index_heads * self.index_dim
+                index = [(self.q_rank or d_model, inner), (d_model, self.index_dim)]
+                index += [(d_model, self.index_heads)]
+            latent = [(d_model, self.kv_rank + self.rope_dim)]
+            expand = [(self.kv_rank, self.n_heads * (self.head_dim + self.v_head_dim))]
+            return [*queries, *latent, *expand, *index, (self.output_width, d_model)]
+        heads = self.n_heads * (2 if self.gated else 1) + self.n_kv_heads
+        inputs = heads * self.head_dim + self.n_kv_heads * self.v_head_dim
+        return [(d_model, inputs), (self.output_width, d_model)]

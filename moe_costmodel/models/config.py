@@ -1,0 +1,242 @@
+"""Reading a config.json into a ModelShape."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+
+from moe_costmodel._checks import InvalidParameter
+from moe_costmodel.models.attention import Attention
+from moe_costmodel.models.families import ALIASES, ARCHITECTURES, Architecture
+from moe_costmodel.models.fields import ConfigFields
+from moe_costmodel.models.quantization import weight_types
+from moe_costmodel.models.shape import Block, Experts, ModelShape
+from moela.files.fields import object_in
+from moela.files.guard import invalid_file
+from moela.files.text import read_json
+
+__all__ = ["read_config"]
+
+_EXPERTS = ("n_routed_experts", "num_experts", "num_local_experts")
+# Far above any model; a damaged file would make one Python object a layer.
+_MOST_LAYERS = 10_000
+
+
+def read_config(config: str | Path | Mapping[str, object]) -> ModelShape:
+    """Return the sizes of the model that a config.json describes."""
+    extra: object = None
+    source: str | Path = "config"
+    if isinstance(config, Mapping):
+        content: Mapping[str, object] = config
+    else:
+        source = Path(config)
+        if source.is_dir():
+            source = source / "config.json"
+        content = object_in(source, "", read_json(source))
+        name = source.name.replace("config.json", "hf_quant_config.json")
+        if name != source.name and (beside := source.with_name(name)).is_file():
+            extra = object_in(beside, "", read_json(beside)).get("quantization")
+    fields = _text_part(ConfigFields(content, source))
+    name, architecture = _architecture(fields)
+    quantization = fields.get("quantization_config") or content.get("quantization_config") or extra
+    try:
+        return _built(name, architecture, fields, quantization)
+    except InvalidParameter as error:
+        raise invalid_file(source, error.got, error.expected, error.name) from error
+
+
+def _text_part(fields: ConfigFields) -> ConfigFields:
+    """Return the part about language, of models that also read images."""
+    inner = fields.content.get("text_config")
+    if inner is None:
+        return fields
+    found = object_in(fields.source, "text_config", inner)
+    # Some keep these two outside.
+    outside = {k: fields.content.get(k) for k in ("tie_word_embeddings",) if k not in found}
+    return ConfigFields({**outside, **found}, fields.source, "text_config.")
+
+
+def _architecture(fields: ConfigFields) -> tuple[str, Architecture]:
+    """Return the name of the architecture, and the facts about it."""
+    given = fields.content.get("model_type")
+    name = ALIASES.get(str(given), str(given))
+    if name in ARCHITECTURES:
+        return name, ARCHITECTURES[name]
+    known = sorted(ARCHITECTURES)
+    close = get_close_matches(name, known, n=1, cutoff=0.0)[0]
+    expected = f"a known architecture; the nearest one is '{close}', all are {', '.join(known)}"
+    raise invalid_file(
+        fields.source, given if given is not None else "none", expected, fields.place("model_type")
+    )
+
+
+def _built(
+    name: str, architecture: Architecture, fields: ConfigFields, quantization: object
+) -> ModelShape:
+    d_model = fields.whole("hidden_size")
+    n_layers = fields.whole("num_hidden_layers")
+    if n_layers > _MOST_LAYERS:
+        expected = f"at most {_MOST_LAYERS:,}"
+        raise invalid_file(fields.source, n_layers, expected, fields.place("num_hidden_layers"))
+    kinds = fields.words("layer_types", n_layers) or _default_kinds(fields, n_layers)
+    sparse = _sparse_layers(architecture, fields, n_layers)
+    groups = Counter(zip(kinds, sparse, strict=True))
+    attentions = {kind: _attention(architecture, fields, kind) for kind in set(kinds)}
+    experts = _experts(architecture, fields, d_model) if any(sparse) else None
+    mlp_bias = fields.flag("mlp_bias")
+    blocks = []
+    for (kind, with_experts), number in groups.items():
+        d_ffn = 0 if with_experts else fields.whole("intermediate_size")
+        biases = (2 * d_ffn + d_model) * mlp_bias
+        blocks.append(
+            Block(
+                n_layers=number,
+                attention=attentions[kind],
+                d_ffn=d_ffn,
+                experts=experts if with_experts else None,
+                ffn_extra=biases,
+                norms=2 * d_model,
+            )
+        )
+    return ModelShape(
+        name=name,
+        d_model=d_model,
+        vocabulary=fields.whole("vocab_size"),
+        blocks=tuple(blocks),
+        tied=fields.flag("tie_word_embeddings"),
+        dtypes=weight_types(fields, quantization),
+        next_token_layers=fields.whole(
+            "num_nextn_predict_layers", "mtp_num_hidden_layers", default=0, low=0
+        ),
+        max_context=fields.whole("max_position_embeddings", default=0, low=0),
+    )
+
+
+def _default_kinds(fields: ConfigFields, n_layers: int) -> list[str]:
+    """Return the kinds of attention of all layers if the config does not list them."""
+    every = fields.whole("full_attention_interval", default=0, low=0)
+    if every and fields.get("linear_num_value_heads"):
+        return [
+            "full_attention" if (i + 1) % every == 0 else "linear_attention"
+            for i in range(n_layers)
+        ]
+    if fields.content.get("model_type") == "gpt_oss":
+        return ["full_attention" if i % 2 else "sliding_attention" for i in range(n_layers)]
+    return ["full_attention"] * n_layers
+
+
+def _sparse_layers(architecture: Architecture, fields: ConfigFields, n_layers: int) -> list[bool]:
+    """Tell of each layer whether it has experts."""
+    if not fields.whole(*_EXPERTS, default=0, low=0):
+        return [False] * n_layers
+    listed = fields.words("mlp_layer_types", n_layers)
+    if listed is not None:
+        return [word == "sparse" for word in listed]
+    if architecture.dense_first:
+        first = fields.whole("first_k_dense_replace", default=0, low=0)
+        step = fields.whole("moe_layer_freq", default=1)
+        return [i >= first and i % step == 0 for i in range(n_layers)]
+    if architecture.sparse_step:
+        dense = set(fields.wholes("mlp_only_layers"))
+        step = fields.whole("decoder_sparse_step", default=1)
+        return [i not in dense and (i + 1) % step == 0 for i in range(n_layers)]
+    return [True] * n_layers
+
+
+def _experts(architecture: Architecture, fields: ConfigFields, d_model: int) -> Experts:
+    n_experts = fields.whole(*_EXPERTS)
+    d_ffn = fields.whole("moe_intermediate_size", "intermediate_size")
+    d_shared = 0
+    if architecture.shared == "number":
+        d_shared = d_ffn * fields.whole("n_shared_experts", default=0, low=0)
+    elif architecture.shared == "width":
+        d_shared = fields.whole("shared_expert_intermediate_size", default=0, low=0)
+    return Experts(
+        n_experts=n_experts,
+        k=fields.whole("num_experts_per_tok", "experts_per_token"),
+        d_ffn=d_ffn,
+        d_shared=d_shared,
+        biases=(2 * d_ffn + d_model) if architecture.expert_biases else 0,
+        router_extra=n_experts if architecture.router_bias else 0,
+        shared_extra=d_model if architecture.shared_gate and d_shared else 0,
+    )
+
+
+def _attention(architecture: Architecture, fields: ConfigFields, kind: str) -> Attention:
+    if kind == "linear_attention":
+        return _delta_net(fields)
+    if architecture.attention == "mla":
+        return _latent(fields)
+    d_model, heads = fields.whole("hidden_size"), fields.whole("num_attention_heads")
+    head_dim = fields.whole("head_dim", default=max(1, d_model // heads))
+    kv_heads = fields.whole("num_key_value_heads", default=heads)
+    given = fields.flag("attention_bias")
+    qkv = given if architecture.qkv_bias is None else architecture.qkv_bias
+    output = given if architecture.output_bias is None else architecture.output_bias
+    extra = (heads + 2 * kv_heads) * head_dim * qkv + d_model * output
+    extra += heads * architecture.sinks
+    norm = architecture.qk_norm
+    if norm == "head" or (norm == "optional" and fields.flag("use_qk_norm")):
+        extra += 2 * head_dim
+    elif norm == "all" and fields.flag("use_qk_norm", True):
+        extra += (heads + kv_heads) * head_dim
+    window = 0
+    if kind == "sliding_attention" or (architecture.windowed and _same_window(fields)):
+        window = fields.whole("sliding_window", default=0, low=0)
+    return Attention(
+        n_heads=heads,
+        n_kv_heads=kv_heads,
+        head_dim=head_dim,
+        window=window,
+        gated=architecture.gated_output,
+        extra=extra,
+    )
+
+
+def _same_window(fields: ConfigFields) -> bool:
+    """Tell whether one window of attention holds for all layers."""
+    alternating = fields.content.get("model_type") == "gpt_oss"
+    return fields.content.get("layer_types") is None and not alternating
+
+
+def _latent(fields: ConfigFields) -> Attention:
+    heads = fields.whole("num_attention_heads")
+    q_rank = fields.whole("q_lora_rank", default=0, low=0)
+    kv_rank = fields.whole("kv_lora_rank")
+    index_dim = fields.whole("index_head_dim", default=0, low=0)
+    extra = q_rank + kv_rank + 2 * index_dim  # norms of the latents, and of the indexer's keys
+    if fields.flag("attention_bias"):
+        extra += q_rank + kv_rank + fields.whole("qk_rope_head_dim") + fields.whole("hidden_size")
+    return Attention(
+        kind="mla",
+        n_heads=heads,
+        n_kv_heads=heads,
+        head_dim=fields.whole("qk_nope_head_dim"),
+        v_head_dim=fields.whole("v_head_dim"),
+        q_rank=q_rank,
+        kv_rank=kv_rank,
+        rope_dim=fields.whole("qk_rope_head_dim"),
+        index_heads=fields.whole("index_n_heads", default=0, low=0),
+        index_dim=index_dim,
+        index_topk=fields.whole("index_topk", default=0, low=0),
+        extra=extra,
+    )
+
+
+def _delta_net(fields: ConfigFields) -> Attention:
+    heads = fields.whole("linear_num_value_heads")
+    keys, key_dim = fields.whole("linear_num_key_heads"), fields.whole("linear_key_head_dim")
+    value_dim = fields.whole("linear_value_head_dim")
+    kernel = fields.whole("linear_conv_kernel_dim", default=4)
+    convolved = 2 * keys * key_dim + heads * value_dim
+    return Attention(
+        kind="linear",
+        n_heads=heads,
+        n_kv_heads=keys,
+        head_dim=key_dim,
+        v_head_dim=value_dim,
+        conv_kernel=kernel,
+        extra=convolved * kernel + 2 * heads + value_dim,
+    )

@@ -1,0 +1,81 @@
+"""Architectures of language models: what their config.json leaves unsaid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["ARCHITECTURES", "Architecture"]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Facts of an architecture that its config.json does not hold.
+
+    `qkv_bias` and `output_bias` are used if the config has no ``attention_bias``; `None` stands for
+    that field. `qk_norm` is the width of the norms of queries and keys: of a head, of all heads, or
+    none.
+    """
+
+    attention: str = "gqa"
+    qkv_bias: bool | None = None
+    output_bias: bool | None = None
+    qk_norm: str = ""  # "head", "all"
+    router_bias: bool = False  # a bias or a correction of scores per expert
+    expert_biases: bool = False
+    sinks: bool = False
+    shared_gate: bool = False
+    gated_output: bool = False
+    shared: str = ""  # "number" (n_shared_experts) or "width"
+    dense_first: bool = False  # first_k_dense_replace
+    sparse_step: bool = False  # decoder_sparse_step, mlp_only_layers
+    windowed: bool = False  # sliding_window counts
+
+
+_DEEPSEEK3 = Architecture("mla", router_bias=True, shared="number", dense_first=True)
+_QWEN_NEXT = Architecture(
+    qk_norm="head", shared="width", shared_gate=True, gated_output=True, sparse_step=True
+)
+_GLM4 = Architecture(
+    output_bias=False, router_bias=True, shared="number", dense_first=True, qk_norm="optional"
+)
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "llama": Architecture(),
+    "mistral": Architecture(qkv_bias=False, output_bias=False, windowed=True),
+    "qwen2": Architecture(qkv_bias=True, output_bias=False),
+    "qwen3": Architecture(qk_norm="head"),
+    "mixtral": Architecture(qkv_bias=False, output_bias=False, windowed=True),
+    "olmoe": Architecture(qk_norm="all"),
+    "qwen2_moe": Architecture(
+        qkv_bias=True, output_bias=False, shared="width", shared_gate=True, sparse_step=True
+    ),
+    "qwen3_moe": Architecture(qk_norm="head", sparse_step=True),
+    "qwen3_next": _QWEN_NEXT,
+    "qwen3_5_moe": _QWEN_NEXT,
+    "qwen3_5": Architecture(qk_norm="head", gated_output=True),
+    "deepseek_v2": Architecture("mla", shared="number", dense_first=True),
+    "deepseek_v3": _DEEPSEEK3,
+    "deepseek_v32": _DEEPSEEK3,
+    "kimi_k2": _DEEPSEEK3,
+    "glm4_moe": _GLM4,
+    "glm4_moe_lite": _DEEPSEEK3,
+    "glm_moe_dsa": _DEEPSEEK3,
+    "minimax_m2": Architecture(
+        qkv_bias=False, output_bias=False, qk_norm="all", router_bias=True
+    ),
+    "gpt_oss": Architecture(
+        qkv_bias=True, output_bias=True, router_bias=True, expert_biases=True, sinks=True,
+        windowed=True,
+    ),
+}  # fmt: skip
+
+# Models of images and text hold one of these as `text_config`; others go by two names.
+ALIASES = {
+    "kimi_k25": "kimi_k2",
+    "qwen3_5_moe_text": "qwen3_5_moe",
+    "qwen3_5_text": "qwen3_5",
+    "qwen3_vl_moe_text": "qwen3_moe",
+    "qwen3_vl_moe": "qwen3_moe",
+    "qwen3_vl_text": "qwen3",
+    "qwen3_vl": "qwen3",
+}

@@ -1,0 +1,72 @@
+"""Fields of a config.json, by their names in different architectures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from moela.files.fields import whole_in
+from moela.files.guard import invalid_file
+
+__all__ = ["ConfigFields"]
+
+_MOST = 2**31
+
+
+@dataclass(frozen=True)
+class ConfigFields:
+    """The content of a config.json, with checks that name file and field."""
+
+    content: Mapping[str, object]
+    source: str | Path
+    prefix: str = ""
+
+    def place(self, name: str) -> str:
+        """Return the place of a field in the file."""
+        return f"{self.prefix}{name}"
+
+    def get(self, *names: str) -> object:
+        """Return the first of some fields that is present and not null, else None."""
+        found = (self.content.get(name) for name in names)
+        return next((value for value in found if value is not None), None)
+
+    def whole(self, *names: str, default: int | None = None, low: int = 1) -> int:
+        """Return an integer field by any of its names."""
+        for name in names:
+            if self.content.get(name) is not None:
+                value = self.content[name]
+                return whole_in(self.source, self.place(name), value, low, _MOST)
+        if default is None:
+            others = f" (or {', '.join(names[1:])})" if names[1:] else ""
+            raise invalid_file(self.source, "no such field", f"present{others}", names[0])
+        return default
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        """Return a field that is true or false."""
+        value = self.content.get(name)
+        if value is None:
+            return default
+        if not isinstance(value, bool):
+            raise invalid_file(self.source, value, "true or false", self.place(name))
+        return value
+
+    def words(self, name: str, n: int) -> list[str] | None:
+        """Return a list of `n` texts, None if the field is absent."""
+        value = self.content.get(name)
+        if value is None:
+            return None
+        texts = isinstance(value, list) and all(isinstance(item, str) for item in value)
+        if not isinstance(value, list) or not texts or len(value) < n:
+            raise invalid_file(self.source, value, f"a list of {n} texts", self.place(name))
+        return value[:n]
+
+    def wholes(self, name: str) -> list[int]:
+        """Return a list of integers, empty if the field is absent."""
+        value = self.content.get(name)
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            raise invalid_file(self.source, value, "a list of integers", self.place(name))
+        place = self.place(name)
+        return [whole_in(self.source, f"{place}[{i}]", v, 0, _MOST) for i, v in enumerate(value)]

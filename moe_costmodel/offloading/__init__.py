@@ -1,0 +1,1 @@
+"""Experts that do not fit: misses computed in slow memory, and rationed uploads."""

@@ -1,0 +1,459 @@
+"""Compiled replays of offloaded experts: up to 64 settings of size and admission at once.
+
+The settings are the bits of an integer: bit c of a miss says that the c-th setting misses. In most
+policies, the order in which experts leave depends on the traffic alone. All settings then share
+one list of experts in that order, and one pass over the list finds the victims of all. In the
+others, each setting has a queue of its own, in order of loading.
+
+An event is all that one layer needs in one step. Its misses are those of the experts that were not
+resident when it began. Counters are updated next, and then experts that missed are uploaded,
+highest priority first, each in place of the resident expert of lowest priority.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from moe_costmodel._arrays import Bools, Floats, Ints
+
+__all__ = ["replay_events"]
+
+Bits = NDArray[np.uint64]
+Queues = NDArray[np.int16]
+
+# Codes of the policies, in the order of moe_costmodel.OFFLOAD_POLICIES.
+_LRU, _LFU, _INACTIVE_LFU, _DECAY, _MIN = range(5)
+_FIFO, _LEAST_STALE, _PAPER = range(5, 8)
+_ONE, _NONE, _ALL = np.uint64(1), np.uint64(0), np.uint64(2**64 - 1)
+_LARGEST_UNIT = 1e200
+_DE_BRUIJN = np.uint64(0x03F79D71B4CB0A89)
+_POSITIONS = np.zeros(64, dtype=np.int64)
+for _i in range(64):
+    _POSITIONS[(int(_DE_BRUIJN) << _i & (2**64 - 1)) >> 58] = _i
+
+
+@numba.njit(cache=True, nogil=True)
+def admit(missed: np.uint64, left: Bits, expert: int) -> np.uint64:
+    """Count down the misses that are left before an expert is uploaded; return the settings at 0.
+
+    `left` [n_experts, n_bits] holds the counters, one bit of all settings in each entry.
+    """
+    above = _NONE
+    for plane in range(left.shape[1]):
+        above |= left[expert, plane]
+    borrow = missed & above
+    for plane in range(left.shape[1]):
+        before = left[expert, plane]
+        left[expert, plane] = before ^ borrow
+        borrow &= ~before
+    return missed & ~above
+
+
+@numba.njit(cache=True, nogil=True)
+def restart(left: Bits, expert: int, first: Bits, bits: np.uint64) -> None:
+    """Set the counters of an expert back to their first values in some settings."""
+    for plane in range(len(first)):
+        left[expert, plane] = (left[expert, plane] & ~bits) | (first[plane] & bits)
+
+
+@numba.njit(cache=True, nogil=True)
+def refill(budget: Floats, rate: Floats) -> np.uint64:
+    """Add what a step may upload to the budgets; return the settings that may upload at least one.
+
+    A budget that is not used is kept for later steps, but never more than one step's or one upload.
+    """
+    may = _NONE
+    for c in range(len(rate)):
+        budget[c] = min(budget[c] + rate[c], max(1.0, rate[c]))
+        if budget[c] >= 1.0:
+            may |= _ONE << np.uint64(c)
+    return may
+
+
+@numba.njit(cache=True, nogil=True)
+def spend(bits: np.uint64, budget: Floats, uploads: float) -> np.uint64:
+    """Take uploads from the budgets of some settings; return those that have none left."""
+    spent, c = _NONE, np.uint64(0)
+    while bits:
+        if bits & _ONE:
+            budget[c] -= uploads
+            if budget[c] < 1.0:
+                spent |= _ONE << c
+        bits >>= _ONE
+        c += _ONE
+    return spent
+
+
+@numba.njit(cache=True, nogil=True)
+def fill(bits: np.uint64, filled: Ints, capacities: Ints) -> np.uint64:
+    """Take a slot in some settings that have free ones; return those that are full now."""
+    full, c = _NONE, np.uint64(0)
+    while bits:
+        if bits & _ONE:
+            filled[c] += 1
+            if filled[c] == capacities[c]:
+                full |= _ONE << c
+        bits >>= _ONE
+        c += _ONE
+    return full
+
+
+@numba.njit(cache=True, nogil=True)
+def still_closed(closed: np.uint64, opens: Ints, step: int) -> np.uint64:
+    """Return the settings among `closed` whose uploads begin after a step."""
+    for c in range(len(opens)):
+        if opens[c] <= step:
+            closed &= ~(_ONE << np.uint64(c))
+    return closed
+
+
+@numba.njit(cache=True, nogil=True)
+def _reorder(order: Ints, key: Floats, some: Ints, step: int, needed_in: Ints, low: int) -> None:
+    """Sort the experts of an event into the order again, after their keys have changed.
+
+    Those above rank `low` of the others stay below all of the event. Of equals, experts of the
+    event are above the others, and higher ids above lower ones.
+    """
+    n, k = len(order), len(some)
+    sorted_ = some.copy()
+    for i in range(1, k):
+        expert, place = sorted_[i], i
+        while place > 0 and key[sorted_[place - 1]] > key[expert]:
+            sorted_[place] = sorted_[place - 1]
+            place -= 1
+        sorted_[place] = expert
+    rest = 0  # the others move down, and keep their order
+    for rank in range(n):
+        expert = order[rank]
+        if needed_in[expert] != step:
+            order[rest] = expert
+            rest += 1
+    rest -= 1
+    place = n - 1
+    for i in range(k - 1, -1, -1):
+        expert = sorted_[i]
+        while rest >= low and key[order[rest]] > key[expert]:
+            order[place] = order[rest]
+            rest -= 1
+            place -= 1
+        order[place] = expert
+        place -= 1
+
+
+@numba.njit(cache=True, nogil=True)
+def _exchange(
+    order: Ints, rank: int, need: np.uint64, resident: Bits, left: Bits, first: Bits,
+    key: Floats, unit: float, margins: Floats, groups: Bits,
+) -> np.uint64:  # fmt: skip
+    """Put the expert at a rank in place of the lowest resident one; return the settings that do.
+
+    A setting leaves the expert out if no resident one has a lower priority, or if the lowest has a
+    key that is less than its margin below.
+    """
+    expert = order[rank]
+    gained, group = _NONE, 0
+    for place in range(rank):
+        if not need:
+            break
+        other = order[place]
+        while group < len(margins) and key[expert] - key[other] < margins[group] * unit:
+            need &= ~groups[group]
+            group += 1
+        out = need & resident[other]
+        if out:
+            resident[other] &= ~out
+            restart(left, other, first, out)
+            gained |= out
+            need &= ~out
+    return gained
+
+
+@numba.njit(cache=True, nogil=True)
+def _evict(
+    order: Ints, over: Bits, resident: Bits, pending: Bits, left: Bits, first: Bits,
+    rationed: np.uint64, budget: Floats,
+) -> None:  # fmt: skip
+    """Remove the lowest of the resident and pending experts until as many are gone as `over` says.
+
+    `over` [n_bits] holds the numbers of experts without a slot, one bit of all settings in each
+    entry; it is zero afterwards. Uploads that are not made go back to the `budget`.
+    """
+    n_bits = len(over)
+    any_over = _NONE
+    for bit in range(n_bits):
+        any_over |= over[bit]
+    rank = 0
+    while any_over:
+        expert = order[rank]
+        rank += 1
+        out = any_over & (resident[expert] | pending[expert])
+        if not out:
+            continue
+        leaving = out & resident[expert]
+        if out & ~leaving & rationed:
+            spend(out & ~leaving & rationed, budget, -1.0)
+        resident[expert] &= ~out
+        pending[expert] &= ~out
+        restart(left, expert, first, leaving)
+        borrow, any_over = out, _NONE
+        for bit in range(n_bits):
+            before = over[bit]
+            over[bit] = before ^ borrow
+            borrow &= ~before
+            any_over |= over[bit]
+
+
+@numba.njit(cache=True, nogil=True)
+def _upload_highest(
+    some: Ints, first_access: int, wanted: int, may: np.uint64, full: np.uint64, order: Ints,
+    key: Floats, unit: float, capacities: Ints, filled: Ints, resident: Bits, admitted: Bits,
+    pending: Bits, over: Bits, left: Bits, first: Bits, margins: Floats, groups: Bits,
+    rationed: np.uint64, budget: Floats, uploaded: Bits,
+) -> np.uint64:  # fmt: skip
+    """Upload the admitted experts of an event by priority; return the settings that are full."""
+    with_margin = _NONE
+    for group in groups:
+        with_margin |= group
+    rank, some_over = len(order), False
+    while wanted:
+        rank -= 1
+        expert = order[rank]
+        bits = admitted[expert]
+        if not bits:
+            continue
+        wanted -= 1
+        admitted[expert] = _NONE
+        bits &= may
+        gained = bits & ~full
+        full |= fill(gained, filled, capacities)
+        bits &= ~gained
+        compared = bits & with_margin
+        if compared:
+            bits &= ~compared
+            gained |= _exchange(
+                order, rank, compared, resident, left, first, key, unit, margins, groups
+            )
+        pending[expert] = gained | bits
+        # Budgets that this expert takes, unless it is evicted at once.
+        may &= ~spend(pending[expert] & rationed, budget, 1.0)
+        plane = 0
+        while bits:
+            both = over[plane] & bits
+            over[plane] ^= bits
+            bits = both
+            plane += 1
+            some_over = True
+    if some_over:
+        _evict(order, over, resident, pending, left, first, rationed, budget)
+    for i in range(len(some)):
+        gained = pending[some[i]]
+        if gained:
+            pending[some[i]] = _NONE
+            resident[some[i]] |= gained
+            restart(left, some[i], first, gained)
+            uploaded[first_access + i] = gained
+    return full
+
+
+@numba.njit(cache=True, nogil=True)
+def _position(bit: np.uint64) -> int:
+    """Return the position of the only bit that is set (multiplication by a de Bruijn sequence)."""
+    return _POSITIONS[bit * _DE_BRUIJN >> np.uint64(58)]
+
+
+@numba.njit(cache=True, nogil=True)
+def _victim(
+    queues: Queues, c: int, n: int, head: int, policy: int, needed_in: Ints, step: int, loads: int
+) -> int:
+    """Return how many experts of a full queue are before the one that leaves; -1 if none may.
+
+    `loads` is the number of those that this event has loaded, which are the last ones.
+    """
+    if policy == _FIFO:
+        return 0 if loads < n else -1
+    for i in range(n):
+        place = head + i if policy == _LEAST_STALE else n - 1 - i
+        if place >= n:
+            place -= n
+        if needed_in[queues[c, place]] != step:
+            return i
+    return -1
+
+
+@numba.njit(cache=True, nogil=True)
+def _replace(
+    queues: Queues, c: int, n: int, head: int, before: int, policy: int, expert: int
+) -> int:
+    """Put an expert at the end of a full queue in place of another one; return the latter.
+
+    The queue is a ring that begins at `head` ("fifo", "least-stale"), or a stack ("paper").
+    """
+    if policy == _PAPER:
+        place = n - 1 - before
+        victim = queues[c, place]
+        for moved in range(place, n - 1):
+            queues[c, moved] = queues[c, moved + 1]
+        queues[c, n - 1] = expert
+        return victim
+    place = head + before
+    if place >= n:
+        place -= n
+    victim = queues[c, place]
+    for _ in range(before):
+        previous = place - 1 if place > 0 else n - 1
+        queues[c, place] = queues[c, previous]
+        place = previous
+    queues[c, head] = expert
+    return victim
+
+
+@numba.njit(cache=True, nogil=True)
+def _upload_queued(
+    some: Ints, first_access: int, step: int, policy: int, may: np.uint64, capacities: Ints,
+    filled: Ints, resident: Bits, admitted: Bits, queues: Queues, heads: Ints, loads: Ints,
+    needed_in: Ints, left: Bits, first: Bits, rationed: np.uint64, budget: Floats, uploaded: Bits,
+) -> None:  # fmt: skip
+    """Upload the admitted experts of an event in policies with a queue for each setting.
+
+    An expert that this event needs does not leave for another one of the same event.
+    """
+    loads[:] = 0
+    for i in range(len(some)):
+        expert = some[i]
+        bits, gained = admitted[expert] & may, _NONE
+        admitted[expert] = _NONE
+        while bits:
+            bit = bits & (~bits + _ONE)
+            c = _position(bit)
+            bits ^= bit
+            if filled[c] < capacities[c]:
+                queues[c, filled[c]] = expert
+                filled[c] += 1
+            else:
+                n, head = filled[c], heads[c]
+                before = _victim(queues, c, n, head, policy, needed_in, step, loads[c])
+                if before < 0:
+                    continue
+                victim = _replace(queues, c, n, head, before, policy, expert)
+                if policy != _PAPER:
+                    heads[c] = head + 1 if head + 1 < n else 0
+                resident[victim] &= ~bit
+                restart(left, victim, first, bit)
+            loads[c] += 1
+            gained |= bit
+        if gained:
+            resident[expert] |= gained
+            restart(left, expert, first, gained)
+            uploaded[first_access + i] = gained
+            may &= ~spend(gained & rationed, budget, 1.0)
+
+
+@numba.njit(cache=True, nogil=True)
+def _begin_warm(
+    order: Ints, capacities: Ints, filled: Ints, resident: Bits, queues: Queues
+) -> np.uint64:
+    """Make the highest experts of the order resident; return the settings that are full."""
+    n_experts, full = len(order), _NONE
+    for c in range(len(capacities)):
+        filled[c] = min(capacities[c], n_experts)
+        for i in range(filled[c]):
+            expert = order[n_experts - filled[c] + i]
+            queues[c, i] = expert
+            resident[expert] |= _ONE << np.uint64(c)
+        if filled[c] == capacities[c]:
+            full |= _ONE << np.uint64(c)
+    return full
+
+
+@numba.njit(cache=True, nogil=True)
+def replay_events(
+    ids: Ints, bounds: Ints, following: Ints, capacities: Ints, policy: int, unit_factor: float,
+    order: Ints, key: Floats, warm: bool, first: Bits, margins: Floats, groups: Bits, rate: Floats,
+    limited: Bools, opens: Ints, over: Bits, missed: Bits, uploaded: Bits,
+) -> None:  # fmt: skip
+    """Write into `missed` and `uploaded` [n_accesses] the settings, as bits, of each access.
+
+    Parameters
+    ----------
+    ids, bounds : int64 array [n_accesses], [n_steps + 1]
+        As in ExpertStream.
+    following : int64 array [n_accesses]
+        Step in which the expert of each access is needed next ("min").
+    capacities : int64 array [n_settings]
+    policy : int
+    unit_factor : float
+        Factor of the unit of counts in each step ("decay"), at least 1.
+    order : int64 array [n_experts]
+        Experts by priority, lowest first; changed.
+    key : float64 array [n_experts]
+        Counts to begin with; changed.
+    warm : bool
+        Begin with the highest experts of `order` resident, instead of empty.
+    first : uint64 array [n_bits]
+        Misses before an upload, less one, as bits of all settings.
+    margins, groups : float64, uint64 array [n_margins]
+        Margins above zero in descending order, and the settings of each.
+    rate, limited : float64, bool array [n_settings]
+        Uploads a step, and whether they are limited.
+    opens : int64 array [n_settings]
+        Step in which uploads begin.
+    over : uint64 array [n_bits]
+        Zeros, as many as the number of experts of an event has bits.
+    """
+    n_experts, n_settings = len(order), len(capacities)
+    everywhere = _ALL >> np.uint64(64 - n_settings)
+    resident, admitted, pending = np.zeros((3, n_experts), dtype=np.uint64)
+    left = np.empty((n_experts, len(first)), dtype=np.uint64)
+    left[:] = first
+    filled, heads, loads = np.zeros((3, n_settings), dtype=np.int64)
+    queues = np.zeros((n_settings, min(n_experts, capacities.max())), dtype=np.int16)
+    needed_in = np.full(n_experts, -1, dtype=np.int64)
+    budget, full = np.zeros(n_settings), _NONE
+    rationed, closed = _NONE, everywhere
+    for c in range(n_settings):
+        if limited[c]:
+            rationed |= _ONE << np.uint64(c)
+    if warm:
+        full = _begin_warm(order, capacities, filled, resident, queues)
+    # Experts of an event are above all others in these policies, else sorted among all.
+    low = n_experts if policy == _LRU or policy == _INACTIVE_LFU else 0  # noqa: SIM109
+    unit = 1.0
+    for step in range(len(bounds) - 1):
+        begin, end = bounds[step], bounds[step + 1]
+        unit *= unit_factor
+        if unit > _LARGEST_UNIT:
+            key /= unit
+            unit = 1.0
+        some, wanted = ids[begin:end], 0
+        for i in range(begin, end):
+            expert = ids[i]
+            bits = everywhere & ~resident[expert]
+            missed[i], uploaded[i] = bits, _NONE
+            needed_in[expert] = step
+            if bits:
+                admitted[expert] = admit(bits, left, expert)
+                wanted += admitted[expert] != _NONE
+            if policy == _MIN:  # unique, so that experts needed in the same step have an order
+                key[expert] = -(float(following[i]) * n_experts + expert)
+            else:
+                key[expert] = step if policy == _LRU else key[expert] + unit
+        if closed:
+            closed = still_closed(closed, opens, step)
+        may = everywhere & ~closed
+        if rationed:
+            may &= refill(budget, rate) | ~rationed
+        if policy >= _FIFO:
+            _upload_queued(
+                some, begin, step, policy, may, capacities, filled, resident, admitted, queues,
+                heads, loads, needed_in, left, first, rationed, budget, uploaded,
+            )  # fmt: skip
+            continue
+        _reorder(order, key, some, step, needed_in, low)
+        full = _upload_highest(
+            some, begin, wanted, may, full, order, key, unit, capacities, filled, resident,
+            admitted, pending, over, left, first, margins, groups, rationed, budget, uploaded,
+        )  # fmt: skip
+        if policy == _INACTIVE_LFU:
+            _reorder(order, key, some, step, needed_in, 0)

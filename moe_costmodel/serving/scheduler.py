@@ -1,0 +1,260 @@
+"""Simulation of a serving engine's scheduler, step by step."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from moe_costmodel._arrays import Floats, Ints
+from moe_costmodel._checks import check_number, count, invalid
+from moe_costmodel.serving.requests import Request
+from moe_costmodel.silicon.step import Chunk
+
+__all__ = ["RankLoad", "Scheduler", "ServedRequests", "simulate"]
+
+# vLLM's balance between data-parallel ranks: a waiting request counts as four running ones.
+_WAITING = 4
+
+
+@dataclass(frozen=True)
+class RankLoad:
+    """Work of one data-parallel rank in a step.
+
+    Parameters
+    ----------
+    n_decode : int
+        Sequences of which one token is computed.
+    context : float
+        Their mean context in tokens.
+    chunks : tuple of Chunk
+        New tokens of prompts.
+
+    Examples
+    --------
+    >>> from moe_costmodel import Chunk, RankLoad
+    >>> RankLoad(4, 100.0, (Chunk(512),)).tokens
+    516
+    """
+
+    n_decode: int = 0
+    context: float = 0.0
+    chunks: tuple[Chunk, ...] = ()
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that the step computes on this rank."""
+        return self.n_decode + sum(chunk.length for chunk in self.chunks)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scheduler:
+    """Settings of a serving engine's scheduler.
+
+    Running sequences come first, each with one token. Prompts follow in the order of their
+    arrival, as far as the tokens of a step allow, in chunks if need be.
+
+    Parameters
+    ----------
+    max_num_seqs : int
+        Sequences that run at a time on one rank.
+    max_num_batched_tokens : int
+        Tokens of a step on one rank.
+    n_ranks : int
+        Data-parallel ranks, which take each step together.
+    kv_tokens : int
+        Tokens that the cache of one rank holds; 0 if it is no limit. A request is admitted if its
+        prompt and its whole answer fit.
+    asynchronous : bool
+        Whether the next step is composed when a step begins, and not when it ends. A request then
+        waits for one step more, and the host's work is hidden.
+    host_seconds : float
+        Time of a step that no kernel takes.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range.
+    """
+
+    max_num_seqs: int = 256
+    max_num_batched_tokens: int = 8192
+    n_ranks: int = 1
+    kv_tokens: int = 0
+    asynchronous: bool = True
+    host_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("max_num_seqs", "max_num_batched_tokens", "n_ranks"):
+            count("Scheduler", name, getattr(self, name))
+        count("Scheduler", "kv_tokens", self.kv_tokens, 0)
+        check_number("Scheduler", "host_seconds", self.host_seconds)
+        if self.max_num_batched_tokens < self.max_num_seqs:
+            expected = f"at least max_num_seqs = {self.max_num_seqs}"
+            got = self.max_num_batched_tokens
+            raise invalid("Scheduler", "max_num_batched_tokens", got, expected)
+
+
+@dataclass(frozen=True)
+class ServedRequests:
+    """Times of simulated requests; arrays of shape (n_requests,).
+
+    Attributes
+    ----------
+    ttft : ndarray
+        Seconds from a request's arrival to its first token.
+    tpot : ndarray
+        Mean seconds per token after the first; NaN for answers of one token.
+    finished : ndarray
+        Seconds at which the last token came.
+    rank : ndarray of int64
+        Data-parallel rank that served the request.
+    n_steps : int
+        Steps of the simulation.
+    """
+
+    ttft: Floats
+    tpot: Floats
+    finished: Floats
+    rank: Ints
+    n_steps: int
+
+
+@dataclass
+class _Sequence:
+    """State of an admitted request."""
+
+    number: int
+    request: Request
+    computed: int = 0  # tokens of the prompt
+    produced: int = 0  # tokens of the answer
+
+    @property
+    def tokens(self) -> int:
+        return self.computed + self.produced
+
+
+@dataclass
+class _Rank:
+    """Queue and running sequences of one rank."""
+
+    waiting: deque[_Sequence] = field(default_factory=deque)
+    running: list[_Sequence] = field(default_factory=list)
+
+    @property
+    def burden(self) -> int:
+        return _WAITING * len(self.waiting) + len(self.running)
+
+    def compose(self, settings: Scheduler) -> tuple[RankLoad, list[_Sequence]]:
+        """Compose a step, advance its sequences, and return those that gain a token."""
+        budget = settings.max_num_batched_tokens
+        decoding = [s for s in self.running if s.computed == s.request.input_tokens]
+        context = sum(s.tokens for s in decoding)
+        gaining, chunks = list(decoding), []
+        budget -= len(decoding)
+        self._admit(settings, budget)
+        for sequence in self.running:
+            left = sequence.request.input_tokens - sequence.computed
+            if not left or budget <= 0:
+                continue
+            length = min(left, budget)
+            chunks.append(Chunk(length, sequence.computed, length == left))
+            sequence.computed += length
+            budget -= length
+            if length == left:
+                gaining.append(sequence)
+        for sequence in gaining:
+            sequence.produced += 1
+        self.running = [s for s in self.running if s.produced < s.request.output_tokens]
+        mean = context / len(decoding) if decoding else 0.0
+        return RankLoad(len(decoding), mean, tuple(chunks)), gaining
+
+    def _admit(self, settings: Scheduler, budget: int) -> None:
+        pending = sum(s.request.input_tokens - s.computed for s in self.running)
+        held = sum(s.request.input_tokens + s.request.output_tokens for s in self.running)
+        while self.waiting and len(self.running) < settings.max_num_seqs and pending < budget:
+            request = self.waiting[0].request
+            held += request.input_tokens + request.output_tokens
+            if settings.kv_tokens and held > settings.kv_tokens and self.running:
+                break
+            pending += request.input_tokens
+            self.running.append(self.waiting.popleft())
+
+
+def simulate(
+    requests: Sequence[Request],
+    settings: Scheduler,
+    step_seconds: Callable[[Sequence[RankLoad]], float],
+) -> ServedRequests:
+    """Serve requests, and return when each of their tokens came.
+
+    Parameters
+    ----------
+    requests : sequence of Request
+        In any order.
+    settings : Scheduler
+        Settings of the engine.
+    step_seconds : callable
+        Seconds of a step, from the work of all ranks, such as
+        :class:`moe_costmodel.ProfiledKernels`.
+
+    Returns
+    -------
+    ServedRequests
+        In the order of `requests`.
+
+    Raises
+    ------
+    ValueError
+        If there are no requests.
+    """
+    if not requests:
+        raise invalid("simulate", "requests", "none", "at least one request")
+    order = sorted(range(len(requests)), key=lambda i: requests[i].arrival)
+    arriving = deque(order)
+    ranks = [_Rank() for _ in range(settings.n_ranks)]
+    first = np.full(len(requests), np.nan)
+    last = np.full(len(requests), np.nan)
+    served_by = np.zeros(len(requests), dtype=np.int64)
+    now, n_steps = 0.0, 0
+
+    def compose() -> tuple[list[RankLoad], list[_Sequence]]:
+        while arriving and requests[arriving[0]].arrival <= now:
+            i = arriving.popleft()
+            rank = min(range(len(ranks)), key=lambda r: ranks[r].burden)
+            served_by[i] = rank
+            ranks[rank].waiting.append(_Sequence(i, requests[i]))
+        loads, gaining = [], []
+        for rank in ranks:
+            load, gains = rank.compose(settings)
+            loads.append(load)
+            gaining += gains
+        return loads, gaining
+
+    planned = compose()
+    while True:
+        loads, gaining = planned
+        if not any(load.tokens for load in loads):
+            if not arriving:
+                break
+            now = max(now, requests[arriving[0]].arrival)
+            planned = compose()
+            continue
+        # Before the step has ended, its sequences count as served.
+        if settings.asynchronous:
+            planned = compose()
+        now += step_seconds(loads) + settings.host_seconds
+        n_steps += 1
+        for sequence in gaining:
+            if np.isnan(first[sequence.number]):
+                first[sequence.number] = now
+            last[sequence.number] = now
+        if not settings.asynchronous:
+            planned = compose()
+    arrival = np.array([request.arrival for request in requests])
+    more = np.array([request.output_tokens - 1 for request in requests])
+    with np.errstate(invalid="ignore"):
+        tpot = np.where(more > 0, (last - first) / np.maximum(more, 1), np.nan)
+    return ServedRequests(first - arrival, tpot, last, served_by, n_steps)

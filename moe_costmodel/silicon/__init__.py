@@ -1,0 +1,1 @@
+"""Whole steps composed of kernel times that others measured on GPUs (aiconfigurator-core)."""

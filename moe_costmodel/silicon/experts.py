@@ -1,0 +1,192 @@
+"""Times of MoE layers' experts, by kernel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from moe_costmodel._arrays import Array, Floats
+from moe_costmodel.models.shape import Experts
+from moe_costmodel.shapes import DTYPE_BYTES
+from moe_costmodel.silicon.gpu import Gpu
+from moe_costmodel.silicon.grid import Grid
+from moe_costmodel.silicon.slices import fastest
+from moe_costmodel.silicon.tables import OperatorTime, Table, Tables
+
+__all__ = ["ExpertTimes", "active_experts"]
+
+_SIZES = ("hidden_size", "inter_size", "topk", "num_experts", "moe_tp_size", "moe_ep_size")
+_TEXTS = ("kernel_source", "moe_dtype", "distribution")
+# Routing of benchmarks with random prompts, and the rows that stand in.
+_SKEWS = ("power_law_1.01", "power_law_1.2", "balanced", "uniform")
+# Types of equal weights: the engine takes the kernel that is faster.
+_EQUALS = {
+    "w4a16_mxfp4": ("w4a16_mxfp4", "w4a8_mxfp4_mxfp8"),
+    "w4a8_mxfp4_mxfp8": ("w4a16_mxfp4", "w4a8_mxfp4_mxfp8"),
+}
+_STAND_INS = {
+    "fp8_block": ("fp8",),
+    "fp8": ("fp8_block",),
+    "int4_wo": ("w4a16_mxfp4", "fp8_block"),
+    "nvfp4": ("w4a8_mxfp4_mxfp8", "fp8_block", "fp8"),
+}
+_FAR = 0.5  # logarithmic distance beyond which another type stands in rather
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows of one shape and type in a table."""
+
+    table: Table
+    dtype: str
+    sizes: tuple[int, ...]
+    distance: float
+    place: int
+
+    @property
+    def rank(self) -> float:
+        return self.distance + 0.02 * self.place
+
+
+@dataclass(frozen=True)
+class _Kernel:
+    """One kernel's times over tokens, as multiples of the bound."""
+
+    grid: Grid
+    dtype: str
+    name: str
+    source: str
+    outside: float
+
+
+def active_experts(tokens: Floats | float, k: int, n_experts: int, n_local: float) -> Floats:
+    """Return the expected number of experts of a device with a token, under uniform routing."""
+    return n_local * (1.0 - (1.0 - k / n_experts) ** np.maximum(tokens, 0.0))
+
+
+class ExpertTimes:
+    """Experts' kernels of one GPU and engine.
+
+    Rows are those of the layer's shape under its parallelism. If no table has the shape, the
+    nearest measured one stands in, its time scaled by the bounds; that counts as extrapolation.
+    """
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self._found = cache(self._build)
+
+    def time(
+        self,
+        experts: Experts,
+        d_model: int,
+        tokens: float,
+        *,
+        tp: int,
+        ep: int,
+        dtype: str,
+    ) -> OperatorTime:
+        """Return the time of the busiest device's experts; `tokens` are those of all devices."""
+        found = self._found(experts, d_model, tp, ep, dtype)
+        asked = (d_model, experts.d_ffn, experts.k, experts.n_experts, tp, ep)
+        gpu = self._tables.gpu
+        if not found:
+            bound = float(_bound(gpu, asked, dtype, np.float64(tokens)))
+            return OperatorTime("moe", bound, "bound", "none", float("inf"))
+        best: OperatorTime | None = None
+        for kernel in found:
+            point = kernel.grid.at([max(tokens, 1.0)])
+            seconds = point.ratio * float(_bound(gpu, asked, kernel.dtype, np.float64(tokens)))
+            outside = point.outside * kernel.outside
+            time = OperatorTime("moe", seconds, kernel.name, kernel.source, outside)
+            if best is None or time.seconds < best.seconds:
+                best = time
+        assert best is not None
+        return best
+
+    def _build(self, experts: Experts, d_model: int, tp: int, ep: int, dtype: str) -> list[_Kernel]:
+        asked = (d_model, experts.d_ffn, experts.k, experts.n_experts, tp, ep)
+        types = _EQUALS.get(dtype, (dtype,))
+        found = [self._nearest(asked, name) for name in types]
+        candidates = [item for item in found if item is not None]
+        if not any(item.distance < _FAR for item in candidates):
+            more = (self._nearest(asked, name) for name in _STAND_INS.get(dtype, ("bfloat16",)))
+            candidates += [item for item in more if item is not None]
+        if not candidates:
+            return []
+        least = min(item.distance for item in candidates)
+        chosen = [item for item in candidates if item.distance <= least + 1e-9]
+        return [kernel for item in chosen for kernel in self._kernels(item)]
+
+    def _nearest(self, asked: tuple[int, ...], dtype: str) -> _Rows | None:
+        """Return the rows of a type whose shape is nearest, own and new tables first."""
+        best: _Rows | None = None
+        for place, table in enumerate(self._read()):
+            shapes = _shapes(table, dtype)
+            if not len(shapes):
+                continue
+            distance = _distances(shapes, asked)
+            nearest = int(distance.argmin())
+            # An exact shape of another version or engine is better than a distant one.
+            sizes = tuple(int(v) for v in shapes[nearest])
+            rows = _Rows(table, dtype, sizes, float(distance[nearest]), place)
+            if best is None or rows.rank < best.rank:
+                best = rows
+        return best
+
+    def _read(self) -> list[Table]:
+        numbers = (*_SIZES, "num_tokens", "latency")
+        return list(self._tables.read("moe", "moe", numbers, _TEXTS))
+
+    def _kernels(self, rows: _Rows) -> list[_Kernel]:
+        where: dict[str, object] = dict(zip(_SIZES, rows.sizes, strict=True))
+        table = rows.table
+        keep = table.where(moe_dtype=rows.dtype, **where) & (table.columns["latency"] > 0)
+        columns: dict[str, Array] = {name: v[keep] for name, v in table.columns.items()}
+        present = set(columns["distribution"])
+        skew = next((name for name in _SKEWS if name in present), next(iter(present)))
+        found = []
+        for name in sorted(set(columns["kernel_source"])):
+            of = (columns["kernel_source"] == name) & (columns["distribution"] == skew)
+            if not of.any():
+                continue
+            tokens = columns["num_tokens"][of].astype(np.float64)
+            bound = _bound(self._tables.gpu, rows.sizes, rows.dtype, tokens)
+            axes, ratio = fastest(tokens[:, None], columns["latency"][of] / 1e3 / bound)
+            label = f"{name} ({rows.dtype})"
+            outside = float(np.exp(rows.distance))
+            found.append(_Kernel(Grid(axes, ratio), rows.dtype, label, table.source, outside))
+        return found
+
+
+def _shapes(table: Table, dtype: str) -> Floats:
+    columns = table.columns
+    keep = columns["moe_dtype"] == dtype
+    sizes = np.column_stack([columns[name][keep] for name in _SIZES])
+    return np.unique(sizes, axis=0).astype(np.float64)
+
+
+def _distances(shapes: Floats, asked: tuple[int, ...]) -> Floats:
+    """Return logarithmic distances of shapes: per expert and per device."""
+
+    def features(sizes: Floats) -> Floats:
+        hidden, inter, k, n, tp, ep = sizes.T
+        return np.log(np.column_stack([hidden, inter / tp, k, n / ep, np.sqrt(n)]))
+
+    target = features(np.array([asked], dtype=np.float64))
+    gap = np.abs(features(shapes) - target).sum(axis=1)
+    # Among equals, the same division over devices.
+    same = (shapes[:, 4] != asked[4]) * 1e-3 + (shapes[:, 5] != asked[5]) * 1e-3
+    return gap + same
+
+
+def _bound(gpu: Gpu, sizes: tuple[int, ...], dtype: str, tokens: Floats) -> Floats:
+    """Return the least seconds of a device's experts (roofline, uniform routing)."""
+    hidden, inter, k, n, tp, ep = sizes
+    local = n / ep
+    active = active_experts(tokens, k, n, local)
+    weights = active * 3.0 * hidden * inter / tp * DTYPE_BYTES.get(dtype, 2.0)
+    operations = 2.0 * tokens * k / ep * 3.0 * hidden * inter / tp
+    data = weights + tokens * k / ep * hidden * 4.0
+    return 5e-6 + np.maximum(operations / gpu.rate(dtype), data / gpu.bandwidth)

@@ -1,0 +1,76 @@
+"""Times of dense products."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+from moe_costmodel.silicon.grid import Grid
+from moe_costmodel.silicon.slices import fastest
+from moe_costmodel.silicon.tables import BACKENDS, OperatorTime, Tables
+
+__all__ = ["Products"]
+
+# Types whose table is missing on older GPUs or engines, and the ones that stand in.
+_STAND_INS = {
+    "nvfp4": ("nvfp4", "fp8", "bfloat16"),
+    "fp8_block": ("fp8_block", "fp8", "bfloat16"),
+    "fp8": ("fp8", "fp8_block", "bfloat16"),
+    "int8_wo": ("int8_wo", "fp8", "bfloat16"),
+}
+
+# Some tables were measured without CUDA graphs, so that small products take as long as the host
+# needs to start them. A product that another engine runs in less than this fraction counts as such.
+_HOST_BOUND = 2.0
+
+
+class Products:
+    """Dense products of one GPU and engine, interpolated over rows and both widths."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self._grid = cache(self._build)
+
+    def time(
+        self, m: float, n: float, k: float, dtype: str, operator: str = "gemm"
+    ) -> OperatorTime:
+        """Return the time of a product (m, k) x (k, n)."""
+        own = self._time(m, n, k, dtype, operator, self._tables.backend)
+        others = [b for b in BACKENDS if b != self._tables.backend]
+        for backend in others:
+            other = self._time(m, n, k, dtype, operator, backend)
+            if own is None or (other is not None and other.seconds * _HOST_BOUND < own.seconds):
+                own = other
+        if own is None:
+            bound = self._tables.gpu.product_bound(m, n, k, dtype)
+            return OperatorTime(operator, bound, "bound", "none", float("inf"))
+        return own
+
+    def _time(
+        self, m: float, n: float, k: float, dtype: str, operator: str, backend: str
+    ) -> OperatorTime | None:
+        found = self._grid(dtype, backend)
+        if found is None:
+            return None
+        grid, used, kernel, source = found
+        point = grid.at((max(n, 1.0), max(k, 1.0), max(m, 1.0)))
+        seconds = point.ratio * self._tables.gpu.product_bound(m, n, k, used)
+        return OperatorTime(operator, seconds, f"{kernel} ({used})", source, point.outside)
+
+    def _build(self, dtype: str, backend: str) -> tuple[Grid, str, str, str] | None:
+        gpu = self._tables.gpu
+        numbers, texts = ("m", "n", "k", "latency"), ("gemm_dtype", "kernel_source")
+        for name in _STAND_INS.get(dtype, ("bfloat16",)):
+            for table in self._tables.read("gemm", "gemm", numbers, texts, only=backend):
+                keep = table.where(gemm_dtype=name) & (table.columns["latency"] > 0)
+                if not keep.any():
+                    continue
+                m, n, k = (table.columns[c][keep].astype(np.float64) for c in "mnk")
+                bound = gpu.product_bounds(m, n, k, name)
+                seconds = table.columns["latency"][keep] / 1e3
+                kernels = sorted(set(table.columns["kernel_source"][keep]))
+                # Several kernels at a point: the engine takes the fastest.
+                axes, ratio = fastest(np.column_stack([n, k, m]), seconds / bound)
+                return Grid(axes, ratio), name, "/".join(kernels), table.source
+        return None

@@ -1,0 +1,1 @@
+"""Runs whose workers never wait: a design is asked for as soon as a worker is free."""

@@ -1,0 +1,82 @@
+"""`moela explain`: a design of a run in words, and which variables matter, also as pictures."""
+
+from __future__ import annotations
+
+import argparse
+
+from moela.commands.output import add_json, print_json
+from moela.commands.parser import add_examples
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("store", metavar="DB", help="SQLite file that an Evaluator wrote")
+    add = parser.add_argument
+    add("--run", type=int, metavar="N", help="number of the run (default: newest)")
+    add("--design", type=int, metavar="I", help="position on the front (default: the knee)")
+    add("--importances", metavar="PNG", help="picture of the importances of variables to write")
+    add("--slices", metavar="PNG", help="picture of objectives over single variables to write")
+    add("--variables", nargs="+", metavar="NAME", help="variables of --slices (default: the first)")
+    add("--seed", type=int, default=0, metavar="N", help="seed of the forests")
+    add_json(parser)
+    add_examples(
+        parser,
+        "moela explain run.db",
+        "moela explain run.db --design 3 --importances importances.png --slices slices.png",
+        "moela explain run.db --slices slices.png --variables height fins",
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print the explanation of a design and the importances, and write pictures."""
+    from moela.explanation.forest import trusted
+    from moela.explanation.importances import LEAST_DESIGNS
+    from moela.functions.results.result import MinimizeResult
+
+    if arguments.seed < 0:
+        raise ValueError(f"--seed must be an integer of at least 0. Got {arguments.seed} instead.")
+    if arguments.variables and not arguments.slices:
+        raise ValueError("--variables are those of --slices PNG. Got no --slices; add it.")
+    result = MinimizeResult.from_store(arguments.store, arguments.run)
+    if len(result.front) == 0:
+        raise ValueError(f"{arguments.store}: there is nothing to explain. {result.status}")
+    try:
+        chosen = result.knee() if arguments.design is None else result.front[arguments.design]
+    except IndexError as error:
+        raise ValueError(f"--design: {error}") from None
+    found = pictures = None
+    wanted = {"importances": arguments.importances, "slices": arguments.slices}
+    if any(wanted.values()) or result.n_eval >= LEAST_DESIGNS:
+        try:
+            found = result.importances(random_state=arguments.seed)
+        except ValueError:
+            if any(wanted.values()):
+                raise
+    if found is not None:
+        title = f"{result.problem.name()}, {found.n_designs:,} designs"
+        if arguments.importances:
+            found.plot(path=arguments.importances, title=title)
+        if arguments.slices:
+            found.plot_slices(arguments.variables, path=arguments.slices, title=title)
+        pictures = [path for path in wanted.values() if path]
+    if arguments.json:
+        known = {} if found is None else found.importances
+        print_json(
+            {
+                "problem": result.problem.name(),
+                "status": result.status,
+                "design": chosen,
+                "explanation": str(result.explain(chosen)),
+                "importances": {
+                    name: {"r2": found.r2[name], "trusted": trusted(found.r2[name]), "of": shares}
+                    for name, shares in known.items()
+                    if found is not None
+                },
+                "pictures": pictures or [],
+            }
+        )
+        return
+    print(f"{result.problem.name()}: {result.status}\n\n{result.explain(chosen)}")
+    print(f"\n{found}" if found is not None else "\nToo few designs for importances of variables.")
+    if pictures:
+        print(f"pictures in {', '.join(pictures)}")

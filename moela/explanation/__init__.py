@@ -1,0 +1,1 @@
+"""Explaining what was evaluated: importances of variables, and slices through the objectives."""

@@ -1,0 +1,232 @@
+"""Runs of a store as results: the problem without its function, and the evaluated designs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from pymoo.core.individual import Individual
+from pymoo.core.problem import Problem
+
+from moela.evaluation.runners.outcome import OK
+from moela.evaluation.storage.errors import StoreError
+from moela.evaluation.storage.reader import EvaluationStore, StoredEvaluation, StoredRun
+from moela.functions.model.outputs import Constraint, Objective, Outputs
+from moela.functions.model.problem import (
+    BinaryFunctionProblem,
+    FunctionProblem,
+    PermutationFunctionProblem,
+)
+from moela.functions.model.variables import (
+    Boolean,
+    Choice,
+    Condition,
+    Integer,
+    Permutation,
+    Real,
+    Variable,
+    is_number,
+)
+from moela.provenance.signature import shown_name
+
+# Classes of variables in a store, and names of the problems made of functions.
+_PREFIX = "moela."
+_PROBLEMS: dict[str, type[FunctionProblem]] = {
+    f"{_PREFIX}{kind.__name__}": kind
+    for kind in (FunctionProblem, BinaryFunctionProblem, PermutationFunctionProblem)
+}
+_MOST = 10_000_000  # variables, objectives or constraints
+# A list that was too long for the store is there as a digest.
+_DIGEST = re.compile(r"digest [0-9a-f]{16}")
+
+
+class StoredProblem(Problem):
+    """A problem of a store that is no plain function: its sizes and the names of its objectives."""
+
+    def __init__(self, run: StoredRun) -> None:
+        about = run.problem
+        super().__init__(
+            **{n: _count(about, n) for n in ("n_var", "n_obj", "n_ieq_constr", "n_eq_constr")}
+        )
+        settings = about.get("settings")
+        names = settings.get("objective_names") if isinstance(settings, dict) else None
+        if isinstance(names, list) and len(names) == self.n_obj:
+            self.objective_names = tuple(map(str, names))
+        self._name = shown_name(about)
+
+    def name(self) -> str:
+        """Return the name of the class of the problem."""
+        return self._name
+
+
+class _NotStored:
+    """Stands for a function that a store only names."""
+
+    def __init__(self, name: str) -> None:
+        self.__name__ = name
+
+    def __call__(self, design: object) -> object:
+        raise StoreError(
+            f"A store holds the results of the function {self.__name__!r}, not the function. Call "
+            "moela.minimize with the function and the store."
+        )
+
+
+def stored_problem(run: StoredRun) -> Problem:
+    """Return the problem of a stored run, which cannot be evaluated.
+
+    A run of a plain function has its variables and outputs. Options that are objects, or that were
+    too long for the store, are texts.
+    """
+    kind = _PROBLEMS.get(str(run.problem.get("class")))
+    settings = run.problem.get("settings")
+    if kind is None or not isinstance(settings, dict):
+        return StoredProblem(run)
+    try:
+        found = kind(
+            _NotStored(shown_name(run.problem)),
+            variables=_variables(run.problem, settings),
+            outputs=_outputs(settings["outputs"]),
+        )
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+        return StoredProblem(run)
+    sizes = (found.n_var, found.n_obj, found.n_ieq_constr)
+    if sizes != tuple(run.problem.get(name) for name in ("n_var", "n_obj", "n_ieq_constr")):
+        return StoredProblem(run)
+    return found
+
+
+def read_run(
+    store: EvaluationStore, number: int | None
+) -> tuple[StoredRun, Problem, list[Individual]]:
+    """Return a run of a store, its problem, and its evaluations in the order of the answers."""
+    runs = {run.id: run for run in store.runs()}
+    if not runs:
+        raise StoreError(f"The store {store.path} has no run yet.")
+    number = max(runs.values(), key=lambda run: run.updated).id if number is None else number
+    evaluations = sorted(store.evaluations(number), key=lambda e: e.n)
+    problem = stored_problem(runs[number])
+    return runs[number], problem, [_individual(e, problem) for e in evaluations]
+
+
+def _count(about: Mapping[str, object], name: str) -> int:
+    value = about.get(name)
+    if not isinstance(value, int) or not 0 <= value < _MOST:
+        raise StoreError(f"A run of the store is damaged: its {name} is {value!r}.")
+    return value
+
+
+def _individual(e: StoredEvaluation, problem: Problem) -> Individual:
+    individual = Individual(X=e.X)
+    ok = e.status == OK and e.F is not None and len(e.F) == problem.n_obj
+    F = e.F if ok else np.full(problem.n_obj, np.nan)
+    individual.set("F", F)
+    for name, value, n in (("G", e.G, problem.n_ieq_constr), ("H", e.H, problem.n_eq_constr)):
+        individual.set(name, np.zeros(n) if value is None else value)
+    for name, value in e.extra.items():
+        individual.set(name, value)
+    individual.data["status"] = e.status if ok or e.status != OK else "invalid"
+    individual.data["error"] = e.error
+    return individual
+
+
+def _outputs(about: Mapping[str, object]) -> Outputs:
+    objectives = tuple(
+        Objective(str(goal["name"]), -1.0 if goal["sign"] == -1 else 1.0)
+        for goal in _dicts(about["objectives"])
+    )
+    constraints = tuple(
+        Constraint(str(bound["name"]), _bound(bound["low"]), _bound(bound["high"]))
+        for bound in _dicts(about["constraints"])
+    )
+    return Outputs(objectives, constraints)
+
+
+def _variables(about: Mapping[str, object], settings: Mapping[str, object]) -> dict[str, Variable]:
+    """Return the variables in their order, which is that of the columns of a design."""
+    given, names = settings["variables"], settings["variable_names"]
+    if not isinstance(given, dict) or not isinstance(names, list) or set(names) != set(given):
+        raise ValueError("no variables")
+    stored = [_width(given[name]) for name in names]
+    missing = int(about["n_var"]) - sum(width or 0 for width in stored)  # type: ignore[call-overload]
+    widths = [missing if width is None else width for width in stored]
+    starts = np.cumsum([0, *widths]).tolist()
+    upper = about.get("xu")
+    found: dict[str, Variable] = {}
+    for name, width, start in zip(names, widths, starts, strict=False):
+        high = upper[start] if isinstance(upper, list) and start < len(upper) else 0.0
+        found[name] = _variable(given[name], width, high)
+    for name in names:
+        when = tuple((str(parent), tuple(values)) for parent, values in given[name]["when"])
+        object.__setattr__(found[name], "when", _known(when, found))
+    return found
+
+
+def _width(about: Mapping[str, object]) -> int | None:
+    """Return the number of columns of a variable, or None if the store does not say."""
+    if about["class"] != f"{_PREFIX}Permutation":
+        return 1
+    items = about["items"]
+    return len(items) if isinstance(items, list) else None
+
+
+def _variable(about: Mapping[str, object], width: int, high: object) -> Variable:
+    match str(about["class"]).removeprefix(_PREFIX):
+        case "Real":
+            low, top = _bound(about["low"]), _bound(about["high"])
+            if low is None or top is None or not low < top or (about["log"] and low <= 0):
+                raise ValueError("no bounds")
+            return Real(low, top, about["log"] is True)
+        case "Integer":
+            least, most = about["low"], about["high"]
+            if not isinstance(least, int) or not isinstance(most, int) or not least < most:
+                raise ValueError("no bounds")
+            return Integer(least, most, about["log"] is True)
+        case "Boolean":
+            return Boolean()
+        case "Choice":
+            n = int(high + 0.5) if is_number(high) else 0  # type: ignore[operator]
+            return Choice(_options(about["options"], n), about["ordered"] is True)
+        case "Permutation":
+            return Permutation(_options(about["items"], width))
+    raise ValueError("no variable")
+
+
+def _options(given: object, n: int) -> tuple[object, ...]:
+    """Return options, of which a store has plain values, classes with settings, or a digest."""
+    if isinstance(given, str) and _DIGEST.fullmatch(given):
+        given = [f"option {i + 1}" for i in range(n)]
+    if not isinstance(given, list) or len(given) < 2:
+        raise ValueError("no options")
+    return tuple(_plain(option) for option in given)
+
+
+def _plain(option: object) -> object:
+    if isinstance(option, dict):
+        inner = ", ".join(f"{k}={v!r}" for k, v in option.items() if k != "class")
+        return f"{shown_name(option)}({inner})"
+    return option
+
+
+def _known(when: Condition, variables: Mapping[str, Variable]) -> Condition:
+    """Return the conditions whose values the store knows."""
+    return tuple(
+        (parent, tuple(_plain(value) for value in values))
+        for parent, values in when
+        if all(variables[parent].problem_with(_plain(value)) is None for value in values)
+    )
+
+
+def _bound(value: object) -> float | None:
+    if value is None:
+        return None
+    if not is_number(value):
+        raise ValueError("no bound")
+    return float(value)  # type: ignore[arg-type]
+
+
+def _dicts(given: object) -> Sequence[Mapping[str, object]]:
+    if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
+        raise ValueError("no list")
+    return given

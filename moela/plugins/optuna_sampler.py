@@ -1,0 +1,278 @@
+"""MOELA as a sampler of Optuna, with permutations and moves of the user."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pymoo.core.individual import Individual
+from pymoo.core.population import Population
+from pymoo.core.termination import NoTermination
+
+from moela._arrays import Design, Designs
+from moela._checks import count, require
+from moela.evaluation.runners.outcome import ERROR, OK
+from moela.functions.model.problem import FunctionProblem
+from moela.functions.model.problem import problem as make_problem
+from moela.plugins.optuna_space import ParameterSpace, permutation_of
+from moela.search.moela import MOELA
+
+try:
+    from optuna.samplers import BaseSampler, RandomSampler
+    from optuna.search_space import IntersectionSearchSpace
+    from optuna.trial import TrialState
+except ImportError as error:
+    raise ImportError("OptunaSampler needs optuna: pip install 'moela[optuna]'.") from error
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+
+Neighbors = Callable[[dict[str, object], int, np.random.Generator], Sequence[Mapping[str, object]]]
+Constraints = Callable[["FrozenTrial"], Sequence[float]]
+
+_CONSTRAINTS = "constraints"  # the key under which Optuna's own samplers keep them
+
+
+class OptunaSampler(BaseSampler):
+    """MOELA as a sampler of Optuna, for studies with several objectives.
+
+    Parameters of a trial may be real, integer, categorical, and permutations, which
+    `suggest_permutation` makes. All trials that are complete, whoever made them, are learned from.
+    The first trial, whose parameters are not known before, is drawn at random.
+
+    Parameters
+    ----------
+    neighbors : callable, optional
+        Your own moves, from ``(design, k, random_state)`` to a list of k designs. A design is a
+        dictionary of the parameters, in which a permutation is a list under its name. By default,
+        moves depend on the types of the parameters.
+    n_startup_trials : int
+        Number of trials that are drawn at random first.
+    constraints_func : callable, optional
+        Returns the constraints of a trial, satisfied if <= 0, as for Optuna's own samplers.
+    seed : int, optional
+        The same seed gives the same trials, unless these run in parallel.
+
+    Raises
+    ------
+    ValueError
+        A parameter is not what it must be, or the study has a single objective.
+    ImportError
+        Optuna is not installed.
+
+    Examples
+    --------
+    >>> import optuna
+    >>> from moela.plugins import OptunaSampler, suggest_permutation
+    >>> optuna.logging.set_verbosity(optuna.logging.WARNING)
+    >>> def late(trial):
+    ...     order = suggest_permutation(trial, "order", 6).tolist()
+    ...     speed = trial.suggest_float("speed", 1.0, 2.0)
+    ...     return sum(i * job for i, job in enumerate(order)) / speed, speed**2
+    >>> study = optuna.create_study(
+    ...     directions=["minimize", "minimize"], sampler=OptunaSampler(seed=1)
+    ... )
+    >>> study.optimize(late, n_trials=30)
+    >>> len(study.trials)
+    30
+    """
+
+    def __init__(
+        self,
+        *,
+        neighbors: Neighbors | None = None,
+        n_startup_trials: int = 20,
+        constraints_func: Constraints | None = None,
+        seed: int | None = None,
+    ) -> None:
+        for name, value in (("neighbors", neighbors), ("constraints_func", constraints_func)):
+            holds = value is None or callable(value)
+            require("OptunaSampler", name, value, holds, "a function, or None")
+        self._neighbors = neighbors
+        self._n_startup = count("OptunaSampler", "n_startup_trials", n_startup_trials, at_least=2)
+        self._constraints_func = constraints_func
+        self._seed = seed
+        self._random = RandomSampler(seed=seed)
+        self._rng = np.random.default_rng(seed)
+        self._spaces = IntersectionSearchSpace()
+        self._lock = threading.Lock()
+        self._search: _Search | None = None
+        self._orders: dict[tuple[int, str], list[int]] = {}  # drawn in the first trial
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Return the parameters that all trials have, without those of a single value."""
+        space = self._spaces.calculate(study)
+        return {name: d for name, d in space.items() if not d.single()}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, object]:
+        """Return the parameters of the next trial."""
+        if len(study.directions) < 2:
+            raise ValueError(
+                "OptunaSampler needs a study with at least 2 objectives. Got one; use Optuna's "
+                "TPESampler for it."
+            )
+        if not search_space:
+            return {}
+        with self._lock:
+            search = self._search
+            if search is None or search.distributions != search_space:
+                search = self._begin(study, search_space)
+            search.learn(study)
+            return search.ask(trial.number)
+
+    def _begin(self, study: Study, search_space: dict[str, BaseDistribution]) -> _Search:
+        n_constraints = 0
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+            n_constraints = max(n_constraints, len(trial.system_attrs.get(_CONSTRAINTS, ())))
+        algorithm = MOELA(n_subproblems=self._n_startup)
+        seed = None if self._seed is None else int(self._rng.integers(2**31))
+        signs = np.array([1.0 if d.name == "MINIMIZE" else -1.0 for d in study.directions])
+        self._search = _Search(search_space, self._neighbors, algorithm, signs, n_constraints, seed)
+        return self._search
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> object:
+        """Return a random value, or the place in a random permutation."""
+        place = permutation_of(param_name)
+        if place is None:
+            return self._random.sample_independent(study, trial, param_name, param_distribution)
+        name, i, n = place
+        with self._lock:
+            order = self._orders.setdefault((trial.number, name), self._rng.permutation(n).tolist())
+        return order[i]
+
+    def after_trial(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        """Keep the constraints of a trial."""
+        self._orders = {key: v for key, v in self._orders.items() if key[0] != trial.number}
+        if self._constraints_func is not None and state == TrialState.COMPLETE:
+            constraints = [float(value) for value in self._constraints_func(trial)]
+            study._storage.set_trial_system_attr(trial._trial_id, _CONSTRAINTS, constraints)
+
+    def reseed_rng(self) -> None:
+        """Draw other random numbers from now on, as Optuna asks for in parallel processes."""
+        self._random.reseed_rng()
+        self._rng = np.random.default_rng()
+
+
+class _Moves:
+    """The moves of a user, on designs as vectors."""
+
+    def __init__(self, problem: FunctionProblem, neighbors: Neighbors) -> None:
+        self._problem, self._neighbors = problem, neighbors
+
+    def __call__(self, x: Design, k: int, random_state: np.random.Generator) -> Designs:
+        design = self._problem.decode(x)
+        near = list(self._neighbors(dict(design), k, random_state))
+        if len(near) != k:
+            raise ValueError(
+                f"The 'neighbors' of OptunaSampler must return {k} designs. Got {len(near)} "
+                "instead; repeat some if there are fewer."
+            )
+        return np.stack([self._problem.encode({**design, **n}) for n in near])
+
+
+class _Search:
+    """MOELA on the parameters of one study."""
+
+    def __init__(
+        self,
+        distributions: dict[str, BaseDistribution],
+        neighbors: Neighbors | None,
+        algorithm: MOELA,
+        signs: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+        n_constraints: int,
+        seed: int | None,
+    ) -> None:
+        self.distributions, self.signs, self.algorithm = distributions, signs, algorithm
+        self.space = ParameterSpace(distributions)
+        self.problem = make_problem(
+            _never,
+            variables=self.space.variables,
+            objectives=[f"value {i}" for i in range(len(signs))],
+            constraints={f"constraint {i}": (None, 0.0) for i in range(n_constraints)} or None,
+        )
+        if neighbors is not None:
+            self.problem.neighbors = _Moves(self.problem, neighbors)  # type: ignore[attr-defined]
+        algorithm.setup(self.problem, termination=NoTermination(), seed=seed)
+        self._queue: deque[Individual] = deque(algorithm.infill())
+        self._asked: dict[int, Individual] = {}  # by the number of the trial
+        self._learned: set[int] = set()  # numbers of trials
+        self._initial: list[Individual] = []  # evaluated before the algorithm has begun
+
+    def learn(self, study: Study) -> None:
+        """Hand all trials that have ended since the last call to the algorithm."""
+        ended = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+        new = []
+        for trial in study.get_trials(deepcopy=False, states=ended):
+            if trial.number in self._learned:
+                continue
+            self._learned.add(trial.number)
+            individual = self._individual(trial)
+            if individual is not None:
+                new.append(individual)
+        if self.algorithm.is_initialized:
+            if new:
+                self.algorithm.advance(infills=Population.create(*new))
+            return
+        self._initial += new
+        enough = len(self._initial) >= self.algorithm.n_init or not self._queue
+        if enough and self._initial:
+            self.algorithm.advance(infills=Population.create(*self._initial))
+            self._queue.clear()
+
+    def _individual(self, trial: FrozenTrial) -> Individual | None:
+        """Return an ended trial as an evaluated individual; None if it has other parameters."""
+        individual = self._asked.pop(trial.number, None)
+        if individual is None:
+            if not self.distributions.keys() <= trial.params.keys():
+                return None
+            try:
+                x = self.problem.encode(self.space.design(trial.params))
+            except ValueError:  # outside the ranges that the study has now
+                return None
+            individual = Individual(X=x)
+        fine = trial.state == TrialState.COMPLETE and bool(np.isfinite(trial.values).all())
+        individual.data["status"] = OK if fine else ERROR
+        if fine:
+            constraints = list(trial.system_attrs.get(_CONSTRAINTS, ()))
+            n = self.problem.n_ieq_constr
+            individual.F = self.signs * np.array(trial.values, dtype=float)
+            individual.G = np.array((constraints + [0.0] * n)[:n], dtype=float)
+            individual.H = np.empty(0)
+            individual.evaluated.update("FGH")
+        return individual
+
+    def ask(self, number: int) -> dict[str, object]:
+        """Return the parameters of the trial with this number."""
+        if not self._queue:
+            again = self.algorithm.is_initialized
+            asked = self.algorithm.infill() if again else self.algorithm._resample(again=True)
+            self._queue.extend(asked)
+        individual = self._queue.popleft()
+        self._asked[number] = individual
+        return self.space.parameters(self.problem.decode(individual.X))
+
+
+def _never(design: dict[str, object]) -> dict[str, float]:
+    """Stand for the objective of a study, which Optuna calls itself."""
+    raise NotImplementedError

@@ -1,0 +1,106 @@
+"""Hand-over of designs between studies of Optuna and runs of moela."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from moela._checks import require
+from moela.functions.results.result import MinimizeResult
+from moela.plugins.optuna_space import permutation_of, place_name, ranks
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+
+
+def designs_of_study(study: Study, *, best: bool = True) -> list[dict[str, object]]:
+    """Return the designs of a study of Optuna, to start `moela.minimize` from.
+
+    Parameters
+    ----------
+    study : optuna.study.Study
+    best : bool
+        Whether to return only the best trials (`study.best_trials`), or all complete ones.
+
+    Returns
+    -------
+    list of dict
+        The parameters of each trial; a permutation that `suggest_permutation` made is a list under
+        its name. For `moela.minimize(..., start=designs_of_study(study))`.
+
+    Raises
+    ------
+    ValueError
+        The study has no complete trial.
+
+    Examples
+    --------
+    >>> import moela, optuna
+    >>> from moela.plugins import designs_of_study
+    >>> optuna.logging.set_verbosity(optuna.logging.WARNING)
+    >>> def f(d):
+    ...     return {"mass": d["x"], "sag": 1 / d["x"]}
+    >>> study = optuna.create_study(directions=["minimize", "minimize"])
+    >>> study.optimize(lambda trial: tuple(f({"x": trial.suggest_float("x", 1, 2)}).values()), 10)
+    >>> result = moela.minimize(
+    ...     f, variables={"x": (1.0, 2.0)}, objectives=["mass", "sag"], n_eval=40,
+    ...     start=designs_of_study(study), verbose=False,
+    ... )
+    >>> result.n_eval
+    40
+    """
+    from optuna.trial import TrialState
+
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    require("designs_of_study", "study", study, bool(trials), "a study with complete trials")
+    return [_design(trial.params) for trial in (study.best_trials if best else trials)]
+
+
+def _design(parameters: Mapping[str, object]) -> dict[str, object]:
+    design: dict[str, object] = {}
+    for name, value in parameters.items():
+        place = permutation_of(name)
+        if place is None:
+            design[name] = value
+            continue
+        group, _, n = place
+        keys = [parameters[place_name(group, i, n)] for i in range(n)]
+        design[group] = ranks(keys).tolist()  # type: ignore[arg-type]
+    return design
+
+
+def enqueue_front(study: Study, result: MinimizeResult) -> int:
+    """Let a study of Optuna evaluate the designs on the front of a result next.
+
+    Parameters
+    ----------
+    study : optuna.study.Study
+    result : MinimizeResult
+        Of `moela.minimize` on the same variables.
+
+    Returns
+    -------
+    int
+        Number of designs that were enqueued.
+
+    Examples
+    --------
+    >>> import moela, optuna
+    >>> from moela.plugins import enqueue_front
+    >>> result = moela.minimize(
+    ...     lambda d: {"mass": d["x"], "sag": 1 / d["x"]}, variables={"x": (1.0, 2.0)},
+    ...     objectives=["mass", "sag"], n_eval=40, verbose=False,
+    ... )
+    >>> study = optuna.create_study(directions=["minimize", "minimize"])
+    >>> enqueue_front(study, result) == len(result.front)
+    True
+    """
+    for design in result.front.designs:
+        parameters: dict[str, object] = {}
+        for name, value in design.items():
+            if isinstance(value, list | tuple):
+                parameters |= {place_name(name, i, len(value)): v for i, v in enumerate(value)}
+            else:
+                parameters[name] = value
+        study.enqueue_trial(parameters)
+    return len(result.front.designs)

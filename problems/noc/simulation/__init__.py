@@ -1,0 +1,1 @@
+"""Flit-level simulation of a design: channels, credits, router pipeline, packets."""

@@ -1,0 +1,115 @@
+"""Whether the built documentation is found by the words people type, and fits a narrow screen.
+
+Run ``python -m tests.benchmarks.docs_site docs/_build/html [folder for screenshots]`` after the
+build. Headless Chromium runs the site's own search for each query; a recipe must be the first hit.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import threading
+import time
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import quote
+
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+
+QUERIES = {
+    "warm start": "warm_start",
+    "mixed variables": "mixed_variables",
+    "Ctrl-C": "stop_and_keep",
+    "ask and tell": "ask_and_tell",
+    "constraints": "constraints",
+    "subprocess": "subprocess_simulator",
+    "timeout": "subprocess_simulator",
+    "resume": "resume",
+    "many machines": "many_machines",
+    "dask": "many_machines",
+    "notebooks": "notebooks",
+    "choosing a design": "choosing_a_design",
+    "logging": "logging",
+    "from Optuna": "from_optuna",
+    "from pymoo": "from_pymoo",
+    "maximize": "maximize",
+    "vectorized": "vectorized",
+    "log scale": "log_scale",
+    "conditional variables": "conditional_variables",
+    "permutation": "permutations",
+    "compare two runs": "compare_runs",
+}
+PAGES = ("index.html", "recipes/index.html", "recipes/subprocess_simulator.html")
+WIDTHS = (1280, 390)
+SECONDS = 20.0  # for a search on a busy machine
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Serve files without a line for each."""
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+def open_browser() -> webdriver.Chrome:
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium") or shutil.which("google-chrome") or ""
+    for argument in ("--headless=new", "--no-sandbox"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    return webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+
+
+def first_hit(driver: webdriver.Chrome, site: str, query: str) -> str:
+    """Return the address that the site's search lists first, or an empty text."""
+    driver.get(f"{site}/search.html?q={quote(query)}")
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        links = driver.find_elements(By.CSS_SELECTOR, "#search-results li a")
+        if links:
+            return str(links[0].get_attribute("href"))
+        time.sleep(0.1)
+    return ""
+
+
+def main() -> int:
+    folder = Path(sys.argv[1]).resolve()
+    pictures = Path(sys.argv[2]) if len(sys.argv) > 2 else None
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    site, driver = f"http://127.0.0.1:{server.server_port}", open_browser()
+    try:
+        hits = {query: first_hit(driver, site, query) for query in QUERIES}
+        wide = []
+        for width in WIDTHS:
+            size = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": width < 500}
+            driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+            for page in PAGES:
+                driver.get(f"{site}/{page}")
+                needed = driver.execute_script("return document.documentElement.scrollWidth")
+                if needed > width:
+                    wide.append(f"{page} needs {needed} of {width} pixels")
+                if pictures is not None:
+                    pictures.mkdir(parents=True, exist_ok=True)
+                    name = f"{page.removesuffix('.html').replace('/', '_')}_{width}.png"
+                    driver.save_screenshot(str(pictures / name))
+        errors = [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
+    finally:
+        driver.quit()
+        server.shutdown()
+    missed = [query for query, page in QUERIES.items() if f"recipes/{page}.html" not in hits[query]]
+    for query in missed:
+        print(f"{query}: first hit {hits[query] or 'none'}")
+    for problem in (*wide, *errors):
+        print(problem)
+    print(f"bar: searches with the recipe first, {len(QUERIES) - len(missed)}, must {len(QUERIES)}")
+    print(f"bar: pages that are too wide, {len(wide)}, must 0")
+    print(f"bar: errors on the console, {len(errors)}, must 0")
+    return bool(missed or wide or errors)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

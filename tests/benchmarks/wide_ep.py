@@ -1,0 +1,93 @@
+"""DeepSeek-V3 under wide expert parallelism, against SGLang's published throughput.
+
+    python -m tests.benchmarks.wide_ep
+
+The published system: nodes of 8 H100, inputs of 2,000 tokens; prefill on 4 nodes (EP32, up to 16,384
+tokens a device a step), decode on 9 nodes (EP72, 256 sequences a device), both with two-batch
+overlap. No constant is fitted to the two numbers. The balancedness is that of EPLB's placement with
+copies on traffic that it was not made for (tests/benchmarks/moe_placement, DeepSeek-V3's loads).
+
+A second table leaves each point of TensorRT-LLM's tables of wide expert parallelism out, between
+its neighbors with more and with fewer tokens.
+"""
+
+import numpy as np
+
+from moe_costmodel import ModelShape
+
+PUBLISHED = {"decode EP72": 22.3e3, "prefill EP32": 52.3e3}
+
+
+def throughputs():
+    from moe_costmodel.silicon.package import silicon_root
+    from moe_costmodel.silicon.step import SiliconModel
+    from moe_costmodel.silicon.wide_ep import wide_ep_step
+
+    configs = silicon_root().parent / "model_configs"
+    shape = ModelShape.from_config(configs / "deepseek-ai--DeepSeek-V3_config.json")
+    model = SiliconModel("h100_sxm", "sglang")
+    cases = {
+        "decode EP72": {"n_devices": 72, "n_sequences": 256, "length": 2000, "prefill": False},
+        "prefill EP32": {"n_devices": 32, "n_sequences": 8, "length": 2048, "prefill": True},
+    }
+    found = {}
+    for name, case in cases.items():
+        tokens = 8 * case["n_sequences"] * (case["length"] if case["prefill"] else 1)
+        for two in (True, False):
+            step = wide_ep_step(model, shape, two_batches=two, **case)
+            words = "two batches" if two else "one batch"
+            print(f"\n{name}, {words}: {tokens / step.seconds:,.0f} tokens/s a node; {step}")
+            if two:
+                found[name] = tokens / step.seconds
+        # How much hangs on the balance of loads.
+        for balancedness in (0.7, 0.9, 1.0):
+            step = wide_ep_step(model, shape, balancedness=balancedness, **case)
+            print(
+                f"{name}, balancedness {balancedness}: {tokens / step.seconds:,.0f} tokens/s a node"
+            )
+    return found
+
+
+def leave_one_out():
+    """Return errors of interpolation between neighbors, each kind of rows by itself."""
+    from moe_costmodel.silicon.package import gpu_named, gpu_names
+    from moe_costmodel.silicon.tables import Tables
+
+    keys = ("hidden_size", "inter_size", "num_experts", "num_slots", "moe_ep_size")
+    errors = []
+    for gpu in gpu_names():
+        for table in Tables(gpu_named(gpu), "trtllm").read(
+            "moe", "wideep_moe", (*keys, "num_tokens", "latency"), ("distribution",), only="trtllm"
+        ):
+            columns = table.columns
+            kinds = np.column_stack([columns[k] for k in keys]).astype(str)
+            kinds = np.column_stack([kinds, columns["distribution"]])
+            group = np.unique(kinds, axis=0, return_inverse=True)[1].ravel()
+            for g in np.unique(group):
+                rows = np.flatnonzero(group == g)
+                rows = rows[np.argsort(columns["num_tokens"][rows])]
+                x, first = np.unique(np.log(columns["num_tokens"][rows]), return_index=True)
+                t = np.log(columns["latency"][rows][first])
+                share = (x[1:-1] - x[:-2]) / (x[2:] - x[:-2])
+                errors.append(np.abs(np.expm1(t[:-2] + share * (t[2:] - t[:-2]) - t[1:-1])))
+    return np.concatenate(errors)
+
+
+def main():
+    try:
+        found = throughputs()
+    except ModuleNotFoundError as error:
+        print(f"skipped: {error}")
+        return
+    errors = leave_one_out()
+    print(f"\nwide experts, leave-one-out over {len(errors)} points: median {np.median(errors):.1%}, "
+          f"mean {errors.mean():.1%}")  # fmt: skip
+    for name, published in PUBLISHED.items():
+        error = found[name] / published - 1
+        print(f"bar: {name}, {found[name]:,.0f} tokens/s a node ({error:+.1%} of {published:,.0f}), "
+              "must be within 25%")  # fmt: skip
+    print(f"bar: leave-one-out of wide experts, mean {errors.mean():.1%}, at most 6.2%")
+
+
+if __name__ == "__main__":
+    main()

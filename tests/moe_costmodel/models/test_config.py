@@ -1,0 +1,154 @@
+"""ModelShape.from_config: counts as published and as transformers builds them; bad configs."""
+
+import json
+
+import pytest
+
+from moe_costmodel import Attention, ModelShape
+
+# Sizes from the models' public config.json files, and published counts in billions: all, active.
+# DeepSeek-V3: arXiv 2412.19437. Mixtral: arXiv 2401.04088. OLMoE: arXiv 2409.02060. Qwen3: arXiv
+# 2505.09388. gpt-oss: its model card, which leaves the embedding out of the active parameters.
+DEEPSEEK_V3 = {
+    "model_type": "deepseek_v3", "hidden_size": 7168, "num_hidden_layers": 61, "vocab_size": 129280,
+    "intermediate_size": 18432, "moe_intermediate_size": 2048, "n_routed_experts": 256,
+    "num_experts_per_tok": 8, "n_shared_experts": 1, "first_k_dense_replace": 3,
+    "num_attention_heads": 128, "q_lora_rank": 1536, "kv_lora_rank": 512, "qk_nope_head_dim": 128,
+    "qk_rope_head_dim": 64, "v_head_dim": 128, "num_nextn_predict_layers": 1,
+    "quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]},
+}  # fmt: skip
+OLMOE = {
+    "model_type": "olmoe", "hidden_size": 2048, "num_hidden_layers": 16, "vocab_size": 50304,
+    "intermediate_size": 1024, "num_experts": 64, "num_experts_per_tok": 8,
+    "num_attention_heads": 16, "num_key_value_heads": 16,
+}  # fmt: skip
+QWEN3_30B = {
+    "model_type": "qwen3_moe", "hidden_size": 2048, "num_hidden_layers": 48, "vocab_size": 151936,
+    "intermediate_size": 6144, "moe_intermediate_size": 768, "num_experts": 128, "head_dim": 128,
+    "num_experts_per_tok": 8, "num_attention_heads": 32, "num_key_value_heads": 4,
+}  # fmt: skip
+MIXTRAL = {
+    "model_type": "mixtral", "hidden_size": 4096, "num_hidden_layers": 32, "vocab_size": 32000,
+    "intermediate_size": 14336, "num_local_experts": 8, "num_experts_per_tok": 2,
+    "num_attention_heads": 32, "num_key_value_heads": 8,
+}  # fmt: skip
+GPT_OSS = {
+    "model_type": "gpt_oss", "hidden_size": 2880, "num_hidden_layers": 36, "vocab_size": 201088,
+    "intermediate_size": 2880, "num_local_experts": 128, "num_experts_per_tok": 4, "head_dim": 64,
+    "num_attention_heads": 64, "num_key_value_heads": 8, "sliding_window": 128,
+    "quantization_config": {
+        "quant_method": "mxfp4", "modules_to_not_convert": ["model.layers.*.self_attn", "lm_head"],
+    },
+}  # fmt: skip
+LLAMA_70B = {
+    "model_type": "llama", "hidden_size": 8192, "num_hidden_layers": 80, "vocab_size": 128256,
+    "intermediate_size": 28672, "num_attention_heads": 64, "num_key_value_heads": 8,
+}  # fmt: skip
+PUBLISHED = {
+    "DeepSeek-V3": (DEEPSEEK_V3, 671.0, 37.0),
+    "Mixtral": (MIXTRAL, 46.7, 12.9),
+    "OLMoE": (OLMOE, 6.9, 1.3),
+    "Qwen3-30B-A3B": (QWEN3_30B, 30.5, 3.3),
+    "Llama-3.1-70B": (LLAMA_70B, 70.6, 70.6),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_counts_are_those_published(name):
+    config, total, active = PUBLISHED[name]
+    shape = ModelShape.from_config(config)
+    assert shape.n_parameters / 1e9 == pytest.approx(total, abs=0.06)
+    # Published active counts are rounded, and leave the embedding in or out.
+    assert shape.n_active / 1e9 == pytest.approx(active, rel=0.025)
+
+
+def test_gpt_oss_counts_biases_and_leaves_its_attention_in_bfloat16():
+    shape = ModelShape.from_config(GPT_OSS)
+    assert shape.n_parameters / 1e9 == pytest.approx(116.83, abs=0.01)
+    active = shape.n_active - shape.active_parameters()["embedding"]
+    assert active / 1e9 == pytest.approx(5.13, abs=0.01)
+    assert shape.dtypes["attention"] == "bfloat16"
+    assert shape.dtypes["experts"] == "w4a16_mxfp4"
+    assert sorted(block.attention.window for block in shape.blocks) == [0, 128]
+    # Half of the layers stop growing at 128 tokens.
+    per_layer = 2 * 8 * 64 * 2
+    assert shape.kv_bytes(1000) == 18 * per_layer * (1000 + 128)
+
+
+def test_deepseek_has_dense_layers_latent_cache_and_types():
+    shape = ModelShape.from_config(DEEPSEEK_V3)
+    assert (shape.n_layers, shape.n_dense_layers, shape.n_moe_layers) == (61, 3, 58)
+    assert shape.kv_bytes_per_token() == 61 * (512 + 64) * 2
+    assert shape.dtypes["experts"] == "fp8_block"
+    assert shape.dtypes["embedding"] == "bfloat16"
+    assert shape.layer_shape(n_devices=72).n_local == 4
+    assert shape.next_token_layers == 1
+    assert "58 MoE and 3 dense layers" in str(shape)
+
+
+def test_attention_products_add_up_to_its_parameters():
+    attention = Attention(
+        kind="mla", n_heads=128, n_kv_heads=128, head_dim=128, v_head_dim=128, q_rank=1536,
+        kv_rank=512, rope_dim=64,
+    )  # fmt: skip
+    assert attention.parameters(7168) == sum(a * b for a, b in attention.products(7168))
+    assert attention.cache_values == 576
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"model_type": "deepseek_v9"}, "nearest one is 'deepseek_v"),
+        ({"hidden_size": None}, "hidden_size"),
+        ({"num_experts_per_tok": 300}, "at most n_experts = 256"),
+        ({"num_hidden_layers": 2**40}, "num_hidden_layers"),
+        ({"kv_lora_rank": "512"}, "kv_lora_rank"),
+        ({"quantization_config": {"quant_method": "magic"}}, "magic"),
+    ],
+)
+def test_bad_configs_name_field_and_value(tmp_path, change, words):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(DEEPSEEK_V3 | change))
+    with pytest.raises(ValueError, match=words) as error:
+        ModelShape.from_config(path)
+    assert "config.json" in str(error.value)
+
+
+def test_a_quantization_beside_the_config_is_read(tmp_path):
+    plain = {k: v for k, v in DEEPSEEK_V3.items() if k != "quantization_config"}
+    (tmp_path / "config.json").write_text(json.dumps(plain))
+    beside = {"quant_algo": "NVFP4", "exclude_modules": ["model.layers.*.self_attn.*"]}
+    (tmp_path / "hf_quant_config.json").write_text(json.dumps({"quantization": beside}))
+    dtypes = ModelShape.from_config(tmp_path).dtypes
+    assert (dtypes["experts"], dtypes["attention"]) == ("nvfp4", "bfloat16")
+
+
+def test_counts_are_those_of_transformers():
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    from tests.moe_costmodel.tiny_models import COMMON, DEEPSEEK, MODELS
+
+    kinds = {name: (kind, kwargs) for name, (kind, kwargs, *_) in MODELS.items()}
+    moe = COMMON | {"num_local_experts": 8, "head_dim": 8}
+    kinds |= {
+        "llama": ("Llama", COMMON), "qwen2-dense": ("Qwen2", COMMON),
+        "qwen3-dense": ("Qwen3", COMMON | {"head_dim": 8}), "minimax": ("MiniMaxM2", moe),
+        "glm5": (
+            "GlmMoeDsa",
+            DEEPSEEK | {"index_n_heads": 2, "index_head_dim": 8, "index_topk": 4},
+        ),
+        "glm4-lite": ("Glm4MoeLite", DEEPSEEK),
+        "tied": ("Llama", COMMON | {"tie_word_embeddings": True, "attention_bias": True}),
+    }  # fmt: skip
+    wrong = {}
+    for name, (kind, kwargs) in kinds.items():
+        config = getattr(transformers, f"{kind}Config")(**kwargs)
+        with torch.device("meta"):
+            model = getattr(transformers, f"{kind}ForCausalLM")(config)
+        expected = sum(p.numel() for p in model.parameters())
+        # Corrections of the router's scores are buffers in transformers.
+        expected += sum(b.numel() for n, b in model.named_buffers() if n.endswith("bias"))
+        counted = ModelShape.from_config(config.to_dict()).n_parameters
+        if counted != expected:
+            wrong[name] = (counted, expected)
+    assert wrong == {}

@@ -1,0 +1,200 @@
+"""Runs that ask for a design as soon as a worker is free."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from arrival_cases import SETTINGS, uneven
+from pymoo.algorithms.moo.moead import MOEAD
+from pymoo.algorithms.moo.nsga2 import NSGA2
+
+import moela
+from moela.asynchronous.recorded import RecordedArrivals
+
+
+def failing(d):
+    if d["x1"] > 0.8:
+        raise ValueError("too much")
+    return uneven(d)
+
+
+def designs(result):
+    return result.population.get("X")
+
+
+@pytest.mark.parametrize("algorithm", [None, "nsga2"])
+def test_a_run_repeats_its_order_of_arrival(tmp_path, algorithm):
+    settings = {**SETTINGS, "store": tmp_path / "run.db", "algorithm": algorithm}
+    first = moela.minimize(uneven, n_eval=110, **settings)
+    again = moela.minimize(uneven, n_eval=110, **settings)
+    assert again.algorithm.evaluator.n_fresh == 0
+    np.testing.assert_array_equal(designs(first), designs(again))
+    np.testing.assert_array_equal(first.front.F, again.front.F)
+    longer = moela.minimize(uneven, n_eval=140, **settings)
+    assert longer.algorithm.evaluator.n_fresh == 30
+    np.testing.assert_array_equal(designs(longer)[:80], designs(first)[:80])
+
+
+def test_another_number_of_workers_evaluates_nothing_twice(tmp_path):
+    settings = {**SETTINGS, "store": tmp_path / "run.db"}
+    moela.minimize(uneven, n_eval=100, **settings)
+    again = moela.minimize(uneven, n_eval=100, **{**settings, "n_jobs": 2})
+    assert again.algorithm.evaluator.n_fresh == 0
+
+
+SCRIPT = """
+import sys, time, moela
+sys.path.insert(0, {folder!r})
+from arrival_cases import SETTINGS, uneven
+print("begins", flush=True)
+moela.minimize(uneven, n_eval=10_000, **{{**SETTINGS, "store": {store!r}}})
+"""
+
+
+def test_a_killed_run_continues_with_what_it_had(tmp_path):
+    store = str(tmp_path / "run.db")
+    script = SCRIPT.format(folder=os.path.dirname(__file__), store=store)
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    process.stdout.readline()
+    while not os.path.exists(store) or n_stored(store) < 120:
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    n = n_stored(store)
+    result = moela.minimize(uneven, n_eval=n + 20, **{**SETTINGS, "store": store})
+    assert result.n_eval == n + 20
+    assert result.algorithm.evaluator.n_fresh == 20
+
+
+def n_stored(store):
+    try:
+        return len(list(moela.EvaluationStore(store).evaluations()))
+    except moela.StoreError:
+        return 0
+
+
+def test_no_worker_waits():
+    busy, most, lock = [0], [], threading.Lock()
+
+    def count(d):
+        with lock:
+            busy[0] += 1
+            most.append(busy[0])
+        time.sleep(0.01 + 0.1 * d["x2"])
+        with lock:
+            busy[0] -= 1
+        return {"a": d["x0"], "b": 1 - d["x0"] + d["x1"]}
+
+    moela.minimize(count, n_eval=40, algorithm=NSGA2(pop_size=20), **SETTINGS)
+    # On an idle machine, all four work whenever an evaluation begins; on a loaded one, nearly all.
+    assert np.mean(most) > 3
+
+
+def test_ctrl_c_keeps_what_was_in_progress():
+    calls = []
+
+    def function(d):
+        calls.append(d)
+        if len(calls) == 70:
+            os.kill(os.getpid(), signal.SIGINT)
+        return uneven(d)
+
+    result = moela.minimize(function, n_eval=500, **SETTINGS)
+    assert result.interrupted
+    # At most the designs of the four workers follow the one that sent the signal, which may be seen
+    # half a second later.
+    assert 70 <= result.n_eval == len(calls) < 500
+
+
+def test_failures_are_left_out_or_raise(tmp_path):
+    settings = {**SETTINGS, "store": tmp_path / "run.db"}
+    result = moela.minimize(failing, n_eval=100, on_error="infeasible", **settings)
+    assert result.n_eval == 100
+    assert 0 < result.algorithm.evaluator.n_failed < 100
+    again = moela.minimize(failing, n_eval=100, on_error="infeasible", **settings)
+    np.testing.assert_array_equal(designs(again), designs(result))
+    with pytest.raises(moela.EvaluationError, match="too much"):
+        moela.minimize(failing, n_eval=100, **SETTINGS)
+
+
+def test_a_timeout_ends_one_evaluation_only():
+    def slow(d):
+        if d["x1"] > 0.9:
+            time.sleep(30)
+        return {"a": d["x0"], "b": 1 - d["x0"] + d["x1"]}
+
+    settings = {**SETTINGS, "backend": "processes", "n_jobs": 2, "timeout": 0.3}
+    start = time.monotonic()
+    result = moela.minimize(slow, n_eval=30, on_error="infeasible", **settings)
+    assert time.monotonic() - start < 25
+    assert {"timeout"} == {f.status for f in result.failures} or not result.failures
+    assert result.n_eval == 30
+
+
+def test_time_limit_and_callback_end_a_run():
+    result = moela.minimize(uneven, time_limit=0.3, **SETTINGS)
+    assert result.ending.startswith("time is over")
+    result = moela.minimize(uneven, n_eval=500, callback=lambda r: r.n_eval >= 60, **SETTINGS)
+    assert result.ending.startswith("stopped by the callback")
+    assert 60 <= result.n_eval < 70
+
+
+def test_repeated_designs_are_answered_from_memory():
+    calls = []
+
+    def few(d):
+        calls.append(d["n"])
+        return {"a": d["n"], "b": 10 - d["n"]}
+
+    settings = {**SETTINGS, "variables": {"n": (0, 9)}, "algorithm": "nsga2", "n_jobs": 1}
+    result = moela.minimize(few, n_eval=40, **settings)
+    assert len(calls) == len(set(calls)) <= 10
+    assert result.n_eval <= 40
+
+
+def test_algorithms_that_need_all_answers_are_refused():
+    from pymoo.util.ref_dirs import get_reference_directions
+
+    directions = get_reference_directions("das-dennis", 2, n_partitions=9)
+    with pytest.raises(ValueError, match=r"any order.*Got MOEAD"):
+        moela.minimize(uneven, n_eval=20, algorithm=MOEAD(directions), **SETTINGS)
+    with pytest.raises(ValueError, match="whole batches"):
+        moela.minimize(uneven, n_eval=20, **{**SETTINGS, "backend": "multiprocessing"})
+
+
+def test_a_genetic_algorithm_keeps_its_population_size():
+    result = moela.minimize(uneven, n_eval=80, algorithm=NSGA2(pop_size=20), **SETTINGS)
+    assert len(result.algorithm.pop) == 20
+
+
+def test_recorded_order_decides_when_designs_are_handed_over():
+    class Row:
+        def __init__(self, n, batch):
+            self.n, self.batch = n, batch
+
+    recorded = RecordedArrivals([Row(1, 0), Row(4, 3)])
+    assert recorded.hands_over(1, 0, free=False)
+    assert recorded.hands_over(0, 0, free=False)  # since design 1 was
+    assert not recorded.hands_over(4, 2, free=True)
+    assert recorded.hands_over(3, 3, free=False)
+    assert not recorded.hands_over(5, 3, free=False)
+
+
+@pytest.mark.filterwarnings("default")  # neither package is free of its own
+def test_loky_and_dask_evaluate_single_designs():
+    distributed = pytest.importorskip("distributed")
+    settings = {**SETTINGS, "algorithm": NSGA2(pop_size=10), "n_jobs": 2}
+    result = moela.minimize(uneven, n_eval=20, **{**settings, "backend": "loky"})
+    assert result.n_eval == 20
+    options = {"processes": False, "dashboard_address": None, "n_workers": 1}
+    with distributed.Client(threads_per_worker=2, **options):
+        result = moela.minimize(uneven, n_eval=20, **{**settings, "backend": "dask"})
+    assert result.n_eval == 20

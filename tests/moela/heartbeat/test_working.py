@@ -1,0 +1,148 @@
+"""Signs of life: never long without one, from whatever works for long."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import io
+import logging
+import time
+from contextlib import redirect_stderr
+
+import pytest
+from tqdm import tqdm
+
+from moela import cli
+from moela.heartbeat import working as module
+from moela.heartbeat.working import MARK, long_work, spoke, working
+
+# Work that can take minutes: "package.module:name" of functions and methods.
+LONG = [
+    "moe_costmodel.measure.kernels:measure_kernels",
+    "moe_costmodel.measure.stack:measure_stack",
+    "moe_costmodel.measure.exchange:measure_exchange",
+    "moe_costmodel.latency.measure_rest:measure_rest",
+    "moe_costmodel.latency.measure_rest:measure_model",
+    "moe_costmodel.latency.model:LatencyModel.fit",
+    "moe_costmodel.deployment.verify:verify",
+    "moe_costmodel.deployment.model:DeploymentModel.__init__",
+    "moe_costmodel.placement.search:optimal_placement",
+    "moe_costmodel.placement.search:swap_search",
+    "moe_costmodel.example.train:train",
+    "moe_costmodel.traces.record:record",
+    "moe_costmodel.gating.quality:measured_loss",
+    "problems.noc.problem:NoC3D.__init__",
+    "problems.noc.design.booksim:simulate_booksim",
+    "problems.noc.design.hotspot:simulate_hotspot",
+    "problems.noc.design.calibration:calibrate",
+    "moela.comparison.comparing:compare",
+    "moela.comparison.comparison:Comparison.report",
+    "moela.comparison.comparison:Comparison.save_pictures",
+    "moela.experiments.run:run_experiment",
+    "moela.explanation.importances:Importances.__init__",
+    "moela.explanation.importances:Importances.plot_slices",
+    "moela.evaluation.storage.reader:EvaluationStore.population",
+    "moela.evaluation.storage.reader:EvaluationStore.to_frame",
+    "moela.evaluation.storage.reader:EvaluationStore.to_optuna",
+    "moela.watch.listing:snapshots",
+]
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch):
+    """Give signs ten times a second instead of every 75 s."""
+    monkeypatch.setattr(module, "SECONDS", 0.1)
+
+
+@pytest.fixture
+def lines(caplog):
+    caplog.set_level(logging.INFO, "moela.progress")
+    return lambda: [record.getMessage() for record in caplog.records]
+
+
+@pytest.mark.parametrize("place", LONG)
+def test_what_works_for_long_gives_signs(place):
+    file, _, names = place.partition(":")
+    found = importlib.import_module(file)
+    for name in names.split("."):
+        found = getattr(found, name)
+    assert getattr(found, MARK)
+
+
+def test_lines_while_the_work_goes_on_and_none_after(lines):
+    with working("measuring kernels"):
+        time.sleep(0.5)
+    n = len(lines())
+    assert 2 <= n <= 5  # of a busy machine
+    assert all(line.startswith("measuring kernels goes on, for 0 min") for line in lines())
+    time.sleep(0.3)
+    assert len(lines()) == n
+
+
+def test_the_innermost_work_is_named(lines):
+    @long_work("fitting")
+    def fit():
+        time.sleep(0.3)
+
+    with working("comparing"):
+        fit()
+        inner = len(lines())
+        time.sleep(0.3)
+    assert all(line.startswith("fitting") for line in lines()[:inner])
+    assert all(line.startswith("comparing") for line in lines()[inner:])
+    assert 0 < inner < len(lines())
+
+
+def test_no_line_where_something_else_speaks(lines):
+    with working("optimizing"):
+        for _ in range(40):
+            spoke()
+            time.sleep(0.01)
+    assert lines() == []
+
+
+def test_bars_move_instead_of_lines(lines):
+    screen = io.StringIO()
+    with tqdm(total=3, file=screen, mininterval=1000) as bar, working("measuring"):
+        before = len(screen.getvalue())
+        time.sleep(0.4)
+        assert len(screen.getvalue()) > before
+        bar.update()
+    assert lines() == []
+
+
+def test_a_terminal_without_logging_gets_the_line():
+    class Screen(io.StringIO):
+        def isatty(self):
+            return True
+
+    screen = Screen()
+    with redirect_stderr(screen), working("drawing pictures"):
+        time.sleep(0.3)
+    assert "moela: drawing pictures goes on" in screen.getvalue()
+
+
+@pytest.mark.parametrize("key", cli.COMMANDS)
+def test_every_command_gives_signs(key, monkeypatch, lines):
+    class Slow:
+        @staticmethod
+        def configure(parser):
+            pass
+
+        @staticmethod
+        def run(arguments):
+            time.sleep(0.3)
+
+    def module_of(name):
+        return Slow if name.startswith("moela.commands") else importlib.__import__(name)
+
+    parsed = argparse.Namespace()
+    monkeypatch.setattr(
+        cli, "_parser", lambda chosen: argparse.Namespace(parse_args=lambda _: parsed)
+    )
+    monkeypatch.setattr(cli, "importlib", argparse.Namespace(import_module=module_of))
+    assert cli.main(list(key)) == 0
+    if key == ("watch",):  # its view moves
+        assert lines() == []
+    else:
+        assert f"moela {' '.join(key)} goes on" in lines()[0]

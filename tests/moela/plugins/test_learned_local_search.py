@@ -1,0 +1,156 @@
+"""LearnedLocalSearch inside algorithms of pymoo."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+from pymoo.algorithms.moo.moead import MOEAD
+from pymoo.algorithms.moo.nsga2 import NSGA2
+from pymoo.algorithms.moo.nsga3 import NSGA3
+from pymoo.algorithms.soo.nonconvex.ga import GA
+from pymoo.core.mating import Mating
+from pymoo.operators.crossover.ux import UX
+from pymoo.operators.mutation.bitflip import BitflipMutation
+from pymoo.operators.selection.rnd import RandomSelection
+from pymoo.optimize import minimize
+from pymoo.problems import get_problem
+from pymoo.util.ref_dirs import get_reference_directions
+
+import moela
+from moela import LearnedLocalSearch, Models
+from moela.plugins.learned_local_search import _tournaments
+from moela.quality.indicators import hypervolume
+from problems import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP
+
+MNK = MNKLandscape.random(n=40, k=3, n_obj=2, seed=1)
+
+
+def nsga2(problem, mating, pop=20):
+    operators = problem.operators()
+    return NSGA2(pop_size=pop, sampling=operators["sampling"], mating=mating)
+
+
+def solve(algorithm, problem=MNK, n=200, seed=1, **settings):
+    return minimize(problem, algorithm, ("n_eval", n), seed=seed, **settings)
+
+
+def test_it_beats_the_algorithm_that_it_is_plugged_into():
+    # A third of the evaluations, as in docs/benchmarks/plug_in.md; one seed, so far below them.
+    problem = MultiObjectiveKnapsack.random(n_items=60, seed=3)
+    operators = problem.operators()
+    plain = solve(NSGA2(pop_size=20, **operators), problem, 900)
+    learned = solve(nsga2(problem, LearnedLocalSearch()), problem, 300)
+    assert hypervolume(learned.F, problem.ref_point) > hypervolume(plain.F, problem.ref_point)
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [MultiObjectiveQAP.random(n_facilities=8, seed=1), get_problem("zdt1", n_var=5)],
+    ids=["permutations", "real"],
+)
+def test_it_fits_every_type_of_variables(problem):
+    result = solve(
+        nsga2(problem, LearnedLocalSearch())
+        if hasattr(problem, "operators")
+        else NSGA2(pop_size=20, mating=LearnedLocalSearch()),
+        problem,
+    )
+    assert len(result.F) > 1
+
+
+def test_the_same_seed_gives_the_same_run():
+    runs = [solve(nsga2(MNK, LearnedLocalSearch()), seed=3) for _ in range(2)]
+    np.testing.assert_array_equal(runs[0].pop.get("X"), runs[1].pop.get("X"))
+
+
+def test_an_algorithm_can_be_copied_and_used_again():
+    algorithm = nsga2(MNK, LearnedLocalSearch())
+    first = solve(algorithm, copy_algorithm=False)
+    half = copy.deepcopy(first.algorithm)
+    half.termination = first.algorithm.termination
+    again = solve(nsga2(MNK, algorithm.mating))
+    np.testing.assert_array_equal(first.pop.get("X"), again.pop.get("X"))
+
+
+def test_no_design_is_evaluated_twice():
+    calls = []
+
+    class Counting(MNKLandscape):
+        def _evaluate(self, X, out, *args, **kwargs):
+            calls.extend(map(bytes, np.asarray(X, bool)))
+            super()._evaluate(X, out, *args, **kwargs)
+
+    problem = Counting(links=MNK.links, tables=MNK.tables)
+    solve(nsga2(problem, LearnedLocalSearch()), problem)
+    assert len(calls) == len(set(calls)) == 200
+
+
+def test_a_mating_of_the_user_is_used():
+    class Marked(Mating):
+        n = 0
+
+        def _do(self, *args, **kwargs):
+            Marked.n += 1
+            return super()._do(*args, **kwargs)
+
+    mating = Marked(RandomSelection(), UX(), BitflipMutation())
+    solve(nsga2(MNK, LearnedLocalSearch(mating)))
+    assert Marked.n > 0
+
+
+def test_it_runs_in_nsga3_and_without_models():
+    directions = get_reference_directions("das-dennis", 2, n_partitions=19)
+    sampling = MNK.operators()["sampling"]
+    algorithm = NSGA3(directions, pop_size=20, sampling=sampling, mating=LearnedLocalSearch())
+    assert len(solve(algorithm).F) > 1
+    off = LearnedLocalSearch(models=Models(starts=None, moves=None, hamming=False))
+    assert len(solve(nsga2(MNK, off)).F) > 1
+
+
+@pytest.mark.parametrize("kind", ["moead", "nsga2"])
+def test_as_a_callback_it_keeps_the_budget_and_improves_the_front(kind):
+    operators = dict(MNK.operators())
+    if kind == "moead":
+        directions = get_reference_directions("das-dennis", 2, n_partitions=19)
+        make = lambda **k: MOEAD(directions, n_neighbors=5, **operators, **k)  # noqa: E731
+    else:
+        make = lambda **k: NSGA2(pop_size=20, **operators, **k)  # noqa: E731
+    n = 1000 if kind == "moead" else 400  # MOEA/D tells nothing of the designs that it drops
+    with_it = solve(make(callback=LearnedLocalSearch()), n=n)
+    assert with_it.algorithm.evaluator.n_eval <= n
+    point = np.zeros(2)
+    assert hypervolume(with_it.F, point) > hypervolume(solve(make(), n=n).F, point)
+
+
+def test_failures_are_no_designs_to_begin_from():
+    class Failing(MNKLandscape):
+        def _evaluate(self, X, out, *args, **kwargs):
+            super()._evaluate(X, out, *args, **kwargs)
+            out["F"][np.asarray(X)[:, 0] == 1] = np.inf
+
+    problem = Failing(links=MNK.links, tables=MNK.tables)
+    evaluator = moela.Evaluator(on_error="infeasible", progress=False)
+    result = solve(nsga2(problem, LearnedLocalSearch()), problem, evaluator=evaluator)
+    assert not np.asarray(result.X)[:, 0].any()
+
+
+def test_settings_are_checked():
+    with pytest.raises(ValueError, match="models"):
+        LearnedLocalSearch(models="all")
+    with pytest.raises(ValueError, match="mating"):
+        LearnedLocalSearch(mating=3)
+    with pytest.raises(ValueError, match="at least 2 objectives"):
+        solve(GA(pop_size=10, mating=LearnedLocalSearch()), get_problem("sphere", n_var=3))
+
+
+def test_better_parents_win_tournaments():
+    from pymoo.core.population import Population
+
+    pop = Population.new("X", np.zeros((4, 1)))
+    pop.set("rank", np.array([0, 1, 1, 2]))
+    pop.set("crowding", np.array([0.0, 2.0, 1.0, 9.0]))
+    wins = np.bincount(_tournaments(pop, 2000, np.random.default_rng(1)), minlength=4)
+    # A design wins against all worse ones and itself: 7, 5, 3 and 1 of 16 pairs.
+    assert wins / 2000 == pytest.approx([7 / 16, 5 / 16, 3 / 16, 1 / 16], abs=0.04)

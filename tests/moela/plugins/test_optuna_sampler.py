@@ -1,0 +1,153 @@
+"""MOELA as a sampler of Optuna, and designs handed from one to the other."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import moela
+from moela.quality.indicators import hypervolume
+from problems import MultiObjectiveQAP
+
+optuna = pytest.importorskip("optuna", reason="needs optuna: pip install 'moela[optuna]'")
+
+from moela.plugins import (  # noqa: E402
+    OptunaSampler,
+    designs_of_study,
+    enqueue_front,
+    suggest_permutation,
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+QAP = MultiObjectiveQAP.random(n_facilities=8, seed=1)
+
+
+def study_of(sampler, directions=("minimize", "minimize")):
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna.create_study(directions=list(directions), sampler=sampler)
+
+
+def assign(trial):
+    return tuple(QAP.evaluate(suggest_permutation(trial, "at", 8)[None])[0])
+
+
+def every_kind(trial):
+    x = trial.suggest_float("x", 0.1, 10.0, log=True)
+    n = trial.suggest_int("n", 2, 10, step=2)
+    s = trial.suggest_float("s", 0.0, 1.0, step=0.25)
+    kind = trial.suggest_categorical("kind", ["a", "b", "c"])
+    on = trial.suggest_categorical("on", [False, True])
+    return x * n + s, (kind == "b") + 1 / x + on
+
+
+def values(study):
+    return np.array([trial.values for trial in study.trials])
+
+
+def test_permutations_are_suggested_as_they_are_and_searched_better_than_at_random():
+    study, random = study_of(OptunaSampler(seed=1)), study_of(optuna.samplers.RandomSampler(1))
+    for each in (study, random):
+        each.optimize(assign, n_trials=120)
+    for trial in study.trials:
+        assert sorted(trial.params.values()) == list(range(8))
+    point = values(random).max(axis=0)
+    assert hypervolume(values(study), point) > hypervolume(values(random), point)
+
+
+def test_parameters_of_every_kind_stay_in_their_ranges():
+    study = study_of(OptunaSampler(seed=2, n_startup_trials=5), ("maximize", "minimize"))
+    study.optimize(every_kind, n_trials=40)
+    assert {trial.params["s"] for trial in study.trials} <= {0.0, 0.25, 0.5, 0.75, 1.0}
+    assert {trial.params["n"] for trial in study.trials} <= {2, 4, 6, 8, 10}
+    assert len({trial.params["kind"] for trial in study.trials}) > 1
+
+
+def test_the_same_seed_gives_the_same_trials():
+    runs = [study_of(OptunaSampler(seed=3, n_startup_trials=10)) for _ in range(2)]
+    for study in runs:
+        study.optimize(assign, n_trials=30)
+    np.testing.assert_array_equal(*map(values, runs))
+
+
+def test_moves_of_the_user_are_used():
+    calls = []
+
+    def swap(design, k, rng):
+        calls.append(k)
+        near = []
+        for _ in range(k):
+            order = list(design["at"])
+            i, j = rng.choice(len(order), 2, replace=False)
+            order[i], order[j] = order[j], order[i]
+            near.append({"at": order})
+        return near
+
+    study = study_of(OptunaSampler(neighbors=swap, seed=1, n_startup_trials=10))
+    study.optimize(assign, n_trials=40)
+    assert calls
+    bad = study_of(OptunaSampler(neighbors=lambda d, k, rng: [], seed=1, n_startup_trials=5))
+    with pytest.raises(ValueError, match=r"must return \d+ designs"):
+        bad.optimize(assign, n_trials=60)
+
+
+def test_constraints_failures_and_trials_of_others_are_learned_from():
+    def limited(trial):
+        x, y = trial.suggest_float("x", 0, 1), trial.suggest_float("y", 0, 1)
+        if y > 0.9:
+            raise ValueError
+        return x, 1 - x + y
+
+    def constraints(trial):
+        return (0.3 - trial.params["x"],)
+
+    sampler = OptunaSampler(seed=1, n_startup_trials=10, constraints_func=constraints)
+    study = study_of(sampler)
+    study.enqueue_trial({"x": 0.5, "y": 0.0})
+    study.optimize(limited, n_trials=60, catch=(ValueError,))
+    late = [t.params["x"] for t in study.trials[40:]]
+    assert np.mean(np.array(late) >= 0.3) > 0.7
+    # Another sampler on the same study begins with all of its trials.
+    study.sampler = OptunaSampler(seed=2, n_startup_trials=10)
+    study.optimize(limited, n_trials=5, catch=(ValueError,))
+    assert study.sampler._search.algorithm.is_initialized
+
+
+def test_trials_may_run_in_parallel():
+    study = study_of(OptunaSampler(seed=1, n_startup_trials=10))
+    study.optimize(assign, n_trials=40, n_jobs=4)
+    assert len(study.trials) == 40
+
+
+def test_mistakes_are_named():
+    with pytest.raises(ValueError, match="at least 2 objectives"):
+        study_of(OptunaSampler(), ["minimize"]).optimize(lambda t: t.suggest_float("x", 0, 1), 2)
+    with pytest.raises(ValueError, match="n_startup_trials"):
+        OptunaSampler(n_startup_trials=1)
+    with pytest.raises(ValueError, match="complete trials"):
+        designs_of_study(study_of(None))
+
+
+def test_designs_are_handed_over_in_both_directions():
+    study = study_of(optuna.samplers.RandomSampler(1))
+    study.optimize(assign, n_trials=20)
+    designs = designs_of_study(study)
+    assert len(designs) == len(study.best_trials)
+
+    def function(d):
+        return tuple(QAP.evaluate(np.array(d["at"])[None])[0])
+
+    result = moela.minimize(
+        function,
+        variables={"at": moela.permutation(8)},
+        objectives=["a", "b"],
+        n_eval=60,
+        start=designs,
+        verbose=False,
+        progress=False,
+    )
+    assert result.population[0].F.tolist() == list(study.best_trials[0].values)
+    n = len(study.trials)
+    enqueue_front(study, result)
+    study.optimize(assign, n_trials=len(result.front))
+    found = [tuple(trial.values) for trial in study.trials[n:]]
+    assert sorted(found) == sorted(map(tuple, result.front.F))
