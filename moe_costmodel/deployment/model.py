@@ -359,9 +359,8 @@ class DeploymentModel:
         key = n_local, batch_size, decision.has_thresholds
         if key not in self._errors:
             layers = self.latency.outside(replace(self.shape, n_local=n_local), batch_size)
-            context = self.context
-            if context is None:
-                context = float(np.mean(self._layers.steps(batch_size).context))
+            of_steps = self._layers.steps(batch_size).context
+            context = float(np.mean(of_steps)) if self.context is None else self.context
             rest = self.rest.outside(batch_size, context, mode=self.mode)
             low, high = self.latency.error(self.coverage, layers)
             if decision.has_thresholds and self.latency.rule_cost is None:
