@@ -342,18 +342,14 @@ class DeploymentModel:
         return float(total)
 
     def outside(self, decision: Decision) -> list[str]:
-        """Return the reasons why times of a deployment are extrapolated; empty if they are not.
-
-        Layers, numbers of tokens and contexts that were not measured are named, and thresholds if
-        the time of applying a gate rule was not measured.
-        """
+        """Return why times of a deployment are extrapolated: sizes that were not measured."""
         return list(self._certainty(decision)[0])
 
     def error(self, decision: Decision) -> Errors:
         """Return the lowest and highest ratio of measured to predicted times, at `coverage`.
 
-        The first pair is that of MoE layers, the second that of the rest of the step, which is taken
-        to be exact unless it is extrapolated; then it may be from half as long to twice as long.
+        The first pair is that of MoE layers, the second that of the rest. The rest is taken to be
+        exact, or, if it is extrapolated, between half and twice as long.
         """
         return self._certainty(decision)[1]
 
@@ -363,9 +359,8 @@ class DeploymentModel:
         key = n_local, batch_size, decision.has_thresholds
         if key not in self._errors:
             layers = self.latency.outside(replace(self.shape, n_local=n_local), batch_size)
-            context = self.context
-            if context is None:
-                context = float(np.mean(self._layers.steps(batch_size).context))
+            of_steps = self._layers.steps(batch_size).context
+            context = float(np.mean(of_steps)) if self.context is None else self.context
             rest = self.rest.outside(batch_size, context, mode=self.mode)
             low, high = self.latency.error(self.coverage, layers)
             if decision.has_thresholds and self.latency.rule_cost is None:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from moe_costmodel._arrays import Bools, Floats, Ints
-from moe_costmodel._checks import count, invalid, one_of
+from moe_costmodel._checks import count, invalid
 from moe_costmodel.deployment.model import DeploymentModel
 from moe_costmodel.gating.quality import keep_choices
 from moe_costmodel.gating.rules import GateRule
@@ -27,8 +27,9 @@ from moe_costmodel.kernels.dynamic import dynamic_gating
 from moe_costmodel.kernels.experts import Experts
 from moe_costmodel.kernels.replacement import Replacement
 from moe_costmodel.latency.model import LatencyModel
+from moe_costmodel.measure.jobs import between_call
 from moe_costmodel.measure.stack import StackTimer
-from moe_costmodel.measure.timing import clock_of, pinned_threads, scratch_folder
+from moe_costmodel.measure.timing import clock_for, clock_of, pinned_threads, scratch_folder
 from moe_costmodel.objectives import quantity
 from moe_costmodel.shapes import LayerShape
 from moela.heartbeat.working import long_work
@@ -125,7 +126,7 @@ def verify(
     n_steps: int = 24,
     repeats: int = 7,
     max_bytes: float = 2 << 30,
-    clock: str = "cpu",
+    clock: str | None = None,
     seed: int = 0,
 ) -> list[Verified]:
     """Run plans on this machine and compare the times with predictions.
@@ -149,9 +150,9 @@ def verify(
     max_bytes : float
         Limit on the weights that are built. Of a larger model, as many layers as fit, spread
         evenly, are run and predicted.
-    clock : {"cpu", "wall"}
+    clock : {"cpu", "wall"}, optional
         The time of this process, which other processes disturb less, or the elapsed time; use that
-        of the latency model's measurements.
+        of the latency model's measurements. By default "cpu" for one thread, else "wall".
     seed : int
         Seed of the random routing and of the order of plans.
 
@@ -168,7 +169,7 @@ def verify(
         raise invalid("verify", "plans", "none", "at least one Plan")
     count("verify", "n_steps", n_steps)
     count("verify", "repeats", repeats)
-    one_of("verify", "clock", clock, ("wall", "cpu"))
+    clock = clock_for(clock, hardware.threads)
     if hardware.device == "cuda" and not torch.cuda.is_available():
         raise invalid("verify", "hardware", "cuda", "of this machine, which has no GPU")
     now = clock_of(clock, hardware.device)
@@ -252,6 +253,7 @@ class _Run:
         n_local = plan.slots_per_device
         shape, dtype = plan.shape, getattr(torch, plan.shape.dtype)
         x = torch.randn(plan.batch_size, shape.d_model, device=device).to(dtype)
+        self._between = between_call(shape, x)
         self.buffers: list[BufferedExperts] = []
         self.calls: list[list[list[Callable[[], object]]]] = [[] for _ in steps]
         self.rows = np.zeros((len(steps), len(self.layers), plan.n_devices))
@@ -304,6 +306,7 @@ class _Run:
         for step, layers in enumerate(self.calls):
             for layer, devices in enumerate(layers):
                 for device, call in enumerate(devices):
+                    self._between()
                     started = now()
                     call()
                     took[step, layer, device] = now() - started

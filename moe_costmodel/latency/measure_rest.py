@@ -5,24 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
 from moe_costmodel.hardware import Hardware, Link
-from moe_costmodel.latency.model_timer import Layer, ModelTimer, StepCall, replaced_layers
+from moe_costmodel.latency.model_steps import Layer, replaced_layers
+from moe_costmodel.latency.model_timer import ModelTimer
 from moe_costmodel.latency.step import RestOfModel
 from moe_costmodel.measure.jobs import copy_call
 from moe_costmodel.measure.measurements import Measurements, Record
-from moe_costmodel.measure.timing import pinned_threads, time_call
+from moe_costmodel.measure.timing import clock_for, pinned_threads, time_call
 from moe_costmodel.shapes import LayerShape
 from moela.heartbeat.working import long_work
 
 __all__ = ["MeasuredModel", "measure_model", "measure_rest", "without_experts"]
-
-_LEAST_TURNS = 3
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,8 @@ class MeasuredModel:
     Attributes
     ----------
     measurements : Measurements
-        Its layers, resident and buffered, and its gate rules: for :meth:`LatencyModel.fit`.
+        Its layers, resident and buffered, its gate rules, and the rest of its steps: for
+        :meth:`LatencyModel.fit`, and for `moela run moe --kernels` once saved.
     rest : RestOfModel
         The rest of its steps, for decode and prefill.
     shape : LayerShape
@@ -67,7 +67,7 @@ def measure_rest(
     contexts: Sequence[int] = (16, 128, 512),
     prompts: Sequence[int] = (64, 256, 1024),
     budget_s: float = 10.0,
-    clock: str = "cpu",
+    clock: str | None = None,
     threads: int = 1,
     **options: Any,
 ) -> RestOfModel:
@@ -87,9 +87,10 @@ def measure_rest(
     prompts : sequence of int
         Lengths of the prompts that prefill is fitted to; none to leave prefill out.
     budget_s : float
-        Seconds to measure; at least three repeats of some steps are taken.
-    clock : {"cpu", "wall"}
-        The time of this process, which other processes disturb less, or the elapsed time.
+        Seconds to measure, preparation included; some steps are measured in any case.
+    clock : {"cpu", "wall"}, optional
+        The time of this process, which other processes disturb less, or the elapsed time; by
+        default "cpu" for one thread, else "wall".
     threads : int
         Threads of torch.
     **options
@@ -105,14 +106,16 @@ def measure_rest(
     ValueError
         If a size is not positive, or the model belongs to no known family.
     """
+    started, clock = time.perf_counter(), clock_for(clock, threads)
     with pinned_threads(threads):
-        started = time.perf_counter()
         timer = ModelTimer(
             model, batch_sizes=batch_sizes, contexts=contexts, prompts=prompts, routing=False,
             clock=clock, **options,
         )  # fmt: skip
-        timer.run(started + budget_s, at_least=_LEAST_TURNS)
-    return _fitted(timer.rest())
+        timer.run(started + budget_s)
+        records = list(timer.steps())
+    measured = Measurements(Hardware.here(threads=threads), records, clock)
+    return RestOfModel.fit(measured, d_model=timer.d_model, n_layers=1)
 
 
 @long_work("measuring a model")
@@ -124,8 +127,9 @@ def measure_model(
     contexts: Sequence[int] = (16, 128, 512),
     prompts: Sequence[int] = (64, 256, 1024),
     policies: Sequence[str] = ("paper", "lfu"),
+    n_devices: Sequence[int] = (1,),
     budget_s: float = 60.0,
-    clock: str = "cpu",
+    clock: str | None = None,
     random_state: np.random.Generator | int | None = 0,
     **options: Any,
 ) -> MeasuredModel:
@@ -150,11 +154,15 @@ def measure_model(
         Lengths of prompts; none to leave prefill out.
     policies : sequence of str
         Eviction policies of buffers; none to leave buffers out.
+    n_devices : sequence of int
+        Numbers of devices that plans will divide the experts among. A device's part of a layer is
+        timed in the model, too.
     budget_s : float
-        Seconds to measure. If they do not suffice for three repeats of all steps, evenly spread
-        ones are left out, and the notes of the measurements say so.
-    clock : {"cpu", "wall"}
-        The time of this process, which other processes disturb less, or the elapsed time.
+        Seconds to measure, preparation included. If they do not suffice for all steps, those
+        between others are left out, and the notes of the measurements say so.
+    clock : {"cpu", "wall"}, optional
+        The time of this process, which other processes disturb less, or the elapsed time; by
+        default "cpu" for one thread, else "wall".
     random_state : Generator or int, optional
         Source of routing and order.
     **options
@@ -183,19 +191,19 @@ def measure_model(
     ... )  # doctest: +SKIP
     """
     hardware = hardware or Hardware.here(threads=1)
-    started = time.perf_counter()
+    started, clock = time.perf_counter(), clock_for(clock, hardware.threads)
     with pinned_threads(hardware.threads):
         timer = ModelTimer(
             model, batch_sizes=batch_sizes, contexts=contexts, prompts=prompts, policies=policies,
-            clock=clock, random_state=random_state, **options,
+            n_devices=n_devices, clock=clock, random_state=random_state, **options,
         )  # fmt: skip
-        notes = timer.run(started + budget_s, at_least=_LEAST_TURNS)
+        notes = timer.run(started + budget_s)
         return measured_by(timer, hardware, notes)
 
 
 def measured_by(timer: ModelTimer, hardware: Hardware, notes: list[str]) -> MeasuredModel:
     """Return what a timer has measured on `hardware` in all its turns."""
-    records = list(timer.records())
+    records = [*timer.records(), *timer.steps()]
     links = {}
     if any(record.kind == "buffered" for record in records):
         records += (copies := _copies(timer, hardware))
@@ -204,7 +212,8 @@ def measured_by(timer: ModelTimer, hardware: Hardware, notes: list[str]) -> Meas
     measured = Measurements.taken_now(
         hardware, records, links=links, clock=timer.clock, notes=notes
     )
-    return MeasuredModel(measured, _fitted(timer.rest()), timer.shape)
+    rest = RestOfModel.fit(measured, d_model=timer.d_model, n_layers=1)
+    return MeasuredModel(measured, rest, timer.shape)
 
 
 def _copies(timer: ModelTimer, hardware: Hardware) -> list[Record]:
@@ -215,15 +224,3 @@ def _copies(timer: ModelTimer, hardware: Hardware) -> list[Record]:
         repeats = time_call(call, device=hardware.device, min_seconds=0.01, clock=timer.clock)
         out.append(Record("copy", {"bytes": timer.shape.expert_bytes}, repeats, timer.shape))
     return out
-
-
-def _fitted(steps: list[tuple[StepCall, float]]) -> RestOfModel:
-    """Fit decode and prefill; if there is only one of them, it stands for both."""
-    fitted = {}
-    for mode in ("decode", "prefill"):
-        rows = [(s.tokens, s.context, took) for s, took in steps if s.mode == mode]
-        if rows:
-            fitted[mode] = RestOfModel.from_times(*zip(*rows, strict=True))
-    if "decode" not in fitted:
-        return replace(fitted["prefill"], prefill=fitted["prefill"])
-    return replace(fitted["decode"], prefill=fitted.get("prefill"))

@@ -7,12 +7,10 @@ what is left of the step.
 
 from __future__ import annotations
 
-import inspect
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import cycle
+from itertools import cycle, zip_longest
 from typing import Any
 
 import numpy as np
@@ -25,126 +23,30 @@ from moe_costmodel.gating.rules import GateRule, apply_rule, keep_mask
 from moe_costmodel.kernels.buffered import BufferedExperts
 from moe_costmodel.kernels.dynamic import dynamic_gating
 from moe_costmodel.kernels.experts import Experts
+from moe_costmodel.latency.model_steps import (
+    Layer,
+    StepCall,
+    decode_step,
+    is_example,
+    layers_of,
+    prefill_step,
+    replaced_layers,
+)
 from moe_costmodel.measure.jobs import RUN, draw_choices, share_buffers
 from moe_costmodel.measure.measurements import At, Record
-from moe_costmodel.measure.timing import clock_of
+from moe_costmodel.measure.timing import clock_of, coarse_to_fine
 from moe_costmodel.shapes import LayerShape
 from moe_costmodel.traces.families import find_routers
 
-__all__ = ["ModelTimer", "StepCall", "decode_step", "layers_of", "prefill_step"]
-
-Layer = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Output of a layer for tokens [S, d_model], expert ids [S, k] and weights [S, k]."""
+__all__ = ["ModelTimer"]
 
 _RULES = (
     None, None, GateRule("top-p", 0.8), GateRule("top-p", 0.5), GateRule("top-k", 1), None,
 )  # fmt: skip
 _SKEWS = (0.0, 1.2, 0.6, 1.2, 0.6, 0.6)
 _PREFILL_DRAWS = (0, 2, 3)
+_PART_DRAWS = (0, 1, 3)
 _CAPACITIES = (0.25, 0.5, 0.75, 0.875)  # shares of the experts that a buffer holds
-
-
-@dataclass(frozen=True)
-class StepCall:
-    """A step of a model: its call, and what it computes."""
-
-    mode: str  # "decode" or "prefill"
-    tokens: int
-    context: float  # mean number of tokens that each token attends to
-    call: Callable[[], object]
-
-
-def prefill_step(model: Any, n_tokens: int, **options: Any) -> StepCall:
-    """Return a step that computes a prompt of `n_tokens` from an empty cache."""
-    tokens = _random_tokens(model, 1, n_tokens)
-    if not _is_example(model):
-        options = {"use_cache": True} | options
-    return StepCall(
-        "prefill", n_tokens, (n_tokens + 1) / 2, lambda: model(tokens, **options)
-    )
-
-
-def decode_step(model: Any, batch_size: int, context: int, **options: Any) -> StepCall:
-    """Return a step that decodes a token of `batch_size` sequences, each with `context` cached."""
-    tokens = _random_tokens(model, batch_size, context + 1)
-    before, last = tokens[:, :-1], tokens[:, -1:]
-    if _is_example(model):
-        filled: list[Tensor] = []
-        model(before, cache=filled, **options)
-        return StepCall(
-            "decode", batch_size, context, lambda: model(last, cache=list(filled), **options)
-        )
-    # transformers 5 renamed the parameter in one of its minor versions.
-    known = inspect.signature(type(model).forward).parameters
-    name = "cache" if "cache" in known else "past_key_values"
-    cache = model(before, use_cache=True, **options)[name]
-
-    def call() -> None:
-        model(last, **{name: cache}, use_cache=True, **options)
-        cache.crop(-1)
-
-    return StepCall("decode", batch_size, context, call)
-
-
-def _random_tokens(model: Any, *shape: int) -> Tensor:
-    device = next(model.parameters()).device
-    generator = torch.Generator().manual_seed(0)
-    return torch.randint(int(model.config.vocab_size), shape, generator=generator).to(device)
-
-
-def _is_example(model: Any) -> bool:
-    return type(model).__name__ == "ExampleModel"
-
-
-def layers_of(model: Any) -> list[Any]:
-    """Return the modules whose function computes the experts, in the model's order.
-
-    That function is ``compute`` in the example model and ``forward`` in others. A model of no known
-    family, or with its experts elsewhere than beside its routers, is a ValueError.
-    """
-    if _is_example(model):
-        return [block.mlp for block in model.model.layers]
-    parents = [model.get_submodule(name.rpartition(".")[0]) for name in find_routers(model)[1]]
-    if not all(hasattr(parent, "experts") for parent in parents):
-        expected = "one whose experts are beside its routers"
-        raise invalid("measure_rest", "model", type(model).__name__, expected)
-    return [parent.experts for parent in parents]
-
-
-@contextmanager
-def replaced_layers(model: Any, make: Callable[[int, Layer], Layer]) -> Iterator[None]:
-    """Replace the layers of a model by ``make(layer, the model's own)``, inside the context."""
-    is_example = _is_example(model)
-    name = "compute" if is_example else "forward"
-    held = layers_of(model)
-    before = [vars(module).get(name) for module in held]
-    for i, module in enumerate(held):
-        own = getattr(module, name)
-        if is_example:
-            layer = make(i, _swapped(own))
-            vars(module)[name] = _swapped(layer)
-        else:
-            vars(module)[name] = _named(make(i, own))
-    try:
-        yield
-    finally:
-        for module, value in zip(held, before, strict=True):
-            if value is None:
-                del vars(module)[name]
-            else:
-                vars(module)[name] = value
-
-
-def _swapped(layer: Callable[..., Tensor]) -> Layer:
-    """Return a function whose second and third arguments are swapped, as the example's are."""
-    return lambda x, second, third: layer(x, third, second)
-
-
-def _named(layer: Layer) -> Callable[..., Tensor]:
-    def forward(hidden_states: Tensor, top_k_index: Tensor, top_k_weights: Tensor) -> Tensor:
-        return layer(hidden_states, top_k_index, top_k_weights)
-
-    return forward
 
 
 @dataclass
@@ -154,7 +56,7 @@ class _Draw:
     ids: Tensor
     weights: Tensor
     rule: GateRule | None
-    counts: list[int]  # tokens of each expert under the rule
+    counts: list[int]  # tokens of each of the device's experts under the rule
 
 
 @dataclass
@@ -163,6 +65,7 @@ class _Point:
 
     step: StepCall
     draws: list[list[_Draw]]  # by step and layer
+    n_local: int = 0  # experts of a device
     buffers: list[BufferedExperts] | None = None
     seconds: list[Floats] = field(default_factory=list)  # a repeat: layers, rules and the rest
     misses: list[int] = field(default_factory=list)
@@ -185,6 +88,9 @@ class ModelTimer:
         Lengths of prompts; none to leave prefill out.
     policies : sequence of str
         Eviction policies of buffers; none to leave buffers out.
+    n_devices : sequence of int
+        Numbers of devices among which the experts are divided; of several, the first device's part
+        of a layer is timed in decode.
     routing : bool
         Whether layers run with drawn routing, by dynamic gating, as plans run them. If not, the
         model computes its layers itself, and only the rest is measured.
@@ -204,6 +110,7 @@ class ModelTimer:
         contexts: Sequence[int] = (16, 128, 512),
         prompts: Sequence[int] = (64, 256, 1024),
         policies: Sequence[str] = (),
+        n_devices: Sequence[int] = (1,),
         routing: bool = True,
         clock: str = "cpu",
         random_state: np.random.Generator | int | None = 0,
@@ -220,17 +127,37 @@ class ModelTimer:
         self._now = clock_of(clock, next(model.parameters()).device.type)
         layers_of(model)
         self.experts = self._experts() if routing else []
+        self._parts = self._divided(n_devices) if routing else {}
         with torch.no_grad():
             self._points = list(self._steps(batch_sizes, contexts, prompts, policies, options))
         self._current: tuple[_Point, int, Floats] | None = None
 
+    def _divided(self, n_devices: Sequence[int]) -> dict[int, list[Experts]]:
+        """Return the first experts of each layer, by how many a device has."""
+        n_experts, parts = self.experts[0].n_experts, {}
+        for n in n_devices:
+            if count("measure_model", "n_devices", n) > n_experts:
+                expected = f"at most the {n_experts} experts of a layer"
+                raise invalid("measure_model", "n_devices", n, expected)
+            n_local = -(-n_experts // n)
+            parts[n_local] = [
+                replace(e, up=e.up[:n_local], down=e.down[:n_local]) for e in self.experts
+            ]
+        parts[n_experts] = self.experts
+        return parts
+
     def _experts(self) -> list[Experts]:
-        if _is_example(self.model):
+        if is_example(self.model):
             held = [block.mlp.experts for block in self.model.model.layers]
             return [
                 Experts(m.gate_up_proj.detach(), m.down_proj.detach(), "silu", True) for m in held
             ]
         return [Experts.from_module(module) for module in layers_of(self.model)]
+
+    @property
+    def d_model(self) -> int:
+        """Width of the model."""
+        return int(self.model.config.hidden_size)
 
     @property
     def shape(self) -> LayerShape:
@@ -247,7 +174,7 @@ class ModelTimer:
 
     @property
     def _k(self) -> int:
-        if _is_example(self.model):
+        if is_example(self.model):
             return int(self.model.model.layers[0].mlp.k)
         return int(next(iter(find_routers(self.model)[1].values())).top_k)
 
@@ -264,22 +191,38 @@ class ModelTimer:
             step = decode_step(self.model, batch_size, context, **options)
             middle = context == sorted(contexts)[len(contexts) // 2]
             for draw in range(len(_RULES) if middle and self.routing else 1):
-                yield _Point(step, [self._draws(step.tokens, draw)])
+                yield self._point(step, draw)
+            for n_local in self._parts if middle and self.routing else ():
+                if n_local < self.shape.n_experts:
+                    for draw in _PART_DRAWS:
+                        yield self._point(step, draw, n_local)
             if policies and middle and self.routing:
                 yield from self._buffered(step, policies)
         for n in prompts:
             step = prefill_step(self.model, n, **options)
             for draw in _PREFILL_DRAWS if self.routing else (0,):
-                yield _Point(step, [self._draws(n, draw)])
+                yield self._point(step, draw)
 
-    def _draws(self, n_tokens: int, number: int) -> list[_Draw]:
-        return [self._draw(n_tokens, _SKEWS[number], _RULES[number]) for _ in self.experts]
+    def _point(self, step: StepCall, number: int, n_local: int | None = None) -> _Point:
+        if not self.routing:
+            return _Point(step, [[]])
+        n_local = n_local or self.shape.n_experts
+        return _Point(step, [self._draws(step.tokens, number, n_local)], n_local)
 
-    def _draw(self, n_tokens: int, skew: float, rule: GateRule | None) -> _Draw:
+    def _draws(self, n_tokens: int, number: int, n_local: int) -> list[_Draw]:
+        skew, rule = _SKEWS[number], _RULES[number]
+        return [self._draw(n_tokens, skew, rule, n_local) for _ in self.experts]
+
+    def _draw(self, n_tokens: int, skew: float, rule: GateRule | None, n_local: int) -> _Draw:
         shape, device = self.shape, self.experts[0].up.device
         ids, weights = draw_choices(n_tokens, shape, skew, self._random)
         kept = np.ones(ids.shape, bool) if rule is None else keep_mask(weights, rule)
-        counts = np.bincount(ids[kept], minlength=shape.n_experts)
+        is_local = ids < n_local
+        counts = np.bincount(ids[kept & is_local], minlength=n_local)
+        if n_local < shape.n_experts:
+            # What a rule drops is decided before the tokens are sent to their devices.
+            weights, rule = np.where(kept & is_local, weights, 0).astype(np.float32), None
+            ids = np.where(is_local, ids, 0)
         return _Draw(
             torch.from_numpy(ids).to(device),
             torch.from_numpy(weights).to(device),
@@ -288,17 +231,18 @@ class ModelTimer:
         )
 
     def _buffered(self, step: StepCall, policies: Sequence[str]) -> Iterator[_Point]:
-        """Yield runs of several steps through buffers of two capacities."""
+        """Yield runs of several steps through buffers of three capacities."""
         n = self.shape.n_experts
-        for share in self._random.choice(_CAPACITIES, 2, replace=False):
+        for share in self._random.choice(_CAPACITIES, 3, replace=False):
             capacity, policy = max(1, int(share * n)), next(self._policies(policies))
             buffers = [
                 BufferedExperts(e, capacity, policy=policy, device=e.up.device)
                 for e in self.experts
             ]
             share_buffers(buffers, self._fast(n))
-            draws = [self._draws(step.tokens, int(self._random.integers(6))) for _ in range(RUN)]
-            yield _Point(step, draws, buffers)
+            numbers = self._random.integers(len(_RULES), size=RUN)
+            draws = [self._draws(step.tokens, int(number), n) for number in numbers]
+            yield _Point(step, draws, n, buffers)
 
     def _policies(self, policies: Sequence[str]) -> Iterator[str]:
         if not hasattr(self, "_policy"):
@@ -321,10 +265,14 @@ class ModelTimer:
 
     def turn(self, *, keep: bool = True) -> None:
         """Time every point once, in random order; without `keep`, only to warm up."""
+        order = self._random.permutation(len(self._points))
+        self._timed([self._points[i] for i in order], keep=keep)
+
+    def _timed(self, points: Sequence[_Point], *, keep: bool) -> None:
         make = self._drawn if self.routing else self._own
         with torch.no_grad(), replaced_layers(self.model, make):
-            for i in self._random.permutation(len(self._points)):
-                self._time(self._points[i], keep)
+            for point in points:
+                self._time(point, keep)
 
     def _time(self, point: _Point, keep: bool) -> None:
         n_layers = len(layers_of(self.model))
@@ -369,7 +317,8 @@ class ModelTimer:
             started = self._now()
             with torch.no_grad():
                 if point.buffers is None:
-                    out = dynamic_gating(x, draw.ids, weights, self.experts[layer])
+                    part = self._parts[point.n_local][layer]
+                    out = dynamic_gating(x, draw.ids, weights, part)
                 else:
                     out = point.buffers[layer](x, draw.ids, weights)
             took[0, layer] += self._now() - started
@@ -377,47 +326,51 @@ class ModelTimer:
 
         return timed
 
-    def run(self, end: float, *, at_least: int) -> list[str]:
+    def run(self, end: float) -> list[str]:
         """Warm up, and time turns until ``time.perf_counter()`` says `end`; return notes.
 
-        If `at_least` turns would not fit, evenly spread points are left out; two of each mode stay.
+        Points are warmed up from coarse to fine in each kind of them. Those that a quarter of the
+        time does not suffice for are left out, but for two of each kind.
         """
         begun, n_points = time.perf_counter(), len(self._points)
-        self.turn(keep=False)
-        now = time.perf_counter()
-        a_turn, room = now - begun, max(end - now, 0.0)
-        if room < at_least * a_turn:
-            share = room / (at_least * a_turn)
-            self._points = [
-                own[i]
-                for mode in ("decode", "prefill")
-                if (own := [p for p in self._points if p.step.mode == mode])
-                for i in _spread(len(own), share)
-            ]
-            a_turn *= len(self._points) / n_points
-        turns = 0
+        kinds: dict[tuple[object, ...], list[_Point]] = {}
+        for point in self._points:
+            kind = point.step.mode, point.n_local, point.buffers is None
+            kinds.setdefault(kind, []).append(point)
+        orders = [[own[i] for i in coarse_to_fine(len(own))] for own in kinds.values()]
+        self._points = []
+        for number, row in enumerate(zip_longest(*orders)):
+            for point in row:
+                now = time.perf_counter()
+                if point is not None and (number < 2 or now - begun < (end - begun) / 4):
+                    self._timed([point], keep=False)
+                    self._points.append(point)
+        a_turn, turns = time.perf_counter() - begun, 0
         while turns < 1 or time.perf_counter() + a_turn < end:
-            begun = time.perf_counter()
+            started = time.perf_counter()
             self.turn()
-            turns += 1
-            a_turn = time.perf_counter() - begun
+            turns, a_turn = turns + 1, time.perf_counter() - started
         left_out = n_points - len(self._points)
         notes = [f"{turns} turns of {len(self._points)} kinds of step"]
         if left_out:
             notes.append(f"the budget left {left_out} of {n_points} kinds of step out")
         return notes
 
-    def rest(self) -> list[tuple[StepCall, float]]:
-        """Return every step, and the median seconds of the rest of it."""
-        return [
-            (p.step, float(np.median([took[2, 0] for took in p.seconds])) / len(p.draws))
-            for p in self._points
-        ]
+    def steps(self) -> Iterator[Record]:
+        """Yield the rest of all steps: kind "step"."""
+        shape = LayerShape(n_experts=1, k=1, d_model=self.d_model, d_ffn=1)
+        for point in self._points:
+            step, n = point.step, len(point.draws)
+            at: At = {"tokens": step.tokens, "context": step.context}
+            at["prefill"] = int(step.mode == "prefill")
+            seconds = [float(took[2, 0]) / n for took in point.seconds]
+            yield Record("step", at, seconds, self.shape if self.routing else shape)
 
     def records(self) -> Iterator[Record]:
         """Yield the layers of all points: kinds "layer", "rule" and "buffered"."""
-        shape = self.shape
         for point in self._points:
+            n = point.n_local
+            shape = replace(self.shape, n_local=n)
             seconds = np.stack(point.seconds)  # (repeats, 3, layers)
             tokens = point.step.tokens
             for layer in range(len(self.experts)):
@@ -436,12 +389,6 @@ class ModelTimer:
                 if n_ruled:
                     took = (seconds[:, 1, layer] / n_ruled).tolist()
                     yield Record("rule", {"tokens": tokens}, took, shape)
-
-
-def _spread(n: int, share: float) -> list[int]:
-    """Return evenly spread positions among `n`, a share of them and at least both ends."""
-    kept = min(n, max(2, round(share * n)))
-    return np.unique(np.linspace(0, n - 1, kept).round().astype(int)).tolist()
 
 
 def _pairs(batch_sizes: Sequence[int], contexts: Sequence[int]) -> list[tuple[int, int]]:

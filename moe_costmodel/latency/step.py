@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,7 +12,7 @@ from moe_costmodel._arrays import Floats
 from moe_costmodel._checks import count, invalid, one_of
 from moe_costmodel.hardware import Hardware
 from moe_costmodel.latency.model import LatencyModel
-from moe_costmodel.measure.measurements import Measurements
+from moe_costmodel.measure.measurements import Measurements, Record
 from moe_costmodel.shapes import DTYPE_BYTES, LayerShape
 
 __all__ = ["MemoryModel", "RestOfModel", "StepModel"]
@@ -66,16 +66,18 @@ class RestOfModel:
 
     @classmethod
     def fit(cls, measurements: Measurements, *, d_model: int, n_layers: int) -> RestOfModel:
-        """Fit to measured attention of one width (records of kind "rest").
+        """Fit to measured steps of a model, or to measured attention of one width.
 
         Parameters
         ----------
         measurements : Measurements
-            With records of kind "rest" of this `d_model`.
+            With records of kind "step" of this `d_model` (:func:`moe_costmodel.measure_model`), or
+            else of kind "rest". The latter hold attention alone: norms, routers, embeddings and the
+            head are then left out.
         d_model : int
             Width of the model.
         n_layers : int
-            Layers with attention.
+            Layers with attention; not used if steps of the model were measured.
 
         Raises
         ------
@@ -83,6 +85,9 @@ class RestOfModel:
             If no attention of this width was measured.
         """
         n_layers = count("RestOfModel.fit", "n_layers", n_layers)
+        steps = [r for r in measurements.of("step") if r.shape and r.shape.d_model == d_model]
+        if steps:
+            return cls._of_steps(steps)
         rows = [r for r in measurements.of("rest") if r.shape and r.shape.d_model == d_model]
         if not rows:
             widths = sorted({r.shape.d_model for r in measurements.of("rest") if r.shape})
@@ -94,6 +99,22 @@ class RestOfModel:
         )
         costs = {name: n_layers * getattr(layer, name) for name in _COSTS}
         return cls(**costs, measured=layer.measured)
+
+    @classmethod
+    def _of_steps(cls, records: list[Record]) -> RestOfModel:
+        """Fit decode and prefill; if only one of them was measured, it stands for both."""
+        fitted = {}
+        for prefill in (0, 1):
+            rows = [r for r in records if r.at["prefill"] == prefill]
+            if rows:
+                fitted[prefill] = cls.from_times(
+                    [r.at["tokens"] for r in rows],
+                    [r.at["context"] for r in rows],
+                    [r.seconds for r in rows],
+                )
+        if 0 not in fitted:
+            return replace(fitted[1], prefill=fitted[1])
+        return replace(fitted[0], prefill=fitted.get(1))
 
     @classmethod
     def from_times(cls, tokens: ArrayLike, context: ArrayLike, seconds: ArrayLike) -> RestOfModel:

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from moe_costmodel._arrays import Ints
 from moe_costmodel.buffering.replay import expert_streams
+from moe_costmodel.gating.rules import GateRule, apply_rule
 from moe_costmodel.hardware import Hardware
 from moe_costmodel.kernels.buffered import BufferedExperts
 from moe_costmodel.kernels.dynamic import dynamic_gating, expert_products
@@ -29,18 +30,21 @@ __all__ = [
     "RUN",
     "SKEWS",
     "Job",
+    "between_call",
     "choices_of",
     "copy_call",
     "draw_choices",
     "jobs_of",
     "layer_call",
     "random_experts",
+    "rule_call",
     "share_buffers",
     "slow_experts",
     "step_call",
 ]
 
 SKEWS = (0.0, 0.6, 1.2)  # exponents of the experts' popularity
+_CONTEXT = 32  # tokens that attention between layers attends to
 RUN = 8  # steps of a run through a buffer
 
 
@@ -154,6 +158,7 @@ def jobs_of(
     for n_tokens in tokens:
         x = torch.randn(n_tokens, shape.d_model, device=device).to(dtype)
         jobs.append(Job("gating", shape, {"tokens": n_tokens}, _router(x, gate, shape.k)))
+        jobs.append(Job("rule", shape, {"tokens": n_tokens}, rule_call(shape, n_tokens, device)))
         for skew in SKEWS:
             # Gate rules leave tokens fewer experts, so layers with fewer choices are measured too.
             kept = replace(shape, k=int(random.integers(1, shape.k + 1)) if skew else shape.k)
@@ -181,6 +186,32 @@ def jobs_of(
         rest = _rest(shape.d_model, batch_size, context, device, dtype)
         jobs.append(Job("rest", shape, at, rest))
     return jobs
+
+
+def rule_call(shape: LayerShape, n_tokens: int, device: torch.device | str) -> Call:
+    """Return a call that applies a gate rule to the choices of `n_tokens` tokens.
+
+    Top-p takes longest of the rules on a GPU; on a CPU all take the same time.
+    """
+    weights = torch.rand(n_tokens, shape.k, device=device)
+    rule = GateRule("top-p", 0.7)
+    return lambda: apply_rule(weights, rule)
+
+
+def between_call(shape: LayerShape, x: Tensor) -> Call:
+    """Return a call of what a model computes before an MoE layer: attention, norms and router."""
+    device, dtype = x.device, x.dtype
+    attention = _rest(shape.d_model, len(x), _CONTEXT, str(device), dtype)
+    gate = torch.randn(shape.n_experts, shape.d_model, device=device, dtype=dtype)
+    router = _router(x, gate, shape.k)
+
+    def call() -> None:
+        F.rms_norm(x, x.shape[1:])
+        attention()
+        F.rms_norm(x, x.shape[1:])
+        router()
+
+    return call
 
 
 def _router(x: Tensor, gate: Tensor, k: int) -> Call:

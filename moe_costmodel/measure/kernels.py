@@ -14,13 +14,19 @@ from moe_costmodel._arrays import Floats
 from moe_costmodel._checks import invalid, one_of
 from moe_costmodel.hardware import Hardware, Link
 from moe_costmodel.measure.exchange import measure_exchange
-from moe_costmodel.measure.jobs import jobs_of
+from moe_costmodel.measure.jobs import Job, jobs_of
 from moe_costmodel.measure.measurements import KINDS, Measurements, Record
-from moe_costmodel.measure.timing import pinned_threads, scratch_folder, time_call
+from moe_costmodel.measure.timing import (
+    clock_for,
+    coarse_to_fine,
+    pinned_threads,
+    scratch_folder,
+    time_call,
+)
 from moe_costmodel.shapes import LayerShape
 from moela.heartbeat.working import long_work
 
-__all__ = ["DEFAULT_SHAPES", "measure_kernels"]
+__all__ = ["DEFAULT_SHAPES", "links_of", "measure_kernels"]
 
 # Various sizes that a laptop runs in minutes; better pass the shapes of your own model.
 DEFAULT_SHAPES = (
@@ -44,7 +50,7 @@ def measure_kernels(
     tokens: Sequence[int] = _TOKENS,
     kinds: Sequence[str] = tuple(KINDS),
     rotate_bytes: int = 64 << 20,
-    clock: str = "wall",
+    clock: str | None = None,
     progress: bool = True,
     random_state: np.random.Generator | int | None = 0,
 ) -> Measurements:
@@ -59,8 +65,11 @@ def measure_kernels(
     dtypes : sequence of str
         torch types, such as "float32" or "bfloat16".
     budget_s : float
-        Seconds of timing after the preparation. Each point gets an equal part of the remaining
-        time. Copies come first, because every plan needs them. The other points follow in random
+        Seconds of preparation and timing; the first calls of the last point may take longer. Each
+        point gets an equal part of the remaining time. Copies come first, because every plan needs
+        them. Then come the ends and the middle of each kind of point and shape, and so on between
+        them, so that a budget that ends early leaves gaps rather than missing ends; points of which
+        no prediction is made ("products" and "gating") come last. Points of one rank are in random
         order, so that a drift of the machine does not look like an effect of size. The notes of the
         result tell if the budget ended early.
     tokens : sequence of int
@@ -72,8 +81,9 @@ def measure_kernels(
         Calls rotate over copies of the layer's weights that take this much memory together, because
         in a model the other layers evict a layer's weights from the caches between two steps. Use
         the size of the model if it is smaller.
-    clock : {"wall", "cpu"}
-        As for :func:`moe_costmodel.measure.timing.time_call`.
+    clock : {"cpu", "wall"}, optional
+        The time of this process, which other processes disturb less, or the elapsed time; by
+        default "cpu" for one thread, and "wall" for several, whose times "cpu" would add up.
     progress : bool
         Show a progress bar.
     random_state : Generator or int, optional
@@ -103,11 +113,13 @@ def measure_kernels(
     if not shapes or not tokens or not budget_s > 0:
         expected = "not empty, nor tokens, with a positive budget"
         raise invalid("measure_kernels", "shapes", shapes, expected)
+    clock = clock_for(clock, hardware.threads)
     for kind in kinds:
         one_of("measure_kernels", "kinds", kind, KINDS)
     random = np.random.default_rng(random_state)
     records: list[Record] = []
     notes: list[str] = []
+    started = time.perf_counter()
     with (
         pinned_threads(hardware.threads),
         scratch_folder() as folder,
@@ -122,28 +134,41 @@ def measure_kernels(
         if "all_to_all" in kinds:
             several = hardware.device == "cuda" and torch.cuda.device_count() > 1
             records += measure_exchange(backend="nccl" if several else "gloo")
-        started = time.perf_counter()
-        order = sorted(random.permutation(len(jobs)), key=lambda i: jobs[i].kind != "copy")
+        ranks = _ranks(jobs)
+        order = sorted(random.permutation(len(jobs)), key=lambda i: ranks[i])
         for done, i in enumerate(tqdm(order, disable=not progress, desc="measure", unit="point")):
             left = budget_s - (time.perf_counter() - started)
-            if left <= 0:
+            if left <= 0 and jobs[i].kind != "copy":
                 notes.append(f"the budget ended with {len(jobs) - done} of {len(jobs)} points left")
                 break
             job = jobs[i]
             repeats = time_call(
                 job.call,
                 device=hardware.device,
-                min_seconds=min(0.5, left / (len(jobs) - done)),
+                min_seconds=min(0.5, max(left, 0.0) / (len(jobs) - done)),
                 clock=clock,
                 threads=hardware.threads,
             )
             records.append(Record(job.kind, job.at, repeats, job.shape))
     return Measurements.taken_now(
-        hardware, records, links=_links(records), clock=clock, notes=notes
+        hardware, records, links=links_of(records), clock=clock, notes=notes
     )
 
 
-def _links(records: Sequence[Record]) -> dict[str, Link]:
+def _ranks(jobs: Sequence[Job]) -> list[float]:
+    """Return the order in which points are timed: from coarse to fine in each kind and shape."""
+    places: dict[tuple[str, LayerShape], list[int]] = {}
+    for i, job in enumerate(jobs):
+        places.setdefault((job.kind, job.shape), []).append(i)
+    ranks = [0.0] * len(jobs)
+    for (kind, _), own in places.items():
+        first = {"copy": -1.0, "products": 1e6, "gating": 1e6}.get(kind, 0.0)
+        for rank, position in enumerate(coarse_to_fine(len(own))):
+            ranks[own[position]] = first + rank
+    return ranks
+
+
+def links_of(records: Sequence[Record]) -> dict[str, Link]:
     """Return links whose latency and bandwidth are fitted to the copies and exchanges."""
     links = {}
     for kind, name in (("copy", "slow_to_fast"), ("all_to_all", "device_to_device")):

@@ -32,6 +32,7 @@ KINDS: dict[str, str] = {
     "copy": "a copy of an expert from slow to fast memory",
     "all_to_all": "an exchange of tokens by two processes",
     "rest": "attention and projections of one layer, with its KV cache",
+    "step": "a whole step of a model without its MoE layers (prefill is 1 for a prompt, else 0)",
 }
 
 
@@ -183,8 +184,8 @@ def record_in(path: str | Path, field: str, content: object) -> Record:
             number_in(path, place, at[name], 0, _MOST)
             continue
         counts = array_in(path, place, at[name], ndim=(2 if kind == "buffered" else 1,))
-        if counts.shape[-1] != layer.n_experts:
-            expected = f"tokens of each of the layer's {layer.n_experts} experts"
+        if counts.shape[-1] != layer.n_local:
+            expected = f"tokens of each of the layer's {layer.n_local} experts"
             raise invalid_file(path, f"a list of {counts.shape[-1]}", expected, place)
         if wrong := first_where(counts, ~((counts >= 0) & (counts <= _MOST))):
             raise invalid_file(path, wrong, f"from 0 to {_MOST:g}", place)
@@ -203,4 +204,5 @@ _NEEDED = {
     "copy": ("bytes",),
     "all_to_all": ("bytes",),
     "rest": ("batch", "context", "tokens"),
+    "step": ("tokens", "context", "prefill"),
 }

@@ -1,15 +1,16 @@
 """Measurement of MoE layers as a model runs them: in a stack, each layer with its own weights.
 
 A kernel that is called again and again finds its weights and its code in the caches. In a model the
-other layers run in between, so layers are timed here in a stack. A stack of a model's own layers is
-the most accurate measurement for a plan of that model.
+other layers run in between, so layers are timed here in a stack, and before each of them runs an
+attention and a router that are not timed. If the model itself is at hand, `measure_model` times the
+layers in it, which is more accurate.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,24 +20,38 @@ from moe_costmodel._arrays import Ints
 from moe_costmodel._checks import count, invalid, one_of
 from moe_costmodel.hardware import Hardware, Link
 from moe_costmodel.kernels.buffered import BufferedExperts
+from moe_costmodel.kernels.experts import Experts
 from moe_costmodel.kernels.replacement import ONLINE_POLICIES
 from moe_costmodel.measure.jobs import (
     RUN,
     SKEWS,
+    between_call,
     copy_call,
     layer_call,
     random_experts,
+    rule_call,
+    share_buffers,
     slow_experts,
     step_call,
 )
 from moe_costmodel.measure.measurements import At, Measurements, Record
-from moe_costmodel.measure.timing import CLOCKS, Call, clock_of, pinned_threads, scratch_folder
+from moe_costmodel.measure.timing import Call, clock_for, clock_of, pinned_threads, scratch_folder
 from moe_costmodel.shapes import LayerShape
 from moela.heartbeat.working import long_work
 
 __all__ = ["StackTimer", "measure_stack"]
 
 _KEPT = (1.0, 0.8, 0.5)
+_EIGHTHS = (1, 2, 4, 6, 7)  # of the experts, that buffers hold
+
+
+@dataclass(frozen=True)
+class _Memory:
+    """Experts of a layer, the same in slow memory, and fast memory for the largest buffer."""
+
+    layers: Experts
+    slow: Experts
+    fast: Experts
 
 
 @dataclass
@@ -47,6 +62,7 @@ class _Point:
     at: At
     shape: LayerShape
     calls: list[Call]
+    between: Call  # what a model computes before the layer, not timed
     buffer: BufferedExperts | None = None
     repeats: list[float] = field(default_factory=list)
 
@@ -54,9 +70,10 @@ class _Point:
 class StackTimer:
     """Stacks of `n_layers` layers, one or more for each shape, that are timed in turns.
 
-    The files that are the slow memory of a CPU go into an empty folder. `tokens` are the sizes of
-    steps, and `policies` those of the buffers, which take different times to choose an expert.
-    `clock` is as for :func:`moe_costmodel.measure.timing.time_call`. Routing and order are random.
+    The files that are the slow memory of a CPU go into an empty folder. All shapes and buffers use
+    parts of the same memory, which is 1 7/8 times that of the largest shape's experts. `tokens` are
+    the sizes of steps, and `policies` those of the buffers, which take different times to choose an
+    expert. `clock` is as for :func:`moe_costmodel.measure_kernels`. Routing and order are random.
     """
 
     def __init__(
@@ -68,11 +85,11 @@ class StackTimer:
         folder: str | Path,
         tokens: Sequence[int] = (1, 2, 4, 8, 16, 32, 64),
         policies: Sequence[str] = ("paper",),
-        clock: str = "wall",
+        clock: str | None = None,
         random_state: np.random.Generator | int | None = 0,
     ) -> None:
         count("measure_stack", "n_layers", n_layers)
-        one_of("measure_stack", "clock", clock, CLOCKS)
+        clock = clock_for(clock, hardware.threads)
         for policy in policies:
             one_of("measure_stack", "policies", policy, ONLINE_POLICIES)
         if not shapes or not tokens:
@@ -81,23 +98,48 @@ class StackTimer:
         self._random = np.random.default_rng(random_state)
         self._now = clock_of(clock, hardware.device)
         self._stacks: list[list[_Point]] = []
-        for number, shape in enumerate(shapes):
-            self._add_stacks(shape, tokens, policies, Path(folder) / str(number))
+        largest = max(shapes, key=lambda shape: shape.n_experts * shape.expert_bytes)
+        self._layers = self._memory(largest, Path(folder))
+        for shape in shapes:
+            layers = self._layers
+            if shape != largest:
+                layers = [_parts_of(memory, shape) for memory in layers]
+            self._add_stacks(shape, tokens, policies, layers)
+
+    def _memory(self, shape: LayerShape, folder: Path) -> list[_Memory]:
+        """Return the memory of every layer, for the largest shape."""
+        device, out = self.hardware.device, []
+        most = max(1, shape.n_experts * max(_EIGHTHS) // 8)
+        for layer in range(self.n_layers):
+            experts = random_experts(shape, seed=layer)
+            slow = slow_experts(experts, device, folder / f"{layer}.safetensors")
+            # On a CPU, a page of the file that was read is as fast as other memory.
+            layers = slow if device == "cpu" else experts.to(device)
+            fast = replace(
+                layers,
+                up=layers.up.new_zeros(most, *layers.up.shape[1:]),
+                down=layers.down.new_zeros(most, *layers.down.shape[1:]),
+            )
+            out.append(_Memory(layers, slow, fast))
+        return out
 
     def _add_stacks(
-        self, shape: LayerShape, tokens: Sequence[int], policies: Sequence[str], folder: Path
+        self,
+        shape: LayerShape,
+        tokens: Sequence[int],
+        policies: Sequence[str],
+        memory: list[_Memory],
     ) -> None:
         """Prepare the points of a shape, one list for each stack."""
         device, dtype = self.hardware.device, getattr(torch, shape.dtype)
         random = self._random
-        folder.mkdir()
-        layers, slow = [], []
-        for layer in range(self.n_layers):
-            experts = random_experts(shape, seed=layer)
-            layers.append(experts.to(device))
-            slow.append(slow_experts(experts, device, folder / f"{layer}.safetensors"))
+        layers, slow = [m.layers for m in memory], [m.slow for m in memory]
         for n_tokens in tokens:
             x = torch.randn(n_tokens, shape.d_model, device=device).to(dtype)
+            between = between_call(shape, x)
+            rule = rule_call(shape, n_tokens, x.device)
+            point = _Point("rule", {"tokens": n_tokens}, shape, [rule], between)
+            self._stacks.append([replace(point, repeats=[]) for _ in layers])
             for skew in SKEWS:
                 for kept in _KEPT:
                     stack = []
@@ -105,21 +147,29 @@ class StackTimer:
                         ids, weights, counts = _draw(n_tokens, shape, skew, kept, random)
                         at: At = {"tokens": n_tokens, "counts": counts.tolist()}
                         call = layer_call(x, ids, weights, [experts])
-                        stack.append(_Point("layer", at, shape, [call]))
+                        stack.append(_Point("layer", at, shape, [call], between))
                     self._stacks.append(stack)
-            for capacity in sorted({max(1, shape.n_experts * i // 8) for i in (1, 2, 4, 6, 7)}):
+            for capacity in sorted({max(1, shape.n_experts * i // 8) for i in _EIGHTHS}):
                 skew, kept = random.choice(SKEWS[1:]), random.choice(_KEPT)
                 stack = []
                 for experts, policy in zip(slow, itertools.cycle(policies), strict=False):
                     buffer = BufferedExperts(experts, capacity, policy=policy, device=x.device)
-                    stack.append(self._run(shape, buffer, x, skew, kept))
+                    stack.append(self._run(shape, buffer, x, skew, kept, between))
+                share_buffers([p.buffer for p in stack if p.buffer], [m.fast for m in memory])
                 self._stacks.append(stack)
         for experts in slow:
             copy = copy_call(experts, [int(random.integers(shape.n_experts))], device)
-            self._stacks.append([_Point("copy", {"bytes": shape.expert_bytes}, shape, [copy])])
+            at = {"bytes": shape.expert_bytes}
+            self._stacks.append([_Point("copy", at, shape, [copy], between)])
 
     def _run(
-        self, shape: LayerShape, buffer: BufferedExperts, x: torch.Tensor, skew: float, kept: float
+        self,
+        shape: LayerShape,
+        buffer: BufferedExperts,
+        x: torch.Tensor,
+        skew: float,
+        kept: float,
+        between: Call,
     ) -> _Point:
         """Prepare a run of several steps through a buffer that is empty at first."""
         calls, counts = [], []
@@ -128,7 +178,7 @@ class StackTimer:
             calls.append(step_call(buffer, x, ids, weights))
             counts.append(tokens.tolist())
         at = {"tokens": len(x), "counts": counts, "capacity": buffer.replacement.capacity}
-        return _Point("buffered", at, shape, calls, buffer)
+        return _Point("buffered", at, shape, calls, between, buffer)
 
     def turn(self, *, keep: bool = True) -> None:
         """Time every stack once, in random order; without `keep`, only to warm up."""
@@ -137,7 +187,7 @@ class StackTimer:
                 _time(self._stacks[i], self._now, keep=keep)
 
     def measurements(self) -> Measurements:
-        """Return the times of all turns: kinds "layer", "buffered", "copy"; link "slow_to_fast"."""
+        """Return the times of all turns: kinds "layer", "rule", "buffered", "copy"; and a link."""
         points = [point for stack in self._stacks for point in stack]
         if not points[0].repeats:
             raise invalid("measure_stack", "repeats", 0, "at least one turn")
@@ -151,6 +201,27 @@ class StackTimer:
             clock=self.clock,
             notes=[f"stacks of {self.n_layers} layers"],
         )
+
+
+def _parts_of(memory: _Memory, shape: LayerShape) -> _Memory:
+    """Return parts of a larger shape's memory as experts of `shape`."""
+
+    def part(experts: Experts, n_experts: int) -> Experts:
+        inner = shape.d_ffn * (2 if shape.gated else 1)
+        sizes = (n_experts, inner, shape.d_model), (n_experts, shape.d_model, shape.d_ffn)
+        views = [
+            tensor.reshape(-1)[: int(np.prod(size))].view(size)
+            for tensor, size in zip((experts.up, experts.down), sizes, strict=True)
+        ]
+        activation = "silu" if shape.gated else "relu"
+        return Experts(views[0], views[1], activation, shape.gated)
+
+    most = max(1, shape.n_experts * max(_EIGHTHS) // 8)
+    return _Memory(
+        part(memory.layers, shape.n_experts),
+        part(memory.slow, shape.n_experts),
+        part(memory.fast, most),
+    )
 
 
 @long_work("measuring stacks of layers")
@@ -182,6 +253,7 @@ def _time(stack: list[_Point], now: Callable[[], float], *, keep: bool) -> None:
             point.buffer.reset()
     for step in range(len(stack[0].calls)):
         for i, point in enumerate(stack):
+            point.between()
             started = now()
             point.calls[step]()
             seconds[i] += now() - started

@@ -10,15 +10,25 @@ from pathlib import Path
 from typing import TypeAlias
 
 import torch
-from torch.utils.benchmark import Timer
 
 from moe_costmodel._checks import one_of
 
-__all__ = ["CLOCKS", "Call", "clock_of", "pinned_threads", "scratch_folder", "time_call"]
+__all__ = [
+    "CLOCKS",
+    "Call",
+    "clock_for",
+    "clock_of",
+    "coarse_to_fine",
+    "pinned_threads",
+    "scratch_folder",
+    "time_call",
+]
 
 Call: TypeAlias = Callable[[], object]
 CLOCKS = ("wall", "cpu")
 _BLOCK_S = 2e-4
+_LONGEST_BLOCK = 100_000  # calls, for a clock that ticks slower than a call
+_REPEATS = 5
 
 
 @contextmanager
@@ -40,6 +50,28 @@ def scratch_folder() -> Iterator[Path]:
     """
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         yield Path(folder)
+
+
+def coarse_to_fine(n: int) -> list[int]:
+    """Return 0 .. n - 1: both ends, the middle, the middles of the halves, and so on."""
+    order = list(dict.fromkeys([0, n - 1]))
+    parts = [(0, n - 1)]
+    while parts:
+        finer = []
+        for low, high in parts:
+            middle = (low + high) // 2
+            if low < middle < high:
+                order.append(middle)
+                finer += [(low, middle), (middle, high)]
+        parts = finer
+    return order
+
+
+def clock_for(clock: str | None, threads: int) -> str:
+    """Return a checked clock; by default "cpu" for one thread, and "wall" for several."""
+    if clock is None:
+        return "cpu" if threads == 1 else "wall"
+    return one_of("measure", "clock", clock, CLOCKS)
 
 
 def clock_of(name: str, device: str) -> Callable[[], float]:
@@ -65,24 +97,31 @@ def time_call(
     """Time a call repeatedly after a warm-up, and return the seconds of every repeat.
 
     There are at least five repeats, which take `min_seconds` together. On a GPU, CUDA events are
-    recorded around each call. On the CPU, :class:`torch.utils.benchmark.Timer` runs blocks of calls
-    with `threads` threads of torch; the clock "wall" reads the elapsed time, and "cpu" the time of
-    this process, which other processes disturb less.
+    recorded around each call. On the CPU, blocks of calls run with `threads` threads of torch; the
+    clock "wall" reads the elapsed time, and "cpu" the time of this process, which other processes
+    disturb less.
     """
     one_of("time_call", "clock", clock, CLOCKS)
     with torch.no_grad():
         if device == "cuda":
             return _time_cuda(call, min_seconds)
         now = clock_of(clock, device)
-        timer = Timer("call()", globals={"call": call}, num_threads=threads, timer=now)
-        # Blocks chosen by Timer grow until the clock takes a ten-thousandth of them, which costs
-        # more than a point's budget for small kernels. A two-hundredth is lost in the noise.
-        once = timer.timeit(1).median
-        number = max(1, round(max(_BLOCK_S, min_seconds / 10) / once))
         repeats: list[float] = []
-        while len(repeats) < 5 or sum(repeats) * number < min_seconds:
-            repeats += timer.timeit(number).times
-        return [float(seconds) for seconds in repeats]
+        with pinned_threads(threads):
+            call()
+            number = 1
+            while len(repeats) < _REPEATS or sum(repeats) * number < min_seconds:
+                started = now()
+                for _ in range(number):
+                    call()
+                took = (now() - started) / number
+                if not repeats and number == 1 and took < _BLOCK_S:
+                    # Reading the clock takes a two-hundredth of such a block at most.
+                    number = max(2, round(max(_BLOCK_S, min_seconds / 10) / max(took, 1e-9)))
+                    number = min(number, _LONGEST_BLOCK)
+                    continue
+                repeats.append(took)
+        return repeats
 
 
 def _time_cuda(call: Call, min_seconds: float) -> list[float]:

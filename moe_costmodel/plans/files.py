@@ -39,6 +39,7 @@ _OPTIONAL = ("objectives", "quality_kind", "outside", "provenance", "versions")
 
 def to_dict(plan: Plan) -> dict[str, object]:
     """Return a plan as plain values."""
+    outside = {"outside": list(plan.outside)} if plan.outside else {}
     shape = {k: v for k, v in plan.shape.to_dict().items() if k != "n_local"}
     return {
         "format": FORMAT,
@@ -55,7 +56,7 @@ def to_dict(plan: Plan) -> dict[str, object]:
         "physical_to_logical_map": plan.placement.physical_to_logical.tolist(),
         "objectives": {name: asdict(value) for name, value in plan.objectives.items()},
         "quality_kind": plan.quality_kind,
-        "outside": list(plan.outside),
+        **outside,
         "provenance": dict(plan.provenance),
         "versions": dict(plan.versions),
     }

@@ -27,8 +27,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="torch data type; may be repeated (default: float32)")
     add("--budget-s", type=float, default=120.0, metavar="S", help="seconds for all measurements")
     add("--threads", type=int, default=1, metavar="N", help="threads of the kernels (CPU)")
-    add("--clock", choices=("wall", "cpu"), default="wall",
-        help="time by the clock, or of the process")
+    add("--clock", choices=("wall", "cpu"),
+        help="elapsed time, or that of the process (default: cpu for one thread, else wall)")
     add("--no-exchange", action="store_true", help="skip the exchange between two processes")
     add("--quiet", action="store_true", help="no progress bar")
     # fmt: on

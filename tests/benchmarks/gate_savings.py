@@ -4,7 +4,8 @@
 
 The model is measured as `measure_model` does. Plans without and with top-p 0.8, top-p 0.5 and k = 1
 are predicted on the packaged trace, applied to the model, and timed on held-out text, in turns with
-each other and with the measurement. The saving is 1 - time with the threshold / time without. Process time, one thread.
+each other and with the measurement. The saving is
+1 - time with the threshold / time without. Process time, one thread.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ def main():
     plans = {key: deployment.plan(plan) for key, plan in decided.items()}
     worst = 0.0
     print("rule        B   predicted            measured             saving: predicted  measured")
-    for (name, batch), case in cases.items():
+    for name, batch in cases:
         predicted, measured = (
             {key: one(key) for key in ((name, batch), ("none", batch))}
             for one in (

@@ -22,7 +22,8 @@ from moe_costmodel import GateRule, Hardware, LatencyModel, LayerShape, RestOfMo
 from moe_costmodel.example import load_model
 from moe_costmodel.example.text import corpus
 from moe_costmodel.kernels import BufferedExperts, Experts, apply_rule, dynamic_gating
-from moe_costmodel.latency.measure_rest import decode_step, without_experts
+from moe_costmodel.latency.measure_rest import without_experts
+from moe_costmodel.latency.model_steps import decode_step
 from moe_costmodel.measure.stack import StackTimer
 from tests.benchmarks import tables
 
@@ -104,7 +105,7 @@ def main():
     cases, rests = [], {}
     for name, rule in RULES.items():
         rests[name] = [
-            (batch, context, decode_step(model, batch, context, gate=gate_of(rule)), [])
+            (batch, context, decode_step(model, batch, context, gate=gate_of(rule)).call, [])
             for batch in (1, 8, 40)
             for context in (32, 128, 320)
         ]

@@ -62,7 +62,7 @@ class Case:
 
 
 def drawn_front(model, random):
-    """Draw deployments; return those that are not dominated, by their batch size."""
+    """Draw deployments; return those that no other of their batch size dominates."""
     n_local, k, designs, values = model.shape.n_experts, model.shape.k, [], []
     for _ in range(N_DRAWN):
         gates, capacities = None, None
@@ -84,18 +84,26 @@ def drawn_front(model, random):
         found = model.evaluate(decision)
         designs.append(decision)
         values.append((-found["tokens_per_s"], found["memory_bytes"], found["quality_loss"]))
-    f = np.array(values)
-    dominated = [((f <= row).all(axis=1) & (f < row).any(axis=1)).any() for row in f]
+    f, size = np.array(values), np.array([design.batch_size for design in designs])
+    dominated = [
+        ((f <= row).all(axis=1) & (f < row).any(axis=1) & (size == of_row)).any()
+        for row, of_row in zip(f, size, strict=True)
+    ]
     kept = np.flatnonzero(~np.array(dominated))
-    return [designs[i] for i in kept[np.argsort(f[kept, 0])]]
+    chosen = [designs[i] for i in kept[np.lexsort((f[kept, 0], size[kept]))]]
+    return list({str(design): design for design in chosen}.values())
 
 
-def spread(designs, n, random):
+def spread(designs, n):
     """Return n designs, at least a third of them gated, buffered, and neither."""
     groups = [
         [d for d in designs if d.has_thresholds and not d.is_buffered],
         [d for d in designs if d.is_buffered],
-        [d for d in designs if not d.has_thresholds and not d.is_buffered],
+        list(
+            {
+                d.batch_size: d for d in designs if not d.has_thresholds and not d.is_buffered
+            }.values()
+        ),
     ]
     chosen = []
     for group in groups:
@@ -129,7 +137,7 @@ def run(name, rounds, n_plans):
     plain = [first.decision(batch_size=b) for b in BATCHES]
     cases = [
         Case(model, d, first.plan(d), tokens)
-        for d in spread(drawn_front(first, random) + plain, n_plans, random)
+        for d in spread(drawn_front(first, random) + plain, n_plans)
     ]
     for case in cases:
         case.turn()

@@ -29,8 +29,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--max-gib", type=float, default=2.0, metavar="GIB",
         help="upper limit on the weights, in GiB")
     add("--threads", type=int, default=1, metavar="N", help="threads of the kernels (CPU)")
-    add("--clock", choices=("wall", "cpu"), default="wall",
-        help="time by the clock, or of the process")
+    add("--clock", choices=("wall", "cpu"),
+        help="elapsed time, or that of the process (default: cpu for one thread, else wall)")
     add("--seed", type=int, default=0, metavar="N", help="of the routing and the order")
     add("--out", type=Path, metavar="JSON", help="write the table's numbers as JSON, too")
     # fmt: on

@@ -55,8 +55,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="share of the last trace to check plans with")
     add("--measure-s", type=float, default=12.0, metavar="S", help="seconds for measuring kernels")
     add("--threads", type=int, default=1, metavar="N", help="threads of the kernels (CPU)")
-    add("--clock", choices=("wall", "cpu"), default="wall",
-        help="time by the clock, or of the process")
+    add("--clock", choices=("wall", "cpu"),
+        help="elapsed time, or that of the process (default: cpu for one thread, else wall)")
     add = parser.add_argument_group("objectives and limits").add_argument
     add("--slo-ms", type=float, metavar="MS",
         help="upper limit on the 99th-percentile step time (ms)")

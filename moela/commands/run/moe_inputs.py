@@ -45,6 +45,7 @@ def read(arguments: argparse.Namespace) -> Inputs:
             if needed:
                 hardware.link(link)
     kernels = None
+    in_model = not arguments.trace and arguments.shape is None
     if arguments.kernels and Path(arguments.kernels).suffix == ".parquet":
         from moe_costmodel import KernelTable
 
@@ -57,7 +58,10 @@ def read(arguments: argparse.Namespace) -> Inputs:
     elif arguments.kernels:
         source = kernels = Measurements.load(arguments.kernels)
     else:
-        source = kernels = _measure(shape, devices, arguments)
+        largest = _largest_batch(planned, arguments)
+        source = kernels = (_measure_example if in_model else _measure)(
+            shape, devices, largest, arguments
+        )
         if hardware is not None:
             notes.append(
                 f"the kernels were measured on this machine, not on {hardware.name}: give "
@@ -120,7 +124,43 @@ def _shape(arguments: argparse.Namespace, trace: RoutingTrace) -> LayerShape:
     )
 
 
-def _measure(shape: LayerShape, n_devices: int, arguments: argparse.Namespace) -> Measurements:
+def _largest_batch(traces: list[RoutingTrace], arguments: argparse.Namespace) -> int:
+    """Return the largest size of a step that can be chosen."""
+    if arguments.batch_sizes:
+        return int(max(arguments.batch_sizes))
+    if arguments.mode == "prefill":
+        return min(trace.n_tokens for trace in traces)
+    return min(len(trace.sequence_lengths) for trace in traces)
+
+
+def _powers_to(largest: int, factor: int = 2) -> tuple[int, ...]:
+    """Return 1, the powers of a factor below `largest`, and `largest`."""
+    powers = [1]
+    while powers[-1] * factor < largest:
+        powers.append(powers[-1] * factor)
+    return tuple(dict.fromkeys([*powers, largest]))
+
+
+def _measure_example(
+    shape: LayerShape, n_devices: int, largest: int, arguments: argparse.Namespace
+) -> Measurements:
+    """Measure the packaged example model as it runs."""
+    from moe_costmodel import Hardware, measure_model
+    from moe_costmodel.example import load_model
+
+    decode = arguments.mode == "decode"
+    return measure_model(
+        load_model(), Hardware.here(threads=arguments.threads),
+        batch_sizes=_powers_to(largest) if decode else (), contexts=(16, 96, 256),
+        prompts=() if decode else _powers_to(min(largest, 2048), 4), policies=("paper", "lfu"),
+        n_devices=(n_devices,), budget_s=arguments.measure_s, clock=arguments.clock,
+        random_state=arguments.seed,
+    ).measurements  # fmt: skip
+
+
+def _measure(
+    shape: LayerShape, n_devices: int, largest: int, arguments: argparse.Namespace
+) -> Measurements:
     from moe_costmodel import Hardware, measure_kernels
 
     # A latency model is fitted to several sizes: the layer, its part on a device, and a narrower
@@ -130,7 +170,7 @@ def _measure(shape: LayerShape, n_devices: int, arguments: argparse.Namespace) -
     sizes = [shape, part, replace(shape, d_ffn=max(8, shape.d_ffn // 2))]
     return measure_kernels(
         Hardware.here(threads=arguments.threads), list(dict.fromkeys(sizes)), (shape.dtype,),
-        arguments.measure_s, tokens=(1, 4, 16, 64), clock=arguments.clock,
+        arguments.measure_s, tokens=_powers_to(largest, 4), clock=arguments.clock,
         progress=not arguments.quiet and sys.stderr.isatty(), random_state=arguments.seed,
     )  # fmt: skip
 
@@ -141,9 +181,13 @@ def _rest(
     """Return the times of attention if they were measured for this width."""
     from moe_costmodel import RestOfModel
 
-    measured = [] if kernels is None else kernels.of("rest")
+    measured = [] if kernels is None else [*kernels.of("step"), *kernels.of("rest")]
     widths = {record.shape.d_model for record in measured if record.shape is not None}
     if kernels is not None and shape.d_model in widths:
+        if not any(kernels.of("step")):
+            notes.append(
+                "the rest of a step is attention alone: measure_model times all of a model"
+            )
         return RestOfModel.fit(kernels, d_model=shape.d_model, n_layers=n_layers)
     notes.append("times are those of the MoE layers alone: no attention of this width was measured")
     return None

@@ -1,3 +1,4 @@
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ from moe_costmodel.buffering.replay import expert_streams, replay
 from moe_costmodel.deployment.model import DeploymentModel
 from moe_costmodel.gating.quality import gate_mass, keep_choices
 from moe_costmodel.gating.rules import GateRule
+from moe_costmodel.latency.rule_cost import RuleCost
 from moe_costmodel.latency.step import MemoryModel, RestOfModel, StepModel
 from moe_costmodel.placement.heuristics import greedy, replicate_and_pack
 from moe_costmodel.placement.placement import Placement, avg_max_load, cross_node_traffic
@@ -230,6 +232,44 @@ def test_plans_carry_intervals_and_provenance(windows, tmp_path):
     assert np.array_equal(again.step_seconds, found.step_seconds)
     with pytest.raises(ValueError, match="of mode prefill"):
         model_of(windows, mode="prefill").evaluate(plan)
+
+
+def test_what_was_not_measured_is_named_and_widens_the_interval(windows, tmp_path):
+    measured = RestOfModel.from_times([1, 4, 1, 4], [2, 2, 9, 9], [1e-4, 2e-4, 1.1e-4, 2.4e-4])
+    known = {"rest": measured, "n_devices": 1, "shape": replace(SHAPE, d_ffn=64)}
+    model = model_of(windows, **known)
+    inside = planned(model, batch_size=4)
+    assert inside.outside == ()
+    assert "extrapolated" not in inside.explain() + str(inside)
+    far = planned(model_of(windows, context=100.0, **known), batch_size=4)
+    assert "2 to 9 context" in far.outside[0]
+    for text in (far.explain(), str(far), far.summary()):
+        assert "extrapolated" in text
+    for name in ("step_mean_s", "tokens_per_s"):
+        near, wide = inside.objectives[name], far.objectives[name]
+        assert wide.high / wide.low > near.high / near.low
+    assert far.load(far.save(tmp_path / "far.json")).outside == far.outside
+    prompts = planned(model_of(windows, mode="prefill", **known), batch_size=4)
+    assert "in decode only" in prompts.outside[0]
+    gated = planned(model, gates=RULES, batch_size=4)
+    assert "gate rule was not measured" in gated.outside[0]
+
+
+def test_applying_a_rule_is_charged(windows):
+    model = model_of(windows, n_devices=1)
+    plain = evaluated(model, batch_size=4)
+    dropping_nothing = (GateRule("top-k", 2), None, None)
+    before = evaluated(model, gates=dropping_nothing, batch_size=4)
+    assert np.array_equal(before.step_seconds, plain.step_seconds)
+    charged = copy(model.latency)
+    charged.rule_cost = RuleCost(per_step=1e-3, per_choice=1e-5)
+    model = DeploymentModel(windows, hardware(), charged, shape=SHAPE, n_devices=1, rest=REST)
+    after = evaluated(model, gates=dropping_nothing, batch_size=4)
+    assert after.step_seconds - plain.step_seconds == pytest.approx(1e-3 + 8e-5)
+    # Of a rule that saves less than it costs, the check says to leave it off.
+    plan = planned(model, gates=(GateRule("skip", 0.9), None, None), batch_size=4)
+    advice = {a.knob: a for a in plan.check(windows[1], deployment=model).advice}
+    assert not advice["thresholds"].keep
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,13 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from moe_costmodel.example import load_model, to_transformers  # noqa: E402
-from moe_costmodel.latency.measure_rest import measure_rest, without_experts  # noqa: E402
+from moe_costmodel.latency.measure_rest import (  # noqa: E402
+    measure_model,
+    measure_rest,
+    without_experts,
+)
 from moe_costmodel.latency.step import RestOfModel  # noqa: E402
+from moe_costmodel.measure.measurements import Measurements  # noqa: E402
 
 TOKENS = torch.arange(12).view(1, 12)
 
@@ -38,9 +43,14 @@ def test_experts_return_zeros_within_the_context(model):
 
 
 def test_the_rest_is_measured(model):
-    rest = measure_rest(model, batch_sizes=(1, 3), contexts=(4, 9), min_seconds=1e-3, clock="cpu")
+    rest = measure_rest(model, batch_sizes=(1, 3), contexts=(4, 9), prompts=(8, 40), budget_s=0.01)
     assert rest.seconds(2, 8) > 0
     assert rest.per_step > 0
+    assert rest.seconds(20, 10, mode="prefill") > 0
+    assert not rest.outside(2, 8)
+    assert not rest.outside(20, 10, mode="prefill")
+    assert "8 to 40 tokens" in rest.outside(400, 10, mode="prefill")[0]
+    assert "4 to 9 context" in rest.outside(2, 100)[0]
     with pytest.raises(ValueError, match="'contexts'"):
         measure_rest(model, contexts=(0,))
 
@@ -61,3 +71,25 @@ def test_measured_steps_are_fitted():
     for bad in ([], [np.nan], [0.0], [[1.0]]):
         with pytest.raises(ValueError, match="'seconds'"):
             RestOfModel.from_times(1, 1, bad)
+
+
+def test_a_model_is_measured_as_it_runs(tmp_path):
+    model = load_model()
+    found = measure_model(
+        model, batch_sizes=(1, 4), contexts=(8,), prompts=(16,), policies=("lfu",),
+        n_devices=(1, 4), budget_s=0.01,
+    )  # fmt: skip
+    assert "left" in found.measurements.notes[1]
+    records = Measurements.load(found.measurements.save(tmp_path / "k.json")).records
+    assert {r.kind for r in records} == {"layer", "rule", "buffered", "copy", "step"}
+    assert {r.shape.n_local for r in records if r.kind == "layer"} == {8, 32}
+    for record in records:
+        if record.kind == "layer" and record.shape.n_local == 32:
+            tokens = record.at["tokens"]
+            assert tokens <= sum(record.at["counts"]) <= 4 * tokens
+    assert found.shape.k == 4
+    assert found.rest.prefill is not None
+    # The model is as it was.
+    assert not any("compute" in vars(block.mlp) for block in model.model.layers)
+    with pytest.raises(ValueError, match="'n_devices'"):
+        measure_model(model, n_devices=(33,))

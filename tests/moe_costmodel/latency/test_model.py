@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -200,7 +202,11 @@ def model_records(model):
         (lambda m: LatencyModel.fit(Measurements(m.hardware, [], "cpu")), "source"),
         (
             lambda m: LatencyModel.fit(
-                Measurements(m.hardware, [r for r in m.records if r.shape == SHAPES[0]], "cpu")
+                Measurements(
+                    m.hardware,
+                    [r for r in m.records if r.shape == SHAPES[0] and r.at.get("tokens") == 1],
+                    "cpu",
+                )
             ),
             "source",
         ),
@@ -211,6 +217,51 @@ def model_records(model):
 def test_bad_parameters_are_named(measured, call, parameter):
     with pytest.raises(ValueError, match=f"'{parameter}'"):
         call(measured)
+
+
+def test_a_single_shape_is_fitted_by_its_sizes_of_steps(measured):
+    own = [r for r in measured.of("layer") if r.shape == SHAPES[0]]
+    fitted = LatencyModel.fit(Measurements(measured.hardware, own, "cpu"), method="linear")
+    assert "leave-one-size-out" in str(fitted.report)
+    low, high = fitted.tokens
+    counts = np.full((1, SHAPES[0].n_experts), 10 * int(high))
+    assert not fitted.outside(SHAPES[0], [low, high])
+    found = fitted.predict(SHAPES[0], counts)
+    assert any("tokens" in reason for reason in found.outside)
+    inside = fitted.predict(SHAPES[0], np.ones((1, SHAPES[0].n_experts), int))
+    assert not inside.outside
+    assert found.high / found.low > (inside.high / inside.low)[0]
+
+
+def test_a_fit_that_makes_no_sense_is_refused(measured):
+    random = np.random.default_rng(0)
+    noisy = [
+        replace(r, repeats=[r.seconds * float(np.exp(random.normal(0, 2)))])
+        for r in measured.of("layer")
+    ]
+    with pytest.raises(ValueError, match="Measure again on a quieter machine"):
+        LatencyModel.fit(Measurements(measured.hardware, noisy, "cpu"), method="linear")
+    shape, layers = SHAPES[0], list(measured.of("layer"))
+    buffered = []
+    for misses, slower in ((1, 1.2), (5, 1.1), (20, 1.0)):
+        counts = [power_law_counts(4, shape, 0.0, random).tolist()] * 4
+        at = {"tokens": 4, "counts": counts, "capacity": 2, "misses": misses}
+        # More misses, and yet less time.
+        took = slower * 4 * float(truth(shape, counts[0]))
+        buffered.append(Record("buffered", at, [took], shape))
+    with pytest.raises(ValueError, match="copies of experts cost time"):
+        LatencyModel.fit(Measurements(measured.hardware, layers + buffered, "cpu"), method="linear")
+
+
+def test_rules_are_charged_as_measured(measured):
+    rules = [
+        Record("rule", {"tokens": n}, [2e-5 + 1e-8 * n * SHAPES[0].k], SHAPES[0])
+        for n in (1, 10, 100)
+    ]
+    source = Measurements(measured.hardware, [*measured.of("layer"), *rules], "cpu")
+    fitted = LatencyModel.fit(source, method="linear")
+    assert fitted.rule_seconds(50, SHAPES[0].k) == pytest.approx(2e-5 + 5e-7 * SHAPES[0].k)
+    assert LatencyModel.fit(measured, method="linear").rule_seconds(50, 2) == 0.0
 
 
 def test_the_rest_of_the_model_is_fitted(measured):
