@@ -221,8 +221,8 @@ def _scale(
             rest += row[j] if kept[j] else np.float32(0.0)
         # A token whose weights are all 0 keeps them.
         scale = total / max(rest, np.float32(1e-30))
-        for j in range(k):
-            out[token, j] = row[j] * scale if kept[j] else np.float32(0.0)
+        for i in range(k):
+            out[token, i] = row[i] * scale if kept[i] else np.float32(0.0)
 
 
 @numba.njit(cache=True)

@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from moe_costmodel.hardware import Hardware, Link
 from moe_costmodel.latency.model_steps import Layer, replaced_layers
@@ -37,6 +37,13 @@ class MeasuredModel:
         The rest of its steps, for decode and prefill.
     shape : LayerShape
         Sizes of an MoE layer.
+
+    Examples
+    --------
+    >>> from moe_costmodel import LatencyModel, measure_model
+    >>> from moe_costmodel.example import load_model
+    >>> found = measure_model(load_model(), budget_s=20)  # doctest: +SKIP
+    >>> LatencyModel.fit(found.measurements).report  # doctest: +SKIP
     """
 
     measurements: Measurements
@@ -45,7 +52,7 @@ class MeasuredModel:
 
 
 @contextmanager
-def without_experts(model: Any) -> Iterator[None]:
+def without_experts(model: nn.Module) -> Iterator[None]:
     """Replace the experts of a model by functions that return zeros, inside the context.
 
     A model of no known family, or with its experts elsewhere than beside its routers, is a
@@ -61,7 +68,7 @@ def without_experts(model: Any) -> Iterator[None]:
 
 @long_work("measuring the rest of a model")
 def measure_rest(
-    model: Any,
+    model: nn.Module,
     *,
     batch_sizes: Sequence[int] = (1, 4, 16),
     contexts: Sequence[int] = (16, 128, 512),
@@ -69,7 +76,7 @@ def measure_rest(
     budget_s: float = 10.0,
     clock: str | None = None,
     threads: int = 1,
-    **options: Any,
+    **options: object,
 ) -> RestOfModel:
     """Time decode steps and prompts of a model, and fit what they take beside the MoE layers.
 
@@ -105,12 +112,20 @@ def measure_rest(
     ------
     ValueError
         If a size is not positive, or the model belongs to no known family.
+
+    Examples
+    --------
+    >>> from moe_costmodel import measure_rest
+    >>> from moe_costmodel.example import load_model
+    >>> rest = measure_rest(load_model(), prompts=(), budget_s=1)  # doctest: +SKIP
+    >>> rest.seconds(4, 128) > 0  # doctest: +SKIP
+    True
     """
     started, clock = time.perf_counter(), clock_for(clock, threads)
     with pinned_threads(threads):
         timer = ModelTimer(
             model, batch_sizes=batch_sizes, contexts=contexts, prompts=prompts, routing=False,
-            clock=clock, **options,
+            clock=clock, options=options,
         )  # fmt: skip
         timer.run(started + budget_s)
         records = list(timer.steps())
@@ -120,7 +135,7 @@ def measure_rest(
 
 @long_work("measuring a model")
 def measure_model(
-    model: Any,
+    model: nn.Module,
     hardware: Hardware | None = None,
     *,
     batch_sizes: Sequence[int] = (1, 2, 4, 8, 16, 32),
@@ -131,7 +146,7 @@ def measure_model(
     budget_s: float = 60.0,
     clock: str | None = None,
     random_state: np.random.Generator | int | None = 0,
-    **options: Any,
+    **options: object,
 ) -> MeasuredModel:
     """Measure a model as it runs on this machine: MoE layers, gate rules, buffers, and the rest.
 
@@ -195,7 +210,7 @@ def measure_model(
     with pinned_threads(hardware.threads):
         timer = ModelTimer(
             model, batch_sizes=batch_sizes, contexts=contexts, prompts=prompts, policies=policies,
-            n_devices=n_devices, clock=clock, random_state=random_state, **options,
+            n_devices=n_devices, clock=clock, random_state=random_state, options=options,
         )  # fmt: skip
         notes = timer.run(started + budget_s)
         return measured_by(timer, hardware, notes)

@@ -6,10 +6,9 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from moe_costmodel._checks import invalid
 from moe_costmodel.traces.families import find_routers
@@ -38,7 +37,7 @@ class StepCall:
     call: Callable[[], object]
 
 
-def prefill_step(model: Any, n_tokens: int, **options: Any) -> StepCall:
+def prefill_step(model: nn.Module, n_tokens: int, **options: object) -> StepCall:
     """Return a step that computes a prompt of `n_tokens` from an empty cache."""
     tokens = _random_tokens(model, 1, n_tokens)
     if not is_example(model):
@@ -46,7 +45,7 @@ def prefill_step(model: Any, n_tokens: int, **options: Any) -> StepCall:
     return StepCall("prefill", n_tokens, (n_tokens + 1) / 2, lambda: model(tokens, **options))
 
 
-def decode_step(model: Any, batch_size: int, context: int, **options: Any) -> StepCall:
+def decode_step(model: nn.Module, batch_size: int, context: int, **options: object) -> StepCall:
     """Return a step that decodes a token of `batch_size` sequences, each with `context` cached."""
     tokens = _random_tokens(model, batch_size, context + 1)
     before, last = tokens[:, :-1], tokens[:, -1:]
@@ -68,18 +67,18 @@ def decode_step(model: Any, batch_size: int, context: int, **options: Any) -> St
     return StepCall("decode", batch_size, context, call)
 
 
-def _random_tokens(model: Any, *shape: int) -> Tensor:
+def _random_tokens(model: nn.Module, *shape: int) -> Tensor:
     device = next(model.parameters()).device
     generator = torch.Generator().manual_seed(0)
     return torch.randint(int(model.config.vocab_size), shape, generator=generator).to(device)
 
 
-def is_example(model: Any) -> bool:
+def is_example(model: nn.Module) -> bool:
     """Return whether a model is the packaged example, whose layers have other names."""
     return type(model).__name__ == "ExampleModel"
 
 
-def layers_of(model: Any) -> list[Any]:
+def layers_of(model: nn.Module) -> list[nn.Module]:
     """Return the modules whose function computes the experts, in the model's order.
 
     That function is ``compute`` in the example model and ``forward`` in others. A model of no known
@@ -95,7 +94,7 @@ def layers_of(model: Any) -> list[Any]:
 
 
 @contextmanager
-def replaced_layers(model: Any, make: Callable[[int, Layer], Layer]) -> Iterator[None]:
+def replaced_layers(model: nn.Module, make: Callable[[int, Layer], Layer]) -> Iterator[None]:
     """Replace the layers of a model by ``make(layer, the model's own)``, inside the context."""
     swapped = is_example(model)
     name = "compute" if swapped else "forward"

@@ -8,14 +8,14 @@ what is left of the step.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import cycle, zip_longest
-from typing import Any
+from types import MappingProxyType
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from moe_costmodel._arrays import Floats
 from moe_costmodel._checks import count, invalid
@@ -98,13 +98,13 @@ class ModelTimer:
         As for :func:`moe_costmodel.measure.timing.time_call`.
     random_state : Generator or int, optional
         Source of routing and order.
-    **options
+    options : mapping
         Passed to every call of the model.
     """
 
     def __init__(
         self,
-        model: Any,
+        model: nn.Module,
         *,
         batch_sizes: Sequence[int] = (1, 2, 4, 8, 16, 32),
         contexts: Sequence[int] = (16, 128, 512),
@@ -114,7 +114,7 @@ class ModelTimer:
         routing: bool = True,
         clock: str = "cpu",
         random_state: np.random.Generator | int | None = 0,
-        **options: Any,
+        options: Mapping[str, object] = MappingProxyType({}),
     ) -> None:
         sizes = {"batch_sizes": batch_sizes, "contexts": contexts, "prompts": prompts}
         for name, values in sizes.items():
@@ -184,7 +184,7 @@ class ModelTimer:
         contexts: Sequence[int],
         prompts: Sequence[int],
         policies: Sequence[str],
-        options: dict[str, Any],
+        options: Mapping[str, object],
     ) -> Iterator[_Point]:
         """Yield the points; each size of a step has several draws of the routing."""
         for batch_size, context in _pairs(sorted(batch_sizes), sorted(contexts)):

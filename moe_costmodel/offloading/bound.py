@@ -60,6 +60,14 @@ def least_seconds(streams: Sequence[ExpertStream], slots: int, cost: MissCost) -
     Returns
     -------
     float
+
+    Examples
+    --------
+    >>> from moe_costmodel import MissCost, RoutingTrace, least_seconds
+    >>> from moe_costmodel.offloading.planner import layer_streams
+    >>> streams, cost = layer_streams(RoutingTrace.example()), MissCost.published()
+    >>> cost.base < least_seconds(streams, 8, cost) < least_seconds(streams, 4, cost)
+    True
     """
     n_steps = len(streams[0].bounds) - 1
     upload = 0.0 if cost.hidden > 0 else cost.per_upload

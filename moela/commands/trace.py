@@ -75,7 +75,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _add_sizes(add: Callable[..., object]) -> None:
     """Add options for sizes of the model that some formats do not hold."""
     add("--experts", type=int, metavar="N", help="experts of a layer (default: largest id + 1)")
-    add("--layers", type=int, metavar="N", help="MoE layers of the model, for SGLang's responses")
+    add("--layers", type=int, metavar="N", help="layers with experts, for SGLang's responses")
     add("--top-k", type=int, metavar="K", help="experts of a token, for SGLang's responses")
 
 

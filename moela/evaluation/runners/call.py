@@ -256,7 +256,7 @@ def _check_shape(problem: Problem, name: str, value: ArrayLike, n: int, width: i
 def _row(problem: Problem, values: Values) -> Outcome:
     F, error = values.get("F"), ""
     finite = F is None or np.isfinite(F).all()
-    if not finite and np.isnan(F).any():
+    if F is not None and not finite and np.isnan(F).any():
         error = f"F = {F}: objectives must be finite numbers."
     for name in ("G", "H"):
         if not error and np.size(values.get(name, ())) and np.isnan(values[name]).any():
