@@ -84,7 +84,7 @@ from .measure.measurements import (
 )
 from .models.attention import Attention as Attention
 from .models.shape import Block as Block
-from .models.shape import Experts as Experts
+from .models.shape import ExpertShape as ExpertShape
 from .models.shape import ModelShape as ModelShape
 from .objectives import (
     OBJECTIVES as OBJECTIVES,

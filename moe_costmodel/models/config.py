@@ -12,7 +12,7 @@ from moe_costmodel.models.attention import Attention
 from moe_costmodel.models.families import ALIASES, ARCHITECTURES, Architecture
 from moe_costmodel.models.fields import ConfigFields
 from moe_costmodel.models.quantization import weight_types
-from moe_costmodel.models.shape import Block, Experts, ModelShape
+from moe_costmodel.models.shape import Block, ExpertShape, ModelShape
 from moela.files.fields import object_in
 from moela.files.guard import invalid_file
 from moela.files.text import read_json
@@ -145,7 +145,7 @@ def _sparse_layers(architecture: Architecture, fields: ConfigFields, n_layers: i
     return [True] * n_layers
 
 
-def _experts(architecture: Architecture, fields: ConfigFields, d_model: int) -> Experts:
+def _experts(architecture: Architecture, fields: ConfigFields, d_model: int) -> ExpertShape:
     n_experts = fields.whole(*_EXPERTS)
     d_ffn = fields.whole("moe_intermediate_size", "intermediate_size")
     d_shared = 0
@@ -153,7 +153,7 @@ def _experts(architecture: Architecture, fields: ConfigFields, d_model: int) -> 
         d_shared = d_ffn * fields.whole("n_shared_experts", default=0, low=0)
     elif architecture.shared == "width":
         d_shared = fields.whole("shared_expert_intermediate_size", default=0, low=0)
-    return Experts(
+    return ExpertShape(
         n_experts=n_experts,
         k=fields.whole("num_experts_per_tok", "experts_per_token"),
         d_ffn=d_ffn,

@@ -10,13 +10,13 @@ from moe_costmodel._checks import count, invalid, one_of, require
 from moe_costmodel.models.attention import Attention
 from moe_costmodel.shapes import DTYPE_BYTES, LayerShape
 
-__all__ = ["PARTS", "Block", "Experts", "ModelShape"]
+__all__ = ["PARTS", "Block", "ExpertShape", "ModelShape"]
 
 PARTS = ("embedding", "head", "attention", "dense", "experts", "shared", "router", "norms")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Experts:
+class ExpertShape:
     """Sizes of the experts of one MoE layer.
 
     Parameters
@@ -39,8 +39,8 @@ class Experts:
 
     Examples
     --------
-    >>> from moe_costmodel import Experts
-    >>> Experts(n_experts=8, k=2, d_ffn=14336).parameters(4096)
+    >>> from moe_costmodel import ExpertShape
+    >>> ExpertShape(n_experts=8, k=2, d_ffn=14336).parameters(4096)
     176160768
     """
 
@@ -55,11 +55,11 @@ class Experts:
 
     def __post_init__(self) -> None:
         for name in ("n_experts", "k", "d_ffn"):
-            count("Experts", name, getattr(self, name))
+            count("ExpertShape", name, getattr(self, name))
         for name in ("d_shared", "biases", "router_extra", "shared_extra"):
-            count("Experts", name, getattr(self, name), 0)
+            count("ExpertShape", name, getattr(self, name), 0)
         if self.k > self.n_experts:
-            raise invalid("Experts", "k", self.k, f"at most n_experts = {self.n_experts}")
+            raise invalid("ExpertShape", "k", self.k, f"at most n_experts = {self.n_experts}")
 
     def parameters(self, d_model: int) -> int:
         """Return the number of weights of one routed expert."""
@@ -82,7 +82,7 @@ class Block:
         Attention of each.
     d_ffn : int
         Inner width of the dense feed-forward part; 0 if the layer has experts instead.
-    experts : Experts, optional
+    experts : ExpertShape, optional
         Its experts.
     ffn_extra, norms : int
         Biases of the dense feed-forward part, and parameters of the norms, of each layer.
@@ -103,7 +103,7 @@ class Block:
     n_layers: int
     attention: Attention
     d_ffn: int = 0
-    experts: Experts | None = None
+    experts: ExpertShape | None = None
     ffn_extra: int = 0
     norms: int = 0
 
@@ -223,7 +223,7 @@ class ModelShape:
         return self.n_layers - self.n_moe_layers
 
     @property
-    def experts(self) -> Experts | None:
+    def experts(self) -> ExpertShape | None:
         """Sizes of the experts, those of the group with most layers; None of a dense model."""
         with_experts = [block for block in self.blocks if block.experts]
         return max(with_experts, key=lambda block: block.n_layers).experts if with_experts else None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from moe_costmodel._checks import check_number, count, invalid, one_of, require
 from moe_costmodel.models.attention import Attention
-from moe_costmodel.models.shape import Block, Experts, ModelShape
+from moe_costmodel.models.shape import Block, ExpertShape, ModelShape
 from moe_costmodel.silicon.layout import Layout
 from moe_costmodel.silicon.operators.attention import AttentionTimes
 from moe_costmodel.silicon.operators.exchange import Exchanges
@@ -392,7 +392,7 @@ class _Run:
 
     # ----------------------------------------------------------------------------------- experts
 
-    def _moe(self, experts: Experts) -> Iterator[OperatorTime]:
+    def _moe(self, experts: ExpertShape) -> Iterator[OperatorTime]:
         layout, d = self.layout, self.shape.d_model
         total = self.tokens * layout.dp
         router = self.model._products.time(self.tokens, experts.n_experts, d, "bfloat16", "router")

@@ -239,9 +239,10 @@ class _ExecutorStream(Stream):
 
 
 def _loky(call: ProblemCall, n_workers: int) -> Stream:
-    from joblib.externals.loky import get_reusable_executor
+    from joblib.executor import get_memmapping_executor
 
-    executor = get_reusable_executor(max_workers=n_workers)
+    # Its workers are those of joblib's own calls, which would not take others.
+    executor = get_memmapping_executor(n_workers)
     return _ExecutorStream(call, executor.submit, n_workers, "loky")
 
 

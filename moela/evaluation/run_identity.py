@@ -396,8 +396,14 @@ def _take_over(opened: OpenRun, budget: int | None) -> None:
     logger.info("run %d in %s continues after %d evaluations", run.id, journal.path, run.n_eval)
 
 
+def _distance(entry: tuple[list[str], RunRow]) -> tuple[int, int]:
+    """Return how far a run is from the call at hand: classes that differ, then all changes."""
+    changes, _ = entry
+    return sum(change.split(":")[0].endswith(".class") for change in changes), len(changes)
+
+
 def _mismatch(journal: Journal, compared: list[tuple[list[str], RunRow]], seed_drawn: bool) -> str:
-    changes, run = min(reversed(compared), key=lambda entry: len(entry[0]))
+    changes, run = min(reversed(compared), key=_distance)
     if seed_drawn and run.seed_drawn and [line.split(":")[0] for line in changes] == ["seed"]:
         return (
             f"Run {run.id} in {journal.path} has this problem and algorithm and drew its seed, "

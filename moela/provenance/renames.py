@@ -92,7 +92,11 @@ RENAMED: dict[str, dict[str, str]] = {
 }
 """By class: the name of an attribute today, and its name in version 0.1."""
 
-ADDED: dict[str, dict[str, object]] = {}
+ADDED: dict[str, dict[str, object]] = {
+    "problems.ExpertBuffering": {"rules": []},
+    "problems.Platform": {"channel_flits": None, "energy_unit": 0.0, "virtual_channels": 4},
+    "problems.ThermalStack": {"package_offset": 0.0095, "response_factor": 0.954},
+}
 """By class: an attribute that version 0.1 did not have, and the value that means the same."""
 
 DROPPED: dict[str, dict[str, object]] = {

@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 
 from moe_costmodel._arrays import Array, Floats
-from moe_costmodel.models.shape import Experts
+from moe_costmodel.models.shape import ExpertShape
 from moe_costmodel.shapes import DTYPE_BYTES
 from moe_costmodel.silicon.tables.gpu import Gpu
 from moe_costmodel.silicon.tables.grid import Grid
@@ -79,7 +79,7 @@ class ExpertTimes:
 
     def time(
         self,
-        experts: Experts,
+        experts: ExpertShape,
         d_model: int,
         tokens: float,
         *,
@@ -107,7 +107,9 @@ class ExpertTimes:
         assert best is not None
         return best
 
-    def _build(self, experts: Experts, d_model: int, tp: int, ep: int, dtype: str) -> list[_Kernel]:
+    def _build(
+        self, experts: ExpertShape, d_model: int, tp: int, ep: int, dtype: str
+    ) -> list[_Kernel]:
         asked = (d_model, experts.d_ffn, experts.k, experts.n_experts, tp, ep)
         types = _EQUALS.get(dtype, (dtype,))
         found = [self._nearest(asked, name) for name in types]

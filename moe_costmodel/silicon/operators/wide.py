@@ -9,7 +9,7 @@ import numpy as np
 
 from moe_costmodel._arrays import Array, Floats
 from moe_costmodel.models.attention import Attention
-from moe_costmodel.models.shape import Experts
+from moe_costmodel.models.shape import ExpertShape
 from moe_costmodel.shapes import DTYPE_BYTES
 from moe_costmodel.silicon.operators.experts import active_experts
 from moe_costmodel.silicon.tables.gpu import Gpu
@@ -38,7 +38,7 @@ class WideTables:
 
     def experts(
         self,
-        experts: Experts,
+        experts: ExpertShape,
         d_model: int,
         tokens: float,
         *,
@@ -58,7 +58,14 @@ class WideTables:
         )
 
     def exchange(
-        self, experts: Experts, d_model: int, tokens: float, *, nodes: float, phase: str, fast: bool
+        self,
+        experts: ExpertShape,
+        d_model: int,
+        tokens: float,
+        *,
+        nodes: float,
+        phase: str,
+        fast: bool,
     ) -> OperatorTime | None:
         """Return the time of DeepEP's dispatch or combine.
 
@@ -82,7 +89,7 @@ class WideTables:
     # ------------------------------------------------------------------------------------ tables
 
     def _build_experts(
-        self, experts: Experts, d_model: int, n_slots: int, prefill: bool, distribution: str
+        self, experts: ExpertShape, d_model: int, n_slots: int, prefill: bool, distribution: str
     ) -> Slice | None:
         numbers = (*_SIZES, "num_tokens", "latency")
         texts = ("moe_dtype", "distribution", "kernel_source")
@@ -103,7 +110,7 @@ class WideTables:
         return cut(rows, wanted, ("moe_ep_size", "num_tokens"), bound)
 
     def _build_exchange(
-        self, experts: Experts, d_model: int, phase: str, fast: bool
+        self, experts: ExpertShape, d_model: int, phase: str, fast: bool
     ) -> Slice | None:
         kind = "ll" if fast else "normal"
         column = f"{phase}_avg_t_us" if fast else f"{phase}_transmit_us"
@@ -156,7 +163,7 @@ def _in_ms(table: Table, column: str) -> Table:
     return Table(table.source, columns)
 
 
-def _experts_bound(gpu: Gpu, experts: Experts, d_model: int) -> Bound:
+def _experts_bound(gpu: Gpu, experts: ExpertShape, d_model: int) -> Bound:
     weights = 3.0 * d_model * experts.d_ffn
 
     def bound(point: Mapping[str, Floats]) -> Floats:

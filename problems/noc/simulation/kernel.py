@@ -36,7 +36,7 @@ __all__ = [
     "PER_ROUTER",
     "RUNNING",
     "SATURATED",
-    "Network",
+    "Channels",
     "State",
     "run_cycles",
 ]
@@ -69,7 +69,7 @@ FREE, OWNED = 0, 1
 RUNNING, SATURATED, DEADLOCKED = 0, 1, 2
 
 
-class Network(NamedTuple):
+class Channels(NamedTuple):
     """Routers, channels, paths and traffic of a simulation."""
 
     delay: Ints  # [n_channels] cycles of each channel
@@ -130,7 +130,7 @@ class State(NamedTuple):
 
 
 @inlined
-def create_packets(net: Network, state: State, t: int, rng: np.random.Generator) -> None:
+def create_packets(net: Channels, state: State, t: int, rng: np.random.Generator) -> None:
     """Add the packets that are created in this cycle to the queues of their nodes."""
     clock = state.clock
     for i in range(net.rate.size):
@@ -168,7 +168,7 @@ def create_packets(net: Network, state: State, t: int, rng: np.random.Generator)
 
 
 @inlined
-def inject(net: Network, state: State, t: int) -> None:
+def inject(net: Channels, state: State, t: int) -> None:
     """Send at most one flit of each node towards its router."""
     n_channels, n_vc = net.delay.size, state.held.shape[1]
     horizon = state.wheel_count.size
@@ -211,7 +211,7 @@ def inject(net: Network, state: State, t: int) -> None:
 
 
 @inlined
-def arrive(net: Network, state: State, t: int) -> None:
+def arrive(net: Channels, state: State, t: int) -> None:
     """Put the flits and the credits that arrive in this cycle into their buffers."""
     n_channels, n_vc, depth = net.delay.size, state.held.shape[1], state.buffer.shape[2]
     slot = t % state.wheel_count.size
@@ -232,7 +232,7 @@ def arrive(net: Network, state: State, t: int) -> None:
 
 
 @inlined
-def allocate_channels(net: Network, state: State, router: int, t: int) -> None:
+def allocate_channels(net: Channels, state: State, router: int, t: int) -> None:
     """Give free virtual channels of output ports to packets whose head is first in a buffer."""
     n_vc = state.held.shape[1]
     asking = state.asking
@@ -285,7 +285,7 @@ def allocate_channels(net: Network, state: State, router: int, t: int) -> None:
 
 
 @inlined
-def request_switch(net: Network, state: State, router: int, t: int) -> bool:
+def request_switch(net: Channels, state: State, router: int, t: int) -> bool:
     """Fill in `wish`: the virtual channel that each input offers each output; False if none."""
     n_vc, wish = state.held.shape[1], state.wish
     n_ports = net.n_inputs[router]
@@ -310,7 +310,7 @@ def request_switch(net: Network, state: State, router: int, t: int) -> bool:
 
 
 @inlined
-def move_flit(net: Network, state: State, router: int, port: int, v: int, t: int) -> int:
+def move_flit(net: Channels, state: State, router: int, port: int, v: int, t: int) -> int:
     """Send the first flit of a buffer over the switch; return its code if it leaves, else -1."""
     n_channels, n_vc, depth = net.delay.size, state.held.shape[1], state.buffer.shape[2]
     horizon = state.wheel_count.size
@@ -352,7 +352,7 @@ def move_flit(net: Network, state: State, router: int, port: int, v: int, t: int
 
 @compiled
 def run_cycles(
-    net: Network,
+    net: Channels,
     state: State,
     cycles: int,
     rng: np.random.Generator,

@@ -8,7 +8,7 @@ import numpy as np
 
 from problems._arrays import Floats, Ints
 from problems.noc.evaluation.routes import Paths
-from problems.noc.simulation.kernel import RUNNING, SATURATED, Network, State, run_cycles
+from problems.noc.simulation.kernel import RUNNING, SATURATED, Channels, State, run_cycles
 
 __all__ = ["Batches", "network_of", "new_state"]
 
@@ -26,7 +26,7 @@ WARM_UP, BATCH_CYCLES = 4000, 500
 
 def network_of(
     cost: Ints, paths: Paths, traffic: Floats, flits: Sequence[int], shares: Sequence[float]
-) -> Network:
+) -> Channels:
     """Return the network of a design for the kernel.
 
     Parameters
@@ -74,7 +74,7 @@ def network_of(
     lengths = np.asarray(flits, dtype=np.int64)
     share = np.asarray(shares, dtype=np.float64) / np.sum(shares)
     rate = np.minimum(sent / (lengths @ share), 1.0)
-    return Network(
+    return Channels(
         delay=cost[source, target],
         target=target.astype(np.int64),
         inputs=inputs,
@@ -92,7 +92,7 @@ def network_of(
     )
 
 
-def new_state(net: Network, n_vc: int, depth: int, rng: np.random.Generator) -> State:
+def new_state(net: Channels, n_vc: int, depth: int, rng: np.random.Generator) -> State:
     """Return the state of an empty network before its first cycle."""
     n, n_ports, most = net.rate.size, net.place.size, net.inputs.shape[1]
     horizon = int(net.delay.max(initial=0)) + 8
@@ -162,7 +162,7 @@ class Batches:
         After the warm-up.
     """
 
-    def __init__(self, net: Network, state: State, rng: np.random.Generator) -> None:
+    def __init__(self, net: Channels, state: State, rng: np.random.Generator) -> None:
         self.net, self.state, self.rng = net, state, rng
         self.totals: Floats = np.zeros((net.flits.size, 3))
         self.cycles = 0

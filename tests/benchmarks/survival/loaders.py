@@ -21,7 +21,8 @@ from problems.classic.base import ClassicProblem
 from problems.classic.designs import Assignment, BitString, Packing
 from problems.noc import Design, NoC3D, Platform, load_traffic
 from problems.noc.design.booksim import read_output
-from problems.noc.design.hotspot import layers_from_afar, read_steady, unit_names
+from problems.noc.design.hotspot import read_steady, unit_names
+from problems.noc.evaluation.volumes import layers_from_afar
 from tests.benchmarks.survival.loader import Loader
 
 __all__ = ["LOADERS"]
@@ -112,7 +113,7 @@ def write_steady(folder: Path) -> Path:
     names, n = unit_names(design), 6  # tiles of a layer
     lines = [
         f"layer_{2 * k + part}_{name}\t{310 + layer + part:.2f}"
-        for k, layer in enumerate(layers_from_afar(design))
+        for k, layer in enumerate(layers_from_afar(chip()))
         for part in (0, 1)  # die and bond
         for name in names[layer * n : (layer + 1) * n]
     ]
