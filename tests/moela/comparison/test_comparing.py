@@ -188,7 +188,7 @@ def test_different_numbers_of_seeds():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: compare({}), "nothing to compare"),
+        (lambda: compare({}), "at least one run"),
         (lambda: compare({"A": 3}), "Got int"),
         (lambda: compare({"A": A}, [1, 2, 3]), "ref_point"),
         (lambda: compare({"A": A}, "nadir"), "ref_point"),

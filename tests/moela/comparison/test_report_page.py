@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from moela import compare
-from moela.comparison.report.data import design_text, finite
+from moela.comparison.report.data import design_text
+from moela.quality.json_data import finite
 
 for needed in ("jinja2", "plotly"):
     pytest.importorskip(needed, reason=f"a report needs {needed}: pip install 'moela[report]'")
