@@ -16,6 +16,7 @@ import numpy as np
 
 from moe_costmodel._arrays import Floats, Ints
 from moe_costmodel._checks import check_number, count, invalid, require
+from moela.heartbeat.working import long_work
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -136,6 +137,7 @@ def _choose(
     return misses, clock
 
 
+@long_work("measuring the loss with a cache")
 def loss_with_cache(
     model: Module, batches: Iterable[Tensor], gating: CacheAwareGating, slots: int
 ) -> LossWithCache:

@@ -14,6 +14,7 @@ from moe_costmodel.offloading.cost import MissCost
 from moe_costmodel.offloading.planner import OffloadPlan, layer_streams, plan_offload, uses_of
 from moe_costmodel.offloading.replay import Admission, offload_curves
 from moe_costmodel.traces.trace import RoutingTrace
+from moela.heartbeat.working import long_work
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -152,6 +153,7 @@ def _milliseconds(seconds: float) -> str:
     return f"{seconds * 1e3:.3g} ms"
 
 
+@long_work("measuring the headroom of a trace")
 def headroom(
     trace: RoutingTrace,
     *,

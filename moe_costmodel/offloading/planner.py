@@ -14,6 +14,7 @@ from moe_costmodel.buffering.replay import ExpertStream, expert_streams
 from moe_costmodel.offloading.cost import MissCost
 from moe_costmodel.offloading.replay import Admission, offload_curves
 from moe_costmodel.traces.trace import RoutingTrace
+from moela.heartbeat.working import long_work
 
 __all__ = ["OffloadPlan", "layer_streams", "plan_offload", "slots_by_use", "uses_of"]
 
@@ -139,6 +140,7 @@ def equal_slots(n_layers: int, n_experts: int, slots: int) -> Ints:
     return np.minimum(equal, n_experts)
 
 
+@long_work("planning offloaded experts")
 def plan_offload(
     trace: RoutingTrace,
     *,

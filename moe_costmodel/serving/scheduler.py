@@ -12,6 +12,7 @@ from moe_costmodel._arrays import Floats, Ints
 from moe_costmodel._checks import check_number, count, invalid
 from moe_costmodel.serving.requests import Request
 from moe_costmodel.silicon.step import Chunk
+from moela.heartbeat.working import long_work
 
 __all__ = ["RankLoad", "Scheduler", "ServedRequests", "simulate"]
 
@@ -197,6 +198,7 @@ class _Rank:
             self.running.append(self.waiting.popleft())
 
 
+@long_work("simulating requests")
 def simulate(
     requests: Sequence[Request],
     settings: Scheduler,

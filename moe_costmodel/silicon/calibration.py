@@ -13,6 +13,7 @@ from moe_costmodel.silicon.features import features_of
 from moe_costmodel.silicon.sample import ServingPoint
 from moe_costmodel.silicon.serving import ServingEstimate
 from moe_costmodel.silicon.tables.package import gpu_named
+from moela.heartbeat.working import long_work
 
 __all__ = ["CalibratedTimes", "CalibrationData", "ServingCalibration"]
 
@@ -181,6 +182,7 @@ class ServingCalibration:
         self.coverage = check_fraction("ServingCalibration", "coverage", coverage)
         self.random_state = random_state
 
+    @long_work("fitting the calibration of serving times")
     def fit(self, data: CalibrationData, rows: Ints | None = None) -> ServingCalibration:
         """Learn from measured systems.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from moela.heartbeat.working import long_work
 from problems._arrays import Floats
 from problems._checks import (
     check_int,
@@ -105,6 +106,7 @@ class SimulationResult:
         return self.packet_latency + PER_ROUTER * self.hops + ENDS
 
 
+@long_work("simulating a design")
 def simulate_design(
     design: Design,
     traffic: ArrayLike | None = None,
