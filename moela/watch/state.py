@@ -151,7 +151,7 @@ class WatchedRun:
         left = None
         if run.budget is not None and rate and run.state == "running":
             left = max(0, run.budget - n_eval) / rate
-        view = self._view = self._view or ProblemView(stored_problem(run))
+        view = self._view = self._view or ProblemView(stored_problem(run, store.path))
         signs = view.signs if self._front.shape[1] in (0, len(view.signs)) else np.ones(1)
         best = self._front.min(axis=0) if len(self._front) else np.empty(0)
         ref_point = np.empty(0) if self._ref_point is None else self._ref_point

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from pymoo.core.individual import Individual
@@ -44,15 +45,14 @@ _DIGEST = re.compile(r"digest [0-9a-f]{16}")
 class StoredProblem(Problem):
     """A problem of a store that is no plain function: its sizes and the names of its objectives."""
 
-    def __init__(self, run: StoredRun) -> None:
+    def __init__(self, run: StoredRun, path: Path) -> None:
         about = run.problem
-        super().__init__(
-            **{n: _count(about, n) for n in ("n_var", "n_obj", "n_ieq_constr", "n_eq_constr")}
-        )
+        names = ("n_var", "n_obj", "n_ieq_constr", "n_eq_constr")
+        super().__init__(**{name: _count(run, name, path) for name in names})
         settings = about.get("settings")
-        names = settings.get("objective_names") if isinstance(settings, dict) else None
-        if isinstance(names, list) and len(names) == self.n_obj:
-            self.objective_names = tuple(map(str, names))
+        titles = settings.get("objective_names") if isinstance(settings, dict) else None
+        if isinstance(titles, list) and len(titles) == self.n_obj:
+            self.objective_names = tuple(map(str, titles))
         self._name = shown_name(about)
 
     def name(self) -> str:
@@ -73,8 +73,8 @@ class _NotStored:
         )
 
 
-def stored_problem(run: StoredRun) -> Problem:
-    """Return the problem of a stored run, which cannot be evaluated.
+def stored_problem(run: StoredRun, path: Path) -> Problem:
+    """Return the problem of a run in the store `path`, which cannot be evaluated.
 
     A run of a plain function has its variables and outputs. Options that are objects, or that were
     too long for the store, are texts.
@@ -82,7 +82,7 @@ def stored_problem(run: StoredRun) -> Problem:
     kind = _PROBLEMS.get(str(run.problem.get("class")))
     settings = run.problem.get("settings")
     if kind is None or not isinstance(settings, dict):
-        return StoredProblem(run)
+        return StoredProblem(run, path)
     try:
         found = kind(
             _NotStored(shown_name(run.problem)),
@@ -90,10 +90,10 @@ def stored_problem(run: StoredRun) -> Problem:
             outputs=_outputs(settings["outputs"]),
         )
     except (KeyError, TypeError, ValueError, IndexError, AttributeError):
-        return StoredProblem(run)
+        return StoredProblem(run, path)
     sizes = (found.n_var, found.n_obj, found.n_ieq_constr)
     if sizes != tuple(run.problem.get(name) for name in ("n_var", "n_obj", "n_ieq_constr")):
-        return StoredProblem(run)
+        return StoredProblem(run, path)
     return found
 
 
@@ -106,14 +106,17 @@ def read_run(
         raise StoreError(f"The store {store.path} has no run yet.")
     number = max(runs.values(), key=lambda run: run.updated).id if number is None else number
     evaluations = sorted(store.evaluations(number), key=lambda e: e.n)
-    problem = stored_problem(runs[number])
+    problem = stored_problem(runs[number], store.path)
     return runs[number], problem, [_individual(e, problem) for e in evaluations]
 
 
-def _count(about: Mapping[str, object], name: str) -> int:
-    value = about.get(name)
+def _count(run: StoredRun, name: str, path: Path) -> int:
+    value = run.problem.get(name)
     if not isinstance(value, int) or not 0 <= value < _MOST:
-        raise StoreError(f"A run of the store is damaged: its {name} is {value!r}.")
+        raise StoreError(
+            f"The store {path} is damaged (table runs, row {run.id}, field problem: {name} is "
+            f"{value!r})."
+        )
     return value
 
 
