@@ -16,6 +16,7 @@ from moela.files.guard import invalid_file
 __all__ = ["check_ids", "checked_counts", "checked_layers", "checked_lengths", "checked_weights"]
 
 _PART = 2**20  # values that are checked at once, so that a mapped file is not read into memory
+_MOST_TOKENS = 2.0**53
 _MOST_PAIRS = 4  # ids of a token that are compared in pairs; sorting is faster for more
 _LAST_LAYER = 2**31 - 1
 
@@ -101,6 +102,10 @@ def checked_counts(counts: ArrayLike, source: str) -> Floats:
     if array.shape[2] > MAX_EXPERTS:
         raise invalid(shape_of(array), f"of at most {MAX_EXPERTS} experts")
     check_nonnegative(array, invalid)
+    if array.max() > _MOST_TOKENS:
+        raise invalid(
+            f"{array.max():g}", "at most 2**53 for each expert, beyond which counts round"
+        )
     if not array.any():
         raise invalid("zeros only", "above zero somewhere")
     return array

@@ -238,6 +238,8 @@ def explained(path: Path, error: Exception) -> str:
             f"The disk has no room left for the store {path}. Every evaluation committed so far is "
             "safe in it. Free some space and make the same call again."
         )
+    if "readonly" in text and os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
+        return _damaged(path, f"the header of the SQLite file: {text}")
     if "readonly" in text or "unable to open" in text:
         return (
             f"The store {path} cannot be written ({text}). Its folder must be writable too, since "

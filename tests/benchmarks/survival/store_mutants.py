@@ -82,10 +82,10 @@ def _read(path: Path, run: Callable[[EvaluationStore], object]) -> object:
         return run(store)
 
 
-def _loader(name: str, load: Callable[[Path], object]) -> Loader:
-    return Loader(
-        f"store: {name}", lambda folder: make_source(folder / "run.db"), load, (StoreError,)
-    )
+def _loader(
+    name: str, load: Callable[[Path], object], errors: tuple[type[Exception], ...] = (StoreError,)
+) -> Loader:
+    return Loader(f"store: {name}", lambda folder: make_source(folder / "run.db"), load, errors)
 
 
 LOADERS = [
@@ -94,7 +94,8 @@ LOADERS = [
     _loader("front", lambda path: _read(path, lambda store: store.front(1))),
     _loader("to_frame", lambda path: _read(path, lambda store: store.to_frame())),
     _loader("describe_runs", describe_runs),
-    _loader("compare", compare),
+    # It takes files of any kind, and says in a ValueError what it cannot compare.
+    _loader("compare", compare, (StoreError, ValueError)),
     _loader("resume", lambda path: solve(path, n_eval=60)),
     _loader("resume mixed", lambda path: solve(path, Gear, n_eval=60)),
 ]
