@@ -111,7 +111,11 @@ def spread(F: Floats, size: int) -> Bools:
     The best row in each objective always stays. Distances are Euclidean on objectives scaled to
     [0, 1] over F. Returns a mask of the rows that stay, [n].
     """
-    span = np.ptp(F, axis=0)
+    with np.errstate(over="ignore"):
+        span = np.ptp(F, axis=0)
+    if not np.isfinite(span).all():  # of numbers near the largest one, halves
+        F = F * np.where(np.isfinite(span), 1.0, 0.5)
+        span = np.ptp(F, axis=0)
     Z = (F - F.min(axis=0)) / np.where(span > 0, span, 1.0)
     square = np.einsum("ij,ij->i", Z, Z)
     distance = square[:, None] + square[None, :] - 2.0 * (Z @ Z.T)

@@ -72,8 +72,10 @@ class Restart:
             self.volume.reset(self.archive.working_F[:n_before], self.normalization)
         gains = np.zeros(len(F))
         useful = accepted & (CV <= 0)
-        with np.errstate(over="ignore"):
-            unit = float(np.prod(self.normalization.nadir - self.normalization.ideal))
+        # By exponents, since partial products of extents of 1e300 and 1e-300 are out of range.
+        mantissas, exponents = np.frexp(self.normalization.nadir - self.normalization.ideal)
+        with np.errstate(over="ignore", under="ignore"):
+            unit = float(np.ldexp(np.prod(mantissas), int(exponents.sum())))
         unit = min(unit, _LARGEST)
         gains[useful] = unit * self.volume.add(F[useful], self.normalization)
         return gains

@@ -93,6 +93,12 @@ def test_spread_survives_an_objective_without_range():
     assert spread(np.array([[1.0, 5.0], [1.0, 5.0], [1.0, 5.0]]), 2).sum() == 2
 
 
+def test_spread_takes_the_whole_range_of_floats():
+    F = np.array([[-1.7e308, 2e-300], [0.0, 1e-300], [1e292, 1e-300], [1.7e308, 0.0]])
+    with np.errstate(all="raise"):
+        assert spread(F, 3).sum() == 3
+
+
 def test_nothing_added():
     archive = Archive(2)
     assert archive.add(Population.empty(), np.empty((0, 2)), np.empty(0)).tolist() == []

@@ -47,6 +47,10 @@ def test_run_at_the_edge_of_the_range_of_floats(name, edge):
     assert scales.at_the_edge(name, "MOELA", edge, 1, 90 if name == "zdt1" else 250) == ""
 
 
+def test_run_of_extents_whose_partial_products_are_out_of_range():
+    assert scales.at_the_edge("noc, 5 objectives", "MOELA", "from -1e300 to -1e-300", 1, 60) == ""
+
+
 def volume_with(value, **which):
     other = scaled.penalized(scales.CASES["zdt1"].make(), value, 1.0 / 3.0, **which)
     with scales.strictly():
