@@ -1,4 +1,4 @@
-"""What the weights of the example model take in the wheel, and what fewer bits would cost.
+"""Size of the example model's weights in the wheel, and the cost of storing fewer bits.
 
 Run ``python -m tests.benchmarks.wheel_size`` (needs torch). The weights are rounded to some bits of
 the mantissa (half precision has ten), stored with their bytes sorted by place, which compresses

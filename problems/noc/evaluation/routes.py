@@ -127,34 +127,19 @@ def paths_of_trees(parent: Ints) -> Paths:
     return Paths(start, length, tiles)
 
 
-@compiled
 def paths_of_tables(parent: Ints) -> Paths:
     """Return the paths if each router looks the next one up in the tree of its own, [n, n].
 
     So does BookSim, with the trees of ``shortest_trees`` of the first paths found.
     """
-    table = _tables_of_trees(parent)
-    n = len(table)
-    start = np.zeros((n, n), dtype=np.int64)
-    length = np.ones((n, n), dtype=np.int64)
-    total = 0
-    for s in range(n):
-        for t in range(n):
-            v = s
-            while v != t:
-                v = table[v, t]
-                length[s, t] += 1
-            start[s, t] = total
-            total += length[s, t]
-    tiles = np.empty(total, dtype=np.int64)
-    for s in range(n):
-        for t in range(n):
-            v = s
-            for k in range(length[s, t]):
-                tiles[start[s, t] + k] = v
-                if v != t:
-                    v = table[v, t]
-    return Paths(start, length, tiles)
+    # The tables of all routers hold a tree for each target, in which paths run backward.
+    backward = paths_of_trees(np.ascontiguousarray(_tables_of_trees(parent).T))
+    start = len(backward.tiles) - backward.start - backward.length
+    return Paths(
+        np.ascontiguousarray(start.T),
+        np.ascontiguousarray(backward.length.T),
+        np.ascontiguousarray(backward.tiles[::-1]),
+    )
 
 
 def paths_of(design: Design, routing: str) -> Paths:

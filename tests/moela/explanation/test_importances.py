@@ -31,7 +31,7 @@ VARIABLES = {
 
 
 def known(d):
-    """One objective of two reals, one of labels, a conditional variable and an order."""
+    """Return objectives of reals and of labels, beside a conditional variable and an order."""
     first = 3 * d["strong"] + 0.5 * d["weak"]
     tool = {"a": 0.0, "b": 2.0, "c": 5.0}[d["tool"]]
     second = tool + 2 * np.log(d.get("rpm", 1.0)) + d["order"].index(0)
