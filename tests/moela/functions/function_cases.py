@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import enum
 
+import moela
+
 
 class Shape(enum.Enum):
     ROUND = "round"
@@ -33,3 +35,8 @@ def line(d):
 
 
 LINE = {"variables": {"x": (0.0, 1.0)}, "objectives": ["a", "b"]}
+
+
+def run(function=sink, **changes):
+    """Minimize a function quietly, with few evaluations."""
+    return moela.minimize(function, **(SINK | {"n_eval": 60} | QUIET | changes))

@@ -1,0 +1,84 @@
+"""`moela.minimize` and Ctrl-C: the first ends it after the batch in hand, the second at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import pytest
+from function_cases import run, sink
+
+from moela import EvaluationStore
+
+
+def interrupting(at, times=1):
+    calls = []
+
+    def interrupt(d):
+        calls.append(1)
+        if len(calls) in range(at, at + times):
+            os.kill(os.getpid(), signal.SIGINT)
+        return sink(d)
+
+    return interrupt
+
+
+def test_an_interrupt_ends_after_the_batch_in_hand(tmp_path, capsys):
+    before = signal.getsignal(signal.SIGINT)
+    store = tmp_path / "run.db"
+    result = run(interrupting(60), n_eval=300, store=store)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert 60 <= result.n_eval < 100
+    assert result.status.startswith(f"stopped by Ctrl-C after {result.n_eval} of 300 evaluations")
+    assert f"make the same call again: {store}" in result.status
+    assert "press Ctrl-C again to stop at once" in capsys.readouterr().err
+    assert len(result.front) > 5
+
+
+def test_a_second_interrupt_ends_at_once(tmp_path):
+    before = signal.getsignal(signal.SIGINT)
+    store = tmp_path / "run.db"
+    with pytest.raises(KeyboardInterrupt, match="make the same call again"):
+        run(interrupting(20, times=2), n_eval=300, store=store)
+    assert signal.getsignal(signal.SIGINT) is before
+    with EvaluationStore(store) as reader:
+        assert len(list(reader.evaluations())) == 20
+
+
+def test_an_interrupt_that_makes_the_function_fail():
+    def fragile(d):
+        if len(calls) == 55:
+            os.kill(os.getpid(), signal.SIGINT)
+            raise RuntimeError("the simulator was interrupted")
+        calls.append(1)
+        return sink(d)
+
+    calls = []
+    result = run(fragile, n_eval=300)
+    assert result.status.startswith("stopped by Ctrl-C after 55 of 300")
+    assert "start=result" in result.status
+
+
+def test_other_threads_leave_signals_alone():
+    results = []
+    thread = threading.Thread(target=lambda: results.append(run(n_eval=20)))
+    thread.start()
+    thread.join()
+    assert results[0].n_eval == 20
+
+
+def test_failures_after_an_interrupt_are_not_recorded(tmp_path):
+    def fragile(d):
+        calls.append(1)
+        if len(calls) == 57:
+            os.kill(os.getpid(), signal.SIGINT)
+            raise RuntimeError("the simulator was interrupted")
+        return sink(d)
+
+    calls = []
+    store = tmp_path / "run.db"
+    result = run(fragile, n_eval=100, store=store, on_error="infeasible")
+    assert result.failures == []
+    with EvaluationStore(store) as reader:
+        assert {evaluation.status for evaluation in reader.evaluations()} == {"ok"}
