@@ -237,10 +237,11 @@ class MoEServing(MoEProblem):
         else:
             self._refuse(rows, G)
         rows, F = rows[violation <= 0], F[violation <= 0]
-        worst = F.max(axis=0)
+        best = moocore.is_nondominated(F, keep_weakly=False)
+        worst = F[best].max(axis=0)
         self.ref_point = np.where(worst > 0, 1.05 * worst, 1e-9)
-        self.ref_point_source = "the worst of the layouts and batches that fit, + 5 %"
-        self._starts: Ints = rows[moocore.is_nondominated(F, keep_weakly=False)]
+        self.ref_point_source = "the worst of the non-dominated layouts and batches, + 5 %"
+        self._starts: Ints = rows[best]
 
     def _refuse(self, rows: Ints, G: Floats) -> None:
         """Raise the error about the limit that no deployment meets."""
