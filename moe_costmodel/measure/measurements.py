@@ -113,8 +113,8 @@ class Measurements:
         """Return the machine, the number of points of each kind, and the notes."""
         counts = Counter(record.kind for record in self.records)
         kinds = ", ".join(f"{count} of {kind}" for kind, count in counts.items())
-        day = f", {self.date[:10]}" if self.date else ""
-        head = f"{len(self.records)} points of {self.hardware.name} ({self.clock} time{day}): {kinds}"
+        how = f"{self.clock} time, {self.date[:10]}" if self.date else f"{self.clock} time"
+        head = f"{len(self.records)} points of {self.hardware.name} ({how}): {kinds}"
         return "\n".join([head, *self.notes])
 
     def of(self, kind: str) -> Iterator[Record]:
