@@ -176,6 +176,9 @@ from .placement.search import (
     swap_search as swap_search,
 )
 from .plans.decision import Decision as Decision
+from .plans.engines.registry import ENGINES as ENGINES
+from .plans.engines.registry import engine_command as engine_command
+from .plans.engines.settings import ServerSettings as ServerSettings
 from .plans.plan import Plan as Plan
 from .serving.profile import ProfiledKernels as ProfiledKernels
 from .serving.requests import Request as Request

@@ -9,42 +9,24 @@ marked as one. The engines that take flags are in :mod:`moe_costmodel.plans.expo
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from moe_costmodel.objectives import quantity
+from moe_costmodel.plans.engines.export import Export, refusal
 
 if TYPE_CHECKING:
     from moe_costmodel.plans.plan import Plan
 
-__all__ = ["Export", "refusal", "to_sglang", "to_tensorrt_llm", "to_vllm"]
+__all__ = [
+    "lost", "to_sglang", "to_tensorrt_llm", "to_vllm", "twice", "write_sglang",
+    "write_tensorrt_llm", "write_vllm",
+]  # fmt: skip
 
 _MOST_CELLS = 2**25  # of a file that is written, which takes about 200 MB
-
-
-@dataclass(frozen=True)
-class Export:
-    """The export of a plan to an engine."""
-
-    engine: str
-    flags: tuple[str, ...]  # of the command line, in order
-    notes: tuple[str, ...]  # parts of the plan that the engine cannot express, and their costs
-    path: Path | None = None  # the file that was written, if any
-
-    def __str__(self) -> str:
-        lines = [f"{self.engine}: {shlex.join(self.flags)}"]
-        lines += [f"  note: {note}" for note in self.notes]
-        return "\n".join(lines)
-
-
-def refusal(engine: str, expected: str, got: object, remedy: str) -> ValueError:
-    """Return the error about a plan that an engine cannot express."""
-    return ValueError(f"{engine} needs a plan {expected}. Got {got} instead; {remedy}.")
 
 
 def lost(plan: Plan, knobs: Sequence[str]) -> list[str]:
@@ -70,7 +52,7 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text + "\n", encoding="utf-8", newline="\n")
 
 
-def _twice(plan: Plan) -> list[str]:
+def twice(plan: Plan) -> list[str]:
     """Return notes on copies of an expert on one device, which take memory for nothing."""
     twice = np.argwhere(plan.placement.on_device() > 1)
     if not len(twice):
@@ -82,13 +64,10 @@ def _twice(plan: Plan) -> list[str]:
     ]
 
 
-def to_sglang(plan: Plan, path: str | Path) -> Export:
-    """Write the placement as SGLang's ``--init-expert-location`` (JSON).
-
-    SGLang indexes the map by the number of the layer within the model, so dense layers have a row,
-    too (experts in order of their ids, and the first ones again).
-    """
-    slots, n_rows = plan.placement.physical_to_logical, plan.layers[-1] + 1
+def write_sglang(plan: Plan, path: Path, n_layers: int | None = None) -> list[str]:
+    """Write the map of experts that SGLang reads, and return notes on it."""
+    slots = plan.placement.physical_to_logical
+    n_rows = max(plan.layers[-1] + 1, n_layers or 0)
     if n_rows * plan.placement.n_slots > _MOST_CELLS:
         got = f"layer {plan.layers[-1]}, {plan.placement.n_slots} slots a row"
         expected = f"whose map, a row per layer of the model, has at most {_MOST_CELLS:,} numbers"
@@ -96,18 +75,31 @@ def to_sglang(plan: Plan, path: str | Path) -> Export:
     filler = (np.arange(plan.placement.n_slots) % plan.shape.n_experts).tolist()
     by_number = dict(zip(plan.layers, slots.tolist(), strict=True))
     rows = [by_number.get(layer, filler) for layer in range(n_rows)]
-    path = Path(path)
     _write(path, json.dumps({"physical_to_logical_map": rows}))
-    flags = ["--init-expert-location", str(path), "--ep-size", str(plan.n_devices)]
-    notes = [*_twice(plan), *lost(plan, ("buffer", "thresholds"))]
+    dense = len(rows) - plan.n_layers
+    if not dense:
+        return twice(plan)
+    below = f" below {plan.layers[-1]}" if n_rows == plan.layers[-1] + 1 else ""
+    return [
+        *twice(plan),
+        f"{dense} layers{below} are not in the plan (dense ones); their rows are in order of ids",
+    ]
+
+
+def to_sglang(plan: Plan, path: str | Path, n_layers: int | None = None) -> Export:
+    """Write the placement as SGLang's ``--init-expert-location`` (JSON).
+
+    SGLang indexes the map by the number of the layer within the model, so dense layers have a row,
+    too (experts in order of their ids, and the first ones again). `n_layers` is the number of all
+    layers of the model, for models that end in dense ones. Attention is data-parallel.
+    """
+    path, n = Path(path), str(plan.n_devices)
+    notes = [*write_sglang(plan, path, n_layers), *lost(plan, ("buffer", "thresholds"))]
+    flags = ["--init-expert-location", str(path), "--tp-size", n, "--ep-size", n]
+    if plan.n_devices > 1:
+        flags += ["--attn-dp-size", n]
     if plan.placement.n_replicas:
         flags += ["--ep-num-redundant-experts", str(plan.placement.n_replicas)]
-    dense = len(rows) - plan.n_layers
-    if dense:
-        notes.append(
-            f"{dense} layers below {plan.layers[-1]} are not in the plan (dense ones); their rows "
-            "are in order of ids"
-        )
     return Export("SGLang", tuple(flags), tuple(notes), path)
 
 
@@ -118,6 +110,22 @@ def to_vllm(plan: Plan, path: str | Path) -> Export:
     that it is a proposal. Its own balancer starts from its own placement.
     """
     path = Path(path)
+    write_vllm(plan, path)
+    flags = ["--enable-expert-parallel"]
+    if plan.placement.n_replicas:
+        settings = {"num_redundant_experts": plan.placement.n_replicas}
+        flags += ["--enable-eplb", "--eplb-config", json.dumps(settings)]
+    notes = [
+        "the map is a proposal that no released vLLM reads (expert_map_path); until one does, "
+        "vLLM starts from its own placement, and with --enable-eplb rearranges it on its own",
+        *twice(plan),
+        *lost(plan, ("buffer", "thresholds")),
+    ]
+    return Export("vLLM (proposal)", tuple(flags), tuple(notes), path)
+
+
+def write_vllm(plan: Plan, path: Path) -> None:
+    """Write the proposal of an expert map for vLLM."""
     content = {
         "status": "proposal: no released vLLM reads this file",
         "num_redundant_experts": plan.placement.n_replicas,
@@ -126,32 +134,26 @@ def to_vllm(plan: Plan, path: str | Path) -> Export:
         "physical_to_logical_map": plan.placement.physical_to_logical.tolist(),
     }
     _write(path, json.dumps(content))
-    flags = ["--enable-expert-parallel"]
-    if plan.placement.n_replicas:
-        settings = {"num_redundant_experts": plan.placement.n_replicas}
-        flags += ["--enable-eplb", "--eplb-config", json.dumps(settings)]
-    notes = [
-        "the map is a proposal that no released vLLM reads (expert_map_path); until one does, "
-        "vLLM starts from its own placement, and with --enable-eplb rearranges it on its own",
-        *_twice(plan),
-        *lost(plan, ("buffer", "thresholds")),
-    ]
-    return Export("vLLM (proposal)", tuple(flags), tuple(notes), path)
 
 
 def to_tensorrt_llm(plan: Plan, path: str | Path) -> Export:
     """Write the placement as TensorRT-LLM's load-balancer configuration (YAML)."""
-    path = Path(path)
+    path, n = Path(path), str(plan.n_devices)
+    write_tensorrt_llm(plan, path)
+    notes = [*twice(plan), *lost(plan, ("buffer", "thresholds"))]
+    return Export(
+        "TensorRT-LLM",
+        ("--tp_size", n, "--ep_size", n),
+        (f"name the file in moe_config.load_balancer: {path}", *notes),
+        path,
+    )
+
+
+def write_tensorrt_llm(plan: Plan, path: Path) -> None:
+    """Write the configuration of TensorRT-LLM's load balancer."""
     lines = [f"num_slots: {plan.placement.n_slots}", "initial_global_assignments:"]
     for number, row in zip(plan.layers, plan.placement.physical_to_logical.tolist(), strict=True):
         lines.append(f"  {number}: [{', '.join(str(expert) for expert in row)}]")
     # Offline balancing: 0 means that the assignment is never updated while it serves.
     lines.append("layer_updates_per_iter: 0")
     _write(path, "\n".join(lines))
-    notes = [*_twice(plan), *lost(plan, ("buffer", "thresholds"))]
-    return Export(
-        "TensorRT-LLM",
-        ("--moe_expert_parallel_size", str(plan.n_devices)),
-        (f"name the file in moe_config.load_balancer: {path}", *notes),
-        path,
-    )
