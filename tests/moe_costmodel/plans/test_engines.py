@@ -1,6 +1,6 @@
 """Command lines of engines, read by parsers made from the engines' own flags.
 
-`data/engine_flags.json` is written by `tests/benchmarks/engine_flags.py` from the engines' packages.
+`tests/benchmarks/engine_flags.py` writes `data/engine_flags.json` from the engines' packages.
 """
 
 import argparse
@@ -47,12 +47,12 @@ def test_every_command_is_read_by_the_engine(engine, tmp_path):
     for case in cases():
         try:
             export = engine_command(case, engine, tmp_path)
-        except ValueError as error:
-            assert "export to" in str(error) or "keep" in str(error)
-            continue
+        except ValueError:
+            continue  # refused layouts are tested below
         parsed(engine, export)
         n_read += 1
-        assert export.program and export.command.startswith(export.program[0])
+        assert export.program
+        assert export.command.startswith(export.program[0])
     assert n_read >= 3
 
 
@@ -74,7 +74,8 @@ def test_vllm_numbers_are_of_a_rank():
     export = engine_command(case, "vllm")
     found = parsed("vllm", export)
     assert (found["tensor_parallel_size"], found["data_parallel_size"]) == (2, 4)
-    assert found["enable_expert_parallel"] and found["enable_eplb"]
+    assert found["enable_expert_parallel"]
+    assert found["enable_eplb"]
     # A step of vLLM holds a token of each running sequence.
     assert (found["max_num_seqs"], found["max_num_batched_tokens"]) == (16, 16)
     assert json.loads(found["eplb_config"]) == {"num_redundant_experts": 8}
@@ -102,9 +103,11 @@ def test_tensorrt_llm_gets_flags_and_a_yaml(tmp_path):
 def test_paged_experts_in_each_engine(tmp_path):
     case = settings(layout=Layout(), resident_experts=16, expert_bytes=2.0**20)
     found = parsed("sglang", engine_command(case, "sglang"))
-    assert found["enable_paged_experts"] and found["paged_experts_num_resident"] == 16
+    assert found["enable_paged_experts"]
+    assert found["paged_experts_num_resident"] == 16
     found = parsed("llamacpp", engine_command(case, "llamacpp"))
-    assert found["cpu_moe"] and found["moe_cache_mib"] == 16 * 16  # experts, layers, 1 MiB each
+    assert found["cpu_moe"]
+    assert found["moe_cache_mib"] == 16 * 16
     found = parsed("ktransformers", engine_command(case, "ktransformers"))
     assert found["kt_num_gpu_experts"] == 16
     for engine in ("vllm", "trtllm"):
@@ -112,8 +115,8 @@ def test_paged_experts_in_each_engine(tmp_path):
         assert any("keeps all experts on the GPU" in note for note in notes)
     with pytest.raises(ValueError, match="at least the 8 experts of a token"):
         engine_command(settings(layout=Layout(), resident_experts=4), "sglang")
+    several = settings(layout=Layout(tp=2, moe_tp=2), resident_experts=16)
     with pytest.raises(ValueError, match="on one GPU"):
-        several = settings(layout=Layout(tp=2, moe_tp=2), resident_experts=16)
         engine_command(several, "sglang")
 
 
@@ -127,7 +130,7 @@ def test_paged_experts_in_each_engine(tmp_path):
     ],
 )
 def test_impossible_layouts_are_refused_with_what_to_do(engine, layout, tmp_path):
-    with pytest.raises(ValueError, match="needs a plan .* export to"):
+    with pytest.raises(ValueError, match=r"needs a plan .* export to"):
         engine_command(settings(layout=layout), engine, tmp_path)
 
 
@@ -143,9 +146,9 @@ def test_models_that_do_not_read_a_placement_are_named():
 def test_settings_are_checked():
     with pytest.raises(ValueError, match="'model' parameter of ServerSettings"):
         settings(layout=Layout(), model="")
-    with pytest.raises(ValueError, match="'role' parameter .* one of both, decode, prefill"):
+    with pytest.raises(ValueError, match=r"'role' parameter .* one of both, decode, prefill"):
         settings(layout=Layout(), role="mixed")
-    with pytest.raises(ValueError, match="'sequences' parameter .* at least 0"):
+    with pytest.raises(ValueError, match=r"'sequences' parameter .* at least 0"):
         settings(layout=Layout(), sequences=-1)
     with pytest.raises(ValueError, match="'engine' parameter of engine_command"):
         engine_command(settings(layout=Layout()), "tgi")
@@ -163,7 +166,8 @@ def test_a_plan_becomes_whole_commands(tmp_path):
     assert (found["tp_size"], found["ep_size"], found["attn_dp_size"]) == (4, 4, 4)
     assert (found["ep_num_redundant_experts"], found["max_running_requests"]) == (4, 16)
     rows = json.loads(Path(found["init_expert_location"]).read_text())["physical_to_logical_map"]
-    assert len(rows) == 4 and rows[1] == slots[0]
+    assert len(rows) == 4
+    assert rows[1] == slots[0]
     notes = "\n".join(export.notes)
     assert "thresholds are not exported" in notes
     assert "does not read expert locations for mixtral" in notes
@@ -196,6 +200,7 @@ def test_a_buffered_plan_on_several_devices_says_what_it_loses(tmp_path):
     found = parsed("sglang", export)
     # 64 tokens on each of four ranks; experts in order of their ids need no file.
     assert (found["chunked_prefill_size"], found["max_running_requests"]) == (256, None)
-    assert found["init_expert_location"] is None and not found["enable_paged_experts"]
+    assert found["init_expert_location"] is None
+    assert not found["enable_paged_experts"]
     assert any("keeps every placed expert" in note for note in export.notes)
     assert np.all(plan.capacities == 1)
