@@ -6,19 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from moe_costmodel._checks import one_of
 from moe_costmodel.plans.engines.export import Export
 from moe_costmodel.plans.engines.registry import ENGINES, engine_command
 from moe_costmodel.plans.engines.settings import ServerSettings
-from moe_costmodel.plans.export_files import (
-    lost,
-    twice,
-    write_sglang,
-    write_tensorrt_llm,
-    write_vllm,
-)
+from moe_costmodel.plans.export_files import is_moved, lost, write_location
 from moe_costmodel.plans.export_flags import Evaluate, best_single_capacity
 from moe_costmodel.silicon.layout import Layout
 
@@ -78,30 +70,10 @@ def export_plan(
         if plan.is_buffered:
             settings = replace(settings, resident_experts=0)
             notes += lost(plan, ("buffer",))
-        if _is_moved(plan):
-            path, more = _write_location(plan, engine, folder, n_layers)
+        if is_moved(plan.placement):
+            path, more = write_location(
+                plan.placement, plan.layers, engine, folder / engine, n_layers
+            )
             settings, notes = replace(settings, location=path), [*notes, *more]
     export = engine_command(settings, engine, folder, name=engine)
     return replace(export, notes=(*export.notes, *notes))
-
-
-def _is_moved(plan: Plan) -> bool:
-    """Tell whether the placement differs from the order of ids, which engines begin with."""
-    slots = plan.placement.physical_to_logical
-    return bool((slots != np.arange(slots.shape[1]) % plan.shape.n_experts).any())
-
-
-def _write_location(
-    plan: Plan, engine: str, folder: Path, n_layers: int | None
-) -> tuple[Path, list[str]]:
-    """Write the placement as an engine reads it; return the file, and notes."""
-    if engine == "sglang":
-        path = folder / "sglang.json"
-        return path, write_sglang(plan, path, n_layers)
-    if engine == "vllm":
-        path = folder / "vllm.json"
-        write_vllm(plan, path)
-    else:
-        path = folder / "trtllm_experts.yaml"
-        write_tensorrt_llm(plan, path)
-    return path, twice(plan)

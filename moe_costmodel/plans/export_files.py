@@ -19,12 +19,10 @@ from moe_costmodel.objectives import quantity
 from moe_costmodel.plans.engines.export import Export, refusal
 
 if TYPE_CHECKING:
+    from moe_costmodel.placement.placement import Placement
     from moe_costmodel.plans.plan import Plan
 
-__all__ = [
-    "lost", "to_sglang", "to_tensorrt_llm", "to_vllm", "twice", "write_sglang",
-    "write_tensorrt_llm", "write_vllm",
-]  # fmt: skip
+__all__ = ["is_moved", "lost", "to_sglang", "to_tensorrt_llm", "to_vllm", "write_location"]
 
 _MOST_CELLS = 2**25  # of a file that is written, which takes about 200 MB
 
@@ -52,36 +50,41 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text + "\n", encoding="utf-8", newline="\n")
 
 
-def twice(plan: Plan) -> list[str]:
+def twice(placement: Placement, layers: Sequence[int]) -> list[str]:
     """Return notes on copies of an expert on one device, which take memory for nothing."""
-    twice = np.argwhere(plan.placement.on_device() > 1)
-    if not len(twice):
+    found = np.argwhere(placement.on_device() > 1)
+    if not len(found):
         return []
-    layer, expert, device = (int(i) for i in twice[0])
+    layer, expert, device = (int(i) for i in found[0])
     return [
-        f"{len(twice)} times a device holds an expert more than once (expert {expert} on device "
-        f"{device}, layer {plan.layers[layer]}, for one), which takes memory and balances nothing"
+        f"{len(found)} times a device holds an expert more than once (expert {expert} on device "
+        f"{device}, layer {layers[layer]}, for one), which takes memory and balances nothing"
     ]
 
 
-def write_sglang(plan: Plan, path: Path, n_layers: int | None = None) -> list[str]:
-    """Write the map of experts that SGLang reads, and return notes on it."""
-    slots = plan.placement.physical_to_logical
-    n_rows = max(plan.layers[-1] + 1, n_layers or 0)
-    if n_rows * plan.placement.n_slots > _MOST_CELLS:
-        got = f"layer {plan.layers[-1]}, {plan.placement.n_slots} slots a row"
+def write_sglang(
+    placement: Placement, layers: Sequence[int], path: Path, n_layers: int | None = None
+) -> list[str]:
+    """Write the map of experts that SGLang reads, and return notes on it.
+
+    `layers` are the numbers of the placement's layers within the model, `n_layers` all of these.
+    """
+    slots, last = placement.physical_to_logical, layers[-1]
+    n_rows = max(last + 1, n_layers or 0)
+    if n_rows * placement.n_slots > _MOST_CELLS:
+        got = f"layer {last}, {placement.n_slots} slots a row"
         expected = f"whose map, a row per layer of the model, has at most {_MOST_CELLS:,} numbers"
         raise refusal("SGLang", expected, got, "number the layers from 0")
-    filler = (np.arange(plan.placement.n_slots) % plan.shape.n_experts).tolist()
-    by_number = dict(zip(plan.layers, slots.tolist(), strict=True))
+    filler = (np.arange(placement.n_slots) % placement.n_experts).tolist()
+    by_number = dict(zip(layers, slots.tolist(), strict=True))
     rows = [by_number.get(layer, filler) for layer in range(n_rows)]
     _write(path, json.dumps({"physical_to_logical_map": rows}))
-    dense = len(rows) - plan.n_layers
+    dense = len(rows) - placement.n_layers
     if not dense:
-        return twice(plan)
-    below = f" below {plan.layers[-1]}" if n_rows == plan.layers[-1] + 1 else ""
+        return twice(placement, layers)
+    below = f" below {last}" if n_rows == last + 1 else ""
     return [
-        *twice(plan),
+        *twice(placement, layers),
         f"{dense} layers{below} are not in the plan (dense ones); their rows are in order of ids",
     ]
 
@@ -94,7 +97,8 @@ def to_sglang(plan: Plan, path: str | Path, n_layers: int | None = None) -> Expo
     layers of the model, for models that end in dense ones. Attention is data-parallel.
     """
     path, n = Path(path), str(plan.n_devices)
-    notes = [*write_sglang(plan, path, n_layers), *lost(plan, ("buffer", "thresholds"))]
+    notes = write_sglang(plan.placement, plan.layers, path, n_layers)
+    notes += lost(plan, ("buffer", "thresholds"))
     flags = ["--init-expert-location", str(path), "--tp-size", n, "--ep-size", n]
     if plan.n_devices > 1:
         flags += ["--attn-dp-size", n]
@@ -110,7 +114,7 @@ def to_vllm(plan: Plan, path: str | Path) -> Export:
     that it is a proposal. Its own balancer starts from its own placement.
     """
     path = Path(path)
-    write_vllm(plan, path)
+    write_vllm(plan.placement, plan.layers, path)
     flags = ["--enable-expert-parallel"]
     if plan.placement.n_replicas:
         settings = {"num_redundant_experts": plan.placement.n_replicas}
@@ -118,20 +122,20 @@ def to_vllm(plan: Plan, path: str | Path) -> Export:
     notes = [
         "the map is a proposal that no released vLLM reads (expert_map_path); until one does, "
         "vLLM starts from its own placement, and with --enable-eplb rearranges it on its own",
-        *twice(plan),
+        *twice(plan.placement, plan.layers),
         *lost(plan, ("buffer", "thresholds")),
     ]
     return Export("vLLM (proposal)", tuple(flags), tuple(notes), path)
 
 
-def write_vllm(plan: Plan, path: Path) -> None:
+def write_vllm(placement: Placement, layers: Sequence[int], path: Path) -> None:
     """Write the proposal of an expert map for vLLM."""
     content = {
         "status": "proposal: no released vLLM reads this file",
-        "num_redundant_experts": plan.placement.n_replicas,
-        "num_devices": plan.n_devices,
-        "layers": list(plan.layers),
-        "physical_to_logical_map": plan.placement.physical_to_logical.tolist(),
+        "num_redundant_experts": placement.n_replicas,
+        "num_devices": placement.n_devices,
+        "layers": list(layers),
+        "physical_to_logical_map": placement.physical_to_logical.tolist(),
     }
     _write(path, json.dumps(content))
 
@@ -139,8 +143,8 @@ def write_vllm(plan: Plan, path: Path) -> None:
 def to_tensorrt_llm(plan: Plan, path: str | Path) -> Export:
     """Write the placement as TensorRT-LLM's load-balancer configuration (YAML)."""
     path, n = Path(path), str(plan.n_devices)
-    write_tensorrt_llm(plan, path)
-    notes = [*twice(plan), *lost(plan, ("buffer", "thresholds"))]
+    write_tensorrt_llm(plan.placement, plan.layers, path)
+    notes = [*twice(plan.placement, plan.layers), *lost(plan, ("buffer", "thresholds"))]
     return Export(
         "TensorRT-LLM",
         ("--tp_size", n, "--ep_size", n),
@@ -149,11 +153,40 @@ def to_tensorrt_llm(plan: Plan, path: str | Path) -> Export:
     )
 
 
-def write_tensorrt_llm(plan: Plan, path: Path) -> None:
+def write_tensorrt_llm(placement: Placement, layers: Sequence[int], path: Path) -> None:
     """Write the configuration of TensorRT-LLM's load balancer."""
-    lines = [f"num_slots: {plan.placement.n_slots}", "initial_global_assignments:"]
-    for number, row in zip(plan.layers, plan.placement.physical_to_logical.tolist(), strict=True):
+    lines = [f"num_slots: {placement.n_slots}", "initial_global_assignments:"]
+    for number, row in zip(layers, placement.physical_to_logical.tolist(), strict=True):
         lines.append(f"  {number}: [{', '.join(str(expert) for expert in row)}]")
     # Offline balancing: 0 means that the assignment is never updated while it serves.
     lines.append("layer_updates_per_iter: 0")
     _write(path, "\n".join(lines))
+
+
+def is_moved(placement: Placement) -> bool:
+    """Tell whether a placement differs from the order of ids, which engines begin with."""
+    slots = placement.physical_to_logical
+    return bool((slots != np.arange(slots.shape[1]) % placement.n_experts).any())
+
+
+def write_location(
+    placement: Placement,
+    layers: Sequence[int],
+    engine: str,
+    stem: Path,
+    n_layers: int | None = None,
+) -> tuple[Path, list[str]]:
+    """Write a placement as an engine reads it; return the file, and notes.
+
+    `stem` is the path of the file without its ending.
+    """
+    if engine == "sglang":
+        path = stem.with_name(f"{stem.name}_experts.json")
+        return path, write_sglang(placement, layers, path, n_layers)
+    if engine == "vllm":
+        path = stem.with_name(f"{stem.name}_experts.json")
+        write_vllm(placement, layers, path)
+    else:
+        path = stem.with_name(f"{stem.name}_experts.yaml")
+        write_tensorrt_llm(placement, layers, path)
+    return path, twice(placement, layers)
