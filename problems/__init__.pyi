@@ -19,4 +19,7 @@ from .moe import (
 from .moe import (
     MoEDeployment as MoEDeployment,
 )
+from .moe import (
+    MoEServing as MoEServing,
+)
 from .noc import NoC3D as NoC3D

@@ -27,7 +27,7 @@ from moela.quality.table import Row, Table
 
 if TYPE_CHECKING:
     from moe_costmodel import Plan, RoutingTrace
-    from moe_costmodel.plans.export_files import Export
+    from moe_costmodel.plans.engines.export import Export
     from problems import MoEDeployment
 
 _LONGEST_TABLE = 12
