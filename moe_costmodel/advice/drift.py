@@ -1,38 +1,24 @@
-"""Drift of expert loads: a Gamma factor for each expert, and its estimate from a short record.
+"""Drift of expert loads: what later loads may be, given those of before and a short record.
 
-The share of an expert in later traffic is its share now times a factor, which is drawn for each
-expert from a Gamma distribution of mean 1. Counts given the factors are Poisson, so the factors
-given the counts are Gamma again (the empirical Bayes estimate of rates; Robbins, 1956; Gelman et
-al., Bayesian Data Analysis, section 2.6).
+Two workloads of a model are taken to be exchangeable. Relative loads (share times the number of
+experts) of a layer have variance s^2 over experts, and correlation r between the workloads. So
+later loads regress to the mean: the expected relative load is 1 + r (x - 1), and around it lies a
+Gamma factor for each expert. The correlation follows from the share of the load that moves to other
+experts. Counts given the factors are Poisson, so factors given counts are Gamma again (the
+empirical Bayes estimate of rates; Gelman et al., Bayesian Data Analysis, section 2.6).
 """
 
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import gammaln
 
 from moe_costmodel._arrays import Floats
 
-__all__ = ["DriftedLoads", "variance_of"]
+__all__ = ["DriftedLoads"]
 
-_GRID = np.geomspace(1e-3, 5.0, 40)
-
-
-def variance_of(moved: float) -> float:
-    """Return the variance of the factors at which a share `moved` of the load is on other experts.
-
-    `moved` is the expected total variation distance, half the mean absolute deviation of the
-    factors, between 0 and 0.9.
-    """
-
-    def distance(variance: float) -> float:
-        shape = 1.0 / variance
-        return float(np.exp((shape - 1.0) * np.log(shape) - shape - gammaln(shape)))
-
-    if moved <= distance(1e-6):
-        return 1e-6
-    return float(brentq(lambda v: distance(v) - moved, 1e-6, 200.0))
+_GRID = np.geomspace(0.005, 0.6, 40)  # shares of the load that move
+_LEAST = 1e-6
 
 
 class DriftedLoads:
@@ -44,58 +30,81 @@ class DriftedLoads:
         Share of each expert before; rows sum to 1.
     counts : ndarray of shape (n_layers, n_experts), optional
         Choices in the short record.
-    most_moved : float
-        Without a record: largest share of the load that is taken to move to other experts.
     """
 
-    def __init__(self, shares: Floats, counts: Floats | None, most_moved: float) -> None:
-        # An expert without load may get some: half a choice in a thousand of each expert.
-        smooth = shares + 0.0005 / shares.shape[1]
-        self.shares = smooth / smooth.sum(axis=1, keepdims=True)
+    def __init__(self, shares: Floats, counts: Floats | None = None) -> None:
+        self.relative = shares * shares.shape[1]
+        self.spread = np.maximum(self.relative.var(axis=1, keepdims=True), _LEAST)
         self.counts = counts
-        self.most_moved = most_moved
         self.weights = np.zeros(0)
         if counts is not None:
-            expected = counts.sum(axis=1, keepdims=True) * self.shares
-            likelihood = np.array([_log_likelihood(counts, expected, v) for v in _GRID])
+            likelihood = np.array([self._log_likelihood(counts, d) for d in _GRID.tolist()])
             weights = np.exp(likelihood - likelihood.max())
             self.weights = weights / weights.sum()
+
+    def expected(self, moved: float) -> tuple[Floats, Floats]:
+        """Return expected relative loads, and the variance of their factors [n_layers, 1].
+
+        `moved` is the total variation distance between the workloads. Half the mean absolute
+        difference of relative loads is about 0.4 standard deviations.
+        """
+        square = (2.0 * moved / 0.8) ** 2
+        kept = np.maximum(0.0, 1.0 - square / (2.0 * self.spread))
+        # An expert without load may get some.
+        mean = np.maximum(1.0 + kept * (self.relative - 1.0), 1e-3)
+        rest = square - (1.0 - kept) ** 2 * self.spread
+        return mean, np.maximum(rest / (mean**2).mean(axis=1, keepdims=True), _LEAST)
 
     def mean(self) -> Floats:
         """Return the expected shares, (n_layers, n_experts)."""
         if self.counts is None:
-            return self.shares
-        expected = self.counts.sum(axis=1, keepdims=True) * self.shares
-        factor = sum(
-            weight * (1.0 / v + self.counts) / (1.0 / v + expected)
-            for weight, v in zip(self.weights, _GRID, strict=True)
-            if weight > 1e-6
-        )
-        return _normalized(self.shares * factor)
+            return _normalized(self.relative)
+        total = np.zeros_like(self.relative)
+        for weight, moved in zip(self.weights, _GRID.tolist(), strict=True):
+            if weight > 1e-6:
+                mean, v = self.expected(moved)
+                factor = (1.0 / v + self.counts) / (1.0 / v + self._tokens() * mean)
+                total += weight * mean * factor
+        return _normalized(total)
 
-    def draw(self, n: int, random_state: np.random.Generator) -> Floats:
-        """Draw later shares, (n, n_layers, n_experts)."""
-        out = np.empty((n, *self.shares.shape))
+    def draw(self, n: int, moved: float, random_state: np.random.Generator) -> Floats:
+        """Draw later shares, (n, n_layers, n_experts).
+
+        Parameters
+        ----------
+        n : int
+        moved : float
+            Without a record: largest share of the load that moves; from 0 to this in equal steps.
+        random_state : Generator
+        """
+        out = np.empty((n, *self.relative.shape))
         for i in range(n):
             if self.counts is None:
-                v = variance_of(self.most_moved * (i + 1) / n)
-                factor = random_state.gamma(1.0 / v, v, self.shares.shape)
+                out[i] = self.moved_by(moved * (i + 1) / n, random_state)
             else:
-                v = random_state.choice(_GRID, p=self.weights)
-                expected = self.counts.sum(axis=1, keepdims=True) * self.shares
-                scale = 1.0 / (1.0 / v + expected)
-                factor = random_state.gamma(1.0 / v + self.counts) * scale
-            out[i] = _normalized(self.shares * factor)
+                mean, v = self.expected(float(random_state.choice(_GRID, p=self.weights)))
+                factor = random_state.gamma(1.0 / v + self.counts)
+                out[i] = _normalized(mean * factor / (1.0 / v + self._tokens() * mean))
         return out
+
+    def moved_by(self, moved: float, random_state: np.random.Generator) -> Floats:
+        """Draw later shares if this share of the load moves, (n_layers, n_experts)."""
+        mean, v = self.expected(moved)
+        return _normalized(mean * random_state.gamma(np.broadcast_to(1.0 / v, mean.shape)) * v)
+
+    def _tokens(self) -> Floats:
+        """Return the choices of an expert of mean load, (n_layers, 1)."""
+        assert self.counts is not None
+        return self.counts.mean(axis=1, keepdims=True)
+
+    def _log_likelihood(self, counts: Floats, moved: float) -> float:
+        """Return the log likelihood of negative binomial counts, up to a constant."""
+        mean, v = self.expected(moved)
+        shape, rate = 1.0 / v, counts.mean(axis=1, keepdims=True) * mean
+        terms = gammaln(counts + shape) - gammaln(shape) + shape * np.log(shape)
+        terms += counts * np.log(rate) - (counts + shape) * np.log(shape + rate)
+        return float(terms.sum())
 
 
 def _normalized(loads: Floats) -> Floats:
     return loads / np.maximum(loads.sum(axis=1, keepdims=True), 1e-300)
-
-
-def _log_likelihood(counts: Floats, expected: Floats, variance: float) -> float:
-    """Return the log likelihood of negative binomial counts, up to a constant."""
-    shape = 1.0 / variance
-    terms = gammaln(counts + shape) - gammaln(shape) + shape * np.log(shape)
-    terms += counts * np.log(expected) - (counts + shape) * np.log(shape + expected)
-    return float(terms.sum())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from moe_costmodel._arrays import Floats
-from moe_costmodel.advice.drift import DriftedLoads, variance_of
+from moe_costmodel.advice.drift import DriftedLoads
 from moe_costmodel.advice.recommendation import Migration, Recommendation
 from moe_costmodel.advice.traffic import Traffic
 from moe_costmodel.advice.windows import (
@@ -80,10 +80,8 @@ class PlacementAdviser:
         self.generator = np.random.default_rng(random_state)
         self.by_steps = traffic.has_steps and traffic.recent is None
         if not self.by_steps:
-            total = traffic.whole.sum(axis=0)
-            shares = total / total.sum(axis=1, keepdims=True)
-            self.later = DriftedLoads(shares, traffic.recent, drift)
-            self.draws = self.later.draw(_DRAWS, self.generator)
+            self.later = DriftedLoads(_shares(traffic.whole), traffic.recent)
+            self.draws = self.later.draw(_DRAWS, drift, self.generator)
             self.now = busiest_loads(running, self.draws)
 
     def recommendations(self) -> list[Recommendation]:
@@ -217,13 +215,10 @@ class PlacementAdviser:
 
     def _drift_limit(self, placement: Placement) -> float:
         """Return the largest share of the load that may move before the gain may be lost."""
-        total = self.traffic.whole.sum(axis=0)
-        shares = total / total.sum(axis=1, keepdims=True)
+        drifting = DriftedLoads(_shares(self.traffic.whole))
         last = 0.0
         for moved in _MOVED.tolist():
-            v = variance_of(moved)
-            factor = self.generator.gamma(1.0 / v, v, (20, *shares.shape))
-            loads = shares * factor
+            loads = np.stack([drifting.moved_by(moved, self.generator) for _ in range(20)])
             gains = 1.0 - busiest_loads(placement, loads) / busiest_loads(self.running, loads)
             if float(np.quantile(gains, 0.05)) * self.moe_share <= self._stall(placement):
                 break
@@ -313,3 +308,9 @@ class PlacementAdviser:
             "rearrangement", self.n_devices, adopt,
             f"Online balancing (EPLB) every {steps} steps.", why, net,
         )  # fmt: skip
+
+
+def _shares(loads: Floats) -> Floats:
+    """Return the share of each expert over all steps, (n_layers, n_experts)."""
+    total = loads.sum(axis=0)
+    return np.asarray(total / total.sum(axis=1, keepdims=True))

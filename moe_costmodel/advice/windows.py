@@ -17,6 +17,9 @@ MOST_WINDOWS = 8
 FEWEST_STEPS = 8
 """Steps from which a half of a trace is cut into windows."""
 _TAIL = 0.05
+_MODEL_ERROR = 0.15
+"""Part of a gain by which drawn drift may be wrong, since layers do not drift independently. On half
+of the layers of DeepSeek-V3, the low end then held in 27 to 30 of 30 pairs of published workloads."""
 
 
 def busiest_loads(placement: Placement, loads: Floats) -> Floats:
@@ -78,8 +81,9 @@ def interval_of(gains: Floats, *, of_mean: bool = False) -> Predicted:
 
 
 def quantiles_of(gains: Sequence[float] | Floats) -> Predicted:
-    """Return the mean of drawn gains, with their 90 % interval."""
+    """Return the mean of drawn gains, with their 90 % interval and the error of the drift model."""
     values = np.asarray(gains, dtype=np.float64)
     low, high = np.quantile(values, [_TAIL, 1.0 - _TAIL])
-    mean = float(np.clip(values.mean(), low, high))
-    return Predicted(mean, float(low), float(high))
+    mean = float(values.mean())
+    error = _MODEL_ERROR * abs(mean)
+    return Predicted(mean, min(float(low), mean) - error, max(float(high), mean) + error)
