@@ -1,3 +1,13 @@
+from .advice.advise import advise as advise
+from .advice.recommendation import (
+    Migration as Migration,
+)
+from .advice.recommendation import (
+    Recommendation as Recommendation,
+)
+from .advice.recommendation import (
+    TraceAdvice as TraceAdvice,
+)
 from .buffering.replay import (
     POLICIES as POLICIES,
 )
