@@ -149,6 +149,7 @@ from .offloading.replay import (
 from .offloading.replay import (
     offload_events as offload_events,
 )
+from .offloading.rule import OffloadRule as OffloadRule
 from .placement.heuristics import (
     anti_correlation as anti_correlation,
 )

@@ -85,9 +85,7 @@ def buffer_advice(
 class _Rows:
     """Seconds of each step of some traffic under four rules."""
 
-    def __init__(
-        self, plan: OffloadPlan, trace: RoutingTrace, slots: int, cost: MissCost
-    ) -> None:
+    def __init__(self, plan: OffloadPlan, trace: RoutingTrace, slots: int, cost: MissCost) -> None:
         streams = layer_streams(trace, 1)
         n_layers, n_experts = plan.start.shape
         equal = equal_slots(n_layers, n_experts, slots * n_layers)

@@ -45,6 +45,40 @@ def lost(plan: Plan, knobs: Sequence[str]) -> list[str]:
     return notes
 
 
+def lru_notes(engine: str, plan: Plan, *, copies: bool) -> list[str]:
+    """Return notes on a plan's buffers in an engine whose own are least recently used.
+
+    `copies` tells whether the engine copies a missing expert before it runs.
+    """
+    rule, notes = plan.offload, []
+    if plan.policy != "lru":
+        notes.append(f"{engine} evicts the least recently used expert; the plan: {plan.policy}")
+    if copies != (rule is None or not rule.in_place):
+        fate = "copies a missing expert to the GPU" if copies else "computes misses on the CPU"
+        other = "computed where they lie" if copies else "copied"
+        notes.append(f"{engine} {fate}; the plan's times are those of misses that are {other}")
+    if rule is not None:
+        if rule.is_static or rule.admission.after > 1 or rule.admission.margin:
+            notes.append(f"{engine} uploads every miss; the plan: {rule.admission}")
+        if rule.precision is not None:
+            notes.append(f"{engine} is not told what a predictor names; nothing is prefetched")
+    return notes
+
+
+def _paged(plan: Plan) -> tuple[list[str], list[str]]:
+    """Return SGLang's flags for buffers on one device, and notes on what they cannot express."""
+    low, high = int(plan.capacities.min()), int(plan.capacities.max())
+    resident = int(plan.capacities.sum()) // plan.n_layers
+    notes = lru_notes("SGLang", plan, copies=True)
+    if low < high:
+        notes.append(
+            f"one number for all layers: {resident} resident experts, which the plan's memory "
+            f"holds, instead of {low} to {high}"
+        )
+    flags = ["--enable-paged-experts", "--paged-experts-num-resident", str(resident)]
+    return flags, notes
+
+
 def _write(path: Path, text: str) -> None:
     # The same bytes on every system: plans are made on one and served on another.
     path.write_text(text + "\n", encoding="utf-8", newline="\n")
@@ -94,14 +128,20 @@ def to_sglang(plan: Plan, path: str | Path, n_layers: int | None = None) -> Expo
 
     SGLang indexes the map by the number of the layer within the model, so dense layers have a row,
     too (experts in order of their ids, and the first ones again). `n_layers` is the number of all
-    layers of the model, for models that end in dense ones. Attention is data-parallel.
+    layers of the model, for models that end in dense ones. Attention is data-parallel. Buffers on
+    one device become ``--enable-paged-experts`` (SGLang 0.5.23: one GPU, least recently used).
     """
     path, n = Path(path), str(plan.n_devices)
+    paged = plan.is_buffered and plan.n_devices == 1
     notes = write_sglang(plan.placement, plan.layers, path, n_layers)
-    notes += lost(plan, ("buffer", "thresholds"))
+    notes += lost(plan, ("thresholds",) if paged else ("buffer", "thresholds"))
     flags = ["--init-expert-location", str(path), "--tp-size", n, "--ep-size", n]
     if plan.n_devices > 1:
         flags += ["--attn-dp-size", n]
+    if paged:
+        of_buffers, more = _paged(plan)
+        flags += of_buffers
+        notes += more
     if plan.placement.n_replicas:
         flags += ["--ep-num-redundant-experts", str(plan.placement.n_replicas)]
     return Export("SGLang", tuple(flags), tuple(notes), path)

@@ -19,7 +19,7 @@ from moela.notebook import html
 if TYPE_CHECKING:
     from moe_costmodel.deployment.check import PlanCheck
     from moe_costmodel.deployment.model import DeploymentModel
-    from moe_costmodel.plans.apply import AppliedPlan
+    from moe_costmodel.plans.apply import AppliedPlan, SlowMemory
     from moe_costmodel.silicon.layout import Layout
     from moe_costmodel.traces.trace import Mode, RoutingTrace
 
@@ -38,7 +38,7 @@ class Plan(Decision):
         An MoE layer as a whole (``n_local == n_experts``).
     mode : {"prefill", "decode"}
         The half of serving that the plan is for.
-    placement, batch_size, gates, capacities, policy
+    placement, batch_size, gates, capacities, policy, offload, start
         As for :class:`Decision`.
     devices_per_node : int, optional
         Divides the number of devices; by default all devices are on one node.
@@ -254,8 +254,10 @@ class Plan(Decision):
         """Return the flags of the llama.cpp fork; see :mod:`moe_costmodel.plans.export_flags`."""
         return export_flags.to_llamacpp(self, evaluate=evaluate)
 
-    def apply(self, model: Any, *, part: str | None = None) -> AppliedPlan:
+    def apply(
+        self, model: Any, *, part: str | None = None, slow: SlowMemory | None = None
+    ) -> AppliedPlan:
         """Install the plan in a model of this process; see `moe_costmodel.plans.apply`."""
         from moe_costmodel.plans.apply import apply
 
-        return apply(self, model, part=part)
+        return apply(self, model, part=part, slow=slow)
