@@ -1,3 +1,13 @@
+from .advice.advise import advise as advise
+from .advice.recommendation import (
+    Migration as Migration,
+)
+from .advice.recommendation import (
+    Recommendation as Recommendation,
+)
+from .advice.recommendation import (
+    TraceAdvice as TraceAdvice,
+)
 from .buffering.replay import (
     POLICIES as POLICIES,
 )
@@ -139,6 +149,7 @@ from .offloading.replay import (
 from .offloading.replay import (
     offload_events as offload_events,
 )
+from .offloading.rule import OffloadRule as OffloadRule
 from .placement.heuristics import (
     anti_correlation as anti_correlation,
 )
@@ -179,6 +190,9 @@ from .placement.search import (
     swap_search as swap_search,
 )
 from .plans.decision import Decision as Decision
+from .plans.engines.registry import ENGINES as ENGINES
+from .plans.engines.registry import engine_command as engine_command
+from .plans.engines.settings import ServerSettings as ServerSettings
 from .plans.plan import Plan as Plan
 from .plans.serving_plan import ServingPlan as ServingPlan
 from .plans.serving_plan import ServingPool as ServingPool

@@ -22,4 +22,5 @@ from .moe import (
 from .moe import (
     MoEServing as MoEServing,
 )
+from .moe_on_chip import MoEOnChip as MoEOnChip
 from .noc import NoC3D as NoC3D

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from moe_costmodel._checks import check_number, count, invalid, one_of, require
 from moe_costmodel.gating.rules import GateRule
 from moe_costmodel.models.shape import ModelShape
 from moe_costmodel.objectives import Predicted
 from moe_costmodel.placement.placement import Placement
-from moe_costmodel.plans import serving_files, serving_text
+from moe_costmodel.plans import serving_export, serving_files, serving_text
+from moe_costmodel.plans.engines.export import Export
 from moe_costmodel.silicon.layout import Layout
 from moela.notebook import html
+
+if TYPE_CHECKING:
+    from moe_costmodel.silicon.tables.gpu import Gpu
 
 __all__ = ["MODES", "ServingPlan", "ServingPool"]
 
@@ -208,6 +214,48 @@ class ServingPlan:
             value and the actual one.
         """
         return serving_files.load(path, cls, ServingPool)
+
+    def export(
+        self,
+        folder: str | Path,
+        *,
+        model: str,
+        engine: str | None = None,
+        gpu: Gpu | None = None,
+        layers: Sequence[int] | None = None,
+        name: str = "",
+    ) -> tuple[Export, ...]:
+        """Write the plan's files for an engine, and return the whole command of each pool.
+
+        Parameters
+        ----------
+        folder : str or Path
+            Folder for the files: placements, and options that have no flag.
+        model : str
+            Folder or name of the model that the engine loads.
+        engine : {"sglang", "vllm", "trtllm", "llamacpp", "ktransformers"}, optional
+            The engine; by default the plan's.
+        gpu : Gpu, optional
+            Figures of the GPU, for the GPUs of a machine and the memory that weights leave free.
+            By default eight to a machine.
+        layers : sequence of int, optional
+            Numbers of the layers with experts within the model, for placements; by default those
+            after the layers without.
+        name : str
+            Beginning of the files' names.
+
+        Returns
+        -------
+        tuple of Export
+
+        Raises
+        ------
+        ValueError
+            If the engine is unknown, or cannot express the plan at all.
+        """
+        return serving_export.export_serving(
+            self, folder, model=model, engine=engine, gpu=gpu, layers=layers, name=name
+        )
 
     def summary(self) -> str:
         """Return the plan in one line."""
