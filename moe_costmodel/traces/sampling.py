@@ -377,12 +377,12 @@ def sample_tokens(
         ids, layers = np.asarray(trace.topk_ids), trace.layers
         weights = np.asarray(trace.topk_weights) if trace.has_weights else None
     # A slot of decoding is a sequence, which the trace holds token after token.
-    order = order.T.ravel() if mode == "decode" else order.ravel()
+    places = order.T.ravel() if mode == "decode" else order.ravel()
     return RoutingTrace(
-        ids[order],
-        None if weights is None else weights[order],
+        ids[places],
+        None if weights is None else weights[places],
         n_experts=trace.n_experts,
-        sequence_lengths=np.full(batch_size, n_steps) if mode == "decode" else [len(order)],
+        sequence_lengths=np.full(batch_size, n_steps) if mode == "decode" else [len(places)],
         layers=layers,
         source=trace.source,
     )
