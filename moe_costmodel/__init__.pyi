@@ -230,4 +230,10 @@ from .traces.describe import (
 )
 from .traces.families import FAMILIES as FAMILIES
 from .traces.record import edit_routing as edit_routing
+from .traces.sampling import (
+    sample_loads as sample_loads,
+)
+from .traces.sampling import (
+    sample_tokens as sample_tokens,
+)
 from .traces.trace import RoutingTrace as RoutingTrace
