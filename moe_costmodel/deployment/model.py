@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cached_property
 from typing import cast
 
@@ -22,6 +22,8 @@ from moe_costmodel.hardware import Hardware
 from moe_costmodel.latency.model import LatencyModel
 from moe_costmodel.latency.step import MemoryModel, RestOfModel
 from moe_costmodel.objectives import OBJECTIVES, Predicted
+from moe_costmodel.offloading.cost import MissCost
+from moe_costmodel.offloading.rule import OffloadRule
 from moe_costmodel.placement.heuristics import contiguous
 from moe_costmodel.placement.placement import Placement
 from moe_costmodel.plans.decision import Decision, Gates, ascending, layer_gates
@@ -35,6 +37,7 @@ __all__ = ["DeploymentModel", "Evaluation"]
 _SETTINGS = (
     "hardware", "latency", "shape", "mode", "n_devices", "n_nodes", "rest", "memory", "context",
     "max_context", "quality", "quality_kind", "kernel", "coverage", "name", "cache_bytes",
+    "miss_cost",
 )  # fmt: skip
 Errors = tuple[tuple[float, float], tuple[float, float]]
 Quality = Callable[[tuple[GateRule | None, ...]], float]
@@ -84,6 +87,8 @@ class DeploymentModel:
         Name of the model; by default the source of the first trace.
     cache_bytes : int
         Memory for layers that were evaluated.
+    miss_cost : MissCost, optional
+        For decisions with an `offload`. Layers share the `hidden` time; `base` is not used.
 
     Raises
     ------
@@ -126,10 +131,10 @@ class DeploymentModel:
         coverage: float = 0.8,
         name: str | None = None,
         cache_bytes: int = 256 << 20,
+        miss_cost: MissCost | None = None,
     ) -> None:
         owner = "DeploymentModel"
         self.traces = [traces] if isinstance(traces, RoutingTrace) else list(traces)
-        self.shape = shape
         check_traces(self.traces, shape)
         self.mode = cast(Mode, one_of(owner, "mode", mode, ("prefill", "decode")))
         self.n_devices = count(owner, "n_devices", n_devices or hardware.n_devices)
@@ -142,21 +147,19 @@ class DeploymentModel:
             raise invalid(owner, "n_nodes", self.n_nodes, f"a divisor of {self.n_devices} devices")
         if not 0 < coverage < 1:
             raise invalid(owner, "coverage", coverage, "between 0 and 1")
-        self.hardware, self.latency = hardware, latency
-        self.rest = rest or RestOfModel()
-        self.memory = memory
+        self.hardware, self.latency, self.shape = hardware, latency, shape
+        self.rest, self.memory = rest or RestOfModel(), memory
         if memory is not None and memory.n_moe_layers != self.n_layers:
             expected = f"of the traces' {self.n_layers} MoE layers"
             raise invalid(owner, "memory", memory.n_moe_layers, expected)
-        self.context = context
+        self.context, self.miss_cost = context, miss_cost
         self.max_context = max_context or max(int(t.sequence_lengths.max()) for t in self.traces)
-        self.quality = quality
-        self.quality_kind = "gate mass lost" if quality is None else quality_kind
+        self.quality, self.quality_kind = quality, quality_kind if quality else "gate mass lost"
         self.kernel, self.coverage, self.cache_bytes = kernel, coverage, cache_bytes
         self.name = name or self.traces[0].source
-        shared = ("hardware", "latency", "shape", "mode", "n_devices", "n_nodes", "kernel")
-        settings = {name: getattr(self, name) for name in (*shared, "cache_bytes")}
-        self._layers = LayerCosts(self.traces, **settings)
+        shared = ("hardware", "latency", "shape", "mode", "n_devices", "n_nodes", "kernel",
+                  "cache_bytes", "miss_cost")  # fmt: skip
+        self._layers = LayerCosts(self.traces, **{name: getattr(self, name) for name in shared})
         self._rest: dict[int, Floats] = {}
         self._errors: dict[tuple[int, int, bool], tuple[list[str], Errors]] = {}
 
@@ -178,12 +181,12 @@ class DeploymentModel:
         return min(len(trace.sequence_lengths) for trace in self.traces)
 
     def n_steps(self, batch_size: int) -> int:
-        """Return how many full steps of this batch size all windows have together."""
+        """Return how many full steps of this batch size all windows have."""
         return self._layers.steps(batch_size).n
 
     def require_buffering(self) -> None:
-        """Raise a ValueError if neither measurements nor a link give the cost of a copy."""
-        _ = self._layers.copy_cost
+        """Raise a ValueError if no measurement, link or MissCost gives the cost of a copy."""
+        _ = self.miss_cost or self._layers.copy_cost
 
     def decision(
         self,
@@ -193,6 +196,8 @@ class DeploymentModel:
         gates: Gates = None,
         capacities: ArrayLike | None = None,
         policy: str = "paper",
+        offload: OffloadRule | None = None,
+        start: ArrayLike | None = None,
     ) -> Decision:
         """Return a decision about this model's deployment; errors are those of :class:`Decision`.
 
@@ -200,7 +205,7 @@ class DeploymentModel:
         ----------
         placement : Placement or array_like of shape (n_layers, n_slots), integer, optional
             By default experts are placed in order of their ids.
-        batch_size, gates, capacities, policy
+        batch_size, gates, capacities, policy, offload, start
             As for :class:`Decision`.
         """
         if placement is None:
@@ -217,6 +222,8 @@ class DeploymentModel:
             gates=layer_gates(gates, placement.n_layers, "Decision"),
             capacities=capacities,  # type: ignore[arg-type]
             policy=policy,
+            offload=offload,
+            start=start,  # type: ignore[arg-type]
         )
 
     def evaluate(self, decision: Decision) -> Evaluation:
@@ -272,11 +279,8 @@ class DeploymentModel:
             ("experts", self.shape.n_experts, placement.n_experts),
         ]
         if isinstance(decision, Plan):
-            rows += [
-                ("shape", self.shape, decision.shape),
-                ("nodes", self.n_nodes, decision.n_nodes),
-                ("mode", self.mode, decision.mode),
-            ]
+            names = {"shape": "shape", "nodes": "n_nodes", "mode": "mode"}
+            rows += [(k, getattr(self, a), getattr(decision, a)) for k, a in names.items()]
         for name, expected, actual in rows:
             if expected != actual:
                 got, wanted = f"{name} {actual}", f"of {name} {expected}"
@@ -365,8 +369,8 @@ class DeploymentModel:
             low, high = self.latency.error(self.coverage, layers)
             if decision.has_thresholds and self.latency.rule_cost is None:
                 layers.append("the time of applying a gate rule was not measured")
-            of_rest = (0.5, 2.0) if rest else (1.0, 1.0)
-            self._errors[key] = [*layers, *rest], ((min(low, 1.0), max(high, 1.0)), of_rest)
+            errors = (min(low, 1.0), max(high, 1.0)), (0.5, 2.0) if rest else (1.0, 1.0)
+            self._errors[key] = [*layers, *rest], errors
         return self._errors[key]
 
     def predict(self, decision: Decision) -> dict[str, Predicted]:
@@ -408,11 +412,7 @@ class DeploymentModel:
             model=self.name,
             shape=self.shape,
             mode=self.mode,
-            placement=decision.placement,
-            batch_size=decision.batch_size,
-            gates=decision.gates,
-            capacities=decision.capacities,
-            policy=decision.policy,
+            **{item.name: getattr(decision, item.name) for item in fields(Decision)},
             devices_per_node=self.n_devices // self.n_nodes,
             layers=tuple(int(n) for n in self.traces[0].layers),
             objectives=self.predict(decision),

@@ -43,7 +43,7 @@ from tests.benchmarks import hf_models
 RESULTS = Path(__file__).parent / "results" / "offload_kernel.json"
 STEPS, CONTEXT = 32, 24
 OLMOE = {
-    "hidden_size": 512, "num_hidden_layers": 8, "intermediate_size": 256, "num_experts": 64,
+    "hidden_size": 512, "num_hidden_layers": 6, "intermediate_size": 256, "num_experts": 64,
     "num_experts_per_tok": 8,
 }  # fmt: skip
 STATIC = Admission(per_step=0)
