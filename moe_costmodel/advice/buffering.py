@@ -75,7 +75,7 @@ def buffer_advice(
         found.append(
             Recommendation(
                 "expert buffer", 1, False, "An LRU cache that uploads every miss.",
-                f"It {words}: {rows.lru.mean() * 1e3:.2f} ms a step, compared with the fitted list.",
+                f"It {words}, compared with the list: {rows.lru.mean() * 1e3:.2f} ms a step.",
                 lru,
             )
         )  # fmt: skip
@@ -85,9 +85,7 @@ def buffer_advice(
 class _Rows:
     """Seconds of each step of some traffic under four rules."""
 
-    def __init__(
-        self, plan: OffloadPlan, trace: RoutingTrace, slots: int, cost: MissCost
-    ) -> None:
+    def __init__(self, plan: OffloadPlan, trace: RoutingTrace, slots: int, cost: MissCost) -> None:
         streams = layer_streams(trace, 1)
         n_layers, n_experts = plan.start.shape
         equal = equal_slots(n_layers, n_experts, slots * n_layers)
