@@ -300,9 +300,7 @@ class PlacementAdviser:
         )
         if interval.value > 0:
             most = interval.value * steps
-            why += (
-                f" It pays only if it stalls the server for less than {most:.1f} steps each time."
-            )
+            why += f" It pays only if it stalls the server for under {most:.1f} steps each time."
         adopt = self.migration is not None and net.low > 0
         if interval.low > 0 and self.migration is None:
             why += " The cost of moving experts is not given, so it is not advised."
