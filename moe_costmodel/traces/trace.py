@@ -19,7 +19,7 @@ from moe_costmodel.traces.checks import (
     checked_lengths,
     checked_weights,
 )
-from moe_costmodel.traces.steps import count_choices, decode_steps
+from moe_costmodel.traces.steps import count_choices, decode_slots
 from moela.files.guard import FACTOR_VARIABLE, brief, invalid_file, limit_of
 
 if TYPE_CHECKING:
@@ -291,7 +291,7 @@ class RoutingTrace:
         else:
             # More slots than sequences stay empty.
             n_slots = min(batch_size, len(self.sequence_lengths))
-            step = decode_steps(self.sequence_lengths, n_slots)
+            step, _ = decode_slots(self.sequence_lengths, n_slots)
         if drop_last:
             full = np.bincount(step) == batch_size
             if not full.any():

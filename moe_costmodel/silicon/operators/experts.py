@@ -59,6 +59,7 @@ class _Kernel:
     name: str
     source: str
     outside: float
+    distribution: str
 
 
 def active_experts(tokens: Floats, k: int, n_experts: int, n_local: Floats | float) -> Floats:
@@ -106,6 +107,13 @@ class ExpertTimes:
                 best = time
         assert best is not None
         return best
+
+    def distribution(
+        self, experts: ExpertShape, d_model: int, *, tp: int, ep: int, dtype: str
+    ) -> str:
+        """Return the distribution of loads under which the layer was measured."""
+        found = self._found(experts, d_model, tp, ep, dtype)
+        return found[0].distribution if found else "uniform"
 
     def _build(
         self, experts: ExpertShape, d_model: int, tp: int, ep: int, dtype: str
@@ -160,7 +168,8 @@ class ExpertTimes:
             axes, ratio = fastest(tokens[:, None], columns["latency"][of] / 1e3 / bound)
             label = f"{name} ({rows.dtype})"
             outside = float(np.exp(rows.distance))
-            found.append(_Kernel(Grid(axes, ratio), rows.dtype, label, table.source, outside))
+            grid = Grid(axes, ratio)
+            found.append(_Kernel(grid, rows.dtype, label, table.source, outside, str(skew)))
         return found
 
 
