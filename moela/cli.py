@@ -44,6 +44,10 @@ COMMANDS = {
         "moela.commands.moe.headroom",
         "what keeping some experts in fast memory would bring",
     ),
+    ("moe", "advise"): (
+        "moela.commands.moe.advise",
+        "what to set in which engine, and what to leave alone",
+    ),
     ("trace",): ("moela.commands.trace", "describe, convert or record MoE routing"),
     ("example",): ("moela.commands.example", "write an example file to start from"),
     ("completion",): ("moela.commands.completion", "print the completion of bash or zsh"),
