@@ -13,7 +13,14 @@ from moe_costmodel import RoutingTrace
 from moela.heartbeat.working import long_work
 from problems._arrays import Floats, Ints
 from problems._checks import check_choice, check_int, check_real, require
-from problems.moe.base import AGGREGATES, MoEProblem, aggregated, as_windows, checked_names
+from problems.moe.base import (
+    AGGREGATES,
+    MoEProblem,
+    aggregated,
+    as_windows,
+    checked_names,
+    evenly,
+)
 from problems.moe_on_chip.chip import MoEChip
 from problems.moe_on_chip.demand import Activations, Demand, Roles
 from problems.moe_on_chip.mappings import ExpertStatistics, check_mapping
@@ -120,7 +127,7 @@ class MoEOnChip(MoEProblem):
 
     _family_in_0_1 = "MoEOnChip"
     _mutation = 1.0, 3
-    _sample_moves = 5
+    _sample_moves = 3
 
     @long_work("building the problem of experts on a chip")
     def __init__(
@@ -399,6 +406,20 @@ class MoEOnChip(MoEProblem):
                 base = self.named_starts["greedy"]
                 mappings.append(self._moves.refitted(base, network, (near, shared), rng))
         return np.array([np.concatenate((m.ravel(), network)) for m in mappings])
+
+    def sampled(self, n_samples: int, random_state: np.random.Generator) -> Ints:
+        """Return `n_samples` designs: starts, and their mappings on other networks.
+
+        A third are starts if there are enough.
+        """
+        starts = self.starts()
+        plain = evenly(starts, max(1, n_samples // 3))
+        rest = starts[random_state.integers(0, len(starts), n_samples - len(plain))]
+        if "network" in self.decide and len(rest):
+            rest[:, self.n_layers * self.n_experts :] = self._moves.networks(
+                len(rest), random_state
+            )
+        return np.concatenate((plain, self.moved(rest, random_state, max_moves=3)))
 
     def features(self, X: ArrayLike) -> Floats:
         """Return the features named in ``feature_names`` for learned models, [n, n_features]."""
