@@ -1,6 +1,6 @@
 """Experts on a 3D chip: joint design against mappings on the mesh, on domains that were held out.
 
-    MOELA_DATA=... python -m tests.benchmarks.moe_on_chip [--seeds 3] [--evals 800] [--quick]
+    MOELA_DATA=... python -m tests.benchmarks.moe_on_chip [--seeds 3] [--evals 700] [--quick]
 
 Each case plans for one domain of a model and is judged on another domain, too: the shared traces of
 DeepSeek-V2-Lite and the packaged traces. The chip has 4 x 4 x 4 tiles; its 40 GPUs hold tokens and
@@ -134,7 +134,7 @@ def main() -> None:
     parser = tables.script_parser(__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--evals", type=int, default=800, help="evaluations of each method")
+    parser.add_argument("--evals", type=int, default=700, help="evaluations of each method")
     parser.add_argument("--cases", nargs="+", help="only cases whose name contains one of these")
     arguments = parser.parse_args()
     print(tables.machine())
