@@ -12,8 +12,9 @@ tile of each core, and the links. It ends with a flit-level simulation and the f
 # The trace
 # ---------
 #
-# ``RoutingTrace.record`` runs a model on batches of token ids and keeps what its routers chose. The
-# model is the small one that comes with the package; yours can be any of Hugging Face transformers.
+# ``RoutingTrace.record`` runs a model on batches of token ids and keeps what its routers chose.
+# The model is the small one that comes with the package; yours can be any of Hugging Face
+# transformers.
 
 import tempfile
 from pathlib import Path
@@ -31,8 +32,8 @@ from problems.noc import Platform
 print(RoutingTrace.record(load_model(), excerpts("code", n=4)))
 
 # %%
-# Longer traces of this model are packaged: library source is the domain to plan for, and help topics
-# are held out.
+# Longer traces of this model are packaged: library source is the domain to plan for, and help
+# topics are held out.
 
 code, prose = RoutingTrace.example("code"), RoutingTrace.example("prose")
 
@@ -40,10 +41,10 @@ code, prose = RoutingTrace.example("code"), RoutingTrace.example("prose")
 # Traffic
 # -------
 #
-# A step computes 80 tokens, two on each core. In each layer a token goes to the cores of its experts
-# and comes back: one byte a value on the way there, two on the way back. A mapping and the trace give
-# a matrix in flits per cycle, which any chip of ``NoC3D`` takes. Here the experts lie in the order of
-# their ids on the forty GPUs, whose ids begin at 24.
+# A step computes 80 tokens, two on each core. In each layer a token goes to the cores of its
+# experts and comes back: one byte a value on the way there, two on the way back. A mapping and
+# the trace give a matrix in flits per cycle, which any chip of ``NoC3D`` takes. Here the experts
+# lie in the order of their ids on the forty GPUs, whose ids begin at 24.
 
 chip = Platform.paper_4x4x4()
 sizes = Activations(d_model=2048, dispatch_dtype="fp8", combine_dtype="bfloat16")
@@ -57,9 +58,9 @@ print(
 # The joint problem
 # -----------------
 #
-# ``p99_latency`` is the mean latency of a packet in all but the worst percent of the recorded steps.
-# The reference is a good mapping on the plain mesh: the busiest experts near their tokens, and no core
-# with more than its share.
+# ``p99_latency`` is the mean latency of a packet in all but the worst percent of the recorded
+# steps. The reference is a good mapping on the plain mesh: the busiest experts near their tokens,
+# and no core with more than its share.
 
 problem = MoEOnChip(
     code,
@@ -84,8 +85,8 @@ front_figure = plot_front(
 # Choosing a chip
 # ---------------
 #
-# The knee is judged on the domain that was held out, too. Experts are chosen for one domain; most of
-# the gain is in the network, which serves the other as well.
+# The knee is judged on the domain that was held out, too. Experts are chosen for one domain; most
+# of the gain is in the network, which serves the other as well.
 
 best = problem.decode(front.X[front.knee()])
 for name, judge in (("code", problem), ("prose, held out", problem.held_out)):
@@ -96,8 +97,8 @@ for name, judge in (("code", problem), ("prose, held out", problem.held_out)):
 # Simulation
 # ----------
 #
-# Both designs are simulated flit by flit under the held-out traffic, so that the claim does not rest
-# on the model alone.
+# Both designs are simulated flit by flit under the held-out traffic, so that the claim does not
+# rest on the model alone.
 
 for name, one in (("greedy on the mesh", problem.reference), ("the knee", best)):
     result = one.design.simulate(
@@ -109,7 +110,8 @@ for name, one in (("greedy on the mesh", problem.reference), ("the knee", best))
 # Out to the simulator
 # --------------------
 #
-# ``to_booksim`` writes topology and configuration. ``chip.json`` keeps the experts with the design.
+# ``to_booksim`` writes topology and configuration. ``chip.json`` keeps the experts with the
+# design.
 
 folder = Path(tempfile.mkdtemp())
 config = best.design.to_booksim(folder / "booksim", traffic=problem.traffic_of(best))

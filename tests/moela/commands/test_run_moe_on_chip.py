@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from moela.cli import main
 from moe_costmodel import RoutingTrace
+from moela.cli import main
 from problems.moe_on_chip import MoEChip
 from problems.noc import Design, Platform
 
