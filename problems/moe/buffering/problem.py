@@ -14,6 +14,7 @@ from moe_costmodel import (
     Hardware,
     LayerShape,
     MissCost,
+    OffloadRule,
     Placement,
     RoutingTrace,
     contiguous,
@@ -35,7 +36,7 @@ from problems.moe.base import (
 from problems.moe.buffering.kernels import Misses, exchange, give_up, waiting_steps
 from problems.moe.buffering.moves import move_round
 from problems.moe.buffering.plan import BufferPlan
-from problems.moe.buffering.rules import OffloadRule, charged_misses, checked_rules
+from problems.moe.buffering.rules import charged_misses, checked_rules
 from problems.moe.ordinal import OrdinalProblem
 
 __all__ = ["ExpertBuffering"]
