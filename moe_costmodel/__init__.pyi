@@ -67,6 +67,12 @@ from .latency.measure_rest import (
 from .latency.measure_rest import (
     measure_rest as measure_rest,
 )
+from .latency.miss_timer import (
+    fit_miss_cost as fit_miss_cost,
+)
+from .latency.miss_timer import (
+    measure_misses as measure_misses,
+)
 from .latency.model import (
     FitReport as FitReport,
 )

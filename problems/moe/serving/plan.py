@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from moe_costmodel import SERVING_OBJECTIVES, GateRule, Placement, Predicted, ServingPlan
-from moe_costmodel import ServingPool
+from moe_costmodel import (
+    SERVING_OBJECTIVES,
+    GateRule,
+    Placement,
+    Predicted,
+    ServingPlan,
+    ServingPool,
+)
 from problems._arrays import Ints
 from problems.moe.serving.columns import Columns
 from problems.moe.serving.evaluation import Evaluator, Served
@@ -22,7 +28,9 @@ _ERROR = {"ttft": 2.2, "": 1.5}
 def plan_of(row: Ints, columns: Columns, evaluator: Evaluator, served: Served) -> ServingPlan:
     """Return a canonical row as a plan."""
     redundancy = int(row[columns.redundancy])
-    pools, kernels, outside = [], {}, {}
+    pools: list[ServingPool] = []
+    kernels: dict[str, str] = {}
+    outside: dict[str, float] = {}
     methods = row[columns.placement]
     for i, at in enumerate(columns.pools):
         instance = evaluator.instance(i, row[at], redundancy)
