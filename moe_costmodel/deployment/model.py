@@ -270,10 +270,11 @@ class DeploymentModel:
         resident = float(decision.capacities.sum(axis=0).max()) * self.shape.expert_bytes
         replicas = placement.n_replicas / self.n_devices * self.n_layers
         most_rows = max(layer.most_rows for layer in layers)
+        steps = self._layers.steps(batch_size)
         return Evaluation(
             layers,
             rest=self._rest_seconds(batch_size),
-            bounds=self._layers.steps(batch_size).bounds,
+            bounds=steps.bounds,
             batch_size=batch_size,
             bytes_of={
                 "expert_bytes": resident,
@@ -286,7 +287,8 @@ class DeploymentModel:
             error=self.error(decision),
             outside=self.outside(decision),
             n_devices=self.n_devices,
-            spread=self._layers.steps(batch_size).spread,
+            spread=steps.spread,
+            notes=steps.notes,
         )
 
     def quality_loss(self, gates: Gates) -> Floats:
