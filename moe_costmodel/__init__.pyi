@@ -1,3 +1,13 @@
+from .advice.advise import advise as advise
+from .advice.recommendation import (
+    Migration as Migration,
+)
+from .advice.recommendation import (
+    Recommendation as Recommendation,
+)
+from .advice.recommendation import (
+    TraceAdvice as TraceAdvice,
+)
 from .buffering.replay import (
     POLICIES as POLICIES,
 )
@@ -96,6 +106,9 @@ from .objectives import (
     OBJECTIVES as OBJECTIVES,
 )
 from .objectives import (
+    SERVING_OBJECTIVES as SERVING_OBJECTIVES,
+)
+from .objectives import (
     Predicted as Predicted,
 )
 from .offloading.bound import least_seconds as least_seconds
@@ -183,7 +196,13 @@ from .placement.search import (
     swap_search as swap_search,
 )
 from .plans.decision import Decision as Decision
+from .plans.engines.registry import ENGINES as ENGINES
+from .plans.engines.registry import engine_command as engine_command
+from .plans.engines.settings import ServerSettings as ServerSettings
 from .plans.plan import Plan as Plan
+from .plans.serving_plan import ServingPlan as ServingPlan
+from .plans.serving_plan import ServingPool as ServingPool
+from .serving.layouts import legal_layouts as legal_layouts
 from .serving.profile import ProfiledKernels as ProfiledKernels
 from .serving.requests import Request as Request
 from .serving.requests import poisson_requests as poisson_requests
@@ -217,4 +236,10 @@ from .traces.describe import (
 )
 from .traces.families import FAMILIES as FAMILIES
 from .traces.record import edit_routing as edit_routing
+from .traces.sampling import (
+    sample_loads as sample_loads,
+)
+from .traces.sampling import (
+    sample_tokens as sample_tokens,
+)
 from .traces.trace import RoutingTrace as RoutingTrace

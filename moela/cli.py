@@ -36,6 +36,10 @@ COMMANDS = {
     ("compare",): ("moela.commands.compare", "compare experiments, stores and fronts"),
     ("measure",): ("moela.commands.measure", "time MoE kernels on this machine"),
     ("moe", "verify"): ("moela.commands.moe.verify", "run deployment plans and compare times"),
+    ("moe", "buy"): (
+        "moela.commands.moe.buy",
+        "cost against speed over kinds and numbers of GPUs",
+    ),
     ("moe", "headroom"): (
         "moela.commands.moe.headroom",
         "what keeping some experts in fast memory would bring",

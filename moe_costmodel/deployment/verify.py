@@ -33,6 +33,7 @@ from moe_costmodel.measure.timing import clock_for, clock_of, pinned_threads, sc
 from moe_costmodel.objectives import quantity
 from moe_costmodel.offloading.cost import MissCost
 from moe_costmodel.shapes import LayerShape
+from moe_costmodel.traces.sampling import sample_tokens
 from moela.heartbeat.working import long_work
 
 if TYPE_CHECKING:
@@ -139,7 +140,8 @@ def verify(
     plans : sequence of Plan
         Plans to run.
     trace : RoutingTrace
-        Traffic of the plans' model.
+        Traffic of the plans' model. If it holds loads only, or no step of a plan's size, tokens are
+        drawn from it (:func:`moe_costmodel.sample_tokens`).
     hardware : Hardware
         This machine.
     latency : LatencyModel, optional
@@ -187,9 +189,10 @@ def verify(
         scratch_folder() as folder,
         torch.no_grad(),
     ):
+        traces = [_of_tokens(trace, plan, n_steps, seed) for plan in plans]
         runs = [
-            _Run(plan, trace, hardware.device, n_steps, max_bytes, folder / f"plan {i}")
-            for i, plan in enumerate(plans)
+            _Run(plan, own, hardware.device, n_steps, max_bytes, folder / f"plan {i}")
+            for i, (plan, own) in enumerate(zip(plans, traces, strict=True))
         ]
         timer = None
         if latency is None:
@@ -215,7 +218,21 @@ def verify(
             measured = timer.measurements()
             latency, hardware = LatencyModel.fit(measured), measured.hardware
         assert latency is not None
-        return [run.result(trace, hardware, latency, miss_cost) for run in runs]
+        return [
+            run.result(own, hardware, latency, miss_cost)
+            for run, own in zip(runs, traces, strict=True)
+        ]
+
+
+def _of_tokens(trace: RoutingTrace, plan: Plan, n_steps: int, seed: int) -> RoutingTrace:
+    """Return the trace, or tokens drawn from it if it has no step of the plan's size."""
+    most = len(trace.sequence_lengths) if plan.mode == "decode" else trace.n_tokens
+    if plan.batch_size <= most:
+        return trace
+    return sample_tokens(
+        trace, plan.batch_size, plan.mode, k=plan.shape.k if trace.is_load_only else None,
+        n_steps=n_steps, random_state=np.random.default_rng(seed),
+    )  # fmt: skip
 
 
 def _sizes(plans: Sequence[Plan]) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -108,6 +109,14 @@ class Measurements:
     clock: str = "wall"
     date: str = ""
     notes: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        """Return the machine, the number of points of each kind, and the notes."""
+        counts = Counter(record.kind for record in self.records)
+        kinds = ", ".join(f"{count} of {kind}" for kind, count in counts.items())
+        how = f"{self.clock} time, {self.date[:10]}" if self.date else f"{self.clock} time"
+        head = f"{len(self.records)} points of {self.hardware.name} ({how}): {kinds}"
+        return "\n".join([head, *self.notes])
 
     def of(self, kind: str) -> Iterator[Record]:
         """Iterate over the records of a kind."""

@@ -15,7 +15,8 @@ import numpy as np
 from moe_costmodel._checks import invalid, one_of
 from moe_costmodel.gating.rules import GateRule
 from moe_costmodel.objectives import quantity
-from moe_costmodel.plans.export_files import Export, lru_notes, refusal
+from moe_costmodel.plans.engines.export import Export, refusal
+from moe_costmodel.plans.export_files import lru_notes
 
 if TYPE_CHECKING:
     from moe_costmodel.plans.plan import Plan

@@ -14,6 +14,7 @@ from moe_costmodel.silicon.operators.attention import AttentionTimes
 from moe_costmodel.silicon.operators.exchange import Exchanges
 from moe_costmodel.silicon.operators.experts import ExpertTimes
 from moe_costmodel.silicon.operators.products import Products
+from moe_costmodel.silicon.operators.skew import benchmark_load
 from moe_costmodel.silicon.tables.package import gpu_named
 from moe_costmodel.silicon.tables.reader import BACKENDS, OperatorTime, Tables
 
@@ -151,6 +152,12 @@ class SiliconModel:
         self._experts = ExpertTimes(self.tables)
         self._exchanges = Exchanges(self.tables)
 
+    def __reduce__(self) -> tuple[type[SiliconModel], tuple[str, str, str | Path | None]]:
+        return type(self), (self.gpu, self.backend, self.root)
+
+    def __deepcopy__(self, memo: object) -> SiliconModel:
+        return self  # nothing of it changes but what it has read
+
     # ------------------------------------------------------------------------------------- steps
 
     def decode(
@@ -255,6 +262,34 @@ class SiliconModel:
         operators = list(run.operators())
         exchanged = sum(o.seconds for o in operators if o.operator.startswith("exchange"))
         return StepTime(tuple(operators), overlap * exchanged)
+
+    def experts(
+        self, shape: ModelShape, layout: Layout, tokens: float
+    ) -> tuple[OperatorTime, float]:
+        """Return the time of the experts of one MoE layer, and the load of the busiest rank.
+
+        Parameters
+        ----------
+        shape, layout : ModelShape, Layout
+            A model with experts, and its division over GPUs.
+        tokens : float
+            Tokens of all data-parallel ranks.
+
+        Returns
+        -------
+        OperatorTime
+            Of the busiest rank of expert parallelism.
+        float
+            Choices of that rank, over the mean of all ranks, in the benchmark behind the table.
+        """
+        experts = shape.experts
+        if experts is None:
+            raise invalid("SiliconModel.experts", "shape", shape.name, "a model with experts")
+        where = {"tp": layout.moe_tp, "ep": layout.moe_ep}
+        dtype = shape.dtypes["experts"]
+        name = self._experts.distribution(experts, shape.d_model, **where, dtype=dtype)
+        load = benchmark_load(name, experts, layout.moe_ep, tokens)
+        return self._experts.time(experts, shape.d_model, tokens, **where, dtype=dtype), load
 
 
 @dataclass

@@ -231,7 +231,7 @@ def mutate_batch(X: Ints, tables: Tables, max_moves: int, seeds: Seeds, out: Int
         placement, links = out[i, :n], out[i, n:]
         load_links(network, tables, links)
         for _ in range(1 + draw(state, max_moves)):
-            if draw(state, 2) == 1:
+            if not tables.fixed_links and draw(state, 2) == 1:
                 move_link(links, network, tables, state)
                 continue
             a, b = draw_swap(placement, tables, state)
@@ -260,7 +260,7 @@ def neighbors_batch(X: Ints, tables: Tables, seeds: Seeds, out: Ints) -> None:
             copy_row(base, out[i, j])
             made[j] = -1
             for _ in range(20):
-                swap = draw(state, 2) == 0
+                swap = tables.fixed_links or draw(state, 2) == 0
                 if swap:
                     a, b = draw_swap(placement, tables, state)
                     move = a * n + b
@@ -291,13 +291,13 @@ def sample_batch(mesh: Ints, tables: Tables, seeds: Seeds, out: Ints) -> None:
         copy_row(mesh, out[i])
         state[0] = seeds[i]
         placement, links = out[i, :n], out[i, n:]
-        if i > 0 and i % 3 != 2:
+        if i > 0 and (i % 3 != 2 or tables.fixed_links):
             for _ in range(8 * n):
                 a, b = draw(state, n), draw(state, n)
                 p, q = tables.pe_type[placement[a]], tables.pe_type[placement[b]]
                 if tables.allowed[p, b] and tables.allowed[q, a]:
                     placement[a], placement[b] = placement[b], placement[a]
-        if i > 0 and i % 3 != 1:
+        if i > 0 and i % 3 != 1 and not tables.fixed_links:
             load_links(network, tables, links)
             for _ in range(1 + draw(state, max(links.size // 2, 1))):
                 move_link(links, network, tables, state)

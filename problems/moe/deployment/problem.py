@@ -34,6 +34,7 @@ from problems.moe.deployment.setup import (
     SECONDS_PER_TOKEN,
     checked_batch_sizes,
     checked_limits,
+    decidable,
     named_objectives,
     placements,
     shape_of,
@@ -62,7 +63,8 @@ class MoEDeployment(MoEProblem):
     Parameters
     ----------
     trace : RoutingTrace or sequence of RoutingTrace
-        Recorded routing. Several traces are windows or domains of the traffic.
+        Recorded routing. Several traces are windows or domains of the traffic. Traces of loads only
+        are enough if neither gates nor buffers are decided; their steps are drawn.
     hardware : Hardware
     latency : LatencyModel
     n_devices, n_nodes : int, optional
@@ -170,18 +172,19 @@ class MoEDeployment(MoEProblem):
         **model: Any,
     ) -> None:
         owner = "MoEDeployment"
-        self.windows = as_windows(trace, owner)
+        listed = as_windows(trace, owner, tokens=False)
         if not isinstance(hardware, Hardware):
             raise setting_error(owner, "hardware", "a Hardware", hardware)
         if not isinstance(latency, LatencyModel):
             raise setting_error(owner, "latency", "a LatencyModel", latency)
-        decided = checked_names(decide, PARTS, owner, "decide")
+        decided = decidable(listed, checked_names(decide, PARTS, owner, "decide"))
         self.objective_names = named_objectives(objectives)
         self.aggregate = check_choice(owner, "aggregate", aggregate, AGGREGATES)
         self.model = DeploymentModel(
-            self.windows, hardware, latency, shape=shape_of(self.windows, shape),
+            listed, hardware, latency, shape=shape_of(listed, shape),
             n_devices=n_devices, n_nodes=n_nodes, miss_cost=cost, **model,
         )  # fmt: skip
+        self.windows = self.model.traces
         self.quality_kind = self.model.quality_kind
         if self.model.n_devices == 1:
             decided = tuple(name for name in decided if name != "placement")
@@ -357,7 +360,7 @@ class MoEDeployment(MoEProblem):
         """
         row = self._row(x)[0]
         decision = self._layout.decision(row)
-        experts = float(self.windows[0].k)
+        experts = float(self.model.shape.k)
         if self._layout.levels is not None:
             experts = float(self._layout.levels.at(row[self._layout.gates])[0].mean())
         policy = str(decision.offload or decision.policy)
