@@ -145,8 +145,7 @@ class DeploymentModel:
         miss_cost: MissCost | None = None,
     ) -> None:
         owner = "DeploymentModel"
-        listed = [traces] if isinstance(traces, RoutingTrace) else list(traces)
-        self.shape = shape
+        listed, self.shape = [traces] if isinstance(traces, RoutingTrace) else list(traces), shape
         check_traces(listed, shape)
         self.traces = routed_layers(listed)
         loads_only = self.traces[0].is_load_only
@@ -163,15 +162,14 @@ class DeploymentModel:
         self.context, self.miss_cost = context, miss_cost
         longest = [int(trace.sequence_lengths.max(initial=1)) for trace in self.traces]
         self.max_context = max_context or (int(context or 1) if loads_only else max(longest))
-        self.quality = quality
-        self.quality_kind = "gate mass lost" if quality is None else quality_kind
+        self.quality, self.quality_kind = quality, quality_kind if quality else "gate mass lost"
         self.kernel, self.coverage, self.cache_bytes = kernel, coverage, cache_bytes
         self.name = name or self.traces[0].source
         self.random_state = count(owner, "random_state", random_state, 0)
         shared = ("hardware", "latency", "shape", "mode", "n_devices", "n_nodes", "kernel",
                   "cache_bytes", "random_state", "miss_cost")  # fmt: skip
-        settings = {name: getattr(self, name) for name in shared}
-        self._layers = (LoadCosts if loads_only else LayerCosts)(self.traces, **settings)
+        make = LoadCosts if loads_only else LayerCosts
+        self._layers = make(self.traces, **{name: getattr(self, name) for name in shared})
         self._rest: dict[int, Floats] = {}
         self._errors: dict[tuple[int, int, bool], tuple[list[str], Errors]] = {}
 
