@@ -95,7 +95,7 @@ class Evolution:
         return Population.merge(Population.merge(plain, best), evolved)
 
     def _evolved(self, subproblems: Ints) -> tuple[Population, Ints]:
-        """Return the members evolved on the surrogate, and sub-problems where nothing changed.
+        """Return members evolved on the surrogate, and sub-problems that are left without one.
 
         Members that ignore constraints take no part in this.
         """
@@ -103,11 +103,15 @@ class Evolution:
             return Population.empty(), subproblems
         assert self.preselection is not None
         assert self.mating is not None
-        X, operator, changed = self.preselection.evolve(self.subproblems, self.mating, self.context)
-        at = subproblems[changed[subproblems]]
-        pop = self.context.repaired(X[at])
-        set_origin(pop, subproblem=at, mating_operator=operator[at])
-        return pop, subproblems[~changed[subproblems]]
+        X, operator, at = self.preselection.evolved(
+            subproblems, self.subproblems, self.mating, self.context
+        )
+        left = np.setdiff1d(subproblems, at)[: len(subproblems) - len(at)]
+        if len(at) == 0:
+            return Population.empty(), left
+        pop = self.context.repaired(X)
+        set_origin(pop, subproblem=at, mating_operator=operator)
+        return pop, left
 
     def _best(self, subproblems: Ints, front: Archive) -> Population:
         """Make many children for each of these sub-problems; return the best predicted of each."""
