@@ -41,7 +41,7 @@ class InstanceTimes:
 
 @dataclass(frozen=True)
 class Instance:
-    """One instance of a model in a steady state.
+    """Steady state of an instance of a model.
 
     A step computes a token of each running sequence of a data-parallel rank and, in a mixed one,
     new tokens of prompts, as far as `max_num_batched_tokens` allows. All ranks take each step
