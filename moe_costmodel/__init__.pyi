@@ -66,6 +66,12 @@ from .latency.measure_rest import (
 from .latency.measure_rest import (
     measure_rest as measure_rest,
 )
+from .latency.miss_timer import (
+    fit_miss_cost as fit_miss_cost,
+)
+from .latency.miss_timer import (
+    measure_misses as measure_misses,
+)
 from .latency.model import (
     FitReport as FitReport,
 )
@@ -230,4 +236,10 @@ from .traces.describe import (
 )
 from .traces.families import FAMILIES as FAMILIES
 from .traces.record import edit_routing as edit_routing
+from .traces.sampling import (
+    sample_loads as sample_loads,
+)
+from .traces.sampling import (
+    sample_tokens as sample_tokens,
+)
 from .traces.trace import RoutingTrace as RoutingTrace

@@ -27,7 +27,7 @@ def write_advice(advice: TraceAdvice, folder: Path, model: str) -> dict[str, str
         if item.placement is not None:
             chosen[item.n_devices] = item  # redundant experts come after placements without
         if item.offload is not None:
-            commands |= _offload(item, folder, model)
+            commands |= _offload(item, advice, folder, model)
     for item in chosen.values():
         commands |= _placement(item, advice, folder, model)
     return commands
@@ -67,16 +67,29 @@ def _placement(
     return {name: shlex.join(words) for name, words in commands.items()}
 
 
-def _offload(item: Recommendation, folder: Path, model: str) -> dict[str, str]:
-    """Write the experts to keep; return KTransformers' command line."""
+def _offload(item: Recommendation, advice: TraceAdvice, folder: Path, model: str) -> dict[str, str]:
+    """Write the experts to keep; return KTransformers' command line.
+
+    Its strategy "frequency" keeps the most used experts of a recorder's file (KTransformers,
+    doc/en/kt-kernel/experts-sched-Tutorial.md). The file is left out if there is no torch.
+    """
     plan = item.offload
     assert plan is not None
-    path = folder / "residents.json"
-    _write(path, json.dumps({"residents": plan.residents()}))
+    path, uses = folder / "residents.json", folder / "uses.pt"
+    _write(path, json.dumps({"layers": advice.layers, "residents": plan.residents()}))
     words = [
-        "python", "-m", "sglang.launch_server", "--model", model, "--kt-num-gpu-experts",
-        str(int(np.median(plan.slots))),
+        "python", "-m", "sglang.launch_server", "--model", model, "--kt-weight-path", model,
+        "--kt-num-gpu-experts", str(int(np.median(plan.slots))),
     ]  # fmt: skip
+    try:
+        import torch
+    except ImportError:
+        key = f"KTransformers, 1 device (experts to keep: {path}; its file of uses needs torch)"
+        return {key: shlex.join(words)}
+    counts = np.zeros((1, advice.layers[-1] + 1, plan.start.shape[1]), dtype=np.int64)
+    counts[0, list(advice.layers)] = np.round(plan.start * 1e6)
+    torch.save({"logical_count": torch.from_numpy(counts)}, uses)
+    words += ["--kt-expert-placement-strategy", "frequency", "--init-expert-location", str(uses)]
     return {f"KTransformers, 1 device (experts to keep: {path})": shlex.join(words)}
 
 

@@ -35,6 +35,12 @@ for _i in range(64):
 
 
 @numba.njit(cache=True, nogil=True)
+def _position(bit: np.uint64) -> int:
+    """Return the position of the only bit that is set (multiplication by a de Bruijn sequence)."""
+    return _POSITIONS[bit * _DE_BRUIJN >> np.uint64(58)]
+
+
+@numba.njit(cache=True, nogil=True)
 def admit(missed: np.uint64, left: Bits, expert: int) -> np.uint64:
     """Count down the misses that are left before an expert is uploaded; return the settings at 0.
 
@@ -75,28 +81,28 @@ def refill(budget: Floats, rate: Floats, limited: Ints) -> np.uint64:
 @numba.njit(cache=True, nogil=True)
 def spend(bits: np.uint64, budget: Floats, uploads: float) -> np.uint64:
     """Take uploads from the budgets of some settings; return those that have none left."""
-    spent, c = _NONE, np.uint64(0)
+    spent = _NONE
     while bits:
-        if bits & _ONE:
-            budget[c] -= uploads
-            if budget[c] < 1.0:
-                spent |= _ONE << c
-        bits >>= _ONE
-        c += _ONE
+        bit = bits & (~bits + _ONE)
+        bits ^= bit
+        c = _position(bit)
+        budget[c] -= uploads
+        if budget[c] < 1.0:
+            spent |= bit
     return spent
 
 
 @numba.njit(cache=True, nogil=True)
 def fill(bits: np.uint64, filled: Ints, capacities: Ints) -> np.uint64:
     """Take a slot in some settings that have free ones; return those that are full now."""
-    full, c = _NONE, np.uint64(0)
+    full = _NONE
     while bits:
-        if bits & _ONE:
-            filled[c] += 1
-            if filled[c] == capacities[c]:
-                full |= _ONE << c
-        bits >>= _ONE
-        c += _ONE
+        bit = bits & (~bits + _ONE)
+        bits ^= bit
+        c = _position(bit)
+        filled[c] += 1
+        if filled[c] == capacities[c]:
+            full |= bit
     return full
 
 
@@ -110,31 +116,35 @@ def still_closed(closed: np.uint64, opens: Ints, step: int) -> np.uint64:
 
 
 @numba.njit(cache=True, nogil=True)
-def _reorder(order: Ints, key: Floats, some: Ints, step: int, needed_in: Ints, low: int) -> None:
-    """Sort the experts of an event into the order again, after their keys have changed.
-
-    Those above rank `low` of the others stay below all of the event. Of equals, experts of the
-    event are above the others, and higher ids above lower ones.
-    """
-    n, k = len(order), len(some)
-    sorted_ = some.copy()
-    for i in range(1, k):
-        expert, place = sorted_[i], i
-        while place > 0 and key[sorted_[place - 1]] > key[expert]:
-            sorted_[place] = sorted_[place - 1]
+def _sort_event(some: Ints, key: Floats, event: Ints) -> None:
+    """Write the experts of an event into `event`, lowest key first; of equals, the lower id."""
+    for i in range(len(some)):
+        expert, place = some[i], i
+        while place > 0 and key[event[place - 1]] > key[expert]:
+            event[place] = event[place - 1]
             place -= 1
-        sorted_[place] = expert
-    rest = 0  # the others move down, and keep their order
+        event[place] = expert
+
+
+@numba.njit(cache=True, nogil=True)
+def _move_to_top(order: Ints, event: Ints, k: int, step: int, needed_in: Ints) -> None:
+    """Move the experts of an event above all others, which keep their order ("lru")."""
+    n, rest = len(order), 0
     for rank in range(n):
         expert = order[rank]
-        if needed_in[expert] != step:
-            order[rest] = expert
-            rest += 1
-    rest -= 1
-    place = n - 1
+        order[rest] = expert
+        rest += needed_in[expert] != step
+    for i in range(k):
+        order[n - k + i] = event[i]
+
+
+@numba.njit(cache=True, nogil=True)
+def _sink(order: Ints, event: Ints, k: int, key: Floats) -> None:
+    """Merge the experts of an event, which were on top, into the order ("min"; no equal keys)."""
+    rest, place = len(order) - k - 1, len(order) - 1
     for i in range(k - 1, -1, -1):
-        expert = sorted_[i]
-        while rest >= low and key[order[rest]] > key[expert]:
+        expert = event[i]
+        while rest >= 0 and key[order[rest]] > key[expert]:
             order[place] = order[rest]
             rest -= 1
             place -= 1
@@ -143,9 +153,33 @@ def _reorder(order: Ints, key: Floats, some: Ints, step: int, needed_in: Ints, l
 
 
 @numba.njit(cache=True, nogil=True)
+def _rise(
+    order: Ints, rank: Ints, event: Ints, k: int, key: Floats, step: int, placed_in: Ints
+) -> None:
+    """Move the experts of an event up, after their keys have grown (policies that count).
+
+    Of equals, experts of the event are above the others, and higher ids above lower ones.
+    """
+    n = len(order)
+    for i in range(k - 1, -1, -1):
+        expert = event[i]
+        place, own = rank[expert], key[expert]
+        while place + 1 < n:
+            other = order[place + 1]
+            if key[other] > own or (key[other] == own and placed_in[other] == step):
+                break
+            order[place] = other
+            rank[other] = place
+            place += 1
+        order[place] = expert
+        rank[expert] = place
+        placed_in[expert] = step
+
+
+@numba.njit(cache=True, nogil=True)
 def _exchange(
-    order: Ints, rank: int, need: np.uint64, resident: Bits, left: Bits, first: Bits,
-    key: Floats, unit: float, margins: Floats, groups: Bits,
+    order: Ints, rank: int, need: np.uint64, resident: Bits, key: Floats, unit: float,
+    margins: Floats, groups: Bits,
 ) -> np.uint64:  # fmt: skip
     """Put the expert at a rank in place of the lowest resident one; return the settings that do.
 
@@ -164,7 +198,6 @@ def _exchange(
         out = need & resident[other]
         if out:
             resident[other] &= ~out
-            restart(left, other, first, out)
             gained |= out
             need &= ~out
     return gained
@@ -172,82 +205,86 @@ def _exchange(
 
 @numba.njit(cache=True, nogil=True)
 def _evict(
-    order: Ints, over: Bits, resident: Bits, pending: Bits, left: Bits, first: Bits,
-    rationed: np.uint64, budget: Floats,
-) -> None:  # fmt: skip
+    some: Ints, spared: int, needed_in: Ints, over: Bits, resident: Bits, pending: Bits,
+    rationed: np.uint64, budget: Floats, any_over: np.uint64,
+) -> np.uint64:  # fmt: skip
     """Remove the lowest of the resident and pending experts until as many are gone as `over` says.
 
-    `over` [n_bits] holds the numbers of experts without a slot, one bit of all settings in each
-    entry; it is zero afterwards. Uploads that are not made go back to the `budget`.
+    `some` are experts, lowest first; those that step `spared` needs are left out. `over` [n_bits]
+    holds the numbers of experts without a slot, one bit of all settings in each entry; `any_over`
+    are the settings in which it is not zero, and those that are left are returned. Uploads that
+    are not made go back to the `budget`.
     """
     n_bits = len(over)
-    any_over = _NONE
-    for bit in range(n_bits):
-        any_over |= over[bit]
-    rank = 0
-    while any_over:
-        expert = order[rank]
-        rank += 1
-        out = any_over & (resident[expert] | pending[expert])
-        if not out:
+    for expert in some:
+        if not any_over:
+            break
+        kept = resident[expert]
+        out = any_over & (kept | pending[expert])
+        if not out or needed_in[expert] == spared:
             continue
-        leaving = out & resident[expert]
-        if out & ~leaving & rationed:
-            spend(out & ~leaving & rationed, budget, -1.0)
-        resident[expert] &= ~out
+        if out & ~kept & rationed:
+            spend(out & ~kept & rationed, budget, -1.0)
+        resident[expert] = kept & ~out
         pending[expert] &= ~out
-        restart(left, expert, first, leaving)
         borrow, any_over = out, _NONE
         for bit in range(n_bits):
             before = over[bit]
             over[bit] = before ^ borrow
             borrow &= ~before
             any_over |= over[bit]
+    return any_over
 
 
 @numba.njit(cache=True, nogil=True)
 def _upload_highest(
-    some: Ints, first_access: int, wanted: int, may: np.uint64, full: np.uint64, order: Ints,
-    key: Floats, unit: float, capacities: Ints, filled: Ints, resident: Bits, admitted: Bits,
-    pending: Bits, over: Bits, left: Bits, first: Bits, margins: Floats, groups: Bits,
+    some: Ints, first_access: int, event: Ints, wanted: int, may: np.uint64, full: np.uint64,
+    order: Ints, rank: Ints, event_last: bool, step: int, needed_in: Ints, key: Floats,
+    unit: float, capacities: Ints, filled: Ints, resident: Bits, admitted: Bits, pending: Bits,
+    over: Bits, left: Bits, first: Bits, with_margin: np.uint64, margins: Floats, groups: Bits,
     rationed: np.uint64, budget: Floats, uploaded: Bits,
 ) -> np.uint64:  # fmt: skip
-    """Upload the admitted experts of an event by priority; return the settings that are full."""
-    with_margin = _NONE
-    for group in groups:
-        with_margin |= group
-    rank, some_over = len(order), False
-    while wanted:
-        rank -= 1
-        expert = order[rank]
+    """Upload the admitted experts of an event by priority; return the settings that are full.
+
+    With `event_last`, experts of the event leave only after all others, whatever their rank.
+    """
+    k, any_over = len(some), _NONE
+    for i in range(k - 1, -1, -1):
+        expert = event[i]
         bits = admitted[expert]
         if not bits:
             continue
-        wanted -= 1
         admitted[expert] = _NONE
         bits &= may
         gained = bits & ~full
-        full |= fill(gained, filled, capacities)
-        bits &= ~gained
+        if gained:
+            full |= fill(gained, filled, capacities)
+            bits &= ~gained
         compared = bits & with_margin
         if compared:
             bits &= ~compared
-            gained |= _exchange(
-                order, rank, compared, resident, left, first, key, unit, margins, groups
-            )
+            gained |= _exchange(order, rank[expert], compared, resident, key, unit, margins, groups)
         pending[expert] = gained | bits
         # Budgets that this expert takes, unless it is evicted at once.
         may &= ~spend(pending[expert] & rationed, budget, 1.0)
+        any_over |= bits
         plane = 0
         while bits:
             both = over[plane] & bits
             over[plane] ^= bits
             bits = both
             plane += 1
-            some_over = True
-    if some_over:
-        _evict(order, over, resident, pending, left, first, rationed, budget)
-    for i in range(len(some)):
+        wanted -= 1
+        if not wanted:
+            break
+    if any_over:
+        spared = step if event_last else -2
+        any_over = _evict(
+            order, spared, needed_in, over, resident, pending, rationed, budget, any_over
+        )
+        if any_over:
+            _evict(event[:k], -2, needed_in, over, resident, pending, rationed, budget, any_over)
+    for i in range(k):
         gained = pending[some[i]]
         if gained:
             pending[some[i]] = _NONE
@@ -255,12 +292,6 @@ def _upload_highest(
             restart(left, some[i], first, gained)
             uploaded[first_access + i] = gained
     return full
-
-
-@numba.njit(cache=True, nogil=True)
-def _position(bit: np.uint64) -> int:
-    """Return the position of the only bit that is set (multiplication by a de Bruijn sequence)."""
-    return _POSITIONS[bit * _DE_BRUIJN >> np.uint64(58)]
 
 
 @numba.njit(cache=True, nogil=True)
@@ -340,7 +371,6 @@ def _upload_queued(
                 if policy != _PAPER:
                     heads[c] = head + 1 if head + 1 < n else 0
                 resident[victim] &= ~bit
-                restart(left, victim, first, bit)
             loads[c] += 1
             gained |= bit
         if gained:
@@ -411,15 +441,18 @@ def replay_events(
     left[:] = first
     filled, heads, loads = np.zeros((3, n_settings), dtype=np.int64)
     queues = np.zeros((n_settings, min(n_experts, capacities.max())), dtype=np.int16)
-    needed_in = np.full(n_experts, -1, dtype=np.int64)
+    needed_in, placed_in = np.full((2, n_experts), -1, dtype=np.int64)
+    event, rank = np.empty((2, n_experts), dtype=np.int64)
+    rank[order] = np.arange(n_experts)
     budget, full = np.zeros(n_settings), _NONE
     rationed, closed = _NONE, everywhere
     for c in limited:
         rationed |= _ONE << np.uint64(c)
     if warm:
         full = _begin_warm(order, capacities, filled, resident, queues)
-    # Experts of an event are above all others in these policies, else sorted among all.
-    low = n_experts if policy == _LRU or policy == _INACTIVE_LFU else 0  # noqa: SIM109
+    with_margin = _NONE
+    for group in groups:
+        with_margin |= group
     unit = 1.0
     for step in range(len(bounds) - 1):
         begin, end = bounds[step], bounds[step + 1]
@@ -451,10 +484,17 @@ def replay_events(
                 heads, loads, needed_in, left, first, rationed, budget, uploaded,
             )  # fmt: skip
             continue
-        _reorder(order, key, some, step, needed_in, low)
-        full = _upload_highest(
-            some, begin, wanted, may, full, order, key, unit, capacities, filled, resident,
-            admitted, pending, over, left, first, margins, groups, rationed, budget, uploaded,
-        )  # fmt: skip
-        if policy == _INACTIVE_LFU:
-            _reorder(order, key, some, step, needed_in, 0)
+        _sort_event(some, key, event)
+        k = end - begin
+        if policy == _LRU:
+            _move_to_top(order, event, k, step, needed_in)
+        elif policy == _MIN:
+            _sink(order, event, k, key)
+        else:
+            _rise(order, rank, event, k, key, step, placed_in)
+        if wanted:
+            full = _upload_highest(
+                some, begin, event, wanted, may, full, order, rank, policy == _INACTIVE_LFU, step,
+                needed_in, key, unit, capacities, filled, resident, admitted, pending, over, left,
+                first, with_margin, margins, groups, rationed, budget, uploaded,
+            )  # fmt: skip

@@ -152,6 +152,12 @@ class SiliconModel:
         self._experts = ExpertTimes(self.tables)
         self._exchanges = Exchanges(self.tables)
 
+    def __reduce__(self) -> tuple[type[SiliconModel], tuple[str, str, str | Path | None]]:
+        return type(self), (self.gpu, self.backend, self.root)
+
+    def __deepcopy__(self, memo: object) -> SiliconModel:
+        return self  # nothing of it changes but what it has read
+
     # ------------------------------------------------------------------------------------- steps
 
     def decode(

@@ -9,8 +9,9 @@ experts that are not resident are fetched from memory in every step that needs t
 
 **Units.** Traffic is in flits per cycle. Layers and steps overlap (several batches are under way at
 once), so the network sees the mixture of a step's layers, spread over ``step_cycles`` cycles. By
-default these are the cycles in which the expert PEs would receive tokens or send results, whichever
-are longer, at a mean of 0.15 of what their ports take, if every choice was a visit.
+default these are the fewest in which the ports of the expert PEs take experts' messages at a mean
+of 0.15 of what they can (if every choice was a visit, in the busier direction), and those of the
+memory PEs send at no more than that.
 """
 
 from __future__ import annotations
@@ -281,11 +282,20 @@ class Demand:
         return out
 
     def step_cycles(self, windows: Sequence[Recorded], load: float = DEFAULT_LOAD) -> float:
-        """Return the cycles of a step in which experts' messages load the ports of their PEs so.
+        """Return the fewest cycles of a step with at most a mean load of expert and memory PEs.
 
-        Every choice of a token counts as a visit, and the longer message of a visit.
+        Every choice of a token counts as a visit, and the longer message of a visit. Of memory
+        PEs, what they send counts.
         """
+        platform, sizes = self.platform, self.activations
         choices = float(np.mean([w.ids.size / w.n_steps for w in windows]))
-        n_pes = len(self.roles.pes(self.platform, "experts"))
-        flits = choices * max(self.activations.flits(self.platform.flit_width))
-        return flits / (load * n_pes * self.platform.link_capacity)
+        flits = choices * max(sizes.flits(platform.flit_width))
+        cycles = flits / len(self.roles.pes(platform, "experts"))
+        if sizes.cache_values or sizes.expert_bytes:
+            memory = self.roles.pes(platform, "memory")
+            fetched = 8.0 * sizes.expert_bytes / platform.flit_width
+            sent = [
+                (w.memory[:, memory].sum() + w.active.sum() * fetched) / w.n_steps for w in windows
+            ]
+            cycles = max(cycles, float(np.mean(sent)) / len(memory))
+        return cycles / (load * platform.link_capacity)

@@ -57,9 +57,9 @@ def traffic(
     step_cycles : float, optional
         Cycles over which the flits of a step are spread.
     load : float
-        By default, ``step_cycles`` are the cycles in which experts' messages, if every choice of a
-        token was a visit, would take this share of the ports of the expert PEs in the busier
-        direction.
+        By default, ``step_cycles`` are the fewest cycles in which experts' messages, if every
+        choice of a token was a visit, take at most this share of the ports of the expert PEs in
+        the busier direction, and memory this share of the ports of the memory PEs.
     max_steps : int, optional
         Steps that count, evenly spaced over the trace.
     per_step : bool

@@ -101,6 +101,13 @@ class Evaluator:
         self._rule = RuleCost(_RULE_KERNELS * _SMALL_KERNEL, _RULE_BYTES / self.gpu.bandwidth)
         self._steps = lru_cache(maxsize=_OCTAVES_KEPT)(self._sample)
 
+    def __getstate__(self) -> dict[str, object]:
+        return {name: value for name, value in vars(self).items() if name != "_steps"}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        vars(self).update(state)
+        self._steps = lru_cache(maxsize=_OCTAVES_KEPT)(self._sample)
+
     # ----------------------------------------------------------------------------------- parts
 
     def instance(self, pool: int, columns: Sequence[int] | Ints, redundancy: int) -> Instance:
