@@ -44,6 +44,10 @@ COMMANDS = {
         "moela.commands.moe.buy",
         "cost against speed over kinds and numbers of GPUs",
     ),
+    ("moe", "simulate"): (
+        "moela.commands.moe.simulate",
+        "times of requests to a model on GPUs, and the rate that meets limits",
+    ),
     ("moe", "headroom"): (
         "moela.commands.moe.headroom",
         "what keeping some experts in fast memory would bring",
