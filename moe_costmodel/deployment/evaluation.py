@@ -149,16 +149,18 @@ class Evaluation:
     def predicted(self, name: str) -> Predicted:
         """Return an objective with its interval.
 
-        The interval goes from the lowest window to the highest. Times are widened by the error of
-        the latency model on layers that it was not fitted to, and further if they are extrapolated.
-        The rest of the step is taken to be exact unless it is extrapolated.
+        The interval goes from the lowest window to the highest. Times are widened by the errors of
+        the latency model and of the rest of the step on sizes that they were not fitted to, and
+        further if they are extrapolated. Both errors are independent: their squares add up.
         """
         value = self[name]
         ends = [self._of(name)]
         for factor, of_rest in zip(*self.error, strict=True):
             if name in _TIMED:
-                rest = of_rest * (self.step_seconds - self.moe_seconds)
-                ends.append(self._timed(rest + factor * self.moe_seconds)[name])
+                rest = self.step_seconds - self.moe_seconds
+                layers = self._timed(rest + factor * self.moe_seconds)[name] - ends[0]
+                others = self._timed(of_rest * rest + self.moe_seconds)[name] - ends[0]
+                ends.append(ends[0] + np.sign(layers + others) * np.hypot(layers, others))
             elif name in _WAITING:
                 ends.append(self._waited(factor * self.waiting_seconds)[name])
         everything = np.concatenate(ends)

@@ -17,7 +17,7 @@ from moe_costmodel.deployment.kernels import kept_choices, remote_nodes, step_co
 from moe_costmodel.gating.rules import RULES, GateRule
 from moe_costmodel.hardware import Hardware
 from moe_costmodel.latency.buffer_cost import BufferCost
-from moe_costmodel.latency.layer_kernel import Machine, TableAxes, Traffic, layer_times
+from moe_costmodel.latency.layer_kernel import Costs, Machine, TableAxes, Traffic, layer_times
 from moe_costmodel.latency.model import LatencyModel
 from moe_costmodel.plans.decision import LayerDecision
 from moe_costmodel.shapes import DTYPE_BYTES, LayerShape
@@ -264,7 +264,7 @@ class LayerCosts:
             (
                 -1 if policy is None else _POLICY_CODES[policy],
                 decision.capacities,
-                (1.0, 0.0, 0.0, 0.0) if policy is None else self._copy_costs,
+                (1.0, 1.0, 0.0, 0.0, 0.0) if policy is None else self._copy_costs,
             ),
             out,
         )
@@ -304,10 +304,10 @@ class LayerCosts:
         return BufferCost.of_link((self.latency.hardware or self.hardware).link("slow_to_fast"))
 
     @cached_property
-    def _copy_costs(self) -> tuple[float, float, float, float]:
+    def _copy_costs(self) -> Costs:
         cost = self.copy_cost
         each = float(cost.copy_seconds(self.shape, 1))
-        return cost.scale, cost.per_step, cost.per_active, each
+        return cost.scale, cost.reuse_scale, cost.per_step, cost.per_active, each
 
     def _sent(self, decision: LayerDecision) -> Floats:
         """Return the number of other nodes that a token is sent to, its mean in each window."""
