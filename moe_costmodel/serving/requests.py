@@ -189,9 +189,7 @@ def at_rate(requests: Sequence[Request], rate: float) -> list[Request]:
         raise invalid("at_rate", "requests", "one time of arrival", "requests at several times")
     scale = (len(times) - 1) / (rate * span)
     first = min(times)
-    return [
-        Request((r.arrival - first) * scale, r.input_tokens, r.output_tokens) for r in requests
-    ]
+    return [Request((r.arrival - first) * scale, r.input_tokens, r.output_tokens) for r in requests]
 
 
 def poisson_requests(
