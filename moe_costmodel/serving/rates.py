@@ -36,8 +36,8 @@ class MaxRate:
     summary : ServingSummary
         Times and throughput at that rate.
     limit : str
-        Limit that a slightly higher rate breaks, "ttft_slo" or "tpot_slo", or "capacity": all limits
-        hold at the rate at which a full queue is served, and beyond it the queue grows.
+        Limit that a slightly higher rate breaks ("ttft_slo" or "tpot_slo"), or "capacity": at this
+        rate all hold, but a full queue is served no faster, so that it grows beyond it.
 
     Examples
     --------

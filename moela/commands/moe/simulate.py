@@ -78,7 +78,10 @@ def run(arguments: argparse.Namespace) -> None:
     }
     best = None
     if any(value is not None for value in limits.values()):
-        best = max_rate(requests, settings, timer, statistic=arguments.statistic, **limits)
+        best = max_rate(
+            requests, settings, timer, statistic=arguments.statistic,
+            ttft_slo=limits["ttft_slo"], tpot_slo=limits["tpot_slo"],
+        )  # fmt: skip
     sweep = None
     if arguments.plot:
         center = best.rate if best else summary.rate
