@@ -33,8 +33,8 @@ _RULE_CODES = {name: code for code, name in enumerate(RULES)}
 _POLICY_CODES = {name: code for code, name in enumerate(POLICIES)}
 _MEMO_CELLS = 1 << 20
 _MAX_BATCH_SIZES = 24
-_DRAWN_STEPS, _DRAWN_BYTES = (16, 256), 64 << 20  # of steps that no trace can fill
 _NO_CHARGES = np.zeros((0, 0), np.float32)
+_DRAWN_STEPS, _DRAWN_BYTES = (16, 256), 64 << 20  # of steps that no trace can fill
 _NO_ENTRIES = np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int32)
 Kept = tuple[NDArray[np.uint8], Floats]
 """Choices that each token keeps, and the share of gate mass that each window keeps."""

@@ -16,6 +16,7 @@ from moe_costmodel.deployment.certainty import Errors, certainty
 from moe_costmodel.deployment.check import PlanCheck, check
 from moe_costmodel.deployment.checks import check_fit, check_settings, check_traces
 from moe_costmodel.deployment.evaluation import Evaluation
+from moe_costmodel.deployment.exchange import exchange_seconds
 from moe_costmodel.deployment.fingerprints import sources, versions
 from moe_costmodel.deployment.layers import LayerCosts
 from moe_costmodel.deployment.load_layers import LoadCosts
@@ -144,8 +145,7 @@ class DeploymentModel:
         miss_cost: MissCost | None = None,
     ) -> None:
         owner = "DeploymentModel"
-        listed = [traces] if isinstance(traces, RoutingTrace) else list(traces)
-        self.shape = shape
+        listed, self.shape = [traces] if isinstance(traces, RoutingTrace) else list(traces), shape
         check_traces(listed, shape)
         self.traces = routed_layers(listed)
         loads_only = self.traces[0].is_load_only
@@ -158,22 +158,18 @@ class DeploymentModel:
             rest=rest, memory=memory, context=context, max_context=max_context,
         )  # fmt: skip
         self.hardware, self.latency = hardware, latency
-        self.rest = rest or RestOfModel()
-        self.memory = memory
+        self.rest, self.memory = rest or RestOfModel(), memory
         self.context, self.miss_cost = context, miss_cost
         longest = [int(trace.sequence_lengths.max(initial=1)) for trace in self.traces]
         self.max_context = max_context or (int(context or 1) if loads_only else max(longest))
-        self.quality = quality
-        self.quality_kind = "gate mass lost" if quality is None else quality_kind
+        self.quality, self.quality_kind = quality, quality_kind if quality else "gate mass lost"
         self.kernel, self.coverage, self.cache_bytes = kernel, coverage, cache_bytes
         self.name = name or self.traces[0].source
         self.random_state = count(owner, "random_state", random_state, 0)
-        shared = ("hardware", "latency", "shape", "mode", "n_devices", "n_nodes", "kernel")
-        settings = {
-            name: getattr(self, name)
-            for name in (*shared, "cache_bytes", "random_state", "miss_cost")
-        }
-        self._layers = (LoadCosts if loads_only else LayerCosts)(self.traces, **settings)
+        shared = ("hardware", "latency", "shape", "mode", "n_devices", "n_nodes", "kernel",
+                  "cache_bytes", "random_state", "miss_cost")  # fmt: skip
+        make = LoadCosts if loads_only else LayerCosts
+        self._layers = make(self.traces, **{name: getattr(self, name) for name in shared})
         self._rest: dict[int, Floats] = {}
         self._errors: dict[tuple[int, int, bool], tuple[list[str], Errors]] = {}
 
@@ -270,11 +266,10 @@ class DeploymentModel:
         resident = float(decision.capacities.sum(axis=0).max()) * self.shape.expert_bytes
         replicas = placement.n_replicas / self.n_devices * self.n_layers
         most_rows = max(layer.most_rows for layer in layers)
-        steps = self._layers.steps(batch_size)
         return Evaluation(
             layers,
             rest=self._rest_seconds(batch_size),
-            bounds=steps.bounds,
+            bounds=self._layers.steps(batch_size).bounds,
             batch_size=batch_size,
             bytes_of={
                 "expert_bytes": resident,
@@ -287,8 +282,7 @@ class DeploymentModel:
             error=self.error(decision),
             outside=self.outside(decision),
             n_devices=self.n_devices,
-            spread=steps.spread,
-            notes=steps.notes,
+            spread=self._layers.steps(batch_size).spread,
         )
 
     def quality_loss(self, gates: Gates) -> Floats:
@@ -320,16 +314,9 @@ class DeploymentModel:
         that receives the most decides, or the node that does if its exchange takes longer. Tokens
         start on all devices alike.
         """
-        array = np.asarray(rows, dtype=np.float64)
-        seconds = np.zeros(len(array))
-        token_bytes = self.shape.d_model * max(DTYPE_BYTES[self.shape.dtype], 2.0)
-        for name, n in (("device_to_device", self.n_devices), ("node_to_node", self.n_nodes)):
-            if n > 1:
-                link = self.hardware.link(name)
-                fullest = array.reshape(len(array), n, -1).sum(axis=2).max(axis=1)
-                sent = fullest * (1 - 1 / n) * token_bytes
-                seconds = np.maximum(seconds, link.latency + sent / link.bandwidth)
-        return seconds
+        sizes = {"device_to_device": self.n_devices, "node_to_node": self.n_nodes}
+        links = [(n, self.hardware.link(name)) for name, n in sizes.items() if n > 1]
+        return exchange_seconds(rows, links, self.shape)
 
     def other_bytes(self, batch_size: int, most_rows: int) -> float:
         """Return the memory of a device beside its experts: activations, and what `memory` holds.

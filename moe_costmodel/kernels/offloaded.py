@@ -145,16 +145,25 @@ class OffloadedExperts(nn.Module):
                 up=slow.up.new_empty(slots, *slow.up.shape[1:], device=device, dtype=dtype),
                 down=slow.down.new_empty(slots, *slow.down.shape[1:], device=device, dtype=dtype),
             )
-        if fast.n_experts < slots:
-            raise invalid("OffloadedExperts", "fast", fast.n_experts, f"of {slots} experts or more")
-        self.fast = fast
+        self._set_fast(fast)
         self.background = fast.expert_bytes >= _THREAD_BYTES if background is None else background
-        self._slots = fast.up.unbind(0), fast.down.unbind(0)
         self._sources = self.slow.up.unbind(0), self.slow.down.unbind(0)
         self._stream: torch.cuda.Stream | None = None
         if device.type == "cuda":
             self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._uploading: _Upload | torch.cuda.Event | None = None
+        self.reset()
+
+    def _set_fast(self, fast: Experts) -> None:
+        slots = self.residency.capacity + (not self.in_place)
+        if fast.n_experts < slots:
+            raise invalid("OffloadedExperts", "fast", fast.n_experts, f"of {slots} experts or more")
+        self.fast = fast
+        self._slots = fast.up.unbind(0), fast.down.unbind(0)
+
+    def use_memory(self, fast: Experts) -> None:
+        """Begin anew in other fast memory, such as that of layers that are not called any more."""
+        self._set_fast(fast)
         self.reset()
 
     def reset(self) -> None:

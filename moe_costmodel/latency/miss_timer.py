@@ -145,6 +145,12 @@ class MissTimer:
         Source of routing and order.
     options : mapping
         Passed to every call of the model.
+
+    Attributes
+    ----------
+    fast : list of Experts
+        Fast memory of each layer, which all settings share: where memory lies changes its speed by
+        some percent.
     """
 
     def __init__(
@@ -168,13 +174,13 @@ class MissTimer:
         uses = self._uses(shape.n_experts)
         held_in = [e if slow is None else slow(i, e) for i, e in enumerate(experts)]
         self.runs: list[_Run] = []
-        shared = [replace(e, up=e.up.clone(), down=e.down.clone()) for e in experts]
+        self.fast = [replace(e, up=e.up.clone(), down=e.down.clone()) for e in experts]
         for share, policy, admission in SETTINGS:
             capacity = max(1, round(share * shape.n_experts))
             layers = [
                 OffloadedExperts(
                     held_in[i], capacity, policy=policy, admission=admission, start=uses[i],
-                    device=e.up.device, dtype=e.up.dtype, fast=shared[i],
+                    device=e.up.device, dtype=e.up.dtype, fast=self.fast[i],
                 )
                 for i, e in enumerate(experts)
             ]  # fmt: skip

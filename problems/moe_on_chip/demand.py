@@ -19,7 +19,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -28,9 +27,7 @@ from moe_costmodel.shapes import OPERAND_BYTES
 from moe_costmodel.traces.steps import decode_slots
 from problems._arrays import Bools, Floats, Ints
 from problems._checks import check_choice, check_int, check_real, require, setting_error
-
-if TYPE_CHECKING:
-    from problems.noc.chip.platform import Platform
+from problems.noc.chip.platform import Platform
 
 __all__ = ["DEFAULT_LOAD", "MODES", "Activations", "Demand", "Recorded", "Roles"]
 
@@ -50,7 +47,7 @@ class Activations:
         Width of a token.
     dispatch_dtype, combine_dtype : str
         Types of the values on the way to the experts and back, of
-        ``moe_costmodel.shapes.DTYPE_BYTES``.
+        ``moe_costmodel.shapes.OPERAND_BYTES``.
     cache_values : int
         Values that a token adds to the cache of a layer; see ``moe_costmodel.Attention``. With 0,
         the caches cause no traffic.
@@ -204,8 +201,6 @@ class Demand:
         max_steps: object,
     ) -> Demand:
         """Return the settings, or raise a ValueError that names the first that is wrong."""
-        from problems.noc.chip.platform import Platform
-
         require(owner, "platform", platform, isinstance(platform, Platform), "a Platform")
         assert isinstance(platform, Platform)
         expected = "an Activations, such as Activations(d_model=2048)"

@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike
 
 from moe_costmodel import RoutingTrace
 from problems._arrays import Floats
-from problems._checks import check_int, check_real
+from problems._checks import check_int, check_real, require
 from problems.moe.base import as_windows
 from problems.moe_on_chip.demand import DEFAULT_LOAD, Activations, Demand, Roles
 from problems.moe_on_chip.mappings import check_mapping
@@ -94,6 +94,7 @@ def traffic(
     >>> problem = NoC3D(flits, platform=chip, objectives=["packet_latency", "energy"])
     """
     owner = "traffic"
+    require(owner, "trace", trace, isinstance(trace, RoutingTrace), "a RoutingTrace")
     window = as_windows(trace, owner)[0]
     demand = Demand.checked(
         owner, platform, activations, Roles() if roles is None else roles, batch_size, mode,

@@ -110,5 +110,6 @@ def extrapolated(plan: ServingPlan) -> list[str]:
         return []
     name, factor = max(far.items(), key=lambda item: item[1])
     words = "has no table" if factor == float("inf") else f"is extrapolated by {factor:.3g}"
-    others = f", {len(far) - 1} others less" if len(far) > 1 else ""
+    n = len(far) - 1
+    others = f", {'another' if n == 1 else f'{n} others'} by less" if n else ""
     return [f"note: the time of '{name}' {words}{others}"]

@@ -18,6 +18,7 @@ from moe_costmodel import (
     ServingPlan,
     SiliconModel,
 )
+from moe_costmodel.deployment.fingerprints import of_trace
 from moe_costmodel.plans.serving_plan import MODES
 from moe_costmodel.serving.loads import SampledLoads
 from problems._arrays import Floats, Ints
@@ -47,6 +48,12 @@ EVALUATION = 1
 
 USABLE = 0.9
 """Share of a GPU's memory that weights and cache may take; activations and buffers get the rest."""
+
+
+def _tables_of(folder: Path) -> list[tuple[str, int]]:
+    """Return names and sizes of the files in a folder of tables, which tell versions apart."""
+    paths = sorted(folder.rglob("*.parquet"))
+    return [(path.relative_to(folder).as_posix(), path.stat().st_size) for path in paths]
 
 
 class MoEServing(MoEProblem):
@@ -219,7 +226,8 @@ class MoEServing(MoEProblem):
         self._set_version(
             "serving", EVALUATION, repr(self.shape), gpu, backend, n_gpus, mode, input_tokens,
             output_tokens, kv_dtype, price, self._names, self._limits, self.choices, decided,
-            *([] if sampled is None else [sampled.shares]),
+            _tables_of(model.tables.gpu.data), [of_trace(window) for window in self.windows],
+            None if current is None else current.physical_to_logical.tolist(),
             None if levels is None else levels.rules, self.columns.xl, self.columns.xu,
         )  # fmt: skip
         self._set_starts()

@@ -170,9 +170,9 @@ def test_command_writes_files_and_commands(tmp_path, rng, capsys):
     words = ["moe", "advise", str(source), "--gpus", "4", "--replicas", "0", "--out", str(out)]
     assert main([*words, "--model", "m"]) == 0
     printed = capsys.readouterr().out
-    expected = f"sglang.launch_server --model-path m --tp-size 4 --init-expert-location {out}"
-    assert expected in printed
-    rows = json.loads((out / "sglang-4.json").read_text())["physical_to_logical_map"]
+    assert "sglang.launch_server --model-path m --tp-size 4" in printed
+    assert f"--init-expert-location {out / 'sglang_4_experts.json'}" in printed
+    rows = json.loads((out / "sglang_4_experts.json").read_text())["physical_to_logical_map"]
     assert len(rows) == 8
     assert sorted(rows[7]) == list(range(32))
     assert (out / "advice.txt").read_text() in printed
