@@ -21,10 +21,14 @@ if TYPE_CHECKING:
 COMMANDS = {
     ("run",): (
         "moela.commands.run.own",
-        "optimize your function or problem; also: run noc, run moe",
+        "optimize your function or problem; also: run noc, run moe, run moe-on-chip",
     ),
     ("run", "noc"): ("moela.commands.run.noc", "design a 3D network-on-chip manycore"),
     ("run", "moe"): ("moela.commands.run.moe", "plan the deployment of an MoE model"),
+    ("run", "moe-on-chip"): (
+        "moela.commands.run.moe_on_chip",
+        "place the experts of an MoE model on a network-on-chip",
+    ),
     ("show",): ("moela.commands.show", "show a network-on-chip design"),
     ("export",): ("moela.commands.export", "write a network-on-chip design for another program"),
     ("runs",): ("moela.commands.runs", "list the runs in a store"),
@@ -39,6 +43,10 @@ COMMANDS = {
     ("moe", "buy"): (
         "moela.commands.moe.buy",
         "cost against speed over kinds and numbers of GPUs",
+    ),
+    ("moe", "simulate"): (
+        "moela.commands.moe.simulate",
+        "times of requests to a model on GPUs, and the rate that meets limits",
     ),
     ("moe", "headroom"): (
         "moela.commands.moe.headroom",

@@ -127,7 +127,8 @@ class ServingPlan:
     kernels : dict of str to str
         Kernel and table of each operator, by pool, step and operator.
     outside : dict of str to float
-        Factor by which an operator lies beyond what was measured, for those that do.
+        Factor by which an operator lies beyond what was measured, for those that do; infinity if
+        no table has it.
     notes : tuple of str
         Assumptions of the prediction.
 
@@ -183,7 +184,9 @@ class ServingPlan:
                     expected = f"pools with placements of {wanted[0]} layers of {wanted[1]} experts"
                     raise invalid(owner, "pools", got, expected)
         for name, factor in self.outside.items():
-            check_number(owner, f"outside[{name!r}]", factor)
+            # An operator that no table has is infinitely far from what was measured.
+            if factor != float("inf"):
+                check_number(owner, f"outside[{name!r}]", factor)
 
     @property
     def model(self) -> str:

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 
 import numba
 import numpy as np
+from numpy.typing import NDArray
 
 from moe_costmodel._arrays import Bools, Floats, Ints
 from moe_costmodel._checks import invalid
 from moe_costmodel.models.shape import ModelShape
 from moe_costmodel.traces.trace import RoutingTrace
+
+Shares = NDArray[np.float32]
 
 __all__ = ["N_STEPS", "SampledLoads", "busiest_loads"]
 
@@ -75,7 +78,7 @@ class SampledLoads:
         """Whether all traces hold the weights of choices, which rules need."""
         return all(trace.has_weights for trace in self.traces)
 
-    def steps(self, tokens: float, keep: Sequence[Bools] | None = None) -> Floats:
+    def steps(self, tokens: float, keep: Sequence[Bools] | None = None) -> Shares:
         """Return the choices of each expert over all choices without rules, in sampled steps.
 
         Parameters
@@ -90,7 +93,7 @@ class SampledLoads:
         ndarray of shape (N_STEPS, n_layers, n_experts)
             A step sums to 1 in each layer without rules.
         """
-        out = np.empty((N_STEPS, *self.shares.shape[1:]))
+        out = np.empty((N_STEPS, *self.shares.shape[1:]), dtype=np.float32)
         for w, trace in enumerate(self.traces):
             steps = out[w :: len(self.traces)]
             rng = np.random.default_rng((0, w, int(tokens)))
@@ -101,7 +104,7 @@ class SampledLoads:
         return out
 
     def _draw_choices(
-        self, trace: RoutingTrace, w: int, tokens: float, rng: np.random.Generator, out: Floats
+        self, trace: RoutingTrace, w: int, tokens: float, rng: np.random.Generator, out: Shares
     ) -> None:
         loads = np.asarray(trace.loads(), dtype=np.float64)[:, self.layers[w]]
         total = loads.sum(axis=2, keepdims=True)
@@ -109,9 +112,14 @@ class SampledLoads:
         shares = np.divide(loads, total, out=np.broadcast_to(mean, loads.shape).copy(),
                            where=total > 0)  # fmt: skip
         at = np.linspace(0, len(shares) - 1, len(out)).round().astype(np.int64)
-        drawn = rng.poisson(shares[at] * max(tokens, 1.0) * self._k)
+        expected = shares[at] * max(tokens, 1.0) * self._k
+        if tokens > _MOST_DRAWN:  # the normal limit is drawn five times as fast
+            drawn = expected + np.sqrt(expected) * rng.standard_normal(expected.shape)
+            drawn = np.maximum(drawn, 0.0)
+        else:
+            drawn = rng.poisson(expected)
         total = drawn.sum(axis=2, keepdims=True)
-        out[:] = np.where(total > 0, drawn / np.maximum(total, 1), shares[at])
+        out[:] = np.where(total > 0, drawn / np.maximum(total, 1e-9), shares[at])
 
     def _draw_tokens(
         self,
@@ -120,7 +128,7 @@ class SampledLoads:
         tokens: float,
         keep: Bools | None,
         rng: np.random.Generator,
-        out: Floats,
+        out: Shares,
     ) -> None:
         rows = self.layers[w]
         ids = np.ascontiguousarray(trace.topk_ids[:, rows])
@@ -132,14 +140,14 @@ class SampledLoads:
         _count(ids, kept, chosen, out)
         out /= n * self._k
         if tokens > n:
-            mean = np.zeros((1, *out.shape[1:]))
+            mean = np.zeros((1, *out.shape[1:]), dtype=np.float32)
             _count(ids, kept, np.arange(len(ids))[None], mean)
             mean /= len(ids) * self._k
             out[:] = np.maximum(mean + (out - mean) * np.sqrt(n / tokens), 0.0)
 
 
 @numba.njit(cache=True)
-def _count(ids: Ints, kept: Bools, chosen: Ints, out: Floats) -> None:
+def _count(ids: Ints, kept: Bools, chosen: Ints, out: Shares) -> None:
     """Count the kept choices of each expert in each step."""
     for step in range(chosen.shape[0]):
         for token in chosen[step]:
@@ -150,7 +158,7 @@ def _count(ids: Ints, kept: Bools, chosen: Ints, out: Floats) -> None:
 
 
 @numba.njit(cache=True)
-def busiest_loads(shares: Floats, slots: Ints, n_ranks: int, out: Floats) -> None:
+def busiest_loads(shares: Shares, slots: Ints, n_ranks: int, out: Floats) -> None:
     """Write the base-2 logarithm of each layer's load: the busiest rank over the mean.
 
     Parameters

@@ -49,7 +49,7 @@ class MoEChip(JSONFile):
         try:
             array = np.asarray(experts)
             self.experts: Ints = array.astype(np.int64)
-            fits = self.experts.ndim == 2 and bool((self.experts == array).all())
+            fits = self.experts.ndim == 2 and array.size > 0 and bool((self.experts == array).all())
         except (TypeError, ValueError, OverflowError):
             fits = False
         if not fits or self.experts.min() < 0 or self.experts.max() >= design.platform.n_tiles:

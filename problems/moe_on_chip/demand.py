@@ -9,8 +9,9 @@ experts that are not resident are fetched from memory in every step that needs t
 
 **Units.** Traffic is in flits per cycle. Layers and steps overlap (several batches are under way at
 once), so the network sees the mixture of a step's layers, spread over ``step_cycles`` cycles. By
-default these are the cycles in which the expert PEs would receive tokens or send results, whichever
-are longer, at a mean of 0.15 of what their ports take, if every choice was a visit.
+default these are the fewest in which the ports of the expert PEs take experts' messages at a mean
+of 0.15 of what they can (if every choice was a visit, in the busier direction), and those of the
+memory PEs send at no more than that.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,9 +27,7 @@ from moe_costmodel.shapes import OPERAND_BYTES
 from moe_costmodel.traces.steps import decode_slots
 from problems._arrays import Bools, Floats, Ints
 from problems._checks import check_choice, check_int, check_real, require, setting_error
-
-if TYPE_CHECKING:
-    from problems.noc.chip.platform import Platform
+from problems.noc.chip.platform import Platform
 
 __all__ = ["DEFAULT_LOAD", "MODES", "Activations", "Demand", "Recorded", "Roles"]
 
@@ -49,7 +47,7 @@ class Activations:
         Width of a token.
     dispatch_dtype, combine_dtype : str
         Types of the values on the way to the experts and back, of
-        ``moe_costmodel.shapes.DTYPE_BYTES``.
+        ``moe_costmodel.shapes.OPERAND_BYTES``.
     cache_values : int
         Values that a token adds to the cache of a layer; see ``moe_costmodel.Attention``. With 0,
         the caches cause no traffic.
@@ -203,8 +201,6 @@ class Demand:
         max_steps: object,
     ) -> Demand:
         """Return the settings, or raise a ValueError that names the first that is wrong."""
-        from problems.noc.chip.platform import Platform
-
         require(owner, "platform", platform, isinstance(platform, Platform), "a Platform")
         assert isinstance(platform, Platform)
         expected = "an Activations, such as Activations(d_model=2048)"
@@ -281,11 +277,20 @@ class Demand:
         return out
 
     def step_cycles(self, windows: Sequence[Recorded], load: float = DEFAULT_LOAD) -> float:
-        """Return the cycles of a step in which experts' messages load the ports of their PEs so.
+        """Return the fewest cycles of a step with at most a mean load of expert and memory PEs.
 
-        Every choice of a token counts as a visit, and the longer message of a visit.
+        Every choice of a token counts as a visit, and the longer message of a visit. Of memory
+        PEs, what they send counts.
         """
+        platform, sizes = self.platform, self.activations
         choices = float(np.mean([w.ids.size / w.n_steps for w in windows]))
-        n_pes = len(self.roles.pes(self.platform, "experts"))
-        flits = choices * max(self.activations.flits(self.platform.flit_width))
-        return flits / (load * n_pes * self.platform.link_capacity)
+        flits = choices * max(sizes.flits(platform.flit_width))
+        cycles = flits / len(self.roles.pes(platform, "experts"))
+        if sizes.cache_values or sizes.expert_bytes:
+            memory = self.roles.pes(platform, "memory")
+            fetched = 8.0 * sizes.expert_bytes / platform.flit_width
+            sent = [
+                (w.memory[:, memory].sum() + w.active.sum() * fetched) / w.n_steps for w in windows
+            ]
+            cycles = max(cycles, float(np.mean(sent)) / len(memory))
+        return cycles / (load * platform.link_capacity)

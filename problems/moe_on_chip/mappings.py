@@ -5,12 +5,14 @@ A mapping is an int array [n_layers, n_experts] with the PE of each expert.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from problems._arrays import Floats, Ints
 from problems._checks import setting_error
+from problems.moe_on_chip.demand import Recorded
 from problems.moe_on_chip.kernels import spread
 
 __all__ = ["ExpertStatistics", "Filling", "check_mapping", "correlations"]
@@ -167,6 +169,25 @@ class ExpertStatistics:
     pes: Ints
     capacity: int
     layer_capacity: int
+
+    @classmethod
+    def of(
+        cls, recorded: Sequence[Recorded], n_experts: int, pes: Ints, capacities: tuple[int, int]
+    ) -> ExpertStatistics:
+        """Return the statistics of recorded steps; all windows count alike in ``together``."""
+        n_layers = len(recorded[0].ids)
+        loads, together = [], np.zeros((n_layers, n_experts, n_experts))
+        for one in recorded:
+            window = np.zeros((one.n_steps, n_layers, n_experts))
+            for layer, ids in enumerate(one.ids):
+                np.add.at(window, (one.step[:, None], layer, ids), 1.0)
+                chosen = np.zeros((len(ids), n_experts), dtype=np.float32)
+                np.put_along_axis(chosen, ids, np.float32(1.0), axis=1)
+                together[layer] += (chosen.T @ chosen) / one.n_steps / len(recorded)
+            loads.append(window)
+        index = np.arange(n_experts)
+        together[:, index, index] = 0.0
+        return cls(np.concatenate(loads), together, pes, *capacities)
 
     @property
     def mean(self) -> Floats:

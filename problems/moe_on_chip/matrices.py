@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike
 
 from moe_costmodel import RoutingTrace
 from problems._arrays import Floats
-from problems._checks import check_int, check_real
+from problems._checks import check_int, check_real, require
 from problems.moe.base import as_windows
 from problems.moe_on_chip.demand import DEFAULT_LOAD, Activations, Demand, Roles
 from problems.moe_on_chip.mappings import check_mapping
@@ -57,9 +57,9 @@ def traffic(
     step_cycles : float, optional
         Cycles over which the flits of a step are spread.
     load : float
-        By default, ``step_cycles`` are the cycles in which experts' messages, if every choice of a
-        token was a visit, would take this share of the ports of the expert PEs in the busier
-        direction.
+        By default, ``step_cycles`` are the fewest cycles in which experts' messages, if every
+        choice of a token was a visit, take at most this share of the ports of the expert PEs in
+        the busier direction, and memory this share of the ports of the memory PEs.
     max_steps : int, optional
         Steps that count, evenly spaced over the trace.
     per_step : bool
@@ -94,6 +94,7 @@ def traffic(
     >>> problem = NoC3D(flits, platform=chip, objectives=["packet_latency", "energy"])
     """
     owner = "traffic"
+    require(owner, "trace", trace, isinstance(trace, RoutingTrace), "a RoutingTrace")
     window = as_windows(trace, owner)[0]
     demand = Demand.checked(
         owner, platform, activations, Roles() if roles is None else roles, batch_size, mode,

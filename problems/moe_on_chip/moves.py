@@ -13,7 +13,7 @@ from problems.moe_on_chip.kernels import describe
 from problems.moe_on_chip.mappings import ExpertStatistics
 from problems.noc.chip.platform import Platform
 from problems.noc.evaluation.features import FeaturePlan, features_batch
-from problems.noc.moves import mutate_batch, recombine_batch
+from problems.noc.moves import mutate_batch, recombine_batch, sample_batch
 from problems.noc.operators import draw_seeds
 
 __all__ = ["FEATURES", "PARTS", "Moves"]
@@ -31,7 +31,7 @@ FEATURES = (
 """The columns that `describe` fills."""
 
 # Probabilities of a move of the network, and of a new fit of one layer, if both parts are decided.
-_NETWORK, _FIT = 0.5, 0.25
+_NETWORK, _FIT = 0.8, 0.1
 _KEPT = 64
 _TRIES = 30
 
@@ -93,14 +93,15 @@ class Moves:
     def move(self, row: Ints, random_state: np.random.Generator) -> None:
         """Make one move in a row, in place."""
         kind = random_state.random()
-        if self.decide == ("experts",):
+        if "network" not in self.decide:
             kind = _NETWORK + kind * (1 - _NETWORK)
         elif "experts" not in self.decide:
             kind = 0.0
         if kind < _NETWORK:
             network = np.ascontiguousarray(row[None, self.n_mapped :])
             out = np.empty_like(network)
-            mutate_batch(network, self.platform.tables, 1, draw_seeds(random_state, 1), out)
+            tables, seeds = self.platform.tables, draw_seeds(random_state, 1)
+            mutate_batch(network, tables, self.platform.fixed_links, 1, seeds, out)
             row[self.n_mapped :] = out[0]
         elif kind < _NETWORK + _FIT:
             self._fit(row, random_state)
@@ -202,6 +203,14 @@ class Moves:
                 if held[q] <= capacity:
                     break
         return bool(held.max() <= capacity)
+
+    def networks(self, n: int, random_state: np.random.Generator) -> Ints:
+        """Return networks to begin with, the mesh first, [n, n_network]; see ``NoCSampling``."""
+        mesh = np.concatenate(self.platform.mesh)
+        out = np.empty((n, len(mesh)), dtype=np.int64)
+        tables, seeds = self.platform.tables, draw_seeds(random_state, n)
+        sample_batch(mesh, tables, self.platform.fixed_links, seeds, out)
+        return out
 
     def features(self, rows: Ints) -> Floats:
         """Return the features of the network, then :data:`FEATURES`, [n, n_features]."""

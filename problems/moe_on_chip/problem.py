@@ -13,18 +13,24 @@ from moe_costmodel import RoutingTrace
 from moela.heartbeat.working import long_work
 from problems._arrays import Floats, Ints
 from problems._checks import check_choice, check_int, check_real, require
-from problems.moe.base import AGGREGATES, MoEProblem, aggregated, as_windows, checked_names
+from problems.moe.base import (
+    AGGREGATES,
+    MoEProblem,
+    aggregated,
+    as_windows,
+    checked_names,
+    evenly,
+)
 from problems.moe_on_chip.chip import MoEChip
 from problems.moe_on_chip.demand import Activations, Demand, Roles
+from problems.moe_on_chip.evaluation import UNITS, step_metrics
 from problems.moe_on_chip.mappings import ExpertStatistics, check_mapping
 from problems.moe_on_chip.moves import FEATURES, PARTS, Moves
 from problems.moe_on_chip.visits import StepTraffic
 from problems.noc.chip.platform import Platform
 from problems.noc.design.design import Design
 from problems.noc.design.rules import broken_row
-from problems.noc.evaluation.evaluation import NoCEvaluation
 from problems.noc.evaluation.features import FeaturePlan
-from problems.noc.evaluation.metrics import UNITS as NOC_UNITS
 
 if TYPE_CHECKING:
     from problems.noc.problem import NoC3D
@@ -33,11 +39,6 @@ __all__ = ["MoEOnChip"]
 
 EVALUATION = 1
 """Version of the evaluation; increased whenever a design gets other objectives than before."""
-
-UNITS = {"p99_latency": "cycles"} | NOC_UNITS | {"latency": "cycles"}
-"""Every possible objective or constraint, with its unit."""
-
-QUANTILE = 0.99
 
 
 class MoEOnChip(MoEProblem):
@@ -120,7 +121,7 @@ class MoEOnChip(MoEProblem):
 
     _family_in_0_1 = "MoEOnChip"
     _mutation = 1.0, 3
-    _sample_moves = 5
+    _sample_moves = 3
 
     @long_work("building the problem of experts on a chip")
     def __init__(
@@ -227,20 +228,8 @@ class MoEOnChip(MoEProblem):
             step_cycles = self.demand.step_cycles(recorded)
         self.step_cycles = check_real("MoEOnChip", "step_cycles", step_cycles, 0.0, above=True)
         self._traffic = [StepTraffic(self.demand, one, self.step_cycles) for one in recorded]
-        loads, together = [], np.zeros((self.n_layers, self.n_experts, self.n_experts))
-        for one in recorded:
-            window = np.zeros((one.n_steps, self.n_layers, self.n_experts))
-            for layer, ids in enumerate(one.ids):
-                np.add.at(window, (one.step[:, None], layer, ids), 1.0)
-                chosen = np.zeros((len(ids), self.n_experts), dtype=np.float32)
-                np.put_along_axis(chosen, ids, np.float32(1.0), axis=1)
-                together[layer] += (chosen.T @ chosen) / one.n_steps / len(recorded)
-            loads.append(window)
-        index = np.arange(self.n_experts)
-        together[:, index, index] = 0.0
-        self._statistics = ExpertStatistics(
-            np.concatenate(loads), together, self._pes, self.capacity, self.layer_capacity
-        )
+        limits = (self.capacity, self.layer_capacity)
+        self._statistics = ExpertStatistics.of(recorded, self.n_experts, self._pes, limits)
         source = np.concatenate([one.source for one in recorded])
         self._sources = np.bincount(source, minlength=self.demand.platform.n_tiles) / len(source)
 
@@ -261,6 +250,8 @@ class MoEOnChip(MoEProblem):
         mesh = np.concatenate(platform.mesh)
         in_order = statistics.in_order()
         mean = self._mean_traffic(in_order)
+        expected = "such that tokens are sent to other PEs than their own"
+        require("MoEOnChip", "trace", self.windows[0].source, mean.any(), expected)
         plan, names = FeaturePlan.of(platform, mean)
         self.feature_names = (*names, *FEATURES)
         self._moves = Moves(
@@ -312,39 +303,42 @@ class MoEOnChip(MoEProblem):
             experts, network = self._split(row)
             self._mapping(f"row {i} of X", experts)
             for w, window in enumerate(self._traffic):
-                out[w, i] = self._under_steps(window.matrices(experts), network, names, rows)
+                steps = window.matrices(experts)
+                values = step_metrics(self.demand.platform, steps, network, names)
+                if values is None:
+                    self.check(rows)
+                    raise AssertionError("The kernel refused rows that break no rule.")
+                out[w, i] = values
         return out
-
-    def _under_steps(
-        self, steps: Floats, network: Ints, names: Sequence[str], rows: Ints
-    ) -> Floats:
-        """Return metrics of one network under the traffic of the steps of a window, [n_names]."""
-        platform, row = self.demand.platform, network[None]
-        own = {"latency": "packet_latency"}
-        plain = [own.get(name, name) for name in names if name != "p99_latency"]
-        values: dict[str, float] = {}
-        if plain:
-            mean = steps.mean(axis=0, keepdims=True)
-            found = NoCEvaluation(platform, mean, "published", "mean").values(row, plain)
-            if found is None:
-                self.check(rows)
-                raise AssertionError("The kernel refused rows that break no rule.")
-            values = dict(zip(plain, found[0, 0].tolist(), strict=True))
-        if "p99_latency" in names:
-            each = NoCEvaluation(platform, steps, "published", "mean")
-            latency = each.values(row, ["packet_latency"])
-            if latency is None:
-                self.check(rows)
-                raise AssertionError("The kernel refused rows that break no rule.")
-            rank = max(math.ceil(QUANTILE * len(steps)) - 1, 0)
-            values["p99_latency"] = float(np.sort(latency[0, :, 0])[rank])
-        return np.array([values[own.get(name, name)] for name in names])
 
     def measure(self, X: ArrayLike, names: Sequence[str]) -> dict[str, Floats]:
         """Return metrics by name, objectives or not, each float [n], aggregated over windows."""
         listed = checked_names(names, UNITS, "measure", "names")
         values = aggregated(self._by_window(self._rows(X), listed), self.aggregate)
         return {name: values[:, k] for k, name in enumerate(listed)}
+
+    def beside_reference(
+        self, chip: MoEChip, names: Sequence[str] | None = None
+    ) -> dict[str, tuple[float, float, float]]:
+        """Compare a chip with the reference, by default the greedy mapping on the mesh.
+
+        Parameters
+        ----------
+        chip : MoEChip
+        names : sequence of str, optional
+            Metrics; by default the objectives and the constraints.
+
+        Returns
+        -------
+        dict
+            Metric -> value, value of the reference, change in per cent.
+        """
+        rows = np.stack((self.encode(chip), self._reference_row))
+        found = self.measure(rows, self._wanted if names is None else names)
+        return {
+            name: (float(a), float(b), 100.0 * (float(a) / float(b) - 1.0) if b else math.nan)
+            for name, (a, b) in found.items()
+        }
 
     def _mean_traffic(self, experts: Ints) -> Floats:
         parts = [window.matrices(experts).mean(axis=0) for window in self._traffic]
@@ -399,6 +393,20 @@ class MoEOnChip(MoEProblem):
                 base = self.named_starts["greedy"]
                 mappings.append(self._moves.refitted(base, network, (near, shared), rng))
         return np.array([np.concatenate((m.ravel(), network)) for m in mappings])
+
+    def sampled(self, n_samples: int, random_state: np.random.Generator) -> Ints:
+        """Return `n_samples` designs: starts, and their mappings on other networks.
+
+        A third are starts if there are enough.
+        """
+        starts = self.starts()
+        plain = evenly(starts, max(1, n_samples // 3))
+        rest = starts[random_state.integers(0, len(starts), n_samples - len(plain))]
+        if "network" in self.decide and len(rest):
+            rest[:, self.n_layers * self.n_experts :] = self._moves.networks(
+                len(rest), random_state
+            )
+        return np.concatenate((plain, self.moved(rest, random_state, max_moves=3)))
 
     def features(self, X: ArrayLike) -> Floats:
         """Return the features named in ``feature_names`` for learned models, [n, n_features]."""

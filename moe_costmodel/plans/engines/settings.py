@@ -154,8 +154,9 @@ class ServerSettings:
                 "so times are those of the plan without thresholds"
             )
         if self.replicas > 1:
+            n = self.layout.n_gpus
             notes.append(
-                f"start {self.replicas} such servers, each on {self.layout.n_gpus} GPUs of its "
-                "own, behind a router that spreads the requests"
+                f"start {self.replicas} such servers, each on {'a GPU' if n == 1 else f'{n} GPUs'} "
+                "of its own, behind a router that spreads the requests"
             )
         return notes

@@ -77,6 +77,7 @@ class ExpertTimes:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
         self._found = cache(self._build)
+        self._shapes = cache(self._find_shapes)
 
     def time(
         self,
@@ -135,7 +136,7 @@ class ExpertTimes:
         """Return the rows of a type whose shape is nearest, own and new tables first."""
         best: _Rows | None = None
         for place, table in enumerate(self._read()):
-            shapes = _shapes(table, dtype)
+            shapes = self._shapes(place, dtype)
             if not len(shapes):
                 continue
             distance = _distances(shapes, asked)
@@ -146,6 +147,9 @@ class ExpertTimes:
             if best is None or rows.rank < best.rank:
                 best = rows
         return best
+
+    def _find_shapes(self, place: int, dtype: str) -> Floats:
+        return _shapes(self._read()[place], dtype)
 
     def _read(self) -> list[Table]:
         numbers = (*_SIZES, "num_tokens", "latency")

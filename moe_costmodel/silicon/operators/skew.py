@@ -19,10 +19,10 @@ def benchmark_load(distribution: str, experts: ExpertShape, ep: int, tokens: flo
     """Return the choices of the busiest rank over the mean of all ranks, in a table's benchmark.
 
     The tables hold the busiest rank of random loads. Those of a distribution ``power_law_a`` draw
-    the load of each expert from a power law of exponent a between 1 and 0.8 of the tokens. On
-    TensorRT-LLM's kernels, which were also measured with even loads, the mean of such draws explains
-    the ratio of both: 2.06 against 1.94 measured for DeepSeek-V3 over 16 ranks of an H200, 1.57
-    against 1.60 over 8 (32,768 tokens).
+    the load of each expert from a power law of exponent a between 1 and 0.8 of the tokens. The mean
+    of such draws explains the times of TensorRT-LLM's kernels, which were measured with even loads,
+    too: the ratio of both is 1.94 for DeepSeek-V3 over 16 ranks of an H200 (draws: 2.06), and 1.60
+    over 8 ranks (1.57), with 32,768 tokens.
 
     Parameters
     ----------

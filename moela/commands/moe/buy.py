@@ -24,9 +24,15 @@ from moela.commands.run.search import (
     make_folder,
     search,
 )
-from moela.commands.run.serving import explained, export_to, script
-from moela.commands.run.serving_inputs import ServedModel, check_gpu, make_problem, nearest_gpu
-from moela.commands.run.serving_table import evenly_spread, file_columns, plan_row, table_of
+from moela.commands.run.serving import export_to, extrapolated, script
+from moela.commands.run.serving_inputs import (
+    ServedModel,
+    check_gpu,
+    known_gpus,
+    make_problem,
+    nearest_gpu,
+)
+from moela.commands.run.serving_table import file_columns, plan_row, table_of
 from moela.provenance.environment import provenance
 from moela.quality.table import Row
 from moela.quality.words import listed
@@ -111,9 +117,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _kinds(arguments: argparse.Namespace) -> tuple[dict[str, tuple[Gpu, Price]], list[str]]:
     """Return the GPUs to compare with their prices, and notes on those that are left out."""
-    from moe_costmodel import gpu_names
-
-    prices, known = read_prices(arguments.prices), gpu_names(arguments.tables)
+    prices, known = read_prices(arguments.prices), known_gpus(arguments.tables)
     wanted = arguments.gpu or list(prices)
     for name in arguments.gpu or ():
         check_gpu(name, arguments.tables)
@@ -231,18 +235,31 @@ def _write(
     if arguments.json:
         print_json(record | {"out": str(out)})
         return
-    shown = evenly_spread(len(front))
+    shown = _shown(front)
     print(table_of([rows[i] for i in shown]))
     for name, reason in refused.items():
         print(f"not possible: {reason if reason.startswith(name) else f'{name}: {reason}'}")
     print(
         f"{len(front)} deployments in {out}/: front.csv, front.png, commands.sh, plans/, run.json"
     )
+    for note in dict.fromkeys(note for item in front for note in item.plan.notes):
+        print(f"note: {note}")
     for i in shown:
-        item = front[i]
-        exports = export_to(item.plan, out / "plans", model, item.gpu, name=f"{i:04d}")
-        print(f"\n{i}: {item.plan.n_gpus} {item.gpu.name}")
-        print("\n".join(explained(item.plan, exports)))
+        print(f"\n{i}: {front[i].plan.n_gpus} {front[i].gpu.name}")
+        print("\n".join([*commands[i], *(f"  {note}" for note in extrapolated(front[i].plan))]))
+
+
+def _shown(front: list[Deployment]) -> list[int]:
+    """Return the rows to print: of each kind and number of GPUs the cheapest and the fastest."""
+    groups: dict[tuple[str, int], list[int]] = {}
+    for i, item in enumerate(front):
+        groups.setdefault((item.gpu.name, item.plan.n_gpus), []).append(i)
+    rows = set()
+    for group in groups.values():
+        offers = {i: front[i].offer for i in group}
+        rows.add(min(group, key=lambda i: offers[i].cost_per_million))
+        rows.add(max(group, key=lambda i: offers[i].speed))
+    return sorted(rows)
 
 
 def _write_csv(path: Path, front: list[Deployment]) -> None:

@@ -51,7 +51,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--prices", metavar="FILE", help="price list of GPUs, JSON or CSV, for the cost")
     add = parser.add_argument_group("inputs without --model").add_argument
     add("--trace", nargs="+", metavar="NPZ",
-        help="recorded routing, one file per window (default: the packaged example)")
+        help="recorded routing or loads, one file per window (default: the packaged example)")
+    add("--context", type=float, metavar="N",
+        help="tokens that each token attends to (default: as recorded; needed for loads)")
     add("--hardware", metavar="JSON", help="the machine (default: this one)")
     add("--kernels", metavar="FILE",
         help="of `moela measure`, or an aiconfigurator parquet (default: measured now)")
@@ -140,9 +142,8 @@ def write(folder: ResultFolder, inputs: Inputs) -> int:
     plan.save(folder.path("plan.json"))
     folder.path("plan.txt").write_text(plan.explain() + "\n", encoding="utf-8")
     exported = _export(problem, plan, out)
-    checked = _checked(problem, plan, inputs.unseen)
-    if checked:
-        folder.path("check.txt").write_text(checked + "\n", encoding="utf-8")
+    checked, verdict = _checked(problem, plan, inputs.unseen)
+    folder.path("check.txt").write_text(checked + "\n", encoding="utf-8")
     if problem.n_obj > 1:
         plot_deployments(problem, X, F, best, folder.path("front.png"))
     today = problem.today()
@@ -161,6 +162,7 @@ def write(folder: ResultFolder, inputs: Inputs) -> int:
     )
     lines: list[object] = [_table(problem, folder, rows, best), "(* dominates the largest box)"]
     lines += [f"note: {note}" for note in inputs.notes]
+    lines.append(verdict)
     lines.append(f"{len(F)} deployments in {out}/: {', '.join(folder.files)}")
     lines.append(f"plan.json is row {best}")
     lines += [f"  {engine}: {outcome}" for engine, outcome in exported.items()]
@@ -220,14 +222,18 @@ def _export(problem: MoEDeployment, plan: Plan, out: Path) -> dict[str, str]:
     return outcomes
 
 
-def _checked(problem: MoEDeployment, plan: Plan, unseen: RoutingTrace | None) -> str:
-    """Return the check of the plan on held-out traffic; nothing without such traffic."""
+def _checked(problem: MoEDeployment, plan: Plan, unseen: RoutingTrace | None) -> tuple[str, str]:
+    """Return the check of the plan on held-out traffic, and a line about it."""
     if unseen is None:
-        return ""
+        line = "not checked on traffic held out: no traffic was held out"
+        return line, line
     try:
-        return str(problem.check_plan(plan, unseen))
+        found = problem.check_plan(plan, unseen)
     except ValueError as error:
-        return f"not checked on the traffic held out: {error}"
+        line = f"not checked on the traffic held out: {error}"
+        return line, line
+    verdict = "times hold" if found.holds else "some times are outside their intervals"
+    return str(found), f"checked on the traffic held out: {verdict} (check.txt)"
 
 
 def _table(problem: MoEDeployment, front: ResultFolder, rows: list[int], best: int) -> Table:

@@ -17,8 +17,8 @@ from moela.commands.run.serving_inputs import (
     make_problem,
     read_model,
 )
+from moela.commands.run.serving_picture import plot_plans
 from moela.commands.run.serving_table import evenly_spread, file_columns, plan_row, table_of
-from moela.plots.front import plot_front
 
 if TYPE_CHECKING:
     from moe_costmodel import ServingPlan
@@ -63,9 +63,8 @@ def _write(folder: ResultFolder, problem: MoEServing, model: ServedModel, gpu: G
     exports = export_to(plans[knee], folder.out, model, gpu)
     folder.path("plan.txt").write_text(f"{plans[knee]}\n", encoding="utf-8")
     folder.path("command.sh").write_text(script(exports), encoding="utf-8")
-    if problem.n_obj > 1:
-        title = f"{len(plans)} ways to serve {model.shape.name} on {gpu.name}"
-        plot_front(folder.F, names=folder.names, title=title, path=folder.path("front.png"))
+    title = f"{len(plans)} ways to serve {model.shape.name} on {gpu.name}"
+    plot_plans(plans, knee, title=title, path=folder.path("front.png"))
     commands = [export.command for export in exports]
     folder.write_record(
         "moela run moe", "MoEServing", problem.version, model=str(model.source), gpu=gpu.name,
@@ -97,13 +96,20 @@ def script(exports: Iterable[Export]) -> str:
 def explained(plan: ServingPlan, exports: Iterable[Export]) -> list[str]:
     """Return the commands of a plan, with the notes on it."""
     lines = [f"note: {note}" for note in plan.notes]
-    far = {name: factor for name, factor in plan.outside.items() if factor > 1.05}
-    if far:
-        name, factor = max(far.items(), key=lambda item: item[1])
-        words = "has no table" if factor == float("inf") else f"is extrapolated by {factor:.3g}"
-        more = f", and {len(far) - 1} other operators are" if len(far) > 1 else ""
-        lines.append(f"note: {name} {words}{more}; plan.txt lists all")
+    lines += extrapolated(plan)
     for export in exports:
         lines.append(export.command)
         lines += [f"  note: {note}" for note in export.notes]
     return lines
+
+
+def extrapolated(plan: ServingPlan) -> list[str]:
+    """Return a note on what was not measured of a plan, if anything."""
+    far = {name: factor for name, factor in plan.outside.items() if factor > 1.05}
+    if not far:
+        return []
+    name, factor = max(far.items(), key=lambda item: item[1])
+    words = "has no table" if factor == float("inf") else f"is extrapolated by {factor:.3g}"
+    n = len(far) - 1
+    others = f", {'another' if n == 1 else f'{n} others'} by less" if n else ""
+    return [f"note: the time of '{name}' {words}{others}"]

@@ -157,15 +157,24 @@ def _loads(path: Path, shape: ModelShape, source: Path) -> RoutingTrace:
     )
 
 
-def check_gpu(name: str, root: Path | None, option: str = "--gpu") -> Gpu:
-    """Return a GPU; the error about one without tables names the nearest that has them."""
+def known_gpus(root: Path | None) -> list[str]:
+    """Return the names of all GPUs that have tables."""
     from moe_costmodel import gpu_names
+
+    try:
+        return gpu_names(root)
+    except ModuleNotFoundError as error:  # its message says what to install
+        raise ValueError(f"{error} Or name a folder of tables with --tables.") from error
+
+
+def check_gpu(name: str, root: Path | None) -> Gpu:
+    """Return a GPU; the error about one without tables names the nearest that has them."""
     from moe_costmodel.silicon.tables.package import gpu_named
 
-    known = gpu_names(root)
+    known = known_gpus(root)
     if name not in known:
         raise ValueError(
-            f"{option} must be a GPU with tables of kernels: {', '.join(known)}. Got {name!r} "
+            f"--gpu must be a GPU with tables of kernels: {', '.join(known)}. Got {name!r} "
             f"instead.{nearest_gpu(name, known)}"
         )
     return gpu_named(name, root)
@@ -210,7 +219,7 @@ def make_problem(
             root=arguments.tables,
         )  # fmt: skip
     except ValueError as error:
-        raise ValueError(reworded(str(error), gpu, n_gpus)) from error
+        raise ValueError(reworded(str(error), gpu, n_gpus, given=memory is not None)) from error
 
 
 def _seconds(milliseconds: float | None) -> float | None:
@@ -220,14 +229,19 @@ def _seconds(milliseconds: float | None) -> float | None:
 _NUMBER = r"(\d[\d.e+-]*\d|\d)"
 
 
-def reworded(message: str, gpu: str, n_gpus: int) -> str:
-    """Return an error about a parameter of MoEServing in words of the command line."""
+def reworded(message: str, gpu: str, n_gpus: int, *, given: bool = True) -> str:
+    """Return an error about a parameter of MoEServing in words of the command line.
+
+    `given` tells whether a memory was given; else the limit is that of the GPU.
+    """
     for name, (option, factor, unit) in _OPTIONS.items():
         start = f"The '{name}' parameter of MoEServing"
         if message.startswith(start):
             message = message.replace(start, option)
             if unit:
                 message = _in_units(message, factor, unit)
+            if name == "memory_budget" and not given:
+                message = message.replace(f"{option} must be", "the usable memory of a GPU must be")
             return f"{n_gpus} {gpu}: {message}"
     return message
 

@@ -117,12 +117,14 @@ class Columns:
             if name == "placement":
                 together = random_state.random(len(rows)) < _ALL_LAYERS
                 same = random_state.integers(0, variables.xu.max() + 1, len(rows))
-                out[together] = np.broadcast_to(same[together, None], out[together].shape)
+                together &= (part != same[:, None]).any(axis=1)
+                out[together] = same[together, None]
             elif name == "gates" and len(self.known_gates):
                 jump = random_state.random(len(rows)) < _JUMP
                 others = self.known_gates[
                     random_state.integers(0, len(self.known_gates), len(rows))
                 ]
+                jump &= (others != part).any(axis=1)
                 out[jump] = others[jump]
             X[np.ix_(rows, at)] = out
 

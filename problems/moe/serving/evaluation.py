@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from moe_costmodel import Layout, ModelShape, SiliconModel
 from moe_costmodel.gating.quality import keep_choices
 from moe_costmodel.latency.rule_cost import RuleCost
 from moe_costmodel.serving.curves import StepCurves
-from moe_costmodel.serving.loads import N_STEPS, SampledLoads, busiest_loads
+from moe_costmodel.serving.loads import N_STEPS, SampledLoads, Shares, busiest_loads
 from moe_costmodel.serving.steady import Instance, InstanceTimes
 from problems._arrays import Floats, Ints
 from problems.moe.gating.levels import GateLevels
@@ -20,6 +21,7 @@ from problems.moe.serving.setup import Choices
 
 __all__ = ["Evaluator", "Served", "roles_of"]
 
+_OCTAVES_KEPT = 16  # samples of steps, about 6 MB each for 58 layers of 256 experts
 _HOUR, _MILLION = 3600.0, 1e6
 # A rule compares and scales a token's choices: two kernels that have next to nothing to do, and
 # three passes over ids and weights of four bytes each.
@@ -95,12 +97,20 @@ class Evaluator:
         self._tables: dict[tuple[int, int, int], Floats] = {}
         self._layer = np.arange(shape.n_moe_layers)
         choices_per_token = shape.experts.k if shape.experts else 0
-        rule = RuleCost(_RULE_KERNELS * _SMALL_KERNEL, _RULE_BYTES / self.gpu.bandwidth)
-        self._rule = lambda tokens: rule.seconds(tokens, choices_per_token)
+        self._choices_per_token = choices_per_token
+        self._rule = RuleCost(_RULE_KERNELS * _SMALL_KERNEL, _RULE_BYTES / self.gpu.bandwidth)
+        self._steps = lru_cache(maxsize=_OCTAVES_KEPT)(self._sample)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {name: value for name, value in vars(self).items() if name != "_steps"}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        vars(self).update(state)
+        self._steps = lru_cache(maxsize=_OCTAVES_KEPT)(self._sample)
 
     # ----------------------------------------------------------------------------------- parts
 
-    def instance(self, pool: int, columns: Sequence[int], redundancy: int) -> Instance:
+    def instance(self, pool: int, columns: Sequence[int] | Ints, redundancy: int) -> Instance:
         """Return the instance of a pool by its columns of a row."""
         layout, sequences, tokens = (int(v) for v in columns)
         key = (pool, layout, sequences, tokens, redundancy)
@@ -125,7 +135,8 @@ class Evaluator:
                 loads = table[self._layer, methods if table.shape[1] > 1 else 0, level]
             seconds[name] = curve.seconds(loads)
             if gated:
-                seconds[name] += gated * self._rule(curve.tokens / layout.dp)
+                tokens = curve.tokens / layout.dp
+                seconds[name] += gated * self._rule.seconds(tokens, self._choices_per_token)
         return instance.times(seconds)
 
     def _table(self, layout: Layout, redundant: int, tokens: float) -> Floats:
@@ -136,33 +147,37 @@ class Evaluator:
         """
         octave = max(0, round(float(np.log2(max(tokens, 1.0)))))
         key = (layout.moe_ep, redundant, octave)
-        found = self._tables.get(key)
-        if found is not None:
-            return found
-        assert self.loads is not None and self.library is not None
-        n_layers, n_levels = len(self._layer), 1
-        if layout.moe_ep > 1:
-            placed = self.library.slots(layout.moe_ep, redundant)
-        else:
-            n_experts = self.loads.shares.shape[2]
-            placed = np.tile(np.arange(n_experts), (1, n_layers, 1))
-        if self.levels is not None:
-            n_levels = self.levels.n_levels
-        found = np.zeros((n_layers, len(placed), n_levels, N_STEPS))
+        if key not in self._tables:
+            self._tables[key] = self._busiest(*key)
+        return self._tables[key]
+
+    def _busiest(self, n_ranks: int, redundant: int, octave: int) -> Floats:
+        assert self.loads is not None
+        assert self.library is not None
+        n_layers = len(self._layer)
+        placed = np.tile(np.arange(self.loads.shares.shape[2]), (1, n_layers, 1))
+        if n_ranks > 1:
+            placed = self.library.slots(n_ranks, redundant)
+        elif self.levels is None:
+            return np.zeros((n_layers, 1, 1, N_STEPS))  # every rank computes every choice
+        n_levels = 1 if self.levels is None else self.levels.n_levels
+        found = np.empty((n_layers, len(placed), n_levels, N_STEPS))
         out = np.empty((n_layers, N_STEPS))
         for level in range(n_levels):
-            if self.levels is None and layout.moe_ep == 1:
-                break  # every rank computes every choice
-            keep = None
-            if self.levels is not None:
-                rules = [layer[level] for layer in self.levels.rules]
-                keep = [keep_choices(trace, rules) for trace in self.loads.traces]
-            steps = self.loads.steps(2.0**octave, keep)
+            steps = self._steps(octave, level)
             for method, slots in enumerate(placed):
-                busiest_loads(steps, slots, layout.moe_ep, out)
+                busiest_loads(steps, slots, n_ranks, out)
                 found[:, method, level] = out
-        self._tables[key] = found
         return found
+
+    def _sample(self, octave: int, level: int) -> Shares:
+        """Return the shares of experts in sampled steps under one gate level in all layers."""
+        assert self.loads is not None
+        keep = None
+        if self.levels is not None:
+            rules = [layer[level] for layer in self.levels.rules]
+            keep = [keep_choices(trace, rules) for trace in self.loads.traces]
+        return self.loads.steps(2.0**octave, keep)
 
     # ---------------------------------------------------------------------------------- designs
 

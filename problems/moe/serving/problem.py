@@ -18,6 +18,7 @@ from moe_costmodel import (
     ServingPlan,
     SiliconModel,
 )
+from moe_costmodel.deployment.fingerprints import of_trace
 from moe_costmodel.plans.serving_plan import MODES
 from moe_costmodel.serving.loads import SampledLoads
 from problems._arrays import Floats, Ints
@@ -49,15 +50,21 @@ USABLE = 0.9
 """Share of a GPU's memory that weights and cache may take; activations and buffers get the rest."""
 
 
+def _tables_of(folder: Path) -> list[tuple[str, int]]:
+    """Return names and sizes of the files in a folder of tables, which tell versions apart."""
+    paths = sorted(folder.rglob("*.parquet"))
+    return [(path.relative_to(folder).as_posix(), path.stat().st_size) for path in paths]
+
+
 class MoEServing(MoEProblem):
     """Decide how a whole model is served on GPUs; all objectives are minimized.
 
-    Steps are composed of kernels that were measured on the GPU (:class:`moe_costmodel.SiliconModel`).
-    A row of X holds, for each pool of instances, the indices of a layout, of the sequences on a
-    data-parallel rank, and of the most tokens of a step; then the index of the redundant experts,
-    and for each MoE layer the indices of its placement and of its gate. ``columns`` gives the
-    columns of each, ``choices`` the values. All GPUs hold instances; a disaggregated plan divides
-    them between its pools so that their rates are balanced.
+    Steps are composed of kernels that were measured on the GPU, as
+    :class:`moe_costmodel.SiliconModel` does. A row of X holds, for each pool of instances, the
+    indices of a layout, of the sequences on a data-parallel rank, and of the most tokens of a step;
+    then the index of the redundant experts, and for each MoE layer the indices of its placement and
+    of its gate. ``columns`` gives the columns of each, ``choices`` the values. All GPUs hold
+    instances; a disaggregated plan divides them between its pools so that their rates are balanced.
 
     Parameters
     ----------
@@ -219,7 +226,8 @@ class MoEServing(MoEProblem):
         self._set_version(
             "serving", EVALUATION, repr(self.shape), gpu, backend, n_gpus, mode, input_tokens,
             output_tokens, kv_dtype, price, self._names, self._limits, self.choices, decided,
-            *([] if sampled is None else [sampled.shares]),
+            _tables_of(model.tables.gpu.data), [of_trace(window) for window in self.windows],
+            None if current is None else current.physical_to_logical.tolist(),
             None if levels is None else levels.rules, self.columns.xl, self.columns.xu,
         )  # fmt: skip
         self._set_starts()
@@ -227,16 +235,21 @@ class MoEServing(MoEProblem):
     # -------------------------------------------------------------------------------- building
 
     def _set_starts(self) -> None:
-        rows = self.canonical(candidates(self.columns, self.evaluator, self._limits))
-        F, G = self._values(rows)
-        violation = np.maximum(G, 0.0).sum(axis=1)
-        if not (violation <= 0).any():
+        for all_tokens in (False, True):
+            found = candidates(self.columns, self.evaluator, self._limits, all_tokens=all_tokens)
+            rows = self.canonical(found)
+            F, G = self._values(rows)
+            violation = np.maximum(G, 0.0).sum(axis=1)
+            if (violation <= 0).any():
+                break
+        else:
             self._refuse(rows, G)
         rows, F = rows[violation <= 0], F[violation <= 0]
-        worst = F.max(axis=0)
+        best = moocore.is_nondominated(F, keep_weakly=False)
+        worst = F[best].max(axis=0)
         self.ref_point = np.where(worst > 0, 1.05 * worst, 1e-9)
-        self.ref_point_source = "the worst of the layouts and batches that fit, + 5 %"
-        self._starts: Ints = rows[moocore.is_nondominated(F, keep_weakly=False)]
+        self.ref_point_source = "the worst of the non-dominated layouts and batches, + 5 %"
+        self._starts: Ints = rows[best]
 
     def _refuse(self, rows: Ints, G: Floats) -> None:
         """Raise the error about the limit that no deployment meets."""

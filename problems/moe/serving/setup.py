@@ -14,10 +14,10 @@ __all__ = [
     "MINIMIZED",
     "OWNER",
     "Choices",
+    "check_gpus",
     "checked_limits",
     "checked_parts",
     "named_objectives",
-    "check_gpus",
     "windows_of",
 ]
 

@@ -44,13 +44,19 @@ def default_values(
     }
 
 
-def candidates(columns: Columns, evaluator: Evaluator, limits: Mapping[str, float]) -> Ints:
+def candidates(
+    columns: Columns, evaluator: Evaluator, limits: Mapping[str, float], *, all_tokens: bool
+) -> Ints:
     """Return designs that an engineer would try first, [n, n_var].
 
     They are all layouts with a range of batches, the engine's own placement and the best known one,
-    and rules that drop ever more. Of two pools, the non-dominated ones are paired.
+    and rules that drop ever more. Of two pools, the non-dominated ones are paired. The most tokens
+    of a step are the default unless `all_tokens`.
     """
-    pools = [_pool_rows(columns, evaluator, pool, limits) for pool in range(len(columns.pools))]
+    pools = [
+        _pool_rows(columns, evaluator, pool, limits, all_tokens)
+        for pool in range(len(columns.pools))
+    ]
     rows = pools[0]
     if len(pools) == 2:
         first, second = (evenly(pool, _PAIRS) for pool in pools)
@@ -74,13 +80,19 @@ def candidates(columns: Columns, evaluator: Evaluator, limits: Mapping[str, floa
 
 
 def _pool_rows(
-    columns: Columns, evaluator: Evaluator, pool: int, limits: Mapping[str, float]
+    columns: Columns,
+    evaluator: Evaluator,
+    pool: int,
+    limits: Mapping[str, float],
+    all_tokens: bool,
 ) -> Ints:
     """Return rows with all layouts and batches of one pool; of several pools, its best ones."""
     at = columns.pools[pool]
     low, high = columns.xl[at], columns.xu[at]
     batches = evenly(np.arange(low[1], high[1] + 1), _BATCHES)
-    tokens = sorted({int(low[2]), int(columns.default[at][2]), int(high[2])})
+    tokens = [int(np.clip(columns.default[at][2], low[2], high[2]))]
+    if all_tokens:
+        tokens = list(range(int(low[2]), int(high[2]) + 1))
     rows = []
     for layout in range(low[0], high[0] + 1):
         for n in batches:
